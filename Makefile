@@ -1,0 +1,45 @@
+# `make demo` and `make test` do everything; they need Python 3.11+ and make.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := $(BIN)/python
+
+.PHONY: demo test install lint types layers tests format lock clean
+
+demo: install                 ## play one organization's story on real parts (ARGS=--exit stops after it)
+	@$(BIN)/gateway demo $(ARGS)
+
+test: lint types layers tests ## everything CI runs
+
+install: .venv/installed
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
+	@test -x $(RUN) || $(PYTHON) -m venv .venv
+	@echo "Installing the locked dependencies into .venv …"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+layers: install
+	$(BIN)/lint-imports
+
+tests: install
+	$(BIN)/pytest $(ARGS)
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: install                 ## raise every pinned version
+	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --extra dev --extra demo \
+	  --no-annotate --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

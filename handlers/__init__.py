@@ -1,0 +1,1 @@
+"""Stripe events to snapshots: one pure function an event type."""
