@@ -1,0 +1,1 @@
+"""How Stripe bills: no HTTP here, only objects, amounts and times."""

@@ -1,0 +1,143 @@
+"""A changed subscription: planned without a write, so that a preview and the update run the very same code."""
+
+from dataclasses import dataclass
+
+from gateway.sandbox.billing import invoicing, items, ledger, payment, pending_update
+from gateway.sandbox.billing.ledger import Proration
+from gateway.sandbox.billing.lines import add_pending
+from gateway.sandbox.errors import invalid
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.subscription import items_of, with_items
+from gateway.sandbox.periods import containing
+from gateway.sandbox.work import Work
+
+_ADJUSTABLE = ("default_payment_method", "description", "off_session")
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an update does: the fields it sets, and the prorations in the order they are shown."""
+
+    subscription: Json
+    fields: Json
+    prorations: list[Proration]
+    behavior: str
+
+    @property
+    def after(self) -> Json:
+        """The subscription as the change leaves it."""
+        return self.subscription | self.fields
+
+
+def plan(work: Work, subscription: Json, params: Json) -> Change:
+    """Work out the items and prorations of an update; ``params`` as in ``POST /v1/subscriptions/{id}``. Writes nothing."""
+    behavior = params.get("proration_behavior", "create_prorations")
+    date = _proration_date(work, subscription, params, behavior)
+    reset = (params.get("billing_cycle_anchor") or {}).get("type") == "now"
+    anchor = work.now if reset else subscription["billing_cycle_anchor"]
+    after = items.changed(work, subscription, params.get("items", []), anchor)
+    if reset:
+        after = [item | _fresh_period(item, anchor) for item in after]
+    fields = with_items(subscription, after) | ({"billing_cycle_anchor": anchor} if reset else {})
+    prorations = [] if behavior == "none" else _prorations(work, items_of(subscription), after, date)
+    return Change(subscription, fields, prorations, behavior)
+
+
+def _proration_date(work: Work, subscription: Json, params: Json, behavior: str) -> int:
+    date = int(params.get("proration_date", work.now))
+    if "proration_date" not in params:
+        return date
+    if behavior == "none":
+        raise invalid(
+            "You cannot set `proration_date` when `proration_behavior` is `none`.", param="proration_date"
+        )
+    for item in items_of(subscription):
+        if not item["current_period_start"] <= date <= item["current_period_end"]:
+            text = "Cannot specify a `proration_date` outside of the subscription's current period."
+            raise invalid(text, param="proration_date")
+    return date
+
+
+def _fresh_period(item: Json, anchor: int) -> Json:
+    start, end = containing(anchor, item["price"]["recurring"], anchor)
+    return {"current_period_start": start, "current_period_end": end}
+
+
+def _prorations(work: Work, before: list[Json], after: list[Json], date: int) -> list[Proration]:
+    old = {item["id"]: item for item in before}
+    new = {item["id"]: item for item in after}
+    found: list[Proration] = []
+    for item_id in old | new:
+        found += _of_item(work, old.get(item_id), new.get(item_id), date)
+    return found
+
+
+def _of_item(work: Work, old: Json | None, new: Json | None, date: int) -> list[Proration]:
+    if old and new and _costs(old) == _costs(new):
+        if old["current_period_end"] == new["current_period_end"]:
+            return []
+        # Only the anchor moved: what was billed stays, and the time behind it is charged (as recorded from Stripe's API).
+        return ledger.charge(new, old["current_period_end"])
+    given_back = ledger.credits(work, old["id"], date) if old else []
+    return given_back + (ledger.charge(new, max(date, new["current_period_start"])) if new else [])
+
+
+def _costs(item: Json) -> tuple[str, int | None]:
+    return item["price"]["id"], item.get("quantity")
+
+
+def update(work: Work, change: Change, payment_behavior: str) -> Json:
+    """Carry the change out."""
+    if change.behavior == "always_invoice" and change.prorations:
+        return _invoice_now(work, change, payment_behavior)
+    owe(work, change)
+    return take_effect(work, change.subscription, change.fields)
+
+
+def owe(work: Work, change: Change) -> list[tuple[Proration, str]]:
+    """Make pending invoice items of the prorations and remember them as billed."""
+    owed = _pend(work, change)
+    for proration, invoice_item in owed:
+        ledger.record(work, proration, invoice_item)
+    return owed
+
+
+def _pend(work: Work, change: Change) -> list[tuple[Proration, str]]:
+    added = add_pending(work, change.subscription, change.prorations)
+    return [(proration, item["id"]) for proration, item in zip(change.prorations, added, strict=True)]
+
+
+def take_effect(work: Work, subscription: Json, fields: Json) -> Json:
+    """The subscription's new state, and the way from its items back to it."""
+    for item in (fields.get("items") or {"data": []})["data"]:
+        work.note("item_owner", item["id"], {"subscription": subscription["id"]})
+    return work.update(subscription, fields)
+
+
+def draft_now(work: Work, change: Change) -> Json:
+    """The draft that ``always_invoice`` makes of the subscription's pending items."""
+    start = min(item["current_period_start"] for item in items_of(change.subscription))
+    pending = invoicing.pending_items(work, change.subscription, loose=False)
+    window = (start, work.now)
+    return invoicing.draft(
+        work, change.subscription, reason="subscription_update", pending=pending, window=window
+    )
+
+
+def _invoice_now(work: Work, change: Change, behavior: str) -> Json:
+    owed = _pend(work, change)
+    invoice = invoicing.finalize(work, draft_now(work, change))
+    if invoice["status"] == "open" and behavior != "default_incomplete":
+        card = payment.card_for(work, change.after, change.subscription["customer"])
+        if behavior == "error_if_incomplete":
+            payment.refuse_incomplete(card)
+        invoice = payment.charge(work, invoice, card)
+    subscription = work.get("subscription", change.subscription["id"])
+    if invoice["status"] == "open" and behavior == "pending_if_incomplete":
+        return pending_update.park(work, subscription, change.fields, owed, invoice["id"])
+    for proration, invoice_item in owed:
+        ledger.record(work, proration, invoice_item)
+    overdue = (
+        {"status": "past_due"} if invoice["status"] == "open" and subscription["status"] == "active" else {}
+    )
+    return take_effect(work, subscription, change.fields | overdue | {"latest_invoice": invoice["id"]})

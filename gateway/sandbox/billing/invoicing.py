@@ -1,0 +1,181 @@
+"""An invoice's way: draft, finalized, paid (https://docs.stripe.com/invoicing/integration/workflow-transitions)."""
+
+from gateway.sandbox.billing.ledger import Debit, remember
+from gateway.sandbox.billing.lines import for_period, from_pending
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects import customer as customers
+from gateway.sandbox.objects import invoice as objects
+from gateway.sandbox.objects.subscription import items_of, metered
+from gateway.sandbox.work import Work
+
+MINIMUM_CHARGE = 50
+"""Minor units. Less is not charged but carried on the customer's balance; the limit is Stripe's documented one for US dollars
+(https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts)."""
+DRAFT_SECONDS = 3600
+"""How long a draft waits before it is finalized by itself."""
+
+Period = tuple[int, int]
+
+
+def settle(total: int, balance: int) -> tuple[int, int]:
+    """The amount to charge, and the balance left: credit is used up first, too little is carried over."""
+    due = total + balance
+    return (due, 0) if due >= MINIMUM_CHARGE else (0, due)
+
+
+def pending_items(work: Work, subscription: Json, *, loose: bool) -> list[Json]:
+    """The subscription's invoice items that no invoice took yet, newest first; ``loose`` adds those of no subscription."""
+    return [
+        item
+        for item in work.select("invoiceitem", subscription["customer"])
+        if item["invoice"] is None and _belongs(item, subscription, loose=loose)
+    ]
+
+
+def _belongs(item: Json, subscription: Json, *, loose: bool) -> bool:
+    if item["currency"] != subscription["currency"]:
+        return False
+    if item["parent"] is None:
+        return loose
+    return bool(item["parent"]["subscription_details"]["subscription"] == subscription["id"])
+
+
+def draft(  # one parameter a decision
+    work: Work,
+    subscription: Json,
+    *,
+    reason: str,
+    pending: list[Json],
+    window: Period,
+    periods: dict[str, Period] | None = None,
+    invoice_id: str | None = None,
+) -> Json:
+    """A draft of the pending items and, for each item in ``periods``, the ordinary line of that period.
+
+    ``window`` is what the invoice calls its period: the time in which its items were collected, not the one it charges for.
+    """
+    customer = work.get("customer", subscription["customer"])
+    invoice_id = invoice_id or work.ids.new("in")
+    lines = from_pending(work, invoice_id, pending)
+    for item in items_of(subscription):
+        if periods and item["id"] in periods and not metered(item["price"]):
+            lines.append(_charge_period(work, invoice_id, item, periods[item["id"]]))
+    invoice = objects.build(
+        work, customer, invoice_id=invoice_id, currency=subscription["currency"], reason=reason
+    )
+    invoice |= totals(invoice_id, lines, customer["balance"])
+    invoice |= {
+        "automatically_finalizes_at": work.now + DRAFT_SECONDS + 1,
+        "default_payment_method": None,
+        "next_payment_attempt": work.now + DRAFT_SECONDS,
+        "parent": objects.parent_of(subscription),
+        "period_end": window[1],
+        "period_start": window[0],
+    }
+    work.note("lines", invoice_id, {"data": lines})
+    work.add(invoice)
+    for item in pending:
+        work.update(item, {"invoice": invoice_id})
+    return invoice
+
+
+def _charge_period(work: Work, invoice_id: str, item: Json, period: Period) -> Json:
+    line = for_period(work, invoice_id, item, period)
+    start, end = period
+    remember(
+        work,
+        item["id"],
+        Debit(
+            line["amount"],
+            item["price"],
+            item["quantity"],
+            start,
+            end,
+            end,
+            invoice=invoice_id,
+            line=line["id"],
+        ),
+    )
+    return line
+
+
+def totals(invoice_id: str, lines: list[Json], balance: int) -> Json:
+    """All the fields that follow from the lines and the customer's balance."""
+    total = sum(line["amount"] for line in lines)
+    due, _left = settle(total, balance)
+    return {
+        "amount_due": due,
+        "amount_remaining": due,
+        "lines": objects.lines_page(invoice_id, lines),
+        "starting_balance": balance,
+        "subtotal": total,
+        "subtotal_excluding_tax": total,
+        "total": total,
+        "total_excluding_tax": total,
+    }
+
+
+def finalize(work: Work, invoice: Json) -> Json:
+    """Number the draft, settle it with the customer's balance, open it; one with nothing to charge is paid at once."""
+    customer = work.get("customer", invoice["customer"])
+    due, left = settle(invoice["total"], customer["balance"])
+    number = f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}"
+    changes = {
+        "balance": left,
+        "currency": invoice["currency"],
+        "next_invoice_sequence": customer["next_invoice_sequence"] + 1,
+    }
+    after = work.update(customer, changes)
+    moved = left - customer["balance"]
+    if moved:
+        kind = "applied_to_invoice"
+        work.add(customers.balance_transaction(work, after, moved, invoice["id"], kind, invoice["currency"]))
+    hosted = f"{work.url}/i/{invoice['id']}"
+    opened = work.update(
+        invoice,
+        {
+            "amount_due": due,
+            "amount_remaining": due,
+            "auto_advance": due > 0,
+            "automatically_finalizes_at": None,
+            "effective_at": work.now,
+            "ending_balance": left,
+            "hosted_invoice_url": hosted,
+            "invoice_pdf": f"{hosted}/pdf",
+            "next_payment_attempt": None,
+            "number": number,
+            "starting_balance": customer["balance"],
+            "status": "open",
+            "status_transitions": invoice["status_transitions"] | {"finalized_at": work.now},
+        },
+        "invoice.finalized",
+    )
+    if due:
+        intent = work.ids.new("pi")
+        work.note(
+            "payment_intent",
+            invoice["id"],
+            {"id": intent, "client_secret": f"{intent}_secret_{work.ids.text(25)}"},
+        )
+        return opened
+    return mark_paid(work, opened, attempts=0, charged=0)
+
+
+def mark_paid(work: Work, invoice: Json, *, attempts: int, charged: int, attempted: bool = True) -> Json:
+    """The invoice is settled; ``charged`` of it by card."""
+    return work.update(
+        invoice,
+        {
+            "amount_paid": charged,
+            "amount_remaining": 0,
+            "attempt_count": invoice["attempt_count"] + attempts,
+            "attempted": attempted,
+            "auto_advance": False,
+            "next_payment_attempt": None,
+            "status": "paid",
+            "status_transitions": invoice["status_transitions"] | {"paid_at": work.now},
+        },
+        "invoice.updated",
+        "invoice.paid",
+        "invoice.payment_succeeded",
+    )

@@ -1,0 +1,103 @@
+"""The items a request asks for: which prices, how many, which go."""
+
+from gateway.sandbox.errors import invalid
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.catalog import plan_of
+from gateway.sandbox.objects.subscription import build_item, items_of, metered
+from gateway.sandbox.periods import containing
+from gateway.sandbox.work import Work
+
+_NOT_RECURRING = (
+    "The price specified is set to `type=one_time` but this field only accepts prices with `type=recurring`."
+)
+_INACTIVE = "The price specified is inactive. This field only accepts active prices."
+_NO_ITEM_LEFT = "A subscription must have at least one active plan."
+
+
+def price_of(work: Work, item: Json, param: str) -> Json:
+    """The active recurring price that an item names."""
+    if not item.get("price"):
+        raise invalid(f"Missing required param: {param}.", param=param, code="parameter_missing")
+    price = work.get("price", item["price"], param=param, status=400)
+    if price["recurring"] is None:
+        raise invalid(_NOT_RECURRING, param=param)
+    if not price["active"]:
+        raise invalid(_INACTIVE, param=param)
+    return price
+
+
+def refuse_doubles(prices: list[Json]) -> None:
+    """One price, one item; the parameter's name in the error is as recorded from Stripe's API, 2026-08-26.dahlia."""
+    seen: set[str] = set()
+    for price in prices:
+        if price["id"] in seen:
+            text = f"Cannot create a Subscription with multiple Subscription Items with the same Price: {price['id']}"
+            raise invalid(text, param="plan")
+        seen.add(price["id"])
+
+
+def changed(work: Work, subscription: Json, asked: list[Json], anchor: int) -> list[Json]:
+    """The subscription's items after the changes asked for, those that keep their id in their old order."""
+    after = {item["id"]: item for item in items_of(subscription)}
+    for index, wanted in enumerate(asked):
+        param = f"items[{index}]"
+        if "id" not in wanted:
+            new = _added(work, subscription, wanted, anchor, param)
+            after[new["id"]] = new
+        elif wanted["id"] not in after:
+            text = f"No such subscription item: '{wanted['id']}'"
+            raise invalid(text, param=f"{param}[id]", code="resource_missing")
+        elif wanted.get("deleted"):
+            del after[wanted["id"]]
+        else:
+            after[wanted["id"]] = _swapped(work, after[wanted["id"]], wanted, anchor, param)
+    if not after:
+        raise invalid(_NO_ITEM_LEFT)
+    refuse_doubles([item["price"] for item in after.values()])
+    return list(after.values())
+
+
+def _added(work: Work, subscription: Json, wanted: Json, anchor: int, param: str) -> Json:
+    """A new item's period is the running one, so it may begin before the item does (as recorded from Stripe's API)."""
+    price = _same_currency(price_of(work, wanted, f"{param}[price]"), subscription["currency"], param)
+    period = containing(anchor, price["recurring"], work.now)
+    return build_item(
+        work, subscription["id"], price, wanted.get("quantity"), period, wanted.get("metadata") or {}
+    )
+
+
+def _swapped(work: Work, item: Json, wanted: Json, anchor: int, param: str) -> Json:
+    new = dict(item)
+    if wanted.get("price") and wanted["price"] != item["price"]["id"]:
+        price = _same_currency(price_of(work, wanted, f"{param}[price]"), item["price"]["currency"], param)
+        new |= {"price": price, "plan": plan_of(price)}
+        new.pop("quantity", None)
+        if not metered(price):
+            new["quantity"] = 1  # a new price resets it, unless the request says otherwise
+        if _interval(price) != _interval(item["price"]):
+            new["current_period_start"], new["current_period_end"] = containing(
+                anchor, price["recurring"], work.now
+            )
+    if "quantity" in wanted and not metered(new["price"]):
+        new["quantity"] = wanted["quantity"]
+    if "metadata" in wanted:
+        new["metadata"] = merged_metadata(item["metadata"], wanted["metadata"])
+    return new
+
+
+def _interval(price: Json) -> tuple[str, int]:
+    return price["recurring"]["interval"], price["recurring"]["interval_count"]
+
+
+def _same_currency(price: Json, currency: str, param: str) -> Json:
+    if price["currency"] != currency:
+        text = f"The price specified only supports `{price['currency']}`. This doesn't match the expected currency: `{currency}`."
+        raise invalid(text, param=f"{param}[price]")
+    return price
+
+
+def merged_metadata(old: Json, given: Json | str) -> Json:
+    """Keys merge; an empty value unsets its key, an empty whole clears all (https://docs.stripe.com/api/metadata)."""
+    if given == "" or isinstance(given, str):
+        return {}
+    return {key: value for key, value in (old | given).items() if value != ""}

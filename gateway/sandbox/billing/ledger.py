@@ -1,0 +1,110 @@
+"""What each subscription item was billed for, and which part of that was given back.
+
+In flexible billing mode a credit gives back what was really debited, not what the current price would say
+(https://docs.stripe.com/billing/subscriptions/billing-mode/compare). So every debit is remembered until its period is over.
+"""
+
+from dataclasses import dataclass, replace
+
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.proration import share
+from gateway.sandbox.work import Work
+
+
+@dataclass(frozen=True)
+class Debit:
+    """``amount`` was billed for ``start``…``end``; the part from ``credited_from`` on was credited again."""
+
+    amount: int
+    price: Json
+    quantity: int
+    start: int
+    end: int
+    credited_from: int
+    invoice: str | None = None
+    line: str | None = None
+    invoice_item: str | None = None
+
+
+@dataclass(frozen=True)
+class Proration:
+    """A line to be: a credit gives back part of ``credits``, a debit has none."""
+
+    item: str
+    amount: int
+    price: Json
+    quantity: int
+    start: int
+    end: int
+    credits: Debit | None = None
+
+
+def debits(work: Work, item: str) -> list[Debit]:
+    """All that is remembered for a subscription item, oldest first."""
+    found: list[Debit] = (work.recall("billed", item) or {}).get("debits", [])
+    return found
+
+
+def remember(work: Work, item: str, debit: Debit) -> None:
+    """Add a debit, and forget those that can no longer be credited."""
+    kept = [old for old in debits(work, item) if old.end > work.now]
+    work.note("billed", item, {"debits": [*kept, debit]})
+
+
+def record(work: Work, proration: Proration, invoice_item: str) -> None:
+    """Take a proration into the ledger, once it is owed or given."""
+    if proration.credits is None:
+        debit = Debit(
+            proration.amount,
+            proration.price,
+            proration.quantity,
+            proration.start,
+            proration.end,
+            credited_from=proration.end,
+            invoice_item=invoice_item,
+        )
+        remember(work, proration.item, debit)
+        return
+    kept = [
+        replace(debit, credited_from=proration.start) if debit == proration.credits else debit
+        for debit in debits(work, proration.item)
+    ]
+    work.note("billed", proration.item, {"debits": kept})
+
+
+def credits(work: Work, item: str, date: int) -> list[Proration]:
+    """One credit for each debit that still covers time after ``date``. Nothing was billed, or zero: nothing to give back."""
+    found = []
+    for debit in debits(work, item):
+        start = max(date, debit.start)
+        if debit.amount and debit.credited_from > start:
+            amount = share(
+                -debit.amount,
+                start=start,
+                end=debit.credited_from,
+                period_start=debit.start,
+                period_end=debit.end,
+            )
+            found.append(
+                Proration(
+                    item, amount, debit.price, debit.quantity, start, debit.credited_from, credits=debit
+                )
+            )
+    return found
+
+
+def charge(item: Json, start: int) -> list[Proration]:
+    """The debit for an item as it is now, from ``start`` to the end of its period; a price of 0 makes no line."""
+    end = item["current_period_end"]
+    full = full_amount(item)
+    if not full or start >= end:
+        return []
+    amount = share(full, start=start, end=end, period_start=item["current_period_start"], period_end=end)
+    return [Proration(item["id"], amount, item["price"], item["quantity"], start, end)]
+
+
+def full_amount(item: Json) -> int:
+    """What the item costs for a whole period; usage is billed elsewhere."""
+    if "quantity" not in item:
+        return 0
+    return int(item["price"]["unit_amount"] or 0) * int(item["quantity"])

@@ -1,0 +1,167 @@
+"""Invoice items and invoice lines, with the words Stripe describes them in."""
+
+from datetime import UTC, datetime
+
+from gateway.sandbox.billing.ledger import Debit, Proration, full_amount
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects import invoice as objects
+from gateway.sandbox.work import Work
+
+_FROZEN = ["pricing", "quantity", "discounts"]
+_SYMBOLS = {"usd": "$", "cad": "CA$", "eur": "€", "gbp": "£"}
+
+
+def add_pending(work: Work, subscription: Json, prorations: list[Proration]) -> list[Json]:
+    """Make pending invoice items of prorations; answers them in the order given.
+
+    They are created back to front, so that Stripe's newest-first lists show an item's credit before its debit.
+    """
+    added = [work.add(_pending(work, subscription, proration)) for proration in reversed(prorations)]
+    return added[::-1]
+
+
+def _pending(work: Work, subscription: Json, proration: Proration) -> Json:
+    item = objects.build_item(
+        work,
+        customer=subscription["customer"],
+        amount=proration.amount,
+        currency=subscription["currency"],
+        description=_proration_text(work, proration),
+        period={"end": proration.end, "start": proration.start},
+    )
+    parent = {"subscription": subscription["id"], "subscription_item": proration.item}
+    return item | {
+        "discountable": False,
+        "frozen_fields": _FROZEN,
+        "net_amount": proration.amount,
+        "parent": {"subscription_details": parent, "type": "subscription_details"},
+        "pricing": objects.pricing(proration.price, None),
+        "proration": True,
+        "proration_details": {"credited_items": _credited(work, proration.credits), "discount_amounts": []},
+        "quantity": proration.quantity,
+        "quantity_decimal": str(proration.quantity),
+    }
+
+
+def _credited(work: Work, debit: Debit | None) -> Json | None:
+    if debit is None:
+        return None
+    invoice, line = _where_billed(work, debit)
+    if line is None:
+        return {"invoice_item": debit.invoice_item, "type": "invoice_item"}
+    details = {"invoice": invoice, "invoice_line_items": [line]}
+    return {"invoice_line_item_details": details, "type": "invoice_line_items"}
+
+
+def _where_billed(work: Work, debit: Debit) -> tuple[str | None, str | None]:
+    if debit.line or debit.invoice_item is None:
+        return debit.invoice, debit.line
+    item = work.find("invoiceitem", debit.invoice_item)
+    for line in lines_of(work, item["invoice"]) if item and item["invoice"] else []:
+        if line["parent"]["subscription_item_details"]["invoice_item"] == debit.invoice_item:
+            return line["invoice"], line["id"]
+    return None, None
+
+
+def lines_of(work: Work, invoice_id: str) -> list[Json]:
+    """All lines of an invoice; the invoice itself carries only the first ten."""
+    lines: list[Json] = (work.recall("lines", invoice_id) or {"data": []})["data"]
+    return lines
+
+
+def from_pending(work: Work, invoice_id: str, items: list[Json]) -> list[Json]:
+    """The lines that pending items become on an invoice; a credit names the line it gives back, on this invoice too."""
+    ids = {item["id"]: work.ids.new("il") for item in items}
+    return [_swept(work, invoice_id, item, ids) for item in items]
+
+
+def _swept(work: Work, invoice_id: str, item: Json, ids: dict[str, str]) -> Json:
+    line = objects.build_line(
+        work,
+        invoice_id,
+        amount=item["amount"],
+        currency=item["currency"],
+        description=item["description"] or "",
+        quantity=item["quantity"],
+        period=item["period"],
+    )
+    credited = (item.get("proration_details") or {}).get("credited_items")
+    details = {
+        "invoice_item": item["id"],
+        "proration": item["proration"],
+        "proration_details": {"credited_items": _credited_lines(work, invoice_id, credited, ids)},
+    }
+    if item["parent"]:
+        kind = "subscription_item_details"
+        details |= item["parent"]["subscription_details"]
+    else:
+        kind = "invoice_item_details"
+        details["subscription"] = None
+    parent = {"invoice_item_details": None, "subscription_item_details": None, "type": kind} | {kind: details}
+    fields = {"id": ids[item["id"]], "discountable": item["discountable"], "metadata": item["metadata"]}
+    return line | fields | {"parent": parent, "pricing": item["pricing"]}
+
+
+def _credited_lines(work: Work, invoice_id: str, credited: Json | None, ids: dict[str, str]) -> Json | None:
+    if credited is None:
+        return None
+    if credited["type"] == "invoice_line_items":
+        details: Json = credited["invoice_line_item_details"]
+        return details
+    debited = credited["invoice_item"]
+    if debited in ids:
+        return {"invoice": invoice_id, "invoice_line_items": [ids[debited]]}
+    billed = work.get("invoiceitem", debited)["invoice"]
+    lines = [
+        line["id"]
+        for line in lines_of(work, billed)
+        if line["parent"]["subscription_item_details"]["invoice_item"] == debited
+    ]
+    return {"invoice": billed, "invoice_line_items": lines}
+
+
+def for_period(work: Work, invoice_id: str, item: Json, period: tuple[int, int]) -> Json:
+    """The ordinary line of a subscription item for one whole period."""
+    price = item["price"]
+    line = objects.build_line(
+        work,
+        invoice_id,
+        amount=full_amount(item),
+        currency=price["currency"],
+        description=f"{item['quantity']} × {_name(work, price)} (at {_money(price)})",  # noqa: RUF001 - Stripe's own sign
+        quantity=item["quantity"],
+        period={"end": period[1], "start": period[0]},
+    )
+    details = {
+        "invoice_item": None,
+        "proration": False,
+        "proration_details": {"credited_items": None},
+        "subscription": item["subscription"],
+        "subscription_item": item["id"],
+    }
+    parent = {
+        "invoice_item_details": None,
+        "subscription_item_details": details,
+        "type": "subscription_item_details",
+    }
+    return line | {"parent": parent, "pricing": objects.pricing(price, price["unit_amount_decimal"])}
+
+
+def _proration_text(work: Work, proration: Proration) -> str:
+    side = "Unused" if proration.credits else "Remaining"
+    times = f"{proration.quantity} × " if proration.quantity > 1 else ""  # noqa: RUF001 - Stripe's own sign
+    day = datetime.fromtimestamp(proration.start, UTC).strftime("%d %b %Y")
+    return f"{side} time on {times}{_name(work, proration.price)} after {day}"
+
+
+def _name(work: Work, price: Json) -> str:
+    product = work.find("product", price["product"])
+    return str(product["name"]) if product else str(price["product"])
+
+
+def _money(price: Json) -> str:
+    symbol = _SYMBOLS.get(price["currency"], price["currency"].upper() + " ")
+    recurring = price["recurring"]
+    count = recurring["interval_count"]
+    every = recurring["interval"] if count == 1 else f"every {count} {recurring['interval']}s"
+    return f"{symbol}{(price['unit_amount'] or 0) / 100:.2f} / {every}"

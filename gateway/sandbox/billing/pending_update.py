@@ -1,0 +1,52 @@
+"""A change that waits for its payment (https://docs.stripe.com/billing/subscriptions/pending-updates)."""
+
+from gateway.sandbox.billing.ledger import Proration, record
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.subscription import items_of
+from gateway.sandbox.work import Work
+
+LIFETIME = 23 * 3600
+"""Seconds; less if an item's period ends earlier."""
+
+
+def park(
+    work: Work, subscription: Json, fields: Json, owed: list[tuple[Proration, str]], invoice: str
+) -> Json:
+    """Leave the subscription as it is, show what is to come, and keep how to apply it."""
+    expires = min(work.now + LIFETIME, *(item["current_period_end"] for item in items_of(subscription)))
+    shown = {
+        "billing_cycle_anchor": fields.get("billing_cycle_anchor"),
+        "expires_at": expires,
+        "subscription_items": fields["items"]["data"],
+        "trial_end": None,
+        "trial_from_plan": None,
+    }
+    work.note("pending_update", subscription["id"], {"fields": fields, "owed": owed, "invoice": invoice})
+    return work.update(subscription, {"pending_update": shown, "latest_invoice": invoice})
+
+
+def applies(work: Work, subscription: Json, invoice: Json) -> bool:
+    """Whether this invoice is the one that a pending update waits for."""
+    return bool(subscription["pending_update"]) and invoice_of(work, subscription) == invoice["id"]
+
+
+def invoice_of(work: Work, subscription: Json) -> str | None:
+    """The open invoice of the pending update."""
+    kept = work.recall("pending_update", subscription["id"])
+    return kept["invoice"] if kept else None
+
+
+def apply(work: Work, subscription: Json) -> Json:
+    """Its invoice is paid: the change takes effect."""
+    kept = work.recall("pending_update", subscription["id"]) or {}
+    for proration, invoice_item in kept["owed"]:
+        record(work, proration, invoice_item)
+    fields = kept["fields"] | {"pending_update": None}
+    return work.update(
+        subscription, fields, "customer.subscription.updated", "customer.subscription.pending_update_applied"
+    )
+
+
+def discard(work: Work, subscription: Json) -> Json:
+    """Its invoice is void: the change is off."""
+    return work.update(subscription, {"pending_update": None})

@@ -1,0 +1,97 @@
+"""``invoices.create_preview``: the update itself, run in a unit of work that is never committed."""
+
+from gateway.sandbox.billing import cancel, change, invoicing, subscribe
+from gateway.sandbox.billing.lines import lines_of
+from gateway.sandbox.errors import StripeError, invalid
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.subscription import items_of
+from gateway.sandbox.periods import following
+from gateway.sandbox.work import Work
+
+_NONE_UPCOMING = "No upcoming invoices for customer: {customer}"
+
+
+def preview(work: Work, params: Json) -> Json:
+    """The invoice that a change would make at once (``always_invoice``), else the next renewal's with the change in it."""
+    details = params.get("subscription_details", {})
+    if "subscription" not in params:
+        return _shown(work, _of_new(work, params | details))
+    subscription = work.get("subscription", params["subscription"], param="subscription", status=400)
+    if subscription["status"] == "canceled":
+        raise _none_upcoming(subscription)
+    if details.get("cancel_now"):
+        return _shown(work, _of_cancel(work, subscription, details))
+    planned = change.plan(work, subscription, details)
+    change.owe(work, planned)
+    if planned.behavior == "always_invoice" and planned.prorations:
+        return _shown(work, change.draft_now(work, planned), planned, details)
+    renewed = change.take_effect(work, subscription, planned.fields | _ending(details))
+    return _shown(work, upcoming(work, renewed), planned, details)
+
+
+def _ending(details: Json) -> Json:
+    return (
+        {"cancel_at_period_end": details["cancel_at_period_end"]} if "cancel_at_period_end" in details else {}
+    )
+
+
+def upcoming(work: Work, subscription: Json) -> Json:
+    """The next renewal: what is pending, and the next period of the items whose period ends first."""
+    start, end = min(
+        (item["current_period_start"], item["current_period_end"]) for item in items_of(subscription)
+    )
+    renewing = [] if subscription["cancel_at_period_end"] else items_of(subscription)
+    anchor = subscription["billing_cycle_anchor"]
+    periods = {
+        item["id"]: following(anchor, item["price"]["recurring"], end)
+        for item in renewing
+        if item["current_period_end"] == end
+    }
+    pending = invoicing.pending_items(work, subscription, loose=True)
+    if not pending and not periods:
+        raise _none_upcoming(subscription)
+    invoice = invoicing.draft(
+        work, subscription, reason="upcoming", pending=pending, window=(start, end), periods=periods
+    )
+    return invoice | {"created": end, "next_payment_attempt": end + invoicing.DRAFT_SECONDS}
+
+
+def _of_new(work: Work, params: Json) -> Json:
+    subscription = subscribe.planned(work, params)
+    return subscribe.first_invoice(work, subscription, work.ids.new("in")) | {"billing_reason": "upcoming"}
+
+
+def _of_cancel(work: Work, subscription: Json, details: Json) -> Json:
+    if details.get("proration_behavior") != "none":
+        cancel.give_back(work, subscription, tied=True)
+    invoice = cancel.draft(work, subscription)
+    if invoice is None:
+        raise _none_upcoming(subscription)
+    return invoice
+
+
+def _none_upcoming(subscription: Json) -> StripeError:
+    text = _NONE_UPCOMING.format(customer=subscription["customer"])
+    return invalid(text, code="invoice_upcoming_none", status=404)
+
+
+def _shown(
+    work: Work, invoice: Json, planned: change.Change | None = None, details: Json | None = None
+) -> Json:
+    """A preview carries all its lines, has no number and no page; its parent echoes the proration date."""
+    preview_id = invoice["id"].replace("in_", "upcoming_in_", 1)
+    _due, left = invoicing.settle(invoice["total"], invoice["starting_balance"])
+    parent = invoice["parent"]
+    if planned and planned.prorations:
+        date = (details or {}).get("proration_date") or planned.prorations[0].start
+        echoed = parent["subscription_details"] | {"subscription_proration_date": date}
+        parent = parent | {"subscription_details": echoed}
+    lines = [line | {"invoice": preview_id} for line in lines_of(work, invoice["id"])]
+    page = invoice["lines"] | {"data": lines, "has_more": False}
+    shown = {
+        "id": preview_id,
+        "automatically_finalizes_at": None,
+        "billing_reason": "upcoming",
+        "ending_balance": left,
+    }
+    return invoice | shown | {"lines": page, "parent": parent, "webhooks_delivered_at": None}

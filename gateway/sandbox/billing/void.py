@@ -1,0 +1,25 @@
+"""Voiding an open invoice."""
+
+from gateway.sandbox.billing import pending_update
+from gateway.sandbox.errors import invalid
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.invoice import subscription_of
+from gateway.sandbox.work import Work
+
+
+def void(work: Work, invoice: Json) -> Json:
+    """Amounts stay, as recorded from Stripe's API; a pending update that waited for it is off."""
+    if invoice["status"] != "open":
+        raise invalid("You can only pass in open invoices. This invoice isn't open.")
+    changes = {
+        "auto_advance": False,
+        "next_payment_attempt": None,
+        "status": "void",
+        "status_transitions": invoice["status_transitions"] | {"voided_at": work.now},
+    }
+    voided = work.update(invoice, changes, "invoice.voided", "invoice.updated")
+    subscription_id = subscription_of(invoice)
+    subscription = work.find("subscription", subscription_id) if subscription_id else None
+    if subscription and pending_update.applies(work, subscription, invoice):
+        pending_update.discard(work, subscription)
+    return voided

@@ -1,0 +1,148 @@
+"""One request from its headers to its answer, whatever carries it: authentication, parameters, idempotency, the unit of work."""
+
+import hashlib
+import logging
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gateway.sandbox import encoding, forms, params
+from gateway.sandbox.errors import StripeError, invalid
+from gateway.sandbox.expand import expand
+from gateway.sandbox.idempotency import MAX_LENGTH, Answer, IdempotencyKeys
+from gateway.sandbox.ids import Ids
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.routing import Route
+from gateway.sandbox.store import Store
+from gateway.sandbox.work import Work
+
+_VERSION = re.compile(r"^\d{4}-\d{2}-\d{2}(\.[a-z]+)?$")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request as it came."""
+
+    method: str
+    path: str
+    pairs: list[tuple[str, str]]
+    authorization: str = ""
+    version: str = ""
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer, and whether it is one given before."""
+
+    answer: Answer
+    replayed: bool = False
+
+
+@dataclass
+class Engine:
+    """The sandbox's state and its rules for a request. One lock covers each request's work from first read to commit."""
+
+    clock: Callable[[], float]
+    ids: Ids
+    deliver: Callable[[list[Json]], None]
+    url: str = ""
+    store: Store = field(default_factory=Store)
+    keys: IdempotencyKeys = field(default_factory=IdempotencyKeys)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def handle(self, call: Call, route: Route | None, names: dict[str, str]) -> Reply:
+        """Serve one call; every failure becomes Stripe's error body."""
+        with self.lock:
+            request_id = self.ids.new("req")
+        try:
+            key = self._authenticated(call)
+            if route is None:
+                raise _unrecognized(call)
+            given = params.read(forms.decode(call.pairs), route.shape)
+            params.refuse_unbuilt(given, route.built, f"{route.method} {route.path}")
+            if call.method != "POST" or not call.idempotency_key:
+                return Reply(self._work(call, route, given, names, request_id))
+            return self._once(call, route, given, names, request_id, key)
+        except StripeError as error:
+            return Reply(failure(error, request_id))
+
+    def _authenticated(self, call: Call) -> str:
+        scheme, _blank, key = call.authorization.partition(" ")
+        if scheme == "Basic":
+            key = encoding.basic_user(key)
+        if not key:
+            raise invalid(_NO_KEY, status=401)
+        if not key.startswith("sk_test_"):
+            raise invalid(f"Invalid API Key provided: {key[:8]}****", status=401)
+        if call.version and not _VERSION.match(call.version):
+            raise StripeError(
+                400,
+                "invalid_request_error",
+                f"Invalid Stripe API version: {call.version}",
+                request_log_url="",
+            )
+        return key
+
+    def _once(  # the work's own parameters, and whose key it is
+        self, call: Call, route: Route, given: Json, names: dict[str, str], request_id: str, api_key: str
+    ) -> Reply:
+        shown = call.idempotency_key or ""
+        if len(shown) > MAX_LENGTH:
+            raise invalid(f"Idempotency keys can only be up to {MAX_LENGTH} characters long.")
+        key = f"{api_key}\n{shown}"
+        fingerprint = hashlib.sha256(repr((call.path, sorted(call.pairs))).encode()).hexdigest()
+        kept = self.keys.claim(key, shown, fingerprint, self.clock())
+        if kept:
+            return Reply(kept, replayed=True)
+        try:
+            answer = self._work(call, route, given, names, request_id)
+        except BaseException:
+            self.keys.release(key)
+            raise
+        self.keys.keep(key, answer)
+        return Reply(answer)
+
+    def _work(self, call: Call, route: Route, given: Json, names: dict[str, str], request_id: str) -> Answer:
+        request = {
+            "id": request_id,
+            "idempotency_key": call.idempotency_key if call.method == "POST" else None,
+        }
+        with self.lock:
+            work = Work(self.store, self.ids, int(self.clock()), self.url, request)
+            try:
+                result = expand(work, route.handler(work, given, **names), given.get("expand") or [])
+            except StripeError as error:
+                return failure(error, request_id)
+            except Exception:
+                _log.exception("The sandbox failed on %s %s", call.method, call.path)
+                return failure(StripeError(500, "api_error", "An unknown error occurred"), request_id)
+            work.commit()
+            self.deliver(work.new_events())
+        if work.failure:
+            return failure(work.failure, request_id)
+        return Answer(200, encoding.dump(result), request_id)
+
+
+_NO_KEY = (
+    "You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer auth (e.g. "
+    "'Authorization: Bearer YOUR_SECRET_KEY'). See https://stripe.com/docs/api#authentication for details, or we can help at "
+    "https://support.stripe.com/."
+)
+
+
+def _unrecognized(call: Call) -> StripeError:
+    text = (
+        f"Unrecognized request URL ({call.method}: {call.path}). Please see https://stripe.com/docs or we can help at "
+        "https://support.stripe.com/."
+    )
+    return invalid(text, status=404)
+
+
+def failure(error: StripeError, request_id: str) -> Answer:
+    """The error as Stripe words it; an unknown API version alone has no link to the request's log."""
+    fields = {"request_log_url": f"https://dashboard.stripe.com/test/logs/{request_id}"} | error.fields
+    shown = {name: value for name, value in fields.items() if value != ""}
+    return Answer(error.status, encoding.dump({"error": shown}), request_id)

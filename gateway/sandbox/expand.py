@@ -1,0 +1,84 @@
+"""``expand[]``: ids in an answer become the objects they name (https://docs.stripe.com/api/expanding_objects)."""
+
+from collections.abc import Callable
+
+from gateway.sandbox.errors import invalid
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.work import Work
+
+_REFERENCES = {
+    "customer": "customer",
+    "default_payment_method": "payment_method",
+    "default_price": "price",
+    "invoice": "invoice",
+    "latest_invoice": "invoice",
+    "payment_method": "payment_method",
+    "pending_setup_intent": "setup_intent",
+    "price": "price",
+    "product": "product",
+    "subscription": "subscription",
+}
+"""Field → kind of object it names."""
+_DEEPEST = 4
+
+
+def _payments(work: Work, invoice: Json) -> Json:
+    rows = [payment for payment in work.select("invoice_payment") if payment["invoice"] == invoice["id"]]
+    return {
+        "object": "list",
+        "data": rows,
+        "has_more": False,
+        "url": f"/v1/invoice_payments?invoice={invoice['id']}",
+    }
+
+
+def _confirmation_secret(work: Work, invoice: Json) -> Json | None:
+    intent = work.recall("payment_intent", invoice["id"])
+    return {"client_secret": intent["client_secret"], "type": "payment_intent"} if intent else None
+
+
+def _subscriptions(work: Work, customer: Json) -> Json:
+    rows = [row for row in work.select("subscription", customer["id"]) if row["status"] != "canceled"]
+    url = f"/v1/customers/{customer['id']}/subscriptions"
+    return {"object": "list", "data": rows, "has_more": False, "total_count": len(rows), "url": url}
+
+
+_INCLUDABLE: dict[tuple[str, str], Callable[[Work, Json], Json | None]] = {
+    ("invoice", "payments"): _payments,
+    ("invoice", "confirmation_secret"): _confirmation_secret,
+    ("customer", "subscriptions"): _subscriptions,
+}
+"""Fields that are absent unless asked for."""
+_ALWAYS_THERE = {"lines", "items", "data", "discounts", "tiers", "sources", "tax", "tax_ids", "tax_rates"}
+"""Part of the answer already, or of something the sandbox never has; Stripe accepts them in a path."""
+
+
+def expand(work: Work, answer: Json, paths: list[str]) -> Json:
+    """The answer with each dotted path expanded; ``answer`` itself stays as it is."""
+    for path in paths:
+        names = path.split(".")
+        if len(names) > _DEEPEST:
+            raise invalid(
+                f"You cannot expand more than {_DEEPEST} levels of a property. Property: {path}",
+                param="expand",
+            )
+        answer = _expand(work, answer, names, path)
+    return answer
+
+
+def _expand(work: Work, obj: Json, names: list[str], path: str) -> Json:
+    name, rest = names[0], names[1:]
+    value = obj.get(name)
+    if isinstance(value, list):
+        return obj | {name: [_expand(work, entry, rest, path) if rest else entry for entry in value]}
+    include = _INCLUDABLE.get((obj.get("object", ""), name))
+    if include and value is None:
+        value = include(work, obj)
+    elif isinstance(value, str) and name in _REFERENCES:
+        found = work.find(_REFERENCES[name], value) or work.recall("deleted", value)
+        value = value if found is None else found
+    elif (name not in obj and name not in _ALWAYS_THERE) or (isinstance(value, str | int) and not rest):
+        raise invalid(f"This property cannot be expanded ({path}).", param="expand")
+    if rest and isinstance(value, dict):
+        value = _expand(work, value, rest, path)
+    return obj if name not in obj and value is None else obj | {name: value}

@@ -1,0 +1,34 @@
+"""Form bodies with brackets: ``items[0][price]=price_1`` ⇄ nested dicts. Indexes stay keys; ``params`` turns them into lists."""
+
+import re
+from collections.abc import Iterable
+
+from gateway.sandbox.errors import invalid
+from gateway.sandbox.json_types import Json
+
+_NAME = re.compile(r"^([^\[\]]+)((?:\[[^\[\]]*\])*)$")
+
+
+def decode(pairs: Iterable[tuple[str, str]]) -> Json:
+    """Nest decoded form pairs. ``a[]`` counts up, as in Rack, which Stripe's other SDKs rely on."""
+    tree: Json = {}
+    for name, value in pairs:
+        match = _NAME.match(name)
+        if match is None:
+            raise invalid(f"Invalid parameter name: {name}", param=name)
+        keys = [match[1], *re.findall(r"\[([^\[\]]*)\]", match[2])]
+        _put(tree, keys, value, name)
+    return tree
+
+
+def _put(tree: Json, keys: list[str], value: str, name: str) -> None:
+    node = tree
+    for depth, key in enumerate(keys):
+        slot = key or str(len(node))
+        if depth == len(keys) - 1:
+            node[slot] = value
+            return
+        child = node.setdefault(slot, {})
+        if not isinstance(child, dict):
+            raise invalid(f"Invalid parameter: {name} is both a value and an object", param=name)
+        node = child

@@ -1,0 +1,86 @@
+"""Idempotency keys as Stripe keeps them (https://docs.stripe.com/api/idempotent_requests).
+
+What a request answered once its work had begun is kept for 24 hours: success, card errors and failures alike. Requests that fail the
+checks of their parameters never get here, so their key stays free.
+"""
+
+import threading
+from dataclasses import dataclass
+
+from gateway.sandbox.errors import StripeError
+
+LIFETIME = 24 * 3600
+MAX_LENGTH = 255
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes back to the client, as sent."""
+
+    status: int
+    body: bytes
+    request_id: str
+
+
+@dataclass
+class _Kept:
+    fingerprint: str
+    since: float
+    answer: Answer | None = None
+
+
+class IdempotencyKeys:
+    """Answers by key. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, _Kept] = {}
+        self._lock = threading.Lock()
+
+    def claim(self, key: str, shown: str, fingerprint: str, now: float) -> Answer | None:
+        """The answer kept for this key, or None: then the key is now the caller's, to ``keep()`` or ``release()``.
+
+        ``shown`` is the key without its owner, for messages.
+        """
+        with self._lock:
+            self._prune(now)
+            kept = self._kept.get(key)
+            if kept is None:
+                self._kept[key] = _Kept(fingerprint, now)
+                return None
+        if kept.fingerprint != fingerprint:
+            raise _other_parameters(shown)
+        if kept.answer is None:
+            raise _in_use(shown)
+        return kept.answer
+
+    def keep(self, key: str, answer: Answer) -> None:
+        """The work is done: replay this from now on."""
+        self._kept[key].answer = answer
+
+    def release(self, key: str) -> None:
+        """The work never began: the key may be used again."""
+        with self._lock:
+            self._kept.pop(key, None)
+
+    def _prune(self, now: float) -> None:
+        while self._kept:
+            oldest = next(iter(self._kept))
+            if self._kept[oldest].since + LIFETIME > now:
+                return
+            del self._kept[oldest]
+
+
+def _other_parameters(key: str) -> StripeError:
+    text = (
+        "Keys for idempotent requests can only be used with the same parameters they were first used with. "
+        f"Try using a key other than '{key}' if you meant to execute a different request."
+    )
+    return StripeError(400, "idempotency_error", text)
+
+
+def _in_use(key: str) -> StripeError:
+    text = (
+        "There is currently another in-progress request using this Stripe API key and idempotency key (that probably means you "
+        f"submitted twice, and the other request is still going through): {key}. Please try again later."
+    )
+    return StripeError(409, "idempotency_error", text, code="idempotency_key_in_use")

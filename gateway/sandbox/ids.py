@@ -1,0 +1,25 @@
+"""Identifiers that look like Stripe's, reproducible from a seed."""
+
+import random
+import string
+
+_ALPHABET = string.ascii_letters + string.digits
+_SHORT = {"cus": 14, "prod": 14, "si": 14, "req": 14}
+_LONG = 24
+
+
+class Ids:
+    """Makes identifiers: ``cus_`` and a few others are short, all the rest long and beginning with a 1, as Stripe's do."""
+
+    def __init__(self, seed: int | str | None = None) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - identifiers of a sandbox, not secrets
+
+    def new(self, prefix: str) -> str:
+        """``Ids().new("sub")`` → ``sub_1…``."""
+        if prefix in _SHORT:
+            return f"{prefix}_{self.text(_SHORT[prefix])}"
+        return f"{prefix}_1{self.text(_LONG - 1)}"
+
+    def text(self, length: int, alphabet: str = _ALPHABET) -> str:
+        """Random text, e.g. the tail of a secret or an invoice prefix."""
+        return "".join(self._random.choices(alphabet, k=length))

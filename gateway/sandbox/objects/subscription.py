@@ -1,0 +1,126 @@
+"""https://docs.stripe.com/api/subscriptions/object and its items."""
+
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.catalog import plan_of
+from gateway.sandbox.work import Work
+
+
+def build(work: Work, params: Json, *, currency: str) -> Json:
+    """A subscription in flexible billing mode, without its items (``with_items`` adds them)."""
+    return {
+        "id": work.ids.new("sub"),
+        "object": "subscription",
+        "application": None,
+        "application_fee_percent": None,
+        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
+        "billing_cycle_anchor": work.now,
+        "billing_cycle_anchor_config": None,
+        "billing_mode": {
+            "flexible": {"proration_discounts": "included"},
+            "type": "flexible",
+            "updated_at": work.now,
+        },
+        "billing_schedules": [],
+        "billing_thresholds": None,
+        "cancel_at": None,
+        "cancel_at_period_end": False,
+        "canceled_at": None,
+        "cancellation_details": {"comment": None, "feedback": None, "feedback_option": None, "reason": None},
+        "collection_method": "charge_automatically",
+        "created": work.now,
+        "currency": currency,
+        "customer": params["customer"],
+        "customer_account": None,
+        "days_until_due": None,
+        "default_payment_method": params.get("default_payment_method") or None,
+        "default_source": None,
+        "default_tax_rates": [],
+        "description": params.get("description") or None,
+        "discounts": [],
+        "ended_at": None,
+        "invoice_settings": {
+            "account_tax_ids": None,
+            "custom_fields": None,
+            "description": None,
+            "footer": None,
+            "issuer": {"type": "self"},
+        },
+        "items": None,
+        "latest_invoice": None,
+        "livemode": False,
+        "managed_payments": {"enabled": False},
+        "metadata": params.get("metadata") or {},
+        "next_pending_invoice_item_invoice": None,
+        "on_behalf_of": None,
+        "pause_collection": None,
+        "payment_settings": {
+            "payment_method_options": None,
+            "payment_method_types": None,
+            "save_default_payment_method": "off",
+        }
+        | params.get("payment_settings", {}),
+        "pending_invoice_item_interval": None,
+        "pending_setup_intent": None,
+        "pending_update": None,
+        "plan": None,
+        "quantity": None,
+        "schedule": None,
+        "start_date": work.now,
+        "status": "incomplete",
+        "test_clock": None,
+        "transfer_data": None,
+        "trial_end": None,
+        "trial_settings": {
+            "end_behavior": {"billing_cycle_anchor": "now", "missing_payment_method": "create_invoice"}
+        },
+        "trial_start": None,
+    }
+
+
+def items_of(subscription: Json) -> list[Json]:
+    """The subscription's items, oldest first."""
+    items: list[Json] = subscription["items"]["data"]
+    return items
+
+
+def with_items(subscription: Json, items: list[Json]) -> Json:
+    """The fields that follow from the items. ``plan`` and ``quantity`` stand for a single item, as recorded from Stripe's API."""
+    only = items[0] if len(items) == 1 else None
+    return {
+        "items": {
+            "object": "list",
+            "data": items,
+            "has_more": False,
+            "total_count": len(items),
+            "url": f"/v1/subscription_items?subscription={subscription['id']}",
+        },
+        "plan": only["plan"] if only else None,
+        "quantity": only.get("quantity") if only else None,
+    }
+
+
+def build_item(
+    work: Work, subscription: str, price: Json, quantity: int | None, period: tuple[int, int], metadata: Json
+) -> Json:
+    """One item; a metered price has no quantity."""
+    item: Json = {
+        "id": work.ids.new("si"),
+        "object": "subscription_item",
+        "billing_thresholds": None,
+        "created": work.now,
+        "current_period_end": period[1],
+        "current_period_start": period[0],
+        "current_trial": None,
+        "discounts": [],
+        "metadata": metadata,
+        "plan": plan_of(price),
+        "price": price,
+        "subscription": subscription,
+        "tax_rates": [],
+    }
+    return item if metered(price) else item | {"quantity": 1 if quantity is None else quantity}
+
+
+def metered(price: Json) -> bool:
+    """Whether the price is billed by usage, in arrears."""
+    return bool(price["recurring"]["usage_type"] == "metered")

@@ -1,0 +1,155 @@
+"""Request parameters, checked and typed by the pinned SDK's own ``…Params`` TypedDicts.
+
+The SDK is generated from Stripe's OpenAPI description, so its TypedDicts say which parameters each route takes, how they nest, and
+which values an enum allows. Reading them at run time keeps the sandbox as strict as Stripe without a second list.
+"""
+
+import types
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints
+
+import stripe
+from typing_extensions import is_typeddict
+
+from gateway.sandbox.errors import invalid, not_built
+from gateway.sandbox.json_types import Json
+
+_NAMES = {"Mapping": Mapping, "StripeContext": object}
+"""What the SDK imports for type checkers only."""
+
+_CLIENT_OPTIONS = frozenset(get_type_hints(stripe.RequestOptions, localns=_NAMES))
+"""Inherited by the SDK's ``…Params`` for its old interface; Stripe itself does not take them as parameters."""
+
+_ENUM_ORDER = {
+    "payment_behavior": [
+        "allow_incomplete",
+        "error_if_incomplete",
+        "pending_if_incomplete",
+        "default_incomplete",
+    ],
+    "status": [
+        "active",
+        "past_due",
+        "unpaid",
+        "canceled",
+        "incomplete",
+        "incomplete_expired",
+        "trialing",
+        "paused",
+        "all",
+        "ended",
+    ],
+}
+"""The order in which Stripe's messages list the values, where recorded; the SDK sorts them by name."""
+
+_MARKS: tuple[Any, ...] = (NotRequired, Required)
+_BOOLEANS = {"true": True, "false": False}
+
+
+def read(raw: Json, shape: Any) -> Json:
+    """Check ``raw`` against the TypedDict ``shape`` and turn its strings into ints, bools and lists."""
+    return _read_object(raw, shape, "")
+
+
+def refuse_unbuilt(params: Json, built: Iterable[str], where: str) -> None:
+    """Refuse parameters that Stripe knows and the sandbox would ignore; ``built`` holds names such as ``items[price]``."""
+    known = {"expand", *built}
+    for name in _leaves(params, ""):
+        heads = name.split("[")
+        if not any("[".join(heads[:size]) in known for size in range(1, len(heads) + 1)):
+            raise not_built(f"the parameter `{name}` of {where}", param=name)
+
+
+def _leaves(value: object, name: str) -> Iterable[str]:
+    if isinstance(value, dict) and value:
+        for key, child in value.items():
+            yield from _leaves(child, f"{name}[{key}]" if name else key)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _leaves(child, name)
+    elif name:
+        yield name
+
+
+@cache
+def _fields(shape: Any) -> Json:
+    hints = get_type_hints(shape, localns=_NAMES, include_extras=True)
+    return {name: hint for name, hint in hints.items() if name not in _CLIENT_OPTIONS}
+
+
+def _is_optional(hint: Any) -> bool:
+    return get_origin(hint) is _MARKS[0]
+
+
+def _read_object(raw: Json, shape: Any, name: str) -> Json:
+    fields = _fields(shape)
+    result = {}
+    for key, value in raw.items():
+        path = f"{name}[{key}]" if name else key
+        if key not in fields:
+            raise invalid(f"Received unknown parameter: {path}", param=path, code="parameter_unknown")
+        result[key] = _read(value, fields[key], path)
+    for key, hint in fields.items():
+        if key not in raw and not _is_optional(hint):
+            path = f"{name}[{key}]" if name else key
+            raise invalid(f"Missing required param: {path}.", param=path, code="parameter_missing")
+    return result
+
+
+def _read(raw: Any, hint: Any, name: str) -> Any:
+    while get_origin(hint) in _MARKS:
+        (hint,) = get_args(hint)
+    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    if raw == "" and any(get_origin(option) is Literal and "" in get_args(option) for option in options):
+        return ""
+    if isinstance(raw, dict):
+        return _read_nested(raw, options, name)
+    return _read_scalar(raw, options, name)
+
+
+def _read_nested(raw: Json, options: tuple[Any, ...], name: str) -> Any:
+    for option in options:
+        if is_typeddict(option):
+            return _read_object(raw, option, name)
+        if get_origin(option) is list:
+            return [_read(value, get_args(option)[0], f"{name}[{index}]") for index, value in raw.items()]
+        if get_origin(option) is dict:
+            return {key: _read(value, get_args(option)[1], f"{name}[{key}]") for key, value in raw.items()}
+    raise invalid(f"Invalid {name}: expected a value, not an object", param=name)
+
+
+def _read_scalar(raw: str, options: tuple[Any, ...], name: str) -> Any:
+    enum = [
+        value
+        for option in options
+        if get_origin(option) is Literal
+        for value in get_args(option)
+        if value != ""
+    ]
+    if raw in enum:
+        return raw
+    if int in options:
+        try:
+            return int(raw)
+        except ValueError:
+            raise invalid(f"Invalid integer: {raw}", param=name, code="parameter_invalid_integer") from None
+    if bool in options:
+        if raw in _BOOLEANS:
+            return _BOOLEANS[raw]
+        raise invalid(f"Invalid boolean: {raw}", param=name, code="parameter_invalid_boolean")
+    if enum:
+        raise invalid(f"Invalid {name}: must be one of {_listed(name, enum)}", param=name)
+    if (
+        any(is_typeddict(option) or get_origin(option) in (list, dict) for option in options)
+        and str not in options
+    ):
+        kind = "array" if any(get_origin(option) is list for option in options) else "object"
+        raise invalid(f"Invalid {kind}", param=name)
+    return raw
+
+
+def _listed(name: str, enum: list[str]) -> str:
+    recorded = _ENUM_ORDER.get(name, [])
+    values = recorded if sorted(recorded) == sorted(enum) else enum
+    return ", ".join(values[:-1]) + f", or {values[-1]}" if len(values) > 2 else " or ".join(values)  # noqa: PLR2004

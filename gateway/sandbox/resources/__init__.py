@@ -1,0 +1,31 @@
+"""Every path the sandbox serves: one module a resource."""
+
+from gateway.sandbox.resources import (
+    accounts,
+    customers,
+    events,
+    invoice_items,
+    invoices,
+    payment_methods,
+    prices,
+    products,
+    setup_intents,
+    subscription_items,
+    subscriptions,
+    webhook_endpoints,
+)
+
+ROUTES = [
+    *accounts.routes,
+    *customers.routes,
+    *events.routes,
+    *invoice_items.routes,
+    *invoices.routes,
+    *payment_methods.routes,
+    *prices.routes,
+    *products.routes,
+    *setup_intents.routes,
+    *subscription_items.routes,
+    *subscriptions.routes,
+    *webhook_endpoints.routes,
+]

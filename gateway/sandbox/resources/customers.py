@@ -1,0 +1,117 @@
+"""https://docs.stripe.com/api/customers."""
+
+from stripe.params import (
+    CustomerBalanceTransactionListParams,
+    CustomerCreateParams,
+    CustomerDeleteParams,
+    CustomerListParams,
+    CustomerPaymentMethodListParams,
+    CustomerPaymentMethodRetrieveParams,
+    CustomerRetrieveParams,
+    CustomerUpdateParams,
+)
+
+from gateway.sandbox.billing.cancel import cancel
+from gateway.sandbox.billing.items import merged_metadata
+from gateway.sandbox.errors import invalid, missing
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.customer import build
+from gateway.sandbox.pagination import CURSORS, in_range, page
+from gateway.sandbox.routing import Routes
+from gateway.sandbox.work import Work
+
+routes = Routes()
+_FIELDS = "address description email invoice_settings metadata name phone preferred_locales shipping tax_exempt balance"
+_CLEARABLE = ("address", "description", "email", "name", "phone", "shipping")
+
+
+@routes.post("/v1/customers", CustomerCreateParams, f"{_FIELDS} invoice_prefix")
+def create(work: Work, params: Json) -> Json:
+    """A new customer."""
+    customer = build(work, params)
+    if params.get("invoice_settings", {}).get("default_payment_method"):
+        _own_card(work, customer, params["invoice_settings"])
+    return work.add(customer)
+
+
+@routes.get("/v1/customers/{customer}", CustomerRetrieveParams)
+def retrieve(work: Work, params: Json, customer: str) -> Json:  # noqa: ARG001 - every handler takes both
+    """A customer; of a deleted one the stub is left."""
+    return work.recall("deleted", customer) or work.get("customer", customer)
+
+
+@routes.post("/v1/customers/{customer}", CustomerUpdateParams, _FIELDS)
+def update(work: Work, params: Json, customer: str) -> Json:
+    """Set the given fields; an empty one is cleared."""
+    found = work.get("customer", customer)
+    changes = {key: value for key, value in params.items() if key != "expand"}
+    changes |= {key: changes[key] or None for key in _CLEARABLE if key in changes}
+    if "invoice_settings" in changes:
+        _own_card(work, found, changes["invoice_settings"])
+        cleared = {key: value or None for key, value in changes["invoice_settings"].items()}
+        changes["invoice_settings"] = found["invoice_settings"] | cleared
+    if "metadata" in changes:
+        changes["metadata"] = merged_metadata(found["metadata"], changes["metadata"])
+    return work.update(found, changes)
+
+
+def _own_card(work: Work, customer: Json, settings: Json) -> None:
+    card_id = settings.get("default_payment_method")
+    if not card_id:
+        return
+    param = "invoice_settings[default_payment_method]"
+    card = work.find("payment_method", card_id)
+    if card is None:
+        raise missing("payment_method", card_id, param=param, status=400)
+    if card["customer"] != customer["id"]:
+        text = f"The customer does not have a payment method with the ID {card_id}. The payment method must be attached to the customer."
+        raise invalid(text, param=param, code="resource_missing")
+
+
+@routes.delete("/v1/customers/{customer}", CustomerDeleteParams)
+def delete(work: Work, params: Json, customer: str) -> Json:  # noqa: ARG001 - every handler takes both
+    """Delete it and cancel its subscriptions at once (https://docs.stripe.com/api/customers/delete)."""
+    found = work.get("customer", customer)
+    for subscription in list(work.select("subscription", customer)):
+        if subscription["status"] != "canceled":
+            cancel(work, subscription, {})
+    return work.remove(found)
+
+
+@routes.get("/v1/customers", CustomerListParams, f"{CURSORS} email created")
+def list_all(work: Work, params: Json) -> Json:
+    """Customers, by ``email`` if given."""
+    rows = (
+        row
+        for row in work.select("customer")
+        if params.get("email") in (None, row["email"]) and in_range(row["created"], params.get("created"))
+    )
+    return page(work, rows, params, kind="customer", url="/v1/customers")
+
+
+@routes.get("/v1/customers/{customer}/payment_methods", CustomerPaymentMethodListParams, f"{CURSORS} type")
+def list_payment_methods(work: Work, params: Json, customer: str) -> Json:
+    """The cards attached to the customer."""
+    work.get("customer", customer, param="customer")
+    rows = (
+        row for row in work.select("payment_method", customer) if params.get("type") in (None, row["type"])
+    )
+    return page(work, rows, params, kind="payment_method", url=f"/v1/customers/{customer}/payment_methods")
+
+
+@routes.get("/v1/customers/{customer}/payment_methods/{payment_method}", CustomerPaymentMethodRetrieveParams)
+def retrieve_payment_method(work: Work, params: Json, customer: str, payment_method: str) -> Json:  # noqa: ARG001
+    """A card, if it is this customer's."""
+    card = work.get("payment_method", payment_method, param="payment_method")
+    if card["customer"] != customer:
+        raise missing("payment_method", payment_method, param="payment_method")
+    return card
+
+
+@routes.get("/v1/customers/{customer}/balance_transactions", CustomerBalanceTransactionListParams, CURSORS)
+def list_balance_transactions(work: Work, params: Json, customer: str) -> Json:
+    """What moved the customer's balance."""
+    work.get("customer", customer, param="customer")
+    kind = "customer_balance_transaction"
+    url = f"/v1/customers/{customer}/balance_transactions"
+    return page(work, work.select(kind, customer), params, kind=kind, url=url)

@@ -1,0 +1,82 @@
+"""https://docs.stripe.com/api/prices."""
+
+from stripe.params import PriceCreateParams, PriceListParams, PriceRetrieveParams, PriceUpdateParams
+
+from gateway.sandbox.billing.items import merged_metadata
+from gateway.sandbox.errors import invalid
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.catalog import build_price, build_product
+from gateway.sandbox.pagination import CURSORS, page
+from gateway.sandbox.routing import Routes
+from gateway.sandbox.work import Work
+
+routes = Routes()
+_FIELDS = "active lookup_key metadata nickname tax_behavior transfer_lookup_key"
+_RECURRING = "recurring[interval] recurring[interval_count] recurring[meter] recurring[usage_type]"
+
+
+@routes.post(
+    "/v1/prices",
+    PriceCreateParams,
+    f"{_FIELDS} {_RECURRING} currency product product_data[name] product_data[id] product_data[metadata] unit_amount "
+    "unit_amount_decimal billing_scheme",
+)
+def create(work: Work, params: Json) -> Json:
+    """A price of an existing product, or of a new one."""
+    if params.get("billing_scheme") == "tiered":
+        raise invalid("The local sandbox does not implement tiered prices.", param="billing_scheme")
+    if "product" in params:
+        product = work.get("product", params["product"], param="product", status=400)
+    elif "product_data" in params:
+        product = work.add(build_product(work, params["product_data"]))
+    else:
+        raise invalid("Missing required param: product.", param="product", code="parameter_missing")
+    if "unit_amount" not in params and "unit_amount_decimal" not in params:
+        raise invalid("Prices require an `unit_amount` or `unit_amount_decimal` parameter to be set.")
+    _free_lookup_key(work, params)
+    return work.add(build_price(work, params, product["id"]))
+
+
+def _free_lookup_key(work: Work, params: Json) -> None:
+    """A lookup key names one active price; ``transfer_lookup_key`` takes it from the other, which gets its own event."""
+    key = params.get("lookup_key")
+    holder = next((price for price in work.select("price") if key and price["lookup_key"] == key), None)
+    if holder is None:
+        return
+    if not params.get("transfer_lookup_key"):
+        text = f"A price (`{holder['id']}`) already uses that lookup key. To transfer it, set `transfer_lookup_key=true`."
+        raise invalid(text, param="lookup_key")
+    work.update(holder, {"lookup_key": None})
+
+
+@routes.get("/v1/prices/{price}", PriceRetrieveParams)
+def retrieve(work: Work, params: Json, price: str) -> Json:  # noqa: ARG001 - every handler takes both
+    """A price."""
+    return work.get("price", price, param="price")
+
+
+@routes.post("/v1/prices/{price}", PriceUpdateParams, _FIELDS)
+def update(work: Work, params: Json, price: str) -> Json:
+    """Set the given fields; amounts never change."""
+    found = work.get("price", price, param="price")
+    changes = {key: value for key, value in params.items() if key not in {"expand", "transfer_lookup_key"}}
+    changes |= {key: changes[key] or None for key in ("lookup_key", "nickname") if key in changes}
+    if changes.get("lookup_key") not in (None, found["lookup_key"]):
+        _free_lookup_key(work, params)
+    if "metadata" in changes:
+        changes["metadata"] = merged_metadata(found["metadata"], changes["metadata"])
+    return work.update(found, changes)
+
+
+@routes.get("/v1/prices", PriceListParams, f"{CURSORS} active currency lookup_keys product type")
+def list_all(work: Work, params: Json) -> Json:
+    """Prices, by lookup keys, product and more."""
+    wanted = {key: params[key] for key in ("active", "currency", "product", "type") if key in params}
+    keys = params.get("lookup_keys")
+    rows = (
+        row
+        for row in work.select("price")
+        if wanted.items() <= {key: row[key] for key in wanted}.items()
+        and (keys is None or row["lookup_key"] in keys)
+    )
+    return page(work, rows, params, kind="price", url="/v1/prices")

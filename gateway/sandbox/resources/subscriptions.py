@@ -1,0 +1,170 @@
+"""https://docs.stripe.com/api/subscriptions."""
+
+from stripe.params import (
+    SubscriptionCancelParams,
+    SubscriptionCreateParams,
+    SubscriptionListParams,
+    SubscriptionRetrieveParams,
+    SubscriptionUpdateParams,
+)
+
+from gateway.sandbox.billing import change, pending_update
+from gateway.sandbox.billing.cancel import cancel as cancel_now
+from gateway.sandbox.billing.items import merged_metadata
+from gateway.sandbox.billing.subscribe import subscribe
+from gateway.sandbox.billing.void import void
+from gateway.sandbox.errors import invalid, missing, not_built
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.subscription import items_of
+from gateway.sandbox.pagination import CURSORS, in_range, page
+from gateway.sandbox.routing import Routes
+from gateway.sandbox.work import Work
+
+routes = Routes()
+_COMMON = (
+    "items[price] items[quantity] items[metadata] default_payment_method description metadata payment_behavior off_session "
+    "payment_settings[save_default_payment_method] proration_behavior collection_method"
+)
+_ENDED = {"canceled", "incomplete_expired"}
+_FIXED_ONCE_CANCELED = "A canceled subscription can only update its cancellation_details and metadata."
+
+
+@routes.post("/v1/subscriptions", SubscriptionCreateParams, f"{_COMMON} customer currency billing_mode")
+def create(work: Work, params: Json) -> Json:
+    """A subscription, its first invoice charged at once."""
+    _refuse_other_modes(params)
+    if not params.get("customer"):
+        raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
+    if not params.get("items"):
+        raise invalid("Missing required param: items.", param="items", code="parameter_missing")
+    if params.get("payment_behavior") == "pending_if_incomplete":
+        text = "Setting `payment_behavior` to `pending_if_incomplete` has no effect when creating a subscription."
+        raise invalid(text, param="payment_behavior")
+    _check_card(work, params, params["customer"])
+    return subscribe(work, params)
+
+
+def _refuse_other_modes(params: Json) -> None:
+    if params.get("billing_mode", {}).get("type") == "classic":
+        raise not_built("classic billing mode", "billing_mode[type]")
+    if params.get("collection_method") == "send_invoice":
+        raise not_built("invoices sent by mail", "collection_method")
+
+
+def _check_card(work: Work, params: Json, customer: str) -> None:
+    card_id = params.get("default_payment_method")
+    if not card_id:
+        return
+    card = work.find("payment_method", card_id)
+    if card is None or card["customer"] != customer:
+        raise missing("payment_method", card_id, param="default_payment_method", status=400)
+
+
+@routes.get("/v1/subscriptions/{subscription}", SubscriptionRetrieveParams)
+def retrieve(work: Work, params: Json, subscription: str) -> Json:  # noqa: ARG001 - every handler takes both
+    """A subscription, canceled ones too."""
+    return work.get("subscription", subscription)
+
+
+@routes.post(
+    "/v1/subscriptions/{subscription}",
+    SubscriptionUpdateParams,
+    f"{_COMMON} items[id] items[deleted] proration_date billing_cycle_anchor cancel_at_period_end "
+    "cancellation_details",
+)
+def update(work: Work, params: Json, subscription: str) -> Json:
+    """Change items, prorated, and whatever else is given."""
+    found = work.get("subscription", subscription)
+    if found["status"] in _ENDED:
+        return work.update(found, _after_the_end(found, params))
+    _refuse_other_modes(params)
+    _check_card(work, params, found["customer"])
+    if found["pending_update"] and "items" in params:
+        found = _drop_pending_update(work, found)
+    planned = change.plan(work, found, params)
+    settings = change.Change(
+        found, planned.fields | _settings(work, found, params), planned.prorations, planned.behavior
+    )
+    return change.update(work, settings, params.get("payment_behavior", "allow_incomplete"))
+
+
+def _after_the_end(found: Json, params: Json) -> Json:
+    if params.keys() - {"metadata", "cancellation_details", "expand"}:
+        raise invalid(_FIXED_ONCE_CANCELED, code="invalid_canceled_subscription_fields")
+    return _notes(found, params)
+
+
+def _notes(found: Json, params: Json) -> Json:
+    changes: Json = {}
+    if "metadata" in params:
+        changes["metadata"] = merged_metadata(found["metadata"], params["metadata"])
+    if "cancellation_details" in params:
+        given = {key: value or None for key, value in params["cancellation_details"].items()}
+        changes["cancellation_details"] = found["cancellation_details"] | given
+    return changes
+
+
+def _settings(work: Work, found: Json, params: Json) -> Json:
+    """The fields that no invoice depends on."""
+    changes = _notes(found, params)
+    changes |= {
+        key: params[key] or None for key in ("default_payment_method", "description") if key in params
+    }
+    if "payment_settings" in params:
+        changes["payment_settings"] = found["payment_settings"] | params["payment_settings"]
+    wanted = params.get("cancel_at_period_end")
+    if wanted is not None and wanted != found["cancel_at_period_end"]:
+        changes |= _at_period_end(work, found, changes, wanted=wanted)
+    return changes
+
+
+def _at_period_end(work: Work, found: Json, changes: Json, *, wanted: bool) -> Json:
+    """A scheduled end already has its ``canceled_at``; both as recorded from Stripe's API, 2026-08-26.dahlia."""
+    details: Json = (found | changes)["cancellation_details"]
+    end_of_period = min(item["current_period_end"] for item in items_of(found))
+    return {
+        "cancel_at": end_of_period if wanted else None,
+        "cancel_at_period_end": wanted,
+        "canceled_at": work.now if wanted else None,
+        "cancellation_details": details | {"reason": "cancellation_requested" if wanted else None},
+    }
+
+
+def _drop_pending_update(work: Work, found: Json) -> Json:
+    """A new update replaces the one that waits, and voids its invoice."""
+    invoice_id = pending_update.invoice_of(work, found)
+    if invoice_id:
+        void(work, work.get("invoice", invoice_id))
+    return work.get("subscription", found["id"])
+
+
+@routes.delete(
+    "/v1/subscriptions/{subscription}", SubscriptionCancelParams, "prorate invoice_now cancellation_details"
+)
+def cancel(work: Work, params: Json, subscription: str) -> Json:
+    """End it at once; one that has ended already is not found, as recorded from Stripe's API."""
+    found = work.get("subscription", subscription)
+    if found["status"] in _ENDED:
+        raise missing("subscription", subscription)
+    return cancel_now(work, found, params)
+
+
+@routes.get(
+    "/v1/subscriptions", SubscriptionListParams, f"{CURSORS} customer status price created collection_method"
+)
+def list_all(work: Work, params: Json) -> Json:
+    """Subscriptions; canceled ones only with a ``status`` that says so."""
+    rows = (row for row in work.select("subscription", params.get("customer")) if _listed(row, params))
+    return page(work, rows, params, kind="subscription", url="/v1/subscriptions")
+
+
+def _listed(row: Json, params: Json) -> bool:
+    status = params.get("status")
+    by_status = {
+        None: row["status"] != "canceled",
+        "all": True,
+        "ended": row["status"] in _ENDED,
+    }.get(status, row["status"] == status)
+    price = params.get("price")
+    has_price = price is None or any(item["price"]["id"] == price for item in items_of(row))
+    return by_status and has_price and in_range(row["created"], params.get("created"))

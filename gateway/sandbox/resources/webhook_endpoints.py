@@ -1,0 +1,82 @@
+"""https://docs.stripe.com/api/webhook_endpoints."""
+
+from stripe.params import (
+    WebhookEndpointCreateParams,
+    WebhookEndpointDeleteParams,
+    WebhookEndpointListParams,
+    WebhookEndpointRetrieveParams,
+    WebhookEndpointUpdateParams,
+)
+
+from gateway.sandbox.billing.items import merged_metadata
+from gateway.sandbox.errors import not_built
+from gateway.sandbox.events import API_VERSION
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.pagination import CURSORS, page
+from gateway.sandbox.routing import Routes
+from gateway.sandbox.work import Work
+
+routes = Routes()
+
+
+@routes.post(
+    "/v1/webhook_endpoints",
+    WebhookEndpointCreateParams,
+    "url enabled_events api_version description metadata",
+)
+def create(work: Work, params: Json) -> Json:
+    """An endpoint; only this answer shows its signing secret."""
+    if params.get("api_version", API_VERSION) != API_VERSION:
+        raise not_built(f"webhooks in the API version {params['api_version']}", "api_version")
+    endpoint = {
+        "id": work.ids.new("we"),
+        "object": "webhook_endpoint",
+        "api_version": params.get("api_version"),
+        "application": None,
+        "created": work.now,
+        "description": params.get("description") or None,
+        "enabled_events": params["enabled_events"],
+        "livemode": False,
+        "metadata": params.get("metadata") or {},
+        "status": "enabled",
+        "url": params["url"],
+    }
+    secret = f"whsec_{work.ids.text(32)}"
+    work.note("secret", endpoint["id"], {"secret": secret})
+    return work.add(endpoint) | {"secret": secret}
+
+
+@routes.get("/v1/webhook_endpoints/{webhook_endpoint}", WebhookEndpointRetrieveParams)
+def retrieve(work: Work, params: Json, webhook_endpoint: str) -> Json:  # noqa: ARG001 - every handler takes both
+    """An endpoint without its secret."""
+    return work.get("webhook_endpoint", webhook_endpoint)
+
+
+@routes.post(
+    "/v1/webhook_endpoints/{webhook_endpoint}",
+    WebhookEndpointUpdateParams,
+    "url enabled_events description disabled metadata",
+)
+def update(work: Work, params: Json, webhook_endpoint: str) -> Json:
+    """Change where and what it receives, or disable it."""
+    found = work.get("webhook_endpoint", webhook_endpoint)
+    changes: Json = {key: params[key] for key in ("url", "enabled_events", "description") if key in params}
+    if "disabled" in params:
+        changes["status"] = "disabled" if params["disabled"] else "enabled"
+    if "metadata" in params:
+        changes["metadata"] = merged_metadata(found["metadata"], params["metadata"])
+    return work.update(found, changes)
+
+
+@routes.delete("/v1/webhook_endpoints/{webhook_endpoint}", WebhookEndpointDeleteParams)
+def delete(work: Work, params: Json, webhook_endpoint: str) -> Json:  # noqa: ARG001 - every handler takes both
+    """Remove it; it receives nothing more."""
+    return work.remove(work.get("webhook_endpoint", webhook_endpoint))
+
+
+@routes.get("/v1/webhook_endpoints", WebhookEndpointListParams, CURSORS)
+def list_all(work: Work, params: Json) -> Json:
+    """All endpoints."""
+    return page(
+        work, work.select("webhook_endpoint"), params, kind="webhook_endpoint", url="/v1/webhook_endpoints"
+    )

@@ -1,0 +1,127 @@
+"""The sandbox on a loopback socket."""
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Self
+
+from flask import Flask
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+
+from gateway.sandbox.engine import Engine
+from gateway.sandbox.events import wants
+from gateway.sandbox.ids import Ids
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.web import create_app
+from gateway.sandbox.webhooks import Deliverer
+
+HOST = "127.0.0.1"
+RETRY_DELAYS = (1, 5, 25, 125)
+"""Seconds between the tries of a webhook delivery: minutes here where Stripe takes days."""
+
+
+class Sandbox:
+    """A local Stripe. ``with Sandbox() as sandbox: …`` starts and closes it; state lives and dies with the object.
+
+    ``clock`` gives unix seconds, ``seed`` makes the ids reproducible, port 0 takes a free port. OSError if the port is taken.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        clock: Callable[[], float] = time.time,
+        seed: int | str | None = None,
+        retry_delays: Sequence[float] = RETRY_DELAYS,
+    ) -> None:
+        self._engine = Engine(clock=clock, ids=Ids(seed), deliver=self._deliver)
+        self._deliverer = Deliverer(clock=clock, retry_delays=retry_delays, delivered=self._delivered)
+        self._server = _Server(HOST, port, create_app(self._engine), handler=_Handler)
+        self.url = f"http://{HOST}:{self._server.server_port}"
+        self._engine.url = self.url
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), name="sandbox-http", daemon=True
+        )
+        self._started = False
+
+    def start(self) -> Self:
+        """Serve, and deliver webhooks, from background threads."""
+        self._started = True
+        self._deliverer.start()
+        self._thread.start()
+        return self
+
+    def close(self) -> None:
+        """Stop serving and delivering; no thread and no socket stays behind."""
+        if self._started:
+            self._server.shutdown()
+            self._thread.join()
+        self._server.hang_up()
+        self._server.server_close()
+        self._deliverer.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def _deliver(self, events: list[Json]) -> None:
+        endpoints = [
+            self._engine.store.find("webhook_endpoint", key)
+            for key in self._engine.store.ids("webhook_endpoint")
+        ]
+        for event in events:
+            for endpoint in endpoints:
+                if endpoint and wants(endpoint, event["type"]):
+                    secret = self._engine.store.find("_secret", endpoint["id"]) or {}
+                    self._deliverer.put(endpoint["url"], secret["secret"], event)
+
+    def _delivered(self, event_id: str) -> None:
+        with self._engine.lock:
+            event = self._engine.store.find("event", event_id)
+            if event:
+                counted = event | {"pending_webhooks": event["pending_webhooks"] - 1}
+                self._engine.store.commit({"event": {event_id: counted}})
+
+
+class _Server(ThreadedWSGIServer):
+    """Threads end with their connections, and ``hang_up()`` ends those that clients keep alive."""
+
+    daemon_threads = False
+
+    def __init__(self, host: str, port: int, app: Flask, handler: type[WSGIRequestHandler]) -> None:
+        self.open: set[socket.socket] = set()
+        super().__init__(host, port, app, handler=handler)
+
+    def hang_up(self) -> None:
+        for connection in list(self.open):
+            connection.shutdown(socket.SHUT_RDWR)
+
+
+class _Handler(WSGIRequestHandler):
+    disable_nagle_algorithm = (
+        True  # headers and body are two writes: waiting to join them would cost 40 ms a request
+    )
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.open.add(self.connection)  # type: ignore[attr-defined]  # it is our _Server
+
+    def finish(self) -> None:
+        self.server.open.discard(self.connection)  # type: ignore[attr-defined]  # it is our _Server
+        super().finish()
+
+    def log(self, *_words: object) -> None:
+        """Say nothing: the client logs its calls."""
+
+
+def serve(*, port: int) -> None:
+    """Serve until SIGTERM or SIGINT. OSError if the port is taken."""
+    stop = threading.Event()
+    with Sandbox(port=port):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        stop.wait()

@@ -1,0 +1,62 @@
+"""The engine behind Flask: routes, form bodies, headers."""
+
+from collections.abc import Callable
+from email.utils import formatdate
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from gateway.sandbox.engine import Call, Engine
+from gateway.sandbox.events import API_VERSION
+from gateway.sandbox.resources import ROUTES
+from gateway.sandbox.routing import Route
+
+
+def create_app(engine: Engine) -> Flask:
+    """Serve all routes; what matches none gets Stripe's 404."""
+    app = Flask("gateway.sandbox")
+    app.get("/")(
+        lambda: {
+            "object": "sandbox",
+            "description": "A local Stripe. Point a Stripe SDK's base address here.",
+        }
+    )
+    for route in ROUTES:
+        rule = route.path.replace("{", "<").replace("}", ">")
+        app.add_url_rule(rule, f"{route.method} {route.path}", _view(engine, route), methods=[route.method])
+
+    @app.errorhandler(404)
+    @app.errorhandler(405)
+    def unrecognized(_error: HTTPException) -> Response:
+        return _respond(engine, None, {})
+
+    return app
+
+
+def _view(engine: Engine, route: Route) -> Callable[..., Response]:
+    def view(**names: str) -> Response:
+        return _respond(engine, route, names)
+
+    return view
+
+
+def _respond(engine: Engine, route: Route | None, names: dict[str, str]) -> Response:
+    key = request.headers.get("Idempotency-Key")
+    call = Call(
+        method=request.method,
+        path=request.path,
+        pairs=[*request.args.items(multi=True), *request.form.items(multi=True)],
+        authorization=request.headers.get("Authorization", ""),
+        version=request.headers.get("Stripe-Version", ""),
+        idempotency_key=key,
+    )
+    reply = engine.handle(call, route, names)
+    response = Response(reply.answer.body, reply.answer.status, content_type="application/json")
+    response.headers["Date"] = formatdate(engine.clock(), usegmt=True)
+    response.headers["Request-Id"] = reply.answer.request_id
+    response.headers["Stripe-Version"] = call.version or API_VERSION
+    if key and request.method == "POST":
+        response.headers["Idempotency-Key"] = key
+    if reply.replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    return response

@@ -1,0 +1,124 @@
+"""One request's unit of work: reads, changes with their events, and a commit that is all or nothing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+
+from gateway.sandbox import events
+from gateway.sandbox.errors import StripeError, missing
+from gateway.sandbox.ids import Ids
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.store import Store, Tables
+
+_EVENT_PREFIX = {
+    "subscription": "customer.subscription",
+    "discount": "customer.discount",
+}
+_WITH_PREVIOUS = {"payment_method.detached"}
+"""Besides ``*.updated``; as recorded from Stripe's API, 2026-08-26.dahlia."""
+
+
+@dataclass
+class Work:
+    """Changes made here are seen here at once, and by others after ``commit()``; a dropped Work leaves no trace."""
+
+    store: Store
+    ids: Ids
+    now: int
+    url: str = ""
+    request: Json = field(default_factory=lambda: {"id": None, "idempotency_key": None})
+    changes: Tables = field(default_factory=dict)
+    failure: StripeError | None = None
+
+    def trial(self) -> "Work":
+        """A copy whose changes can be thrown away: what a preview runs in."""
+        copied = {kind: dict(objects) for kind, objects in self.changes.items()}
+        return Work(self.store, self.ids, self.now, self.url, self.request, copied)
+
+    def find(self, kind: str, object_id: str) -> Json | None:
+        """The object as this request sees it, or None."""
+        changed = self.changes.get(kind, {})
+        return changed[object_id] if object_id in changed else self.store.find(kind, object_id)
+
+    def get(self, kind: str, object_id: str, *, param: str | None = "id", status: int = 404) -> Json:
+        """The object, or Stripe's ``No such …``."""
+        obj = self.find(kind, object_id)
+        if obj is None:
+            raise missing(kind, object_id, param=param, status=status)
+        return obj
+
+    def select(self, kind: str, customer: str | None = None) -> Iterator[Json]:
+        """Objects of a kind, newest first; of one customer only, if given."""
+        changed = self.changes.get(kind, {})
+        added = [object_id for object_id in reversed(changed) if self.store.find(kind, object_id) is None]
+        for object_id in chain(added, self.store.ids(kind, customer)):
+            obj = changed[object_id] if object_id in changed else self.store.find(kind, object_id)
+            if obj is not None and customer in (None, obj.get("customer")):
+                yield obj
+
+    def add(self, obj: Json, *event_types: str) -> Json:
+        """Keep a new object and tell of it: ``customer.created``, unless other types are given."""
+        self._keep(obj)
+        for event_type in event_types or self._default_events(obj, "created"):
+            self._tell(event_type, obj, None)
+        return obj
+
+    def update(self, obj: Json, changes: Json, *event_types: str) -> Json:
+        """Replace the object by one with ``changes``; no difference, no event. Types other than ``*.updated`` may be given."""
+        new = obj | changes
+        if new == obj:
+            return obj
+        self._keep(new)
+        for event_type in event_types or self._default_events(obj, "updated"):
+            self._tell(event_type, new, events.previous_attributes(obj, new))
+        return new
+
+    def remove(self, obj: Json) -> Json:
+        """Forget the object; its event carries the full last state, the answer is the stub."""
+        self.changes.setdefault(obj["object"], {})[obj["id"]] = None
+        for event_type in self._default_events(obj, "deleted"):
+            self._tell(event_type, obj, None)
+        stub = {"id": obj["id"], "object": obj["object"], "deleted": True}
+        self.note("deleted", obj["id"], stub)
+        return stub
+
+    def note(self, kind: str, note_id: str, value: Json) -> None:
+        """Keep something Stripe knows about an object and shows nowhere."""
+        self.changes.setdefault(f"_{kind}", {})[note_id] = value
+
+    def recall(self, kind: str, note_id: str) -> Json | None:
+        """What ``note()`` kept."""
+        return self.find(f"_{kind}", note_id)
+
+    def fail(self, error: StripeError) -> None:
+        """Keep what was done, and answer this error: a declined payment is an error, and yet an attempt that counts."""
+        self.failure = error
+
+    def new_events(self) -> list[Json]:
+        """The events of this request, oldest first."""
+        return [event for event in self.changes.get("event", {}).values() if event is not None]
+
+    def commit(self) -> None:
+        """Make it so."""
+        self.store.commit(self.changes)
+
+    def _keep(self, obj: Json) -> None:
+        self.changes.setdefault(obj["object"], {})[obj["id"]] = obj
+
+    def _default_events(self, obj: Json, verb: str) -> tuple[str, ...]:
+        event_type = f"{_EVENT_PREFIX.get(obj['object'], obj['object'])}.{verb}"
+        return (event_type,) if event_type in events.TYPES else ()
+
+    def _tell(self, event_type: str, obj: Json, previous: Json | None) -> None:
+        with_previous = event_type.endswith(".updated") or event_type in _WITH_PREVIOUS
+        endpoints = sum(events.wants(endpoint, event_type) for endpoint in self.select("webhook_endpoint"))
+        told = events.event(
+            event_id=self.ids.new("evt"),
+            created=self.now,
+            event_type=event_type,
+            obj=obj,
+            previous=previous if with_previous else None,
+            request=self.request,
+            endpoints=endpoints,
+        )
+        self._keep(told)
