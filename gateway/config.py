@@ -1,0 +1,78 @@
+"""Settings: frozen, typed, read once from the environment. A missing or nonsensical value stops the start."""
+
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Self
+
+from environs import Env, EnvError, validate
+
+STRIPE_KEY = re.compile(r"\A(?:sk|rk)_(?:live|test)_\S+\Z")
+POSTGRES_URL = re.compile(r"\Apostgres(?:ql)?://\S+\Z")
+WEBHOOK_TOLERANCE = timedelta(minutes=5)  # Stripe's default; here it bounds the past and the future alike
+WEBHOOK_MAX_BYTES = 256 * 1024
+QUOTE_LIFETIME = timedelta(minutes=15)
+
+
+class ConfigError(Exception):
+    """A setting is missing or makes no sense; the message names it and says what is expected."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that differs between one deployment and the next. Secrets stay out of the repr."""
+
+    database_url: str = field(repr=False)
+    stripe_secret_key: str = field(repr=False)
+    stripe_publishable_key: str = ""
+    stripe_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
+    stripe_api_base: str | None = None
+    jwt_issuer: str = "konnect"
+    jwt_audience: str = "konnect-billing"
+    jwks_url: str | None = None
+    jwt_development_secret: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if (self.jwks_url is None) == (self.jwt_development_secret is None):
+            raise ConfigError(
+                "Set either GATEWAY_JWKS_URL (tokens of your identity provider) or "
+                "GATEWAY_JWT_DEVELOPMENT_SECRET (development only), not both and not neither."
+            )
+        if self.jwt_development_secret is not None and self.livemode:
+            raise ConfigError("GATEWAY_JWT_DEVELOPMENT_SECRET cannot go with a live Stripe key.")
+        if not all(secret.startswith("whsec_") for secret in self.stripe_webhook_secrets):
+            raise ConfigError("STRIPE_WEBHOOK_SECRETS: each secret starts with whsec_.")
+
+    @property
+    def livemode(self) -> bool:
+        """Whether the Stripe key is a live one: events of the other mode are never applied."""
+        return "_live_" in self.stripe_secret_key[:8]
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the settings; raises ConfigError naming every one that is missing or wrong, all at once."""
+        env = Env(eager=False)
+        database_url = env.str("GATEWAY_DATABASE_URL", validate=validate.Regexp(POSTGRES_URL))
+        stripe_secret_key = env.str("STRIPE_SECRET_KEY", validate=validate.Regexp(STRIPE_KEY))
+        stripe_publishable_key = env.str("STRIPE_PUBLISHABLE_KEY", "")
+        webhook_secrets = env.list("STRIPE_WEBHOOK_SECRETS", [])
+        stripe_api_base = env.str("STRIPE_API_BASE", None)
+        jwt_issuer = env.str("GATEWAY_JWT_ISSUER", "konnect")
+        jwt_audience = env.str("GATEWAY_JWT_AUDIENCE", "konnect-billing")
+        jwks_url = env.str("GATEWAY_JWKS_URL", None)
+        development_secret = env.str("GATEWAY_JWT_DEVELOPMENT_SECRET", None, validate=validate.Length(min=32))
+        try:
+            env.seal()
+        except EnvError as error:
+            raise ConfigError(str(error)) from error
+        return cls(
+            database_url=database_url,
+            stripe_secret_key=stripe_secret_key,
+            stripe_publishable_key=stripe_publishable_key,
+            stripe_webhook_secrets=tuple(secret.strip() for secret in webhook_secrets),
+            stripe_api_base=stripe_api_base,
+            jwt_issuer=jwt_issuer,
+            jwt_audience=jwt_audience,
+            jwks_url=jwks_url,
+            jwt_development_secret=development_secret,
+        )

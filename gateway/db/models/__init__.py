@@ -1,0 +1,27 @@
+"""The tables. The invariants that a race could break stand here as constraints, each with its reason."""
+
+from gateway.db.models.base import Base, Json, Mirrored
+from gateway.db.models.billing import Invoice, Subscription, UpcomingInvoice
+from gateway.db.models.catalog import Plan, Price
+from gateway.db.models.inbox import WebhookEvent
+from gateway.db.models.organizations import Organization, PaymentMethod
+from gateway.db.models.plan_table import ENDED_STATES, OPEN_STATES, OrganizationPlan, PlanChange, PlanHistory
+
+__all__ = [
+    "ENDED_STATES",
+    "OPEN_STATES",
+    "Base",
+    "Invoice",
+    "Json",
+    "Mirrored",
+    "Organization",
+    "OrganizationPlan",
+    "PaymentMethod",
+    "Plan",
+    "PlanChange",
+    "PlanHistory",
+    "Price",
+    "Subscription",
+    "UpcomingInvoice",
+    "WebhookEvent",
+]

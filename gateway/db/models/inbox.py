@@ -1,0 +1,44 @@
+"""The inbox: every webhook event that was acknowledged, as it arrived."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from gateway.db.models.base import Base
+
+
+class WebhookEvent(Base):
+    """A stored event and its state.
+
+    pending   to be merged
+    failed    to be tried again at ``next_attempt_at``
+    done      merged (or found stale: then there was nothing to do)
+    ignored   a type without a handler, or a customer that is none of ours
+    rejected  of another mode or account than ours: never applied
+    dead      failed too often; redelivery or a replay revives it
+    """
+
+    __tablename__ = "webhook_events"
+    __table_args__ = (
+        CheckConstraint("state IN ('pending', 'failed', 'done', 'ignored', 'rejected', 'dead')", name="state"),
+        # what the drain looks for; partial, so that it stays small however many events are stored
+        Index("ix_webhook_events_due", "next_attempt_at", postgresql_where=text("state IN ('pending', 'failed')")),
+        Index(None, "object_id"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    type: Mapped[str]
+    object_id: Mapped[str | None]
+    created: Mapped[datetime]
+    api_version: Mapped[str | None]
+    livemode: Mapped[bool]
+    account: Mapped[str | None]
+    payload: Mapped[bytes]
+    """The raw bytes: jsonb would refuse a NUL or a lone surrogate that Stripe let through."""
+    state: Mapped[str] = mapped_column(server_default="pending")
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    next_attempt_at: Mapped[datetime]
+    error: Mapped[str | None]
+    received_at: Mapped[datetime]
+    processed_at: Mapped[datetime | None]

@@ -1,0 +1,93 @@
+"""The plan table, its history, and the changes on their way."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from gateway.db.models.base import Base, Json
+
+OPEN_STATES = ("requested", "processing", "requires_action")
+ENDED_STATES = ("applied", "failed", "abandoned")
+
+
+class OrganizationPlan(Base):
+    """The plan table: which plan an organization is on. One row an organization, written by the merge alone."""
+
+    __tablename__ = "organization_plans"
+    __table_args__ = (
+        CheckConstraint("standing IN ('good', 'grace', 'suspended')", name="standing"),
+        CheckConstraint("quantity > 0", name="quantity"),
+    )
+
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"), primary_key=True)
+    plan: Mapped[str]
+    """What the organization may use: follows proof of payment. ``unmapped`` if the price is none of ours."""
+    requested_plan: Mapped[str]
+    """What its subscription stands for at Stripe, paid or not."""
+    status: Mapped[str]
+    standing: Mapped[str]
+    quantity: Mapped[int]
+    currency: Mapped[str | None]
+    subscription_id: Mapped[str | None]
+    current_period_start: Mapped[datetime | None]
+    current_period_end: Mapped[datetime | None]
+    cancel_at: Mapped[datetime | None]
+    as_of: Mapped[datetime]
+    version: Mapped[int]
+
+
+class PlanHistory(Base):
+    """Appended to whenever a row of the plan table changes: never updated, never deleted."""
+
+    __tablename__ = "plan_history"
+    __table_args__ = (
+        # one entry a version: two merges cannot both claim to have made it
+        Index(None, "organization_id", "version", unique=True),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    version: Mapped[int]
+    cause: Mapped[str]
+    """Why: the id of the event or change, or the name of the job."""
+    before: Mapped[Json | None]
+    after: Mapped[Json]
+    recorded_at: Mapped[datetime]
+
+
+class PlanChange(Base):
+    """One requested change, written before Stripe is asked, so that a crash leaves something to finish."""
+
+    __tablename__ = "plan_changes"
+    __table_args__ = (
+        CheckConstraint(
+            "state IN ('requested', 'processing', 'requires_action', 'applied', 'failed', 'abandoned')", name="state"
+        ),
+        CheckConstraint("(ended_at IS NULL) = (state IN ('requested', 'processing', 'requires_action'))", name="ended"),
+        CheckConstraint("quantity > 0", name="quantity"),
+        # one change in flight an organization, also when two requests pass the check at the same moment
+        Index(
+            "uq_plan_changes_in_flight",
+            "organization_id",
+            unique=True,
+            postgresql_where=text("state IN ('requested', 'processing', 'requires_action')"),
+        ),
+        Index(None, "organization_id", "created_at"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    state: Mapped[str]
+    actor: Mapped[str]
+    from_plan: Mapped[str]
+    to_plan: Mapped[str]
+    quantity: Mapped[int]
+    payment_method_id: Mapped[str | None]
+    proration_date: Mapped[datetime | None]
+    """The second from which Stripe prorates: the quote's, or the request's own."""
+    steps: Mapped[Json] = mapped_column(server_default=text("'{}'"))
+    """The parameters of each Stripe call, frozen before it is made: a retry sends exactly the same."""
+    error: Mapped[Json | None]
+    created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]

@@ -1,0 +1,1 @@
+"""``gateway demo``: everything on one machine, and the story of one organization."""

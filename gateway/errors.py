@@ -1,0 +1,142 @@
+"""Every error this gateway raises on purpose, in one tree.
+
+GatewayError                      what a caller is told: status, code, title, detail
+├─ Unauthorized            401    unauthorized
+├─ PaymentMethodRequired   402    payment_method_required
+├─ CardDeclined            402    card_declined
+├─ Forbidden               403    forbidden
+├─ NotFound                404    not_found
+├─ Conflict                409
+│  ├─ ChangeInProgress            change_in_progress
+│  ├─ ContactSalesRequired        contact_sales_required
+│  ├─ NoChange                    no_change
+│  ├─ NotEnrolled                 not_enrolled
+│  ├─ QuoteExpired                quote_expired
+│  └─ QuoteStale                  quote_stale
+├─ InvalidRequest          422    invalid_request
+├─ StripeRejected          502    stripe_rejected
+├─ StripeUnavailable       503    stripe_unavailable
+└─ DatabaseUnavailable     503    database_unavailable
+
+WebhookRefused             400    a delivery that is not (or cannot be proven to be) Stripe's
+
+Each is rendered as an RFC 9457 problem by ``gateway.problems``.
+"""
+
+from typing import ClassVar
+
+
+class GatewayError(Exception):
+    """A failure the caller is told about. ``code`` is stable; ``detail`` is for people."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str, *, headers: dict[str, str] | None = None, **members: object) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = headers or {}
+        self.members = members  # further members of the problem object
+
+
+class Unauthorized(GatewayError):
+    """The bearer token is missing, expired or not ours."""
+
+    status, code, title = 401, "unauthorized", "A valid bearer token is required"
+
+
+class PaymentMethodRequired(GatewayError):
+    """The plan needs billing details, and none are on file."""
+
+    status, code, title = 402, "payment_method_required", "A payment method is required"
+
+
+class CardDeclined(GatewayError):
+    """The card's issuer said no."""
+
+    status, code, title = 402, "card_declined", "The card was declined"
+
+
+class Forbidden(GatewayError):
+    """The token lacks the scope."""
+
+    status, code, title = 403, "forbidden", "The token does not allow this"
+
+
+class NotFound(GatewayError):
+    """It does not exist, or belongs to another organization: the two look the same from outside."""
+
+    status, code, title = 404, "not_found", "Not found"
+
+
+class Conflict(GatewayError):
+    """The request is well formed, but not possible in the present state."""
+
+    status, code, title = 409, "conflict", "Not possible now"
+
+
+class ChangeInProgress(Conflict):
+    """Another change of this organization has not ended yet."""
+
+    code, title = "change_in_progress", "Another change is in progress"
+
+
+class ContactSalesRequired(Conflict):
+    """The transition goes through sales."""
+
+    code, title = "contact_sales_required", "Please contact sales"
+
+
+class NoChange(Conflict):
+    """The organization already has exactly this."""
+
+    code, title = "no_change", "Nothing to change"
+
+
+class NotEnrolled(Conflict):
+    """The organization has no subscription yet, so there is nothing to compute from."""
+
+    code, title = "not_enrolled", "The organization is not enrolled"
+
+
+class QuoteExpired(Conflict):
+    """The quote's time is over."""
+
+    code, title = "quote_expired", "The quote has expired"
+
+
+class QuoteStale(Conflict):
+    """What the quote was computed from has changed."""
+
+    code, title = "quote_stale", "The quote no longer holds"
+
+
+class InvalidRequest(GatewayError):
+    """The body or a parameter is wrong; ``errors`` says where."""
+
+    status, code, title = 422, "invalid_request", "The request is not valid"
+
+
+class StripeRejected(GatewayError):
+    """Stripe refused a request of ours for a reason the caller cannot mend."""
+
+    status, code, title = 502, "stripe_rejected", "Stripe refused the request"
+
+
+class StripeUnavailable(GatewayError):
+    """Stripe did not answer, or not in time. Nothing was changed as far as anyone can tell."""
+
+    status, code, title = 503, "stripe_unavailable", "Stripe cannot be reached"
+
+
+class DatabaseUnavailable(GatewayError):
+    """The database is down: nothing was done."""
+
+    status, code, title = 503, "database_unavailable", "The database cannot be reached"
+
+
+class WebhookRefused(GatewayError):
+    """A delivery whose signature or shape does not hold. Nothing of it is stored."""
+
+    status, code, title = 400, "webhook_refused", "The delivery was refused"

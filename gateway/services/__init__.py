@@ -1,0 +1,1 @@
+"""The verbs: what this gateway does, free of HTTP and of who calls it."""

@@ -1,0 +1,86 @@
+"""Which table keeps which kind of snapshot. The columns of a mirror table have the names of the snapshot's fields."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+
+from gateway.db.models import (
+    Invoice,
+    Json,
+    Mirrored,
+    Organization,
+    PaymentMethod,
+    Plan,
+    Price,
+    Subscription,
+    UpcomingInvoice,
+)
+from gateway.services.ordering import Order
+from gateway.stripe_api.snapshots import (
+    CustomerSnapshot,
+    InvoiceSnapshot,
+    PaymentMethodSnapshot,
+    PriceSnapshot,
+    ProductSnapshot,
+    Snapshot,
+    Source,
+    SubscriptionSnapshot,
+    UpcomingInvoiceSnapshot,
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of Stripe object and its table. ``key`` is the column that holds Stripe's id."""
+
+    snapshot: type[Snapshot]
+    model: type[Mirrored]
+    key: str
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The snapshot's fields that the table keeps under the same name."""
+        names = {field.name for field in fields(self.snapshot)} - {"id", "organization_id"}
+        return frozenset(names & set(self.model.__table__.columns.keys()))
+
+    def content(self, snapshot: Snapshot) -> Json:
+        """Column values for ``snapshot``."""
+        values = {name: getattr(snapshot, name) for name in self.columns}
+        if "items" in values:
+            values["items"] = [item.to_json() for item in values["items"]]
+        return values
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        each.snapshot.kind: each
+        for each in (  # in the order in which a batch is merged: what others refer to comes first
+            Kind(ProductSnapshot, Plan, "product_id"),
+            Kind(PriceSnapshot, Price, "id"),
+            Kind(CustomerSnapshot, Organization, "stripe_customer_id"),
+            Kind(PaymentMethodSnapshot, PaymentMethod, "id"),
+            Kind(SubscriptionSnapshot, Subscription, "id"),
+            Kind(InvoiceSnapshot, Invoice, "id"),
+            Kind(UpcomingInvoiceSnapshot, UpcomingInvoice, "subscription_id"),
+        )
+    }
+)
+
+
+def order_of(row: Mirrored) -> Order | None:
+    """The order stored with ``row``; None if no state of Stripe's was seen (an organization without a customer)."""
+    if row.as_of is None or row.source is None:
+        return None
+    return Order(
+        as_of=row.as_of,
+        source=Source(row.source),
+        rank=row.rank,
+        trail=tuple(row.trail),
+        revision=row.revision,
+    )
+
+
+def set_order(row: Mirrored, order: Order) -> None:
+    """Store ``order`` with ``row``."""
+    row.as_of, row.source, row.rank = order.as_of, order.source, order.rank
+    row.trail, row.revision = list(order.trail), order.revision

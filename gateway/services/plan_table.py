@@ -1,0 +1,105 @@
+"""The plan of an organization as a function of what the mirror holds: no decision is stored that is not derived."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Self
+
+from gateway.db.models import Json, Organization, OrganizationPlan, Subscription
+from gateway.stripe_api.snapshots import ENDED
+
+FREE = "free"
+UNMAPPED = "unmapped"
+"""The plan of a subscription whose price is none of ours: neither a grant nor silently Free."""
+NO_SUBSCRIPTION = "none"
+
+# Stripe's status -> (standing, whether the plan may be used). https://docs.stripe.com/billing/subscriptions/overview
+STANDINGS: Mapping[str, tuple[str, bool]] = MappingProxyType(
+    {
+        NO_SUBSCRIPTION: ("good", False),
+        "trialing": ("good", True),
+        "active": ("good", True),
+        "past_due": ("grace", True),  # Stripe is still retrying the payment: the plan stays
+        "incomplete": ("good", False),  # the first payment has not come: no plan without it
+        "incomplete_expired": ("suspended", False),
+        "unpaid": ("suspended", False),
+        "paused": ("suspended", False),
+        "canceled": ("good", False),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanState:
+    """What a row of the plan table says, apart from its version."""
+
+    plan: str
+    requested_plan: str
+    status: str
+    standing: str
+    quantity: int
+    currency: str | None
+    subscription_id: str | None
+    current_period_start: datetime | None
+    current_period_end: datetime | None
+    cancel_at: datetime | None
+
+    @classmethod
+    def of_row(cls, row: OrganizationPlan) -> Self:
+        """What ``row`` says now."""
+        return cls(**{field.name: getattr(row, field.name) for field in fields(cls)})
+
+    def to_json(self) -> Json:
+        """For the history: times in ISO 8601."""
+        return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in asdict(self).items()}
+
+
+NEVER_ENROLLED = PlanState(
+    plan=FREE,
+    requested_plan=FREE,
+    status=NO_SUBSCRIPTION,
+    standing="good",
+    quantity=1,
+    currency=None,
+    subscription_id=None,
+    current_period_start=None,
+    current_period_end=None,
+    cancel_at=None,
+)
+
+
+def plan_state(
+    organization: Organization, subscriptions: Sequence[Subscription], plan_of_product: Mapping[str, str]
+) -> PlanState:
+    """The plan state of an organization from all its subscriptions. ``plan_of_product`` is the catalogue."""
+    subscription = None if organization.deleted else current_subscription(subscriptions)
+    if subscription is None:
+        return NEVER_ENROLLED
+    requested_plan, item = base_item(subscription, plan_of_product)
+    standing, usable = STANDINGS[subscription.status]
+    return PlanState(
+        plan=requested_plan if usable else FREE,
+        requested_plan=FREE if subscription.status in ENDED else requested_plan,
+        status=subscription.status,
+        standing=standing,
+        quantity=item["quantity"],
+        currency=subscription.currency,
+        subscription_id=subscription.id,
+        current_period_start=datetime.fromisoformat(item["current_period_start"]),
+        current_period_end=datetime.fromisoformat(item["current_period_end"]),
+        cancel_at=subscription.cancel_at,
+    )
+
+
+def current_subscription(subscriptions: Sequence[Subscription]) -> Subscription | None:
+    """The newest one that lives, or else the newest one: what an organization is on, or was on last."""
+    return max(subscriptions, key=lambda each: (each.status not in ENDED, each.created, each.id), default=None)
+
+
+def base_item(subscription: Subscription, plan_of_product: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """The item that stands for the plan, and the plan; UNMAPPED if no item does, or if several do."""
+    mapped = [item for item in subscription.items if item["product_id"] in plan_of_product]
+    if len(mapped) == 1:
+        return plan_of_product[mapped[0]["product_id"]], mapped[0]
+    return UNMAPPED, subscription.items[0]

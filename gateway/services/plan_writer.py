@@ -1,0 +1,92 @@
+"""From the mirror to the plan table: derive, compare, write what changed, append to the history, close changes."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from gateway.db.models import OPEN_STATES, Organization, OrganizationPlan, Plan, PlanChange, PlanHistory, Subscription
+from gateway.services.plan_table import PlanState, current_subscription, plan_state
+
+
+def write(session: Session, touched: Mapping[str, str], now: datetime) -> None:
+    """Bring the plan table in step for the organizations in ``touched`` (id -> cause), which the caller has locked."""
+    if not touched:
+        return
+    organizations = session.scalars(select(Organization).where(Organization.id.in_(touched))).all()
+    subscriptions = subscriptions_of(session, touched)
+    plans = plan_of_product(session)
+    rows = {
+        row.organization_id: row
+        for row in session.scalars(
+            select(OrganizationPlan)
+            .where(OrganizationPlan.organization_id.in_(touched))
+            .execution_options(populate_existing=True)
+        )
+    }
+    states = {}
+    for organization in organizations:
+        state = plan_state(organization, subscriptions[organization.id], plans)
+        states[organization.id] = state
+        write_one(session, rows.get(organization.id), organization.id, state, touched[organization.id], now)
+    close_changes(session, states, subscriptions, now)
+
+
+def write_one(
+    session: Session, row: OrganizationPlan | None, organization_id: str, state: PlanState, cause: str, now: datetime
+) -> None:
+    """Write one organization's row and history, if it changed."""
+    before = PlanState.of_row(row) if row is not None else None
+    if before == state:
+        return
+    if row is None:
+        row = OrganizationPlan(organization_id=organization_id, version=0)
+        session.add(row)
+    for column, value in asdict(state).items():
+        setattr(row, column, value)
+    row.version += 1
+    row.as_of = now
+    session.add(
+        PlanHistory(
+            organization_id=organization_id,
+            version=row.version,
+            cause=cause,
+            before=before.to_json() if before else None,
+            after=state.to_json(),
+            recorded_at=now,
+        )
+    )
+
+
+def close_changes(
+    session: Session,
+    states: Mapping[str, PlanState],
+    subscriptions: Mapping[str, list[Subscription]],
+    now: datetime,
+) -> None:
+    """End the changes that Stripe has carried out: whoever hears of it first (answer, webhook or refresh) closes it."""
+    open_changes = select(PlanChange).where(PlanChange.organization_id.in_(states), PlanChange.state.in_(OPEN_STATES))
+    for change in session.scalars(open_changes.with_for_update().execution_options(populate_existing=True)):
+        subscription = current_subscription(subscriptions[change.organization_id])
+        state = states[change.organization_id]
+        reached = (state.plan, state.quantity) == (change.to_plan, change.quantity)
+        if subscription is not None and subscription.change_id == change.id and reached:
+            change.state, change.ended_at = "applied", now
+
+
+def subscriptions_of(session: Session, organization_ids: Collection[str]) -> dict[str, list[Subscription]]:
+    """The subscriptions of each organization, an empty list where there are none."""
+    found: defaultdict[str, list[Subscription]] = defaultdict(list)
+    query = select(Subscription).where(Subscription.organization_id.in_(organization_ids))
+    for each in session.scalars(query):
+        found[each.organization_id].append(each)
+    return found
+
+
+def plan_of_product(session: Session) -> dict[str, str]:
+    """The catalogue as the projection needs it: product id -> plan."""
+    rows: Iterable[Plan] = session.scalars(select(Plan).where(Plan.key.is_not(None)))
+    return {row.product_id: row.key for row in rows if row.key is not None}

@@ -1,0 +1,201 @@
+"""The merge: the only code that writes the mirror and the plan table.
+
+Webhooks, answers, refreshes and reconciliation all end here, in batches: rows are locked and read once, each snapshot
+is placed by ``ordering``, and what changed is written in bulk. Everything happens in the caller's transaction.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import or_, select, text
+from sqlalchemy.orm import Session
+
+from gateway.db import jobs
+from gateway.db.models import Mirrored, Organization, PaymentMethod, Plan, Price, Subscription
+from gateway.services import plan_writer
+from gateway.services.mirror import KINDS, order_of, set_order
+from gateway.services.ordering import Verdict, decide
+from gateway.stripe_api.snapshots import (
+    CustomerSnapshot,
+    PaymentMethodSnapshot,
+    PriceSnapshot,
+    ProductSnapshot,
+    Snapshot,
+)
+
+CATALOG_LOCK = 0x636174  # any constant of ours
+MERGE_ORDER = {kind: position for position, kind in enumerate(KINDS)}
+
+
+class Outcome(StrEnum):
+    """What became of a snapshot."""
+
+    APPLIED = "applied"
+    NOTED = "noted"
+    STALE = "stale"
+    REFRESHED = "refreshed"
+    UNKNOWN = "unknown"
+    """Of a customer that is no organization of ours, or of a product that is no plan."""
+
+
+OUTCOMES = {
+    Verdict.APPLY: Outcome.APPLIED,
+    Verdict.NOTE: Outcome.NOTED,
+    Verdict.STALE: Outcome.STALE,
+    Verdict.REFRESH: Outcome.REFRESHED,
+}
+
+
+def merge(session: Session, snapshots: Sequence[Snapshot], now: datetime) -> list[Outcome]:
+    """Merge ``snapshots`` into mirror, plan table and history; gives each one's outcome, in the same order.
+
+    States that cannot be ordered are refreshed by a job that this transaction enqueues. ``now`` dates the history.
+    """
+    batch = Batch(session, snapshots)
+    placed = sorted(range(len(snapshots)), key=lambda i: (snapshots[i].seen.as_of, MERGE_ORDER[snapshots[i].kind]))
+    outcomes = {position: batch.place(snapshots[position]) for position in placed}
+    session.flush()
+    plan_writer.write(session, batch.touched, now)
+    for kind, stripe_id in sorted(batch.unordered):
+        defer_refresh(session, kind, stripe_id)
+    return [outcomes[position] for position in range(len(snapshots))]
+
+
+def defer_refresh(session: Session, kind: str, stripe_id: str, at: datetime | None = None) -> None:
+    """Enqueue the retrieval of one object: many requests fold into one job, and one object is refreshed at a time."""
+    key = f"refresh:{stripe_id}"
+    jobs.defer(session, jobs.REFRESH, queueing_lock=key, lock=key, at=at, kind=kind, stripe_id=stripe_id)
+
+
+class Batch:
+    """What is locked and loaded for one merge, and what came of it."""
+
+    def __init__(self, session: Session, snapshots: Sequence[Snapshot]) -> None:
+        self.session = session
+        self.touched: dict[str, str] = {}
+        """Organization id -> cause of the last state that may have changed its plan."""
+        self.unordered: set[tuple[str, str]] = set()
+        """Kind and id of the objects to be refreshed."""
+        self.rows: dict[tuple[str, str], Mirrored] = {}
+        kinds = {snapshot.kind for snapshot in snapshots}
+        if kinds & {"product", "price"}:
+            # Catalogue rows have no organization to be locked by: their merges go one after the other.
+            session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": CATALOG_LOCK})
+        self.load("product", snapshots)
+        self.subscribers = subscribers(session, self.remapped(snapshots))
+        # All organizations at once, sorted, before any row of theirs: two batches that share some wait for each other
+        # instead of deadlocking. Whoever holds an organization holds its rows, also those that do not exist yet.
+        organizations = lock_organizations(session, snapshots, self.subscribers)
+        self.by_id = {each.id: each for each in organizations}
+        self.by_customer = {each.stripe_customer_id: each for each in organizations if each.stripe_customer_id}
+        for kind in kinds - {"product", "customer"}:
+            self.load(kind, snapshots)
+
+    def load(self, kind: str, snapshots: Iterable[Snapshot]) -> None:
+        """Read the stored rows of one kind."""
+        if not (ids := {each.id for each in snapshots if each.kind == kind}):
+            return
+        model, key = KINDS[kind].model, KINDS[kind].key
+        query = select(model).where(model.__table__.columns[key].in_(ids))
+        for row in self.session.scalars(query.execution_options(populate_existing=True)):
+            self.rows[kind, getattr(row, key)] = row
+
+    def remapped(self, snapshots: Iterable[Snapshot]) -> set[str]:
+        """Products that begin or cease to stand for a plan: the organizations on them must be looked at again."""
+        keys = {row.product_id: row.key for row in self.rows.values() if isinstance(row, Plan)}
+        return {each.id for each in snapshots if isinstance(each, ProductSnapshot) and keys.get(each.id) != each.key}
+
+    def place(self, snapshot: Snapshot) -> Outcome:
+        """Place one snapshot; its row is written with the batch."""
+        row = self.row_of(snapshot)
+        if row is None:
+            return Outcome.UNKNOWN
+        stored = order_of(row)
+        verdict, order = decide(stored, snapshot)
+        if order != stored:
+            set_order(row, order)
+        if verdict is Verdict.APPLY:
+            for column, value in KINDS[snapshot.kind].content(snapshot).items():
+                setattr(row, column, value)
+            self.touch(snapshot, row)
+        elif verdict is Verdict.REFRESH and snapshot.retrievable:
+            self.unordered.add((snapshot.kind, snapshot.id))
+        return OUTCOMES[verdict]
+
+    def row_of(self, snapshot: Snapshot) -> Mirrored | None:
+        """The row that mirrors the object, stored or new; None if it is no business of ours."""
+        if isinstance(snapshot, CustomerSnapshot):
+            return self.organization_of(snapshot)
+        if (stored := self.rows.get((snapshot.kind, snapshot.id))) is not None:
+            return stored
+        new = self.new_row(snapshot)
+        if new is not None:
+            self.rows[snapshot.kind, snapshot.id] = new
+            self.session.add(new)
+        return new
+
+    def new_row(self, snapshot: Snapshot) -> Mirrored | None:
+        """A row for an object never seen before."""
+        if isinstance(snapshot, ProductSnapshot):
+            return Plan(product_id=snapshot.id) if snapshot.key is not None else None
+        if isinstance(snapshot, PriceSnapshot):
+            return Price(id=snapshot.id)
+        organization = self.by_customer.get(snapshot.owner) if snapshot.owner is not None else None
+        if organization is None:
+            return None
+        kind = KINDS[snapshot.kind]
+        return kind.model(**{kind.key: snapshot.id, "organization_id": organization.id})
+
+    def organization_of(self, customer: CustomerSnapshot) -> Organization | None:
+        """The customer's organization.
+
+        A customer that names an organization without one becomes its customer: its webhook may come before the answer
+        of the call that created it.
+        """
+        if (known := self.by_customer.get(customer.id)) is not None:
+            return known
+        named = self.by_id.get(customer.organization_id) if customer.organization_id is not None else None
+        if named is None or named.stripe_customer_id is not None:
+            return None
+        named.stripe_customer_id = customer.id
+        self.by_customer[customer.id] = named
+        return named
+
+    def touch(self, snapshot: Snapshot, row: Mirrored) -> None:
+        """Remember whose plan may have changed, and why."""
+        if isinstance(row, Organization):
+            self.touched[row.id] = snapshot.seen.cause
+        elif isinstance(row, Subscription):
+            self.touched[row.organization_id] = snapshot.seen.cause
+        elif isinstance(row, Plan):
+            self.touched.update(dict.fromkeys(self.subscribers, snapshot.seen.cause))
+
+
+def subscribers(session: Session, product_ids: Iterable[str]) -> list[str]:
+    """Ids of the organizations with a subscription to one of the products."""
+    on_product = [Subscription.items.contains([{"product_id": product_id}]) for product_id in product_ids]
+    if not on_product:
+        return []
+    return list(session.scalars(select(Subscription.organization_id).where(or_(*on_product)).distinct()))
+
+
+def lock_organizations(session: Session, snapshots: Iterable[Snapshot], also: Iterable[str]) -> Sequence[Organization]:
+    """Lock the organizations that the snapshots belong to, by customer, by name or by a card they had."""
+    customers = {each.owner for each in snapshots if each.owner is not None}
+    named = {each.organization_id for each in snapshots if isinstance(each, CustomerSnapshot) and each.organization_id}
+    detached = {each.id for each in snapshots if isinstance(each, PaymentMethodSnapshot) and each.detached}
+    query = (
+        select(Organization)
+        .where(
+            or_(
+                Organization.stripe_customer_id.in_(customers),
+                Organization.id.in_({*named, *also}),
+                Organization.id.in_(select(PaymentMethod.organization_id).where(PaymentMethod.id.in_(detached))),
+            )
+        )
+        .order_by(Organization.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    return session.scalars(query).all()

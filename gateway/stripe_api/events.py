@@ -1,0 +1,64 @@
+"""A Stripe event, read from its JSON, and the state before it.
+
+https://docs.stripe.com/api/events/object
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from gateway.stripe_api.times import from_unix
+
+JsonObject = Mapping[str, Any]  # Stripe's JSON: read by the snapshots, field by field
+
+
+class UnreadableObject(ValueError):
+    """An object of Stripe's lacks what its API version promises: refresh it, never guess."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One event. ``object`` is the state at ``created``; ``previous`` the state before, for ``*.updated`` only."""
+
+    id: str
+    type: str
+    created: datetime
+    api_version: str | None
+    object: JsonObject
+    previous: JsonObject | None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether nothing can have come before it: the object's own ``created`` event."""
+        return self.type.endswith(".created")
+
+    @classmethod
+    def from_json(cls, event: JsonObject) -> Self:
+        """Read an event as delivered or listed. Raises UnreadableObject if it lacks a part of every event."""
+        try:
+            data = event["data"]
+            changed = data.get("previous_attributes")
+            return cls(
+                id=event["id"],
+                type=event["type"],
+                created=from_unix(event["created"]),
+                api_version=event.get("api_version"),
+                object=data["object"],
+                previous=before(data["object"], changed) if changed else None,
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UnreadableObject(f"not an event: {error!r}") from error
+
+
+def before(after: JsonObject, changed: JsonObject) -> dict[str, Any]:
+    """The object as it was: ``changed`` holds the old values of the changed fields only.
+
+    Within objects only the changed members are named; a changed array stands there whole; a metadata key that was
+    added is null.
+    """
+    state = dict(after)
+    for name, old in changed.items():
+        now = state.get(name)
+        state[name] = before(now, old) if isinstance(old, Mapping) and isinstance(now, Mapping) else old
+    return state

@@ -1,0 +1,142 @@
+"""What every snapshot has: an identity, how it was seen, and a digest of its content."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from functools import wraps
+from hashlib import blake2b
+from typing import ClassVar, ParamSpec, Self, TypeVar
+
+from stripe import ListObject, StripeObject
+
+from gateway.stripe_api.events import Event, JsonObject, UnreadableObject
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Listed = TypeVar("Listed", bound=StripeObject)
+
+
+class Source(StrEnum):
+    """Where a state was seen."""
+
+    EVENT = "event"
+    ANSWER = "answer"
+    REFRESH = "refresh"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """When, where and why a state was seen: all that the merge orders by."""
+
+    as_of: datetime
+    """Stripe's time: an event's ``created``, an answer's ``Date``. Whole seconds."""
+    source: Source
+    cause: str
+    """What goes into the plan history: the event's id, the change's id, the job's name."""
+    previous: str | None = None
+    """Digest of the state that an event came from, if it says so."""
+    is_first: bool = False
+    """No state can have come before."""
+    after_revision: int | None = None
+    """Asked after the stored state had this revision: if it still has, the answer is the newer one."""
+
+    @classmethod
+    def in_event(cls, event: Event) -> Self:
+        """As an event tells it."""
+        return cls(as_of=event.created, source=Source.EVENT, cause=event.id, is_first=event.is_first)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """The part of a Stripe object that the mirror keeps, at one moment.
+
+    Fields with ``compare=False`` do not count as a change.
+    """
+
+    kind: ClassVar[str]
+    retrievable: ClassVar[bool] = True
+
+    id: str
+    seen: Seen = field(compare=False)
+
+    @property
+    def owner(self) -> str | None:
+        """The id of the customer it belongs to; None for the catalogue, and for what was detached."""
+        return None
+
+    @property
+    def rank(self) -> int:
+        """Grows only: a state of a lower rank cannot follow one of a higher rank."""
+        return 0
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal content, whoever says it."""
+        content = [getattr(self, each.name) for each in fields(self) if each.compare]
+        return blake2b(repr(content).encode(), digest_size=12).hexdigest()
+
+    @classmethod
+    def read(cls, stripe_object: JsonObject, seen: Seen) -> Self:
+        """Read Stripe's JSON. Raises UnreadableObject if it is not of the pinned API version's shape."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_event(cls, event: Event) -> Self:
+        """The state that ``event`` tells, and which state it followed."""
+        seen = Seen.in_event(event)
+        if event.previous is not None:
+            seen = replace(seen, previous=cls.read(event.previous, seen).digest)
+        return cls.read(event.object, seen)
+
+    @classmethod
+    def from_answer(
+        cls, answer: StripeObject, *, cause: str, source: Source = Source.ANSWER, after_revision: int | None = None
+    ) -> Self:
+        """The state in an answer of Stripe's, as of the answer's own ``Date``."""
+        seen = Seen(as_of=answered_at(answer), source=source, cause=cause, after_revision=after_revision)
+        return cls.read(answer.to_dict(for_json=True), seen)
+
+    @classmethod
+    def from_list(cls, page: ListObject[Listed], *, cause: str) -> list[Self]:
+        """The states in one page of a list, as of the page's own ``Date``."""
+        seen = Seen(as_of=answered_at(page), source=Source.ANSWER, cause=cause)
+        return [cls.read(each.to_dict(for_json=True), seen) for each in page.data]
+
+
+def answered_at(answer: StripeObject) -> datetime:
+    """The ``Date`` header of the response that carried ``answer``: Stripe's clock, not ours."""
+    if answer.last_response is None:
+        raise UnreadableObject("not the top of an answer: it has no Date")
+    return parsedate_to_datetime(answer.last_response.headers["Date"])
+
+
+def strict(read: Callable[P, R]) -> Callable[P, R]:
+    """Turn what a missing or odd field raises into UnreadableObject."""
+
+    @wraps(read)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return read(*args, **kwargs)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise UnreadableObject(f"{error!r}") from error
+
+    return guarded
+
+
+def id_of(reference: str | JsonObject | None) -> str | None:
+    """The id in a reference, expanded or not."""
+    return reference if reference is None or isinstance(reference, str) else str(reference["id"])
+
+
+def required_id(reference: str | JsonObject | None) -> str:
+    """The id in a reference that must be there."""
+    if (found := id_of(reference)) is None:
+        raise UnreadableObject("a reference is null")
+    return found
+
+
+def text(value: str | None) -> str | None:
+    """Free text as PostgreSQL can keep it: JSON may carry a NUL, ``text`` may not."""
+    return None if value is None else value.replace("\0", "")

@@ -1,0 +1,63 @@
+"""Products and prices."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from gateway.stripe_api.events import JsonObject
+from gateway.stripe_api.snapshots.base import Seen, Snapshot, required_id, strict, text
+
+PLAN = "konnect_plan"  # the metadata key of a product that stands for a plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProductSnapshot(Snapshot):
+    """A product: https://docs.stripe.com/api/products/object."""
+
+    kind: ClassVar[str] = "product"
+
+    key: str | None
+    """Which plan it stands for; None: it is no plan."""
+    name: str
+    active: bool
+
+    @classmethod
+    @strict
+    def read(cls, stripe_object: JsonObject, seen: Seen) -> Self:
+        """Read a product."""
+        return cls(
+            id=stripe_object["id"],
+            key=stripe_object["metadata"].get(PLAN),
+            name=text(stripe_object["name"]) or "",
+            active=stripe_object["active"],
+            seen=seen,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriceSnapshot(Snapshot):
+    """A price: https://docs.stripe.com/api/prices/object."""
+
+    kind: ClassVar[str] = "price"
+
+    product_id: str
+    lookup_key: str | None
+    currency: str
+    unit_amount: int | None
+    interval: str | None
+    active: bool
+
+    @classmethod
+    @strict
+    def read(cls, stripe_object: JsonObject, seen: Seen) -> Self:
+        """Read a price; ``unit_amount`` is None for a fraction of a cent or for tiers."""
+        recurring = stripe_object["recurring"]
+        return cls(
+            id=stripe_object["id"],
+            product_id=required_id(stripe_object["product"]),
+            lookup_key=stripe_object["lookup_key"],
+            currency=stripe_object["currency"],
+            unit_amount=stripe_object["unit_amount"],
+            interval=recurring["interval"] if recurring else None,
+            active=stripe_object["active"],
+            seen=seen,
+        )

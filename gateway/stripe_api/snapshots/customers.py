@@ -1,0 +1,91 @@
+"""Customers and their cards."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Self
+
+from gateway.stripe_api.events import JsonObject
+from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, strict, text
+
+ORGANIZATION_ID = "organization_id"  # the metadata key by which Stripe's objects name our organization
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomerSnapshot(Snapshot):
+    """A customer: https://docs.stripe.com/api/customers/object."""
+
+    kind: ClassVar[str] = "customer"
+
+    organization_id: str | None = field(compare=False)
+    name: str | None
+    email: str | None
+    default_payment_method_id: str | None
+    balance: int
+    deleted: bool = False
+
+    @property
+    def owner(self) -> str:
+        """Itself."""
+        return self.id
+
+    @property
+    def rank(self) -> int:
+        """A deleted customer stays deleted."""
+        return int(self.deleted)
+
+    @classmethod
+    @strict
+    def read(cls, stripe_object: JsonObject, seen: Seen) -> Self:
+        """Read a customer, or the stub of three fields that Stripe answers for a deleted one."""
+        deleted = stripe_object.get("deleted", False)
+        return cls(
+            id=stripe_object["id"],
+            organization_id=None if deleted else stripe_object["metadata"].get(ORGANIZATION_ID),
+            name=None if deleted else text(stripe_object["name"]),
+            email=None if deleted else text(stripe_object["email"]),
+            default_payment_method_id=None
+            if deleted
+            else id_of(stripe_object["invoice_settings"]["default_payment_method"]),
+            balance=0 if deleted else stripe_object["balance"],
+            deleted=deleted,
+            seen=seen,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentMethodSnapshot(Snapshot):
+    """A card: https://docs.stripe.com/api/payment_methods/object."""
+
+    kind: ClassVar[str] = "payment_method"
+
+    customer_id: str | None
+    brand: str | None
+    last4: str | None
+    exp_month: int | None
+    exp_year: int | None
+    detached: bool
+
+    @property
+    def owner(self) -> str | None:
+        """Its customer."""
+        return self.customer_id
+
+    @property
+    def rank(self) -> int:
+        """A detached payment method can never be attached again."""
+        return int(self.detached)
+
+    @classmethod
+    @strict
+    def read(cls, stripe_object: JsonObject, seen: Seen) -> Self:
+        """Read a payment method; one that is no card has no brand and no digits."""
+        card = stripe_object.get("card") or {}
+        return cls(
+            id=stripe_object["id"],
+            customer_id=id_of(stripe_object["customer"]),
+            brand=card.get("brand"),
+            last4=card.get("last4"),
+            exp_month=card.get("exp_month"),
+            exp_year=card.get("exp_year"),
+            detached=stripe_object["customer"] is None,
+            seen=seen,
+        )

@@ -1,0 +1,90 @@
+"""Subscriptions."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Self
+
+from gateway.stripe_api.events import JsonObject, UnreadableObject
+from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, required_id, strict
+from gateway.stripe_api.times import from_unix
+
+CHANGE_ID = "change_id"  # the metadata key that names the plan change which Stripe last carried out
+ENDED = frozenset({"canceled", "incomplete_expired"})  # Stripe's terminal statuses
+STATUSES = ENDED | {"incomplete", "trialing", "active", "past_due", "unpaid", "paused"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubscriptionItem:
+    """One item; its period is the subscription's (since API version basil it stands only here)."""
+
+    id: str
+    price_id: str
+    product_id: str
+    quantity: int
+    current_period_start: datetime
+    current_period_end: datetime
+
+    @classmethod
+    def read(cls, item: JsonObject) -> Self:
+        """Read an item; a metered one has no quantity and counts as one."""
+        return cls(
+            id=item["id"],
+            price_id=item["price"]["id"],
+            product_id=required_id(item["price"]["product"]),
+            quantity=item.get("quantity", 1),
+            current_period_start=from_unix(item["current_period_start"]),
+            current_period_end=from_unix(item["current_period_end"]),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """For the mirror's jsonb: times in ISO 8601."""
+        return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in asdict(self).items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubscriptionSnapshot(Snapshot):
+    """A subscription: https://docs.stripe.com/api/subscriptions/object."""
+
+    kind: ClassVar[str] = "subscription"
+
+    customer_id: str
+    status: str
+    currency: str
+    items: tuple[SubscriptionItem, ...]
+    cancel_at: datetime | None
+    latest_invoice_id: str | None
+    change_id: str | None
+    created: datetime
+
+    @property
+    def owner(self) -> str:
+        """Its customer."""
+        return self.customer_id
+
+    @property
+    def rank(self) -> int:
+        """An ended subscription never lives again."""
+        return int(self.status in ENDED)
+
+    @classmethod
+    @strict
+    def read(cls, stripe_object: JsonObject, seen: Seen) -> Self:
+        """Read a subscription. A status that Stripe has added since is unreadable: it must be thought about."""
+        if stripe_object["status"] not in STATUSES:
+            raise UnreadableObject(f"unknown status {stripe_object['status']!r}")
+        items = stripe_object["items"]
+        if items.get("has_more"):
+            raise UnreadableObject("the subscription has more items than the object shows")
+        return cls(
+            id=stripe_object["id"],
+            customer_id=required_id(stripe_object["customer"]),
+            status=stripe_object["status"],
+            currency=stripe_object["currency"],
+            # sorted: Stripe promises no order, and another order is not another state
+            items=tuple(sorted((SubscriptionItem.read(item) for item in items["data"]), key=lambda item: item.id)),
+            cancel_at=from_unix(stripe_object["cancel_at"]),
+            latest_invoice_id=id_of(stripe_object["latest_invoice"]),
+            change_id=stripe_object["metadata"].get(CHANGE_ID),
+            created=from_unix(stripe_object["created"]),
+            seen=seen,
+        )

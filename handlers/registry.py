@@ -1,0 +1,24 @@
+"""Which function handles which event type. A type that stands nowhere is stored as ignored, and acknowledged."""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from gateway.stripe_api.snapshots import Event, Snapshot
+
+Handler = Callable[[Event], Sequence[Snapshot]]
+
+_handlers: dict[str, Handler] = {}
+HANDLERS: Mapping[str, Handler] = MappingProxyType(_handlers)
+
+
+def handles(*types: str) -> Callable[[Handler], Handler]:
+    """Register a function for event types. A type with two handlers is a mistake: ValueError."""
+
+    def register(handler: Handler) -> Handler:
+        for each in types:
+            if each in _handlers:
+                raise ValueError(f"{each} has a handler already")
+            _handlers[each] = handler
+        return handler
+
+    return register
