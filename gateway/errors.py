@@ -1,6 +1,7 @@
 """Every error this gateway raises on purpose, in one tree.
 
 GatewayError                      what a caller is told: status, code, title, detail
+├─ WebhookRefused          400    webhook_refused
 ├─ Unauthorized            401    unauthorized
 ├─ PaymentMethodRequired   402    payment_method_required
 ├─ CardDeclined            402    card_declined
@@ -15,10 +16,9 @@ GatewayError                      what a caller is told: status, code, title, de
 │  └─ QuoteStale                  quote_stale
 ├─ InvalidRequest          422    invalid_request
 ├─ StripeRejected          502    stripe_rejected
+├─ CatalogNotSynced        503    catalog_not_synced
 ├─ StripeUnavailable       503    stripe_unavailable
 └─ DatabaseUnavailable     503    database_unavailable
-
-WebhookRefused             400    a delivery that is not (or cannot be proven to be) Stripe's
 
 Each is rendered as an RFC 9457 problem by ``gateway.problems``.
 """
@@ -122,6 +122,12 @@ class StripeRejected(GatewayError):
     """Stripe refused a request of ours for a reason the caller cannot mend."""
 
     status, code, title = 502, "stripe_rejected", "Stripe refused the request"
+
+
+class CatalogNotSynced(GatewayError):
+    """The prices of the catalogue are not at Stripe yet: an operator's job."""
+
+    status, code, title = 503, "catalog_not_synced", "The catalogue is not set up"
 
 
 class StripeUnavailable(GatewayError):

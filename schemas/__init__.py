@@ -1,1 +1,1 @@
-"""The shapes of the JSON interface: marshmallow schemas and the plain values they load into."""
+"""The shapes of the JSON interface: marshmallow schemas, and the plain values they load into."""

@@ -2,13 +2,16 @@
 
 from gateway.stripe_api.events import Event, UnreadableObject
 from gateway.stripe_api.snapshots.base import Seen, Snapshot, Source
-from gateway.stripe_api.snapshots.catalog import PriceSnapshot, ProductSnapshot
-from gateway.stripe_api.snapshots.customers import CustomerSnapshot, PaymentMethodSnapshot
+from gateway.stripe_api.snapshots.catalog import PLAN, PriceSnapshot, ProductSnapshot
+from gateway.stripe_api.snapshots.customers import ORGANIZATION_ID, CustomerSnapshot, PaymentMethodSnapshot
 from gateway.stripe_api.snapshots.invoices import InvoiceSnapshot, UpcomingInvoiceSnapshot
-from gateway.stripe_api.snapshots.subscriptions import ENDED, SubscriptionItem, SubscriptionSnapshot
+from gateway.stripe_api.snapshots.subscriptions import CHANGE_ID, ENDED, SubscriptionItem, SubscriptionSnapshot
 
 __all__ = [
+    "CHANGE_ID",
     "ENDED",
+    "ORGANIZATION_ID",
+    "PLAN",
     "CustomerSnapshot",
     "Event",
     "InvoiceSnapshot",

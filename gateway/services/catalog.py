@@ -1,0 +1,90 @@
+"""The plans this deployment sells (``catalog.toml``), and Stripe brought in step with them."""
+
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Self
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from gateway.db.models import Price
+from gateway.errors import CatalogNotSynced, InvalidRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogPrice:
+    """What a plan costs: ``unit_amount`` in minor units of ``currency``, a unit and ``interval``."""
+
+    lookup_key: str
+    currency: str
+    unit_amount: int
+    interval: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogPlan:
+    """A plan. One without a price is sold by sales, at a price of its own."""
+
+    key: str
+    name: str
+    description: str
+    price: CatalogPrice | None
+    max_quantity: int = 1
+    needs_payment_method: bool = False
+    contact_sales: bool = False
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All plans, from the smallest to the largest."""
+
+    plans: tuple[CatalogPlan, ...]
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the ``catalog.toml`` of this deployment."""
+        data = tomllib.loads(files("gateway").joinpath("catalog.toml").read_text(encoding="utf-8"))
+        return cls(
+            tuple(
+                CatalogPlan(**{**plan, "price": CatalogPrice(**plan["price"]) if "price" in plan else None})
+                for plan in data["plans"]
+            )
+        )
+
+    def find(self, key: str) -> CatalogPlan | None:
+        """The plan of that key, or None."""
+        return next((plan for plan in self.plans if plan.key == key), None)
+
+    def get(self, key: str) -> CatalogPlan:
+        """The plan of that key. Raises InvalidRequest."""
+        if (plan := self.find(key)) is None:
+            raise InvalidRequest(
+                "There is no such plan.", errors={"plan": [f"Must be one of: {', '.join(self.keys)}."]}
+            )
+        return plan
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys, in the same order."""
+        return tuple(plan.key for plan in self.plans)
+
+    def name_of(self, key: str) -> str:
+        """What to call a plan, also one that is not in the catalogue."""
+        plan = self.find(key)
+        return plan.name if plan is not None else key.capitalize()
+
+
+def price_of(session: Session, plan: CatalogPlan) -> Price:
+    """The price at which Stripe sells ``plan`` now. Raises CatalogNotSynced."""
+    if plan.price is None:
+        raise CatalogNotSynced(f"The plan {plan.key} has no price.")
+    query = (
+        select(Price)
+        .where(Price.lookup_key == plan.price.lookup_key, Price.active)
+        .order_by(Price.as_of.desc())  # while Stripe moves the key, the price that got it last
+        .limit(1)
+    )
+    if (price := session.scalar(query)) is None:
+        raise CatalogNotSynced(f"Stripe's price for the plan {plan.key} is not known here: run `gateway catalog sync`.")
+    return price

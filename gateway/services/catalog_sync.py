@@ -1,0 +1,82 @@
+"""``gateway catalog sync``: Stripe's products and prices made to match ``catalog.toml``; a second run does nothing."""
+
+from collections.abc import Iterator
+
+from stripe import StripeClient
+
+from gateway.errors import NotFound
+from gateway.services import sync
+from gateway.services.catalog import CatalogPlan, CatalogPrice
+from gateway.services.context import Gateway
+from gateway.stripe_api.client import stripe_call
+from gateway.stripe_api.snapshots import PLAN, PriceSnapshot, ProductSnapshot
+
+CAUSE = "catalog sync"
+
+
+def sync_catalog(gateway: Gateway) -> Iterator[str]:
+    """Bring Stripe and the local catalogue in step; says what holds now, a line a plan."""
+    for plan in gateway.catalog.plans:
+        product = ensure_product(gateway.stripe, plan)
+        prices = ensure_price(gateway.stripe, product.id, plan.price) if plan.price is not None else []
+        with gateway.database.transaction() as session:
+            sync.merge(session, [product, *prices], gateway.clock())
+        yield f"{plan.name}: product {product.id}, " + (f"price {prices[-1].id}" if prices else "prices by sales")
+
+
+def ensure_product(stripe: StripeClient, plan: CatalogPlan) -> ProductSnapshot:
+    """The plan's product, created or updated if need be. Its id is ours, so two runs cannot make two of it."""
+    product_id = f"konnect_{plan.key}"
+    try:
+        with stripe_call():
+            product = stripe.v1.products.retrieve(product_id)
+    except NotFound:
+        with stripe_call():
+            product = stripe.v1.products.create({"id": product_id, "name": plan.name, "metadata": {PLAN: plan.key}})
+    found = ProductSnapshot.from_answer(product, cause=CAUSE)
+    if (found.name, found.key, found.active) == (plan.name, plan.key, True):
+        return found
+    with stripe_call():
+        product = stripe.v1.products.update(
+            product_id, {"name": plan.name, "active": True, "metadata": {PLAN: plan.key}}
+        )
+    return ProductSnapshot.from_answer(product, cause=CAUSE)
+
+
+def ensure_price(stripe: StripeClient, product_id: str, wanted: CatalogPrice) -> list[PriceSnapshot]:
+    """The price under the lookup key; the last of the list is the one to sell at.
+
+    Stripe's prices cannot change their amount: another amount is a new price, which takes the lookup key over. The old
+    one is archived; subscriptions that are on it stay on it.
+    """
+    with stripe_call():
+        page = stripe.v1.prices.list({"lookup_keys": [wanted.lookup_key], "active": True, "limit": 1})
+    found = PriceSnapshot.from_list(page, cause=CAUSE)
+    if found and is_as_wanted(found[0], product_id, wanted):
+        return found
+    with stripe_call():
+        created = stripe.v1.prices.create(
+            {
+                "product": product_id,
+                "currency": wanted.currency,
+                "unit_amount": wanted.unit_amount,
+                "recurring": {"interval": wanted.interval},
+                "lookup_key": wanted.lookup_key,
+                "transfer_lookup_key": True,
+            }
+        )
+    archived = []
+    for old in found:
+        with stripe_call():
+            archived.append(stripe.v1.prices.update(old.id, {"active": False}))
+    return [PriceSnapshot.from_answer(each, cause=CAUSE) for each in (*archived, created)]
+
+
+def is_as_wanted(price: PriceSnapshot, product_id: str, wanted: CatalogPrice) -> bool:
+    """Whether an existing price is the one of the catalogue."""
+    return (price.product_id, price.currency, price.unit_amount, price.interval) == (
+        product_id,
+        wanted.currency,
+        wanted.unit_amount,
+        wanted.interval,
+    )

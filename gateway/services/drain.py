@@ -1,0 +1,151 @@
+"""The inbox's back door: claim a batch, read it, merge it, mark it, in one transaction.
+
+A worker that is killed leaves its batch as it was: nothing is half done, and another worker takes it up. Stripe is
+never called in here; what only Stripe can tell is left to a refresh job that commits with the batch.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import orjson
+import structlog
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from gateway.db.models import WebhookEvent
+from gateway.errors import DatabaseUnavailable
+from gateway.services import sync
+from gateway.services.context import Gateway
+from gateway.services.mirror import KINDS
+from gateway.services.sync import Outcome
+from gateway.stripe_api.client import API_VERSION
+from gateway.stripe_api.snapshots import Event, Snapshot, UnreadableObject
+
+Handlers = Mapping[str, Callable[[Event], Sequence[Snapshot]]]
+
+BATCH = 200
+MAX_ATTEMPTS = 10  # with the backoff below: about a day and a half
+FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=5), timedelta(hours=12)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a handler made of one event."""
+
+    event_id: str
+    snapshots: Sequence[Snapshot]
+    refresh: tuple[str, str] | None = None
+    """Kind and id of an object whose payload cannot be trusted."""
+
+
+def drain(gateway: Gateway, handlers: Handlers) -> int:
+    """Work off everything that is due; gives the number of events that were looked at."""
+    total = 0
+    while done := drain_batch(gateway, handlers):
+        total += done
+    return total
+
+
+def drain_batch(gateway: Gateway, handlers: Handlers) -> int:
+    """Work off one batch. If it fails, each of its events is tried alone, so that one poison event stops no other."""
+    ids: list[str] = []
+    try:
+        with gateway.database.transaction() as session:
+            events = claim(session, gateway.clock())
+            ids = [event.id for event in events]
+            apply(session, events, handlers, gateway.clock())
+    except DatabaseUnavailable:
+        raise
+    except Exception:
+        log.warning("batch_failed", events=len(ids), exc_info=True)
+        for event_id in ids:
+            drain_one(gateway, handlers, event_id)
+    return len(ids)
+
+
+def drain_one(gateway: Gateway, handlers: Handlers, event_id: str) -> None:
+    """Work off one event; a failure is recorded with it."""
+    try:
+        with gateway.database.transaction() as session:
+            apply(session, claim(session, gateway.clock(), event_id), handlers, gateway.clock())
+    except DatabaseUnavailable:
+        raise
+    except Exception as error:
+        log.warning("event_failed", event_id=event_id, exc_info=True)
+        with gateway.database.transaction() as session:
+            record_failure(session, event_id, error, gateway.clock())
+
+
+def claim(session: Session, now: datetime, event_id: str | None = None) -> list[WebhookEvent]:
+    """Lock events that are due and that no other worker holds, oldest first."""
+    query = (
+        select(WebhookEvent)
+        .where(WebhookEvent.state.in_(("pending", "failed")), WebhookEvent.next_attempt_at <= now)
+        .order_by(WebhookEvent.next_attempt_at)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    if event_id is not None:
+        query = query.where(WebhookEvent.id == event_id)
+    return list(session.scalars(query))
+
+
+def apply(session: Session, events: Sequence[WebhookEvent], handlers: Handlers, now: datetime) -> None:
+    """Merge what the events say, and mark them."""
+    if not events:
+        return
+    read = [read_event(event, handlers) for event in events]
+    snapshots = [snapshot for each in read for snapshot in each.snapshots]
+    outcomes = iter(sync.merge(session, snapshots, now))
+    states: dict[str, list[str]] = {"done": [], "ignored": []}
+    for each in read:
+        if each.refresh is not None:
+            sync.defer_refresh(session, *each.refresh)
+        mine = [next(outcomes) for _ in each.snapshots]
+        useful = each.refresh is not None or any(outcome is not Outcome.UNKNOWN for outcome in mine)
+        states["done" if useful else "ignored"].append(each.event_id)
+    for state, ids in states.items():
+        if ids:
+            values = {"state": state, "processed_at": now, "error": None}
+            session.execute(update(WebhookEvent).where(WebhookEvent.id.in_(ids)).values(values))
+
+
+def read_event(stored: WebhookEvent, handlers: Handlers) -> Read:
+    """Let the type's handler read a stored event; what it must not or cannot read is refreshed instead of guessed."""
+    handler = handlers.get(stored.type)
+    if handler is None:
+        return Read(stored.id, ())
+    event = Event.from_json(orjson.loads(stored.payload))
+    if event.api_version != API_VERSION:
+        return refreshed(stored, event, f"api_version {event.api_version}")
+    try:
+        return Read(stored.id, handler(event))
+    except UnreadableObject as error:
+        return refreshed(stored, event, str(error))
+
+
+def refreshed(stored: WebhookEvent, event: Event, reason: str) -> Read:
+    """Ask Stripe for the object instead. Raises UnreadableObject if it cannot be asked for."""
+    kind = event.object.get("object")
+    if not isinstance(kind, str) or kind not in KINDS or stored.object_id is None:
+        raise UnreadableObject(reason)
+    log.warning("event_refreshed", event_id=stored.id, reason=reason)
+    return Read(stored.id, (), refresh=(kind, stored.object_id))
+
+
+def record_failure(session: Session, event_id: str, error: Exception, now: datetime) -> None:
+    """Keep the error with the event, and plan the next attempt or give up."""
+    event = session.get_one(WebhookEvent, event_id, with_for_update=True)
+    event.attempts += 1
+    event.error = f"{type(error).__name__}: {error}"[:2000].replace("\0", "")
+    event.state = "dead" if event.attempts >= MAX_ATTEMPTS else "failed"
+    event.next_attempt_at = now + backoff(event.attempts)
+
+
+def backoff(attempts: int) -> timedelta:
+    """Four times as long after each failure, up to a limit, and spread so that a burst does not return as one."""
+    return min(FIRST_RETRY * (1 << 2 * (attempts - 1)), LONGEST_RETRY) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret

@@ -1,0 +1,58 @@
+"""Asking Stripe for an object's state, where the events alone do not tell it."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import structlog
+from sqlalchemy import select
+from stripe import StripeClient, StripeObject
+
+from gateway.db.models import Mirrored
+from gateway.errors import NotFound
+from gateway.services import sync
+from gateway.services.context import Gateway
+from gateway.services.mirror import KINDS
+from gateway.stripe_api.client import stripe_call
+from gateway.stripe_api.snapshots import Source
+
+RETRIEVE: Mapping[str, Callable[[StripeClient, str], StripeObject]] = MappingProxyType(
+    {
+        "customer": lambda stripe, stripe_id: stripe.v1.customers.retrieve(stripe_id),
+        "invoice": lambda stripe, stripe_id: stripe.v1.invoices.retrieve(stripe_id),
+        "payment_method": lambda stripe, stripe_id: stripe.v1.payment_methods.retrieve(stripe_id),
+        "price": lambda stripe, stripe_id: stripe.v1.prices.retrieve(stripe_id),
+        "product": lambda stripe, stripe_id: stripe.v1.products.retrieve(stripe_id),
+        "subscription": lambda stripe, stripe_id: stripe.v1.subscriptions.retrieve(stripe_id),
+    }
+)
+
+log = structlog.get_logger()
+
+
+def refresh(gateway: Gateway, kind: str, stripe_id: str) -> None:
+    """Retrieve one object and merge the answer.
+
+    The stored revision is read before Stripe is asked: if it has not moved when the answer is merged, the answer is
+    newer than all that is stored. If it has moved, the merge may ask for another refresh. Raises StripeUnavailable;
+    the job is tried again then.
+    """
+    after_revision = stored_revision(gateway, kind, stripe_id)
+    try:
+        with stripe_call():
+            answer = RETRIEVE[kind](gateway.stripe, stripe_id)
+    except NotFound:
+        log.warning("refresh_found_nothing", kind=kind, stripe_id=stripe_id)
+        return
+    snapshot = KINDS[kind].snapshot.from_answer(
+        answer, cause=f"refresh of {stripe_id}", source=Source.REFRESH, after_revision=after_revision
+    )
+    with gateway.database.transaction() as session:
+        sync.merge(session, [snapshot], gateway.clock())
+
+
+def stored_revision(gateway: Gateway, kind: str, stripe_id: str) -> int | None:
+    """How often the object's row was written; None if there is none."""
+    model: type[Mirrored] = KINDS[kind].model
+    query = select(model.revision).where(model.__table__.columns[KINDS[kind].key] == stripe_id)
+    with gateway.database.transaction() as session:
+        return session.scalar(query)

@@ -1,0 +1,78 @@
+"""The part of a Stripe event that the inbox needs; the rest is kept as raw bytes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, fields, post_load, validate
+
+# \A and \Z, since $ would let a trailing newline pass; no NUL, which PostgreSQL's text refuses.
+STRIPE_ID = validate.Regexp(r"\A[A-Za-z0-9_]{1,255}\Z")
+EVENT_TYPE = validate.Regexp(r"\A[a-z0-9_.]{1,255}\Z")
+API_VERSION = validate.Regexp(r"\A[A-Za-z0-9._-]{1,64}\Z")
+UNIX_SECONDS = validate.Range(min=0, max=2**33)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookEnvelope:
+    """What is known of an event before it is looked into. ``created`` is in Unix seconds."""
+
+    id: str
+    type: str
+    created: int
+    livemode: bool
+    api_version: str | None
+    account: str | None
+    object_id: str | None
+
+
+class EventObjectSchema(Schema):
+    """``data.object``: an upcoming invoice has no id."""
+
+    class Meta:
+        """Stripe adds fields at any time."""
+
+        unknown = EXCLUDE
+
+    id = fields.String(load_default=None, validate=STRIPE_ID)
+
+
+class EventDataSchema(Schema):
+    """``data``."""
+
+    class Meta:
+        """Stripe adds fields at any time."""
+
+        unknown = EXCLUDE
+
+    object = fields.Nested(EventObjectSchema, required=True)
+
+
+class WebhookEnvelopeSchema(Schema):
+    """https://docs.stripe.com/api/events/object ."""
+
+    class Meta:
+        """Stripe adds fields at any time."""
+
+        unknown = EXCLUDE
+
+    id = fields.String(required=True, validate=STRIPE_ID)
+    object = fields.String(required=True, validate=validate.Equal("event"))
+    type = fields.String(required=True, validate=EVENT_TYPE)
+    created = fields.Integer(required=True, strict=True, validate=UNIX_SECONDS)
+    livemode = fields.Boolean(required=True, truthy={True}, falsy={False})
+    api_version = fields.String(load_default=None, allow_none=True, validate=API_VERSION)
+    account = fields.String(load_default=None, allow_none=True, validate=STRIPE_ID)
+    data = fields.Nested(EventDataSchema, required=True)
+
+    @post_load
+    def envelope(self, data: dict[str, Any], **_: Any) -> WebhookEnvelope:
+        """Flatten it."""
+        return WebhookEnvelope(
+            id=data["id"],
+            type=data["type"],
+            created=data["created"],
+            livemode=data["livemode"],
+            api_version=data["api_version"],
+            account=data["account"],
+            object_id=data["data"]["object"]["id"],
+        )
