@@ -39,7 +39,7 @@ class Sandbox:
         self._engine = Engine(clock=clock, ids=Ids(seed), deliver=self._deliver)
         self._deliverer = Deliverer(clock=clock, retry_delays=retry_delays, delivered=self._delivered)
         self._server = _Server(HOST, port, create_app(self._engine), handler=_Handler)
-        self.url = f"http://{HOST}:{self._server.server_port}"
+        self.url = f"http://{HOST}:{self._server.port}"
         self._engine.url = self.url
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="sandbox-http", daemon=True
@@ -94,7 +94,9 @@ class _Server(ThreadedWSGIServer):
 
     def __init__(self, host: str, port: int, app: Flask, handler: type[WSGIRequestHandler]) -> None:
         self.open: set[socket.socket] = set()
-        super().__init__(host, port, app, handler=handler)
+        # Werkzeug would end the whole process on a taken port; a socket bound here raises OSError instead.
+        with socket.create_server((host, port)) as bound:
+            super().__init__(host, bound.getsockname()[1], app, handler=handler, fd=bound.fileno())
 
     def hang_up(self) -> None:
         for connection in list(self.open):
@@ -113,6 +115,10 @@ class _Handler(WSGIRequestHandler):
     def finish(self) -> None:
         self.server.open.discard(self.connection)  # type: ignore[attr-defined]  # it is our _Server
         super().finish()
+
+    def send_response(self, code: int, message: str | None = None) -> None:
+        """Only the status: the Date is the sandbox's own, by its clock."""
+        self.send_response_only(code, message)
 
     def log(self, *_words: object) -> None:
         """Say nothing: the client logs its calls."""

@@ -73,7 +73,7 @@ def attached(work: Work, token: str, customer: str) -> Json:
     found = work.get("payment_method", token, param="payment_method")
     if found["customer"] == customer:
         return found
-    if found["customer"] or work.recall("detached", token):
+    if found["customer"] or work.recall("detached", token) is not None:
         raise invalid(_USED)
     if not card_of(found).attaches:
         raise card_error("card_declined", "Your card was declined.", card_of(found).decline_code)

@@ -1,0 +1,28 @@
+from collections.abc import Iterator
+
+import pytest
+import stripe
+
+from gateway.sandbox import Sandbox
+from tests.sandbox.support import Account, Clock
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_sdk() -> None:
+    stripe.enable_telemetry = False
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def sandbox(clock: Clock) -> Iterator[Sandbox]:
+    with Sandbox(clock=clock, seed="tests", retry_delays=(0.02, 0.04, 0.08)) as running:
+        yield running
+
+
+@pytest.fixture
+def account(sandbox: Sandbox) -> Account:
+    return Account(sandbox)

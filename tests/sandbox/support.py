@@ -1,0 +1,90 @@
+"""What several tests of the sandbox say often."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import stripe
+
+from gateway.sandbox import Sandbox
+
+Json = dict[str, Any]
+MONTH = 30 * 86400
+START = 1_790_000_000
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    now: float = START
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def client(sandbox: Sandbox, key: str = "sk_test_sandbox") -> stripe.StripeClient:
+    """The official SDK, talking to the sandbox only."""
+    addresses: Any = {
+        "api": sandbox.url,
+        "connect": sandbox.url,
+        "files": sandbox.url,
+        "meter_events": sandbox.url,
+    }
+    return stripe.StripeClient(key, base_addresses=addresses, max_network_retries=0)
+
+
+def plain(obj: stripe.StripeObject) -> Json:
+    """The object as the JSON that came."""
+    found: Json = obj.to_dict(for_json=True)
+    return found
+
+
+class Account:
+    """Shorthands over the SDK for a test-mode account."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.client = client(sandbox)
+        self.v1 = self.client.v1
+
+    def price(self, amount: int, name: str = "Plus", interval: str = "month", **more: Any) -> stripe.Price:
+        product = self.v1.products.create({"name": name})
+        params: Any = {
+            "product": product.id,
+            "unit_amount": amount,
+            "currency": "usd",
+            "recurring": {"interval": interval},
+        }
+        return self.v1.prices.create(params | more)
+
+    def customer(self, card: str | None = "pm_card_visa") -> stripe.Customer:
+        customer = self.v1.customers.create({"email": "owner@example.test"})
+        if card is None:
+            return customer
+        return self.give_card(customer.id, card)
+
+    def give_card(self, customer: str, card: str) -> stripe.Customer:
+        attached = self.v1.payment_methods.attach(card, {"customer": customer})
+        return self.v1.customers.update(customer, {"invoice_settings": {"default_payment_method": attached.id}})
+
+    def subscribe(self, customer: str, price: str, quantity: int = 1, **more: Any) -> stripe.Subscription:
+        params: Any = {"customer": customer, "items": [{"price": price, "quantity": quantity}]}
+        return self.v1.subscriptions.create(params | more)
+
+    def swap(
+        self, subscription: stripe.Subscription, price: str, quantity: int = 1, **more: Any
+    ) -> stripe.Subscription:
+        item = subscription.items.data[0].id
+        params: Any = {"items": [{"id": item, "price": price, "quantity": quantity}]}
+        return self.v1.subscriptions.update(subscription.id, params | more)
+
+    def pending(self, customer: str) -> list[stripe.InvoiceItem]:
+        return self.v1.invoice_items.list({"customer": customer, "pending": True}).data
+
+    def invoice(self, subscription: stripe.Subscription) -> stripe.Invoice:
+        assert isinstance(subscription.latest_invoice, str)
+        return self.v1.invoices.retrieve(subscription.latest_invoice)
+
+    def events(self, **filters: Any) -> list[stripe.Event]:
+        """Oldest first."""
+        params: Any = {"limit": 100, **filters}
+        return self.v1.events.list(params).data[::-1]

@@ -1,0 +1,105 @@
+"""Every change tells: full snapshots, and what was before."""
+
+from tests.sandbox.support import Account, plain
+
+
+def types(account: Account, after: int = 0) -> list[str]:
+    return [str(event.type) for event in account.events()][after:]
+
+
+def test_a_paid_subscription_tells_its_whole_story(account: Account) -> None:
+    customer = account.customer()
+    price = account.price(2000)
+    told = len(account.events())
+    account.subscribe(customer.id, price.id)
+    assert types(account, told) == [
+        "customer.subscription.created",
+        "invoice.created",
+        "customer.updated",
+        "invoice.finalized",
+        "invoice.updated",
+        "invoice.paid",
+        "invoice.payment_succeeded",
+        "invoice_payment.paid",
+        "customer.subscription.updated",
+    ]
+
+
+def test_each_event_carries_the_object_as_it_was_then(account: Account) -> None:
+    account.subscribe(account.customer().id, account.price(2000).id)
+    created, updated = account.events(type="customer.subscription.*")
+    assert (created.data.object.status, updated.data.object.status) == ("incomplete", "active")
+    assert plain(updated)["data"]["previous_attributes"] == {"status": "incomplete"}
+    assert "previous_attributes" not in plain(created)["data"]
+    statuses = {event.type: event.data.object.status for event in account.events(type="invoice.*")}
+    assert statuses["invoice.created"] == "draft"
+    assert statuses["invoice.finalized"] == "open"
+    assert statuses["invoice.paid"] == "paid"
+
+
+def test_previous_attributes_hold_only_what_changed(account: Account) -> None:
+    customer = account.v1.customers.create({"name": "Before", "metadata": {"kept": "1", "changed": "a"}})
+    account.v1.customers.update(customer.id, {"name": "After", "metadata": {"changed": "b", "added": "c"}})
+    (event,) = account.events(type="customer.updated")
+    data = plain(event)["data"]
+    assert data["previous_attributes"] == {"name": "Before", "metadata": {"added": None, "changed": "a"}}
+    assert data["object"]["metadata"] == {"kept": "1", "changed": "b", "added": "c"}
+
+
+def test_a_swapped_plan_shows_the_old_items(account: Account) -> None:
+    subscription = account.subscribe(account.customer().id, account.price(0).id)
+    account.swap(subscription, account.price(2000).id, proration_behavior="none")
+    (event,) = account.events(type="customer.subscription.updated")
+    before = plain(event)["data"]["previous_attributes"]
+    assert before["items"]["data"] == plain(subscription)["items"]["data"]
+    assert before["plan"]["amount"] == 0
+
+
+def test_a_change_without_difference_tells_nothing(account: Account) -> None:
+    customer = account.v1.customers.create({"name": "Same"})
+    account.v1.customers.update(customer.id, {"name": "Same"})
+    assert types(account) == ["customer.created"]
+
+
+def test_a_deletion_carries_the_last_full_object(account: Account) -> None:
+    customer = account.v1.customers.create({"name": "Gone"})
+    account.v1.customers.delete(customer.id)
+    (event,) = account.events(type="customer.deleted")
+    assert event.data.object.name == "Gone"
+    assert account.v1.customers.retrieve(customer.id).deleted is True
+
+
+def test_deleting_a_customer_ends_its_subscriptions(account: Account) -> None:
+    customer = account.customer()
+    subscription = account.subscribe(customer.id, account.price(2000).id)
+    account.v1.customers.delete(customer.id)
+    assert account.v1.subscriptions.retrieve(subscription.id).status == "canceled"
+
+
+def test_events_name_the_request_and_its_key(account: Account) -> None:
+    customer = account.v1.customers.create({"name": "A"}, {"idempotency_key": "once"})
+    account.v1.customers.delete(customer.id)
+    created, deleted = account.events()
+    assert created.request is not None
+    assert deleted.request is not None
+    assert created.request.idempotency_key == "once"
+    assert created.request.id == customer.last_response.request_id  # type: ignore[union-attr]  # there was a response
+    assert deleted.request.idempotency_key is None
+    assert (created.api_version, created.pending_webhooks) == ("2026-10-28.endive", 0)
+
+
+def test_a_lookup_key_taken_away_tells_of_both_prices(account: Account) -> None:
+    first = account.price(1000, lookup_key="plus")
+    second = account.price(2000, lookup_key="plus", transfer_lookup_key=True)
+    assert account.v1.prices.retrieve(first.id).lookup_key is None
+    assert [price.id for price in account.v1.prices.list({"lookup_keys": ["plus"]}).data] == [second.id]
+    (event,) = account.events(type="price.updated")
+    assert plain(event)["data"]["previous_attributes"] == {"lookup_key": "plus"}
+
+
+def test_events_can_be_read_from_a_given_one_on(account: Account) -> None:
+    for name in "abcd":
+        account.v1.customers.create({"name": name})
+    first = account.events()[0]
+    page = account.v1.events.list({"ending_before": first.id, "types": ["customer.created"]})
+    assert [event.data.object.name for event in page.auto_paging_iter()] == ["b", "c", "d"]

@@ -1,0 +1,82 @@
+"""Idempotency keys: the work is done once, the answer given again."""
+
+import threading
+
+import pytest
+import requests
+import stripe
+
+from gateway.sandbox import Sandbox
+from gateway.sandbox.errors import StripeError
+from gateway.sandbox.idempotency import IdempotencyKeys
+from tests.sandbox.support import Account, Clock
+
+
+def post(sandbox: Sandbox, path: str, key: str, **data: str) -> requests.Response:
+    headers = {"Authorization": "Bearer sk_test_x", "Idempotency-Key": key}
+    return requests.post(sandbox.url + path, headers=headers, data=data, timeout=5)
+
+
+def test_the_same_request_again_gets_the_same_answer(sandbox: Sandbox, account: Account) -> None:
+    first = post(sandbox, "/v1/customers", "k", name="A")
+    again = post(sandbox, "/v1/customers", "k", name="A")
+    assert again.content == first.content
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert again.headers["Idempotency-Key"] == "k"
+    assert "Idempotent-Replayed" not in first.headers
+    assert len(account.v1.customers.list().data) == 1
+
+
+def test_other_parameters_under_the_same_key_are_refused(account: Account) -> None:
+    account.v1.customers.create({"name": "A"}, {"idempotency_key": "k"})
+    with pytest.raises(stripe.IdempotencyError, match="other than 'k'") as refused:
+        account.v1.customers.create({"name": "B"}, {"idempotency_key": "k"})
+    assert refused.value.http_status == 400
+
+
+def test_a_refusal_from_the_work_itself_is_kept(account: Account) -> None:
+    customer = account.customer("pm_card_chargeCustomerFail")
+    price = account.price(2000)
+    for _ in range(2):
+        with pytest.raises(stripe.CardError):
+            account.v1.subscriptions.create(
+                {
+                    "customer": customer.id,
+                    "items": [{"price": price.id}],
+                    "payment_behavior": "error_if_incomplete",
+                },
+                {"idempotency_key": "k"},
+            )
+        account.give_card(customer.id, "pm_card_visa")
+
+
+def test_a_request_that_fails_its_checks_leaves_the_key_free(sandbox: Sandbox) -> None:
+    assert post(sandbox, "/v1/customers", "k", wat="x").status_code == 400
+    assert post(sandbox, "/v1/customers", "k", name="A").status_code == 200
+
+
+def test_a_key_is_forgotten_after_a_day(sandbox: Sandbox, clock: Clock) -> None:
+    first = post(sandbox, "/v1/customers", "k", name="A").json()
+    clock.now += 24 * 3600
+    assert post(sandbox, "/v1/customers", "k", name="A").json()["id"] != first["id"]
+
+
+def test_a_key_in_use_is_a_conflict() -> None:
+    keys = IdempotencyKeys()
+    assert keys.claim("k", "k", "same", 0) is None
+    with pytest.raises(StripeError) as refused:
+        keys.claim("k", "k", "same", 1)
+    assert (refused.value.status, refused.value.fields["code"]) == (409, "idempotency_key_in_use")
+
+
+def test_many_at_once_create_one(sandbox: Sandbox, account: Account) -> None:
+    answers: list[requests.Response] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(post(sandbox, "/v1/customers", "k", name="A"))) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    assert len(account.v1.customers.list().data) == 1

@@ -1,0 +1,128 @@
+"""A preview is the change itself, not kept: what it shows is charged to the cent."""
+
+import pytest
+import stripe
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.sandbox import Sandbox
+from tests.sandbox.support import MONTH, START, Account, Clock, Json, plain
+
+AMOUNTS = st.integers(0, 200_000)
+QUANTITIES = st.integers(1, 20)
+
+
+def shown(invoice: stripe.Invoice) -> list[Json]:
+    fields = ("amount", "description", "quantity", "period", "currency")
+    return [{key: plain(line)[key] for key in fields} for line in invoice.lines.data]
+
+
+def details(subscription: stripe.Subscription, price: str, quantity: int, **more: object) -> Json:
+    items = [{"id": subscription.items.data[0].id, "price": price, "quantity": quantity}]
+    return {"subscription": subscription.id, "subscription_details": {"items": items, **more}}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    amounts=st.tuples(AMOUNTS, AMOUNTS),
+    quantities=st.tuples(QUANTITIES, QUANTITIES),
+    elapsed=st.integers(0, MONTH - 1),
+    ahead=st.integers(0, MONTH),
+)
+def test_what_always_invoice_shows_is_what_it_charges(
+    sandbox: Sandbox, clock: Clock, amounts: tuple[int, int], quantities: tuple[int, int], elapsed: int, ahead: int
+) -> None:
+    account = Account(sandbox)
+    clock.now = START
+    customer = account.customer()
+    subscription = account.subscribe(customer.id, account.price(amounts[0]).id, quantities[0])
+    wanted = account.price(amounts[1])
+    clock.now = START + elapsed
+    pinned = {"proration_behavior": "always_invoice", "proration_date": min(START + ahead, START + MONTH)}
+
+    preview = account.v1.invoices.create_preview(details(subscription, wanted.id, quantities[1], **pinned))  # type: ignore[arg-type]  # a plain dict
+    clock.now += 7
+    after = account.swap(subscription, wanted.id, quantities[1], **pinned)
+
+    if after.latest_invoice == subscription.latest_invoice:
+        assert [line.amount for line in preview.lines.data if line.parent and is_proration(line)] == []
+        return
+    invoice = account.invoice(after)
+    assert shown(invoice) == shown(preview)
+    assert (invoice.total, invoice.amount_due) == (preview.total, preview.amount_due)
+    assert (invoice.starting_balance, invoice.ending_balance) == (preview.starting_balance, preview.ending_balance)
+
+
+def is_proration(line: stripe.InvoiceLineItem) -> bool:
+    item = plain(line)["parent"]["subscription_item_details"]
+    return bool(item["proration"])
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(amounts=st.tuples(AMOUNTS, AMOUNTS), quantity=QUANTITIES, elapsed=st.integers(0, MONTH - 1))
+def test_what_create_prorations_shows_is_what_becomes_pending(
+    sandbox: Sandbox, clock: Clock, amounts: tuple[int, int], quantity: int, elapsed: int
+) -> None:
+    account = Account(sandbox)
+    clock.now = START
+    customer = account.customer()
+    subscription = account.subscribe(customer.id, account.price(amounts[0]).id)
+    wanted = account.price(amounts[1])
+    clock.now = START + elapsed
+    pinned = {"proration_behavior": "create_prorations", "proration_date": int(clock.now)}
+
+    preview = account.v1.invoices.create_preview(details(subscription, wanted.id, quantity, **pinned))  # type: ignore[arg-type]  # a plain dict
+    account.swap(subscription, wanted.id, quantity, **pinned)
+
+    *prorations, renewal = preview.lines.data
+    assert [line.amount for line in prorations] == [row.amount for row in account.pending(customer.id)]
+    assert renewal.amount == amounts[1] * quantity
+    later = account.v1.invoices.create_preview({"subscription": subscription.id})
+    assert (later.total, shown(later)) == (preview.total, shown(preview))
+
+
+def test_the_next_invoice_covers_the_next_calendar_month(account: Account) -> None:
+    subscription = account.subscribe(account.customer().id, account.price(2000).id)
+
+    preview = account.v1.invoices.create_preview({"subscription": subscription.id})
+
+    end = subscription.items.data[0].current_period_end
+    assert preview.id.startswith("upcoming_in_")
+    assert (preview.billing_reason, preview.status, preview.number) == ("upcoming", "draft", None)
+    assert (preview.period_start, preview.period_end, preview.created) == (START, end, end)
+    assert preview.next_payment_attempt == end + 3600
+    (line,) = preview.lines.data
+    assert line.period.start == end
+    assert line.period.end == end + 31 * 86400  # 21 October to 21 November
+
+
+def test_a_preview_leaves_nothing_behind(account: Account) -> None:
+    customer = account.customer()
+    subscription = account.subscribe(customer.id, account.price(2000).id)
+    dear = account.price(9000)
+    events = [event.id for event in account.events()]
+
+    for behavior in ("always_invoice", "create_prorations", "none"):
+        params = details(subscription, dear.id, 4, proration_behavior=behavior)
+        account.v1.invoices.create_preview(params)  # type: ignore[arg-type]  # a plain dict
+
+    assert plain(account.v1.subscriptions.retrieve(subscription.id)) == plain(subscription)
+    assert account.pending(customer.id) == []
+    assert [event.id for event in account.events()] == events
+
+
+def test_a_cancellation_shows_what_it_gives_back(account: Account, clock: Clock) -> None:
+    subscription = account.subscribe(account.customer().id, account.price(3000).id)
+    clock.now += MONTH // 3
+    preview = account.v1.invoices.create_preview(
+        {"subscription": subscription.id, "subscription_details": {"cancel_now": True}}
+    )
+    assert [line.amount for line in preview.lines.data] == [-2000]
+
+
+def test_a_canceled_subscription_has_no_upcoming_invoice(account: Account) -> None:
+    subscription = account.subscribe(account.customer().id, account.price(3000).id)
+    account.v1.subscriptions.cancel(subscription.id)
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        account.v1.invoices.create_preview({"subscription": subscription.id})
+    assert (refused.value.code, refused.value.http_status) == ("invoice_upcoming_none", 404)
