@@ -1,4 +1,4 @@
-"""One request from its headers to its answer, whatever carries it: authentication, parameters, idempotency, the unit of work."""
+"""One request, from its headers to its answer: authentication, parameters, idempotency, the unit of work."""
 
 import hashlib
 import logging
@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.sandbox import encoding, forms, params
-from gateway.sandbox.errors import StripeError, invalid
+from gateway.sandbox.errors import StripeError, invalid, not_built
+from gateway.sandbox.events import API_VERSION
 from gateway.sandbox.expand import expand
 from gateway.sandbox.idempotency import MAX_LENGTH, Answer, IdempotencyKeys
 from gateway.sandbox.ids import Ids
@@ -43,7 +44,7 @@ class Reply:
 
 @dataclass
 class Engine:
-    """The sandbox's state and its rules for a request. One lock covers each request's work from first read to commit."""
+    """The sandbox's state and its rules for a request. One lock covers a request's work from first read to commit."""
 
     clock: Callable[[], float]
     ids: Ids
@@ -58,77 +59,87 @@ class Engine:
         with self.lock:
             request_id = self.ids.new("req")
         try:
-            key = self._authenticated(call)
+            api_key = _authenticated(call)
             if route is None:
                 raise _unrecognized(call)
             given = params.read(forms.decode(call.pairs), route.shape)
             params.refuse_unbuilt(given, route.built, f"{route.method} {route.path}")
+            order = _Order(call, route, given, names, request_id)
             if call.method != "POST" or not call.idempotency_key:
-                return Reply(self._work(call, route, given, names, request_id))
-            return self._once(call, route, given, names, request_id, key)
+                return Reply(self._work(order))
+            return self._once(order, api_key, call.idempotency_key)
         except StripeError as error:
             return Reply(failure(error, request_id))
 
-    def _authenticated(self, call: Call) -> str:
-        scheme, _blank, key = call.authorization.partition(" ")
-        if scheme == "Basic":
-            key = encoding.basic_user(key)
-        if not key:
-            raise invalid(_NO_KEY, status=401)
-        if not key.startswith("sk_test_"):
-            raise invalid(f"Invalid API Key provided: {key[:8]}****", status=401)
-        if call.version and not _VERSION.match(call.version):
-            raise StripeError(
-                400,
-                "invalid_request_error",
-                f"Invalid Stripe API version: {call.version}",
-                request_log_url="",
-            )
-        return key
-
-    def _once(  # the work's own parameters, and whose key it is
-        self, call: Call, route: Route, given: Json, names: dict[str, str], request_id: str, api_key: str
-    ) -> Reply:
-        shown = call.idempotency_key or ""
-        if len(shown) > MAX_LENGTH:
+    def _once(self, order: "_Order", api_key: str, key: str) -> Reply:
+        """Do the work, unless it was done under this key before; keys belong to their API key."""
+        if len(key) > MAX_LENGTH:
             raise invalid(f"Idempotency keys can only be up to {MAX_LENGTH} characters long.")
-        key = f"{api_key}\n{shown}"
-        fingerprint = hashlib.sha256(repr((call.path, sorted(call.pairs))).encode()).hexdigest()
-        kept = self.keys.claim(key, shown, fingerprint, self.clock())
+        own = f"{api_key}\n{key}"
+        fingerprint = hashlib.sha256(repr((order.call.path, sorted(order.call.pairs))).encode()).hexdigest()
+        kept = self.keys.claim(own, key, fingerprint, self.clock())
         if kept:
             return Reply(kept, replayed=True)
-        try:
-            answer = self._work(call, route, given, names, request_id)
-        except BaseException:
-            self.keys.release(key)
-            raise
-        self.keys.keep(key, answer)
+        answer = self._work(order)
+        self.keys.keep(own, answer)
         return Reply(answer)
 
-    def _work(self, call: Call, route: Route, given: Json, names: dict[str, str], request_id: str) -> Answer:
-        request = {
-            "id": request_id,
-            "idempotency_key": call.idempotency_key if call.method == "POST" else None,
-        }
+    def _work(self, order: "_Order") -> Answer:
+        call = order.call
+        key = call.idempotency_key if call.method == "POST" else None
+        request = {"id": order.request_id, "idempotency_key": key}
         with self.lock:
             work = Work(self.store, self.ids, int(self.clock()), self.url, request)
             try:
-                result = expand(work, route.handler(work, given, **names), given.get("expand") or [])
+                result = order.route.handler(work, order.given, **order.names)
+                result = expand(work, result, order.given.get("expand") or [])
             except StripeError as error:
-                return failure(error, request_id)
-            except Exception:
+                return failure(error, order.request_id)
+            except Exception:  # noqa: BLE001 - whatever broke, the client gets Stripe's 500, and nothing is kept
                 _log.exception("The sandbox failed on %s %s", call.method, call.path)
-                return failure(StripeError(500, "api_error", "An unknown error occurred"), request_id)
+                return failure(StripeError(500, "api_error", "An unknown error occurred"), order.request_id)
             work.commit()
             self.deliver(work.new_events())
         if work.failure:
-            return failure(work.failure, request_id)
-        return Answer(200, encoding.dump(result), request_id)
+            return failure(work.failure, order.request_id)
+        return Answer(200, encoding.dump(result), order.request_id)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """A call that passed its checks."""
+
+    call: Call
+    route: Route
+    given: Json
+    names: dict[str, str]
+    request_id: str
+
+
+def _authenticated(call: Call) -> str:
+    scheme, _blank, key = call.authorization.partition(" ")
+    if scheme == "Basic":
+        key = encoding.basic_user(key)
+    if not key:
+        raise invalid(_NO_KEY, status=401)
+    if not key.startswith("sk_test_"):
+        raise invalid(f"Invalid API Key provided: {key[:8]}****", status=401)
+    if call.version not in ("", API_VERSION):
+        raise _other_version(call.version)
+    return key
+
+
+def _other_version(version: str) -> StripeError:
+    if _VERSION.match(version):
+        return not_built(f"the API version {version}, only {API_VERSION}")
+    return StripeError(400, "invalid_request_error", f"Invalid Stripe API version: {version}", request_log_url="")
 
 
 _NO_KEY = (
-    "You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer auth (e.g. "
-    "'Authorization: Bearer YOUR_SECRET_KEY'). See https://stripe.com/docs/api#authentication for details, or we can help at "
+    "You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer "
+    "auth (e.g. "
+    "'Authorization: Bearer YOUR_SECRET_KEY'). See https://stripe.com/docs/api#authentication for details, or we "
+    "can help at "
     "https://support.stripe.com/."
 )
 

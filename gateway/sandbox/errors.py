@@ -31,9 +31,7 @@ class StripeError(Exception):
             self.fields["doc_url"] = f"https://stripe.com/docs/error-codes/{str(code).replace('_', '-')}"
 
 
-def invalid(
-    message: str, *, param: str | None = None, code: str | None = None, status: int = 400
-) -> StripeError:
+def invalid(message: str, *, param: str | None = None, code: str | None = None, status: int = 400) -> StripeError:
     """A request that cannot be served as it is."""
     return StripeError(status, "invalid_request_error", message, param=param, code=code)
 

@@ -14,8 +14,9 @@ TYPES = frozenset(get_args(stripe.Event.__annotations__["type"]))
 def previous_attributes(old: Json, new: Json) -> Json:
     """The old values of what changed, and only those.
 
-    Objects are compared key by key, so an added metadata key shows as null; a changed array is given whole, and so is a changed
-    list object's ``data`` (https://docs.stripe.com/api/events/object; as recorded from Stripe's API, 2026-08-26.dahlia).
+    Objects are compared key by key, so an added metadata key shows as null; a changed array is given whole, and so is
+    a changed list object's ``data`` (https://docs.stripe.com/api/events/object; as recorded from Stripe's API,
+    2026-08-26.dahlia).
     """
     changed: Json = {}
     for key in sorted(old.keys() | new.keys()):
@@ -23,9 +24,7 @@ def previous_attributes(old: Json, new: Json) -> Json:
         if before == after:
             continue
         changed[key] = (
-            previous_attributes(before, after)
-            if isinstance(before, dict) and isinstance(after, dict)
-            else before
+            previous_attributes(before, after) if isinstance(before, dict) and isinstance(after, dict) else before
         )
     return changed
 

@@ -23,7 +23,8 @@ _DEEPEST = 4
 
 
 def _payments(work: Work, invoice: Json) -> Json:
-    rows = [payment for payment in work.select("invoice_payment") if payment["invoice"] == invoice["id"]]
+    noted = work.recall("payments", invoice["id"]) or {"ids": []}
+    rows = [work.get("invoice_payment", payment) for payment in noted["ids"]]
     return {
         "object": "list",
         "data": rows,

@@ -1,4 +1,7 @@
-"""Form bodies with brackets: ``items[0][price]=price_1`` ⇄ nested dicts. Indexes stay keys; ``params`` turns them into lists."""
+"""Form bodies with brackets, ``items[0][price]=price_1``, as nested dicts.
+
+Indexes stay keys here; ``params`` knows where a list is wanted and makes it one.
+"""
 
 import re
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """Idempotency keys as Stripe keeps them (https://docs.stripe.com/api/idempotent_requests).
 
-What a request answered once its work had begun is kept for 24 hours: success, card errors and failures alike. Requests that fail the
-checks of their parameters never get here, so their key stays free.
+What a request answered once its work had begun is kept for 24 hours: success, card errors and failures alike.
+Requests that fail the checks of their parameters never get here, so their key stays free.
 """
 
 import threading
@@ -37,7 +37,7 @@ class IdempotencyKeys:
         self._lock = threading.Lock()
 
     def claim(self, key: str, shown: str, fingerprint: str, now: float) -> Answer | None:
-        """The answer kept for this key, or None: then the key is now the caller's, to ``keep()`` or ``release()``.
+        """The answer kept for this key, or None: then the key is now the caller's, to ``keep()``.
 
         ``shown`` is the key without its owner, for messages.
         """
@@ -57,11 +57,6 @@ class IdempotencyKeys:
         """The work is done: replay this from now on."""
         self._kept[key].answer = answer
 
-    def release(self, key: str) -> None:
-        """The work never began: the key may be used again."""
-        with self._lock:
-            self._kept.pop(key, None)
-
     def _prune(self, now: float) -> None:
         while self._kept:
             oldest = next(iter(self._kept))
@@ -80,7 +75,8 @@ def _other_parameters(key: str) -> StripeError:
 
 def _in_use(key: str) -> StripeError:
     text = (
-        "There is currently another in-progress request using this Stripe API key and idempotency key (that probably means you "
+        "There is currently another in-progress request using this Stripe API key and idempotency key (that "
+        "probably means you "
         f"submitted twice, and the other request is still going through): {key}. Please try again later."
     )
     return StripeError(409, "idempotency_error", text, code="idempotency_key_in_use")

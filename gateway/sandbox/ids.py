@@ -9,7 +9,7 @@ _LONG = 24
 
 
 class Ids:
-    """Makes identifiers: ``cus_`` and a few others are short, all the rest long and beginning with a 1, as Stripe's do."""
+    """Makes identifiers: ``cus_`` and a few others are short, the rest long and beginning with a 1, as Stripe's do."""
 
     def __init__(self, seed: int | str | None = None) -> None:
         self._random = random.Random(seed)  # noqa: S311 - identifiers of a sandbox, not secrets

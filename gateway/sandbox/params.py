@@ -1,7 +1,8 @@
 """Request parameters, checked and typed by the pinned SDK's own ``…Params`` TypedDicts.
 
-The SDK is generated from Stripe's OpenAPI description, so its TypedDicts say which parameters each route takes, how they nest, and
-which values an enum allows. Reading them at run time keeps the sandbox as strict as Stripe without a second list.
+The SDK is generated from Stripe's OpenAPI description, so its TypedDicts say which parameters each route takes, how
+they nest, and which values an enum allows. Reading them at run time keeps the sandbox as strict as Stripe without a
+second list.
 """
 
 import types
@@ -53,7 +54,7 @@ def read(raw: Json, shape: Any) -> Json:
 
 
 def refuse_unbuilt(params: Json, built: Iterable[str], where: str) -> None:
-    """Refuse parameters that Stripe knows and the sandbox would ignore; ``built`` holds names such as ``items[price]``."""
+    """Refuse what Stripe knows and the sandbox would ignore; ``built`` holds names such as ``items[price]``."""
     known = {"expand", *built}
     for name in _leaves(params, ""):
         heads = name.split("[")
@@ -120,13 +121,7 @@ def _read_nested(raw: Json, options: tuple[Any, ...], name: str) -> Any:
 
 
 def _read_scalar(raw: str, options: tuple[Any, ...], name: str) -> Any:
-    enum = [
-        value
-        for option in options
-        if get_origin(option) is Literal
-        for value in get_args(option)
-        if value != ""
-    ]
+    enum = [value for option in options if get_origin(option) is Literal for value in get_args(option) if value != ""]
     if raw in enum:
         return raw
     if int in options:
@@ -140,10 +135,7 @@ def _read_scalar(raw: str, options: tuple[Any, ...], name: str) -> Any:
         raise invalid(f"Invalid boolean: {raw}", param=name, code="parameter_invalid_boolean")
     if enum:
         raise invalid(f"Invalid {name}: must be one of {_listed(name, enum)}", param=name)
-    if (
-        any(is_typeddict(option) or get_origin(option) in (list, dict) for option in options)
-        and str not in options
-    ):
+    if any(is_typeddict(option) or get_origin(option) in (list, dict) for option in options) and str not in options:
         kind = "array" if any(get_origin(option) is list for option in options) else "object"
         raise invalid(f"Invalid {kind}", param=name)
     return raw

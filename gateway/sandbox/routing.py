@@ -26,8 +26,8 @@ class Routes(list[Route]):
     def add(self, method: str, path: str, shape: object, built: str = "") -> Callable[[Handler], Handler]:
         """Serve ``method path`` with the decorated ``handler(work, params, **ids_from_the_path)``.
 
-        ``built`` names, separated by blanks, the parameters that are implemented: ``"customer items[price]"``. A name covers all
-        that is nested in it. Others that ``shape`` declares are refused instead of silently ignored.
+        ``built`` names, separated by blanks, the parameters that are implemented: ``"customer items[price]"``. A name
+        covers all that is nested in it. Others that ``shape`` declares are refused instead of silently ignored.
         """
 
         def register(handler: Handler) -> Handler:

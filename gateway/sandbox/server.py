@@ -25,7 +25,8 @@ RETRY_DELAYS = (1, 5, 25, 125)
 class Sandbox:
     """A local Stripe. ``with Sandbox() as sandbox: …`` starts and closes it; state lives and dies with the object.
 
-    ``clock`` gives unix seconds, ``seed`` makes the ids reproducible, port 0 takes a free port. OSError if the port is taken.
+    ``clock`` gives unix seconds, ``seed`` makes the ids reproducible, port 0 takes a free port. OSError if the port
+    is taken.
     """
 
     def __init__(
@@ -70,8 +71,7 @@ class Sandbox:
 
     def _deliver(self, events: list[Json]) -> None:
         endpoints = [
-            self._engine.store.find("webhook_endpoint", key)
-            for key in self._engine.store.ids("webhook_endpoint")
+            self._engine.store.find("webhook_endpoint", key) for key in self._engine.store.ids("webhook_endpoint")
         ]
         for event in events:
             for endpoint in endpoints:
@@ -104,9 +104,7 @@ class _Server(ThreadedWSGIServer):
 
 
 class _Handler(WSGIRequestHandler):
-    disable_nagle_algorithm = (
-        True  # headers and body are two writes: waiting to join them would cost 40 ms a request
-    )
+    disable_nagle_algorithm = True  # headers and body are two writes: waiting to join them would cost 40 ms a request
 
     def setup(self) -> None:
         super().setup()

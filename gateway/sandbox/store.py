@@ -1,7 +1,8 @@
 """What the sandbox remembers.
 
-An object in the store is never changed in place: a change puts a new dict beside the old one. So the snapshot in an event is
-the object itself, nothing has to be copied to undo a failed request, and a preview is a change that is never committed.
+An object in the store is never changed in place: a change puts a new dict beside the old one. So the snapshot in an
+event is the object itself, nothing has to be copied to undo a failed request, and a preview is a change that is never
+committed.
 """
 
 from collections import defaultdict
@@ -32,7 +33,7 @@ class Store:
         return iter(sorted(self._of_customer[kind, customer], key=self._positions.__getitem__, reverse=True))
 
     def position(self, object_id: str) -> int | None:
-        """Where a list cursor stands. Deleted objects keep their place, as recorded from Stripe's API, 2026-08-26.dahlia."""
+        """Where a list cursor stands; deleted objects keep their place, as recorded from Stripe's API."""
         return self._positions.get(object_id)
 
     def commit(self, changes: Tables) -> None:

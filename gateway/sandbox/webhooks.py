@@ -33,8 +33,8 @@ class _Delivery:
 class Deliverer:
     """A thread that posts events until each endpoint answered 2xx, or ``retry_delays`` (seconds) are used up.
 
-    Every try is signed afresh over the same body; redirects are not followed (https://docs.stripe.com/webhooks). Deliveries start in
-    the order of their events, retries fall behind; as with Stripe, nobody may rely on order.
+    Every try is signed afresh over the same body; redirects are not followed (https://docs.stripe.com/webhooks).
+    Deliveries start in the order of their events, retries fall behind; as with Stripe, nobody may rely on order.
     """
 
     def __init__(
@@ -70,9 +70,7 @@ class Deliverer:
 
     def _run(self) -> None:
         with requests.Session() as session:
-            session.trust_env = (
-                False  # a proxy from the environment has no business between two local processes
-            )
+            session.trust_env = False  # a proxy from the environment has no business between two local processes
             while delivery := self._next():
                 self._try(session, delivery)
 

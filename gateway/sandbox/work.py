@@ -64,13 +64,22 @@ class Work:
         return obj
 
     def update(self, obj: Json, changes: Json, *event_types: str) -> Json:
-        """Replace the object by one with ``changes``; no difference, no event. Types other than ``*.updated`` may be given."""
+        """Replace the object by one with ``changes``; tells ``*.updated``, unless other types are given.
+
+        No difference, no event.
+        """
         new = obj | changes
         if new == obj:
             return obj
         self._keep(new)
         for event_type in event_types or self._default_events(obj, "updated"):
             self._tell(event_type, new, events.previous_attributes(obj, new))
+        return new
+
+    def amend(self, obj: Json, changes: Json) -> Json:
+        """Replace the object as ``update()`` does where Stripe, too, tells nobody."""
+        new = obj | changes
+        self._keep(new)
         return new
 
     def remove(self, obj: Json) -> Json:

@@ -10,8 +10,9 @@ from gateway.sandbox.work import Work
 def cancel(work: Work, subscription: Json, params: Json) -> Json:
     """At once. ``prorate`` gives unused time back as pending items, ``invoice_now`` puts all pending items on a draft.
 
-    Without either flag, pending prorations are dropped. Items and their periods stay as they were; what was given back stays
-    pending on the customer, no longer tied to the subscription (as recorded from Stripe's API, 2026-08-26.dahlia).
+    Without either flag, pending prorations are dropped. Items and their periods stay as they were; what was given
+    back stays pending on the customer, no longer tied to the subscription (as recorded from Stripe's API,
+    2026-08-26.dahlia).
     """
     invoice_now = params.get("invoice_now", False)
     fields: Json = {}
@@ -37,16 +38,10 @@ def cancel(work: Work, subscription: Json, params: Json) -> Json:
 
 def give_back(work: Work, subscription: Json, *, tied: bool) -> None:
     """Credits for the time not used; ``tied`` to the subscription, or loose on the customer."""
-    prorations = [
-        credit for item in items_of(subscription) for credit in ledger.credits(work, item["id"], work.now)
-    ]
-    for proration, item in zip(prorations, add_pending(work, subscription, prorations), strict=True):
+    prorations = [credit for item in items_of(subscription) for credit in ledger.unused(work, item["id"], work.now)]
+    items = add_pending(work, subscription, prorations, tied=tied)
+    for proration, item in zip(prorations, items, strict=True):
         ledger.record(work, proration, item["id"])
-        if not tied:
-            loose = {key: value for key, value in item.items() if key != "proration_details"} | {
-                "parent": None
-            }
-            work.changes["invoiceitem"][item["id"]] = loose
 
 
 def draft(work: Work, subscription: Json) -> Json | None:

@@ -30,7 +30,7 @@ class Change:
 
 
 def plan(work: Work, subscription: Json, params: Json) -> Change:
-    """Work out the items and prorations of an update; ``params`` as in ``POST /v1/subscriptions/{id}``. Writes nothing."""
+    """Work out the items and prorations of ``POST /v1/subscriptions/{id}`` with these ``params``. Writes nothing."""
     behavior = params.get("proration_behavior", "create_prorations")
     date = _proration_date(work, subscription, params, behavior)
     reset = (params.get("billing_cycle_anchor") or {}).get("type") == "now"
@@ -48,9 +48,7 @@ def _proration_date(work: Work, subscription: Json, params: Json, behavior: str)
     if "proration_date" not in params:
         return date
     if behavior == "none":
-        raise invalid(
-            "You cannot set `proration_date` when `proration_behavior` is `none`.", param="proration_date"
-        )
+        raise invalid("You cannot set `proration_date` when `proration_behavior` is `none`.", param="proration_date")
     for item in items_of(subscription):
         if not item["current_period_start"] <= date <= item["current_period_end"]:
             text = "Cannot specify a `proration_date` outside of the subscription's current period."
@@ -76,9 +74,9 @@ def _of_item(work: Work, old: Json | None, new: Json | None, date: int) -> list[
     if old and new and _costs(old) == _costs(new):
         if old["current_period_end"] == new["current_period_end"]:
             return []
-        # Only the anchor moved: what was billed stays, and the time behind it is charged (as recorded from Stripe's API).
+        # Only the anchor moved: what was billed stays, the time behind it is charged (as recorded from Stripe's API).
         return ledger.charge(new, old["current_period_end"])
-    given_back = ledger.credits(work, old["id"], date) if old else []
+    given_back = ledger.unused(work, old["id"], date) if old else []
     return given_back + (ledger.charge(new, max(date, new["current_period_start"])) if new else [])
 
 
@@ -119,9 +117,7 @@ def draft_now(work: Work, change: Change) -> Json:
     start = min(item["current_period_start"] for item in items_of(change.subscription))
     pending = invoicing.pending_items(work, change.subscription, loose=False)
     window = (start, work.now)
-    return invoicing.draft(
-        work, change.subscription, reason="subscription_update", pending=pending, window=window
-    )
+    return invoicing.draft(work, change.subscription, reason="subscription_update", pending=pending, window=window)
 
 
 def _invoice_now(work: Work, change: Change, behavior: str) -> Json:
@@ -137,7 +133,5 @@ def _invoice_now(work: Work, change: Change, behavior: str) -> Json:
         return pending_update.park(work, subscription, change.fields, owed, invoice["id"])
     for proration, invoice_item in owed:
         ledger.record(work, proration, invoice_item)
-    overdue = (
-        {"status": "past_due"} if invoice["status"] == "open" and subscription["status"] == "active" else {}
-    )
+    overdue = {"status": "past_due"} if invoice["status"] == "open" and subscription["status"] == "active" else {}
     return take_effect(work, subscription, change.fields | overdue | {"latest_invoice": invoice["id"]})

@@ -9,8 +9,8 @@ from gateway.sandbox.objects.subscription import items_of, metered
 from gateway.sandbox.work import Work
 
 MINIMUM_CHARGE = 50
-"""Minor units. Less is not charged but carried on the customer's balance; the limit is Stripe's documented one for US dollars
-(https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts)."""
+"""Minor units. Less is not charged but carried on the customer's balance; the limit is Stripe's documented one for US
+dollars (https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts)."""
 DRAFT_SECONDS = 3600
 """How long a draft waits before it is finalized by itself."""
 
@@ -24,7 +24,7 @@ def settle(total: int, balance: int) -> tuple[int, int]:
 
 
 def pending_items(work: Work, subscription: Json, *, loose: bool) -> list[Json]:
-    """The subscription's invoice items that no invoice took yet, newest first; ``loose`` adds those of no subscription."""
+    """The subscription's pending invoice items, newest first; ``loose`` adds the customer's of no subscription."""
     return [
         item
         for item in work.select("invoiceitem", subscription["customer"])
@@ -52,7 +52,8 @@ def draft(  # one parameter a decision
 ) -> Json:
     """A draft of the pending items and, for each item in ``periods``, the ordinary line of that period.
 
-    ``window`` is what the invoice calls its period: the time in which its items were collected, not the one it charges for.
+    ``window`` is what the invoice calls its period: the time in which its items were collected, not the one it
+    charges for.
     """
     customer = work.get("customer", subscription["customer"])
     invoice_id = invoice_id or work.ids.new("in")
@@ -60,9 +61,7 @@ def draft(  # one parameter a decision
     for item in items_of(subscription):
         if periods and item["id"] in periods and not metered(item["price"]):
             lines.append(_charge_period(work, invoice_id, item, periods[item["id"]]))
-    invoice = objects.build(
-        work, customer, invoice_id=invoice_id, currency=subscription["currency"], reason=reason
-    )
+    invoice = objects.build(work, customer, invoice_id=invoice_id, currency=subscription["currency"], reason=reason)
     invoice |= totals(invoice_id, lines, customer["balance"])
     invoice |= {
         "automatically_finalizes_at": work.now + DRAFT_SECONDS + 1,

@@ -61,9 +61,7 @@ def _added(work: Work, subscription: Json, wanted: Json, anchor: int, param: str
     """A new item's period is the running one, so it may begin before the item does (as recorded from Stripe's API)."""
     price = _same_currency(price_of(work, wanted, f"{param}[price]"), subscription["currency"], param)
     period = containing(anchor, price["recurring"], work.now)
-    return build_item(
-        work, subscription["id"], price, wanted.get("quantity"), period, wanted.get("metadata") or {}
-    )
+    return build_item(work, subscription["id"], price, wanted.get("quantity"), period, wanted.get("metadata") or {})
 
 
 def _swapped(work: Work, item: Json, wanted: Json, anchor: int, param: str) -> Json:
@@ -75,9 +73,7 @@ def _swapped(work: Work, item: Json, wanted: Json, anchor: int, param: str) -> J
         if not metered(price):
             new["quantity"] = 1  # a new price resets it, unless the request says otherwise
         if _interval(price) != _interval(item["price"]):
-            new["current_period_start"], new["current_period_end"] = containing(
-                anchor, price["recurring"], work.now
-            )
+            new["current_period_start"], new["current_period_end"] = containing(anchor, price["recurring"], work.now)
     if "quantity" in wanted and not metered(new["price"]):
         new["quantity"] = wanted["quantity"]
     if "metadata" in wanted:
@@ -91,7 +87,8 @@ def _interval(price: Json) -> tuple[str, int]:
 
 def _same_currency(price: Json, currency: str, param: str) -> Json:
     if price["currency"] != currency:
-        text = f"The price specified only supports `{price['currency']}`. This doesn't match the expected currency: `{currency}`."
+        only = price["currency"]
+        text = f"The price specified only supports `{only}`. This doesn't match the expected currency: `{currency}`."
         raise invalid(text, param=f"{param}[price]")
     return price
 

@@ -1,7 +1,8 @@
 """What each subscription item was billed for, and which part of that was given back.
 
 In flexible billing mode a credit gives back what was really debited, not what the current price would say
-(https://docs.stripe.com/billing/subscriptions/billing-mode/compare). So every debit is remembered until its period is over.
+(https://docs.stripe.com/billing/subscriptions/billing-mode/compare). So every debit is remembered until its period is
+over.
 """
 
 from dataclasses import dataclass, replace
@@ -72,8 +73,8 @@ def record(work: Work, proration: Proration, invoice_item: str) -> None:
     work.note("billed", proration.item, {"debits": kept})
 
 
-def credits(work: Work, item: str, date: int) -> list[Proration]:
-    """One credit for each debit that still covers time after ``date``. Nothing was billed, or zero: nothing to give back."""
+def unused(work: Work, item: str, date: int) -> list[Proration]:
+    """One credit for each debit that covers time after ``date``. Nothing was billed, or zero: nothing to give back."""
     found = []
     for debit in debits(work, item):
         start = max(date, debit.start)
@@ -86,9 +87,7 @@ def credits(work: Work, item: str, date: int) -> list[Proration]:
                 period_end=debit.end,
             )
             found.append(
-                Proration(
-                    item, amount, debit.price, debit.quantity, start, debit.credited_from, credits=debit
-                )
+                Proration(item, amount, debit.price, debit.quantity, start, debit.credited_from, credits=debit)
             )
     return found
 

@@ -11,13 +11,18 @@ _FROZEN = ["pricing", "quantity", "discounts"]
 _SYMBOLS = {"usd": "$", "cad": "CA$", "eur": "€", "gbp": "£"}
 
 
-def add_pending(work: Work, subscription: Json, prorations: list[Proration]) -> list[Json]:
+def add_pending(work: Work, subscription: Json, prorations: list[Proration], *, tied: bool = True) -> list[Json]:
     """Make pending invoice items of prorations; answers them in the order given.
 
-    They are created back to front, so that Stripe's newest-first lists show an item's credit before its debit.
+    They are created back to front, so that Stripe's newest-first lists show an item's credit before its debit. Those
+    not ``tied`` belong to the customer alone, as a cancellation leaves them (as recorded from Stripe's API).
     """
-    added = [work.add(_pending(work, subscription, proration)) for proration in reversed(prorations)]
-    return added[::-1]
+    built = [_pending(work, subscription, proration) for proration in reversed(prorations)]
+    return [work.add(item if tied else _untied(item)) for item in built][::-1]
+
+
+def _untied(item: Json) -> Json:
+    return {key: value for key, value in item.items() if key != "proration_details"} | {"parent": None}
 
 
 def _pending(work: Work, subscription: Json, proration: Proration) -> Json:

@@ -9,12 +9,15 @@ from gateway.sandbox.objects.payment_method import Behavior, card_of
 from gateway.sandbox.work import Work
 
 _NO_CARD = (
-    "This customer has no attached payment source or default payment method. Please consider adding a default payment method. "
+    "This customer has no attached payment source or default payment method. Please consider adding a default "
+    "payment method. "
     "For more information, visit https://stripe.com/docs/billing/subscriptions/payment-methods-setting#payment-method-priority."
 )
 _NEEDS_ACTION = (
-    "Payment for this subscription requires additional user action, but the requested payment behavior doesn't save the invoice or "
-    "PaymentIntent. Retry the request with `payment_behavior=allow_incomplete` or `payment_behavior=default_incomplete`, then "
+    "Payment for this subscription requires additional user action, but the requested payment behavior doesn't save "
+    "the invoice or "
+    "PaymentIntent. Retry the request with `payment_behavior=allow_incomplete` or "
+    "`payment_behavior=default_incomplete`, then "
     "complete the PaymentIntent on the subscription's latest invoice. Additional information is available here: "
     "https://stripe.com/docs/billing/subscriptions/overview#requires-action"
 )
@@ -52,7 +55,8 @@ def charge(work: Work, invoice: Json, card: Json) -> Json:
     behavior = card_of(card).charged
     if behavior is Behavior.PAYS:
         paid = mark_paid(work, invoice, attempts=1, charged=invoice["amount_due"])
-        work.add(_payment(work, paid), "invoice_payment.paid")
+        payment = work.add(_payment(work, paid), "invoice_payment.paid")
+        work.note("payments", invoice["id"], {"ids": [payment["id"]]})
         _after_payment(work, paid, card)
         return work.get("invoice", invoice["id"])
     if behavior is Behavior.NEEDS_ACTION:
@@ -97,10 +101,7 @@ def _after_payment(work: Work, invoice: Json, card: Json | None) -> None:
     if pending_update.applies(work, subscription, invoice):
         subscription = pending_update.apply(work, subscription)
     changes: Json = {}
-    if (
-        subscription["status"] in {"incomplete", "past_due"}
-        and subscription["latest_invoice"] == invoice["id"]
-    ):
+    if subscription["status"] in {"incomplete", "past_due"} and subscription["latest_invoice"] == invoice["id"]:
         changes["status"] = "active"
     if card and subscription["payment_settings"]["save_default_payment_method"] == "on_subscription":
         changes["default_payment_method"] = card["id"]

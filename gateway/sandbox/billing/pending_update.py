@@ -9,9 +9,7 @@ LIFETIME = 23 * 3600
 """Seconds; less if an item's period ends earlier."""
 
 
-def park(
-    work: Work, subscription: Json, fields: Json, owed: list[tuple[Proration, str]], invoice: str
-) -> Json:
+def park(work: Work, subscription: Json, fields: Json, owed: list[tuple[Proration, str]], invoice: str) -> Json:
     """Leave the subscription as it is, show what is to come, and keep how to apply it."""
     expires = min(work.now + LIFETIME, *(item["current_period_end"] for item in items_of(subscription)))
     shown = {

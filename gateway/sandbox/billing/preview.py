@@ -12,7 +12,7 @@ _NONE_UPCOMING = "No upcoming invoices for customer: {customer}"
 
 
 def preview(work: Work, params: Json) -> Json:
-    """The invoice that a change would make at once (``always_invoice``), else the next renewal's with the change in it."""
+    """The invoice a change would make at once (``always_invoice``), else the next renewal's with the change in it."""
     details = params.get("subscription_details", {})
     if "subscription" not in params:
         return _shown(work, _of_new(work, params | details))
@@ -30,16 +30,12 @@ def preview(work: Work, params: Json) -> Json:
 
 
 def _ending(details: Json) -> Json:
-    return (
-        {"cancel_at_period_end": details["cancel_at_period_end"]} if "cancel_at_period_end" in details else {}
-    )
+    return {"cancel_at_period_end": details["cancel_at_period_end"]} if "cancel_at_period_end" in details else {}
 
 
 def upcoming(work: Work, subscription: Json) -> Json:
     """The next renewal: what is pending, and the next period of the items whose period ends first."""
-    start, end = min(
-        (item["current_period_start"], item["current_period_end"]) for item in items_of(subscription)
-    )
+    start, end = min((item["current_period_start"], item["current_period_end"]) for item in items_of(subscription))
     renewing = [] if subscription["cancel_at_period_end"] else items_of(subscription)
     anchor = subscription["billing_cycle_anchor"]
     periods = {
@@ -75,9 +71,7 @@ def _none_upcoming(subscription: Json) -> StripeError:
     return invalid(text, code="invoice_upcoming_none", status=404)
 
 
-def _shown(
-    work: Work, invoice: Json, planned: change.Change | None = None, details: Json | None = None
-) -> Json:
+def _shown(work: Work, invoice: Json, planned: change.Change | None = None, details: Json | None = None) -> Json:
     """A preview carries all its lines, has no number and no page; its parent echoes the proration date."""
     preview_id = invoice["id"].replace("in_", "upcoming_in_", 1)
     _due, left = invoicing.settle(invoice["total"], invoice["starting_balance"])

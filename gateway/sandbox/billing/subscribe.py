@@ -44,7 +44,8 @@ def planned(work: Work, params: Json) -> Json:
     currency = prices[0]["currency"]
     if customer["currency"] not in (None, currency):
         raise invalid(
-            "You cannot combine currencies on a single customer. This customer has an active subscription, subscription schedule, "
+            "You cannot combine currencies on a single customer. This customer has an active subscription, "
+            "subscription schedule, "
             f"discount, quote, or invoice item with currency {customer['currency']}",
         )
     subscription = build(work, params, currency=currency)
@@ -52,9 +53,7 @@ def planned(work: Work, params: Json) -> Json:
     for price, item in zip(prices, asked, strict=True):
         period = containing(work.now, price["recurring"], work.now)
         items.append(
-            build_item(
-                work, subscription["id"], price, item.get("quantity"), period, item.get("metadata") or {}
-            )
+            build_item(work, subscription["id"], price, item.get("quantity"), period, item.get("metadata") or {})
         )
     return subscription | with_items(subscription, items)
 
@@ -62,8 +61,7 @@ def planned(work: Work, params: Json) -> Json:
 def first_invoice(work: Work, subscription: Json, invoice_id: str) -> Json:
     """The draft of the first period."""
     periods = {
-        item["id"]: (item["current_period_start"], item["current_period_end"])
-        for item in items_of(subscription)
+        item["id"]: (item["current_period_start"], item["current_period_end"]) for item in items_of(subscription)
     }
     window = (work.now, work.now)
     return invoicing.draft(

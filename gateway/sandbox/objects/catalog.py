@@ -1,4 +1,7 @@
-"""https://docs.stripe.com/api/products/object, https://docs.stripe.com/api/prices/object and the plan that items still carry."""
+"""Products, prices, and the plan that a subscription item still carries.
+
+https://docs.stripe.com/api/products/object, https://docs.stripe.com/api/prices/object
+"""
 
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.work import Work

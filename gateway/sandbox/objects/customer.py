@@ -28,8 +28,7 @@ def build(work: Work, params: Json) -> Json:
         "description": params.get("description") or None,
         "discount": None,
         "email": params.get("email") or None,
-        "invoice_prefix": params.get("invoice_prefix")
-        or work.ids.text(8, string.ascii_uppercase + string.digits),
+        "invoice_prefix": params.get("invoice_prefix") or work.ids.text(8, string.ascii_uppercase + string.digits),
         "invoice_settings": INVOICE_SETTINGS | params.get("invoice_settings", {}),
         "livemode": False,
         "metadata": params.get("metadata") or {},
@@ -43,9 +42,7 @@ def build(work: Work, params: Json) -> Json:
     }
 
 
-def balance_transaction(
-    work: Work, customer: Json, amount: int, invoice: str | None, kind: str, currency: str
-) -> Json:
+def balance_transaction(work: Work, customer: Json, amount: int, invoice: str | None, kind: str, currency: str) -> Json:
     """https://docs.stripe.com/api/customer_balance_transactions/object: ``customer`` already has its new balance."""
     return {
         "id": work.ids.new("cbtxn"),

@@ -152,9 +152,7 @@ def build_line(
     }
 
 
-def build_item(
-    work: Work, *, customer: str, amount: int, currency: str, description: str | None, period: Json
-) -> Json:
+def build_item(work: Work, *, customer: str, amount: int, currency: str, description: str | None, period: Json) -> Json:
     """A plain pending invoice item of quantity 1."""
     return {
         "id": work.ids.new("ii"),
@@ -184,6 +182,6 @@ def build_item(
 
 
 def pricing(price: Json, unit_amount: str | None) -> Json:
-    """Which price a line or an invoice item charges. Prorations have no ``unit_amount_decimal``, as recorded from Stripe's API."""
+    """Which price a line charges; a proration's has no ``unit_amount_decimal``, as recorded from Stripe's API."""
     details = {"price": price["id"], "product": price["product"]}
     return {"price_details": details, "type": "price_details", "unit_amount_decimal": unit_amount}

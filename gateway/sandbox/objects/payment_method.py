@@ -36,12 +36,8 @@ TEST_CARDS = {
     "pm_card_chargeCustomerFail": TestCard("0341", charged=Behavior.DECLINES),
     "pm_card_visa_chargeDeclined": TestCard("0002", attaches=False),
     "pm_card_chargeDeclined": TestCard("0002", attaches=False),
-    "pm_card_visa_chargeDeclinedInsufficientFunds": TestCard(
-        "9995", attaches=False, decline_code="insufficient_funds"
-    ),
-    "pm_card_chargeDeclinedInsufficientFunds": TestCard(
-        "9995", attaches=False, decline_code="insufficient_funds"
-    ),
+    "pm_card_visa_chargeDeclinedInsufficientFunds": TestCard("9995", attaches=False, decline_code="insufficient_funds"),
+    "pm_card_chargeDeclinedInsufficientFunds": TestCard("9995", attaches=False, decline_code="insufficient_funds"),
     "pm_card_visa_chargeDeclinedLostCard": TestCard("9987", attaches=False, decline_code="lost_card"),
     "pm_card_visa_chargeDeclinedStolenCard": TestCard("9979", attaches=False, decline_code="stolen_card"),
     "pm_card_authenticationRequired": TestCard("3184", charged=Behavior.NEEDS_ACTION),

@@ -70,9 +70,7 @@ def build(work: Work, params: Json, *, currency: str) -> Json:
         "test_clock": None,
         "transfer_data": None,
         "trial_end": None,
-        "trial_settings": {
-            "end_behavior": {"billing_cycle_anchor": "now", "missing_payment_method": "create_invoice"}
-        },
+        "trial_settings": {"end_behavior": {"billing_cycle_anchor": "now", "missing_payment_method": "create_invoice"}},
         "trial_start": None,
     }
 
@@ -84,7 +82,7 @@ def items_of(subscription: Json) -> list[Json]:
 
 
 def with_items(subscription: Json, items: list[Json]) -> Json:
-    """The fields that follow from the items. ``plan`` and ``quantity`` stand for a single item, as recorded from Stripe's API."""
+    """The fields that follow from the items; ``plan`` and ``quantity`` are those of a single item, as recorded."""
     only = items[0] if len(items) == 1 else None
     return {
         "items": {

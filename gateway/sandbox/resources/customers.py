@@ -64,7 +64,10 @@ def _own_card(work: Work, customer: Json, settings: Json) -> None:
     if card is None:
         raise missing("payment_method", card_id, param=param, status=400)
     if card["customer"] != customer["id"]:
-        text = f"The customer does not have a payment method with the ID {card_id}. The payment method must be attached to the customer."
+        text = (
+            f"The customer does not have a payment method with the ID {card_id}. "
+            "The payment method must be attached to the customer."
+        )
         raise invalid(text, param=param, code="resource_missing")
 
 
@@ -93,9 +96,7 @@ def list_all(work: Work, params: Json) -> Json:
 def list_payment_methods(work: Work, params: Json, customer: str) -> Json:
     """The cards attached to the customer."""
     work.get("customer", customer, param="customer")
-    rows = (
-        row for row in work.select("payment_method", customer) if params.get("type") in (None, row["type"])
-    )
+    rows = (row for row in work.select("payment_method", customer) if params.get("type") in (None, row["type"]))
     return page(work, rows, params, kind="payment_method", url=f"/v1/customers/{customer}/payment_methods")
 
 

@@ -21,7 +21,7 @@ def retrieve(work: Work, params: Json, event: str) -> Json:  # noqa: ARG001 - ev
 
 @routes.get("/v1/events", EventListParams, f"{CURSORS} type types created delivery_success")
 def list_all(work: Work, params: Json) -> Json:
-    """Events; ``type`` may hold a ``*``. ``delivery_success=false`` gives those that some endpoint has not taken yet."""
+    """Events; ``type`` may hold a ``*``, ``delivery_success=false`` gives those some endpoint has not taken yet."""
     if "type" in params and "types" in params:
         raise invalid("You may only specify one of these parameters: type, types.")
     rows = (row for row in work.select("event") if _listed(row, params))

@@ -49,9 +49,7 @@ _PREVIEWED = " ".join(
 def create_preview(work: Work, params: Json) -> Json:
     """What a change would cost, or the next renewal. Nothing of it is kept."""
     if "customer" not in params and "subscription" not in params:
-        raise invalid(
-            "You must pass either `customer` or `subscription`.", code="parameter_missing", param="customer"
-        )
+        raise invalid("You must pass either `customer` or `subscription`.", code="parameter_missing", param="customer")
     if params.get("preview_mode") == "recurring":
         raise invalid("The local sandbox does not implement `preview_mode=recurring`.", param="preview_mode")
     return previews.preview(work.trial(), params)
@@ -63,9 +61,7 @@ def retrieve(work: Work, params: Json, invoice: str) -> Json:  # noqa: ARG001 - 
     return work.get("invoice", invoice)
 
 
-@routes.get(
-    "/v1/invoices", InvoiceListParams, f"{CURSORS} customer subscription status created collection_method"
-)
+@routes.get("/v1/invoices", InvoiceListParams, f"{CURSORS} customer subscription status created collection_method")
 def list_all(work: Work, params: Json) -> Json:
     """Invoices, by customer, subscription, status."""
     rows = (
@@ -89,9 +85,7 @@ def list_lines(work: Work, params: Json, invoice: str) -> Json:
     if after and after not in places:
         raise missing("line item", after, param="starting_after", status=400)
     rest = lines[places[after] + 1 :] if after else lines
-    return page(
-        work, rest, {"limit": params.get("limit", 10)}, kind="line_item", url=f"/v1/invoices/{invoice}/lines"
-    )
+    return page(work, rest, {"limit": params.get("limit", 10)}, kind="line_item", url=f"/v1/invoices/{invoice}/lines")
 
 
 @routes.post("/v1/invoices/{invoice}/finalize", InvoiceFinalizeInvoiceParams, "auto_advance")
@@ -131,9 +125,7 @@ def _card(work: Work, invoice: Json, given: str | None) -> Json:
         return payment.card_for(work, subscription, invoice["customer"])
     card = work.get("payment_method", given, param="payment_method", status=400)
     if card["customer"] != invoice["customer"]:
-        raise invalid(
-            "The payment method must be attached to the customer of the invoice.", param="payment_method"
-        )
+        raise invalid("The payment method must be attached to the customer of the invoice.", param="payment_method")
     return card
 
 
@@ -156,8 +148,6 @@ def list_payments(work: Work, params: Json) -> Json:
     """What was paid, by invoice."""
     wanted = {key: params[key] for key in ("invoice", "status") if key in params}
     rows = (
-        row
-        for row in work.select("invoice_payment")
-        if wanted.items() <= {key: row[key] for key in wanted}.items()
+        row for row in work.select("invoice_payment") if wanted.items() <= {key: row[key] for key in wanted}.items()
     )
     return page(work, rows, params, kind="invoice_payment", url="/v1/invoice_payments")

@@ -19,20 +19,22 @@ from gateway.sandbox.work import Work
 
 routes = Routes()
 _USED = (
-    "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with a connected account "
-    "without Customer attachment, or was detached from a Customer. It may not be used again. To use a PaymentMethod multiple times, "
+    "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with a "
+    "connected account "
+    "without Customer attachment, or was detached from a Customer. It may not be used again. To use a PaymentMethod "
+    "multiple times, "
     "you must attach it to a Customer first."
 )
 
 
 @routes.post("/v1/payment_methods", PaymentMethodCreateParams, "type card[token] billing_details metadata")
 def create(work: Work, params: Json) -> Json:
-    """A card from one of the test tokens ``tok_visa``, ``tok_mastercard`` …"""
+    """A card from a test token: ``tok_visa``, ``tok_mastercard`` and so on."""
     token = (params.get("card") or {}).get("token", "tok_visa")
     card = TEST_CARDS.get(token.replace("tok_", "pm_card_", 1))
     if card is None:
         raise invalid(f"No such token: '{token}'", param="card[token]", code="resource_missing")
-    return work.add(build(work, card, None, params.get("billing_details")), *())
+    return work.add(build(work, card, None, params.get("billing_details")))
 
 
 @routes.get("/v1/payment_methods/{payment_method}", PaymentMethodRetrieveParams)
@@ -85,14 +87,10 @@ def detach(work: Work, params: Json, payment_method: str) -> Json:  # noqa: ARG0
     """Take the card from its customer, for good; wherever it was the default, none is left."""
     found = work.get("payment_method", payment_method, param="payment_method")
     if found["customer"] is None:
-        raise invalid(
-            "The payment method you provided is not attached to a customer so detachment is impossible."
-        )
+        raise invalid("The payment method you provided is not attached to a customer so detachment is impossible.")
     customer = work.get("customer", found["customer"])
     if customer["invoice_settings"]["default_payment_method"] == payment_method:
-        work.update(
-            customer, {"invoice_settings": customer["invoice_settings"] | {"default_payment_method": None}}
-        )
+        work.update(customer, {"invoice_settings": customer["invoice_settings"] | {"default_payment_method": None}})
     for subscription in list(work.select("subscription", customer["id"])):
         if subscription["default_payment_method"] == payment_method:
             work.update(subscription, {"default_payment_method": None})

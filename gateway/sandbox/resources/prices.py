@@ -5,7 +5,8 @@ from stripe.params import PriceCreateParams, PriceListParams, PriceRetrieveParam
 from gateway.sandbox.billing.items import merged_metadata
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
-from gateway.sandbox.objects.catalog import build_price, build_product
+from gateway.sandbox.objects.catalog import build_price, build_product, plan_of
+from gateway.sandbox.objects.subscription import items_of, with_items
 from gateway.sandbox.pagination import CURSORS, page
 from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
@@ -38,13 +39,15 @@ def create(work: Work, params: Json) -> Json:
 
 
 def _free_lookup_key(work: Work, params: Json) -> None:
-    """A lookup key names one active price; ``transfer_lookup_key`` takes it from the other, which gets its own event."""
+    """A lookup key names one price; ``transfer_lookup_key`` takes it from the other, which gets its own event."""
     key = params.get("lookup_key")
     holder = next((price for price in work.select("price") if key and price["lookup_key"] == key), None)
     if holder is None:
         return
     if not params.get("transfer_lookup_key"):
-        text = f"A price (`{holder['id']}`) already uses that lookup key. To transfer it, set `transfer_lookup_key=true`."
+        text = (
+            f"A price (`{holder['id']}`) already uses that lookup key. To transfer it, set `transfer_lookup_key=true`."
+        )
         raise invalid(text, param="lookup_key")
     work.update(holder, {"lookup_key": None})
 
@@ -65,7 +68,20 @@ def update(work: Work, params: Json, price: str) -> Json:
         _free_lookup_key(work, params)
     if "metadata" in changes:
         changes["metadata"] = merged_metadata(found["metadata"], changes["metadata"])
-    return work.update(found, changes)
+    updated = work.update(found, changes)
+    if updated != found:
+        _refresh_items(work, updated)
+    return updated
+
+
+def _refresh_items(work: Work, price: Json) -> None:
+    """Subscription items show their price as it is now; Stripe tells of the price only, not of each subscription."""
+    for subscription in list(work.select("subscription")):
+        items = items_of(subscription)
+        if any(item["price"]["id"] == price["id"] for item in items):
+            shown = {"price": price, "plan": plan_of(price)}
+            after = [item | shown if item["price"]["id"] == price["id"] else item for item in items]
+            work.amend(subscription, with_items(subscription, after))
 
 
 @routes.get("/v1/prices", PriceListParams, f"{CURSORS} active currency lookup_keys product type")
@@ -76,7 +92,6 @@ def list_all(work: Work, params: Json) -> Json:
     rows = (
         row
         for row in work.select("price")
-        if wanted.items() <= {key: row[key] for key in wanted}.items()
-        and (keys is None or row["lookup_key"] in keys)
+        if wanted.items() <= {key: row[key] for key in wanted}.items() and (keys is None or row["lookup_key"] in keys)
     )
     return page(work, rows, params, kind="price", url="/v1/prices")

@@ -17,9 +17,7 @@ from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
 
 routes = Routes()
-_FIELDS = (
-    "name active description images marketing_features metadata statement_descriptor tax_code unit_label url"
-)
+_FIELDS = "name active description images marketing_features metadata statement_descriptor tax_code unit_label url"
 _CLEARABLE = ("description", "statement_descriptor", "tax_code", "unit_label", "url")
 
 

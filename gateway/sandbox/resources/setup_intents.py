@@ -50,9 +50,7 @@ def confirm(work: Work, params: Json, intent: str) -> Json:
     if not token:
         text = "You cannot confirm this SetupIntent because it's missing a payment method."
         raise invalid(text, code="setup_intent_unexpected_state")
-    card = (
-        attached(work, token, found["customer"]) if found["customer"] else work.get("payment_method", token)
-    )
+    card = attached(work, token, found["customer"]) if found["customer"] else work.get("payment_method", token)
     changes = {"payment_method": card["id"], "status": "succeeded"}
     return work.update(found, changes, "setup_intent.succeeded")
 

@@ -22,7 +22,8 @@ from gateway.sandbox.work import Work
 
 routes = Routes()
 _COMMON = (
-    "items[price] items[quantity] items[metadata] default_payment_method description metadata payment_behavior off_session "
+    "items[price] items[quantity] items[metadata] default_payment_method description metadata payment_behavior "
+    "off_session "
     "payment_settings[save_default_payment_method] proration_behavior collection_method"
 )
 _ENDED = {"canceled", "incomplete_expired"}
@@ -69,8 +70,7 @@ def retrieve(work: Work, params: Json, subscription: str) -> Json:  # noqa: ARG0
 @routes.post(
     "/v1/subscriptions/{subscription}",
     SubscriptionUpdateParams,
-    f"{_COMMON} items[id] items[deleted] proration_date billing_cycle_anchor cancel_at_period_end "
-    "cancellation_details",
+    f"{_COMMON} items[id] items[deleted] proration_date billing_cycle_anchor cancel_at_period_end cancellation_details",
 )
 def update(work: Work, params: Json, subscription: str) -> Json:
     """Change items, prorated, and whatever else is given."""
@@ -107,9 +107,7 @@ def _notes(found: Json, params: Json) -> Json:
 def _settings(work: Work, found: Json, params: Json) -> Json:
     """The fields that no invoice depends on."""
     changes = _notes(found, params)
-    changes |= {
-        key: params[key] or None for key in ("default_payment_method", "description") if key in params
-    }
+    changes |= {key: params[key] or None for key in ("default_payment_method", "description") if key in params}
     if "payment_settings" in params:
         changes["payment_settings"] = found["payment_settings"] | params["payment_settings"]
     wanted = params.get("cancel_at_period_end")
@@ -138,9 +136,7 @@ def _drop_pending_update(work: Work, found: Json) -> Json:
     return work.get("subscription", found["id"])
 
 
-@routes.delete(
-    "/v1/subscriptions/{subscription}", SubscriptionCancelParams, "prorate invoice_now cancellation_details"
-)
+@routes.delete("/v1/subscriptions/{subscription}", SubscriptionCancelParams, "prorate invoice_now cancellation_details")
 def cancel(work: Work, params: Json, subscription: str) -> Json:
     """End it at once; one that has ended already is not found, as recorded from Stripe's API."""
     found = work.get("subscription", subscription)
@@ -149,9 +145,7 @@ def cancel(work: Work, params: Json, subscription: str) -> Json:
     return cancel_now(work, found, params)
 
 
-@routes.get(
-    "/v1/subscriptions", SubscriptionListParams, f"{CURSORS} customer status price created collection_method"
-)
+@routes.get("/v1/subscriptions", SubscriptionListParams, f"{CURSORS} customer status price created collection_method")
 def list_all(work: Work, params: Json) -> Json:
     """Subscriptions; canceled ones only with a ``status`` that says so."""
     rows = (row for row in work.select("subscription", params.get("customer")) if _listed(row, params))

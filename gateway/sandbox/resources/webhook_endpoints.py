@@ -77,6 +77,4 @@ def delete(work: Work, params: Json, webhook_endpoint: str) -> Json:  # noqa: AR
 @routes.get("/v1/webhook_endpoints", WebhookEndpointListParams, CURSORS)
 def list_all(work: Work, params: Json) -> Json:
     """All endpoints."""
-    return page(
-        work, work.select("webhook_endpoint"), params, kind="webhook_endpoint", url="/v1/webhook_endpoints"
-    )
+    return page(work, work.select("webhook_endpoint"), params, kind="webhook_endpoint", url="/v1/webhook_endpoints")

@@ -1,0 +1,3 @@
+from tests.sandbox.conftest import _quiet_sdk, account, clock, sandbox
+
+__all__ = ["_quiet_sdk", "account", "clock", "sandbox"]
