@@ -20,6 +20,7 @@ CLASSES: dict[str, type[stripe.StripeObject]] = {
     "invoice_payment": stripe.InvoicePayment,
     "invoiceitem": stripe.InvoiceItem,
     "line_item": stripe.InvoiceLineItem,
+    "payment_intent": stripe.PaymentIntent,
     "payment_method": stripe.PaymentMethod,
     "price": stripe.Price,
     "product": stripe.Product,
@@ -73,6 +74,9 @@ def every(lived: Account, kind: str) -> list[Json]:
         found = [line for invoice in every(lived, "invoice") for line in invoice["lines"]["data"]]
     elif kind == "subscription_item":
         found = [item for row in every(lived, "subscription") for item in row["items"]["data"]]
+    elif kind == "payment_intent":
+        payments = lived.v1.invoice_payments.list().data
+        found = [plain(lived.v1.payment_intents.retrieve(str(row.payment.payment_intent))) for row in payments]
     elif kind == "webhook_endpoint":
         found = [plain(row) for row in lived.v1.webhook_endpoints.list().data]
     elif kind == "invoice":

@@ -77,6 +77,34 @@ def test_paying_the_first_invoice_later_makes_it_active(account: Account) -> Non
         account.v1.invoices.pay(invoice.id)
 
 
+class TestHolderApproval:
+    @pytest.fixture
+    def intent(self, account: Account) -> str:
+        customer = account.customer("pm_card_authenticationRequired")
+        subscription = account.subscribe(
+            customer.id, account.price(2000).id, expand=["latest_invoice.confirmation_secret"]
+        )
+        secret = plain(subscription)["latest_invoice"]["confirmation_secret"]["client_secret"]
+        return str(secret.partition("_secret_")[0])
+
+    def test_approving_pays_the_invoice_and_makes_it_active(self, account: Account, intent: str) -> None:
+        assert account.v1.payment_intents.retrieve(intent).status == "requires_action"
+        done = account.v1.payment_intents.confirm(intent)
+        assert (done.status, done.amount_received) == ("succeeded", 2000)
+        assert account.v1.subscriptions.list().data[0].status == "active"
+
+    def test_another_card_may_decline(self, account: Account, intent: str) -> None:
+        with pytest.raises(stripe.CardError) as refused:
+            account.v1.payment_intents.confirm(intent, {"payment_method": "pm_card_chargeCustomerFail"})
+        assert refused.value.error is not None
+        assert refused.value.error.payment_intent is not None
+        assert refused.value.error.payment_intent.status == "requires_payment_method"
+        assert account.v1.subscriptions.list().data[0].status == "incomplete"
+
+    def test_another_card_may_pay(self, account: Account, intent: str) -> None:
+        assert account.v1.payment_intents.confirm(intent, {"payment_method": "pm_card_visa"}).status == "succeeded"
+
+
 def test_a_declined_payment_is_an_error_and_still_an_attempt(account: Account) -> None:
     subscription = account.subscribe(account.customer("pm_card_chargeCustomerFail").id, account.price(2000).id)
     invoice = account.invoice(subscription)

@@ -150,14 +150,16 @@ def finalize(work: Work, invoice: Json) -> Json:
         "invoice.finalized",
     )
     if due:
-        intent = work.ids.new("pi")
-        work.note(
-            "payment_intent",
-            invoice["id"],
-            {"id": intent, "client_secret": f"{intent}_secret_{work.ids.text(25)}"},
-        )
+        _prepare_payment(work, invoice["id"])
         return opened
     return mark_paid(work, opened, attempts=0, charged=0)
+
+
+def _prepare_payment(work: Work, invoice_id: str) -> None:
+    intent = work.ids.new("pi")
+    secret = f"{intent}_secret_{work.ids.text(25)}"
+    work.note("payment_intent", invoice_id, {"id": intent, "client_secret": secret})
+    work.note("invoice_of_intent", intent, {"invoice": invoice_id})
 
 
 def mark_paid(work: Work, invoice: Json, *, attempts: int, charged: int, attempted: bool = True) -> Json:

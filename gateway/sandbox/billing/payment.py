@@ -54,17 +54,24 @@ def charge(work: Work, invoice: Json, card: Json) -> Json:
     """Try the card once; the answer's ``status`` says whether it paid."""
     behavior = card_of(card).charged
     if behavior is Behavior.PAYS:
-        paid = mark_paid(work, invoice, attempts=1, charged=invoice["amount_due"])
-        payment = work.add(_payment(work, paid), "invoice_payment.paid")
-        work.note("payments", invoice["id"], {"ids": [payment["id"]]})
-        _after_payment(work, paid, card)
-        return work.get("invoice", invoice["id"])
+        return succeed(work, invoice, card)
+    attempt = {"card": card["id"], "needs_action": behavior is Behavior.NEEDS_ACTION}
+    work.note("attempt", invoice["id"], attempt)
     if behavior is Behavior.NEEDS_ACTION:
-        changes, event = {"attempted": True}, "invoice.payment_action_required"
-    else:
-        changes = {"attempted": True, "attempt_count": invoice["attempt_count"] + 1}
-        event = "invoice.payment_failed"
-    return work.update(invoice, changes, "invoice.updated", event)
+        told = ("invoice.updated", "invoice.payment_failed", "invoice.payment_action_required")
+        return work.update(invoice, {"attempted": True}, *told)
+    changes = {"attempted": True, "attempt_count": invoice["attempt_count"] + 1}
+    return work.update(invoice, changes, "invoice.updated", "invoice.payment_failed")
+
+
+def succeed(work: Work, invoice: Json, card: Json) -> Json:
+    """The card paid: so does the invoice count as paid, and its subscription as active."""
+    paid = mark_paid(work, invoice, attempts=1, charged=invoice["amount_due"])
+    payment = work.add(_payment(work, paid), "invoice_payment.paid")
+    work.note("payments", invoice["id"], {"ids": [payment["id"]]})
+    work.note("attempt", invoice["id"], {"card": card["id"], "needs_action": False})
+    _after_payment(work, paid, card)
+    return work.get("invoice", invoice["id"])
 
 
 def settle_elsewhere(work: Work, invoice: Json) -> Json:
