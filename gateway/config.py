@@ -55,7 +55,7 @@ class Config:
         database_url = env.str("GATEWAY_DATABASE_URL", validate=validate.Regexp(POSTGRES_URL))
         stripe_secret_key = env.str("STRIPE_SECRET_KEY", validate=validate.Regexp(STRIPE_KEY))
         stripe_publishable_key = env.str("STRIPE_PUBLISHABLE_KEY", "")
-        webhook_secrets = env.list("STRIPE_WEBHOOK_SECRETS", [])
+        webhook_secrets: list[str] = env.list("STRIPE_WEBHOOK_SECRETS", [])
         stripe_api_base = env.str("STRIPE_API_BASE", None)
         jwt_issuer = env.str("GATEWAY_JWT_ISSUER", "konnect")
         jwt_audience = env.str("GATEWAY_JWT_AUDIENCE", "konnect-billing")

@@ -16,6 +16,7 @@ GatewayError                      what a caller is told: status, code, title, de
 │  └─ QuoteStale                  quote_stale
 ├─ InvalidRequest          422    invalid_request
 ├─ StripeRejected          502    stripe_rejected
+├─ IdentityUnavailable     503    identity_unavailable
 ├─ CatalogNotSynced        503    catalog_not_synced
 ├─ StripeUnavailable       503    stripe_unavailable
 └─ DatabaseUnavailable     503    database_unavailable
@@ -122,6 +123,12 @@ class StripeRejected(GatewayError):
     """Stripe refused a request of ours for a reason the caller cannot mend."""
 
     status, code, title = 502, "stripe_rejected", "Stripe refused the request"
+
+
+class IdentityUnavailable(GatewayError):
+    """The identity provider's keys cannot be fetched, so no token can be checked."""
+
+    status, code, title = 503, "identity_unavailable", "Tokens cannot be checked now"
 
 
 class CatalogNotSynced(GatewayError):

@@ -5,8 +5,8 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, fields, post_load, validate
 
-# \A and \Z, since $ would let a trailing newline pass; no NUL, which PostgreSQL's text refuses.
-STRIPE_ID = validate.Regexp(r"\A[A-Za-z0-9_]{1,255}\Z")
+from schemas.fields import STRIPE_ID
+
 EVENT_TYPE = validate.Regexp(r"\A[a-z0-9_.]{1,255}\Z")
 API_VERSION = validate.Regexp(r"\A[A-Za-z0-9._-]{1,64}\Z")
 UNIX_SECONDS = validate.Range(min=0, max=2**33)

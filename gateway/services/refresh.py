@@ -13,7 +13,7 @@ from gateway.services import sync
 from gateway.services.context import Gateway
 from gateway.services.mirror import KINDS
 from gateway.stripe_api.client import stripe_call
-from gateway.stripe_api.snapshots import Source
+from gateway.stripe_api.snapshots import Snapshot, Source
 
 RETRIEVE: Mapping[str, Callable[[StripeClient, str], StripeObject]] = MappingProxyType(
     {
@@ -48,6 +48,22 @@ def refresh(gateway: Gateway, kind: str, stripe_id: str) -> None:
     )
     with gateway.database.transaction() as session:
         sync.merge(session, [snapshot], gateway.clock())
+
+
+def merge_answer(
+    gateway: Gateway, snapshot: type[Snapshot], answer: StripeObject, *, cause: str, after_revision: int | None = None
+) -> None:
+    """Merge the answer of a call that changed something.
+
+    A replayed answer is a first answer's body under today's ``Date``: it tells what the call did then, not what holds
+    now, so the object is refreshed instead. https://docs.stripe.com/api/idempotent_requests
+    """
+    if answer.last_response is not None and answer.last_response.headers.get("Idempotent-Replayed") == "true":
+        refresh(gateway, snapshot.kind, str(answer["id"]))
+        return
+    state = snapshot.from_answer(answer, cause=cause, after_revision=after_revision)
+    with gateway.database.transaction() as session:
+        sync.merge(session, [state], gateway.clock())
 
 
 def stored_revision(gateway: Gateway, kind: str, stripe_id: str) -> int | None:

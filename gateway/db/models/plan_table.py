@@ -83,7 +83,6 @@ class PlanChange(Base):
     from_plan: Mapped[str]
     to_plan: Mapped[str]
     quantity: Mapped[int]
-    payment_method_id: Mapped[str | None]
     proration_date: Mapped[datetime | None]
     """The second from which Stripe prorates: the quote's, or the request's own."""
     steps: Mapped[Json] = mapped_column(server_default=text("'{}'"))

@@ -174,7 +174,6 @@ def upgrade() -> None:
         sa.Column("from_plan", sa.Text(), nullable=False),
         sa.Column("to_plan", sa.Text(), nullable=False),
         sa.Column("quantity", sa.BigInteger(), nullable=False),
-        sa.Column("payment_method_id", sa.Text(), nullable=True),
         sa.Column("proration_date", sa.DateTime(timezone=True), nullable=True),
         sa.Column("steps", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("error", postgresql.JSONB(astext_type=sa.Text()), nullable=True),

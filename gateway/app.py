@@ -1,0 +1,63 @@
+"""The web process: configuration, database, Stripe, blueprints and errors put together."""
+
+from flask import Flask, request
+from flask_smorest import Api
+from werkzeug.exceptions import UnsupportedMediaType
+
+from gateway import problems
+from gateway.config import Config
+from gateway.db.session import Database
+from gateway.endpoints import billing_details, health, plans, subscription, webhooks
+from gateway.endpoints.context import EXTENSION, Parts
+from gateway.logging import configure_logging
+from gateway.services.catalog import Catalog
+from gateway.services.context import Gateway
+from gateway.stripe_api.client import stripe_client
+
+MAX_BODY_BYTES = 64 * 1024
+
+
+def build_gateway(config: Config) -> Gateway:
+    """Wire one process's parts. Connections are opened by the first who needs one, so after the fork."""
+    return Gateway(
+        config=config,
+        database=Database(config.database_url),
+        stripe=stripe_client(config.stripe_secret_key, config.stripe_api_base),
+        catalog=Catalog.load(),
+    )
+
+
+def create_app(gateway: Gateway | None = None) -> Flask:
+    """The WSGI application; ``gateway`` is wired from the environment if it is not given. Raises ConfigError."""
+    if gateway is None:
+        configure_logging()
+        gateway = build_gateway(Config.from_environment())
+    app = Flask("gateway", static_folder=None)
+    app.config.update(
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+        API_TITLE="Konnect billing",
+        API_VERSION="v1",
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/v1",
+        OPENAPI_JSON_PATH="openapi.json",
+        API_SPEC_OPTIONS={
+            "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}},
+            "security": [{"bearer": []}],
+        },
+    )
+    app.extensions[EXTENSION] = Parts(gateway)
+    app.before_request(refuse_other_media_types)
+    api = Api(app)
+    for blueprint in (plans.blueprint, subscription.blueprint, billing_details.blueprint):
+        api.register_blueprint(blueprint)
+    for plain in (webhooks.blueprint, health.blueprint):
+        app.register_blueprint(plain)
+    problems.register(app)
+    return app
+
+
+def refuse_other_media_types() -> None:
+    """A JSON interface reads JSON: flask-smorest would take a body of another type for an empty one."""
+    has_body = request.content_length or "chunked" in request.headers.get("Transfer-Encoding", "").lower()
+    if request.path.startswith("/v1/") and has_body and not request.is_json:
+        raise UnsupportedMediaType("Send application/json.")

@@ -1,0 +1,129 @@
+"""The ``gateway`` command."""
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from gateway.app import build_gateway
+from gateway.auth import SCOPES, issue_development_token
+from gateway.config import Config, ConfigError
+from gateway.db.migrate import migrate as migrate_database
+from gateway.errors import GatewayError
+from gateway.logging import configure_logging
+from gateway.services.catalog import Catalog
+from gateway.services.catalog_sync import sync_catalog
+from gateway.services.context import Gateway
+from gateway.tasks import build_worker
+
+
+def main() -> None:
+    """Run the command; what a person can mend is said in one line, without a traceback."""
+    try:
+        cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except (ConfigError, GatewayError, OSError) as error:
+        click.secho(f"gateway: {error}", fg="red", err=True)
+        sys.exit(1)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+def cli() -> None:
+    """Keeps Konnect's plans and Stripe's subscriptions in step."""
+
+
+def wired() -> Gateway:
+    """The parts, as the environment says."""
+    configure_logging()
+    return build_gateway(Config.from_environment())
+
+
+@cli.command()
+@click.option("--bind", default="127.0.0.1:8000", show_default=True, help="Address and port.")
+@click.option("--workers", default=2, show_default=True, help="Processes.")
+@click.option("--threads", default=8, show_default=True, help="Threads a process.")
+def serve(bind: str, workers: int, threads: int) -> None:
+    """Serve the web interface with gunicorn."""
+    Config.from_environment()  # a wrong setting is said here, not by a worker that will not boot
+    arguments = ["--worker-class=gthread", f"--workers={workers}", f"--threads={threads}", f"--bind={bind}"]
+    # Without reuse-port, kept-alive connections may all land on one worker.
+    command = [sys.executable, "-m", "gunicorn", *arguments, "--reuse-port", "--no-control-socket", "wsgi:app"]
+    os.execv(sys.executable, command)  # noqa: S606 - no shell; the process becomes gunicorn and gets its signals
+
+
+@cli.command()
+@click.option("--concurrency", default=4, show_default=True, help="Jobs at a time.")
+def worker(concurrency: int) -> None:
+    """Work off the inbox and the jobs, until stopped."""
+    app = build_worker(wired())
+    app.run_worker(concurrency=concurrency, delete_jobs="successful", shutdown_graceful_timeout=25)
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database up to date."""
+    migrate_database(wired().database)
+
+
+@cli.group()
+def catalog() -> None:
+    """The plans this deployment sells."""
+
+
+@catalog.command("sync")
+def catalog_sync() -> None:
+    """Make Stripe's products and prices match catalog.toml."""
+    for line in sync_catalog(wired()):
+        click.echo(line)
+
+
+@catalog.command("show")
+def catalog_show() -> None:
+    """Print catalog.toml as it is read."""
+    click.echo(json.dumps([asdict(plan) for plan in Catalog.load().plans], indent=2))
+
+
+@cli.command()
+@click.option("--organization", required=True, help="Id of the organization the token is for.")
+@click.option("--scope", "scopes", multiple=True, default=SCOPES, show_default=True, help="May be given repeatedly.")
+def token(organization: str, scopes: tuple[str, ...]) -> None:
+    """Print a bearer token of the development issuer, good for a day."""
+    config = Config.from_environment()
+    if config.jwt_development_secret is None:
+        raise click.ClickException("GATEWAY_JWT_DEVELOPMENT_SECRET is not set: the development issuer is off.")
+    click.echo(issue_development_token(config, organization, datetime.now(UTC), scopes=scopes))
+
+
+@cli.command()
+@click.option("--port", default=12111, show_default=True)
+def sandbox(port: int) -> None:
+    """Run a local Stripe, in memory."""
+    from gateway.sandbox import serve as serve_sandbox  # noqa: PLC0415 - production never loads it
+
+    serve_sandbox(port=port)
+
+
+@cli.command()
+@click.option("--exit", "exit_after", is_flag=True, help="Stop after the story; status 0 only if every step was right.")
+@click.option("--port", default=8000, show_default=True, help="Port of the web interface.")
+@click.option("--sandbox-port", default=12111, show_default=True, help="Port of the local Stripe.")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".demo"),
+    show_default=True,
+    help="Where the embedded PostgreSQL keeps its data.",
+)
+def demo(*, exit_after: bool, port: int, sandbox_port: int, data_dir: Path) -> None:
+    """Start everything on this machine and play the story of one organization."""
+    from gateway.demo import run  # noqa: PLC0415 - needs the extra `demo`, which production does not install
+
+    sys.exit(run(port=port, sandbox_port=sandbox_port, data_dir=data_dir, exit_after=exit_after))

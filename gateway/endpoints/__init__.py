@@ -1,0 +1,1 @@
+"""The HTTP interface: one blueprint a resource, a view no longer than it takes to name the verb."""

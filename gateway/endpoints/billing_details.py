@@ -1,0 +1,43 @@
+"""``/v1/billing-details`` and ``/v1/payment-methods``."""
+
+from flask_smorest import Blueprint
+
+from gateway.endpoints.context import caller, gateway, requires
+from gateway.services import payment_methods
+from gateway.services.payment_methods import Card, SetupIntent
+from schemas.billing_details import CardListSchema, DefaultCardSchema, ListedCardSchema, SetupIntentSchema
+
+blueprint = Blueprint("billing_details", __name__, url_prefix="/v1", description="How the organization pays")
+
+
+@blueprint.post("/billing-details/setup-intent")
+@requires("billing:write")
+@blueprint.response(201, SetupIntentSchema)
+def create_setup_intent() -> SetupIntent:
+    """Begin taking a card: the secret goes to Stripe.js in the browser."""
+    return payment_methods.create_setup_intent(gateway(), caller())
+
+
+@blueprint.get("/payment-methods")
+@requires("billing:read")
+@blueprint.response(200, CardListSchema)
+def list_cards() -> dict[str, list[Card]]:
+    """List the cards on file."""
+    return {"data": payment_methods.list_cards(gateway(), caller())}
+
+
+@blueprint.put("/payment-methods/default")
+@requires("billing:write")
+@blueprint.arguments(DefaultCardSchema)
+@blueprint.response(200, ListedCardSchema)
+def set_default(body: dict[str, str]) -> Card:
+    """Make a card the one that is charged."""
+    return payment_methods.set_default(gateway(), caller(), body["payment_method"])
+
+
+@blueprint.delete("/payment-methods/<payment_method_id>")
+@requires("billing:write")
+@blueprint.response(204)
+def delete_card(payment_method_id: str) -> None:
+    """Take a card off file; not the default one while a paid plan is active."""
+    payment_methods.delete_card(gateway(), caller(), payment_method_id)

@@ -1,0 +1,63 @@
+"""What a view needs of the request it serves."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from flask import current_app, g, request
+
+from gateway.auth import TokenVerifier
+from gateway.services.context import Caller, Gateway
+from gateway.services.wakeup import Wakeup
+
+P = ParamSpec("P")
+R = TypeVar("R")
+EXTENSION = "konnect"
+
+
+class Parts:
+    """What the application holds for its views."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.tokens = TokenVerifier(gateway.config)
+        self.wakeup = Wakeup(gateway.database)
+
+
+def parts() -> Parts:
+    """The application's parts."""
+    found = current_app.extensions[EXTENSION]
+    assert isinstance(found, Parts)  # noqa: S101 - for the type checker: `extensions` holds anything
+    return found
+
+
+def gateway() -> Gateway:
+    """What the services work with."""
+    return parts().gateway
+
+
+def caller() -> Caller:
+    """Who asks; set by ``requires``."""
+    found = g.caller
+    assert isinstance(found, Caller)  # noqa: S101 - for the type checker: `g` holds anything
+    return found
+
+
+def requires(scope: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a view be called only with a token that carries ``scope``; the organization is the token's."""
+
+    def decorate(view: Callable[P, R]) -> Callable[P, R]:
+        @wraps(view)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            principal = parts().tokens.verify(request.headers.get("Authorization"))
+            g.caller = Caller(
+                organization_id=principal.require(scope),
+                actor=principal.subject,
+                name=principal.name,
+                email=principal.email,
+            )
+            return view(*args, **kwargs)
+
+        return guarded
+
+    return decorate

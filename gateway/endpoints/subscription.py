@@ -1,0 +1,94 @@
+"""``/v1/subscription``: the organization's plan, and changing it."""
+
+from flask_smorest import Blueprint
+
+from gateway.db.models import PlanChange
+from gateway.endpoints.context import caller, gateway, requires
+from gateway.services import plan_changes, plan_details, quotes
+from gateway.services.plan_changes import ChangeView
+from gateway.services.plan_table import FREE
+from schemas.subscription import (
+    ChangeCommand,
+    ChangeCommandSchema,
+    ChangeListSchema,
+    ChangeResultSchema,
+    CreateSubscriptionSchema,
+    ModifySubscriptionSchema,
+    PlanDetailsSchema,
+    QuoteSchema,
+)
+
+blueprint = Blueprint(
+    "subscription", __name__, url_prefix="/v1/subscription", description="The organization's plan, and changing it"
+)
+
+Answer = tuple[ChangeView, int, dict[str, str]]
+
+
+@blueprint.get("")
+@requires("billing:read")
+@blueprint.response(200, PlanDetailsSchema)
+def show() -> tuple[plan_details.PlanDetails, int, dict[str, str]]:
+    """Plan Details."""
+    details = plan_details.plan_details(gateway(), caller())
+    return details, 200, {"ETag": f'"{details.version}"', "Cache-Control": "private, no-cache"}
+
+
+@blueprint.post("")
+@requires("billing:write")
+@blueprint.arguments(CreateSubscriptionSchema)
+@blueprint.response(201, ChangeResultSchema)
+@blueprint.alt_response(202, schema=ChangeResultSchema, description="Not known yet: follow the Location")
+def create(command: ChangeCommand) -> Answer:
+    """Enrol the organization, and move it to a plan."""
+    return answer(plan_changes.change(gateway(), caller(), command), done=201)
+
+
+@blueprint.patch("")
+@requires("billing:write")
+@blueprint.arguments(ModifySubscriptionSchema)
+@blueprint.response(200, ChangeResultSchema)
+@blueprint.alt_response(202, schema=ChangeResultSchema, description="Not known yet: follow the Location")
+def modify(command: ChangeCommand) -> Answer:
+    """Move the organization to another plan or quantity, prorated."""
+    return answer(plan_changes.change(gateway(), caller(), command), done=200)
+
+
+@blueprint.delete("")
+@requires("billing:write")
+@blueprint.response(200, ChangeResultSchema)
+@blueprint.alt_response(202, schema=ChangeResultSchema, description="Not known yet: follow the Location")
+def cancel() -> Answer:
+    """Cancel plan: to Free at once, prorated."""
+    return answer(plan_changes.change(gateway(), caller(), ChangeCommand(plan=FREE)), done=200)
+
+
+@blueprint.post("/preview")
+@requires("billing:read")
+@blueprint.arguments(ChangeCommandSchema)
+@blueprint.response(200, QuoteSchema)
+def preview(command: ChangeCommand) -> quotes.Quote:
+    """Quote a change: what it costs, and a token that buys it at that."""
+    return quotes.preview(gateway(), caller(), command.plan, command.quantity)
+
+
+@blueprint.get("/changes")
+@requires("billing:read")
+@blueprint.response(200, ChangeListSchema)
+def changes() -> dict[str, list[PlanChange]]:
+    """List the last changes, newest first."""
+    return {"data": plan_changes.list_changes(gateway(), caller())}
+
+
+@blueprint.get("/changes/<change_id>")
+@requires("billing:read")
+@blueprint.response(200, ChangeResultSchema)
+def show_change(change_id: str) -> ChangeView:
+    """One change and its state."""
+    return plan_changes.get_change(gateway(), caller(), change_id)
+
+
+def answer(view: ChangeView, *, done: int) -> Answer:
+    """The change with its address; 202 while it is not known whether Stripe did it."""
+    status = done if view.state == "applied" else 202
+    return view, status, {"Location": f"/v1/subscription/changes/{view.id}"}

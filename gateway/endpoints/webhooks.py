@@ -1,0 +1,30 @@
+"""``POST /webhooks/stripe``: verify, store, acknowledge."""
+
+from flask import Blueprint, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from gateway.config import WEBHOOK_MAX_BYTES
+from gateway.endpoints.context import gateway, parts
+from gateway.services import inbox
+
+blueprint = Blueprint("webhooks", __name__)
+
+
+@blueprint.post("/webhooks/stripe")
+def receive() -> tuple[str, int]:
+    """Take one delivery. 200 only after the commit; anything else, and Stripe sends it again."""
+    inbox.receive(gateway(), raw_body(), request.headers.get("Stripe-Signature"))
+    parts().wakeup.call()
+    return "", 200
+
+
+def raw_body() -> bytes:
+    """The bytes that were signed, as they came. Raises RequestEntityTooLarge.
+
+    A chunked body over the limit is cut at it without a word, so a body of just that length counts as too large.
+    """
+    request.max_content_length = WEBHOOK_MAX_BYTES
+    body = request.get_data(cache=False)
+    if len(body) >= WEBHOOK_MAX_BYTES:
+        raise RequestEntityTooLarge
+    return body

@@ -1,0 +1,61 @@
+"""Every error as one RFC 9457 problem: ``application/problem+json`` with a stable ``code``, never a traceback."""
+
+import json
+from http import HTTPStatus
+
+import structlog
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from gateway.errors import GatewayError
+
+CODES = {
+    400: "invalid_json",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "payload_too_large",
+    415: "unsupported_media_type",
+    422: "invalid_request",
+}
+
+log = structlog.get_logger()
+
+
+def register(app: Flask) -> None:
+    """Render every error of ``app`` as a problem."""
+    app.register_error_handler(GatewayError, of_gateway_error)
+    app.register_error_handler(HTTPException, of_http_exception)
+    app.register_error_handler(Exception, of_surprise)
+
+
+def of_gateway_error(error: GatewayError) -> Response:
+    """An error of ours says itself what it is."""
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("request_failed", code=error.code, detail=error.detail, exc_info=error)
+    return problem(error.status, error.code, error.title, error.detail, error.members, error.headers)
+
+
+def of_http_exception(error: HTTPException) -> Response:
+    """Flask's and webargs' errors; the latter bring the fields that are wrong."""
+    status = error.code or 500
+    data = getattr(error, "data", None) or {}
+    messages = data.get("messages")
+    members = {"errors": messages.get("json", messages)} if messages else {}
+    detail = "Some fields are not valid." if status == HTTPStatus.UNPROCESSABLE_ENTITY else error.description
+    headers = {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After"}}
+    return problem(status, CODES.get(status, "http_error"), error.name, detail, members, headers)
+
+
+def of_surprise(error: Exception) -> Response:
+    """What nobody foresaw: logged in full, told in one sentence."""
+    log.error("request_crashed", exc_info=error)
+    detail = "Something went wrong on our side; it has been logged."
+    return problem(500, GatewayError.code, GatewayError.title, detail, {}, {})
+
+
+def problem(
+    status: int, code: str, title: str, detail: str | None, members: dict[str, object], headers: dict[str, str]
+) -> Response:
+    """The response."""
+    body = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail, **members}
+    return Response(json.dumps(body), status, headers, content_type="application/problem+json")

@@ -1,0 +1,88 @@
+"""The Stripe calls that a plan change takes, one at a time, their parameters frozen before they are made."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from sqlalchemy.orm import Session
+from stripe import StripeClient, Subscription
+from stripe.params import SubscriptionCreateParams, SubscriptionUpdateParams
+
+from gateway.db.models import OPEN_STATES, Json, Organization, PlanChange
+from gateway.services.catalog import Catalog, price_of
+from gateway.services.plan_table import FREE
+from gateway.services.positions import PRORATION_BEHAVIOR, position_of
+from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID
+from gateway.stripe_api.times import to_unix
+
+CREATE, UPDATE = "create_subscription", "update_subscription"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One call. ``subscription_id`` is None for the one that creates it."""
+
+    name: str
+    change_id: str
+    subscription_id: str | None
+    params: Json
+    after_revision: int | None
+
+    def perform(self, stripe: StripeClient) -> Subscription:
+        """Make the call. The key derives from the change: whoever repeats it, Stripe does it once."""
+        key = f"{self.change_id}:{self.name}"
+        if self.subscription_id is None:
+            return stripe.v1.subscriptions.create(
+                cast("SubscriptionCreateParams", self.params), {"idempotency_key": key}
+            )
+        return stripe.v1.subscriptions.update(
+            self.subscription_id, cast("SubscriptionUpdateParams", self.params), {"idempotency_key": key}
+        )
+
+
+def next_step(session: Session, catalog: Catalog, change_id: str) -> Step | None:
+    """The call to make next; None if the change has ended. Parameters once frozen are never computed again."""
+    change = session.get_one(PlanChange, change_id, with_for_update=True, populate_existing=True)
+    if change.state not in OPEN_STATES:
+        return None
+    change.state = "processing"
+    position = position_of(session, change.organization_id)
+    name = CREATE if position.subscription is None else UPDATE
+    if name not in change.steps:
+        params = creation(session, catalog, change) if name == CREATE else update(session, catalog, change)
+        change.steps = {**change.steps, name: params}
+    subscription = position.subscription
+    return Step(
+        name=name,
+        change_id=change.id,
+        subscription_id=subscription.id if subscription is not None else None,
+        params=change.steps[name],
+        after_revision=subscription.revision if subscription is not None else None,
+    )
+
+
+def creation(session: Session, catalog: Catalog, change: PlanChange) -> Json:
+    """Enrolment: a subscription to Free, a real price of 0, in the flexible billing mode that the swap rests on."""
+    organization = session.get_one(Organization, change.organization_id)
+    metadata = {ORGANIZATION_ID: organization.id}
+    if change.to_plan == FREE:  # otherwise the change is not carried out yet
+        metadata[CHANGE_ID] = change.id
+    params: SubscriptionCreateParams = {
+        "customer": organization.stripe_customer_id or "",
+        "items": [{"price": price_of(session, catalog.get(FREE)).id, "quantity": 1}],
+        "billing_mode": {"type": "flexible"},
+        "metadata": metadata,
+    }
+    return dict(params)
+
+
+def update(session: Session, catalog: Catalog, change: PlanChange) -> Json:
+    """The swap of the base item's price, prorated from the quote's second, or else from the one Stripe does it in."""
+    price = price_of(session, catalog.get(change.to_plan))
+    params: SubscriptionUpdateParams = {
+        "items": position_of(session, change.organization_id).items_for(price, change.quantity),
+        "proration_behavior": PRORATION_BEHAVIOR,
+        "metadata": {CHANGE_ID: change.id},
+    }
+    if change.proration_date is not None:
+        params["proration_date"] = to_unix(change.proration_date)
+    return dict(params)

@@ -1,0 +1,130 @@
+"""The cards on file. Stripe keeps them; a card is only ever touched after Stripe said whose it is."""
+
+from dataclasses import dataclass
+
+from gateway.db.models import Organization, OrganizationPlan, PaymentMethod
+from gateway.errors import Conflict, NotFound
+from gateway.services import sync
+from gateway.services.context import Caller, Gateway
+from gateway.services.organizations import ensure_customer
+from gateway.services.plan_table import FREE
+from gateway.stripe_api.client import stripe_call
+from gateway.stripe_api.snapshots import CustomerSnapshot, PaymentMethodSnapshot, Snapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """A card as a person knows it."""
+
+    id: str
+    brand: str | None
+    last4: str | None
+    exp_month: int | None
+    exp_year: int | None
+    is_default: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetupIntent:
+    """What Stripe.js needs to take a card in the browser."""
+
+    client_secret: str
+    publishable_key: str
+
+
+def create_setup_intent(gateway: Gateway, caller: Caller) -> SetupIntent:
+    """Begin taking a card. The secret is for this organization's browser only."""
+    customer_id = ensure_customer(gateway, caller)
+    with stripe_call():
+        intent = gateway.stripe.v1.setup_intents.create(
+            {"customer": customer_id, "usage": "off_session", "allowed_payment_method_types": ["card"]}
+        )
+    return SetupIntent(client_secret=intent.client_secret or "", publishable_key=gateway.config.stripe_publishable_key)
+
+
+def list_cards(gateway: Gateway, caller: Caller) -> list[Card]:
+    """The cards on file, as Stripe has them now: a card just added need not have come by webhook yet."""
+    organization = find_organization(gateway, caller)
+    if organization is None or organization.stripe_customer_id is None:
+        return []
+    with stripe_call():
+        page = gateway.stripe.v1.customers.payment_methods.list(
+            organization.stripe_customer_id, {"type": "card", "limit": 100}
+        )
+    cards = PaymentMethodSnapshot.from_list(page, cause="cards listed")
+    merge(gateway, *cards)
+    return [card_of(each, organization.default_payment_method_id) for each in cards]
+
+
+def set_default(gateway: Gateway, caller: Caller, payment_method_id: str) -> Card:
+    """Make a card of the organization's the one that is charged. Raises NotFound, CardDeclined."""
+    customer_id, card = owned(gateway, caller, payment_method_id)
+    with stripe_call():
+        answer = gateway.stripe.v1.customers.update(
+            customer_id, {"invoice_settings": {"default_payment_method": card.id}}
+        )
+    merge(gateway, card, CustomerSnapshot.from_answer(answer, cause=caller.actor))
+    return card_of(card, card.id)
+
+
+def delete_card(gateway: Gateway, caller: Caller, payment_method_id: str) -> None:
+    """Take a card off file. Raises NotFound, and Conflict for the default card of a paid plan."""
+    _, card = owned(gateway, caller, payment_method_id)
+    with gateway.database.transaction() as session:
+        organization = session.get_one(Organization, caller.organization_id)
+        plan = session.get(OrganizationPlan, caller.organization_id)
+    is_default = organization.default_payment_method_id == card.id
+    if is_default and plan is not None and plan.requested_plan != FREE:
+        raise Conflict("The default card pays for the plan: make another card the default first.")
+    with stripe_call():
+        answer = gateway.stripe.v1.payment_methods.detach(card.id)
+    merge(gateway, PaymentMethodSnapshot.from_answer(answer, cause=caller.actor))
+
+
+def is_on_file(gateway: Gateway, caller: Caller) -> bool:
+    """Whether a default card is on file; Stripe is asked if none is known here, since its webhook may be late."""
+    organization = find_organization(gateway, caller)
+    if organization is None or organization.stripe_customer_id is None:
+        return False
+    if organization.default_payment_method_id is not None:
+        return True
+    with stripe_call():
+        answer = gateway.stripe.v1.customers.retrieve(organization.stripe_customer_id)
+    customer = CustomerSnapshot.from_answer(answer, cause="card looked up", after_revision=organization.revision)
+    merge(gateway, customer)
+    return customer.default_payment_method_id is not None
+
+
+def owned(gateway: Gateway, caller: Caller, payment_method_id: str) -> tuple[str, PaymentMethodSnapshot]:
+    """The customer, and a card that Stripe says is his. Raises NotFound for anybody else's card."""
+    organization = find_organization(gateway, caller)
+    if organization is None or organization.stripe_customer_id is None:
+        raise NotFound("There is no such payment method.")
+    customer_id = organization.stripe_customer_id
+    with stripe_call():
+        answer = gateway.stripe.v1.customers.payment_methods.retrieve(customer_id, payment_method_id)
+    return customer_id, PaymentMethodSnapshot.from_answer(answer, cause="card looked up")
+
+
+def find_organization(gateway: Gateway, caller: Caller) -> Organization | None:
+    """The caller's organization if it was ever seen."""
+    with gateway.database.transaction() as session:
+        return session.get(Organization, caller.organization_id)
+
+
+def merge(gateway: Gateway, *snapshots: Snapshot) -> None:
+    """Merge answers of Stripe's in a transaction of their own."""
+    with gateway.database.transaction() as session:
+        sync.merge(session, snapshots, gateway.clock())
+
+
+def card_of(card: PaymentMethodSnapshot | PaymentMethod, default_id: str | None) -> Card:
+    """A card for people."""
+    return Card(
+        id=card.id,
+        brand=card.brand,
+        last4=card.last4,
+        exp_month=card.exp_month,
+        exp_year=card.exp_year,
+        is_default=card.id == default_id,
+    )

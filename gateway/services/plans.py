@@ -1,0 +1,37 @@
+"""The catalogue as one organization sees it."""
+
+from dataclasses import dataclass
+
+from gateway.services import policy
+from gateway.services.catalog import CatalogPrice
+from gateway.services.context import Caller, Gateway
+from gateway.services.positions import position_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOffer:
+    """A plan, and what the button beside it does."""
+
+    key: str
+    name: str
+    description: str
+    max_quantity: int
+    price: CatalogPrice | None
+    action: str
+
+
+def offers(gateway: Gateway, caller: Caller) -> list[PlanOffer]:
+    """Every plan, from the smallest to the largest."""
+    with gateway.database.transaction() as session:
+        current = position_of(session, caller.organization_id).state.requested_plan
+    return [
+        PlanOffer(
+            key=plan.key,
+            name=plan.name,
+            description=plan.description,
+            max_quantity=plan.max_quantity,
+            price=plan.price,
+            action=policy.action_towards(current, plan),
+        )
+        for plan in gateway.catalog.plans
+    ]
