@@ -13,6 +13,7 @@ from gateway.sandbox.store import Store, Tables
 _EVENT_PREFIX = {
     "subscription": "customer.subscription",
     "discount": "customer.discount",
+    "tax_id": "customer.tax_id",
 }
 _WITH_PREVIOUS = {"payment_method.detached"}
 """Besides ``*.updated``; as recorded from Stripe's API, 2026-08-26.dahlia."""

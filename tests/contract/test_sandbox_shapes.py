@@ -27,6 +27,7 @@ CLASSES: dict[str, type[stripe.StripeObject]] = {
     "setup_intent": stripe.SetupIntent,
     "subscription": stripe.Subscription,
     "subscription_item": stripe.SubscriptionItem,
+    "tax_id": stripe.TaxId,
     "webhook_endpoint": stripe.WebhookEndpoint,
 }
 
@@ -40,6 +41,8 @@ def lived(account: Account) -> Account:
     v1.setup_intents.confirm(
         v1.setup_intents.create({"customer": customer.id}).id, {"payment_method": "pm_card_mastercard"}
     )
+    v1.customers.tax_ids.create(customer.id, {"type": "eu_vat", "value": "DE123456789"})
+    v1.customers.update(customer.id, {"address": {"line1": "1 Main St", "country": "DE"}, "name": "Owner"})
     free, plus, dear = account.price(0), account.price(3000), account.price(9000)
     subscription = account.subscribe(customer.id, free.id)
     account.swap(subscription, plus.id, 2)

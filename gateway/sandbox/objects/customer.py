@@ -5,7 +5,8 @@ import string
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.work import Work
 
-INVOICE_SETTINGS: Json = {
+_ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
+_INVOICE_SETTINGS: Json = {
     "custom_fields": None,
     "default_payment_method": None,
     "footer": None,
@@ -18,7 +19,7 @@ def build(work: Work, params: Json) -> Json:
     return {
         "id": params.get("id") or work.ids.new("cus"),
         "object": "customer",
-        "address": params.get("address") or None,
+        "address": address(params.get("address")),
         "balance": params.get("balance", 0),
         "created": work.now,
         "currency": None,
@@ -29,7 +30,7 @@ def build(work: Work, params: Json) -> Json:
         "discount": None,
         "email": params.get("email") or None,
         "invoice_prefix": params.get("invoice_prefix") or work.ids.text(8, string.ascii_uppercase + string.digits),
-        "invoice_settings": INVOICE_SETTINGS | params.get("invoice_settings", {}),
+        "invoice_settings": _INVOICE_SETTINGS | params.get("invoice_settings", {}),
         "livemode": False,
         "metadata": params.get("metadata") or {},
         "name": params.get("name") or None,
@@ -40,6 +41,11 @@ def build(work: Work, params: Json) -> Json:
         "tax_exempt": params.get("tax_exempt") or "none",
         "test_clock": None,
     }
+
+
+def address(given: Json | str | None) -> Json | None:
+    """An address with all its fields, or none at all."""
+    return {key: given.get(key) or None for key in _ADDRESS} if isinstance(given, dict) else None
 
 
 def balance_transaction(work: Work, customer: Json, amount: int, invoice: str | None, kind: str, currency: str) -> Json:

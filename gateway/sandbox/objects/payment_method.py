@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.customer import address
 from gateway.sandbox.work import Work
 
 
@@ -55,12 +56,15 @@ def card_of(payment_method: Json) -> TestCard:
 
 def build(work: Work, card: TestCard, customer: str | None, billing_details: Json | None = None) -> Json:
     """A card, as one of Stripe's test tokens makes it."""
-    details = {"address": _ADDRESS, "email": None, "name": None, "phone": None, "tax_id": None}
+    given = dict(billing_details or {})
+    if "address" in given:
+        given["address"] = address(given["address"])
+    details = {"address": address({}), "email": None, "name": None, "phone": None, "tax_id": None}
     return {
         "id": work.ids.new("pm"),
         "object": "payment_method",
         "allow_redisplay": "unspecified",
-        "billing_details": details | (billing_details or {}),
+        "billing_details": details | given,
         "card": {
             "brand": card.brand,
             "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
@@ -84,13 +88,3 @@ def build(work: Work, card: TestCard, customer: str | None, billing_details: Jso
         "metadata": {},
         "type": "card",
     }
-
-
-_ADDRESS: Json = {
-    "city": None,
-    "country": None,
-    "line1": None,
-    "line2": None,
-    "postal_code": None,
-    "state": None,
-}

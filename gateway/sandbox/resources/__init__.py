@@ -13,6 +13,7 @@ from gateway.sandbox.resources import (
     setup_intents,
     subscription_items,
     subscriptions,
+    tax_ids,
     webhook_endpoints,
 )
 
@@ -29,5 +30,6 @@ ROUTES = [
     *setup_intents.routes,
     *subscription_items.routes,
     *subscriptions.routes,
+    *tax_ids.routes,
     *webhook_endpoints.routes,
 ]

@@ -15,14 +15,14 @@ from gateway.sandbox.billing.cancel import cancel
 from gateway.sandbox.billing.items import merged_metadata
 from gateway.sandbox.errors import invalid, missing
 from gateway.sandbox.json_types import Json
-from gateway.sandbox.objects.customer import build
+from gateway.sandbox.objects.customer import address, build
 from gateway.sandbox.pagination import CURSORS, in_range, page
 from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
 
 routes = Routes()
 _FIELDS = "address description email invoice_settings metadata name phone preferred_locales shipping tax_exempt balance"
-_CLEARABLE = ("address", "description", "email", "name", "phone", "shipping")
+_CLEARABLE = ("description", "email", "name", "phone", "shipping")
 
 
 @routes.post("/v1/customers", CustomerCreateParams, f"{_FIELDS} invoice_prefix")
@@ -46,6 +46,8 @@ def update(work: Work, params: Json, customer: str) -> Json:
     found = work.get("customer", customer)
     changes = {key: value for key, value in params.items() if key != "expand"}
     changes |= {key: changes[key] or None for key in _CLEARABLE if key in changes}
+    if "address" in changes:
+        changes["address"] = address(changes["address"])
     if "invoice_settings" in changes:
         _own_card(work, found, changes["invoice_settings"])
         cleared = {key: value or None for key, value in changes["invoice_settings"].items()}

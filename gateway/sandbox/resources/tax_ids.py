@@ -1,0 +1,63 @@
+"""https://docs.stripe.com/api/tax_ids: kept and shown; nothing is computed from them."""
+
+from stripe.params import (
+    CustomerTaxIdCreateParams,
+    CustomerTaxIdDeleteParams,
+    CustomerTaxIdListParams,
+    CustomerTaxIdRetrieveParams,
+)
+
+from gateway.sandbox.errors import missing
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.pagination import CURSORS, page
+from gateway.sandbox.routing import Routes
+from gateway.sandbox.work import Work
+
+routes = Routes()
+_VERIFIED_BY_STRIPE = {"eu_vat", "gb_vat", "au_abn"}
+
+
+@routes.post("/v1/customers/{customer}/tax_ids", CustomerTaxIdCreateParams, "type value")
+def create(work: Work, params: Json, customer: str) -> Json:
+    """A customer's tax id, its verification pending where Stripe verifies at all."""
+    work.get("customer", customer, param="customer")
+    kind, value = params["type"], params["value"]
+    status = "pending" if kind in _VERIFIED_BY_STRIPE else "unavailable"
+    return work.add(
+        {
+            "id": work.ids.new("txi"),
+            "object": "tax_id",
+            "country": value[:2] if kind == "eu_vat" else kind[:2].upper(),
+            "created": work.now,
+            "customer": customer,
+            "customer_account": None,
+            "livemode": False,
+            "owner": {"customer": customer, "customer_account": None, "type": "customer"},
+            "type": kind,
+            "value": value,
+            "verification": {"status": status, "verified_address": None, "verified_name": None},
+        }
+    )
+
+
+@routes.get("/v1/customers/{customer}/tax_ids/{tax_id}", CustomerTaxIdRetrieveParams)
+def retrieve(work: Work, params: Json, customer: str, tax_id: str) -> Json:  # noqa: ARG001 - every handler takes both
+    """A tax id, if it is this customer's."""
+    found = work.get("tax_id", tax_id)
+    if found["customer"] != customer:
+        raise missing("tax_id", tax_id)
+    return found
+
+
+@routes.delete("/v1/customers/{customer}/tax_ids/{tax_id}", CustomerTaxIdDeleteParams)
+def delete(work: Work, params: Json, customer: str, tax_id: str) -> Json:
+    """Forget it."""
+    return work.remove(retrieve(work, params, customer, tax_id))
+
+
+@routes.get("/v1/customers/{customer}/tax_ids", CustomerTaxIdListParams, CURSORS)
+def list_all(work: Work, params: Json, customer: str) -> Json:
+    """The customer's tax ids."""
+    work.get("customer", customer, param="customer")
+    rows = work.select("tax_id", customer)
+    return page(work, rows, params, kind="tax_id", url=f"/v1/customers/{customer}/tax_ids")

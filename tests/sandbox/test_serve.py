@@ -1,0 +1,44 @@
+"""The blocking server, as the command runs it."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+import requests
+
+from gateway.sandbox import serve
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        return int(bound.getsockname()[1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_it_is_told_to_stop(number: signal.Signals) -> None:
+    port = free_port()
+    program = f"from gateway.sandbox import serve; serve(port={port})"
+    with subprocess.Popen([sys.executable, "-c", program]) as process:  # noqa: S603 - our own program
+        assert is_up(port)
+        process.send_signal(number)
+        assert process.wait(10) == 0
+
+
+def is_up(port: int) -> bool:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            answer = requests.get(f"http://127.0.0.1:{port}/", timeout=5)
+        except requests.ConnectionError:
+            time.sleep(0.05)
+        else:
+            return bool(answer.json()["object"] == "sandbox")
+    return False
+
+
+def test_a_taken_port_is_an_os_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as bound, pytest.raises(OSError, match="in use"):
+        serve(port=int(bound.getsockname()[1]))
