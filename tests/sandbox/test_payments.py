@@ -23,6 +23,14 @@ def test_a_paid_plan_charges_its_first_invoice_at_once(account: Account) -> None
     assert invoice.period_start == invoice.period_end == invoice.created
 
 
+def test_what_waited_for_the_next_invoice_is_charged_with_the_first_one(account: Account) -> None:
+    customer = account.customer()
+    account.v1.invoice_items.create({"customer": customer.id, "amount": 700, "currency": "usd"})
+    subscription = account.subscribe(customer.id, account.price(0).id)
+    invoice = account.invoice(subscription)
+    assert (subscription.status, invoice.status, invoice.amount_paid) == ("active", "paid", 700)
+
+
 def test_something_due_and_no_card_creates_nothing(account: Account) -> None:
     customer = account.customer(card=None)
     price = account.price(2000)

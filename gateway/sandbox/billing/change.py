@@ -11,8 +11,6 @@ from gateway.sandbox.objects.subscription import items_of, with_items
 from gateway.sandbox.periods import containing
 from gateway.sandbox.work import Work
 
-_ADJUSTABLE = ("default_payment_method", "description", "off_session")
-
 
 @dataclass(frozen=True)
 class Change:

@@ -2,6 +2,7 @@
 
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.metadata import merged
 from gateway.sandbox.objects.catalog import plan_of
 from gateway.sandbox.objects.subscription import build_item, items_of, metered
 from gateway.sandbox.periods import containing
@@ -77,7 +78,7 @@ def _swapped(work: Work, item: Json, wanted: Json, anchor: int, param: str) -> J
     if "quantity" in wanted and not metered(new["price"]):
         new["quantity"] = wanted["quantity"]
     if "metadata" in wanted:
-        new["metadata"] = merged_metadata(item["metadata"], wanted["metadata"])
+        new["metadata"] = merged(item["metadata"], wanted["metadata"])
     return new
 
 
@@ -91,10 +92,3 @@ def _same_currency(price: Json, currency: str, param: str) -> Json:
         text = f"The price specified only supports `{only}`. This doesn't match the expected currency: `{currency}`."
         raise invalid(text, param=f"{param}[price]")
     return price
-
-
-def merged_metadata(old: Json, given: Json | str) -> Json:
-    """Keys merge; an empty value unsets its key, an empty whole clears all (https://docs.stripe.com/api/metadata)."""
-    if given == "" or isinstance(given, str):
-        return {}
-    return {key: value for key, value in (old | given).items() if value != ""}

@@ -14,15 +14,13 @@ def subscribe(work: Work, params: Json) -> Json:
     """Create it. What cannot be paid leaves it ``incomplete``, or, with ``error_if_incomplete``, leaves nothing."""
     subscription = planned(work, params)
     if not any(not metered(item["price"]) for item in items_of(subscription)):
+        _keep_owners(work, subscription)
         return work.add(subscription | {"status": "active"})
-    total = sum(full_amount(item) for item in items_of(subscription))
-    due, _left = invoicing.settle(total, work.get("customer", subscription["customer"])["balance"])
+    due = _due_at_once(work, subscription)
     behavior = params.get("payment_behavior", "allow_incomplete")
-    card = (
-        payment.card_for(work, subscription, subscription["customer"])
-        if due and behavior != "default_incomplete"
-        else None
-    )
+    card = None
+    if due and behavior != "default_incomplete":
+        card = payment.card_for(work, subscription, subscription["customer"])
     if card and behavior == "error_if_incomplete":
         payment.refuse_incomplete(card)
     invoice_id = work.ids.new("in")
@@ -35,6 +33,14 @@ def subscribe(work: Work, params: Json) -> Json:
     return work.get("subscription", subscription["id"])
 
 
+def _due_at_once(work: Work, subscription: Json) -> int:
+    """The first period, and what was waiting for the customer's next invoice."""
+    waiting = invoicing.pending_items(work, subscription, loose=True)
+    total = sum(full_amount(item) for item in items_of(subscription)) + sum(item["amount"] for item in waiting)
+    due, _left = invoicing.settle(total, work.get("customer", subscription["customer"])["balance"])
+    return due
+
+
 def planned(work: Work, params: Json) -> Json:
     """The subscription as it would be, not kept yet."""
     customer = work.get("customer", params["customer"], param="customer")
@@ -43,11 +49,11 @@ def planned(work: Work, params: Json) -> Json:
     refuse_doubles(prices)
     currency = prices[0]["currency"]
     if customer["currency"] not in (None, currency):
-        raise invalid(
-            "You cannot combine currencies on a single customer. This customer has an active subscription, "
-            "subscription schedule, "
-            f"discount, quote, or invoice item with currency {customer['currency']}",
+        text = (
+            "You cannot combine currencies on a single customer. This customer has an active subscription, subscription "
+            f"schedule, discount, quote, or invoice item with currency {customer['currency']}"
         )
+        raise invalid(text)
     subscription = build(work, params, currency=currency)
     items = []
     for price, item in zip(prices, asked, strict=True):

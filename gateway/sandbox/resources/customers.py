@@ -12,9 +12,9 @@ from stripe.params import (
 )
 
 from gateway.sandbox.billing.cancel import cancel
-from gateway.sandbox.billing.items import merged_metadata
 from gateway.sandbox.errors import invalid, missing
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.metadata import merged
 from gateway.sandbox.objects.customer import address, build
 from gateway.sandbox.pagination import CURSORS, in_range, page
 from gateway.sandbox.routing import Routes
@@ -53,7 +53,7 @@ def update(work: Work, params: Json, customer: str) -> Json:
         cleared = {key: value or None for key, value in changes["invoice_settings"].items()}
         changes["invoice_settings"] = found["invoice_settings"] | cleared
     if "metadata" in changes:
-        changes["metadata"] = merged_metadata(found["metadata"], changes["metadata"])
+        changes["metadata"] = merged(found["metadata"], changes["metadata"])
     return work.update(found, changes)
 
 

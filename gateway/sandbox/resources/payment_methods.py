@@ -9,9 +9,9 @@ from stripe.params import (
     PaymentMethodUpdateParams,
 )
 
-from gateway.sandbox.billing.items import merged_metadata
 from gateway.sandbox.errors import card_error, invalid
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.metadata import merged
 from gateway.sandbox.objects.payment_method import TEST_CARDS, build, card_of
 from gateway.sandbox.pagination import CURSORS, page
 from gateway.sandbox.routing import Routes
@@ -54,7 +54,7 @@ def update(work: Work, params: Json, payment_method: str) -> Json:
     changes = {key: params[key] for key in ("allow_redisplay",) if key in params}
     changes |= {key: found[key] | params[key] for key in ("billing_details", "card") if key in params}
     if "metadata" in params:
-        changes["metadata"] = merged_metadata(found["metadata"], params["metadata"])
+        changes["metadata"] = merged(found["metadata"], params["metadata"])
     return work.update(found, changes)
 
 

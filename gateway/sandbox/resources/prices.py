@@ -2,9 +2,9 @@
 
 from stripe.params import PriceCreateParams, PriceListParams, PriceRetrieveParams, PriceUpdateParams
 
-from gateway.sandbox.billing.items import merged_metadata
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.metadata import merged
 from gateway.sandbox.objects.catalog import build_price, build_product, plan_of
 from gateway.sandbox.objects.subscription import items_of, with_items
 from gateway.sandbox.pagination import CURSORS, page
@@ -67,7 +67,7 @@ def update(work: Work, params: Json, price: str) -> Json:
     if changes.get("lookup_key") not in (None, found["lookup_key"]):
         _free_lookup_key(work, params)
     if "metadata" in changes:
-        changes["metadata"] = merged_metadata(found["metadata"], changes["metadata"])
+        changes["metadata"] = merged(found["metadata"], changes["metadata"])
     updated = work.update(found, changes)
     if updated != found:
         _refresh_items(work, updated)

@@ -8,9 +8,9 @@ from stripe.params import (
     ProductUpdateParams,
 )
 
-from gateway.sandbox.billing.items import merged_metadata
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.metadata import merged
 from gateway.sandbox.objects.catalog import build_product
 from gateway.sandbox.pagination import CURSORS, page
 from gateway.sandbox.routing import Routes
@@ -42,7 +42,7 @@ def update(work: Work, params: Json, product: str) -> Json:
     changes = {key: value for key, value in params.items() if key != "expand"}
     changes |= {key: changes[key] or None for key in _CLEARABLE if key in changes}
     if "metadata" in changes:
-        changes["metadata"] = merged_metadata(found["metadata"], changes["metadata"])
+        changes["metadata"] = merged(found["metadata"], changes["metadata"])
     return work.update(found, changes | {"updated": work.now}) if found | changes != found else found
 
 

@@ -10,11 +10,11 @@ from stripe.params import (
 
 from gateway.sandbox.billing import change, pending_update
 from gateway.sandbox.billing.cancel import cancel as cancel_now
-from gateway.sandbox.billing.items import merged_metadata
 from gateway.sandbox.billing.subscribe import subscribe
 from gateway.sandbox.billing.void import void
 from gateway.sandbox.errors import invalid, missing, not_built
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.metadata import merged
 from gateway.sandbox.objects.subscription import items_of
 from gateway.sandbox.pagination import CURSORS, in_range, page
 from gateway.sandbox.routing import Routes
@@ -97,7 +97,7 @@ def _after_the_end(found: Json, params: Json) -> Json:
 def _notes(found: Json, params: Json) -> Json:
     changes: Json = {}
     if "metadata" in params:
-        changes["metadata"] = merged_metadata(found["metadata"], params["metadata"])
+        changes["metadata"] = merged(found["metadata"], params["metadata"])
     if "cancellation_details" in params:
         given = {key: value or None for key, value in params["cancellation_details"].items()}
         changes["cancellation_details"] = found["cancellation_details"] | given

@@ -8,10 +8,10 @@ from stripe.params import (
     WebhookEndpointUpdateParams,
 )
 
-from gateway.sandbox.billing.items import merged_metadata
 from gateway.sandbox.errors import not_built
 from gateway.sandbox.events import API_VERSION
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.metadata import merged
 from gateway.sandbox.pagination import CURSORS, page
 from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
@@ -64,7 +64,7 @@ def update(work: Work, params: Json, webhook_endpoint: str) -> Json:
     if "disabled" in params:
         changes["status"] = "disabled" if params["disabled"] else "enabled"
     if "metadata" in params:
-        changes["metadata"] = merged_metadata(found["metadata"], params["metadata"])
+        changes["metadata"] = merged(found["metadata"], params["metadata"])
     return work.update(found, changes)
 
 
