@@ -50,8 +50,8 @@ def planned(work: Work, params: Json) -> Json:
     currency = prices[0]["currency"]
     if customer["currency"] not in (None, currency):
         text = (
-            "You cannot combine currencies on a single customer. This customer has an active subscription, subscription "
-            f"schedule, discount, quote, or invoice item with currency {customer['currency']}"
+            "You cannot combine currencies on a single customer. This customer has an active subscription, "
+            f"subscription schedule, discount, quote, or invoice item with currency {customer['currency']}"
         )
         raise invalid(text)
     subscription = build(work, params, currency=currency)
