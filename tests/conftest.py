@@ -1,0 +1,55 @@
+"""One embedded PostgreSQL for the whole run, a database for each parallel worker."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psycopg
+import pytest
+from hypothesis import settings
+
+from gateway.db.migrate import migrate
+from gateway.db.session import Database
+from gateway.demo.postgres import embedded_postgres
+
+POSTGRES = pytest.StashKey[str]()
+RESOURCES = pytest.StashKey[ExitStack]()
+
+# Examples share the machine with other tests: how long one takes says nothing.
+settings.register_profile("gateway", deadline=None)
+settings.load_profile("gateway")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the server once, in the process that the others are started by."""
+    if hasattr(config, "workerinput"):
+        config.stash[POSTGRES] = config.workerinput["postgres"]
+        return
+    resources = config.stash[RESOURCES] = ExitStack()
+    directory = Path(resources.enter_context(TemporaryDirectory(prefix="gateway-tests-")))
+    config.stash[POSTGRES] = resources.enter_context(embedded_postgres(directory / "pg"))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop it."""
+    if RESOURCES in config.stash:
+        config.stash[RESOURCES].close()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """Tell each worker of pytest-xdist where it is."""
+    node.workerinput["postgres"] = node.config.stash[POSTGRES]  # type: ignore[attr-defined]  # xdist's, untyped
+
+
+@pytest.fixture(scope="session")
+def database_url(request: pytest.FixtureRequest, worker_id: str) -> str:
+    """A migrated database of this worker's own."""
+    server = request.config.stash[POSTGRES]
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {worker_id}")
+    url = server.replace("/gateway?", f"/{worker_id}?")
+    database = Database(url)
+    migrate(database)
+    database.close()
+    return url
