@@ -1,5 +1,9 @@
 """What gunicorn loads: ``gunicorn wsgi:app``."""
 
+import atexit
+
 from gateway.app import create_app
+from gateway.endpoints.context import EXTENSION
 
 app = create_app()
+atexit.register(app.extensions[EXTENSION].close)

@@ -29,11 +29,13 @@ def defer(
     Returns False if a job with the same ``queueing_lock`` is waiting already: then that one does the work,
     since it has not started and will see what this transaction commits.
     """
-    connection = session.connection().connection.driver_connection
-    job = _app.configure_task(task, queueing_lock=queueing_lock, lock=lock, schedule_at=at, connection=connection)
+    connection = session.connection()
+    driver = connection.connection.driver_connection
+    job = _app.configure_task(task, queueing_lock=queueing_lock, lock=lock, schedule_at=at, connection=driver)
     try:
-        # The savepoint: a conflict of queueing locks would otherwise abort the caller's whole transaction.
-        with session.begin_nested():
+        # The savepoint: a conflict of queueing locks would otherwise abort the caller's whole transaction. It is the
+        # connection's, since the session would not issue one for statements that it does not see.
+        with connection.begin_nested():
             job.defer(**arguments)
     except AlreadyEnqueued:
         return False

@@ -23,6 +23,11 @@ class Parts:
         self.tokens = TokenVerifier(gateway.config)
         self.wakeup = Wakeup(gateway.database)
 
+    def close(self) -> None:
+        """Send the last wake-up, then let go of the database."""
+        self.wakeup.close()
+        self.gateway.database.close()
+
 
 def parts() -> Parts:
     """The application's parts."""

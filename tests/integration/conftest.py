@@ -12,6 +12,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from gateway.app import build_gateway, create_app
 from gateway.config import Config
 from gateway.db.models import Base
+from gateway.endpoints.context import EXTENSION
 from gateway.sandbox import Sandbox
 from gateway.services.catalog_sync import sync_catalog
 from gateway.services.context import Gateway
@@ -71,7 +72,7 @@ def world(config: Config) -> Iterator[World]:
     server.shutdown()
     thread.join()
     server.server_close()
-    gateway.database.close()
+    app.extensions[EXTENSION].close()
 
 
 def empty(gateway: Gateway) -> None:
