@@ -1,0 +1,85 @@
+"""``customer.*`` with a real payload."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.stripe_api.snapshots import CustomerSnapshot, Seen, Source, UnreadableObject
+from tests.unit.handlers.support import ABSENT, CUSTOMER, payload, same, seen, told, with_change
+
+UPDATED = "customer.updated"
+AT = datetime(2026, 11, 5, 0, 3, tzinfo=UTC)
+
+EXPECTED = CustomerSnapshot(
+    id=CUSTOMER,
+    seen=seen(datetime(2026, 11, 1, 0, 1, tzinfo=UTC), "evt_1PK3sHSvZZ6nCE4GHveIaQQK", is_first=True),
+    organization_id="org_1",
+    name="Acme",
+    email="owner@acme.example",
+    default_payment_method_id=None,
+    balance=0,
+    deleted=False,
+)
+WITH_CARD = replace(EXPECTED, default_payment_method_id="pm_1wAcjCgVSNlBJpovuqKnS0AT")
+
+
+def test_created_tells_the_organization() -> None:
+    assert same(told("customer.created"), EXPECTED)
+
+
+def test_updated_tells_the_default_card() -> None:
+    # Only the number of the next invoice changed: the state before is, for the mirror, the same.
+    expected = seen(AT, "evt_12nZVYvTXI8Wrcb0NNT8F2yc", previous=WITH_CARD.digest)
+    assert same(told(UPDATED), replace(WITH_CARD, seen=expected))
+
+
+def test_deleted_tells_the_last_full_object_as_deleted() -> None:
+    assert "deleted" not in payload("customer.deleted")["data"]["object"]
+    expected = seen(datetime(2026, 11, 5, 0, 4, tzinfo=UTC), "evt_12nZVYvTXI8Wrcb0NNT8dddd")
+    assert same(told("customer.deleted"), replace(WITH_CARD, deleted=True, seen=expected))
+    assert told("customer.deleted").rank > told(UPDATED).rank
+
+
+def test_the_stub_that_a_retrieve_answers_is_read_as_deleted() -> None:
+    asked = Seen(as_of=AT, source=Source.REFRESH, cause="refresh")
+    snapshot = CustomerSnapshot.read({"id": CUSTOMER, "object": "customer", "deleted": True}, asked)
+    assert snapshot.deleted
+    assert (snapshot.rank, snapshot.id, snapshot.organization_id) == (1, CUSTOMER, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("id", "cus_2"),
+        ("name", "Other"),
+        ("name", None),
+        ("email", None),
+        ("invoice_settings.default_payment_method", None),
+        ("balance", -500),
+    ],
+)
+def test_each_mirrored_field_counts_as_a_change(path: str, value: object) -> None:
+    assert with_change(UPDATED, {path: value}).digest != told(UPDATED).digest
+
+
+def test_a_nul_does_not_reach_the_database() -> None:
+    snapshot = with_change(UPDATED, {"name": "Ac\0me", "email": "a\0@acme.example"})
+    assert isinstance(snapshot, CustomerSnapshot)
+    assert (snapshot.name, snapshot.email) == ("Acme", "a@acme.example")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("id", ABSENT),
+        ("name", ABSENT),
+        ("name", 5),
+        ("metadata", None),
+        ("invoice_settings", None),
+        ("balance", ABSENT),
+    ],
+)
+def test_an_object_of_another_shape_is_not_guessed(path: str, value: object) -> None:
+    with pytest.raises(UnreadableObject):
+        with_change(UPDATED, {path: value})

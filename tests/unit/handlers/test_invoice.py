@@ -1,0 +1,188 @@
+"""``invoice.*`` with a real payload, and ``invoice.upcoming``, which has no id."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.stripe_api.snapshots import InvoiceSnapshot, UnreadableObject, UpcomingInvoiceSnapshot
+from handlers import HANDLERS
+from tests.unit.handlers.support import (
+    ABSENT,
+    BILLING_DATE,
+    CUSTOMER,
+    SUBSCRIPTION,
+    handle,
+    payload,
+    same,
+    seen,
+    told,
+    with_change,
+)
+
+PAID, UPCOMING = "invoice.paid", "invoice.upcoming"
+FINALIZED = datetime(2026, 11, 5, 0, 3, tzinfo=UTC)
+A_MINUTE_LATER = datetime(2026, 11, 5, 0, 4, tzinfo=UTC)
+
+EXPECTED = InvoiceSnapshot(
+    id="in_1z8iaSrF1Q9HzRJODjELe4EH",
+    seen=seen(FINALIZED, "evt_1G65Q3CGdh1TlThZvfPXxm6q"),
+    customer_id=CUSTOMER,
+    subscription_id=SUBSCRIPTION,
+    status="paid",
+    billing_reason="subscription_update",
+    number="G3QUTU81-0002",
+    currency="usd",
+    total=89164,
+    amount_due=89164,
+    amount_paid=89164,
+    amount_remaining=0,
+    next_payment_attempt=None,
+    hosted_invoice_url="https://stripe.test/i/in_1z8iaSrF1Q9HzRJODjELe4EH",
+    invoice_pdf="https://stripe.test/i/in_1z8iaSrF1Q9HzRJODjELe4EH/pdf",
+    created=FINALIZED,
+)
+DRAFT = replace(
+    EXPECTED,
+    seen=seen(FINALIZED, "evt_1ReyvY2TI0Dk0rUxBq9Cis42", is_first=True),
+    status="draft",
+    number=None,
+    amount_paid=0,
+    amount_remaining=89164,
+    next_payment_attempt=datetime(2026, 11, 5, 1, 3, tzinfo=UTC),
+    hosted_invoice_url=None,
+    invoice_pdf=None,
+)
+EXPECTED_UPCOMING = UpcomingInvoiceSnapshot(
+    id=SUBSCRIPTION,
+    seen=seen(A_MINUTE_LATER, "evt_1ReyvY2TI0Dk0rUxBq9Cdddd"),
+    customer_id=CUSTOMER,
+    amount_due=142498,
+    currency="usd",
+    billing_date=BILLING_DATE,
+)
+
+
+def test_created_tells_a_draft() -> None:
+    assert same(told("invoice.created"), DRAFT)
+
+
+def test_paid_tells_the_amounts() -> None:
+    assert same(told(PAID), EXPECTED)
+
+
+def test_updated_tells_the_state_it_came_from() -> None:
+    before = replace(EXPECTED, status="open", amount_paid=0, amount_remaining=89164)
+    expected = seen(FINALIZED, "evt_1znQBaLO60vxs7EesoXSym6B", previous=before.digest)
+    assert same(told("invoice.updated"), replace(EXPECTED, seen=expected))
+
+
+def test_deleted_tells_a_draft_that_is_no_more() -> None:
+    expected = replace(DRAFT, status="deleted", seen=seen(A_MINUTE_LATER, "evt_1ReyvY2TI0Dk0rUxBq9Cdddd"))
+    assert payload("invoice.deleted")["data"]["object"]["status"] == "draft"
+    assert same(told("invoice.deleted"), expected)
+    assert told("invoice.deleted").rank == 3
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in HANDLERS if kind.startswith("invoice.") and kind not in {"invoice.deleted", UPCOMING}]
+)
+def test_every_type_of_the_family_tells_the_same_object(kind: str) -> None:
+    assert handle(payload(PAID) | {"type": kind}).digest == told(PAID).digest
+
+
+@pytest.mark.parametrize(
+    ("status", "rank"), [("draft", 0), ("open", 1), ("uncollectible", 2), ("paid", 3), ("void", 3)]
+)
+def test_a_status_says_how_far_it_has_come(status: str, rank: int) -> None:
+    assert with_change(PAID, {"status": status}).rank == rank
+
+
+@pytest.mark.parametrize("parent", [None, {"type": "quote_details", "quote_details": {"quote": "qt_1"}}])
+def test_an_invoice_of_no_subscription_is_read(parent: object) -> None:
+    snapshot = with_change(PAID, {"parent": parent})
+    assert isinstance(snapshot, InvoiceSnapshot)
+    assert snapshot.subscription_id is None
+
+
+def test_other_links_are_no_change() -> None:
+    other = {"hosted_invoice_url": "https://stripe.test/other", "invoice_pdf": None}
+    assert with_change(PAID, other).digest == told(PAID).digest
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("id", "in_2"),
+        ("customer", "cus_2"),
+        ("parent.subscription_details.subscription", "sub_2"),
+        ("status", "open"),
+        ("billing_reason", "subscription_cycle"),
+        ("number", None),
+        ("currency", "eur"),
+        ("total", 89165),
+        ("amount_due", 89165),
+        ("amount_paid", 89165),
+        ("amount_remaining", 1),
+        ("next_payment_attempt", 1793836980),
+        ("created", 1793836981),
+    ],
+)
+def test_each_mirrored_field_counts_as_a_change(path: str, value: object) -> None:
+    assert with_change(PAID, {path: value}).digest != told(PAID).digest
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("status", "pondering"),
+        ("status", None),
+        ("id", ABSENT),
+        ("customer", None),
+        ("total", ABSENT),
+        ("parent", {"type": "subscription_details"}),
+        ("parent.subscription_details.subscription", None),
+        ("created", ABSENT),
+    ],
+)
+def test_an_object_of_another_shape_is_not_guessed(path: str, value: object) -> None:
+    with pytest.raises(UnreadableObject):
+        with_change(PAID, {path: value})
+
+
+def test_the_shape_before_basil_is_not_guessed() -> None:
+    """Up to 2025-02-24.acacia the subscription stood on the invoice itself."""
+    for name in (PAID, UPCOMING):
+        with pytest.raises(UnreadableObject):
+            with_change(name, {"parent": ABSENT, "subscription": SUBSCRIPTION})
+
+
+def test_upcoming_tells_the_charges_under_the_subscriptions_id() -> None:
+    invoice = payload(UPCOMING)["data"]["object"]
+    assert "id" not in invoice
+    assert (invoice["status"], invoice["billing_reason"]) == ("draft", "upcoming")
+    snapshot = told(UPCOMING)
+    assert same(snapshot, EXPECTED_UPCOMING)
+    assert not snapshot.retrievable
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("parent.subscription_details.subscription", "sub_2"),
+        ("customer", "cus_2"),
+        ("amount_due", 1),
+        ("currency", "eur"),
+        ("period_end", 1796083321),
+    ],
+)
+def test_each_field_of_an_upcoming_invoice_counts_as_a_change(path: str, value: object) -> None:
+    assert with_change(UPCOMING, {path: value}).digest != told(UPCOMING).digest
+
+
+@pytest.mark.parametrize(
+    ("path", "value"), [("parent", None), ("customer", None), ("amount_due", ABSENT), ("period_end", ABSENT)]
+)
+def test_an_upcoming_invoice_of_another_shape_is_not_guessed(path: str, value: object) -> None:
+    with pytest.raises(UnreadableObject):
+        with_change(UPCOMING, {path: value})

@@ -1,0 +1,68 @@
+"""``payment_method.*`` with a real payload."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.stripe_api.snapshots import PaymentMethodSnapshot, UnreadableObject
+from handlers import HANDLERS
+from tests.unit.handlers.support import ABSENT, CUSTOMER, handle, payload, same, seen, told, with_change
+
+ATTACHED = "payment_method.attached"
+
+EXPECTED = PaymentMethodSnapshot(
+    id="pm_1vIDWsA1t2UKIO3CpcwqZpwg",
+    seen=seen(datetime(2026, 11, 6, 0, 3, tzinfo=UTC), "evt_1u23WiHQvjQaD4tIMuIzWijn"),
+    customer_id=CUSTOMER,
+    brand="mastercard",
+    last4="4444",
+    exp_month=12,
+    exp_year=2034,
+    detached=False,
+)
+
+
+def test_attached_tells_the_card() -> None:
+    assert same(told(ATTACHED), EXPECTED)
+
+
+def test_detached_tells_a_card_without_a_customer() -> None:
+    at = datetime(2026, 11, 6, 0, 4, tzinfo=UTC)
+    expected = seen(at, "evt_12Wyc4iruYd3bs7AnB5JJDLq", previous=EXPECTED.digest)
+    snapshot = told("payment_method.detached")
+    assert same(snapshot, replace(EXPECTED, customer_id=None, detached=True, seen=expected))
+    assert snapshot.owner is None
+    assert snapshot.rank > told(ATTACHED).rank
+
+
+@pytest.mark.parametrize("kind", [kind for kind in HANDLERS if kind.startswith("payment_method.")])
+def test_every_type_of_the_family_tells_the_same_object(kind: str) -> None:
+    assert handle(payload(ATTACHED) | {"type": kind}).digest == EXPECTED.digest
+
+
+def test_a_payment_method_that_is_no_card_has_no_brand() -> None:
+    snapshot = with_change(ATTACHED, {"type": "sepa_debit", "card": ABSENT})
+    assert same(snapshot, replace(EXPECTED, brand=None, last4=None, exp_month=None, exp_year=None))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("id", "pm_2"),
+        ("customer", "cus_2"),
+        ("customer", None),
+        ("card.brand", "visa"),
+        ("card.last4", "4242"),
+        ("card.exp_month", 11),
+        ("card.exp_year", 2035),
+    ],
+)
+def test_each_mirrored_field_counts_as_a_change(path: str, value: object) -> None:
+    assert with_change(ATTACHED, {path: value}).digest != EXPECTED.digest
+
+
+@pytest.mark.parametrize(("path", "value"), [("id", ABSENT), ("customer", ABSENT), ("card", "4242")])
+def test_an_object_of_another_shape_is_not_guessed(path: str, value: object) -> None:
+    with pytest.raises(UnreadableObject):
+        with_change(ATTACHED, {path: value})

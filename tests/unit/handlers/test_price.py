@@ -1,0 +1,69 @@
+"""``price.*`` with a real payload."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.stripe_api.snapshots import PriceSnapshot, UnreadableObject
+from tests.unit.handlers.support import ABSENT, payload, same, seen, told, with_change
+
+CREATED = "price.created"
+
+EXPECTED = PriceSnapshot(
+    id="price_1VDfipIplSR8Fuw1VB7NM4md",
+    seen=seen(datetime(2026, 11, 1, tzinfo=UTC), "evt_1gu7iCPHrCyRyW1sHmK3iPuN", is_first=True),
+    product_id="prod_FgrLIb2c5FO47r",
+    lookup_key="konnect_plus_usd_month",
+    currency="usd",
+    unit_amount=25000,
+    interval="month",
+    active=True,
+)
+
+
+def test_created_tells_the_price() -> None:
+    assert same(told(CREATED), EXPECTED)
+
+
+def test_updated_tells_the_new_lookup_key_and_the_state_before() -> None:
+    at = datetime(2026, 11, 6, 0, 4, tzinfo=UTC)
+    expected = seen(at, "evt_16sCCNoXeB3jnwRiq03mZB6p", previous=EXPECTED.digest)
+    assert same(told("price.updated"), replace(EXPECTED, lookup_key="konnect_plus_usd_month_2", seen=expected))
+
+
+def test_deleted_tells_a_price_that_is_not_active() -> None:
+    assert payload("price.deleted")["data"]["object"]["active"] is True
+    expected = seen(datetime(2026, 11, 6, 0, 5, tzinfo=UTC), "evt_16sCCNoXeB3jnwRiq03mdddd")
+    deleted = replace(EXPECTED, lookup_key="konnect_plus_usd_month_2", active=False, seen=expected)
+    assert same(told("price.deleted"), deleted)
+
+
+def test_a_price_in_tiers_that_is_paid_once_is_read() -> None:
+    snapshot = with_change(CREATED, {"unit_amount": None, "recurring": None})
+    assert same(snapshot, replace(EXPECTED, unit_amount=None, interval=None))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("id", "price_2"),
+        ("product", "prod_2"),
+        ("lookup_key", None),
+        ("currency", "eur"),
+        ("unit_amount", 24999),
+        ("recurring.interval", "year"),
+        ("active", False),
+    ],
+)
+def test_each_mirrored_field_counts_as_a_change(path: str, value: object) -> None:
+    assert with_change(CREATED, {path: value}).digest != EXPECTED.digest
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("id", ABSENT), ("product", None), ("lookup_key", ABSENT), ("recurring", "month"), ("unit_amount", ABSENT)],
+)
+def test_an_object_of_another_shape_is_not_guessed(path: str, value: object) -> None:
+    with pytest.raises(UnreadableObject):
+        with_change(CREATED, {path: value})

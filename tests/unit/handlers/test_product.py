@@ -1,0 +1,55 @@
+"""``product.*`` with a real payload."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.stripe_api.snapshots import ProductSnapshot, UnreadableObject
+from tests.unit.handlers.support import ABSENT, payload, same, seen, told, with_change
+
+CREATED = "product.created"
+
+EXPECTED = ProductSnapshot(
+    id="prod_FgrLIb2c5FO47r",
+    seen=seen(datetime(2026, 11, 1, tzinfo=UTC), "evt_1tUmastg5uZ8BHnwZFyPjied", is_first=True),
+    key="plus",
+    name="Plus",
+    active=True,
+)
+
+
+def test_created_tells_the_plan() -> None:
+    assert same(told(CREATED), EXPECTED)
+
+
+def test_updated_tells_the_new_name_and_the_state_before() -> None:
+    at = datetime(2026, 11, 6, 0, 3, tzinfo=UTC)
+    expected = seen(at, "evt_1HddDnIPeabu2XRbtkxR4Ojp", previous=EXPECTED.digest)
+    assert same(told("product.updated"), replace(EXPECTED, name="Plus for teams", seen=expected))
+
+
+def test_deleted_tells_a_product_that_is_not_active() -> None:
+    assert payload("product.deleted")["data"]["object"]["active"] is True
+    expected = seen(datetime(2026, 11, 6, 0, 4, tzinfo=UTC), "evt_1HddDnIPeabu2XRbtkxRdddd")
+    assert same(told("product.deleted"), replace(EXPECTED, name="Plus for teams", active=False, seen=expected))
+
+
+def test_a_product_that_is_no_plan_has_no_key() -> None:
+    assert same(with_change(CREATED, {"metadata": {}}), replace(EXPECTED, key=None))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("id", "prod_2"), ("metadata.konnect_plan", "free"), ("metadata", {}), ("name", "Other"), ("active", False)],
+)
+def test_each_mirrored_field_counts_as_a_change(path: str, value: object) -> None:
+    assert with_change(CREATED, {path: value}).digest != EXPECTED.digest
+
+
+@pytest.mark.parametrize(
+    ("path", "value"), [("id", ABSENT), ("metadata", None), ("metadata", ABSENT), ("name", 5), ("active", ABSENT)]
+)
+def test_an_object_of_another_shape_is_not_guessed(path: str, value: object) -> None:
+    with pytest.raises(UnreadableObject):
+        with_change(CREATED, {path: value})

@@ -1,0 +1,93 @@
+"""Which types are handled: all of the families, each once, and nothing else."""
+
+import subprocess
+import sys
+from typing import Any, get_args
+
+import pytest
+import stripe
+
+from gateway.stripe_api.snapshots import Event, Snapshot
+from handlers import HANDLERS
+from handlers.registry import handles
+
+EXPECTED = {
+    "customer": {"customer.created", "customer.updated"},
+    "customer_deleted": {"customer.deleted"},
+    "subscription": {
+        "customer.subscription.created",
+        "customer.subscription.deleted",
+        "customer.subscription.paused",
+        "customer.subscription.pending_update_applied",
+        "customer.subscription.pending_update_expired",
+        "customer.subscription.resumed",
+        "customer.subscription.trial_will_end",
+        "customer.subscription.updated",
+    },
+    "invoice": {
+        "invoice.created",
+        "invoice.finalization_failed",
+        "invoice.finalized",
+        "invoice.marked_uncollectible",
+        "invoice.overdue",
+        "invoice.paid",
+        "invoice.payment_action_required",
+        "invoice.payment_attempt_required",
+        "invoice.payment_failed",
+        "invoice.payment_succeeded",
+        "invoice.updated",
+        "invoice.voided",
+    },
+    "invoice_deleted": {"invoice.deleted"},
+    "invoice_upcoming": {"invoice.upcoming"},
+    "payment_method": {
+        "payment_method.attached",
+        "payment_method.automatically_updated",
+        "payment_method.detached",
+        "payment_method.updated",
+    },
+    "price": {"price.created", "price.updated"},
+    "price_deleted": {"price.deleted"},
+    "product": {"product.created", "product.updated"},
+    "product_deleted": {"product.deleted"},
+}
+
+
+def test_each_type_has_the_handler_of_its_family() -> None:
+    found: dict[str, set[str]] = {}
+    for kind, handler in HANDLERS.items():
+        found.setdefault(getattr(handler, "__name__", ""), set()).add(kind)
+    assert found == EXPECTED
+
+
+def test_every_type_is_one_of_stripes() -> None:
+    assert HANDLERS.keys() <= set(get_args(stripe.Event.__annotations__["type"]))
+
+
+def test_a_second_handler_for_a_type_is_refused_and_the_first_one_stays() -> None:
+    first = HANDLERS["invoice.paid"]
+
+    def second(event: Event) -> list[Snapshot]:
+        raise AssertionError(event)
+
+    with pytest.raises(ValueError, match=r"^invoice\.paid has a handler already$"):
+        handles("invoice.paid")(second)
+    assert HANDLERS["invoice.paid"] is first
+
+
+@pytest.mark.parametrize("kind", ["charge.succeeded", "invoice", "invoice.paid ", "INVOICE.PAID", "", "customer.*"])
+def test_an_unknown_type_has_no_handler(kind: str) -> None:
+    assert HANDLERS.get(kind) is None
+
+
+def test_the_table_cannot_be_written_from_outside() -> None:
+    table: Any = HANDLERS
+    with pytest.raises(TypeError):
+        table["invoice.paid"] = None
+
+
+def test_importing_the_package_is_enough() -> None:
+    """A module that nobody imports would register nothing, and its events would be ignored in silence."""
+    program = "import handlers; print(len(handlers.HANDLERS))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    assert int(done.stdout) == sum(map(len, EXPECTED.values()))

@@ -1,0 +1,225 @@
+"""``customer.subscription.*`` with a real payload, and everything that must not be guessed."""
+
+import copy
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.stripe_api.snapshots import SubscriptionItem, SubscriptionSnapshot, UnreadableObject
+from handlers import HANDLERS
+from tests.unit.handlers.support import (
+    ABSENT,
+    BILLING_DATE,
+    CUSTOMER,
+    ENROLLED,
+    SUBSCRIPTION,
+    Json,
+    changed,
+    handle,
+    payload,
+    same,
+    seen,
+    told,
+    with_change,
+)
+
+UPDATED = "customer.subscription.updated"
+
+
+def plus(quantity: int) -> SubscriptionItem:
+    return SubscriptionItem(
+        id="si_p9SPPve53tmDfb",
+        price_id="price_1VDfipIplSR8Fuw1VB7NM4md",
+        product_id="prod_FgrLIb2c5FO47r",
+        quantity=quantity,
+        current_period_start=ENROLLED,
+        current_period_end=BILLING_DATE,
+    )
+
+
+FREE = SubscriptionItem(
+    id="si_p9SPPve53tmDfb",
+    price_id="price_1MFcLypm8P3RaqbuzGjSujWj",
+    product_id="prod_y5sGzuXHgg1GxT",
+    quantity=1,
+    current_period_start=ENROLLED,
+    current_period_end=BILLING_DATE,
+)
+
+
+def subscription(
+    as_of: datetime,
+    cause: str,
+    *,
+    item: SubscriptionItem,
+    status: str = "active",
+    invoice: str = "in_1z8iaSrF1Q9HzRJODjELe4EH",
+    change: str = "chg_2",
+    previous: str | None = None,
+    is_first: bool = False,
+) -> SubscriptionSnapshot:
+    return SubscriptionSnapshot(
+        id=SUBSCRIPTION,
+        seen=seen(as_of, cause, previous=previous, is_first=is_first),
+        customer_id=CUSTOMER,
+        status=status,
+        currency="usd",
+        items=(item,),
+        cancel_at=None,
+        latest_invoice_id=invoice,
+        change_id=change,
+        created=ENROLLED,
+    )
+
+
+def test_created_tells_the_first_state() -> None:
+    expected = subscription(
+        ENROLLED,
+        "evt_1U4IKQplSPIJjTF4UX2gqeqD",
+        item=FREE,
+        invoice="in_13xN9iKd0NXLr3d8lh13moY4",
+        change="chg_1",
+        is_first=True,
+    )
+    assert same(told("customer.subscription.created"), expected)
+
+
+def test_updated_tells_the_state_and_the_one_it_came_from() -> None:
+    at = datetime(2026, 11, 5, 0, 3, tzinfo=UTC)
+    before = subscription(at, "evt", item=plus(3), invoice="in_13xN9iKd0NXLr3d8lh13moY4")
+    expected = subscription(at, "evt_1KTJMtLs1Yk6iNGarbJTCo6p", item=plus(4), previous=before.digest)
+    assert same(told(UPDATED), expected)
+
+
+def test_deleted_tells_that_it_ended() -> None:
+    at = datetime(2026, 11, 6, 0, 5, tzinfo=UTC)
+    expected = subscription(at, "evt_1PtjWCbgrckrEJknFQaM8wue", item=plus(4), status="canceled")
+    assert same(told("customer.subscription.deleted"), expected)
+    assert told("customer.subscription.deleted").rank > told(UPDATED).rank
+
+
+@pytest.mark.parametrize("kind", [kind for kind in HANDLERS if kind.startswith("customer.subscription.")])
+def test_every_type_of_the_family_tells_the_same_object(kind: str) -> None:
+    assert handle(payload(UPDATED) | {"type": kind}).digest == told(UPDATED).digest
+
+
+def test_references_may_be_expanded() -> None:
+    event = changed(
+        UPDATED,
+        {
+            "customer": {"id": CUSTOMER, "object": "customer"},
+            "latest_invoice": {"id": "in_1z8iaSrF1Q9HzRJODjELe4EH", "object": "invoice"},
+            "items.data.0.price.product": {"id": "prod_FgrLIb2c5FO47r", "object": "product"},
+        },
+    )
+    assert handle(event).digest == told(UPDATED).digest
+
+
+def test_a_metered_item_has_no_quantity_and_counts_as_one() -> None:
+    snapshot = with_change(UPDATED, {"items.data.0.quantity": ABSENT})
+    assert isinstance(snapshot, SubscriptionSnapshot)
+    assert snapshot.items == (plus(1),)
+
+
+def test_what_stripe_adds_is_no_change() -> None:
+    added = {"something_new": {"a": [1]}, "description": "Ours", "items.data.0.something_new": 1}
+    assert with_change(UPDATED, added).digest == told(UPDATED).digest
+
+
+def two_items() -> Json:
+    event = payload(UPDATED)
+    items = event["data"]["object"]["items"]["data"]
+    items.append(copy.deepcopy(items[0]) | {"id": "si_a"})
+    return event
+
+
+def test_the_order_of_the_items_is_no_change() -> None:
+    event, turned = two_items(), two_items()
+    turned["data"]["object"]["items"]["data"].reverse()
+    assert handle(event).digest == handle(turned).digest
+    assert handle(event).digest != told(UPDATED).digest
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("id", "sub_2"),
+        ("customer", "cus_2"),
+        ("status", "past_due"),
+        ("currency", "eur"),
+        ("cancel_at", 1796083320),
+        ("latest_invoice", None),
+        ("metadata.change_id", "chg_3"),
+        ("metadata.change_id", ABSENT),
+        ("created", 1793491321),
+        ("items.data.0.id", "si_2"),
+        ("items.data.0.price.id", "price_2"),
+        ("items.data.0.price.product", "prod_2"),
+        ("items.data.0.quantity", 5),
+        ("items.data.0.current_period_start", 1793491321),
+        ("items.data.0.current_period_end", 1796083321),
+        ("items.data", []),
+    ],
+)
+def test_each_mirrored_field_counts_as_a_change(path: str, value: object) -> None:
+    assert with_change(UPDATED, {path: value}).digest != told(UPDATED).digest
+
+
+@pytest.mark.parametrize(
+    "status", ["incomplete", "incomplete_expired", "trialing", "active", "past_due", "canceled", "unpaid", "paused"]
+)
+def test_every_status_of_stripes_is_read(status: str) -> None:
+    snapshot = with_change(UPDATED, {"status": status})
+    assert isinstance(snapshot, SubscriptionSnapshot)
+    assert snapshot.status == status
+    assert snapshot.rank == (1 if status in {"canceled", "incomplete_expired"} else 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("status", "hibernating"),
+        ("status", None),
+        ("status", []),
+        ("id", ABSENT),
+        ("customer", None),
+        ("customer", ABSENT),
+        ("items", ABSENT),
+        ("items", []),
+        ("items.data", None),
+        ("items.data", [None]),
+        ("items.has_more", True),
+        ("items.data.0.price", None),
+        ("items.data.0.price", "price_1"),
+        ("items.data.0.price.product", None),
+        ("items.data.0.current_period_end", "soon"),
+        ("metadata", None),
+        ("latest_invoice", {"object": "invoice"}),
+        ("created", ABSENT),
+    ],
+)
+def test_an_object_of_another_shape_is_not_guessed(path: str, value: object) -> None:
+    with pytest.raises(UnreadableObject):
+        with_change(UPDATED, {path: value})
+
+
+def test_the_shape_before_basil_is_not_guessed() -> None:
+    """Up to 2025-02-24.acacia the period stood on the subscription, and on none of its items."""
+    event = changed(
+        UPDATED,
+        {
+            "current_period_start": 1793491320,
+            "current_period_end": 1796083320,
+            "items.data.0.current_period_start": ABSENT,
+            "items.data.0.current_period_end": ABSENT,
+        },
+    )
+    with pytest.raises(UnreadableObject):
+        handle(event)
+
+
+def test_a_previous_state_that_cannot_be_read_is_not_guessed_either() -> None:
+    event = payload(UPDATED)
+    event["data"]["previous_attributes"] = {"status": "hibernating"}
+    with pytest.raises(UnreadableObject):
+        handle(event)

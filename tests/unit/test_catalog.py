@@ -1,0 +1,58 @@
+"""The plans that this deployment sells."""
+
+import pytest
+from sqlalchemy.orm import Session
+
+from gateway.errors import CatalogNotSynced, InvalidRequest
+from gateway.services.catalog import Catalog, CatalogPlan, CatalogPrice, price_of
+
+CATALOG = Catalog.load()
+
+
+def test_the_plans_stand_in_order_from_the_smallest_to_the_largest() -> None:
+    assert CATALOG.keys == ("free", "plus", "enterprise")
+
+
+def test_free_is_a_real_price_of_nothing() -> None:
+    assert CATALOG.get("free") == CatalogPlan(
+        key="free",
+        name="Free",
+        description="For trying things out.",
+        price=CatalogPrice(lookup_key="konnect_free_usd_month", currency="usd", unit_amount=0, interval="month"),
+        max_quantity=1,
+    )
+
+
+def test_plus_has_a_price_and_a_largest_quantity() -> None:
+    plus = CATALOG.get("plus")
+    assert plus.price == CatalogPrice(
+        lookup_key="konnect_plus_usd_month", currency="usd", unit_amount=25000, interval="month"
+    )
+    assert (plus.name, plus.max_quantity) == ("Plus", 100)
+
+
+def test_enterprise_has_no_price_of_ours() -> None:
+    assert CATALOG.get("enterprise").price is None
+
+
+def test_no_two_plans_share_a_key_or_a_lookup_key() -> None:
+    lookup_keys = [plan.price.lookup_key for plan in CATALOG.plans if plan.price is not None]
+    assert len(set(CATALOG.keys)) == len(CATALOG.plans)
+    assert len(set(lookup_keys)) == len(lookup_keys)
+
+
+@pytest.mark.parametrize("key", ["", "Plus", "gold", "unmapped"])
+def test_a_key_that_is_in_no_catalogue_is_found_nowhere_and_refused(key: str) -> None:
+    assert CATALOG.find(key) is None
+    with pytest.raises(InvalidRequest):
+        CATALOG.get(key)
+
+
+def test_every_plan_has_a_name_also_one_that_is_not_sold() -> None:
+    assert CATALOG.name_of("plus") == "Plus"
+    assert CATALOG.name_of("unmapped") == "Unmapped"
+
+
+def test_a_plan_without_a_price_has_none_at_stripe_either() -> None:
+    with Session() as session, pytest.raises(CatalogNotSynced):
+        price_of(session, CATALOG.get("enterprise"))

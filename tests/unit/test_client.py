@@ -1,0 +1,125 @@
+"""What Stripe's failures mean for the one who called: the real SDK against a server that answers like Stripe."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+import stripe
+
+from gateway.errors import CardDeclined, GatewayError, NotFound, StripeRejected, StripeUnavailable
+from gateway.stripe_api.client import API_VERSION, stripe_call, stripe_client
+
+
+@contextmanager
+def stripe_that_answers(status: int, error: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Its address, and the headers of the requests it got."""
+    seen: list[dict[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(dict(self.headers))
+            body = json.dumps({"error": error}).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Stripe-Should-Retry", "false")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", seen
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+INVALID = "invalid_request_error"
+sdk: Any = stripe  # some of its errors' constructors carry no types
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "ours", "detail"),
+    [
+        (402, {"type": "card_error", "code": "card_declined", "message": "No."}, CardDeclined, "No."),
+        (404, {"type": INVALID, "code": "resource_missing", "message": "No such x"}, NotFound, "No such x"),
+        (400, {"type": INVALID, "code": "resource_missing", "message": "No such x"}, NotFound, "No such x"),
+        (400, {"type": INVALID, "message": "Bad"}, StripeRejected, "Bad"),
+        (404, {"type": INVALID, "message": "No such URL"}, StripeRejected, "No such URL"),
+        (400, {"type": "idempotency_error", "message": "Key sk"}, StripeRejected, None),
+        (401, {"type": INVALID, "message": "Invalid API Key provided: sk_test_****"}, StripeRejected, None),
+        (403, {"type": INVALID, "message": "No permission"}, StripeRejected, None),
+        (409, {"type": INVALID, "code": "lock_timeout", "message": "Busy"}, StripeUnavailable, None),
+        (429, {"type": INVALID, "code": "rate_limit", "message": "Slow"}, StripeUnavailable, None),
+        (500, {"type": "api_error", "message": "Oops"}, StripeUnavailable, None),
+        (503, {"type": "api_error", "message": "Oops"}, StripeUnavailable, None),
+    ],
+)
+def test_each_answer_becomes_an_error_of_ours(
+    status: int, error: dict[str, Any], ours: type[GatewayError], detail: str | None
+) -> None:
+    with stripe_that_answers(status, error) as (url, _), pytest.raises(GatewayError) as caught, stripe_call():
+        stripe_client("sk_test_unit", url).v1.customers.retrieve("cus_1")
+    assert type(caught.value) is ours
+    assert isinstance(caught.value.__cause__, stripe.StripeError)
+    if detail is not None:
+        assert caught.value.detail == detail
+    else:
+        assert error["message"] not in caught.value.detail
+
+
+def test_a_stripe_that_is_not_there_is_unavailable() -> None:
+    with stripe_that_answers(200, {}) as (url, _):
+        pass
+    with pytest.raises(StripeUnavailable), stripe_call():
+        stripe_client("sk_test_unit", url).v1.customers.retrieve("cus_1")
+
+
+@pytest.mark.parametrize(
+    ("error", "ours"),
+    [
+        (sdk.CardError(None, None, "card_declined"), CardDeclined),
+        (sdk.InvalidRequestError(None, None), StripeRejected),
+        (sdk.InvalidRequestError(None, "id", "resource_missing"), NotFound),
+        (sdk.IdempotencyError(), StripeRejected),
+        (sdk.AuthenticationError(), StripeRejected),
+        (sdk.PermissionError(), StripeRejected),
+        (sdk.RateLimitError(), StripeUnavailable),
+        (sdk.APIConnectionError(None), StripeUnavailable),
+        (sdk.APIError(), StripeUnavailable),
+        (sdk.StripeError(), StripeUnavailable),
+    ],
+)
+def test_an_error_without_words_gets_ours(error: stripe.StripeError, ours: type[GatewayError]) -> None:
+    with pytest.raises(GatewayError) as caught, stripe_call():
+        raise error
+    assert type(caught.value) is ours
+    assert caught.value.detail
+
+
+def test_what_is_no_error_of_stripes_passes_unchanged() -> None:
+    with pytest.raises(ZeroDivisionError), stripe_call():
+        raise ZeroDivisionError
+    with pytest.raises(StripeRejected, match="ours"), stripe_call():
+        raise StripeRejected("ours")
+
+
+def test_requests_speak_the_pinned_version_and_tell_no_telemetry() -> None:
+    with stripe_that_answers(400, {"type": INVALID}) as (url, seen):
+        client = stripe_client("sk_test_unit", url)
+        for _ in range(2):  # the second request would carry the telemetry of the first
+            with pytest.raises(StripeRejected), stripe_call():
+                client.v1.customers.retrieve("cus_1")
+    assert len(seen) == 2
+    for headers in seen:
+        assert headers["Stripe-Version"] == API_VERSION
+        assert headers["Authorization"] == "Bearer sk_test_unit"
+        assert "X-Stripe-Client-Telemetry" not in headers

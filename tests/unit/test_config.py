@@ -1,0 +1,152 @@
+"""The process starts with sensible settings or not at all, and says what is wrong without telling a secret."""
+
+import os
+from collections.abc import Mapping
+
+import pytest
+
+from gateway.config import Config, ConfigError
+from tests.unit.support import config
+
+SECRET = "correct-horse-battery-staple-very-secret"
+DATABASE = f"postgresql://gateway:{SECRET}@db.example/gateway"
+KEY = f"sk_test_{SECRET}"
+GOOD = {"GATEWAY_DATABASE_URL": DATABASE, "STRIPE_SECRET_KEY": KEY, "GATEWAY_JWT_DEVELOPMENT_SECRET": SECRET}
+PRODUCTION = {
+    "GATEWAY_DATABASE_URL": DATABASE,
+    "STRIPE_SECRET_KEY": f"sk_live_{SECRET}",
+    "GATEWAY_JWKS_URL": "https://id.example/jwks.json",
+}
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("GATEWAY_", "STRIPE_")):
+            monkeypatch.delenv(name)
+
+
+def read(monkeypatch: pytest.MonkeyPatch, settings: Mapping[str, str]) -> Config:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    return Config.from_environment()
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, settings: Mapping[str, str]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read(monkeypatch, settings)
+    message = str(caught.value)
+    assert SECRET not in message
+    return message
+
+
+def test_the_least_that_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read(monkeypatch, GOOD)
+    assert found == Config(database_url=DATABASE, stripe_secret_key=KEY, jwt_development_secret=SECRET)
+    assert (found.jwt_issuer, found.jwt_audience) == ("konnect", "konnect-billing")
+    assert (found.stripe_webhook_secrets, found.stripe_api_base, found.jwks_url) == ((), None, None)
+
+
+def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    more = {
+        "STRIPE_PUBLISHABLE_KEY": "pk_live_1",
+        "STRIPE_WEBHOOK_SECRETS": "whsec_new, whsec_old",
+        "STRIPE_API_BASE": "http://127.0.0.1:12111",
+        "GATEWAY_JWT_ISSUER": "https://id.example/",
+        "GATEWAY_JWT_AUDIENCE": "billing",
+    }
+    assert read(monkeypatch, PRODUCTION | more) == Config(
+        database_url=DATABASE,
+        stripe_secret_key=f"sk_live_{SECRET}",
+        stripe_publishable_key="pk_live_1",
+        stripe_webhook_secrets=("whsec_new", "whsec_old"),
+        stripe_api_base="http://127.0.0.1:12111",
+        jwt_issuer="https://id.example/",
+        jwt_audience="billing",
+        jwks_url="https://id.example/jwks.json",
+    )
+
+
+def test_missing_settings_are_named_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = refusal(monkeypatch, {})
+    assert "GATEWAY_DATABASE_URL" in message
+    assert "STRIPE_SECRET_KEY" in message
+
+
+def test_nonsensical_settings_are_named_all_at_once_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = {
+        "GATEWAY_DATABASE_URL": f"mysql://{SECRET}",
+        "STRIPE_SECRET_KEY": f"pk_test_{SECRET}",
+        "GATEWAY_JWT_DEVELOPMENT_SECRET": SECRET[:31],
+    }
+    message = refusal(monkeypatch, wrong)
+    assert SECRET[:31] not in message
+    for name in wrong:
+        assert name in message
+
+
+@pytest.mark.parametrize(
+    "key", ["", "sk_", "sk_test_", "pk_test_1", "pk_live_1", "sk_prod_1", "sk_test_a b", "sk_test_1\n", " sk_test_1"]
+)
+def test_what_is_no_secret_key_of_stripes_stops_the_start(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    assert "STRIPE_SECRET_KEY" in refusal(monkeypatch, GOOD | {"STRIPE_SECRET_KEY": key})
+
+
+@pytest.mark.parametrize("url", ["", "postgresql", "sqlite:///x", "postgresql+psycopg://h/d", "postgresql://h/d\n"])
+def test_what_is_no_postgresql_stops_the_start(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    assert "GATEWAY_DATABASE_URL" in refusal(monkeypatch, GOOD | {"GATEWAY_DATABASE_URL": url})
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+def test_both_names_of_postgresql_are_taken(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    url = f"{scheme}://h/d?sslmode=require"
+    assert read(monkeypatch, GOOD | {"GATEWAY_DATABASE_URL": url}).database_url == url
+
+
+@pytest.mark.parametrize(
+    "settings", [GOOD | PRODUCTION, {name: PRODUCTION[name] for name in PRODUCTION if name != "GATEWAY_JWKS_URL"}]
+)
+def test_tokens_come_from_one_issuer_and_one_only(monkeypatch: pytest.MonkeyPatch, settings: Mapping[str, str]) -> None:
+    message = refusal(monkeypatch, settings)
+    assert "GATEWAY_JWKS_URL" in message
+    assert "GATEWAY_JWT_DEVELOPMENT_SECRET" in message
+
+
+@pytest.mark.parametrize("kind", ["sk", "rk"])
+def test_the_development_issuer_never_goes_with_a_live_key(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    message = refusal(monkeypatch, GOOD | {"STRIPE_SECRET_KEY": f"{kind}_live_{SECRET}"})
+    assert "GATEWAY_JWT_DEVELOPMENT_SECRET" in message
+
+
+@pytest.mark.parametrize("secrets", ["sec_1", "whsec_1,sec_2", "whsec_1,", ",whsec_1", "WHSEC_1", SECRET])
+def test_a_webhook_secret_has_stripes_prefix(monkeypatch: pytest.MonkeyPatch, secrets: str) -> None:
+    assert "STRIPE_WEBHOOK_SECRETS" in refusal(monkeypatch, GOOD | {"STRIPE_WEBHOOK_SECRETS": secrets})
+
+
+@pytest.mark.parametrize(
+    ("key", "livemode"),
+    [
+        ("sk_test_1", False),
+        ("rk_test_1", False),
+        ("sk_live_1", True),
+        ("rk_live_1", True),
+        ("sk_test_live_1", False),
+        ("rk_live_test_1", True),
+    ],
+)
+def test_the_key_says_which_mode_is_meant(key: str, *, livemode: bool) -> None:
+    jwks = {"jwks_url": "https://id.example/jwks.json", "jwt_development_secret": None}
+    assert config(stripe_secret_key=key, **jwks).livemode is livemode
+
+
+def test_no_secret_stands_in_the_repr() -> None:
+    shown = repr(
+        config(
+            database_url=DATABASE,
+            stripe_secret_key=KEY,
+            stripe_webhook_secrets=(f"whsec_{SECRET}",),
+            jwt_development_secret=SECRET,
+        )
+    )
+    assert "konnect-billing" in shown
+    assert SECRET not in shown

@@ -1,0 +1,27 @@
+"""How long a failed event waits."""
+
+from datetime import timedelta
+
+import pytest
+
+from gateway.services.drain import MAX_ATTEMPTS, backoff
+
+
+@pytest.mark.parametrize(
+    ("attempts", "longest"),
+    [
+        (1, timedelta(seconds=5)),
+        (2, timedelta(seconds=20)),
+        (3, timedelta(seconds=80)),
+        (4, timedelta(seconds=320)),
+        (7, timedelta(seconds=20480)),
+        (8, timedelta(hours=12)),
+        (MAX_ATTEMPTS, timedelta(hours=12)),
+    ],
+)
+def test_each_wait_is_four_times_as_long_up_to_a_limit_and_spread(attempts: int, longest: timedelta) -> None:
+    waits = {backoff(attempts) for _ in range(200)}
+    assert all(longest / 2 <= wait <= longest for wait in waits)
+    assert len(waits) > 100
+    assert min(waits) < longest * 0.7
+    assert max(waits) > longest * 0.8

@@ -1,0 +1,121 @@
+"""A quote's token buys exactly what it was made for, until it expires."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import jwt
+import pytest
+
+from gateway.auth import issue_development_token
+from gateway.db.models import Subscription
+from gateway.errors import GatewayError, InvalidRequest, QuoteExpired, QuoteStale
+from gateway.services.context import Caller
+from gateway.services.plan_table import NEVER_ENROLLED
+from gateway.services.positions import Position
+from gateway.services.quotes import Terms, read_token, sign, signing_key
+from tests.unit.support import DEVELOPMENT_SECRET, NOW, config
+
+CONFIG = config()
+EXPIRES = NOW + timedelta(minutes=15)
+TERMS = Terms(
+    organization_id="org_1",
+    subscription_version="digest",
+    price_id="price_1",
+    plan="plus",
+    quantity=3,
+    proration_date=1_793_534_400,
+)
+TOKEN = sign(CONFIG, TERMS, EXPIRES)
+CALLER = Caller(organization_id="org_1", actor="user_1")
+
+
+def position(trail: tuple[str, ...] = ("older", "digest")) -> Position:
+    return Position(
+        state=NEVER_ENROLLED, subscription=Subscription(id="sub_1", trail=list(trail)), base_item={"id": "si_1"}
+    )
+
+
+def test_a_token_says_what_was_signed() -> None:
+    assert read_token(CONFIG, TOKEN, NOW) == TERMS
+
+
+def test_it_is_good_until_the_second_it_expires_by_the_clock_that_is_passed_in() -> None:
+    assert read_token(CONFIG, TOKEN, EXPIRES - timedelta(seconds=1)) == TERMS
+    assert read_token(CONFIG, TOKEN, NOW - timedelta(days=10_000)) == TERMS
+    for late in (EXPIRES, EXPIRES + timedelta(seconds=1), EXPIRES + timedelta(days=10_000)):
+        with pytest.raises(QuoteExpired):
+            read_token(CONFIG, TOKEN, late)
+
+
+def test_another_deployments_token_is_not_ours() -> None:
+    with pytest.raises(InvalidRequest):
+        read_token(config(stripe_secret_key="sk_test_other"), TOKEN, NOW)
+
+
+def test_every_process_derives_the_same_key_and_it_is_not_the_secret_itself() -> None:
+    assert signing_key(config()) == signing_key(CONFIG)
+    assert CONFIG.stripe_secret_key.encode() not in signing_key(CONFIG)
+
+
+def test_one_changed_character_spoils_it() -> None:
+    for place, letter in enumerate(TOKEN[:-1]):  # the last one carries bits that base64 leaves unused
+        other = "A" if letter != "A" else "B"
+        with pytest.raises(InvalidRequest):
+            read_token(CONFIG, TOKEN[:place] + other + TOKEN[place + 1 :], NOW)
+
+
+def forged(key: Any = None, algorithm: str = "HS256", **claims: Any) -> str:
+    found: dict[str, Any] = {"aud": "quote", "exp": EXPIRES, "terms": vars(TERMS)} | claims
+    given = {name: value for name, value in found.items() if value is not None}
+    return jwt.encode(given, signing_key(CONFIG) if key is None else key, algorithm)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "x",
+        "a.b.c",
+        TOKEN.rsplit(".", 1)[0] + ".",
+        forged("another key of at least 32 bytes, surely"),
+        forged("", "none"),
+        forged(aud="konnect-billing"),
+        forged(aud=None),
+        forged(exp=None),
+        issue_development_token(CONFIG, "org_1", NOW),
+        jwt.encode({"aud": "quote", "exp": EXPIRES, "terms": vars(TERMS)}, DEVELOPMENT_SECRET, "HS256"),
+    ],
+)
+def test_what_we_did_not_sign_as_a_quote_is_refused(token: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read_token(CONFIG, token, NOW)
+    assert caught.value.members == {"errors": {"quote": ["Not valid."]}}
+
+
+def test_the_helper_that_forges_makes_good_tokens_if_nothing_is_forged() -> None:
+    assert read_token(CONFIG, forged(), NOW) == TERMS
+
+
+def test_a_quote_that_fits_passes() -> None:
+    TERMS.check(CALLER, position(), "price_1", "plus", 3)
+
+
+@pytest.mark.parametrize(
+    ("terms", "error"),
+    [
+        (replace(TERMS, organization_id="org_2"), InvalidRequest),
+        (replace(TERMS, plan="free"), QuoteStale),
+        (replace(TERMS, quantity=4), QuoteStale),
+        (replace(TERMS, subscription_version="older"), QuoteStale),
+        (replace(TERMS, price_id="price_2"), QuoteStale),
+    ],
+)
+def test_a_quote_for_anything_else_is_refused(terms: Terms, error: type[GatewayError]) -> None:
+    with pytest.raises(error):
+        terms.check(CALLER, position(), "price_1", "plus", 3)
+
+
+def test_a_quote_for_a_subscription_that_is_gone_is_stale() -> None:
+    with pytest.raises(QuoteStale):
+        TERMS.check(CALLER, Position(state=NEVER_ENROLLED, subscription=None, base_item=None), "price_1", "plus", 3)

@@ -1,0 +1,193 @@
+"""What the JSON interface takes and gives."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from marshmallow import Schema, ValidationError
+
+from schemas.billing_details import DefaultCardSchema
+from schemas.fields import UtcDateTime
+from schemas.subscription import ChangeCommand, ChangeCommandSchema, CreateSubscriptionSchema, ModifySubscriptionSchema
+from schemas.webhooks import WebhookEnvelope, WebhookEnvelopeSchema
+
+COMMANDS = [ChangeCommandSchema, ModifySubscriptionSchema, CreateSubscriptionSchema]
+
+
+def errors(schema: type[Schema], body: Any) -> Any:
+    with pytest.raises(ValidationError) as caught:
+        schema().load(body)
+    return caught.value.messages
+
+
+def test_a_preview_names_plan_and_quantity() -> None:
+    assert ChangeCommandSchema().load({"plan": "plus", "quantity": 3}) == ChangeCommand(plan="plus", quantity=3)
+    assert ChangeCommandSchema().load({"quantity": 1_000_000}) == ChangeCommand(quantity=1_000_000)
+
+
+def test_a_modification_may_name_a_quote_instead() -> None:
+    assert ModifySubscriptionSchema().load({"quote": "a.b-c_d"}) == ChangeCommand(quote="a.b-c_d")
+
+
+def test_a_creation_needs_a_plan_and_may_bring_a_card() -> None:
+    body: dict[str, Any] = {"plan": "plus", "quantity": 1, "payment_method": "pm_1", "quote": "a.b.c"}
+    assert CreateSubscriptionSchema().load(body) == ChangeCommand(**body)
+    assert errors(CreateSubscriptionSchema, {"quantity": 1}) == {"plan": ["Missing data for required field."]}
+
+
+@pytest.mark.parametrize("schema", COMMANDS)
+def test_an_empty_body_asks_for_nothing(schema: type[Schema]) -> None:
+    errors(schema, {})
+
+
+@pytest.mark.parametrize("schema", COMMANDS)
+@pytest.mark.parametrize("body", [None, [], [{"plan": "plus"}], "plus", 1, True])
+def test_a_body_that_is_no_object_is_refused(schema: type[Schema], body: Any) -> None:
+    errors(schema, body)
+
+
+@pytest.mark.parametrize("schema", COMMANDS)
+@pytest.mark.parametrize("field", ["organization_id", "Plan", "", "__class__", "price", "plan "])
+def test_a_field_that_nobody_knows_is_refused_and_named(schema: type[Schema], field: str) -> None:
+    assert errors(schema, {"plan": "plus", field: "x"}) == {field: ["Unknown field."]}
+
+
+def test_a_preview_takes_neither_quote_nor_card() -> None:
+    assert set(errors(ChangeCommandSchema, {"plan": "plus", "quote": "a", "payment_method": "pm_1"})) == {
+        "quote",
+        "payment_method",
+    }
+
+
+@pytest.mark.parametrize("schema", COMMANDS)
+@pytest.mark.parametrize(
+    "quantity", ["1", True, False, 1.0, 1.5, 0, -1, 1_000_001, 10**30, None, [1], {}, "", float("nan")]
+)
+def test_a_quantity_is_a_whole_number_of_at_least_one(schema: type[Schema], quantity: Any) -> None:
+    assert set(errors(schema, {"plan": "plus", "quantity": quantity})) == {"quantity"}
+
+
+@pytest.mark.parametrize("schema", COMMANDS)
+@pytest.mark.parametrize("plan", ["", "Plus", "plus\n", "plus\0", " plus", "a" * 65, 1, True, None, ["plus"], {}])
+def test_a_plan_is_a_key(schema: type[Schema], plan: Any) -> None:
+    assert set(errors(schema, {"plan": plan})) == {"plan"}
+
+
+BAD_IDS = ["", "pm_1\n", "\npm_1", "pm_1\0", "pm_1/../x", "pm 1", "pm_é", "pm_\u0661", "p" * 256, 1, True, None, [], {}]
+
+
+@pytest.mark.parametrize("found", BAD_IDS)
+def test_a_card_is_an_id_of_stripes(found: Any) -> None:
+    assert set(errors(CreateSubscriptionSchema, {"plan": "plus", "payment_method": found})) == {"payment_method"}
+    assert set(errors(DefaultCardSchema, {"payment_method": found})) == {"payment_method"}
+
+
+def test_a_default_card_is_named() -> None:
+    assert DefaultCardSchema().load({"payment_method": "pm_1"}) == {"payment_method": "pm_1"}
+    assert set(errors(DefaultCardSchema, {})) == {"payment_method"}
+
+
+@pytest.mark.parametrize("quote", ["", "a b", "a\n", "a\0", "a" * 4097, 1, None, ["a"]])
+def test_a_quote_is_a_token(quote: Any) -> None:
+    assert set(errors(ModifySubscriptionSchema, {"quote": quote})) == {"quote"}
+
+
+def test_times_are_written_in_utc_with_z() -> None:
+    schema = Schema.from_dict({"at": UtcDateTime()})()
+    noon = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
+    assert schema.dump({"at": noon}) == {"at": "2026-11-01T12:00:00Z"}
+    assert schema.dump({"at": noon.astimezone(timezone(timedelta(hours=-5)))}) == {"at": "2026-11-01T12:00:00Z"}
+    assert schema.dump({"at": noon.replace(microsecond=1)}) == {"at": "2026-11-01T12:00:00.000001Z"}
+    assert schema.dump({"at": None}) == {"at": None}
+
+
+EVENT: dict[str, Any] = {
+    "id": "evt_1",
+    "object": "event",
+    "type": "customer.subscription.updated",
+    "created": 1_793_491_200,
+    "livemode": False,
+    "api_version": "2026-10-28.endive",
+    "data": {"object": {"id": "sub_1", "object": "subscription"}, "previous_attributes": {}},
+    "request": {"id": None},
+    "pending_webhooks": 1,
+}
+
+
+def test_an_envelope_is_what_the_inbox_needs() -> None:
+    assert WebhookEnvelopeSchema().load(EVENT) == WebhookEnvelope(
+        id="evt_1",
+        type="customer.subscription.updated",
+        created=1_793_491_200,
+        livemode=False,
+        api_version="2026-10-28.endive",
+        account=None,
+        object_id="sub_1",
+    )
+
+
+def test_what_an_event_may_lack_is_none() -> None:
+    upcoming = EVENT | {"type": "invoice.upcoming", "api_version": None, "data": {"object": {"object": "invoice"}}}
+    found = WebhookEnvelopeSchema().load(upcoming)
+    assert (found.object_id, found.api_version) == (None, None)
+    assert WebhookEnvelopeSchema().load(EVENT | {"account": "acct_1", "livemode": True}).account == "acct_1"
+
+
+@pytest.mark.parametrize("name", ["id", "object", "type", "created", "livemode", "data"])
+def test_what_an_event_must_have_is_missed_by_name(name: str) -> None:
+    assert set(errors(WebhookEnvelopeSchema, {key: EVENT[key] for key in EVENT if key != name})) == {name}
+
+
+@pytest.mark.parametrize(
+    "body", [[], [EVENT], "event", 1, 1.5, True, None, {}, {"data": {}}, [[[[]]]], {"id": {"id": {"id": []}}}]
+)
+def test_what_is_no_event_is_refused(body: Any) -> None:
+    errors(WebhookEnvelopeSchema, body)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("id", ""),
+        ("id", 1),
+        ("id", None),
+        ("id", "evt_1\n"),
+        ("id", "evt_1\0"),
+        ("id", "e" * 256),
+        ("object", "v2.core.event"),
+        ("object", None),
+        ("type", "a b"),
+        ("type", "invoice.paid\n"),
+        ("type", ""),
+        ("type", ["invoice.paid"]),
+        ("created", "1793491200"),
+        ("created", 1_793_491_200.0),
+        ("created", True),
+        ("created", -1),
+        ("created", 2**33 + 1),
+        ("created", 10**400),
+        ("created", None),
+        ("livemode", "false"),
+        ("livemode", None),
+        ("api_version", ""),
+        ("api_version", "2026\n"),
+        ("api_version", 2026),
+        ("account", ""),
+        ("account", "acct 1"),
+        ("account", {}),
+        ("data", None),
+        ("data", []),
+        ("data", {}),
+        ("data", {"object": None}),
+        ("data", {"object": []}),
+        ("data", {"object": "sub_1"}),
+        ("data", {"object": {"id": 1}}),
+        ("data", {"object": {"id": "sub\0"}}),
+        ("data", {"object": {"id": {"id": "sub_1"}}}),
+    ],
+)
+def test_an_event_of_another_shape_is_refused_and_the_field_named(name: str, value: Any) -> None:
+    messages = errors(WebhookEnvelopeSchema, EVENT | {name: value})
+    assert set(messages) == {name}
+    json.dumps(messages)  # they go into the problem as they are
