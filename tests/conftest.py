@@ -11,6 +11,7 @@ from hypothesis import settings
 from gateway.db.migrate import migrate
 from gateway.db.session import Database
 from gateway.demo.postgres import embedded_postgres
+from gateway.logging import configure_logging
 
 POSTGRES = pytest.StashKey[str]()
 RESOURCES = pytest.StashKey[ExitStack]()
@@ -22,6 +23,7 @@ settings.load_profile("gateway")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the server once, in the process that the others are started by."""
+    configure_logging()
     if hasattr(config, "workerinput"):
         config.stash[POSTGRES] = config.workerinput["postgres"]
         return

@@ -20,6 +20,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=5,
+            hide_parameters=True,  # an error's text goes into logs: it must not carry names, addresses or payloads
             pool_pre_ping=True,  # a restarted database costs one round trip, not one failed request a connection
             connect_args={"connect_timeout": 5, "options": "-c timezone=UTC"},
         )

@@ -78,7 +78,7 @@ def wait_for(url: str, check: Callable[[], None]) -> None:
         try:
             if requests.get(url, timeout=2).ok:
                 return
-        except requests.ConnectionError:
-            pass
+        except requests.RequestException:
+            pass  # not listening yet, or not answering yet
         time.sleep(0.05)
     raise DemoError(f"{url} did not answer within {START_TIMEOUT} seconds.")

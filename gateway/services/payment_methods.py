@@ -25,6 +25,15 @@ class Card:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Customer:
+    """The organization's customer at Stripe, as known here."""
+
+    id: str
+    default_card_id: str | None
+    revision: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class SetupIntent:
     """What Stripe.js needs to take a card in the browser."""
 
@@ -44,37 +53,33 @@ def create_setup_intent(gateway: Gateway, caller: Caller) -> SetupIntent:
 
 def list_cards(gateway: Gateway, caller: Caller) -> list[Card]:
     """The cards on file, as Stripe has them now: a card just added need not have come by webhook yet."""
-    organization = find_organization(gateway, caller)
-    if organization is None or organization.stripe_customer_id is None:
+    if (customer := find_customer(gateway, caller)) is None:
         return []
     with stripe_call():
-        page = gateway.stripe.v1.customers.payment_methods.list(
-            organization.stripe_customer_id, {"type": "card", "limit": 100}
-        )
+        page = gateway.stripe.v1.customers.payment_methods.list(customer.id, {"type": "card", "limit": 100})
     cards = PaymentMethodSnapshot.from_list(page, cause="cards listed")
     merge(gateway, *cards)
-    return [card_of(each, organization.default_payment_method_id) for each in cards]
+    return [card_of(each, customer.default_card_id) for each in cards]
 
 
 def set_default(gateway: Gateway, caller: Caller, payment_method_id: str) -> Card:
     """Make a card of the organization's the one that is charged. Raises NotFound, CardDeclined."""
-    customer_id, card = owned(gateway, caller, payment_method_id)
+    customer, card = owned(gateway, caller, payment_method_id)
     with stripe_call():
         answer = gateway.stripe.v1.customers.update(
-            customer_id, {"invoice_settings": {"default_payment_method": card.id}}
+            customer.id, {"invoice_settings": {"default_payment_method": card.id}}
         )
-    merge(gateway, card, CustomerSnapshot.from_answer(answer, cause=caller.actor))
+    changed = CustomerSnapshot.from_answer(answer, cause=caller.actor, after_revision=customer.revision)
+    merge(gateway, card, changed)
     return card_of(card, card.id)
 
 
 def delete_card(gateway: Gateway, caller: Caller, payment_method_id: str) -> None:
     """Take a card off file. Raises NotFound, and Conflict for the default card of a paid plan."""
-    _, card = owned(gateway, caller, payment_method_id)
+    customer, card = owned(gateway, caller, payment_method_id)
     with gateway.database.transaction() as session:
-        organization = session.get_one(Organization, caller.organization_id)
         plan = session.get(OrganizationPlan, caller.organization_id)
-    is_default = organization.default_payment_method_id == card.id
-    if is_default and plan is not None and plan.requested_plan != FREE:
+    if customer.default_card_id == card.id and plan is not None and plan.requested_plan != FREE:
         raise Conflict("The default card pays for the plan: make another card the default first.")
     with stripe_call():
         answer = gateway.stripe.v1.payment_methods.detach(card.id)
@@ -83,33 +88,33 @@ def delete_card(gateway: Gateway, caller: Caller, payment_method_id: str) -> Non
 
 def is_on_file(gateway: Gateway, caller: Caller) -> bool:
     """Whether a default card is on file; Stripe is asked if none is known here, since its webhook may be late."""
-    organization = find_organization(gateway, caller)
-    if organization is None or organization.stripe_customer_id is None:
+    if (customer := find_customer(gateway, caller)) is None:
         return False
-    if organization.default_payment_method_id is not None:
+    if customer.default_card_id is not None:
         return True
     with stripe_call():
-        answer = gateway.stripe.v1.customers.retrieve(organization.stripe_customer_id)
-    customer = CustomerSnapshot.from_answer(answer, cause="card looked up", after_revision=organization.revision)
-    merge(gateway, customer)
-    return customer.default_payment_method_id is not None
+        answer = gateway.stripe.v1.customers.retrieve(customer.id)
+    found = CustomerSnapshot.from_answer(answer, cause="card looked up", after_revision=customer.revision)
+    merge(gateway, found)
+    return found.default_payment_method_id is not None
 
 
-def owned(gateway: Gateway, caller: Caller, payment_method_id: str) -> tuple[str, PaymentMethodSnapshot]:
+def owned(gateway: Gateway, caller: Caller, payment_method_id: str) -> tuple[Customer, PaymentMethodSnapshot]:
     """The customer, and a card that Stripe says is his. Raises NotFound for anybody else's card."""
-    organization = find_organization(gateway, caller)
-    if organization is None or organization.stripe_customer_id is None:
+    if (customer := find_customer(gateway, caller)) is None:
         raise NotFound("There is no such payment method.")
-    customer_id = organization.stripe_customer_id
     with stripe_call():
-        answer = gateway.stripe.v1.customers.payment_methods.retrieve(customer_id, payment_method_id)
-    return customer_id, PaymentMethodSnapshot.from_answer(answer, cause="card looked up")
+        answer = gateway.stripe.v1.customers.payment_methods.retrieve(customer.id, payment_method_id)
+    return customer, PaymentMethodSnapshot.from_answer(answer, cause="card looked up")
 
 
-def find_organization(gateway: Gateway, caller: Caller) -> Organization | None:
-    """The caller's organization if it was ever seen."""
+def find_customer(gateway: Gateway, caller: Caller) -> Customer | None:
+    """The organization's customer, if it has one."""
     with gateway.database.transaction() as session:
-        return session.get(Organization, caller.organization_id)
+        row = session.get(Organization, caller.organization_id)
+    if row is None or row.stripe_customer_id is None:
+        return None
+    return Customer(id=row.stripe_customer_id, default_card_id=row.default_payment_method_id, revision=row.revision)
 
 
 def merge(gateway: Gateway, *snapshots: Snapshot) -> None:

@@ -52,6 +52,7 @@ def world(config: Config) -> Iterator[World]:
     """A gateway with an empty database, its catalogue synced, and a webhook endpoint at the sandbox."""
     front = Flask("front")  # Stripe gives the secret for an address, so the address comes before the application
     server = make_server("127.0.0.1", 0, front, threaded=True, request_handler=QuietHandler)
+    server.daemon_threads = False  # type: ignore[attr-defined]  # so that closing it waits for deliveries on their way
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     stripe = build_gateway(config).stripe

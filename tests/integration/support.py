@@ -70,8 +70,11 @@ class World:
 
     def api(self, organization_id: str = "org_1", scopes: tuple[str, ...] = SCOPES) -> Api:
         """The interface as ``organization_id`` sees it."""
-        token = issue_development_token(self.gateway.config, organization_id, datetime.now(UTC), scopes=scopes)
-        return Api(self.client, token)
+        return Api(self.client, self.token(organization_id, scopes))
+
+    def token(self, organization_id: str = "org_1", scopes: tuple[str, ...] = SCOPES) -> str:
+        """A bearer token."""
+        return issue_development_token(self.gateway.config, organization_id, datetime.now(UTC), scopes=scopes)
 
     def work(self) -> None:
         """Let a real worker do every job that is due."""

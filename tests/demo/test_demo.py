@@ -1,0 +1,80 @@
+"""``gateway demo`` as a person runs it: real processes, from nothing to the end of the story."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from tests.integration.support import eventually
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def arguments(directory: Path, port: int, *more: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "gateway", "demo", f"--port={port}"),
+        *(f"--sandbox-port={free_port()}", f"--data-dir={directory / 'demo'}", *more),
+    ]
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """Without a Stripe account of the one who runs the tests."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("STRIPE_", "GATEWAY_"))}
+
+
+def test_the_story_comes_out_right_from_nothing(tmp_path: Path, environment: dict[str, str]) -> None:
+    command = arguments(tmp_path, free_port(), "--exit")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Every step came out right." in done.stdout
+    assert "✗" not in done.stdout
+    assert done.stdout.count("from webhooks alone") == 2
+
+
+def test_it_keeps_serving_until_ctrl_c_and_stops_all_that_it_started(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    port = free_port()
+    with subprocess.Popen(
+        arguments(tmp_path, port), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as demo:
+        assert demo.stdout is not None
+        said = ""
+        while "keeps serving" not in said:
+            line = demo.stdout.readline()
+            assert line, said
+            said += line
+        assert requests.get(f"http://127.0.0.1:{port}/health/ready", timeout=5).ok
+        family = psutil.Process(demo.pid).children(recursive=True)
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(30) == 0
+    eventually(lambda: not any(each.is_running() for each in family))
+
+
+def test_a_taken_port_is_said_in_one_line(tmp_path: Path, environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = arguments(tmp_path, port, "--exit")
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"gateway: port {port} is taken; choose another one with --port.\n"
+
+
+def test_a_live_key_is_refused(tmp_path: Path, environment: dict[str, str]) -> None:
+    command = arguments(tmp_path, free_port(), "--exit")
+    live = {**environment, "STRIPE_SECRET_KEY": "sk_live_1"}
+    done = subprocess.run(command, env=live, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "live key" in done.stderr
