@@ -145,6 +145,10 @@ def test_the_scheme_is_read_in_any_case(scheme: str) -> None:
     assert VERIFIER.verify(f"{scheme} {token()}").subject == "user_1"
 
 
+def test_a_token_that_is_no_text_at_all_is_refused() -> None:
+    refused("\ud800")
+
+
 def test_a_header_that_holds_more_than_a_token_is_refused() -> None:
     refused(f"{token()} {token()}")
 
@@ -281,6 +285,12 @@ def test_the_public_key_does_not_do_as_a_shared_secret(provider: Provider, form:
     body = token().split(".")[1].encode()
     signature = base64.urlsafe_b64encode(hmac.digest(secrets[form], head + b"." + body, "sha256"))
     refused(b".".join([head, body, signature.rstrip(b"=")]).decode(), provider.verifier())
+
+
+def test_a_shared_secret_among_the_published_keys_signs_nothing(provider: Provider) -> None:
+    published = base64.urlsafe_b64encode(DEVELOPMENT_SECRET.encode()).decode().rstrip("=")
+    provider.keys.append({"kty": "oct", "alg": "HS256", "use": "sig", "kid": "shared", "k": published})
+    refused(token(kid="shared"), provider.verifier())
 
 
 def test_development_tokens_and_unsigned_ones_are_refused_in_production(provider: Provider) -> None:

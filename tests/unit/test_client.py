@@ -26,6 +26,7 @@ def stripe_that_answers(status: int, error: dict[str, Any]) -> Iterator[tuple[st
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.send_header("Stripe-Should-Retry", "false")
+            self.send_header("Request-Id", "req_1")
             self.end_headers()
             self.wfile.write(body)
 
