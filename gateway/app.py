@@ -45,6 +45,7 @@ def create_app(gateway: Gateway | None = None) -> Flask:
             "security": [{"bearer": []}],
         },
     )
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider's; answers keep the schemas' order
     app.extensions[EXTENSION] = Parts(gateway)
     app.before_request(refuse_other_media_types)
     api = Api(app)
