@@ -31,7 +31,8 @@ def run(*, port: int, sandbox_port: int, data_dir: Path, exit_after: bool) -> in
     Gives the exit status: 0 only if every step of the story came out right. Raises DemoError if something cannot be
     started.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopped like by Ctrl-C: children first
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started us with Ctrl-C ignored
+        signal.signal(number, signal.default_int_handler)
     stage: Stage | None = None
     try:
         with ExitStack() as resources:
