@@ -5,7 +5,7 @@ from flask_smorest import Api
 from werkzeug.exceptions import UnsupportedMediaType
 
 from gateway import problems
-from gateway.config import Config
+from gateway.config import Config, ConfigError
 from gateway.db.session import Database
 from gateway.endpoints import billing_details, health, plans, subscription, webhooks
 from gateway.endpoints.context import EXTENSION, Parts
@@ -32,6 +32,8 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     if gateway is None:
         configure_logging()
         gateway = build_gateway(Config.from_environment())
+    if not gateway.config.stripe_webhook_secrets:
+        raise ConfigError("STRIPE_WEBHOOK_SECRETS is not set: every delivery would be refused.")
     app = Flask("gateway", static_folder=None)
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,

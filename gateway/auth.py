@@ -56,8 +56,9 @@ class JwksKeys:
         """The key that the token's header names."""
         try:
             return self._client.get_signing_key_from_jwt(token)
-        except jwt.PyJWKClientConnectionError as error:
-            raise IdentityUnavailable("The identity provider cannot be reached.") from error
+        except (jwt.PyJWKClientConnectionError, jwt.PyJWKSetError, ValueError) as error:
+            # Not there, or what it answered are no keys: either way nothing is known of the token.
+            raise IdentityUnavailable("The identity provider's keys cannot be read.") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,15 +113,21 @@ class TokenVerifier:
             subject=claims["sub"],
             organization_id=text_claim(claims, "organization_id"),
             scopes=frozenset((text_claim(claims, "scope") or "").split()),
-            name=text_claim(claims, "organization_name"),
-            email=text_claim(claims, "email"),
+            name=free_text(claims, "organization_name"),
+            email=free_text(claims, "email"),
         )
 
 
 def text_claim(claims: dict[str, Any], name: str) -> str | None:
-    """A claim that must be a string if it is there; without NUL, which PostgreSQL's text refuses."""
+    """A claim that is a string, or None."""
     value = claims.get(name)
-    return value.replace("\0", "") if isinstance(value, str) else None
+    return value if isinstance(value, str) else None
+
+
+def free_text(claims: dict[str, Any], name: str) -> str | None:
+    """The same for what people wrote: without NUL, which PostgreSQL's text refuses."""
+    value = text_claim(claims, name)
+    return value.replace("\0", "") if value is not None else None
 
 
 def unauthorized(detail: str) -> Unauthorized:

@@ -8,6 +8,8 @@ from typing import Self
 from environs import Env, EnvError, validate
 
 STRIPE_KEY = re.compile(r"\A(?:sk|rk)_(?:live|test)_\S+\Z")
+HTTP_URL = re.compile(r"\Ahttps?://[^\s/]+\S*\Z")
+WEBHOOK_SECRET = re.compile(r"\Awhsec_\S+\Z")
 POSTGRES_URL = re.compile(r"\Apostgres(?:ql)?://\S+\Z")
 WEBHOOK_TOLERANCE = timedelta(minutes=5)  # Stripe's default; here it bounds the past and the future alike
 WEBHOOK_MAX_BYTES = 256 * 1024
@@ -40,7 +42,7 @@ class Config:
             )
         if self.jwt_development_secret is not None and self.livemode:
             raise ConfigError("GATEWAY_JWT_DEVELOPMENT_SECRET cannot go with a live Stripe key.")
-        if not all(secret.startswith("whsec_") for secret in self.stripe_webhook_secrets):
+        if not all(WEBHOOK_SECRET.match(secret) for secret in self.stripe_webhook_secrets):
             raise ConfigError("STRIPE_WEBHOOK_SECRETS: each secret starts with whsec_.")
 
     @property
@@ -50,16 +52,16 @@ class Config:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Read the settings; raises ConfigError naming every one that is missing or wrong, all at once."""
+        """Read the settings; raises ConfigError naming every one that is missing or malformed, all at once."""
         env = Env(eager=False)
         database_url = env.str("GATEWAY_DATABASE_URL", validate=validate.Regexp(POSTGRES_URL))
         stripe_secret_key = env.str("STRIPE_SECRET_KEY", validate=validate.Regexp(STRIPE_KEY))
         stripe_publishable_key = env.str("STRIPE_PUBLISHABLE_KEY", "")
         webhook_secrets: list[str] = env.list("STRIPE_WEBHOOK_SECRETS", [])
-        stripe_api_base = env.str("STRIPE_API_BASE", None)
-        jwt_issuer = env.str("GATEWAY_JWT_ISSUER", "konnect")
-        jwt_audience = env.str("GATEWAY_JWT_AUDIENCE", "konnect-billing")
-        jwks_url = env.str("GATEWAY_JWKS_URL", None)
+        stripe_api_base = env.str("STRIPE_API_BASE", None, validate=validate.Regexp(HTTP_URL))
+        jwt_issuer = env.str("GATEWAY_JWT_ISSUER", "konnect", validate=validate.Length(min=1))
+        jwt_audience = env.str("GATEWAY_JWT_AUDIENCE", "konnect-billing", validate=validate.Length(min=1))
+        jwks_url = env.str("GATEWAY_JWKS_URL", None, validate=validate.Regexp(HTTP_URL))
         development_secret = env.str("GATEWAY_JWT_DEVELOPMENT_SECRET", None, validate=validate.Length(min=32))
         try:
             env.seal()

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from marshmallow import RAISE, Schema, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 # \A and \Z, since $ would let a trailing newline pass; none of them lets a NUL pass, which PostgreSQL's text refuses.
 STRIPE_ID = validate.Regexp(r"\A[A-Za-z0-9_]{1,255}\Z", error="Not an id of Stripe's.")
@@ -18,6 +18,15 @@ class InputSchema(Schema):
         """marshmallow's options."""
 
         unknown = RAISE
+
+
+class StrictBoolean(fields.Field[bool]):
+    """true or false; marshmallow's own would take 1 and 0 as well, since Python calls them equal."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError("Not a boolean.")
+        return value
 
 
 class UtcDateTime(fields.Field[datetime]):

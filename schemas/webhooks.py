@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, fields, post_load, validate
 
-from schemas.fields import STRIPE_ID
+from schemas.fields import STRIPE_ID, StrictBoolean
 
 EVENT_TYPE = validate.Regexp(r"\A[a-z0-9_.]{1,255}\Z")
 API_VERSION = validate.Regexp(r"\A[A-Za-z0-9._-]{1,64}\Z")
@@ -59,7 +59,7 @@ class WebhookEnvelopeSchema(Schema):
     object = fields.String(required=True, validate=validate.Equal("event"))
     type = fields.String(required=True, validate=EVENT_TYPE)
     created = fields.Integer(required=True, strict=True, validate=UNIX_SECONDS)
-    livemode = fields.Boolean(required=True, truthy={True}, falsy={False})
+    livemode = StrictBoolean(required=True)
     api_version = fields.String(load_default=None, allow_none=True, validate=API_VERSION)
     account = fields.String(load_default=None, allow_none=True, validate=STRIPE_ID)
     data = fields.Nested(EventDataSchema, required=True)

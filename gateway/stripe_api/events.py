@@ -13,6 +13,10 @@ from gateway.stripe_api.times import from_unix
 JsonObject = Mapping[str, Any]  # Stripe's JSON: read by the snapshots, field by field
 
 
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+"""What reading a missing, null or odd field may raise."""
+
+
 class UnreadableObject(ValueError):
     """An object of Stripe's lacks what its API version promises: refresh it, never guess."""
 
@@ -47,7 +51,7 @@ class Event:
                 object=data["object"],
                 previous=before(data["object"], changed) if changed else None,
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except UNREADABLE as error:
             raise UnreadableObject(f"not an event: {error!r}") from error
 
 

@@ -1,16 +1,16 @@
 """Stripe's times are whole Unix seconds; ours are aware datetimes in UTC."""
 
 from datetime import UTC, datetime
-from typing import overload
 
 
-@overload
-def from_unix(seconds: int) -> datetime: ...
-@overload
-def from_unix(seconds: int | None) -> datetime | None: ...
-def from_unix(seconds: int | None) -> datetime | None:
-    """The aware datetime of ``seconds``; None stays None."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+def from_unix(seconds: int) -> datetime:
+    """The aware datetime of ``seconds``. Raises TypeError, ValueError or OverflowError if it is no such time."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def from_unix_or_none(seconds: int | None) -> datetime | None:
+    """The same where Stripe may say null."""
+    return None if seconds is None else from_unix(seconds)
 
 
 def to_unix(time: datetime) -> int:

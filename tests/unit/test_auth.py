@@ -205,6 +205,7 @@ class Provider:
         self.url = f"http://127.0.0.1:{port}/jwks.json"
         self.keys: list[dict[str, Any]] = [self.jwk("one")]
         self.asked = 0
+        self.answer: bytes | None = None
 
     @staticmethod
     def jwk(kid: str) -> dict[str, Any]:
@@ -220,7 +221,7 @@ def serving() -> Iterator[Provider]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             provider.asked += 1
-            body = json.dumps({"keys": provider.keys}).encode()
+            body = provider.answer or json.dumps({"keys": provider.keys}).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -309,6 +310,13 @@ def test_the_claims_are_checked_here_as_well(provider: Provider) -> None:
 def test_an_identity_provider_that_is_down_is_not_the_callers_fault() -> None:
     with serving() as provider:
         pass
+    with pytest.raises(IdentityUnavailable):
+        who(token(SIGNER, "RS256", kid="one"), provider.verifier())
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"\xff", b'{"keys": []}'])
+def test_an_answer_that_holds_no_keys_is_not_the_callers_fault_either(provider: Provider, answer: bytes) -> None:
+    provider.answer = answer
     with pytest.raises(IdentityUnavailable):
         who(token(SIGNER, "RS256", kid="one"), provider.verifier())
 

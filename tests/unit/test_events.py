@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.sandbox.events import previous_attributes
 from gateway.stripe_api.events import Event, UnreadableObject, before
-from gateway.stripe_api.times import from_unix, to_unix
+from gateway.stripe_api.times import from_unix, from_unix_or_none, to_unix
 
 EVENT: dict[str, Any] = {
     "id": "evt_1",
@@ -146,5 +146,21 @@ def test_what_changed_leads_back_to_what_was(old: Any, new: Any) -> None:
 def test_times_are_whole_seconds_in_utc() -> None:
     assert from_unix(1_793_491_200) == datetime(2026, 11, 1, tzinfo=UTC)
     assert from_unix(0) == datetime(1970, 1, 1, tzinfo=UTC)
-    assert from_unix(None) is None
+    assert from_unix_or_none(None) is None
+    assert from_unix_or_none(0) == from_unix(0)
     assert to_unix(datetime(2026, 11, 1, 0, 0, 0, 999_999, tzinfo=UTC)) == 1_793_491_200
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"created": 10**12},
+        {"created": 10**30},
+        {"created": None},
+        {"data": {"object": "ab", "previous_attributes": {"a": 1}}},
+    ],
+)
+def test_an_event_with_an_odd_part_is_unreadable(changes: dict[str, Any]) -> None:
+    event = {"id": "evt_1", "type": "customer.updated", "created": 1, "data": {"object": {"id": "cus_1"}}}
+    with pytest.raises(UnreadableObject):
+        Event.from_json(event | changes)

@@ -170,6 +170,8 @@ def test_what_is_no_event_is_refused(body: Any) -> None:
         ("created", None),
         ("livemode", "false"),
         ("livemode", None),
+        ("livemode", 0),
+        ("livemode", 1.0),
         ("api_version", ""),
         ("api_version", "2026\n"),
         ("api_version", 2026),

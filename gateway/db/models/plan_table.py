@@ -17,7 +17,7 @@ class OrganizationPlan(Base):
     __tablename__ = "organization_plans"
     __table_args__ = (
         CheckConstraint("standing IN ('good', 'grace', 'suspended')", name="standing"),
-        CheckConstraint("quantity > 0", name="quantity"),
+        CheckConstraint("quantity >= 0", name="quantity"),  # 0 is possible at Stripe, if somebody says so there
     )
 
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"), primary_key=True)

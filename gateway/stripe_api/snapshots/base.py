@@ -11,7 +11,7 @@ from typing import ClassVar, ParamSpec, Self, TypeVar
 
 from stripe import ListObject, StripeObject
 
-from gateway.stripe_api.events import Event, JsonObject, UnreadableObject
+from gateway.stripe_api.events import UNREADABLE, Event, JsonObject, UnreadableObject
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -119,7 +119,7 @@ def strict(read: Callable[P, R]) -> Callable[P, R]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return read(*args, **kwargs)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        except UNREADABLE as error:
             raise UnreadableObject(f"{error!r}") from error
 
     return guarded
@@ -135,6 +135,13 @@ def required_id(reference: str | JsonObject | None) -> str:
     if (found := id_of(reference)) is None:
         raise UnreadableObject("a reference is null")
     return found
+
+
+def integer(value: int) -> int:
+    """An amount in minor units, or a number of things. Raises TypeError for anything but an integer."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"not an integer: {value!r}")
+    return value
 
 
 def text(value: str | None) -> str | None:

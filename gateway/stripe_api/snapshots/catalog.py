@@ -26,7 +26,7 @@ class ProductSnapshot(Snapshot):
         """Read a product."""
         return cls(
             id=stripe_object["id"],
-            key=stripe_object["metadata"].get(PLAN),
+            key=text(stripe_object["metadata"].get(PLAN)),
             name=text(stripe_object["name"]) or "",
             active=stripe_object["active"],
             seen=seen,
@@ -54,7 +54,7 @@ class PriceSnapshot(Snapshot):
         return cls(
             id=stripe_object["id"],
             product_id=required_id(stripe_object["product"]),
-            lookup_key=stripe_object["lookup_key"],
+            lookup_key=text(stripe_object["lookup_key"]),
             currency=stripe_object["currency"],
             unit_amount=stripe_object["unit_amount"],
             interval=recurring["interval"] if recurring else None,

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from gateway.stripe_api.events import JsonObject
-from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, strict, text
+from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, integer, strict, text
 
 ORGANIZATION_ID = "organization_id"  # the metadata key by which Stripe's objects name our organization
 
@@ -39,13 +39,13 @@ class CustomerSnapshot(Snapshot):
         deleted = stripe_object.get("deleted", False)
         return cls(
             id=stripe_object["id"],
-            organization_id=None if deleted else stripe_object["metadata"].get(ORGANIZATION_ID),
+            organization_id=None if deleted else text(stripe_object["metadata"].get(ORGANIZATION_ID)),
             name=None if deleted else text(stripe_object["name"]),
             email=None if deleted else text(stripe_object["email"]),
             default_payment_method_id=None
             if deleted
             else id_of(stripe_object["invoice_settings"]["default_payment_method"]),
-            balance=0 if deleted else stripe_object["balance"],
+            balance=0 if deleted else integer(stripe_object["balance"]),
             deleted=deleted,
             seen=seen,
         )

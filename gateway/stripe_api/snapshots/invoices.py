@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import ClassVar, Self
 
 from gateway.stripe_api.events import JsonObject, UnreadableObject
-from gateway.stripe_api.snapshots.base import Seen, Snapshot, required_id, strict
-from gateway.stripe_api.times import from_unix
+from gateway.stripe_api.snapshots.base import Seen, Snapshot, integer, required_id, strict
+from gateway.stripe_api.times import from_unix, from_unix_or_none
 
 # How far an invoice has come. An uncollectible one may still be paid; paid, void and deleted are the end.
 # https://docs.stripe.com/invoicing/integration/workflow-transitions
@@ -67,11 +67,11 @@ class InvoiceSnapshot(Snapshot):
             billing_reason=stripe_object["billing_reason"],
             number=stripe_object["number"],
             currency=stripe_object["currency"],
-            total=stripe_object["total"],
-            amount_due=stripe_object["amount_due"],
-            amount_paid=stripe_object["amount_paid"],
-            amount_remaining=stripe_object["amount_remaining"],
-            next_payment_attempt=from_unix(stripe_object["next_payment_attempt"]),
+            total=integer(stripe_object["total"]),
+            amount_due=integer(stripe_object["amount_due"]),
+            amount_paid=integer(stripe_object["amount_paid"]),
+            amount_remaining=integer(stripe_object["amount_remaining"]),
+            next_payment_attempt=from_unix_or_none(stripe_object["next_payment_attempt"]),
             hosted_invoice_url=stripe_object["hosted_invoice_url"],
             invoice_pdf=stripe_object["invoice_pdf"],
             created=from_unix(stripe_object["created"]),
@@ -106,7 +106,7 @@ class UpcomingInvoiceSnapshot(Snapshot):
         return cls(
             id=subscription_id,
             customer_id=required_id(stripe_object["customer"]),
-            amount_due=stripe_object["amount_due"],
+            amount_due=integer(stripe_object["amount_due"]),
             currency=stripe_object["currency"],
             billing_date=from_unix(stripe_object["period_end"]),
             seen=seen,

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from gateway.stripe_api.events import JsonObject, UnreadableObject
-from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, required_id, strict
-from gateway.stripe_api.times import from_unix
+from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, integer, required_id, strict, text
+from gateway.stripe_api.times import from_unix, from_unix_or_none
 
 CHANGE_ID = "change_id"  # the metadata key that names the plan change which Stripe last carried out
 ENDED = frozenset({"canceled", "incomplete_expired"})  # Stripe's terminal statuses
@@ -31,7 +31,7 @@ class SubscriptionItem:
             id=item["id"],
             price_id=item["price"]["id"],
             product_id=required_id(item["price"]["product"]),
-            quantity=item.get("quantity", 1),
+            quantity=integer(1 if item.get("quantity") is None else item["quantity"]),
             current_period_start=from_unix(item["current_period_start"]),
             current_period_end=from_unix(item["current_period_end"]),
         )
@@ -73,8 +73,8 @@ class SubscriptionSnapshot(Snapshot):
         if stripe_object["status"] not in STATUSES:
             raise UnreadableObject(f"unknown status {stripe_object['status']!r}")
         items = stripe_object["items"]
-        if items.get("has_more"):
-            raise UnreadableObject("the subscription has more items than the object shows")
+        if items.get("has_more") or not items["data"]:
+            raise UnreadableObject("the object does not show all of the subscription's items")
         return cls(
             id=stripe_object["id"],
             customer_id=required_id(stripe_object["customer"]),
@@ -82,9 +82,9 @@ class SubscriptionSnapshot(Snapshot):
             currency=stripe_object["currency"],
             # sorted: Stripe promises no order, and another order is not another state
             items=tuple(sorted((SubscriptionItem.read(item) for item in items["data"]), key=lambda item: item.id)),
-            cancel_at=from_unix(stripe_object["cancel_at"]),
+            cancel_at=from_unix_or_none(stripe_object["cancel_at"]),
             latest_invoice_id=id_of(stripe_object["latest_invoice"]),
-            change_id=stripe_object["metadata"].get(CHANGE_ID),
+            change_id=text(stripe_object["metadata"].get(CHANGE_ID)),
             created=from_unix(stripe_object["created"]),
             seen=seen,
         )

@@ -143,6 +143,11 @@ def test_each_mirrored_field_counts_as_a_change(path: str, value: object) -> Non
         ("parent", {"type": "subscription_details"}),
         ("parent.subscription_details.subscription", None),
         ("created", ABSENT),
+        ("created", None),
+        ("total", None),
+        ("total", "12"),
+        ("total", True),
+        ("next_payment_attempt", 10**30),
     ],
 )
 def test_an_object_of_another_shape_is_not_guessed(path: str, value: object) -> None:
@@ -181,7 +186,8 @@ def test_each_field_of_an_upcoming_invoice_counts_as_a_change(path: str, value: 
 
 
 @pytest.mark.parametrize(
-    ("path", "value"), [("parent", None), ("customer", None), ("amount_due", ABSENT), ("period_end", ABSENT)]
+    ("path", "value"),
+    [("parent", None), ("customer", None), ("amount_due", ABSENT), ("period_end", ABSENT), ("period_end", None)],
 )
 def test_an_upcoming_invoice_of_another_shape_is_not_guessed(path: str, value: object) -> None:
     with pytest.raises(UnreadableObject):

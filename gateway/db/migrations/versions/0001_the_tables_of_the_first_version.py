@@ -139,7 +139,7 @@ def upgrade() -> None:
         sa.Column("as_of", sa.DateTime(timezone=True), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("standing IN ('good', 'grace', 'suspended')", name=op.f("ck_organization_plans_standing")),
-        sa.CheckConstraint("quantity > 0", name=op.f("ck_organization_plans_quantity")),
+        sa.CheckConstraint("quantity >= 0", name=op.f("ck_organization_plans_quantity")),
         sa.ForeignKeyConstraint(
             ["organization_id"], ["organizations.id"], name=op.f("fk_organization_plans_organization_id")
         ),
