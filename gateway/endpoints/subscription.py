@@ -2,7 +2,7 @@
 
 from flask_smorest import Blueprint
 
-from gateway.db.models import PlanChange
+from gateway.db.models import OPEN_STATES, PlanChange
 from gateway.endpoints.context import caller, gateway, requires
 from gateway.services import plan_changes, plan_details, quotes
 from gateway.services.plan_changes import ChangeView
@@ -90,5 +90,5 @@ def show_change(change_id: str) -> ChangeView:
 
 def answer(view: ChangeView, *, done: int) -> Answer:
     """The change with its address; 202 while it is not known whether Stripe did it."""
-    status = done if view.state == "applied" else 202
+    status = 202 if view.state in OPEN_STATES else done
     return view, status, {"Location": f"/v1/subscription/changes/{view.id}"}

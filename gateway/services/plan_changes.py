@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from gateway.db import jobs
 from gateway.db.models import OPEN_STATES, Json, PlanChange
 from gateway.errors import CardDeclined, ChangeInProgress, GatewayError, NotFound, StripeRejected, StripeUnavailable
-from gateway.services import payment_methods, policy, quotes
+from gateway.services import payment_methods, policy, quotes, sync
 from gateway.services.catalog import CatalogPlan, price_of
 from gateway.services.change_steps import next_step
 from gateway.services.context import Caller, Gateway
@@ -90,8 +90,9 @@ def admit(
     quantity = command.quantity or (terms.quantity if terms is not None else 1)
     target = gateway.catalog.get(plan)
     transition = policy.check(position.state, target, quantity)
+    price = price_of(session, target)
     if terms is not None:
-        terms.check(caller, position, price_of(session, target).id, plan, quantity)
+        terms.check(caller, position, price.id, plan, quantity)
     return target, quantity, transition
 
 
@@ -134,9 +135,7 @@ def run(gateway: Gateway, change_id: str) -> None:
             with stripe_call():
                 answer = step.perform(gateway.stripe)
         except (CardDeclined, NotFound, StripeRejected) as error:
-            fail(gateway, change_id, error)
-            if step.subscription_id is not None:
-                refresh(gateway, SubscriptionSnapshot.kind, step.subscription_id)  # it is not what we took it for
+            end(gateway, change_id, "failed", error, look_again_at=step.subscription_id)
             raise
         merge_answer(gateway, SubscriptionSnapshot, answer, cause=change_id, after_revision=step.after_revision)
         performed.add(step.name)
@@ -152,7 +151,7 @@ def finish(gateway: Gateway, change_id: str) -> None:
     if subscription is not None:
         refresh(gateway, SubscriptionSnapshot.kind, subscription.id)
     if gateway.clock() > unfinished.created_at + GIVE_UP_AFTER:
-        end(gateway, change_id, "abandoned", {"code": "abandoned", "detail": "Stripe could not be reached in time."})
+        end(gateway, change_id, "abandoned", StripeUnavailable("Stripe could not be reached in time."))
         return
     try:
         run(gateway, change_id)
@@ -160,17 +159,18 @@ def finish(gateway: Gateway, change_id: str) -> None:
         log.warning("change_failed", change_id=change_id, exc_info=True)
 
 
-def fail(gateway: Gateway, change_id: str, error: GatewayError) -> None:
-    """End a change that Stripe refused."""
-    end(gateway, change_id, "failed", {"code": error.code, "detail": error.detail})
+def end(gateway: Gateway, change_id: str, state: str, error: GatewayError, *, look_again_at: str | None = None) -> None:
+    """Close a change without success, unless it ended meanwhile.
 
-
-def end(gateway: Gateway, change_id: str, state: str, error: dict[str, str]) -> None:
-    """Close a change without success, unless it ended meanwhile."""
+    ``look_again_at``: a subscription that Stripe refused to change, so it is not what it was taken for.
+    """
     with gateway.database.transaction() as session:
         ending = session.get_one(PlanChange, change_id, with_for_update=True)
         if ending.state in OPEN_STATES:
-            ending.state, ending.error, ending.ended_at = state, error, gateway.clock()
+            ending.error = {"code": error.code, "detail": error.detail}
+            ending.state, ending.ended_at = state, gateway.clock()
+        if look_again_at is not None:
+            sync.defer_refresh(session, SubscriptionSnapshot.kind, look_again_at)
 
 
 def get_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
