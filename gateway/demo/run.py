@@ -36,7 +36,7 @@ def run(*, port: int, sandbox_port: int, data_dir: Path, exit_after: bool) -> in
     stage: Stage | None = None
     try:
         with ExitStack() as resources:
-            own_key = own_test_key()
+            own_key = own_test_key(port)
             require_free_port(port, "--port")
             environment = start_database(resources, data_dir, keep=own_key is not None)
             if own_key is None:
@@ -54,7 +54,7 @@ def run(*, port: int, sandbox_port: int, data_dir: Path, exit_after: bool) -> in
     return stage.status
 
 
-def own_test_key() -> str | None:
+def own_test_key(port: int) -> str | None:
     """The user's own Stripe key, if set: then its test account stands in for the sandbox. Raises DemoError."""
     key = os.environ.get("STRIPE_SECRET_KEY")
     if not key:
@@ -64,7 +64,7 @@ def own_test_key() -> str | None:
     if not os.environ.get("STRIPE_WEBHOOK_SECRETS"):
         raise DemoError(
             "STRIPE_SECRET_KEY is set, so the demo uses that Stripe account, whose webhooks have to reach this machine:"
-            " run `stripe listen --forward-to 127.0.0.1:8000/webhooks/stripe` and set STRIPE_WEBHOOK_SECRETS to the"
+            f" run `stripe listen --forward-to 127.0.0.1:{port}/webhooks/stripe` and set STRIPE_WEBHOOK_SECRETS to the"
             " secret that it prints. (Unset STRIPE_SECRET_KEY to use the local Stripe.)"
         )
     click.echo("Using the Stripe account of STRIPE_SECRET_KEY instead of the local Stripe.")

@@ -26,7 +26,7 @@ from gateway.stripe_api.snapshots import Event, Snapshot, UnreadableObject
 Handlers = Mapping[str, Callable[[Event], Sequence[Snapshot]]]
 
 BATCH = 200
-MAX_ATTEMPTS = 10  # with the backoff below: about a day and a half
+MAX_ATTEMPTS = 10  # with the backoff below: about a day
 FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=5), timedelta(hours=12)
 
 log = structlog.get_logger()
@@ -60,7 +60,7 @@ def drain_batch(gateway: Gateway, handlers: Handlers) -> int:
             apply(session, events, handlers, gateway.clock())
     except DatabaseUnavailable:
         raise
-    except Exception:
+    except Exception:  # whatever it was, it is found and recorded event by event
         log.warning("batch_failed", events=len(ids), exc_info=True)
         for event_id in ids:
             drain_one(gateway, handlers, event_id)
@@ -74,7 +74,7 @@ def drain_one(gateway: Gateway, handlers: Handlers, event_id: str) -> None:
             apply(session, claim(session, gateway.clock(), event_id), handlers, gateway.clock())
     except DatabaseUnavailable:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever it was, the event keeps it, and is tried again or given up
         log.warning("event_failed", event_id=event_id, exc_info=True)
         with gateway.database.transaction() as session:
             record_failure(session, event_id, error, gateway.clock())
