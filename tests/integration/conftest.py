@@ -17,7 +17,7 @@ from gateway.sandbox import Sandbox
 from gateway.services.catalog_sync import sync_catalog
 from gateway.services.context import Gateway
 from gateway.stripe_api.client import API_VERSION
-from tests.integration.support import World
+from tests.integration.support import StripeTime, World
 
 WEBHOOK_SECRET = "whsec_test"
 
@@ -30,8 +30,13 @@ class QuietHandler(WSGIRequestHandler):
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(retry_delays=(0.05, 0.2, 0.5)) as running:
+def stripe_time() -> StripeTime:
+    return StripeTime()
+
+
+@pytest.fixture
+def sandbox(stripe_time: StripeTime) -> Iterator[Sandbox]:
+    with Sandbox(clock=stripe_time, retry_delays=(0.05, 0.2, 0.5)) as running:
         yield running
 
 

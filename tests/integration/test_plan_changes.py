@@ -15,7 +15,7 @@ from gateway.services.context import Caller
 from gateway.services.refresh import merge_answer
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from schemas.subscription import ChangeCommand
-from tests.integration.support import Api, World
+from tests.integration.support import Api, StripeTime, World
 
 CALLER = Caller(organization_id="org_1", actor="test")
 
@@ -63,6 +63,16 @@ def test_confirming_a_quote_produces_exactly_its_lines(world: World, api: Api) -
     assert quoted != []
     upcoming = world.stripe.v1.invoices.create_preview({"subscription": world.rows(Subscription)[0].id})
     assert upcoming.amount_due == quote["amount_due_on_billing_date"]
+
+
+def test_a_quote_costs_the_same_minutes_later(world: World, api: Api, stripe_time: StripeTime) -> None:
+    quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=100)
+    stripe_time.ahead = 240  # at 100 x 250.00 a month, a cent is a second: another moment is another price
+    api.ok("PATCH", "/subscription", quote=quote["token"])
+    [item] = pending(world)
+    assert item.amount == quote["lines"][0]["amount"]
+    unquoted = world.stripe.v1.invoices.create_preview({"subscription": world.rows(Subscription)[0].id})
+    assert unquoted.amount_due == quote["amount_due_on_billing_date"]
 
 
 def test_nothing_is_charged_at_sign_up(world: World) -> None:
