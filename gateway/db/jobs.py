@@ -1,11 +1,15 @@
 """Deferring background jobs: rows of the same database, so a job exists exactly if its transaction committed."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from procrastinate import App, SyncPsycopgConnector
-from procrastinate.exceptions import AlreadyEnqueued
-from procrastinate.types import JSONValue
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from sqlalchemy.orm import Session
+
+from gateway.db.session import is_outage
+from gateway.errors import DatabaseUnavailable
 
 DRAIN_INBOX = "gateway.drain_inbox"
 REFRESH = "gateway.refresh"
@@ -18,16 +22,16 @@ _app = App(connector=SyncPsycopgConnector())
 def defer(
     session: Session,
     task: str,
+    arguments: Mapping[str, str | int] = MappingProxyType({}),
     *,
     queueing_lock: str | None = None,
     lock: str | None = None,
     at: datetime | None = None,
-    **arguments: JSONValue,
 ) -> bool:
     """Enqueue ``task`` inside the session's transaction; it is gone with a rollback.
 
-    Returns False if a job with the same ``queueing_lock`` is waiting already: then that one does the work,
-    since it has not started and will see what this transaction commits.
+    Returns False if a job with the same ``queueing_lock`` is waiting already. That one does the work, provided that
+    what it should find was committed before this call, or is found by what runs each minute anyway.
     """
     connection = session.connection()
     driver = connection.connection.driver_connection
@@ -39,4 +43,8 @@ def defer(
             job.defer(**arguments)
     except AlreadyEnqueued:
         return False
+    except ConnectorException as error:
+        if is_outage(error.__cause__):
+            raise DatabaseUnavailable("The database cannot be reached; please try again.") from error
+        raise
     return True

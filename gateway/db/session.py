@@ -3,12 +3,22 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 from sqlalchemy import Engine, create_engine, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from gateway.errors import DatabaseUnavailable
+
+# SQLSTATE classes of an outage: connection exception, insufficient resources, shutdown and crash. Not psycopg's
+# OperationalError as such, which a deadlock or an oversized index key is as well: those are one statement's trouble.
+OUTAGES = ("08", "53", "57P0")
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Whether the database as a whole is away. An error without a SQLSTATE comes from a failed connection."""
+    return isinstance(error, psycopg.OperationalError) and (error.sqlstate or "08").startswith(OUTAGES)
 
 
 class Database:
@@ -29,17 +39,17 @@ class Database:
     def transaction(self) -> Iterator[Session]:
         """One transaction: committed at the end of the block, rolled back if it raises.
 
-        Raises DatabaseUnavailable if the database cannot be reached or went away meanwhile; then nothing
-        was committed as far as the caller may assume.
+        Raises DatabaseUnavailable if the database cannot be reached or went away meanwhile: then it is not known to be
+        committed.
         """
         try:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
                 yield session
-        except (OperationalError, PoolTimeout) as error:
-            raise DatabaseUnavailable("The database cannot be reached; please try again.") from error
+        except PoolTimeout as error:
+            raise DatabaseUnavailable("All database connections are in use; please try again.") from error
         except DBAPIError as error:
-            if error.connection_invalidated:
-                raise DatabaseUnavailable("The database went away; please try again.") from error
+            if error.connection_invalidated or is_outage(error.orig):
+                raise DatabaseUnavailable("The database cannot be reached; please try again.") from error
             raise
 
     def close(self) -> None:

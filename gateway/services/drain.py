@@ -26,6 +26,7 @@ from gateway.stripe_api.snapshots import Event, Snapshot, UnreadableObject
 Handlers = Mapping[str, Callable[[Event], Sequence[Snapshot]]]
 
 BATCH = 200
+DUE_STATES = ("pending", "failed")
 MAX_ATTEMPTS = 10  # with the backoff below: about a day
 FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=5), timedelta(hours=12)
 
@@ -84,7 +85,7 @@ def claim(session: Session, now: datetime, event_id: str | None = None) -> list[
     """Lock events that are due and that no other worker holds, oldest first."""
     query = (
         select(WebhookEvent)
-        .where(WebhookEvent.state.in_(("pending", "failed")), WebhookEvent.next_attempt_at <= now)
+        .where(WebhookEvent.state.in_(DUE_STATES), WebhookEvent.next_attempt_at <= now)
         .order_by(WebhookEvent.next_attempt_at)
         .limit(BATCH)
         .with_for_update(skip_locked=True)
@@ -100,11 +101,10 @@ def apply(session: Session, events: Sequence[WebhookEvent], handlers: Handlers, 
         return
     read = [read_event(event, handlers) for event in events]
     snapshots = [snapshot for each in read for snapshot in each.snapshots]
-    outcomes = iter(sync.merge(session, snapshots, now))
+    unreadable = [each.refresh for each in read if each.refresh is not None]
+    outcomes = iter(sync.merge(session, snapshots, now, unreadable))
     states: dict[str, list[str]] = {"done": [], "ignored": []}
     for each in read:
-        if each.refresh is not None:
-            sync.defer_refresh(session, *each.refresh)
         mine = [next(outcomes) for _ in each.snapshots]
         useful = each.refresh is not None or any(outcome is not Outcome.UNKNOWN for outcome in mine)
         states["done" if useful else "ignored"].append(each.event_id)
@@ -140,8 +140,11 @@ def refreshed(stored: WebhookEvent, event: Event, reason: str) -> Read:
 def record_failure(session: Session, event_id: str, error: Exception, now: datetime) -> None:
     """Keep the error with the event, and plan the next attempt or give up."""
     event = session.get_one(WebhookEvent, event_id, with_for_update=True)
+    if event.state not in DUE_STATES:  # another worker was luckier with it
+        return
     event.attempts += 1
-    event.error = f"{type(error).__name__}: {error}"[:2000].replace("\0", "")
+    # The first line only: PostgreSQL's DETAIL quotes whole rows, with people's names in them.
+    event.error = f"{type(error).__name__}: {error}".partition("\n")[0][:2000].replace("\0", "")
     event.state = "dead" if event.attempts >= MAX_ATTEMPTS else "failed"
     event.next_attempt_at = now + backoff(event.attempts)
 

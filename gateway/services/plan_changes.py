@@ -119,7 +119,7 @@ def write_intent(gateway: Gateway, caller: Caller, command: ChangeCommand, terms
             created_at=now,
         )
         session.add(intent)
-        jobs.defer(session, jobs.FINISH_CHANGE, lock=intent.id, at=now + FINISH_AFTER, change_id=intent.id)
+        jobs.defer(session, jobs.FINISH_CHANGE, {"change_id": intent.id}, lock=intent.id, at=now + FINISH_AFTER)
         return intent.id
 
 

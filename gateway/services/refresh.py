@@ -1,6 +1,7 @@
 """Asking Stripe for an object's state, where the events alone do not tell it."""
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from types import MappingProxyType
 
 import structlog
@@ -8,7 +9,7 @@ from sqlalchemy import select
 from stripe import StripeClient, StripeObject
 
 from gateway.db.models import Mirrored
-from gateway.errors import NotFound
+from gateway.errors import NotFound, StripeUnavailable
 from gateway.services import sync
 from gateway.services.context import Gateway
 from gateway.services.mirror import KINDS
@@ -26,6 +27,8 @@ RETRIEVE: Mapping[str, Callable[[StripeClient, str], StripeObject]] = MappingPro
     }
 )
 
+FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=1), timedelta(hours=1)
+
 log = structlog.get_logger()
 
 
@@ -33,8 +36,8 @@ def refresh(gateway: Gateway, kind: str, stripe_id: str) -> None:
     """Retrieve one object and merge the answer.
 
     The stored revision is read before Stripe is asked: if it has not moved when the answer is merged, the answer is
-    newer than all that is stored. If it has moved, the merge may ask for another refresh. Raises StripeUnavailable;
-    the job is tried again then.
+    newer than all that is stored. If it has moved, the merge may ask for another refresh. Raises StripeUnavailable, and
+    UnreadableObject if Stripe's answer is of no shape that is known here.
     """
     after_revision = stored_revision(gateway, kind, stripe_id)
     try:
@@ -48,6 +51,17 @@ def refresh(gateway: Gateway, kind: str, stripe_id: str) -> None:
     )
     with gateway.database.transaction() as session:
         sync.merge(session, [snapshot], gateway.clock())
+
+
+def refresh_or_queue_again(gateway: Gateway, kind: str, stripe_id: str, attempt: int) -> None:
+    """The refresh job: if Stripe is away, it ends and leaves a successor, later each time."""
+    try:
+        refresh(gateway, kind, stripe_id)
+    except StripeUnavailable:
+        log.warning("refresh_postponed", kind=kind, stripe_id=stripe_id, attempt=attempt, exc_info=True)
+        again_at = gateway.clock() + min(FIRST_RETRY * (1 << min(attempt, 16)), LONGEST_RETRY)
+        with gateway.database.transaction() as session:
+            sync.defer_refresh(session, kind, stripe_id, at=again_at, attempt=attempt + 1)
 
 
 def merge_answer(

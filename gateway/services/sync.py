@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import or_, select, text
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from gateway.db import jobs
@@ -47,25 +47,30 @@ OUTCOMES = {
 }
 
 
-def merge(session: Session, snapshots: Sequence[Snapshot], now: datetime) -> list[Outcome]:
+def merge(
+    session: Session, snapshots: Sequence[Snapshot], now: datetime, unreadable: Iterable[tuple[str, str]] = ()
+) -> list[Outcome]:
     """Merge ``snapshots`` into mirror, plan table and history; gives each one's outcome, in the same order.
 
-    States that cannot be ordered are refreshed by a job that this transaction enqueues. ``now`` dates the history.
+    States that cannot be ordered are refreshed by jobs that this transaction enqueues, and so are the ``unreadable``
+    objects (kind and id). ``now`` dates the history.
     """
     batch = Batch(session, snapshots)
+    batch.unordered.update(unreadable)
     placed = sorted(range(len(snapshots)), key=lambda i: (snapshots[i].seen.as_of, MERGE_ORDER[snapshots[i].kind]))
     outcomes = {position: batch.place(snapshots[position]) for position in placed}
     session.flush()
     plan_writer.write(session, batch.touched, now)
-    for kind, stripe_id in sorted(batch.unordered):
+    for kind, stripe_id in sorted(batch.unordered):  # sorted: two batches must not wait for each other's queueing locks
         defer_refresh(session, kind, stripe_id)
     return [outcomes[position] for position in range(len(snapshots))]
 
 
-def defer_refresh(session: Session, kind: str, stripe_id: str, at: datetime | None = None) -> None:
+def defer_refresh(session: Session, kind: str, stripe_id: str, *, at: datetime | None = None, attempt: int = 1) -> None:
     """Enqueue the retrieval of one object: many requests fold into one job, and one object is refreshed at a time."""
     key = f"refresh:{stripe_id}"
-    jobs.defer(session, jobs.REFRESH, queueing_lock=key, lock=key, at=at, kind=kind, stripe_id=stripe_id)
+    what = {"kind": kind, "stripe_id": stripe_id, "attempt": attempt}
+    jobs.defer(session, jobs.REFRESH, what, queueing_lock=key, lock=key, at=at)
 
 
 class Batch:
@@ -79,9 +84,11 @@ class Batch:
         """Kind and id of the objects to be refreshed."""
         self.rows: dict[tuple[str, str], Mirrored] = {}
         kinds = {snapshot.kind for snapshot in snapshots}
-        if kinds & {"product", "price"}:
-            # Catalogue rows have no organization to be locked by: their merges go one after the other.
-            session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": CATALOG_LOCK})
+        # Catalogue rows have no organization to be locked by: their merges go one after the other, and none goes while
+        # a plan is derived from the catalogue, or the two would miss each other's rows.
+        changes_catalog = bool(kinds & {"product", "price"})
+        lock = func.pg_advisory_xact_lock if changes_catalog else func.pg_advisory_xact_lock_shared
+        session.execute(select(lock(CATALOG_LOCK)))
         self.load("product", snapshots)
         self.subscribers = subscribers(session, self.remapped(snapshots))
         # All organizations at once, sorted, before any row of theirs: two batches that share some wait for each other

@@ -6,7 +6,6 @@ import structlog
 
 from gateway.db import jobs
 from gateway.db.session import Database
-from gateway.errors import DatabaseUnavailable
 
 PAUSE = 0.03  # seconds between two jobs of one process: a job costs a millisecond, a burst has thousands of events
 
@@ -51,12 +50,13 @@ class Wakeup:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._wanted.wait()
+        while self._wanted.wait():
+            stopping = self._stopped.is_set()  # read first: what was asked for before `close` is still enqueued
             self._wanted.clear()
             try:
                 defer_drain(self._database)
-            except DatabaseUnavailable:
-                log.warning("wakeup_postponed")
-                self._wanted.set()
+            except Exception:  # the thread must outlive whatever the database says; the event waits for the next call
+                log.warning("wakeup_failed", exc_info=True)
+            if stopping:
+                return
             self._stopped.wait(PAUSE)

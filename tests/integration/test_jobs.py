@@ -14,7 +14,7 @@ def waiting(session: Session) -> int:
 
 
 def ask(session: Session) -> bool:
-    return jobs.defer(session, jobs.REFRESH, queueing_lock="refresh:x", kind="customer", stripe_id="x")
+    return jobs.defer(session, jobs.REFRESH, {"kind": "customer", "stripe_id": "x"}, queueing_lock="refresh:x")
 
 
 def test_a_job_is_gone_with_a_rollback(world: World) -> None:
