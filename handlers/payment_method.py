@@ -1,15 +1,23 @@
 """``payment_method.*``: the cards on file."""
 
-from gateway.stripe_api.snapshots import Event, PaymentMethodSnapshot
+from dataclasses import replace
+
+from gateway.stripe_api.snapshots import Event, PaymentMethodSnapshot, id_of
 from handlers.registry import handles
 
 
 @handles(
     "payment_method.attached",
     "payment_method.automatically_updated",
-    "payment_method.detached",
     "payment_method.updated",
 )
 def payment_method(event: Event) -> list[PaymentMethodSnapshot]:
-    """The card as it stood at that second; a detached one has no customer."""
+    """The card as it stood at that second."""
     return [PaymentMethodSnapshot.from_event(event)]
+
+
+@handles("payment_method.detached")
+def payment_method_detached(event: Event) -> list[PaymentMethodSnapshot]:
+    """A detached card has no customer; whose it was stands in the state before."""
+    detached = PaymentMethodSnapshot.from_event(event)
+    return [replace(detached, customer_id=id_of((event.previous or {}).get("customer")))]

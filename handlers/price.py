@@ -15,4 +15,4 @@ def price(event: Event) -> list[PriceSnapshot]:
 @handles("price.deleted")
 def price_deleted(event: Event) -> list[PriceSnapshot]:
     """The payload is the last full object, still called active."""
-    return [replace(PriceSnapshot.from_event(event), active=False)]
+    return [replace(PriceSnapshot.from_event(event), active=False, deleted=True)]

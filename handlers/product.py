@@ -15,4 +15,4 @@ def product(event: Event) -> list[ProductSnapshot]:
 @handles("product.deleted")
 def product_deleted(event: Event) -> list[ProductSnapshot]:
     """The payload is the last full object, still called active."""
-    return [replace(ProductSnapshot.from_event(event), active=False)]
+    return [replace(ProductSnapshot.from_event(event), active=False, deleted=True)]

@@ -18,6 +18,8 @@ class ChangeCommand:
     quantity: int | None = None
     payment_method: str | None = None
     quote: str | None = None
+    enroll: bool = False
+    """Whether an organization without a subscription may get one: only POST says so."""
 
 
 class ChangeCommandSchema(InputSchema):
@@ -51,6 +53,11 @@ class CreateSubscriptionSchema(ModifySubscriptionSchema):
     payment_method = fields.String(
         validate=STRIPE_ID, metadata={"description": "A card of the organization's to make the default first"}
     )
+
+    @post_load
+    def command(self, data: dict[str, Any], **_: Any) -> ChangeCommand:
+        """The command, which may enrol."""
+        return ChangeCommand(**data, enroll=True)
 
 
 class PeriodSchema(Schema):

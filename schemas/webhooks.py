@@ -33,7 +33,8 @@ class EventObjectSchema(Schema):
 
         unknown = EXCLUDE
 
-    id = fields.String(load_default=None, validate=STRIPE_ID)
+    # Products, plans and coupons may have ids that people chose: `gold-plan`, `25%OFF`.
+    id = fields.String(load_default=None, validate=validate.Regexp(r"\A[^\0]{1,255}\Z"))
 
 
 class EventDataSchema(Schema):

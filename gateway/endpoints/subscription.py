@@ -27,11 +27,11 @@ Answer = tuple[ChangeView, int, dict[str, str]]
 
 @blueprint.get("")
 @requires("billing:read")
+@blueprint.etag
 @blueprint.response(200, PlanDetailsSchema)
 def show() -> tuple[plan_details.PlanDetails, int, dict[str, str]]:
     """Plan Details."""
-    details = plan_details.plan_details(gateway(), caller())
-    return details, 200, {"ETag": f'"{details.version}"', "Cache-Control": "private, no-cache"}
+    return plan_details.plan_details(gateway(), caller()), 200, {"Cache-Control": "private, no-cache"}
 
 
 @blueprint.post("")
@@ -91,4 +91,4 @@ def show_change(change_id: str) -> ChangeView:
 def answer(view: ChangeView, *, done: int) -> Answer:
     """The change with its address; 202 while it is not known whether Stripe did it."""
     status = 202 if view.state in OPEN_STATES else done
-    return view, status, {"Location": f"/v1/subscription/changes/{view.id}"}
+    return view, status, plan_changes.location_of(view.id)

@@ -24,9 +24,14 @@ def lock_organization(session: Session, caller: Caller, now: datetime) -> Organi
     )
     query = select(Organization).where(Organization.id == caller.organization_id).with_for_update()
     organization = session.scalars(query).one()
-    if organization.deleted:
-        raise ContactSalesRequired("The organization's billing account was closed; our sales team can help.")
+    refuse_closed(organization)
     return organization
+
+
+def refuse_closed(organization: Organization | None) -> None:
+    """Raises ContactSalesRequired if the organization's customer was deleted at Stripe."""
+    if organization is not None and organization.deleted:
+        raise ContactSalesRequired("The organization's billing account was closed; our sales team can help.")
 
 
 def ensure_customer(gateway: Gateway, caller: Caller) -> str:

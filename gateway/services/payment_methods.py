@@ -1,5 +1,6 @@
 """The cards on file. Stripe keeps them; a card is only ever touched after Stripe said whose it is."""
 
+import re
 from dataclasses import dataclass
 
 from gateway.db.models import Organization, OrganizationPlan, PaymentMethod
@@ -8,8 +9,11 @@ from gateway.services import sync
 from gateway.services.context import Caller, Gateway
 from gateway.services.organizations import ensure_customer
 from gateway.services.plan_table import FREE
+from gateway.services.positions import open_change
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import CustomerSnapshot, PaymentMethodSnapshot, Snapshot
+
+PAYMENT_METHOD_ID = re.compile(r"\A[A-Za-z0-9_]{1,255}\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +82,20 @@ def delete_card(gateway: Gateway, caller: Caller, payment_method_id: str) -> Non
     """Take a card off file. Raises NotFound, and Conflict for the default card of a paid plan."""
     customer, card = owned(gateway, caller, payment_method_id)
     with gateway.database.transaction() as session:
-        plan = session.get(OrganizationPlan, caller.organization_id)
-    if customer.default_card_id == card.id and plan is not None and plan.requested_plan != FREE:
+        row = session.get(OrganizationPlan, caller.organization_id)
+        change = open_change(session, caller.organization_id)
+    wanted = {row.requested_plan if row is not None else FREE, change.to_plan if change is not None else FREE}
+    if customer.default_card_id == card.id and wanted != {FREE}:
         raise Conflict("The default card pays for the plan: make another card the default first.")
     with stripe_call():
-        answer = gateway.stripe.v1.payment_methods.detach(card.id)
-    merge(gateway, PaymentMethodSnapshot.from_answer(answer, cause=caller.actor))
+        detached = gateway.stripe.v1.payment_methods.detach(card.id)
+        # A detached default is no default any more: known at once, or an upgrade might still be taken on it.
+        current = gateway.stripe.v1.customers.retrieve(customer.id)
+    merge(
+        gateway,
+        PaymentMethodSnapshot.from_answer(detached, cause=caller.actor),
+        CustomerSnapshot.from_answer(current, cause=caller.actor, after_revision=customer.revision),
+    )
 
 
 def is_on_file(gateway: Gateway, caller: Caller) -> bool:
@@ -101,7 +113,8 @@ def is_on_file(gateway: Gateway, caller: Caller) -> bool:
 
 def owned(gateway: Gateway, caller: Caller, payment_method_id: str) -> tuple[Customer, PaymentMethodSnapshot]:
     """The customer, and a card that Stripe says is his. Raises NotFound for anybody else's card."""
-    if (customer := find_customer(gateway, caller)) is None:
+    customer = find_customer(gateway, caller)
+    if customer is None or not PAYMENT_METHOD_ID.match(payment_method_id):
         raise NotFound("There is no such payment method.")
     with stripe_call():
         answer = gateway.stripe.v1.customers.payment_methods.retrieve(customer.id, payment_method_id)

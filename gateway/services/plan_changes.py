@@ -8,6 +8,7 @@ Each call carries an idempotency key made of the change's id, and the change's i
 So the web request, the job, a webhook or a refresh may each be the one that ends the change, and Stripe does it once.
 """
 
+import re
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,24 +18,36 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gateway.db import jobs
-from gateway.db.models import OPEN_STATES, Json, PlanChange
-from gateway.errors import CardDeclined, ChangeInProgress, GatewayError, NotFound, StripeRejected, StripeUnavailable
+from gateway.db.models import OPEN_STATES, Json, Organization, PlanChange
+from gateway.errors import (
+    CardDeclined,
+    CatalogNotSynced,
+    ChangeInProgress,
+    DatabaseUnavailable,
+    GatewayError,
+    NotEnrolled,
+    NotFound,
+    StripeRejected,
+    StripeUnavailable,
+)
 from gateway.services import payment_methods, policy, quotes, sync
 from gateway.services.catalog import CatalogPlan, price_of
-from gateway.services.change_steps import next_step
+from gateway.services.change_steps import CREATE, Step, next_step
 from gateway.services.context import Caller, Gateway
-from gateway.services.organizations import ensure_customer, lock_organization
+from gateway.services.organizations import ensure_customer, lock_organization, refuse_closed
 from gateway.services.plan_details import PlanDetails, read_details
+from gateway.services.plan_table import FREE
 from gateway.services.policy import Transition
 from gateway.services.positions import open_change, position_of
 from gateway.services.quotes import Terms
 from gateway.services.refresh import merge_answer, refresh
 from gateway.stripe_api.client import stripe_call
-from gateway.stripe_api.snapshots import SubscriptionSnapshot
+from gateway.stripe_api.snapshots import ENDED, SubscriptionSnapshot, UnreadableObject
 from gateway.stripe_api.times import from_unix
 from schemas.subscription import ChangeCommand
 
-FINISH_AFTER = timedelta(seconds=30)  # longer than a request takes: the job finds its end, or a crash
+FINISH_AFTER = timedelta(seconds=30)  # by then the request has usually ended; if not, the keys make the two do it once
+CHANGE_ID = re.compile(r"\Achg_[0-9a-f]{32}\Z")
 GIVE_UP_AFTER = timedelta(hours=23)  # Stripe forgets an idempotency key after 24 hours: a later try could act again
 
 log = structlog.get_logger()
@@ -58,8 +71,8 @@ def change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeVi
     """Move the organization to a plan and quantity, enrolling it first if need be.
 
     Gives the change: ``applied``, or ``processing`` if Stripe did not answer in time; then it ends within a minute.
-    Raises what ``policy`` and ``quotes`` raise and ChangeInProgress (nothing is written then), CardDeclined and
-    StripeRejected (the change has ``failed``).
+    Raises what ``policy`` and ``quotes`` raise and ChangeInProgress (no change is written then), CardDeclined and
+    StripeRejected (the change has ``failed``), DatabaseUnavailable (with the change's Location if it was written).
     """
     terms = quotes.read_token(gateway.config, command.quote, gateway.clock()) if command.quote is not None else None
     with gateway.database.transaction() as session:
@@ -75,6 +88,8 @@ def change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeVi
     except StripeUnavailable:
         # Done or not, nobody knows: the job asks Stripe and decides. The caller is told that it is processing.
         log.warning("change_outcome_unknown", change_id=change_id, exc_info=True)
+    except DatabaseUnavailable as error:  # the same, and the change cannot even be read: say where it will be
+        raise DatabaseUnavailable(error.detail, headers=location_of(change_id), change_id=change_id) from error
     return get_change(gateway, caller, change_id)
 
 
@@ -83,14 +98,19 @@ def admit(
 ) -> tuple[CatalogPlan, int, Transition]:
     """What is wanted, if it may be. Raises ChangeInProgress, and what ``policy`` and ``quotes`` raise."""
     if (running := open_change(session, caller.organization_id)) is not None:
-        location = {"Location": f"/v1/subscription/changes/{running.id}"}
-        raise ChangeInProgress("Another change has not ended yet.", headers=location, change_id=running.id)
+        raise ChangeInProgress(
+            "Another change has not ended yet.", headers=location_of(running.id), change_id=running.id
+        )
+    refuse_closed(session.get(Organization, caller.organization_id))
     position = position_of(session, caller.organization_id)
     plan = command.plan or (terms.plan if terms is not None else position.state.requested_plan)
-    quantity = command.quantity or (terms.quantity if terms is not None else 1)
+    quantity = command.quantity or (terms.quantity if terms is not None else position.quantity_on(plan))
     target = gateway.catalog.get(plan)
     transition = policy.check(position.state, target, quantity)
+    if not position.is_enrolled and not command.enroll:
+        raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
     price = price_of(session, target)
+    price_of(session, gateway.catalog.get(FREE))  # what an enrolment starts on: better missed now than half-way
     if terms is not None:
         terms.check(caller, position, price.id, plan, quantity)
     return target, quantity, transition
@@ -127,10 +147,16 @@ def run(gateway: Gateway, change_id: str) -> None:
     """Make the calls that are still to be made. Raises StripeUnavailable: then it is unknown whether Stripe did it."""
     performed: set[str] = set()
     while True:
-        with gateway.database.transaction() as session:
-            step = next_step(session, gateway.catalog, change_id)
+        try:
+            with gateway.database.transaction() as session:
+                step = next_step(session, gateway.catalog, change_id)
+        except CatalogNotSynced as error:  # gone since the intent was written: nothing has been asked of Stripe
+            end(gateway, change_id, "failed", error)
+            raise
         if step is None or step.name in performed:
             return
+        if step.name == CREATE and adopt(gateway, change_id, step):
+            continue
         try:
             with stripe_call():
                 answer = step.perform(gateway.stripe)
@@ -141,6 +167,20 @@ def run(gateway: Gateway, change_id: str) -> None:
         performed.add(step.name)
 
 
+def adopt(gateway: Gateway, change_id: str, step: Step) -> bool:
+    """Whether the customer has a living subscription that was not known here.
+
+    Made by sales in the dashboard, or by an attempt whose answer was lost longer ago than Stripe keeps keys. It is
+    merged, and changed instead of creating a second one.
+    """
+    with stripe_call():
+        page = gateway.stripe.v1.subscriptions.list({"customer": step.params["customer"], "limit": 100})
+    found = SubscriptionSnapshot.from_list(page, cause=change_id)
+    with gateway.database.transaction() as session:
+        sync.merge(session, found, gateway.clock())
+    return any(each.status not in ENDED for each in found)
+
+
 def finish(gateway: Gateway, change_id: str) -> None:
     """The completion job: ask Stripe what became of the change, then end it. Raises StripeUnavailable: try again."""
     with gateway.database.transaction() as session:
@@ -148,15 +188,19 @@ def finish(gateway: Gateway, change_id: str) -> None:
         if unfinished.state not in OPEN_STATES:
             return
         subscription = position_of(session, unfinished.organization_id).subscription
-    if subscription is not None:
-        refresh(gateway, SubscriptionSnapshot.kind, subscription.id)
-    if gateway.clock() > unfinished.created_at + GIVE_UP_AFTER:
-        end(gateway, change_id, "abandoned", StripeUnavailable("Stripe could not be reached in time."))
-        return
+    too_old = gateway.clock() > unfinished.created_at + GIVE_UP_AFTER
     try:
-        run(gateway, change_id)
-    except (CardDeclined, NotFound, StripeRejected):
+        if subscription is not None:
+            refresh(gateway, SubscriptionSnapshot.kind, subscription.id)
+        if not too_old:
+            run(gateway, change_id)
+    except (CardDeclined, CatalogNotSynced, NotFound, StripeRejected):
         log.warning("change_failed", change_id=change_id, exc_info=True)
+    except (StripeUnavailable, UnreadableObject):
+        if not too_old:
+            raise
+    if too_old:  # and still open: what Stripe may have done is left to its webhooks and to reconciliation
+        end(gateway, change_id, "abandoned", StripeUnavailable("Stripe could not be reached in time."))
 
 
 def end(gateway: Gateway, change_id: str, state: str, error: GatewayError, *, look_again_at: str | None = None) -> None:
@@ -173,8 +217,15 @@ def end(gateway: Gateway, change_id: str, state: str, error: GatewayError, *, lo
             sync.defer_refresh(session, SubscriptionSnapshot.kind, look_again_at)
 
 
+def location_of(change_id: str) -> dict[str, str]:
+    """Where a change is found."""
+    return {"Location": f"/v1/subscription/changes/{change_id}"}
+
+
 def get_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
     """One of the organization's changes. Raises NotFound."""
+    if not CHANGE_ID.match(change_id):
+        raise NotFound("There is no such change.")
     with gateway.database.transaction() as session:
         found = session.get(PlanChange, change_id)
         if found is None or found.organization_id != caller.organization_id:

@@ -93,8 +93,12 @@ def plan_state(
 
 
 def current_subscription(subscriptions: Sequence[Subscription]) -> Subscription | None:
-    """The newest one that lives, or else the newest one: what an organization is on, or was on last."""
-    return max(subscriptions, key=lambda each: (each.status not in ENDED, each.created, each.id), default=None)
+    """What an organization is on, or was on last: one that may be used before one that only lives, then the newest."""
+
+    def precedence(each: Subscription) -> tuple[bool, bool, datetime, str]:
+        return each.status not in ENDED, STANDINGS[each.status][1], each.created, each.id
+
+    return max(subscriptions, key=precedence, default=None)
 
 
 def base_item(subscription: Subscription, plan_of_product: Mapping[str, str]) -> tuple[str, dict[str, Any]]:

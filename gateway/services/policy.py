@@ -45,8 +45,7 @@ def check(current: PlanState, target: CatalogPlan, quantity: int) -> Transition:
         raise InvalidRequest(
             "The quantity is too large.", errors={"quantity": [f"At most {target.max_quantity} for {target.name}."]}
         )
-    enrolled = current.subscription_id is not None
-    if enrolled and (current.requested_plan, current.quantity) == (target.key, quantity):
+    if current.subscription_id is not None and (current.requested_plan, current.quantity) == (target.key, quantity):
         raise NoChange(f"The organization is on {target.name} already.")
     return transition
 

@@ -27,9 +27,18 @@ class Position:
     """The item that stands for the plan."""
 
     @property
+    def is_enrolled(self) -> bool:
+        """Whether it has, or had, a subscription."""
+        return self.state.subscription_id is not None
+
+    @property
     def version(self) -> str | None:
         """Changes with every change of the subscription that the mirror keeps: what a quote is bound to."""
         return self.subscription.trail[-1] if self.subscription is not None else None
+
+    def quantity_on(self, plan: str) -> int:
+        """The quantity if none is asked for: as it is now where the plan stays, else one."""
+        return max(self.state.quantity, 1) if plan == self.state.requested_plan else 1
 
     def items_for(self, price: Price, quantity: int) -> list[SubscriptionUpdateParamsItem]:
         """The items of the update that moves the subscription to ``quantity`` units of ``price``.

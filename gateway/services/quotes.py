@@ -78,7 +78,7 @@ def preview(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | 
     with gateway.database.transaction() as session:
         position = position_of(session, caller.organization_id)
         target = gateway.catalog.get(plan or position.state.requested_plan)
-        wanted = quantity or 1
+        wanted = quantity or position.quantity_on(target.key)
         policy.check(position.state, target, wanted)
         if position.subscription is None or position.base_item is None or position.version is None:
             raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")

@@ -194,7 +194,7 @@ def test_killed_in_the_middle_of_a_sign_up_the_job_finishes_it_with_one_customer
 ) -> None:
     api = world.api()
     api.add_card(world.stripe)
-    change_id = intend(world, plan="plus")
+    change_id = intend(world, plan="plus", enroll=True)
     freeze(world, change_id).perform(world.stripe)  # Stripe has the Free subscription; nothing of it is known here
     plan_changes.finish(world.gateway, change_id)
     assert api.ok("GET", f"/subscription/changes/{change_id}")["state"] == "applied"

@@ -32,7 +32,7 @@ def test_a_modification_may_name_a_quote_instead() -> None:
 
 def test_a_creation_needs_a_plan_and_may_bring_a_card() -> None:
     body: dict[str, Any] = {"plan": "plus", "quantity": 1, "payment_method": "pm_1", "quote": "a.b.c"}
-    assert CreateSubscriptionSchema().load(body) == ChangeCommand(**body)
+    assert CreateSubscriptionSchema().load(body) == ChangeCommand(**body, enroll=True)
     assert errors(CreateSubscriptionSchema, {"quantity": 1}) == {"plan": ["Missing data for required field."]}
 
 

@@ -19,6 +19,12 @@ class ProductSnapshot(Snapshot):
     """Which plan it stands for; None: it is no plan."""
     name: str
     active: bool
+    deleted: bool = False
+
+    @property
+    def rank(self) -> int:
+        """A deleted product stays deleted."""
+        return int(self.deleted)
 
     @classmethod
     @strict
@@ -45,6 +51,12 @@ class PriceSnapshot(Snapshot):
     unit_amount: int | None
     interval: str | None
     active: bool
+    deleted: bool = False
+
+    @property
+    def rank(self) -> int:
+        """A deleted price stays deleted."""
+        return int(self.deleted)
 
     @classmethod
     @strict

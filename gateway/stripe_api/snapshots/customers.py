@@ -57,7 +57,8 @@ class PaymentMethodSnapshot(Snapshot):
 
     kind: ClassVar[str] = "payment_method"
 
-    customer_id: str | None
+    customer_id: str | None = field(compare=False)
+    """Its customer, or the one it was detached from, if that is told; ``detached`` says which."""
     brand: str | None
     last4: str | None
     exp_month: int | None

@@ -35,7 +35,7 @@ def test_updated_tells_the_new_lookup_key_and_the_state_before() -> None:
 def test_deleted_tells_a_price_that_is_not_active() -> None:
     assert payload("price.deleted")["data"]["object"]["active"] is True
     expected = seen(datetime(2026, 11, 6, 0, 5, tzinfo=UTC), "evt_16sCCNoXeB3jnwRiq03mdddd")
-    deleted = replace(EXPECTED, lookup_key="konnect_plus_usd_month_2", active=False, seen=expected)
+    deleted = replace(EXPECTED, lookup_key="konnect_plus_usd_month_2", active=False, deleted=True, seen=expected)
     assert same(told("price.deleted"), deleted)
 
 

@@ -32,7 +32,9 @@ def test_updated_tells_the_new_name_and_the_state_before() -> None:
 def test_deleted_tells_a_product_that_is_not_active() -> None:
     assert payload("product.deleted")["data"]["object"]["active"] is True
     expected = seen(datetime(2026, 11, 6, 0, 4, tzinfo=UTC), "evt_1HddDnIPeabu2XRbtkxRdddd")
-    assert same(told("product.deleted"), replace(EXPECTED, name="Plus for teams", active=False, seen=expected))
+    deleted = replace(EXPECTED, name="Plus for teams", active=False, deleted=True, seen=expected)
+    assert same(told("product.deleted"), deleted)
+    assert told("product.deleted").rank > EXPECTED.rank
 
 
 def test_a_product_that_is_no_plan_has_no_key() -> None:

@@ -43,9 +43,9 @@ EXPECTED = {
     "payment_method": {
         "payment_method.attached",
         "payment_method.automatically_updated",
-        "payment_method.detached",
         "payment_method.updated",
     },
+    "payment_method_detached": {"payment_method.detached"},
     "price": {"price.created", "price.updated"},
     "price_deleted": {"price.deleted"},
     "product": {"product.created", "product.updated"},
