@@ -1,13 +1,13 @@
 """The web process: configuration, database, Stripe, blueprints and errors put together."""
 
 from flask import Flask, request
-from flask_smorest import Api
 from werkzeug.exceptions import UnsupportedMediaType
 
 from gateway import problems
 from gateway.config import Config, ConfigError
 from gateway.db.session import Database
 from gateway.endpoints import billing_details, health, plans, subscription, webhooks
+from gateway.endpoints.blueprint import Api
 from gateway.endpoints.context import EXTENSION, Parts
 from gateway.logging import configure_logging
 from gateway.services.catalog import Catalog

@@ -110,7 +110,7 @@ class TokenVerifier:
         except (jwt.PyJWTError, ValueError) as error:
             raise unauthorized("The token is not valid.") from error
         return Principal(
-            subject=claims["sub"],
+            subject=free_text(claims, "sub") or "",
             organization_id=text_claim(claims, "organization_id"),
             scopes=frozenset((text_claim(claims, "scope") or "").split()),
             name=free_text(claims, "organization_name"),
@@ -125,9 +125,9 @@ def text_claim(claims: dict[str, Any], name: str) -> str | None:
 
 
 def free_text(claims: dict[str, Any], name: str) -> str | None:
-    """The same for what people wrote: without NUL, which PostgreSQL's text refuses."""
+    """The same for what is only stored: without NUL and lone surrogates, which PostgreSQL's text refuses."""
     value = text_claim(claims, name)
-    return value.replace("\0", "") if value is not None else None
+    return value.replace("\0", "").encode(errors="ignore").decode() if value is not None else None
 
 
 def unauthorized(detail: str) -> Unauthorized:

@@ -20,6 +20,8 @@ from gateway.services.catalog_sync import sync_catalog
 from gateway.services.context import Gateway
 from gateway.tasks import build_worker
 
+PORT = click.IntRange(1, 65535)
+
 
 def main() -> None:
     """Run the command; what a person can mend is said in one line, without a traceback."""
@@ -103,7 +105,7 @@ def token(organization: str, scopes: tuple[str, ...]) -> None:
 
 
 @cli.command()
-@click.option("--port", default=12111, show_default=True)
+@click.option("--port", type=PORT, default=12111, show_default=True)
 def sandbox(port: int) -> None:
     """Run a local Stripe, in memory."""
     from gateway.sandbox import serve as serve_sandbox  # noqa: PLC0415 - production never loads it
@@ -113,8 +115,8 @@ def sandbox(port: int) -> None:
 
 @cli.command()
 @click.option("--exit", "exit_after", is_flag=True, help="Stop after the story; status 0 only if every step was right.")
-@click.option("--port", default=8000, show_default=True, help="Port of the web interface.")
-@click.option("--sandbox-port", default=12111, show_default=True, help="Port of the local Stripe.")
+@click.option("--port", type=PORT, default=8000, show_default=True, help="Port of the web interface.")
+@click.option("--sandbox-port", type=PORT, default=12111, show_default=True, help="Port of the local Stripe.")
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),

@@ -138,13 +138,13 @@ class CatalogNotSynced(GatewayError):
 
 
 class StripeUnavailable(GatewayError):
-    """Stripe did not answer, or not in time. Nothing was changed as far as anyone can tell."""
+    """Stripe did not answer, or not in time: whether it did what was asked is unknown."""
 
     status, code, title = 503, "stripe_unavailable", "Stripe cannot be reached"
 
 
 class DatabaseUnavailable(GatewayError):
-    """The database is down: nothing was done."""
+    """The database is away: what was not committed before was not done."""
 
     status, code, title = 503, "database_unavailable", "The database cannot be reached"
 

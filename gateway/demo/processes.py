@@ -1,5 +1,6 @@
 """The demo's processes: started, watched, and stopped in the reverse order."""
 
+import fcntl
 import os
 import signal
 import socket
@@ -28,6 +29,18 @@ def require_free_port(port: int, option: str) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise DemoError(f"port {port} is taken; choose another one with {option}.") from error
+
+
+@contextmanager
+def only_demo_in(directory: Path) -> Iterator[None]:
+    """Hold ``directory`` for the length of the block. Raises DemoError if another demo does."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DemoError(f"another demo runs in {directory}; choose another directory with --data-dir.") from error
+        yield
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from gateway.app import build_gateway
 from gateway.config import Config
 from gateway.db.migrate import migrate
 from gateway.demo.postgres import embedded_postgres
-from gateway.demo.processes import DemoError, require_free_port, running, wait_for
+from gateway.demo.processes import DemoError, only_demo_in, require_free_port, running, wait_for
 from gateway.demo.stage import Stage
 from gateway.demo.story import play, what_to_try
 from gateway.services.catalog_sync import sync_catalog
@@ -31,18 +31,22 @@ def run(*, port: int, sandbox_port: int, data_dir: Path, exit_after: bool) -> in
     Gives the exit status: 0 only if every step of the story came out right. Raises DemoError if something cannot be
     started.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started us with Ctrl-C ignored
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # also if a shell started us with Ctrl-C ignored
         signal.signal(number, signal.default_int_handler)
     stage: Stage | None = None
     try:
         with ExitStack() as resources:
             own_key = own_test_key(port)
+            resources.enter_context(only_demo_in(data_dir))
             require_free_port(port, "--port")
             environment = start_database(resources, data_dir, keep=own_key is not None)
+            checks: list[Callable[[], None]] = []
             if own_key is None:
-                environment |= start_sandbox(resources, sandbox_port, port, data_dir)
+                sandbox, settings = start_sandbox(resources, sandbox_port, port, data_dir)
+                checks.append(sandbox)
+                environment |= settings
             gateway = prepare(resources, environment)
-            checks = start_gateway(resources, environment, port, data_dir)
+            checks += start_gateway(resources, environment, port, data_dir)
             stage = Stage(gateway, f"http://127.0.0.1:{port}", f"org_{secrets.token_hex(4)}")
             play(stage)
             if not exit_after:
@@ -78,8 +82,10 @@ def start_database(resources: ExitStack, data_dir: Path, *, keep: bool) -> dict[
     return {"GATEWAY_DATABASE_URL": url, "GATEWAY_JWT_DEVELOPMENT_SECRET": secrets.token_hex(32)}
 
 
-def start_sandbox(resources: ExitStack, port: int, web_port: int, data_dir: Path) -> dict[str, str]:
-    """The local Stripe, with a webhook endpoint that points to the web process."""
+def start_sandbox(
+    resources: ExitStack, port: int, web_port: int, data_dir: Path
+) -> tuple[Callable[[], None], dict[str, str]]:
+    """The local Stripe, with a webhook endpoint that points to the web process; and the settings to use it by."""
     require_free_port(port, "--sandbox-port")
     click.echo("Starting the local Stripe …")
     check = resources.enter_context(running("sandbox", ["sandbox", f"--port={port}"], {}, data_dir / "logs"))
@@ -92,7 +98,7 @@ def start_sandbox(resources: ExitStack, port: int, web_port: int, data_dir: Path
             "api_version": API_VERSION,
         }
     )
-    return {
+    return check, {
         "STRIPE_SECRET_KEY": SANDBOX_KEY,
         "STRIPE_PUBLISHABLE_KEY": "pk_test_sandbox",
         "STRIPE_WEBHOOK_SECRETS": endpoint.secret or "",

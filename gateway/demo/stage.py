@@ -75,16 +75,16 @@ class Stage:
     def follow(self, what: str, condition: Callable[[], bool], *types: str) -> None:
         """Wait until ``condition`` holds and events of all ``types`` have been worked off; show what arrived."""
         deadline = time.monotonic() + PATIENCE
+        right = False
         arrived: list[WebhookEvent] = []
-        while time.monotonic() < deadline:
-            arrived = self.arrived()
-            if condition() and {each.type for each in arrived if each.state == "done"} >= set(types):
-                break
+        while not right and time.monotonic() < deadline:
             time.sleep(0.05)
+            arrived = self.arrived()
+            right = condition() and {each.type for each in arrived if each.state == "done"} >= set(types)
         for each in arrived:
             self.say(f"  ← {each.type} ({each.state})")
         self._shown |= {each.id for each in arrived}
-        self.check(right=condition() and {each.type for each in arrived} >= set(types), text=what)
+        self.check(right=right, text=what)
 
     def arrived(self) -> list[WebhookEvent]:
         """The events that have arrived since they were last shown."""

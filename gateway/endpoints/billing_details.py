@@ -1,7 +1,6 @@
 """``/v1/billing-details`` and ``/v1/payment-methods``."""
 
-from flask_smorest import Blueprint
-
+from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.context import caller, gateway, requires
 from gateway.services import payment_methods
 from gateway.services.payment_methods import Card, SetupIntent

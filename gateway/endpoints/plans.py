@@ -1,7 +1,6 @@
 """``/v1/plans``."""
 
-from flask_smorest import Blueprint
-
+from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.context import caller, gateway, requires
 from gateway.services import plans
 from schemas.plans import PlanListSchema

@@ -1,8 +1,7 @@
 """``/v1/subscription``: the organization's plan, and changing it."""
 
-from flask_smorest import Blueprint
-
 from gateway.db.models import OPEN_STATES, PlanChange
+from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.context import caller, gateway, requires
 from gateway.services import plan_changes, plan_details, quotes
 from gateway.services.plan_changes import ChangeView

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import cast
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from stripe import StripeClient, Subscription
 from stripe.params import SubscriptionCreateParams, SubscriptionUpdateParams
@@ -40,7 +41,10 @@ class Step:
 
 
 def next_step(session: Session, catalog: Catalog, change_id: str) -> Step | None:
-    """The call to make next; None if the change has ended. Parameters once frozen are never computed again."""
+    """The call to make next; None if the change has ended. Its parameters, once frozen, are never computed again."""
+    # The organization first, as the merge does it: the other way round the two would deadlock over its foreign key.
+    owner = select(PlanChange.organization_id).where(PlanChange.id == change_id).scalar_subquery()
+    session.execute(select(Organization.id).where(Organization.id == owner).with_for_update())
     change = session.get_one(PlanChange, change_id, with_for_update=True, populate_existing=True)
     if change.state not in OPEN_STATES:
         return None

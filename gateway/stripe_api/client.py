@@ -49,6 +49,6 @@ def stripe_call() -> Iterator[None]:
             raise NotFound(error.user_message or "Stripe knows no such object.") from error
         raise StripeRejected(error.user_message or "Stripe refused the request.") from error
     except (stripe.IdempotencyError, stripe.AuthenticationError, stripe.PermissionError) as error:
-        raise StripeRejected("Stripe refused the gateway's request; its operators have been told.") from error
+        raise StripeRejected("Stripe refused the gateway's request.") from error
     except stripe.StripeError as error:
         raise StripeUnavailable("Stripe did not answer in time; please try again.") from error

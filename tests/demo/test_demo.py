@@ -43,8 +43,9 @@ def test_the_story_comes_out_right_from_nothing(tmp_path: Path, environment: dic
     assert done.stdout.count("from webhooks alone") == 2
 
 
-def test_it_keeps_serving_until_ctrl_c_and_stops_all_that_it_started(
-    tmp_path: Path, environment: dict[str, str]
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGHUP], ids=["Ctrl-C", "the terminal is closed"])
+def test_it_keeps_serving_until_it_is_stopped_and_stops_all_that_it_started(
+    tmp_path: Path, environment: dict[str, str], end: signal.Signals
 ) -> None:
     port = free_port()
     with subprocess.Popen(
@@ -58,7 +59,10 @@ def test_it_keeps_serving_until_ctrl_c_and_stops_all_that_it_started(
             said += line
         assert requests.get(f"http://127.0.0.1:{port}/health/ready", timeout=5).ok
         family = psutil.Process(demo.pid).children(recursive=True)
-        demo.send_signal(signal.SIGINT)
+        second = [*arguments(tmp_path, free_port(), "--exit")]
+        done = subprocess.run(second, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, "another demo runs in" in done.stderr) == (1, True)
+        demo.send_signal(end)
         assert demo.wait(30) == 0
     eventually(lambda: not any(each.is_running() for each in family))
 

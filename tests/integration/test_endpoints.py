@@ -71,7 +71,13 @@ def test_a_change_that_makes_no_sense_is_422_and_changes_nothing(
     assert world.stripe.v1.customers.list().data == []
 
 
-@pytest.mark.parametrize("body", [b"{", b"", b"[]", b'"plus"', b"\xff", b'{"plan": "plus"', b"null"])
+BAD_JSON = [
+    *(b"{", b"", b"[]", b'"plus"', b"\xff", b'{"plan": "plus"', b"null", b'{"plan": NaN}', b'{"plan": "\\ud800"}'),
+    *(b"[" * 30_000, b'{"plan":' * 6_000, b'{"quantity": ' + b"1" * 5_000 + b"}"),
+]
+
+
+@pytest.mark.parametrize("body", BAD_JSON, ids=range(len(BAD_JSON)))
 def test_bad_json_is_a_problem_and_not_a_traceback(world: World, body: bytes) -> None:
     headers = {"Authorization": f"Bearer {world.token()}", "Content-Type": "application/json"}
     status, code = problem_of(world.client.patch("/v1/subscription", data=body, headers=headers))
@@ -180,6 +186,21 @@ def test_plan_details_show_the_card_the_invoice_and_the_times_in_utc(world: Worl
     assert details["billing_date"] == details["current_period"]["end"]
     assert details["billing_date"].endswith("Z")
     assert details["actions"] == ["change_plan", "cancel_plan", "contact_sales"]
+
+
+@pytest.mark.parametrize("path", ["/subscription/changes/%00", "/subscription/changes/chg_%0A", "/nothing%00"])
+def test_an_odd_path_is_404(world: World, path: str) -> None:
+    assert world.api().problem("GET", path) == (404, "not_found")
+
+
+def test_an_odd_card_id_is_404(world: World) -> None:
+    world.api().ok("POST", "/billing-details/setup-intent")
+    assert world.api().problem("DELETE", "/payment-methods/%00") == (404, "not_found")
+
+
+def test_the_interface_describes_its_errors_as_they_are(world: World) -> None:
+    responses = world.client.get("/v1/openapi.json").get_json()["components"]["responses"]
+    assert set(responses["DEFAULT_ERROR"]["content"]) == {"application/problem+json"}
 
 
 def test_the_interface_describes_itself(world: World) -> None:

@@ -5,10 +5,9 @@ from gateway.db.models.billing import Invoice, Subscription, UpcomingInvoice
 from gateway.db.models.catalog import Plan, Price
 from gateway.db.models.inbox import WebhookEvent
 from gateway.db.models.organizations import Organization, PaymentMethod
-from gateway.db.models.plan_table import ENDED_STATES, OPEN_STATES, OrganizationPlan, PlanChange, PlanHistory
+from gateway.db.models.plan_table import OPEN_STATES, OrganizationPlan, PlanChange, PlanHistory
 
 __all__ = [
-    "ENDED_STATES",
     "OPEN_STATES",
     "Base",
     "Invoice",

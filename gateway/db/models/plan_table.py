@@ -8,7 +8,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 from gateway.db.models.base import Base, Json
 
 OPEN_STATES = ("requested", "processing", "requires_action")
-ENDED_STATES = ("applied", "failed", "abandoned")
 
 
 class OrganizationPlan(Base):
@@ -84,7 +83,7 @@ class PlanChange(Base):
     to_plan: Mapped[str]
     quantity: Mapped[int]
     proration_date: Mapped[datetime | None]
-    """The second from which Stripe prorates: the quote's, or the request's own."""
+    """The second from which Stripe prorates, if a quote was confirmed; else it is the one in which Stripe does it."""
     steps: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     """The parameters of each Stripe call, frozen before it is made: a retry sends exactly the same."""
     error: Mapped[Json | None]
