@@ -50,6 +50,8 @@ FINISH_AFTER = timedelta(seconds=30)  # by then the request has usually ended; i
 CHANGE_ID = re.compile(r"\Achg_[0-9a-f]{32}\Z")
 GIVE_UP_AFTER = timedelta(hours=23)  # Stripe forgets an idempotency key after 24 hours: a later try could act again
 
+ADOPT = "adopt_subscription"
+
 log = structlog.get_logger()
 
 
@@ -150,12 +152,15 @@ def run(gateway: Gateway, change_id: str) -> None:
         try:
             with gateway.database.transaction() as session:
                 step = next_step(session, gateway.catalog, change_id)
-        except CatalogNotSynced as error:  # gone since the intent was written: nothing has been asked of Stripe
+        except CatalogNotSynced as error:  # gone since the intent was written: the call cannot be made
             end(gateway, change_id, "failed", error)
             raise
         if step is None or step.name in performed:
             return
         if step.name == CREATE and adopt(gateway, change_id, step):
+            if ADOPT in performed:  # still not known here: a refresh is on its way, and the job comes after it
+                return
+            performed.add(ADOPT)
             continue
         try:
             with stripe_call():
