@@ -6,13 +6,16 @@ import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import click
+from sqlalchemy.exc import DBAPIError
 
 from gateway.app import build_gateway
 from gateway.auth import SCOPES, issue_development_token
 from gateway.config import Config, ConfigError
 from gateway.db.migrate import migrate as migrate_database
+from gateway.db.session import is_outage
 from gateway.errors import GatewayError
 from gateway.logging import configure_logging
 from gateway.services.catalog import Catalog
@@ -21,6 +24,8 @@ from gateway.services.context import Gateway
 from gateway.tasks import build_worker
 
 PORT = click.IntRange(1, 65535)
+# Without reuse-port, kept-alive connections may all land on one gunicorn worker.
+OPTIONS = ("--reuse-port", "--no-control-socket", "--access-logfile=-")
 
 
 def main() -> None:
@@ -33,8 +38,17 @@ def main() -> None:
     except click.Abort:
         sys.exit(130)
     except (ConfigError, GatewayError, OSError) as error:
-        click.secho(f"gateway: {error}", fg="red", err=True)
-        sys.exit(1)
+        fail(str(error))
+    except DBAPIError as error:
+        if not is_outage(error.orig):
+            raise
+        fail(f"the database cannot be reached: {error.orig}".partition("\n")[0])
+
+
+def fail(message: str) -> NoReturn:
+    """Say what a person can mend, and end with status 1."""
+    click.secho(f"gateway: {message}", fg="red", err=True)
+    sys.exit(1)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -56,8 +70,7 @@ def serve(bind: str, workers: int, threads: int) -> None:
     """Serve the web interface with gunicorn."""
     Config.from_environment()  # a wrong setting is said here, not by a worker that will not boot
     arguments = ["--worker-class=gthread", f"--workers={workers}", f"--threads={threads}", f"--bind={bind}"]
-    # Without reuse-port, kept-alive connections may all land on one worker.
-    command = [sys.executable, "-m", "gunicorn", *arguments, "--reuse-port", "--no-control-socket", "wsgi:app"]
+    command = [sys.executable, "-m", "gunicorn", *arguments, *OPTIONS, "wsgi:app"]
     os.execv(sys.executable, command)  # noqa: S606 - no shell; the process becomes gunicorn and gets its signals
 
 
@@ -110,6 +123,7 @@ def sandbox(port: int) -> None:
     """Run a local Stripe, in memory."""
     from gateway.sandbox import serve as serve_sandbox  # noqa: PLC0415 - production never loads it
 
+    click.echo(f"A local Stripe, in memory, on http://127.0.0.1:{port} with any key sk_test_…; Ctrl-C stops it.")
     serve_sandbox(port=port)
 
 
@@ -122,7 +136,7 @@ def sandbox(port: int) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(".demo"),
     show_default=True,
-    help="Where the embedded PostgreSQL keeps its data.",
+    help="For PostgreSQL and the logs. With the local Stripe, which forgets all, the database starts empty each time.",
 )
 def demo(*, exit_after: bool, port: int, sandbox_port: int, data_dir: Path) -> None:
     """Start everything on this machine and play the story of one organization."""

@@ -38,7 +38,7 @@ class Config:
         if (self.jwks_url is None) == (self.jwt_development_secret is None):
             raise ConfigError(
                 "Set either GATEWAY_JWKS_URL (tokens of your identity provider) or "
-                "GATEWAY_JWT_DEVELOPMENT_SECRET (development only), not both and not neither."
+                "GATEWAY_JWT_DEVELOPMENT_SECRET (development only), and only one of the two."
             )
         if self.jwt_development_secret is not None and self.livemode:
             raise ConfigError("GATEWAY_JWT_DEVELOPMENT_SECRET cannot go with a live Stripe key.")
@@ -54,19 +54,21 @@ class Config:
     def from_environment(cls) -> Self:
         """Read the settings; raises ConfigError naming every one that is missing or malformed, all at once."""
         env = Env(eager=False)
-        database_url = env.str("GATEWAY_DATABASE_URL", validate=validate.Regexp(POSTGRES_URL))
-        stripe_secret_key = env.str("STRIPE_SECRET_KEY", validate=validate.Regexp(STRIPE_KEY))
+        database_url = env.str("GATEWAY_DATABASE_URL", validate=matches(POSTGRES_URL, "postgresql://…"))
+        stripe_secret_key = env.str(
+            "STRIPE_SECRET_KEY", validate=matches(STRIPE_KEY, "sk_test_…, sk_live_…, rk_test_… or rk_live_…")
+        )
         stripe_publishable_key = env.str("STRIPE_PUBLISHABLE_KEY", "")
         webhook_secrets: list[str] = env.list("STRIPE_WEBHOOK_SECRETS", [])
-        stripe_api_base = env.str("STRIPE_API_BASE", None, validate=validate.Regexp(HTTP_URL))
+        stripe_api_base = env.str("STRIPE_API_BASE", None, validate=matches(HTTP_URL, "http://… or https://…"))
         jwt_issuer = env.str("GATEWAY_JWT_ISSUER", "konnect", validate=validate.Length(min=1))
         jwt_audience = env.str("GATEWAY_JWT_AUDIENCE", "konnect-billing", validate=validate.Length(min=1))
-        jwks_url = env.str("GATEWAY_JWKS_URL", None, validate=validate.Regexp(HTTP_URL))
+        jwks_url = env.str("GATEWAY_JWKS_URL", None, validate=matches(HTTP_URL, "http://… or https://…"))
         development_secret = env.str("GATEWAY_JWT_DEVELOPMENT_SECRET", None, validate=validate.Length(min=32))
         try:
             env.seal()
         except EnvError as error:
-            raise ConfigError(str(error)) from error
+            raise ConfigError(in_words(error)) from error
         return cls(
             database_url=database_url,
             stripe_secret_key=stripe_secret_key,
@@ -78,3 +80,16 @@ class Config:
             jwks_url=jwks_url,
             jwt_development_secret=development_secret,
         )
+
+
+def matches(pattern: re.Pattern[str], example: str) -> validate.Regexp:
+    """A check that says what is expected, and never what was given: it may be a secret."""
+    return validate.Regexp(pattern, error=f"must look like {example}")
+
+
+def in_words(error: EnvError) -> str:
+    """One line for each setting."""
+    messages: dict[str, list[str]] = getattr(error, "error_messages", {})
+    return "the environment is not right.\n" + "\n".join(
+        f"  {name}: {' '.join(said)}" for name, said in messages.items()
+    )

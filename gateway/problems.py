@@ -7,15 +7,16 @@ import structlog
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, InvalidRequest, NotFound
 
-CODES = {
-    400: "invalid_json",
-    404: "not_found",
-    405: "method_not_allowed",
-    413: "payload_too_large",
-    415: "unsupported_media_type",
-    422: "invalid_request",
+# status -> code, title, and the detail where werkzeug's own speaks of browsers
+KNOWN: dict[int, tuple[str, str, str | None]] = {
+    400: ("invalid_json", "Not JSON", "The body is not valid JSON."),
+    404: (NotFound.code, NotFound.title, "There is nothing here."),
+    405: ("method_not_allowed", "Method not allowed", None),
+    413: ("payload_too_large", "Too large", None),
+    415: ("unsupported_media_type", "Unsupported media type", None),
+    422: (InvalidRequest.code, InvalidRequest.title, "Some fields are not valid."),
 }
 
 log = structlog.get_logger()
@@ -39,11 +40,12 @@ def of_http_exception(error: HTTPException) -> Response:
     """Flask's and webargs' errors; the latter bring the fields that are wrong."""
     status = error.code or 500
     data = getattr(error, "data", None) or {}
-    messages = data.get("messages")
-    members = {"errors": messages.get("json", messages)} if messages else {}
-    detail = "Some fields are not valid." if status == HTTPStatus.UNPROCESSABLE_ENTITY else error.description
+    messages = data.get("messages", {})
+    has_fields = status == HTTPStatus.UNPROCESSABLE_ENTITY and messages
+    members = {"errors": messages.get("json", messages)} if has_fields else {}
+    code, title, detail = KNOWN.get(status, ("http_error", error.name, None))
     headers = {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After"}}
-    return problem(status, CODES.get(status, "http_error"), error.name, detail, members, headers)
+    return problem(status, code, title, detail or error.description, members, headers)
 
 
 def of_surprise(error: Exception) -> Response:

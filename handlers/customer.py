@@ -15,4 +15,4 @@ def customer(event: Event) -> list[CustomerSnapshot]:
 @handles("customer.deleted")
 def customer_deleted(event: Event) -> list[CustomerSnapshot]:
     """The payload is the last full object, not the stub that a retrieve answers (as recorded from Stripe's API)."""
-    return [replace(CustomerSnapshot.from_event(event), deleted=True)]
+    return [replace(CustomerSnapshot.from_event(event), deleted=True, default_payment_method_id=None)]

@@ -7,7 +7,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate, va
 
 from schemas.fields import PLAN_KEY, STRIPE_ID, TOKEN, InputSchema, utc
 
-QUANTITY = validate.Range(min=1, max=1_000_000)
+QUANTITY = validate.Range(min=1, max=1_000_000, error="Must be a whole number from 1 on.")
 
 
 @dataclass(frozen=True, kw_only=True)

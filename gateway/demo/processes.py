@@ -7,11 +7,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
+import click
 import requests
 
 START_TIMEOUT, STOP_TIMEOUT = 30, 15  # seconds
@@ -43,51 +43,71 @@ def only_demo_in(directory: Path) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def running(
-    name: str, arguments: list[str], environment: Mapping[str, str], logs: Path
-) -> Iterator[Callable[[], None]]:
-    """Run ``gateway ARGUMENTS`` for the length of the block; gives a function that raises DemoError once it is dead.
+class Child:
+    """One process: ``gateway ARGUMENTS``, its output in a log.
 
     In a session of its own: Ctrl-C reaches the demo alone, which then stops its processes in order.
     """
-    logs.mkdir(parents=True, exist_ok=True)
-    log = logs / f"{name}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "gateway", *arguments],
-            env={**os.environ, **environment},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
 
-    def check() -> None:
-        if process.poll() is not None:
-            died(name, log)
+    def __init__(self, name: str, arguments: list[str], environment: Mapping[str, str], logs: Path) -> None:
+        self.name = name
+        self._command = [sys.executable, "-m", "gateway", *arguments]
+        self._environment = {**os.environ, **environment}
+        self._log = logs / f"{name}.log"
+        logs.mkdir(parents=True, exist_ok=True)
+        self._log.write_bytes(b"")
+        self._process = self._start()
 
-    try:
-        yield check
-    finally:
-        process.send_signal(signal.SIGTERM)
+    def require_alive(self) -> None:
+        """Raises DemoError if it has ended, with its last words."""
+        if (ending := self.ending()) is not None:
+            last = [line[:200] for line in self._log.read_text(errors="replace").splitlines()[-8:]]
+            raise DemoError("\n".join([f"{self.name} {ending}, see {self._log}", *last]))
+
+    def restart_if_dead(self) -> None:
+        """Start it again if it has ended: what a supervisor does in production."""
+        if (ending := self.ending()) is not None:
+            click.echo(f"{self.name} {ending}: starting it again.")
+            self._process = self._start()
+
+    def ending(self) -> str | None:
+        """How it ended; None while it runs."""
+        status = self._process.poll()
+        if status is None:
+            return None
+        return f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+
+    def stop(self) -> None:
+        """Ask it to end, and make it after a while."""
+        self._process.send_signal(signal.SIGTERM)
         try:
-            process.wait(STOP_TIMEOUT)
+            self._process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as output:
+            return subprocess.Popen(  # noqa: S603 - our own command
+                self._command, env=self._environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
 
 
-def died(name: str, log: Path) -> NoReturn:
-    """Raise DemoError with the last words of a process."""
-    last = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-    raise DemoError(f"{name} stopped unexpectedly; the end of {log}:\n{last}")
+@contextmanager
+def running(name: str, arguments: list[str], environment: Mapping[str, str], logs: Path) -> Iterator[Child]:
+    """Run ``gateway ARGUMENTS`` for the length of the block."""
+    child = Child(name, arguments, environment, logs)
+    try:
+        yield child
+    finally:
+        child.stop()
 
 
-def wait_for(url: str, check: Callable[[], None]) -> None:
+def wait_for(url: str, child: Child) -> None:
     """Wait until ``url`` answers 200. Raises DemoError if the process dies or takes too long."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
-        check()
+        child.require_alive()
         try:
             if requests.get(url, timeout=2).ok:
                 return

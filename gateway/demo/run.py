@@ -2,9 +2,9 @@
 
 import os
 import secrets
+import shlex
 import signal
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from gateway.app import build_gateway
 from gateway.config import Config
 from gateway.db.migrate import migrate
 from gateway.demo.postgres import embedded_postgres
-from gateway.demo.processes import DemoError, only_demo_in, require_free_port, running, wait_for
+from gateway.demo.processes import Child, DemoError, only_demo_in, require_free_port, running, wait_for
 from gateway.demo.stage import Stage
 from gateway.demo.story import play, what_to_try
 from gateway.services.catalog_sync import sync_catalog
@@ -40,18 +40,18 @@ def run(*, port: int, sandbox_port: int, data_dir: Path, exit_after: bool) -> in
             resources.enter_context(only_demo_in(data_dir))
             require_free_port(port, "--port")
             environment = start_database(resources, data_dir, keep=own_key is not None)
-            checks: list[Callable[[], None]] = []
+            children: list[Child] = []
             if own_key is None:
                 sandbox, settings = start_sandbox(resources, sandbox_port, port, data_dir)
-                checks.append(sandbox)
+                children.append(sandbox)
                 environment |= settings
             gateway = prepare(resources, environment)
-            checks += start_gateway(resources, environment, port, data_dir)
+            children += start_gateway(resources, environment, port, data_dir)
             stage = Stage(gateway, f"http://127.0.0.1:{port}", f"org_{secrets.token_hex(4)}")
             play(stage)
             if not exit_after:
-                click.echo(what_to_try(stage, data_dir))
-                serve_until_interrupted(checks)
+                click.echo(what_to_try(stage, write_environment(environment, data_dir), data_dir.resolve() / "logs"))
+                serve_until_interrupted(children)
     except KeyboardInterrupt:
         click.echo("\nStopped.")
         return INTERRUPTED if stage is None or exit_after else stage.status
@@ -82,15 +82,13 @@ def start_database(resources: ExitStack, data_dir: Path, *, keep: bool) -> dict[
     return {"GATEWAY_DATABASE_URL": url, "GATEWAY_JWT_DEVELOPMENT_SECRET": secrets.token_hex(32)}
 
 
-def start_sandbox(
-    resources: ExitStack, port: int, web_port: int, data_dir: Path
-) -> tuple[Callable[[], None], dict[str, str]]:
+def start_sandbox(resources: ExitStack, port: int, web_port: int, data_dir: Path) -> tuple[Child, dict[str, str]]:
     """The local Stripe, with a webhook endpoint that points to the web process; and the settings to use it by."""
     require_free_port(port, "--sandbox-port")
     click.echo("Starting the local Stripe …")
-    check = resources.enter_context(running("sandbox", ["sandbox", f"--port={port}"], {}, data_dir / "logs"))
+    child = resources.enter_context(running("sandbox", ["sandbox", f"--port={port}"], {}, data_dir / "logs"))
     url = f"http://127.0.0.1:{port}"
-    wait_for(url, check)
+    wait_for(url, child)
     endpoint = stripe_client(SANDBOX_KEY, url).v1.webhook_endpoints.create(
         {
             "url": f"http://127.0.0.1:{web_port}/webhooks/stripe",
@@ -98,7 +96,7 @@ def start_sandbox(
             "api_version": API_VERSION,
         }
     )
-    return check, {
+    return child, {
         "STRIPE_SECRET_KEY": SANDBOX_KEY,
         "STRIPE_PUBLISHABLE_KEY": "pk_test_sandbox",
         "STRIPE_WEBHOOK_SECRETS": endpoint.secret or "",
@@ -118,10 +116,8 @@ def prepare(resources: ExitStack, environment: dict[str, str]) -> Gateway:
     return gateway
 
 
-def start_gateway(
-    resources: ExitStack, environment: dict[str, str], port: int, data_dir: Path
-) -> list[Callable[[], None]]:
-    """Worker and web; gives what tells whether they live."""
+def start_gateway(resources: ExitStack, environment: dict[str, str], port: int, data_dir: Path) -> list[Child]:
+    """Worker and web."""
     click.echo("Starting worker and web …")
     logs = data_dir / "logs"
     worker = resources.enter_context(running("worker", ["worker"], environment, logs))
@@ -130,9 +126,17 @@ def start_gateway(
     return [worker, web]
 
 
-def serve_until_interrupted(checks: list[Callable[[], None]]) -> None:
-    """Stay, and say so if a process dies."""
+def serve_until_interrupted(children: list[Child]) -> None:
+    """Stay, and start again what was killed: try it with the worker."""
     while True:
-        for check in checks:
-            check()
-        time.sleep(1)
+        for child in children:
+            child.restart_if_dead()
+        time.sleep(0.5)
+
+
+def write_environment(environment: dict[str, str], data_dir: Path) -> Path:
+    """Keep the settings for the ``gateway`` command in another terminal; they hold secrets of this demo only."""
+    path = data_dir.resolve() / "environment"
+    path.touch(mode=0o600)
+    path.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()))
+    return path

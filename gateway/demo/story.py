@@ -1,5 +1,6 @@
 """The story of one organization: Free → Plus → Free through the interface, then the same from Stripe's side alone."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -152,18 +153,20 @@ def row_is(stage: Stage, plan: str) -> bool:
     return row is not None and row.plan == plan
 
 
-def what_to_try(stage: Stage, data_dir: Path) -> str:
-    """The addresses to go on with."""
+def what_to_try(stage: Stage, environment: Path, logs: Path) -> str:
+    """The addresses and commands to go on with."""
+    gateway = Path(sys.executable).with_name("gateway")
     return f"""
-The gateway keeps serving until Ctrl-C. To go on with {stage.organization_id}:
+The gateway keeps serving until Ctrl-C. To go on with {stage.organization_id} in another terminal:
 
-  export TOKEN={stage.token}
+  . {environment}     # the settings of this demo
+  export TOKEN=$({gateway} token --organization {stage.organization_id})
   curl -H "Authorization: Bearer $TOKEN" {stage.url}/v1/subscription
   curl -H "Authorization: Bearer $TOKEN" {stage.url}/v1/plans
   curl -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \\
        -d '{{"plan": "plus"}}' {stage.url}/v1/subscription/preview
 
   The interface       {stage.url}/v1/openapi.json
-  The local Stripe    {stage.stripe_url}
-  The logs            {data_dir / "logs"}
+  Stripe              {stage.stripe_url}
+  The logs            {logs}
 """

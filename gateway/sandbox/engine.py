@@ -19,6 +19,7 @@ from gateway.sandbox.store import Store
 from gateway.sandbox.work import Work
 
 _VERSION = re.compile(r"^\d{4}-\d{2}-\d{2}(\.[a-z]+)?$")
+_FORMS = ("", "application/x-www-form-urlencoded", "multipart/form-data")
 _log = logging.getLogger(__name__)
 
 
@@ -32,6 +33,7 @@ class Call:
     authorization: str = ""
     version: str = ""
     idempotency_key: str | None = None
+    content_type: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Engine:
             api_key = _authenticated(call)
             if route is None:
                 raise _unrecognized(call)
+            if call.content_type not in _FORMS:
+                raise invalid(f"Parameters are sent form-encoded, not as {call.content_type}.")
             given = params.read(forms.decode(call.pairs), route.shape)
             params.refuse_unbuilt(given, route.built, f"{route.method} {route.path}")
             order = _Order(call, route, given, names, request_id)
@@ -122,7 +126,7 @@ def _authenticated(call: Call) -> str:
         key = encoding.basic_user(key)
     if not key:
         raise invalid(_NO_KEY, status=401)
-    if not key.startswith("sk_test_"):
+    if not key.startswith(("sk_test_", "rk_test_")):
         raise invalid(f"Invalid API Key provided: {key[:8]}****", status=401)
     if call.version not in ("", API_VERSION):
         raise _other_version(call.version)

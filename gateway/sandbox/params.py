@@ -73,6 +73,9 @@ def _leaves(value: object, name: str) -> Iterable[str]:
         yield name
 
 
+_NON_NEGATIVE = {"quantity", "unit_amount"}
+
+
 @cache
 def _fields(shape: Any) -> Json:
     hints = get_type_hints(shape, localns=_NAMES, include_extras=True)
@@ -126,9 +129,12 @@ def _read_scalar(raw: str, options: tuple[Any, ...], name: str) -> Any:
         return raw
     if int in options:
         try:
-            return int(raw)
+            number = int(raw)
         except ValueError:
             raise invalid(f"Invalid integer: {raw}", param=name, code="parameter_invalid_integer") from None
+        if number < 0 and name.rpartition("[")[2].rstrip("]") in _NON_NEGATIVE:
+            raise invalid("Invalid non-negative integer", param=name, code="parameter_invalid_integer")
+        return number
     if bool in options:
         if raw in _BOOLEANS:
             return _BOOLEANS[raw]

@@ -49,6 +49,7 @@ def _respond(engine: Engine, route: Route | None, names: dict[str, str]) -> Resp
         authorization=request.headers.get("Authorization", ""),
         version=request.headers.get("Stripe-Version", ""),
         idempotency_key=key,
+        content_type=request.mimetype,
     )
     reply = engine.handle(call, route, names)
     response = Response(reply.answer.body, reply.answer.status, content_type="application/json")

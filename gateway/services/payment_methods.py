@@ -125,7 +125,7 @@ def find_customer(gateway: Gateway, caller: Caller) -> Customer | None:
     """The organization's customer, if it has one."""
     with gateway.database.transaction() as session:
         row = session.get(Organization, caller.organization_id)
-    if row is None or row.stripe_customer_id is None:
+    if row is None or row.stripe_customer_id is None or row.deleted:
         return None
     return Customer(id=row.stripe_customer_id, default_card_id=row.default_payment_method_id, revision=row.revision)
 

@@ -85,6 +85,7 @@ def read_details(session: Session, catalog: Catalog, organization_id: str) -> Pl
     period = None
     if state.current_period_start is not None and state.current_period_end is not None:
         period = Period(start=state.current_period_start, end=state.current_period_end)
+    actions = policy.actions_from(state.requested_plan, catalog)
     return PlanDetails(
         organization_id=organization_id,
         plan=state.plan,
@@ -100,7 +101,7 @@ def read_details(session: Session, catalog: Catalog, organization_id: str) -> Pl
         payment_method=default_card(session, organization_id),
         latest_invoice=latest_invoice(session, organization_id),
         pending_change=pending_change(session, organization_id),
-        actions=policy.actions_from(state.requested_plan, catalog),
+        actions=[policy.CONTACT_SALES] if is_closed(session, organization_id) else actions,
         as_of=row.as_of if row is not None else None,
         version=row.version if row is not None else 0,
     )
@@ -116,6 +117,12 @@ def upcoming_charges(session: Session, state: PlanState) -> UpcomingCharges | No
     return UpcomingCharges(
         amount_due=row.amount_due, currency=row.currency, calculated_at=row.as_of, billing_date=row.billing_date
     )
+
+
+def is_closed(session: Session, organization_id: str) -> bool:
+    """Whether the organization's customer was deleted at Stripe: then only sales can help."""
+    organization = session.get(Organization, organization_id)
+    return organization is not None and organization.deleted
 
 
 def default_card(session: Session, organization_id: str) -> Card | None:

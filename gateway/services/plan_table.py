@@ -78,16 +78,17 @@ def plan_state(
         return NEVER_ENROLLED
     requested_plan, item = base_item(subscription, plan_of_product)
     standing, usable = STANDINGS[subscription.status]
+    ended = subscription.status in ENDED
     return PlanState(
         plan=requested_plan if usable else FREE,
-        requested_plan=FREE if subscription.status in ENDED else requested_plan,
+        requested_plan=FREE if ended else requested_plan,
         status=subscription.status,
         standing=standing,
-        quantity=item["quantity"],
+        quantity=1 if ended else item["quantity"],
         currency=subscription.currency,
         subscription_id=subscription.id,
-        current_period_start=datetime.fromisoformat(item["current_period_start"]),
-        current_period_end=datetime.fromisoformat(item["current_period_end"]),
+        current_period_start=None if ended else datetime.fromisoformat(item["current_period_start"]),
+        current_period_end=None if ended else datetime.fromisoformat(item["current_period_end"]),
         cancel_at=subscription.cancel_at,
     )
 

@@ -39,14 +39,14 @@ def check(current: PlanState, target: CatalogPlan, quantity: int) -> Transition:
     transition = SELF_SERVE.get((current.requested_plan, target.key))
     if transition is None:
         raise ContactSalesRequired(
-            f"A change from {current.requested_plan} to {target.name} is made by our sales team."
+            f"A change from {current.requested_plan.capitalize()} to {target.name} is made by our sales team."
         )
     if quantity > target.max_quantity:
         raise InvalidRequest(
             "The quantity is too large.", errors={"quantity": [f"At most {target.max_quantity} for {target.name}."]}
         )
     if current.subscription_id is not None and (current.requested_plan, current.quantity) == (target.key, quantity):
-        raise NoChange(f"The organization is on {target.name} already.")
+        raise NoChange(f"The organization has {target.name} in this quantity already.")
     return transition
 
 

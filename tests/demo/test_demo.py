@@ -59,6 +59,11 @@ def test_it_keeps_serving_until_it_is_stopped_and_stops_all_that_it_started(
             said += line
         assert requests.get(f"http://127.0.0.1:{port}/health/ready", timeout=5).ok
         family = psutil.Process(demo.pid).children(recursive=True)
+        worker = next(each for each in family if each.cmdline()[-1] == "worker")
+        worker.kill()
+        while "starting it again" not in said:
+            said += demo.stdout.readline()
+        family += psutil.Process(demo.pid).children(recursive=True)
         second = [*arguments(tmp_path, free_port(), "--exit")]
         done = subprocess.run(second, env=environment, capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, "another demo runs in" in done.stderr) == (1, True)

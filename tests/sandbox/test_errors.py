@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import requests
+from stripe import InvalidRequestError
 
 from gateway.sandbox import Sandbox
 from tests.sandbox.support import Account, Json
@@ -197,3 +198,15 @@ def test_every_answer_names_its_request_version_and_time(sandbox: Sandbox) -> No
     assert answer.headers["Request-Id"].startswith("req_")
     assert answer.headers["Stripe-Version"] == "2026-10-28.endive"
     assert answer.headers["Date"] == "Mon, 21 Sep 2026 14:13:20 GMT"
+
+
+def test_a_negative_quantity_or_price_is_refused(account: Account) -> None:
+    with pytest.raises(InvalidRequestError) as wrong:
+        account.price(-5)
+    assert (wrong.value.param, wrong.value.code) == ("unit_amount", "parameter_invalid_integer")
+
+
+def test_a_json_body_is_refused_and_not_taken_for_an_empty_one(sandbox: Sandbox) -> None:
+    answer = requests.post(f"{sandbox.url}/v1/customers", json={"name": "x"}, auth=("sk_test_x", ""), timeout=5)
+    assert answer.status_code == 400
+    assert "form-encoded" in answer.json()["error"]["message"]

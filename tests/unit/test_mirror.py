@@ -80,7 +80,7 @@ def test_of_the_others() -> None:
     assert content("customer.deleted") == {
         "name": "Acme",
         "email": "owner@acme.example",
-        "default_payment_method_id": "pm_1wAcjCgVSNlBJpovuqKnS0AT",
+        "default_payment_method_id": None,
         "balance": 0,
         "deleted": True,
     }

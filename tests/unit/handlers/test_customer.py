@@ -37,7 +37,9 @@ def test_updated_tells_the_default_card() -> None:
 def test_deleted_tells_the_last_full_object_as_deleted() -> None:
     assert "deleted" not in payload("customer.deleted")["data"]["object"]
     expected = seen(datetime(2026, 11, 5, 0, 4, tzinfo=UTC), "evt_12nZVYvTXI8Wrcb0NNT8dddd")
-    assert same(told("customer.deleted"), replace(WITH_CARD, deleted=True, seen=expected))
+    assert same(
+        told("customer.deleted"), replace(WITH_CARD, deleted=True, default_payment_method_id=None, seen=expected)
+    )
     assert told("customer.deleted").rank > told(UPDATED).rank
 
 
