@@ -144,6 +144,15 @@ def integer(value: int) -> int:
     return value
 
 
+def word(value: str) -> str:
+    """A code of Stripe's, such as a currency. Raises TypeError or ValueError for anything else."""
+    if not isinstance(value, str):
+        raise TypeError(f"not a word: {value!r}")
+    if not value.isascii() or not value.isprintable():
+        raise ValueError(f"not a word: {value!r}")
+    return value
+
+
 def text(value: str | None) -> str | None:
     """Free text as PostgreSQL can keep it: JSON may carry a NUL, ``text`` may not."""
     return None if value is None else value.replace("\0", "")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from gateway.stripe_api.events import JsonObject
-from gateway.stripe_api.snapshots.base import Seen, Snapshot, required_id, strict, text
+from gateway.stripe_api.snapshots.base import Seen, Snapshot, required_id, strict, text, word
 
 PLAN = "konnect_plan"  # the metadata key of a product that stands for a plan
 
@@ -67,7 +67,7 @@ class PriceSnapshot(Snapshot):
             id=stripe_object["id"],
             product_id=required_id(stripe_object["product"]),
             lookup_key=text(stripe_object["lookup_key"]),
-            currency=stripe_object["currency"],
+            currency=word(stripe_object["currency"]),
             unit_amount=stripe_object["unit_amount"],
             interval=recurring["interval"] if recurring else None,
             active=stripe_object["active"],

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import ClassVar, Self
 
 from gateway.stripe_api.events import JsonObject, UnreadableObject
-from gateway.stripe_api.snapshots.base import Seen, Snapshot, integer, required_id, strict
+from gateway.stripe_api.snapshots.base import Seen, Snapshot, integer, required_id, strict, word
 from gateway.stripe_api.times import from_unix, from_unix_or_none
 
 # How far an invoice has come. An uncollectible one may still be paid; paid, void and deleted are the end.
@@ -66,7 +66,7 @@ class InvoiceSnapshot(Snapshot):
             status=stripe_object["status"],
             billing_reason=stripe_object["billing_reason"],
             number=stripe_object["number"],
-            currency=stripe_object["currency"],
+            currency=word(stripe_object["currency"]),
             total=integer(stripe_object["total"]),
             amount_due=integer(stripe_object["amount_due"]),
             amount_paid=integer(stripe_object["amount_paid"]),
@@ -107,7 +107,7 @@ class UpcomingInvoiceSnapshot(Snapshot):
             id=subscription_id,
             customer_id=required_id(stripe_object["customer"]),
             amount_due=integer(stripe_object["amount_due"]),
-            currency=stripe_object["currency"],
+            currency=word(stripe_object["currency"]),
             billing_date=from_unix(stripe_object["period_end"]),
             seen=seen,
         )

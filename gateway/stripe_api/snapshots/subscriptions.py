@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from gateway.stripe_api.events import JsonObject, UnreadableObject
-from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, integer, required_id, strict, text
+from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, integer, required_id, strict, text, word
 from gateway.stripe_api.times import from_unix, from_unix_or_none
 
 CHANGE_ID = "change_id"  # the metadata key that names the plan change which Stripe last carried out
@@ -79,7 +79,7 @@ class SubscriptionSnapshot(Snapshot):
             id=stripe_object["id"],
             customer_id=required_id(stripe_object["customer"]),
             status=stripe_object["status"],
-            currency=stripe_object["currency"],
+            currency=word(stripe_object["currency"]),
             # sorted: Stripe promises no order, and another order is not another state
             items=tuple(sorted((SubscriptionItem.read(item) for item in items["data"]), key=lambda item: item.id)),
             cancel_at=from_unix_or_none(stripe_object["cancel_at"]),

@@ -148,6 +148,7 @@ def test_each_mirrored_field_counts_as_a_change(path: str, value: object) -> Non
         ("total", "12"),
         ("total", True),
         ("next_payment_attempt", 10**30),
+        ("currency", None),
     ],
 )
 def test_an_object_of_another_shape_is_not_guessed(path: str, value: object) -> None:

@@ -192,6 +192,8 @@ def test_every_status_of_stripes_is_read(status: str) -> None:
         ("items.data.0.quantity", "4"),
         ("created", None),
         ("cancel_at", 10**30),
+        ("currency", None),
+        ("currency", "u\0"),
         ("items.data", [None]),
         ("items.has_more", True),
         ("items.data.0.price", None),
