@@ -40,18 +40,17 @@ def run(*, port: int, sandbox_port: int, data_dir: Path, exit_after: bool) -> in
             resources.enter_context(only_demo_in(data_dir))
             require_free_port(port, "--port")
             environment = start_database(resources, data_dir, keep=own_key is not None)
-            children: list[Child] = []
+            sandbox: Child | None = None
             if own_key is None:
                 sandbox, settings = start_sandbox(resources, sandbox_port, port, data_dir)
-                children.append(sandbox)
                 environment |= settings
             gateway = prepare(resources, environment)
-            children += start_gateway(resources, environment, port, data_dir)
+            children = start_gateway(resources, environment, port, data_dir)
             stage = Stage(gateway, f"http://127.0.0.1:{port}", f"org_{secrets.token_hex(4)}")
             play(stage)
             if not exit_after:
                 click.echo(what_to_try(stage, write_environment(environment, data_dir), data_dir.resolve() / "logs"))
-                serve_until_interrupted(children)
+                serve_until_interrupted(children, sandbox)
     except KeyboardInterrupt:
         click.echo("\nStopped.")
         return INTERRUPTED if stage is None or exit_after else stage.status
@@ -126,9 +125,15 @@ def start_gateway(resources: ExitStack, environment: dict[str, str], port: int, 
     return [worker, web]
 
 
-def serve_until_interrupted(children: list[Child]) -> None:
-    """Stay, and start again what was killed: try it with the worker."""
+def serve_until_interrupted(children: list[Child], sandbox: Child | None) -> None:
+    """Stay, and start again what was killed: try it with the worker.
+
+    Not the sandbox: it keeps everything in memory, and a new one would know nothing of what the tables say. Raises
+    DemoError if it ends.
+    """
     while True:
+        if sandbox is not None:
+            sandbox.require_alive()
         for child in children:
             child.restart_if_dead()
         time.sleep(0.5)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 from flask import current_app, g, request
 
@@ -31,9 +31,7 @@ class Parts:
 
 def parts() -> Parts:
     """The application's parts."""
-    found = current_app.extensions[EXTENSION]
-    assert isinstance(found, Parts)  # noqa: S101 - for the type checker: `extensions` holds anything
-    return found
+    return cast("Parts", current_app.extensions[EXTENSION])
 
 
 def gateway() -> Gateway:
@@ -43,9 +41,7 @@ def gateway() -> Gateway:
 
 def caller() -> Caller:
     """Who asks; set by ``requires``."""
-    found = g.caller
-    assert isinstance(found, Caller)  # noqa: S101 - for the type checker: `g` holds anything
-    return found
+    return cast("Caller", g.caller)
 
 
 def requires(scope: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -19,6 +19,7 @@ from gateway.sandbox.json_types import Json
 _NAMES = {"Mapping": Mapping, "StripeContext": object}
 """What the SDK imports for type checkers only."""
 
+_NON_NEGATIVE = {"quantity", "unit_amount"}
 _CLIENT_OPTIONS = frozenset(get_type_hints(stripe.RequestOptions, localns=_NAMES))
 """Inherited by the SDK's ``…Params`` for its old interface; Stripe itself does not take them as parameters."""
 
@@ -71,9 +72,6 @@ def _leaves(value: object, name: str) -> Iterable[str]:
             yield from _leaves(child, name)
     elif name:
         yield name
-
-
-_NON_NEGATIVE = {"quantity", "unit_amount"}
 
 
 @cache
@@ -150,4 +148,5 @@ def _read_scalar(raw: str, options: tuple[Any, ...], name: str) -> Any:
 def _listed(name: str, enum: list[str]) -> str:
     recorded = _ENUM_ORDER.get(name, [])
     values = recorded if sorted(recorded) == sorted(enum) else enum
-    return ", ".join(values[:-1]) + f", or {values[-1]}" if len(values) > 2 else " or ".join(values)  # noqa: PLR2004
+    *first, last = values
+    return f"{', '.join(first)}, or {last}" if len(first) > 1 else " or ".join(values)

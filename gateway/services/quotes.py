@@ -128,7 +128,7 @@ def line_of(line: dict[str, Any]) -> QuoteLine:
         amount=line["amount"],
         currency=line["currency"],
         period=Period(start=from_unix(line["period"]["start"]), end=from_unix(line["period"]["end"])),
-        proration=parent[parent["type"]]["proration"],
+        proration=parent is not None and parent[parent["type"]]["proration"],
     )
 
 

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
@@ -19,6 +20,15 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def read_until(output: IO[str], words: str) -> None:
+    """Read on until ``words`` are said."""
+    said = ""
+    while words not in said:
+        line = output.readline()
+        assert line, f"it ended without saying {words!r}: {said}"
+        said += line
 
 
 def arguments(directory: Path, port: int, *more: str) -> list[str]:
@@ -52,17 +62,12 @@ def test_it_keeps_serving_until_it_is_stopped_and_stops_all_that_it_started(
         arguments(tmp_path, port), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as demo:
         assert demo.stdout is not None
-        said = ""
-        while "keeps serving" not in said:
-            line = demo.stdout.readline()
-            assert line, said
-            said += line
+        read_until(demo.stdout, "keeps serving")
         assert requests.get(f"http://127.0.0.1:{port}/health/ready", timeout=5).ok
         family = psutil.Process(demo.pid).children(recursive=True)
         worker = next(each for each in family if each.cmdline()[-1] == "worker")
         worker.kill()
-        while "starting it again" not in said:
-            said += demo.stdout.readline()
+        read_until(demo.stdout, "starting it again")
         family += psutil.Process(demo.pid).children(recursive=True)
         second = [*arguments(tmp_path, free_port(), "--exit")]
         done = subprocess.run(second, env=environment, capture_output=True, text=True, timeout=60, check=False)

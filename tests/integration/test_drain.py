@@ -130,7 +130,9 @@ def test_the_upcoming_invoice_shows_in_plan_details_though_it_has_no_id(world: W
     subscription = world.rows(Subscription)[0]
     invoice = world.stripe.v1.invoices.create_preview({"subscription": subscription.id}).to_dict(for_json=True)
     del invoice["id"]
-    invoice["period_end"] = int(world.plan_row().current_period_end.timestamp())  # type: ignore[union-attr]
+    period_end = world.plan_row().current_period_end
+    assert period_end is not None
+    invoice["period_end"] = int(period_end.timestamp())
     deliver(world, json.dumps(event(type="invoice.upcoming", data={"object": invoice})))
     world.work()
     details = api.ok("GET", "/subscription")

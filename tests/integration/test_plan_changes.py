@@ -36,9 +36,9 @@ def pending(world: World) -> list[InvoiceItem]:
     return list(reversed(items.data))
 
 
-def intend(world: World, **command: str | int) -> str:
+def intend(world: World, plan: str, *, enroll: bool = False) -> str:
     """Write an upgrade's intent, and die before Stripe is asked."""
-    return plan_changes.write_intent(world.gateway, CALLER, ChangeCommand(**command), None)  # type: ignore[arg-type]
+    return plan_changes.write_intent(world.gateway, CALLER, ChangeCommand(plan=plan, enroll=enroll), None)
 
 
 def freeze(world: World, change_id: str) -> Step:

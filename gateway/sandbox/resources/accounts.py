@@ -10,7 +10,7 @@ routes = Routes()
 
 
 @routes.get("/v1/account", AccountRetrieveCurrentParams)
-def retrieve(work: Work, params: Json) -> Json:  # noqa: ARG001 - every handler takes both
+def retrieve(work: Work, params: Json) -> Json:
     """The account that owns the key."""
     return {
         "id": "acct_1Sandbox000000000",

@@ -35,7 +35,7 @@ def create(work: Work, params: Json) -> Json:
 
 
 @routes.get("/v1/customers/{customer}", CustomerRetrieveParams)
-def retrieve(work: Work, params: Json, customer: str) -> Json:  # noqa: ARG001 - every handler takes both
+def retrieve(work: Work, params: Json, customer: str) -> Json:
     """A customer; of a deleted one the stub is left."""
     return work.recall("deleted", customer) or work.get("customer", customer)
 
@@ -74,7 +74,7 @@ def _own_card(work: Work, customer: Json, settings: Json) -> None:
 
 
 @routes.delete("/v1/customers/{customer}", CustomerDeleteParams)
-def delete(work: Work, params: Json, customer: str) -> Json:  # noqa: ARG001 - every handler takes both
+def delete(work: Work, params: Json, customer: str) -> Json:
     """Delete it and cancel its subscriptions at once (https://docs.stripe.com/api/customers/delete)."""
     found = work.get("customer", customer)
     for subscription in list(work.select("subscription", customer)):
@@ -103,7 +103,7 @@ def list_payment_methods(work: Work, params: Json, customer: str) -> Json:
 
 
 @routes.get("/v1/customers/{customer}/payment_methods/{payment_method}", CustomerPaymentMethodRetrieveParams)
-def retrieve_payment_method(work: Work, params: Json, customer: str, payment_method: str) -> Json:  # noqa: ARG001
+def retrieve_payment_method(work: Work, params: Json, customer: str, payment_method: str) -> Json:
     """A card, if it is this customer's."""
     card = work.get("payment_method", payment_method, param="payment_method")
     if card["customer"] != customer:

@@ -14,7 +14,7 @@ routes = Routes()
 
 
 @routes.get("/v1/events/{event}", EventRetrieveParams)
-def retrieve(work: Work, params: Json, event: str) -> Json:  # noqa: ARG001 - every handler takes both
+def retrieve(work: Work, params: Json, event: str) -> Json:
     """An event, as it was rendered when it happened."""
     return work.get("event", event)
 

@@ -44,13 +44,13 @@ def create(work: Work, params: Json) -> Json:
 
 
 @routes.get("/v1/invoiceitems/{invoiceitem}", InvoiceItemRetrieveParams)
-def retrieve(work: Work, params: Json, invoiceitem: str) -> Json:  # noqa: ARG001 - every handler takes both
+def retrieve(work: Work, params: Json, invoiceitem: str) -> Json:
     """An invoice item."""
     return work.get("invoiceitem", invoiceitem)
 
 
 @routes.delete("/v1/invoiceitems/{invoiceitem}", InvoiceItemDeleteParams)
-def delete(work: Work, params: Json, invoiceitem: str) -> Json:  # noqa: ARG001 - every handler takes both
+def delete(work: Work, params: Json, invoiceitem: str) -> Json:
     """Drop one that is on no invoice yet."""
     item = work.get("invoiceitem", invoiceitem)
     if item["invoice"]:

@@ -56,7 +56,7 @@ def create_preview(work: Work, params: Json) -> Json:
 
 
 @routes.get("/v1/invoices/{invoice}", InvoiceRetrieveParams)
-def retrieve(work: Work, params: Json, invoice: str) -> Json:  # noqa: ARG001 - every handler takes both
+def retrieve(work: Work, params: Json, invoice: str) -> Json:
     """An invoice with its first ten lines."""
     return work.get("invoice", invoice)
 
@@ -89,7 +89,7 @@ def list_lines(work: Work, params: Json, invoice: str) -> Json:
 
 
 @routes.post("/v1/invoices/{invoice}/finalize", InvoiceFinalizeInvoiceParams, "auto_advance")
-def finalize(work: Work, params: Json, invoice: str) -> Json:  # noqa: ARG001 - every handler takes both
+def finalize(work: Work, params: Json, invoice: str) -> Json:
     """Number and open a draft."""
     found = work.get("invoice", invoice, param="invoice")
     if found["status"] != "draft":
@@ -138,7 +138,7 @@ def _why(invoice: Json, card: Json) -> StripeError:
 
 
 @routes.post("/v1/invoices/{invoice}/void", InvoiceVoidInvoiceParams)
-def void(work: Work, params: Json, invoice: str) -> Json:  # noqa: ARG001 - every handler takes both
+def void(work: Work, params: Json, invoice: str) -> Json:
     """Make it void: nobody owes it any more."""
     return void_open(work, work.get("invoice", invoice, param="invoice"))
 

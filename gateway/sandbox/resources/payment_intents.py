@@ -27,7 +27,7 @@ def _view(work: Work, invoice_id: str) -> Json:
 
 
 @routes.get("/v1/payment_intents/{intent}", PaymentIntentRetrieveParams, "client_secret")
-def retrieve(work: Work, params: Json, intent: str) -> Json:  # noqa: ARG001 - every handler takes both
+def retrieve(work: Work, params: Json, intent: str) -> Json:
     """How the payment of an invoice stands."""
     return _view(work, _invoice(work, intent)["id"])
 

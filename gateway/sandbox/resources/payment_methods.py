@@ -38,7 +38,7 @@ def create(work: Work, params: Json) -> Json:
 
 
 @routes.get("/v1/payment_methods/{payment_method}", PaymentMethodRetrieveParams)
-def retrieve(work: Work, params: Json, payment_method: str) -> Json:  # noqa: ARG001 - every handler takes both
+def retrieve(work: Work, params: Json, payment_method: str) -> Json:
     """A card."""
     return work.get("payment_method", payment_method, param="payment_method")
 
@@ -83,7 +83,7 @@ def attached(work: Work, token: str, customer: str) -> Json:
 
 
 @routes.post("/v1/payment_methods/{payment_method}/detach", PaymentMethodDetachParams)
-def detach(work: Work, params: Json, payment_method: str) -> Json:  # noqa: ARG001 - every handler takes both
+def detach(work: Work, params: Json, payment_method: str) -> Json:
     """Take the card from its customer, for good; wherever it was the default, none is left."""
     found = work.get("payment_method", payment_method, param="payment_method")
     if found["customer"] is None:

@@ -53,7 +53,7 @@ def _free_lookup_key(work: Work, params: Json) -> None:
 
 
 @routes.get("/v1/prices/{price}", PriceRetrieveParams)
-def retrieve(work: Work, params: Json, price: str) -> Json:  # noqa: ARG001 - every handler takes both
+def retrieve(work: Work, params: Json, price: str) -> Json:
     """A price."""
     return work.get("price", price, param="price")
 

@@ -30,7 +30,7 @@ def create(work: Work, params: Json) -> Json:
 
 
 @routes.get("/v1/products/{product}", ProductRetrieveParams)
-def retrieve(work: Work, params: Json, product: str) -> Json:  # noqa: ARG001 - every handler takes both
+def retrieve(work: Work, params: Json, product: str) -> Json:
     """A product."""
     return work.get("product", product)
 
@@ -47,7 +47,7 @@ def update(work: Work, params: Json, product: str) -> Json:
 
 
 @routes.delete("/v1/products/{product}", ProductDeleteParams)
-def delete(work: Work, params: Json, product: str) -> Json:  # noqa: ARG001 - every handler takes both
+def delete(work: Work, params: Json, product: str) -> Json:
     """Delete a product without prices."""
     if any(price["product"] == product for price in work.select("price")):
         raise invalid("This product cannot be deleted because it has one or more user-created prices.")

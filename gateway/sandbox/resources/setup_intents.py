@@ -34,7 +34,7 @@ def create(work: Work, params: Json) -> Json:
 
 
 @routes.get("/v1/setup_intents/{intent}", SetupIntentRetrieveParams, "client_secret")
-def retrieve(work: Work, params: Json, intent: str) -> Json:  # noqa: ARG001 - every handler takes both
+def retrieve(work: Work, params: Json, intent: str) -> Json:
     """A setup intent."""
     return work.get("setup_intent", intent, param="intent")
 

@@ -13,7 +13,7 @@ routes = Routes()
 
 
 @routes.get("/v1/subscription_items/{item}", SubscriptionItemRetrieveParams)
-def retrieve(work: Work, params: Json, item: str) -> Json:  # noqa: ARG001 - every handler takes both
+def retrieve(work: Work, params: Json, item: str) -> Json:
     """An item; the error for an unknown one is as recorded from Stripe's API, 2026-08-26.dahlia."""
     owner = work.recall("item_owner", item)
     subscription = work.find("subscription", owner["subscription"]) if owner else None

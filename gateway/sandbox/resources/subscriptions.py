@@ -62,7 +62,7 @@ def _check_card(work: Work, params: Json, customer: str) -> None:
 
 
 @routes.get("/v1/subscriptions/{subscription}", SubscriptionRetrieveParams)
-def retrieve(work: Work, params: Json, subscription: str) -> Json:  # noqa: ARG001 - every handler takes both
+def retrieve(work: Work, params: Json, subscription: str) -> Json:
     """A subscription, canceled ones too."""
     return work.get("subscription", subscription)
 

@@ -41,7 +41,7 @@ def create(work: Work, params: Json, customer: str) -> Json:
 
 
 @routes.get("/v1/customers/{customer}/tax_ids/{tax_id}", CustomerTaxIdRetrieveParams)
-def retrieve(work: Work, params: Json, customer: str, tax_id: str) -> Json:  # noqa: ARG001 - every handler takes both
+def retrieve(work: Work, params: Json, customer: str, tax_id: str) -> Json:
     """A tax id, if it is this customer's."""
     found = work.get("tax_id", tax_id)
     if found["customer"] != customer:

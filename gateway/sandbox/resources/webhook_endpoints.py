@@ -47,7 +47,7 @@ def create(work: Work, params: Json) -> Json:
 
 
 @routes.get("/v1/webhook_endpoints/{webhook_endpoint}", WebhookEndpointRetrieveParams)
-def retrieve(work: Work, params: Json, webhook_endpoint: str) -> Json:  # noqa: ARG001 - every handler takes both
+def retrieve(work: Work, params: Json, webhook_endpoint: str) -> Json:
     """An endpoint without its secret."""
     return work.get("webhook_endpoint", webhook_endpoint)
 
@@ -69,7 +69,7 @@ def update(work: Work, params: Json, webhook_endpoint: str) -> Json:
 
 
 @routes.delete("/v1/webhook_endpoints/{webhook_endpoint}", WebhookEndpointDeleteParams)
-def delete(work: Work, params: Json, webhook_endpoint: str) -> Json:  # noqa: ARG001 - every handler takes both
+def delete(work: Work, params: Json, webhook_endpoint: str) -> Json:
     """Remove it; it receives nothing more."""
     return work.remove(work.get("webhook_endpoint", webhook_endpoint))
 
