@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gateway.sandbox import encoding, forms, params
+from gateway.sandbox import clocks, encoding, forms, params
 from gateway.sandbox.errors import StripeError, invalid, not_built
 from gateway.sandbox.events import API_VERSION
 from gateway.sandbox.expand import expand
@@ -15,7 +15,9 @@ from gateway.sandbox.idempotency import MAX_LENGTH, Answer, IdempotencyKeys
 from gateway.sandbox.ids import Ids
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.routing import Route
+from gateway.sandbox.settings import Settings
 from gateway.sandbox.store import Store
+from gateway.sandbox.timekeeper import Timekeeper
 from gateway.sandbox.work import Work
 
 _VERSION = re.compile(r"^\d{4}-\d{2}-\d{2}(\.[a-z]+)?$")
@@ -52,9 +54,35 @@ class Engine:
     ids: Ids
     deliver: Callable[[list[Json]], None]
     url: str = ""
+    settings: Settings = field(default_factory=Settings)
     store: Store = field(default_factory=Store)
     keys: IdempotencyKeys = field(default_factory=IdempotencyKeys)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    time: Timekeeper = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.time = Timekeeper(self.store, lambda: self.settings, self.begin, self.commit)
+
+    def begin(self, now: int, request: Json | None = None) -> Work:
+        """A unit of work at this moment; without a request it is time's own doing."""
+        caused = request or {"id": None, "idempotency_key": None}
+        return Work(self.store, self.ids, now, self.url, caused, self.settings)
+
+    def commit(self, work: Work) -> None:
+        """Keep the work, note what it made due, tell of it."""
+        work.commit()
+        self.time.watch(work.changes)
+        self.deliver(work.new_events())
+
+    def let_time_pass(self) -> None:
+        """Do what is due by now, and take every test clock that advances to its end; others may ask in between."""
+        with self.lock:
+            self.time.catch_up(int(self.clock()))
+        for clock in list(self.time.advancing):
+            arrived = False
+            while not arrived:
+                with self.lock:
+                    arrived = not self.time.advance(clock)
 
     def handle(self, call: Call, route: Route | None, names: dict[str, str]) -> Reply:
         """Serve one call; every failure becomes Stripe's error body."""
@@ -93,8 +121,9 @@ class Engine:
         key = call.idempotency_key if call.method == "POST" else None
         request = {"id": order.request_id, "idempotency_key": key}
         with self.lock:
-            work = Work(self.store, self.ids, int(self.clock()), self.url, request)
+            self.time.catch_up(int(self.clock()))
             try:
+                work = self.begin(self._now(order), request)
                 result = order.route.handler(work, order.given, **order.names)
                 result = expand(work, result, order.given.get("expand") or [])
             except StripeError as error:
@@ -102,11 +131,18 @@ class Engine:
             except Exception:  # noqa: BLE001 - whatever broke, the client gets Stripe's 500, and nothing is kept
                 _log.exception("The sandbox failed on %s %s", call.method, call.path)
                 return failure(StripeError(500, "api_error", "An unknown error occurred"), order.request_id)
-            work.commit()
-            self.deliver(work.new_events())
+            self.commit(work)
         if work.failure:
             return failure(work.failure, order.request_id)
         return Answer(200, encoding.dump(result), order.request_id)
+
+    def _now(self, order: "_Order") -> int:
+        clock = clocks.clock_of(self.store, order.names.values(), order.given)
+        if clock is None:
+            return int(self.clock())
+        if order.call.method != "GET":
+            clocks.refuse_if_advancing(clock)
+        return int(clock["frozen_time"])
 
 
 @dataclass(frozen=True)

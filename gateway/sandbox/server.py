@@ -18,6 +18,7 @@ from gateway.sandbox.web import create_app
 from gateway.sandbox.webhooks import Deliverer
 
 HOST = "127.0.0.1"
+_LOOK_EVERY = 0.5
 RETRY_DELAYS = (1, 5, 25, 125)
 """Seconds between the tries of a webhook delivery: minutes here where Stripe takes days."""
 
@@ -45,6 +46,8 @@ class Sandbox:
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="sandbox-http", daemon=True
         )
+        self._time = threading.Thread(target=self._let_time_pass, name="sandbox-time", daemon=True)
+        self._closed = threading.Event()
         self._started = False
 
     def start(self) -> Self:
@@ -52,11 +55,15 @@ class Sandbox:
         self._started = True
         self._deliverer.start()
         self._thread.start()
+        self._time.start()
         return self
 
     def close(self) -> None:
         """Stop serving and delivering; no thread and no socket stays behind."""
         if self._started:
+            self._closed.set()
+            self._engine.time.wake.set()
+            self._time.join()
             self._server.shutdown()
             self._thread.join()
         self._server.hang_up()
@@ -69,6 +76,13 @@ class Sandbox:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
+    def _let_time_pass(self) -> None:
+        """Things fall due also while nobody asks; a request itself never sees anything overdue."""
+        while not self._closed.is_set():
+            self._engine.let_time_pass()
+            self._engine.time.wake.wait(_LOOK_EVERY)
+            self._engine.time.wake.clear()
+
     def _deliver(self, events: list[Json]) -> None:
         endpoints = [
             self._engine.store.find("webhook_endpoint", key) for key in self._engine.store.ids("webhook_endpoint")
@@ -76,7 +90,7 @@ class Sandbox:
         for event in events:
             for endpoint in endpoints:
                 if endpoint and wants(endpoint, event["type"]):
-                    secret = self._engine.store.find("_secret", endpoint["id"]) or {}
+                    secret = self._engine.store.recall("secret", endpoint["id"]) or {}
                     self._deliverer.put(endpoint["url"], secret["secret"], event)
 
     def _delivered(self, event_id: str) -> None:

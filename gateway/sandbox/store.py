@@ -21,10 +21,19 @@ class Store:
         self._objects: dict[str, dict[str, Json]] = defaultdict(dict)
         self._of_customer: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
         self._positions: dict[str, int] = {}
+        self._kinds: dict[str, str] = {}
 
     def find(self, kind: str, object_id: str) -> Json | None:
         """The object, or None."""
         return self._objects[kind].get(object_id)
+
+    def named(self, object_id: str) -> Json | None:
+        """The object of this id, of whatever kind, or None."""
+        return self.find(self._kinds.get(object_id, ""), object_id)
+
+    def recall(self, kind: str, note_id: str) -> Json | None:
+        """A note: what Stripe knows about an object and shows nowhere."""
+        return self.find(f"_{kind}", note_id)
 
     def ids(self, kind: str, customer: str | None = None) -> Iterator[str]:
         """The ids of a kind, newest first; of one customer only, if given."""
@@ -52,5 +61,6 @@ class Store:
         self._objects[kind][object_id] = obj
         if not kind.startswith("_"):  # a note shares its object's id
             self._positions.setdefault(object_id, len(self._positions))
+            self._kinds[object_id] = kind
         if obj.get("customer"):
             self._of_customer[kind, obj["customer"]][object_id] = None

@@ -8,6 +8,7 @@ from gateway.sandbox import events
 from gateway.sandbox.errors import StripeError, missing
 from gateway.sandbox.ids import Ids
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.settings import Settings
 from gateway.sandbox.store import Store, Tables
 
 _EVENT_PREFIX = {
@@ -28,13 +29,15 @@ class Work:
     now: int
     url: str = ""
     request: Json = field(default_factory=lambda: {"id": None, "idempotency_key": None})
+    settings: Settings = field(default_factory=Settings)
     changes: Tables = field(default_factory=dict)
+    untold: dict[str, Json] = field(default_factory=dict)
     failure: StripeError | None = None
 
     def trial(self) -> "Work":
         """A copy whose changes can be thrown away: what a preview runs in."""
         copied = {kind: dict(objects) for kind, objects in self.changes.items()}
-        return Work(self.store, self.ids, self.now, self.url, self.request, copied)
+        return Work(self.store, self.ids, self.now, self.url, self.request, self.settings, copied)
 
     def find(self, kind: str, object_id: str) -> Json | None:
         """The object as this request sees it, or None."""
@@ -61,7 +64,7 @@ class Work:
         """Keep a new object and tell of it: ``customer.created``, unless other types are given."""
         self._keep(obj)
         for event_type in event_types or self._default_events(obj, "created"):
-            self._tell(event_type, obj, None)
+            self.tell(event_type, obj)
         return obj
 
     def update(self, obj: Json, changes: Json, *event_types: str) -> Json:
@@ -72,14 +75,16 @@ class Work:
         new = obj | changes
         if new == obj:
             return obj
+        before = self.untold.pop(obj["id"], obj)
         self._keep(new)
         for event_type in event_types or self._default_events(obj, "updated"):
-            self._tell(event_type, new, events.previous_attributes(obj, new))
+            self.tell(event_type, new, events.previous_attributes(before, new))
         return new
 
     def amend(self, obj: Json, changes: Json) -> Json:
-        """Replace the object as ``update()`` does where Stripe, too, tells nobody."""
+        """Replace the object where Stripe tells nobody, or not yet: the next ``update()`` here tells of both."""
         new = obj | changes
+        self.untold.setdefault(obj["id"], obj)
         self._keep(new)
         return new
 
@@ -87,7 +92,7 @@ class Work:
         """Forget the object; its event carries the full last state, the answer is the stub."""
         self.changes.setdefault(obj["object"], {})[obj["id"]] = None
         for event_type in self._default_events(obj, "deleted"):
-            self._tell(event_type, obj, None)
+            self.tell(event_type, obj)
         stub = {"id": obj["id"], "object": obj["object"], "deleted": True}
         self.note("deleted", obj["id"], stub)
         return stub
@@ -119,7 +124,8 @@ class Work:
         event_type = f"{_EVENT_PREFIX.get(obj['object'], obj['object'])}.{verb}"
         return (event_type,) if event_type in events.TYPES else ()
 
-    def _tell(self, event_type: str, obj: Json, previous: Json | None) -> None:
+    def tell(self, event_type: str, obj: Json, previous: Json | None = None) -> None:
+        """Make an event of the object as it is now."""
         with_previous = event_type.endswith(".updated") or event_type in _WITH_PREVIOUS
         endpoints = sum(events.wants(endpoint, event_type) for endpoint in self.select("webhook_endpoint"))
         told = events.event(

@@ -1,5 +1,6 @@
 """What several tests of the sandbox say often."""
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,8 @@ import stripe
 from gateway.sandbox import Sandbox
 
 Json = dict[str, Any]
-MONTH = 30 * 86400
+DAY = 86400
+MONTH = 30 * DAY
 START = 1_790_000_000
 
 
@@ -83,6 +85,24 @@ class Account:
     def invoice(self, subscription: stripe.Subscription) -> stripe.Invoice:
         assert isinstance(subscription.latest_invoice, str)
         return self.v1.invoices.retrieve(subscription.latest_invoice)
+
+    def test_clock(self, at: int = START) -> str:
+        """A test clock that stands at ``at``."""
+        return self.v1.test_helpers.test_clocks.create({"frozen_time": at}).id
+
+    def on_clock(self, clock: str, card: str | None = "pm_card_visa") -> stripe.Customer:
+        """A customer whose time is the clock's."""
+        customer = self.v1.customers.create({"test_clock": clock})
+        return self.give_card(customer.id, card) if card else customer
+
+    def advance(self, clock: str, to: int) -> None:
+        """Let the clock run to ``to`` (unix seconds), a month at a time, and wait until it has arrived."""
+        clocks = self.v1.test_helpers.test_clocks
+        while (now := clocks.retrieve(clock).frozen_time) < to:
+            clocks.advance(clock, {"frozen_time": min(to, now + MONTH)})
+            while (found := clocks.retrieve(clock)).status == "advancing":
+                time.sleep(0.002)
+            assert found.status == "ready"
 
     def events(self, **filters: Any) -> list[stripe.Event]:
         """Oldest first."""

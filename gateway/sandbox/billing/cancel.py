@@ -3,7 +3,8 @@
 from gateway.sandbox.billing import invoicing, ledger
 from gateway.sandbox.billing.lines import add_pending
 from gateway.sandbox.json_types import Json
-from gateway.sandbox.objects.subscription import items_of
+from gateway.sandbox.objects.invoice import subscription_of
+from gateway.sandbox.objects.subscription import items_of, period_start
 from gateway.sandbox.work import Work
 
 
@@ -15,25 +16,50 @@ def cancel(work: Work, subscription: Json, params: Json) -> Json:
     2026-08-26.dahlia).
     """
     invoice_now = params.get("invoice_now", False)
-    fields: Json = {}
+    changes: Json = {}
     if params.get("prorate"):
         give_back(work, subscription, tied=invoice_now)
     if invoice_now:
         invoice = draft(work, subscription)
-        fields = {"latest_invoice": invoice["id"]} if invoice else {}
+        changes = {"latest_invoice": invoice["id"]} if invoice else {}
     elif not params.get("prorate"):
         for item in invoicing.pending_items(work, subscription, loose=False):
             work.remove(item)
-    details = subscription["cancellation_details"] | {"reason": "cancellation_requested"}
-    details |= params.get("cancellation_details") or {}
-    fields |= {
-        "canceled_at": work.now,
-        "cancellation_details": details,
+    details = params.get("cancellation_details") or {}
+    return end(work, subscription, reason="cancellation_requested", details=details, changes=changes)
+
+
+def end(
+    work: Work,
+    subscription: Json,
+    *,
+    reason: str | None = None,
+    details: Json | None = None,
+    changes: Json | None = None,
+    canceled_at: int | None = None,
+) -> Json:
+    """It is over; Stripe stops collecting the invoices that are open (https://docs.stripe.com/api/subscriptions/cancel).
+
+    Without a ``reason`` that of the request which scheduled the end stays.
+    """
+    for invoice in list(work.select("invoice", subscription["customer"])):
+        if subscription_of(invoice) == subscription["id"] and invoice["status"] == "open":
+            stop_collection(work, invoice)
+    why = subscription["cancellation_details"] | ({"reason": reason} if reason else {}) | (details or {})
+    over = {
+        "canceled_at": canceled_at or work.now,
+        "cancellation_details": why,
         "ended_at": work.now,
         "pending_update": None,
         "status": "canceled",
     }
-    return work.update(subscription, fields, "customer.subscription.deleted")
+    return work.update(subscription, (changes or {}) | over, "customer.subscription.deleted")
+
+
+def stop_collection(work: Work, invoice: Json) -> None:
+    """Nothing more happens to it by itself."""
+    if invoice["auto_advance"]:
+        work.update(invoice, {"auto_advance": False, "next_payment_attempt": None})
 
 
 def give_back(work: Work, subscription: Json, *, tied: bool) -> None:
@@ -49,5 +75,5 @@ def draft(work: Work, subscription: Json) -> Json | None:
     pending = invoicing.pending_items(work, subscription, loose=False)
     if not pending:
         return None
-    window = (min(item["current_period_start"] for item in items_of(subscription)), work.now)
+    window = (period_start(subscription), work.now)
     return invoicing.draft(work, subscription, reason="subscription_cycle", pending=pending, window=window)

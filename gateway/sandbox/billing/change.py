@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from gateway.sandbox.billing import invoicing, items, ledger, payment, pending_update
+from gateway.sandbox.billing import collection, invoicing, items, ledger, payment, pending_update, scheduled_end
+from gateway.sandbox.billing.cycle import period_at, whole
 from gateway.sandbox.billing.ledger import Proration
 from gateway.sandbox.billing.lines import add_pending
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.subscription import items_of, with_items
-from gateway.sandbox.periods import containing
 from gateway.sandbox.work import Work
 
 
@@ -32,12 +32,15 @@ def plan(work: Work, subscription: Json, params: Json) -> Change:
     behavior = params.get("proration_behavior", "create_prorations")
     date = _proration_date(work, subscription, params, behavior)
     reset = (params.get("billing_cycle_anchor") or {}).get("type") == "now"
-    anchor = work.now if reset else subscription["billing_cycle_anchor"]
-    after = items.changed(work, subscription, params.get("items", []), anchor)
-    if reset:
-        after = [item | _fresh_period(item, anchor) for item in after]
-    fields = with_items(subscription, after) | ({"billing_cycle_anchor": anchor} if reset else {})
-    prorations = [] if behavior == "none" else _prorations(work, items_of(subscription), after, date)
+    moved = {"billing_cycle_anchor": work.now} if reset else {}
+    target = subscription | moved | scheduled_end.asked(work, subscription, params)
+    after = items.changed(work, target, params.get("items", []))
+    if reset or target["cancel_at"] != subscription["cancel_at"]:
+        after = [item | _period(target, item, work.now if reset else item["current_period_start"]) for item in after]
+    fields = {key: value for key, value in target.items() if value != subscription[key]}
+    fields |= scheduled_end.following(target, after) | with_items(subscription, after)
+    free = behavior == "none" or subscription["status"] == "trialing"
+    prorations = [] if free else _prorations(work, subscription, target, after, date)
     return Change(subscription, fields, prorations, behavior)
 
 
@@ -54,28 +57,32 @@ def _proration_date(work: Work, subscription: Json, params: Json, behavior: str)
     return date
 
 
-def _fresh_period(item: Json, anchor: int) -> Json:
-    start, end = containing(anchor, item["price"]["recurring"], anchor)
+def _period(subscription: Json, item: Json, moment: int) -> Json:
+    start, end = period_at(subscription, item["price"], moment)
     return {"current_period_start": start, "current_period_end": end}
 
 
-def _prorations(work: Work, before: list[Json], after: list[Json], date: int) -> list[Proration]:
-    old = {item["id"]: item for item in before}
+def _prorations(work: Work, before: Json, target: Json, after: list[Json], date: int) -> list[Proration]:
+    old = {item["id"]: item for item in items_of(before)}
     new = {item["id"]: item for item in after}
     found: list[Proration] = []
     for item_id in old | new:
-        found += _of_item(work, old.get(item_id), new.get(item_id), date)
+        found += _of_item(work, target, old.get(item_id), new.get(item_id), date)
     return found
 
 
-def _of_item(work: Work, old: Json | None, new: Json | None, date: int) -> list[Proration]:
+def _of_item(work: Work, target: Json, old: Json | None, new: Json | None, date: int) -> list[Proration]:
     if old and new and _costs(old) == _costs(new):
-        if old["current_period_end"] == new["current_period_end"]:
-            return []
-        # Only the anchor moved: what was billed stays, the time behind it is charged (as recorded from Stripe's API).
-        return ledger.charge(new, old["current_period_end"])
+        # What was billed stays; only what the period gained or lost at its end counts (as recorded from Stripe's API
+        # for an anchor that moved).
+        lost = ledger.unused(work, old["id"], new["current_period_end"])
+        return lost + _owed(target, new, old["current_period_end"])
     given_back = ledger.unused(work, old["id"], date) if old else []
-    return given_back + (ledger.charge(new, max(date, new["current_period_start"])) if new else [])
+    return given_back + (_owed(target, new, max(date, new["current_period_start"])) if new else [])
+
+
+def _owed(target: Json, item: Json, start: int) -> list[Proration]:
+    return ledger.charge(item, start, whole(target, item["price"], item["current_period_start"]))
 
 
 def _costs(item: Json) -> tuple[str, int | None]:
@@ -125,7 +132,8 @@ def _invoice_now(work: Work, change: Change, behavior: str) -> Json:
         card = payment.card_for(work, change.after, change.subscription["customer"])
         if behavior == "error_if_incomplete":
             payment.refuse_incomplete(card)
-        invoice = payment.charge(work, invoice, card)
+        retried = behavior == "allow_incomplete"
+        invoice = collection.collect(work, invoice) if retried else payment.charge(work, invoice, card)
     subscription = work.get("subscription", change.subscription["id"])
     if invoice["status"] == "open" and behavior == "pending_if_incomplete":
         return pending_update.park(work, subscription, change.fields, owed, invoice["id"])

@@ -1,7 +1,8 @@
 """An invoice's way: draft, finalized, paid (https://docs.stripe.com/invoicing/integration/workflow-transitions)."""
 
+from gateway.sandbox.billing.cycle import Period, amount_of
 from gateway.sandbox.billing.ledger import Debit, remember
-from gateway.sandbox.billing.lines import for_period, from_pending
+from gateway.sandbox.billing.lines import for_period, from_pending, trial_line
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects import customer as customers
 from gateway.sandbox.objects import invoice as objects
@@ -13,8 +14,6 @@ MINIMUM_CHARGE = 50
 dollars (https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts)."""
 DRAFT_SECONDS = 3600
 """How long a draft waits before it is finalized by itself."""
-
-Period = tuple[int, int]
 
 
 def settle(total: int, balance: int) -> tuple[int, int]:
@@ -49,6 +48,7 @@ def draft(  # one parameter a decision
     window: Period,
     periods: dict[str, Period] | None = None,
     invoice_id: str | None = None,
+    auto_advance: bool = True,
 ) -> Json:
     """A draft of the pending items and, for each item in ``periods``, the ordinary line of that period.
 
@@ -60,13 +60,13 @@ def draft(  # one parameter a decision
     lines = from_pending(work, invoice_id, pending)
     for item in items_of(subscription):
         if periods and item["id"] in periods and not metered(item["price"]):
-            lines.append(_charge_period(work, invoice_id, item, periods[item["id"]]))
+            lines.append(_charge_period(work, invoice_id, subscription, item, periods[item["id"]]))
     invoice = objects.build(work, customer, invoice_id=invoice_id, currency=subscription["currency"], reason=reason)
     invoice |= totals(invoice_id, lines, customer["balance"])
     invoice |= {
-        "automatically_finalizes_at": work.now + DRAFT_SECONDS + 1,
-        "default_payment_method": None,
-        "next_payment_attempt": work.now + DRAFT_SECONDS,
+        "auto_advance": auto_advance,
+        "automatically_finalizes_at": work.now + DRAFT_SECONDS + 1 if auto_advance else None,
+        "next_payment_attempt": work.now + DRAFT_SECONDS if auto_advance else None,
         "parent": objects.parent_of(subscription),
         "period_end": window[1],
         "period_start": window[0],
@@ -78,8 +78,11 @@ def draft(  # one parameter a decision
     return invoice
 
 
-def _charge_period(work: Work, invoice_id: str, item: Json, period: Period) -> Json:
-    line = for_period(work, invoice_id, item, period)
+def _charge_period(work: Work, invoice_id: str, subscription: Json, item: Json, period: Period) -> Json:
+    amount = amount_of(subscription, item, period)
+    line = for_period(work, invoice_id, item, period) | {"amount": amount, "subtotal": amount}
+    if subscription["status"] == "trialing":
+        line |= trial_line(work, item)
     start, end = period
     remember(
         work,

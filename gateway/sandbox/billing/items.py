@@ -1,11 +1,11 @@
 """The items a request asks for: which prices, how many, which go."""
 
+from gateway.sandbox.billing.cycle import period_at
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.metadata import merged
 from gateway.sandbox.objects.catalog import plan_of
 from gateway.sandbox.objects.subscription import build_item, items_of, metered
-from gateway.sandbox.periods import containing
 from gateway.sandbox.work import Work
 
 _NOT_RECURRING = (
@@ -37,13 +37,13 @@ def refuse_doubles(prices: list[Json]) -> None:
         seen.add(price["id"])
 
 
-def changed(work: Work, subscription: Json, asked: list[Json], anchor: int) -> list[Json]:
+def changed(work: Work, subscription: Json, asked: list[Json]) -> list[Json]:
     """The subscription's items after the changes asked for, those that keep their id in their old order."""
     after = {item["id"]: item for item in items_of(subscription)}
     for index, wanted in enumerate(asked):
         param = f"items[{index}]"
         if "id" not in wanted:
-            new = _added(work, subscription, wanted, anchor, param)
+            new = _added(work, subscription, wanted, param)
             after[new["id"]] = new
         elif wanted["id"] not in after:
             text = f"No such subscription item: '{wanted['id']}'"
@@ -51,21 +51,21 @@ def changed(work: Work, subscription: Json, asked: list[Json], anchor: int) -> l
         elif wanted.get("deleted"):
             del after[wanted["id"]]
         else:
-            after[wanted["id"]] = _swapped(work, after[wanted["id"]], wanted, anchor, param)
+            after[wanted["id"]] = _swapped(work, subscription, after[wanted["id"]], wanted, param)
     if not after:
         raise invalid(_NO_ITEM_LEFT)
     refuse_doubles([item["price"] for item in after.values()])
     return list(after.values())
 
 
-def _added(work: Work, subscription: Json, wanted: Json, anchor: int, param: str) -> Json:
+def _added(work: Work, subscription: Json, wanted: Json, param: str) -> Json:
     """A new item's period is the running one, so it may begin before the item does (as recorded from Stripe's API)."""
     price = _same_currency(price_of(work, wanted, f"{param}[price]"), subscription["currency"], param)
-    period = containing(anchor, price["recurring"], work.now)
+    period = period_at(subscription, price, work.now)
     return build_item(work, subscription["id"], price, wanted.get("quantity"), period, wanted.get("metadata") or {})
 
 
-def _swapped(work: Work, item: Json, wanted: Json, anchor: int, param: str) -> Json:
+def _swapped(work: Work, subscription: Json, item: Json, wanted: Json, param: str) -> Json:
     new = dict(item)
     if wanted.get("price") and wanted["price"] != item["price"]["id"]:
         price = _same_currency(price_of(work, wanted, f"{param}[price]"), item["price"]["currency"], param)
@@ -74,7 +74,7 @@ def _swapped(work: Work, item: Json, wanted: Json, anchor: int, param: str) -> J
         if not metered(price):
             new["quantity"] = 1  # a new price resets it, unless the request says otherwise
         if _interval(price) != _interval(item["price"]):
-            new["current_period_start"], new["current_period_end"] = containing(anchor, price["recurring"], work.now)
+            new["current_period_start"], new["current_period_end"] = period_at(subscription, price, work.now)
     if "quantity" in wanted and not metered(new["price"]):
         new["quantity"] = wanted["quantity"]
     if "metadata" in wanted:

@@ -92,13 +92,16 @@ def unused(work: Work, item: str, date: int) -> list[Proration]:
     return found
 
 
-def charge(item: Json, start: int) -> list[Proration]:
-    """The debit for an item as it is now, from ``start`` to the end of its period; a price of 0 makes no line."""
+def charge(item: Json, start: int, whole: tuple[int, int]) -> list[Proration]:
+    """The debit for an item as it is now, from ``start`` to the end of its period; a price of 0 makes no line.
+
+    ``whole`` is the period that the price is for; the item's own may be shorter.
+    """
     end = item["current_period_end"]
     full = full_amount(item)
     if not full or start >= end:
         return []
-    amount = share(full, start=start, end=end, period_start=item["current_period_start"], period_end=end)
+    amount = share(full, start=start, end=end, period_start=whole[0], period_end=whole[1])
     return [Proration(item["id"], amount, item["price"], item["quantity"], start, end)]
 
 
@@ -107,3 +110,16 @@ def full_amount(item: Json) -> int:
     if "quantity" not in item:
         return 0
     return int(item["price"]["unit_amount"] or 0) * int(item["quantity"])
+
+
+def forget(work: Work, line: Json) -> None:
+    """Drop the debit of an invoice line that nobody owes any more: there is nothing of it to give back."""
+    details = line["parent"]["subscription_item_details"]
+    if details is None:
+        return
+    kept = [
+        debit
+        for debit in debits(work, details["subscription_item"])
+        if debit.line != line["id"] and (debit.invoice_item is None or debit.invoice_item != details["invoice_item"])
+    ]
+    work.note("billed", details["subscription_item"], {"debits": kept})

@@ -152,6 +152,11 @@ def for_period(work: Work, invoice_id: str, item: Json, period: tuple[int, int])
     return line | {"parent": parent, "pricing": objects.pricing(price, price["unit_amount_decimal"])}
 
 
+def trial_line(work: Work, item: Json) -> Json:
+    """What sets the line of a trial period apart: it is free. The words are remembered from Stripe, not recorded."""
+    return {"amount": 0, "description": f"Trial period for {_name(work, item['price'])}", "subtotal": 0}
+
+
 def _proration_text(work: Work, proration: Proration) -> str:
     side = "Unused" if proration.credits else "Remaining"
     times = f"{proration.quantity} × " if proration.quantity > 1 else ""  # noqa: RUF001 - Stripe's own sign

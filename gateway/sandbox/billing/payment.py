@@ -23,15 +23,20 @@ _NEEDS_ACTION = (
 )
 
 
-def card_for(work: Work, subscription: Json | None, customer_id: str) -> Json:
-    """The card to charge: the subscription's own, else the customer's default one; 400 if there is none.
+def card_on_file(work: Work, subscription: Json | None, customer_id: str) -> Json | None:
+    """The card to charge: the subscription's own, else the customer's default one.
 
     https://docs.stripe.com/billing/subscriptions/payment-methods-setting#payment-method-priority
     """
     customer = work.get("customer", customer_id)
     own = subscription["default_payment_method"] if subscription else None
     found = own or customer["invoice_settings"]["default_payment_method"]
-    card = work.find("payment_method", found) if found else None
+    return work.find("payment_method", found) if found else None
+
+
+def card_for(work: Work, subscription: Json | None, customer_id: str) -> Json:
+    """The card on file; 400 if there is none."""
+    card = card_on_file(work, subscription, customer_id)
     if card is None:
         raise invalid(_NO_CARD, code="resource_missing")
     return card
@@ -60,6 +65,11 @@ def charge(work: Work, invoice: Json, card: Json) -> Json:
     if behavior is Behavior.NEEDS_ACTION:
         told = ("invoice.updated", "invoice.payment_failed", "invoice.payment_action_required")
         return work.update(invoice, {"attempted": True}, *told)
+    return fail(work, invoice)
+
+
+def fail(work: Work, invoice: Json) -> Json:
+    """A try that brought nothing: declined, or no card there to charge."""
     changes = {"attempted": True, "attempt_count": invoice["attempt_count"] + 1}
     return work.update(invoice, changes, "invoice.updated", "invoice.payment_failed")
 
@@ -70,14 +80,14 @@ def succeed(work: Work, invoice: Json, card: Json) -> Json:
     payment = work.add(_payment(work, paid), "invoice_payment.paid")
     work.note("payments", invoice["id"], {"ids": [payment["id"]]})
     work.note("attempt", invoice["id"], {"card": card["id"], "needs_action": False})
-    _after_payment(work, paid, card)
+    follow_up(work, paid, card)
     return work.get("invoice", invoice["id"])
 
 
 def settle_elsewhere(work: Work, invoice: Json) -> Json:
     """Paid out of band: no attempt is counted, as recorded from Stripe's API, 2026-08-26.dahlia."""
     paid = mark_paid(work, invoice, attempts=0, charged=invoice["amount_due"], attempted=invoice["attempted"])
-    _after_payment(work, paid, None)
+    follow_up(work, paid, None)
     return paid
 
 
@@ -100,7 +110,8 @@ def _payment(work: Work, invoice: Json) -> Json:
     }
 
 
-def _after_payment(work: Work, invoice: Json, card: Json | None) -> None:
+def follow_up(work: Work, invoice: Json, card: Json | None) -> None:
+    """What a paid invoice means for its subscription."""
     subscription_id = subscription_of(invoice)
     subscription = work.find("subscription", subscription_id) if subscription_id else None
     if subscription is None:
@@ -108,7 +119,10 @@ def _after_payment(work: Work, invoice: Json, card: Json | None) -> None:
     if pending_update.applies(work, subscription, invoice):
         subscription = pending_update.apply(work, subscription)
     changes: Json = {}
-    if subscription["status"] in {"incomplete", "past_due"} and subscription["latest_invoice"] == invoice["id"]:
+    if (
+        subscription["status"] in {"incomplete", "past_due", "unpaid"}
+        and subscription["latest_invoice"] == invoice["id"]
+    ):
         changes["status"] = "active"
     if card and subscription["payment_settings"]["save_default_payment_method"] == "on_subscription":
         changes["default_payment_method"] = card["id"]

@@ -7,19 +7,29 @@ from gateway.sandbox.work import Work
 
 LIFETIME = 23 * 3600
 """Seconds; less if an item's period ends earlier."""
+_APPLIED = ("customer.subscription.updated", "customer.subscription.pending_update_applied")
 
 
-def park(work: Work, subscription: Json, fields: Json, owed: list[tuple[Proration, str]], invoice: str) -> Json:
-    """Leave the subscription as it is, show what is to come, and keep how to apply it."""
-    expires = min(work.now + LIFETIME, *(item["current_period_end"] for item in items_of(subscription)))
+def park(
+    work: Work,
+    subscription: Json,
+    fields: Json,
+    owed: list[tuple[Proration, str]],
+    invoice: str,
+    *,
+    told: tuple[str, ...] = _APPLIED,
+) -> Json:
+    """Leave the subscription as it is, show what is to come, and keep how to apply it; ``told`` are its events then."""
+    ends = [item["current_period_end"] for item in items_of(subscription) if item["current_period_end"] > work.now]
     shown = {
         "billing_cycle_anchor": fields.get("billing_cycle_anchor"),
-        "expires_at": expires,
+        "expires_at": min(work.now + LIFETIME, *ends) if ends else work.now + LIFETIME,
         "subscription_items": fields["items"]["data"],
         "trial_end": None,
         "trial_from_plan": None,
     }
-    work.note("pending_update", subscription["id"], {"fields": fields, "owed": owed, "invoice": invoice})
+    kept = {"fields": fields, "owed": owed, "invoice": invoice, "told": told}
+    work.note("pending_update", subscription["id"], kept)
     return work.update(subscription, {"pending_update": shown, "latest_invoice": invoice})
 
 
@@ -39,10 +49,7 @@ def apply(work: Work, subscription: Json) -> Json:
     kept = work.recall("pending_update", subscription["id"]) or {}
     for proration, invoice_item in kept["owed"]:
         record(work, proration, invoice_item)
-    fields = kept["fields"] | {"pending_update": None}
-    return work.update(
-        subscription, fields, "customer.subscription.updated", "customer.subscription.pending_update_applied"
-    )
+    return work.update(subscription, kept["fields"] | {"pending_update": None}, *kept["told"])
 
 
 def discard(work: Work, subscription: Json) -> Json:

@@ -1,11 +1,10 @@
 """``invoices.create_preview``: the update itself, run in a unit of work that is never committed."""
 
-from gateway.sandbox.billing import cancel, change, invoicing, subscribe
+from gateway.sandbox.billing import cancel, change, invoicing, renewal, subscribe
 from gateway.sandbox.billing.lines import lines_of
 from gateway.sandbox.errors import StripeError, invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.subscription import items_of
-from gateway.sandbox.periods import following
 from gateway.sandbox.work import Work
 
 _NONE_UPCOMING = "No upcoming invoices for customer: {customer}"
@@ -25,30 +24,20 @@ def preview(work: Work, params: Json) -> Json:
     change.owe(work, planned)
     if planned.behavior == "always_invoice" and planned.prorations:
         return _shown(work, change.draft_now(work, planned), planned, details)
-    renewed = change.take_effect(work, subscription, planned.fields | _ending(details))
+    renewed = change.take_effect(work, subscription, planned.fields)
     return _shown(work, upcoming(work, renewed), planned, details)
-
-
-def _ending(details: Json) -> Json:
-    return {"cancel_at_period_end": details["cancel_at_period_end"]} if "cancel_at_period_end" in details else {}
 
 
 def upcoming(work: Work, subscription: Json) -> Json:
     """The next renewal: what is pending, and the next period of the items whose period ends first."""
     start, end = min((item["current_period_start"], item["current_period_end"]) for item in items_of(subscription))
-    renewing = [] if subscription["cancel_at_period_end"] else items_of(subscription)
-    anchor = subscription["billing_cycle_anchor"]
-    periods = {
-        item["id"]: following(anchor, item["price"]["recurring"], end)
-        for item in renewing
-        if item["current_period_end"] == end
-    }
+    ending = bool(subscription["cancel_at"]) and subscription["cancel_at"] <= end
+    periods = {} if ending else renewal.following(subscription, end)
     pending = invoicing.pending_items(work, subscription, loose=True)
     if not pending and not periods:
         raise _none_upcoming(subscription)
-    invoice = invoicing.draft(
-        work, subscription, reason="upcoming", pending=pending, window=(start, end), periods=periods
-    )
+    renewing = subscription | ({"status": "active"} if subscription["status"] == "trialing" else {})
+    invoice = invoicing.draft(work, renewing, reason="upcoming", pending=pending, window=(start, end), periods=periods)
     return invoice | {"created": end, "next_payment_attempt": end + invoicing.DRAFT_SECONDS}
 
 

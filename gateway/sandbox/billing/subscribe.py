@@ -1,22 +1,26 @@
 """A new subscription, and its first invoice charged at once."""
 
-from gateway.sandbox.billing import invoicing, payment
+from gateway.sandbox.billing import invoicing, payment, scheduled_end, trials
+from gateway.sandbox.billing.cycle import period_at
 from gateway.sandbox.billing.items import price_of, refuse_doubles
 from gateway.sandbox.billing.ledger import full_amount
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.subscription import build, build_item, items_of, metered, with_items
-from gateway.sandbox.periods import containing
 from gateway.sandbox.work import Work
 
 
 def subscribe(work: Work, params: Json) -> Json:
     """Create it. What cannot be paid leaves it ``incomplete``, or, with ``error_if_incomplete``, leaves nothing."""
     subscription = planned(work, params)
-    if not any(not metered(item["price"]) for item in items_of(subscription)):
+    subscription |= scheduled_end.asked(work, subscription, params)
+    trial = subscription["status"] == "trialing"
+    if trial:
+        subscription |= trials.ask_for_card(work, subscription)
+    elif not any(not metered(item["price"]) for item in items_of(subscription)):
         _keep_owners(work, subscription)
         return work.add(subscription | {"status": "active"})
-    due = _due_at_once(work, subscription)
+    due = 0 if trial else _due_at_once(work, subscription)
     behavior = params.get("payment_behavior", "allow_incomplete")
     card = None
     if due and behavior != "default_incomplete":
@@ -24,7 +28,7 @@ def subscribe(work: Work, params: Json) -> Json:
     if card and behavior == "error_if_incomplete":
         payment.refuse_incomplete(card)
     invoice_id = work.ids.new("in")
-    status = "incomplete" if due else "active"
+    status = subscription["status"] if due or trial else "active"
     subscription = work.add(subscription | {"status": status, "latest_invoice": invoice_id})
     _keep_owners(work, subscription)
     invoice = invoicing.finalize(work, first_invoice(work, subscription, invoice_id))
@@ -54,10 +58,11 @@ def planned(work: Work, params: Json) -> Json:
             f"subscription schedule, discount, quote, or invoice item with currency {customer['currency']}"
         )
         raise invalid(text)
-    subscription = build(work, params, currency=currency)
+    subscription = build(work, params, currency=currency) | trials.first(work, params)
     items = []
     for price, item in zip(prices, asked, strict=True):
-        period = containing(work.now, price["recurring"], work.now)
+        trial_end = subscription["trial_end"]
+        period = (work.now, trial_end) if trial_end else _first_period(subscription, params, price)
         items.append(
             build_item(work, subscription["id"], price, item.get("quantity"), period, item.get("metadata") or {})
         )
@@ -78,6 +83,13 @@ def first_invoice(work: Work, subscription: Json, invoice_id: str) -> Json:
         window=window,
         periods=periods,
         invoice_id=invoice_id,
+    )
+
+
+def _first_period(subscription: Json, params: Json, price: Json) -> tuple[int, int]:
+    ends = params.get("cancel_at")
+    return period_at(
+        subscription | ({"cancel_at": ends} if isinstance(ends, int) else {}), price, subscription["created"]
     )
 
 

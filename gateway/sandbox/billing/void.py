@@ -1,6 +1,7 @@
 """Voiding an open invoice."""
 
-from gateway.sandbox.billing import pending_update
+from gateway.sandbox.billing import ledger, pending_update
+from gateway.sandbox.billing.lines import lines_of
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.invoice import subscription_of
@@ -18,6 +19,8 @@ def void(work: Work, invoice: Json) -> Json:
         "status_transitions": invoice["status_transitions"] | {"voided_at": work.now},
     }
     voided = work.update(invoice, changes, "invoice.voided", "invoice.updated")
+    for line in lines_of(work, invoice["id"]):
+        ledger.forget(work, line)
     subscription_id = subscription_of(invoice)
     subscription = work.find("subscription", subscription_id) if subscription_id else None
     if subscription and pending_update.applies(work, subscription, invoice):

@@ -39,7 +39,7 @@ def build(work: Work, params: Json) -> Json:
         "preferred_locales": params.get("preferred_locales", []),
         "shipping": params.get("shipping") or None,
         "tax_exempt": params.get("tax_exempt") or "none",
-        "test_clock": None,
+        "test_clock": params.get("test_clock"),
     }
 
 

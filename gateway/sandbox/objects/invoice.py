@@ -92,7 +92,7 @@ def build(work: Work, customer: Json, *, invoice_id: str, currency: str, reason:
         },
         "subtotal": 0,
         "subtotal_excluding_tax": 0,
-        "test_clock": None,
+        "test_clock": customer["test_clock"],
         "total": 0,
         "total_discount_amounts": [],
         "total_excluding_tax": 0,
@@ -177,7 +177,7 @@ def build_item(work: Work, *, customer: str, amount: int, currency: str, descrip
         "quantity": 1,
         "quantity_decimal": "1",
         "tax_rates": [],
-        "test_clock": None,
+        "test_clock": work.get("customer", customer)["test_clock"],
     }
 
 

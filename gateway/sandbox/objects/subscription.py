@@ -4,6 +4,18 @@ from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.catalog import plan_of
 from gateway.sandbox.work import Work
 
+ENDED = frozenset({"canceled", "incomplete_expired"})
+"""Statuses that nothing leads out of."""
+
+
+_TRIAL_SETTINGS: Json = {"end_behavior": {"billing_cycle_anchor": "now", "missing_payment_method": "create_invoice"}}
+
+
+def trial_settings(params: Json, old: Json) -> Json:
+    """What is to happen at the end of a trial, as far as a request says so."""
+    given = (params.get("trial_settings") or {}).get("end_behavior", {})
+    return {"end_behavior": old["end_behavior"] | given}
+
 
 def build(work: Work, params: Json, *, currency: str) -> Json:
     """A subscription in flexible billing mode, without its items (``with_items`` adds them)."""
@@ -67,10 +79,10 @@ def build(work: Work, params: Json, *, currency: str) -> Json:
         "schedule": None,
         "start_date": work.now,
         "status": "incomplete",
-        "test_clock": None,
+        "test_clock": work.get("customer", params["customer"], param="customer")["test_clock"],
         "transfer_data": None,
         "trial_end": None,
-        "trial_settings": {"end_behavior": {"billing_cycle_anchor": "now", "missing_payment_method": "create_invoice"}},
+        "trial_settings": trial_settings(params, _TRIAL_SETTINGS),
         "trial_start": None,
     }
 
@@ -95,6 +107,21 @@ def with_items(subscription: Json, items: list[Json]) -> Json:
         "plan": only["plan"] if only else None,
         "quantity": only.get("quantity") if only else None,
     }
+
+
+def period_end(subscription: Json) -> int:
+    """When the earliest of its items' periods ends."""
+    return min(int(item["current_period_end"]) for item in items_of(subscription))
+
+
+def period_start(subscription: Json) -> int:
+    """When the earliest of its items' periods began."""
+    return min(int(item["current_period_start"]) for item in items_of(subscription))
+
+
+def cut_short(subscription: Json, moment: int) -> Json:
+    """The fields of a subscription whose periods end now."""
+    return with_items(subscription, [item | {"current_period_end": moment} for item in items_of(subscription)])
 
 
 def build_item(

@@ -14,6 +14,7 @@ from gateway.sandbox.resources import (
     subscription_items,
     subscriptions,
     tax_ids,
+    test_clocks,
     webhook_endpoints,
 )
 
@@ -31,5 +32,6 @@ ROUTES = [
     *subscription_items.routes,
     *subscriptions.routes,
     *tax_ids.routes,
+    *test_clocks.routes,
     *webhook_endpoints.routes,
 ]

@@ -11,11 +11,13 @@ from stripe.params import (
     CustomerUpdateParams,
 )
 
-from gateway.sandbox.billing.cancel import cancel
+from gateway.sandbox import clocks
+from gateway.sandbox.billing.cancel import cancel, stop_collection
 from gateway.sandbox.errors import invalid, missing
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.metadata import merged
 from gateway.sandbox.objects.customer import address, build
+from gateway.sandbox.objects.subscription import ENDED
 from gateway.sandbox.pagination import CURSORS, in_range, page
 from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
@@ -25,9 +27,11 @@ _FIELDS = "address description email invoice_settings metadata name phone prefer
 _CLEARABLE = ("description", "email", "name", "phone", "shipping")
 
 
-@routes.post("/v1/customers", CustomerCreateParams, f"{_FIELDS} invoice_prefix")
+@routes.post("/v1/customers", CustomerCreateParams, f"{_FIELDS} invoice_prefix test_clock")
 def create(work: Work, params: Json) -> Json:
     """A new customer."""
+    if "test_clock" in params:
+        work.get(clocks.KIND, params["test_clock"], param="test_clock", status=400)
     customer = build(work, params)
     if params.get("invoice_settings", {}).get("default_payment_method"):
         _own_card(work, customer, params["invoice_settings"])
@@ -78,18 +82,22 @@ def delete(work: Work, params: Json, customer: str) -> Json:
     """Delete it and cancel its subscriptions at once (https://docs.stripe.com/api/customers/delete)."""
     found = work.get("customer", customer)
     for subscription in list(work.select("subscription", customer)):
-        if subscription["status"] != "canceled":
+        if subscription["status"] not in ENDED:
             cancel(work, subscription, {})
+    for invoice in list(work.select("invoice", customer)):
+        stop_collection(work, invoice)
     return work.remove(found)
 
 
-@routes.get("/v1/customers", CustomerListParams, f"{CURSORS} email created")
+@routes.get("/v1/customers", CustomerListParams, f"{CURSORS} email created test_clock")
 def list_all(work: Work, params: Json) -> Json:
-    """Customers, by ``email`` if given."""
+    """Customers, by ``email`` if given; those on a test clock only if it is named."""
     rows = (
         row
         for row in work.select("customer")
-        if params.get("email") in (None, row["email"]) and in_range(row["created"], params.get("created"))
+        if params.get("test_clock") == row["test_clock"]
+        and params.get("email") in (None, row["email"])
+        and in_range(row["created"], params.get("created"))
     )
     return page(work, rows, params, kind="customer", url="/v1/customers")
 

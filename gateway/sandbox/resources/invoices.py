@@ -33,6 +33,7 @@ _PREVIEWED = " ".join(
         "items][metadata",
         "billing_cycle_anchor",
         "billing_mode",
+        "cancel_at",
         "cancel_at_period_end",
         "cancel_now",
         "proration_behavior",

@@ -4,18 +4,20 @@ from stripe.params import (
     SubscriptionCancelParams,
     SubscriptionCreateParams,
     SubscriptionListParams,
+    SubscriptionPauseParams,
+    SubscriptionResumeParams,
     SubscriptionRetrieveParams,
     SubscriptionUpdateParams,
 )
 
-from gateway.sandbox.billing import change, pending_update
+from gateway.sandbox.billing import change, pausing, pending_update, trials
 from gateway.sandbox.billing.cancel import cancel as cancel_now
 from gateway.sandbox.billing.subscribe import subscribe
 from gateway.sandbox.billing.void import void
 from gateway.sandbox.errors import invalid, missing, not_built
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.metadata import merged
-from gateway.sandbox.objects.subscription import items_of
+from gateway.sandbox.objects.subscription import ENDED, items_of, trial_settings
 from gateway.sandbox.pagination import CURSORS, in_range, page
 from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
@@ -23,14 +25,17 @@ from gateway.sandbox.work import Work
 routes = Routes()
 _COMMON = (
     "items[price] items[quantity] items[metadata] default_payment_method description metadata payment_behavior "
-    "off_session "
-    "payment_settings[save_default_payment_method] proration_behavior collection_method"
+    "off_session payment_settings[save_default_payment_method] proration_behavior collection_method cancel_at "
+    "cancel_at_period_end trial_end trial_settings[end_behavior][missing_payment_method]"
 )
-_ENDED = {"canceled", "incomplete_expired"}
 _FIXED_ONCE_CANCELED = "A canceled subscription can only update its cancellation_details and metadata."
 
 
-@routes.post("/v1/subscriptions", SubscriptionCreateParams, f"{_COMMON} customer currency billing_mode")
+@routes.post(
+    "/v1/subscriptions",
+    SubscriptionCreateParams,
+    f"{_COMMON} customer currency billing_mode trial_period_days trial_from_plan",
+)
 def create(work: Work, params: Json) -> Json:
     """A subscription, its first invoice charged at once."""
     _refuse_other_modes(params)
@@ -70,22 +75,25 @@ def retrieve(work: Work, params: Json, subscription: str) -> Json:
 @routes.post(
     "/v1/subscriptions/{subscription}",
     SubscriptionUpdateParams,
-    f"{_COMMON} items[id] items[deleted] proration_date billing_cycle_anchor cancel_at_period_end cancellation_details",
+    f"{_COMMON} items[id] items[deleted] proration_date billing_cycle_anchor cancellation_details pause_collection",
 )
 def update(work: Work, params: Json, subscription: str) -> Json:
     """Change items, prorated, and whatever else is given."""
     found = work.get("subscription", subscription)
-    if found["status"] in _ENDED:
+    if found["status"] in ENDED:
         return work.update(found, _after_the_end(found, params))
     _refuse_other_modes(params)
     _check_card(work, params, found["customer"])
     if found["pending_update"] and "items" in params:
         found = _drop_pending_update(work, found)
     planned = change.plan(work, found, params)
-    settings = change.Change(
-        found, planned.fields | _settings(work, found, params), planned.prorations, planned.behavior
-    )
-    return change.update(work, settings, params.get("payment_behavior", "allow_incomplete"))
+    fields = planned.fields | _settings(found | planned.fields, params)
+    if params.get("trial_end") == "now" and found["status"] == "trialing":
+        return trials.finish_now(work, found, fields)
+    if params.get("trial_end"):
+        fields |= trials.moved(work, found | fields, params)
+    settled = change.Change(found, fields, planned.prorations, planned.behavior)
+    return change.update(work, settled, params.get("payment_behavior", "allow_incomplete"))
 
 
 def _after_the_end(found: Json, params: Json) -> Json:
@@ -104,28 +112,17 @@ def _notes(found: Json, params: Json) -> Json:
     return changes
 
 
-def _settings(work: Work, found: Json, params: Json) -> Json:
+def _settings(found: Json, params: Json) -> Json:
     """The fields that no invoice depends on."""
     changes = _notes(found, params)
     changes |= {key: params[key] or None for key in ("default_payment_method", "description") if key in params}
     if "payment_settings" in params:
         changes["payment_settings"] = found["payment_settings"] | params["payment_settings"]
-    wanted = params.get("cancel_at_period_end")
-    if wanted is not None and wanted != found["cancel_at_period_end"]:
-        changes |= _at_period_end(work, found, changes, wanted=wanted)
+    if "trial_settings" in params:
+        changes["trial_settings"] = trial_settings(params, found["trial_settings"])
+    if "pause_collection" in params:
+        changes["pause_collection"] = pausing.collection_paused(params["pause_collection"])
     return changes
-
-
-def _at_period_end(work: Work, found: Json, changes: Json, *, wanted: bool) -> Json:
-    """A scheduled end already has its ``canceled_at``; both as recorded from Stripe's API, 2026-08-26.dahlia."""
-    details: Json = (found | changes)["cancellation_details"]
-    end_of_period = min(item["current_period_end"] for item in items_of(found))
-    return {
-        "cancel_at": end_of_period if wanted else None,
-        "cancel_at_period_end": wanted,
-        "canceled_at": work.now if wanted else None,
-        "cancellation_details": details | {"reason": "cancellation_requested" if wanted else None},
-    }
 
 
 def _drop_pending_update(work: Work, found: Json) -> Json:
@@ -138,16 +135,41 @@ def _drop_pending_update(work: Work, found: Json) -> Json:
 
 @routes.delete("/v1/subscriptions/{subscription}", SubscriptionCancelParams, "prorate invoice_now cancellation_details")
 def cancel(work: Work, params: Json, subscription: str) -> Json:
-    """End it at once; one that has ended already is not found, as recorded from Stripe's API."""
+    """End it at once."""
+    return cancel_now(work, _running(work, subscription), params)
+
+
+@routes.post("/v1/subscriptions/{subscription}/pause", SubscriptionPauseParams, "type invoicing_behavior bill_for")
+def pause(work: Work, params: Json, subscription: str) -> Json:
+    """No service and no invoices until it is resumed."""
+    return pausing.pause_on_request(work, _running(work, subscription), params)
+
+
+@routes.post(
+    "/v1/subscriptions/{subscription}/resume",
+    SubscriptionResumeParams,
+    "billing_cycle_anchor payment_behavior proration_behavior proration_date",
+)
+def resume(work: Work, params: Json, subscription: str) -> Json:
+    """Go on with a paused one."""
+    return pausing.resume(work, _running(work, subscription), params)
+
+
+def _running(work: Work, subscription: str) -> Json:
+    """One that has ended is not found, as recorded from Stripe's API, 2026-08-26.dahlia."""
     found = work.get("subscription", subscription)
-    if found["status"] in _ENDED:
+    if found["status"] in ENDED:
         raise missing("subscription", subscription)
-    return cancel_now(work, found, params)
+    return found
 
 
-@routes.get("/v1/subscriptions", SubscriptionListParams, f"{CURSORS} customer status price created collection_method")
+@routes.get(
+    "/v1/subscriptions",
+    SubscriptionListParams,
+    f"{CURSORS} customer status price created collection_method test_clock",
+)
 def list_all(work: Work, params: Json) -> Json:
-    """Subscriptions; canceled ones only with a ``status`` that says so."""
+    """Subscriptions; canceled ones only with a ``status`` that says so, those on a test clock only if it is named."""
     rows = (row for row in work.select("subscription", params.get("customer")) if _listed(row, params))
     return page(work, rows, params, kind="subscription", url="/v1/subscriptions")
 
@@ -157,8 +179,10 @@ def _listed(row: Json, params: Json) -> bool:
     by_status = {
         None: row["status"] != "canceled",
         "all": True,
-        "ended": row["status"] in _ENDED,
+        "ended": row["status"] in ENDED,
     }.get(status, row["status"] == status)
     price = params.get("price")
     has_price = price is None or any(item["price"]["id"] == price for item in items_of(row))
-    return by_status and has_price and in_range(row["created"], params.get("created"))
+    clock = params.get("test_clock")
+    by_clock = row["test_clock"] == clock or (clock is None and "customer" in params)
+    return by_status and has_price and by_clock and in_range(row["created"], params.get("created"))

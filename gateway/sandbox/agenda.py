@@ -1,0 +1,65 @@
+"""What an object does next by itself, and when: worked out from its state alone, so nothing can be forgotten.
+
+A change of the object needs no care for timers: the next step is simply worked out again.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from gateway.sandbox.billing import boundary, collection, endings, pausing, pending_update, trials, upcoming
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.subscription import ENDED, period_end
+from gateway.sandbox.settings import Settings
+from gateway.sandbox.store import Store
+from gateway.sandbox.work import Work
+
+
+@dataclass(frozen=True)
+class Step:
+    """``do(work, obj)`` at unix second ``at``; it must change what comes next."""
+
+    at: int
+    do: Callable[[Work, Json], object]
+
+
+def next_step(store: Store, obj: Json, settings: Settings) -> Step | None:
+    """The object's earliest step; of those in one second, the one named first below."""
+    steps = _OF_KIND.get(obj["object"], _nothing)(store, obj, settings)
+    return min(steps, key=lambda step: step.at, default=None)
+
+
+def _of_subscription(store: Store, subscription: Json, settings: Settings) -> Iterator[Step]:
+    status = subscription["status"]
+    if status in ENDED:
+        return
+    if status == "incomplete":
+        yield Step(subscription["created"] + pending_update.LIFETIME, endings.expire_first_invoice)
+        return
+    if subscription["pending_update"]:
+        yield Step(subscription["pending_update"]["expires_at"], endings.expire_update)
+    if status == "paused":
+        return
+    if subscription["pause_collection"] and subscription["pause_collection"]["resumes_at"]:
+        yield Step(subscription["pause_collection"]["resumes_at"], pausing.collect_again)
+    if status == "trialing" and not trials.announced(store, subscription):
+        yield Step(trials.announcement(subscription), trials.announce)
+    notice = upcoming.notice(store, subscription, settings)
+    if notice:
+        yield Step(notice, upcoming.notify)
+    yield Step(period_end(subscription), boundary.cross)
+
+
+def _of_invoice(_store: Store, invoice: Json, _settings: Settings) -> Iterator[Step]:
+    if not invoice["auto_advance"]:
+        return
+    if invoice["status"] == "draft" and invoice["automatically_finalizes_at"]:
+        yield Step(invoice["automatically_finalizes_at"], collection.finalize)
+    if invoice["status"] == "open" and invoice["next_payment_attempt"]:
+        yield Step(invoice["next_payment_attempt"], collection.collect)
+
+
+def _nothing(_store: Store, _obj: Json, _settings: Settings) -> Iterator[Step]:
+    yield from ()
+
+
+_OF_KIND = {"subscription": _of_subscription, "invoice": _of_invoice}

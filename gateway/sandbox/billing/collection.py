@@ -1,0 +1,64 @@
+"""Automatic collection: a draft is finalized after an hour, charged, tried again, and in the end given up.
+
+https://docs.stripe.com/billing/revenue-recovery/smart-retries
+"""
+
+from gateway.sandbox.billing import cancel, invoicing, payment, uncollectible
+from gateway.sandbox.billing.void import void
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.invoice import subscription_of
+from gateway.sandbox.settings import DAY
+from gateway.sandbox.work import Work
+
+
+def finalize(work: Work, invoice: Json) -> Json:
+    """Open a draft whose hour is over, and collect it."""
+    subscription = owner(work, invoice)
+    if subscription and subscription["status"] == "canceled" and invoice["total"] < 0:
+        # What is given back at the end is no credit for another subscription (as a recorder's notes say of Stripe).
+        return uncollectible.mark(work, invoice, "subscription_canceled")
+    opened = invoicing.finalize(work, invoice)
+    paused = subscription["pause_collection"] if subscription else None
+    if opened["status"] == "paid":
+        payment.follow_up(work, opened, None)
+        return opened
+    if opened["collection_method"] == "send_invoice":
+        return opened
+    if paused and paused["behavior"] == "void":
+        return void(work, opened)
+    if paused and paused["behavior"] == "mark_uncollectible":
+        return uncollectible.mark(work, opened, "subscription_paused")
+    return collect(work, opened)
+
+
+def collect(work: Work, invoice: Json) -> Json:
+    """Charge the card on file, and say when the next try is if this one fails; the answer is ``paid`` or ``open``."""
+    tries = (work.recall("tries", invoice["id"]) or {"failed": 0})["failed"]
+    days = work.settings.retry_days
+    retry = work.now + days[tries] * DAY if tries < len(days) else None
+    subscription = owner(work, invoice)
+    # No event of its own: the next try shows in those that the failed payment sends.
+    armed = work.amend(invoice, {"auto_advance": retry is not None, "next_payment_attempt": retry})
+    card = payment.card_on_file(work, subscription, invoice["customer"])
+    tried = payment.charge(work, armed, card) if card else payment.fail(work, armed)
+    if tried["status"] == "open":
+        work.note("tries", invoice["id"], {"failed": tries + 1})
+        if subscription:
+            _fall_behind(work, work.get("subscription", subscription["id"]), last=retry is None)
+    return tried
+
+
+def _fall_behind(work: Work, subscription: Json, *, last: bool) -> None:
+    after = work.settings.after_retries
+    if subscription["status"] not in {"active", "trialing", "past_due"}:
+        return
+    if last and after == "canceled":
+        cancel.end(work, subscription, reason="payment_failed")
+    else:
+        work.update(subscription, {"status": after if last else "past_due"})
+
+
+def owner(work: Work, invoice: Json) -> Json | None:
+    """The subscription an invoice belongs to."""
+    subscription_id = subscription_of(invoice)
+    return work.find("subscription", subscription_id) if subscription_id else None

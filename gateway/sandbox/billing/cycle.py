@@ -1,0 +1,29 @@
+"""A subscription's periods: by the calendar from its anchor, the last one cut where it is to end."""
+
+from gateway.sandbox.billing.ledger import full_amount
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.periods import containing
+from gateway.sandbox.proration import share
+
+Period = tuple[int, int]
+
+
+def period_at(subscription: Json, price: Json, moment: int) -> Period:
+    """The period of a price of this subscription that holds ``moment``; none reaches beyond a ``cancel_at``.
+
+    With ``cancel_at_period_end`` it is the other way round: that date follows the period.
+    """
+    start, end = whole(subscription, price, moment)
+    ends = None if subscription["cancel_at_period_end"] else subscription["cancel_at"]
+    return start, min(end, ends) if ends and ends > start else end
+
+
+def whole(subscription: Json, price: Json, moment: int) -> Period:
+    """The period that the price is for, wherever the subscription ends."""
+    return containing(subscription["billing_cycle_anchor"], price["recurring"], moment)
+
+
+def amount_of(subscription: Json, item: Json, period: Period) -> int:
+    """What a licensed item costs for ``period``: its price, or the share of it that a cut period is."""
+    start, end = whole(subscription, item["price"], period[0])
+    return share(full_amount(item), start=period[0], end=period[1], period_start=start, period_end=end)

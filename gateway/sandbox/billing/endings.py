@@ -1,0 +1,37 @@
+"""Ends that come by themselves."""
+
+from gateway.sandbox.billing import cancel, pending_update
+from gateway.sandbox.billing.void import void
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.work import Work
+
+
+def end_as_scheduled(work: Work, subscription: Json) -> None:
+    """``cancel_at`` has come: what is pending goes on a final invoice."""
+    invoice = cancel.draft(work, subscription)
+    changes = {"latest_invoice": invoice["id"]} if invoice else {}
+    cancel.end(work, subscription, changes=changes, canceled_at=subscription["canceled_at"])
+
+
+def expire_first_invoice(work: Work, subscription: Json) -> None:
+    """Nobody paid the first invoice within 23 hours: it is void, and the subscription over for good.
+
+    https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses
+    """
+    invoice = work.get("invoice", subscription["latest_invoice"])
+    if invoice["status"] == "open":
+        void(work, invoice)
+    ended = {"ended_at": work.now, "status": "incomplete_expired"}
+    work.update(work.get("subscription", subscription["id"]), ended)
+
+
+def expire_update(work: Work, subscription: Json) -> None:
+    """A pending update was not paid in time: its invoice is void, and the old plan goes on.
+
+    https://docs.stripe.com/billing/subscriptions/pending-updates
+    """
+    invoice = work.get("invoice", pending_update.invoice_of(work, subscription) or "")
+    expired = ("customer.subscription.updated", "customer.subscription.pending_update_expired")
+    work.update(subscription, {"pending_update": None}, *expired)
+    if invoice["status"] == "open":
+        void(work, invoice)

@@ -1,0 +1,107 @@
+"""Pausing: of the whole subscription, or of the collection of its invoices only.
+
+https://docs.stripe.com/billing/subscriptions/pause, https://docs.stripe.com/billing/subscriptions/pause-payment
+"""
+
+from gateway.sandbox.billing import cancel, change, collection, invoicing, ledger, payment, pending_update
+from gateway.sandbox.billing.cycle import period_at, whole
+from gateway.sandbox.errors import invalid, not_built
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.subscription import cut_short, items_of, period_start, with_items
+from gateway.sandbox.work import Work
+
+_PAUSED = ("customer.subscription.updated", "customer.subscription.paused")
+_RESUMED = ("customer.subscription.updated", "customer.subscription.resumed")
+
+
+def pause(work: Work, subscription: Json, why: str, fields: Json) -> Json:
+    """No service and no invoices from now on; the running period is cut to its past."""
+    paused = {
+        "subscription": {"type": why},
+        "transitioned_at": work.now,
+        "type": "subscription",
+    }
+    cut = cut_short(subscription | fields, work.now)
+    changes = fields | cut | {"status": "paused", "status_details": {"paused": paused}}
+    return work.update(subscription, changes, *_PAUSED)
+
+
+def pause_on_request(work: Work, subscription: Json, params: Json) -> Json:
+    """``POST /v1/subscriptions/{id}/pause``: unused time is given back, as pending items or on an invoice at once."""
+    if subscription["status"] not in {"active", "past_due", "trialing"}:
+        raise invalid(f"A subscription with the status {subscription['status']} cannot be paused.")
+    credit = params.get("bill_for", {}).get("unused_time_from", {}).get("type", "now")
+    if credit == "item_current_period_start":
+        raise not_built("credit for the whole period", "bill_for[unused_time_from][type]")
+    if credit == "now":
+        cancel.give_back(work, subscription, tied=True)
+    invoice = cancel.draft(work, subscription) if params.get("invoicing_behavior") == "invoice" else None
+    fields = {"latest_invoice": invoice["id"]} if invoice else {}
+    paused = pause(work, subscription, "pause_requested", fields)
+    if invoice:
+        collection.finalize(work, invoice)
+    return work.get("subscription", paused["id"])
+
+
+def resume(work: Work, subscription: Json, params: Json) -> Json:
+    """``POST /v1/subscriptions/{id}/resume``: a new period from now on, or the rest of the one that runs."""
+    if subscription["status"] != "paused":
+        raise invalid("Only a paused subscription can be resumed.")
+    if (params.get("billing_cycle_anchor") or {}).get("type") == "unchanged":
+        return _resume_unchanged(work, subscription, params)
+    running = {"status": "active", "status_details": None, "billing_cycle_anchor": work.now}
+    fields = running | _periods(subscription | running, work.now)
+    after = subscription | fields
+    invoice = invoicing.draft(
+        work,
+        after,
+        reason="subscription_update",
+        pending=invoicing.pending_items(work, after, loose=True),
+        window=(period_start(subscription), work.now),
+        periods={item["id"]: period_at(after, item["price"], work.now) for item in items_of(after)},
+    )
+    opened = invoicing.finalize(work, invoice)
+    if opened["status"] == "paid":
+        return work.update(subscription, fields | {"latest_invoice": invoice["id"]}, *_RESUMED)
+    parked = pending_update.park(work, subscription, fields, [], invoice["id"], told=_RESUMED)
+    card = payment.card_on_file(work, subscription, subscription["customer"])
+    if card is None or params.get("payment_behavior") == "resume_on_payment_success":
+        return parked
+    if payment.charge(work, opened, card)["status"] == "open":
+        # Resumed by the attempt, whatever came of it: the debt is collected like a renewal's.
+        late = pending_update.apply(work, work.get("subscription", subscription["id"]))
+        work.update(late, {"status": "past_due"})
+    return work.get("subscription", subscription["id"])
+
+
+def _resume_unchanged(work: Work, subscription: Json, params: Json) -> Json:
+    """The period that runs by the old anchor goes on; the rest of it is charged."""
+    behavior = params.get("proration_behavior", "create_prorations")
+    date = params.get("proration_date", work.now)
+    fields = {"status": "active", "status_details": None} | _periods(subscription, work.now)
+    after = subscription | fields
+    owed = []
+    for item in items_of(after) if behavior != "none" else []:
+        owed += ledger.charge(item, date, whole(after, item["price"], date))
+    change.update(work, change.Change(subscription, fields, owed, behavior), "allow_incomplete")
+    resumed = work.get("subscription", subscription["id"])
+    work.tell("customer.subscription.resumed", resumed)
+    return resumed
+
+
+def _periods(subscription: Json, moment: int) -> Json:
+    items = []
+    for item in items_of(subscription):
+        start, end = period_at(subscription, item["price"], moment)
+        items.append(item | {"current_period_end": end, "current_period_start": start})
+    return with_items(subscription, items)
+
+
+def collection_paused(given: Json | str) -> Json | None:
+    """The field ``pause_collection`` as an update gives it; "" ends it."""
+    return {"behavior": given["behavior"], "resumes_at": given.get("resumes_at")} if isinstance(given, dict) else None
+
+
+def collect_again(work: Work, subscription: Json) -> None:
+    """``resumes_at`` has come: the next invoices are collected."""
+    work.update(subscription, {"pause_collection": None})

@@ -1,0 +1,47 @@
+"""The next period of a subscription, and the invoice that goes with it."""
+
+from gateway.sandbox.billing import invoicing
+from gateway.sandbox.billing.cycle import Period, period_at
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.subscription import items_of, period_end, period_start, with_items
+from gateway.sandbox.work import Work
+
+
+def next_period(work: Work, subscription: Json, changes: Json, *, reason: str = "subscription_cycle") -> Json:
+    """Begin the period that follows, with ``changes`` to the subscription, and draft its invoice, which is the answer.
+
+    Nobody tries to collect from one that is ``unpaid``, or whose collection is paused with ``keep_as_draft``: its
+    invoices stay drafts (https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses).
+    """
+    after = subscription | changes
+    over = period_end(after)
+    periods = following(after, over)
+    renewed = after | with_items(after, [_renewed(item, periods) for item in items_of(after)])
+    paused = renewed["pause_collection"] or {"behavior": None}
+    invoice = invoicing.draft(
+        work,
+        renewed,
+        reason=reason,
+        pending=invoicing.pending_items(work, renewed, loose=True),
+        window=(period_start(subscription), over),
+        periods=periods,
+        auto_advance=renewed["status"] != "unpaid" and paused["behavior"] != "keep_as_draft",
+    )
+    work.update(subscription, renewed | {"latest_invoice": invoice["id"]})
+    return invoice
+
+
+def following(subscription: Json, over: int) -> dict[str, Period]:
+    """Item id → its next period, for the items whose period is over at that moment."""
+    return {
+        item["id"]: period_at(subscription, item["price"], over)
+        for item in items_of(subscription)
+        if item["current_period_end"] <= over
+    }
+
+
+def _renewed(item: Json, periods: dict[str, Period]) -> Json:
+    if item["id"] not in periods:
+        return item
+    start, end = periods[item["id"]]
+    return item | {"current_period_end": end, "current_period_start": start}

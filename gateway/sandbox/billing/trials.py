@@ -1,0 +1,101 @@
+"""Free time before the first charge (https://docs.stripe.com/billing/subscriptions/trials)."""
+
+from gateway.sandbox.billing import cancel, collection, pausing, payment
+from gateway.sandbox.billing.renewal import next_period
+from gateway.sandbox.errors import invalid, not_built
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects import setup_intent
+from gateway.sandbox.objects.subscription import cut_short, items_of, with_items
+from gateway.sandbox.settings import DAY
+from gateway.sandbox.store import Store
+from gateway.sandbox.work import Work
+
+_ANNOUNCED_DAYS = 3
+
+
+def wanted(work: Work, params: Json) -> int | None:
+    """When the trial asked for ends; None if there is to be none."""
+    trial_end = params.get("trial_end")
+    if trial_end and params.get("trial_from_plan"):
+        raise invalid("You cannot set both `trial_end` and `trial_from_plan`.", param="trial_end")
+    if trial_end == "now":
+        return None
+    if trial_end is not None and trial_end <= work.now:
+        text = (
+            "The parameter `trial_end` expects a unix timestamp representing a date and time in the future. "
+            f"You specified the value `{trial_end}` which is in the past."
+        )
+        raise invalid(text, param="trial_end")
+    days = params.get("trial_period_days")
+    return trial_end or (work.now + days * DAY if days else None)
+
+
+def first(work: Work, params: Json) -> Json:
+    """The fields of a new subscription's trial; {} without one."""
+    end = wanted(work, params)
+    if end is None:
+        return {}
+    return {"billing_cycle_anchor": end, "status": "trialing", "trial_end": end, "trial_start": work.now}
+
+
+def ask_for_card(work: Work, subscription: Json) -> Json:
+    """The field with the setup intent of a trial whose customer has no card yet."""
+    if payment.card_on_file(work, subscription, subscription["customer"]):
+        return {}
+    intent = work.add(setup_intent.build(work, {"customer": subscription["customer"]}))
+    return {"pending_setup_intent": intent["id"]}
+
+
+def moved(work: Work, subscription: Json, params: Json) -> Json:
+    """The fields of a trial that ends at another time."""
+    if subscription["status"] != "trialing":
+        raise not_built("a trial for a subscription that is not new", "trial_end")
+    end = wanted(work, params)
+    items = [item | {"current_period_end": end} for item in items_of(subscription)]
+    return {"billing_cycle_anchor": end, "trial_end": end} | with_items(subscription, items)
+
+
+def announcement(subscription: Json) -> int:
+    """When ``customer.subscription.trial_will_end`` is due: three days ahead, at once for a shorter trial."""
+    return max(int(subscription["trial_end"]) - _ANNOUNCED_DAYS * DAY, int(subscription["trial_start"]))
+
+
+def announced(store: Store, subscription: Json) -> bool:
+    """Whether it was sent for this end of the trial."""
+    return store.recall("trial_announced", subscription["id"]) == {"trial_end": subscription["trial_end"]}
+
+
+def announce(work: Work, subscription: Json) -> None:
+    """Send it."""
+    work.note("trial_announced", subscription["id"], {"trial_end": subscription["trial_end"]})
+    work.tell("customer.subscription.trial_will_end", subscription)
+
+
+def finish(work: Work, subscription: Json) -> None:
+    """The trial's time is over: the first paid period begins, or what ``missing_payment_method`` says."""
+    if not _stopped_without_card(work, subscription, {}):
+        next_period(work, subscription, {"status": "active"})
+
+
+def finish_now(work: Work, subscription: Json, fields: Json) -> Json:
+    """``trial_end=now``, with the ``fields`` of the same update: a new period begins, and its invoice is due at once.
+
+    ``trial_end`` then lies a second back (as recorded from Stripe's API, 2026-08-26.dahlia).
+    """
+    over = fields | {"trial_end": work.now - 1}
+    if not _stopped_without_card(work, subscription, over):
+        shortened = cut_short(subscription | over, work.now)
+        changes = over | shortened | {"billing_cycle_anchor": work.now, "status": "active"}
+        collection.finalize(work, next_period(work, subscription, changes, reason="subscription_update"))
+    return work.get("subscription", subscription["id"])
+
+
+def _stopped_without_card(work: Work, subscription: Json, fields: Json) -> bool:
+    if payment.card_on_file(work, subscription, subscription["customer"]):
+        return False
+    how = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
+    if how == "cancel":
+        cancel.end(work, subscription, changes=fields)
+    if how == "pause":
+        pausing.pause(work, subscription, "trial_end_without_payment_method", fields)
+    return bool(how != "create_invoice")

@@ -1,0 +1,18 @@
+"""An invoice that nobody expects to be paid."""
+
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.work import Work
+
+
+def mark(work: Work, invoice: Json, reason: str) -> Json:
+    """Amounts stay, as recorded from Stripe's API, 2026-08-26.dahlia; the reason is new in endive."""
+    moment = {"marked_uncollectible_at": work.now}
+    changes = {
+        "auto_advance": False,
+        "automatically_finalizes_at": None,
+        "next_payment_attempt": None,
+        "status": "uncollectible",
+        "status_details": {"uncollectible": {"reason": reason}},
+        "status_transitions": invoice["status_transitions"] | moment,
+    }
+    return work.update(invoice, changes, "invoice.marked_uncollectible", "invoice.updated")

@@ -1,0 +1,44 @@
+"""Whose time it is: that of a test clock for what belongs to it, else the sandbox's own.
+
+https://docs.stripe.com/billing/testing/test-clocks
+"""
+
+from collections.abc import Iterable
+
+from gateway.sandbox.errors import StripeError
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.store import Store
+
+KIND = "test_helpers.test_clock"
+_NAMING = ("test_clock", "customer", "subscription", "invoice")
+"""Parameters that name an object on a test clock, besides the ids in a path."""
+
+
+def clock_of(store: Store, names: Iterable[str], given: Json) -> Json | None:
+    """The test clock in whose time a request happens, found through the objects that it names."""
+    named = [*names, *(given[key] for key in _NAMING if isinstance(given.get(key), str))]
+    for object_id in named:
+        found = _clock_id(store, object_id)
+        if found:
+            return store.find(KIND, found)
+    return None
+
+
+def _clock_id(store: Store, object_id: str) -> str | None:
+    owner = store.recall("item_owner", object_id)
+    obj = store.named(owner["subscription"] if owner else object_id)
+    if obj is None:
+        return None
+    if obj["object"] == KIND:
+        return object_id
+    if obj.get("test_clock"):
+        return str(obj["test_clock"])
+    customer = store.find("customer", obj.get("customer") or "")
+    return customer["test_clock"] if customer else None
+
+
+def refuse_if_advancing(clock: Json) -> None:
+    """No change while a clock advances; the text is remembered from Stripe, not recorded."""
+    if clock["status"] == "advancing":
+        text = "Test clock advancement underway - cannot perform modifications until it's complete."
+        raise StripeError(429, "invalid_request_error", text, code="rate_limit")

@@ -1,0 +1,86 @@
+"""Test clocks themselves, and time on the sandbox's own clock."""
+
+import pytest
+import stripe
+
+from tests.sandbox.support import DAY, MONTH, START, Account, Clock
+
+
+def test_a_clock_stands_until_it_is_advanced_and_then_says_ready(account: Account) -> None:
+    clock = account.test_clock()
+    advancing = account.v1.test_helpers.test_clocks.advance(clock, {"frozen_time": START + DAY})
+    assert advancing.status == "advancing"
+    account.advance(clock, START + DAY)
+    ready = account.v1.test_helpers.test_clocks.retrieve(clock)
+    assert (ready.status, ready.frozen_time) == ("ready", START + DAY)
+    types = [event.type for event in account.events(types=_CLOCK_EVENTS)]
+    assert types == _CLOCK_EVENTS
+
+
+_CLOCK_EVENTS = [f"test_helpers.test_clock.{verb}" for verb in ("created", "advancing", "ready")]
+
+
+def test_what_belongs_to_a_clock_lives_in_its_time(account: Account) -> None:
+    clock = account.test_clock(START + 400 * DAY)
+    customer = account.on_clock(clock)
+    subscription = account.subscribe(customer.id, account.price(3000).id)
+    assert {customer.created, subscription.created} == {START + 400 * DAY}
+    assert {customer.test_clock, subscription.test_clock, account.invoice(subscription).test_clock} == {clock}
+    assert account.customer().created == START
+
+
+def test_lists_leave_out_what_is_on_a_clock_unless_it_is_named(account: Account) -> None:
+    clock = account.test_clock()
+    customer = account.on_clock(clock)
+    subscription = account.subscribe(customer.id, account.price(3000).id)
+    assert account.v1.customers.list().data == account.v1.subscriptions.list().data == []
+    assert [row.id for row in account.v1.customers.list({"test_clock": clock}).data] == [customer.id]
+    for named in ({"test_clock": clock}, {"customer": customer.id}):
+        assert [row.id for row in account.v1.subscriptions.list(named).data] == [subscription.id]  # type: ignore[arg-type]  # one TypedDict each
+
+
+@pytest.mark.parametrize("months", [-1, 0, 3])
+def test_a_clock_goes_forward_by_two_intervals_at_most(account: Account, months: int) -> None:
+    clock = account.test_clock()
+    account.subscribe(account.on_clock(clock).id, account.price(3000).id)
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        account.v1.test_helpers.test_clocks.advance(clock, {"frozen_time": START + months * MONTH})
+    assert refused.value.param == "frozen_time"
+
+
+def test_a_deleted_clock_takes_its_customers_along(account: Account) -> None:
+    clock = account.test_clock()
+    customer = account.on_clock(clock)
+    subscription = account.subscribe(customer.id, account.price(3000).id)
+    assert account.v1.test_helpers.test_clocks.delete(clock).deleted
+    assert account.v1.customers.retrieve(customer.id).deleted
+    assert account.v1.subscriptions.retrieve(subscription.id).status == "canceled"
+    with pytest.raises(stripe.InvalidRequestError, match="No such"):
+        account.v1.test_helpers.test_clocks.retrieve(clock)
+
+
+def test_without_a_test_clock_the_sandboxs_own_time_renews(account: Account, clock: Clock) -> None:
+    subscription = account.subscribe(account.customer().id, account.price(3000).id)
+    clock.now += 3 * MONTH
+    invoices = account.v1.invoices.list({"subscription": subscription.id}).data
+    assert [invoice.billing_reason for invoice in invoices] == ["subscription_cycle"] * 2 + ["subscription_create"]
+    assert {invoice.status for invoice in invoices} == {"paid"}
+    notices = [event.created for event in account.events(type="invoice.upcoming")]
+    assert notices[:2] == [invoice.created - 3 * DAY for invoice in invoices[1::-1]]
+
+
+def test_clocks_do_not_disturb_each_other(account: Account) -> None:
+    slow, fast = account.test_clock(), account.test_clock()
+    waiting = account.subscribe(account.on_clock(slow).id, account.price(3000).id)
+    account.subscribe(account.on_clock(fast).id, account.price(3000).id)
+    account.advance(fast, START + 6 * MONTH)
+    assert account.v1.subscriptions.retrieve(waiting.id) == waiting
+
+
+def test_what_time_does_was_asked_for_by_nobody(account: Account) -> None:
+    clock = account.test_clock()
+    account.subscribe(account.on_clock(clock).id, account.price(3000).id)
+    account.advance(clock, START + MONTH + DAY)
+    (cycle,) = [event for event in account.events(type="invoice.created") if event.created > START]
+    assert cycle.request is not None
+    assert (cycle.request.id, cycle.request.idempotency_key) == (None, None)
