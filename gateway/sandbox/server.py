@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Self
 
 from flask import Flask
@@ -56,6 +57,7 @@ class Sandbox:
 
     def close(self) -> None:
         """Stop serving and delivering; no thread and no socket stays behind."""
+        self._engine.faults.clear()  # nobody waits for a request that is being delayed
         if self._started:
             self._server.shutdown()
             self._thread.join()
@@ -100,7 +102,8 @@ class _Server(ThreadedWSGIServer):
 
     def hang_up(self) -> None:
         for connection in list(self.open):
-            connection.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # the client may hang up at the same time
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(WSGIRequestHandler):

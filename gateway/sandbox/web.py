@@ -1,11 +1,13 @@
 """The engine behind Flask: routes, form bodies, headers."""
 
+import socket
 from collections.abc import Callable
 from email.utils import formatdate
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from gateway.sandbox import control
 from gateway.sandbox.engine import Call, Engine
 from gateway.sandbox.events import API_VERSION
 from gateway.sandbox.resources import ROUTES
@@ -24,6 +26,8 @@ def create_app(engine: Engine) -> Flask:
     for route in ROUTES:
         rule = route.path.replace("{", "<").replace("}", ">")
         app.add_url_rule(rule, f"{route.method} {route.path}", _view(engine, route), methods=[route.method])
+
+    app.register_blueprint(control.blueprint(engine))
 
     @app.errorhandler(404)
     @app.errorhandler(405)
@@ -53,6 +57,7 @@ def _respond(engine: Engine, route: Route | None, names: dict[str, str]) -> Resp
     )
     reply = engine.handle(call, route, names)
     response = Response(reply.answer.body, reply.answer.status, content_type="application/json")
+    response.headers.update(reply.answer.headers)
     response.headers["Date"] = formatdate(engine.clock(), usegmt=True)
     response.headers["Request-Id"] = reply.answer.request_id
     response.headers["Stripe-Version"] = call.version or API_VERSION
@@ -60,4 +65,6 @@ def _respond(engine: Engine, route: Route | None, names: dict[str, str]) -> Resp
         response.headers["Idempotency-Key"] = key
     if reply.replayed:
         response.headers["Idempotent-Replayed"] = "true"
+    if reply.lost:
+        request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)  # so that none of it reaches the client
     return response
