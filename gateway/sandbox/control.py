@@ -1,17 +1,45 @@
 """The sandbox's own interface, ``/_sandbox/…``: JSON in and out, no key needed. Nothing of it is Stripe's."""
 
+import math
+
 from flask import Blueprint, Response, request
 
 from gateway.sandbox import encoding, faults
+from gateway.sandbox.clock import Clock
 from gateway.sandbox.engine import Engine
 from gateway.sandbox.errors import StripeError, invalid
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.outbox import Outbox
 
 
-def blueprint(engine: Engine) -> Blueprint:
+def blueprint(engine: Engine, clock: Clock, outbox: Outbox) -> Blueprint:
     """The routes; an error is ``{"error": {"type", "message", "param"}}``."""
     control = Blueprint("control", __name__, url_prefix="/_sandbox")
+    _faults(control, engine, outbox)
 
+    @control.get("/clock")
+    def show_clock() -> Response:
+        return _json({"now": int(clock())})
+
+    @control.post("/clock")
+    def advance_clock() -> Response:
+        clock.advance(_seconds(_body()))
+        return _json({"now": int(clock())})
+
+    @control.post("/events/<event>/resend")
+    def resend(event: str) -> Response:
+        with engine.lock:
+            urls = outbox.resend(event)
+        return _json({"event": event, "sent_to": urls})
+
+    @control.errorhandler(StripeError)
+    def refused(error: StripeError) -> Response:
+        return _json({"error": error.fields}, error.status)
+
+    return control
+
+
+def _faults(control: Blueprint, engine: Engine, outbox: Outbox) -> None:
     @control.post("/faults")
     def add_fault() -> Response:
         fault = faults.read(_body())
@@ -24,14 +52,17 @@ def blueprint(engine: Engine) -> Blueprint:
 
     @control.delete("/faults")
     def clear_faults() -> Response:
-        engine.faults.clear()
+        with engine.lock:
+            engine.faults.clear()
+            outbox.release()
         return _json({"faults": []})
 
-    @control.errorhandler(StripeError)
-    def refused(error: StripeError) -> Response:
-        return _json({"error": error.fields}, error.status)
 
-    return control
+def _seconds(body: object) -> float:
+    seconds = body.get("advance") if isinstance(body, dict) and body.keys() == {"advance"} else None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise invalid('Only {"advance": seconds} moves the clock, by a number above 0.', param="advance")
+    return seconds
 
 
 def _body() -> object:

@@ -11,12 +11,14 @@ from typing import Self
 from flask import Flask
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
+from gateway.sandbox import control
+from gateway.sandbox.clock import Clock
 from gateway.sandbox.engine import Engine
-from gateway.sandbox.events import wants
+from gateway.sandbox.faults import Faults
 from gateway.sandbox.ids import Ids
-from gateway.sandbox.json_types import Json
+from gateway.sandbox.outbox import Outbox
+from gateway.sandbox.store import Store
 from gateway.sandbox.web import create_app
-from gateway.sandbox.webhooks import Deliverer
 
 HOST = "127.0.0.1"
 RETRY_DELAYS = (1, 5, 25, 125)
@@ -38,9 +40,14 @@ class Sandbox:
         seed: int | str | None = None,
         retry_delays: Sequence[float] = RETRY_DELAYS,
     ) -> None:
-        self._engine = Engine(clock=clock, ids=Ids(seed), deliver=self._deliver)
-        self._deliverer = Deliverer(clock=clock, retry_delays=retry_delays, delivered=self._delivered)
-        self._server = _Server(HOST, port, create_app(self._engine), handler=_Handler)
+        ids, store, faults, lock = Ids(seed), Store(), Faults(), threading.Lock()
+        self._outbox = Outbox(store=store, ids=ids, faults=faults, lock=lock, retry_delays=retry_delays)
+        self._clock = Clock(clock)
+        self._engine = Engine(
+            clock=self._clock, ids=ids, deliver=self._outbox.send, store=store, faults=faults, lock=lock
+        )
+        self.app = create_app(self._engine, control.blueprint(self._engine, self._clock, self._outbox))
+        self._server = _Server(HOST, port, self.app, handler=_Handler)
         self.url = f"http://{HOST}:{self._server.port}"
         self._engine.url = self.url
         self._thread = threading.Thread(
@@ -51,7 +58,7 @@ class Sandbox:
     def start(self) -> Self:
         """Serve, and deliver webhooks, from background threads."""
         self._started = True
-        self._deliverer.start()
+        self._outbox.deliverer.start()
         self._thread.start()
         return self
 
@@ -63,30 +70,13 @@ class Sandbox:
             self._thread.join()
         self._server.hang_up()
         self._server.server_close()
-        self._deliverer.close()
+        self._outbox.deliverer.close()
 
     def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_error: object) -> None:
         self.close()
-
-    def _deliver(self, events: list[Json]) -> None:
-        endpoints = [
-            self._engine.store.find("webhook_endpoint", key) for key in self._engine.store.ids("webhook_endpoint")
-        ]
-        for event in events:
-            for endpoint in endpoints:
-                if endpoint and wants(endpoint, event["type"]):
-                    secret = self._engine.store.find("_secret", endpoint["id"]) or {}
-                    self._deliverer.put(endpoint["url"], secret["secret"], event)
-
-    def _delivered(self, event_id: str) -> None:
-        with self._engine.lock:
-            event = self._engine.store.find("event", event_id)
-            if event:
-                counted = event | {"pending_webhooks": event["pending_webhooks"] - 1}
-                self._engine.store.commit({"event": {event_id: counted}})
 
 
 class _Server(ThreadedWSGIServer):

@@ -4,18 +4,17 @@ import socket
 from collections.abc import Callable
 from email.utils import formatdate
 
-from flask import Flask, Response, request
+from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from gateway.sandbox import control
 from gateway.sandbox.engine import Call, Engine
 from gateway.sandbox.events import API_VERSION
 from gateway.sandbox.resources import ROUTES
 from gateway.sandbox.routing import Route
 
 
-def create_app(engine: Engine) -> Flask:
-    """Serve all routes; what matches none gets Stripe's 404."""
+def create_app(engine: Engine, control: Blueprint) -> Flask:
+    """Serve Stripe's routes, and the sandbox's own (``control``); what matches none gets Stripe's 404."""
     app = Flask("gateway.sandbox")
     app.get("/")(
         lambda: {
@@ -27,7 +26,7 @@ def create_app(engine: Engine) -> Flask:
         rule = route.path.replace("{", "<").replace("}", ">")
         app.add_url_rule(rule, f"{route.method} {route.path}", _view(engine, route), methods=[route.method])
 
-    app.register_blueprint(control.blueprint(engine))
+    app.register_blueprint(control)
 
     @app.errorhandler(404)
     @app.errorhandler(405)

@@ -2,28 +2,15 @@
 
 import threading
 import time
-from typing import Any
 
 import pytest
 import requests
 import stripe
 
 from gateway.sandbox import Sandbox
+from tests.sandbox.controlling import ask_for, clear, listed
+from tests.sandbox.receiving import eventually
 from tests.sandbox.support import Account, Clock, Json, client
-
-
-def ask_for(sandbox: Sandbox, **fault: Any) -> Json:
-    answer = requests.post(f"{sandbox.url}/_sandbox/faults", json=fault, timeout=5)
-    assert answer.status_code == 201, answer.text
-    return answer.json()  # type: ignore[no-any-return]
-
-
-def listed(sandbox: Sandbox) -> list[Json]:
-    return requests.get(f"{sandbox.url}/_sandbox/faults", timeout=5).json()["faults"]  # type: ignore[no-any-return]
-
-
-def clear(sandbox: Sandbox) -> None:
-    assert requests.delete(f"{sandbox.url}/_sandbox/faults", timeout=5).status_code == 200
 
 
 def post(sandbox: Sandbox, path: str = "/v1/customers", key: str = "k", **data: str) -> requests.Response:
@@ -33,13 +20,6 @@ def post(sandbox: Sandbox, path: str = "/v1/customers", key: str = "k", **data: 
 
 def made(account: Account) -> int:
     return len(account.v1.customers.list().data)
-
-
-def eventually(sandbox: Sandbox, fired: int) -> None:
-    deadline = time.monotonic() + 5
-    while listed(sandbox)[0]["fired"] < fired:
-        assert time.monotonic() < deadline, "it never fired"
-        time.sleep(0.01)
 
 
 def test_a_rate_limit_names_its_reason_and_frees_the_key(sandbox: Sandbox, account: Account) -> None:
@@ -117,7 +97,7 @@ def test_a_key_is_in_use_while_its_request_is_delayed(sandbox: Sandbox, account:
     answers: list[requests.Response] = []
     waiting = threading.Thread(target=lambda: answers.append(post(sandbox, name="A")))
     waiting.start()
-    eventually(sandbox, fired=1)
+    eventually(lambda: listed(sandbox)[0]["fired"] == 1)
     conflict = post(sandbox, name="A")
     assert (conflict.status_code, conflict.json()["error"]["code"]) == (409, "idempotency_key_in_use")
     assert made(account) == 0  # and others are served meanwhile
@@ -132,7 +112,7 @@ def test_a_key_that_was_forgotten_while_its_request_was_delayed_does_no_harm(san
     answers: list[requests.Response] = []
     waiting = threading.Thread(target=lambda: answers.append(post(sandbox, name="A")))
     waiting.start()
-    eventually(sandbox, fired=1)
+    eventually(lambda: listed(sandbox)[0]["fired"] == 1)
     clock.now += 24 * 3600
     assert post(sandbox, key="other").status_code == 200
     clear(sandbox)
@@ -152,7 +132,7 @@ def test_closing_does_not_wait_for_a_delay() -> None:
         ask_for(sandbox, kind="delay", seconds=600)
         waiting = threading.Thread(target=post, args=(sandbox,))
         waiting.start()
-        eventually(sandbox, fired=1)
+        eventually(lambda: listed(sandbox)[0]["fired"] == 1)
         started = time.monotonic()
     waiting.join(5)
     assert time.monotonic() - started < 5
