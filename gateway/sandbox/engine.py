@@ -166,8 +166,8 @@ _NO_KEY = (
 
 def _unrecognized(call: Call) -> StripeError:
     text = (
-        f"Unrecognized request URL ({call.method}: {call.path}). Please see https://stripe.com/docs or we can help at "
-        "https://support.stripe.com/."
+        f"Unrecognized request URL ({call.method}: {call.path}). The local sandbox has no such route. If Stripe "
+        "has it, use a Stripe test-mode account for it."
     )
     return invalid(text, status=404)
 

@@ -6,16 +6,21 @@ from email.utils import formatdate
 
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import UnicodeConverter, ValidationError
 
 from gateway.sandbox.engine import Call, Engine
 from gateway.sandbox.events import API_VERSION
 from gateway.sandbox.resources import ROUTES
 from gateway.sandbox.routing import Route
 
+_NO_IDS = frozenset(["search", "upcoming", "preview", "create_preview", "report_payment"])
+"""``/v1/customers/search`` is no customer."""
+
 
 def create_app(engine: Engine, control: Blueprint) -> Flask:
     """Serve Stripe's routes, and the sandbox's own (``control``); what matches none gets Stripe's 404."""
     app = Flask("gateway.sandbox")
+    app.url_map.converters["id"] = _Id
     app.get("/")(
         lambda: {
             "object": "sandbox",
@@ -23,7 +28,7 @@ def create_app(engine: Engine, control: Blueprint) -> Flask:
         }
     )
     for route in ROUTES:
-        rule = route.path.replace("{", "<").replace("}", ">")
+        rule = route.path.replace("{", "<id:").replace("}", ">")
         app.add_url_rule(rule, f"{route.method} {route.path}", _view(engine, route), methods=[route.method])
 
     app.register_blueprint(control)
@@ -34,6 +39,16 @@ def create_app(engine: Engine, control: Blueprint) -> Flask:
         return _respond(engine, None, {})
 
     return app
+
+
+class _Id(UnicodeConverter):
+    """A part of a path that names an object: anything but the words that Stripe has there for something else."""
+
+    def to_python(self, value: str) -> str:
+        """The id."""
+        if value in _NO_IDS:
+            raise ValidationError
+        return super().to_python(value)
 
 
 def _view(engine: Engine, route: Route) -> Callable[..., Response]:
