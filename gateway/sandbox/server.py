@@ -1,6 +1,5 @@
 """The sandbox on a loopback socket."""
 
-import signal
 import socket
 import threading
 import time
@@ -113,12 +112,3 @@ class _Handler(WSGIRequestHandler):
 
     def log(self, *_words: object) -> None:
         """Say nothing: the client logs its calls."""
-
-
-def serve(*, port: int) -> None:
-    """Serve until SIGTERM or SIGINT. OSError if the port is taken."""
-    stop = threading.Event()
-    with Sandbox(port=port):
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-        stop.wait()

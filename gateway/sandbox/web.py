@@ -48,7 +48,7 @@ class _Id(UnicodeConverter):
         """The id."""
         if value in _NO_IDS:
             raise ValidationError
-        return super().to_python(value)
+        return value
 
 
 def _view(engine: Engine, route: Route) -> Callable[..., Response]:
