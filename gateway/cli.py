@@ -119,12 +119,21 @@ def token(organization: str, scopes: tuple[str, ...]) -> None:
 
 @cli.command()
 @click.option("--port", type=PORT, default=12111, show_default=True)
-def sandbox(port: int) -> None:
+@click.option(
+    "--seed",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of `stripe fixtures` to begin with; its `seed` and `time` make ids and times reproducible.",
+)
+@click.option("--webhook", metavar="URL", help="Endpoint for all events; its signing secret is printed.")
+def sandbox(port: int, seed: Path | None, webhook: str | None) -> None:
     """Run a local Stripe, in memory."""
-    from gateway.sandbox import serve as serve_sandbox  # noqa: PLC0415 - production never loads it
+    from gateway.sandbox import StartError  # noqa: PLC0415 - production never loads it
+    from gateway.sandbox import serve as serve_sandbox  # noqa: PLC0415 - nor this
 
-    click.echo(f"A local Stripe, in memory, on http://127.0.0.1:{port} with any key sk_test_…; Ctrl-C stops it.")
-    serve_sandbox(port=port)
+    try:
+        serve_sandbox(port=port, seed_file=seed, webhook=webhook, say=click.echo)
+    except StartError as error:
+        fail(str(error))
 
 
 @cli.command()

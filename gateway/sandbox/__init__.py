@@ -4,6 +4,8 @@ Drive it with any official Stripe SDK by pointing the SDK's base address at ``Sa
 test-mode account and knows nothing of the gateway.
 """
 
-from gateway.sandbox.server import Sandbox, serve
+from gateway.sandbox.command import serve
+from gateway.sandbox.seed import StartError
+from gateway.sandbox.server import Sandbox
 
-__all__ = ["Sandbox", "serve"]
+__all__ = ["Sandbox", "StartError", "serve"]

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.sandbox import clocks, encoding, forms, params
-from gateway.sandbox.errors import StripeError, invalid, not_built
+from gateway.sandbox.errors import StripeError, invalid, not_built, server_error
 from gateway.sandbox.events import API_VERSION
 from gateway.sandbox.expand import expand
+from gateway.sandbox.faults import Faults
 from gateway.sandbox.idempotency import MAX_LENGTH, Answer, IdempotencyKeys
 from gateway.sandbox.ids import Ids
 from gateway.sandbox.json_types import Json
@@ -40,10 +41,11 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, and whether it is one given before."""
+    """An answer, whether it is one given before, and whether it gets lost on its way to the client."""
 
     answer: Answer
     replayed: bool = False
+    lost: bool = False
 
 
 @dataclass
@@ -57,6 +59,7 @@ class Engine:
     settings: Settings = field(default_factory=Settings)
     store: Store = field(default_factory=Store)
     keys: IdempotencyKeys = field(default_factory=IdempotencyKeys)
+    faults: Faults = field(default_factory=Faults)
     lock: threading.Lock = field(default_factory=threading.Lock)
     time: Timekeeper = field(init=False)
 
@@ -97,8 +100,10 @@ class Engine:
             given = params.read(forms.decode(call.pairs), route.shape)
             params.refuse_unbuilt(given, route.built, f"{route.method} {route.path}")
             order = _Order(call, route, given, names, request_id)
+            if limited := self.faults.limit(call.method, call.path):
+                raise limited
             if call.method != "POST" or not call.idempotency_key:
-                return Reply(self._work(order))
+                return self._answered(order)
             return self._once(order, api_key, call.idempotency_key)
         except StripeError as error:
             return Reply(failure(error, request_id))
@@ -112,9 +117,20 @@ class Engine:
         kept = self.keys.claim(own, key, fingerprint, self.clock())
         if kept:
             return Reply(kept, replayed=True)
+        reply = self._answered(order)
+        self.keys.keep(own, reply.answer)
+        return reply
+
+    def _answered(self, order: "_Order") -> Reply:
+        """The work's answer, or what the faults that were asked for make of it."""
+        call = order.call
+        if error := self.faults.before(call.method, call.path):
+            return Reply(failure(error, order.request_id))
         answer = self._work(order)
-        self.keys.keep(own, answer)
-        return Reply(answer)
+        fault = self.faults.after(call.method, call.path)
+        if fault and fault.kind == "error_after":
+            return Reply(failure(server_error(), order.request_id))
+        return Reply(answer, lost=fault is not None)
 
     def _work(self, order: "_Order") -> Answer:
         call = order.call
@@ -130,7 +146,7 @@ class Engine:
                 return failure(error, order.request_id)
             except Exception:  # noqa: BLE001 - whatever broke, the client gets Stripe's 500, and nothing is kept
                 _log.exception("The sandbox failed on %s %s", call.method, call.path)
-                return failure(StripeError(500, "api_error", "An unknown error occurred"), order.request_id)
+                return failure(server_error(), order.request_id)
             self.commit(work)
         if work.failure:
             return failure(work.failure, order.request_id)
@@ -186,8 +202,8 @@ _NO_KEY = (
 
 def _unrecognized(call: Call) -> StripeError:
     text = (
-        f"Unrecognized request URL ({call.method}: {call.path}). Please see https://stripe.com/docs or we can help at "
-        "https://support.stripe.com/."
+        f"Unrecognized request URL ({call.method}: {call.path}). The local sandbox has no such route. If Stripe "
+        "has it, use a Stripe test-mode account for it."
     )
     return invalid(text, status=404)
 
@@ -196,4 +212,4 @@ def failure(error: StripeError, request_id: str) -> Answer:
     """The error as Stripe words it; an unknown API version alone has no link to the request's log."""
     fields = {"request_log_url": f"https://dashboard.stripe.com/test/logs/{request_id}"} | error.fields
     shown = {name: value for name, value in fields.items() if value != ""}
-    return Answer(error.status, encoding.dump({"error": shown}), request_id)
+    return Answer(error.status, encoding.dump({"error": shown}), request_id, error.headers)

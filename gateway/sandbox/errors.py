@@ -4,6 +4,7 @@ StripeError                    any error body, with its HTTP status
   ├─ invalid()                 400 invalid_request_error
   ├─ missing()                 404 (400 for an id inside a body) resource_missing
   ├─ card_error()              402 card_error
+  ├─ server_error()            500 api_error
   └─ not_built()               400: Stripe knows this, the sandbox does not
 
 Texts and statuses are as recorded from Stripe's API, 2026-08-26.dahlia, unless the function says otherwise.
@@ -19,13 +20,17 @@ _LABELS = {
 
 
 class StripeError(Exception):
-    """An error answer: ``fields`` become the body's ``error`` object, those that are None left out."""
+    """An error answer: ``fields`` become the body's ``error`` object, those that are None left out.
+
+    ``headers`` go with it.
+    """
 
     def __init__(self, status: int, error_type: str, message: str, **fields: object) -> None:
         super().__init__(message)
         self.status = status
         self.fields: Json = {"type": error_type, "message": message}
         self.fields |= {name: value for name, value in fields.items() if value is not None}
+        self.headers: dict[str, str] = {}
         code = fields.get("code")
         if code and error_type != "card_error":
             self.fields["doc_url"] = f"https://stripe.com/docs/error-codes/{str(code).replace('_', '-')}"
@@ -46,6 +51,11 @@ def card_error(code: str, message: str, decline_code: str | None = None) -> Stri
     """A payment that the card's bank refused, or that its holder must approve first."""
     advice = "try_again_later" if decline_code else None
     return StripeError(402, "card_error", message, code=code, decline_code=decline_code, advice_code=advice)
+
+
+def server_error() -> StripeError:
+    """Something broke on Stripe's side; whether the work was done, it does not say."""
+    return StripeError(500, "api_error", "An unknown error occurred")
 
 
 def not_built(what: str, param: str | None = None) -> StripeError:

@@ -5,7 +5,7 @@ Requests that fail the checks of their parameters never get here, so their key s
 """
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.sandbox.errors import StripeError
 
@@ -20,6 +20,7 @@ class Answer:
     status: int
     body: bytes
     request_id: str
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -55,7 +56,9 @@ class IdempotencyKeys:
 
     def keep(self, key: str, answer: Answer) -> None:
         """The work is done: replay this from now on."""
-        self._kept[key].answer = answer
+        with self._lock:
+            if kept := self._kept.get(key):  # unless a day passed meanwhile
+                kept.answer = answer
 
     def _prune(self, now: float) -> None:
         while self._kept:

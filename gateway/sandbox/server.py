@@ -1,21 +1,23 @@
 """The sandbox on a loopback socket."""
 
-import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Self
 
 from flask import Flask
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
+from gateway.sandbox import control
+from gateway.sandbox.clock import Clock
 from gateway.sandbox.engine import Engine
-from gateway.sandbox.events import wants
+from gateway.sandbox.faults import Faults
 from gateway.sandbox.ids import Ids
-from gateway.sandbox.json_types import Json
+from gateway.sandbox.outbox import Outbox
+from gateway.sandbox.store import Store
 from gateway.sandbox.web import create_app
-from gateway.sandbox.webhooks import Deliverer
 
 HOST = "127.0.0.1"
 _LOOK_EVERY = 0.5
@@ -38,9 +40,14 @@ class Sandbox:
         seed: int | str | None = None,
         retry_delays: Sequence[float] = RETRY_DELAYS,
     ) -> None:
-        self._engine = Engine(clock=clock, ids=Ids(seed), deliver=self._deliver)
-        self._deliverer = Deliverer(clock=clock, retry_delays=retry_delays, delivered=self._delivered)
-        self._server = _Server(HOST, port, create_app(self._engine), handler=_Handler)
+        ids, store, faults, lock = Ids(seed), Store(), Faults(), threading.Lock()
+        self._outbox = Outbox(store=store, ids=ids, faults=faults, lock=lock, retry_delays=retry_delays)
+        self._clock = Clock(clock)
+        self._engine = Engine(
+            clock=self._clock, ids=ids, deliver=self._outbox.send, store=store, faults=faults, lock=lock
+        )
+        self.app = create_app(self._engine, control.blueprint(self._engine, self._clock, self._outbox))
+        self._server = _Server(HOST, port, self.app, handler=_Handler)
         self.url = f"http://{HOST}:{self._server.port}"
         self._engine.url = self.url
         self._thread = threading.Thread(
@@ -53,13 +60,14 @@ class Sandbox:
     def start(self) -> Self:
         """Serve, and deliver webhooks, from background threads."""
         self._started = True
-        self._deliverer.start()
+        self._outbox.deliverer.start()
         self._thread.start()
         self._time.start()
         return self
 
     def close(self) -> None:
         """Stop serving and delivering; no thread and no socket stays behind."""
+        self._engine.faults.clear()  # nobody waits for a request that is being delayed
         if self._started:
             self._closed.set()
             self._engine.time.wake.set()
@@ -68,7 +76,7 @@ class Sandbox:
             self._thread.join()
         self._server.hang_up()
         self._server.server_close()
-        self._deliverer.close()
+        self._outbox.deliverer.close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -82,23 +90,6 @@ class Sandbox:
             self._engine.let_time_pass()
             self._engine.time.wake.wait(_LOOK_EVERY)
             self._engine.time.wake.clear()
-
-    def _deliver(self, events: list[Json]) -> None:
-        endpoints = [
-            self._engine.store.find("webhook_endpoint", key) for key in self._engine.store.ids("webhook_endpoint")
-        ]
-        for event in events:
-            for endpoint in endpoints:
-                if endpoint and wants(endpoint, event["type"]):
-                    secret = self._engine.store.recall("secret", endpoint["id"]) or {}
-                    self._deliverer.put(endpoint["url"], secret["secret"], event)
-
-    def _delivered(self, event_id: str) -> None:
-        with self._engine.lock:
-            event = self._engine.store.find("event", event_id)
-            if event:
-                counted = event | {"pending_webhooks": event["pending_webhooks"] - 1}
-                self._engine.store.commit({"event": {event_id: counted}})
 
 
 class _Server(ThreadedWSGIServer):
@@ -114,7 +105,8 @@ class _Server(ThreadedWSGIServer):
 
     def hang_up(self) -> None:
         for connection in list(self.open):
-            connection.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # the client may hang up at the same time
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(WSGIRequestHandler):
@@ -134,12 +126,3 @@ class _Handler(WSGIRequestHandler):
 
     def log(self, *_words: object) -> None:
         """Say nothing: the client logs its calls."""
-
-
-def serve(*, port: int) -> None:
-    """Serve until SIGTERM or SIGINT. OSError if the port is taken."""
-    stop = threading.Event()
-    with Sandbox(port=port):
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-        stop.wait()

@@ -65,7 +65,7 @@ class Timekeeper:
     def advance(self, clock_id: str) -> bool:
         """One step of a test clock that advances; False once it has arrived."""
         clock = self._store.find(clocks.KIND, clock_id)
-        if clock is None:
+        if clock is None or clock["status"] != "advancing":
             return False
         target = clock["status_details"]["advancing"]["target_frozen_time"]
         self._reached[clock_id] = max(clock["frozen_time"], self._reached.get(clock_id, 0))

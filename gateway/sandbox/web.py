@@ -1,20 +1,26 @@
 """The engine behind Flask: routes, form bodies, headers."""
 
+import socket
 from collections.abc import Callable
 from email.utils import formatdate
 
-from flask import Flask, Response, request
+from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import UnicodeConverter, ValidationError
 
 from gateway.sandbox.engine import Call, Engine
 from gateway.sandbox.events import API_VERSION
 from gateway.sandbox.resources import ROUTES
 from gateway.sandbox.routing import Route
 
+_NO_IDS = frozenset(["search", "upcoming", "preview", "create_preview", "report_payment"])
+"""``/v1/customers/search`` is no customer."""
 
-def create_app(engine: Engine) -> Flask:
-    """Serve all routes; what matches none gets Stripe's 404."""
+
+def create_app(engine: Engine, control: Blueprint) -> Flask:
+    """Serve Stripe's routes, and the sandbox's own (``control``); what matches none gets Stripe's 404."""
     app = Flask("gateway.sandbox")
+    app.url_map.converters["id"] = _Id
     app.get("/")(
         lambda: {
             "object": "sandbox",
@@ -22,8 +28,10 @@ def create_app(engine: Engine) -> Flask:
         }
     )
     for route in ROUTES:
-        rule = route.path.replace("{", "<").replace("}", ">")
+        rule = route.path.replace("{", "<id:").replace("}", ">")
         app.add_url_rule(rule, f"{route.method} {route.path}", _view(engine, route), methods=[route.method])
+
+    app.register_blueprint(control)
 
     @app.errorhandler(404)
     @app.errorhandler(405)
@@ -31,6 +39,16 @@ def create_app(engine: Engine) -> Flask:
         return _respond(engine, None, {})
 
     return app
+
+
+class _Id(UnicodeConverter):
+    """A part of a path that names an object: anything but the words that Stripe has there for something else."""
+
+    def to_python(self, value: str) -> str:
+        """The id."""
+        if value in _NO_IDS:
+            raise ValidationError
+        return value
 
 
 def _view(engine: Engine, route: Route) -> Callable[..., Response]:
@@ -53,6 +71,7 @@ def _respond(engine: Engine, route: Route | None, names: dict[str, str]) -> Resp
     )
     reply = engine.handle(call, route, names)
     response = Response(reply.answer.body, reply.answer.status, content_type="application/json")
+    response.headers.update(reply.answer.headers)
     response.headers["Date"] = formatdate(engine.clock(), usegmt=True)
     response.headers["Request-Id"] = reply.answer.request_id
     response.headers["Stripe-Version"] = call.version or API_VERSION
@@ -60,4 +79,6 @@ def _respond(engine: Engine, route: Route | None, names: dict[str, str]) -> Resp
         response.headers["Idempotency-Key"] = key
     if reply.replayed:
         response.headers["Idempotent-Replayed"] = "true"
+    if reply.lost:
+        request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)  # so that none of it reaches the client
     return response

@@ -1,10 +1,10 @@
-"""Delivery of events to webhook endpoints: signed, retried, counted."""
+"""Delivery of events to webhook endpoints: signed, concurrent, retried."""
 
 import heapq
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import requests
@@ -14,59 +14,90 @@ from gateway.sandbox import encoding
 from gateway.sandbox.json_types import Json
 
 _TIMEOUT = 10.0
+_AT_ONCE = 8
+"""How many deliveries may be on their way: Stripe, too, does not wait for one before it starts the next."""
+
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Message:
+    """An event for an endpoint, with the address and the secret that the endpoint had when it happened."""
+
+    event: Json
+    endpoint: str
+    url: str
+    secret: str = field(repr=False)
 
 
 @dataclass(order=True)
 class _Delivery:
-    """One event on its way to one endpoint. ``due`` and ``number`` order the queue."""
+    """A message on its way. ``due`` and ``number`` order the queue; ``then`` waits until this was tried once."""
 
     due: float
     number: int
-    url: str = field(compare=False)
-    secret: str = field(compare=False)
-    event: Json = field(compare=False)
-    body: str = field(compare=False, default="")
+    message: Message = field(compare=False)
+    then: Sequence[Message] = field(compare=False, default=())
     tries: int = field(compare=False, default=0)
 
 
 class Deliverer:
-    """A thread that posts events until each endpoint answered 2xx, or ``retry_delays`` (seconds) are used up.
+    """Threads that post messages until each was answered 2xx, or ``retry_delays`` (seconds) are used up.
 
-    Every try is signed afresh over the same body; redirects are not followed (https://docs.stripe.com/webhooks).
-    Deliveries start in the order of their events, retries fall behind; as with Stripe, nobody may rely on order.
+    Every try is signed afresh over the same body, by the machine's own clock: receivers check the age of a signature
+    by theirs. Redirects are not followed (https://docs.stripe.com/webhooks). Deliveries start in the order in which
+    they were put, retries fall behind; as with Stripe, nobody may rely on the order in which they arrive.
     """
 
-    def __init__(
-        self, *, clock: Callable[[], float], retry_delays: Sequence[float], delivered: Callable[[str], None]
-    ) -> None:
-        self._clock = clock
+    def __init__(self, *, retry_delays: Sequence[float], delivered: Callable[[Message], None]) -> None:
         self._retry_delays = retry_delays
         self._delivered = delivered
         self._queue: list[_Delivery] = []
         self._changed = threading.Condition()
         self._closed = False
         self._numbers = 0
-        self._thread = threading.Thread(target=self._run, name="sandbox-webhooks", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, name=f"sandbox-webhooks-{number}", daemon=True)
+            for number in range(_AT_ONCE)
+        ]
 
     def start(self) -> None:
         """Begin to deliver."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
         """Stop; what was not delivered is dropped."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        if self._thread.is_alive():
-            self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
 
-    def put(self, url: str, secret: str, event: Json) -> None:
-        """Queue an event for an endpoint."""
+    def put(self, messages: Iterable[Message], *, after: float = 0) -> None:
+        """Deliver them at once, or ``after`` so many seconds."""
         with self._changed:
-            self._numbers += 1
-            heapq.heappush(self._queue, _Delivery(time.monotonic(), self._numbers, url, secret, event))
-            self._changed.notify()
+            for message in messages:
+                self._push(message, after)
+
+    def put_in_turn(self, messages: Sequence[Message]) -> None:
+        """Deliver them one by one: each is started when the one before was tried."""
+        with self._changed:
+            self._push(messages[0], 0, messages[1:])
+
+    def hurry(self) -> None:
+        """Deliver at once what was put to be delivered later; retries keep their time."""
+        with self._changed:
+            for delivery in self._queue:
+                delivery.due = delivery.due if delivery.tries else 0
+            heapq.heapify(self._queue)
+            self._changed.notify_all()
+
+    def _push(self, message: Message, after: float, then: Sequence[Message] = ()) -> None:
+        self._numbers += 1
+        heapq.heappush(self._queue, _Delivery(time.monotonic() + after, self._numbers, message, then))
+        self._changed.notify()
 
     def _run(self) -> None:
         with requests.Session() as session:
@@ -84,35 +115,35 @@ class Deliverer:
         return None
 
     def _try(self, session: requests.Session, delivery: _Delivery) -> None:
-        delivery.body = delivery.body or encoding.dump(delivery.event).decode()
-        if self._post(session, delivery):
-            self._delivered(delivery.event["id"])
-            return
+        taken = _post(session, delivery.message)
+        if taken:
+            self._delivered(delivery.message)
+        with self._changed:
+            if delivery.then:
+                self._push(delivery.then[0], 0, delivery.then[1:])
+                delivery.then = ()
+            if not taken:
+                self._try_again_later(delivery)
+
+    def _try_again_later(self, delivery: _Delivery) -> None:
         if delivery.tries == len(self._retry_delays):
-            _log.warning("Gave up to deliver %s to %s", delivery.event["id"], delivery.url)
+            _log.warning("Gave up to deliver %s to %s", delivery.message.event["id"], delivery.message.url)
             return
         delivery.due = time.monotonic() + self._retry_delays[delivery.tries]
         delivery.tries += 1
-        with self._changed:
-            heapq.heappush(self._queue, delivery)
+        heapq.heappush(self._queue, delivery)
+        self._changed.notify()
 
-    def _post(self, session: requests.Session, delivery: _Delivery) -> bool:
-        signature = stripe.WebhookSignature.generate_signature_header(
-            delivery.body, delivery.secret, int(self._clock())
-        )
-        headers = {
-            "Content-Type": "application/json; charset=utf-8",
-            "Stripe-Signature": signature,
-            "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
-        }
-        try:
-            answer = session.post(
-                delivery.url,
-                data=delivery.body.encode(),
-                headers=headers,
-                timeout=_TIMEOUT,
-                allow_redirects=False,
-            )
-        except requests.RequestException:
-            return False
-        return answer.ok and not answer.is_redirect
+
+def _post(session: requests.Session, message: Message) -> bool:
+    body = encoding.dump(message.event).decode()
+    headers = {
+        "Content-Type": "application/json; charset=utf-8",
+        "Stripe-Signature": stripe.WebhookSignature.generate_signature_header(body, message.secret, int(time.time())),
+        "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
+    }
+    try:
+        answer = session.post(message.url, data=body.encode(), headers=headers, timeout=_TIMEOUT, allow_redirects=False)
+    except requests.RequestException:
+        return False
+    return answer.ok and not answer.is_redirect

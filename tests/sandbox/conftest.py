@@ -4,6 +4,7 @@ import pytest
 import stripe
 
 from gateway.sandbox import Sandbox
+from tests.sandbox.receiving import Receiver, receiving
 from tests.sandbox.support import Account, Clock
 
 
@@ -26,3 +27,9 @@ def sandbox(clock: Clock) -> Iterator[Sandbox]:
 @pytest.fixture
 def account(sandbox: Sandbox) -> Account:
     return Account(sandbox)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as running:
+        yield running

@@ -160,10 +160,22 @@ def test_a_canceled_subscription_is_over(sandbox: Sandbox, account: Account) -> 
     assert account.v1.subscriptions.update(subscription.id, {"metadata": {"a": "b"}}).metadata["a"] == "b"
 
 
-def test_an_unknown_path_is_named(sandbox: Sandbox) -> None:
-    status, error = ask(sandbox, "GET", "/v1/nothing/here")
-    assert status == 404
-    assert error["message"].startswith("Unrecognized request URL (GET: /v1/nothing/here)")
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/nothing/here"),
+        ("GET", "/v1/customers/search"),
+        ("GET", "/v1/invoices/upcoming"),
+        ("GET", "/v1/invoices/upcoming/lines"),
+        ("GET", "/v1/invoices/create_preview"),
+        ("POST", "/v1/events"),
+        ("DELETE", "/v1/invoices/search"),
+    ],
+)
+def test_an_unknown_path_is_named_and_not_taken_for_an_id(sandbox: Sandbox, method: str, path: str) -> None:
+    status, error = ask(sandbox, method, path)
+    assert (status, error["type"]) == (404, "invalid_request_error")
+    assert error["message"].startswith(f"Unrecognized request URL ({method}: {path}). The local sandbox has no such")
 
 
 def test_a_parameter_that_would_be_ignored_is_refused(sandbox: Sandbox) -> None:

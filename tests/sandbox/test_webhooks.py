@@ -1,73 +1,19 @@
 """Webhooks: signed, tried again until taken, counted."""
 
-import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
+import requests
 import stripe
 
 from gateway.sandbox import Sandbox
+from tests.sandbox.controlling import resend
+from tests.sandbox.receiving import Receiver, endpoint, eventually
 from tests.sandbox.support import Account, Clock
 
 
-@dataclass
-class Receiver:
-    """An endpoint that answers what ``answers`` says, then 200."""
-
-    url: str = ""
-    answers: list[int] = field(default_factory=list)
-    received: list[tuple[bytes, str]] = field(default_factory=list)
-
-    def types(self) -> list[str]:
-        return [json.loads(body)["type"] for body, _signature in self.received]
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    state = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            state.received.append((body, self.headers["Stripe-Signature"]))
-            status = state.answers.pop(0) if state.answers else 200
-            self.send_response(status)
-            if status in {301, 302, 307}:
-                self.send_header("Location", state.url)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        state.url = f"http://127.0.0.1:{server.server_port}/hook"
-        yield state
-        server.shutdown()
-        thread.join()
-
-
-def eventually(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not true():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.01)
-
-
-def endpoint(account: Account, receiver: Receiver, *types: str) -> stripe.WebhookEndpoint:
-    params: Any = {"url": receiver.url, "enabled_events": list(types) or ["*"], "api_version": "2026-10-28.endive"}
-    return account.v1.webhook_endpoints.create(params)
-
-
-def test_an_event_arrives_signed_as_it_is_listed(account: Account, receiver: Receiver, clock: Clock) -> None:
-    clock.now = time.time()
+def test_an_event_arrives_signed_as_it_is_listed(account: Account, receiver: Receiver) -> None:
     hook = endpoint(account, receiver)
     assert hook.secret is not None
     assert hook.secret.startswith("whsec_")
@@ -87,21 +33,40 @@ def test_only_what_was_asked_for_is_sent(account: Account, receiver: Receiver) -
     assert receiver.types() == ["product.created"]
 
 
-@pytest.mark.parametrize("status", [500, 400, 302])
-def test_what_is_not_taken_is_sent_again_the_same_but_signed_anew(
-    account: Account, receiver: Receiver, clock: Clock, status: int
+@pytest.mark.parametrize("ahead", [-86400, 86400])
+def test_a_signature_has_the_age_that_the_receivers_clock_shows(
+    account: Account, receiver: Receiver, clock: Clock, ahead: int
 ) -> None:
+    clock.now = time.time() + ahead
     hook = endpoint(account, receiver)
-    assert hook.secret is not None
-    receiver.answers = [status, status]
     account.v1.customers.create({"name": "A"})
     eventually(lambda: len(receiver.received) == 1)
-    clock.now += 60
+    body, signature = receiver.received[0]
+    assert hook.secret is not None
+    assert abs(int(signature.partition(",")[0].removeprefix("t=")) - time.time()) < 60
+    assert abs(account.client.construct_event(body, signature, hook.secret).created - clock.now) <= 1
+
+
+@pytest.mark.parametrize("status", [500, 400, 302])
+def test_what_is_not_taken_is_sent_again_the_same(account: Account, receiver: Receiver, status: int) -> None:
+    endpoint(account, receiver)
+    receiver.answers = [status, status]
+    account.v1.customers.create({"name": "A"})
     eventually(lambda: len(receiver.received) == 3)
-    bodies, signatures = zip(*receiver.received, strict=True)
-    assert len(set(bodies)) == 1
-    assert signatures[0] != signatures[2]
-    assert stripe.WebhookSignature.verify_header(bodies[2].decode(), signatures[2], hook.secret)
+    assert len({body for body, _signature in receiver.received}) == 1
+
+
+def test_each_try_is_signed_anew(receiver: Receiver) -> None:
+    with Sandbox(retry_delays=[1.0]) as sandbox:  # signatures count in whole seconds
+        account = Account(sandbox)
+        hook = endpoint(account, receiver)
+        receiver.answers = [500]
+        account.v1.customers.create({"name": "A"})
+        eventually(lambda: len(receiver.received) == 2)
+    assert hook.secret is not None
+    for body, signature in receiver.received:
+        assert stripe.WebhookSignature.verify_header(body.decode(), signature, hook.secret)
+    assert receiver.received[0][1] != receiver.received[1][1]
 
 
 def test_after_the_last_try_it_stays_undelivered(account: Account, receiver: Receiver) -> None:
@@ -113,13 +78,38 @@ def test_after_the_last_try_it_stays_undelivered(account: Account, receiver: Rec
     assert event.pending_webhooks == 1
 
 
-def test_nothing_arrives_twice_and_everything_in_order(account: Account, receiver: Receiver) -> None:
+def test_everything_arrives_and_nothing_twice(account: Account, receiver: Receiver) -> None:
     endpoint(account, receiver)
     told = len(account.events())
     account.subscribe(account.customer().id, account.price(2000).id)
     events = [event.id for event in account.events()][told:]
     eventually(lambda: len(receiver.received) == len(events))
-    assert [json.loads(body)["id"] for body, _signature in receiver.received] == events
+    assert sorted(receiver.ids()) == sorted(events)
+
+
+def test_deliveries_do_not_wait_for_one_another(account: Account, receiver: Receiver) -> None:
+    endpoint(account, receiver)
+    receiver.barrier = threading.Barrier(4)  # no post is answered before four are there
+    for name in "ABCD":
+        account.v1.customers.create({"name": name})
+    eventually(lambda: all(event.pending_webhooks == 0 for event in account.events()))
+    assert len(receiver.received) == 4
+
+
+def test_an_event_can_be_sent_again(sandbox: Sandbox, account: Account, receiver: Receiver) -> None:
+    endpoint(account, receiver)
+    account.v1.customers.create({"name": "A"})
+    (event,) = account.events()
+    eventually(lambda: account.v1.events.retrieve(event.id).pending_webhooks == 0)
+    assert resend(sandbox, event.id) == {"event": event.id, "sent_to": [receiver.url]}
+    eventually(lambda: receiver.ids() == [event.id] * 2)
+    assert account.v1.events.retrieve(event.id).pending_webhooks == 0
+
+
+def test_an_event_that_does_not_exist_cannot_be_sent_again(sandbox: Sandbox) -> None:
+    answer = requests.post(f"{sandbox.url}/_sandbox/events/evt_nope/resend", timeout=5)
+    assert answer.status_code == 404
+    assert answer.json()["error"]["message"] == "No such event: 'evt_nope'"
 
 
 def test_a_request_does_not_wait_for_a_slow_endpoint(account: Account) -> None:

@@ -8,7 +8,7 @@ from stripe.params import (
     WebhookEndpointUpdateParams,
 )
 
-from gateway.sandbox.errors import not_built
+from gateway.sandbox.errors import invalid, not_built
 from gateway.sandbox.events import API_VERSION
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.metadata import merged
@@ -28,6 +28,8 @@ def create(work: Work, params: Json) -> Json:
     """An endpoint; only this answer shows its signing secret."""
     if params.get("api_version", API_VERSION) != API_VERSION:
         raise not_built(f"webhooks in the API version {params['api_version']}", "api_version")
+    if not params["url"].startswith(("http://", "https://")):
+        raise invalid(f"Invalid URL: {params['url']}", param="url", code="url_invalid")
     endpoint = {
         "id": work.ids.new("we"),
         "object": "webhook_endpoint",

@@ -1,0 +1,88 @@
+"""The sandbox's own interface, ``/_sandbox/…``: JSON in and out, no key needed. Nothing of it is Stripe's."""
+
+import math
+
+from flask import Blueprint, Response, request
+
+from gateway.sandbox import encoding, faults
+from gateway.sandbox.clock import Clock
+from gateway.sandbox.engine import Engine
+from gateway.sandbox.errors import StripeError, invalid
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.outbox import Outbox
+
+
+def blueprint(engine: Engine, clock: Clock, outbox: Outbox) -> Blueprint:
+    """The routes; an error is ``{"error": {"type", "message", "param"}}``."""
+    control = Blueprint("control", __name__, url_prefix="/_sandbox")
+    _faults(control, engine, outbox)
+
+    @control.get("/clock")
+    def show_clock() -> Response:
+        return _json({"now": int(clock())})
+
+    @control.post("/clock")
+    def advance_clock() -> Response:
+        clock.advance(_seconds(_body()))
+        with engine.lock:
+            engine.time.catch_up(int(clock()))
+        return _json({"now": int(clock())})
+
+    @control.get("/settings")
+    def show_settings() -> Response:
+        return _json(engine.settings.shown())
+
+    @control.post("/settings")
+    def change_settings() -> Response:
+        engine.settings = engine.settings.changed(_body())
+        return _json(engine.settings.shown())
+
+    @control.post("/events/<event>/resend")
+    def resend(event: str) -> Response:
+        with engine.lock:
+            urls = outbox.resend(event)
+        return _json({"event": event, "sent_to": urls})
+
+    @control.errorhandler(StripeError)
+    def refused(error: StripeError) -> Response:
+        return _json({"error": error.fields}, error.status)
+
+    return control
+
+
+def _faults(control: Blueprint, engine: Engine, outbox: Outbox) -> None:
+    @control.post("/faults")
+    def add_fault() -> Response:
+        fault = faults.read(_body())
+        engine.faults.add(fault)
+        return _json(fault.shown(), 201)
+
+    @control.get("/faults")
+    def list_faults() -> Response:
+        return _json({"faults": engine.faults.shown()})
+
+    @control.delete("/faults")
+    def clear_faults() -> Response:
+        with engine.lock:
+            engine.faults.clear()
+            outbox.release()
+        return _json({"faults": []})
+
+
+def _seconds(body: object) -> float:
+    seconds = body.get("advance") if isinstance(body, dict) and body.keys() == {"advance"} else None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise invalid('Only {"advance": seconds} moves the clock, by a number above 0.', param="advance")
+    return seconds
+
+
+def _body() -> object:
+    """The JSON, whatever content type it came with: curl's ``-d`` says that it is a form."""
+    body = request.get_json(force=True, silent=True)
+    if body is None:
+        raise invalid("The body must be JSON.")
+    return body
+
+
+def _json(answer: Json, status: int = 200) -> Response:
+    return Response(encoding.dump(answer) + b"\n", status, content_type="application/json")

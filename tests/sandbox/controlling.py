@@ -1,0 +1,28 @@
+"""The sandbox's own interface, as tests use it."""
+
+from typing import Any
+
+import requests
+
+from gateway.sandbox import Sandbox
+from tests.sandbox.support import Json
+
+
+def ask_for(sandbox: Sandbox, **fault: Any) -> Json:
+    answer = requests.post(f"{sandbox.url}/_sandbox/faults", json=fault, timeout=5)
+    assert answer.status_code == 201, answer.text
+    return answer.json()  # type: ignore[no-any-return]
+
+
+def listed(sandbox: Sandbox) -> list[Json]:
+    return requests.get(f"{sandbox.url}/_sandbox/faults", timeout=5).json()["faults"]  # type: ignore[no-any-return]
+
+
+def clear(sandbox: Sandbox) -> None:
+    assert requests.delete(f"{sandbox.url}/_sandbox/faults", timeout=5).status_code == 200
+
+
+def resend(sandbox: Sandbox, event: str) -> Json:
+    answer = requests.post(f"{sandbox.url}/_sandbox/events/{event}/resend", timeout=5)
+    assert answer.status_code == 200, answer.text
+    return answer.json()  # type: ignore[no-any-return]

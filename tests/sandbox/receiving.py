@@ -1,0 +1,71 @@
+"""A webhook endpoint that tests let Stripe post to."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import stripe
+
+from tests.sandbox.support import Account
+
+
+@dataclass
+class Receiver:
+    """Answers what ``answers`` says, then 200; with a ``barrier``, only once as many posts are there as it asks for."""
+
+    url: str = ""
+    answers: list[int] = field(default_factory=list)
+    received: list[tuple[bytes, str]] = field(default_factory=list)
+    barrier: threading.Barrier | None = None
+
+    def types(self) -> list[str]:
+        return [json.loads(body)["type"] for body, _signature in self.received]
+
+    def ids(self) -> list[str]:
+        return [json.loads(body)["id"] for body, _signature in self.received]
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    state = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            state.received.append((body, self.headers["Stripe-Signature"]))
+            status = state.answers.pop(0) if state.answers else 200
+            if state.barrier:
+                state.barrier.wait(5)
+            self.send_response(status)
+            if status in {301, 302, 307}:
+                self.send_header("Location", state.url)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        state.url = f"http://127.0.0.1:{server.server_port}/hook"
+        yield state
+        server.shutdown()
+        thread.join()
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not true():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)
+
+
+def endpoint(account: Account, receiver: Receiver, *types: str) -> stripe.WebhookEndpoint:
+    params: Any = {"url": receiver.url, "enabled_events": list(types) or ["*"], "api_version": "2026-10-28.endive"}
+    return account.v1.webhook_endpoints.create(params)

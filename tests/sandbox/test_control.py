@@ -1,0 +1,27 @@
+"""The sandbox's own clock, and its own routes beside Stripe's."""
+
+import pytest
+import requests
+
+from gateway.sandbox import Sandbox
+from tests.sandbox.support import START, Account
+
+
+def test_the_clock_can_be_moved_ahead(sandbox: Sandbox, account: Account) -> None:
+    url = f"{sandbox.url}/_sandbox/clock"
+    assert requests.get(url, timeout=5).json() == {"now": START}
+    assert requests.post(url, json={"advance": 3600}, timeout=5).json() == {"now": START + 3600}
+    requests.post(url, json={"advance": 60}, timeout=5)
+    assert requests.get(url, timeout=5).json() == {"now": START + 3660}
+    assert account.v1.customers.create({"name": "A"}).created == START + 3660
+
+
+@pytest.mark.parametrize(
+    "body", [{}, [], {"advance": 0}, {"advance": -1}, {"advance": "1"}, {"advance": True}, {"advance": 1, "to": 2}]
+)
+def test_the_clock_is_moved_by_seconds_and_never_back(sandbox: Sandbox, body: object) -> None:
+    url = f"{sandbox.url}/_sandbox/clock"
+    answer = requests.post(url, json=body, timeout=5)
+    assert answer.status_code == 400
+    assert "by a number above 0" in answer.json()["error"]["message"]
+    assert requests.get(url, timeout=5).json() == {"now": START}

@@ -1,0 +1,161 @@
+"""Faults of webhooks on request: dropped, duplicated, delayed, reordered, in a burst."""
+
+import json
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from gateway.sandbox import Sandbox
+from tests.sandbox.controlling import ask_for, clear, listed, resend
+from tests.sandbox.receiving import Receiver, endpoint, eventually, receiving
+from tests.sandbox.support import Account
+
+Make = Callable[[int], list[str]]
+
+
+@pytest.fixture
+def make(account: Account, receiver: Receiver) -> Make:
+    """Makes so many customers, and gives the ids of their events."""
+    endpoint(account, receiver)
+
+    def customers(number: int) -> list[str]:
+        told = len(account.events())
+        for _ in range(number):
+            account.v1.customers.create({"name": "A"})
+        return [event.id for event in account.events()][told:]
+
+    return customers
+
+
+def pending(account: Account) -> list[str]:
+    """The ids of the events that some endpoint has not taken, oldest first."""
+    return [event.id for event in account.events(delivery_success=False)]
+
+
+def test_a_dropped_event_is_listed_and_pending_until_it_is_sent_again(
+    sandbox: Sandbox, account: Account, receiver: Receiver, make: Make
+) -> None:
+    ask_for(sandbox, kind="webhook_dropped")
+    dropped, other = make(2)
+    eventually(lambda: receiver.ids() == [other])
+    eventually(lambda: pending(account) == [dropped])
+    clear(sandbox)
+    assert pending(account) == [dropped]
+    resend(sandbox, dropped)
+    eventually(lambda: pending(account) == [])
+    assert receiver.ids() == [other, dropped]
+
+
+def test_a_duplicate_is_the_same_event_and_counts_once(
+    sandbox: Sandbox, account: Account, receiver: Receiver, make: Make
+) -> None:
+    with receiving() as second:
+        endpoint(account, second)
+        second.answers = [500] * 9
+        ask_for(sandbox, kind="webhook_duplicated")
+        (event,) = make(1)
+        eventually(lambda: receiver.ids() == [event, event] and len(second.received) == 8)
+        assert account.v1.events.retrieve(event).pending_webhooks == 1
+    assert receiver.received[0][0] == receiver.received[1][0]
+
+
+def test_a_duplicate_under_another_id_tells_of_the_same_change(
+    sandbox: Sandbox, account: Account, receiver: Receiver, make: Make
+) -> None:
+    ask_for(sandbox, kind="webhook_duplicated_under_new_id")
+    ids = make(1)
+    eventually(lambda: sorted(receiver.ids()) == sorted(ids))
+    assert len(set(ids)) == 2
+    first, second = (json.loads(body) for body, _signature in receiver.received)
+    del first["id"], second["id"]
+    assert first == second
+    eventually(lambda: pending(account) == [])
+
+
+def test_a_delayed_event_is_overtaken(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
+    ask_for(sandbox, kind="webhook_delayed", seconds=0.3)
+    late, early = make(2)
+    eventually(lambda: receiver.ids() == [early, late])
+
+
+def test_clearing_lets_a_delayed_event_go(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
+    ask_for(sandbox, kind="webhook_delayed", seconds=600)
+    late, early = make(2)
+    eventually(lambda: receiver.ids() == [early])
+    clear(sandbox)
+    eventually(lambda: receiver.ids() == [early, late])
+
+
+def test_reordered_events_arrive_last_first(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
+    ask_for(sandbox, kind="webhook_reordered", count=5)
+    ids = make(4)
+    assert (listed(sandbox)[0]["held"], listed(sandbox)[0]["fired"]) == (4, 0)
+    assert receiver.ids() == []
+    ids += make(1)
+    eventually(lambda: receiver.ids() == ids[::-1])
+    assert (listed(sandbox)[0]["held"], listed(sandbox)[0]["left"]) == (0, 0)
+
+
+def test_reordering_can_go_on(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
+    ask_for(sandbox, kind="webhook_reordered", times=2)
+    first = make(2)
+    eventually(lambda: receiver.ids() == first[::-1])
+    second = make(2)
+    eventually(lambda: receiver.ids() == [*first[::-1], *second[::-1]])
+    third = make(1)
+    eventually(lambda: receiver.ids()[4:] == third)
+
+
+def test_each_endpoint_gets_reordered_events_in_turn(
+    sandbox: Sandbox, account: Account, receiver: Receiver, make: Make
+) -> None:
+    with receiving() as second:
+        endpoint(account, second)
+        ask_for(sandbox, kind="webhook_reordered", count=3)
+        ids = make(3)
+        eventually(lambda: receiver.ids() == second.ids() == ids[::-1])
+
+
+def test_a_refused_one_does_not_stop_those_behind_it(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
+    receiver.answers = [500]
+    ask_for(sandbox, kind="webhook_reordered")
+    first, second = make(2)
+    eventually(lambda: receiver.ids() == [second, first, second])
+
+
+def test_a_burst_comes_all_at_once(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
+    ask_for(sandbox, kind="webhook_burst", count=6)
+    receiver.barrier = threading.Barrier(6)  # no post is answered before all six are there
+    ids = make(5)
+    assert receiver.ids() == []
+    ids += make(1)
+    eventually(lambda: sorted(receiver.ids()) == sorted(ids))
+
+
+@pytest.mark.parametrize("kind", ["webhook_burst", "webhook_reordered"])
+def test_clearing_lets_go_what_is_held_back(sandbox: Sandbox, receiver: Receiver, make: Make, kind: str) -> None:
+    ask_for(sandbox, kind=kind, count=100)
+    ids = make(3)
+    assert receiver.ids() == []
+    clear(sandbox)
+    eventually(lambda: sorted(receiver.ids()) == sorted(ids))
+    clear(sandbox)  # which lets nothing go a second time
+    after = make(1)
+    eventually(lambda: receiver.ids()[3:] == after)
+
+
+def test_only_events_that_match_are_struck(sandbox: Sandbox, account: Account, receiver: Receiver, make: Make) -> None:
+    ask_for(sandbox, kind="webhook_dropped", event="product.*", times=9)
+    ids = make(1)
+    account.v1.products.create({"name": "Plus"})
+    eventually(lambda: receiver.ids() == ids)
+    eventually(lambda: [event.type for event in account.events(delivery_success=False)] == ["product.created"])
+    assert listed(sandbox)[0]["fired"] == 1
+
+
+def test_an_event_that_nobody_wants_uses_up_no_fault(sandbox: Sandbox, account: Account, receiver: Receiver) -> None:
+    endpoint(account, receiver, "product.created")
+    ask_for(sandbox, kind="webhook_dropped")
+    account.v1.customers.create({"name": "A"})
+    assert listed(sandbox)[0]["left"] == 1
