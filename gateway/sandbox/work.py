@@ -61,7 +61,7 @@ class Work:
         """Keep a new object and tell of it: ``customer.created``, unless other types are given."""
         self._keep(obj)
         for event_type in event_types or self._default_events(obj, "created"):
-            self._tell(event_type, obj, None)
+            self.tell(event_type, obj)
         return obj
 
     def update(self, obj: Json, changes: Json, *event_types: str) -> Json:
@@ -74,7 +74,7 @@ class Work:
             return obj
         self._keep(new)
         for event_type in event_types or self._default_events(obj, "updated"):
-            self._tell(event_type, new, events.previous_attributes(obj, new))
+            self.tell(event_type, new, events.previous_attributes(obj, new))
         return new
 
     def amend(self, obj: Json, changes: Json) -> Json:
@@ -87,7 +87,7 @@ class Work:
         """Forget the object; its event carries the full last state, the answer is the stub."""
         self.changes.setdefault(obj["object"], {})[obj["id"]] = None
         for event_type in self._default_events(obj, "deleted"):
-            self._tell(event_type, obj, None)
+            self.tell(event_type, obj)
         stub = {"id": obj["id"], "object": obj["object"], "deleted": True}
         self.note("deleted", obj["id"], stub)
         return stub
@@ -119,7 +119,8 @@ class Work:
         event_type = f"{_EVENT_PREFIX.get(obj['object'], obj['object'])}.{verb}"
         return (event_type,) if event_type in events.TYPES else ()
 
-    def _tell(self, event_type: str, obj: Json, previous: Json | None) -> None:
+    def tell(self, event_type: str, obj: Json, previous: Json | None = None) -> None:
+        """Make an event of the object as it is now."""
         with_previous = event_type.endswith(".updated") or event_type in _WITH_PREVIOUS
         endpoints = sum(events.wants(endpoint, event_type) for endpoint in self.select("webhook_endpoint"))
         told = events.event(

@@ -113,13 +113,23 @@ class TestHolderApproval:
         assert account.v1.payment_intents.confirm(intent, {"payment_method": "pm_card_visa"}).status == "succeeded"
 
 
-def test_a_declined_payment_is_an_error_and_still_an_attempt(account: Account) -> None:
+def test_paying_by_hand_is_an_error_when_declined_and_counts_only_if_it_is_the_first_try(account: Account) -> None:
     subscription = account.subscribe(account.customer("pm_card_chargeCustomerFail").id, account.price(2000).id)
     invoice = account.invoice(subscription)
+    told = len(account.events(type="invoice.payment_failed"))
     with pytest.raises(stripe.CardError) as refused:
         account.v1.invoices.pay(invoice.id)
     assert refused.value.code == "card_declined"
-    assert account.invoice(subscription).attempt_count == 2
+    assert account.invoice(subscription).attempt_count == invoice.attempt_count == 1
+    assert len(account.events(type="invoice.payment_failed")) == told + 1
+
+
+def test_a_first_try_by_hand_counts(account: Account) -> None:
+    customer = account.customer("pm_card_chargeCustomerFail")
+    subscription = account.subscribe(customer.id, account.price(2000).id, payment_behavior="default_incomplete")
+    with pytest.raises(stripe.CardError):
+        account.v1.invoices.pay(account.invoice(subscription).id)
+    assert account.invoice(subscription).attempt_count == 1
 
 
 def test_a_card_that_declines_cannot_be_attached(account: Account) -> None:

@@ -22,7 +22,7 @@ def subscribe(work: Work, params: Json) -> Json:
     if due and behavior != "default_incomplete":
         card = payment.card_for(work, subscription, subscription["customer"])
     if card and behavior == "error_if_incomplete":
-        payment.refuse_incomplete(card)
+        payment.refuse_incomplete(work, card)
     invoice_id = work.ids.new("in")
     status = "incomplete" if due else "active"
     subscription = work.add(subscription | {"status": status, "latest_invoice": invoice_id})

@@ -1,6 +1,6 @@
 """Voiding an open invoice."""
 
-from gateway.sandbox.billing import pending_update
+from gateway.sandbox.billing import intents, pending_update
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.invoice import subscription_of
@@ -17,6 +17,7 @@ def void(work: Work, invoice: Json) -> Json:
         "status": "void",
         "status_transitions": invoice["status_transitions"] | {"voided_at": work.now},
     }
+    intents.cancel(work, invoice["id"], "void_invoice")
     voided = work.update(invoice, changes, "invoice.voided", "invoice.updated")
     subscription_id = subscription_of(invoice)
     subscription = work.find("subscription", subscription_id) if subscription_id else None
