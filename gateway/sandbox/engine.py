@@ -67,6 +67,7 @@ class Engine:
             if call.content_type not in _FORMS:
                 raise invalid(f"Parameters are sent form-encoded, not as {call.content_type}.")
             given = params.read(forms.decode(call.pairs), route.shape)
+            _refuse_publishable(api_key, route, given)
             params.refuse_unbuilt(given, route.built, f"{route.method} {route.path}")
             order = _Order(call, route, given, names, request_id)
             if call.method != "POST" or not call.idempotency_key:
@@ -126,11 +127,18 @@ def _authenticated(call: Call) -> str:
         key = encoding.basic_user(key)
     if not key:
         raise invalid(_NO_KEY, status=401)
-    if not key.startswith(("sk_test_", "rk_test_")):
+    if not key.startswith(("sk_test_", "rk_test_", "pk_test_")):
         raise invalid(f"Invalid API Key provided: {key[:8]}****", status=401)
     if call.version not in ("", API_VERSION):
         raise _other_version(call.version)
     return key
+
+
+def _refuse_publishable(key: str, route: Route, given: Json) -> None:
+    """Let a browser's key do only what needs an intent's client secret as well (https://docs.stripe.com/keys)."""
+    if key.startswith("pk_test_") and not ("client_secret" in route.built and given.get("client_secret")):
+        text = "This API call cannot be made with a publishable API key. Please use a secret API key."
+        raise invalid(text, code="secret_key_required", status=401)
 
 
 def _other_version(version: str) -> StripeError:

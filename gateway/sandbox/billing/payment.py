@@ -23,15 +23,20 @@ _NEEDS_ACTION = (
 )
 
 
-def card_for(work: Work, subscription: Json | None, customer_id: str) -> Json:
-    """The card to charge: the subscription's own, else the customer's default one; 400 if there is none.
+def card_on_file(work: Work, subscription: Json | None, customer_id: str) -> Json | None:
+    """The card to charge: the subscription's own, else the customer's default one.
 
     https://docs.stripe.com/billing/subscriptions/payment-methods-setting#payment-method-priority
     """
     customer = work.get("customer", customer_id)
     own = subscription["default_payment_method"] if subscription else None
     found = own or customer["invoice_settings"]["default_payment_method"]
-    card = work.find("payment_method", found) if found else None
+    return work.find("payment_method", found) if found else None
+
+
+def card_for(work: Work, subscription: Json | None, customer_id: str) -> Json:
+    """The card on file; 400 if there is none."""
+    card = card_on_file(work, subscription, customer_id)
     if card is None:
         raise invalid(_NO_CARD, code="resource_missing")
     return card
