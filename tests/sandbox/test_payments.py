@@ -186,7 +186,7 @@ class TestPaymentObjects:
         paid = account.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_mastercard"})
         cards = account.v1.customers.payment_methods.list(str(open_subscription.customer)).data
         assert [card.card.last4 for card in cards if card.card] == ["4444", "0341"]
-        assert cards[0].id == paid.payment_method
+        assert (paid.payment_method, paid.last_payment_error) == (cards[0].id, None)
         assert account.v1.subscriptions.retrieve(open_subscription.id).status == "active"
 
     def test_nothing_is_left_to_confirm(self, account: Account) -> None:

@@ -50,14 +50,40 @@ def test_when_a_card_asks_its_holder(
     assert account.subscribe(customer.id, price).status == once_set_up
 
 
-def test_a_payment_in_the_holders_presence_asks_even_for_a_card_that_is_set_up(account: Account) -> None:
-    customer = account.customer(SET_UP_ALREADY)
+@pytest.mark.parametrize("card", [SET_UP_ALREADY, UNTIL_SET_UP])
+def test_a_payment_in_the_holders_presence_asks_even_for_a_card_that_is_set_up(account: Account, card: str) -> None:
+    customer = account.customer(card=None)
+    intent = set_up(account, customer.id, card)
+    if intent.status == "requires_action":
+        intent = account.v1.setup_intents.confirm(intent.id)
+    account.give_card(customer.id, str(intent.payment_method))
     subscription = account.subscribe(customer.id, account.price(2000).id, payment_behavior="default_incomplete")
     invoice = account.invoice(subscription).id
     with pytest.raises(stripe.CardError) as refused:
         account.v1.invoices.pay(invoice, {"off_session": False})
     assert refused.value.code == "invoice_payment_intent_requires_action"
     assert account.v1.invoices.pay(invoice).status == "paid"
+
+
+def test_an_approved_payment_sets_the_card_up_as_well(account: Account) -> None:
+    customer, price = account.customer(UNTIL_SET_UP), account.price(2000)
+    account.v1.payment_intents.confirm(intent_of(account, account.subscribe(customer.id, price.id)).id)
+    assert account.subscribe(customer.id, price.id).status == "active"
+    paid_at_once = account.subscribe(customer.id, price.id, payment_behavior="error_if_incomplete")
+    assert paid_at_once.status == "active"
+
+
+def test_asking_the_holder_counts_as_a_try_where_the_invoice_is_no_first_one(account: Account) -> None:
+    customer = account.customer()
+    subscription = account.subscribe(customer.id, account.price(1000).id)
+    account.swap(subscription, account.price(9000).id)
+    account.give_card(customer.id, ALWAYS)
+    final = account.invoice(account.v1.subscriptions.cancel(subscription.id, {"invoice_now": True}))
+    assert final.billing_reason == "subscription_cycle"
+    with pytest.raises(stripe.CardError):
+        account.v1.invoices.pay(final.id)
+    tried = account.v1.invoices.retrieve(final.id)
+    assert (tried.status, tried.attempted, tried.attempt_count) == ("open", True, 1)
 
 
 def test_paying_an_invoice_by_hand_says_that_its_holder_is_needed(account: Account) -> None:

@@ -15,14 +15,14 @@ _USED = (
 )
 
 
-def take(work: Work, token: str, customer: str | None, param: str = "payment_method") -> Json:
+def take(work: Work, token: str, customer: str | None, *, status: int = 400) -> Json:
     """The card that an id names, or a new one that a test token such as ``pm_card_visa`` stands for.
 
-    It may be nobody's yet; 400 if it is, or was, somebody else's than this customer's.
+    ``status`` answers an unknown id. A card that is, or was, another customer's is refused; nobody's is fine.
     """
     if token in BY_PAYMENT_METHOD:
         return work.add(build(work, BY_PAYMENT_METHOD[token], {}))
-    found = work.get("payment_method", token, param=param)
+    found = work.get("payment_method", token, param="payment_method", status=status)
     if found["customer"] != customer and (found["customer"] or work.recall("detached", token) is not None):
         raise invalid(_USED)
     return found

@@ -65,7 +65,7 @@ def update(work: Work, params: Json, payment_method: str) -> Json:
 def attach(work: Work, params: Json, payment_method: str) -> Json:
     """Give a card to a customer. A test token makes a new card each time."""
     work.get("customer", params["customer"], param="customer", status=400)
-    card = cards.take(work, payment_method, params["customer"])
+    card = cards.take(work, payment_method, params["customer"], status=404)
     return cards.attach(work, card, params["customer"])
 
 
