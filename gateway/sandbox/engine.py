@@ -4,7 +4,8 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gateway.sandbox import clocks, encoding, forms, params
@@ -98,6 +99,7 @@ class Engine:
             if call.content_type not in _FORMS:
                 raise invalid(f"Parameters are sent form-encoded, not as {call.content_type}.")
             given = params.read(forms.decode(call.pairs), route.shape)
+            _refuse_publishable(api_key, given)
             params.refuse_unbuilt(given, route.built, f"{route.method} {route.path}")
             order = _Order(call, route, given, names, request_id)
             if limited := self.faults.limit(call.method, call.path):
@@ -139,7 +141,10 @@ class Engine:
         with self.lock:
             self.time.catch_up(int(self.clock()))
             try:
-                work = self.begin(self._now(order), request)
+                clock = clocks.clock_of(self.store, order.names.values(), order.given)
+                if clock and call.method != "GET":
+                    clocks.refuse_if_advancing(clock)
+                work = self.begin(self._moment(clock), request)
                 result = order.route.handler(work, order.given, **order.names)
                 result = expand(work, result, order.given.get("expand") or [])
             except StripeError as error:
@@ -152,13 +157,17 @@ class Engine:
             return failure(work.failure, order.request_id)
         return Answer(200, encoding.dump(result), order.request_id)
 
-    def _now(self, order: "_Order") -> int:
-        clock = clocks.clock_of(self.store, order.names.values(), order.given)
-        if clock is None:
-            return int(self.clock())
-        if order.call.method != "GET":
-            clocks.refuse_if_advancing(clock)
-        return int(clock["frozen_time"])
+    @contextmanager
+    def visit(self, object_id: str) -> Iterator[Work]:
+        """The unit of work of a page that shows this object, in the time of its test clock if it has one."""
+        with self.lock:
+            self.time.catch_up(int(self.clock()))
+            work = self.begin(self._moment(clocks.clock_of(self.store, [object_id], {})))
+            yield work
+            self.commit(work)
+
+    def _moment(self, clock: Json | None) -> int:
+        return int(clock["frozen_time"] if clock else self.clock())
 
 
 @dataclass(frozen=True)
@@ -178,11 +187,18 @@ def _authenticated(call: Call) -> str:
         key = encoding.basic_user(key)
     if not key:
         raise invalid(_NO_KEY, status=401)
-    if not key.startswith(("sk_test_", "rk_test_")):
+    if not key.startswith(("sk_test_", "rk_test_", "pk_test_")):
         raise invalid(f"Invalid API Key provided: {key[:8]}****", status=401)
     if call.version not in ("", API_VERSION):
         raise _other_version(call.version)
     return key
+
+
+def _refuse_publishable(key: str, given: Json) -> None:
+    """Let a browser's key do only what takes an intent's client secret as well (https://docs.stripe.com/keys)."""
+    if key.startswith("pk_test_") and not given.get("client_secret"):
+        text = "This API call cannot be made with a publishable API key. Please use a secret API key."
+        raise invalid(text, code="secret_key_required", status=401)
 
 
 def _other_version(version: str) -> StripeError:

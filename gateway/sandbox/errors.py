@@ -47,10 +47,9 @@ def missing(kind: str, object_id: str, *, param: str | None = "id", status: int 
     return invalid(f"No such {label}: '{object_id}'", param=param, code="resource_missing", status=status)
 
 
-def card_error(code: str, message: str, decline_code: str | None = None) -> StripeError:
-    """A payment that the card's bank refused, or that its holder must approve first."""
-    advice = "try_again_later" if decline_code else None
-    return StripeError(402, "card_error", message, code=code, decline_code=decline_code, advice_code=advice)
+def card_error(code: str, message: str) -> StripeError:
+    """A payment that the card's holder must approve first; ``billing.cards.declined()`` is the bank's refusal."""
+    return StripeError(402, "card_error", message, code=code)
 
 
 def server_error() -> StripeError:

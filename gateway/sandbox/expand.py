@@ -2,16 +2,20 @@
 
 from collections.abc import Callable
 
+from gateway.sandbox.billing import intents
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.work import Work
 
 _REFERENCES = {
+    "charge": "charge",
     "customer": "customer",
     "default_payment_method": "payment_method",
     "default_price": "price",
     "invoice": "invoice",
+    "latest_charge": "charge",
     "latest_invoice": "invoice",
+    "payment_intent": "payment_intent",
     "payment_method": "payment_method",
     "pending_setup_intent": "setup_intent",
     "price": "price",
@@ -23,18 +27,17 @@ _DEEPEST = 4
 
 
 def _payments(work: Work, invoice: Json) -> Json:
-    noted = work.recall("payments", invoice["id"]) or {"ids": []}
-    rows = [work.get("invoice_payment", payment) for payment in noted["ids"]]
+    payment = intents.payment_of(work, invoice["id"])
     return {
         "object": "list",
-        "data": rows,
+        "data": [payment] if payment else [],
         "has_more": False,
         "url": f"/v1/invoice_payments?invoice={invoice['id']}",
     }
 
 
 def _confirmation_secret(work: Work, invoice: Json) -> Json | None:
-    intent = work.recall("payment_intent", invoice["id"])
+    intent = intents.intent_of(work, invoice["id"])
     return {"client_secret": intent["client_secret"], "type": "payment_intent"} if intent else None
 
 

@@ -23,6 +23,9 @@ _NON_NEGATIVE = {"quantity", "unit_amount"}
 _CLIENT_OPTIONS = frozenset(get_type_hints(stripe.RequestOptions, localns=_NAMES))
 """Inherited by the SDK's ``…Params`` for its old interface; Stripe itself does not take them as parameters."""
 
+_CONFIRMATIONS = (stripe.params.PaymentIntentConfirmParams, stripe.params.SetupIntentConfirmParams)
+"""With these Stripe.js sends a ``client_secret``, too, which the SDK, made for servers, does not declare."""
+
 _ENUM_ORDER = {
     "payment_behavior": [
         "allow_incomplete",
@@ -77,6 +80,8 @@ def _leaves(value: object, name: str) -> Iterable[str]:
 @cache
 def _fields(shape: Any) -> Json:
     hints = get_type_hints(shape, localns=_NAMES, include_extras=True)
+    if shape in _CONFIRMATIONS:
+        hints["client_secret"] = NotRequired[str]
     return {name: hint for name, hint in hints.items() if name not in _CLIENT_OPTIONS}
 
 

@@ -10,11 +10,19 @@ from werkzeug.routing import UnicodeConverter, ValidationError
 
 from gateway.sandbox.engine import Call, Engine
 from gateway.sandbox.events import API_VERSION
+from gateway.sandbox.pages import blueprint
 from gateway.sandbox.resources import ROUTES
 from gateway.sandbox.routing import Route
 
 _NO_IDS = frozenset(["search", "upcoming", "preview", "create_preview", "report_payment"])
 """``/v1/customers/search`` is no customer."""
+_FOR_BROWSERS = ("/v1/payment_intents/", "/v1/setup_intents/")
+_CORS = {
+    "Access-Control-Allow-Headers": "authorization, content-type, stripe-version",
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Origin": "*",
+}
+"""What lets a page of another origin confirm an intent, as Stripe.js does from any site."""
 
 
 def create_app(engine: Engine, control: Blueprint) -> Flask:
@@ -27,11 +35,18 @@ def create_app(engine: Engine, control: Blueprint) -> Flask:
             "description": "A local Stripe. Point a Stripe SDK's base address here.",
         }
     )
+    app.register_blueprint(blueprint(engine))
     for route in ROUTES:
         rule = route.path.replace("{", "<id:").replace("}", ">")
         app.add_url_rule(rule, f"{route.method} {route.path}", _view(engine, route), methods=[route.method])
 
     app.register_blueprint(control)
+
+    @app.after_request
+    def allow_browsers(response: Response) -> Response:
+        if request.path.startswith(_FOR_BROWSERS):
+            response.headers.update(_CORS)
+        return response
 
     @app.errorhandler(404)
     @app.errorhandler(405)

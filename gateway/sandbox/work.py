@@ -73,10 +73,11 @@ class Work:
         No difference, no event.
         """
         new = obj | changes
-        if new == obj:
-            return obj
         before = self.untold.pop(obj["id"], obj)
-        self._keep(new)
+        if new != obj:
+            self._keep(new)
+        if new == before:
+            return new
         for event_type in event_types or self._default_events(obj, "updated"):
             self.tell(event_type, new, events.previous_attributes(before, new))
         return new

@@ -13,6 +13,7 @@ from tests.sandbox.support import Account, Json, plain
 RECORDED: dict[str, Any] = json.loads(Path(__file__).with_name("recorded_keys.json").read_text())
 CLASSES: dict[str, type[stripe.StripeObject]] = {
     "account": stripe.Account,
+    "charge": stripe.Charge,
     "customer": stripe.Customer,
     "customer_balance_transaction": stripe.CustomerBalanceTransaction,
     "event": stripe.Event,
@@ -77,9 +78,6 @@ def every(lived: Account, kind: str) -> list[Json]:
         found = [line for invoice in every(lived, "invoice") for line in invoice["lines"]["data"]]
     elif kind == "subscription_item":
         found = [item for row in every(lived, "subscription") for item in row["items"]["data"]]
-    elif kind == "payment_intent":
-        payments = lived.v1.invoice_payments.list().data
-        found = [plain(lived.v1.payment_intents.retrieve(str(row.payment.payment_intent))) for row in payments]
     elif kind == "webhook_endpoint":
         found = [plain(row) for row in lived.v1.webhook_endpoints.list().data]
     elif kind == "invoice":

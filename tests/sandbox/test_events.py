@@ -17,10 +17,13 @@ def test_a_paid_subscription_tells_its_whole_story(account: Account) -> None:
         "invoice.created",
         "customer.updated",
         "invoice.finalized",
+        "payment_intent.created",
+        "payment_intent.succeeded",
+        "charge.succeeded",
+        "invoice_payment.paid",
         "invoice.updated",
         "invoice.paid",
         "invoice.payment_succeeded",
-        "invoice_payment.paid",
         "customer.subscription.updated",
     ]
 

@@ -113,13 +113,147 @@ class TestHolderApproval:
         assert account.v1.payment_intents.confirm(intent, {"payment_method": "pm_card_visa"}).status == "succeeded"
 
 
-def test_a_declined_payment_is_an_error_and_still_an_attempt(account: Account) -> None:
+class TestPaymentObjects:
+    """An invoice with something due has an intent from the moment it is finalized; each try leaves a charge."""
+
+    @pytest.fixture
+    def open_subscription(self, account: Account) -> stripe.Subscription:
+        customer = account.customer("pm_card_chargeCustomerFail")
+        return account.subscribe(customer.id, account.price(2000).id, payment_behavior="default_incomplete")
+
+    def payment(self, account: Account, subscription: stripe.Subscription) -> stripe.InvoicePayment:
+        (payment,) = account.v1.invoice_payments.list({"invoice": account.invoice(subscription).id}).data
+        return payment
+
+    def intent(self, account: Account, subscription: stripe.Subscription) -> stripe.PaymentIntent:
+        return account.v1.payment_intents.retrieve(str(self.payment(account, subscription).payment.payment_intent))
+
+    def test_it_waits_for_a_card_from_the_start(self, account: Account, open_subscription: stripe.Subscription) -> None:
+        payment, intent = self.payment(account, open_subscription), self.intent(account, open_subscription)
+        assert (payment.status, payment.amount_requested, payment.amount_paid) == ("open", 2000, None)
+        assert (intent.status, intent.amount, intent.latest_charge) == ("requires_payment_method", 2000, None)
+        assert intent.customer == open_subscription.customer
+        assert [event.data.object.id for event in account.events(type="payment_intent.created")] == [intent.id]
+
+    def test_a_success_leaves_a_charge_and_a_paid_payment(self, account: Account) -> None:
+        subscription = account.subscribe(account.customer().id, account.price(2000).id)
+        intent, payment = self.intent(account, subscription), self.payment(account, subscription)
+        assert (intent.status, intent.amount_received, intent.last_payment_error) == ("succeeded", 2000, None)
+        (charge,) = account.v1.charges.list({"payment_intent": intent.id}).data
+        assert charge.id == intent.latest_charge
+        assert (charge.status, charge.paid, charge.amount_captured) == ("succeeded", True, 2000)
+        assert charge.payment_method == intent.payment_method
+        assert (payment.status, payment.amount_paid) == ("paid", 2000)
+        assert payment.status_transitions.paid_at == subscription.created
+
+    def test_each_decline_leaves_a_charge_and_the_last_one_in_the_intent(
+        self, account: Account, open_subscription: stripe.Subscription
+    ) -> None:
+        invoice = account.invoice(open_subscription).id
+        told = len(account.events())
+        for _ in range(2):
+            with pytest.raises(stripe.CardError) as refused:
+                account.v1.invoices.pay(invoice)
+        intent = self.intent(account, open_subscription)
+        newest, oldest = account.v1.charges.list({"customer": str(open_subscription.customer)}).data
+        assert (newest.status, newest.failure_code, newest.captured) == ("failed", "card_declined", False)
+        assert oldest.id != intent.latest_charge == newest.id
+        error = plain(intent)["last_payment_error"]
+        assert (error["code"], error["decline_code"], error["charge"]) == (
+            "card_declined",
+            "generic_decline",
+            newest.id,
+        )
+        assert error["payment_method"]["card"]["last4"] == "0341"
+        assert intent.payment_method is None
+        answered = refused.value.json_body["error"]  # type: ignore[index]  # there is a body
+        assert answered["payment_intent"] == plain(intent)
+        assert {key: answered[key] for key in error} == error
+        assert [event.type for event in account.events()][told : told + 4] == [
+            "charge.failed",
+            "payment_intent.payment_failed",
+            "invoice.updated",
+            "invoice.payment_failed",
+        ]
+
+    def test_a_card_tried_in_the_browser_becomes_the_customers_when_it_pays(
+        self, account: Account, open_subscription: stripe.Subscription
+    ) -> None:
+        intent = self.intent(account, open_subscription)
+        for declining in ("pm_card_visa_chargeDeclined", "pm_card_visa_chargeDeclinedLostCard"):
+            with pytest.raises(stripe.CardError):
+                account.v1.payment_intents.confirm(intent.id, {"payment_method": declining})
+        paid = account.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_mastercard"})
+        cards = account.v1.customers.payment_methods.list(str(open_subscription.customer)).data
+        assert [card.card.last4 for card in cards if card.card] == ["4444", "0341"]
+        assert (paid.payment_method, paid.last_payment_error) == (cards[0].id, None)
+        assert account.v1.subscriptions.retrieve(open_subscription.id).status == "active"
+
+    def test_nothing_is_left_to_confirm(self, account: Account) -> None:
+        subscription = account.subscribe(account.customer().id, account.price(2000).id)
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            account.v1.payment_intents.confirm(
+                self.intent(account, subscription).id, {"payment_method": "pm_card_visa"}
+            )
+        assert refused.value.code == "payment_intent_unexpected_state"
+
+    def test_it_cannot_be_confirmed_without_a_card(
+        self, account: Account, open_subscription: stripe.Subscription
+    ) -> None:
+        with pytest.raises(stripe.InvalidRequestError, match="missing a payment method"):
+            account.v1.payment_intents.confirm(self.intent(account, open_subscription).id)
+
+    def test_voiding_the_invoice_cancels_it(self, account: Account, open_subscription: stripe.Subscription) -> None:
+        account.v1.invoices.void_invoice(account.invoice(open_subscription).id)
+        intent, payment = self.intent(account, open_subscription), self.payment(account, open_subscription)
+        assert (intent.status, intent.cancellation_reason) == ("canceled", "void_invoice")
+        assert intent.canceled_at == payment.status_transitions.canceled_at == open_subscription.created
+        assert payment.status == "canceled"
+        assert len(account.events(type="payment_intent.canceled")) == 1
+
+    def test_paying_out_of_band_cancels_it(self, account: Account, open_subscription: stripe.Subscription) -> None:
+        account.v1.invoices.pay(account.invoice(open_subscription).id, {"paid_out_of_band": True})
+        assert self.intent(account, open_subscription).status == "canceled"
+        assert self.payment(account, open_subscription).status == "canceled"
+        assert account.v1.charges.list().data == []
+
+    def test_nothing_due_needs_no_intent(self, account: Account) -> None:
+        account.subscribe(account.customer().id, account.price(0).id)
+        assert account.v1.payment_intents.list().data == []
+        assert account.v1.invoice_payments.list().data == []
+
+    def test_a_payment_is_found_by_its_intent(self, account: Account) -> None:
+        one, two = (account.subscribe(account.customer().id, account.price(2000).id) for _ in range(2))
+        intent = self.intent(account, one)
+        found = account.v1.invoice_payments.list({"payment": {"type": "payment_intent", "payment_intent": intent.id}})
+        assert [payment.invoice for payment in found.data] == [one.latest_invoice]
+        assert len(account.v1.payment_intents.list({"customer": str(two.customer)}).data) == 1
+
+    def test_charge_and_intent_can_be_expanded(self, account: Account) -> None:
+        invoice = account.invoice(account.subscribe(account.customer().id, account.price(2000).id)).id
+        found = plain(account.v1.invoices.retrieve(invoice, {"expand": ["payments.data.payment.payment_intent"]}))
+        intent = found["payments"]["data"][0]["payment"]["payment_intent"]
+        charged = plain(account.v1.payment_intents.retrieve(intent["id"], {"expand": ["latest_charge"]}))
+        assert charged["latest_charge"] == plain(account.v1.charges.retrieve(intent["latest_charge"]))
+
+
+def test_paying_by_hand_is_an_error_when_declined_and_counts_only_if_it_is_the_first_try(account: Account) -> None:
     subscription = account.subscribe(account.customer("pm_card_chargeCustomerFail").id, account.price(2000).id)
     invoice = account.invoice(subscription)
+    told = len(account.events(type="invoice.payment_failed"))
     with pytest.raises(stripe.CardError) as refused:
         account.v1.invoices.pay(invoice.id)
     assert refused.value.code == "card_declined"
-    assert account.invoice(subscription).attempt_count == 2
+    assert account.invoice(subscription).attempt_count == invoice.attempt_count == 1
+    assert len(account.events(type="invoice.payment_failed")) == told + 1
+
+
+def test_a_first_try_by_hand_counts(account: Account) -> None:
+    customer = account.customer("pm_card_chargeCustomerFail")
+    subscription = account.subscribe(customer.id, account.price(2000).id, payment_behavior="default_incomplete")
+    with pytest.raises(stripe.CardError):
+        account.v1.invoices.pay(account.invoice(subscription).id)
+    assert account.invoice(subscription).attempt_count == 1
 
 
 def test_a_card_that_declines_cannot_be_attached(account: Account) -> None:

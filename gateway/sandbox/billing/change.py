@@ -131,7 +131,7 @@ def _invoice_now(work: Work, change: Change, behavior: str) -> Json:
     if invoice["status"] == "open" and behavior != "default_incomplete":
         card = payment.card_for(work, change.after, change.subscription["customer"])
         if behavior == "error_if_incomplete":
-            payment.refuse_incomplete(card)
+            payment.refuse_incomplete(work, card)
         retried = behavior == "allow_incomplete"
         invoice = collection.collect(work, invoice) if retried else payment.charge(work, invoice, card)
     subscription = work.get("subscription", change.subscription["id"])

@@ -1,5 +1,6 @@
 """An invoice's way: draft, finalized, paid (https://docs.stripe.com/invoicing/integration/workflow-transitions)."""
 
+from gateway.sandbox.billing import intents
 from gateway.sandbox.billing.cycle import Period, amount_of
 from gateway.sandbox.billing.ledger import Debit, remember
 from gateway.sandbox.billing.lines import for_period, from_pending, trial_line
@@ -153,16 +154,9 @@ def finalize(work: Work, invoice: Json) -> Json:
         "invoice.finalized",
     )
     if due:
-        _prepare_payment(work, invoice["id"])
+        intents.prepare(work, opened)
         return opened
     return mark_paid(work, opened, attempts=0, charged=0)
-
-
-def _prepare_payment(work: Work, invoice_id: str) -> None:
-    intent = work.ids.new("pi")
-    secret = f"{intent}_secret_{work.ids.text(25)}"
-    work.note("payment_intent", invoice_id, {"id": intent, "client_secret": secret})
-    work.note("invoice_of_intent", intent, {"invoice": invoice_id})
 
 
 def mark_paid(work: Work, invoice: Json, *, attempts: int, charged: int, attempted: bool = True) -> Json:

@@ -1,11 +1,11 @@
 """Charging an invoice to a card, and what follows for its subscription."""
 
-from gateway.sandbox.billing import pending_update
+from gateway.sandbox.billing import cards, intents, pending_update
 from gateway.sandbox.billing.invoicing import mark_paid
 from gateway.sandbox.errors import StripeError, card_error, invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.invoice import subscription_of
-from gateway.sandbox.objects.payment_method import Behavior, card_of
+from gateway.sandbox.objects.payment_method import decline_of
 from gateway.sandbox.work import Work
 
 _NO_CARD = (
@@ -42,72 +42,103 @@ def card_for(work: Work, subscription: Json | None, customer_id: str) -> Json:
     return card
 
 
-def refuse_incomplete(card: Json) -> None:
+def refuse_incomplete(work: Work, card: Json) -> None:
     """What ``error_if_incomplete`` answers instead of an open invoice; a card that pays passes."""
-    if card_of(card).charged is Behavior.NEEDS_ACTION:
+    if cards.needs_approval(work, card, on_session=False):
         raise card_error("subscription_payment_intent_requires_action", _NEEDS_ACTION)
-    if card_of(card).charged is Behavior.DECLINES:
-        raise declined(card)
+    decline = decline_of(card)
+    if decline:
+        raise cards.declined(decline)
 
 
-def declined(card: Json) -> StripeError:
-    """``card_declined`` with the bank's reason."""
-    return card_error("card_declined", "Your card was declined.", card_of(card).decline_code)
+def charge(  # one parameter a circumstance
+    work: Work,
+    invoice: Json,
+    card: Json,
+    *,
+    automatic: bool = True,
+    on_session: bool = False,
+    approved: bool = False,
+    return_url: str | None = None,
+) -> Json:
+    """Try the card once; the answer's ``status`` says whether it paid.
+
+    ``automatic``: nobody asked for this very attempt; ``on_session``: the card's holder is there, and sent to
+    ``return_url`` after being asked to approve; ``approved``: they have been, and did.
+    """
+    intent = intents.intent_of(work, invoice["id"]) or {}
+    if not approved and cards.needs_approval(work, card, on_session=on_session):
+        intents.ask_holder(work, intent, card, return_url)
+        return _wait_for_holder(work, invoice, automatic=automatic)
+    if approved:
+        cards.remember_set_up(work, card)
+    decline = decline_of(card)
+    if decline:
+        intents.fail(work, intent, card, decline, approved=approved)
+        return fail(work, invoice, automatic=automatic)
+    intents.succeed(work, intent, card, approved=approved)
+    return _paid(work, invoice, card, automatic=automatic)
 
 
-def charge(work: Work, invoice: Json, card: Json) -> Json:
-    """Try the card once; the answer's ``status`` says whether it paid."""
-    behavior = card_of(card).charged
-    if behavior is Behavior.PAYS:
-        return succeed(work, invoice, card)
-    attempt = {"card": card["id"], "needs_action": behavior is Behavior.NEEDS_ACTION}
-    work.note("attempt", invoice["id"], attempt)
-    if behavior is Behavior.NEEDS_ACTION:
-        told = ("invoice.updated", "invoice.payment_failed", "invoice.payment_action_required")
-        return work.update(invoice, {"attempted": True}, *told)
-    return fail(work, invoice)
-
-
-def fail(work: Work, invoice: Json) -> Json:
+def fail(work: Work, invoice: Json, *, automatic: bool = True) -> Json:
     """A try that brought nothing: declined, or no card there to charge."""
-    changes = {"attempted": True, "attempt_count": invoice["attempt_count"] + 1}
-    return work.update(invoice, changes, "invoice.updated", "invoice.payment_failed")
+    changes = {"attempted": True, "attempt_count": invoice["attempt_count"] + _counted(invoice, automatic=automatic)}
+    failed = work.update(invoice, changes)
+    work.tell("invoice.payment_failed", failed)
+    return failed
 
 
-def succeed(work: Work, invoice: Json, card: Json) -> Json:
+def _counted(invoice: Json, *, automatic: bool) -> int:
+    """Counted are the first try and the automatic ones, as the SDK says of ``Invoice.attempt_count``."""
+    return int(automatic or not invoice["attempt_count"])
+
+
+def _wait_for_holder(work: Work, invoice: Json, *, automatic: bool) -> Json:
+    """Such a try is not counted, as recorded from Stripe's API, 2026-08-26.dahlia, of a subscription's first invoice.
+
+    That it is counted at a renewal, where nobody is there to be asked, is an inference.
+    """
+    renewal = invoice["billing_reason"] == "subscription_cycle"
+    tries = _counted(invoice, automatic=automatic) if renewal else 0
+    changes = {"attempted": True, "attempt_count": invoice["attempt_count"] + tries}
+    waiting = work.update(invoice, changes)
+    work.tell("invoice.payment_failed", waiting)
+    work.tell("invoice.payment_action_required", waiting)
+    return waiting
+
+
+def _paid(work: Work, invoice: Json, card: Json, *, automatic: bool) -> Json:
     """The card paid: so does the invoice count as paid, and its subscription as active."""
-    paid = mark_paid(work, invoice, attempts=1, charged=invoice["amount_due"])
-    payment = work.add(_payment(work, paid), "invoice_payment.paid")
-    work.note("payments", invoice["id"], {"ids": [payment["id"]]})
-    work.note("attempt", invoice["id"], {"card": card["id"], "needs_action": False})
+    cards.attach(work, card, invoice["customer"])
+    intents.settle_payment(work, invoice["id"])
+    tries = _counted(invoice, automatic=automatic)
+    paid = mark_paid(work, invoice, attempts=tries, charged=invoice["amount_due"])
     follow_up(work, paid, card)
     return work.get("invoice", invoice["id"])
 
 
+def approve(work: Work, intent: Json) -> Json:
+    """The card's holder approved: it is tried for real now. Answers the intent."""
+    card = work.get("payment_method", intent["payment_method"])
+    charge(work, intents.invoice_of(work, intent), card, automatic=False, on_session=True, approved=True)
+    return work.get("payment_intent", intent["id"])
+
+
+def last_error(intent: Json) -> StripeError:
+    """The 402 that an intent's last failed attempt is answered with.
+
+    It carries the intent and the card, as recorded from Stripe's API, 2026-08-26.dahlia.
+    """
+    fields = intent["last_payment_error"] | {"payment_intent": intent}
+    return StripeError(402, fields.pop("type"), fields.pop("message"), **fields)
+
+
 def settle_elsewhere(work: Work, invoice: Json) -> Json:
     """Paid out of band: no attempt is counted, as recorded from Stripe's API, 2026-08-26.dahlia."""
+    intents.cancel(work, invoice["id"], "automatic")  # which reason Stripe gives was not recorded
     paid = mark_paid(work, invoice, attempts=0, charged=invoice["amount_due"], attempted=invoice["attempted"])
     follow_up(work, paid, None)
     return paid
-
-
-def _payment(work: Work, invoice: Json) -> Json:
-    """https://docs.stripe.com/api/invoice-payment/object."""
-    intent = work.recall("payment_intent", invoice["id"]) or {"id": work.ids.new("pi")}
-    return {
-        "id": work.ids.new("inpay"),
-        "object": "invoice_payment",
-        "amount_paid": invoice["amount_paid"],
-        "amount_requested": invoice["amount_due"],
-        "created": work.now,
-        "currency": invoice["currency"],
-        "invoice": invoice["id"],
-        "is_default": True,
-        "livemode": False,
-        "payment": {"payment_intent": intent["id"], "type": "payment_intent"},
-        "status": "paid",
-        "status_transitions": {"canceled_at": None, "paid_at": work.now},
-    }
 
 
 def follow_up(work: Work, invoice: Json, card: Json | None) -> None:

@@ -26,7 +26,7 @@ def subscribe(work: Work, params: Json) -> Json:
     if due and behavior != "default_incomplete":
         card = payment.card_for(work, subscription, subscription["customer"])
     if card and behavior == "error_if_incomplete":
-        payment.refuse_incomplete(card)
+        payment.refuse_incomplete(work, card)
     invoice_id = work.ids.new("in")
     status = subscription["status"] if due or trial else "active"
     subscription = work.add(subscription | {"status": status, "latest_invoice": invoice_id})

@@ -1,6 +1,6 @@
 """Voiding an open invoice."""
 
-from gateway.sandbox.billing import ledger, pending_update
+from gateway.sandbox.billing import intents, ledger, pending_update
 from gateway.sandbox.billing.lines import lines_of
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
@@ -18,6 +18,7 @@ def void(work: Work, invoice: Json) -> Json:
         "status": "void",
         "status_transitions": invoice["status_transitions"] | {"voided_at": work.now},
     }
+    intents.cancel(work, invoice["id"], "void_invoice")
     voided = work.update(invoice, changes, "invoice.voided", "invoice.updated")
     for line in lines_of(work, invoice["id"]):
         ledger.forget(work, line)

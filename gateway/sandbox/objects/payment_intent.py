@@ -1,54 +1,79 @@
-"""The view of an invoice's payment that a browser needs (https://docs.stripe.com/api/payment_intents/object)."""
+"""https://docs.stripe.com/api/payment_intents/object, and the payment of an invoice that it belongs to."""
 
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.work import Work
 
-_STATUS = {"paid": "succeeded", "void": "canceled", "uncollectible": "canceled"}
+_DESCRIPTIONS = {"manual": "Payment for Invoice", "subscription_create": "Subscription creation"}
 
 
-def view(invoice: Json, intent: Json, attempt: Json | None) -> Json:
-    """The payment intent of a finalized invoice, worked out from the invoice and its last ``attempt``."""
-    waits = bool(attempt and attempt["needs_action"])
-    status = _STATUS.get(invoice["status"], "requires_action" if waits else "requires_payment_method")
+def build(work: Work, invoice: Json) -> Json:
+    """The intent to pay a finalized invoice; it waits for a card."""
+    intent_id = work.ids.new("pi")
+    card_options = {
+        "installments": None,
+        "mandate_options": None,
+        "network": None,
+        "request_three_d_secure": "automatic",
+    }
     return {
-        "id": intent["id"],
+        "id": intent_id,
         "object": "payment_intent",
         "amount": invoice["amount_due"],
         "amount_capturable": 0,
         "amount_details": {"tip": {}},
-        "amount_received": invoice["amount_paid"],
+        "amount_received": 0,
         "application": None,
         "application_fee_amount": None,
         "automatic_payment_methods": None,
-        "canceled_at": invoice["status_transitions"]["voided_at"],
+        "canceled_at": None,
         "cancellation_reason": None,
         "capture_method": "automatic",
-        "client_secret": intent["client_secret"],
+        "client_secret": f"{intent_id}_secret_{work.ids.text(25)}",
         "confirmation_method": "automatic",
-        "created": invoice["effective_at"],
+        "created": work.now,
         "currency": invoice["currency"],
         "customer": invoice["customer"],
         "customer_account": None,
-        "description": None,
+        "description": _DESCRIPTIONS.get(invoice["billing_reason"], "Subscription update"),
         "excluded_payment_method_types": None,
         "last_payment_error": None,
         "latest_charge": None,
         "livemode": False,
         "metadata": {},
-        "next_action": {"type": "use_stripe_sdk", "use_stripe_sdk": {}} if status == "requires_action" else None,
+        "next_action": None,
         "on_behalf_of": None,
-        "payment_method": attempt["card"] if attempt and status != "requires_payment_method" else None,
+        "payment_details": {"customer_reference": None, "order_reference": invoice["id"]},
+        "payment_method": None,
         "payment_method_configuration_details": None,
-        "payment_method_options": None,
+        "payment_method_options": {"card": card_options},
         "payment_method_types": ["card"],
         "processing": None,
         "receipt_email": None,
         "review": None,
-        "setup_future_usage": "off_session",
+        "setup_future_usage": "off_session" if invoice["parent"] else None,
         "shipping": None,
         "source": None,
         "statement_descriptor": None,
         "statement_descriptor_suffix": None,
-        "status": status,
+        "status": "requires_payment_method",
         "transfer_data": None,
         "transfer_group": None,
+    }
+
+
+def build_payment(work: Work, invoice: Json, intent: Json) -> Json:
+    """https://docs.stripe.com/api/invoice-payment/object, still open."""
+    return {
+        "id": work.ids.new("inpay"),
+        "object": "invoice_payment",
+        "amount_paid": None,
+        "amount_requested": invoice["amount_due"],
+        "created": work.now,
+        "currency": invoice["currency"],
+        "invoice": invoice["id"],
+        "is_default": True,
+        "livemode": False,
+        "payment": {"payment_intent": intent["id"], "type": "payment_intent"},
+        "status": "open",
+        "status_transitions": {"canceled_at": None, "paid_at": None},
     }

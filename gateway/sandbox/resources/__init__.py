@@ -2,6 +2,7 @@
 
 from gateway.sandbox.resources import (
     accounts,
+    charges,
     customers,
     events,
     invoice_items,
@@ -20,6 +21,7 @@ from gateway.sandbox.resources import (
 
 ROUTES = [
     *accounts.routes,
+    *charges.routes,
     *customers.routes,
     *events.routes,
     *invoice_items.routes,

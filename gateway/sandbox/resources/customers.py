@@ -1,5 +1,7 @@
 """https://docs.stripe.com/api/customers."""
 
+import re
+
 from stripe.params import (
     CustomerBalanceTransactionListParams,
     CustomerCreateParams,
@@ -12,6 +14,7 @@ from stripe.params import (
 )
 
 from gateway.sandbox import clocks
+from gateway.sandbox.billing import cards
 from gateway.sandbox.billing.cancel import cancel, stop_collection
 from gateway.sandbox.errors import invalid, missing
 from gateway.sandbox.json_types import Json
@@ -24,18 +27,28 @@ from gateway.sandbox.work import Work
 
 routes = Routes()
 _FIELDS = "address description email invoice_settings metadata name phone preferred_locales shipping tax_exempt balance"
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _CLEARABLE = ("description", "email", "name", "phone", "shipping")
 
 
-@routes.post("/v1/customers", CustomerCreateParams, f"{_FIELDS} invoice_prefix test_clock")
+@routes.post("/v1/customers", CustomerCreateParams, f"{_FIELDS} invoice_prefix payment_method test_clock")
 def create(work: Work, params: Json) -> Json:
-    """A new customer."""
+    """A new customer, with a card if one is given; that card may be the default at once."""
+    _check_email(params)
     if "test_clock" in params:
         work.get(clocks.KIND, params["test_clock"], param="test_clock", status=400)
     customer = build(work, params)
-    if params.get("invoice_settings", {}).get("default_payment_method"):
-        _own_card(work, customer, params["invoice_settings"])
-    return work.add(customer)
+    settings = customer["invoice_settings"]
+    if not params.get("payment_method"):
+        _own_card(work, customer, settings)
+        return work.add(customer)
+    card = cards.take(work, params["payment_method"], None)
+    if settings["default_payment_method"] == params["payment_method"]:  # a test token stands for the new card
+        customer["invoice_settings"] = settings | {"default_payment_method": card["id"]}
+    work.add(customer)
+    cards.attach(work, card, customer["id"])
+    _own_card(work, customer, customer["invoice_settings"])
+    return customer
 
 
 @routes.get("/v1/customers/{customer}", CustomerRetrieveParams)
@@ -47,6 +60,7 @@ def retrieve(work: Work, params: Json, customer: str) -> Json:
 @routes.post("/v1/customers/{customer}", CustomerUpdateParams, _FIELDS)
 def update(work: Work, params: Json, customer: str) -> Json:
     """Set the given fields; an empty one is cleared."""
+    _check_email(params)
     found = work.get("customer", customer)
     changes = {key: value for key, value in params.items() if key != "expand"}
     changes |= {key: changes[key] or None for key in _CLEARABLE if key in changes}
@@ -59,6 +73,11 @@ def update(work: Work, params: Json, customer: str) -> Json:
     if "metadata" in changes:
         changes["metadata"] = merged(found["metadata"], changes["metadata"])
     return work.update(found, changes)
+
+
+def _check_email(params: Json) -> None:
+    if params.get("email") and not _EMAIL.fullmatch(params["email"]):
+        raise invalid(f"Invalid email address: {params['email']}", param="email", code="email_invalid")
 
 
 def _own_card(work: Work, customer: Json, settings: Json) -> None:

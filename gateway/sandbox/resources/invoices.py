@@ -11,7 +11,7 @@ from stripe.params import (
     InvoiceVoidInvoiceParams,
 )
 
-from gateway.sandbox.billing import invoicing, payment
+from gateway.sandbox.billing import intents, invoicing, payment
 from gateway.sandbox.billing import preview as previews
 from gateway.sandbox.billing.lines import lines_of
 from gateway.sandbox.billing.void import void as void_open
@@ -23,6 +23,11 @@ from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
 
 routes = Routes()
+_NEEDS_ACTION = (
+    "This payment requires additional user action before it can be completed successfully. Payment can be completed "
+    "using the PaymentIntent associated with this invoice. For more details see: "
+    "https://stripe.com/docs/billing/subscriptions/overview#requires-action"
+)
 _PREVIEWED = " ".join(
     f"subscription_details[{name}]"
     for name in (
@@ -113,9 +118,9 @@ def pay(work: Work, params: Json, invoice: str) -> Json:
     if params.get("paid_out_of_band"):
         return payment.settle_elsewhere(work, found)
     card = _card(work, found, params.get("payment_method"))
-    tried = payment.charge(work, found, card)
+    tried = payment.charge(work, found, card, automatic=False, on_session=not params.get("off_session", True))
     if tried["status"] == "open":
-        work.fail(_why(tried, card))
+        work.fail(_why(work, tried))
     return tried
 
 
@@ -130,12 +135,11 @@ def _card(work: Work, invoice: Json, given: str | None) -> Json:
     return card
 
 
-def _why(invoice: Json, card: Json) -> StripeError:
-    if invoice["attempt_count"]:
-        return payment.declined(card)
-    return card_error(
-        "invoice_payment_intent_requires_action", "Payment for this invoice requires additional user action."
-    )
+def _why(work: Work, invoice: Json) -> StripeError:
+    intent = intents.intent_of(work, invoice["id"]) or {}
+    if intent["status"] == "requires_action":
+        return card_error("invoice_payment_intent_requires_action", _NEEDS_ACTION)
+    return payment.last_error(intent)
 
 
 @routes.post("/v1/invoices/{invoice}/void", InvoiceVoidInvoiceParams)
@@ -144,10 +148,10 @@ def void(work: Work, params: Json, invoice: str) -> Json:
     return void_open(work, work.get("invoice", invoice, param="invoice"))
 
 
-@routes.get("/v1/invoice_payments", InvoicePaymentListParams, f"{CURSORS} invoice status")
+@routes.get("/v1/invoice_payments", InvoicePaymentListParams, f"{CURSORS} invoice status payment")
 def list_payments(work: Work, params: Json) -> Json:
-    """What was paid, by invoice."""
-    wanted = {key: params[key] for key in ("invoice", "status") if key in params}
+    """How invoices are paid: by invoice, or by the payment intent."""
+    wanted = {key: params[key] for key in ("invoice", "status", "payment") if key in params}
     rows = (
         row for row in work.select("invoice_payment") if wanted.items() <= {key: row[key] for key in wanted}.items()
     )

@@ -1,69 +1,68 @@
 """https://docs.stripe.com/api/payment_intents, as far as paying an invoice in the browser needs it."""
 
-from stripe.params import PaymentIntentConfirmParams, PaymentIntentRetrieveParams
+from stripe.params import PaymentIntentConfirmParams, PaymentIntentListParams, PaymentIntentRetrieveParams
 
-from gateway.sandbox.billing import payment
-from gateway.sandbox.errors import StripeError, invalid, missing
+from gateway.sandbox.billing import cards, intents, payment
+from gateway.sandbox.errors import StripeError, invalid
 from gateway.sandbox.json_types import Json
-from gateway.sandbox.objects.payment_intent import view
-from gateway.sandbox.objects.payment_method import Behavior, card_of
-from gateway.sandbox.resources.payment_methods import attached
+from gateway.sandbox.pagination import CURSORS, in_range, page
+from gateway.sandbox.resources.client_secrets import check
 from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
 
 routes = Routes()
-
-
-def _invoice(work: Work, intent: str) -> Json:
-    noted = work.recall("invoice_of_intent", intent)
-    if noted is None:
-        raise missing("payment_intent", intent, param="intent")
-    return work.get("invoice", noted["invoice"])
-
-
-def _view(work: Work, invoice_id: str) -> Json:
-    intent = work.recall("payment_intent", invoice_id) or {}
-    return view(work.get("invoice", invoice_id), intent, work.recall("attempt", invoice_id))
+_CONFIRMED = "payment_method client_secret return_url"
 
 
 @routes.get("/v1/payment_intents/{intent}", PaymentIntentRetrieveParams, "client_secret")
 def retrieve(work: Work, params: Json, intent: str) -> Json:
     """How the payment of an invoice stands."""
-    return _view(work, _invoice(work, intent)["id"])
+    return check(work.get("payment_intent", intent, param="intent"), params)
 
 
 @routes.post(
     "/v1/payment_intents/{intent}/confirm", PaymentIntentConfirmParams, "payment_method client_secret return_url"
 )
 def confirm(work: Work, params: Json, intent: str) -> Json:
-    """Do what Stripe.js does in the browser: pay by another card, or let the holder approve the one tried."""
-    invoice = _invoice(work, intent)
-    if invoice["status"] != "open":
-        text = "This PaymentIntent could not be confirmed because its invoice isn't open."
-        raise invalid(text, code="payment_intent_unexpected_state")
-    tried = work.recall("attempt", invoice["id"]) or {"card": None, "needs_action": False}
-    card = _card(work, params.get("payment_method"), tried["card"], invoice["customer"])
-    if card_of(card).charged is Behavior.DECLINES:
-        payment.charge(work, invoice, card)
-        work.fail(_declined(work, invoice["id"], card))
-    elif card_of(card).charged is Behavior.NEEDS_ACTION and not tried["needs_action"]:
-        payment.charge(work, invoice, card)
-    else:
-        payment.succeed(work, invoice, card)
-    return _view(work, invoice["id"])
+    """Do what Stripe.js does in the browser: pay by another card, or approve of the one that waits for its holder.
+
+    Where Stripe only takes approval in the browser, a confirmation without a card counts as approval here.
+    """
+    found = check(work.get("payment_intent", intent, param="intent"), params)
+    if found["status"] in {"succeeded", "canceled"}:
+        raise _unexpected(f"This PaymentIntent's status is {found['status']}, so it could not be confirmed.")
+    token = params.get("payment_method")
+    if token:
+        card = cards.take(work, token, found["customer"])
+        return _try(work, found, card, params.get("return_url"))
+    if found["status"] == "requires_action":
+        return answer(work, payment.approve(work, found))
+    raise _unexpected("You cannot confirm this PaymentIntent because it's missing a payment method.")
 
 
-def _card(work: Work, given: str | None, tried: str | None, customer: str) -> Json:
-    if given:
-        return attached(work, given, customer)
-    if tried is None:
-        text = "You cannot confirm this PaymentIntent because it's missing a payment method."
-        raise invalid(text, code="payment_intent_unexpected_state")
-    return work.get("payment_method", tried)
+def _try(work: Work, intent: Json, card: Json, return_url: str | None) -> Json:
+    invoice = intents.invoice_of(work, intent)
+    payment.charge(work, invoice, card, automatic=False, on_session=True, return_url=return_url)
+    return answer(work, work.get("payment_intent", intent["id"]))
 
 
-def _declined(work: Work, invoice_id: str, card: Json) -> StripeError:
-    """A decline carries the intent, as recorded from Stripe's API, 2026-08-26.dahlia."""
-    error = payment.declined(card)
-    error.fields |= {"payment_intent": _view(work, invoice_id), "payment_method": card}
-    return error
+def answer(work: Work, intent: Json) -> Json:
+    """The intent, or the decline that it keeps: 402, and yet an attempt that counts."""
+    if intent["status"] == "requires_payment_method":
+        work.fail(payment.last_error(intent))
+    return intent
+
+
+def _unexpected(text: str) -> StripeError:
+    return invalid(text, code="payment_intent_unexpected_state")
+
+
+@routes.get("/v1/payment_intents", PaymentIntentListParams, f"{CURSORS} customer created")
+def list_all(work: Work, params: Json) -> Json:
+    """Payment intents, of one customer if given."""
+    rows = (
+        row
+        for row in work.select("payment_intent", params.get("customer"))
+        if in_range(row["created"], params.get("created"))
+    )
+    return page(work, rows, params, kind="payment_intent", url="/v1/payment_intents")

@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/payment_methods, with Stripe's test tokens (``pm_card_visa``) instead of card numbers."""
+"""https://docs.stripe.com/api/payment_methods, of Stripe's test cards: by token or by number."""
 
 from stripe.params import (
     PaymentMethodAttachParams,
@@ -9,32 +9,35 @@ from stripe.params import (
     PaymentMethodUpdateParams,
 )
 
-from gateway.sandbox.errors import card_error, invalid
+from gateway.sandbox.billing import cards
+from gateway.sandbox.errors import invalid, not_built
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.metadata import merged
-from gateway.sandbox.objects.payment_method import TEST_CARDS, build, card_of
+from gateway.sandbox.objects.payment_method import build
+from gateway.sandbox.objects.test_cards import BY_TOKEN
 from gateway.sandbox.pagination import CURSORS, page
+from gateway.sandbox.resources import card_numbers
 from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
 
 routes = Routes()
-_USED = (
-    "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with a "
-    "connected account "
-    "without Customer attachment, or was detached from a Customer. It may not be used again. To use a PaymentMethod "
-    "multiple times, "
-    "you must attach it to a Customer first."
-)
+_CARD = " ".join(f"card[{name}]" for name in ("token", "number", "exp_month", "exp_year", "cvc"))
 
 
-@routes.post("/v1/payment_methods", PaymentMethodCreateParams, "type card[token] billing_details metadata")
+@routes.post("/v1/payment_methods", PaymentMethodCreateParams, f"type {_CARD} billing_details metadata allow_redisplay")
 def create(work: Work, params: Json) -> Json:
-    """A card from a test token: ``tok_visa``, ``tok_mastercard`` and so on."""
-    token = (params.get("card") or {}).get("token", "tok_visa")
-    card = TEST_CARDS.get(token.replace("tok_", "pm_card_", 1))
+    """A card from a test token, ``tok_visa`` and so on, or from a test number."""
+    if params.get("type", "card") != "card":
+        raise not_built(f"payment methods of the type {params['type']}", param="type")
+    given = params.get("card")
+    if not given:
+        raise invalid("Missing required param: card.", param="card", code="parameter_missing")
+    if "token" not in given:
+        return work.add(card_numbers.build(work, given, params))
+    card = BY_TOKEN.get(given["token"])
     if card is None:
-        raise invalid(f"No such token: '{token}'", param="card[token]", code="resource_missing")
-    return work.add(build(work, card, None, params.get("billing_details")))
+        raise invalid(f"No such token: '{given['token']}'", param="card[token]", code="resource_missing")
+    return work.add(build(work, card, params))
 
 
 @routes.get("/v1/payment_methods/{payment_method}", PaymentMethodRetrieveParams)
@@ -62,24 +65,8 @@ def update(work: Work, params: Json, payment_method: str) -> Json:
 def attach(work: Work, params: Json, payment_method: str) -> Json:
     """Give a card to a customer. A test token makes a new card each time."""
     work.get("customer", params["customer"], param="customer", status=400)
-    return attached(work, payment_method, params["customer"])
-
-
-def attached(work: Work, token: str, customer: str) -> Json:
-    """The card of this customer that a token or an id stands for; the check may decline it (402)."""
-    if token in TEST_CARDS:
-        card = TEST_CARDS[token]
-        if not card.attaches:
-            raise card_error("card_declined", "Your card was declined.", card.decline_code)
-        return work.add(build(work, card, customer), "payment_method.attached")
-    found = work.get("payment_method", token, param="payment_method")
-    if found["customer"] == customer:
-        return found
-    if found["customer"] or work.recall("detached", token) is not None:
-        raise invalid(_USED)
-    if not card_of(found).attaches:
-        raise card_error("card_declined", "Your card was declined.", card_of(found).decline_code)
-    return work.update(found, {"customer": customer}, "payment_method.attached")
+    card = cards.take(work, payment_method, params["customer"], status=404)
+    return cards.attach(work, card, params["customer"])
 
 
 @routes.post("/v1/payment_methods/{payment_method}/detach", PaymentMethodDetachParams)

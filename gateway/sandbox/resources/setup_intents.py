@@ -8,51 +8,68 @@ from stripe.params import (
     SetupIntentRetrieveParams,
 )
 
-from gateway.sandbox.errors import invalid
+from gateway.sandbox.billing import cards, setup
+from gateway.sandbox.errors import StripeError, invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.setup_intent import build
 from gateway.sandbox.pagination import CURSORS, page
-from gateway.sandbox.resources.payment_methods import attached
+from gateway.sandbox.resources.client_secrets import check
 from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
 
 routes = Routes()
-_CONFIRMED = "payment_method return_url"
-
-
-@routes.post(
-    "/v1/setup_intents",
-    SetupIntentCreateParams,
-    f"{_CONFIRMED} customer usage metadata description allowed_payment_method_types automatic_payment_methods confirm",
+_CREATED = (
+    "payment_method return_url customer usage metadata description allowed_payment_method_types "
+    "automatic_payment_methods confirm"
 )
+
+
+@routes.post("/v1/setup_intents", SetupIntentCreateParams, _CREATED)
 def create(work: Work, params: Json) -> Json:
     """A setup intent, confirmed at once if so asked."""
     if "customer" in params:
         work.get("customer", params["customer"], param="customer", status=400)
-    intent = work.add(build(work, params))
-    return confirm(work, params, intent["id"]) if params.get("confirm") else intent
+    intent = build(work, params)
+    if params.get("payment_method"):
+        card = cards.take(work, params["payment_method"], intent["customer"])
+        intent |= {"payment_method": card["id"], "status": "requires_confirmation"}
+    intent = work.add(intent)
+    return _confirm(work, intent, params) if params.get("confirm") else intent
 
 
 @routes.get("/v1/setup_intents/{intent}", SetupIntentRetrieveParams, "client_secret")
 def retrieve(work: Work, params: Json, intent: str) -> Json:
     """A setup intent."""
-    return work.get("setup_intent", intent, param="intent")
+    return check(work.get("setup_intent", intent, param="intent"), params)
 
 
-@routes.post("/v1/setup_intents/{intent}/confirm", SetupIntentConfirmParams, f"{_CONFIRMED} client_secret")
+@routes.post("/v1/setup_intents/{intent}/confirm", SetupIntentConfirmParams, "payment_method return_url client_secret")
 def confirm(work: Work, params: Json, intent: str) -> Json:
-    """What Stripe.js does in the browser: the card is checked and attached to the intent's customer."""
-    found = work.get("setup_intent", intent, param="intent")
+    """Do what Stripe.js does in the browser: check a card and give it to the intent's customer.
+
+    Where Stripe only takes approval in the browser, confirming once more without a card counts as approval here.
+    """
+    found = check(work.get("setup_intent", intent, param="intent"), params)
     if found["status"] in {"succeeded", "canceled"}:
-        text = f"You cannot confirm this SetupIntent because it has already {found['status']}."
-        raise invalid(text, code="setup_intent_unexpected_state")
-    token = params.get("payment_method")
+        raise _unexpected(f"You cannot confirm this SetupIntent because it has already {found['status']}.")
+    if found["status"] == "requires_action" and not params.get("payment_method"):
+        return setup.approve(work, found)
+    return _confirm(work, found, params)
+
+
+def _confirm(work: Work, intent: Json, params: Json) -> Json:
+    token = params.get("payment_method") or intent["payment_method"]
     if not token:
-        text = "You cannot confirm this SetupIntent because it's missing a payment method."
-        raise invalid(text, code="setup_intent_unexpected_state")
-    card = attached(work, token, found["customer"]) if found["customer"] else work.get("payment_method", token)
-    changes = {"payment_method": card["id"], "status": "succeeded"}
-    return work.update(found, changes, "setup_intent.succeeded")
+        raise _unexpected("You cannot confirm this SetupIntent because it's missing a payment method.")
+    card = cards.take(work, token, intent["customer"])
+    confirmed = setup.confirm(work, intent, card, params.get("return_url"))
+    if confirmed["status"] == "requires_payment_method":
+        work.fail(setup.last_error(confirmed))
+    return confirmed
+
+
+def _unexpected(text: str) -> StripeError:
+    return invalid(text, code="setup_intent_unexpected_state")
 
 
 @routes.post("/v1/setup_intents/{intent}/cancel", SetupIntentCancelParams, "cancellation_reason")
@@ -60,9 +77,8 @@ def cancel(work: Work, params: Json, intent: str) -> Json:
     """Give it up."""
     found = work.get("setup_intent", intent, param="intent")
     if found["status"] in {"succeeded", "canceled"}:
-        text = f"You cannot cancel this SetupIntent because it has a status of {found['status']}."
-        raise invalid(text, code="setup_intent_unexpected_state")
-    changes = {"cancellation_reason": params.get("cancellation_reason"), "status": "canceled"}
+        raise _unexpected(f"You cannot cancel this SetupIntent because it has a status of {found['status']}.")
+    changes = {"cancellation_reason": params.get("cancellation_reason"), "next_action": None, "status": "canceled"}
     return work.update(found, changes, "setup_intent.canceled")
 
 

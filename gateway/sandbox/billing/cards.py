@@ -1,0 +1,62 @@
+"""Taking a card, giving it to a customer, and what its bank says to that."""
+
+from gateway.sandbox.errors import StripeError, invalid
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.payment_method import build, card_of, decline_of
+from gateway.sandbox.objects.test_cards import BY_PAYMENT_METHOD, Decline, ThreeDSecure
+from gateway.sandbox.work import Work
+
+_USED = (
+    "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with a "
+    "connected account "
+    "without Customer attachment, or was detached from a Customer. It may not be used again. To use a PaymentMethod "
+    "multiple times, "
+    "you must attach it to a Customer first."
+)
+
+
+def take(work: Work, token: str, customer: str | None, *, status: int = 400) -> Json:
+    """The card that an id names, or a new one that a test token such as ``pm_card_visa`` stands for.
+
+    ``status`` answers an unknown id. A card that is, or was, another customer's is refused; nobody's is fine.
+    """
+    if token in BY_PAYMENT_METHOD:
+        return work.add(build(work, BY_PAYMENT_METHOD[token], {}))
+    found = work.get("payment_method", token, param="payment_method", status=status)
+    if found["customer"] != customer and (found["customer"] or work.recall("detached", token) is not None):
+        raise invalid(_USED)
+    return found
+
+
+def attach(work: Work, card: Json, customer: str) -> Json:
+    """Make it the customer's; its bank is asked, and may decline (402)."""
+    if card["customer"] == customer:
+        return card
+    decline = decline_of(card)
+    if decline and not card_of(card).attaches:
+        raise declined(decline)
+    return work.update(card, {"customer": customer}, "payment_method.attached")
+
+
+def declined(decline: Decline, **more: object) -> StripeError:
+    """The 402 of a card that its bank refuses; ``more`` is what the refusal concerns: a charge, an intent."""
+    fields = decline.error() | more
+    return StripeError(402, fields.pop("type"), fields.pop("message"), **fields)
+
+
+def needs_approval(work: Work, card: Json, *, on_session: bool) -> bool:
+    """Whether a payment waits for the card's holder; ``on_session``: the holder is there to approve it."""
+    rule = card_of(card).three_d_secure
+    if rule is ThreeDSecure.UNTIL_SET_UP:
+        return on_session or work.recall("set_up", card["id"]) is None
+    return rule is ThreeDSecure.ALWAYS or (rule is ThreeDSecure.ON_SESSION and on_session)
+
+
+def needs_approval_to_set_up(card: Json) -> bool:
+    """Whether a setup intent waits for the card's holder."""
+    return card_of(card).three_d_secure in {ThreeDSecure.ALWAYS, ThreeDSecure.UNTIL_SET_UP}
+
+
+def remember_set_up(work: Work, card: Json) -> None:
+    """Its holder agreed to payments in their absence."""
+    work.note("set_up", card["id"], {})

@@ -1,0 +1,117 @@
+"""The payment intent of an invoice: made when the invoice is finalized, settled or canceled with it."""
+
+from gateway.sandbox.billing import three_d_secure
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects import charge as charges
+from gateway.sandbox.objects import payment_intent as objects
+from gateway.sandbox.objects.test_cards import Decline
+from gateway.sandbox.work import Work
+
+_UNAUTHENTICATED = (
+    "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a new PaymentMethod "
+    "to attempt to fulfill this PaymentIntent again."
+)
+
+
+def prepare(work: Work, invoice: Json) -> None:
+    """Make the intent, and the open payment that ties it to the invoice."""
+    intent = work.add(objects.build(work, invoice))
+    payment = work.add(objects.build_payment(work, invoice, intent))
+    work.note("payment_of_invoice", invoice["id"], {"intent": intent["id"], "payment": payment["id"]})
+    work.note("invoice_of_intent", intent["id"], {"invoice": invoice["id"]})
+
+
+def intent_of(work: Work, invoice_id: str) -> Json | None:
+    """The intent of an invoice; none if nothing was due, or before it is finalized."""
+    noted = work.recall("payment_of_invoice", invoice_id)
+    return work.get("payment_intent", noted["intent"]) if noted else None
+
+
+def payment_of(work: Work, invoice_id: str) -> Json | None:
+    """The invoice's payment: open, paid or canceled."""
+    noted = work.recall("payment_of_invoice", invoice_id)
+    return work.get("invoice_payment", noted["payment"]) if noted else None
+
+
+def invoice_of(work: Work, intent: Json) -> Json:
+    """The invoice that an intent pays."""
+    noted = work.recall("invoice_of_intent", intent["id"]) or {}
+    return work.get("invoice", noted["invoice"])
+
+
+def succeed(work: Work, intent: Json, card: Json, *, approved: bool) -> Json:
+    """The bank granted it."""
+    charge = charges.build(work, intent, card, None, approved=approved)
+    changes = {
+        "amount_received": intent["amount"],
+        "last_payment_error": None,
+        "latest_charge": charge["id"],
+        "next_action": None,
+        "payment_method": card["id"],
+        "status": "succeeded",
+    }
+    paid = work.update(intent, changes, "payment_intent.succeeded")
+    work.add(charge, "charge.succeeded")
+    return paid
+
+
+def fail(work: Work, intent: Json, card: Json, decline: Decline, *, approved: bool) -> Json:
+    """The bank declined: a failed charge is left, and the intent waits for another card."""
+    charge = work.add(charges.build(work, intent, card, decline, approved=approved), "charge.failed")
+    error = decline.error() | {"charge": charge["id"], "payment_method": card}
+    changes = {"latest_charge": charge["id"]} | _waiting(error)
+    return work.update(intent, changes, "payment_intent.payment_failed")
+
+
+def ask_holder(work: Work, intent: Json, card: Json, return_url: str | None) -> Json:
+    """The bank wants the card's holder to approve first."""
+    changes = {
+        "last_payment_error": None,
+        "next_action": three_d_secure.next_action(work, intent, return_url),
+        "payment_method": card["id"],
+        "status": "requires_action",
+    }
+    return work.update(intent, changes, "payment_intent.requires_action")
+
+
+def holder_refused(work: Work, intent: Json) -> Json:
+    """The holder did not approve: the intent waits for another card."""
+    error = three_d_secure.failure("payment_intent_authentication_failure", _UNAUTHENTICATED)
+    error["payment_method"] = work.get("payment_method", intent["payment_method"])
+    return work.update(intent, _waiting(error), "payment_intent.payment_failed")
+
+
+def cancel(work: Work, invoice_id: str, reason: str) -> None:
+    """The invoice is not to be paid this way any more: ``void_invoice``, ``failed_invoice``, ``automatic``."""
+    intent, payment = intent_of(work, invoice_id), payment_of(work, invoice_id)
+    if intent is None or payment is None:
+        return
+    changes = {
+        "canceled_at": work.now,
+        "cancellation_reason": reason,
+        "next_action": None,
+        "status": "canceled",
+    }
+    work.update(intent, changes, "payment_intent.canceled")
+    transitions = payment["status_transitions"] | {"canceled_at": work.now}
+    work.amend(payment, {"status": "canceled", "status_transitions": transitions})
+
+
+def settle_payment(work: Work, invoice_id: str) -> None:
+    """The intent succeeded: so the invoice's payment is made."""
+    payment = payment_of(work, invoice_id) or {}
+    changes = {
+        "amount_paid": payment["amount_requested"],
+        "status": "paid",
+        "status_transitions": payment["status_transitions"] | {"paid_at": work.now},
+    }
+    work.update(payment, changes, "invoice_payment.paid")
+
+
+def _waiting(error: Json) -> Json:
+    return {
+        "last_payment_error": error,
+        "next_action": None,
+        "payment_method": None,
+        "status": "requires_payment_method",
+    }

@@ -1,0 +1,74 @@
+"""Setting a card up for payments in its holder's absence (https://docs.stripe.com/payments/save-and-reuse)."""
+
+from gateway.sandbox.billing import cards, three_d_secure
+from gateway.sandbox.errors import StripeError
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.payment_method import card_of, decline_of
+from gateway.sandbox.objects.test_cards import Decline
+from gateway.sandbox.work import Work
+
+_UNAUTHENTICATED = (
+    "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a new PaymentMethod "
+    "to attempt to fulfill this SetupIntent again."
+)
+
+
+def confirm(work: Work, intent: Json, card: Json, return_url: str | None) -> Json:
+    """Check the card: it is set up, declined, or its holder is asked to approve."""
+    decline = decline_of(card)
+    if decline and not card_of(card).attaches:
+        return _fail(work, intent, card, decline)
+    if cards.needs_approval_to_set_up(card):
+        changes = {
+            "last_setup_error": None,
+            "next_action": three_d_secure.next_action(work, intent, return_url),
+            "payment_method": card["id"],
+            "status": "requires_action",
+        }
+        return work.update(intent, changes, "setup_intent.requires_action")
+    return _succeed(work, intent, card)
+
+
+def approve(work: Work, intent: Json) -> Json:
+    """The card's holder approved."""
+    return _succeed(work, intent, work.get("payment_method", intent["payment_method"]))
+
+
+def refuse(work: Work, intent: Json) -> Json:
+    """The card's holder did not approve: the intent waits for another card."""
+    error = three_d_secure.failure("setup_intent_authentication_failure", _UNAUTHENTICATED)
+    error["payment_method"] = work.get("payment_method", intent["payment_method"])
+    return work.update(intent, _waiting(error), "setup_intent.setup_failed")
+
+
+def last_error(intent: Json) -> StripeError:
+    """The 402 that an intent's last failed attempt is answered with."""
+    fields = intent["last_setup_error"] | {"setup_intent": intent}
+    return StripeError(402, fields.pop("type"), fields.pop("message"), **fields)
+
+
+def _succeed(work: Work, intent: Json, card: Json) -> Json:
+    if intent["customer"]:
+        cards.attach(work, card, intent["customer"])
+    cards.remember_set_up(work, card)
+    changes = {
+        "last_setup_error": None,
+        "next_action": None,
+        "payment_method": card["id"],
+        "status": "succeeded",
+    }
+    return work.update(intent, changes, "setup_intent.succeeded")
+
+
+def _fail(work: Work, intent: Json, card: Json, decline: Decline) -> Json:
+    error = decline.error() | {"payment_method": card}
+    return work.update(intent, _waiting(error), "setup_intent.setup_failed")
+
+
+def _waiting(error: Json) -> Json:
+    return {
+        "last_setup_error": error,
+        "next_action": None,
+        "payment_method": None,
+        "status": "requires_payment_method",
+    }

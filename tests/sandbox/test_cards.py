@@ -1,0 +1,179 @@
+"""Stripe's documented test cards: how they attach, what they are declined with, by token and by number."""
+
+from typing import Any
+
+import pytest
+import stripe
+
+from tests.sandbox.support import Account, plain
+
+YEAR = 2030
+
+
+def by_number(account: Account, number: str, **more: Any) -> stripe.PaymentMethod:
+    card: Any = {"number": number, "exp_month": 12, "exp_year": YEAR, "cvc": "123"} | more
+    return account.v1.payment_methods.create({"type": "card", "card": card})
+
+
+@pytest.mark.parametrize(
+    ("token", "brand", "funding", "last4"),
+    [
+        ("visa", "visa", "credit", "4242"),
+        ("visa_debit", "visa", "debit", "5556"),
+        ("mastercard", "mastercard", "credit", "4444"),
+        ("mastercard_prepaid", "mastercard", "prepaid", "5100"),
+        ("amex", "amex", "credit", "8431"),
+        ("discover", "discover", "credit", "9424"),
+        ("diners", "diners", "credit", "0004"),
+        ("jcb", "jcb", "credit", "0505"),
+        ("unionpay", "unionpay", "credit", "0005"),
+    ],
+)
+def test_cards_of_every_brand_pay(account: Account, token: str, brand: str, funding: str, last4: str) -> None:
+    made = account.v1.payment_methods.create({"type": "card", "card": {"token": f"tok_{token}"}})
+    assert made.card is not None
+    assert (made.card.brand, made.card.funding, made.card.last4) == (brand, funding, last4)
+    subscription = account.subscribe(account.customer(f"pm_card_{token}").id, account.price(2000).id)
+    assert subscription.status == "active"
+
+
+DECLINES = [
+    ("4000000000000002", "pm_card_visa_chargeDeclined", "card_declined", "generic_decline"),
+    ("4000000000009995", "pm_card_visa_chargeDeclinedInsufficientFunds", "card_declined", "insufficient_funds"),
+    ("4000000000009987", "pm_card_visa_chargeDeclinedLostCard", "card_declined", "lost_card"),
+    ("4000000000009979", "pm_card_visa_chargeDeclinedStolenCard", "card_declined", "stolen_card"),
+    ("4000000000000069", "pm_card_chargeDeclinedExpiredCard", "expired_card", None),
+    ("4000000000000127", "pm_card_chargeDeclinedIncorrectCvc", "incorrect_cvc", None),
+    ("4000000000000119", "pm_card_chargeDeclinedProcessingError", "processing_error", None),
+    ("4000000000006975", "pm_card_visa_chargeDeclinedVelocityLimitExceeded", "card_declined", "card_velocity_exceeded"),
+]
+
+
+@pytest.mark.parametrize(("number", "token", "code", "decline_code"), DECLINES)
+def test_a_declining_card_can_be_made_but_not_attached(
+    account: Account, number: str, token: str, code: str, decline_code: str | None
+) -> None:
+    customer = account.customer(card=None)
+    for card in (token, by_number(account, number).id):
+        with pytest.raises(stripe.CardError) as refused:
+            account.v1.payment_methods.attach(card, {"customer": customer.id})
+        assert (refused.value.http_status, refused.value.code) == (402, code)
+        assert refused.value.error is not None
+        assert refused.value.error.decline_code == decline_code
+    assert account.v1.customers.payment_methods.list(customer.id).data == []
+    assert account.events(type="payment_method.attached") == []
+
+
+def test_a_generic_decline_says_what_was_recorded(account: Account) -> None:
+    with pytest.raises(stripe.CardError) as refused:
+        account.customer("pm_card_visa_chargeDeclined")
+    body = dict(refused.value.json_body["error"])  # type: ignore[index]  # there is a body
+    body.pop("request_log_url")
+    assert body == {
+        "advice_code": "try_again_later",
+        "code": "card_declined",
+        "decline_code": "generic_decline",
+        "doc_url": "https://stripe.com/docs/error-codes/card-declined",
+        "message": "Your card was declined.",
+        "network_decline_code": "01",
+        "type": "card_error",
+    }
+
+
+def test_without_a_security_code_there_is_none_to_be_incorrect(account: Account) -> None:
+    customer = account.customer(card=None)
+    unchecked = account.v1.payment_methods.create(
+        {"type": "card", "card": {"number": "4000000000000127", "exp_month": 12, "exp_year": YEAR}}
+    )
+    assert account.v1.payment_methods.attach(unchecked.id, {"customer": customer.id}).customer == customer.id
+
+
+def test_a_card_may_be_given_by_its_number(account: Account) -> None:
+    made = by_number(account, "5555 5555 5555 4444", exp_month=7, exp_year=31)
+    assert made.card is not None
+    assert (made.card.brand, made.card.last4, made.card.exp_month, made.card.exp_year) == (
+        "mastercard",
+        "4444",
+        7,
+        2031,
+    )
+    assert made.card.fingerprint == by_number(account, "5555555555554444").card.fingerprint  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "param"),
+    [
+        ({"number": "4242424242424241"}, "incorrect_number", "number"),
+        ({"number": "none"}, "incorrect_number", "number"),
+        ({"exp_month": 13}, "invalid_expiry_month", "exp_month"),
+        ({"exp_month": 8, "exp_year": 2026}, "invalid_expiry_month", "exp_month"),  # the clock says September
+        ({"exp_year": 2025}, "invalid_expiry_year", "exp_year"),
+        ({"exp_year": 2099}, "invalid_expiry_year", "exp_year"),
+        ({"cvc": "12"}, "invalid_cvc", "cvc"),
+        ({"number": "378282246310005"}, "invalid_cvc", "cvc"),  # American Express has four digits
+    ],
+)
+def test_what_is_no_card_is_refused(account: Account, change: dict[str, Any], code: str, param: str) -> None:
+    with pytest.raises(stripe.CardError) as refused:
+        by_number(account, **({"number": "4242424242424242"} | change))
+    assert (refused.value.http_status, refused.value.code, refused.value.param) == (402, code, param)
+
+
+def test_a_number_that_is_no_test_card_is_refused_as_a_real_one(account: Account) -> None:
+    with pytest.raises(stripe.CardError, match="used a non test") as refused:
+        by_number(account, "4111111111111111")
+    assert refused.value.error is not None
+    assert (refused.value.code, refused.value.error.decline_code) == ("card_declined", "test_mode_live_card")
+
+
+@pytest.mark.parametrize(
+    ("card", "param"),
+    [(None, "card"), ({"token": "tok_none"}, "card[token]"), ({"number": "4242424242424242"}, "card[exp_month]")],
+)
+def test_a_card_needs_a_token_or_a_number_with_its_expiry(account: Account, card: Any, param: str) -> None:
+    params: Any = {"type": "card"} | ({"card": card} if card else {})
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        account.v1.payment_methods.create(params)
+    assert refused.value.param == param
+
+
+def test_other_payment_methods_are_not_built(account: Account) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        account.v1.payment_methods.create({"type": "sepa_debit"})
+    assert refused.value.code == "sandbox_not_implemented"
+
+
+def test_a_customer_may_be_created_with_a_card(account: Account) -> None:
+    params: Any = {
+        "payment_method": "pm_card_visa",
+        "invoice_settings": {"default_payment_method": "pm_card_visa"},
+    }
+    customer = account.v1.customers.create(params)
+    (card,) = account.v1.customers.payment_methods.list(customer.id).data
+    assert plain(customer)["invoice_settings"]["default_payment_method"] == card.id
+    assert [event.type for event in account.events()] == ["customer.created", "payment_method.attached"]
+    assert account.subscribe(customer.id, account.price(2000).id).status == "active"
+
+
+@pytest.mark.parametrize("card", ["pm_card_visa_chargeDeclined", "pm_none"])
+def test_a_customer_whose_card_is_refused_is_not_created(account: Account, card: str) -> None:
+    with pytest.raises(stripe.StripeError):
+        account.v1.customers.create({"payment_method": card})
+    assert account.v1.customers.list().data == []
+
+
+def test_somebody_elses_card_cannot_be_taken(account: Account) -> None:
+    card = account.v1.customers.payment_methods.list(account.customer().id).data[0]
+    with pytest.raises(stripe.InvalidRequestError, match="may not be used again"):
+        account.v1.customers.create({"payment_method": card.id})
+
+
+@pytest.mark.parametrize("email", ["none", "a b@example.test", "@example.test"])
+def test_an_address_that_is_none_is_refused(account: Account, email: str) -> None:
+    customer = account.customer(card=None)
+    with pytest.raises(stripe.InvalidRequestError) as created:
+        account.v1.customers.create({"email": email})
+    with pytest.raises(stripe.InvalidRequestError) as updated:
+        account.v1.customers.update(customer.id, {"email": email})
+    for refused in (created.value, updated.value):
+        assert (refused.code, refused.param) == ("email_invalid", "email")
