@@ -73,9 +73,9 @@ def _of_item(work: Work, old: Json | None, new: Json | None, date: int) -> list[
         if old["current_period_end"] == new["current_period_end"]:
             return []
         # Only the anchor moved: what was billed stays, the time behind it is charged (as recorded from Stripe's API).
-        return ledger.charge(new, old["current_period_end"])
+        return ledger.charge(work, new, old["current_period_end"])
     given_back = ledger.unused(work, old["id"], date) if old else []
-    return given_back + (ledger.charge(new, max(date, new["current_period_start"])) if new else [])
+    return given_back + (ledger.charge(work, new, max(date, new["current_period_start"])) if new else [])
 
 
 def _costs(item: Json) -> tuple[str, int | None]:

@@ -74,7 +74,7 @@ def _none_upcoming(subscription: Json) -> StripeError:
 def _shown(work: Work, invoice: Json, planned: change.Change | None = None, details: Json | None = None) -> Json:
     """A preview carries all its lines, has no number and no page; its parent echoes the proration date."""
     preview_id = invoice["id"].replace("in_", "upcoming_in_", 1)
-    _due, left = invoicing.settle(invoice["total"], invoice["starting_balance"])
+    _due, left = invoicing.settle(invoice["total"], invoice["starting_balance"], invoice["currency"])
     parent = invoice["parent"]
     if planned and planned.prorations:
         date = (details or {}).get("proration_date") or planned.prorations[0].start

@@ -1,8 +1,8 @@
 """A new subscription, and its first invoice charged at once."""
 
-from gateway.sandbox.billing import invoicing, payment
+from gateway.sandbox import pricing
+from gateway.sandbox.billing import invoicing, ledger, payment
 from gateway.sandbox.billing.items import price_of, refuse_doubles
-from gateway.sandbox.billing.ledger import full_amount
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.subscription import build, build_item, items_of, metered, with_items
@@ -36,8 +36,10 @@ def subscribe(work: Work, params: Json) -> Json:
 def _due_at_once(work: Work, subscription: Json) -> int:
     """The first period, and what was waiting for the customer's next invoice."""
     waiting = invoicing.pending_items(work, subscription, loose=True)
-    total = sum(full_amount(item) for item in items_of(subscription)) + sum(item["amount"] for item in waiting)
-    due, _left = invoicing.settle(total, work.get("customer", subscription["customer"])["balance"])
+    total = sum(pricing.total(ledger.parts(work, item)) for item in items_of(subscription))
+    total += sum(item["amount"] for item in waiting)
+    balance = work.get("customer", subscription["customer"])["balance"]
+    due, _left = invoicing.settle(total, balance, subscription["currency"])
     return due
 
 
