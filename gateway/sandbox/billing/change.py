@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gateway.sandbox.billing import invoicing, items, ledger, payment, pending_update
+from gateway.sandbox.billing import invoicing, items, ledger, payment, pending_update, usage
 from gateway.sandbox.billing.ledger import Proration
 from gateway.sandbox.billing.lines import add_pending
 from gateway.sandbox.errors import invalid
@@ -14,12 +14,19 @@ from gateway.sandbox.work import Work
 
 @dataclass(frozen=True)
 class Change:
-    """What an update does: the fields it sets, and the prorations in the order they are shown."""
+    """What an update does: the fields it sets, the prorations in the order they are shown, the usage it bills."""
 
     subscription: Json
     fields: Json
     prorations: list[Proration]
     behavior: str
+    used: list[Json]
+    """The metered items that go, or change price, and owe for usage."""
+
+    @property
+    def bills(self) -> bool:
+        """Whether there is anything to put on an invoice."""
+        return bool(self.prorations or self.used)
 
     @property
     def after(self) -> Json:
@@ -37,8 +44,11 @@ def plan(work: Work, subscription: Json, params: Json) -> Change:
     if reset:
         after = [item | _fresh_period(item, anchor) for item in after]
     fields = with_items(subscription, after) | ({"billing_cycle_anchor": anchor} if reset else {})
-    prorations = [] if behavior == "none" else _prorations(work, items_of(subscription), after, date)
-    return Change(subscription, fields, prorations, behavior)
+    before = items_of(subscription)
+    if behavior == "none":
+        return Change(subscription, fields, [], behavior, [])
+    used = [item for item in usage.leaving(before, after) if usage.owing(work, item)]
+    return Change(subscription, fields, _prorations(work, before, after, date), behavior, used)
 
 
 def _proration_date(work: Work, subscription: Json, params: Json, behavior: str) -> int:
@@ -84,14 +94,14 @@ def _costs(item: Json) -> tuple[str, int | None]:
 
 def update(work: Work, change: Change, payment_behavior: str) -> Json:
     """Carry the change out."""
-    if change.behavior == "always_invoice" and change.prorations:
+    if change.behavior == "always_invoice" and change.bills:
         return _invoice_now(work, change, payment_behavior)
     owe(work, change)
     return take_effect(work, change.subscription, change.fields)
 
 
 def owe(work: Work, change: Change) -> list[tuple[Proration, str]]:
-    """Make pending invoice items of the prorations and remember them as billed."""
+    """Make pending invoice items of usage and prorations, and remember them as billed."""
     owed = _pend(work, change)
     for proration, invoice_item in owed:
         ledger.record(work, proration, invoice_item)
@@ -99,6 +109,8 @@ def owe(work: Work, change: Change) -> list[tuple[Proration, str]]:
 
 
 def _pend(work: Work, change: Change) -> list[tuple[Proration, str]]:
+    usage.bill(work, change.subscription, change.used)
+    usage.restart(work, items_of(change.subscription), items_of(change.after))
     added = add_pending(work, change.subscription, change.prorations)
     return [(proration, item["id"]) for proration, item in zip(change.prorations, added, strict=True)]
 

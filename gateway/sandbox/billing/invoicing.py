@@ -47,8 +47,9 @@ def draft(  # one parameter a decision
     window: Period,
     periods: dict[str, Period] | None = None,
     invoice_id: str | None = None,
+    arrears: list[Json] | None = None,
 ) -> Json:
-    """A draft of the pending items and, for each item in ``periods``, the ordinary line of that period.
+    """A draft of the pending items, for each item in ``periods`` the ordinary lines of that period, and ``arrears``.
 
     ``window`` is what the invoice calls its period: the time in which its items were collected, not the one it
     charges for.
@@ -59,6 +60,7 @@ def draft(  # one parameter a decision
     for item in items_of(subscription):
         if periods and item["id"] in periods and not metered(item["price"]):
             lines += _charge_period(work, invoice_id, item, periods[item["id"]])
+    lines += arrears or []
     invoice = objects.build(work, customer, invoice_id=invoice_id, currency=subscription["currency"], reason=reason)
     invoice |= totals(invoice, lines, customer["balance"])
     invoice |= {

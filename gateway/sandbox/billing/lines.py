@@ -105,8 +105,8 @@ def _swept(work: Work, invoice_id: str, item: Json, ids: dict[str, str]) -> Json
         kind = "invoice_item_details"
         details["subscription"] = None
     parent = {"invoice_item_details": None, "subscription_item_details": None, "type": kind} | {kind: details}
-    fields = {"id": ids[item["id"]], "discountable": item["discountable"], "metadata": item["metadata"]}
-    return line | fields | {"parent": parent, "pricing": item["pricing"]}
+    fields = {key: item[key] for key in ("discountable", "metadata", "pricing", "quantity_decimal")}
+    return line | fields | {"id": ids[item["id"]], "parent": parent}
 
 
 def _credited_lines(work: Work, invoice_id: str, credited: Json | None, ids: dict[str, str]) -> Json | None:

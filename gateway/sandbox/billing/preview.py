@@ -1,10 +1,10 @@
 """``invoices.create_preview``: the update itself, run in a unit of work that is never committed."""
 
-from gateway.sandbox.billing import cancel, change, invoicing, subscribe
+from gateway.sandbox.billing import cancel, change, invoicing, subscribe, usage
 from gateway.sandbox.billing.lines import lines_of
 from gateway.sandbox.errors import StripeError, invalid
 from gateway.sandbox.json_types import Json
-from gateway.sandbox.objects.subscription import items_of
+from gateway.sandbox.objects.subscription import items_of, metered
 from gateway.sandbox.periods import following
 from gateway.sandbox.work import Work
 
@@ -23,7 +23,7 @@ def preview(work: Work, params: Json) -> Json:
         return _shown(work, _of_cancel(work, subscription, details))
     planned = change.plan(work, subscription, details)
     change.owe(work, planned)
-    if planned.behavior == "always_invoice" and planned.prorations:
+    if planned.behavior == "always_invoice" and planned.bills:
         return _shown(work, change.draft_now(work, planned), planned, details)
     renewed = change.take_effect(work, subscription, planned.fields | _ending(details))
     return _shown(work, upcoming(work, renewed), planned, details)
@@ -34,22 +34,32 @@ def _ending(details: Json) -> Json:
 
 
 def upcoming(work: Work, subscription: Json) -> Json:
-    """The next renewal: what is pending, and the next period of the items whose period ends first."""
+    """The next renewal: what is pending, and of the items whose period ends first the next one and the usage so far."""
     start, end = min((item["current_period_start"], item["current_period_end"]) for item in items_of(subscription))
-    renewing = [] if subscription["cancel_at_period_end"] else items_of(subscription)
+    ending = [item for item in items_of(subscription) if item["current_period_end"] == end]
+    renewing = [] if subscription["cancel_at_period_end"] else ending
     anchor = subscription["billing_cycle_anchor"]
-    periods = {
-        item["id"]: following(anchor, item["price"]["recurring"], end)
-        for item in renewing
-        if item["current_period_end"] == end
-    }
+    periods = {item["id"]: following(anchor, item["price"]["recurring"], end) for item in renewing}
+    invoice_id = work.ids.new("in")
+    arrears = [line for item in ending if metered(item["price"]) for line in _used(work, invoice_id, item, end)]
     pending = invoicing.pending_items(work, subscription, loose=True)
-    if not pending and not periods:
+    if not pending and not periods and not arrears:
         raise _none_upcoming(subscription)
     invoice = invoicing.draft(
-        work, subscription, reason="upcoming", pending=pending, window=(start, end), periods=periods
+        work,
+        subscription,
+        reason="upcoming",
+        pending=pending,
+        window=(start, end),
+        periods=periods,
+        invoice_id=invoice_id,
+        arrears=arrears,
     )
     return invoice | {"created": end, "next_payment_attempt": end + invoicing.DRAFT_SECONDS}
+
+
+def _used(work: Work, invoice_id: str, item: Json, end: int) -> list[Json]:
+    return usage.lines(work, invoice_id, item, usage.unbilled_since(work, item), end)
 
 
 def _of_new(work: Work, params: Json) -> Json:

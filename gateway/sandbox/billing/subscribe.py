@@ -1,7 +1,7 @@
 """A new subscription, and its first invoice charged at once."""
 
 from gateway.sandbox import pricing
-from gateway.sandbox.billing import invoicing, ledger, payment
+from gateway.sandbox.billing import invoicing, ledger, payment, usage
 from gateway.sandbox.billing.items import price_of, refuse_doubles
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
@@ -14,7 +14,7 @@ def subscribe(work: Work, params: Json) -> Json:
     """Create it. What cannot be paid leaves it ``incomplete``, or, with ``error_if_incomplete``, leaves nothing."""
     subscription = planned(work, params)
     if not any(not metered(item["price"]) for item in items_of(subscription)):
-        _keep_owners(work, subscription)
+        _keep_items(work, subscription)
         return work.add(subscription | {"status": "active"})
     due = _due_at_once(work, subscription)
     behavior = params.get("payment_behavior", "allow_incomplete")
@@ -26,7 +26,7 @@ def subscribe(work: Work, params: Json) -> Json:
     invoice_id = work.ids.new("in")
     status = "incomplete" if due else "active"
     subscription = work.add(subscription | {"status": status, "latest_invoice": invoice_id})
-    _keep_owners(work, subscription)
+    _keep_items(work, subscription)
     invoice = invoicing.finalize(work, first_invoice(work, subscription, invoice_id))
     if card:
         payment.charge(work, invoice, card)
@@ -83,6 +83,8 @@ def first_invoice(work: Work, subscription: Json, invoice_id: str) -> Json:
     )
 
 
-def _keep_owners(work: Work, subscription: Json) -> None:
+def _keep_items(work: Work, subscription: Json) -> None:
+    """Remember whose the items are, and that usage counts from now on."""
+    usage.restart(work, [], items_of(subscription))
     for item in items_of(subscription):
         work.note("item_owner", item["id"], {"subscription": subscription["id"]})

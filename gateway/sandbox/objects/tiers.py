@@ -12,7 +12,7 @@ _PLACES = 12
 
 
 def amount(given: Json, name: str, param: str = "") -> Json:
-    """``{"unit_amount": 1, "unit_amount_decimal": "1"}``, whichever of both was given; a fraction has only the second."""
+    """``{"unit_amount": 1, "unit_amount_decimal": "1"}``, whichever was given; a fraction has only the second."""
     decimal = f"{name}_decimal"
     if name in given and decimal in given:
         raise invalid(f"You may only specify one of these parameters: {name}, {decimal}.")

@@ -1,5 +1,7 @@
 """https://docs.stripe.com/api/subscriptions."""
 
+from dataclasses import replace
+
 from stripe.params import (
     SubscriptionCancelParams,
     SubscriptionCreateParams,
@@ -82,9 +84,7 @@ def update(work: Work, params: Json, subscription: str) -> Json:
     if found["pending_update"] and "items" in params:
         found = _drop_pending_update(work, found)
     planned = change.plan(work, found, params)
-    settings = change.Change(
-        found, planned.fields | _settings(work, found, params), planned.prorations, planned.behavior
-    )
+    settings = replace(planned, fields=planned.fields | _settings(work, found, params))
     return change.update(work, settings, params.get("payment_behavior", "allow_incomplete"))
 
 
