@@ -138,11 +138,13 @@ def bill(work: Work, subscription: Json, items: list[Json]) -> None:
     """Make pending invoice items, at their prices, of what items used until now.
 
     Flexible billing mode does so with those that go or get another price
-    (https://docs.stripe.com/billing/subscriptions/billing-mode/compare).
+    (https://docs.stripe.com/billing/subscriptions/billing-mode/compare). If the change waits for its payment and
+    expires, that usage is lost (https://docs.stripe.com/billing/subscriptions/pending-updates).
     """
     for item in items:
         for part in owing(work, item):
             work.add(_pending(work, subscription, item, part))
+        _count_anew(work, item, unbilled_since(work, item))
 
 
 def restart(work: Work, before: list[Json], after: list[Json]) -> None:
@@ -155,7 +157,12 @@ def restart(work: Work, before: list[Json], after: list[Json]) -> None:
     for item in leaving(after, before):
         old = known.get(item["id"])
         since = unbilled_since(work, old) if old and metered(old["price"]) else work.now
-        work.note("usage_billed", item["id"], {"until": since, "after": metering.reported(work)})
+        _count_anew(work, item, since)
+
+
+def _count_anew(work: Work, item: Json, since: int) -> None:
+    """Only what is reported from now on counts, of the time after ``since``."""
+    work.note("usage_billed", item["id"], {"until": since, "after": metering.reported(work)})
 
 
 def _pending(work: Work, subscription: Json, item: Json, part: Part) -> Json:
