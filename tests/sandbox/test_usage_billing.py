@@ -108,6 +108,17 @@ class TestTheNextRenewal:
         (line,) = upcoming(account, subscription).lines.data
         assert (line.amount, line.quantity) == (0, 0)
 
+    def test_leaves_out_what_was_used_before_the_subscription_came(
+        self, account: Account, meter: str, customer: str
+    ) -> None:
+        price = account.metered(meter)
+        first = subscribe(account, customer, account.price(0), price)
+        account.use(customer, 5)
+        account.v1.subscriptions.cancel(first.id, {"invoice_now": True})
+        second = subscribe(account, customer, price)
+        account.use(customer, 7)
+        assert upcoming(account, second).lines.data[0].amount == 70
+
     def test_leaves_out_what_was_used_before_the_item_came(
         self, account: Account, meter: str, customer: str, clock: Clock
     ) -> None:
@@ -315,6 +326,24 @@ class TestTheEnd:
         account.use(customer, -2, timestamp=START + 1)
         paid = account.v1.invoices.finalize_invoice(draft.id)
         assert [line.quantity for line in paid.lines.data] == [1, 99]
+
+    def test_lines_keep_their_order_when_one_item_gets_more(
+        self, account: Account, meter: str, customer: str, clock: Clock
+    ) -> None:
+        account.meter("tokens")
+        tokens = account.v1.billing.meters.list({"limit": 1}).data[0].id
+        subscription = subscribe(
+            account, customer, tiered(account, meter, name="Calls"), account.metered(tokens, "Tokens")
+        )
+        clock.now += DAY
+        account.use(customer, 101)
+        account.use(customer, 5, "tokens")
+        draft = account.invoice(account.v1.subscriptions.cancel(subscription.id, {"invoice_now": True}))
+        account.use(customer, 10, timestamp=START)
+        account.use(customer, 10, "tokens", timestamp=START)
+        lines = account.v1.invoices.finalize_invoice(draft.id).lines.data
+        assert [line.id for line in lines] == [line.id for line in draft.lines.data]
+        assert [line.amount for line in lines] == [0, 40, 500, 150]
 
 
 AMOUNTS = st.integers(0, 200_000)

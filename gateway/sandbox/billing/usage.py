@@ -72,21 +72,21 @@ def _made(work: Work, invoice_id: str, billed: _Billed) -> list[Json]:
 def refresh(work: Work, invoice: Json) -> Json:
     """Count the usage of a draft again: what was reported since it was made belongs to it, too.
 
-    A line that was there keeps its id. https://docs.stripe.com/billing/subscriptions/usage-based/configure-grace-period
+    Lines of usage stand behind all others; one that was there keeps its id.
+    https://docs.stripe.com/billing/subscriptions/usage-based/configure-grace-period
     """
-    found = lines_of(work, invoice["id"])
-    kept = []
-    for billed in _on(work, invoice["id"]):
-        fresh = _made(work, invoice["id"], billed)
-        fresh = [line | {"id": old} for line, old in zip(fresh, billed.lines, strict=False)] + fresh[
-            len(billed.lines) :
-        ]
-        place = next(index for index, line in enumerate(found) if line["id"] in billed.lines)
-        others = [line for line in found if line["id"] not in billed.lines]
-        found = [*others[:place], *fresh, *others[place:]]
-        kept.append(replace(billed, lines=[line["id"] for line in fresh]))
-    if not kept:
+    on = _on(work, invoice["id"])
+    if not on:
         return invoice
+    counted = {line for billed in on for line in billed.lines}
+    found = [line for line in lines_of(work, invoice["id"]) if line["id"] not in counted]
+    kept = []
+    for billed in on:
+        fresh = _made(work, invoice["id"], billed)
+        ids = billed.lines + [line["id"] for line in fresh[len(billed.lines) :]]
+        fresh = [line | {"id": line_id} for line, line_id in zip(fresh, ids, strict=False)]
+        found += fresh
+        kept.append(replace(billed, lines=[line["id"] for line in fresh]))
     work.note("lines", invoice["id"], {"data": found})
     work.note("usage_lines", invoice["id"], {"billed": kept})
     balance = work.get("customer", invoice["customer"])["balance"]

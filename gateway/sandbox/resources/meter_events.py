@@ -22,8 +22,8 @@ _PAST_DAYS = 35
 def create(work: Work, params: Json) -> Json:
     """Report usage.
 
-    Stripe finds out later that a customer does not exist, and tells in a thin event only: here such usage is taken,
-    and counts for nobody.
+    An event that no active meter listens to is refused at once, as users of Stripe's API report. That a customer does
+    not exist Stripe finds out later, and tells in a thin event only: here such usage is taken, and counts for nobody.
     """
     meter = _meter(work, params["event_name"])
     identifier = params.get("identifier") or _made_up(work)
