@@ -17,6 +17,7 @@ _NAMING = ("test_clock", "customer", "subscription", "invoice")
 def clock_of(store: Store, names: Iterable[str], given: Json) -> Json | None:
     """The test clock in whose time a request happens, found through the objects that it names."""
     named = [*names, *(given[key] for key in _NAMING if isinstance(given.get(key), str))]
+    named += (given.get("payload") or {}).values()  # a meter event names its customer there
     for object_id in named:
         found = _clock_id(store, object_id)
         if found:

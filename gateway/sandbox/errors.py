@@ -13,6 +13,7 @@ Texts and statuses are as recorded from Stripe's API, 2026-08-26.dahlia, unless 
 from gateway.sandbox.json_types import Json
 
 _LABELS = {
+    "billing.meter": "meter",
     "payment_method": "PaymentMethod",
     "setup_intent": "setupintent",
     "webhook_endpoint": "webhook endpoint",

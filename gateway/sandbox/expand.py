@@ -5,6 +5,7 @@ from collections.abc import Callable
 from gateway.sandbox.billing import intents
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects import tiers
 from gateway.sandbox.work import Work
 
 _REFERENCES = {
@@ -47,13 +48,19 @@ def _subscriptions(work: Work, customer: Json) -> Json:
     return {"object": "list", "data": rows, "has_more": False, "total_count": len(rows), "url": url}
 
 
-_INCLUDABLE: dict[tuple[str, str], Callable[[Work, Json], Json | None]] = {
+def _tiers(work: Work, price: Json) -> list[Json] | None:
+    return tiers.of(work, price) or None
+
+
+_INCLUDABLE: dict[tuple[str, str], Callable[[Work, Json], Json | list[Json] | None]] = {
     ("invoice", "payments"): _payments,
     ("invoice", "confirmation_secret"): _confirmation_secret,
     ("customer", "subscriptions"): _subscriptions,
+    ("plan", "tiers"): _tiers,
+    ("price", "tiers"): _tiers,
 }
 """Fields that are absent unless asked for."""
-_ALWAYS_THERE = {"lines", "items", "data", "discounts", "tiers", "sources", "tax", "tax_ids", "tax_rates"}
+_ALWAYS_THERE = {"lines", "items", "data", "discounts", "sources", "tax", "tax_ids", "tax_rates"}
 """Part of the answer already, or of something the sandbox never has; Stripe accepts them in a path."""
 
 

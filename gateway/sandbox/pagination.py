@@ -24,8 +24,7 @@ def page(work: Work, rows: Iterable[Json], params: Json, *, kind: str, url: str)
     """
     limit = min(max(params.get("limit", _DEFAULT_LIMIT), 1), _MAX_LIMIT)
     after, before = params.get("starting_after"), params.get("ending_before")
-    if after and before:
-        raise invalid("Received both starting_after and ending_before parameters. Please pass in only one.")
+    _refuse_both(params)
     if before:
         newer = list(_beyond(work, rows, before, "ending_before", kind))
         return _list(newer[-limit:], more=len(newer) > limit, url=url)
@@ -33,6 +32,26 @@ def page(work: Work, rows: Iterable[Json], params: Json, *, kind: str, url: str)
         rows = _beyond(work, rows, after, "starting_after", kind)
     found = list(islice(rows, limit + 1))
     return _list(found[:limit], more=len(found) > limit, url=url)
+
+
+def _refuse_both(params: Json) -> None:
+    if params.get("starting_after") and params.get("ending_before"):
+        raise invalid("Received both starting_after and ending_before parameters. Please pass in only one.")
+
+
+def page_of(rows: list[Json], params: Json, *, kind: str, url: str) -> Json:
+    """One page of rows that no list of the store has: cursors are looked for among themselves."""
+    _refuse_both(params)
+    places = {row["id"]: place for place, row in enumerate(rows)}
+    for name in ("starting_after", "ending_before"):
+        if params.get(name) and params[name] not in places:
+            raise missing(kind, params[name], param=name, status=400)
+    limit = min(max(params.get("limit", _DEFAULT_LIMIT), 1), _MAX_LIMIT)
+    if params.get("ending_before"):
+        newer = rows[: places[params["ending_before"]]]
+        return _list(newer[-limit:], more=len(newer) > limit, url=url)
+    rest = rows[places[params["starting_after"]] + 1 :] if params.get("starting_after") else rows
+    return _list(rest[:limit], more=len(rest) > limit, url=url)
 
 
 def _beyond(work: Work, rows: Iterable[Json], cursor: str, param: str, kind: str) -> Iterable[Json]:

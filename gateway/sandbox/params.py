@@ -19,7 +19,7 @@ from gateway.sandbox.json_types import Json
 _NAMES = {"Mapping": Mapping, "StripeContext": object}
 """What the SDK imports for type checkers only."""
 
-_NON_NEGATIVE = {"quantity", "unit_amount"}
+_NON_NEGATIVE = {"quantity", "unit_amount", "flat_amount"}
 _CLIENT_OPTIONS = frozenset(get_type_hints(stripe.RequestOptions, localns=_NAMES))
 """Inherited by the SDK's ``…Params`` for its old interface; Stripe itself does not take them as parameters."""
 

@@ -14,6 +14,10 @@ RECORDED: dict[str, Any] = json.loads(Path(__file__).with_name("recorded_keys.js
 CLASSES: dict[str, type[stripe.StripeObject]] = {
     "account": stripe.Account,
     "charge": stripe.Charge,
+    "billing.meter": stripe.billing.Meter,
+    "billing.meter_event": stripe.billing.MeterEvent,
+    "billing.meter_event_adjustment": stripe.billing.MeterEventAdjustment,
+    "billing.meter_event_summary": stripe.billing.MeterEventSummary,
     "customer": stripe.Customer,
     "customer_balance_transaction": stripe.CustomerBalanceTransaction,
     "event": stripe.Event,
@@ -36,6 +40,7 @@ CLASSES: dict[str, type[stripe.StripeObject]] = {
 @pytest.fixture
 def lived(account: Account) -> Account:
     """An account in which about everything has happened."""
+    used(account)
     v1 = account.v1
     v1.webhook_endpoints.create({"url": "http://127.0.0.1:9/closed", "enabled_events": ["charge.failed"]})
     customer = account.customer()
@@ -63,12 +68,42 @@ def lived(account: Account) -> Account:
     return account
 
 
+def used(account: Account) -> None:
+    """Usage at prices with and without tiers, billed as items go and as a subscription ends."""
+    v1, meter, customer = account.v1, account.meter().id, account.customer().id
+    v1.billing.meters.update(meter, {"display_name": "Calls"})
+    tiers = [{"up_to": 5, "unit_amount": 1, "flat_amount": 500}, {"up_to": "inf", "unit_amount_decimal": "0.5"}]
+    tiered = account.metered(meter, billing_scheme="tiered", tiers_mode="graduated", tiers=tiers)
+    params: Any = {"items": [{"price": price.id} for price in (account.price(900), tiered, account.metered(meter))]}
+    subscription = v1.subscriptions.create(params | {"customer": customer})
+    account.use(customer, 70)
+    last = subscription.items.data[2].id
+    v1.subscriptions.update(subscription.id, {"items": [{"id": last, "deleted": True}]})
+    v1.subscriptions.cancel(subscription.id, {"invoice_now": True})
+    account.subscribe(customer, tiered.id)
+
+
+def unseen(lived: Account, kind: str) -> Json:
+    """What no event tells of."""
+    if kind == "account":
+        return plain(lived.v1.accounts.retrieve_current())
+    billing, customer = lived.v1.billing, lived.customer().id
+    event = lived.use(customer, 1)
+    if kind == "billing.meter_event":
+        return plain(event)
+    if kind == "billing.meter_event_adjustment":
+        cancel: Any = {"event_name": "api_calls", "type": "cancel", "cancel": {"identifier": event.identifier}}
+        return plain(billing.meter_event_adjustments.create(cancel))
+    times: Any = {"customer": customer, "start_time": 0, "end_time": 60}
+    return plain(billing.meters.event_summaries.list(billing.meters.list().data[0].id, times).data[0])
+
+
 def every(lived: Account, kind: str) -> list[Json]:
     """All objects of a kind, and the states of it that events tell of."""
     snapshots = [plain(event)["data"]["object"] for event in events(lived)]
     found = [snapshot for snapshot in snapshots if snapshot["object"] == kind]
-    if kind == "account":
-        found.append(plain(lived.v1.accounts.retrieve_current()))
+    if kind == "account" or kind.startswith("billing.meter_event"):
+        found.append(unseen(lived, kind))
     elif kind == "customer_balance_transaction":
         for customer in lived.v1.customers.list().data:
             found += [plain(row) for row in lived.v1.customers.balance_transactions.list(customer.id).data]

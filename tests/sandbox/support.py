@@ -58,6 +58,27 @@ class Account:
         }
         return self.v1.prices.create(params | more)
 
+    def meter(self, event_name: str = "api_calls", formula: str = "sum", **more: Any) -> stripe.billing.Meter:
+        params: Any = {
+            "display_name": event_name.replace("_", " "),
+            "event_name": event_name,
+            "default_aggregation": {"formula": formula},
+        }
+        return self.v1.billing.meters.create(params | more)
+
+    def metered(self, meter: str, name: str = "API calls", **more: Any) -> stripe.Price:
+        product = self.v1.products.create({"name": name})
+        recurring = {"interval": "month", "usage_type": "metered", "meter": meter}
+        params: Any = {"product": product.id, "currency": "usd", "recurring": recurring}
+        return self.v1.prices.create(params | ({} if "tiers" in more else {"unit_amount": 10}) | more)
+
+    def use(
+        self, customer: str, value: object, event_name: str = "api_calls", **more: Any
+    ) -> stripe.billing.MeterEvent:
+        payload = {"stripe_customer_id": customer, "value": str(value)}
+        params: Any = {"event_name": event_name, "payload": payload}
+        return self.v1.billing.meter_events.create(params | more)
+
     def customer(self, card: str | None = "pm_card_visa") -> stripe.Customer:
         customer = self.v1.customers.create({"email": "owner@example.test"})
         if card is None:

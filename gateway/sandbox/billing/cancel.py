@@ -1,6 +1,6 @@
 """The end of a subscription."""
 
-from gateway.sandbox.billing import invoicing, ledger
+from gateway.sandbox.billing import invoicing, ledger, usage
 from gateway.sandbox.billing.lines import add_pending
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.invoice import subscription_of
@@ -11,9 +11,9 @@ from gateway.sandbox.work import Work
 def cancel(work: Work, subscription: Json, params: Json) -> Json:
     """At once. ``prorate`` gives unused time back as pending items, ``invoice_now`` puts all pending items on a draft.
 
-    Without either flag, pending prorations are dropped. Items and their periods stay as they were; what was given
-    back stays pending on the customer, no longer tied to the subscription (as recorded from Stripe's API,
-    2026-08-26.dahlia).
+    Without either flag, pending prorations are dropped, and usage not billed yet is lost. Items and their periods stay
+    as they were; what was given back stays pending on the customer, no longer tied to the subscription (as recorded
+    from Stripe's API, 2026-08-26.dahlia).
     """
     invoice_now = params.get("invoice_now", False)
     changes: Json = {}
@@ -71,9 +71,18 @@ def give_back(work: Work, subscription: Json, *, tied: bool) -> None:
 
 
 def draft(work: Work, subscription: Json) -> Json | None:
-    """The final draft; none if nothing is pending."""
+    """The final draft of what is pending and of usage not billed yet; none if there is neither."""
     pending = invoicing.pending_items(work, subscription, loose=False)
-    if not pending:
+    invoice_id = work.ids.new("in")
+    arrears = usage.final_lines(work, invoice_id, subscription)
+    if not pending and not arrears:
         return None
-    window = (period_start(subscription), work.now)
-    return invoicing.draft(work, subscription, reason="subscription_cycle", pending=pending, window=window)
+    return invoicing.draft(
+        work,
+        subscription,
+        reason="subscription_cycle",
+        pending=pending,
+        window=(period_start(subscription), work.now),
+        invoice_id=invoice_id,
+        lines=arrears,
+    )

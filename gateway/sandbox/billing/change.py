@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gateway.sandbox.billing import collection, invoicing, items, ledger, payment, pending_update, scheduled_end
+from gateway.sandbox.billing import collection, invoicing, items, ledger, payment, pending_update, scheduled_end, usage
 from gateway.sandbox.billing.cycle import period_at, whole
 from gateway.sandbox.billing.ledger import Proration
 from gateway.sandbox.billing.lines import add_pending
@@ -14,12 +14,19 @@ from gateway.sandbox.work import Work
 
 @dataclass(frozen=True)
 class Change:
-    """What an update does: the fields it sets, and the prorations in the order they are shown."""
+    """What an update does: the fields it sets, the prorations in the order they are shown, the usage it bills."""
 
     subscription: Json
     fields: Json
     prorations: list[Proration]
     behavior: str
+    used: list[Json]
+    """The metered items that go, or change price, and owe for usage."""
+
+    @property
+    def bills(self) -> bool:
+        """Whether there is anything to put on an invoice."""
+        return bool(self.prorations or self.used)
 
     @property
     def after(self) -> Json:
@@ -39,9 +46,10 @@ def plan(work: Work, subscription: Json, params: Json) -> Change:
         after = [item | _period(target, item, work.now if reset else item["current_period_start"]) for item in after]
     fields = {key: value for key, value in target.items() if value != subscription[key]}
     fields |= scheduled_end.following(target, after) | with_items(subscription, after)
-    free = behavior == "none" or subscription["status"] == "trialing"
-    prorations = [] if free else _prorations(work, subscription, target, after, date)
-    return Change(subscription, fields, prorations, behavior)
+    if behavior == "none" or subscription["status"] == "trialing":
+        return Change(subscription, fields, [], behavior, [])
+    used = [item for item in usage.leaving(items_of(subscription), after) if usage.owing(work, item)]
+    return Change(subscription, fields, _prorations(work, subscription, target, after, date), behavior, used)
 
 
 def _proration_date(work: Work, subscription: Json, params: Json, behavior: str) -> int:
@@ -76,13 +84,13 @@ def _of_item(work: Work, target: Json, old: Json | None, new: Json | None, date:
         # What was billed stays; only what the period gained or lost at its end counts (as recorded from Stripe's API
         # for an anchor that moved).
         lost = ledger.unused(work, old["id"], new["current_period_end"])
-        return lost + _owed(target, new, old["current_period_end"])
+        return lost + _owed(work, target, new, old["current_period_end"])
     given_back = ledger.unused(work, old["id"], date) if old else []
-    return given_back + (_owed(target, new, max(date, new["current_period_start"])) if new else [])
+    return given_back + (_owed(work, target, new, max(date, new["current_period_start"])) if new else [])
 
 
-def _owed(target: Json, item: Json, start: int) -> list[Proration]:
-    return ledger.charge(item, start, whole(target, item["price"], item["current_period_start"]))
+def _owed(work: Work, target: Json, item: Json, start: int) -> list[Proration]:
+    return ledger.charge(work, item, start, whole(target, item["price"], item["current_period_start"]))
 
 
 def _costs(item: Json) -> tuple[str, int | None]:
@@ -91,14 +99,14 @@ def _costs(item: Json) -> tuple[str, int | None]:
 
 def update(work: Work, change: Change, payment_behavior: str) -> Json:
     """Carry the change out."""
-    if change.behavior == "always_invoice" and change.prorations:
+    if change.behavior == "always_invoice" and change.bills:
         return _invoice_now(work, change, payment_behavior)
     owe(work, change)
     return take_effect(work, change.subscription, change.fields)
 
 
 def owe(work: Work, change: Change) -> list[tuple[Proration, str]]:
-    """Make pending invoice items of the prorations and remember them as billed."""
+    """Make pending invoice items of usage and prorations, and remember them as billed."""
     owed = _pend(work, change)
     for proration, invoice_item in owed:
         ledger.record(work, proration, invoice_item)
@@ -106,6 +114,8 @@ def owe(work: Work, change: Change) -> list[tuple[Proration, str]]:
 
 
 def _pend(work: Work, change: Change) -> list[tuple[Proration, str]]:
+    usage.bill(work, change.subscription, change.used)
+    usage.restart(work, items_of(change.subscription), items_of(change.after))
     added = add_pending(work, change.subscription, change.prorations)
     return [(proration, item["id"]) for proration, item in zip(change.prorations, added, strict=True)]
 

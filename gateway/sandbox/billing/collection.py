@@ -3,7 +3,7 @@
 https://docs.stripe.com/billing/revenue-recovery/smart-retries
 """
 
-from gateway.sandbox.billing import cancel, invoicing, payment, uncollectible
+from gateway.sandbox.billing import cancel, invoicing, payment, uncollectible, usage
 from gateway.sandbox.billing.void import void
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.invoice import subscription_of
@@ -14,6 +14,7 @@ from gateway.sandbox.work import Work
 def finalize(work: Work, invoice: Json) -> Json:
     """Open a draft whose hour is over, and collect it."""
     subscription = owner(work, invoice)
+    invoice = usage.refresh(work, invoice)
     if subscription and subscription["status"] == "canceled" and invoice["total"] < 0:
         # What is given back at the end is no credit for another subscription (as a recorder's notes say of Stripe).
         return uncollectible.mark(work, invoice, "subscription_canceled")

@@ -1,9 +1,14 @@
 """A subscription's periods: by the calendar from its anchor, the last one cut where it is to end."""
 
-from gateway.sandbox.billing.ledger import full_amount
+from dataclasses import replace
+
+from gateway.sandbox.billing import ledger
+from gateway.sandbox.currencies import step
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.periods import containing
+from gateway.sandbox.pricing import Part
 from gateway.sandbox.proration import share
+from gateway.sandbox.work import Work
 
 Period = tuple[int, int]
 
@@ -23,7 +28,19 @@ def whole(subscription: Json, price: Json, moment: int) -> Period:
     return containing(subscription["billing_cycle_anchor"], price["recurring"], moment)
 
 
-def amount_of(subscription: Json, item: Json, period: Period) -> int:
+def parts_of(work: Work, subscription: Json, item: Json, period: Period) -> list[Part]:
     """What a licensed item costs for ``period``: its price, or the share of it that a cut period is."""
+    parts = ledger.parts(work, item)
     start, end = whole(subscription, item["price"], period[0])
-    return share(full_amount(item), start=period[0], end=period[1], period_start=start, period_end=end)
+    if period == (start, end):
+        return parts
+    rounded_to = step(item["price"]["currency"])
+    return [
+        replace(
+            part,
+            amount=share(
+                part.amount, start=period[0], end=period[1], period_start=start, period_end=end, step=rounded_to
+            ),
+        )
+        for part in parts
+    ]

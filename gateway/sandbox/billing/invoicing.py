@@ -1,26 +1,24 @@
 """An invoice's way: draft, finalized, paid (https://docs.stripe.com/invoicing/integration/workflow-transitions)."""
 
 from gateway.sandbox.billing import intents
-from gateway.sandbox.billing.cycle import Period, amount_of
+from gateway.sandbox.billing.cycle import Period, parts_of
 from gateway.sandbox.billing.ledger import Debit, remember
 from gateway.sandbox.billing.lines import for_period, from_pending, trial_line
+from gateway.sandbox.currencies import minimum_charge
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects import customer as customers
 from gateway.sandbox.objects import invoice as objects
 from gateway.sandbox.objects.subscription import items_of, metered
 from gateway.sandbox.work import Work
 
-MINIMUM_CHARGE = 50
-"""Minor units. Less is not charged but carried on the customer's balance; the limit is Stripe's documented one for US
-dollars (https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts)."""
 DRAFT_SECONDS = 3600
 """How long a draft waits before it is finalized by itself."""
 
 
-def settle(total: int, balance: int) -> tuple[int, int]:
-    """The amount to charge, and the balance left: credit is used up first, too little is carried over."""
+def settle(total: int, balance: int, currency: str) -> tuple[int, int]:
+    """The amount to charge, and the balance left: credit is used up first, less than a card takes is carried over."""
     due = total + balance
-    return (due, 0) if due >= MINIMUM_CHARGE else (0, due)
+    return (due, 0) if due >= minimum_charge(currency) else (0, due)
 
 
 def pending_items(work: Work, subscription: Json, *, loose: bool) -> list[Json]:
@@ -47,23 +45,20 @@ def draft(  # one parameter a decision
     reason: str,
     pending: list[Json],
     window: Period,
-    periods: dict[str, Period] | None = None,
+    lines: list[Json] | None = None,
     invoice_id: str | None = None,
     auto_advance: bool = True,
 ) -> Json:
-    """A draft of the pending items and, for each item in ``periods``, the ordinary line of that period.
+    """A draft of the pending items, and of ``lines`` made for it under its ``invoice_id``.
 
     ``window`` is what the invoice calls its period: the time in which its items were collected, not the one it
     charges for.
     """
     customer = work.get("customer", subscription["customer"])
     invoice_id = invoice_id or work.ids.new("in")
-    lines = from_pending(work, invoice_id, pending)
-    for item in items_of(subscription):
-        if periods and item["id"] in periods and not metered(item["price"]):
-            lines.append(_charge_period(work, invoice_id, subscription, item, periods[item["id"]]))
+    lines = from_pending(work, invoice_id, pending) + (lines or [])
     invoice = objects.build(work, customer, invoice_id=invoice_id, currency=subscription["currency"], reason=reason)
-    invoice |= totals(invoice_id, lines, customer["balance"])
+    invoice |= totals(invoice, lines, customer["balance"])
     invoice |= {
         "auto_advance": auto_advance,
         "automatically_finalizes_at": work.now + DRAFT_SECONDS + 1 if auto_advance else None,
@@ -79,37 +74,36 @@ def draft(  # one parameter a decision
     return invoice
 
 
-def _charge_period(work: Work, invoice_id: str, subscription: Json, item: Json, period: Period) -> Json:
-    amount = amount_of(subscription, item, period)
-    line = for_period(work, invoice_id, item, period) | {"amount": amount, "subtotal": amount}
+def period_lines(work: Work, invoice_id: str, subscription: Json, periods: dict[str, Period]) -> list[Json]:
+    """The ordinary lines of the licensed items in ``periods`` (by item id), remembered as billed."""
+    found = []
+    for item in items_of(subscription):
+        if item["id"] in periods and not metered(item["price"]):
+            found += _charge_period(work, invoice_id, subscription, item, periods[item["id"]])
+    return found
+
+
+def _charge_period(work: Work, invoice_id: str, subscription: Json, item: Json, period: Period) -> list[Json]:
+    lines = for_period(work, invoice_id, item, parts_of(work, subscription, item, period), period)
     if subscription["status"] == "trialing":
-        line |= trial_line(work, item)
+        lines = [lines[0] | trial_line(work, item)]
     start, end = period
-    remember(
-        work,
-        item["id"],
-        Debit(
-            line["amount"],
-            item["price"],
-            item["quantity"],
-            start,
-            end,
-            end,
-            invoice=invoice_id,
-            line=line["id"],
-        ),
-    )
-    return line
+    for line in lines:
+        debit = Debit(
+            line["amount"], item["price"], line["quantity"], start, end, end, invoice=invoice_id, line=line["id"]
+        )
+        remember(work, item["id"], debit)
+    return lines
 
 
-def totals(invoice_id: str, lines: list[Json], balance: int) -> Json:
+def totals(invoice: Json, lines: list[Json], balance: int) -> Json:
     """All the fields that follow from the lines and the customer's balance."""
     total = sum(line["amount"] for line in lines)
-    due, _left = settle(total, balance)
+    due, _left = settle(total, balance, invoice["currency"])
     return {
         "amount_due": due,
         "amount_remaining": due,
-        "lines": objects.lines_page(invoice_id, lines),
+        "lines": objects.lines_page(invoice["id"], lines),
         "starting_balance": balance,
         "subtotal": total,
         "subtotal_excluding_tax": total,
@@ -121,7 +115,7 @@ def totals(invoice_id: str, lines: list[Json], balance: int) -> Json:
 def finalize(work: Work, invoice: Json) -> Json:
     """Number the draft, settle it with the customer's balance, open it; one with nothing to charge is paid at once."""
     customer = work.get("customer", invoice["customer"])
-    due, left = settle(invoice["total"], customer["balance"])
+    due, left = settle(invoice["total"], customer["balance"], invoice["currency"])
     number = f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}"
     changes = {
         "balance": left,

@@ -6,8 +6,13 @@ over.
 """
 
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
+from gateway.sandbox import pricing
+from gateway.sandbox.currencies import step
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects import tiers
+from gateway.sandbox.pricing import Part
 from gateway.sandbox.proration import share
 from gateway.sandbox.work import Work
 
@@ -85,6 +90,7 @@ def unused(work: Work, item: str, date: int) -> list[Proration]:
                 end=debit.credited_from,
                 period_start=debit.start,
                 period_end=debit.end,
+                step=step(debit.price["currency"]),
             )
             found.append(
                 Proration(item, amount, debit.price, debit.quantity, start, debit.credited_from, credits=debit)
@@ -92,24 +98,36 @@ def unused(work: Work, item: str, date: int) -> list[Proration]:
     return found
 
 
-def charge(item: Json, start: int, whole: tuple[int, int]) -> list[Proration]:
-    """The debit for an item as it is now, from ``start`` to the end of its period; a price of 0 makes no line.
+def charge(work: Work, item: Json, start: int, whole: tuple[int, int]) -> list[Proration]:
+    """The debits for an item as it is now, from ``start`` to the end of its period; a price of 0 makes no line.
 
-    ``whole`` is the period that the price is for; the item's own may be shorter.
+    ``whole`` is the period that the price is for; the item's own may be shorter. One for each line that a whole period
+    has, that is, one a tier: an inference, no proration of tiers was recorded.
     """
     end = item["current_period_end"]
-    full = full_amount(item)
-    if not full or start >= end:
+    if start >= end:
         return []
-    amount = share(full, start=start, end=end, period_start=whole[0], period_end=whole[1])
-    return [Proration(item["id"], amount, item["price"], item["quantity"], start, end)]
+    price = item["price"]
+    found = []
+    for part in parts(work, item):
+        if part.amount:
+            amount = share(
+                part.amount,
+                start=start,
+                end=end,
+                period_start=whole[0],
+                period_end=whole[1],
+                step=step(price["currency"]),
+            )
+            found.append(Proration(item["id"], amount, price, int(part.quantity), start, end))
+    return found
 
 
-def full_amount(item: Json) -> int:
-    """What the item costs for a whole period; usage is billed elsewhere."""
+def parts(work: Work, item: Json) -> list[Part]:
+    """What a licensed item costs for a whole period; usage is billed elsewhere."""
     if "quantity" not in item:
-        return 0
-    return int(item["price"]["unit_amount"] or 0) * int(item["quantity"])
+        return []
+    return pricing.charge(item["price"], tiers.of(work, item["price"]), Decimal(item["quantity"]))
 
 
 def forget(work: Work, line: Json) -> None:

@@ -1,14 +1,16 @@
 """Invoice items and invoice lines, with the words Stripe describes them in."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
-from gateway.sandbox.billing.ledger import Debit, Proration, full_amount
+from gateway.sandbox.billing.ledger import Debit, Proration
+from gateway.sandbox.currencies import money
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects import invoice as objects
+from gateway.sandbox.pricing import Part
 from gateway.sandbox.work import Work
 
 _FROZEN = ["pricing", "quantity", "discounts"]
-_SYMBOLS = {"usd": "$", "cad": "CA$", "eur": "€", "gbp": "£"}
 
 
 def add_pending(work: Work, subscription: Json, prorations: list[Proration], *, tied: bool = True) -> list[Json]:
@@ -103,8 +105,8 @@ def _swept(work: Work, invoice_id: str, item: Json, ids: dict[str, str]) -> Json
         kind = "invoice_item_details"
         details["subscription"] = None
     parent = {"invoice_item_details": None, "subscription_item_details": None, "type": kind} | {kind: details}
-    fields = {"id": ids[item["id"]], "discountable": item["discountable"], "metadata": item["metadata"]}
-    return line | fields | {"parent": parent, "pricing": item["pricing"]}
+    fields = {key: item[key] for key in ("discountable", "metadata", "pricing", "quantity_decimal")}
+    return line | fields | {"id": ids[item["id"]], "parent": parent}
 
 
 def _credited_lines(work: Work, invoice_id: str, credited: Json | None, ids: dict[str, str]) -> Json | None:
@@ -125,16 +127,20 @@ def _credited_lines(work: Work, invoice_id: str, credited: Json | None, ids: dic
     return {"invoice": billed, "invoice_line_items": lines}
 
 
-def for_period(work: Work, invoice_id: str, item: Json, period: tuple[int, int]) -> Json:
-    """The ordinary line of a subscription item for one whole period."""
+def for_period(work: Work, invoice_id: str, item: Json, parts: list[Part], period: tuple[int, int]) -> list[Json]:
+    """The ordinary lines of a subscription item for one whole period: one a part of its price."""
+    return [_of_part(work, invoice_id, item, part, period) for part in parts]
+
+
+def _of_part(work: Work, invoice_id: str, item: Json, part: Part, period: tuple[int, int]) -> Json:
     price = item["price"]
     line = objects.build_line(
         work,
         invoice_id,
-        amount=full_amount(item),
+        amount=part.amount,
         currency=price["currency"],
-        description=f"{item['quantity']} × {_name(work, price)} (at {_money(price)})",  # noqa: RUF001 - Stripe's own sign
-        quantity=item["quantity"],
+        description=part_text(work, price, part),
+        quantity=int(part.quantity),
         period={"end": period[1], "start": period[0]},
     )
     details = {
@@ -149,7 +155,26 @@ def for_period(work: Work, invoice_id: str, item: Json, period: tuple[int, int])
         "subscription_item_details": details,
         "type": "subscription_item_details",
     }
-    return line | {"parent": parent, "pricing": objects.pricing(price, price["unit_amount_decimal"])}
+    pricing = objects.pricing(price, plain(part.unit_amount))
+    return line | {"parent": parent, "pricing": pricing, "quantity_decimal": plain(part.quantity)}
+
+
+def plain(number: Decimal) -> str:
+    """As Stripe writes decimals: ``"12"``, ``"0.5"``."""
+    return f"{number.normalize():f}"
+
+
+def part_text(work: Work, price: Json, part: Part) -> str:
+    """``5 x Seats (at $10.00 / month)``, ``3 call x API (Tier 2 at $0.036 / month)``; a tier's fee has no quantity.
+
+    With tiers and a product's ``unit_label`` as in invoices that Stripe sent under earlier versions of its API.
+    """
+    product = work.find("product", price["product"]) or {}
+    label = f" {product['unit_label']}" if product.get("unit_label") else ""
+    times = "" if part.flat else f"{plain(part.quantity)}{label} × "  # noqa: RUF001 - Stripe's own sign
+    tier = f"Tier {part.tier} " if part.tier else ""
+    every = f"{money(part.unit_amount, price['currency'])} / {_interval(price['recurring'])}"
+    return f"{times}{_name(work, price)} ({tier}at {every})"
 
 
 def trial_line(work: Work, item: Json) -> Json:
@@ -169,9 +194,6 @@ def _name(work: Work, price: Json) -> str:
     return str(product["name"]) if product else str(price["product"])
 
 
-def _money(price: Json) -> str:
-    symbol = _SYMBOLS.get(price["currency"], price["currency"].upper() + " ")
-    recurring = price["recurring"]
+def _interval(recurring: Json) -> str:
     count = recurring["interval_count"]
-    every = recurring["interval"] if count == 1 else f"every {count} {recurring['interval']}s"
-    return f"{symbol}{(price['unit_amount'] or 0) / 100:.2f} / {every}"
+    return str(recurring["interval"]) if count == 1 else f"every {count} {recurring['interval']}s"

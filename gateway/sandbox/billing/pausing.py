@@ -3,11 +3,11 @@
 https://docs.stripe.com/billing/subscriptions/pause, https://docs.stripe.com/billing/subscriptions/pause-payment
 """
 
-from gateway.sandbox.billing import cancel, change, collection, invoicing, ledger, payment, pending_update
+from gateway.sandbox.billing import cancel, change, collection, invoicing, ledger, payment, pending_update, usage
 from gateway.sandbox.billing.cycle import period_at, whole
 from gateway.sandbox.errors import invalid, not_built
 from gateway.sandbox.json_types import Json
-from gateway.sandbox.objects.subscription import cut_short, items_of, period_start, with_items
+from gateway.sandbox.objects.subscription import cut_short, items_of, metered, period_start, with_items
 from gateway.sandbox.work import Work
 
 _PAUSED = ("customer.subscription.updated", "customer.subscription.paused")
@@ -35,6 +35,8 @@ def pause_on_request(work: Work, subscription: Json, params: Json) -> Json:
         raise not_built("credit for the whole period", "bill_for[unused_time_from][type]")
     if credit == "now":
         cancel.give_back(work, subscription, tied=True)
+    if params.get("bill_for", {}).get("outstanding_usage_through", {}).get("type", "now") == "now":
+        usage.bill(work, subscription, [item for item in items_of(subscription) if metered(item["price"])])
     invoice = cancel.draft(work, subscription) if params.get("invoicing_behavior") == "invoice" else None
     fields = {"latest_invoice": invoice["id"]} if invoice else {}
     paused = pause(work, subscription, "pause_requested", fields)
@@ -47,18 +49,22 @@ def resume(work: Work, subscription: Json, params: Json) -> Json:
     """``POST /v1/subscriptions/{id}/resume``: a new period from now on, or the rest of the one that runs."""
     if subscription["status"] != "paused":
         raise invalid("Only a paused subscription can be resumed.")
+    usage.skip(work, subscription)
     if (params.get("billing_cycle_anchor") or {}).get("type") == "unchanged":
         return _resume_unchanged(work, subscription, params)
     running = {"status": "active", "status_details": None, "billing_cycle_anchor": work.now}
     fields = running | _periods(subscription | running, work.now)
     after = subscription | fields
+    invoice_id = work.ids.new("in")
+    periods = {item["id"]: period_at(after, item["price"], work.now) for item in items_of(after)}
     invoice = invoicing.draft(
         work,
         after,
         reason="subscription_update",
         pending=invoicing.pending_items(work, after, loose=True),
         window=(period_start(subscription), work.now),
-        periods={item["id"]: period_at(after, item["price"], work.now) for item in items_of(after)},
+        lines=invoicing.period_lines(work, invoice_id, after, periods),
+        invoice_id=invoice_id,
     )
     opened = invoicing.finalize(work, invoice)
     if opened["status"] == "paid":
@@ -82,8 +88,8 @@ def _resume_unchanged(work: Work, subscription: Json, params: Json) -> Json:
     after = subscription | fields
     owed = []
     for item in items_of(after) if behavior != "none" else []:
-        owed += ledger.charge(item, date, whole(after, item["price"], date))
-    change.update(work, change.Change(subscription, fields, owed, behavior), "allow_incomplete")
+        owed += ledger.charge(work, item, date, whole(after, item["price"], date))
+    change.update(work, change.Change(subscription, fields, owed, behavior, []), "allow_incomplete")
     resumed = work.get("subscription", subscription["id"])
     work.tell("customer.subscription.resumed", resumed)
     return resumed

@@ -1,6 +1,6 @@
 """``invoices.create_preview``: the update itself, run in a unit of work that is never committed."""
 
-from gateway.sandbox.billing import cancel, change, invoicing, renewal, subscribe
+from gateway.sandbox.billing import cancel, change, invoicing, renewal, subscribe, usage
 from gateway.sandbox.billing.lines import lines_of
 from gateway.sandbox.errors import StripeError, invalid
 from gateway.sandbox.json_types import Json
@@ -22,22 +22,28 @@ def preview(work: Work, params: Json) -> Json:
         return _shown(work, _of_cancel(work, subscription, details))
     planned = change.plan(work, subscription, details)
     change.owe(work, planned)
-    if planned.behavior == "always_invoice" and planned.prorations:
+    if planned.behavior == "always_invoice" and planned.bills:
         return _shown(work, change.draft_now(work, planned), planned, details)
     renewed = change.take_effect(work, subscription, planned.fields)
     return _shown(work, upcoming(work, renewed), planned, details)
 
 
 def upcoming(work: Work, subscription: Json) -> Json:
-    """The next renewal: what is pending, and the next period of the items whose period ends first."""
+    """The next renewal: what is pending, and of the items whose period ends first the next one and the usage so far."""
     start, end = min((item["current_period_start"], item["current_period_end"]) for item in items_of(subscription))
     ending = bool(subscription["cancel_at"]) and subscription["cancel_at"] <= end
-    periods = {} if ending else renewal.following(subscription, end)
-    pending = invoicing.pending_items(work, subscription, loose=True)
-    if not pending and not periods:
-        raise _none_upcoming(subscription)
+    invoice_id = work.ids.new("in")
     renewing = subscription | ({"status": "active"} if subscription["status"] == "trialing" else {})
-    invoice = invoicing.draft(work, renewing, reason="upcoming", pending=pending, window=(start, end), periods=periods)
+    periods = {} if ending else renewal.following(subscription, end)
+    lines = invoicing.period_lines(work, invoice_id, renewing, periods)
+    if subscription["status"] != "trialing":
+        lines += usage.lines_of_period(work, invoice_id, subscription, end)
+    pending = invoicing.pending_items(work, subscription, loose=True)
+    if not pending and not lines:
+        raise _none_upcoming(subscription)
+    invoice = invoicing.draft(
+        work, renewing, reason="upcoming", pending=pending, window=(start, end), lines=lines, invoice_id=invoice_id
+    )
     return invoice | {"created": end, "next_payment_attempt": end + invoicing.DRAFT_SECONDS}
 
 
@@ -63,7 +69,7 @@ def _none_upcoming(subscription: Json) -> StripeError:
 def _shown(work: Work, invoice: Json, planned: change.Change | None = None, details: Json | None = None) -> Json:
     """A preview carries all its lines, has no number and no page; its parent echoes the proration date."""
     preview_id = invoice["id"].replace("in_", "upcoming_in_", 1)
-    _due, left = invoicing.settle(invoice["total"], invoice["starting_balance"])
+    _due, left = invoicing.settle(invoice["total"], invoice["starting_balance"], invoice["currency"])
     parent = invoice["parent"]
     if planned and planned.prorations:
         date = (details or {}).get("proration_date") or planned.prorations[0].start

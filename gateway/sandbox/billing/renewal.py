@@ -1,6 +1,6 @@
 """The next period of a subscription, and the invoice that goes with it."""
 
-from gateway.sandbox.billing import invoicing
+from gateway.sandbox.billing import invoicing, usage
 from gateway.sandbox.billing.cycle import Period, period_at
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.subscription import items_of, period_end, period_start, with_items
@@ -18,13 +18,20 @@ def next_period(work: Work, subscription: Json, changes: Json, *, reason: str = 
     periods = following(after, over)
     renewed = after | with_items(after, [_renewed(item, periods) for item in items_of(after)])
     paused = renewed["pause_collection"] or {"behavior": None}
+    invoice_id = work.ids.new("in")
+    lines = invoicing.period_lines(work, invoice_id, renewed, periods)
+    if subscription["status"] == "trialing":
+        usage.skip(work, subscription)
+    else:
+        lines += usage.lines_of_period(work, invoice_id, after, over)
     invoice = invoicing.draft(
         work,
         renewed,
         reason=reason,
         pending=invoicing.pending_items(work, renewed, loose=True),
         window=(period_start(subscription), over),
-        periods=periods,
+        lines=lines,
+        invoice_id=invoice_id,
         auto_advance=renewed["status"] != "unpaid" and paused["behavior"] != "keep_as_draft",
     )
     work.update(subscription, renewed | {"latest_invoice": invoice["id"]})

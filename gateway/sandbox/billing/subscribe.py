@@ -1,9 +1,9 @@
 """A new subscription, and its first invoice charged at once."""
 
-from gateway.sandbox.billing import invoicing, payment, scheduled_end, trials
+from gateway.sandbox import pricing
+from gateway.sandbox.billing import invoicing, ledger, payment, scheduled_end, trials, usage
 from gateway.sandbox.billing.cycle import period_at
 from gateway.sandbox.billing.items import price_of, refuse_doubles
-from gateway.sandbox.billing.ledger import full_amount
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.subscription import build, build_item, items_of, metered, with_items
@@ -18,7 +18,7 @@ def subscribe(work: Work, params: Json) -> Json:
     if trial:
         subscription |= trials.ask_for_card(work, subscription)
     elif not any(not metered(item["price"]) for item in items_of(subscription)):
-        _keep_owners(work, subscription)
+        _keep_items(work, subscription)
         return work.add(subscription | {"status": "active"})
     due = 0 if trial else _due_at_once(work, subscription)
     behavior = params.get("payment_behavior", "allow_incomplete")
@@ -30,7 +30,7 @@ def subscribe(work: Work, params: Json) -> Json:
     invoice_id = work.ids.new("in")
     status = subscription["status"] if due or trial else "active"
     subscription = work.add(subscription | {"status": status, "latest_invoice": invoice_id})
-    _keep_owners(work, subscription)
+    _keep_items(work, subscription)
     invoice = invoicing.finalize(work, first_invoice(work, subscription, invoice_id))
     if card:
         payment.charge(work, invoice, card)
@@ -40,8 +40,10 @@ def subscribe(work: Work, params: Json) -> Json:
 def _due_at_once(work: Work, subscription: Json) -> int:
     """The first period, and what was waiting for the customer's next invoice."""
     waiting = invoicing.pending_items(work, subscription, loose=True)
-    total = sum(full_amount(item) for item in items_of(subscription)) + sum(item["amount"] for item in waiting)
-    due, _left = invoicing.settle(total, work.get("customer", subscription["customer"])["balance"])
+    total = sum(pricing.total(ledger.parts(work, item)) for item in items_of(subscription))
+    total += sum(item["amount"] for item in waiting)
+    balance = work.get("customer", subscription["customer"])["balance"]
+    due, _left = invoicing.settle(total, balance, subscription["currency"])
     return due
 
 
@@ -74,25 +76,25 @@ def first_invoice(work: Work, subscription: Json, invoice_id: str) -> Json:
     periods = {
         item["id"]: (item["current_period_start"], item["current_period_end"]) for item in items_of(subscription)
     }
-    window = (work.now, work.now)
     return invoicing.draft(
         work,
         subscription,
         reason="subscription_create",
         pending=invoicing.pending_items(work, subscription, loose=True),
-        window=window,
-        periods=periods,
+        window=(work.now, work.now),
+        lines=invoicing.period_lines(work, invoice_id, subscription, periods),
         invoice_id=invoice_id,
     )
 
 
 def _first_period(subscription: Json, params: Json, price: Json) -> tuple[int, int]:
     ends = params.get("cancel_at")
-    return period_at(
-        subscription | ({"cancel_at": ends} if isinstance(ends, int) else {}), price, subscription["created"]
-    )
+    target = subscription | {"cancel_at": ends if isinstance(ends, int) else None}
+    return period_at(target, price, subscription["created"])
 
 
-def _keep_owners(work: Work, subscription: Json) -> None:
+def _keep_items(work: Work, subscription: Json) -> None:
+    """Remember whose the items are, and that usage counts from now on."""
+    usage.restart(work, [], items_of(subscription))
     for item in items_of(subscription):
         work.note("item_owner", item["id"], {"subscription": subscription["id"]})

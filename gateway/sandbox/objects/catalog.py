@@ -3,7 +3,9 @@
 https://docs.stripe.com/api/products/object, https://docs.stripe.com/api/prices/object
 """
 
+from gateway.sandbox.currencies import known
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.tiers import amount
 from gateway.sandbox.work import Work
 
 
@@ -35,16 +37,14 @@ def build_product(work: Work, params: Json) -> Json:
 
 
 def build_price(work: Work, params: Json, product: str) -> Json:
-    """A price per unit: a recurring one, or one charged once."""
-    amount = params.get("unit_amount")
-    decimal = params.get("unit_amount_decimal") or (None if amount is None else str(amount))
+    """A price: recurring, or charged once; its tiers, if any, are kept beside it."""
     return {
         "id": work.ids.new("price"),
         "object": "price",
         "active": params.get("active", True),
-        "billing_scheme": "per_unit",
+        "billing_scheme": params.get("billing_scheme", "per_unit"),
         "created": work.now,
-        "currency": params["currency"].lower(),
+        "currency": known(params["currency"]),
         "custom_unit_amount": None,
         "livemode": False,
         "lookup_key": params.get("lookup_key") or None,
@@ -53,12 +53,10 @@ def build_price(work: Work, params: Json, product: str) -> Json:
         "product": product,
         "recurring": _recurring(params.get("recurring")),
         "tax_behavior": params.get("tax_behavior", "unspecified"),
-        "tiers_mode": None,
+        "tiers_mode": params.get("tiers_mode"),
         "transform_quantity": None,
         "type": "recurring" if params.get("recurring") else "one_time",
-        "unit_amount": amount,
-        "unit_amount_decimal": decimal,
-    }
+    } | amount(params, "unit_amount")
 
 
 def _recurring(params: Json | None) -> Json | None:
@@ -92,7 +90,7 @@ def plan_of(price: Json) -> Json:
         "meter": recurring["meter"],
         "nickname": price["nickname"],
         "product": price["product"],
-        "tiers_mode": None,
+        "tiers_mode": price["tiers_mode"],
         "transform_usage": None,
         "trial_period_days": None,
         "usage_type": recurring["usage_type"],

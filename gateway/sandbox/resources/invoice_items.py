@@ -7,6 +7,7 @@ from stripe.params import (
     InvoiceItemRetrieveParams,
 )
 
+from gateway.sandbox.currencies import known
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.invoice import build_item
@@ -31,7 +32,7 @@ def create(work: Work, params: Json) -> Json:
         work,
         customer=customer["id"],
         amount=params["amount"],
-        currency=params.get("currency") or customer["currency"] or "usd",
+        currency=known(params.get("currency") or customer["currency"] or "usd"),
         description=params.get("description"),
         period=params.get("period") or {"end": work.now, "start": work.now},
     )

@@ -11,14 +11,14 @@ from stripe.params import (
     InvoiceVoidInvoiceParams,
 )
 
-from gateway.sandbox.billing import intents, invoicing, payment
+from gateway.sandbox.billing import intents, invoicing, payment, usage
 from gateway.sandbox.billing import preview as previews
 from gateway.sandbox.billing.lines import lines_of
 from gateway.sandbox.billing.void import void as void_open
-from gateway.sandbox.errors import StripeError, card_error, invalid, missing
+from gateway.sandbox.errors import StripeError, card_error, invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.invoice import subscription_of
-from gateway.sandbox.pagination import CURSORS, in_range, page
+from gateway.sandbox.pagination import CURSORS, in_range, page, page_of
 from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
 
@@ -85,13 +85,7 @@ def list_all(work: Work, params: Json) -> Json:
 def list_lines(work: Work, params: Json, invoice: str) -> Json:
     """All lines, in the invoice's own order."""
     work.get("invoice", invoice, param="invoice")
-    lines = lines_of(work, invoice)
-    after = params.get("starting_after")
-    places = {line["id"]: place for place, line in enumerate(lines)}
-    if after and after not in places:
-        raise missing("line item", after, param="starting_after", status=400)
-    rest = lines[places[after] + 1 :] if after else lines
-    return page(work, rest, {"limit": params.get("limit", 10)}, kind="line_item", url=f"/v1/invoices/{invoice}/lines")
+    return page_of(lines_of(work, invoice), params, kind="line item", url=f"/v1/invoices/{invoice}/lines")
 
 
 @routes.post("/v1/invoices/{invoice}/finalize", InvoiceFinalizeInvoiceParams, "auto_advance")
@@ -100,7 +94,7 @@ def finalize(work: Work, params: Json, invoice: str) -> Json:
     found = work.get("invoice", invoice, param="invoice")
     if found["status"] != "draft":
         raise invalid("This invoice is already finalized, you can't re-finalize a non-draft invoice.")
-    return invoicing.finalize(work, found)
+    return invoicing.finalize(work, usage.refresh(work, found))
 
 
 @routes.post("/v1/invoices/{invoice}/pay", InvoicePayParams, "payment_method paid_out_of_band off_session")
@@ -110,7 +104,7 @@ def pay(work: Work, params: Json, invoice: str) -> Json:
     if found["status"] == "paid":
         raise invalid("Invoice is already paid")
     if found["status"] == "draft":
-        found = invoicing.finalize(work, found)
+        found = invoicing.finalize(work, usage.refresh(work, found))
     if found["status"] == "paid":
         return found
     if found["status"] != "open":

@@ -5,6 +5,7 @@ from stripe.params import PriceCreateParams, PriceListParams, PriceRetrieveParam
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.metadata import merged
+from gateway.sandbox.objects import tiers
 from gateway.sandbox.objects.catalog import build_price, build_product, plan_of
 from gateway.sandbox.objects.subscription import items_of, with_items
 from gateway.sandbox.pagination import CURSORS, page
@@ -13,6 +14,7 @@ from gateway.sandbox.work import Work
 
 routes = Routes()
 _FIELDS = "active lookup_key metadata nickname tax_behavior transfer_lookup_key"
+_NO_METER = "Starting with Stripe version `2025-03-31.basil`, metered prices must be backed by meters."
 _RECURRING = "recurring[interval] recurring[interval_count] recurring[meter] recurring[usage_type]"
 
 
@@ -20,22 +22,55 @@ _RECURRING = "recurring[interval] recurring[interval_count] recurring[meter] rec
     "/v1/prices",
     PriceCreateParams,
     f"{_FIELDS} {_RECURRING} currency product product_data[name] product_data[id] product_data[metadata] unit_amount "
-    "unit_amount_decimal billing_scheme",
+    "unit_amount_decimal billing_scheme tiers tiers_mode",
 )
 def create(work: Work, params: Json) -> Json:
     """A price of an existing product, or of a new one."""
-    if params.get("billing_scheme") == "tiered":
-        raise invalid("The local sandbox does not implement tiered prices.", param="billing_scheme")
+    _check_amounts(params)
+    _check_meter(work, params.get("recurring", {}))
     if "product" in params:
         product = work.get("product", params["product"], param="product", status=400)
     elif "product_data" in params:
         product = work.add(build_product(work, params["product_data"]))
     else:
         raise invalid("Missing required param: product.", param="product", code="parameter_missing")
-    if "unit_amount" not in params and "unit_amount_decimal" not in params:
-        raise invalid("Prices require an `unit_amount` or `unit_amount_decimal` parameter to be set.")
     _free_lookup_key(work, params)
-    return work.add(build_price(work, params, product["id"]))
+    price = build_price(work, params, product["id"])
+    if "tiers" in params:
+        tiers.keep(work, price, tiers.build(params["tiers"]))
+    return work.add(price)
+
+
+def _check_amounts(params: Json) -> None:
+    """Either tiers or an amount per unit."""
+    amounts = params.keys() & {"unit_amount", "unit_amount_decimal"}
+    if params.get("billing_scheme") != "tiered":
+        tiered = sorted(params.keys() & {"tiers", "tiers_mode"})
+        if tiered:
+            raise invalid(f"`{tiered[0]}` requires `billing_scheme` to be `tiered`.", param=tiered[0])
+        if not amounts:
+            raise invalid("Prices require an `unit_amount` or `unit_amount_decimal` parameter to be set.")
+        return
+    for needed in ("tiers", "tiers_mode"):
+        if not params.get(needed):
+            raise invalid(f"Missing required param: {needed}.", param=needed, code="parameter_missing")
+    if amounts:
+        name = min(amounts)
+        raise invalid(f"You cannot set `{name}` when `billing_scheme` is `tiered`.", param=name)
+
+
+def _check_meter(work: Work, recurring: Json) -> None:
+    """A metered price names the meter it is billed by, and only a metered one does."""
+    meter_id = recurring.get("meter")
+    if recurring.get("usage_type", "licensed") == "licensed":
+        if meter_id:
+            raise invalid("`recurring[meter]` requires `usage_type` to be `metered`.", param="recurring[meter]")
+        return
+    if not meter_id:
+        raise invalid(_NO_METER)
+    meter = work.get("billing.meter", meter_id, param="recurring[meter]", status=400)
+    if meter["status"] != "active":
+        raise invalid(f"The meter {meter_id} is inactive. Prices need an active meter.", param="recurring[meter]")
 
 
 def _free_lookup_key(work: Work, params: Json) -> None:

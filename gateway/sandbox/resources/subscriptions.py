@@ -1,5 +1,7 @@
 """https://docs.stripe.com/api/subscriptions."""
 
+from dataclasses import replace
+
 from stripe.params import (
     SubscriptionCancelParams,
     SubscriptionCreateParams,
@@ -92,8 +94,7 @@ def update(work: Work, params: Json, subscription: str) -> Json:
         return trials.finish_now(work, found, fields)
     if params.get("trial_end"):
         fields |= trials.moved(work, found | fields, params)
-    settled = change.Change(found, fields, planned.prorations, planned.behavior)
-    return change.update(work, settled, params.get("payment_behavior", "allow_incomplete"))
+    return change.update(work, replace(planned, fields=fields), params.get("payment_behavior", "allow_incomplete"))
 
 
 def _after_the_end(found: Json, params: Json) -> Json:

@@ -1,0 +1,119 @@
+"""https://docs.stripe.com/api/billing/meter and its event summaries."""
+
+from stripe.params.billing import (
+    MeterCreateParams,
+    MeterDeactivateParams,
+    MeterEventSummaryListParams,
+    MeterListParams,
+    MeterReactivateParams,
+    MeterRetrieveParams,
+    MeterUpdateParams,
+)
+
+from gateway.sandbox.billing import metering
+from gateway.sandbox.errors import StripeError, invalid
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.meter import build, build_summary
+from gateway.sandbox.pagination import CURSORS, page, page_of
+from gateway.sandbox.routing import Routes
+from gateway.sandbox.work import Work
+
+routes = Routes()
+_MINUTE = 60
+
+
+@routes.post(
+    "/v1/billing/meters",
+    MeterCreateParams,
+    "customer_mapping default_aggregation display_name event_name event_time_window value_settings",
+)
+def create(work: Work, params: Json) -> Json:
+    """A meter; only one active one may listen to an event name."""
+    if metering.active_meter(work, params["event_name"]):
+        raise _name_taken(params["event_name"])
+    return work.add(build(work, params))
+
+
+def _name_taken(event_name: str) -> StripeError:
+    return invalid(
+        f"An active meter already exists for event name '{event_name}'. To create a new meter with the same event "
+        "name, first deactivate the currently active meter."
+    )
+
+
+@routes.get("/v1/billing/meters/{meter}", MeterRetrieveParams)
+def retrieve(work: Work, params: Json, meter: str) -> Json:
+    """A meter."""
+    return work.get("billing.meter", meter)
+
+
+@routes.post("/v1/billing/meters/{meter}", MeterUpdateParams, "display_name")
+def update(work: Work, params: Json, meter: str) -> Json:
+    """Its name; nothing else of a meter ever changes."""
+    found = work.get("billing.meter", meter)
+    name = params.get("display_name", found["display_name"])
+    return found if name == found["display_name"] else work.update(found, {"display_name": name, "updated": work.now})
+
+
+@routes.get("/v1/billing/meters", MeterListParams, f"{CURSORS} status")
+def list_all(work: Work, params: Json) -> Json:
+    """Meters, newest first."""
+    rows = (row for row in work.select("billing.meter") if params.get("status") in (None, row["status"]))
+    return page(work, rows, params, kind="billing.meter", url="/v1/billing/meters")
+
+
+@routes.post("/v1/billing/meters/{meter}/deactivate", MeterDeactivateParams)
+def deactivate(work: Work, params: Json, meter: str) -> Json:
+    """Take no more events; prices that exist go on billing what was reported."""
+    found = work.get("billing.meter", meter)
+    if found["status"] == "inactive":
+        raise invalid("This meter is already inactive.")
+    changes = {"status": "inactive", "status_transitions": {"deactivated_at": work.now}, "updated": work.now}
+    return work.update(found, changes, "billing.meter.deactivated")
+
+
+@routes.post("/v1/billing/meters/{meter}/reactivate", MeterReactivateParams)
+def reactivate(work: Work, params: Json, meter: str) -> Json:
+    """Take events again."""
+    found = work.get("billing.meter", meter)
+    if found["status"] == "active":
+        raise invalid("This meter is already active.")
+    if metering.active_meter(work, found["event_name"]):
+        raise _name_taken(found["event_name"])
+    changes = {"status": "active", "status_transitions": {"deactivated_at": None}, "updated": work.now}
+    return work.update(found, changes, "billing.meter.reactivated")
+
+
+@routes.get(
+    "/v1/billing/meters/{meter}/event_summaries",
+    MeterEventSummaryListParams,
+    f"{CURSORS} customer start_time end_time value_grouping_window",
+)
+def list_summaries(work: Work, params: Json, meter: str) -> Json:
+    """What a customer used: one sum, or one an hour or day that has any, the latest first (the order is documented)."""
+    found = work.get("billing.meter", meter)
+    work.get("customer", params["customer"], param="customer", status=400)
+    window = params.get("value_grouping_window", "")
+    start, end = params["start_time"], params["end_time"]
+    _check_aligned(params, metering.WINDOWS.get(window, _MINUTE))
+    rows = []
+    for begin, until in _windows(start, end, metering.WINDOWS.get(window, end - start)):
+        events = metering.events(work, meter, params["customer"], begin, until)
+        if events or not window:
+            value = metering.aggregate(found, events)
+            shown = int(value) if value == int(value) else float(value)
+            rows.append(build_summary(meter, params["customer"], begin, until, shown))
+    return page_of(rows, params, kind="billing.meter_event_summary", url=f"/v1/billing/meters/{meter}/event_summaries")
+
+
+def _windows(start: int, end: int, size: int) -> list[tuple[int, int]]:
+    return [(begin, begin + size) for begin in range(start, end, size)][::-1]
+
+
+def _check_aligned(params: Json, size: int) -> None:
+    names = {_MINUTE: "minute", metering.HOUR: "hour", metering.DAY: "day (UTC)"}
+    for name in ("start_time", "end_time"):
+        if params[name] % size:
+            raise invalid(f"`{name}` must be aligned with {names[size]} boundaries.", param=name)
+    if params["end_time"] <= params["start_time"]:
+        raise invalid("`end_time` must be after `start_time`.", param="end_time")
