@@ -50,6 +50,7 @@ def last_error(intent: Json) -> StripeError:
 def _succeed(work: Work, intent: Json, card: Json) -> Json:
     if intent["customer"]:
         cards.attach(work, card, intent["customer"])
+        _give_to_trial(work, intent, card)
     cards.remember_set_up(work, card)
     changes = {
         "last_setup_error": None,
@@ -58,6 +59,13 @@ def _succeed(work: Work, intent: Json, card: Json) -> Json:
         "status": "succeeded",
     }
     return work.update(intent, changes, "setup_intent.succeeded")
+
+
+def _give_to_trial(work: Work, intent: Json, card: Json) -> None:
+    """A trial that began without a card asked for this one (that it becomes the trial's own is an inference)."""
+    for subscription in list(work.select("subscription", intent["customer"])):
+        if subscription["pending_setup_intent"] == intent["id"]:
+            work.update(subscription, {"default_payment_method": card["id"], "pending_setup_intent": None})
 
 
 def _fail(work: Work, intent: Json, card: Json, decline: Decline) -> Json:

@@ -1,0 +1,170 @@
+"""Renewals that are not paid: tried again, given up as the account says, and made good."""
+
+from typing import Any
+
+import pytest
+import requests
+import stripe
+
+from gateway.sandbox import Sandbox
+from gateway.sandbox.billing.invoicing import DRAFT_SECONDS
+from tests.sandbox.support import DAY, MONTH, START, Account, plain
+
+COLLECTED = DRAFT_SECONDS + 1
+"""Seconds from a draft to its first charge."""
+
+
+def settings(sandbox: Sandbox, **changes: Any) -> requests.Response:
+    return requests.post(f"{sandbox.url}/_sandbox/settings", json=changes, timeout=5)
+
+
+@pytest.fixture
+def subscription(account: Account, test_clock: str) -> stripe.Subscription:
+    """A subscription whose card will decline from now on."""
+    customer = account.on_clock(test_clock)
+    made = account.subscribe(customer.id, account.price(3000).id)
+    account.give_card(customer.id, "pm_card_chargeCustomerFail")
+    return made
+
+
+@pytest.fixture
+def test_clock(account: Account) -> str:
+    return account.test_clock()
+
+
+@pytest.fixture
+def due(subscription: stripe.Subscription) -> int:
+    """The moment of the first try."""
+    return subscription.items.data[0].current_period_end + COLLECTED
+
+
+def now(account: Account, subscription: stripe.Subscription) -> stripe.Subscription:
+    return account.v1.subscriptions.retrieve(subscription.id)
+
+
+def test_a_failed_renewal_is_past_due_and_tried_again_by_schedule(
+    account: Account, test_clock: str, subscription: stripe.Subscription, due: int
+) -> None:
+    for tries, wait in enumerate((0, 3, 5), 1):
+        due += wait * DAY
+        account.advance(test_clock, due)
+        late = now(account, subscription)
+        invoice = account.invoice(late)
+        assert (late.status, invoice.status, invoice.attempt_count) == ("past_due", "open", tries)
+        assert invoice.next_payment_attempt == due + (3, 5, 7)[tries - 1] * DAY
+    failed = account.events(type="invoice.payment_failed")
+    assert [plain(event)["data"]["object"]["attempt_count"] for event in failed] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("end", ["canceled", "unpaid", "past_due"])
+def test_after_the_last_try_it_ends_as_the_account_says(
+    account: Account, sandbox: Sandbox, test_clock: str, subscription: stripe.Subscription, due: int, end: str
+) -> None:
+    assert settings(sandbox, after_retries=end, retry_days=[2]).status_code == 200
+    account.advance(test_clock, due + 2 * DAY)
+    given_up = now(account, subscription)
+    invoice = account.invoice(given_up)
+    assert (given_up.status, invoice.status) == (end, "open")
+    assert (invoice.attempt_count, invoice.next_payment_attempt, invoice.auto_advance) == (2, None, False)
+    if end == "canceled":
+        assert given_up.cancellation_details is not None
+        assert given_up.cancellation_details.reason == "payment_failed"
+        assert given_up.ended_at == due + 2 * DAY
+
+
+def test_a_card_that_pays_at_the_next_try_makes_it_active(
+    account: Account, test_clock: str, subscription: stripe.Subscription, due: int
+) -> None:
+    account.advance(test_clock, due)
+    account.give_card(str(subscription.customer), "pm_card_visa")
+    account.advance(test_clock, due + 3 * DAY)
+    good = now(account, subscription)
+    assert (good.status, account.invoice(good).status, account.invoice(good).attempt_count) == ("active", "paid", 2)
+
+
+def test_paying_by_hand_ends_the_tries(
+    account: Account, test_clock: str, subscription: stripe.Subscription, due: int
+) -> None:
+    account.advance(test_clock, due)
+    account.give_card(str(subscription.customer), "pm_card_visa")
+    paid = account.v1.invoices.pay(str(now(account, subscription).latest_invoice))
+    assert (paid.status, paid.next_payment_attempt) == ("paid", None)
+    account.advance(test_clock, due + 20 * DAY)
+    assert now(account, subscription).status == "active"
+    assert len(account.events(type="invoice.payment_failed")) == 1
+
+
+def test_an_unpaid_subscription_gets_drafts_that_nobody_collects(
+    account: Account, sandbox: Sandbox, test_clock: str, subscription: stripe.Subscription, due: int
+) -> None:
+    settings(sandbox, after_retries="unpaid", retry_days=[1])
+    account.advance(test_clock, due + 2 * MONTH)
+    invoices = account.v1.invoices.list({"subscription": subscription.id}).data
+    assert [(invoice.status, invoice.auto_advance) for invoice in invoices[:2]] == [("draft", False), ("open", False)]
+
+
+def test_no_card_on_file_is_a_failed_try_as_well(account: Account, test_clock: str) -> None:
+    customer = account.on_clock(test_clock)
+    subscription = account.subscribe(customer.id, account.price(3000).id)
+    card = account.v1.payment_methods.list({"customer": customer.id}).data[0].id
+    account.v1.payment_methods.detach(card)
+    account.advance(test_clock, subscription.items.data[0].current_period_end + COLLECTED)
+    late = now(account, subscription)
+    assert (late.status, account.invoice(late).attempt_count) == ("past_due", 1)
+
+
+def test_an_upgrade_that_is_declined_is_tried_again(account: Account, test_clock: str) -> None:
+    customer = account.on_clock(test_clock)
+    subscription = account.subscribe(customer.id, account.price(3000).id)
+    account.give_card(customer.id, "pm_card_chargeCustomerFail")
+    late = account.swap(subscription, account.price(9000).id, proration_behavior="always_invoice")
+    assert late.status == "past_due"
+    assert account.invoice(late).next_payment_attempt == START + 3 * DAY
+    account.give_card(customer.id, "pm_card_visa")
+    account.advance(test_clock, START + 3 * DAY)
+    assert (now(account, late).status, account.invoice(late).status) == ("active", "paid")
+
+
+def test_an_ended_subscription_is_not_collected_any_more(
+    account: Account, test_clock: str, subscription: stripe.Subscription, due: int
+) -> None:
+    account.advance(test_clock, due)
+    account.v1.subscriptions.cancel(subscription.id)
+    account.give_card(str(subscription.customer), "pm_card_visa")
+    account.advance(test_clock, due + 20 * DAY)
+    assert account.invoice(now(account, subscription)).status == "open"
+
+
+def test_credit_of_an_ended_subscription_becomes_uncollectible(account: Account, test_clock: str) -> None:
+    customer = account.on_clock(test_clock)
+    subscription = account.subscribe(customer.id, account.price(3000).id)
+    ended = account.v1.subscriptions.cancel(subscription.id, {"prorate": True, "invoice_now": True})
+    account.advance(test_clock, START + COLLECTED)
+    assert (account.invoice(ended).status, account.invoice(ended).total) == ("uncollectible", -3000)
+    assert account.v1.customers.retrieve(customer.id).balance == 0
+
+
+def test_nothing_is_collected_from_a_deleted_customer(
+    account: Account, test_clock: str, subscription: stripe.Subscription, due: int
+) -> None:
+    account.advance(test_clock, due - 10)
+    account.v1.customers.delete(str(subscription.customer))
+    account.advance(test_clock, due + DAY)
+    assert account.invoice(now(account, subscription)).status == "draft"
+
+
+@pytest.mark.parametrize(
+    "nonsense", [{"retry_days": [0]}, {"retry_days": 3}, {"after_retries": "paused"}, {"upcoming_days": True}, {"x": 1}]
+)
+def test_settings_that_make_no_sense_are_refused(sandbox: Sandbox, nonsense: Any) -> None:
+    before = requests.get(f"{sandbox.url}/_sandbox/settings", timeout=5).json()
+    assert settings(sandbox, **nonsense).status_code == 400
+    assert requests.get(f"{sandbox.url}/_sandbox/settings", timeout=5).json() == before
+
+
+def test_the_notice_comes_as_early_as_the_account_says(account: Account, sandbox: Sandbox, test_clock: str) -> None:
+    settings(sandbox, upcoming_days=7)
+    subscription = account.subscribe(account.on_clock(test_clock).id, account.price(3000).id)
+    account.advance(test_clock, START + MONTH)
+    (notice,) = account.events(type="invoice.upcoming")
+    assert notice.created == subscription.items.data[0].current_period_end - 7 * DAY

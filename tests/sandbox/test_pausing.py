@@ -1,0 +1,165 @@
+"""Subscriptions that pause, and collection that pauses."""
+
+from typing import Any
+
+import pytest
+import stripe
+
+from gateway.sandbox.billing.invoicing import DRAFT_SECONDS
+from tests.sandbox.support import DAY, MONTH, START, Account
+
+HALF = START + 15 * DAY
+
+
+@pytest.fixture
+def test_clock(account: Account) -> str:
+    return account.test_clock()
+
+
+@pytest.fixture
+def subscription(account: Account, test_clock: str) -> stripe.Subscription:
+    made = account.subscribe(account.on_clock(test_clock).id, account.price(3000).id)
+    account.advance(test_clock, HALF)
+    return made
+
+
+def now(account: Account, subscription: stripe.Subscription) -> stripe.Subscription:
+    return account.v1.subscriptions.retrieve(subscription.id)
+
+
+def amounts(account: Account, subscription: stripe.Subscription) -> list[int]:
+    return [item.amount for item in account.pending(str(subscription.customer))]
+
+
+def test_a_paused_subscription_gives_unused_time_back_and_bills_nothing(
+    account: Account, test_clock: str, subscription: stripe.Subscription
+) -> None:
+    paused = account.v1.subscriptions.pause(subscription.id)
+    assert (paused.status, amounts(account, paused)) == ("paused", [-1500])
+    assert paused.status_details is not None
+    assert paused.status_details.paused is not None
+    assert paused.status_details.paused.subscription.type == "pause_requested"
+    account.advance(test_clock, START + 3 * MONTH)
+    assert now(account, subscription).status == "paused"
+    assert len(account.v1.invoices.list({"subscription": subscription.id}).data) == 1
+
+
+def test_the_credit_may_be_left_out_or_invoiced_at_once(account: Account, subscription: stripe.Subscription) -> None:
+    account.v1.subscriptions.pause(subscription.id, {"bill_for": {"unused_time_from": {"type": "none"}}})
+    assert amounts(account, subscription) == []
+    clock = account.test_clock()
+    other = account.subscribe(account.on_clock(clock).id, account.price(3000).id)
+    account.advance(clock, HALF)
+    paused = account.v1.subscriptions.pause(other.id, {"invoicing_behavior": "invoice"})
+    assert (account.invoice(paused).status, account.invoice(paused).total) == ("paid", -1500)
+    assert account.v1.customers.retrieve(str(other.customer)).balance == -1500
+
+
+def test_resumed_it_begins_a_new_period_and_charges_it(
+    account: Account, test_clock: str, subscription: stripe.Subscription
+) -> None:
+    account.v1.subscriptions.pause(subscription.id)
+    account.advance(test_clock, START + 40 * DAY)
+    resumed = account.v1.subscriptions.resume(subscription.id)
+    assert (resumed.status, resumed.billing_cycle_anchor) == ("active", START + 40 * DAY)
+    assert (resumed.pending_update, resumed.status_details) == (None, None)
+    assert account.invoice(resumed).amount_paid == 3000 - 1500
+    assert [event.type for event in account.events(types=["customer.subscription.resumed"])] == [
+        "customer.subscription.resumed"
+    ]
+
+
+def test_resumed_in_its_old_cycle_it_owes_for_the_rest(
+    account: Account, test_clock: str, subscription: stripe.Subscription
+) -> None:
+    account.v1.subscriptions.pause(subscription.id)
+    account.advance(test_clock, START + 20 * DAY)
+    resumed = account.v1.subscriptions.resume(subscription.id, {"billing_cycle_anchor": {"type": "unchanged"}})
+    assert (resumed.status, resumed.items.data[0].current_period_end) == ("active", START + MONTH)
+    assert amounts(account, resumed) == [1000, -1500]
+
+
+@pytest.mark.parametrize(
+    ("behavior", "status"), [("resume_on_payment_attempt", "past_due"), ("resume_on_payment_success", "paused")]
+)
+def test_a_resumption_that_is_declined_follows_its_payment_behavior(
+    account: Account, subscription: stripe.Subscription, behavior: Any, status: str
+) -> None:
+    account.v1.subscriptions.pause(subscription.id)
+    account.give_card(str(subscription.customer), "pm_card_chargeCustomerFail")
+    assert account.v1.subscriptions.resume(subscription.id, {"payment_behavior": behavior}).status == status
+
+
+def test_a_resumption_nobody_pays_for_expires_after_23_hours(
+    account: Account, test_clock: str, subscription: stripe.Subscription
+) -> None:
+    account.v1.subscriptions.pause(subscription.id)
+    waiting = account.v1.subscriptions.resume(subscription.id, {"payment_behavior": "resume_on_payment_success"})
+    account.advance(test_clock, HALF + 23 * 3600)
+    expired = now(account, subscription)
+    assert (expired.status, expired.pending_update) == ("paused", None)
+    assert account.invoice(waiting).status == "void"
+
+
+def test_a_paid_resumption_goes_on(account: Account, subscription: stripe.Subscription) -> None:
+    account.v1.subscriptions.pause(subscription.id)
+    waiting = account.v1.subscriptions.resume(subscription.id, {"payment_behavior": "resume_on_payment_success"})
+    account.v1.invoices.pay(str(waiting.latest_invoice))
+    assert now(account, subscription).status == "active"
+
+
+def test_only_what_runs_can_pause_and_only_what_pauses_can_resume(
+    account: Account, subscription: stripe.Subscription
+) -> None:
+    with pytest.raises(stripe.InvalidRequestError):
+        account.v1.subscriptions.resume(subscription.id)
+    account.v1.subscriptions.pause(subscription.id)
+    with pytest.raises(stripe.InvalidRequestError):
+        account.v1.subscriptions.pause(subscription.id)
+    account.v1.subscriptions.cancel(subscription.id)
+    with pytest.raises(stripe.InvalidRequestError, match="No such subscription"):
+        account.v1.subscriptions.resume(subscription.id)
+
+
+@pytest.mark.parametrize(
+    ("behavior", "status"), [("keep_as_draft", "draft"), ("void", "void"), ("mark_uncollectible", "uncollectible")]
+)
+def test_paused_collection_leaves_the_status_and_charges_nothing(
+    account: Account, test_clock: str, subscription: stripe.Subscription, behavior: Any, status: str
+) -> None:
+    account.v1.subscriptions.update(subscription.id, {"pause_collection": {"behavior": behavior}})
+    account.advance(test_clock, START + MONTH + 2 * DRAFT_SECONDS)
+    renewed = now(account, subscription)
+    assert (renewed.status, account.invoice(renewed).status) == ("active", status)
+    assert account.invoice(renewed).amount_paid == 0
+
+
+@pytest.mark.parametrize("by_itself", [True, False])
+def test_collection_goes_on_when_told_to(
+    account: Account, test_clock: str, subscription: stripe.Subscription, by_itself: bool
+) -> None:
+    until = {"resumes_at": START + 20 * DAY} if by_itself else {}
+    paused: Any = {"behavior": "void", **until}
+    account.v1.subscriptions.update(subscription.id, {"pause_collection": paused})
+    account.advance(test_clock, START + 20 * DAY)
+    if not by_itself:
+        account.v1.subscriptions.update(subscription.id, {"pause_collection": ""})
+    assert now(account, subscription).pause_collection is None
+    account.advance(test_clock, START + MONTH + 2 * DRAFT_SECONDS)
+    assert account.invoice(now(account, subscription)).status == "paid"
+
+
+def test_usage_is_billed_up_to_the_pause_and_not_during_it(account: Account, test_clock: str) -> None:
+    customer = account.on_clock(test_clock)
+    price = account.metered(account.meter().id)
+    items: Any = [{"price": account.price(3000).id}, {"price": price.id}]
+    made = account.v1.subscriptions.create({"customer": customer.id, "items": items})
+    account.use(customer.id, 5)
+    account.v1.subscriptions.pause(made.id, {"bill_for": {"unused_time_from": {"type": "none"}}})
+    assert amounts(account, made) == [50]
+    account.advance(test_clock, HALF)
+    account.use(customer.id, 100)
+    account.advance(test_clock, HALF + DAY)
+    account.v1.subscriptions.resume(made.id)
+    account.advance(test_clock, HALF + MONTH + 4 * DAY)
+    assert account.invoice(now(account, made)).total == 3000

@@ -1,0 +1,156 @@
+"""Free time before the first charge."""
+
+from typing import Any
+
+import pytest
+import stripe
+
+from gateway.sandbox.billing.invoicing import DRAFT_SECONDS
+from tests.sandbox.support import DAY, MONTH, START, Account, plain
+
+TRIAL_END = START + 14 * DAY
+
+
+@pytest.fixture
+def test_clock(account: Account) -> str:
+    return account.test_clock()
+
+
+def begin(account: Account, clock: str, card: str | None = "pm_card_visa", **more: Any) -> stripe.Subscription:
+    customer = account.on_clock(clock, card)
+    return account.subscribe(customer.id, account.price(3000).id, **({"trial_end": TRIAL_END} | more))
+
+
+def now(account: Account, subscription: stripe.Subscription) -> stripe.Subscription:
+    return account.v1.subscriptions.retrieve(subscription.id)
+
+
+def without_card(missing_payment_method: str) -> Any:
+    return {"trial_settings": {"end_behavior": {"missing_payment_method": missing_payment_method}}}
+
+
+def period(subscription: stripe.Subscription) -> tuple[int, int]:
+    item = subscription.items.data[0]
+    return item.current_period_start, item.current_period_end
+
+
+def test_a_trial_has_an_invoice_of_nothing_and_its_own_period(account: Account, test_clock: str) -> None:
+    trial = begin(account, test_clock)
+    assert (trial.status, trial.trial_start, trial.trial_end) == ("trialing", START, TRIAL_END)
+    assert (trial.billing_cycle_anchor, period(trial)) == (TRIAL_END, (START, TRIAL_END))
+    invoice = account.invoice(trial)
+    assert (invoice.status, invoice.total, invoice.billing_reason) == ("paid", 0, "subscription_create")
+    assert invoice.lines.data[0].description == "Trial period for Plus"
+
+
+def test_days_may_be_given_instead_of_an_end(account: Account, test_clock: str) -> None:
+    customer = account.on_clock(test_clock)
+    assert account.subscribe(customer.id, account.price(3000).id, trial_period_days=14).trial_end == TRIAL_END
+
+
+def test_no_card_is_needed_to_begin_but_asked_for(account: Account, test_clock: str) -> None:
+    trial = begin(account, test_clock, card=None)
+    assert trial.status == "trialing"
+    assert isinstance(trial.pending_setup_intent, str)
+    confirmed = account.v1.setup_intents.confirm(trial.pending_setup_intent, {"payment_method": "pm_card_visa"})
+    asked = now(account, trial)
+    assert (asked.pending_setup_intent, asked.default_payment_method) == (None, confirmed.payment_method)
+
+
+def test_its_end_is_announced_and_then_the_first_month_charged(account: Account, test_clock: str) -> None:
+    trial = begin(account, test_clock)
+    account.advance(test_clock, TRIAL_END + 2 * DRAFT_SECONDS)
+    (told,) = account.events(type="customer.subscription.trial_will_end")
+    assert told.created == TRIAL_END - 3 * DAY
+    paid = now(account, trial)
+    assert (paid.status, period(paid)[0], account.invoice(paid).amount_paid) == ("active", TRIAL_END, 3000)
+
+
+def test_the_end_of_a_short_trial_is_announced_at_once(account: Account, test_clock: str) -> None:
+    begin(account, test_clock, trial_end=START + DAY)
+    account.advance(test_clock, START + 60)
+    assert [event.created for event in account.events(type="customer.subscription.trial_will_end")] == [START]
+
+
+def test_changing_plans_in_a_trial_costs_nothing(account: Account, test_clock: str) -> None:
+    trial = begin(account, test_clock)
+    account.advance(test_clock, START + 3 * DAY)
+    account.swap(trial, account.price(9000).id)
+    assert account.pending(str(trial.customer)) == []
+    account.advance(test_clock, TRIAL_END + 2 * DRAFT_SECONDS)
+    assert account.invoice(now(account, trial)).amount_paid == 9000
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "event"),
+    [
+        ("cancel", "canceled", "customer.subscription.deleted"),
+        ("pause", "paused", "customer.subscription.paused"),
+        ("create_invoice", "past_due", "invoice.payment_failed"),
+    ],
+)
+def test_without_a_card_it_ends_as_its_settings_say(
+    account: Account, test_clock: str, how: str, status: str, event: str
+) -> None:
+    trial = begin(account, test_clock, card=None, **without_card(how))
+    account.advance(test_clock, TRIAL_END + 2 * DRAFT_SECONDS)
+    assert now(account, trial).status == status
+    assert len(account.events(type=event)) == 1
+
+
+def test_ended_early_it_is_charged_at_once(account: Account, test_clock: str) -> None:
+    trial = begin(account, test_clock)
+    account.advance(test_clock, START + 2 * DAY)
+    active = account.v1.subscriptions.update(trial.id, {"trial_end": "now"})
+    today = START + 2 * DAY
+    assert (active.status, active.billing_cycle_anchor, period(active)[0]) == ("active", today, today)
+    assert (active.trial_start, active.trial_end) == (START, today - 1)
+    assert active.latest_invoice != trial.latest_invoice
+    assert account.invoice(active).amount_paid == 3000
+
+
+def test_ended_early_without_a_card_it_pauses_and_its_resumption_waits_for_payment(
+    account: Account, test_clock: str
+) -> None:
+    trial = begin(account, test_clock, card=None, **without_card("pause"))
+    account.advance(test_clock, START + 2 * DAY)
+    paused = account.v1.subscriptions.update(trial.id, {"trial_end": "now"})
+    assert (paused.status, period(paused)) == ("paused", (START, START + 2 * DAY))
+    assert paused.latest_invoice == trial.latest_invoice
+    waiting = account.v1.subscriptions.resume(trial.id)
+    assert waiting.status == "paused"
+    assert waiting.pending_update is not None
+    assert waiting.pending_update.expires_at == START + 2 * DAY + 23 * 3600
+    assert waiting.latest_invoice != trial.latest_invoice
+
+
+def test_a_trial_may_be_prolonged(account: Account, test_clock: str) -> None:
+    trial = begin(account, test_clock)
+    longer = account.v1.subscriptions.update(trial.id, {"trial_end": TRIAL_END + 7 * DAY})
+    assert (longer.trial_end, period(longer)[1]) == (TRIAL_END + 7 * DAY, TRIAL_END + 7 * DAY)
+    account.advance(test_clock, TRIAL_END + DAY)
+    assert now(account, trial).status == "trialing"
+    account.advance(test_clock, TRIAL_END + 8 * DAY)
+    assert now(account, trial).status == "active"
+
+
+@pytest.mark.parametrize("wrong", [{"trial_end": START - 1}, {"trial_end": TRIAL_END, "trial_from_plan": True}])
+def test_a_trial_that_makes_no_sense_is_refused(account: Account, wrong: Any) -> None:
+    customer = account.customer()
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        account.subscribe(customer.id, account.price(3000).id, **wrong)
+    assert refused.value.param == "trial_end"
+
+
+def test_what_a_trial_uses_is_free(account: Account, test_clock: str) -> None:
+    price = account.metered(account.meter().id)
+    customer = account.on_clock(test_clock)
+    items: Any = [{"price": account.price(3000).id}, {"price": price.id}]
+    trial = account.v1.subscriptions.create({"customer": customer.id, "items": items, "trial_end": TRIAL_END})
+    account.use(customer.id, 40)
+    account.advance(test_clock, TRIAL_END + 2 * DRAFT_SECONDS)
+    assert account.invoice(now(account, trial)).total == 3000
+    account.use(customer.id, 7)
+    account.advance(test_clock, TRIAL_END + MONTH + DAY)
+    lines = plain(account.invoice(now(account, trial)))["lines"]["data"]
+    assert [(line["quantity"], line["amount"]) for line in lines] == [(1, 3000), (7, 70)]
