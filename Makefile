@@ -3,12 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
 
-.PHONY: demo test install lint types layers tests format lock clean
+.PHONY: demo test bench install lint types layers tests format lock clean
 
 demo: install                 ## play one organization's story on real parts (ARGS=--exit stops after it)
 	@$(BIN)/gateway demo $(ARGS)
 
 test: lint types layers tests ## everything CI runs
+
+bench: install                ## measure; never part of the tests
+	$(RUN) -m tests.benchmarks.renewals
 
 install: .venv/installed
 

@@ -33,3 +33,8 @@ def account(sandbox: Sandbox) -> Account:
 def receiver() -> Iterator[Receiver]:
     with receiving() as running:
         yield running
+
+
+@pytest.fixture
+def test_clock(account: Account) -> str:
+    return account.test_clock()

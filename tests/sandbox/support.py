@@ -107,6 +107,10 @@ class Account:
         assert isinstance(subscription.latest_invoice, str)
         return self.v1.invoices.retrieve(subscription.latest_invoice)
 
+    def again(self, subscription: stripe.Subscription) -> stripe.Subscription:
+        """The subscription as it is by now."""
+        return self.v1.subscriptions.retrieve(subscription.id)
+
     def test_clock(self, at: int = START) -> str:
         """A test clock that stands at ``at``."""
         return self.v1.test_helpers.test_clocks.create({"frozen_time": at}).id

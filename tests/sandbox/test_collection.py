@@ -28,18 +28,9 @@ def subscription(account: Account, test_clock: str) -> stripe.Subscription:
 
 
 @pytest.fixture
-def test_clock(account: Account) -> str:
-    return account.test_clock()
-
-
-@pytest.fixture
 def due(subscription: stripe.Subscription) -> int:
     """The moment of the first try."""
     return subscription.items.data[0].current_period_end + COLLECTED
-
-
-def now(account: Account, subscription: stripe.Subscription) -> stripe.Subscription:
-    return account.v1.subscriptions.retrieve(subscription.id)
 
 
 def test_a_failed_renewal_is_past_due_and_tried_again_by_schedule(
@@ -48,7 +39,7 @@ def test_a_failed_renewal_is_past_due_and_tried_again_by_schedule(
     for tries, wait in enumerate((0, 3, 5), 1):
         due += wait * DAY
         account.advance(test_clock, due)
-        late = now(account, subscription)
+        late = account.again(subscription)
         invoice = account.invoice(late)
         assert (late.status, invoice.status, invoice.attempt_count) == ("past_due", "open", tries)
         assert invoice.next_payment_attempt == due + (3, 5, 7)[tries - 1] * DAY
@@ -62,7 +53,7 @@ def test_after_the_last_try_it_ends_as_the_account_says(
 ) -> None:
     assert settings(sandbox, after_retries=end, retry_days=[2]).status_code == 200
     account.advance(test_clock, due + 2 * DAY)
-    given_up = now(account, subscription)
+    given_up = account.again(subscription)
     invoice = account.invoice(given_up)
     assert (given_up.status, invoice.status) == (end, "open")
     assert (invoice.attempt_count, invoice.next_payment_attempt, invoice.auto_advance) == (2, None, False)
@@ -78,7 +69,7 @@ def test_a_card_that_pays_at_the_next_try_makes_it_active(
     account.advance(test_clock, due)
     account.give_card(str(subscription.customer), "pm_card_visa")
     account.advance(test_clock, due + 3 * DAY)
-    good = now(account, subscription)
+    good = account.again(subscription)
     assert (good.status, account.invoice(good).status, account.invoice(good).attempt_count) == ("active", "paid", 2)
 
 
@@ -87,10 +78,10 @@ def test_paying_by_hand_ends_the_tries(
 ) -> None:
     account.advance(test_clock, due)
     account.give_card(str(subscription.customer), "pm_card_visa")
-    paid = account.v1.invoices.pay(str(now(account, subscription).latest_invoice))
+    paid = account.v1.invoices.pay(str(account.again(subscription).latest_invoice))
     assert (paid.status, paid.next_payment_attempt) == ("paid", None)
     account.advance(test_clock, due + 20 * DAY)
-    assert now(account, subscription).status == "active"
+    assert account.again(subscription).status == "active"
     assert len(account.events(type="invoice.payment_failed")) == 1
 
 
@@ -109,7 +100,7 @@ def test_no_card_on_file_is_a_failed_try_as_well(account: Account, test_clock: s
     card = account.v1.payment_methods.list({"customer": customer.id}).data[0].id
     account.v1.payment_methods.detach(card)
     account.advance(test_clock, subscription.items.data[0].current_period_end + COLLECTED)
-    late = now(account, subscription)
+    late = account.again(subscription)
     assert (late.status, account.invoice(late).attempt_count) == ("past_due", 1)
 
 
@@ -122,7 +113,7 @@ def test_an_upgrade_that_is_declined_is_tried_again(account: Account, test_clock
     assert account.invoice(late).next_payment_attempt == START + 3 * DAY
     account.give_card(customer.id, "pm_card_visa")
     account.advance(test_clock, START + 3 * DAY)
-    assert (now(account, late).status, account.invoice(late).status) == ("active", "paid")
+    assert (account.again(late).status, account.invoice(late).status) == ("active", "paid")
 
 
 def test_an_ended_subscription_is_not_collected_any_more(
@@ -132,7 +123,7 @@ def test_an_ended_subscription_is_not_collected_any_more(
     account.v1.subscriptions.cancel(subscription.id)
     account.give_card(str(subscription.customer), "pm_card_visa")
     account.advance(test_clock, due + 20 * DAY)
-    assert account.invoice(now(account, subscription)).status == "open"
+    assert account.invoice(account.again(subscription)).status == "open"
 
 
 def test_credit_of_an_ended_subscription_becomes_uncollectible(account: Account, test_clock: str) -> None:
@@ -150,7 +141,7 @@ def test_nothing_is_collected_from_a_deleted_customer(
     account.advance(test_clock, due - 10)
     account.v1.customers.delete(str(subscription.customer))
     account.advance(test_clock, due + DAY)
-    assert account.invoice(now(account, subscription)).status == "draft"
+    assert account.invoice(account.again(subscription)).status == "draft"
 
 
 @pytest.mark.parametrize(

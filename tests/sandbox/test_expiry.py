@@ -1,15 +1,8 @@
 """What nobody paid for in time."""
 
-import pytest
-
 from tests.sandbox.support import DAY, START, Account
 
 HOURS_23 = 23 * 3600
-
-
-@pytest.fixture
-def test_clock(account: Account) -> str:
-    return account.test_clock()
 
 
 def test_a_first_invoice_unpaid_for_23_hours_ends_the_subscription(account: Account, test_clock: str) -> None:

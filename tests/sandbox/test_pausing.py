@@ -12,19 +12,10 @@ HALF = START + 15 * DAY
 
 
 @pytest.fixture
-def test_clock(account: Account) -> str:
-    return account.test_clock()
-
-
-@pytest.fixture
 def subscription(account: Account, test_clock: str) -> stripe.Subscription:
     made = account.subscribe(account.on_clock(test_clock).id, account.price(3000).id)
     account.advance(test_clock, HALF)
     return made
-
-
-def now(account: Account, subscription: stripe.Subscription) -> stripe.Subscription:
-    return account.v1.subscriptions.retrieve(subscription.id)
 
 
 def amounts(account: Account, subscription: stripe.Subscription) -> list[int]:
@@ -40,7 +31,7 @@ def test_a_paused_subscription_gives_unused_time_back_and_bills_nothing(
     assert paused.status_details.paused is not None
     assert paused.status_details.paused.subscription.type == "pause_requested"
     account.advance(test_clock, START + 3 * MONTH)
-    assert now(account, subscription).status == "paused"
+    assert account.again(subscription).status == "paused"
     assert len(account.v1.invoices.list({"subscription": subscription.id}).data) == 1
 
 
@@ -96,7 +87,7 @@ def test_a_resumption_nobody_pays_for_expires_after_23_hours(
     account.v1.subscriptions.pause(subscription.id)
     waiting = account.v1.subscriptions.resume(subscription.id, {"payment_behavior": "resume_on_payment_success"})
     account.advance(test_clock, HALF + 23 * 3600)
-    expired = now(account, subscription)
+    expired = account.again(subscription)
     assert (expired.status, expired.pending_update) == ("paused", None)
     assert account.invoice(waiting).status == "void"
 
@@ -105,7 +96,7 @@ def test_a_paid_resumption_goes_on(account: Account, subscription: stripe.Subscr
     account.v1.subscriptions.pause(subscription.id)
     waiting = account.v1.subscriptions.resume(subscription.id, {"payment_behavior": "resume_on_payment_success"})
     account.v1.invoices.pay(str(waiting.latest_invoice))
-    assert now(account, subscription).status == "active"
+    assert account.again(subscription).status == "active"
 
 
 def test_only_what_runs_can_pause_and_only_what_pauses_can_resume(
@@ -129,7 +120,7 @@ def test_paused_collection_leaves_the_status_and_charges_nothing(
 ) -> None:
     account.v1.subscriptions.update(subscription.id, {"pause_collection": {"behavior": behavior}})
     account.advance(test_clock, START + MONTH + 2 * DRAFT_SECONDS)
-    renewed = now(account, subscription)
+    renewed = account.again(subscription)
     assert (renewed.status, account.invoice(renewed).status) == ("active", status)
     assert account.invoice(renewed).amount_paid == 0
 
@@ -144,9 +135,9 @@ def test_collection_goes_on_when_told_to(
     account.advance(test_clock, START + 20 * DAY)
     if not by_itself:
         account.v1.subscriptions.update(subscription.id, {"pause_collection": ""})
-    assert now(account, subscription).pause_collection is None
+    assert account.again(subscription).pause_collection is None
     account.advance(test_clock, START + MONTH + 2 * DRAFT_SECONDS)
-    assert account.invoice(now(account, subscription)).status == "paid"
+    assert account.invoice(account.again(subscription)).status == "paid"
 
 
 def test_usage_is_billed_up_to_the_pause_and_not_during_it(account: Account, test_clock: str) -> None:
@@ -162,4 +153,4 @@ def test_usage_is_billed_up_to_the_pause_and_not_during_it(account: Account, tes
     account.advance(test_clock, HALF + DAY)
     account.v1.subscriptions.resume(made.id)
     account.advance(test_clock, HALF + MONTH + 4 * DAY)
-    assert account.invoice(now(account, made)).total == 3000
+    assert account.invoice(account.again(made)).total == 3000

@@ -20,7 +20,7 @@ def test_a_renewal_is_drafted_at_the_period_end_and_paid_an_hour_later(account: 
     end = subscription.items.data[0].current_period_end
 
     account.advance(clock, end)
-    renewed = account.v1.subscriptions.retrieve(subscription.id)
+    renewed = account.again(subscription)
     draft = account.invoice(renewed)
     assert (draft.status, draft.billing_reason, draft.total) == ("draft", "subscription_cycle", 3000)
     assert (draft.period_start, draft.period_end) == (START, end)
@@ -55,7 +55,7 @@ def test_months_keep_the_anchors_day_or_take_their_last_one(account: Account, be
     subscription = account.subscribe(account.on_clock(clock).id, account.price(3000).id)
     seen = []
     for _ in ends:
-        seen.append(account.v1.subscriptions.retrieve(subscription.id).items.data[0].current_period_end)
+        seen.append(account.again(subscription).items.data[0].current_period_end)
         account.advance(clock, seen[-1])
     assert seen == [at(end) for end in ends]
 
@@ -65,7 +65,7 @@ def test_pending_prorations_are_on_the_next_renewal(account: Account) -> None:
     customer = account.on_clock(clock)
     subscription = account.swap(account.subscribe(customer.id, account.price(3000).id), account.price(9000).id)
     account.advance(clock, subscription.items.data[0].current_period_end)
-    draft = account.invoice(account.v1.subscriptions.retrieve(subscription.id))
+    draft = account.invoice(account.again(subscription))
     assert [line.amount for line in draft.lines.data] == [-3000, 9000, 9000]
     assert account.pending(customer.id) == []
 
@@ -76,7 +76,7 @@ def test_customer_credit_is_used_up_by_the_renewal(account: Account) -> None:
     account.v1.customers.update(customer.id, {"balance": -1000})
     subscription = account.subscribe(customer.id, account.price(600).id)
     account.advance(clock, START + MONTH + 2 * DRAFT_SECONDS)
-    renewal = account.invoice(account.v1.subscriptions.retrieve(subscription.id))
+    renewal = account.invoice(account.again(subscription))
     assert (renewal.starting_balance, renewal.amount_due, renewal.amount_paid) == (-400, 200, 200)
     assert account.v1.customers.retrieve(customer.id).balance == 0
 
@@ -94,7 +94,7 @@ def test_the_upcoming_invoice_is_told_three_days_ahead_without_an_id(account: Ac
     assert told.created == end - 3 * DAY
     assert "id" not in upcoming
     assert upcoming["billing_reason"] == "upcoming"
-    charged = account.invoice(account.v1.subscriptions.retrieve(subscription.id))
+    charged = account.invoice(account.again(subscription))
     assert (upcoming["amount_due"], upcoming["next_payment_attempt"]) == (charged.amount_due, end + DRAFT_SECONDS)
     assert [line["amount"] for line in upcoming["lines"]["data"]] == [line.amount for line in charged.lines.data]
 
@@ -122,7 +122,7 @@ def test_a_subscription_canceled_at_its_period_end_ends_there(account: Account) 
     end = subscription.items.data[0].current_period_end
     account.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
     account.advance(clock, end + DAY)
-    ended = account.v1.subscriptions.retrieve(subscription.id)
+    ended = account.again(subscription)
     assert (ended.status, ended.ended_at, ended.canceled_at) == ("canceled", end, START)
     assert ended.cancellation_details is not None
     assert ended.cancellation_details.reason == "cancellation_requested"
@@ -141,7 +141,7 @@ def test_an_end_inside_the_period_gives_the_rest_back(account: Account) -> None:
     assert kept.items.data[0].current_period_end == START + MONTH
     account.v1.subscriptions.update(subscription.id, {"cancel_at": START + 10 * DAY})
     account.advance(clock, START + 11 * DAY)
-    ended = account.v1.subscriptions.retrieve(subscription.id)
+    ended = account.again(subscription)
     assert (ended.status, ended.ended_at) == ("canceled", START + 10 * DAY)
 
 
@@ -151,9 +151,9 @@ def test_an_end_in_a_later_period_makes_its_charge_the_smaller(account: Account)
     renewal = subscription.items.data[0].current_period_end  # 21 October; the next month has 31 days
     account.v1.subscriptions.update(subscription.id, {"cancel_at": renewal + 10 * DAY})
     account.advance(clock, renewal + 2 * DRAFT_SECONDS)
-    assert account.invoice(account.v1.subscriptions.retrieve(subscription.id)).total == 1000
+    assert account.invoice(account.again(subscription)).total == 1000
     account.advance(clock, renewal + 11 * DAY)
-    assert account.v1.subscriptions.retrieve(subscription.id).status == "canceled"
+    assert account.again(subscription).status == "canceled"
 
 
 def test_the_end_follows_a_period_that_begins_anew(account: Account) -> None:

@@ -11,18 +11,9 @@ from tests.sandbox.support import DAY, MONTH, START, Account, plain
 TRIAL_END = START + 14 * DAY
 
 
-@pytest.fixture
-def test_clock(account: Account) -> str:
-    return account.test_clock()
-
-
 def begin(account: Account, clock: str, card: str | None = "pm_card_visa", **more: Any) -> stripe.Subscription:
     customer = account.on_clock(clock, card)
     return account.subscribe(customer.id, account.price(3000).id, **({"trial_end": TRIAL_END} | more))
-
-
-def now(account: Account, subscription: stripe.Subscription) -> stripe.Subscription:
-    return account.v1.subscriptions.retrieve(subscription.id)
 
 
 def without_card(missing_payment_method: str) -> Any:
@@ -53,7 +44,7 @@ def test_no_card_is_needed_to_begin_but_asked_for(account: Account, test_clock: 
     assert trial.status == "trialing"
     assert isinstance(trial.pending_setup_intent, str)
     confirmed = account.v1.setup_intents.confirm(trial.pending_setup_intent, {"payment_method": "pm_card_visa"})
-    asked = now(account, trial)
+    asked = account.again(trial)
     assert (asked.pending_setup_intent, asked.default_payment_method) == (None, confirmed.payment_method)
 
 
@@ -62,7 +53,7 @@ def test_its_end_is_announced_and_then_the_first_month_charged(account: Account,
     account.advance(test_clock, TRIAL_END + 2 * DRAFT_SECONDS)
     (told,) = account.events(type="customer.subscription.trial_will_end")
     assert told.created == TRIAL_END - 3 * DAY
-    paid = now(account, trial)
+    paid = account.again(trial)
     assert (paid.status, period(paid)[0], account.invoice(paid).amount_paid) == ("active", TRIAL_END, 3000)
 
 
@@ -78,7 +69,7 @@ def test_changing_plans_in_a_trial_costs_nothing(account: Account, test_clock: s
     account.swap(trial, account.price(9000).id)
     assert account.pending(str(trial.customer)) == []
     account.advance(test_clock, TRIAL_END + 2 * DRAFT_SECONDS)
-    assert account.invoice(now(account, trial)).amount_paid == 9000
+    assert account.invoice(account.again(trial)).amount_paid == 9000
 
 
 @pytest.mark.parametrize(
@@ -94,7 +85,7 @@ def test_without_a_card_it_ends_as_its_settings_say(
 ) -> None:
     trial = begin(account, test_clock, card=None, **without_card(how))
     account.advance(test_clock, TRIAL_END + 2 * DRAFT_SECONDS)
-    assert now(account, trial).status == status
+    assert account.again(trial).status == status
     assert len(account.events(type=event)) == 1
 
 
@@ -129,9 +120,9 @@ def test_a_trial_may_be_prolonged(account: Account, test_clock: str) -> None:
     longer = account.v1.subscriptions.update(trial.id, {"trial_end": TRIAL_END + 7 * DAY})
     assert (longer.trial_end, period(longer)[1]) == (TRIAL_END + 7 * DAY, TRIAL_END + 7 * DAY)
     account.advance(test_clock, TRIAL_END + DAY)
-    assert now(account, trial).status == "trialing"
+    assert account.again(trial).status == "trialing"
     account.advance(test_clock, TRIAL_END + 8 * DAY)
-    assert now(account, trial).status == "active"
+    assert account.again(trial).status == "active"
 
 
 @pytest.mark.parametrize("wrong", [{"trial_end": START - 1}, {"trial_end": TRIAL_END, "trial_from_plan": True}])
@@ -149,8 +140,8 @@ def test_what_a_trial_uses_is_free(account: Account, test_clock: str) -> None:
     trial = account.v1.subscriptions.create({"customer": customer.id, "items": items, "trial_end": TRIAL_END})
     account.use(customer.id, 40)
     account.advance(test_clock, TRIAL_END + 2 * DRAFT_SECONDS)
-    assert account.invoice(now(account, trial)).total == 3000
+    assert account.invoice(account.again(trial)).total == 3000
     account.use(customer.id, 7)
     account.advance(test_clock, TRIAL_END + MONTH + DAY)
-    lines = plain(account.invoice(now(account, trial)))["lines"]["data"]
+    lines = plain(account.invoice(account.again(trial)))["lines"]["data"]
     assert [(line["quantity"], line["amount"]) for line in lines] == [(1, 3000), (7, 70)]

@@ -3,6 +3,7 @@
 import pytest
 import stripe
 
+from gateway.sandbox.billing.invoicing import DRAFT_SECONDS
 from tests.sandbox.support import START, Account, Clock, plain
 from tests.sandbox.usage_support import billed, subscribe, tiered, upcoming, update
 
@@ -172,3 +173,22 @@ class TestTheEnd:
         lines = account.v1.invoices.finalize_invoice(draft.id).lines.data
         assert [line.id for line in lines] == [line.id for line in draft.lines.data]
         assert [line.amount for line in lines] == [0, 40, 500, 150]
+
+
+def test_a_renewal_counts_what_is_reported_in_its_draft_hour_and_each_unit_once(
+    account: Account, test_clock: str
+) -> None:
+    customer = account.on_clock(test_clock)
+    price = account.metered(account.meter().id)
+    subscription = subscribe(account, customer.id, account.price(3000), price)
+    end = subscription.items.data[0].current_period_end
+    account.use(customer.id, 40)
+    account.advance(test_clock, end)
+    assert billed(account.invoice(account.again(subscription)).lines.data)[-1][1:] == (40, 400)
+    account.use(customer.id, 5, timestamp=end - 60)
+    account.use(customer.id, 3)
+    account.advance(test_clock, end + 2 * DRAFT_SECONDS)
+    first = account.invoice(account.again(subscription))
+    assert (first.status, first.total) == ("paid", 3000 + 450)
+    account.advance(test_clock, account.again(subscription).items.data[0].current_period_end + 2 * DRAFT_SECONDS)
+    assert account.invoice(account.again(subscription)).total == 3000 + 30

@@ -1,0 +1,69 @@
+"""A year of monthly renewals under one test clock: how long it takes, and whether its cost grows linearly.
+
+Driven through the SDK over HTTP as anybody would; what is measured is the time from the first ``advance`` to the last
+``ready``. The yardstick is this machine's own speed in the same minute: one renewal makes some fifty copies of dicts,
+so its cost is given as a multiple of a fixed number of such copies.
+"""
+
+import statistics
+import time
+
+import click
+import stripe
+
+from gateway.sandbox import Sandbox
+from tests.sandbox.support import DAY, START, Account, Clock
+
+ORGANIZATIONS = (250, 500, 1000)
+RENEWALS = 12
+YEAR = 366 * DAY
+RUNS = 3
+COPIES = 100_000
+BOUND = 60
+"""Seconds that 1,000 organizations may take."""
+
+
+def year(organizations: int) -> float:
+    """Seconds that a year of this many organizations takes."""
+    with Sandbox(clock=Clock(), seed=organizations) as sandbox:
+        account = Account(sandbox)
+        clock, price = account.test_clock(), account.price(3000).id
+        for _ in range(organizations):
+            account.subscribe(account.on_clock(clock).id, price)
+        began = time.perf_counter()
+        account.advance(clock, START + YEAR)
+        return time.perf_counter() - began
+
+
+def yardstick() -> float:
+    """Seconds that ``COPIES`` copies of a dict as large as an invoice take."""
+    invoice = dict.fromkeys(map(str, range(80)), 0)
+    began = time.perf_counter()
+    for number in range(COPIES):
+        invoice = invoice | {"0": number}
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Print the medians."""
+    stripe.enable_telemetry = False
+    each: dict[int, float] = {}
+    click.echo(f"A year of monthly renewals under one test clock, medians of {RUNS} runs")
+    for organizations in ORGANIZATIONS:
+        times, copies = zip(*((year(organizations), yardstick()) for _ in range(RUNS)), strict=True)
+        seconds = statistics.median(times)
+        each[organizations] = seconds / organizations / RENEWALS
+        ratio = each[organizations] / (statistics.median(copies) / COPIES)
+        click.echo(
+            f"{organizations:>6} organizations  {seconds:6.1f} s  {each[organizations] * 1000:5.2f} ms a renewal"
+            f"  = {ratio:,.0f} copies of a dict",
+        )
+    few, many = ORGANIZATIONS[0], ORGANIZATIONS[-1]
+    click.echo(
+        f"A renewal among {many} costs {each[many] / each[few]:.2f} times what it costs among {few} (1.00 is linear)"
+    )
+    click.echo(f"Bound: {BOUND} s for {many}")
+
+
+if __name__ == "__main__":
+    main()
