@@ -20,7 +20,9 @@ def retrieve(work: Work, params: Json, intent: str) -> Json:
     return check(work.get("payment_intent", intent, param="intent"), params)
 
 
-@routes.post("/v1/payment_intents/{intent}/confirm", PaymentIntentConfirmParams, "payment_method return_url")
+@routes.post(
+    "/v1/payment_intents/{intent}/confirm", PaymentIntentConfirmParams, "payment_method client_secret return_url"
+)
 def confirm(work: Work, params: Json, intent: str) -> Json:
     """Do what Stripe.js does in the browser: pay by another card, or approve of the one that waits for its holder.
 

@@ -87,7 +87,7 @@ def update(work: Work, params: Json, subscription: str) -> Json:
     _refuse_other_modes(params)
     _check_card(work, params, found["customer"])
     if found["pending_update"] and "items" in params:
-        found = _drop_pending_update(work, found)
+        found = drop_pending_update(work, found)
     planned = change.plan(work, found, params)
     fields = planned.fields | _settings(found | planned.fields, params)
     if params.get("trial_end") == "now" and found["status"] == "trialing":
@@ -126,7 +126,7 @@ def _settings(found: Json, params: Json) -> Json:
     return changes
 
 
-def _drop_pending_update(work: Work, found: Json) -> Json:
+def drop_pending_update(work: Work, found: Json) -> Json:
     """A new update replaces the one that waits, and voids its invoice."""
     invoice_id = pending_update.invoice_of(work, found)
     if invoice_id:

@@ -22,6 +22,13 @@ def a_balance_is_used_up(stage: Stage) -> None:
     stage.subscribe(customer.id, cheap)
 
 
+def a_balance_is_adjusted(stage: Stage) -> None:
+    customer = stage.v1.customers.create()
+    transactions = stage.v1.customers.balance_transactions
+    made = transactions.create(customer.id, {"amount": -500, "currency": "usd", "description": "sorry"})
+    transactions.retrieve(customer.id, made.id)
+
+
 def tax_ids_are_kept(stage: Stage) -> None:
     customer = stage.v1.customers.create()
     tax_ids = stage.v1.customers.tax_ids
