@@ -59,7 +59,7 @@ def _priced(work: Work, item: Json, params: Json) -> Json:
     price = work.get("price", price_id, param="pricing[price]", status=400)
     if price["recurring"] is not None:
         raise invalid(_NOT_ONE_TIME, param="pricing[price]")
-    quantity = int(params.get("quantity", item["quantity"]))
+    quantity: int = params["quantity"] if "quantity" in params else item["quantity"]
     named = item["description"] or work.get("product", price["product"])["name"]
     return {
         "amount": nearest(Fraction(price["unit_amount_decimal"]) * quantity, step(price["currency"])),
