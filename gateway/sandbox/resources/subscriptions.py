@@ -27,8 +27,8 @@ from gateway.sandbox.work import Work
 routes = Routes()
 _COMMON = (
     "items[price] items[quantity] items[metadata] default_payment_method description metadata payment_behavior "
-    "off_session payment_settings[save_default_payment_method] proration_behavior collection_method cancel_at "
-    "cancel_at_period_end trial_end trial_settings[end_behavior][missing_payment_method]"
+    "off_session payment_settings[save_default_payment_method] proration_behavior collection_method days_until_due "
+    "cancel_at cancel_at_period_end trial_end trial_settings[end_behavior][missing_payment_method]"
 )
 _FIXED_ONCE_CANCELED = "A canceled subscription can only update its cancellation_details and metadata."
 
@@ -57,6 +57,8 @@ def _refuse_other_modes(params: Json) -> None:
         raise not_built("classic billing mode", "billing_mode[type]")
     if params.get("collection_method") == "send_invoice":
         raise not_built("invoices sent by mail", "collection_method")
+    if "days_until_due" in params:
+        raise invalid("You can only specify 'days_until_due' if invoice collection method is 'send_invoice'.")
 
 
 def _check_card(work: Work, params: Json, customer: str) -> None:
