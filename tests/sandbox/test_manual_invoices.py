@@ -198,11 +198,20 @@ def test_credit_lowers_what_is_due(account: Account) -> None:
     customer = account.customer()
     adjusted = account.v1.customers.balance_transactions.create(customer.id, {"amount": -200, "currency": "usd"})
     assert (adjusted.type, adjusted.ending_balance, adjusted.invoice) == ("adjustment", -200, None)
+    more = account.v1.customers.balance_transactions.create(customer.id, {"amount": -50, "currency": "usd"})
+    assert more.ending_balance == -250
     extra(account, customer.id, 700)
     paid = account.v1.invoices.pay(draft(account, customer.id).id)
-    assert (paid.starting_balance, paid.amount_paid, paid.ending_balance) == (-200, 500, 0)
+    assert (paid.starting_balance, paid.amount_paid, paid.ending_balance) == (-250, 450, 0)
     with pytest.raises(stripe.InvalidRequestError, match="cannot be adjusted"):
         account.v1.customers.balance_transactions.create(customer.id, {"amount": 1, "currency": "eur"})
+
+
+def test_another_customer_s_adjustment_is_not_found(account: Account) -> None:
+    transactions = account.v1.customers.balance_transactions
+    made = transactions.create(account.customer().id, {"amount": -200, "currency": "usd"})
+    with pytest.raises(stripe.InvalidRequestError, match="No such"):
+        transactions.retrieve(account.customer().id, made.id)
 
 
 def test_a_one_time_price_is_billed_by_quantity(account: Account) -> None:

@@ -71,8 +71,10 @@ def test_a_change_that_waits_for_its_payment_leaves_the_item_as_it_is(account: A
     items = account.v1.subscription_items
     more: Any = {"quantity": 5} | waiting
     assert items.update(subscription.items.data[0].id, more).quantity == 1
+    first = account.v1.subscriptions.retrieve(subscription.id).latest_invoice
     another: Any = {"subscription": subscription.id, "price": account.price(3000).id} | waiting
     added = items.create(another)
+    assert account.v1.invoices.retrieve(str(first)).status == "void"
     parked = account.v1.subscriptions.retrieve(subscription.id)
     assert parked.pending_update is not None
     assert parked.pending_update.subscription_items is not None
