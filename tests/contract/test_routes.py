@@ -17,6 +17,11 @@ from tests.contract.sdk import call, operations
 NAMES = [f"{route.method} {route.path}" for route in ROUTES]
 FOR_TYPE_CHECKERS = {"Mapping": Mapping, "StripeContext": object}
 """What the SDK imports only there."""
+BY_STRIPE_JS = {
+    ("POST", "/v1/payment_intents/{intent}/confirm"): {"client_secret"},
+    ("POST", "/v1/setup_intents/{intent}/confirm"): {"client_secret"},
+}
+"""Parameters that the browser sends, and that the SDK, made for servers, does not declare."""
 every_route = pytest.mark.parametrize("route", ROUTES, ids=NAMES)
 
 
@@ -27,7 +32,8 @@ def test_the_sdk_has_the_route_with_these_parameters(route: Route) -> None:
 
 @every_route
 def test_the_sdk_has_every_parameter_that_is_acted_upon(route: Route) -> None:
-    assert [name for name in sorted(route.built) if not declared(name, route.shape)] == []
+    besides = BY_STRIPE_JS.get((route.method, route.path), set())
+    assert {name for name in route.built if not declared(name, route.shape)} == besides
 
 
 def declared(name: str, shape: Any) -> bool:

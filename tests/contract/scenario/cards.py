@@ -47,3 +47,6 @@ def payment_intents_wait_for_the_holder(stage: Stage) -> None:
     stage.v1.payment_intents.retrieve(intent)
     stage.v1.invoices.retrieve(invoice.id, secret)
     stage.v1.invoice_payments.list({"invoice": invoice.id})
+    stage.v1.payment_intents.list({"customer": customer.id})
+    charges = stage.v1.charges.list({"customer": customer.id})
+    stage.v1.charges.retrieve(charges.data[0].id)
