@@ -4,6 +4,7 @@ import decimal
 import inspect
 import types
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import stripe
@@ -67,6 +68,11 @@ def _object(value: Any, kind: Any, path: str) -> Iterator[str]:
     hints = _hints(origin)
     if not hints:  # metadata, previous_attributes: any keys
         return
+    if value.get("deleted") is True and "deleted" in hints:
+        yield from _stub(value, origin, path)
+        return
+    if name_of(origin) not in (None, value.get("object")):
+        yield f"{path}: object {value.get('object')!r}, and the SDK expects {name_of(origin)!r}"
     for key, hint in hints.items():
         if key in value:
             yield from differences(value[key], hint, f"{path}.{key}")
@@ -76,12 +82,44 @@ def _object(value: Any, kind: Any, path: str) -> Iterator[str]:
         yield f"{path}.{key}: unknown to the SDK"
 
 
+def _stub(value: Json, kind: type, path: str) -> Iterator[str]:
+    """What is left of a deleted object."""
+    if value.keys() != {"id", "object", "deleted"} or value["object"] != name_of(kind):
+        yield f"{path}: {value!r} is no stub of a deleted {kind.__name__}"
+
+
+def name_of(kind: type) -> str | None:
+    """What the class's objects call themselves in ``object``; nested ones have no name."""
+    return getattr(kind, "OBJECT_NAME", None)
+
+
 def _page(value: Json, kind: Any, path: str) -> Iterator[str]:
     if value.get("object") != "list" or not isinstance(value.get("has_more"), bool) or "url" not in value:
         yield f"{path}: no list object"
     yield from _list(value.get("data"), kind, f"{path}.data")
 
 
+def former_differences(value: Any, kind: Any, path: str = "") -> Iterator[str]:
+    """The same for ``previous_attributes``: nested objects hold only what changed, all else is whole."""
+    options = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    classes = [option for option in options if isinstance(get_origin(option) or option, type)]
+    nested = [option for option in classes if issubclass(get_origin(option) or option, stripe.StripeObject)]
+    if not isinstance(value, dict) or not nested:
+        yield from differences(value, kind, path)
+        return
+    origin = get_origin(nested[0]) or nested[0]
+    if origin is stripe.ListObject:
+        hints: Json = {"data": list[get_args(nested[0])[0]], "has_more": bool, "total_count": int}  # type: ignore[misc]  # a class known only at run time
+    else:
+        hints = _hints(origin)
+    for key in value if hints else ():
+        if key in hints:
+            yield from former_differences(value[key], hints[key], f"{path}.{key}")
+        elif key not in RECORDED_BESIDES.get(origin.__name__, set()):
+            yield f"{path}.{key}: unknown to the SDK"
+
+
+@cache
 def _hints(kind: type) -> Json:
     own = {key for base in kind.__mro__ if base.__module__.startswith("stripe._") for key in _declared(base)}
     hints = get_type_hints(kind, localns=_Names())

@@ -24,7 +24,9 @@ class Clock:
         return self.now
 
 
-def client(sandbox: Sandbox, key: str = "sk_test_sandbox") -> stripe.StripeClient:
+def client(
+    sandbox: Sandbox, key: str = "sk_test_sandbox", http_client: stripe.HTTPClient | None = None
+) -> stripe.StripeClient:
     """The official SDK, talking to the sandbox only."""
     addresses: Any = {
         "api": sandbox.url,
@@ -32,7 +34,7 @@ def client(sandbox: Sandbox, key: str = "sk_test_sandbox") -> stripe.StripeClien
         "files": sandbox.url,
         "meter_events": sandbox.url,
     }
-    return stripe.StripeClient(key, base_addresses=addresses, max_network_retries=0)
+    return stripe.StripeClient(key, base_addresses=addresses, max_network_retries=0, http_client=http_client)
 
 
 def plain(obj: stripe.StripeObject) -> Json:
@@ -44,8 +46,8 @@ def plain(obj: stripe.StripeObject) -> Json:
 class Account:
     """Shorthands over the SDK for a test-mode account."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        self.client = client(sandbox)
+    def __init__(self, sandbox: Sandbox, http_client: stripe.HTTPClient | None = None) -> None:
+        self.client = client(sandbox, http_client=http_client)
         self.v1 = self.client.v1
 
     def price(self, amount: int, name: str = "Plus", interval: str = "month", **more: Any) -> stripe.Price:

@@ -54,6 +54,8 @@ def test_a_change_bills_what_stripe_was_recorded_to_bill(account: Account, clock
     assert pending == []
     invoice = plain(account.invoice(after))
     assert {key: invoice[key] for key in case["invoice"]} == case["invoice"]
+    for key, seconds in case.get("after_creation", {}).items():
+        assert invoice[key] - invoice["created"] == seconds
     assert lines_as_recorded(invoice["lines"]["data"]) == case["lines"]
     assert all(row["parent"]["subscription_item_details"]["proration"] for row in invoice["lines"]["data"])
     balance = account.v1.customers.retrieve(customer.id).balance

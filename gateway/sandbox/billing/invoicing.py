@@ -112,8 +112,11 @@ def totals(invoice: Json, lines: list[Json], balance: int) -> Json:
     }
 
 
-def finalize(work: Work, invoice: Json) -> Json:
-    """Number the draft, settle it with the customer's balance, open it; one with nothing to charge is paid at once."""
+def finalize(work: Work, invoice: Json, *, collect_at: int | None = None) -> Json:
+    """Number the draft, settle it with the customer's balance, open it; one with nothing to charge is paid at once.
+
+    ``collect_at`` is when it will be charged by itself, if nobody does it before.
+    """
     customer = work.get("customer", invoice["customer"])
     due, left = settle(invoice["total"], customer["balance"], invoice["currency"])
     number = f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}"
@@ -133,13 +136,13 @@ def finalize(work: Work, invoice: Json) -> Json:
         {
             "amount_due": due,
             "amount_remaining": due,
-            "auto_advance": due > 0,
+            "auto_advance": due > 0 and invoice["auto_advance"],
             "automatically_finalizes_at": None,
             "effective_at": work.now,
             "ending_balance": left,
             "hosted_invoice_url": hosted,
             "invoice_pdf": f"{hosted}/pdf",
-            "next_payment_attempt": None,
+            "next_payment_attempt": collect_at if due else None,
             "number": number,
             "starting_balance": customer["balance"],
             "status": "open",

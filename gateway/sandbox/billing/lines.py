@@ -65,9 +65,15 @@ def _where_billed(work: Work, debit: Debit) -> tuple[str | None, str | None]:
         return debit.invoice, debit.line
     item = work.find("invoiceitem", debit.invoice_item)
     for line in lines_of(work, item["invoice"]) if item and item["invoice"] else []:
-        if line["parent"]["subscription_item_details"]["invoice_item"] == debit.invoice_item:
+        if _invoice_item(line) == debit.invoice_item:
             return line["invoice"], line["id"]
     return None, None
+
+
+def _invoice_item(line: Json) -> str | None:
+    """The invoice item that became this line."""
+    found: str | None = line["parent"][line["parent"]["type"]]["invoice_item"]
+    return found
 
 
 def lines_of(work: Work, invoice_id: str) -> list[Json]:
@@ -98,12 +104,13 @@ def _swept(work: Work, invoice_id: str, item: Json, ids: dict[str, str]) -> Json
         "proration": item["proration"],
         "proration_details": {"credited_items": _credited_lines(work, invoice_id, credited, ids)},
     }
-    if item["parent"]:
+    owner = item["parent"]["subscription_details"] if item["parent"] else {"subscription": None}
+    if owner.get("subscription_item"):
         kind = "subscription_item_details"
-        details |= item["parent"]["subscription_details"]
-    else:
+        details |= owner
+    else:  # a plain item: the line names the subscription, if any, and never one of its items
         kind = "invoice_item_details"
-        details["subscription"] = None
+        details["subscription"] = owner["subscription"]
     parent = {"invoice_item_details": None, "subscription_item_details": None, "type": kind} | {kind: details}
     fields = {key: item[key] for key in ("discountable", "metadata", "pricing", "quantity_decimal")}
     return line | fields | {"id": ids[item["id"]], "parent": parent}
@@ -119,11 +126,7 @@ def _credited_lines(work: Work, invoice_id: str, credited: Json | None, ids: dic
     if debited in ids:
         return {"invoice": invoice_id, "invoice_line_items": [ids[debited]]}
     billed = work.get("invoiceitem", debited)["invoice"]
-    lines = [
-        line["id"]
-        for line in lines_of(work, billed)
-        if line["parent"]["subscription_item_details"]["invoice_item"] == debited
-    ]
+    lines = [line["id"] for line in lines_of(work, billed) if _invoice_item(line) == debited]
     return {"invoice": billed, "invoice_line_items": lines}
 
 

@@ -2,11 +2,14 @@
 
 from gateway.sandbox.resources import (
     accounts,
+    balance_transactions,
     charges,
     customers,
     events,
+    invoice_actions,
     invoice_items,
     invoices,
+    manual_invoices,
     meter_events,
     meters,
     payment_intents,
@@ -23,11 +26,14 @@ from gateway.sandbox.resources import (
 
 ROUTES = [
     *accounts.routes,
+    *balance_transactions.routes,
     *charges.routes,
     *customers.routes,
     *events.routes,
+    *invoice_actions.routes,
     *invoice_items.routes,
     *invoices.routes,
+    *manual_invoices.routes,
     *meter_events.routes,
     *meters.routes,
     *payment_intents.routes,

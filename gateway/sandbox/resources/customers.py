@@ -3,7 +3,6 @@
 import re
 
 from stripe.params import (
-    CustomerBalanceTransactionListParams,
     CustomerCreateParams,
     CustomerDeleteParams,
     CustomerListParams,
@@ -136,12 +135,3 @@ def retrieve_payment_method(work: Work, params: Json, customer: str, payment_met
     if card["customer"] != customer:
         raise missing("payment_method", payment_method, param="payment_method")
     return card
-
-
-@routes.get("/v1/customers/{customer}/balance_transactions", CustomerBalanceTransactionListParams, CURSORS)
-def list_balance_transactions(work: Work, params: Json, customer: str) -> Json:
-    """What moved the customer's balance."""
-    work.get("customer", customer, param="customer")
-    kind = "customer_balance_transaction"
-    url = f"/v1/customers/{customer}/balance_transactions"
-    return page(work, work.select(kind, customer), params, kind=kind, url=url)

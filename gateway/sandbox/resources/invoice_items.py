@@ -1,53 +1,97 @@
 """https://docs.stripe.com/api/invoiceitems."""
 
+from fractions import Fraction
+
 from stripe.params import (
     InvoiceItemCreateParams,
     InvoiceItemDeleteParams,
     InvoiceItemListParams,
     InvoiceItemRetrieveParams,
+    InvoiceItemUpdateParams,
 )
 
-from gateway.sandbox.currencies import known
+from gateway.sandbox.currencies import known, step
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
-from gateway.sandbox.objects.invoice import build_item
+from gateway.sandbox.metadata import merged
+from gateway.sandbox.objects.invoice import build_item, pricing
 from gateway.sandbox.pagination import CURSORS, in_range, page
+from gateway.sandbox.proration import nearest
 from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
 
 routes = Routes()
-
-
-@routes.post(
-    "/v1/invoiceitems",
-    InvoiceItemCreateParams,
-    "customer amount currency description metadata subscription period",
+_FIELDS = "amount description metadata period pricing[price] quantity"
+_NOT_ONE_TIME = (
+    "The price specified is set to `type=recurring` but this field only accepts prices with `type=one_time`."
 )
+
+
+@routes.post("/v1/invoiceitems", InvoiceItemCreateParams, f"{_FIELDS} customer currency subscription")
 def create(work: Work, params: Json) -> Json:
-    """An amount for the customer's next invoice."""
+    """An amount, or a number of a one-time price, for the customer's next invoice."""
     customer = work.get("customer", params.get("customer", ""), param="customer", status=400)
-    if "amount" not in params:
+    if "pricing" not in params and "amount" not in params:
         raise invalid("Missing required param: amount.", param="amount", code="parameter_missing")
-    item = build_item(
-        work,
-        customer=customer["id"],
-        amount=params["amount"],
-        currency=known(params.get("currency") or customer["currency"] or "usd"),
-        description=params.get("description"),
-        period=params.get("period") or {"end": work.now, "start": work.now},
-    )
     parent = None
     if "subscription" in params:
         subscription = work.get("subscription", params["subscription"], param="subscription", status=400)
         details = {"subscription": subscription["id"], "subscription_item": None}
         parent = {"subscription_details": details, "type": "subscription_details"}
-    return work.add(item | {"metadata": params.get("metadata") or {}, "parent": parent})
+    item = build_item(
+        work,
+        customer=customer["id"],
+        amount=params.get("amount", 0),
+        currency=known(params.get("currency") or customer["currency"] or "usd"),
+        description=params.get("description"),
+        period=params.get("period") or {"end": work.now, "start": work.now},
+    )
+    return work.add(item | _priced(work, item, params) | {"metadata": params.get("metadata") or {}, "parent": parent})
+
+
+def _priced(work: Work, item: Json, params: Json) -> Json:
+    """The fields that follow from a price and a quantity, if either is given; an amount excludes both."""
+    if not params.keys() & {"pricing", "quantity"}:
+        return {}
+    if "amount" in params or ("pricing" not in params and item["pricing"] is None):
+        raise invalid("`quantity` and `pricing[price]` go together, and not with `amount`.")  # inferred wording
+    price_id = params["pricing"]["price"] if "pricing" in params else item["pricing"]["price_details"]["price"]
+    price = work.get("price", price_id, param="pricing[price]", status=400)
+    if price["recurring"] is not None:
+        raise invalid(_NOT_ONE_TIME, param="pricing[price]")
+    quantity: int = params["quantity"] if "quantity" in params else item["quantity"]
+    named = item["description"] or work.get("product", price["product"])["name"]
+    return {
+        "amount": nearest(Fraction(price["unit_amount_decimal"]) * quantity, step(price["currency"])),
+        "currency": price["currency"],
+        "description": named,
+        "pricing": pricing(price, price["unit_amount_decimal"]),
+        "quantity": quantity,
+        "quantity_decimal": str(quantity),
+    }
 
 
 @routes.get("/v1/invoiceitems/{invoiceitem}", InvoiceItemRetrieveParams)
 def retrieve(work: Work, params: Json, invoiceitem: str) -> Json:
     """An invoice item."""
     return work.get("invoiceitem", invoiceitem)
+
+
+@routes.post("/v1/invoiceitems/{invoiceitem}", InvoiceItemUpdateParams, _FIELDS)
+def update(work: Work, params: Json, invoiceitem: str) -> Json:
+    """Change one that is on no invoice yet, as far as its fields are not frozen (wordings are inferred)."""
+    item = work.get("invoiceitem", invoiceitem)
+    if item["invoice"]:
+        raise invalid("This invoice item is already attached to an invoice and can't be updated.")
+    for name in item["frozen_fields"]:
+        if name in params or (name == "pricing" and "amount" in params):
+            raise invalid(f"The `{name}` of this invoice item cannot be changed.", param=name)
+    changes: Json = {key: params[key] for key in ("amount", "period") if key in params}
+    if "description" in params:
+        changes["description"] = params["description"] or None
+    if "metadata" in params:
+        changes["metadata"] = merged(item["metadata"], params["metadata"])
+    return work.update(item, changes | _priced(work, item | changes, params))
 
 
 @routes.delete("/v1/invoiceitems/{invoiceitem}", InvoiceItemDeleteParams)

@@ -2,20 +2,15 @@
 
 from stripe.params import (
     InvoiceCreatePreviewParams,
-    InvoiceFinalizeInvoiceParams,
     InvoiceLineItemListParams,
     InvoiceListParams,
     InvoicePaymentListParams,
-    InvoicePayParams,
     InvoiceRetrieveParams,
-    InvoiceVoidInvoiceParams,
 )
 
-from gateway.sandbox.billing import intents, invoicing, payment, usage
 from gateway.sandbox.billing import preview as previews
 from gateway.sandbox.billing.lines import lines_of
-from gateway.sandbox.billing.void import void as void_open
-from gateway.sandbox.errors import StripeError, card_error, invalid
+from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.invoice import subscription_of
 from gateway.sandbox.pagination import CURSORS, in_range, page, page_of
@@ -23,11 +18,6 @@ from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
 
 routes = Routes()
-_NEEDS_ACTION = (
-    "This payment requires additional user action before it can be completed successfully. Payment can be completed "
-    "using the PaymentIntent associated with this invoice. For more details see: "
-    "https://stripe.com/docs/billing/subscriptions/overview#requires-action"
-)
 _PREVIEWED = " ".join(
     f"subscription_details[{name}]"
     for name in (
@@ -86,60 +76,6 @@ def list_lines(work: Work, params: Json, invoice: str) -> Json:
     """All lines, in the invoice's own order."""
     work.get("invoice", invoice, param="invoice")
     return page_of(lines_of(work, invoice), params, kind="line item", url=f"/v1/invoices/{invoice}/lines")
-
-
-@routes.post("/v1/invoices/{invoice}/finalize", InvoiceFinalizeInvoiceParams, "auto_advance")
-def finalize(work: Work, params: Json, invoice: str) -> Json:
-    """Number and open a draft."""
-    found = work.get("invoice", invoice, param="invoice")
-    if found["status"] != "draft":
-        raise invalid("This invoice is already finalized, you can't re-finalize a non-draft invoice.")
-    return invoicing.finalize(work, usage.refresh(work, found))
-
-
-@routes.post("/v1/invoices/{invoice}/pay", InvoicePayParams, "payment_method paid_out_of_band off_session")
-def pay(work: Work, params: Json, invoice: str) -> Json:
-    """Charge it now. A draft is finalized first. A decline is a 402 that leaves the invoice open."""
-    found = work.get("invoice", invoice, param="invoice")
-    if found["status"] == "paid":
-        raise invalid("Invoice is already paid")
-    if found["status"] == "draft":
-        found = invoicing.finalize(work, usage.refresh(work, found))
-    if found["status"] == "paid":
-        return found
-    if found["status"] != "open":
-        raise invalid("You can only pay open invoices. This invoice isn't open.")
-    if params.get("paid_out_of_band"):
-        return payment.settle_elsewhere(work, found)
-    card = _card(work, found, params.get("payment_method"))
-    tried = payment.charge(work, found, card, automatic=False, on_session=not params.get("off_session", True))
-    if tried["status"] == "open":
-        work.fail(_why(work, tried))
-    return tried
-
-
-def _card(work: Work, invoice: Json, given: str | None) -> Json:
-    if given is None:
-        subscription_id = subscription_of(invoice)
-        subscription = work.find("subscription", subscription_id) if subscription_id else None
-        return payment.card_for(work, subscription, invoice["customer"])
-    card = work.get("payment_method", given, param="payment_method", status=400)
-    if card["customer"] != invoice["customer"]:
-        raise invalid("The payment method must be attached to the customer of the invoice.", param="payment_method")
-    return card
-
-
-def _why(work: Work, invoice: Json) -> StripeError:
-    intent = intents.intent_of(work, invoice["id"]) or {}
-    if intent["status"] == "requires_action":
-        return card_error("invoice_payment_intent_requires_action", _NEEDS_ACTION)
-    return payment.last_error(intent)
-
-
-@routes.post("/v1/invoices/{invoice}/void", InvoiceVoidInvoiceParams)
-def void(work: Work, params: Json, invoice: str) -> Json:
-    """Make it void: nobody owes it any more."""
-    return void_open(work, work.get("invoice", invoice, param="invoice"))
 
 
 @routes.get("/v1/invoice_payments", InvoicePaymentListParams, f"{CURSORS} invoice status payment")

@@ -27,8 +27,8 @@ from gateway.sandbox.work import Work
 routes = Routes()
 _COMMON = (
     "items[price] items[quantity] items[metadata] default_payment_method description metadata payment_behavior "
-    "off_session payment_settings[save_default_payment_method] proration_behavior collection_method cancel_at "
-    "cancel_at_period_end trial_end trial_settings[end_behavior][missing_payment_method]"
+    "off_session payment_settings[save_default_payment_method] proration_behavior collection_method days_until_due "
+    "cancel_at cancel_at_period_end trial_end trial_settings[end_behavior][missing_payment_method]"
 )
 _FIXED_ONCE_CANCELED = "A canceled subscription can only update its cancellation_details and metadata."
 
@@ -57,6 +57,8 @@ def _refuse_other_modes(params: Json) -> None:
         raise not_built("classic billing mode", "billing_mode[type]")
     if params.get("collection_method") == "send_invoice":
         raise not_built("invoices sent by mail", "collection_method")
+    if "days_until_due" in params:
+        raise invalid("You can only specify 'days_until_due' if invoice collection method is 'send_invoice'.")
 
 
 def _check_card(work: Work, params: Json, customer: str) -> None:
@@ -87,7 +89,7 @@ def update(work: Work, params: Json, subscription: str) -> Json:
     _refuse_other_modes(params)
     _check_card(work, params, found["customer"])
     if found["pending_update"] and "items" in params:
-        found = _drop_pending_update(work, found)
+        found = drop_pending_update(work, found)
     planned = change.plan(work, found, params)
     fields = planned.fields | _settings(found | planned.fields, params)
     if params.get("trial_end") == "now" and found["status"] == "trialing":
@@ -126,7 +128,7 @@ def _settings(found: Json, params: Json) -> Json:
     return changes
 
 
-def _drop_pending_update(work: Work, found: Json) -> Json:
+def drop_pending_update(work: Work, found: Json) -> Json:
     """A new update replaces the one that waits, and voids its invoice."""
     invoice_id = pending_update.invoice_of(work, found)
     if invoice_id:

@@ -1,0 +1,86 @@
+"""Invoices made by hand (https://docs.stripe.com/api/invoices/create), and what a draft's own settings mean."""
+
+from gateway.sandbox.billing import invoicing
+from gateway.sandbox.billing.lines import from_pending
+from gateway.sandbox.currencies import known
+from gateway.sandbox.errors import invalid
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects import invoice as objects
+from gateway.sandbox.work import Work
+
+COLLECTION = ("auto_advance", "collection_method", "days_until_due")
+_DAY = 86400
+_ONLY_IF_SENT = "You can only specify 'days_until_due' if invoice collection method is 'send_invoice'."
+_SENT_WITHOUT_DATE = "If invoice collection method is 'send_invoice', you must specify 'days_until_due'."
+
+
+def create(work: Work, customer: Json, subscription: Json | None, params: Json) -> Json:
+    """A draft of the pending items, if they are asked for, newest first; else an empty one.
+
+    It does not advance by itself unless asked (as recorded from Stripe's API, 2026-08-26.dahlia).
+    """
+    currency = known(params.get("currency") or customer["currency"] or "usd")
+    invoice_id = work.ids.new("in")
+    pending = _pending(work, customer["id"], subscription, currency) if _included(params) else []
+    invoice = objects.build(work, customer, invoice_id=invoice_id, currency=currency, reason="manual")
+    invoice |= {
+        "auto_advance": False,
+        "description": params.get("description") or None,
+        "metadata": params.get("metadata") or {},
+        "parent": objects.parent_of(subscription) if subscription else None,
+    }
+    invoice |= collected(work, invoice, params)
+    lines = from_pending(work, invoice_id, pending)
+    work.note("lines", invoice_id, {"data": lines})
+    work.add(invoice | invoicing.totals(invoice, lines, customer["balance"]))
+    for item in pending:
+        work.update(item, {"invoice": invoice_id})
+    return work.get("invoice", invoice_id)
+
+
+def _included(params: Json) -> bool:
+    return bool(params.get("pending_invoice_items_behavior") == "include")
+
+
+def _pending(work: Work, customer: str, subscription: Json | None, currency: str) -> list[Json]:
+    """All of the customer's, or those of the one subscription that the invoice is for."""
+    if subscription:
+        return invoicing.pending_items(work, subscription, loose=False)
+    items = work.select("invoiceitem", customer)
+    return [item for item in items if item["invoice"] is None and item["currency"] == currency]
+
+
+def collected(work: Work, invoice: Json, params: Json) -> Json:
+    """The draft's fields that say when it is finalized and how it is paid, after ``params``.
+
+    The times of one that is sent or advances are as recorded from Stripe's API, 2026-08-26.dahlia; that it must be
+    said when a sent invoice is due, and that times count from the request that sets them, is inferred.
+    """
+    method = params.get("collection_method", invoice["collection_method"])
+    advances = params.get("auto_advance", invoice["auto_advance"])
+    sent = method == "send_invoice"
+    due_date = invoice["due_date"] if sent else None
+    if "days_until_due" in params:
+        if not sent:
+            raise invalid(_ONLY_IF_SENT)
+        due_date = invoice["created"] + params["days_until_due"] * _DAY
+    if sent and due_date is None:
+        raise invalid(_SENT_WITHOUT_DATE)
+    return {
+        "auto_advance": advances,
+        "automatically_finalizes_at": work.now + invoicing.DRAFT_SECONDS + 1 if advances else None,
+        "collection_method": method,
+        "due_date": due_date,
+        "next_payment_attempt": work.now + invoicing.DRAFT_SECONDS if advances and not sent else None,
+    }
+
+
+def delete(work: Work, invoice: Json) -> Json:
+    """Drop a one-off draft; its items wait for the next invoice again."""
+    if invoice["status"] != "draft" or invoice["parent"]:
+        raise invalid("You can only delete one-off invoices that are drafts.")  # inferred wording
+    for item in list(work.select("invoiceitem", invoice["customer"])):
+        if item["invoice"] == invoice["id"]:
+            work.update(item, {"invoice": None})
+    work.note("lines", invoice["id"], {"data": []})
+    return work.remove(invoice)

@@ -1,0 +1,53 @@
+"""https://docs.stripe.com/api/invoices: those made by hand, and what can still be changed."""
+
+from stripe.params import InvoiceCreateParams, InvoiceDeleteParams, InvoiceUpdateParams
+
+from gateway.sandbox.billing import manual
+from gateway.sandbox.errors import invalid
+from gateway.sandbox.json_types import Json
+from gateway.sandbox.metadata import merged
+from gateway.sandbox.routing import Routes
+from gateway.sandbox.work import Work
+
+routes = Routes()
+_FIELDS = "auto_advance collection_method days_until_due description metadata"
+_EDITABLE_FOR_EVER = {"expand", "metadata"}
+
+
+@routes.post(
+    "/v1/invoices", InvoiceCreateParams, f"{_FIELDS} customer subscription currency pending_invoice_items_behavior"
+)
+def create(work: Work, params: Json) -> Json:
+    """A draft, for a customer or one of its subscriptions."""
+    subscription = None
+    if "subscription" in params:
+        subscription = work.get("subscription", params["subscription"], param="subscription", status=400)
+        params = {"customer": subscription["customer"], "currency": subscription["currency"]} | params
+    if "customer" not in params:
+        raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
+    customer = work.get("customer", params["customer"], param="customer", status=400)
+    if subscription and subscription["customer"] != customer["id"]:
+        raise invalid("The subscription does not belong to the customer.", param="subscription")
+    return manual.create(work, customer, subscription, params)
+
+
+@routes.post("/v1/invoices/{invoice}", InvoiceUpdateParams, _FIELDS)
+def update(work: Work, params: Json, invoice: str) -> Json:
+    """Change a draft; of a finalized invoice the metadata (as recorded from Stripe's API, 2026-08-26.dahlia)."""
+    found = work.get("invoice", invoice)
+    if found["status"] != "draft" and params.keys() - _EDITABLE_FOR_EVER:
+        raise invalid("Finalized invoices can't be updated in this way.")  # inferred wording
+    changes: Json = {}
+    if "description" in params:
+        changes["description"] = params["description"] or None
+    if "metadata" in params:
+        changes["metadata"] = merged(found["metadata"], params["metadata"])
+    if params.keys() & set(manual.COLLECTION):
+        changes |= manual.collected(work, found, params)
+    return work.update(found, changes)
+
+
+@routes.delete("/v1/invoices/{invoice}", InvoiceDeleteParams)
+def delete(work: Work, params: Json, invoice: str) -> Json:
+    """Drop a one-off draft."""
+    return manual.delete(work, work.get("invoice", invoice))

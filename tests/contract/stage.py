@@ -1,0 +1,70 @@
+"""Where a story of the scenario plays: a sandbox of its own, and a record of all that went over the wire."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import stripe
+
+from gateway.sandbox import Sandbox
+from gateway.sandbox.resources import ROUTES
+from gateway.sandbox.routing import Route
+from tests.sandbox.support import Account, Clock, Json
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request of a story, and the JSON it was answered."""
+
+    story: str
+    method: str
+    path: str
+    status: int
+    answer: Json
+
+    def __str__(self) -> str:
+        return f"{self.story}: {self.method} {self.path}"
+
+
+class Recorder(stripe.RequestsClient):
+    """The SDK's own HTTP client, keeping what it sends and gets."""
+
+    def __init__(self, story: str) -> None:
+        super().__init__()
+        self.story = story
+        self.exchanges: list[Exchange] = []
+
+    def request(  # type: ignore[override]  # as the SDK itself overrides it
+        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        body, status, answered = super().request(method, url, headers, post_data)
+        answer = json.loads(body)
+        self.exchanges.append(Exchange(self.story, method.upper(), urlsplit(url).path, status, answer))
+        return body, status, answered
+
+
+class Stage(Account):
+    """An ``Account`` with the clock of its sandbox, and the record of what was exchanged so far."""
+
+    def __init__(self, sandbox: Sandbox, clock: Clock, story: str) -> None:
+        self.recorder = Recorder(story)
+        super().__init__(sandbox, self.recorder)
+        self.sandbox = sandbox
+        self.clock = clock
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        return self.recorder.exchanges
+
+
+def route_of(exchange: Exchange) -> Route | None:
+    """The sandbox's route that served it: of several that match, the one with most of its path spelled out."""
+    matching = [
+        route
+        for route in ROUTES
+        if route.method == exchange.method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", route.path), exchange.path)
+    ]
+    return max(matching, key=lambda route: len(re.sub(r"{\w+}", "", route.path)), default=None)

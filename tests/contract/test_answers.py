@@ -1,0 +1,69 @@
+"""What the sandbox answered in the scenario fits the classes that the pinned SDK declares for these answers."""
+
+from typing import Any
+
+import pytest
+import stripe
+
+from gateway.sandbox.resources import ROUTES
+from gateway.sandbox.routing import Route
+from tests.contract.conftest import History
+from tests.contract.sdk import call, operations
+from tests.contract.shapes import differences
+from tests.contract.stage import Exchange, route_of
+from tests.sandbox.support import Json
+
+
+def served(history: History) -> dict[tuple[str, str], list[Exchange]]:
+    """The successful exchanges by their route."""
+    found: dict[tuple[str, str], list[Exchange]] = {}
+    for exchange in history.exchanges:
+        route = route_of(exchange)
+        if route and exchange.status == 200:
+            found.setdefault((route.method, route.path), []).append(exchange)
+    return found
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=[f"{route.method} {route.path}" for route in ROUTES])
+def test_every_route_has_a_story_and_its_answers_fit(history: History, route: Route) -> None:
+    exchanges = served(history).get((route.method, route.path), [])
+    assert exchanges, "tests/contract/scenario has no story in which this route succeeds"
+    kind = operations()[call(route.method, route.path)].answer
+    problems = {problem for exchange in exchanges for problem in differences(exchange.answer, kind, str(exchange))}
+    assert sorted(problems) == []
+
+
+def test_every_refusal_fits_the_sdk_s_error(history: History) -> None:
+    refused = [exchange for exchange in history.exchanges if exchange.status != 200]
+    assert refused
+    assert [
+        problem
+        for exchange in refused
+        for problem in differences(exchange.answer["error"], stripe.ErrorObject, str(exchange))
+    ] == []
+
+
+def test_lists_hold_something_to_compare(history: History) -> None:
+    empty = {
+        path
+        for (method, path), exchanges in served(history).items()
+        if method == "GET" and all(exchange.answer.get("data") == [] for exchange in exchanges)
+    }
+    assert empty == set()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"current_period_end": 1}, ".current_period_end: unknown to the SDK"),
+        ({"status": "fine"}, ".status: 'fine' is none of"),
+        ({"created": "today"}, ".created: 'today' is no <class 'int'>"),
+        ({"customer": None}, ".customer: null, and the SDK says it never is"),
+        ({"object": "invoice"}, ": object 'invoice', and the SDK expects 'subscription'"),
+        ({"deleted": True}, "is no stub of a deleted"),
+    ],
+)
+def test_the_comparison_itself_finds_faults(history: History, change: Json, problem: str) -> None:
+    subscription = served(history)["POST", "/v1/subscriptions"][0].answer
+    kind: Any = stripe.Customer if "deleted" in change else stripe.Subscription
+    assert any(problem in found for found in differences(subscription | change, kind))

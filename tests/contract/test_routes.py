@@ -1,0 +1,83 @@
+"""Every route is one the pinned SDK has, with the parameters that its TypedDicts declare."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args, get_origin, get_type_hints
+
+import pytest
+import requests
+import stripe
+from typing_extensions import is_typeddict
+
+from gateway.sandbox import Sandbox
+from gateway.sandbox.resources import ROUTES
+from gateway.sandbox.routing import Route
+from tests.contract.sdk import call, operations
+
+NAMES = [f"{route.method} {route.path}" for route in ROUTES]
+FOR_TYPE_CHECKERS = {"Mapping": Mapping, "StripeContext": object}
+"""What the SDK imports only there."""
+BY_STRIPE_JS = {
+    ("POST", "/v1/payment_intents/{intent}/confirm"): {"client_secret"},
+    ("POST", "/v1/setup_intents/{intent}/confirm"): {"client_secret"},
+}
+"""Parameters that the browser sends, and that the SDK, made for servers, does not declare."""
+every_route = pytest.mark.parametrize("route", ROUTES, ids=NAMES)
+
+
+@every_route
+def test_the_sdk_has_the_route_with_these_parameters(route: Route) -> None:
+    assert operations()[call(route.method, route.path)].params is route.shape
+
+
+@every_route
+def test_the_sdk_has_every_parameter_that_is_acted_upon(route: Route) -> None:
+    besides = BY_STRIPE_JS.get((route.method, route.path), set())
+    assert {name for name in route.built if not declared(name, route.shape)} == besides
+
+
+def declared(name: str, shape: Any) -> bool:
+    """Whether ``items[price]`` is a parameter of the TypedDict, other than one of the SDK's own options."""
+    first, *rest = re.findall(r"[^\[\]]+", name)
+    if first in get_type_hints(stripe.RequestOptions, localns=FOR_TYPE_CHECKERS):
+        return False
+    shapes = [shape]
+    for key in (first, *rest):
+        hints = [get_type_hints(found, localns=FOR_TYPE_CHECKERS).get(key) for found in shapes]
+        shapes = [nested for hint in hints for nested in typed_dicts(hint)]
+        if not any(hints):
+            return False
+    return True
+
+
+def typed_dicts(hint: Any) -> list[Any]:
+    """The TypedDicts anywhere in an annotation."""
+    if is_typeddict(hint):
+        return [hint]
+    return [found for part in get_args(hint) for found in typed_dicts(part)] if get_origin(hint) else []
+
+
+@pytest.fixture(scope="module")
+def untouched() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@every_route
+def test_an_unknown_parameter_is_named(untouched: Sandbox, route: Route) -> None:
+    path = re.sub(r"{\w+}", "x", route.path)
+    answer = requests.request(
+        route.method, untouched.url + path, auth=("sk_test_x", ""), params={"no_such_thing": "1"}, timeout=5
+    )
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["code"], error["param"]) == ("parameter_unknown", "no_such_thing")
+
+
+def test_no_route_is_served_twice() -> None:
+    assert len(set(NAMES)) == len(ROUTES)
+
+
+@pytest.mark.parametrize(("name", "known"), [("items[price]", True), ("items[nope]", False), ("api_key", False)])
+def test_the_look_up_of_parameters_itself_finds_faults(*, name: str, known: bool) -> None:
+    assert declared(name, stripe.params.SubscriptionCreateParams) is known

@@ -1,0 +1,102 @@
+"""Items of a subscription, added, changed and removed by themselves."""
+
+from typing import Any
+
+import pytest
+import stripe
+
+from tests.sandbox.support import MONTH, START, Account, Clock, plain
+
+
+def test_a_new_item_has_the_running_period_and_is_charged_for_its_rest(account: Account, clock: Clock) -> None:
+    customer = account.customer()
+    subscription = account.subscribe(customer.id, account.price(1000).id)
+    clock.now += MONTH // 3
+    item = account.v1.subscription_items.create(
+        {"subscription": subscription.id, "price": account.price(3000).id, "quantity": 2}
+    )
+    assert (item.current_period_start, item.created) == (START, START + MONTH // 3)
+    assert [row.amount for row in account.pending(customer.id)] == [4000]
+    now = account.v1.subscriptions.retrieve(subscription.id)
+    assert [row.id for row in now.items.data] == [subscription.items.data[0].id, item.id]
+    assert now.latest_invoice == subscription.latest_invoice
+    assert account.v1.subscription_items.retrieve(item.id).quantity == 2
+
+
+@pytest.mark.parametrize(("behavior", "pending", "invoiced"), [("always_invoice", [], 2000), ("none", [], None)])
+def test_proration_behavior_says_what_is_billed(
+    account: Account, clock: Clock, behavior: Any, pending: list[int], invoiced: int | None
+) -> None:
+    customer = account.customer()
+    subscription = account.subscribe(customer.id, account.price(1000).id)
+    clock.now += MONTH // 3
+    account.v1.subscription_items.create(
+        {"subscription": subscription.id, "price": account.price(3000).id, "proration_behavior": behavior}
+    )
+    assert [row.amount for row in account.pending(customer.id)] == pending
+    latest = account.invoice(account.v1.subscriptions.retrieve(subscription.id))
+    assert (latest.total if latest.billing_reason == "subscription_update" else None) == invoiced
+
+
+def test_an_item_changes_like_the_subscription_s_update_does(account: Account, clock: Clock) -> None:
+    customer = account.customer()
+    subscription = account.subscribe(customer.id, account.price(900).id)
+    clock.now += MONTH * 2 // 3
+    item = account.v1.subscription_items.update(
+        subscription.items.data[0].id, {"quantity": 3, "proration_date": START + MONTH // 3, "metadata": {"a": "b"}}
+    )
+    assert (item.quantity, plain(item)["metadata"]) == (3, {"a": "b"})
+    assert [row.amount for row in account.pending(customer.id)] == [-600, 1800]
+
+
+def test_a_removed_item_is_given_back_and_gone(account: Account, clock: Clock) -> None:
+    customer = account.customer()
+    subscription = account.subscribe(customer.id, account.price(1000).id)
+    items = account.v1.subscription_items
+    item = items.create({"subscription": subscription.id, "price": account.price(3000).id})
+    clock.now += MONTH // 3
+    assert plain(items.delete(item.id)) == {"id": item.id, "object": "subscription_item", "deleted": True}
+    assert [row.amount for row in account.pending(customer.id)] == [-2000, 3000]
+    with pytest.raises(stripe.InvalidRequestError, match=f"Invalid subscription_item id: {item.id}"):
+        items.retrieve(item.id)
+    with pytest.raises(stripe.InvalidRequestError, match="at least one active plan"):
+        items.delete(subscription.items.data[0].id)
+
+
+def test_a_change_that_waits_for_its_payment_leaves_the_item_as_it_is(account: Account) -> None:
+    customer = account.customer()
+    subscription = account.subscribe(customer.id, account.price(1000).id)
+    account.give_card(customer.id, "pm_card_chargeCustomerFail")
+    waiting: Any = {"proration_behavior": "always_invoice", "payment_behavior": "pending_if_incomplete"}
+    items = account.v1.subscription_items
+    more: Any = {"quantity": 5} | waiting
+    assert items.update(subscription.items.data[0].id, more).quantity == 1
+    first = account.v1.subscriptions.retrieve(subscription.id).latest_invoice
+    another: Any = {"subscription": subscription.id, "price": account.price(3000).id} | waiting
+    added = items.create(another)
+    assert account.v1.invoices.retrieve(str(first)).status == "void"
+    parked = account.v1.subscriptions.retrieve(subscription.id)
+    assert parked.pending_update is not None
+    assert parked.pending_update.subscription_items is not None
+    assert [row.quantity for row in parked.pending_update.subscription_items] == [1, 1]
+    assert added.id in [row.id for row in parked.pending_update.subscription_items]
+    with pytest.raises(stripe.InvalidRequestError):
+        items.retrieve(added.id)
+
+
+def test_errors_name_the_item_s_own_parameters(account: Account) -> None:
+    subscription = account.subscribe(account.customer().id, account.price(1000).id)
+    items = account.v1.subscription_items
+    with pytest.raises(stripe.InvalidRequestError, match="No such price") as wrong:
+        items.create({"subscription": subscription.id, "price": "price_nope"})
+    assert wrong.value.param == "price"
+    with pytest.raises(stripe.InvalidRequestError, match=r"Missing required param: price\.") as wrong:
+        items.create({"subscription": subscription.id})
+    assert wrong.value.param == "price"
+
+
+def test_a_subscription_that_is_over_takes_no_items(account: Account) -> None:
+    subscription = account.subscribe(account.customer().id, account.price(0).id)
+    account.v1.subscriptions.cancel(subscription.id)
+    with pytest.raises(stripe.InvalidRequestError, match="No such subscription"):
+        account.v1.subscription_items.create({"subscription": subscription.id, "price": account.price(1).id})
