@@ -91,7 +91,7 @@ class Engine:
     def handle(self, call: Call, route: Route | None, names: dict[str, str]) -> Reply:
         """Serve one call; every failure becomes Stripe's error body."""
         with self.lock:
-            request_id = self.ids.new("req")
+            request_id = self.ids.request()
         try:
             api_key = _authenticated(call)
             if route is None:

@@ -4,7 +4,7 @@ import random
 import string
 
 _ALPHABET = string.ascii_letters + string.digits
-_SHORT = {"cus": 14, "prod": 14, "si": 14, "req": 14}
+_SHORT = {"cus": 14, "prod": 14, "si": 14}
 _LONG = 24
 
 
@@ -13,6 +13,12 @@ class Ids:
 
     def __init__(self, seed: int | str | None = None) -> None:
         self._random = random.Random(seed)  # noqa: S311 - identifiers of a sandbox, not secrets
+        # Requests have a stream of their own: how often somebody looks must not change what is created next.
+        self._requests = random.Random(None if seed is None else f"requests of {seed}")  # noqa: S311 - as above
+
+    def request(self) -> str:
+        """The id of a request: ``req_…``."""
+        return f"req_{''.join(self._requests.choices(_ALPHABET, k=14))}"
 
     def new(self, prefix: str) -> str:
         """``Ids().new("sub")`` → ``sub_1…``."""

@@ -42,16 +42,16 @@ def test_of_a_subscription() -> None:
         "currency": "usd",
         "items": [
             {
-                "id": "si_p9SPPve53tmDfb",
-                "price_id": "price_1VDfipIplSR8Fuw1VB7NM4md",
-                "product_id": "prod_FgrLIb2c5FO47r",
+                "id": "si_TSd3dham0bMdhk",
+                "price_id": "price_1JYB9xFgrLIb2c5FO47rtUma",
+                "product_id": "prod_SujWjdmPPD2U1D",
                 "quantity": 4,
                 "current_period_start": "2026-11-01T00:02:00+00:00",
                 "current_period_end": "2026-12-01T00:02:00+00:00",
             }
         ],
         "cancel_at": None,
-        "latest_invoice_id": "in_1z8iaSrF1Q9HzRJODjELe4EH",
+        "latest_invoice_id": "in_1Ddsfxw9Rj48z7MYW57wVs9T",
         "change_id": "chg_2",
         "created": ENROLLED,
     }
@@ -59,18 +59,18 @@ def test_of_a_subscription() -> None:
 
 def test_of_an_invoice() -> None:
     assert content("invoice.paid") == {
-        "subscription_id": "sub_16yLxPkrtH6hWfXKZLLnqq2X",
+        "subscription_id": "sub_1W1sHmK3iPuNwiMvlW33EgIc",
         "status": "paid",
         "billing_reason": "subscription_update",
-        "number": "G3QUTU81-0002",
+        "number": "JTIG0Z8S-0002",
         "currency": "usd",
         "total": 89164,
         "amount_due": 89164,
         "amount_paid": 89164,
         "amount_remaining": 0,
         "next_payment_attempt": None,
-        "hosted_invoice_url": "https://stripe.test/i/in_1z8iaSrF1Q9HzRJODjELe4EH",
-        "invoice_pdf": "https://stripe.test/i/in_1z8iaSrF1Q9HzRJODjELe4EH/pdf",
+        "hosted_invoice_url": "https://stripe.test/i/in_1Ddsfxw9Rj48z7MYW57wVs9T",
+        "invoice_pdf": "https://stripe.test/i/in_1Ddsfxw9Rj48z7MYW57wVs9T/pdf",
         "created": AT,
     }
 
@@ -93,7 +93,7 @@ def test_of_the_others() -> None:
     }
     assert content("product.created") == {"key": "plus", "name": "Plus", "active": True}
     assert content("price.created") == {
-        "product_id": "prod_FgrLIb2c5FO47r",
+        "product_id": "prod_SujWjdmPPD2U1D",
         "lookup_key": "konnect_plus_usd_month",
         "currency": "usd",
         "unit_amount": 25000,

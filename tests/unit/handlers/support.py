@@ -14,8 +14,8 @@ Json = dict[str, Any]
 PAYLOADS = Path(__file__).with_name("payloads")
 ABSENT = object()
 
-CUSTOMER = "cus_d3dham0bMdhklv"
-SUBSCRIPTION = "sub_16yLxPkrtH6hWfXKZLLnqq2X"
+CUSTOMER = "cus_kmoMXDWwgyVDfi"
+SUBSCRIPTION = "sub_1W1sHmK3iPuNwiMvlW33EgIc"
 ENROLLED = datetime(2026, 11, 1, 0, 2, tzinfo=UTC)
 BILLING_DATE = datetime(2026, 12, 1, 0, 2, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ AT = datetime(2026, 11, 5, 0, 3, tzinfo=UTC)
 
 EXPECTED = CustomerSnapshot(
     id=CUSTOMER,
-    seen=seen(datetime(2026, 11, 1, 0, 1, tzinfo=UTC), "evt_1PK3sHSvZZ6nCE4GHveIaQQK", is_first=True),
+    seen=seen(datetime(2026, 11, 1, 0, 1, tzinfo=UTC), "evt_1uw1VB7NM4mdgu7iCPHrCyRy", is_first=True),
     organization_id="org_1",
     name="Acme",
     email="owner@acme.example",
@@ -21,7 +21,7 @@ EXPECTED = CustomerSnapshot(
     balance=0,
     deleted=False,
 )
-WITH_CARD = replace(EXPECTED, default_payment_method_id="pm_1wAcjCgVSNlBJpovuqKnS0AT")
+WITH_CARD = replace(EXPECTED, default_payment_method_id="pm_1buzrl7wqmmRcZJGl28BFm8R")
 
 
 def test_created_tells_the_organization() -> None:
@@ -30,13 +30,13 @@ def test_created_tells_the_organization() -> None:
 
 def test_updated_tells_the_default_card() -> None:
     # Only the number of the next invoice changed: the state before is, for the mirror, the same.
-    expected = seen(AT, "evt_12nZVYvTXI8Wrcb0NNT8F2yc", previous=WITH_CARD.digest)
+    expected = seen(AT, "evt_1ej0WeMpbAfdzM14mLxJ02iL", previous=WITH_CARD.digest)
     assert same(told(UPDATED), replace(WITH_CARD, seen=expected))
 
 
 def test_deleted_tells_the_last_full_object_as_deleted() -> None:
     assert "deleted" not in payload("customer.deleted")["data"]["object"]
-    expected = seen(datetime(2026, 11, 5, 0, 4, tzinfo=UTC), "evt_12nZVYvTXI8Wrcb0NNT8dddd")
+    expected = seen(datetime(2026, 11, 5, 0, 4, tzinfo=UTC), "evt_1ej0WeMpbAfdzM14mLxJdddd")
     assert same(
         told("customer.deleted"), replace(WITH_CARD, deleted=True, default_payment_method_id=None, seen=expected)
     )

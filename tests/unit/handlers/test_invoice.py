@@ -25,26 +25,26 @@ FINALIZED = datetime(2026, 11, 5, 0, 3, tzinfo=UTC)
 A_MINUTE_LATER = datetime(2026, 11, 5, 0, 4, tzinfo=UTC)
 
 EXPECTED = InvoiceSnapshot(
-    id="in_1z8iaSrF1Q9HzRJODjELe4EH",
-    seen=seen(FINALIZED, "evt_1G65Q3CGdh1TlThZvfPXxm6q"),
+    id="in_1Ddsfxw9Rj48z7MYW57wVs9T",
+    seen=seen(FINALIZED, "evt_160vxs7EesoXSym6BG65Q3CG"),
     customer_id=CUSTOMER,
     subscription_id=SUBSCRIPTION,
     status="paid",
     billing_reason="subscription_update",
-    number="G3QUTU81-0002",
+    number="JTIG0Z8S-0002",
     currency="usd",
     total=89164,
     amount_due=89164,
     amount_paid=89164,
     amount_remaining=0,
     next_payment_attempt=None,
-    hosted_invoice_url="https://stripe.test/i/in_1z8iaSrF1Q9HzRJODjELe4EH",
-    invoice_pdf="https://stripe.test/i/in_1z8iaSrF1Q9HzRJODjELe4EH/pdf",
+    hosted_invoice_url="https://stripe.test/i/in_1Ddsfxw9Rj48z7MYW57wVs9T",
+    invoice_pdf="https://stripe.test/i/in_1Ddsfxw9Rj48z7MYW57wVs9T/pdf",
     created=FINALIZED,
 )
 DRAFT = replace(
     EXPECTED,
-    seen=seen(FINALIZED, "evt_1ReyvY2TI0Dk0rUxBq9Cis42", is_first=True),
+    seen=seen(FINALIZED, "evt_11Q9HzRJODjELe4EHZPWEaZJ", is_first=True),
     status="draft",
     number=None,
     amount_paid=0,
@@ -55,7 +55,7 @@ DRAFT = replace(
 )
 EXPECTED_UPCOMING = UpcomingInvoiceSnapshot(
     id=SUBSCRIPTION,
-    seen=seen(A_MINUTE_LATER, "evt_1ReyvY2TI0Dk0rUxBq9Cdddd"),
+    seen=seen(A_MINUTE_LATER, "evt_11Q9HzRJODjELe4EHZPWdddd"),
     customer_id=CUSTOMER,
     amount_due=142498,
     currency="usd",
@@ -73,12 +73,12 @@ def test_paid_tells_the_amounts() -> None:
 
 def test_updated_tells_the_state_it_came_from() -> None:
     before = replace(EXPECTED, status="open", amount_paid=0, amount_remaining=89164)
-    expected = seen(FINALIZED, "evt_1znQBaLO60vxs7EesoXSym6B", previous=before.digest)
+    expected = seen(FINALIZED, "evt_1Z03mLuZBtLHnSPcNznQBaLO", previous=before.digest)
     assert same(told("invoice.updated"), replace(EXPECTED, seen=expected))
 
 
 def test_deleted_tells_a_draft_that_is_no_more() -> None:
-    expected = replace(DRAFT, status="deleted", seen=seen(A_MINUTE_LATER, "evt_1ReyvY2TI0Dk0rUxBq9Cdddd"))
+    expected = replace(DRAFT, status="deleted", seen=seen(A_MINUTE_LATER, "evt_11Q9HzRJODjELe4EHZPWdddd"))
     assert payload("invoice.deleted")["data"]["object"]["status"] == "draft"
     assert same(told("invoice.deleted"), expected)
     assert told("invoice.deleted").rank == 3

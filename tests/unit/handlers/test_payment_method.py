@@ -12,8 +12,8 @@ from tests.unit.handlers.support import ABSENT, CUSTOMER, handle, payload, same,
 ATTACHED = "payment_method.attached"
 
 EXPECTED = PaymentMethodSnapshot(
-    id="pm_1vIDWsA1t2UKIO3CpcwqZpwg",
-    seen=seen(datetime(2026, 11, 6, 0, 3, tzinfo=UTC), "evt_1u23WiHQvjQaD4tIMuIzWijn"),
+    id="pm_1zm1KphJUDIdLTyy6KTJMtLs",
+    seen=seen(datetime(2026, 11, 6, 0, 3, tzinfo=UTC), "evt_11Yk6iNGarbJTCo6pbAR3k0H"),
     customer_id=CUSTOMER,
     brand="mastercard",
     last4="4444",
@@ -29,7 +29,7 @@ def test_attached_tells_the_card() -> None:
 
 def test_detached_tells_whose_card_it_was() -> None:
     at = datetime(2026, 11, 6, 0, 4, tzinfo=UTC)
-    expected = seen(at, "evt_12Wyc4iruYd3bs7AnB5JJDLq", previous=EXPECTED.digest)
+    expected = seen(at, "evt_1x9DnIhPjGffvHU4QMDUhlHd", previous=EXPECTED.digest)
     snapshot = told("payment_method.detached")
     assert same(snapshot, replace(EXPECTED, detached=True, seen=expected))
     assert snapshot.owner == EXPECTED.customer_id

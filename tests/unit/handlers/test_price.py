@@ -11,9 +11,9 @@ from tests.unit.handlers.support import ABSENT, payload, same, seen, told, with_
 CREATED = "price.created"
 
 EXPECTED = PriceSnapshot(
-    id="price_1VDfipIplSR8Fuw1VB7NM4md",
-    seen=seen(datetime(2026, 11, 1, tzinfo=UTC), "evt_1gu7iCPHrCyRyW1sHmK3iPuN", is_first=True),
-    product_id="prod_FgrLIb2c5FO47r",
+    id="price_1JYB9xFgrLIb2c5FO47rtUma",
+    seen=seen(datetime(2026, 11, 1, tzinfo=UTC), "evt_1stg5uZ8BHnwZFyPjiedPdLa", is_first=True),
+    product_id="prod_SujWjdmPPD2U1D",
     lookup_key="konnect_plus_usd_month",
     currency="usd",
     unit_amount=25000,
@@ -28,13 +28,13 @@ def test_created_tells_the_price() -> None:
 
 def test_updated_tells_the_new_lookup_key_and_the_state_before() -> None:
     at = datetime(2026, 11, 6, 0, 4, tzinfo=UTC)
-    expected = seen(at, "evt_16sCCNoXeB3jnwRiq03mZB6p", previous=EXPECTED.digest)
+    expected = seen(at, "evt_1dDnIPeabu2XRbtkxR4Ojp6N", previous=EXPECTED.digest)
     assert same(told("price.updated"), replace(EXPECTED, lookup_key="konnect_plus_usd_month_2", seen=expected))
 
 
 def test_deleted_tells_a_price_that_is_not_active() -> None:
     assert payload("price.deleted")["data"]["object"]["active"] is True
-    expected = seen(datetime(2026, 11, 6, 0, 5, tzinfo=UTC), "evt_16sCCNoXeB3jnwRiq03mdddd")
+    expected = seen(datetime(2026, 11, 6, 0, 5, tzinfo=UTC), "evt_1dDnIPeabu2XRbtkxR4Odddd")
     deleted = replace(EXPECTED, lookup_key="konnect_plus_usd_month_2", active=False, deleted=True, seen=expected)
     assert same(told("price.deleted"), deleted)
 

@@ -11,8 +11,8 @@ from tests.unit.handlers.support import ABSENT, payload, same, seen, told, with_
 CREATED = "product.created"
 
 EXPECTED = ProductSnapshot(
-    id="prod_FgrLIb2c5FO47r",
-    seen=seen(datetime(2026, 11, 1, tzinfo=UTC), "evt_1tUmastg5uZ8BHnwZFyPjied", is_first=True),
+    id="prod_SujWjdmPPD2U1D",
+    seen=seen(datetime(2026, 11, 1, tzinfo=UTC), "evt_1boDWVLdEZzkVrkCUDfUhR1U", is_first=True),
     key="plus",
     name="Plus",
     active=True,
@@ -25,13 +25,13 @@ def test_created_tells_the_plan() -> None:
 
 def test_updated_tells_the_new_name_and_the_state_before() -> None:
     at = datetime(2026, 11, 6, 0, 3, tzinfo=UTC)
-    expected = seen(at, "evt_1HddDnIPeabu2XRbtkxR4Ojp", previous=EXPECTED.digest)
+    expected = seen(at, "evt_1axixawhnlGgl5HW4EWB8KZx", previous=EXPECTED.digest)
     assert same(told("product.updated"), replace(EXPECTED, name="Plus for teams", seen=expected))
 
 
 def test_deleted_tells_a_product_that_is_not_active() -> None:
     assert payload("product.deleted")["data"]["object"]["active"] is True
-    expected = seen(datetime(2026, 11, 6, 0, 4, tzinfo=UTC), "evt_1HddDnIPeabu2XRbtkxRdddd")
+    expected = seen(datetime(2026, 11, 6, 0, 4, tzinfo=UTC), "evt_1axixawhnlGgl5HW4EWBdddd")
     deleted = replace(EXPECTED, name="Plus for teams", active=False, deleted=True, seen=expected)
     assert same(told("product.deleted"), deleted)
     assert told("product.deleted").rank > EXPECTED.rank

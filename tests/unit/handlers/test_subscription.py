@@ -28,9 +28,9 @@ UPDATED = "customer.subscription.updated"
 
 def plus(quantity: int) -> SubscriptionItem:
     return SubscriptionItem(
-        id="si_p9SPPve53tmDfb",
-        price_id="price_1VDfipIplSR8Fuw1VB7NM4md",
-        product_id="prod_FgrLIb2c5FO47r",
+        id="si_TSd3dham0bMdhk",
+        price_id="price_1JYB9xFgrLIb2c5FO47rtUma",
+        product_id="prod_SujWjdmPPD2U1D",
         quantity=quantity,
         current_period_start=ENROLLED,
         current_period_end=BILLING_DATE,
@@ -38,9 +38,9 @@ def plus(quantity: int) -> SubscriptionItem:
 
 
 FREE = SubscriptionItem(
-    id="si_p9SPPve53tmDfb",
-    price_id="price_1MFcLypm8P3RaqbuzGjSujWj",
-    product_id="prod_y5sGzuXHgg1GxT",
+    id="si_TSd3dham0bMdhk",
+    price_id="price_1U9Ld0DL62l8SDfHA0wvHsmX",
+    product_id="prod_seywrGu1r1YjxL",
     quantity=1,
     current_period_start=ENROLLED,
     current_period_end=BILLING_DATE,
@@ -53,7 +53,7 @@ def subscription(
     *,
     item: SubscriptionItem,
     status: str = "active",
-    invoice: str = "in_1z8iaSrF1Q9HzRJODjELe4EH",
+    invoice: str = "in_1Ddsfxw9Rj48z7MYW57wVs9T",
     change: str = "chg_2",
     previous: str | None = None,
     is_first: bool = False,
@@ -75,9 +75,9 @@ def subscription(
 def test_created_tells_the_first_state() -> None:
     expected = subscription(
         ENROLLED,
-        "evt_1U4IKQplSPIJjTF4UX2gqeqD",
+        "evt_14GHveIaQQKYerLY764DhD0N",
         item=FREE,
-        invoice="in_13xN9iKd0NXLr3d8lh13moY4",
+        invoice="in_1lvlZBJHJ7WPK3sHSvZZ6nCE",
         change="chg_1",
         is_first=True,
     )
@@ -86,14 +86,14 @@ def test_created_tells_the_first_state() -> None:
 
 def test_updated_tells_the_state_and_the_one_it_came_from() -> None:
     at = datetime(2026, 11, 5, 0, 3, tzinfo=UTC)
-    before = subscription(at, "evt", item=plus(3), invoice="in_13xN9iKd0NXLr3d8lh13moY4")
-    expected = subscription(at, "evt_1KTJMtLs1Yk6iNGarbJTCo6p", item=plus(4), previous=before.digest)
+    before = subscription(at, "evt", item=plus(3), invoice="in_1lvlZBJHJ7WPK3sHSvZZ6nCE")
+    expected = subscription(at, "evt_10elZWg1MOulULd3Jb7QZSde", item=plus(4), previous=before.digest)
     assert same(told(UPDATED), expected)
 
 
 def test_deleted_tells_that_it_ended() -> None:
     at = datetime(2026, 11, 6, 0, 5, tzinfo=UTC)
-    expected = subscription(at, "evt_1PtjWCbgrckrEJknFQaM8wue", item=plus(4), status="canceled")
+    expected = subscription(at, "evt_1Gjy9qTSHPHrVvIDWsA1t2UK", item=plus(4), status="canceled")
     assert same(told("customer.subscription.deleted"), expected)
     assert told("customer.subscription.deleted").rank > told(UPDATED).rank
 
@@ -108,8 +108,8 @@ def test_references_may_be_expanded() -> None:
         UPDATED,
         {
             "customer": {"id": CUSTOMER, "object": "customer"},
-            "latest_invoice": {"id": "in_1z8iaSrF1Q9HzRJODjELe4EH", "object": "invoice"},
-            "items.data.0.price.product": {"id": "prod_FgrLIb2c5FO47r", "object": "product"},
+            "latest_invoice": {"id": "in_1Ddsfxw9Rj48z7MYW57wVs9T", "object": "invoice"},
+            "items.data.0.price.product": {"id": "prod_SujWjdmPPD2U1D", "object": "product"},
         },
     )
     assert handle(event).digest == told(UPDATED).digest

@@ -1,0 +1,71 @@
+"""Upgrades whose payment fails, is asked for, or waits."""
+
+import pytest
+import stripe
+
+from tests.sandbox.support import Account, plain
+
+
+def test_an_upgrade_that_is_declined_leaves_the_plan_and_goes_past_due(account: Account) -> None:
+    customer = account.customer()
+    subscription = account.subscribe(customer.id, account.price(1000).id)
+    account.give_card(customer.id, "pm_card_chargeCustomerFail")
+    after = account.swap(subscription, account.price(5000).id, proration_behavior="always_invoice")
+    assert after.status == "past_due"
+    assert after.items.data[0].price.unit_amount == 5000
+
+
+def test_an_upgrade_with_error_if_incomplete_changes_nothing_when_declined(account: Account) -> None:
+    customer = account.customer()
+    subscription = account.subscribe(customer.id, account.price(1000).id)
+    account.give_card(customer.id, "pm_card_chargeCustomerFail")
+    dear = account.price(5000)
+    with pytest.raises(stripe.CardError):
+        account.swap(subscription, dear.id, proration_behavior="always_invoice", payment_behavior="error_if_incomplete")
+    assert plain(account.v1.subscriptions.retrieve(subscription.id)) == plain(subscription)
+    assert account.pending(customer.id) == []
+
+
+class TestPendingUpdates:
+    @pytest.fixture
+    def parked(self, account: Account) -> stripe.Subscription:
+        customer = account.customer()
+        subscription = account.subscribe(customer.id, account.price(1000).id)
+        account.give_card(customer.id, "pm_card_chargeCustomerFail")
+        return account.swap(
+            subscription,
+            account.price(5000).id,
+            proration_behavior="always_invoice",
+            payment_behavior="pending_if_incomplete",
+        )
+
+    def test_the_old_plan_goes_on_until_it_is_paid(self, parked: stripe.Subscription) -> None:
+        assert (parked.status, parked.items.data[0].price.unit_amount) == ("active", 1000)
+        assert parked.pending_update is not None
+        assert parked.pending_update.expires_at == parked.created + 23 * 3600
+        (item,) = parked.pending_update.subscription_items or []
+        assert item.price.unit_amount == 5000
+
+    def test_once_paid_it_takes_effect(self, account: Account, parked: stripe.Subscription) -> None:
+        assert isinstance(parked.customer, str)
+        account.give_card(parked.customer, "pm_card_visa")
+        account.v1.invoices.pay(account.invoice(parked).id)
+        after = account.v1.subscriptions.retrieve(parked.id)
+        assert after.pending_update is None
+        assert after.items.data[0].price.unit_amount == 5000
+        assert len(account.events(type="customer.subscription.pending_update_applied")) == 1
+
+    def test_voiding_its_invoice_calls_it_off(self, account: Account, parked: stripe.Subscription) -> None:
+        voided = account.v1.invoices.void_invoice(account.invoice(parked).id)
+        after = account.v1.subscriptions.retrieve(parked.id)
+        assert (voided.status, voided.amount_due) == ("void", 4000)
+        assert (after.pending_update, after.items.data[0].price.unit_amount) == (None, 1000)
+
+
+def test_a_balance_too_small_to_charge_is_on_the_next_invoice(account: Account) -> None:
+    customer = account.v1.customers.create({"balance": 4})
+    account.give_card(customer.id, "pm_card_visa")
+    invoice = account.invoice(account.subscribe(customer.id, account.price(1000).id))
+    assert (invoice.starting_balance, invoice.total, invoice.amount_due, invoice.amount_paid) == (4, 1000, 1004, 1004)
+    (moved,) = account.v1.customers.balance_transactions.list(customer.id).data
+    assert (moved.amount, moved.ending_balance, moved.type) == (-4, 0, "applied_to_invoice")
