@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from procrastinate import App, SyncPsycopgConnector
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from gateway.db.session import is_outage
@@ -15,8 +16,15 @@ DRAIN_INBOX = "gateway.drain_inbox"
 REFRESH = "gateway.refresh"
 FINISH_CHANGE = "gateway.finish_change"
 
+WAITS = text("SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE queueing_lock = :queueing_lock AND status = 'todo')")
+
 # Only ever used on the session's own connection: its own pool is never opened.
 _app = App(connector=SyncPsycopgConnector())
+
+
+def waits(session: Session, queueing_lock: str) -> bool:
+    """Whether a job with this queueing lock waits to be started: cheaper to ask than to be refused by ``defer``."""
+    return bool(session.scalar(WAITS, {"queueing_lock": queueing_lock}))
 
 
 def defer(

@@ -1,7 +1,9 @@
 """Engine and transactions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any
 
 import psycopg
 from sqlalchemy import Engine, create_engine, make_url
@@ -14,6 +16,7 @@ from gateway.errors import DatabaseUnavailable
 # SQLSTATE classes of an outage: connection exception, insufficient resources, shutdown and crash. Not psycopg's
 # OperationalError as such, which a deadlock or an oversized index key is as well: those are one statement's trouble.
 OUTAGES = ("08", "53", "57P0")
+CONNECT: Mapping[str, Any] = MappingProxyType({"connect_timeout": 5, "options": "-c timezone=UTC"})
 
 
 def is_outage(error: BaseException | None) -> bool:
@@ -32,7 +35,7 @@ class Database:
             pool_timeout=5,
             hide_parameters=True,  # an error's text goes into logs: it must not carry names, addresses or payloads
             pool_pre_ping=True,  # a restarted database costs one round trip, not one failed request a connection
-            connect_args={"connect_timeout": 5, "options": "-c timezone=UTC"},
+            connect_args=CONNECT,
         )
 
     @contextmanager
@@ -51,6 +54,11 @@ class Database:
             if error.connection_invalidated or is_outage(error.orig):
                 raise DatabaseUnavailable("The database cannot be reached; please try again.") from error
             raise
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """A connection outside the pool that commits each statement by itself. psycopg.OperationalError if it fails."""
+        url = self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return psycopg.connect(url, autocommit=True, **CONNECT)
 
     def close(self) -> None:
         """Close the pooled connections."""

@@ -8,6 +8,7 @@ from flask import current_app, g, request
 
 from gateway.auth import TokenVerifier
 from gateway.services.context import Caller, Gateway
+from gateway.services.inbox import Inbox
 from gateway.services.wakeup import Wakeup
 
 P = ParamSpec("P")
@@ -21,11 +22,13 @@ class Parts:
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
         self.tokens = TokenVerifier(gateway.config)
+        self.inbox = Inbox(gateway)
         self.wakeup = Wakeup(gateway.database)
 
     def close(self) -> None:
         """Send the last wake-up, then let go of the database."""
         self.wakeup.close()
+        self.inbox.close()
         self.gateway.database.close()
 
 

@@ -4,8 +4,7 @@ from flask import Blueprint, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from gateway.config import WEBHOOK_MAX_BYTES
-from gateway.endpoints.context import gateway, parts
-from gateway.services import inbox
+from gateway.endpoints.context import parts
 
 blueprint = Blueprint("webhooks", __name__)
 
@@ -13,7 +12,7 @@ blueprint = Blueprint("webhooks", __name__)
 @blueprint.post("/webhooks/stripe")
 def receive() -> tuple[str, int]:
     """Take one delivery. 200 only after the commit; anything else, and Stripe sends it again."""
-    inbox.receive(gateway(), raw_body(), request.headers.get("Stripe-Signature"))
+    parts().inbox.receive(raw_body(), request.headers.get("Stripe-Signature"))
     parts().wakeup.call()
     return "", 200
 

@@ -13,9 +13,10 @@ log = structlog.get_logger()
 
 
 def defer_drain(database: Database) -> None:
-    """Enqueue the drain, unless one is waiting already."""
+    """Enqueue the drain, unless one is waiting already: that one starts later, and so finds what is there by now."""
     with database.transaction() as session:
-        jobs.defer(session, jobs.DRAIN_INBOX, queueing_lock=jobs.DRAIN_INBOX)
+        if not jobs.waits(session, jobs.DRAIN_INBOX):
+            jobs.defer(session, jobs.DRAIN_INBOX, queueing_lock=jobs.DRAIN_INBOX)
 
 
 class Wakeup:

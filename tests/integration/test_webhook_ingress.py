@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from stripe import WebhookSignature
 from werkzeug.test import TestResponse
 
@@ -131,7 +132,7 @@ def test_while_a_secret_is_rolled_either_one_is_good(world: World) -> None:
         headers = {"Stripe-Signature": signature(body, secret)}
         assert client.post("/webhooks/stripe", data=body, headers=headers).status_code == 200
     assert len(stored(world)) == 2
-    app.extensions[EXTENSION].wakeup.close()
+    app.extensions[EXTENSION].close()
 
 
 @pytest.mark.parametrize("foreign", [{"livemode": True}, {"account": "acct_1"}], ids=["livemode", "account"])
@@ -151,6 +152,19 @@ def test_with_the_database_down_a_webhook_is_503_and_never_acknowledged(world: W
     assert problem_of(answer) == (503, "database_unavailable")
     assert problem_of(client.get("/health/ready")) == (503, "database_unavailable")
     assert client.get("/health/live").status_code == 200
+
+
+def test_a_connection_that_the_database_closed_costs_no_delivery(world: World) -> None:
+    assert deliver(world, json.dumps(event(id="evt_testbefore"))).status_code == 200
+    with world.gateway.database.transaction() as session:
+        session.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND query LIKE '%INTO webhook_events%' AND pid <> pg_backend_pid()"
+            )
+        )
+    assert deliver(world, json.dumps(event(id="evt_testafter"))).status_code == 200
+    assert {row.id for row in stored(world)} == {"evt_testbefore", "evt_testafter"}
 
 
 def test_a_burst_wakes_the_worker_with_one_job_and_loses_none(world: World) -> None:

@@ -1,0 +1,71 @@
+"""How fast a webhook is acknowledged, beside two yardsticks of the same run: the bare view, and PostgreSQL alone."""
+
+import statistics
+import time
+from collections.abc import Sequence
+
+import click
+import psycopg
+
+from tests.benchmarks import bare, events
+from tests.benchmarks.load import Result, fire
+from tests.benchmarks.rig import Rig, rig
+
+CONNECTIONS = (1, 8, 32)
+COUNT, RUNS = 3_000, 5
+ORGANIZATIONS = 1_000
+
+
+def inserts(connection: psycopg.Connection, deliveries: Sequence[bytes]) -> float:
+    """Durable single-row inserts a second from one connection."""
+    bodies = [delivery.partition(b"\r\n\r\n")[2] for delivery in deliveries]
+    began = time.perf_counter()
+    for number, body in enumerate(bodies):
+        connection.execute(bare.INSERT, (f"alone_{number}", "t", "o", number, "v", False, body))
+    return len(bodies) / (time.perf_counter() - began)
+
+
+def measure(parts: Rig) -> None:
+    """Alternate between ours and the bare view, so that both see the same machine."""
+    ours: dict[int, list[Result]] = {connections: [] for connections in CONNECTIONS}
+    yardstick: dict[int, list[Result]] = {connections: [] for connections in CONNECTIONS}
+    alone = []
+    with (
+        parts.connect() as connection,
+        parts.web("wsgi:app") as gateway,
+        parts.web("tests.benchmarks.bare:app") as flask,
+    ):
+        for _ in range(RUNS):
+            connection.execute("TRUNCATE bare_events, webhook_events")
+            alone.append(inserts(connection, events.requests(COUNT, ORGANIZATIONS)))
+            for connections in CONNECTIONS:
+                yardstick[connections].append(fire(flask, events.requests(COUNT, ORGANIZATIONS), connections))
+                ours[connections].append(fire(gateway, events.requests(COUNT, ORGANIZATIONS), connections))
+    click.echo(f"PostgreSQL alone, one connection: {statistics.median(alone):,.0f} inserts/s")
+    for connections in CONNECTIONS:
+        report(connections, ours[connections], yardstick[connections])
+
+
+def report(connections: int, ours: list[Result], yardstick: list[Result]) -> None:
+    """One line: rates and p99, and their ratios run by run."""
+    rate, bare_rate = (statistics.median(each.rate for each in runs) for runs in (ours, yardstick))
+    p99, bare_p99 = (statistics.median(each.p99 for each in runs) for runs in (ours, yardstick))
+    share = statistics.median(mine.rate / other.rate for mine, other in zip(ours, yardstick, strict=True))
+    slower = statistics.median(mine.p99 / other.p99 for mine, other in zip(ours, yardstick, strict=True))
+    click.echo(
+        f"{connections:>3} connections: {rate:6,.0f}/s, p99 {p99 * 1000:5.1f} ms; bare view {bare_rate:6,.0f}/s, "
+        f"p99 {bare_p99 * 1000:5.1f} ms; rate x{share:.2f} (at least 0.90), p99 x{slower:.2f} (at most 1.30)"
+    )
+
+
+def main() -> None:
+    """Run it."""
+    click.echo(f"Acknowledged webhooks of {events.SIZE:,} bytes, medians of {RUNS} runs of {COUNT:,}")
+    with rig() as parts:
+        with parts.connect() as connection:
+            connection.execute(bare.TABLE)
+        measure(parts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""The yardstick: a Flask view that checks the signature and does one INSERT with psycopg, and nothing else.
+
+Run by gunicorn with the very options of ``gateway serve``. It stores what the gateway's inbox stores.
+"""
+
+import os
+import threading
+
+import orjson
+import psycopg
+from flask import Flask, request
+from stripe import WebhookSignature
+
+TABLE = """CREATE TABLE IF NOT EXISTS bare_events (
+    id text PRIMARY KEY, type text, object_id text, created bigint, api_version text, livemode boolean, payload bytea,
+    received_at timestamptz DEFAULT now())"""
+INSERT = """INSERT INTO bare_events (id, type, object_id, created, api_version, livemode, payload)
+    VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
+
+app = Flask("bare", static_folder=None)
+_local = threading.local()
+
+
+@app.post("/webhooks/stripe")
+def receive() -> tuple[str, int]:
+    """Check, insert, acknowledge."""
+    body = request.get_data(cache=False)
+    WebhookSignature.verify_header(body, request.headers["Stripe-Signature"], os.environ["STRIPE_WEBHOOK_SECRETS"], 300)
+    event = orjson.loads(body)
+    row = (event["id"], event["type"], event["data"]["object"]["id"], event["created"], event["api_version"])
+    connection().execute(INSERT, (*row, event["livemode"], body))
+    return "", 200
+
+
+def connection() -> psycopg.Connection:
+    """The thread's own, committing each statement."""
+    if not hasattr(_local, "connection"):
+        _local.connection = psycopg.connect(os.environ["GATEWAY_DATABASE_URL"], autocommit=True)
+    found: psycopg.Connection = _local.connection
+    return found

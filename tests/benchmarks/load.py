@@ -1,0 +1,74 @@
+"""A load generator that leaves the machine to what it measures: one thread, kept-alive sockets, prepared bytes."""
+
+import selectors
+import socket
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run of requests took; latencies in seconds."""
+
+    seconds: float
+    latencies: Sequence[float]
+
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return len(self.latencies) / self.seconds
+
+    @property
+    def p99(self) -> float:
+        """Seconds within which 99 of 100 were answered."""
+        return statistics.quantiles(self.latencies, n=100)[98]
+
+
+def fire(port: int, requests: Sequence[bytes], connections: int, rate: float | None = None) -> Result:
+    """Send all requests over so many connections, each as soon as its last one was answered 200.
+
+    With a ``rate`` (requests a second) no request is sent before its time.
+    """
+    with selectors.DefaultSelector() as selector:
+        idle = []
+        for _ in range(connections):
+            connection = socket.create_connection(("127.0.0.1", port))
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            selector.register(connection, selectors.EVENT_READ)
+            idle.append(connection)
+        sent_at: dict[socket.socket, float] = {}
+        latencies: list[float] = []
+        waiting = _paced(requests, rate)
+        began = time.perf_counter()
+        request, due = next(waiting)
+        while len(latencies) < len(requests):
+            while idle and request is not None and time.perf_counter() - began >= due:
+                connection = idle.pop()
+                sent_at[connection] = time.perf_counter()
+                connection.sendall(request)
+                request, due = next(waiting, (None, 0.0))
+            pause = max(0.0, due - (time.perf_counter() - began)) if idle and request is not None else 5.0
+            for key, _events in selector.select(pause):
+                answered = key.fileobj
+                assert isinstance(answered, socket.socket)
+                _require_ok(answered.recv(65536))
+                latencies.append(time.perf_counter() - sent_at.pop(answered))
+                idle.append(answered)
+        seconds = time.perf_counter() - began
+        for key in list(selector.get_map().values()):
+            assert isinstance(key.fileobj, socket.socket)
+            key.fileobj.close()
+    return Result(seconds, latencies)
+
+
+def _paced(requests: Sequence[bytes], rate: float | None) -> Iterator[tuple[bytes | None, float]]:
+    for number, request in enumerate(requests):
+        yield request, number / rate if rate else 0.0
+
+
+def _require_ok(answer: bytes) -> None:
+    """The answers measured here have no body, so one read has all of one."""
+    if not answer.startswith(b"HTTP/1.1 200 ") or not answer.endswith(b"\r\n\r\n"):
+        raise RuntimeError(f"not acknowledged: {answer[:200]!r}")
