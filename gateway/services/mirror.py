@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from types import MappingProxyType
 
 from gateway.db.models import (
@@ -37,7 +38,7 @@ class Kind:
     model: type[Mirrored]
     key: str
 
-    @property
+    @cached_property
     def columns(self) -> frozenset[str]:
         """The snapshot's fields that the table keeps under the same name."""
         names = {field.name for field in fields(self.snapshot)} - {"id", "organization_id"}

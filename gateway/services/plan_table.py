@@ -1,7 +1,7 @@
 """The plan of an organization as a function of what the mirror holds: no decision is stored that is not derived."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Self
@@ -52,7 +52,7 @@ class PlanState:
 
     def to_json(self) -> Json:
         """For the history: times in ISO 8601."""
-        return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in asdict(self).items()}
+        return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in vars(self).items()}
 
 
 NEVER_ENROLLED = PlanState(

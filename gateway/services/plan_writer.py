@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict
 from datetime import datetime
 
 from sqlalchemy import select
@@ -45,7 +44,7 @@ def write_one(
     if row is None:
         row = OrganizationPlan(organization_id=organization_id, version=0)
         session.add(row)
-    for column, value in asdict(state).items():
+    for column, value in vars(state).items():
         setattr(row, column, value)
     row.version += 1
     row.as_of = now

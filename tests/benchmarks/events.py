@@ -21,7 +21,9 @@ def enrol(connection: psycopg.Connection, organizations: int) -> None:
     """Organizations for the events to belong to."""
     rows = [(f"org_{number}", f"cus_{number}") for number in range(organizations)]
     with connection.cursor() as cursor:
-        cursor.executemany("INSERT INTO organizations (id, stripe_customer_id) VALUES (%s, %s)", rows)
+        cursor.executemany(
+            "INSERT INTO organizations (id, stripe_customer_id, created_at) VALUES (%s, %s, now())", rows
+        )
 
 
 def requests(count: int, organizations: int) -> Sequence[bytes]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from functools import wraps
+from functools import cached_property, wraps
 from hashlib import blake2b
 from typing import ClassVar, ParamSpec, Self, TypeVar
 
@@ -71,7 +71,7 @@ class Snapshot:
         """Grows only: a state of a lower rank cannot follow one of a higher rank."""
         return 0
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Equal for equal content, whoever says it."""
         content = [getattr(self, each.name) for each in fields(self) if each.compare]

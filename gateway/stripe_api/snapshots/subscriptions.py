@@ -1,6 +1,6 @@
 """Subscriptions."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
@@ -38,7 +38,7 @@ class SubscriptionItem:
 
     def to_json(self) -> dict[str, Any]:
         """For the mirror's jsonb: times in ISO 8601."""
-        return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in asdict(self).items()}
+        return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in vars(self).items()}
 
 
 @dataclass(frozen=True, kw_only=True)
