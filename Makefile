@@ -12,6 +12,8 @@ test: lint types layers tests ## everything CI runs
 
 bench: install                ## measure; never part of the tests
 	$(RUN) -m tests.benchmarks.renewals
+	$(RUN) -m tests.benchmarks.acknowledgement
+	$(RUN) -m tests.benchmarks.end_to_end
 
 install: .venv/installed
 

@@ -32,6 +32,11 @@ def requests(count: int, organizations: int) -> Sequence[bytes]:
     return [_delivery(_event(template, next(_numbers), organizations)) for _ in range(count)]
 
 
+def id_of(delivery: bytes) -> str:
+    """The id of the event in a delivery."""
+    return str(orjson.loads(delivery.partition(b"\r\n\r\n")[2])["id"])
+
+
 def _event(template: dict[str, Any], number: int, organizations: int) -> bytes:
     mine = number % organizations
     subscription = template["data"]["object"]

@@ -4,6 +4,7 @@ import selectors
 import socket
 import statistics
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ class Result:
 
     seconds: float
     latencies: Sequence[float]
+    answered_at: Sequence[float]
+    """When each request was answered, in the order they were sent; seconds of ``time.perf_counter``."""
 
     @property
     def rate(self) -> float:
@@ -32,40 +35,43 @@ def fire(port: int, requests: Sequence[bytes], connections: int, rate: float | N
     With a ``rate`` (requests a second) no request is sent before its time.
     """
     with selectors.DefaultSelector() as selector:
-        idle = []
+        idle: deque[socket.socket] = deque()  # the longest idle one is next, or the server would close it
         for _ in range(connections):
             connection = socket.create_connection(("127.0.0.1", port))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             selector.register(connection, selectors.EVENT_READ)
             idle.append(connection)
-        sent_at: dict[socket.socket, float] = {}
+        sent_at: dict[socket.socket, tuple[int, float]] = {}
         latencies: list[float] = []
+        answered_at = [0.0] * len(requests)
         waiting = _paced(requests, rate)
         began = time.perf_counter()
-        request, due = next(waiting)
+        number, request, due = next(waiting)
         while len(latencies) < len(requests):
             while idle and request is not None and time.perf_counter() - began >= due:
-                connection = idle.pop()
-                sent_at[connection] = time.perf_counter()
+                connection = idle.popleft()
+                sent_at[connection] = number, time.perf_counter()
                 connection.sendall(request)
-                request, due = next(waiting, (None, 0.0))
+                number, request, due = next(waiting, (0, None, 0.0))
             pause = max(0.0, due - (time.perf_counter() - began)) if idle and request is not None else 5.0
             for key, _events in selector.select(pause):
                 answered = key.fileobj
                 assert isinstance(answered, socket.socket)
                 _require_ok(answered.recv(65536))
-                latencies.append(time.perf_counter() - sent_at.pop(answered))
+                sent, moment = sent_at.pop(answered)
+                answered_at[sent] = time.perf_counter()
+                latencies.append(answered_at[sent] - moment)
                 idle.append(answered)
         seconds = time.perf_counter() - began
         for key in list(selector.get_map().values()):
             assert isinstance(key.fileobj, socket.socket)
             key.fileobj.close()
-    return Result(seconds, latencies)
+    return Result(seconds, latencies, answered_at)
 
 
-def _paced(requests: Sequence[bytes], rate: float | None) -> Iterator[tuple[bytes | None, float]]:
+def _paced(requests: Sequence[bytes], rate: float | None) -> Iterator[tuple[int, bytes | None, float]]:
     for number, request in enumerate(requests):
-        yield request, number / rate if rate else 0.0
+        yield number, request, number / rate if rate else 0.0
 
 
 def _require_ok(answer: bytes) -> None:

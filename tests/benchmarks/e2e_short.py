@@ -1,0 +1,87 @@
+"""From a delivery to the plan table, web and worker on the same cores: how many a second, and how fresh it is."""
+
+import statistics
+import threading
+import time
+
+import click
+
+from tests.benchmarks import events
+from tests.benchmarks.load import fire
+from tests.benchmarks.rig import Rig, rig
+
+SECONDS, CONNECTIONS = 12, 8
+SLICE = 3_000
+"""Deliveries signed at a time: a signature is good for five minutes only."""
+ORGANIZATIONS = 1_000
+PACE, PACED_SECONDS = 50, 8
+LOOK_EVERY = 0.004
+PENDING = "SELECT count(*) FROM webhook_events WHERE state IN ('pending', 'failed')"
+
+
+def sustained(parts: Rig, port: int) -> None:
+    """Fire for ``SECONDS`` as fast as it is acknowledged, then wait until the last event is merged."""
+    with parts.connect() as connection:
+        sent, spent, backlog = 0, 0.0, []
+        while spent < SECONDS:
+            deliveries = events.requests(SLICE, ORGANIZATIONS)
+            result = fire(port, deliveries, CONNECTIONS)
+            sent, spent = sent + SLICE, spent + result.seconds
+            backlog.append(int((connection.execute(PENDING).fetchone() or [0])[0]))
+        began = time.perf_counter()
+        while (connection.execute(PENDING).fetchone() or [0])[0]:
+            time.sleep(0.05)
+        rest = time.perf_counter() - began
+        row = connection.execute("SELECT count(*) FROM webhook_events WHERE state = 'done'").fetchone() or [0]
+    click.echo(
+        f"{sent:,} events in {spent:.0f} s: {sent / spent:,.0f}/s acknowledged, {sent / (spent + rest):,.0f}/s merged "
+        f"(at least 1,500); backlog at most {max(backlog):,}, drained {rest:.1f} s after the last; {row[0]:,} done"
+    )
+
+
+def freshness(parts: Rig, port: int) -> None:
+    """At ``PACE`` events a second: the time from each acknowledgement until its merge is committed."""
+    deliveries = events.requests(PACE * PACED_SECONDS, ORGANIZATIONS)
+    ids = [events.id_of(delivery) for delivery in deliveries]
+    merged_at: dict[str, float] = {}
+    stop = threading.Event()
+
+    def watch() -> None:
+        with parts.connect() as connection:
+            while not stop.wait(LOOK_EVERY):
+                looked = time.perf_counter()
+                outstanding = [event_id for event_id in ids if event_id not in merged_at][:PACE]
+                merged = "SELECT id FROM webhook_events WHERE state = 'done' AND id = ANY(%s)"
+                for (event_id,) in connection.execute(merged, (outstanding,)):
+                    merged_at[event_id] = looked
+
+    with parts.connect() as connection:
+        connection.execute("TRUNCATE webhook_events")
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    result = fire(port, deliveries, CONNECTIONS, rate=PACE)
+    while len(merged_at) < len(ids):
+        time.sleep(0.05)
+    stop.set()
+    watcher.join()
+    lags = [merged_at[event_id] - answered for event_id, answered in zip(ids, result.answered_at, strict=True)]
+    median, p99 = statistics.median(lags), statistics.quantiles(lags, n=100)[98]
+    click.echo(
+        f"at {PACE}/s: merged {median * 1000:.0f} ms after the acknowledgement (median), p99 {p99 * 1000:.0f} ms "
+        f"(at most 100), never later than {max(lags) * 1000:.0f} ms"
+    )
+
+
+def main() -> None:
+    """Run it."""
+    with rig() as parts:
+        with parts.connect() as connection:
+            events.enrol(connection, ORGANIZATIONS)
+        with parts.web("wsgi:app") as port, parts.worker():
+            fire(port, events.requests(SLICE, ORGANIZATIONS), CONNECTIONS)  # whoever is new is met once
+            freshness(parts, port)
+            sustained(parts, port)
+
+
+if __name__ == "__main__":
+    main()
