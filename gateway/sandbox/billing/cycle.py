@@ -16,9 +16,13 @@ Period = tuple[int, int]
 def period_at(subscription: Json, price: Json, moment: int) -> Period:
     """The period of a price of this subscription that holds ``moment``; none reaches beyond a ``cancel_at``.
 
-    With ``cancel_at_period_end`` it is the other way round: that date follows the period.
+    With ``cancel_at_period_end`` it is the other way round: that date follows the period. A trial is one period for
+    all prices, however long it is.
     """
-    start, end = whole(subscription, price, moment)
+    if subscription["status"] == "trialing":
+        start, end = subscription["trial_start"], subscription["trial_end"]
+    else:
+        start, end = whole(subscription, price, moment)
     ends = None if subscription["cancel_at_period_end"] else subscription["cancel_at"]
     return start, min(end, ends) if ends and ends > start else end
 

@@ -34,7 +34,7 @@ def upcoming(work: Work, subscription: Json) -> Json:
     ending = bool(subscription["cancel_at"]) and subscription["cancel_at"] <= end
     invoice_id = work.ids.new("in")
     renewing = subscription | ({"status": "active"} if subscription["status"] == "trialing" else {})
-    periods = {} if ending else renewal.following(subscription, end)
+    periods = {} if ending else renewal.following(renewing, end)
     lines = invoicing.period_lines(work, invoice_id, renewing, periods)
     if subscription["status"] != "trialing":
         lines += usage.lines_of_period(work, invoice_id, subscription, end)

@@ -63,8 +63,7 @@ def planned(work: Work, params: Json) -> Json:
     subscription = build(work, params, currency=currency) | trials.first(work, params)
     items = []
     for price, item in zip(prices, asked, strict=True):
-        trial_end = subscription["trial_end"]
-        period = (work.now, trial_end) if trial_end else _first_period(subscription, params, price)
+        period = _first_period(subscription, params, price)
         items.append(
             build_item(work, subscription["id"], price, item.get("quantity"), period, item.get("metadata") or {})
         )

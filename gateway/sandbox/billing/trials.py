@@ -1,6 +1,7 @@
 """Free time before the first charge (https://docs.stripe.com/billing/subscriptions/trials)."""
 
-from gateway.sandbox.billing import cancel, collection, pausing, payment
+from gateway.sandbox.billing import cancel, collection, pausing, payment, scheduled_end
+from gateway.sandbox.billing.cycle import period_at
 from gateway.sandbox.billing.renewal import next_period
 from gateway.sandbox.errors import invalid, not_built
 from gateway.sandbox.json_types import Json
@@ -51,8 +52,13 @@ def moved(work: Work, subscription: Json, params: Json) -> Json:
     if subscription["status"] != "trialing":
         raise not_built("a trial for a subscription that is not new", "trial_end")
     end = wanted(work, params)
-    items = [item | {"current_period_end": end} for item in items_of(subscription)]
-    return {"billing_cycle_anchor": end, "trial_end": end} | with_items(subscription, items)
+    after = subscription | {"billing_cycle_anchor": end, "trial_end": end}
+    items = []
+    for item in items_of(subscription):
+        start, over = period_at(after, item["price"], work.now)
+        items.append(item | {"current_period_end": over, "current_period_start": start})
+    fields = with_items(subscription, items) | scheduled_end.following(subscription, items)
+    return {"billing_cycle_anchor": end, "trial_end": end} | fields
 
 
 def announcement(subscription: Json) -> int:
