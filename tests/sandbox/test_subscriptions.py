@@ -155,3 +155,10 @@ def test_the_same_seed_gives_the_same_ids_however_often_somebody_looks() -> None
                 account.v1.customers.list()
             ids.append(account.customer().id)
     assert ids[0] == ids[1]
+
+
+def test_a_first_period_cut_below_the_minimum_charge_is_owed_and_needs_no_payment(account: Account) -> None:
+    subscription = account.subscribe(account.customer().id, account.price(1000).id, cancel_at=START + 86_400)
+    invoice = account.invoice(subscription)
+    assert (subscription.status, invoice.status) == ("active", "paid")
+    assert (invoice.total, invoice.amount_due, invoice.ending_balance) == (33, 0, 33)

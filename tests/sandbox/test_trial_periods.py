@@ -38,7 +38,7 @@ def test_a_trial_that_was_to_end_goes_on_as_before(account: Account, test_clock:
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_a_date_within_a_trial_ends_it_there(account: Account, test_clock: str, at_once: bool) -> None:  # noqa: FBT001 - a case
+def test_a_date_within_a_trial_ends_it_there(account: Account, test_clock: str, at_once: bool) -> None:
     ends = {"cancel_at": START + 10 * DAY}
     trial = begin(account, test_clock, **(ends if at_once else {}))
     trial = trial if at_once else account.v1.subscriptions.update(trial.id, {"cancel_at": START + 10 * DAY})
@@ -61,3 +61,11 @@ def test_the_end_goes_along_when_the_trial_is_moved(account: Account, test_clock
     sooner = START + 5 * DAY
     trial = account.v1.subscriptions.update(trial.id, {"trial_end": sooner})
     assert (trial.cancel_at, periods(trial)) == (sooner, {(START, sooner)})
+
+
+def test_what_was_pending_is_charged_as_a_trial_begins(account: Account, test_clock: str) -> None:
+    customer = account.on_clock(test_clock)
+    account.v1.invoice_items.create({"customer": customer.id, "amount": 500, "currency": "usd"})
+    trial = account.subscribe(customer.id, account.price(3000).id, trial_end=TRIAL_END)
+    invoice = account.invoice(trial)
+    assert (trial.status, invoice.status, invoice.amount_paid) == ("trialing", "paid", 500)

@@ -1,8 +1,8 @@
 """A new subscription, and its first invoice charged at once."""
 
 from gateway.sandbox import pricing
-from gateway.sandbox.billing import invoicing, ledger, payment, scheduled_end, trials, usage
-from gateway.sandbox.billing.cycle import period_at
+from gateway.sandbox.billing import invoicing, payment, scheduled_end, trials, usage
+from gateway.sandbox.billing.cycle import parts_of, period_at
 from gateway.sandbox.billing.items import price_of, refuse_doubles
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
@@ -20,11 +20,13 @@ def subscribe(work: Work, params: Json) -> Json:
     elif not any(not metered(item["price"]) for item in items_of(subscription)):
         _keep_items(work, subscription)
         return work.add(subscription | {"status": "active"})
-    due = 0 if trial else _due_at_once(work, subscription)
+    due = _due_at_once(work, subscription)
     behavior = params.get("payment_behavior", "allow_incomplete")
     card = None
     if due and behavior != "default_incomplete":
-        card = payment.card_for(work, subscription, subscription["customer"])
+        # What was pending is charged at once in a trial, too; that one without a card leaves it open is an inference.
+        found = payment.card_on_file if trial else payment.card_for
+        card = found(work, subscription, subscription["customer"])
     if card and behavior == "error_if_incomplete":
         payment.refuse_incomplete(work, card)
     invoice_id = work.ids.new("in")
@@ -38,10 +40,12 @@ def subscribe(work: Work, params: Json) -> Json:
 
 
 def _due_at_once(work: Work, subscription: Json) -> int:
-    """The first period, and what was waiting for the customer's next invoice."""
-    waiting = invoicing.pending_items(work, subscription, loose=True)
-    total = sum(pricing.total(ledger.parts(work, item)) for item in items_of(subscription))
-    total += sum(item["amount"] for item in waiting)
+    """The first period, free in a trial, and what was waiting for the customer's next invoice."""
+    total = sum(item["amount"] for item in invoicing.pending_items(work, subscription, loose=True))
+    if subscription["status"] != "trialing":
+        for item in items_of(subscription):
+            period = (item["current_period_start"], item["current_period_end"])
+            total += pricing.total(parts_of(work, subscription, item, period))
     balance = work.get("customer", subscription["customer"])["balance"]
     due, _left = invoicing.settle(total, balance, subscription["currency"])
     return due
