@@ -1,12 +1,14 @@
 """A preview is the change itself, not kept: what it shows is charged to the cent."""
 
+from typing import Any
+
 import pytest
 import stripe
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.support import MONTH, START, Account, Clock, Json, plain
+from tests.sandbox.support import DAY, MONTH, START, Account, Clock, Json, plain
 
 AMOUNTS = st.integers(0, 200_000)
 QUANTITIES = st.integers(1, 20)
@@ -126,3 +128,21 @@ def test_a_canceled_subscription_has_no_upcoming_invoice(account: Account) -> No
     with pytest.raises(stripe.InvalidRequestError) as refused:
         account.v1.invoices.create_preview({"subscription": subscription.id})
     assert (refused.value.code, refused.value.http_status) == ("invoice_upcoming_none", 404)
+
+
+def test_without_a_subscription_named_it_is_the_one_that_renews_next(account: Account) -> None:
+    customer = account.customer()
+    account.subscribe(customer.id, account.price(90_000, interval="year").id)
+    account.subscribe(customer.id, account.price(300, interval="week").id)
+    assert account.v1.invoices.create_preview({"customer": customer.id}).total == 300
+
+
+def test_nothing_is_upcoming_without_a_subscription_that_runs(account: Account, test_clock: str) -> None:
+    customer = account.on_clock(test_clock, "pm_card_authenticationRequired")
+    expired = account.subscribe(customer.id, account.price(1000).id)
+    account.advance(test_clock, START + 2 * DAY)
+    wanted: list[Any] = [{"customer": customer.id}, {"subscription": expired.id}]
+    for named in wanted:
+        with pytest.raises(stripe.InvalidRequestError, match="No upcoming invoices") as refused:
+            account.v1.invoices.create_preview(named)
+        assert refused.value.code == "invoice_upcoming_none"

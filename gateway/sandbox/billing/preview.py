@@ -4,7 +4,7 @@ from gateway.sandbox.billing import cancel, change, invoicing, renewal, subscrib
 from gateway.sandbox.billing.lines import lines_of
 from gateway.sandbox.errors import StripeError, invalid
 from gateway.sandbox.json_types import Json
-from gateway.sandbox.objects.subscription import items_of
+from gateway.sandbox.objects.subscription import ENDED, items_of, period_end
 from gateway.sandbox.work import Work
 
 _NONE_UPCOMING = "No upcoming invoices for customer: {customer}"
@@ -13,11 +13,14 @@ _NONE_UPCOMING = "No upcoming invoices for customer: {customer}"
 def preview(work: Work, params: Json) -> Json:
     """The invoice a change would make at once (``always_invoice``), else the next renewal's with the change in it."""
     details = params.get("subscription_details", {})
-    if "subscription" not in params:
+    if "subscription" in params:
+        subscription = work.get("subscription", params["subscription"], param="subscription", status=400)
+    elif details.get("items"):
         return _shown(work, _of_new(work, params | details))
-    subscription = work.get("subscription", params["subscription"], param="subscription", status=400)
-    if subscription["status"] == "canceled":
-        raise _none_upcoming(subscription)
+    else:
+        subscription = _renewing_first(work, params["customer"])
+    if subscription["status"] in ENDED:
+        raise _none_upcoming(subscription["customer"])
     if details.get("cancel_now"):
         return _shown(work, _of_cancel(work, subscription, details))
     planned = change.plan(work, subscription, details)
@@ -40,7 +43,7 @@ def upcoming(work: Work, subscription: Json) -> Json:
         lines += usage.lines_of_period(work, invoice_id, subscription, end)
     pending = invoicing.pending_items(work, subscription, loose=True)
     if not pending and not lines:
-        raise _none_upcoming(subscription)
+        raise _none_upcoming(subscription["customer"])
     invoice = invoicing.draft(
         work, renewing, reason="upcoming", pending=pending, window=(start, end), lines=lines, invoice_id=invoice_id
     )
@@ -57,12 +60,21 @@ def _of_cancel(work: Work, subscription: Json, details: Json) -> Json:
         cancel.give_back(work, subscription, tied=True)
     invoice = cancel.draft(work, subscription)
     if invoice is None:
-        raise _none_upcoming(subscription)
+        raise _none_upcoming(subscription["customer"])
     return invoice
 
 
-def _none_upcoming(subscription: Json) -> StripeError:
-    text = _NONE_UPCOMING.format(customer=subscription["customer"])
+def _renewing_first(work: Work, customer: str) -> Json:
+    """Of the customer's subscriptions the one that renews next, as the SDK says of a preview without any named."""
+    work.get("customer", customer, param="customer", status=400)
+    running = [found for found in work.select("subscription", customer) if found["status"] not in ENDED]
+    if not running:
+        raise _none_upcoming(customer)
+    return min(running, key=period_end)
+
+
+def _none_upcoming(customer: str) -> StripeError:
+    text = _NONE_UPCOMING.format(customer=customer)
     return invalid(text, code="invoice_upcoming_none", status=404)
 
 
