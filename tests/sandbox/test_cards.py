@@ -177,3 +177,9 @@ def test_an_address_that_is_none_is_refused(account: Account, email: str) -> Non
         account.v1.customers.update(customer.id, {"email": email})
     for refused in (created.value, updated.value):
         assert (refused.code, refused.param) == ("email_invalid", "email")
+
+
+def test_a_card_is_attached_to_somebody(account: Account) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        account.v1.payment_methods.attach("pm_card_visa", {})
+    assert (refused.value.code, refused.value.param) == ("parameter_missing", "customer")

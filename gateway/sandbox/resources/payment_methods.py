@@ -64,6 +64,8 @@ def update(work: Work, params: Json, payment_method: str) -> Json:
 @routes.post("/v1/payment_methods/{payment_method}/attach", PaymentMethodAttachParams, "customer")
 def attach(work: Work, params: Json, payment_method: str) -> Json:
     """Give a card to a customer. A test token makes a new card each time."""
+    if not params.get("customer"):
+        raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
     work.get("customer", params["customer"], param="customer", status=400)
     card = cards.take(work, payment_method, params["customer"], status=404)
     return cards.attach(work, card, params["customer"])
