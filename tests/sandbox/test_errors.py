@@ -118,3 +118,10 @@ def test_a_json_body_is_refused_and_not_taken_for_an_empty_one(sandbox: Sandbox)
     answer = requests.post(f"{sandbox.url}/v1/customers", json={"name": "x"}, auth=("sk_test_x", ""), timeout=5)
     assert answer.status_code == 400
     assert "form-encoded" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(("interval", "count"), [("month", 0), ("day", -1), ("year", 4), ("week", 157)])
+def test_a_price_recurs_within_three_years(account: Account, interval: str, count: int) -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        account.price(100, recurring={"interval": interval, "interval_count": count})
+    assert refused.value.param == "recurring[interval_count]"

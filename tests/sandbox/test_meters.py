@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.support import START, Account, Clock, plain
+from tests.sandbox.support import DAY, START, Account, Clock, plain
 
 HOUR, DAY = 3600, 86400
 MIDNIGHT = START - START % DAY
@@ -231,3 +231,12 @@ class TestSummaries:
         meter = account.meter()
         params: Any = {"customer": customer, "start_time": MIDNIGHT, "end_time": MIDNIGHT + DAY} | change
         assert refused(account.v1.billing.meters.event_summaries.list, meter.id, params).param == param
+
+
+def test_a_summary_of_all_time_is_answered_at_once(account: Account) -> None:
+    customer, meter = account.customer(), account.meter()
+    account.use(customer.id, 7)
+    wanted: Any = {"customer": customer.id, "start_time": 0, "end_time": 10**15 - 10**15 % DAY}
+    assert account.v1.billing.meters.event_summaries.list(meter.id, wanted).data[0].aggregated_value == 7
+    by_hour = account.v1.billing.meters.event_summaries.list(meter.id, wanted | {"value_grouping_window": "hour"})
+    assert [summary.aggregated_value for summary in by_hour.data] == [7]

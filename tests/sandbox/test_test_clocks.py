@@ -84,3 +84,10 @@ def test_what_time_does_was_asked_for_by_nobody(account: Account) -> None:
     (cycle,) = [event for event in account.events(type="invoice.created") if event.created > START]
     assert cycle.request is not None
     assert (cycle.request.id, cycle.request.idempotency_key) == (None, None)
+
+
+@pytest.mark.parametrize("moment", [-1, 10**12])
+def test_a_clock_stands_where_there_is_a_calendar(account: Account, moment: int) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        account.test_clock(moment)
+    assert refused.value.param == "frozen_time"

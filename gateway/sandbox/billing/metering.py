@@ -61,7 +61,8 @@ def cancel(work: Work, identifier: str, day: str) -> None:
 
 def events(work: Work, meter: str, customer: str, start: int, end: int, after: int = 0) -> list[Event]:
     """Those of ``start`` <= timestamp < ``end`` that were reported after number ``after``, oldest first."""
-    days = range(start - start % DAY, end, DAY)
+    # A summary may be asked for any time, but nothing is reported of more than minutes ahead, or of before 1970.
+    days = range(max(start - start % DAY, 0), min(end, work.now + DAY), DAY)
     found = [event for moment in days for event in _kept(work, _day(meter, customer, moment))]
     wanted = [event for event in found if start <= event.timestamp < end and event.number > after]
     return sorted(wanted, key=lambda event: (event.timestamp, event.number))

@@ -12,6 +12,7 @@ from gateway.sandbox.store import Store
 from gateway.sandbox.work import Work
 
 _ANNOUNCED_DAYS = 3
+_LONGEST_DAYS = 2 * 365
 
 
 def wanted(work: Work, params: Json) -> int | None:
@@ -28,7 +29,13 @@ def wanted(work: Work, params: Json) -> int | None:
         )
         raise invalid(text, param="trial_end")
     days = params.get("trial_period_days")
-    return trial_end or (work.now + days * DAY if days else None)
+    if days is not None and days < 0:
+        raise invalid("Invalid non-negative integer", param="trial_period_days", code="parameter_invalid_integer")
+    end = trial_end or (work.now + days * DAY if days else None)
+    if end and end > work.now + _LONGEST_DAYS * DAY:
+        name = "trial_end" if trial_end else "trial_period_days"
+        raise invalid("A trial can last two years at most.", param=name)  # the SDK names the limit, the words are ours
+    return end
 
 
 def first(work: Work, params: Json) -> Json:

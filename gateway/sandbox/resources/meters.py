@@ -96,18 +96,21 @@ def list_summaries(work: Work, params: Json, meter: str) -> Json:
     window = params.get("value_grouping_window", "")
     start, end = params["start_time"], params["end_time"]
     _check_aligned(params, metering.WINDOWS.get(window, _MINUTE))
+    events = metering.events(work, meter, params["customer"], start, end)
+    windows = _windows(events, metering.WINDOWS[window]) if window else [(start, end, events)]
     rows = []
-    for begin, until in _windows(start, end, metering.WINDOWS.get(window, end - start)):
-        events = metering.events(work, meter, params["customer"], begin, until)
-        if events or not window:
-            value = metering.aggregate(found, events)
-            shown = int(value) if value == int(value) else float(value)
-            rows.append(build_summary(meter, params["customer"], begin, until, shown))
+    for begin, until, counted in windows:
+        value = metering.aggregate(found, counted)
+        shown = int(value) if value == int(value) else float(value)
+        rows.append(build_summary(meter, params["customer"], begin, until, shown))
     return page_of(rows, params, kind="billing.meter_event_summary", url=f"/v1/billing/meters/{meter}/event_summaries")
 
 
-def _windows(start: int, end: int, size: int) -> list[tuple[int, int]]:
-    return [(begin, begin + size) for begin in range(start, end, size)][::-1]
+def _windows(events: list[metering.Event], size: int) -> list[tuple[int, int, list[metering.Event]]]:
+    found: dict[int, list[metering.Event]] = {}
+    for event in events:
+        found.setdefault(event.timestamp - event.timestamp % size, []).append(event)
+    return [(begin, begin + size, found[begin]) for begin in sorted(found, reverse=True)]
 
 
 def _check_aligned(params: Json, size: int) -> None:

@@ -15,6 +15,7 @@ from gateway.sandbox.work import Work
 routes = Routes()
 _FIELDS = "active lookup_key metadata nickname tax_behavior transfer_lookup_key"
 _NO_METER = "Starting with Stripe version `2025-03-31.basil`, metered prices must be backed by meters."
+_MOST_INTERVALS = {"day": 1095, "week": 156, "month": 36, "year": 3}
 _RECURRING = "recurring[interval] recurring[interval_count] recurring[meter] recurring[usage_type]"
 
 
@@ -27,6 +28,8 @@ _RECURRING = "recurring[interval] recurring[interval_count] recurring[meter] rec
 def create(work: Work, params: Json) -> Json:
     """A price of an existing product, or of a new one."""
     _check_amounts(params)
+    if params.get("recurring"):
+        _check_interval(params["recurring"])
     _check_meter(work, params.get("recurring", {}))
     if "product" in params:
         product = work.get("product", params["product"], param="product", status=400)
@@ -57,6 +60,14 @@ def _check_amounts(params: Json) -> None:
     if amounts:
         name = min(amounts)
         raise invalid(f"You cannot set `{name}` when `billing_scheme` is `tiered`.", param=name)
+
+
+def _check_interval(recurring: Json) -> None:
+    """Three years at most, as the SDK says; the words are the sandbox's own."""
+    count, most = recurring.get("interval_count", 1), _MOST_INTERVALS[recurring["interval"]]
+    if not 0 < count <= most:
+        text = f"`interval_count` must be between 1 and {most} with this interval."
+        raise invalid(text, param="recurring[interval_count]", code="parameter_invalid_integer")
 
 
 def _check_meter(work: Work, recurring: Json) -> None:
