@@ -1,13 +1,36 @@
 """A change that waits for its payment (https://docs.stripe.com/billing/subscriptions/pending-updates)."""
 
 from gateway.sandbox.billing.ledger import Proration, record
+from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.subscription import items_of
 from gateway.sandbox.work import Work
 
 LIFETIME = 23 * 3600
 """Seconds; less if an item's period ends earlier."""
+_SUPPORTED = frozenset(
+    [
+        "billing_cycle_anchor",
+        "cancel_at_period_end",
+        "expand",
+        "items",
+        "metadata",
+        "off_session",
+        "payment_behavior",
+        "proration_behavior",
+        "proration_date",
+        "trial_end",
+        "trial_from_plan",
+    ]
+)
 _APPLIED = ("customer.subscription.updated", "customer.subscription.pending_update_applied")
+
+
+def refuse_others(params: Json) -> None:
+    """Only some parameters can wait for a payment; the words of the error are not recorded."""
+    for name in sorted(params.keys() - _SUPPORTED):
+        text = f"When `payment_behavior` is `pending_if_incomplete`, `{name}` cannot be updated."
+        raise invalid(text, param=name)
 
 
 def park(

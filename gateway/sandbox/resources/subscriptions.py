@@ -88,6 +88,8 @@ def update(work: Work, params: Json, subscription: str) -> Json:
         return work.update(found, _after_the_end(found, params))
     _refuse_other_modes(params)
     _check_card(work, params, found["customer"])
+    if params.get("payment_behavior") == "pending_if_incomplete":
+        pending_update.refuse_others(params)
     if found["pending_update"] and "items" in params:
         found = drop_pending_update(work, found)
     planned = change.plan(work, found, params)
