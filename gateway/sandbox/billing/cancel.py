@@ -59,7 +59,8 @@ def end(
 def stop_collection(work: Work, invoice: Json) -> None:
     """Nothing more happens to it by itself."""
     if invoice["auto_advance"]:
-        work.update(invoice, {"auto_advance": False, "next_payment_attempt": None})
+        stopped = {"auto_advance": False, "automatically_finalizes_at": None, "next_payment_attempt": None}
+        work.update(invoice, stopped)
 
 
 def give_back(work: Work, subscription: Json, *, tied: bool) -> None:

@@ -149,5 +149,15 @@ def _invoice_now(work: Work, change: Change, behavior: str) -> Json:
         return pending_update.park(work, subscription, change.fields, owed, invoice["id"])
     for proration, invoice_item in owed:
         ledger.record(work, proration, invoice_item)
-    overdue = {"status": "past_due"} if invoice["status"] == "open" and subscription["status"] == "active" else {}
-    return take_effect(work, subscription, change.fields | overdue | {"latest_invoice": invoice["id"]})
+    standing = _standing(subscription["status"], invoice["status"])
+    return take_effect(work, subscription, change.fields | standing | {"latest_invoice": invoice["id"]})
+
+
+def _standing(status: str, invoice: str) -> Json:
+    """The status of a subscription follows its latest invoice.
+
+    https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses
+    """
+    if invoice == "open" and status == "active":
+        return {"status": "past_due"}
+    return {"status": "active"} if invoice == "paid" and status in {"past_due", "unpaid"} else {}

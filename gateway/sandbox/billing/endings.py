@@ -3,6 +3,7 @@
 from gateway.sandbox.billing import cancel, pending_update
 from gateway.sandbox.billing.void import void
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.invoice import subscription_of
 from gateway.sandbox.work import Work
 
 
@@ -18,9 +19,9 @@ def expire_first_invoice(work: Work, subscription: Json) -> None:
 
     https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses
     """
-    invoice = work.get("invoice", subscription["latest_invoice"])
-    if invoice["status"] == "open":
-        void(work, invoice)
+    for invoice in list(work.select("invoice", subscription["customer"])):
+        if subscription_of(invoice) == subscription["id"] and invoice["status"] == "open":
+            void(work, invoice)  # the first, and those of changes since
     ended = {"ended_at": work.now, "status": "incomplete_expired"}
     work.update(work.get("subscription", subscription["id"]), ended)
 

@@ -19,7 +19,10 @@ from gateway.sandbox.work import Work
 
 @dataclass(frozen=True)
 class Debit:
-    """``amount`` was billed for ``start``…``end``; the part from ``credited_from`` on was credited again."""
+    """``amount`` was billed for ``start``…``end``; the part from ``credited_from`` on was credited again.
+
+    ``credited_by`` is the invoice item that did so last.
+    """
 
     amount: int
     price: Json
@@ -30,6 +33,7 @@ class Debit:
     invoice: str | None = None
     line: str | None = None
     invoice_item: str | None = None
+    credited_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def record(work: Work, proration: Proration, invoice_item: str) -> None:
         remember(work, proration.item, debit)
         return
     kept = [
-        replace(debit, credited_from=proration.start) if debit == proration.credits else debit
+        replace(debit, credited_from=proration.start, credited_by=invoice_item) if debit == proration.credits else debit
         for debit in debits(work, proration.item)
     ]
     work.note("billed", proration.item, {"debits": kept})
@@ -131,13 +135,28 @@ def parts(work: Work, item: Json) -> list[Part]:
 
 
 def forget(work: Work, line: Json) -> None:
-    """Drop the debit of an invoice line that nobody owes any more: there is nothing of it to give back."""
+    """Undo what the line of a void invoice did: nobody owes its debit, and its credit was never given."""
     details = line["parent"]["subscription_item_details"]
-    if details is None:
-        return
-    kept = [
-        debit
-        for debit in debits(work, details["subscription_item"])
-        if debit.line != line["id"] and (debit.invoice_item is None or debit.invoice_item != details["invoice_item"])
-    ]
-    work.note("billed", details["subscription_item"], {"debits": kept})
+    if details is not None:
+        _undo(work, details["subscription_item"], line["period"]["end"], details["invoice_item"], line["id"])
+
+
+def forget_pending(work: Work, item: Json) -> None:
+    """Undo a pending invoice item that is deleted (an inference from what a void invoice undoes)."""
+    owner = item["parent"]["subscription_details"] if item["parent"] else {}
+    if owner.get("subscription_item"):
+        _undo(work, owner["subscription_item"], item["period"]["end"], item["id"], None)
+
+
+def _undo(work: Work, subscription_item: str, over: int, invoice_item: str | None, line: str | None) -> None:
+    kept = []
+    for debit in debits(work, subscription_item):
+        if invoice_item is not None and debit.credited_by == invoice_item:
+            kept.append(replace(debit, credited_from=over, credited_by=None))
+        elif not (_same(debit.line, line) or _same(debit.invoice_item, invoice_item)):
+            kept.append(debit)
+    work.note("billed", subscription_item, {"debits": kept})
+
+
+def _same(one: str | None, other: str | None) -> bool:
+    return one is not None and one == other

@@ -10,6 +10,7 @@ from stripe.params import (
     InvoiceItemUpdateParams,
 )
 
+from gateway.sandbox.billing import ledger
 from gateway.sandbox.currencies import known, step
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
@@ -100,6 +101,7 @@ def delete(work: Work, params: Json, invoiceitem: str) -> Json:
     item = work.get("invoiceitem", invoiceitem)
     if item["invoice"]:
         raise invalid("This invoice item is already attached to an invoice and can't be deleted.")
+    ledger.forget_pending(work, item)
     return work.remove(item)
 
 

@@ -1,0 +1,69 @@
+"""What is left of changes that were not paid, or are undone."""
+
+import pytest
+import stripe
+
+from tests.sandbox.support import DAY, START, Account
+
+MIDDLE = START + 15 * DAY
+
+
+@pytest.fixture
+def upgraded(account: Account, test_clock: str) -> stripe.Subscription:
+    """From 10 to 30 dollars in the middle of a 30-day month, and nobody paid for it."""
+    customer = account.on_clock(test_clock)
+    subscription = account.subscribe(customer.id, account.price(1000).id)
+    account.give_card(customer.id, "pm_card_chargeCustomerFail")
+    account.advance(test_clock, MIDDLE)
+    return account.swap(subscription, account.price(3000).id, proration_behavior="always_invoice")
+
+
+def back(account: Account, subscription: stripe.Subscription) -> list[int]:
+    """The prorations of going back to 10 dollars."""
+    items = [{"id": subscription.items.data[0].id, "price": account.price(1000).id}]
+    details = {"items": items, "proration_behavior": "always_invoice"}
+    shown = account.v1.invoices.create_preview({"subscription": subscription.id, "subscription_details": details})  # type: ignore[typeddict-item]  # a plain dict
+    return [line.amount for line in shown.lines.data]
+
+
+def test_a_void_invoice_neither_charged_nor_gave_back(account: Account, upgraded: stripe.Subscription) -> None:
+    assert upgraded.status == "past_due"
+    account.v1.invoices.void_invoice(account.invoice(upgraded).id)
+    assert back(account, upgraded) == [-500, 500]
+
+
+def test_deleted_proration_items_neither_charge_nor_give_back(account: Account, test_clock: str) -> None:
+    customer = account.on_clock(test_clock)
+    subscription = account.subscribe(customer.id, account.price(1000).id)
+    account.advance(test_clock, MIDDLE)
+    upgraded = account.swap(subscription, account.price(3000).id)
+    for item in account.pending(customer.id):
+        account.v1.invoice_items.delete(item.id)
+    assert back(account, upgraded) == [-500, 500]
+
+
+def test_who_pays_for_the_latest_change_is_no_longer_overdue(account: Account, upgraded: stripe.Subscription) -> None:
+    assert isinstance(upgraded.customer, str)
+    account.give_card(upgraded.customer, "pm_card_visa")
+    paid = account.swap(upgraded, account.price(5000).id, proration_behavior="always_invoice")
+    assert (paid.status, account.invoice(paid).status) == ("active", "paid")
+
+
+def test_with_a_subscription_that_expires_all_its_invoices_are_void(account: Account, test_clock: str) -> None:
+    customer = account.on_clock(test_clock, "pm_card_chargeCustomerFail")
+    incomplete = account.subscribe(customer.id, account.price(1000).id)
+    account.swap(incomplete, account.price(3000).id, proration_behavior="always_invoice")
+    account.advance(test_clock, START + DAY)
+    assert account.again(incomplete).status == "incomplete_expired"
+    invoices = account.v1.invoices.list({"customer": customer.id}).data
+    assert [invoice.status for invoice in invoices] == ["void", "void"]
+
+
+@pytest.mark.parametrize("other", [{"description": "x"}, {"cancel_at": START + DAY}])
+def test_a_pending_update_takes_only_what_can_wait(
+    account: Account, other: stripe.params.SubscriptionUpdateParams
+) -> None:
+    subscription = account.subscribe(account.customer().id, account.price(1000).id)
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        account.v1.subscriptions.update(subscription.id, {**other, "payment_behavior": "pending_if_incomplete"})
+    assert refused.value.param in other
