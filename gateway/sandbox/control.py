@@ -5,7 +5,7 @@ import math
 from flask import Blueprint, Response, request
 
 from gateway.sandbox import encoding, faults
-from gateway.sandbox.clock import Clock
+from gateway.sandbox.clock import LATEST, Clock
 from gateway.sandbox.engine import Engine
 from gateway.sandbox.errors import StripeError, invalid
 from gateway.sandbox.json_types import Json
@@ -23,7 +23,10 @@ def blueprint(engine: Engine, clock: Clock, outbox: Outbox) -> Blueprint:
 
     @control.post("/clock")
     def advance_clock() -> Response:
-        clock.advance(_seconds(_body()))
+        seconds = _seconds(_body())
+        if clock() + seconds > LATEST:
+            raise invalid("The clock cannot be moved beyond 2100.", param="advance")
+        clock.advance(seconds)
         with engine.lock:
             engine.time.catch_up(int(clock()))
         return _json({"now": int(clock())})

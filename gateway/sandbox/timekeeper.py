@@ -71,7 +71,8 @@ class Timekeeper:
         self._reached[clock_id] = max(clock["frozen_time"], self._reached.get(clock_id, 0))
         if self._step(clock_id, target):
             return True
-        self._arrive(clock, "ready", target)
+        if clock_id in self.advancing:  # and did not fail
+            self._arrive(clock, "ready", target)
         return False
 
     def _step(self, clock_id: str | None, until: int) -> bool:

@@ -25,3 +25,10 @@ def test_the_clock_is_moved_by_seconds_and_never_back(sandbox: Sandbox, body: ob
     assert answer.status_code == 400
     assert "by a number above 0" in answer.json()["error"]["message"]
     assert requests.get(url, timeout=5).json() == {"now": START}
+
+
+@pytest.mark.parametrize("seconds", [1e12, 1e300])
+def test_the_clock_stays_within_the_calendar(sandbox: Sandbox, account: Account, seconds: float) -> None:
+    answer = requests.post(f"{sandbox.url}/_sandbox/clock", json={"advance": seconds}, timeout=5)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "advance")
+    assert account.v1.customers.create({"name": "A"}).created == START

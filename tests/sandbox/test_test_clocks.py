@@ -1,8 +1,12 @@
 """Test clocks themselves, and time on the sandbox's own clock."""
 
+import time
+from typing import Any
+
 import pytest
 import stripe
 
+from gateway.sandbox.billing import boundary
 from tests.sandbox.support import DAY, MONTH, START, Account, Clock
 
 
@@ -91,3 +95,20 @@ def test_a_clock_stands_where_there_is_a_calendar(account: Account, moment: int)
     with pytest.raises(stripe.InvalidRequestError) as refused:
         account.test_clock(moment)
     assert refused.value.param == "frozen_time"
+
+
+def test_a_clock_on_which_something_fails_says_so_and_stays(
+    account: Account, test_clock: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.subscribe(account.on_clock(test_clock).id, account.price(1000).id)
+
+    def broken(*_args: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(boundary, "cross", broken)
+    clocks = account.v1.test_helpers.test_clocks
+    clocks.advance(test_clock, {"frozen_time": START + 40 * DAY})
+    while (found := clocks.retrieve(test_clock)).status == "advancing":
+        time.sleep(0.002)
+    assert (found.status, found.frozen_time) == ("internal_failure", START)
+    assert len(account.events(type="test_helpers.test_clock.ready")) == 0

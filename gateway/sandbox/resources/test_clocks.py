@@ -8,6 +8,7 @@ from stripe.params.test_helpers import (
     TestClockRetrieveParams,
 )
 
+from gateway.sandbox.clock import LATEST
 from gateway.sandbox.clocks import KIND
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
@@ -22,14 +23,13 @@ from gateway.sandbox.work import Work
 
 routes = Routes()
 _INTERVALS = 2
-_LATEST = 4_102_444_800
 _FARTHEST = 2 * 365 * DAY
 
 
 @routes.post("/v1/test_helpers/test_clocks", TestClockCreateParams, "frozen_time name")
 def create(work: Work, params: Json) -> Json:
     """A clock that stands still until it is advanced."""
-    if not 0 <= params["frozen_time"] <= _LATEST:
+    if not 0 <= params["frozen_time"] <= LATEST:
         text = "A test clock of the local sandbox stands between 1970 and 2100."
         raise invalid(text, param="frozen_time")
     return work.add(build(work, params))
