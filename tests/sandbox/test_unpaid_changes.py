@@ -1,5 +1,7 @@
 """What is left of changes that were not paid, or are undone."""
 
+from typing import Any
+
 import pytest
 import stripe
 
@@ -22,7 +24,8 @@ def back(account: Account, subscription: stripe.Subscription) -> list[int]:
     """The prorations of going back to 10 dollars."""
     items = [{"id": subscription.items.data[0].id, "price": account.price(1000).id}]
     details = {"items": items, "proration_behavior": "always_invoice"}
-    shown = account.v1.invoices.create_preview({"subscription": subscription.id, "subscription_details": details})  # type: ignore[typeddict-item]  # a plain dict
+    wanted: Any = {"subscription": subscription.id, "subscription_details": details}
+    shown = account.v1.invoices.create_preview(wanted)
     return [line.amount for line in shown.lines.data]
 
 
@@ -67,3 +70,15 @@ def test_a_pending_update_takes_only_what_can_wait(
     with pytest.raises(stripe.InvalidRequestError) as refused:
         account.v1.subscriptions.update(subscription.id, {**other, "payment_behavior": "pending_if_incomplete"})
     assert refused.value.param in other
+
+
+def test_a_moved_period_replaces_a_change_that_waits(account: Account, test_clock: str) -> None:
+    customer = account.on_clock(test_clock)
+    subscription = account.subscribe(customer.id, account.price(1000).id)
+    account.give_card(customer.id, "pm_card_chargeCustomerFail")
+    account.advance(test_clock, MIDDLE)
+    waiting: Any = {"proration_behavior": "always_invoice", "payment_behavior": "pending_if_incomplete"}
+    parked = account.swap(subscription, account.price(3000).id, **waiting)
+    moved = account.v1.subscriptions.update(parked.id, {"billing_cycle_anchor": {"type": "now"}})
+    assert (moved.pending_update, moved.items.data[0].current_period_start) == (None, MIDDLE)
+    assert account.invoice(parked).status == "void"

@@ -9,7 +9,7 @@ from gateway.sandbox.work import Work
 LIFETIME = 23 * 3600
 """Seconds; less if an item's period ends earlier."""
 _SUPPORTED = frozenset(
-    [
+    {
         "billing_cycle_anchor",
         "cancel_at_period_end",
         "expand",
@@ -21,8 +21,9 @@ _SUPPORTED = frozenset(
         "proration_date",
         "trial_end",
         "trial_from_plan",
-    ]
+    }
 )
+"""https://docs.stripe.com/billing/subscriptions/pending-updates, of what the sandbox takes at all."""
 _APPLIED = ("customer.subscription.updated", "customer.subscription.pending_update_applied")
 
 

@@ -30,6 +30,8 @@ _COMMON = (
     "off_session payment_settings[save_default_payment_method] proration_behavior collection_method days_until_due "
     "cancel_at cancel_at_period_end trial_end trial_settings[end_behavior][missing_payment_method]"
 )
+_MOVING_PERIODS = {"billing_cycle_anchor", "cancel_at", "cancel_at_period_end", "items"}
+"""A change of these replaces one that waits: that one was worked out for the periods as they were."""
 _FIXED_ONCE_CANCELED = "A canceled subscription can only update its cancellation_details and metadata."
 
 
@@ -90,7 +92,7 @@ def update(work: Work, params: Json, subscription: str) -> Json:
     _check_card(work, params, found["customer"])
     if params.get("payment_behavior") == "pending_if_incomplete":
         pending_update.refuse_others(params)
-    if found["pending_update"] and "items" in params:
+    if found["pending_update"] and params.keys() & _MOVING_PERIODS:
         found = drop_pending_update(work, found)
     planned = change.plan(work, found, params)
     fields = planned.fields | _settings(found | planned.fields, params)
