@@ -154,3 +154,13 @@ def test_usage_is_billed_up_to_the_pause_and_not_during_it(account: Account, tes
     account.v1.subscriptions.resume(made.id)
     account.advance(test_clock, HALF + MONTH + 4 * DAY)
     assert account.invoice(account.again(made)).total == 3000
+
+
+@pytest.mark.parametrize("date", [0, -(10**11), START + 90 * DAY])
+def test_a_resumption_prorates_within_the_period_that_runs(account: Account, date: int) -> None:
+    subscription = account.subscribe(account.customer().id, account.price(3000).id)
+    account.v1.subscriptions.pause(subscription.id, {"type": "subscription"})
+    wanted: Any = {"billing_cycle_anchor": {"type": "unchanged"}, "proration_date": date}
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        account.v1.subscriptions.resume(subscription.id, wanted)
+    assert refused.value.param == "proration_date"

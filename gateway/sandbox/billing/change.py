@@ -37,7 +37,7 @@ class Change:
 def plan(work: Work, subscription: Json, params: Json) -> Change:
     """Work out the items and prorations of ``POST /v1/subscriptions/{id}`` with these ``params``. Writes nothing."""
     behavior = params.get("proration_behavior", "create_prorations")
-    date = _proration_date(work, subscription, params, behavior)
+    date = proration_date(work, subscription, params, behavior)
     reset = (params.get("billing_cycle_anchor") or {}).get("type") == "now"
     moved = {"billing_cycle_anchor": work.now} if reset else {}
     target = subscription | moved | scheduled_end.asked(work, subscription, params)
@@ -52,7 +52,8 @@ def plan(work: Work, subscription: Json, params: Json) -> Change:
     return Change(subscription, fields, _prorations(work, subscription, target, after, date), behavior, used)
 
 
-def _proration_date(work: Work, subscription: Json, params: Json, behavior: str) -> int:
+def proration_date(work: Work, subscription: Json, params: Json, behavior: str) -> int:
+    """The moment that a request prorates from, now if it says none; it lies in the period of each item."""
     date = int(params.get("proration_date", work.now))
     if "proration_date" not in params:
         return date

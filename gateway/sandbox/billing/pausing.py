@@ -83,9 +83,9 @@ def resume(work: Work, subscription: Json, params: Json) -> Json:
 def _resume_unchanged(work: Work, subscription: Json, params: Json) -> Json:
     """The period that runs by the old anchor goes on; the rest of it is charged."""
     behavior = params.get("proration_behavior", "create_prorations")
-    date = params.get("proration_date", work.now)
     fields = {"status": "active", "status_details": None} | _periods(subscription, work.now)
     after = subscription | fields
+    date = change.proration_date(work, after, params, behavior)
     owed = []
     for item in items_of(after) if behavior != "none" else []:
         owed += ledger.charge(work, item, date, whole(after, item["price"], date))
