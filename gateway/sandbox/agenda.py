@@ -38,6 +38,8 @@ def _of_subscription(store: Store, subscription: Json, settings: Settings) -> It
     if subscription["pending_update"]:
         yield Step(subscription["pending_update"]["expires_at"], endings.expire_update)
     if status == "paused":
+        if subscription["cancel_at"]:
+            yield Step(subscription["cancel_at"], endings.end_as_scheduled)
         return
     if subscription["pause_collection"] and subscription["pause_collection"]["resumes_at"]:
         yield Step(subscription["pause_collection"]["resumes_at"], pausing.collect_again)
@@ -49,8 +51,8 @@ def _of_subscription(store: Store, subscription: Json, settings: Settings) -> It
     yield Step(period_end(subscription), boundary.cross)
 
 
-def _of_invoice(_store: Store, invoice: Json, _settings: Settings) -> Iterator[Step]:
-    if not invoice["auto_advance"]:
+def _of_invoice(store: Store, invoice: Json, _settings: Settings) -> Iterator[Step]:
+    if not invoice["auto_advance"] or store.find("customer", invoice["customer"]) is None:
         return
     if invoice["status"] == "draft" and invoice["automatically_finalizes_at"]:
         yield Step(invoice["automatically_finalizes_at"], collection.finalize)

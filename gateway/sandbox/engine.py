@@ -147,12 +147,12 @@ class Engine:
                 work = self.begin(self._moment(clock), request)
                 result = order.route.handler(work, order.given, **order.names)
                 result = expand(work, result, order.given.get("expand") or [])
+                self.commit(work)
             except StripeError as error:
                 return failure(error, order.request_id)
-            except Exception:  # noqa: BLE001 - whatever broke, the client gets Stripe's 500, and nothing is kept
+            except Exception:  # noqa: BLE001 - whatever broke, the client gets Stripe's 500
                 _log.exception("The sandbox failed on %s %s", call.method, call.path)
                 return failure(server_error(), order.request_id)
-            self.commit(work)
         if work.failure:
             return failure(work.failure, order.request_id)
         return Answer(200, encoding.dump(result), order.request_id)

@@ -12,6 +12,8 @@ from gateway.sandbox.store import Store, Tables
 from gateway.sandbox.timeline import Timeline
 from gateway.sandbox.work import Work
 
+_AGAIN_AFTER = 3600
+"""Seconds: what failed on the sandbox's own clock is tried again, or its time would stand still for ever."""
 _log = logging.getLogger(__name__)
 
 
@@ -87,6 +89,7 @@ class Timekeeper:
             _log.exception("What was due for %s %s failed", kind, object_id)
             clock = self._store.find(clocks.KIND, clock_id) if clock_id else None
             if clock is None:
+                self._timeline.put(None, at + _AGAIN_AFTER, {"id": object_id, "object": kind})
                 return True
             self._arrive(clock, "internal_failure", clock["frozen_time"])
             return False
@@ -96,7 +99,7 @@ class Timekeeper:
         """The step that is due then; none if the object has changed its mind since."""
         obj = self._store.find(kind, object_id)
         step = next_step(self._store, obj, self._settings()) if obj else None
-        if obj is None or step is None or step.at != at:
+        if obj is None or step is None or step.at > at:
             return
         work = self._begin(now)
         step.do(work, obj)

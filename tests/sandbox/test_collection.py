@@ -116,6 +116,18 @@ def test_an_upgrade_that_is_declined_is_tried_again(account: Account, test_clock
     assert (account.again(late).status, account.invoice(late).status) == ("active", "paid")
 
 
+def test_an_upgrade_whose_only_try_fails_ends_the_subscription_and_changes_nothing_more(
+    account: Account, sandbox: Sandbox, test_clock: str
+) -> None:
+    settings(sandbox, retry_days=[])
+    customer = account.on_clock(test_clock)
+    subscription = account.subscribe(customer.id, account.price(3000).id)
+    account.give_card(customer.id, "pm_card_chargeCustomerFail")
+    ended = account.swap(subscription, account.price(9000).id, proration_behavior="always_invoice")
+    assert (ended.status, ended.items.data[0].price.unit_amount) == ("canceled", 3000)
+    assert account.invoice(ended).status == "open"
+
+
 def test_an_ended_subscription_is_not_collected_any_more(
     account: Account, test_clock: str, subscription: stripe.Subscription, due: int
 ) -> None:
@@ -133,6 +145,17 @@ def test_credit_of_an_ended_subscription_becomes_uncollectible(account: Account,
     account.advance(test_clock, START + COLLECTED)
     assert (account.invoice(ended).status, account.invoice(ended).total) == ("uncollectible", -3000)
     assert account.v1.customers.retrieve(customer.id).balance == 0
+
+
+def test_a_deleted_customers_draft_stays_one_whatever_is_asked_of_it(
+    account: Account, test_clock: str, subscription: stripe.Subscription, due: int
+) -> None:
+    account.advance(test_clock, due - 10)
+    draft = str(account.again(subscription).latest_invoice)
+    account.v1.customers.delete(str(subscription.customer))
+    account.v1.invoices.update(draft, {"auto_advance": True})
+    account.advance(test_clock, due + DAY)
+    assert account.v1.invoices.retrieve(draft).status == "draft"
 
 
 def test_nothing_is_collected_from_a_deleted_customer(

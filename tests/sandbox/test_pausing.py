@@ -125,6 +125,22 @@ def test_paused_collection_leaves_the_status_and_charges_nothing(
     assert account.invoice(renewed).amount_paid == 0
 
 
+def test_a_paused_subscription_still_ends_when_it_was_to_end(
+    account: Account, test_clock: str, subscription: stripe.Subscription
+) -> None:
+    account.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
+    account.v1.subscriptions.pause(subscription.id)
+    account.advance(test_clock, START + MONTH)
+    assert account.again(subscription).status == "canceled"
+
+
+def test_collection_cannot_go_on_in_the_past(account: Account, subscription: stripe.Subscription) -> None:
+    paused: Any = {"behavior": "void", "resumes_at": HALF}
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        account.v1.subscriptions.update(subscription.id, {"pause_collection": paused})
+    assert refused.value.param == "pause_collection[resumes_at]"
+
+
 @pytest.mark.parametrize("by_itself", [True, False])
 def test_collection_goes_on_when_told_to(
     account: Account, test_clock: str, subscription: stripe.Subscription, by_itself: bool

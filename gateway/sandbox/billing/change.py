@@ -8,7 +8,7 @@ from gateway.sandbox.billing.ledger import Proration
 from gateway.sandbox.billing.lines import add_pending
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
-from gateway.sandbox.objects.subscription import items_of, with_items
+from gateway.sandbox.objects.subscription import ENDED, items_of, with_items
 from gateway.sandbox.work import Work
 
 
@@ -150,6 +150,8 @@ def _invoice_now(work: Work, change: Change, behavior: str) -> Json:
         return pending_update.park(work, subscription, change.fields, owed, invoice["id"])
     for proration, invoice_item in owed:
         ledger.record(work, proration, invoice_item)
+    if subscription["status"] in ENDED:  # its last try to pay was this one
+        return work.update(subscription, {"latest_invoice": invoice["id"]})
     standing = _standing(subscription["status"], invoice["status"])
     return take_effect(work, subscription, change.fields | standing | {"latest_invoice": invoice["id"]})
 

@@ -103,9 +103,14 @@ def _periods(subscription: Json, moment: int) -> Json:
     return with_items(subscription, items)
 
 
-def collection_paused(given: Json | str) -> Json | None:
+def collection_paused(given: Json | str, now: int) -> Json | None:
     """The field ``pause_collection`` as an update gives it; "" ends it."""
-    return {"behavior": given["behavior"], "resumes_at": given.get("resumes_at")} if isinstance(given, dict) else None
+    if isinstance(given, str):
+        return None
+    resumes_at = given.get("resumes_at")
+    if resumes_at is not None and resumes_at <= now:
+        raise invalid("`resumes_at` must be a timestamp in the future.", param="pause_collection[resumes_at]")
+    return {"behavior": given["behavior"], "resumes_at": resumes_at}
 
 
 def collect_again(work: Work, subscription: Json) -> None:

@@ -95,7 +95,7 @@ def update(work: Work, params: Json, subscription: str) -> Json:
     if found["pending_update"] and params.keys() & _MOVING_PERIODS:
         found = drop_pending_update(work, found)
     planned = change.plan(work, found, params)
-    fields = planned.fields | _settings(found | planned.fields, params)
+    fields = planned.fields | _settings(found | planned.fields, params, work.now)
     if params.get("trial_end") == "now" and found["status"] == "trialing":
         return trials.finish_now(work, found, fields)
     if params.get("trial_end"):
@@ -119,7 +119,7 @@ def _notes(found: Json, params: Json) -> Json:
     return changes
 
 
-def _settings(found: Json, params: Json) -> Json:
+def _settings(found: Json, params: Json, now: int) -> Json:
     """The fields that no invoice depends on."""
     changes = _notes(found, params)
     changes |= {key: params[key] or None for key in ("default_payment_method", "description") if key in params}
@@ -128,7 +128,7 @@ def _settings(found: Json, params: Json) -> Json:
     if "trial_settings" in params:
         changes["trial_settings"] = trial_settings(params, found["trial_settings"])
     if "pause_collection" in params:
-        changes["pause_collection"] = pausing.collection_paused(params["pause_collection"])
+        changes["pause_collection"] = pausing.collection_paused(params["pause_collection"], now)
     return changes
 
 
