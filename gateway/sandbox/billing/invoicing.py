@@ -1,12 +1,11 @@
 """An invoice's way: draft, finalized, paid (https://docs.stripe.com/invoicing/integration/workflow-transitions)."""
 
-from gateway.sandbox.billing import intents
+from gateway.sandbox.billing import balance, intents
 from gateway.sandbox.billing.cycle import Period, parts_of
 from gateway.sandbox.billing.ledger import Debit, remember
 from gateway.sandbox.billing.lines import for_period, from_pending, trial_line
 from gateway.sandbox.currencies import minimum_charge
 from gateway.sandbox.json_types import Json
-from gateway.sandbox.objects import customer as customers
 from gateway.sandbox.objects import invoice as objects
 from gateway.sandbox.objects.subscription import items_of, metered
 from gateway.sandbox.work import Work
@@ -15,9 +14,9 @@ DRAFT_SECONDS = 3600
 """How long a draft waits before it is finalized by itself."""
 
 
-def settle(total: int, balance: int, currency: str) -> tuple[int, int]:
-    """The amount to charge, and the balance left: credit is used up first, less than a card takes is carried over."""
-    due = total + balance
+def settle(total: int, before: int, currency: str) -> tuple[int, int]:
+    """The amount to charge, and what is left of the balance ``before``: credit is used up first, less than a card takes is carried over."""
+    due = total + before
     return (due, 0) if due >= minimum_charge(currency) else (0, due)
 
 
@@ -96,15 +95,15 @@ def _charge_period(work: Work, invoice_id: str, subscription: Json, item: Json, 
     return lines
 
 
-def totals(invoice: Json, lines: list[Json], balance: int) -> Json:
-    """All the fields that follow from the lines and the customer's balance."""
+def totals(invoice: Json, lines: list[Json], before: int) -> Json:
+    """All the fields that follow from the lines, and from the customer's balance ``before``."""
     total = sum(line["amount"] for line in lines)
-    due, _left = settle(total, balance, invoice["currency"])
+    due, _left = settle(total, before, invoice["currency"])
     return {
         "amount_due": due,
         "amount_remaining": due,
         "lines": objects.lines_page(invoice["id"], lines),
-        "starting_balance": balance,
+        "starting_balance": before,
         "subtotal": total,
         "subtotal_excluding_tax": total,
         "total": total,
@@ -126,10 +125,7 @@ def finalize(work: Work, invoice: Json, *, collect_at: int | None = None) -> Jso
         "next_invoice_sequence": customer["next_invoice_sequence"] + 1,
     }
     after = work.update(customer, changes)
-    moved = left - customer["balance"]
-    if moved:
-        kind = "applied_to_invoice"
-        work.add(customers.balance_transaction(work, after, moved, invoice["id"], kind, invoice["currency"]))
+    balance.moved(work, customer["balance"], after, "applied_to_invoice", invoice["currency"], invoice["id"])
     hosted = f"{work.url}/i/{invoice['id']}"
     opened = work.update(
         invoice,

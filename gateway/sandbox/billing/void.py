@@ -1,6 +1,6 @@
 """Voiding an open invoice."""
 
-from gateway.sandbox.billing import intents, ledger, pending_update
+from gateway.sandbox.billing import balance, intents, ledger, pending_update
 from gateway.sandbox.billing.lines import lines_of
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
@@ -9,7 +9,7 @@ from gateway.sandbox.work import Work
 
 
 def void(work: Work, invoice: Json) -> Json:
-    """Amounts stay, as recorded from Stripe's API; a pending update that waited for it is off."""
+    """Amounts stay, as recorded from Stripe's API; the balance is given back, and a pending update that waited for it is off."""
     if invoice["status"] != "open":
         raise invalid("You can only pass in open invoices. This invoice isn't open.")
     changes = {
@@ -20,6 +20,7 @@ def void(work: Work, invoice: Json) -> Json:
     }
     intents.cancel(work, invoice["id"], "void_invoice")
     voided = work.update(invoice, changes, "invoice.voided", "invoice.updated")
+    balance.give_back(work, voided)
     for line in lines_of(work, invoice["id"]):
         ledger.forget(work, line)
     subscription_id = subscription_of(invoice)

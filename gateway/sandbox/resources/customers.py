@@ -13,7 +13,7 @@ from stripe.params import (
 )
 
 from gateway.sandbox import clocks
-from gateway.sandbox.billing import cards
+from gateway.sandbox.billing import balance, cards
 from gateway.sandbox.billing.cancel import cancel, stop_collection
 from gateway.sandbox.errors import invalid, missing
 from gateway.sandbox.json_types import Json
@@ -40,14 +40,20 @@ def create(work: Work, params: Json) -> Json:
     settings = customer["invoice_settings"]
     if not params.get("payment_method"):
         _own_card(work, customer, settings)
-        return work.add(customer)
+        return _added(work, customer)
     card = cards.take(work, params["payment_method"], None)
     if settings["default_payment_method"] == params["payment_method"]:  # a test token stands for the new card
         customer["invoice_settings"] = settings | {"default_payment_method": card["id"]}
-    work.add(customer)
+    _added(work, customer)
     cards.attach(work, card, customer["id"])
     _own_card(work, customer, customer["invoice_settings"])
     return customer
+
+
+def _added(work: Work, customer: Json) -> Json:
+    added = work.add(customer)
+    balance.set_by_request(work, 0, added, "initial")
+    return added
 
 
 @routes.get("/v1/customers/{customer}", CustomerRetrieveParams)
@@ -71,7 +77,9 @@ def update(work: Work, params: Json, customer: str) -> Json:
         changes["invoice_settings"] = found["invoice_settings"] | cleared
     if "metadata" in changes:
         changes["metadata"] = merged(found["metadata"], changes["metadata"])
-    return work.update(found, changes)
+    updated = work.update(found, changes)
+    balance.set_by_request(work, found["balance"], updated, "adjustment")
+    return updated
 
 
 def _check_email(params: Json) -> None:
