@@ -50,14 +50,12 @@ def _by_id(rows: list[Json]) -> dict[str, Json]:
     return {row["id"]: row for row in reversed(rows)}
 
 
-def used_lines(books: Books) -> dict[str, list[Json]]:
-    """The lines of each subscription item on invoices that are not void."""
+def renewals(books: Books) -> dict[str, list[Json]]:
+    """The lines for whole periods that renewals brought, by subscription item."""
     found: dict[str, list[Json]] = defaultdict(list)
     for invoice_id, lines in books.lines.items():
-        if books.invoices[invoice_id]["status"] == "void":
-            continue
-        for line in lines:
+        for line in lines if books.invoices[invoice_id]["billing_reason"] == "subscription_cycle" else []:
             details = line["parent"]["subscription_item_details"]
-            if details:
+            if details and not details["invoice_item"]:
                 found[details["subscription_item"]].append(line)
     return found

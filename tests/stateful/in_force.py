@@ -72,7 +72,7 @@ class InForce:
         status = (old or {"status": None})["status"]
         prorated = operation.params.get("proration_behavior") != "none"
         date = int(operation.params.get("proration_date") or at)
-        if new["status"] == "trialing" or (was and "quantity" not in was and item and "quantity" not in item):
+        if new["status"] == "trialing" or status == new["status"] == "paused" or (was and "quantity" not in was and item and "quantity" not in item):
             return
         if new["status"] in ("canceled", "paused") and status != new["status"]:
             if _gives_back(operation):

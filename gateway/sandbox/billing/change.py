@@ -12,6 +12,10 @@ from gateway.sandbox.objects.subscription import ENDED, items_of, with_items
 from gateway.sandbox.work import Work
 
 
+_UNCHARGED = {"trialing", "paused"}
+"""In these statuses no time is charged, so none is prorated; that this holds of paused ones is an inference."""
+
+
 @dataclass(frozen=True)
 class Change:
     """What an update does: the fields it sets, the prorations in the order they are shown, the usage it bills."""
@@ -46,7 +50,7 @@ def plan(work: Work, subscription: Json, params: Json) -> Change:
         after = [item | _period(target, item, work.now if reset else item["current_period_start"]) for item in after]
     fields = {key: value for key, value in target.items() if value != subscription[key]}
     fields |= scheduled_end.following(target, after) | with_items(subscription, after)
-    if behavior == "none" or subscription["status"] == "trialing":
+    if behavior == "none" or subscription["status"] in _UNCHARGED:
         return Change(subscription, fields, [], behavior, [])
     used = [item for item in usage.leaving(items_of(subscription), after) if usage.owing(work, item)]
     return Change(subscription, fields, _prorations(work, subscription, target, after, date), behavior, used)
