@@ -17,6 +17,7 @@ def check(world: World, books: Books, in_force: InForce) -> None:
     owners = _licensed(world)
     billed: dict[str, Rates] = defaultdict(Rates)
     due: dict[str, Rates] = defaultdict(Rates)
+    gone: dict[str, Rates] = defaultdict(Rates)
     for item, row in _rows(world, books, in_force):
         if item in owners:
             billed[_account(item, owners, loose)].spread(row["period"]["start"], row["period"]["end"], row["amount"])
@@ -25,15 +26,16 @@ def check(world: World, books: Books, in_force: InForce) -> None:
         billed[account].spread(row["period"]["start"], row["period"]["end"], row["amount"])
     for item, subscription in owners.items():
         due[_account(item, owners, loose)].add(in_force.due[item])
+        gone[_account(item, owners, loose)].add(in_force.gone[item])
     for account, wanted in due.items():
         owner = account if account in books.subscriptions else owners[account]
-        _compare(account, billed[account], wanted, step(books.subscriptions[owner]["currency"]))
+        _compare(account, billed[account], wanted, gone[account], step(books.subscriptions[owner]["currency"]))
 
 
-def _compare(account: str, billed: Rates, due: Rates, precision: int) -> None:
-    for start, end in intervals(billed, due):
-        got, wanted = billed.over(start, end), due.over(start, end)
-        allowed = billed.within(start, end) * precision / 2
+def _compare(account: str, billed: Rates, due: Rates, gone: Rates, precision: int) -> None:
+    for start, end in intervals(billed, due, gone):
+        got, wanted = billed.over(start, end), due.over(start, end) + gone.over(start, end)
+        allowed = (billed.within(start, end) + gone.within(start, end)) * precision / 2
         assert abs(got - wanted) <= allowed, f"{account}, {start} to {end}: {float(got)} billed, {float(wanted)} due"
 
 

@@ -27,6 +27,8 @@ class InForce:
     world: World
     due: dict[str, Rates] = field(default_factory=lambda: defaultdict(Rates))
     """By subscription item; what was given back to the customer alone by subscription."""
+    gone: dict[str, Rates] = field(default_factory=lambda: defaultdict(Rates))
+    """What was billed, and is void or dropped: exactly as it was billed, so rounded."""
     waiting: dict[str, str] = field(default_factory=dict)
     """Subscription → the request whose change waits for its payment."""
     never: set[str] = field(default_factory=set)
@@ -68,7 +70,7 @@ class InForce:
     def _item(  # noqa: PLR0913 - one parameter a circumstance
         self, operation: Operation, old: Json | None, new: Json, was: Json | None, item: Json | None, at: int
     ) -> None:
-        rates = self.due[(was or item or {})["id"]]
+        item_id = (was or item or {})["id"]
         status = (old or {"status": None})["status"]
         prorated = operation.params.get("proration_behavior") != "none"
         date = int(operation.params.get("proration_date") or at)
@@ -76,31 +78,31 @@ class InForce:
             return
         if new["status"] in ("canceled", "paused") and status != new["status"]:
             if _gives_back(operation):
-                rates.clear(at)
+                self._stop(item_id, at)
         elif status in (None, "trialing", "paused") and status != new["status"]:
-            self._charge(rates, new, item, at if operation.params.get("anchor") == "unchanged" else None, prorated=prorated)
+            self._charge(new, item, at if operation.params.get("anchor") == "unchanged" else None, prorated=prorated)
         elif operation is _TIME or operation.kind not in ("update", "resume"):
             if item and was and item["current_period_start"] != was["current_period_start"]:
-                self._charge(rates, new, item, None)
+                self._charge(new, item, None)
         elif prorated:
-            self._prorate(rates, new, was, item, date)
+            self._prorate(new, was, item, date)
 
-    def _prorate(self, rates: Rates, new: Json, was: Json | None, item: Json | None, date: int) -> None:
+    def _prorate(self, new: Json, was: Json | None, item: Json | None, date: int) -> None:
         if was and item and _costs(was) == _costs(item):
             if item["current_period_end"] != was["current_period_end"]:
-                rates.clear(item["current_period_end"])
-                self._charge(rates, new, item, was["current_period_end"])
+                self._stop(item["id"], item["current_period_end"])
+                self._charge(new, item, was["current_period_end"])
             return
-        rates.clear(date)
-        self._charge(rates, new, item, date)
+        self._stop((was or item or {})["id"], date)
+        self._charge(new, item, date)
 
-    def _charge(self, rates: Rates, new: Json, item: Json | None, since: int | None, *, prorated: bool = True) -> None:
+    def _charge(self, new: Json, item: Json | None, since: int | None, *, prorated: bool = True) -> None:
         """The rest of the item's period, or all of it, at its price."""
         if item is None or "quantity" not in item or not prorated:
             return
         start, end = max(since or 0, item["current_period_start"]), item["current_period_end"]
         whole = length(new["billing_cycle_anchor"], item["price"]["recurring"], item["current_period_start"])
-        rates.spread(start, end, Fraction(item["price"]["unit_amount"] * item["quantity"] * (end - start), whole))
+        self.due[item["id"]].spread(start, end, Fraction(item["price"]["unit_amount"] * item["quantity"] * (end - start), whole))
 
     def _void(self, change: Change) -> None:
         if change.before and change.before["status"] == "void":
@@ -108,12 +110,19 @@ class InForce:
         for line in self.world.lines(change.after):
             details = line["parent"]["subscription_item_details"]
             if details and self.counts(origin(self.world, line)):
-                self.due[details["subscription_item"]].spread(line["period"]["start"], line["period"]["end"], -line["amount"])
+                self._take_back(details["subscription_item"], line)
 
     def _dropped(self, item: Json) -> None:
         if item["parent"] and item["parent"]["subscription_details"]["subscription_item"]:
-            owner = item["parent"]["subscription_details"]["subscription_item"]
-            self.due[owner].spread(item["period"]["start"], item["period"]["end"], -item["amount"])
+            self._take_back(item["parent"]["subscription_details"]["subscription_item"], item)
+
+    def _take_back(self, owner: str, row: Json) -> None:
+        self.gone[owner].spread(row["period"]["start"], row["period"]["end"], -row["amount"])
+
+    def _stop(self, item: str, since: int) -> None:
+        """Nothing is due for the time after that."""
+        self.due[item].clear(since)
+        self.gone[item].clear(since)
 
 
 def origin(world: World, line: Json) -> str | None:

@@ -42,7 +42,7 @@ def plan(work: Work, subscription: Json, params: Json) -> Change:
     """Work out the items and prorations of ``POST /v1/subscriptions/{id}`` with these ``params``. Writes nothing."""
     behavior = params.get("proration_behavior", "create_prorations")
     date = proration_date(work, subscription, params, behavior)
-    reset = (params.get("billing_cycle_anchor") or {}).get("type") == "now"
+    reset = _restarts(subscription, params)
     moved = {"billing_cycle_anchor": work.now} if reset else {}
     target = subscription | moved | scheduled_end.asked(work, subscription, params)
     after = items.changed(work, target, params.get("items", []))
@@ -54,6 +54,11 @@ def plan(work: Work, subscription: Json, params: Json) -> Change:
         return Change(subscription, fields, [], behavior, [])
     used = [item for item in usage.leaving(items_of(subscription), after) if usage.owing(work, item)]
     return Change(subscription, fields, _prorations(work, subscription, target, after, date), behavior, used)
+
+
+def _restarts(subscription: Json, params: Json) -> bool:
+    """Whether the periods begin anew now; a trial's own end is its anchor, and stays that (an inference)."""
+    return (params.get("billing_cycle_anchor") or {}).get("type") == "now" and subscription["status"] != "trialing"
 
 
 def proration_date(work: Work, subscription: Json, params: Json, behavior: str) -> int:
@@ -86,6 +91,8 @@ def _prorations(work: Work, before: Json, target: Json, after: list[Json], date:
 
 def _of_item(work: Work, target: Json, old: Json | None, new: Json | None, date: int) -> list[Proration]:
     if old and new and _costs(old) == _costs(new):
+        if old["current_period_end"] == new["current_period_end"]:
+            return []
         # What was billed stays; only what the period gained or lost at its end counts (as recorded from Stripe's API
         # for an anchor that moved).
         lost = ledger.unused(work, old["id"], new["current_period_end"])
