@@ -27,6 +27,7 @@ def check(world: World, books: Books, in_force: InForce) -> None:
     for item, subscription in owners.items():
         due[_account(item, owners, loose)].add(in_force.due[item])
         gone[_account(item, owners, loose)].add(in_force.gone[item])
+        gone[_account(item, owners, loose)].add(in_force.given[item])
     for account, wanted in due.items():
         owner = account if account in books.subscriptions else owners[account]
         _compare(account, billed[account], wanted, gone[account], step(books.subscriptions[owner]["currency"]))

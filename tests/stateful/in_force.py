@@ -14,9 +14,11 @@ from fractions import Fraction
 from tests.sandbox.support import Json
 from tests.stateful.history import Change
 from tests.stateful.periods import length
-from tests.stateful.rates import Rates
+from tests.stateful.rates import Rates, intervals
 from tests.stateful.world import Operation, World
 
+_ROUNDED = 5
+"""The most by which a line's rounding can be off, in any currency."""
 _TIME = Operation("time", {}, None, 0)
 
 
@@ -29,6 +31,8 @@ class InForce:
     """By subscription item; what was given back to the customer alone by subscription."""
     gone: dict[str, Rates] = field(default_factory=lambda: defaultdict(Rates))
     """What was billed, and is void or dropped: exactly as it was billed, so rounded."""
+    given: dict[str, Rates] = field(default_factory=lambda: defaultdict(Rates))
+    """Credits of debits that became void afterwards."""
     waiting: dict[str, str] = field(default_factory=dict)
     """Subscription → the request whose change waits for its payment."""
     never: set[str] = field(default_factory=set)
@@ -116,8 +120,19 @@ class InForce:
         if item["parent"] and item["parent"]["subscription_details"]["subscription_item"]:
             self._take_back(item["parent"]["subscription_details"]["subscription_item"], item)
 
-    def _take_back(self, owner: str, row: Json) -> None:
-        self.gone[owner].spread(row["period"]["start"], row["period"]["end"], -row["amount"])
+    def _take_back(self, item: str, row: Json) -> None:
+        """A line counts no more.
+
+        But a credit stays given whose debit becomes void later: it was in the customer's hands by then.
+        """
+        due, gone, line = self.due[item], self.gone[item], Rates()
+        line.spread(row["period"]["start"], row["period"]["end"], row["amount"])
+        for start, end in list(intervals(due, gone, line)):
+            taken, there = line.over(start, end), due.over(start, end) + gone.over(start, end)
+            if taken and there - taken < -_ROUNDED * (gone.within(start, end) + 1):
+                self.given[item].spread(start, end, there - taken)
+                taken = there
+            gone.spread(start, end, -taken)
 
     def _stop(self, item: str, since: int) -> None:
         """Nothing is due for the time after that."""
