@@ -24,7 +24,7 @@ def check(world: World, books: Books, in_force: InForce) -> None:
     for row_origin, row in _loose(world, books):
         account = world.operations[row_origin].params["subscription"]
         billed[account].spread(row["period"]["start"], row["period"]["end"], row["amount"])
-    for item, subscription in owners.items():
+    for item in owners:
         due[_account(item, owners, loose)].add(in_force.due[item])
         gone[_account(item, owners, loose)].add(in_force.gone[item])
         gone[_account(item, owners, loose)].add(in_force.given[item])

@@ -71,14 +71,18 @@ class InForce:
         for item_id in before | after:
             self._item(operation, old, new, before.get(item_id), after.get(item_id), at)
 
-    def _item(  # noqa: PLR0913 - one parameter a circumstance
+    def _item(
         self, operation: Operation, old: Json | None, new: Json, was: Json | None, item: Json | None, at: int
     ) -> None:
         item_id = (was or item or {})["id"]
         status = (old or {"status": None})["status"]
         prorated = operation.params.get("proration_behavior") != "none"
         date = int(operation.params.get("proration_date") or at)
-        if new["status"] == "trialing" or status == new["status"] == "paused" or (was and "quantity" not in was and item and "quantity" not in item):
+        if (
+            new["status"] == "trialing"
+            or status == new["status"] == "paused"
+            or (was and "quantity" not in was and item and "quantity" not in item)
+        ):
             return
         if new["status"] in ("canceled", "paused") and status != new["status"]:
             if _gives_back(operation):
@@ -106,7 +110,9 @@ class InForce:
             return
         start, end = max(since or 0, item["current_period_start"]), item["current_period_end"]
         whole = length(new["billing_cycle_anchor"], item["price"]["recurring"], item["current_period_start"])
-        self.due[item["id"]].spread(start, end, Fraction(item["price"]["unit_amount"] * item["quantity"] * (end - start), whole))
+        self.due[item["id"]].spread(
+            start, end, Fraction(item["price"]["unit_amount"] * item["quantity"] * (end - start), whole)
+        )
 
     def _void(self, change: Change) -> None:
         if change.before and change.before["status"] == "void":

@@ -48,14 +48,16 @@ def check_balances(books: Books) -> None:
         for row in moved:
             by_invoice[row["invoice"]] += row["amount"]
         for invoice in books.of(customer_id, books.invoices):
-            said = invoice["ending_balance"] - invoice["starting_balance"] if invoice["ending_balance"] is not None else 0
+            said = (
+                invoice["ending_balance"] - invoice["starting_balance"] if invoice["ending_balance"] is not None else 0
+            )
             assert by_invoice[invoice["id"]] == (0 if invoice["status"] == "void" else said), (invoice, moved)
 
 
 def check_money(books: Books, set_by_hand: Json) -> None:
-    """No money appears, none vanishes. Of each customer, over the whole history:
+    """No money appears, none vanishes.
 
-    totals of the finalized invoices that are not void + balance set by hand
+    Of each customer, over the whole history: totals of the finalized invoices that are not void + balance set by hand
     = paid by card + paid elsewhere + still owed on open and uncollectible invoices + balance now.
     """
     for customer_id, customer in books.customers.items():

@@ -22,7 +22,7 @@ class Rates:
 
     def add(self, other: "Rates") -> None:
         """Charge all that the other does, too."""
-        self._pieces += other._pieces
+        self._pieces += other._pieces  # noqa: SLF001 - of its own kind
 
     def clear(self, start: int, end: int = FOREVER) -> None:
         """Nothing is charged for ``start``…``end`` any more."""
@@ -33,7 +33,9 @@ class Rates:
 
     def over(self, start: int, end: int) -> Fraction:
         """All that is charged for ``start``…``end``."""
-        return sum((rate * max(0, min(end, stop) - max(start, begin)) for begin, stop, rate in self._pieces), Fraction(0))
+        return sum(
+            (rate * max(0, min(end, stop) - max(start, begin)) for begin, stop, rate in self._pieces), Fraction(0)
+        )
 
     def within(self, start: int, end: int) -> int:
         """How many pieces touch ``start``…``end``."""

@@ -25,7 +25,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Billed:
-    """``quantity`` units of a metered item for ``start`` <= time < ``until``, as counted at ``place`` of the history."""
+    """``quantity`` units of a metered item for ``start`` <= time < ``until``, counted at ``place`` of the history."""
 
     item: str
     start: int
@@ -62,6 +62,24 @@ class Usage:
             } - counted[row.item]
             assert row.quantity == sum(report.value for report in units), (row, units)
             counted[row.item] |= units
+        self._check_none_left_out(books)
+
+    def _check_none_left_out(self, books: Books) -> None:
+        """A period of a metered item that is over has its line, one of quantity 0 too; a trial has none."""
+        ends = {
+            (line["parent"]["subscription_item_details"]["subscription_item"], line["period"]["end"])
+            for lines in books.lines.values()
+            for line in lines
+            if line["parent"]["subscription_item_details"]
+        }
+        for change in self.world.history.changes:
+            if change.after["object"] != "subscription" or change.request or not change.before:
+                continue
+            before = {item["id"]: item["current_period_end"] for item in change.before["items"]["data"]}
+            for item in change.after["items"]["data"]:
+                over = before.get(item["id"]) == item["current_period_start"] and "quantity" not in item
+                if over and change.before["status"] not in {"trialing", "paused"}:
+                    assert (item["id"], item["current_period_start"]) in ends, (item, ends)
 
     def _opened(self, row: Billed) -> int:
         """When the item came, or got the price that the row is billed at: earlier reports are not its own."""
@@ -99,13 +117,11 @@ class Usage:
         """Whether the subscription ended with this invoice: its last second counts as well."""
         made = next(change for change in self.world.history.changes if change.after["id"] == invoice["id"])
         if made.request:
-            return self.world.operations[made.request].kind in {"cancel", "pause"}
+            return bool(self.world.operations[made.request].kind in {"cancel", "pause"})
         subscription = books.subscriptions[subscription_id]
-        return bool(
-            subscription["latest_invoice"] == invoice["id"]
-            and subscription["ended_at"] == subscription["cancel_at"] == invoice["created"]
-        )
+        ended = bool(subscription["ended_at"] == subscription["cancel_at"] == invoice["created"])
+        return ended and bool(subscription["latest_invoice"] == invoice["id"])
 
 
 def _finalized(before: Json | None, after: Json) -> bool:
-    return after["status"] != "draft" and (before or {"status": "draft"})["status"] == "draft"
+    return bool(after["status"] != "draft" and (before or {"status": "draft"})["status"] == "draft")

@@ -11,7 +11,6 @@ from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.subscription import ENDED, items_of, with_items
 from gateway.sandbox.work import Work
 
-
 _UNCHARGED = {"trialing", "paused"}
 """In these statuses no time is charged, so none is prorated; that this holds of paused ones is an inference."""
 

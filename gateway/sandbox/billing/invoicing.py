@@ -15,7 +15,10 @@ DRAFT_SECONDS = 3600
 
 
 def settle(total: int, before: int, currency: str) -> tuple[int, int]:
-    """The amount to charge, and what is left of the balance ``before``: credit is used up first, less than a card takes is carried over."""
+    """The amount to charge, and what is left of the balance ``before``.
+
+    Credit is used up first, and what is less than a card takes is carried over.
+    """
     due = total + before
     return (due, 0) if due >= minimum_charge(currency) else (0, due)
 

@@ -9,7 +9,10 @@ from gateway.sandbox.work import Work
 
 
 def void(work: Work, invoice: Json) -> Json:
-    """Amounts stay, as recorded from Stripe's API; the balance is given back, and a pending update that waited for it is off."""
+    """Amounts stay, as recorded from Stripe's API.
+
+    The balance it used is given back, and a pending update that waited for it is off.
+    """
     if invoice["status"] != "open":
         raise invalid("You can only pass in open invoices. This invoice isn't open.")
     changes = {

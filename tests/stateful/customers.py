@@ -1,0 +1,225 @@
+"""What an integration does with customers, and what time does."""
+
+from typing import Any
+
+import requests
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from gateway.sandbox import Sandbox
+from tests.sandbox.support import DAY, MONTH, START, Clock, Json
+from tests.stateful.usage import Report, Usage
+from tests.stateful.world import World
+
+HOUR = 3600
+CARDS = st.sampled_from(
+    [
+        "pm_card_visa",
+        "pm_card_visa",
+        "pm_card_chargeCustomerFail",
+        "pm_card_authenticationRequired",
+        "pm_card_authenticationRequiredOnSetup",
+        None,
+    ]
+)
+CURRENCIES = st.sampled_from(["usd", "usd", "jpy", "kwd"])
+INTERVALS = st.sampled_from(["month", "month", "month", "week", "day"])
+AMOUNTS = st.sampled_from([2000, 1000, 999, 33, 0])
+QUANTITIES = st.integers(1, 4)
+PAYMENTS = st.sampled_from(["allow_incomplete", "default_incomplete", "error_if_incomplete"])
+LATER = st.sampled_from(
+    [1, HOUR, HOUR + 1, 7 * HOUR, 23 * HOUR, DAY, 3 * DAY, 5 * DAY, 7 * DAY, MONTH, 31 * DAY, 59 * DAY]
+)
+SOONER_OR_LATER = st.one_of(LATER, st.integers(1, 40 * DAY))
+STARTS = st.sampled_from([START, 1_801_353_600, 1_803_772_800])
+"""21 September 2026; 31 January 2027, whose day other months lack; 28 February 2027."""
+
+CUSTOMERS = st.runner().flatmap(lambda machine: st.sampled_from(list(machine.currency)))
+SUBSCRIPTION: dict[str, st.SearchStrategy[Any]] = {
+    "interval": INTERVALS,
+    "amount": AMOUNTS,
+    "quantity": QUANTITIES,
+    "kind": st.sampled_from(["licensed", "licensed", "metered", "both"]),
+    "trial": st.sampled_from([None, None, None, 1, 7, 40]),
+    "without_card": st.sampled_from([None, "pause", "cancel", "create_invoice"]),
+    "payment": PAYMENTS,
+}
+
+
+class Customers(RuleBasedStateMachine):
+    """Customers on one test clock: their cards, balances, usage, invoices, and the time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sandbox = Sandbox(clock=Clock(), seed="state machine").start()
+        self.world = World(self.sandbox)
+        self.usage = Usage(self.world)
+        self.currency: dict[str, str] = {}
+        """By customer."""
+        self.subscriptions: list[str] = []
+        self.set_by_hand: Json = {}
+
+    def teardown(self) -> None:
+        self.sandbox.close()
+
+    @property
+    def v1(self) -> Any:
+        """The SDK. Untyped here: parameters are made up as they come."""
+        return self.world.account.v1
+
+    @initialize(at=STARTS, card=CARDS, currency=CURRENCIES, first=st.fixed_dictionaries(SUBSCRIPTION))
+    def begin(self, at: int, card: str | None, currency: str, first: Json) -> None:
+        self.world.begin(at)
+        self._joined(card, currency, 0)
+        self._subscribed(next(iter(self.currency)), **first)
+
+    @precondition(lambda self: len(self.currency) < 4)
+    @rule(card=CARDS, currency=CURRENCIES, balance=st.sampled_from([0, 0, 0, -1500, 30]))
+    def join(self, card: str | None, currency: str, balance: int) -> None:
+        self._joined(card, currency, balance)
+
+    def _joined(self, card: str | None, currency: str, balance: int) -> None:
+        params: Json = {"test_clock": self.world.clock} | ({"balance": balance} if balance else {})
+        if card:
+            params |= {"payment_method": card, "invoice_settings": {"default_payment_method": card}}
+        made = self.world.post("join", lambda options: self.v1.customers.create(params, options))
+        assert made is not None
+        self.currency[made.id] = currency
+        self.set_by_hand[made.id] = balance
+
+    @rule(customer=CUSTOMERS, card=CARDS.filter(bool))
+    def change_card(self, customer: str, card: str) -> None:
+        found = self.world.post(
+            "attach", lambda options: self.v1.payment_methods.attach(card, {"customer": customer}, options)
+        )
+        assert found is not None
+        params = {"invoice_settings": {"default_payment_method": found.id}}
+        self.world.post("card", lambda options: self.v1.customers.update(customer, params, options))
+
+    @rule(customer=CUSTOMERS, balance=st.sampled_from([0, -3000, 10, 700]))
+    def set_balance(self, customer: str, balance: int) -> None:
+        before = self.v1.customers.retrieve(customer).balance
+        if self.world.post(
+            "balance", lambda options: self.v1.customers.update(customer, {"balance": balance}, options)
+        ):
+            self.set_by_hand[customer] += balance - before
+
+    @rule(customer=CUSTOMERS, choices=st.fixed_dictionaries(SUBSCRIPTION))
+    def subscribe(self, customer: str, choices: Json) -> None:
+        self._subscribed(customer, **choices)
+
+    def _subscribed(
+        self,
+        customer: str,
+        interval: str,
+        amount: int,
+        quantity: int,
+        kind: str,
+        trial: int | None,
+        without_card: str | None,
+        payment: str,
+    ) -> None:
+        currency = self.currency[customer]
+        items: list[Json] = []
+        if kind != "metered":
+            items.append({"price": self.world.price(currency, interval, amount), "quantity": quantity})
+        if kind != "licensed":
+            items.append({"price": self.world.price(currency, interval, 10, metered=True)})
+        params: Json = {"customer": customer, "items": items, "payment_behavior": payment}
+        if trial:
+            params["trial_period_days"] = trial
+        if without_card:
+            params["trial_settings"] = {"end_behavior": {"missing_payment_method": without_card}}
+        made = self.world.post("subscribe", lambda options: self.v1.subscriptions.create(params, options))
+        if made:
+            self.subscriptions.append(made.id)
+
+    @rule(customer=CUSTOMERS, value=st.integers(1, 90), ago=st.sampled_from([0, 0, 60, HOUR, 2 * DAY, -200]))
+    def use(self, customer: str, value: int, ago: int) -> None:
+        timestamp = self.world.now - ago
+        payload = {"stripe_customer_id": customer, "value": str(value)}
+        params = {
+            "event_name": "calls",
+            "payload": payload,
+            "timestamp": timestamp,
+            "identifier": f"use {len(self.usage.reports)}",
+        }
+        report = Report(customer, timestamp, value, len(self.world.history.changes))
+        assert self.world.post("use", lambda options: self.v1.billing.meter_events.create(params, options))
+        self.usage.reports.append(report)
+
+    @precondition(lambda self: self.usage.reports)
+    @rule()
+    def report_usage_twice(self) -> None:
+        """An identifier counts once a day; afterwards Stripe may take it again, and the model has no need to."""
+        last = self.usage.reports[-1]
+        if self.world.now - last.timestamp >= HOUR:
+            return
+        payload = {"stripe_customer_id": last.customer, "value": str(last.value)}
+        params = {"event_name": "calls", "payload": payload, "identifier": f"use {len(self.usage.reports) - 1}"}
+        assert self.world.post("use", lambda options: self.v1.billing.meter_events.create(params, options)) is None
+
+    @rule(customer=CUSTOMERS, amount=st.sampled_from([250, -250, 20]))
+    def bill_once(self, customer: str, amount: int) -> None:
+        params = {"customer": customer, "amount": amount, "currency": self.currency[customer]}
+        self.world.post("item", lambda options: self.v1.invoice_items.create(params, options))
+
+    @rule(which=st.integers(0, 7), how=st.sampled_from(["pay", "pay", "elsewhere", "void", "finalize"]))
+    def settle(self, which: int, how: str) -> None:
+        found = [
+            row["id"] for row in self.world.read("/v1/invoices") if row["status"] in {"open", "draft", "uncollectible"}
+        ]
+        if not found:
+            return
+        invoice = found[which % len(found)]
+        v1 = self.v1.invoices
+        calls: Json = {
+            "pay": lambda options: v1.pay(invoice, {}, options),
+            "elsewhere": lambda options: v1.pay(invoice, {"paid_out_of_band": True}, options),
+            "void": lambda options: v1.void_invoice(invoice, {}, options),
+            "finalize": lambda options: v1.finalize_invoice(invoice, {}, options),
+        }
+        self.world.post(how, calls[how])
+
+    @rule(which=st.integers(0, 7), card=st.sampled_from([None, None, "pm_card_visa", "pm_card_chargeCustomerFail"]))
+    def confirm(self, which: int, card: str | None) -> None:
+        """The card's holder approves, or gives another card."""
+        found = [row["id"] for row in self.world.read("/v1/payment_intents") if row["status"].startswith("requires")]
+        if not found:
+            return
+        params = {"payment_method": card} if card else {}
+        intent = found[which % len(found)]
+        self.world.post("confirm", lambda options: self.v1.payment_intents.confirm(intent, params, options))
+
+    @rule(
+        days=st.lists(st.sampled_from([1, 3, 5]), max_size=3), after=st.sampled_from(["canceled", "unpaid", "past_due"])
+    )
+    def configure(self, days: list[int], after: str) -> None:
+        wanted = {"retry_days": days, "after_retries": after}
+        assert requests.post(f"{self.sandbox.url}/_sandbox/settings", json=wanted, timeout=5).status_code == 200
+
+    @rule(seconds=SOONER_OR_LATER)
+    def wait(self, seconds: int) -> None:
+        self.world.advance(seconds)
+
+    @rule(after=st.sampled_from([0, 0, 1, HOUR, HOUR + 1]), times=st.integers(1, 3))
+    def wait_for_renewal(self, after: int, times: int) -> None:
+        """To the very second, or into the hour of the draft; after others that nothing happens between."""
+        for later in [HOUR + 1] * (times - 1) + [after]:
+            self._renew(later)
+
+    def _renew(self, after: int) -> None:
+        rows = self.world.read("/v1/subscriptions", test_clock=self.world.clock)
+        ends = [item["current_period_end"] for row in rows for item in row["items"]["data"]]
+        coming = [end for end in ends if end > self.world.now]
+        if coming:
+            self.world.advance(min(coming) - self.world.now + after)
+
+    @precondition(lambda self: self.world.repeat)
+    @rule()
+    def send_again(self) -> None:
+        """The last request once more, under its key: the same answer, and nothing happens."""
+        assert self.world.repeat
+        again, replayed = self.world.repeat()
+        assert replayed
+        assert again == self.world.last
