@@ -67,5 +67,8 @@ def test_a_balance_too_small_to_charge_is_on_the_next_invoice(account: Account) 
     account.give_card(customer.id, "pm_card_visa")
     invoice = account.invoice(account.subscribe(customer.id, account.price(1000).id))
     assert (invoice.starting_balance, invoice.total, invoice.amount_due, invoice.amount_paid) == (4, 1000, 1004, 1004)
-    (moved,) = account.v1.customers.balance_transactions.list(customer.id).data
-    assert (moved.amount, moved.ending_balance, moved.type) == (-4, 0, "applied_to_invoice")
+    moved = account.v1.customers.balance_transactions.list(customer.id).data
+    assert [(row.amount, row.ending_balance, row.type) for row in moved] == [
+        (-4, 0, "applied_to_invoice"),
+        (4, 4, "initial"),
+    ]
