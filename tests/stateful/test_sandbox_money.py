@@ -99,7 +99,7 @@ class Account(Subscriptions):
 
 
 Account.TestCase.settings = settings(
-    max_examples=int(os.environ.get("STATEFUL_EXAMPLES", "15")),
+    max_examples=int(os.environ.get("STATEFUL_EXAMPLES", "20")),
     stateful_step_count=int(os.environ.get("STATEFUL_STEPS", "20")),
     deadline=None,
     suppress_health_check=list(HealthCheck),
