@@ -2,6 +2,7 @@
 
 StripeError                    any error body, with its HTTP status
   ├─ invalid()                 400 invalid_request_error
+  ├─ required()                400 parameter_missing
   ├─ missing()                 404 (400 for an id inside a body) resource_missing
   ├─ card_error()              402 card_error
   ├─ server_error()            500 api_error
@@ -40,6 +41,11 @@ class StripeError(Exception):
 def invalid(message: str, *, param: str | None = None, code: str | None = None, status: int = 400) -> StripeError:
     """A request that cannot be served as it is."""
     return StripeError(status, "invalid_request_error", message, param=param, code=code)
+
+
+def required(param: str) -> StripeError:
+    """A parameter that must be there."""
+    return invalid(f"Missing required param: {param}.", param=param, code="parameter_missing")
 
 
 def missing(kind: str, object_id: str, *, param: str | None = "id", status: int = 404) -> StripeError:

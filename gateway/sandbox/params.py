@@ -13,7 +13,7 @@ from typing import Any, Literal, NotRequired, Required, Union, get_args, get_ori
 import stripe
 from typing_extensions import is_typeddict
 
-from gateway.sandbox.errors import invalid, not_built
+from gateway.sandbox.errors import invalid, not_built, required
 from gateway.sandbox.json_types import Json
 
 _NAMES = {"Mapping": Mapping, "StripeContext": object}
@@ -100,7 +100,7 @@ def _read_object(raw: Json, shape: Any, name: str) -> Json:
     for key, hint in fields.items():
         if key not in raw and not _is_optional(hint):
             path = f"{name}[{key}]" if name else key
-            raise invalid(f"Missing required param: {path}.", param=path, code="parameter_missing")
+            raise required(path)
     return result
 
 

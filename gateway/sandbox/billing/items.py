@@ -1,7 +1,7 @@
 """The items a request asks for: which prices, how many, which go."""
 
 from gateway.sandbox.billing.cycle import period_at
-from gateway.sandbox.errors import invalid
+from gateway.sandbox.errors import invalid, required
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.metadata import merged
 from gateway.sandbox.objects.catalog import plan_of
@@ -18,7 +18,7 @@ _NO_ITEM_LEFT = "A subscription must have at least one active plan."
 def price_of(work: Work, item: Json, param: str) -> Json:
     """The active recurring price that an item names."""
     if not item.get("price"):
-        raise invalid(f"Missing required param: {param}.", param=param, code="parameter_missing")
+        raise required(param)
     price = work.get("price", item["price"], param=param, status=400)
     if price["recurring"] is None:
         raise invalid(_NOT_RECURRING, param=param)

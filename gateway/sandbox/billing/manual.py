@@ -6,10 +6,10 @@ from gateway.sandbox.currencies import known
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects import invoice as objects
+from gateway.sandbox.settings import DAY
 from gateway.sandbox.work import Work
 
 COLLECTION = ("auto_advance", "collection_method", "days_until_due")
-_DAY = 86400
 _ONLY_IF_SENT = "You can only specify 'days_until_due' if invoice collection method is 'send_invoice'."
 _SENT_WITHOUT_DATE = "If invoice collection method is 'send_invoice', you must specify 'days_until_due'."
 
@@ -63,7 +63,7 @@ def collected(work: Work, invoice: Json, params: Json) -> Json:
     if "days_until_due" in params:
         if not sent:
             raise invalid(_ONLY_IF_SENT)
-        due_date = invoice["created"] + params["days_until_due"] * _DAY
+        due_date = invoice["created"] + params["days_until_due"] * DAY
     if sent and due_date is None:
         raise invalid(_SENT_WITHOUT_DATE)
     return {

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.settings import DAY
 from gateway.sandbox.work import Work
 
-HOUR, DAY = 3600, 86400
+HOUR = 3600
 WINDOWS = {"hour": HOUR, "day": DAY}
 IDENTIFIER_SECONDS = DAY
 """For so long an identifier is not taken twice, and its event can be canceled."""

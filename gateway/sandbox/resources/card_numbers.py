@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from gateway.sandbox.errors import StripeError, invalid
+from gateway.sandbox.errors import StripeError, required
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects import payment_method
 from gateway.sandbox.objects.test_cards import BY_NUMBER
@@ -20,7 +20,7 @@ def build(work: Work, given: Json, params: Json) -> Json:
     """The card of ``card[number]``, ``[exp_month]``, ``[exp_year]`` and ``[cvc]``; 402 if Stripe would refuse them."""
     for name in ("number", "exp_month", "exp_year"):
         if name not in given:
-            raise invalid(f"Missing required param: card[{name}].", param=f"card[{name}]", code="parameter_missing")
+            raise required(f"card[{name}]")
     number = given["number"].replace(" ", "").replace("-", "")
     if not _checks(number):
         raise _refused("incorrect_number", "Your card number is incorrect.", "number")

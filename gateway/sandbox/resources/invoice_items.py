@@ -12,7 +12,7 @@ from stripe.params import (
 
 from gateway.sandbox.billing import ledger
 from gateway.sandbox.currencies import known, step
-from gateway.sandbox.errors import invalid
+from gateway.sandbox.errors import invalid, required
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.metadata import merged
 from gateway.sandbox.objects.invoice import build_item, pricing
@@ -33,7 +33,7 @@ def create(work: Work, params: Json) -> Json:
     """An amount, or a number of a one-time price, for the customer's next invoice."""
     customer = work.get("customer", params.get("customer", ""), param="customer", status=400)
     if "pricing" not in params and "amount" not in params:
-        raise invalid("Missing required param: amount.", param="amount", code="parameter_missing")
+        raise required("amount")
     parent = None
     if "subscription" in params:
         subscription = work.get("subscription", params["subscription"], param="subscription", status=400)

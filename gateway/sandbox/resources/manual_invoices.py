@@ -3,7 +3,7 @@
 from stripe.params import InvoiceCreateParams, InvoiceDeleteParams, InvoiceUpdateParams
 
 from gateway.sandbox.billing import manual
-from gateway.sandbox.errors import invalid
+from gateway.sandbox.errors import invalid, required
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.metadata import merged
 from gateway.sandbox.routing import Routes
@@ -24,7 +24,7 @@ def create(work: Work, params: Json) -> Json:
         subscription = work.get("subscription", params["subscription"], param="subscription", status=400)
         params = {"customer": subscription["customer"], "currency": subscription["currency"]} | params
     if "customer" not in params:
-        raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
+        raise required("customer")
     customer = work.get("customer", params["customer"], param="customer", status=400)
     if subscription and subscription["customer"] != customer["id"]:
         raise invalid("The subscription does not belong to the customer.", param="subscription")

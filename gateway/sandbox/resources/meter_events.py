@@ -7,10 +7,11 @@ from decimal import Decimal
 from stripe.params.billing import MeterEventAdjustmentCreateParams, MeterEventCreateParams
 
 from gateway.sandbox.billing import metering, usage
-from gateway.sandbox.errors import invalid
+from gateway.sandbox.errors import invalid, required
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.meter import build_adjustment, build_event
 from gateway.sandbox.routing import Routes
+from gateway.sandbox.settings import DAY
 from gateway.sandbox.work import Work
 
 routes = Routes()
@@ -48,7 +49,7 @@ def _made_up(work: Work) -> str:
 
 
 def _check_time(work: Work, timestamp: int) -> None:
-    earliest, latest = work.now - _PAST_DAYS * metering.DAY, work.now + usage.AHEAD_SECONDS
+    earliest, latest = work.now - _PAST_DAYS * DAY, work.now + usage.AHEAD_SECONDS
     if timestamp < earliest:
         text = f"more than 35 days in past. Expected a timestamp greater than or equal to {earliest}."
     elif timestamp > latest:
@@ -81,9 +82,7 @@ def adjust(work: Work, params: Json) -> Json:
     meter = _meter(work, params["event_name"])
     identifier = params.get("cancel", {}).get("identifier")
     if not identifier:
-        raise invalid(
-            "Missing required param: cancel[identifier].", param="cancel[identifier]", code="parameter_missing"
-        )
+        raise required("cancel[identifier]")
     known = metering.recent(work, identifier)
     if known is None or known["meter"] != meter["id"]:
         text = f"No event received within the last 24 hours has the identifier {identifier}."

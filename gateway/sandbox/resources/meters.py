@@ -16,6 +16,7 @@ from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.meter import build, build_summary
 from gateway.sandbox.pagination import CURSORS, page, page_of
 from gateway.sandbox.routing import Routes
+from gateway.sandbox.settings import DAY
 from gateway.sandbox.work import Work
 
 routes = Routes()
@@ -114,7 +115,7 @@ def _windows(events: list[metering.Event], size: int) -> list[tuple[int, int, li
 
 
 def _check_aligned(params: Json, size: int) -> None:
-    names = {_MINUTE: "minute", metering.HOUR: "hour", metering.DAY: "day (UTC)"}
+    names = {_MINUTE: "minute", metering.HOUR: "hour", DAY: "day (UTC)"}
     for name in ("start_time", "end_time"):
         if params[name] % size:
             raise invalid(f"`{name}` must be aligned with {names[size]} boundaries.", param=name)

@@ -10,7 +10,7 @@ from stripe.params import (
 )
 
 from gateway.sandbox.billing import cards
-from gateway.sandbox.errors import invalid, not_built
+from gateway.sandbox.errors import invalid, not_built, required
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.metadata import merged
 from gateway.sandbox.objects.payment_method import build
@@ -31,7 +31,7 @@ def create(work: Work, params: Json) -> Json:
         raise not_built(f"payment methods of the type {params['type']}", param="type")
     given = params.get("card")
     if not given:
-        raise invalid("Missing required param: card.", param="card", code="parameter_missing")
+        raise required("card")
     if "token" not in given:
         return work.add(card_numbers.build(work, given, params))
     card = BY_TOKEN.get(given["token"])
@@ -65,7 +65,7 @@ def update(work: Work, params: Json, payment_method: str) -> Json:
 def attach(work: Work, params: Json, payment_method: str) -> Json:
     """Give a card to a customer. A test token makes a new card each time."""
     if not params.get("customer"):
-        raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
+        raise required("customer")
     work.get("customer", params["customer"], param="customer", status=400)
     card = cards.take(work, payment_method, params["customer"], status=404)
     return cards.attach(work, card, params["customer"])

@@ -2,7 +2,7 @@
 
 from stripe.params import PriceCreateParams, PriceListParams, PriceRetrieveParams, PriceUpdateParams
 
-from gateway.sandbox.errors import invalid
+from gateway.sandbox.errors import invalid, required
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.metadata import merged
 from gateway.sandbox.objects import tiers
@@ -36,7 +36,7 @@ def create(work: Work, params: Json) -> Json:
     elif "product_data" in params:
         product = work.add(build_product(work, params["product_data"]))
     else:
-        raise invalid("Missing required param: product.", param="product", code="parameter_missing")
+        raise required("product")
     _free_lookup_key(work, params)
     price = build_price(work, params, product["id"])
     if "tiers" in params:
@@ -56,7 +56,7 @@ def _check_amounts(params: Json) -> None:
         return
     for needed in ("tiers", "tiers_mode"):
         if not params.get(needed):
-            raise invalid(f"Missing required param: {needed}.", param=needed, code="parameter_missing")
+            raise required(needed)
     if amounts:
         name = min(amounts)
         raise invalid(f"You cannot set `{name}` when `billing_scheme` is `tiered`.", param=name)

@@ -16,7 +16,7 @@ from gateway.sandbox.billing import change, pausing, pending_update, trials
 from gateway.sandbox.billing.cancel import cancel as cancel_now
 from gateway.sandbox.billing.subscribe import subscribe
 from gateway.sandbox.billing.void import void
-from gateway.sandbox.errors import invalid, missing, not_built
+from gateway.sandbox.errors import invalid, missing, not_built, required
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.metadata import merged
 from gateway.sandbox.objects.subscription import ENDED, items_of, trial_settings
@@ -44,9 +44,9 @@ def create(work: Work, params: Json) -> Json:
     """A subscription, its first invoice charged at once."""
     _refuse_other_modes(params)
     if not params.get("customer"):
-        raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
+        raise required("customer")
     if not params.get("items"):
-        raise invalid("Missing required param: items.", param="items", code="parameter_missing")
+        raise required("items")
     if params.get("payment_behavior") == "pending_if_incomplete":
         text = "Setting `payment_behavior` to `pending_if_incomplete` has no effect when creating a subscription."
         raise invalid(text, param="payment_behavior")
