@@ -13,7 +13,8 @@ GatewayError                      what a caller is told: status, code, title, de
 │  ├─ NoChange                    no_change
 │  ├─ NotEnrolled                 not_enrolled
 │  ├─ QuoteExpired                quote_expired
-│  └─ QuoteStale                  quote_stale
+│  ├─ QuoteStale                  quote_stale
+│  └─ ReconciliationInProgress    reconciliation_in_progress
 ├─ InvalidRequest          422    invalid_request
 ├─ StripeRejected          502    stripe_rejected
 ├─ IdentityUnavailable     503    identity_unavailable
@@ -111,6 +112,12 @@ class QuoteStale(Conflict):
     """What the quote was computed from has changed."""
 
     code, title = "quote_stale", "The quote no longer holds"
+
+
+class ReconciliationInProgress(Conflict):
+    """Another process walks the same run, and has got further."""
+
+    code, title = "reconciliation_in_progress", "Another reconciliation is running"
 
 
 class InvalidRequest(GatewayError):

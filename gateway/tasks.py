@@ -6,16 +6,17 @@ lock, and the two could then neither wait side by side nor run one after the oth
 """
 
 import structlog
-from procrastinate import App, PsycopgConnector, RetryStrategy
+from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy
 from procrastinate.exceptions import UniqueViolation
 from procrastinate.jobs import Status
 
 from gateway.db import jobs
-from gateway.services import drain, plan_changes, refresh
+from gateway.services import drain, gap, plan_changes, refresh
 from gateway.services.context import Gateway
 from handlers import HANDLERS
 
 UNTIL_GIVEN_UP = RetryStrategy(wait=30)  # the change itself says when it is abandoned
+RECONCILING = "reconciling"  # queue and lock of the walks: one at a time, however many workers there are
 STALLED_AFTER = 30  # seconds without a heartbeat: the worker was killed, its jobs are taken up again
 
 log = structlog.get_logger()
@@ -38,6 +39,14 @@ def build_worker(gateway: Gateway) -> App:
     @app.task(name=jobs.FINISH_CHANGE, retry=UNTIL_GIVEN_UP)
     def finish_change(change_id: str) -> None:
         plan_changes.finish(gateway, change_id)
+
+    # A walk that a killed or stopped worker leaves goes on where it was: at the next turn, or with the stalled job.
+    @app.periodic(cron="*/5 * * * *")
+    @app.task(name=jobs.WALK_GAP, queue=RECONCILING, queueing_lock=jobs.WALK_GAP, lock=RECONCILING, pass_context=True)
+    def walk_gap(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - what a periodic task is called with
+        for _ in gap.walk(gateway, HANDLERS.keys()):
+            if context.should_abort():
+                return
 
     @app.periodic(cron="* * * * *")
     @app.task(name="gateway.retry_stalled_jobs", queueing_lock="gateway.retry_stalled_jobs")

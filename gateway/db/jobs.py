@@ -15,6 +15,8 @@ from gateway.errors import DatabaseUnavailable
 DRAIN_INBOX = "gateway.drain_inbox"
 REFRESH = "gateway.refresh"
 FINISH_CHANGE = "gateway.finish_change"
+WALK_GAP = "gateway.walk_gap"
+WALK_DRIFT = "gateway.walk_drift"
 
 WAITS = text("SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE queueing_lock = :queueing_lock AND status = 'todo')")
 

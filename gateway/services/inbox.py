@@ -8,7 +8,7 @@ from typing import LiteralString
 
 import orjson
 from marshmallow import ValidationError
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from gateway.config import WEBHOOK_TOLERANCE
@@ -22,12 +22,12 @@ from gateway.stripe_api.times import from_unix
 from schemas.webhooks import WebhookEnvelope, WebhookEnvelopeSchema
 
 ENVELOPE = WebhookEnvelopeSchema()
-INSERT: LiteralString = """
-    INSERT INTO webhook_events (id, type, object_id, created, api_version, livemode, account, payload, state,
-                                next_attempt_at, received_at)
-    VALUES """
+COLUMNS: LiteralString = (
+    "id, type, object_id, created, api_version, livemode, account, payload, state, next_attempt_at, received_at"
+)
+INSERT: LiteralString = f"INSERT INTO webhook_events ({COLUMNS}) VALUES "  # noqa: S608 - of constants alone
 Row = tuple[str, str, str | None, datetime, str | None, bool, str | None, bytes, str, datetime, datetime]
-"""In the order of the INSERT's columns."""
+"""In the order of ``COLUMNS``."""
 
 
 @cache
@@ -53,11 +53,7 @@ class Inbox:
         """
         now = self._gateway.clock()
         verify(body, signature, self._gateway.config.stripe_webhook_secrets, now, WEBHOOK_TOLERANCE)
-        event = read_envelope(body)
-        ours = event.livemode == self._gateway.config.livemode and event.account is None
-        state = "pending" if ours else "rejected"
-        about = (event.id, event.type, event.object_id, from_unix(event.created), event.api_version)
-        self._commits.add((*about, event.livemode, event.account, body, state, now, now))
+        self._commits.add(row_of(self._gateway, body, now))
 
     def close(self) -> None:
         """Close the connection."""
@@ -70,18 +66,38 @@ class Inbox:
         known = {row[0] for row in rows} - {event_id for (event_id,) in stored}
         if known:
             with self._gateway.database.transaction() as session:
-                revive(session, known, self._gateway.clock())
+                came_again(session, known, self._gateway.clock())
 
 
-def revive(session: Session, event_ids: Collection[str], now: datetime) -> None:
-    """Let events that have failed be tried again; one that a worker holds just now is being tried: do not wait."""
-    failed = (
+def row_of(gateway: Gateway, body: bytes, now: datetime) -> Row:
+    """What is stored of an event that is Stripe's word; of another mode or account it is not to be applied.
+
+    Raises WebhookRefused if it is no event.
+    """
+    event = read_envelope(body)
+    ours = event.livemode == gateway.config.livemode and event.account is None
+    state = "pending" if ours else "rejected"
+    about = (event.id, event.type, event.object_id, from_unix(event.created), event.api_version)
+    return (*about, event.livemode, event.account, body, state, now, now)
+
+
+def came_again(session: Session, event_ids: Collection[str], now: datetime) -> None:
+    """Let events that have failed be tried again, and note that those from the gap walk were delivered after all.
+
+    One that a worker holds just now is being tried: do not wait.
+    """
+    known = (
         select(WebhookEvent)
-        .where(WebhookEvent.id.in_(event_ids), WebhookEvent.state.in_(("failed", "dead")))
+        .where(
+            WebhookEvent.id.in_(event_ids),
+            or_(WebhookEvent.state.in_(("failed", "dead")), WebhookEvent.source == "gap"),
+        )
         .with_for_update(skip_locked=True)
     )
-    for event in session.scalars(failed):
-        event.state, event.attempts, event.next_attempt_at = "pending", 0, now
+    for event in session.scalars(known):
+        event.source = "webhook"
+        if event.state in ("failed", "dead"):
+            event.state, event.attempts, event.next_attempt_at = "pending", 0, now
 
 
 def read_envelope(body: bytes) -> WebhookEnvelope:

@@ -88,8 +88,10 @@ class World:
         return issue_development_token(self.gateway.config, organization_id, datetime.now(UTC), scopes=scopes)
 
     def work(self) -> None:
-        """Let a real worker do every job that is due."""
-        build_worker(self.gateway).run_worker(wait=False, listen_notify=False, install_signal_handlers=False)
+        """Let a real worker do every job that is due, but for the walks of reconciliation, which would hide a loss."""
+        build_worker(self.gateway).run_worker(
+            queues=["default"], wait=False, listen_notify=False, install_signal_handlers=False
+        )
 
     def settle(self) -> None:
         """Wait until Stripe has delivered every event, and work them off."""

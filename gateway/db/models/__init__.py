@@ -6,6 +6,7 @@ from gateway.db.models.catalog import Plan, Price
 from gateway.db.models.inbox import WebhookEvent
 from gateway.db.models.organizations import Organization, PaymentMethod
 from gateway.db.models.plan_table import OPEN_STATES, OrganizationPlan, PlanChange, PlanHistory
+from gateway.db.models.reconciliation import Reconciliation
 
 __all__ = [
     "OPEN_STATES",
@@ -20,6 +21,7 @@ __all__ = [
     "PlanChange",
     "PlanHistory",
     "Price",
+    "Reconciliation",
     "Subscription",
     "UpcomingInvoice",
     "WebhookEvent",

@@ -22,6 +22,9 @@ class WebhookEvent(Base):
     __tablename__ = "webhook_events"
     __table_args__ = (
         CheckConstraint("state IN ('pending', 'failed', 'done', 'ignored', 'rejected', 'dead')", name="state"),
+        CheckConstraint("source IN ('webhook', 'gap')", name="source"),
+        # what no delivery ever brought, for operators and metrics; partial, since it is hardly anything
+        Index("ix_webhook_events_gap", "received_at", postgresql_where=text("source = 'gap'")),
         # what the drain looks for; partial, so that it stays small however many events are stored
         Index("ix_webhook_events_due", "next_attempt_at", postgresql_where=text("state IN ('pending', 'failed')")),
         Index(None, "object_id"),
@@ -36,6 +39,8 @@ class WebhookEvent(Base):
     account: Mapped[str | None]
     payload: Mapped[bytes]
     """The raw bytes: jsonb would refuse a NUL or a lone surrogate that Stripe let through."""
+    source: Mapped[str] = mapped_column(server_default="webhook")
+    """What brought it: ``webhook``, a signed delivery; ``gap``, Stripe's list of events, and no delivery since."""
     state: Mapped[str] = mapped_column(server_default="pending")
     attempts: Mapped[int] = mapped_column(server_default="0")
     next_attempt_at: Mapped[datetime]

@@ -1,0 +1,58 @@
+"""Runs of reconciliation, and how an event came into the inbox."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0002_reconcile"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "reconciliations",
+        sa.Column("id", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cursor", sa.Text(), nullable=True),
+        sa.Column("counts", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("kind IN ('gap', 'drift')", name=op.f("ck_reconciliations_kind")),
+        sa.CheckConstraint("finished_at IS NULL OR until IS NOT NULL", name=op.f("ck_reconciliations_finished")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_reconciliations")),
+    )
+    op.create_index(
+        "uq_reconciliations_unfinished",
+        "reconciliations",
+        ["kind"],
+        unique=True,
+        postgresql_where=sa.text("finished_at IS NULL"),
+    )
+    op.create_index(op.f("ix_reconciliations_kind_started_at"), "reconciliations", ["kind", "started_at"], unique=False)
+    # a constant default: PostgreSQL rewrites no row for it, however many events are stored
+    op.add_column("webhook_events", sa.Column("source", sa.Text(), server_default="webhook", nullable=False))
+    op.create_check_constraint(op.f("ck_webhook_events_source"), "webhook_events", "source IN ('webhook', 'gap')")
+    op.create_index(
+        "ix_webhook_events_gap",
+        "webhook_events",
+        ["received_at"],
+        unique=False,
+        postgresql_where=sa.text("source = 'gap'"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("ix_webhook_events_gap", table_name="webhook_events", postgresql_where=sa.text("source = 'gap'"))
+    op.drop_column("webhook_events", "source")
+    op.drop_index(op.f("ix_reconciliations_kind_started_at"), table_name="reconciliations")
+    op.drop_index(
+        "uq_reconciliations_unfinished",
+        table_name="reconciliations",
+        postgresql_where=sa.text("finished_at IS NULL"),
+    )
+    op.drop_table("reconciliations")

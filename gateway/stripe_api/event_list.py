@@ -1,0 +1,41 @@
+"""Stripe's own list of what happened: the last 30 days, newest first.
+
+https://docs.stripe.com/api/events/list
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+
+from stripe import StripeClient
+
+from gateway.stripe_api.events import JsonObject
+from gateway.stripe_api.times import to_unix
+
+PAGE = 100  # the most that Stripe gives at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventPage:
+    """One page. The events are Stripe's JSON as it came: no SDK object stands between it and what is stored."""
+
+    events: list[JsonObject]
+    has_more: bool
+    answered_at: datetime
+
+
+def list_events(stripe: StripeClient, since: datetime | None, cursor: str | None) -> EventPage:
+    """The events created at or after ``since``, and older than the event ``cursor`` if it is given."""
+    params: dict[str, Any] = {"limit": PAGE}
+    if since is not None:
+        params["created"] = {"gte": to_unix(since)}
+    if cursor is not None:
+        params["starting_after"] = cursor
+    answer = stripe.raw_request("get", "/v1/events", **params)
+    page = cast("dict[str, Any]", answer.data)
+    return EventPage(
+        events=page["data"],
+        has_more=page["has_more"],
+        answered_at=parsedate_to_datetime(answer.headers["Date"]),
+    )

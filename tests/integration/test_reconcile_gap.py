@@ -1,0 +1,259 @@
+"""What no delivery brought, the gap walk brings; and it may be killed, raced or only asked what it would do."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+import requests
+from sqlalchemy import text
+
+from gateway.db.models import Base, Reconciliation, Subscription, WebhookEvent
+from gateway.errors import ReconciliationInProgress
+from gateway.sandbox import Sandbox
+from gateway.services import gap
+from gateway.services.progress import Progress
+from handlers import HANDLERS
+from tests.integration.support import StripeTime, World, eventually
+from tests.integration.test_drain import mirror
+from tests.integration.test_webhook_ingress import event
+from tests.sandbox.controlling import ask_for
+
+HANDLED = HANDLERS.keys()
+
+
+def drop_webhooks(world: World, sandbox: Sandbox) -> None:
+    """From now on nothing is delivered."""
+    world.settle()
+    ask_for(sandbox, kind="webhook_dropped", times=10_000)
+
+
+def walked(world: World, *, dry_run: bool = False) -> Progress:
+    """The end of a whole walk."""
+    return list(gap.walk(world.gateway, HANDLED, dry_run=dry_run))[-1]
+
+
+def tables(world: World) -> dict[str, Sequence[Any]]:
+    """Everything that is stored, the job queue included."""
+    names = [*Base.metadata.tables, "procrastinate_jobs"]
+    with world.gateway.database.transaction() as session:
+        return {name: session.execute(text(f"SELECT * FROM {name} ORDER BY 1")).all() for name in names}  # noqa: S608 - our own names
+
+
+def subscription_items(world: World) -> tuple[str, str]:
+    """Ids of the subscription and of its item, at Stripe."""
+    [found] = world.stripe.v1.subscriptions.list().to_dict()["data"]
+    return found["id"], found["items"]["data"][0]["id"]
+
+
+def set_quantity_at_stripe(world: World, quantity: int) -> None:
+    """As sales does in the dashboard."""
+    subscription, item = subscription_items(world)
+    world.stripe.v1.subscriptions.update(subscription, {"items": [{"id": item, "quantity": quantity}]})
+
+
+def on_plus(world: World) -> None:
+    api = world.api()
+    api.ok("POST", "/subscription", plan="free")
+    api.add_card(world.stripe)
+    api.ok("PATCH", "/subscription", plan="plus", quantity=2)
+
+
+def test_dropped_webhooks_are_found_and_applied_after_the_walk(world: World, sandbox: Sandbox) -> None:
+    on_plus(world)
+    world.settle()
+    drop_webhooks(world, sandbox)
+    set_quantity_at_stripe(world, 7)
+    world.work()
+    assert world.plan_row().quantity == 2
+    at = walked(world)
+    assert at.counts["missing"] > 0
+    world.work()
+    assert world.plan_row().quantity == 7
+    assert {row.state for row in world.rows(WebhookEvent)} <= {"done", "ignored"}
+    brought = [row for row in world.rows(WebhookEvent) if row.source == "gap"]
+    assert len(brought) == at.counts["missing"]
+
+
+def test_three_days_without_an_endpoint_are_made_up_for(world: World, stripe_time: StripeTime) -> None:
+    on_plus(world)
+    world.settle()
+    [endpoint] = world.stripe.v1.webhook_endpoints.list().data
+    world.stripe.v1.webhook_endpoints.delete(endpoint.id)
+    for day in range(3):
+        stripe_time.ahead = day * 86400
+        set_quantity_at_stripe(world, 10 + day)
+    subscription, _ = subscription_items(world)
+    world.stripe.v1.subscriptions.cancel(subscription)
+    at = walked(world)
+    assert at.until is not None
+    assert at.until > world.gateway.clock() + timedelta(days=1)  # Stripe's clock counts, not ours
+    world.work()
+    assert (world.plan_row().status, world.plan_row().plan) == ("canceled", "free")
+    assert {row.id for row in world.rows(Subscription)} == {subscription}
+    history = mirror(world)
+    walked(world)
+    world.work()
+    assert mirror(world) == history
+
+
+def test_a_second_walk_finds_nothing_and_looks_no_further_back_than_the_first(
+    world: World, stripe_time: StripeTime
+) -> None:
+    on_plus(world)
+    world.settle()
+    stripe_time.ahead = gap.OVERLAP.total_seconds() + 60
+    first = walked(world)
+    second = walked(world)
+    assert first.until is not None
+    assert second.since == first.until - gap.OVERLAP
+    assert (second.counts["missing"], second.counts["events"]) == (0, 0)
+
+
+def test_an_event_that_shows_in_the_list_late_is_found_by_the_overlap(world: World) -> None:
+    on_plus(world)
+    world.settle()
+    walked(world)
+    late = world.rows(WebhookEvent)[-1].id
+    with world.gateway.database.transaction() as session:
+        session.execute(text("DELETE FROM webhook_events WHERE id = :id"), {"id": late})
+    assert walked(world).counts["missing"] == 1
+
+
+def test_a_walk_killed_in_the_middle_goes_on_where_it_was(
+    world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.stripe_api.event_list.PAGE", 5)
+    drop_webhooks(world, sandbox)
+    on_plus(world)
+    walk = gap.walk(world.gateway, HANDLED)
+    first = next(walk)
+    walk.close()
+    [unfinished] = world.rows(Reconciliation)
+    assert (unfinished.finished_at, unfinished.cursor) == (None, first.cursor)
+    world.stripe.v1.customers.create({"name": "Somebody"})  # newer than where the walk began
+    rest = list(gap.walk(world.gateway, HANDLED))
+    assert rest[0].counts["events"] == 10
+    assert rest[-1].until == first.until
+    [finished] = world.rows(Reconciliation)
+    assert finished.finished_at is not None
+    assert walked(world).counts["missing"] == 1  # the one that came meanwhile
+    world.work()
+    assert (world.plan_row().plan, world.plan_row().quantity) == ("plus", 2)
+
+
+def test_nothing_is_checked_before_it_is_committed(
+    world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop_webhooks(world, sandbox)
+    on_plus(world)
+
+    def die(*_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as broken:
+        broken.setattr("gateway.services.progress.store", die)  # between the inbox and the commit
+        with pytest.raises(SystemExit):
+            walked(world)
+    assert [row for row in world.rows(WebhookEvent) if row.source == "gap"] == []
+    assert [row.cursor for row in world.rows(Reconciliation)] == [None]
+    assert walked(world).counts["missing"] > 0
+
+
+def test_of_two_walks_at_once_one_stops_and_nothing_is_missed(
+    world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.stripe_api.event_list.PAGE", 5)
+    drop_webhooks(world, sandbox)
+    on_plus(world)
+    one, other = (gap.walk(world.gateway, HANDLED) for _ in range(2))
+    next(one)
+    next(other)  # goes on with the same run
+    with pytest.raises(ReconciliationInProgress):
+        list(one)
+    finished = list(other)[-1]
+    handled = {each.id for each in world.stripe.v1.events.list({"limit": 100}) if each.type in HANDLED}
+    assert handled <= {row.id for row in world.rows(WebhookEvent)}
+    assert finished.counts["missing"] == len([row for row in world.rows(WebhookEvent) if row.source == "gap"])
+
+
+def test_a_change_made_while_the_walk_runs_is_not_lost_and_not_undone(
+    world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.stripe_api.event_list.PAGE", 5)
+    on_plus(world)
+    world.settle()
+    ask_for(sandbox, kind="webhook_dropped", event="customer.subscription.updated")
+    set_quantity_at_stripe(world, 3)
+    walk = gap.walk(world.gateway, HANDLED)
+    next(walk)
+    set_quantity_at_stripe(world, 4)  # delivered
+    newest = world.stripe.v1.events.list({"limit": 1}).data[0].id
+    eventually(lambda: newest in {row.id for row in world.rows(WebhookEvent)})
+    list(walk)
+    world.work()
+    assert world.plan_row().quantity == 4
+
+
+def test_a_dry_run_counts_and_writes_nothing(world: World, sandbox: Sandbox) -> None:
+    drop_webhooks(world, sandbox)
+    on_plus(world)
+    world.work()
+    before = tables(world)
+    dry = walked(world, dry_run=True)
+    assert tables(world) == before
+    assert dry.counts["missing"] == walked(world).counts["missing"] > 0
+
+
+def test_a_delivery_after_all_is_noted_and_changes_nothing_else(world: World, sandbox: Sandbox) -> None:
+    drop_webhooks(world, sandbox)
+    on_plus(world)
+    walked(world)
+    [row, *_] = [row for row in world.rows(WebhookEvent) if row.source == "gap"]
+    assert requests.post(f"{sandbox.url}/_sandbox/events/{row.id}/resend", timeout=5).ok
+    eventually(lambda: state_of_source(world, row.id) == "webhook")
+    assert len([each for each in world.rows(WebhookEvent) if each.id == row.id]) == 1
+
+
+def state_of_source(world: World, event_id: str) -> str:
+    return next(row.source for row in world.rows(WebhookEvent) if row.id == event_id)
+
+
+def test_events_of_types_without_a_handler_are_passed_over(world: World, sandbox: Sandbox) -> None:
+    drop_webhooks(world, sandbox)
+    on_plus(world)
+    walked(world)
+    assert {row.type for row in world.rows(WebhookEvent) if row.source == "gap"} <= set(HANDLED)
+
+
+def test_a_walk_that_rested_longer_than_stripe_remembers_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.stripe_api.event_list.PAGE", 5)
+    on_plus(world)
+    world.settle()
+    walk = gap.walk(world.gateway, HANDLED)
+    next(walk)
+    with world.gateway.database.transaction() as session:
+        session.execute(text("UPDATE reconciliations SET cursor = 'evt_forgotten'"))
+    assert walked(world).finished
+
+
+def test_what_the_walk_stores_is_read_like_a_delivery(world: World) -> None:
+    on_plus(world)
+    world.settle()
+    delivered = {row.id: orjson.loads(row.payload) for row in world.rows(WebhookEvent) if row.type in HANDLED}
+    with world.gateway.database.transaction() as session:
+        session.execute(text("TRUNCATE webhook_events, reconciliations"))
+    walked(world)
+    for row in world.rows(WebhookEvent):
+        found = orjson.loads(row.payload)
+        pending = {"pending_webhooks": 0}  # how many endpoints still wait: of no state of anything
+        assert found | pending == delivered.pop(row.id) | pending
+    assert delivered == {}
+
+
+def test_what_is_no_event_or_of_another_mode_is_never_applied(world: World) -> None:
+    stranger = event(id="evt_stranger", livemode=True)
+    surrogate = event(id="evt_surrogate", data={"object": {"id": "cus_1", "name": "\ud800"}})
+    [row] = gap.rows_of(world.gateway, [surrogate, event(id="evt_no type", type="no type"), stranger])
+    assert (row["id"], row["state"]) == ("evt_stranger", "rejected")
