@@ -1,6 +1,6 @@
 """Deferring background jobs: rows of the same database, so a job exists exactly if its transaction committed."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from types import MappingProxyType
 
@@ -58,3 +58,11 @@ def defer(
             raise DatabaseUnavailable("The database cannot be reached; please try again.") from error
         raise
     return True
+
+
+def unfinished(session: Session, locks: Collection[str]) -> set[str]:
+    """Those of ``locks`` under which a job waits or runs."""
+    query = text(
+        "SELECT lock FROM procrastinate_jobs WHERE status IN ('todo', 'doing') AND lock = ANY(CAST(:locks AS text[]))"
+    )
+    return set(session.scalars(query, {"locks": list(locks)}))

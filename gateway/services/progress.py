@@ -5,6 +5,7 @@ same page, and the one that commits second finds the cursor moved and stops. So 
 """
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Self
@@ -13,7 +14,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from gateway.db.models import Reconciliation
+from gateway.db.models import Reconciliation, SeenAtStripe
 from gateway.errors import ReconciliationInProgress
 
 KEPT = timedelta(days=90)  # finished runs are remembered for so long
@@ -35,7 +36,7 @@ class Progress:
         """As it is stored."""
         return cls(id=row.id, since=row.since, until=row.until, cursor=row.cursor, counts=Counter(row.counts))
 
-    def moved(self, until: datetime, cursor: str | None, found: Counter[str], *, finished: bool) -> Self:
+    def moved(self, until: datetime | None, cursor: str | None, found: Counter[str], *, finished: bool) -> Self:
         """One page further. ``until`` is the page's time, and counts if it is the first."""
         return replace(self, until=self.until or until, cursor=cursor, counts=self.counts + found, finished=finished)
 
@@ -74,3 +75,21 @@ def checked_until(session: Session, kind: str) -> datetime | None:
         Reconciliation.kind == kind, Reconciliation.finished_at.is_not(None)
     )
     return session.scalar(query)
+
+
+def note_seen(session: Session, run: int | None, ids: Collection[str]) -> None:
+    """Remember objects that were in Stripe's lists."""
+    if ids:
+        rows = [{"reconciliation_id": run, "object_id": each} for each in ids]
+        session.execute(insert(SeenAtStripe).values(rows).on_conflict_do_nothing())
+
+
+def forget_seen(session: Session, run: int | None) -> None:
+    """A finished run needs them no more."""
+    session.execute(delete(SeenAtStripe).where(SeenAtStripe.reconciliation_id == run))
+
+
+def unseen(session: Session, run: int | None, ids: Collection[str]) -> set[str]:
+    """Those of ``ids`` that the run has not seen in Stripe's lists."""
+    query = select(SeenAtStripe.object_id).where(SeenAtStripe.reconciliation_id == run, SeenAtStripe.object_id.in_(ids))
+    return set(ids) - set(session.scalars(query))

@@ -13,6 +13,7 @@ from gateway.errors import NotFound, StripeUnavailable
 from gateway.services import sync
 from gateway.services.context import Gateway
 from gateway.services.mirror import KINDS
+from gateway.services.sync import Outcome
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import Snapshot, Source
 
@@ -32,25 +33,34 @@ FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=1), timedelta(hours=1)
 log = structlog.get_logger()
 
 
-def refresh(gateway: Gateway, kind: str, stripe_id: str) -> None:
-    """Retrieve one object and merge the answer.
+def refresh(gateway: Gateway, kind: str, stripe_id: str) -> Outcome | None:
+    """Retrieve one object and merge the answer; gives what became of it, None if Stripe knows no such object.
+
+    Raises StripeUnavailable, and UnreadableObject if Stripe's answer is of no shape that is known here.
+    """
+    if (snapshot := retrieve(gateway, kind, stripe_id)) is None:
+        log.warning("refresh_found_nothing", kind=kind, stripe_id=stripe_id)
+        return None
+    with gateway.database.transaction() as session:
+        [outcome] = sync.merge(session, [snapshot], gateway.clock())
+    return outcome
+
+
+def retrieve(gateway: Gateway, kind: str, stripe_id: str) -> Snapshot | None:
+    """The state that Stripe has of one object; None if it knows no such object. Raises as ``refresh`` does.
 
     The stored revision is read before Stripe is asked: if it has not moved when the answer is merged, the answer is
-    newer than all that is stored. If it has moved, the merge may ask for another refresh. Raises StripeUnavailable, and
-    UnreadableObject if Stripe's answer is of no shape that is known here.
+    newer than all that is stored. If it has moved, the merge may ask for another refresh.
     """
     after_revision = stored_revision(gateway, kind, stripe_id)
     try:
         with stripe_call():
             answer = RETRIEVE[kind](gateway.stripe, stripe_id)
     except NotFound:
-        log.warning("refresh_found_nothing", kind=kind, stripe_id=stripe_id)
-        return
-    snapshot = KINDS[kind].snapshot.from_answer(
+        return None
+    return KINDS[kind].snapshot.from_answer(
         answer, cause=f"refresh of {stripe_id}", source=Source.REFRESH, after_revision=after_revision
     )
-    with gateway.database.transaction() as session:
-        sync.merge(session, [snapshot], gateway.clock())
 
 
 def refresh_or_queue_again(gateway: Gateway, kind: str, stripe_id: str, attempt: int) -> None:

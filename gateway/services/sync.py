@@ -68,9 +68,14 @@ def merge(
 
 def defer_refresh(session: Session, kind: str, stripe_id: str, *, at: datetime | None = None, attempt: int = 1) -> None:
     """Enqueue the retrieval of one object: many requests fold into one job, and one object is refreshed at a time."""
-    key = f"refresh:{stripe_id}"
+    key = refresh_lock(stripe_id)
     what: dict[str, str | int] = {"kind": kind, "stripe_id": stripe_id, "attempt": attempt}
     jobs.defer(session, jobs.REFRESH, what, queueing_lock=key, lock=key, at=at)
+
+
+def refresh_lock(stripe_id: str) -> str:
+    """The lock under which an object's refresh waits and runs."""
+    return f"refresh:{stripe_id}"
 
 
 class Batch:

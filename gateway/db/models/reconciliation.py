@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.db.models.base import Base, Json
@@ -29,9 +29,21 @@ class Reconciliation(Base):
     until: Mapped[datetime | None]
     """Stripe's time of the first answer: all that happened before it is checked once the run is finished."""
     cursor: Mapped[str | None]
-    """Id of the last object that was looked at and whose page is committed."""
+    """The last object that was looked at and whose page is committed; for drift, the phase before it."""
     counts: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     """What was found so far: class -> how many."""
     started_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+
+
+class SeenAtStripe(Base):
+    """An object that an unfinished drift walk has seen in Stripe's lists: what is left at its end may be gone there."""
+
+    __tablename__ = "seen_at_stripe"
+
+    # the run's rows go with it
+    reconciliation_id: Mapped[int] = mapped_column(
+        ForeignKey("reconciliations.id", ondelete="CASCADE"), primary_key=True
+    )
+    object_id: Mapped[str] = mapped_column(primary_key=True)

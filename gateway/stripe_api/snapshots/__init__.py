@@ -1,7 +1,7 @@
 """Stripe's objects as the mirror keeps them: the one place that knows the shape of Stripe's JSON."""
 
 from gateway.stripe_api.events import Event, UnreadableObject
-from gateway.stripe_api.snapshots.base import Seen, Snapshot, Source, id_of
+from gateway.stripe_api.snapshots.base import Seen, Snapshot, Source, answered_at, id_of
 from gateway.stripe_api.snapshots.catalog import PLAN, PriceSnapshot, ProductSnapshot
 from gateway.stripe_api.snapshots.customers import ORGANIZATION_ID, CustomerSnapshot, PaymentMethodSnapshot
 from gateway.stripe_api.snapshots.invoices import InvoiceSnapshot, UpcomingInvoiceSnapshot
@@ -25,5 +25,6 @@ __all__ = [
     "SubscriptionSnapshot",
     "UnreadableObject",
     "UpcomingInvoiceSnapshot",
+    "answered_at",
     "id_of",
 ]

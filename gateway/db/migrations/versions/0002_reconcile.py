@@ -34,6 +34,18 @@ def upgrade() -> None:
         postgresql_where=sa.text("finished_at IS NULL"),
     )
     op.create_index(op.f("ix_reconciliations_kind_started_at"), "reconciliations", ["kind", "started_at"], unique=False)
+    op.create_table(
+        "seen_at_stripe",
+        sa.Column("reconciliation_id", sa.BigInteger(), nullable=False),
+        sa.Column("object_id", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["reconciliation_id"],
+            ["reconciliations.id"],
+            name=op.f("fk_seen_at_stripe_reconciliation_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("reconciliation_id", "object_id", name=op.f("pk_seen_at_stripe")),
+    )
     # a constant default: PostgreSQL rewrites no row for it, however many events are stored
     op.add_column("webhook_events", sa.Column("source", sa.Text(), server_default="webhook", nullable=False))
     op.create_check_constraint(op.f("ck_webhook_events_source"), "webhook_events", "source IN ('webhook', 'gap')")
@@ -49,6 +61,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index("ix_webhook_events_gap", table_name="webhook_events", postgresql_where=sa.text("source = 'gap'"))
     op.drop_column("webhook_events", "source")
+    op.drop_table("seen_at_stripe")
     op.drop_index(op.f("ix_reconciliations_kind_started_at"), table_name="reconciliations")
     op.drop_index(
         "uq_reconciliations_unfinished",

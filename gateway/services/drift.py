@@ -1,0 +1,143 @@
+"""The drift walk: Stripe's customers and subscriptions, compared with the mirror and the plan table, and healed.
+
+Four phases, each in pages: Stripe's lists of customers and of subscriptions; what is alive here and was in neither
+list; the plan table against the mirror. After each page its differences are healed, then the place reached is stored.
+
+A list only tells that something differs. It is never merged itself: a page takes Stripe long enough to be older than
+a webhook that was stored meanwhile. What differs is refreshed, and the refresh knows how to tell.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+import structlog
+from sqlalchemy.orm import Session
+
+from gateway.errors import StripeRejected
+from gateway.services import drift_phases, progress
+from gateway.services.context import Gateway
+from gateway.services.differences import Class, Difference, Done
+from gateway.services.drift_phases import Page, Phase
+from gateway.services.progress import Progress
+from gateway.services.refresh import refresh
+from gateway.services.sync import Outcome
+from gateway.stripe_api.snapshots import UnreadableObject
+
+KIND = "drift"
+PHASES: Mapping[str, Phase] = MappingProxyType(
+    {
+        "customers": drift_phases.customers,
+        "subscriptions": drift_phases.subscriptions,
+        "unlisted_customers": drift_phases.unlisted_customers,
+        "unlisted_subscriptions": drift_phases.unlisted_subscriptions,
+        "plan_table": drift_phases.plan_table,
+    }
+)
+ORDER = tuple(PHASES)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walked:
+    """After one page: how far the walk is, and what that page brought."""
+
+    progress: Progress
+    differences: list[Difference] = field(default_factory=list)
+
+
+def walk(gateway: Gateway, *, dry_run: bool = False) -> Generator[Walked]:
+    """Walk all phases; gives the state after each page, which is healed and stored by then.
+
+    An unfinished walk is gone on with; a ``dry_run`` begins anew, heals nothing and writes nothing. May be left after
+    any page. Raises StripeUnavailable, and ReconciliationInProgress if another process walks as well.
+
+    Counts: how many objects each phase has looked at, and how many differences there were of each class and fate.
+    """
+    with gateway.database.transaction() as session:
+        at = Progress() if dry_run else progress.begin(session, KIND, gateway.clock())
+    seen_dry: set[str] = set()
+    run = at.id
+
+    def unseen(session: Session, ids: Collection[str]) -> set[str]:
+        return progress.unseen(session, run, ids) - seen_dry
+
+    while not at.finished:
+        phase, cursor = place(at.cursor)
+        page = PHASES[phase](gateway, cursor, unseen)
+        differences = [settled(gateway, each, dry_run=dry_run) for each in page.differences]
+        after = moved(at, phase, page, differences)
+        if dry_run:
+            seen_dry.update(page.seen)
+        else:
+            store(gateway, at, after, page)
+        at = after
+        yield Walked(progress=at, differences=differences)
+
+
+def moved(at: Progress, phase: str, page: Page, differences: Sequence[Difference]) -> Progress:
+    """The progress one page further: in the same phase, or at the beginning of the next one."""
+    found = Counter({phase: page.looked_at})
+    for each in differences:
+        found.update((each.cause, each.done))
+    finished = page.cursor is None and phase == ORDER[-1]
+    if page.cursor is not None:
+        cursor = f"{phase}/{page.cursor}"
+    else:
+        cursor = f"{phase}/" if finished else ORDER[ORDER.index(phase) + 1]
+    return at.moved(page.answered_at, cursor, found, finished=finished)
+
+
+def store(gateway: Gateway, at: Progress, after: Progress, page: Page) -> None:
+    """Commit the place reached, and what was seen up to it."""
+    with gateway.database.transaction() as session:
+        progress.note_seen(session, at.id, page.seen)
+        progress.store(session, at, after, gateway.clock())
+        if after.finished:
+            progress.forget_seen(session, at.id)
+
+
+def place(cursor: str | None) -> tuple[str, str | None]:
+    """Phase and cursor within it."""
+    phase, _, within = (cursor or ORDER[0]).partition("/")
+    return phase, within or None
+
+
+def settled(gateway: Gateway, difference: Difference, *, dry_run: bool) -> Difference:
+    """The difference, healed if it can be; logged by field, without the values, which may be people's names."""
+    if difference.cause is Class.IN_FLIGHT:
+        result = replace(difference, done=Done.LEFT)
+    elif not difference.healable:
+        result = difference
+    elif dry_run:
+        result = replace(difference, done=Done.WOULD_HEAL)
+    else:
+        result = healed(gateway, difference)
+    log.warning(
+        "drift",
+        kind=result.kind,
+        stripe_id=result.stripe_id,
+        organization_id=result.organization_id,
+        cause=result.cause,
+        fields=list(result.fields),
+        done=result.done,
+    )
+    return result
+
+
+def healed(gateway: Gateway, difference: Difference) -> Difference:
+    """Refresh the object. Raises StripeUnavailable: the page is then walked again another time."""
+    try:
+        outcome = refresh(gateway, difference.kind, difference.stripe_id)
+    except UnreadableObject:
+        return replace(difference, cause=Class.UNREADABLE)
+    except StripeRejected:
+        log.exception("drift_not_healed", stripe_id=difference.stripe_id)
+        return difference
+    if outcome is None:
+        return replace(difference, cause=Class.GONE)
+    if outcome is Outcome.UNKNOWN:
+        return difference
+    return replace(difference, done=Done.LEFT if outcome is Outcome.REFRESHED else Done.HEALED)

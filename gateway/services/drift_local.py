@@ -1,0 +1,127 @@
+"""Snapshots from Stripe's lists against the local tables, in the reader's transaction."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from gateway.db import jobs
+from gateway.db.models import OPEN_STATES, Mirrored, Organization, PlanChange, Subscription, WebhookEvent
+from gateway.services.differences import Circumstances, Class, Difference, Pair, classify, compare
+from gateway.services.ordering import CLOCK_TOLERANCE
+from gateway.services.sync import refresh_lock
+from gateway.stripe_api.snapshots import CustomerSnapshot, Snapshot, SubscriptionSnapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """Stripe's object, the organization it belongs to, and the mirror's row if there is one."""
+
+    snapshot: Snapshot
+    organization_id: str
+    row: Mirrored | None
+
+    @property
+    def fields(self) -> dict[str, Pair]:
+        """What differs; without a row, the object as such."""
+        if self.row is None:
+            return {"id": (None, self.snapshot.id)}
+        fields = compare(self.row, self.snapshot)
+        if isinstance(self.row, Organization) and self.row.stripe_customer_id is None:
+            fields["stripe_customer_id"] = (None, self.snapshot.id)
+        return fields
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether the mirror may have heard of something later than the answer: a page takes Stripe its time."""
+        as_of = self.row.as_of if self.row is not None else None
+        return as_of is not None and as_of >= self.snapshot.seen.as_of - CLOCK_TOLERANCE
+
+
+def differences(session: Session, snapshots: Sequence[Snapshot]) -> list[Difference]:
+    """How Stripe's objects differ from the mirror; those of no organization of ours are passed over."""
+    differing = [(match, fields) for match in matches(session, snapshots) if (fields := match.fields)]
+    if not differing:
+        return []
+    known = circumstances(session, [match for match, _ in differing])
+    return [
+        Difference(
+            kind=match.snapshot.kind,
+            stripe_id=match.snapshot.id,
+            organization_id=match.organization_id,
+            cause=Class.IN_FLIGHT if match.is_overtaken else classify(match.row, match.snapshot, fields, known),
+            fields=fields,
+        )
+        for match, fields in differing
+    ]
+
+
+def matches(session: Session, snapshots: Sequence[Snapshot]) -> list[Match]:
+    """The snapshots of our organizations."""
+    by_customer = organizations_of(session, {each.owner for each in snapshots if each.owner is not None})
+    named = unlinked(session, {each.organization_id for each in snapshots if isinstance(each, CustomerSnapshot)})
+    ids = [each.id for each in snapshots if isinstance(each, SubscriptionSnapshot)]
+    rows = {row.id: row for row in session.scalars(select(Subscription).where(Subscription.id.in_(ids)))}
+    found = []
+    for each in snapshots:
+        owner = by_customer.get(each.owner or "")
+        if isinstance(each, CustomerSnapshot):
+            owner = owner or named.get(each.organization_id or "")
+        if owner is not None:
+            row = owner if isinstance(each, CustomerSnapshot) else rows.get(each.id)
+            found.append(Match(snapshot=each, organization_id=owner.id, row=row))
+    return found
+
+
+def organizations_of(session: Session, customers: Collection[str]) -> dict[str, Organization]:
+    """Customer id -> its organization."""
+    query = select(Organization).where(Organization.stripe_customer_id.in_(customers))
+    return {each.stripe_customer_id or "": each for each in session.scalars(query)}
+
+
+def unlinked(session: Session, ids: Collection[str | None]) -> dict[str, Organization]:
+    """Organizations that have no customer yet, of those that customers name as theirs."""
+    query = select(Organization).where(Organization.id.in_(ids), Organization.stripe_customer_id.is_(None))
+    return {each.id: each for each in session.scalars(query)}
+
+
+def circumstances(session: Session, matches: Sequence[Match]) -> Circumstances:
+    """What is known locally of the objects that differ."""
+    ids = {match.snapshot.id for match in matches}
+    owners = {match.organization_id for match in matches}
+    changes = select(PlanChange.organization_id).where(
+        PlanChange.organization_id.in_(owners), PlanChange.state.in_(OPEN_STATES)
+    )
+    changing = set(session.scalars(changes))
+    queued = jobs.unfinished(session, [refresh_lock(each) for each in ids])
+    return Circumstances(
+        changing={match.snapshot.id for match in matches if match.organization_id in changing},
+        waiting=with_events(session, ids, "pending") | {each for each in ids if refresh_lock(each) in queued},
+        failed=with_events(session, ids, "failed", "dead"),
+    )
+
+
+def with_events(session: Session, ids: Collection[str], *states: str) -> set[str]:
+    """Those of ``ids`` of which the inbox has an event in one of ``states``."""
+    query = select(WebhookEvent.object_id).where(WebhookEvent.object_id.in_(ids), WebhookEvent.state.in_(states))
+    return {each for each in session.scalars(query) if each is not None}
+
+
+def odd(session: Session, kind: str, causes: Mapping[str, Class], customers: Mapping[str, str]) -> list[Difference]:
+    """Objects that cannot be compared, and why: of our organizations only, by mirror or by customer.
+
+    ``causes``: id -> class; ``customers``: id -> customer id, as far as Stripe told.
+    """
+    if kind == CustomerSnapshot.kind:
+        owners = {customer: each.id for customer, each in organizations_of(session, causes.keys()).items()}
+    else:
+        by_customer = organizations_of(session, customers.values())
+        owners = {each: by_customer[customer].id for each, customer in customers.items() if customer in by_customer}
+        rows = session.scalars(select(Subscription).where(Subscription.id.in_(causes.keys())))
+        owners |= {row.id: row.organization_id for row in rows}
+    return [
+        Difference(kind=kind, stripe_id=stripe_id, organization_id=owners[stripe_id], cause=cause, fields={})
+        for stripe_id, cause in causes.items()
+        if stripe_id in owners
+    ]

@@ -1,0 +1,182 @@
+"""What the drift walk compares, a page at a time: each phase gives the differences and where it has come to."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+from stripe import ListObject, StripeObject
+
+from gateway.db.models import Organization, OrganizationPlan, Subscription
+from gateway.services import drift_local
+from gateway.services.context import Gateway
+from gateway.services.differences import Class, Difference, Pair, differing
+from gateway.services.plan_table import NEVER_ENROLLED, UNMAPPED, PlanState, plan_state
+from gateway.services.plan_writer import plan_of_product, subscriptions_of
+from gateway.services.refresh import retrieve
+from gateway.stripe_api.client import stripe_call
+from gateway.stripe_api.snapshots import (
+    ENDED,
+    CustomerSnapshot,
+    Seen,
+    Snapshot,
+    Source,
+    SubscriptionSnapshot,
+    UnreadableObject,
+    answered_at,
+    id_of,
+)
+
+PAGE = 100  # the most that Stripe gives at once
+
+Listed = TypeVar("Listed", bound=StripeObject)
+Unseen = Callable[[Session, Collection[str]], set[str]]
+"""Which of some ids have not been in Stripe's lists."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What one page brought. ``cursor`` is None at the phase's end."""
+
+    cursor: str | None
+    looked_at: int
+    differences: list[Difference]
+    answered_at: datetime | None = None
+    seen: list[str] = field(default_factory=list)
+
+
+Phase = Callable[[Gateway, str | None, Unseen], Page]
+
+
+def customers(gateway: Gateway, cursor: str | None, _: Unseen) -> Page:
+    """A page of Stripe's customers; those of no organization are none of our business."""
+    with stripe_call():
+        page = gateway.stripe.v1.customers.list(
+            {"limit": PAGE} if cursor is None else {"limit": PAGE, "starting_after": cursor}
+        )
+    return listed(gateway, CustomerSnapshot, page)
+
+
+def subscriptions(gateway: Gateway, cursor: str | None, _: Unseen) -> Page:
+    """A page of Stripe's subscriptions, the ended ones too."""
+    with stripe_call():
+        page = gateway.stripe.v1.subscriptions.list(
+            {"limit": PAGE, "status": "all"}
+            if cursor is None
+            else {"limit": PAGE, "status": "all", "starting_after": cursor}
+        )
+    return listed(gateway, SubscriptionSnapshot, page)
+
+
+def unlisted_customers(gateway: Gateway, cursor: str | None, unseen: Unseen) -> Page:
+    """Customers that live here and were in no list: deleted, gone, or made since."""
+    living = (Organization.stripe_customer_id.is_not(None), Organization.deleted.is_(False))
+    with gateway.database.transaction() as session:
+        ids = next_ids(session, Organization.stripe_customer_id, living, cursor)
+        suspects = unseen(session, ids)
+    return unlisted(gateway, CustomerSnapshot, ids, suspects)
+
+
+def unlisted_subscriptions(gateway: Gateway, cursor: str | None, unseen: Unseen) -> Page:
+    """Subscriptions that live here and were in no list: gone, on a test clock, or made since."""
+    with gateway.database.transaction() as session:
+        ids = next_ids(session, Subscription.id, (Subscription.status.not_in(ENDED),), cursor)
+        suspects = unseen(session, ids)
+    return unlisted(gateway, SubscriptionSnapshot, ids, suspects)
+
+
+def plan_table(gateway: Gateway, cursor: str | None, _: Unseen) -> Page:
+    """The plan table as it is, and as it follows from the mirror."""
+    with gateway.database.transaction() as session:
+        # one moment for all of it: a merge in between would look like a difference
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        ids = next_ids(session, Organization.id, (Organization.stripe_customer_id.is_not(None),), cursor)
+        organizations = session.scalars(select(Organization).where(Organization.id.in_(ids))).all()
+        rows = session.scalars(select(OrganizationPlan).where(OrganizationPlan.organization_id.in_(ids))).all()
+        row_of = {row.organization_id: row for row in rows}
+        subscriptions = subscriptions_of(session, ids)
+        plans = plan_of_product(session)
+        found = []
+        for each in organizations:
+            expected = plan_state(each, subscriptions[each.id], plans)
+            if (difference := of_plan(each, row_of.get(each.id), expected)) is not None:
+                found.append(difference)
+    return Page(cursor=next_cursor(ids), looked_at=len(ids), differences=found)
+
+
+def of_plan(organization: Organization, row: OrganizationPlan | None, expected: PlanState) -> Difference | None:
+    """How an organization's row of the plan table differs from what follows from the mirror, or that it is unmapped."""
+    ours = PlanState.of_row(row) if row is not None else NEVER_ENROLLED
+    pairs = differing(asdict(ours), asdict(expected))
+    fields: dict[str, Pair] = {f"plan_table.{name}": pair for name, pair in pairs.items()}
+    if not fields and expected.requested_plan != UNMAPPED:
+        return None
+    subscription_id = expected.subscription_id
+    return Difference(
+        kind=CustomerSnapshot.kind if subscription_id is None else SubscriptionSnapshot.kind,
+        stripe_id=subscription_id or organization.stripe_customer_id or "",
+        organization_id=organization.id,
+        cause=Class.ALTERED if fields else Class.UNMAPPED,
+        fields=fields,
+    )
+
+
+def listed(gateway: Gateway, kind: type[Snapshot], page: ListObject[Listed]) -> Page:
+    """Compare one page of a list of Stripe's."""
+    seen = Seen(as_of=answered_at(page), source=Source.ANSWER, cause="drift")
+    snapshots: list[Snapshot] = []
+    unreadable: dict[str, str] = {}  # id -> customer
+    for each in page.data:
+        stripe_object = each.to_dict(for_json=True)
+        try:
+            snapshots.append(kind.read(stripe_object, seen))
+        except UnreadableObject:
+            unreadable[stripe_object["id"]] = id_of(stripe_object.get("customer")) or ""
+    with gateway.database.transaction() as session:
+        differences = drift_local.differences(session, snapshots)
+        differences += drift_local.odd(
+            session, kind.kind, dict.fromkeys(unreadable, Class.UNREADABLE), customers=unreadable
+        )
+    ids = [str(each["id"]) for each in page.data]
+    return Page(
+        cursor=ids[-1] if page.has_more else None,
+        looked_at=len(ids),
+        answered_at=seen.as_of,
+        differences=differences,
+        seen=ids,
+    )
+
+
+def unlisted(gateway: Gateway, kind: type[Snapshot], ids: Sequence[str], suspects: Collection[str]) -> Page:
+    """Look up the suspects one by one: some are gone, the others can be compared."""
+    snapshots: list[Snapshot] = []
+    absent: dict[str, Class] = {}
+    for stripe_id in sorted(suspects):
+        try:
+            snapshot = retrieve(gateway, kind.kind, stripe_id)
+        except UnreadableObject:
+            absent[stripe_id] = Class.UNREADABLE
+            continue
+        if snapshot is None:
+            absent[stripe_id] = Class.GONE
+        else:
+            snapshots.append(snapshot)
+    with gateway.database.transaction() as session:
+        differences = drift_local.differences(session, snapshots)
+        differences += drift_local.odd(session, kind.kind, absent, customers={})
+    return Page(cursor=next_cursor(ids), looked_at=len(suspects), differences=differences)
+
+
+def next_ids(
+    session: Session, column: InstrumentedAttribute[Any], where: Sequence[ColumnElement[bool]], cursor: str | None
+) -> list[str]:
+    """The next page of a table's ids."""
+    query = select(column).where(*where).order_by(column).limit(PAGE)
+    return list(session.scalars(query if cursor is None else query.where(column > cursor)))
+
+
+def next_cursor(ids: Sequence[str]) -> str | None:
+    """Where the next page begins, if this one was full."""
+    return ids[-1] if len(ids) == PAGE else None
