@@ -10,6 +10,7 @@ from gateway.endpoints import billing_details, health, plans, subscription, webh
 from gateway.endpoints.blueprint import Api
 from gateway.endpoints.context import EXTENSION, Parts
 from gateway.logging import configure_logging
+from gateway.services.budget import Budget
 from gateway.services.catalog import Catalog
 from gateway.services.context import Gateway
 from gateway.stripe_api.client import stripe_client
@@ -19,10 +20,12 @@ MAX_BODY_BYTES = 64 * 1024
 
 def build_gateway(config: Config) -> Gateway:
     """Wire one process's parts. Connections are opened by the first who needs one, so after the fork."""
+    database = Database(config.database_url)
+    budget = Budget(database, config.stripe_calls_per_second)
     return Gateway(
         config=config,
-        database=Database(config.database_url),
-        stripe=stripe_client(config.stripe_secret_key, config.stripe_api_base),
+        database=database,
+        stripe=stripe_client(config.stripe_secret_key, config.stripe_api_base, budget),
         catalog=Catalog.load(),
     )
 

@@ -29,6 +29,7 @@ class Config:
     stripe_publishable_key: str = ""
     stripe_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     stripe_api_base: str | None = None
+    stripe_calls_per_second: int = 20
     jwt_issuer: str = "konnect"
     jwt_audience: str = "konnect-billing"
     jwks_url: str | None = None
@@ -61,6 +62,7 @@ class Config:
         stripe_publishable_key = env.str("STRIPE_PUBLISHABLE_KEY", "")
         webhook_secrets: list[str] = env.list("STRIPE_WEBHOOK_SECRETS", [])
         stripe_api_base = env.str("STRIPE_API_BASE", None, validate=matches(HTTP_URL, "http://… or https://…"))
+        calls_per_second = env.int("GATEWAY_STRIPE_CALLS_PER_SECOND", 20, validate=validate.Range(min=1, max=1000))
         jwt_issuer = env.str("GATEWAY_JWT_ISSUER", "konnect", validate=validate.Length(min=1))
         jwt_audience = env.str("GATEWAY_JWT_AUDIENCE", "konnect-billing", validate=validate.Length(min=1))
         jwks_url = env.str("GATEWAY_JWKS_URL", None, validate=matches(HTTP_URL, "http://… or https://…"))
@@ -75,6 +77,7 @@ class Config:
             stripe_publishable_key=stripe_publishable_key,
             stripe_webhook_secrets=tuple(secret.strip() for secret in webhook_secrets),
             stripe_api_base=stripe_api_base,
+            stripe_calls_per_second=calls_per_second,
             jwt_issuer=jwt_issuer,
             jwt_audience=jwt_audience,
             jwks_url=jwks_url,

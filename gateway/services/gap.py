@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from gateway.db.models import WebhookEvent
 from gateway.errors import NotFound, WebhookRefused
 from gateway.services import inbox, progress, wakeup
+from gateway.services.budget import Priority, calling_as
 from gateway.services.context import Gateway
 from gateway.services.progress import Progress
 from gateway.stripe_api.client import stripe_call
@@ -76,7 +77,7 @@ def fetch(gateway: Gateway, at: Progress) -> EventPage:
     beyond as well, and the page is empty.
     """
     try:
-        with stripe_call():
+        with calling_as(Priority.RECONCILIATION), stripe_call():
             return list_events(gateway.stripe, at.since, at.cursor)
     except NotFound:
         if at.cursor is None or at.until is None:

@@ -11,6 +11,7 @@ from stripe import StripeClient, StripeObject
 from gateway.db.models import Mirrored
 from gateway.errors import NotFound, StripeUnavailable
 from gateway.services import sync
+from gateway.services.budget import Priority, calling_as
 from gateway.services.context import Gateway
 from gateway.services.mirror import KINDS
 from gateway.services.sync import Outcome
@@ -64,9 +65,10 @@ def retrieve(gateway: Gateway, kind: str, stripe_id: str) -> Snapshot | None:
 
 
 def refresh_or_queue_again(gateway: Gateway, kind: str, stripe_id: str, attempt: int) -> None:
-    """The refresh job: if Stripe is away, it ends and leaves a successor, later each time."""
+    """The refresh job: if Stripe is away or wants fewer calls, it ends and leaves a successor, later each time."""
     try:
-        refresh(gateway, kind, stripe_id)
+        with calling_as(Priority.REFRESH):
+            refresh(gateway, kind, stripe_id)
     except StripeUnavailable:
         log.warning("refresh_postponed", kind=kind, stripe_id=stripe_id, attempt=attempt, exc_info=True)
         again_at = gateway.clock() + min(FIRST_RETRY * (1 << min(attempt, 16)), LONGEST_RETRY)

@@ -1,8 +1,9 @@
 """The Stripe client, and what its failures mean for the one who called."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from http import HTTPStatus
+from typing import Any, Final, Protocol
 
 import stripe
 from stripe import RequestsClient, StripeClient
@@ -18,7 +19,45 @@ MAX_NETWORK_RETRIES = 1  # a StripeClient retries nothing unless told; the idemp
 stripe.enable_telemetry = False
 
 
-def stripe_client(secret_key: str, api_base: str | None = None) -> StripeClient:
+class Meter(Protocol):
+    """What is asked before each call, and told after a 429 (which the SDK itself does not retry)."""
+
+    def acquire(self) -> None:
+        """Wait until a call may be made."""
+
+    def limited(self, tries: int) -> bool:
+        """Stripe refused the call, for the ``tries``-th time; whether to make it again."""
+
+
+class MeteredClient(RequestsClient):
+    """The SDK's HTTP client, metered: the one place that every call goes through, pages and retries included."""
+
+    def __init__(self, meter: Meter | None) -> None:
+        super().__init__(timeout=(CONNECT_TIMEOUT, READ_TIMEOUT))
+        self._meter = meter
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        post_data: Any = None,
+        *,
+        _usage: list[str] | None = None,  # of telemetry, which is off
+    ) -> tuple[Any, int, Mapping[str, str]]:
+        """Make the call once it may be made; again, if it was refused for its number and the meter says so."""
+        if self._meter is None:
+            return super().request(method, url, headers, post_data)
+        tries = 0
+        while True:
+            self._meter.acquire()
+            answer = super().request(method, url, headers, post_data)
+            tries += 1
+            if answer[1] != HTTPStatus.TOO_MANY_REQUESTS or not self._meter.limited(tries):
+                return answer
+
+
+def stripe_client(secret_key: str, api_base: str | None = None, meter: Meter | None = None) -> StripeClient:
     """A client for one process; threads share it (it keeps one connection a thread).
 
     ``api_base`` replaces all of Stripe's hosts, for the sandbox.
@@ -30,7 +69,7 @@ def stripe_client(secret_key: str, api_base: str | None = None) -> StripeClient:
         secret_key,
         base_addresses=addresses,
         max_network_retries=MAX_NETWORK_RETRIES,
-        http_client=RequestsClient(timeout=(CONNECT_TIMEOUT, READ_TIMEOUT)),
+        http_client=MeteredClient(meter),
     )
 
 

@@ -6,7 +6,7 @@ from gateway.db.models.catalog import Plan, Price
 from gateway.db.models.inbox import WebhookEvent
 from gateway.db.models.organizations import Organization, PaymentMethod
 from gateway.db.models.plan_table import OPEN_STATES, OrganizationPlan, PlanChange, PlanHistory
-from gateway.db.models.reconciliation import Reconciliation, SeenAtStripe
+from gateway.db.models.reconciliation import Reconciliation, SeenAtStripe, StripeBudget
 
 __all__ = [
     "OPEN_STATES",
@@ -23,6 +23,7 @@ __all__ = [
     "Price",
     "Reconciliation",
     "SeenAtStripe",
+    "StripeBudget",
     "Subscription",
     "UpcomingInvoice",
     "WebhookEvent",

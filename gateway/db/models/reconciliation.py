@@ -1,4 +1,4 @@
-"""What reconciliation has looked at, so that a killed run goes on where it was."""
+"""What reconciliation has looked at, so that a killed run goes on where it was; and what calls to Stripe are left."""
 
 from datetime import datetime
 
@@ -47,3 +47,19 @@ class SeenAtStripe(Base):
         ForeignKey("reconciliations.id", ondelete="CASCADE"), primary_key=True
     )
     object_id: Mapped[str] = mapped_column(primary_key=True)
+
+
+class StripeBudget(Base):
+    """The calls to Stripe that all processes share: one row."""
+
+    __tablename__ = "stripe_budget"
+    # one row only: two would be two budgets
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"), CheckConstraint("strikes >= 0", name="strikes"))
+
+    id: Mapped[int] = mapped_column(primary_key=True, server_default="1", autoincrement=False)
+    used_until: Mapped[datetime]
+    """The moment up to which Stripe's rate is used up, by PostgreSQL's clock."""
+    paused_until: Mapped[datetime | None]
+    """After a 429: no call of the background before this."""
+    strikes: Mapped[int] = mapped_column(server_default="0")
+    """How many pauses followed each other: each is longer."""

@@ -1,4 +1,4 @@
-"""Runs of reconciliation, and how an event came into the inbox."""
+"""Runs of reconciliation, the shared budget of calls to Stripe, and how an event came into the inbox."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -46,6 +46,16 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("reconciliation_id", "object_id", name=op.f("pk_seen_at_stripe")),
     )
+    op.create_table(
+        "stripe_budget",
+        sa.Column("id", sa.BigInteger(), autoincrement=False, server_default="1", nullable=False),
+        sa.Column("used_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("paused_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("strikes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_stripe_budget_one_row")),
+        sa.CheckConstraint("strikes >= 0", name=op.f("ck_stripe_budget_strikes")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_stripe_budget")),
+    )
     # a constant default: PostgreSQL rewrites no row for it, however many events are stored
     op.add_column("webhook_events", sa.Column("source", sa.Text(), server_default="webhook", nullable=False))
     op.create_check_constraint(op.f("ck_webhook_events_source"), "webhook_events", "source IN ('webhook', 'gap')")
@@ -61,6 +71,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index("ix_webhook_events_gap", table_name="webhook_events", postgresql_where=sa.text("source = 'gap'"))
     op.drop_column("webhook_events", "source")
+    op.drop_table("stripe_budget")
     op.drop_table("seen_at_stripe")
     op.drop_index(op.f("ix_reconciliations_kind_started_at"), table_name="reconciliations")
     op.drop_index(

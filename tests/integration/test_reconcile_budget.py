@@ -1,0 +1,132 @@
+"""All processes share one budget of calls to Stripe, and users are never kept waiting by the background."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from gateway.app import build_gateway
+from gateway.db.models import StripeBudget, Subscription
+from gateway.db.session import Database
+from gateway.errors import StripeUnavailable
+from gateway.sandbox import Sandbox
+from gateway.services import budget, gap
+from gateway.services.budget import Budget, Priority, calling_as
+from gateway.services.refresh import refresh_or_queue_again
+from handlers import HANDLERS
+from tests.integration.support import World
+from tests.integration.test_races import job_states
+from tests.integration.test_reconcile_gap import on_plus, walked
+from tests.sandbox.controlling import ask_for, listed
+
+FAST = 50  # calls a second
+
+
+def seconds_for(own: Budget, priority: Priority, calls: int) -> float:
+    started = time.monotonic()
+    with calling_as(priority):
+        for _ in range(calls):
+            own.acquire()
+    return time.monotonic() - started
+
+
+def fresh(world: World) -> Budget:
+    """A budget of which nothing is used up."""
+    with world.gateway.database.transaction() as session:
+        session.execute(text("DELETE FROM stripe_budget"))
+    return Budget(world.gateway.database, FAST)
+
+
+def row(world: World) -> StripeBudget:
+    return world.rows(StripeBudget)[0]
+
+
+def test_the_rate_is_kept_by_all_processes_together(world: World) -> None:
+    processes = [Database(world.gateway.config.database_url) for _ in range(2)]
+    started = time.monotonic()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda each: seconds_for(Budget(each, FAST), Priority.RECONCILIATION, 15), processes))
+    assert time.monotonic() - started > 29 / FAST
+    for each in processes:
+        each.close()
+
+
+def test_users_never_wait_and_what_they_use_is_taken_from_the_background(world: World) -> None:
+    own = fresh(world)
+    assert seconds_for(own, Priority.RECONCILIATION, 1) < 1 / FAST + 0.5
+    users = seconds_for(own, Priority.USER, FAST)
+    assert users < 0.9
+    assert seconds_for(own, Priority.RECONCILIATION, 1) > 1 - users - 0.1
+
+
+def test_refreshes_go_before_reconciliation(world: World) -> None:
+    own = fresh(world)
+    seconds_for(own, Priority.USER, FAST // 3)
+    assert seconds_for(own, Priority.REFRESH, 1) < 0.1
+    assert seconds_for(own, Priority.RECONCILIATION, 1) > 0.1
+
+
+def test_a_429_is_waited_out_and_slows_every_process(
+    world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "FIRST_PAUSE", timedelta(seconds=0.2))
+    on_plus(world)
+    world.settle()
+    ask_for(sandbox, kind="rate_limit", path="/v1/events", times=3)
+    started = time.monotonic()
+    assert walked(world).finished
+    assert time.monotonic() - started > (0.2 + 0.4 + 0.8) / 2
+    assert [fault["left"] for fault in listed(sandbox)] == [0]
+    assert row(world).strikes == 3
+
+
+def test_during_a_pause_a_user_is_served_and_a_refresh_comes_back_later(world: World) -> None:
+    on_plus(world)
+    world.settle()
+    world.gateway.stripe.v1.customers.list()  # so that there is a row
+    with world.gateway.database.transaction() as session:
+        session.execute(text("UPDATE stripe_budget SET paused_until = clock_timestamp() + interval '20 seconds'"))
+    started = time.monotonic()
+    world.api().ok("PATCH", "/subscription", quantity=3)
+    refresh_or_queue_again(world.gateway, "subscription", world.rows(Subscription)[0].id, 1)
+    assert time.monotonic() - started < 5
+    assert job_states(world, "gateway.refresh") == ["todo"]
+
+
+def test_a_users_429_is_told_at_once_and_pauses_the_background(world: World, sandbox: Sandbox) -> None:
+    other = build_gateway(world.gateway.config)
+    ask_for(sandbox, kind="rate_limit", path="/v1/customers")
+    assert world.api().problem("POST", "/subscription", plan="free") == (503, "stripe_unavailable")
+    paused_until = row(world).paused_until
+    assert paused_until is not None
+    started = time.monotonic()
+    next(gap.walk(other, HANDLERS.keys()))
+    assert time.monotonic() - started > 0.3
+    other.database.close()
+
+
+def test_pauses_grow_while_429s_follow_each_other_and_are_forgotten_afterwards(world: World) -> None:
+    own = fresh(world)
+    for strikes in (1, 2, 3):
+        own.limited(1)
+        own.limited(1)  # of another call, refused at the same time: no second strike
+        assert row(world).strikes == strikes
+        with world.gateway.database.transaction() as session:
+            session.execute(text("UPDATE stripe_budget SET paused_until = clock_timestamp() - interval '1 second'"))
+    with world.gateway.database.transaction() as session:
+        session.execute(text("UPDATE stripe_budget SET paused_until = clock_timestamp() - interval '1 hour'"))
+    own.limited(1)
+    assert row(world).strikes == 1
+
+
+def test_endless_429s_end_the_walk_and_it_can_be_gone_on_with(
+    world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "FIRST_PAUSE", timedelta(seconds=0.01))
+    monkeypatch.setattr(budget, "LONGEST_PAUSE", timedelta(seconds=0.05))
+    ask_for(sandbox, kind="rate_limit", path="/v1/events", times=budget.TRIES)
+    with pytest.raises(StripeUnavailable):
+        walked(world)
+    assert walked(world).finished
