@@ -3,8 +3,10 @@
 import json
 import os
 import sys
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,7 +23,9 @@ from gateway.logging import configure_logging
 from gateway.services.catalog import Catalog
 from gateway.services.catalog_sync import sync_catalog
 from gateway.services.context import Gateway
+from gateway.services.reconcile import reconcile as run_reconciliation
 from gateway.tasks import build_worker
+from handlers import HANDLERS
 
 PORT = click.IntRange(1, 65535)
 # Without reuse-port, kept-alive connections may all land on one gunicorn worker.
@@ -104,6 +108,18 @@ def catalog_sync() -> None:
 def catalog_show() -> None:
     """Print catalog.toml as it is read."""
     click.echo(json.dumps([asdict(plan) for plan in Catalog.load().plans], indent=2))
+
+
+@cli.command()
+@click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+def reconcile(*, dry_run: bool, as_json: bool) -> None:
+    """Find what no webhook told, and heal it; status 0 if everything is in order now."""
+    gateway = wired()
+    with closing(gateway.database):
+        report = run_reconciliation(gateway, HANDLERS, dry_run=dry_run, say=partial(click.echo, err=True))
+    click.echo(json.dumps(report.to_json(), indent=2) if as_json else "\n".join(report.in_words()))
+    sys.exit(0 if report.in_order else 1)
 
 
 @cli.command()

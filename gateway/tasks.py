@@ -5,18 +5,22 @@ lock, and the two could then neither wait side by side nor run one after the oth
 (the drain, which runs each minute anyway) or queues its own successor (the refresh).
 """
 
+from collections.abc import Iterable
+from zlib import crc32
+
 import structlog
 from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy
 from procrastinate.exceptions import UniqueViolation
 from procrastinate.jobs import Status
 
 from gateway.db import jobs
-from gateway.services import drain, gap, plan_changes, refresh
+from gateway.errors import ReconciliationInProgress
+from gateway.services import drain, drift, gap, plan_changes, refresh
 from gateway.services.context import Gateway
 from handlers import HANDLERS
 
 UNTIL_GIVEN_UP = RetryStrategy(wait=30)  # the change itself says when it is abandoned
-RECONCILING = "reconciling"  # queue and lock of the walks: one at a time, however many workers there are
+RECONCILING = "reconciling"  # the walks' own queue: a worker may be told to leave it alone, or to do nothing else
 STALLED_AFTER = 30  # seconds without a heartbeat: the worker was killed, its jobs are taken up again
 
 log = structlog.get_logger()
@@ -40,13 +44,20 @@ def build_worker(gateway: Gateway) -> App:
     def finish_change(change_id: str) -> None:
         plan_changes.finish(gateway, change_id)
 
-    # A walk that a killed or stopped worker leaves goes on where it was: at the next turn, or with the stalled job.
+    # A walk that a killed or stopped worker leaves is gone on with at the next turn.
     @app.periodic(cron="*/5 * * * *")
-    @app.task(name=jobs.WALK_GAP, queue=RECONCILING, queueing_lock=jobs.WALK_GAP, lock=RECONCILING, pass_context=True)
+    @app.task(name=jobs.WALK_GAP, queue=RECONCILING, queueing_lock=jobs.WALK_GAP, lock=jobs.WALK_GAP, pass_context=True)
     def walk_gap(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - what a periodic task is called with
-        for _ in gap.walk(gateway, HANDLERS.keys()):
-            if context.should_abort():
-                return
+        follow(context, gap.walk(gateway, HANDLERS.keys()))
+
+    # Once a day; looked at each hour, so that an interrupted one does not wait for tomorrow.
+    @app.periodic(cron=f"{minute_of(gateway.config.database_url)} * * * *")
+    @app.task(
+        name=jobs.WALK_DRIFT, queue=RECONCILING, queueing_lock=jobs.WALK_DRIFT, lock=jobs.WALK_DRIFT, pass_context=True
+    )
+    def walk_drift(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - what a periodic task is called with
+        if drift.is_due(gateway):
+            follow(context, drift.walk(gateway))
 
     @app.periodic(cron="* * * * *")
     @app.task(name="gateway.retry_stalled_jobs", queueing_lock="gateway.retry_stalled_jobs")
@@ -59,3 +70,18 @@ def build_worker(gateway: Gateway) -> App:
             log.warning("stalled_job_taken_up", task=job.task_name, job_id=job.id)
 
     return app
+
+
+def follow(context: JobContext, walk: Iterable[object]) -> None:
+    """Walk to the end, or until the worker stops; what was committed up to there stays."""
+    try:
+        for _ in walk:
+            if context.should_abort():
+                return
+    except ReconciliationInProgress:
+        log.info("reconciliation_left_to_another", task=context.job.task_name)
+
+
+def minute_of(text: str) -> int:
+    """A minute of the hour, another one for each deployment: not all are to ask Stripe at the same time."""
+    return crc32(text.encode()) % 60

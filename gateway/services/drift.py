@@ -10,6 +10,7 @@ a webhook that was stored meanwhile. What differs is refreshed, and the refresh 
 from collections import Counter
 from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from types import MappingProxyType
 
 import structlog
@@ -17,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from gateway.errors import StripeRejected
 from gateway.services import drift_phases, progress
+from gateway.services.budget import Priority, calling_as
 from gateway.services.context import Gateway
 from gateway.services.differences import Class, Difference, Done
 from gateway.services.drift_phases import Page, Phase
@@ -26,6 +28,7 @@ from gateway.services.sync import Outcome
 from gateway.stripe_api.snapshots import UnreadableObject
 
 KIND = "drift"
+EVERY = timedelta(hours=23, minutes=30)  # a day, less than the hour between two looks at the clock
 PHASES: Mapping[str, Phase] = MappingProxyType(
     {
         "customers": drift_phases.customers,
@@ -66,8 +69,9 @@ def walk(gateway: Gateway, *, dry_run: bool = False) -> Generator[Walked]:
 
     while not at.finished:
         phase, cursor = place(at.cursor)
-        page = PHASES[phase](gateway, cursor, unseen)
-        differences = [settled(gateway, each, dry_run=dry_run) for each in page.differences]
+        with calling_as(Priority.RECONCILIATION):
+            page = PHASES[phase](gateway, cursor, unseen)
+            differences = [settled(gateway, each, dry_run=dry_run) for each in page.differences]
         after = moved(at, phase, page, differences)
         if dry_run:
             seen_dry.update(page.seen)
@@ -75,6 +79,12 @@ def walk(gateway: Gateway, *, dry_run: bool = False) -> Generator[Walked]:
             store(gateway, at, after, page)
         at = after
         yield Walked(progress=at, differences=differences)
+
+
+def is_due(gateway: Gateway) -> bool:
+    """Whether a walk is to be begun, or gone on with."""
+    with gateway.database.transaction() as session:
+        return progress.is_due(session, KIND, EVERY, gateway.clock())
 
 
 def moved(at: Progress, phase: str, page: Page, differences: Sequence[Difference]) -> Progress:

@@ -77,6 +77,14 @@ def checked_until(session: Session, kind: str) -> datetime | None:
     return session.scalar(query)
 
 
+def is_due(session: Session, kind: str, every: timedelta, now: datetime) -> bool:
+    """Whether a run of the kind is unfinished, or none has begun within ``every``."""
+    recent = select(Reconciliation.id).where(
+        Reconciliation.kind == kind, Reconciliation.started_at > now - every, Reconciliation.finished_at.is_not(None)
+    )
+    return session.scalar(recent.limit(1)) is None
+
+
 def note_seen(session: Session, run: int | None, ids: Collection[str]) -> None:
     """Remember objects that were in Stripe's lists."""
     if ids:

@@ -35,8 +35,8 @@ def walked(world: World, *, dry_run: bool = False) -> Progress:
 
 
 def tables(world: World) -> dict[str, Sequence[Any]]:
-    """Everything that is stored, the job queue included."""
-    names = [*Base.metadata.tables, "procrastinate_jobs"]
+    """Everything that is stored, the job queue included; but for the count of the calls themselves."""
+    names = [*(Base.metadata.tables.keys() - {"stripe_budget"}), "procrastinate_jobs"]
     with world.gateway.database.transaction() as session:
         return {name: session.execute(text(f"SELECT * FROM {name} ORDER BY 1")).all() for name in names}  # noqa: S608 - our own names
 
@@ -243,7 +243,7 @@ def test_what_the_walk_stores_is_read_like_a_delivery(world: World) -> None:
     world.settle()
     delivered = {row.id: orjson.loads(row.payload) for row in world.rows(WebhookEvent) if row.type in HANDLED}
     with world.gateway.database.transaction() as session:
-        session.execute(text("TRUNCATE webhook_events, reconciliations"))
+        session.execute(text("TRUNCATE webhook_events"))
     walked(world)
     for row in world.rows(WebhookEvent):
         found = orjson.loads(row.payload)
