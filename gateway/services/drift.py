@@ -1,7 +1,7 @@
 """The drift walk: Stripe's customers and subscriptions, compared with the mirror and the plan table, and healed.
 
-Four phases, each in pages: Stripe's lists of customers and of subscriptions; what is alive here and was in neither
-list; the plan table against the mirror. After each page its differences are healed, then the place reached is stored.
+In phases, each in pages: Stripe's lists of customers and of subscriptions; what is alive here and was in neither list;
+the plan table against the mirror. After each page its differences are healed, then the place reached is stored.
 
 A list only tells that something differs. It is never merged itself: a page takes Stripe long enough to be older than
 a webhook that was stored meanwhile. What differs is refreshed, and the refresh knows how to tell.
@@ -16,12 +16,12 @@ from types import MappingProxyType
 import structlog
 from sqlalchemy.orm import Session
 
-from gateway.errors import StripeRejected
+from gateway.errors import NotFound, StripeRejected
 from gateway.services import drift_phases, progress
 from gateway.services.budget import Priority, calling_as
 from gateway.services.context import Gateway
 from gateway.services.differences import Class, Difference, Done
-from gateway.services.drift_phases import Page, Phase
+from gateway.services.drift_phases import Page, Phase, Unseen
 from gateway.services.progress import Progress
 from gateway.services.refresh import refresh
 from gateway.services.sync import Outcome
@@ -70,7 +70,7 @@ def walk(gateway: Gateway, *, dry_run: bool = False) -> Generator[Walked]:
     while not at.finished:
         phase, cursor = place(at.cursor)
         with calling_as(Priority.RECONCILIATION):
-            page = PHASES[phase](gateway, cursor, unseen)
+            page = page_at(gateway, phase, cursor, unseen)
             differences = [settled(gateway, each, dry_run=dry_run) for each in page.differences]
         after = moved(at, phase, page, differences)
         if dry_run:
@@ -79,6 +79,17 @@ def walk(gateway: Gateway, *, dry_run: bool = False) -> Generator[Walked]:
             store(gateway, at, after, page)
         at = after
         yield Walked(progress=at, differences=differences)
+
+
+def page_at(gateway: Gateway, phase: str, cursor: str | None, unseen: Unseen) -> Page:
+    """The phase's next page; its first one, if Stripe no longer knows where a walk that rested had come to."""
+    try:
+        return PHASES[phase](gateway, cursor, unseen)
+    except NotFound:
+        if cursor is None:
+            raise
+        log.warning("drift_cursor_forgotten", phase=phase, cursor=cursor)
+        return PHASES[phase](gateway, None, unseen)
 
 
 def is_due(gateway: Gateway) -> bool:

@@ -201,6 +201,17 @@ def test_a_walk_killed_in_the_middle_goes_on_where_it_was(settled: World, monkey
     assert run.counts["customers"] == 2
 
 
+def test_a_walk_whose_resting_place_stripe_has_forgotten_begins_its_phase_again(
+    settled: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drift_phases, "PAGE", 1)
+    settled.stripe.v1.customers.create({"name": "Somebody else's"})
+    next(drift.walk(settled.gateway))
+    sql(settled, "UPDATE reconciliations SET cursor = 'customers/cus_forgotten'")
+    assert walked(settled) == []
+    assert settled.rows(Reconciliation)[0].finished_at is not None
+
+
 def test_a_stale_list_does_not_overwrite_what_a_webhook_told_meanwhile(settled: World, stripe_time: StripeTime) -> None:
     set_quantity_at_stripe(settled, 7)
     stale = settled.stripe.v1.subscriptions.list({"status": "all"})
