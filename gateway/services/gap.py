@@ -25,6 +25,7 @@ from gateway.services.progress import Progress
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.event_list import EventPage, list_events
 from gateway.stripe_api.events import JsonObject
+from gateway.stripe_api.times import from_unix
 
 KIND = "gap"
 OVERLAP = timedelta(minutes=5)
@@ -98,15 +99,15 @@ def rows_of(gateway: Gateway, events: Sequence[JsonObject]) -> list[dict[str, An
     They are due from when they happened: the drain takes the oldest first.
     """
     now = gateway.clock()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for event in events:
         try:
-            row = inbox.row_of(gateway, orjson.dumps(event), now)
+            row = dict(zip(inbox.COLUMNS.split(", "), inbox.row_of(gateway, orjson.dumps(event), now), strict=True))
         except (WebhookRefused, TypeError):  # TypeError: orjson's, of text that is no Unicode
             log.exception("gap_event_unreadable", event_id=event["id"])
             continue
-        rows.append({**row, "source": "gap", "next_attempt_at": min(row["created"], now)})
-    return rows
+        rows.append({**row, "source": "gap", "next_attempt_at": min(from_unix(event["created"]), now)})
+    return sorted(rows, key=lambda row: row["id"])  # as ingress does: two that store the same wait, and do not deadlock
 
 
 def put(session: Session, rows: Sequence[dict[str, Any]]) -> None:
