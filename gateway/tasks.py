@@ -13,6 +13,7 @@ from procrastinate.jobs import Status
 from gateway.db import jobs
 from gateway.services import drain, plan_changes, refresh
 from gateway.services.context import Gateway
+from gateway.stripe_api.times import from_unix
 from handlers import HANDLERS
 
 UNTIL_GIVEN_UP = RetryStrategy(wait=30)  # the change itself says when it is abandoned
@@ -34,6 +35,10 @@ def build_worker(gateway: Gateway) -> App:
     @app.task(name=jobs.REFRESH)
     def refresh_object(kind: str, stripe_id: str, attempt: int = 1) -> None:
         refresh.refresh_or_queue_again(gateway, kind, stripe_id, attempt)
+
+    @app.task(name=jobs.LOOK_UP)
+    def look_up(kind: str, stripe_id: str, changed_at: int) -> None:
+        refresh.look_up(gateway, kind, stripe_id, from_unix(changed_at))
 
     @app.task(name=jobs.FINISH_CHANGE, retry=UNTIL_GIVEN_UP)
     def finish_change(change_id: str) -> None:

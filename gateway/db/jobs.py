@@ -14,6 +14,7 @@ from gateway.errors import DatabaseUnavailable
 
 DRAIN_INBOX = "gateway.drain_inbox"
 REFRESH = "gateway.refresh"
+LOOK_UP = "gateway.look_up"
 FINISH_CHANGE = "gateway.finish_change"
 
 WAITS = text("SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE queueing_lock = :queueing_lock AND status = 'todo')")
