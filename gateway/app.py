@@ -27,11 +27,16 @@ def build_gateway(config: Config) -> Gateway:
     )
 
 
+def wired() -> Gateway:
+    """The parts, as the environment says. Raises ConfigError."""
+    configure_logging()
+    return build_gateway(Config.from_environment())
+
+
 def create_app(gateway: Gateway | None = None) -> Flask:
     """The WSGI application; ``gateway`` is wired from the environment if it is not given. Raises ConfigError."""
     if gateway is None:
-        configure_logging()
-        gateway = build_gateway(Config.from_environment())
+        gateway = wired()
     if not gateway.config.stripe_webhook_secrets:
         raise ConfigError("STRIPE_WEBHOOK_SECRETS is not set: every delivery would be refused.")
     app = Flask("gateway", static_folder=None)

@@ -11,16 +11,15 @@ from typing import NoReturn
 import click
 from sqlalchemy.exc import DBAPIError
 
-from gateway.app import build_gateway
+from gateway.app import wired
 from gateway.auth import SCOPES, issue_development_token
+from gateway.commands.events import events
 from gateway.config import Config, ConfigError
 from gateway.db.migrate import migrate as migrate_database
 from gateway.db.session import is_outage
 from gateway.errors import GatewayError
-from gateway.logging import configure_logging
 from gateway.services.catalog import Catalog
 from gateway.services.catalog_sync import sync_catalog
-from gateway.services.context import Gateway
 from gateway.tasks import build_worker
 
 PORT = click.IntRange(1, 65535)
@@ -56,10 +55,7 @@ def cli() -> None:
     """Keeps Konnect's plans and Stripe's subscriptions in step."""
 
 
-def wired() -> Gateway:
-    """The parts, as the environment says."""
-    configure_logging()
-    return build_gateway(Config.from_environment())
+cli.add_command(events)
 
 
 @cli.command()

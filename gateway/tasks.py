@@ -11,7 +11,7 @@ from procrastinate.exceptions import UniqueViolation
 from procrastinate.jobs import Status
 
 from gateway.db import jobs
-from gateway.services import drain, plan_changes, refresh
+from gateway.services import drain, plan_changes, refresh, retention
 from gateway.services.context import Gateway
 from gateway.stripe_api.times import from_unix
 from handlers import HANDLERS
@@ -43,6 +43,11 @@ def build_worker(gateway: Gateway) -> App:
     @app.task(name=jobs.FINISH_CHANGE, retry=UNTIL_GIVEN_UP)
     def finish_change(change_id: str) -> None:
         plan_changes.finish(gateway, change_id)
+
+    @app.periodic(cron="17 * * * *")
+    @app.task(name=jobs.PRUNE_INBOX, queueing_lock=jobs.PRUNE_INBOX, lock=jobs.PRUNE_INBOX)
+    def prune_inbox(timestamp: int | None = None) -> None:  # noqa: ARG001 - what a periodic task is called with
+        retention.prune(gateway)
 
     @app.periodic(cron="* * * * *")
     @app.task(name="gateway.retry_stalled_jobs", queueing_lock="gateway.retry_stalled_jobs")

@@ -15,6 +15,8 @@ from gateway.errors import DatabaseUnavailable
 DRAIN_INBOX = "gateway.drain_inbox"
 REFRESH = "gateway.refresh"
 LOOK_UP = "gateway.look_up"
+PRUNE_INBOX = "gateway.prune_inbox"
+CHECK_ENDPOINT = "gateway.check_endpoint"
 FINISH_CHANGE = "gateway.finish_change"
 
 WAITS = text("SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE queueing_lock = :queueing_lock AND status = 'todo')")

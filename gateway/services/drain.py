@@ -113,7 +113,7 @@ def apply(session: Session, events: Sequence[WebhookEvent], handlers: Handlers, 
 def read_event(stored: WebhookEvent, handlers: Handlers) -> Read:
     """Let the type's handler read a stored event; what it must not or cannot read is looked up instead of guessed."""
     handler = handlers.get(stored.type)
-    if handler is None:
+    if handler is None or stored.payload is None:  # the database sees to it that no due event is without
         return Read(stored.id, ())
     event = Event.from_json(orjson.loads(stored.payload))
     kind = mirrored_kind(event)

@@ -3,6 +3,7 @@
 from gateway.db.models.base import Base, Json, Mirrored
 from gateway.db.models.billing import Invoice, Subscription, UpcomingInvoice
 from gateway.db.models.catalog import Plan, Price
+from gateway.db.models.checks import Check
 from gateway.db.models.inbox import WebhookEvent
 from gateway.db.models.organizations import Organization, PaymentMethod
 from gateway.db.models.plan_table import OPEN_STATES, OrganizationPlan, PlanChange, PlanHistory
@@ -10,6 +11,7 @@ from gateway.db.models.plan_table import OPEN_STATES, OrganizationPlan, PlanChan
 __all__ = [
     "OPEN_STATES",
     "Base",
+    "Check",
     "Invoice",
     "Json",
     "Mirrored",
