@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import tempfile
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,13 +19,14 @@ from gateway.config import Config, ConfigError
 from gateway.db.migrate import migrate as migrate_database
 from gateway.db.session import is_outage
 from gateway.errors import GatewayError
+from gateway.metrics import DIRECTORY
 from gateway.services.catalog import Catalog
 from gateway.services.catalog_sync import sync_catalog
 from gateway.tasks import build_worker
 
 PORT = click.IntRange(1, 65535)
 # Without reuse-port, kept-alive connections may all land on one gunicorn worker.
-OPTIONS = ("--reuse-port", "--no-control-socket", "--access-logfile=-")
+OPTIONS = ("--reuse-port", "--no-control-socket", "--access-logfile=-", "--config=python:gateway.gunicorn_hooks")
 
 
 def main() -> None:
@@ -66,6 +68,7 @@ def serve(bind: str, workers: int, threads: int) -> None:
     """Serve the web interface with gunicorn."""
     Config.from_environment()  # a wrong setting is said here, not by a worker that will not boot
     arguments = ["--worker-class=gthread", f"--workers={workers}", f"--threads={threads}", f"--bind={bind}"]
+    os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="gateway-metrics-")  # new: the counts begin with the processes
     command = [sys.executable, "-m", "gunicorn", *arguments, *OPTIONS, "wsgi:app"]
     os.execv(sys.executable, command)  # noqa: S606 - no shell; the process becomes gunicorn and gets its signals
 

@@ -15,6 +15,7 @@ from gateway.config import WEBHOOK_TOLERANCE
 from gateway.db.models import WebhookEvent
 from gateway.db.writer import Writer
 from gateway.errors import WebhookRefused
+from gateway.metrics import SIGNATURES
 from gateway.services.context import Gateway
 from gateway.services.group_commit import GroupCommit
 from gateway.stripe_api.signature import verify
@@ -52,7 +53,7 @@ class Inbox:
         Raises WebhookRefused (nothing is stored) and DatabaseUnavailable (Stripe will send it again).
         """
         now = self._gateway.clock()
-        verify(body, signature, self._gateway.config.stripe_webhook_secrets, now, WEBHOOK_TOLERANCE)
+        check_signature(self._gateway, body, signature, now)
         event = read_envelope(body)
         ours = event.livemode == self._gateway.config.livemode and event.account is None
         state = "pending" if ours else "rejected"
@@ -71,6 +72,16 @@ class Inbox:
         if known:
             with self._gateway.database.transaction() as session:
                 revive(session, known, self._gateway.clock())
+
+
+def check_signature(gateway: Gateway, body: bytes, signature: str | None, now: datetime) -> None:
+    """Refuse what Stripe did not sign, and count which secret it was signed with. Raises WebhookRefused."""
+    try:
+        secret = verify(body, signature, gateway.config.stripe_webhook_secrets, now, WEBHOOK_TOLERANCE)
+    except WebhookRefused:
+        SIGNATURES.labels("none").inc()
+        raise
+    SIGNATURES.labels(str(secret)).inc()
 
 
 def revive(session: Session, event_ids: Collection[str], now: datetime) -> None:
