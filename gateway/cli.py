@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gateway.app import wired
 from gateway.auth import SCOPES, issue_development_token
+from gateway.commands.doctor import doctor
 from gateway.commands.events import events
 from gateway.config import Config, ConfigError
 from gateway.db.migrate import migrate as migrate_database
@@ -57,6 +58,7 @@ def cli() -> None:
     """Keeps Konnect's plans and Stripe's subscriptions in step."""
 
 
+cli.add_command(doctor)
 cli.add_command(events)
 
 

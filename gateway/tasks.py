@@ -11,13 +11,14 @@ from procrastinate.exceptions import UniqueViolation
 from procrastinate.jobs import Status
 
 from gateway.db import jobs
-from gateway.services import drain, plan_changes, refresh, retention
+from gateway.services import drain, plan_changes, refresh, retention, webhook_endpoint
 from gateway.services.context import Gateway
+from gateway.services.status import HEARTBEAT
 from gateway.stripe_api.times import from_unix
 from handlers import HANDLERS
 
 UNTIL_GIVEN_UP = RetryStrategy(wait=30)  # the change itself says when it is abandoned
-STALLED_AFTER = 30  # seconds without a heartbeat: the worker was killed, its jobs are taken up again
+STALLED_AFTER = HEARTBEAT.total_seconds()  # without a sign of life: its jobs are taken up again
 
 log = structlog.get_logger()
 
@@ -48,6 +49,11 @@ def build_worker(gateway: Gateway) -> App:
     @app.task(name=jobs.PRUNE_INBOX, queueing_lock=jobs.PRUNE_INBOX, lock=jobs.PRUNE_INBOX)
     def prune_inbox(timestamp: int | None = None) -> None:  # noqa: ARG001 - what a periodic task is called with
         retention.prune(gateway)
+
+    @app.periodic(cron="27 * * * *")
+    @app.task(name=jobs.CHECK_ENDPOINT, queueing_lock=jobs.CHECK_ENDPOINT)
+    def check_endpoint(timestamp: int | None = None) -> None:  # noqa: ARG001 - what a periodic task is called with
+        webhook_endpoint.check(gateway, HANDLERS)
 
     @app.periodic(cron="* * * * *")
     @app.task(name="gateway.retry_stalled_jobs", queueing_lock="gateway.retry_stalled_jobs")
