@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from gateway.cli import cli, main
+from gateway.db.jobs import DRAIN_INBOX
 from gateway.db.models import WebhookEvent
 from gateway.errors import NotFound
 from handlers import HANDLERS, IGNORED
@@ -114,6 +115,9 @@ def test_a_replayed_event_is_worked_off_again_with_all_its_attempts(told: World)
     before = {row.id: row.processed_at for row in told.rows(WebhookEvent)}
     change(told, "evt_test_0", state="dead", attempts=10)
     assert run("replay", "evt_test_0", "evt_test_1").output == "2 will be worked off again.\n"
+    with told.gateway.database.transaction() as session:  # the drain is woken
+        waiting = text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = :name AND status = 'todo'")
+        assert session.scalar(waiting, {"name": DRAIN_INBOX}) == 1
     assert [(row.state, row.attempts) for row in told.rows(WebhookEvent) if row.id in {"evt_test_0", "evt_test_1"}] == [
         ("pending", 0),
         ("pending", 0),
