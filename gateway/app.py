@@ -6,7 +6,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from gateway import problems
 from gateway.config import Config, ConfigError
 from gateway.db.session import Database
-from gateway.endpoints import billing_details, health, plans, subscription, webhooks
+from gateway.endpoints import billing_details, health, metrics, plans, subscription, webhooks
 from gateway.endpoints.blueprint import Api
 from gateway.endpoints.context import EXTENSION, Parts
 from gateway.logging import configure_logging
@@ -30,11 +30,16 @@ def build_gateway(config: Config) -> Gateway:
     )
 
 
+def wired() -> Gateway:
+    """The parts, as the environment says. Raises ConfigError."""
+    configure_logging()
+    return build_gateway(Config.from_environment())
+
+
 def create_app(gateway: Gateway | None = None) -> Flask:
     """The WSGI application; ``gateway`` is wired from the environment if it is not given. Raises ConfigError."""
     if gateway is None:
-        configure_logging()
-        gateway = build_gateway(Config.from_environment())
+        gateway = wired()
     if not gateway.config.stripe_webhook_secrets:
         raise ConfigError("STRIPE_WEBHOOK_SECRETS is not set: every delivery would be refused.")
     app = Flask("gateway", static_folder=None)
@@ -56,7 +61,7 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     api = Api(app)
     for blueprint in (plans.blueprint, subscription.blueprint, billing_details.blueprint):
         api.register_blueprint(blueprint)
-    for plain in (webhooks.blueprint, health.blueprint):
+    for plain in (webhooks.blueprint, health.blueprint, metrics.blueprint):
         app.register_blueprint(plain)
     problems.register(app)
     return app

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import tempfile
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -13,23 +14,24 @@ from typing import NoReturn
 import click
 from sqlalchemy.exc import DBAPIError
 
-from gateway.app import build_gateway
+from gateway.app import wired
 from gateway.auth import SCOPES, issue_development_token
+from gateway.commands.doctor import doctor
+from gateway.commands.events import events
 from gateway.config import Config, ConfigError
 from gateway.db.migrate import migrate as migrate_database
 from gateway.db.session import is_outage
 from gateway.errors import GatewayError
-from gateway.logging import configure_logging
+from gateway.metrics import DIRECTORY
 from gateway.services.catalog import Catalog
 from gateway.services.catalog_sync import sync_catalog
-from gateway.services.context import Gateway
 from gateway.services.reconcile import reconcile as run_reconciliation
 from gateway.tasks import build_worker
 from handlers import HANDLERS
 
 PORT = click.IntRange(1, 65535)
 # Without reuse-port, kept-alive connections may all land on one gunicorn worker.
-OPTIONS = ("--reuse-port", "--no-control-socket", "--access-logfile=-")
+OPTIONS = ("--reuse-port", "--no-control-socket", "--access-logfile=-", "--config=python:gateway.gunicorn_hooks")
 
 
 def main() -> None:
@@ -60,10 +62,8 @@ def cli() -> None:
     """Keeps Konnect's plans and Stripe's subscriptions in step."""
 
 
-def wired() -> Gateway:
-    """The parts, as the environment says."""
-    configure_logging()
-    return build_gateway(Config.from_environment())
+cli.add_command(doctor)
+cli.add_command(events)
 
 
 @cli.command()
@@ -74,6 +74,7 @@ def serve(bind: str, workers: int, threads: int) -> None:
     """Serve the web interface with gunicorn."""
     Config.from_environment()  # a wrong setting is said here, not by a worker that will not boot
     arguments = ["--worker-class=gthread", f"--workers={workers}", f"--threads={threads}", f"--bind={bind}"]
+    os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="gateway-metrics-")  # new: the counts begin with the processes
     command = [sys.executable, "-m", "gunicorn", *arguments, *OPTIONS, "wsgi:app"]
     os.execv(sys.executable, command)  # noqa: S606 - no shell; the process becomes gunicorn and gets its signals
 

@@ -30,6 +30,8 @@ class Config:
     stripe_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     stripe_api_base: str | None = None
     stripe_calls_per_second: int = 20
+    public_url: str | None = None
+    """Where the gateway is reached from outside, without a path: by it its webhook endpoint is found at Stripe."""
     jwt_issuer: str = "konnect"
     jwt_audience: str = "konnect-billing"
     jwks_url: str | None = None
@@ -63,6 +65,7 @@ class Config:
         webhook_secrets: list[str] = env.list("STRIPE_WEBHOOK_SECRETS", [])
         stripe_api_base = env.str("STRIPE_API_BASE", None, validate=matches(HTTP_URL, "http://… or https://…"))
         calls_per_second = env.int("GATEWAY_STRIPE_CALLS_PER_SECOND", 20, validate=validate.Range(min=1, max=1000))
+        public_url = env.str("GATEWAY_PUBLIC_URL", None, validate=matches(HTTP_URL, "http://… or https://…"))
         jwt_issuer = env.str("GATEWAY_JWT_ISSUER", "konnect", validate=validate.Length(min=1))
         jwt_audience = env.str("GATEWAY_JWT_AUDIENCE", "konnect-billing", validate=validate.Length(min=1))
         jwks_url = env.str("GATEWAY_JWKS_URL", None, validate=matches(HTTP_URL, "http://… or https://…"))
@@ -78,6 +81,7 @@ class Config:
             stripe_webhook_secrets=tuple(secret.strip() for secret in webhook_secrets),
             stripe_api_base=stripe_api_base,
             stripe_calls_per_second=calls_per_second,
+            public_url=public_url,
             jwt_issuer=jwt_issuer,
             jwt_audience=jwt_audience,
             jwks_url=jwks_url,

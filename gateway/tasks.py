@@ -15,13 +15,15 @@ from procrastinate.jobs import Status
 
 from gateway.db import jobs
 from gateway.errors import ReconciliationInProgress
-from gateway.services import drain, drift, gap, plan_changes, refresh
+from gateway.services import drain, drift, gap, plan_changes, refresh, retention, webhook_endpoint
 from gateway.services.context import Gateway
+from gateway.services.status import HEARTBEAT
+from gateway.stripe_api.times import from_unix
 from handlers import HANDLERS
 
 UNTIL_GIVEN_UP = RetryStrategy(wait=30)  # the change itself says when it is abandoned
 RECONCILING = "reconciling"  # the walks' own queue: a worker may be told to leave it alone, or to do nothing else
-STALLED_AFTER = 30  # seconds without a heartbeat: the worker was killed, its jobs are taken up again
+STALLED_AFTER = HEARTBEAT.total_seconds()  # without a sign of life: its jobs are taken up again
 
 log = structlog.get_logger()
 
@@ -40,9 +42,21 @@ def build_worker(gateway: Gateway) -> App:
     def refresh_object(kind: str, stripe_id: str, attempt: int = 1) -> None:
         refresh.refresh_or_queue_again(gateway, kind, stripe_id, attempt)
 
+    @app.task(name=jobs.LOOK_UP)
+    def look_up(kind: str, stripe_id: str, changed_at: int) -> None:
+        refresh.look_up(gateway, kind, stripe_id, from_unix(changed_at))
+
     @app.task(name=jobs.FINISH_CHANGE, retry=UNTIL_GIVEN_UP)
     def finish_change(change_id: str) -> None:
         plan_changes.finish(gateway, change_id)
+
+    add_walks(app, gateway)
+    add_upkeep(app, gateway)
+    return app
+
+
+def add_walks(app: App, gateway: Gateway) -> None:
+    """Reconciliation, periodically."""
 
     # A walk that a killed or stopped worker leaves is gone on with at the next turn.
     @app.periodic(cron="*/5 * * * *")
@@ -59,6 +73,20 @@ def build_worker(gateway: Gateway) -> App:
         if drift.is_due(gateway):
             follow(context, drift.walk(gateway))
 
+
+def add_upkeep(app: App, gateway: Gateway) -> None:
+    """What keeps the database small, the endpoint watched and the jobs going."""
+
+    @app.periodic(cron="17 * * * *")
+    @app.task(name=jobs.PRUNE_INBOX, queueing_lock=jobs.PRUNE_INBOX, lock=jobs.PRUNE_INBOX)
+    def prune_inbox(timestamp: int | None = None) -> None:  # noqa: ARG001 - what a periodic task is called with
+        retention.prune(gateway)
+
+    @app.periodic(cron="27 * * * *")
+    @app.task(name=jobs.CHECK_ENDPOINT, queueing_lock=jobs.CHECK_ENDPOINT)
+    def check_endpoint(timestamp: int | None = None) -> None:  # noqa: ARG001 - what a periodic task is called with
+        webhook_endpoint.check(gateway, HANDLERS)
+
     @app.periodic(cron="* * * * *")
     @app.task(name="gateway.retry_stalled_jobs", queueing_lock="gateway.retry_stalled_jobs")
     async def retry_stalled_jobs(timestamp: int) -> None:  # noqa: ARG001 - what a periodic task is called with
@@ -68,8 +96,6 @@ def build_worker(gateway: Gateway) -> App:
             except UniqueViolation:  # another one waits under its queueing lock, and does the same
                 await app.job_manager.finish_job(job, Status.FAILED, delete_job=True)
             log.warning("stalled_job_taken_up", task=job.task_name, job_id=job.id)
-
-    return app
 
 
 def follow(context: JobContext, walk: Iterable[object]) -> None:

@@ -1,6 +1,35 @@
 """Stripe events to snapshots: one pure function an event type. No database, no clock, no network."""
 
-from handlers import customer, invoice, invoice_upcoming, payment_method, price, product, subscription
+from handlers import (
+    checkout_session,
+    credit_note,
+    customer,
+    invoice,
+    invoice_payment,
+    invoice_upcoming,
+    payment_method,
+    price,
+    product,
+    setup_intent,
+    subscription,
+    subscription_schedule,
+)
+from handlers.ignored import IGNORED
 from handlers.registry import HANDLERS
 
-__all__ = ["HANDLERS", "customer", "invoice", "invoice_upcoming", "payment_method", "price", "product", "subscription"]
+__all__ = [
+    "HANDLERS",
+    "IGNORED",
+    "checkout_session",
+    "credit_note",
+    "customer",
+    "invoice",
+    "invoice_payment",
+    "invoice_upcoming",
+    "payment_method",
+    "price",
+    "product",
+    "setup_intent",
+    "subscription",
+    "subscription_schedule",
+]

@@ -12,13 +12,16 @@ from handlers.registry import handles
     "invoice.finalized",
     "invoice.marked_uncollectible",
     "invoice.overdue",
+    "invoice.overpaid",
     "invoice.paid",
     "invoice.payment_action_required",
     "invoice.payment_attempt_required",
     "invoice.payment_failed",
     "invoice.payment_succeeded",
+    "invoice.sent",
     "invoice.updated",
     "invoice.voided",
+    "invoice.will_be_due",
 )
 def invoice(event: Event) -> list[InvoiceSnapshot]:
     """The invoice as it stood at that second."""

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from gateway.stripe_api.snapshots import Event, Snapshot
+from gateway.stripe_api.snapshots import Event, Reference, Snapshot
 
-Handler = Callable[[Event], Sequence[Snapshot]]
+Handler = Callable[[Event], Sequence[Snapshot | Reference]]
 
 _handlers: dict[str, Handler] = {}
 HANDLERS: Mapping[str, Handler] = MappingProxyType(_handlers)

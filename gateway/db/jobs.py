@@ -14,6 +14,9 @@ from gateway.errors import DatabaseUnavailable
 
 DRAIN_INBOX = "gateway.drain_inbox"
 REFRESH = "gateway.refresh"
+LOOK_UP = "gateway.look_up"
+PRUNE_INBOX = "gateway.prune_inbox"
+CHECK_ENDPOINT = "gateway.check_endpoint"
 FINISH_CHANGE = "gateway.finish_change"
 WALK_GAP = "gateway.walk_gap"
 WALK_DRIFT = "gateway.walk_drift"

@@ -1,9 +1,12 @@
 """Bringing a database up to date: our tables through Alembic, the job queue's through Procrastinate."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from procrastinate.schema import SchemaManager
 from sqlalchemy import Connection, text
 
@@ -28,3 +31,15 @@ def migrate(database: Database) -> None:
         command.upgrade(alembic_config(connection), "head")
         if connection.scalar(text("SELECT to_regclass('procrastinate_jobs')")) is None:
             connection.exec_driver_sql(SchemaManager.get_schema().replace("%", "%%"))
+
+
+def is_migrated(database: Database) -> bool:
+    """Whether every migration that this release knows is applied. Raises DatabaseUnavailable."""
+    with database.transaction() as session:
+        return MigrationContext.configure(session.connection()).get_current_heads() == known_heads()
+
+
+@cache
+def known_heads() -> tuple[str, ...]:
+    """The last of the migrations that lie beside this module."""
+    return tuple(ScriptDirectory(str(MIGRATIONS)).get_heads())

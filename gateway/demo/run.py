@@ -100,6 +100,7 @@ def start_sandbox(resources: ExitStack, port: int, web_port: int, data_dir: Path
         "STRIPE_PUBLISHABLE_KEY": "pk_test_sandbox",
         "STRIPE_WEBHOOK_SECRETS": endpoint.secret or "",
         "STRIPE_API_BASE": url,
+        "GATEWAY_PUBLIC_URL": f"http://127.0.0.1:{web_port}",
     }
 
 

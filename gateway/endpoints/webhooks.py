@@ -1,10 +1,11 @@
 """``POST /webhooks/stripe``: verify, store, acknowledge."""
 
-from flask import Blueprint, request
+from flask import Blueprint, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from gateway.config import WEBHOOK_MAX_BYTES
 from gateway.endpoints.context import parts
+from gateway.metrics import DELIVERIES
 
 blueprint = Blueprint("webhooks", __name__)
 
@@ -15,6 +16,13 @@ def receive() -> tuple[str, int]:
     parts().inbox.receive(raw_body(), request.headers.get("Stripe-Signature"))
     parts().wakeup.call()
     return "", 200
+
+
+@blueprint.after_request
+def count(response: Response) -> Response:
+    """Count what Stripe was answered."""
+    DELIVERIES.labels(str(response.status_code)).inc()
+    return response
 
 
 def raw_body() -> bytes:

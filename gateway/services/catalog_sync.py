@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from stripe import StripeClient
 
+from gateway.db.models import Price
 from gateway.errors import NotFound
 from gateway.services import sync
 from gateway.services.catalog import CatalogPlan, CatalogPrice
@@ -74,9 +75,9 @@ def ensure_price(stripe: StripeClient, product_id: str, wanted: CatalogPrice) ->
 
 def is_as_wanted(price: PriceSnapshot, product_id: str, wanted: CatalogPrice) -> bool:
     """Whether an existing price is the one of the catalogue."""
-    return (price.product_id, price.currency, price.unit_amount, price.interval) == (
-        product_id,
-        wanted.currency,
-        wanted.unit_amount,
-        wanted.interval,
-    )
+    return price.product_id == product_id and is_as_listed(price, wanted)
+
+
+def is_as_listed(price: PriceSnapshot | Price, wanted: CatalogPrice) -> bool:
+    """Whether a price is what the catalogue asks for."""
+    return (price.currency, price.unit_amount, price.interval) == (wanted.currency, wanted.unit_amount, wanted.interval)

@@ -19,11 +19,11 @@ from gateway.errors import DatabaseUnavailable
 from gateway.services import sync
 from gateway.services.context import Gateway
 from gateway.services.mirror import KINDS
-from gateway.services.sync import Outcome
+from gateway.services.sync import Outcome, Told
 from gateway.stripe_api.client import API_VERSION
-from gateway.stripe_api.snapshots import Event, Snapshot, UnreadableObject
+from gateway.stripe_api.snapshots import Event, UnreadableObject, unreadable, upcoming_of
 
-Handlers = Mapping[str, Callable[[Event], Sequence[Snapshot]]]
+Handlers = Mapping[str, Callable[[Event], Sequence[Told]]]
 
 BATCH = 200
 DUE_STATES = ("pending", "failed")
@@ -38,9 +38,7 @@ class Read:
     """What a handler made of one event."""
 
     event_id: str
-    snapshots: Sequence[Snapshot]
-    refresh: tuple[str, str] | None = None
-    """Kind and id of an object whose payload cannot be trusted."""
+    told: Sequence[Told]
 
 
 def drain(gateway: Gateway, handlers: Handlers) -> int:
@@ -100,13 +98,11 @@ def apply(session: Session, events: Sequence[WebhookEvent], handlers: Handlers, 
     if not events:
         return
     read = [read_event(event, handlers) for event in events]
-    snapshots = [snapshot for each in read for snapshot in each.snapshots]
-    unreadable = [each.refresh for each in read if each.refresh is not None]
-    outcomes = iter(sync.merge(session, snapshots, now, unreadable))
+    outcomes = iter(sync.merge(session, [told for each in read for told in each.told], now))
     states: dict[str, list[str]] = {"done": [], "ignored": []}
     for each in read:
-        mine = [next(outcomes) for _ in each.snapshots]
-        useful = each.refresh is not None or any(outcome is not Outcome.UNKNOWN for outcome in mine)
+        mine = [next(outcomes) for _ in each.told]
+        useful = any(outcome is not Outcome.UNKNOWN for outcome in mine)
         states["done" if useful else "ignored"].append(each.event_id)
     for state, ids in states.items():
         if ids:
@@ -115,26 +111,38 @@ def apply(session: Session, events: Sequence[WebhookEvent], handlers: Handlers, 
 
 
 def read_event(stored: WebhookEvent, handlers: Handlers) -> Read:
-    """Let the type's handler read a stored event; what it must not or cannot read is refreshed instead of guessed."""
+    """Let the type's handler read a stored event; what it must not or cannot read is looked up instead of guessed."""
     handler = handlers.get(stored.type)
-    if handler is None:
+    if handler is None or stored.payload is None:  # the database sees to it that no due event is without
         return Read(stored.id, ())
     event = Event.from_json(orjson.loads(stored.payload))
-    if event.api_version != API_VERSION:
-        return refreshed(stored, event, f"api_version {event.api_version}")
+    kind = mirrored_kind(event)
+    # An object that is not mirrored has nothing but references read from it, and ids are the same in every version.
+    if kind is not None and event.api_version != API_VERSION:
+        return refreshed(stored, event, kind, f"api_version {event.api_version}")
     try:
         return Read(stored.id, handler(event))
     except UnreadableObject as error:
-        return refreshed(stored, event, str(error))
+        if kind is None:
+            raise
+        return refreshed(stored, event, kind, str(error))
 
 
-def refreshed(stored: WebhookEvent, event: Event, reason: str) -> Read:
-    """Ask Stripe for the object instead. Raises UnreadableObject if it cannot be asked for."""
+def mirrored_kind(event: Event) -> str | None:
+    """The kind of the event's object, if the mirror keeps such objects."""
     kind = event.object.get("object")
-    if not isinstance(kind, str) or kind not in KINDS or stored.object_id is None:
+    if kind == "invoice" and event.object.get("id") is None:
+        return "upcoming_invoice"
+    return kind if isinstance(kind, str) and kind in KINDS else None
+
+
+def refreshed(stored: WebhookEvent, event: Event, kind: str, reason: str) -> Read:
+    """Ask Stripe for the object instead. Raises UnreadableObject if it cannot be asked for."""
+    stripe_id = upcoming_of(event.object) if kind == "upcoming_invoice" else stored.object_id
+    if stripe_id is None:
         raise UnreadableObject(reason)
-    log.warning("event_refreshed", event_id=stored.id, reason=reason)
-    return Read(stored.id, (), refresh=(kind, stored.object_id))
+    log.warning("event_refreshed", event_id=stored.id, type=stored.type, reason=reason)
+    return Read(stored.id, [unreadable(event, kind, stripe_id)])
 
 
 def record_failure(session: Session, event_id: str, error: Exception, now: datetime) -> None:

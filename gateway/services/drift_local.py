@@ -89,15 +89,16 @@ def unlinked(session: Session, ids: Collection[str | None]) -> dict[str, Organiz
 def circumstances(session: Session, matches: Sequence[Match]) -> Circumstances:
     """What is known locally of the objects that differ."""
     ids = {match.snapshot.id for match in matches}
+    locks = {match.snapshot.id: refresh_lock(match.snapshot.kind, match.snapshot.id) for match in matches}
     owners = {match.organization_id for match in matches}
     changes = select(PlanChange.organization_id).where(
         PlanChange.organization_id.in_(owners), PlanChange.state.in_(OPEN_STATES)
     )
     changing = set(session.scalars(changes))
-    queued = jobs.unfinished(session, [refresh_lock(each) for each in ids])
+    queued = jobs.unfinished(session, list(locks.values()))
     return Circumstances(
         changing={match.snapshot.id for match in matches if match.organization_id in changing},
-        waiting=with_events(session, ids, "pending") | {each for each in ids if refresh_lock(each) in queued},
+        waiting=with_events(session, ids, "pending") | {each for each in ids if locks[each] in queued},
         failed=with_events(session, ids, "failed", "dead"),
     )
 

@@ -15,6 +15,7 @@ from gateway.config import WEBHOOK_TOLERANCE
 from gateway.db.models import WebhookEvent
 from gateway.db.writer import Writer
 from gateway.errors import WebhookRefused
+from gateway.metrics import SIGNATURES
 from gateway.services.context import Gateway
 from gateway.services.group_commit import GroupCommit
 from gateway.stripe_api.signature import verify
@@ -52,7 +53,7 @@ class Inbox:
         Raises WebhookRefused (nothing is stored) and DatabaseUnavailable (Stripe will send it again).
         """
         now = self._gateway.clock()
-        verify(body, signature, self._gateway.config.stripe_webhook_secrets, now, WEBHOOK_TOLERANCE)
+        check_signature(self._gateway, body, signature, now)
         self._commits.add(row_of(self._gateway, body, now))
 
     def close(self) -> None:
@@ -67,6 +68,16 @@ class Inbox:
         if known:
             with self._gateway.database.transaction() as session:
                 came_again(session, known, self._gateway.clock())
+
+
+def check_signature(gateway: Gateway, body: bytes, signature: str | None, now: datetime) -> None:
+    """Refuse what Stripe did not sign, and count which secret it was signed with. Raises WebhookRefused."""
+    try:
+        secret = verify(body, signature, gateway.config.stripe_webhook_secrets, now, WEBHOOK_TOLERANCE)
+    except WebhookRefused:
+        SIGNATURES.labels("none").inc()
+        raise
+    SIGNATURES.labels(str(secret)).inc()
 
 
 def row_of(gateway: Gateway, body: bytes, now: datetime) -> Row:

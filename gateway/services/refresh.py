@@ -1,7 +1,7 @@
 """Asking Stripe for an object's state, where the events alone do not tell it."""
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
 import structlog
@@ -16,7 +16,7 @@ from gateway.services.context import Gateway
 from gateway.services.mirror import KINDS
 from gateway.services.sync import Outcome
 from gateway.stripe_api.client import stripe_call
-from gateway.stripe_api.snapshots import Snapshot, Source
+from gateway.stripe_api.snapshots import Snapshot, Source, UnreadableObject
 
 RETRIEVE: Mapping[str, Callable[[StripeClient, str], StripeObject]] = MappingProxyType(
     {
@@ -26,6 +26,8 @@ RETRIEVE: Mapping[str, Callable[[StripeClient, str], StripeObject]] = MappingPro
         "price": lambda stripe, stripe_id: stripe.v1.prices.retrieve(stripe_id),
         "product": lambda stripe, stripe_id: stripe.v1.products.retrieve(stripe_id),
         "subscription": lambda stripe, stripe_id: stripe.v1.subscriptions.retrieve(stripe_id),
+        # What Stripe announces has no id yet: the preview of the subscription's next invoice is the same.
+        "upcoming_invoice": lambda stripe, stripe_id: stripe.v1.invoices.create_preview({"subscription": stripe_id}),
     }
 )
 
@@ -59,9 +61,24 @@ def retrieve(gateway: Gateway, kind: str, stripe_id: str) -> Snapshot | None:
             answer = RETRIEVE[kind](gateway.stripe, stripe_id)
     except NotFound:
         return None
-    return KINDS[kind].snapshot.from_answer(
-        answer, cause=f"refresh of {stripe_id}", source=Source.REFRESH, after_revision=after_revision
-    )
+    try:
+        return KINDS[kind].snapshot.from_answer(
+            answer, cause=f"refresh of {stripe_id}", source=Source.REFRESH, after_revision=after_revision
+        )
+    except UnreadableObject:
+        # The event that asked is done by now: only this, and the failed job, tell that nobody knows the state.
+        log.exception("refresh_unreadable", kind=kind, stripe_id=stripe_id)
+        raise
+
+
+def look_up(gateway: Gateway, kind: str, stripe_id: str, changed_at: datetime) -> None:
+    """Queue the refresh of an object that an event only named, unless its state since then was told meanwhile."""
+    model: type[Mirrored] = KINDS[kind].model
+    query = select(model.as_of).where(model.__table__.columns[KINDS[kind].key] == stripe_id)
+    with gateway.database.transaction() as session:
+        as_of = session.scalar(query)
+        if as_of is None or as_of < changed_at:
+            sync.defer_refresh(session, kind, stripe_id)
 
 
 def refresh_or_queue_again(gateway: Gateway, kind: str, stripe_id: str, attempt: int) -> None:

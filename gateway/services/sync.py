@@ -5,7 +5,7 @@ is placed by ``ordering``, and what changed is written in bulk. Everything happe
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import func, or_, select
@@ -21,11 +21,17 @@ from gateway.stripe_api.snapshots import (
     PaymentMethodSnapshot,
     PriceSnapshot,
     ProductSnapshot,
+    Reference,
     Snapshot,
 )
+from gateway.stripe_api.times import to_unix
 
 CATALOG_LOCK = 0x636174  # any constant of ours
 MERGE_ORDER = {kind: position for position, kind in enumerate(KINDS)}
+# Stripe tells most changes by several events, within moments: one that shows the object usually spares the lookup.
+PATIENCE = timedelta(seconds=10)
+
+Told = Snapshot | Reference  # what an event says
 
 
 class Outcome(StrEnum):
@@ -47,47 +53,63 @@ OUTCOMES = {
 }
 
 
-def merge(
-    session: Session, snapshots: Sequence[Snapshot], now: datetime, unreadable: Iterable[tuple[str, str]] = ()
-) -> list[Outcome]:
-    """Merge ``snapshots`` into mirror, plan table and history; gives each one's outcome, in the same order.
+def merge(session: Session, told: Sequence[Told], now: datetime) -> list[Outcome]:
+    """Merge what was told into mirror, plan table and history; gives each one's outcome, in the same order.
 
-    States that cannot be ordered are refreshed by jobs that this transaction enqueues, and so are the ``unreadable``
-    objects (kind and id). ``now`` dates the history.
+    States that cannot be ordered are refreshed by jobs that this transaction enqueues, and so are the objects that are
+    only referred to. ``now`` dates the history.
     """
-    batch = Batch(session, snapshots)
-    batch.unordered.update(unreadable)
-    placed = sorted(range(len(snapshots)), key=lambda i: (snapshots[i].seen.as_of, MERGE_ORDER[snapshots[i].kind]))
-    outcomes = {position: batch.place(snapshots[position]) for position in placed}
+    batch = Batch(session, told)
+    placed = sorted(range(len(told)), key=lambda i: place_in_batch(told[i]))
+    outcomes = {position: batch.place(told[position]) for position in placed}
     session.flush()
     plan_writer.write(session, batch.touched, now)
     for kind, stripe_id in sorted(batch.unordered):  # sorted: two batches must not wait for each other's queueing locks
         defer_refresh(session, kind, stripe_id)
-    return [outcomes[position] for position in range(len(snapshots))]
+    for kind, stripe_id, changed_at in sorted(batch.lookups):
+        defer_lookup(session, kind, stripe_id, changed_at, at=now + PATIENCE)
+    return [outcomes[position] for position in range(len(told))]
+
+
+def place_in_batch(told: Told) -> tuple[bool, datetime | None, int]:
+    """Snapshots by time, then references: one of the snapshots may have told what they would ask for."""
+    if isinstance(told, Reference):
+        return True, None, 0
+    return False, told.seen.as_of, MERGE_ORDER[told.kind]
 
 
 def defer_refresh(session: Session, kind: str, stripe_id: str, *, at: datetime | None = None, attempt: int = 1) -> None:
     """Enqueue the retrieval of one object: many requests fold into one job, and one object is refreshed at a time."""
-    key = refresh_lock(stripe_id)
+    key = refresh_lock(kind, stripe_id)
     what: dict[str, str | int] = {"kind": kind, "stripe_id": stripe_id, "attempt": attempt}
     jobs.defer(session, jobs.REFRESH, what, queueing_lock=key, lock=key, at=at)
 
 
-def refresh_lock(stripe_id: str) -> str:
+def refresh_lock(kind: str, stripe_id: str) -> str:
     """The lock under which an object's refresh waits and runs."""
-    return f"refresh:{stripe_id}"
+    return f"refresh:{kind}:{stripe_id}"
+
+
+def defer_lookup(session: Session, kind: str, stripe_id: str, changed_at: datetime, *, at: datetime) -> None:
+    """Enqueue a look at the mirror, and a refresh if it still has no state as new as ``changed_at``."""
+    second = to_unix(changed_at)
+    what: dict[str, str | int] = {"kind": kind, "stripe_id": stripe_id, "changed_at": second}
+    jobs.defer(session, jobs.LOOK_UP, what, queueing_lock=f"look_up:{kind}:{stripe_id}:{second}", at=at)
 
 
 class Batch:
     """What is locked and loaded for one merge, and what came of it."""
 
-    def __init__(self, session: Session, snapshots: Sequence[Snapshot]) -> None:
+    def __init__(self, session: Session, told: Sequence[Told]) -> None:
         self.session = session
         self.touched: dict[str, str] = {}
         """Organization id -> cause of the last state that may have changed its plan."""
         self.unordered: set[tuple[str, str]] = set()
         """Kind and id of the objects to be refreshed."""
+        self.lookups: set[tuple[str, str, datetime]] = set()
+        """Kind and id of the objects to be refreshed if nothing tells their state, and since when."""
         self.rows: dict[tuple[str, str], Mirrored] = {}
+        snapshots = [each for each in told if isinstance(each, Snapshot)]
         kinds = {snapshot.kind for snapshot in snapshots}
         # Catalogue rows have no organization to be locked by: their merges go one after the other, and none goes while
         # a plan is derived from the catalogue, or the two would miss each other's rows.
@@ -98,15 +120,15 @@ class Batch:
         self.subscribers = subscribers(session, self.remapped(snapshots))
         # All organizations at once, sorted, before any row of theirs: two batches that share some wait for each other
         # instead of deadlocking. Whoever holds an organization holds its rows, also those that do not exist yet.
-        organizations = lock_organizations(session, snapshots, self.subscribers)
+        organizations = lock_organizations(session, told, self.subscribers)
         self.by_id = {each.id: each for each in organizations}
         self.by_customer = {each.stripe_customer_id: each for each in organizations if each.stripe_customer_id}
-        for kind in kinds - {"product", "customer"}:
-            self.load(kind, snapshots)
+        for kind in {each.kind for each in told} - {"product", "customer"}:
+            self.load(kind, told)
 
-    def load(self, kind: str, snapshots: Iterable[Snapshot]) -> None:
+    def load(self, kind: str, told: Iterable[Told]) -> None:
         """Read the stored rows of one kind."""
-        if not (ids := {each.id for each in snapshots if each.kind == kind}):
+        if not (ids := {each.id for each in told if each.kind == kind}):
             return
         model, key = KINDS[kind].model, KINDS[kind].key
         query = select(model).where(model.__table__.columns[key].in_(ids))
@@ -118,8 +140,25 @@ class Batch:
         keys = {row.product_id: row.key for row in self.rows.values() if isinstance(row, Plan)}
         return {each.id for each in snapshots if isinstance(each, ProductSnapshot) and keys.get(each.id) != each.key}
 
-    def place(self, snapshot: Snapshot) -> Outcome:
-        """Place one snapshot; its row is written with the batch."""
+    def place(self, told: Told) -> Outcome:
+        """Place one snapshot, whose row is written with the batch, or see whether a reference needs a lookup."""
+        return self.place_reference(told) if isinstance(told, Reference) else self.place_snapshot(told)
+
+    def place_reference(self, reference: Reference) -> Outcome:
+        """Ask for nothing that is not ours, and for nothing that is known already."""
+        row = self.stored(reference.kind, reference.id)
+        if row is None and not reference.ours and reference.owner not in self.by_customer:
+            return Outcome.UNKNOWN
+        if reference.as_of is None:
+            self.unordered.add((reference.kind, reference.id))
+        elif row is not None and row.as_of is not None and row.as_of >= reference.as_of:
+            return Outcome.NOTED
+        else:
+            self.lookups.add((reference.kind, reference.id, reference.as_of))
+        return Outcome.REFRESHED
+
+    def place_snapshot(self, snapshot: Snapshot) -> Outcome:
+        """Order a state after or before the stored one."""
         row = self.row_of(snapshot)
         if row is None:
             return Outcome.UNKNOWN
@@ -131,15 +170,19 @@ class Batch:
             for column, value in KINDS[snapshot.kind].content(snapshot).items():
                 setattr(row, column, value)
             self.touch(snapshot, row)
-        elif verdict is Verdict.REFRESH and snapshot.retrievable:
+        elif verdict is Verdict.REFRESH:
             self.unordered.add((snapshot.kind, snapshot.id))
         return OUTCOMES[verdict]
+
+    def stored(self, kind: str, stripe_id: str) -> Mirrored | None:
+        """The row that mirrors an object already."""
+        return self.by_customer.get(stripe_id) if kind == "customer" else self.rows.get((kind, stripe_id))
 
     def row_of(self, snapshot: Snapshot) -> Mirrored | None:
         """The row that mirrors the object, stored or new; None if it is no business of ours."""
         if isinstance(snapshot, CustomerSnapshot):
             return self.organization_of(snapshot)
-        if (stored := self.rows.get((snapshot.kind, snapshot.id))) is not None:
+        if (stored := self.stored(snapshot.kind, snapshot.id)) is not None:
             return stored
         new = self.new_row(snapshot)
         if new is not None:
@@ -192,11 +235,11 @@ def subscribers(session: Session, product_ids: Iterable[str]) -> list[str]:
     return list(session.scalars(select(Subscription.organization_id).where(or_(*on_product)).distinct()))
 
 
-def lock_organizations(session: Session, snapshots: Iterable[Snapshot], also: Iterable[str]) -> Sequence[Organization]:
-    """Lock the organizations that the snapshots belong to, by customer, by name or by a card they had."""
-    customers = {each.owner for each in snapshots if each.owner is not None}
-    named = {each.organization_id for each in snapshots if isinstance(each, CustomerSnapshot) and each.organization_id}
-    detached = {each.id for each in snapshots if isinstance(each, PaymentMethodSnapshot) and each.detached}
+def lock_organizations(session: Session, told: Sequence[Told], also: Iterable[str]) -> Sequence[Organization]:
+    """Lock the organizations that all that was told belongs to, by customer, by name or by a card they had."""
+    customers = {each.owner for each in told if each.owner is not None}
+    named = {each.organization_id for each in told if isinstance(each, CustomerSnapshot) and each.organization_id}
+    detached = {each.id for each in told if isinstance(each, PaymentMethodSnapshot) and each.detached}
     query = (
         select(Organization)
         .where(

@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 from gateway.auth import SCOPES, issue_development_token
 from gateway.db.models import Base, OrganizationPlan
 from gateway.services.context import Gateway
+from gateway.services.wakeup import defer_drain
 from gateway.tasks import build_worker
 
 Json = dict[str, Any]
@@ -88,7 +89,11 @@ class World:
         return issue_development_token(self.gateway.config, organization_id, datetime.now(UTC), scopes=scopes)
 
     def work(self) -> None:
-        """Let a real worker do every job that is due, but for the walks of reconciliation, which would hide a loss."""
+        """Let a real worker do every job that is due, but for the walks of reconciliation, which would hide a loss.
+
+        It looks into the inbox in any case: the wake-up may still be on its way.
+        """
+        defer_drain(self.gateway.database)
         build_worker(self.gateway).run_worker(
             queues=["default"], wait=False, listen_notify=False, install_signal_handlers=False
         )

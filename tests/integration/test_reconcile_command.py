@@ -32,7 +32,7 @@ def drifted(world: World, sandbox: Sandbox, stripe_time: StripeTime, monkeypatch
     monkeypatch.setenv("STRIPE_API_BASE", config.stripe_api_base or "")
     monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
     monkeypatch.setenv("GATEWAY_STRIPE_CALLS_PER_SECOND", "1000")
-    monkeypatch.setattr("gateway.cli.configure_logging", lambda: None)  # the process's own, which other tests share
+    monkeypatch.setattr("gateway.app.configure_logging", lambda: None)  # the process's own, which other tests share
     return world
 
 

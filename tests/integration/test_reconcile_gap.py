@@ -241,12 +241,12 @@ def test_a_walk_that_rested_longer_than_stripe_remembers_ends(world: World, monk
 def test_what_the_walk_stores_is_read_like_a_delivery(world: World) -> None:
     on_plus(world)
     world.settle()
-    delivered = {row.id: orjson.loads(row.payload) for row in world.rows(WebhookEvent) if row.type in HANDLED}
+    delivered = {row.id: orjson.loads(row.payload or b"") for row in world.rows(WebhookEvent) if row.type in HANDLED}
     with world.gateway.database.transaction() as session:
         session.execute(text("TRUNCATE webhook_events"))
     walked(world)
     for row in world.rows(WebhookEvent):
-        found = orjson.loads(row.payload)
+        found = orjson.loads(row.payload or b"")
         pending = {"pending_webhooks": 0}  # how many endpoints still wait: of no state of anything
         assert found | pending == delivered.pop(row.id) | pending
     assert delivered == {}

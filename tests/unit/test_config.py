@@ -52,6 +52,7 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "STRIPE_PUBLISHABLE_KEY": "pk_live_1",
         "STRIPE_WEBHOOK_SECRETS": "whsec_new, whsec_old",
         "STRIPE_API_BASE": "http://127.0.0.1:12111",
+        "GATEWAY_PUBLIC_URL": "https://billing.example",
         "GATEWAY_JWT_ISSUER": "https://id.example/",
         "GATEWAY_JWT_AUDIENCE": "billing",
     }
@@ -61,6 +62,7 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         stripe_publishable_key="pk_live_1",
         stripe_webhook_secrets=("whsec_new", "whsec_old"),
         stripe_api_base="http://127.0.0.1:12111",
+        public_url="https://billing.example",
         jwt_issuer="https://id.example/",
         jwt_audience="billing",
         jwks_url="https://id.example/jwks.json",

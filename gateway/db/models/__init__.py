@@ -3,6 +3,7 @@
 from gateway.db.models.base import Base, Json, Mirrored
 from gateway.db.models.billing import Invoice, Subscription, UpcomingInvoice
 from gateway.db.models.catalog import Plan, Price
+from gateway.db.models.checks import Check
 from gateway.db.models.inbox import WebhookEvent
 from gateway.db.models.organizations import Organization, PaymentMethod
 from gateway.db.models.plan_table import OPEN_STATES, OrganizationPlan, PlanChange, PlanHistory
@@ -11,6 +12,7 @@ from gateway.db.models.reconciliation import Reconciliation, SeenAtStripe, Strip
 __all__ = [
     "OPEN_STATES",
     "Base",
+    "Check",
     "Invoice",
     "Json",
     "Mirrored",

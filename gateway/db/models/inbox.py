@@ -28,6 +28,13 @@ class WebhookEvent(Base):
         # what the drain looks for; partial, so that it stays small however many events are stored
         Index("ix_webhook_events_due", "next_attempt_at", postgresql_where=text("state IN ('pending', 'failed')")),
         Index(None, "object_id"),
+        # by time, for pruning and for people; in two parts, so that pruning does not wade through what is pruned
+        Index("ix_webhook_events_kept", "received_at", postgresql_where=text("payload IS NOT NULL")),
+        Index("ix_webhook_events_pruned", "received_at", postgresql_where=text("payload IS NULL")),
+        # counted at each scrape of the metrics
+        Index("ix_webhook_events_dead", "received_at", postgresql_where=text("state = 'dead'")),
+        # whatever may be worked off once more still has what it takes
+        CheckConstraint("payload IS NOT NULL OR state IN ('done', 'ignored', 'rejected')", name="payload"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -37,8 +44,8 @@ class WebhookEvent(Base):
     api_version: Mapped[str | None]
     livemode: Mapped[bool]
     account: Mapped[str | None]
-    payload: Mapped[bytes]
-    """The raw bytes: jsonb would refuse a NUL or a lone surrogate that Stripe let through."""
+    payload: Mapped[bytes | None]
+    """The raw bytes: jsonb would refuse a NUL or a lone surrogate that Stripe let through. None once pruned."""
     source: Mapped[str] = mapped_column(server_default="webhook")
     """What brought it: ``webhook``, a signed delivery; ``gap``, Stripe's list of events, and no delivery since."""
     state: Mapped[str] = mapped_column(server_default="pending")

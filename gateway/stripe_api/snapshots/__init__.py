@@ -4,7 +4,8 @@ from gateway.stripe_api.events import Event, UnreadableObject
 from gateway.stripe_api.snapshots.base import Seen, Snapshot, Source, answered_at, id_of
 from gateway.stripe_api.snapshots.catalog import PLAN, PriceSnapshot, ProductSnapshot
 from gateway.stripe_api.snapshots.customers import ORGANIZATION_ID, CustomerSnapshot, PaymentMethodSnapshot
-from gateway.stripe_api.snapshots.invoices import InvoiceSnapshot, UpcomingInvoiceSnapshot
+from gateway.stripe_api.snapshots.invoices import InvoiceSnapshot, UpcomingInvoiceSnapshot, upcoming_of
+from gateway.stripe_api.snapshots.references import Reference, referred, unreadable
 from gateway.stripe_api.snapshots.subscriptions import CHANGE_ID, ENDED, SubscriptionItem, SubscriptionSnapshot
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "PaymentMethodSnapshot",
     "PriceSnapshot",
     "ProductSnapshot",
+    "Reference",
     "Seen",
     "Snapshot",
     "Source",
@@ -27,4 +29,7 @@ __all__ = [
     "UpcomingInvoiceSnapshot",
     "answered_at",
     "id_of",
+    "referred",
+    "unreadable",
+    "upcoming_of",
 ]

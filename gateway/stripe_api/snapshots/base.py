@@ -56,7 +56,6 @@ class Snapshot:
     """
 
     kind: ClassVar[str]
-    retrievable: ClassVar[bool] = True
 
     id: str
     seen: Seen = field(compare=False)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import ClassVar, Self
 
 from gateway.stripe_api.events import JsonObject, UnreadableObject
-from gateway.stripe_api.snapshots.base import Seen, Snapshot, integer, required_id, strict, word
+from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, integer, required_id, strict, word
 from gateway.stripe_api.times import from_unix, from_unix_or_none
 
 # How far an invoice has come. An uncollectible one may still be paid; paid, void and deleted are the end.
@@ -15,10 +15,18 @@ PROGRESS = {"draft": 0, "open": 1, "uncollectible": 2, "paid": 3, "void": 3, "de
 
 def subscription_of(invoice: JsonObject) -> str | None:
     """The subscription an invoice belongs to, or None for a one-off (since basil below ``parent``)."""
+    if "subscription" in invoice:
+        raise UnreadableObject("an invoice as it was before basil")
     parent = invoice["parent"]
     if parent is None or parent["type"] != "subscription_details":
         return None
     return required_id(parent["subscription_details"]["subscription"])
+
+
+@strict
+def upcoming_of(invoice: JsonObject) -> str | None:
+    """The subscription of an announced invoice that cannot be read otherwise, also as it stood before basil."""
+    return id_of(invoice["subscription"]) if "subscription" in invoice else subscription_of(invoice)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +92,6 @@ class UpcomingInvoiceSnapshot(Snapshot):
     """The charges that Stripe calculated days ahead, under the subscription's id: this invoice has none."""
 
     kind: ClassVar[str] = "upcoming_invoice"
-    retrievable: ClassVar[bool] = False
 
     customer_id: str
     amount_due: int

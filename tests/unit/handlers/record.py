@@ -1,7 +1,8 @@
 """Makes the payloads beside it: one small story told to the local sandbox, with a fixed seed and clock.
 
 ``python -m tests.unit.handlers.record`` writes them anew; the tests only read them. What the sandbox does not tell
-(deletions, the upcoming invoice) is derived from what it does, with the differences that Stripe's events have.
+(deletions, the upcoming invoice) is derived from what it does, with the differences that Stripe's events have. A second
+story lets time pass; objects that the sandbox does not have are built from the fields of the SDK's classes.
 """
 
 import json
@@ -10,6 +11,8 @@ from typing import Any
 
 from gateway.sandbox import Sandbox
 from tests.sandbox.support import Account, Clock, Json, plain
+from tests.unit.handlers.record_built import built
+from tests.unit.handlers.record_year import a_year
 
 PAYLOADS = Path(__file__).with_name("payloads")
 START = 1_793_491_200  # 2026-11-01T00:00:00Z
@@ -113,7 +116,14 @@ def main() -> None:
     clock = Clock(START)
     with Sandbox(clock=clock, seed="payloads") as sandbox:
         found = payloads(*story(Account(sandbox), clock))
-        url = sandbox.url
+        write(found, sandbox.url)
+    with Sandbox(clock=Clock(START), seed="a year") as sandbox:
+        write(a_year(Account(sandbox), START), sandbox.url)
+    write(built(found), sandbox.url)
+
+
+def write(found: dict[str, Json], url: str) -> None:
+    """One file a type."""
     PAYLOADS.mkdir(exist_ok=True)
     for name, event in found.items():
         if event["request"]["idempotency_key"]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gateway.stripe_api.snapshots import Event, Seen, Snapshot, Source
+from gateway.stripe_api.snapshots import Event, Reference, Seen, Snapshot, Source
 from handlers import HANDLERS
 
 Json = dict[str, Any]
@@ -29,7 +29,14 @@ def payload(name: str) -> Json:
 def handle(event: Json) -> Snapshot:
     """What the handler of its type makes of it."""
     (snapshot,) = HANDLERS[event["type"]](Event.from_json(event))
+    assert isinstance(snapshot, Snapshot)
     return snapshot
+
+
+def references(event: Json) -> list[Reference]:
+    """What the handler of its type wants to have looked up."""
+    found = HANDLERS[event["type"]](Event.from_json(event))
+    return [each for each in found if isinstance(each, Reference)]
 
 
 def told(name: str) -> Snapshot:

@@ -1,0 +1,93 @@
+"""Stored events: found, and sent through the drain once more."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy.orm import defer
+
+from gateway.db.models import WebhookEvent
+from gateway.errors import NotFound
+from gateway.services.context import Gateway
+from gateway.services.wakeup import defer_drain
+
+BATCH = 1000
+REPLAYABLE = ("failed", "done", "ignored", "dead")  # pending ones are due anyway; rejected ones are never applied
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which events; what is empty does not restrict. ``types`` may contain ``*``; times are those of the receipt."""
+
+    ids: Sequence[str] = ()
+    types: Sequence[str] = ()
+    states: Sequence[str] = ()
+    object_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        """What a WHERE says."""
+        if self.ids:
+            yield WebhookEvent.id.in_(self.ids)
+        if self.types:
+            yield or_(*(WebhookEvent.type.like(pattern(each), escape="\\") for each in self.types))
+        if self.states:
+            yield WebhookEvent.state.in_(self.states)
+        if self.object_id is not None:
+            yield WebhookEvent.object_id == self.object_id
+        if self.since is not None:
+            yield WebhookEvent.received_at >= self.since
+        if self.until is not None:
+            yield WebhookEvent.received_at < self.until
+
+
+def pattern(event_type: str) -> str:
+    """What LIKE understands: a dot and an underscore are themselves, an asterisk is anything."""
+    return event_type.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_").replace("*", "%")
+
+
+def find(gateway: Gateway, selection: Selection, limit: int) -> list[WebhookEvent]:
+    """The newest events of the selection, newest first, without payloads.
+
+    First those whose payload is kept, then the rest: each half has its own index by time.
+    """
+    found: list[WebhookEvent] = []
+    with gateway.database.transaction() as session:
+        for half in (WebhookEvent.payload.is_not(None), WebhookEvent.payload.is_(None)):
+            query = select(WebhookEvent).where(half, *selection.conditions()).options(defer(WebhookEvent.payload))
+            query = query.order_by(WebhookEvent.received_at.desc(), WebhookEvent.id).limit(limit - len(found))
+            found += session.scalars(query)
+    return found
+
+
+def get(gateway: Gateway, event_id: str) -> WebhookEvent:
+    """One event. Raises NotFound."""
+    with gateway.database.transaction() as session:
+        if (event := session.get(WebhookEvent, event_id)) is None:
+            raise NotFound(f"There is no event {event_id} in the inbox.")
+        return event
+
+
+def replayable(gateway: Gateway, selection: Selection) -> list[str]:
+    """The ids of the selection's events that can be worked off once more, oldest first."""
+    query = select(WebhookEvent.id).where(
+        WebhookEvent.payload.is_not(None), WebhookEvent.state.in_(REPLAYABLE), *selection.conditions()
+    )
+    with gateway.database.transaction() as session:
+        return list(session.scalars(query.order_by(WebhookEvent.received_at, WebhookEvent.id)))
+
+
+def replay(gateway: Gateway, event_ids: Sequence[str]) -> int:
+    """Make events due again, with all their attempts, and wake the drain; gives how many still could be."""
+    now, replayed = gateway.clock(), 0
+    again = {"state": "pending", "attempts": 0, "next_attempt_at": now, "processed_at": None}
+    for start in range(0, len(event_ids), BATCH):
+        some = event_ids[start : start + BATCH]
+        can_be = (WebhookEvent.payload.is_not(None), WebhookEvent.state.in_(REPLAYABLE))
+        change = update(WebhookEvent).where(WebhookEvent.id.in_(some), *can_be).values(again)
+        with gateway.database.transaction() as session:
+            replayed += len(session.scalars(change.returning(WebhookEvent.id)).all())
+        defer_drain(gateway.database)
+    return replayed

@@ -1,0 +1,76 @@
+"""Stripe's own idea of our webhook endpoint: whether it sends at all, in which version, and which types.
+
+https://docs.stripe.com/api/webhook_endpoints/object
+"""
+
+from collections.abc import Iterable
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from stripe import WebhookEndpoint
+
+from gateway.db.models import Check
+from gateway.errors import StripeRejected, StripeUnavailable
+from gateway.services.context import Gateway
+from gateway.stripe_api.client import API_VERSION, stripe_call
+
+NAME = "webhook_endpoint"
+PATH = "/webhooks/stripe"
+NAMED = 5  # types that a message names before it only counts them
+
+log = structlog.get_logger()
+
+
+def check(gateway: Gateway, types: Iterable[str]) -> None:
+    """Store what is wrong, for those who must not ask Stripe. If Stripe is away, the last result stays."""
+    if gateway.config.public_url is None:
+        return
+    try:
+        problem = find_problem(gateway, gateway.config.public_url, types)
+    except StripeUnavailable:
+        log.warning("webhook_endpoint_not_checked", exc_info=True)
+        return
+    if problem is not None:
+        log.error("webhook_endpoint_wrong", problem=problem)
+    found = {"problem": problem, "checked_at": gateway.clock()}
+    with gateway.database.transaction() as session:
+        session.execute(
+            insert(Check).values(name=NAME, **found).on_conflict_do_update(index_elements=["name"], set_=found)
+        )
+
+
+def last_check(gateway: Gateway) -> Check | None:
+    """The stored result; None if it was never checked."""
+    with gateway.database.transaction() as session:
+        return session.scalar(select(Check).where(Check.name == NAME))
+
+
+def find_problem(gateway: Gateway, public_url: str, types: Iterable[str]) -> str | None:
+    """What is wrong with the endpoint at Stripe, in words; None: nothing. Raises StripeUnavailable."""
+    url = public_url.rstrip("/") + PATH
+    try:
+        with stripe_call():
+            listed = gateway.stripe.v1.webhook_endpoints.list({"limit": 100})
+            ours = [each for each in listed.auto_paging_iter() if each.url == url]
+    except StripeRejected as error:
+        return f"Stripe does not let this key read webhook endpoints: {error.detail}"
+    if not ours:
+        return f"there is no endpoint for {url} in this account and mode"
+    problems = [problem_of(endpoint, types) for endpoint in ours]
+    # one that is as it should be is enough: another one may be on its way in or out
+    return None if None in problems else problems[0]
+
+
+def problem_of(endpoint: WebhookEndpoint, types: Iterable[str]) -> str | None:
+    """What is wrong with one endpoint."""
+    if endpoint.status != "enabled":
+        return f"{endpoint.id} is {endpoint.status}: Stripe sends nothing"
+    if endpoint.api_version != API_VERSION:
+        version = endpoint.api_version or "the account's default version"
+        return f"{endpoint.id} sends events in {version}, not {API_VERSION}: each is looked up; make a new endpoint"
+    missing = sorted(set(types) - set(endpoint.enabled_events))
+    if not missing or "*" in endpoint.enabled_events:
+        return None
+    named = ", ".join(missing[:NAMED]) + (f" and {len(missing) - NAMED} more" if len(missing) > NAMED else "")
+    return f"{endpoint.id} does not send {named} (`gateway events types` lists all)"

@@ -1,0 +1,84 @@
+"""Types that name objects without showing them, with a real payload each."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.stripe_api.snapshots import Reference, UnreadableObject
+from handlers import HANDLERS
+from tests.unit.handlers.support import ABSENT, CUSTOMER, SUBSCRIPTION, changed, payload, references
+
+AT = datetime(2026, 11, 5, 0, 3, tzinfo=UTC)
+SUBSCRIPTION_LOOKUP = Reference(kind="subscription", id=SUBSCRIPTION, owner=CUSTOMER, as_of=AT)
+CUSTOMER_LOOKUP = Reference(kind="customer", id=CUSTOMER, owner=CUSTOMER, as_of=AT)
+INVOICE_LOOKUP = Reference(kind="invoice", id="in_1Ddsfxw9Rj48z7MYW57wVs9T", owner=CUSTOMER, as_of=AT)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["checkout.session.completed", "checkout.session.async_payment_failed", "checkout.session.async_payment_succeeded"],
+)
+def test_a_checkout_session_names_subscription_and_customer(kind: str) -> None:
+    told = payload("checkout.session.completed") | {"type": kind}
+    assert references(told) == [SUBSCRIPTION_LOOKUP, CUSTOMER_LOOKUP]
+
+
+def test_a_checkout_session_of_which_nothing_came_names_nothing() -> None:
+    assert references(changed("checkout.session.completed", {"subscription": None, "customer": None})) == []
+
+
+@pytest.mark.parametrize("kind", ["credit_note.created", "credit_note.updated", "credit_note.voided"])
+def test_a_credit_note_names_the_invoice_and_whose_balance_it_went_to(kind: str) -> None:
+    assert references(payload("credit_note.created") | {"type": kind}) == [INVOICE_LOOKUP, CUSTOMER_LOOKUP]
+
+
+def test_a_credit_note_that_left_the_balance_alone_names_the_invoice_only() -> None:
+    assert references(changed("credit_note.created", {"customer_balance_transaction": None})) == [INVOICE_LOOKUP]
+
+
+@pytest.mark.parametrize("kind", [each for each in HANDLERS if each.startswith("subscription_schedule.")])
+def test_a_schedule_names_its_subscription(kind: str) -> None:
+    source = "released" if kind.endswith("released") else "updated"
+    told = payload(f"subscription_schedule.{source}") | {"type": kind}
+    assert references(told) == [SUBSCRIPTION_LOOKUP]
+
+
+def test_a_schedule_that_has_not_begun_names_nothing() -> None:
+    assert references(changed("subscription_schedule.updated", {"subscription": None})) == []
+
+
+def test_a_payment_names_the_invoice_and_no_customer() -> None:
+    told = payload("invoice_payment.paid")
+    invoice = told["data"]["object"]["invoice"]
+    at = datetime.fromtimestamp(told["created"], UTC)
+    assert references(told) == [Reference(kind="invoice", id=invoice, owner=None, as_of=at)]
+
+
+def test_an_expanded_reference_is_read_as_well() -> None:
+    [found] = references(changed("invoice_payment.paid", {"invoice": {"id": "in_2", "object": "invoice"}}))
+    assert found.id == "in_2"
+
+
+def test_a_setup_intent_names_the_card_and_its_customer() -> None:
+    told = payload("setup_intent.succeeded")
+    intent, at = told["data"]["object"], datetime.fromtimestamp(told["created"], UTC)
+    card, owner = intent["payment_method"], intent["customer"]
+    assert references(told) == [Reference(kind="payment_method", id=card, owner=owner, as_of=at)]
+
+
+@pytest.mark.parametrize(
+    ("name", "member"),
+    [
+        ("checkout.session.completed", "subscription"),
+        ("credit_note.created", "invoice"),
+        ("invoice_payment.paid", "invoice"),
+        ("setup_intent.succeeded", "payment_method"),
+        ("subscription_schedule.updated", "subscription"),
+        ("subscription_schedule.released", "released_subscription"),
+    ],
+)
+def test_a_payload_that_lacks_the_name_is_not_taken_for_one_that_names_nothing(name: str, member: str) -> None:
+    with pytest.raises(UnreadableObject):
+        references(changed(name, {member: ABSENT}))
+    with pytest.raises(UnreadableObject):
+        references(changed(name, {member: {"object": "odd"}}))
