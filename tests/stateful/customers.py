@@ -142,6 +142,7 @@ class Customers(RuleBasedStateMachine):
         self._use(value, ago)
 
     def _use(self, value: int, ago: int) -> None:
+        self.world.listen()  # the report's place in the history counts
         timestamp = self.world.now - ago
         payload = {"stripe_customer_id": self.customer, "value": str(value)}
         params = {
@@ -150,7 +151,7 @@ class Customers(RuleBasedStateMachine):
             "timestamp": timestamp,
             "identifier": f"use {len(self.usage.reports)}",
         }
-        report = Report(self.customer, timestamp, value, len(self.world.history.changes))
+        report = Report(len(self.usage.reports), self.customer, timestamp, value, len(self.world.history.changes))
         assert self.world.post("use", lambda options: self.v1.billing.meter_events.create(params, options))
         self.usage.reports.append(report)
 

@@ -30,15 +30,17 @@ class Account(Stories):
     def __init__(self) -> None:
         super().__init__()
         self.in_force = InForce(self.world)
-        self.checked = 0
+        self.causes = self.checked = 0
         self.steps = 0
         self.books: Books
 
     @invariant()
     def what_happens_is_right(self) -> None:
         """What is told, after every step; all the books, which take much longer to read, after some."""
-        for event in self.world.listen():
+        self.world.listen()
+        for event in self.world.events[self.causes :]:
             self._check_cause(event)
+        self.causes = len(self.world.events)
         for change in self.world.history.changes[self.checked :]:
             invoices.check_status(change)
             invoices.check_next_try(change)
