@@ -35,6 +35,18 @@ def _check_amounts(invoice: Json) -> None:
         assert invoice["total"] + invoice["starting_balance"] == due + invoice["ending_balance"], invoice
 
 
+def check_items(books: Books) -> None:
+    """What was pending is on the one invoice that it names, on none while it is pending."""
+    on: dict[str, str] = {}
+    for invoice_id, lines in books.lines.items():
+        for line in lines:
+            details = line["parent"]["subscription_item_details"] or line["parent"]["invoice_item_details"]
+            if item := details["invoice_item"]:
+                assert on.setdefault(item, invoice_id) == invoice_id, f"{item} is billed twice"
+    for item_id, item in books.invoice_items.items():
+        assert on.get(item_id) == item["invoice"], item
+
+
 def check_balances(books: Books) -> None:
     """A balance is the sum of all that moved it, and each movement of an invoice is what that invoice says."""
     for customer_id, customer in books.customers.items():
@@ -123,3 +135,12 @@ def check_status(change: Change) -> None:
         assert new["status"] in EDGES[new["object"]].get(old["status"], ()), (old, new)
     elif new["object"] == "invoice" and new["status"] in {"paid", "void"}:
         assert [old[name] for name in _SETTLED] == [new[name] for name in _SETTLED], (old, new)
+
+
+def check_next_try(change: Change) -> None:
+    """The next try to collect a renewal is set by a try, and told together with it."""
+    old, new = change.before, change.after
+    if old and new["object"] == "invoice" and old["status"] == new["status"] == "open":
+        set_anew = new["next_payment_attempt"] not in (None, old["next_payment_attempt"])
+        tried = new["attempt_count"] > old["attempt_count"] or new["billing_reason"] != "subscription_cycle"
+        assert tried or not set_anew, (old, new)

@@ -4,6 +4,7 @@ from calendar import monthrange
 from datetime import UTC, datetime, timedelta
 
 from tests.sandbox.support import Json
+from tests.stateful.history import Change
 
 
 def length(anchor: int, recurring: Json, moment: int) -> int:
@@ -23,3 +24,19 @@ def _boundary(anchor: int, recurring: Json, number: int) -> int:
     year, month = divmod(start.year * 12 + start.month - 1 + number, 12)
     day = min(start.day, monthrange(year, month + 1)[1])
     return int(start.replace(year=year, month=month + 1, day=day).timestamp())
+
+
+def check_next(change: Change) -> None:
+    """Time alone moves no anchor; the period it begins is the one after the last, and a whole one."""
+    old, new = change.before, change.after
+    if new["object"] != "subscription" or change.request or not old or old["pending_update"]:
+        return
+    assert new["billing_cycle_anchor"] == old["billing_cycle_anchor"], (old, new)
+    before = {item["id"]: item for item in old["items"]["data"]}
+    for item in new["items"]["data"]:
+        was = before[item["id"]]
+        start, end = item["current_period_start"], item["current_period_end"]
+        if start != was["current_period_start"]:
+            assert start == was["current_period_end"], (was, item)
+            whole = length(new["billing_cycle_anchor"], item["price"]["recurring"], start)
+            assert end == start + whole or end == new["cancel_at"], (was, item)

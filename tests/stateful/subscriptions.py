@@ -10,7 +10,8 @@ from tests.sandbox.support import DAY, Json
 from tests.stateful.customers import AMOUNTS, INTERVALS, LATER, PAYMENTS, QUANTITIES, Customers
 
 PRORATIONS = st.sampled_from(["create_prorations", "always_invoice", "none"])
-SUBSCRIPTIONS = st.runner().flatmap(lambda machine: st.sampled_from(machine.subscriptions))
+SUBSCRIPTIONS = st.runner().flatmap(lambda machine: st.sampled_from(machine.running() * 4 + machine.subscriptions))
+"""Mostly those that still go on: little happens to the others."""
 
 
 class Subscriptions(Customers):
@@ -32,14 +33,25 @@ class Subscriptions(Customers):
         proration=PRORATIONS,
         payment=st.one_of(PAYMENTS, st.just("pending_if_incomplete")),
     )
-    def swap(self, subscription: str, interval: str, amount: int, quantity: int, proration: str, payment: str) -> None:
+    def swap(self, subscription: str, **choices: Any) -> None:
+        self._swap(subscription, **choices)
+
+    def _swap(
+        self, subscription: str, amount: int, quantity: int, proration: str, interval: str = "", payment: str = ""
+    ) -> None:
+        """Another price and quantity for the first licensed item; its own interval if none is given."""
         found = self.found(subscription)
         item = next((item for item in found["items"]["data"] if "quantity" in item), None)
         if item is None:
             return
-        price = self.world.price(found["currency"], interval, amount)
+        price = self.world.price(found["currency"], interval or item["price"]["recurring"]["interval"], amount)
         items = [{"id": item["id"], "price": price, "quantity": quantity}]
-        self.update(subscription, items=items, proration_behavior=proration, payment_behavior=payment)
+        self.update(
+            subscription,
+            items=items,
+            proration_behavior=proration,
+            payment_behavior=payment or "allow_incomplete",
+        )
 
     @precondition(lambda self: self.subscriptions)
     @rule(
@@ -79,6 +91,9 @@ class Subscriptions(Customers):
     @precondition(lambda self: self.subscriptions)
     @rule(subscription=SUBSCRIPTIONS, proration=PRORATIONS, interval=st.sampled_from([None, "month", "week"]))
     def add_or_remove_metered(self, subscription: str, proration: str, interval: str | None) -> None:
+        self._add_or_remove_metered(subscription, proration, interval)
+
+    def _add_or_remove_metered(self, subscription: str, proration: str, interval: str | None) -> None:
         found = self.found(subscription)
         item = next((item for item in found["items"]["data"] if "quantity" not in item), None)
         if item:
@@ -96,6 +111,9 @@ class Subscriptions(Customers):
         proration=PRORATIONS,
     )
     def add_or_remove_seats(self, subscription: str, amount: int, interval: str | None, proration: str) -> None:
+        self._add_or_remove_seats(subscription, amount, interval, proration)
+
+    def _add_or_remove_seats(self, subscription: str, amount: int, interval: str | None, proration: str) -> None:
         found = self.found(subscription)
         unit = found["items"]["data"][0]["price"]["recurring"]["interval"]
         price = self.world.price(found["currency"], interval or unit, amount)
@@ -130,7 +148,7 @@ class Subscriptions(Customers):
     def anchor_now(self, subscription: str, proration: str) -> None:
         self.update(subscription, billing_cycle_anchor={"type": "now"}, proration_behavior=proration)
 
-    @precondition(lambda self: self.subscriptions)
+    @precondition(lambda self: self.in_status("subscription", "trialing"))
     @rule(subscription=SUBSCRIPTIONS)
     def end_trial(self, subscription: str) -> None:
         self.update(subscription, trial_end="now")
@@ -154,9 +172,9 @@ class Subscriptions(Customers):
             "pause", lambda options: self.v1.subscriptions.pause(subscription, params, options), unused=unused
         )
 
-    @precondition(lambda self: self.subscriptions)
+    @precondition(lambda self: self.in_status("subscription", "paused"))
     @rule(
-        subscription=SUBSCRIPTIONS,
+        subscription=st.runner().flatmap(lambda machine: st.sampled_from(machine.in_status("subscription", "paused"))),
         anchor=st.sampled_from(["now", "unchanged"]),
         proration=PRORATIONS,
         payment=st.sampled_from(["resume_on_payment_attempt", "resume_on_payment_success"]),

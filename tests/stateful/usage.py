@@ -15,8 +15,9 @@ AHEAD = 300
 
 @dataclass(frozen=True)
 class Report:
-    """``value`` units used at ``timestamp``, reported when the history had ``place`` changes."""
+    """``value`` units used at ``timestamp``, reported as number ``number`` when the history had ``place`` changes."""
 
+    number: int
     customer: str
     timestamp: int
     value: int

@@ -36,6 +36,8 @@ class World:
     operations: dict[str, Operation] = field(default_factory=dict)
     """By request id."""
     history: History = field(default_factory=History)
+    events: list[Json] = field(default_factory=list)
+    """All that were heard since the example began, oldest first."""
     repeat: Callable[[], tuple[object, bool]] | None = None
     """Sends the last POST once more; answers what came, and whether it was said to be a replay."""
     last: object = None
@@ -99,11 +101,11 @@ class World:
             self._prices[name] = made.id
         return self._prices[name]
 
-    def listen(self) -> list[Json]:
-        """The events since the last time, oldest first."""
+    def listen(self) -> None:
+        """Hear of all that has happened."""
         new = self.read("/v1/events", ending_before=self.history.latest)
         self.history.hear(new)
-        return new
+        self.events += new
 
     def lines(self, invoice: Json) -> list[Json]:
         """All lines of an invoice, of which it shows but ten."""
