@@ -72,3 +72,17 @@ def test_a_balance_too_small_to_charge_is_on_the_next_invoice(account: Account) 
         (-4, 0, "applied_to_invoice"),
         (4, 4, "initial"),
     ]
+
+
+def test_what_a_pending_update_charged_can_be_given_back(account: Account) -> None:
+    customer = account.customer()
+    cheap, dear = account.price(3000), account.price(9000)
+    subscription = account.subscribe(customer.id, cheap.id)
+    account.give_card(customer.id, "pm_card_chargeCustomerFail")
+    parked = account.swap(
+        subscription, dear.id, proration_behavior="always_invoice", payment_behavior="pending_if_incomplete"
+    )
+    account.give_card(customer.id, "pm_card_visa")
+    account.v1.invoices.pay(str(parked.latest_invoice))
+    account.swap(subscription, cheap.id)
+    assert sorted(item.amount for item in account.pending(customer.id)) == [-9000, 3000]
