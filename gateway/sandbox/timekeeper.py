@@ -89,7 +89,8 @@ class Timekeeper:
             _log.exception("What was due for %s %s failed", kind, object_id)
             clock = self._store.find(clocks.KIND, clock_id) if clock_id else None
             if clock is None:
-                self._timeline.put(None, at + _AGAIN_AFTER, {"id": object_id, "object": kind})
+                # From the present on: a clock that has leapt a year must not try and fail for every hour of it.
+                self._timeline.put(None, until + _AGAIN_AFTER, {"id": object_id, "object": kind})
                 return True
             self._arrive(clock, "internal_failure", clock["frozen_time"])
             return False

@@ -38,3 +38,13 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture
 def test_clock(account: Account) -> str:
     return account.test_clock()
+
+
+@pytest.fixture
+def meter(account: Account) -> str:
+    return account.meter().id
+
+
+@pytest.fixture
+def customer(account: Account) -> str:
+    return account.customer().id

@@ -112,3 +112,24 @@ def test_a_clock_on_which_something_fails_says_so_and_stays(
         time.sleep(0.002)
     assert (found.status, found.frozen_time) == ("internal_failure", START)
     assert len(account.events(type="test_helpers.test_clock.ready")) == 0
+
+
+def test_what_fails_on_the_sandboxs_own_clock_is_tried_again_an_hour_later(
+    account: Account, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscription = account.subscribe(account.customer().id, account.price(1000).id)
+    tries = []
+
+    def broken(*_args: Any) -> None:
+        tries.append(clock.now)
+        raise RuntimeError
+
+    with monkeypatch.context() as mistake:
+        mistake.setattr(boundary, "cross", broken)
+        clock.now += 40 * DAY
+        assert account.again(subscription).latest_invoice == subscription.latest_invoice
+    assert tries == [clock.now]
+    clock.now += 3599
+    assert account.again(subscription).latest_invoice == subscription.latest_invoice
+    clock.now += 1
+    assert account.again(subscription).latest_invoice != subscription.latest_invoice

@@ -4,20 +4,8 @@ import pytest
 import stripe
 
 from gateway.sandbox.billing.invoicing import DRAFT_SECONDS
-from tests.sandbox.support import START, Account, Clock, plain
+from tests.sandbox.support import DAY, START, Account, Clock, plain
 from tests.sandbox.usage_support import billed, subscribe, tiered, upcoming, update
-
-DAY = 86400
-
-
-@pytest.fixture
-def meter(account: Account) -> str:
-    return account.meter().id
-
-
-@pytest.fixture
-def customer(account: Account) -> str:
-    return account.customer().id
 
 
 class TestTheNextRenewal:

@@ -10,20 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.support import MONTH, START, Account, Clock, Json, plain
+from tests.sandbox.support import DAY, MONTH, START, Account, Clock, Json, plain
 from tests.sandbox.usage_support import billed, item_at, subscribe, upcoming, update
-
-DAY = 86400
-
-
-@pytest.fixture
-def meter(account: Account) -> str:
-    return account.meter().id
-
-
-@pytest.fixture
-def customer(account: Account) -> str:
-    return account.customer().id
 
 
 class TestFreeAndPlus:
