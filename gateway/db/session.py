@@ -16,7 +16,17 @@ from gateway.errors import DatabaseUnavailable
 # SQLSTATE classes of an outage: connection exception, insufficient resources, shutdown and crash. Not psycopg's
 # OperationalError as such, which a deadlock or an oversized index key is as well: those are one statement's trouble.
 OUTAGES = ("08", "53", "57P0")
-CONNECT: Mapping[str, Any] = MappingProxyType({"connect_timeout": 5, "options": "-c timezone=UTC"})
+# A peer that is gone without a word is noticed within half a minute, not when TCP gives up.
+CONNECT: Mapping[str, Any] = MappingProxyType(
+    {
+        "connect_timeout": 5,
+        "tcp_user_timeout": 25_000,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "options": "-c timezone=UTC",
+    }
+)
 
 
 def is_outage(error: BaseException | None) -> bool:

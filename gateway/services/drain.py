@@ -15,6 +15,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from gateway.db.models import WebhookEvent
+from gateway.db.queries import among
 from gateway.errors import DatabaseUnavailable
 from gateway.services import sync
 from gateway.services.context import Gateway
@@ -107,7 +108,10 @@ def apply(session: Session, events: Sequence[WebhookEvent], handlers: Handlers, 
     for state, ids in states.items():
         if ids:
             values = {"state": state, "processed_at": now, "error": None}
-            session.execute(update(WebhookEvent).where(WebhookEvent.id.in_(ids)).values(values))
+            session.execute(
+                update(WebhookEvent).where(among(WebhookEvent.id, ids)).values(values),
+                execution_options={"synchronize_session": False},
+            )
 
 
 def read_event(stored: WebhookEvent, handlers: Handlers) -> Read:

@@ -102,7 +102,7 @@ def rows_of(gateway: Gateway, events: Sequence[JsonObject]) -> list[dict[str, An
     rows: list[dict[str, Any]] = []
     for event in events:
         try:
-            row = dict(zip(inbox.COLUMNS.split(", "), inbox.row_of(gateway, orjson.dumps(event), now), strict=True))
+            row = inbox.row_of(gateway, orjson.dumps(event), now)._asdict()
         except (WebhookRefused, TypeError):  # TypeError: orjson's, of text that is no Unicode
             log.exception("gap_event_unreadable", event_id=event["id"])
             continue

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gateway.db.models import OPEN_STATES, Organization, OrganizationPlan, Plan, PlanChange, PlanHistory, Subscription
+from gateway.db.queries import among
 from gateway.services.plan_table import NEVER_ENROLLED, PlanState, current_subscription, plan_state
 
 
@@ -15,14 +16,14 @@ def write(session: Session, touched: Mapping[str, str], now: datetime) -> None:
     """Bring the plan table in step for the organizations in ``touched`` (id -> cause), which the caller has locked."""
     if not touched:
         return
-    organizations = session.scalars(select(Organization).where(Organization.id.in_(touched))).all()
+    organizations = session.scalars(select(Organization).where(among(Organization.id, touched))).all()
     subscriptions = subscriptions_of(session, touched)
     plans = plan_of_product(session)
     rows = {
         row.organization_id: row
         for row in session.scalars(
             select(OrganizationPlan)
-            .where(OrganizationPlan.organization_id.in_(touched))
+            .where(among(OrganizationPlan.organization_id, touched))
             .execution_options(populate_existing=True)
         )
     }
@@ -45,7 +46,8 @@ def write_one(
         row = OrganizationPlan(organization_id=organization_id, version=0)
         session.add(row)
     for column, value in vars(state).items():
-        setattr(row, column, value)
+        if getattr(row, column) != value:
+            setattr(row, column, value)
     row.version += 1
     row.as_of = now
     session.add(
@@ -67,7 +69,9 @@ def close_changes(
     now: datetime,
 ) -> None:
     """End the changes that Stripe has carried out: whoever hears of it first (answer, webhook or refresh) closes it."""
-    open_changes = select(PlanChange).where(PlanChange.organization_id.in_(states), PlanChange.state.in_(OPEN_STATES))
+    open_changes = select(PlanChange).where(
+        among(PlanChange.organization_id, states), PlanChange.state.in_(OPEN_STATES)
+    )
     for change in session.scalars(open_changes.with_for_update().execution_options(populate_existing=True)):
         subscription = current_subscription(subscriptions[change.organization_id])
         state = states[change.organization_id]
@@ -83,7 +87,7 @@ def close_changes(
 def subscriptions_of(session: Session, organization_ids: Collection[str]) -> dict[str, list[Subscription]]:
     """The subscriptions of each organization, an empty list where there are none."""
     found: defaultdict[str, list[Subscription]] = defaultdict(list)
-    query = select(Subscription).where(Subscription.organization_id.in_(organization_ids))
+    query = select(Subscription).where(among(Subscription.organization_id, organization_ids))
     for each in session.scalars(query):
         found[each.organization_id].append(each)
     return found

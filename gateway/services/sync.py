@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from gateway.db import jobs
 from gateway.db.models import Mirrored, Organization, PaymentMethod, Plan, Price, Subscription
+from gateway.db.queries import among
 from gateway.services import plan_writer
 from gateway.services.mirror import KINDS, order_of, set_order
 from gateway.services.ordering import Verdict, decide
@@ -131,7 +132,7 @@ class Batch:
         if not (ids := {each.id for each in told if each.kind == kind}):
             return
         model, key = KINDS[kind].model, KINDS[kind].key
-        query = select(model).where(model.__table__.columns[key].in_(ids))
+        query = select(model).where(among(model.__table__.columns[key], ids))
         for row in self.session.scalars(query.execution_options(populate_existing=True)):
             self.rows[kind, getattr(row, key)] = row
 
@@ -168,7 +169,8 @@ class Batch:
             set_order(row, order)
         if verdict is Verdict.APPLY:
             for column, value in KINDS[snapshot.kind].content(snapshot).items():
-                setattr(row, column, value)
+                if getattr(row, column) != value:  # what stays as it was costs nothing to leave
+                    setattr(row, column, value)
             self.touch(snapshot, row)
         elif verdict is Verdict.REFRESH:
             self.unordered.add((snapshot.kind, snapshot.id))
@@ -244,9 +246,9 @@ def lock_organizations(session: Session, told: Sequence[Told], also: Iterable[st
         select(Organization)
         .where(
             or_(
-                Organization.stripe_customer_id.in_(customers),
-                Organization.id.in_({*named, *also}),
-                Organization.id.in_(select(PaymentMethod.organization_id).where(PaymentMethod.id.in_(detached))),
+                among(Organization.stripe_customer_id, customers),
+                among(Organization.id, {*named, *also}),
+                Organization.id.in_(select(PaymentMethod.organization_id).where(among(PaymentMethod.id, detached))),
             )
         )
         .order_by(Organization.id)
