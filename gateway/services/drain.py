@@ -26,7 +26,7 @@ from gateway.stripe_api.snapshots import Event, UnreadableObject, unreadable, up
 
 Handlers = Mapping[str, Callable[[Event], Sequence[Told]]]
 
-BATCH = 200
+BATCH = 400
 DUE_STATES = ("pending", "failed")
 MAX_ATTEMPTS = 10  # with the backoff below: about a day
 FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=5), timedelta(hours=12)

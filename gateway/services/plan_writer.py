@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from gateway.db import bulk
 from gateway.db.models import OPEN_STATES, Organization, OrganizationPlan, Plan, PlanChange, PlanHistory, Subscription
 from gateway.db.queries import among
 from gateway.services.plan_table import NEVER_ENROLLED, PlanState, current_subscription, plan_state
@@ -32,6 +33,7 @@ def write(session: Session, touched: Mapping[str, str], now: datetime) -> None:
         state = plan_state(organization, subscriptions[organization.id], plans)
         states[organization.id] = state
         write_one(session, rows.get(organization.id), organization.id, state, touched[organization.id], now)
+    bulk.flush(session, OrganizationPlan, PlanHistory)
     close_changes(session, states, subscriptions, now)
 
 

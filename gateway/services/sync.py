@@ -11,7 +11,7 @@ from enum import StrEnum
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from gateway.db import jobs
+from gateway.db import bulk, jobs
 from gateway.db.models import Mirrored, Organization, PaymentMethod, Plan, Price, Subscription
 from gateway.db.queries import among
 from gateway.services import plan_writer
@@ -63,7 +63,7 @@ def merge(session: Session, told: Sequence[Told], now: datetime) -> list[Outcome
     batch = Batch(session, told)
     placed = sorted(range(len(told)), key=lambda i: place_in_batch(told[i]))
     outcomes = {position: batch.place(told[position]) for position in placed}
-    session.flush()
+    bulk.flush(session, Mirrored)
     plan_writer.write(session, batch.touched, now)
     for kind, stripe_id in sorted(batch.unordered):  # sorted: two batches must not wait for each other's queueing locks
         defer_refresh(session, kind, stripe_id)
