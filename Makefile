@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
 
-.PHONY: demo test bench install lint types layers tests format lock clean
+.PHONY: demo test bench fuzz install lint types layers tests format lock clean
 
 demo: install                 ## play one organization's story on real parts (ARGS=--exit stops after it)
 	@$(BIN)/gateway demo $(ARGS)
@@ -14,6 +14,9 @@ bench: install                ## measure; never part of the tests
 	$(RUN) -m tests.benchmarks.renewals
 	$(RUN) -m tests.benchmarks.acknowledgement
 	$(RUN) -m tests.benchmarks.end_to_end
+
+fuzz: install                 ## fuzz ingress, signed and drained, a minute each (ARGS="drained -max_total_time=600")
+	$(RUN) -m tests.fuzz $(ARGS)
 
 install: .venv/installed
 

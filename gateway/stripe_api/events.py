@@ -13,8 +13,8 @@ from gateway.stripe_api.times import from_unix
 JsonObject = Mapping[str, Any]  # Stripe's JSON: read by the snapshots, field by field
 
 
-UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, OSError)
-"""What reading a missing, null or odd field may raise."""
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, OSError, RecursionError)
+"""What reading a missing, null, odd or endlessly nested field may raise."""
 
 
 class UnreadableObject(ValueError):

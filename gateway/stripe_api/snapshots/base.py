@@ -16,6 +16,7 @@ from gateway.stripe_api.events import UNREADABLE, Event, JsonObject, UnreadableO
 P = ParamSpec("P")
 R = TypeVar("R")
 Listed = TypeVar("Listed", bound=StripeObject)
+LONGEST_ID = 255  # of Stripe's
 
 
 class Source(StrEnum):
@@ -124,9 +125,21 @@ def strict(read: Callable[P, R]) -> Callable[P, R]:
     return guarded
 
 
+def kind_of(value: object) -> str:
+    """What an error says of a value: not the value, which may be endless, or somebody's name."""
+    return type(value).__name__
+
+
 def id_of(reference: str | JsonObject | None) -> str | None:
-    """The id in a reference, expanded or not."""
-    return reference if reference is None or isinstance(reference, str) else str(reference["id"])
+    """The id in a reference, expanded or not. Raises TypeError or ValueError if it is none that could be kept."""
+    if reference is None:
+        return None
+    found = reference if isinstance(reference, str) else reference["id"]
+    if not isinstance(found, str):
+        raise TypeError(f"not an id but {kind_of(found)}")
+    if not 0 < len(found) <= LONGEST_ID or "\0" in found:
+        raise ValueError("not an id")
+    return found
 
 
 def required_id(reference: str | JsonObject | None) -> str:
@@ -137,18 +150,32 @@ def required_id(reference: str | JsonObject | None) -> str:
 
 
 def integer(value: int) -> int:
-    """An amount in minor units, or a number of things. Raises TypeError for anything but an integer."""
+    """An amount in minor units, or a number of things. Raises TypeError or ValueError for what ``bigint`` refuses."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"not an integer: {value!r}")
+        raise TypeError(f"not an integer but {kind_of(value)}")
+    if abs(value) >= 1 << 63:
+        raise ValueError("not an integer of 64 bits")
+    return value
+
+
+def integer_or_none(value: int | None) -> int | None:
+    """The same where Stripe may say null."""
+    return None if value is None else integer(value)
+
+
+def flag(value: bool) -> bool:
+    """Yes or no. Raises TypeError for anything else."""
+    if not isinstance(value, bool):
+        raise TypeError(f"not a boolean but {kind_of(value)}")
     return value
 
 
 def word(value: str) -> str:
     """A code of Stripe's, such as a currency. Raises TypeError or ValueError for anything else."""
     if not isinstance(value, str):
-        raise TypeError(f"not a word: {value!r}")
+        raise TypeError(f"not a word but {kind_of(value)}")
     if not value.isascii() or not value.isprintable():
-        raise ValueError(f"not a word: {value!r}")
+        raise ValueError("not a word")
     return value
 
 

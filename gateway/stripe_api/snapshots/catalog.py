@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from gateway.stripe_api.events import JsonObject
-from gateway.stripe_api.snapshots.base import Seen, Snapshot, required_id, strict, text, word
+from gateway.stripe_api.snapshots.base import Seen, Snapshot, flag, integer_or_none, required_id, strict, text, word
 
 PLAN = "konnect_plan"  # the metadata key of a product that stands for a plan
 
@@ -31,10 +31,10 @@ class ProductSnapshot(Snapshot):
     def read(cls, stripe_object: JsonObject, seen: Seen) -> Self:
         """Read a product."""
         return cls(
-            id=stripe_object["id"],
+            id=required_id(stripe_object),
             key=text(stripe_object["metadata"].get(PLAN)),
             name=text(stripe_object["name"]) or "",
-            active=stripe_object["active"],
+            active=flag(stripe_object["active"]),
             seen=seen,
         )
 
@@ -64,12 +64,12 @@ class PriceSnapshot(Snapshot):
         """Read a price; ``unit_amount`` is None for a fraction of a cent or for tiers."""
         recurring = stripe_object["recurring"]
         return cls(
-            id=stripe_object["id"],
+            id=required_id(stripe_object),
             product_id=required_id(stripe_object["product"]),
             lookup_key=text(stripe_object["lookup_key"]),
             currency=word(stripe_object["currency"]),
-            unit_amount=stripe_object["unit_amount"],
-            interval=recurring["interval"] if recurring else None,
-            active=stripe_object["active"],
+            unit_amount=integer_or_none(stripe_object["unit_amount"]),
+            interval=word(recurring["interval"]) if recurring else None,
+            active=flag(stripe_object["active"]),
             seen=seen,
         )

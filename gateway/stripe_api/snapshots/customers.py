@@ -4,7 +4,17 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from gateway.stripe_api.events import JsonObject
-from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, integer, strict, text
+from gateway.stripe_api.snapshots.base import (
+    Seen,
+    Snapshot,
+    flag,
+    id_of,
+    integer,
+    integer_or_none,
+    required_id,
+    strict,
+    text,
+)
 
 ORGANIZATION_ID = "organization_id"  # the metadata key by which Stripe's objects name our organization
 
@@ -36,9 +46,9 @@ class CustomerSnapshot(Snapshot):
     @strict
     def read(cls, stripe_object: JsonObject, seen: Seen) -> Self:
         """Read a customer, or the stub of three fields that Stripe answers for a deleted one."""
-        deleted = stripe_object.get("deleted", False)
+        deleted = flag(stripe_object.get("deleted", False))
         return cls(
-            id=stripe_object["id"],
+            id=required_id(stripe_object),
             organization_id=None if deleted else text(stripe_object["metadata"].get(ORGANIZATION_ID)),
             name=None if deleted else text(stripe_object["name"]),
             email=None if deleted else text(stripe_object["email"]),
@@ -81,12 +91,12 @@ class PaymentMethodSnapshot(Snapshot):
         """Read a payment method; one that is no card has no brand and no digits."""
         card = stripe_object.get("card") or {}
         return cls(
-            id=stripe_object["id"],
+            id=required_id(stripe_object),
             customer_id=id_of(stripe_object["customer"]),
-            brand=card.get("brand"),
-            last4=card.get("last4"),
-            exp_month=card.get("exp_month"),
-            exp_year=card.get("exp_year"),
+            brand=text(card.get("brand")),
+            last4=text(card.get("last4")),
+            exp_month=integer_or_none(card.get("exp_month")),
+            exp_year=integer_or_none(card.get("exp_year")),
             detached=stripe_object["customer"] is None,
             seen=seen,
         )

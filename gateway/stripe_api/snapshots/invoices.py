@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import ClassVar, Self
 
 from gateway.stripe_api.events import JsonObject, UnreadableObject
-from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, integer, required_id, strict, word
+from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, integer, required_id, strict, text, word
 from gateway.stripe_api.times import from_unix, from_unix_or_none
 
 # How far an invoice has come. An uncollectible one may still be paid; paid, void and deleted are the end.
@@ -68,20 +68,20 @@ class InvoiceSnapshot(Snapshot):
         if stripe_object["status"] not in PROGRESS:
             raise UnreadableObject(f"unknown status {stripe_object['status']!r}")
         return cls(
-            id=stripe_object["id"],
+            id=required_id(stripe_object),
             customer_id=required_id(stripe_object["customer"]),
             subscription_id=subscription_of(stripe_object),
             status=stripe_object["status"],
-            billing_reason=stripe_object["billing_reason"],
-            number=stripe_object["number"],
+            billing_reason=text(stripe_object["billing_reason"]),
+            number=text(stripe_object["number"]),
             currency=word(stripe_object["currency"]),
             total=integer(stripe_object["total"]),
             amount_due=integer(stripe_object["amount_due"]),
             amount_paid=integer(stripe_object["amount_paid"]),
             amount_remaining=integer(stripe_object["amount_remaining"]),
             next_payment_attempt=from_unix_or_none(stripe_object["next_payment_attempt"]),
-            hosted_invoice_url=stripe_object["hosted_invoice_url"],
-            invoice_pdf=stripe_object["invoice_pdf"],
+            hosted_invoice_url=text(stripe_object["hosted_invoice_url"]),
+            invoice_pdf=text(stripe_object["invoice_pdf"]),
             created=from_unix(stripe_object["created"]),
             seen=seen,
         )

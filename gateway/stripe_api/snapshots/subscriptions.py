@@ -28,8 +28,8 @@ class SubscriptionItem:
     def read(cls, item: JsonObject) -> Self:
         """Read an item; a metered one has no quantity and counts as one."""
         return cls(
-            id=item["id"],
-            price_id=item["price"]["id"],
+            id=required_id(item),
+            price_id=required_id(item["price"]),
             product_id=required_id(item["price"]["product"]),
             quantity=integer(1 if item.get("quantity") is None else item["quantity"]),
             current_period_start=from_unix(item["current_period_start"]),
@@ -76,7 +76,7 @@ class SubscriptionSnapshot(Snapshot):
         if items.get("has_more") or not items["data"]:
             raise UnreadableObject("the object does not show all of the subscription's items")
         return cls(
-            id=stripe_object["id"],
+            id=required_id(stripe_object),
             customer_id=required_id(stripe_object["customer"]),
             status=stripe_object["status"],
             currency=word(stripe_object["currency"]),

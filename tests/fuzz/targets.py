@@ -1,0 +1,186 @@
+"""What is fuzzed: the webhook's view as the web process has it, and the drain's reading and merging.
+
+Each target takes the fuzzer's choices and fails by raising. ``ingress`` sends whatever comes, ``signed`` what carries a
+good signature and so gets as far as PostgreSQL, ``drained`` reads and merges what was accepted.
+"""
+
+import hashlib
+import hmac
+import io
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import insert, text
+
+from gateway.app import build_gateway, create_app
+from gateway.config import WEBHOOK_MAX_BYTES, Config
+from gateway.db.models import Organization, WebhookEvent
+from gateway.endpoints.context import EXTENSION
+from gateway.errors import WebhookRefused
+from gateway.logging import configure_logging
+from gateway.services import inbox, sync
+from gateway.services.context import Gateway
+from gateway.services.drain import read_event
+from gateway.stripe_api.snapshots import UnreadableObject
+from handlers import HANDLERS
+from tests.fuzz import mutations
+from tests.fuzz.mutations import Choices
+
+SECRET = "whsec_fuzz"
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+TYPES = (*sorted(HANDLERS), "charge.succeeded")
+ROWS_KEPT = 2_000
+"""After so many deliveries the inbox is emptied."""
+HEADERS = (
+    "CONTENT_TYPE",
+    "HTTP_HOST",
+    "HTTP_USER_AGENT",
+    "HTTP_TRANSFER_ENCODING",
+    "HTTP_CONTENT_ENCODING",
+    "HTTP_EXPECT",
+)
+
+
+class Complaints(logging.Handler):
+    """Keeps what was logged as an error, and every traceback."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        found = record.msg if isinstance(record.msg, dict) else {}  # structlog's
+        if record.levelno >= logging.ERROR or record.exc_info or found.get("exc_info"):
+            self.said.append(repr(record.msg))
+
+
+class Stage:
+    """The parts under test on a real database."""
+
+    def __init__(self, url: str) -> None:
+        configure_logging(logging.WARNING)
+        self.complaints = Complaints()
+        logging.getLogger().handlers = [self.complaints]
+        config = Config(
+            database_url=url,
+            stripe_secret_key="sk_test_fuzz",
+            stripe_webhook_secrets=(SECRET, "whsec_rolled"),
+            jwt_development_secret="a secret that only the fuzzer knows",
+        )
+        built = build_gateway(config)
+        self.gateway = Gateway(
+            config=config, database=built.database, stripe=built.stripe, catalog=built.catalog, clock=lambda: NOW
+        )
+        self.app: Flask = create_app(self.gateway)
+        self.app.extensions[EXTENSION].wakeup.call = lambda: None  # no worker: jobs would only heap up
+        self.outcomes: Counter[str] = Counter()
+        """How often each target came to which end."""
+        self.empty()
+
+    def empty(self) -> None:
+        """Only organizations, whose customers the recorded events name."""
+        about = [each["data"]["object"] for each in mutations.RECORDED]
+        customers = {each["id"] if each["object"] == "customer" else each.get("customer") for each in about}
+        rows = [
+            {"id": f"org_{number}", "stripe_customer_id": customer, "created_at": NOW}
+            for number, customer in enumerate(sorted(filter(None, customers)))
+        ]
+        with self.gateway.database.transaction() as session:
+            session.execute(text("TRUNCATE webhook_events, organizations CASCADE"))
+            session.execute(insert(Organization), rows)
+
+    def deliver(self, body: bytes, signature: str | None, more: Mapping[str, Any] = MappingProxyType({})) -> int:
+        """One request as gunicorn hands it to Flask; gives the status, which must be one that Stripe may see."""
+        environ = {
+            "REQUEST_METHOD": "POST",
+            "SCRIPT_NAME": "",
+            "PATH_INFO": "/webhooks/stripe",
+            "SERVER_NAME": "127.0.0.1",
+            "SERVER_PORT": "8000",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "CONTENT_LENGTH": str(len(body)),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(body),
+            "wsgi.errors": io.StringIO(),
+            **more,
+        }
+        if signature is not None:
+            environ["HTTP_STRIPE_SIGNATURE"] = signature
+        said: list[str] = []
+        answer = self.app.wsgi_app(environ, lambda status, *_: said.append(status))  # type: ignore[arg-type]  # what is written is not used
+        text = b"".join(answer).decode()
+        status = int(said[0].split()[0])
+        assert status in {200, 400, 413}, (said, text)
+        assert "Traceback" not in text
+        assert not self.complaints.said, self.complaints.said
+        self.outcomes[str(status)] += 1
+        if self.outcomes["200"] % ROWS_KEPT == 1:
+            self.empty()
+        return status
+
+
+def signature_of(body: bytes, secret: str = SECRET, age: int = 0) -> str:
+    """As Stripe signs; the SDK's own function takes text only."""
+    stamp = int((NOW - timedelta(seconds=age)).timestamp())
+    return f"t={stamp},v1={hmac.new(secret.encode(), b'%d.' % stamp + body, hashlib.sha256).hexdigest()}"
+
+
+def ingress(stage: Stage, choices: Choices) -> None:
+    """Arbitrary headers, arbitrary bodies."""
+    more: dict[str, Any] = {
+        name: mutations.printable(choices.ConsumeBytes(6)) for name in HEADERS if choices.ConsumeIntInRange(0, 3) == 0
+    }
+    way, length = choices.ConsumeIntInRange(0, 5), choices.ConsumeIntInRange(0, 2 * WEBHOOK_MAX_BYTES)
+    if way == 0:
+        more["CONTENT_LENGTH"] = str(length)
+    elif way == 1:
+        more |= {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
+    padding = b" " * WEBHOOK_MAX_BYTES if choices.ConsumeIntInRange(0, 30) == 0 else b""
+    kind = choices.ConsumeIntInRange(0, 4)
+    made = mutations.event(choices, TYPES) if kind == 0 else None
+    good = signature_of(made or b"", age=choices.ConsumeIntInRange(-1, 1) * 310)
+    sent = mutations.header(choices, good) if choices.ConsumeIntInRange(0, 9) else None
+    body = made if made is not None else choices.ConsumeBytes(choices.remaining_bytes())
+    stage.deliver(body + padding, sent, more)
+
+
+def signed(stage: Stage, choices: Choices) -> None:
+    """Bodies with a good signature; what is acknowledged is stored."""
+    body = a_body(choices)
+    if stage.deliver(body, signature_of(body)) == HTTPStatus.OK and stage.outcomes["200"] % 20 == 0:
+        with stage.gateway.database.transaction() as session:
+            session.get_one(WebhookEvent, inbox.read_envelope(body).id)
+
+
+def drained(stage: Stage, choices: Choices) -> None:
+    """What ingress accepts is read, or found unreadable, or looked up; and what was read can be merged and stored."""
+    body = a_body(choices)
+    try:
+        row = dict(zip(inbox.COLUMNS.split(", "), inbox.row_of(stage.gateway, body, NOW), strict=True))
+        told = read_event(WebhookEvent(**row), HANDLERS).told
+    except (WebhookRefused, UnreadableObject) as refused:
+        stage.outcomes[type(refused).__name__] += 1
+        return
+    with stage.gateway.database.transaction() as session:
+        outcomes = sync.merge(session, told, NOW)
+        session.flush()
+        session.rollback()
+    stage.outcomes.update(outcomes)
+    assert not stage.complaints.said, stage.complaints.said
+
+
+def a_body(choices: Choices) -> bytes:
+    """A recorded event with something odd about it, or bytes, which a seed has made a recorded event as well."""
+    if choices.ConsumeIntInRange(0, 3):
+        return mutations.event(choices, TYPES)
+    return choices.ConsumeBytes(choices.remaining_bytes())
+
+
+Target = Callable[[Stage, Choices], None]
+TARGETS: Mapping[str, Target] = MappingProxyType({"ingress": ingress, "signed": signed, "drained": drained})

@@ -1,0 +1,31 @@
+"""A bounded run of each target; ``make fuzz`` goes on for as long as you like."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+# What fits into a few seconds, and is enough to find what earlier runs found (each has its own test as well).
+RUNS = {"ingress": 4_000, "signed": 3_000, "drained": 1_500}
+
+pytestmark = pytest.mark.skipif(
+    find_spec("atheris") is None, reason="atheris has wheels for CPython 3.11 to 3.13 on Linux x86_64 only"
+)
+
+
+@pytest.mark.parametrize("target", RUNS)
+def test_whatever_is_sent_is_stored_or_refused(target: str, database_url: str, tmp_path: Path) -> None:
+    options = [f"-atheris_runs={RUNS[target]}", "-seed=1", "-max_total_time=60", f"-artifact_prefix={tmp_path}/found-"]
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz.run", target, str(tmp_path / "corpus"), *options],
+        env={**os.environ, "GATEWAY_DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    report = (run.stderr + run.stdout)[-6_000:]
+    assert run.returncode == 0, report
+    assert f"Done {RUNS[target]} in" in report
