@@ -14,6 +14,8 @@ from tests.benchmarks.rig import SECRET, now
 
 RECORDED = Path(__file__).parent.parent / "unit/handlers/payloads/customer.subscription.updated.json"
 SIZE = 5_000
+STRIDE = 7_919
+"""From one event's organization to the next one's: a prime, so that neighbours are no neighbours in any index."""
 _numbers = itertools.count()
 
 
@@ -32,13 +34,19 @@ def requests(count: int, organizations: int) -> Sequence[bytes]:
     return [_delivery(_event(template, next(_numbers), organizations)) for _ in range(count)]
 
 
+def product_id() -> str:
+    """The product that every event's subscription is to."""
+    item = json.loads(RECORDED.read_text())["data"]["object"]["items"]["data"][0]
+    return str(item["price"]["product"])
+
+
 def id_of(delivery: bytes) -> str:
     """The id of the event in a delivery."""
     return str(orjson.loads(delivery.partition(b"\r\n\r\n")[2])["id"])
 
 
 def _event(template: dict[str, Any], number: int, organizations: int) -> bytes:
-    mine = number % organizations
+    mine = number * STRIDE % organizations
     subscription = template["data"]["object"]
     template["id"] = f"evt_1Bench{number:018d}"
     template["created"] = subscription["created"] + number // organizations + 60

@@ -10,11 +10,12 @@ PAYLOADS = Path(__file__).parent.parent / "unit/handlers/payloads"
 RECORDED = [json.loads(path.read_text()) for path in sorted(PAYLOADS.glob("*.json"))]
 DEEP = "<deep>"
 """Stands for a value nested so deeply that Python could not write it."""
-ODD: Sequence[Any] = (
-    *(None, True, False, 0, -1, 1.5, 2**31, 2**63, -(2**64), 10**30, 1e300, 253_402_300_800),
-    *("", "\0", "a\0b", "\ud800", "ä\N{ZERO WIDTH SPACE}\n", "x" * 300, "1793491200", "2020-08-27", "cus_other", DEEP),
-    *([], {}, [None], [[]], {"id": None}, {"id": "\0"}, {"": ""}, [DEEP]),
-)
+NUMBERS = (0, -1, 1.5, 2**31, 2**63, -(2**64), 10**30, 1e300, 253_402_300_800)
+TEXTS = ("", "\0", "a\0b", "\ud800", "ä\N{ZERO WIDTH SPACE}\n", "x" * 300, "1793491200", "2020-08-27", "cus_other")
+THINGS: Sequence[Any] = ([], {}, [None], [[]], {"id": None}, {"id": "\0"}, {"": ""}, DEEP, [DEEP])
+ODD: Sequence[Any] = (None, True, False, *NUMBERS, *TEXTS, *THINGS)
+LIKE: Mapping[type, Sequence[Any]] = {int: NUMBERS, str: TEXTS, dict: THINGS, list: THINGS}
+"""Odd, but of the kind that was there."""
 ENVELOPE = ("id", "object", "type", "created", "livemode", "api_version", "account", "data", "pending_webhooks")
 
 T = TypeVar("T")
@@ -65,34 +66,36 @@ def printable(raw: bytes) -> str:
     return raw.translate(None, b"\0\r\n").decode("latin-1")
 
 
-def event(choices: Choices, types: Sequence[str]) -> bytes:
-    """A recorded event, changed in some places; sometimes under another type."""
+def event(choices: Choices, types: Sequence[str], *, envelope: bool = True) -> bytes:
+    """A recorded event, changed in some places; sometimes under another type. Without ``envelope`` only its object."""
     made = copy.deepcopy(pick(choices, RECORDED))
     if choices.ConsumeIntInRange(0, 4) == 0:
         made["type"] = pick(choices, types)
     for _ in range(choices.ConsumeIntInRange(0, 6)):
-        change(choices, made)
-    depth = choices.ConsumeIntInRange(0, 3) * 330  # orjson itself refuses more than 1,024
+        change(choices, made, envelope=envelope)
+    depth = choices.ConsumeIntInRange(1, 3) * 330  # orjson itself refuses more than 1,024
     deep = '{"a":' * depth + "1" + "}" * depth
     return json.dumps(made).replace(json.dumps(DEEP), deep).encode()
 
 
-def change(choices: Choices, made: dict[str, Any]) -> None:
+def change(choices: Choices, made: dict[str, Any], *, envelope: bool) -> None:
     """Change one place: of the envelope, anywhere in the object, or in the object and in its state before."""
     data = made.get("data")
     about = data.get("object") if isinstance(data, dict) else None
-    way = choices.ConsumeIntInRange(0, 5)
-    if way == 0:
-        made[pick(choices, ENVELOPE)] = value(choices, made)
-    elif way == 1 and isinstance(about, dict):
-        about["id"] = value(choices, made)
-    elif way == 2 and isinstance(data, dict) and isinstance(about, dict):
-        name, odd = pick(choices, [*about, "another"]), value(choices, made)
+    way = choices.ConsumeIntInRange(0 if envelope else 2, 5)
+    if not isinstance(data, dict) or not isinstance(about, dict) or way == 0:
+        name = pick(choices, ENVELOPE)
+        made[name] = value(choices, made, made.get(name))
+    elif way == 1:
+        about["id"] = value(choices, made, about.get("id"))
+    elif way == 2:
+        name = pick(choices, [*about, "another"])
+        about[name] = value(choices, made, about.get(name))
         before = data.setdefault("previous_attributes", {})
         if isinstance(before, dict):
-            before[name] = about[name] = odd
+            before[name] = about[name]
     else:
-        replace(choices, about if isinstance(about, dict | list) and way > 2 else made, made)
+        replace(choices, about, made)
 
 
 def replace(choices: Choices, inside: Any, made: Mapping[str, Any]) -> None:
@@ -106,17 +109,17 @@ def replace(choices: Choices, inside: Any, made: Mapping[str, Any]) -> None:
             del inside[place]
             return
         else:
-            inside[place] = value(choices, made)
+            inside[place] = value(choices, made, inside[place])
             return
 
 
-def value(choices: Choices, made: Mapping[str, Any]) -> Any:
-    """Something odd, something of the fuzzer's own, or a value from elsewhere in the event."""
-    way = choices.ConsumeIntInRange(0, 5)
+def value(choices: Choices, made: Mapping[str, Any], old: Any) -> Any:
+    """Something odd instead of ``old``, something of the fuzzer's own, or a value from elsewhere in the event."""
+    way = choices.ConsumeIntInRange(0, 7)
     if way == 0:
         return choices.ConsumeUnicode(12)
     if way == 1:
         return choices.ConsumeIntInRange(-(2**63), 2**63 - 1)
     if way == 2:
         return copy.deepcopy(pick(choices, list(made.values()) or [None]))
-    return copy.deepcopy(pick(choices, ODD))
+    return copy.deepcopy(pick(choices, LIKE.get(type(old), ODD) if way > 3 else ODD))

@@ -152,7 +152,8 @@ def ingress(stage: Stage, choices: Choices) -> None:
 
 def signed(stage: Stage, choices: Choices) -> None:
     """Bodies with a good signature; what is acknowledged is stored."""
-    body = a_body(choices)
+    raw = choices.ConsumeIntInRange(0, 3) == 0  # which a seed has made a recorded event as well
+    body = choices.ConsumeBytes(choices.remaining_bytes()) if raw else mutations.event(choices, TYPES)
     if stage.deliver(body, signature_of(body)) == HTTPStatus.OK and stage.outcomes["200"] % 20 == 0:
         with stage.gateway.database.transaction() as session:
             session.get_one(WebhookEvent, inbox.read_envelope(body).id)
@@ -160,7 +161,7 @@ def signed(stage: Stage, choices: Choices) -> None:
 
 def drained(stage: Stage, choices: Choices) -> None:
     """What ingress accepts is read, or found unreadable, or looked up; and what was read can be merged and stored."""
-    body = a_body(choices)
+    body = mutations.event(choices, TYPES, envelope=False)
     try:
         row = dict(zip(inbox.COLUMNS.split(", "), inbox.row_of(stage.gateway, body, NOW), strict=True))
         told = read_event(WebhookEvent(**row), HANDLERS).told
@@ -173,13 +174,6 @@ def drained(stage: Stage, choices: Choices) -> None:
         session.rollback()
     stage.outcomes.update(outcomes)
     assert not stage.complaints.said, stage.complaints.said
-
-
-def a_body(choices: Choices) -> bytes:
-    """A recorded event with something odd about it, or bytes, which a seed has made a recorded event as well."""
-    if choices.ConsumeIntInRange(0, 3):
-        return mutations.event(choices, TYPES)
-    return choices.ConsumeBytes(choices.remaining_bytes())
 
 
 Target = Callable[[Stage, Choices], None]

@@ -163,6 +163,13 @@ def integer_or_none(value: int | None) -> int | None:
     return None if value is None else integer(value)
 
 
+def natural(value: int) -> int:
+    """An integer that is never negative at Stripe, nor in our tables. Raises TypeError or ValueError."""
+    if integer(value) < 0:
+        raise ValueError("a negative number")
+    return value
+
+
 def flag(value: bool) -> bool:
     """Yes or no. Raises TypeError for anything else."""
     if not isinstance(value, bool):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from gateway.stripe_api.events import JsonObject
-from gateway.stripe_api.snapshots.base import Seen, Snapshot, flag, integer_or_none, required_id, strict, text, word
+from gateway.stripe_api.snapshots.base import Seen, Snapshot, flag, natural, required_id, strict, text, word
 
 PLAN = "konnect_plan"  # the metadata key of a product that stands for a plan
 
@@ -68,7 +68,7 @@ class PriceSnapshot(Snapshot):
             product_id=required_id(stripe_object["product"]),
             lookup_key=text(stripe_object["lookup_key"]),
             currency=word(stripe_object["currency"]),
-            unit_amount=integer_or_none(stripe_object["unit_amount"]),
+            unit_amount=None if stripe_object["unit_amount"] is None else natural(stripe_object["unit_amount"]),
             interval=word(recurring["interval"]) if recurring else None,
             active=flag(stripe_object["active"]),
             seen=seen,

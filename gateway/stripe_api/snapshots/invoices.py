@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import ClassVar, Self
 
 from gateway.stripe_api.events import JsonObject, UnreadableObject
-from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, integer, required_id, strict, text, word
+from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, integer, natural, required_id, strict, text, word
 from gateway.stripe_api.times import from_unix, from_unix_or_none
 
 # How far an invoice has come. An uncollectible one may still be paid; paid, void and deleted are the end.
@@ -113,7 +113,7 @@ class UpcomingInvoiceSnapshot(Snapshot):
         return cls(
             id=subscription_id,
             customer_id=required_id(stripe_object["customer"]),
-            amount_due=integer(stripe_object["amount_due"]),
+            amount_due=natural(stripe_object["amount_due"]),
             currency=word(stripe_object["currency"]),
             billing_date=from_unix(stripe_object["period_end"]),
             seen=seen,

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from gateway.stripe_api.events import JsonObject, UnreadableObject
-from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, integer, required_id, strict, text, word
+from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, natural, required_id, strict, text, word
 from gateway.stripe_api.times import from_unix, from_unix_or_none
 
 CHANGE_ID = "change_id"  # the metadata key that names the plan change which Stripe last carried out
@@ -31,7 +31,7 @@ class SubscriptionItem:
             id=required_id(item),
             price_id=required_id(item["price"]),
             product_id=required_id(item["price"]["product"]),
-            quantity=integer(1 if item.get("quantity") is None else item["quantity"]),
+            quantity=natural(1 if item.get("quantity") is None else item["quantity"]),
             current_period_start=from_unix(item["current_period_start"]),
             current_period_end=from_unix(item["current_period_end"]),
         )
