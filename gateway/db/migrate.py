@@ -25,10 +25,14 @@ def alembic_config(connection: Connection) -> Config:
 
 
 def migrate(database: Database) -> None:
-    """Apply every migration that is missing. Safe to run at each start and from several machines at once."""
+    """Apply every migration that is missing. Safe to run at each start and from several machines at once.
+
+    A database that a newer release has migrated is left as it is: this release may go on with it.
+    """
     with database.engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-        command.upgrade(alembic_config(connection), "head")
+        if not has_all(connection):
+            command.upgrade(alembic_config(connection), "head")
         if connection.scalar(text("SELECT to_regclass('procrastinate_jobs')")) is None:
             connection.exec_driver_sql(SchemaManager.get_schema().replace("%", "%%"))
 
@@ -36,7 +40,12 @@ def migrate(database: Database) -> None:
 def is_migrated(database: Database) -> bool:
     """Whether every migration that this release knows is applied. Raises DatabaseUnavailable."""
     with database.transaction() as session:
-        return MigrationContext.configure(session.connection()).get_current_heads() == known_heads()
+        return has_all(session.connection())
+
+
+def has_all(connection: Connection) -> bool:
+    """The same for an open connection. Revisions are numbered: a newer release's database has a higher number."""
+    return MigrationContext.configure(connection).get_current_heads() >= known_heads()
 
 
 @cache

@@ -35,7 +35,7 @@ from tests.benchmarks.rig import SECRET, rig
 EVENTS = 2_000
 """Stored and worked off at each size."""
 LOOKS = 5
-BIG = ("webhook_events", "organizations", "subscriptions", "invoices", "organization_plans")
+BIG = ("webhook_events", "organizations", "payment_methods", "subscriptions", "invoices", "organization_plans")
 
 Figures = dict[str, float]
 """What was measured -> milliseconds."""

@@ -1,0 +1,35 @@
+"""What is done for an event does not grow with what is stored: none of its statements reads a big table to the end."""
+
+import json
+
+import psycopg
+
+from gateway.services.drain import drain
+from handlers import HANDLERS
+from tests.benchmarks.scale import Statements
+from tests.integration.support import World
+from tests.integration.test_webhook_ingress import deliver
+from tests.unit.handlers.support import CUSTOMER, payload
+
+EVENTS = ("customer.updated", "customer.subscription.updated", "invoice.paid", "payment_method.detached")
+FILL = """
+    INSERT INTO organizations (id, stripe_customer_id, created_at)
+        SELECT 'org_' || n, CASE n WHEN 1 THEN %s ELSE 'cus_' || n END, now() FROM generate_series(1, 20000) AS n;
+    INSERT INTO payment_methods (id, organization_id)
+        SELECT 'pm_' || n, 'org_' || n FROM generate_series(1, 20000) AS n;
+    INSERT INTO webhook_events (id, type, object_id, created, livemode, state, next_attempt_at, received_at)
+        SELECT 'evt_' || n, 'invoice.paid', 'in_' || n, now(), false, 'done', now(), now()
+        FROM generate_series(1, 20000) AS n;
+    ANALYZE organizations, payment_methods, webhook_events"""
+
+
+def test_neither_ingress_nor_drain_reads_all_that_is_stored(world: World) -> None:
+    with psycopg.connect(world.gateway.config.database_url, autocommit=True) as connection:
+        psycopg.ClientCursor(connection).execute(FILL, (CUSTOMER,))
+        statements = Statements(world.gateway)
+        for name in EVENTS:
+            for _ in range(2):  # the second one is known already
+                assert deliver(world, json.dumps(payload(name))).status_code == 200
+            drain(world.gateway, HANDLERS)
+        assert world.plan_row("org_1").plan
+        assert list(statements.scans(connection)) == []
