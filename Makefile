@@ -14,6 +14,8 @@ bench: install                ## measure; never part of the tests
 	$(RUN) -m tests.benchmarks.renewals
 	$(RUN) -m tests.benchmarks.acknowledgement
 	$(RUN) -m tests.benchmarks.end_to_end
+	$(RUN) -m tests.benchmarks.scale
+	$(RUN) -m tests.benchmarks.memory
 
 fuzz: install                 ## fuzz ingress, signed and drained, a minute each (ARGS="drained -max_total_time=600")
 	$(RUN) -m tests.fuzz $(ARGS)
