@@ -10,7 +10,7 @@ PAYLOADS = Path(__file__).parent.parent / "unit/handlers/payloads"
 RECORDED = [json.loads(path.read_text()) for path in sorted(PAYLOADS.glob("*.json"))]
 DEEP = "<deep>"
 """Stands for a value nested so deeply that Python could not write it."""
-NUMBERS = (0, -1, 1.5, 2**31, 2**63, -(2**64), 10**30, 1e300, 253_402_300_800)
+NUMBERS = (0, -1, 1.5, 2**31, 2**63, 2**64 - 1, -(2**63) - 1, 10**30, 1e300, 253_402_300_800)
 TEXTS = ("", "\0", "a\0b", "\ud800", "ä\N{ZERO WIDTH SPACE}\n", "x" * 300, "1793491200", "2020-08-27", "cus_other")
 THINGS: Sequence[Any] = ([], {}, [None], [[]], {"id": None}, {"id": "\0"}, {"": ""}, DEEP, [DEEP])
 ODD: Sequence[Any] = (None, True, False, *NUMBERS, *TEXTS, *THINGS)
