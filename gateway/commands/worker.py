@@ -17,6 +17,7 @@ from gateway.services.context import Gateway
 from gateway.tasks import build_worker
 
 GRACE = 25  # seconds for jobs that run when it is stopped: less than the 30 that supervisors usually give
+LOOK_EVERY = 1  # second: Procrastinate (3.10) forgets a notification that comes while it looks for jobs
 PAUSE = 1  # second before the database is tried again
 STOP = (signal.SIGTERM, signal.SIGINT)
 
@@ -58,6 +59,7 @@ async def keep_working(app: App, concurrency: int, stopping: threading.Event) ->
             async with app.open_async():
                 await app.run_worker_async(
                     concurrency=concurrency,
+                    fetch_job_polling_interval=LOOK_EVERY,
                     delete_jobs="successful",
                     shutdown_graceful_timeout=GRACE,
                     install_signal_handlers=False,  # they could not tell its end from being stopped

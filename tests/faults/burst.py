@@ -11,6 +11,7 @@ from tests.benchmarks.events import id_of
 from tests.integration.support import eventually
 
 CONNECTIONS = 8
+TIMEOUT = 10  # seconds that Stripe waits for an answer
 PAUSE = 0.01  # seconds before a connection tries again after a failure
 
 
@@ -89,7 +90,7 @@ class Burst:
         """One try; gives the connection, if it can be used again, and whether it was acknowledged."""
         try:
             if connection is None:
-                connection = socket.create_connection(("127.0.0.1", self._port))
+                connection = socket.create_connection(("127.0.0.1", self._port), timeout=TIMEOUT)
         except OSError:
             self.unreachable += 1
             return None, False

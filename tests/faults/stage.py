@@ -56,6 +56,10 @@ class Stage:
         log = self.logs / f"{name}.log"
         return self.processes.enter_context(running(["-m", "gateway", *arguments], self.environment, log))
 
+    def said(self) -> str:
+        """All that web and worker have logged."""
+        return "".join(log.read_text(errors="replace") for log in self.logs.glob("*.log"))
+
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """``gateway ARGUMENTS``, to its end."""
         command = [sys.executable, "-m", "gateway", *arguments]
@@ -77,7 +81,9 @@ class Stage:
         """The states of stored events, by id."""
         return [
             state
-            for (state,) in self.rows("SELECT state FROM webhook_events WHERE id = ANY(%s) ORDER BY id", event_ids)
+            for (state,) in self.rows(
+                "SELECT state FROM webhook_events WHERE id = ANY(%s) ORDER BY id", list(event_ids)
+            )
         ]
 
     def deliver(self, body: bytes, signature: str | None = None, secret: str = SECRET) -> requests.Response:
@@ -130,6 +136,17 @@ class Stage:
             organization_id,
         )
         return {"customer": customer, "subscription": subscription}
+
+    def all_done(self) -> bool:
+        """Whether no event and no job that is due waits."""
+        waiting = "SELECT (SELECT count(*) FROM webhook_events WHERE state IN ('pending', 'failed')) + ("
+        due = "status = 'doing' OR status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now())"
+        return self.number(f"{waiting}SELECT count(*) FROM procrastinate_jobs WHERE {due})") == 0
+
+    def plan(self, organization_id: str) -> tuple[str, int]:
+        """Plan and quantity, as the plan table says."""
+        [row] = self.rows("SELECT plan, quantity FROM organization_plans WHERE organization_id = %s", organization_id)
+        return row[0], row[1]
 
     def fault(self, kind: str, **fields: Any) -> None:
         """Ask the sandbox for a fault."""
