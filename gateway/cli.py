@@ -31,7 +31,8 @@ from handlers import HANDLERS
 
 PORT = click.IntRange(1, 65535)
 # Without reuse-port, kept-alive connections may all land on one gunicorn worker.
-WORKERS, THREADS = 2, 8
+# Threads are many because a client that sends its body slowly occupies one: a dozen of them must not be felt.
+WORKERS, THREADS = 2, 32
 OPTIONS = ("--reuse-port", "--no-control-socket", "--access-logfile=-", "--config=python:gateway.gunicorn_hooks")
 
 

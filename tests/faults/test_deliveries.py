@@ -1,4 +1,4 @@
-"""Deliveries as they come: twice, at once, out of order, late, of strangers; against the running gunicorn and worker."""
+"""Deliveries as they come: twice, at once, out of order, late, of strangers; to the running gunicorn and worker."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -97,9 +97,9 @@ def test_several_updates_in_one_second_out_of_order_end_in_the_last_one(
     running: Stage, organization_id: str, subscription: Json, order: str
 ) -> None:
     running.fault("webhook_dropped", times=1000)
-    item = {"id": subscription["items"]["data"][0]["id"]}
+    item = subscription["items"]["data"][0]["id"]
     for quantity in range(2, 8):
-        running.stripe.v1.subscriptions.update(subscription["id"], {"items": [{**item, "quantity": quantity}]})
+        running.stripe.v1.subscriptions.update(subscription["id"], {"items": [{"id": item, "quantity": quantity}]})
     about = [
         each.to_dict(for_json=True)
         for each in running.stripe.v1.events.list({"type": "customer.subscription.updated", "limit": 100})
@@ -143,10 +143,10 @@ def test_webhook_and_answer_of_one_change_are_one_effect_whichever_is_first(
 def test_an_unknown_customer_is_ignored_and_found_by_reconciliation_if_it_is_ours(
     running: Stage, organization_id: str, subscription: Json
 ) -> None:
-    running.rows(f"UPDATE organizations SET stripe_customer_id = NULL WHERE id = '{organization_id}'")
+    running.rows("UPDATE organizations SET stripe_customer_id = NULL WHERE id = %s", organization_id)
     running.rows("DELETE FROM subscriptions WHERE id = %s", subscription["id"])
-    item = {"id": subscription["items"]["data"][0]["id"], "quantity": 5}
-    running.stripe.v1.subscriptions.update(subscription["id"], {"items": [item]})
+    item = subscription["items"]["data"][0]["id"]
+    running.stripe.v1.subscriptions.update(subscription["id"], {"items": [{"id": item, "quantity": 5}]})
     event = "SELECT state FROM webhook_events WHERE object_id = %s AND type = 'customer.subscription.updated'"
     eventually(lambda: running.rows(event, subscription["id"]) == [("ignored",)])
     assert running.plan(organization_id) == ("free", 1)

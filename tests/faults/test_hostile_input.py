@@ -2,13 +2,14 @@
 
 import json
 import socket
+from collections.abc import Iterator
 from http.client import HTTPResponse
 
 import pytest
 import requests
 
 from gateway.config import WEBHOOK_MAX_BYTES
-from tests.benchmarks.rig import SECRET, now
+from tests.benchmarks.rig import SECRET
 from tests.faults.stage import Stage, sign
 
 EVENT = {
@@ -28,7 +29,7 @@ def event(**changes: object) -> bytes:
 
 
 @pytest.fixture(autouse=True)
-def no_traceback(running: Stage) -> object:
+def no_traceback(running: Stage) -> Iterator[None]:
     """Nothing of what is sent here ends in a traceback in a log."""
     before = len(running.said())
     yield
@@ -90,19 +91,26 @@ def test_a_body_that_is_signed_and_yet_no_event_is_refused(running: Stage, body:
     "signature",
     [
         "t=1,v1=\xe4\xf6\xfc",
-        f"t={now()},v1=",
+        "t=1795000000,v1=",
         "t=,v1=,",
         "v1",
         "t=1" * 1000,
-        sign(BODY, "whsec_of_somebody_else"),
-        sign(BODY, age=301),
-        sign(BODY, age=-301),
-        sign(BODY, age=-(10**9)),
     ],
-    ids=["not ASCII", "empty", "nothing in it", "one word", "long", "of another secret", "old", "of the future", "far"],
+    ids=["not ASCII", "empty", "nothing in it", "one word", "long"],
 )
-def test_a_signature_that_does_not_hold_or_is_not_of_these_minutes_is_refused(running: Stage, signature: str) -> None:
+def test_a_broken_signature_is_refused(running: Stage, signature: str) -> None:
     assert refused(running.deliver(BODY, signature))
+    assert stored(running) == 0
+
+
+@pytest.mark.parametrize("age", [600, -600, -(10**9)], ids=["ten minutes ago", "in ten minutes", "in thirty years"])
+def test_a_good_signature_that_is_not_of_these_minutes_is_refused(running: Stage, age: int) -> None:
+    assert refused(running.deliver(BODY, sign(BODY, age=age)))
+    assert stored(running) == 0
+
+
+def test_a_signature_by_another_secret_is_refused(running: Stage) -> None:
+    assert refused(running.deliver(BODY, secret="whsec_of_somebody_else"))
     assert stored(running) == 0
 
 
