@@ -14,7 +14,7 @@ import psutil
 
 from gateway.cli import OPTIONS, THREADS, WORKERS
 
-START_TIMEOUT, STOP_TIMEOUT = 30, 30  # seconds
+START_TIMEOUT, STOP_TIMEOUT = 60, 60  # seconds
 
 
 class Process:

@@ -57,7 +57,7 @@ class Stage:
         """``gateway worker``, ready for jobs."""
         workers = self.number("SELECT coalesce(max(id), 0) FROM procrastinate_workers")
         worker = self._run("worker", ["worker"])
-        eventually(lambda: self.number("SELECT coalesce(max(id), 0) FROM procrastinate_workers") > workers, 30)
+        eventually(lambda: self.number("SELECT coalesce(max(id), 0) FROM procrastinate_workers") > workers)
         return worker
 
     def _run(self, name: str, arguments: list[str]) -> Process:

@@ -41,7 +41,7 @@ def test_web_that_is_stopped_in_a_burst_answers_what_it_has_taken_and_ends_in_ti
         burst.finish()
     own.work()
     defer_drain(own.gateway.database)
-    eventually(lambda: pending(own) == 0, 30)
+    eventually(lambda: pending(own) == 0)
     assert_merged_once(own, [*deliveries, slow])
 
 
@@ -59,7 +59,7 @@ def test_a_worker_that_is_stopped_in_mid_drain_finishes_its_batch_and_leaves_the
     assert pending(own) > 0, "the inbox was drained"
     assert half_done(own) == 0
     own.work()  # which is not told: the one before has left word
-    eventually(lambda: pending(own) == 0, 30)
+    eventually(lambda: pending(own) == 0)
     assert_merged_once(own, deliveries)
 
 

@@ -62,7 +62,7 @@ def test_what_was_acknowledged_before_web_was_killed_is_stored_and_the_rest_come
         own.serve()
         burst.finish()
     own.work()
-    eventually(lambda: pending(own) == 0, 30)
+    eventually(lambda: pending(own) == 0)
     assert_merged_once(own, deliveries)
 
 
@@ -79,7 +79,7 @@ def test_a_worker_that_is_killed_in_mid_drain_leaves_every_event_either_as_it_wa
         assert half_done(own) == 0
     own.work()
     defer_drain(own.gateway.database)
-    eventually(lambda: pending(own) == 0, 30)
+    eventually(lambda: pending(own) == 0)
     assert_merged_once(own, deliveries)
 
 
