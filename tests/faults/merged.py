@@ -4,12 +4,11 @@ import random
 import signal
 import time
 from collections.abc import Sequence
-from itertools import chain
 
 import orjson
+import psycopg
 
-from gateway.db.writer import Writer
-from gateway.services.inbox import row_of, statement
+from gateway.services.inbox import COLUMNS, row_of
 from tests.benchmarks import events
 from tests.faults.stage import Stage
 from tests.integration.support import eventually
@@ -42,9 +41,10 @@ def store(stage: Stage, deliveries: Sequence[bytes]) -> None:
     """Put events into the inbox as ingress does, without any wake-up."""
     bodies = [delivery.partition(b"\r\n\r\n")[2] for delivery in deliveries]
     rows = [row_of(stage.gateway, body, stage.gateway.clock()) for body in bodies]
-    writer = Writer(stage.gateway.database)
-    writer.execute(statement(len(rows)), list(chain.from_iterable(rows)))
-    writer.close()
+    values = ", ".join(["%s"] * len(COLUMNS))
+    insert = f"INSERT INTO webhook_events ({', '.join(COLUMNS)}) VALUES ({values})"  # noqa: S608 - of constants alone
+    with psycopg.connect(stage.environment["GATEWAY_DATABASE_URL"]) as connection, connection.cursor() as cursor:
+        cursor.executemany(insert.encode(), rows)
 
 
 def pending(stage: Stage) -> int:
