@@ -18,6 +18,7 @@ from gateway.app import wired
 from gateway.auth import SCOPES, issue_development_token
 from gateway.commands.doctor import doctor
 from gateway.commands.events import events
+from gateway.commands.worker import worker
 from gateway.config import Config, ConfigError
 from gateway.db.migrate import migrate as migrate_database
 from gateway.db.session import is_outage
@@ -26,11 +27,12 @@ from gateway.metrics import DIRECTORY
 from gateway.services.catalog import Catalog
 from gateway.services.catalog_sync import sync_catalog
 from gateway.services.reconcile import reconcile as run_reconciliation
-from gateway.tasks import build_worker
 from handlers import HANDLERS
 
 PORT = click.IntRange(1, 65535)
 # Without reuse-port, kept-alive connections may all land on one gunicorn worker.
+# Threads are many because a client that sends its body slowly occupies one: a dozen of them must not be felt.
+WORKERS, THREADS = 2, 32
 OPTIONS = ("--reuse-port", "--no-control-socket", "--access-logfile=-", "--config=python:gateway.gunicorn_hooks")
 
 
@@ -64,12 +66,13 @@ def cli() -> None:
 
 cli.add_command(doctor)
 cli.add_command(events)
+cli.add_command(worker)
 
 
 @cli.command()
 @click.option("--bind", default="127.0.0.1:8000", show_default=True, help="Address and port.")
-@click.option("--workers", default=2, show_default=True, help="Processes.")
-@click.option("--threads", default=8, show_default=True, help="Threads a process.")
+@click.option("--workers", default=WORKERS, show_default=True, help="Processes.")
+@click.option("--threads", default=THREADS, show_default=True, help="Threads a process.")
 def serve(bind: str, workers: int, threads: int) -> None:
     """Serve the web interface with gunicorn."""
     Config.from_environment()  # a wrong setting is said here, not by a worker that will not boot
@@ -77,14 +80,6 @@ def serve(bind: str, workers: int, threads: int) -> None:
     os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="gateway-metrics-")  # new: the counts begin with the processes
     command = [sys.executable, "-m", "gunicorn", *arguments, *OPTIONS, "wsgi:app"]
     os.execv(sys.executable, command)  # noqa: S606 - no shell; the process becomes gunicorn and gets its signals
-
-
-@cli.command()
-@click.option("--concurrency", default=4, show_default=True, help="Jobs at a time.")
-def worker(concurrency: int) -> None:
-    """Work off the inbox and the jobs, until stopped."""
-    app = build_worker(wired())
-    app.run_worker(concurrency=concurrency, delete_jobs="successful", shutdown_graceful_timeout=25)
 
 
 @cli.command()

@@ -6,10 +6,11 @@ lock, and the two could then neither wait side by side nor run one after the oth
 """
 
 from collections.abc import Iterable
+from threading import Event
 from zlib import crc32
 
 import structlog
-from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy
+from procrastinate import App, PsycopgConnector, RetryStrategy
 from procrastinate.exceptions import UniqueViolation
 from procrastinate.jobs import Status
 
@@ -18,6 +19,7 @@ from gateway.errors import ReconciliationInProgress
 from gateway.services import drain, drift, gap, plan_changes, refresh, retention, webhook_endpoint
 from gateway.services.context import Gateway
 from gateway.services.status import HEARTBEAT
+from gateway.services.wakeup import defer_drain
 from gateway.stripe_api.times import from_unix
 from handlers import HANDLERS
 
@@ -28,15 +30,20 @@ STALLED_AFTER = HEARTBEAT.total_seconds()  # without a sign of life: its jobs ar
 log = structlog.get_logger()
 
 
-def build_worker(gateway: Gateway) -> App:
-    """The Procrastinate application of one worker process."""
+def build_worker(gateway: Gateway, stopping: Event | None = None) -> App:
+    """The Procrastinate application of one worker process; ``stopping`` is set when it is to end soon."""
+    stopping = stopping or Event()
     app = App(connector=PsycopgConnector(conninfo=gateway.config.database_url))
 
     # Each minute as well: the net under the wake-ups. An event whose wake-up was lost waits a minute, not for ever.
     @app.periodic(cron="* * * * *")
     @app.task(name=jobs.DRAIN_INBOX, queueing_lock=jobs.DRAIN_INBOX)
     def drain_inbox(timestamp: int | None = None) -> None:  # noqa: ARG001 - what a periodic task is called with
-        drain.drain(gateway, HANDLERS)
+        # An inbox that fills as fast as it is drained would keep a stopped worker for ever: the rest is another's.
+        while drain.drain_batch(gateway, HANDLERS):
+            if stopping.is_set():
+                defer_drain(gateway.database)
+                return
 
     @app.task(name=jobs.REFRESH)
     def refresh_object(kind: str, stripe_id: str, attempt: int = 1) -> None:
@@ -50,28 +57,26 @@ def build_worker(gateway: Gateway) -> App:
     def finish_change(change_id: str) -> None:
         plan_changes.finish(gateway, change_id)
 
-    add_walks(app, gateway)
+    add_walks(app, gateway, stopping)
     add_upkeep(app, gateway)
     return app
 
 
-def add_walks(app: App, gateway: Gateway) -> None:
+def add_walks(app: App, gateway: Gateway, stopping: Event) -> None:
     """Reconciliation, periodically."""
 
     # A walk that a killed or stopped worker leaves is gone on with at the next turn.
     @app.periodic(cron="*/5 * * * *")
-    @app.task(name=jobs.WALK_GAP, queue=RECONCILING, queueing_lock=jobs.WALK_GAP, lock=jobs.WALK_GAP, pass_context=True)
-    def walk_gap(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - what a periodic task is called with
-        follow(context, gap.walk(gateway, HANDLERS.keys()))
+    @app.task(name=jobs.WALK_GAP, queue=RECONCILING, queueing_lock=jobs.WALK_GAP, lock=jobs.WALK_GAP)
+    def walk_gap(timestamp: int) -> None:  # noqa: ARG001 - what a periodic task is called with
+        follow(gap.walk(gateway, HANDLERS.keys()), jobs.WALK_GAP, stopping)
 
     # Once a day; looked at each hour, so that an interrupted one does not wait for tomorrow.
     @app.periodic(cron=f"{minute_of(gateway.config.database_url)} * * * *")
-    @app.task(
-        name=jobs.WALK_DRIFT, queue=RECONCILING, queueing_lock=jobs.WALK_DRIFT, lock=jobs.WALK_DRIFT, pass_context=True
-    )
-    def walk_drift(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - what a periodic task is called with
+    @app.task(name=jobs.WALK_DRIFT, queue=RECONCILING, queueing_lock=jobs.WALK_DRIFT, lock=jobs.WALK_DRIFT)
+    def walk_drift(timestamp: int) -> None:  # noqa: ARG001 - what a periodic task is called with
         if drift.is_due(gateway):
-            follow(context, drift.walk(gateway))
+            follow(drift.walk(gateway), jobs.WALK_DRIFT, stopping)
 
 
 def add_upkeep(app: App, gateway: Gateway) -> None:
@@ -98,14 +103,14 @@ def add_upkeep(app: App, gateway: Gateway) -> None:
             log.warning("stalled_job_taken_up", task=job.task_name, job_id=job.id)
 
 
-def follow(context: JobContext, walk: Iterable[object]) -> None:
+def follow(walk: Iterable[object], task: str, stopping: Event) -> None:
     """Walk to the end, or until the worker stops; what was committed up to there stays."""
     try:
         for _ in walk:
-            if context.should_abort():
+            if stopping.is_set():
                 return
     except ReconciliationInProgress:
-        log.info("reconciliation_left_to_another", task=context.job.task_name)
+        log.info("reconciliation_left_to_another", task=task)
 
 
 def minute_of(text: str) -> int:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import orjson
 import structlog
 from sqlalchemy import select, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from gateway.db.models import WebhookEvent
@@ -155,8 +156,10 @@ def record_failure(session: Session, event_id: str, error: Exception, now: datet
     if event.state not in DUE_STATES:  # another worker was luckier with it
         return
     event.attempts += 1
-    # The first line only: PostgreSQL's DETAIL quotes whole rows, with people's names in them.
-    event.error = f"{type(error).__name__}: {error}".partition("\n")[0][:2000].replace("\0", "")
+    # The first line only: PostgreSQL's DETAIL quotes whole rows, with people's names in them. The driver's first line,
+    # that is: SQLAlchemy's may be nothing but a remark about autoflush.
+    said = error.orig if isinstance(error, DBAPIError) else error
+    event.error = f"{type(error).__name__}: {said}".partition("\n")[0][:2000].replace("\0", "")
     event.state = "dead" if event.attempts >= MAX_ATTEMPTS else "failed"
     event.next_attempt_at = now + backoff(event.attempts)
 

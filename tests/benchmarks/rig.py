@@ -1,11 +1,5 @@
 """What is measured, on real parts: PostgreSQL with durable commits, gunicorn as ``gateway serve`` has it, a worker."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,13 +9,12 @@ from tempfile import TemporaryDirectory
 
 import psycopg
 
-from gateway.cli import OPTIONS
 from gateway.db.migrate import migrate
 from gateway.db.session import Database
 from gateway.demo.postgres import embedded_postgres
+from tests.processes import await_port, free_port, gunicorn, running
 
 SECRET = "whsec_benchmark"
-WORKERS, THREADS = 2, 8
 
 
 @dataclass
@@ -34,7 +27,6 @@ class Rig:
 
     def __post_init__(self) -> None:
         self.environment = {
-            **os.environ,
             "GATEWAY_DATABASE_URL": self.url,
             "GATEWAY_JWT_DEVELOPMENT_SECRET": "a secret of this benchmark alone, no other",
             "STRIPE_SECRET_KEY": "sk_test_benchmark",
@@ -49,30 +41,16 @@ class Rig:
     @contextmanager
     def web(self, application: str) -> Iterator[int]:
         """Gunicorn serving ``application`` (``wsgi:app`` is the gateway); gives its port."""
-        port = _free_port()
-        arguments = ["--worker-class=gthread", f"--workers={WORKERS}", f"--threads={THREADS}"]
-        quiet = [option for option in OPTIONS if "access-log" not in option]
-        command = ["-m", "gunicorn", *arguments, *quiet, f"--bind=127.0.0.1:{port}", application]
-        with self.process(application, command):
-            _await_port(port)
+        port = free_port()
+        with running(gunicorn(application, port), self.environment, self.logs / f"{application}.log"):
+            await_port(port)
             yield port
 
     @contextmanager
     def worker(self) -> Iterator[None]:
         """``gateway worker``."""
-        with self.process("worker", ["-m", "gateway", "worker"]):
+        with running(["-m", "gateway", "worker"], self.environment, self.logs / "worker.log"):
             yield
-
-    @contextmanager
-    def process(self, name: str, arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-        """A Python process, ended with the block."""
-        with (self.logs / f"{name}.log").open("ab") as log:
-            child = subprocess.Popen([sys.executable, *arguments], env=self.environment, stdout=log, stderr=log)
-        try:
-            yield child
-        finally:
-            child.send_signal(signal.SIGTERM)
-            child.wait(30)
 
 
 @contextmanager
@@ -86,24 +64,6 @@ def rig() -> Iterator[Rig]:
             commits = connection.execute("SHOW synchronous_commit").fetchone()
             assert commits == ("on",), "a commit that is not durable is no acknowledgement"
         yield Rig(url, Path(directory))
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-def _await_port(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
 
 
 def now() -> int:

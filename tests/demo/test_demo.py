@@ -5,7 +5,9 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO
 
 import psutil
@@ -39,13 +41,20 @@ def arguments(directory: Path, port: int, *more: str) -> list[str]:
 
 
 @pytest.fixture
+def directory() -> Iterator[Path]:
+    """Not pytest's own: each new run of pytest closes that to other users, and PostgreSQL, as root, runs as another."""
+    with TemporaryDirectory(prefix="gateway-tests-") as path:
+        yield Path(path)
+
+
+@pytest.fixture
 def environment() -> dict[str, str]:
     """Without a Stripe account of the one who runs the tests."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("STRIPE_", "GATEWAY_"))}
 
 
-def test_the_story_comes_out_right_from_nothing(tmp_path: Path, environment: dict[str, str]) -> None:
-    command = arguments(tmp_path, free_port(), "--exit")
+def test_the_story_comes_out_right_from_nothing(directory: Path, environment: dict[str, str]) -> None:
+    command = arguments(directory, free_port(), "--exit")
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Every step came out right." in done.stdout
@@ -55,11 +64,11 @@ def test_the_story_comes_out_right_from_nothing(tmp_path: Path, environment: dic
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGHUP], ids=["Ctrl-C", "the terminal is closed"])
 def test_it_keeps_serving_until_it_is_stopped_and_stops_all_that_it_started(
-    tmp_path: Path, environment: dict[str, str], end: signal.Signals
+    directory: Path, environment: dict[str, str], end: signal.Signals
 ) -> None:
     port = free_port()
     with subprocess.Popen(
-        arguments(tmp_path, port), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        arguments(directory, port), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as demo:
         assert demo.stdout is not None
         read_until(demo.stdout, "keeps serving")
@@ -69,7 +78,7 @@ def test_it_keeps_serving_until_it_is_stopped_and_stops_all_that_it_started(
         worker.kill()
         read_until(demo.stdout, "starting it again")
         family += psutil.Process(demo.pid).children(recursive=True)
-        second = [*arguments(tmp_path, free_port(), "--exit")]
+        second = [*arguments(directory, free_port(), "--exit")]
         done = subprocess.run(second, env=environment, capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, "another demo runs in" in done.stderr) == (1, True)
         demo.send_signal(end)
@@ -77,17 +86,17 @@ def test_it_keeps_serving_until_it_is_stopped_and_stops_all_that_it_started(
     eventually(lambda: not any(each.is_running() for each in family))
 
 
-def test_a_taken_port_is_said_in_one_line(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_a_taken_port_is_said_in_one_line(directory: Path, environment: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        command = arguments(tmp_path, port, "--exit")
+        command = arguments(directory, port, "--exit")
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert done.stderr == f"gateway: port {port} is taken; choose another one with --port.\n"
 
 
-def test_a_live_key_is_refused(tmp_path: Path, environment: dict[str, str]) -> None:
-    command = arguments(tmp_path, free_port(), "--exit")
+def test_a_live_key_is_refused(directory: Path, environment: dict[str, str]) -> None:
+    command = arguments(directory, free_port(), "--exit")
     live = {**environment, "STRIPE_SECRET_KEY": "sk_live_1"}
     done = subprocess.run(command, env=live, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1

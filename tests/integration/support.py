@@ -114,7 +114,7 @@ class World:
             return session.get_one(OrganizationPlan, organization_id)
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
+def eventually(condition: Callable[[], bool], seconds: float = 30) -> None:
     """Wait until it holds."""
     deadline = time.monotonic() + seconds
     while not condition():

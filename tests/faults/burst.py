@@ -1,0 +1,112 @@
+"""Stripe sending a burst: over several connections, each event again and again until it is acknowledged."""
+
+import socket
+import threading
+from collections import Counter, deque
+from collections.abc import Sequence
+from http.client import HTTPException, HTTPResponse
+from typing import Self
+
+from tests.benchmarks.events import id_of
+from tests.integration.support import eventually
+
+CONNECTIONS = 8
+TIMEOUT = 10  # seconds that Stripe waits for an answer
+PAUSE = 0.01  # seconds before a connection tries again after a failure
+
+
+class Burst:
+    """Deliveries on their way to a port of this machine."""
+
+    def __init__(self, port: int, deliveries: Sequence[bytes]) -> None:
+        self._port = port
+        self._waiting = deque(deliveries)
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self.in_flight = 0
+        """How many deliveries are sent and not yet answered."""
+        self.cut = 0
+        """How many were sent and lost their connection instead of being answered."""
+        self.acknowledged: set[str] = set()
+        """Ids of the events that were answered 200."""
+        self.refusals: Counter[int] = Counter()
+        """How often another status was answered."""
+        self.unreachable = 0
+        """How often nobody listened."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    @property
+    def waiting(self) -> int:
+        """How many events are still to be acknowledged."""
+        return len(self._waiting) + self.in_flight
+
+    def start(self) -> None:
+        """Send, until all is acknowledged or ``stop`` is called."""
+        self._stop.clear()
+        self._threads = [threading.Thread(target=self._run) for _ in range(CONNECTIONS)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Send nothing more; returns once every connection has its answer or is cut."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def finish(self, seconds: float = 30) -> None:
+        """Go on until all is acknowledged."""
+        self.stop()
+        self.start()
+        try:
+            eventually(lambda: self.waiting == 0, seconds)
+        finally:
+            self.stop()
+
+    def _run(self) -> None:
+        connection: socket.socket | None = None
+        while not self._stop.is_set():
+            with self._lock:
+                if not self._waiting:
+                    break
+                delivery = self._waiting.popleft()
+                self.in_flight += 1
+            connection, acknowledged = self._deliver(connection, delivery)
+            with self._lock:
+                self.in_flight -= 1
+                if not acknowledged:
+                    self._waiting.append(delivery)
+            if not acknowledged:
+                self._stop.wait(PAUSE)
+        if connection is not None:
+            connection.close()
+
+    def _deliver(self, connection: socket.socket | None, delivery: bytes) -> tuple[socket.socket | None, bool]:
+        """One try; gives the connection, if it can be used again, and whether it was acknowledged."""
+        try:
+            if connection is None:
+                connection = socket.create_connection(("127.0.0.1", self._port), timeout=TIMEOUT)
+        except OSError:
+            self.unreachable += 1
+            return None, False
+        try:
+            connection.sendall(delivery)
+            answer = HTTPResponse(connection)
+            answer.begin()
+            answer.read()
+        except (OSError, HTTPException):
+            connection.close()
+            self.cut += 1
+            return None, False
+        if answer.status == 200:
+            self.acknowledged.add(id_of(delivery))
+        else:
+            self.refusals[answer.status] += 1
+        if answer.will_close:
+            connection.close()
+        return None if answer.will_close else connection, answer.status == 200

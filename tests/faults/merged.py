@@ -1,0 +1,104 @@
+"""A burst with one event for each of many organizations, and what must have become of it."""
+
+import random
+import signal
+import time
+from collections.abc import Sequence
+
+import orjson
+import psycopg
+
+from gateway.services.inbox import COLUMNS, row_of
+from tests.benchmarks import events
+from tests.faults.stage import Stage
+from tests.integration.support import eventually
+from tests.processes import Process
+
+HALF_DONE = """
+    SELECT count(*) FROM webhook_events AS event LEFT JOIN plan_history ON cause = event.id
+    WHERE event.id LIKE 'evt_1Bench%%' AND (event.state = 'done') <> (cause IS NOT NULL)
+"""
+
+LOCKED = """
+    SELECT (SELECT count(*) FROM webhook_events WHERE state = 'pending')
+         - (SELECT count(*) FROM (SELECT FROM webhook_events WHERE state = 'pending' FOR UPDATE SKIP LOCKED) AS free)
+"""
+
+
+def one_event_each(stage: Stage, organizations: int) -> Sequence[bytes]:
+    """Organizations that are on no plan yet, and for each a delivery that puts it on Plus, in a quantity of its own."""
+    known = orjson.loads(events.RECORDED.read_bytes())["data"]["object"]["items"]["data"][0]["price"]["product"]
+    stage.rows("UPDATE plans SET product_id = %s WHERE key = 'plus'", known)
+    stage.rows(
+        "INSERT INTO organizations (id, stripe_customer_id, created_at)"
+        " SELECT 'org_' || number, 'cus_' || number, now() FROM generate_series(0, %s) AS number",
+        organizations - 1,
+    )
+    return events.requests(organizations, organizations)
+
+
+def store(stage: Stage, deliveries: Sequence[bytes]) -> None:
+    """Put events into the inbox as ingress does, without any wake-up."""
+    bodies = [delivery.partition(b"\r\n\r\n")[2] for delivery in deliveries]
+    rows = [row_of(stage.gateway, body, stage.gateway.clock()) for body in bodies]
+    values = ", ".join(["%s"] * len(COLUMNS))
+    insert = f"INSERT INTO webhook_events ({', '.join(COLUMNS)}) VALUES ({values})"  # noqa: S608 - of constants alone
+    with psycopg.connect(stage.environment["GATEWAY_DATABASE_URL"]) as connection, connection.cursor() as cursor:
+        cursor.executemany(insert.encode(), rows)
+
+
+def pending(stage: Stage) -> int:
+    """How many events are still to be worked off."""
+    return stage.number("SELECT count(*) FROM webhook_events WHERE state IN ('pending', 'failed')")
+
+
+def locked(stage: Stage) -> int:
+    """How many pending events some transaction holds just now: a drain is in the midst of them."""
+    return stage.number(LOCKED)
+
+
+def freeze_in_mid_drain(stage: Stage, worker: Process) -> None:
+    """Stop the worker's process (it can go on) at any moment at which a drain's transaction is open."""
+    while True:
+        eventually(lambda: locked(stage) > 0)
+        some_moment()
+        worker.send(signal.SIGSTOP)
+        if locked(stage) > 0:
+            return
+        worker.send(signal.SIGCONT)
+
+
+def some_moment() -> None:
+    """Any moment from now on."""
+    time.sleep(random.uniform(0, 0.05))  # noqa: S311 - no secret
+
+
+def acknowledged_but_lost(stage: Stage, acknowledged: set[str]) -> set[str]:
+    """Events that were answered 200 and are not in the inbox."""
+    return acknowledged - {event_id for (event_id,) in stage.rows("SELECT id FROM webhook_events")}
+
+
+def half_done(stage: Stage) -> int:
+    """How many events are merged and not marked, or marked and not merged: there must be none at any moment.
+
+    One statement, so one moment.
+    """
+    return stage.number(HALF_DONE)
+
+
+def assert_merged_once(stage: Stage, deliveries: Sequence[bytes]) -> None:
+    """Every event is done, in the plan table, and in the history once."""
+    told = {}
+    for delivery in deliveries:
+        event = orjson.loads(delivery.partition(b"\r\n\r\n")[2])
+        told[event["data"]["object"]["customer"]] = (event["id"], event["data"]["object"]["quantity"])
+    ended = "SELECT state, attempts, count(*) FROM webhook_events WHERE id LIKE 'evt_1Bench%%' GROUP BY state, attempts"
+    assert stage.rows(ended) == [("done", 0, len(deliveries))]
+    merged = stage.rows(
+        "SELECT stripe_customer_id, cause, (after ->> 'quantity')::int, quantity, plan, plan_history.version"
+        " FROM plan_history JOIN organizations ON organizations.id = plan_history.organization_id"
+        " JOIN organization_plans ON organization_plans.organization_id = organizations.id"
+    )
+    assert sorted(merged) == sorted(
+        (customer, event_id, quantity, quantity, "plus", 1) for customer, (event_id, quantity) in told.items()
+    )

@@ -1,0 +1,87 @@
+"""PostgreSQL stops at once in mid-burst, as in a crash, and comes back: web and worker go on by themselves."""
+
+import signal
+
+import pytest
+import requests
+
+from gateway.services.wakeup import defer_drain
+from tests.faults.burst import Burst
+from tests.faults.merged import (
+    acknowledged_but_lost,
+    assert_merged_once,
+    freeze_in_mid_drain,
+    half_done,
+    one_event_each,
+    pending,
+    store,
+)
+from tests.faults.postgres import Crashing
+from tests.faults.stage import Stage
+from tests.integration.support import eventually
+
+
+@pytest.fixture(scope="module")
+def server(postgres: Crashing) -> str:
+    """Not the one that all tests share."""
+    return postgres.url
+
+
+def test_web_answers_503_while_the_database_is_away_and_goes_on_by_itself_and_loses_nothing(
+    own: Stage, postgres: Crashing
+) -> None:
+    deliveries = one_event_each(own, 1500)
+    web = own.serve()
+    with Burst(own.port, deliveries) as burst:
+        for _ in range(2):
+            acknowledged, refused = len(burst.acknowledged), burst.refusals[503]
+            burst.start()
+            eventually(lambda goal=acknowledged + 100: len(burst.acknowledged) > goal)  # type: ignore[misc]
+            assert burst.in_flight > 0, "nothing was on its way"
+            with postgres.crashed():
+                assert burst.waiting > 0, "the burst was over"
+                eventually(lambda goal=refused + 20: burst.refusals[503] > goal)  # type: ignore[misc]
+                while_away = set(burst.acknowledged)
+            assert acknowledged_but_lost(own, while_away) == set()
+            burst.stop()
+        burst.finish()
+        assert set(burst.refusals) == {503}
+        assert (burst.cut, burst.unreachable) == (0, 0)  # each had its answer
+    assert web.alive
+    own.work()
+    defer_drain(own.gateway.database)
+    eventually(lambda: pending(own) == 0)
+    assert_merged_once(own, deliveries)
+
+
+def test_a_worker_that_loses_the_database_in_mid_drain_goes_on_by_itself_when_it_is_back(
+    own: Stage, postgres: Crashing
+) -> None:
+    deliveries = one_event_each(own, 3000)
+    store(own, deliveries)
+    worker = own.work()
+    defer_drain(own.gateway.database)
+    freeze_in_mid_drain(own, worker)
+    with postgres.crashed():
+        worker.send(signal.SIGCONT)
+        eventually(lambda: "listener failed" in worker.log())  # it tried to come back, and could not
+    assert pending(own) > 0, "the inbox was drained"
+    assert half_done(own) == 0
+    defer_drain(own.gateway.database)
+    eventually(lambda: pending(own) == 0, 60)
+    assert worker.alive
+    assert_merged_once(own, deliveries)
+
+
+def test_a_plan_change_without_a_database_is_503_before_stripe_is_called(own: Stage, postgres: Crashing) -> None:
+    own.serve()
+    own.enrol("org_1")
+    own.fault("rate_limit", times=100)  # it would strike any call
+    with postgres.crashed():
+        for method, path in (("PATCH", "/subscription"), ("POST", "/subscription/preview")):
+            answer = own.api("org_1", method, path, plan="plus")
+            assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+        assert [fault["fired"] for fault in own.faults()] == [0]
+        assert requests.get(f"http://127.0.0.1:{own.port}/health/live", timeout=5).ok
+    own.end_faults()
+    assert own.ok("org_1", "PATCH", "/subscription", plan="plus")["state"] == "applied"

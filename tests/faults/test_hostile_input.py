@@ -1,0 +1,177 @@
+"""Broken and hostile deliveries to the running gunicorn, byte by byte: refused in words, and never a traceback."""
+
+import json
+import socket
+from collections.abc import Iterator
+from http.client import HTTPResponse
+
+import pytest
+import requests
+
+from gateway.config import WEBHOOK_MAX_BYTES
+from tests.benchmarks.rig import SECRET
+from tests.faults.stage import Stage, sign
+
+EVENT = {
+    "id": "evt_hostile",
+    "object": "event",
+    "type": "charge.succeeded",
+    "created": 1_795_000_000,
+    "api_version": "2026-10-28.endive",
+    "livemode": False,
+    "data": {"object": {"id": "ch_1", "object": "charge"}},
+}
+BODY = json.dumps(EVENT).encode()
+
+
+def event(**changes: object) -> bytes:
+    return json.dumps(EVENT | changes).encode()
+
+
+@pytest.fixture(autouse=True)
+def no_traceback(running: Stage) -> Iterator[None]:
+    """Nothing of what is sent here ends in a traceback in a log."""
+    before = len(running.said())
+    yield
+    assert "Traceback" not in running.said()[before:]
+
+
+def refused(answer: requests.Response, status: int = 400, code: str = "webhook_refused") -> bool:
+    """Whether it is that problem, in words."""
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert "Traceback" not in answer.text
+    return (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def stored(stage: Stage) -> int:
+    return stage.number("SELECT count(*) FROM webhook_events WHERE id LIKE 'evt_hostile%%'")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]",
+        b'"evt_hostile"',
+        b"17",
+        b"null",
+        b"[" * 100_000,
+        b'{"a":' * 20_000,
+        b"\xff\xfe\xfa",
+        BODY.replace(b"charge.succeeded", b"charge.\xed\xa0\x80"),
+        BODY.replace(b"1795000000", b"NaN"),
+        BODY.replace(b"1795000000", b"Infinity"),
+        event(id="evt_hostile\0"),
+        event(id="evt_hostile\ud800"),
+        event(type="charge.succeeded\n"),
+        event(data={"object": {"id": "ch_\0", "object": "charge"}}),
+    ],
+    ids=[
+        "a list",
+        "a string",
+        "a number",
+        "null",
+        "deep lists",
+        "deep objects",
+        "not UTF-8",
+        "an encoded surrogate",
+        "NaN",
+        "Infinity",
+        "NUL in the id",
+        "a lone surrogate",
+        "a newline after the type",
+        "NUL in the object's id",
+    ],
+)
+def test_a_body_that_is_signed_and_yet_no_event_is_refused(running: Stage, body: bytes) -> None:
+    assert refused(running.deliver(body))
+    assert stored(running) == 0
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        "t=1,v1=\xe4\xf6\xfc",
+        "t=1795000000,v1=",
+        "t=,v1=,",
+        "v1",
+        "t=1" * 1000,
+    ],
+    ids=["not ASCII", "empty", "nothing in it", "one word", "long"],
+)
+def test_a_broken_signature_is_refused(running: Stage, signature: str) -> None:
+    assert refused(running.deliver(BODY, signature))
+    assert stored(running) == 0
+
+
+@pytest.mark.parametrize("age", [600, -600, -(10**9)], ids=["ten minutes ago", "in ten minutes", "in thirty years"])
+def test_a_good_signature_that_is_not_of_these_minutes_is_refused(running: Stage, age: int) -> None:
+    assert refused(running.deliver(BODY, sign(BODY, age=age)))
+    assert stored(running) == 0
+
+
+def test_a_signature_by_another_secret_is_refused(running: Stage) -> None:
+    assert refused(running.deliver(BODY, secret="whsec_of_somebody_else"))
+    assert stored(running) == 0
+
+
+def test_nul_and_surrogates_where_nothing_is_read_are_kept_as_they_came(running: Stage) -> None:
+    body = event(id="evt_kept", data={"object": {"id": "ch_1", "object": "charge", "description": "\0\x01"}})
+    assert running.deliver(body).status_code == 200
+    assert running.rows("SELECT payload FROM webhook_events WHERE id = 'evt_kept'") == [(body,)]
+
+
+def chunked(stage: Stage, body: bytes) -> HTTPResponse:
+    """Deliver without telling the length."""
+    head = (
+        "POST /webhooks/stripe HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"
+        f"Stripe-Signature: {sign(body)}\r\n\r\n"
+    )
+    pieces = (body[start : start + 8192] for start in range(0, len(body), 8192))
+    with socket.create_connection(("127.0.0.1", stage.port), timeout=30) as connection:
+        connection.sendall(head.encode())
+        for piece in pieces:
+            connection.sendall(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+        connection.sendall(b"0\r\n\r\n")
+        answer = HTTPResponse(connection)
+        answer.begin()
+        answer.read()
+        return answer
+
+
+def test_a_chunked_body_is_taken_as_it_is_and_never_cut(running: Stage) -> None:
+    padding = WEBHOOK_MAX_BYTES - len(event(id="evt_hostile_chunked", padding=""))
+    for size, status in ((-1, 200), (0, 413), (1, 413), (50_000, 413)):
+        body = event(id="evt_hostile_chunked", padding="x" * (padding + size))
+        assert chunked(running, body).status == status, size
+    [(payload,)] = running.rows("DELETE FROM webhook_events WHERE id = 'evt_hostile_chunked' RETURNING payload")
+    assert len(payload) == WEBHOOK_MAX_BYTES - 1
+
+
+def test_a_length_over_the_limit_is_refused_before_the_body_is_read(running: Stage) -> None:
+    head = (
+        "POST /webhooks/stripe HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        f"Content-Length: {WEBHOOK_MAX_BYTES + 1}\r\nStripe-Signature: t=1,v1=0\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+        connection.sendall(head.encode())  # and no body ever
+        answer = HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 413
+        assert json.loads(answer.read())["code"] == "payload_too_large"
+
+
+def test_while_a_secret_is_rolled_both_are_good_and_a_metric_says_which_was_used(running: Stage) -> None:
+    secrets = running.environment["STRIPE_WEBHOOK_SECRETS"].split(",")
+    assert secrets[1] == SECRET
+    before = [signed_with(running, place) for place in range(2)]
+    for place, secret in enumerate(secrets):
+        assert running.deliver(event(id=f"evt_rolled{place}"), secret=secret).status_code == 200
+    assert running.states("evt_rolled0", "evt_rolled1") != []
+    assert [signed_with(running, place) - before[place] for place in range(2)] == [1, 1]
+
+
+def signed_with(stage: Stage, place: int) -> float:
+    """What the metrics say of the secret at this place."""
+    metrics = requests.get(f"http://127.0.0.1:{stage.port}/metrics", timeout=10).text
+    prefix = f'gateway_webhook_signatures_total{{secret="{place}"}} '
+    return sum(float(line.removeprefix(prefix)) for line in metrics.splitlines() if line.startswith(prefix))

@@ -1,0 +1,64 @@
+"""Nobody listens for three days, renewals and edits included: one ``gateway reconcile`` brings everything back."""
+
+import orjson
+import requests
+
+from tests.faults.stage import Stage
+from tests.integration.support import eventually
+
+DAY = 86_400
+
+
+def events_at_stripe(stage: Stage) -> set[str]:
+    return {each.id for each in stage.stripe.v1.events.list({"limit": 100}).auto_paging_iter()}
+
+
+def in_the_inbox(stage: Stage) -> set[str]:
+    return {event_id for (event_id,) in stage.rows("SELECT id FROM webhook_events")}
+
+
+def test_what_happened_in_three_days_without_web_and_worker_is_brought_back_event_by_event(own: Stage) -> None:
+    web = own.serve()
+    ids = {name: own.enrol(name) for name in ("org_renewed", "org_edited", "org_deleted", "org_quiet")}
+    for name in ids:
+        own.ok(name, "PATCH", "/subscription", plan="plus", quantity=2)
+    web.kill()
+    own.fault("webhook_dropped", times=100_000)  # Stripe gives up in the end
+    advance(own, 27 * DAY)  # to three days before the renewal
+    known = in_the_inbox(own)
+    item = own.stripe.v1.subscriptions.retrieve(ids["org_edited"]["subscription"]).to_dict()["items"]["data"][0]["id"]
+    own.stripe.v1.subscriptions.update(ids["org_edited"]["subscription"], {"items": [{"id": item, "quantity": 9}]})
+    own.stripe.v1.customers.delete(ids["org_deleted"]["customer"])
+    for _ in range(3):
+        advance(own, DAY)
+    advance(own, DAY / 2)
+    missed = events_at_stripe(own) - known
+    types = {each.type for each in own.stripe.v1.events.list({"limit": 100}).auto_paging_iter()}
+    assert {"invoice.upcoming", "invoice.paid", "customer.deleted"} <= types
+    assert missed & in_the_inbox(own) == set(), "they were delivered"
+
+    report = own.command("reconcile", "--json")
+    assert report.returncode == 0, report.stdout + report.stderr
+    assert orjson.loads(report.stdout)["in_order"]
+    handled = own.command("events", "types").stdout.split()
+    listed = own.stripe.v1.events.list({"limit": 100}).auto_paging_iter()
+    assert {each.id for each in listed if each.type in handled} - in_the_inbox(own) == set()
+    assert [own.plan(name) for name in ids] == [("plus", 2), ("plus", 9), ("free", 1), ("plus", 2)]
+    for name in ("org_renewed", "org_edited", "org_quiet"):
+        subscription = own.stripe.v1.subscriptions.retrieve(ids[name]["subscription"]).to_dict()
+        [(period_end,)] = own.rows(
+            "SELECT extract(epoch FROM current_period_end)::bigint FROM organization_plans WHERE organization_id = %s",
+            name,
+        )
+        assert period_end == subscription["items"]["data"][0]["current_period_end"]
+        [(paid,)] = own.rows(
+            "SELECT count(*) FROM invoices WHERE organization_id = %s AND status = 'paid' AND total > 0", name
+        )
+        assert paid == 1, "the renewal"
+
+
+def advance(stage: Stage, seconds: float) -> None:
+    """Let time pass at Stripe."""
+    answer = requests.post(f"{stage.sandbox_url}/_sandbox/clock", json={"advance": seconds}, timeout=60)
+    answer.raise_for_status()
+    eventually(lambda: requests.get(f"{stage.sandbox_url}/_sandbox/clock", timeout=10).ok)
