@@ -61,7 +61,7 @@ def decide(stored: Order | None, incoming: Snapshot) -> tuple[Verdict, Order]:
     if incoming.rank != stored.rank:  # what cannot go back has the last word, whatever the clocks say
         return (Verdict.APPLY, follows) if incoming.rank > stored.rank else (Verdict.STALE, stored)
     tolerance = SAME_CLOCK if seen.source is stored.source is Source.EVENT else CLOCK_TOLERANCE
-    if seen.as_of > stored.as_of + tolerance:
+    if seen.as_of - seen.took > stored.as_of + tolerance:
         return Verdict.APPLY, follows
     if seen.after_revision == stored.revision:  # asked when all that is stored was known: the answer is newer
         return Verdict.APPLY, replace(follows, trail=joined(stored.trail, (incoming.digest,)))

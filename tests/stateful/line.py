@@ -7,7 +7,7 @@ from typing import Any
 
 import stripe
 
-from gateway.stripe_api.client import MeteredClient
+from gateway.stripe_api.client import TOOK, MeteredClient
 
 
 class Line(MeteredClient):
@@ -38,6 +38,7 @@ class Line(MeteredClient):
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile is None:
             return body, status, answered
+        began = self._clock()
         meanwhile()
         if self.loses:
             self.loses = False
@@ -45,7 +46,7 @@ class Line(MeteredClient):
         if self.dates_late:
             self.dates_late = False
             date = format_datetime(datetime.fromtimestamp(self._clock(), UTC), usegmt=True)
-            answered = {**answered, "Date": date}
+            answered = {**answered, "Date": date, TOOK: str(self._clock() - began)}
         return body, status, answered
 
     def forget(self) -> None:
