@@ -130,7 +130,7 @@ class Dashboard(RuleBasedStateMachine):
     @property
     def closing(self) -> bool:
         """Whether customers may be deleted by now: an example in which it comes first has little to tell."""
-        return len(self.stage.events) > 60  # noqa: PLR2004 - any number
+        return len(self.stage.events) > 60
 
     @rule(
         what=st.sampled_from(["rename", "archive", "archive price", "unmap", "map", "new price", "rename price"]),

@@ -127,7 +127,8 @@ def mappings_of(stage: Stage) -> list[dict[str, str]]:
             mappings = mappings[-1:] if customers == 1 else mappings
         if thing["object"] == "product":
             plans = {product: plan for product, plan in plans.items() if product != thing["id"]}
-            plans |= {thing["id"]: plan for plan in [thing["metadata"].get("konnect_plan")] if plan}
+            if plan := thing["metadata"].get("konnect_plan"):
+                plans[thing["id"]] = plan
             if plans != mappings[-1]:
                 mappings.append(plans)
     return mappings

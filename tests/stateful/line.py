@@ -20,7 +20,7 @@ class Line(MeteredClient):
         """Method and path of each, without the host."""
         self.meanwhile: Callable[[], None] | None = None
         self.dates_late = False
-        """Whether that answer bears the time of its arrival, as if Stripe had read the object long before it sent it."""
+        """Whether that answer bears the date of its arrival: Stripe read the object, and was long in sending it."""
         self.loses = False
         """Whether that answer is lost."""
 
@@ -42,7 +42,7 @@ class Line(MeteredClient):
         meanwhile()
         if self.loses:
             self.loses = False
-            raise stripe.APIConnectionError("the connection was cut", should_retry=False)
+            raise stripe.APIConnectionError("cut", should_retry=False)  # type: ignore[no-untyped-call]
         if self.dates_late:
             self.dates_late = False
             date = format_datetime(datetime.fromtimestamp(self._clock(), UTC), usegmt=True)

@@ -23,7 +23,7 @@ from gateway.services.context import Caller, Gateway
 from gateway.services.inbox import Inbox
 from gateway.tasks import build_worker
 from handlers import HANDLERS
-from tests.sandbox.support import START, Account, Clock, Json
+from tests.sandbox.support import Account, Clock, Json
 from tests.stateful.line import Line
 
 SECRET = "whsec_stateful"
