@@ -7,6 +7,9 @@ form a chain. The ``trail`` holds the digests of the states known of that time, 
 stored state. A state that continues the trail is applied, one that precedes it is stale; one that does neither, or
 that would visit a state twice (A → B → A: content tells no order), is refreshed from Stripe.
 
+An answer is dated when it is sent, and shows the object as it was at any moment since it was asked for: what happened
+in that time is not taken for older. The merge asks again after a slow one.
+
 Why this converges: if no state of a second recurs, its events form a simple path, and each arrival extends the known
 part at one of its ends, or is refreshed. If one recurs, the path has a cycle, and the arrival that closes it is
 refreshed. What could not be placed is remembered in front of the trail, because the refresh that it caused comes

@@ -160,7 +160,9 @@ class Dashboard(RuleBasedStateMachine):
     @rule(
         whose=WHOSE,
         which=st.integers(0, 3),
-        how=st.sampled_from(["pay", "elsewhere", "void", "finalize", "uncollectible", "write", "write and delete"]),
+        how=st.sampled_from(
+            ["pay", "elsewhere", "void", "finalize", "uncollectible", "write", "write and delete", "write and delete"]
+        ),
         pause=PAUSES,
     )
     def invoice(self, whose: str, which: int, how: str, pause: int) -> None:

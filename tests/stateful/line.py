@@ -11,13 +11,17 @@ from gateway.stripe_api.client import TOOK, MeteredClient
 
 
 class Line(MeteredClient):
-    """The SDK's HTTP client. ``meanwhile`` is done once, between Stripe's answer to a call and its arrival here."""
+    """The SDK's HTTP client.
+
+    ``before`` is done once, before a call reaches Stripe; ``meanwhile`` between Stripe's answer and its arrival here.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__(None)
         self._clock = clock
         self.calls: list[str] = []
         """Method and path of each, without the host."""
+        self.before: Callable[[], None] | None = None
         self.meanwhile: Callable[[], None] | None = None
         self.dates_late = False
         """Whether that answer bears the date of its arrival: Stripe read the object, and was long in sending it."""
@@ -34,6 +38,9 @@ class Line(MeteredClient):
         _usage: list[str] | None = None,
     ) -> tuple[Any, int, Mapping[str, str]]:
         self.calls.append(f"{method} /{url.split('/', 3)[3].partition('?')[0]}")
+        before, self.before = self.before, None
+        if before is not None:
+            before()
         body, status, answered = super().request(method, url, headers, post_data)
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile is None:
@@ -51,4 +58,4 @@ class Line(MeteredClient):
 
     def forget(self) -> None:
         """Nothing is to happen with the next answer."""
-        self.meanwhile, self.dates_late, self.loses = None, False, False
+        self.before, self.meanwhile, self.dates_late, self.loses = None, None, False, False

@@ -18,11 +18,11 @@ from handlers import HANDLERS
 from schemas.subscription import ChangeCommand
 from tests.sandbox.support import Json
 from tests.stateful.dashboard import CARDS, ORGANIZATIONS, PAUSES, WHOSE
-from tests.stateful.network import PICKS, Network
+from tests.stateful.network import EXTRAS, FORMS, PICKS, Network
 from tests.stateful.stage import Job, Stage
 
-MEANWHILE = st.sampled_from([None, None, "deliver", "edit", "edit and deliver", "slow", "lost"])
-"""What happens while an answer of Stripe's is on its way to the gateway."""
+MEANWHILE = st.sampled_from([None, None, "deliver", "edit", "edit and deliver", "deliver before", "slow", "lost"])
+"""What happens while a call is on its way to Stripe, or its answer to the gateway."""
 
 
 class Workers(Network):
@@ -96,20 +96,23 @@ class Workers(Network):
         self.stage.wait(pause)
 
     def plan_meanwhile(self, what: str | None, whose: str, picks: list[int]) -> None:
-        """Let it happen between Stripe's next answer and its arrival."""
+        """Let it happen with the next call."""
         line = self.stage.line
         line.dates_late, line.loses = what == "slow", what == "lost"
 
         def happen() -> None:
             if what in ("edit", "edit and deliver", "slow"):
                 self.edit(whose, "quantity", 1 + len(picks))
-            if what in ("deliver", "edit and deliver", "slow"):
+            if what != "edit":
                 self.deliver_some([*picks, *picks] if picks else [-1, -1, -1])
                 self.stage.drain()
             if what == "slow":
                 self.stage.wait(7)
 
-        line.meanwhile = happen if what else None
+        if what == "deliver before":
+            line.before = happen
+        elif what is not None:
+            line.meanwhile = happen
 
     @rule(picks=PICKS, meanwhile=MEANWHILE, whose=WHOSE, also=PICKS, late=st.booleans())
     def work(self, picks: list[int], meanwhile: str | None, whose: str, also: list[int], *, late: bool) -> None:
@@ -136,16 +139,40 @@ class Workers(Network):
         locked = {job.lock for job, _ in self.held}
         return [job for job in waiting if job.lock is None or job.lock not in locked]
 
-    @rule(pick=st.integers(0, 5))
-    def begin_a_refresh(self, pick: int) -> None:
+    @rule(pick=st.integers(0, 5), meanwhile=MEANWHILE, whose=WHOSE, also=PICKS)
+    def begin_a_refresh(self, pick: int, meanwhile: str | None, whose: str, also: list[int]) -> None:
         """Its worker has Stripe's answer, and gets stuck there."""
         refreshes = [job for job in self.runnable(self.stage.jobs()) if job.task == jobs.REFRESH]
         if refreshes:
             job = refreshes[pick % len(refreshes)]
             self.stage.start_job(job)
+            self.plan_meanwhile(meanwhile if meanwhile != "lost" else None, whose, also)
             snapshot = retrieve(self.stage.gateway, job.args["kind"], job.args["stripe_id"])
-            assert snapshot is not None
-            self.held.append((job, snapshot))
+            self.stage.line.forget()
+            if snapshot is None:  # deleted meanwhile
+                self.stage.end_job(job)
+            else:
+                self.held.append((job, snapshot))
+
+    @rule(
+        whose=WHOSE,
+        quantities=st.permutations([1, 2, 3, 4]),
+        picks=PICKS,
+        form=st.sampled_from(FORMS),
+        meanwhile=MEANWHILE,
+    )
+    def refresh_in_a_burst(
+        self, whose: str, quantities: list[int], picks: list[int], form: str, meanwhile: str | None
+    ) -> None:
+        """Edits of one second arrive the last first, so that somebody must ask; and more happens while he asks."""
+        self.listen()
+        for quantity in quantities:
+            self.edit(whose, "quantity", quantity)
+        self.deliver_some([-1], form)
+        self.stage.drain()
+        self.begin_a_refresh(-1, meanwhile, whose, [-pick - 1 for pick in picks])
+        self.deliver_some([-1])
+        self.stage.drain()
 
     @precondition(lambda self: self.held)
     @rule(pick=st.integers(0, 5))
@@ -171,15 +198,17 @@ class Workers(Network):
         """All that is on its way arrives, in any order, and all that waits is done, in any order."""
         while True:
             self.listen()
+            if not self.on_its_way:
+                self.stage.drain()
             waiting = self.runnable(self.stage.jobs())
             if not (self.on_its_way or waiting or self.held):
                 break
-            self.deliver_some([self.random.randrange(1000) for _ in range(self.random.randint(1, 12))])
+            for _ in range(self.random.randint(1, 12)):
+                self.deliver_next(self.random.randrange(1000), self.random.choice(FORMS), self.random.choice(EXTRAS))
             if self.random.randrange(2):
                 self.stage.drain()
             if waiting and self.random.randrange(2):
                 self.do(self.random.choice(waiting))
             if self.held and self.random.randrange(2):
                 self.merge_held(self.random.randrange(1000))
-        self.stage.drain()
         self.calls["events"] += len(self.stage.delivered)
