@@ -6,6 +6,8 @@ from typing import Any
 from tests.sandbox.support import Json
 
 OLDER = "2024-06-20"
+MEANT_OTHERWISE: Json = {"customer": {"name": "Old"}, "product": {"name": "Old"}, "price": {"lookup_key": "old"}}
+"""What can be read of an older version all the same, and would be wrong: nobody may read it."""
 
 
 def twin(event: Json, number: int) -> Json:
@@ -22,8 +24,11 @@ def of_live_mode(event: Json, number: int) -> Json:
 
 
 def of_an_older_version(event: Json) -> Json:
-    """As an endpoint of an older API version gets it, for the kinds whose shape has changed since."""
-    return before_basil(event) | {"api_version": OLDER}
+    """As an endpoint of an older API version gets it."""
+    told = before_basil(event) | {"api_version": OLDER}
+    thing = told["data"]["object"]
+    thing |= MEANT_OTHERWISE.get(thing["object"], {})
+    return told
 
 
 def before_basil(event: Json) -> Json:
