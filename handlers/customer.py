@@ -14,5 +14,9 @@ def customer(event: Event) -> list[CustomerSnapshot]:
 
 @handles("customer.deleted")
 def customer_deleted(event: Event) -> list[CustomerSnapshot]:
-    """The payload is the last full object, not the stub that a retrieve answers (as recorded from Stripe's API)."""
-    return [replace(CustomerSnapshot.from_event(event), deleted=True, default_payment_method_id=None)]
+    """The payload is the last full object, not the stub that a retrieve answers (as recorded from Stripe's API).
+
+    What is kept is what the stub would say: a refresh may come before or instead of the event.
+    """
+    last = CustomerSnapshot.from_event(event)
+    return [replace(last, deleted=True, name=None, email=None, default_payment_method_id=None, balance=0)]

@@ -36,7 +36,7 @@ class Match:
     def is_overtaken(self) -> bool:
         """Whether the mirror may have heard of something later than the answer: a page takes Stripe its time."""
         as_of = self.row.as_of if self.row is not None else None
-        return as_of is not None and as_of >= self.snapshot.seen.as_of - CLOCK_TOLERANCE
+        return as_of is not None and as_of >= self.snapshot.seen.as_of - self.snapshot.seen.took - CLOCK_TOLERANCE
 
 
 def differences(session: Session, snapshots: Sequence[Snapshot]) -> list[Difference]:

@@ -22,10 +22,8 @@ from gateway.stripe_api.snapshots import (
     CustomerSnapshot,
     Seen,
     Snapshot,
-    Source,
     SubscriptionSnapshot,
     UnreadableObject,
-    answered_at,
     id_of,
 )
 
@@ -125,7 +123,7 @@ def of_plan(organization: Organization, row: OrganizationPlan | None, expected: 
 
 def listed(gateway: Gateway, kind: type[Snapshot], page: ListObject[Listed]) -> Page:
     """Compare one page of a list of Stripe's."""
-    seen = Seen(as_of=answered_at(page), source=Source.ANSWER, cause="drift")
+    seen = Seen.in_answer(page, cause="drift")
     snapshots: list[Snapshot] = []
     unreadable: dict[str, str] = {}  # id -> customer
     for each in page.data:

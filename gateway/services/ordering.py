@@ -7,6 +7,9 @@ form a chain. The ``trail`` holds the digests of the states known of that time, 
 stored state. A state that continues the trail is applied, one that precedes it is stale; one that does neither, or
 that would visit a state twice (A → B → A: content tells no order), is refreshed from Stripe.
 
+An answer is dated when it is sent, and shows the object as it was at any moment since it was asked for: what happened
+in that time is not taken for older. The merge asks again after a slow one.
+
 Why this converges: if no state of a second recurs, its events form a simple path, and each arrival extends the known
 part at one of its ends, or is refreshed. If one recurs, the path has a cycle, and the arrival that closes it is
 refreshed. What could not be placed is remembered in front of the trail, because the refresh that it caused comes
@@ -61,7 +64,7 @@ def decide(stored: Order | None, incoming: Snapshot) -> tuple[Verdict, Order]:
     if incoming.rank != stored.rank:  # what cannot go back has the last word, whatever the clocks say
         return (Verdict.APPLY, follows) if incoming.rank > stored.rank else (Verdict.STALE, stored)
     tolerance = SAME_CLOCK if seen.source is stored.source is Source.EVENT else CLOCK_TOLERANCE
-    if seen.as_of > stored.as_of + tolerance:
+    if seen.as_of - seen.took > stored.as_of + tolerance:
         return Verdict.APPLY, follows
     if seen.after_revision == stored.revision:  # asked when all that is stored was known: the answer is newer
         return Verdict.APPLY, replace(follows, trail=joined(stored.trail, (incoming.digest,)))

@@ -16,7 +16,7 @@ from gateway.db.models import Mirrored, Organization, PaymentMethod, Plan, Price
 from gateway.db.queries import among
 from gateway.services import plan_writer
 from gateway.services.mirror import KINDS, order_of, set_order
-from gateway.services.ordering import Verdict, decide
+from gateway.services.ordering import CLOCK_TOLERANCE, Verdict, decide
 from gateway.stripe_api.snapshots import (
     CustomerSnapshot,
     PaymentMethodSnapshot,
@@ -31,6 +31,8 @@ CATALOG_LOCK = 0x636174  # any constant of ours
 MERGE_ORDER = {kind: position for position, kind in enumerate(KINDS)}
 # Stripe tells most changes by several events, within moments: one that shows the object usually spares the lookup.
 PATIENCE = timedelta(seconds=10)
+# Within the tolerance of the clocks, with something left for the clocks.
+SLOW = CLOCK_TOLERANCE / 2
 
 Told = Snapshot | Reference  # what an event says
 
@@ -67,6 +69,8 @@ def merge(session: Session, told: Sequence[Told], now: datetime) -> list[Outcome
     plan_writer.write(session, batch.touched, now)
     for kind, stripe_id in sorted(batch.unordered):  # sorted: two batches must not wait for each other's queueing locks
         defer_refresh(session, kind, stripe_id)
+    for kind, stripe_id in sorted(batch.uncertain - batch.unordered):
+        defer_refresh(session, kind, stripe_id, at=now + PATIENCE)
     for kind, stripe_id, changed_at in sorted(batch.lookups):
         defer_lookup(session, kind, stripe_id, changed_at, at=now + PATIENCE)
     return [outcomes[position] for position in range(len(told))]
@@ -107,6 +111,8 @@ class Batch:
         """Organization id -> cause of the last state that may have changed its plan."""
         self.unordered: set[tuple[str, str]] = set()
         """Kind and id of the objects to be refreshed."""
+        self.uncertain: set[tuple[str, str]] = set()
+        """Kind and id of the objects to be asked for once more: their state may be older than its ``as_of``."""
         self.lookups: set[tuple[str, str, datetime]] = set()
         """Kind and id of the objects to be refreshed if nothing tells their state, and since when."""
         self.rows: dict[tuple[str, str], Mirrored] = {}
@@ -174,6 +180,10 @@ class Batch:
             self.touch(snapshot, row)
         elif verdict is Verdict.REFRESH:
             self.unordered.add((snapshot.kind, snapshot.id))
+        if snapshot.seen.took > SLOW and verdict is not Verdict.STALE:
+            # A slow answer bears the date of its end, and shows the object as it was at any time since its beginning:
+            # an event from in between would be taken for older. A later answer knows what that event tells.
+            self.uncertain.add((snapshot.kind, snapshot.id))
         return OUTCOMES[verdict]
 
     def stored(self, kind: str, stripe_id: str) -> Mirrored | None:

@@ -1,11 +1,13 @@
 """The Stripe client, and what its failures mean for the one who called."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 import stripe
+from requests.structures import CaseInsensitiveDict
 from stripe import RequestsClient, StripeClient
 from stripe._base_address import BaseAddresses  # not exported, and the parameter's only type
 
@@ -14,6 +16,8 @@ from gateway.errors import CardDeclined, NotFound, StripeRejected, StripeUnavail
 API_VERSION: Final = "2026-10-28.endive"  # the version that the pinned SDK and our webhook endpoint speak
 CONNECT_TIMEOUT, READ_TIMEOUT = 3, 20  # seconds; the SDK's own 80 would outlive every caller's patience
 MAX_NETWORK_RETRIES = 1  # a StripeClient retries nothing unless told; the idempotency key is the same for both tries
+
+TOOK: Final = "Gateway-Took"  # a header that we add to each answer: seconds from the request to the answer
 
 # The SDK would otherwise write a file below the home directory, which a container may not have.
 stripe.enable_telemetry = False
@@ -47,14 +51,23 @@ class MeteredClient(RequestsClient):
     ) -> tuple[Any, int, Mapping[str, str]]:
         """Make the call once it may be made; again, if it was refused for its number and the meter says so."""
         if self._meter is None:
-            return super().request(method, url, headers, post_data)
+            return self._timed(method, url, headers, post_data)
         tries = 0
         while True:
             self._meter.acquire()
-            answer = super().request(method, url, headers, post_data)
+            answer = self._timed(method, url, headers, post_data)
             tries += 1
             if answer[1] != HTTPStatus.TOO_MANY_REQUESTS or not self._meter.limited(tries):
                 return answer
+
+    def _timed(
+        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any
+    ) -> tuple[Any, int, Mapping[str, str]]:
+        """Make the call, and note with the answer how long it took."""
+        started = time.monotonic()
+        body, status, answered = super().request(method, url, headers, post_data)
+        took = time.monotonic() - started
+        return body, status, CaseInsensitiveDict({**answered, TOOK: f"{took:.3f}"})
 
 
 def stripe_client(secret_key: str, api_base: str | None = None, meter: Meter | None = None) -> StripeClient:

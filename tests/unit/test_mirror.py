@@ -78,8 +78,8 @@ def test_of_an_invoice() -> None:
 def test_of_the_others() -> None:
     assert content("invoice.upcoming") == {"amount_due": 142498, "currency": "usd", "billing_date": BILLING_DATE}
     assert content("customer.deleted") == {
-        "name": "Acme",
-        "email": "owner@acme.example",
+        "name": None,
+        "email": None,
         "default_payment_method_id": None,
         "balance": 0,
         "deleted": True,

@@ -42,6 +42,11 @@ def answer(second: int, state: str, *, after_revision: int | None = None) -> Thi
     return Thing.read({"state": state}, seen)
 
 
+def slow_answer(second: int, state: str, took: int) -> Thing:
+    quick = answer(second, state)
+    return replace(quick, seen=replace(quick.seen, took=timedelta(seconds=took)))
+
+
 def stored(*history: Thing) -> Order:
     order: Order | None = None
     for each in history:
@@ -93,6 +98,11 @@ def test_a_state_that_cannot_go_back_wins_over_a_later_clock() -> None:
 def test_an_answer_and_an_event_of_neighbouring_seconds_are_not_ordered_by_their_clocks() -> None:
     assert verdict(stored(answer(5, "a")), event(6, "b", previous="c")) is Verdict.REFRESH
     assert verdict(stored(answer(5, "a")), event(5 + CLOCK_TOLERANCE.seconds + 1, "b", previous="c")) is Verdict.APPLY
+
+
+def test_a_slow_answer_may_be_older_than_what_happened_while_it_was_made() -> None:
+    assert verdict(stored(event(5, "b")), slow_answer(10, "a", took=1)) is Verdict.APPLY
+    assert verdict(stored(event(5, "b")), slow_answer(10, "a", took=4)) is Verdict.REFRESH
 
 
 def test_an_answer_asked_for_after_the_stored_state_was_known_is_the_newer_one() -> None:

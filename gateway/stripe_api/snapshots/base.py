@@ -1,8 +1,8 @@
 """What every snapshot has: an identity, how it was seen, and a digest of its content."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from functools import cached_property, wraps
@@ -11,6 +11,7 @@ from typing import ClassVar, ParamSpec, Self, TypeVar
 
 from stripe import ListObject, StripeObject
 
+from gateway.stripe_api.client import TOOK
 from gateway.stripe_api.events import UNREADABLE, Event, JsonObject, UnreadableObject
 
 P = ParamSpec("P")
@@ -42,11 +43,26 @@ class Seen:
     """No state can have come before."""
     after_revision: int | None = None
     """Asked after the stored state had this revision: if it still has, the answer is the newer one."""
+    took: timedelta = timedelta(0)
+    """How long Stripe took to answer: ``as_of`` dates the end of that, and the state may be as old as its beginning."""
 
     @classmethod
     def in_event(cls, event: Event) -> Self:
         """As an event tells it."""
         return cls(as_of=event.created, source=Source.EVENT, cause=event.id, is_first=event.is_first)
+
+    @classmethod
+    def in_answer(
+        cls, answer: StripeObject, *, cause: str, source: Source = Source.ANSWER, after_revision: int | None = None
+    ) -> Self:
+        """As an answer tells it."""
+        return cls(
+            as_of=answered_at(answer),
+            took=took(answer),
+            source=source,
+            cause=cause,
+            after_revision=after_revision,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,21 +111,31 @@ class Snapshot:
         cls, answer: StripeObject, *, cause: str, source: Source = Source.ANSWER, after_revision: int | None = None
     ) -> Self:
         """The state in an answer of Stripe's, as of the answer's own ``Date``."""
-        seen = Seen(as_of=answered_at(answer), source=source, cause=cause, after_revision=after_revision)
+        seen = Seen.in_answer(answer, source=source, cause=cause, after_revision=after_revision)
         return cls.read(answer.to_dict(for_json=True), seen)
 
     @classmethod
     def from_list(cls, page: ListObject[Listed], *, cause: str) -> list[Self]:
         """The states in one page of a list, as of the page's own ``Date``."""
-        seen = Seen(as_of=answered_at(page), source=Source.ANSWER, cause=cause)
+        seen = Seen.in_answer(page, cause=cause)
         return [cls.read(each.to_dict(for_json=True), seen) for each in page.data]
 
 
 def answered_at(answer: StripeObject) -> datetime:
     """The ``Date`` header of the response that carried ``answer``: Stripe's clock, not ours."""
+    return parsedate_to_datetime(headers_of(answer)["Date"])
+
+
+def took(answer: StripeObject) -> timedelta:
+    """How long the call took: a span, so it does not matter that it is measured here."""
+    return timedelta(seconds=float(headers_of(answer)[TOOK]))
+
+
+def headers_of(answer: StripeObject) -> Mapping[str, str]:
+    """The headers of the response that carried ``answer``."""
     if answer.last_response is None:
         raise UnreadableObject("not the top of an answer: it has no Date")
-    return parsedate_to_datetime(answer.last_response.headers["Date"])
+    return answer.last_response.headers
 
 
 def strict(read: Callable[P, R]) -> Callable[P, R]:

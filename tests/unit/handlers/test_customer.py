@@ -38,7 +38,10 @@ def test_deleted_tells_the_last_full_object_as_deleted() -> None:
     assert "deleted" not in payload("customer.deleted")["data"]["object"]
     expected = seen(datetime(2026, 11, 5, 0, 4, tzinfo=UTC), "evt_1ej0WeMpbAfdzM14mLxJdddd")
     assert same(
-        told("customer.deleted"), replace(WITH_CARD, deleted=True, default_payment_method_id=None, seen=expected)
+        told("customer.deleted"),
+        replace(
+            WITH_CARD, deleted=True, name=None, email=None, default_payment_method_id=None, balance=0, seen=expected
+        ),
     )
     assert told("customer.deleted").rank > told(UPDATED).rank
 

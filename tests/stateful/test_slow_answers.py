@@ -1,0 +1,52 @@
+"""What Stripe says at the end of a call may have been over since its beginning."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from gateway.services import plan_changes
+from gateway.services.refresh import refresh
+from schemas.subscription import ChangeCommand
+from tests.stateful.expected import Expected
+from tests.stateful.found import check_tables
+from tests.stateful.stage import Stage
+
+
+@pytest.fixture
+def stage(database_url: str) -> Iterator[Stage]:
+    running = Stage(database_url)
+    yield running
+    running.close()
+
+
+def pass_on(stage: Stage) -> None:
+    for event in stage.hear():
+        stage.deliver(event)
+    stage.drain()
+
+
+@pytest.mark.parametrize("heard", [True, False], ids=["heard of meanwhile", "heard of afterwards"])
+def test_an_edit_made_while_a_slow_refresh_is_answered_is_not_lost(stage: Stage, *, heard: bool) -> None:
+    command = ChangeCommand(plan="free", enroll=True)
+    plan_changes.change(stage.gateway, stage.caller("org_1"), command)
+    pass_on(stage)
+    stage.wait(60)
+    [subscription] = stage.read("/v1/subscriptions")
+    items: Any = {"items": [{"id": subscription["items"]["data"][0]["id"], "quantity": 7}]}
+
+    def edit() -> None:
+        stage.account.v1.subscriptions.update(subscription["id"], items)
+        if heard:
+            pass_on(stage)
+        stage.wait(10)
+
+    stage.line.meanwhile, stage.line.dates_late = edit, True
+    refresh(stage.gateway, "subscription", subscription["id"])
+    pass_on(stage)
+    stage.wait(60)
+    for job in stage.due():
+        stage.work(job)
+    expected = Expected(stage)
+    assert expected.tables["organization_plans"]["org_1"]["quantity"] == 7
+    check_tables(stage, expected, expected.tables)
