@@ -143,7 +143,11 @@ def test_webhook_and_answer_of_one_change_are_one_effect_whichever_is_first(
 def test_an_unknown_customer_is_ignored_and_found_by_reconciliation_if_it_is_ours(
     running: Stage, organization_id: str, subscription: Json
 ) -> None:
-    running.rows("UPDATE organizations SET stripe_customer_id = NULL WHERE id = %s", organization_id)
+    # as if its customer had never been heard of here
+    forget = (
+        "UPDATE organizations SET stripe_customer_id = NULL, as_of = NULL, source = NULL, trail = '{}' WHERE id = %s"
+    )
+    running.rows(forget, organization_id)
     running.rows("DELETE FROM subscriptions WHERE id = %s", subscription["id"])
     item = subscription["items"]["data"][0]["id"]
     running.stripe.v1.subscriptions.update(subscription["id"], {"items": [{"id": item, "quantity": 5}]})
