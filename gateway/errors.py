@@ -5,6 +5,7 @@ GatewayError                      what a caller is told: status, code, title, de
 ├─ Unauthorized            401    unauthorized
 ├─ PaymentMethodRequired   402    payment_method_required
 ├─ CardDeclined            402    card_declined
+├─ UnpaidInvoice           402    unpaid_invoice
 ├─ Forbidden               403    forbidden
 ├─ NotFound                404    not_found
 ├─ Conflict                409
@@ -12,10 +13,15 @@ GatewayError                      what a caller is told: status, code, title, de
 │  ├─ ContactSalesRequired        contact_sales_required
 │  ├─ NoChange                    no_change
 │  ├─ NotEnrolled                 not_enrolled
+│  ├─ PaymentAbandoned            payment_abandoned
 │  ├─ QuoteExpired                quote_expired
 │  ├─ QuoteStale                  quote_stale
-│  └─ ReconciliationInProgress    reconciliation_in_progress
+│  ├─ ReconciliationInProgress    reconciliation_in_progress
+│  └─ RequestInProgress           request_in_progress
+├─ PreconditionFailed      412    precondition_failed
 ├─ InvalidRequest          422    invalid_request
+├─ IdempotencyKeyReused    422    idempotency_key_reused
+├─ RateLimited             429    rate_limited
 ├─ StripeRejected          502    stripe_rejected
 ├─ IdentityUnavailable     503    identity_unavailable
 ├─ CatalogNotSynced        503    catalog_not_synced
@@ -60,6 +66,12 @@ class CardDeclined(GatewayError):
     status, code, title = 402, "card_declined", "The card was declined"
 
 
+class UnpaidInvoice(GatewayError):
+    """An invoice is open whose payment failed: more is sold only once it is paid."""
+
+    status, code, title = 402, "unpaid_invoice", "An invoice is unpaid"
+
+
 class Forbidden(GatewayError):
     """The token lacks the scope."""
 
@@ -102,6 +114,12 @@ class NotEnrolled(Conflict):
     code, title = "not_enrolled", "The organization is not enrolled"
 
 
+class PaymentAbandoned(Conflict):
+    """The payment that the change waited for was not completed in time, or was called off."""
+
+    code, title = "payment_abandoned", "The payment was not completed"
+
+
 class QuoteExpired(Conflict):
     """The quote's time is over."""
 
@@ -120,10 +138,34 @@ class ReconciliationInProgress(Conflict):
     code, title = "reconciliation_in_progress", "Another reconciliation is running"
 
 
+class RequestInProgress(Conflict):
+    """The first request with this Idempotency-Key has not been answered yet."""
+
+    code, title = "request_in_progress", "The request is being worked on"
+
+
+class PreconditionFailed(GatewayError):
+    """The caller saw another version (If-Match) than the present one."""
+
+    status, code, title = 412, "precondition_failed", "The plan has changed meanwhile"
+
+
 class InvalidRequest(GatewayError):
     """The body or a parameter is wrong; ``errors`` says where."""
 
     status, code, title = 422, "invalid_request", "The request is not valid"
+
+
+class IdempotencyKeyReused(GatewayError):
+    """The Idempotency-Key came with another request before."""
+
+    status, code, title = 422, "idempotency_key_reused", "The Idempotency-Key was used for another request"
+
+
+class RateLimited(GatewayError):
+    """Too many of these in a short time; ``Retry-After`` says when to try again."""
+
+    status, code, title = 429, "rate_limited", "Too many requests"
 
 
 class StripeRejected(GatewayError):
@@ -160,3 +202,11 @@ class WebhookRefused(GatewayError):
     """A delivery whose signature or shape does not hold. Nothing of it is stored."""
 
     status, code, title = 400, "webhook_refused", "The delivery was refused"
+
+
+def of_code(code: str) -> type[GatewayError]:
+    """The error of that code, as it was recorded."""
+    classes = [GatewayError]
+    for each in classes:
+        classes += each.__subclasses__()
+    return next(each for each in classes if each.code == code)

@@ -19,6 +19,8 @@ KNOWN: dict[int, tuple[str, str, str | None]] = {
     422: (InvalidRequest.code, InvalidRequest.title, "Some fields are not valid."),
 }
 
+CONTENT_TYPE = "application/problem+json"
+
 log = structlog.get_logger()
 
 
@@ -60,4 +62,4 @@ def problem(
 ) -> Response:
     """The response."""
     body = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail, **members}
-    return Response(json.dumps(body), status, headers, content_type="application/problem+json")
+    return Response(json.dumps(body), status, headers, content_type=CONTENT_TYPE)

@@ -16,7 +16,7 @@ from procrastinate.jobs import Status
 
 from gateway.db import jobs
 from gateway.errors import ReconciliationInProgress
-from gateway.services import drain, drift, gap, plan_changes, refresh, retention, webhook_endpoint
+from gateway.services import change_run, charges, drain, drift, gap, refresh, retention, webhook_endpoint
 from gateway.services.context import Gateway
 from gateway.services.status import HEARTBEAT
 from gateway.services.wakeup import defer_drain
@@ -24,6 +24,7 @@ from gateway.stripe_api.times import from_unix
 from handlers import HANDLERS
 
 UNTIL_GIVEN_UP = RetryStrategy(wait=30)  # the change itself says when it is abandoned
+STRIPE_AWAY = RetryStrategy(max_attempts=12, exponential_wait=2)  # for an hour or two; then it is a failed job
 RECONCILING = "reconciling"  # the walks' own queue: a worker may be told to leave it alone, or to do nothing else
 STALLED_AFTER = HEARTBEAT.total_seconds()  # without a sign of life: its jobs are taken up again
 
@@ -55,7 +56,11 @@ def build_worker(gateway: Gateway, stopping: Event | None = None) -> App:
 
     @app.task(name=jobs.FINISH_CHANGE, retry=UNTIL_GIVEN_UP)
     def finish_change(change_id: str) -> None:
-        plan_changes.finish(gateway, change_id)
+        change_run.finish(gateway, change_id)
+
+    @app.task(name=jobs.CHECK_CHARGE, retry=STRIPE_AWAY)
+    def check_charge(change_id: str) -> None:
+        charges.check(gateway, change_id)
 
     add_walks(app, gateway, stopping)
     add_upkeep(app, gateway)
@@ -92,7 +97,8 @@ def add_upkeep(app: App, gateway: Gateway) -> None:
     def check_endpoint(timestamp: int | None = None) -> None:  # noqa: ARG001 - what a periodic task is called with
         webhook_endpoint.check(gateway, HANDLERS)
 
-    @app.periodic(cron="* * * * *")
+    # Six fields: the last one is seconds. What a killed worker was at is taken up again within a minute.
+    @app.periodic(cron="* * * * * */10")
     @app.task(name="gateway.retry_stalled_jobs", queueing_lock="gateway.retry_stalled_jobs")
     async def retry_stalled_jobs(timestamp: int) -> None:  # noqa: ARG001 - what a periodic task is called with
         for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER):

@@ -20,6 +20,8 @@ class ChangeCommand:
     quote: str | None = None
     enroll: bool = False
     """Whether an organization without a subscription may get one: only POST says so."""
+    if_match: frozenset[int] | None = None
+    """The versions of the plan (``If-Match``) of which one must be the present one."""
 
 
 class ChangeCommandSchema(InputSchema):
@@ -44,6 +46,17 @@ class ModifySubscriptionSchema(ChangeCommandSchema):
     """PATCH: a plan, a quantity, or a quote that names both."""
 
     quote = fields.String(validate=TOKEN, metadata={"description": "Token of a quote: then it costs exactly that"})
+
+
+class CancelSubscriptionSchema(InputSchema):
+    """DELETE: its query."""
+
+    quote = fields.String(validate=TOKEN, metadata={"description": "Token of a quote for Free"})
+
+    @post_load
+    def command(self, data: dict[str, Any], **_: Any) -> ChangeCommand:
+        """The command, but for the plan."""
+        return ChangeCommand(**data)
 
 
 class CreateSubscriptionSchema(ModifySubscriptionSchema):
@@ -89,7 +102,9 @@ class QuoteSchema(Schema):
     lines = fields.List(fields.Nested(QuoteLineSchema))
     amount_due_now = fields.Integer(metadata={"description": "minor units"})
     amount_due_on_billing_date = fields.Integer(metadata={"description": "minor units"})
+    credit = fields.Integer(metadata={"description": "minor units given back for time that was paid and not used"})
     billing_date = utc("when it is charged")
+    estimate = fields.Boolean(metadata={"description": "usage that goes on being counted may still change it"})
 
 
 class CardSchema(Schema):
@@ -168,7 +183,6 @@ class ChangeSchema(Schema):
     from_plan = fields.String()
     to_plan = fields.String()
     quantity = fields.Integer()
-    client_secret = fields.String(allow_none=True, dump_default=None)
     error = fields.Nested(ChangeErrorSchema, allow_none=True)
     created_at = utc("when it was requested")
 
@@ -176,6 +190,9 @@ class ChangeSchema(Schema):
 class ChangeResultSchema(ChangeSchema):
     """A change with the plan as it stands now."""
 
+    client_secret = fields.String(
+        allow_none=True, metadata={"description": "completes the payment in the browser, while it requires_action"}
+    )
     subscription = fields.Nested(PlanDetailsSchema)
 
 

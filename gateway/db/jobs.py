@@ -18,6 +18,7 @@ LOOK_UP = "gateway.look_up"
 PRUNE_INBOX = "gateway.prune_inbox"
 CHECK_ENDPOINT = "gateway.check_endpoint"
 FINISH_CHANGE = "gateway.finish_change"
+CHECK_CHARGE = "gateway.check_charge"
 WALK_GAP = "gateway.walk_gap"
 WALK_DRIFT = "gateway.walk_drift"
 

@@ -53,6 +53,9 @@ def gauges(now: Status) -> Iterator[Metric]:
         jobs.add_metric(labels, number)
     yield from (events, changes, jobs)
     yield GaugeMetricFamily(
+        "gateway_plan_changes_mischarged", "Plan changes charged otherwise than quoted: an alarm.", now.mischarged
+    )
+    yield GaugeMetricFamily(
         "gateway_inbox_lag_seconds", "How long the longest waiting event has been due.", now.lag.total_seconds()
     )
     yield GaugeMetricFamily("gateway_jobs_stalled", "Jobs of a worker that was killed.", now.stalled_jobs)

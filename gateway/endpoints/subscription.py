@@ -1,12 +1,17 @@
 """``/v1/subscription``: the organization's plan, and changing it."""
 
+from dataclasses import replace
+
 from gateway.db.models import OPEN_STATES, PlanChange
 from gateway.endpoints.blueprint import Blueprint
+from gateway.endpoints.conditional import conditional
 from gateway.endpoints.context import caller, gateway, requires
-from gateway.services import plan_changes, plan_details, quotes
-from gateway.services.plan_changes import ChangeView
+from gateway.endpoints.idempotent import idempotent
+from gateway.services import change_payment, change_views, confirming, plan_details, quotes
+from gateway.services.change_views import ChangeView
 from gateway.services.plan_table import FREE
 from schemas.subscription import (
+    CancelSubscriptionSchema,
     ChangeCommand,
     ChangeCommandSchema,
     ChangeListSchema,
@@ -35,31 +40,35 @@ def show() -> tuple[plan_details.PlanDetails, int, dict[str, str]]:
 
 @blueprint.post("")
 @requires("billing:write")
+@idempotent
 @blueprint.arguments(CreateSubscriptionSchema)
 @blueprint.response(201, ChangeResultSchema)
 @blueprint.alt_response(202, schema=ChangeResultSchema, description="Not known yet: follow the Location")
 def create(command: ChangeCommand) -> Answer:
     """Enrol the organization, and move it to a plan."""
-    return answer(plan_changes.change(gateway(), caller(), command), done=201)
+    return answer(confirming.change(gateway(), caller(), conditional(command)), done=201)
 
 
 @blueprint.patch("")
 @requires("billing:write")
+@idempotent
 @blueprint.arguments(ModifySubscriptionSchema)
 @blueprint.response(200, ChangeResultSchema)
 @blueprint.alt_response(202, schema=ChangeResultSchema, description="Not known yet: follow the Location")
 def modify(command: ChangeCommand) -> Answer:
     """Move the organization to another plan or quantity, prorated."""
-    return answer(plan_changes.change(gateway(), caller(), command), done=200)
+    return answer(confirming.change(gateway(), caller(), conditional(command)), done=200)
 
 
 @blueprint.delete("")
 @requires("billing:write")
+@idempotent
+@blueprint.arguments(CancelSubscriptionSchema, location="query")
 @blueprint.response(200, ChangeResultSchema)
 @blueprint.alt_response(202, schema=ChangeResultSchema, description="Not known yet: follow the Location")
-def cancel() -> Answer:
+def cancel(command: ChangeCommand) -> Answer:
     """Cancel plan: to Free at once, prorated."""
-    return answer(plan_changes.change(gateway(), caller(), ChangeCommand(plan=FREE)), done=200)
+    return answer(confirming.change(gateway(), caller(), conditional(replace(command, plan=FREE))), done=200)
 
 
 @blueprint.post("/preview")
@@ -76,7 +85,7 @@ def preview(command: ChangeCommand) -> quotes.Quote:
 @blueprint.response(200, ChangeListSchema)
 def changes() -> dict[str, list[PlanChange]]:
     """List the last changes, newest first."""
-    return {"data": plan_changes.list_changes(gateway(), caller())}
+    return {"data": change_views.list_changes(gateway(), caller())}
 
 
 @blueprint.get("/changes/<change_id>")
@@ -84,10 +93,18 @@ def changes() -> dict[str, list[PlanChange]]:
 @blueprint.response(200, ChangeResultSchema)
 def show_change(change_id: str) -> ChangeView:
     """One change and its state."""
-    return plan_changes.get_change(gateway(), caller(), change_id)
+    return change_views.get_change(gateway(), caller(), change_id)
+
+
+@blueprint.delete("/changes/<change_id>")
+@requires("billing:write")
+@blueprint.response(200, ChangeResultSchema)
+def abandon(change_id: str) -> ChangeView:
+    """Call off a change that waits for the customer's approval of its payment."""
+    return change_payment.abandon(gateway(), caller(), change_id)
 
 
 def answer(view: ChangeView, *, done: int) -> Answer:
     """The change with its address; 202 while it is not known whether Stripe did it."""
     status = 202 if view.state in OPEN_STATES else done
-    return view, status, plan_changes.location_of(view.id)
+    return view, status, change_views.location_of(view.id)

@@ -3,13 +3,16 @@
 import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Self
+from typing import Literal, Self, get_args
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from gateway.config import ConfigError
 from gateway.db.models import Price
 from gateway.errors import CatalogNotSynced, InvalidRequest
+
+Charge = Literal["on_billing_date", "now"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,12 @@ class CatalogPlan:
     description: str
     price: CatalogPrice | None = None
     max_quantity: int = 1
+    charge: Charge = "on_billing_date"
+    """When what a change costs is charged: with the next invoice, or at once, and then it takes effect once paid."""
+
+    def __post_init__(self) -> None:
+        if self.charge not in get_args(Charge):
+            raise ConfigError(f"catalog.toml: charge of {self.key} must be one of {', '.join(get_args(Charge))}.")
 
 
 @dataclass(frozen=True)

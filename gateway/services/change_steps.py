@@ -1,6 +1,8 @@
 """The Stripe calls that a plan change takes, one at a time, their parameters frozen before they are made."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import cast
 
 from sqlalchemy import select
@@ -9,12 +11,25 @@ from stripe import StripeClient, Subscription
 from stripe.params import SubscriptionCreateParams, SubscriptionUpdateParams
 
 from gateway.db.models import OPEN_STATES, Json, Organization, PlanChange
-from gateway.services.catalog import Catalog, price_of
+from gateway.services.catalog import Catalog, Charge, price_of
 from gateway.services.plan_table import FREE
-from gateway.services.positions import PRORATION_BEHAVIOR, position_of
+from gateway.services.positions import charge_for, position_of
 from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID
 from gateway.stripe_api.times import to_unix
 
+SETTLEMENT: Mapping[Charge, SubscriptionUpdateParams] = MappingProxyType(
+    {
+        # What the rest of the period costs waits as pending items for the billing date. Said explicitly in each call,
+        # as is the flexible billing mode on which it rests.
+        "on_billing_date": {"proration_behavior": "create_prorations"},
+        # It is invoiced at once, and a change that is not paid is parked. What shows its payment is asked for here.
+        "now": {
+            "proration_behavior": "always_invoice",
+            "payment_behavior": "pending_if_incomplete",
+            "expand": ["latest_invoice.payments"],
+        },
+    }
+)
 CREATE, UPDATE = "create_subscription", "update_subscription"
 
 
@@ -42,10 +57,7 @@ class Step:
 
 def next_step(session: Session, catalog: Catalog, change_id: str) -> Step | None:
     """The call to make next; None if the change has ended. Its parameters, once frozen, are never computed again."""
-    # The organization first, as the merge does it: the other way round the two would deadlock over its foreign key.
-    owner = select(PlanChange.organization_id).where(PlanChange.id == change_id).scalar_subquery()
-    session.execute(select(Organization.id).where(Organization.id == owner).with_for_update())
-    change = session.get_one(PlanChange, change_id, with_for_update=True, populate_existing=True)
+    change = lock_change(session, change_id)
     if change.state not in OPEN_STATES:
         return None
     change.state = "processing"
@@ -62,6 +74,14 @@ def next_step(session: Session, catalog: Catalog, change_id: str) -> Step | None
         params=change.steps[name],
         after_revision=subscription.revision if subscription is not None else None,
     )
+
+
+def lock_change(session: Session, change_id: str) -> PlanChange:
+    """The change, held together with its organization: no merge can end it meanwhile."""
+    # The organization first, as the merge does it: the other way round the two would deadlock over its foreign key.
+    owner = select(PlanChange.organization_id).where(PlanChange.id == change_id).scalar_subquery()
+    session.execute(select(Organization.id).where(Organization.id == owner).with_for_update())
+    return session.get_one(PlanChange, change_id, with_for_update=True, populate_existing=True)
 
 
 def creation(session: Session, catalog: Catalog, change: PlanChange) -> Json:
@@ -81,11 +101,12 @@ def creation(session: Session, catalog: Catalog, change: PlanChange) -> Json:
 
 def update(session: Session, catalog: Catalog, change: PlanChange) -> Json:
     """The swap of the base item's price, prorated from the quote's second, or else from the one Stripe does it in."""
-    price = price_of(session, catalog.get(change.to_plan))
+    target = catalog.get(change.to_plan)
+    price = price_of(session, target)
     params: SubscriptionUpdateParams = {
-        "items": position_of(session, change.organization_id).items_for(price, change.quantity),
-        "proration_behavior": PRORATION_BEHAVIOR,
+        "items": position_of(session, change.organization_id).items_for(price, change.quantity, target.key),
         "metadata": {CHANGE_ID: change.id},
+        **SETTLEMENT[charge_for(catalog, change.from_plan, target)],
     }
     if change.proration_date is not None:
         params["proration_date"] = to_unix(change.proration_date)

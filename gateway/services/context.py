@@ -30,3 +30,5 @@ class Caller:
     actor: str
     name: str | None = None
     email: str | None = None
+    idempotency_key: str | None = None
+    """By which a request that comes again is known."""

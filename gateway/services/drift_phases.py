@@ -13,8 +13,8 @@ from gateway.db.models import Organization, OrganizationPlan, Subscription
 from gateway.services import drift_local
 from gateway.services.context import Gateway
 from gateway.services.differences import Class, Difference, Pair, differing
-from gateway.services.plan_table import NEVER_ENROLLED, UNMAPPED, PlanState, plan_state
-from gateway.services.plan_writer import plan_of_product, subscriptions_of
+from gateway.services.plan_table import NEVER_ENROLLED, UNMAPPED, PlanState
+from gateway.services.plan_writer import derived, subscriptions_of
 from gateway.services.refresh import retrieve
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import (
@@ -92,15 +92,11 @@ def plan_table(gateway: Gateway, cursor: str | None, _: Unseen) -> Page:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         ids = next_ids(session, Organization.id, (Organization.stripe_customer_id.is_not(None),), cursor)
         organizations = session.scalars(select(Organization).where(Organization.id.in_(ids))).all()
+        states = derived(session, ids, subscriptions_of(session, ids))
         rows = session.scalars(select(OrganizationPlan).where(OrganizationPlan.organization_id.in_(ids))).all()
         row_of = {row.organization_id: row for row in rows}
-        subscriptions = subscriptions_of(session, ids)
-        plans = plan_of_product(session)
-        found = []
-        for each in organizations:
-            expected = plan_state(each, subscriptions[each.id], plans)
-            if (difference := of_plan(each, row_of.get(each.id), expected)) is not None:
-                found.append(difference)
+    compared = [of_plan(each, row_of.get(each.id), states[each.id]) for each in organizations]
+    found = [difference for difference in compared if difference is not None]
     return Page(cursor=next_cursor(ids), looked_at=len(ids), differences=found)
 
 

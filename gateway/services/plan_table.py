@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -14,20 +15,63 @@ UNMAPPED = "unmapped"
 """The plan of a subscription whose price is none of ours: neither a grant nor silently Free."""
 NO_SUBSCRIPTION = "none"
 
-# Stripe's status -> (standing, whether the plan may be used). https://docs.stripe.com/billing/subscriptions/overview
-STANDINGS: Mapping[str, tuple[str, bool]] = MappingProxyType(
+
+class Payment(StrEnum):
+    """The latest invoice of a subscription, as far as its plan goes."""
+
+    UNKNOWN = "unknown"
+    """There is none, or it has not come yet."""
+    DRAFT = "draft"
+    OPEN = "open"
+    """Not paid yet; Stripe will try (again)."""
+    OVERDUE = "overdue"
+    """Not paid, and Stripe tries no more."""
+    PAID = "paid"
+    UNCOLLECTIBLE = "uncollectible"
+    VOID = "void"
+
+    @classmethod
+    def of_invoice(cls, status: str, next_payment_attempt: datetime | None) -> Self:
+        """Of an invoice as the mirror has it."""
+        if status == "deleted":
+            return cls("unknown")
+        return cls("overdue" if status == "open" and next_payment_attempt is None else status)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a status means: https://docs.stripe.com/billing/subscriptions/overview ."""
+
+    standing: str
+    usable: bool
+    """Whether the plan may be used: it is paid, or legitimately not paid yet."""
+
+
+# By Stripe's status, and where the latest invoice makes a difference, by that as well.
+RULES: Mapping[str, Rule] = MappingProxyType(
     {
-        NO_SUBSCRIPTION: ("good", False),
-        "trialing": ("good", True),
-        "active": ("good", True),
-        "past_due": ("grace", True),  # Stripe is still retrying the payment: the plan stays
-        "incomplete": ("good", False),  # the first payment has not come: no plan without it
-        "incomplete_expired": ("suspended", False),
-        "unpaid": ("suspended", False),
-        "paused": ("suspended", False),
-        "canceled": ("good", False),
+        NO_SUBSCRIPTION: Rule("good", usable=False),
+        "trialing": Rule("good", usable=True),
+        "active": Rule("good", usable=True),  # Stripe's word that it is paid, or that nothing is due yet
+        "past_due": Rule("grace", usable=True),  # Stripe is still retrying the payment: the plan stays
+        "incomplete": Rule("good", usable=False),  # the first payment has not come: no plan without it
+        "incomplete_expired": Rule("suspended", usable=False),
+        "unpaid": Rule("suspended", usable=False),
+        "paused": Rule("suspended", usable=False),
+        "canceled": Rule("good", usable=False),
     }
 )
+EXCEPTIONS: Mapping[tuple[str, Payment], Rule] = MappingProxyType(
+    {
+        # Where Stripe's account leaves subscriptions past due after the last retry, grace would never end.
+        ("past_due", Payment.OVERDUE): Rule("suspended", usable=False),
+    }
+)
+
+
+def rule_for(status: str, payment: Payment) -> Rule:
+    """What a status means together with the latest invoice."""
+    return EXCEPTIONS.get((status, payment), RULES[status])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,20 +114,26 @@ NEVER_ENROLLED = PlanState(
 
 
 def plan_state(
-    organization: Organization, subscriptions: Sequence[Subscription], plan_of_product: Mapping[str, str]
+    organization: Organization,
+    subscriptions: Sequence[Subscription],
+    plan_of_product: Mapping[str, str],
+    payments: Mapping[str, Payment] = MappingProxyType({}),
 ) -> PlanState:
-    """The plan state of an organization from all its subscriptions. ``plan_of_product`` is the catalogue."""
+    """The plan state of an organization from all its subscriptions.
+
+    ``plan_of_product`` is the catalogue, ``payments`` the state of the latest invoices by their ids.
+    """
     subscription = None if organization.deleted else current_subscription(subscriptions)
     if subscription is None:
         return NEVER_ENROLLED
     requested_plan, item = base_item(subscription, plan_of_product)
-    standing, usable = STANDINGS[subscription.status]
+    rule = rule_for(subscription.status, payments.get(subscription.latest_invoice_id or "", Payment.UNKNOWN))
     ended = subscription.status in ENDED
     return PlanState(
-        plan=requested_plan if usable else FREE,
+        plan=requested_plan if rule.usable else FREE,
         requested_plan=FREE if ended else requested_plan,
         status=subscription.status,
-        standing=standing,
+        standing=rule.standing,
         quantity=1 if ended else item["quantity"],
         currency=subscription.currency,
         subscription_id=subscription.id,
@@ -97,7 +147,7 @@ def current_subscription(subscriptions: Sequence[Subscription]) -> Subscription 
     """What an organization is on, or was on last: one that may be used before one that only lives, then the newest."""
 
     def precedence(each: Subscription) -> tuple[bool, bool, datetime, str]:
-        return each.status not in ENDED, STANDINGS[each.status][1], each.created, each.id
+        return each.status not in ENDED, RULES[each.status].usable, each.created, each.id
 
     return max(subscriptions, key=precedence, default=None)
 

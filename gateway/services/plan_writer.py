@@ -7,19 +7,28 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from gateway.db import bulk
-from gateway.db.models import OPEN_STATES, Organization, OrganizationPlan, Plan, PlanChange, PlanHistory, Subscription
+from gateway.db import bulk, jobs
+from gateway.db.models import (
+    OPEN_STATES,
+    Invoice,
+    Organization,
+    OrganizationPlan,
+    Plan,
+    PlanChange,
+    PlanHistory,
+    Subscription,
+)
 from gateway.db.queries import among
-from gateway.services.plan_table import NEVER_ENROLLED, PlanState, current_subscription, plan_state
+from gateway.errors import PaymentAbandoned
+from gateway.services.plan_table import EXCEPTIONS, NEVER_ENROLLED, Payment, PlanState, current_subscription, plan_state
 
 
 def write(session: Session, touched: Mapping[str, str], now: datetime) -> None:
     """Bring the plan table in step for the organizations in ``touched`` (id -> cause), which the caller has locked."""
     if not touched:
         return
-    organizations = session.scalars(select(Organization).where(among(Organization.id, touched))).all()
     subscriptions = subscriptions_of(session, touched)
-    plans = plan_of_product(session)
+    states = derived(session, touched, subscriptions)
     rows = {
         row.organization_id: row
         for row in session.scalars(
@@ -28,13 +37,31 @@ def write(session: Session, touched: Mapping[str, str], now: datetime) -> None:
             .execution_options(populate_existing=True)
         )
     }
-    states = {}
-    for organization in organizations:
-        state = plan_state(organization, subscriptions[organization.id], plans)
-        states[organization.id] = state
-        write_one(session, rows.get(organization.id), organization.id, state, touched[organization.id], now)
+    for organization_id, state in states.items():
+        write_one(session, rows.get(organization_id), organization_id, state, touched[organization_id], now)
     bulk.flush(session, OrganizationPlan, PlanHistory)
     close_changes(session, states, subscriptions, now)
+
+
+def derived(
+    session: Session, organization_ids: Collection[str], subscriptions: Mapping[str, list[Subscription]]
+) -> dict[str, PlanState]:
+    """What the plan table is to say of each organization: a function of the mirror."""
+    organizations = session.scalars(select(Organization).where(among(Organization.id, organization_ids))).all()
+    plans = plan_of_product(session)
+    payments = payments_of(session, subscriptions)
+    return {each.id: plan_state(each, subscriptions[each.id], plans, payments) for each in organizations}
+
+
+def payments_of(session: Session, subscriptions: Mapping[str, list[Subscription]]) -> dict[str, Payment]:
+    """The state of the latest invoices, by their ids; only of the subscriptions whose plan it decides."""
+    decided_by_it = {status for status, _ in EXCEPTIONS}
+    concerned = [each for theirs in subscriptions.values() for each in theirs if each.status in decided_by_it]
+    if not concerned:
+        return {}
+    ids = {each.latest_invoice_id for each in concerned if each.latest_invoice_id is not None}
+    query = select(Invoice.id, Invoice.status, Invoice.next_payment_attempt).where(among(Invoice.id, ids))
+    return {each.id: Payment.of_invoice(each.status, each.next_payment_attempt) for each in session.execute(query)}
 
 
 def write_one(
@@ -83,7 +110,11 @@ def close_changes(
         # to be by another way.
         reached = (state.plan, state.quantity) == (change.to_plan, change.quantity)
         if subscription.change_id == change.id or reached:
-            change.state, change.ended_at = "applied", now
+            change.close("applied", now)
+            if change.quoted is not None:
+                jobs.defer(session, jobs.CHECK_CHARGE, {"change_id": change.id})
+        elif change.state == "requires_action" and subscription.pending_until is None:
+            change.close("abandoned", now, {"code": PaymentAbandoned.code, "detail": "The payment was not completed."})
 
 
 def subscriptions_of(session: Session, organization_ids: Collection[str]) -> dict[str, list[Subscription]]:

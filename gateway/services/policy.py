@@ -2,33 +2,64 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
 from types import MappingProxyType
 
-from gateway.errors import ContactSalesRequired, InvalidRequest, NoChange, PaymentMethodRequired
+from gateway.errors import ContactSalesRequired, InvalidRequest, NoChange, PaymentMethodRequired, UnpaidInvoice
 from gateway.services.catalog import Catalog, CatalogPlan
 from gateway.services.plan_table import FREE, PlanState
 
-PLUS = "plus"
+PLUS, ENTERPRISE = "plus", "enterprise"
+CONTACT_SALES = "contact_sales"
+
+
+class By(Enum):
+    """Who makes a change."""
+
+    THEMSELVES = auto()
+    SALES = auto()
+    """In Stripe's dashboard: it arrives by webhook and is synced like any other."""
+
+
+class Need(StrEnum):
+    """What must be there before more is sold."""
+
+    CARD = "card"
+    PAID_UP = "paid_up"
+    """No invoice is open whose payment failed: Stripe would credit time that was never paid."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Transition:
-    """A change that the organization may make itself."""
+    """A change from one plan to another."""
 
     action: str
-    needs_payment_method: bool = False
+    by: By = By.THEMSELVES
+    needs: frozenset[Need] = frozenset()
 
 
-# (from, to) -> what it is called and what it needs. What is not in here goes through sales.
-SELF_SERVE: Mapping[tuple[str, str], Transition] = MappingProxyType(
+BUYING = frozenset({Need.CARD, Need.PAID_UP})
+THROUGH_SALES = Transition(action=CONTACT_SALES, by=By.SALES)
+
+# (from, to). What is not in here, as from a plan that is unmapped, goes through sales as well.
+TRANSITIONS: Mapping[tuple[str, str], Transition] = MappingProxyType(
     {
         (FREE, FREE): Transition(action="enroll"),
-        (FREE, PLUS): Transition(action="upgrade", needs_payment_method=True),
-        (PLUS, PLUS): Transition(action="change_quantity", needs_payment_method=True),
+        (FREE, PLUS): Transition(action="upgrade", needs=BUYING),
+        (FREE, ENTERPRISE): THROUGH_SALES,
         (PLUS, FREE): Transition(action="downgrade"),
+        (PLUS, PLUS): Transition(action="change_quantity", needs=BUYING),
+        (PLUS, ENTERPRISE): THROUGH_SALES,
+        (ENTERPRISE, FREE): THROUGH_SALES,
+        (ENTERPRISE, PLUS): THROUGH_SALES,
+        (ENTERPRISE, ENTERPRISE): THROUGH_SALES,
     }
 )
-CONTACT_SALES = "contact_sales"
+
+
+def transition(source: str, target: str) -> Transition:
+    """The row of the table."""
+    return TRANSITIONS.get((source, target), THROUGH_SALES)
 
 
 def check(current: PlanState, target: CatalogPlan, quantity: int) -> Transition:
@@ -36,8 +67,8 @@ def check(current: PlanState, target: CatalogPlan, quantity: int) -> Transition:
 
     Raises ContactSalesRequired, InvalidRequest (quantity), NoChange.
     """
-    transition = SELF_SERVE.get((current.requested_plan, target.key))
-    if transition is None:
+    wanted = transition(current.requested_plan, target.key)
+    if wanted.by is By.SALES:
         raise ContactSalesRequired(
             f"A change from {current.requested_plan.capitalize()} to {target.name} is made by our sales team."
         )
@@ -47,21 +78,22 @@ def check(current: PlanState, target: CatalogPlan, quantity: int) -> Transition:
         )
     if current.subscription_id is not None and (current.requested_plan, current.quantity) == (target.key, quantity):
         raise NoChange(f"The organization has {target.name} in this quantity already.")
-    return transition
+    if wanted.action == "change_quantity" and quantity < current.quantity:
+        return Transition(action=wanted.action)  # who gives back needs nothing
+    return wanted
 
 
-def check_payment_method(transition: Transition, *, on_file: bool) -> None:
-    """Raises PaymentMethodRequired."""
-    if transition.needs_payment_method and not on_file:
+def check_needs(wanted: Transition, *, card: bool = True, paid_up: bool = True) -> None:
+    """Raises PaymentMethodRequired, UnpaidInvoice if something that the transition needs is not there."""
+    if Need.PAID_UP in wanted.needs and not paid_up:
+        raise UnpaidInvoice("Pay the open invoice first.")
+    if Need.CARD in wanted.needs and not card:
         raise PaymentMethodRequired("Add billing details first: this plan is paid by card.")
 
 
 def action_towards(current_plan: str, target: CatalogPlan) -> str:
     """What the button beside a plan does: current, upgrade, downgrade or contact_sales."""
-    if current_plan == target.key:
-        return "current"
-    transition = SELF_SERVE.get((current_plan, target.key))
-    return transition.action if transition is not None else CONTACT_SALES
+    return "current" if current_plan == target.key else transition(current_plan, target.key).action
 
 
 def actions_from(current_plan: str, catalog: Catalog) -> list[str]:

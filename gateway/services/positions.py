@@ -1,20 +1,19 @@
 """Where an organization stands, and what moves it: shared by the quote and the change, so that they cannot differ."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from stripe.params import SubscriptionUpdateParamsItem
 
 from gateway.db.models import OPEN_STATES, OrganizationPlan, PlanChange, Price, Subscription
-from gateway.services.plan_table import NEVER_ENROLLED, PlanState, base_item, current_subscription
+from gateway.services.catalog import Catalog, CatalogPlan, Charge
+from gateway.services.plan_table import FREE, NEVER_ENROLLED, PlanState, base_item, current_subscription
 from gateway.services.plan_writer import plan_of_product, subscriptions_of
 from gateway.stripe_api.snapshots import ENDED
 
-# Nothing is charged at sign-up: what the rest of the period costs waits as pending items for the billing date.
-# Said explicitly in each call, as is the flexible billing mode on which it rests.
-PRORATION_BEHAVIOR = "create_prorations"
+ProrationBehavior = Literal["always_invoice", "create_prorations", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,15 +39,30 @@ class Position:
         """The quantity if none is asked for: as it is now where the plan stays, else one."""
         return max(self.state.quantity, 1) if plan == self.state.requested_plan else 1
 
-    def items_for(self, price: Price, quantity: int) -> list[SubscriptionUpdateParamsItem]:
-        """The items of the update that moves the subscription to ``quantity`` units of ``price``.
+    @property
+    def is_metered(self) -> bool:
+        """Whether usage is counted, and billed when the period or the item ends."""
+        return self.subscription is not None and any(item.get("metered") for item in self.subscription.items)
+
+    def items_for(self, price: Price, quantity: int, plan: str) -> list[SubscriptionUpdateParamsItem]:
+        """The items of the update that moves the subscription to ``quantity`` units of ``price``, of ``plan``.
 
         Always with the item's id: without it Stripe would add a second item and bill both. Always with the quantity:
-        a changed price would reset it to 1. https://docs.stripe.com/api/subscriptions/update
+        a changed price would reset it to 1. On Free nothing else stays: what was used of it until then is billed.
+        https://docs.stripe.com/api/subscriptions/update
         """
-        if self.base_item is None:
+        if self.subscription is None or self.base_item is None:
             return []
-        return [{"id": self.base_item["id"], "price": price.id, "quantity": quantity}]
+        others = [item["id"] for item in self.subscription.items if item["id"] != self.base_item["id"]]
+        base: SubscriptionUpdateParamsItem = {"id": self.base_item["id"], "price": price.id, "quantity": quantity}
+        gone: list[SubscriptionUpdateParamsItem] = [{"id": each, "deleted": True} for each in others]
+        return [base, *gone] if plan == FREE else [base]
+
+
+def charge_for(catalog: Catalog, source: str, target: CatalogPlan) -> Charge:
+    """When what a change costs or gives back is settled: as the plan says that is paid for, also when it is left."""
+    left = catalog.find(source) if target.key == FREE else None
+    return (left or target).charge
 
 
 def open_change(session: Session, organization_id: str) -> PlanChange | None:

@@ -1,24 +1,23 @@
 """Quotes: what a change would cost, computed by Stripe for one second, and a token that buys exactly that."""
 
-import hashlib
-import hmac
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import jwt
+from stripe import Invoice
+from stripe.params import InvoiceCreatePreviewParamsSubscriptionDetails as Details
 
-from gateway.config import QUOTE_LIFETIME, Config
-from gateway.errors import InvalidRequest, NotEnrolled, QuoteExpired, QuoteStale
-from gateway.services import policy
+from gateway.config import QUOTE_LIFETIME
+from gateway.db.models import Price
+from gateway.errors import NotEnrolled
+from gateway.services import policy, quote_tokens
 from gateway.services.catalog import price_of
 from gateway.services.context import Caller, Gateway
 from gateway.services.plan_details import Period
-from gateway.services.positions import PRORATION_BEHAVIOR, Position, position_of
+from gateway.services.positions import Position, ProrationBehavior, charge_for, position_of
+from gateway.services.quote_tokens import Terms
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.times import from_unix, to_unix
-
-ALGORITHM, AUDIENCE = "HS256", "quote"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +33,7 @@ class QuoteLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Quote:
-    """What the change costs if it is confirmed with ``token`` before ``expires_at``."""
+    """What the change costs if it is confirmed with ``token`` before ``expires_at``. Amounts in minor units."""
 
     token: str
     expires_at: datetime
@@ -45,28 +44,26 @@ class Quote:
     lines: list[QuoteLine]
     amount_due_now: int
     amount_due_on_billing_date: int
+    credit: int
+    """What is given back for time that was paid and not used."""
     billing_date: datetime
+    estimate: bool
+    """Whether usage that goes on being counted may still change it: Stripe pins prorations, not usage."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Terms:
-    """What a token says: valid for this organization, this state of its subscription, and this change."""
+class Wanted:
+    """The change that is asked about, and where it starts from."""
 
-    organization_id: str
-    subscription_version: str
-    price_id: str
+    position: Position
+    subscription_id: str
+    version: str
     plan: str
     quantity: int
-    proration_date: int
-
-    def check(self, caller: Caller, position: Position, price_id: str, plan: str, quantity: int) -> None:
-        """Raises QuoteStale if the token is for anything but this."""
-        if self.organization_id != caller.organization_id:
-            raise InvalidRequest("The quote is not one of yours.", errors={"quote": ["Not valid."]})
-        if (self.plan, self.quantity) != (plan, quantity):
-            raise QuoteStale("The quote is for another plan or quantity.")
-        if (self.subscription_version, self.price_id) != (position.version, price_id):
-            raise QuoteStale("The subscription or the price has changed since the quote was made.")
+    price: Price
+    charge_now: bool
+    proration_date: datetime
+    billing_date: datetime
 
 
 def preview(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None) -> Quote:
@@ -75,49 +72,81 @@ def preview(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | 
     Raises NotEnrolled, and what ``policy.check`` raises; a card is not needed to ask.
     """
     now = gateway.clock().replace(microsecond=0)
+    wanted = read_wish(gateway, caller, plan, quantity, now)
+    at_once = ask(gateway, wanted, "always_invoice") if wanted.charge_now else None
+    later = ask(gateway, wanted, "none" if wanted.charge_now else "create_prorations")
+    lines = [line_of(line) for invoice in (at_once, later) if invoice is not None for line in lines_of(invoice)]
+    prorations = [line for line in lines if line.proration and line.period.start == wanted.proration_date]
+    due_now = at_once.amount_due if at_once is not None else 0
+    terms = Terms(
+        organization_id=caller.organization_id,
+        subscription_version=wanted.version,
+        price_id=wanted.price.id,
+        plan=wanted.plan,
+        quantity=wanted.quantity,
+        proration_date=to_unix(wanted.proration_date),
+        amount_due_now=due_now,
+        prorated=sum(line.amount for line in prorations),
+        currency=later.currency,
+    )
+    expires_at = min(now + QUOTE_LIFETIME, wanted.billing_date)
+    return Quote(
+        token=quote_tokens.sign(gateway.config, terms, expires_at),
+        expires_at=expires_at,
+        proration_date=wanted.proration_date,
+        plan=wanted.plan,
+        quantity=wanted.quantity,
+        currency=later.currency,
+        lines=lines,
+        amount_due_now=due_now,
+        amount_due_on_billing_date=later.amount_due,
+        credit=-sum(line.amount for line in prorations if line.amount < 0),
+        billing_date=wanted.billing_date,
+        estimate=wanted.position.is_metered,
+    )
+
+
+def read_wish(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None, now: datetime) -> Wanted:
+    """What is asked about, from the local tables. Raises as ``preview`` does."""
     with gateway.database.transaction() as session:
         position = position_of(session, caller.organization_id)
         target = gateway.catalog.get(plan or position.state.requested_plan)
-        wanted = quantity or position.quantity_on(target.key)
-        policy.check(position.state, target, wanted)
+        units = quantity or position.quantity_on(target.key)
+        policy.check(position.state, target, units)
         if position.subscription is None or position.base_item is None or position.version is None:
             raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
-        price = price_of(session, target)
-    # The period may have begun a second from now: the subscription is as old as Stripe's clock says, not ours.
-    proration_date = max(now, datetime.fromisoformat(position.base_item["current_period_start"]))
-    billing_date = datetime.fromisoformat(position.base_item["current_period_end"])
-    with stripe_call():
-        invoice = gateway.stripe.v1.invoices.create_preview(
-            {
-                "subscription": position.subscription.id,
-                "subscription_details": {
-                    "items": position.items_for(price, wanted),
-                    "proration_behavior": PRORATION_BEHAVIOR,
-                    "proration_date": to_unix(proration_date),
-                },
-            }
+        return Wanted(
+            position=position,
+            subscription_id=position.subscription.id,
+            version=position.version,
+            plan=target.key,
+            quantity=units,
+            price=price_of(session, target),
+            charge_now=charge_for(gateway.catalog, position.state.requested_plan, target) == "now",
+            # The period may have begun a second from now: the subscription is as old as Stripe's clock says, not ours.
+            proration_date=max(now, datetime.fromisoformat(position.base_item["current_period_start"])),
+            billing_date=datetime.fromisoformat(position.base_item["current_period_end"]),
         )
-    terms = Terms(
-        organization_id=caller.organization_id,
-        subscription_version=position.version,
-        price_id=price.id,
-        plan=target.key,
-        quantity=wanted,
-        proration_date=to_unix(proration_date),
-    )
-    expires_at = min(now + QUOTE_LIFETIME, billing_date)
-    return Quote(
-        token=sign(gateway.config, terms, expires_at),
-        expires_at=expires_at,
-        proration_date=proration_date,
-        plan=target.key,
-        quantity=wanted,
-        currency=invoice.currency,
-        lines=[line_of(line) for line in invoice.to_dict(for_json=True)["lines"]["data"]],
-        amount_due_now=0,
-        amount_due_on_billing_date=invoice.amount_due,
-        billing_date=billing_date,
-    )
+
+
+def ask(gateway: Gateway, wanted: Wanted, proration_behavior: ProrationBehavior) -> Invoice:
+    """Stripe's preview: of the invoice made at once (``always_invoice``), else of the next one on the billing date."""
+    details: Details = {
+        "items": wanted.position.items_for(wanted.price, wanted.quantity, wanted.plan),
+        "proration_behavior": proration_behavior,
+    }
+    if proration_behavior != "none":  # Stripe refuses the two together
+        details["proration_date"] = to_unix(wanted.proration_date)
+    with stripe_call():
+        return gateway.stripe.v1.invoices.create_preview(
+            {"subscription": wanted.subscription_id, "subscription_details": details}
+        )
+
+
+def lines_of(invoice: Invoice) -> list[dict[str, Any]]:
+    """All lines of a preview: it shows them all, since it cannot be asked for its further pages."""
+    lines: list[dict[str, Any]] = invoice.to_dict(for_json=True)["lines"]["data"]
+    return lines
 
 
 def line_of(line: dict[str, Any]) -> QuoteLine:
@@ -130,31 +159,3 @@ def line_of(line: dict[str, Any]) -> QuoteLine:
         period=Period(start=from_unix(line["period"]["start"]), end=from_unix(line["period"]["end"])),
         proration=parent is not None and parent[parent["type"]]["proration"],
     )
-
-
-def sign(config: Config, terms: Terms, expires_at: datetime) -> str:
-    """The token of a quote."""
-    claims = {"aud": AUDIENCE, "exp": expires_at, "terms": vars(terms)}
-    return jwt.encode(claims, signing_key(config), ALGORITHM)
-
-
-def read_token(config: Config, token: str, now: datetime) -> Terms:
-    """What a token of ours says. Raises QuoteExpired, InvalidRequest."""
-    try:
-        claims = jwt.decode(
-            token,
-            signing_key(config),
-            [ALGORITHM],
-            audience=AUDIENCE,
-            options={"require": ["exp"], "verify_exp": False},
-        )
-    except jwt.InvalidTokenError as error:
-        raise InvalidRequest("The quote is not one of ours.", errors={"quote": ["Not valid."]}) from error
-    if from_unix(claims["exp"]) <= now:  # by the clock that was passed in, not by the library's
-        raise QuoteExpired("The quote has expired: please ask for a new one.")
-    return Terms(**claims["terms"])
-
-
-def signing_key(config: Config) -> bytes:
-    """A key of its own for quotes, derived from the one secret that every process has."""
-    return hmac.digest(config.stripe_secret_key.encode(), b"konnect quote token", hashlib.sha256)

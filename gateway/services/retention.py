@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy import ColumnElement, Delete, Select, Update, delete, select, update
 
-from gateway.db.models import WebhookEvent
+from gateway.db.models import IdempotencyKey, WebhookEvent
+from gateway.services import idempotency
 from gateway.services.context import Gateway
 
 PAYLOADS_KEPT = timedelta(days=30)  # what Stripe lists and sends again by hand is no older
@@ -23,6 +24,8 @@ def prune(gateway: Gateway) -> None:
     empty = update(WebhookEvent).values(payload=None)
     payloads = repeat(gateway, empty, now - PAYLOADS_KEPT, WebhookEvent.payload.is_not(None), FINISHED_ONES)
     rows = repeat(gateway, delete(WebhookEvent), now - ROWS_KEPT, WebhookEvent.payload.is_(None))
+    with gateway.database.transaction() as session:
+        session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - idempotency.KEPT))
     log.info("inbox_pruned", payloads=payloads, rows=rows)
 
 

@@ -17,6 +17,7 @@ from gateway.services.context import Gateway
 COUNTED_TO = 100_000  # beyond it, how many more there are is no news
 HEARTBEAT = timedelta(seconds=30)  # a worker that has been silent for longer is taken for dead
 
+MISCHARGED = select(func.count()).where(PlanChange.charged != PlanChange.quoted)
 JOBS = text("""
     SELECT task_name, status::text, count(*) FROM procrastinate_jobs
     WHERE status <> 'succeeded' GROUP BY task_name, status
@@ -39,6 +40,8 @@ class Status:
     """How long the event has been due that waits longest."""
     changes: Mapping[str, int]
     """Plan changes that have not ended, by state."""
+    mischarged: int
+    """Plan changes for which Stripe holds something else than was quoted: none, or somebody has to look."""
     jobs: Mapping[tuple[str, str], int]
     """Jobs by task and status: todo, doing, failed."""
     stalled_jobs: int
@@ -56,6 +59,7 @@ def status(gateway: Gateway) -> Status:
             events={state: count(session, state) for state in ("pending", "failed", "dead")},
             lag=lag(session, gateway),
             changes=dict.fromkeys(OPEN_STATES, 0) | changes,
+            mischarged=session.scalar(MISCHARGED) or 0,
             jobs={(task, state): number for task, state, number in session.execute(JOBS)},
             stalled_jobs=session.scalar(STALLED, silence) or 0,
             workers=session.scalar(WORKERS, silence) or 0,

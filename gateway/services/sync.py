@@ -12,7 +12,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from gateway.db import bulk, jobs
-from gateway.db.models import Mirrored, Organization, PaymentMethod, Plan, Price, Subscription
+from gateway.db.models import Invoice, Mirrored, Organization, PaymentMethod, Plan, Price, Subscription
 from gateway.db.queries import among
 from gateway.services import plan_writer
 from gateway.services.mirror import KINDS, order_of, set_order
@@ -233,7 +233,7 @@ class Batch:
         """Remember whose plan may have changed, and why."""
         if isinstance(row, Organization):
             self.touched[row.id] = snapshot.seen.cause
-        elif isinstance(row, Subscription):
+        elif isinstance(row, Subscription | Invoice):  # an invoice: its payment may decide whether the plan stays
             self.touched[row.organization_id] = snapshot.seen.cause
         elif isinstance(row, Plan):
             self.touched.update(dict.fromkeys(self.subscribers, snapshot.seen.cause))

@@ -9,7 +9,7 @@ from stripe import InvoiceItem
 
 from gateway.app import build_gateway, create_app
 from gateway.db.models import PlanChange, PlanHistory, Subscription
-from gateway.services import plan_changes
+from gateway.services import change_run, plan_changes
 from gateway.services.change_steps import Step, next_step
 from gateway.services.context import Caller
 from gateway.services.refresh import merge_answer
@@ -166,7 +166,7 @@ def test_sign_up_twice_at_once_makes_one_customer_and_one_subscription(world: Wo
 
 def test_killed_after_the_intent_the_job_carries_the_change_out(world: World, api: Api) -> None:
     change_id = intend(world, plan="plus")
-    plan_changes.finish(world.gateway, change_id)
+    change_run.finish(world.gateway, change_id)
     assert api.ok("GET", f"/subscription/changes/{change_id}")["state"] == "applied"
     assert world.plan_row().plan == "plus"
     assert len(pending(world)) == 1
@@ -175,7 +175,7 @@ def test_killed_after_the_intent_the_job_carries_the_change_out(world: World, ap
 def test_killed_after_stripes_answer_the_job_finds_it_done_and_charges_once(world: World, api: Api) -> None:
     change_id = intend(world, plan="plus")
     freeze(world, change_id).perform(world.stripe)
-    plan_changes.finish(world.gateway, change_id)
+    change_run.finish(world.gateway, change_id)
     assert api.ok("GET", f"/subscription/changes/{change_id}")["state"] == "applied"
     assert world.plan_row().plan == "plus"
     assert len(pending(world)) == 1
@@ -196,7 +196,7 @@ def test_killed_in_the_middle_of_a_sign_up_the_job_finishes_it_with_one_customer
     api.add_card(world.stripe)
     change_id = intend(world, plan="plus", enroll=True)
     freeze(world, change_id).perform(world.stripe)  # Stripe has the Free subscription; nothing of it is known here
-    plan_changes.finish(world.gateway, change_id)
+    change_run.finish(world.gateway, change_id)
     assert api.ok("GET", f"/subscription/changes/{change_id}")["state"] == "applied"
     assert world.plan_row().plan == "plus"
     assert len(world.stripe.v1.subscriptions.list().data) == 1
@@ -222,7 +222,7 @@ def test_with_stripe_down_the_change_is_processing_and_the_job_ends_it_once_stri
     broken.database.close()
     change = answer.get_json()
     assert (answer.status_code, change["state"], change["subscription"]["plan"]) == (202, "processing", "free")
-    plan_changes.finish(world.gateway, change["id"])
+    change_run.finish(world.gateway, change["id"])
     assert api.ok("GET", f"/subscription/changes/{change['id']}")["state"] == "applied"
 
 
@@ -246,7 +246,7 @@ def test_a_change_that_stripe_refuses_has_failed_and_the_plan_is_looked_up_again
 def test_a_change_too_old_to_be_repeated_safely_is_abandoned(world: World, api: Api) -> None:
     change_id = intend(world, plan="plus")
     later = replace(world.gateway, clock=lambda: datetime.now(UTC) + timedelta(hours=24))
-    plan_changes.finish(later, change_id)
+    change_run.finish(later, change_id)
     assert api.ok("GET", f"/subscription/changes/{change_id}")["state"] == "abandoned"
     assert pending(world) == []
     assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"

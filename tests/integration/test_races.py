@@ -14,7 +14,7 @@ from sqlalchemy import select, text, update
 from gateway.app import build_gateway
 from gateway.db import jobs
 from gateway.db.models import Organization, PlanChange, Price, Subscription, WebhookEvent
-from gateway.services import drain, plan_changes, sync
+from gateway.services import change_run, drain, plan_changes, sync
 from gateway.services.context import Caller
 from gateway.services.refresh import refresh_or_queue_again
 from gateway.services.wakeup import Wakeup
@@ -82,7 +82,7 @@ def test_a_change_that_cannot_be_looked_up_for_a_day_is_given_up_and_blocks_nobo
     world.api().add_card(world.stripe)
     change_id = plan_changes.write_intent(world.gateway, CALLER, ChangeCommand(plan="plus"), None)
     broken = build_gateway(replace(world.gateway.config, stripe_api_base=NOWHERE))
-    plan_changes.finish(replace(broken, clock=lambda: datetime.now(UTC) + timedelta(hours=24)), change_id)
+    change_run.finish(replace(broken, clock=lambda: datetime.now(UTC) + timedelta(hours=24)), change_id)
     broken.database.close()
     assert [row.state for row in world.rows(PlanChange) if row.id == change_id] == ["abandoned"]
 
@@ -94,7 +94,7 @@ def test_a_price_that_vanishes_after_the_intent_ends_the_change(world: World) ->
     change_id = plan_changes.write_intent(world.gateway, CALLER, ChangeCommand(plan="plus"), None)
     with world.gateway.database.transaction() as session:
         session.execute(update(Price).values(active=False))
-    plan_changes.finish(world.gateway, change_id)
+    change_run.finish(world.gateway, change_id)
     assert [row.state for row in world.rows(PlanChange) if row.id == change_id] == ["failed"]
     assert api.problem("PATCH", "/subscription", plan="plus") == (503, "catalog_not_synced")
     assert world.api("org_2").problem("POST", "/subscription", plan="free") == (503, "catalog_not_synced")

@@ -6,7 +6,7 @@ from sqlalchemy import text
 
 from gateway.db.models import Organization, PlanHistory, Reconciliation, SeenAtStripe, Subscription
 from gateway.sandbox import Sandbox
-from gateway.services import drain, drift, drift_phases, plan_changes
+from gateway.services import change_run, drain, drift, drift_phases, plan_changes
 from gateway.services.differences import Difference
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from handlers import HANDLERS
@@ -101,7 +101,7 @@ def test_what_a_change_in_flight_is_doing_is_left_to_it(settled: World) -> None:
     change = plan_changes.write_intent(settled.gateway, CALLER, ChangeCommand(plan="plus", quantity=7), None)
     set_quantity_at_stripe(settled, 7)
     assert classes(walked(settled)) == [("subscription", "in_flight", "left")]
-    plan_changes.finish(settled.gateway, change)
+    change_run.finish(settled.gateway, change)
     assert settled.plan_row().quantity == 7
 
 

@@ -46,6 +46,7 @@ def test_of_a_subscription() -> None:
                 "price_id": "price_1JYB9xFgrLIb2c5FO47rtUma",
                 "product_id": "prod_SujWjdmPPD2U1D",
                 "quantity": 4,
+                "metered": False,
                 "current_period_start": "2026-11-01T00:02:00+00:00",
                 "current_period_end": "2026-12-01T00:02:00+00:00",
             }
@@ -53,6 +54,7 @@ def test_of_a_subscription() -> None:
         "cancel_at": None,
         "latest_invoice_id": "in_1Ddsfxw9Rj48z7MYW57wVs9T",
         "change_id": "chg_2",
+        "pending_until": None,
         "created": ENROLLED,
     }
 

@@ -7,7 +7,7 @@ import pytest
 import stripe
 
 from gateway.db.models import Organization, OrganizationPlan, Subscription
-from gateway.services.plan_table import NEVER_ENROLLED, STANDINGS, PlanState, plan_state
+from gateway.services.plan_table import NEVER_ENROLLED, RULES, PlanState, plan_state
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 END = datetime(2026, 12, 1, tzinfo=UTC)
@@ -116,7 +116,7 @@ def test_plan_and_standing_follow_the_status(
 
 
 def test_every_status_that_the_sdk_knows_has_a_standing() -> None:
-    assert STANDINGS.keys() == {"none", *get_args(get_args(stripe.Subscription.__annotations__["status"])[0])}
+    assert RULES.keys() == {"none", *get_args(get_args(stripe.Subscription.__annotations__["status"])[0])}
 
 
 def test_a_product_of_no_plan_beside_the_plans_is_only_an_extra() -> None:

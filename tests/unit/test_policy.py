@@ -1,13 +1,29 @@
 """Who may change which plan to which: the whole table, as the product promises it."""
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
-from gateway.errors import ContactSalesRequired, GatewayError, InvalidRequest, NoChange, PaymentMethodRequired
+from gateway.errors import (
+    ContactSalesRequired,
+    GatewayError,
+    InvalidRequest,
+    NoChange,
+    PaymentMethodRequired,
+    UnpaidInvoice,
+)
 from gateway.services.catalog import Catalog
 from gateway.services.plan_table import NEVER_ENROLLED, PlanState
-from gateway.services.policy import Transition, action_towards, actions_from, check, check_payment_method
+from gateway.services.policy import (
+    BUYING,
+    TRANSITIONS,
+    Transition,
+    action_towards,
+    actions_from,
+    check,
+    check_needs,
+)
 
 CATALOG = Catalog.load()
 SALES, SAME = ContactSalesRequired, NoChange
@@ -52,7 +68,7 @@ def test_unmapped_is_nothing_that_can_be_asked_for() -> None:
 
 def test_who_was_never_enrolled_enrols_on_free_and_may_go_straight_to_plus() -> None:
     assert check(NEVER_ENROLLED, CATALOG.get("free"), 1) == Transition(action="enroll")
-    assert check(NEVER_ENROLLED, CATALOG.get("plus"), 1) == Transition(action="upgrade", needs_payment_method=True)
+    assert check(NEVER_ENROLLED, CATALOG.get("plus"), 1) == Transition(action="upgrade", needs=BUYING)
     with pytest.raises(ContactSalesRequired):
         check(NEVER_ENROLLED, CATALOG.get("enterprise"), 1)
 
@@ -93,23 +109,28 @@ def test_sales_is_named_before_the_quantity() -> None:
         check(on("plus"), CATALOG.get("enterprise"), 2)
 
 
+@pytest.mark.parametrize(("source", "held", "target", "wanted"), [("free", 1, "plus", 1), ("plus", 1, "plus", 2)])
+def test_more_is_sold_with_a_card_on_file_and_nothing_unpaid_only(
+    source: str, held: int, target: str, wanted: int
+) -> None:
+    transition = check(on(source, held), CATALOG.get(target), wanted)
+    check_needs(transition, card=True, paid_up=True)
+    with pytest.raises(PaymentMethodRequired):
+        check_needs(transition, card=False)
+    with pytest.raises(UnpaidInvoice):
+        check_needs(transition, paid_up=False)
+
+
 @pytest.mark.parametrize(
-    ("source", "target", "quantity", "needed"),
-    [("free", "plus", 1, True), ("plus", "plus", 2, True), ("plus", "free", 1, False)],
+    ("current", "target", "wanted"),
+    [(on("plus", 3), "free", 1), (on("plus", 3), "plus", 2), (NEVER_ENROLLED, "free", 1)],
 )
-def test_a_card_is_needed_for_what_costs_more(source: str, target: str, quantity: int, *, needed: bool) -> None:
-    transition = check(on(source), CATALOG.get(target), quantity)
-    assert transition.needs_payment_method is needed
-    check_payment_method(transition, on_file=True)
-    if needed:
-        with pytest.raises(PaymentMethodRequired):
-            check_payment_method(transition, on_file=False)
-    else:
-        check_payment_method(transition, on_file=False)
+def test_giving_back_and_enrolling_need_neither(current: PlanState, target: str, wanted: int) -> None:
+    check_needs(check(current, CATALOG.get(target), wanted), card=False, paid_up=False)
 
 
-def test_enrolling_needs_no_card() -> None:
-    check_payment_method(check(NEVER_ENROLLED, CATALOG.get("free"), 1), on_file=False)
+def test_the_table_has_every_pair_of_plans_that_are_sold() -> None:
+    assert TRANSITIONS.keys() == set(product(CATALOG.keys, repeat=2))
 
 
 @pytest.mark.parametrize(

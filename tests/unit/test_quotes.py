@@ -13,7 +13,7 @@ from gateway.errors import GatewayError, InvalidRequest, QuoteExpired, QuoteStal
 from gateway.services.context import Caller
 from gateway.services.plan_table import NEVER_ENROLLED
 from gateway.services.positions import Position
-from gateway.services.quotes import Terms, read_token, sign, signing_key
+from gateway.services.quote_tokens import Terms, read_token, sign, signing_key
 from tests.unit.support import DEVELOPMENT_SECRET, NOW, config
 
 CONFIG = config()
@@ -25,6 +25,9 @@ TERMS = Terms(
     plan="plus",
     quantity=3,
     proration_date=1_793_534_400,
+    amount_due_now=0,
+    prorated=12_345,
+    currency="usd",
 )
 TOKEN = sign(CONFIG, TERMS, EXPIRES)
 CALLER = Caller(organization_id="org_1", actor="user_1")

@@ -4,6 +4,7 @@ from gateway.db.models.base import Base, Json, Mirrored
 from gateway.db.models.billing import Invoice, Subscription, UpcomingInvoice
 from gateway.db.models.catalog import Plan, Price
 from gateway.db.models.checks import Check
+from gateway.db.models.idempotency import IdempotencyKey
 from gateway.db.models.inbox import WebhookEvent
 from gateway.db.models.organizations import Organization, PaymentMethod
 from gateway.db.models.plan_table import OPEN_STATES, OrganizationPlan, PlanChange, PlanHistory
@@ -13,6 +14,7 @@ __all__ = [
     "OPEN_STATES",
     "Base",
     "Check",
+    "IdempotencyKey",
     "Invoice",
     "Json",
     "Mirrored",

@@ -30,6 +30,8 @@ class Subscription(Mirrored):
     latest_invoice_id: Mapped[str | None]
     change_id: Mapped[str | None]
     """The plan change that Stripe last carried out, from the subscription's metadata."""
+    pending_until: Mapped[datetime | None]
+    """Until when a change of it waits for its payment; None if none does."""
     created: Mapped[datetime]
 
 

@@ -65,6 +65,10 @@ class PlanChange(Base):
         ),
         CheckConstraint("(ended_at IS NULL) = (state IN ('requested', 'processing', 'requires_action'))", name="ended"),
         CheckConstraint("quantity > 0", name="quantity"),
+        # a secret is kept no longer than it is of use
+        CheckConstraint("client_secret IS NULL OR state = 'requires_action'", name="client_secret"),
+        # what is alarming about charges is counted at each scrape of the metrics
+        Index("ix_plan_changes_mischarged", "id", postgresql_where=text("charged <> quoted")),
         # one change in flight an organization, also when two requests pass the check at the same moment
         Index(
             "uq_plan_changes_in_flight",
@@ -84,8 +88,18 @@ class PlanChange(Base):
     quantity: Mapped[int]
     proration_date: Mapped[datetime | None]
     """The second from which Stripe prorates, if a quote was confirmed; else it is the one in which Stripe does it."""
+    quoted: Mapped[int | None]
+    """What the confirmed quote said the change itself costs: minor units, negative for a credit."""
+    charged: Mapped[int | None]
+    """What Stripe then held for it; None while nobody has looked, or without a quote."""
     steps: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     """The parameters of each Stripe call, frozen before it is made: a retry sends exactly the same."""
+    client_secret: Mapped[str | None]
+    """With it the customer's browser completes the payment that the change waits for."""
     error: Mapped[Json | None]
     created_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+
+    def close(self, state: str, now: datetime, error: Json | None = None) -> None:
+        """End it, one way or the other."""
+        self.state, self.ended_at, self.error, self.client_secret = state, now, error, None

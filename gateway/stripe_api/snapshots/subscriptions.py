@@ -21,6 +21,8 @@ class SubscriptionItem:
     price_id: str
     product_id: str
     quantity: int
+    metered: bool
+    """Billed by usage, in arrears."""
     current_period_start: datetime
     current_period_end: datetime
 
@@ -32,6 +34,7 @@ class SubscriptionItem:
             price_id=required_id(item["price"]),
             product_id=required_id(item["price"]["product"]),
             quantity=natural(1 if item.get("quantity") is None else item["quantity"]),
+            metered=item["price"]["recurring"]["usage_type"] == "metered",
             current_period_start=from_unix(item["current_period_start"]),
             current_period_end=from_unix(item["current_period_end"]),
         )
@@ -54,6 +57,7 @@ class SubscriptionSnapshot(Snapshot):
     cancel_at: datetime | None
     latest_invoice_id: str | None
     change_id: str | None
+    pending_until: datetime | None
     created: datetime
 
     @property
@@ -85,6 +89,7 @@ class SubscriptionSnapshot(Snapshot):
             cancel_at=from_unix_or_none(stripe_object["cancel_at"]),
             latest_invoice_id=id_of(stripe_object["latest_invoice"]),
             change_id=text(stripe_object["metadata"].get(CHANGE_ID)),
+            pending_until=from_unix_or_none((stripe_object["pending_update"] or {}).get("expires_at")),
             created=from_unix(stripe_object["created"]),
             seen=seen,
         )

@@ -32,6 +32,7 @@ def plus(quantity: int) -> SubscriptionItem:
         price_id="price_1JYB9xFgrLIb2c5FO47rtUma",
         product_id="prod_SujWjdmPPD2U1D",
         quantity=quantity,
+        metered=False,
         current_period_start=ENROLLED,
         current_period_end=BILLING_DATE,
     )
@@ -42,6 +43,7 @@ FREE = SubscriptionItem(
     price_id="price_1U9Ld0DL62l8SDfHA0wvHsmX",
     product_id="prod_seywrGu1r1YjxL",
     quantity=1,
+    metered=False,
     current_period_start=ENROLLED,
     current_period_end=BILLING_DATE,
 )
@@ -68,6 +70,7 @@ def subscription(
         cancel_at=None,
         latest_invoice_id=invoice,
         change_id=change,
+        pending_until=None,
         created=ENROLLED,
     )
 

@@ -1,0 +1,28 @@
+"""Confirming a quote: one that no longer holds is refused together with the one that does."""
+
+from gateway.errors import GatewayError, QuoteExpired, QuoteStale
+from gateway.services import plan_changes, quote_tokens, quotes
+from gateway.services.change_views import ChangeView
+from gateway.services.context import Caller, Gateway
+from schemas.subscription import ChangeCommand, QuoteSchema
+
+QUOTE = QuoteSchema()
+
+
+def change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeView:
+    """``plan_changes.change``; a QuoteStale or QuoteExpired carries a new ``quote`` of the same change."""
+    try:
+        return plan_changes.change(gateway, caller, command)
+    except (QuoteStale, QuoteExpired) as error:
+        error.members.update(quoted_again(gateway, caller, command))
+        raise
+
+
+def quoted_again(gateway: Gateway, caller: Caller, command: ChangeCommand) -> dict[str, object]:
+    """A new quote of what was wanted; nothing, if that is not possible any more or Stripe does not answer."""
+    terms, _ = quote_tokens.decode(gateway.config, command.quote or "")
+    try:
+        quote = quotes.preview(gateway, caller, command.plan or terms.plan, command.quantity or terms.quantity)
+    except GatewayError:
+        return {}
+    return {"quote": QUOTE.dump(quote)}
