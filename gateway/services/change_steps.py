@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from stripe import StripeClient, Subscription
 from stripe.params import SubscriptionCreateParams, SubscriptionUpdateParams
 
-from gateway.db.models import OPEN_STATES, Json, Organization, PlanChange
+from gateway.db.models import Json, Organization, PlanChange
 from gateway.services.catalog import Catalog, Charge, price_of
 from gateway.services.plan_table import FREE
 from gateway.services.positions import charge_for, position_of
@@ -56,9 +56,12 @@ class Step:
 
 
 def next_step(session: Session, catalog: Catalog, change_id: str) -> Step | None:
-    """The call to make next; None if the change has ended. Its parameters, once frozen, are never computed again."""
+    """The call to make next; None if the change has ended or waits for its customer.
+
+    Its parameters, once frozen, are never computed again.
+    """
     change = lock_change(session, change_id)
-    if change.state not in OPEN_STATES:
+    if change.state not in ("requested", "processing"):
         return None
     change.state = "processing"
     position = position_of(session, change.organization_id)

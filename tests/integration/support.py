@@ -58,6 +58,8 @@ class Api:
         """Take a card as the browser does with Stripe.js, and make it the default."""
         intent_id = self.ok("POST", "/billing-details/setup-intent")["client_secret"].split("_secret_")[0]
         confirmed = stripe.v1.setup_intents.confirm(intent_id, {"payment_method": template})
+        if confirmed.status == "requires_action":  # 3-D Secure: the holder is there, and approves
+            confirmed = stripe.v1.setup_intents.confirm(intent_id)
         assert isinstance(confirmed.payment_method, str)
         self.ok("PUT", "/payment-methods/default", payment_method=confirmed.payment_method)
         return confirmed.payment_method

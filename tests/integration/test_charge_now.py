@@ -1,0 +1,185 @@
+"""Plans that are charged at once: a change takes effect once it is paid, and not a moment before."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from stripe import Invoice, PaymentIntent
+from stripe import Subscription as StripeSubscription
+
+from gateway.app import create_app
+from gateway.db.models import PlanChange, Subscription
+from gateway.endpoints.context import EXTENSION
+from gateway.services import change_run, charges
+from gateway.services.catalog import Catalog
+from gateway.services.context import Gateway
+from tests.integration.support import Api, Json, StripeTime, World
+
+ASKS_ITS_HOLDER = "pm_card_authenticationRequired"
+DECLINED = "pm_card_chargeCustomerFail"
+
+
+@pytest.fixture
+def at_once(world: World) -> Gateway:
+    """A deployment whose Plus is charged at once."""
+    plans = (replace(plan, charge="now") if plan.key == "plus" else plan for plan in world.gateway.catalog.plans)
+    return replace(world.gateway, catalog=Catalog(tuple(plans)))
+
+
+@pytest.fixture
+def api(world: World, at_once: Gateway) -> Iterator[Api]:
+    """An organization on Free, at such a deployment."""
+    app = create_app(at_once)
+    api = Api(app.test_client(), world.token())
+    api.ok("POST", "/subscription", plan="free")
+    yield api
+    app.extensions[EXTENSION].close()
+
+
+def at_stripe(world: World) -> StripeSubscription:
+    """The subscription as Stripe has it, with its latest invoice."""
+    [row] = world.rows(Subscription)
+    return world.stripe.v1.subscriptions.retrieve(row.id, {"expand": ["latest_invoice.payments"]})
+
+
+def invoice_of(subscription: StripeSubscription) -> Invoice:
+    assert isinstance(subscription.latest_invoice, Invoice)
+    return subscription.latest_invoice
+
+
+def upgrade_that_waits(world: World, api: Api) -> Json:
+    """An upgrade with a card that asks its holder."""
+    api.add_card(world.stripe, ASKS_ITS_HOLDER)
+    answer = api("PATCH", "/subscription", plan="plus")
+    assert answer.status_code == 202, answer.get_data(as_text=True)
+    change: Json = answer.get_json()
+    return change
+
+
+def approve(world: World, change: Json) -> PaymentIntent:
+    """The customer approves in the browser, which needs the secret and nothing else."""
+    intent_id = change["client_secret"].split("_secret_")[0]
+    return world.stripe.v1.payment_intents.confirm(intent_id)
+
+
+def unended(world: World) -> list[str]:
+    return [change.id for change in world.rows(PlanChange) if change.ended_at is None]
+
+
+def test_what_is_quoted_as_due_now_is_charged_now(world: World, api: Api, at_once: Gateway) -> None:
+    api.add_card(world.stripe)
+    quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=3)
+    change = api.ok("PATCH", "/subscription", quote=quote["token"])
+    assert (change["state"], change["subscription"]["plan"], change["client_secret"]) == ("applied", "plus", None)
+    paid = invoice_of(at_stripe(world))
+    assert (paid.status, paid.amount_paid) == ("paid", quote["amount_due_now"])
+    assert quote["amount_due_now"] > 0
+    upcoming = world.stripe.v1.invoices.create_preview({"subscription": at_stripe(world).id})
+    assert upcoming.amount_due == quote["amount_due_on_billing_date"] == 3 * 25000
+    charges.check(at_once, change["id"])
+    [_, row] = sorted(world.rows(PlanChange), key=lambda each: each.created_at)
+    assert (row.charged, row.quoted) == (quote["amount_due_now"], quote["amount_due_now"])
+
+
+def test_a_declined_card_is_402_and_changes_nothing(world: World, api: Api) -> None:
+    api.add_card(world.stripe, DECLINED)
+    assert api.problem("PATCH", "/subscription", plan="plus") == (402, "card_declined")
+    still = at_stripe(world)
+    assert (still.pending_update, still.items.data[0].price.unit_amount, still.status) == (None, 0, "active")
+    assert invoice_of(still).status == "void"
+    world.settle()
+    assert api.ok("GET", "/subscription")["plan"] == "free"
+    assert unended(world) == []
+    api.add_card(world.stripe)
+    assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
+
+
+def test_a_card_that_asks_its_holder_gives_the_plan_once_they_approved(world: World, api: Api) -> None:
+    change = upgrade_that_waits(world, api)
+    assert (change["state"], change["subscription"]["plan"]) == ("requires_action", "free")
+    world.settle()
+    assert api.ok("GET", "/subscription")["plan"] == "free"
+    assert api.problem("PATCH", "/subscription", plan="plus") == (409, "change_in_progress")
+    assert approve(world, change).status == "succeeded"
+    world.settle()
+    after = api.ok("GET", f"/subscription/changes/{change['id']}")
+    assert (after["state"], after["client_secret"], after["subscription"]["plan"]) == ("applied", None, "plus")
+
+
+def test_an_approval_whose_webhooks_are_lost_is_found_by_the_job(world: World, api: Api, at_once: Gateway) -> None:
+    change = upgrade_that_waits(world, api)
+    approve(world, change)
+    change_run.finish(at_once, change["id"])
+    assert api.ok("GET", f"/subscription/changes/{change['id']}")["state"] == "applied"
+
+
+def test_the_holder_may_call_it_off(world: World, api: Api) -> None:
+    change = upgrade_that_waits(world, api)
+    gone = api.ok("DELETE", f"/subscription/changes/{change['id']}")
+    assert (gone["state"], gone["error"]["code"], gone["client_secret"]) == ("abandoned", "payment_abandoned", None)
+    assert (at_stripe(world).pending_update, invoice_of(at_stripe(world)).status) == (None, "void")
+    assert api.problem("DELETE", f"/subscription/changes/{change['id']}") == (409, "conflict")
+    api.add_card(world.stripe)
+    assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
+
+
+def test_calling_off_what_was_paid_in_this_moment_leaves_it_paid(world: World, api: Api) -> None:
+    change = upgrade_that_waits(world, api)
+    approve(world, change)
+    assert api.ok("DELETE", f"/subscription/changes/{change['id']}")["state"] == "applied"
+
+
+def test_who_never_approves_stays_where_they_are(world: World, api: Api, stripe_time: StripeTime) -> None:
+    change = upgrade_that_waits(world, api)
+    stripe_time.ahead = timedelta(hours=24).total_seconds()
+    assert at_stripe(world).pending_update is None
+    world.settle()
+    after = api.ok("GET", f"/subscription/changes/{change['id']}")
+    assert (after["state"], after["error"]["code"], after["subscription"]["plan"]) == (
+        "abandoned",
+        "payment_abandoned",
+        "free",
+    )
+
+
+def test_the_job_looks_again_when_stripe_will_have_given_up(
+    world: World, api: Api, at_once: Gateway, stripe_time: StripeTime
+) -> None:
+    change = upgrade_that_waits(world, api)
+    change_run.finish(at_once, change["id"])
+    assert unended(world) == [change["id"]]
+    [_, again] = jobs_due(world)
+    assert timedelta(hours=22) < again - datetime.now(UTC) < timedelta(hours=24)
+    stripe_time.ahead = timedelta(hours=24).total_seconds()
+    change_run.finish(at_once, change["id"])
+    assert unended(world) == []
+
+
+def jobs_due(world: World) -> list[datetime]:
+    """When the jobs that finish the last change are due."""
+    query = (
+        "SELECT scheduled_at FROM procrastinate_jobs WHERE task_name = 'gateway.finish_change' AND status = 'todo' "
+        "AND args ->> 'change_id' = (SELECT id FROM plan_changes ORDER BY created_at DESC LIMIT 1) ORDER BY 1"
+    )
+    with world.gateway.database.transaction() as session:
+        return list(session.connection().exec_driver_sql(query).scalars())
+
+
+def test_another_organizations_change_cannot_be_called_off(world: World, api: Api) -> None:
+    change = upgrade_that_waits(world, api)
+    assert world.api("org_2").problem("DELETE", f"/subscription/changes/{change['id']}") == (404, "not_found")
+
+
+def test_leaving_such_a_plan_gives_the_credit_at_once(world: World, api: Api) -> None:
+    api.add_card(world.stripe)
+    api.ok("PATCH", "/subscription", plan="plus", quantity=2)
+    quote = api.ok("POST", "/subscription/preview", plan="free")
+    assert (quote["amount_due_now"], quote["estimate"]) == (0, False)
+    left = api.ok("DELETE", "/subscription")
+    assert left["state"] == "applied"
+    [row] = world.rows(Subscription)
+    customer = at_stripe(world).customer
+    assert isinstance(customer, str)
+    assert world.stripe.v1.customers.retrieve(customer).balance == -quote["credit"] < 0
+    assert row.status == "active"
