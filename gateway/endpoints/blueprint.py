@@ -11,8 +11,13 @@ from webargs.flaskparser import FlaskParser
 from schemas.problems import ProblemSchema
 
 
-class StrictJsonParser(FlaskParser):
-    """Reads bodies with orjson: deep nesting, huge integers, NaN and lone surrogates are invalid JSON, not a crash."""
+class StrictParser(FlaskParser):
+    """Reads bodies with orjson: deep nesting, huge integers, NaN and lone surrogates are invalid JSON, not a crash.
+
+    What a schema does not know is refused in a query as well.
+    """
+
+    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {"query": None}  # noqa: RUF012 - webargs declares it so
 
     def _raw_load_json(self, req: Request) -> Any:
         return orjson.loads(req.get_data())
@@ -21,7 +26,7 @@ class StrictJsonParser(FlaskParser):
 class Blueprint(SmorestBlueprint):  # type: ignore[misc]  # ships no types
     """A blueprint of the JSON interface."""
 
-    ARGUMENTS_PARSER = StrictJsonParser()
+    ARGUMENTS_PARSER = StrictParser()
 
     @staticmethod
     def _generate_etag(etag_data: Any, extra_data: Any = None) -> str:

@@ -7,7 +7,7 @@ import pytest
 import stripe
 
 from gateway.db.models import Organization, OrganizationPlan, Subscription
-from gateway.services.plan_table import NEVER_ENROLLED, RULES, PlanState, plan_state
+from gateway.services.plan_table import NEVER_ENROLLED, RULES, Payment, PlanState, plan_state
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 END = datetime(2026, 12, 1, tzinfo=UTC)
@@ -115,7 +115,49 @@ def test_plan_and_standing_follow_the_status(
     assert found.status == status
 
 
+GOOD, GRACE, SUSPENDED = ("plus", "good"), ("plus", "grace"), ("free", "suspended")
+NOT_YET, OVER = ("free", "good"), ("free", "good")
+# Stripe's status x latest invoice: the plan that may be used by one who subscribed to Plus, and the standing.
+TABLE: dict[str, dict[str, tuple[str, str]]] = {
+    #                       unknown     draft       open        overdue     paid        uncollectible  void
+    "active": dict(zip(Payment, [GOOD, GOOD, GOOD, GOOD, GOOD, GOOD, GOOD], strict=True)),
+    "trialing": dict(zip(Payment, [GOOD, GOOD, GOOD, GOOD, GOOD, GOOD, GOOD], strict=True)),
+    "past_due": dict(zip(Payment, [GRACE, GRACE, GRACE, SUSPENDED, GRACE, GRACE, GRACE], strict=True)),
+    "incomplete": dict.fromkeys(Payment, NOT_YET),
+    "incomplete_expired": dict.fromkeys(Payment, SUSPENDED),
+    "unpaid": dict.fromkeys(Payment, SUSPENDED),
+    "paused": dict.fromkeys(Payment, SUSPENDED),
+    "canceled": dict.fromkeys(Payment, OVER),
+}
+
+
+@pytest.mark.parametrize("payment", Payment)
+@pytest.mark.parametrize("status", TABLE)
+def test_what_may_be_used_by_status_and_latest_invoice(status: str, payment: Payment) -> None:
+    bought = subscription(item("prod_plus"), status=status)
+    bought.latest_invoice_id = "in_1"
+    found = plan_state(Organization(id="org_1", deleted=False), [bought], PLAN_OF_PRODUCT, {"in_1": payment})
+    assert (found.plan, found.standing) == TABLE[status][payment]
+
+
+@pytest.mark.parametrize(
+    ("status", "next_attempt", "payment"),
+    [
+        ("draft", None, "draft"),
+        ("open", START, "open"),
+        ("open", None, "overdue"),
+        ("paid", None, "paid"),
+        ("uncollectible", None, "uncollectible"),
+        ("void", None, "void"),
+        ("deleted", None, "unknown"),
+    ],
+)
+def test_what_counts_of_an_invoice(status: str, next_attempt: datetime | None, payment: str) -> None:
+    assert Payment.of_invoice(status, next_attempt) == payment
+
+
 def test_every_status_that_the_sdk_knows_has_a_standing() -> None:
+    assert {*TABLE, "none"} == RULES.keys()
     assert RULES.keys() == {"none", *get_args(get_args(stripe.Subscription.__annotations__["status"])[0])}
 
 

@@ -1,0 +1,172 @@
+"""Confirming a quote: what is charged is what was quoted, and what no longer holds is quoted again."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import requests
+from structlog.testing import capture_logs
+
+from gateway.db.models import Organization, PlanChange, Subscription
+from gateway.errors import QuoteExpired
+from gateway.services import charges, confirming
+from gateway.services.context import Caller
+from schemas.subscription import ChangeCommand
+from tests.integration.support import Api, Json, StripeTime, World
+
+CALLER = Caller(organization_id="org_1", actor="test")
+
+
+@pytest.fixture
+def api(world: World) -> Api:
+    """An organization on Free with a card on file."""
+    api = world.api()
+    api.ok("POST", "/subscription", plan="free")
+    api.add_card(world.stripe)
+    return api
+
+
+def last_change(world: World) -> PlanChange:
+    return max(world.rows(PlanChange), key=lambda change: change.created_at)
+
+
+def test_a_stale_quote_is_refused_with_one_that_holds(api: Api) -> None:
+    old = api.ok("POST", "/subscription/preview", plan="plus", quantity=5)
+    api.ok("PATCH", "/subscription", plan="plus", quantity=2)
+    refused = api("PATCH", "/subscription", quote=old["token"])
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "quote_stale")
+    new: Json = refused.get_json()["quote"]
+    assert (new["plan"], new["quantity"]) == ("plus", 5)
+    assert api.ok("PATCH", "/subscription", quote=new["token"])["quantity"] == 5
+
+
+def test_an_expired_quote_is_refused_with_a_new_one(world: World, api: Api) -> None:
+    old = api.ok("POST", "/subscription/preview", plan="plus", quantity=5)
+    later = replace(world.gateway, clock=lambda: datetime.now(UTC) + timedelta(minutes=16))
+    with pytest.raises(QuoteExpired) as refused:
+        confirming.change(later, CALLER, ChangeCommand(quote=old["token"]))
+    new: Any = refused.value.members["quote"]
+    assert (new["plan"], new["quantity"]) == ("plus", 5)
+    assert confirming.change(later, CALLER, ChangeCommand(quote=new["token"])).state == "applied"
+
+
+def test_where_nothing_is_left_to_quote_the_refusal_stands_alone(api: Api) -> None:
+    old = api.ok("POST", "/subscription/preview", plan="plus")
+    api.ok("PATCH", "/subscription", plan="plus")
+    refused = api("PATCH", "/subscription", quote=old["token"])
+    assert (refused.status_code, "quote" in refused.get_json()) == (409, False)
+
+
+def test_cancel_plan_has_a_quote_of_its_own(world: World, api: Api, stripe_time: StripeTime) -> None:
+    api.ok("PATCH", "/subscription", plan="plus", quantity=4)
+    quote = api.ok("POST", "/subscription/preview", plan="free")
+    assert (quote["credit"] > 0, quote["estimate"], quote["amount_due_now"]) == (True, False, 0)
+    stripe_time.ahead = 300
+    answer = world.client.delete(
+        f"/v1/subscription?quote={quote['token']}", headers={"Authorization": f"Bearer {world.token()}"}
+    )
+    assert answer.get_json()["state"] == "applied"
+    upcoming = world.stripe.v1.invoices.create_preview({"subscription": world.rows(Subscription)[0].id})
+    assert upcoming.amount_due == quote["amount_due_on_billing_date"]
+
+
+def test_cancel_plan_takes_nothing_but_a_quote(world: World, api: Api) -> None:
+    headers = {"Authorization": f"Bearer {world.token()}"}
+    assert world.client.delete("/v1/subscription?plan=plus", headers=headers).status_code == 422
+    quote = api.ok("POST", "/subscription/preview", plan="plus")
+    answer = world.client.delete(f"/v1/subscription?quote={quote['token']}", headers=headers)
+    assert answer.get_json()["code"] == "no_change"
+
+
+def test_with_usage_that_goes_on_the_quote_of_cancel_plan_is_an_estimate_and_the_usage_is_billed(
+    world: World, api: Api
+) -> None:
+    api.ok("PATCH", "/subscription", plan="plus")
+    world.stripe.v1.billing.meters.create(
+        {"event_name": "requests", "display_name": "Requests", "default_aggregation": {"formula": "sum"}}
+    )
+    [meter] = world.stripe.v1.billing.meters.list().data
+    metered = world.stripe.v1.prices.create(
+        {
+            "currency": "usd",
+            "unit_amount": 7,
+            "recurring": {"interval": "month", "usage_type": "metered", "meter": meter.id},
+            "product_data": {"name": "Requests"},
+        }
+    )
+    [row] = world.rows(Subscription)
+    world.stripe.v1.subscription_items.create({"subscription": row.id, "price": metered.id})
+    world.settle()
+    [organization] = world.rows(Organization)
+    world.stripe.v1.billing.meter_events.create(
+        {
+            "event_name": "requests",
+            "payload": {"stripe_customer_id": str(organization.stripe_customer_id), "value": "3"},
+        }
+    )
+    assert api.ok("POST", "/subscription/preview", plan="free")["estimate"] is True
+    assert api.ok("DELETE", "/subscription")["subscription"]["plan"] == "free"
+    at_stripe = world.stripe.v1.subscriptions.retrieve(row.id)
+    assert len(at_stripe.items.data) == 1
+    upcoming = world.stripe.v1.invoices.create_preview({"subscription": row.id})
+    assert 21 in [line.amount for line in upcoming.lines.data]
+
+
+def test_what_stripe_holds_is_compared_with_the_quote(world: World, api: Api) -> None:
+    quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=3)
+    api.ok("PATCH", "/subscription", quote=quote["token"])
+    world.work()
+    change = last_change(world)
+    assert change.charged == change.quoted == sum(line["amount"] for line in quote["lines"] if line["proration"])
+    metrics = world.client.get("/metrics").get_data(as_text=True)
+    assert "gateway_plan_changes_mischarged 0.0" in metrics
+
+
+def test_a_charge_that_differs_from_its_quote_is_an_alarm(world: World, api: Api) -> None:
+    quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=3)
+    change = api.ok("PATCH", "/subscription", quote=quote["token"])
+    item = world.stripe.v1.invoice_items.list({"pending": True}).data[0]
+    world.stripe.v1.invoice_items.delete(item.id)  # somebody meddles in the dashboard
+    with capture_logs() as logs:
+        charges.check(world.gateway, change["id"])
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["charge_differs_from_quote"]
+    assert "gateway_plan_changes_mischarged 1.0" in world.client.get("/metrics").get_data(as_text=True)
+
+
+def test_a_change_without_a_quote_has_nothing_to_be_compared_with(world: World, api: Api) -> None:
+    api.ok("PATCH", "/subscription", plan="plus")
+    world.work()
+    assert (last_change(world).quoted, last_change(world).charged) == (None, None)
+
+
+def test_more_is_sold_once_the_open_invoice_is_paid(world: World, api: Api, stripe_time: StripeTime) -> None:
+    api.ok("PATCH", "/subscription", plan="plus")
+    api.add_card(world.stripe, "pm_card_chargeCustomerFail")
+    stripe_time.ahead = timedelta(days=33).total_seconds()
+    [row] = world.rows(Subscription)
+    assert world.stripe.v1.subscriptions.retrieve(row.id).status == "past_due"
+    world.settle()
+    details = api.ok("GET", "/subscription")
+    assert (details["plan"], details["standing"]) == ("plus", "grace")
+    assert api.problem("PATCH", "/subscription", plan="plus", quantity=2) == (402, "unpaid_invoice")
+    api.add_card(world.stripe)
+    world.stripe.v1.invoices.pay(details["latest_invoice"]["id"])
+    world.settle()
+    assert api.ok("GET", "/subscription")["standing"] == "good"
+    assert api.ok("PATCH", "/subscription", plan="plus", quantity=2)["state"] == "applied"
+
+
+def test_grace_ends_when_stripe_tries_no_more_and_leaves_the_subscription_past_due(
+    world: World, api: Api, stripe_time: StripeTime
+) -> None:
+    base = world.gateway.config.stripe_api_base
+    requests.post(f"{base}/_sandbox/settings", json={"after_retries": "past_due"}, timeout=5).raise_for_status()
+    api.ok("PATCH", "/subscription", plan="plus")
+    api.add_card(world.stripe, "pm_card_chargeCustomerFail")
+    stripe_time.ahead = timedelta(days=50).total_seconds()
+    [row] = world.rows(Subscription)
+    assert world.stripe.v1.subscriptions.retrieve(row.id).status == "past_due"
+    world.settle()
+    details = api.ok("GET", "/subscription")
+    assert (details["status"], details["plan"], details["standing"]) == ("past_due", "free", "suspended")
