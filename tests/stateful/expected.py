@@ -36,7 +36,7 @@ def iso(seconds: int | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
-def plan_row(subscriptions: Iterable[Json], plans: dict[str, str], *, deleted: bool) -> Json:
+def plan_row(subscriptions: Iterable[Json], plans: dict[str, str], invoices: dict[str, Json], *, deleted: bool) -> Json:
     """The plan of a customer with these subscriptions. ``plans``: product -> plan."""
     if deleted or not (found := list(subscriptions)):
         return NOBODY
@@ -49,11 +49,13 @@ def plan_row(subscriptions: Iterable[Json], plans: dict[str, str], *, deleted: b
     item = known[0] if len(known) == 1 else items[0]
     plan = plans[item["price"]["product"]] if len(known) == 1 else "unmapped"
     over = one["status"] in OVER
+    invoice = invoices.get(one["latest_invoice"] or "", {})
+    given_up = one["status"] == "past_due" and invoice.get("status") == "open" and not invoice["next_payment_attempt"]
     return {
-        "plan": plan if one["status"] in USABLE else "free",
+        "plan": plan if one["status"] in USABLE and not given_up else "free",
         "requested_plan": "free" if over else plan,
         "status": one["status"],
-        "standing": STANDING.get(one["status"], "good"),
+        "standing": "suspended" if given_up else STANDING.get(one["status"], "good"),
         "quantity": 1 if over else item["quantity"],
         "currency": one["currency"],
         "subscription_id": one["id"],
@@ -81,14 +83,14 @@ class Expected:
         }
         rows = self.stage.read("/v1/subscriptions", status="all")
         self.subscriptions = {each["id"]: each for each in rows if each["customer"] in self.owner}
-        self.tables = {
+        self.tables = {"invoices": self._invoices()}
+        self.tables |= {
             "plans": {key: plan_of(each) for key, each in self.products.items() if key in self.plans},
             "prices": {each["id"]: price_of(each) for each in self.stage.read("/v1/prices")},
             "organizations": {self.owner[key]: organization_of(each) for key, each in self.customers.items()},
             "subscriptions": {
                 key: subscription_of(each, self.owner[each["customer"]]) for key, each in self.subscriptions.items()
             },
-            "invoices": self._invoices(),
             "payment_methods": self._cards(),
             "upcoming_invoices": self._upcoming(),
             "organization_plans": self._plans(),
@@ -137,7 +139,8 @@ class Expected:
         rows = {}
         for customer, name in self.owner.items():
             mine = [each for each in self.subscriptions.values() if each["customer"] == customer]
-            rows[name] = plan_row(mine, self.plans, deleted=bool(self.customers[customer].get("deleted")))
+            deleted = bool(self.customers[customer].get("deleted"))
+            rows[name] = plan_row(mine, self.plans, self.tables["invoices"], deleted=deleted)
         return rows
 
 
@@ -172,6 +175,7 @@ def subscription_of(subscription: Json, organization: str) -> Json:
             "price_id": item["price"]["id"],
             "product_id": item["price"]["product"],
             "quantity": item["quantity"],
+            "metered": item["price"]["recurring"]["usage_type"] == "metered",
             "current_period_start": iso(item["current_period_start"]),
             "current_period_end": iso(item["current_period_end"]),
         }
@@ -185,6 +189,7 @@ def subscription_of(subscription: Json, organization: str) -> Json:
         "cancel_at": at(subscription["cancel_at"]),
         "latest_invoice_id": subscription["latest_invoice"],
         "change_id": subscription["metadata"].get("change_id"),
+        "pending_until": at((subscription["pending_update"] or {}).get("expires_at")),
         "created": at(subscription["created"]),
     }
 

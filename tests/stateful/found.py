@@ -106,13 +106,20 @@ def check_held(stage: Stage, expected: Expected, organization: str, claimed: lis
     told = [event for event in stage.events if event["data"]["object"].get("customer") in mine]
     states = [each["data"]["object"] for each in told if each["data"]["object"]["object"] == "subscription"]
     mappings = mappings_of(stage)
-    held = [[plan_row([state], plans, deleted=False) for plans in mappings] for state in states]
+    held = [[row for plans in mappings for row in rows_of(state, plans)] for state in states]
     for row in claimed:
         assert row == NOBODY or any(row in rows for rows in held), f"this was never so at Stripe: {row}"
     if len({state["id"] for state in states}) == len(mappings) == 1:
-        remaining = iter([rows[0] for rows in held] + [NOBODY])
+        remaining = iter([row for rows in held for row in rows] + [NOBODY])
         for row in claimed:
             assert row in remaining, f"the history went back to {row} in {claimed}"
+
+
+def rows_of(state: Json, plans: dict[str, str]) -> list[Json]:
+    """What a state of a subscription stood for: with its invoice to be tried again, and once it was given up."""
+    given_up = {state["latest_invoice"]: {"status": "open", "next_payment_attempt": None}}
+    rows = [plan_row([state], plans, invoices, deleted=False) for invoices in ({}, given_up)]
+    return rows[:1] if rows[0] == rows[1] else rows
 
 
 def mappings_of(stage: Stage) -> list[dict[str, str]]:
