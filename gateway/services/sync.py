@@ -157,12 +157,20 @@ class Batch:
         if row is None and not reference.ours and reference.owner not in self.by_customer:
             return Outcome.UNKNOWN
         if reference.as_of is None:
+            if row is None and reference.kind == PaymentMethodSnapshot.kind and reference.owner in self.by_customer:
+                self.hold_place(reference.id, self.by_customer[reference.owner])
             self.unordered.add((reference.kind, reference.id))
         elif row is not None and row.as_of is not None and row.as_of >= reference.as_of:
             return Outcome.NOTED
         else:
             self.lookups.add((reference.kind, reference.id, reference.as_of))
         return Outcome.REFRESHED
+
+    def hold_place(self, card_id: str, holder: Organization) -> None:
+        """Write whose a card is before its state is known: Stripe's answer for a detached one does not say it."""
+        card = PaymentMethod(id=card_id, organization_id=holder.id, trail=[], rank=0, revision=0, detached=False)
+        self.rows[PaymentMethodSnapshot.kind, card_id] = card
+        self.session.add(card)
 
     def place_snapshot(self, snapshot: Snapshot) -> Outcome:
         """Order a state after or before the stored one."""

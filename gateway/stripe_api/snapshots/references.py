@@ -34,6 +34,11 @@ def referred(event: Event, kind: str, member: str | None = None) -> list[Referen
     return [Reference(kind=kind, id=found, owner=id_of(event.object.get("customer")), as_of=event.created)]
 
 
+def owner_in(event: Event) -> str | None:
+    """The customer that the event's object belongs to, or did until now: a detached card names it only as the past."""
+    return id_of(event.object.get("customer")) or id_of((event.previous or {}).get("customer"))
+
+
 @strict
 def unreadable(event: Event, kind: str, stripe_id: str) -> Reference:
     """The event's own object, whose payload cannot be trusted: only ids are taken from it.
@@ -43,7 +48,7 @@ def unreadable(event: Event, kind: str, stripe_id: str) -> Reference:
     return Reference(
         kind=kind,
         id=stripe_id,
-        owner=stripe_id if kind == "customer" else id_of(event.object.get("customer")),
+        owner=stripe_id if kind == "customer" else owner_in(event),
         as_of=None,
         # The catalogue has no customer; a customer says in its metadata whose it is.
         ours=kind in {"product", "price"} or (kind == "customer" and ORGANIZATION_ID in event.object["metadata"]),
