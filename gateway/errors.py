@@ -5,16 +5,19 @@ GatewayError                      what a caller is told: status, code, title, de
 ├─ Unauthorized            401    unauthorized
 ├─ PaymentMethodRequired   402    payment_method_required
 ├─ CardDeclined            402    card_declined
+├─ CardExpired             402    card_expired
 ├─ Forbidden               403    forbidden
 ├─ NotFound                404    not_found
 ├─ Conflict                409
 │  ├─ ChangeInProgress            change_in_progress
 │  ├─ ContactSalesRequired        contact_sales_required
+│  ├─ DefaultPaymentMethod        default_payment_method
 │  ├─ NoChange                    no_change
 │  ├─ NotEnrolled                 not_enrolled
 │  ├─ QuoteExpired                quote_expired
 │  ├─ QuoteStale                  quote_stale
 │  └─ ReconciliationInProgress    reconciliation_in_progress
+├─ BillingDetailsRefused   422    billing_details_refused
 ├─ InvalidRequest          422    invalid_request
 ├─ StripeRejected          502    stripe_rejected
 ├─ IdentityUnavailable     503    identity_unavailable
@@ -60,6 +63,12 @@ class CardDeclined(GatewayError):
     status, code, title = 402, "card_declined", "The card was declined"
 
 
+class CardExpired(GatewayError):
+    """The card's last month is over."""
+
+    status, code, title = 402, "card_expired", "The card has expired"
+
+
 class Forbidden(GatewayError):
     """The token lacks the scope."""
 
@@ -90,6 +99,12 @@ class ContactSalesRequired(Conflict):
     code, title = "contact_sales_required", "Please contact sales"
 
 
+class DefaultPaymentMethod(Conflict):
+    """The card pays for the plan, so it stays until another one does."""
+
+    code, title = "default_payment_method", "The card pays for the plan"
+
+
 class NoChange(Conflict):
     """The organization already has exactly this."""
 
@@ -118,6 +133,12 @@ class ReconciliationInProgress(Conflict):
     """Another process walks the same run, and has got further."""
 
     code, title = "reconciliation_in_progress", "Another reconciliation is running"
+
+
+class BillingDetailsRefused(GatewayError):
+    """Stripe does not take what was typed, such as a tax id; ``errors`` and ``stripe_code`` say what and why."""
+
+    status, code, title = 422, "billing_details_refused", "The billing details are not valid"
 
 
 class InvalidRequest(GatewayError):

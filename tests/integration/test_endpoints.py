@@ -16,6 +16,8 @@ ROUTES = [
     ("POST", "/subscription/preview"),
     ("GET", "/subscription/changes"),
     ("GET", "/subscription/changes/chg_1"),
+    ("GET", "/billing-details"),
+    ("PUT", "/billing-details"),
     ("POST", "/billing-details/setup-intent"),
     ("GET", "/payment-methods"),
     ("PUT", "/payment-methods/default"),
@@ -160,7 +162,7 @@ def test_cards_are_listed_and_the_default_of_a_paid_plan_cannot_be_deleted(world
     cards = {each["id"]: (each["brand"], each["is_default"]) for each in api.ok("GET", "/payment-methods")["data"]}
     assert cards == {first: ("visa", False), second: ("mastercard", True)}
     api.ok("POST", "/subscription", plan="plus")
-    assert api.problem("DELETE", f"/payment-methods/{second}") == (409, "conflict")
+    assert api.problem("DELETE", f"/payment-methods/{second}") == (409, "default_payment_method")
     assert api("DELETE", f"/payment-methods/{first}").status_code == 204
     assert [each["id"] for each in api.ok("GET", "/payment-methods")["data"]] == [second]
 
