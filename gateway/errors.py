@@ -19,6 +19,7 @@ GatewayError                      what a caller is told: status, code, title, de
 │  └─ ReconciliationInProgress    reconciliation_in_progress
 ├─ BillingDetailsRefused   422    billing_details_refused
 ├─ InvalidRequest          422    invalid_request
+├─ RateLimited             429    rate_limited
 ├─ StripeRejected          502    stripe_rejected
 ├─ IdentityUnavailable     503    identity_unavailable
 ├─ CatalogNotSynced        503    catalog_not_synced
@@ -145,6 +146,12 @@ class InvalidRequest(GatewayError):
     """The body or a parameter is wrong; ``errors`` says where."""
 
     status, code, title = 422, "invalid_request", "The request is not valid"
+
+
+class RateLimited(GatewayError):
+    """Too many of these within a time; Retry-After says when the next one may be."""
+
+    status, code, title = 429, "rate_limited", "Too many requests"
 
 
 class StripeRejected(GatewayError):

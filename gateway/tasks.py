@@ -16,7 +16,7 @@ from procrastinate.jobs import Status
 
 from gateway.db import jobs
 from gateway.errors import ReconciliationInProgress
-from gateway.services import drain, drift, gap, plan_changes, refresh, retention, webhook_endpoint
+from gateway.services import drain, drift, gap, plan_changes, refresh, retention, sales_delivery, webhook_endpoint
 from gateway.services.context import Gateway
 from gateway.services.status import HEARTBEAT
 from gateway.services.wakeup import defer_drain
@@ -56,6 +56,10 @@ def build_worker(gateway: Gateway, stopping: Event | None = None) -> App:
     @app.task(name=jobs.FINISH_CHANGE, retry=UNTIL_GIVEN_UP)
     def finish_change(change_id: str) -> None:
         plan_changes.finish(gateway, change_id)
+
+    @app.task(name=jobs.DELIVER_INQUIRY)
+    def deliver_inquiry(inquiry_id: str) -> None:
+        sales_delivery.deliver(gateway, inquiry_id)
 
     add_walks(app, gateway, stopping)
     add_upkeep(app, gateway)

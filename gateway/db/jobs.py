@@ -18,6 +18,7 @@ LOOK_UP = "gateway.look_up"
 PRUNE_INBOX = "gateway.prune_inbox"
 CHECK_ENDPOINT = "gateway.check_endpoint"
 FINISH_CHANGE = "gateway.finish_change"
+DELIVER_INQUIRY = "gateway.deliver_inquiry"
 WALK_GAP = "gateway.walk_gap"
 WALK_DRIFT = "gateway.walk_drift"
 

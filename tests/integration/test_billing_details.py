@@ -207,12 +207,12 @@ def test_with_the_database_away_it_is_503_and_stripe_is_not_asked(world: World) 
     assert calls(world) == 0
 
 
-def test_no_log_line_tells_whom_it_is_about(world: World, capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_log_line_tells_whom_it_is_about(world: World, caplog: pytest.LogCaptureFixture) -> None:
     api = world.api()
     api.ok("PUT", "/billing-details", **DETAILS)
     api("PUT", "/billing-details", **{**DETAILS, "tax_ids": [{"type": "eu_vat", "value": "nonsense"}]})
     world.fault("error_before", method="POST", path="/v1/customers/*")
     api("PUT", "/billing-details", **DETAILS)
-    said = "".join(capfd.readouterr())
+    said = caplog.text
     assert "stripe_unavailable" in said
     assert not [word for word in ("ada.example", "Hauptstr", "nonsense", "sk_test") if word in said]

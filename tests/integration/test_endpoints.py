@@ -19,6 +19,7 @@ ROUTES = [
     ("GET", "/billing-details"),
     ("PUT", "/billing-details"),
     ("POST", "/billing-details/setup-intent"),
+    ("POST", "/sales-inquiries"),
     ("GET", "/payment-methods"),
     ("PUT", "/payment-methods/default"),
     ("DELETE", "/payment-methods/pm_1"),

@@ -12,8 +12,42 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("organizations", sa.Column("customer_key", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("organizations", sa.Column("customer_key_since", sa.DateTime(timezone=True), nullable=True))
+    op.create_table(
+        "sales_inquiries",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("organization_id", sa.Text(), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("email", sa.Text(), nullable=False),
+        sa.Column("company", sa.Text(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("attempts", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("next_attempt_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("char_length(message) BETWEEN 1 AND 5000", name=op.f("ck_sales_inquiries_message")),
+        sa.CheckConstraint("attempts >= 0", name=op.f("ck_sales_inquiries_attempts")),
+        sa.CheckConstraint(
+            "delivered_at IS NULL OR next_attempt_at IS NULL", name=op.f("ck_sales_inquiries_delivered")
+        ),
+        sa.ForeignKeyConstraint(
+            ["organization_id"], ["organizations.id"], name=op.f("fk_sales_inquiries_organization_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sales_inquiries")),
+    )
+    op.create_index(
+        op.f("ix_sales_inquiries_organization_id_created_at"), "sales_inquiries", ["organization_id", "created_at"]
+    )
+    op.create_index(
+        "ix_sales_inquiries_undelivered",
+        "sales_inquiries",
+        ["created_at"],
+        postgresql_where=sa.text("delivered_at IS NULL"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("sales_inquiries")
     op.drop_column("organizations", "customer_key_since")
     op.drop_column("organizations", "customer_key")
