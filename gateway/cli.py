@@ -18,6 +18,7 @@ from gateway.app import wired
 from gateway.auth import SCOPES, issue_development_token
 from gateway.commands.doctor import doctor
 from gateway.commands.events import events
+from gateway.commands.plans import plans
 from gateway.commands.sales import sales
 from gateway.commands.worker import worker
 from gateway.config import Config, ConfigError
@@ -67,6 +68,7 @@ def cli() -> None:
 
 cli.add_command(doctor)
 cli.add_command(events)
+cli.add_command(plans)
 cli.add_command(sales)
 cli.add_command(worker)
 

@@ -6,13 +6,19 @@ import orjson
 from flask import Request
 from flask_smorest import Api as SmorestApi
 from flask_smorest import Blueprint as SmorestBlueprint
+from marshmallow import RAISE
 from webargs.flaskparser import FlaskParser
 
 from schemas.problems import ProblemSchema
 
 
 class StrictJsonParser(FlaskParser):
-    """Reads bodies with orjson: deep nesting, huge integers, NaN and lone surrogates are invalid JSON, not a crash."""
+    """Reads bodies with orjson: deep nesting, huge integers, NaN and lone surrogates are invalid JSON, not a crash.
+
+    A parameter of a query that nobody knows is refused like a field of a body, instead of being passed over.
+    """
+
+    DEFAULT_UNKNOWN_BY_LOCATION = FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION | {"query": RAISE}
 
     def _raw_load_json(self, req: Request) -> Any:
         return orjson.loads(req.get_data())

@@ -10,11 +10,13 @@ from sqlalchemy.orm import Session
 from gateway.db import bulk
 from gateway.db.models import OPEN_STATES, Organization, OrganizationPlan, Plan, PlanChange, PlanHistory, Subscription
 from gateway.db.queries import among
+from gateway.services.attribution import Reason, reasons
 from gateway.services.plan_table import NEVER_ENROLLED, PlanState, current_subscription, plan_state
+from gateway.stripe_api.snapshots import Seen
 
 
-def write(session: Session, touched: Mapping[str, str], now: datetime) -> None:
-    """Bring the plan table in step for the organizations in ``touched`` (id -> cause), which the caller has locked."""
+def write(session: Session, touched: Mapping[str, Seen], now: datetime) -> None:
+    """Bring the plan table in step for the organizations in ``touched`` (id -> why), which the caller has locked."""
     if not touched:
         return
     organizations = session.scalars(select(Organization).where(among(Organization.id, touched))).all()
@@ -28,22 +30,25 @@ def write(session: Session, touched: Mapping[str, str], now: datetime) -> None:
             .execution_options(populate_existing=True)
         )
     }
-    states = {}
-    for organization in organizations:
-        state = plan_state(organization, subscriptions[organization.id], plans)
-        states[organization.id] = state
-        write_one(session, rows.get(organization.id), organization.id, state, touched[organization.id], now)
+    states = {each.id: plan_state(each, subscriptions[each.id], plans) for each in organizations}
+    changed = [each for each in states if states[each] != state_of(rows.get(each))]
+    why = reasons(session, {each: touched[each] for each in changed}, subscriptions)
+    for each in changed:
+        write_one(session, rows.get(each), each, states[each], why[each], now)
     bulk.flush(session, OrganizationPlan, PlanHistory)
     close_changes(session, states, subscriptions, now)
 
 
+def state_of(row: OrganizationPlan | None) -> PlanState:
+    """What the plan table says of an organization; that it was never enrolled, if nothing."""
+    return PlanState.of_row(row) if row is not None else NEVER_ENROLLED
+
+
 def write_one(
-    session: Session, row: OrganizationPlan | None, organization_id: str, state: PlanState, cause: str, now: datetime
+    session: Session, row: OrganizationPlan | None, organization_id: str, state: PlanState, why: Reason, now: datetime
 ) -> None:
-    """Write one organization's row and history, if it changed."""
+    """Write one organization's new state and its history."""
     before = PlanState.of_row(row) if row is not None else None
-    if state == (before or NEVER_ENROLLED):
-        return
     if row is None:
         row = OrganizationPlan(organization_id=organization_id, version=0)
         session.add(row)
@@ -56,12 +61,22 @@ def write_one(
         PlanHistory(
             organization_id=organization_id,
             version=row.version,
-            cause=cause,
+            **{name: getattr(why, name) for name in ("actor_type", "actor", "change_id", "cause")},
             before=before.to_json() if before else None,
             after=state.to_json(),
             recorded_at=now,
         )
     )
+
+
+def restore(session: Session, row: OrganizationPlan | None, entry: PlanHistory) -> None:
+    """Make an organization's row what ``entry``, the last of its history, says. The caller has locked it."""
+    if row is None:
+        row = OrganizationPlan(organization_id=entry.organization_id)
+        session.add(row)
+    for column, value in vars(PlanState.of_json(entry.after)).items():
+        setattr(row, column, value)
+    row.version, row.as_of = entry.version, entry.recorded_at
 
 
 def close_changes(

@@ -16,6 +16,7 @@ ROUTES = [
     ("POST", "/subscription/preview"),
     ("GET", "/subscription/changes"),
     ("GET", "/subscription/changes/chg_1"),
+    ("GET", "/subscription/history"),
     ("GET", "/billing-details"),
     ("PUT", "/billing-details"),
     ("POST", "/billing-details/setup-intent"),

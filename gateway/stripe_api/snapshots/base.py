@@ -43,10 +43,23 @@ class Seen:
     after_revision: int | None = None
     """Asked after the stored state had this revision: if it still has, the answer is the newer one."""
 
+    # Not ordered by, and so not compared: whom the plan history names.
+    by_request: bool | None = field(default=None, compare=False)
+    """Whether a request caused the event, or Stripe did it by itself; None: no event."""
+    request_key: str | None = field(default=None, compare=False)
+    """The idempotency key of the request that caused the event."""
+
     @classmethod
     def in_event(cls, event: Event) -> Self:
         """As an event tells it."""
-        return cls(as_of=event.created, source=Source.EVENT, cause=event.id, is_first=event.is_first)
+        return cls(
+            as_of=event.created,
+            source=Source.EVENT,
+            cause=event.id,
+            is_first=event.is_first,
+            by_request=event.by_request,
+            request_key=event.request_key,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

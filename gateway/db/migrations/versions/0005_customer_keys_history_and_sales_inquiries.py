@@ -12,6 +12,29 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("organizations", sa.Column("customer_key", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("organizations", sa.Column("customer_key_since", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("plan_history", sa.Column("actor_type", sa.Text(), server_default="system", nullable=False))
+    op.add_column("plan_history", sa.Column("actor", sa.Text(), nullable=True))
+    op.add_column("plan_history", sa.Column("change_id", sa.Text(), nullable=True))
+    op.create_foreign_key(op.f("fk_plan_history_change_id"), "plan_history", "plan_changes", ["change_id"], ["id"])
+    op.create_check_constraint(
+        op.f("ck_plan_history_actor_type"), "plan_history", "actor_type IN ('user', 'sales', 'stripe', 'system')"
+    )
+    op.create_check_constraint(
+        op.f("ck_plan_history_user"),
+        "plan_history",
+        "(actor_type = 'user') = (actor IS NOT NULL) AND (actor IS NULL) = (change_id IS NULL)",
+    )
+    # The plan table is rebuilt from it, and people are answered from it: whoever could alter it could alter both.
+    op.execute("""
+        CREATE FUNCTION refuse_to_alter_plan_history() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            RAISE EXCEPTION 'plan_history is only appended to' USING ERRCODE = 'restrict_violation';
+        END $$
+    """)
+    op.execute("""
+        CREATE TRIGGER plan_history_is_only_appended_to BEFORE UPDATE OR DELETE ON plan_history
+        FOR EACH ROW EXECUTE FUNCTION refuse_to_alter_plan_history()
+    """)
     op.create_table(
         "sales_inquiries",
         sa.Column("id", sa.Text(), nullable=False),
@@ -49,5 +72,10 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("sales_inquiries")
+    op.execute("DROP TRIGGER plan_history_is_only_appended_to ON plan_history")
+    op.execute("DROP FUNCTION refuse_to_alter_plan_history")
+    op.drop_column("plan_history", "change_id")
+    op.drop_column("plan_history", "actor")
+    op.drop_column("plan_history", "actor_type")
     op.drop_column("organizations", "customer_key_since")
     op.drop_column("organizations", "customer_key")
