@@ -6,12 +6,14 @@ GatewayError                      what a caller is told: status, code, title, de
 ├─ PaymentMethodRequired   402    payment_method_required
 ├─ CardDeclined            402    card_declined
 ├─ CardExpired             402    card_expired
+├─ PaymentActionRequired   402    payment_action_required
 ├─ Forbidden               403    forbidden
 ├─ NotFound                404    not_found
 ├─ Conflict                409
 │  ├─ ChangeInProgress            change_in_progress
 │  ├─ ContactSalesRequired        contact_sales_required
 │  ├─ DefaultPaymentMethod        default_payment_method
+│  ├─ InvoiceNotOpen              invoice_not_open
 │  ├─ NoChange                    no_change
 │  ├─ NotEnrolled                 not_enrolled
 │  ├─ QuoteExpired                quote_expired
@@ -70,6 +72,12 @@ class CardExpired(GatewayError):
     status, code, title = 402, "card_expired", "The card has expired"
 
 
+class PaymentActionRequired(GatewayError):
+    """The card's holder must approve the payment first; ``hosted_invoice_url`` is a page for it."""
+
+    status, code, title = 402, "payment_action_required", "The payment must be approved"
+
+
 class Forbidden(GatewayError):
     """The token lacks the scope."""
 
@@ -104,6 +112,12 @@ class DefaultPaymentMethod(Conflict):
     """The card pays for the plan, so it stays until another one does."""
 
     code, title = "default_payment_method", "The card pays for the plan"
+
+
+class InvoiceNotOpen(Conflict):
+    """It is void or deleted: nothing can be paid on it."""
+
+    code, title = "invoice_not_open", "The invoice is not open"
 
 
 class NoChange(Conflict):

@@ -111,6 +111,12 @@ def stripe_call_with_input(field: str | None = None) -> Iterator[None]:
         raise BillingDetailsRefused(error.detail, errors=errors, stripe_code=cause.code) from cause
 
 
+def needs_action(error: CardDeclined) -> bool:
+    """Whether the card was not refused: its holder must approve the payment of the invoice first (3-D Secure)."""
+    cause = error.__cause__
+    return isinstance(cause, stripe.CardError) and cause.code == "invoice_payment_intent_requires_action"
+
+
 def answered_failure(error: StripeUnavailable) -> bool:
     """Whether Stripe answered 5xx: under that idempotency key it will say so again for a day."""
     cause = error.__cause__
