@@ -35,14 +35,6 @@ class TaxIdSchema(InputSchema):
     value = Text(longest=100, required=True, metadata={"example": "DE123456789"})
 
 
-class ListedTaxIdSchema(TaxIdSchema):
-    """A tax id on file."""
-
-    verification = fields.String(
-        dump_only=True, allow_none=True, metadata={"description": "pending, verified, unverified or unavailable"}
-    )
-
-
 class BillingDetailsSchema(InputSchema):
     """Who is billed. PUT replaces all of it."""
 
@@ -54,13 +46,34 @@ class BillingDetailsSchema(InputSchema):
     )
 
 
+class ShownAddressSchema(Schema):
+    """An address as Stripe has it: somebody may have typed another one there than could be typed here."""
+
+    line1 = fields.String(allow_none=True)
+    line2 = fields.String(allow_none=True)
+    city = fields.String(allow_none=True)
+    state = fields.String(allow_none=True)
+    postal_code = fields.String(allow_none=True)
+    country = fields.String(allow_none=True)
+
+
+class ShownTaxIdSchema(Schema):
+    """A tax id on file."""
+
+    type = fields.String()
+    value = fields.String()
+    verification = fields.String(
+        allow_none=True, metadata={"description": "pending, verified, unverified or unavailable"}
+    )
+
+
 class ShownBillingDetailsSchema(Schema):
     """Who is billed, as Stripe has it; null is what nobody has said yet."""
 
     name = fields.String(allow_none=True)
     email = fields.String(allow_none=True)
-    address = fields.Nested(AddressSchema, allow_none=True)
-    tax_ids = fields.List(fields.Nested(ListedTaxIdSchema))
+    address = fields.Nested(ShownAddressSchema, allow_none=True)
+    tax_ids = fields.List(fields.Nested(ShownTaxIdSchema))
 
 
 class SetupIntentSchema(Schema):

@@ -33,7 +33,7 @@ class ActorSchema(Schema):
         validate=validate.OneOf(["user", "sales", "stripe", "system"]),
         metadata={"description": "user: here; sales: at Stripe; stripe: its billing by itself; system: not known"},
     )
-    id = fields.String(allow_none=True, metadata={"description": "the user's `sub`"})
+    id = fields.String(allow_none=True, metadata={"description": "the user's `sub`; null for one who only paid"})
 
 
 class CauseSchema(Schema):

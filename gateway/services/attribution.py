@@ -12,6 +12,7 @@ from gateway.services.plan_table import current_subscription
 from gateway.stripe_api.snapshots import Seen
 
 CHANGE = "chg_"  # what the ids of plan changes begin with, and the idempotency keys of their calls
+PAYMENT = "pay:"  # what the keys of payments begin with that users make themselves
 USER, SALES, STRIPE, SYSTEM = "user", "sales", "stripe", "system"
 
 
@@ -23,7 +24,7 @@ class Reason:
     """``user``: through this gateway. ``sales``: a request to Stripe that is not ours, such as the dashboard's.
     ``stripe``: Stripe's billing by itself. ``system``: found by looking at Stripe, so whoever did it is not known."""
     actor: str | None
-    """The ``sub`` of the user's token."""
+    """The ``sub`` of the user's token; None for one who only paid."""
     change_id: str | None
     cause: str
     """What told of it: id of the change or event, or the name of the job."""
@@ -55,8 +56,11 @@ def reason(seen: Seen, change: PlanChange | None) -> Reason:
     """A change of ours, or else who Stripe says it was."""
     if change is not None:
         return Reason(actor_type=USER, actor=change.actor, change_id=change.id, cause=seen.cause)
-    actor_type = SYSTEM
-    if seen.by_request is not None:
+    if (seen.request_key or "").startswith(PAYMENT):
+        actor_type = USER
+    elif seen.by_request is None:
+        actor_type = SYSTEM
+    else:
         actor_type = SALES if seen.by_request else STRIPE
     return Reason(actor_type=actor_type, actor=None, change_id=None, cause=seen.cause)
 

@@ -1,5 +1,6 @@
 """The organization's invoices, from the mirror; Stripe is asked only to charge one."""
 
+import uuid
 from dataclasses import dataclass
 
 from sqlalchemy import Select, select, tuple_
@@ -7,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from gateway.db.models import Invoice
 from gateway.errors import CardDeclined, InvoiceNotOpen, NotFound, PaymentActionRequired, StripeRejected
+from gateway.services.attribution import PAYMENT
 from gateway.services.context import Caller, Gateway
 from gateway.services.refresh import merge_answer, refresh
 from gateway.stripe_api.client import needs_action, stripe_call
@@ -65,7 +67,9 @@ def charge(gateway: Gateway, invoice: Invoice) -> None:
     """Make the call, with the person present who may have to approve it."""
     try:
         with stripe_call():
-            answer = gateway.stripe.v1.invoices.pay(invoice.id, {"off_session": False})
+            # A key of its own each time, since a decline would be repeated by it; it says in the events who paid.
+            key = f"{PAYMENT}{invoice.id}:{uuid.uuid4().hex}"
+            answer = gateway.stripe.v1.invoices.pay(invoice.id, {"off_session": False}, {"idempotency_key": key})
     except CardDeclined as error:
         refresh(gateway, InvoiceSnapshot.kind, invoice.id)
         if needs_action(error):

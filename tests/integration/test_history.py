@@ -81,7 +81,7 @@ def test_what_was_done_at_stripe_is_sales(world: World, api: Api) -> None:
     assert latest["cause"]["id"].startswith("evt_")
 
 
-def test_what_stripe_did_by_itself_is_stripe(world: World, api: Api) -> None:
+def test_what_stripe_did_by_itself_is_stripe_and_who_pays_here_is_a_user(world: World, api: Api) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     world.settle()
     [last] = world.stripe.v1.events.list({"type": "customer.subscription.updated", "limit": 1}).data
@@ -94,6 +94,17 @@ def test_what_stripe_did_by_itself_is_stripe(world: World, api: Api) -> None:
     latest = entries(api)[0]
     assert (latest["plan"]["standing"], latest["actor"]["type"]) == ("grace", "stripe")
     assert latest["cause"] == {"type": "event", "id": "evt_unpaid"}
+    event |= {
+        "id": "evt_paid",
+        "created": event["created"] + 60,
+        "request": {"id": "req_1", "idempotency_key": "pay:in_1:1"},
+    }
+    event["data"]["object"]["status"] = "active"
+    event["data"]["previous_attributes"] = {"status": "past_due"}
+    deliver(world, orjson.dumps(event))
+    world.work()
+    latest = entries(api)[0]
+    assert (latest["plan"]["standing"], latest["actor"]) == ("good", {"type": "user", "id": None})
 
 
 def test_what_was_only_found_is_nobodys(world: World, api: Api) -> None:

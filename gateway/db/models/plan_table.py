@@ -44,9 +44,9 @@ class PlanHistory(Base):
         # one entry a version: two merges cannot both claim to have made it
         Index(None, "organization_id", "version", unique=True),
         CheckConstraint("actor_type IN ('user', 'sales', 'stripe', 'system')", name="actor_type"),
-        # a user acts through a change, and nobody else does
+        # whoever is named is the user who asked for the change
         CheckConstraint(
-            "(actor_type = 'user') = (actor IS NOT NULL) AND (actor IS NULL) = (change_id IS NULL)", name="user"
+            "(actor IS NULL) = (change_id IS NULL) AND (actor IS NULL OR actor_type = 'user')", name="user"
         ),
     )
 
