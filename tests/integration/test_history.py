@@ -14,6 +14,7 @@ from gateway.db.models import OrganizationPlan, PlanHistory, Subscription
 from gateway.services import plan_changes, sync
 from gateway.services.change_steps import next_step
 from gateway.services.context import Caller
+from gateway.stripe_api.snapshots import CHANGE_ID
 from schemas.subscription import ChangeCommand
 from tests.integration.support import Api, Json, World, problem_of
 from tests.integration.test_webhook_ingress import deliver
@@ -79,6 +80,20 @@ def test_what_was_done_at_stripe_is_sales(world: World, api: Api) -> None:
     assert (latest["plan"]["quantity"], latest["actor"]) == (7, {"type": "sales", "id": None})
     assert latest["cause"]["type"] == "event"
     assert latest["cause"]["id"].startswith("evt_")
+
+
+@pytest.mark.usefixtures("api")
+def test_another_organizations_change_is_not_the_reason(world: World) -> None:
+    caller = Caller(organization_id="org_1", actor="ada")
+    change_id = plan_changes.write_intent(world.gateway, caller, ChangeCommand(plan="plus"), None)
+    other = world.api("org_2")
+    other.ok("POST", "/subscription", plan="free")
+    [theirs] = [row for row in world.rows(Subscription) if row.organization_id == "org_2"]
+    item = theirs.items[0]["id"]
+    metadata = {CHANGE_ID: change_id}  # as who copies a subscription in the dashboard may
+    world.stripe.v1.subscriptions.update(theirs.id, {"items": [{"id": item, "quantity": 2}], "metadata": metadata})
+    world.settle()
+    assert entries(other)[0]["actor"] == {"type": "sales", "id": None}
 
 
 def test_what_stripe_did_by_itself_is_stripe_and_who_pays_here_is_a_user(world: World, api: Api) -> None:
@@ -211,6 +226,8 @@ def lived(world: World, api: Api) -> list[dict[str, Any]]:
     """The plan table of two organizations after some life."""
     api.ok("PATCH", "/subscription", plan="plus", quantity=2)
     edit_at_stripe(world, 4)
+    world.settle()
+    edit_at_stripe(world, 5)
     world.api("org_2").ok("POST", "/subscription", plan="free")
     world.settle()
     return plan_table(world)
@@ -240,7 +257,7 @@ def test_a_row_that_somebody_wrote_to_is_found_and_mended(
     assert found.exit_code == 1
     [line] = found.stdout.splitlines()
     assert line.startswith("differs   org_1  current_period_end: None, and ")
-    assert line.endswith("plan: enterprise, and plus by its history; version: 9, and 3 by its history")
+    assert line.endswith("plan: enterprise, and plus by its history; version: 9, and 4 by its history")
     mended = rebuild(world, monkeypatch, "--write")
     assert (mended.exit_code, mended.stdout.splitlines()[0][:15]) == (0, "repaired  org_1")
     assert plan_table(world) == lived
@@ -253,11 +270,15 @@ def test_what_the_history_cannot_tell_is_told_and_left_alone(
     with world.gateway.database.transaction() as session:  # as only who may switch triggers off can
         session.execute(text("ALTER TABLE plan_history DISABLE TRIGGER USER"))
         session.execute(text("DELETE FROM plan_history WHERE organization_id = 'org_2' OR version = 2"))
+        session.execute(
+            text("UPDATE plan_history SET before = jsonb_set(before, '{plan}', '\"odd\"') WHERE version = 4")
+        )
         session.execute(text("ALTER TABLE plan_history ENABLE TRIGGER USER"))
     result = rebuild(world, monkeypatch, "--write")
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
         "differs   org_1  history: version 2 is missing before 3",
+        "differs   org_1  history: version 4 begins with another state than the one before it ends with",
         "differs   org_2  the row has no history to be rebuilt from",
     ]
     assert plan_table(world) == lived
