@@ -6,7 +6,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from gateway import problems
 from gateway.config import Config, ConfigError
 from gateway.db.session import Database
-from gateway.endpoints import billing_details, health, metrics, plans, subscription, webhooks
+from gateway.endpoints import billing_details, health, history, invoices, metrics, plans, sales, subscription, webhooks
 from gateway.endpoints.blueprint import Api
 from gateway.endpoints.context import EXTENSION, Parts
 from gateway.logging import configure_logging
@@ -59,8 +59,8 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     app.extensions[EXTENSION] = Parts(gateway)
     app.before_request(refuse_other_media_types)
     api = Api(app)
-    for blueprint in (plans.blueprint, subscription.blueprint, billing_details.blueprint):
-        api.register_blueprint(blueprint)
+    for resource in (plans, subscription, history, billing_details, invoices, sales):
+        api.register_blueprint(resource.blueprint)
     for plain in (webhooks.blueprint, health.blueprint, metrics.blueprint):
         app.register_blueprint(plain)
     problems.register(app)

@@ -18,6 +18,8 @@ from gateway.app import wired
 from gateway.auth import SCOPES, issue_development_token
 from gateway.commands.doctor import doctor
 from gateway.commands.events import events
+from gateway.commands.plans import plans
+from gateway.commands.sales import sales
 from gateway.commands.worker import worker
 from gateway.config import Config, ConfigError
 from gateway.db.migrate import migrate as migrate_database
@@ -66,6 +68,8 @@ def cli() -> None:
 
 cli.add_command(doctor)
 cli.add_command(events)
+cli.add_command(plans)
+cli.add_command(sales)
 cli.add_command(worker)
 
 

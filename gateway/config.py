@@ -11,6 +11,9 @@ STRIPE_KEY = re.compile(r"\A(?:sk|rk)_(?:live|test)_\S+\Z")
 HTTP_URL = re.compile(r"\Ahttps?://[^\s/]+\S*\Z")
 WEBHOOK_SECRET = re.compile(r"\Awhsec_\S+\Z")
 POSTGRES_URL = re.compile(r"\Apostgres(?:ql)?://\S+\Z")
+LOCAL_URL = re.compile(r"\Ahttp://(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?(?:/\S*)?\Z")
+# 24 bytes or more in base64, as Standard Webhooks asks for
+SIGNING_SECRET = re.compile(r"\Awhsec_(?:[A-Za-z0-9+/]{4}){8,22}(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?\Z")
 WEBHOOK_TOLERANCE = timedelta(minutes=5)  # Stripe's default; here it bounds the past and the future alike
 WEBHOOK_MAX_BYTES = 256 * 1024
 QUOTE_LIFETIME = timedelta(minutes=15)
@@ -32,6 +35,9 @@ class Config:
     stripe_calls_per_second: int = 20
     public_url: str | None = None
     """Where the gateway is reached from outside, without a path: by it its webhook endpoint is found at Stripe."""
+    sales_webhook_url: str | None = field(default=None, repr=False)
+    """Where inquiries are handed on to. It may itself hold a secret."""
+    sales_webhook_secret: str | None = field(default=None, repr=False)
     jwt_issuer: str = "konnect"
     jwt_audience: str = "konnect-billing"
     jwks_url: str | None = None
@@ -47,6 +53,16 @@ class Config:
             raise ConfigError("GATEWAY_JWT_DEVELOPMENT_SECRET cannot go with a live Stripe key.")
         if not all(WEBHOOK_SECRET.match(secret) for secret in self.stripe_webhook_secrets):
             raise ConfigError("STRIPE_WEBHOOK_SECRETS: each secret starts with whsec_.")
+
+        self.check_sales_webhook()
+
+    def check_sales_webhook(self) -> None:
+        """What is sent there is personal: signed always, and in the open on this machine only. Raises ConfigError."""
+        if (self.sales_webhook_url is None) != (self.sales_webhook_secret is None):
+            raise ConfigError("GATEWAY_SALES_WEBHOOK_URL and GATEWAY_SALES_WEBHOOK_SECRET go together.")
+        url = self.sales_webhook_url
+        if url is not None and not url.startswith("https://") and not LOCAL_URL.match(url):
+            raise ConfigError("GATEWAY_SALES_WEBHOOK_URL must begin with https://, unless it is on this machine.")
 
     @property
     def livemode(self) -> bool:
@@ -66,6 +82,12 @@ class Config:
         stripe_api_base = env.str("STRIPE_API_BASE", None, validate=matches(HTTP_URL, "http://… or https://…"))
         calls_per_second = env.int("GATEWAY_STRIPE_CALLS_PER_SECOND", 20, validate=validate.Range(min=1, max=1000))
         public_url = env.str("GATEWAY_PUBLIC_URL", None, validate=matches(HTTP_URL, "http://… or https://…"))
+        sales_url = env.str("GATEWAY_SALES_WEBHOOK_URL", None, validate=matches(HTTP_URL, "https://…"))
+        sales_secret = env.str(
+            "GATEWAY_SALES_WEBHOOK_SECRET",
+            None,
+            validate=matches(SIGNING_SECRET, "whsec_… with 24 bytes or more in base64"),
+        )
         jwt_issuer = env.str("GATEWAY_JWT_ISSUER", "konnect", validate=validate.Length(min=1))
         jwt_audience = env.str("GATEWAY_JWT_AUDIENCE", "konnect-billing", validate=validate.Length(min=1))
         jwks_url = env.str("GATEWAY_JWKS_URL", None, validate=matches(HTTP_URL, "http://… or https://…"))
@@ -82,6 +104,8 @@ class Config:
             stripe_api_base=stripe_api_base,
             stripe_calls_per_second=calls_per_second,
             public_url=public_url,
+            sales_webhook_url=sales_url,
+            sales_webhook_secret=sales_secret,
             jwt_issuer=jwt_issuer,
             jwt_audience=jwt_audience,
             jwks_url=jwks_url,

@@ -6,11 +6,15 @@ GatewayError                      what a caller is told: status, code, title, de
 ├─ PaymentMethodRequired   402    payment_method_required
 ├─ CardDeclined            402    card_declined
 ├─ UnpaidInvoice           402    unpaid_invoice
+├─ CardExpired             402    card_expired
+├─ PaymentActionRequired   402    payment_action_required
 ├─ Forbidden               403    forbidden
 ├─ NotFound                404    not_found
 ├─ Conflict                409
 │  ├─ ChangeInProgress            change_in_progress
 │  ├─ ContactSalesRequired        contact_sales_required
+│  ├─ DefaultPaymentMethod        default_payment_method
+│  ├─ InvoiceNotOpen              invoice_not_open
 │  ├─ NoChange                    no_change
 │  ├─ NotEnrolled                 not_enrolled
 │  ├─ PaymentAbandoned            payment_abandoned
@@ -19,6 +23,7 @@ GatewayError                      what a caller is told: status, code, title, de
 │  ├─ ReconciliationInProgress    reconciliation_in_progress
 │  └─ RequestInProgress           request_in_progress
 ├─ PreconditionFailed      412    precondition_failed
+├─ BillingDetailsRefused   422    billing_details_refused
 ├─ InvalidRequest          422    invalid_request
 ├─ IdempotencyKeyReused    422    idempotency_key_reused
 ├─ RateLimited             429    rate_limited
@@ -72,6 +77,18 @@ class UnpaidInvoice(GatewayError):
     status, code, title = 402, "unpaid_invoice", "An invoice is unpaid"
 
 
+class CardExpired(GatewayError):
+    """The card's last month is over."""
+
+    status, code, title = 402, "card_expired", "The card has expired"
+
+
+class PaymentActionRequired(GatewayError):
+    """The card's holder must approve the payment first; ``hosted_invoice_url`` is a page for it."""
+
+    status, code, title = 402, "payment_action_required", "The payment must be approved"
+
+
 class Forbidden(GatewayError):
     """The token lacks the scope."""
 
@@ -100,6 +117,18 @@ class ContactSalesRequired(Conflict):
     """The transition goes through sales."""
 
     code, title = "contact_sales_required", "Please contact sales"
+
+
+class DefaultPaymentMethod(Conflict):
+    """The card pays for the plan, so it stays until another one does."""
+
+    code, title = "default_payment_method", "The card pays for the plan"
+
+
+class InvoiceNotOpen(Conflict):
+    """It is void or deleted: nothing can be paid on it."""
+
+    code, title = "invoice_not_open", "The invoice is not open"
 
 
 class NoChange(Conflict):
@@ -148,6 +177,12 @@ class PreconditionFailed(GatewayError):
     """The caller saw another version (If-Match) than the present one."""
 
     status, code, title = 412, "precondition_failed", "The plan has changed meanwhile"
+
+
+class BillingDetailsRefused(GatewayError):
+    """Stripe does not take what was typed, such as a tax id; ``errors`` and ``stripe_code`` say what and why."""
+
+    status, code, title = 422, "billing_details_refused", "The billing details are not valid"
 
 
 class InvalidRequest(GatewayError):

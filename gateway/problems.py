@@ -44,7 +44,8 @@ def of_http_exception(error: HTTPException) -> Response:
     data = getattr(error, "data", None) or {}
     messages = data.get("messages", {})
     has_fields = status == HTTPStatus.UNPROCESSABLE_ENTITY and messages
-    members = {"errors": messages.get("json", messages)} if has_fields else {}
+    # webargs says where the fields were (in the body, in the query); a view of ours reads one of the two
+    members = {"errors": next(iter(messages.values()))} if has_fields else {}
     code, title, detail = KNOWN.get(status, ("http_error", error.name, None))
     headers = {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After"}}
     return problem(status, code, title, detail or error.description, members, headers)

@@ -16,7 +16,17 @@ from procrastinate.jobs import Status
 
 from gateway.db import jobs
 from gateway.errors import ReconciliationInProgress
-from gateway.services import change_run, charges, drain, drift, gap, refresh, retention, webhook_endpoint
+from gateway.services import (
+    change_run,
+    charges,
+    drain,
+    drift,
+    gap,
+    refresh,
+    retention,
+    sales_delivery,
+    webhook_endpoint,
+)
 from gateway.services.context import Gateway
 from gateway.services.status import HEARTBEAT
 from gateway.services.wakeup import defer_drain
@@ -61,6 +71,10 @@ def build_worker(gateway: Gateway, stopping: Event | None = None) -> App:
     @app.task(name=jobs.CHECK_CHARGE, retry=STRIPE_AWAY)
     def check_charge(change_id: str) -> None:
         charges.check(gateway, change_id)
+
+    @app.task(name=jobs.DELIVER_INQUIRY)
+    def deliver_inquiry(inquiry_id: str) -> None:
+        sales_delivery.deliver(gateway, inquiry_id)
 
     add_walks(app, gateway, stopping)
     add_upkeep(app, gateway)

@@ -11,4 +11,6 @@ class ProblemSchema(Schema):
     status = fields.Integer(required=True)
     code = fields.String(required=True, metadata={"example": "payment_method_required"})
     detail = fields.String(required=True, allow_none=True)
-    errors = fields.Dict(metadata={"description": "which fields are wrong, for `invalid_request`"})
+    errors = fields.Dict(
+        metadata={"description": "which fields are wrong, for `invalid_request` and `billing_details_refused`"}
+    )

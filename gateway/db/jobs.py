@@ -19,6 +19,7 @@ PRUNE_INBOX = "gateway.prune_inbox"
 CHECK_ENDPOINT = "gateway.check_endpoint"
 FINISH_CHANGE = "gateway.finish_change"
 CHECK_CHARGE = "gateway.check_charge"
+DELIVER_INQUIRY = "gateway.deliver_inquiry"
 WALK_GAP = "gateway.walk_gap"
 WALK_DRIFT = "gateway.walk_drift"
 

@@ -1,12 +1,39 @@
 """``/v1/billing-details`` and ``/v1/payment-methods``."""
 
+from typing import Any
+
 from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.context import caller, gateway, requires
-from gateway.services import payment_methods
-from gateway.services.payment_methods import Card, SetupIntent
-from schemas.billing_details import CardListSchema, DefaultCardSchema, ListedCardSchema, SetupIntentSchema
+from gateway.services import billing_details, payment_methods
+from gateway.services.billing_details import BillingDetails
+from gateway.services.payment_methods import ListedCard, SetupIntent
+from schemas.billing_details import (
+    BillingDetailsSchema,
+    CardListSchema,
+    DefaultCardSchema,
+    ListedCardSchema,
+    SetupIntentSchema,
+    ShownBillingDetailsSchema,
+)
 
-blueprint = Blueprint("billing_details", __name__, url_prefix="/v1", description="How the organization pays")
+blueprint = Blueprint("billing_details", __name__, url_prefix="/v1", description="Who is billed, and by which card")
+
+
+@blueprint.get("/billing-details")
+@requires("billing:read")
+@blueprint.response(200, ShownBillingDetailsSchema)
+def show() -> BillingDetails:
+    """Who is billed, as Stripe has it."""
+    return billing_details.billing_details(gateway(), caller())
+
+
+@blueprint.put("/billing-details")
+@requires("billing:write")
+@blueprint.arguments(BillingDetailsSchema)
+@blueprint.response(200, ShownBillingDetailsSchema)
+def replace(body: dict[str, Any]) -> BillingDetails:
+    """Replace name, e-mail, address and tax ids."""
+    return billing_details.replace(gateway(), caller(), body)
 
 
 @blueprint.post("/billing-details/setup-intent")
@@ -20,7 +47,7 @@ def create_setup_intent() -> SetupIntent:
 @blueprint.get("/payment-methods")
 @requires("billing:read")
 @blueprint.response(200, CardListSchema)
-def list_cards() -> dict[str, list[Card]]:
+def list_cards() -> dict[str, list[ListedCard]]:
     """List the cards on file."""
     return {"data": payment_methods.list_cards(gateway(), caller())}
 
@@ -29,7 +56,7 @@ def list_cards() -> dict[str, list[Card]]:
 @requires("billing:write")
 @blueprint.arguments(DefaultCardSchema)
 @blueprint.response(200, ListedCardSchema)
-def set_default(body: dict[str, str]) -> Card:
+def set_default(body: dict[str, str]) -> ListedCard:
     """Make a card the one that is charged."""
     return payment_methods.set_default(gateway(), caller(), body["payment_method"])
 

@@ -58,5 +58,10 @@ def gauges(now: Status) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "gateway_inbox_lag_seconds", "How long the longest waiting event has been due.", now.lag.total_seconds()
     )
+    yield GaugeMetricFamily(
+        "gateway_sales_inquiries_undelivered",
+        "Inquiries that sales' own system has not taken.",
+        now.undelivered_inquiries,
+    )
     yield GaugeMetricFamily("gateway_jobs_stalled", "Jobs of a worker that was killed.", now.stalled_jobs)
     yield GaugeMetricFamily("gateway_workers", "Workers that give signs of life.", now.workers)

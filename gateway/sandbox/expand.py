@@ -48,6 +48,11 @@ def _subscriptions(work: Work, customer: Json) -> Json:
     return {"object": "list", "data": rows, "has_more": False, "total_count": len(rows), "url": url}
 
 
+def _tax_ids(work: Work, customer: Json) -> Json:
+    url = f"/v1/customers/{customer['id']}/tax_ids"
+    return {"object": "list", "data": list(work.select("tax_id", customer["id"])), "has_more": False, "url": url}
+
+
 def _tiers(work: Work, price: Json) -> list[Json] | None:
     return tiers.of(work, price) or None
 
@@ -56,6 +61,7 @@ _INCLUDABLE: dict[tuple[str, str], Callable[[Work, Json], Json | list[Json] | No
     ("invoice", "payments"): _payments,
     ("invoice", "confirmation_secret"): _confirmation_secret,
     ("customer", "subscriptions"): _subscriptions,
+    ("customer", "tax_ids"): _tax_ids,
     ("plan", "tiers"): _tiers,
     ("price", "tiers"): _tiers,
 }

@@ -1,21 +1,37 @@
 """An organization here and its customer at Stripe."""
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NoReturn
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
-from stripe.params import CustomerCreateParams
+from stripe import Customer as StripeCustomer
+from stripe.params import CustomerCreateParams, CustomerListParams
 
 from gateway.db.models import Organization
-from gateway.errors import ContactSalesRequired
+from gateway.errors import ContactSalesRequired, StripeUnavailable
 from gateway.services.context import Caller, Gateway
-from gateway.services.refresh import merge_answer
-from gateway.stripe_api.client import stripe_call
+from gateway.services.refresh import merge_answer, refresh
+from gateway.stripe_api.client import answered_failure, stripe_call
 from gateway.stripe_api.snapshots import ORGANIZATION_ID, CustomerSnapshot
+from gateway.stripe_api.times import to_unix
+
+KEY_GOOD_FOR = timedelta(hours=23)  # Stripe forgets an idempotency key after 24 hours: a later call could act again
+CLOCKS_APART = timedelta(hours=1)  # more than ours and Stripe's ever are
 
 
-def lock_organization(session: Session, caller: Caller, now: datetime) -> Organization:
+@dataclass(frozen=True, kw_only=True)
+class Customer:
+    """The organization's customer at Stripe, as known here."""
+
+    id: str
+    default_card_id: str | None
+    revision: int
+
+
+def known_organization(session: Session, caller: Caller, now: datetime) -> Organization:
     """The caller's organization, created if it was never seen, and locked for this transaction."""
     session.execute(
         insert(Organization)
@@ -23,7 +39,12 @@ def lock_organization(session: Session, caller: Caller, now: datetime) -> Organi
         .on_conflict_do_nothing()
     )
     query = select(Organization).where(Organization.id == caller.organization_id).with_for_update()
-    organization = session.scalars(query).one()
+    return session.scalars(query).one()
+
+
+def lock_organization(session: Session, caller: Caller, now: datetime) -> Organization:
+    """The same, for what takes a customer. Raises ContactSalesRequired if the organization's was deleted."""
+    organization = known_organization(session, caller, now)
     refuse_closed(organization)
     return organization
 
@@ -31,26 +52,86 @@ def lock_organization(session: Session, caller: Caller, now: datetime) -> Organi
 def refuse_closed(organization: Organization | None) -> None:
     """Raises ContactSalesRequired if the organization's customer was deleted at Stripe."""
     if organization is not None and organization.deleted:
-        raise ContactSalesRequired("The organization's billing account was closed; our sales team can help.")
+        refuse_deleted()
+
+
+def refuse_deleted() -> NoReturn:
+    """Raises ContactSalesRequired: a deleted customer does not come back."""
+    raise ContactSalesRequired("The organization's billing account was closed; our sales team can help.")
+
+
+def find_customer(gateway: Gateway, caller: Caller) -> Customer | None:
+    """The organization's customer, if it has one."""
+    with gateway.database.transaction() as session:
+        row = session.get(Organization, caller.organization_id)
+    if row is None or row.stripe_customer_id is None or row.deleted:
+        return None
+    return Customer(id=row.stripe_customer_id, default_card_id=row.default_payment_method_id, revision=row.revision)
 
 
 def ensure_customer(gateway: Gateway, caller: Caller) -> str:
-    """The id of the organization's Stripe customer, created if it has none.
+    """The id of the organization's Stripe customer, created if it has none. Raises StripeUnavailable.
 
     Safe to call twice at once and after a crash: the idempotency key and the parameters derive from the organization's
     row alone, so Stripe answers the same customer. Should the process die before the merge, the customer's own webhook
-    links the two as well.
+    links the two as well. A key ends, by its age or by an answer 5xx, which Stripe would repeat for a day: then nobody
+    knows whether it made a customer, and Stripe's list is asked before the next key is used.
     """
+    now = gateway.clock()
     with gateway.database.transaction() as session:
-        organization = lock_organization(session, caller, gateway.clock())
-    if organization.stripe_customer_id is not None:
-        return organization.stripe_customer_id
+        organization = lock_organization(session, caller, now)
+        if organization.stripe_customer_id is not None:
+            return organization.stripe_customer_id
+        if organization.customer_key_since is not None and now - organization.customer_key_since > KEY_GOOD_FOR:
+            organization.customer_key += 1
+            organization.customer_key_since = None
+        organization.customer_key_since = organization.customer_key_since or now
+    if organization.customer_key > 0 and (found := find_at_stripe(gateway, organization)) is not None:
+        refresh(gateway, CustomerSnapshot.kind, found)
+        return found
+    try:
+        answer = create_customer(gateway, organization)
+    except StripeUnavailable as error:
+        if answered_failure(error):
+            end_key(gateway, organization)
+        raise
+    merge_answer(gateway, CustomerSnapshot, answer, cause="enrolment")
+    return answer.id
+
+
+def create_customer(gateway: Gateway, organization: Organization) -> StripeCustomer:
+    """Make the call."""
     params: CustomerCreateParams = {"metadata": {ORGANIZATION_ID: organization.id}}
     if organization.name is not None:
         params["name"] = organization.name
     if organization.email is not None:
         params["email"] = organization.email
+    key = f"customer:{organization.id}:{organization.customer_key}"
     with stripe_call():
-        answer = gateway.stripe.v1.customers.create(params, {"idempotency_key": f"customer:{organization.id}"})
-    merge_answer(gateway, CustomerSnapshot, answer, cause="enrolment")
-    return answer.id
+        return gateway.stripe.v1.customers.create(params, {"idempotency_key": key})
+
+
+def end_key(gateway: Gateway, organization: Organization) -> None:
+    """Let the next call look at Stripe and use another key, unless another process has said so already."""
+    spent = Organization.customer_key == organization.customer_key
+    with gateway.database.transaction() as session:
+        session.execute(
+            update(Organization)
+            .where(Organization.id == organization.id, spent)
+            .values(customer_key=Organization.customer_key + 1, customer_key_since=None)
+        )
+
+
+def find_at_stripe(gateway: Gateway, organization: Organization) -> str | None:
+    """The id of the customer that an earlier key made, if it did.
+
+    By Stripe's list, which knows at once what was created; its search may lag behind for an hour.
+    """
+    filters: CustomerListParams = {"limit": 100, "created": {"gte": to_unix(organization.created_at - CLOCKS_APART)}}
+    if organization.email is not None:
+        filters["email"] = organization.email
+    with stripe_call():
+        for customer in gateway.stripe.v1.customers.list(filters).auto_paging_iter():
+            if customer.metadata and customer.metadata.to_dict().get(ORGANIZATION_ID) == organization.id:
+                return customer.id
+    return None

@@ -1,17 +1,19 @@
 """The cards on file. Stripe keeps them; a card is only ever touched after Stripe said whose it is."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from gateway.db.models import Organization, OrganizationPlan, PaymentMethod
-from gateway.errors import Conflict, NotFound
+from gateway.db.models import OrganizationPlan, PaymentMethod
+from gateway.errors import CardExpired, DefaultPaymentMethod, NotFound, StripeRejected
 from gateway.services import sync
 from gateway.services.context import Caller, Gateway
-from gateway.services.organizations import ensure_customer
+from gateway.services.organizations import Customer, ensure_customer, find_customer
 from gateway.services.plan_table import FREE
 from gateway.services.positions import open_change
+from gateway.services.refresh import merge_snapshots
 from gateway.stripe_api.client import stripe_call
-from gateway.stripe_api.snapshots import CustomerSnapshot, PaymentMethodSnapshot, Snapshot
+from gateway.stripe_api.snapshots import CustomerSnapshot, PaymentMethodSnapshot
 
 PAYMENT_METHOD_ID = re.compile(r"\A[A-Za-z0-9_]{1,255}\Z")
 
@@ -25,16 +27,14 @@ class Card:
     last4: str | None
     exp_month: int | None
     exp_year: int | None
-    is_default: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class Customer:
-    """The organization's customer at Stripe, as known here."""
+class ListedCard(Card):
+    """A card among the others on file."""
 
-    id: str
-    default_card_id: str | None
-    revision: int
+    is_default: bool
+    is_expired: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,60 +55,81 @@ def create_setup_intent(gateway: Gateway, caller: Caller) -> SetupIntent:
     return SetupIntent(client_secret=intent.client_secret or "", publishable_key=gateway.config.stripe_publishable_key)
 
 
-def list_cards(gateway: Gateway, caller: Caller) -> list[Card]:
+def list_cards(gateway: Gateway, caller: Caller) -> list[ListedCard]:
     """The cards on file, as Stripe has them now: a card just added need not have come by webhook yet."""
     if (customer := find_customer(gateway, caller)) is None:
         return []
     with stripe_call():
         page = gateway.stripe.v1.customers.payment_methods.list(customer.id, {"type": "card", "limit": 100})
     cards = PaymentMethodSnapshot.from_list(page, cause="cards listed")
-    merge(gateway, *cards)
-    return [card_of(each, customer.default_card_id) for each in cards]
+    merge_snapshots(gateway, *cards)
+    return [listed(each, customer.default_card_id, gateway.clock()) for each in cards]
 
 
-def set_default(gateway: Gateway, caller: Caller, payment_method_id: str) -> Card:
-    """Make a card of the organization's the one that is charged. Raises NotFound, CardDeclined."""
+def set_default(gateway: Gateway, caller: Caller, payment_method_id: str) -> ListedCard:
+    """Make a card of the organization's the one that is charged. Raises NotFound, CardExpired, CardDeclined."""
     customer, card = owned(gateway, caller, payment_method_id)
+    if is_expired(card, gateway.clock()):
+        raise CardExpired("The card has expired: please take another one.")
     with stripe_call():
         answer = gateway.stripe.v1.customers.update(
             customer.id, {"invoice_settings": {"default_payment_method": card.id}}
         )
-    changed = CustomerSnapshot.from_answer(answer, cause=caller.actor, after_revision=customer.revision)
-    merge(gateway, card, changed)
-    return card_of(card, card.id)
+    # Of two requests at once, each merges an answer of the same second: the merge then asks Stripe which is the later.
+    changed = CustomerSnapshot.from_answer(answer, cause="card chosen", after_revision=customer.revision)
+    merge_snapshots(gateway, card, changed)
+    return listed(card, card.id, gateway.clock())
 
 
 def delete_card(gateway: Gateway, caller: Caller, payment_method_id: str) -> None:
-    """Take a card off file. Raises NotFound, and Conflict for the default card of a paid plan."""
-    customer, card = owned(gateway, caller, payment_method_id)
-    with gateway.database.transaction() as session:
-        row = session.get(OrganizationPlan, caller.organization_id)
-        change = open_change(session, caller.organization_id)
-    wanted = {row.requested_plan if row is not None else FREE, change.to_plan if change is not None else FREE}
-    if customer.default_card_id == card.id and wanted != {FREE}:
-        raise Conflict("The default card pays for the plan: make another card the default first.")
-    with stripe_call():
-        detached = gateway.stripe.v1.payment_methods.detach(card.id)
-        # A detached default is no default any more: known at once, or an upgrade might still be taken on it.
-        current = gateway.stripe.v1.customers.retrieve(customer.id)
-    merge(
-        gateway,
-        PaymentMethodSnapshot.from_answer(detached, cause=caller.actor),
-        CustomerSnapshot.from_answer(current, cause=caller.actor, after_revision=customer.revision),
-    )
+    """Take a card off file; one that was taken off before stays so.
+
+    Raises NotFound, and DefaultPaymentMethod for the card that a paid plan is charged to.
+    """
+    try:
+        customer, card = owned(gateway, caller, payment_method_id)
+    except NotFound:
+        if is_gone(gateway, caller, payment_method_id):
+            return
+        raise
+    if pays_for_a_plan(gateway, caller) and current_customer(gateway, customer).default_payment_method_id == card.id:
+        raise DefaultPaymentMethod("The default card pays for the plan: make another card the default first.")
+    try:
+        with stripe_call():
+            detached = gateway.stripe.v1.payment_methods.detach(card.id)
+    except StripeRejected:
+        if is_gone(gateway, caller, payment_method_id):  # another request took it off meanwhile
+            return
+        raise
+    # A detached default is no default any more: known at once, or an upgrade might still be taken on it.
+    current = current_customer(gateway, customer)
+    merge_snapshots(gateway, PaymentMethodSnapshot.from_answer(detached, cause="card deleted"), current)
 
 
 def is_on_file(gateway: Gateway, caller: Caller) -> bool:
-    """Whether a default card is on file; Stripe is asked if none is known here, since its webhook may be late."""
+    """Whether a default card is on file that has not expired.
+
+    Stripe is asked if none is known here: its webhook may be late, and banks renew cards by themselves.
+    """
     if (customer := find_customer(gateway, caller)) is None:
         return False
-    if customer.default_card_id is not None:
+    now = gateway.clock()
+    with gateway.database.transaction() as session:
+        card = session.get(PaymentMethod, customer.default_card_id) if customer.default_card_id is not None else None
+    if card is not None and not card.detached and not is_expired(card, now):
         return True
     with stripe_call():
-        answer = gateway.stripe.v1.customers.retrieve(customer.id)
+        answer = gateway.stripe.v1.customers.retrieve(
+            customer.id, {"expand": ["invoice_settings.default_payment_method"]}
+        )
     found = CustomerSnapshot.from_answer(answer, cause="card looked up", after_revision=customer.revision)
-    merge(gateway, found)
-    return found.default_payment_method_id is not None
+    if found.default_payment_method_id is None:
+        merge_snapshots(gateway, found)
+        return False
+    default = answer.to_dict(for_json=True)["invoice_settings"]["default_payment_method"]
+    asked = PaymentMethodSnapshot.read(default, replace(found.seen, after_revision=None))
+    merge_snapshots(gateway, found, asked)
+    return not is_expired(asked, now)
 
 
 def owned(gateway: Gateway, caller: Caller, payment_method_id: str) -> tuple[Customer, PaymentMethodSnapshot]:
@@ -121,28 +142,47 @@ def owned(gateway: Gateway, caller: Caller, payment_method_id: str) -> tuple[Cus
     return customer, PaymentMethodSnapshot.from_answer(answer, cause="card looked up")
 
 
-def find_customer(gateway: Gateway, caller: Caller) -> Customer | None:
-    """The organization's customer, if it has one."""
+def is_gone(gateway: Gateway, caller: Caller, payment_method_id: str) -> bool:
+    """Whether a card that Stripe says is not the customer's once was; the mirror hears of it if it has not yet."""
+    if not PAYMENT_METHOD_ID.match(payment_method_id):
+        return False
     with gateway.database.transaction() as session:
-        row = session.get(Organization, caller.organization_id)
-    if row is None or row.stripe_customer_id is None or row.deleted:
-        return None
-    return Customer(id=row.stripe_customer_id, default_card_id=row.default_payment_method_id, revision=row.revision)
+        card = session.get(PaymentMethod, payment_method_id)
+        if card is None or card.organization_id != caller.organization_id:
+            return False
+        if not card.detached:
+            sync.defer_refresh(session, PaymentMethodSnapshot.kind, card.id)
+        return True
 
 
-def merge(gateway: Gateway, *snapshots: Snapshot) -> None:
-    """Merge answers of Stripe's in a transaction of their own."""
+def pays_for_a_plan(gateway: Gateway, caller: Caller) -> bool:
+    """Whether the organization is on a paid plan, or on its way to one."""
     with gateway.database.transaction() as session:
-        sync.merge(session, snapshots, gateway.clock())
+        row = session.get(OrganizationPlan, caller.organization_id)
+        change = open_change(session, caller.organization_id)
+    wanted = {row.requested_plan if row is not None else FREE, change.to_plan if change is not None else FREE}
+    return wanted != {FREE}
 
 
-def card_of(card: PaymentMethodSnapshot | PaymentMethod, default_id: str | None) -> Card:
+def current_customer(gateway: Gateway, customer: Customer) -> CustomerSnapshot:
+    """The customer as Stripe has it now."""
+    with stripe_call():
+        answer = gateway.stripe.v1.customers.retrieve(customer.id)
+    return CustomerSnapshot.from_answer(answer, cause="card deleted", after_revision=customer.revision)
+
+
+def is_expired(card: PaymentMethodSnapshot | PaymentMethod, now: datetime) -> bool:
+    """Whether its last month is over."""
+    if card.exp_year is None or card.exp_month is None:
+        return False
+    return (card.exp_year, card.exp_month) < (now.year, now.month)
+
+
+def card_of(card: PaymentMethodSnapshot | PaymentMethod) -> Card:
     """A card for people."""
-    return Card(
-        id=card.id,
-        brand=card.brand,
-        last4=card.last4,
-        exp_month=card.exp_month,
-        exp_year=card.exp_year,
-        is_default=card.id == default_id,
-    )
+    return Card(id=card.id, brand=card.brand, last4=card.last4, exp_month=card.exp_month, exp_year=card.exp_year)
+
+
+def listed(card: PaymentMethodSnapshot, default_id: str | None, now: datetime) -> ListedCard:
+    """The same for the list."""
+    return ListedCard(**vars(card_of(card)), is_default=card.id == default_id, is_expired=is_expired(card, now))

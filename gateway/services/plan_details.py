@@ -131,7 +131,7 @@ def default_card(session: Session, organization_id: str) -> Card | None:
     if organization is None or organization.default_payment_method_id is None:
         return None
     row = session.get(PaymentMethod, organization.default_payment_method_id)
-    return card_of(row, row.id) if row is not None and not row.detached else None
+    return card_of(row) if row is not None and not row.detached else None
 
 
 def latest_invoice(session: Session, organization_id: str) -> Invoice | None:

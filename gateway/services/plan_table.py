@@ -1,7 +1,7 @@
 """The plan of an organization as a function of what the mirror holds: no decision is stored that is not derived."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -97,6 +97,14 @@ class PlanState:
     def to_json(self) -> Json:
         """For the history: times in ISO 8601."""
         return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in vars(self).items()}
+
+    @classmethod
+    def of_json(cls, state: Json) -> "PlanState":
+        """What ``to_json`` wrote; a field that did not exist then is as on an organization that was never enrolled."""
+        known = {field.name: field.type for field in fields(cls)}
+        values = {name: value for name, value in state.items() if name in known}
+        times = {name for name, value in values.items() if known[name] == datetime | None and value is not None}
+        return replace(NEVER_ENROLLED, **values | {name: datetime.fromisoformat(values[name]) for name in times})
 
 
 NEVER_ENROLLED = PlanState(

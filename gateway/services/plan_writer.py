@@ -20,11 +20,13 @@ from gateway.db.models import (
 )
 from gateway.db.queries import among
 from gateway.errors import PaymentAbandoned
+from gateway.services.attribution import Reason, reasons
 from gateway.services.plan_table import EXCEPTIONS, NEVER_ENROLLED, Payment, PlanState, current_subscription, plan_state
+from gateway.stripe_api.snapshots import Seen
 
 
-def write(session: Session, touched: Mapping[str, str], now: datetime) -> None:
-    """Bring the plan table in step for the organizations in ``touched`` (id -> cause), which the caller has locked."""
+def write(session: Session, touched: Mapping[str, Seen], now: datetime) -> None:
+    """Bring the plan table in step for the organizations in ``touched`` (id -> why), which the caller has locked."""
     if not touched:
         return
     subscriptions = subscriptions_of(session, touched)
@@ -37,8 +39,10 @@ def write(session: Session, touched: Mapping[str, str], now: datetime) -> None:
             .execution_options(populate_existing=True)
         )
     }
-    for organization_id, state in states.items():
-        write_one(session, rows.get(organization_id), organization_id, state, touched[organization_id], now)
+    changed = [each for each in states if states[each] != state_of(rows.get(each))]
+    why = reasons(session, {each: touched[each] for each in changed}, subscriptions)
+    for each in changed:
+        write_one(session, rows.get(each), each, states[each], why[each], now)
     bulk.flush(session, OrganizationPlan, PlanHistory)
     close_changes(session, states, subscriptions, now)
 
@@ -64,13 +68,16 @@ def payments_of(session: Session, subscriptions: Mapping[str, list[Subscription]
     return {each.id: Payment.of_invoice(each.status, each.next_payment_attempt) for each in session.execute(query)}
 
 
+def state_of(row: OrganizationPlan | None) -> PlanState:
+    """What the plan table says of an organization; that it was never enrolled, if nothing."""
+    return PlanState.of_row(row) if row is not None else NEVER_ENROLLED
+
+
 def write_one(
-    session: Session, row: OrganizationPlan | None, organization_id: str, state: PlanState, cause: str, now: datetime
+    session: Session, row: OrganizationPlan | None, organization_id: str, state: PlanState, why: Reason, now: datetime
 ) -> None:
-    """Write one organization's row and history, if it changed."""
+    """Write one organization's new state and its history."""
     before = PlanState.of_row(row) if row is not None else None
-    if state == (before or NEVER_ENROLLED):
-        return
     if row is None:
         row = OrganizationPlan(organization_id=organization_id, version=0)
         session.add(row)
@@ -83,12 +90,22 @@ def write_one(
         PlanHistory(
             organization_id=organization_id,
             version=row.version,
-            cause=cause,
+            **{name: getattr(why, name) for name in ("actor_type", "actor", "change_id", "cause")},
             before=before.to_json() if before else None,
             after=state.to_json(),
             recorded_at=now,
         )
     )
+
+
+def restore(session: Session, row: OrganizationPlan | None, entry: PlanHistory) -> None:
+    """Make an organization's row what ``entry``, the last of its history, says. The caller has locked it."""
+    if row is None:
+        row = OrganizationPlan(organization_id=entry.organization_id)
+        session.add(row)
+    for column, value in vars(PlanState.of_json(entry.after)).items():
+        setattr(row, column, value)
+    row.version, row.as_of = entry.version, entry.recorded_at
 
 
 def close_changes(

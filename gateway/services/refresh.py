@@ -104,9 +104,13 @@ def merge_answer(
     if answer.last_response is not None and answer.last_response.headers.get("Idempotent-Replayed") == "true":
         refresh(gateway, snapshot.kind, str(answer["id"]))
         return
-    state = snapshot.from_answer(answer, cause=cause, after_revision=after_revision)
+    merge_snapshots(gateway, snapshot.from_answer(answer, cause=cause, after_revision=after_revision))
+
+
+def merge_snapshots(gateway: Gateway, *snapshots: Snapshot) -> None:
+    """Merge states of Stripe's in a transaction of their own."""
     with gateway.database.transaction() as session:
-        sync.merge(session, [state], gateway.clock())
+        sync.merge(session, snapshots, gateway.clock())
 
 
 def stored_revision(gateway: Gateway, kind: str, stripe_id: str) -> int | None:

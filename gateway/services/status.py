@@ -11,7 +11,7 @@ from datetime import timedelta
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from gateway.db.models import OPEN_STATES, PlanChange, WebhookEvent
+from gateway.db.models import OPEN_STATES, PlanChange, SalesInquiry, WebhookEvent
 from gateway.services.context import Gateway
 
 COUNTED_TO = 100_000  # beyond it, how many more there are is no news
@@ -42,6 +42,8 @@ class Status:
     """Plan changes that have not ended, by state."""
     mischarged: int
     """Plan changes for which Stripe holds something else than was quoted: none, or somebody has to look."""
+    undelivered_inquiries: int
+    """What people asked of sales and sales' own system has not taken."""
     jobs: Mapping[tuple[str, str], int]
     """Jobs by task and status: todo, doing, failed."""
     stalled_jobs: int
@@ -52,6 +54,7 @@ class Status:
 def status(gateway: Gateway) -> Status:
     """How it stands now. Raises DatabaseUnavailable."""
     open_changes = select(PlanChange.state, func.count()).where(PlanChange.state.in_(OPEN_STATES))
+    undelivered = select(func.count()).where(SalesInquiry.delivered_at.is_(None))
     silence = {"silence": HEARTBEAT}
     with gateway.database.transaction() as session:
         changes = dict(session.execute(open_changes.group_by(PlanChange.state)).all())
@@ -60,6 +63,7 @@ def status(gateway: Gateway) -> Status:
             lag=lag(session, gateway),
             changes=dict.fromkeys(OPEN_STATES, 0) | changes,
             mischarged=session.scalar(MISCHARGED) or 0,
+            undelivered_inquiries=session.scalar(undelivered) or 0,
             jobs={(task, state): number for task, state, number in session.execute(JOBS)},
             stalled_jobs=session.scalar(STALLED, silence) or 0,
             workers=session.scalar(WORKERS, silence) or 0,

@@ -23,6 +23,7 @@ from gateway.stripe_api.snapshots import (
     PriceSnapshot,
     ProductSnapshot,
     Reference,
+    Seen,
     Snapshot,
 )
 from gateway.stripe_api.times import to_unix
@@ -107,8 +108,8 @@ class Batch:
 
     def __init__(self, session: Session, told: Sequence[Told]) -> None:
         self.session = session
-        self.touched: dict[str, str] = {}
-        """Organization id -> cause of the last state that may have changed its plan."""
+        self.touched: dict[str, Seen] = {}
+        """Organization id -> how the last state was seen that may have changed its plan."""
         self.unordered: set[tuple[str, str]] = set()
         """Kind and id of the objects to be refreshed."""
         self.uncertain: set[tuple[str, str]] = set()
@@ -239,12 +240,16 @@ class Batch:
 
     def touch(self, snapshot: Snapshot, row: Mirrored) -> None:
         """Remember whose plan may have changed, and why."""
-        if isinstance(row, Organization):
-            self.touched[row.id] = snapshot.seen.cause
-        elif isinstance(row, Subscription | Invoice):  # an invoice: its payment may decide whether the plan stays
-            self.touched[row.organization_id] = snapshot.seen.cause
+        if isinstance(row, Organization) and row.deleted:  # nothing else of a customer says anything of the plan
+            self.touched[row.id] = snapshot.seen
+        elif isinstance(row, Organization):
+            self.touched.setdefault(row.id, snapshot.seen)
+        elif isinstance(row, Subscription):
+            self.touched[row.organization_id] = snapshot.seen
+        elif isinstance(row, Invoice):  # its payment may decide whether the plan stays
+            self.touched.setdefault(row.organization_id, snapshot.seen)
         elif isinstance(row, Plan):
-            self.touched.update(dict.fromkeys(self.subscribers, snapshot.seen.cause))
+            self.touched.update(dict.fromkeys(self.subscribers, snapshot.seen))
 
 
 def subscribers(session: Session, product_ids: Iterable[str]) -> list[str]:

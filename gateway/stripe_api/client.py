@@ -11,7 +11,7 @@ from requests.structures import CaseInsensitiveDict
 from stripe import RequestsClient, StripeClient
 from stripe._base_address import BaseAddresses  # not exported, and the parameter's only type
 
-from gateway.errors import CardDeclined, NotFound, StripeRejected, StripeUnavailable
+from gateway.errors import BillingDetailsRefused, CardDeclined, NotFound, StripeRejected, StripeUnavailable
 
 API_VERSION: Final = "2026-10-28.endive"  # the version that the pinned SDK and our webhook endpoint speak
 CONNECT_TIMEOUT, READ_TIMEOUT = 3, 20  # seconds; the SDK's own 80 would outlive every caller's patience
@@ -104,3 +104,33 @@ def stripe_call() -> Iterator[None]:
         raise StripeRejected("Stripe refused the gateway's request.") from error
     except stripe.StripeError as error:
         raise StripeUnavailable("Stripe did not answer in time; please try again.") from error
+
+
+@contextmanager
+def stripe_call_with_input(field: str | None = None) -> Iterator[None]:
+    """The same for a call that carries what a person typed: what Stripe refuses of it is the person's to mend.
+
+    Raises BillingDetailsRefused, which names ``field``, or else the parameter that Stripe names.
+    """
+    try:
+        with stripe_call():
+            yield
+    except StripeRejected as error:
+        cause = error.__cause__
+        if not isinstance(cause, stripe.InvalidRequestError):
+            raise
+        wrong = field or (cause.param or "").partition("[")[0]
+        errors = {wrong: [error.detail]} if wrong else {}
+        raise BillingDetailsRefused(error.detail, errors=errors, stripe_code=cause.code) from cause
+
+
+def needs_action(error: CardDeclined) -> bool:
+    """Whether the card was not refused: its holder must approve the payment of the invoice first (3-D Secure)."""
+    cause = error.__cause__
+    return isinstance(cause, stripe.CardError) and cause.code == "invoice_payment_intent_requires_action"
+
+
+def answered_failure(error: StripeUnavailable) -> bool:
+    """Whether Stripe answered 5xx: under that idempotency key it will say so again for a day."""
+    cause = error.__cause__
+    return isinstance(cause, stripe.StripeError) and (cause.http_status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR

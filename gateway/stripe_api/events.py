@@ -31,6 +31,10 @@ class Event:
     api_version: str | None
     object: JsonObject
     previous: JsonObject | None
+    by_request: bool = False
+    """Whether a request caused it (ours, the dashboard's); if not, Stripe did it by itself."""
+    request_key: str | None = None
+    """That request's idempotency key."""
 
     @property
     def is_first(self) -> bool:
@@ -43,6 +47,8 @@ class Event:
         try:
             data = event["data"]
             changed = data.get("previous_attributes")
+            request = event.get("request")
+            request = request if isinstance(request, Mapping) else {"id": request}  # only an id, in versions long ago
             return cls(
                 id=event["id"],
                 type=event["type"],
@@ -50,6 +56,8 @@ class Event:
                 api_version=event.get("api_version"),
                 object=data["object"],
                 previous=before(data["object"], changed) if changed else None,
+                by_request=request.get("id") is not None,
+                request_key=request.get("idempotency_key"),
             )
         except UNREADABLE as error:
             raise UnreadableObject(f"not an event: {error!r}") from error

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import requests
 from flask.testing import FlaskClient
 from sqlalchemy import select
 from stripe import StripeClient
@@ -104,6 +105,23 @@ class World:
         """Wait until Stripe has delivered every event, and work them off."""
         eventually(lambda: all(each.pending_webhooks == 0 for each in self.stripe.v1.events.list({"limit": 100})))
         self.work()
+
+    def fault(self, kind: str, **fields: Any) -> None:
+        """Ask the sandbox for a fault (its README says which there are)."""
+        answer = requests.post(
+            f"{self.gateway.config.stripe_api_base}/_sandbox/faults", json={"kind": kind, **fields}, timeout=5
+        )
+        assert answer.ok, answer.text
+
+    def faults(self) -> list[Json]:
+        """Those asked for, and how often each has fired."""
+        answer = requests.get(f"{self.gateway.config.stripe_api_base}/_sandbox/faults", timeout=5)
+        faults: list[Json] = answer.json()["faults"]
+        return faults
+
+    def end_faults(self) -> None:
+        """End them all; what they held up goes on."""
+        requests.delete(f"{self.gateway.config.stripe_api_base}/_sandbox/faults", timeout=5)
 
     def rows(self, model: type[Row]) -> list[Row]:
         """All rows of a table, by primary key."""

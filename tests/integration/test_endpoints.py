@@ -16,7 +16,14 @@ ROUTES = [
     ("POST", "/subscription/preview"),
     ("GET", "/subscription/changes"),
     ("GET", "/subscription/changes/chg_1"),
+    ("GET", "/subscription/history"),
+    ("GET", "/billing-details"),
+    ("PUT", "/billing-details"),
     ("POST", "/billing-details/setup-intent"),
+    ("GET", "/invoices"),
+    ("GET", "/invoices/in_1"),
+    ("POST", "/invoices/in_1/pay"),
+    ("POST", "/sales-inquiries"),
     ("GET", "/payment-methods"),
     ("PUT", "/payment-methods/default"),
     ("DELETE", "/payment-methods/pm_1"),
@@ -160,7 +167,7 @@ def test_cards_are_listed_and_the_default_of_a_paid_plan_cannot_be_deleted(world
     cards = {each["id"]: (each["brand"], each["is_default"]) for each in api.ok("GET", "/payment-methods")["data"]}
     assert cards == {first: ("visa", False), second: ("mastercard", True)}
     api.ok("POST", "/subscription", plan="plus")
-    assert api.problem("DELETE", f"/payment-methods/{second}") == (409, "conflict")
+    assert api.problem("DELETE", f"/payment-methods/{second}") == (409, "default_payment_method")
     assert api("DELETE", f"/payment-methods/{first}").status_code == 204
     assert [each["id"] for each in api.ok("GET", "/payment-methods")["data"]] == [second]
 

@@ -215,7 +215,7 @@ def test_the_card_of_an_upgrade_on_its_way_cannot_be_deleted(world: World) -> No
     api.ok("POST", "/subscription", plan="free")
     card = api.add_card(world.stripe)
     plan_changes.write_intent(world.gateway, CALLER, ChangeCommand(plan="plus"), None)
-    assert api.problem("DELETE", f"/payment-methods/{card}") == (409, "conflict")
+    assert api.problem("DELETE", f"/payment-methods/{card}") == (409, "default_payment_method")
 
 
 def test_only_post_enrols(world: World) -> None:

@@ -1,5 +1,8 @@
 """Customers: what billing details need."""
 
+import pytest
+import stripe
+
 from tests.sandbox.support import Account, plain
 
 
@@ -14,6 +17,31 @@ def test_an_address_has_all_its_fields_and_is_cleared_by_an_empty_one(account: A
         "state": None,
     }
     assert account.v1.customers.update(customer.id, {"address": ""}).address is None
+
+
+def test_tax_ids_are_part_of_a_customer_if_asked_for(account: Account) -> None:
+    customer = account.customer(card=None)
+    added = account.v1.customers.tax_ids.create(customer.id, {"type": "us_ein", "value": "12-3456789"})
+    expanded = account.v1.customers.retrieve(customer.id, {"expand": ["tax_ids"]})
+    assert [row["id"] for row in plain(expanded)["tax_ids"]["data"]] == [added.id]
+    assert "tax_ids" not in plain(account.v1.customers.retrieve(customer.id))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "param", "code"),
+    [
+        ("eu_vat", "12", "value", "tax_id_invalid"),
+        ("gb_vat", "GB1", "value", "tax_id_invalid"),
+        ("xx_no", "1", "type", None),
+    ],
+)
+def test_tax_ids_that_cannot_be_are_refused(
+    account: Account, kind: str, value: str, param: str, code: str | None
+) -> None:
+    customer = account.customer(card=None)
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        account.v1.customers.tax_ids.create(customer.id, {"type": kind, "value": value})
+    assert (refused.value.param, refused.value.code) == (param, code)
 
 
 def test_tax_ids_are_kept_per_customer(account: Account) -> None:

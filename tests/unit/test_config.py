@@ -11,6 +11,7 @@ from tests.unit.support import config
 SECRET = "correct-horse-battery-staple-very-secret"
 DATABASE = f"postgresql://gateway:{SECRET}@db.example/gateway"
 KEY = f"sk_test_{SECRET}"
+SIGNING_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 GOOD = {"GATEWAY_DATABASE_URL": DATABASE, "STRIPE_SECRET_KEY": KEY, "GATEWAY_JWT_DEVELOPMENT_SECRET": SECRET}
 PRODUCTION = {
     "GATEWAY_DATABASE_URL": DATABASE,
@@ -53,6 +54,8 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "STRIPE_WEBHOOK_SECRETS": "whsec_new, whsec_old",
         "STRIPE_API_BASE": "http://127.0.0.1:12111",
         "GATEWAY_PUBLIC_URL": "https://billing.example",
+        "GATEWAY_SALES_WEBHOOK_URL": "https://crm.example/inquiries?token=x",
+        "GATEWAY_SALES_WEBHOOK_SECRET": SIGNING_SECRET,
         "GATEWAY_JWT_ISSUER": "https://id.example/",
         "GATEWAY_JWT_AUDIENCE": "billing",
     }
@@ -63,6 +66,8 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         stripe_webhook_secrets=("whsec_new", "whsec_old"),
         stripe_api_base="http://127.0.0.1:12111",
         public_url="https://billing.example",
+        sales_webhook_url="https://crm.example/inquiries?token=x",
+        sales_webhook_secret=SIGNING_SECRET,
         jwt_issuer="https://id.example/",
         jwt_audience="billing",
         jwks_url="https://id.example/jwks.json",
@@ -152,3 +157,44 @@ def test_no_secret_stands_in_the_repr() -> None:
     )
     assert "konnect-billing" in shown
     assert SECRET not in shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "http://crm.example/x",
+            "http://127.0.0.1.crm.example/x",
+            "http://localhost@crm.example/",
+            "ftp://crm.example/",
+        ),
+        *("crm.example", "https://", "http://localhost.crm.example/", "https://crm.example/\n", "http://10.0.0.1/"),
+    ],
+)
+def test_what_is_personal_is_handed_on_over_https_only(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    sales = {"GATEWAY_SALES_WEBHOOK_URL": url, "GATEWAY_SALES_WEBHOOK_SECRET": SIGNING_SECRET}
+    message = refusal(monkeypatch, GOOD | sales)
+    assert "GATEWAY_SALES_WEBHOOK_URL" in message
+    assert "crm" not in message
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9/x", "http://localhost/x", "http://[::1]:9", "https://crm.example/x"]
+)
+def test_on_this_machine_http_will_do(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    sales = {"GATEWAY_SALES_WEBHOOK_URL": url, "GATEWAY_SALES_WEBHOOK_SECRET": SIGNING_SECRET}
+    assert read(monkeypatch, GOOD | sales).sales_webhook_url == url
+
+
+@pytest.mark.parametrize(
+    "secret", ["", "whsec_", "whsec_short", SIGNING_SECRET[6:], SIGNING_SECRET + "A", SIGNING_SECRET + "\n"]
+)
+def test_what_cannot_sign_stops_the_start(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    sales = {"GATEWAY_SALES_WEBHOOK_URL": "https://crm.example/x", "GATEWAY_SALES_WEBHOOK_SECRET": secret}
+    assert "GATEWAY_SALES_WEBHOOK_SECRET" in refusal(monkeypatch, GOOD | sales)
+
+
+@pytest.mark.parametrize("one", ["GATEWAY_SALES_WEBHOOK_URL", "GATEWAY_SALES_WEBHOOK_SECRET"])
+def test_nothing_is_handed_on_unsigned(monkeypatch: pytest.MonkeyPatch, one: str) -> None:
+    both = {"GATEWAY_SALES_WEBHOOK_URL": "https://crm.example/x", "GATEWAY_SALES_WEBHOOK_SECRET": SIGNING_SECRET}
+    assert "go together" in refusal(monkeypatch, GOOD | {one: both[one]})

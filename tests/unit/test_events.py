@@ -33,6 +33,21 @@ def test_an_event_is_read() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("caused_by", "by_request", "key"),
+    [
+        ({"id": "req_1", "idempotency_key": "chg_1:update"}, True, "chg_1:update"),
+        ({"id": "req_1", "idempotency_key": None}, True, None),
+        ({"id": None, "idempotency_key": None}, False, None),
+        (None, False, None),
+        ("req_1", True, None),
+    ],
+)
+def test_an_event_says_whether_a_request_caused_it(caused_by: Any, *, by_request: bool, key: str | None) -> None:
+    event = Event.from_json(EVENT | {"request": caused_by})
+    assert (event.by_request, event.request_key) == (by_request, key)
+
+
 @pytest.mark.parametrize("data", [{"object": {}}, {"object": {}, "previous_attributes": None}])
 def test_an_event_that_names_no_changes_has_no_previous_state(data: dict[str, Any]) -> None:
     assert Event.from_json(EVENT | {"data": data}).previous is None

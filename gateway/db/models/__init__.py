@@ -9,6 +9,7 @@ from gateway.db.models.inbox import WebhookEvent
 from gateway.db.models.organizations import Organization, PaymentMethod
 from gateway.db.models.plan_table import OPEN_STATES, OrganizationPlan, PlanChange, PlanHistory
 from gateway.db.models.reconciliation import Reconciliation, SeenAtStripe, StripeBudget
+from gateway.db.models.sales import SalesInquiry
 
 __all__ = [
     "OPEN_STATES",
@@ -26,6 +27,7 @@ __all__ = [
     "PlanHistory",
     "Price",
     "Reconciliation",
+    "SalesInquiry",
     "SeenAtStripe",
     "StripeBudget",
     "Subscription",

@@ -23,6 +23,10 @@ class Organization(Mirrored):
     """Stripe's customer balance in minor units: negative is credit."""
     deleted: Mapped[bool] = mapped_column(server_default=text("false"))
     """The customer was deleted at Stripe: the organization is on Free for good."""
+    customer_key: Mapped[int] = mapped_column(server_default="0")
+    """Number of the idempotency key that creates the customer: another one once Stripe cannot be asked by it again."""
+    customer_key_since: Mapped[datetime | None]
+    """When that key was first used."""
     created_at: Mapped[datetime]
 
 

@@ -37,19 +37,28 @@ class OrganizationPlan(Base):
 
 
 class PlanHistory(Base):
-    """Appended to whenever a row of the plan table changes: never updated, never deleted."""
+    """Appended to whenever a row of the plan table changes; a trigger refuses to update or delete a row of it."""
 
     __tablename__ = "plan_history"
     __table_args__ = (
         # one entry a version: two merges cannot both claim to have made it
         Index(None, "organization_id", "version", unique=True),
+        CheckConstraint("actor_type IN ('user', 'sales', 'stripe', 'system')", name="actor_type"),
+        # whoever is named is the user who asked for the change
+        CheckConstraint(
+            "(actor IS NULL) = (change_id IS NULL) AND (actor IS NULL OR actor_type = 'user')", name="user"
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     version: Mapped[int]
+    actor_type: Mapped[str] = mapped_column(server_default="system")
+    """Who (``services/attribution.py``)."""
+    actor: Mapped[str | None]
+    change_id: Mapped[str | None] = mapped_column(ForeignKey("plan_changes.id"))
     cause: Mapped[str]
-    """Why: the id of the event or change, or the name of the job."""
+    """What told of it: the id of the event or change, or the name of the job."""
     before: Mapped[Json | None]
     after: Mapped[Json]
     recorded_at: Mapped[datetime]

@@ -1,5 +1,8 @@
 """https://docs.stripe.com/api/tax_ids: kept and shown; nothing is computed from them."""
 
+import re
+from typing import get_args
+
 from stripe.params import (
     CustomerTaxIdCreateParams,
     CustomerTaxIdDeleteParams,
@@ -7,7 +10,7 @@ from stripe.params import (
     CustomerTaxIdRetrieveParams,
 )
 
-from gateway.sandbox.errors import missing
+from gateway.sandbox.errors import invalid, missing
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.pagination import CURSORS, page
 from gateway.sandbox.routing import Routes
@@ -15,6 +18,16 @@ from gateway.sandbox.work import Work
 
 routes = Routes()
 _VERIFIED_BY_STRIPE = {"eu_vat", "gb_vat", "au_abn"}
+_TYPES = frozenset(get_args(get_args(CustomerTaxIdCreateParams.__annotations__["type"])[0]))
+_FORMATS = {
+    "eu_vat": re.compile(r"[A-Z]{2}[A-Z0-9]{8,12}"),
+    "gb_vat": re.compile(r"(GB|XI)\d{9}(\d{3})?"),
+    "us_ein": re.compile(r"\d{2}-?\d{7}"),
+}
+"""Of the types that are tried most; the values of others are taken as they are.
+
+https://docs.stripe.com/billing/customer/tax-ids
+"""
 
 
 @routes.post("/v1/customers/{customer}/tax_ids", CustomerTaxIdCreateParams, "type value")
@@ -22,6 +35,7 @@ def create(work: Work, params: Json, customer: str) -> Json:
     """A customer's tax id, its verification pending where Stripe verifies at all."""
     work.get("customer", customer, param="customer")
     kind, value = params["type"], params["value"]
+    _check(kind, value)
     status = "pending" if kind in _VERIFIED_BY_STRIPE else "unavailable"
     return work.add(
         {
@@ -38,6 +52,14 @@ def create(work: Work, params: Json, customer: str) -> Json:
             "verification": {"status": status, "verified_address": None, "verified_name": None},
         }
     )
+
+
+def _check(kind: str, value: str) -> None:
+    if kind not in _TYPES:
+        raise invalid(f"Invalid type: must be one of {', '.join(sorted(_TYPES))}", param="type")
+    if kind in _FORMATS and not _FORMATS[kind].fullmatch(value):
+        # The code is documented (https://docs.stripe.com/error-codes#tax-id-invalid), the text an inference.
+        raise invalid(f"Invalid value for {kind}.", param="value", code="tax_id_invalid")
 
 
 @routes.get("/v1/customers/{customer}/tax_ids/{tax_id}", CustomerTaxIdRetrieveParams)

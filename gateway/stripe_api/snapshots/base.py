@@ -46,10 +46,23 @@ class Seen:
     took: timedelta = timedelta(0)
     """How long Stripe took to answer: ``as_of`` dates the end of that, and the state may be as old as its beginning."""
 
+    # Not ordered by, and so not compared: whom the plan history names.
+    by_request: bool | None = field(default=None, compare=False)
+    """Whether a request caused the event, or Stripe did it by itself; None: no event."""
+    request_key: str | None = field(default=None, compare=False)
+    """The idempotency key of the request that caused the event."""
+
     @classmethod
     def in_event(cls, event: Event) -> Self:
         """As an event tells it."""
-        return cls(as_of=event.created, source=Source.EVENT, cause=event.id, is_first=event.is_first)
+        return cls(
+            as_of=event.created,
+            source=Source.EVENT,
+            cause=event.id,
+            is_first=event.is_first,
+            by_request=event.by_request,
+            request_key=event.request_key,
+        )
 
     @classmethod
     def in_answer(

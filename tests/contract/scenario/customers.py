@@ -36,4 +36,5 @@ def tax_ids_are_kept(stage: Stage) -> None:
         tax_id = tax_ids.create(customer.id, {"type": kind, "value": value})
     tax_ids.retrieve(customer.id, tax_id.id)
     tax_ids.list(customer.id)
+    stage.v1.customers.retrieve(customer.id, {"expand": ["tax_ids"]})
     tax_ids.delete(customer.id, tax_id.id)

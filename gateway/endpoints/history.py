@@ -1,0 +1,21 @@
+"""``/v1/subscription/history``: what the plan was."""
+
+from typing import Any
+
+from gateway.endpoints.blueprint import Blueprint
+from gateway.endpoints.context import caller, gateway, requires
+from gateway.services import history
+from schemas.history import HistoryQuerySchema, HistorySchema
+
+blueprint = Blueprint("history", __name__, url_prefix="/v1/subscription/history", description="What the plan was")
+
+
+@blueprint.get("")
+@requires("billing:read")
+@blueprint.arguments(HistoryQuerySchema, location="query")
+@blueprint.response(200, HistorySchema)
+def show(query: dict[str, Any]) -> history.Page:
+    """List who changed the plan, when and why, newest first; with `at`, the plan as it was then."""
+    if "at" in query:
+        return history.as_of(gateway(), caller(), query["at"])
+    return history.page(gateway(), caller(), limit=query["limit"], starting_after=query.get("starting_after"))

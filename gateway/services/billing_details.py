@@ -1,0 +1,159 @@
+"""Who is billed: name, e-mail, address and tax ids. Stripe keeps them, and puts them on each invoice."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from stripe import Customer as StripeCustomer
+from stripe import TaxId as StripeTaxId
+from stripe.params import CustomerTaxIdCreateParams, CustomerUpdateParams
+
+from gateway.errors import BillingDetailsRefused, NotFound
+from gateway.services.context import Caller, Gateway
+from gateway.services.organizations import Customer, ensure_customer, find_customer, refuse_deleted
+from gateway.services.refresh import merge_snapshots
+from gateway.stripe_api.client import stripe_call, stripe_call_with_input
+from gateway.stripe_api.snapshots import CustomerSnapshot
+
+TAX_IDS = "tax_ids"
+ADDRESS = ("line1", "line2", "city", "state", "postal_code", "country")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaxId:
+    """A tax id; ``verification`` is what Stripe found out about it."""
+
+    type: str
+    value: str
+    verification: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BillingDetails:
+    """Who is billed. None: nobody has said it yet."""
+
+    name: str | None = None
+    email: str | None = None
+    address: Mapping[str, str | None] | None = None
+    tax_ids: list[TaxId] = field(default_factory=list)
+
+
+def billing_details(gateway: Gateway, caller: Caller) -> BillingDetails:
+    """As Stripe has them now; empty if the organization has no customer there. Raises StripeUnavailable."""
+    if (customer := find_customer(gateway, caller)) is None:
+        return BillingDetails()
+    return details_of(retrieve(gateway, customer))
+
+
+def replace(gateway: Gateway, caller: Caller, wanted: Mapping[str, Any]) -> BillingDetails:
+    """Make them ``wanted`` (as ``BillingDetailsSchema`` loads it), and give them as Stripe has them then.
+
+    Raises BillingDetailsRefused if Stripe does not take something; then all is as it was. Killed in between, some of it
+    is done, and the same request again does the rest. Two requests at once: the later one's name, e-mail and address
+    hold, and each one's new tax ids.
+    """
+    ensure_customer(gateway, caller)
+    if (customer := find_customer(gateway, caller)) is None:  # deleted this very moment
+        return BillingDetails()
+    before = tax_ids_of(retrieve(gateway, customer))
+    keys = {(each["type"], each["value"]) for each in wanted[TAX_IDS]}
+    # New tax ids first: they are what Stripe is likeliest to refuse. The old ones last: till then nothing is lost.
+    added = add_tax_ids(gateway, customer, keys - {key_of(each) for each in before})
+    try:
+        updated = update(gateway, customer, wanted)
+    except BillingDetailsRefused:
+        remove_tax_ids(gateway, customer, added)
+        raise
+    unwanted = {each.id for each in before if key_of(each) not in keys} | doubles(tax_ids_of(updated))
+    remove_tax_ids(gateway, customer, unwanted)
+    details = details_of(updated, without=unwanted)
+    state = CustomerSnapshot.from_answer(updated, cause="billing details", after_revision=customer.revision)
+    merge_snapshots(gateway, state)
+    return details
+
+
+def retrieve(gateway: Gateway, customer: Customer) -> StripeCustomer:
+    """The customer with its tax ids. Raises ContactSalesRequired if it was deleted, and lets the mirror know."""
+    with stripe_call():
+        found = gateway.stripe.v1.customers.retrieve(customer.id, {"expand": [TAX_IDS]})
+    state = CustomerSnapshot.from_answer(found, cause="billing details", after_revision=customer.revision)
+    if state.deleted:
+        merge_snapshots(gateway, state)
+        refuse_deleted()
+    return found
+
+
+def update(gateway: Gateway, customer: Customer, wanted: Mapping[str, Any]) -> StripeCustomer:
+    """Set name, e-mail and address, and give the customer with its tax ids. Raises BillingDetailsRefused."""
+    address = wanted["address"]
+    params = {
+        "name": wanted["name"],
+        "email": wanted["email"],
+        # "" clears; None would not be sent at all
+        "address": {part: address[part] or "" for part in ADDRESS} if address is not None else "",
+        "expand": [TAX_IDS],
+    }
+    with stripe_call_with_input():
+        return gateway.stripe.v1.customers.update(customer.id, cast("CustomerUpdateParams", params))
+
+
+def add_tax_ids(gateway: Gateway, customer: Customer, keys: Iterable[tuple[str, str]]) -> list[str]:
+    """Their ids. Raises BillingDetailsRefused, and then none of them is left."""
+    added: list[str] = []
+    for kind, value in sorted(keys):
+        params = cast("CustomerTaxIdCreateParams", {"type": kind, "value": value})
+        try:
+            with stripe_call_with_input(TAX_IDS):
+                added.append(gateway.stripe.v1.customers.tax_ids.create(customer.id, params).id)
+        except BillingDetailsRefused:
+            remove_tax_ids(gateway, customer, added)
+            raise
+    return added
+
+
+def remove_tax_ids(gateway: Gateway, customer: Customer, ids: Iterable[str]) -> None:
+    """Remove them; one that is gone already is what was wanted."""
+    for tax_id in sorted(ids):
+        try:
+            with stripe_call():
+                gateway.stripe.v1.customers.tax_ids.delete(customer.id, tax_id)
+        except NotFound:
+            continue
+
+
+def doubles(tax_ids: Iterable[StripeTaxId]) -> set[str]:
+    """All but the oldest of each: two requests at once may both have added it, and both then keep the same one."""
+    first: set[tuple[str, str]] = set()
+    second: set[str] = set()
+    for each in sorted(tax_ids, key=lambda tax_id: (tax_id.created, tax_id.id)):
+        if key_of(each) in first:
+            second.add(each.id)
+        first.add(key_of(each))
+    return second
+
+
+def details_of(customer: StripeCustomer, *, without: Iterable[str] = ()) -> BillingDetails:
+    """What Stripe says, less the tax ids that were removed since."""
+    address = customer.address.to_dict() if customer.address is not None else None
+    return BillingDetails(
+        name=customer.name,
+        email=customer.email,
+        address={part: address[part] for part in ADDRESS} if address is not None else None,
+        tax_ids=[shown(each) for each in tax_ids_of(customer) if each.id not in set(without)],
+    )
+
+
+def shown(tax_id: StripeTaxId) -> TaxId:
+    """A tax id for people."""
+    verification = tax_id.verification.status if tax_id.verification is not None else None
+    return TaxId(type=tax_id.type, value=tax_id.value, verification=verification)
+
+
+def tax_ids_of(customer: StripeCustomer) -> list[StripeTaxId]:
+    """What the expanded list holds."""
+    return customer.tax_ids.data if customer.tax_ids is not None else []
+
+
+def key_of(tax_id: StripeTaxId) -> tuple[str, str]:
+    """By what a person knows it."""
+    return tax_id.type, tax_id.value

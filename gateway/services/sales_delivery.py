@@ -1,0 +1,103 @@
+"""Handing inquiries on to sales' own system, as Standard Webhooks has it: https://www.standardwebhooks.com.
+
+At least once: whatever is not known to have been taken is sent again, under the same id.
+"""
+
+from datetime import datetime, timedelta
+from http import HTTPStatus
+
+import orjson
+import requests
+import structlog
+from standardwebhooks import Webhook
+
+from gateway.config import Config
+from gateway.db.models import SalesInquiry
+from gateway.services.context import Gateway
+from gateway.services.sales import defer_delivery
+from gateway.stripe_api.times import to_unix
+
+TIMEOUTS = (3, 10)  # seconds to connect, and to wait for the answer
+# Before each further attempt: two days and a half in all, so that a receiver may be away over a weekend's night.
+WAITS = tuple(
+    timedelta(**wait)
+    for wait in (
+        {"seconds": 5},
+        {"minutes": 1},
+        {"minutes": 5},
+        {"minutes": 30},
+        {"hours": 2},
+        {"hours": 5},
+        {"hours": 10},
+        {"hours": 18},
+        {"hours": 24},
+    )
+)
+
+log = structlog.get_logger()
+
+
+def deliver(gateway: Gateway, inquiry_id: str) -> bool:
+    """Attempt to hand an inquiry on, and queue the next attempt if need be; gives whether it is delivered.
+
+    No transaction is open during the call. Killed after it, the attempt is not counted and made once more.
+    """
+    with gateway.database.transaction() as session:
+        inquiry = session.get_one(SalesInquiry, inquiry_id)
+    if inquiry.delivered_at is None:
+        record(gateway, inquiry, send(gateway.config, inquiry, gateway.clock()))
+    return inquiry.delivered_at is not None
+
+
+def record(gateway: Gateway, sent: SalesInquiry, error: str | None) -> None:
+    """Write down what became of an attempt: None, or what it met. ``sent`` is the row as it stood before."""
+    now = gateway.clock()
+    with gateway.database.transaction() as session:
+        inquiry = session.get_one(SalesInquiry, sent.id, with_for_update=True)
+        if inquiry.delivered_at is not None:
+            return
+        inquiry.attempts += 1
+        inquiry.error, inquiry.next_attempt_at = error, None
+        if error is None:
+            inquiry.delivered_at = sent.delivered_at = now
+        elif inquiry.attempts <= len(WAITS):
+            defer_delivery(session, inquiry, at=now + WAITS[inquiry.attempts - 1])
+    given_up = error is not None and inquiry.attempts > len(WAITS)
+    say = log.error if given_up else log.info
+    say("sales_inquiry_sent", inquiry_id=inquiry.id, attempt=inquiry.attempts, error=error, given_up=given_up)
+
+
+def send(config: Config, inquiry: SalesInquiry, now: datetime) -> str | None:
+    """One attempt; gives None, or what went wrong, in words that hold neither the address nor anything personal."""
+    if config.sales_webhook_url is None or config.sales_webhook_secret is None:
+        return "GATEWAY_SALES_WEBHOOK_URL is not set"
+    body = payload(inquiry)
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": "konnect-stripe-gateway",
+        "webhook-id": inquiry.id,
+        "webhook-timestamp": str(to_unix(now)),
+        "webhook-signature": Webhook(config.sales_webhook_secret).sign(inquiry.id, now, body),
+    }
+    try:
+        # What is answered is of no interest, so it is not read; a redirect could lead anywhere, so it is not followed.
+        with requests.post(
+            config.sales_webhook_url,
+            data=body.encode(),
+            headers=headers,
+            timeout=TIMEOUTS,
+            allow_redirects=False,
+            stream=True,
+        ) as answer:
+            status = answer.status_code
+    except requests.RequestException as error:
+        return type(error).__name__
+    return None if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES else f"HTTP {status}"
+
+
+def payload(inquiry: SalesInquiry) -> str:
+    """The message: ``{type, timestamp, data}``."""
+    names = ("id", "organization_id", "name", "email", "company", "message", "created_at")
+    data = {name: getattr(inquiry, name) for name in names}
+    message = {"type": "sales_inquiry.created", "timestamp": inquiry.created_at, "data": data}
+    return orjson.dumps(message, option=orjson.OPT_UTC_Z).decode()

@@ -1,0 +1,21 @@
+"""The contact form."""
+
+from marshmallow import Schema, fields
+
+from schemas.fields import EmailAddress, InputSchema, Text, utc
+
+
+class SalesInquirySchema(InputSchema):
+    """What a person asks of sales."""
+
+    name = Text(longest=200, required=True)
+    email = EmailAddress(required=True, metadata={"format": "email"})
+    company = Text(longest=200, required=True)
+    message = Text(longest=5000, lines=True, required=True)
+
+
+class StoredInquirySchema(Schema):
+    """That it was stored."""
+
+    id = fields.String()
+    created_at = utc("when it was stored")
