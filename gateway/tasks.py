@@ -19,7 +19,6 @@ from gateway.errors import ReconciliationInProgress
 from gateway.services import (
     change_run,
     charges,
-    drain,
     drift,
     gap,
     refresh,
@@ -28,8 +27,8 @@ from gateway.services import (
     webhook_endpoint,
 )
 from gateway.services.context import Gateway
+from gateway.services.draining import Draining
 from gateway.services.status import HEARTBEAT
-from gateway.services.wakeup import defer_drain
 from gateway.stripe_api.times import from_unix
 from handlers import HANDLERS
 
@@ -41,20 +40,20 @@ STALLED_AFTER = HEARTBEAT.total_seconds()  # without a sign of life: its jobs ar
 log = structlog.get_logger()
 
 
-def build_worker(gateway: Gateway, stopping: Event | None = None) -> App:
-    """The Procrastinate application of one worker process; ``stopping`` is set when it is to end soon."""
+def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float = 0) -> App:
+    """The Procrastinate application of one worker process; ``stopping`` is set when it is to end soon.
+
+    ``linger``: for how many seconds a drain waits for further events before it ends.
+    """
     stopping = stopping or Event()
+    draining = Draining(gateway, HANDLERS, stopping, linger)
     app = App(connector=PsycopgConnector(conninfo=gateway.config.database_url))
 
     # Each minute as well: the net under the wake-ups. An event whose wake-up was lost waits a minute, not for ever.
     @app.periodic(cron="* * * * *")
     @app.task(name=jobs.DRAIN_INBOX, queueing_lock=jobs.DRAIN_INBOX)
     def drain_inbox(timestamp: int | None = None) -> None:  # noqa: ARG001 - what a periodic task is called with
-        # An inbox that fills as fast as it is drained would keep a stopped worker for ever: the rest is another's.
-        while drain.drain_batch(gateway, HANDLERS):
-            if stopping.is_set():
-                defer_drain(gateway.database)
-                return
+        draining.run()
 
     @app.task(name=jobs.REFRESH)
     def refresh_object(kind: str, stripe_id: str, attempt: int = 1) -> None:

@@ -14,6 +14,7 @@ from procrastinate.exceptions import ConnectorException
 from gateway.app import wired
 from gateway.db.session import is_outage
 from gateway.services.context import Gateway
+from gateway.services.draining import LINGER
 from gateway.tasks import build_worker
 
 GRACE = 25  # seconds for jobs that run when it is stopped: less than the 30 that supervisors usually give
@@ -34,7 +35,7 @@ def worker(concurrency: int) -> None:
 async def work(gateway: Gateway, concurrency: int) -> None:
     """Work until SIGTERM or SIGINT; the jobs that run then are let finish. A second signal does what it always does."""
     stopping = threading.Event()
-    working = asyncio.create_task(keep_working(build_worker(gateway, stopping), concurrency, stopping))
+    working = asyncio.create_task(keep_working(build_worker(gateway, stopping, LINGER), concurrency, stopping))
     loop = asyncio.get_running_loop()
 
     def stop() -> None:

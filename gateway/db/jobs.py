@@ -23,15 +23,24 @@ DELIVER_INQUIRY = "gateway.deliver_inquiry"
 WALK_GAP = "gateway.walk_gap"
 WALK_DRIFT = "gateway.walk_drift"
 
-WAITS = text("SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE queueing_lock = :queueing_lock AND status = 'todo')")
+# Each half is answered by a partial index of Procrastinate's.
+STANDING = text("""
+    SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE queueing_lock = :lock AND status = 'todo'),
+        EXISTS (SELECT FROM procrastinate_jobs
+            WHERE queueing_lock = :lock AND status = 'doing' AND worker_id IS NOT NULL)
+""")
 
 # Only ever used on the session's own connection: its own pool is never opened.
 _app = App(connector=SyncPsycopgConnector())
 
 
-def waits(session: Session, queueing_lock: str) -> bool:
-    """Whether a job with this queueing lock waits to be started: cheaper to ask than to be refused by ``defer``."""
-    return bool(session.scalar(WAITS, {"queueing_lock": queueing_lock}))
+def standing(session: Session, queueing_lock: str) -> tuple[bool, bool]:
+    """Whether a job with this queueing lock waits to be started, and whether one runs.
+
+    It is cheaper to ask than to be refused by ``defer``.
+    """
+    waits, runs = session.execute(STANDING, {"lock": queueing_lock}).one()
+    return waits, runs
 
 
 def defer(

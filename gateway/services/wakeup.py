@@ -1,30 +1,42 @@
 """The wake-up after a webhook: one drain job for a burst, and none lost."""
 
 import threading
+import time
 
 import structlog
 
 from gateway.db import jobs
 from gateway.db.session import Database
 
-PAUSE = 0.03  # seconds between two jobs of one process: a job costs a millisecond, a burst has thousands of events
+PAUSE = 0.03  # seconds between two looks of one process: a look costs half a millisecond, a burst has many events
+# A drain that runs looks on for some time, but perhaps not again after it seemed to. For how long it is relied on, and
+# how often it is looked whether it has ended. Seconds.
+RELIED_ON, LOOK_EVERY = 1.0, 0.15
 
 log = structlog.get_logger()
 
 
-def defer_drain(database: Database) -> None:
-    """Enqueue the drain, unless one is waiting already: that one starts later, and so finds what is there by now."""
+def defer_drain(database: Database, *, relying: bool = False) -> bool:
+    """Enqueue the drain, unless one is waiting already: that one starts later, and so finds what is there by now.
+
+    ``relying`` on a drain that runs, none is enqueued beside it: then, and only then, this gives False.
+    """
     with database.transaction() as session:
-        if not jobs.waits(session, jobs.DRAIN_INBOX):
+        waits, runs = jobs.standing(session, jobs.DRAIN_INBOX)
+        if runs and relying and not waits:
+            return False
+        if not waits:
             jobs.defer(session, jobs.DRAIN_INBOX, queueing_lock=jobs.DRAIN_INBOX)
+        return True
 
 
 class Wakeup:
     """Tells the worker that the inbox has something, at most once a pause.
 
     ``call`` is made after the commit, and the flag is lowered before the job is enqueued: whatever was committed
-    before ``call`` is seen by that job, or by one that was waiting and has not started. A process that dies in between
-    loses the call, not the event: a drain runs every minute anyway.
+    before ``call`` is seen by that job, or by one that was waiting and has not started. While a drain runs the flag is
+    raised again, and lowered only when that drain has ended or a second is over. A process that dies in between loses
+    the call, not the event: a drain runs every minute anyway.
     """
 
     def __init__(self, database: Database) -> None:
@@ -51,13 +63,24 @@ class Wakeup:
             self._thread.join()
 
     def _run(self) -> None:
+        wanted_since: float | None = None
         while self._wanted.wait():
             stopping = self._stopped.is_set()  # read first: what was asked for before `close` is still enqueued
             self._wanted.clear()
-            try:
-                defer_drain(self._database)
-            except Exception:  # the thread must outlive whatever the database says; the event waits for the next call
-                log.warning("wakeup_failed", exc_info=True)
+            now = time.monotonic()
+            wanted_since = wanted_since or now
+            relying = not stopping and now - wanted_since < RELIED_ON
+            if self._defer(relying=relying):
+                wanted_since = None
+            else:
+                self._wanted.set()
             if stopping:
                 return
-            self._stopped.wait(PAUSE)
+            self._stopped.wait(LOOK_EVERY if wanted_since else PAUSE)
+
+    def _defer(self, *, relying: bool) -> bool:
+        try:
+            return defer_drain(self._database, relying=relying)
+        except Exception:  # the thread must outlive whatever the database says; the event waits for the next call
+            log.warning("wakeup_failed", exc_info=True)
+            return True
