@@ -59,16 +59,16 @@ class Writer:
         libpq = self._connection.pgconn
         if statement not in self._names:
             name = str(len(self._names)).encode()
-            succeeded(libpq, libpq.prepare(name, statement))
+            succeeded(libpq.prepare(name, statement))
             self._names[statement] = name
         result = libpq.exec_prepared(self._names[statement], parameters, formats)  # type: ignore[arg-type]  # no NULL there
-        return succeeded(libpq, result).command_tuples or 0
+        return succeeded(result).command_tuples or 0
 
 
-def succeeded(libpq: pq.abc.PGconn, result: pq.abc.PGresult) -> pq.abc.PGresult:
+def succeeded(result: pq.abc.PGresult) -> pq.abc.PGresult:
     """The result, unless it is an error: then psycopg's is raised for it."""
     if result.status == pq.ExecStatus.COMMAND_OK:
         return result
-    if libpq.status == pq.ConnStatus.BAD:
-        raise psycopg.OperationalError("the connection is lost")
-    raise error_from_result(result)
+    error = error_from_result(result)
+    # Without a SQLSTATE it is libpq's own: the connection is lost, perhaps without its knowing that as yet.
+    raise error if error.sqlstate is not None else psycopg.OperationalError(str(error))

@@ -1,10 +1,15 @@
 """PostgreSQL stops at once in mid-burst, as in a crash, and comes back: web and worker go on by themselves."""
 
 import signal
+import threading
 
+import psycopg
 import pytest
 import requests
 
+from gateway.db.session import Database
+from gateway.db.writer import Writer
+from gateway.errors import DatabaseUnavailable
 from gateway.services.wakeup import defer_drain
 from tests.faults.burst import Burst
 from tests.faults.merged import (
@@ -85,3 +90,42 @@ def test_a_plan_change_without_a_database_is_503_before_stripe_is_called(own: St
         assert requests.get(f"http://127.0.0.1:{own.port}/health/live", timeout=5).ok
     own.end_faults()
     assert own.ok("org_1", "PATCH", "/subscription", plan="plus")["state"] == "applied"
+
+
+def test_whatever_a_crash_does_to_a_statement_is_an_outage(postgres: Crashing) -> None:
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE written (text text)")
+    stop = threading.Event()
+    surprises: list[BaseException] = []
+
+    def write() -> None:
+        writer = Writer(Database(postgres.url))
+        while not stop.is_set():
+            try:
+                writer.execute(b"INSERT INTO written VALUES ($1)", [b"x" * 3000], [0])
+            except DatabaseUnavailable:
+                stop.wait(0.01)
+            except psycopg.Error as surprise:
+                surprises.append(surprise)
+        writer.close()
+
+    threads = [threading.Thread(target=write) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for _ in range(6):
+        eventually(lambda: written_since(postgres.url) > 0)
+        with postgres.crashed():
+            pass
+    stop.set()
+    for thread in threads:
+        thread.join(30)
+    assert surprises == []
+
+
+def written_since(url: str) -> int:
+    """How many rows were written since the last look; 0 while the server recovers."""
+    try:
+        with psycopg.connect(url, autocommit=True) as connection:
+            return connection.execute("DELETE FROM written").rowcount
+    except psycopg.OperationalError:
+        return 0

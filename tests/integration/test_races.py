@@ -1,6 +1,7 @@
 """What only goes wrong when two things meet: each of these once did."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,9 +16,10 @@ from gateway.app import build_gateway
 from gateway.db import jobs
 from gateway.db.models import Organization, PlanChange, Price, Subscription, WebhookEvent
 from gateway.services import change_run, drain, plan_changes, sync
+from gateway.services import wakeup as wakeup_module
 from gateway.services.context import Caller
 from gateway.services.refresh import refresh_or_queue_again
-from gateway.services.wakeup import Wakeup
+from gateway.services.wakeup import Wakeup, defer_drain
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from gateway.tasks import build_worker
 from handlers import HANDLERS
@@ -172,6 +174,38 @@ def test_the_wake_up_outlives_whatever_the_database_says(world: World) -> None:
     wakeup.call()
     wakeup.close()
     assert "todo" in job_states(world, jobs.DRAIN_INBOX)
+
+
+def test_no_drain_is_queued_beside_one_that_runs_until_a_second_is_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defer_drain(world.gateway.database)
+    with world.gateway.database.transaction() as session:  # as a worker has it that died meanwhile
+        session.execute(text("INSERT INTO procrastinate_workers DEFAULT VALUES"))
+        session.execute(
+            text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT id FROM procrastinate_workers)")
+        )
+    assert not defer_drain(world.gateway.database, relying=True)
+    monkeypatch.setattr(wakeup_module, "LOOK_EVERY", 0.01)
+    wakeup = Wakeup(world.gateway.database)
+    began = time.monotonic()
+    wakeup.call()
+    eventually(lambda: "todo" in job_states(world, jobs.DRAIN_INBOX))
+    assert time.monotonic() - began > wakeup_module.RELIED_ON
+    wakeup.close()
+
+
+def test_what_was_asked_for_last_is_queued_beside_one_that_runs(world: World) -> None:
+    defer_drain(world.gateway.database)
+    with world.gateway.database.transaction() as session:
+        session.execute(text("INSERT INTO procrastinate_workers DEFAULT VALUES"))
+        session.execute(
+            text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT id FROM procrastinate_workers)")
+        )
+    wakeup = Wakeup(world.gateway.database)
+    wakeup.call()
+    wakeup.close()
+    assert sorted(job_states(world, jobs.DRAIN_INBOX)) == ["doing", "todo"]
 
 
 def test_a_redelivery_does_not_wait_for_the_worker_that_holds_the_event(world: World) -> None:
