@@ -19,7 +19,8 @@ from gateway.services.context import Caller, Gateway
 
 KEPT = timedelta(hours=24)
 TAKEN_FOR_DEAD = timedelta(seconds=60)
-PATIENCE, LOOK_EVERY = 10.0, 0.05  # seconds that a repeated request waits for the first one's answer
+PATIENCE = 10.0  # seconds that a repeated request waits for the first one's answer
+FIRST_LOOK, SELDOMEST = 0.05, 0.5  # seconds between its looks: soon at first, but many who wait are no load
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ def claim(gateway: Gateway, caller: Caller, key: str, fingerprint: str) -> Answe
     Raises IdempotencyKeyReused, and RequestInProgress if the first one takes too long.
     """
     deadline = time.monotonic() + PATIENCE
+    pause = FIRST_LOOK
     while True:
         with gateway.database.transaction() as session:
             if insert_new(session, caller, key, fingerprint, gateway.clock()):
@@ -51,7 +53,8 @@ def claim(gateway: Gateway, caller: Caller, key: str, fingerprint: str) -> Answe
                 return None
         if time.monotonic() > deadline:
             raise RequestInProgress("The first request with this Idempotency-Key has not been answered yet.")
-        time.sleep(LOOK_EVERY)
+        time.sleep(pause)
+        pause = min(2 * pause, SELDOMEST)
 
 
 def insert_new(session: Session, caller: Caller, key: str, fingerprint: str, now: datetime) -> bool:
