@@ -17,7 +17,7 @@ from gateway.sandbox import Sandbox
 from gateway.services.catalog_sync import sync_catalog
 from gateway.services.context import Gateway
 from gateway.stripe_api.client import API_VERSION, stripe_client
-from tests.integration.support import StripeTime, World
+from tests.integration.support import Api, StripeTime, World
 
 WEBHOOK_SECRET = "whsec_test"
 
@@ -80,6 +80,16 @@ def world(config: Config) -> Iterator[World]:
     thread.join()
     server.server_close()
     app.extensions[EXTENSION].close()
+
+
+@pytest.fixture
+def api(world: World) -> Api:
+    """The interface as an organization sees it that is on Free with a card on file."""
+    api = world.api()
+    api.ok("POST", "/subscription", plan="free")
+    api.add_card(world.stripe)
+    world.settle()
+    return api
 
 
 def empty(gateway: Gateway) -> None:

@@ -18,15 +18,6 @@ from tests.integration.support import Api, Json, StripeTime, World
 CALLER = Caller(organization_id="org_1", actor="test")
 
 
-@pytest.fixture
-def api(world: World) -> Api:
-    """An organization on Free with a card on file."""
-    api = world.api()
-    api.ok("POST", "/subscription", plan="free")
-    api.add_card(world.stripe)
-    return api
-
-
 def last_change(world: World) -> PlanChange:
     return max(world.rows(PlanChange), key=lambda change: change.created_at)
 

@@ -20,16 +20,6 @@ from tests.integration.support import Api, Json, World, problem_of
 from tests.integration.test_webhook_ingress import deliver
 
 
-@pytest.fixture
-def api(world: World) -> Api:
-    """An organization on Free with a card on file."""
-    api = world.api()
-    api.ok("POST", "/subscription", plan="free")
-    api.add_card(world.stripe)
-    world.settle()
-    return api
-
-
 def entries(api: Api, query: str = "") -> list[Json]:
     data: list[Json] = api.ok("GET", f"/subscription/history{query}")["data"]
     return data

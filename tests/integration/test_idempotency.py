@@ -22,15 +22,6 @@ PLUS = ChangeCommand(plan="plus")
 CALLER = Caller(organization_id="org_1", actor="test", idempotency_key="click-1")
 
 
-@pytest.fixture
-def api(world: World) -> Api:
-    """An organization on Free with a card on file."""
-    api = world.api()
-    api.ok("POST", "/subscription", plan="free")
-    api.add_card(world.stripe)
-    return api
-
-
 def send(
     world: World, method: str = "PATCH", *, client: FlaskClient | None = None, headers: dict[str, str], **body: Any
 ) -> TestResponse:

@@ -14,16 +14,6 @@ from tests.integration.support import Api, Json, World, problem_of
 NOWHERE = "http://127.0.0.1:1"
 
 
-@pytest.fixture
-def api(world: World) -> Api:
-    """An organization on Free with a card; Stripe made its first invoice, over nothing."""
-    api = world.api()
-    api.ok("POST", "/subscription", plan="free")
-    api.add_card(world.stripe)
-    world.settle()
-    return api
-
-
 def bill(world: World, amount: int = 1000, *, finalized: bool = True) -> str:
     """An invoice that somebody made at Stripe."""
     customer = world.rows(Organization)[0].stripe_customer_id or ""

@@ -20,16 +20,6 @@ from tests.integration.support import Api, StripeTime, World
 CALLER = Caller(organization_id="org_1", actor="test")
 
 
-@pytest.fixture
-def api(world: World) -> Api:
-    """An organization on Free with a card on file."""
-    api = world.api()
-    api.ok("POST", "/subscription", plan="free")
-    api.add_card(world.stripe)
-    world.settle()
-    return api
-
-
 def pending(world: World) -> list[InvoiceItem]:
     """What waits at Stripe for the billing date, oldest first."""
     items = world.stripe.v1.invoice_items.list({"pending": True, "limit": 100})
