@@ -21,6 +21,7 @@ class Position:
     """An organization's plan, and its living subscription if it has one."""
 
     state: PlanState
+    plan_version: int
     subscription: Subscription | None
     base_item: dict[str, Any] | None
     """The item that stands for the plan."""
@@ -32,8 +33,11 @@ class Position:
 
     @property
     def version(self) -> str | None:
-        """Changes with every change of the subscription that the mirror keeps: what a quote is bound to."""
-        return self.subscription.trail[-1] if self.subscription is not None else None
+        """What a quote is bound to: changes with the subscription as the mirror keeps it, and never comes back.
+
+        Who goes up and down again has the same subscription as before, but other prorations wait for its billing date.
+        """
+        return f"{self.plan_version}-{self.subscription.trail[-1]}" if self.subscription is not None else None
 
     def quantity_on(self, plan: str) -> int:
         """The quantity if none is asked for: as it is now where the plan stays, else one."""
@@ -79,6 +83,7 @@ def position_of(session: Session, organization_id: str) -> Position:
         subscription = None
     return Position(
         state=PlanState.of_row(row) if row is not None else NEVER_ENROLLED,
+        plan_version=row.version if row is not None else 0,
         subscription=subscription,
         base_item=base_item(subscription, plan_of_product(session))[1] if subscription is not None else None,
     )

@@ -32,6 +32,14 @@ def test_a_stale_quote_is_refused_with_one_that_holds(api: Api) -> None:
     assert api.ok("PATCH", "/subscription", quote=new["token"])["quantity"] == 5
 
 
+def test_a_quote_does_not_come_back_with_the_subscription_it_was_made_for(api: Api) -> None:
+    old = api.ok("POST", "/subscription/preview", plan="plus")
+    api.ok("PATCH", "/subscription", plan="plus", quantity=2)
+    api.ok("DELETE", "/subscription")  # as before, but for what waits for the billing date
+    refused = api("PATCH", "/subscription", quote=old["token"])
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "quote_stale")
+
+
 def test_an_expired_quote_is_refused_with_a_new_one(world: World, api: Api) -> None:
     old = api.ok("POST", "/subscription/preview", plan="plus", quantity=5)
     later = replace(world.gateway, clock=lambda: datetime.now(UTC) + timedelta(minutes=16))

@@ -20,7 +20,7 @@ CONFIG = config()
 EXPIRES = NOW + timedelta(minutes=15)
 TERMS = Terms(
     organization_id="org_1",
-    subscription_version="digest",
+    subscription_version="7-digest",
     price_id="price_1",
     plan="plus",
     quantity=3,
@@ -35,7 +35,10 @@ CALLER = Caller(organization_id="org_1", actor="user_1")
 
 def position(trail: tuple[str, ...] = ("older", "digest")) -> Position:
     return Position(
-        state=NEVER_ENROLLED, subscription=Subscription(id="sub_1", trail=list(trail)), base_item={"id": "si_1"}
+        state=NEVER_ENROLLED,
+        plan_version=7,
+        subscription=Subscription(id="sub_1", trail=list(trail)),
+        base_item={"id": "si_1"},
     )
 
 
@@ -110,7 +113,8 @@ def test_a_quote_that_fits_passes() -> None:
         (replace(TERMS, organization_id="org_2"), InvalidRequest),
         (replace(TERMS, plan="free"), QuoteStale),
         (replace(TERMS, quantity=4), QuoteStale),
-        (replace(TERMS, subscription_version="older"), QuoteStale),
+        (replace(TERMS, subscription_version="7-older"), QuoteStale),
+        (replace(TERMS, subscription_version="6-digest"), QuoteStale),
         (replace(TERMS, price_id="price_2"), QuoteStale),
     ],
 )
@@ -121,4 +125,10 @@ def test_a_quote_for_anything_else_is_refused(terms: Terms, error: type[GatewayE
 
 def test_a_quote_for_a_subscription_that_is_gone_is_stale() -> None:
     with pytest.raises(QuoteStale):
-        TERMS.check(CALLER, Position(state=NEVER_ENROLLED, subscription=None, base_item=None), "price_1", "plus", 3)
+        TERMS.check(
+            CALLER,
+            Position(state=NEVER_ENROLLED, plan_version=7, subscription=None, base_item=None),
+            "price_1",
+            "plus",
+            3,
+        )
