@@ -42,14 +42,19 @@ def reasons(
         changes = {each.id: each for each in session.scalars(select(PlanChange).where(among(PlanChange.id, wanted)))}
     found = {}
     for organization_id, seen in told.items():
-        mine = {each.id: each for each in changes.values() if each.organization_id == organization_id}
-        change = mine.get(named[organization_id] or "")
-        in_metadata = mine.get(carried_out[organization_id] or "")
+        change = own(changes, named[organization_id], organization_id)
+        in_metadata = own(changes, carried_out[organization_id], organization_id)
         # The metadata keep the last change's id for good: it is the reason only while the change is still open.
         if change is None and in_metadata is not None and in_metadata.state in OPEN_STATES:
             change = in_metadata
         found[organization_id] = reason(seen, change)
     return found
+
+
+def own(changes: Mapping[str, PlanChange], change_id: str | None, organization_id: str) -> PlanChange | None:
+    """The change, unless it is another organization's: what metadata say is anybody's."""
+    change = changes.get(change_id or "")
+    return change if change is not None and change.organization_id == organization_id else None
 
 
 def reason(seen: Seen, change: PlanChange | None) -> Reason:
