@@ -8,7 +8,9 @@ import structlog
 from gateway.db import jobs
 from gateway.db.session import Database
 
-PAUSE = 0.03  # seconds between two looks of one process: a look costs half a millisecond, a burst has many events
+# Seconds between two looks of one process: a look costs half a millisecond, a burst has many events. What comes in
+# between is seen by the drain that the first one began, which lingers for longer.
+PAUSE = 0.1
 # A drain that runs looks on for some time, but perhaps not again after it seemed to. For how long it is relied on, and
 # how often it is looked whether it has ended. Seconds.
 RELIED_ON, LOOK_EVERY = 1.0, 0.15
