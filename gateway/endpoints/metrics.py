@@ -56,6 +56,11 @@ def gauges(now: Status) -> Iterator[Metric]:
         "gateway_plan_changes_mischarged", "Plan changes charged otherwise than quoted: an alarm.", now.mischarged
     )
     yield GaugeMetricFamily(
+        "gateway_organizations_unmapped",
+        "Organizations whose price is none of the catalogue's: an alarm.",
+        now.unmapped,
+    )
+    yield GaugeMetricFamily(
         "gateway_inbox_lag_seconds", "How long the longest waiting event has been due.", now.lag.total_seconds()
     )
     yield GaugeMetricFamily(

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -21,8 +22,18 @@ from gateway.db.models import (
 from gateway.db.queries import among
 from gateway.errors import PaymentAbandoned
 from gateway.services.attribution import Reason, reasons
-from gateway.services.plan_table import EXCEPTIONS, NEVER_ENROLLED, Payment, PlanState, current_subscription, plan_state
+from gateway.services.plan_table import (
+    EXCEPTIONS,
+    NEVER_ENROLLED,
+    UNMAPPED,
+    Payment,
+    PlanState,
+    current_subscription,
+    plan_state,
+)
 from gateway.stripe_api.snapshots import Seen
+
+log = structlog.get_logger()
 
 
 def write(session: Session, touched: Mapping[str, Seen], now: datetime) -> None:
@@ -78,6 +89,9 @@ def write_one(
 ) -> None:
     """Write one organization's new state and its history."""
     before = PlanState.of_row(row) if row is not None else None
+    if state.requested_plan == UNMAPPED and state_of(row).requested_plan != UNMAPPED:
+        # Somebody pays for what the catalogue does not know, and is given nothing for it: a person must look.
+        log.error("plan_unmapped", organization_id=organization_id, subscription_id=state.subscription_id)
     if row is None:
         row = OrganizationPlan(organization_id=organization_id, version=0)
         session.add(row)

@@ -11,12 +11,14 @@ from datetime import timedelta
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from gateway.db.models import OPEN_STATES, PlanChange, SalesInquiry, WebhookEvent
+from gateway.db.models import OPEN_STATES, OrganizationPlan, PlanChange, SalesInquiry, WebhookEvent
 from gateway.services.context import Gateway
 
 COUNTED_TO = 100_000  # beyond it, how many more there are is no news
 HEARTBEAT = timedelta(seconds=30)  # a worker that has been silent for longer is taken for dead
 
+# Written out, not a parameter: so that whatever the plan, it is the partial index that is counted.
+UNMAPPED = select(func.count()).where(OrganizationPlan.requested_plan == text("'unmapped'"))
 MISCHARGED = select(func.count()).where(PlanChange.charged != PlanChange.quoted)
 JOBS = text("""
     SELECT task_name, status::text, count(*) FROM procrastinate_jobs
@@ -42,6 +44,8 @@ class Status:
     """Plan changes that have not ended, by state."""
     mischarged: int
     """Plan changes for which Stripe holds something else than was quoted: none, or somebody has to look."""
+    unmapped: int
+    """Organizations whose subscription stands for no plan of the catalogue: none, or somebody has to look."""
     undelivered_inquiries: int
     """What people asked of sales and sales' own system has not taken."""
     jobs: Mapping[tuple[str, str], int]
@@ -63,6 +67,7 @@ def status(gateway: Gateway) -> Status:
             lag=lag(session, gateway),
             changes=dict.fromkeys(OPEN_STATES, 0) | changes,
             mischarged=session.scalar(MISCHARGED) or 0,
+            unmapped=session.scalar(UNMAPPED) or 0,
             undelivered_inquiries=session.scalar(undelivered) or 0,
             jobs={(task, state): number for task, state, number in session.execute(JOBS)},
             stalled_jobs=session.scalar(STALLED, silence) or 0,

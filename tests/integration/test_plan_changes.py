@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from stripe import InvoiceItem
+from structlog.testing import capture_logs
 
 from gateway.app import build_gateway, create_app
 from gateway.db.models import PlanChange, PlanHistory, Subscription
@@ -16,6 +17,7 @@ from gateway.services.refresh import merge_answer
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from schemas.subscription import ChangeCommand
 from tests.integration.support import Api, StripeTime, World
+from tests.integration.test_metrics import scrape
 
 CALLER = Caller(organization_id="org_1", actor="test")
 
@@ -268,8 +270,20 @@ def test_a_price_that_is_none_of_ours_is_unmapped_and_neither_granted_nor_free(w
     subscription = world.stripe.v1.subscriptions.retrieve(world.rows(Subscription)[0].id)
     item = subscription.to_dict()["items"]["data"][0]["id"]
     world.stripe.v1.subscriptions.update(subscription.id, {"items": [{"id": item, "price": price.id, "quantity": 1}]})
-    world.settle()
-    assert api.ok("GET", "/subscription")["plan"] == "unmapped"
+    assert unmapped(world) == 0
+    with capture_logs() as logs:
+        world.settle()
+        assert api.ok("GET", "/subscription")["plan"] == "unmapped"
+        assert unmapped(world) == 1
+        world.stripe.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})  # and so it stays
+        world.settle()
+    assert [each["log_level"] for each in logs if each["event"] == "plan_unmapped"] == ["error"]
     world.stripe.v1.products.update(product.id, {"metadata": {"konnect_plan": "plus"}})  # somebody maps it
     world.settle()
     assert api.ok("GET", "/subscription")["plan"] == "plus"
+    assert unmapped(world) == 0
+
+
+def unmapped(world: World) -> float:
+    """What the metrics say."""
+    return scrape(world.client)["gateway_organizations_unmapped"]

@@ -1,0 +1,22 @@
+"""How many organizations are on a price that is of no plan, counted at each scrape of the metrics."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_index(
+        "ix_organization_plans_unmapped",
+        "organization_plans",
+        ["organization_id"],
+        postgresql_where=sa.text("requested_plan = 'unmapped'"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("ix_organization_plans_unmapped", table_name="organization_plans")
