@@ -36,16 +36,17 @@ FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=1), timedelta(hours=1)
 log = structlog.get_logger()
 
 
-def refresh(gateway: Gateway, kind: str, stripe_id: str) -> Outcome | None:
+def refresh(gateway: Gateway, kind: str, stripe_id: str, attempt: int = 1) -> Outcome | None:
     """Retrieve one object and merge the answer; gives what became of it, None if Stripe knows no such object.
 
-    Raises StripeUnavailable, and UnreadableObject if Stripe's answer is of no shape that is known here.
+    ``attempt``: how often in a row it has been asked for. Raises StripeUnavailable, and UnreadableObject if Stripe's
+    answer is of no shape that is known here.
     """
     if (snapshot := retrieve(gateway, kind, stripe_id)) is None:
         log.warning("refresh_found_nothing", kind=kind, stripe_id=stripe_id)
         return None
     with gateway.database.transaction() as session:
-        [outcome] = sync.merge(session, [snapshot], gateway.clock())
+        [outcome] = sync.merge(session, [snapshot], gateway.clock(), attempt=attempt)
     return outcome
 
 
@@ -85,7 +86,7 @@ def refresh_or_queue_again(gateway: Gateway, kind: str, stripe_id: str, attempt:
     """The refresh job: if Stripe is away or wants fewer calls, it ends and leaves a successor, later each time."""
     try:
         with calling_as(Priority.REFRESH):
-            refresh(gateway, kind, stripe_id)
+            refresh(gateway, kind, stripe_id, attempt)
     except StripeUnavailable:
         log.warning("refresh_postponed", kind=kind, stripe_id=stripe_id, attempt=attempt, exc_info=True)
         again_at = gateway.clock() + min(FIRST_RETRY * (1 << min(attempt, 16)), LONGEST_RETRY)

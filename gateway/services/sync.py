@@ -31,7 +31,7 @@ from gateway.stripe_api.times import to_unix
 CATALOG_LOCK = 0x636174  # any constant of ours
 MERGE_ORDER = {kind: position for position, kind in enumerate(KINDS)}
 # Stripe tells most changes by several events, within moments: one that shows the object usually spares the lookup.
-PATIENCE = timedelta(seconds=10)
+PATIENCE, LONGEST_PATIENCE = timedelta(seconds=10), timedelta(hours=1)
 # Within the tolerance of the clocks, with something left for the clocks.
 SLOW = CLOCK_TOLERANCE / 2
 
@@ -57,11 +57,11 @@ OUTCOMES = {
 }
 
 
-def merge(session: Session, told: Sequence[Told], now: datetime) -> list[Outcome]:
+def merge(session: Session, told: Sequence[Told], now: datetime, *, attempt: int = 1) -> list[Outcome]:
     """Merge what was told into mirror, plan table and history; gives each one's outcome, in the same order.
 
     States that cannot be ordered are refreshed by jobs that this transaction enqueues, and so are the objects that are
-    only referred to. ``now`` dates the history.
+    only referred to. ``now`` dates the history; ``attempt`` says how often in a row Stripe was asked for what it told.
     """
     batch = Batch(session, told)
     placed = sorted(range(len(told)), key=lambda i: place_in_batch(told[i]))
@@ -71,7 +71,9 @@ def merge(session: Session, told: Sequence[Told], now: datetime) -> list[Outcome
     for kind, stripe_id in sorted(batch.unordered):  # sorted: two batches must not wait for each other's queueing locks
         defer_refresh(session, kind, stripe_id)
     for kind, stripe_id in sorted(batch.uncertain - batch.unordered):
-        defer_refresh(session, kind, stripe_id, at=now + PATIENCE)
+        # Later each time: as long as Stripe is slow, asking it once more makes nothing certain.
+        patience = min(PATIENCE * (1 << min(attempt - 1, 16)), LONGEST_PATIENCE)
+        defer_refresh(session, kind, stripe_id, at=now + patience, attempt=attempt + 1)
     for kind, stripe_id, changed_at in sorted(batch.lookups):
         defer_lookup(session, kind, stripe_id, changed_at, at=now + PATIENCE)
     return [outcomes[position] for position in range(len(told))]

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from gateway.services import plan_changes
+from gateway.db import jobs
+from gateway.services import plan_changes, sync
 from gateway.services.refresh import refresh
 from schemas.subscription import ChangeCommand
 from tests.stateful.expected import Expected
@@ -24,6 +25,27 @@ def pass_on(stage: Stage) -> None:
     for event in stage.hear():
         stage.deliver(event)
     stage.drain()
+
+
+def test_the_longer_stripe_is_slow_the_later_it_is_asked_again(stage: Stage) -> None:
+    plan_changes.change(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="free", enroll=True))
+    pass_on(stage)
+    [subscription] = stage.read("/v1/subscriptions")
+    with stage.gateway.database.transaction() as session:
+        sync.defer_refresh(session, "subscription", subscription["id"])
+    waits = []
+    for _ in range(12):
+        [job] = [each for each in stage.jobs() if each.task == jobs.REFRESH]
+        stage.line.meanwhile, stage.line.dates_late = lambda: stage.wait(3), True
+        stage.work(job)
+        [again] = [each for each in stage.jobs() if each.task == jobs.REFRESH]
+        assert again.at is not None
+        waits.append((again.at - stage.now()).total_seconds())
+        stage.wait(waits[-1])
+    assert waits[:4] == [10, 20, 40, 80]
+    assert waits[-1] == 3600
+    stage.work(again)
+    assert [each for each in stage.jobs() if each.task == jobs.REFRESH] == []
 
 
 @pytest.mark.parametrize("heard", [True, False], ids=["heard of meanwhile", "heard of afterwards"])
