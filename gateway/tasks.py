@@ -2,11 +2,14 @@
 
 A job with a ``queueing_lock`` is never retried in place: while it runs, another one may have been queued under the same
 lock, and the two could then neither wait side by side nor run one after the other. Such a task does without retries
-(the drain, which runs each minute anyway) or queues its own successor (the refresh).
+(the drain, which runs each minute anyway) or queues its own successor (the refresh), and without the database, where it
+can queue none, it waits (``outlasting``).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
 from threading import Event
+from typing import ParamSpec
 from zlib import crc32
 
 import structlog
@@ -15,7 +18,7 @@ from procrastinate.exceptions import UniqueViolation
 from procrastinate.jobs import Status
 
 from gateway.db import jobs
-from gateway.errors import ReconciliationInProgress
+from gateway.errors import DatabaseUnavailable, ReconciliationInProgress
 from gateway.services import (
     change_run,
     charges,
@@ -35,7 +38,10 @@ from handlers import HANDLERS
 UNTIL_GIVEN_UP = RetryStrategy(wait=30)  # the change itself says when it is abandoned
 STRIPE_AWAY = RetryStrategy(max_attempts=12, exponential_wait=2)  # for an hour or two; then it is a failed job
 RECONCILING = "reconciling"  # the walks' own queue: a worker may be told to leave it alone, or to do nothing else
+OUTAGE_PAUSE = 1  # second before a job tries the database again
 STALLED_AFTER = HEARTBEAT.total_seconds()  # without a sign of life: its jobs are taken up again
+
+P = ParamSpec("P")
 
 log = structlog.get_logger()
 
@@ -56,10 +62,12 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
         draining.run()
 
     @app.task(name=jobs.REFRESH)
+    @outlasting(stopping)
     def refresh_object(kind: str, stripe_id: str, attempt: int = 1) -> None:
         refresh.refresh_or_queue_again(gateway, kind, stripe_id, attempt)
 
     @app.task(name=jobs.LOOK_UP)
+    @outlasting(stopping)
     def look_up(kind: str, stripe_id: str, changed_at: int) -> None:
         refresh.look_up(gateway, kind, stripe_id, from_unix(changed_at))
 
@@ -72,12 +80,36 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
         charges.check(gateway, change_id)
 
     @app.task(name=jobs.DELIVER_INQUIRY)
+    @outlasting(stopping)
     def deliver_inquiry(inquiry_id: str) -> None:
         sales_delivery.deliver(gateway, inquiry_id)
 
     add_walks(app, gateway, stopping)
     add_upkeep(app, gateway)
     return app
+
+
+def outlasting(stopping: Event) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Make a job wait for the database instead of failing: nobody would do again what only a failed job asked for.
+
+    The thread waits at nobody's cost, since without the database there are no other jobs either. A worker that is
+    stopped meanwhile cannot even say that the job failed: it is taken up as that of a killed one.
+    """
+
+    def decorated(job: Callable[P, None]) -> Callable[P, None]:
+        @wraps(job)
+        def outlast(*args: P.args, **kwargs: P.kwargs) -> None:
+            while True:
+                try:
+                    return job(*args, **kwargs)
+                except DatabaseUnavailable:
+                    log.warning("job_without_database", exc_info=True)
+                    if stopping.wait(OUTAGE_PAUSE):
+                        raise
+
+        return outlast
+
+    return decorated
 
 
 def add_walks(app: App, gateway: Gateway, stopping: Event) -> None:

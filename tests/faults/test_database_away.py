@@ -79,6 +79,22 @@ def test_a_worker_that_loses_the_database_in_mid_drain_goes_on_by_itself_when_it
     assert_merged_once(own, deliveries)
 
 
+def test_a_refresh_whose_answer_finds_no_database_is_merged_when_it_is_back(own: Stage, postgres: Crashing) -> None:
+    own.serve()
+    customer = own.enrol("org_1")["customer"]
+    worker = own.work()
+    eventually(own.all_done)
+    own.fault("webhook_dropped", event="customer.updated", times=1)  # nothing else is to tell
+    own.stripe.v1.customers.update(customer, {"name": "Renamed"})
+    own.fault("delay", seconds=1, path=f"/v1/customers/{customer}")
+    own.refresh("customer", customer)
+    eventually(lambda: [fault["fired"] for fault in own.faults() if fault["kind"] == "delay"] == [1])
+    with postgres.crashed():
+        eventually(lambda: "job_without_database" in worker.log())
+    eventually(lambda: own.rows("SELECT name FROM organizations") == [("Renamed",)], 60)
+    eventually(lambda: own.number("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'gateway.refresh'") == 0)
+
+
 def test_a_plan_change_without_a_database_is_503_before_stripe_is_called(own: Stage, postgres: Crashing) -> None:
     own.serve()
     own.enrol("org_1")
