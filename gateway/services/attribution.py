@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from gateway.db.models import OPEN_STATES, PlanChange, Subscription
+from gateway.db.models import OPEN_STATES, OrganizationPlan, PlanChange, Subscription
 from gateway.db.queries import among
-from gateway.services.plan_table import current_subscription
-from gateway.stripe_api.snapshots import Seen
+from gateway.services.plan_table import NO_SUBSCRIPTION, current_subscription
+from gateway.stripe_api.snapshots import ENDED, Seen
 
 CHANGE = "chg_"  # what the ids of plan changes begin with, and the idempotency keys of their calls
 PAYMENT = "pay:"  # what the keys of payments begin with that users make themselves
@@ -31,9 +31,15 @@ class Reason:
 
 
 def reasons(
-    session: Session, told: Mapping[str, Seen], subscriptions: Mapping[str, Sequence[Subscription]]
+    session: Session,
+    told: Mapping[str, Seen],
+    subscriptions: Mapping[str, Sequence[Subscription]],
+    before: Mapping[str, OrganizationPlan],
 ) -> dict[str, Reason]:
-    """The reason for each organization in ``told``; call it before the changes that are carried out are closed."""
+    """The reason for each organization in ``told``; call it before the changes that are carried out are closed.
+
+    ``before``: the plan table's rows as they were.
+    """
     carried_out = {each: carried_out_by(subscriptions[each]) for each in told}
     named = {each: named_by(seen) for each, seen in told.items()}
     wanted = {change_id for change_id in (*carried_out.values(), *named.values()) if change_id is not None}
@@ -43,6 +49,9 @@ def reasons(
     found = {}
     for organization_id, seen in told.items():
         change = own(changes, named[organization_id], organization_id)
+        if named[organization_id] != carried_out[organization_id] and is_living(before.get(organization_id)):
+            # Its call was parked, or called off: what else has changed by the time of the answer was another's doing.
+            change = None
         in_metadata = own(changes, carried_out[organization_id], organization_id)
         # The metadata keep the last change's id for good: it is the reason only while the change is still open.
         if change is None and in_metadata is not None and in_metadata.state in OPEN_STATES:
@@ -55,6 +64,11 @@ def own(changes: Mapping[str, PlanChange], change_id: str | None, organization_i
     """The change, unless it is another organization's: what metadata say is anybody's."""
     change = changes.get(change_id or "")
     return change if change is not None and change.organization_id == organization_id else None
+
+
+def is_living(row: OrganizationPlan | None) -> bool:
+    """Whether there was a subscription that a change could be made to."""
+    return row is not None and row.status not in ENDED | {NO_SUBSCRIPTION}
 
 
 def reason(seen: Seen, change: PlanChange | None) -> Reason:

@@ -51,7 +51,7 @@ def write(session: Session, touched: Mapping[str, Seen], now: datetime) -> None:
         )
     }
     changed = [each for each in states if states[each] != state_of(rows.get(each))]
-    why = reasons(session, {each: touched[each] for each in changed}, subscriptions)
+    why = reasons(session, {each: touched[each] for each in changed}, subscriptions, rows)
     for each in changed:
         write_one(session, rows.get(each), each, states[each], why[each], now)
     bulk.flush(session, OrganizationPlan, PlanHistory)

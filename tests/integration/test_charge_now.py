@@ -9,7 +9,7 @@ from stripe import Invoice, PaymentIntent
 from stripe import Subscription as StripeSubscription
 
 from gateway.app import create_app
-from gateway.db.models import PlanChange, Subscription
+from gateway.db.models import PlanChange, PlanHistory, Subscription
 from gateway.endpoints.context import EXTENSION
 from gateway.services import change_run, charges
 from gateway.services.catalog import Catalog
@@ -105,6 +105,15 @@ def test_a_card_that_asks_its_holder_gives_the_plan_once_they_approved(world: Wo
     world.settle()
     after = api.ok("GET", f"/subscription/changes/{change['id']}")
     assert (after["state"], after["client_secret"], after["subscription"]["plan"]) == ("applied", None, "plus")
+
+
+def test_what_another_changed_meanwhile_is_not_laid_to_the_change_that_waits(world: World, api: Api) -> None:
+    [row] = world.rows(Subscription)
+    world.stripe.v1.subscriptions.update(row.id, {"items": [{"id": row.items[0]["id"], "quantity": 4}]})
+    upgrade_that_waits(world, api)  # its answer is the first to tell of that
+    entry = world.rows(PlanHistory)[-1]
+    assert (entry.after["plan"], entry.after["quantity"]) == ("free", 4)
+    assert (entry.actor_type, entry.actor, entry.change_id) == ("system", None, None)
 
 
 def test_an_approval_whose_webhooks_are_lost_is_found_by_the_job(world: World, api: Api, at_once: Gateway) -> None:
