@@ -9,13 +9,13 @@ from sqlalchemy import select
 from stripe import StripeClient, StripeObject
 
 from gateway.db.models import Mirrored
-from gateway.errors import NotFound, StripeUnavailable
+from gateway.errors import NotFound, StripeRejected, StripeUnavailable
 from gateway.services import sync
 from gateway.services.budget import Priority, calling_as
 from gateway.services.context import Gateway
 from gateway.services.mirror import KINDS
 from gateway.services.sync import Outcome
-from gateway.stripe_api.client import stripe_call
+from gateway.stripe_api.client import nothing_upcoming, stripe_call
 from gateway.stripe_api.snapshots import Snapshot, Source, UnreadableObject
 
 RETRIEVE: Mapping[str, Callable[[StripeClient, str], StripeObject]] = MappingProxyType(
@@ -62,6 +62,10 @@ def retrieve(gateway: Gateway, kind: str, stripe_id: str) -> Snapshot | None:
             answer = RETRIEVE[kind](gateway.stripe, stripe_id)
     except NotFound:
         return None
+    except StripeRejected as error:
+        if nothing_upcoming(error):
+            return None
+        raise
     try:
         return KINDS[kind].snapshot.from_answer(
             answer, cause=f"refresh of {stripe_id}", source=Source.REFRESH, after_revision=after_revision

@@ -130,6 +130,12 @@ def needs_action(error: CardDeclined) -> bool:
     return isinstance(cause, stripe.CardError) and cause.code == "invoice_payment_intent_requires_action"
 
 
+def nothing_upcoming(error: StripeRejected) -> bool:
+    """Whether the refused call was for the next invoice of a subscription that will have none."""
+    cause = error.__cause__
+    return isinstance(cause, stripe.InvalidRequestError) and cause.code == "invoice_upcoming_none"
+
+
 def answered_failure(error: StripeUnavailable) -> bool:
     """Whether Stripe answered 5xx: under that idempotency key it will say so again for a day."""
     cause = error.__cause__

@@ -187,6 +187,21 @@ def test_an_upcoming_invoice_of_the_shape_before_basil_is_calculated_anew(
     assert (row.subscription_id, row.amount_due) == (subscribed.id, preview.amount_due)
 
 
+def test_an_announcement_that_cannot_be_read_of_a_subscription_that_has_ended_leaves_no_failed_job(
+    world: World, subscribed: Subscription
+) -> None:
+    old = payload("invoice.upcoming") | {"id": "evt_test"}
+    old["data"]["object"] |= {"customer": owner(world), "subscription": subscribed.id}
+    del old["data"]["object"]["parent"]
+    forget_jobs(world)
+    world.stripe.v1.subscriptions.cancel(subscribed.id)
+    deliver(world, json.dumps(old))
+    world.work()
+    assert world.rows(UpcomingInvoice) == []
+    with world.gateway.database.transaction() as session:
+        assert session.scalar(text("SELECT count(*) FROM procrastinate_jobs WHERE status = 'failed'")) == 0
+
+
 def test_names_are_read_in_every_version(world: World, subscribed: Subscription) -> None:
     assert subscribed.as_of is not None
     names = {"subscription": subscribed.id, "customer": owner(world), "created": to_unix(subscribed.as_of)}
