@@ -13,7 +13,8 @@ ORGANIZATIONS = ("org_1", "org_2")
 WHOSE = st.sampled_from(ORGANIZATIONS)
 PAUSES = st.sampled_from([0, 0, 0, 0, 1, 2, 3, 30])
 """Seconds until the next thing happens: mostly, it is the same second."""
-CARDS = st.sampled_from(["pm_card_visa", "pm_card_mastercard", "pm_card_chargeCustomerFail"])
+ASKS_ITS_HOLDER = "pm_card_authenticationRequired"
+CARDS = st.sampled_from(["pm_card_visa", "pm_card_mastercard", "pm_card_chargeCustomerFail", ASKS_ITS_HOLDER])
 SUBSCRIPTION_EDITS: Any = st.one_of(
     st.tuples(st.just("quantity"), st.integers(1, 3)),
     st.tuples(st.just("price"), st.sampled_from(["free", "plus", "enterprise", "unknown"])),

@@ -12,6 +12,7 @@ from gateway.db.models import (
     OrganizationPlan,
     PaymentMethod,
     Plan,
+    PlanChange,
     PlanHistory,
     Price,
     Subscription,
@@ -19,7 +20,7 @@ from gateway.db.models import (
     WebhookEvent,
 )
 from tests.sandbox.support import Json
-from tests.stateful.expected import NOBODY, Expected, Tables, plan_row
+from tests.stateful.expected import NOBODY, OVER, Expected, Tables, plan_row
 from tests.stateful.stage import Stage
 
 MODELS: tuple[type[Base], ...] = (
@@ -98,6 +99,22 @@ def check_history(stage: Stage, expected: Expected) -> None:
         wanted = {name: plain(current[organization])[name] for name in NOBODY}
         assert before == wanted, "the plan table is not where its history ends"
         check_held(stage, expected, organization, [row["after"] for row in history])
+
+
+def check_changes(stage: Stage) -> None:
+    """No change is left open, each ended as Stripe has it, and who is named in the history asked for just that."""
+    states = [event["data"]["object"] for event in stage.events]
+    carried_out = {each["metadata"].get("change_id") for each in states if each["object"] == "subscription"}
+    changes = {row["id"]: row for row in rows(stage, PlanChange)}
+    for change in changes.values():
+        assert change["state"] in ("applied", "failed", "abandoned"), f"left open: {change}"
+        assert change["state"] == "applied" or change["id"] not in carried_out, f"Stripe did it: {change}"
+    for entry in rows(stage, PlanHistory):
+        if entry["change_id"] is not None:
+            change = changes[entry["change_id"]]
+            assert (change["organization_id"], change["actor"]) == (entry["organization_id"], entry["actor"])
+            enrolled_by_it = (entry["before"] or NOBODY)["status"] in ("none", *OVER)  # whatever became of it then
+            assert change["state"] == "applied" or enrolled_by_it, f"{entry} by {change}"
 
 
 def check_held(stage: Stage, expected: Expected, organization: str, claimed: list[Json]) -> None:

@@ -18,6 +18,7 @@ from gateway.config import Config
 from gateway.db.models import Base
 from gateway.sandbox import Sandbox
 from gateway.services import drain
+from gateway.services.catalog import Catalog, Charge
 from gateway.services.catalog_sync import sync_catalog
 from gateway.services.context import Caller, Gateway
 from gateway.services.inbox import Inbox
@@ -42,10 +43,14 @@ class Job:
 
 @dataclass
 class Stage:
-    """Both sides. ``skew``: seconds that the gateway's clock is ahead of Stripe's."""
+    """Both sides.
+
+    ``skew``: seconds that the gateway's clock is ahead of Stripe's. ``charge``: when this deployment charges for Plus.
+    """
 
     database_url: str
     skew: int = 0
+    charge: Charge = "on_billing_date"
     clock: Clock = field(default_factory=Clock)
     sandbox: Sandbox = field(init=False)
     account: Account = field(init=False)
@@ -73,7 +78,8 @@ class Stage:
         client = StripeClient(
             config.stripe_secret_key, base_addresses=addresses, max_network_retries=0, http_client=self.line
         )
-        self.gateway = replace(build_gateway(config), stripe=client, clock=self.now)
+        plans = (replace(plan, charge=self.charge) if plan.key == "plus" else plan for plan in Catalog.load().plans)
+        self.gateway = replace(build_gateway(config), stripe=client, clock=self.now, catalog=Catalog(tuple(plans)))
         self.empty()
         self.inbox = Inbox(self.gateway)
         self.tasks = build_worker(self.gateway).tasks
@@ -151,6 +157,11 @@ class Stage:
         self.start_job(job)
         self.tasks[job.task](**job.args)
         self.end_job(job)
+
+    def wait_for_a_job(self) -> None:
+        """Let time pass until one is due."""
+        if not self.due() and (later := [job.at for job in self.jobs() if job.at is not None]):
+            self.wait((min(later) - self.now()).total_seconds())
 
     def wait(self, seconds: float) -> None:
         """Let time pass, and what falls due with it happen."""

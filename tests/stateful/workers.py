@@ -3,14 +3,15 @@
 from collections import Counter
 from contextlib import suppress
 from random import Random
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
 from gateway.db import jobs
-from gateway.errors import GatewayError, StripeUnavailable
+from gateway.errors import CardDeclined, GatewayError, StripeUnavailable
 from gateway.services import plan_changes, sync
+from gateway.services.catalog import Charge
 from gateway.services.reconcile import reconcile
 from gateway.services.refresh import retrieve
 from gateway.stripe_api.snapshots import Snapshot
@@ -43,10 +44,11 @@ class Workers(Network):
         skew=st.sampled_from([0, 0, -20, 20]),
         card=CARDS,
         plan=st.sampled_from(["free", "plus"]),
+        charge=st.sampled_from(get_args(Charge)),
         seed=st.integers(0, 1_000_000),
     )
-    def begin(self, skew: int, card: str, plan: str, seed: int) -> None:
-        self.stage = Stage(self.database_url, skew)
+    def begin(self, skew: int, card: str, plan: str, charge: Charge, seed: int) -> None:
+        self.stage = Stage(self.database_url, skew, charge)
         self.random = Random(seed)  # noqa: S311 - no secret
         self.make_prices()
         stranger = self.stage.account.customer()
@@ -73,7 +75,8 @@ class Workers(Network):
         plan_changes.change(self.stage.gateway, caller, ChangeCommand(plan="free", enroll=True))
         self.change_card(organization, card, 0)
         if plan != "free":
-            plan_changes.change(self.stage.gateway, caller, ChangeCommand(plan=plan, quantity=1))
+            with suppress(CardDeclined):
+                plan_changes.change(self.stage.gateway, caller, ChangeCommand(plan=plan, quantity=1))
 
     @rule(
         whose=WHOSE,
@@ -203,6 +206,8 @@ class Workers(Network):
             waiting = self.runnable(self.stage.jobs())
             if not (self.on_its_way or waiting or self.held):
                 break
+            if not (self.on_its_way or self.held):  # some jobs would come back for ever if they were always too early
+                self.stage.wait_for_a_job()
             for _ in range(self.random.randint(1, 12)):
                 self.deliver_next(self.random.randrange(1000), self.random.choice(FORMS), self.random.choice(EXTRAS))
             if self.random.randrange(2):
