@@ -15,6 +15,8 @@ PAUSES = st.sampled_from([0, 0, 0, 0, 1, 2, 3, 30])
 """Seconds until the next thing happens: mostly, it is the same second."""
 ASKS_ITS_HOLDER = "pm_card_authenticationRequired"
 CARDS = st.sampled_from(["pm_card_visa", "pm_card_mastercard", "pm_card_chargeCustomerFail", ASKS_ITS_HOLDER])
+AFTER = st.sampled_from(["canceled", "unpaid", "past_due"])
+"""What Stripe does with a subscription for which nobody paid in the end."""
 SUBSCRIPTION_EDITS: Any = st.one_of(
     st.tuples(st.just("quantity"), st.integers(1, 3)),
     st.tuples(st.just("price"), st.sampled_from(["free", "plus", "enterprise", "unknown"])),
@@ -187,7 +189,16 @@ class Dashboard(RuleBasedStateMachine):
                 self.stage.allowed(lambda: calls[how](found[which % len(found)]))
         self.stage.wait(pause)
 
-    @rule(after=st.sampled_from(["canceled", "unpaid", "past_due"]))
+    @rule(whose=WHOSE, after=AFTER)
+    def leave_unpaid(self, whose: str, after: str) -> None:
+        """The renewal fails, and so does its retry: Stripe gives up."""
+        self.configure(after)
+        self.change_card(whose, "pm_card_chargeCustomerFail", 0)
+        self.edit(whose, "price", "plus")
+        for days in (31, 2):
+            self.stage.wait(days * DAY)
+
+    @rule(after=AFTER)
     def configure(self, after: str) -> None:
         wanted = {"retry_days": [1], "after_retries": after}
         assert requests.post(f"{self.stage.sandbox.url}/_sandbox/settings", json=wanted, timeout=5).status_code == 200

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from contextlib import suppress
+from itertools import count
 from random import Random
 from typing import ClassVar, get_args
 
@@ -199,7 +200,8 @@ class Workers(Network):
 
     def settle(self) -> None:
         """All that is on its way arrives, in any order, and all that waits is done, in any order."""
-        while True:
+        for turn in count():
+            assert turn < 3000, "it never comes to rest"
             self.listen()
             if not self.on_its_way:
                 self.stage.drain()
