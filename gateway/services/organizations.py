@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from stripe import Customer as StripeCustomer
 from stripe.params import CustomerCreateParams, CustomerListParams
 
+from gateway.crash_points import CrashPoint, reached
 from gateway.db.models import Organization
 from gateway.errors import ContactSalesRequired, StripeUnavailable
 from gateway.services.context import Caller, Gateway
@@ -95,6 +96,7 @@ def ensure_customer(gateway: Gateway, caller: Caller) -> str:
         if answered_failure(error):
             end_key(gateway, organization)
         raise
+    reached(CrashPoint.CUSTOMER_CREATED)
     merge_answer(gateway, CustomerSnapshot, answer, cause="enrolment")
     return answer.id
 

@@ -18,6 +18,7 @@ from stripe import StripeClient
 from gateway.app import build_gateway
 from gateway.auth import issue_development_token
 from gateway.config import Config
+from gateway.crash_points import VARIABLE, CrashPoint
 from gateway.sandbox import Sandbox
 from gateway.services import sync
 from gateway.services.catalog_sync import sync_catalog
@@ -47,22 +48,24 @@ class Stage:
     logs: Path
     processes: ExitStack = field(default_factory=ExitStack)
 
-    def serve(self) -> Process:
-        """``gateway serve``, listening."""
-        web = self._run("web", ["serve", f"--bind=127.0.0.1:{self.port}"])
+    def serve(self, dying_at: CrashPoint | None = None) -> Process:
+        """``gateway serve``, listening; its processes die whenever they get to ``dying_at``."""
+        size = [] if dying_at is None else ["--workers=1"]  # gunicorn starts another one each time
+        web = self._run("web", ["serve", f"--bind=127.0.0.1:{self.port}", *size], dying_at)
         await_port(self.port)
         return web
 
-    def work(self) -> Process:
-        """``gateway worker``, ready for jobs."""
+    def work(self, dying_at: CrashPoint | None = None) -> Process:
+        """``gateway worker``, ready for jobs; it dies when it gets to ``dying_at``."""
         workers = self.number("SELECT coalesce(max(id), 0) FROM procrastinate_workers")
-        worker = self._run("worker", ["worker"])
+        worker = self._run("worker", ["worker"], dying_at)
         eventually(lambda: self.number("SELECT coalesce(max(id), 0) FROM procrastinate_workers") > workers)
         return worker
 
-    def _run(self, name: str, arguments: list[str]) -> Process:
+    def _run(self, name: str, arguments: list[str], dying_at: CrashPoint | None) -> Process:
         log = self.logs / f"{name}.log"
-        return self.processes.enter_context(running(["-m", "gateway", *arguments], self.environment, log))
+        environment = self.environment | ({VARIABLE: dying_at.value} if dying_at is not None else {})
+        return self.processes.enter_context(running(["-m", "gateway", *arguments], environment, log))
 
     def said(self) -> str:
         """All that web and worker have logged."""
@@ -178,7 +181,7 @@ def sign(body: bytes, secret: str = SECRET, age: int = 0) -> str:
 
 
 @contextmanager
-def stage(database_url: str, directory: Path) -> Iterator[Stage]:
+def stage(database_url: str, directory: Path, catalog: Path | None = None) -> Iterator[Stage]:
     """A stage on a migrated database, its catalogue synced and a webhook endpoint at the sandbox; no process yet."""
     port = free_port()
     with Sandbox(retry_delays=(0.05, 0.2, 0.5, 1, 2)) as sandbox, ExitStack() as resources:
@@ -191,11 +194,15 @@ def stage(database_url: str, directory: Path) -> Iterator[Stage]:
             "STRIPE_PUBLISHABLE_KEY": "pk_test_faults",
             "STRIPE_API_BASE": sandbox.url,
         }
+        if catalog is not None:
+            environment["GATEWAY_CATALOG"] = str(catalog)
         config = Config(
             database_url=database_url,
+            catalog=catalog,
             stripe_secret_key=environment["STRIPE_SECRET_KEY"],
             stripe_api_base=sandbox.url,
             jwt_development_secret=environment["GATEWAY_JWT_DEVELOPMENT_SECRET"],
+            stripe_webhook_secrets=(SECRET,),
         )
         gateway = build_gateway(config)
         resources.callback(gateway.database.close)
