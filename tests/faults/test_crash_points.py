@@ -54,9 +54,18 @@ CONCERNED: Mapping[CrashPoint, dict[str, str]] = {
 def upgrade_and_die(stage: Stage, web: Process, organization_id: str) -> None:
     """Ask for Plus, of a web process that dies over it."""
     deaths = web.log().count(f"exited with code {KILLED}")
+    eventually(lambda: is_up(stage))  # again, after the death before
     with pytest.raises(requests.ConnectionError):
         stage.api(organization_id, "PATCH", "/subscription", plan="plus")
     eventually(lambda: web.log().count(f"exited with code {KILLED}") > deaths)
+
+
+def is_up(stage: Stage) -> bool:
+    """Whether web answers."""
+    try:
+        return requests.get(f"http://127.0.0.1:{stage.port}/health/live", timeout=5).ok
+    except requests.ConnectionError:
+        return False
 
 
 def intend(stage: Stage, organization_id: str) -> None:
