@@ -14,7 +14,7 @@ from gateway.db import jobs
 from gateway.db.models import OPEN_STATES, PlanChange
 from gateway.errors import CardDeclined, CatalogNotSynced, GatewayError, NotFound, StripeRejected, StripeUnavailable
 from gateway.services import change_payment, sync
-from gateway.services.change_steps import CREATE, Step, is_too_old, next_step, spend_key
+from gateway.services.change_steps import CREATE, UPDATE, Step, is_too_old, next_step, spend_key
 from gateway.services.context import Gateway
 from gateway.services.positions import position_of
 from gateway.services.refresh import merge_answer, refresh
@@ -61,6 +61,8 @@ def run(gateway: Gateway, change_id: str) -> None:
             retire_key(gateway, step)
             performed.add(NEW_KEY)
             continue
+        if step.name == UPDATE:  # the last one
+            return
         performed.add(step.name)
 
 

@@ -14,7 +14,7 @@ from stripe.params import SubscriptionCreateParams, SubscriptionUpdateParams
 from gateway.db.models import Json, Organization, PlanChange
 from gateway.services.catalog import Catalog, Charge, price_of
 from gateway.services.plan_table import FREE
-from gateway.services.positions import charge_for, position_of
+from gateway.services.positions import Position, charge_for, position_of
 from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID
 from gateway.stripe_api.times import to_unix
 
@@ -67,12 +67,12 @@ def next_step(session: Session, catalog: Catalog, change_id: str, now: datetime)
     change = lock_change(session, change_id)
     if change.state not in ("requested", "processing") or is_too_old(change, now):
         return None
-    change.state = "processing"
     position = position_of(session, change.organization_id)
     name = CREATE if position.subscription is None else UPDATE
     if name not in change.steps:
-        params = creation(session, catalog, change) if name == CREATE else update(session, catalog, change)
+        params = creation(session, catalog, change) if name == CREATE else update(session, catalog, change, position)
         change.steps = {**change.steps, name: params}
+    change.state = "processing"
     subscription = position.subscription
     return Step(
         name=name,
@@ -120,12 +120,12 @@ def creation(session: Session, catalog: Catalog, change: PlanChange) -> Json:
     return dict(params)
 
 
-def update(session: Session, catalog: Catalog, change: PlanChange) -> Json:
+def update(session: Session, catalog: Catalog, change: PlanChange, position: Position) -> Json:
     """The swap of the base item's price, prorated from the quote's second, or else from the one Stripe does it in."""
     target = catalog.get(change.to_plan)
     price = price_of(session, target)
     params: SubscriptionUpdateParams = {
-        "items": position_of(session, change.organization_id).items_for(price, change.quantity, target.key),
+        "items": position.items_for(price, change.quantity, target.key),
         "metadata": {CHANGE_ID: change.id},
         **SETTLEMENT[charge_for(catalog, change.from_plan, target)],
     }

@@ -34,12 +34,14 @@ class Customer:
 
 def known_organization(session: Session, caller: Caller, now: datetime) -> Organization:
     """The caller's organization, created if it was never seen, and locked for this transaction."""
+    query = select(Organization).where(Organization.id == caller.organization_id).with_for_update()
+    if (known := session.scalar(query)) is not None:
+        return known
     session.execute(
         insert(Organization)
         .values(id=caller.organization_id, name=caller.name, email=caller.email, created_at=now)
         .on_conflict_do_nothing()
     )
-    query = select(Organization).where(Organization.id == caller.organization_id).with_for_update()
     return session.scalars(query).one()
 
 

@@ -104,15 +104,16 @@ class Stage:
         return requests.post(f"http://127.0.0.1:{self.port}/webhooks/stripe", data=body, headers=headers, timeout=30)
 
     def api(
-        self, organization_id: str, method: str, path: str, *, timeout: float = 60, **body: Any
+        self, organization_id: str, method: str, path: str, *, timeout: float = 60, key: str | None = None, **body: Any
     ) -> requests.Response:
-        """The JSON interface, as the organization's UI calls it."""
+        """The JSON interface, as the organization's UI calls it; ``key`` is its ``Idempotency-Key``."""
+        named = {"Idempotency-Key": key} if key is not None else {}
         token = issue_development_token(self.gateway.config, organization_id, self.gateway.clock())
         return requests.request(
             method,
             f"http://127.0.0.1:{self.port}/v1{path}",
             json=body or None,
-            headers={"Authorization": f"Bearer {token}"},
+            headers={"Authorization": f"Bearer {token}", **named},
             timeout=timeout,
         )
 
