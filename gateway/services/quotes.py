@@ -75,7 +75,7 @@ def preview(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | 
     """
     now = gateway.clock().replace(microsecond=0)
     wanted = read_wish(gateway, caller, plan, quantity, now)
-    at_once = ask(gateway, wanted, "always_invoice") if wanted.charge_now else None
+    at_once = ask_at_once(gateway, wanted) if wanted.charge_now else None
     later = ask(gateway, wanted, "none" if wanted.charge_now else "create_prorations")
     next_lines = still_to_be_billed(later, at_once)
     lines = [line_of(line) for line in (*lines_of(at_once), *next_lines)]
@@ -131,6 +131,13 @@ def read_wish(gateway: Gateway, caller: Caller, plan: str | None, quantity: int 
         )
 
 
+def ask_at_once(gateway: Gateway, wanted: Wanted) -> Invoice | None:
+    """The invoice that the change makes; None if nothing is prorated: Stripe then shows the next one instead."""
+    invoice = ask(gateway, wanted, "always_invoice")
+    lines = [line_of(line) for line in lines_of(invoice)]
+    return invoice if any(line.proration and line.period.start == wanted.proration_date for line in lines) else None
+
+
 def free_second(session: Session, subscription: Subscription, base_item: dict[str, Any], now: datetime) -> datetime:
     """The first second from now on from which nothing of the subscription is prorated yet.
 
@@ -171,7 +178,7 @@ def due_later(later: Invoice, lines: list[dict[str, Any]], at_once: Invoice | No
     """What the next invoice asks for, with ``lines`` as its lines.
 
     Each preview begins with the customer's balance of today; what the invoice at once leaves of it, or adds to it as a
-    credit, is what the next one begins with.
+    credit, is what the next one begins with. Less than a card can be charged (some 50 cents) Stripe carries over.
     """
     if at_once is None:
         return later.amount_due
