@@ -14,6 +14,7 @@ bench: install                ## measure; never part of the tests
 	$(RUN) -m tests.benchmarks.renewals
 	$(RUN) -m tests.benchmarks.acknowledgement
 	$(RUN) -m tests.benchmarks.end_to_end
+	$(RUN) -m tests.benchmarks.changes
 	$(RUN) -m tests.benchmarks.scale
 	$(RUN) -m tests.benchmarks.memory
 

@@ -26,7 +26,7 @@ def build_gateway(config: Config) -> Gateway:
         config=config,
         database=database,
         stripe=stripe_client(config.stripe_secret_key, config.stripe_api_base, budget),
-        catalog=Catalog.load(),
+        catalog=Catalog.load(config.catalog),
     )
 
 

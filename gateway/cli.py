@@ -99,15 +99,15 @@ def catalog() -> None:
 
 @catalog.command("sync")
 def catalog_sync() -> None:
-    """Make Stripe's products and prices match catalog.toml."""
+    """Make Stripe's products and prices match the catalogue."""
     for line in sync_catalog(wired()):
         click.echo(line)
 
 
 @catalog.command("show")
 def catalog_show() -> None:
-    """Print catalog.toml as it is read."""
-    click.echo(json.dumps([asdict(plan) for plan in Catalog.load().plans], indent=2))
+    """Print the catalogue as it is read."""
+    click.echo(json.dumps([asdict(plan) for plan in Catalog.load(Config.from_environment().catalog).plans], indent=2))
 
 
 @cli.command()

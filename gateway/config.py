@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Self
 
 from environs import Env, EnvError, validate
@@ -33,6 +34,8 @@ class Config:
     stripe_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     stripe_api_base: str | None = None
     stripe_calls_per_second: int = 20
+    catalog: Path | None = None
+    """The plans that are sold; None: the catalog.toml that comes with the gateway."""
     public_url: str | None = None
     """Where the gateway is reached from outside, without a path: by it its webhook endpoint is found at Stripe."""
     sales_webhook_url: str | None = field(default=None, repr=False)
@@ -81,6 +84,7 @@ class Config:
         webhook_secrets: list[str] = env.list("STRIPE_WEBHOOK_SECRETS", [])
         stripe_api_base = env.str("STRIPE_API_BASE", None, validate=matches(HTTP_URL, "http://… or https://…"))
         calls_per_second = env.int("GATEWAY_STRIPE_CALLS_PER_SECOND", 20, validate=validate.Range(min=1, max=1000))
+        catalog: Path | None = env.path("GATEWAY_CATALOG", None)
         public_url = env.str("GATEWAY_PUBLIC_URL", None, validate=matches(HTTP_URL, "http://… or https://…"))
         sales_url = env.str("GATEWAY_SALES_WEBHOOK_URL", None, validate=matches(HTTP_URL, "https://…"))
         sales_secret = env.str(
@@ -103,6 +107,7 @@ class Config:
             stripe_webhook_secrets=tuple(secret.strip() for secret in webhook_secrets),
             stripe_api_base=stripe_api_base,
             stripe_calls_per_second=calls_per_second,
+            catalog=catalog,
             public_url=public_url,
             sales_webhook_url=sales_url,
             sales_webhook_secret=sales_secret,

@@ -35,7 +35,7 @@ from gateway.services.status import HEARTBEAT
 from gateway.stripe_api.times import from_unix
 from handlers import HANDLERS
 
-UNTIL_GIVEN_UP = RetryStrategy(wait=30)  # the change itself says when it is abandoned
+UNTIL_GIVEN_UP = RetryStrategy(wait=15)  # the change itself says when it is abandoned
 STRIPE_AWAY = RetryStrategy(max_attempts=12, exponential_wait=2)  # for an hour or two; then it is a failed job
 RECONCILING = "reconciling"  # the walks' own queue: a worker may be told to leave it alone, or to do nothing else
 OUTAGE_PAUSE = 1  # second before a job tries the database again

@@ -15,6 +15,7 @@ from gateway.app import wired
 from gateway.db.session import is_outage
 from gateway.services.context import Gateway
 from gateway.services.draining import LINGER
+from gateway.services.status import HEARTBEAT
 from gateway.tasks import build_worker
 
 GRACE = 25  # seconds for jobs that run when it is stopped: less than the 30 that supervisors usually give
@@ -63,6 +64,8 @@ async def keep_working(app: App, concurrency: int, stopping: threading.Event) ->
                     fetch_job_polling_interval=LOOK_EVERY,
                     delete_jobs="successful",
                     shutdown_graceful_timeout=GRACE,
+                    update_heartbeat_interval=HEARTBEAT.total_seconds() / 3,
+                    stalled_worker_timeout=HEARTBEAT.total_seconds(),
                     install_signal_handlers=False,  # they could not tell its end from being stopped
                 )
         except (ConnectorException, psycopg.OperationalError) as error:

@@ -3,6 +3,7 @@
 import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Literal, Self, get_args
 
 from sqlalchemy import select
@@ -49,9 +50,13 @@ class Catalog:
     plans: tuple[CatalogPlan, ...]
 
     @classmethod
-    def load(cls) -> Self:
-        """Read the ``catalog.toml`` of this deployment."""
-        data = tomllib.loads(files("gateway").joinpath("catalog.toml").read_text(encoding="utf-8"))
+    def load(cls, path: Path | None = None) -> Self:
+        """Read the catalogue at ``path``, or else the one that comes with the gateway. Raises ConfigError."""
+        file = path or files("gateway").joinpath("catalog.toml")
+        try:
+            data = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"the catalogue cannot be read: {error}") from error
         return cls(
             tuple(
                 CatalogPlan(**plan | ({"price": CatalogPrice(**plan["price"])} if "price" in plan else {}))

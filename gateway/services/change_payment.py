@@ -5,7 +5,7 @@ and a card that asks for its holder (3-D Secure) is given until the update expir
 https://docs.stripe.com/billing/subscriptions/pending-updates
 """
 
-from contextlib import suppress
+import uuid
 
 from stripe import Invoice, PaymentIntent
 
@@ -23,6 +23,7 @@ from gateway.stripe_api.snapshots import InvoiceSnapshot, SubscriptionSnapshot
 INVOICE = "pending_invoice"  # among a change's steps: the invoice that it waits for
 HOLDER_IS_ASKED = frozenset({"requires_action", "requires_confirmation"})
 NOBODY_PAYS = frozenset({"requires_payment_method", "canceled"})
+ENDS = frozenset({"void", "paid"})
 
 
 def see_to(gateway: Gateway, change_id: str, invoice: Invoice) -> None:
@@ -34,8 +35,7 @@ def see_to(gateway: Gateway, change_id: str, invoice: Invoice) -> None:
         intent = gateway.stripe.v1.payment_intents.retrieve(intent_of(invoice))
     if intent.status in HOLDER_IS_ASKED:
         wait(gateway, change_id, invoice, intent)
-    elif intent.status in NOBODY_PAYS:
-        void(gateway, change_id, invoice.id)
+    elif intent.status in NOBODY_PAYS and void(gateway, change_id, invoice.id):
         declined = intent.last_payment_error
         raise CardDeclined((declined and declined.message) or "The card was declined.")
 
@@ -61,14 +61,21 @@ def wait(gateway: Gateway, change_id: str, invoice: Invoice, intent: PaymentInte
     reached(CrashPoint.PAYMENT_AWAITED)
 
 
-def void(gateway: Gateway, change_id: str, invoice_id: str) -> None:
-    """Make the invoice void, which discards the pending update with it. Raises StripeRejected if it was paid."""
-    with stripe_call():
-        answer = gateway.stripe.v1.invoices.void_invoice(
-            invoice_id, options={"idempotency_key": f"{change_id}:void_invoice"}
-        )
+def void(gateway: Gateway, change_id: str, invoice_id: str) -> bool:
+    """Make the invoice void, which discards the pending update with it; False if it was paid in this moment."""
+    # A key of its own each time, since a 500 would be repeated by it. Stripe makes nothing void twice.
+    key = f"{change_id}:void_invoice:{uuid.uuid4().hex}"
+    try:
+        with stripe_call():
+            answer = gateway.stripe.v1.invoices.void_invoice(invoice_id, options={"idempotency_key": key})
+    except StripeRejected:  # void already, or paid
+        with stripe_call():
+            answer = gateway.stripe.v1.invoices.retrieve(invoice_id)
+        if answer.status not in ENDS:
+            raise
     reached(CrashPoint.INVOICE_VOIDED)
     merge_answer(gateway, InvoiceSnapshot, answer, cause=change_id)
+    return answer.status == "void"
 
 
 def abandon(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
@@ -82,8 +89,7 @@ def abandon(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
     with gateway.database.transaction() as session:
         change = session.get_one(PlanChange, change_id)
         subscription = position_of(session, change.organization_id).subscription
-    with suppress(StripeRejected):  # it was paid, or is void already: the subscription tells which
-        void(gateway, change_id, change.steps[INVOICE]["id"])
+    void(gateway, change_id, change.steps[INVOICE]["id"])
     if subscription is not None:
         refresh(gateway, SubscriptionSnapshot.kind, subscription.id)
     return get_change(gateway, caller, change_id)

@@ -14,17 +14,17 @@ from gateway.db import jobs
 from gateway.db.models import OPEN_STATES, PlanChange
 from gateway.errors import CardDeclined, CatalogNotSynced, GatewayError, NotFound, StripeRejected, StripeUnavailable
 from gateway.services import change_payment, sync
-from gateway.services.change_steps import CREATE, Step, next_step
+from gateway.services.change_steps import CREATE, UPDATE, Step, is_too_old, next_step, spend_key
 from gateway.services.context import Gateway
 from gateway.services.positions import position_of
 from gateway.services.refresh import merge_answer, refresh
-from gateway.stripe_api.client import stripe_call
+from gateway.stripe_api.client import kept_failure, stripe_call
 from gateway.stripe_api.snapshots import ENDED, SubscriptionSnapshot, UnreadableObject
 
-GIVE_UP_AFTER = timedelta(hours=23)  # Stripe forgets an idempotency key after 24 hours: a later try could act again
 AFTER_EXPIRY = timedelta(minutes=1)  # by then Stripe has told that the payment came too late
+SOON = timedelta(seconds=15)  # by then a refresh that is on its way has come
 
-ADOPT = "adopt_subscription"
+ADOPT, NEW_KEY = "adopt_subscription", "new_key"
 
 log = structlog.get_logger()
 
@@ -38,7 +38,7 @@ def run(gateway: Gateway, change_id: str) -> None:
     while True:
         try:
             with gateway.database.transaction() as session:
-                step = next_step(session, gateway.catalog, change_id)
+                step = next_step(session, gateway.catalog, change_id, gateway.clock())
         except CatalogNotSynced as error:  # gone since the intent was written: the call cannot be made
             end(gateway, change_id, "failed", error)
             return
@@ -55,6 +55,14 @@ def run(gateway: Gateway, change_id: str) -> None:
         except (CardDeclined, NotFound, StripeRejected) as error:
             end(gateway, change_id, "failed", error, look_again_at=step.subscription_id)
             return
+        except StripeUnavailable as error:
+            if not kept_failure(error) or NEW_KEY in performed:  # one new key a run: Stripe may be failing for long
+                raise
+            retire_key(gateway, step)
+            performed.add(NEW_KEY)
+            continue
+        if step.name == UPDATE:  # the last one
+            return
         performed.add(step.name)
 
 
@@ -67,6 +75,22 @@ def perform(gateway: Gateway, step: Step) -> None:
     reached(CrashPoint.ANSWER_MERGED)
     if answer.pending_update is not None and isinstance(answer.latest_invoice, stripe.Invoice):
         change_payment.see_to(gateway, step.change_id, answer.latest_invoice)
+
+
+def retire_key(gateway: Gateway, step: Step) -> None:
+    """See what became of a call to which Stripe answered 5xx, and let another key make the next try.
+
+    That the answer is replayed says that the call is over, and that its key will bring nothing else for a day. If it
+    was carried out, the subscription names the change, and the merge ends it. If not, the same parameters are sent
+    again. They name the price, the quantity and the second that are to be, not a difference: should Stripe carry out
+    the first call belatedly, the second one finds nothing left to change or to charge. A subscription that was to be
+    created is looked for before each try (``adopt``).
+    """
+    if step.subscription_id is not None:
+        refresh(gateway, SubscriptionSnapshot.kind, step.subscription_id)
+    with gateway.database.transaction() as session:
+        spend_key(session, step)
+    log.warning("change_with_new_key", change_id=step.change_id, step=step.name)
 
 
 def adopt(gateway: Gateway, change_id: str, step: Step) -> bool:
@@ -90,24 +114,24 @@ def finish(gateway: Gateway, change_id: str) -> None:
         if unfinished.state not in OPEN_STATES:
             return
         subscription = position_of(session, unfinished.organization_id).subscription
-    too_old = gateway.clock() > unfinished.created_at + GIVE_UP_AFTER
+    too_old = is_too_old(unfinished, gateway.clock())
     try:
         if subscription is not None:
             refresh(gateway, SubscriptionSnapshot.kind, subscription.id)
-        if unfinished.state == "requires_action":  # Stripe's word is merged: what is still open waits for the customer
-            come_back(gateway, change_id)
-            return
-        if not too_old:
-            run(gateway, change_id)
+        run(gateway, change_id)
     except (StripeUnavailable, UnreadableObject):
         if not too_old:
             raise
-    if too_old:  # and still open: what Stripe may have done is left to its webhooks and to reconciliation
-        end(gateway, change_id, "abandoned", StripeUnavailable("Stripe could not be reached in time."))
+    else:
+        if not too_old or unfinished.state == "requires_action":  # Stripe was asked: if still open, it waits
+            come_back(gateway, change_id)
+            return
+    # Still open: what Stripe may have done is left to its webhooks and to reconciliation.
+    end(gateway, change_id, "abandoned", StripeUnavailable("Stripe could not be reached in time."))
 
 
 def come_back(gateway: Gateway, change_id: str) -> None:
-    """Look at a change that waits for its payment once more when Stripe will have given up on that."""
+    """Look at a change that is still open once more: when Stripe will have given up on its payment, or else soon."""
     now = gateway.clock()
     with gateway.database.transaction() as session:
         waiting = session.get_one(PlanChange, change_id)
@@ -115,7 +139,7 @@ def come_back(gateway: Gateway, change_id: str) -> None:
             return
         subscription = position_of(session, waiting.organization_id).subscription
         until = subscription.pending_until if subscription is not None else None
-        at = max(until or now, now) + AFTER_EXPIRY
+        at = max(until or now, now) + AFTER_EXPIRY if waiting.state == "requires_action" else now + SOON
         jobs.defer(session, jobs.FINISH_CHANGE, {"change_id": change_id}, lock=change_id, at=at)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import cast
 
@@ -13,7 +14,7 @@ from stripe.params import SubscriptionCreateParams, SubscriptionUpdateParams
 from gateway.db.models import Json, Organization, PlanChange
 from gateway.services.catalog import Catalog, Charge, price_of
 from gateway.services.plan_table import FREE
-from gateway.services.positions import charge_for, position_of
+from gateway.services.positions import Position, charge_for, position_of
 from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID
 from gateway.stripe_api.times import to_unix
 
@@ -31,6 +32,8 @@ SETTLEMENT: Mapping[Charge, SubscriptionUpdateParams] = MappingProxyType(
     }
 )
 CREATE, UPDATE = "create_subscription", "update_subscription"
+KEYS_SPENT = "keys_spent"  # among a change's steps: of each call, how many of its keys are of no use any more
+KEYS_GOOD_FOR = timedelta(hours=23)  # Stripe forgets a key after 24 hours: a later try could act again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +44,12 @@ class Step:
     change_id: str
     subscription_id: str | None
     params: Json
+    keys_spent: int
     after_revision: int | None
 
     def perform(self, stripe: StripeClient) -> Subscription:
         """Make the call. The key derives from the change: whoever repeats it, Stripe does it once."""
-        key = f"{self.change_id}:{self.name}"
+        key = f"{self.change_id}:{self.name}" + (f":{self.keys_spent}" if self.keys_spent else "")
         if self.subscription_id is None:
             return stripe.v1.subscriptions.create(
                 cast("SubscriptionCreateParams", self.params), {"idempotency_key": key}
@@ -55,28 +59,42 @@ class Step:
         )
 
 
-def next_step(session: Session, catalog: Catalog, change_id: str) -> Step | None:
-    """The call to make next; None if the change has ended or waits for its customer.
+def next_step(session: Session, catalog: Catalog, change_id: str, now: datetime) -> Step | None:
+    """The call to make next; None if the change has ended, waits for its customer, or is too old to be repeated.
 
     Its parameters, once frozen, are never computed again.
     """
     change = lock_change(session, change_id)
-    if change.state not in ("requested", "processing"):
+    if change.state not in ("requested", "processing") or is_too_old(change, now):
         return None
-    change.state = "processing"
     position = position_of(session, change.organization_id)
     name = CREATE if position.subscription is None else UPDATE
     if name not in change.steps:
-        params = creation(session, catalog, change) if name == CREATE else update(session, catalog, change)
+        params = creation(session, catalog, change) if name == CREATE else update(session, catalog, change, position)
         change.steps = {**change.steps, name: params}
+    change.state = "processing"
     subscription = position.subscription
     return Step(
         name=name,
         change_id=change.id,
         subscription_id=subscription.id if subscription is not None else None,
         params=change.steps[name],
+        keys_spent=change.steps.get(KEYS_SPENT, {}).get(name, 0),
         after_revision=subscription.revision if subscription is not None else None,
     )
+
+
+def is_too_old(change: PlanChange, now: datetime) -> bool:
+    """Whether a call under one of the change's keys might be done a second time."""
+    return now > change.created_at + KEYS_GOOD_FOR
+
+
+def spend_key(session: Session, step: Step) -> None:
+    """Let the next try of a call use another key, unless another process has said so already."""
+    change = lock_change(session, step.change_id)
+    spent = change.steps.get(KEYS_SPENT, {})
+    if spent.get(step.name, 0) == step.keys_spent:
+        change.steps = {**change.steps, KEYS_SPENT: {**spent, step.name: step.keys_spent + 1}}
 
 
 def lock_change(session: Session, change_id: str) -> PlanChange:
@@ -102,12 +120,12 @@ def creation(session: Session, catalog: Catalog, change: PlanChange) -> Json:
     return dict(params)
 
 
-def update(session: Session, catalog: Catalog, change: PlanChange) -> Json:
+def update(session: Session, catalog: Catalog, change: PlanChange, position: Position) -> Json:
     """The swap of the base item's price, prorated from the quote's second, or else from the one Stripe does it in."""
     target = catalog.get(change.to_plan)
     price = price_of(session, target)
     params: SubscriptionUpdateParams = {
-        "items": position_of(session, change.organization_id).items_for(price, change.quantity, target.key),
+        "items": position.items_for(price, change.quantity, target.key),
         "metadata": {CHANGE_ID: change.id},
         **SETTLEMENT[charge_for(catalog, change.from_plan, target)],
     }

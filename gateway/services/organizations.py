@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from stripe import Customer as StripeCustomer
 from stripe.params import CustomerCreateParams, CustomerListParams
 
+from gateway.crash_points import CrashPoint, reached
 from gateway.db.models import Organization
 from gateway.errors import ContactSalesRequired, StripeUnavailable
 from gateway.services.context import Caller, Gateway
@@ -33,12 +34,14 @@ class Customer:
 
 def known_organization(session: Session, caller: Caller, now: datetime) -> Organization:
     """The caller's organization, created if it was never seen, and locked for this transaction."""
+    query = select(Organization).where(Organization.id == caller.organization_id).with_for_update()
+    if (known := session.scalar(query)) is not None:
+        return known
     session.execute(
         insert(Organization)
         .values(id=caller.organization_id, name=caller.name, email=caller.email, created_at=now)
         .on_conflict_do_nothing()
     )
-    query = select(Organization).where(Organization.id == caller.organization_id).with_for_update()
     return session.scalars(query).one()
 
 
@@ -95,6 +98,7 @@ def ensure_customer(gateway: Gateway, caller: Caller) -> str:
         if answered_failure(error):
             end_key(gateway, organization)
         raise
+    reached(CrashPoint.CUSTOMER_CREATED)
     merge_answer(gateway, CustomerSnapshot, answer, cause="enrolment")
     return answer.id
 

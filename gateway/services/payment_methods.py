@@ -4,7 +4,9 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from gateway.db.models import OrganizationPlan, PaymentMethod
+from sqlalchemy.orm import Session
+
+from gateway.db.models import Organization, OrganizationPlan, PaymentMethod
 from gateway.errors import CardExpired, DefaultPaymentMethod, NotFound, StripeRejected
 from gateway.services import sync
 from gateway.services.context import Caller, Gateway
@@ -107,17 +109,12 @@ def delete_card(gateway: Gateway, caller: Caller, payment_method_id: str) -> Non
 
 
 def is_on_file(gateway: Gateway, caller: Caller) -> bool:
-    """Whether a default card is on file that has not expired.
+    """Whether Stripe has a default card that has not expired.
 
-    Stripe is asked if none is known here: its webhook may be late, and banks renew cards by themselves.
+    To be asked if none is known here: its webhook may be late, and banks renew cards by themselves.
     """
     if (customer := find_customer(gateway, caller)) is None:
         return False
-    now = gateway.clock()
-    with gateway.database.transaction() as session:
-        card = session.get(PaymentMethod, customer.default_card_id) if customer.default_card_id is not None else None
-    if card is not None and not card.detached and not is_expired(card, now):
-        return True
     with stripe_call():
         answer = gateway.stripe.v1.customers.retrieve(
             customer.id, {"expand": ["invoice_settings.default_payment_method"]}
@@ -129,7 +126,15 @@ def is_on_file(gateway: Gateway, caller: Caller) -> bool:
     default = answer.to_dict(for_json=True)["invoice_settings"]["default_payment_method"]
     asked = PaymentMethodSnapshot.read(default, replace(found.seen, after_revision=None))
     merge_snapshots(gateway, found, asked)
-    return not is_expired(asked, now)
+    return not is_expired(asked, gateway.clock())
+
+
+def is_known(session: Session, organization: Organization, now: datetime) -> bool:
+    """Whether a default card that has not expired is known here."""
+    if organization.default_payment_method_id is None:
+        return False
+    card = session.get(PaymentMethod, organization.default_payment_method_id)
+    return card is not None and not card.detached and not is_expired(card, now)
 
 
 def owned(gateway: Gateway, caller: Caller, payment_method_id: str) -> tuple[Customer, PaymentMethodSnapshot]:

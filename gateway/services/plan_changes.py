@@ -6,6 +6,7 @@
 """
 
 import uuid
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -19,6 +20,7 @@ from gateway.errors import (
     ChangeInProgress,
     DatabaseUnavailable,
     NotEnrolled,
+    PaymentMethodRequired,
     PreconditionFailed,
     RateLimited,
     StripeUnavailable,
@@ -29,7 +31,7 @@ from gateway.services.catalog import CatalogPlan, price_of
 from gateway.services.change_run import run
 from gateway.services.change_views import ChangeView, get_change, location_of
 from gateway.services.context import Caller, Gateway
-from gateway.services.organizations import ensure_customer, lock_organization, refuse_closed
+from gateway.services.organizations import ensure_customer, find_customer, lock_organization, refuse_closed
 from gateway.services.plan_table import FREE
 from gateway.services.policy import Transition
 from gateway.services.positions import open_change, position_of
@@ -42,6 +44,17 @@ FINISH_AFTER = timedelta(seconds=20)  # by then the request has usually ended; i
 CHANGES_AT_MOST, CHANGES_WITHIN = 20, timedelta(hours=1)
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admitted:
+    """A change that may be made."""
+
+    source: str
+    """The plan that it moves away from."""
+    target: CatalogPlan
+    quantity: int
+    transition: Transition
 
 
 def change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeView:
@@ -69,20 +82,21 @@ def change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeVi
 def ask(gateway: Gateway, caller: Caller, command: ChangeCommand) -> str:
     """Check that the change may be made, and write the intent to make it; gives its id. Raises as ``change`` does."""
     terms = read_token(gateway.config, command.quote, gateway.clock()) if command.quote is not None else None
-    with gateway.database.transaction() as session:
-        _, _, transition = admit(session, gateway, caller, command, terms)
-    ensure_customer(gateway, caller)
-    if command.payment_method is not None:
-        payment_methods.set_default(gateway, caller, command.payment_method)
-    if policy.Need.CARD in transition.needs:
-        policy.check_needs(transition, card=payment_methods.is_on_file(gateway, caller))
-    return write_intent(gateway, caller, command, terms)
+    if command.payment_method is not None or find_customer(gateway, caller) is None:
+        with gateway.database.transaction() as session:  # before anything is done at Stripe
+            admit(session, gateway, caller, command, terms)
+        ensure_customer(gateway, caller)
+        if command.payment_method is not None:
+            payment_methods.set_default(gateway, caller, command.payment_method)
+    try:
+        return write_intent(gateway, caller, command, terms, card=None)
+    except PaymentMethodRequired:  # as far as is known here
+        card = payment_methods.is_on_file(gateway, caller)
+    return write_intent(gateway, caller, command, terms, card=card)
 
 
-def admit(
-    session: Session, gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None
-) -> tuple[CatalogPlan, int, Transition]:
-    """What is wanted, if it may be.
+def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None) -> Admitted:
+    """What is wanted, if it may be; a card is not asked for.
 
     Raises PreconditionFailed, ChangeInProgress, RateLimited, NotEnrolled, UnpaidInvoice, CatalogNotSynced, and what
     ``policy.check`` and ``Terms.check`` raise.
@@ -98,12 +112,14 @@ def admit(
     transition = policy.check(position.state, target, quantity)
     if not position.is_enrolled and not command.enroll:
         raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
-    policy.check_needs(transition, paid_up=is_paid_up(session, caller))
+    if policy.Need.PAID_UP in transition.needs:
+        policy.check_needs(transition, paid_up=is_paid_up(session, caller))
     price = price_of(session, target)
-    price_of(session, gateway.catalog.get(FREE))  # what an enrolment starts on: better missed now than half-way
+    if position.subscription is None:  # what an enrolment starts on: better missed now than half-way
+        price_of(session, gateway.catalog.get(FREE))
     if terms is not None:
         terms.check(caller, position, price.id, plan, quantity)
-    return target, quantity, transition
+    return Admitted(source=position.state.requested_plan, target=target, quantity=quantity, transition=transition)
 
 
 def refuse_unexpected(session: Session, caller: Caller, command: ChangeCommand) -> None:
@@ -145,24 +161,30 @@ def is_paid_up(session: Session, caller: Caller) -> bool:
     return session.scalar(unpaid) == 0
 
 
-def write_intent(gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None) -> str:
-    """Write the change and the job that will finish it.
+def write_intent(
+    gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None, *, card: bool | None = True
+) -> str:
+    """Check that the change may be made, and write it and the job that will finish it.
 
-    The checks are made again, now under the organization's lock; should they ever fail to hold two requests apart, the
-    unique index on changes in flight does.
+    ``card``: whether one is on file; None if nobody has asked Stripe: then it is as it is known here. Raises what
+    ``admit`` raises, and PaymentMethodRequired. The checks are made under the organization's lock; should they ever
+    fail to hold two requests apart, the unique index on changes in flight does.
     """
     now = gateway.clock()
     with gateway.database.transaction() as session:
-        lock_organization(session, caller, now)
-        target, quantity, _ = admit(session, gateway, caller, command, terms)
+        organization = lock_organization(session, caller, now)
+        admitted = admit(session, gateway, caller, command, terms)
+        if policy.Need.CARD in admitted.transition.needs:
+            known = payment_methods.is_known(session, organization, now) if card is None else card
+            policy.check_needs(admitted.transition, card=known)
         intent = PlanChange(
             id=f"chg_{uuid.uuid4().hex}",
             organization_id=caller.organization_id,
             state="requested",
             actor=caller.actor,
-            from_plan=position_of(session, caller.organization_id).state.requested_plan,
-            to_plan=target.key,
-            quantity=quantity,
+            from_plan=admitted.source,
+            to_plan=admitted.target.key,
+            quantity=admitted.quantity,
             proration_date=from_unix(terms.proration_date) if terms is not None else None,
             quoted=terms.prorated if terms is not None else None,
             steps={},

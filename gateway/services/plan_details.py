@@ -80,6 +80,7 @@ def plan_details(gateway: Gateway, caller: Caller) -> PlanDetails:
 
 def read_details(session: Session, catalog: Catalog, organization_id: str) -> PlanDetails:
     """The same inside a transaction."""
+    organization = session.get(Organization, organization_id)
     row = session.get(OrganizationPlan, organization_id)
     state = PlanState.of_row(row) if row is not None else NEVER_ENROLLED
     period = None
@@ -98,10 +99,11 @@ def read_details(session: Session, catalog: Catalog, organization_id: str) -> Pl
         current_period=period,
         billing_date=period.end if period is not None and state.requested_plan != FREE else None,
         upcoming_charges=upcoming_charges(session, state),
-        payment_method=default_card(session, organization_id),
+        payment_method=default_card(session, organization),
         latest_invoice=latest_invoice(session, organization_id),
         pending_change=pending_change(session, organization_id),
-        actions=[policy.CONTACT_SALES] if is_closed(session, organization_id) else actions,
+        # a customer who was deleted at Stripe does not come back: only sales can help
+        actions=[policy.CONTACT_SALES] if organization is not None and organization.deleted else actions,
         as_of=row.as_of if row is not None else None,
         version=row.version if row is not None else 0,
     )
@@ -119,15 +121,8 @@ def upcoming_charges(session: Session, state: PlanState) -> UpcomingCharges | No
     )
 
 
-def is_closed(session: Session, organization_id: str) -> bool:
-    """Whether the organization's customer was deleted at Stripe: then only sales can help."""
-    organization = session.get(Organization, organization_id)
-    return organization is not None and organization.deleted
-
-
-def default_card(session: Session, organization_id: str) -> Card | None:
+def default_card(session: Session, organization: Organization | None) -> Card | None:
     """The card that is charged."""
-    organization = session.get(Organization, organization_id)
     if organization is None or organization.default_payment_method_id is None:
         return None
     row = session.get(PaymentMethod, organization.default_payment_method_id)

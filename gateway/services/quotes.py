@@ -1,14 +1,16 @@
 """Quotes: what a change would cost, computed by Stripe for one second, and a token that buys exactly that."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 from stripe import Invoice
 from stripe.params import InvoiceCreatePreviewParamsSubscriptionDetails as Details
 
 from gateway.config import QUOTE_LIFETIME
-from gateway.db.models import Price
+from gateway.db.models import PlanChange, Price, Subscription
 from gateway.errors import NotEnrolled
 from gateway.services import policy, quote_tokens
 from gateway.services.catalog import price_of
@@ -73,9 +75,10 @@ def preview(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | 
     """
     now = gateway.clock().replace(microsecond=0)
     wanted = read_wish(gateway, caller, plan, quantity, now)
-    at_once = ask(gateway, wanted, "always_invoice") if wanted.charge_now else None
+    at_once = ask_at_once(gateway, wanted) if wanted.charge_now else None
     later = ask(gateway, wanted, "none" if wanted.charge_now else "create_prorations")
-    lines = [line_of(line) for invoice in (at_once, later) if invoice is not None for line in lines_of(invoice)]
+    next_lines = still_to_be_billed(later, at_once)
+    lines = [line_of(line) for line in (*lines_of(at_once), *next_lines)]
     prorations = [line for line in lines if line.proration and line.period.start == wanted.proration_date]
     due_now = at_once.amount_due if at_once is not None else 0
     terms = Terms(
@@ -99,7 +102,7 @@ def preview(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | 
         currency=later.currency,
         lines=lines,
         amount_due_now=due_now,
-        amount_due_on_billing_date=later.amount_due,
+        amount_due_on_billing_date=due_later(later, next_lines, at_once),
         credit=-sum(line.amount for line in prorations if line.amount < 0),
         billing_date=wanted.billing_date,
         estimate=wanted.position.is_metered,
@@ -123,10 +126,32 @@ def read_wish(gateway: Gateway, caller: Caller, plan: str | None, quantity: int 
             quantity=units,
             price=price_of(session, target),
             charge_now=charge_for(gateway.catalog, position.state.requested_plan, target) == "now",
-            # The period may have begun a second from now: the subscription is as old as Stripe's clock says, not ours.
-            proration_date=max(now, datetime.fromisoformat(position.base_item["current_period_start"])),
+            proration_date=free_second(session, position.subscription, position.base_item, now),
             billing_date=datetime.fromisoformat(position.base_item["current_period_end"]),
         )
+
+
+def ask_at_once(gateway: Gateway, wanted: Wanted) -> Invoice | None:
+    """The invoice that the change makes; None if nothing is prorated: Stripe then shows the next one instead."""
+    invoice = ask(gateway, wanted, "always_invoice")
+    lines = [line_of(line) for line in lines_of(invoice)]
+    return invoice if any(line.proration and line.period.start == wanted.proration_date for line in lines) else None
+
+
+def free_second(session: Session, subscription: Subscription, base_item: dict[str, Any], now: datetime) -> datetime:
+    """The first second from now on from which nothing of the subscription is prorated yet.
+
+    By it the change's items are told from those of an earlier change, and two changes may come in one second. The
+    period may have begun a second from now: the subscription is as old as Stripe's clock says, not ours.
+    """
+    a_second = timedelta(seconds=1)
+    seconds = [now, datetime.fromisoformat(base_item["current_period_start"])]
+    if subscription.as_of is not None:  # by then Stripe had prorated whatever is known here
+        seconds.append(subscription.as_of.replace(microsecond=0) + a_second)
+    ours = select(func.max(PlanChange.proration_date)).where(PlanChange.organization_id == subscription.organization_id)
+    if (last := session.scalar(ours)) is not None:
+        seconds.append(last + a_second)
+    return max(seconds)
 
 
 def ask(gateway: Gateway, wanted: Wanted, proration_behavior: ProrationBehavior) -> Invoice:
@@ -143,9 +168,35 @@ def ask(gateway: Gateway, wanted: Wanted, proration_behavior: ProrationBehavior)
         )
 
 
-def lines_of(invoice: Invoice) -> list[dict[str, Any]]:
+def still_to_be_billed(later: Invoice, at_once: Invoice | None) -> list[dict[str, Any]]:
+    """The lines of the next invoice. Each preview takes all that is pending; what the one at once takes is gone."""
+    billed = {item_of(line) for line in lines_of(at_once)} - {None}
+    return [line for line in lines_of(later) if item_of(line) not in billed]
+
+
+def due_later(later: Invoice, lines: list[dict[str, Any]], at_once: Invoice | None) -> int:
+    """What the next invoice asks for, with ``lines`` as its lines.
+
+    Each preview begins with the customer's balance of today; what the invoice at once leaves of it, or adds to it as a
+    credit, is what the next one begins with. Less than a card can be charged (some 50 cents) Stripe carries over.
+    """
+    if at_once is None:
+        return later.amount_due
+    gone: int = sum(line["amount"] for line in lines_of(later)) - sum(line["amount"] for line in lines)
+    balance = at_once.starting_balance + at_once.total - at_once.amount_due
+    return max(0, later.total - gone + balance)
+
+
+def item_of(line: dict[str, Any]) -> str | None:
+    """The invoice item behind a line; None if the subscription itself is."""
+    parent: dict[str, Any] = line["parent"] or {}
+    details = parent.get("invoice_item_details")
+    return details["invoice_item"] if details is not None else None
+
+
+def lines_of(invoice: Invoice | None) -> list[dict[str, Any]]:
     """All lines of a preview: it shows them all, since it cannot be asked for its further pages."""
-    lines: list[dict[str, Any]] = invoice.to_dict(for_json=True)["lines"]["data"]
+    lines: list[dict[str, Any]] = invoice.to_dict(for_json=True)["lines"]["data"] if invoice is not None else []
     return lines
 
 

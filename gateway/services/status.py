@@ -15,7 +15,9 @@ from gateway.db.models import OPEN_STATES, OrganizationPlan, PlanChange, SalesIn
 from gateway.services.context import Gateway
 
 COUNTED_TO = 100_000  # beyond it, how many more there are is no news
-HEARTBEAT = timedelta(seconds=30)  # a worker that has been silent for longer is taken for dead
+# A worker that has been silent for longer is taken for dead. Short, since a change that was being finished in it is to
+# end within a minute of its request; if one is merely slow, its jobs are done twice, which all of them bear.
+HEARTBEAT = timedelta(seconds=15)
 
 # Written out, not a parameter: so that whatever the plan, it is the partial index that is counted.
 UNMAPPED = select(func.count()).where(OrganizationPlan.requested_plan == text("'unmapped'"))

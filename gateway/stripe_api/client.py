@@ -136,6 +136,14 @@ def nothing_upcoming(error: StripeRejected) -> bool:
     return isinstance(cause, stripe.InvalidRequestError) and cause.code == "invoice_upcoming_none"
 
 
+def kept_failure(error: StripeUnavailable) -> bool:
+    """Whether Stripe answered 5xx out of its memory: what the call did is done, and its key is of no use for a day."""
+    cause = error.__cause__
+    if not answered_failure(error) or not isinstance(cause, stripe.StripeError):
+        return False
+    return CaseInsensitiveDict(cause.headers or {}).get("Idempotent-Replayed") == "true"
+
+
 def answered_failure(error: StripeUnavailable) -> bool:
     """Whether Stripe answered 5xx: under that idempotency key it will say so again for a day."""
     cause = error.__cause__

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -72,6 +73,26 @@ def postgres(directory: Path) -> Iterator[Crashing]:
 def own(new_database: NewDatabase, server: str, directory: Path) -> Iterator[Stage]:
     """A stage for one test, without any process yet."""
     with new_database(server) as url, TemporaryDirectory(dir=directory) as logs, stage(url, Path(logs)) as set_up:
+        yield set_up
+
+
+@pytest.fixture(scope="session")
+def at_once(directory: Path) -> Path:
+    """A catalogue whose Plus is charged at once."""
+    shipped = files("gateway").joinpath("catalog.toml").read_text(encoding="utf-8")
+    path = directory / "catalog.toml"
+    path.write_text(shipped.replace('key = "plus"', 'key = "plus"\ncharge = "now"'), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def own_at_once(new_database: NewDatabase, server: str, directory: Path, at_once: Path) -> Iterator[Stage]:
+    """The same as ``own``, of a deployment whose Plus is charged at once."""
+    with (
+        new_database(server) as url,
+        TemporaryDirectory(dir=directory) as logs,
+        stage(url, Path(logs), at_once) as set_up,
+    ):
         yield set_up
 
 

@@ -18,6 +18,7 @@ from stripe import StripeClient
 from gateway.app import build_gateway
 from gateway.auth import issue_development_token
 from gateway.config import Config
+from gateway.crash_points import VARIABLE, CrashPoint
 from gateway.sandbox import Sandbox
 from gateway.services import sync
 from gateway.services.catalog_sync import sync_catalog
@@ -47,22 +48,24 @@ class Stage:
     logs: Path
     processes: ExitStack = field(default_factory=ExitStack)
 
-    def serve(self) -> Process:
-        """``gateway serve``, listening."""
-        web = self._run("web", ["serve", f"--bind=127.0.0.1:{self.port}"])
+    def serve(self, dying_at: CrashPoint | None = None) -> Process:
+        """``gateway serve``, listening; its processes die whenever they get to ``dying_at``."""
+        size = [] if dying_at is None else ["--workers=1"]  # gunicorn starts another one each time
+        web = self._run("web", ["serve", f"--bind=127.0.0.1:{self.port}", *size], dying_at)
         await_port(self.port)
         return web
 
-    def work(self) -> Process:
-        """``gateway worker``, ready for jobs."""
+    def work(self, dying_at: CrashPoint | None = None) -> Process:
+        """``gateway worker``, ready for jobs; it dies when it gets to ``dying_at``."""
         workers = self.number("SELECT coalesce(max(id), 0) FROM procrastinate_workers")
-        worker = self._run("worker", ["worker"])
+        worker = self._run("worker", ["worker"], dying_at)
         eventually(lambda: self.number("SELECT coalesce(max(id), 0) FROM procrastinate_workers") > workers)
         return worker
 
-    def _run(self, name: str, arguments: list[str]) -> Process:
+    def _run(self, name: str, arguments: list[str], dying_at: CrashPoint | None) -> Process:
         log = self.logs / f"{name}.log"
-        return self.processes.enter_context(running(["-m", "gateway", *arguments], self.environment, log))
+        environment = self.environment | ({VARIABLE: dying_at.value} if dying_at is not None else {})
+        return self.processes.enter_context(running(["-m", "gateway", *arguments], environment, log))
 
     def said(self) -> str:
         """All that web and worker have logged."""
@@ -101,15 +104,16 @@ class Stage:
         return requests.post(f"http://127.0.0.1:{self.port}/webhooks/stripe", data=body, headers=headers, timeout=30)
 
     def api(
-        self, organization_id: str, method: str, path: str, *, timeout: float = 60, **body: Any
+        self, organization_id: str, method: str, path: str, *, timeout: float = 60, key: str | None = None, **body: Any
     ) -> requests.Response:
-        """The JSON interface, as the organization's UI calls it."""
+        """The JSON interface, as the organization's UI calls it; ``key`` is its ``Idempotency-Key``."""
+        named = {"Idempotency-Key": key} if key is not None else {}
         token = issue_development_token(self.gateway.config, organization_id, self.gateway.clock())
         return requests.request(
             method,
             f"http://127.0.0.1:{self.port}/v1{path}",
             json=body or None,
-            headers={"Authorization": f"Bearer {token}"},
+            headers={"Authorization": f"Bearer {token}", **named},
             timeout=timeout,
         )
 
@@ -133,17 +137,21 @@ class Stage:
     def enrol(self, organization_id: str) -> Json:
         """An organization on Free with a card; gives its customer and subscription id."""
         self.ok(organization_id, "POST", "/subscription", plan="free")
-        intent_id = self.ok(organization_id, "POST", "/billing-details/setup-intent")["client_secret"].split(
-            "_secret_"
-        )[0]
-        confirmed = self.stripe.v1.setup_intents.confirm(intent_id, {"payment_method": "pm_card_visa"})
-        self.ok(organization_id, "PUT", "/payment-methods/default", payment_method=confirmed.payment_method)
+        self.add_card(organization_id)
         [(customer, subscription)] = self.rows(
             "SELECT stripe_customer_id, subscription_id FROM organizations JOIN organization_plans"
             " ON organization_id = id WHERE id = %s",
             organization_id,
         )
         return {"customer": customer, "subscription": subscription}
+
+    def add_card(self, organization_id: str) -> None:
+        """Take a good card as the browser does with Stripe.js, and make it the default."""
+        intent_id = self.ok(organization_id, "POST", "/billing-details/setup-intent")["client_secret"].split(
+            "_secret_"
+        )[0]
+        confirmed = self.stripe.v1.setup_intents.confirm(intent_id, {"payment_method": "pm_card_visa"})
+        self.ok(organization_id, "PUT", "/payment-methods/default", payment_method=confirmed.payment_method)
 
     def all_done(self) -> bool:
         """Whether no event and no job that is due waits."""
@@ -178,7 +186,7 @@ def sign(body: bytes, secret: str = SECRET, age: int = 0) -> str:
 
 
 @contextmanager
-def stage(database_url: str, directory: Path) -> Iterator[Stage]:
+def stage(database_url: str, directory: Path, catalog: Path | None = None) -> Iterator[Stage]:
     """A stage on a migrated database, its catalogue synced and a webhook endpoint at the sandbox; no process yet."""
     port = free_port()
     with Sandbox(retry_delays=(0.05, 0.2, 0.5, 1, 2)) as sandbox, ExitStack() as resources:
@@ -191,11 +199,15 @@ def stage(database_url: str, directory: Path) -> Iterator[Stage]:
             "STRIPE_PUBLISHABLE_KEY": "pk_test_faults",
             "STRIPE_API_BASE": sandbox.url,
         }
+        if catalog is not None:
+            environment["GATEWAY_CATALOG"] = str(catalog)
         config = Config(
             database_url=database_url,
+            catalog=catalog,
             stripe_secret_key=environment["STRIPE_SECRET_KEY"],
             stripe_api_base=sandbox.url,
             jwt_development_secret=environment["GATEWAY_JWT_DEVELOPMENT_SECRET"],
+            stripe_webhook_secrets=(SECRET,),
         )
         gateway = build_gateway(config)
         resources.callback(gateway.database.close)

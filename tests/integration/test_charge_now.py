@@ -1,6 +1,5 @@
 """Plans that are charged at once: a change takes effect once it is paid, and not a moment before."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +7,6 @@ import pytest
 from stripe import Invoice, PaymentIntent
 from stripe import Subscription as StripeSubscription
 
-from gateway.app import create_app
 from gateway.db.models import PlanChange, PlanHistory, Subscription
 from gateway.endpoints.context import EXTENSION
 from gateway.services import change_run, charges
@@ -28,13 +26,12 @@ def at_once(world: World) -> Gateway:
 
 
 @pytest.fixture
-def api(world: World, at_once: Gateway) -> Iterator[Api]:
+def api(world: World, at_once: Gateway) -> Api:
     """An organization on Free, at such a deployment."""
-    app = create_app(at_once)
-    api = Api(app.test_client(), world.token())
+    world.client.application.extensions[EXTENSION].gateway = at_once
+    api = world.api()
     api.ok("POST", "/subscription", plan="free")
-    yield api
-    app.extensions[EXTENSION].close()
+    return api
 
 
 def at_stripe(world: World) -> StripeSubscription:

@@ -50,7 +50,7 @@ def test_a_change_whose_answer_was_lost_is_still_its_users(world: World, api: Ap
     caller = Caller(organization_id="org_1", actor="ada")
     change_id = plan_changes.write_intent(world.gateway, caller, ChangeCommand(plan="plus"), None)
     with world.gateway.database.transaction() as session:
-        step = next_step(session, world.gateway.catalog, change_id)
+        step = next_step(session, world.gateway.catalog, change_id, world.gateway.clock())
     assert step is not None
     step.perform(world.stripe)  # and killed: the webhook tells of it
     world.settle()

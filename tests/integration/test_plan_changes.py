@@ -36,7 +36,7 @@ def intend(world: World, plan: str, *, enroll: bool = False) -> str:
 def freeze(world: World, change_id: str) -> Step:
     """Freeze the next call, and die before it is made."""
     with world.gateway.database.transaction() as session:
-        step = next_step(session, world.gateway.catalog, change_id)
+        step = next_step(session, world.gateway.catalog, change_id, world.gateway.clock())
     assert step is not None
     return step
 

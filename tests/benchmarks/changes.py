@@ -1,0 +1,84 @@
+"""What a plan change takes of our own time, and how often it calls Stripe. Web, worker and sandbox share the cores.
+
+The own time is that of the application, less what its calls to Stripe take (``timed``).
+"""
+
+import statistics
+from collections import Counter, defaultdict
+from typing import Any
+
+import click
+import requests
+
+from tests.benchmarks.rig import rig
+from tests.benchmarks.timed import CALLS, OWN
+from tests.faults.stage import Stage, stage
+from tests.processes import await_port, gunicorn, running
+
+ORGANIZATIONS = 40
+WARM = 4  # organizations that only warm up the processes
+STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("upgrade", {"plan": "plus"}),
+    ("quantity", {"quantity": 5}),
+    ("quantity", {"quantity": 2}),
+    ("downgrade", {"plan": "free"}),
+    ("upgrade", {"plan": "plus", "quantity": 3}),
+    ("quantity", {"quantity": 4}),
+    ("downgrade", {"plan": "free"}),
+)
+
+
+class Samples:
+    """Own milliseconds and calls to Stripe, by kind of request."""
+
+    def __init__(self) -> None:
+        self.own: defaultdict[str, list[float]] = defaultdict(list)
+        self.calls: defaultdict[str, Counter[int]] = defaultdict(Counter)
+
+    def take(self, kind: str, answer: requests.Response) -> requests.Response:
+        """Note what a request took."""
+        answer.raise_for_status()
+        self.own[kind].append(float(answer.headers[OWN]))
+        self.calls[kind][int(answer.headers[CALLS])] += 1
+        return answer
+
+    def report(self) -> None:
+        """A line for each kind."""
+        for kind, own in self.own.items():
+            median, p99 = statistics.median(own), statistics.quantiles(own, n=100)[98]
+            calls = ", ".join(f"{number} ({times} times)" for number, times in sorted(self.calls[kind].items()))
+            click.echo(f"{kind:>20}: own time {median:5.1f} ms, p99 {p99:5.1f} ms; calls to Stripe: {calls}")
+        changes = [each for kind, own in self.own.items() if kind.startswith("change") for each in own]
+        click.echo(f"all changes: own time {statistics.median(changes):.1f} ms at the median (at most 15)")
+
+
+def play(parts: Stage, organization_id: str, samples: Samples, *, quoted: bool) -> None:
+    """Enrol an organization, and let it move up and down."""
+    samples.take("enrolment", parts.api(organization_id, "POST", "/subscription", plan="free"))
+    parts.add_card(organization_id)
+    for name, wanted in STEPS:
+        body = dict(wanted)
+        if quoted:
+            quote = samples.take("quote", parts.api(organization_id, "POST", "/subscription/preview", **body))
+            body = {"quote": quote.json()["token"]}
+        kind = f"change, {name}" + (", quoted" if quoted else "")
+        samples.take(kind, parts.api(organization_id, "PATCH", "/subscription", **body))
+
+
+def main() -> None:
+    """Run it."""
+    with rig() as database, stage(database.url, database.logs) as parts:
+        web = gunicorn("tests.benchmarks.timed:application()", parts.port)
+        with running(web, parts.environment, database.logs / "web.log"):
+            await_port(parts.port)
+            parts.work()
+            for number in range(WARM):
+                play(parts, f"org_warm_{number}", Samples(), quoted=bool(number % 2))
+            samples = Samples()
+            for number in range(ORGANIZATIONS):
+                play(parts, f"org_{number}", samples, quoted=bool(number % 2))
+    samples.report()
+
+
+if __name__ == "__main__":
+    main()

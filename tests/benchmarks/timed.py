@@ -1,0 +1,70 @@
+"""The gateway, saying with each answer how long it took without Stripe, and how often that was called.
+
+Stripe's time is that within the SDK's HTTP client, network included. The rest is ours: the SDK's own work as well, and
+the budget of calls.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from stripe import StripeClient
+
+from gateway.app import create_app, wired
+from gateway.services.budget import Budget
+from gateway.services.context import Gateway
+from gateway.stripe_api.client import MAX_NETWORK_RETRIES, MeteredClient
+
+OWN, CALLS = "Own-Milliseconds", "Stripe-Calls"
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+spent = threading.local()
+
+
+class Timed(MeteredClient):
+    """Adds up what the calls of this thread take."""
+
+    def _timed(
+        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any
+    ) -> tuple[Any, int, Mapping[str, str]]:
+        began = time.perf_counter()
+        try:
+            return super()._timed(method, url, headers, post_data)
+        finally:
+            spent.seconds += time.perf_counter() - began
+            spent.calls += 1
+
+
+def with_timed_client(gateway: Gateway) -> Gateway:
+    """The same parts, but for the client."""
+    addresses: Any = dict.fromkeys(("api", "connect", "files", "meter_events"), gateway.config.stripe_api_base)
+    client = StripeClient(
+        gateway.config.stripe_secret_key,
+        base_addresses=addresses,
+        max_network_retries=MAX_NETWORK_RETRIES,
+        http_client=Timed(Budget(gateway.database, gateway.config.stripe_calls_per_second)),
+    )
+    return replace(gateway, stripe=client)
+
+
+def timed(application: Wsgi) -> Wsgi:
+    """The application, its answers with the two headers."""
+
+    def run(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        began = time.perf_counter()
+        spent.seconds, spent.calls = 0.0, 0
+
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            own = time.perf_counter() - began - spent.seconds
+            return start_response(status, [*headers, (OWN, f"{own * 1000:.3f}"), (CALLS, str(spent.calls))], *rest)
+
+        return application(environ, start)
+
+    return run
+
+
+def application() -> Wsgi:
+    """What gunicorn loads."""
+    return timed(create_app(with_timed_client(wired())).wsgi_app)

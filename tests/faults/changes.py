@@ -1,0 +1,123 @@
+"""Plan changes on a stage: how organizations come to ask for one, and what must have become of it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from procrastinate.exceptions import AlreadyEnqueued
+from stripe import Subscription
+
+from gateway.app import create_app
+from gateway.auth import issue_development_token
+from gateway.db import jobs
+from gateway.endpoints.context import EXTENSION
+from gateway.services.wakeup import defer_drain
+from gateway.stripe_api.snapshots import ORGANIZATION_ID
+from gateway.tasks import build_worker
+from tests.faults.stage import Stage
+from tests.integration.support import Api, Json, eventually
+
+GOOD, ASKS_ITS_HOLDER, DECLINED = "pm_card_visa", "pm_card_authenticationRequired", "pm_card_chargeCustomerFail"
+PRICE_OF = {"konnect_free_usd_month": "free", "konnect_plus_usd_month": "plus"}
+PROMISED = 60  # seconds within which a change ends
+UNKNOWN = "SELECT count(*) FROM plan_changes WHERE state IN ('requested', 'processing')"
+LAST = """
+    SELECT id, state FROM plan_changes WHERE organization_id = %s AND to_plan = 'plus' ORDER BY created_at DESC LIMIT 1
+"""
+
+
+@contextmanager
+def interface(stage: Stage, organization_id: str) -> Iterator[Api]:
+    """The JSON interface without a process of its own, as an organization calls it."""
+    app = create_app(stage.gateway)
+    yield Api(app.test_client(), issue_development_token(stage.gateway.config, organization_id, stage.gateway.clock()))
+    app.extensions[EXTENSION].close()
+
+
+def enrol(stage: Stage, organization_id: str, card: str) -> None:
+    """Put an organization on Free, with a card on file."""
+    with interface(stage, organization_id) as api:
+        api.ok("POST", "/subscription", plan="free")
+        api.add_card(stage.stripe, card)
+
+
+def let_a_minute_pass(stage: Stage) -> None:
+    """What is planned for the next minute is due now, and who died in it has been silent for that long."""
+    stage.rows("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE task_name = %s", jobs.FINISH_CHANGE)
+    stage.rows(
+        "UPDATE procrastinate_workers SET last_heartbeat = last_heartbeat - interval '1 minute'"
+        " WHERE id < (SELECT max(id) FROM procrastinate_workers)"
+    )
+    worker = build_worker(stage.gateway)
+    with worker.open(), suppress(AlreadyEnqueued):
+        worker.configure_task("gateway.retry_stalled_jobs").defer(timestamp=0)
+    defer_drain(stage.gateway.database)
+
+
+def all_known(stage: Stage) -> bool:
+    """Whether every change has ended, or waits for its customer."""
+    return stage.number(UNKNOWN) == 0
+
+
+def await_end(stage: Stage, seconds: float = PROMISED) -> None:
+    """Wait until every change has ended, or waits for its customer."""
+    eventually(lambda: all_known(stage), seconds)
+
+
+def last_change(stage: Stage, organization_id: str) -> tuple[str, str]:
+    """Id and state of the last upgrade that the organization asked for."""
+    [(change_id, state)] = stage.rows(LAST, organization_id)
+    return change_id, state
+
+
+def approve(stage: Stage, organization_id: str) -> None:
+    """The holder of the card approves the payment that the change waits for."""
+    change_id, _ = last_change(stage, organization_id)
+    with interface(stage, organization_id) as api:
+        secret = api.ok("GET", f"/subscription/changes/{change_id}")["client_secret"]
+    stage.stripe.v1.payment_intents.confirm(secret.split("_secret_")[0])
+
+
+def at_stripe(stage: Stage, organization_id: str) -> Subscription:
+    """The organization's subscription as Stripe has it: the only one, of the only customer."""
+    [customer] = [each for each in stage.stripe.v1.customers.list({"limit": 100}) if owner(each) == organization_id]
+    [subscription] = stage.stripe.v1.subscriptions.list({"customer": customer.id, "status": "all"}).data
+    return subscription
+
+
+def owner(stripe_object: object) -> str | None:
+    """Whose a customer or subscription is."""
+    metadata: Json = stripe_object.to_dict()["metadata"]  # type: ignore[attr-defined]  # every object of the SDK's has it
+    name = metadata.get(ORGANIZATION_ID)
+    return str(name) if name is not None else None
+
+
+def assert_agreed(stage: Stage, organization_id: str) -> str:
+    """The plan table says what Stripe has; gives the plan."""
+    [item] = at_stripe(stage, organization_id).to_dict()["items"]["data"]
+    plan = PRICE_OF[item["price"]["lookup_key"]]
+    assert stage.plan(organization_id) == (plan, item["quantity"])
+    return plan
+
+
+def assert_ended(stage: Stage, organization_id: str, state: str) -> None:
+    """The upgrade ended so, was charged once or not at all, and tables and Stripe agree."""
+    assert last_change(stage, organization_id)[1] == state
+    plan = assert_agreed(stage, organization_id)
+    assert plan == ("plus" if state == "applied" else "free")
+    assert len(charges_for_plus(stage, organization_id)) == (state == "applied")
+
+
+def charges_for_plus(stage: Stage, organization_id: str) -> list[int]:
+    """What Plus costs for the rest of the period, as often as the organization pays for it.
+
+    Each is an invoice item: pending, or on an invoice that is paid.
+    """
+    customer = at_stripe(stage, organization_id).customer
+    assert isinstance(customer, str)
+    invoices = stage.stripe.v1.invoices.list({"customer": customer, "limit": 100}).data
+    paid = {invoice.id for invoice in invoices if invoice.status == "paid"}
+    paid_for = sum(invoice.amount_paid for invoice in invoices)
+    items = stage.stripe.v1.invoice_items.list({"customer": customer, "limit": 100}).data
+    counted = [item.amount for item in items if item.amount > 0 and (item.invoice is None or item.invoice in paid)]
+    assert paid_for == sum(item.amount for item in items if item.amount > 0 and item.invoice in paid)
+    return counted

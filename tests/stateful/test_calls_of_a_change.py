@@ -1,0 +1,50 @@
+"""What a plan change costs in calls to Stripe: two at most, without its quote."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.services import plan_changes
+from gateway.services.catalog import Charge
+from schemas.subscription import ChangeCommand
+from tests.stateful.stage import Stage
+from tests.stateful.test_quotes import Shop
+
+AT_MOST = 2
+MOVES = [
+    ChangeCommand(plan="plus"),
+    ChangeCommand(quantity=5),
+    ChangeCommand(quantity=2),
+    ChangeCommand(plan="free"),
+    ChangeCommand(plan="plus", quantity=3),
+]
+ENROLMENT = ["post /v1/customers", "get /v1/subscriptions", "post /v1/subscriptions"]
+
+
+@pytest.fixture
+def stage(database_url: str) -> Iterator[Stage]:
+    running = Stage(database_url)
+    yield running
+    running.close()
+
+
+@pytest.mark.parametrize("charge", ["on_billing_date", "now"])
+@pytest.mark.parametrize("wait", [0, 3600])
+def test_a_change_calls_stripe_twice_at_most(stage: Stage, charge: Charge, wait: int) -> None:
+    shop = Shop(stage, "usd", charge, 25_000)
+    calls = []
+    for move in MOVES:
+        stage.wait(wait)
+        before = len(stage.line.calls)
+        assert plan_changes.change(stage.gateway, shop.caller, move).state == "applied"
+        calls.append(stage.line.calls[before:])
+    assert all(len(each) <= AT_MOST for each in calls), calls
+    asks_for_the_card, *others = calls  # of which no webhook has told
+    assert len(asks_for_the_card) == AT_MOST
+    assert [len(each) for each in others] == [1] * len(others)
+
+
+def test_an_enrolment_calls_it_three_times(stage: Stage) -> None:
+    before = len(stage.line.calls)
+    plan_changes.change(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="free", enroll=True))
+    assert stage.line.calls[before:] == ENROLMENT
