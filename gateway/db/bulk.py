@@ -2,11 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cache
 
 import orjson
-from sqlalchemy import JSON, Column, Table, bindparam, cast, func, select
+from sqlalchemy import JSON, Column, Table, Text, bindparam, cast, func, select
 from sqlalchemy import column as named
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Session
 
 from gateway.db.models import Base
@@ -28,16 +29,21 @@ def flush(session: Session, *models: type[Base]) -> None:
 
 def write(session: Session, table: Table, rows: Sequence[Base]) -> None:
     """Insert rows, or update the ones whose key is known: whole, and sent as one JSON document."""
-    columns = [column for column in table.columns if not left_to_database(column, rows)]
-    names = [column.name for column in columns]
+    names = tuple(column.name for column in table.columns if not left_to_database(column, rows))
     document = orjson.dumps([{name: getattr(row, name) for name in names} for row in rows]).decode()
-    sent = func.json_to_recordset(cast(bindparam("rows", document), JSON)).table_valued(
-        *(named(column.name, column.type) for column in columns)
+    session.connection().execute(upsert(table, names), {"rows": document})
+
+
+@cache  # there are as many as tables and ways to leave columns to the database: a handful
+def upsert(table: Table, names: tuple[str, ...]) -> Insert:
+    """The statement that writes these columns of the rows in its parameter ``rows``."""
+    sent = func.json_to_recordset(cast(bindparam("rows", type_=Text), JSON)).table_valued(
+        *(named(name, table.columns[name].type) for name in names)
     )
     statement = insert(table).from_select(names, select(sent.render_derived(with_types=True)))
     others = [name for name in names if name not in table.primary_key.columns]
     update = {name: statement.excluded[name] for name in others}
-    session.connection().execute(statement.on_conflict_do_update(index_elements=table.primary_key.columns, set_=update))
+    return statement.on_conflict_do_update(index_elements=table.primary_key.columns, set_=update)
 
 
 def left_to_database(column: Column[object], rows: Sequence[Base]) -> bool:

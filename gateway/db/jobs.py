@@ -1,6 +1,7 @@
 """Deferring background jobs: rows of the same database, so a job exists exactly if its transaction committed."""
 
 from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from datetime import datetime
 from types import MappingProxyType
 
@@ -63,7 +64,7 @@ def defer(
     try:
         # The savepoint: a conflict of queueing locks would otherwise abort the caller's whole transaction. It is the
         # connection's, since the session would not issue one for statements that it does not see.
-        with connection.begin_nested():
+        with connection.begin_nested() if queueing_lock is not None else nullcontext():
             job.defer(**arguments)
     except AlreadyEnqueued:
         return False

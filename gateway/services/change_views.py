@@ -38,7 +38,7 @@ def get_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
     """One of the organization's changes. Raises NotFound."""
     if not CHANGE_ID.match(change_id):
         raise NotFound("There is no such change.")
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         found = session.get(PlanChange, change_id)
         if found is None or found.organization_id != caller.organization_id:
             raise NotFound("There is no such change.")

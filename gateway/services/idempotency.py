@@ -89,7 +89,7 @@ def change_of(gateway: Gateway, caller: Caller) -> str | None:
     """The change that an earlier try of the caller's request began; None if there was none."""
     if caller.idempotency_key is None:
         return None
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         return session.scalar(select(IdempotencyKey.change_id).where(*its_row(caller)))
 
 

@@ -65,7 +65,7 @@ def refuse_deleted() -> NoReturn:
 
 def find_customer(gateway: Gateway, caller: Caller) -> Customer | None:
     """The organization's customer, if it has one."""
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         row = session.get(Organization, caller.organization_id)
     if row is None or row.stripe_customer_id is None or row.deleted:
         return None

@@ -74,7 +74,7 @@ class PlanDetails:
 
 def plan_details(gateway: Gateway, caller: Caller) -> PlanDetails:
     """The Plan Details of the caller's organization; one that nobody enrolled is on Free with status ``none``."""
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         return read_details(session, gateway.catalog, caller.organization_id)
 
 
