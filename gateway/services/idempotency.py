@@ -9,18 +9,21 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import structlog
 from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from gateway.db.models import IdempotencyKey
-from gateway.errors import IdempotencyKeyReused, RequestInProgress
+from gateway.errors import DatabaseUnavailable, IdempotencyKeyReused, RequestInProgress
 from gateway.services.context import Caller, Gateway
 
 KEPT = timedelta(hours=24)
 TAKEN_FOR_DEAD = timedelta(seconds=60)
 PATIENCE = 10.0  # seconds that a repeated request waits for the first one's answer
 FIRST_LOOK, SELDOMEST = 0.05, 0.5  # seconds between its looks: soon at first, but many who wait are no load
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,19 @@ def keep(gateway: Gateway, caller: Caller, answer: Answer) -> None:
 
 
 def release(gateway: Gateway, caller: Caller) -> None:
-    """Nothing was done: the next one may try. One whose request began a change keeps its key, and goes on with it."""
-    with gateway.database.transaction() as session:
-        session.execute(delete(IdempotencyKey).where(*its_row(caller), IdempotencyKey.change_id.is_(None)))
-        long_ago = gateway.clock() - 2 * TAKEN_FOR_DEAD
-        session.execute(update(IdempotencyKey).where(*its_row(caller)).values(claimed_at=long_ago))
+    """Nothing was done: the next one may try. One whose request began a change keeps its key, and goes on with it.
+
+    A key that somebody else has taken over and answered meanwhile is his. If the database is away, the key is free
+    again once its holder is taken for dead.
+    """
+    mine = (*its_row(caller), IdempotencyKey.status.is_(None))
+    try:
+        with gateway.database.transaction() as session:
+            session.execute(delete(IdempotencyKey).where(*mine, IdempotencyKey.change_id.is_(None)))
+            long_ago = gateway.clock() - 2 * TAKEN_FOR_DEAD
+            session.execute(update(IdempotencyKey).where(*mine).values(claimed_at=long_ago))
+    except DatabaseUnavailable:  # what the request came to is still to be told
+        log.warning("idempotency_key_not_released", exc_info=True)
 
 
 def link(session: Session, caller: Caller, change_id: str) -> None:

@@ -41,11 +41,11 @@ def test_web_answers_503_while_the_database_is_away_and_goes_on_by_itself_and_lo
         for _ in range(2):
             acknowledged, refused = len(burst.acknowledged), burst.refusals[503]
             burst.start()
-            eventually(lambda goal=acknowledged + 100: len(burst.acknowledged) > goal)  # type: ignore[misc]
+            eventually(lambda goal=acknowledged + 100: len(burst.acknowledged) > goal)  # type: ignore[misc]  # a default binds it now
             assert burst.in_flight > 0, "nothing was on its way"
             with postgres.crashed():
                 assert burst.waiting > 0, "the burst was over"
-                eventually(lambda goal=refused + 20: burst.refusals[503] > goal)  # type: ignore[misc]
+                eventually(lambda goal=refused + 20: burst.refusals[503] > goal)  # type: ignore[misc]  # a default binds it now
                 while_away = set(burst.acknowledged)
             assert acknowledged_but_lost(own, while_away) == set()
             burst.stop()

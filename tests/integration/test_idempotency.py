@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from gateway.app import create_app
+from gateway.app import build_gateway, create_app
 from gateway.db.models import IdempotencyKey, PlanChange
 from gateway.endpoints.idempotent import fingerprint
 from gateway.services import idempotency, plan_changes, retention
@@ -149,6 +149,21 @@ def test_a_key_is_free_again_after_a_request_that_could_not_be_tried(world: Worl
     with world.gateway.database.transaction() as session:
         session.get_one(PlanChange, blocking.id).close("abandoned", datetime.now(UTC))
     assert send(world, headers={"Idempotency-Key": "click-2"}, plan="free").status_code == 200
+
+
+def test_who_was_taken_for_dead_does_not_take_back_the_answer_of_the_one_who_took_over(world: World) -> None:
+    idempotency.claim(world.gateway, CALLER, "click-1", "print")
+    kept = idempotency.Answer(status=200, location=None, body="{}")
+    idempotency.keep(world.gateway, CALLER, kept)
+    idempotency.release(world.gateway, CALLER)
+    assert idempotency.claim(world.gateway, CALLER, "click-1", "print") == kept
+
+
+def test_a_key_that_cannot_be_released_hides_nothing_of_what_its_request_came_to(world: World) -> None:
+    nowhere = "postgresql://nobody@127.0.0.1:9/nothing"
+    away = build_gateway(replace(world.gateway.config, database_url=nowhere))
+    idempotency.release(away, CALLER)
+    away.database.close()
 
 
 @pytest.mark.usefixtures("api")
