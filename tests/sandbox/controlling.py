@@ -11,11 +11,11 @@ from tests.sandbox.support import Json
 def ask_for(sandbox: Sandbox, **fault: Any) -> Json:
     answer = requests.post(f"{sandbox.url}/_sandbox/faults", json=fault, timeout=5)
     assert answer.status_code == 201, answer.text
-    return answer.json()  # type: ignore[no-any-return]
+    return answer.json()  # type: ignore[no-any-return]  # JSON
 
 
 def listed(sandbox: Sandbox) -> list[Json]:
-    return requests.get(f"{sandbox.url}/_sandbox/faults", timeout=5).json()["faults"]  # type: ignore[no-any-return]
+    return requests.get(f"{sandbox.url}/_sandbox/faults", timeout=5).json()["faults"]  # type: ignore[no-any-return]  # JSON
 
 
 def clear(sandbox: Sandbox) -> None:
@@ -25,4 +25,4 @@ def clear(sandbox: Sandbox) -> None:
 def resend(sandbox: Sandbox, event: str) -> Json:
     answer = requests.post(f"{sandbox.url}/_sandbox/events/{event}/resend", timeout=5)
     assert answer.status_code == 200, answer.text
-    return answer.json()  # type: ignore[no-any-return]
+    return answer.json()  # type: ignore[no-any-return]  # JSON

@@ -97,7 +97,7 @@ def test_a_card_may_be_given_by_its_number(account: Account) -> None:
         7,
         2031,
     )
-    assert made.card.fingerprint == by_number(account, "5555555555554444").card.fingerprint  # type: ignore[union-attr]
+    assert made.card.fingerprint == by_number(account, "5555555555554444").card.fingerprint  # type: ignore[union-attr]  # it is a card
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def everything(client: stripe.StripeClient) -> Json:
     v1: Any = client.v1
     kinds = {"events", "customers", "products", "prices", "subscriptions", "invoices"}
     found = {kind: [plain(row) for row in getattr(v1, kind).list({"limit": 100}).data] for kind in kinds}
-    return json.loads(re.sub(r"http://127.0.0.1:\d+", "", json.dumps(found)))  # type: ignore[no-any-return]
+    return json.loads(re.sub(r"http://127.0.0.1:\d+", "", json.dumps(found)))  # type: ignore[no-any-return]  # JSON
 
 
 def test_two_runs_of_a_file_give_the_same_ids_and_times(tmp_path: Path) -> None:

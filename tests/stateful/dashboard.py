@@ -104,7 +104,7 @@ class Dashboard(RuleBasedStateMachine):
         customer = self.customers.get(whose)
         for what, value in edits if customer else []:
             params = {what: value}
-            self.stage.allowed(lambda params=params: self.v1.customers.update(customer, params))  # type: ignore[misc]
+            self.stage.allowed(lambda params=params: self.v1.customers.update(customer, params))  # type: ignore[misc]  # a default
         self.stage.wait(pause)
 
     @rule(whose=WHOSE, card=CARDS, pause=PAUSES)

@@ -49,7 +49,7 @@ class Line(MeteredClient):
         meanwhile()
         if self.loses:
             self.loses = False
-            raise stripe.APIConnectionError("cut", should_retry=False)  # type: ignore[no-untyped-call]
+            raise stripe.APIConnectionError("cut", should_retry=False)  # type: ignore[no-untyped-call]  # the SDK's
         if self.dates_late:
             self.dates_late = False
             date = format_datetime(datetime.fromtimestamp(self._clock(), UTC), usegmt=True)

@@ -69,7 +69,7 @@ def test_a_year_of_renewals_and_changes_costs_hardly_a_call(stage: Stage) -> Non
     calls = len(stage.line.calls) - by_users
     assert len(stage.delivered) > 400
     assert calls / len(stage.delivered) < 0.2, f"{calls} calls for {len(stage.delivered)} events"
-    print(f"{calls} calls for {len(stage.delivered)} events")  # noqa: T201
+    print(f"{calls} calls for {len(stage.delivered)} events")  # noqa: T201 - the figure
     expected = Expected(stage)
     check_inbox(stage)
     check_tables(stage, expected, expected.tables)
