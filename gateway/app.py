@@ -69,6 +69,7 @@ def create_app(gateway: Gateway | None = None) -> Flask:
 
 def refuse_other_media_types() -> None:
     """A JSON interface reads JSON: flask-smorest would take a body of another type for an empty one."""
-    has_body = request.content_length or "chunked" in request.headers.get("Transfer-Encoding", "").lower()
-    if request.path.startswith("/v1/") and has_body and not request.is_json:
+    if not request.path.startswith("/v1/") or request.is_json:
+        return
+    if request.content_length or "chunked" in request.headers.get("Transfer-Encoding", "").lower():
         raise UnsupportedMediaType("Send application/json.")

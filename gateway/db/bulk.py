@@ -10,7 +10,7 @@ from sqlalchemy import column as named
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Session
 
-from gateway.db.models import Base
+from gateway.db.models import Base, Json
 
 
 def flush(session: Session, *models: type[Base]) -> None:
@@ -21,17 +21,18 @@ def flush(session: Session, *models: type[Base]) -> None:
             changed[row.__tablename__].append(row)
     for table in Base.metadata.sorted_tables:  # what others refer to comes first
         if rows := changed[table.name]:
-            write(session, table, rows)
+            names = [column.name for column in table.columns if not left_to_database(column, rows)]
+            write(session, table, [{name: getattr(row, name) for name in names} for row in rows])
     for rows in changed.values():
         for row in rows:
             session.expunge(row)
 
 
-def write(session: Session, table: Table, rows: Sequence[Base]) -> None:
-    """Insert rows, or update the ones whose key is known: whole, and sent as one JSON document."""
-    names = tuple(column.name for column in table.columns if not left_to_database(column, rows))
-    document = orjson.dumps([{name: getattr(row, name) for name in names} for row in rows]).decode()
-    session.connection().execute(upsert(table, names), {"rows": document})
+def write(session: Session, table: Table, rows: Sequence[Json]) -> None:
+    """Insert rows, or update the ones whose key is known: whole, all with the same columns, sent as one document."""
+    if rows:
+        document = orjson.dumps(rows).decode()
+        session.connection().execute(upsert(table, tuple(rows[0])), {"rows": document})
 
 
 @cache  # there are as many as tables and ways to leave columns to the database: a handful

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from gateway.db.models import OPEN_STATES, OrganizationPlan, PlanChange, Subscription
+from gateway.db.models import OPEN_STATES, PlanChange, Subscription
 from gateway.db.queries import among
-from gateway.services.plan_table import NO_SUBSCRIPTION, current_subscription
+from gateway.services.plan_table import NO_SUBSCRIPTION, PlanState, current_subscription
 from gateway.stripe_api.snapshots import ENDED, Seen
 
 CHANGE = "chg_"  # what the ids of plan changes begin with, and the idempotency keys of their calls
@@ -34,11 +34,11 @@ def reasons(
     session: Session,
     told: Mapping[str, Seen],
     subscriptions: Mapping[str, Sequence[Subscription]],
-    before: Mapping[str, OrganizationPlan],
+    before: Mapping[str, PlanState],
 ) -> dict[str, Reason]:
     """The reason for each organization in ``told``; call it before the changes that are carried out are closed.
 
-    ``before``: the plan table's rows as they were.
+    ``before``: what the plan table said of them.
     """
     carried_out = {each: carried_out_by(subscriptions[each]) for each in told}
     named = {each: named_by(seen) for each, seen in told.items()}
@@ -66,9 +66,9 @@ def own(changes: Mapping[str, PlanChange], change_id: str | None, organization_i
     return change if change is not None and change.organization_id == organization_id else None
 
 
-def is_living(row: OrganizationPlan | None) -> bool:
+def is_living(state: PlanState | None) -> bool:
     """Whether there was a subscription that a change could be made to."""
-    return row is not None and row.status not in ENDED | {NO_SUBSCRIPTION}
+    return state is not None and state.status not in ENDED | {NO_SUBSCRIPTION}
 
 
 def reason(seen: Seen, change: PlanChange | None) -> Reason:

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import orjson
 import structlog
@@ -33,6 +34,15 @@ MAX_ATTEMPTS = 10  # with the backoff below: about a day
 FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=5), timedelta(hours=12)
 
 log = structlog.get_logger()
+
+
+class Stored(NamedTuple):
+    """What is read of an event that is due."""
+
+    id: str
+    type: str
+    object_id: str | None
+    payload: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +91,10 @@ def drain_one(gateway: Gateway, handlers: Handlers, event_id: str) -> None:
             record_failure(session, event_id, error, gateway.clock())
 
 
-def claim(session: Session, now: datetime, event_id: str | None = None) -> list[WebhookEvent]:
+def claim(session: Session, now: datetime, event_id: str | None = None) -> list[Stored]:
     """Lock events that are due and that no other worker holds, oldest first."""
     query = (
-        select(WebhookEvent)
+        select(*(getattr(WebhookEvent, name) for name in Stored._fields))
         .where(WebhookEvent.state.in_(DUE_STATES), WebhookEvent.next_attempt_at <= now)
         .order_by(WebhookEvent.next_attempt_at)
         .limit(BATCH)
@@ -92,10 +102,10 @@ def claim(session: Session, now: datetime, event_id: str | None = None) -> list[
     )
     if event_id is not None:
         query = query.where(WebhookEvent.id == event_id)
-    return list(session.scalars(query))
+    return [Stored(*row) for row in session.execute(query)]
 
 
-def apply(session: Session, events: Sequence[WebhookEvent], handlers: Handlers, now: datetime) -> None:
+def apply(session: Session, events: Sequence[Stored], handlers: Handlers, now: datetime) -> None:
     """Merge what the events say, and mark them."""
     if not events:
         return
@@ -115,7 +125,7 @@ def apply(session: Session, events: Sequence[WebhookEvent], handlers: Handlers, 
             )
 
 
-def read_event(stored: WebhookEvent, handlers: Handlers) -> Read:
+def read_event(stored: Stored, handlers: Handlers) -> Read:
     """Let the type's handler read a stored event; what it must not or cannot read is looked up instead of guessed."""
     handler = handlers.get(stored.type)
     if handler is None or stored.payload is None:  # the database sees to it that no due event is without
@@ -141,7 +151,7 @@ def mirrored_kind(event: Event) -> str | None:
     return kind if isinstance(kind, str) and kind in KINDS else None
 
 
-def refreshed(stored: WebhookEvent, event: Event, kind: str, reason: str) -> Read:
+def refreshed(stored: Stored, event: Event, kind: str, reason: str) -> Read:
     """Ask Stripe for the object instead. Raises UnreadableObject if it cannot be asked for."""
     stripe_id = upcoming_of(event.object) if kind == "upcoming_invoice" else stored.object_id
     if stripe_id is None:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Self
 
-from gateway.db.models import Json, Organization, OrganizationPlan, Subscription
+from gateway.db.models import Json, OrganizationPlan, Subscription
 from gateway.stripe_api.snapshots import ENDED
 
 FREE = "free"
@@ -92,7 +92,7 @@ class PlanState:
     @classmethod
     def of_row(cls, row: OrganizationPlan) -> Self:
         """What ``row`` says now."""
-        return cls(**{field.name: getattr(row, field.name) for field in fields(cls)})
+        return cls(**{name: getattr(row, name) for name in COLUMNS})
 
     def to_json(self) -> Json:
         """For the history: times in ISO 8601."""
@@ -107,6 +107,7 @@ class PlanState:
         return replace(NEVER_ENROLLED, **values | {name: datetime.fromisoformat(values[name]) for name in times})
 
 
+COLUMNS = tuple(field.name for field in fields(PlanState))
 NEVER_ENROLLED = PlanState(
     plan=FREE,
     requested_plan=FREE,
@@ -122,7 +123,6 @@ NEVER_ENROLLED = PlanState(
 
 
 def plan_state(
-    organization: Organization,
     subscriptions: Sequence[Subscription],
     plan_of_product: Mapping[str, str],
     payments: Mapping[str, Payment] = MappingProxyType({}),
@@ -131,7 +131,7 @@ def plan_state(
 
     ``plan_of_product`` is the catalogue, ``payments`` the state of the latest invoices by their ids.
     """
-    subscription = None if organization.deleted else current_subscription(subscriptions)
+    subscription = current_subscription(subscriptions)
     if subscription is None:
         return NEVER_ENROLLED
     requested_plan, item = base_item(subscription, plan_of_product)

@@ -11,7 +11,9 @@ from sqlalchemy.orm import Session
 from gateway.db import bulk, jobs
 from gateway.db.models import (
     OPEN_STATES,
+    Base,
     Invoice,
+    Json,
     Organization,
     OrganizationPlan,
     Plan,
@@ -33,6 +35,8 @@ from gateway.services.plan_table import (
 )
 from gateway.stripe_api.snapshots import Seen
 
+HISTORY = Base.metadata.tables[PlanHistory.__tablename__]
+
 log = structlog.get_logger()
 
 
@@ -50,11 +54,16 @@ def write(session: Session, touched: Mapping[str, Seen], now: datetime) -> None:
             .execution_options(populate_existing=True)
         )
     }
-    changed = [each for each in states if states[each] != state_of(rows.get(each))]
-    why = reasons(session, {each: touched[each] for each in changed}, subscriptions, rows)
+    before = {each: PlanState.of_row(row) for each, row in rows.items()}
+    changed = [each for each in states if states[each] != before.get(each, NEVER_ENROLLED)]
+    why = reasons(session, {each: touched[each] for each in changed}, subscriptions, before)
+    history = []
     for each in changed:
-        write_one(session, rows.get(each), each, states[each], why[each], now)
-    bulk.flush(session, OrganizationPlan, PlanHistory)
+        row = rows.get(each) or new_row(session, each)
+        write_row(row, states[each], now)
+        history.append(entry(row, before.get(each), states[each], why[each]))
+    bulk.flush(session, OrganizationPlan)
+    bulk.write(session, HISTORY, history)
     close_changes(session, states, subscriptions, now)
 
 
@@ -62,10 +71,13 @@ def derived(
     session: Session, organization_ids: Collection[str], subscriptions: Mapping[str, list[Subscription]]
 ) -> dict[str, PlanState]:
     """What the plan table is to say of each organization: a function of the mirror."""
-    organizations = session.scalars(select(Organization).where(among(Organization.id, organization_ids))).all()
+    gone = select(Organization.id).where(among(Organization.id, organization_ids), Organization.deleted)
+    deleted = set(session.scalars(gone))
     plans = plan_of_product(session)
     payments = payments_of(session, subscriptions)
-    return {each.id: plan_state(each, subscriptions[each.id], plans, payments) for each in organizations}
+    # Stripe ends the subscriptions of a customer that is deleted, but need not have told of it yet.
+    theirs = {each: () if each in deleted else subscriptions[each] for each in organization_ids}
+    return {each: plan_state(its, plans, payments) for each, its in theirs.items()}
 
 
 def payments_of(session: Session, subscriptions: Mapping[str, list[Subscription]]) -> dict[str, Payment]:
@@ -79,37 +91,38 @@ def payments_of(session: Session, subscriptions: Mapping[str, list[Subscription]
     return {each.id: Payment.of_invoice(each.status, each.next_payment_attempt) for each in session.execute(query)}
 
 
-def state_of(row: OrganizationPlan | None) -> PlanState:
-    """What the plan table says of an organization; that it was never enrolled, if nothing."""
-    return PlanState.of_row(row) if row is not None else NEVER_ENROLLED
+def new_row(session: Session, organization_id: str) -> OrganizationPlan:
+    """The row of an organization that had none."""
+    row = OrganizationPlan(organization_id=organization_id, version=0)
+    session.add(row)
+    return row
 
 
-def write_one(
-    session: Session, row: OrganizationPlan | None, organization_id: str, state: PlanState, why: Reason, now: datetime
-) -> None:
-    """Write one organization's new state and its history."""
-    before = PlanState.of_row(row) if row is not None else None
-    if state.requested_plan == UNMAPPED and state_of(row).requested_plan != UNMAPPED:
+def write_row(row: OrganizationPlan, state: PlanState, now: datetime) -> None:
+    """Write an organization's new state."""
+    if state.requested_plan == UNMAPPED != row.requested_plan:
         # Somebody pays for what the catalogue does not know, and is given nothing for it: a person must look.
-        log.error("plan_unmapped", organization_id=organization_id, subscription_id=state.subscription_id)
-    if row is None:
-        row = OrganizationPlan(organization_id=organization_id, version=0)
-        session.add(row)
+        log.error("plan_unmapped", organization_id=row.organization_id, subscription_id=state.subscription_id)
     for column, value in vars(state).items():
         if getattr(row, column) != value:
             setattr(row, column, value)
     row.version += 1
     row.as_of = now
-    session.add(
-        PlanHistory(
-            organization_id=organization_id,
-            version=row.version,
-            **{name: getattr(why, name) for name in ("actor_type", "actor", "change_id", "cause")},
-            before=before.to_json() if before else None,
-            after=state.to_json(),
-            recorded_at=now,
-        )
-    )
+
+
+def entry(row: OrganizationPlan, before: PlanState | None, after: PlanState, why: Reason) -> Json:
+    """What the history says of the row's new version: columns of ``PlanHistory``."""
+    return {
+        "organization_id": row.organization_id,
+        "version": row.version,
+        "actor_type": why.actor_type,
+        "actor": why.actor,
+        "change_id": why.change_id,
+        "cause": why.cause,
+        "before": before.to_json() if before else None,
+        "after": after.to_json(),
+        "recorded_at": row.as_of,
+    }
 
 
 def restore(session: Session, row: OrganizationPlan | None, entry: PlanHistory) -> None:

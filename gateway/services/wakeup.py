@@ -23,13 +23,15 @@ def defer_drain(database: Database, *, relying: bool = False) -> bool:
 
     ``relying`` on a drain that runs, none is enqueued beside it: then, and only then, this gives False.
     """
-    with database.transaction() as session:
+    with database.reading() as session:
         waits, runs = jobs.standing(session, jobs.DRAIN_INBOX)
-        if runs and relying and not waits:
-            return False
-        if not waits:
-            jobs.defer(session, jobs.DRAIN_INBOX, queueing_lock=jobs.DRAIN_INBOX)
+    if waits:
         return True
+    if runs and relying:
+        return False
+    with database.transaction() as session:
+        jobs.defer(session, jobs.DRAIN_INBOX, queueing_lock=jobs.DRAIN_INBOX)
+    return True
 
 
 class Wakeup:

@@ -26,7 +26,7 @@ from gateway.errors import WebhookRefused
 from gateway.logging import configure_logging
 from gateway.services import inbox, sync
 from gateway.services.context import Gateway
-from gateway.services.drain import read_event
+from gateway.services.drain import Stored, read_event
 from gateway.stripe_api.snapshots import UnreadableObject
 from handlers import HANDLERS
 from tests.fuzz import mutations
@@ -177,7 +177,7 @@ def drained(stage: Stage, choices: Choices) -> None:
     body = mutations.event(choices, TYPES, envelope=False)
     try:
         row = inbox.row_of(stage.gateway, body, NOW)
-        told = read_event(WebhookEvent(**row._asdict()), HANDLERS).told
+        told = read_event(Stored(row.id, row.type, row.object_id, row.payload), HANDLERS).told
     except (WebhookRefused, UnreadableObject) as refused:
         stage.outcomes[type(refused).__name__] += 1
         return

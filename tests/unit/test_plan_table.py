@@ -6,8 +6,8 @@ from typing import Any, get_args
 import pytest
 import stripe
 
-from gateway.db.models import Organization, OrganizationPlan, Subscription
-from gateway.services.plan_table import NEVER_ENROLLED, RULES, Payment, PlanState, plan_state
+from gateway.db.models import OrganizationPlan, Subscription
+from gateway.services.plan_table import RULES, Payment, PlanState, plan_state
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 END = datetime(2026, 12, 1, tzinfo=UTC)
@@ -42,8 +42,8 @@ def subscription(
     )
 
 
-def state(*subscriptions: Subscription, deleted: bool = False) -> PlanState:
-    return plan_state(Organization(id="org_1", deleted=deleted), subscriptions, PLAN_OF_PRODUCT)
+def state(*subscriptions: Subscription) -> PlanState:
+    return plan_state(subscriptions, PLAN_OF_PRODUCT)
 
 
 def test_an_organization_without_a_subscription_is_on_free() -> None:
@@ -136,7 +136,7 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
 def test_what_may_be_used_by_status_and_latest_invoice(status: str, payment: Payment) -> None:
     bought = subscription(item("prod_plus"), status=status)
     bought.latest_invoice_id = "in_1"
-    found = plan_state(Organization(id="org_1", deleted=False), [bought], PLAN_OF_PRODUCT, {"in_1": payment})
+    found = plan_state([bought], PLAN_OF_PRODUCT, {"in_1": payment})
     assert (found.plan, found.standing) == TABLE[status][payment]
 
 
@@ -175,10 +175,6 @@ def test_no_plan_in_the_subscription_is_not_silently_free() -> None:
     found = state(subscription(item(STRANGE, quantity=4)))
     assert (found.plan, found.requested_plan, found.quantity) == ("unmapped", "unmapped", 4)
     assert found.subscription_id == "sub_1"
-
-
-def test_a_deleted_organization_is_on_free_whatever_its_subscriptions_say() -> None:
-    assert state(subscription(item("prod_plus")), deleted=True) == NEVER_ENROLLED
 
 
 LATER = START + timedelta(days=1)

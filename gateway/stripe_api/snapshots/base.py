@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from functools import cached_property, wraps
+from functools import cache, cached_property, wraps
 from hashlib import blake2b
 from typing import ClassVar, ParamSpec, Self, TypeVar
 
@@ -100,10 +100,16 @@ class Snapshot:
         """Grows only: a state of a lower rank cannot follow one of a higher rank."""
         return 0
 
+    @classmethod
+    @cache  # asked for with each snapshot
+    def compared(cls) -> tuple[str, ...]:
+        """The names of the fields whose values make the content."""
+        return tuple(each.name for each in fields(cls) if each.compare)
+
     @cached_property
     def digest(self) -> str:
         """Equal for equal content, whoever says it."""
-        content = [getattr(self, each.name) for each in fields(self) if each.compare]
+        content = [getattr(self, name) for name in self.compared()]
         return blake2b(repr(content).encode(), digest_size=12).hexdigest()
 
     @classmethod
