@@ -24,6 +24,7 @@ INVOICE = "pending_invoice"  # among a change's steps: the invoice that it waits
 HOLDER_IS_ASKED = frozenset({"requires_action", "requires_confirmation"})
 NOBODY_PAYS = frozenset({"requires_payment_method", "canceled"})
 ENDS = frozenset({"void", "paid"})
+ASKED = frozenset({"requested", "processing"})
 
 
 def see_to(gateway: Gateway, change_id: str, invoice: Invoice) -> None:
@@ -55,7 +56,7 @@ def wait(gateway: Gateway, change_id: str, invoice: Invoice, intent: PaymentInte
         change = lock_change(session, change_id)
         subscription = position_of(session, change.organization_id).subscription
         pending = subscription is not None and subscription.pending_until is not None
-        if change.state == "processing" and pending:
+        if change.state in ASKED and pending:
             change.state, change.client_secret = "requires_action", intent.client_secret
             change.steps = {**change.steps, INVOICE: {"id": invoice.id}}
     reached(CrashPoint.PAYMENT_AWAITED)

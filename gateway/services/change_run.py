@@ -29,41 +29,47 @@ ADOPT, NEW_KEY = "adopt_subscription", "new_key"
 log = structlog.get_logger()
 
 
-def run(gateway: Gateway, change_id: str) -> None:
+def run(gateway: Gateway, change_id: str, first: Step | None = None) -> None:
     """Make the calls that are still to be made, and end the change if Stripe refuses one.
 
-    Raises StripeUnavailable: then it is unknown whether Stripe did it.
+    ``first``: the call that was frozen with the intent just now. Raises StripeUnavailable: then it is unknown whether
+    Stripe did it.
     """
     performed: set[str] = set()
-    while True:
-        try:
-            with gateway.database.transaction() as session:
-                step = next_step(session, gateway.catalog, change_id, gateway.clock())
-        except CatalogNotSynced as error:  # gone since the intent was written: the call cannot be made
-            end(gateway, change_id, "failed", error)
-            return
-        reached(CrashPoint.PARAMETERS_FROZEN)
-        if step is None or step.name in performed:
-            return
+    step = first or following(gateway, change_id)
+    while step is not None and step.name not in performed:
         if step.name == CREATE and adopt(gateway, change_id, step):
             if ADOPT in performed:  # still not known here: a refresh is on its way, and the job comes after it
                 return
             performed.add(ADOPT)
-            continue
-        try:
-            perform(gateway, step)
-        except (CardDeclined, NotFound, StripeRejected) as error:
-            end(gateway, change_id, "failed", error, look_again_at=step.subscription_id)
-            return
-        except StripeUnavailable as error:
-            if not kept_failure(error) or NEW_KEY in performed:  # one new key a run: Stripe may be failing for long
-                raise
-            retire_key(gateway, step)
-            performed.add(NEW_KEY)
-            continue
-        if step.name == UPDATE:  # the last one
-            return
-        performed.add(step.name)
+        else:
+            try:
+                perform(gateway, step)
+            except (CardDeclined, NotFound, StripeRejected) as error:
+                end(gateway, change_id, "failed", error, look_again_at=step.subscription_id)
+                return
+            except StripeUnavailable as error:
+                if not kept_failure(error) or NEW_KEY in performed:  # one new key a run: Stripe may be failing for long
+                    raise
+                retire_key(gateway, step)
+                performed.add(NEW_KEY)
+            else:
+                if step.name == UPDATE:  # the last one
+                    return
+                performed.add(step.name)
+        step = following(gateway, change_id)
+
+
+def following(gateway: Gateway, change_id: str) -> Step | None:
+    """The call to make next, its parameters frozen; None if there is none."""
+    try:
+        with gateway.database.transaction() as session:
+            step = next_step(session, gateway.catalog, change_id, gateway.clock())
+    except CatalogNotSynced as error:  # the price is gone since the intent was written: the call cannot be made
+        end(gateway, change_id, "failed", error)
+        return None
+    reached(CrashPoint.PARAMETERS_FROZEN)
+    return step
 
 
 def perform(gateway: Gateway, step: Step) -> None:

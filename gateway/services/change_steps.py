@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from stripe import StripeClient, Subscription
 from stripe.params import SubscriptionCreateParams, SubscriptionUpdateParams
 
-from gateway.db.models import Json, Organization, PlanChange
-from gateway.services.catalog import Catalog, Charge, price_of
+from gateway.db.models import Json, Organization, PlanChange, Price
+from gateway.services.catalog import Catalog, CatalogPlan, Charge, price_of
 from gateway.services.plan_table import FREE
 from gateway.services.positions import Position, charge_for, position_of
 from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID
@@ -62,17 +62,31 @@ class Step:
 def next_step(session: Session, catalog: Catalog, change_id: str, now: datetime) -> Step | None:
     """The call to make next; None if the change has ended, waits for its customer, or is too old to be repeated.
 
-    Its parameters, once frozen, are never computed again.
+    The first call is frozen with the intent already; what is left is what comes after it, or after a crash.
     """
     change = lock_change(session, change_id)
     if change.state not in ("requested", "processing") or is_too_old(change, now):
         return None
-    position = position_of(session, change.organization_id)
+    step = freeze(session, catalog, change, position_of(session, change.organization_id))
+    change.state = "processing"
+    return step
+
+
+def freeze(
+    session: Session, catalog: Catalog, change: PlanChange, position: Position, price: Price | None = None
+) -> Step:
+    """The call to make from ``position``; its parameters, once frozen, are never computed again.
+
+    ``price``: that of the plan it moves to, if it was read already. Raises CatalogNotSynced.
+    """
     name = CREATE if position.subscription is None else UPDATE
     if name not in change.steps:
-        params = creation(session, catalog, change) if name == CREATE else update(session, catalog, change, position)
+        if name == CREATE:
+            params = creation(session, catalog, change)
+        else:
+            target = catalog.get(change.to_plan)
+            params = update(catalog, change, position, target, price or price_of(session, target))
         change.steps = {**change.steps, name: params}
-    change.state = "processing"
     subscription = position.subscription
     return Step(
         name=name,
@@ -120,10 +134,8 @@ def creation(session: Session, catalog: Catalog, change: PlanChange) -> Json:
     return dict(params)
 
 
-def update(session: Session, catalog: Catalog, change: PlanChange, position: Position) -> Json:
+def update(catalog: Catalog, change: PlanChange, position: Position, target: CatalogPlan, price: Price) -> Json:
     """The swap of the base item's price, prorated from the quote's second, or else from the one Stripe does it in."""
-    target = catalog.get(change.to_plan)
-    price = price_of(session, target)
     params: SubscriptionUpdateParams = {
         "items": position.items_for(price, change.quantity, target.key),
         "metadata": {CHANGE_ID: change.id},

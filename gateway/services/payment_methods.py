@@ -4,9 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy.orm import Session
-
-from gateway.db.models import Organization, OrganizationPlan, PaymentMethod
+from gateway.db.models import OrganizationPlan, PaymentMethod
 from gateway.errors import CardExpired, DefaultPaymentMethod, NotFound, StripeRejected
 from gateway.services import sync
 from gateway.services.context import Caller, Gateway
@@ -129,11 +127,8 @@ def is_on_file(gateway: Gateway, caller: Caller) -> bool:
     return not is_expired(asked, gateway.clock())
 
 
-def is_known(session: Session, organization: Organization, now: datetime) -> bool:
-    """Whether a default card that has not expired is known here."""
-    if organization.default_payment_method_id is None:
-        return False
-    card = session.get(PaymentMethod, organization.default_payment_method_id)
+def is_usable(card: PaymentMethod | None, now: datetime) -> bool:
+    """Whether a card is there, and can be charged as far as is known here."""
     return card is not None and not card.detached and not is_expired(card, now)
 
 

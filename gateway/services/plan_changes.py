@@ -1,8 +1,9 @@
 """Plan changes. Intent first, then Stripe, then the merge; killed at any line, a change is finished or given up.
 
-1. Transaction: the policy is checked and the change is written, together with the job that will finish it.
-2. For each call that it takes (``change_run``): transaction that freezes the call's parameters; the call, with no
-   transaction open; transaction that merges the answer. The merge closes the change when Stripe has carried it out.
+1. Transaction: the policy is checked and the change is written, together with the job that will finish it and with
+   the parameters of its call to Stripe.
+2. The call, with no transaction open; then a transaction that merges the answer. The merge closes the change when
+   Stripe has carried it out. Where it takes another call (``change_run``), a transaction freezes that one's parameters.
 """
 
 import uuid
@@ -10,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from gateway.crash_points import CrashPoint, reached
 from gateway.db import jobs
-from gateway.db.models import Invoice, Organization, OrganizationPlan, PlanChange
+from gateway.db.models import OPEN_STATES, Organization, OrganizationPlan, PlanChange, Price
 from gateway.errors import (
     ChangeInProgress,
     DatabaseUnavailable,
@@ -29,12 +30,13 @@ from gateway.errors import (
 from gateway.services import idempotency, payment_methods, policy
 from gateway.services.catalog import CatalogPlan, price_of
 from gateway.services.change_run import run
+from gateway.services.change_steps import Step, freeze
 from gateway.services.change_views import ChangeView, get_change, location_of
 from gateway.services.context import Caller, Gateway
-from gateway.services.organizations import ensure_customer, find_customer, lock_organization, refuse_closed
+from gateway.services.organizations import ensure_customer, lock_organization, refuse_closed
 from gateway.services.plan_table import FREE
 from gateway.services.policy import Transition
-from gateway.services.positions import open_change, position_of
+from gateway.services.positions import Position, position_of
 from gateway.services.quote_tokens import Terms, read_token
 from gateway.stripe_api.times import from_unix
 from schemas.subscription import ChangeCommand
@@ -46,6 +48,10 @@ CHANGES_AT_MOST, CHANGES_WITHIN = 20, timedelta(hours=1)
 log = structlog.get_logger()
 
 
+class CustomerMissing(Exception):
+    """The organization has no customer at Stripe yet."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Admitted:
     """A change that may be made."""
@@ -54,7 +60,9 @@ class Admitted:
     """The plan that it moves away from."""
     target: CatalogPlan
     quantity: int
+    price: Price
     transition: Transition
+    position: Position
 
 
 def change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeView:
@@ -65,12 +73,16 @@ def change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeVi
     then), CardDeclined and StripeRejected (the change has ``failed``), DatabaseUnavailable (with the change's Location
     if it was written).
     """
-    change_id = idempotency.change_of(gateway, caller) or ask(gateway, caller, command)
+    first = None
+    if (change_id := idempotency.change_of(gateway, caller)) is None:
+        first = ask(gateway, caller, command)
+        change_id = first.change_id
     try:
-        run(gateway, change_id)
+        run(gateway, change_id, first)
     except StripeUnavailable:
         # Done or not, nobody knows: the job asks Stripe and decides. The caller is told that it is processing.
         log.warning("change_outcome_unknown", change_id=change_id, exc_info=True)
+        note_asked(gateway, change_id)
     except DatabaseUnavailable as error:  # the same, and the change cannot even be read: say where it will be
         raise DatabaseUnavailable(error.detail, headers=location_of(change_id), change_id=change_id) from error
     view = get_change(gateway, caller, change_id)
@@ -79,18 +91,29 @@ def change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeVi
     return view
 
 
-def ask(gateway: Gateway, caller: Caller, command: ChangeCommand) -> str:
-    """Check that the change may be made, and write the intent to make it; gives its id. Raises as ``change`` does."""
+def ask(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Step:
+    """Check that the change may be made, and write the intent to make it; gives its first call.
+
+    Raises as ``change`` does.
+    """
     terms = read_token(gateway.config, command.quote, gateway.clock()) if command.quote is not None else None
-    if command.payment_method is not None or find_customer(gateway, caller) is None:
+    if command.payment_method is not None:
         with gateway.database.transaction() as session:  # before anything is done at Stripe
             admit(session, gateway, caller, command, terms)
         ensure_customer(gateway, caller)
-        if command.payment_method is not None:
-            payment_methods.set_default(gateway, caller, command.payment_method)
+        payment_methods.set_default(gateway, caller, command.payment_method)
+    try:
+        return intend(gateway, caller, command, terms)
+    except CustomerMissing:
+        ensure_customer(gateway, caller)
+    return intend(gateway, caller, command, terms)
+
+
+def intend(gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None) -> Step:
+    """``write_intent``, after a look at Stripe if a card is needed and none is known here."""
     try:
         return write_intent(gateway, caller, command, terms, card=None)
-    except PaymentMethodRequired:  # as far as is known here
+    except PaymentMethodRequired:
         card = payment_methods.is_on_file(gateway, caller)
     return write_intent(gateway, caller, command, terms, card=card)
 
@@ -102,8 +125,7 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     ``policy.check`` and ``Terms.check`` raise.
     """
     refuse_unexpected(session, caller, command)
-    refuse_second(session, caller)
-    refuse_too_many(session, caller, gateway.clock())
+    refuse_another(session, caller, gateway.clock())
     refuse_closed(session.get(Organization, caller.organization_id))
     position = position_of(session, caller.organization_id)
     plan = command.plan or (terms.plan if terms is not None else position.state.requested_plan)
@@ -113,13 +135,20 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     if not position.is_enrolled and not command.enroll:
         raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
     if policy.Need.PAID_UP in transition.needs:
-        policy.check_needs(transition, paid_up=is_paid_up(session, caller))
+        policy.check_needs(transition, paid_up=not position.owes)
     price = price_of(session, target)
     if position.subscription is None:  # what an enrolment starts on: better missed now than half-way
         price_of(session, gateway.catalog.get(FREE))
     if terms is not None:
         terms.check(caller, position, price.id, plan, quantity)
-    return Admitted(source=position.state.requested_plan, target=target, quantity=quantity, transition=transition)
+    return Admitted(
+        source=position.state.requested_plan,
+        target=target,
+        quantity=quantity,
+        price=price,
+        transition=transition,
+        position=position,
+    )
 
 
 def refuse_unexpected(session: Session, caller: Caller, command: ChangeCommand) -> None:
@@ -132,50 +161,50 @@ def refuse_unexpected(session: Session, caller: Caller, command: ChangeCommand) 
         raise PreconditionFailed(f"The plan is at version {version} by now.", version=version)
 
 
-def refuse_second(session: Session, caller: Caller) -> None:
-    """Raises ChangeInProgress while another change has not ended."""
-    if (running := open_change(session, caller.organization_id)) is not None:
-        raise ChangeInProgress(
-            "Another change has not ended yet.", headers=location_of(running.id), change_id=running.id
+def refuse_another(session: Session, caller: Caller, now: datetime) -> None:
+    """Raises ChangeInProgress while a change has not ended.
+
+    Raises RateLimited after too many, with the seconds until the oldest of them no longer counts.
+    """
+    is_open = PlanChange.state.in_(OPEN_STATES)
+    query = (
+        select(PlanChange.id, PlanChange.state, PlanChange.created_at)
+        .where(
+            PlanChange.organization_id == caller.organization_id,
+            or_(is_open, PlanChange.created_at > now - CHANGES_WITHIN),
         )
-
-
-def refuse_too_many(session: Session, caller: Caller, now: datetime) -> None:
-    """Raises RateLimited, with the seconds until the oldest change no longer counts."""
-    recent = select(PlanChange.created_at).where(
-        PlanChange.organization_id == caller.organization_id, PlanChange.created_at > now - CHANGES_WITHIN
+        .order_by(is_open.desc(), PlanChange.created_at.desc())
+        .limit(CHANGES_AT_MOST)
     )
-    latest = session.scalars(recent.order_by(PlanChange.created_at.desc()).limit(CHANGES_AT_MOST)).all()
+    latest = session.execute(query).all()
+    if latest and latest[0].state in OPEN_STATES:
+        raise ChangeInProgress(
+            "Another change has not ended yet.", headers=location_of(latest[0].id), change_id=latest[0].id
+        )
     if len(latest) == CHANGES_AT_MOST:
-        wait = latest[-1] + CHANGES_WITHIN - now
+        wait = latest[-1].created_at + CHANGES_WITHIN - now
         raise RateLimited(
             f"At most {CHANGES_AT_MOST} changes an hour.", headers={"Retry-After": str(int(wait.total_seconds()) + 1)}
         )
 
 
-def is_paid_up(session: Session, caller: Caller) -> bool:
-    """Whether no invoice waits for money of the organization's."""
-    unpaid = select(func.count()).where(
-        Invoice.organization_id == caller.organization_id, Invoice.status == "open", Invoice.amount_remaining > 0
-    )
-    return session.scalar(unpaid) == 0
-
-
 def write_intent(
-    gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None, *, card: bool | None = True
-) -> str:
-    """Check that the change may be made, and write it and the job that will finish it.
+    gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None, *, card: bool | None
+) -> Step:
+    """Check that the change may be made; write it, its first call, and the job that will finish it. Gives the call.
 
     ``card``: whether one is on file; None if nobody has asked Stripe: then it is as it is known here. Raises what
-    ``admit`` raises, and PaymentMethodRequired. The checks are made under the organization's lock; should they ever
-    fail to hold two requests apart, the unique index on changes in flight does.
+    ``admit`` raises, CustomerMissing, and PaymentMethodRequired. The checks are made under the organization's lock;
+    should they ever fail to hold two requests apart, the unique index on changes in flight does.
     """
     now = gateway.clock()
     with gateway.database.transaction() as session:
         organization = lock_organization(session, caller, now)
         admitted = admit(session, gateway, caller, command, terms)
+        if organization.stripe_customer_id is None:
+            raise CustomerMissing
         if policy.Need.CARD in admitted.transition.needs:
-            known = payment_methods.is_known(session, organization, now) if card is None else card
+            known = payment_methods.is_usable(admitted.position.card, now) if card is None else card
             policy.check_needs(admitted.transition, card=known)
         intent = PlanChange(
             id=f"chg_{uuid.uuid4().hex}",
@@ -190,9 +219,17 @@ def write_intent(
             steps={},
             created_at=now,
         )
+        first = freeze(session, gateway.catalog, intent, admitted.position, admitted.price)
         session.add(intent)
         session.flush()
         idempotency.link(session, caller, intent.id)
         jobs.defer(session, jobs.FINISH_CHANGE, {"change_id": intent.id}, lock=intent.id, at=now + FINISH_AFTER)
     reached(CrashPoint.INTENT_WRITTEN)
-    return intent.id
+    return first
+
+
+def note_asked(gateway: Gateway, change_id: str) -> None:
+    """Say of a change that Stripe was asked for it, and has not said what became of it."""
+    unanswered = update(PlanChange).where(PlanChange.id == change_id, PlanChange.state == "requested")
+    with gateway.database.transaction() as session:
+        session.execute(unanswered.values(state="processing"))

@@ -3,14 +3,23 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, exists, func, select
 from sqlalchemy.orm import Session
 from stripe.params import SubscriptionUpdateParamsItem
 
-from gateway.db.models import OPEN_STATES, OrganizationPlan, PlanChange, Price, Subscription
+from gateway.db.models import (
+    OPEN_STATES,
+    Invoice,
+    Organization,
+    OrganizationPlan,
+    PaymentMethod,
+    Plan,
+    PlanChange,
+    Price,
+    Subscription,
+)
 from gateway.services.catalog import Catalog, CatalogPlan, Charge
 from gateway.services.plan_table import FREE, NEVER_ENROLLED, PlanState, base_item, current_subscription
-from gateway.services.plan_writer import plan_of_product, subscriptions_of
 from gateway.stripe_api.snapshots import ENDED
 
 ProrationBehavior = Literal["always_invoice", "create_prorations", "none"]
@@ -25,6 +34,10 @@ class Position:
     subscription: Subscription | None
     base_item: dict[str, Any] | None
     """The item that stands for the plan."""
+    card: PaymentMethod | None
+    """The one that is charged."""
+    owes: bool
+    """Whether an invoice waits for money of the organization's."""
 
     @property
     def is_enrolled(self) -> bool:
@@ -63,6 +76,10 @@ class Position:
         return [base, *gone] if plan == FREE else [base]
 
 
+NOWHERE = Position(state=NEVER_ENROLLED, plan_version=0, subscription=None, base_item=None, card=None, owes=False)
+"""Of an organization that was never seen."""
+
+
 def charge_for(catalog: Catalog, source: str, target: CatalogPlan) -> Charge:
     """When what a change costs or gives back is settled: as the plan says that is paid for, also when it is left."""
     left = catalog.find(source) if target.key == FREE else None
@@ -75,15 +92,36 @@ def open_change(session: Session, organization_id: str) -> PlanChange | None:
     return session.scalars(query).one_or_none()
 
 
+# One statement for all of it: a change asks for it twice, and each round trip costs more than its rows.
+PLAN_OF_PRODUCT = select(func.json_object_agg(Plan.product_id, Plan.key)).where(Plan.key.is_not(None)).scalar_subquery()
+OWES = exists().where(
+    Invoice.organization_id == Organization.id, Invoice.status == "open", Invoice.amount_remaining > 0
+)
+STANDING = (
+    select(OrganizationPlan, Subscription, PaymentMethod, PLAN_OF_PRODUCT, OWES)
+    .select_from(Organization)
+    .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
+    .outerjoin(Subscription, Subscription.organization_id == Organization.id)
+    .outerjoin(PaymentMethod, PaymentMethod.id == Organization.default_payment_method_id)
+    .where(Organization.id == bindparam("organization_id"))
+    .execution_options(populate_existing=True)
+)
+
+
 def position_of(session: Session, organization_id: str) -> Position:
     """Where the organization stands, from the local tables."""
-    row = session.get(OrganizationPlan, organization_id)
-    subscription = current_subscription(subscriptions_of(session, [organization_id])[organization_id])
+    rows = session.execute(STANDING, {"organization_id": organization_id}).all()
+    if not rows:
+        return NOWHERE
+    row, _, card, plan_of_product, owes = rows[0]
+    subscription = current_subscription([each.Subscription for each in rows if each.Subscription is not None])
     if subscription is not None and subscription.status in ENDED:
         subscription = None
     return Position(
         state=PlanState.of_row(row) if row is not None else NEVER_ENROLLED,
         plan_version=row.version if row is not None else 0,
         subscription=subscription,
-        base_item=base_item(subscription, plan_of_product(session))[1] if subscription is not None else None,
+        base_item=base_item(subscription, plan_of_product or {})[1] if subscription is not None else None,
+        card=card,
+        owes=owes,
     )

@@ -71,7 +71,7 @@ def is_up(stage: Stage) -> bool:
 def intend(stage: Stage, organization_id: str) -> None:
     """Write an upgrade's intent and do no more, as a web process that dies there."""
     caller = Caller(organization_id=organization_id, actor="test")
-    plan_changes.write_intent(stage.gateway, caller, ChangeCommand(plan="plus"), None)
+    plan_changes.write_intent(stage.gateway, caller, ChangeCommand(plan="plus"), None, card=True)
 
 
 def start_again(stage: Stage) -> None:

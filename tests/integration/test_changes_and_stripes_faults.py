@@ -54,7 +54,7 @@ class Shop:
 
     def intend(self) -> str:
         """An upgrade whose process dies before Stripe is asked."""
-        return plan_changes.write_intent(self.gateway, CALLER, ChangeCommand(plan="plus"), None)
+        return plan_changes.write_intent(self.gateway, CALLER, ChangeCommand(plan="plus"), None, card=True).change_id
 
     def freeze(self, change_id: str) -> Step:
         """And whose call is known."""

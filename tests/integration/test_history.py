@@ -12,7 +12,6 @@ from sqlalchemy.exc import IntegrityError
 from gateway.cli import cli
 from gateway.db.models import OrganizationPlan, PlanHistory, Subscription
 from gateway.services import plan_changes, sync
-from gateway.services.change_steps import next_step
 from gateway.services.context import Caller
 from gateway.stripe_api.snapshots import CHANGE_ID
 from schemas.subscription import ChangeCommand
@@ -48,16 +47,13 @@ def test_each_entry_tells_the_plan_since_when_who_and_why(api: Api) -> None:
 
 def test_a_change_whose_answer_was_lost_is_still_its_users(world: World, api: Api) -> None:
     caller = Caller(organization_id="org_1", actor="ada")
-    change_id = plan_changes.write_intent(world.gateway, caller, ChangeCommand(plan="plus"), None)
-    with world.gateway.database.transaction() as session:
-        step = next_step(session, world.gateway.catalog, change_id, world.gateway.clock())
-    assert step is not None
-    step.perform(world.stripe)  # and killed: the webhook tells of it
+    call = plan_changes.write_intent(world.gateway, caller, ChangeCommand(plan="plus"), None, card=True)
+    call.perform(world.stripe)  # and killed: the webhook tells of it
     world.settle()
     latest = entries(api)[0]
     assert (latest["actor"], latest["cause"]) == (
         {"type": "user", "id": "ada"},
-        {"type": "change", "id": change_id},
+        {"type": "change", "id": call.change_id},
     )
     assert world.rows(PlanHistory)[-1].cause.startswith("evt_")
 
@@ -75,7 +71,7 @@ def test_what_was_done_at_stripe_is_sales(world: World, api: Api) -> None:
 @pytest.mark.usefixtures("api")
 def test_another_organizations_change_is_not_the_reason(world: World) -> None:
     caller = Caller(organization_id="org_1", actor="ada")
-    change_id = plan_changes.write_intent(world.gateway, caller, ChangeCommand(plan="plus"), None)
+    change_id = plan_changes.write_intent(world.gateway, caller, ChangeCommand(plan="plus"), None, card=True).change_id
     other = world.api("org_2")
     other.ok("POST", "/subscription", plan="free")
     [theirs] = [row for row in world.rows(Subscription) if row.organization_id == "org_2"]

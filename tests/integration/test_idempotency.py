@@ -121,7 +121,7 @@ def test_fifty_clicks_with_fifty_keys_make_one_change_and_forty_nine_conflicts(w
 def test_whoever_takes_over_from_a_dead_process_goes_on_with_its_change(world: World) -> None:
     headers = {"Idempotency-Key": "click-1"}
     assert idempotency.claim(world.gateway, CALLER, "click-1", mark(world, plan="plus")) is None
-    begun = plan_changes.write_intent(world.gateway, CALLER, PLUS, None)
+    begun = plan_changes.write_intent(world.gateway, CALLER, PLUS, None, card=True).change_id
     # the process dies here, and a minute passes
     later = replace(world.gateway, clock=lambda: datetime.now(UTC) + idempotency.TAKEN_FOR_DEAD + timedelta(seconds=1))
     answer = send(world, client=create_app(later).test_client(), headers=headers, plan="plus")
@@ -142,7 +142,7 @@ def test_while_the_first_request_is_worked_on_the_second_waits_and_then_is_409(
 @pytest.mark.usefixtures("api")
 def test_a_key_is_free_again_after_a_request_that_could_not_be_tried(world: World) -> None:
     send(world, headers={}, plan="plus", quantity=2)
-    plan_changes.write_intent(world.gateway, CALLER, ChangeCommand(plan="plus", quantity=5), None)
+    plan_changes.write_intent(world.gateway, CALLER, ChangeCommand(plan="plus", quantity=5), None, card=True)
     assert send(world, headers={"Idempotency-Key": "click-2"}, plan="free").status_code == 409
     world.work()
     [blocking] = [change for change in world.rows(PlanChange) if change.ended_at is None]  # its job is not due yet

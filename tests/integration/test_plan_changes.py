@@ -30,7 +30,9 @@ def pending(world: World) -> list[InvoiceItem]:
 
 def intend(world: World, plan: str, *, enroll: bool = False) -> str:
     """Write an upgrade's intent, and die before Stripe is asked."""
-    return plan_changes.write_intent(world.gateway, CALLER, ChangeCommand(plan=plan, enroll=enroll), None)
+    return plan_changes.write_intent(
+        world.gateway, CALLER, ChangeCommand(plan=plan, enroll=enroll), None, card=True
+    ).change_id
 
 
 def freeze(world: World, change_id: str) -> Step:

@@ -82,18 +82,18 @@ def test_a_refresh_with_stripe_away_leaves_a_successor_for_later(world: World) -
 def test_a_change_that_cannot_be_looked_up_for_a_day_is_given_up_and_blocks_nobody(world: World) -> None:
     world.api().ok("POST", "/subscription", plan="free")
     world.api().add_card(world.stripe)
-    change_id = plan_changes.write_intent(world.gateway, CALLER, ChangeCommand(plan="plus"), None)
+    change_id = plan_changes.write_intent(world.gateway, CALLER, ChangeCommand(plan="plus"), None, card=True).change_id
     broken = build_gateway(replace(world.gateway.config, stripe_api_base=NOWHERE))
     change_run.finish(replace(broken, clock=lambda: datetime.now(UTC) + timedelta(hours=24)), change_id)
     broken.database.close()
     assert [row.state for row in world.rows(PlanChange) if row.id == change_id] == ["abandoned"]
 
 
-def test_a_price_that_vanishes_after_the_intent_ends_the_change(world: World) -> None:
+def test_a_price_that_vanishes_before_the_second_call_ends_the_change(world: World) -> None:
     api = world.api()
-    api.ok("POST", "/subscription", plan="free")
     api.add_card(world.stripe)
-    change_id = plan_changes.write_intent(world.gateway, CALLER, ChangeCommand(plan="plus"), None)
+    wanted = ChangeCommand(plan="plus", enroll=True)
+    change_id = plan_changes.write_intent(world.gateway, CALLER, wanted, None, card=True).change_id
     with world.gateway.database.transaction() as session:
         session.execute(update(Price).values(active=False))
     change_run.finish(world.gateway, change_id)
@@ -248,7 +248,7 @@ def test_the_card_of_an_upgrade_on_its_way_cannot_be_deleted(world: World) -> No
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
     card = api.add_card(world.stripe)
-    plan_changes.write_intent(world.gateway, CALLER, ChangeCommand(plan="plus"), None)
+    plan_changes.write_intent(world.gateway, CALLER, ChangeCommand(plan="plus"), None, card=True)
     assert api.problem("DELETE", f"/payment-methods/{card}") == (409, "default_payment_method")
 
 

@@ -98,7 +98,9 @@ def test_what_a_pending_event_will_tell_is_left_to_it(settled: World) -> None:
 
 
 def test_what_a_change_in_flight_is_doing_is_left_to_it(settled: World) -> None:
-    change = plan_changes.write_intent(settled.gateway, CALLER, ChangeCommand(plan="plus", quantity=7), None)
+    change = plan_changes.write_intent(
+        settled.gateway, CALLER, ChangeCommand(plan="plus", quantity=7), None, card=True
+    ).change_id
     set_quantity_at_stripe(settled, 7)
     assert classes(walked(settled)) == [("subscription", "in_flight", "left")]
     change_run.finish(settled.gateway, change)

@@ -39,6 +39,8 @@ def position(trail: tuple[str, ...] = ("older", "digest")) -> Position:
         plan_version=7,
         subscription=Subscription(id="sub_1", trail=list(trail)),
         base_item={"id": "si_1"},
+        card=None,
+        owes=False,
     )
 
 
@@ -127,7 +129,7 @@ def test_a_quote_for_a_subscription_that_is_gone_is_stale() -> None:
     with pytest.raises(QuoteStale):
         TERMS.check(
             CALLER,
-            Position(state=NEVER_ENROLLED, plan_version=7, subscription=None, base_item=None),
+            replace(position(), subscription=None, base_item=None),
             "price_1",
             "plus",
             3,
