@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import and_, bindparam, select
 from sqlalchemy.orm import Session
 
 from gateway.db.models import (
+    OPEN_STATES,
     Invoice,
     Organization,
     OrganizationPlan,
     PaymentMethod,
+    PlanChange,
     UpcomingInvoice,
 )
 from gateway.services import policy
@@ -18,7 +20,6 @@ from gateway.services.catalog import Catalog
 from gateway.services.context import Caller, Gateway
 from gateway.services.payment_methods import Card, card_of
 from gateway.services.plan_table import FREE, NEVER_ENROLLED, PlanState
-from gateway.services.positions import open_change
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +79,41 @@ def plan_details(gateway: Gateway, caller: Caller) -> PlanDetails:
         return read_details(session, gateway.catalog, caller.organization_id)
 
 
+# One statement, since this is what the Billing page waits for, and what each change is answered with.
+NEWEST_INVOICE = (
+    select(Invoice.id)
+    .where(Invoice.organization_id == Organization.id)
+    .order_by(Invoice.created.desc(), Invoice.id.desc())
+    .limit(1)
+    .correlate(Organization)
+    .scalar_subquery()
+)
+DETAILS = (
+    select(Organization, OrganizationPlan, UpcomingInvoice, PaymentMethod, Invoice, PlanChange)
+    .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
+    .outerjoin(
+        UpcomingInvoice,
+        and_(
+            UpcomingInvoice.subscription_id == OrganizationPlan.subscription_id,
+            # calculated charges, as long as their billing date is still the next one
+            UpcomingInvoice.billing_date == OrganizationPlan.current_period_end,
+        ),
+    )
+    .outerjoin(
+        PaymentMethod,
+        and_(PaymentMethod.id == Organization.default_payment_method_id, PaymentMethod.detached.is_(False)),
+    )
+    .outerjoin(Invoice, Invoice.id == NEWEST_INVOICE)
+    # the database holds it to one
+    .outerjoin(PlanChange, and_(PlanChange.organization_id == Organization.id, PlanChange.state.in_(OPEN_STATES)))
+    .where(Organization.id == bindparam("organization_id"))
+)
+
+
 def read_details(session: Session, catalog: Catalog, organization_id: str) -> PlanDetails:
     """The same inside a transaction."""
-    organization = session.get(Organization, organization_id)
-    row = session.get(OrganizationPlan, organization_id)
+    found = session.execute(DETAILS, {"organization_id": organization_id}).one_or_none()
+    organization, row, upcoming, card, invoice, change = found or (None,) * 6
     state = PlanState.of_row(row) if row is not None else NEVER_ENROLLED
     period = None
     if state.current_period_start is not None and state.current_period_end is not None:
@@ -98,10 +130,10 @@ def read_details(session: Session, catalog: Catalog, organization_id: str) -> Pl
         currency=state.currency,
         current_period=period,
         billing_date=period.end if period is not None and state.requested_plan != FREE else None,
-        upcoming_charges=upcoming_charges(session, state),
-        payment_method=default_card(session, organization),
-        latest_invoice=latest_invoice(session, organization_id),
-        pending_change=pending_change(session, organization_id),
+        upcoming_charges=charges_of(upcoming) if upcoming is not None else None,
+        payment_method=card_of(card) if card is not None else None,
+        latest_invoice=invoice,
+        pending_change=pending(change) if change is not None else None,
         # a customer who was deleted at Stripe does not come back: only sales can help
         actions=[policy.CONTACT_SALES] if organization is not None and organization.deleted else actions,
         as_of=row.as_of if row is not None else None,
@@ -109,34 +141,16 @@ def read_details(session: Session, catalog: Catalog, organization_id: str) -> Pl
     )
 
 
-def upcoming_charges(session: Session, state: PlanState) -> UpcomingCharges | None:
-    """The calculated charges, as long as their billing date is still the next one."""
-    if state.subscription_id is None:
-        return None
-    row = session.get(UpcomingInvoice, state.subscription_id)
-    if row is None or row.billing_date != state.current_period_end:
-        return None
+def charges_of(upcoming: UpcomingInvoice) -> UpcomingCharges:
+    """The calculated charges."""
     return UpcomingCharges(
-        amount_due=row.amount_due, currency=row.currency, calculated_at=row.as_of, billing_date=row.billing_date
+        amount_due=upcoming.amount_due,
+        currency=upcoming.currency,
+        calculated_at=upcoming.as_of,
+        billing_date=upcoming.billing_date,
     )
 
 
-def default_card(session: Session, organization: Organization | None) -> Card | None:
-    """The card that is charged."""
-    if organization is None or organization.default_payment_method_id is None:
-        return None
-    row = session.get(PaymentMethod, organization.default_payment_method_id)
-    return card_of(row) if row is not None and not row.detached else None
-
-
-def latest_invoice(session: Session, organization_id: str) -> Invoice | None:
-    """The newest invoice."""
-    query = select(Invoice).where(Invoice.organization_id == organization_id)
-    return session.scalars(query.order_by(Invoice.created.desc(), Invoice.id.desc()).limit(1)).first()
-
-
-def pending_change(session: Session, organization_id: str) -> PendingChange | None:
+def pending(change: PlanChange) -> PendingChange:
     """The change that has not ended."""
-    if (row := open_change(session, organization_id)) is None:
-        return None
-    return PendingChange(id=row.id, state=row.state, to_plan=row.to_plan, quantity=row.quantity)
+    return PendingChange(id=change.id, state=change.state, to_plan=change.to_plan, quantity=change.quantity)
