@@ -2,12 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from typing import Self
 
 from gateway.db.models import OPEN_STATES, PlanChange, Subscription
-from gateway.db.queries import among
 from gateway.services.plan_table import NO_SUBSCRIPTION, PlanState, current_subscription
 from gateway.stripe_api.snapshots import ENDED, Seen
 
@@ -30,34 +27,58 @@ class Reason:
     """What told of it: id of the change or event, or the name of the job."""
 
 
+@dataclass(frozen=True, slots=True)
+class NamedChanges:
+    """The ids of the changes that may be why an organization's plan is another one now."""
+
+    told: str | None
+    """The one that told of it itself, or whose call an event says it was caused by."""
+    in_metadata: str | None
+    """The one that Stripe last carried out."""
+
+    @classmethod
+    def by(cls, seen: Seen, subscriptions: Sequence[Subscription]) -> Self:
+        """As named by what was seen, and by the subscription that the plan follows from."""
+        subscription = current_subscription(subscriptions)
+        return cls(told_by(seen), subscription.change_id if subscription is not None else None)
+
+    @property
+    def ids(self) -> set[str]:
+        """Those that are named at all."""
+        return {each for each in (self.told, self.in_metadata) if each is not None}
+
+
 def reasons(
-    session: Session,
-    told: Mapping[str, Seen],
-    subscriptions: Mapping[str, Sequence[Subscription]],
+    changes: Mapping[str, PlanChange],
+    seen: Mapping[str, Seen],
+    named: Mapping[str, NamedChanges],
     before: Mapping[str, PlanState],
 ) -> dict[str, Reason]:
-    """The reason for each organization in ``told``; call it before the changes that are carried out are closed.
+    """The reason for each organization in ``seen``; call it before the changes that are carried out are closed.
 
-    ``before``: what the plan table said of them.
+    ``changes`` by their ids; ``before``: what the plan table said.
     """
-    carried_out = {each: carried_out_by(subscriptions[each]) for each in told}
-    named = {each: named_by(seen) for each, seen in told.items()}
-    wanted = {change_id for change_id in (*carried_out.values(), *named.values()) if change_id is not None}
-    changes: dict[str, PlanChange] = {}
-    if wanted:
-        changes = {each.id: each for each in session.scalars(select(PlanChange).where(among(PlanChange.id, wanted)))}
-    found = {}
-    for organization_id, seen in told.items():
-        change = own(changes, named[organization_id], organization_id)
-        if named[organization_id] != carried_out[organization_id] and is_living(before.get(organization_id)):
-            # Its call was parked, or called off: what else has changed by the time of the answer was another's doing.
-            change = None
-        in_metadata = own(changes, carried_out[organization_id], organization_id)
-        # The metadata keep the last change's id for good: it is the reason only while the change is still open.
-        if change is None and in_metadata is not None and in_metadata.state in OPEN_STATES:
-            change = in_metadata
-        found[organization_id] = reason(seen, change)
-    return found
+    return {
+        organization_id: reason(
+            how, responsible(changes, named[organization_id], organization_id, before.get(organization_id))
+        )
+        for organization_id, how in seen.items()
+    }
+
+
+def responsible(
+    changes: Mapping[str, PlanChange], named: NamedChanges, organization_id: str, before: PlanState | None
+) -> PlanChange | None:
+    """The change of ours that an organization's plan is another one by; None if it is none."""
+    change = own(changes, named.told, organization_id)
+    if named.told != named.in_metadata and is_living(before):
+        # Its call was parked, or called off: what else has changed by the time of the answer was another's doing.
+        change = None
+    # The metadata keep the last change's id for good: it is the reason only while the change is still open.
+    in_metadata = own(changes, named.in_metadata, organization_id)
+    if change is None and in_metadata is not None and in_metadata.state in OPEN_STATES:
+        return in_metadata
+    return change
 
 
 def own(changes: Mapping[str, PlanChange], change_id: str | None, organization_id: str) -> PlanChange | None:
@@ -84,15 +105,9 @@ def reason(seen: Seen, change: PlanChange | None) -> Reason:
     return Reason(actor_type=actor_type, actor=None, change_id=None, cause=seen.cause)
 
 
-def named_by(seen: Seen) -> str | None:
+def told_by(seen: Seen) -> str | None:
     """The change that told of it itself, or whose call an event says it was caused by."""
     if seen.cause.startswith(CHANGE):
         return seen.cause
     key = seen.request_key or ""
     return key.partition(":")[0] if key.startswith(CHANGE) else None
-
-
-def carried_out_by(subscriptions: Sequence[Subscription]) -> str | None:
-    """The change in the subscription's metadata."""
-    subscription = current_subscription(subscriptions)
-    return subscription.change_id if subscription is not None else None

@@ -92,7 +92,8 @@ def plan_table(gateway: Gateway, cursor: str | None, _: Unseen) -> Page:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         ids = next_ids(session, Organization.id, (Organization.stripe_customer_id.is_not(None),), cursor)
         organizations = session.scalars(select(Organization).where(Organization.id.in_(ids))).all()
-        states = derived(session, ids, subscriptions_of(session, ids))
+        deleted = {each.id for each in organizations if each.deleted}
+        states = derived(session, subscriptions_of(session, ids), deleted)
         rows = session.scalars(select(OrganizationPlan).where(OrganizationPlan.organization_id.in_(ids))).all()
         row_of = {row.organization_id: row for row in rows}
     compared = [of_plan(each, row_of.get(each.id), states[each.id]) for each in organizations]

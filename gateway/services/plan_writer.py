@@ -1,11 +1,10 @@
 """From the mirror to the plan table: derive, compare, write what changed, append to the history, close changes."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from gateway.db import bulk, jobs
@@ -14,7 +13,6 @@ from gateway.db.models import (
     Base,
     Invoice,
     Json,
-    Organization,
     OrganizationPlan,
     Plan,
     PlanChange,
@@ -23,7 +21,7 @@ from gateway.db.models import (
 )
 from gateway.db.queries import among
 from gateway.errors import PaymentAbandoned
-from gateway.services.attribution import Reason, reasons
+from gateway.services.attribution import NamedChanges, Reason, reasons
 from gateway.services.plan_table import (
     EXCEPTIONS,
     NEVER_ENROLLED,
@@ -37,15 +35,21 @@ from gateway.stripe_api.snapshots import Seen
 
 HISTORY = Base.metadata.tables[PlanHistory.__tablename__]
 
+Theirs = Mapping[str, Sequence[Subscription]]  # subscriptions by organization
+
 log = structlog.get_logger()
 
 
-def write(session: Session, touched: Mapping[str, Seen], now: datetime) -> None:
-    """Bring the plan table in step for the organizations in ``touched`` (id -> why), which the caller has locked."""
+def write(
+    session: Session, touched: Mapping[str, Seen], subscriptions: Theirs, deleted: Collection[str], now: datetime
+) -> None:
+    """Bring the plan table in step for the organizations in ``touched`` (id -> why), which the caller has locked.
+
+    ``subscriptions`` are all of theirs, ``deleted`` the organizations whose customer was deleted.
+    """
     if not touched:
         return
-    subscriptions = subscriptions_of(session, touched)
-    states = derived(session, touched, subscriptions)
+    states = derived(session, {each: subscriptions.get(each, ()) for each in touched}, deleted)
     rows = {
         row.organization_id: row
         for row in session.scalars(
@@ -56,7 +60,9 @@ def write(session: Session, touched: Mapping[str, Seen], now: datetime) -> None:
     }
     before = {each: PlanState.of_row(row) for each, row in rows.items()}
     changed = [each for each in states if states[each] != before.get(each, NEVER_ENROLLED)]
-    why = reasons(session, {each: touched[each] for each in changed}, subscriptions, before)
+    named = {each: NamedChanges.by(touched[each], subscriptions.get(each, ())) for each in changed}
+    changes = changes_of(session, states, named.values())
+    why = reasons(changes, {each: touched[each] for each in changed}, named, before)
     history = []
     for each in changed:
         row = rows.get(each) or new_row(session, each)
@@ -64,23 +70,19 @@ def write(session: Session, touched: Mapping[str, Seen], now: datetime) -> None:
         history.append(entry(row, before.get(each), states[each], why[each]))
     bulk.flush(session, OrganizationPlan)
     bulk.write(session, HISTORY, history)
-    close_changes(session, states, subscriptions, now)
+    close_changes(session, changes.values(), states, subscriptions, now)
 
 
-def derived(
-    session: Session, organization_ids: Collection[str], subscriptions: Mapping[str, list[Subscription]]
-) -> dict[str, PlanState]:
+def derived(session: Session, subscriptions: Theirs, deleted: Collection[str]) -> dict[str, PlanState]:
     """What the plan table is to say of each organization: a function of the mirror."""
-    gone = select(Organization.id).where(among(Organization.id, organization_ids), Organization.deleted)
-    deleted = set(session.scalars(gone))
     plans = plan_of_product(session)
     payments = payments_of(session, subscriptions)
     # Stripe ends the subscriptions of a customer that is deleted, but need not have told of it yet.
-    theirs = {each: () if each in deleted else subscriptions[each] for each in organization_ids}
-    return {each: plan_state(its, plans, payments) for each, its in theirs.items()}
+    living = {each: () if each in deleted else theirs for each, theirs in subscriptions.items()}
+    return {each: plan_state(theirs, plans, payments) for each, theirs in living.items()}
 
 
-def payments_of(session: Session, subscriptions: Mapping[str, list[Subscription]]) -> dict[str, Payment]:
+def payments_of(session: Session, subscriptions: Theirs) -> dict[str, Payment]:
     """The state of the latest invoices, by their ids; only of the subscriptions whose plan it decides."""
     decided_by_it = {status for status, _ in EXCEPTIONS}
     concerned = [each for theirs in subscriptions.values() for each in theirs if each.status in decided_by_it]
@@ -135,20 +137,30 @@ def restore(session: Session, row: OrganizationPlan | None, entry: PlanHistory) 
     row.version, row.as_of = entry.version, entry.recorded_at
 
 
+def changes_of(
+    session: Session, organization_ids: Collection[str], named: Iterable[NamedChanges]
+) -> dict[str, PlanChange]:
+    """The changes of these organizations that are open, and those of theirs that were named, held."""
+    theirs = among(PlanChange.organization_id, organization_ids)
+    wanted = and_(theirs, PlanChange.state.in_(OPEN_STATES))
+    if ids := {each for names in named for each in names.ids}:
+        wanted = or_(wanted, and_(theirs, among(PlanChange.id, ids)))
+    query = select(PlanChange).where(wanted).with_for_update().execution_options(populate_existing=True)
+    return {change.id: change for change in session.scalars(query)}
+
+
 def close_changes(
     session: Session,
+    changes: Iterable[PlanChange],
     states: Mapping[str, PlanState],
-    subscriptions: Mapping[str, list[Subscription]],
+    subscriptions: Theirs,
     now: datetime,
 ) -> None:
     """End the changes that Stripe has carried out: whoever hears of it first (answer, webhook or refresh) closes it."""
-    open_changes = select(PlanChange).where(
-        among(PlanChange.organization_id, states), PlanChange.state.in_(OPEN_STATES)
-    )
-    for change in session.scalars(open_changes.with_for_update().execution_options(populate_existing=True)):
-        subscription = current_subscription(subscriptions[change.organization_id])
+    for change in changes:
+        subscription = current_subscription(subscriptions.get(change.organization_id, ()))
         state = states[change.organization_id]
-        if subscription is None:
+        if subscription is None or change.state not in OPEN_STATES:
             continue
         # Either Stripe carried this very change out (whatever came after it), or the organization is where it wants
         # to be by another way.
@@ -163,7 +175,7 @@ def close_changes(
 
 def subscriptions_of(session: Session, organization_ids: Collection[str]) -> dict[str, list[Subscription]]:
     """The subscriptions of each organization, an empty list where there are none."""
-    found: defaultdict[str, list[Subscription]] = defaultdict(list)
+    found: dict[str, list[Subscription]] = {each: [] for each in organization_ids}
     query = select(Subscription).where(among(Subscription.organization_id, organization_ids))
     for each in session.scalars(query):
         found[each.organization_id].append(each)

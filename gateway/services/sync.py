@@ -4,6 +4,7 @@ Webhooks, answers, refreshes and reconciliation all end here, in batches: rows a
 is placed by ``ordering``, and what changed is written in bulk. Everything happens in the caller's transaction.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -30,6 +31,7 @@ from gateway.stripe_api.times import to_unix
 
 CATALOG_LOCK = 0x636174  # any constant of ours
 MERGE_ORDER = {kind: position for position, kind in enumerate(KINDS)}
+DECIDING = frozenset({"product", "customer", "subscription", "invoice"})  # the kinds that may change a plan
 # Stripe tells most changes by several events, within moments: one that shows the object usually spares the lookup.
 PATIENCE, LONGEST_PATIENCE = timedelta(seconds=10), timedelta(hours=1)
 # Within the tolerance of the clocks, with something left for the clocks.
@@ -67,7 +69,7 @@ def merge(session: Session, told: Sequence[Told], now: datetime, *, attempt: int
     placed = sorted(range(len(told)), key=lambda i: place_in_batch(told[i]))
     outcomes = {position: batch.place(told[position]) for position in placed}
     bulk.flush(session, Mirrored)
-    plan_writer.write(session, batch.touched, now)
+    plan_writer.write(session, batch.touched, batch.subscriptions(), batch.deleted(), now)
     for kind, stripe_id in sorted(batch.unordered):  # sorted: two batches must not wait for each other's queueing locks
         defer_refresh(session, kind, stripe_id)
     for kind, stripe_id in sorted(batch.uncertain - batch.unordered):
@@ -133,8 +135,10 @@ class Batch:
         organizations = lock_organizations(session, told, self.subscribers)
         self.by_id = {each.id: each for each in organizations}
         self.by_customer = {each.stripe_customer_id: each for each in organizations if each.stripe_customer_id}
-        for kind in {each.kind for each in told} - {"product", "customer"}:
+        for kind in {each.kind for each in told} - {"product", "customer", "subscription"}:
             self.load(kind, told)
+        if {each.kind for each in told} & DECIDING:
+            self.load_subscriptions(told)
 
     def load(self, kind: str, told: Iterable[Told]) -> None:
         """Read the stored rows of one kind."""
@@ -144,6 +148,27 @@ class Batch:
         query = select(model).where(among(model.__table__.columns[key], ids))
         for row in self.session.scalars(query.execution_options(populate_existing=True)):
             self.rows[kind, getattr(row, key)] = row
+
+    def load_subscriptions(self, told: Iterable[Told]) -> None:
+        """Read all subscriptions of the organizations: the plan follows from all of them."""
+        theirs = or_(
+            among(Subscription.organization_id, self.by_id),
+            among(Subscription.id, {each.id for each in told if each.kind == "subscription"}),
+        )
+        for row in self.session.scalars(select(Subscription).where(theirs).execution_options(populate_existing=True)):
+            self.rows["subscription", row.id] = row
+
+    def subscriptions(self) -> dict[str, list[Subscription]]:
+        """The subscriptions of each organization, as they are now."""
+        found: defaultdict[str, list[Subscription]] = defaultdict(list)
+        for row in self.rows.values():
+            if isinstance(row, Subscription):
+                found[row.organization_id].append(row)
+        return found
+
+    def deleted(self) -> set[str]:
+        """The organizations whose customer was deleted."""
+        return {each.id for each in self.by_id.values() if each.deleted}
 
     def remapped(self, snapshots: Iterable[Snapshot]) -> set[str]:
         """Products that begin or cease to stand for a plan: the organizations on them must be looked at again."""
