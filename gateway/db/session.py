@@ -1,21 +1,26 @@
 """Engine and transactions."""
 
+import math
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, create_engine, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.errors import DatabaseUnavailable
 
 # SQLSTATE classes of an outage: connection exception, insufficient resources, shutdown and crash. Not psycopg's
 # OperationalError as such, which a deadlock or an oversized index key is as well: those are one statement's trouble.
 OUTAGES = ("08", "53", "57P0")
+RETURNED_AT, SURELY_LIVES = "returned_at", 0.1  # seconds
 # A peer that is gone without a word is noticed within half a minute, not when TCP gives up.
 CONNECT: Mapping[str, Any] = MappingProxyType(
     {
@@ -44,9 +49,10 @@ class Database:
             max_overflow=0,
             pool_timeout=5,
             hide_parameters=True,  # an error's text goes into logs: it must not carry names, addresses or payloads
-            pool_pre_ping=True,  # a restarted database costs one round trip, not one failed request a connection
             connect_args=CONNECT,
         )
+        event.listen(self.engine, "checkin", self._note_return)
+        event.listen(self.engine, "checkout", self._look_if_it_lives)
         self._each_for_itself = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
@@ -84,6 +90,22 @@ class Database:
         """A connection outside the pool that commits each statement by itself. psycopg.OperationalError if it fails."""
         url = self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
         return psycopg.connect(url, autocommit=True, **CONNECT)
+
+    def _note_return(self, _connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+        record.info[RETURNED_AT] = time.monotonic()
+
+    def _look_if_it_lives(self, connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
+        """Have a dead connection replaced: a restarted database costs a round trip, not a failed request a connection.
+
+        Not one that was used a moment ago: no database restarts as fast, and what a request does takes it several
+        times in turn.
+        """
+        if time.monotonic() - record.info.get(RETURNED_AT, math.inf) < SURELY_LIVES:
+            return
+        try:
+            self.engine.dialect.do_ping(connection)
+        except psycopg.Error as error:
+            raise InvalidatePoolError from error  # the others are of the same age
 
     def close(self) -> None:
         """Close the pooled connections."""

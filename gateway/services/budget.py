@@ -61,6 +61,9 @@ class Budget:
     def __init__(self, database: Database, calls_per_second: int) -> None:
         self._database = database
         self._share = timedelta(seconds=1) / calls_per_second
+        now = func.clock_timestamp()
+        used_until = func.least(func.greatest(StripeBudget.used_until, now) + self._share, now + MOST_AHEAD)
+        self._counting = update(StripeBudget).values(used_until=used_until)
 
     def acquire(self) -> None:
         """Wait until a call may be made. Raises StripeUnavailable if a refresh would have to wait for long."""
@@ -101,11 +104,8 @@ class Budget:
 
     def _count(self) -> bool:
         """Take a share that nobody has to wait for; False if there is no row yet to count in."""
-        now = func.clock_timestamp()
-        used_until = func.least(func.greatest(StripeBudget.used_until, now) + self._share, now + MOST_AHEAD)
         with self._database.reading() as session:
-            counted = session.execute(update(StripeBudget).values(used_until=used_until).returning(StripeBudget.id))
-            return counted.first() is not None
+            return session.connection().execute(self._counting).rowcount == 1
 
 
 def locked(session: Session) -> tuple[datetime, StripeBudget]:
