@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from stripe import StripeClient, Subscription
 from stripe.params import SubscriptionCreateParams, SubscriptionUpdateParams
 
-from gateway.db.models import Json, Organization, PlanChange, Price
-from gateway.services.catalog import Catalog, CatalogPlan, Charge, price_of
+from gateway.db.models import Json, Organization, PlanChange
+from gateway.services.catalog import Catalog, Charge
 from gateway.services.plan_table import FREE
 from gateway.services.positions import Position, charge_for, position_of
 from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID
@@ -72,20 +72,14 @@ def next_step(session: Session, catalog: Catalog, change_id: str, now: datetime)
     return step
 
 
-def freeze(
-    session: Session, catalog: Catalog, change: PlanChange, position: Position, price: Price | None = None
-) -> Step:
+def freeze(session: Session, catalog: Catalog, change: PlanChange, position: Position) -> Step:
     """The call to make from ``position``; its parameters, once frozen, are never computed again.
 
-    ``price``: that of the plan it moves to, if it was read already. Raises CatalogNotSynced.
+    Raises CatalogNotSynced.
     """
     name = CREATE if position.subscription is None else UPDATE
     if name not in change.steps:
-        if name == CREATE:
-            params = creation(session, catalog, change)
-        else:
-            target = catalog.get(change.to_plan)
-            params = update(catalog, change, position, target, price or price_of(session, target))
+        params = creation(session, catalog, change, position) if name == CREATE else update(catalog, change, position)
         change.steps = {**change.steps, name: params}
     subscription = position.subscription
     return Step(
@@ -119,7 +113,7 @@ def lock_change(session: Session, change_id: str) -> PlanChange:
     return session.get_one(PlanChange, change_id, with_for_update=True, populate_existing=True)
 
 
-def creation(session: Session, catalog: Catalog, change: PlanChange) -> Json:
+def creation(session: Session, catalog: Catalog, change: PlanChange, position: Position) -> Json:
     """Enrolment: a subscription to Free, a real price of 0, in the flexible billing mode that the swap rests on."""
     organization = session.get_one(Organization, change.organization_id)
     metadata = {ORGANIZATION_ID: organization.id}
@@ -127,17 +121,18 @@ def creation(session: Session, catalog: Catalog, change: PlanChange) -> Json:
         metadata[CHANGE_ID] = change.id
     params: SubscriptionCreateParams = {
         "customer": organization.stripe_customer_id or "",
-        "items": [{"price": price_of(session, catalog.get(FREE)).id, "quantity": 1}],
+        "items": [{"price": position.price_of(catalog.get(FREE)), "quantity": 1}],
         "billing_mode": {"type": "flexible"},
         "metadata": metadata,
     }
     return dict(params)
 
 
-def update(catalog: Catalog, change: PlanChange, position: Position, target: CatalogPlan, price: Price) -> Json:
+def update(catalog: Catalog, change: PlanChange, position: Position) -> Json:
     """The swap of the base item's price, prorated from the quote's second, or else from the one Stripe does it in."""
+    target = catalog.get(change.to_plan)
     params: SubscriptionUpdateParams = {
-        "items": position.items_for(price, change.quantity, target.key),
+        "items": position.items_for(target, change.quantity),
         "metadata": {CHANGE_ID: change.id},
         **SETTLEMENT[charge_for(catalog, change.from_plan, target)],
     }

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from gateway.crash_points import CrashPoint, reached
 from gateway.db import jobs
-from gateway.db.models import OPEN_STATES, Organization, OrganizationPlan, PlanChange, Price
+from gateway.db.models import OPEN_STATES, Organization, OrganizationPlan, PlanChange
 from gateway.errors import (
     ChangeInProgress,
     DatabaseUnavailable,
@@ -28,7 +28,7 @@ from gateway.errors import (
     of_code,
 )
 from gateway.services import idempotency, payment_methods, policy
-from gateway.services.catalog import CatalogPlan, price_of
+from gateway.services.catalog import CatalogPlan
 from gateway.services.change_run import run
 from gateway.services.change_steps import Step, freeze
 from gateway.services.change_views import ChangeView, get_change, location_of
@@ -60,7 +60,6 @@ class Admitted:
     """The plan that it moves away from."""
     target: CatalogPlan
     quantity: int
-    price: Price
     transition: Transition
     position: Position
 
@@ -136,16 +135,15 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
         raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
     if policy.Need.PAID_UP in transition.needs:
         policy.check_needs(transition, paid_up=not position.owes)
-    price = price_of(session, target)
+    price = position.price_of(target)
     if position.subscription is None:  # what an enrolment starts on: better missed now than half-way
-        price_of(session, gateway.catalog.get(FREE))
+        position.price_of(gateway.catalog.get(FREE))
     if terms is not None:
-        terms.check(caller, position, price.id, plan, quantity)
+        terms.check(caller, position, price, plan, quantity)
     return Admitted(
         source=position.state.requested_plan,
         target=target,
         quantity=quantity,
-        price=price,
         transition=transition,
         position=position,
     )
@@ -219,7 +217,7 @@ def write_intent(
             steps={},
             created_at=now,
         )
-        first = freeze(session, gateway.catalog, intent, admitted.position, admitted.price)
+        first = freeze(session, gateway.catalog, intent, admitted.position)
         session.add(intent)
         session.flush()
         idempotency.link(session, caller, intent.id)

@@ -1,9 +1,11 @@
 """Where an organization stands, and what moves it: shared by the quote and the change, so that they cannot differ."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import bindparam, exists, func, select
+from sqlalchemy import Text, bindparam, exists, func, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 from stripe.params import SubscriptionUpdateParamsItem
 
@@ -18,6 +20,7 @@ from gateway.db.models import (
     Price,
     Subscription,
 )
+from gateway.errors import CatalogNotSynced
 from gateway.services.catalog import Catalog, CatalogPlan, Charge
 from gateway.services.plan_table import FREE, NEVER_ENROLLED, PlanState, base_item, current_subscription
 from gateway.stripe_api.snapshots import ENDED
@@ -38,6 +41,8 @@ class Position:
     """The one that is charged."""
     owes: bool
     """Whether an invoice waits for money of the organization's."""
+    prices: Mapping[str, str]
+    """Ids of the prices that Stripe sells at now, by their lookup keys."""
 
     @property
     def is_enrolled(self) -> bool:
@@ -61,8 +66,17 @@ class Position:
         """Whether usage is counted, and billed when the period or the item ends."""
         return self.subscription is not None and any(item.get("metered") for item in self.subscription.items)
 
-    def items_for(self, price: Price, quantity: int, plan: str) -> list[SubscriptionUpdateParamsItem]:
-        """The items of the update that moves the subscription to ``quantity`` units of ``price``, of ``plan``.
+    def price_of(self, plan: CatalogPlan) -> str:
+        """Id of the price at which Stripe sells ``plan`` now. Raises CatalogNotSynced."""
+        price = self.prices.get(plan.price.lookup_key) if plan.price is not None else None
+        if price is None:
+            raise CatalogNotSynced(
+                f"Stripe's price for the plan {plan.key} is not known here: run `gateway catalog sync`."
+            )
+        return price
+
+    def items_for(self, plan: CatalogPlan, quantity: int) -> list[SubscriptionUpdateParamsItem]:
+        """The items of the update that moves the subscription to ``quantity`` units of ``plan``.
 
         Always with the item's id: without it Stripe would add a second item and bill both. Always with the quantity:
         a changed price would reset it to 1. On Free nothing else stays: what was used of it until then is billed.
@@ -71,13 +85,10 @@ class Position:
         if self.subscription is None or self.base_item is None:
             return []
         others = [item["id"] for item in self.subscription.items if item["id"] != self.base_item["id"]]
-        base: SubscriptionUpdateParamsItem = {"id": self.base_item["id"], "price": price.id, "quantity": quantity}
+        price = self.price_of(plan)
+        base: SubscriptionUpdateParamsItem = {"id": self.base_item["id"], "price": price, "quantity": quantity}
         gone: list[SubscriptionUpdateParamsItem] = [{"id": each, "deleted": True} for each in others]
-        return [base, *gone] if plan == FREE else [base]
-
-
-NOWHERE = Position(state=NEVER_ENROLLED, plan_version=0, subscription=None, base_item=None, card=None, owes=False)
-"""Of an organization that was never seen."""
+        return [base, *gone] if plan.key == FREE else [base]
 
 
 def charge_for(catalog: Catalog, source: str, target: CatalogPlan) -> Charge:
@@ -93,17 +104,23 @@ def open_change(session: Session, organization_id: str) -> PlanChange | None:
 
 
 # One statement for all of it: a change asks for it twice, and each round trip costs more than its rows.
+ASKED = select(bindparam("organization_id", type_=Text).label("id")).subquery()
 PLAN_OF_PRODUCT = select(func.json_object_agg(Plan.product_id, Plan.key)).where(Plan.key.is_not(None)).scalar_subquery()
+PRICES = (  # while Stripe moves a key, the price that got it last is read last, and stays
+    select(func.json_object_agg(Price.lookup_key, aggregate_order_by(Price.id, Price.as_of)))
+    .where(Price.active, Price.lookup_key.is_not(None))
+    .scalar_subquery()
+)
 OWES = exists().where(
     Invoice.organization_id == Organization.id, Invoice.status == "open", Invoice.amount_remaining > 0
 )
 STANDING = (
-    select(OrganizationPlan, Subscription, PaymentMethod, PLAN_OF_PRODUCT, OWES)
-    .select_from(Organization)
+    select(OrganizationPlan, Subscription, PaymentMethod, PLAN_OF_PRODUCT, PRICES, OWES)
+    .select_from(ASKED)
+    .outerjoin(Organization, Organization.id == ASKED.c.id)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.organization_id == Organization.id)
     .outerjoin(PaymentMethod, PaymentMethod.id == Organization.default_payment_method_id)
-    .where(Organization.id == bindparam("organization_id"))
     .execution_options(populate_existing=True)
 )
 
@@ -111,9 +128,7 @@ STANDING = (
 def position_of(session: Session, organization_id: str) -> Position:
     """Where the organization stands, from the local tables."""
     rows = session.execute(STANDING, {"organization_id": organization_id}).all()
-    if not rows:
-        return NOWHERE
-    row, _, card, plan_of_product, owes = rows[0]
+    row, _, card, plan_of_product, prices, owes = rows[0]
     subscription = current_subscription([each.Subscription for each in rows if each.Subscription is not None])
     if subscription is not None and subscription.status in ENDED:
         subscription = None
@@ -124,4 +139,5 @@ def position_of(session: Session, organization_id: str) -> Position:
         base_item=base_item(subscription, plan_of_product or {})[1] if subscription is not None else None,
         card=card,
         owes=owes,
+        prices=prices or {},
     )

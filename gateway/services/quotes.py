@@ -10,10 +10,10 @@ from stripe import Invoice
 from stripe.params import InvoiceCreatePreviewParamsSubscriptionDetails as Details
 
 from gateway.config import QUOTE_LIFETIME
-from gateway.db.models import PlanChange, Price, Subscription
+from gateway.db.models import PlanChange, Subscription
 from gateway.errors import NotEnrolled
 from gateway.services import policy, quote_tokens
-from gateway.services.catalog import price_of
+from gateway.services.catalog import CatalogPlan
 from gateway.services.context import Caller, Gateway
 from gateway.services.plan_details import Period
 from gateway.services.positions import Position, ProrationBehavior, charge_for, position_of
@@ -60,9 +60,8 @@ class Wanted:
     position: Position
     subscription_id: str
     version: str
-    plan: str
+    plan: CatalogPlan
     quantity: int
-    price: Price
     charge_now: bool
     proration_date: datetime
     billing_date: datetime
@@ -84,8 +83,8 @@ def preview(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | 
     terms = Terms(
         organization_id=caller.organization_id,
         subscription_version=wanted.version,
-        price_id=wanted.price.id,
-        plan=wanted.plan,
+        price_id=wanted.position.price_of(wanted.plan),
+        plan=wanted.plan.key,
         quantity=wanted.quantity,
         proration_date=to_unix(wanted.proration_date),
         amount_due_now=due_now,
@@ -97,7 +96,7 @@ def preview(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | 
         token=quote_tokens.sign(gateway.config, terms, expires_at),
         expires_at=expires_at,
         proration_date=wanted.proration_date,
-        plan=wanted.plan,
+        plan=wanted.plan.key,
         quantity=wanted.quantity,
         currency=later.currency,
         lines=lines,
@@ -122,9 +121,8 @@ def read_wish(gateway: Gateway, caller: Caller, plan: str | None, quantity: int 
             position=position,
             subscription_id=position.subscription.id,
             version=position.version,
-            plan=target.key,
+            plan=target,
             quantity=units,
-            price=price_of(session, target),
             charge_now=charge_for(gateway.catalog, position.state.requested_plan, target) == "now",
             proration_date=free_second(session, position.subscription, position.base_item, now),
             billing_date=datetime.fromisoformat(position.base_item["current_period_end"]),
@@ -157,7 +155,7 @@ def free_second(session: Session, subscription: Subscription, base_item: dict[st
 def ask(gateway: Gateway, wanted: Wanted, proration_behavior: ProrationBehavior) -> Invoice:
     """Stripe's preview: of the invoice made at once (``always_invoice``), else of the next one on the billing date."""
     details: Details = {
-        "items": wanted.position.items_for(wanted.price, wanted.quantity, wanted.plan),
+        "items": wanted.position.items_for(wanted.plan, wanted.quantity),
         "proration_behavior": proration_behavior,
     }
     if proration_behavior != "none":  # Stripe refuses the two together

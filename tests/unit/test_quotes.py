@@ -41,6 +41,7 @@ def position(trail: tuple[str, ...] = ("older", "digest")) -> Position:
         base_item={"id": "si_1"},
         card=None,
         owes=False,
+        prices={},
     )
 
 
