@@ -9,12 +9,12 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from stripe import ListObject, StripeObject
 
-from gateway.db.models import Organization, OrganizationPlan, Subscription
+from gateway.db.models import Organization, Subscription
 from gateway.services import drift_local
 from gateway.services.context import Gateway
 from gateway.services.differences import Class, Difference, Pair, differing
 from gateway.services.plan_table import NEVER_ENROLLED, UNMAPPED, PlanState
-from gateway.services.plan_writer import derived, subscriptions_of
+from gateway.services.plan_writer import Account, accounts_of, derived
 from gateway.services.refresh import retrieve
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import (
@@ -92,18 +92,17 @@ def plan_table(gateway: Gateway, cursor: str | None, _: Unseen) -> Page:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         ids = next_ids(session, Organization.id, (Organization.stripe_customer_id.is_not(None),), cursor)
         organizations = session.scalars(select(Organization).where(Organization.id.in_(ids))).all()
-        deleted = {each.id for each in organizations if each.deleted}
-        states = derived(session, subscriptions_of(session, ids), deleted)
-        rows = session.scalars(select(OrganizationPlan).where(OrganizationPlan.organization_id.in_(ids))).all()
-        row_of = {row.organization_id: row for row in rows}
-    compared = [of_plan(each, row_of.get(each.id), states[each.id]) for each in organizations]
+        accounts = accounts_of(session, organizations)
+        states = derived(session, accounts)
+    compared = [of_plan(account, states[each]) for each, account in accounts.items()]
     found = [difference for difference in compared if difference is not None]
     return Page(cursor=next_cursor(ids), looked_at=len(ids), differences=found)
 
 
-def of_plan(organization: Organization, row: OrganizationPlan | None, expected: PlanState) -> Difference | None:
+def of_plan(account: Account, expected: PlanState) -> Difference | None:
     """How an organization's row of the plan table differs from what follows from the mirror, or that it is unmapped."""
-    ours = PlanState.of_row(row) if row is not None else NEVER_ENROLLED
+    organization = account.organization
+    ours = PlanState.of_row(account.row) if account.row is not None else NEVER_ENROLLED
     pairs = differing(asdict(ours), asdict(expected))
     fields: dict[str, Pair] = {f"plan_table.{name}": pair for name, pair in pairs.items()}
     if not fields and expected.requested_plan != UNMAPPED:

@@ -15,7 +15,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from gateway.crash_points import CrashPoint, reached
-from gateway.db import jobs
+from gateway.db import bulk, jobs
 from gateway.db.models import OPEN_STATES, Organization, OrganizationPlan, PlanChange
 from gateway.errors import (
     ChangeInProgress,
@@ -219,7 +219,7 @@ def write_intent(
         )
         first = freeze(session, gateway.catalog, intent, admitted.position)
         session.add(intent)
-        session.flush()
+        bulk.flush(session, PlanChange)
         idempotency.link(session, caller, intent.id)
         jobs.defer(session, jobs.FINISH_CHANGE, {"change_id": intent.id}, lock=intent.id, at=now + FINISH_AFTER)
     reached(CrashPoint.INTENT_WRITTEN)

@@ -1,6 +1,7 @@
 """From the mirror to the plan table: derive, compare, write what changed, append to the history, close changes."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -13,6 +14,7 @@ from gateway.db.models import (
     Base,
     Invoice,
     Json,
+    Organization,
     OrganizationPlan,
     Plan,
     PlanChange,
@@ -35,57 +37,53 @@ from gateway.stripe_api.snapshots import Seen
 
 HISTORY = Base.metadata.tables[PlanHistory.__tablename__]
 
-Theirs = Mapping[str, Sequence[Subscription]]  # subscriptions by organization
-
 log = structlog.get_logger()
 
 
-def write(
-    session: Session, touched: Mapping[str, Seen], subscriptions: Theirs, deleted: Collection[str], now: datetime
-) -> None:
-    """Bring the plan table in step for the organizations in ``touched`` (id -> why), which the caller has locked.
+@dataclass
+class Account:
+    """What an organization's plan follows from, and what the plan table says of it."""
 
-    ``subscriptions`` are all of theirs, ``deleted`` the organizations whose customer was deleted.
-    """
+    organization: Organization
+    subscriptions: list[Subscription] = field(default_factory=list)
+    """All of them."""
+    row: OrganizationPlan | None = None
+
+
+def write(session: Session, touched: Mapping[str, Seen], accounts: Mapping[str, Account], now: datetime) -> None:
+    """Bring the plan table in step for the organizations in ``touched`` (id -> why), which the caller has locked."""
     if not touched:
         return
-    states = derived(session, {each: subscriptions.get(each, ()) for each in touched}, deleted)
-    rows = {
-        row.organization_id: row
-        for row in session.scalars(
-            select(OrganizationPlan)
-            .where(among(OrganizationPlan.organization_id, touched))
-            .execution_options(populate_existing=True)
-        )
-    }
-    before = {each: PlanState.of_row(row) for each, row in rows.items()}
+    concerned = {each: accounts[each] for each in touched}
+    states = derived(session, concerned)
+    before = {each: PlanState.of_row(account.row) for each, account in concerned.items() if account.row is not None}
     changed = [each for each in states if states[each] != before.get(each, NEVER_ENROLLED)]
-    named = {each: NamedChanges.by(touched[each], subscriptions.get(each, ())) for each in changed}
+    named = {each: NamedChanges.by(touched[each], accounts[each].subscriptions) for each in changed}
     changes = changes_of(session, states, named.values())
     why = reasons(changes, {each: touched[each] for each in changed}, named, before)
     history = []
     for each in changed:
-        row = rows.get(each) or new_row(session, each)
+        row = accounts[each].row or new_row(session, each)
         write_row(row, states[each], now)
         history.append(entry(row, before.get(each), states[each], why[each]))
-    bulk.flush(session, OrganizationPlan)
+    close_changes(session, changes.values(), states, accounts, now)
+    bulk.flush(session, OrganizationPlan, PlanChange)
     bulk.write(session, HISTORY, history)
-    close_changes(session, changes.values(), states, subscriptions, now)
 
 
-def derived(session: Session, subscriptions: Theirs, deleted: Collection[str]) -> dict[str, PlanState]:
+def derived(session: Session, accounts: Mapping[str, Account]) -> dict[str, PlanState]:
     """What the plan table is to say of each organization: a function of the mirror."""
     plans = plan_of_product(session)
-    payments = payments_of(session, subscriptions)
+    payments = payments_of(session, accounts.values())
     # Stripe ends the subscriptions of a customer that is deleted, but need not have told of it yet.
-    living = {each: () if each in deleted else theirs for each, theirs in subscriptions.items()}
+    living = {each: () if account.organization.deleted else account.subscriptions for each, account in accounts.items()}
     return {each: plan_state(theirs, plans, payments) for each, theirs in living.items()}
 
 
-def payments_of(session: Session, subscriptions: Theirs) -> dict[str, Payment]:
+def payments_of(session: Session, accounts: Iterable[Account]) -> dict[str, Payment]:
     """The state of the latest invoices, by their ids; only of the subscriptions whose plan it decides."""
     decided_by_it = {status for status, _ in EXCEPTIONS}
-    concerned = [each for theirs in subscriptions.values() for each in theirs if each.status in decided_by_it]
+    concerned = [each for account in accounts for each in account.subscriptions if each.status in decided_by_it]
     if not concerned:
         return {}
     ids = {each.latest_invoice_id for each in concerned if each.latest_invoice_id is not None}
@@ -153,12 +151,12 @@ def close_changes(
     session: Session,
     changes: Iterable[PlanChange],
     states: Mapping[str, PlanState],
-    subscriptions: Theirs,
+    accounts: Mapping[str, Account],
     now: datetime,
 ) -> None:
     """End the changes that Stripe has carried out: whoever hears of it first (answer, webhook or refresh) closes it."""
     for change in changes:
-        subscription = current_subscription(subscriptions.get(change.organization_id, ()))
+        subscription = current_subscription(accounts[change.organization_id].subscriptions)
         state = states[change.organization_id]
         if subscription is None or change.state not in OPEN_STATES:
             continue
@@ -173,12 +171,20 @@ def close_changes(
             change.close("abandoned", now, {"code": PaymentAbandoned.code, "detail": "The payment was not completed."})
 
 
-def subscriptions_of(session: Session, organization_ids: Collection[str]) -> dict[str, list[Subscription]]:
-    """The subscriptions of each organization, an empty list where there are none."""
-    found: dict[str, list[Subscription]] = {each: [] for each in organization_ids}
-    query = select(Subscription).where(among(Subscription.organization_id, organization_ids))
-    for each in session.scalars(query):
-        found[each.organization_id].append(each)
+def accounts_of(session: Session, organizations: Iterable[Organization]) -> dict[str, Account]:
+    """What is stored of these organizations. If they are locked, it stays so."""
+    found = {each.id: Account(each) for each in organizations}
+    query = (
+        select(Organization.id, OrganizationPlan, Subscription)
+        .select_from(Organization)
+        .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
+        .outerjoin(Subscription, Subscription.organization_id == Organization.id)
+        .where(among(Organization.id, found))
+    )
+    for organization_id, row, subscription in session.execute(query.execution_options(populate_existing=True)):
+        found[organization_id].row = row
+        if subscription is not None:
+            found[organization_id].subscriptions.append(subscription)
     return found
 
 

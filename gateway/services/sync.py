@@ -4,7 +4,6 @@ Webhooks, answers, refreshes and reconciliation all end here, in batches: rows a
 is placed by ``ordering``, and what changed is written in bulk. Everything happens in the caller's transaction.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -26,6 +25,7 @@ from gateway.stripe_api.snapshots import (
     Reference,
     Seen,
     Snapshot,
+    SubscriptionSnapshot,
 )
 from gateway.stripe_api.times import to_unix
 
@@ -69,7 +69,7 @@ def merge(session: Session, told: Sequence[Told], now: datetime, *, attempt: int
     placed = sorted(range(len(told)), key=lambda i: place_in_batch(told[i]))
     outcomes = {position: batch.place(told[position]) for position in placed}
     bulk.flush(session, Mirrored)
-    plan_writer.write(session, batch.touched, batch.subscriptions(), batch.deleted(), now)
+    plan_writer.write(session, batch.touched, batch.accounts, now)
     for kind, stripe_id in sorted(batch.unordered):  # sorted: two batches must not wait for each other's queueing locks
         defer_refresh(session, kind, stripe_id)
     for kind, stripe_id in sorted(batch.uncertain - batch.unordered):
@@ -121,6 +121,8 @@ class Batch:
         self.lookups: set[tuple[str, str, datetime]] = set()
         """Kind and id of the objects to be refreshed if nothing tells their state, and since when."""
         self.rows: dict[tuple[str, str], Mirrored] = {}
+        self.accounts: dict[str, plan_writer.Account] = {}
+        """What the plans follow from, by organization, if anything told may change them."""
         snapshots = [each for each in told if isinstance(each, Snapshot)]
         kinds = {snapshot.kind for snapshot in snapshots}
         # Catalogue rows have no organization to be locked by: their merges go one after the other, and none goes while
@@ -137,8 +139,13 @@ class Batch:
         self.by_customer = {each.stripe_customer_id: each for each in organizations if each.stripe_customer_id}
         for kind in {each.kind for each in told} - {"product", "customer", "subscription"}:
             self.load(kind, told)
+        self.load(
+            SubscriptionSnapshot.kind, [each for each in told if isinstance(each, Reference)]
+        )  # some say no owner
         if {each.kind for each in told} & DECIDING:
-            self.load_subscriptions(told)
+            self.accounts = plan_writer.accounts_of(session, organizations)
+        for account in self.accounts.values():
+            self.rows.update({("subscription", each.id): each for each in account.subscriptions})
 
     def load(self, kind: str, told: Iterable[Told]) -> None:
         """Read the stored rows of one kind."""
@@ -148,27 +155,6 @@ class Batch:
         query = select(model).where(among(model.__table__.columns[key], ids))
         for row in self.session.scalars(query.execution_options(populate_existing=True)):
             self.rows[kind, getattr(row, key)] = row
-
-    def load_subscriptions(self, told: Iterable[Told]) -> None:
-        """Read all subscriptions of the organizations: the plan follows from all of them."""
-        theirs = or_(
-            among(Subscription.organization_id, self.by_id),
-            among(Subscription.id, {each.id for each in told if each.kind == "subscription"}),
-        )
-        for row in self.session.scalars(select(Subscription).where(theirs).execution_options(populate_existing=True)):
-            self.rows["subscription", row.id] = row
-
-    def subscriptions(self) -> dict[str, list[Subscription]]:
-        """The subscriptions of each organization, as they are now."""
-        found: defaultdict[str, list[Subscription]] = defaultdict(list)
-        for row in self.rows.values():
-            if isinstance(row, Subscription):
-                found[row.organization_id].append(row)
-        return found
-
-    def deleted(self) -> set[str]:
-        """The organizations whose customer was deleted."""
-        return {each.id for each in self.by_id.values() if each.deleted}
 
     def remapped(self, snapshots: Iterable[Snapshot]) -> set[str]:
         """Products that begin or cease to stand for a plan: the organizations on them must be looked at again."""
@@ -236,6 +222,8 @@ class Batch:
         if new is not None:
             self.rows[snapshot.kind, snapshot.id] = new
             self.session.add(new)
+        if isinstance(new, Subscription):
+            self.accounts[new.organization_id].subscriptions.append(new)
         return new
 
     def new_row(self, snapshot: Snapshot) -> Mirrored | None:
