@@ -1,8 +1,9 @@
-"""Writing many rows with one statement a table: the session's own flush executes one for each changed row."""
+"""Writing many rows of many tables with one statement: the session's own flush executes one for each changed row."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 
 import orjson
 from sqlalchemy import JSON, Column, Table, Text, bindparam, cast, func, select
@@ -12,39 +13,53 @@ from sqlalchemy.orm import Session
 
 from gateway.db.models import Base, Json
 
+Shape = tuple[tuple[Table, tuple[str, ...]], ...]  # tables and the columns that are written
+NOTHING: Mapping[Table, Sequence[Json]] = MappingProxyType({})
 
-def flush(session: Session, *models: type[Base]) -> None:
-    """Write what is new or changed of these models, and let go of it: who needs it again reads it again."""
-    changed: defaultdict[str, list[Base]] = defaultdict(list)
+
+def flush(session: Session, *models: type[Base], more: Mapping[Table, Sequence[Json]] = NOTHING) -> None:
+    """Write what is new or changed of these models, and let go of it: who needs it again reads it again.
+
+    ``more``: rows to be written with them, of other tables, each with the same columns.
+    """
+    changed: defaultdict[Table, list[Base]] = defaultdict(list)
     for row in (*session.new, *session.dirty):
         if isinstance(row, models):
-            changed[row.__tablename__].append(row)
-    for table in Base.metadata.sorted_tables:  # what others refer to comes first
-        if rows := changed[table.name]:
-            names = [column.name for column in table.columns if not left_to_database(column, rows)]
-            write(session, table, [{name: getattr(row, name) for name in names} for row in rows])
-    for rows in changed.values():
-        for row in rows:
+            changed[Base.metadata.tables[row.__tablename__]].append(row)
+    rows = {table: added for table, added in more.items() if added}
+    rows |= {table: documents(table, those) for table, those in changed.items()}
+    if rows:
+        # Sorted: the statement is cached by its shape.
+        shape = tuple((table, tuple(rows[table][0])) for table in sorted(rows, key=lambda table: table.name))
+        parameters = {table.name: orjson.dumps(rows[table]).decode() for table in rows}
+        session.connection().execute(statement(shape), parameters)
+    for those in changed.values():
+        for row in those:
             session.expunge(row)
 
 
-def write(session: Session, table: Table, rows: Sequence[Json]) -> None:
-    """Insert rows, or update the ones whose key is known: whole, all with the same columns, sent as one document."""
-    if rows:
-        document = orjson.dumps(rows).decode()
-        session.connection().execute(upsert(table, tuple(rows[0])), {"rows": document})
+def documents(table: Table, rows: Sequence[Base]) -> list[Json]:
+    """The rows as JSON objects, without what the database fills in."""
+    names = [column.name for column in table.columns if not left_to_database(column, rows)]
+    return [{name: getattr(row, name) for name in names} for row in rows]
 
 
-@cache  # there are as many as tables and ways to leave columns to the database: a handful
+@cache  # there are as many as combinations of tables that change together: a handful
+def statement(shape: Shape) -> Insert:
+    """One INSERT, with those of the other tables before it. Foreign keys are checked at the end of all of them."""
+    *others, last = [upsert(table, names) for table, names in shape]
+    return last.add_cte(*(other.cte(f"into_{other.table.name}") for other in others))
+
+
 def upsert(table: Table, names: tuple[str, ...]) -> Insert:
-    """The statement that writes these columns of the rows in its parameter ``rows``."""
-    sent = func.json_to_recordset(cast(bindparam("rows", type_=Text), JSON)).table_valued(
+    """Insert the rows in the parameter named after the table, or update, whole, the ones whose key is known."""
+    sent = func.json_to_recordset(cast(bindparam(table.name, type_=Text), JSON)).table_valued(
         *(named(name, table.columns[name].type) for name in names)
     )
-    statement = insert(table).from_select(names, select(sent.render_derived(with_types=True)))
+    inserted = insert(table).from_select(names, select(sent.render_derived(with_types=True)))
     others = [name for name in names if name not in table.primary_key.columns]
-    update = {name: statement.excluded[name] for name in others}
-    return statement.on_conflict_do_update(index_elements=table.primary_key.columns, set_=update)
+    update = {name: inserted.excluded[name] for name in others}
+    return inserted.on_conflict_do_update(index_elements=table.primary_key.columns, set_=update)
 
 
 def left_to_database(column: Column[object], rows: Sequence[Base]) -> bool:

@@ -14,7 +14,7 @@ from gateway.db import jobs
 from gateway.db.models import OPEN_STATES, PlanChange
 from gateway.errors import CardDeclined, CatalogNotSynced, GatewayError, NotFound, StripeRejected, StripeUnavailable
 from gateway.services import change_payment, sync
-from gateway.services.change_steps import CREATE, UPDATE, Step, is_too_old, next_step, spend_key
+from gateway.services.change_steps import CREATE, UPDATE, Step, is_too_old, lock_change, next_step, spend_key
 from gateway.services.context import Gateway
 from gateway.services.positions import position_of
 from gateway.services.refresh import merge_answer, refresh
@@ -156,7 +156,7 @@ def end(gateway: Gateway, change_id: str, state: str, error: GatewayError, *, lo
     """
     log.warning("change_without_success", change_id=change_id, state=state, code=error.code, exc_info=error)
     with gateway.database.transaction() as session:
-        ending = session.get_one(PlanChange, change_id, with_for_update=True)
+        ending = lock_change(session, change_id)
         if ending.state in OPEN_STATES:
             ending.close(state, gateway.clock(), {"code": error.code, "detail": error.detail})
         if look_again_at is not None:

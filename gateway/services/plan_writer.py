@@ -1,14 +1,14 @@
 """From the mirror to the plan table: derive, compare, write what changed, append to the history, close changes."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
-from sqlalchemy import and_, or_, select
+from sqlalchemy import Table, and_, or_, select
 from sqlalchemy.orm import Session
 
-from gateway.db import bulk, jobs
+from gateway.db import jobs
 from gateway.db.models import (
     OPEN_STATES,
     Base,
@@ -19,11 +19,12 @@ from gateway.db.models import (
     Plan,
     PlanChange,
     PlanHistory,
+    Price,
     Subscription,
 )
 from gateway.db.queries import among
 from gateway.errors import PaymentAbandoned
-from gateway.services.attribution import NamedChanges, Reason, reasons
+from gateway.services.attribution import Reason, reason, told_by
 from gateway.services.plan_table import (
     EXCEPTIONS,
     NEVER_ENROLLED,
@@ -35,6 +36,9 @@ from gateway.services.plan_table import (
 )
 from gateway.stripe_api.snapshots import Seen
 
+READ: tuple[type[Base], ...] = (Plan, Price, Invoice)
+"""What a plan is read from, and has to be written before it."""
+WRITTEN: tuple[type[Base], ...] = (OrganizationPlan, PlanChange)
 HISTORY = Base.metadata.tables[PlanHistory.__tablename__]
 
 log = structlog.get_logger()
@@ -47,28 +51,33 @@ class Account:
     organization: Organization
     subscriptions: list[Subscription] = field(default_factory=list)
     """All of them."""
+    changes: dict[str, PlanChange] = field(default_factory=dict)
+    """The one that is open, and those that were named by what was told."""
     row: OrganizationPlan | None = None
 
 
-def write(session: Session, touched: Mapping[str, Seen], accounts: Mapping[str, Account], now: datetime) -> None:
-    """Bring the plan table in step for the organizations in ``touched`` (id -> why), which the caller has locked."""
+def write(
+    session: Session, touched: Mapping[str, Seen], accounts: Mapping[str, Account], now: datetime
+) -> Mapping[Table, Sequence[Json]]:
+    """Bring the plan table in step for the organizations in ``touched`` (id -> why), which the caller has locked.
+
+    What it changes is left in the session, to be written with the rest; gives the rows of the history beside it.
+    """
     if not touched:
-        return
+        return {}
     concerned = {each: accounts[each] for each in touched}
     states = derived(session, concerned)
-    before = {each: PlanState.of_row(account.row) for each, account in concerned.items() if account.row is not None}
-    changed = [each for each in states if states[each] != before.get(each, NEVER_ENROLLED)]
-    named = {each: NamedChanges.by(touched[each], accounts[each].subscriptions) for each in changed}
-    changes = changes_of(session, states, named.values())
-    why = reasons(changes, {each: touched[each] for each in changed}, named, before)
     history = []
-    for each in changed:
-        row = accounts[each].row or new_row(session, each)
-        write_row(row, states[each], now)
-        history.append(entry(row, before.get(each), states[each], why[each]))
-    close_changes(session, changes.values(), states, accounts, now)
-    bulk.flush(session, OrganizationPlan, PlanChange)
-    bulk.write(session, HISTORY, history)
+    for organization_id, account in concerned.items():
+        state = states[organization_id]
+        before = PlanState.of_row(account.row) if account.row is not None else None
+        if state != (before or NEVER_ENROLLED):
+            why = reason(touched[organization_id], account.changes, account.subscriptions, before)
+            row = account.row or new_row(session, organization_id)
+            write_row(row, state, now)
+            history.append(entry(row, before, state, why))
+        close_changes(session, account, state, now)
+    return {HISTORY: history}
 
 
 def derived(session: Session, accounts: Mapping[str, Account]) -> dict[str, PlanState]:
@@ -135,30 +144,13 @@ def restore(session: Session, row: OrganizationPlan | None, entry: PlanHistory) 
     row.version, row.as_of = entry.version, entry.recorded_at
 
 
-def changes_of(
-    session: Session, organization_ids: Collection[str], named: Iterable[NamedChanges]
-) -> dict[str, PlanChange]:
-    """The changes of these organizations that are open, and those of theirs that were named, held."""
-    theirs = among(PlanChange.organization_id, organization_ids)
-    wanted = and_(theirs, PlanChange.state.in_(OPEN_STATES))
-    if ids := {each for names in named for each in names.ids}:
-        wanted = or_(wanted, and_(theirs, among(PlanChange.id, ids)))
-    query = select(PlanChange).where(wanted).with_for_update().execution_options(populate_existing=True)
-    return {change.id: change for change in session.scalars(query)}
-
-
-def close_changes(
-    session: Session,
-    changes: Iterable[PlanChange],
-    states: Mapping[str, PlanState],
-    accounts: Mapping[str, Account],
-    now: datetime,
-) -> None:
-    """End the changes that Stripe has carried out: whoever hears of it first (answer, webhook or refresh) closes it."""
-    for change in changes:
-        subscription = current_subscription(accounts[change.organization_id].subscriptions)
-        state = states[change.organization_id]
-        if subscription is None or change.state not in OPEN_STATES:
+def close_changes(session: Session, account: Account, state: PlanState, now: datetime) -> None:
+    """End the change that Stripe has carried out: whoever hears of it first (answer, webhook or refresh) closes it."""
+    subscription = current_subscription(account.subscriptions)
+    if subscription is None:
+        return
+    for change in account.changes.values():
+        if change.state not in OPEN_STATES:
             continue
         # Either Stripe carried this very change out (whatever came after it), or the organization is where it wants
         # to be by another way.
@@ -171,20 +163,33 @@ def close_changes(
             change.close("abandoned", now, {"code": PaymentAbandoned.code, "detail": "The payment was not completed."})
 
 
-def accounts_of(session: Session, organizations: Iterable[Organization]) -> dict[str, Account]:
-    """What is stored of these organizations. If they are locked, it stays so."""
+def accounts_of(
+    session: Session, organizations: Iterable[Organization], seen: Iterable[Seen] = ()
+) -> dict[str, Account]:
+    """What is stored of these organizations; it stays so if they are locked. ``seen``: what may name a change."""
     found = {each.id: Account(each) for each in organizations}
+    named = {change_id for each in seen if (change_id := told_by(each)) is not None}
     query = (
-        select(Organization.id, OrganizationPlan, Subscription)
-        .select_from(Organization)
+        select(Organization.id, OrganizationPlan, Subscription, PlanChange)
         .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
         .outerjoin(Subscription, Subscription.organization_id == Organization.id)
+        .outerjoin(
+            PlanChange,
+            and_(
+                PlanChange.organization_id == Organization.id,
+                or_(PlanChange.state.in_(OPEN_STATES), among(PlanChange.id, named)),
+            ),
+        )
         .where(among(Organization.id, found))
+        .execution_options(populate_existing=True)
     )
-    for organization_id, row, subscription in session.execute(query.execution_options(populate_existing=True)):
-        found[organization_id].row = row
-        if subscription is not None:
-            found[organization_id].subscriptions.append(subscription)
+    for organization_id, row, subscription, change in session.execute(query):
+        account = found[organization_id]
+        account.row = row
+        if subscription is not None and subscription not in account.subscriptions:
+            account.subscriptions.append(subscription)
+        if change is not None:
+            account.changes[change.id] = change
     return found
 
 

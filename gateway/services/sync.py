@@ -67,9 +67,11 @@ def merge(session: Session, told: Sequence[Told], now: datetime, *, attempt: int
     """
     batch = Batch(session, told)
     placed = sorted(range(len(told)), key=lambda i: place_in_batch(told[i]))
-    outcomes = {position: batch.place(told[position]) for position in placed}
-    bulk.flush(session, Mirrored)
-    plan_writer.write(session, batch.touched, batch.accounts, now)
+    with session.no_autoflush:
+        outcomes = {position: batch.place(told[position]) for position in placed}
+        bulk.flush(session, *plan_writer.READ)
+        history = plan_writer.write(session, batch.touched, batch.accounts, now)
+        bulk.flush(session, Mirrored, *plan_writer.WRITTEN, more=history)
     for kind, stripe_id in sorted(batch.unordered):  # sorted: two batches must not wait for each other's queueing locks
         defer_refresh(session, kind, stripe_id)
     for kind, stripe_id in sorted(batch.uncertain - batch.unordered):
@@ -143,7 +145,7 @@ class Batch:
             SubscriptionSnapshot.kind, [each for each in told if isinstance(each, Reference)]
         )  # some say no owner
         if {each.kind for each in told} & DECIDING:
-            self.accounts = plan_writer.accounts_of(session, organizations)
+            self.accounts = plan_writer.accounts_of(session, organizations, [each.seen for each in snapshots])
         for account in self.accounts.values():
             self.rows.update({("subscription", each.id): each for each in account.subscriptions})
 
