@@ -4,14 +4,21 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import and_, bindparam, select
+from sqlalchemy.orm import aliased
 
-from gateway.db.models import Json, PlanChange
+from gateway.db.models import Json, Organization, PlanChange
 from gateway.errors import NotFound
 from gateway.services.context import Caller, Gateway
-from gateway.services.plan_details import PlanDetails, read_details
+from gateway.services.plan_details import DETAILS, PlanDetails, details_of
 
 CHANGE_ID = re.compile(r"\Achg_[0-9a-f]{32}\Z")
+
+
+THIS = aliased(PlanChange)
+CHANGE_AND_DETAILS = DETAILS.add_columns(THIS).join(
+    THIS, and_(THIS.organization_id == Organization.id, THIS.id == bindparam("change_id"))
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,20 +46,22 @@ def get_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
     if not CHANGE_ID.match(change_id):
         raise NotFound("There is no such change.")
     with gateway.database.reading() as session:
-        found = session.get(PlanChange, change_id)
-        if found is None or found.organization_id != caller.organization_id:
-            raise NotFound("There is no such change.")
-        return ChangeView(
-            id=found.id,
-            state=found.state,
-            from_plan=found.from_plan,
-            to_plan=found.to_plan,
-            quantity=found.quantity,
-            client_secret=found.client_secret,
-            error=found.error,
-            created_at=found.created_at,
-            subscription=read_details(session, gateway.catalog, caller.organization_id),
-        )
+        parameters = {"organization_id": caller.organization_id, "change_id": change_id}
+        row = session.execute(CHANGE_AND_DETAILS, parameters).one_or_none()
+    if row is None:
+        raise NotFound("There is no such change.")
+    *details, found = row
+    return ChangeView(
+        id=found.id,
+        state=found.state,
+        from_plan=found.from_plan,
+        to_plan=found.to_plan,
+        quantity=found.quantity,
+        client_secret=found.client_secret,
+        error=found.error,
+        created_at=found.created_at,
+        subscription=details_of(gateway.catalog, caller.organization_id, details),
+    )
 
 
 def list_changes(gateway: Gateway, caller: Caller) -> list[PlanChange]:

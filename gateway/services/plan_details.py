@@ -1,10 +1,11 @@
 """Plan Details: what the Billing page shows of an organization, from the local tables alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import and_, bindparam, select
-from sqlalchemy.orm import Session
 
 from gateway.db.models import (
     OPEN_STATES,
@@ -76,7 +77,8 @@ class PlanDetails:
 def plan_details(gateway: Gateway, caller: Caller) -> PlanDetails:
     """The Plan Details of the caller's organization; one that nobody enrolled is on Free with status ``none``."""
     with gateway.database.reading() as session:
-        return read_details(session, gateway.catalog, caller.organization_id)
+        found = session.execute(DETAILS, {"organization_id": caller.organization_id}).one_or_none()
+    return details_of(gateway.catalog, caller.organization_id, found)
 
 
 # One statement, since this is what the Billing page waits for, and what each change is answered with.
@@ -110,9 +112,8 @@ DETAILS = (
 )
 
 
-def read_details(session: Session, catalog: Catalog, organization_id: str) -> PlanDetails:
-    """The same inside a transaction."""
-    found = session.execute(DETAILS, {"organization_id": organization_id}).one_or_none()
+def details_of(catalog: Catalog, organization_id: str, found: Sequence[Any] | None) -> PlanDetails:
+    """The same from what ``DETAILS`` found; None if the organization was never seen."""
     organization, row, upcoming, card, invoice, change = found or (None,) * 6
     state = PlanState.of_row(row) if row is not None else NEVER_ENROLLED
     period = None
