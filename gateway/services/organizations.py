@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NoReturn
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 from stripe import Customer as StripeCustomer
@@ -23,6 +23,9 @@ KEY_GOOD_FOR = timedelta(hours=23)  # Stripe forgets an idempotency key after 24
 CLOCKS_APART = timedelta(hours=1)  # more than ours and Stripe's ever are
 
 
+LOCK = select(Organization).where(Organization.id == bindparam("organization_id")).with_for_update()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Customer:
     """The organization's customer at Stripe, as known here."""
@@ -34,15 +37,15 @@ class Customer:
 
 def known_organization(session: Session, caller: Caller, now: datetime) -> Organization:
     """The caller's organization, created if it was never seen, and locked for this transaction."""
-    query = select(Organization).where(Organization.id == caller.organization_id).with_for_update()
-    if (known := session.scalar(query)) is not None:
+    its_id = {"organization_id": caller.organization_id}
+    if (known := session.scalar(LOCK, its_id)) is not None:
         return known
     session.execute(
         insert(Organization)
         .values(id=caller.organization_id, name=caller.name, email=caller.email, created_at=now)
         .on_conflict_do_nothing()
     )
-    return session.scalars(query).one()
+    return session.scalars(LOCK, its_id).one()
 
 
 def lock_organization(session: Session, caller: Caller, now: datetime) -> Organization:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import or_, select, update
+from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from gateway.crash_points import CrashPoint, reached
@@ -44,6 +44,17 @@ from schemas.subscription import ChangeCommand
 FINISH_AFTER = timedelta(seconds=20)  # by then the request has usually ended; if not, the keys make the two do it once
 # Going up and down in turn leaves a credit each time, and Stripe makes no more than so many invoices of a subscription.
 CHANGES_AT_MOST, CHANGES_WITHIN = 20, timedelta(hours=1)
+
+IS_OPEN = PlanChange.state.in_(OPEN_STATES)
+LATEST = (
+    select(PlanChange.id, PlanChange.state, PlanChange.created_at)
+    .where(
+        PlanChange.organization_id == bindparam("organization_id"),
+        or_(IS_OPEN, PlanChange.created_at > bindparam("since")),
+    )
+    .order_by(IS_OPEN.desc(), PlanChange.created_at.desc())
+    .limit(CHANGES_AT_MOST)
+)
 
 log = structlog.get_logger()
 
@@ -164,17 +175,7 @@ def refuse_another(session: Session, caller: Caller, now: datetime) -> None:
 
     Raises RateLimited after too many, with the seconds until the oldest of them no longer counts.
     """
-    is_open = PlanChange.state.in_(OPEN_STATES)
-    query = (
-        select(PlanChange.id, PlanChange.state, PlanChange.created_at)
-        .where(
-            PlanChange.organization_id == caller.organization_id,
-            or_(is_open, PlanChange.created_at > now - CHANGES_WITHIN),
-        )
-        .order_by(is_open.desc(), PlanChange.created_at.desc())
-        .limit(CHANGES_AT_MOST)
-    )
-    latest = session.execute(query).all()
+    latest = session.execute(LATEST, {"organization_id": caller.organization_id, "since": now - CHANGES_WITHIN}).all()
     if latest and latest[0].state in OPEN_STATES:
         raise ChangeInProgress(
             "Another change has not ended yet.", headers=location_of(latest[0].id), change_id=latest[0].id

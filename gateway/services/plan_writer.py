@@ -22,7 +22,7 @@ from gateway.db.models import (
     Price,
     Subscription,
 )
-from gateway.db.queries import among
+from gateway.db.queries import among, among_those
 from gateway.errors import PaymentAbandoned
 from gateway.services.attribution import Reason, reason, told_by
 from gateway.services.plan_table import (
@@ -42,6 +42,24 @@ WRITTEN: tuple[type[Base], ...] = (OrganizationPlan, PlanChange)
 HISTORY = Base.metadata.tables[PlanHistory.__tablename__]
 
 log = structlog.get_logger()
+
+
+PLANS = select(Plan.product_id, Plan.key).where(Plan.key.is_not(None))
+# Made once: to make a statement takes as long as to execute it.
+ACCOUNTS = (
+    select(Organization.id, OrganizationPlan, Subscription, PlanChange)
+    .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
+    .outerjoin(Subscription, Subscription.organization_id == Organization.id)
+    .outerjoin(
+        PlanChange,
+        and_(
+            PlanChange.organization_id == Organization.id,
+            or_(PlanChange.state.in_(OPEN_STATES), among_those(PlanChange.id, "named")),
+        ),
+    )
+    .where(among_those(Organization.id, "organizations"))
+    .execution_options(populate_existing=True)
+)
 
 
 @dataclass
@@ -169,21 +187,8 @@ def accounts_of(
     """What is stored of these organizations; it stays so if they are locked. ``seen``: what may name a change."""
     found = {each.id: Account(each) for each in organizations}
     named = {change_id for each in seen if (change_id := told_by(each)) is not None}
-    query = (
-        select(Organization.id, OrganizationPlan, Subscription, PlanChange)
-        .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
-        .outerjoin(Subscription, Subscription.organization_id == Organization.id)
-        .outerjoin(
-            PlanChange,
-            and_(
-                PlanChange.organization_id == Organization.id,
-                or_(PlanChange.state.in_(OPEN_STATES), among(PlanChange.id, named)),
-            ),
-        )
-        .where(among(Organization.id, found))
-        .execution_options(populate_existing=True)
-    )
-    for organization_id, row, subscription, change in session.execute(query):
+    those = {"organizations": list(found), "named": list(named)}
+    for organization_id, row, subscription, change in session.execute(ACCOUNTS, those):
         account = found[organization_id]
         account.row = row
         if subscription is not None and subscription not in account.subscriptions:
@@ -195,5 +200,4 @@ def accounts_of(
 
 def plan_of_product(session: Session) -> dict[str, str]:
     """The catalogue as the projection needs it: product id -> plan."""
-    rows: Iterable[Plan] = session.scalars(select(Plan).where(Plan.key.is_not(None)))
-    return {row.product_id: row.key for row in rows if row.key is not None}
+    return {product_id: key for product_id, key in session.execute(PLANS) if key is not None}

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from gateway.db import bulk, jobs
 from gateway.db.models import Invoice, Mirrored, Organization, PaymentMethod, Plan, Price, Subscription
-from gateway.db.queries import among
+from gateway.db.queries import among, among_those
 from gateway.services import plan_writer
 from gateway.services.mirror import KINDS, order_of, set_order
 from gateway.services.ordering import CLOCK_TOLERANCE, Verdict, decide
@@ -30,6 +30,15 @@ from gateway.stripe_api.snapshots import (
 from gateway.stripe_api.times import to_unix
 
 CATALOG_LOCK = 0x636174  # any constant of ours
+LOCK = (
+    select(Organization)
+    .where(
+        or_(among_those(Organization.stripe_customer_id, "customers"), among_those(Organization.id, "organizations"))
+    )
+    .order_by(Organization.id)
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
 MERGE_ORDER = {kind: position for position, kind in enumerate(KINDS)}
 DECIDING = frozenset({"product", "customer", "subscription", "invoice"})  # the kinds that may change a plan
 # Stripe tells most changes by several events, within moments: one that shows the object usually spares the lookup.
@@ -285,16 +294,5 @@ def lock_organizations(session: Session, told: Sequence[Told], also: Iterable[st
     had = select(PaymentMethod.organization_id).where(among(PaymentMethod.id, detached))
     # Asked for by itself: below the OR it would make PostgreSQL read all organizations for each batch.
     holders = session.scalars(had).all() if detached else ()
-    query = (
-        select(Organization)
-        .where(
-            or_(
-                among(Organization.stripe_customer_id, customers),
-                among(Organization.id, {*named, *also, *holders}),
-            )
-        )
-        .order_by(Organization.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    return session.scalars(query).all()
+    those = {"customers": list(customers), "organizations": [*named, *also, *holders]}
+    return session.scalars(LOCK, those).all()
