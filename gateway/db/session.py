@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Engine, Executable, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -39,6 +39,19 @@ def is_outage(error: BaseException | None) -> bool:
     return isinstance(error, psycopg.OperationalError) and (error.sqlstate or "08").startswith(OUTAGES)
 
 
+@contextmanager
+def outages_named() -> Iterator[None]:
+    """Raise DatabaseUnavailable for what says that the database is away, or has no connection to spare."""
+    try:
+        yield
+    except PoolTimeout as error:
+        raise DatabaseUnavailable("All database connections are in use; please try again.") from error
+    except DBAPIError as error:
+        if error.connection_invalidated or is_outage(error.orig):
+            raise DatabaseUnavailable("The database cannot be reached; please try again.") from error
+        raise
+
+
 class Database:
     """PostgreSQL behind a pool. One a process, created after the fork; threads share it."""
 
@@ -62,20 +75,8 @@ class Database:
         Raises DatabaseUnavailable if the database cannot be reached or went away meanwhile: then it is not known to be
         committed.
         """
-        with self._using(self.engine) as session:
+        with outages_named(), Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
-
-    @contextmanager
-    def _using(self, engine: Engine) -> Iterator[Session]:
-        try:
-            with Session(engine, expire_on_commit=False) as session, session.begin():
-                yield session
-        except PoolTimeout as error:
-            raise DatabaseUnavailable("All database connections are in use; please try again.") from error
-        except DBAPIError as error:
-            if error.connection_invalidated or is_outage(error.orig):
-                raise DatabaseUnavailable("The database cannot be reached; please try again.") from error
-            raise
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -83,8 +84,13 @@ class Database:
 
         Raises DatabaseUnavailable.
         """
-        with self._using(self._each_for_itself) as session:
+        with outages_named(), Session(self._each_for_itself, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def execute(self, statement: Executable) -> int:
+        """Execute one statement that commits by itself; gives the number of rows. Raises DatabaseUnavailable."""
+        with outages_named(), self._each_for_itself.connect() as connection:
+            return connection.execute(statement).rowcount
 
     def connect(self) -> psycopg.Connection[Any]:
         """A connection outside the pool that commits each statement by itself. psycopg.OperationalError if it fails."""

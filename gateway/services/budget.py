@@ -104,8 +104,7 @@ class Budget:
 
     def _count(self) -> bool:
         """Take a share that nobody has to wait for; False if there is no row yet to count in."""
-        with self._database.reading() as session:
-            return session.connection().execute(self._counting).rowcount == 1
+        return self._database.execute(self._counting) == 1
 
 
 def locked(session: Session) -> tuple[datetime, StripeBudget]:

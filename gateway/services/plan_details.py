@@ -91,7 +91,7 @@ NEWEST_INVOICE = (
     .scalar_subquery()
 )
 DETAILS = (
-    select(Organization, OrganizationPlan, UpcomingInvoice, PaymentMethod, Invoice, PlanChange)
+    select(Organization.deleted, OrganizationPlan, UpcomingInvoice, PaymentMethod, Invoice, PlanChange)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(
         UpcomingInvoice,
@@ -114,7 +114,7 @@ DETAILS = (
 
 def details_of(catalog: Catalog, organization_id: str, found: Sequence[Any] | None) -> PlanDetails:
     """The same from what ``DETAILS`` found; None if the organization was never seen."""
-    organization, row, upcoming, card, invoice, change = found or (None,) * 6
+    deleted, row, upcoming, card, invoice, change = found or (None,) * 6
     state = PlanState.of_row(row) if row is not None else NEVER_ENROLLED
     period = None
     if state.current_period_start is not None and state.current_period_end is not None:
@@ -136,7 +136,7 @@ def details_of(catalog: Catalog, organization_id: str, found: Sequence[Any] | No
         latest_invoice=invoice,
         pending_change=pending(change) if change is not None else None,
         # a customer who was deleted at Stripe does not come back: only sales can help
-        actions=[policy.CONTACT_SALES] if organization is not None and organization.deleted else actions,
+        actions=[policy.CONTACT_SALES] if deleted else actions,
         as_of=row.as_of if row is not None else None,
         version=row.version if row is not None else 0,
     )

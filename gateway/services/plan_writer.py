@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
-from sqlalchemy import Table, and_, or_, select
+from sqlalchemy import Table, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from gateway.db import jobs
@@ -19,7 +19,6 @@ from gateway.db.models import (
     Plan,
     PlanChange,
     PlanHistory,
-    Price,
     Subscription,
 )
 from gateway.db.queries import among, among_those
@@ -36,15 +35,14 @@ from gateway.services.plan_table import (
 )
 from gateway.stripe_api.snapshots import Seen
 
-READ: tuple[type[Base], ...] = (Plan, Price, Invoice)
-"""What a plan is read from, and has to be written before it."""
 WRITTEN: tuple[type[Base], ...] = (OrganizationPlan, PlanChange)
 HISTORY = Base.metadata.tables[PlanHistory.__tablename__]
 
 log = structlog.get_logger()
 
 
-PLANS = select(Plan.product_id, Plan.key).where(Plan.key.is_not(None))
+# The catalogue as a plan is derived with it: product id -> plan. To be read along with something else.
+PLAN_OF_PRODUCT = select(func.json_object_agg(Plan.product_id, Plan.key)).where(Plan.key.is_not(None)).scalar_subquery()
 # Made once: to make a statement takes as long as to execute it.
 ACCOUNTS = (
     select(Organization.id, OrganizationPlan, Subscription, PlanChange)
@@ -75,7 +73,11 @@ class Account:
 
 
 def write(
-    session: Session, touched: Mapping[str, Seen], accounts: Mapping[str, Account], now: datetime
+    session: Session,
+    touched: Mapping[str, Seen],
+    accounts: Mapping[str, Account],
+    plan_of_product: Mapping[str, str],
+    now: datetime,
 ) -> Mapping[Table, Sequence[Json]]:
     """Bring the plan table in step for the organizations in ``touched`` (id -> why), which the caller has locked.
 
@@ -84,7 +86,7 @@ def write(
     if not touched:
         return {}
     concerned = {each: accounts[each] for each in touched}
-    states = derived(session, concerned)
+    states = derived(session, concerned, plan_of_product)
     history = []
     for organization_id, account in concerned.items():
         state = states[organization_id]
@@ -98,13 +100,14 @@ def write(
     return {HISTORY: history}
 
 
-def derived(session: Session, accounts: Mapping[str, Account]) -> dict[str, PlanState]:
+def derived(
+    session: Session, accounts: Mapping[str, Account], plan_of_product: Mapping[str, str]
+) -> dict[str, PlanState]:
     """What the plan table is to say of each organization: a function of the mirror."""
-    plans = plan_of_product(session)
     payments = payments_of(session, accounts.values())
     # Stripe ends the subscriptions of a customer that is deleted, but need not have told of it yet.
     living = {each: () if account.organization.deleted else account.subscriptions for each, account in accounts.items()}
-    return {each: plan_state(theirs, plans, payments) for each, theirs in living.items()}
+    return {each: plan_state(theirs, plan_of_product, payments) for each, theirs in living.items()}
 
 
 def payments_of(session: Session, accounts: Iterable[Account]) -> dict[str, Payment]:
@@ -196,8 +199,3 @@ def accounts_of(
         if change is not None:
             account.changes[change.id] = change
     return found
-
-
-def plan_of_product(session: Session) -> dict[str, str]:
-    """The catalogue as the projection needs it: product id -> plan."""
-    return {product_id: key for product_id, key in session.execute(PLANS) if key is not None}

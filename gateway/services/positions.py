@@ -15,7 +15,6 @@ from gateway.db.models import (
     Organization,
     OrganizationPlan,
     PaymentMethod,
-    Plan,
     PlanChange,
     Price,
     Subscription,
@@ -23,6 +22,7 @@ from gateway.db.models import (
 from gateway.errors import CatalogNotSynced
 from gateway.services.catalog import Catalog, CatalogPlan, Charge
 from gateway.services.plan_table import FREE, NEVER_ENROLLED, PlanState, base_item, current_subscription
+from gateway.services.plan_writer import PLAN_OF_PRODUCT
 from gateway.stripe_api.snapshots import ENDED
 
 ProrationBehavior = Literal["always_invoice", "create_prorations", "none"]
@@ -105,7 +105,6 @@ def open_change(session: Session, organization_id: str) -> PlanChange | None:
 
 # One statement for all of it: a change asks for it twice, and each round trip costs more than its rows.
 ASKED = select(bindparam("organization_id", type_=Text).label("id")).subquery()
-PLAN_OF_PRODUCT = select(func.json_object_agg(Plan.product_id, Plan.key)).where(Plan.key.is_not(None)).scalar_subquery()
 PRICES = (  # while Stripe moves a key, the price that got it last is read last, and stays
     select(func.json_object_agg(Price.lookup_key, aggregate_order_by(Price.id, Price.as_of)))
     .where(Price.active, Price.lookup_key.is_not(None))

@@ -31,7 +31,7 @@ from gateway.stripe_api.times import to_unix
 
 CATALOG_LOCK = 0x636174  # any constant of ours
 LOCK = (
-    select(Organization)
+    select(Organization, plan_writer.PLAN_OF_PRODUCT)
     .where(
         or_(among_those(Organization.stripe_customer_id, "customers"), among_those(Organization.id, "organizations"))
     )
@@ -78,8 +78,8 @@ def merge(session: Session, told: Sequence[Told], now: datetime, *, attempt: int
     placed = sorted(range(len(told)), key=lambda i: place_in_batch(told[i]))
     with session.no_autoflush:
         outcomes = {position: batch.place(told[position]) for position in placed}
-        bulk.flush(session, *plan_writer.READ)
-        history = plan_writer.write(session, batch.touched, batch.accounts, now)
+        bulk.flush(session, Invoice)  # whose payment is read from there
+        history = plan_writer.write(session, batch.touched, batch.accounts, batch.plan_of_product(), now)
         bulk.flush(session, Mirrored, *plan_writer.WRITTEN, more=history)
     for kind, stripe_id in sorted(batch.unordered):  # sorted: two batches must not wait for each other's queueing locks
         defer_refresh(session, kind, stripe_id)
@@ -145,7 +145,7 @@ class Batch:
         self.subscribers = subscribers(session, self.remapped(snapshots))
         # All organizations at once, sorted, before any row of theirs: two batches that share some wait for each other
         # instead of deadlocking. Whoever holds an organization holds its rows, also those that do not exist yet.
-        organizations = lock_organizations(session, told, self.subscribers)
+        organizations, self.plans = lock_organizations(session, told, self.subscribers)
         self.by_id = {each.id: each for each in organizations}
         self.by_customer = {each.stripe_customer_id: each for each in organizations if each.stripe_customer_id}
         for kind in {each.kind for each in told} - {"product", "customer", "subscription"}:
@@ -166,6 +166,11 @@ class Batch:
         query = select(model).where(among(model.__table__.columns[key], ids))
         for row in self.session.scalars(query.execution_options(populate_existing=True)):
             self.rows[kind, getattr(row, key)] = row
+
+    def plan_of_product(self) -> dict[str, str]:
+        """The catalogue, with what was told of it."""
+        told = {row.product_id: row.key for row in self.rows.values() if isinstance(row, Plan)}
+        return {product_id: key for product_id, key in (self.plans | told).items() if key is not None}
 
     def remapped(self, snapshots: Iterable[Snapshot]) -> set[str]:
         """Products that begin or cease to stand for a plan: the organizations on them must be looked at again."""
@@ -286,8 +291,13 @@ def subscribers(session: Session, product_ids: Iterable[str]) -> list[str]:
     return list(session.scalars(select(Subscription.organization_id).where(or_(*on_product)).distinct()))
 
 
-def lock_organizations(session: Session, told: Sequence[Told], also: Iterable[str]) -> Sequence[Organization]:
-    """Lock the organizations that all that was told belongs to, by customer, by name or by a card they had."""
+def lock_organizations(
+    session: Session, told: Sequence[Told], also: Iterable[str]
+) -> tuple[list[Organization], dict[str, str | None]]:
+    """Lock the organizations that all that was told belongs to, by customer, by name or by a card they had.
+
+    Gives the catalogue as well: it is held already.
+    """
     customers = {each.owner for each in told if each.owner is not None}
     named = {each.organization_id for each in told if isinstance(each, CustomerSnapshot) and each.organization_id}
     detached = {each.id for each in told if isinstance(each, PaymentMethodSnapshot) and each.detached}
@@ -295,4 +305,5 @@ def lock_organizations(session: Session, told: Sequence[Told], also: Iterable[st
     # Asked for by itself: below the OR it would make PostgreSQL read all organizations for each batch.
     holders = session.scalars(had).all() if detached else ()
     those = {"customers": list(customers), "organizations": [*named, *also, *holders]}
-    return session.scalars(LOCK, those).all()
+    rows = session.execute(LOCK, those).all()
+    return [row.Organization for row in rows], (rows[0][1] or {}) if rows else {}
