@@ -1,9 +1,9 @@
 """What gunicorn loads beside ``wsgi.py``: its hooks."""
 
-import gc
 import os
 import shutil
 
+from gateway import collector
 from gateway.metrics import DIRECTORY
 
 
@@ -13,5 +13,5 @@ def on_exit(_server: object) -> None:
 
 
 def post_worker_init(_worker: object) -> None:
-    """Spare what is loaded by now from being looked at each time that garbage is collected: it stays."""
-    gc.freeze()
+    """Set the process up for a long life."""
+    collector.relax()

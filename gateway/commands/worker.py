@@ -1,7 +1,6 @@
 """``gateway worker``: works off the inbox and the jobs, through outages of the database, until it is stopped."""
 
 import asyncio
-import gc
 import signal
 import threading
 from contextlib import suppress
@@ -12,6 +11,7 @@ import structlog
 from procrastinate import App
 from procrastinate.exceptions import ConnectorException
 
+from gateway import collector
 from gateway.app import wired
 from gateway.db.session import is_outage
 from gateway.services.context import Gateway
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 def worker(concurrency: int) -> None:
     """Work off the inbox and the jobs, until stopped."""
     gateway = wired()
-    gc.freeze()  # what is loaded by now stays: to look at it at each collection is a tenth of the work
+    collector.relax()
     asyncio.run(work(gateway, concurrency))
 
 

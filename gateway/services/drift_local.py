@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gateway.db import jobs
-from gateway.db.models import OPEN_STATES, Mirrored, Organization, PlanChange, Subscription, WebhookEvent
+from gateway.db.models import IS_OPEN, Mirrored, Organization, PlanChange, Subscription, WebhookEvent
 from gateway.services.differences import Circumstances, Class, Difference, Pair, classify, compare
 from gateway.services.ordering import CLOCK_TOLERANCE
 from gateway.services.sync import refresh_lock
@@ -91,9 +91,7 @@ def circumstances(session: Session, matches: Sequence[Match]) -> Circumstances:
     ids = {match.snapshot.id for match in matches}
     locks = {match.snapshot.id: refresh_lock(match.snapshot.kind, match.snapshot.id) for match in matches}
     owners = {match.organization_id for match in matches}
-    changes = select(PlanChange.organization_id).where(
-        PlanChange.organization_id.in_(owners), PlanChange.state.in_(OPEN_STATES)
-    )
+    changes = select(PlanChange.organization_id).where(PlanChange.organization_id.in_(owners), IS_OPEN)
     changing = set(session.scalars(changes))
     queued = jobs.unfinished(session, list(locks.values()))
     return Circumstances(

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from gateway.crash_points import CrashPoint, reached
 from gateway.db import bulk, jobs
-from gateway.db.models import OPEN_STATES, Organization, OrganizationPlan, PlanChange
+from gateway.db.models import IS_OPEN, OPEN_STATES, Organization, OrganizationPlan, PlanChange
 from gateway.errors import (
     ChangeInProgress,
     DatabaseUnavailable,
@@ -45,7 +45,6 @@ FINISH_AFTER = timedelta(seconds=20)  # by then the request has usually ended; i
 # Going up and down in turn leaves a credit each time, and Stripe makes no more than so many invoices of a subscription.
 CHANGES_AT_MOST, CHANGES_WITHIN = 20, timedelta(hours=1)
 
-IS_OPEN = PlanChange.state.in_(OPEN_STATES)
 LATEST = (
     select(PlanChange.id, PlanChange.state, PlanChange.created_at)
     .where(

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import and_, bindparam, select
 
 from gateway.db.models import (
-    OPEN_STATES,
+    IS_OPEN,
     Invoice,
     Organization,
     OrganizationPlan,
@@ -107,7 +107,7 @@ DETAILS = (
     )
     .outerjoin(Invoice, Invoice.id == NEWEST_INVOICE)
     # the database holds it to one
-    .outerjoin(PlanChange, and_(PlanChange.organization_id == Organization.id, PlanChange.state.in_(OPEN_STATES)))
+    .outerjoin(PlanChange, and_(PlanChange.organization_id == Organization.id, IS_OPEN))
     .where(Organization.id == bindparam("organization_id"))
 )
 

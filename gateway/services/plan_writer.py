@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from gateway.db import jobs
 from gateway.db.models import (
+    IS_OPEN,
     OPEN_STATES,
     Base,
     Invoice,
@@ -52,7 +53,7 @@ ACCOUNTS = (
         PlanChange,
         and_(
             PlanChange.organization_id == Organization.id,
-            or_(PlanChange.state.in_(OPEN_STATES), among_those(PlanChange.id, "named")),
+            or_(IS_OPEN, among_those(PlanChange.id, "named")),
         ),
     )
     .where(among_those(Organization.id, "organizations"))

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from stripe.params import SubscriptionUpdateParamsItem
 
 from gateway.db.models import (
-    OPEN_STATES,
+    IS_OPEN,
     Invoice,
     Organization,
     OrganizationPlan,
@@ -99,7 +99,7 @@ def charge_for(catalog: Catalog, source: str, target: CatalogPlan) -> Charge:
 
 def open_change(session: Session, organization_id: str) -> PlanChange | None:
     """The organization's change that has not ended; the database holds it to one."""
-    query = select(PlanChange).where(PlanChange.organization_id == organization_id, PlanChange.state.in_(OPEN_STATES))
+    query = select(PlanChange).where(PlanChange.organization_id == organization_id, IS_OPEN)
     return session.scalars(query).one_or_none()
 
 

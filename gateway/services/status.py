@@ -11,7 +11,7 @@ from datetime import timedelta
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from gateway.db.models import OPEN_STATES, OrganizationPlan, PlanChange, SalesInquiry, WebhookEvent
+from gateway.db.models import IS_OPEN, OPEN_STATES, OrganizationPlan, PlanChange, SalesInquiry, WebhookEvent
 from gateway.services.context import Gateway
 
 COUNTED_TO = 100_000  # beyond it, how many more there are is no news
@@ -59,7 +59,7 @@ class Status:
 
 def status(gateway: Gateway) -> Status:
     """How it stands now. Raises DatabaseUnavailable."""
-    open_changes = select(PlanChange.state, func.count()).where(PlanChange.state.in_(OPEN_STATES))
+    open_changes = select(PlanChange.state, func.count()).where(IS_OPEN)
     undelivered = select(func.count()).where(SalesInquiry.delivered_at.is_(None))
     silence = {"silence": HEARTBEAT}
     with gateway.database.transaction() as session:
