@@ -22,9 +22,9 @@ from gateway.errors import DatabaseUnavailable
 from gateway.services import sync
 from gateway.services.context import Gateway
 from gateway.services.mirror import KINDS
-from gateway.services.sync import Outcome, Told
+from gateway.services.sync import Outcome
 from gateway.stripe_api.client import API_VERSION
-from gateway.stripe_api.snapshots import Event, UnreadableObject, unreadable, upcoming_of
+from gateway.stripe_api.snapshots import Event, Told, UnreadableObject, unreadable, upcoming_of
 
 Handlers = Mapping[str, Callable[[Event], Sequence[Told]]]
 

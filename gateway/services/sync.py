@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from gateway.db import bulk, jobs
 from gateway.db.models import Invoice, Mirrored, Organization, PaymentMethod, Plan, Price, Subscription
-from gateway.db.queries import among, among_those
+from gateway.db.queries import among
 from gateway.services import plan_writer
+from gateway.services.locking import lock_organizations, subscribers
 from gateway.services.mirror import KINDS, order_of, set_order
 from gateway.services.ordering import CLOCK_TOLERANCE, Verdict, decide
 from gateway.stripe_api.snapshots import (
@@ -26,27 +27,17 @@ from gateway.stripe_api.snapshots import (
     Seen,
     Snapshot,
     SubscriptionSnapshot,
+    Told,
 )
 from gateway.stripe_api.times import to_unix
 
 CATALOG_LOCK = 0x636174  # any constant of ours
-LOCK = (
-    select(Organization, plan_writer.PLAN_OF_PRODUCT)
-    .where(
-        or_(among_those(Organization.stripe_customer_id, "customers"), among_those(Organization.id, "organizations"))
-    )
-    .order_by(Organization.id)
-    .with_for_update()
-    .execution_options(populate_existing=True)
-)
 MERGE_ORDER = {kind: position for position, kind in enumerate(KINDS)}
 DECIDING = frozenset({"product", "customer", "subscription", "invoice"})  # the kinds that may change a plan
 # Stripe tells most changes by several events, within moments: one that shows the object usually spares the lookup.
 PATIENCE, LONGEST_PATIENCE = timedelta(seconds=10), timedelta(hours=1)
 # Within the tolerance of the clocks, with something left for the clocks.
 SLOW = CLOCK_TOLERANCE / 2
-
-Told = Snapshot | Reference  # what an event says
 
 
 class Outcome(StrEnum):
@@ -150,9 +141,8 @@ class Batch:
         self.by_customer = {each.stripe_customer_id: each for each in organizations if each.stripe_customer_id}
         for kind in {each.kind for each in told} - {"product", "customer", "subscription"}:
             self.load(kind, told)
-        self.load(
-            SubscriptionSnapshot.kind, [each for each in told if isinstance(each, Reference)]
-        )  # some say no owner
+        # A reference need not say whose the object is.
+        self.load(SubscriptionSnapshot.kind, [each for each in told if isinstance(each, Reference)])
         if {each.kind for each in told} & DECIDING:
             self.accounts = plan_writer.accounts_of(session, organizations, [each.seen for each in snapshots])
         for account in self.accounts.values():
@@ -281,29 +271,3 @@ class Batch:
             self.touched.setdefault(row.organization_id, snapshot.seen)
         elif isinstance(row, Plan):
             self.touched.update(dict.fromkeys(self.subscribers, snapshot.seen))
-
-
-def subscribers(session: Session, product_ids: Iterable[str]) -> list[str]:
-    """Ids of the organizations with a subscription to one of the products."""
-    on_product = [Subscription.items.contains([{"product_id": product_id}]) for product_id in product_ids]
-    if not on_product:
-        return []
-    return list(session.scalars(select(Subscription.organization_id).where(or_(*on_product)).distinct()))
-
-
-def lock_organizations(
-    session: Session, told: Sequence[Told], also: Iterable[str]
-) -> tuple[list[Organization], dict[str, str | None]]:
-    """Lock the organizations that all that was told belongs to, by customer, by name or by a card they had.
-
-    Gives the catalogue as well: it is held already.
-    """
-    customers = {each.owner for each in told if each.owner is not None}
-    named = {each.organization_id for each in told if isinstance(each, CustomerSnapshot) and each.organization_id}
-    detached = {each.id for each in told if isinstance(each, PaymentMethodSnapshot) and each.detached}
-    had = select(PaymentMethod.organization_id).where(among(PaymentMethod.id, detached))
-    # Asked for by itself: below the OR it would make PostgreSQL read all organizations for each batch.
-    holders = session.scalars(had).all() if detached else ()
-    those = {"customers": list(customers), "organizations": [*named, *also, *holders]}
-    rows = session.execute(LOCK, those).all()
-    return [row.Organization for row in rows], (rows[0][1] or {}) if rows else {}

@@ -32,17 +32,13 @@ from tests.faults.stage import Stage
 from tests.integration.support import eventually
 from tests.processes import Process
 
-IN_EACH_CHANGE = [
-    CrashPoint.INTENT_WRITTEN,
-    CrashPoint.PARAMETERS_FROZEN,
-    CrashPoint.STRIPE_ANSWERED,
-    CrashPoint.ANSWER_MERGED,
-]
+# Web freezes the first call with the intent, the job whatever is still to be called.
+IN_EACH_CHANGE = [CrashPoint.INTENT_WRITTEN, CrashPoint.STRIPE_ANSWERED, CrashPoint.ANSWER_MERGED]
+IN_EACH_JOB = [CrashPoint.PARAMETERS_FROZEN, CrashPoint.STRIPE_ANSWERED, CrashPoint.ANSWER_MERGED]
 ENDS = {GOOD: "applied", ASKS_ITS_HOLDER: "requires_action", DECLINED: "failed"}
 EVERYBODY = {"org_good": GOOD, "org_asked": ASKS_ITS_HOLDER, "org_declined": DECLINED}
 CONCERNED: Mapping[CrashPoint, dict[str, str]] = {
     CrashPoint.INTENT_WRITTEN: {"org_good": GOOD},
-    CrashPoint.PARAMETERS_FROZEN: {"org_good": GOOD},
     CrashPoint.STRIPE_ANSWERED: EVERYBODY,
     CrashPoint.ANSWER_MERGED: EVERYBODY,
     CrashPoint.PAYMENT_AWAITED: {"org_asked": ASKS_ITS_HOLDER},
@@ -137,7 +133,21 @@ def test_web_dies_in_an_enrolment(own: Stage, point: CrashPoint) -> None:
     assert enrol_again.json()["code"] == "no_change"
 
 
-@pytest.mark.parametrize("point", IN_EACH_CHANGE[1:])
+def test_web_dies_between_the_two_calls_of_an_enrolment_on_plus(own: Stage) -> None:
+    with interface(own, "org_good") as api:
+        api.add_card(own.stripe, GOOD)
+    web = own.serve(dying_at=CrashPoint.PARAMETERS_FROZEN)
+    with pytest.raises(requests.ConnectionError):
+        own.api("org_good", "POST", "/subscription", plan="plus")
+    eventually(lambda: f"exited with code {KILLED}" in web.log())
+    assert own.rows("SELECT plan FROM organization_plans") == [("free",)], "the first call was not over"
+    web.kill()
+    start_again(own)
+    await_end(own)
+    assert_all_is_well(own, {"org_good": GOOD})
+
+
+@pytest.mark.parametrize("point", IN_EACH_JOB)
 def test_the_worker_dies_as_well_in_a_change_that_is_charged_on_the_billing_date(own: Stage, point: CrashPoint) -> None:
     enrol(own, "org_good", GOOD)
     intend(own, "org_good")
@@ -150,9 +160,9 @@ def test_the_worker_dies_as_well_in_a_change_that_is_charged_on_the_billing_date
     assert_all_is_well(own, {"org_good": GOOD})
 
 
-@pytest.mark.parametrize("point", [point for point in CONCERNED if point is not CrashPoint.INTENT_WRITTEN])
+@pytest.mark.parametrize("point", [CrashPoint.PARAMETERS_FROZEN, *list(CONCERNED)[1:]])
 def test_the_worker_dies_as_well_in_a_change_that_is_charged_at_once(own_at_once: Stage, point: CrashPoint) -> None:
-    organizations = CONCERNED[point]
+    organizations = CONCERNED.get(point, {"org_good": GOOD})
     for organization_id, card in organizations.items():
         enrol(own_at_once, organization_id, card)
         intend(own_at_once, organization_id)

@@ -8,6 +8,7 @@ from tests.faults.stage import Stage
 from tests.integration.support import eventually
 
 CHANGE = "SELECT state FROM plan_changes WHERE to_plan = 'plus'"
+UNENDED = [("requested",)], [("processing",)]
 
 
 def let_a_minute_pass(stage: Stage) -> None:
@@ -31,11 +32,11 @@ def test_a_plan_change_whose_process_is_killed_in_the_call_is_applied_and_charge
         own.fault("rate_limit", method="POST", path=path, times=1000)
     own.call_and_leave("org_1", "PATCH", "/subscription", plan="plus")
     eventually(lambda: own.faults()[0]["fired"] > 0)
-    assert own.rows(CHANGE) == [("processing",)], "it had ended already"
+    assert own.rows(CHANGE) in UNENDED, "it had ended already"
     web.kill()
     own.end_faults()
     eventually(lambda: is_on_plus(own, ids["subscription"]) is stripe_does_it)
-    assert own.rows(CHANGE) == [("processing",)]
+    assert own.rows(CHANGE) in UNENDED
     if back != "worker alone":
         own.serve()  # so that webhooks arrive as well
     own.work()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.stripe_api.events import Event
-from gateway.stripe_api.snapshots.base import id_of, strict
+from gateway.stripe_api.snapshots.base import Snapshot, id_of, strict
 from gateway.stripe_api.snapshots.customers import ORGANIZATION_ID
 
 
@@ -20,6 +20,9 @@ class Reference:
     """When it may have changed; None: look it up however new the mirror is."""
     ours: bool = False
     """The event itself proves that it is ours."""
+
+
+Told = Snapshot | Reference  # what an event says
 
 
 @strict

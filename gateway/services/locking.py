@@ -1,0 +1,47 @@
+"""Which organizations a merge concerns, locked for it: whoever holds an organization holds all of its rows."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from gateway.db.models import Organization, PaymentMethod, Subscription
+from gateway.db.queries import among, among_those
+from gateway.services.plan_writer import PLAN_OF_PRODUCT
+from gateway.stripe_api.snapshots import CustomerSnapshot, PaymentMethodSnapshot, Told
+
+LOCK = (
+    select(Organization, PLAN_OF_PRODUCT)
+    .where(
+        or_(among_those(Organization.stripe_customer_id, "customers"), among_those(Organization.id, "organizations"))
+    )
+    .order_by(Organization.id)
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+
+
+def subscribers(session: Session, product_ids: Iterable[str]) -> list[str]:
+    """Ids of the organizations with a subscription to one of the products."""
+    on_product = [Subscription.items.contains([{"product_id": product_id}]) for product_id in product_ids]
+    if not on_product:
+        return []
+    return list(session.scalars(select(Subscription.organization_id).where(or_(*on_product)).distinct()))
+
+
+def lock_organizations(
+    session: Session, told: Sequence[Told], also: Iterable[str]
+) -> tuple[list[Organization], dict[str, str | None]]:
+    """Lock the organizations that all that was told belongs to, by customer, by name or by a card they had.
+
+    Gives the catalogue as well: it is held already.
+    """
+    customers = {each.owner for each in told if each.owner is not None}
+    named = {each.organization_id for each in told if isinstance(each, CustomerSnapshot) and each.organization_id}
+    detached = {each.id for each in told if isinstance(each, PaymentMethodSnapshot) and each.detached}
+    had = select(PaymentMethod.organization_id).where(among(PaymentMethod.id, detached))
+    # Asked for by itself: below the OR it would make PostgreSQL read all organizations for each batch.
+    holders = session.scalars(had).all() if detached else ()
+    those = {"customers": list(customers), "organizations": [*named, *also, *holders]}
+    rows = session.execute(LOCK, those).all()
+    return [row.Organization for row in rows], (rows[0][1] or {}) if rows else {}
