@@ -1,7 +1,6 @@
 """The part of a Stripe event that the inbox needs; the rest is kept as raw bytes."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing, post_load, pre_load, validate
 
@@ -12,8 +11,7 @@ API_VERSION = validate.Regexp(r"\A[A-Za-z0-9._-]{1,64}\Z")
 UNIX_SECONDS = validate.Range(min=0, max=2**33)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookEnvelope:
+class WebhookEnvelope(NamedTuple):
     """What is known of an event before it is looked into. ``created`` is in Unix seconds."""
 
     id: str
@@ -54,12 +52,5 @@ class WebhookEnvelopeSchema(Schema):
     @post_load
     def envelope(self, data: dict[str, Any], **_: Any) -> WebhookEnvelope:
         """Flatten it."""
-        return WebhookEnvelope(
-            id=data["id"],
-            type=data["type"],
-            created=data["created"],
-            livemode=data["livemode"],
-            api_version=data["api_version"],
-            account=data["account"],
-            object_id=data["object_id"],
-        )
+        del data["object"]
+        return WebhookEnvelope(**data)

@@ -3,10 +3,11 @@
 from typing import Any
 
 import orjson
-from flask import Request
+from flask import Request, request
 from flask_smorest import Api as SmorestApi
 from flask_smorest import Blueprint as SmorestBlueprint
 from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import UnsupportedMediaType
 
 from schemas.problems import ProblemSchema
 
@@ -28,11 +29,22 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]  # ships no types
 
     ARGUMENTS_PARSER = StrictParser()
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.before_request(refuse_other_media_types)
+
     @staticmethod
     def _generate_etag(etag_data: Any, extra_data: Any = None) -> str:
         """Begin with the version: a change can be held to that alone (``conditional``)."""
         digest: str = SmorestBlueprint._generate_etag(etag_data, extra_data)  # noqa: SLF001 - of the class it extends
         return f"{etag_data['version']}-{digest}"
+
+
+def refuse_other_media_types() -> None:
+    """A JSON interface reads JSON: flask-smorest would take a body of another type for an empty one."""
+    has_body = request.content_length or "chunked" in request.headers.get("Transfer-Encoding", "").lower()
+    if has_body and not request.is_json:
+        raise UnsupportedMediaType("Send application/json.")
 
 
 class Api(SmorestApi):  # type: ignore[misc]  # ships no types

@@ -13,8 +13,9 @@ blueprint = Blueprint("webhooks", __name__)
 @blueprint.post("/webhooks/stripe")
 def receive() -> tuple[str, int]:
     """Take one delivery. 200 only after the commit; anything else, and Stripe sends it again."""
-    parts().inbox.receive(raw_body(), request.headers.get("Stripe-Signature"))
-    parts().wakeup.call()
+    application = parts()
+    application.inbox.receive(raw_body(), request.headers.get("Stripe-Signature"))
+    application.wakeup.call()
     return "", 200
 
 

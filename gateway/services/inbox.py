@@ -1,6 +1,6 @@
 """The inbox's front door: check, store, acknowledge. Nothing else happens between Stripe and the commit."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import cache
 from typing import NamedTuple
@@ -39,10 +39,9 @@ class Row(NamedTuple):
     next_attempt_at: datetime
     received_at: datetime
 
-    def parameters(self) -> Iterator[Parameter]:
+    def parameters(self) -> list[Parameter]:
         """As PostgreSQL reads them."""
-        for value in self:
-            yield value if value is None or isinstance(value, bytes) else str(value).encode()
+        return [value if value is None or type(value) is bytes else str(value).encode() for value in self]
 
 
 COLUMNS = Row._fields

@@ -102,6 +102,18 @@ def test_a_price_that_vanishes_before_the_second_call_ends_the_change(world: Wor
     assert world.api("org_2").problem("POST", "/subscription", plan="free") == (503, "catalog_not_synced")
 
 
+def test_while_stripe_moves_a_lookup_key_the_price_that_got_it_last_is_sold(world: World) -> None:
+    api = world.api()
+    api.ok("POST", "/subscription", plan="free")
+    api.add_card(world.stripe)
+    with world.gateway.database.transaction() as session:
+        present = session.scalars(select(Price).where(Price.lookup_key == "konnect_plus_usd_month")).one()
+        columns = {name: getattr(present, name) for name in Price.__table__.columns.keys()}  # noqa: SIM118 - no mapping
+        session.add(Price(**columns | {"id": "price_that_had_it", "as_of": datetime(2020, 1, 1, tzinfo=UTC)}))
+    api.ok("PATCH", "/subscription", plan="plus")
+    assert world.rows(Subscription)[0].items[0]["price_id"] == present.id
+
+
 def test_a_product_that_is_mapped_while_a_subscription_to_it_is_merged_is_not_missed(world: World) -> None:
     world.api().ok("POST", "/subscription", plan="free")
     world.settle()
