@@ -4,13 +4,23 @@ import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import orjson
 import pytest
 from sqlalchemy import text, update
 
-from gateway.db.models import Invoice, Organization, PaymentMethod, Plan, PlanHistory, Subscription, WebhookEvent
+from gateway.db.models import (
+    Invoice,
+    Organization,
+    PaymentMethod,
+    Plan,
+    PlanHistory,
+    Subscription,
+    UpcomingInvoice,
+    WebhookEvent,
+)
 from gateway.services import drain
 from gateway.stripe_api.snapshots import Event, Snapshot
 from handlers import HANDLERS
@@ -140,6 +150,9 @@ def test_the_upcoming_invoice_shows_in_plan_details_though_it_has_no_id(world: W
     details = api.ok("GET", "/subscription")
     assert details["upcoming_charges"]["amount_due"] == invoice["amount_due"] == 50000
     assert details["upcoming_charges"]["billing_date"] == details["billing_date"]
+    with world.gateway.database.transaction() as session:  # once that date is over, it says nothing of the next one
+        session.execute(update(UpcomingInvoice).values(billing_date=period_end - timedelta(days=30)))
+    assert api.ok("GET", "/subscription")["upcoming_charges"] is None
 
 
 def poisoned(poison: str) -> drain.Handlers:
