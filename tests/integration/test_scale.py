@@ -20,7 +20,14 @@ FILL = """
     INSERT INTO webhook_events (id, type, object_id, created, livemode, state, next_attempt_at, received_at)
         SELECT 'evt_' || n, 'invoice.paid', 'in_' || n, now(), false, 'done', now(), now()
         FROM generate_series(1, 20000) AS n;
-    ANALYZE organizations, payment_methods, webhook_events"""
+    INSERT INTO subscriptions (id, organization_id, status, currency, items, created, rank, trail)
+        SELECT 'sub_' || n, 'org_' || n, 'active', 'usd', '[]', now(), 0, '{}' FROM generate_series(2, 20000) AS n;
+    INSERT INTO organization_plans (organization_id, plan, requested_plan, status, standing, quantity, as_of, version)
+        SELECT 'org_' || n, 'plus', 'plus', 'active', 'good', 1, now(), 1 FROM generate_series(2, 20000) AS n;
+    INSERT INTO plan_changes (id, organization_id, state, actor, from_plan, to_plan, quantity, created_at, ended_at)
+        SELECT 'chg_' || n, 'org_' || n, 'applied', 'ada', 'free', 'plus', 1, now(), now()
+        FROM generate_series(2, 20000) AS n;
+    ANALYZE organizations, payment_methods, webhook_events, subscriptions, organization_plans, plan_changes"""
 
 
 def test_neither_ingress_nor_drain_reads_all_that_is_stored(world: World) -> None:
