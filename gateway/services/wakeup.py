@@ -8,12 +8,11 @@ import structlog
 from gateway.db import jobs
 from gateway.db.session import Database
 
-# Seconds between two looks of one process: a look costs half a millisecond, a burst has many events. What comes in
-# between is seen by the drain that the first one began, which lingers for longer.
-PAUSE = 0.1
-# A drain that runs looks on for some time, but perhaps not again after it seemed to. For how long it is relied on, and
-# how often it is looked whether it has ended. Seconds.
-RELIED_ON, LOOK_EVERY = 1.0, 0.15
+# Seconds between two looks of one process: a look delays what is acknowledged meanwhile by half a millisecond, and a
+# burst has many events. What comes in between is seen by the drain that the first one began, which lingers for longer.
+PAUSE = 0.15
+# A drain that runs looks on for some time, but perhaps not again after it seemed to: seconds for which it is relied on.
+RELIED_ON = 1.0
 
 log = structlog.get_logger()
 
@@ -80,7 +79,7 @@ class Wakeup:
                 self._wanted.set()
             if stopping:
                 return
-            self._stopped.wait(LOOK_EVERY if wanted_since else PAUSE)
+            self._stopped.wait(PAUSE)
 
     def _defer(self, *, relying: bool) -> bool:
         try:

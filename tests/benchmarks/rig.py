@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import psycopg
 
+from gateway import metrics
 from gateway.db.migrate import migrate
 from gateway.db.session import Database
 from gateway.demo.postgres import embedded_postgres
@@ -41,8 +42,10 @@ class Rig:
     @contextmanager
     def web(self, application: str) -> Iterator[int]:
         """Gunicorn serving ``application`` (``wsgi:app`` is the gateway); gives its port."""
-        port = free_port()
-        with running(gunicorn(application, port), self.environment, self.logs / f"{application}.log"):
+        port, counts = free_port(), self.logs / f"{application}.metrics"
+        counts.mkdir(exist_ok=True)
+        environment = self.environment | {metrics.DIRECTORY: str(counts)}
+        with running(gunicorn(application, port), environment, self.logs / f"{application}.log"):
             await_port(port)
             yield port
 

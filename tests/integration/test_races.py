@@ -198,7 +198,7 @@ def test_no_drain_is_queued_beside_one_that_runs_until_a_second_is_over(
             text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT id FROM procrastinate_workers)")
         )
     assert not defer_drain(world.gateway.database, relying=True)
-    monkeypatch.setattr(wakeup_module, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(wakeup_module, "PAUSE", 0.01)
     wakeup = Wakeup(world.gateway.database)
     began = time.monotonic()
     wakeup.call()
