@@ -91,6 +91,23 @@ def test_a_card_that_was_detached_at_stripe_is_gone(world: World) -> None:
     assert [row.detached for row in world.rows(PaymentMethod)] == [True]
 
 
+@pytest.mark.usefixtures("api")
+def test_a_detached_card_is_not_shown_though_nobody_told_that_the_customer_lost_it(world: World) -> None:
+    card = attach(world)
+    choose(world, card)
+    world.settle()
+    world.fault("webhook_dropped", event="customer.updated", times=100)
+    world.stripe.v1.payment_methods.detach(card)
+
+    def is_told() -> bool:
+        world.work()
+        return world.rows(PaymentMethod)[0].detached
+
+    eventually(is_told)
+    assert world.rows(Organization)[0].default_payment_method_id == card
+    assert shown(world) is None
+
+
 def test_deleting_a_card_twice_is_as_good_as_once(world: World, api: Api) -> None:
     card = api.add_card(world.stripe)
     assert [api("DELETE", f"/payment-methods/{card}").status_code for _ in range(2)] == [204, 204]

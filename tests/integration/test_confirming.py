@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import requests
+from sqlalchemy import update
 from structlog.testing import capture_logs
 
-from gateway.db.models import Organization, PlanChange, Subscription
+from gateway.db.models import Invoice, Organization, PlanChange, Subscription
 from gateway.errors import QuoteExpired
 from gateway.services import charges, confirming
 from gateway.services.context import Caller
@@ -154,6 +155,13 @@ def test_more_is_sold_once_the_open_invoice_is_paid(world: World, api: Api, stri
     world.settle()
     assert api.ok("GET", "/subscription")["standing"] == "good"
     assert api.ok("PATCH", "/subscription", plan="plus", quantity=2)["state"] == "applied"
+
+
+def test_an_invoice_of_nothing_that_is_still_open_owes_nothing(world: World, api: Api) -> None:
+    with world.gateway.database.transaction() as session:  # finalized, and not yet told to be paid
+        session.execute(update(Invoice).values(status="open", amount_remaining=0))
+    assert len(world.rows(Invoice)) == 1
+    assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
 
 
 def test_grace_ends_when_stripe_tries_no_more_and_leaves_the_subscription_past_due(

@@ -132,6 +132,13 @@ def test_while_a_change_is_in_flight_another_one_is_409_with_its_location(world:
     assert api.ok("GET", "/subscription")["pending_change"]["id"] == change_id
 
 
+def test_a_change_in_flight_is_found_behind_one_that_another_machines_clock_dates_later(world: World, api: Api) -> None:
+    ahead = replace(world.gateway, clock=lambda: datetime.now(UTC) + timedelta(minutes=1))
+    assert plan_changes.change(ahead, CALLER, ChangeCommand(plan="plus")).state == "applied"
+    intend(world, plan="free")
+    assert api.problem("PATCH", "/subscription", plan="plus", quantity=2) == (409, "change_in_progress")
+
+
 @pytest.mark.usefixtures("api")
 def test_many_clicks_at_once_make_one_change(world: World) -> None:
     def click(_: int) -> int:
