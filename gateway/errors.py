@@ -30,6 +30,7 @@ GatewayError                      what a caller is told: status, code, title, de
 ├─ StripeRejected          502    stripe_rejected
 ├─ IdentityUnavailable     503    identity_unavailable
 ├─ CatalogNotSynced        503    catalog_not_synced
+├─ CustomerMissing         503    customer_missing
 ├─ StripeUnavailable       503    stripe_unavailable
 └─ DatabaseUnavailable     503    database_unavailable
 
@@ -213,6 +214,12 @@ class IdentityUnavailable(GatewayError):
     """The identity provider's keys cannot be fetched, so no token can be checked."""
 
     status, code, title = 503, "identity_unavailable", "Tokens cannot be checked now"
+
+
+class CustomerMissing(GatewayError):
+    """The organization has no customer at Stripe that is known here; it takes another try."""
+
+    status, code, title = 503, "customer_missing", "The billing account is not set up yet"
 
 
 class CatalogNotSynced(GatewayError):

@@ -21,15 +21,6 @@ class InputSchema(Schema):
         unknown = RAISE
 
 
-class StrictBoolean(fields.Field[bool]):
-    """true or false; marshmallow's own would take 1 and 0 as well, since Python calls them equal."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
-        if not isinstance(value, bool):
-            raise ValidationError("Not a boolean.")
-        return value
-
-
 class Text(fields.String):
     """What a person typed: trimmed, of 1 to ``longest`` characters, and nothing in it that acts instead of being read.
 

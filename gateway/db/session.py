@@ -20,7 +20,8 @@ from gateway.errors import DatabaseUnavailable
 # SQLSTATE classes of an outage: connection exception, insufficient resources, shutdown and crash. Not psycopg's
 # OperationalError as such, which a deadlock or an oversized index key is as well: those are one statement's trouble.
 OUTAGES = ("08", "53", "57P0")
-RETURNED_AT, SURELY_LIVES = "returned_at", 0.1  # seconds
+RETURNED_AT = "returned_at"  # a pooled connection's note of when it was last given back
+SURELY_LIVES = 0.1  # seconds
 # A peer that is gone without a word is noticed within half a minute, not when TCP gives up.
 CONNECT: Mapping[str, Any] = MappingProxyType(
     {
@@ -104,7 +105,7 @@ class Database:
         """Have a dead connection replaced: a restarted database costs a round trip, not a failed request a connection.
 
         Not one that was used a moment ago: no database restarts as fast, and what a request does takes it several
-        times in turn.
+        times in turn. One that an administrator ends in that very moment costs the request that takes it.
         """
         if time.monotonic() - record.info.get(RETURNED_AT, math.inf) < SURELY_LIVES:
             return

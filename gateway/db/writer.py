@@ -16,9 +16,9 @@ Parameter: TypeAlias = bytes | None  # PostgreSQL's text of a value, or NULL; ra
 class Writer:
     """A connection outside the pool, opened by the first statement and kept; for one thread at a time.
 
-    A transaction through the pool asks whether the connection lives, begins, executes and commits: four round trips.
-    Where one statement is all, and a thousand a second are wanted, this is one; and since nothing has to be adapted or
-    read back, it is libpq's own prepared execution, which takes half of what a cursor costs.
+    A transaction through the pool begins, executes and commits: three round trips, and one more after a rest. Where one
+    statement is all, and a thousand a second are wanted, this is one; and since nothing has to be adapted or read back,
+    it is libpq's own prepared execution, which takes half of what a cursor costs.
     """
 
     def __init__(self, database: Database) -> None:

@@ -6,12 +6,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal, Self, get_args
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from gateway.config import ConfigError
 from gateway.db.models import Price
-from gateway.errors import CatalogNotSynced, InvalidRequest
+from gateway.errors import InvalidRequest
 
 Charge = Literal["on_billing_date", "now"]
 
@@ -87,16 +87,10 @@ class Catalog:
         return plan.name if plan is not None else key.capitalize()
 
 
-def price_of(session: Session, plan: CatalogPlan) -> Price:
-    """The price at which Stripe sells ``plan`` now. Raises CatalogNotSynced."""
-    if plan.price is None:
-        raise CatalogNotSynced(f"The plan {plan.key} has no price.")
-    query = (
-        select(Price)
-        .where(Price.lookup_key == plan.price.lookup_key, Price.active)
-        .order_by(Price.as_of.desc())  # while Stripe moves the key, the price that got it last
-        .limit(1)
-    )
-    if (price := session.scalar(query)) is None:
-        raise CatalogNotSynced(f"Stripe's price for the plan {plan.key} is not known here: run `gateway catalog sync`.")
-    return price
+# Ids of the prices that Stripe sells at now, by their lookup keys. While Stripe moves a key, the price that got it last
+# is read last, and stays.
+PRICES = (
+    select(func.json_object_agg(Price.lookup_key, aggregate_order_by(Price.id, Price.as_of)))
+    .where(Price.active, Price.lookup_key.is_not(None))
+    .scalar_subquery()
+)

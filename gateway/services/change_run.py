@@ -12,7 +12,15 @@ import structlog
 from gateway.crash_points import CrashPoint, reached
 from gateway.db import jobs
 from gateway.db.models import OPEN_STATES, PlanChange
-from gateway.errors import CardDeclined, CatalogNotSynced, GatewayError, NotFound, StripeRejected, StripeUnavailable
+from gateway.errors import (
+    CardDeclined,
+    CatalogNotSynced,
+    GatewayError,
+    NotFound,
+    QuoteStale,
+    StripeRejected,
+    StripeUnavailable,
+)
 from gateway.services import change_payment, sync
 from gateway.services.change_steps import CREATE, UPDATE, Step, is_too_old, lock_change, next_step, spend_key
 from gateway.services.context import Gateway
@@ -65,7 +73,7 @@ def following(gateway: Gateway, change_id: str) -> Step | None:
     try:
         with gateway.database.transaction() as session:
             step = next_step(session, gateway.catalog, change_id, gateway.clock())
-    except CatalogNotSynced as error:  # the price is gone since the intent was written: the call cannot be made
+    except (CatalogNotSynced, QuoteStale) as error:  # the price or the items are gone since the intent was written
         end(gateway, change_id, "failed", error)
         return None
     reached(CrashPoint.PARAMETERS_FROZEN)

@@ -12,6 +12,7 @@ from stripe import StripeClient, Subscription
 from stripe.params import SubscriptionCreateParams, SubscriptionUpdateParams
 
 from gateway.db.models import Json, Organization, PlanChange
+from gateway.errors import QuoteStale
 from gateway.services.catalog import Catalog, Charge
 from gateway.services.plan_table import FREE
 from gateway.services.positions import Position, charge_for, position_of
@@ -32,7 +33,8 @@ SETTLEMENT: Mapping[Charge, SubscriptionUpdateParams] = MappingProxyType(
     }
 )
 CREATE, UPDATE = "create_subscription", "update_subscription"
-KEYS_SPENT = "keys_spent"  # among a change's steps: of each call, how many of its keys are of no use any more
+# Among a change's steps: of each call, how many of its keys are of no use any more; and what the update was made from.
+KEYS_SPENT, MADE_FROM = "keys_spent", "made_from"
 KEYS_GOOD_FOR = timedelta(hours=23)  # Stripe forgets a key after 24 hours: a later try could act again
 
 
@@ -73,23 +75,40 @@ def next_step(session: Session, catalog: Catalog, change_id: str, now: datetime)
 
 
 def freeze(session: Session, catalog: Catalog, change: PlanChange, position: Position) -> Step:
-    """The call to make from ``position``; its parameters, once frozen, are never computed again.
+    """The call to make from ``position``; its parameters, once frozen, are kept as long as they fit the subscription.
 
-    Raises CatalogNotSynced.
+    Raises CatalogNotSynced, and QuoteStale if the subscription is another than the one that was quoted.
     """
-    name = CREATE if position.subscription is None else UPDATE
-    if name not in change.steps:
-        params = creation(session, catalog, change, position) if name == CREATE else update(catalog, change, position)
-        change.steps = {**change.steps, name: params}
     subscription = position.subscription
+    name = CREATE if subscription is None else UPDATE
+    made_from = [subscription.id, *sorted(item["id"] for item in subscription.items)] if subscription else []
+    if change.steps.get(MADE_FROM, made_from) != made_from:
+        thaw(change)
+    if subscription is None and CREATE not in change.steps:
+        change.steps = {**change.steps, CREATE: creation(session, catalog, change, position)}
+    elif subscription is not None and UPDATE not in change.steps:
+        change.steps = {**change.steps, UPDATE: update(catalog, change, position), MADE_FROM: made_from}
     return Step(
         name=name,
         change_id=change.id,
         subscription_id=subscription.id if subscription is not None else None,
         params=change.steps[name],
-        keys_spent=change.steps.get(KEYS_SPENT, {}).get(name, 0),
+        keys_spent=keys_spent(change, name),
         after_revision=subscription.revision if subscription is not None else None,
     )
+
+
+def thaw(change: PlanChange) -> None:
+    """Let the update be made anew, from the items that the subscription has by now. Raises QuoteStale.
+
+    Items that were added since then would stay beside Free, and be billed; those that are gone would be refused.
+    Another key goes with other parameters. Should the former call be carried out all the same, it asks for the same
+    price and quantity of the same item, so the later one of the two finds nothing to change or to charge.
+    """
+    if change.quoted is not None:
+        raise QuoteStale("The subscription has changed since the quote was confirmed.")
+    change.steps = {name: step for name, step in change.steps.items() if name not in (UPDATE, MADE_FROM)}
+    count_key(change, UPDATE)
 
 
 def is_too_old(change: PlanChange, now: datetime) -> bool:
@@ -100,9 +119,20 @@ def is_too_old(change: PlanChange, now: datetime) -> bool:
 def spend_key(session: Session, step: Step) -> None:
     """Let the next try of a call use another key, unless another process has said so already."""
     change = lock_change(session, step.change_id)
-    spent = change.steps.get(KEYS_SPENT, {})
-    if spent.get(step.name, 0) == step.keys_spent:
-        change.steps = {**change.steps, KEYS_SPENT: {**spent, step.name: step.keys_spent + 1}}
+    if keys_spent(change, step.name) == step.keys_spent:
+        count_key(change, step.name)
+
+
+def keys_spent(change: PlanChange, name: str) -> int:
+    """How many keys of a call are of no use any more."""
+    spent: int = change.steps.get(KEYS_SPENT, {}).get(name, 0)
+    return spent
+
+
+def count_key(change: PlanChange, name: str) -> None:
+    """The key that a call has now is of no use any more."""
+    spent = {**change.steps.get(KEYS_SPENT, {}), name: keys_spent(change, name) + 1}
+    change.steps = {**change.steps, KEYS_SPENT: spent}
 
 
 def lock_change(session: Session, change_id: str) -> PlanChange:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import aliased
 from gateway.db.models import Json, Organization, PlanChange
 from gateway.errors import NotFound
 from gateway.services.context import Caller, Gateway
-from gateway.services.plan_details import DETAILS, PlanDetails, details_of
+from gateway.services.plan_details import DETAILS, Found, PlanDetails, details_of
 
 CHANGE_ID = re.compile(r"\Achg_[0-9a-f]{32}\Z")
 
@@ -60,7 +60,7 @@ def get_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
         client_secret=found.client_secret,
         error=found.error,
         created_at=found.created_at,
-        subscription=details_of(gateway.catalog, caller.organization_id, details),
+        subscription=details_of(gateway.catalog, caller.organization_id, Found(*details)),
     )
 
 

@@ -4,9 +4,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sqlalchemy import select
+
 from gateway.db.migrate import is_migrated
-from gateway.errors import CatalogNotSynced, DatabaseUnavailable, StripeRejected, StripeUnavailable
-from gateway.services.catalog import price_of
+from gateway.db.models import Price
+from gateway.db.queries import among
+from gateway.errors import DatabaseUnavailable, StripeRejected, StripeUnavailable
+from gateway.services.catalog import PRICES
 from gateway.services.catalog_sync import is_as_listed
 from gateway.services.context import Gateway
 from gateway.services.status import Status, status
@@ -91,16 +95,15 @@ def webhook_endpoint(gateway: Gateway, types: Iterable[str]) -> Finding:
 
 def catalog(gateway: Gateway) -> Finding:
     """Whether Stripe sells what catalog.toml says, as far as is known here."""
-    plans = [plan for plan in gateway.catalog.plans if plan.price is not None]
-    try:
-        with gateway.database.transaction() as session:
-            wrong = [plan.key for plan in plans if plan.price and not is_as_listed(price_of(session, plan), plan.price)]
-    except CatalogNotSynced as error:
-        return Finding(ok=False, text=f"catalogue: {error.detail}")
+    with gateway.database.transaction() as session:
+        sold = session.scalar(select(PRICES)) or {}
+        prices = {price.id: price for price in session.scalars(select(Price).where(among(Price.id, sold.values())))}
+    listed = {plan.key: plan.price for plan in gateway.catalog.plans if plan.price is not None}
+    found = {key: prices.get(sold.get(price.lookup_key, "")) for key, price in listed.items()}
+    wrong = [key for key, price in found.items() if price is None or not is_as_listed(price, listed[key])]
     if wrong:
-        return Finding(
-            ok=False, text=f"catalogue: {', '.join(wrong)}: another price at Stripe: run `gateway catalog sync`"
-        )
+        text = f"catalogue: {', '.join(wrong)}: another price at Stripe, or none: run `gateway catalog sync`"
+        return Finding(ok=False, text=text)
     return Finding(ok=True, text="catalogue: synced")
 
 

@@ -14,7 +14,7 @@ from gateway.services import drift_local
 from gateway.services.context import Gateway
 from gateway.services.differences import Class, Difference, Pair, differing
 from gateway.services.plan_table import NEVER_ENROLLED, UNMAPPED, PlanState
-from gateway.services.plan_writer import PLAN_OF_PRODUCT, Account, accounts_of, derived
+from gateway.services.plan_writer import Account, accounts_of, derived
 from gateway.services.refresh import retrieve
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import (
@@ -92,8 +92,8 @@ def plan_table(gateway: Gateway, cursor: str | None, _: Unseen) -> Page:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         ids = next_ids(session, Organization.id, (Organization.stripe_customer_id.is_not(None),), cursor)
         organizations = session.scalars(select(Organization).where(Organization.id.in_(ids))).all()
-        accounts = accounts_of(session, organizations)
-        states = derived(session, accounts, session.scalar(select(PLAN_OF_PRODUCT)) or {})
+        accounts, plan_of_product = accounts_of(session, organizations)
+        states = derived(session, accounts, plan_of_product)
     compared = [of_plan(account, states[each]) for each, account in accounts.items()]
     found = [difference for difference in compared if difference is not None]
     return Page(cursor=next_cursor(ids), looked_at=len(ids), differences=found)

@@ -7,11 +7,10 @@ from sqlalchemy.orm import Session
 
 from gateway.db.models import Organization, PaymentMethod, Subscription
 from gateway.db.queries import among, among_those
-from gateway.services.plan_writer import PLAN_OF_PRODUCT
 from gateway.stripe_api.snapshots import CustomerSnapshot, PaymentMethodSnapshot, Told
 
-LOCK = (
-    select(Organization, PLAN_OF_PRODUCT)
+ORGANIZATIONS_LOCKED = (
+    select(Organization)
     .where(
         or_(among_those(Organization.stripe_customer_id, "customers"), among_those(Organization.id, "organizations"))
     )
@@ -29,13 +28,8 @@ def subscribers(session: Session, product_ids: Iterable[str]) -> list[str]:
     return list(session.scalars(select(Subscription.organization_id).where(or_(*on_product)).distinct()))
 
 
-def lock_organizations(
-    session: Session, told: Sequence[Told], also: Iterable[str]
-) -> tuple[list[Organization], dict[str, str | None]]:
-    """Lock the organizations that all that was told belongs to, by customer, by name or by a card they had.
-
-    Gives the catalogue as well: it is held already.
-    """
+def lock_organizations(session: Session, told: Sequence[Told], also: Iterable[str]) -> Sequence[Organization]:
+    """Lock the organizations that all that was told belongs to, by customer, by name or by a card they had."""
     customers = {each.owner for each in told if each.owner is not None}
     named = {each.organization_id for each in told if isinstance(each, CustomerSnapshot) and each.organization_id}
     detached = {each.id for each in told if isinstance(each, PaymentMethodSnapshot) and each.detached}
@@ -43,5 +37,4 @@ def lock_organizations(
     # Asked for by itself: below the OR it would make PostgreSQL read all organizations for each batch.
     holders = session.scalars(had).all() if detached else ()
     those = {"customers": list(customers), "organizations": [*named, *also, *holders]}
-    rows = session.execute(LOCK, those).all()
-    return [row.Organization for row in rows], (rows[0][1] or {}) if rows else {}
+    return session.scalars(ORGANIZATIONS_LOCKED, those).all()

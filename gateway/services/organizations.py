@@ -12,7 +12,7 @@ from stripe.params import CustomerCreateParams, CustomerListParams
 
 from gateway.crash_points import CrashPoint, reached
 from gateway.db.models import Organization
-from gateway.errors import ContactSalesRequired, StripeUnavailable
+from gateway.errors import ContactSalesRequired, CustomerMissing, StripeUnavailable
 from gateway.services.context import Caller, Gateway
 from gateway.services.refresh import merge_answer, refresh
 from gateway.stripe_api.client import answered_failure, stripe_call
@@ -76,7 +76,9 @@ def find_customer(gateway: Gateway, caller: Caller) -> Customer | None:
 
 
 def ensure_customer(gateway: Gateway, caller: Caller) -> str:
-    """The id of the organization's Stripe customer, created if it has none. Raises StripeUnavailable.
+    """The id of the organization's Stripe customer, created if it has none.
+
+    Raises StripeUnavailable, and CustomerMissing if the customer that Stripe made is gone again.
 
     Safe to call twice at once and after a crash: the idempotency key and the parameters derive from the organization's
     row alone, so Stripe answers the same customer. Should the process die before the merge, the customer's own webhook
@@ -94,7 +96,7 @@ def ensure_customer(gateway: Gateway, caller: Caller) -> str:
         organization.customer_key_since = organization.customer_key_since or now
     if organization.customer_key > 0 and (found := find_at_stripe(gateway, organization)) is not None:
         refresh(gateway, CustomerSnapshot.kind, found)
-        return found
+        return linked(gateway, caller)
     try:
         answer = create_customer(gateway, organization)
     except StripeUnavailable as error:
@@ -103,7 +105,14 @@ def ensure_customer(gateway: Gateway, caller: Caller) -> str:
         raise
     reached(CrashPoint.CUSTOMER_CREATED)
     merge_answer(gateway, CustomerSnapshot, answer, cause="enrolment")
-    return answer.id
+    return linked(gateway, caller)
+
+
+def linked(gateway: Gateway, caller: Caller) -> str:
+    """The id of the customer that the merge has linked. Raises CustomerMissing."""
+    if (customer := find_customer(gateway, caller)) is None:
+        raise CustomerMissing("The billing account is not set up yet; please try again.")
+    return customer.id
 
 
 def create_customer(gateway: Gateway, organization: Organization) -> StripeCustomer:

@@ -19,6 +19,7 @@ from gateway.db import bulk, jobs
 from gateway.db.models import IS_OPEN, OPEN_STATES, Organization, OrganizationPlan, PlanChange
 from gateway.errors import (
     ChangeInProgress,
+    CustomerMissing,
     DatabaseUnavailable,
     NotEnrolled,
     PaymentMethodRequired,
@@ -58,10 +59,6 @@ LATEST = (
 log = structlog.get_logger()
 
 
-class CustomerMissing(Exception):
-    """The organization has no customer at Stripe yet."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Admitted:
     """A change that may be made."""
@@ -78,32 +75,39 @@ def change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeVi
     """Move the organization to a plan and quantity, enrolling it first if need be.
 
     Gives the change: ``applied``; ``requires_action`` if the customer has to approve the payment; or ``processing`` if
-    Stripe did not answer in time: then it ends within a minute. Raises what ``admit`` raises (no change is written
-    then), CardDeclined and StripeRejected (the change has ``failed``), DatabaseUnavailable (with the change's Location
-    if it was written).
+    it is not known yet what Stripe did: then it ends within a minute. Raises what ``admit`` raises (no change is
+    written then), CardDeclined and StripeRejected (the change has ``failed``), DatabaseUnavailable (with the change's
+    Location if it was written).
     """
     first = None
     if (change_id := idempotency.change_of(gateway, caller)) is None:
         first = ask(gateway, caller, command)
         change_id = first.change_id
     try:
-        run(gateway, change_id, first)
-    except StripeUnavailable:
-        # Done or not, nobody knows: the job asks Stripe and decides. The caller is told that it is processing.
-        log.warning("change_outcome_unknown", change_id=change_id, exc_info=True)
-        note_asked(gateway, change_id)
-    except DatabaseUnavailable as error:  # the same, and the change cannot even be read: say where it will be
+        carry_out(gateway, change_id, first)
+        view = get_change(gateway, caller, change_id)
+        if view.state == "requested":
+            note_asked(gateway, change_id)
+            view = get_change(gateway, caller, change_id)
+    except DatabaseUnavailable as error:  # done or not, and the change cannot even be read: say where it will be
         raise DatabaseUnavailable(error.detail, headers=location_of(change_id), change_id=change_id) from error
-    view = get_change(gateway, caller, change_id)
     if view.state == "failed" and view.error is not None:
         raise of_code(view.error["code"])(view.error["detail"], headers=location_of(change_id), change_id=change_id)
     return view
 
 
+def carry_out(gateway: Gateway, change_id: str, first: Step | None) -> None:
+    """``run``, as far as Stripe answers: beyond that nobody knows, and the job asks Stripe and decides."""
+    try:
+        run(gateway, change_id, first)
+    except StripeUnavailable:
+        log.warning("change_outcome_unknown", change_id=change_id, exc_info=True)
+
+
 def ask(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Step:
     """Check that the change may be made, and write the intent to make it; gives its first call.
 
-    Raises as ``change`` does.
+    What it takes beside is seen to when it turns out to be missing: usually nothing is. Raises as ``change`` does.
     """
     terms = read_token(gateway.config, command.quote, gateway.clock()) if command.quote is not None else None
     if command.payment_method is not None:
@@ -111,20 +115,16 @@ def ask(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Step:
             admit(session, gateway, caller, command, terms)
         ensure_customer(gateway, caller)
         payment_methods.set_default(gateway, caller, command.payment_method)
-    try:
-        return intend(gateway, caller, command, terms)
-    except CustomerMissing:
-        ensure_customer(gateway, caller)
-    return intend(gateway, caller, command, terms)
-
-
-def intend(gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None) -> Step:
-    """``write_intent``, after a look at Stripe if a card is needed and none is known here."""
-    try:
-        return write_intent(gateway, caller, command, terms, card=None)
-    except PaymentMethodRequired:
-        card = payment_methods.is_on_file(gateway, caller)
-    return write_intent(gateway, caller, command, terms, card=card)
+    card = None
+    while True:
+        try:
+            return write_intent(gateway, caller, command, terms, card=card)
+        except CustomerMissing:
+            ensure_customer(gateway, caller)
+        except PaymentMethodRequired:
+            if card is not None:
+                raise
+            card = payment_methods.is_on_file(gateway, caller)
 
 
 def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None) -> Admitted:
@@ -200,7 +200,7 @@ def write_intent(
         organization = lock_organization(session, caller, now)
         admitted = admit(session, gateway, caller, command, terms)
         if organization.stripe_customer_id is None:
-            raise CustomerMissing
+            raise CustomerMissing("The organization has no customer at Stripe yet.")
         if policy.Need.CARD in admitted.transition.needs:
             known = payment_methods.is_usable(admitted.position.card, now) if card is None else card
             policy.check_needs(admitted.transition, card=known)
@@ -227,7 +227,7 @@ def write_intent(
 
 
 def note_asked(gateway: Gateway, change_id: str) -> None:
-    """Say of a change that Stripe was asked for it, and has not said what became of it."""
+    """Say of a change that Stripe was asked for it, and that nobody knows what became of it."""
     unanswered = update(PlanChange).where(PlanChange.id == change_id, PlanChange.state == "requested")
     with gateway.database.transaction() as session:
         session.execute(unanswered.values(state="processing"))

@@ -1,9 +1,8 @@
 """Plan Details: what the Billing page shows of an organization, from the local tables alone."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import and_, bindparam, select
 
@@ -78,8 +77,22 @@ def plan_details(gateway: Gateway, caller: Caller) -> PlanDetails:
     """The Plan Details of the caller's organization; one that nobody enrolled is on Free with status ``none``."""
     with gateway.database.reading() as session:
         found = session.execute(DETAILS, {"organization_id": caller.organization_id}).one_or_none()
-    return details_of(gateway.catalog, caller.organization_id, found)
+    return details_of(gateway.catalog, caller.organization_id, Found(*found) if found is not None else NOTHING)
 
+
+class Found(NamedTuple):
+    """What ``DETAILS`` selects of an organization, in its order."""
+
+    deleted: bool
+    row: OrganizationPlan | None
+    upcoming: UpcomingInvoice | None
+    card: PaymentMethod | None
+    invoice: Invoice | None
+    change: PlanChange | None
+
+
+NOTHING = Found(False, *[None] * 5)
+"""Of an organization that was never seen."""
 
 # One statement, since this is what the Billing page waits for, and what each change is answered with.
 NEWEST_INVOICE = (
@@ -112,9 +125,9 @@ DETAILS = (
 )
 
 
-def details_of(catalog: Catalog, organization_id: str, found: Sequence[Any] | None) -> PlanDetails:
-    """The same from what ``DETAILS`` found; None if the organization was never seen."""
-    deleted, row, upcoming, card, invoice, change = found or (None,) * 6
+def details_of(catalog: Catalog, organization_id: str, found: Found) -> PlanDetails:
+    """The same from what was found."""
+    row = found.row
     state = PlanState.of_row(row) if row is not None else NEVER_ENROLLED
     period = None
     if state.current_period_start is not None and state.current_period_end is not None:
@@ -131,12 +144,12 @@ def details_of(catalog: Catalog, organization_id: str, found: Sequence[Any] | No
         currency=state.currency,
         current_period=period,
         billing_date=period.end if period is not None and state.requested_plan != FREE else None,
-        upcoming_charges=charges_of(upcoming) if upcoming is not None else None,
-        payment_method=card_of(card) if card is not None else None,
-        latest_invoice=invoice,
-        pending_change=pending(change) if change is not None else None,
+        upcoming_charges=charges_of(found.upcoming) if found.upcoming is not None else None,
+        payment_method=card_of(found.card) if found.card is not None else None,
+        latest_invoice=found.invoice,
+        pending_change=pending(found.change) if found.change is not None else None,
         # a customer who was deleted at Stripe does not come back: only sales can help
-        actions=[policy.CONTACT_SALES] if deleted else actions,
+        actions=[policy.CONTACT_SALES] if found.deleted else actions,
         as_of=row.as_of if row is not None else None,
         version=row.version if row is not None else 0,
     )

@@ -42,11 +42,11 @@ HISTORY = Base.metadata.tables[PlanHistory.__tablename__]
 log = structlog.get_logger()
 
 
-# The catalogue as a plan is derived with it: product id -> plan. To be read along with something else.
+# The catalogue as a plan is derived with it: product id -> plan. It is read along with something else.
 PLAN_OF_PRODUCT = select(func.json_object_agg(Plan.product_id, Plan.key)).where(Plan.key.is_not(None)).scalar_subquery()
 # Made once: to make a statement takes as long as to execute it.
 ACCOUNTS = (
-    select(Organization.id, OrganizationPlan, Subscription, PlanChange)
+    select(Organization.id, OrganizationPlan, Subscription, PlanChange, PLAN_OF_PRODUCT)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.organization_id == Organization.id)
     .outerjoin(
@@ -131,7 +131,7 @@ def new_row(session: Session, organization_id: str) -> OrganizationPlan:
 
 def write_row(row: OrganizationPlan, state: PlanState, now: datetime) -> None:
     """Write an organization's new state."""
-    if state.requested_plan == UNMAPPED != row.requested_plan:
+    if state.requested_plan == UNMAPPED and row.requested_plan != UNMAPPED:
         # Somebody pays for what the catalogue does not know, and is given nothing for it: a person must look.
         log.error("plan_unmapped", organization_id=row.organization_id, subscription_id=state.subscription_id)
     for column, value in vars(state).items():
@@ -187,16 +187,21 @@ def close_changes(session: Session, account: Account, state: PlanState, now: dat
 
 def accounts_of(
     session: Session, organizations: Iterable[Organization], seen: Iterable[Seen] = ()
-) -> dict[str, Account]:
-    """What is stored of these organizations; it stays so if they are locked. ``seen``: what may name a change."""
+) -> tuple[dict[str, Account], dict[str, str]]:
+    """What is stored of these organizations, and the catalogue with which their plans are derived.
+
+    What is locked stays so. ``seen``: what may name a change.
+    """
     found = {each.id: Account(each) for each in organizations}
+    plan_of_product: dict[str, str] = {}
     named = {change_id for each in seen if (change_id := told_by(each)) is not None}
     those = {"organizations": list(found), "named": list(named)}
-    for organization_id, row, subscription, change in session.execute(ACCOUNTS, those):
+    for organization_id, row, subscription, change, catalog in session.execute(ACCOUNTS, those):
         account = found[organization_id]
         account.row = row
         if subscription is not None and subscription not in account.subscriptions:
             account.subscriptions.append(subscription)
         if change is not None:
             account.changes[change.id] = change
-    return found
+        plan_of_product = catalog or {}
+    return found, plan_of_product

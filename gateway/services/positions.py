@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Text, bindparam, exists, func, select
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy import Text, bindparam, exists, select
 from sqlalchemy.orm import Session
 from stripe.params import SubscriptionUpdateParamsItem
 
@@ -16,11 +15,10 @@ from gateway.db.models import (
     OrganizationPlan,
     PaymentMethod,
     PlanChange,
-    Price,
     Subscription,
 )
 from gateway.errors import CatalogNotSynced
-from gateway.services.catalog import Catalog, CatalogPlan, Charge
+from gateway.services.catalog import PRICES, Catalog, CatalogPlan, Charge
 from gateway.services.plan_table import FREE, NEVER_ENROLLED, PlanState, base_item, current_subscription
 from gateway.services.plan_writer import PLAN_OF_PRODUCT
 from gateway.stripe_api.snapshots import ENDED
@@ -103,13 +101,8 @@ def open_change(session: Session, organization_id: str) -> PlanChange | None:
     return session.scalars(query).one_or_none()
 
 
-# One statement for all of it: a change asks for it twice, and each round trip costs more than its rows.
+# One statement for all of it: each round trip costs more than its rows.
 ASKED = select(bindparam("organization_id", type_=Text).label("id")).subquery()
-PRICES = (  # while Stripe moves a key, the price that got it last is read last, and stays
-    select(func.json_object_agg(Price.lookup_key, aggregate_order_by(Price.id, Price.as_of)))
-    .where(Price.active, Price.lookup_key.is_not(None))
-    .scalar_subquery()
-)
 OWES = exists().where(
     Invoice.organization_id == Organization.id, Invoice.status == "open", Invoice.amount_remaining > 0
 )

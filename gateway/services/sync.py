@@ -4,7 +4,7 @@ Webhooks, answers, refreshes and reconciliation all end here, in batches: rows a
 is placed by ``ordering``, and what changed is written in bulk. Everything happens in the caller's transaction.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -125,28 +125,38 @@ class Batch:
         self.rows: dict[tuple[str, str], Mirrored] = {}
         self.accounts: dict[str, plan_writer.Account] = {}
         """What the plans follow from, by organization, if anything told may change them."""
+        self.plans: dict[str, str] = {}
+        """The catalogue before this batch: product id -> plan; read along with the accounts."""
         snapshots = [each for each in told if isinstance(each, Snapshot)]
-        kinds = {snapshot.kind for snapshot in snapshots}
-        # Catalogue rows have no organization to be locked by: their merges go one after the other, and none goes while
-        # a plan is derived from the catalogue, or the two would miss each other's rows.
-        changes_catalog = bool(kinds & {"product", "price"})
-        lock = func.pg_advisory_xact_lock if changes_catalog else func.pg_advisory_xact_lock_shared
-        session.execute(select(lock(CATALOG_LOCK)))
+        self.hold_catalog({snapshot.kind for snapshot in snapshots})
         self.load("product", snapshots)
         self.subscribers = subscribers(session, self.remapped(snapshots))
         # All organizations at once, sorted, before any row of theirs: two batches that share some wait for each other
         # instead of deadlocking. Whoever holds an organization holds its rows, also those that do not exist yet.
-        organizations, self.plans = lock_organizations(session, told, self.subscribers)
+        organizations = lock_organizations(session, told, self.subscribers)
         self.by_id = {each.id: each for each in organizations}
         self.by_customer = {each.stripe_customer_id: each for each in organizations if each.stripe_customer_id}
-        for kind in {each.kind for each in told} - {"product", "customer", "subscription"}:
+        kinds = {each.kind for each in told}
+        for kind in kinds - {"product", "customer", "subscription"}:
             self.load(kind, told)
-        # A reference need not say whose the object is.
+        # Subscriptions come with what their plans follow from, but for those that are only referred to: a reference
+        # need not say whose the object is.
         self.load(SubscriptionSnapshot.kind, [each for each in told if isinstance(each, Reference)])
-        if {each.kind for each in told} & DECIDING:
-            self.accounts = plan_writer.accounts_of(session, organizations, [each.seen for each in snapshots])
+        if kinds & DECIDING:
+            self.accounts, self.plans = plan_writer.accounts_of(
+                session, organizations, [each.seen for each in snapshots]
+            )
         for account in self.accounts.values():
             self.rows.update({("subscription", each.id): each for each in account.subscriptions})
+
+    def hold_catalog(self, kinds: Collection[str]) -> None:
+        """Catalogue rows have no organization to be locked by: their merges go one after the other.
+
+        And none goes while a plan is derived from the catalogue, or the two would miss each other's rows.
+        """
+        changes_catalog = not {"product", "price"}.isdisjoint(kinds)
+        lock = func.pg_advisory_xact_lock if changes_catalog else func.pg_advisory_xact_lock_shared
+        self.session.execute(select(lock(CATALOG_LOCK)))
 
     def load(self, kind: str, told: Iterable[Told]) -> None:
         """Read the stored rows of one kind."""
@@ -160,7 +170,8 @@ class Batch:
     def plan_of_product(self) -> dict[str, str]:
         """The catalogue, with what was told of it."""
         told = {row.product_id: row.key for row in self.rows.values() if isinstance(row, Plan)}
-        return {product_id: key for product_id, key in (self.plans | told).items() if key is not None}
+        after: dict[str, str | None] = {**self.plans, **told}
+        return {product_id: key for product_id, key in after.items() if key is not None}
 
     def remapped(self, snapshots: Iterable[Snapshot]) -> set[str]:
         """Products that begin or cease to stand for a plan: the organizations on them must be looked at again."""
