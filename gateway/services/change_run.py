@@ -15,9 +15,11 @@ from gateway.db.models import OPEN_STATES, PlanChange
 from gateway.errors import (
     CardDeclined,
     CatalogNotSynced,
+    Conflict,
     GatewayError,
+    InvalidRequest,
     NotFound,
-    QuoteStale,
+    PaymentMethodRequired,
     StripeRejected,
     StripeUnavailable,
 )
@@ -46,14 +48,14 @@ def run(gateway: Gateway, change_id: str, first: Step | None = None) -> None:
     performed: set[str] = set()
     step = first or following(gateway, change_id)
     while step is not None and step.name not in performed:
-        if step.name == CREATE and adopt(gateway, change_id, step):
+        if step.name == CREATE and adopt(gateway, step):
             if ADOPT in performed:  # still not known here: a refresh is on its way, and the job comes after it
                 return
             performed.add(ADOPT)
         else:
             try:
                 perform(gateway, step)
-            except (CardDeclined, NotFound, StripeRejected) as error:
+            except (CardDeclined, NotFound, PaymentMethodRequired, StripeRejected) as error:
                 end(gateway, change_id, "failed", error, look_again_at=step.subscription_id)
                 return
             except StripeUnavailable as error:
@@ -73,7 +75,7 @@ def following(gateway: Gateway, change_id: str) -> Step | None:
     try:
         with gateway.database.transaction() as session:
             step = next_step(session, gateway.catalog, change_id, gateway.clock())
-    except (CatalogNotSynced, QuoteStale) as error:  # the price or the items are gone since the intent was written
+    except (CatalogNotSynced, Conflict, InvalidRequest) as error:  # it may not be any more, as it was when it was asked
         end(gateway, change_id, "failed", error)
         return None
     reached(CrashPoint.PARAMETERS_FROZEN)
@@ -107,7 +109,7 @@ def retire_key(gateway: Gateway, step: Step) -> None:
     log.warning("change_with_new_key", change_id=step.change_id, step=step.name)
 
 
-def adopt(gateway: Gateway, change_id: str, step: Step) -> bool:
+def adopt(gateway: Gateway, step: Step) -> bool:
     """Whether the customer has a living subscription that was not known here.
 
     Made by sales in the dashboard, or by an attempt whose answer was lost longer ago than Stripe keeps keys. It is
@@ -115,7 +117,7 @@ def adopt(gateway: Gateway, change_id: str, step: Step) -> bool:
     """
     with stripe_call():
         page = gateway.stripe.v1.subscriptions.list({"customer": step.params["customer"], "limit": 100})
-    found = SubscriptionSnapshot.from_list(page, cause=change_id)
+    found = SubscriptionSnapshot.from_list(page, cause="subscription found")
     with gateway.database.transaction() as session:
         sync.merge(session, found, gateway.clock())
     return any(each.status not in ENDED for each in found)

@@ -37,7 +37,7 @@ from gateway.services.context import Caller, Gateway
 from gateway.services.organizations import ensure_customer, lock_organization, refuse_closed
 from gateway.services.plan_table import FREE
 from gateway.services.policy import Transition
-from gateway.services.positions import Position, position_of
+from gateway.services.positions import Position, charge_for, position_of
 from gateway.services.quote_tokens import Terms, read_token
 from gateway.stripe_api.times import from_unix
 from schemas.subscription import ChangeCommand
@@ -204,6 +204,7 @@ def write_intent(
         if policy.Need.CARD in admitted.transition.needs:
             known = payment_methods.is_usable(admitted.position.card, now) if card is None else card
             policy.check_needs(admitted.transition, card=known)
+        charge = charge_for(gateway.catalog, admitted.source, admitted.target)
         intent = PlanChange(
             id=f"chg_{uuid.uuid4().hex}",
             organization_id=caller.organization_id,
@@ -214,6 +215,7 @@ def write_intent(
             quantity=admitted.quantity,
             proration_date=from_unix(terms.proration_date) if terms is not None else None,
             quoted=terms.prorated if terms is not None else None,
+            quoted_due_now=terms.amount_due_now if terms is not None and charge == "now" else None,
             steps={},
             created_at=now,
         )
