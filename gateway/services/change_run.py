@@ -20,6 +20,7 @@ from gateway.errors import (
     InvalidRequest,
     NotFound,
     PaymentMethodRequired,
+    QuoteStale,
     StripeRejected,
     StripeUnavailable,
 )
@@ -28,7 +29,7 @@ from gateway.services.change_steps import CREATE, UPDATE, Step, is_too_old, lock
 from gateway.services.context import Gateway
 from gateway.services.positions import position_of
 from gateway.services.refresh import merge_answer, refresh
-from gateway.stripe_api.client import kept_failure, stripe_call
+from gateway.stripe_api.client import kept_failure, outside_period, stripe_call
 from gateway.stripe_api.snapshots import ENDED, SubscriptionSnapshot, UnreadableObject
 
 AFTER_EXPIRY = timedelta(minutes=1)  # by then Stripe has told that the payment came too late
@@ -55,7 +56,7 @@ def run(gateway: Gateway, change_id: str, first: Step | None = None) -> None:
         else:
             try:
                 perform(gateway, step)
-            except (CardDeclined, NotFound, PaymentMethodRequired, StripeRejected) as error:
+            except (CardDeclined, NotFound, PaymentMethodRequired, QuoteStale, StripeRejected) as error:
                 end(gateway, change_id, "failed", error, look_again_at=step.subscription_id)
                 return
             except StripeUnavailable as error:
@@ -83,9 +84,17 @@ def following(gateway: Gateway, change_id: str) -> Step | None:
 
 
 def perform(gateway: Gateway, step: Step) -> None:
-    """Make one call, merge its answer, and see to the payment that it may wait for. Raises as ``stripe_call`` does."""
-    with stripe_call():
-        answer = step.perform(gateway.stripe)
+    """Make one call, merge its answer, and see to the payment that it may wait for.
+
+    Raises as ``stripe_call`` does, and QuoteStale if the period in which it was quoted has ended.
+    """
+    try:
+        with stripe_call():
+            answer = step.perform(gateway.stripe)
+    except StripeRejected as error:
+        if outside_period(error):
+            raise QuoteStale("The billing period has ended since the quote was made.") from error
+        raise
     reached(CrashPoint.STRIPE_ANSWERED)
     merge_answer(gateway, SubscriptionSnapshot, answer, cause=step.change_id, after_revision=step.after_revision)
     reached(CrashPoint.ANSWER_MERGED)

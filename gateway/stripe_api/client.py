@@ -151,6 +151,12 @@ def nothing_upcoming(error: StripeRejected) -> bool:
     return isinstance(cause, stripe.InvalidRequestError) and cause.code == "invoice_upcoming_none"
 
 
+def outside_period(error: StripeRejected) -> bool:
+    """Whether the second from which to prorate is not in the subscription's period, which has ended meanwhile."""
+    cause = error.__cause__
+    return isinstance(cause, stripe.InvalidRequestError) and "proration_date" in (cause.param or "")
+
+
 def kept_failure(error: StripeUnavailable) -> bool:
     """Whether Stripe answered 5xx out of its memory: what the call did is done, and its key is of no use for a day."""
     cause = error.__cause__

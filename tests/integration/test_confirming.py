@@ -10,6 +10,7 @@ from sqlalchemy import update
 from structlog.testing import capture_logs
 
 from gateway.db.models import Invoice, Organization, PlanChange, Subscription
+from gateway.endpoints.context import EXTENSION
 from gateway.errors import QuoteExpired
 from gateway.services import charges, confirming
 from gateway.services.context import Caller
@@ -49,6 +50,56 @@ def test_an_expired_quote_is_refused_with_a_new_one(world: World, api: Api) -> N
     new: Any = refused.value.members["quote"]
     assert (new["plan"], new["quantity"]) == ("plus", 5)
     assert confirming.change(later, CALLER, ChangeCommand(quote=new["token"])).state == "applied"
+
+
+def set_clocks(world: World, stripe_time: StripeTime, ours: datetime, stripes: timedelta = timedelta(0)) -> None:
+    """It is ``ours`` here, and so much later at Stripe."""
+    ahead = ours - datetime.now(UTC)
+    later = replace(world.gateway, clock=lambda: datetime.now(UTC) + ahead)
+    world.client.application.extensions[EXTENSION].gateway = later
+    stripe_time.ahead = (ahead + stripes).total_seconds()
+
+
+def end_of_period(world: World) -> datetime:
+    end = world.plan_row().current_period_end
+    assert end is not None
+    return end
+
+
+def test_a_quote_whose_period_ended_at_stripe_is_refused_with_one_of_the_next(
+    world: World, api: Api, stripe_time: StripeTime
+) -> None:
+    api.ok("PATCH", "/subscription", plan="plus")
+    end = end_of_period(world)
+    set_clocks(world, stripe_time, end - timedelta(seconds=20))
+    old = api.ok("POST", "/subscription/preview", plan="plus", quantity=3)
+    world.fault("webhook_dropped", times=1000)
+    set_clocks(world, stripe_time, end - timedelta(seconds=15), stripes=timedelta(seconds=30))
+    refused = api("PATCH", "/subscription", quote=old["token"])
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "quote_stale")
+    new: Json = refused.get_json()["quote"]
+    assert datetime.fromisoformat(new["billing_date"]) > end
+    assert api.ok("PATCH", "/subscription", quote=new["token"])["quantity"] == 3
+
+
+def test_a_renewal_of_which_nobody_told_is_quoted_in_the_new_period(
+    world: World, api: Api, stripe_time: StripeTime
+) -> None:
+    api.ok("PATCH", "/subscription", plan="plus")
+    end = end_of_period(world)
+    world.fault("webhook_dropped", times=1000)
+    set_clocks(world, stripe_time, end + timedelta(minutes=1))
+    quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=4)
+    assert datetime.fromisoformat(quote["billing_date"]) > end + timedelta(days=27)
+    assert api.ok("PATCH", "/subscription", quote=quote["token"])["quantity"] == 4
+
+
+def test_while_only_our_clock_has_passed_the_period_there_is_no_quote_yet(
+    world: World, api: Api, stripe_time: StripeTime
+) -> None:
+    api.ok("PATCH", "/subscription", plan="plus")
+    set_clocks(world, stripe_time, end_of_period(world) + timedelta(seconds=5), stripes=timedelta(seconds=-60))
+    assert api.problem("POST", "/subscription/preview", plan="plus", quantity=4) == (503, "period_over")
 
 
 def test_where_nothing_is_left_to_quote_the_refusal_stands_alone(api: Api) -> None:
