@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import jwt
 import pytest
 import requests
 from sqlalchemy import update
@@ -11,7 +12,7 @@ from structlog.testing import capture_logs
 
 from gateway.db.models import Invoice, Organization, PlanChange, Subscription
 from gateway.errors import QuoteExpired
-from gateway.services import charges, confirming
+from gateway.services import charges, confirming, quote_tokens
 from gateway.services.context import Caller
 from schemas.subscription import ChangeCommand
 from tests.integration.support import Api, Json, StripeTime, World
@@ -49,6 +50,29 @@ def test_an_expired_quote_is_refused_with_a_new_one(world: World, api: Api) -> N
     new: Any = refused.value.members["quote"]
     assert (new["plan"], new["quantity"]) == ("plus", 5)
     assert confirming.change(later, CALLER, ChangeCommand(quote=new["token"])).state == "applied"
+
+
+@pytest.mark.parametrize(
+    ("terms", "body", "quoted"),
+    [
+        ({"plan": "plus", "quantity": 5, "coupon": "autumn"}, {}, ("plus", 5)),
+        ({"target": "plus", "units": 5}, {"plan": "plus", "quantity": 5}, ("plus", 5)),
+        ({"target": "plus", "units": 5}, {}, None),  # what was wanted is not known
+        ({"plan": "plus"}, {}, None),
+        ({"plan": "plus", "quantity": "5"}, {}, None),
+        ({"plan": {"key": "plus"}, "quantity": 5}, {}, None),
+        (None, {}, None),
+    ],
+)
+def test_a_quote_of_a_release_with_other_terms_is_refused_with_a_new_one_where_it_can_be_read(
+    world: World, api: Api, terms: Any, body: Json, quoted: tuple[str, int] | None
+) -> None:
+    claims = {"aud": quote_tokens.AUDIENCE, "exp": datetime.now(UTC) + timedelta(minutes=5), "terms": terms}
+    token = jwt.encode(claims, quote_tokens.signing_key(world.gateway.config), quote_tokens.ALGORITHM)
+    refused = api("PATCH", "/subscription", quote=token, **body)
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "quote_expired")
+    new = refused.get_json().get("quote")
+    assert (new and (new["plan"], new["quantity"])) == quoted
 
 
 def test_where_nothing_is_left_to_quote_the_refusal_stands_alone(api: Api) -> None:
