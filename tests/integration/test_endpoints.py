@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from gateway.db.models import OrganizationPlan, PlanChange
-from tests.integration.support import World, problem_of
+from gateway.db.models import Organization, OrganizationPlan, PlanChange
+from tests.integration.support import Api, World, problem_of
 
 ROUTES = [
     ("GET", "/plans"),
@@ -131,6 +131,16 @@ def test_enterprise_is_409_contact_sales_and_reaches_neither_stripe_nor_the_tabl
         assert api.problem(method, "/subscription", plan="enterprise") == (409, "contact_sales_required")
     assert world.stripe.v1.customers.list().data == []
     assert world.rows(PlanChange) == []
+
+
+def test_a_closed_account_is_sent_to_sales_by_all_that_speaks_of_plans(world: World, api: Api) -> None:
+    world.stripe.v1.customers.delete(world.rows(Organization)[0].stripe_customer_id or "")
+    world.settle()
+    assert api.ok("GET", "/subscription")["actions"] == ["contact_sales"]
+    assert {plan["action"] for plan in api.ok("GET", "/plans")["data"]} == {"contact_sales"}
+    for body in ({"plan": "plus"}, {"plan": "free"}, {"plan": "enterprise"}, {"quantity": 2}):
+        assert api.problem("POST", "/subscription/preview", **body) == (409, "contact_sales_required")
+        assert api.problem("PATCH", "/subscription", **body) == (409, "contact_sales_required")
 
 
 def test_what_is_so_already_is_409_no_change(world: World) -> None:
