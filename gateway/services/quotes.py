@@ -114,7 +114,7 @@ def read_wish(gateway: Gateway, caller: Caller, plan: str | None, quantity: int 
     with gateway.database.transaction() as session:
         refuse_closed(session.get(Organization, caller.organization_id))
         position = position_of(session, caller.organization_id)
-        target = gateway.catalog.get(plan or position.state.requested_plan)
+        target = policy.target_of(gateway.catalog, position.state, plan)
         units = quantity or position.quantity_on(target.key)
         policy.check(position.state, target, units)
         if position.subscription is None or position.base_item is None or position.version is None:

@@ -283,6 +283,8 @@ def test_a_price_that_is_none_of_ours_is_unmapped_and_neither_granted_nor_free(w
     with capture_logs() as logs:
         world.settle()
         assert api.ok("GET", "/subscription")["plan"] == "unmapped"
+        assert api.problem("PATCH", "/subscription", quantity=8) == (409, "contact_sales_required")
+        assert api.problem("POST", "/subscription/preview", quantity=8) == (409, "contact_sales_required")
         assert unmapped(world) == 1
         world.stripe.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})  # and so it stays
         world.settle()
