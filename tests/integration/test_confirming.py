@@ -15,7 +15,7 @@ from gateway.errors import QuoteExpired
 from gateway.services import charges, confirming, quote_tokens
 from gateway.services.context import Caller
 from schemas.subscription import ChangeCommand
-from tests.integration.support import Api, Json, StripeTime, World
+from tests.integration.support import Api, Json, StripeTime, World, problem_of
 
 CALLER = Caller(organization_id="org_1", actor="test")
 
@@ -101,6 +101,27 @@ def test_cancel_plan_takes_nothing_but_a_quote(world: World, api: Api) -> None:
     quote = api.ok("POST", "/subscription/preview", plan="plus")
     answer = world.client.delete(f"/v1/subscription?quote={quote['token']}", headers=headers)
     assert answer.get_json()["code"] == "no_change"
+
+
+@pytest.mark.parametrize(
+    ("body", "refusal"),
+    [
+        (b'{"quote": "x", "nonsense": 1}', (422, "invalid_request")),
+        (b'{"quote": "x"}', (422, "invalid_request")),
+        (b'{"plan": "free"}', (422, "invalid_request")),
+        (b"[]", (422, "invalid_request")),
+        (b"null", (422, "invalid_request")),
+        (b"{", (400, "invalid_json")),
+        (b" {} ", None),
+        (b"", None),
+    ],
+)
+def test_cancel_plan_ignores_no_body(world: World, api: Api, body: bytes, refusal: tuple[int, str] | None) -> None:
+    api.ok("PATCH", "/subscription", plan="plus")
+    headers = {"Authorization": f"Bearer {world.token()}", "Content-Type": "application/json"}
+    answer = world.client.delete("/v1/subscription", data=body, headers=headers)
+    assert (problem_of(answer) if answer.status_code != 200 else None) == refusal
+    assert world.plan_row().plan == ("free" if refusal is None else "plus")
 
 
 def test_with_usage_that_goes_on_the_quote_of_cancel_plan_is_an_estimate_and_the_usage_is_billed(
