@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from gateway.db.models import Invoice, Organization, PlanChange, Subscription
 from gateway.errors import QuoteExpired
-from gateway.services import charges, confirming, quote_tokens
+from gateway.services import charges, confirming, quote_tokens, quotes
 from gateway.services.context import Caller
 from schemas.subscription import ChangeCommand
 from tests.integration.support import Api, Json, StripeTime, World, problem_of
@@ -50,6 +50,17 @@ def test_an_expired_quote_is_refused_with_a_new_one(world: World, api: Api) -> N
     new: Any = refused.value.members["quote"]
     assert (new["plan"], new["quantity"]) == ("plus", 5)
     assert confirming.change(later, CALLER, ChangeCommand(quote=new["token"])).state == "applied"
+
+
+def test_a_quote_expires_at_the_billing_date_if_that_comes_first(world: World, api: Api) -> None:
+    end = datetime.fromisoformat(api.ok("GET", "/subscription")["current_period"]["end"])
+    late = replace(world.gateway, clock=lambda: end - timedelta(minutes=5))
+    quote = quotes.preview(late, CALLER, "plus", 5)
+    assert quote.expires_at == end
+    with pytest.raises(QuoteExpired):
+        quote_tokens.read_token(world.gateway.config, quote.token, end)
+    in_time = quote_tokens.read_token(world.gateway.config, quote.token, end - timedelta(seconds=1))
+    assert (in_time.plan, in_time.quantity) == ("plus", 5)
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,17 @@ def test_a_closed_account_is_sent_to_sales_by_all_that_speaks_of_plans(world: Wo
         assert api.problem("PATCH", "/subscription", **body) == (409, "contact_sales_required")
 
 
+def test_a_closed_account_is_sent_to_sales_before_anything_else_of_the_change_is_looked_at(
+    world: World, api: Api
+) -> None:
+    [card] = api.ok("GET", "/payment-methods")["data"]
+    world.stripe.v1.customers.delete(world.rows(Organization)[0].stripe_customer_id or "")
+    world.settle()
+    for body in ({"plan": "plus", "quantity": 101}, {"plan": "nothing"}):
+        answer = api.problem("POST", "/subscription", payment_method=card["id"], **body)
+        assert answer == (409, "contact_sales_required")
+
+
 def test_what_is_so_already_is_409_no_change(world: World) -> None:
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
