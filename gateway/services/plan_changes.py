@@ -137,9 +137,9 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     refuse_another(session, caller, gateway.clock())
     refuse_closed(session.get(Organization, caller.organization_id))
     position = position_of(session, caller.organization_id)
-    plan = command.plan or (terms.plan if terms is not None else position.state.requested_plan)
-    quantity = command.quantity or (terms.quantity if terms is not None else position.quantity_on(plan))
-    target = gateway.catalog.get(plan)
+    plan = command.plan or (terms.plan if terms is not None else None)
+    target = policy.target_of(gateway.catalog, position.state, plan)
+    quantity = command.quantity or (terms.quantity if terms is not None else position.quantity_on(target.key))
     transition = policy.check(position.state, target, quantity)
     if not position.is_enrolled and not command.enroll:
         raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
@@ -149,7 +149,7 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     if position.subscription is None:  # what an enrolment starts on: better missed now than half-way
         position.price_of(gateway.catalog.get(FREE))
     if terms is not None:
-        terms.check(caller, position, price, plan, quantity)
+        terms.check(caller, position, price, target.key, quantity)
     return Admitted(
         source=position.state.requested_plan,
         target=target,

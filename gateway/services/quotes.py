@@ -10,11 +10,12 @@ from stripe import Invoice
 from stripe.params import InvoiceCreatePreviewParamsSubscriptionDetails as Details
 
 from gateway.config import QUOTE_LIFETIME
-from gateway.db.models import PlanChange, Subscription
+from gateway.db.models import Organization, PlanChange, Subscription
 from gateway.errors import NotEnrolled, PeriodOver, StripeRejected
 from gateway.services import policy, quote_tokens
 from gateway.services.catalog import CatalogPlan
 from gateway.services.context import Caller, Gateway
+from gateway.services.organizations import refuse_closed
 from gateway.services.plan_details import Period
 from gateway.services.positions import Position, ProrationBehavior, charge_for, position_of
 from gateway.services.quote_tokens import Terms
@@ -126,8 +127,9 @@ def quote(gateway: Gateway, wanted: Wanted, now: datetime) -> Quote:
 def read_wish(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None, now: datetime) -> Wanted:
     """What is asked about, from the local tables. Raises as ``preview`` does."""
     with gateway.database.transaction() as session:
+        refuse_closed(session.get(Organization, caller.organization_id))
         position = position_of(session, caller.organization_id)
-        target = gateway.catalog.get(plan or position.state.requested_plan)
+        target = policy.target_of(gateway.catalog, position.state, plan)
         units = quantity or position.quantity_on(target.key)
         policy.check(position.state, target, units)
         if position.subscription is None or position.base_item is None or position.version is None:

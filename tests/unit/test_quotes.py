@@ -108,6 +108,23 @@ def test_the_helper_that_forges_makes_good_tokens_if_nothing_is_forged() -> None
     assert read_token(CONFIG, forged(), NOW) == TERMS
 
 
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"plan": "plus"},
+        vars(TERMS) | {"coupon": "autumn"},
+        vars(TERMS) | {"quantity": "3"},
+        vars(TERMS) | {"prorated": None},
+        {},
+        "other terms",
+        None,
+    ],
+)
+def test_a_token_of_a_release_with_other_terms_has_expired(terms: Any) -> None:
+    with pytest.raises(QuoteExpired):
+        read_token(CONFIG, forged(terms=terms), NOW)
+
+
 def test_a_quote_that_fits_passes() -> None:
     TERMS.check(CALLER, position(), "price_1", "plus", 3)
 
