@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 import stripe
 
-from gateway.errors import CardDeclined, GatewayError, NotFound, StripeRejected, StripeUnavailable
+from gateway.errors import (
+    CardDeclined,
+    GatewayError,
+    NotFound,
+    PaymentMethodRequired,
+    StripeRejected,
+    StripeUnavailable,
+)
 from gateway.stripe_api.client import API_VERSION, stripe_call, stripe_client
 
 
@@ -52,7 +59,13 @@ sdk: Any = stripe  # some of its errors' constructors carry no types
     [
         (402, {"type": "card_error", "code": "card_declined", "message": "No."}, CardDeclined, "No."),
         (404, {"type": INVALID, "code": "resource_missing", "message": "No such x"}, NotFound, "No such x"),
-        (400, {"type": INVALID, "code": "resource_missing", "message": "No such x"}, NotFound, "No such x"),
+        (
+            400,
+            {"type": INVALID, "code": "resource_missing", "message": "No such x", "param": "x"},
+            NotFound,
+            "No such x",
+        ),
+        (400, {"type": INVALID, "code": "resource_missing", "message": "No attached"}, PaymentMethodRequired, None),
         (400, {"type": INVALID, "message": "Bad"}, StripeRejected, "Bad"),
         (404, {"type": INVALID, "message": "No such URL"}, StripeRejected, "No such URL"),
         (400, {"type": "idempotency_error", "message": "Key sk"}, StripeRejected, None),
