@@ -16,6 +16,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from gateway.config import WEBHOOK_TOLERANCE
 from gateway.db.models import WebhookEvent
 from gateway.db.queries import among
 from gateway.errors import DatabaseUnavailable
@@ -43,6 +44,7 @@ class Stored(NamedTuple):
     type: str
     object_id: str | None
     payload: bytes | None
+    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,9 @@ def read_event(stored: Stored, handlers: Handlers) -> Read:
     # An object that is not mirrored has nothing but references read from it, and ids are the same in every version.
     if kind is not None and event.api_version != API_VERSION:
         return refreshed(stored, event, kind, f"api_version {event.api_version}")
+    # Our clock may differ from Stripe's by as much as a signature's age may. Beyond, the event would hide what follows.
+    if kind is not None and event.created > stored.received_at + WEBHOOK_TOLERANCE:
+        return refreshed(stored, event, kind, f"created {event.created - stored.received_at} after it was received")
     try:
         return Read(stored.id, handler(event))
     except UnreadableObject as error:

@@ -34,9 +34,14 @@ class Match:
 
     @property
     def is_overtaken(self) -> bool:
-        """Whether the mirror may have heard of something later than the answer: a page takes Stripe its time."""
-        as_of = self.row.as_of if self.row is not None else None
-        return as_of is not None and as_of >= self.snapshot.seen.as_of - self.snapshot.seen.took - CLOCK_TOLERANCE
+        """Whether the mirror may have heard of something later than the answer: a page takes Stripe its time.
+
+        What is later than Stripe's own clock is no news, but an event with an untrue time: the refresh mends it.
+        """
+        if self.row is None or self.row.as_of is None:
+            return False
+        seen = self.snapshot.seen
+        return seen.as_of - seen.took - CLOCK_TOLERANCE <= self.row.as_of <= seen.as_of + CLOCK_TOLERANCE
 
 
 def differences(session: Session, snapshots: Sequence[Snapshot]) -> list[Difference]:

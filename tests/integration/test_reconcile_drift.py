@@ -1,5 +1,7 @@
 """Whatever differs between Stripe and the tables is named and healed, and nothing newer is ever overwritten."""
 
+from datetime import timedelta
+
 import orjson
 import pytest
 from sqlalchemy import text
@@ -95,6 +97,16 @@ def test_what_a_pending_event_will_tell_is_left_to_it(settled: World) -> None:
     deliver(settled, orjson.dumps(body))
     assert classes(walked(settled)) == [("subscription", "in_flight", "left")]
     assert settled.plan_row().quantity == 2
+
+
+def test_a_time_that_stripes_clock_has_not_reached_hides_nothing_and_is_mended(settled: World) -> None:
+    sql(settled, "UPDATE subscriptions SET as_of = as_of + interval '1 year'")
+    set_quantity_at_stripe(settled, 7)
+    assert classes(walked(settled)) == [("subscription", "dashboard_edit", "healed")]
+    assert settled.plan_row().quantity == 7
+    as_of = settled.rows(Subscription)[0].as_of
+    assert as_of is not None
+    assert as_of < settled.gateway.clock() + timedelta(minutes=2)  # Stripe's clock is a minute ahead
 
 
 def test_what_a_change_in_flight_is_doing_is_left_to_it(settled: World) -> None:
