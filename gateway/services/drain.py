@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-import orjson
 import structlog
 from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
@@ -24,6 +23,7 @@ from gateway.services import sync
 from gateway.services.context import Gateway
 from gateway.services.mirror import KINDS
 from gateway.services.sync import Outcome
+from gateway.stripe_api import json_text
 from gateway.stripe_api.client import API_VERSION
 from gateway.stripe_api.snapshots import Event, Told, UnreadableObject, unreadable, upcoming_of
 
@@ -132,7 +132,7 @@ def read_event(stored: Stored, handlers: Handlers) -> Read:
     handler = handlers.get(stored.type)
     if handler is None or stored.payload is None:  # the database sees to it that no due event is without
         return Read(stored.id, ())
-    event = Event.from_json(orjson.loads(stored.payload))
+    event = Event.from_json(json_text.loads(stored.payload))
     kind = mirrored_kind(event)
     # An object that is not mirrored has nothing but references read from it, and ids are the same in every version.
     if kind is not None and event.api_version != API_VERSION:

@@ -49,6 +49,7 @@ class Event:
             changed = data.get("previous_attributes")
             request = event.get("request")
             request = request if isinstance(request, Mapping) else {"id": request}  # only an id, in versions long ago
+            key = request.get("idempotency_key")
             return cls(
                 id=event["id"],
                 type=event["type"],
@@ -57,7 +58,7 @@ class Event:
                 object=data["object"],
                 previous=before(data["object"], changed) if changed else None,
                 by_request=request.get("id") is not None,
-                request_key=request.get("idempotency_key"),
+                request_key=key if isinstance(key, str) and key.isprintable() else None,  # ours are
             )
         except UNREADABLE as error:
             raise UnreadableObject(f"not an event: {error!r}") from error

@@ -133,6 +133,19 @@ def test_an_unreadable_object_is_refreshed_instead_of_guessed(world: World) -> N
     assert world.rows(Subscription)[0].status == "active"
 
 
+def test_half_an_emoji_is_left_out_where_it_is_read_and_stops_nothing(world: World) -> None:
+    world.api().ok("POST", "/subscription", plan="free")
+    world.settle()
+    [created] = world.stripe.v1.events.list({"type": "customer.created"}).data
+    told: Any = created.to_dict(for_json=True)
+    told["data"]["object"] |= {"name": "Half \ud83d", "description": "\ud83d"}
+    told |= {"id": "evt_test", "type": "customer.updated", "created": told["created"] + 60}
+    assert deliver(world, json.dumps(told)).status_code == 200
+    world.work()
+    assert state_of(world, "evt_test") == "done"
+    assert world.rows(Organization)[0].name == "Half "
+
+
 def test_an_event_from_the_future_hides_nothing_that_comes_after_it(world: World) -> None:
     world.api().ok("POST", "/subscription", plan="free")
     world.settle()

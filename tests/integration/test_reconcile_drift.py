@@ -10,7 +10,8 @@ from gateway.db.models import Organization, PlanHistory, Reconciliation, SeenAtS
 from gateway.sandbox import Sandbox
 from gateway.services import change_run, drain, drift, drift_phases, plan_changes
 from gateway.services.differences import Difference
-from gateway.stripe_api.snapshots import SubscriptionSnapshot
+from gateway.services.refresh import merge_snapshots
+from gateway.stripe_api.snapshots import CustomerSnapshot, SubscriptionSnapshot
 from handlers import HANDLERS
 from schemas.subscription import ChangeCommand
 from tests.integration.support import StripeTime, World, eventually
@@ -250,6 +251,16 @@ def test_nothing_is_taken_for_gone_because_it_was_made_during_the_walk(settled: 
     found = [each for page in walk for each in page.differences]
     assert "gone" not in {each.cause for each in found}
     eventually(lambda: len(settled.rows(Subscription)) == 2)
+
+
+def test_half_an_emoji_in_a_name_is_left_out_and_stops_nothing(settled: World) -> None:
+    page = settled.stripe.v1.customers.list()
+    page.data[0]["name"] = "Half \ud83d"
+    [found] = drift_phases.listed(settled.gateway, CustomerSnapshot, page).differences
+    assert found.fields["name"][1] == "Half "
+    merge_snapshots(settled.gateway, *CustomerSnapshot.from_list(page, cause="test"))
+    assert settled.rows(Organization)[0].name == "Half "
+    assert drift_phases.listed(settled.gateway, CustomerSnapshot, page).differences == []
 
 
 def test_an_unreadable_subscription_is_told_and_stops_nothing(settled: World) -> None:

@@ -38,6 +38,9 @@ def test_an_event_is_read() -> None:
     [
         ({"id": "req_1", "idempotency_key": "chg_1:update"}, True, "chg_1:update"),
         ({"id": "req_1", "idempotency_key": None}, True, None),
+        ({"id": "req_1", "idempotency_key": "chg_\ud83d"}, True, None),
+        ({"id": "req_1", "idempotency_key": "chg_\0"}, True, None),
+        ({"id": "req_1", "idempotency_key": 1}, True, None),
         ({"id": None, "idempotency_key": None}, False, None),
         (None, False, None),
         ("req_1", True, None),
