@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 
 from gateway.app import build_gateway
 from gateway.db import jobs
-from gateway.db.models import Invoice, PaymentMethod, Plan, Subscription, UpcomingInvoice, WebhookEvent
+from gateway.db.models import Invoice, Organization, PaymentMethod, Plan, Subscription, UpcomingInvoice, WebhookEvent
 from gateway.sandbox import Sandbox
 from gateway.stripe_api.times import to_unix
 from tests.integration.support import World
@@ -19,7 +19,7 @@ from tests.integration.test_drain import live_a_little, state_of
 from tests.integration.test_races import job_states
 from tests.integration.test_webhook_ingress import deliver, event
 from tests.sandbox.controlling import ask_for
-from tests.unit.handlers.support import changed, payload
+from tests.unit.handlers.support import ABSENT, changed, payload
 
 LOOKUPS = (jobs.REFRESH, jobs.LOOK_UP)
 
@@ -139,6 +139,37 @@ def test_an_unreadable_object_of_somebody_else_costs_no_call(world: World) -> No
     world.work()
     assert state_of(world, "evt_test") == "ignored"
     assert not asked(world)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"object": {"metadata": None}},
+        {"object": {"metadata": ABSENT}},
+        {"object": {"metadata": 5}},
+        {"object": {"object": ABSENT}},
+        {"previous_attributes": "name"},
+        {"previous_attributes": ["name"]},
+    ],
+    ids=["no metadata", "metadata missing", "odd metadata", "of no kind", "odd previous", "another odd previous"],
+)
+@pytest.mark.usefixtures("subscribed")
+def test_a_known_customer_of_an_odd_shape_is_looked_up_and_another_is_not(
+    world: World, sandbox: Sandbox, odd: dict[str, Any]
+) -> None:
+    ask_for(sandbox, kind="webhook_dropped", times=10_000)
+    world.stripe.v1.customers.update(owner(world), {"name": "As Stripe knows it"})
+    [newest, *_] = world.stripe.v1.events.list({"type": "customer.updated"}).data
+    told: Any = newest.to_dict(for_json=True) | {"id": "evt_test"}
+    about = told["data"]["object"] | {"name": "As nobody knows it"} | odd.get("object", {})
+    told["data"] |= odd | {"object": {name: value for name, value in about.items() if value is not ABSENT}}
+    deliver(world, json.dumps(told))
+    told["data"]["object"] |= {"id": "cus_x"} | ({} if "metadata" in odd.get("object", {}) else {"metadata": {}})
+    deliver(world, json.dumps(told | {"id": "evt_other"}))
+    world.work()
+    assert (state_of(world, "evt_test"), state_of(world, "evt_other")) == ("done", "ignored")
+    assert world.rows(Organization)[0].name == "As Stripe knows it"
+    assert asked(world)[jobs.REFRESH] == 1
 
 
 def test_an_unreadable_product_is_looked_up(world: World) -> None:
