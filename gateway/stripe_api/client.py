@@ -157,6 +157,11 @@ def outside_period(error: StripeRejected) -> bool:
     return isinstance(cause, stripe.InvalidRequestError) and "proration_date" in (cause.param or "")
 
 
+def key_refused(error: StripeRejected) -> bool:
+    """Whether the key was refused, not the request: it was revoked or rolled, or may not do this. The next may."""
+    return isinstance(error.__cause__, stripe.AuthenticationError | stripe.PermissionError)
+
+
 def kept_failure(error: StripeUnavailable) -> bool:
     """Whether Stripe answered 5xx out of its memory: what the call did is done, and its key is of no use for a day."""
     cause = error.__cause__
