@@ -41,7 +41,7 @@ OPTIONS = ("--reuse-port", "--no-control-socket", "--access-logfile=-", "--confi
 def main() -> None:
     """Run the command; what a person can mend is said in one line, without a traceback."""
     try:
-        cli(standalone_mode=False)
+        sys.exit(cli(standalone_mode=False))  # click hands back the status of its own Exit
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
