@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
+import orjson
 import stripe
 from requests.structures import CaseInsensitiveDict
 from stripe import RequestsClient, StripeClient
@@ -70,11 +71,28 @@ class MeteredClient(RequestsClient):
     def _timed(
         self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any
     ) -> tuple[Any, int, Mapping[str, str]]:
-        """Make the call, and note with the answer how long it took."""
+        """Make the call, and note with the answer how long it took.
+
+        Raises APIError for a success that is nothing of Stripe's, such as a proxy's: whatever was read out of it would
+        be missing.
+        """
         started = time.monotonic()
         body, status, answered = super().request(method, url, headers, post_data)
         took = time.monotonic() - started
+        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES and not is_of_stripes_shape(body):
+            raise stripe.APIError("not an answer of Stripe's", http_status=status)
         return body, status, CaseInsensitiveDict({**answered, TOOK: f"{took:.3f}"})
+
+
+def is_of_stripes_shape(body: bytes | str) -> bool:
+    """Whether it is an object that says of which type, and a list has what a list has."""
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return True  # the SDK refuses it itself, but for lone surrogates, which it reads
+    if not isinstance(answer, dict) or not isinstance(answer.get("object"), str):
+        return False
+    return answer["object"] != "list" or (isinstance(answer.get("data"), list) and "has_more" in answer)
 
 
 def stripe_client(secret_key: str, api_base: str | None = None, meter: Meter | None = None) -> StripeClient:
