@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
-import orjson
 
 from gateway.commands import migrated_parts
 from gateway.db.models import WebhookEvent
 from gateway.services import events as stored
 from gateway.services.events import Selection
 from gateway.services.retention import PAYLOADS_KEPT
+from gateway.stripe_api import json_text
 from handlers import HANDLERS, IGNORED
 
 STATES = ("pending", "failed", "done", "ignored", "rejected", "dead")
@@ -75,7 +75,7 @@ def show(event_id: str) -> None:
     event = stored.get(migrated_parts(), event_id)
     payload: Any = f"pruned: it is kept for {PAYLOADS_KEPT.days} days"
     if event.payload is not None:
-        payload = orjson.loads(event.payload)
+        payload = json_text.loads(event.payload)
     click.echo(json.dumps(plain(event) | {"payload": payload}, indent=2))
 
 

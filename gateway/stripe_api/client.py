@@ -12,7 +12,14 @@ from requests.structures import CaseInsensitiveDict
 from stripe import RequestsClient, StripeClient
 from stripe._base_address import BaseAddresses  # not exported, and the parameter's only type
 
-from gateway.errors import BillingDetailsRefused, CardDeclined, NotFound, StripeRejected, StripeUnavailable
+from gateway.errors import (
+    BillingDetailsRefused,
+    CardDeclined,
+    NotFound,
+    PaymentMethodRequired,
+    StripeRejected,
+    StripeUnavailable,
+)
 
 API_VERSION: Final = "2026-10-28.endive"  # the version that the pinned SDK and our webhook endpoint speak
 CONNECT_TIMEOUT, READ_TIMEOUT = 3, 20  # seconds; the SDK's own 80 would outlive every caller's patience
@@ -115,6 +122,8 @@ def stripe_call() -> Iterator[None]:
     except stripe.CardError as error:
         raise CardDeclined(error.user_message or "The card was declined.") from error
     except stripe.InvalidRequestError as error:
+        if lacks_a_card(error):
+            raise PaymentMethodRequired("Add billing details first: there is no card on file.") from error
         if error.code == "resource_missing":
             raise NotFound(error.user_message or "Stripe knows no such object.") from error
         raise StripeRejected(error.user_message or "Stripe refused the request.") from error
@@ -122,6 +131,12 @@ def stripe_call() -> Iterator[None]:
         raise StripeRejected("Stripe refused the gateway's request.") from error
     except stripe.StripeError as error:
         raise StripeUnavailable("Stripe did not answer in time; please try again.") from error
+
+
+def lacks_a_card(error: stripe.InvalidRequestError) -> bool:
+    """Whether what is missing is the customer's means of payment: no parameter names it, and so it is no 404."""
+    named = error.param is not None or error.http_status == HTTPStatus.NOT_FOUND
+    return error.code == "resource_missing" and not named
 
 
 @contextmanager
@@ -152,6 +167,17 @@ def nothing_upcoming(error: StripeRejected) -> bool:
     """Whether the refused call was for the next invoice of a subscription that will have none."""
     cause = error.__cause__
     return isinstance(cause, stripe.InvalidRequestError) and cause.code == "invoice_upcoming_none"
+
+
+def outside_period(error: StripeRejected) -> bool:
+    """Whether the second from which to prorate is not in the subscription's period, which has ended meanwhile."""
+    cause = error.__cause__
+    return isinstance(cause, stripe.InvalidRequestError) and "proration_date" in (cause.param or "")
+
+
+def key_refused(error: StripeRejected) -> bool:
+    """Whether the key was refused, not the request: it was revoked or rolled, or may not do this. The next may."""
+    return isinstance(error.__cause__, stripe.AuthenticationError | stripe.PermissionError)
 
 
 def kept_failure(error: StripeUnavailable) -> bool:

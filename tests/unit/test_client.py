@@ -10,8 +10,15 @@ from typing import Any
 import pytest
 import stripe
 
-from gateway.errors import CardDeclined, GatewayError, NotFound, StripeRejected, StripeUnavailable
-from gateway.stripe_api.client import API_VERSION, stripe_call, stripe_client
+from gateway.errors import (
+    CardDeclined,
+    GatewayError,
+    NotFound,
+    PaymentMethodRequired,
+    StripeRejected,
+    StripeUnavailable,
+)
+from gateway.stripe_api.client import API_VERSION, key_refused, stripe_call, stripe_client
 from gateway.stripe_api.event_list import list_events
 
 
@@ -53,7 +60,13 @@ sdk: Any = stripe  # some of its errors' constructors carry no types
     [
         (402, {"type": "card_error", "code": "card_declined", "message": "No."}, CardDeclined, "No."),
         (404, {"type": INVALID, "code": "resource_missing", "message": "No such x"}, NotFound, "No such x"),
-        (400, {"type": INVALID, "code": "resource_missing", "message": "No such x"}, NotFound, "No such x"),
+        (
+            400,
+            {"type": INVALID, "code": "resource_missing", "message": "No such x", "param": "x"},
+            NotFound,
+            "No such x",
+        ),
+        (400, {"type": INVALID, "code": "resource_missing", "message": "No attached"}, PaymentMethodRequired, None),
         (400, {"type": INVALID, "message": "Bad"}, StripeRejected, "Bad"),
         (404, {"type": INVALID, "message": "No such URL"}, StripeRejected, "No such URL"),
         (400, {"type": "idempotency_error", "message": "Key sk"}, StripeRejected, None),
@@ -132,6 +145,25 @@ def test_an_error_without_words_gets_ours(error: stripe.StripeError, ours: type[
         raise error
     assert type(caught.value) is ours
     assert caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "refused"),
+    [
+        (401, {"type": INVALID, "message": "Expired API Key provided"}, True),
+        (403, {"type": INVALID, "message": "The key does not have the required permissions"}, True),
+        (400, {"type": INVALID, "message": "Bad"}, False),
+        (400, {"type": "idempotency_error", "message": "Another request"}, False),
+    ],
+)
+def test_a_refused_key_is_told_from_a_refused_request(status: int, error: dict[str, Any], *, refused: bool) -> None:
+    with (
+        stripe_that_answers(status, {"error": error}) as (url, _),
+        pytest.raises(StripeRejected) as caught,
+        stripe_call(),
+    ):
+        stripe_client("sk_test_unit", url).v1.customers.retrieve("cus_1")
+    assert key_refused(caught.value) is refused
 
 
 def test_what_is_no_error_of_stripes_passes_unchanged() -> None:
