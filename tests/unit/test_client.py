@@ -157,7 +157,11 @@ def test_an_error_without_words_gets_ours(error: stripe.StripeError, ours: type[
     ],
 )
 def test_a_refused_key_is_told_from_a_refused_request(status: int, error: dict[str, Any], *, refused: bool) -> None:
-    with stripe_that_answers(status, error) as (url, _), pytest.raises(StripeRejected) as caught, stripe_call():
+    with (
+        stripe_that_answers(status, {"error": error}) as (url, _),
+        pytest.raises(StripeRejected) as caught,
+        stripe_call(),
+    ):
         stripe_client("sk_test_unit", url).v1.customers.retrieve("cus_1")
     assert key_refused(caught.value) is refused
 
