@@ -160,7 +160,7 @@ def test_a_known_customer_of_an_odd_shape_is_looked_up_and_another_is_not(
     ask_for(sandbox, kind="webhook_dropped", times=10_000)
     world.stripe.v1.customers.update(owner(world), {"name": "As Stripe knows it"})
     [newest, *_] = world.stripe.v1.events.list({"type": "customer.updated"}).data
-    told: Any = newest.to_dict(for_json=True) | {"id": "evt_test"}
+    told: Any = newest.to_dict(for_json=True) | {"id": "evt_test", "created": newest.created + 60}
     about = told["data"]["object"] | {"name": "As nobody knows it"} | odd.get("object", {})
     told["data"] |= odd | {"object": {name: value for name, value in about.items() if value is not ABSENT}}
     deliver(world, json.dumps(told))
