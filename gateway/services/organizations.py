@@ -12,10 +12,10 @@ from stripe.params import CustomerCreateParams, CustomerListParams
 
 from gateway.crash_points import CrashPoint, reached
 from gateway.db.models import Organization
-from gateway.errors import ContactSalesRequired, CustomerMissing, StripeUnavailable
+from gateway.errors import ContactSalesRequired, CustomerMissing, StripeRejected, StripeUnavailable
 from gateway.services.context import Caller, Gateway
 from gateway.services.refresh import merge_answer, refresh
-from gateway.stripe_api.client import answered_failure, stripe_call
+from gateway.stripe_api.client import answered_failure, refuses, stripe_call
 from gateway.stripe_api.snapshots import ORGANIZATION_ID, CustomerSnapshot
 from gateway.stripe_api.times import to_unix
 
@@ -83,7 +83,8 @@ def ensure_customer(gateway: Gateway, caller: Caller) -> str:
     Safe to call twice at once and after a crash: the idempotency key and the parameters derive from the organization's
     row alone, so Stripe answers the same customer. Should the process die before the merge, the customer's own webhook
     links the two as well. A key ends, by its age or by an answer 5xx, which Stripe would repeat for a day: then nobody
-    knows whether it made a customer, and Stripe's list is asked before the next key is used.
+    knows whether it made a customer, and Stripe's list is asked before the next key is used. The address came with a
+    token; if Stripe does not take it, the customer is made without one.
     """
     now = gateway.clock()
     with gateway.database.transaction() as session:
@@ -103,6 +104,11 @@ def ensure_customer(gateway: Gateway, caller: Caller) -> str:
         if answered_failure(error):
             end_key(gateway, organization)
         raise
+    except StripeRejected as error:
+        if organization.email is None or not refuses(error, "email"):
+            raise
+        end_key(gateway, organization, email=None)  # under the same key Stripe would say so for a day
+        return ensure_customer(gateway, caller)
     reached(CrashPoint.CUSTOMER_CREATED)
     merge_answer(gateway, CustomerSnapshot, answer, cause="enrolment")
     return linked(gateway, caller)
@@ -127,14 +133,17 @@ def create_customer(gateway: Gateway, organization: Organization) -> StripeCusto
         return gateway.stripe.v1.customers.create(params, {"idempotency_key": key})
 
 
-def end_key(gateway: Gateway, organization: Organization) -> None:
-    """Let the next call look at Stripe and use another key, unless another process has said so already."""
+def end_key(gateway: Gateway, organization: Organization, **other: None) -> None:
+    """Let the next call look at Stripe and use another key, unless another process has said so already.
+
+    ``other``: columns that are emptied with it, since the parameters of the next call derive from them.
+    """
     spent = Organization.customer_key == organization.customer_key
     with gateway.database.transaction() as session:
         session.execute(
             update(Organization)
-            .where(Organization.id == organization.id, spent)
-            .values(customer_key=Organization.customer_key + 1, customer_key_since=None)
+            .where(Organization.id == organization.id, Organization.stripe_customer_id.is_(None), spent)
+            .values(customer_key=Organization.customer_key + 1, customer_key_since=None, **other)
         )
 
 
