@@ -10,7 +10,7 @@ from stripe.params import CustomerUpdateParams
 
 from gateway.errors import BillingDetailsRefused
 from gateway.services.context import Caller, Gateway
-from gateway.services.organizations import Customer, ensure_customer, find_customer, refuse_deleted
+from gateway.services.organizations import Customer, ensure_customer, find_customer, heed_deletion
 from gateway.services.refresh import merge_snapshots
 from gateway.services.tax_ids import TAX_IDS, Exchange, doubles, key_of, remove, tax_ids_of
 from gateway.stripe_api.client import stripe_call, stripe_call_with_input
@@ -79,9 +79,7 @@ def retrieve(gateway: Gateway, customer: Customer) -> StripeCustomer:
     with stripe_call():
         found = gateway.stripe.v1.customers.retrieve(customer.id, {"expand": [TAX_IDS]})
     state = CustomerSnapshot.from_answer(found, cause="billing details", after_revision=customer.revision)
-    if state.deleted:
-        merge_snapshots(gateway, state)
-        refuse_deleted()
+    heed_deletion(gateway, state)
     return found
 
 

@@ -144,6 +144,7 @@ def list_payment_methods(work: Work, params: Json, customer: str) -> Json:
 @routes.get("/v1/customers/{customer}/payment_methods/{payment_method}", CustomerPaymentMethodRetrieveParams)
 def retrieve_payment_method(work: Work, params: Json, customer: str, payment_method: str) -> Json:
     """A card, if it is this customer's."""
+    work.get("customer", customer, param="customer")
     card = work.get("payment_method", payment_method, param="payment_method")
     if card["customer"] != customer:
         raise missing("payment_method", payment_method, param="payment_method")
