@@ -11,15 +11,18 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import jwt
+from marshmallow import ValidationError
 
 from gateway.config import Config
 from gateway.errors import Forbidden, IdentityUnavailable, Unauthorized
+from schemas.fields import EmailAddress
 
 ORGANIZATION_ID = re.compile(r"\A[A-Za-z0-9_.:-]{1,128}\Z")
 REQUIRED_CLAIMS = ["exp", "iss", "aud", "sub"]
 JWKS_ALGORITHMS = ("RS256", "ES256", "EdDSA")  # asymmetric only: a public key must never do as a shared secret
 DEVELOPMENT_ALGORITHM = "HS256"
 SCOPES = ("billing:read", "billing:write")
+EMAIL = EmailAddress()
 
 
 class Keys(Protocol):
@@ -114,7 +117,7 @@ class TokenVerifier:
             organization_id=text_claim(claims, "organization_id"),
             scopes=frozenset((text_claim(claims, "scope") or "").split()),
             name=free_text(claims, "organization_name"),
-            email=free_text(claims, "email"),
+            email=email_address(claims, "email"),
         )
 
 
@@ -128,6 +131,15 @@ def free_text(claims: dict[str, Any], name: str) -> str | None:
     """The same for what is only stored: without NUL and lone surrogates, which PostgreSQL's text refuses."""
     value = text_claim(claims, name)
     return value.replace("\0", "").encode(errors="ignore").decode() if value is not None else None
+
+
+def email_address(claims: dict[str, Any], name: str) -> str | None:
+    """The same for an address, if it is one that billing details would take: Stripe makes no customer with another."""
+    try:
+        address: str | None = EMAIL.deserialize(free_text(claims, name))
+    except ValidationError:
+        return None
+    return address
 
 
 def unauthorized(detail: str) -> Unauthorized:

@@ -6,16 +6,16 @@ from typing import Any, cast
 
 from stripe import Customer as StripeCustomer
 from stripe import TaxId as StripeTaxId
-from stripe.params import CustomerTaxIdCreateParams, CustomerUpdateParams
+from stripe.params import CustomerUpdateParams
 
-from gateway.errors import BillingDetailsRefused, NotFound
+from gateway.errors import BillingDetailsRefused
 from gateway.services.context import Caller, Gateway
-from gateway.services.organizations import Customer, ensure_customer, find_customer, refuse_deleted
+from gateway.services.organizations import Customer, ensure_customer, find_customer, heed_deletion
 from gateway.services.refresh import merge_snapshots
+from gateway.services.tax_ids import TAX_IDS, Exchange, doubles, key_of, remove, tax_ids_of
 from gateway.stripe_api.client import stripe_call, stripe_call_with_input
 from gateway.stripe_api.snapshots import CustomerSnapshot
 
-TAX_IDS = "tax_ids"
 ADDRESS = ("line1", "line2", "city", "state", "postal_code", "country")
 
 
@@ -48,24 +48,26 @@ def billing_details(gateway: Gateway, caller: Caller) -> BillingDetails:
 def replace(gateway: Gateway, caller: Caller, wanted: Mapping[str, Any]) -> BillingDetails:
     """Make them ``wanted`` (as ``BillingDetailsSchema`` loads it), and give them as Stripe has them then.
 
-    Raises BillingDetailsRefused if Stripe does not take something; then all is as it was. Killed in between, some of it
-    is done, and the same request again does the rest. Two requests at once: the later one's name, e-mail and address
-    hold, and each one's new tax ids.
+    Raises BillingDetailsRefused if Stripe does not take something; then all is as it was, as far as Stripe lets it be
+    undone. Killed in between, some of it is done, and the same request again does the rest. Two requests at once: the
+    later one's name, e-mail and address hold, and each one's new tax ids, as far as Stripe has room for them.
     """
     ensure_customer(gateway, caller)
     if (customer := find_customer(gateway, caller)) is None:  # deleted this very moment
         return BillingDetails()
-    before = tax_ids_of(retrieve(gateway, customer))
+    before = retrieve(gateway, customer)
     keys = {(each["type"], each["value"]) for each in wanted[TAX_IDS]}
-    # New tax ids first: they are what Stripe is likeliest to refuse. The old ones last: till then nothing is lost.
-    added = add_tax_ids(gateway, customer, keys - {key_of(each) for each in before})
+    exchange = Exchange.begin(gateway, before, keys)
+    # New tax ids first: they are what Stripe is likeliest to refuse. The old ones last, but for those without which
+    # there is no room for the new: till then nothing is lost.
     try:
+        exchange.add(keys - {key_of(each) for each in tax_ids_of(before)})
         updated = update(gateway, customer, wanted)
     except BillingDetailsRefused:
-        remove_tax_ids(gateway, customer, added)
+        exchange.undo()
         raise
-    unwanted = {each.id for each in before if key_of(each) not in keys} | doubles(tax_ids_of(updated))
-    remove_tax_ids(gateway, customer, unwanted)
+    unwanted = {each.id for each in exchange.leaving} | doubles(tax_ids_of(updated))
+    remove(gateway, customer.id, unwanted)
     details = details_of(updated, without=unwanted)
     state = CustomerSnapshot.from_answer(updated, cause="billing details", after_revision=customer.revision)
     merge_snapshots(gateway, state)
@@ -77,9 +79,7 @@ def retrieve(gateway: Gateway, customer: Customer) -> StripeCustomer:
     with stripe_call():
         found = gateway.stripe.v1.customers.retrieve(customer.id, {"expand": [TAX_IDS]})
     state = CustomerSnapshot.from_answer(found, cause="billing details", after_revision=customer.revision)
-    if state.deleted:
-        merge_snapshots(gateway, state)
-        refuse_deleted()
+    heed_deletion(gateway, state)
     return found
 
 
@@ -97,41 +97,6 @@ def update(gateway: Gateway, customer: Customer, wanted: Mapping[str, Any]) -> S
         return gateway.stripe.v1.customers.update(customer.id, cast("CustomerUpdateParams", params))
 
 
-def add_tax_ids(gateway: Gateway, customer: Customer, keys: Iterable[tuple[str, str]]) -> list[str]:
-    """Their ids. Raises BillingDetailsRefused, and then none of them is left."""
-    added: list[str] = []
-    for kind, value in sorted(keys):
-        params = cast("CustomerTaxIdCreateParams", {"type": kind, "value": value})
-        try:
-            with stripe_call_with_input(TAX_IDS):
-                added.append(gateway.stripe.v1.customers.tax_ids.create(customer.id, params).id)
-        except BillingDetailsRefused:
-            remove_tax_ids(gateway, customer, added)
-            raise
-    return added
-
-
-def remove_tax_ids(gateway: Gateway, customer: Customer, ids: Iterable[str]) -> None:
-    """Remove them; one that is gone already is what was wanted."""
-    for tax_id in sorted(ids):
-        try:
-            with stripe_call():
-                gateway.stripe.v1.customers.tax_ids.delete(customer.id, tax_id)
-        except NotFound:
-            continue
-
-
-def doubles(tax_ids: Iterable[StripeTaxId]) -> set[str]:
-    """All but the oldest of each: two requests at once may both have added it, and both then keep the same one."""
-    first: set[tuple[str, str]] = set()
-    second: set[str] = set()
-    for each in sorted(tax_ids, key=lambda tax_id: (tax_id.created, tax_id.id)):
-        if key_of(each) in first:
-            second.add(each.id)
-        first.add(key_of(each))
-    return second
-
-
 def details_of(customer: StripeCustomer, *, without: Iterable[str] = ()) -> BillingDetails:
     """What Stripe says, less the tax ids that were removed since."""
     address = customer.address.to_dict() if customer.address is not None else None
@@ -147,13 +112,3 @@ def shown(tax_id: StripeTaxId) -> TaxId:
     """A tax id for people."""
     verification = tax_id.verification.status if tax_id.verification is not None else None
     return TaxId(type=tax_id.type, value=tax_id.value, verification=verification)
-
-
-def tax_ids_of(customer: StripeCustomer) -> list[StripeTaxId]:
-    """What the expanded list holds."""
-    return customer.tax_ids.data if customer.tax_ids is not None else []
-
-
-def key_of(tax_id: StripeTaxId) -> tuple[str, str]:
-    """By what a person knows it."""
-    return tax_id.type, tax_id.value

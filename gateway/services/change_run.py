@@ -16,6 +16,7 @@ from gateway.errors import (
     CardDeclined,
     CatalogNotSynced,
     Conflict,
+    ContactSalesRequired,
     GatewayError,
     InvalidRequest,
     NotFound,
@@ -27,6 +28,7 @@ from gateway.errors import (
 from gateway.services import change_payment, sync
 from gateway.services.change_steps import CREATE, UPDATE, Step, is_too_old, lock_change, next_step, spend_key
 from gateway.services.context import Gateway
+from gateway.services.organizations import look_for_deletion
 from gateway.services.positions import position_of
 from gateway.services.refresh import merge_answer, refresh
 from gateway.stripe_api.client import kept_failure, outside_period, stripe_call
@@ -57,7 +59,7 @@ def run(gateway: Gateway, change_id: str, first: Step | None = None) -> None:
             try:
                 perform(gateway, step)
             except (CardDeclined, NotFound, PaymentMethodRequired, QuoteStale, StripeRejected) as error:
-                end(gateway, change_id, "failed", error, look_again_at=step.subscription_id)
+                end(gateway, change_id, "failed", why(gateway, change_id, error), look_again_at=step.subscription_id)
                 return
             except StripeUnavailable as error:
                 if not kept_failure(error) or NEW_KEY in performed:  # one new key a run: Stripe may be failing for long
@@ -100,6 +102,18 @@ def perform(gateway: Gateway, step: Step) -> None:
     reached(CrashPoint.ANSWER_MERGED)
     if answer.pending_update is not None and isinstance(answer.latest_invoice, stripe.Invoice):
         change_payment.see_to(gateway, step.change_id, answer.latest_invoice)
+
+
+def why(gateway: Gateway, change_id: str, error: GatewayError) -> GatewayError:
+    """Why Stripe refused a call: of a customer that was deleted it says only what became of the subscription."""
+    if isinstance(error, (NotFound, StripeRejected)):
+        with gateway.database.reading() as session:
+            organization_id = session.get_one(PlanChange, change_id).organization_id
+        try:
+            look_for_deletion(gateway, organization_id)
+        except ContactSalesRequired as closed:
+            return closed
+    return error
 
 
 def retire_key(gateway: Gateway, step: Step) -> None:

@@ -1,5 +1,7 @@
 """An organization here and its customer at Stripe."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NoReturn
@@ -12,11 +14,11 @@ from stripe.params import CustomerCreateParams, CustomerListParams
 
 from gateway.crash_points import CrashPoint, reached
 from gateway.db.models import Organization
-from gateway.errors import ContactSalesRequired, CustomerMissing, StripeUnavailable
+from gateway.errors import ContactSalesRequired, CustomerMissing, NotFound, StripeRejected, StripeUnavailable
 from gateway.services.context import Caller, Gateway
-from gateway.services.refresh import merge_answer, refresh
-from gateway.stripe_api.client import answered_failure, stripe_call
-from gateway.stripe_api.snapshots import ORGANIZATION_ID, CustomerSnapshot
+from gateway.services.refresh import merge_answer, merge_snapshots, refresh, retrieve
+from gateway.stripe_api.client import answered_failure, refuses, stripe_call
+from gateway.stripe_api.snapshots import ORGANIZATION_ID, CustomerSnapshot, Snapshot
 from gateway.stripe_api.times import to_unix
 
 KEY_GOOD_FOR = timedelta(hours=23)  # Stripe forgets an idempotency key after 24 hours: a later call could act again
@@ -66,6 +68,35 @@ def refuse_deleted() -> NoReturn:
     raise ContactSalesRequired("The organization's billing account was closed; our sales team can help.")
 
 
+@contextmanager
+def noticing_deletion(gateway: Gateway, organization_id: str) -> Iterator[None]:
+    """Around a ``stripe_call``: if Stripe refuses it, the customer may have been deleted, and its webhook be late.
+
+    Raises ContactSalesRequired then. As long as nothing is refused, Stripe is asked nothing more.
+    """
+    try:
+        yield
+    except (NotFound, StripeRejected):
+        look_for_deletion(gateway, organization_id)
+        raise
+
+
+def look_for_deletion(gateway: Gateway, organization_id: str) -> None:
+    """Ask Stripe for the organization's customer. Raises ContactSalesRequired if it was deleted."""
+    with gateway.database.reading() as session:
+        organization = session.get_one(Organization, organization_id)
+    refuse_closed(organization)
+    if organization.stripe_customer_id is not None:
+        heed_deletion(gateway, retrieve(gateway, CustomerSnapshot.kind, organization.stripe_customer_id))
+
+
+def heed_deletion(gateway: Gateway, customer: Snapshot | None) -> None:
+    """Raises ContactSalesRequired if the customer was deleted, and lets the mirror know."""
+    if isinstance(customer, CustomerSnapshot) and customer.deleted:
+        merge_snapshots(gateway, customer)
+        refuse_deleted()
+
+
 def find_customer(gateway: Gateway, caller: Caller) -> Customer | None:
     """The organization's customer, if it has one."""
     with gateway.database.reading() as session:
@@ -83,7 +114,8 @@ def ensure_customer(gateway: Gateway, caller: Caller) -> str:
     Safe to call twice at once and after a crash: the idempotency key and the parameters derive from the organization's
     row alone, so Stripe answers the same customer. Should the process die before the merge, the customer's own webhook
     links the two as well. A key ends, by its age or by an answer 5xx, which Stripe would repeat for a day: then nobody
-    knows whether it made a customer, and Stripe's list is asked before the next key is used.
+    knows whether it made a customer, and Stripe's list is asked before the next key is used. The address came with a
+    token; if Stripe does not take it, the customer is made without one.
     """
     now = gateway.clock()
     with gateway.database.transaction() as session:
@@ -103,6 +135,11 @@ def ensure_customer(gateway: Gateway, caller: Caller) -> str:
         if answered_failure(error):
             end_key(gateway, organization)
         raise
+    except StripeRejected as error:
+        if organization.email is None or not refuses(error, "email"):
+            raise
+        end_key(gateway, organization, email=None)  # under the same key Stripe would say so for a day
+        return ensure_customer(gateway, caller)
     reached(CrashPoint.CUSTOMER_CREATED)
     merge_answer(gateway, CustomerSnapshot, answer, cause="enrolment")
     return linked(gateway, caller)
@@ -127,14 +164,17 @@ def create_customer(gateway: Gateway, organization: Organization) -> StripeCusto
         return gateway.stripe.v1.customers.create(params, {"idempotency_key": key})
 
 
-def end_key(gateway: Gateway, organization: Organization) -> None:
-    """Let the next call look at Stripe and use another key, unless another process has said so already."""
+def end_key(gateway: Gateway, organization: Organization, **other: None) -> None:
+    """Let the next call look at Stripe and use another key, unless another process has said so already.
+
+    ``other``: columns that are emptied with it, since the parameters of the next call derive from them.
+    """
     spent = Organization.customer_key == organization.customer_key
     with gateway.database.transaction() as session:
         session.execute(
             update(Organization)
-            .where(Organization.id == organization.id, spent)
-            .values(customer_key=Organization.customer_key + 1, customer_key_since=None)
+            .where(Organization.id == organization.id, Organization.stripe_customer_id.is_(None), spent)
+            .values(customer_key=Organization.customer_key + 1, customer_key_since=None, **other)
         )
 
 

@@ -8,7 +8,7 @@ from gateway.db.models import OrganizationPlan, PaymentMethod
 from gateway.errors import CardExpired, DefaultPaymentMethod, NotFound, StripeRejected
 from gateway.services import sync
 from gateway.services.context import Caller, Gateway
-from gateway.services.organizations import Customer, ensure_customer, find_customer
+from gateway.services.organizations import Customer, ensure_customer, find_customer, heed_deletion, noticing_deletion
 from gateway.services.plan_table import FREE
 from gateway.services.positions import open_change
 from gateway.services.refresh import merge_snapshots
@@ -48,7 +48,7 @@ class SetupIntent:
 def create_setup_intent(gateway: Gateway, caller: Caller) -> SetupIntent:
     """Begin taking a card. The secret is for this organization's browser only."""
     customer_id = ensure_customer(gateway, caller)
-    with stripe_call():
+    with noticing_deletion(gateway, caller.organization_id), stripe_call():
         intent = gateway.stripe.v1.setup_intents.create(
             {"customer": customer_id, "usage": "off_session", "allowed_payment_method_types": ["card"]}
         )
@@ -59,7 +59,7 @@ def list_cards(gateway: Gateway, caller: Caller) -> list[ListedCard]:
     """The cards on file, as Stripe has them now: a card just added need not have come by webhook yet."""
     if (customer := find_customer(gateway, caller)) is None:
         return []
-    with stripe_call():
+    with noticing_deletion(gateway, caller.organization_id), stripe_call():
         page = gateway.stripe.v1.customers.payment_methods.list(customer.id, {"type": "card", "limit": 100})
     cards = PaymentMethodSnapshot.from_list(page, cause="cards listed")
     merge_snapshots(gateway, *cards)
@@ -71,7 +71,7 @@ def set_default(gateway: Gateway, caller: Caller, payment_method_id: str) -> Lis
     customer, card = owned(gateway, caller, payment_method_id)
     if is_expired(card, gateway.clock()):
         raise CardExpired("The card has expired: please take another one.")
-    with stripe_call():
+    with noticing_deletion(gateway, caller.organization_id), stripe_call():
         answer = gateway.stripe.v1.customers.update(
             customer.id, {"invoice_settings": {"default_payment_method": card.id}}
         )
@@ -95,7 +95,7 @@ def delete_card(gateway: Gateway, caller: Caller, payment_method_id: str) -> Non
     if pays_for_a_plan(gateway, caller) and current_customer(gateway, customer).default_payment_method_id == card.id:
         raise DefaultPaymentMethod("The default card pays for the plan: make another card the default first.")
     try:
-        with stripe_call():
+        with noticing_deletion(gateway, caller.organization_id), stripe_call():
             detached = gateway.stripe.v1.payment_methods.detach(card.id)
     except StripeRejected:
         if is_gone(gateway, caller, payment_method_id):  # another request took it off meanwhile
@@ -137,7 +137,7 @@ def owned(gateway: Gateway, caller: Caller, payment_method_id: str) -> tuple[Cus
     customer = find_customer(gateway, caller)
     if customer is None or not PAYMENT_METHOD_ID.match(payment_method_id):
         raise NotFound("There is no such payment method.")
-    with stripe_call():
+    with noticing_deletion(gateway, caller.organization_id), stripe_call():
         answer = gateway.stripe.v1.customers.payment_methods.retrieve(customer.id, payment_method_id)
     return customer, PaymentMethodSnapshot.from_answer(answer, cause="card looked up")
 
@@ -165,10 +165,12 @@ def pays_for_a_plan(gateway: Gateway, caller: Caller) -> bool:
 
 
 def current_customer(gateway: Gateway, customer: Customer) -> CustomerSnapshot:
-    """The customer as Stripe has it now."""
+    """The customer as Stripe has it now. Raises ContactSalesRequired if it was deleted."""
     with stripe_call():
         answer = gateway.stripe.v1.customers.retrieve(customer.id)
-    return CustomerSnapshot.from_answer(answer, cause="card deleted", after_revision=customer.revision)
+    current = CustomerSnapshot.from_answer(answer, cause="card deleted", after_revision=customer.revision)
+    heed_deletion(gateway, current)
+    return current
 
 
 def is_expired(card: PaymentMethodSnapshot | PaymentMethod, now: datetime) -> bool:

@@ -15,7 +15,7 @@ from gateway.errors import NotEnrolled, PeriodOver, StripeRejected
 from gateway.services import policy, quote_tokens
 from gateway.services.catalog import CatalogPlan
 from gateway.services.context import Caller, Gateway
-from gateway.services.organizations import refuse_closed
+from gateway.services.organizations import noticing_deletion, refuse_closed
 from gateway.services.plan_details import Period
 from gateway.services.positions import Position, ProrationBehavior, charge_for, position_of
 from gateway.services.quote_tokens import Terms
@@ -133,6 +133,7 @@ def read_wish(gateway: Gateway, caller: Caller, plan: str | None, quantity: int 
         units = quantity or position.quantity_on(target.key)
         policy.check(position.state, target, units)
         if position.subscription is None or position.base_item is None or position.version is None:
+            refuse_closed(session.get(Organization, caller.organization_id))
             raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
         return Wanted(
             organization_id=caller.organization_id,
@@ -182,7 +183,7 @@ def ask(gateway: Gateway, wanted: Wanted, proration_behavior: ProrationBehavior)
     if proration_behavior != "none":  # Stripe refuses the two together
         details["proration_date"] = to_unix(wanted.proration_date)
     try:
-        with stripe_call():
+        with noticing_deletion(gateway, wanted.organization_id), stripe_call():
             return gateway.stripe.v1.invoices.create_preview(
                 {"subscription": wanted.subscription_id, "subscription_details": details}
             )

@@ -157,6 +157,12 @@ def stripe_call_with_input(field: str | None = None) -> Iterator[None]:
         raise BillingDetailsRefused(error.detail, errors=errors, stripe_code=cause.code) from cause
 
 
+def refuses(error: StripeRejected, parameter: str) -> bool:
+    """Whether it is this parameter of the call that Stripe does not take."""
+    cause = error.__cause__
+    return isinstance(cause, stripe.InvalidRequestError) and cause.param == parameter
+
+
 def needs_action(error: CardDeclined) -> bool:
     """Whether the card was not refused: its holder must approve the payment of the invoice first (3-D Secure)."""
     cause = error.__cause__

@@ -179,6 +179,18 @@ def test_an_address_that_is_none_is_refused(account: Account, email: str) -> Non
         assert (refused.code, refused.param) == ("email_invalid", "email")
 
 
+def test_an_address_is_of_512_characters_at_most(account: Account) -> None:
+    longest = f"{'a' * 502}@b.example"
+    customer = account.v1.customers.create({"email": longest})
+    assert customer.email == longest
+    with pytest.raises(stripe.InvalidRequestError, match=r"must be at most 512 characters") as created:
+        account.v1.customers.create({"email": f"a{longest}"})
+    with pytest.raises(stripe.InvalidRequestError) as updated:
+        account.v1.customers.update(customer.id, {"email": f"a{longest}"})
+    for refused in (created.value, updated.value):
+        assert (refused.http_status, refused.param) == (400, "email")
+
+
 def test_a_card_is_attached_to_somebody(account: Account) -> None:
     with pytest.raises(stripe.InvalidRequestError) as refused:
         account.v1.payment_methods.attach("pm_card_visa", {})

@@ -57,6 +57,19 @@ def test_tax_ids_are_kept_per_customer(account: Account) -> None:
     ]
 
 
+def test_a_customer_has_five_tax_ids_at_most(account: Account) -> None:
+    customer, other = account.customer(card=None), account.customer(card=None)
+    values = [f"DE12345678{digit}" for digit in range(6)]
+    added = [account.v1.customers.tax_ids.create(customer.id, {"type": "eu_vat", "value": each}) for each in values[:5]]
+    with pytest.raises(stripe.InvalidRequestError, match="up to 5 tax IDs") as refused:
+        account.v1.customers.tax_ids.create(customer.id, {"type": "eu_vat", "value": values[5]})
+    assert refused.value.http_status == 400
+    account.v1.customers.tax_ids.create(other.id, {"type": "eu_vat", "value": values[5]})
+    account.v1.customers.tax_ids.delete(customer.id, added[0].id)
+    account.v1.customers.tax_ids.create(customer.id, {"type": "eu_vat", "value": values[5]})
+    assert len(account.v1.customers.tax_ids.list(customer.id).data) == 5
+
+
 def test_an_email_finds_its_customers(account: Account) -> None:
     found = account.v1.customers.create({"email": "a@example.test"})
     account.v1.customers.create({"email": "b@example.test"})

@@ -150,4 +150,12 @@ def test_names_that_are_no_text_are_left_out_and_a_nul_goes_no_further() -> None
     assert (found.name, found.email) == (None, "a@acme.example")
 
 
+@pytest.mark.parametrize(
+    "email",
+    ["nobody", "", " ", "a@", "Ada <ada@acme.example>", "a@acme.example, b@acme.example", f"{'a' * 510}@b.example"],
+)
+def test_an_address_that_billing_details_would_not_take_is_left_out(email: str) -> None:
+    assert who(token(email=email)).email is None
+
+
 # The identity provider.

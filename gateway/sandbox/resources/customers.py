@@ -27,6 +27,7 @@ from gateway.sandbox.work import Work
 routes = Routes()
 _FIELDS = "address description email invoice_settings metadata name phone preferred_locales shipping tax_exempt balance"
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_LONGEST_EMAIL = 512
 _CLEARABLE = ("description", "email", "name", "phone", "shipping")
 
 
@@ -83,8 +84,12 @@ def update(work: Work, params: Json, customer: str) -> Json:
 
 
 def _check_email(params: Json) -> None:
-    if params.get("email") and not _EMAIL.fullmatch(params["email"]):
-        raise invalid(f"Invalid email address: {params['email']}", param="email", code="email_invalid")
+    email = params.get("email") or ""
+    if len(email) > _LONGEST_EMAIL:  # as long as Stripe's OpenAPI document says, worded as of other parameters
+        text = f"Invalid string: {email[:10]}...{email[-10:]}; must be at most {_LONGEST_EMAIL} characters"
+        raise invalid(text, param="email")
+    if email and not _EMAIL.fullmatch(email):
+        raise invalid(f"Invalid email address: {email}", param="email", code="email_invalid")
 
 
 def _own_card(work: Work, customer: Json, settings: Json) -> None:
@@ -139,6 +144,7 @@ def list_payment_methods(work: Work, params: Json, customer: str) -> Json:
 @routes.get("/v1/customers/{customer}/payment_methods/{payment_method}", CustomerPaymentMethodRetrieveParams)
 def retrieve_payment_method(work: Work, params: Json, customer: str, payment_method: str) -> Json:
     """A card, if it is this customer's."""
+    work.get("customer", customer, param="customer")
     card = work.get("payment_method", payment_method, param="payment_method")
     if card["customer"] != customer:
         raise missing("payment_method", payment_method, param="payment_method")

@@ -17,6 +17,7 @@ from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
 
 routes = Routes()
+_MOST = 5
 _VERIFIED_BY_STRIPE = {"eu_vat", "gb_vat", "au_abn"}
 _TYPES = frozenset(get_args(get_args(CustomerTaxIdCreateParams.__annotations__["type"])[0]))
 _FORMATS = {
@@ -36,6 +37,8 @@ def create(work: Work, params: Json, customer: str) -> Json:
     work.get("customer", customer, param="customer")
     kind, value = params["type"], params["value"]
     _check(kind, value)
+    if len(list(work.select("tax_id", customer))) >= _MOST:  # the limit is Stripe's, the text an inference
+        raise invalid(f"A customer can have up to {_MOST} tax IDs.")
     status = "pending" if kind in _VERIFIED_BY_STRIPE else "unavailable"
     return work.add(
         {
