@@ -103,8 +103,12 @@ class World:
 
     def settle(self) -> None:
         """Wait until Stripe has delivered every event, and work them off."""
-        eventually(lambda: all(each.pending_webhooks == 0 for each in self.stripe.v1.events.list({"limit": 100})))
+        self.await_deliveries()
         self.work()
+
+    def await_deliveries(self) -> None:
+        """Wait until Stripe has delivered every event."""
+        eventually(lambda: all(each.pending_webhooks == 0 for each in self.stripe.v1.events.list({"limit": 100})))
 
     def fault(self, kind: str, **fields: Any) -> None:
         """Ask the sandbox for a fault (its README says which there are)."""
