@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -11,10 +12,12 @@ from sqlalchemy import text
 
 from gateway.db import jobs
 from gateway.db.models import Base, Reconciliation, Subscription, WebhookEvent
+from gateway.db.session import Database
 from gateway.errors import ReconciliationInProgress
 from gateway.sandbox import Sandbox
 from gateway.services import gap
 from gateway.services.progress import Progress
+from gateway.stripe_api.times import from_unix, to_unix
 from handlers import HANDLERS
 from tests.integration.support import StripeTime, World, eventually
 from tests.integration.test_drain import mirror
@@ -264,3 +267,30 @@ def test_what_is_no_event_or_of_another_mode_is_never_applied(world: World) -> N
     surrogate = event(id="evt_surrogate", data={"object": {"id": "cus_1", "name": "\ud800"}})
     [row] = gap.rows_of(world.gateway, [surrogate, event(id="evt_no type", type="no type"), stranger])
     assert (row["id"], row["state"]) == ("evt_stranger", "rejected")
+
+
+def test_what_was_found_is_drained_without_waiting_for_the_net(
+    world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found_by_then: list[int] = []
+
+    def note(_: Database) -> None:
+        found_by_then.append(len([row for row in world.rows(WebhookEvent) if row.source == "gap"]))
+
+    drop_webhooks(world, sandbox)
+    on_plus(world)
+    monkeypatch.setattr(gap, "wakeup", SimpleNamespace(defer_drain=note))  # not that of the thread behind the webhooks
+    walked(world, dry_run=True)
+    assert found_by_then == []
+    missing = walked(world).counts["missing"]
+    assert found_by_then == [missing]  # committed: a drain that begins at once finds it
+    walked(world)
+    assert found_by_then == [missing]
+
+
+def test_what_was_found_is_due_since_it_happened_and_never_later_than_now(world: World) -> None:
+    now = world.gateway.clock()
+    old, ahead = (event(id=f"evt_{i}", created=to_unix(now) + 3600 * hours) for i, hours in enumerate((-2, 1)))
+    due = {row["id"]: row["next_attempt_at"] for row in gap.rows_of(world.gateway, [old, ahead])}
+    assert due["evt_0"] == from_unix(old["created"])
+    assert now <= due["evt_1"] <= world.gateway.clock()
