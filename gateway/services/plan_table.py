@@ -163,7 +163,10 @@ def current_subscription(subscriptions: Sequence[Subscription]) -> Subscription 
 
 
 def base_item(subscription: Subscription, plan_of_product: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """The item that stands for the plan, and the plan; UNMAPPED if no item does, or if several do."""
+    """The item that stands for the plan, and the plan; UNMAPPED if no item does, or if several do.
+
+    A plan is a product: whoever bought it at a price that is archived by now keeps it.
+    """
     mapped = [item for item in subscription.items if item["product_id"] in plan_of_product]
     if len(mapped) == 1:
         return plan_of_product[mapped[0]["product_id"]], mapped[0]

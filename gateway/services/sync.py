@@ -4,7 +4,7 @@ Webhooks, answers, refreshes and reconciliation all end here, in batches: rows a
 is placed by ``ordering``, and what changed is written in bulk. Everything happens in the caller's transaction.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -72,14 +72,7 @@ def merge(session: Session, told: Sequence[Told], now: datetime, *, attempt: int
         bulk.flush(session, Invoice)  # whose payment is read from there
         history = plan_writer.write(session, batch.touched, batch.accounts, batch.plan_of_product(), now)
         bulk.flush(session, Mirrored, *plan_writer.WRITTEN, more=history)
-    for kind, stripe_id in sorted(batch.unordered):  # sorted: two batches must not wait for each other's queueing locks
-        defer_refresh(session, kind, stripe_id)
-    for kind, stripe_id in sorted(batch.uncertain - batch.unordered):
-        # Later each time: as long as Stripe is slow, asking it once more makes nothing certain.
-        patience = min(PATIENCE * (1 << min(attempt - 1, 16)), LONGEST_PATIENCE)
-        defer_refresh(session, kind, stripe_id, at=now + patience, attempt=attempt + 1)
-    for kind, stripe_id, changed_at in sorted(batch.lookups):
-        defer_lookup(session, kind, stripe_id, changed_at, at=now + PATIENCE)
+    jobs.defer_all(session, jobs_of(batch, now, attempt))
     return [outcomes[position] for position in range(len(told))]
 
 
@@ -90,11 +83,28 @@ def place_in_batch(told: Told) -> tuple[bool, datetime | None, int]:
     return False, told.seen.as_of, MERGE_ORDER[told.kind]
 
 
+def jobs_of(batch: "Batch", now: datetime, attempt: int) -> Iterator[jobs.Wanted]:
+    """What is to be asked of Stripe at once, once more, or unless something tells it meanwhile."""
+    for kind, stripe_id in batch.unordered:
+        yield refresh_job(kind, stripe_id)
+    # Later each time: as long as Stripe is slow, asking it once more makes nothing certain.
+    patience = min(PATIENCE * (1 << min(attempt - 1, 16)), LONGEST_PATIENCE)
+    for kind, stripe_id in batch.uncertain - batch.unordered:
+        yield refresh_job(kind, stripe_id, at=now + patience, attempt=attempt + 1)
+    for kind, stripe_id, changed_at in batch.lookups:
+        yield lookup_job(kind, stripe_id, changed_at, at=now + PATIENCE)
+
+
 def defer_refresh(session: Session, kind: str, stripe_id: str, *, at: datetime | None = None, attempt: int = 1) -> None:
-    """Enqueue the retrieval of one object: many requests fold into one job, and one object is refreshed at a time."""
+    """Enqueue the retrieval of one object."""
+    jobs.defer_all(session, [refresh_job(kind, stripe_id, at=at, attempt=attempt)])
+
+
+def refresh_job(kind: str, stripe_id: str, *, at: datetime | None = None, attempt: int = 1) -> jobs.Wanted:
+    """The retrieval of one object: many requests fold into one job, and one object is refreshed at a time."""
     key = refresh_lock(kind, stripe_id)
     what: dict[str, str | int] = {"kind": kind, "stripe_id": stripe_id, "attempt": attempt}
-    jobs.defer(session, jobs.REFRESH, what, queueing_lock=key, lock=key, at=at)
+    return jobs.Wanted(key, jobs.REFRESH, what, lock=key, at=at)
 
 
 def refresh_lock(kind: str, stripe_id: str) -> str:
@@ -102,11 +112,11 @@ def refresh_lock(kind: str, stripe_id: str) -> str:
     return f"refresh:{kind}:{stripe_id}"
 
 
-def defer_lookup(session: Session, kind: str, stripe_id: str, changed_at: datetime, *, at: datetime) -> None:
-    """Enqueue a look at the mirror, and a refresh if it still has no state as new as ``changed_at``."""
+def lookup_job(kind: str, stripe_id: str, changed_at: datetime, *, at: datetime) -> jobs.Wanted:
+    """A look at the mirror, and a refresh if it still has no state as new as ``changed_at``."""
     second = to_unix(changed_at)
     what: dict[str, str | int] = {"kind": kind, "stripe_id": stripe_id, "changed_at": second}
-    jobs.defer(session, jobs.LOOK_UP, what, queueing_lock=f"look_up:{kind}:{stripe_id}:{second}", at=at)
+    return jobs.Wanted(f"look_up:{kind}:{stripe_id}:{second}", jobs.LOOK_UP, what, at=at)
 
 
 class Batch:

@@ -13,6 +13,8 @@ from gateway.db.session import Database
 PAUSE = 0.15
 # A drain that runs looks on for some time, but perhaps not again after it seemed to: seconds for which it is relied on.
 RELIED_ON = 1.0
+# Seconds that the last wake-up may take when the process ends: a database that does not answer must not hold it up.
+LAST_WORDS = 5.0
 
 log = structlog.get_logger()
 
@@ -59,17 +61,20 @@ class Wakeup:
                     self._thread.start()
 
     def close(self) -> None:
-        """Enqueue what was asked for last, and stop."""
+        """Enqueue what was asked for last, and stop; given up on after some seconds."""
         self._stopped.set()
         self._wanted.set()
-        if self._thread is not None:
-            self._thread.join()
+        with self._starting:
+            thread = self._thread
+        if thread is not None:
+            thread.join(LAST_WORDS)
 
     def _run(self) -> None:
         wanted_since: float | None = None
         while self._wanted.wait():
-            stopping = self._stopped.is_set()  # read first: what was asked for before `close` is still enqueued
+            # Lowered before it is looked whether to stop: otherwise `close`, coming in between, would raise it in vain.
             self._wanted.clear()
+            stopping = self._stopped.is_set()
             now = time.monotonic()
             wanted_since = wanted_since or now
             relying = not stopping and now - wanted_since < RELIED_ON

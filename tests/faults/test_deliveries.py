@@ -219,12 +219,35 @@ def test_a_price_of_no_plan_of_ours_grants_nothing_and_is_not_silently_free(
 ) -> None:
     running.ok(organization_id, "PATCH", "/subscription", plan="plus")
     product = running.stripe.v1.products.create({"name": "Of somebody else"})
+    move_to_price_of(running, subscription, product.id, quantity=2, archived=archived)
+    eventually(lambda: running.plan(organization_id) == ("unmapped", 2))
+    assert running.ok(organization_id, "GET", "/subscription")["plan"] == "unmapped"
+    alarms = [line for line in running.said().splitlines() if "plan_unmapped" in line]
+    assert any(f'"{organization_id}"' in line for line in alarms)
+
+
+def test_an_archived_price_of_a_plan_of_ours_keeps_the_plan(
+    running: Stage, organization_id: str, subscription: Json
+) -> None:
+    running.ok(organization_id, "PATCH", "/subscription", plan="plus")
+    [(plus,)] = running.rows("SELECT product_id FROM plans WHERE key = 'plus'")
+    move_to_price_of(running, subscription, plus, quantity=2, archived=True)
+    eventually(lambda: running.plan(organization_id) == ("plus", 2))
+    assert running.ok(organization_id, "GET", "/subscription")["plan"] == "plus"
+
+
+def move_to_price_of(
+    running: Stage, subscription: Json, product_id: str, *, quantity: int, archived: bool = False
+) -> None:
+    """Put the subscription on another price of a product, as sales does; ``quantity`` changes last of all.
+
+    So the quantity is told by an event from after the price was archived.
+    """
     price = running.stripe.v1.prices.create(
-        {"product": product.id, "currency": "usd", "unit_amount": 100, "recurring": {"interval": "month"}}
+        {"product": product_id, "currency": "usd", "unit_amount": 100, "recurring": {"interval": "month"}}
     )
     item = subscription["items"]["data"][0]["id"]
     running.stripe.v1.subscriptions.update(subscription["id"], {"items": [{"id": item, "price": price.id}]})
     if archived:
         running.stripe.v1.prices.update(price.id, {"active": False})
-    eventually(lambda: running.plan(organization_id)[0] == "unmapped")
-    assert running.ok(organization_id, "GET", "/subscription")["plan"] == "unmapped"
+    running.stripe.v1.subscriptions.update(subscription["id"], {"items": [{"id": item, "quantity": quantity}]})

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import requests
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, text
 from stripe import StripeClient
 from werkzeug.test import TestResponse
 
@@ -103,8 +103,12 @@ class World:
 
     def settle(self) -> None:
         """Wait until Stripe has delivered every event, and work them off."""
-        eventually(lambda: all(each.pending_webhooks == 0 for each in self.stripe.v1.events.list({"limit": 100})))
+        self.await_deliveries()
         self.work()
+
+    def await_deliveries(self) -> None:
+        """Wait until Stripe has delivered every event."""
+        eventually(lambda: all(each.pending_webhooks == 0 for each in self.stripe.v1.events.list({"limit": 100})))
 
     def fault(self, kind: str, **fields: Any) -> None:
         """Ask the sandbox for a fault (its README says which there are)."""
@@ -127,6 +131,12 @@ class World:
         """All rows of a table, by primary key."""
         with self.gateway.database.transaction() as session:
             return list(session.scalars(select(model).order_by(*model.__mapper__.primary_key)))
+
+    def blocked(self) -> int:
+        """How many of the database's sessions wait for another one's transaction."""
+        waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        with self.gateway.database.transaction() as session:
+            return len(session.execute(text(waiting)).all())
 
     def plan_row(self, organization_id: str = "org_1") -> OrganizationPlan:
         """The organization's row of the plan table."""

@@ -1,6 +1,7 @@
 """All processes share one budget of calls to Stripe, and users are never kept waiting by the background."""
 
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -12,8 +13,9 @@ from gateway.db.models import StripeBudget, Subscription
 from gateway.db.session import Database
 from gateway.errors import StripeUnavailable
 from gateway.sandbox import Sandbox
-from gateway.services import budget, gap
+from gateway.services import budget, drift, gap
 from gateway.services.budget import Budget, Priority, calling_as
+from gateway.services.context import Gateway
 from gateway.services.refresh import refresh_or_queue_again
 from handlers import HANDLERS
 from tests.integration.support import World
@@ -136,3 +138,16 @@ def test_endless_429s_end_the_walk_and_it_can_be_gone_on_with(
     with pytest.raises(StripeUnavailable):
         walked(world)
     assert walked(world).finished
+
+
+@pytest.mark.parametrize("walk", [lambda gateway: gap.walk(gateway, HANDLERS.keys()), drift.walk], ids=["gap", "drift"])
+def test_a_walk_waits_until_users_have_used_up_nothing_ahead(
+    world: World, walk: Callable[[Gateway], Iterator[object]]
+) -> None:
+    world.settle()
+    fresh(world).acquire()
+    with world.gateway.database.transaction() as session:
+        session.execute(text("UPDATE stripe_budget SET used_until = clock_timestamp() + interval '1 second'"))
+    started = time.monotonic()
+    next(walk(world.gateway))
+    assert time.monotonic() - started > 0.8

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -11,11 +12,13 @@ from sqlalchemy import text
 
 from gateway.db import jobs
 from gateway.db.models import Base, Reconciliation, Subscription, WebhookEvent
+from gateway.db.session import Database
 from gateway.errors import ReconciliationInProgress
 from gateway.sandbox import Sandbox
 from gateway.services import gap
 from gateway.services.progress import Progress
 from gateway.stripe_api import json_text
+from gateway.stripe_api.times import from_unix, to_unix
 from handlers import HANDLERS
 from tests.integration.support import StripeTime, World, eventually
 from tests.integration.test_drain import mirror
@@ -123,7 +126,7 @@ def test_an_event_that_shows_in_the_list_late_is_found_by_the_overlap(world: Wor
     on_plus(world)
     world.settle()
     walked(world)
-    late = world.rows(WebhookEvent)[-1].id
+    late = next(row.id for row in world.rows(WebhookEvent) if row.type in HANDLED)
     with world.gateway.database.transaction() as session:
         session.execute(text("DELETE FROM webhook_events WHERE id = :id"), {"id": late})
     assert walked(world).counts["missing"] == 1
@@ -272,3 +275,30 @@ def test_half_an_emoji_where_nobody_reads_costs_no_event(world: World) -> None:
     [row] = gap.rows_of(world.gateway, [half])
     assert (row["id"], row["state"]) == ("evt_half", "pending")
     assert json_text.loads(row["payload"]) == half
+
+
+def test_what_was_found_is_drained_without_waiting_for_the_net(
+    world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found_by_then: list[int] = []
+
+    def note(_: Database) -> None:
+        found_by_then.append(len([row for row in world.rows(WebhookEvent) if row.source == "gap"]))
+
+    drop_webhooks(world, sandbox)
+    on_plus(world)
+    monkeypatch.setattr(gap, "wakeup", SimpleNamespace(defer_drain=note))  # not that of the thread behind the webhooks
+    walked(world, dry_run=True)
+    assert found_by_then == []
+    missing = walked(world).counts["missing"]
+    assert found_by_then == [missing]  # committed: a drain that begins at once finds it
+    walked(world)
+    assert found_by_then == [missing]
+
+
+def test_what_was_found_is_due_since_it_happened_and_never_later_than_now(world: World) -> None:
+    now = world.gateway.clock()
+    old, ahead = (event(id=f"evt_{i}", created=to_unix(now) + 3600 * hours) for i, hours in enumerate((-2, 1)))
+    due = {row["id"]: row["next_attempt_at"] for row in gap.rows_of(world.gateway, [old, ahead])}
+    assert due["evt_0"] == from_unix(old["created"])
+    assert now <= due["evt_1"] <= world.gateway.clock()

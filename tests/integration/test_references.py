@@ -84,6 +84,7 @@ def test_what_nobody_tells_is_asked_for_after_a_while(world: World, subscribed: 
     world.stripe.v1.subscriptions.update(subscribed.id, {"cancel_at_period_end": True})
     at = to_unix(subscribed.as_of + timedelta(seconds=1))
     names = {"subscription": subscribed.id, "customer": owner(world), "created": at}
+    world.await_deliveries()
     with world.gateway.database.transaction() as session:  # as if its own event were lost
         session.execute(text("DELETE FROM webhook_events WHERE state = 'pending'"))
     assert tell(world, "subscription_schedule.updated", **names) == "done"

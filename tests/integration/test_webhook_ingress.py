@@ -3,10 +3,11 @@
 import json
 import time
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 from stripe import WebhookSignature
 from werkzeug.test import TestResponse
 
@@ -59,6 +60,20 @@ def test_the_same_event_twice_is_acknowledged_twice_and_stored_once(world: World
     body = json.dumps(event())
     assert [deliver(world, body).status_code for _ in range(2)] == [200, 200]
     assert len(stored(world)) == 1
+
+
+@pytest.mark.parametrize("state", ["failed", "dead"])
+def test_an_event_that_failed_and_comes_again_is_due_at_once_with_all_its_attempts(world: World, state: str) -> None:
+    body = json.dumps(event())
+    deliver(world, body)
+    later = world.gateway.clock() + timedelta(hours=1)
+    with world.gateway.database.transaction() as session:
+        failed = {"state": state, "attempts": 7, "next_attempt_at": later}
+        session.execute(update(WebhookEvent).where(WebhookEvent.id == "evt_test").values(failed))
+    assert deliver(world, body).status_code == 200
+    [row] = stored(world)
+    assert (row.state, row.attempts) == ("pending", 0)
+    assert row.next_attempt_at <= world.gateway.clock()
 
 
 BODY = json.dumps(event())
