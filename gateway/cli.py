@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import tempfile
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gateway.app import wired
 from gateway.auth import SCOPES, issue_development_token
+from gateway.commands import migrated_parts
 from gateway.commands.doctor import doctor
 from gateway.commands.events import events
 from gateway.commands.plans import plans
@@ -41,7 +42,8 @@ OPTIONS = ("--reuse-port", "--no-control-socket", "--access-logfile=-", "--confi
 def main() -> None:
     """Run the command; what a person can mend is said in one line, without a traceback."""
     try:
-        cli(standalone_mode=False)
+        refuse_undecodable(sys.argv)
+        sys.exit(cli(standalone_mode=False))  # click hands back the status of its own Exit
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -53,6 +55,14 @@ def main() -> None:
         if not is_outage(error.orig):
             raise
         fail(f"the database cannot be reached: {error.orig}".partition("\n")[0])
+
+
+def refuse_undecodable(arguments: Sequence[str]) -> None:
+    """Neither the database nor a token takes what is no UTF-8. Raises UsageError."""
+    try:
+        "".join(arguments).encode()
+    except UnicodeEncodeError as error:
+        raise click.UsageError("The arguments are not all UTF-8.") from error
 
 
 def fail(message: str) -> NoReturn:
@@ -100,7 +110,7 @@ def catalog() -> None:
 @catalog.command("sync")
 def catalog_sync() -> None:
     """Make Stripe's products and prices match the catalogue."""
-    for line in sync_catalog(wired()):
+    for line in sync_catalog(migrated_parts()):
         click.echo(line)
 
 
@@ -115,9 +125,7 @@ def catalog_show() -> None:
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
 def reconcile(*, dry_run: bool, as_json: bool) -> None:
     """Find what no webhook told, and heal it; status 0 if everything is in order now."""
-    gateway = wired()
-    with closing(gateway.database):
-        report = run_reconciliation(gateway, HANDLERS, dry_run=dry_run, say=partial(click.echo, err=True))
+    report = run_reconciliation(migrated_parts(), HANDLERS, dry_run=dry_run, say=partial(click.echo, err=True))
     click.echo(json.dumps(report.to_json(), indent=2) if as_json else "\n".join(report.in_words()))
     sys.exit(0 if report.in_order else 1)
 

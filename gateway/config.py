@@ -6,7 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
-from environs import Env, EnvError, validate
+import psycopg
+from environs import Env, EnvError, ValidationError, validate
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 STRIPE_KEY = re.compile(r"\A(?:sk|rk)_(?:live|test)_\S+\Z")
 HTTP_URL = re.compile(r"\Ahttps?://[^\s/]+\S*\Z")
@@ -76,7 +80,7 @@ class Config:
     def from_environment(cls) -> Self:
         """Read the settings; raises ConfigError naming every one that is missing or malformed, all at once."""
         env = Env(eager=False)
-        database_url = env.str("GATEWAY_DATABASE_URL", validate=matches(POSTGRES_URL, "postgresql://…"))
+        database_url = env.str("GATEWAY_DATABASE_URL", validate=is_address_of_a_database)
         stripe_secret_key = env.str(
             "STRIPE_SECRET_KEY", validate=matches(STRIPE_KEY, "sk_test_…, sk_live_…, rk_test_… or rk_live_…")
         )
@@ -121,6 +125,18 @@ class Config:
 def matches(pattern: re.Pattern[str], example: str) -> validate.Regexp:
     """A check that says what is expected, and never what was given: it may be a secret."""
     return validate.Regexp(pattern, error=f"must look like {example}")
+
+
+def is_address_of_a_database(url: str) -> None:
+    """A check that both who read the address take it: SQLAlchemy minds the port, and libpq the parameters."""
+    try:
+        make_url(url)
+        conninfo_to_dict(url)
+        readable = POSTGRES_URL.match(url) is not None
+    except (ValueError, ArgumentError, psycopg.ProgrammingError):
+        readable = False  # their own words would quote what was given
+    if not readable:
+        raise ValidationError("must look like postgresql://…, with a port that is a number and parameters of libpq's")
 
 
 def in_words(error: EnvError) -> str:

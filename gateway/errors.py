@@ -31,6 +31,7 @@ GatewayError                      what a caller is told: status, code, title, de
 ├─ IdentityUnavailable     503    identity_unavailable
 ├─ CatalogNotSynced        503    catalog_not_synced
 ├─ CustomerMissing         503    customer_missing
+├─ PeriodOver              503    period_over
 ├─ StripeUnavailable       503    stripe_unavailable
 └─ DatabaseUnavailable     503    database_unavailable
 
@@ -220,6 +221,12 @@ class CustomerMissing(GatewayError):
     """The organization has no customer at Stripe that is known here; it takes another try."""
 
     status, code, title = 503, "customer_missing", "The billing account is not set up yet"
+
+
+class PeriodOver(GatewayError):
+    """The subscription's period ends just now, or has ended: Stripe does not quote in it any more."""
+
+    status, code, title = 503, "period_over", "The billing period ends in this moment"
 
 
 class CatalogNotSynced(GatewayError):

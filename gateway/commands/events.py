@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
-import orjson
 
-from gateway.commands import parts
+from gateway.commands import migrated_parts
 from gateway.db.models import WebhookEvent
 from gateway.services import events as stored
 from gateway.services.events import Selection
 from gateway.services.retention import PAYLOADS_KEPT
+from gateway.stripe_api import json_text
 from handlers import HANDLERS, IGNORED
 
 STATES = ("pending", "failed", "done", "ignored", "rejected", "dead")
@@ -28,11 +28,11 @@ class Moment(click.ParamType[datetime]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """Read it."""
-        if match := AGO.match(value):
-            return datetime.now(UTC) - timedelta(**{UNITS[match[2]]: int(match[1])})
         try:
+            if match := AGO.match(value):
+                return datetime.now(UTC) - timedelta(**{UNITS[match[2]]: int(match[1])})
             moment = datetime.fromisoformat(value)
-        except ValueError:
+        except (ValueError, OverflowError):  # OverflowError: before the year 1
             self.fail(f"{value!r} is neither a time such as 2026-11-01T12:00 nor an age such as 2h.", param, ctx)
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -61,7 +61,7 @@ def events() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_events(*, limit: int, as_json: bool, **selection: Any) -> None:
     """The newest events, newest first."""
-    found = stored.find(parts(), Selection(**selection), limit)
+    found = stored.find(migrated_parts(), Selection(**selection), limit)
     for event in found:
         click.echo(json.dumps(plain(event)) if as_json else line(event))
     if not found and not as_json:
@@ -72,10 +72,10 @@ def list_events(*, limit: int, as_json: bool, **selection: Any) -> None:
 @click.argument("event_id")
 def show(event_id: str) -> None:
     """One event with its payload, as JSON."""
-    event = stored.get(parts(), event_id)
+    event = stored.get(migrated_parts(), event_id)
     payload: Any = f"pruned: it is kept for {PAYLOADS_KEPT.days} days"
     if event.payload is not None:
-        payload = orjson.loads(event.payload)
+        payload = json_text.loads(event.payload)
     click.echo(json.dumps(plain(event) | {"payload": payload}, indent=2))
 
 
@@ -90,7 +90,7 @@ def replay(*, event_ids: tuple[str, ...], dry_run: bool, **selection: Any) -> No
     """
     if not event_ids and not any(selection.values()):
         raise click.UsageError("Say which events: by id, or with --type, --state, --object, --since or --until.")
-    gateway = parts()
+    gateway = migrated_parts()
     found = stored.replayable(gateway, Selection(ids=event_ids, **selection))
     for event_id in sorted(set(event_ids) - set(found)):
         click.echo(f"{event_id}: {why_not(stored.get(gateway, event_id))}", err=True)

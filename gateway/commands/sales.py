@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gateway.commands import parts
+from gateway.commands import migrated_parts
 from gateway.db.models import SalesInquiry
 from gateway.services.sales import find_inquiries
 from gateway.services.sales_delivery import deliver as deliver_one
@@ -25,7 +25,7 @@ def sales() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with the message.")
 def list_inquiries(*, undelivered: bool, limit: int, as_json: bool) -> None:
     """The newest inquiries, newest first."""
-    found = find_inquiries(parts(), undelivered=undelivered, limit=limit)
+    found = find_inquiries(migrated_parts(), undelivered=undelivered, limit=limit)
     for inquiry in found:
         click.echo(json.dumps(plain(inquiry)) if as_json else line(inquiry))
     if not found and not as_json:
@@ -36,7 +36,7 @@ def list_inquiries(*, undelivered: bool, limit: int, as_json: bool) -> None:
 @LIMIT
 def deliver(limit: int) -> None:
     """Attempt now to hand on what is undelivered, given up or not; status 1 if something is left."""
-    gateway = parts()
+    gateway = migrated_parts()
     waiting = find_inquiries(gateway, undelivered=True, limit=limit)
     delivered = sum(deliver_one(gateway, inquiry.id) for inquiry in waiting)
     click.echo(f"{delivered} of {len(waiting)} delivered.")

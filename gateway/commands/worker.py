@@ -12,8 +12,9 @@ from procrastinate import App
 from procrastinate.exceptions import ConnectorException
 
 from gateway import collector
-from gateway.app import wired
+from gateway.commands import parts, refuse_unmigrated
 from gateway.db.session import is_outage
+from gateway.errors import DatabaseUnavailable
 from gateway.services.context import Gateway
 from gateway.services.draining import LINGER
 from gateway.services.status import HEARTBEAT
@@ -31,7 +32,9 @@ log = structlog.get_logger()
 @click.option("--concurrency", default=4, show_default=True, help="Jobs at a time.")
 def worker(concurrency: int) -> None:
     """Work off the inbox and the jobs, until stopped."""
-    gateway = wired()
+    gateway = parts()
+    with suppress(DatabaseUnavailable):  # one that is away is waited for
+        refuse_unmigrated(gateway.database)
     collector.relax()
     asyncio.run(work(gateway, concurrency))
 

@@ -38,6 +38,15 @@ WAITING = text("""
     WHERE queueing_lock = ANY(CAST(:locks AS text[])) AND status = 'todo'
 """)
 
+# A periodic task's last turn went well if its job is gone: workers delete what succeeded, and keep what failed.
+FORGET_FAILURES = text("""
+    DELETE FROM procrastinate_jobs AS job
+    USING procrastinate_events AS failure, procrastinate_periodic_defers AS turn
+    WHERE job.status = 'failed' AND failure.job_id = job.id AND failure.type = 'failed'
+        AND turn.task_name = job.task_name AND failure.at < to_timestamp(turn.defer_timestamp)
+        AND (turn.job_id IS NULL OR turn.task_name = :running)
+""")
+
 # Only ever used on the session's own connection: its own pool is never opened.
 _app = App(connector=SyncPsycopgConnector())
 
@@ -126,3 +135,11 @@ def unfinished(session: Session, locks: Collection[str]) -> set[str]:
         "SELECT lock FROM procrastinate_jobs WHERE status IN ('todo', 'doing') AND lock = ANY(CAST(:locks AS text[]))"
     )
     return set(session.scalars(query, {"locks": list(locks)}))
+
+
+def forget_failures(session: Session, running: str) -> None:
+    """Delete the failed jobs of periodic tasks of which a later turn went well: nobody has to look at them any more.
+
+    ``running``: the task that asks, whose own turn is still there, and counts as one that went well.
+    """
+    session.execute(FORGET_FAILURES, {"running": running})

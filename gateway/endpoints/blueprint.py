@@ -9,6 +9,7 @@ from flask_smorest import Blueprint as SmorestBlueprint
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import UnsupportedMediaType
 
+from schemas.fields import InputSchema
 from schemas.problems import ProblemSchema
 
 
@@ -45,6 +46,11 @@ def refuse_other_media_types() -> None:
     has_body = request.content_length or "chunked" in request.headers.get("Transfer-Encoding", "").lower()
     if has_body and not request.is_json:
         raise UnsupportedMediaType("Send application/json.")
+
+
+def refuse_body() -> None:
+    """Aborts with 422 if a request whose body says nothing brings one that does: it would be ignored."""
+    Blueprint.ARGUMENTS_PARSER.parse(InputSchema(), request, location="json")
 
 
 class Api(SmorestApi):  # type: ignore[misc]  # ships no types

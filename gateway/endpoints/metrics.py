@@ -1,6 +1,7 @@
 """``GET /metrics``: for Prometheus. It names no organization, no object and no secret."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 import structlog
 from flask import Blueprint, Response
@@ -11,7 +12,12 @@ from prometheus_client.registry import Collector
 from gateway.endpoints.context import gateway
 from gateway.errors import DatabaseUnavailable
 from gateway.metrics import counted
+from gateway.services import drift
+from gateway.services.context import Gateway
+from gateway.services.differences import Class, Done
+from gateway.services.reconcile import Figures, never_delivered, reconciliation_figures
 from gateway.services.status import Status, status
+from gateway.services.webhook_endpoint import last_check
 
 blueprint = Blueprint("metrics", __name__)
 log = structlog.get_logger()
@@ -31,16 +37,33 @@ class Read(Collector):
     def collect(self) -> Iterator[Metric]:
         """All of them, or only that the database is away."""
         try:
-            now = status(gateway())
+            found = list(gauges(gateway()))
         except DatabaseUnavailable:
             log.warning("metrics_without_database", exc_info=True)
             yield GaugeMetricFamily("gateway_database_up", "Whether the database answers.", 0)
             return
         yield GaugeMetricFamily("gateway_database_up", "Whether the database answers.", 1)
-        yield from gauges(now)
+        yield from found
 
 
-def gauges(now: Status) -> Iterator[Metric]:
+def gauges(parts: Gateway) -> Iterator[Metric]:
+    """What the database says. Raises DatabaseUnavailable."""
+    yield from work(status(parts))
+    yield from reconciliation(reconciliation_figures(parts))
+    yield GaugeMetricFamily(
+        "gateway_inbox_events_never_delivered",
+        "Stored events that no delivery has brought: the gap walk found them in Stripe's list.",
+        never_delivered(parts),
+    )
+    if (check := last_check(parts)) is not None:
+        yield GaugeMetricFamily(
+            "gateway_webhook_endpoint_problem",
+            "Whether something was wrong with the webhook endpoint at Stripe when it was last checked.",
+            int(check.problem is not None),
+        )
+
+
+def work(now: Status) -> Iterator[Metric]:
     """The status as Prometheus reads it."""
     events = GaugeMetricFamily("gateway_inbox_events", "Events that wait, or need a person.", labels=["state"])
     for state, number in now.events.items():
@@ -70,3 +93,42 @@ def gauges(now: Status) -> Iterator[Metric]:
     )
     yield GaugeMetricFamily("gateway_jobs_stalled", "Jobs of a worker that was killed.", now.stalled_jobs)
     yield GaugeMetricFamily("gateway_workers", "Workers that give signs of life.", now.workers)
+
+
+def reconciliation(walks: Mapping[str, Figures]) -> Iterator[Metric]:
+    """How the walks went. One that never finished did so in 1970, so that whoever alerts on its age is told."""
+    finished = GaugeMetricFamily(
+        "gateway_reconciliation_finished_timestamp_seconds", "End of the last finished walk.", labels=["walk"]
+    )
+    checked = GaugeMetricFamily(
+        "gateway_reconciliation_checked_until_timestamp_seconds",
+        "Stripe's time up to which all is checked.",
+        labels=["walk"],
+    )
+    unfinished = GaugeMetricFamily(
+        "gateway_reconciliation_unfinished_since_timestamp_seconds",
+        "Start of a walk that has not ended.",
+        labels=["walk"],
+    )
+    for walk, went in walks.items():
+        finished.add_metric([walk], seconds(went.finished_at))
+        checked.add_metric([walk], seconds(went.checked_until))
+        if went.unfinished_since is not None:
+            unfinished.add_metric([walk], seconds(went.unfinished_since))
+    classes = GaugeMetricFamily(
+        "gateway_reconciliation_differences", "What the last finished drift walk found.", labels=["class"]
+    )
+    outcomes = GaugeMetricFamily(
+        "gateway_reconciliation_outcomes", "What became of these differences.", labels=["outcome"]
+    )
+    counts = walks[drift.KIND].counts
+    for cause in Class:
+        classes.add_metric([cause], counts.get(cause, 0))
+    for done in (Done.HEALED, Done.LEFT, Done.NOT_HEALED):  # the fourth is a dry run's, which is not stored
+        outcomes.add_metric([done], counts.get(done, 0))
+    yield from (finished, checked, unfinished, classes, outcomes)
+
+
+def seconds(time: datetime | None) -> float:
+    """In Unix time."""
+    return time.timestamp() if time is not None else 0

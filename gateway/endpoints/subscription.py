@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from gateway.db.models import OPEN_STATES, PlanChange
-from gateway.endpoints.blueprint import Blueprint
+from gateway.endpoints.blueprint import Blueprint, refuse_body
 from gateway.endpoints.conditional import conditional
 from gateway.endpoints.context import caller, gateway, requires
 from gateway.endpoints.idempotent import idempotent
@@ -68,6 +68,7 @@ def modify(command: ChangeCommand) -> Answer:
 @blueprint.alt_response(202, schema=ChangeResultSchema, description="Not known yet: follow the Location")
 def cancel(command: ChangeCommand) -> Answer:
     """Cancel plan: to Free at once, prorated."""
+    refuse_body()
     return answer(confirming.change(gateway(), caller(), conditional(replace(command, plan=FREE))), done=200)
 
 

@@ -15,8 +15,11 @@ from gateway.db.models import OPEN_STATES, PlanChange
 from gateway.errors import (
     CardDeclined,
     CatalogNotSynced,
+    Conflict,
     GatewayError,
+    InvalidRequest,
     NotFound,
+    PaymentMethodRequired,
     QuoteStale,
     StripeRejected,
     StripeUnavailable,
@@ -26,7 +29,7 @@ from gateway.services.change_steps import CREATE, UPDATE, Step, is_too_old, lock
 from gateway.services.context import Gateway
 from gateway.services.positions import position_of
 from gateway.services.refresh import merge_answer, refresh
-from gateway.stripe_api.client import kept_failure, stripe_call
+from gateway.stripe_api.client import kept_failure, outside_period, stripe_call
 from gateway.stripe_api.snapshots import ENDED, SubscriptionSnapshot, UnreadableObject
 
 AFTER_EXPIRY = timedelta(minutes=1)  # by then Stripe has told that the payment came too late
@@ -46,14 +49,14 @@ def run(gateway: Gateway, change_id: str, first: Step | None = None) -> None:
     performed: set[str] = set()
     step = first or following(gateway, change_id)
     while step is not None and step.name not in performed:
-        if step.name == CREATE and adopt(gateway, change_id, step):
+        if step.name == CREATE and adopt(gateway, step):
             if ADOPT in performed:  # still not known here: a refresh is on its way, and the job comes after it
                 return
             performed.add(ADOPT)
         else:
             try:
                 perform(gateway, step)
-            except (CardDeclined, NotFound, StripeRejected) as error:
+            except (CardDeclined, NotFound, PaymentMethodRequired, QuoteStale, StripeRejected) as error:
                 end(gateway, change_id, "failed", error, look_again_at=step.subscription_id)
                 return
             except StripeUnavailable as error:
@@ -73,7 +76,7 @@ def following(gateway: Gateway, change_id: str) -> Step | None:
     try:
         with gateway.database.transaction() as session:
             step = next_step(session, gateway.catalog, change_id, gateway.clock())
-    except (CatalogNotSynced, QuoteStale) as error:  # the price or the items are gone since the intent was written
+    except (CatalogNotSynced, Conflict, InvalidRequest) as error:  # it may not be any more, as it was when it was asked
         end(gateway, change_id, "failed", error)
         return None
     reached(CrashPoint.PARAMETERS_FROZEN)
@@ -81,9 +84,17 @@ def following(gateway: Gateway, change_id: str) -> Step | None:
 
 
 def perform(gateway: Gateway, step: Step) -> None:
-    """Make one call, merge its answer, and see to the payment that it may wait for. Raises as ``stripe_call`` does."""
-    with stripe_call():
-        answer = step.perform(gateway.stripe)
+    """Make one call, merge its answer, and see to the payment that it may wait for.
+
+    Raises as ``stripe_call`` does, and QuoteStale if the period in which it was quoted has ended.
+    """
+    try:
+        with stripe_call():
+            answer = step.perform(gateway.stripe)
+    except StripeRejected as error:
+        if outside_period(error):
+            raise QuoteStale("The billing period has ended since the quote was made.") from error
+        raise
     reached(CrashPoint.STRIPE_ANSWERED)
     merge_answer(gateway, SubscriptionSnapshot, answer, cause=step.change_id, after_revision=step.after_revision)
     reached(CrashPoint.ANSWER_MERGED)
@@ -107,7 +118,7 @@ def retire_key(gateway: Gateway, step: Step) -> None:
     log.warning("change_with_new_key", change_id=step.change_id, step=step.name)
 
 
-def adopt(gateway: Gateway, change_id: str, step: Step) -> bool:
+def adopt(gateway: Gateway, step: Step) -> bool:
     """Whether the customer has a living subscription that was not known here.
 
     Made by sales in the dashboard, or by an attempt whose answer was lost longer ago than Stripe keeps keys. It is
@@ -115,7 +126,7 @@ def adopt(gateway: Gateway, change_id: str, step: Step) -> bool:
     """
     with stripe_call():
         page = gateway.stripe.v1.subscriptions.list({"customer": step.params["customer"], "limit": 100})
-    found = SubscriptionSnapshot.from_list(page, cause=change_id)
+    found = SubscriptionSnapshot.from_list(page, cause="subscription found")
     with gateway.database.transaction() as session:
         sync.merge(session, found, gateway.clock())
     return any(each.status not in ENDED for each in found)

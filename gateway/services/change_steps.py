@@ -12,7 +12,9 @@ from stripe import StripeClient, Subscription
 from stripe.params import SubscriptionCreateParams, SubscriptionUpdateParams
 
 from gateway.db.models import Json, Organization, PlanChange
+from gateway.db.models import Subscription as StoredSubscription
 from gateway.errors import QuoteStale
+from gateway.services import policy
 from gateway.services.catalog import Catalog, Charge
 from gateway.services.plan_table import FREE
 from gateway.services.positions import Position, charge_for, position_of
@@ -77,16 +79,18 @@ def next_step(session: Session, catalog: Catalog, change_id: str, now: datetime)
 def freeze(session: Session, catalog: Catalog, change: PlanChange, position: Position) -> Step:
     """The call to make from ``position``; its parameters, once frozen, are kept as long as they fit the subscription.
 
-    Raises CatalogNotSynced, and QuoteStale if the subscription is another than the one that was quoted.
+    Raises CatalogNotSynced, QuoteStale if the subscription is another than the one that was quoted, and what
+    ``policy.check`` raises: sales may have sold something else since the intent was written.
     """
     subscription = position.subscription
     name = CREATE if subscription is None else UPDATE
-    made_from = [subscription.id, *sorted(item["id"] for item in subscription.items)] if subscription else []
+    made_from = basis(subscription)
     if change.steps.get(MADE_FROM, made_from) != made_from:
         thaw(change)
     if subscription is None and CREATE not in change.steps:
         change.steps = {**change.steps, CREATE: creation(session, catalog, change, position)}
     elif subscription is not None and UPDATE not in change.steps:
+        policy.check(position.state, catalog.get(change.to_plan), change.quantity)
         change.steps = {**change.steps, UPDATE: update(catalog, change, position), MADE_FROM: made_from}
     return Step(
         name=name,
@@ -96,6 +100,14 @@ def freeze(session: Session, catalog: Catalog, change: PlanChange, position: Pos
         keys_spent=keys_spent(change, name),
         after_revision=subscription.revision if subscription is not None else None,
     )
+
+
+def basis(subscription: StoredSubscription | None) -> list[Json | str]:
+    """What an update is made from."""
+    if subscription is None:
+        return []
+    items = [{key: item[key] for key in ("id", "price_id", "quantity")} for item in subscription.items]
+    return [subscription.id, *sorted(items, key=lambda item: str(item["id"]))]
 
 
 def thaw(change: PlanChange) -> None:

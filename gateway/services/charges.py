@@ -1,9 +1,11 @@
 """The quote is the charge: what Stripe holds for a confirmed change is compared with what was quoted."""
 
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.orm import Session
+from stripe import InvoiceItem
 
 from gateway.db.models import Organization, PlanChange
 from gateway.services.context import Gateway
@@ -16,27 +18,48 @@ log = structlog.get_logger()
 
 
 def check(gateway: Gateway, change_id: str) -> None:
-    """Add up the invoice items that a change made, invoiced or not yet, and record the sum; any difference is an alarm.
+    """Look what Stripe holds for a change, and record it; any difference from what was quoted is an alarm.
 
-    Raises StripeUnavailable: try again.
+    What the change costs: the sum of the invoice items that it made, invoiced or not yet. What is due at once: what
+    their invoice asks for, with a balance, a tax or an item beside them that the quote did not know of. Raises
+    StripeUnavailable: try again.
     """
     with gateway.database.transaction() as session:
         change = session.get_one(PlanChange, change_id)
         customer_id = customer_of(session, change)
     if change.charged is not None or change.proration_date is None or customer_id is None:
         return
-    second = to_unix(change.proration_date)
+    items = items_of(gateway, customer_id, change.proration_date, change.created_at - CLOCKS_APART)
+    charged = sum(item.amount for item in items)
+    due_now = due_at_once(gateway, items) if change.quoted_due_now is not None else None
+    with gateway.database.transaction() as session:
+        looked_at = session.get_one(PlanChange, change_id, with_for_update=True)
+        looked_at.charged, looked_at.due_now = charged, due_now
+    if (charged, due_now) != (change.quoted, change.quoted_due_now):
+        log.error(
+            "charge_differs_from_quote",
+            change_id=change_id,
+            quoted=change.quoted,
+            charged=charged,
+            quoted_due_now=change.quoted_due_now,
+            due_now=due_now,
+        )
+
+
+def items_of(gateway: Gateway, customer_id: str, since: datetime, made_after: datetime) -> list[InvoiceItem]:
+    """The prorations that begin in just that second: those of one change."""
     with stripe_call():
         items = gateway.stripe.v1.invoice_items.list(
-            {"customer": customer_id, "created": {"gte": to_unix(change.created_at - CLOCKS_APART)}, "limit": 100}
+            {"customer": customer_id, "created": {"gte": to_unix(made_after)}, "limit": 100}
         )
-        charged = sum(
-            item.amount for item in items.auto_paging_iter() if item.proration and item.period.start == second
-        )
-    with gateway.database.transaction() as session:
-        session.get_one(PlanChange, change_id, with_for_update=True).charged = charged
-    if charged != change.quoted:
-        log.error("charge_differs_from_quote", change_id=change_id, quoted=change.quoted, charged=charged)
+        return [item for item in items.auto_paging_iter() if item.proration and item.period.start == to_unix(since)]
+
+
+def due_at_once(gateway: Gateway, items: Iterable[InvoiceItem]) -> int:
+    """What the invoice asks for that was made of these items; 0 if there was nothing to invoice."""
+    invoices = {item.invoice if isinstance(item.invoice, str) else item.invoice.id for item in items if item.invoice}
+    with stripe_call():
+        return sum(gateway.stripe.v1.invoices.retrieve(each).amount_due for each in invoices)
 
 
 def customer_of(session: Session, change: PlanChange) -> str | None:

@@ -20,9 +20,12 @@ def change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeVi
 
 def quoted_again(gateway: Gateway, caller: Caller, command: ChangeCommand) -> dict[str, object]:
     """A new quote of what was wanted; nothing, if that is not possible any more or Stripe does not answer."""
-    terms, _ = quote_tokens.decode(gateway.config, command.quote or "")
+    said, _ = quote_tokens.decode(gateway.config, command.quote or "")
+    plan, quantity = command.plan or said.get("plan"), command.quantity or said.get("quantity")
+    if not isinstance(plan, str) or not isinstance(quantity, int):  # another release said it in other words
+        return {}
     try:
-        quote = quotes.preview(gateway, caller, command.plan or terms.plan, command.quantity or terms.quantity)
+        quote = quotes.preview(gateway, caller, plan, quantity)
     except GatewayError:
         return {}
     return {"quote": QUOTE.dump(quote)}

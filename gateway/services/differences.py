@@ -98,7 +98,8 @@ class Circumstances:
 
 def compare(row: Mirrored, snapshot: Snapshot) -> dict[str, Pair]:
     """The fields in which the mirror's row differs from Stripe's object."""
-    content = KINDS[snapshot.kind].content(snapshot)
+    # Without what does not count as a change, such as an invoice's links.
+    content = {k: v for k, v in KINDS[snapshot.kind].content(snapshot).items() if k in snapshot.compared()}
     return differing(flat({name: getattr(row, name) for name in content}), flat(content))
 
 

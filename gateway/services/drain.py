@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-import orjson
 import structlog
 from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from gateway.config import WEBHOOK_TOLERANCE
 from gateway.db.models import WebhookEvent
 from gateway.db.queries import among
 from gateway.errors import DatabaseUnavailable
@@ -23,6 +23,7 @@ from gateway.services import sync
 from gateway.services.context import Gateway
 from gateway.services.mirror import KINDS
 from gateway.services.sync import Outcome
+from gateway.stripe_api import json_text
 from gateway.stripe_api.client import API_VERSION
 from gateway.stripe_api.snapshots import Event, Told, UnreadableObject, unreadable, upcoming_of
 
@@ -43,6 +44,7 @@ class Stored(NamedTuple):
     type: str
     object_id: str | None
     payload: bytes | None
+    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +132,11 @@ def read_event(stored: Stored, handlers: Handlers) -> Read:
     handler = handlers.get(stored.type)
     if handler is None or stored.payload is None:  # the database sees to it that no due event is without
         return Read(stored.id, ())
-    event = Event.from_json(orjson.loads(stored.payload))
+    event = Event.from_json(json_text.loads(stored.payload))
     kind = mirrored_kind(event)
     # An object that is not mirrored has nothing but references read from it, and ids are the same in every version.
-    if kind is not None and event.api_version != API_VERSION:
-        return refreshed(stored, event, kind, f"api_version {event.api_version}")
+    if kind is not None and (reason := distrust(stored, event)) is not None:
+        return refreshed(stored, event, kind, reason)
     try:
         return Read(stored.id, handler(event))
     except UnreadableObject as error:
@@ -143,9 +145,21 @@ def read_event(stored: Stored, handlers: Handlers) -> Read:
         return refreshed(stored, event, kind, str(error))
 
 
+def distrust(stored: Stored, event: Event) -> str | None:
+    """Why an event's object is not to be read as it stands, if so."""
+    if event.api_version != API_VERSION:
+        return f"api_version {event.api_version}"
+    # Our clock may differ from Stripe's by as much as a signature's age may. Beyond, the event would hide what follows.
+    if event.created > stored.received_at + WEBHOOK_TOLERANCE:
+        return f"created {event.created - stored.received_at} after it was received"
+    if event.odd_previous:
+        return "previous_attributes cannot be read"
+    return "of no kind" if "object" not in event.object else None
+
+
 def mirrored_kind(event: Event) -> str | None:
-    """The kind of the event's object, if the mirror keeps such objects."""
-    kind = event.object.get("object")
+    """The kind of the event's object, if the mirror keeps such objects; the event's type tells it, if it does not."""
+    kind = event.object.get("object", event.type.rpartition(".")[0].rpartition(".")[2])
     if kind == "invoice" and event.object.get("id") is None:
         return "upcoming_invoice"
     return kind if isinstance(kind, str) and kind in KINDS else None

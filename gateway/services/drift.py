@@ -1,7 +1,8 @@
 """The drift walk: Stripe's customers and subscriptions, compared with the mirror and the plan table, and healed.
 
 In phases, each in pages: Stripe's lists of customers and of subscriptions; what is alive here and was in neither list;
-the plan table against the mirror. After each page its differences are healed, then the place reached is stored.
+the unpaid invoices that decide a plan, one by one; the plan table against the mirror. After each page its differences
+are healed, then the place reached is stored.
 
 A list only tells that something differs. It is never merged itself: a page takes Stripe long enough to be older than
 a webhook that was stored meanwhile. What differs is refreshed, and the refresh knows how to tell.
@@ -35,6 +36,7 @@ PHASES: Mapping[str, Phase] = MappingProxyType(
         "subscriptions": drift_phases.subscriptions,
         "unlisted_customers": drift_phases.unlisted_customers,
         "unlisted_subscriptions": drift_phases.unlisted_subscriptions,
+        "unpaid_invoices": drift_phases.unpaid_invoices,
         "plan_table": drift_phases.plan_table,
     }
 )

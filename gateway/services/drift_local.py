@@ -7,11 +7,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gateway.db import jobs
-from gateway.db.models import IS_OPEN, Mirrored, Organization, PlanChange, Subscription, WebhookEvent
+from gateway.db.models import IS_OPEN, Invoice, Mirrored, Organization, PlanChange, Subscription, WebhookEvent
 from gateway.services.differences import Circumstances, Class, Difference, Pair, classify, compare
 from gateway.services.ordering import CLOCK_TOLERANCE
 from gateway.services.sync import refresh_lock
-from gateway.stripe_api.snapshots import CustomerSnapshot, Snapshot, SubscriptionSnapshot
+from gateway.stripe_api.snapshots import CustomerSnapshot, InvoiceSnapshot, Snapshot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,14 @@ class Match:
 
     @property
     def is_overtaken(self) -> bool:
-        """Whether the mirror may have heard of something later than the answer: a page takes Stripe its time."""
-        as_of = self.row.as_of if self.row is not None else None
-        return as_of is not None and as_of >= self.snapshot.seen.as_of - self.snapshot.seen.took - CLOCK_TOLERANCE
+        """Whether the mirror may have heard of something later than the answer: a page takes Stripe its time.
+
+        What is later than Stripe's own clock is no news, but an event with an untrue time: the refresh mends it.
+        """
+        if self.row is None or self.row.as_of is None:
+            return False
+        seen = self.snapshot.seen
+        return seen.as_of - seen.took - CLOCK_TOLERANCE <= self.row.as_of <= seen.as_of + CLOCK_TOLERANCE
 
 
 def differences(session: Session, snapshots: Sequence[Snapshot]) -> list[Difference]:
@@ -61,8 +66,9 @@ def matches(session: Session, snapshots: Sequence[Snapshot]) -> list[Match]:
     """The snapshots of our organizations."""
     by_customer = organizations_of(session, {each.owner for each in snapshots if each.owner is not None})
     named = unlinked(session, {each.organization_id for each in snapshots if isinstance(each, CustomerSnapshot)})
-    ids = [each.id for each in snapshots if isinstance(each, SubscriptionSnapshot)]
-    rows = {row.id: row for row in session.scalars(select(Subscription).where(Subscription.id.in_(ids)))}
+    rows: dict[str, Subscription | Invoice] = {}
+    for kind in {each.kind for each in snapshots} - {CustomerSnapshot.kind}:
+        rows |= rows_of(session, kind, [each.id for each in snapshots])
     found = []
     for each in snapshots:
         owner = by_customer.get(each.owner or "")
@@ -72,6 +78,13 @@ def matches(session: Session, snapshots: Sequence[Snapshot]) -> list[Match]:
             row = owner if isinstance(each, CustomerSnapshot) else rows.get(each.id)
             found.append(Match(snapshot=each, organization_id=owner.id, row=row))
     return found
+
+
+def rows_of(session: Session, kind: str, ids: Collection[str]) -> dict[str, Subscription | Invoice]:
+    """The rows that mirror subscriptions or invoices, by their ids."""
+    if kind == InvoiceSnapshot.kind:
+        return {row.id: row for row in session.scalars(select(Invoice).where(Invoice.id.in_(ids)))}
+    return {row.id: row for row in session.scalars(select(Subscription).where(Subscription.id.in_(ids)))}
 
 
 def organizations_of(session: Session, customers: Collection[str]) -> dict[str, Organization]:
@@ -117,8 +130,7 @@ def odd(session: Session, kind: str, causes: Mapping[str, Class], customers: Map
     else:
         by_customer = organizations_of(session, customers.values())
         owners = {each: by_customer[customer].id for each, customer in customers.items() if customer in by_customer}
-        rows = session.scalars(select(Subscription).where(Subscription.id.in_(causes.keys())))
-        owners |= {row.id: row.organization_id for row in rows}
+        owners |= {row.id: row.organization_id for row in rows_of(session, kind, causes.keys()).values()}
     return [
         Difference(kind=kind, stripe_id=stripe_id, organization_id=owners[stripe_id], cause=cause, fields={})
         for stripe_id, cause in causes.items()

@@ -9,17 +9,19 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from stripe import ListObject, StripeObject
 
-from gateway.db.models import Organization, Subscription
+from gateway.db.models import Invoice, Organization, Subscription
 from gateway.services import drift_local
 from gateway.services.context import Gateway
 from gateway.services.differences import Class, Difference, Pair, differing
-from gateway.services.plan_table import NEVER_ENROLLED, UNMAPPED, PlanState
+from gateway.services.plan_table import DECIDED_BY_INVOICE, NEVER_ENROLLED, UNMAPPED, PlanState
 from gateway.services.plan_writer import Account, accounts_of, derived
 from gateway.services.refresh import retrieve
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import (
     ENDED,
+    SETTLED,
     CustomerSnapshot,
+    InvoiceSnapshot,
     Seen,
     Snapshot,
     SubscriptionSnapshot,
@@ -83,6 +85,18 @@ def unlisted_subscriptions(gateway: Gateway, cursor: str | None, unseen: Unseen)
         ids = next_ids(session, Subscription.id, (Subscription.status.not_in(ENDED),), cursor)
         suspects = unseen(session, ids)
     return unlisted(gateway, SubscriptionSnapshot, ids, suspects)
+
+
+def unpaid_invoices(gateway: Gateway, cursor: str | None, _: Unseen) -> Page:
+    """The invoices by which a plan stays or goes, but for those that are settled for good: there are few."""
+    decides = (
+        Subscription.status.in_(DECIDED_BY_INVOICE),
+        Subscription.latest_invoice_id.is_not(None),
+        Subscription.latest_invoice_id.not_in(select(Invoice.id).where(Invoice.status.in_(SETTLED))),
+    )
+    with gateway.database.transaction() as session:
+        ids = next_ids(session, Subscription.latest_invoice_id, decides, cursor)
+    return unlisted(gateway, InvoiceSnapshot, ids, ids)
 
 
 def plan_table(gateway: Gateway, cursor: str | None, _: Unseen) -> Page:

@@ -10,7 +10,6 @@ from collections.abc import Collection, Generator, Sequence
 from datetime import timedelta
 from typing import Any
 
-import orjson
 import structlog
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -22,9 +21,10 @@ from gateway.services import inbox, progress, wakeup
 from gateway.services.budget import Priority, calling_as
 from gateway.services.context import Gateway
 from gateway.services.progress import Progress
+from gateway.stripe_api import json_text
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.event_list import EventPage, list_events
-from gateway.stripe_api.events import JsonObject
+from gateway.stripe_api.events import UNREADABLE, JsonObject
 from gateway.stripe_api.times import from_unix
 
 KIND = "gap"
@@ -102,8 +102,8 @@ def rows_of(gateway: Gateway, events: Sequence[JsonObject]) -> list[dict[str, An
     rows: list[dict[str, Any]] = []
     for event in events:
         try:
-            row = inbox.row_of(gateway, orjson.dumps(event), now)._asdict()
-        except (WebhookRefused, TypeError):  # TypeError: orjson's, of text that is no Unicode
+            row = inbox.row_of(gateway, json_text.dumps(event), now)._asdict()
+        except (WebhookRefused, *UNREADABLE):  # the others if it cannot be written
             log.exception("gap_event_unreadable", event_id=event["id"])
             continue
         rows.append({**row, "source": "gap", "next_attempt_at": min(from_unix(event["created"]), now)})

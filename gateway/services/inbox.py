@@ -5,7 +5,6 @@ from datetime import datetime
 from functools import cache
 from typing import NamedTuple
 
-import orjson
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
@@ -16,6 +15,7 @@ from gateway.errors import WebhookRefused
 from gateway.metrics import SIGNATURES
 from gateway.services.context import Gateway
 from gateway.services.group_commit import GroupCommit
+from gateway.stripe_api import json_text
 from gateway.stripe_api.envelope import WebhookEnvelope
 from gateway.stripe_api.signature import verify
 from gateway.stripe_api.times import from_unix
@@ -142,7 +142,7 @@ def came_again(session: Session, event_ids: Collection[str], now: datetime) -> N
 def read_envelope(body: bytes) -> WebhookEnvelope:
     """Read what the inbox needs of a verified body. Raises WebhookRefused."""
     try:
-        event = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        event = json_text.loads(body)
+    except ValueError as error:
         raise WebhookRefused("The body is not JSON.") from error
     return WebhookEnvelope.read(event)

@@ -60,13 +60,17 @@ def decide(stored: Order | None, incoming: Snapshot) -> tuple[Verdict, Order]:
     )
     if stored is None:
         return Verdict.APPLY, fresh
-    follows = replace(fresh, as_of=max(stored.as_of, fresh.as_of), revision=stored.revision + 1)
+    knows_all = seen.after_revision == stored.revision  # asked when all that is stored was known
+    # What Stripe's clock has not reached when it answers was never its time: kept, it would make all that comes stale.
+    untrue = knows_all and stored.as_of > seen.as_of + CLOCK_TOLERANCE
+    as_of = seen.as_of if untrue else max(stored.as_of, seen.as_of)
+    follows = replace(fresh, as_of=as_of, revision=stored.revision + 1)
     if incoming.rank != stored.rank:  # what cannot go back has the last word, whatever the clocks say
         return (Verdict.APPLY, follows) if incoming.rank > stored.rank else (Verdict.STALE, stored)
     tolerance = SAME_CLOCK if seen.source is stored.source is Source.EVENT else CLOCK_TOLERANCE
     if seen.as_of - seen.took > stored.as_of + tolerance:
         return Verdict.APPLY, follows
-    if seen.after_revision == stored.revision:  # asked when all that is stored was known: the answer is newer
+    if knows_all:  # the answer is newer
         return Verdict.APPLY, replace(follows, trail=joined(stored.trail, (incoming.digest,)))
     if seen.as_of < stored.as_of - tolerance:
         return Verdict.STALE, stored

@@ -37,7 +37,7 @@ from gateway.services.context import Caller, Gateway
 from gateway.services.organizations import ensure_customer, lock_organization, refuse_closed
 from gateway.services.plan_table import FREE
 from gateway.services.policy import Transition
-from gateway.services.positions import Position, position_of
+from gateway.services.positions import Position, charge_for, position_of
 from gateway.services.quote_tokens import Terms, read_token
 from gateway.stripe_api.times import from_unix
 from schemas.subscription import ChangeCommand
@@ -137,9 +137,9 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     refuse_another(session, caller, gateway.clock())
     refuse_closed(session.get(Organization, caller.organization_id))
     position = position_of(session, caller.organization_id)
-    plan = command.plan or (terms.plan if terms is not None else position.state.requested_plan)
-    quantity = command.quantity or (terms.quantity if terms is not None else position.quantity_on(plan))
-    target = gateway.catalog.get(plan)
+    plan = command.plan or (terms.plan if terms is not None else None)
+    target = policy.target_of(gateway.catalog, position.state, plan)
+    quantity = command.quantity or (terms.quantity if terms is not None else position.quantity_on(target.key))
     transition = policy.check(position.state, target, quantity)
     if not position.is_enrolled and not command.enroll:
         raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
@@ -149,7 +149,7 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     if position.subscription is None:  # what an enrolment starts on: better missed now than half-way
         position.price_of(gateway.catalog.get(FREE))
     if terms is not None:
-        terms.check(caller, position, price, plan, quantity)
+        terms.check(caller, position, price, target.key, quantity)
     return Admitted(
         source=position.state.requested_plan,
         target=target,
@@ -204,6 +204,7 @@ def write_intent(
         if policy.Need.CARD in admitted.transition.needs:
             known = payment_methods.is_usable(admitted.position.card, now) if card is None else card
             policy.check_needs(admitted.transition, card=known)
+        charge = charge_for(gateway.catalog, admitted.source, admitted.target)
         intent = PlanChange(
             id=f"chg_{uuid.uuid4().hex}",
             organization_id=caller.organization_id,
@@ -214,6 +215,7 @@ def write_intent(
             quantity=admitted.quantity,
             proration_date=from_unix(terms.proration_date) if terms is not None else None,
             quoted=terms.prorated if terms is not None else None,
+            quoted_due_now=terms.amount_due_now if terms is not None and charge == "now" else None,
             steps={},
             created_at=now,
         )

@@ -67,6 +67,8 @@ EXCEPTIONS: Mapping[tuple[str, Payment], Rule] = MappingProxyType(
         ("past_due", Payment.OVERDUE): Rule("suspended", usable=False),
     }
 )
+DECIDED_BY_INVOICE = frozenset(status for status, _ in EXCEPTIONS)
+"""The statuses of which the latest invoice decides the plan."""
 
 
 def rule_for(status: str, payment: Payment) -> Rule:

@@ -26,7 +26,7 @@ from gateway.db.queries import among, among_those
 from gateway.errors import PaymentAbandoned
 from gateway.services.attribution import Reason, reason, told_by
 from gateway.services.plan_table import (
-    EXCEPTIONS,
+    DECIDED_BY_INVOICE,
     NEVER_ENROLLED,
     UNMAPPED,
     Payment,
@@ -113,8 +113,7 @@ def derived(
 
 def payments_of(session: Session, accounts: Iterable[Account]) -> dict[str, Payment]:
     """The state of the latest invoices, by their ids; only of the subscriptions whose plan it decides."""
-    decided_by_it = {status for status, _ in EXCEPTIONS}
-    concerned = [each for account in accounts for each in account.subscriptions if each.status in decided_by_it]
+    concerned = [each for account in accounts for each in account.subscriptions if each.status in DECIDED_BY_INVOICE]
     if not concerned:
         return {}
     ids = {each.latest_invoice_id for each in concerned if each.latest_invoice_id is not None}

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gateway.db.models import Organization
 from gateway.services import policy
 from gateway.services.catalog import CatalogPrice
 from gateway.services.context import Caller, Gateway
@@ -23,7 +24,9 @@ class PlanOffer:
 def offers(gateway: Gateway, caller: Caller) -> list[PlanOffer]:
     """Every plan, from the smallest to the largest."""
     with gateway.database.transaction() as session:
+        organization = session.get(Organization, caller.organization_id)
         current = position_of(session, caller.organization_id).state.requested_plan
+    closed = organization is not None and organization.deleted
     return [
         PlanOffer(
             key=plan.key,
@@ -31,7 +34,7 @@ def offers(gateway: Gateway, caller: Caller) -> list[PlanOffer]:
             description=plan.description,
             max_quantity=plan.max_quantity,
             price=plan.price,
-            action=policy.action_towards(current, plan),
+            action=policy.CONTACT_SALES if closed else policy.action_towards(current, plan),
         )
         for plan in gateway.catalog.plans
     ]

@@ -62,6 +62,16 @@ def transition(source: str, target: str) -> Transition:
     return TRANSITIONS.get((source, target), THROUGH_SALES)
 
 
+def target_of(catalog: Catalog, current: PlanState, plan: str | None) -> CatalogPlan:
+    """The plan of that key; without one, the present plan.
+
+    Raises InvalidRequest, and ContactSalesRequired if the present plan is none that is sold here.
+    """
+    if plan is None and catalog.find(current.requested_plan) is None:
+        raise ContactSalesRequired("The present plan was made by our sales team, and is changed by them.")
+    return catalog.get(plan or current.requested_plan)
+
+
 def check(current: PlanState, target: CatalogPlan, quantity: int) -> Transition:
     """The transition from ``current`` to ``quantity`` units of ``target``.
 

@@ -2,8 +2,9 @@
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any
 
 import jwt
 
@@ -41,6 +42,9 @@ class Terms:
             raise QuoteStale("The subscription or the price has changed since the quote was made.")
 
 
+SHAPE = {field.name: field.type for field in fields(Terms)}
+
+
 def sign(config: Config, terms: Terms, expires_at: datetime) -> str:
     """The token of a quote."""
     claims = {"aud": AUDIENCE, "exp": expires_at, "terms": vars(terms)}
@@ -48,21 +52,25 @@ def sign(config: Config, terms: Terms, expires_at: datetime) -> str:
 
 
 def read_token(config: Config, token: str, now: datetime) -> Terms:
-    """What a token of ours says. Raises InvalidRequest, QuoteExpired."""
-    terms, expires_at = decode(config, token)
-    if expires_at <= now:
+    """What a token of ours says. Raises InvalidRequest, and QuoteExpired: also of a release that had other terms."""
+    said, expires_at = decode(config, token)
+    if expires_at <= now or {name: type(value) for name, value in said.items()} != SHAPE:
         raise QuoteExpired("The quote has expired: please look at the new one.")
-    return terms
+    return Terms(**said)
 
 
-def decode(config: Config, token: str) -> tuple[Terms, datetime]:
-    """What a token of ours says, and until when it is good, by whose clock ever. Raises InvalidRequest."""
+def decode(config: Config, token: str) -> tuple[dict[str, Any], datetime]:
+    """The terms of a token of ours, as whatever release put them, and until when it is good, by whose clock ever.
+
+    Raises InvalidRequest.
+    """
     options: jwt.types.Options = {"require": ["exp"], "verify_exp": False}
     try:
         claims = jwt.decode(token, signing_key(config), [ALGORITHM], audience=AUDIENCE, options=options)
     except jwt.InvalidTokenError as error:
         raise InvalidRequest("The quote is not one of ours.", errors={"quote": ["Not valid."]}) from error
-    return Terms(**claims["terms"]), from_unix(claims["exp"])
+    said = claims.get("terms")
+    return said if isinstance(said, dict) else {}, from_unix(claims["exp"])
 
 
 def signing_key(config: Config) -> bytes:

@@ -10,15 +10,18 @@ from stripe import Invoice
 from stripe.params import InvoiceCreatePreviewParamsSubscriptionDetails as Details
 
 from gateway.config import QUOTE_LIFETIME
-from gateway.db.models import PlanChange, Subscription
-from gateway.errors import NotEnrolled
+from gateway.db.models import Organization, PlanChange, Subscription
+from gateway.errors import NotEnrolled, PeriodOver, StripeRejected
 from gateway.services import policy, quote_tokens
 from gateway.services.catalog import CatalogPlan
 from gateway.services.context import Caller, Gateway
+from gateway.services.organizations import refuse_closed
 from gateway.services.plan_details import Period
 from gateway.services.positions import Position, ProrationBehavior, charge_for, position_of
 from gateway.services.quote_tokens import Terms
-from gateway.stripe_api.client import stripe_call
+from gateway.services.refresh import refresh
+from gateway.stripe_api.client import outside_period, stripe_call
+from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from gateway.stripe_api.times import from_unix, to_unix
 
 
@@ -57,6 +60,7 @@ class Quote:
 class Wanted:
     """The change that is asked about, and where it starts from."""
 
+    organization_id: str
     position: Position
     subscription_id: str
     version: str
@@ -70,10 +74,22 @@ class Wanted:
 def preview(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None) -> Quote:
     """Ask Stripe what moving to ``quantity`` units of ``plan`` costs from this second on.
 
-    Raises NotEnrolled, and what ``policy.check`` raises; a card is not needed to ask.
+    Raises NotEnrolled, PeriodOver if Stripe has not begun the next one either, and what ``policy.check`` raises; a card
+    is not needed to ask.
     """
     now = gateway.clock().replace(microsecond=0)
     wanted = read_wish(gateway, caller, plan, quantity, now)
+    try:
+        return quote(gateway, wanted, now)
+    except PeriodOver:  # of which nobody has told yet
+        refresh(gateway, SubscriptionSnapshot.kind, wanted.subscription_id)
+    return quote(gateway, read_wish(gateway, caller, plan, quantity, now), now)
+
+
+def quote(gateway: Gateway, wanted: Wanted, now: datetime) -> Quote:
+    """The quote of what is wanted. Raises PeriodOver."""
+    if wanted.billing_date <= now:
+        raise PeriodOver("The billing period ends in this moment; please try again.")
     at_once = ask_at_once(gateway, wanted) if wanted.charge_now else None
     later = ask(gateway, wanted, "none" if wanted.charge_now else "create_prorations")
     next_lines = still_to_be_billed(later, at_once)
@@ -81,7 +97,7 @@ def preview(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | 
     prorations = [line for line in lines if line.proration and line.period.start == wanted.proration_date]
     due_now = at_once.amount_due if at_once is not None else 0
     terms = Terms(
-        organization_id=caller.organization_id,
+        organization_id=wanted.organization_id,
         subscription_version=wanted.version,
         price_id=wanted.position.price_of(wanted.plan),
         plan=wanted.plan.key,
@@ -111,13 +127,15 @@ def preview(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | 
 def read_wish(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None, now: datetime) -> Wanted:
     """What is asked about, from the local tables. Raises as ``preview`` does."""
     with gateway.database.transaction() as session:
+        refuse_closed(session.get(Organization, caller.organization_id))
         position = position_of(session, caller.organization_id)
-        target = gateway.catalog.get(plan or position.state.requested_plan)
+        target = policy.target_of(gateway.catalog, position.state, plan)
         units = quantity or position.quantity_on(target.key)
         policy.check(position.state, target, units)
         if position.subscription is None or position.base_item is None or position.version is None:
             raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
         return Wanted(
+            organization_id=caller.organization_id,
             position=position,
             subscription_id=position.subscription.id,
             version=position.version,
@@ -153,17 +171,25 @@ def free_second(session: Session, subscription: Subscription, base_item: dict[st
 
 
 def ask(gateway: Gateway, wanted: Wanted, proration_behavior: ProrationBehavior) -> Invoice:
-    """Stripe's preview: of the invoice made at once (``always_invoice``), else of the next one on the billing date."""
+    """Stripe's preview: of the invoice made at once (``always_invoice``), else of the next one on the billing date.
+
+    Raises PeriodOver.
+    """
     details: Details = {
         "items": wanted.position.items_for(wanted.plan, wanted.quantity),
         "proration_behavior": proration_behavior,
     }
     if proration_behavior != "none":  # Stripe refuses the two together
         details["proration_date"] = to_unix(wanted.proration_date)
-    with stripe_call():
-        return gateway.stripe.v1.invoices.create_preview(
-            {"subscription": wanted.subscription_id, "subscription_details": details}
-        )
+    try:
+        with stripe_call():
+            return gateway.stripe.v1.invoices.create_preview(
+                {"subscription": wanted.subscription_id, "subscription_details": details}
+            )
+    except StripeRejected as error:
+        if outside_period(error):
+            raise PeriodOver("The billing period ends in this moment; please try again.") from error
+        raise
 
 
 def still_to_be_billed(later: Invoice, at_once: Invoice | None) -> list[dict[str, Any]]:
@@ -180,9 +206,17 @@ def due_later(later: Invoice, lines: list[dict[str, Any]], at_once: Invoice | No
     """
     if at_once is None:
         return later.amount_due
-    gone: int = sum(line["amount"] for line in lines_of(later)) - sum(line["amount"] for line in lines)
+    gone = sum(net(line) for line in lines_of(later)) - sum(net(line) for line in lines)
     balance = at_once.starting_balance + at_once.total - at_once.amount_due
     return max(0, later.total - gone + balance)
+
+
+def net(line: dict[str, Any]) -> int:
+    """What a line adds to its invoice's total: with its discounts and with taxes that come on top."""
+    discounts: int = sum(each["amount"] for each in line["discount_amounts"] or ())
+    on_top: int = sum(each["amount"] for each in line["taxes"] or () if each["tax_behavior"] == "exclusive")
+    amount: int = line["amount"]
+    return amount - discounts + on_top
 
 
 def item_of(line: dict[str, Any]) -> str | None:

@@ -15,7 +15,7 @@ from gateway.services.budget import Priority, calling_as
 from gateway.services.context import Gateway
 from gateway.services.mirror import KINDS
 from gateway.services.sync import Outcome
-from gateway.stripe_api.client import nothing_upcoming, stripe_call
+from gateway.stripe_api.client import key_refused, nothing_upcoming, stripe_call
 from gateway.stripe_api.snapshots import Snapshot, Source, UnreadableObject
 
 RETRIEVE: Mapping[str, Callable[[StripeClient, str], StripeObject]] = MappingProxyType(
@@ -87,11 +87,14 @@ def look_up(gateway: Gateway, kind: str, stripe_id: str, changed_at: datetime) -
 
 
 def refresh_or_queue_again(gateway: Gateway, kind: str, stripe_id: str, attempt: int) -> None:
-    """The refresh job: if Stripe is away or wants fewer calls, it ends and leaves a successor, later each time."""
+    """The refresh job: if Stripe is away, wants fewer calls or refuses the key, it leaves a successor for later."""
     try:
         with calling_as(Priority.REFRESH):
             refresh(gateway, kind, stripe_id, attempt)
-    except StripeUnavailable:
+    except (StripeUnavailable, StripeRejected) as error:
+        # The event that asked is done: without a successor, nobody would ask again with the right key.
+        if isinstance(error, StripeRejected) and not key_refused(error):
+            raise
         log.warning("refresh_postponed", kind=kind, stripe_id=stripe_id, attempt=attempt, exc_info=True)
         again_at = gateway.clock() + min(FIRST_RETRY * (1 << min(attempt, 16)), LONGEST_RETRY)
         with gateway.database.transaction() as session:

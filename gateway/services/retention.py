@@ -1,10 +1,11 @@
-"""How long events are kept: payloads as long as Stripe can send them again, rows longer."""
+"""How long things are kept: payloads as long as Stripe can send them again, rows longer."""
 
 from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import ColumnElement, Delete, Select, Update, delete, select, update
 
+from gateway.db import jobs
 from gateway.db.models import IdempotencyKey, WebhookEvent
 from gateway.services import idempotency
 from gateway.services.context import Gateway
@@ -26,6 +27,7 @@ def prune(gateway: Gateway) -> None:
     rows = repeat(gateway, delete(WebhookEvent), now - ROWS_KEPT, WebhookEvent.payload.is_(None))
     with gateway.database.transaction() as session:
         session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - idempotency.KEPT))
+        jobs.forget_failures(session, jobs.PRUNE_INBOX)
     log.info("inbox_pruned", payloads=payloads, rows=rows)
 
 

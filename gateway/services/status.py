@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, or_, select, text
 from sqlalchemy.orm import Session
 
 from gateway.db.models import IS_OPEN, OPEN_STATES, OrganizationPlan, PlanChange, SalesInquiry, WebhookEvent
@@ -21,7 +21,9 @@ HEARTBEAT = timedelta(seconds=15)
 
 # Written out, not a parameter: so that whatever the plan, it is the partial index that is counted.
 UNMAPPED = select(func.count()).where(OrganizationPlan.requested_plan == text("'unmapped'"))
-MISCHARGED = select(func.count()).where(PlanChange.charged != PlanChange.quoted)
+MISCHARGED = select(func.count()).where(
+    or_(PlanChange.charged != PlanChange.quoted, PlanChange.due_now != PlanChange.quoted_due_now)
+)
 JOBS = text("""
     SELECT task_name, status::text, count(*) FROM procrastinate_jobs
     WHERE status <> 'succeeded' GROUP BY task_name, status

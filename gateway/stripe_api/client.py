@@ -6,12 +6,20 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
+import orjson
 import stripe
 from requests.structures import CaseInsensitiveDict
 from stripe import RequestsClient, StripeClient
 from stripe._base_address import BaseAddresses  # not exported, and the parameter's only type
 
-from gateway.errors import BillingDetailsRefused, CardDeclined, NotFound, StripeRejected, StripeUnavailable
+from gateway.errors import (
+    BillingDetailsRefused,
+    CardDeclined,
+    NotFound,
+    PaymentMethodRequired,
+    StripeRejected,
+    StripeUnavailable,
+)
 
 API_VERSION: Final = "2026-10-28.endive"  # the version that the pinned SDK and our webhook endpoint speak
 CONNECT_TIMEOUT, READ_TIMEOUT = 3, 20  # seconds; the SDK's own 80 would outlive every caller's patience
@@ -63,11 +71,28 @@ class MeteredClient(RequestsClient):
     def _timed(
         self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any
     ) -> tuple[Any, int, Mapping[str, str]]:
-        """Make the call, and note with the answer how long it took."""
+        """Make the call, and note with the answer how long it took.
+
+        Raises APIError for a success that is nothing of Stripe's, such as a proxy's: whatever was read out of it would
+        be missing.
+        """
         started = time.monotonic()
         body, status, answered = super().request(method, url, headers, post_data)
         took = time.monotonic() - started
+        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES and not is_of_stripes_shape(body):
+            raise stripe.APIError("not an answer of Stripe's", http_status=status)
         return body, status, CaseInsensitiveDict({**answered, TOOK: f"{took:.3f}"})
+
+
+def is_of_stripes_shape(body: bytes | str) -> bool:
+    """Whether it is an object that says of which type, and a list has what a list has."""
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return True  # the SDK refuses it itself, but for lone surrogates, which it reads
+    if not isinstance(answer, dict) or not isinstance(answer.get("object"), str):
+        return False
+    return answer["object"] != "list" or (isinstance(answer.get("data"), list) and "has_more" in answer)
 
 
 def stripe_client(secret_key: str, api_base: str | None = None, meter: Meter | None = None) -> StripeClient:
@@ -97,6 +122,8 @@ def stripe_call() -> Iterator[None]:
     except stripe.CardError as error:
         raise CardDeclined(error.user_message or "The card was declined.") from error
     except stripe.InvalidRequestError as error:
+        if lacks_a_card(error):
+            raise PaymentMethodRequired("Add billing details first: there is no card on file.") from error
         if error.code == "resource_missing":
             raise NotFound(error.user_message or "Stripe knows no such object.") from error
         raise StripeRejected(error.user_message or "Stripe refused the request.") from error
@@ -104,6 +131,12 @@ def stripe_call() -> Iterator[None]:
         raise StripeRejected("Stripe refused the gateway's request.") from error
     except stripe.StripeError as error:
         raise StripeUnavailable("Stripe did not answer in time; please try again.") from error
+
+
+def lacks_a_card(error: stripe.InvalidRequestError) -> bool:
+    """Whether what is missing is the customer's means of payment: no parameter names it, and so it is no 404."""
+    named = error.param is not None or error.http_status == HTTPStatus.NOT_FOUND
+    return error.code == "resource_missing" and not named
 
 
 @contextmanager
@@ -134,6 +167,17 @@ def nothing_upcoming(error: StripeRejected) -> bool:
     """Whether the refused call was for the next invoice of a subscription that will have none."""
     cause = error.__cause__
     return isinstance(cause, stripe.InvalidRequestError) and cause.code == "invoice_upcoming_none"
+
+
+def outside_period(error: StripeRejected) -> bool:
+    """Whether the second from which to prorate is not in the subscription's period, which has ended meanwhile."""
+    cause = error.__cause__
+    return isinstance(cause, stripe.InvalidRequestError) and "proration_date" in (cause.param or "")
+
+
+def key_refused(error: StripeRejected) -> bool:
+    """Whether the key was refused, not the request: it was revoked or rolled, or may not do this. The next may."""
+    return isinstance(error.__cause__, stripe.AuthenticationError | stripe.PermissionError)
 
 
 def kept_failure(error: StripeUnavailable) -> bool:

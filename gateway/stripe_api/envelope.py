@@ -13,7 +13,10 @@ LATEST = 2**33  # Unix seconds: as far as anybody looks ahead
 
 
 def text(pattern: str) -> Callable[[object], bool]:
-    """A check that a value is text of that pattern, the whole of it; a NUL, which PostgreSQL refuses, is in none."""
+    """A check that a value is text of that pattern, the whole of it. None matches what PostgreSQL refuses.
+
+    That is a NUL, and half a character.
+    """
     matches = re.compile(pattern).fullmatch
     return lambda value: isinstance(value, str) and matches(value) is not None
 
@@ -86,6 +89,6 @@ CHECKS = (
     optional(text(r"[A-Za-z0-9._-]{1,64}")),
     optional(is_id),
     # Products, plans and coupons may have ids that people chose: `gold-plan`, `25%OFF`. An upcoming invoice has none.
-    optional(text(r"[^\0]{1,255}")),
+    optional(text(r"[^\0\ud800-\udfff]{1,255}")),
 )
 """Of each field, in their order."""

@@ -35,6 +35,8 @@ class Event:
     """Whether a request caused it (ours, the dashboard's); if not, Stripe did it by itself."""
     request_key: str | None = None
     """That request's idempotency key."""
+    odd_previous: bool = False
+    """Whether it says what the state before was, but so that it cannot be read: ``previous`` is None."""
 
     @property
     def is_first(self) -> bool:
@@ -46,21 +48,34 @@ class Event:
         """Read an event as delivered or listed. Raises UnreadableObject if it lacks a part of every event."""
         try:
             data = event["data"]
-            changed = data.get("previous_attributes")
+            about = data["object"]
+            if not isinstance(about, Mapping):
+                raise TypeError("no object")
+            previous, odd_previous = previous_of(about, data.get("previous_attributes"))
             request = event.get("request")
             request = request if isinstance(request, Mapping) else {"id": request}  # only an id, in versions long ago
+            key = request.get("idempotency_key")
             return cls(
                 id=event["id"],
                 type=event["type"],
                 created=from_unix(event["created"]),
                 api_version=event.get("api_version"),
-                object=data["object"],
-                previous=before(data["object"], changed) if changed else None,
+                object=about,
+                previous=previous,
+                odd_previous=odd_previous,
                 by_request=request.get("id") is not None,
-                request_key=request.get("idempotency_key"),
+                request_key=key if isinstance(key, str) and key.isprintable() else None,  # ours are
             )
         except UNREADABLE as error:
             raise UnreadableObject(f"not an event: {error!r}") from error
+
+
+def previous_of(after: JsonObject, changed: Any) -> tuple[JsonObject | None, bool]:
+    """The state before, if the event says it; and whether it says it so that it cannot be read."""
+    try:
+        return (before(after, changed) if changed else None), False
+    except UNREADABLE:
+        return None, True
 
 
 def before(after: JsonObject, changed: JsonObject) -> dict[str, Any]:

@@ -62,6 +62,10 @@ def stored(stage: Stage) -> int:
         BODY.replace(b"1795000000", b"Infinity"),
         event(id="evt_hostile\0"),
         event(id="evt_hostile\ud800"),
+        event(data={"object": {"id": "ch_\ud800", "object": "charge"}}),
+        event(padding="\ud800").replace(b"1795000000", b"NaN"),
+        b'"\\ud800' + b"[" * 100_000,
+        b'["\\ud800", ' + b"[" * 100_000,
         event(type="charge.succeeded\n"),
         event(data={"object": {"id": "ch_\0", "object": "charge"}}),
     ],
@@ -78,6 +82,10 @@ def stored(stage: Stage) -> int:
         "Infinity",
         "NUL in the id",
         "a lone surrogate",
+        "a lone surrogate in the object's id",
+        "a lone surrogate and NaN",
+        "a lone surrogate in an open string",
+        "a lone surrogate and deep lists",
         "a newline after the type",
         "NUL in the object's id",
     ],
@@ -115,7 +123,7 @@ def test_a_signature_by_another_secret_is_refused(running: Stage) -> None:
 
 
 def test_nul_and_surrogates_where_nothing_is_read_are_kept_as_they_came(running: Stage) -> None:
-    body = event(id="evt_kept", data={"object": {"id": "ch_1", "object": "charge", "description": "\0\x01"}})
+    body = event(id="evt_kept", data={"object": {"id": "ch_1", "object": "charge", "description": "\0\x01\ud83d"}})
     assert running.deliver(body).status_code == 200
     assert running.rows("SELECT payload FROM webhook_events WHERE id = 'evt_kept'") == [(body,)]
 

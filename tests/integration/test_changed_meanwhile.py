@@ -3,7 +3,7 @@
 import pytest
 from stripe import Subscription as StripeSubscription
 
-from gateway.db.models import PlanChange, Subscription
+from gateway.db.models import Organization, PlanChange, Subscription
 from gateway.services import change_run, plan_changes
 from gateway.services.context import Caller
 from gateway.services.quote_tokens import Terms, read_token
@@ -93,3 +93,37 @@ def test_a_quote_whose_subscription_ended_enrols_nobody_anew(world: World, api: 
     world.stripe.v1.subscriptions.cancel(at_stripe(world).id)
     assert finished(world, change_id).state == "failed"
     assert len(world.rows(Subscription)) == 1
+
+
+def enterprise_price(world: World) -> str:
+    """A price of the plan that only sales can sell."""
+    [product] = [each.id for each in world.stripe.v1.products.list().data if each.name == "Enterprise"]
+    return world.stripe.v1.prices.create(
+        {"currency": "usd", "unit_amount": 900_00, "recurring": {"interval": "month"}, "product": product}
+    ).id
+
+
+@pytest.mark.parametrize("plan", ["free", "plus"])
+def test_enterprise_that_sales_made_before_anybody_enrolled_is_kept(world: World, plan: str) -> None:
+    api = world.api()
+    api.add_card(world.stripe)
+    customer = world.rows(Organization)[0].stripe_customer_id or ""
+    price = enterprise_price(world)
+    world.settle()
+    world.fault("webhook_dropped", event="customer.subscription.created")
+    world.stripe.v1.subscriptions.create({"customer": customer, "items": [{"price": price, "quantity": 7}]})
+    assert api.problem("POST", "/subscription", plan=plan) == (409, "contact_sales_required")
+    details = api.ok("GET", "/subscription")
+    assert (details["plan"], details["quantity"], details["pending_change"]) == ("enterprise", 7, None)
+    [entry] = api.ok("GET", "/subscription/history")["data"]
+    assert entry["actor"]["type"] == "system"
+
+
+@pytest.mark.usefixtures("api")
+def test_enterprise_that_sales_made_after_the_intent_is_kept(world: World) -> None:
+    change_id = die_after_the_intent(world, ChangeCommand(plan="plus"))
+    [item] = at_stripe(world)["items"].data
+    world.stripe.v1.subscription_items.update(item.id, {"price": enterprise_price(world), "quantity": 7})
+    change = finished(world, change_id)
+    assert (change.state, (change.error or {})["code"]) == ("failed", "contact_sales_required")
+    assert (world.plan_row().plan, world.plan_row().quantity) == ("enterprise", 7)

@@ -1,11 +1,13 @@
 """Plans that are charged at once: a change takes effect once it is paid, and not a moment before."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from stripe import Invoice, PaymentIntent
 from stripe import Subscription as StripeSubscription
+from structlog.testing import capture_logs
 
 from gateway.db.models import PlanChange, PlanHistory, Subscription
 from gateway.endpoints.context import EXTENSION
@@ -60,6 +62,19 @@ def approve(world: World, change: Json) -> PaymentIntent:
     return world.stripe.v1.payment_intents.confirm(intent_id)
 
 
+def a_balance(world: World) -> None:
+    """The customer owes something from elsewhere."""
+    world.stripe.v1.customers.update(str(at_stripe(world).customer), {"balance": 7777})
+
+
+def an_item(world: World) -> None:
+    """Sales add something to the next invoice."""
+    subscription = at_stripe(world)
+    world.stripe.v1.invoice_items.create(
+        {"customer": str(subscription.customer), "subscription": subscription.id, "amount": 7777, "currency": "usd"}
+    )
+
+
 def unended(world: World) -> list[str]:
     return [change.id for change in world.rows(PlanChange) if change.ended_at is None]
 
@@ -77,6 +92,32 @@ def test_what_is_quoted_as_due_now_is_charged_now(world: World, api: Api, at_onc
     charges.check(at_once, change["id"])
     [_, row] = sorted(world.rows(PlanChange), key=lambda each: each.created_at)
     assert (row.charged, row.quoted) == (quote["amount_due_now"], quote["amount_due_now"])
+    assert (row.due_now, row.quoted_due_now) == (quote["amount_due_now"], quote["amount_due_now"])
+    assert "gateway_plan_changes_mischarged 0.0" in world.client.get("/metrics").get_data(as_text=True)
+
+
+@pytest.mark.parametrize("meddle", [a_balance, an_item])
+def test_more_due_now_than_was_quoted_is_an_alarm(
+    world: World, api: Api, at_once: Gateway, meddle: Callable[[World], None]
+) -> None:
+    api.add_card(world.stripe)
+    quote = api.ok("POST", "/subscription/preview", plan="plus")
+    meddle(world)
+    change = api.ok("PATCH", "/subscription", quote=quote["token"])
+    with capture_logs() as logs:
+        charges.check(at_once, change["id"])
+    [alarm] = [entry for entry in logs if entry["log_level"] == "error"]
+    assert (alarm["quoted_due_now"], alarm["due_now"]) == (quote["amount_due_now"], quote["amount_due_now"] + 7777)
+    assert "gateway_plan_changes_mischarged 1.0" in world.client.get("/metrics").get_data(as_text=True)
+
+
+def test_a_card_taken_away_at_stripe_of_which_nobody_told_is_402_and_changes_nothing(world: World, api: Api) -> None:
+    card = api.add_card(world.stripe)
+    world.settle()
+    world.fault("webhook_dropped", times=100)
+    world.stripe.v1.payment_methods.detach(card)
+    assert api.problem("PATCH", "/subscription", plan="plus") == (402, "payment_method_required")
+    assert (at_stripe(world).items.data[0].price.unit_amount, unended(world)) == (0, [])
 
 
 def test_a_declined_card_is_402_and_changes_nothing(world: World, api: Api) -> None:

@@ -4,17 +4,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import jwt
 import pytest
 import requests
 from sqlalchemy import update
 from structlog.testing import capture_logs
 
 from gateway.db.models import Invoice, Organization, PlanChange, Subscription
+from gateway.endpoints.context import EXTENSION
 from gateway.errors import QuoteExpired
-from gateway.services import charges, confirming
+from gateway.services import charges, confirming, quote_tokens, quotes
 from gateway.services.context import Caller
 from schemas.subscription import ChangeCommand
-from tests.integration.support import Api, Json, StripeTime, World
+from tests.integration.support import Api, Json, StripeTime, World, problem_of
 
 CALLER = Caller(organization_id="org_1", actor="test")
 
@@ -51,6 +53,90 @@ def test_an_expired_quote_is_refused_with_a_new_one(world: World, api: Api) -> N
     assert confirming.change(later, CALLER, ChangeCommand(quote=new["token"])).state == "applied"
 
 
+def set_clocks(world: World, stripe_time: StripeTime, ours: datetime, stripes: timedelta = timedelta(0)) -> None:
+    """It is ``ours`` here, and so much later at Stripe."""
+    ahead = ours - datetime.now(UTC)
+    later = replace(world.gateway, clock=lambda: datetime.now(UTC) + ahead)
+    world.client.application.extensions[EXTENSION].gateway = later
+    stripe_time.ahead = (ahead + stripes).total_seconds()
+
+
+def end_of_period(world: World) -> datetime:
+    end = world.plan_row().current_period_end
+    assert end is not None
+    return end
+
+
+def test_a_quote_whose_period_ended_at_stripe_is_refused_with_one_of_the_next(
+    world: World, api: Api, stripe_time: StripeTime
+) -> None:
+    api.ok("PATCH", "/subscription", plan="plus")
+    end = end_of_period(world)
+    set_clocks(world, stripe_time, end - timedelta(seconds=20))
+    old = api.ok("POST", "/subscription/preview", plan="plus", quantity=3)
+    world.fault("webhook_dropped", times=1000)
+    set_clocks(world, stripe_time, end - timedelta(seconds=15), stripes=timedelta(seconds=30))
+    refused = api("PATCH", "/subscription", quote=old["token"])
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "quote_stale")
+    new: Json = refused.get_json()["quote"]
+    assert datetime.fromisoformat(new["billing_date"]) > end
+    assert api.ok("PATCH", "/subscription", quote=new["token"])["quantity"] == 3
+
+
+def test_a_renewal_of_which_nobody_told_is_quoted_in_the_new_period(
+    world: World, api: Api, stripe_time: StripeTime
+) -> None:
+    api.ok("PATCH", "/subscription", plan="plus")
+    end = end_of_period(world)
+    world.fault("webhook_dropped", times=1000)
+    set_clocks(world, stripe_time, end + timedelta(minutes=1))
+    quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=4)
+    assert datetime.fromisoformat(quote["billing_date"]) > end + timedelta(days=27)
+    assert api.ok("PATCH", "/subscription", quote=quote["token"])["quantity"] == 4
+
+
+def test_while_only_our_clock_has_passed_the_period_there_is_no_quote_yet(
+    world: World, api: Api, stripe_time: StripeTime
+) -> None:
+    api.ok("PATCH", "/subscription", plan="plus")
+    set_clocks(world, stripe_time, end_of_period(world) + timedelta(seconds=5), stripes=timedelta(seconds=-60))
+    assert api.problem("POST", "/subscription/preview", plan="plus", quantity=4) == (503, "period_over")
+
+
+def test_a_quote_expires_at_the_billing_date_if_that_comes_first(world: World, api: Api) -> None:
+    end = datetime.fromisoformat(api.ok("GET", "/subscription")["current_period"]["end"])
+    late = replace(world.gateway, clock=lambda: end - timedelta(minutes=5))
+    quote = quotes.preview(late, CALLER, "plus", 5)
+    assert quote.expires_at == end
+    with pytest.raises(QuoteExpired):
+        quote_tokens.read_token(world.gateway.config, quote.token, end)
+    in_time = quote_tokens.read_token(world.gateway.config, quote.token, end - timedelta(seconds=1))
+    assert (in_time.plan, in_time.quantity) == ("plus", 5)
+
+
+@pytest.mark.parametrize(
+    ("terms", "body", "quoted"),
+    [
+        ({"plan": "plus", "quantity": 5, "coupon": "autumn"}, {}, ("plus", 5)),
+        ({"target": "plus", "units": 5}, {"plan": "plus", "quantity": 5}, ("plus", 5)),
+        ({"target": "plus", "units": 5}, {}, None),  # what was wanted is not known
+        ({"plan": "plus"}, {}, None),
+        ({"plan": "plus", "quantity": "5"}, {}, None),
+        ({"plan": {"key": "plus"}, "quantity": 5}, {}, None),
+        (None, {}, None),
+    ],
+)
+def test_a_quote_of_a_release_with_other_terms_is_refused_with_a_new_one_where_it_can_be_read(
+    world: World, api: Api, terms: Any, body: Json, quoted: tuple[str, int] | None
+) -> None:
+    claims = {"aud": quote_tokens.AUDIENCE, "exp": datetime.now(UTC) + timedelta(minutes=5), "terms": terms}
+    token = jwt.encode(claims, quote_tokens.signing_key(world.gateway.config), quote_tokens.ALGORITHM)
+    refused = api("PATCH", "/subscription", quote=token, **body)
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "quote_expired")
+    new = refused.get_json().get("quote")
+    assert (new and (new["plan"], new["quantity"])) == quoted
+
+
 def test_where_nothing_is_left_to_quote_the_refusal_stands_alone(api: Api) -> None:
     old = api.ok("POST", "/subscription/preview", plan="plus")
     api.ok("PATCH", "/subscription", plan="plus")
@@ -77,6 +163,27 @@ def test_cancel_plan_takes_nothing_but_a_quote(world: World, api: Api) -> None:
     quote = api.ok("POST", "/subscription/preview", plan="plus")
     answer = world.client.delete(f"/v1/subscription?quote={quote['token']}", headers=headers)
     assert answer.get_json()["code"] == "no_change"
+
+
+@pytest.mark.parametrize(
+    ("body", "refusal"),
+    [
+        (b'{"quote": "x", "nonsense": 1}', (422, "invalid_request")),
+        (b'{"quote": "x"}', (422, "invalid_request")),
+        (b'{"plan": "free"}', (422, "invalid_request")),
+        (b"[]", (422, "invalid_request")),
+        (b"null", (422, "invalid_request")),
+        (b"{", (400, "invalid_json")),
+        (b" {} ", None),
+        (b"", None),
+    ],
+)
+def test_cancel_plan_ignores_no_body(world: World, api: Api, body: bytes, refusal: tuple[int, str] | None) -> None:
+    api.ok("PATCH", "/subscription", plan="plus")
+    headers = {"Authorization": f"Bearer {world.token()}", "Content-Type": "application/json"}
+    answer = world.client.delete("/v1/subscription", data=body, headers=headers)
+    assert (problem_of(answer) if answer.status_code != 200 else None) == refusal
+    assert world.plan_row().plan == ("free" if refusal is None else "plus")
 
 
 def test_with_usage_that_goes_on_the_quote_of_cancel_plan_is_an_estimate_and_the_usage_is_billed(

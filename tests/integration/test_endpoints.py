@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from gateway.db.models import OrganizationPlan, PlanChange
-from tests.integration.support import World, problem_of
+from gateway.db.models import Organization, OrganizationPlan, PlanChange
+from tests.integration.support import Api, World, problem_of
 
 ROUTES = [
     ("GET", "/plans"),
@@ -133,6 +133,27 @@ def test_enterprise_is_409_contact_sales_and_reaches_neither_stripe_nor_the_tabl
     assert world.rows(PlanChange) == []
 
 
+def test_a_closed_account_is_sent_to_sales_by_all_that_speaks_of_plans(world: World, api: Api) -> None:
+    world.stripe.v1.customers.delete(world.rows(Organization)[0].stripe_customer_id or "")
+    world.settle()
+    assert api.ok("GET", "/subscription")["actions"] == ["contact_sales"]
+    assert {plan["action"] for plan in api.ok("GET", "/plans")["data"]} == {"contact_sales"}
+    for body in ({"plan": "plus"}, {"plan": "free"}, {"plan": "enterprise"}, {"quantity": 2}):
+        assert api.problem("POST", "/subscription/preview", **body) == (409, "contact_sales_required")
+        assert api.problem("PATCH", "/subscription", **body) == (409, "contact_sales_required")
+
+
+def test_a_closed_account_is_sent_to_sales_before_anything_else_of_the_change_is_looked_at(
+    world: World, api: Api
+) -> None:
+    [card] = api.ok("GET", "/payment-methods")["data"]
+    world.stripe.v1.customers.delete(world.rows(Organization)[0].stripe_customer_id or "")
+    world.settle()
+    for body in ({"plan": "plus", "quantity": 101}, {"plan": "nothing"}):
+        answer = api.problem("POST", "/subscription", payment_method=card["id"], **body)
+        assert answer == (409, "contact_sales_required")
+
+
 def test_what_is_so_already_is_409_no_change(world: World) -> None:
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
@@ -213,3 +234,5 @@ def test_the_interface_describes_its_errors_as_they_are(world: World) -> None:
 def test_the_interface_describes_itself(world: World) -> None:
     document = world.client.get("/v1/openapi.json").get_json()
     assert set(document["paths"]) >= {"/v1/subscription", "/v1/subscription/preview", "/v1/plans"}
+    assert "requestBody" in document["paths"]["/v1/subscription"]["patch"]
+    assert "requestBody" not in document["paths"]["/v1/subscription"]["delete"]

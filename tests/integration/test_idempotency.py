@@ -72,6 +72,37 @@ def test_the_same_key_with_another_request_is_refused(world: World, other: dict[
     assert (answer.status_code, answer.get_json()["code"]) == (422, "idempotency_key_reused")
 
 
+def test_a_request_is_known_by_its_method_its_address_its_condition_and_its_body(world: World) -> None:
+    def mark_of(address: str = "/v1/subscription", method: str = "PATCH", match: str = "*", plan: str = "plus") -> str:
+        headers = {"If-Match": match}
+        with world.client.application.test_request_context(
+            address, method=method, headers=headers, json={"plan": plan}
+        ):
+            return fingerprint()
+
+    others = [
+        mark_of(method="POST"),
+        mark_of("/v1/subscription?quote=a"),
+        mark_of("/v1/subscription/preview"),
+        mark_of(match='"7"'),
+        mark_of(plan="free"),
+    ]
+    assert mark_of() == mark_of()
+    assert len({mark_of(), *others}) == 6
+
+
+@pytest.mark.usefixtures("api")
+def test_the_same_key_with_another_method_or_query_is_refused(world: World) -> None:
+    send(world, headers={"Idempotency-Key": "click-1"}, plan="plus")
+    send(world, "DELETE", headers={"Idempotency-Key": "click-2"})
+    named = {"Authorization": f"Bearer {world.token()}", "Idempotency-Key": "click-2"}
+    for answer in (
+        send(world, "POST", headers={"Idempotency-Key": "click-1"}, plan="plus"),
+        world.client.delete("/v1/subscription?quote=a.b.c", headers=named),
+    ):
+        assert (answer.status_code, answer.get_json()["code"]) == (422, "idempotency_key_reused")
+
+
 @pytest.mark.usefixtures("api")
 def test_keys_of_two_organizations_have_nothing_to_do_with_each_other(world: World) -> None:
     send(world, headers={"Idempotency-Key": "click-1"}, plan="plus")
@@ -193,8 +224,8 @@ def test_a_change_of_the_plan_as_it_was_seen_is_made(world: World, tags: str) ->
 
 
 @pytest.mark.usefixtures("api")
-@pytest.mark.parametrize("tags", ['"x"', '"99"', '"-1"', '"\u0661"'])
-def test_a_tag_that_is_none_of_ours_matches_nothing(world: World, tags: str) -> None:
+@pytest.mark.parametrize("tags", ['"x"', '"99"', '"-1"', '"\u0661"', '"' + "9" * 5000 + '"', '""', ",", "", '"', '""*'])
+def test_a_header_without_a_tag_of_ours_matches_nothing(world: World, tags: str) -> None:
     headers = {"If-Match": tags.encode().decode("latin-1")}
     assert send(world, headers=headers, plan="plus").status_code == 412
     assert changes(world) == []
@@ -211,3 +242,13 @@ def test_too_many_changes_within_an_hour_are_429_and_say_when_to_come_back(
     assert 3500 < int(answer.headers["Retry-After"]) <= 3601
     in_an_hour = replace(world.gateway, clock=lambda: datetime.now(UTC) + timedelta(hours=1, seconds=5))
     assert plan_changes.change(in_an_hour, Caller(organization_id="org_1", actor="test"), PLUS).state == "applied"
+
+
+@pytest.mark.usefixtures("api")
+def test_a_request_that_was_one_too_many_is_done_when_it_comes_again_in_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as busy:
+        busy.setattr(plan_changes, "CHANGES_AT_MOST", 1)  # the enrolment
+        assert send(world, headers={"Idempotency-Key": "click-1"}, plan="plus").status_code == 429
+    assert send(world, headers={"Idempotency-Key": "click-1"}, plan="plus").status_code == 200

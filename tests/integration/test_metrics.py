@@ -7,11 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 from flask.testing import FlaskClient
 from sqlalchemy import text, update
@@ -19,8 +21,12 @@ from sqlalchemy import text, update
 from gateway.app import build_gateway, create_app
 from gateway.db.models import WebhookEvent
 from gateway.endpoints.context import EXTENSION
+from gateway.sandbox import Sandbox
+from gateway.services import drift, gap, webhook_endpoint
+from handlers import HANDLERS
 from tests.integration.conftest import WEBHOOK_SECRET
-from tests.integration.support import World, eventually
+from tests.integration.support import StripeTime, World, eventually
+from tests.integration.test_reconcile_gap import drop_webhooks, on_plus, set_quantity_at_stripe
 from tests.integration.test_webhook_ingress import deliver, event, signature
 
 
@@ -118,6 +124,67 @@ def test_jobs_and_workers_and_changes_are_told(world: World) -> None:
     assert found["gateway_jobs_stalled"] == 2
     assert found["gateway_workers"] == 1
     assert found['gateway_plan_changes{state="requested"}'] == 0
+
+
+def test_walks_that_never_ran_finished_in_1970(world: World) -> None:
+    found = scrape(world.client)
+    for walk in ("gap", "drift"):
+        assert found[f'gateway_reconciliation_finished_timestamp_seconds{{walk="{walk}"}}'] == 0
+        assert found[f'gateway_reconciliation_checked_until_timestamp_seconds{{walk="{walk}"}}'] == 0
+    assert not any("unfinished" in name for name in found)
+    assert sum(number for name, number in found.items() if "_differences" in name or "_outcomes" in name) == 0
+
+
+def test_a_walk_tells_when_it_began_while_it_runs_and_when_it_ended(
+    world: World, sandbox: Sandbox, stripe_time: StripeTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.stripe_api.event_list.PAGE", 5)
+    drop_webhooks(world, sandbox)
+    on_plus(world)
+    stripe_time.ahead = 1000
+    began = time.time()
+    walk = gap.walk(world.gateway, HANDLERS.keys())
+    next(walk)
+    found = scrape(world.client)
+    assert found['gateway_reconciliation_finished_timestamp_seconds{walk="gap"}'] == 0
+    assert began <= found['gateway_reconciliation_unfinished_since_timestamp_seconds{walk="gap"}'] <= time.time()
+    *_, last = walk
+    found = scrape(world.client)
+    assert began <= found['gateway_reconciliation_finished_timestamp_seconds{walk="gap"}'] <= time.time()
+    assert abs(found['gateway_reconciliation_checked_until_timestamp_seconds{walk="gap"}'] - began - 1000) < 60
+    assert 'gateway_reconciliation_unfinished_since_timestamp_seconds{walk="gap"}' not in found
+    assert found["gateway_inbox_events_never_delivered"] == last.counts["missing"] > 0
+
+
+def test_differences_are_told_by_class_and_by_what_became_of_them(
+    world: World, sandbox: Sandbox, stripe_time: StripeTime
+) -> None:
+    on_plus(world)
+    drop_webhooks(world, sandbox)
+    stripe_time.ahead = 60
+    set_quantity_at_stripe(world, 7)
+    stripe_time.ahead = 120
+    list(drift.walk(world.gateway))
+    found = scrape(world.client)
+    told = {name: number for name, number in found.items() if "_differences" in name or "_outcomes" in name}
+    assert {name: number for name, number in told.items() if number} == {
+        'gateway_reconciliation_differences{class="dashboard_edit"}': 1,
+        'gateway_reconciliation_outcomes{outcome="healed"}': 1,
+    }
+    assert len(told) == 8 + 3
+    assert found['gateway_reconciliation_finished_timestamp_seconds{walk="drift"}'] > 0
+
+
+def test_whether_the_webhook_endpoint_is_right_is_told_once_it_was_checked(world: World) -> None:
+    assert "gateway_webhook_endpoint_problem" not in scrape(world.client)
+    [endpoint] = world.stripe.v1.webhook_endpoints.list()
+    config = replace(world.gateway.config, public_url=endpoint.url.removesuffix("/webhooks/stripe"))
+    gateway = replace(world.gateway, config=config)
+    webhook_endpoint.check(gateway, HANDLERS)
+    assert scrape(world.client)["gateway_webhook_endpoint_problem"] == 0
+    world.stripe.v1.webhook_endpoints.update(endpoint.id, {"disabled": True})
+    webhook_endpoint.check(gateway, HANDLERS)
+    assert scrape(world.client)["gateway_webhook_endpoint_problem"] == 1
 
 
 def test_without_the_database_it_says_so(world: World) -> None:

@@ -4,6 +4,7 @@ import json
 from contextlib import suppress
 
 import pytest
+import stripe
 from click.testing import CliRunner, Result
 from procrastinate.exceptions import AlreadyEnqueued
 from sqlalchemy import text
@@ -12,7 +13,7 @@ from gateway.cli import cli
 from gateway.db import jobs
 from gateway.db.models import Reconciliation
 from gateway.sandbox import Sandbox
-from gateway.services import drift, reconcile
+from gateway.services import drift
 from gateway.tasks import build_worker
 from tests.integration.support import StripeTime, World
 from tests.integration.test_reconcile_gap import drop_webhooks, on_plus, set_quantity_at_stripe, tables
@@ -81,21 +82,47 @@ def test_progress_goes_to_standard_error() -> None:
     json.loads(told.stdout)
 
 
-def test_the_walks_run_as_jobs_and_the_drift_walk_once_a_day(drifted: World) -> None:
-    worker = build_worker(drifted.gateway)
+def walk_as_jobs(world: World) -> None:
+    worker = build_worker(world.gateway)
     with worker.open():
         for task in (jobs.WALK_GAP, jobs.WALK_DRIFT):
             with suppress(AlreadyEnqueued):  # it was its turn anyway
                 worker.tasks[task].defer(timestamp=0)
-    build_worker(drifted.gateway).run_worker(wait=False, listen_notify=False, install_signal_handlers=False)
+    build_worker(world.gateway).run_worker(wait=False, listen_notify=False, install_signal_handlers=False)
+
+
+def failed_jobs(world: World) -> list[str]:
+    with world.gateway.database.transaction() as session:
+        return list(session.scalars(text("SELECT task_name FROM procrastinate_jobs WHERE status = 'failed'")))
+
+
+def test_the_walks_run_as_jobs_and_the_drift_walk_once_a_day(drifted: World) -> None:
+    walk_as_jobs(drifted)
     assert drifted.plan_row().quantity == 7
     assert {row.kind for row in drifted.rows(Reconciliation) if row.finished_at is not None} == {"gap", "drift"}
     assert not drift.is_due(drifted.gateway)
-    with drifted.gateway.database.transaction() as session:
-        figures = reconcile.reconciliation_figures(session)
-        assert reconcile.never_delivered(session) > 0
-    assert figures["gap"].counts["missing"] > 0
-    assert figures["drift"].unfinished_since is None
+
+
+def test_an_outage_of_stripes_puts_the_walks_off_and_leaves_no_failed_job(drifted: World) -> None:
+    drifted.fault("error_before", times=10_000)
+    for _ in range(2):
+        walk_as_jobs(drifted)
+    assert failed_jobs(drifted) == []
+    assert [(row.kind, row.finished_at) for row in drifted.rows(Reconciliation)] == [("gap", None), ("drift", None)]
+    drifted.end_faults()
+    walk_as_jobs(drifted)
+    assert all(row.finished_at is not None for row in drifted.rows(Reconciliation))
+    assert drifted.plan_row().quantity == 7
+
+
+def test_a_walk_that_stripe_refuses_is_a_failed_job(drifted: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drifted.gateway.stripe, "raw_request", lambda *_, **__: refuse())
+    walk_as_jobs(drifted)
+    assert failed_jobs(drifted) == [jobs.WALK_GAP]
+
+
+def refuse() -> None:
+    raise stripe.PermissionError
 
 
 def test_an_interrupted_drift_walk_is_due_at_once(drifted: World) -> None:

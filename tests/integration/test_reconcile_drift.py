@@ -1,5 +1,7 @@
 """Whatever differs between Stripe and the tables is named and healed, and nothing newer is ever overwritten."""
 
+from datetime import timedelta
+
 import orjson
 import pytest
 from sqlalchemy import text
@@ -8,7 +10,8 @@ from gateway.db.models import Organization, PlanHistory, Reconciliation, SeenAtS
 from gateway.sandbox import Sandbox
 from gateway.services import change_run, drain, drift, drift_phases, plan_changes
 from gateway.services.differences import Difference
-from gateway.stripe_api.snapshots import SubscriptionSnapshot
+from gateway.services.refresh import merge_snapshots
+from gateway.stripe_api.snapshots import CustomerSnapshot, SubscriptionSnapshot
 from handlers import HANDLERS
 from schemas.subscription import ChangeCommand
 from tests.integration.support import StripeTime, World, eventually
@@ -95,6 +98,16 @@ def test_what_a_pending_event_will_tell_is_left_to_it(settled: World) -> None:
     deliver(settled, orjson.dumps(body))
     assert classes(walked(settled)) == [("subscription", "in_flight", "left")]
     assert settled.plan_row().quantity == 2
+
+
+def test_a_time_that_stripes_clock_has_not_reached_hides_nothing_and_is_mended(settled: World) -> None:
+    sql(settled, "UPDATE subscriptions SET as_of = as_of + interval '1 year'")
+    set_quantity_at_stripe(settled, 7)
+    assert classes(walked(settled)) == [("subscription", "dashboard_edit", "healed")]
+    assert settled.plan_row().quantity == 7
+    as_of = settled.rows(Subscription)[0].as_of
+    assert as_of is not None
+    assert as_of < settled.gateway.clock() + timedelta(minutes=2)  # Stripe's clock is a minute ahead
 
 
 def test_what_a_change_in_flight_is_doing_is_left_to_it(settled: World) -> None:
@@ -238,6 +251,16 @@ def test_nothing_is_taken_for_gone_because_it_was_made_during_the_walk(settled: 
     found = [each for page in walk for each in page.differences]
     assert "gone" not in {each.cause for each in found}
     eventually(lambda: len(settled.rows(Subscription)) == 2)
+
+
+def test_half_an_emoji_in_a_name_is_left_out_and_stops_nothing(settled: World) -> None:
+    page = settled.stripe.v1.customers.list()
+    page.data[0]["name"] = "Half \ud83d"
+    [found] = drift_phases.listed(settled.gateway, CustomerSnapshot, page).differences
+    assert found.fields["name"][1] == "Half "
+    merge_snapshots(settled.gateway, *CustomerSnapshot.from_list(page, cause="test"))
+    assert settled.rows(Organization)[0].name == "Half "
+    assert drift_phases.listed(settled.gateway, CustomerSnapshot, page).differences == []
 
 
 def test_an_unreadable_subscription_is_told_and_stops_nothing(settled: World) -> None:

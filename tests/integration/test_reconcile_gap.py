@@ -17,6 +17,7 @@ from gateway.errors import ReconciliationInProgress
 from gateway.sandbox import Sandbox
 from gateway.services import gap
 from gateway.services.progress import Progress
+from gateway.stripe_api import json_text
 from gateway.stripe_api.times import from_unix, to_unix
 from handlers import HANDLERS
 from tests.integration.support import StripeTime, World, eventually
@@ -264,8 +265,8 @@ def test_what_the_walk_stores_is_read_like_a_delivery(world: World) -> None:
 
 def test_what_is_no_event_or_of_another_mode_is_never_applied(world: World) -> None:
     stranger = event(id="evt_stranger", livemode=True)
-    surrogate = event(id="evt_surrogate", data={"object": {"id": "cus_1", "name": "\ud800"}})
-    [row] = gap.rows_of(world.gateway, [surrogate, event(id="evt_no type", type="no type"), stranger])
+    number = event(id="evt_number", amount=float("nan"), half="\ud83d")
+    [row] = gap.rows_of(world.gateway, [number, event(id="evt_no type", type="no type"), stranger])
     assert (row["id"], row["state"]) == ("evt_stranger", "rejected")
 
 
@@ -294,3 +295,10 @@ def test_what_was_found_is_due_since_it_happened_and_never_later_than_now(world:
     due = {row["id"]: row["next_attempt_at"] for row in gap.rows_of(world.gateway, [old, ahead])}
     assert due["evt_0"] == from_unix(old["created"])
     assert now <= due["evt_1"] <= world.gateway.clock()
+
+
+def test_half_an_emoji_where_nobody_reads_costs_no_event(world: World) -> None:
+    half = event(id="evt_half", data={"object": {"id": "cus_1", "object": "customer", "description": "\ud83d"}})
+    [row] = gap.rows_of(world.gateway, [half])
+    assert (row["id"], row["state"]) == ("evt_half", "pending")
+    assert json_text.loads(row["payload"]) == half

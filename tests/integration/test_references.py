@@ -2,19 +2,24 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select, text
 
+from gateway.app import build_gateway
 from gateway.db import jobs
-from gateway.db.models import Invoice, PaymentMethod, Plan, Subscription, UpcomingInvoice, WebhookEvent
+from gateway.db.models import Invoice, Organization, PaymentMethod, Plan, Subscription, UpcomingInvoice, WebhookEvent
+from gateway.sandbox import Sandbox
 from gateway.stripe_api.times import to_unix
 from tests.integration.support import World
 from tests.integration.test_drain import live_a_little, state_of
+from tests.integration.test_races import job_states
 from tests.integration.test_webhook_ingress import deliver, event
-from tests.unit.handlers.support import changed, payload
+from tests.sandbox.controlling import ask_for
+from tests.unit.handlers.support import ABSENT, changed, payload
 
 LOOKUPS = (jobs.REFRESH, jobs.LOOK_UP)
 
@@ -137,6 +142,37 @@ def test_an_unreadable_object_of_somebody_else_costs_no_call(world: World) -> No
     assert not asked(world)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"object": {"metadata": None}},
+        {"object": {"metadata": ABSENT}},
+        {"object": {"metadata": 5}},
+        {"object": {"object": ABSENT}},
+        {"previous_attributes": "name"},
+        {"previous_attributes": ["name"]},
+    ],
+    ids=["no metadata", "metadata missing", "odd metadata", "of no kind", "odd previous", "another odd previous"],
+)
+@pytest.mark.usefixtures("subscribed")
+def test_a_known_customer_of_an_odd_shape_is_looked_up_and_another_is_not(
+    world: World, sandbox: Sandbox, odd: dict[str, Any]
+) -> None:
+    ask_for(sandbox, kind="webhook_dropped", times=10_000)
+    world.stripe.v1.customers.update(owner(world), {"name": "As Stripe knows it"})
+    [newest, *_] = world.stripe.v1.events.list({"type": "customer.updated"}).data
+    told: Any = newest.to_dict(for_json=True) | {"id": "evt_test", "created": newest.created + 60}
+    about = told["data"]["object"] | {"name": "As nobody knows it"} | odd.get("object", {})
+    told["data"] |= odd | {"object": {name: value for name, value in about.items() if value is not ABSENT}}
+    deliver(world, json.dumps(told))
+    told["data"]["object"] |= {"id": "cus_x"} | ({} if "metadata" in odd.get("object", {}) else {"metadata": {}})
+    deliver(world, json.dumps(told | {"id": "evt_other"}))
+    world.work()
+    assert (state_of(world, "evt_test"), state_of(world, "evt_other")) == ("done", "ignored")
+    assert world.rows(Organization)[0].name == "As Stripe knows it"
+    assert asked(world)[jobs.REFRESH] == 1
+
+
 def test_an_unreadable_product_is_looked_up(world: World) -> None:
     [plus] = [plan for plan in world.rows(Plan) if plan.key == "plus"]
     world.stripe.v1.products.update(plus.product_id, {"name": "Plus for teams"})
@@ -208,6 +244,22 @@ def test_names_are_read_in_every_version(world: World, subscribed: Subscription)
     names = {"subscription": subscribed.id, "customer": owner(world), "created": to_unix(subscribed.as_of)}
     version = {"api_version": "2024-06-20"}
     assert tell(world, "checkout.session.completed", **names, event=version) == "done"
+
+
+def test_what_was_to_be_looked_up_with_a_refused_key_is_brought_once_the_key_is_right(
+    world: World, subscribed: Subscription, sandbox: Sandbox
+) -> None:
+    ask_for(sandbox, kind="webhook_dropped", times=10_000)  # only an event that cannot be read tells of it
+    world.stripe.v1.subscriptions.cancel(subscribed.id)
+    broken = {"id": subscribed.id, "object": "subscription", "status": "a new status"}
+    deliver(world, json.dumps(event(type="customer.subscription.updated", data={"object": broken})))
+    revoked = build_gateway(replace(world.gateway.config, stripe_secret_key="revoked"))
+    replace(world, gateway=revoked).work()
+    revoked.database.close()
+    assert state_of(world, "evt_test") == "done"
+    assert job_states(world, jobs.REFRESH) == ["succeeded", "todo"]
+    be_patient(world)
+    assert world.plan_row().status == "canceled"
 
 
 def test_in_the_ordinary_case_next_to_nothing_is_asked(world: World) -> None:

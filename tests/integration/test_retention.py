@@ -1,18 +1,39 @@
 """Old payloads are emptied, older rows removed, and nobody waits for it."""
 
+import asyncio
 import json
+from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
+from gateway.db import jobs
 from gateway.db.models import WebhookEvent
 from gateway.services import retention
+from gateway.tasks import build_worker
 from tests.integration.support import World
 from tests.integration.test_webhook_ingress import deliver, event
 
 DAY = timedelta(days=1)
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+
+FAILED_JOB = text("""
+    WITH job AS (
+        INSERT INTO procrastinate_jobs (queue_name, task_name, status) VALUES ('x', :task, 'failed') RETURNING id
+    )
+    INSERT INTO procrastinate_events (job_id, type, at) SELECT id, 'failed', now() - CAST(:ago AS interval) FROM job
+""")
+# as Procrastinate leaves it: without its job once that succeeded and was deleted
+TURN = text("""
+    WITH job AS (
+        INSERT INTO procrastinate_jobs (queue_name, task_name, status)
+        SELECT 'x', :task, CAST(:status AS procrastinate_job_status) WHERE :status <> 'succeeded' RETURNING id
+    )
+    INSERT INTO procrastinate_periodic_defers (task_name, defer_timestamp, job_id)
+    VALUES (:task, extract(epoch FROM now() - CAST(:ago AS interval)), (SELECT id FROM job))
+""")
 
 
 def add(world: World, event_id: str, state: str, age: timedelta) -> None:
@@ -81,3 +102,84 @@ def test_the_database_keeps_the_payload_of_what_is_to_be_worked_off(world: World
         world.gateway.database.transaction() as session,
     ):
         session.execute(text("UPDATE webhook_events SET payload = NULL WHERE id = 'evt_test'"))
+
+
+def failed_jobs(world: World, turns: Mapping[str, str]) -> int:
+    """How many there are after a pruning; one failed an hour ago, one just now, a turn between the two ended so."""
+    with world.gateway.database.transaction() as session:
+        session.execute(text("TRUNCATE procrastinate_jobs CASCADE"))
+        for task, status in turns.items():
+            session.execute(TURN, {"task": task, "status": status, "ago": 30 * MINUTE})
+        for ago in (HOUR, MINUTE):
+            session.execute(FAILED_JOB, {"task": jobs.WALK_GAP, "ago": ago})
+    retention.prune(world.gateway)
+    with world.gateway.database.transaction() as session:
+        query = text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = :task AND status = 'failed'")
+        return session.scalar(query, {"task": jobs.WALK_GAP}) or 0
+
+
+@pytest.mark.parametrize(
+    ("turns", "left"),
+    [
+        ({jobs.WALK_GAP: "succeeded"}, 1),
+        ({jobs.WALK_GAP: "todo"}, 2),
+        ({jobs.WALK_GAP: "doing"}, 2),
+        ({jobs.WALK_GAP: "failed"}, 3),
+        ({jobs.WALK_DRIFT: "succeeded"}, 2),
+        ({}, 2),
+    ],
+)
+def test_a_failed_job_is_forgotten_once_a_later_turn_of_its_task_went_well(
+    world: World, turns: Mapping[str, str], left: int
+) -> None:
+    assert failed_jobs(world, turns) == left
+
+
+async def take_turn(world: World, task: str, at: int) -> None:
+    """As the worker's own clockwork does, and work it off as ``gateway worker`` does."""
+    app = build_worker(world.gateway)
+    async with app.open_async():
+        job = app.tasks[task].configure(task_kwargs={"timestamp": at}).job
+        await app.job_manager.defer_periodic_job(job=job, periodic_id="", defer_timestamp=at)
+        await app.run_worker_async(
+            wait=False, listen_notify=False, install_signal_handlers=False, delete_jobs="successful"
+        )
+
+
+def test_a_real_worker_leaves_no_job_of_a_turn_that_went_well(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is how the pruning knows of it."""
+
+    def failed() -> list[str]:
+        with world.gateway.database.transaction() as session:
+            return list(session.scalars(text("SELECT task_name FROM procrastinate_jobs WHERE status = 'failed'")))
+
+    now = int(world.gateway.clock().timestamp())
+    with monkeypatch.context() as broken:
+        broken.setattr("gateway.services.webhook_endpoint.check", None)
+        asyncio.run(take_turn(world, jobs.CHECK_ENDPOINT, now))
+    retention.prune(world.gateway)
+    assert set(failed()) == {jobs.CHECK_ENDPOINT}
+    asyncio.run(take_turn(world, jobs.CHECK_ENDPOINT, now + 3600))
+    retention.prune(world.gateway)
+    assert failed() == []
+
+
+def test_a_failed_job_that_was_put_back_by_hand_is_not_forgotten(world: World) -> None:
+    with world.gateway.database.transaction() as session:
+        session.execute(text("TRUNCATE procrastinate_jobs CASCADE"))
+        session.execute(FAILED_JOB, {"task": jobs.WALK_GAP, "ago": HOUR})
+        session.execute(text("UPDATE procrastinate_jobs SET status = 'todo'"))
+        session.execute(TURN, {"task": jobs.WALK_GAP, "status": "succeeded", "ago": 0 * MINUTE})
+    retention.prune(world.gateway)
+    with world.gateway.database.transaction() as session:
+        assert session.scalars(text("SELECT status::text FROM procrastinate_jobs")).all() == ["todo"]
+
+
+def test_the_pruning_forgets_its_own_failures_while_it_runs(world: World) -> None:
+    with world.gateway.database.transaction() as session:
+        session.execute(text("TRUNCATE procrastinate_jobs CASCADE"))
+        session.execute(FAILED_JOB, {"task": jobs.PRUNE_INBOX, "ago": HOUR})
+        session.execute(TURN, {"task": jobs.PRUNE_INBOX, "status": "doing", "ago": 0 * MINUTE})
+    retention.prune(world.gateway)
+    with world.gateway.database.transaction() as session:
+        assert session.scalars(text("SELECT status::text FROM procrastinate_jobs")).all() == ["doing"]

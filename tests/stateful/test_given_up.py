@@ -1,14 +1,17 @@
-"""Grace ends with the invoice that Stripe gives up, whichever is heard of first: that, or the subscription."""
+"""Grace ends with the invoice that Stripe gives up, whatever is heard of it: first, last or never."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import groupby
 
 import pytest
 import requests
+from sqlalchemy import text
 
-from gateway.services import plan_changes
+from gateway.services import drift, plan_changes
+from gateway.services.differences import Difference, Done
 from schemas.subscription import ChangeCommand
-from tests.sandbox.support import DAY
+from tests.sandbox.support import DAY, Json
 from tests.stateful.expected import Expected
 from tests.stateful.found import check_tables
 from tests.stateful.stage import Stage
@@ -22,8 +25,8 @@ def stage(database_url: str) -> Iterator[Stage]:
     running.close()
 
 
-@pytest.mark.parametrize("last", ["invoice", "subscription"])
-def test_grace_ends_whether_the_invoice_or_the_subscription_is_heard_of_last(stage: Stage, last: str) -> None:
+def given_up(stage: Stage) -> list[Json]:
+    """What Stripe tells after the first payment until it tries no more to charge the card."""
     wanted = {"retry_days": [1], "after_retries": "past_due"}
     requests.post(f"{stage.sandbox.url}/_sandbox/settings", json=wanted, timeout=5).raise_for_status()
     plan_changes.change(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="free", enroll=True))
@@ -33,11 +36,57 @@ def test_grace_ends_whether_the_invoice_or_the_subscription_is_heard_of_last(sta
     plan_changes.change(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="plus"))
     for days in (31, 2):
         stage.wait(days * DAY)
-    told = sorted(stage.hear(), key=lambda event: event["data"]["object"]["object"] == last)
+    return stage.hear()
+
+
+def check(stage: Stage) -> None:
+    """The plan is suspended, as Stripe says."""
+    expected = Expected(stage)
+    assert expected.tables["organization_plans"]["org_1"]["standing"] == "suspended"
+    check_tables(stage, expected, {"organization_plans": expected.tables["organization_plans"]})
+
+
+@pytest.mark.parametrize("last", ["invoice", "subscription"])
+def test_grace_ends_whether_the_invoice_or_the_subscription_is_heard_of_last(stage: Stage, last: str) -> None:
+    told = sorted(given_up(stage), key=lambda event: event["data"]["object"]["object"] == last)
     for _, events in groupby(told, lambda event: event["data"]["object"]["object"] == last):
         for event in events:
             stage.deliver(event)
         stage.drain()
-    expected = Expected(stage)
-    assert expected.tables["organization_plans"]["org_1"]["standing"] == "suspended"
-    check_tables(stage, expected, {"organization_plans": expected.tables["organization_plans"]})
+    check(stage)
+
+
+def walked(stage: Stage, *, dry_run: bool = False) -> list[Difference]:
+    return [each for page in drift.walk(stage.gateway, dry_run=dry_run) for each in page.differences]
+
+
+@pytest.mark.parametrize("lost", [2, 100], ids=["the last events of the invoice", "all of them"])
+def test_grace_ends_with_the_drift_walk_if_nobody_told_of_the_invoice(stage: Stage, lost: int) -> None:
+    told = given_up(stage)
+    about_invoices = [event["id"] for event in told if event["type"].startswith("invoice.")]
+    for event in told:
+        if event["id"] not in about_invoices[-lost:]:
+            stage.deliver(event)
+    stage.drain()
+    stage.wait(60)
+    [dry] = walked(stage, dry_run=True)
+    assert (dry.kind, dry.cause, dry.done) == ("invoice", "missed_event", "would_heal")
+    [found] = walked(stage)
+    assert found == replace(dry, done=Done.HEALED)
+    check(stage)
+    assert walked(stage) == []
+
+
+def test_the_drift_walk_asks_for_the_unpaid_invoices_that_decide_a_plan_and_no_others(stage: Stage) -> None:
+    for event in given_up(stage):
+        stage.deliver(event)
+    stage.drain()
+    with stage.gateway.database.transaction() as session:  # links are made anew for each answer
+        session.execute(text("UPDATE invoices SET invoice_pdf = 'https://example.test/another'"))
+    *_, last = drift.walk(stage.gateway)
+    assert last.progress.counts == {"customers": 1, "subscriptions": 1, "unpaid_invoices": 1, "plan_table": 1}
+    [subscription] = stage.read("/v1/subscriptions")
+    stage.account.v1.invoices.void_invoice(subscription["latest_invoice"])
+    pass_on(stage)
+    *_, last = drift.walk(stage.gateway)
+    assert last.progress.counts["unpaid_invoices"] == 0

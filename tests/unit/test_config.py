@@ -99,7 +99,13 @@ def test_what_is_no_secret_key_of_stripes_stops_the_start(monkeypatch: pytest.Mo
     assert "STRIPE_SECRET_KEY" in refusal(monkeypatch, GOOD | {"STRIPE_SECRET_KEY": key})
 
 
-@pytest.mark.parametrize("url", ["", "postgresql", "sqlite:///x", "postgresql+psycopg://h/d", "postgresql://h/d\n"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "postgresql", "sqlite:///x", "postgresql+psycopg://h/d", "postgresql://h/d\n", "postgresql://h/\udcff"),
+        *(f"postgresql://h:{SECRET}/d", f"postgresql://h/d?{SECRET}=x", "postgresql://[::1/d", "postgresql://h/%zz"),
+    ],
+)
 def test_what_is_no_postgresql_stops_the_start(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     assert "GATEWAY_DATABASE_URL" in refusal(monkeypatch, GOOD | {"GATEWAY_DATABASE_URL": url})
 

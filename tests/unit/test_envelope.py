@@ -107,7 +107,7 @@ def test_an_event_of_another_shape_is_refused_and_the_field_named(name: str, val
     json.dumps(messages)  # they go into the problem as they are
 
 
-@pytest.mark.parametrize("object_id", [1, "sub\0", "", {"id": "sub_1"}])
+@pytest.mark.parametrize("object_id", [1, "sub\0", "sub\ud83d", "", {"id": "sub_1"}])
 def test_the_id_of_an_events_object_is_text_that_a_table_can_keep(object_id: Any) -> None:
     assert set(refused(EVENT | {"data": {"object": {"id": object_id}}})) == {"object_id"}
 

@@ -38,6 +38,9 @@ def test_an_event_is_read() -> None:
     [
         ({"id": "req_1", "idempotency_key": "chg_1:update"}, True, "chg_1:update"),
         ({"id": "req_1", "idempotency_key": None}, True, None),
+        ({"id": "req_1", "idempotency_key": "chg_\ud83d"}, True, None),
+        ({"id": "req_1", "idempotency_key": "chg_\0"}, True, None),
+        ({"id": "req_1", "idempotency_key": 1}, True, None),
         ({"id": None, "idempotency_key": None}, False, None),
         (None, False, None),
         ("req_1", True, None),
@@ -77,8 +80,8 @@ def test_an_event_without_a_version_is_of_none() -> None:
         {"data": "x"},
         {"data": {}},
         {"data": {"object": None, "previous_attributes": {"a": 1}}},
-        {"data": {"object": {}, "previous_attributes": "a"}},
-        {"data": {"object": {}, "previous_attributes": ["a"]}},
+        {"data": {"object": []}},
+        {"data": {"object": None}},
         {"created": "yesterday"},
         {"created": []},
     ],
@@ -86,6 +89,13 @@ def test_an_event_without_a_version_is_of_none() -> None:
 def test_an_event_of_another_shape_is_unreadable(wrong: dict[str, Any]) -> None:
     with pytest.raises(UnreadableObject):
         Event.from_json(EVENT | wrong)
+
+
+@pytest.mark.parametrize("odd", ["a", ["a"], 1, True])
+def test_a_previous_state_that_cannot_be_read_is_told_from_none(odd: Any) -> None:
+    event = Event.from_json(EVENT | {"data": {"object": {"id": "cus_1"}, "previous_attributes": odd}})
+    assert (event.previous, event.odd_previous) == (None, True)
+    assert not Event.from_json(EVENT).odd_previous
 
 
 @pytest.mark.parametrize("event", [[], "event", 5, None])

@@ -111,6 +111,19 @@ def test_an_answer_asked_for_after_the_stored_state_was_known_is_the_newer_one()
     assert verdict(order, answer(5, "b", after_revision=order.revision - 1)) is Verdict.REFRESH
 
 
+def test_a_time_that_stripes_clock_has_not_reached_ends_with_the_next_look() -> None:
+    order = stored(event(3600, "a"))
+    applied, order = decide(order, answer(9, "b", after_revision=order.revision))
+    assert (applied, order.as_of) == (Verdict.APPLY, START + timedelta(seconds=9))
+    assert verdict(order, event(12, "c", previous="b")) is Verdict.APPLY
+
+
+def test_two_clocks_of_stripes_that_differ_a_little_set_no_time_back() -> None:
+    order = stored(event(9 + CLOCK_TOLERANCE.seconds, "a"))
+    _, order = decide(order, answer(9, "b", after_revision=order.revision))
+    assert order.as_of == START + timedelta(seconds=9) + CLOCK_TOLERANCE
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[list[Thing], list[Thing]]:
     """A walk through few states in few seconds, and its observations in the order in which they arrive."""

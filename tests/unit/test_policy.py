@@ -23,6 +23,7 @@ from gateway.services.policy import (
     actions_from,
     check,
     check_needs,
+    target_of,
 )
 
 CATALOG = Catalog.load()
@@ -64,6 +65,21 @@ def test_unmapped_is_nothing_that_can_be_asked_for() -> None:
     with pytest.raises(InvalidRequest) as caught:
         CATALOG.get("unmapped")
     assert caught.value.members == {"errors": {"plan": ["Must be one of: free, plus, enterprise."]}}
+
+
+def test_without_a_plan_the_present_one_is_meant() -> None:
+    assert target_of(CATALOG, on("plus"), None) == CATALOG.get("plus")
+    assert target_of(CATALOG, on("plus"), "free") == CATALOG.get("free")
+    assert target_of(CATALOG, NEVER_ENROLLED, None) == CATALOG.get("free")
+
+
+@pytest.mark.parametrize("present", ["unmapped", "of_last_year"])
+def test_a_present_plan_that_is_not_sold_here_is_for_sales_and_no_mistake_of_the_request(present: str) -> None:
+    with pytest.raises(ContactSalesRequired):
+        target_of(CATALOG, on(present), None)
+    with pytest.raises(InvalidRequest):
+        target_of(CATALOG, on(present), present)
+    assert target_of(CATALOG, on(present), "plus") == CATALOG.get("plus")
 
 
 def test_who_was_never_enrolled_enrols_on_free_and_may_go_straight_to_plus() -> None:

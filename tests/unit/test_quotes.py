@@ -6,6 +6,7 @@ from typing import Any
 
 import jwt
 import pytest
+from stripe import Invoice
 
 from gateway.auth import issue_development_token
 from gateway.db.models import Subscription
@@ -14,6 +15,7 @@ from gateway.services.context import Caller
 from gateway.services.plan_table import NEVER_ENROLLED
 from gateway.services.positions import Position
 from gateway.services.quote_tokens import Terms, read_token, sign, signing_key
+from gateway.services.quotes import due_later, still_to_be_billed
 from tests.unit.support import DEVELOPMENT_SECRET, NOW, config
 
 CONFIG = config()
@@ -106,6 +108,23 @@ def test_the_helper_that_forges_makes_good_tokens_if_nothing_is_forged() -> None
     assert read_token(CONFIG, forged(), NOW) == TERMS
 
 
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"plan": "plus"},
+        vars(TERMS) | {"coupon": "autumn"},
+        vars(TERMS) | {"quantity": "3"},
+        vars(TERMS) | {"prorated": None},
+        {},
+        "other terms",
+        None,
+    ],
+)
+def test_a_token_of_a_release_with_other_terms_has_expired(terms: Any) -> None:
+    with pytest.raises(QuoteExpired):
+        read_token(CONFIG, forged(terms=terms), NOW)
+
+
 def test_a_quote_that_fits_passes() -> None:
     TERMS.check(CALLER, position(), "price_1", "plus", 3)
 
@@ -135,3 +154,32 @@ def test_a_quote_for_a_subscription_that_is_gone_is_stale() -> None:
             "plus",
             3,
         )
+
+
+def line(item: str, amount: int, *, off: int = 0, on_top: int = 0, within: int = 0) -> dict[str, Any]:
+    """A line of a preview, for an invoice item: what it costs, what is taken off, and its taxes."""
+    taxes = [{"amount": on_top, "tax_behavior": "exclusive"}, {"amount": within, "tax_behavior": "inclusive"}]
+    return {
+        "amount": amount,
+        "discount_amounts": [{"amount": off, "discount": "di_1"}] if off else None,
+        "taxes": taxes,
+        "parent": {"invoice_item_details": {"invoice_item": item}},
+    }
+
+
+def preview_of(*lines: dict[str, Any], total: int) -> Invoice:
+    fields = {"lines": {"data": lines}, "total": total, "amount_due": max(0, total), "starting_balance": 0}
+    return Invoice.construct_from(fields, "sk_test")
+
+
+@pytest.mark.parametrize(
+    ("extra", "more"),
+    [({}, 0), ({"off": 60}, -60), ({"on_top": 24}, 24), ({"within": 20}, 0), ({"off": 60, "on_top": 12}, -48)],
+)
+def test_what_is_billed_at_once_is_not_due_later_with_its_discount_and_its_taxes_neither(
+    extra: dict[str, int], more: int
+) -> None:
+    waits = line("ii_waits", 120, **extra)
+    at_once = preview_of(waits, total=120 + more)
+    later = preview_of(waits, line("ii_next", 25_000), total=25_000 + 120 + more)
+    assert due_later(later, still_to_be_billed(later, at_once), at_once) == 25_000

@@ -81,7 +81,9 @@ class PlanChange(Base):
         # a secret is kept no longer than it is of use
         CheckConstraint("client_secret IS NULL OR state = 'requires_action'", name="client_secret"),
         # what is alarming about charges is counted at each scrape of the metrics
-        Index("ix_plan_changes_mischarged", "id", postgresql_where=text("charged <> quoted")),
+        Index(
+            "ix_plan_changes_mischarged", "id", postgresql_where=text("charged <> quoted OR due_now <> quoted_due_now")
+        ),
         # one change in flight an organization, also when two requests pass the check at the same moment
         Index(
             "uq_plan_changes_in_flight",
@@ -105,6 +107,10 @@ class PlanChange(Base):
     """What the confirmed quote said the change itself costs: minor units, negative for a credit."""
     charged: Mapped[int | None]
     """What Stripe then held for it; None while nobody has looked, or without a quote."""
+    quoted_due_now: Mapped[int | None]
+    """What the quote said is due at once, with all else that its invoice takes; None if none is made at once."""
+    due_now: Mapped[int | None]
+    """What that invoice then asked for."""
     steps: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     """The parameters of each Stripe call, frozen before it is made: a retry sends exactly the same."""
     client_secret: Mapped[str | None]

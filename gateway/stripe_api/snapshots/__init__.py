@@ -4,7 +4,7 @@ from gateway.stripe_api.events import Event, UnreadableObject
 from gateway.stripe_api.snapshots.base import Seen, Snapshot, Source, answered_at, id_of
 from gateway.stripe_api.snapshots.catalog import PLAN, PriceSnapshot, ProductSnapshot
 from gateway.stripe_api.snapshots.customers import ORGANIZATION_ID, CustomerSnapshot, PaymentMethodSnapshot
-from gateway.stripe_api.snapshots.invoices import InvoiceSnapshot, UpcomingInvoiceSnapshot, upcoming_of
+from gateway.stripe_api.snapshots.invoices import SETTLED, InvoiceSnapshot, UpcomingInvoiceSnapshot, upcoming_of
 from gateway.stripe_api.snapshots.references import Reference, Told, referred, unreadable
 from gateway.stripe_api.snapshots.subscriptions import CHANGE_ID, ENDED, SubscriptionItem, SubscriptionSnapshot
 
@@ -13,6 +13,7 @@ __all__ = [
     "ENDED",
     "ORGANIZATION_ID",
     "PLAN",
+    "SETTLED",
     "CustomerSnapshot",
     "Event",
     "InvoiceSnapshot",

@@ -1,5 +1,6 @@
 """What every snapshot has: an identity, how it was seen, and a digest of its content."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Listed = TypeVar("Listed", bound=StripeObject)
 LONGEST_ID = 255  # of Stripe's
+REFUSED = re.compile("[\0\ud800-\udfff]")  # by PostgreSQL: a NUL, and half a character (see ``json_text``)
 
 
 class Source(StrEnum):
@@ -182,7 +184,7 @@ def id_of(reference: str | JsonObject | None) -> str | None:
     found = reference if isinstance(reference, str) else reference["id"]
     if not isinstance(found, str):
         raise TypeError(f"not an id but {kind_of(found)}")
-    if not 0 < len(found) <= LONGEST_ID or "\0" in found:
+    if not 0 < len(found) <= LONGEST_ID or REFUSED.search(found):
         raise ValueError("not an id")
     return found
 
@@ -232,5 +234,7 @@ def word(value: str) -> str:
 
 
 def text(value: str | None) -> str | None:
-    """Free text as PostgreSQL can keep it: JSON may carry a NUL, ``text`` may not."""
-    return None if value is None else value.replace("\0", "")
+    """Free text as PostgreSQL can keep it: JSON may carry a NUL and half a character, ``text`` may not."""
+    if value is None or value.isprintable():  # as nearly all is, and this is the quicker look
+        return value
+    return REFUSED.sub("", value)

@@ -11,6 +11,7 @@ from gateway.stripe_api.times import from_unix, from_unix_or_none
 # How far an invoice has come. An uncollectible one may still be paid; paid, void and deleted are the end.
 # https://docs.stripe.com/invoicing/integration/workflow-transitions
 PROGRESS = {"draft": 0, "open": 1, "uncollectible": 2, "paid": 3, "void": 3, "deleted": 3}
+SETTLED = frozenset(status for status, step in PROGRESS.items() if step == max(PROGRESS.values()))
 
 
 def subscription_of(invoice: JsonObject) -> str | None:

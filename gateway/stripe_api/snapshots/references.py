@@ -1,5 +1,6 @@
 """Objects that an event speaks of without showing them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -48,11 +49,12 @@ def unreadable(event: Event, kind: str, stripe_id: str) -> Reference:
 
     Raises UnreadableObject if even they cannot be had.
     """
+    metadata = event.object.get("metadata")  # of a customer, which says in them whose it is
+    named = kind == "customer" and isinstance(metadata, Mapping) and ORGANIZATION_ID in metadata
     return Reference(
         kind=kind,
         id=stripe_id,
         owner=stripe_id if kind == "customer" else owner_in(event),
         as_of=None,
-        # The catalogue has no customer; a customer says in its metadata whose it is.
-        ours=kind in {"product", "price"} or (kind == "customer" and ORGANIZATION_ID in event.object["metadata"]),
+        ours=named or kind in {"product", "price"},  # the catalogue has no customer
     )
