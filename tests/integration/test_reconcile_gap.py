@@ -18,7 +18,6 @@ from gateway.sandbox import Sandbox
 from gateway.services import gap
 from gateway.services.progress import Progress
 from gateway.stripe_api import json_text
-from gateway.stripe_api.times import from_unix, to_unix
 from handlers import HANDLERS
 from tests.integration.support import StripeTime, World, eventually
 from tests.integration.test_drain import mirror
@@ -287,14 +286,6 @@ def test_what_was_found_is_drained_without_waiting_for_the_net(
     assert found_by_then == [missing]  # committed: a drain that begins at once finds it
     walked(world)
     assert found_by_then == [missing]
-
-
-def test_what_was_found_is_due_since_it_happened_and_never_later_than_now(world: World) -> None:
-    now = world.gateway.clock()
-    old, ahead = (event(id=f"evt_{i}", created=to_unix(now) + 3600 * hours) for i, hours in enumerate((-2, 1)))
-    due = {row["id"]: row["next_attempt_at"] for row in gap.rows_of(world.gateway, [old, ahead])}
-    assert due["evt_0"] == from_unix(old["created"])
-    assert now <= due["evt_1"] <= world.gateway.clock()
 
 
 def test_half_an_emoji_where_nobody_reads_costs_no_event(world: World) -> None:
