@@ -33,6 +33,11 @@ STANDING = text("""
             WHERE queueing_lock = :lock AND status = 'doing' AND worker_id IS NOT NULL)
 """)
 
+WAITING = text("""
+    SELECT queueing_lock FROM procrastinate_jobs
+    WHERE queueing_lock = ANY(CAST(:locks AS text[])) AND status = 'todo'
+""")
+
 # A periodic task's last turn went well if its job is gone: workers delete what succeeded, and keep what failed.
 FORGET_FAILURES = text("""
     DELETE FROM procrastinate_jobs AS job
@@ -40,11 +45,6 @@ FORGET_FAILURES = text("""
     WHERE job.status = 'failed' AND failure.job_id = job.id AND failure.type = 'failed'
         AND turn.task_name = job.task_name AND failure.at < to_timestamp(turn.defer_timestamp)
         AND (turn.job_id IS NULL OR turn.task_name = :running)
-""")
-
-WAITING = text("""
-    SELECT queueing_lock FROM procrastinate_jobs
-    WHERE queueing_lock = ANY(CAST(:locks AS text[])) AND status = 'todo'
 """)
 
 # Only ever used on the session's own connection: its own pool is never opened.

@@ -21,8 +21,9 @@ from gateway.db.models import (
     UpcomingInvoice,
     WebhookEvent,
 )
-from gateway.services import drain
+from gateway.services import drain, gap
 from gateway.stripe_api.snapshots import Event, Snapshot
+from gateway.stripe_api.times import from_unix, to_unix
 from handlers import HANDLERS
 from tests.integration.conftest import empty
 from tests.integration.support import World
@@ -266,3 +267,11 @@ def test_each_change_of_the_plan_table_stands_in_the_history_with_its_cause(worl
     assert all(row.cause.startswith(("chg_", "evt_")) for row in history)
     assert [row.version for row in history] == [1, 2, 3, 4, 5]
     assert all(row.before == earlier.after for row, earlier in zip(history[1:], history, strict=False))
+
+
+def test_what_the_gap_walk_found_is_due_since_it_happened_and_never_later_than_now(world: World) -> None:
+    now = world.gateway.clock()
+    old, ahead = (event(id=f"evt_{i}", created=to_unix(now) + 3600 * hours) for i, hours in enumerate((-2, 1)))
+    due = {row["id"]: row["next_attempt_at"] for row in gap.rows_of(world.gateway, [old, ahead])}
+    assert due["evt_0"] == from_unix(old["created"])
+    assert now <= due["evt_1"] <= world.gateway.clock()
