@@ -124,12 +124,15 @@ class Account:
 
     def advance(self, clock: str, to: int) -> None:
         """Let the clock run to ``to`` (unix seconds), a month at a time, and wait until it has arrived."""
-        clocks = self.v1.test_helpers.test_clocks
-        while (now := clocks.retrieve(clock).frozen_time) < to:
-            clocks.advance(clock, {"frozen_time": min(to, now + MONTH)})
-            while (found := clocks.retrieve(clock)).status == "advancing":
-                time.sleep(0.002)
-            assert found.status == "ready"
+        while (now := self.standing(clock).frozen_time) < to:
+            self.v1.test_helpers.test_clocks.advance(clock, {"frozen_time": min(to, now + MONTH)})
+
+    def standing(self, clock: str) -> stripe.test_helpers.TestClock:
+        """The clock once it stands still: it refuses to be advanced while it runs."""
+        while (found := self.v1.test_helpers.test_clocks.retrieve(clock)).status == "advancing":
+            time.sleep(0.002)
+        assert found.status == "ready"
+        return found
 
     def events(self, **filters: Any) -> list[stripe.Event]:
         """Oldest first."""
