@@ -133,7 +133,6 @@ def read_wish(gateway: Gateway, caller: Caller, plan: str | None, quantity: int 
         units = quantity or position.quantity_on(target.key)
         policy.check(position.state, target, units)
         if position.subscription is None or position.base_item is None or position.version is None:
-            refuse_closed(session.get(Organization, caller.organization_id))
             raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
         return Wanted(
             organization_id=caller.organization_id,
