@@ -15,7 +15,6 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from gateway.config import WEBHOOK_TOLERANCE
 from gateway.db.models import WebhookEvent
 from gateway.db.queries import among
 from gateway.errors import DatabaseUnavailable
@@ -44,7 +43,6 @@ class Stored(NamedTuple):
     type: str
     object_id: str | None
     payload: bytes | None
-    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +133,7 @@ def read_event(stored: Stored, handlers: Handlers) -> Read:
     event = Event.from_json(json_text.loads(stored.payload))
     kind = mirrored_kind(event)
     # An object that is not mirrored has nothing but references read from it, and ids are the same in every version.
-    if kind is not None and (reason := distrust(stored, event)) is not None:
+    if kind is not None and (reason := distrust(event)) is not None:
         return refreshed(stored, event, kind, reason)
     try:
         return Read(stored.id, handler(event))
@@ -145,13 +143,10 @@ def read_event(stored: Stored, handlers: Handlers) -> Read:
         return refreshed(stored, event, kind, str(error))
 
 
-def distrust(stored: Stored, event: Event) -> str | None:
+def distrust(event: Event) -> str | None:
     """Why an event's object is not to be read as it stands, if so."""
     if event.api_version != API_VERSION:
         return f"api_version {event.api_version}"
-    # Our clock may differ from Stripe's by as much as a signature's age may. Beyond, the event would hide what follows.
-    if event.created > stored.received_at + WEBHOOK_TOLERANCE:
-        return f"created {event.created - stored.received_at} after it was received"
     if event.odd_previous:
         return "previous_attributes cannot be read"
     return "of no kind" if "object" not in event.object else None

@@ -177,7 +177,7 @@ def drained(stage: Stage, choices: Choices) -> None:
     body = mutations.event(choices, TYPES, envelope=False)
     try:
         row = inbox.row_of(stage.gateway, body, NOW)
-        told = read_event(Stored(row.id, row.type, row.object_id, row.payload, row.received_at), HANDLERS).told
+        told = read_event(Stored(row.id, row.type, row.object_id, row.payload), HANDLERS).told
     except (WebhookRefused, UnreadableObject) as refused:
         stage.outcomes[type(refused).__name__] += 1
         return
