@@ -123,9 +123,9 @@ def store(gateway: Gateway, at: Progress, after: Progress, page: Page) -> None:
 
 
 def place(cursor: str | None) -> tuple[str, str | None]:
-    """Phase and cursor within it."""
-    phase, _, within = (cursor or ORDER[0]).partition("/")
-    return phase, within or None
+    """Phase and cursor within it; a walk that another release left in a phase of its own begins again."""
+    phase, _, within = (cursor or "").partition("/")
+    return (phase, within or None) if phase in PHASES else (ORDER[0], None)
 
 
 def settled(gateway: Gateway, difference: Difference, *, dry_run: bool) -> Difference:

@@ -227,6 +227,14 @@ def test_a_walk_whose_resting_place_stripe_has_forgotten_begins_its_phase_again(
     assert settled.rows(Reconciliation)[0].finished_at is not None
 
 
+def test_a_walk_that_another_release_left_in_a_phase_of_its_own_begins_again(settled: World) -> None:
+    next(drift.walk(settled.gateway))
+    sql(settled, "UPDATE reconciliations SET cursor = 'of_another_release/cus_1'")
+    set_quantity_at_stripe(settled, 7)
+    assert classes(walked(settled)) == [("subscription", "dashboard_edit", "healed")]
+    assert settled.rows(Reconciliation)[0].finished_at is not None
+
+
 def test_a_stale_list_does_not_overwrite_what_a_webhook_told_meanwhile(settled: World) -> None:
     set_quantity_at_stripe(settled, 7)
     stale = settled.stripe.v1.subscriptions.list({"status": "all"})
