@@ -107,24 +107,22 @@ def carry_out(gateway: Gateway, change_id: str, first: Step | None) -> None:
 def ask(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Step:
     """Check that the change may be made, and write the intent to make it; gives its first call.
 
-    What it takes beside is seen to when it turns out to be missing: usually nothing is. Raises as ``change`` does.
+    A card that is not known here is asked for at Stripe. Raises as ``change`` does.
     """
     terms = read_token(gateway.config, command.quote, gateway.clock()) if command.quote is not None else None
-    if command.payment_method is not None:
-        with gateway.database.transaction() as session:  # before anything is done at Stripe
+    if command.enroll or command.payment_method is not None:
+        # Before anything is done at Stripe. By itself, not in a transaction that a missing customer then rolls back: a
+        # rollback costs its connection all prepared statements (psycopg discards them).
+        with gateway.database.transaction() as session:
             admit(session, gateway, caller, command, terms)
         ensure_customer(gateway, caller)
+    if command.payment_method is not None:
         payment_methods.set_default(gateway, caller, command.payment_method)
-    card = None
-    while True:
-        try:
-            return write_intent(gateway, caller, command, terms, card=card)
-        except CustomerMissing:
-            ensure_customer(gateway, caller)
-        except PaymentMethodRequired:
-            if card is not None:
-                raise
-            card = payment_methods.is_on_file(gateway, caller)
+    try:
+        return write_intent(gateway, caller, command, terms, card=None)
+    except PaymentMethodRequired:
+        card = payment_methods.is_on_file(gateway, caller)
+        return write_intent(gateway, caller, command, terms, card=card)
 
 
 def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None) -> Admitted:

@@ -1,9 +1,8 @@
 """What a plan change takes of our own time, and how often it calls Stripe. Web, worker and sandbox share the cores.
 
 The own time is that of the application, less what its calls to Stripe take (``timed``). Deliveries are left out:
-Stripe's
-come a second or so after the answer, the sandbox's at once, and then it signs and sends on the cores that are measured.
-What they cost is measured by the other benchmarks.
+Stripe's come a second or so after the answer, the sandbox's at once, and then it signs and sends on the cores that are
+measured. What they cost is measured by the other benchmarks.
 """
 
 import statistics
