@@ -55,7 +55,14 @@ def config(database_url: str, sandbox: Sandbox) -> Config:
 
 @pytest.fixture
 def world(config: Config) -> Iterator[World]:
-    """A gateway with an empty database, its catalogue synced, and a webhook endpoint at the sandbox."""
+    """A gateway with an empty database, its catalogue synced, and a webhook endpoint at the sandbox.
+
+    In this order, so that no test begins with deliveries on their way.
+    """
+    set_up = build_gateway(config)
+    empty(set_up)
+    list(sync_catalog(set_up))
+    set_up.database.close()
     front = Flask("front")  # Stripe gives the secret for an address, so the address comes before the application
     server = make_server("127.0.0.1", 0, front, threaded=True, request_handler=QuietHandler)
     server.daemon_threads = False  # type: ignore[attr-defined]  # so that closing it waits for deliveries on their way
@@ -71,10 +78,8 @@ def world(config: Config) -> Iterator[World]:
     )
     assert endpoint.secret is not None
     gateway = build_gateway(replace(config, stripe_webhook_secrets=(WEBHOOK_SECRET, endpoint.secret)))
-    empty(gateway)
     app = create_app(gateway)
     front.wsgi_app = app.wsgi_app  # type: ignore[method-assign]  # Flask's documented way to replace it
-    list(sync_catalog(gateway))
     yield World(gateway=gateway, stripe=stripe, client=app.test_client())
     server.shutdown()
     thread.join()

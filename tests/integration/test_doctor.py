@@ -65,6 +65,11 @@ def wait_in_the_inbox(world: World) -> None:
         session.execute(update(WebhookEvent).values(state="pending", next_attempt_at=due))
 
 
+def leave_a_dead_event(world: World) -> None:
+    deliver(world, json.dumps(event()))
+    sql(world, "UPDATE webhook_events SET state = 'dead'")
+
+
 def leave_a_job(status: str) -> Change:
     values = f"VALUES ('default', 'gateway.refresh', '{status}')"
     return lambda world: sql(world, f"INSERT INTO procrastinate_jobs (queue_name, task_name, status) {values}")
@@ -98,7 +103,7 @@ def test_a_healthy_gateway_has_nothing_wrong_and_says_what_was_looked_at(healthy
             "no worker gives signs of life",
         ),
         (wait_in_the_inbox, "has been due for 60"),
-        (lambda world: sql(world, "UPDATE webhook_events SET state = 'dead'"), "`gateway events list --state dead`"),
+        (leave_a_dead_event, "`gateway events list --state dead`"),
         (leave_a_job("failed"), "jobs: 1 failed: gateway.refresh (1)"),
         (leave_a_job("doing"), "jobs: 1 stalled"),
     ],
