@@ -22,7 +22,9 @@ from gateway.errors import DatabaseUnavailable
 OUTAGES = ("08", "53", "57P0")
 RETURNED_AT = "returned_at"  # a pooled connection's note of when it was last given back
 SURELY_LIVES = 0.1  # seconds
-# A peer that is gone without a word is noticed within half a minute, not when TCP gives up.
+# A peer that is gone without a word is noticed within half a minute, not when TCP gives up: the server by us, and we by
+# the server, which lets go of what a transaction holds whose process hangs, or whose machine is cut off. None of ours
+# waits for anything but the database, so none is idle for longer than it computes.
 CONNECT: Mapping[str, Any] = MappingProxyType(
     {
         "connect_timeout": 5,
@@ -30,7 +32,7 @@ CONNECT: Mapping[str, Any] = MappingProxyType(
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
-        "options": "-c timezone=UTC",
+        "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=30s",
     }
 )
 

@@ -24,6 +24,12 @@ LOCKED = """
          - (SELECT count(*) FROM (SELECT FROM webhook_events WHERE state = 'pending' FOR UPDATE SKIP LOCKED) AS free)
 """
 
+AT_WORK = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+    AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Client'
+"""
+
 
 def one_event_each(stage: Stage, organizations: int) -> Sequence[bytes]:
     """Organizations that are on no plan yet, and for each a delivery that puts it on Plus, in a quantity of its own."""
@@ -55,6 +61,11 @@ def pending(stage: Stage) -> int:
 def locked(stage: Stage) -> int:
     """How many pending events some transaction holds just now: a drain is in the midst of them."""
     return stage.number(LOCKED)
+
+
+def at_work(stage: Stage) -> int:
+    """How many statements the database works on just now, but for those whose client does not take the answer."""
+    return stage.number(AT_WORK)
 
 
 def freeze_in_mid_drain(stage: Stage, worker: Process) -> None:

@@ -2,7 +2,6 @@
 
 import random
 import signal
-import time
 
 import psutil
 
@@ -94,26 +93,4 @@ def test_no_event_is_ever_seen_merged_and_not_marked_or_marked_and_not_merged(ow
         assert half_done(own) == 0
         looks += waiting < len(deliveries)
     assert looks > 5, "it was over too soon to be looked at"
-    assert_merged_once(own, deliveries)
-
-
-def test_a_second_worker_takes_what_the_first_does_not_hold_and_waits_for_nothing(own: Stage) -> None:
-    deliveries = one_event_each(own, 4000)
-    store(own, deliveries[:3000])
-    first = own.work()
-    defer_drain(own.gateway.database)
-    held = 0
-    while not held:
-        freeze_in_mid_drain(own, first)
-        time.sleep(0.2)  # a commit that was on its way has arrived
-        held = locked(own)
-        if not held:
-            first.send(signal.SIGCONT)
-    own.serve()
-    own.work()
-    with Burst(own.port, deliveries[3000:]) as burst:
-        burst.finish()
-    eventually(lambda: pending(own) == held)
-    first.send(signal.SIGCONT)
-    eventually(lambda: pending(own) == 0)
     assert_merged_once(own, deliveries)
