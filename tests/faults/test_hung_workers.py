@@ -12,7 +12,7 @@ from tests.processes import Process
 
 
 def settled_worker(stage: Stage) -> Process:
-    """A worker that is past what it does at its start: it finds the catalogue's events, which had no endpoint."""
+    """A worker that is past the walks of its start, which find the catalogue's events: those had no endpoint."""
     worker = stage.work()
     walked = "SELECT count(*) FROM reconciliations WHERE kind = 'gap' AND finished_at IS NOT NULL"
     eventually(lambda: stage.number(walked) > 0 and stage.all_done())
@@ -31,9 +31,9 @@ def hang(stage: Stage, worker: Process) -> int:
 
 
 def test_a_second_worker_takes_what_the_first_does_not_hold_and_waits_for_nothing(own: Stage) -> None:
-    deliveries = one_event_each(own, 4000)
     own.serve()
     first = settled_worker(own)
+    deliveries = one_event_each(own, 4000)
     store(own, deliveries[:3000])
     defer_drain(own.gateway.database)
     held = hang(own, first)
@@ -47,9 +47,9 @@ def test_a_second_worker_takes_what_the_first_does_not_hold_and_waits_for_nothin
 
 
 def test_what_a_hung_worker_holds_is_taken_from_it_after_half_a_minute(own: Stage) -> None:
-    deliveries = one_event_each(own, 4000)
     own.serve()
     first = settled_worker(own)
+    deliveries = one_event_each(own, 4000)
     store(own, deliveries[:3000])
     defer_drain(own.gateway.database)
     hang(own, first)
