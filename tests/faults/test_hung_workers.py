@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Sequence
 
 from gateway.services.wakeup import defer_drain
 from tests.faults.burst import Burst
@@ -30,13 +31,18 @@ def hang(stage: Stage, worker: Process) -> int:
         worker.send(signal.SIGCONT)
 
 
+def with_a_hung_worker(stage: Stage) -> tuple[Process, int, Sequence[bytes]]:
+    """Web, and a worker that hangs; gives it, how many events it holds, and deliveries: the first 3000 are stored."""
+    stage.serve()
+    worker = settled_worker(stage)
+    deliveries = one_event_each(stage, 4000)
+    store(stage, deliveries[:3000])
+    defer_drain(stage.gateway.database)
+    return worker, hang(stage, worker), deliveries
+
+
 def test_a_second_worker_takes_what_the_first_does_not_hold_and_waits_for_nothing(own: Stage) -> None:
-    own.serve()
-    first = settled_worker(own)
-    deliveries = one_event_each(own, 4000)
-    store(own, deliveries[:3000])
-    defer_drain(own.gateway.database)
-    held = hang(own, first)
+    first, held, deliveries = with_a_hung_worker(own)
     own.work()
     with Burst(own.port, deliveries[3000:]) as burst:
         burst.finish()
@@ -47,12 +53,7 @@ def test_a_second_worker_takes_what_the_first_does_not_hold_and_waits_for_nothin
 
 
 def test_what_a_hung_worker_holds_is_taken_from_it_after_half_a_minute(own: Stage) -> None:
-    own.serve()
-    first = settled_worker(own)
-    deliveries = one_event_each(own, 4000)
-    store(own, deliveries[:3000])
-    defer_drain(own.gateway.database)
-    hang(own, first)
+    first, _, deliveries = with_a_hung_worker(own)
     second = own.work()
     own.stripe.v1.products.update("konnect_enterprise", {"name": "Renamed"})  # merged when nobody else merges
     eventually(lambda: own.rows("SELECT name FROM plans WHERE key = 'enterprise'") == [("Renamed",)], seconds=60)
@@ -61,5 +62,5 @@ def test_what_a_hung_worker_holds_is_taken_from_it_after_half_a_minute(own: Stag
     first.send(signal.SIGCONT)  # the hung one is none the worse for it
     with Burst(own.port, deliveries[3000:]) as burst:
         burst.finish()
-    eventually(lambda: pending(own) == 0)
+    eventually(lambda: pending(own) == 0, seconds=100)
     assert_merged_once(own, deliveries)
