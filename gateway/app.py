@@ -3,6 +3,7 @@
 from flask import Flask
 
 from gateway import problems
+from gateway.catalog import Catalog
 from gateway.config import Config, ConfigError
 from gateway.db.session import Database
 from gateway.endpoints import billing_details, health, history, invoices, metrics, plans, sales, subscription, webhooks
@@ -10,8 +11,7 @@ from gateway.endpoints.blueprint import Api
 from gateway.endpoints.context import EXTENSION, Parts
 from gateway.logging import configure_logging
 from gateway.services.budget import Budget
-from gateway.services.catalog import Catalog
-from gateway.services.context import Gateway
+from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_client
 
 MAX_BODY_BYTES = 64 * 1024

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gateway.app import wired
 from gateway.auth import SCOPES, issue_development_token
+from gateway.catalog import Catalog
 from gateway.commands import migrated_parts
 from gateway.commands.doctor import doctor
 from gateway.commands.events import events
@@ -27,7 +28,6 @@ from gateway.db.migrate import migrate as migrate_database
 from gateway.db.session import is_outage
 from gateway.errors import GatewayError
 from gateway.metrics import DIRECTORY
-from gateway.services.catalog import Catalog
 from gateway.services.catalog_sync import sync_catalog
 from gateway.services.reconcile import reconcile as run_reconciliation
 from handlers import HANDLERS

@@ -29,8 +29,8 @@ from gateway.services import (
     sales_delivery,
     webhook_endpoint,
 )
-from gateway.services.context import Gateway
 from gateway.services.draining import Draining
+from gateway.services.runtime import Gateway
 from gateway.services.status import HEARTBEAT
 from gateway.stripe_api.times import from_unix
 from handlers import HANDLERS

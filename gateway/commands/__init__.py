@@ -5,7 +5,7 @@ import click
 from gateway.app import wired
 from gateway.db.migrate import is_migrated
 from gateway.db.session import Database
-from gateway.services.context import Gateway
+from gateway.services.runtime import Gateway
 
 
 def parts() -> Gateway:

@@ -15,8 +15,8 @@ from gateway import collector
 from gateway.commands import parts, refuse_unmigrated
 from gateway.db.session import is_outage
 from gateway.errors import DatabaseUnavailable
-from gateway.services.context import Gateway
 from gateway.services.draining import LINGER
+from gateway.services.runtime import Gateway
 from gateway.services.status import HEARTBEAT
 from gateway.tasks import build_worker
 

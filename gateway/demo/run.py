@@ -18,7 +18,7 @@ from gateway.demo.processes import Child, DemoError, only_demo_in, require_free_
 from gateway.demo.stage import Stage
 from gateway.demo.story import play, what_to_try
 from gateway.services.catalog_sync import sync_catalog
-from gateway.services.context import Gateway
+from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import API_VERSION, stripe_client
 
 SANDBOX_KEY = "sk_test_sandbox"

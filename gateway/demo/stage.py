@@ -12,7 +12,7 @@ from stripe import InvoiceItem, StripeClient
 
 from gateway.auth import issue_development_token
 from gateway.db.models import Organization, OrganizationPlan, WebhookEvent
-from gateway.services.context import Gateway
+from gateway.services.runtime import Gateway
 
 PATIENCE = 30  # seconds that a webhook may take: a real Stripe account is not on this machine
 

@@ -7,8 +7,8 @@ from typing import ParamSpec, TypeVar, cast
 from flask import current_app, g, request
 
 from gateway.auth import TokenVerifier
-from gateway.services.context import Caller, Gateway
 from gateway.services.inbox import Inbox
+from gateway.services.runtime import Caller, Gateway
 from gateway.services.wakeup import Wakeup
 
 P = ParamSpec("P")

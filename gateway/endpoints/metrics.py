@@ -13,9 +13,9 @@ from gateway.endpoints.context import gateway
 from gateway.errors import DatabaseUnavailable
 from gateway.metrics import counted
 from gateway.services import drift
-from gateway.services.context import Gateway
 from gateway.services.differences import Class, Done
 from gateway.services.reconcile import Figures, never_delivered, reconciliation_figures
+from gateway.services.runtime import Gateway
 from gateway.services.status import Status, status
 from gateway.services.webhook_endpoint import last_check
 

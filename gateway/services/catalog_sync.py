@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from stripe import StripeClient
 
+from gateway.catalog import CatalogPlan, CatalogPrice
 from gateway.db.models import Price
 from gateway.errors import NotFound
 from gateway.services import sync
-from gateway.services.catalog import CatalogPlan, CatalogPrice
-from gateway.services.context import Gateway
+from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import PLAN, PriceSnapshot, ProductSnapshot
 

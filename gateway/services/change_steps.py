@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 from stripe import StripeClient, Subscription
 from stripe.params import SubscriptionCreateParams, SubscriptionUpdateParams
 
+from gateway.catalog import Catalog, Charge
 from gateway.db.models import Json, Organization, PlanChange
 from gateway.db.models import Subscription as StoredSubscription
 from gateway.errors import QuoteStale
 from gateway.services import policy
-from gateway.services.catalog import Catalog, Charge
 from gateway.services.plan_table import FREE
 from gateway.services.positions import Position, charge_for, position_of
 from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID

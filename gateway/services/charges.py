@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from stripe import InvoiceItem
 
 from gateway.db.models import Organization, PlanChange
-from gateway.services.context import Gateway
+from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.times import to_unix
 

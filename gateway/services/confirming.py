@@ -3,7 +3,7 @@
 from gateway.errors import GatewayError, QuoteExpired, QuoteStale
 from gateway.services import plan_changes, quote_tokens, quotes
 from gateway.services.change_views import ChangeView
-from gateway.services.context import Caller, Gateway
+from gateway.services.runtime import Caller, Gateway
 from schemas.subscription import ChangeCommand, QuoteSchema
 
 QUOTE = QuoteSchema()

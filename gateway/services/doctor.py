@@ -6,13 +6,13 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
+from gateway.catalog import PRICES
 from gateway.db.migrate import is_migrated
 from gateway.db.models import Price
 from gateway.db.queries import among
 from gateway.errors import DatabaseUnavailable, StripeRejected, StripeUnavailable
-from gateway.services.catalog import PRICES
 from gateway.services.catalog_sync import is_as_listed
-from gateway.services.context import Gateway
+from gateway.services.runtime import Gateway
 from gateway.services.status import Status, status
 from gateway.services.webhook_endpoint import PATH, find_problem
 from gateway.stripe_api.client import stripe_call

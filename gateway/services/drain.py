@@ -19,8 +19,8 @@ from gateway.db.models import WebhookEvent
 from gateway.db.queries import among
 from gateway.errors import DatabaseUnavailable
 from gateway.services import sync
-from gateway.services.context import Gateway
 from gateway.services.mirror import KINDS
+from gateway.services.runtime import Gateway
 from gateway.services.sync import Outcome
 from gateway.stripe_api import json_text
 from gateway.stripe_api.client import API_VERSION

@@ -7,8 +7,8 @@ and goes on, instead of one job following the other with hardly an event each.
 import threading
 import time
 
-from gateway.services.context import Gateway
 from gateway.services.drain import BATCH, Handlers, drain_batch
+from gateway.services.runtime import Gateway
 from gateway.services.wakeup import defer_drain
 
 GATHER = 0.02  # seconds between two looks: each event waits for half of it on average

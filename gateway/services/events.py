@@ -9,7 +9,7 @@ from sqlalchemy.orm import defer
 
 from gateway.db.models import WebhookEvent
 from gateway.errors import NotFound
-from gateway.services.context import Gateway
+from gateway.services.runtime import Gateway
 from gateway.services.wakeup import defer_drain
 
 BATCH = 1000

@@ -7,8 +7,8 @@ from typing import Self
 from sqlalchemy import select
 
 from gateway.db.models import PlanHistory
-from gateway.services.context import Caller, Gateway
 from gateway.services.plan_table import NEVER_ENROLLED, PlanState
+from gateway.services.runtime import Caller, Gateway
 
 # What the ids in ``cause`` begin with -> what they are ids of.
 CAUSES = {"evt_": "event", "chg_": "change"}

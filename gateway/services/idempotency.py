@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from gateway.db.models import IdempotencyKey
 from gateway.errors import DatabaseUnavailable, IdempotencyKeyReused, RequestInProgress
-from gateway.services.context import Caller, Gateway
+from gateway.services.runtime import Caller, Gateway
 
 KEPT = timedelta(hours=24)
 TAKEN_FOR_DEAD = timedelta(seconds=60)

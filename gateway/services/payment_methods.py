@@ -7,11 +7,11 @@ from datetime import datetime
 from gateway.db.models import OrganizationPlan, PaymentMethod
 from gateway.errors import CardExpired, DefaultPaymentMethod, NotFound, StripeRejected
 from gateway.services import sync
-from gateway.services.context import Caller, Gateway
 from gateway.services.organizations import Customer, ensure_customer, find_customer, heed_deletion, noticing_deletion
 from gateway.services.plan_table import FREE
 from gateway.services.positions import open_change
 from gateway.services.refresh import merge_snapshots
+from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import CustomerSnapshot, PaymentMethodSnapshot
 

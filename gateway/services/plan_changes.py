@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
+from gateway.catalog import CatalogPlan
 from gateway.crash_points import CrashPoint, reached
 from gateway.db import bulk, jobs
 from gateway.db.models import IS_OPEN, OPEN_STATES, Organization, OrganizationPlan, PlanChange
@@ -29,16 +30,15 @@ from gateway.errors import (
     of_code,
 )
 from gateway.services import idempotency, payment_methods, policy
-from gateway.services.catalog import CatalogPlan
 from gateway.services.change_run import run
 from gateway.services.change_steps import Step, freeze
 from gateway.services.change_views import ChangeView, get_change, location_of
-from gateway.services.context import Caller, Gateway
 from gateway.services.organizations import ensure_customer, lock_organization, refuse_closed
 from gateway.services.plan_table import FREE
 from gateway.services.policy import Transition
 from gateway.services.positions import Position, charge_for, position_of
 from gateway.services.quote_tokens import Terms, read_token
+from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.times import from_unix
 from schemas.subscription import ChangeCommand
 

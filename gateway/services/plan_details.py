@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import and_, bindparam, select
 
+from gateway.catalog import Catalog
 from gateway.db.models import (
     IS_OPEN,
     Invoice,
@@ -16,10 +17,9 @@ from gateway.db.models import (
     UpcomingInvoice,
 )
 from gateway.services import policy
-from gateway.services.catalog import Catalog
-from gateway.services.context import Caller, Gateway
 from gateway.services.payment_methods import Card, card_of
 from gateway.services.plan_table import FREE, NEVER_ENROLLED, PlanState
+from gateway.services.runtime import Caller, Gateway
 
 
 @dataclass(frozen=True, kw_only=True)

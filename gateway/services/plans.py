@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from gateway.catalog import CatalogPrice
 from gateway.db.models import Organization
 from gateway.services import policy
-from gateway.services.catalog import CatalogPrice
-from gateway.services.context import Caller, Gateway
 from gateway.services.positions import position_of
+from gateway.services.runtime import Caller, Gateway
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from types import MappingProxyType
 
+from gateway.catalog import Catalog, CatalogPlan
 from gateway.errors import ContactSalesRequired, InvalidRequest, NoChange, PaymentMethodRequired, UnpaidInvoice
-from gateway.services.catalog import Catalog, CatalogPlan
 from gateway.services.plan_table import FREE, PlanState
 
 PLUS, ENTERPRISE = "plus", "enterprise"

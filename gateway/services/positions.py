@@ -8,6 +8,7 @@ from sqlalchemy import Text, bindparam, exists, select
 from sqlalchemy.orm import Session
 from stripe.params import SubscriptionUpdateParamsItem
 
+from gateway.catalog import PRICES, Catalog, CatalogPlan, Charge
 from gateway.db.models import (
     IS_OPEN,
     Invoice,
@@ -18,7 +19,6 @@ from gateway.db.models import (
     Subscription,
 )
 from gateway.errors import CatalogNotSynced
-from gateway.services.catalog import PRICES, Catalog, CatalogPlan, Charge
 from gateway.services.plan_table import FREE, NEVER_ENROLLED, PlanState, base_item, current_subscription
 from gateway.services.plan_writer import PLAN_OF_PRODUCT
 from gateway.stripe_api.snapshots import ENDED

@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 
 from gateway.db.models import Json, Reconciliation, WebhookEvent
 from gateway.services import drain, drift, gap
-from gateway.services.context import Gateway
 from gateway.services.differences import Class, Difference, Done, plain
 from gateway.services.drain import Handlers
 from gateway.services.progress import Progress
+from gateway.services.runtime import Gateway
 from gateway.services.status import COUNTED_TO
 
 OUTCOMES = {

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Delete, Select, Update, delete, select, up
 from gateway.db import jobs
 from gateway.db.models import IdempotencyKey, WebhookEvent
 from gateway.services import idempotency
-from gateway.services.context import Gateway
+from gateway.services.runtime import Gateway
 
 PAYLOADS_KEPT = timedelta(days=30)  # what Stripe lists and sends again by hand is no older
 ROWS_KEPT = timedelta(days=180)  # id, type and state: what came, and what became of it

@@ -13,7 +13,7 @@ from standardwebhooks import Webhook
 
 from gateway.config import Config
 from gateway.db.models import SalesInquiry
-from gateway.services.context import Gateway
+from gateway.services.runtime import Gateway
 from gateway.services.sales import defer_delivery
 from gateway.stripe_api.times import to_unix
 

@@ -12,7 +12,7 @@ from sqlalchemy import func, or_, select, text
 from sqlalchemy.orm import Session
 
 from gateway.db.models import IS_OPEN, OPEN_STATES, OrganizationPlan, PlanChange, SalesInquiry, WebhookEvent
-from gateway.services.context import Gateway
+from gateway.services.runtime import Gateway
 
 COUNTED_TO = 100_000  # beyond it, how many more there are is no news
 # A worker that has been silent for longer is taken for dead. Short, since a change that was being finished in it is to

@@ -11,7 +11,7 @@ from stripe import TaxId as StripeTaxId
 from stripe.params import CustomerTaxIdCreateParams
 
 from gateway.errors import BillingDetailsRefused, GatewayError, NotFound
-from gateway.services.context import Gateway
+from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_call, stripe_call_with_input
 from schemas.billing_details import MOST_TAX_IDS
 

@@ -12,7 +12,7 @@ from stripe import WebhookEndpoint
 
 from gateway.db.models import Check
 from gateway.errors import StripeRejected, StripeUnavailable
-from gateway.services.context import Gateway
+from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import API_VERSION, stripe_call
 
 NAME = "webhook_endpoint"

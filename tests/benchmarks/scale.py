@@ -21,12 +21,12 @@ from gateway.db.migrate import is_migrated
 from gateway.endpoints.metrics import gauges
 from gateway.services import drift_phases
 from gateway.services import events as stored
-from gateway.services.context import Caller, Gateway
 from gateway.services.drain import drain_batch
 from gateway.services.events import Selection
 from gateway.services.inbox import Inbox
 from gateway.services.plan_details import plan_details
 from gateway.services.retention import BATCH, prune
+from gateway.services.runtime import Caller, Gateway
 from gateway.services.webhook_endpoint import last_check
 from handlers import HANDLERS
 from tests.benchmarks import events, filled

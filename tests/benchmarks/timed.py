@@ -14,7 +14,7 @@ from stripe import StripeClient
 
 from gateway.app import create_app, wired
 from gateway.services.budget import Budget
-from gateway.services.context import Gateway
+from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import MAX_NETWORK_RETRIES, MeteredClient
 
 OWN, CALLS = "Own-Milliseconds", "Stripe-Calls"

@@ -22,7 +22,7 @@ from gateway.crash_points import VARIABLE, CrashPoint
 from gateway.sandbox import Sandbox
 from gateway.services import sync
 from gateway.services.catalog_sync import sync_catalog
-from gateway.services.context import Gateway
+from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import API_VERSION, stripe_client
 from tests.benchmarks.rig import SECRET, now
 from tests.integration.support import Json, eventually

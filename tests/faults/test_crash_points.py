@@ -12,7 +12,7 @@ import requests
 
 from gateway.crash_points import KILLED, CrashPoint
 from gateway.services import plan_changes
-from gateway.services.context import Caller
+from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
 from tests.faults.changes import (
     ASKS_ITS_HOLDER,

@@ -25,8 +25,8 @@ from gateway.endpoints.context import EXTENSION
 from gateway.errors import WebhookRefused
 from gateway.logging import configure_logging
 from gateway.services import inbox, sync
-from gateway.services.context import Gateway
 from gateway.services.drain import Stored, read_event
+from gateway.services.runtime import Gateway
 from gateway.stripe_api.snapshots import UnreadableObject
 from handlers import HANDLERS
 from tests.fuzz import mutations

@@ -15,7 +15,7 @@ from gateway.db.models import Base
 from gateway.endpoints.context import EXTENSION
 from gateway.sandbox import Sandbox
 from gateway.services.catalog_sync import sync_catalog
-from gateway.services.context import Gateway
+from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import API_VERSION, stripe_client
 from tests.integration.support import Api, StripeTime, World
 

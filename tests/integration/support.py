@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from gateway.auth import SCOPES, issue_development_token
 from gateway.db.models import Base, OrganizationPlan
-from gateway.services.context import Gateway
+from gateway.services.runtime import Gateway
 from gateway.services.wakeup import defer_drain
 from gateway.tasks import build_worker
 

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from stripe import StripeClient
 
+from gateway.catalog import Catalog
 from gateway.db.models import PlanChange, Subscription
 from gateway.endpoints.context import EXTENSION
 from gateway.errors import StripeUnavailable
 from gateway.services import change_run, plan_changes
-from gateway.services.catalog import Catalog
 from gateway.services.change_steps import Step, next_step
-from gateway.services.context import Caller, Gateway
+from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api import client
 from schemas.subscription import ChangeCommand
 from tests.integration.support import Api, Json, StripeTime, World, eventually

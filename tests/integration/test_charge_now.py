@@ -9,11 +9,11 @@ from stripe import Invoice, PaymentIntent
 from stripe import Subscription as StripeSubscription
 from structlog.testing import capture_logs
 
+from gateway.catalog import Catalog
 from gateway.db.models import PlanChange, PlanHistory, Subscription
 from gateway.endpoints.context import EXTENSION
 from gateway.services import change_run, charges
-from gateway.services.catalog import Catalog
-from gateway.services.context import Gateway
+from gateway.services.runtime import Gateway
 from tests.integration.support import Api, Json, StripeTime, World
 
 ASKS_ITS_HOLDER = "pm_card_authenticationRequired"

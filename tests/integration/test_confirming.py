@@ -14,7 +14,7 @@ from gateway.db.models import Invoice, Organization, PlanChange, Subscription
 from gateway.endpoints.context import EXTENSION
 from gateway.errors import QuoteExpired
 from gateway.services import charges, confirming, quote_tokens, quotes
-from gateway.services.context import Caller
+from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
 from tests.integration.support import Api, Json, StripeTime, World, problem_of
 

@@ -13,8 +13,8 @@ from sqlalchemy import text
 
 from gateway.db.models import Organization
 from gateway.errors import StripeRejected, StripeUnavailable
-from gateway.services.context import Caller, Gateway
 from gateway.services.organizations import create_customer, ensure_customer
+from gateway.services.runtime import Caller, Gateway
 from tests.integration.support import Api, World, eventually
 
 CALLER = Caller(organization_id="org_1", actor="test", name="Ada", email="ada@example.test")
@@ -67,7 +67,7 @@ def test_a_process_killed_in_the_call_leaves_no_second_customer(world: World) ->
     world.fault("delay", method="POST", path="/v1/customers", seconds=30)
     code = (
         "from gateway.app import wired; from gateway.services.organizations import ensure_customer;"
-        "from gateway.services.context import Caller;"
+        "from gateway.services.runtime import Caller;"
         "ensure_customer(wired(), Caller(organization_id='org_1', actor='t', name='Ada', email='ada@example.test'))"
     )
     config = world.gateway.config

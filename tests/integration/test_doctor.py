@@ -16,7 +16,7 @@ from gateway.db.models import WebhookEvent
 from gateway.endpoints.context import EXTENSION
 from gateway.sandbox import Sandbox
 from gateway.services import doctor, webhook_endpoint
-from gateway.services.context import Gateway
+from gateway.services.runtime import Gateway
 from handlers import HANDLERS
 from tests.integration.support import StripeTime, World, problem_of
 from tests.integration.test_webhook_ingress import deliver, event

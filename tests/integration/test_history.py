@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from gateway.cli import cli
 from gateway.db.models import OrganizationPlan, PlanHistory, Subscription
 from gateway.services import plan_changes, sync
-from gateway.services.context import Caller
+from gateway.services.runtime import Caller
 from gateway.stripe_api.snapshots import CHANGE_ID
 from schemas.subscription import ChangeCommand
 from tests.integration.support import Api, Json, World, problem_of

@@ -14,7 +14,7 @@ from gateway.app import build_gateway, create_app
 from gateway.db.models import IdempotencyKey, PlanChange
 from gateway.endpoints.idempotent import fingerprint
 from gateway.services import idempotency, plan_changes, retention
-from gateway.services.context import Caller
+from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
 from tests.integration.support import Api, World
 

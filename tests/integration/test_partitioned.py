@@ -16,9 +16,9 @@ from gateway.app import build_gateway
 from gateway.config import Config
 from gateway.db.migrate import alembic_config, migrate
 from gateway.services import drain, events, retention
-from gateway.services.context import Gateway
 from gateway.services.events import Selection
 from gateway.services.inbox import Inbox
+from gateway.services.runtime import Gateway
 from handlers import HANDLERS
 from tests.integration.test_webhook_ingress import signature
 from tests.unit.handlers.support import payload

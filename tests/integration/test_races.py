@@ -17,8 +17,8 @@ from gateway.db import jobs
 from gateway.db.models import Organization, PlanChange, Price, Subscription, WebhookEvent
 from gateway.services import change_run, drain, plan_changes, sync
 from gateway.services import wakeup as wakeup_module
-from gateway.services.context import Caller
 from gateway.services.refresh import refresh_or_queue_again
+from gateway.services.runtime import Caller
 from gateway.services.wakeup import Wakeup, defer_drain
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from gateway.tasks import build_worker

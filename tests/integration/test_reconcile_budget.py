@@ -15,8 +15,8 @@ from gateway.errors import StripeUnavailable
 from gateway.sandbox import Sandbox
 from gateway.services import budget, drift, gap
 from gateway.services.budget import Budget, Priority, calling_as
-from gateway.services.context import Gateway
 from gateway.services.refresh import refresh_or_queue_again
+from gateway.services.runtime import Gateway
 from handlers import HANDLERS
 from tests.integration.support import World
 from tests.integration.test_races import job_states

@@ -26,7 +26,7 @@ from gateway.app import build_gateway, create_app
 from gateway.cli import cli
 from gateway.db.models import Organization, SalesInquiry
 from gateway.endpoints.context import EXTENSION
-from gateway.services.context import Caller
+from gateway.services.runtime import Caller
 from gateway.services.sales import inquire
 from gateway.services.sales_delivery import WAITS, deliver
 from gateway.tasks import build_worker

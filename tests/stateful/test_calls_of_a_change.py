@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateway.catalog import Charge
 from gateway.services import plan_changes
-from gateway.services.catalog import Charge
 from schemas.subscription import ChangeCommand
 from tests.stateful.stage import Stage
 from tests.stateful.test_quotes import Shop

@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from stripe import Invoice
 
+from gateway.catalog import Catalog, CatalogPlan, CatalogPrice, Charge
 from gateway.db.models import PlanChange
 from gateway.errors import NoChange
 from gateway.services import charges, confirming, plan_changes, quotes
-from gateway.services.catalog import Catalog, CatalogPlan, CatalogPrice, Charge
 from gateway.services.catalog_sync import sync_catalog
-from gateway.services.context import Caller
 from gateway.services.quotes import Quote
+from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
 from tests.sandbox.support import DAY
 from tests.stateful.stage import Stage

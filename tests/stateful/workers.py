@@ -9,10 +9,10 @@ from typing import ClassVar, get_args
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
+from gateway.catalog import Charge
 from gateway.db import jobs
 from gateway.errors import CardDeclined, GatewayError, StripeUnavailable
 from gateway.services import plan_changes, sync
-from gateway.services.catalog import Charge
 from gateway.services.reconcile import reconcile
 from gateway.services.refresh import retrieve
 from gateway.stripe_api.snapshots import Snapshot

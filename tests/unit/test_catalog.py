@@ -2,8 +2,8 @@
 
 import pytest
 
+from gateway.catalog import Catalog, CatalogPlan, CatalogPrice
 from gateway.errors import InvalidRequest
-from gateway.services.catalog import Catalog, CatalogPlan, CatalogPrice
 
 CATALOG = Catalog.load()
 

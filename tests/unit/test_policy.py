@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 
+from gateway.catalog import Catalog
 from gateway.errors import (
     ContactSalesRequired,
     GatewayError,
@@ -13,7 +14,6 @@ from gateway.errors import (
     PaymentMethodRequired,
     UnpaidInvoice,
 )
-from gateway.services.catalog import Catalog
 from gateway.services.plan_table import NEVER_ENROLLED, PlanState
 from gateway.services.policy import (
     BUYING,

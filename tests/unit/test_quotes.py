@@ -11,11 +11,11 @@ from stripe import Invoice
 from gateway.auth import issue_development_token
 from gateway.db.models import Subscription
 from gateway.errors import GatewayError, InvalidRequest, QuoteExpired, QuoteStale
-from gateway.services.context import Caller
 from gateway.services.plan_table import NEVER_ENROLLED
 from gateway.services.positions import Position
 from gateway.services.quote_tokens import Terms, read_token, sign, signing_key
 from gateway.services.quotes import due_later, still_to_be_billed
+from gateway.services.runtime import Caller
 from tests.unit.support import DEVELOPMENT_SECRET, NOW, config
 
 CONFIG = config()

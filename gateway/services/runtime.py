@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 from stripe import StripeClient
 
+from gateway.catalog import Catalog
 from gateway.config import Config
 from gateway.db.session import Database
-from gateway.services.catalog import Catalog
 
 
 @dataclass(frozen=True, kw_only=True)
