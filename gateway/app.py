@@ -10,8 +10,8 @@ from gateway.endpoints import billing_details, health, history, invoices, metric
 from gateway.endpoints.blueprint import Api
 from gateway.endpoints.context import EXTENSION, Parts
 from gateway.logging import configure_logging
-from gateway.services.budget import Budget
 from gateway.services.runtime import Gateway
+from gateway.services.stripe_budget import Budget
 from gateway.stripe_api.client import stripe_client
 
 MAX_BODY_BYTES = 64 * 1024

@@ -11,9 +11,9 @@ from stripe import StripeClient, StripeObject
 from gateway.db.models import Mirrored
 from gateway.errors import NotFound, StripeRejected, StripeUnavailable
 from gateway.services import sync
-from gateway.services.budget import Priority, calling_as
 from gateway.services.mirror import KINDS
 from gateway.services.runtime import Gateway
+from gateway.services.stripe_budget import Priority, calling_as
 from gateway.services.sync import Outcome
 from gateway.stripe_api.client import key_refused, nothing_upcoming, stripe_call
 from gateway.stripe_api.snapshots import Snapshot, Source, UnreadableObject

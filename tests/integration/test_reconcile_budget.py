@@ -13,10 +13,10 @@ from gateway.db.models import StripeBudget, Subscription
 from gateway.db.session import Database
 from gateway.errors import StripeUnavailable
 from gateway.sandbox import Sandbox
-from gateway.services import budget, drift, gap
-from gateway.services.budget import Budget, Priority, calling_as
+from gateway.services import drift, gap, stripe_budget
 from gateway.services.refresh import refresh_or_queue_again
 from gateway.services.runtime import Gateway
+from gateway.services.stripe_budget import Budget, Priority, calling_as
 from handlers import HANDLERS
 from tests.integration.support import World
 from tests.integration.test_races import job_states
@@ -79,7 +79,7 @@ def test_refreshes_go_before_reconciliation(world: World) -> None:
 def test_a_429_is_waited_out_and_slows_every_process(
     world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(budget, "FIRST_PAUSE", timedelta(seconds=0.2))
+    monkeypatch.setattr(stripe_budget, "FIRST_PAUSE", timedelta(seconds=0.2))
     on_plus(world)
     world.settle()
     ask_for(sandbox, kind="rate_limit", path="/v1/events", times=3)
@@ -132,9 +132,9 @@ def test_pauses_grow_while_429s_follow_each_other_and_are_forgotten_afterwards(w
 def test_endless_429s_end_the_walk_and_it_can_be_gone_on_with(
     world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(budget, "FIRST_PAUSE", timedelta(seconds=0.01))
-    monkeypatch.setattr(budget, "LONGEST_PAUSE", timedelta(seconds=0.05))
-    ask_for(sandbox, kind="rate_limit", path="/v1/events", times=budget.TRIES)
+    monkeypatch.setattr(stripe_budget, "FIRST_PAUSE", timedelta(seconds=0.01))
+    monkeypatch.setattr(stripe_budget, "LONGEST_PAUSE", timedelta(seconds=0.05))
+    ask_for(sandbox, kind="rate_limit", path="/v1/events", times=stripe_budget.TRIES)
     with pytest.raises(StripeUnavailable):
         walked(world)
     assert walked(world).finished
