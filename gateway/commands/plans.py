@@ -3,7 +3,7 @@
 import click
 
 from gateway.commands import migrated_parts
-from gateway.services.rebuild import rebuild as rebuild_plans
+from gateway.services.plan_table.rebuild import rebuild as rebuild_plans
 
 
 @click.group()

@@ -4,7 +4,7 @@ from typing import Any
 
 from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.context import caller, gateway, requires
-from gateway.services import history
+from gateway.services.plan_table import history
 from schemas.history import HistoryQuerySchema, HistorySchema
 
 blueprint = Blueprint("history", __name__, url_prefix="/v1/subscription/history", description="What the plan was")

@@ -9,7 +9,7 @@ from gateway.endpoints.context import caller, gateway, requires
 from gateway.endpoints.idempotent import idempotent
 from gateway.services import change_payment, change_views, confirming, plan_details, quotes
 from gateway.services.change_views import ChangeView
-from gateway.services.plan_table import FREE
+from gateway.services.plan_table.derive import FREE
 from schemas.subscription import (
     CancelSubscriptionSchema,
     ChangeCommand,

@@ -16,7 +16,7 @@ from gateway.db.models import Json, Organization, PlanChange
 from gateway.db.models import Subscription as StoredSubscription
 from gateway.errors import QuoteStale
 from gateway.services import policy
-from gateway.services.plan_table import FREE
+from gateway.services.plan_table.derive import FREE
 from gateway.services.positions import Position, charge_for, position_of
 from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID
 from gateway.stripe_api.times import to_unix

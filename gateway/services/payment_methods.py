@@ -8,7 +8,7 @@ from gateway.db.models import OrganizationPlan, PaymentMethod
 from gateway.errors import CardExpired, DefaultPaymentMethod, NotFound, StripeRejected
 from gateway.services import sync
 from gateway.services.organizations import Customer, ensure_customer, find_customer, heed_deletion, noticing_deletion
-from gateway.services.plan_table import FREE
+from gateway.services.plan_table.derive import FREE
 from gateway.services.positions import open_change
 from gateway.services.refresh import merge_snapshots
 from gateway.services.runtime import Caller, Gateway

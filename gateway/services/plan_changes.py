@@ -34,7 +34,7 @@ from gateway.services.change_run import run
 from gateway.services.change_steps import Step, freeze
 from gateway.services.change_views import ChangeView, get_change, location_of
 from gateway.services.organizations import ensure_customer, lock_organization, refuse_closed
-from gateway.services.plan_table import FREE
+from gateway.services.plan_table.derive import FREE
 from gateway.services.policy import Transition
 from gateway.services.positions import Position, charge_for, position_of
 from gateway.services.quote_tokens import Terms, read_token

@@ -18,7 +18,7 @@ from gateway.db.models import (
 )
 from gateway.services import policy
 from gateway.services.payment_methods import Card, card_of
-from gateway.services.plan_table import FREE, NEVER_ENROLLED, PlanState
+from gateway.services.plan_table.derive import FREE, NEVER_ENROLLED, PlanState
 from gateway.services.runtime import Caller, Gateway
 
 

@@ -19,8 +19,8 @@ from gateway.db.models import (
     Subscription,
 )
 from gateway.errors import CatalogNotSynced
-from gateway.services.plan_table import FREE, NEVER_ENROLLED, PlanState, base_item, current_subscription
-from gateway.services.plan_writer import PLAN_OF_PRODUCT
+from gateway.services.plan_table.derive import FREE, NEVER_ENROLLED, PlanState, base_item, current_subscription
+from gateway.services.plan_table.writer import PLAN_OF_PRODUCT
 from gateway.stripe_api.snapshots import ENDED
 
 ProrationBehavior = Literal["always_invoice", "create_prorations", "none"]

@@ -14,10 +14,10 @@ from sqlalchemy.orm import Session
 from gateway.db import bulk, jobs
 from gateway.db.models import Invoice, Mirrored, Organization, PaymentMethod, Plan, Price, Subscription
 from gateway.db.queries import among
-from gateway.services import plan_writer
 from gateway.services.locking import lock_organizations, subscribers
 from gateway.services.mirror import KINDS, order_of, set_order
 from gateway.services.ordering import CLOCK_TOLERANCE, Verdict, decide
+from gateway.services.plan_table import writer
 from gateway.stripe_api.snapshots import (
     CustomerSnapshot,
     PaymentMethodSnapshot,
@@ -70,8 +70,8 @@ def merge(session: Session, told: Sequence[Told], now: datetime, *, attempt: int
     with session.no_autoflush:
         outcomes = {position: batch.place(told[position]) for position in placed}
         bulk.flush(session, Invoice)  # whose payment is read from there
-        history = plan_writer.write(session, batch.touched, batch.accounts, batch.plan_of_product(), now)
-        bulk.flush(session, Mirrored, *plan_writer.WRITTEN, more=history)
+        history = writer.write(session, batch.touched, batch.accounts, batch.plan_of_product(), now)
+        bulk.flush(session, Mirrored, *writer.WRITTEN, more=history)
     jobs.defer_all(session, jobs_of(batch, now, attempt))
     return [outcomes[position] for position in range(len(told))]
 
@@ -133,7 +133,7 @@ class Batch:
         self.lookups: set[tuple[str, str, datetime]] = set()
         """Kind and id of the objects to be refreshed if nothing tells their state, and since when."""
         self.rows: dict[tuple[str, str], Mirrored] = {}
-        self.accounts: dict[str, plan_writer.Account] = {}
+        self.accounts: dict[str, writer.Account] = {}
         """What the plans follow from, by organization, if anything told may change them."""
         self.plans: dict[str, str] = {}
         """The catalogue before this batch: product id -> plan; read along with the accounts."""
@@ -153,9 +153,7 @@ class Batch:
         # need not say whose the object is.
         self.load(SubscriptionSnapshot.kind, [each for each in told if isinstance(each, Reference)])
         if kinds & DECIDING:
-            self.accounts, self.plans = plan_writer.accounts_of(
-                session, organizations, [each.seen for each in snapshots]
-            )
+            self.accounts, self.plans = writer.accounts_of(session, organizations, [each.seen for each in snapshots])
         for account in self.accounts.values():
             self.rows.update({("subscription", each.id): each for each in account.subscriptions})
 

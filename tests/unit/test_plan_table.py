@@ -7,7 +7,7 @@ import pytest
 import stripe
 
 from gateway.db.models import OrganizationPlan, Subscription
-from gateway.services.plan_table import RULES, Payment, PlanState, plan_state
+from gateway.services.plan_table.derive import RULES, Payment, PlanState, plan_state
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 END = datetime(2026, 12, 1, tzinfo=UTC)

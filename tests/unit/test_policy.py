@@ -14,7 +14,7 @@ from gateway.errors import (
     PaymentMethodRequired,
     UnpaidInvoice,
 )
-from gateway.services.plan_table import NEVER_ENROLLED, PlanState
+from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
 from gateway.services.policy import (
     BUYING,
     TRANSITIONS,

@@ -24,8 +24,8 @@ from gateway.db.models import (
 )
 from gateway.db.queries import among, among_those
 from gateway.errors import PaymentAbandoned
-from gateway.services.attribution import Reason, reason, told_by
-from gateway.services.plan_table import (
+from gateway.services.plan_table.attribution import Reason, reason, told_by
+from gateway.services.plan_table.derive import (
     DECIDED_BY_INVOICE,
     NEVER_ENROLLED,
     UNMAPPED,

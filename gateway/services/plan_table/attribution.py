@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.db.models import OPEN_STATES, PlanChange, Subscription
-from gateway.services.plan_table import NO_SUBSCRIPTION, PlanState, current_subscription
+from gateway.services.plan_table.derive import NO_SUBSCRIPTION, PlanState, current_subscription
 from gateway.stripe_api.snapshots import ENDED, Seen
 
 CHANGE = "chg_"  # what the ids of plan changes begin with, and the idempotency keys of their calls

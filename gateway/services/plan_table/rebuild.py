@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 
 from gateway.db.models import Organization, OrganizationPlan, PlanHistory
 from gateway.db.queries import among
-from gateway.services.plan_table import PlanState
-from gateway.services.plan_writer import restore
+from gateway.services.plan_table.derive import PlanState
+from gateway.services.plan_table.writer import restore
 from gateway.services.runtime import Gateway
 
 BATCH = 500

@@ -7,7 +7,7 @@ from typing import Self
 from sqlalchemy import select
 
 from gateway.db.models import PlanHistory
-from gateway.services.plan_table import NEVER_ENROLLED, PlanState
+from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
 from gateway.services.runtime import Caller, Gateway
 
 # What the ids in ``cause`` begin with -> what they are ids of.
