@@ -19,17 +19,9 @@ from procrastinate.jobs import Status
 
 from gateway.db import jobs
 from gateway.errors import DatabaseUnavailable, ReconciliationInProgress, StripeUnavailable
-from gateway.services import (
-    change_run,
-    charges,
-    drift,
-    gap,
-    refresh,
-    retention,
-    sales_delivery,
-    webhook_endpoint,
-)
+from gateway.services import change_run, charges, drift, gap, retention, sales_delivery, webhook_endpoint
 from gateway.services.draining import Draining
+from gateway.services.mirror import refresh
 from gateway.services.runtime import Gateway
 from gateway.services.status import HEARTBEAT
 from gateway.stripe_api.times import from_unix

@@ -7,7 +7,7 @@ from stripe import StripeClient
 from gateway.catalog import CatalogPlan, CatalogPrice
 from gateway.db.models import Price
 from gateway.errors import NotFound
-from gateway.services import sync
+from gateway.services.mirror.merge import merge
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import PLAN, PriceSnapshot, ProductSnapshot
@@ -21,7 +21,7 @@ def sync_catalog(gateway: Gateway) -> Iterator[str]:
         product = ensure_product(gateway.stripe, plan)
         prices = ensure_price(gateway.stripe, product.id, plan.price) if plan.price is not None else []
         with gateway.database.transaction() as session:
-            sync.merge(session, [product, *prices], gateway.clock())
+            merge(session, [product, *prices], gateway.clock())
         yield f"{plan.name}: product {product.id}, " + (f"price {prices[-1].id}" if prices else "prices by sales")
 
 

@@ -25,11 +25,12 @@ from gateway.errors import (
     StripeRejected,
     StripeUnavailable,
 )
-from gateway.services import change_payment, sync
+from gateway.services import change_payment
 from gateway.services.change_steps import CREATE, UPDATE, Step, is_too_old, lock_change, next_step, spend_key
+from gateway.services.mirror.merge import defer_refresh, merge
+from gateway.services.mirror.refresh import merge_answer, refresh
 from gateway.services.organizations import look_for_deletion
 from gateway.services.positions import position_of
-from gateway.services.refresh import merge_answer, refresh
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import kept_failure, outside_period, stripe_call
 from gateway.stripe_api.snapshots import ENDED, SubscriptionSnapshot, UnreadableObject
@@ -142,7 +143,7 @@ def adopt(gateway: Gateway, step: Step) -> bool:
         page = gateway.stripe.v1.subscriptions.list({"customer": step.params["customer"], "limit": 100})
     found = SubscriptionSnapshot.from_list(page, cause="subscription found")
     with gateway.database.transaction() as session:
-        sync.merge(session, found, gateway.clock())
+        merge(session, found, gateway.clock())
     return any(each.status not in ENDED for each in found)
 
 
@@ -193,5 +194,5 @@ def end(gateway: Gateway, change_id: str, state: str, error: GatewayError, *, lo
         if ending.state in OPEN_STATES:
             ending.close(state, gateway.clock(), {"code": error.code, "detail": error.detail})
         if look_again_at is not None:
-            sync.defer_refresh(session, SubscriptionSnapshot.kind, look_again_at)
+            defer_refresh(session, SubscriptionSnapshot.kind, look_again_at)
     reached(CrashPoint.CHANGE_ENDED)

@@ -22,7 +22,7 @@ from enum import StrEnum
 from typing import Any
 
 from gateway.db.models import Mirrored
-from gateway.services.mirror import KINDS
+from gateway.services.mirror.tables import KINDS
 from gateway.stripe_api.snapshots import Snapshot
 
 Fields = dict[str, Any]

@@ -18,10 +18,9 @@ from sqlalchemy.orm import Session
 from gateway.db.models import WebhookEvent
 from gateway.db.queries import among
 from gateway.errors import DatabaseUnavailable
-from gateway.services import sync
-from gateway.services.mirror import KINDS
+from gateway.services.mirror.merge import Outcome, merge
+from gateway.services.mirror.tables import KINDS
 from gateway.services.runtime import Gateway
-from gateway.services.sync import Outcome
 from gateway.stripe_api import json_text
 from gateway.stripe_api.client import API_VERSION
 from gateway.stripe_api.snapshots import Event, Told, UnreadableObject, unreadable, upcoming_of
@@ -110,7 +109,7 @@ def apply(session: Session, events: Sequence[Stored], handlers: Handlers, now: d
     if not events:
         return
     read = [read_event(event, handlers) for event in events]
-    outcomes = iter(sync.merge(session, [told for each in read for told in each.told], now))
+    outcomes = iter(merge(session, [told for each in read for told in each.told], now))
     states: dict[str, list[str]] = {"done": [], "ignored": []}
     for each in read:
         mine = [next(outcomes) for _ in each.told]

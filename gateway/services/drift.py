@@ -21,11 +21,11 @@ from gateway.errors import NotFound, StripeRejected
 from gateway.services import drift_phases, progress
 from gateway.services.differences import Class, Difference, Done
 from gateway.services.drift_phases import Page, Phase, Unseen
+from gateway.services.mirror.merge import Outcome
+from gateway.services.mirror.refresh import refresh
 from gateway.services.progress import Progress
-from gateway.services.refresh import refresh
 from gateway.services.runtime import Gateway
 from gateway.services.stripe_budget import Priority, calling_as
-from gateway.services.sync import Outcome
 from gateway.stripe_api.snapshots import UnreadableObject
 
 KIND = "drift"

@@ -12,9 +12,9 @@ from stripe import ListObject, StripeObject
 from gateway.db.models import Invoice, Organization, Subscription
 from gateway.services import drift_local
 from gateway.services.differences import Class, Difference, Pair, differing
+from gateway.services.mirror.refresh import retrieve
 from gateway.services.plan_table.derive import DECIDED_BY_INVOICE, NEVER_ENROLLED, UNMAPPED, PlanState
 from gateway.services.plan_table.writer import Account, accounts_of, derived
-from gateway.services.refresh import retrieve
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import (

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 
 from gateway.db.models import Invoice
 from gateway.errors import CardDeclined, InvoiceNotOpen, NotFound, PaymentActionRequired, StripeRejected
+from gateway.services.mirror.refresh import merge_answer, refresh
 from gateway.services.plan_table.attribution import PAYMENT
-from gateway.services.refresh import merge_answer, refresh
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import needs_action, stripe_call
 from gateway.stripe_api.snapshots import InvoiceSnapshot

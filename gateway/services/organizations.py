@@ -15,7 +15,7 @@ from stripe.params import CustomerCreateParams, CustomerListParams
 from gateway.crash_points import CrashPoint, reached
 from gateway.db.models import Organization
 from gateway.errors import ContactSalesRequired, CustomerMissing, NotFound, StripeRejected, StripeUnavailable
-from gateway.services.refresh import merge_answer, merge_snapshots, refresh, retrieve
+from gateway.services.mirror.refresh import merge_answer, merge_snapshots, refresh, retrieve
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import answered_failure, refuses, stripe_call
 from gateway.stripe_api.snapshots import ORGANIZATION_ID, CustomerSnapshot, Snapshot

@@ -6,11 +6,11 @@ from datetime import datetime
 
 from gateway.db.models import OrganizationPlan, PaymentMethod
 from gateway.errors import CardExpired, DefaultPaymentMethod, NotFound, StripeRejected
-from gateway.services import sync
+from gateway.services.mirror.merge import defer_refresh
+from gateway.services.mirror.refresh import merge_snapshots
 from gateway.services.organizations import Customer, ensure_customer, find_customer, heed_deletion, noticing_deletion
 from gateway.services.plan_table.derive import FREE
 from gateway.services.positions import open_change
-from gateway.services.refresh import merge_snapshots
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import CustomerSnapshot, PaymentMethodSnapshot
@@ -151,7 +151,7 @@ def is_gone(gateway: Gateway, caller: Caller, payment_method_id: str) -> bool:
         if card is None or card.organization_id != caller.organization_id:
             return False
         if not card.detached:
-            sync.defer_refresh(session, PaymentMethodSnapshot.kind, card.id)
+            defer_refresh(session, PaymentMethodSnapshot.kind, card.id)
         return True
 
 

@@ -14,11 +14,11 @@ from gateway.config import QUOTE_LIFETIME
 from gateway.db.models import Organization, PlanChange, Subscription
 from gateway.errors import NotEnrolled, PeriodOver, StripeRejected
 from gateway.services import policy, quote_tokens
+from gateway.services.mirror.refresh import refresh
 from gateway.services.organizations import noticing_deletion, refuse_closed
 from gateway.services.plan_details import Period
 from gateway.services.positions import Position, ProrationBehavior, charge_for, position_of
 from gateway.services.quote_tokens import Terms
-from gateway.services.refresh import refresh
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import outside_period, stripe_call
 from gateway.stripe_api.snapshots import SubscriptionSnapshot

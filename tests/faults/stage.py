@@ -20,8 +20,8 @@ from gateway.auth import issue_development_token
 from gateway.config import Config
 from gateway.crash_points import VARIABLE, CrashPoint
 from gateway.sandbox import Sandbox
-from gateway.services import sync
 from gateway.services.catalog_sync import sync_catalog
+from gateway.services.mirror.merge import defer_refresh
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import API_VERSION, stripe_client
 from tests.benchmarks.rig import SECRET, now
@@ -132,7 +132,7 @@ class Stage:
     def refresh(self, kind: str, stripe_id: str) -> None:
         """Have an object asked for at Stripe."""
         with self.gateway.database.transaction() as session:
-            sync.defer_refresh(session, kind, stripe_id)
+            defer_refresh(session, kind, stripe_id)
 
     def enrol(self, organization_id: str) -> Json:
         """An organization on Free with a card; gives its customer and subscription id."""

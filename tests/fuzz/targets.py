@@ -24,8 +24,9 @@ from gateway.db.models import Organization, WebhookEvent
 from gateway.endpoints.context import EXTENSION
 from gateway.errors import WebhookRefused
 from gateway.logging import configure_logging
-from gateway.services import inbox, sync
+from gateway.services import inbox
 from gateway.services.drain import Stored, read_event
+from gateway.services.mirror.merge import merge
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.snapshots import UnreadableObject
 from handlers import HANDLERS
@@ -182,7 +183,7 @@ def drained(stage: Stage, choices: Choices) -> None:
         stage.outcomes[type(refused).__name__] += 1
         return
     with stage.gateway.database.transaction() as session:
-        outcomes = sync.merge(session, told, NOW)
+        outcomes = merge(session, told, NOW)
         session.flush()
         session.rollback()
     stage.outcomes.update(outcomes)

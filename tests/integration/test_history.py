@@ -11,7 +11,8 @@ from sqlalchemy.exc import IntegrityError
 
 from gateway.cli import cli
 from gateway.db.models import OrganizationPlan, PlanHistory, Subscription
-from gateway.services import plan_changes, sync
+from gateway.services import plan_changes
+from gateway.services.mirror.merge import defer_refresh
 from gateway.services.runtime import Caller
 from gateway.stripe_api.snapshots import CHANGE_ID
 from schemas.subscription import ChangeCommand
@@ -115,7 +116,7 @@ def test_what_was_only_found_is_nobodys(world: World, api: Api) -> None:
     edit_at_stripe(world, 9)
     subscription_id = world.rows(Subscription)[0].id
     with world.gateway.database.transaction() as session:
-        sync.defer_refresh(session, "subscription", subscription_id)
+        defer_refresh(session, "subscription", subscription_id)
     world.work()
     latest = entries(api)[0]
     assert (latest["plan"]["quantity"], latest["actor"]) == (9, {"type": "system", "id": None})

@@ -12,7 +12,7 @@ from gateway.app import build_gateway, create_app
 from gateway.db.models import PlanChange, PlanHistory, Subscription
 from gateway.services import change_run, plan_changes
 from gateway.services.change_steps import Step, next_step
-from gateway.services.refresh import merge_answer
+from gateway.services.mirror.refresh import merge_answer
 from gateway.services.runtime import Caller
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from schemas.subscription import ChangeCommand

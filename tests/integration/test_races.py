@@ -15,9 +15,10 @@ from sqlalchemy import select, text, update
 from gateway.app import build_gateway
 from gateway.db import jobs
 from gateway.db.models import Organization, PlanChange, Price, Subscription, WebhookEvent
-from gateway.services import change_run, drain, plan_changes, sync
+from gateway.services import change_run, drain, plan_changes
 from gateway.services import wakeup as wakeup_module
-from gateway.services.refresh import refresh_or_queue_again
+from gateway.services.mirror.merge import defer_refresh, merge
+from gateway.services.mirror.refresh import refresh_or_queue_again
 from gateway.services.runtime import Caller
 from gateway.services.wakeup import Wakeup, defer_drain
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
@@ -55,10 +56,10 @@ def test_a_refresh_of_a_killed_worker_does_not_block_the_one_that_waits_behind_i
     subscription = world.rows(Subscription)[0]
     world.stripe.v1.subscriptions.cancel(subscription.id)  # of which no webhook is worked off
     with world.gateway.database.transaction() as session:
-        sync.defer_refresh(session, "subscription", subscription.id)
+        defer_refresh(session, "subscription", subscription.id)
     set_job_state(world, jobs.REFRESH, Status.DOING)
     with world.gateway.database.transaction() as session:
-        sync.defer_refresh(session, "subscription", subscription.id)
+        defer_refresh(session, "subscription", subscription.id)
     assert job_states(world, jobs.REFRESH) == ["doing", "todo"]
 
     worker = build_worker(world.gateway)
@@ -131,7 +132,7 @@ def test_a_product_that_is_mapped_while_a_subscription_to_it_is_merged_is_not_mi
     snapshot = SubscriptionSnapshot.from_answer(moved, cause="test", after_revision=revision)
     with ThreadPoolExecutor(1) as other:
         with world.gateway.database.transaction() as session:
-            sync.merge(session, [snapshot], world.gateway.clock())  # the catalogue does not know the product yet
+            merge(session, [snapshot], world.gateway.clock())  # the catalogue does not know the product yet
             product_event = other.submit(drain.drain, world.gateway, HANDLERS)
             threading.Event().wait(0.3)  # the drain has had the time to go past, if nothing held it
         product_event.result()

@@ -10,7 +10,7 @@ from gateway.db.models import Organization, PlanHistory, Reconciliation, SeenAtS
 from gateway.sandbox import Sandbox
 from gateway.services import change_run, drain, drift, drift_phases, plan_changes
 from gateway.services.differences import Difference
-from gateway.services.refresh import merge_snapshots
+from gateway.services.mirror.refresh import merge_snapshots
 from gateway.stripe_api.snapshots import CustomerSnapshot, SubscriptionSnapshot
 from handlers import HANDLERS
 from schemas.subscription import ChangeCommand

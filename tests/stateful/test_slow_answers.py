@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from gateway.db import jobs
-from gateway.services import plan_changes, sync
-from gateway.services.refresh import refresh
+from gateway.services import plan_changes
+from gateway.services.mirror.merge import defer_refresh
+from gateway.services.mirror.refresh import refresh
 from schemas.subscription import ChangeCommand
 from tests.stateful.expected import Expected
 from tests.stateful.found import check_tables
@@ -32,7 +33,7 @@ def test_the_longer_stripe_is_slow_the_later_it_is_asked_again(stage: Stage) -> 
     pass_on(stage)
     [subscription] = stage.read("/v1/subscriptions")
     with stage.gateway.database.transaction() as session:
-        sync.defer_refresh(session, "subscription", subscription["id"])
+        defer_refresh(session, "subscription", subscription["id"])
     waits = []
     for _ in range(12):
         [job] = [each for each in stage.jobs() if each.task == jobs.REFRESH]

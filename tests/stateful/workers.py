@@ -12,9 +12,10 @@ from hypothesis.stateful import initialize, precondition, rule
 from gateway.catalog import Charge
 from gateway.db import jobs
 from gateway.errors import CardDeclined, GatewayError, StripeUnavailable
-from gateway.services import plan_changes, sync
+from gateway.services import plan_changes
+from gateway.services.mirror.merge import merge
+from gateway.services.mirror.refresh import retrieve
 from gateway.services.reconcile import reconcile
-from gateway.services.refresh import retrieve
 from gateway.stripe_api.snapshots import Snapshot
 from handlers import HANDLERS
 from schemas.subscription import ChangeCommand
@@ -187,7 +188,7 @@ class Workers(Network):
         """What the worker does after all, however much was told meanwhile."""
         job, snapshot = self.held.pop(pick % len(self.held))
         with self.stage.gateway.database.transaction() as session:
-            sync.merge(session, [snapshot], self.stage.now())
+            merge(session, [snapshot], self.stage.now())
         self.stage.end_job(job)
 
     @precondition(lambda self: self.loses)

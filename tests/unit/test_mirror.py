@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.db.models import Subscription
-from gateway.services.mirror import KINDS, order_of, set_order
-from gateway.services.ordering import Order
+from gateway.services.mirror.ordering import Order
+from gateway.services.mirror.tables import KINDS, order_of, set_order
 from gateway.stripe_api.snapshots import Source
 from tests.unit.handlers.support import BILLING_DATE, ENROLLED, told
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.services.ordering import CLOCK_TOLERANCE, Order, Verdict, decide
+from gateway.services.mirror.ordering import CLOCK_TOLERANCE, Order, Verdict, decide
 from gateway.stripe_api.events import JsonObject
 from gateway.stripe_api.snapshots import Seen, Snapshot, Source
 

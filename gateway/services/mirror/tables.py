@@ -16,7 +16,7 @@ from gateway.db.models import (
     Subscription,
     UpcomingInvoice,
 )
-from gateway.services.ordering import Order
+from gateway.services.mirror.ordering import Order
 from gateway.stripe_api.snapshots import (
     CustomerSnapshot,
     InvoiceSnapshot,

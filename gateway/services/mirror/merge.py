@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from gateway.db import bulk, jobs
 from gateway.db.models import Invoice, Mirrored, Organization, PaymentMethod, Plan, Price, Subscription
 from gateway.db.queries import among
-from gateway.services.locking import lock_organizations, subscribers
-from gateway.services.mirror import KINDS, order_of, set_order
-from gateway.services.ordering import CLOCK_TOLERANCE, Verdict, decide
+from gateway.services.mirror.locks import lock_organizations, subscribers
+from gateway.services.mirror.ordering import CLOCK_TOLERANCE, Verdict, decide
+from gateway.services.mirror.tables import KINDS, order_of, set_order
 from gateway.services.plan_table import writer
 from gateway.stripe_api.snapshots import (
     CustomerSnapshot,

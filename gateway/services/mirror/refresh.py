@@ -10,11 +10,10 @@ from stripe import StripeClient, StripeObject
 
 from gateway.db.models import Mirrored
 from gateway.errors import NotFound, StripeRejected, StripeUnavailable
-from gateway.services import sync
-from gateway.services.mirror import KINDS
+from gateway.services.mirror.merge import Outcome, defer_refresh, merge
+from gateway.services.mirror.tables import KINDS
 from gateway.services.runtime import Gateway
 from gateway.services.stripe_budget import Priority, calling_as
-from gateway.services.sync import Outcome
 from gateway.stripe_api.client import key_refused, nothing_upcoming, stripe_call
 from gateway.stripe_api.snapshots import Snapshot, Source, UnreadableObject
 
@@ -46,7 +45,7 @@ def refresh(gateway: Gateway, kind: str, stripe_id: str, attempt: int = 1) -> Ou
         log.warning("refresh_found_nothing", kind=kind, stripe_id=stripe_id)
         return None
     with gateway.database.transaction() as session:
-        [outcome] = sync.merge(session, [snapshot], gateway.clock(), attempt=attempt)
+        [outcome] = merge(session, [snapshot], gateway.clock(), attempt=attempt)
     return outcome
 
 
@@ -83,7 +82,7 @@ def look_up(gateway: Gateway, kind: str, stripe_id: str, changed_at: datetime) -
     with gateway.database.transaction() as session:
         as_of = session.scalar(query)
         if as_of is None or as_of < changed_at:
-            sync.defer_refresh(session, kind, stripe_id)
+            defer_refresh(session, kind, stripe_id)
 
 
 def refresh_or_queue_again(gateway: Gateway, kind: str, stripe_id: str, attempt: int) -> None:
@@ -98,7 +97,7 @@ def refresh_or_queue_again(gateway: Gateway, kind: str, stripe_id: str, attempt:
         log.warning("refresh_postponed", kind=kind, stripe_id=stripe_id, attempt=attempt, exc_info=True)
         again_at = gateway.clock() + min(FIRST_RETRY * (1 << min(attempt, 16)), LONGEST_RETRY)
         with gateway.database.transaction() as session:
-            sync.defer_refresh(session, kind, stripe_id, at=again_at, attempt=attempt + 1)
+            defer_refresh(session, kind, stripe_id, at=again_at, attempt=attempt + 1)
 
 
 def merge_answer(
@@ -118,7 +117,7 @@ def merge_answer(
 def merge_snapshots(gateway: Gateway, *snapshots: Snapshot) -> None:
     """Merge states of Stripe's in a transaction of their own."""
     with gateway.database.transaction() as session:
-        sync.merge(session, snapshots, gateway.clock())
+        merge(session, snapshots, gateway.clock())
 
 
 def stored_revision(gateway: Gateway, kind: str, stripe_id: str) -> int | None:
