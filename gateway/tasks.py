@@ -19,11 +19,12 @@ from procrastinate.jobs import Status
 
 from gateway.db import jobs
 from gateway.errors import DatabaseUnavailable, ReconciliationInProgress, StripeUnavailable
-from gateway.services import change_run, charges, drift, gap, retention, sales_delivery, webhook_endpoint
-from gateway.services.draining import Draining
+from gateway.services import change_run, charges, drift, gap, retention, sales_delivery
 from gateway.services.mirror import refresh
 from gateway.services.runtime import Gateway
 from gateway.services.status import HEARTBEAT
+from gateway.services.webhooks import endpoint_check
+from gateway.services.webhooks.drain_loop import Draining
 from gateway.stripe_api.times import from_unix
 from handlers import HANDLERS
 
@@ -133,7 +134,7 @@ def add_upkeep(app: App, gateway: Gateway) -> None:
     @app.periodic(cron="27 * * * *")
     @app.task(name=jobs.CHECK_ENDPOINT, queueing_lock=jobs.CHECK_ENDPOINT)
     def check_endpoint(timestamp: int | None = None) -> None:  # noqa: ARG001 - what a periodic task is called with
-        webhook_endpoint.check(gateway, HANDLERS)
+        endpoint_check.check(gateway, HANDLERS)
 
     # What a killed worker was at is taken up again within a minute.
     @app.periodic(cron="* * * * * */10")

@@ -10,9 +10,9 @@ import click
 
 from gateway.commands import migrated_parts
 from gateway.db.models import WebhookEvent
-from gateway.services import events as stored
-from gateway.services.events import Selection
 from gateway.services.retention import PAYLOADS_KEPT
+from gateway.services.webhooks import replay as stored
+from gateway.services.webhooks.replay import Selection
 from gateway.stripe_api import json_text
 from handlers import HANDLERS, IGNORED
 

@@ -15,9 +15,9 @@ from gateway import collector
 from gateway.commands import parts, refuse_unmigrated
 from gateway.db.session import is_outage
 from gateway.errors import DatabaseUnavailable
-from gateway.services.draining import LINGER
 from gateway.services.runtime import Gateway
 from gateway.services.status import HEARTBEAT
+from gateway.services.webhooks.drain_loop import LINGER
 from gateway.tasks import build_worker
 
 GRACE = 25  # seconds for jobs that run when it is stopped: less than the 30 that supervisors usually give

@@ -7,9 +7,9 @@ from typing import ParamSpec, TypeVar, cast
 from flask import current_app, g, request
 
 from gateway.auth import TokenVerifier
-from gateway.services.inbox import Inbox
 from gateway.services.runtime import Caller, Gateway
-from gateway.services.wakeup import Wakeup
+from gateway.services.webhooks.inbox import Inbox
+from gateway.services.webhooks.wakeup import Wakeup
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -7,7 +7,7 @@ from flask import Blueprint
 from gateway.db.migrate import is_migrated
 from gateway.endpoints.context import gateway
 from gateway.errors import DatabaseUnavailable
-from gateway.services.webhook_endpoint import last_check
+from gateway.services.webhooks.endpoint_check import last_check
 
 blueprint = Blueprint("health", __name__, url_prefix="/health")
 

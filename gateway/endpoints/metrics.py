@@ -17,7 +17,7 @@ from gateway.services.differences import Class, Done
 from gateway.services.reconcile import Figures, never_delivered, reconciliation_figures
 from gateway.services.runtime import Gateway
 from gateway.services.status import Status, status
-from gateway.services.webhook_endpoint import last_check
+from gateway.services.webhooks.endpoint_check import last_check
 
 blueprint = Blueprint("metrics", __name__)
 log = structlog.get_logger()

@@ -14,7 +14,7 @@ from gateway.errors import DatabaseUnavailable, StripeRejected, StripeUnavailabl
 from gateway.services.catalog_sync import is_as_listed
 from gateway.services.runtime import Gateway
 from gateway.services.status import Status, status
-from gateway.services.webhook_endpoint import PATH, find_problem
+from gateway.services.webhooks.endpoint_check import PATH, find_problem
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots.base import answered_at
 

@@ -20,14 +20,14 @@ from gateway.config import Config
 from gateway.db.migrate import is_migrated
 from gateway.endpoints.metrics import gauges
 from gateway.services import drift_phases
-from gateway.services import events as stored
-from gateway.services.drain import drain_batch
-from gateway.services.events import Selection
-from gateway.services.inbox import Inbox
 from gateway.services.plan_details import plan_details
 from gateway.services.retention import BATCH, prune
 from gateway.services.runtime import Caller, Gateway
-from gateway.services.webhook_endpoint import last_check
+from gateway.services.webhooks import replay as stored
+from gateway.services.webhooks.drain import drain_batch
+from gateway.services.webhooks.endpoint_check import last_check
+from gateway.services.webhooks.inbox import Inbox
+from gateway.services.webhooks.replay import Selection
 from handlers import HANDLERS
 from tests.benchmarks import events, filled
 from tests.benchmarks.rig import SECRET, rig

@@ -10,7 +10,7 @@ from gateway.app import create_app
 from gateway.auth import issue_development_token
 from gateway.db import jobs
 from gateway.endpoints.context import EXTENSION
-from gateway.services.wakeup import defer_drain
+from gateway.services.webhooks.wakeup import defer_drain
 from gateway.stripe_api.snapshots import ORGANIZATION_ID
 from gateway.tasks import build_worker
 from tests.faults.stage import Stage

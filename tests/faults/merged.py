@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import orjson
 import psycopg
 
-from gateway.services.inbox import COLUMNS, row_of
+from gateway.services.webhooks.inbox import COLUMNS, row_of
 from tests.benchmarks import events
 from tests.faults.stage import Stage
 from tests.integration.support import eventually

@@ -10,7 +10,7 @@ import requests
 from gateway.db.session import Database
 from gateway.db.writer import Writer
 from gateway.errors import DatabaseUnavailable
-from gateway.services.wakeup import defer_drain
+from gateway.services.webhooks.wakeup import defer_drain
 from tests.faults.burst import Burst
 from tests.faults.merged import (
     acknowledged_but_lost,

@@ -6,7 +6,7 @@ import time
 from http.client import HTTPResponse
 
 from gateway.commands.worker import GRACE
-from gateway.services.wakeup import defer_drain
+from gateway.services.webhooks.wakeup import defer_drain
 from tests.faults.burst import Burst
 from tests.faults.merged import (
     acknowledged_but_lost,

@@ -4,7 +4,7 @@ import signal
 import time
 from collections.abc import Sequence
 
-from gateway.services.wakeup import defer_drain
+from gateway.services.webhooks.wakeup import defer_drain
 from tests.faults.burst import Burst
 from tests.faults.merged import assert_merged_once, at_work, freeze_in_mid_drain, locked, one_event_each, pending, store
 from tests.faults.stage import Stage

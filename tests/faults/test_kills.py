@@ -5,7 +5,7 @@ import signal
 
 import psutil
 
-from gateway.services.wakeup import defer_drain
+from gateway.services.webhooks.wakeup import defer_drain
 from tests.faults.burst import Burst
 from tests.faults.merged import (
     acknowledged_but_lost,

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.db import jobs
-from gateway.services.wakeup import defer_drain
+from gateway.services.webhooks.wakeup import defer_drain
 from tests.faults.stage import Stage
 from tests.integration.support import eventually
 

@@ -2,8 +2,8 @@
 
 import orjson
 
-from gateway.services.drain import BATCH, MAX_ATTEMPTS
-from gateway.services.wakeup import defer_drain
+from gateway.services.webhooks.drain import BATCH, MAX_ATTEMPTS
+from gateway.services.webhooks.wakeup import defer_drain
 from tests.benchmarks.events import id_of
 from tests.faults.merged import assert_merged_once, one_event_each, pending, store
 from tests.faults.stage import Stage

@@ -15,8 +15,8 @@ import atheris
 # What decides on a delivery; all else runs at full speed. Instrumented is what is imported here, so this comes first.
 INSTRUMENTED = [
     "gateway.endpoints.webhooks",
-    "gateway.services.drain",
-    "gateway.services.inbox",
+    "gateway.services.webhooks.drain",
+    "gateway.services.webhooks.inbox",
     "gateway.stripe_api",
     "handlers",
     "schemas",

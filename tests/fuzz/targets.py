@@ -24,10 +24,10 @@ from gateway.db.models import Organization, WebhookEvent
 from gateway.endpoints.context import EXTENSION
 from gateway.errors import WebhookRefused
 from gateway.logging import configure_logging
-from gateway.services import inbox
-from gateway.services.drain import Stored, read_event
 from gateway.services.mirror.merge import merge
 from gateway.services.runtime import Gateway
+from gateway.services.webhooks import inbox
+from gateway.services.webhooks.drain import Stored, read_event
 from gateway.stripe_api.snapshots import UnreadableObject
 from handlers import HANDLERS
 from tests.fuzz import mutations

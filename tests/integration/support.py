@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from gateway.auth import SCOPES, issue_development_token
 from gateway.db.models import Base, OrganizationPlan
 from gateway.services.runtime import Gateway
-from gateway.services.wakeup import defer_drain
+from gateway.services.webhooks.wakeup import defer_drain
 from gateway.tasks import build_worker
 
 Json = dict[str, Any]

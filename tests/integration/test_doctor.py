@@ -15,8 +15,9 @@ from gateway.db.migrate import known_heads
 from gateway.db.models import WebhookEvent
 from gateway.endpoints.context import EXTENSION
 from gateway.sandbox import Sandbox
-from gateway.services import doctor, webhook_endpoint
+from gateway.services import doctor
 from gateway.services.runtime import Gateway
+from gateway.services.webhooks import endpoint_check
 from handlers import HANDLERS
 from tests.integration.support import StripeTime, World, problem_of
 from tests.integration.test_webhook_ingress import deliver, event
@@ -158,22 +159,22 @@ def test_the_command_prints_a_line_each_and_ends_with_1(healthy: World, monkeypa
 def test_readiness_tells_what_the_worker_last_found_and_stays_ready(healthy: World) -> None:
     assert healthy.client.get("/health/ready").get_json() == {"status": "ok", "webhook_endpoint": None}
     disable(healthy)
-    webhook_endpoint.check(healthy.gateway, HANDLERS)
+    endpoint_check.check(healthy.gateway, HANDLERS)
     answer = healthy.client.get("/health/ready")
     assert answer.status_code == 200
     assert "is disabled" in answer.get_json()["webhook_endpoint"]["problem"]
     another_endpoint(healthy)
-    webhook_endpoint.check(healthy.gateway, HANDLERS)
+    endpoint_check.check(healthy.gateway, HANDLERS)
     assert healthy.client.get("/health/ready").get_json()["webhook_endpoint"]["problem"] is None
 
 
 def test_while_stripe_is_away_the_last_result_stays(healthy: World, sandbox: Sandbox) -> None:
-    webhook_endpoint.check(healthy.gateway, HANDLERS)
-    before = webhook_endpoint.last_check(healthy.gateway)
+    endpoint_check.check(healthy.gateway, HANDLERS)
+    before = endpoint_check.last_check(healthy.gateway)
     assert before is not None
     sandbox.close()
-    webhook_endpoint.check(healthy.gateway, HANDLERS)
-    after = webhook_endpoint.last_check(healthy.gateway)
+    endpoint_check.check(healthy.gateway, HANDLERS)
+    after = endpoint_check.last_check(healthy.gateway)
     assert after is not None
     assert (after.problem, after.checked_at) == (None, before.checked_at)
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.db import jobs
 from gateway.db.models import WebhookEvent
-from gateway.services.draining import Draining
+from gateway.services.webhooks.drain_loop import Draining
 from gateway.stripe_api.snapshots import Event, Snapshot
 from tests.integration.support import World, eventually
 from tests.integration.test_races import job_states

@@ -15,10 +15,11 @@ from sqlalchemy import text
 from gateway.app import build_gateway
 from gateway.config import Config
 from gateway.db.migrate import alembic_config, migrate
-from gateway.services import drain, events, retention
-from gateway.services.events import Selection
-from gateway.services.inbox import Inbox
+from gateway.services import retention
 from gateway.services.runtime import Gateway
+from gateway.services.webhooks import drain, replay
+from gateway.services.webhooks.inbox import Inbox
+from gateway.services.webhooks.replay import Selection
 from handlers import HANDLERS
 from tests.integration.test_webhook_ingress import signature
 from tests.unit.handlers.support import payload
@@ -53,12 +54,12 @@ def test_the_inbox_can_be_partitioned_and_stays_what_it_was(gateway: Gateway) ->
         for event_id in ("evt_before", "evt_after", "evt_after"):
             receive(inbox, event_id)
     assert drain.drain(gateway, HANDLERS) == 2
-    found = events.find(gateway, Selection(), 10)
+    found = replay.find(gateway, Selection(), 10)
     assert [(each.id, each.state) for each in found] == [("evt_after", "ignored"), ("evt_before", "ignored")]
 
     later = replace(gateway, clock=lambda: found[0].received_at + retention.PAYLOADS_KEPT * 2)
     retention.prune(later)
-    assert {each.payload for each in (events.get(gateway, each.id) for each in found)} == {None}
+    assert {each.payload for each in (replay.get(gateway, each.id) for each in found)} == {None}
     with gateway.database.engine.begin() as connection:
         assert connection.scalar(text("SELECT count(*) FROM pg_inherits")) > 0
         command.check(alembic_config(connection))  # models and tables are still in step

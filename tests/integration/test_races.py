@@ -15,12 +15,13 @@ from sqlalchemy import select, text, update
 from gateway.app import build_gateway
 from gateway.db import jobs
 from gateway.db.models import Organization, PlanChange, Price, Subscription, WebhookEvent
-from gateway.services import change_run, drain, plan_changes
-from gateway.services import wakeup as wakeup_module
+from gateway.services import change_run, plan_changes
 from gateway.services.mirror.merge import defer_refresh, merge
 from gateway.services.mirror.refresh import refresh_or_queue_again
 from gateway.services.runtime import Caller
-from gateway.services.wakeup import Wakeup, defer_drain
+from gateway.services.webhooks import drain
+from gateway.services.webhooks import wakeup as wakeup_module
+from gateway.services.webhooks.wakeup import Wakeup, defer_drain
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from gateway.tasks import build_worker
 from handlers import HANDLERS

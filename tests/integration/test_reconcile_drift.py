@@ -8,9 +8,10 @@ from sqlalchemy import text
 
 from gateway.db.models import Organization, PlanHistory, Reconciliation, SeenAtStripe, Subscription
 from gateway.sandbox import Sandbox
-from gateway.services import change_run, drain, drift, drift_phases, plan_changes
+from gateway.services import change_run, drift, drift_phases, plan_changes
 from gateway.services.differences import Difference
 from gateway.services.mirror.refresh import merge_snapshots
+from gateway.services.webhooks import drain
 from gateway.stripe_api.snapshots import CustomerSnapshot, SubscriptionSnapshot
 from handlers import HANDLERS
 from schemas.subscription import ChangeCommand

@@ -4,7 +4,7 @@ import json
 
 import psycopg
 
-from gateway.services.drain import drain
+from gateway.services.webhooks.drain import drain
 from handlers import HANDLERS
 from tests.benchmarks.scale import Statements
 from tests.integration.support import World

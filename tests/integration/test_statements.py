@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from gateway.db import jobs
-from gateway.services import drain
+from gateway.services.webhooks import drain
 from handlers import HANDLERS
 from tests.integration.support import Json, World
 from tests.integration.test_webhook_ingress import deliver

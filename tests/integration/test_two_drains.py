@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import insert, select, text, update
 
 from gateway.db.models import Organization, WebhookEvent
-from gateway.services import drain
-from gateway.services.inbox import Inbox, row_of
 from gateway.services.mirror.locks import lock_organizations
+from gateway.services.webhooks import drain
+from gateway.services.webhooks.inbox import Inbox, row_of
 from gateway.stripe_api.snapshots import Event, Reference, Snapshot
 from tests.integration.support import World, eventually
 from tests.integration.test_webhook_ingress import deliver, event

@@ -18,10 +18,10 @@ from gateway.catalog import Catalog, Charge
 from gateway.config import Config
 from gateway.db.models import Base
 from gateway.sandbox import Sandbox
-from gateway.services import drain
 from gateway.services.catalog_sync import sync_catalog
-from gateway.services.inbox import Inbox
 from gateway.services.runtime import Caller, Gateway
+from gateway.services.webhooks import drain
+from gateway.services.webhooks.inbox import Inbox
 from gateway.tasks import build_worker
 from handlers import HANDLERS
 from tests.sandbox.support import Account, Clock, Json

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.services.drain import MAX_ATTEMPTS, backoff
+from gateway.services.webhooks.drain import MAX_ATTEMPTS, backoff
 
 
 @pytest.mark.parametrize(

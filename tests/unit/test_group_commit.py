@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from gateway.services.group_commit import GroupCommit
+from gateway.services.webhooks.group_commit import GroupCommit
 
 
 class Store:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.db.session import Database
-from gateway.services import wakeup as wakeup_module
-from gateway.services.wakeup import Wakeup
+from gateway.services.webhooks import wakeup as wakeup_module
+from gateway.services.webhooks.wakeup import Wakeup
 
 
 class Inbox:

@@ -13,8 +13,8 @@ from gateway.db.models import WebhookEvent
 from gateway.db.writer import Parameter, Writer
 from gateway.errors import WebhookRefused
 from gateway.metrics import SIGNATURES
-from gateway.services.group_commit import GroupCommit
 from gateway.services.runtime import Gateway
+from gateway.services.webhooks.group_commit import GroupCommit
 from gateway.stripe_api import json_text
 from gateway.stripe_api.envelope import WebhookEnvelope
 from gateway.stripe_api.signature import verify

@@ -7,9 +7,9 @@ and goes on, instead of one job following the other with hardly an event each.
 import threading
 import time
 
-from gateway.services.drain import BATCH, Handlers, drain_batch
 from gateway.services.runtime import Gateway
-from gateway.services.wakeup import defer_drain
+from gateway.services.webhooks.drain import BATCH, Handlers, drain_batch
+from gateway.services.webhooks.wakeup import defer_drain
 
 GATHER = 0.02  # seconds between two looks: each event waits for half of it on average
 LINGER = 0.25  # seconds without an event after which a drain ends: above it, a job an event is no burden

@@ -10,7 +10,7 @@ from sqlalchemy.orm import defer
 from gateway.db.models import WebhookEvent
 from gateway.errors import NotFound
 from gateway.services.runtime import Gateway
-from gateway.services.wakeup import defer_drain
+from gateway.services.webhooks.wakeup import defer_drain
 
 BATCH = 1000
 REPLAYABLE = ("failed", "done", "ignored", "dead")  # pending ones are due anyway; rejected ones are never applied
