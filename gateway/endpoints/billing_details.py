@@ -4,9 +4,9 @@ from typing import Any
 
 from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.context import caller, gateway, requires
-from gateway.services import billing_details, payment_methods
-from gateway.services.billing_details import BillingDetails
-from gateway.services.payment_methods import ListedCard, SetupIntent
+from gateway.services.customers import billing_details, payment_methods
+from gateway.services.customers.billing_details import BillingDetails
+from gateway.services.customers.payment_methods import ListedCard, SetupIntent
 from schemas.billing_details import (
     BillingDetailsSchema,
     CardListSchema,

@@ -27,9 +27,9 @@ from gateway.errors import (
 )
 from gateway.services import change_payment
 from gateway.services.change_steps import CREATE, UPDATE, Step, is_too_old, lock_change, next_step, spend_key
+from gateway.services.customers.customer import look_for_deletion
 from gateway.services.mirror.merge import defer_refresh, merge
 from gateway.services.mirror.refresh import merge_answer, refresh
-from gateway.services.organizations import look_for_deletion
 from gateway.services.positions import position_of
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import kept_failure, outside_period, stripe_call

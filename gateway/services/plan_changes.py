@@ -29,11 +29,12 @@ from gateway.errors import (
     StripeUnavailable,
     of_code,
 )
-from gateway.services import idempotency, payment_methods, policy
+from gateway.services import idempotency, policy
 from gateway.services.change_run import run
 from gateway.services.change_steps import Step, freeze
 from gateway.services.change_views import ChangeView, get_change, location_of
-from gateway.services.organizations import ensure_customer, lock_organization, refuse_closed
+from gateway.services.customers import payment_methods
+from gateway.services.customers.customer import ensure_customer, lock_organization, refuse_closed
 from gateway.services.plan_table.derive import FREE
 from gateway.services.policy import Transition
 from gateway.services.positions import Position, charge_for, position_of

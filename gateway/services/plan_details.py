@@ -17,7 +17,7 @@ from gateway.db.models import (
     UpcomingInvoice,
 )
 from gateway.services import policy
-from gateway.services.payment_methods import Card, card_of
+from gateway.services.customers.payment_methods import Card, card_of
 from gateway.services.plan_table.derive import FREE, NEVER_ENROLLED, PlanState
 from gateway.services.runtime import Caller, Gateway
 

@@ -14,8 +14,8 @@ from gateway.config import QUOTE_LIFETIME
 from gateway.db.models import Organization, PlanChange, Subscription
 from gateway.errors import NotEnrolled, PeriodOver, StripeRejected
 from gateway.services import policy, quote_tokens
+from gateway.services.customers.customer import noticing_deletion, refuse_closed
 from gateway.services.mirror.refresh import refresh
-from gateway.services.organizations import noticing_deletion, refuse_closed
 from gateway.services.plan_details import Period
 from gateway.services.positions import Position, ProrationBehavior, charge_for, position_of
 from gateway.services.quote_tokens import Terms

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from gateway.db import jobs
 from gateway.db.models import SalesInquiry
 from gateway.errors import RateLimited
-from gateway.services.organizations import known_organization
+from gateway.services.customers.customer import known_organization
 from gateway.services.runtime import Caller, Gateway
 
 MOST, WITHIN = 5, timedelta(hours=1)  # a person who writes a sixth one within the hour is no person

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from gateway.db.models import Organization
 from gateway.errors import StripeRejected, StripeUnavailable
-from gateway.services.organizations import create_customer, ensure_customer
+from gateway.services.customers.customer import create_customer, ensure_customer
 from gateway.services.runtime import Caller, Gateway
 from tests.integration.support import Api, World, eventually
 
@@ -66,7 +66,7 @@ def test_a_process_killed_in_the_call_leaves_no_second_customer(world: World) ->
     lose_every_webhook(world)
     world.fault("delay", method="POST", path="/v1/customers", seconds=30)
     code = (
-        "from gateway.app import wired; from gateway.services.organizations import ensure_customer;"
+        "from gateway.app import wired; from gateway.services.customers.customer import ensure_customer;"
         "from gateway.services.runtime import Caller;"
         "ensure_customer(wired(), Caller(organization_id='org_1', actor='t', name='Ada', email='ada@example.test'))"
     )

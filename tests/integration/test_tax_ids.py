@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.services.tax_ids import Exchange, is_there
+from gateway.services.customers.tax_ids import Exchange, is_there
 from tests.integration.support import Api, Json, World, problem_of
 
 NONSENSE = {"type": "eu_vat", "value": "nonsense"}

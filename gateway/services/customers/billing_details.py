@@ -9,10 +9,10 @@ from stripe import TaxId as StripeTaxId
 from stripe.params import CustomerUpdateParams
 
 from gateway.errors import BillingDetailsRefused
+from gateway.services.customers.customer import Customer, ensure_customer, find_customer, heed_deletion
+from gateway.services.customers.tax_ids import TAX_IDS, Exchange, doubles, key_of, remove, tax_ids_of
 from gateway.services.mirror.refresh import merge_snapshots
-from gateway.services.organizations import Customer, ensure_customer, find_customer, heed_deletion
 from gateway.services.runtime import Caller, Gateway
-from gateway.services.tax_ids import TAX_IDS, Exchange, doubles, key_of, remove, tax_ids_of
 from gateway.stripe_api.client import stripe_call, stripe_call_with_input
 from gateway.stripe_api.snapshots import CustomerSnapshot
 

@@ -6,9 +6,15 @@ from datetime import datetime
 
 from gateway.db.models import OrganizationPlan, PaymentMethod
 from gateway.errors import CardExpired, DefaultPaymentMethod, NotFound, StripeRejected
+from gateway.services.customers.customer import (
+    Customer,
+    ensure_customer,
+    find_customer,
+    heed_deletion,
+    noticing_deletion,
+)
 from gateway.services.mirror.merge import defer_refresh
 from gateway.services.mirror.refresh import merge_snapshots
-from gateway.services.organizations import Customer, ensure_customer, find_customer, heed_deletion, noticing_deletion
 from gateway.services.plan_table.derive import FREE
 from gateway.services.positions import open_change
 from gateway.services.runtime import Caller, Gateway

@@ -1,0 +1,1 @@
+"""An organization's customer at Stripe: who is billed, at which address, and with which payment method."""
