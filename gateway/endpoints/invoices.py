@@ -5,7 +5,7 @@ from typing import Any
 from gateway.db.models import Invoice
 from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.context import caller, gateway, requires
-from gateway.services import invoices
+from gateway.services.invoices import listing
 from schemas.invoices import InvoiceListSchema, InvoiceQuerySchema, InvoiceSchema
 
 blueprint = Blueprint("invoices", __name__, url_prefix="/v1/invoices", description="What was billed")
@@ -15,9 +15,9 @@ blueprint = Blueprint("invoices", __name__, url_prefix="/v1/invoices", descripti
 @requires("billing:read")
 @blueprint.arguments(InvoiceQuerySchema, location="query")
 @blueprint.response(200, InvoiceListSchema)
-def list_invoices(query: dict[str, Any]) -> invoices.Page:
+def list_invoices(query: dict[str, Any]) -> listing.Page:
     """List the invoices, newest first; drafts are not among them."""
-    return invoices.page(gateway(), caller(), limit=query["limit"], starting_after=query.get("starting_after"))
+    return listing.page(gateway(), caller(), limit=query["limit"], starting_after=query.get("starting_after"))
 
 
 @blueprint.get("/<invoice_id>")
@@ -25,7 +25,7 @@ def list_invoices(query: dict[str, Any]) -> invoices.Page:
 @blueprint.response(200, InvoiceSchema)
 def show(invoice_id: str) -> Invoice:
     """One invoice."""
-    return invoices.get(gateway(), caller(), invoice_id)
+    return listing.get(gateway(), caller(), invoice_id)
 
 
 @blueprint.post("/<invoice_id>/pay")
@@ -33,4 +33,4 @@ def show(invoice_id: str) -> Invoice:
 @blueprint.response(200, InvoiceSchema)
 def pay(invoice_id: str) -> Invoice:
     """Charge it to the default card; one that is paid already is answered as it is."""
-    return invoices.pay(gateway(), caller(), invoice_id)
+    return listing.pay(gateway(), caller(), invoice_id)

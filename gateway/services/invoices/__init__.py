@@ -1,0 +1,1 @@
+"""The invoices of an organization: listing them and paying an open one."""
