@@ -7,9 +7,10 @@ from gateway.endpoints.blueprint import Blueprint, refuse_body
 from gateway.endpoints.conditional import conditional
 from gateway.endpoints.context import caller, gateway, requires
 from gateway.endpoints.idempotent import idempotent
-from gateway.services import change_payment, change_views, confirming, plan_details, quotes
+from gateway.services import change_payment, change_views, confirming, quotes
 from gateway.services.change_views import ChangeView
 from gateway.services.plan_table.derive import FREE
+from gateway.services.subscription import plan_details
 from schemas.subscription import (
     CancelSubscriptionSchema,
     ChangeCommand,

@@ -15,8 +15,8 @@ from gateway.errors import CardDeclined, Conflict, StripeRejected
 from gateway.services.change_steps import lock_change
 from gateway.services.change_views import ChangeView, get_change
 from gateway.services.mirror.refresh import merge_answer, refresh
-from gateway.services.positions import position_of
 from gateway.services.runtime import Caller, Gateway
+from gateway.services.subscription.billing_state import position_of
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import InvoiceSnapshot, SubscriptionSnapshot
 

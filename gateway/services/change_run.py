@@ -30,8 +30,8 @@ from gateway.services.change_steps import CREATE, UPDATE, Step, is_too_old, lock
 from gateway.services.customers.customer import look_for_deletion
 from gateway.services.mirror.merge import defer_refresh, merge
 from gateway.services.mirror.refresh import merge_answer, refresh
-from gateway.services.positions import position_of
 from gateway.services.runtime import Gateway
+from gateway.services.subscription.billing_state import position_of
 from gateway.stripe_api.client import kept_failure, outside_period, stripe_call
 from gateway.stripe_api.snapshots import ENDED, SubscriptionSnapshot, UnreadableObject
 

@@ -15,9 +15,9 @@ from gateway.catalog import Catalog, Charge
 from gateway.db.models import Json, Organization, PlanChange
 from gateway.db.models import Subscription as StoredSubscription
 from gateway.errors import QuoteStale
-from gateway.services import policy
 from gateway.services.plan_table.derive import FREE
-from gateway.services.positions import Position, charge_for, position_of
+from gateway.services.subscription import policy
+from gateway.services.subscription.billing_state import Position, charge_for, position_of
 from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID
 from gateway.stripe_api.times import to_unix
 

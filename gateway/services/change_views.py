@@ -9,8 +9,8 @@ from sqlalchemy.orm import aliased
 
 from gateway.db.models import Json, Organization, PlanChange
 from gateway.errors import NotFound
-from gateway.services.plan_details import DETAILS, Found, PlanDetails, details_of
 from gateway.services.runtime import Caller, Gateway
+from gateway.services.subscription.plan_details import DETAILS, Found, PlanDetails, details_of
 
 CHANGE_ID = re.compile(r"\Achg_[0-9a-f]{32}\Z")
 

@@ -29,17 +29,18 @@ from gateway.errors import (
     StripeUnavailable,
     of_code,
 )
-from gateway.services import idempotency, policy
+from gateway.services import idempotency
 from gateway.services.change_run import run
 from gateway.services.change_steps import Step, freeze
 from gateway.services.change_views import ChangeView, get_change, location_of
 from gateway.services.customers import payment_methods
 from gateway.services.customers.customer import ensure_customer, lock_organization, refuse_closed
 from gateway.services.plan_table.derive import FREE
-from gateway.services.policy import Transition
-from gateway.services.positions import Position, charge_for, position_of
 from gateway.services.quote_tokens import Terms, read_token
 from gateway.services.runtime import Caller, Gateway
+from gateway.services.subscription import policy
+from gateway.services.subscription.billing_state import Position, charge_for, position_of
+from gateway.services.subscription.policy import Transition
 from gateway.stripe_api.times import from_unix
 from schemas.subscription import ChangeCommand
 

@@ -10,8 +10,8 @@ import jwt
 
 from gateway.config import Config
 from gateway.errors import InvalidRequest, QuoteExpired, QuoteStale
-from gateway.services.positions import Position
 from gateway.services.runtime import Caller
+from gateway.services.subscription.billing_state import Position
 from gateway.stripe_api.times import from_unix
 
 ALGORITHM, AUDIENCE = "HS256", "quote"

@@ -13,13 +13,14 @@ from gateway.catalog import CatalogPlan
 from gateway.config import QUOTE_LIFETIME
 from gateway.db.models import Organization, PlanChange, Subscription
 from gateway.errors import NotEnrolled, PeriodOver, StripeRejected
-from gateway.services import policy, quote_tokens
+from gateway.services import quote_tokens
 from gateway.services.customers.customer import noticing_deletion, refuse_closed
 from gateway.services.mirror.refresh import refresh
-from gateway.services.plan_details import Period
-from gateway.services.positions import Position, ProrationBehavior, charge_for, position_of
 from gateway.services.quote_tokens import Terms
 from gateway.services.runtime import Caller, Gateway
+from gateway.services.subscription import policy
+from gateway.services.subscription.billing_state import Position, ProrationBehavior, charge_for, position_of
+from gateway.services.subscription.plan_details import Period
 from gateway.stripe_api.client import outside_period, stripe_call
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from gateway.stripe_api.times import from_unix, to_unix

@@ -20,9 +20,9 @@ from gateway.config import Config
 from gateway.db.migrate import is_migrated
 from gateway.endpoints.metrics import gauges
 from gateway.services import drift_phases
-from gateway.services.plan_details import plan_details
 from gateway.services.retention import BATCH, prune
 from gateway.services.runtime import Caller, Gateway
+from gateway.services.subscription.plan_details import plan_details
 from gateway.services.webhooks import replay as stored
 from gateway.services.webhooks.drain import drain_batch
 from gateway.services.webhooks.endpoint_check import last_check

@@ -15,7 +15,7 @@ from gateway.errors import (
     UnpaidInvoice,
 )
 from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
-from gateway.services.policy import (
+from gateway.services.subscription.policy import (
     BUYING,
     TRANSITIONS,
     Transition,

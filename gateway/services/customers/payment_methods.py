@@ -16,8 +16,8 @@ from gateway.services.customers.customer import (
 from gateway.services.mirror.merge import defer_refresh
 from gateway.services.mirror.refresh import merge_snapshots
 from gateway.services.plan_table.derive import FREE
-from gateway.services.positions import open_change
 from gateway.services.runtime import Caller, Gateway
+from gateway.services.subscription.billing_state import open_change
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import CustomerSnapshot, PaymentMethodSnapshot
 

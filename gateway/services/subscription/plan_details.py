@@ -16,10 +16,10 @@ from gateway.db.models import (
     PlanChange,
     UpcomingInvoice,
 )
-from gateway.services import policy
 from gateway.services.customers.payment_methods import Card, card_of
 from gateway.services.plan_table.derive import FREE, NEVER_ENROLLED, PlanState
 from gateway.services.runtime import Caller, Gateway
+from gateway.services.subscription import policy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from gateway.catalog import CatalogPrice
 from gateway.db.models import Organization
-from gateway.services import policy
-from gateway.services.positions import position_of
 from gateway.services.runtime import Caller, Gateway
+from gateway.services.subscription import policy
+from gateway.services.subscription.billing_state import position_of
 
 
 @dataclass(frozen=True, kw_only=True)
