@@ -7,9 +7,10 @@ from gateway.endpoints.blueprint import Blueprint, refuse_body
 from gateway.endpoints.conditional import conditional
 from gateway.endpoints.context import caller, gateway, requires
 from gateway.endpoints.idempotent import idempotent
-from gateway.services import change_payment, change_views, confirming, quotes
+from gateway.services import change_payment, change_views, confirming
 from gateway.services.change_views import ChangeView
 from gateway.services.plan_table.derive import FREE
+from gateway.services.quotes import preview
 from gateway.services.subscription import plan_details
 from schemas.subscription import (
     CancelSubscriptionSchema,
@@ -77,9 +78,9 @@ def cancel(command: ChangeCommand) -> Answer:
 @requires("billing:read")
 @blueprint.arguments(ChangeCommandSchema)
 @blueprint.response(200, QuoteSchema)
-def preview(command: ChangeCommand) -> quotes.Quote:
+def preview(command: ChangeCommand) -> preview.Quote:
     """Quote a change: what it costs, and a token that buys it at that."""
-    return quotes.preview(gateway(), caller(), command.plan, command.quantity)
+    return preview.preview(gateway(), caller(), command.plan, command.quantity)
 
 
 @blueprint.get("/changes")

@@ -1,8 +1,10 @@
 """Confirming a quote: one that no longer holds is refused together with the one that does."""
 
 from gateway.errors import GatewayError, QuoteExpired, QuoteStale
-from gateway.services import plan_changes, quote_tokens, quotes
+from gateway.services import plan_changes
 from gateway.services.change_views import ChangeView
+from gateway.services.quotes import preview
+from gateway.services.quotes import token as quote_token
 from gateway.services.runtime import Caller, Gateway
 from schemas.subscription import ChangeCommand, QuoteSchema
 
@@ -20,12 +22,12 @@ def change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeVi
 
 def quoted_again(gateway: Gateway, caller: Caller, command: ChangeCommand) -> dict[str, object]:
     """A new quote of what was wanted; nothing, if that is not possible any more or Stripe does not answer."""
-    said, _ = quote_tokens.decode(gateway.config, command.quote or "")
+    said, _ = quote_token.decode(gateway.config, command.quote or "")
     plan, quantity = command.plan or said.get("plan"), command.quantity or said.get("quantity")
     if not isinstance(plan, str) or not isinstance(quantity, int):  # another release said it in other words
         return {}
     try:
-        quote = quotes.preview(gateway, caller, plan, quantity)
+        quote = preview.preview(gateway, caller, plan, quantity)
     except GatewayError:
         return {}
     return {"quote": QUOTE.dump(quote)}

@@ -36,7 +36,7 @@ from gateway.services.change_views import ChangeView, get_change, location_of
 from gateway.services.customers import payment_methods
 from gateway.services.customers.customer import ensure_customer, lock_organization, refuse_closed
 from gateway.services.plan_table.derive import FREE
-from gateway.services.quote_tokens import Terms, read_token
+from gateway.services.quotes.token import Terms, read_token
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import Position, charge_for, position_of

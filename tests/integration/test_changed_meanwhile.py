@@ -5,7 +5,7 @@ from stripe import Subscription as StripeSubscription
 
 from gateway.db.models import Organization, PlanChange, Subscription
 from gateway.services import change_run, plan_changes
-from gateway.services.quote_tokens import Terms, read_token
+from gateway.services.quotes.token import Terms, read_token
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
 from tests.integration.support import Api, World

@@ -13,7 +13,9 @@ from structlog.testing import capture_logs
 from gateway.db.models import Invoice, Organization, PlanChange, Subscription
 from gateway.endpoints.context import EXTENSION
 from gateway.errors import QuoteExpired
-from gateway.services import charges, confirming, quote_tokens, quotes
+from gateway.services import charges, confirming
+from gateway.services.quotes import preview
+from gateway.services.quotes import token as quote_token
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
 from tests.integration.support import Api, Json, StripeTime, World, problem_of
@@ -106,11 +108,11 @@ def test_while_only_our_clock_has_passed_the_period_there_is_no_quote_yet(
 def test_a_quote_expires_at_the_billing_date_if_that_comes_first(world: World, api: Api) -> None:
     end = datetime.fromisoformat(api.ok("GET", "/subscription")["current_period"]["end"])
     late = replace(world.gateway, clock=lambda: end - timedelta(minutes=5))
-    quote = quotes.preview(late, CALLER, "plus", 5)
+    quote = preview.preview(late, CALLER, "plus", 5)
     assert quote.expires_at == end
     with pytest.raises(QuoteExpired):
-        quote_tokens.read_token(world.gateway.config, quote.token, end)
-    in_time = quote_tokens.read_token(world.gateway.config, quote.token, end - timedelta(seconds=1))
+        quote_token.read_token(world.gateway.config, quote.token, end)
+    in_time = quote_token.read_token(world.gateway.config, quote.token, end - timedelta(seconds=1))
     assert (in_time.plan, in_time.quantity) == ("plus", 5)
 
 
@@ -129,8 +131,8 @@ def test_a_quote_expires_at_the_billing_date_if_that_comes_first(world: World, a
 def test_a_quote_of_a_release_with_other_terms_is_refused_with_a_new_one_where_it_can_be_read(
     world: World, api: Api, terms: Any, body: Json, quoted: tuple[str, int] | None
 ) -> None:
-    claims = {"aud": quote_tokens.AUDIENCE, "exp": datetime.now(UTC) + timedelta(minutes=5), "terms": terms}
-    token = jwt.encode(claims, quote_tokens.signing_key(world.gateway.config), quote_tokens.ALGORITHM)
+    claims = {"aud": quote_token.AUDIENCE, "exp": datetime.now(UTC) + timedelta(minutes=5), "terms": terms}
+    token = jwt.encode(claims, quote_token.signing_key(world.gateway.config), quote_token.ALGORITHM)
     refused = api("PATCH", "/subscription", quote=token, **body)
     assert (refused.status_code, refused.get_json()["code"]) == (409, "quote_expired")
     new = refused.get_json().get("quote")

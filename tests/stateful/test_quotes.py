@@ -14,9 +14,10 @@ from stripe import Invoice
 from gateway.catalog import Catalog, CatalogPlan, CatalogPrice, Charge
 from gateway.db.models import PlanChange
 from gateway.errors import NoChange
-from gateway.services import charges, confirming, plan_changes, quotes
+from gateway.services import charges, confirming, plan_changes
 from gateway.services.catalog_sync import sync_catalog
-from gateway.services.quotes import Quote
+from gateway.services.quotes import preview
+from gateway.services.quotes.preview import Quote
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
 from tests.sandbox.support import DAY
@@ -112,7 +113,7 @@ class Shop:
             self.sell(move.price)
         plan, quantity = ("plus", move.quantity) if move.quantity else ("free", 1)
         try:
-            quote = quotes.preview(self.stage.gateway, self.caller, plan, quantity)
+            quote = preview.preview(self.stage.gateway, self.caller, plan, quantity)
         except NoChange:
             return
         items, invoices = self.items(), self.invoices()

@@ -12,8 +12,8 @@ from gateway.auth import issue_development_token
 from gateway.db.models import Subscription
 from gateway.errors import GatewayError, InvalidRequest, QuoteExpired, QuoteStale
 from gateway.services.plan_table.derive import NEVER_ENROLLED
-from gateway.services.quote_tokens import Terms, read_token, sign, signing_key
-from gateway.services.quotes import due_later, still_to_be_billed
+from gateway.services.quotes.preview import due_later, still_to_be_billed
+from gateway.services.quotes.token import Terms, read_token, sign, signing_key
 from gateway.services.runtime import Caller
 from gateway.services.subscription.billing_state import Position
 from tests.unit.support import DEVELOPMENT_SECRET, NOW, config

@@ -13,10 +13,10 @@ from gateway.catalog import CatalogPlan
 from gateway.config import QUOTE_LIFETIME
 from gateway.db.models import Organization, PlanChange, Subscription
 from gateway.errors import NotEnrolled, PeriodOver, StripeRejected
-from gateway.services import quote_tokens
 from gateway.services.customers.customer import noticing_deletion, refuse_closed
 from gateway.services.mirror.refresh import refresh
-from gateway.services.quote_tokens import Terms
+from gateway.services.quotes import token as quote_token
+from gateway.services.quotes.token import Terms
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import Position, ProrationBehavior, charge_for, position_of
@@ -110,7 +110,7 @@ def quote(gateway: Gateway, wanted: Wanted, now: datetime) -> Quote:
     )
     expires_at = min(now + QUOTE_LIFETIME, wanted.billing_date)
     return Quote(
-        token=quote_tokens.sign(gateway.config, terms, expires_at),
+        token=quote_token.sign(gateway.config, terms, expires_at),
         expires_at=expires_at,
         proration_date=wanted.proration_date,
         plan=wanted.plan.key,
