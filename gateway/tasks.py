@@ -19,8 +19,9 @@ from procrastinate.jobs import Status
 
 from gateway.db import jobs
 from gateway.errors import DatabaseUnavailable, ReconciliationInProgress, StripeUnavailable
-from gateway.services import change_run, charges, drift, gap, retention, sales_delivery
+from gateway.services import drift, gap, retention, sales_delivery
 from gateway.services.mirror import refresh
+from gateway.services.plan_changes import charge_check, execute
 from gateway.services.runtime import Gateway
 from gateway.services.status import HEARTBEAT
 from gateway.services.webhooks import endpoint_check
@@ -66,11 +67,11 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
 
     @app.task(name=jobs.FINISH_CHANGE, retry=UNTIL_GIVEN_UP)
     def finish_change(change_id: str) -> None:
-        change_run.finish(gateway, change_id)
+        execute.finish(gateway, change_id)
 
     @app.task(name=jobs.CHECK_CHARGE, retry=STRIPE_AWAY)
     def check_charge(change_id: str) -> None:
-        charges.check(gateway, change_id)
+        charge_check.check(gateway, change_id)
 
     @app.task(name=jobs.DELIVER_INQUIRY)
     @outlasting(stopping)

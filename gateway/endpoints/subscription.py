@@ -7,8 +7,8 @@ from gateway.endpoints.blueprint import Blueprint, refuse_body
 from gateway.endpoints.conditional import conditional
 from gateway.endpoints.context import caller, gateway, requires
 from gateway.endpoints.idempotent import idempotent
-from gateway.services import change_payment, change_views, confirming
-from gateway.services.change_views import ChangeView
+from gateway.services.plan_changes import confirm, payment, view
+from gateway.services.plan_changes.view import ChangeView
 from gateway.services.plan_table.derive import FREE
 from gateway.services.quotes import preview
 from gateway.services.subscription import plan_details
@@ -48,7 +48,7 @@ def show() -> tuple[plan_details.PlanDetails, int, dict[str, str]]:
 @blueprint.alt_response(202, schema=ChangeResultSchema, description="Not known yet: follow the Location")
 def create(command: ChangeCommand) -> Answer:
     """Enrol the organization, and move it to a plan."""
-    return answer(confirming.change(gateway(), caller(), conditional(command)), done=201)
+    return answer(confirm.change(gateway(), caller(), conditional(command)), done=201)
 
 
 @blueprint.patch("")
@@ -59,7 +59,7 @@ def create(command: ChangeCommand) -> Answer:
 @blueprint.alt_response(202, schema=ChangeResultSchema, description="Not known yet: follow the Location")
 def modify(command: ChangeCommand) -> Answer:
     """Move the organization to another plan or quantity, prorated."""
-    return answer(confirming.change(gateway(), caller(), conditional(command)), done=200)
+    return answer(confirm.change(gateway(), caller(), conditional(command)), done=200)
 
 
 @blueprint.delete("")
@@ -71,7 +71,7 @@ def modify(command: ChangeCommand) -> Answer:
 def cancel(command: ChangeCommand) -> Answer:
     """Cancel plan: to Free at once, prorated."""
     refuse_body()
-    return answer(confirming.change(gateway(), caller(), conditional(replace(command, plan=FREE))), done=200)
+    return answer(confirm.change(gateway(), caller(), conditional(replace(command, plan=FREE))), done=200)
 
 
 @blueprint.post("/preview")
@@ -88,7 +88,7 @@ def preview(command: ChangeCommand) -> preview.Quote:
 @blueprint.response(200, ChangeListSchema)
 def changes() -> dict[str, list[PlanChange]]:
     """List the last changes, newest first."""
-    return {"data": change_views.list_changes(gateway(), caller())}
+    return {"data": view.list_changes(gateway(), caller())}
 
 
 @blueprint.get("/changes/<change_id>")
@@ -96,7 +96,7 @@ def changes() -> dict[str, list[PlanChange]]:
 @blueprint.response(200, ChangeResultSchema)
 def show_change(change_id: str) -> ChangeView:
     """One change and its state."""
-    return change_views.get_change(gateway(), caller(), change_id)
+    return view.get_change(gateway(), caller(), change_id)
 
 
 @blueprint.delete("/changes/<change_id>")
@@ -104,10 +104,10 @@ def show_change(change_id: str) -> ChangeView:
 @blueprint.response(200, ChangeResultSchema)
 def abandon(change_id: str) -> ChangeView:
     """Call off a change that waits for the customer's approval of its payment."""
-    return change_payment.abandon(gateway(), caller(), change_id)
+    return payment.abandon(gateway(), caller(), change_id)
 
 
 def answer(view: ChangeView, *, done: int) -> Answer:
     """The change with its address; 202 while it is not known whether Stripe did it."""
     status = 202 if view.state in OPEN_STATES else done
-    return view, status, change_views.location_of(view.id)
+    return view, status, view.location_of(view.id)

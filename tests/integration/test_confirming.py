@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from gateway.db.models import Invoice, Organization, PlanChange, Subscription
 from gateway.endpoints.context import EXTENSION
 from gateway.errors import QuoteExpired
-from gateway.services import charges, confirming
+from gateway.services.plan_changes import charge_check, confirm
 from gateway.services.quotes import preview
 from gateway.services.quotes import token as quote_token
 from gateway.services.runtime import Caller
@@ -49,10 +49,10 @@ def test_an_expired_quote_is_refused_with_a_new_one(world: World, api: Api) -> N
     old = api.ok("POST", "/subscription/preview", plan="plus", quantity=5)
     later = replace(world.gateway, clock=lambda: datetime.now(UTC) + timedelta(minutes=16))
     with pytest.raises(QuoteExpired) as refused:
-        confirming.change(later, CALLER, ChangeCommand(quote=old["token"]))
+        confirm.change(later, CALLER, ChangeCommand(quote=old["token"]))
     new: Any = refused.value.members["quote"]
     assert (new["plan"], new["quantity"]) == ("plus", 5)
-    assert confirming.change(later, CALLER, ChangeCommand(quote=new["token"])).state == "applied"
+    assert confirm.change(later, CALLER, ChangeCommand(quote=new["token"])).state == "applied"
 
 
 def set_clocks(world: World, stripe_time: StripeTime, ours: datetime, stripes: timedelta = timedelta(0)) -> None:
@@ -238,7 +238,7 @@ def test_a_charge_that_differs_from_its_quote_is_an_alarm(world: World, api: Api
     item = world.stripe.v1.invoice_items.list({"pending": True}).data[0]
     world.stripe.v1.invoice_items.delete(item.id)  # somebody meddles in the dashboard
     with capture_logs() as logs:
-        charges.check(world.gateway, change["id"])
+        charge_check.check(world.gateway, change["id"])
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["charge_differs_from_quote"]
     assert "gateway_plan_changes_mischarged 1.0" in world.client.get("/metrics").get_data(as_text=True)
 

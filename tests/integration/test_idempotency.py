@@ -13,7 +13,8 @@ from werkzeug.test import TestResponse
 from gateway.app import build_gateway, create_app
 from gateway.db.models import IdempotencyKey, PlanChange
 from gateway.endpoints.idempotent import fingerprint
-from gateway.services import idempotency, plan_changes, retention
+from gateway.services import idempotency, retention
+from gateway.services.plan_changes import request as request_change
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
 from tests.integration.support import Api, World
@@ -152,7 +153,7 @@ def test_fifty_clicks_with_fifty_keys_make_one_change_and_forty_nine_conflicts(w
 def test_whoever_takes_over_from_a_dead_process_goes_on_with_its_change(world: World) -> None:
     headers = {"Idempotency-Key": "click-1"}
     assert idempotency.claim(world.gateway, CALLER, "click-1", mark(world, plan="plus")) is None
-    begun = plan_changes.write_intent(world.gateway, CALLER, PLUS, None, card=True).change_id
+    begun = request_change.write_intent(world.gateway, CALLER, PLUS, None, card=True).change_id
     # the process dies here, and a minute passes
     later = replace(world.gateway, clock=lambda: datetime.now(UTC) + idempotency.TAKEN_FOR_DEAD + timedelta(seconds=1))
     answer = send(world, client=create_app(later).test_client(), headers=headers, plan="plus")
@@ -173,7 +174,7 @@ def test_while_the_first_request_is_worked_on_the_second_waits_and_then_is_409(
 @pytest.mark.usefixtures("api")
 def test_a_key_is_free_again_after_a_request_that_could_not_be_tried(world: World) -> None:
     send(world, headers={}, plan="plus", quantity=2)
-    plan_changes.write_intent(world.gateway, CALLER, ChangeCommand(plan="plus", quantity=5), None, card=True)
+    request_change.write_intent(world.gateway, CALLER, ChangeCommand(plan="plus", quantity=5), None, card=True)
     assert send(world, headers={"Idempotency-Key": "click-2"}, plan="free").status_code == 409
     world.work()
     [blocking] = [change for change in world.rows(PlanChange) if change.ended_at is None]  # its job is not due yet
@@ -234,14 +235,14 @@ def test_a_header_without_a_tag_of_ours_matches_nothing(world: World, tags: str)
 def test_too_many_changes_within_an_hour_are_429_and_say_when_to_come_back(
     world: World, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan_changes, "CHANGES_AT_MOST", 3)  # the enrolment is one
+    monkeypatch.setattr(request_change, "CHANGES_AT_MOST", 3)  # the enrolment is one
     api.ok("PATCH", "/subscription", plan="plus")
     api.ok("DELETE", "/subscription")
     answer = api("PATCH", "/subscription", plan="plus")
     assert (answer.status_code, answer.get_json()["code"]) == (429, "rate_limited")
     assert 3500 < int(answer.headers["Retry-After"]) <= 3601
     in_an_hour = replace(world.gateway, clock=lambda: datetime.now(UTC) + timedelta(hours=1, seconds=5))
-    assert plan_changes.change(in_an_hour, Caller(organization_id="org_1", actor="test"), PLUS).state == "applied"
+    assert request_change.change(in_an_hour, Caller(organization_id="org_1", actor="test"), PLUS).state == "applied"
 
 
 @pytest.mark.usefixtures("api")
@@ -249,6 +250,6 @@ def test_a_request_that_was_one_too_many_is_done_when_it_comes_again_in_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as busy:
-        busy.setattr(plan_changes, "CHANGES_AT_MOST", 1)  # the enrolment
+        busy.setattr(request_change, "CHANGES_AT_MOST", 1)  # the enrolment
         assert send(world, headers={"Idempotency-Key": "click-1"}, plan="plus").status_code == 429
     assert send(world, headers={"Idempotency-Key": "click-1"}, plan="plus").status_code == 200

@@ -10,9 +10,10 @@ from structlog.testing import capture_logs
 
 from gateway.app import build_gateway, create_app
 from gateway.db.models import PlanChange, PlanHistory, Subscription
-from gateway.services import change_run, plan_changes
-from gateway.services.change_steps import Step, next_step
 from gateway.services.mirror.refresh import merge_answer
+from gateway.services.plan_changes import execute
+from gateway.services.plan_changes import request as request_change
+from gateway.services.plan_changes.stripe_calls import Step, next_step
 from gateway.services.runtime import Caller
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from schemas.subscription import ChangeCommand
@@ -30,7 +31,7 @@ def pending(world: World) -> list[InvoiceItem]:
 
 def intend(world: World, plan: str, *, enroll: bool = False) -> str:
     """Write an upgrade's intent, and die before Stripe is asked."""
-    return plan_changes.write_intent(
+    return request_change.write_intent(
         world.gateway, CALLER, ChangeCommand(plan=plan, enroll=enroll), None, card=True
     ).change_id
 
@@ -134,7 +135,7 @@ def test_while_a_change_is_in_flight_another_one_is_409_with_its_location(world:
 
 def test_a_change_in_flight_is_found_behind_one_that_another_machines_clock_dates_later(world: World, api: Api) -> None:
     ahead = replace(world.gateway, clock=lambda: datetime.now(UTC) + timedelta(minutes=1))
-    assert plan_changes.change(ahead, CALLER, ChangeCommand(plan="plus")).state == "applied"
+    assert request_change.change(ahead, CALLER, ChangeCommand(plan="plus")).state == "applied"
     intend(world, plan="free")
     assert api.problem("PATCH", "/subscription", plan="plus", quantity=2) == (409, "change_in_progress")
 
@@ -165,7 +166,7 @@ def test_sign_up_twice_at_once_makes_one_customer_and_one_subscription(world: Wo
 
 def test_killed_after_the_intent_the_job_carries_the_change_out(world: World, api: Api) -> None:
     change_id = intend(world, plan="plus")
-    change_run.finish(world.gateway, change_id)
+    execute.finish(world.gateway, change_id)
     assert api.ok("GET", f"/subscription/changes/{change_id}")["state"] == "applied"
     assert world.plan_row().plan == "plus"
     assert len(pending(world)) == 1
@@ -174,7 +175,7 @@ def test_killed_after_the_intent_the_job_carries_the_change_out(world: World, ap
 def test_killed_after_stripes_answer_the_job_finds_it_done_and_charges_once(world: World, api: Api) -> None:
     change_id = intend(world, plan="plus")
     freeze(world, change_id).perform(world.stripe)
-    change_run.finish(world.gateway, change_id)
+    execute.finish(world.gateway, change_id)
     assert api.ok("GET", f"/subscription/changes/{change_id}")["state"] == "applied"
     assert world.plan_row().plan == "plus"
     assert len(pending(world)) == 1
@@ -195,7 +196,7 @@ def test_killed_in_the_middle_of_a_sign_up_the_job_finishes_it_with_one_customer
     api.add_card(world.stripe)
     change_id = intend(world, plan="plus", enroll=True)
     freeze(world, change_id).perform(world.stripe)  # Stripe has the Free subscription; nothing of it is known here
-    change_run.finish(world.gateway, change_id)
+    execute.finish(world.gateway, change_id)
     assert api.ok("GET", f"/subscription/changes/{change_id}")["state"] == "applied"
     assert world.plan_row().plan == "plus"
     assert len(world.stripe.v1.subscriptions.list().data) == 1
@@ -221,7 +222,7 @@ def test_with_stripe_down_the_change_is_processing_and_the_job_ends_it_once_stri
     broken.database.close()
     change = answer.get_json()
     assert (answer.status_code, change["state"], change["subscription"]["plan"]) == (202, "processing", "free")
-    change_run.finish(world.gateway, change["id"])
+    execute.finish(world.gateway, change["id"])
     assert api.ok("GET", f"/subscription/changes/{change['id']}")["state"] == "applied"
 
 
@@ -245,7 +246,7 @@ def test_a_change_that_stripe_refuses_has_failed_and_the_plan_is_looked_up_again
 def test_a_change_too_old_to_be_repeated_safely_is_abandoned(world: World, api: Api) -> None:
     change_id = intend(world, plan="plus")
     later = replace(world.gateway, clock=lambda: datetime.now(UTC) + timedelta(hours=24))
-    change_run.finish(later, change_id)
+    execute.finish(later, change_id)
     assert api.ok("GET", f"/subscription/changes/{change_id}")["state"] == "abandoned"
     assert pending(world) == []
     assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"

@@ -8,8 +8,9 @@ import pytest
 import requests
 from sqlalchemy import text
 
-from gateway.services import drift, plan_changes
+from gateway.services import drift
 from gateway.services.differences import Difference, Done
+from gateway.services.plan_changes import request as request_change
 from schemas.subscription import ChangeCommand
 from tests.sandbox.support import DAY, Json
 from tests.stateful.expected import Expected
@@ -29,11 +30,11 @@ def given_up(stage: Stage) -> list[Json]:
     """What Stripe tells after the first payment until it tries no more to charge the card."""
     wanted = {"retry_days": [1], "after_retries": "past_due"}
     requests.post(f"{stage.sandbox.url}/_sandbox/settings", json=wanted, timeout=5).raise_for_status()
-    plan_changes.change(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="free", enroll=True))
+    request_change.change(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="free", enroll=True))
     [customer] = stage.read("/v1/customers")
     stage.account.give_card(customer["id"], "pm_card_chargeCustomerFail")
     pass_on(stage)
-    plan_changes.change(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="plus"))
+    request_change.change(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="plus"))
     for days in (31, 2):
         stage.wait(days * DAY)
     return stage.hear()

@@ -30,11 +30,11 @@ from gateway.errors import (
     of_code,
 )
 from gateway.services import idempotency
-from gateway.services.change_run import run
-from gateway.services.change_steps import Step, freeze
-from gateway.services.change_views import ChangeView, get_change, location_of
 from gateway.services.customers import payment_methods
 from gateway.services.customers.customer import ensure_customer, lock_organization, refuse_closed
+from gateway.services.plan_changes.execute import run
+from gateway.services.plan_changes.stripe_calls import Step, freeze
+from gateway.services.plan_changes.view import ChangeView, get_change, location_of
 from gateway.services.plan_table.derive import FREE
 from gateway.services.quotes.token import Terms, read_token
 from gateway.services.runtime import Caller, Gateway

@@ -12,9 +12,9 @@ from stripe import Invoice, PaymentIntent
 from gateway.crash_points import CrashPoint, reached
 from gateway.db.models import PlanChange
 from gateway.errors import CardDeclined, Conflict, StripeRejected
-from gateway.services.change_steps import lock_change
-from gateway.services.change_views import ChangeView, get_change
 from gateway.services.mirror.refresh import merge_answer, refresh
+from gateway.services.plan_changes.stripe_calls import lock_change
+from gateway.services.plan_changes.view import ChangeView, get_change
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription.billing_state import position_of
 from gateway.stripe_api.client import stripe_call

@@ -1,8 +1,8 @@
 """Confirming a quote: one that no longer holds is refused together with the one that does."""
 
 from gateway.errors import GatewayError, QuoteExpired, QuoteStale
-from gateway.services import plan_changes
-from gateway.services.change_views import ChangeView
+from gateway.services.plan_changes import request as request_change
+from gateway.services.plan_changes.view import ChangeView
 from gateway.services.quotes import preview
 from gateway.services.quotes import token as quote_token
 from gateway.services.runtime import Caller, Gateway
@@ -14,7 +14,7 @@ QUOTE = QuoteSchema()
 def change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeView:
     """``plan_changes.change``; a QuoteStale or QuoteExpired carries a new ``quote`` of the same change."""
     try:
-        return plan_changes.change(gateway, caller, command)
+        return request_change.change(gateway, caller, command)
     except (QuoteStale, QuoteExpired) as error:
         error.members.update(quoted_again(gateway, caller, command))
         raise

@@ -25,11 +25,19 @@ from gateway.errors import (
     StripeRejected,
     StripeUnavailable,
 )
-from gateway.services import change_payment
-from gateway.services.change_steps import CREATE, UPDATE, Step, is_too_old, lock_change, next_step, spend_key
 from gateway.services.customers.customer import look_for_deletion
 from gateway.services.mirror.merge import defer_refresh, merge
 from gateway.services.mirror.refresh import merge_answer, refresh
+from gateway.services.plan_changes import payment
+from gateway.services.plan_changes.stripe_calls import (
+    CREATE,
+    UPDATE,
+    Step,
+    is_too_old,
+    lock_change,
+    next_step,
+    spend_key,
+)
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import position_of
 from gateway.stripe_api.client import kept_failure, outside_period, stripe_call
@@ -102,7 +110,7 @@ def perform(gateway: Gateway, step: Step) -> None:
     merge_answer(gateway, SubscriptionSnapshot, answer, cause=step.change_id, after_revision=step.after_revision)
     reached(CrashPoint.ANSWER_MERGED)
     if answer.pending_update is not None and isinstance(answer.latest_invoice, stripe.Invoice):
-        change_payment.see_to(gateway, step.change_id, answer.latest_invoice)
+        payment.see_to(gateway, step.change_id, answer.latest_invoice)
 
 
 def why(gateway: Gateway, change_id: str, error: GatewayError) -> GatewayError:
