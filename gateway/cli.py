@@ -29,7 +29,7 @@ from gateway.db.session import is_outage
 from gateway.errors import GatewayError
 from gateway.metrics import DIRECTORY
 from gateway.services.catalog_sync import sync_catalog
-from gateway.services.reconcile import reconcile as run_reconciliation
+from gateway.services.reconciliation.run import reconcile as run_reconciliation
 from handlers import HANDLERS
 
 PORT = click.IntRange(1, 65535)

@@ -19,9 +19,10 @@ from procrastinate.jobs import Status
 
 from gateway.db import jobs
 from gateway.errors import DatabaseUnavailable, ReconciliationInProgress, StripeUnavailable
-from gateway.services import drift, gap, retention, sales_delivery
+from gateway.services import retention, sales_delivery
 from gateway.services.mirror import refresh
 from gateway.services.plan_changes import charge_check, execute
+from gateway.services.reconciliation import drift, gap
 from gateway.services.runtime import Gateway
 from gateway.services.status import HEARTBEAT
 from gateway.services.webhooks import endpoint_check

@@ -21,7 +21,7 @@ from gateway.db.models import (
     UpcomingInvoice,
     WebhookEvent,
 )
-from gateway.services import gap
+from gateway.services.reconciliation import gap
 from gateway.services.webhooks import drain
 from gateway.stripe_api.snapshots import Event, Snapshot
 from gateway.stripe_api.times import from_unix, to_unix

@@ -22,7 +22,7 @@ from gateway.app import build_gateway, create_app
 from gateway.db.models import WebhookEvent
 from gateway.endpoints.context import EXTENSION
 from gateway.sandbox import Sandbox
-from gateway.services import drift, gap
+from gateway.services.reconciliation import drift, gap
 from gateway.services.webhooks import endpoint_check
 from handlers import HANDLERS
 from tests.integration.conftest import WEBHOOK_SECRET

@@ -13,8 +13,9 @@ from gateway.db.models import StripeBudget, Subscription
 from gateway.db.session import Database
 from gateway.errors import StripeUnavailable
 from gateway.sandbox import Sandbox
-from gateway.services import drift, gap, stripe_budget
+from gateway.services import stripe_budget
 from gateway.services.mirror.refresh import refresh_or_queue_again
+from gateway.services.reconciliation import drift, gap
 from gateway.services.runtime import Gateway
 from gateway.services.stripe_budget import Budget, Priority, calling_as
 from handlers import HANDLERS

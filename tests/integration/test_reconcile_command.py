@@ -13,7 +13,7 @@ from gateway.cli import cli
 from gateway.db import jobs
 from gateway.db.models import Reconciliation
 from gateway.sandbox import Sandbox
-from gateway.services import drift
+from gateway.services.reconciliation import drift
 from gateway.tasks import build_worker
 from tests.integration.support import StripeTime, World
 from tests.integration.test_reconcile_gap import drop_webhooks, on_plus, set_quantity_at_stripe, tables

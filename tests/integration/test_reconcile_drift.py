@@ -8,11 +8,11 @@ from sqlalchemy import text
 
 from gateway.db.models import Organization, PlanHistory, Reconciliation, SeenAtStripe, Subscription
 from gateway.sandbox import Sandbox
-from gateway.services import drift, drift_phases
-from gateway.services.differences import Difference
 from gateway.services.mirror.refresh import merge_snapshots
 from gateway.services.plan_changes import execute
 from gateway.services.plan_changes import request as request_change
+from gateway.services.reconciliation import drift, drift_phases
+from gateway.services.reconciliation.differences import Difference
 from gateway.services.webhooks import drain
 from gateway.stripe_api.snapshots import CustomerSnapshot, SubscriptionSnapshot
 from handlers import HANDLERS

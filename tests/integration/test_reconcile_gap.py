@@ -15,8 +15,8 @@ from gateway.db.models import Base, Reconciliation, Subscription, WebhookEvent
 from gateway.db.session import Database
 from gateway.errors import ReconciliationInProgress
 from gateway.sandbox import Sandbox
-from gateway.services import gap
-from gateway.services.progress import Progress
+from gateway.services.reconciliation import gap
+from gateway.services.reconciliation.progress import Progress
 from gateway.stripe_api import json_text
 from handlers import HANDLERS
 from tests.integration.support import StripeTime, World, eventually
@@ -163,7 +163,7 @@ def test_nothing_is_checked_before_it_is_committed(
         raise SystemExit
 
     with monkeypatch.context() as broken:
-        broken.setattr("gateway.services.progress.store", die)  # between the inbox and the commit
+        broken.setattr("gateway.services.reconciliation.progress.store", die)  # between the inbox and the commit
         with pytest.raises(SystemExit):
             walked(world)
     assert [row for row in world.rows(WebhookEvent) if row.source == "gap"] == []

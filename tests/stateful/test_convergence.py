@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from gateway.db.models import UpcomingInvoice
-from gateway.services import drift
+from gateway.services.reconciliation import drift
 from tests.sandbox.support import Json
 from tests.stateful.expected import Expected
 from tests.stateful.found import check_changes, check_history, check_inbox, check_tables, rows

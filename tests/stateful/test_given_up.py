@@ -8,9 +8,9 @@ import pytest
 import requests
 from sqlalchemy import text
 
-from gateway.services import drift
-from gateway.services.differences import Difference, Done
 from gateway.services.plan_changes import request as request_change
+from gateway.services.reconciliation import drift
+from gateway.services.reconciliation.differences import Difference, Done
 from schemas.subscription import ChangeCommand
 from tests.sandbox.support import DAY, Json
 from tests.stateful.expected import Expected

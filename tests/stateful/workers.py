@@ -15,7 +15,7 @@ from gateway.errors import CardDeclined, GatewayError, StripeUnavailable
 from gateway.services.mirror.merge import merge
 from gateway.services.mirror.refresh import retrieve
 from gateway.services.plan_changes import request as request_change
-from gateway.services.reconcile import reconcile
+from gateway.services.reconciliation.run import reconcile
 from gateway.stripe_api.snapshots import Snapshot
 from handlers import HANDLERS
 from schemas.subscription import ChangeCommand

@@ -18,12 +18,12 @@ import structlog
 from sqlalchemy.orm import Session
 
 from gateway.errors import NotFound, StripeRejected
-from gateway.services import drift_phases, progress
-from gateway.services.differences import Class, Difference, Done
-from gateway.services.drift_phases import Page, Phase, Unseen
 from gateway.services.mirror.merge import Outcome
 from gateway.services.mirror.refresh import refresh
-from gateway.services.progress import Progress
+from gateway.services.reconciliation import drift_phases, progress
+from gateway.services.reconciliation.differences import Class, Difference, Done
+from gateway.services.reconciliation.drift_phases import Page, Phase, Unseen
+from gateway.services.reconciliation.progress import Progress
 from gateway.services.runtime import Gateway
 from gateway.services.stripe_budget import Priority, calling_as
 from gateway.stripe_api.snapshots import UnreadableObject

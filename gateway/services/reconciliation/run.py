@@ -9,9 +9,9 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from gateway.db.models import Json, Reconciliation, WebhookEvent
-from gateway.services import drift, gap
-from gateway.services.differences import Class, Difference, Done, plain
-from gateway.services.progress import Progress
+from gateway.services.reconciliation import drift, gap
+from gateway.services.reconciliation.differences import Class, Difference, Done, plain
+from gateway.services.reconciliation.progress import Progress
 from gateway.services.runtime import Gateway
 from gateway.services.status import COUNTED_TO
 from gateway.services.webhooks import drain

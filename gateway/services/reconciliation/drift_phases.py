@@ -10,11 +10,11 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from stripe import ListObject, StripeObject
 
 from gateway.db.models import Invoice, Organization, Subscription
-from gateway.services import drift_local
-from gateway.services.differences import Class, Difference, Pair, differing
 from gateway.services.mirror.refresh import retrieve
 from gateway.services.plan_table.derive import DECIDED_BY_INVOICE, NEVER_ENROLLED, UNMAPPED, PlanState
 from gateway.services.plan_table.writer import Account, accounts_of, derived
+from gateway.services.reconciliation import compare
+from gateway.services.reconciliation.differences import Class, Difference, Pair, differing
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import (
@@ -143,8 +143,8 @@ def listed(gateway: Gateway, kind: type[Snapshot], page: ListObject[Listed]) -> 
         except UnreadableObject:
             unreadable[stripe_object["id"]] = id_of(stripe_object.get("customer")) or ""
     with gateway.database.transaction() as session:
-        differences = drift_local.differences(session, snapshots)
-        differences += drift_local.odd(
+        differences = compare.differences(session, snapshots)
+        differences += compare.odd(
             session, kind.kind, dict.fromkeys(unreadable, Class.UNREADABLE), customers=unreadable
         )
     ids = [str(each["id"]) for each in page.data]
@@ -172,8 +172,8 @@ def unlisted(gateway: Gateway, kind: type[Snapshot], ids: Sequence[str], suspect
         else:
             snapshots.append(snapshot)
     with gateway.database.transaction() as session:
-        differences = drift_local.differences(session, snapshots)
-        differences += drift_local.odd(session, kind.kind, absent, customers={})
+        differences = compare.differences(session, snapshots)
+        differences += compare.odd(session, kind.kind, absent, customers={})
     return Page(cursor=next_cursor(ids), looked_at=len(suspects), differences=differences)
 
 
