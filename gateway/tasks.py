@@ -19,11 +19,12 @@ from procrastinate.jobs import Status
 
 from gateway.db import jobs
 from gateway.errors import DatabaseUnavailable, ReconciliationInProgress, StripeUnavailable
-from gateway.services import retention, sales_delivery
+from gateway.services import retention
 from gateway.services.mirror import refresh
 from gateway.services.plan_changes import charge_check, execute
 from gateway.services.reconciliation import drift, gap
 from gateway.services.runtime import Gateway
+from gateway.services.sales import delivery
 from gateway.services.status import HEARTBEAT
 from gateway.services.webhooks import endpoint_check
 from gateway.services.webhooks.drain_loop import Draining
@@ -77,7 +78,7 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
     @app.task(name=jobs.DELIVER_INQUIRY)
     @outlasting(stopping)
     def deliver_inquiry(inquiry_id: str) -> None:
-        sales_delivery.deliver(gateway, inquiry_id)
+        delivery.deliver(gateway, inquiry_id)
 
     add_walks(app, gateway, stopping)
     add_upkeep(app, gateway)

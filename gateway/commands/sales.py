@@ -8,8 +8,8 @@ import click
 
 from gateway.commands import migrated_parts
 from gateway.db.models import SalesInquiry
-from gateway.services.sales import find_inquiries
-from gateway.services.sales_delivery import deliver as deliver_one
+from gateway.services.sales.delivery import deliver as deliver_one
+from gateway.services.sales.inquiries import find_inquiries
 
 LIMIT = click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 

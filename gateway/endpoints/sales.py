@@ -3,7 +3,7 @@
 from gateway.db.models import SalesInquiry
 from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.context import caller, gateway, requires
-from gateway.services import sales
+from gateway.services.sales import inquiries
 from schemas.sales import SalesInquirySchema, StoredInquirySchema
 
 blueprint = Blueprint("sales", __name__, url_prefix="/v1/sales-inquiries", description="Contact sales")
@@ -15,4 +15,4 @@ blueprint = Blueprint("sales", __name__, url_prefix="/v1/sales-inquiries", descr
 @blueprint.response(201, StoredInquirySchema)
 def inquire(form: dict[str, str]) -> SalesInquiry:
     """Ask sales, about Enterprise above all. A few an hour; 429 says when the next one may be."""
-    return sales.inquire(gateway(), caller(), form)
+    return inquiries.inquire(gateway(), caller(), form)

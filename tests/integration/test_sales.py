@@ -27,8 +27,8 @@ from gateway.cli import cli
 from gateway.db.models import Organization, SalesInquiry
 from gateway.endpoints.context import EXTENSION
 from gateway.services.runtime import Caller
-from gateway.services.sales import inquire
-from gateway.services.sales_delivery import WAITS, deliver
+from gateway.services.sales.delivery import WAITS, deliver
+from gateway.services.sales.inquiries import inquire
 from gateway.tasks import build_worker
 from tests.integration.support import Api, Json, World, eventually, problem_of
 

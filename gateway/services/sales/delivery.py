@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 from gateway.config import Config
 from gateway.db.models import SalesInquiry
 from gateway.services.runtime import Gateway
-from gateway.services.sales import defer_delivery
+from gateway.services.sales.inquiries import defer_delivery
 from gateway.stripe_api.times import to_unix
 
 TIMEOUTS = (3, 10)  # seconds to connect, and to wait for the answer

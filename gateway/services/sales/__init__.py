@@ -1,0 +1,1 @@
+"""Inquiries to the sales team: storing them and delivering them to the configured address."""
