@@ -28,7 +28,7 @@ from gateway.db.migrate import migrate as migrate_database
 from gateway.db.session import is_outage
 from gateway.errors import GatewayError
 from gateway.metrics import DIRECTORY
-from gateway.services.catalog_sync import sync_catalog
+from gateway.services.operations.catalog_sync import sync_catalog
 from gateway.services.reconciliation.run import reconcile as run_reconciliation
 from handlers import HANDLERS
 

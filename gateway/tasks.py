@@ -19,13 +19,13 @@ from procrastinate.jobs import Status
 
 from gateway.db import jobs
 from gateway.errors import DatabaseUnavailable, ReconciliationInProgress, StripeUnavailable
-from gateway.services import retention
 from gateway.services.mirror import refresh
+from gateway.services.operations import retention
+from gateway.services.operations.status import HEARTBEAT
 from gateway.services.plan_changes import charge_check, execute
 from gateway.services.reconciliation import drift, gap
 from gateway.services.runtime import Gateway
 from gateway.services.sales import delivery
-from gateway.services.status import HEARTBEAT
 from gateway.services.webhooks import endpoint_check
 from gateway.services.webhooks.drain_loop import Draining
 from gateway.stripe_api.times import from_unix

@@ -3,7 +3,7 @@
 import click
 
 from gateway.commands import parts
-from gateway.services.doctor import examine
+from gateway.services.operations.doctor import examine
 from handlers import HANDLERS
 
 

@@ -10,7 +10,7 @@ import click
 
 from gateway.commands import migrated_parts
 from gateway.db.models import WebhookEvent
-from gateway.services.retention import PAYLOADS_KEPT
+from gateway.services.operations.retention import PAYLOADS_KEPT
 from gateway.services.webhooks import replay as stored
 from gateway.services.webhooks.replay import Selection
 from gateway.stripe_api import json_text

@@ -15,8 +15,8 @@ from gateway import collector
 from gateway.commands import parts, refuse_unmigrated
 from gateway.db.session import is_outage
 from gateway.errors import DatabaseUnavailable
+from gateway.services.operations.status import HEARTBEAT
 from gateway.services.runtime import Gateway
-from gateway.services.status import HEARTBEAT
 from gateway.services.webhooks.drain_loop import LINGER
 from gateway.tasks import build_worker
 

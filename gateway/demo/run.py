@@ -17,7 +17,7 @@ from gateway.demo.postgres import embedded_postgres
 from gateway.demo.processes import Child, DemoError, only_demo_in, require_free_port, running, wait_for
 from gateway.demo.stage import Stage
 from gateway.demo.story import play, what_to_try
-from gateway.services.catalog_sync import sync_catalog
+from gateway.services.operations.catalog_sync import sync_catalog
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import API_VERSION, stripe_client
 

@@ -19,8 +19,8 @@ from gateway.app import build_gateway
 from gateway.config import Config
 from gateway.db.migrate import is_migrated
 from gateway.endpoints.metrics import gauges
+from gateway.services.operations.retention import BATCH, prune
 from gateway.services.reconciliation import drift_phases
-from gateway.services.retention import BATCH, prune
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription.plan_details import plan_details
 from gateway.services.webhooks import replay as stored

@@ -14,7 +14,7 @@ from gateway.config import Config
 from gateway.db.models import Base
 from gateway.endpoints.context import EXTENSION
 from gateway.sandbox import Sandbox
-from gateway.services.catalog_sync import sync_catalog
+from gateway.services.operations.catalog_sync import sync_catalog
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import API_VERSION, stripe_client
 from tests.integration.support import Api, StripeTime, World

@@ -15,7 +15,7 @@ from gateway.db.migrate import known_heads
 from gateway.db.models import WebhookEvent
 from gateway.endpoints.context import EXTENSION
 from gateway.sandbox import Sandbox
-from gateway.services import doctor
+from gateway.services.operations import doctor
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks import endpoint_check
 from handlers import HANDLERS

@@ -13,7 +13,8 @@ from werkzeug.test import TestResponse
 from gateway.app import build_gateway, create_app
 from gateway.db.models import IdempotencyKey, PlanChange
 from gateway.endpoints.idempotent import fingerprint
-from gateway.services import idempotency, retention
+from gateway.services import idempotency
+from gateway.services.operations import retention
 from gateway.services.plan_changes import request as request_change
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from gateway.app import build_gateway
 from gateway.config import Config
 from gateway.db.migrate import alembic_config, migrate
-from gateway.services import retention
+from gateway.services.operations import retention
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks import drain, replay
 from gateway.services.webhooks.inbox import Inbox

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from gateway.db import jobs
 from gateway.db.models import WebhookEvent
-from gateway.services import retention
+from gateway.services.operations import retention
 from gateway.tasks import build_worker
 from tests.integration.support import World
 from tests.integration.test_webhook_ingress import deliver, event

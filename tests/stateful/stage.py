@@ -18,7 +18,7 @@ from gateway.catalog import Catalog, Charge
 from gateway.config import Config
 from gateway.db.models import Base
 from gateway.sandbox import Sandbox
-from gateway.services.catalog_sync import sync_catalog
+from gateway.services.operations.catalog_sync import sync_catalog
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.webhooks import drain
 from gateway.services.webhooks.inbox import Inbox

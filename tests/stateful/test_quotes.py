@@ -14,7 +14,7 @@ from stripe import Invoice
 from gateway.catalog import Catalog, CatalogPlan, CatalogPrice, Charge
 from gateway.db.models import PlanChange
 from gateway.errors import NoChange
-from gateway.services.catalog_sync import sync_catalog
+from gateway.services.operations.catalog_sync import sync_catalog
 from gateway.services.plan_changes import charge_check, confirm
 from gateway.services.plan_changes import request as request_change
 from gateway.services.quotes import preview

@@ -9,11 +9,11 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from gateway.db.models import Json, Reconciliation, WebhookEvent
+from gateway.services.operations.status import COUNTED_TO
 from gateway.services.reconciliation import drift, gap
 from gateway.services.reconciliation.differences import Class, Difference, Done, plain
 from gateway.services.reconciliation.progress import Progress
 from gateway.services.runtime import Gateway
-from gateway.services.status import COUNTED_TO
 from gateway.services.webhooks import drain
 from gateway.services.webhooks.drain import Handlers
 

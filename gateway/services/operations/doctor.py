@@ -11,9 +11,9 @@ from gateway.db.migrate import is_migrated
 from gateway.db.models import Price
 from gateway.db.queries import among
 from gateway.errors import DatabaseUnavailable, StripeRejected, StripeUnavailable
-from gateway.services.catalog_sync import is_as_listed
+from gateway.services.operations.catalog_sync import is_as_listed
+from gateway.services.operations.status import Status, status
 from gateway.services.runtime import Gateway
-from gateway.services.status import Status, status
 from gateway.services.webhooks.endpoint_check import PATH, find_problem
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots.base import answered_at
