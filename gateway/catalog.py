@@ -6,11 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal, Self, get_args
 
-from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import aggregate_order_by
-
 from gateway.config import ConfigError
-from gateway.db.models import Price
 from gateway.errors import InvalidRequest
 
 Charge = Literal["on_billing_date", "now"]
@@ -85,12 +81,3 @@ class Catalog:
         """What to call a plan, also one that is not in the catalogue."""
         plan = self.find(key)
         return plan.name if plan is not None else key.capitalize()
-
-
-# Ids of the prices that Stripe sells at now, by their lookup keys. While Stripe moves a key, the price that got it last
-# is read last, and stays.
-PRICES = (
-    select(func.json_object_agg(Price.lookup_key, aggregate_order_by(Price.id, Price.as_of)))
-    .where(Price.active, Price.lookup_key.is_not(None))
-    .scalar_subquery()
-)

@@ -12,10 +12,10 @@ from prometheus_client.registry import Collector
 from gateway.endpoints.context import gateway
 from gateway.errors import DatabaseUnavailable
 from gateway.metrics import counted
-from gateway.services.operations.status import Status, status
+from gateway.services.operations.status import Status, never_delivered, status
 from gateway.services.reconciliation import drift
 from gateway.services.reconciliation.differences import Class, Done
-from gateway.services.reconciliation.run import Figures, never_delivered, reconciliation_figures
+from gateway.services.reconciliation.run import Figures, reconciliation_figures
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks.endpoint_check import last_check
 

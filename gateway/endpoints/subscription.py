@@ -8,9 +8,9 @@ from gateway.endpoints.conditional import conditional
 from gateway.endpoints.context import caller, gateway, requires
 from gateway.endpoints.idempotent import idempotent
 from gateway.services.plan_changes import confirm, payment, view
-from gateway.services.plan_changes.view import ChangeView
+from gateway.services.plan_changes.view import ChangeView, location_of
 from gateway.services.plan_table.derive import FREE
-from gateway.services.quotes import preview
+from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.subscription import plan_details
 from schemas.subscription import (
     CancelSubscriptionSchema,
@@ -78,9 +78,9 @@ def cancel(command: ChangeCommand) -> Answer:
 @requires("billing:read")
 @blueprint.arguments(ChangeCommandSchema)
 @blueprint.response(200, QuoteSchema)
-def preview(command: ChangeCommand) -> preview.Quote:
+def preview(command: ChangeCommand) -> Quote:
     """Quote a change: what it costs, and a token that buys it at that."""
-    return preview.preview(gateway(), caller(), command.plan, command.quantity)
+    return quote_change(gateway(), caller(), command.plan, command.quantity)
 
 
 @blueprint.get("/changes")
@@ -110,4 +110,4 @@ def abandon(change_id: str) -> ChangeView:
 def answer(view: ChangeView, *, done: int) -> Answer:
     """The change with its address; 202 while it is not known whether Stripe did it."""
     status = 202 if view.state in OPEN_STATES else done
-    return view, status, view.location_of(view.id)
+    return view, status, location_of(view.id)

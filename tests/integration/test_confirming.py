@@ -14,8 +14,8 @@ from gateway.db.models import Invoice, Organization, PlanChange, Subscription
 from gateway.endpoints.context import EXTENSION
 from gateway.errors import QuoteExpired
 from gateway.services.plan_changes import charge_check, confirm
-from gateway.services.quotes import preview
 from gateway.services.quotes import token as quote_token
+from gateway.services.quotes.preview import quote_change
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
 from tests.integration.support import Api, Json, StripeTime, World, problem_of
@@ -108,7 +108,7 @@ def test_while_only_our_clock_has_passed_the_period_there_is_no_quote_yet(
 def test_a_quote_expires_at_the_billing_date_if_that_comes_first(world: World, api: Api) -> None:
     end = datetime.fromisoformat(api.ok("GET", "/subscription")["current_period"]["end"])
     late = replace(world.gateway, clock=lambda: end - timedelta(minutes=5))
-    quote = preview.preview(late, CALLER, "plus", 5)
+    quote = quote_change(late, CALLER, "plus", 5)
     assert quote.expires_at == end
     with pytest.raises(QuoteExpired):
         quote_token.read_token(world.gateway.config, quote.token, end)

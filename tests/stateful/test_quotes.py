@@ -17,8 +17,7 @@ from gateway.errors import NoChange
 from gateway.services.operations.catalog_sync import sync_catalog
 from gateway.services.plan_changes import charge_check, confirm
 from gateway.services.plan_changes import request as request_change
-from gateway.services.quotes import preview
-from gateway.services.quotes.preview import Quote
+from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
 from tests.sandbox.support import DAY
@@ -114,7 +113,7 @@ class Shop:
             self.sell(move.price)
         plan, quantity = ("plus", move.quantity) if move.quantity else ("free", 1)
         try:
-            quote = preview.preview(self.stage.gateway, self.caller, plan, quantity)
+            quote = quote_change(self.stage.gateway, self.caller, plan, quantity)
         except NoChange:
             return
         items, invoices = self.items(), self.invoices()

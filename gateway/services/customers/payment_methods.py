@@ -4,7 +4,10 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from gateway.db.models import OrganizationPlan, PaymentMethod
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from gateway.db.models import IS_OPEN, OrganizationPlan, PaymentMethod, PlanChange
 from gateway.errors import CardExpired, DefaultPaymentMethod, NotFound, StripeRejected
 from gateway.services.customers.customer import (
     Customer,
@@ -17,7 +20,6 @@ from gateway.services.mirror.merge import defer_refresh
 from gateway.services.mirror.refresh import merge_snapshots
 from gateway.services.plan_table.derive import FREE
 from gateway.services.runtime import Caller, Gateway
-from gateway.services.subscription.billing_state import open_change
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import CustomerSnapshot, PaymentMethodSnapshot
 
@@ -168,6 +170,12 @@ def pays_for_a_plan(gateway: Gateway, caller: Caller) -> bool:
         change = open_change(session, caller.organization_id)
     wanted = {row.requested_plan if row is not None else FREE, change.to_plan if change is not None else FREE}
     return wanted != {FREE}
+
+
+def open_change(session: Session, organization_id: str) -> PlanChange | None:
+    """The organization's change that has not ended; the database holds it to one."""
+    query = select(PlanChange).where(PlanChange.organization_id == organization_id, IS_OPEN)
+    return session.scalars(query).one_or_none()
 
 
 def current_customer(gateway: Gateway, customer: Customer) -> CustomerSnapshot:

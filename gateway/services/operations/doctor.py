@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
-from gateway.catalog import PRICES
 from gateway.db.migrate import is_migrated
 from gateway.db.models import Price
 from gateway.db.queries import among
@@ -14,6 +13,7 @@ from gateway.errors import DatabaseUnavailable, StripeRejected, StripeUnavailabl
 from gateway.services.operations.catalog_sync import is_as_listed
 from gateway.services.operations.status import Status, status
 from gateway.services.runtime import Gateway
+from gateway.services.subscription.billing_state import PRICES
 from gateway.services.webhooks.endpoint_check import PATH, find_problem
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots.base import answered_at

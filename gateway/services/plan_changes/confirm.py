@@ -3,8 +3,8 @@
 from gateway.errors import GatewayError, QuoteExpired, QuoteStale
 from gateway.services.plan_changes import request as request_change
 from gateway.services.plan_changes.view import ChangeView
-from gateway.services.quotes import preview
 from gateway.services.quotes import token as quote_token
+from gateway.services.quotes.preview import quote_change
 from gateway.services.runtime import Caller, Gateway
 from schemas.subscription import ChangeCommand, QuoteSchema
 
@@ -27,7 +27,7 @@ def quoted_again(gateway: Gateway, caller: Caller, command: ChangeCommand) -> di
     if not isinstance(plan, str) or not isinstance(quantity, int):  # another release said it in other words
         return {}
     try:
-        quote = preview.preview(gateway, caller, plan, quantity)
+        quote = quote_change(gateway, caller, plan, quantity)
     except GatewayError:
         return {}
     return {"quote": QUOTE.dump(quote)}

@@ -72,7 +72,7 @@ class Wanted:
     billing_date: datetime
 
 
-def preview(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None) -> Quote:
+def quote_change(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None) -> Quote:
     """Ask Stripe what moving to ``quantity`` units of ``plan`` costs from this second on.
 
     Raises NotEnrolled, PeriodOver if Stripe has not begun the next one either, and what ``policy.check`` raises; a card
@@ -126,7 +126,7 @@ def quote(gateway: Gateway, wanted: Wanted, now: datetime) -> Quote:
 
 
 def read_wish(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None, now: datetime) -> Wanted:
-    """What is asked about, from the local tables. Raises as ``preview`` does."""
+    """What is asked about, from the local tables. Raises as ``quote_change`` does."""
     with gateway.database.transaction() as session:
         refuse_closed(session.get(Organization, caller.organization_id))
         position = position_of(session, caller.organization_id)

@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from gateway.db.models import Json, Reconciliation, WebhookEvent
-from gateway.services.operations.status import COUNTED_TO
+from gateway.db.models import Json, Reconciliation
 from gateway.services.reconciliation import drift, gap
 from gateway.services.reconciliation.differences import Class, Difference, Done, plain
 from gateway.services.reconciliation.progress import Progress
@@ -23,9 +22,6 @@ OUTCOMES = {
     Done.WOULD_HEAL: "would be healed",
     Done.NOT_HEALED: "NOT healed: somebody must look at it",
 }
-# Written out, not a parameter: so that whatever the plan, it is the partial index that is counted.
-SOME = select(WebhookEvent.id).where(WebhookEvent.source == text("'gap'")).limit(COUNTED_TO).subquery()
-BROUGHT_BY_THE_WALK = select(func.count()).select_from(SOME)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,12 +131,3 @@ def figures(session: Session, kind: str) -> Figures:
         counts=last.counts if last is not None else {},
         unfinished_since=unfinished.started_at if unfinished is not None else None,
     )
-
-
-def never_delivered(gateway: Gateway) -> int:
-    """How many of the stored events no delivery has brought to this day: the gap walk did. Counted to 100,000.
-
-    Raises DatabaseUnavailable.
-    """
-    with gateway.database.transaction() as session:
-        return session.scalar(BROUGHT_BY_THE_WALK) or 0

@@ -4,18 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Text, bindparam, exists, select
+from sqlalchemy import Text, bindparam, exists, func, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 from stripe.params import SubscriptionUpdateParamsItem
 
-from gateway.catalog import PRICES, Catalog, CatalogPlan, Charge
+from gateway.catalog import Catalog, CatalogPlan, Charge
 from gateway.db.models import (
-    IS_OPEN,
     Invoice,
     Organization,
     OrganizationPlan,
     PaymentMethod,
-    PlanChange,
+    Price,
     Subscription,
 )
 from gateway.errors import CatalogNotSynced
@@ -95,12 +95,13 @@ def charge_for(catalog: Catalog, source: str, target: CatalogPlan) -> Charge:
     return (left or target).charge
 
 
-def open_change(session: Session, organization_id: str) -> PlanChange | None:
-    """The organization's change that has not ended; the database holds it to one."""
-    query = select(PlanChange).where(PlanChange.organization_id == organization_id, IS_OPEN)
-    return session.scalars(query).one_or_none()
-
-
+# Ids of the prices that Stripe sells at now, by their lookup keys. While Stripe moves a key, the price that got it
+# last is read last, and stays.
+PRICES = (
+    select(func.json_object_agg(Price.lookup_key, aggregate_order_by(Price.id, Price.as_of)))
+    .where(Price.active, Price.lookup_key.is_not(None))
+    .scalar_subquery()
+)
 # One statement for all of it: each round trip costs more than its rows.
 ASKED = select(bindparam("organization_id", type_=Text).label("id")).subquery()
 OWES = exists().where(
