@@ -15,6 +15,7 @@ from gateway.db.models import IdempotencyKey, PlanChange
 from gateway.endpoints.idempotent import fingerprint
 from gateway.services import idempotency
 from gateway.services.operations import retention
+from gateway.services.plan_changes import admission
 from gateway.services.plan_changes import request as request_change
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
@@ -236,7 +237,7 @@ def test_a_header_without_a_tag_of_ours_matches_nothing(world: World, tags: str)
 def test_too_many_changes_within_an_hour_are_429_and_say_when_to_come_back(
     world: World, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(request_change, "CHANGES_AT_MOST", 3)  # the enrolment is one
+    monkeypatch.setattr(admission, "CHANGES_AT_MOST", 3)  # the enrolment is one
     api.ok("PATCH", "/subscription", plan="plus")
     api.ok("DELETE", "/subscription")
     answer = api("PATCH", "/subscription", plan="plus")
@@ -251,6 +252,6 @@ def test_a_request_that_was_one_too_many_is_done_when_it_comes_again_in_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as busy:
-        busy.setattr(request_change, "CHANGES_AT_MOST", 1)  # the enrolment
+        busy.setattr(admission, "CHANGES_AT_MOST", 1)  # the enrolment
         assert send(world, headers={"Idempotency-Key": "click-1"}, plan="plus").status_code == 429
     assert send(world, headers={"Idempotency-Key": "click-1"}, plan="plus").status_code == 200

@@ -7,70 +7,38 @@
 """
 
 import uuid
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
-from sqlalchemy import bindparam, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import update
 
-from gateway.catalog import CatalogPlan
 from gateway.crash_points import CrashPoint, reached
 from gateway.db import bulk, jobs
-from gateway.db.models import IS_OPEN, OPEN_STATES, Organization, OrganizationPlan, PlanChange
+from gateway.db.models import PlanChange
 from gateway.errors import (
-    ChangeInProgress,
     CustomerMissing,
     DatabaseUnavailable,
-    NotEnrolled,
     PaymentMethodRequired,
-    PreconditionFailed,
-    RateLimited,
     StripeUnavailable,
     of_code,
 )
 from gateway.services import idempotency
 from gateway.services.customers import payment_methods
-from gateway.services.customers.customer import ensure_customer, lock_organization, refuse_closed
+from gateway.services.customers.customer import ensure_customer, lock_organization
+from gateway.services.plan_changes.admission import admit
 from gateway.services.plan_changes.execute import run
 from gateway.services.plan_changes.stripe_calls import Step, freeze
 from gateway.services.plan_changes.view import ChangeView, get_change, location_of
-from gateway.services.plan_table.derive import FREE
 from gateway.services.quotes.token import Terms, read_token
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
-from gateway.services.subscription.billing_state import Position, charge_for, position_of
-from gateway.services.subscription.policy import Transition
+from gateway.services.subscription.billing_state import charge_for
 from gateway.stripe_api.times import from_unix
 from schemas.subscription import ChangeCommand
 
 FINISH_AFTER = timedelta(seconds=20)  # by then the request has usually ended; if not, the keys make the two do it once
-# Going up and down in turn leaves a credit each time, and Stripe makes no more than so many invoices of a subscription.
-CHANGES_AT_MOST, CHANGES_WITHIN = 20, timedelta(hours=1)
-
-LATEST = (
-    select(PlanChange.id, PlanChange.state, PlanChange.created_at)
-    .where(
-        PlanChange.organization_id == bindparam("organization_id"),
-        or_(IS_OPEN, PlanChange.created_at > bindparam("since")),
-    )
-    .order_by(IS_OPEN.desc(), PlanChange.created_at.desc())
-    .limit(CHANGES_AT_MOST)
-)
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Admitted:
-    """A change that may be made."""
-
-    source: str
-    """The plan that it moves away from."""
-    target: CatalogPlan
-    quantity: int
-    transition: Transition
-    position: Position
 
 
 def change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeView:
@@ -125,65 +93,6 @@ def ask(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Step:
     except PaymentMethodRequired:
         card = payment_methods.is_on_file(gateway, caller)
         return write_intent(gateway, caller, command, terms, card=card)
-
-
-def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None) -> Admitted:
-    """What is wanted, if it may be; a card is not asked for.
-
-    Raises PreconditionFailed, ChangeInProgress, RateLimited, NotEnrolled, UnpaidInvoice, CatalogNotSynced, and what
-    ``policy.check`` and ``Terms.check`` raise.
-    """
-    refuse_unexpected(session, caller, command)
-    refuse_another(session, caller, gateway.clock())
-    refuse_closed(session.get(Organization, caller.organization_id))
-    position = position_of(session, caller.organization_id)
-    plan = command.plan or (terms.plan if terms is not None else None)
-    target = policy.target_of(gateway.catalog, position.state, plan)
-    quantity = command.quantity or (terms.quantity if terms is not None else position.quantity_on(target.key))
-    transition = policy.check(position.state, target, quantity)
-    if not position.is_enrolled and not command.enroll:
-        raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
-    if policy.Need.PAID_UP in transition.needs:
-        policy.check_needs(transition, paid_up=not position.owes)
-    price = position.price_of(target)
-    if position.subscription is None:  # what an enrolment starts on: better missed now than half-way
-        position.price_of(gateway.catalog.get(FREE))
-    if terms is not None:
-        terms.check(caller, position, price, target.key, quantity)
-    return Admitted(
-        source=position.state.requested_plan,
-        target=target,
-        quantity=quantity,
-        transition=transition,
-        position=position,
-    )
-
-
-def refuse_unexpected(session: Session, caller: Caller, command: ChangeCommand) -> None:
-    """Raises PreconditionFailed if the caller saw another version than the present one."""
-    if command.if_match is None:
-        return
-    row = session.get(OrganizationPlan, caller.organization_id, populate_existing=True)
-    version = row.version if row is not None else 0
-    if version not in command.if_match:
-        raise PreconditionFailed(f"The plan is at version {version} by now.", version=version)
-
-
-def refuse_another(session: Session, caller: Caller, now: datetime) -> None:
-    """Raises ChangeInProgress while a change has not ended.
-
-    Raises RateLimited after too many, with the seconds until the oldest of them no longer counts.
-    """
-    latest = session.execute(LATEST, {"organization_id": caller.organization_id, "since": now - CHANGES_WITHIN}).all()
-    if latest and latest[0].state in OPEN_STATES:
-        raise ChangeInProgress(
-            "Another change has not ended yet.", headers=location_of(latest[0].id), change_id=latest[0].id
-        )
-    if len(latest) == CHANGES_AT_MOST:
-        wait = latest[-1].created_at + CHANGES_WITHIN - now
-        raise RateLimited(
-            f"At most {CHANGES_AT_MOST} changes an hour.", headers={"Retry-After": str(int(wait.total_seconds()) + 1)}
-        )
 
 
 def write_intent(
