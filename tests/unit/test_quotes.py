@@ -12,7 +12,7 @@ from gateway.auth import issue_development_token
 from gateway.db.models import Subscription
 from gateway.errors import GatewayError, InvalidRequest, QuoteExpired, QuoteStale
 from gateway.services.plan_table.derive import NEVER_ENROLLED
-from gateway.services.quotes.preview import due_later, still_to_be_billed
+from gateway.services.quotes.lines import due_later, still_to_be_billed
 from gateway.services.quotes.token import Terms, read_token, sign, signing_key
 from gateway.services.runtime import Caller
 from gateway.services.subscription.billing_state import Position
