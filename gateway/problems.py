@@ -8,6 +8,7 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from gateway.errors import GatewayError, InvalidRequest, NotFound
+from schemas.subscription import QuoteSchema
 
 # status -> code, title, and the detail where werkzeug's own speaks of browsers
 KNOWN: dict[int, tuple[str, str, str | None]] = {
@@ -20,6 +21,8 @@ KNOWN: dict[int, tuple[str, str, str | None]] = {
 }
 
 CONTENT_TYPE = "application/problem+json"
+# A service attaches its own objects to an error. These schemas turn such a member into JSON.
+MEMBER_SCHEMAS = {"quote": QuoteSchema()}
 
 log = structlog.get_logger()
 
@@ -35,7 +38,14 @@ def of_gateway_error(error: GatewayError) -> Response:
     """An error of ours says itself what it is."""
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request_failed", code=error.code, detail=error.detail, exc_info=error)
-    return problem(error.status, error.code, error.title, error.detail, error.members, error.headers)
+    return problem(error.status, error.code, error.title, error.detail, dump_members(error.members), error.headers)
+
+
+def dump_members(members: dict[str, object]) -> dict[str, object]:
+    """Return the members as JSON values."""
+    return {
+        name: MEMBER_SCHEMAS[name].dump(value) if name in MEMBER_SCHEMAS else value for name, value in members.items()
+    }
 
 
 def of_http_exception(error: HTTPException) -> Response:

@@ -15,7 +15,7 @@ from gateway.endpoints.context import EXTENSION
 from gateway.errors import QuoteExpired
 from gateway.services.plan_changes import charge_check, confirm
 from gateway.services.quotes import token as quote_token
-from gateway.services.quotes.preview import quote_change
+from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
 from tests.integration.support import Api, Json, StripeTime, World, problem_of
@@ -50,9 +50,10 @@ def test_an_expired_quote_is_refused_with_a_new_one(world: World, api: Api) -> N
     later = replace(world.gateway, clock=lambda: datetime.now(UTC) + timedelta(minutes=16))
     with pytest.raises(QuoteExpired) as refused:
         confirm.change(later, CALLER, ChangeCommand(quote=old["token"]))
-    new: Any = refused.value.members["quote"]
-    assert (new["plan"], new["quantity"]) == ("plus", 5)
-    assert confirm.change(later, CALLER, ChangeCommand(quote=new["token"])).state == "applied"
+    new = refused.value.members["quote"]
+    assert isinstance(new, Quote)
+    assert (new.plan, new.quantity) == ("plus", 5)
+    assert confirm.change(later, CALLER, ChangeCommand(quote=new.token)).state == "applied"
 
 
 def set_clocks(world: World, stripe_time: StripeTime, ours: datetime, stripes: timedelta = timedelta(0)) -> None:

@@ -4,11 +4,9 @@ from gateway.errors import GatewayError, QuoteExpired, QuoteStale
 from gateway.services.plan_changes import request as request_change
 from gateway.services.plan_changes.view import ChangeView
 from gateway.services.quotes import token as quote_token
-from gateway.services.quotes.preview import quote_change
+from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.runtime import Caller, Gateway
-from schemas.subscription import ChangeCommand, QuoteSchema
-
-QUOTE = QuoteSchema()
+from schemas.subscription import ChangeCommand
 
 
 def change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeView:
@@ -16,18 +14,18 @@ def change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeVi
     try:
         return request_change.change(gateway, caller, command)
     except (QuoteStale, QuoteExpired) as error:
-        error.members.update(quoted_again(gateway, caller, command))
+        if (quote := quoted_again(gateway, caller, command)) is not None:
+            error.members["quote"] = quote
         raise
 
 
-def quoted_again(gateway: Gateway, caller: Caller, command: ChangeCommand) -> dict[str, object]:
-    """A new quote of what was wanted; nothing, if that is not possible any more or Stripe does not answer."""
+def quoted_again(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Quote | None:
+    """A new quote of what was wanted; None if that is not possible any more or Stripe does not answer."""
     said, _ = quote_token.decode(gateway.config, command.quote or "")
     plan, quantity = command.plan or said.get("plan"), command.quantity or said.get("quantity")
     if not isinstance(plan, str) or not isinstance(quantity, int):  # another release said it in other words
-        return {}
+        return None
     try:
-        quote = quote_change(gateway, caller, plan, quantity)
+        return quote_change(gateway, caller, plan, quantity)
     except GatewayError:
-        return {}
-    return {"quote": QUOTE.dump(quote)}
+        return None
