@@ -15,7 +15,7 @@ from gateway.services.plan_table.derive import NEVER_ENROLLED
 from gateway.services.quotes.lines import due_later, still_to_be_billed
 from gateway.services.quotes.token import Terms, read_token, sign, signing_key
 from gateway.services.runtime import Caller
-from gateway.services.subscription.billing_state import Position
+from gateway.services.subscription.billing_state import BillingState
 from tests.unit.support import DEVELOPMENT_SECRET, NOW, config
 
 CONFIG = config()
@@ -35,14 +35,14 @@ TOKEN = sign(CONFIG, TERMS, EXPIRES)
 CALLER = Caller(organization_id="org_1", actor="user_1")
 
 
-def position(trail: tuple[str, ...] = ("older", "digest")) -> Position:
-    return Position(
-        state=NEVER_ENROLLED,
+def billing_state(trail: tuple[str, ...] = ("older", "digest")) -> BillingState:
+    return BillingState(
+        plan_state=NEVER_ENROLLED,
         plan_version=7,
         subscription=Subscription(id="sub_1", trail=list(trail)),
         base_item={"id": "si_1"},
         card=None,
-        owes=False,
+        has_unpaid_invoice=False,
         prices={},
     )
 
@@ -126,7 +126,7 @@ def test_a_token_of_a_release_with_other_terms_has_expired(terms: Any) -> None:
 
 
 def test_a_quote_that_fits_passes() -> None:
-    TERMS.check(CALLER, position(), "price_1", "plus", 3)
+    TERMS.check(CALLER, billing_state(), "price_1", "plus", 3)
 
 
 @pytest.mark.parametrize(
@@ -142,14 +142,14 @@ def test_a_quote_that_fits_passes() -> None:
 )
 def test_a_quote_for_anything_else_is_refused(terms: Terms, error: type[GatewayError]) -> None:
     with pytest.raises(error):
-        terms.check(CALLER, position(), "price_1", "plus", 3)
+        terms.check(CALLER, billing_state(), "price_1", "plus", 3)
 
 
 def test_a_quote_for_a_subscription_that_is_gone_is_stale() -> None:
     with pytest.raises(QuoteStale):
         TERMS.check(
             CALLER,
-            replace(position(), subscription=None, base_item=None),
+            replace(billing_state(), subscription=None, base_item=None),
             "price_1",
             "plus",
             3,

@@ -15,7 +15,7 @@ from gateway.services.plan_table.derive import FREE
 from gateway.services.quotes.token import Terms
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
-from gateway.services.subscription.billing_state import Position, position_of
+from gateway.services.subscription.billing_state import BillingState, load_billing_state
 from gateway.services.subscription.policy import Transition
 from schemas.subscription import ChangeCommand
 
@@ -42,7 +42,7 @@ class Admitted:
     target: CatalogPlan
     quantity: int
     transition: Transition
-    position: Position
+    billing: BillingState
 
 
 def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None) -> Admitted:
@@ -54,26 +54,26 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     refuse_unexpected(session, caller, command)
     refuse_another(session, caller, gateway.clock())
     refuse_closed(session.get(Organization, caller.organization_id))
-    position = position_of(session, caller.organization_id)
+    billing = load_billing_state(session, caller.organization_id)
     plan = command.plan or (terms.plan if terms is not None else None)
-    target = policy.target_of(gateway.catalog, position.state, plan)
-    quantity = command.quantity or (terms.quantity if terms is not None else position.quantity_on(target.key))
-    transition = policy.check(position.state, target, quantity)
-    if not position.is_enrolled and not command.enroll:
+    target = policy.target_of(gateway.catalog, billing.plan_state, plan)
+    quantity = command.quantity or (terms.quantity if terms is not None else billing.default_quantity(target.key))
+    transition = policy.check(billing.plan_state, target, quantity)
+    if not billing.is_enrolled and not command.enroll:
         raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
     if policy.Need.PAID_UP in transition.needs:
-        policy.check_needs(transition, paid_up=not position.owes)
-    price = position.price_of(target)
-    if position.subscription is None:  # what an enrolment starts on: better missed now than half-way
-        position.price_of(gateway.catalog.get(FREE))
+        policy.check_needs(transition, paid_up=not billing.has_unpaid_invoice)
+    price = billing.get_price_id(target)
+    if billing.subscription is None:  # what an enrolment starts on: better missed now than half-way
+        billing.get_price_id(gateway.catalog.get(FREE))
     if terms is not None:
-        terms.check(caller, position, price, target.key, quantity)
+        terms.check(caller, billing, price, target.key, quantity)
     return Admitted(
-        source=position.state.requested_plan,
+        source=billing.plan_state.requested_plan,
         target=target,
         quantity=quantity,
         transition=transition,
-        position=position,
+        billing=billing,
     )
 
 

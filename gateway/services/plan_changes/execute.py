@@ -39,7 +39,7 @@ from gateway.services.plan_changes.stripe_calls import (
     spend_key,
 )
 from gateway.services.runtime import Gateway
-from gateway.services.subscription.billing_state import position_of
+from gateway.services.subscription.billing_state import load_billing_state
 from gateway.stripe_api.client import kept_failure, outside_period, stripe_call
 from gateway.stripe_api.snapshots import ENDED, SubscriptionSnapshot, UnreadableObject
 
@@ -161,7 +161,7 @@ def finish(gateway: Gateway, change_id: str) -> None:
         unfinished = session.get_one(PlanChange, change_id)
         if unfinished.state not in OPEN_STATES:
             return
-        subscription = position_of(session, unfinished.organization_id).subscription
+        subscription = load_billing_state(session, unfinished.organization_id).subscription
     too_old = is_too_old(unfinished, gateway.clock())
     try:
         if subscription is not None:
@@ -185,7 +185,7 @@ def come_back(gateway: Gateway, change_id: str) -> None:
         waiting = session.get_one(PlanChange, change_id)
         if waiting.state not in OPEN_STATES:
             return
-        subscription = position_of(session, waiting.organization_id).subscription
+        subscription = load_billing_state(session, waiting.organization_id).subscription
         until = subscription.pending_until if subscription is not None else None
         at = max(until or now, now) + AFTER_EXPIRY if waiting.state == "requires_action" else now + SOON
         jobs.defer(session, jobs.FINISH_CHANGE, {"change_id": change_id}, lock=change_id, at=at)

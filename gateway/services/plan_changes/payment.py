@@ -16,7 +16,7 @@ from gateway.services.mirror.refresh import merge_answer, refresh
 from gateway.services.plan_changes.stripe_calls import lock_change
 from gateway.services.plan_changes.view import ChangeView, get_change
 from gateway.services.runtime import Caller, Gateway
-from gateway.services.subscription.billing_state import position_of
+from gateway.services.subscription.billing_state import load_billing_state
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import InvoiceSnapshot, SubscriptionSnapshot
 
@@ -54,7 +54,7 @@ def wait(gateway: Gateway, change_id: str, invoice: Invoice, intent: PaymentInte
     """Keep what the customer's browser needs, unless Stripe has told of an end meanwhile."""
     with gateway.database.transaction() as session:
         change = lock_change(session, change_id)
-        subscription = position_of(session, change.organization_id).subscription
+        subscription = load_billing_state(session, change.organization_id).subscription
         pending = subscription is not None and subscription.pending_until is not None
         if change.state in ASKED and pending:
             change.state, change.client_secret = "requires_action", intent.client_secret
@@ -89,7 +89,7 @@ def abandon(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
         raise Conflict("Only a change that waits for its payment can be called off.")
     with gateway.database.transaction() as session:
         change = session.get_one(PlanChange, change_id)
-        subscription = position_of(session, change.organization_id).subscription
+        subscription = load_billing_state(session, change.organization_id).subscription
     void(gateway, change_id, change.steps[INVOICE]["id"])
     if subscription is not None:
         refresh(gateway, SubscriptionSnapshot.kind, subscription.id)

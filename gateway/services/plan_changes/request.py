@@ -32,7 +32,7 @@ from gateway.services.plan_changes.view import ChangeView, get_change, location_
 from gateway.services.quotes.token import Terms, read_token
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
-from gateway.services.subscription.billing_state import charge_for
+from gateway.services.subscription.billing_state import choose_charge
 from gateway.stripe_api.times import from_unix
 from schemas.subscription import ChangeCommand
 
@@ -111,9 +111,9 @@ def write_intent(
         if organization.stripe_customer_id is None:
             raise CustomerMissing("The organization has no customer at Stripe yet.")
         if policy.Need.CARD in admitted.transition.needs:
-            known = payment_methods.is_usable(admitted.position.card, now) if card is None else card
+            known = payment_methods.is_usable(admitted.billing.card, now) if card is None else card
             policy.check_needs(admitted.transition, card=known)
-        charge = charge_for(gateway.catalog, admitted.source, admitted.target)
+        charge = choose_charge(gateway.catalog, admitted.source, admitted.target)
         intent = PlanChange(
             id=f"chg_{uuid.uuid4().hex}",
             organization_id=caller.organization_id,
@@ -128,7 +128,7 @@ def write_intent(
             steps={},
             created_at=now,
         )
-        first = freeze(session, gateway.catalog, intent, admitted.position)
+        first = freeze(session, gateway.catalog, intent, admitted.billing)
         session.add(intent)
         bulk.flush(session, PlanChange)
         idempotency.link(session, caller, intent.id)

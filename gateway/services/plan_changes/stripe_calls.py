@@ -17,7 +17,7 @@ from gateway.db.models import Subscription as StoredSubscription
 from gateway.errors import QuoteStale
 from gateway.services.plan_table.derive import FREE
 from gateway.services.subscription import policy
-from gateway.services.subscription.billing_state import Position, charge_for, position_of
+from gateway.services.subscription.billing_state import BillingState, choose_charge, load_billing_state
 from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID
 from gateway.stripe_api.times import to_unix
 
@@ -71,27 +71,27 @@ def next_step(session: Session, catalog: Catalog, change_id: str, now: datetime)
     change = lock_change(session, change_id)
     if change.state not in ("requested", "processing") or is_too_old(change, now):
         return None
-    step = freeze(session, catalog, change, position_of(session, change.organization_id))
+    step = freeze(session, catalog, change, load_billing_state(session, change.organization_id))
     change.state = "processing"
     return step
 
 
-def freeze(session: Session, catalog: Catalog, change: PlanChange, position: Position) -> Step:
-    """The call to make from ``position``; its parameters, once frozen, are kept as long as they fit the subscription.
+def freeze(session: Session, catalog: Catalog, change: PlanChange, billing: BillingState) -> Step:
+    """The call to make from ``billing``; its parameters, once frozen, are kept as long as they fit the subscription.
 
     Raises CatalogNotSynced, QuoteStale if the subscription is another than the one that was quoted, and what
     ``policy.check`` raises: sales may have sold something else since the intent was written.
     """
-    subscription = position.subscription
+    subscription = billing.subscription
     name = CREATE if subscription is None else UPDATE
     made_from = basis(subscription)
     if change.steps.get(MADE_FROM, made_from) != made_from:
         thaw(change)
     if subscription is None and CREATE not in change.steps:
-        change.steps = {**change.steps, CREATE: creation(session, catalog, change, position)}
+        change.steps = {**change.steps, CREATE: creation(session, catalog, change, billing)}
     elif subscription is not None and UPDATE not in change.steps:
-        policy.check(position.state, catalog.get(change.to_plan), change.quantity)
-        change.steps = {**change.steps, UPDATE: update(catalog, change, position), MADE_FROM: made_from}
+        policy.check(billing.plan_state, catalog.get(change.to_plan), change.quantity)
+        change.steps = {**change.steps, UPDATE: update(catalog, change, billing), MADE_FROM: made_from}
     return Step(
         name=name,
         change_id=change.id,
@@ -155,7 +155,7 @@ def lock_change(session: Session, change_id: str) -> PlanChange:
     return session.get_one(PlanChange, change_id, with_for_update=True, populate_existing=True)
 
 
-def creation(session: Session, catalog: Catalog, change: PlanChange, position: Position) -> Json:
+def creation(session: Session, catalog: Catalog, change: PlanChange, billing: BillingState) -> Json:
     """Enrolment: a subscription to Free, a real price of 0, in the flexible billing mode that the swap rests on."""
     organization = session.get_one(Organization, change.organization_id)
     metadata = {ORGANIZATION_ID: organization.id}
@@ -163,20 +163,20 @@ def creation(session: Session, catalog: Catalog, change: PlanChange, position: P
         metadata[CHANGE_ID] = change.id
     params: SubscriptionCreateParams = {
         "customer": organization.stripe_customer_id or "",
-        "items": [{"price": position.price_of(catalog.get(FREE)), "quantity": 1}],
+        "items": [{"price": billing.get_price_id(catalog.get(FREE)), "quantity": 1}],
         "billing_mode": {"type": "flexible"},
         "metadata": metadata,
     }
     return dict(params)
 
 
-def update(catalog: Catalog, change: PlanChange, position: Position) -> Json:
+def update(catalog: Catalog, change: PlanChange, billing: BillingState) -> Json:
     """The swap of the base item's price, prorated from the quote's second, or else from the one Stripe does it in."""
     target = catalog.get(change.to_plan)
     params: SubscriptionUpdateParams = {
-        "items": position.items_for(target, change.quantity),
+        "items": billing.build_update_items(target, change.quantity),
         "metadata": {CHANGE_ID: change.id},
-        **SETTLEMENT[charge_for(catalog, change.from_plan, target)],
+        **SETTLEMENT[choose_charge(catalog, change.from_plan, target)],
     }
     if change.proration_date is not None:
         params["proration_date"] = to_unix(change.proration_date)

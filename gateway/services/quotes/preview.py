@@ -20,7 +20,12 @@ from gateway.services.quotes.lines import QuoteLine, due_later, line_of, lines_o
 from gateway.services.quotes.token import Terms
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
-from gateway.services.subscription.billing_state import Position, ProrationBehavior, charge_for, position_of
+from gateway.services.subscription.billing_state import (
+    BillingState,
+    ProrationBehavior,
+    choose_charge,
+    load_billing_state,
+)
 from gateway.stripe_api.client import outside_period, stripe_call
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from gateway.stripe_api.times import to_unix
@@ -51,7 +56,7 @@ class Wanted:
     """The change that is asked about, and where it starts from."""
 
     organization_id: str
-    position: Position
+    billing: BillingState
     subscription_id: str
     version: str
     plan: CatalogPlan
@@ -89,7 +94,7 @@ def quote(gateway: Gateway, wanted: Wanted, now: datetime) -> Quote:
     terms = Terms(
         organization_id=wanted.organization_id,
         subscription_version=wanted.version,
-        price_id=wanted.position.price_of(wanted.plan),
+        price_id=wanted.billing.get_price_id(wanted.plan),
         plan=wanted.plan.key,
         quantity=wanted.quantity,
         proration_date=to_unix(wanted.proration_date),
@@ -110,7 +115,7 @@ def quote(gateway: Gateway, wanted: Wanted, now: datetime) -> Quote:
         amount_due_on_billing_date=due_later(later, next_lines, at_once),
         credit=-sum(line.amount for line in prorations if line.amount < 0),
         billing_date=wanted.billing_date,
-        estimate=wanted.position.is_metered,
+        estimate=wanted.billing.has_metered_usage,
     )
 
 
@@ -118,22 +123,22 @@ def read_wish(gateway: Gateway, caller: Caller, plan: str | None, quantity: int 
     """What is asked about, from the local tables. Raises as ``quote_change`` does."""
     with gateway.database.transaction() as session:
         refuse_closed(session.get(Organization, caller.organization_id))
-        position = position_of(session, caller.organization_id)
-        target = policy.target_of(gateway.catalog, position.state, plan)
-        units = quantity or position.quantity_on(target.key)
-        policy.check(position.state, target, units)
-        if position.subscription is None or position.base_item is None or position.version is None:
+        billing = load_billing_state(session, caller.organization_id)
+        target = policy.target_of(gateway.catalog, billing.plan_state, plan)
+        units = quantity or billing.default_quantity(target.key)
+        policy.check(billing.plan_state, target, units)
+        if billing.subscription is None or billing.base_item is None or billing.subscription_version is None:
             raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
         return Wanted(
             organization_id=caller.organization_id,
-            position=position,
-            subscription_id=position.subscription.id,
-            version=position.version,
+            billing=billing,
+            subscription_id=billing.subscription.id,
+            version=billing.subscription_version,
             plan=target,
             quantity=units,
-            charge_now=charge_for(gateway.catalog, position.state.requested_plan, target) == "now",
-            proration_date=free_second(session, position.subscription, position.base_item, now),
-            billing_date=datetime.fromisoformat(position.base_item["current_period_end"]),
+            charge_now=choose_charge(gateway.catalog, billing.plan_state.requested_plan, target) == "now",
+            proration_date=free_second(session, billing.subscription, billing.base_item, now),
+            billing_date=datetime.fromisoformat(billing.base_item["current_period_end"]),
         )
 
 
@@ -166,7 +171,7 @@ def ask(gateway: Gateway, wanted: Wanted, proration_behavior: ProrationBehavior)
     Raises PeriodOver.
     """
     details: Details = {
-        "items": wanted.position.items_for(wanted.plan, wanted.quantity),
+        "items": wanted.billing.build_update_items(wanted.plan, wanted.quantity),
         "proration_behavior": proration_behavior,
     }
     if proration_behavior != "none":  # Stripe refuses the two together

@@ -11,7 +11,7 @@ import jwt
 from gateway.config import Config
 from gateway.errors import InvalidRequest, QuoteExpired, QuoteStale
 from gateway.services.runtime import Caller
-from gateway.services.subscription.billing_state import Position
+from gateway.services.subscription.billing_state import BillingState
 from gateway.stripe_api.times import from_unix
 
 ALGORITHM, AUDIENCE = "HS256", "quote"
@@ -32,13 +32,13 @@ class Terms:
     """What the change itself costs, credits included: the lines that begin at ``proration_date``."""
     currency: str
 
-    def check(self, caller: Caller, position: Position, price_id: str, plan: str, quantity: int) -> None:
+    def check(self, caller: Caller, billing: BillingState, price_id: str, plan: str, quantity: int) -> None:
         """Raises InvalidRequest if the token is another's, QuoteStale if it is for anything but this."""
         if self.organization_id != caller.organization_id:
             raise InvalidRequest("The quote is not one of yours.", errors={"quote": ["Not valid."]})
         if (self.plan, self.quantity) != (plan, quantity):
             raise QuoteStale("The quote is for another plan or quantity.")
-        if (self.subscription_version, self.price_id) != (position.version, price_id):
+        if (self.subscription_version, self.price_id) != (billing.subscription_version, price_id):
             raise QuoteStale("The subscription or the price has changed since the quote was made.")
 
 

@@ -27,17 +27,17 @@ ProrationBehavior = Literal["always_invoice", "create_prorations", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Position:
+class BillingState:
     """An organization's plan, and its living subscription if it has one."""
 
-    state: PlanState
+    plan_state: PlanState
     plan_version: int
     subscription: Subscription | None
     base_item: dict[str, Any] | None
     """The item that stands for the plan."""
     card: PaymentMethod | None
     """The one that is charged."""
-    owes: bool
+    has_unpaid_invoice: bool
     """Whether an invoice waits for money of the organization's."""
     prices: Mapping[str, str]
     """Ids of the prices that Stripe sells at now, by their lookup keys."""
@@ -45,26 +45,26 @@ class Position:
     @property
     def is_enrolled(self) -> bool:
         """Whether it has, or had, a subscription."""
-        return self.state.subscription_id is not None
+        return self.plan_state.subscription_id is not None
 
     @property
-    def version(self) -> str | None:
+    def subscription_version(self) -> str | None:
         """What a quote is bound to: changes with the subscription as the mirror keeps it, and never comes back.
 
         Who goes up and down again has the same subscription as before, but other prorations wait for its billing date.
         """
         return f"{self.plan_version}-{self.subscription.trail[-1]}" if self.subscription is not None else None
 
-    def quantity_on(self, plan: str) -> int:
+    def default_quantity(self, plan: str) -> int:
         """The quantity if none is asked for: as it is now where the plan stays, else one."""
-        return max(self.state.quantity, 1) if plan == self.state.requested_plan else 1
+        return max(self.plan_state.quantity, 1) if plan == self.plan_state.requested_plan else 1
 
     @property
-    def is_metered(self) -> bool:
+    def has_metered_usage(self) -> bool:
         """Whether usage is counted, and billed when the period or the item ends."""
         return self.subscription is not None and any(item.get("metered") for item in self.subscription.items)
 
-    def price_of(self, plan: CatalogPlan) -> str:
+    def get_price_id(self, plan: CatalogPlan) -> str:
         """Id of the price at which Stripe sells ``plan`` now. Raises CatalogNotSynced."""
         price = self.prices.get(plan.price.lookup_key) if plan.price is not None else None
         if price is None:
@@ -73,7 +73,7 @@ class Position:
             )
         return price
 
-    def items_for(self, plan: CatalogPlan, quantity: int) -> list[SubscriptionUpdateParamsItem]:
+    def build_update_items(self, plan: CatalogPlan, quantity: int) -> list[SubscriptionUpdateParamsItem]:
         """The items of the update that moves the subscription to ``quantity`` units of ``plan``.
 
         Always with the item's id: without it Stripe would add a second item and bill both. Always with the quantity:
@@ -83,13 +83,13 @@ class Position:
         if self.subscription is None or self.base_item is None:
             return []
         others = [item["id"] for item in self.subscription.items if item["id"] != self.base_item["id"]]
-        price = self.price_of(plan)
+        price = self.get_price_id(plan)
         base: SubscriptionUpdateParamsItem = {"id": self.base_item["id"], "price": price, "quantity": quantity}
         gone: list[SubscriptionUpdateParamsItem] = [{"id": each, "deleted": True} for each in others]
         return [base, *gone] if plan.key == FREE else [base]
 
 
-def charge_for(catalog: Catalog, source: str, target: CatalogPlan) -> Charge:
+def choose_charge(catalog: Catalog, source: str, target: CatalogPlan) -> Charge:
     """When what a change costs or gives back is settled: as the plan says that is paid for, also when it is left."""
     left = catalog.find(source) if target.key == FREE else None
     return (left or target).charge
@@ -103,14 +103,14 @@ PRICES = (
     .scalar_subquery()
 )
 # One statement for all of it: each round trip costs more than its rows.
-ASKED = select(bindparam("organization_id", type_=Text).label("id")).subquery()
-OWES = exists().where(
+REQUESTED = select(bindparam("organization_id", type_=Text).label("id")).subquery()
+HAS_UNPAID_INVOICE = exists().where(
     Invoice.organization_id == Organization.id, Invoice.status == "open", Invoice.amount_remaining > 0
 )
-STANDING = (
-    select(OrganizationPlan, Subscription, PaymentMethod, PLAN_OF_PRODUCT, PRICES, OWES)
-    .select_from(ASKED)
-    .outerjoin(Organization, Organization.id == ASKED.c.id)
+BILLING_STATE = (
+    select(OrganizationPlan, Subscription, PaymentMethod, PLAN_OF_PRODUCT, PRICES, HAS_UNPAID_INVOICE)
+    .select_from(REQUESTED)
+    .outerjoin(Organization, Organization.id == REQUESTED.c.id)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.organization_id == Organization.id)
     .outerjoin(PaymentMethod, PaymentMethod.id == Organization.default_payment_method_id)
@@ -118,19 +118,19 @@ STANDING = (
 )
 
 
-def position_of(session: Session, organization_id: str) -> Position:
+def load_billing_state(session: Session, organization_id: str) -> BillingState:
     """Where the organization stands, from the local tables."""
-    rows = session.execute(STANDING, {"organization_id": organization_id}).all()
-    row, _, card, plan_of_product, prices, owes = rows[0]
+    rows = session.execute(BILLING_STATE, {"organization_id": organization_id}).all()
+    row, _, card, plan_of_product, prices, has_unpaid_invoice = rows[0]
     subscription = current_subscription([each.Subscription for each in rows if each.Subscription is not None])
     if subscription is not None and subscription.status in ENDED:
         subscription = None
-    return Position(
-        state=PlanState.of_row(row) if row is not None else NEVER_ENROLLED,
+    return BillingState(
+        plan_state=PlanState.of_row(row) if row is not None else NEVER_ENROLLED,
         plan_version=row.version if row is not None else 0,
         subscription=subscription,
         base_item=base_item(subscription, plan_of_product or {})[1] if subscription is not None else None,
         card=card,
-        owes=owes,
+        has_unpaid_invoice=has_unpaid_invoice,
         prices=prices or {},
     )

@@ -6,7 +6,7 @@ from gateway.catalog import CatalogPrice
 from gateway.db.models import Organization
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
-from gateway.services.subscription.billing_state import position_of
+from gateway.services.subscription.billing_state import load_billing_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ def offers(gateway: Gateway, caller: Caller) -> list[PlanOffer]:
     """Every plan, from the smallest to the largest."""
     with gateway.database.transaction() as session:
         organization = session.get(Organization, caller.organization_id)
-        current = position_of(session, caller.organization_id).state.requested_plan
+        current = load_billing_state(session, caller.organization_id).plan_state.requested_plan
     closed = organization is not None and organization.deleted
     return [
         PlanOffer(
