@@ -2,7 +2,7 @@
 
 from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.context import caller, gateway, requires
-from gateway.services.subscription import offers
+from gateway.services.subscription.offers import PlanOffer, list_offers
 from schemas.plans import PlanListSchema
 
 blueprint = Blueprint("plans", __name__, url_prefix="/v1/plans", description="The catalogue")
@@ -11,6 +11,6 @@ blueprint = Blueprint("plans", __name__, url_prefix="/v1/plans", description="Th
 @blueprint.get("")
 @requires("billing:read")
 @blueprint.response(200, PlanListSchema)
-def list_plans() -> dict[str, list[offers.PlanOffer]]:
+def list_plans() -> dict[str, list[PlanOffer]]:
     """List the plans, and for each one what the organization may do."""
-    return {"data": offers.offers(gateway(), caller())}
+    return {"data": list_offers(gateway(), caller())}

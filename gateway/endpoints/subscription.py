@@ -11,7 +11,7 @@ from gateway.services.plan_changes import confirm, payment, view
 from gateway.services.plan_changes.view import ChangeView, location_of
 from gateway.services.plan_table.derive import FREE
 from gateway.services.quotes.preview import Quote, quote_change
-from gateway.services.subscription import plan_details
+from gateway.services.subscription.plan_details import PlanDetails, load_plan_details
 from schemas.subscription import (
     CancelSubscriptionSchema,
     ChangeCommand,
@@ -35,9 +35,9 @@ Answer = tuple[ChangeView, int, dict[str, str]]
 @requires("billing:read")
 @blueprint.etag
 @blueprint.response(200, PlanDetailsSchema)
-def show() -> tuple[plan_details.PlanDetails, int, dict[str, str]]:
+def show() -> tuple[PlanDetails, int, dict[str, str]]:
     """Plan Details."""
-    return plan_details.plan_details(gateway(), caller()), 200, {"Cache-Control": "private, no-cache"}
+    return load_plan_details(gateway(), caller()), 200, {"Cache-Control": "private, no-cache"}
 
 
 @blueprint.post("")

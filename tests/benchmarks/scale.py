@@ -22,7 +22,7 @@ from gateway.endpoints.metrics import gauges
 from gateway.services.operations.retention import BATCH, prune
 from gateway.services.reconciliation import drift_phases
 from gateway.services.runtime import Caller, Gateway
-from gateway.services.subscription.plan_details import plan_details
+from gateway.services.subscription.plan_details import load_plan_details
 from gateway.services.webhooks import replay as stored
 from gateway.services.webhooks.drain import drain_batch
 from gateway.services.webhooks.endpoint_check import last_check
@@ -116,7 +116,7 @@ def looked_at(gateway: Gateway, organizations: int) -> Figures:
         **{f"events list{name}": timed(lambda: stored.find(gateway, which, 50)) for name, which in selections.items()},  # noqa: B023 - called at once
         "metrics": timed(lambda: list(gauges(gateway))),
         "readiness": timed(lambda: (is_migrated(gateway.database), last_check(gateway))),
-        "GET /v1/subscription": timed(lambda: plan_details(gateway, caller)),
+        "GET /v1/subscription": timed(lambda: load_plan_details(gateway, caller)),
         "drift: 100 of the plan table": timed(lambda: drift_phases.plan_table(gateway, middle, none_unseen)),
         "drift: 100 unlisted": timed(lambda: drift_phases.unlisted_subscriptions(gateway, "sub_5", none_unseen)),
         "drift: 100 customers": timed(lambda: drift_phases.unlisted_customers(gateway, "cus_5", none_unseen)),

@@ -19,11 +19,11 @@ from gateway.services.subscription.policy import (
     BUYING,
     TRANSITIONS,
     Transition,
-    action_towards,
-    actions_from,
-    check,
+    check_change,
     check_needs,
-    target_of,
+    choose_action,
+    list_actions,
+    resolve_target,
 )
 
 CATALOG = Catalog.load()
@@ -55,10 +55,10 @@ def on(plan: str, quantity: int = 1) -> PlanState:
 def test_the_matrix(source: str, target: str, outcome: str | type[GatewayError]) -> None:
     plan = CATALOG.get(target)
     if isinstance(outcome, str):
-        assert check(on(source), plan, 1).action == outcome
+        assert check_change(on(source), plan, 1).action == outcome
     else:
         with pytest.raises(outcome):
-            check(on(source), plan, 1)
+            check_change(on(source), plan, 1)
 
 
 def test_unmapped_is_nothing_that_can_be_asked_for() -> None:
@@ -68,68 +68,68 @@ def test_unmapped_is_nothing_that_can_be_asked_for() -> None:
 
 
 def test_without_a_plan_the_present_one_is_meant() -> None:
-    assert target_of(CATALOG, on("plus"), None) == CATALOG.get("plus")
-    assert target_of(CATALOG, on("plus"), "free") == CATALOG.get("free")
-    assert target_of(CATALOG, NEVER_ENROLLED, None) == CATALOG.get("free")
+    assert resolve_target(CATALOG, on("plus"), None) == CATALOG.get("plus")
+    assert resolve_target(CATALOG, on("plus"), "free") == CATALOG.get("free")
+    assert resolve_target(CATALOG, NEVER_ENROLLED, None) == CATALOG.get("free")
 
 
 @pytest.mark.parametrize("present", ["unmapped", "of_last_year"])
 def test_a_present_plan_that_is_not_sold_here_is_for_sales_and_no_mistake_of_the_request(present: str) -> None:
     with pytest.raises(ContactSalesRequired):
-        target_of(CATALOG, on(present), None)
+        resolve_target(CATALOG, on(present), None)
     with pytest.raises(InvalidRequest):
-        target_of(CATALOG, on(present), present)
-    assert target_of(CATALOG, on(present), "plus") == CATALOG.get("plus")
+        resolve_target(CATALOG, on(present), present)
+    assert resolve_target(CATALOG, on(present), "plus") == CATALOG.get("plus")
 
 
 def test_who_was_never_enrolled_enrols_on_free_and_may_go_straight_to_plus() -> None:
-    assert check(NEVER_ENROLLED, CATALOG.get("free"), 1) == Transition(action="enroll")
-    assert check(NEVER_ENROLLED, CATALOG.get("plus"), 1) == Transition(action="upgrade", needs=BUYING)
+    assert check_change(NEVER_ENROLLED, CATALOG.get("free"), 1) == Transition(action="enroll")
+    assert check_change(NEVER_ENROLLED, CATALOG.get("plus"), 1) == Transition(action="upgrade", needs=BUYING)
     with pytest.raises(ContactSalesRequired):
-        check(NEVER_ENROLLED, CATALOG.get("enterprise"), 1)
+        check_change(NEVER_ENROLLED, CATALOG.get("enterprise"), 1)
 
 
 @pytest.mark.parametrize(("held", "wanted"), [(1, 2), (5, 1), (99, 100)])
 def test_another_quantity_of_plus_is_a_change(held: int, wanted: int) -> None:
-    assert check(on("plus", held), CATALOG.get("plus"), wanted).action == "change_quantity"
+    assert check_change(on("plus", held), CATALOG.get("plus"), wanted).action == "change_quantity"
 
 
 @pytest.mark.parametrize(("plan", "quantity"), [("free", 1), ("plus", 1), ("plus", 5)])
 def test_what_the_organization_has_already_is_no_change(plan: str, quantity: int) -> None:
     with pytest.raises(NoChange):
-        check(on(plan, quantity), CATALOG.get(plan), quantity)
+        check_change(on(plan, quantity), CATALOG.get(plan), quantity)
 
 
 def test_what_counts_is_the_plan_asked_for_and_not_the_one_in_use() -> None:
     unpaid = replace(on("plus"), plan="free", status="unpaid", standing="suspended")
-    assert check(unpaid, CATALOG.get("free"), 1).action == "downgrade"
+    assert check_change(unpaid, CATALOG.get("free"), 1).action == "downgrade"
     with pytest.raises(NoChange):
-        check(unpaid, CATALOG.get("plus"), 1)
+        check_change(unpaid, CATALOG.get("plus"), 1)
 
 
 @pytest.mark.parametrize(("target", "quantity"), [("plus", 101), ("plus", 1_000_000), ("free", 2)])
 def test_more_than_the_plan_allows_is_refused_and_the_limit_is_named(target: str, quantity: int) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        check(on("plus"), CATALOG.get(target), quantity)
+        check_change(on("plus"), CATALOG.get(target), quantity)
     plan = CATALOG.get(target)
     errors = {"quantity": [f"At most {plan.max_quantity} for {plan.name}."]}
     assert caught.value.members == {"errors": errors}
 
 
 def test_the_largest_quantity_is_allowed() -> None:
-    assert check(on("free"), CATALOG.get("plus"), 100).action == "upgrade"
+    assert check_change(on("free"), CATALOG.get("plus"), 100).action == "upgrade"
 
 
 def test_sales_is_named_before_the_quantity() -> None:
     with pytest.raises(ContactSalesRequired):
-        check(on("plus"), CATALOG.get("enterprise"), 2)
+        check_change(on("plus"), CATALOG.get("enterprise"), 2)
 
 
 @pytest.mark.parametrize(("source", "held", "target", "wanted"), [("free", 1, "plus", 1), ("plus", 1, "plus", 2)])
 def test_more_is_sold_with_a_card_on_file_and_nothing_unpaid_only(
     source: str, held: int, target: str, wanted: int
 ) -> None:
-    transition = check(on(source, held), CATALOG.get(target), wanted)
+    transition = check_change(on(source, held), CATALOG.get(target), wanted)
     check_needs(transition, card=True, paid_up=True)
     with pytest.raises(PaymentMethodRequired):
         check_needs(transition, card=False)
@@ -142,7 +142,7 @@ def test_more_is_sold_with_a_card_on_file_and_nothing_unpaid_only(
     [(on("plus", 3), "free", 1), (on("plus", 3), "plus", 2), (NEVER_ENROLLED, "free", 1)],
 )
 def test_giving_back_and_enrolling_need_neither(current: PlanState, target: str, wanted: int) -> None:
-    check_needs(check(current, CATALOG.get(target), wanted), card=False, paid_up=False)
+    check_needs(check_change(current, CATALOG.get(target), wanted), card=False, paid_up=False)
 
 
 def test_the_table_has_every_pair_of_plans_that_are_sold() -> None:
@@ -159,7 +159,7 @@ def test_the_table_has_every_pair_of_plans_that_are_sold() -> None:
     ],
 )
 def test_the_button_beside_each_plan(current: str, actions: list[str]) -> None:
-    assert [action_towards(current, plan) for plan in CATALOG.plans] == actions
+    assert [choose_action(current, plan) for plan in CATALOG.plans] == actions
 
 
 @pytest.mark.parametrize(
@@ -172,4 +172,4 @@ def test_the_button_beside_each_plan(current: str, actions: list[str]) -> None:
     ],
 )
 def test_what_can_be_done_about_each_plan(current: str, actions: list[str]) -> None:
-    assert actions_from(current, CATALOG) == actions
+    assert list_actions(current, CATALOG) == actions

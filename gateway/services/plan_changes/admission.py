@@ -49,16 +49,16 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     """What is wanted, if it may be; a card is not asked for.
 
     Raises PreconditionFailed, ChangeInProgress, RateLimited, NotEnrolled, UnpaidInvoice, CatalogNotSynced, and what
-    ``policy.check`` and ``Terms.check`` raise.
+    ``policy.check_change`` and ``Terms.check`` raise.
     """
     refuse_unexpected(session, caller, command)
     refuse_another(session, caller, gateway.clock())
     refuse_closed(session.get(Organization, caller.organization_id))
     billing = load_billing_state(session, caller.organization_id)
     plan = command.plan or (terms.plan if terms is not None else None)
-    target = policy.target_of(gateway.catalog, billing.plan_state, plan)
+    target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
     quantity = command.quantity or (terms.quantity if terms is not None else billing.default_quantity(target.key))
-    transition = policy.check(billing.plan_state, target, quantity)
+    transition = policy.check_change(billing.plan_state, target, quantity)
     if not billing.is_enrolled and not command.enroll:
         raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
     if policy.Need.PAID_UP in transition.needs:

@@ -80,7 +80,7 @@ def freeze(session: Session, catalog: Catalog, change: PlanChange, billing: Bill
     """The call to make from ``billing``; its parameters, once frozen, are kept as long as they fit the subscription.
 
     Raises CatalogNotSynced, QuoteStale if the subscription is another than the one that was quoted, and what
-    ``policy.check`` raises: sales may have sold something else since the intent was written.
+    ``policy.check_change`` raises: sales may have sold something else since the intent was written.
     """
     subscription = billing.subscription
     name = CREATE if subscription is None else UPDATE
@@ -90,7 +90,7 @@ def freeze(session: Session, catalog: Catalog, change: PlanChange, billing: Bill
     if subscription is None and CREATE not in change.steps:
         change.steps = {**change.steps, CREATE: creation(session, catalog, change, billing)}
     elif subscription is not None and UPDATE not in change.steps:
-        policy.check(billing.plan_state, catalog.get(change.to_plan), change.quantity)
+        policy.check_change(billing.plan_state, catalog.get(change.to_plan), change.quantity)
         change.steps = {**change.steps, UPDATE: update(catalog, change, billing), MADE_FROM: made_from}
     return Step(
         name=name,

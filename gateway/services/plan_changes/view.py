@@ -10,13 +10,13 @@ from sqlalchemy.orm import aliased
 from gateway.db.models import Json, Organization, PlanChange
 from gateway.errors import NotFound
 from gateway.services.runtime import Caller, Gateway
-from gateway.services.subscription.plan_details import DETAILS, Found, PlanDetails, details_of
+from gateway.services.subscription.plan_details import SELECT_DETAILS, DetailsRow, PlanDetails, build_plan_details
 
 CHANGE_ID = re.compile(r"\Achg_[0-9a-f]{32}\Z")
 
 
 THIS = aliased(PlanChange)
-CHANGE_AND_DETAILS = DETAILS.add_columns(THIS).join(
+CHANGE_AND_DETAILS = SELECT_DETAILS.add_columns(THIS).join(
     THIS, and_(THIS.organization_id == Organization.id, THIS.id == bindparam("change_id"))
 )
 
@@ -60,7 +60,7 @@ def get_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
         client_secret=found.client_secret,
         error=found.error,
         created_at=found.created_at,
-        subscription=details_of(gateway.catalog, caller.organization_id, Found(*details)),
+        subscription=build_plan_details(gateway.catalog, caller.organization_id, DetailsRow(*details)),
     )
 
 

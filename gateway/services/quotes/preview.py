@@ -69,8 +69,8 @@ class Wanted:
 def quote_change(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None) -> Quote:
     """Ask Stripe what moving to ``quantity`` units of ``plan`` costs from this second on.
 
-    Raises NotEnrolled, PeriodOver if Stripe has not begun the next one either, and what ``policy.check`` raises; a card
-    is not needed to ask.
+    Raises NotEnrolled, PeriodOver if Stripe has not begun the next one either, and what ``policy.check_change`` raises; a
+    card is not needed to ask.
     """
     now = gateway.clock().replace(microsecond=0)
     wanted = read_wish(gateway, caller, plan, quantity, now)
@@ -124,9 +124,9 @@ def read_wish(gateway: Gateway, caller: Caller, plan: str | None, quantity: int 
     with gateway.database.transaction() as session:
         refuse_closed(session.get(Organization, caller.organization_id))
         billing = load_billing_state(session, caller.organization_id)
-        target = policy.target_of(gateway.catalog, billing.plan_state, plan)
+        target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
         units = quantity or billing.default_quantity(target.key)
-        policy.check(billing.plan_state, target, units)
+        policy.check_change(billing.plan_state, target, units)
         if billing.subscription is None or billing.base_item is None or billing.subscription_version is None:
             raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
         return Wanted(

@@ -21,7 +21,7 @@ class PlanOffer:
     action: str
 
 
-def offers(gateway: Gateway, caller: Caller) -> list[PlanOffer]:
+def list_offers(gateway: Gateway, caller: Caller) -> list[PlanOffer]:
     """Every plan, from the smallest to the largest."""
     with gateway.database.transaction() as session:
         organization = session.get(Organization, caller.organization_id)
@@ -34,7 +34,7 @@ def offers(gateway: Gateway, caller: Caller) -> list[PlanOffer]:
             description=plan.description,
             max_quantity=plan.max_quantity,
             price=plan.price,
-            action=policy.CONTACT_SALES if closed else policy.action_towards(current, plan),
+            action=policy.CONTACT_SALES if closed else policy.choose_action(current, plan),
         )
         for plan in gateway.catalog.plans
     ]

@@ -73,25 +73,26 @@ class PlanDetails:
     version: int
 
 
-def plan_details(gateway: Gateway, caller: Caller) -> PlanDetails:
+def load_plan_details(gateway: Gateway, caller: Caller) -> PlanDetails:
     """The Plan Details of the caller's organization; one that nobody enrolled is on Free with status ``none``."""
     with gateway.database.reading() as session:
-        found = session.execute(DETAILS, {"organization_id": caller.organization_id}).one_or_none()
-    return details_of(gateway.catalog, caller.organization_id, Found(*found) if found is not None else NOTHING)
+        row = session.execute(SELECT_DETAILS, {"organization_id": caller.organization_id}).one_or_none()
+    found = DetailsRow(*row) if row is not None else EMPTY_ROW
+    return build_plan_details(gateway.catalog, caller.organization_id, found)
 
 
-class Found(NamedTuple):
-    """What ``DETAILS`` selects of an organization, in its order."""
+class DetailsRow(NamedTuple):
+    """What ``SELECT_DETAILS`` selects of an organization, in its order."""
 
     deleted: bool
-    row: OrganizationPlan | None
+    plan: OrganizationPlan | None
     upcoming: UpcomingInvoice | None
     card: PaymentMethod | None
     invoice: Invoice | None
     change: PlanChange | None
 
 
-NOTHING = Found(False, *[None] * 5)
+EMPTY_ROW = DetailsRow(False, *[None] * 5)
 """Of an organization that was never seen."""
 
 # One statement, since this is what the Billing page waits for, and what each change is answered with.
@@ -103,7 +104,7 @@ NEWEST_INVOICE = (
     .correlate(Organization)
     .scalar_subquery()
 )
-DETAILS = (
+SELECT_DETAILS = (
     select(Organization.deleted, OrganizationPlan, UpcomingInvoice, PaymentMethod, Invoice, PlanChange)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(
@@ -125,14 +126,14 @@ DETAILS = (
 )
 
 
-def details_of(catalog: Catalog, organization_id: str, found: Found) -> PlanDetails:
+def build_plan_details(catalog: Catalog, organization_id: str, found: DetailsRow) -> PlanDetails:
     """The same from what was found."""
-    row = found.row
+    row = found.plan
     state = PlanState.of_row(row) if row is not None else NEVER_ENROLLED
     period = None
     if state.current_period_start is not None and state.current_period_end is not None:
         period = Period(start=state.current_period_start, end=state.current_period_end)
-    actions = policy.actions_from(state.requested_plan, catalog)
+    actions = policy.list_actions(state.requested_plan, catalog)
     return PlanDetails(
         organization_id=organization_id,
         plan=state.plan,
@@ -144,10 +145,10 @@ def details_of(catalog: Catalog, organization_id: str, found: Found) -> PlanDeta
         currency=state.currency,
         current_period=period,
         billing_date=period.end if period is not None and state.requested_plan != FREE else None,
-        upcoming_charges=charges_of(found.upcoming) if found.upcoming is not None else None,
+        upcoming_charges=build_upcoming_charges(found.upcoming) if found.upcoming is not None else None,
         payment_method=card_of(found.card) if found.card is not None else None,
         latest_invoice=found.invoice,
-        pending_change=pending(found.change) if found.change is not None else None,
+        pending_change=build_pending_change(found.change) if found.change is not None else None,
         # a customer who was deleted at Stripe does not come back: only sales can help
         actions=[policy.CONTACT_SALES] if found.deleted else actions,
         as_of=row.as_of if row is not None else None,
@@ -155,7 +156,7 @@ def details_of(catalog: Catalog, organization_id: str, found: Found) -> PlanDeta
     )
 
 
-def charges_of(upcoming: UpcomingInvoice) -> UpcomingCharges:
+def build_upcoming_charges(upcoming: UpcomingInvoice) -> UpcomingCharges:
     """The calculated charges."""
     return UpcomingCharges(
         amount_due=upcoming.amount_due,
@@ -165,6 +166,6 @@ def charges_of(upcoming: UpcomingInvoice) -> UpcomingCharges:
     )
 
 
-def pending(change: PlanChange) -> PendingChange:
+def build_pending_change(change: PlanChange) -> PendingChange:
     """The change that has not ended."""
     return PendingChange(id=change.id, state=change.state, to_plan=change.to_plan, quantity=change.quantity)

@@ -13,10 +13,10 @@ PLUS, ENTERPRISE = "plus", "enterprise"
 CONTACT_SALES = "contact_sales"
 
 
-class By(Enum):
+class Channel(Enum):
     """Who makes a change."""
 
-    THEMSELVES = auto()
+    SELF_SERVICE = auto()
     SALES = auto()
     """In Stripe's dashboard: it arrives by webhook and is synced like any other."""
 
@@ -34,12 +34,12 @@ class Transition:
     """A change from one plan to another."""
 
     action: str
-    by: By = By.THEMSELVES
+    channel: Channel = Channel.SELF_SERVICE
     needs: frozenset[Need] = frozenset()
 
 
 BUYING = frozenset({Need.CARD, Need.PAID_UP})
-THROUGH_SALES = Transition(action=CONTACT_SALES, by=By.SALES)
+THROUGH_SALES = Transition(action=CONTACT_SALES, channel=Channel.SALES)
 
 # (from, to). What is not in here, as from a plan that is unmapped, goes through sales as well.
 TRANSITIONS: Mapping[tuple[str, str], Transition] = MappingProxyType(
@@ -57,12 +57,12 @@ TRANSITIONS: Mapping[tuple[str, str], Transition] = MappingProxyType(
 )
 
 
-def transition(source: str, target: str) -> Transition:
+def find_transition(source: str, target: str) -> Transition:
     """The row of the table."""
     return TRANSITIONS.get((source, target), THROUGH_SALES)
 
 
-def target_of(catalog: Catalog, current: PlanState, plan: str | None) -> CatalogPlan:
+def resolve_target(catalog: Catalog, current: PlanState, plan: str | None) -> CatalogPlan:
     """The plan of that key; without one, the present plan.
 
     Raises InvalidRequest, and ContactSalesRequired if the present plan is none that is sold here.
@@ -72,13 +72,13 @@ def target_of(catalog: Catalog, current: PlanState, plan: str | None) -> Catalog
     return catalog.get(plan or current.requested_plan)
 
 
-def check(current: PlanState, target: CatalogPlan, quantity: int) -> Transition:
+def check_change(current: PlanState, target: CatalogPlan, quantity: int) -> Transition:
     """The transition from ``current`` to ``quantity`` units of ``target``.
 
     Raises ContactSalesRequired, InvalidRequest (quantity), NoChange.
     """
-    wanted = transition(current.requested_plan, target.key)
-    if wanted.by is By.SALES:
+    transition = find_transition(current.requested_plan, target.key)
+    if transition.channel is Channel.SALES:
         raise ContactSalesRequired(
             f"A change from {current.requested_plan.capitalize()} to {target.name} is made by our sales team."
         )
@@ -88,27 +88,27 @@ def check(current: PlanState, target: CatalogPlan, quantity: int) -> Transition:
         )
     if current.subscription_id is not None and (current.requested_plan, current.quantity) == (target.key, quantity):
         raise NoChange(f"The organization has {target.name} in this quantity already.")
-    if wanted.action == "change_quantity" and quantity < current.quantity:
-        return Transition(action=wanted.action)  # who gives back needs nothing
-    return wanted
+    if transition.action == "change_quantity" and quantity < current.quantity:
+        return Transition(action=transition.action)  # who gives back needs nothing
+    return transition
 
 
-def check_needs(wanted: Transition, *, card: bool = True, paid_up: bool = True) -> None:
+def check_needs(transition: Transition, *, card: bool = True, paid_up: bool = True) -> None:
     """Raises PaymentMethodRequired, UnpaidInvoice if something that the transition needs is not there."""
-    if Need.PAID_UP in wanted.needs and not paid_up:
+    if Need.PAID_UP in transition.needs and not paid_up:
         raise UnpaidInvoice("Pay the open invoice first.")
-    if Need.CARD in wanted.needs and not card:
+    if Need.CARD in transition.needs and not card:
         raise PaymentMethodRequired("Add billing details first: this plan is paid by card.")
 
 
-def action_towards(current_plan: str, target: CatalogPlan) -> str:
+def choose_action(current_plan: str, target: CatalogPlan) -> str:
     """What the button beside a plan does: current, upgrade, downgrade or contact_sales."""
-    return "current" if current_plan == target.key else transition(current_plan, target.key).action
+    return "current" if current_plan == target.key else find_transition(current_plan, target.key).action
 
 
-def actions_from(current_plan: str, catalog: Catalog) -> list[str]:
+def list_actions(current_plan: str, catalog: Catalog) -> list[str]:
     """What the organization can do about its plan."""
-    towards = {action_towards(current_plan, plan) for plan in catalog.plans if plan.key != current_plan}
+    towards = {choose_action(current_plan, plan) for plan in catalog.plans if plan.key != current_plan}
     actions = ["change_plan"] if towards & {"upgrade", "downgrade"} else []
     if "downgrade" in towards:
         actions.append("cancel_plan")
