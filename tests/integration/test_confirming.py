@@ -14,8 +14,8 @@ from gateway.db.models import Invoice, Organization, PlanChange, Subscription
 from gateway.endpoints.context import EXTENSION
 from gateway.errors import QuoteExpired
 from gateway.services.plan_changes import charge_check, confirm
-from gateway.services.quotes import token as quote_token
 from gateway.services.quotes.preview import Quote, quote_change
+from gateway.services.quotes.token import ALGORITHM, AUDIENCE, derive_signing_key, read_token
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
 from tests.integration.support import Api, Json, StripeTime, World, problem_of
@@ -112,8 +112,8 @@ def test_a_quote_expires_at_the_billing_date_if_that_comes_first(world: World, a
     quote = quote_change(late, CALLER, "plus", 5)
     assert quote.expires_at == end
     with pytest.raises(QuoteExpired):
-        quote_token.read_token(world.gateway.config, quote.token, end)
-    in_time = quote_token.read_token(world.gateway.config, quote.token, end - timedelta(seconds=1))
+        read_token(world.gateway.config, quote.token, end)
+    in_time = read_token(world.gateway.config, quote.token, end - timedelta(seconds=1))
     assert (in_time.plan, in_time.quantity) == ("plus", 5)
 
 
@@ -132,8 +132,8 @@ def test_a_quote_expires_at_the_billing_date_if_that_comes_first(world: World, a
 def test_a_quote_of_a_release_with_other_terms_is_refused_with_a_new_one_where_it_can_be_read(
     world: World, api: Api, terms: Any, body: Json, quoted: tuple[str, int] | None
 ) -> None:
-    claims = {"aud": quote_token.AUDIENCE, "exp": datetime.now(UTC) + timedelta(minutes=5), "terms": terms}
-    token = jwt.encode(claims, quote_token.signing_key(world.gateway.config), quote_token.ALGORITHM)
+    claims = {"aud": AUDIENCE, "exp": datetime.now(UTC) + timedelta(minutes=5), "terms": terms}
+    token = jwt.encode(claims, derive_signing_key(world.gateway.config), ALGORITHM)
     refused = api("PATCH", "/subscription", quote=token, **body)
     assert (refused.status_code, refused.get_json()["code"]) == (409, "quote_expired")
     new = refused.get_json().get("quote")

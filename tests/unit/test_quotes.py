@@ -12,8 +12,8 @@ from gateway.auth import issue_development_token
 from gateway.db.models import Subscription
 from gateway.errors import GatewayError, InvalidRequest, QuoteExpired, QuoteStale
 from gateway.services.plan_table.derive import NEVER_ENROLLED
-from gateway.services.quotes.lines import due_later, still_to_be_billed
-from gateway.services.quotes.token import Terms, read_token, sign, signing_key
+from gateway.services.quotes.lines import compute_next_amount_due, select_remaining_lines
+from gateway.services.quotes.token import Terms, derive_signing_key, read_token, sign_token
 from gateway.services.runtime import Caller
 from gateway.services.subscription.billing_state import BillingState
 from tests.unit.support import DEVELOPMENT_SECRET, NOW, config
@@ -31,7 +31,7 @@ TERMS = Terms(
     prorated=12_345,
     currency="usd",
 )
-TOKEN = sign(CONFIG, TERMS, EXPIRES)
+TOKEN = sign_token(CONFIG, TERMS, EXPIRES)
 CALLER = Caller(organization_id="org_1", actor="user_1")
 
 
@@ -65,8 +65,8 @@ def test_another_deployments_token_is_not_ours() -> None:
 
 
 def test_every_process_derives_the_same_key_and_it_is_not_the_secret_itself() -> None:
-    assert signing_key(config()) == signing_key(CONFIG)
-    assert CONFIG.stripe_secret_key.encode() not in signing_key(CONFIG)
+    assert derive_signing_key(config()) == derive_signing_key(CONFIG)
+    assert CONFIG.stripe_secret_key.encode() not in derive_signing_key(CONFIG)
 
 
 def test_one_changed_character_spoils_it() -> None:
@@ -79,7 +79,7 @@ def test_one_changed_character_spoils_it() -> None:
 def forged(key: Any = None, algorithm: str = "HS256", **claims: Any) -> str:
     found: dict[str, Any] = {"aud": "quote", "exp": EXPIRES, "terms": vars(TERMS)} | claims
     given = {name: value for name, value in found.items() if value is not None}
-    return jwt.encode(given, signing_key(CONFIG) if key is None else key, algorithm)
+    return jwt.encode(given, derive_signing_key(CONFIG) if key is None else key, algorithm)
 
 
 @pytest.mark.parametrize(
@@ -182,4 +182,4 @@ def test_what_is_billed_at_once_is_not_due_later_with_its_discount_and_its_taxes
     waits = line("ii_waits", 120, **extra)
     at_once = preview_of(waits, total=120 + more)
     later = preview_of(waits, line("ii_next", 25_000), total=25_000 + 120 + more)
-    assert due_later(later, still_to_be_billed(later, at_once), at_once) == 25_000
+    assert compute_next_amount_due(later, select_remaining_lines(later, at_once), at_once) == 25_000

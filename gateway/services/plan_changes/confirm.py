@@ -3,8 +3,8 @@
 from gateway.errors import GatewayError, QuoteExpired, QuoteStale
 from gateway.services.plan_changes import request as request_change
 from gateway.services.plan_changes.view import ChangeView
-from gateway.services.quotes import token as quote_token
 from gateway.services.quotes.preview import Quote, quote_change
+from gateway.services.quotes.token import decode_token
 from gateway.services.runtime import Caller, Gateway
 from schemas.subscription import ChangeCommand
 
@@ -21,7 +21,7 @@ def change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeVi
 
 def quoted_again(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Quote | None:
     """A new quote of what was wanted; None if that is not possible any more or Stripe does not answer."""
-    said, _ = quote_token.decode(gateway.config, command.quote or "")
+    said, _ = decode_token(gateway.config, command.quote or "")
     plan, quantity = command.plan or said.get("plan"), command.quantity or said.get("quantity")
     if not isinstance(plan, str) or not isinstance(quantity, int):  # another release said it in other words
         return None

@@ -15,9 +15,14 @@ from gateway.db.models import Organization, PlanChange, Subscription
 from gateway.errors import NotEnrolled, PeriodOver, StripeRejected
 from gateway.services.customers.customer import noticing_deletion, refuse_closed
 from gateway.services.mirror.refresh import refresh
-from gateway.services.quotes import token as quote_token
-from gateway.services.quotes.lines import QuoteLine, due_later, line_of, lines_of, still_to_be_billed
-from gateway.services.quotes.token import Terms
+from gateway.services.quotes.lines import (
+    QuoteLine,
+    compute_next_amount_due,
+    list_lines,
+    parse_line,
+    select_remaining_lines,
+)
+from gateway.services.quotes.token import Terms, sign_token
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import (
@@ -52,7 +57,7 @@ class Quote:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class QuoteRequest:
     """The change that is asked about, and where it starts from."""
 
     organization_id: str
@@ -69,57 +74,59 @@ class Wanted:
 def quote_change(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None) -> Quote:
     """Ask Stripe what moving to ``quantity`` units of ``plan`` costs from this second on.
 
-    Raises NotEnrolled, PeriodOver if Stripe has not begun the next one either, and what ``policy.check_change`` raises; a
-    card is not needed to ask.
+    Raises NotEnrolled, PeriodOver if Stripe has not begun the next one either, and what ``policy.check_change``
+    raises; a card is not needed to ask.
     """
     now = gateway.clock().replace(microsecond=0)
-    wanted = read_wish(gateway, caller, plan, quantity, now)
+    request = load_request(gateway, caller, plan, quantity, now)
     try:
-        return quote(gateway, wanted, now)
+        return build_quote(gateway, request, now)
     except PeriodOver:  # of which nobody has told yet
-        refresh(gateway, SubscriptionSnapshot.kind, wanted.subscription_id)
-    return quote(gateway, read_wish(gateway, caller, plan, quantity, now), now)
+        refresh(gateway, SubscriptionSnapshot.kind, request.subscription_id)
+    return build_quote(gateway, load_request(gateway, caller, plan, quantity, now), now)
 
 
-def quote(gateway: Gateway, wanted: Wanted, now: datetime) -> Quote:
-    """The quote of what is wanted. Raises PeriodOver."""
-    if wanted.billing_date <= now:
+def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote:
+    """The quote of what is request. Raises PeriodOver."""
+    if request.billing_date <= now:
         raise PeriodOver("The billing period ends in this moment; please try again.")
-    at_once = ask_at_once(gateway, wanted) if wanted.charge_now else None
-    later = ask(gateway, wanted, "none" if wanted.charge_now else "create_prorations")
-    next_lines = still_to_be_billed(later, at_once)
-    lines = [line_of(line) for line in (*lines_of(at_once), *next_lines)]
-    prorations = [line for line in lines if line.proration and line.period.start == wanted.proration_date]
-    due_now = at_once.amount_due if at_once is not None else 0
+    immediate = preview_immediate_invoice(gateway, request) if request.charge_now else None
+    next_invoice = preview_invoice(gateway, request, "none" if request.charge_now else "create_prorations")
+    next_lines = select_remaining_lines(next_invoice, immediate)
+    lines = [parse_line(line) for line in (*list_lines(immediate), *next_lines)]
+    prorations = [line for line in lines if line.proration and line.period.start == request.proration_date]
+    due_now = immediate.amount_due if immediate is not None else 0
     terms = Terms(
-        organization_id=wanted.organization_id,
-        subscription_version=wanted.version,
-        price_id=wanted.billing.get_price_id(wanted.plan),
-        plan=wanted.plan.key,
-        quantity=wanted.quantity,
-        proration_date=to_unix(wanted.proration_date),
+        organization_id=request.organization_id,
+        subscription_version=request.version,
+        price_id=request.billing.get_price_id(request.plan),
+        plan=request.plan.key,
+        quantity=request.quantity,
+        proration_date=to_unix(request.proration_date),
         amount_due_now=due_now,
         prorated=sum(line.amount for line in prorations),
-        currency=later.currency,
+        currency=next_invoice.currency,
     )
-    expires_at = min(now + QUOTE_LIFETIME, wanted.billing_date)
+    expires_at = min(now + QUOTE_LIFETIME, request.billing_date)
     return Quote(
-        token=quote_token.sign(gateway.config, terms, expires_at),
+        token=sign_token(gateway.config, terms, expires_at),
         expires_at=expires_at,
-        proration_date=wanted.proration_date,
-        plan=wanted.plan.key,
-        quantity=wanted.quantity,
-        currency=later.currency,
+        proration_date=request.proration_date,
+        plan=request.plan.key,
+        quantity=request.quantity,
+        currency=next_invoice.currency,
         lines=lines,
         amount_due_now=due_now,
-        amount_due_on_billing_date=due_later(later, next_lines, at_once),
+        amount_due_on_billing_date=compute_next_amount_due(next_invoice, next_lines, immediate),
         credit=-sum(line.amount for line in prorations if line.amount < 0),
-        billing_date=wanted.billing_date,
-        estimate=wanted.billing.has_metered_usage,
+        billing_date=request.billing_date,
+        estimate=request.billing.has_metered_usage,
     )
 
 
-def read_wish(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None, now: datetime) -> Wanted:
+def load_request(
+    gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None, now: datetime
+) -> QuoteRequest:
     """What is asked about, from the local tables. Raises as ``quote_change`` does."""
     with gateway.database.transaction() as session:
         refuse_closed(session.get(Organization, caller.organization_id))
@@ -129,7 +136,7 @@ def read_wish(gateway: Gateway, caller: Caller, plan: str | None, quantity: int 
         policy.check_change(billing.plan_state, target, units)
         if billing.subscription is None or billing.base_item is None or billing.subscription_version is None:
             raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
-        return Wanted(
+        return QuoteRequest(
             organization_id=caller.organization_id,
             billing=billing,
             subscription_id=billing.subscription.id,
@@ -137,19 +144,21 @@ def read_wish(gateway: Gateway, caller: Caller, plan: str | None, quantity: int 
             plan=target,
             quantity=units,
             charge_now=choose_charge(gateway.catalog, billing.plan_state.requested_plan, target) == "now",
-            proration_date=free_second(session, billing.subscription, billing.base_item, now),
+            proration_date=choose_proration_date(session, billing.subscription, billing.base_item, now),
             billing_date=datetime.fromisoformat(billing.base_item["current_period_end"]),
         )
 
 
-def ask_at_once(gateway: Gateway, wanted: Wanted) -> Invoice | None:
+def preview_immediate_invoice(gateway: Gateway, request: QuoteRequest) -> Invoice | None:
     """The invoice that the change makes; None if nothing is prorated: Stripe then shows the next one instead."""
-    invoice = ask(gateway, wanted, "always_invoice")
-    lines = [line_of(line) for line in lines_of(invoice)]
-    return invoice if any(line.proration and line.period.start == wanted.proration_date for line in lines) else None
+    invoice = preview_invoice(gateway, request, "always_invoice")
+    lines = [parse_line(line) for line in list_lines(invoice)]
+    return invoice if any(line.proration and line.period.start == request.proration_date for line in lines) else None
 
 
-def free_second(session: Session, subscription: Subscription, base_item: dict[str, Any], now: datetime) -> datetime:
+def choose_proration_date(
+    session: Session, subscription: Subscription, base_item: dict[str, Any], now: datetime
+) -> datetime:
     """The first second from now on from which nothing of the subscription is prorated yet.
 
     By it the change's items are told from those of an earlier change, and two changes may come in one second. The
@@ -165,21 +174,21 @@ def free_second(session: Session, subscription: Subscription, base_item: dict[st
     return max(seconds)
 
 
-def ask(gateway: Gateway, wanted: Wanted, proration_behavior: ProrationBehavior) -> Invoice:
+def preview_invoice(gateway: Gateway, request: QuoteRequest, proration_behavior: ProrationBehavior) -> Invoice:
     """Stripe's preview: of the invoice made at once (``always_invoice``), else of the next one on the billing date.
 
     Raises PeriodOver.
     """
     details: Details = {
-        "items": wanted.billing.build_update_items(wanted.plan, wanted.quantity),
+        "items": request.billing.build_update_items(request.plan, request.quantity),
         "proration_behavior": proration_behavior,
     }
     if proration_behavior != "none":  # Stripe refuses the two together
-        details["proration_date"] = to_unix(wanted.proration_date)
+        details["proration_date"] = to_unix(request.proration_date)
     try:
-        with noticing_deletion(gateway, wanted.organization_id), stripe_call():
+        with noticing_deletion(gateway, request.organization_id), stripe_call():
             return gateway.stripe.v1.invoices.create_preview(
-                {"subscription": wanted.subscription_id, "subscription_details": details}
+                {"subscription": request.subscription_id, "subscription_details": details}
             )
     except StripeRejected as error:
         if outside_period(error):

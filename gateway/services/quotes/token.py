@@ -42,37 +42,37 @@ class Terms:
             raise QuoteStale("The subscription or the price has changed since the quote was made.")
 
 
-SHAPE = {field.name: field.type for field in fields(Terms)}
+TERMS_TYPES = {field.name: field.type for field in fields(Terms)}
 
 
-def sign(config: Config, terms: Terms, expires_at: datetime) -> str:
+def sign_token(config: Config, terms: Terms, expires_at: datetime) -> str:
     """The token of a quote."""
     claims = {"aud": AUDIENCE, "exp": expires_at, "terms": vars(terms)}
-    return jwt.encode(claims, signing_key(config), ALGORITHM)
+    return jwt.encode(claims, derive_signing_key(config), ALGORITHM)
 
 
 def read_token(config: Config, token: str, now: datetime) -> Terms:
     """What a token of ours says. Raises InvalidRequest, and QuoteExpired: also of a release that had other terms."""
-    said, expires_at = decode(config, token)
-    if expires_at <= now or {name: type(value) for name, value in said.items()} != SHAPE:
+    said, expires_at = decode_token(config, token)
+    if expires_at <= now or {name: type(value) for name, value in said.items()} != TERMS_TYPES:
         raise QuoteExpired("The quote has expired: please look at the new one.")
     return Terms(**said)
 
 
-def decode(config: Config, token: str) -> tuple[dict[str, Any], datetime]:
+def decode_token(config: Config, token: str) -> tuple[dict[str, Any], datetime]:
     """The terms of a token of ours, as whatever release put them, and until when it is good, by whose clock ever.
 
     Raises InvalidRequest.
     """
     options: jwt.types.Options = {"require": ["exp"], "verify_exp": False}
     try:
-        claims = jwt.decode(token, signing_key(config), [ALGORITHM], audience=AUDIENCE, options=options)
+        claims = jwt.decode(token, derive_signing_key(config), [ALGORITHM], audience=AUDIENCE, options=options)
     except jwt.InvalidTokenError as error:
         raise InvalidRequest("The quote is not one of ours.", errors={"quote": ["Not valid."]}) from error
     said = claims.get("terms")
     return said if isinstance(said, dict) else {}, from_unix(claims["exp"])
 
 
-def signing_key(config: Config) -> bytes:
+def derive_signing_key(config: Config) -> bytes:
     """A key of its own for quotes, derived from the one secret that every process has."""
     return hmac.digest(config.stripe_secret_key.encode(), b"konnect quote token", hashlib.sha256)
