@@ -7,8 +7,9 @@ from gateway.endpoints.blueprint import Blueprint, refuse_body
 from gateway.endpoints.conditional import conditional
 from gateway.endpoints.context import caller, gateway, requires
 from gateway.endpoints.idempotent import idempotent
-from gateway.services.plan_changes import confirm, payment, view
-from gateway.services.plan_changes.view import ChangeView, location_of
+from gateway.services.plan_changes.confirm import confirm_change
+from gateway.services.plan_changes.payment import abandon_change
+from gateway.services.plan_changes.view import ChangeView, get_change, list_changes, location_of
 from gateway.services.plan_table.derive import FREE
 from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.subscription.plan_details import PlanDetails, load_plan_details
@@ -48,7 +49,7 @@ def show() -> tuple[PlanDetails, int, dict[str, str]]:
 @blueprint.alt_response(202, schema=ChangeResultSchema, description="Not known yet: follow the Location")
 def create(command: ChangeCommand) -> Answer:
     """Enrol the organization, and move it to a plan."""
-    return answer(confirm.change(gateway(), caller(), conditional(command)), done=201)
+    return answer(confirm_change(gateway(), caller(), conditional(command)), done=201)
 
 
 @blueprint.patch("")
@@ -59,7 +60,7 @@ def create(command: ChangeCommand) -> Answer:
 @blueprint.alt_response(202, schema=ChangeResultSchema, description="Not known yet: follow the Location")
 def modify(command: ChangeCommand) -> Answer:
     """Move the organization to another plan or quantity, prorated."""
-    return answer(confirm.change(gateway(), caller(), conditional(command)), done=200)
+    return answer(confirm_change(gateway(), caller(), conditional(command)), done=200)
 
 
 @blueprint.delete("")
@@ -71,7 +72,7 @@ def modify(command: ChangeCommand) -> Answer:
 def cancel(command: ChangeCommand) -> Answer:
     """Cancel plan: to Free at once, prorated."""
     refuse_body()
-    return answer(confirm.change(gateway(), caller(), conditional(replace(command, plan=FREE))), done=200)
+    return answer(confirm_change(gateway(), caller(), conditional(replace(command, plan=FREE))), done=200)
 
 
 @blueprint.post("/preview")
@@ -88,7 +89,7 @@ def preview(command: ChangeCommand) -> Quote:
 @blueprint.response(200, ChangeListSchema)
 def changes() -> dict[str, list[PlanChange]]:
     """List the last changes, newest first."""
-    return {"data": view.list_changes(gateway(), caller())}
+    return {"data": list_changes(gateway(), caller())}
 
 
 @blueprint.get("/changes/<change_id>")
@@ -96,7 +97,7 @@ def changes() -> dict[str, list[PlanChange]]:
 @blueprint.response(200, ChangeResultSchema)
 def show_change(change_id: str) -> ChangeView:
     """One change and its state."""
-    return view.get_change(gateway(), caller(), change_id)
+    return get_change(gateway(), caller(), change_id)
 
 
 @blueprint.delete("/changes/<change_id>")
@@ -104,7 +105,7 @@ def show_change(change_id: str) -> ChangeView:
 @blueprint.response(200, ChangeResultSchema)
 def abandon(change_id: str) -> ChangeView:
     """Call off a change that waits for the customer's approval of its payment."""
-    return payment.abandon(gateway(), caller(), change_id)
+    return abandon_change(gateway(), caller(), change_id)
 
 
 def answer(view: ChangeView, *, done: int) -> Answer:

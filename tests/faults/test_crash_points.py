@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from gateway.crash_points import KILLED, CrashPoint
-from gateway.services.plan_changes import request as request_change
+from gateway.services.plan_changes.request import write_intent
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
 from tests.faults.changes import (
@@ -68,7 +68,7 @@ def is_up(stage: Stage) -> bool:
 def intend(stage: Stage, organization_id: str) -> None:
     """Write an upgrade's intent and do no more, as a web process that dies there."""
     caller = Caller(organization_id=organization_id, actor="test")
-    request_change.write_intent(stage.gateway, caller, ChangeCommand(plan="plus"), None, card=True)
+    write_intent(stage.gateway, caller, ChangeCommand(plan="plus"), None, card=True)
 
 
 def start_again(stage: Stage) -> None:

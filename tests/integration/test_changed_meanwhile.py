@@ -4,8 +4,8 @@ import pytest
 from stripe import Subscription as StripeSubscription
 
 from gateway.db.models import Organization, PlanChange, Subscription
-from gateway.services.plan_changes import execute
-from gateway.services.plan_changes import request as request_change
+from gateway.services.plan_changes.execute import finish_change
+from gateway.services.plan_changes.request import write_intent
 from gateway.services.quotes.token import Terms, read_token
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
@@ -19,12 +19,12 @@ def die_after_the_intent(world: World, command: ChangeCommand) -> str:
     terms: Terms | None = None
     if command.quote is not None:
         terms = read_token(world.gateway.config, command.quote, world.gateway.clock())
-    return request_change.write_intent(world.gateway, CALLER, command, terms, card=True).change_id
+    return write_intent(world.gateway, CALLER, command, terms, card=True).change_id
 
 
 def finished(world: World, change_id: str) -> PlanChange:
     """The change after its job."""
-    execute.finish(world.gateway, change_id)
+    finish_change(world.gateway, change_id)
     world.settle()
     [change] = [each for each in world.rows(PlanChange) if each.id == change_id]
     return change

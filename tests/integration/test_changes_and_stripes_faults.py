@@ -10,9 +10,9 @@ from gateway.catalog import Catalog
 from gateway.db.models import PlanChange, Subscription
 from gateway.endpoints.context import EXTENSION
 from gateway.errors import StripeUnavailable
-from gateway.services.plan_changes import execute
-from gateway.services.plan_changes import request as request_change
-from gateway.services.plan_changes.stripe_calls import Step, next_step
+from gateway.services.plan_changes.execute import finish_change, run_change
+from gateway.services.plan_changes.request import write_intent
+from gateway.services.plan_changes.stripe_calls import Step, freeze_next_step
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api import client
 from schemas.subscription import ChangeCommand
@@ -43,7 +43,7 @@ class Shop:
         """The tries that the job makes in it; gives the change's state then."""
         for _ in range(A_MINUTE):
             try:
-                execute.finish(self.gateway, change_id)
+                finish_change(self.gateway, change_id)
             except StripeUnavailable:
                 continue
             break
@@ -55,12 +55,12 @@ class Shop:
 
     def intend(self) -> str:
         """An upgrade whose process dies before Stripe is asked."""
-        return request_change.write_intent(self.gateway, CALLER, ChangeCommand(plan="plus"), None, card=True).change_id
+        return write_intent(self.gateway, CALLER, ChangeCommand(plan="plus"), None, card=True).change_id
 
     def freeze(self, change_id: str) -> Step:
         """And whose call is known."""
         with self.gateway.database.transaction() as session:
-            step = next_step(session, self.gateway.catalog, change_id, self.gateway.clock())
+            step = freeze_next_step(session, self.gateway.catalog, change_id, self.gateway.clock())
         assert step is not None
         return step
 
@@ -130,7 +130,8 @@ def test_a_second_500_under_the_next_key_delays_it_until_the_job_comes(shop: Sho
 def test_a_500_that_stripe_does_not_keep_is_asked_about_under_the_same_key(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execute, "kept_failure", lambda _error: False)  # as from a proxy between us and Stripe
+    # as from a proxy between us and Stripe
+    monkeypatch.setattr("gateway.services.plan_changes.execute.kept_failure", lambda _error: False)
     shop.world.fault("error_before", method="POST", path=CHANGING)
     change = shop.upgrade()
     assert (change["state"], shop.paid_or_pending()) == ("processing", [])
@@ -154,9 +155,9 @@ def test_stripe_that_is_slower_than_our_patience_carries_it_out_once(
     change_id = shop.intend()
     shop.world.fault("delay", method="POST", path=CHANGING, seconds=60)
     with pytest.raises(StripeUnavailable):
-        execute.finish(impatient, change_id)
+        finish_change(impatient, change_id)
     with pytest.raises(StripeUnavailable):  # and the next one meets it in the midst of its work
-        execute.finish(impatient, change_id)
+        finish_change(impatient, change_id)
     assert shop.state(change_id) == "processing"
     shop.world.end_faults()
     eventually(lambda: len(shop.paid_or_pending()) == 1)
@@ -173,7 +174,7 @@ def patient_no_more(shop: Shop) -> StripeClient:
 def test_an_enrolment_makes_one_subscription(world: World, kind: str) -> None:
     world.fault(kind, method="POST", path=CREATING)
     answer = world.api().ok("POST", "/subscription", plan="free")
-    execute.finish(world.gateway, answer["id"])
+    finish_change(world.gateway, answer["id"])
     [change] = world.rows(PlanChange)
     assert change.state == "applied"
     assert world.faults()[0]["fired"] == 1
@@ -186,7 +187,7 @@ def test_a_key_that_stripe_has_forgotten_is_not_used_again_and_what_it_did_is_fo
     change_id = shop.intend()
     shop.freeze(change_id).perform(shop.world.stripe)  # of which nothing is known here
     later = a_day_later(shop, stripe_time)
-    execute.finish(later, change_id)
+    finish_change(later, change_id)
     shop.assert_ended(change_id, "applied")
 
 
@@ -195,14 +196,14 @@ def test_a_key_that_stripe_has_forgotten_is_not_used_again_and_what_it_did_not_d
 ) -> None:
     change_id = shop.intend()
     shop.freeze(change_id)
-    execute.finish(a_day_later(shop, stripe_time), change_id)
+    finish_change(a_day_later(shop, stripe_time), change_id)
     shop.assert_ended(change_id, "abandoned")
 
 
 def test_a_request_that_comes_again_a_day_later_uses_no_old_key(shop: Shop, stripe_time: StripeTime) -> None:
     change_id = shop.intend()
     shop.freeze(change_id)
-    execute.run(a_day_later(shop, stripe_time), change_id)
+    run_change(a_day_later(shop, stripe_time), change_id)
     assert (shop.state(change_id), shop.paid_or_pending()) == ("processing", [])
 
 
@@ -250,7 +251,7 @@ def test_a_change_whose_wait_begins_in_the_job_is_looked_at_again_when_it_has_ex
 ) -> None:
     shop.api.add_card(shop.world.stripe, ASKS_ITS_HOLDER)
     change_id = shop.intend()
-    execute.finish(shop.gateway, change_id)
+    finish_change(shop.gateway, change_id)
     assert shop.state(change_id) == "requires_action"
     with shop.gateway.database.transaction() as session:
         due = session.connection().exec_driver_sql(
@@ -258,7 +259,7 @@ def test_a_change_whose_wait_begins_in_the_job_is_looked_at_again_when_it_has_ex
         )
         assert due.scalar_one() - datetime.now(UTC) > timedelta(hours=22)
     stripe_time.ahead = timedelta(hours=24).total_seconds()
-    execute.finish(shop.gateway, change_id)  # though no webhook tells
+    finish_change(shop.gateway, change_id)  # though no webhook tells
     shop.api.add_card(shop.world.stripe)
     shop.assert_ended(change_id, "abandoned")
 
@@ -266,7 +267,7 @@ def test_a_change_whose_wait_begins_in_the_job_is_looked_at_again_when_it_has_ex
 @AT_ONCE
 def test_a_refused_upgrade_that_is_paid_in_this_moment_is_applied(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.api.add_card(shop.world.stripe, DECLINED)
-    monkeypatch.setattr("gateway.services.plan_changes.payment.NOBODY_PAYS", frozenset())
+    monkeypatch.setattr("gateway.services.plan_changes.payment.PAYMENT_FAILED", frozenset())
     change = shop.upgrade()  # it dies before it calls the change off
     monkeypatch.undo()
     [row] = shop.world.rows(Subscription)

@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 from gateway.catalog import Catalog
 from gateway.db.models import PlanChange, PlanHistory, Subscription
 from gateway.endpoints.context import EXTENSION
-from gateway.services.plan_changes import charge_check, execute
+from gateway.services.plan_changes.charge_check import check_charge
+from gateway.services.plan_changes.execute import finish_change
 from gateway.services.runtime import Gateway
 from tests.integration.support import Api, Json, StripeTime, World
 
@@ -89,7 +90,7 @@ def test_what_is_quoted_as_due_now_is_charged_now(world: World, api: Api, at_onc
     assert quote["amount_due_now"] > 0
     upcoming = world.stripe.v1.invoices.create_preview({"subscription": at_stripe(world).id})
     assert upcoming.amount_due == quote["amount_due_on_billing_date"] == 3 * 25000
-    charge_check.check(at_once, change["id"])
+    check_charge(at_once, change["id"])
     [_, row] = sorted(world.rows(PlanChange), key=lambda each: each.created_at)
     assert (row.charged, row.quoted) == (quote["amount_due_now"], quote["amount_due_now"])
     assert (row.due_now, row.quoted_due_now) == (quote["amount_due_now"], quote["amount_due_now"])
@@ -105,7 +106,7 @@ def test_more_due_now_than_was_quoted_is_an_alarm(
     meddle(world)
     change = api.ok("PATCH", "/subscription", quote=quote["token"])
     with capture_logs() as logs:
-        charge_check.check(at_once, change["id"])
+        check_charge(at_once, change["id"])
     [alarm] = [entry for entry in logs if entry["log_level"] == "error"]
     assert (alarm["quoted_due_now"], alarm["due_now"]) == (quote["amount_due_now"], quote["amount_due_now"] + 7777)
     assert "gateway_plan_changes_mischarged 1.0" in world.client.get("/metrics").get_data(as_text=True)
@@ -157,7 +158,7 @@ def test_what_another_changed_meanwhile_is_not_laid_to_the_change_that_waits(wor
 def test_an_approval_whose_webhooks_are_lost_is_found_by_the_job(world: World, api: Api, at_once: Gateway) -> None:
     change = upgrade_that_waits(world, api)
     approve(world, change)
-    execute.finish(at_once, change["id"])
+    finish_change(at_once, change["id"])
     assert api.ok("GET", f"/subscription/changes/{change['id']}")["state"] == "applied"
 
 
@@ -194,12 +195,12 @@ def test_the_job_looks_again_when_stripe_will_have_given_up(
     world: World, api: Api, at_once: Gateway, stripe_time: StripeTime
 ) -> None:
     change = upgrade_that_waits(world, api)
-    execute.finish(at_once, change["id"])
+    finish_change(at_once, change["id"])
     assert unended(world) == [change["id"]]
     [_, again] = jobs_due(world)
     assert timedelta(hours=22) < again - datetime.now(UTC) < timedelta(hours=24)
     stripe_time.ahead = timedelta(hours=24).total_seconds()
-    execute.finish(at_once, change["id"])
+    finish_change(at_once, change["id"])
     assert unended(world) == []
 
 

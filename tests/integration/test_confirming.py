@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 from gateway.db.models import Invoice, Organization, PlanChange, Subscription
 from gateway.endpoints.context import EXTENSION
 from gateway.errors import QuoteExpired
-from gateway.services.plan_changes import charge_check, confirm
+from gateway.services.plan_changes.charge_check import check_charge
+from gateway.services.plan_changes.confirm import confirm_change
 from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.quotes.token import ALGORITHM, AUDIENCE, derive_signing_key, read_token
 from gateway.services.runtime import Caller
@@ -49,11 +50,11 @@ def test_an_expired_quote_is_refused_with_a_new_one(world: World, api: Api) -> N
     old = api.ok("POST", "/subscription/preview", plan="plus", quantity=5)
     later = replace(world.gateway, clock=lambda: datetime.now(UTC) + timedelta(minutes=16))
     with pytest.raises(QuoteExpired) as refused:
-        confirm.change(later, CALLER, ChangeCommand(quote=old["token"]))
+        confirm_change(later, CALLER, ChangeCommand(quote=old["token"]))
     new = refused.value.members["quote"]
     assert isinstance(new, Quote)
     assert (new.plan, new.quantity) == ("plus", 5)
-    assert confirm.change(later, CALLER, ChangeCommand(quote=new.token)).state == "applied"
+    assert confirm_change(later, CALLER, ChangeCommand(quote=new.token)).state == "applied"
 
 
 def set_clocks(world: World, stripe_time: StripeTime, ours: datetime, stripes: timedelta = timedelta(0)) -> None:
@@ -239,7 +240,7 @@ def test_a_charge_that_differs_from_its_quote_is_an_alarm(world: World, api: Api
     item = world.stripe.v1.invoice_items.list({"pending": True}).data[0]
     world.stripe.v1.invoice_items.delete(item.id)  # somebody meddles in the dashboard
     with capture_logs() as logs:
-        charge_check.check(world.gateway, change["id"])
+        check_charge(world.gateway, change["id"])
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["charge_differs_from_quote"]
     assert "gateway_plan_changes_mischarged 1.0" in world.client.get("/metrics").get_data(as_text=True)
 

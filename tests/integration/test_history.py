@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from gateway.cli import cli
 from gateway.db.models import OrganizationPlan, PlanHistory, Subscription
 from gateway.services.mirror.merge import defer_refresh
-from gateway.services.plan_changes import request as request_change
+from gateway.services.plan_changes.request import write_intent
 from gateway.services.runtime import Caller
 from gateway.stripe_api.snapshots import CHANGE_ID
 from schemas.subscription import ChangeCommand
@@ -48,7 +48,7 @@ def test_each_entry_tells_the_plan_since_when_who_and_why(api: Api) -> None:
 
 def test_a_change_whose_answer_was_lost_is_still_its_users(world: World, api: Api) -> None:
     caller = Caller(organization_id="org_1", actor="ada")
-    call = request_change.write_intent(world.gateway, caller, ChangeCommand(plan="plus"), None, card=True)
+    call = write_intent(world.gateway, caller, ChangeCommand(plan="plus"), None, card=True)
     call.perform(world.stripe)  # and killed: the webhook tells of it
     world.settle()
     latest = entries(api)[0]
@@ -72,9 +72,7 @@ def test_what_was_done_at_stripe_is_sales(world: World, api: Api) -> None:
 @pytest.mark.usefixtures("api")
 def test_another_organizations_change_is_not_the_reason(world: World) -> None:
     caller = Caller(organization_id="org_1", actor="ada")
-    change_id = request_change.write_intent(
-        world.gateway, caller, ChangeCommand(plan="plus"), None, card=True
-    ).change_id
+    change_id = write_intent(world.gateway, caller, ChangeCommand(plan="plus"), None, card=True).change_id
     other = world.api("org_2")
     other.ok("POST", "/subscription", plan="free")
     [theirs] = [row for row in world.rows(Subscription) if row.organization_id == "org_2"]

@@ -16,7 +16,7 @@ from gateway.endpoints.idempotent import fingerprint
 from gateway.services import idempotency
 from gateway.services.operations import retention
 from gateway.services.plan_changes import admission
-from gateway.services.plan_changes import request as request_change
+from gateway.services.plan_changes.request import change_plan, write_intent
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
 from tests.integration.support import Api, World
@@ -155,7 +155,7 @@ def test_fifty_clicks_with_fifty_keys_make_one_change_and_forty_nine_conflicts(w
 def test_whoever_takes_over_from_a_dead_process_goes_on_with_its_change(world: World) -> None:
     headers = {"Idempotency-Key": "click-1"}
     assert idempotency.claim(world.gateway, CALLER, "click-1", mark(world, plan="plus")) is None
-    begun = request_change.write_intent(world.gateway, CALLER, PLUS, None, card=True).change_id
+    begun = write_intent(world.gateway, CALLER, PLUS, None, card=True).change_id
     # the process dies here, and a minute passes
     later = replace(world.gateway, clock=lambda: datetime.now(UTC) + idempotency.TAKEN_FOR_DEAD + timedelta(seconds=1))
     answer = send(world, client=create_app(later).test_client(), headers=headers, plan="plus")
@@ -176,7 +176,7 @@ def test_while_the_first_request_is_worked_on_the_second_waits_and_then_is_409(
 @pytest.mark.usefixtures("api")
 def test_a_key_is_free_again_after_a_request_that_could_not_be_tried(world: World) -> None:
     send(world, headers={}, plan="plus", quantity=2)
-    request_change.write_intent(world.gateway, CALLER, ChangeCommand(plan="plus", quantity=5), None, card=True)
+    write_intent(world.gateway, CALLER, ChangeCommand(plan="plus", quantity=5), None, card=True)
     assert send(world, headers={"Idempotency-Key": "click-2"}, plan="free").status_code == 409
     world.work()
     [blocking] = [change for change in world.rows(PlanChange) if change.ended_at is None]  # its job is not due yet
@@ -244,7 +244,7 @@ def test_too_many_changes_within_an_hour_are_429_and_say_when_to_come_back(
     assert (answer.status_code, answer.get_json()["code"]) == (429, "rate_limited")
     assert 3500 < int(answer.headers["Retry-After"]) <= 3601
     in_an_hour = replace(world.gateway, clock=lambda: datetime.now(UTC) + timedelta(hours=1, seconds=5))
-    assert request_change.change(in_an_hour, Caller(organization_id="org_1", actor="test"), PLUS).state == "applied"
+    assert change_plan(in_an_hour, Caller(organization_id="org_1", actor="test"), PLUS).state == "applied"
 
 
 @pytest.mark.usefixtures("api")

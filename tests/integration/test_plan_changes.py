@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 from gateway.app import build_gateway, create_app
 from gateway.db.models import PlanChange, PlanHistory, Subscription
 from gateway.services.mirror.refresh import merge_answer
-from gateway.services.plan_changes import execute
-from gateway.services.plan_changes import request as request_change
-from gateway.services.plan_changes.stripe_calls import Step, next_step
+from gateway.services.plan_changes.execute import finish_change
+from gateway.services.plan_changes.request import change_plan, write_intent
+from gateway.services.plan_changes.stripe_calls import Step, freeze_next_step
 from gateway.services.runtime import Caller
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from schemas.subscription import ChangeCommand
@@ -31,15 +31,13 @@ def pending(world: World) -> list[InvoiceItem]:
 
 def intend(world: World, plan: str, *, enroll: bool = False) -> str:
     """Write an upgrade's intent, and die before Stripe is asked."""
-    return request_change.write_intent(
-        world.gateway, CALLER, ChangeCommand(plan=plan, enroll=enroll), None, card=True
-    ).change_id
+    return write_intent(world.gateway, CALLER, ChangeCommand(plan=plan, enroll=enroll), None, card=True).change_id
 
 
 def freeze(world: World, change_id: str) -> Step:
     """Freeze the next call, and die before it is made."""
     with world.gateway.database.transaction() as session:
-        step = next_step(session, world.gateway.catalog, change_id, world.gateway.clock())
+        step = freeze_next_step(session, world.gateway.catalog, change_id, world.gateway.clock())
     assert step is not None
     return step
 
@@ -135,7 +133,7 @@ def test_while_a_change_is_in_flight_another_one_is_409_with_its_location(world:
 
 def test_a_change_in_flight_is_found_behind_one_that_another_machines_clock_dates_later(world: World, api: Api) -> None:
     ahead = replace(world.gateway, clock=lambda: datetime.now(UTC) + timedelta(minutes=1))
-    assert request_change.change(ahead, CALLER, ChangeCommand(plan="plus")).state == "applied"
+    assert change_plan(ahead, CALLER, ChangeCommand(plan="plus")).state == "applied"
     intend(world, plan="free")
     assert api.problem("PATCH", "/subscription", plan="plus", quantity=2) == (409, "change_in_progress")
 
@@ -166,7 +164,7 @@ def test_sign_up_twice_at_once_makes_one_customer_and_one_subscription(world: Wo
 
 def test_killed_after_the_intent_the_job_carries_the_change_out(world: World, api: Api) -> None:
     change_id = intend(world, plan="plus")
-    execute.finish(world.gateway, change_id)
+    finish_change(world.gateway, change_id)
     assert api.ok("GET", f"/subscription/changes/{change_id}")["state"] == "applied"
     assert world.plan_row().plan == "plus"
     assert len(pending(world)) == 1
@@ -175,7 +173,7 @@ def test_killed_after_the_intent_the_job_carries_the_change_out(world: World, ap
 def test_killed_after_stripes_answer_the_job_finds_it_done_and_charges_once(world: World, api: Api) -> None:
     change_id = intend(world, plan="plus")
     freeze(world, change_id).perform(world.stripe)
-    execute.finish(world.gateway, change_id)
+    finish_change(world.gateway, change_id)
     assert api.ok("GET", f"/subscription/changes/{change_id}")["state"] == "applied"
     assert world.plan_row().plan == "plus"
     assert len(pending(world)) == 1
@@ -196,7 +194,7 @@ def test_killed_in_the_middle_of_a_sign_up_the_job_finishes_it_with_one_customer
     api.add_card(world.stripe)
     change_id = intend(world, plan="plus", enroll=True)
     freeze(world, change_id).perform(world.stripe)  # Stripe has the Free subscription; nothing of it is known here
-    execute.finish(world.gateway, change_id)
+    finish_change(world.gateway, change_id)
     assert api.ok("GET", f"/subscription/changes/{change_id}")["state"] == "applied"
     assert world.plan_row().plan == "plus"
     assert len(world.stripe.v1.subscriptions.list().data) == 1
@@ -222,7 +220,7 @@ def test_with_stripe_down_the_change_is_processing_and_the_job_ends_it_once_stri
     broken.database.close()
     change = answer.get_json()
     assert (answer.status_code, change["state"], change["subscription"]["plan"]) == (202, "processing", "free")
-    execute.finish(world.gateway, change["id"])
+    finish_change(world.gateway, change["id"])
     assert api.ok("GET", f"/subscription/changes/{change['id']}")["state"] == "applied"
 
 
@@ -246,7 +244,7 @@ def test_a_change_that_stripe_refuses_has_failed_and_the_plan_is_looked_up_again
 def test_a_change_too_old_to_be_repeated_safely_is_abandoned(world: World, api: Api) -> None:
     change_id = intend(world, plan="plus")
     later = replace(world.gateway, clock=lambda: datetime.now(UTC) + timedelta(hours=24))
-    execute.finish(later, change_id)
+    finish_change(later, change_id)
     assert api.ok("GET", f"/subscription/changes/{change_id}")["state"] == "abandoned"
     assert pending(world) == []
     assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"

@@ -17,8 +17,8 @@ from gateway.db import jobs
 from gateway.db.models import Organization, PlanChange, Price, Subscription, WebhookEvent
 from gateway.services.mirror.merge import defer_refresh, merge
 from gateway.services.mirror.refresh import refresh_or_queue_again
-from gateway.services.plan_changes import execute
-from gateway.services.plan_changes import request as request_change
+from gateway.services.plan_changes.execute import finish_change
+from gateway.services.plan_changes.request import write_intent
 from gateway.services.runtime import Caller
 from gateway.services.webhooks import drain
 from gateway.services.webhooks import wakeup as wakeup_module
@@ -85,11 +85,9 @@ def test_a_refresh_with_stripe_away_leaves_a_successor_for_later(world: World) -
 def test_a_change_that_cannot_be_looked_up_for_a_day_is_given_up_and_blocks_nobody(world: World) -> None:
     world.api().ok("POST", "/subscription", plan="free")
     world.api().add_card(world.stripe)
-    change_id = request_change.write_intent(
-        world.gateway, CALLER, ChangeCommand(plan="plus"), None, card=True
-    ).change_id
+    change_id = write_intent(world.gateway, CALLER, ChangeCommand(plan="plus"), None, card=True).change_id
     broken = build_gateway(replace(world.gateway.config, stripe_api_base=NOWHERE))
-    execute.finish(replace(broken, clock=lambda: datetime.now(UTC) + timedelta(hours=24)), change_id)
+    finish_change(replace(broken, clock=lambda: datetime.now(UTC) + timedelta(hours=24)), change_id)
     broken.database.close()
     assert [row.state for row in world.rows(PlanChange) if row.id == change_id] == ["abandoned"]
 
@@ -98,10 +96,10 @@ def test_a_price_that_vanishes_before_the_second_call_ends_the_change(world: Wor
     api = world.api()
     api.add_card(world.stripe)
     wanted = ChangeCommand(plan="plus", enroll=True)
-    change_id = request_change.write_intent(world.gateway, CALLER, wanted, None, card=True).change_id
+    change_id = write_intent(world.gateway, CALLER, wanted, None, card=True).change_id
     with world.gateway.database.transaction() as session:
         session.execute(update(Price).values(active=False))
-    execute.finish(world.gateway, change_id)
+    finish_change(world.gateway, change_id)
     assert [row.state for row in world.rows(PlanChange) if row.id == change_id] == ["failed"]
     assert api.problem("PATCH", "/subscription", plan="plus") == (503, "catalog_not_synced")
     assert world.api("org_2").problem("POST", "/subscription", plan="free") == (503, "catalog_not_synced")
@@ -265,7 +263,7 @@ def test_the_card_of_an_upgrade_on_its_way_cannot_be_deleted(world: World) -> No
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
     card = api.add_card(world.stripe)
-    request_change.write_intent(world.gateway, CALLER, ChangeCommand(plan="plus"), None, card=True)
+    write_intent(world.gateway, CALLER, ChangeCommand(plan="plus"), None, card=True)
     assert api.problem("DELETE", f"/payment-methods/{card}") == (409, "default_payment_method")
 
 

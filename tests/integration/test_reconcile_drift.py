@@ -9,8 +9,8 @@ from sqlalchemy import text
 from gateway.db.models import Organization, PlanHistory, Reconciliation, SeenAtStripe, Subscription
 from gateway.sandbox import Sandbox
 from gateway.services.mirror.refresh import merge_snapshots
-from gateway.services.plan_changes import execute
-from gateway.services.plan_changes import request as request_change
+from gateway.services.plan_changes.execute import finish_change
+from gateway.services.plan_changes.request import write_intent
 from gateway.services.reconciliation import drift, drift_phases
 from gateway.services.reconciliation.differences import Difference
 from gateway.services.webhooks import drain
@@ -114,12 +114,10 @@ def test_a_time_that_stripes_clock_has_not_reached_hides_nothing_and_is_mended(s
 
 
 def test_what_a_change_in_flight_is_doing_is_left_to_it(settled: World) -> None:
-    change = request_change.write_intent(
-        settled.gateway, CALLER, ChangeCommand(plan="plus", quantity=7), None, card=True
-    ).change_id
+    change = write_intent(settled.gateway, CALLER, ChangeCommand(plan="plus", quantity=7), None, card=True).change_id
     set_quantity_at_stripe(settled, 7)
     assert classes(walked(settled)) == [("subscription", "in_flight", "left")]
-    execute.finish(settled.gateway, change)
+    finish_change(settled.gateway, change)
     assert settled.plan_row().quantity == 7
 
 

@@ -8,8 +8,8 @@ from sqlalchemy import select
 
 from gateway.db.models import PlanChange
 from gateway.errors import GatewayError
-from gateway.services.plan_changes import payment
-from gateway.services.plan_changes import request as request_change
+from gateway.services.plan_changes.payment import abandon_change
+from gateway.services.plan_changes.request import change_plan
 from schemas.subscription import ChangeCommand
 from tests.stateful.dashboard import ASKS_ITS_HOLDER, PAUSES, WHOSE
 from tests.stateful.network import FORMS, PICKS
@@ -33,7 +33,7 @@ class Holders(Workers):
         self.change_card(whose, ASKS_ITS_HOLDER, 0)
         with suppress(GatewayError):
             command = ChangeCommand(plan="plus", quantity=quantity)
-            request_change.change(self.stage.gateway, self.stage.caller(whose), command)
+            change_plan(self.stage.gateway, self.stage.caller(whose), command)
         self.stage.wait(pause)
 
     @rule(whose=WHOSE, pause=PAUSES)
@@ -52,7 +52,7 @@ class Holders(Workers):
                 self.approve(whose, 0)
             self.plan_meanwhile(meanwhile, whose, picks)
             with suppress(GatewayError):
-                payment.abandon(self.stage.gateway, self.stage.caller(whose), change.id)
+                abandon_change(self.stage.gateway, self.stage.caller(whose), change.id)
             self.stage.line.forget()
         self.stage.wait(pause)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.catalog import Charge
-from gateway.services.plan_changes import request as request_change
+from gateway.services.plan_changes.request import change_plan
 from schemas.subscription import ChangeCommand
 from tests.stateful.stage import Stage
 from tests.stateful.test_quotes import Shop
@@ -36,7 +36,7 @@ def test_a_change_calls_stripe_twice_at_most(stage: Stage, charge: Charge, wait:
     for move in MOVES:
         stage.wait(wait)
         before = len(stage.line.calls)
-        assert request_change.change(stage.gateway, shop.caller, move).state == "applied"
+        assert change_plan(stage.gateway, shop.caller, move).state == "applied"
         calls.append(stage.line.calls[before:])
     assert all(len(each) <= AT_MOST for each in calls), calls
     asks_for_the_card, *others = calls  # of which no webhook has told
@@ -46,5 +46,5 @@ def test_a_change_calls_stripe_twice_at_most(stage: Stage, charge: Charge, wait:
 
 def test_an_enrolment_calls_it_three_times(stage: Stage) -> None:
     before = len(stage.line.calls)
-    request_change.change(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="free", enroll=True))
+    change_plan(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="free", enroll=True))
     assert stage.line.calls[before:] == ENROLMENT

@@ -8,7 +8,7 @@ import pytest
 import requests
 from sqlalchemy import text
 
-from gateway.services.plan_changes import request as request_change
+from gateway.services.plan_changes.request import change_plan
 from gateway.services.reconciliation import drift
 from gateway.services.reconciliation.differences import Difference, Done
 from schemas.subscription import ChangeCommand
@@ -30,11 +30,11 @@ def given_up(stage: Stage) -> list[Json]:
     """What Stripe tells after the first payment until it tries no more to charge the card."""
     wanted = {"retry_days": [1], "after_retries": "past_due"}
     requests.post(f"{stage.sandbox.url}/_sandbox/settings", json=wanted, timeout=5).raise_for_status()
-    request_change.change(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="free", enroll=True))
+    change_plan(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="free", enroll=True))
     [customer] = stage.read("/v1/customers")
     stage.account.give_card(customer["id"], "pm_card_chargeCustomerFail")
     pass_on(stage)
-    request_change.change(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="plus"))
+    change_plan(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="plus"))
     for days in (31, 2):
         stage.wait(days * DAY)
     return stage.hear()

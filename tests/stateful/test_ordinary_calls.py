@@ -5,7 +5,7 @@ from itertools import groupby
 
 import pytest
 
-from gateway.services.plan_changes import request as request_change
+from gateway.services.plan_changes.request import change_plan
 from handlers import HANDLERS
 from schemas.subscription import ChangeCommand
 from tests.sandbox.support import DAY
@@ -47,7 +47,7 @@ def pass_on(stage: Stage) -> None:
 def change(stage: Stage, organization: str, command: ChangeCommand) -> int:
     """Through the gateway; gives how many calls it took."""
     before = len(stage.line.calls)
-    request_change.change(stage.gateway, stage.caller(organization), command)
+    change_plan(stage.gateway, stage.caller(organization), command)
     return len(stage.line.calls) - before
 
 

@@ -15,8 +15,9 @@ from gateway.catalog import Catalog, CatalogPlan, CatalogPrice, Charge
 from gateway.db.models import PlanChange
 from gateway.errors import NoChange
 from gateway.services.operations.catalog_sync import sync_catalog
-from gateway.services.plan_changes import charge_check, confirm
-from gateway.services.plan_changes import request as request_change
+from gateway.services.plan_changes.charge_check import check_charge
+from gateway.services.plan_changes.confirm import confirm_change
+from gateway.services.plan_changes.request import change_plan
 from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
@@ -63,7 +64,7 @@ class Shop:
 
     def __post_init__(self) -> None:
         self.sell(self.price)
-        request_change.change(self.stage.gateway, self.caller, ChangeCommand(plan="free", enroll=True))
+        change_plan(self.stage.gateway, self.caller, ChangeCommand(plan="free", enroll=True))
         [customer] = self.stage.account.v1.customers.list().data
         self.customer = customer.id
         self.stage.account.give_card(customer.id, "pm_card_visa")
@@ -118,7 +119,7 @@ class Shop:
             return
         items, invoices = self.items(), self.invoices()
         self.stage.wait(move.thinking)
-        change = confirm.change(self.stage.gateway, self.caller, ChangeCommand(quote=quote.token))
+        change = confirm_change(self.stage.gateway, self.caller, ChangeCommand(quote=quote.token))
         assert change.state == "applied"
         new_items = Counter(item for item_id, item in self.items().items() if item_id not in items)
         new_invoices = [invoice for invoice_id, invoice in self.invoices().items() if invoice_id not in invoices]
@@ -143,7 +144,7 @@ class Shop:
         """The gateway's own comparison comes to the same, for this change and for all before it."""
         with self.stage.gateway.database.transaction() as session:
             session.get_one(PlanChange, change_id).charged = None
-        charge_check.check(self.stage.gateway, change_id)
+        check_charge(self.stage.gateway, change_id)
         with self.stage.gateway.database.transaction() as session:
             row = session.get_one(PlanChange, change_id)
         assert row.charged == row.quoted == held

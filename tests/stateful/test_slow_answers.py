@@ -8,7 +8,7 @@ import pytest
 from gateway.db import jobs
 from gateway.services.mirror.merge import defer_refresh
 from gateway.services.mirror.refresh import refresh
-from gateway.services.plan_changes import request as request_change
+from gateway.services.plan_changes.request import change_plan
 from schemas.subscription import ChangeCommand
 from tests.stateful.expected import Expected
 from tests.stateful.found import check_tables
@@ -29,7 +29,7 @@ def pass_on(stage: Stage) -> None:
 
 
 def test_the_longer_stripe_is_slow_the_later_it_is_asked_again(stage: Stage) -> None:
-    request_change.change(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="free", enroll=True))
+    change_plan(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="free", enroll=True))
     pass_on(stage)
     [subscription] = stage.read("/v1/subscriptions")
     with stage.gateway.database.transaction() as session:
@@ -52,7 +52,7 @@ def test_the_longer_stripe_is_slow_the_later_it_is_asked_again(stage: Stage) -> 
 @pytest.mark.parametrize("heard", [True, False], ids=["heard of meanwhile", "heard of afterwards"])
 def test_an_edit_made_while_a_slow_refresh_is_answered_is_not_lost(stage: Stage, *, heard: bool) -> None:
     command = ChangeCommand(plan="free", enroll=True)
-    request_change.change(stage.gateway, stage.caller("org_1"), command)
+    change_plan(stage.gateway, stage.caller("org_1"), command)
     pass_on(stage)
     stage.wait(60)
     [subscription] = stage.read("/v1/subscriptions")

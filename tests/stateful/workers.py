@@ -14,7 +14,7 @@ from gateway.db import jobs
 from gateway.errors import CardDeclined, GatewayError, StripeUnavailable
 from gateway.services.mirror.merge import merge
 from gateway.services.mirror.refresh import retrieve
-from gateway.services.plan_changes import request as request_change
+from gateway.services.plan_changes.request import change_plan
 from gateway.services.reconciliation.run import reconcile
 from gateway.stripe_api.snapshots import Snapshot
 from handlers import HANDLERS
@@ -74,11 +74,11 @@ class Workers(Network):
 
     def enrol(self, organization: str, card: str, plan: str) -> None:
         caller = self.stage.caller(organization)
-        request_change.change(self.stage.gateway, caller, ChangeCommand(plan="free", enroll=True))
+        change_plan(self.stage.gateway, caller, ChangeCommand(plan="free", enroll=True))
         self.change_card(organization, card, 0)
         if plan != "free":
             with suppress(CardDeclined):
-                request_change.change(self.stage.gateway, caller, ChangeCommand(plan=plan, quantity=1))
+                change_plan(self.stage.gateway, caller, ChangeCommand(plan=plan, quantity=1))
 
     @rule(
         whose=WHOSE,
@@ -96,7 +96,7 @@ class Workers(Network):
         self.plan_meanwhile(meanwhile, whose, picks)
         command = ChangeCommand(plan=plan, quantity=quantity)
         with suppress(GatewayError):
-            request_change.change(self.stage.gateway, self.stage.caller(whose), command)
+            change_plan(self.stage.gateway, self.stage.caller(whose), command)
         self.stage.line.forget()
         self.stage.wait(pause)
 

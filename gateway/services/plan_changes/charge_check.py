@@ -17,7 +17,7 @@ CLOCKS_APART = timedelta(hours=1)  # far more than two clocks differ, far less t
 log = structlog.get_logger()
 
 
-def check(gateway: Gateway, change_id: str) -> None:
+def check_charge(gateway: Gateway, change_id: str) -> None:
     """Look what Stripe holds for a change, and record it; any difference from what was quoted is an alarm.
 
     What the change costs: the sum of the invoice items that it made, invoiced or not yet. What is due at once: what

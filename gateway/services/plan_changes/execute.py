@@ -33,9 +33,9 @@ from gateway.services.plan_changes.stripe_calls import (
     CREATE,
     UPDATE,
     Step,
+    freeze_next_step,
     is_too_old,
     lock_change,
-    next_step,
     spend_key,
 )
 from gateway.services.runtime import Gateway
@@ -51,7 +51,7 @@ ADOPT, NEW_KEY = "adopt_subscription", "new_key"
 log = structlog.get_logger()
 
 
-def run(gateway: Gateway, change_id: str, first: Step | None = None) -> None:
+def run_change(gateway: Gateway, change_id: str, first: Step | None = None) -> None:
     """Make the calls that are still to be made, and end the change if Stripe refuses one.
 
     ``first``: the call that was frozen with the intent just now. Raises StripeUnavailable: then it is unknown whether
@@ -86,7 +86,7 @@ def following(gateway: Gateway, change_id: str) -> Step | None:
     """The call to make next, its parameters frozen; None if there is none."""
     try:
         with gateway.database.transaction() as session:
-            step = next_step(session, gateway.catalog, change_id, gateway.clock())
+            step = freeze_next_step(session, gateway.catalog, change_id, gateway.clock())
     except (CatalogNotSynced, Conflict, InvalidRequest) as error:  # it may not be any more, as it was when it was asked
         end(gateway, change_id, "failed", error)
         return None
@@ -155,7 +155,7 @@ def adopt(gateway: Gateway, step: Step) -> bool:
     return any(each.status not in ENDED for each in found)
 
 
-def finish(gateway: Gateway, change_id: str) -> None:
+def finish_change(gateway: Gateway, change_id: str) -> None:
     """The completion job: ask Stripe what became of the change, then end it. Raises StripeUnavailable: try again."""
     with gateway.database.transaction() as session:
         unfinished = session.get_one(PlanChange, change_id)
@@ -166,7 +166,7 @@ def finish(gateway: Gateway, change_id: str) -> None:
     try:
         if subscription is not None:
             refresh(gateway, SubscriptionSnapshot.kind, subscription.id)
-        run(gateway, change_id)
+        run_change(gateway, change_id)
     except (StripeUnavailable, UnreadableObject):
         if not too_old:
             raise

@@ -21,8 +21,8 @@ from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import InvoiceSnapshot, SubscriptionSnapshot
 
 INVOICE = "pending_invoice"  # among a change's steps: the invoice that it waits for
-HOLDER_IS_ASKED = frozenset({"requires_action", "requires_confirmation"})
-NOBODY_PAYS = frozenset({"requires_payment_method", "canceled"})
+AWAITS_CUSTOMER = frozenset({"requires_action", "requires_confirmation"})
+PAYMENT_FAILED = frozenset({"requires_payment_method", "canceled"})
 ENDS = frozenset({"void", "paid"})
 ASKED = frozenset({"requested", "processing"})
 
@@ -34,9 +34,9 @@ def see_to(gateway: Gateway, change_id: str, invoice: Invoice) -> None:
     """
     with stripe_call():
         intent = gateway.stripe.v1.payment_intents.retrieve(intent_of(invoice))
-    if intent.status in HOLDER_IS_ASKED:
+    if intent.status in AWAITS_CUSTOMER:
         wait(gateway, change_id, invoice, intent)
-    elif intent.status in NOBODY_PAYS and void(gateway, change_id, invoice.id):
+    elif intent.status in PAYMENT_FAILED and void(gateway, change_id, invoice.id):
         declined = intent.last_payment_error
         raise CardDeclined((declined and declined.message) or "The card was declined.")
 
@@ -79,7 +79,7 @@ def void(gateway: Gateway, change_id: str, invoice_id: str) -> bool:
     return answer.status == "void"
 
 
-def abandon(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
+def abandon_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
     """Call off a change that waits for its customer; if they have paid in this moment, it is applied instead.
 
     Raises NotFound, Conflict if it waits for nobody.

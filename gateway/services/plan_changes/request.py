@@ -26,7 +26,7 @@ from gateway.services import idempotency
 from gateway.services.customers import payment_methods
 from gateway.services.customers.customer import ensure_customer, lock_organization
 from gateway.services.plan_changes.admission import admit
-from gateway.services.plan_changes.execute import run
+from gateway.services.plan_changes.execute import run_change
 from gateway.services.plan_changes.stripe_calls import Step, freeze
 from gateway.services.plan_changes.view import ChangeView, get_change, location_of
 from gateway.services.quotes.token import Terms, read_token
@@ -41,7 +41,7 @@ FINISH_AFTER = timedelta(seconds=20)  # by then the request has usually ended; i
 log = structlog.get_logger()
 
 
-def change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeView:
+def change_plan(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeView:
     """Move the organization to a plan and quantity, enrolling it first if need be.
 
     Gives the change: ``applied``; ``requires_action`` if the customer has to approve the payment; or ``processing`` if
@@ -51,7 +51,7 @@ def change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeVi
     """
     first = None
     if (change_id := idempotency.change_of(gateway, caller)) is None:
-        first = ask(gateway, caller, command)
+        first = record_intent(gateway, caller, command)
         change_id = first.change_id
     try:
         carry_out(gateway, change_id, first)
@@ -67,14 +67,14 @@ def change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeVi
 
 
 def carry_out(gateway: Gateway, change_id: str, first: Step | None) -> None:
-    """``run``, as far as Stripe answers: beyond that nobody knows, and the job asks Stripe and decides."""
+    """``run_change``, as far as Stripe answers: beyond that nobody knows, and the job asks Stripe and decides."""
     try:
-        run(gateway, change_id, first)
+        run_change(gateway, change_id, first)
     except StripeUnavailable:
         log.warning("change_outcome_unknown", change_id=change_id, exc_info=True)
 
 
-def ask(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Step:
+def record_intent(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Step:
     """Check that the change may be made, and write the intent to make it; gives its first call.
 
     A card that is not known here is asked for at Stripe. Raises as ``change`` does.

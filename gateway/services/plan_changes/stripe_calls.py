@@ -63,7 +63,7 @@ class Step:
         )
 
 
-def next_step(session: Session, catalog: Catalog, change_id: str, now: datetime) -> Step | None:
+def freeze_next_step(session: Session, catalog: Catalog, change_id: str, now: datetime) -> Step | None:
     """The call to make next; None if the change has ended, waits for its customer, or is too old to be repeated.
 
     The first call is frozen with the intent already; what is left is what comes after it, or after a crash.
