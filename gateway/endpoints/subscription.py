@@ -9,7 +9,7 @@ from gateway.endpoints.context import caller, gateway, requires
 from gateway.endpoints.idempotent import idempotent
 from gateway.services.plan_changes.confirm import confirm_change
 from gateway.services.plan_changes.payment import abandon_change
-from gateway.services.plan_changes.view import ChangeView, get_change, list_changes, location_of
+from gateway.services.plan_changes.view import ChangeView, get_change, list_changes, locate_change
 from gateway.services.plan_table.derive import FREE
 from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.subscription.plan_details import PlanDetails, load_plan_details
@@ -111,4 +111,4 @@ def abandon(change_id: str) -> ChangeView:
 def answer(view: ChangeView, *, done: int) -> Answer:
     """The change with its address; 202 while it is not known whether Stripe did it."""
     status = 202 if view.state in OPEN_STATES else done
-    return view, status, location_of(view.id)
+    return view, status, locate_change(view.id)

@@ -18,10 +18,10 @@ from gateway.db.models import IdempotencyKey
 from gateway.errors import DatabaseUnavailable, IdempotencyKeyReused, RequestInProgress
 from gateway.services.runtime import Caller, Gateway
 
-KEPT = timedelta(hours=24)
-TAKEN_FOR_DEAD = timedelta(seconds=60)
-PATIENCE = 10.0  # seconds that a repeated request waits for the first one's answer
-FIRST_LOOK, SELDOMEST = 0.05, 0.5  # seconds between its looks: soon at first, but many who wait are no load
+KEY_LIFETIME = timedelta(hours=24)
+CLAIM_TIMEOUT = timedelta(seconds=60)
+LONGEST_WAIT = 10.0  # seconds that a repeated request waits for the first one's answer
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5  # seconds between its looks: soon at first, but many who wait are no load
 
 log = structlog.get_logger()
 
@@ -35,75 +35,75 @@ class Answer:
     body: str
 
 
-def claim(gateway: Gateway, caller: Caller, key: str, fingerprint: str) -> Answer | None:
+def claim_key(gateway: Gateway, caller: Caller, key: str, fingerprint: str) -> Answer | None:
     """Claim the key; gives the answer if the request was answered before, None if it is the caller's to do.
 
     Raises IdempotencyKeyReused, and RequestInProgress if the first one takes too long.
     """
-    deadline = time.monotonic() + PATIENCE
-    pause = FIRST_LOOK
+    deadline = time.monotonic() + LONGEST_WAIT
+    pause = FIRST_PAUSE
     while True:
         with gateway.database.transaction() as session:
-            if insert_new(session, caller, key, fingerprint, gateway.clock()):
+            if insert_key(session, caller, key, fingerprint, gateway.clock()):
                 return None
             row = session.get_one(IdempotencyKey, (caller.organization_id, key), with_for_update=True)
             if row.fingerprint != fingerprint:
                 raise IdempotencyKeyReused("The Idempotency-Key came with another request before: use a new one.")
             if row.status is not None and row.body is not None:
                 return Answer(status=row.status, location=row.location, body=row.body)
-            if gateway.clock() > row.claimed_at + TAKEN_FOR_DEAD:
+            if gateway.clock() > row.claimed_at + CLAIM_TIMEOUT:
                 row.claimed_at = gateway.clock()
                 return None
         if time.monotonic() > deadline:
             raise RequestInProgress("The first request with this Idempotency-Key has not been answered yet.")
         time.sleep(pause)
-        pause = min(2 * pause, SELDOMEST)
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def insert_new(session: Session, caller: Caller, key: str, fingerprint: str, now: datetime) -> bool:
+def insert_key(session: Session, caller: Caller, key: str, fingerprint: str, now: datetime) -> bool:
     """Claim a key that was never seen; whether it was not."""
     row = {"organization_id": caller.organization_id, "key": key, "fingerprint": fingerprint}
     claimed = insert(IdempotencyKey).values(**row, claimed_at=now, created_at=now).on_conflict_do_nothing()
     return session.scalar(claimed.returning(IdempotencyKey.key)) is not None
 
 
-def keep(gateway: Gateway, caller: Caller, answer: Answer) -> None:
+def store_answer(gateway: Gateway, caller: Caller, answer: Answer) -> None:
     """Remember what the request was answered."""
     values = {"status": answer.status, "location": answer.location, "body": answer.body}
     with gateway.database.transaction() as session:
-        session.execute(update(IdempotencyKey).where(*its_row(caller)).values(values))
+        session.execute(update(IdempotencyKey).where(*match_key(caller)).values(values))
 
 
-def release(gateway: Gateway, caller: Caller) -> None:
+def release_key(gateway: Gateway, caller: Caller) -> None:
     """Nothing was done: the next one may try. One whose request began a change keeps its key, and goes on with it.
 
     A key that somebody else has taken over and answered meanwhile is his. If the database is away, the key is free
     again once its holder is taken for dead.
     """
-    mine = (*its_row(caller), IdempotencyKey.status.is_(None))
+    unanswered = (*match_key(caller), IdempotencyKey.status.is_(None))
     try:
         with gateway.database.transaction() as session:
-            session.execute(delete(IdempotencyKey).where(*mine, IdempotencyKey.change_id.is_(None)))
-            long_ago = gateway.clock() - 2 * TAKEN_FOR_DEAD
-            session.execute(update(IdempotencyKey).where(*mine).values(claimed_at=long_ago))
+            session.execute(delete(IdempotencyKey).where(*unanswered, IdempotencyKey.change_id.is_(None)))
+            long_ago = gateway.clock() - 2 * CLAIM_TIMEOUT
+            session.execute(update(IdempotencyKey).where(*unanswered).values(claimed_at=long_ago))
     except DatabaseUnavailable:  # what the request came to is still to be told
         log.warning("idempotency_key_not_released", exc_info=True)
 
 
-def link(session: Session, caller: Caller, change_id: str) -> None:
+def link_change(session: Session, caller: Caller, change_id: str) -> None:
     """Note which change the caller's request began, in the transaction that writes it."""
     if caller.idempotency_key is not None:
-        session.execute(update(IdempotencyKey).where(*its_row(caller)).values(change_id=change_id))
+        session.execute(update(IdempotencyKey).where(*match_key(caller)).values(change_id=change_id))
 
 
-def change_of(gateway: Gateway, caller: Caller) -> str | None:
+def find_linked_change(gateway: Gateway, caller: Caller) -> str | None:
     """The change that an earlier try of the caller's request began; None if there was none."""
     if caller.idempotency_key is None:
         return None
     with gateway.database.reading() as session:
-        return session.scalar(select(IdempotencyKey.change_id).where(*its_row(caller)))
+        return session.scalar(select(IdempotencyKey.change_id).where(*match_key(caller)))
 
 
-def its_row(caller: Caller) -> tuple[ColumnElement[bool], ...]:
+def match_key(caller: Caller) -> tuple[ColumnElement[bool], ...]:
     """Where the caller's key is."""
     return IdempotencyKey.organization_id == caller.organization_id, IdempotencyKey.key == caller.idempotency_key

@@ -26,8 +26,8 @@ from gateway.errors import StripeUnavailable
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(seconds=30)
 FORGOTTEN_AFTER = timedelta(minutes=2)
-MOST_AHEAD = timedelta(seconds=5)  # a burst of users' calls holds the background up for no longer than this
-TRIES = 10  # of one call of reconciliation: some three minutes
+MAX_AHEAD = timedelta(seconds=5)  # a burst of users' calls holds the background up for no longer than this
+MAX_TRIES = 10  # of one call of reconciliation: some three minutes
 
 
 class Priority(Enum):
@@ -62,13 +62,13 @@ class Budget:
         self._database = database
         self._share = timedelta(seconds=1) / calls_per_second
         now = func.clock_timestamp()
-        used_until = func.least(func.greatest(StripeBudget.used_until, now) + self._share, now + MOST_AHEAD)
-        self._counting = update(StripeBudget).values(used_until=used_until)
+        used_until = func.least(func.greatest(StripeBudget.used_until, now) + self._share, now + MAX_AHEAD)
+        self._count_call = update(StripeBudget).values(used_until=used_until)
 
     def acquire(self) -> None:
         """Wait until a call may be made. Raises StripeUnavailable if a refresh would have to wait for long."""
         priority = _priority.get()
-        while wait := self._take(priority):
+        while wait := self._take_share(priority):
             if priority is Priority.REFRESH and wait > self.LONGEST_WAIT:
                 raise StripeUnavailable("Stripe asked for fewer calls; this one is made later.")
             time.sleep(wait.total_seconds() * random.uniform(1, 1.2))  # noqa: S311 - no secret: so that not all wake at once
@@ -79,36 +79,36 @@ class Budget:
         Nothing was done by a call that was refused so. A user is told at once, a refresh queues itself again.
         """
         with self._database.transaction() as session:
-            now, row = locked(session)
+            now, row = lock_budget(session)
             if row.paused_until is None or row.paused_until <= now:  # else it belongs to the one that began the pause
                 recent = row.paused_until is not None and now - row.paused_until < FORGOTTEN_AFTER
                 row.strikes = row.strikes + 1 if recent else 1
                 pause = min(FIRST_PAUSE * (1 << min(row.strikes - 1, 16)), LONGEST_PAUSE)
                 row.paused_until = now + pause * random.uniform(0.5, 1)  # noqa: S311 - no secret
-        return _priority.get() is Priority.RECONCILIATION and tries < TRIES
+        return _priority.get() is Priority.RECONCILIATION and tries < MAX_TRIES
 
-    def _take(self, priority: Priority) -> timedelta:
+    def _take_share(self, priority: Priority) -> timedelta:
         """Take one call's share of the time, or give how long to wait before asking again."""
-        if priority is Priority.USER and self._count():
+        if priority is Priority.USER and self._take_without_waiting():
             return timedelta(0)
         with self._database.transaction() as session:
-            now, row = locked(session)
+            now, row = lock_budget(session)
             used_until = max(row.used_until, now)
             headroom: timedelta | None = priority.value
             if headroom is not None:
                 wait: timedelta = max(used_until - headroom, row.paused_until or now) - now
                 if wait > timedelta(0):
                     return wait
-            row.used_until = min(used_until + self._share, now + MOST_AHEAD)
+            row.used_until = min(used_until + self._share, now + MAX_AHEAD)
         return timedelta(0)
 
-    def _count(self) -> bool:
+    def _take_without_waiting(self) -> bool:
         """Take a share that nobody has to wait for; False if there is no row yet to count in."""
-        return self._database.execute(self._counting) == 1
+        return self._database.execute(self._count_call) == 1
 
 
-def locked(session: Session) -> tuple[datetime, StripeBudget]:
-    """PostgreSQL's time, and the row, locked for the moment that its reader takes."""
+def lock_budget(session: Session) -> tuple[datetime, StripeBudget]:
+    """PostgreSQL's time, and the row, lock_budget for the moment that its reader takes."""
     query = select(StripeBudget).with_for_update()
     if (row := session.scalar(query)) is None:
         session.execute(insert(StripeBudget).values(used_until=func.clock_timestamp()).on_conflict_do_nothing())

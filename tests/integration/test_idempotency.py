@@ -154,10 +154,10 @@ def test_fifty_clicks_with_fifty_keys_make_one_change_and_forty_nine_conflicts(w
 @pytest.mark.usefixtures("api")
 def test_whoever_takes_over_from_a_dead_process_goes_on_with_its_change(world: World) -> None:
     headers = {"Idempotency-Key": "click-1"}
-    assert idempotency.claim(world.gateway, CALLER, "click-1", mark(world, plan="plus")) is None
+    assert idempotency.claim_key(world.gateway, CALLER, "click-1", mark(world, plan="plus")) is None
     begun = write_intent(world.gateway, CALLER, PLUS, None, card=True).change_id
     # the process dies here, and a minute passes
-    later = replace(world.gateway, clock=lambda: datetime.now(UTC) + idempotency.TAKEN_FOR_DEAD + timedelta(seconds=1))
+    later = replace(world.gateway, clock=lambda: datetime.now(UTC) + idempotency.CLAIM_TIMEOUT + timedelta(seconds=1))
     answer = send(world, client=create_app(later).test_client(), headers=headers, plan="plus")
     assert (answer.status_code, answer.get_json()["id"], answer.get_json()["state"]) == (200, begun, "applied")
     assert len(changes(world)) == 1
@@ -167,8 +167,8 @@ def test_whoever_takes_over_from_a_dead_process_goes_on_with_its_change(world: W
 def test_while_the_first_request_is_worked_on_the_second_waits_and_then_is_409(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(idempotency, "PATIENCE", 0.1)
-    idempotency.claim(world.gateway, CALLER, "click-1", mark(world, plan="plus"))
+    monkeypatch.setattr(idempotency, "LONGEST_WAIT", 0.1)
+    idempotency.claim_key(world.gateway, CALLER, "click-1", mark(world, plan="plus"))
     answer = send(world, headers={"Idempotency-Key": "click-1"}, plan="plus")
     assert (answer.status_code, answer.get_json()["code"]) == (409, "request_in_progress")
 
@@ -186,17 +186,17 @@ def test_a_key_is_free_again_after_a_request_that_could_not_be_tried(world: Worl
 
 
 def test_who_was_taken_for_dead_does_not_take_back_the_answer_of_the_one_who_took_over(world: World) -> None:
-    idempotency.claim(world.gateway, CALLER, "click-1", "print")
+    idempotency.claim_key(world.gateway, CALLER, "click-1", "print")
     kept = idempotency.Answer(status=200, location=None, body="{}")
-    idempotency.keep(world.gateway, CALLER, kept)
-    idempotency.release(world.gateway, CALLER)
-    assert idempotency.claim(world.gateway, CALLER, "click-1", "print") == kept
+    idempotency.store_answer(world.gateway, CALLER, kept)
+    idempotency.release_key(world.gateway, CALLER)
+    assert idempotency.claim_key(world.gateway, CALLER, "click-1", "print") == kept
 
 
 def test_a_key_that_cannot_be_released_hides_nothing_of_what_its_request_came_to(world: World) -> None:
     nowhere = "postgresql://nobody@127.0.0.1:9/nothing"
     away = build_gateway(replace(world.gateway.config, database_url=nowhere))
-    idempotency.release(away, CALLER)
+    idempotency.release_key(away, CALLER)
     away.database.close()
 
 

@@ -135,7 +135,7 @@ def test_endless_429s_end_the_walk_and_it_can_be_gone_on_with(
 ) -> None:
     monkeypatch.setattr(stripe_budget, "FIRST_PAUSE", timedelta(seconds=0.01))
     monkeypatch.setattr(stripe_budget, "LONGEST_PAUSE", timedelta(seconds=0.05))
-    ask_for(sandbox, kind="rate_limit", path="/v1/events", times=stripe_budget.TRIES)
+    ask_for(sandbox, kind="rate_limit", path="/v1/events", times=stripe_budget.MAX_TRIES)
     with pytest.raises(StripeUnavailable):
         walked(world)
     assert walked(world).finished

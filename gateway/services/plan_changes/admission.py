@@ -10,7 +10,7 @@ from gateway.catalog import CatalogPlan
 from gateway.db.models import IS_OPEN, OPEN_STATES, Organization, OrganizationPlan, PlanChange
 from gateway.errors import ChangeInProgress, NotEnrolled, PreconditionFailed, RateLimited
 from gateway.services.customers.customer import refuse_closed
-from gateway.services.plan_changes.view import location_of
+from gateway.services.plan_changes.view import locate_change
 from gateway.services.plan_table.derive import FREE
 from gateway.services.quotes.token import Terms
 from gateway.services.runtime import Caller, Gateway
@@ -51,8 +51,8 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     Raises PreconditionFailed, ChangeInProgress, RateLimited, NotEnrolled, UnpaidInvoice, CatalogNotSynced, and what
     ``policy.check_change`` and ``Terms.check`` raise.
     """
-    refuse_unexpected(session, caller, command)
-    refuse_another(session, caller, gateway.clock())
+    refuse_version_mismatch(session, caller, command)
+    refuse_another_change(session, caller, gateway.clock())
     refuse_closed(session.get(Organization, caller.organization_id))
     billing = load_billing_state(session, caller.organization_id)
     plan = command.plan or (terms.plan if terms is not None else None)
@@ -77,7 +77,7 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     )
 
 
-def refuse_unexpected(session: Session, caller: Caller, command: ChangeCommand) -> None:
+def refuse_version_mismatch(session: Session, caller: Caller, command: ChangeCommand) -> None:
     """Raises PreconditionFailed if the caller saw another version than the present one."""
     if command.if_match is None:
         return
@@ -87,7 +87,7 @@ def refuse_unexpected(session: Session, caller: Caller, command: ChangeCommand) 
         raise PreconditionFailed(f"The plan is at version {version} by now.", version=version)
 
 
-def refuse_another(session: Session, caller: Caller, now: datetime) -> None:
+def refuse_another_change(session: Session, caller: Caller, now: datetime) -> None:
     """Raises ChangeInProgress while a change has not ended.
 
     Raises RateLimited after too many, with the seconds until the oldest of them no longer counts.
@@ -95,7 +95,7 @@ def refuse_another(session: Session, caller: Caller, now: datetime) -> None:
     latest = session.execute(LATEST, {"organization_id": caller.organization_id, "since": now - CHANGES_WITHIN}).all()
     if latest and latest[0].state in OPEN_STATES:
         raise ChangeInProgress(
-            "Another change has not ended yet.", headers=location_of(latest[0].id), change_id=latest[0].id
+            "Another change has not ended yet.", headers=locate_change(latest[0].id), change_id=latest[0].id
         )
     if len(latest) == CHANGES_AT_MOST:
         wait = latest[-1].created_at + CHANGES_WITHIN - now

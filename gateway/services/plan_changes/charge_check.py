@@ -26,15 +26,15 @@ def check_charge(gateway: Gateway, change_id: str) -> None:
     """
     with gateway.database.transaction() as session:
         change = session.get_one(PlanChange, change_id)
-        customer_id = customer_of(session, change)
+        customer_id = find_customer_id(session, change)
     if change.charged is not None or change.proration_date is None or customer_id is None:
         return
-    items = items_of(gateway, customer_id, change.proration_date, change.created_at - CLOCKS_APART)
+    items = list_change_items(gateway, customer_id, change.proration_date, change.created_at - CLOCKS_APART)
     charged = sum(item.amount for item in items)
-    due_now = due_at_once(gateway, items) if change.quoted_due_now is not None else None
+    due_now = sum_amounts_due(gateway, items) if change.quoted_due_now is not None else None
     with gateway.database.transaction() as session:
-        looked_at = session.get_one(PlanChange, change_id, with_for_update=True)
-        looked_at.charged, looked_at.due_now = charged, due_now
+        row = session.get_one(PlanChange, change_id, with_for_update=True)
+        row.charged, row.due_now = charged, due_now
     if (charged, due_now) != (change.quoted, change.quoted_due_now):
         log.error(
             "charge_differs_from_quote",
@@ -46,7 +46,7 @@ def check_charge(gateway: Gateway, change_id: str) -> None:
         )
 
 
-def items_of(gateway: Gateway, customer_id: str, since: datetime, made_after: datetime) -> list[InvoiceItem]:
+def list_change_items(gateway: Gateway, customer_id: str, since: datetime, made_after: datetime) -> list[InvoiceItem]:
     """The prorations that begin in just that second: those of one change."""
     with stripe_call():
         items = gateway.stripe.v1.invoice_items.list(
@@ -55,13 +55,13 @@ def items_of(gateway: Gateway, customer_id: str, since: datetime, made_after: da
         return [item for item in items.auto_paging_iter() if item.proration and item.period.start == to_unix(since)]
 
 
-def due_at_once(gateway: Gateway, items: Iterable[InvoiceItem]) -> int:
+def sum_amounts_due(gateway: Gateway, items: Iterable[InvoiceItem]) -> int:
     """What the invoice asks for that was made of these items; 0 if there was nothing to invoice."""
     invoices = {item.invoice if isinstance(item.invoice, str) else item.invoice.id for item in items if item.invoice}
     with stripe_call():
         return sum(gateway.stripe.v1.invoices.retrieve(each).amount_due for each in invoices)
 
 
-def customer_of(session: Session, change: PlanChange) -> str | None:
+def find_customer_id(session: Session, change: PlanChange) -> str | None:
     """The Stripe customer of the change's organization."""
     return session.get_one(Organization, change.organization_id).stripe_customer_id

@@ -28,7 +28,7 @@ from gateway.errors import (
 from gateway.services.customers.customer import look_for_deletion
 from gateway.services.mirror.merge import defer_refresh, merge
 from gateway.services.mirror.refresh import merge_answer, refresh
-from gateway.services.plan_changes import payment
+from gateway.services.plan_changes.payment import resolve_payment
 from gateway.services.plan_changes.stripe_calls import (
     CREATE,
     UPDATE,
@@ -58,17 +58,18 @@ def run_change(gateway: Gateway, change_id: str, first: Step | None = None) -> N
     Stripe did it.
     """
     performed: set[str] = set()
-    step = first or following(gateway, change_id)
+    step = first or take_next_step(gateway, change_id)
     while step is not None and step.name not in performed:
-        if step.name == CREATE and adopt(gateway, step):
+        if step.name == CREATE and adopt_subscription(gateway, step):
             if ADOPT in performed:  # still not known here: a refresh is on its way, and the job comes after it
                 return
             performed.add(ADOPT)
         else:
             try:
-                perform(gateway, step)
+                perform_step(gateway, step)
             except (CardDeclined, NotFound, PaymentMethodRequired, QuoteStale, StripeRejected) as error:
-                end(gateway, change_id, "failed", why(gateway, change_id, error), look_again_at=step.subscription_id)
+                reason = explain_failure(gateway, change_id, error)
+                end_change(gateway, change_id, "failed", reason, stale_subscription_id=step.subscription_id)
                 return
             except StripeUnavailable as error:
                 if not kept_failure(error) or NEW_KEY in performed:  # one new key a run: Stripe may be failing for long
@@ -79,22 +80,22 @@ def run_change(gateway: Gateway, change_id: str, first: Step | None = None) -> N
                 if step.name == UPDATE:  # the last one
                     return
                 performed.add(step.name)
-        step = following(gateway, change_id)
+        step = take_next_step(gateway, change_id)
 
 
-def following(gateway: Gateway, change_id: str) -> Step | None:
+def take_next_step(gateway: Gateway, change_id: str) -> Step | None:
     """The call to make next, its parameters frozen; None if there is none."""
     try:
         with gateway.database.transaction() as session:
             step = freeze_next_step(session, gateway.catalog, change_id, gateway.clock())
     except (CatalogNotSynced, Conflict, InvalidRequest) as error:  # it may not be any more, as it was when it was asked
-        end(gateway, change_id, "failed", error)
+        end_change(gateway, change_id, "failed", error)
         return None
     reached(CrashPoint.PARAMETERS_FROZEN)
     return step
 
 
-def perform(gateway: Gateway, step: Step) -> None:
+def perform_step(gateway: Gateway, step: Step) -> None:
     """Make one call, merge its answer, and see to the payment that it may wait for.
 
     Raises as ``stripe_call`` does, and QuoteStale if the period in which it was quoted has ended.
@@ -110,10 +111,10 @@ def perform(gateway: Gateway, step: Step) -> None:
     merge_answer(gateway, SubscriptionSnapshot, answer, cause=step.change_id, after_revision=step.after_revision)
     reached(CrashPoint.ANSWER_MERGED)
     if answer.pending_update is not None and isinstance(answer.latest_invoice, stripe.Invoice):
-        payment.see_to(gateway, step.change_id, answer.latest_invoice)
+        resolve_payment(gateway, step.change_id, answer.latest_invoice)
 
 
-def why(gateway: Gateway, change_id: str, error: GatewayError) -> GatewayError:
+def explain_failure(gateway: Gateway, change_id: str, error: GatewayError) -> GatewayError:
     """Why Stripe refused a call: of a customer that was deleted it says only what became of the subscription."""
     if isinstance(error, (NotFound, StripeRejected)):
         with gateway.database.reading() as session:
@@ -132,7 +133,7 @@ def retire_key(gateway: Gateway, step: Step) -> None:
     was carried out, the subscription names the change, and the merge ends it. If not, the same parameters are sent
     again. They name the price, the quantity and the second that are to be, not a difference: should Stripe carry out
     the first call belatedly, the second one finds nothing left to change or to charge. A subscription that was to be
-    created is looked for before each try (``adopt``).
+    created is looked for before each try (``adopt_subscription``).
     """
     if step.subscription_id is not None:
         refresh(gateway, SubscriptionSnapshot.kind, step.subscription_id)
@@ -141,7 +142,7 @@ def retire_key(gateway: Gateway, step: Step) -> None:
     log.warning("change_with_new_key", change_id=step.change_id, step=step.name)
 
 
-def adopt(gateway: Gateway, step: Step) -> bool:
+def adopt_subscription(gateway: Gateway, step: Step) -> bool:
     """Whether the customer has a living subscription that was not known here.
 
     Made by sales in the dashboard, or by an attempt whose answer was lost longer ago than Stripe keeps keys. It is
@@ -172,13 +173,13 @@ def finish_change(gateway: Gateway, change_id: str) -> None:
             raise
     else:
         if not too_old or unfinished.state == "requires_action":  # Stripe was asked: if still open, it waits
-            come_back(gateway, change_id)
+            queue_completion_job(gateway, change_id)
             return
     # Still open: what Stripe may have done is left to its webhooks and to reconciliation.
-    end(gateway, change_id, "abandoned", StripeUnavailable("Stripe could not be reached in time."))
+    end_change(gateway, change_id, "abandoned", StripeUnavailable("Stripe could not be reached in time."))
 
 
-def come_back(gateway: Gateway, change_id: str) -> None:
+def queue_completion_job(gateway: Gateway, change_id: str) -> None:
     """Look at a change that is still open once more: when Stripe will have given up on its payment, or else soon."""
     now = gateway.clock()
     with gateway.database.transaction() as session:
@@ -191,16 +192,18 @@ def come_back(gateway: Gateway, change_id: str) -> None:
         jobs.defer(session, jobs.FINISH_CHANGE, {"change_id": change_id}, lock=change_id, at=at)
 
 
-def end(gateway: Gateway, change_id: str, state: str, error: GatewayError, *, look_again_at: str | None = None) -> None:
+def end_change(
+    gateway: Gateway, change_id: str, state: str, error: GatewayError, *, stale_subscription_id: str | None = None
+) -> None:
     """Close a change without success, unless it ended meanwhile.
 
-    ``look_again_at``: a subscription that Stripe refused to change, so it is not what it was taken for.
+    ``stale_subscription_id``: a subscription that Stripe refused to change, so it is not what it was taken for.
     """
     log.warning("change_without_success", change_id=change_id, state=state, code=error.code, exc_info=error)
     with gateway.database.transaction() as session:
         ending = lock_change(session, change_id)
         if ending.state in OPEN_STATES:
             ending.close(state, gateway.clock(), {"code": error.code, "detail": error.detail})
-        if look_again_at is not None:
-            defer_refresh(session, SubscriptionSnapshot.kind, look_again_at)
+        if stale_subscription_id is not None:
+            defer_refresh(session, SubscriptionSnapshot.kind, stale_subscription_id)
     reached(CrashPoint.CHANGE_ENDED)

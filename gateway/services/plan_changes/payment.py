@@ -23,25 +23,25 @@ from gateway.stripe_api.snapshots import InvoiceSnapshot, SubscriptionSnapshot
 INVOICE = "pending_invoice"  # among a change's steps: the invoice that it waits for
 AWAITS_CUSTOMER = frozenset({"requires_action", "requires_confirmation"})
 PAYMENT_FAILED = frozenset({"requires_payment_method", "canceled"})
-ENDS = frozenset({"void", "paid"})
-ASKED = frozenset({"requested", "processing"})
+FINAL_STATUSES = frozenset({"void", "paid"})
+UNANSWERED = frozenset({"requested", "processing"})
 
 
-def see_to(gateway: Gateway, change_id: str, invoice: Invoice) -> None:
+def resolve_payment(gateway: Gateway, change_id: str, invoice: Invoice) -> None:
     """Let the change wait for its customer if the card asks for them; if the card was declined, call it off.
 
     Raises CardDeclined.
     """
     with stripe_call():
-        intent = gateway.stripe.v1.payment_intents.retrieve(intent_of(invoice))
+        intent = gateway.stripe.v1.payment_intents.retrieve(get_payment_intent_id(invoice))
     if intent.status in AWAITS_CUSTOMER:
-        wait(gateway, change_id, invoice, intent)
-    elif intent.status in PAYMENT_FAILED and void(gateway, change_id, invoice.id):
+        wait_for_customer(gateway, change_id, invoice, intent)
+    elif intent.status in PAYMENT_FAILED and void_invoice(gateway, change_id, invoice.id):
         declined = intent.last_payment_error
         raise CardDeclined((declined and declined.message) or "The card was declined.")
 
 
-def intent_of(invoice: Invoice) -> str:
+def get_payment_intent_id(invoice: Invoice) -> str:
     """The payment intent of an invoice whose payments are expanded."""
     payments = invoice.payments.data if invoice.payments is not None else []
     intent = payments[0].payment.payment_intent if payments else None
@@ -50,19 +50,19 @@ def intent_of(invoice: Invoice) -> str:
     return intent.id if isinstance(intent, PaymentIntent) else intent
 
 
-def wait(gateway: Gateway, change_id: str, invoice: Invoice, intent: PaymentIntent) -> None:
+def wait_for_customer(gateway: Gateway, change_id: str, invoice: Invoice, intent: PaymentIntent) -> None:
     """Keep what the customer's browser needs, unless Stripe has told of an end meanwhile."""
     with gateway.database.transaction() as session:
         change = lock_change(session, change_id)
         subscription = load_billing_state(session, change.organization_id).subscription
         pending = subscription is not None and subscription.pending_until is not None
-        if change.state in ASKED and pending:
+        if change.state in UNANSWERED and pending:
             change.state, change.client_secret = "requires_action", intent.client_secret
             change.steps = {**change.steps, INVOICE: {"id": invoice.id}}
     reached(CrashPoint.PAYMENT_AWAITED)
 
 
-def void(gateway: Gateway, change_id: str, invoice_id: str) -> bool:
+def void_invoice(gateway: Gateway, change_id: str, invoice_id: str) -> bool:
     """Make the invoice void, which discards the pending update with it; False if it was paid in this moment."""
     # A key of its own each time, since a 500 would be repeated by it. Stripe makes nothing void twice.
     key = f"{change_id}:void_invoice:{uuid.uuid4().hex}"
@@ -72,7 +72,7 @@ def void(gateway: Gateway, change_id: str, invoice_id: str) -> bool:
     except StripeRejected:  # void already, or paid
         with stripe_call():
             answer = gateway.stripe.v1.invoices.retrieve(invoice_id)
-        if answer.status not in ENDS:
+        if answer.status not in FINAL_STATUSES:
             raise
     reached(CrashPoint.INVOICE_VOIDED)
     merge_answer(gateway, InvoiceSnapshot, answer, cause=change_id)
@@ -90,7 +90,7 @@ def abandon_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeVi
     with gateway.database.transaction() as session:
         change = session.get_one(PlanChange, change_id)
         subscription = load_billing_state(session, change.organization_id).subscription
-    void(gateway, change_id, change.steps[INVOICE]["id"])
+    void_invoice(gateway, change_id, change.steps[INVOICE]["id"])
     if subscription is not None:
         refresh(gateway, SubscriptionSnapshot.kind, subscription.id)
     return get_change(gateway, caller, change_id)

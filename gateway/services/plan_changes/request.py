@@ -28,7 +28,7 @@ from gateway.services.customers.customer import ensure_customer, lock_organizati
 from gateway.services.plan_changes.admission import admit
 from gateway.services.plan_changes.execute import run_change
 from gateway.services.plan_changes.stripe_calls import Step, freeze
-from gateway.services.plan_changes.view import ChangeView, get_change, location_of
+from gateway.services.plan_changes.view import ChangeView, get_change, locate_change
 from gateway.services.quotes.token import Terms, read_token
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
@@ -50,23 +50,23 @@ def change_plan(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Cha
     Location if it was written).
     """
     first = None
-    if (change_id := idempotency.change_of(gateway, caller)) is None:
+    if (change_id := idempotency.find_linked_change(gateway, caller)) is None:
         first = record_intent(gateway, caller, command)
         change_id = first.change_id
     try:
-        carry_out(gateway, change_id, first)
+        run_or_leave_to_job(gateway, change_id, first)
         view = get_change(gateway, caller, change_id)
         if view.state == "requested":
-            note_asked(gateway, change_id)
+            mark_processing(gateway, change_id)
             view = get_change(gateway, caller, change_id)
     except DatabaseUnavailable as error:  # done or not, and the change cannot even be read: say where it will be
-        raise DatabaseUnavailable(error.detail, headers=location_of(change_id), change_id=change_id) from error
+        raise DatabaseUnavailable(error.detail, headers=locate_change(change_id), change_id=change_id) from error
     if view.state == "failed" and view.error is not None:
-        raise of_code(view.error["code"])(view.error["detail"], headers=location_of(change_id), change_id=change_id)
+        raise of_code(view.error["code"])(view.error["detail"], headers=locate_change(change_id), change_id=change_id)
     return view
 
 
-def carry_out(gateway: Gateway, change_id: str, first: Step | None) -> None:
+def run_or_leave_to_job(gateway: Gateway, change_id: str, first: Step | None) -> None:
     """``run_change``, as far as Stripe answers: beyond that nobody knows, and the job asks Stripe and decides."""
     try:
         run_change(gateway, change_id, first)
@@ -131,13 +131,13 @@ def write_intent(
         first = freeze(session, gateway.catalog, intent, admitted.billing)
         session.add(intent)
         bulk.flush(session, PlanChange)
-        idempotency.link(session, caller, intent.id)
+        idempotency.link_change(session, caller, intent.id)
         jobs.defer(session, jobs.FINISH_CHANGE, {"change_id": intent.id}, lock=intent.id, at=now + FINISH_AFTER)
     reached(CrashPoint.INTENT_WRITTEN)
     return first
 
 
-def note_asked(gateway: Gateway, change_id: str) -> None:
+def mark_processing(gateway: Gateway, change_id: str) -> None:
     """Say of a change that Stripe was asked for it, and that nobody knows what became of it."""
     unanswered = update(PlanChange).where(PlanChange.id == change_id, PlanChange.state == "requested")
     with gateway.database.transaction() as session:

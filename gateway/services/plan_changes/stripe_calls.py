@@ -37,7 +37,7 @@ SETTLEMENT: Mapping[Charge, SubscriptionUpdateParams] = MappingProxyType(
 CREATE, UPDATE = "create_subscription", "update_subscription"
 # Among a change's steps: of each call, how many of its keys are of no use any more; and what the update was made from.
 KEYS_SPENT, MADE_FROM = "keys_spent", "made_from"
-KEYS_GOOD_FOR = timedelta(hours=23)  # Stripe forgets a key after 24 hours: a later try could act again
+KEY_LIFETIME = timedelta(hours=23)  # Stripe forgets a key after 24 hours: a later try could act again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,25 +84,25 @@ def freeze(session: Session, catalog: Catalog, change: PlanChange, billing: Bill
     """
     subscription = billing.subscription
     name = CREATE if subscription is None else UPDATE
-    made_from = basis(subscription)
+    made_from = describe_items(subscription)
     if change.steps.get(MADE_FROM, made_from) != made_from:
-        thaw(change)
+        refreeze(change)
     if subscription is None and CREATE not in change.steps:
-        change.steps = {**change.steps, CREATE: creation(session, catalog, change, billing)}
+        change.steps = {**change.steps, CREATE: build_creation(session, catalog, change, billing)}
     elif subscription is not None and UPDATE not in change.steps:
         policy.check_change(billing.plan_state, catalog.get(change.to_plan), change.quantity)
-        change.steps = {**change.steps, UPDATE: update(catalog, change, billing), MADE_FROM: made_from}
+        change.steps = {**change.steps, UPDATE: build_update(catalog, change, billing), MADE_FROM: made_from}
     return Step(
         name=name,
         change_id=change.id,
         subscription_id=subscription.id if subscription is not None else None,
         params=change.steps[name],
-        keys_spent=keys_spent(change, name),
+        keys_spent=count_spent_keys(change, name),
         after_revision=subscription.revision if subscription is not None else None,
     )
 
 
-def basis(subscription: StoredSubscription | None) -> list[Json | str]:
+def describe_items(subscription: StoredSubscription | None) -> list[Json | str]:
     """What an update is made from."""
     if subscription is None:
         return []
@@ -110,7 +110,7 @@ def basis(subscription: StoredSubscription | None) -> list[Json | str]:
     return [subscription.id, *sorted(items, key=lambda item: str(item["id"]))]
 
 
-def thaw(change: PlanChange) -> None:
+def refreeze(change: PlanChange) -> None:
     """Let the update be made anew, from the items that the subscription has by now. Raises QuoteStale.
 
     Items that were added since then would stay beside Free, and be billed; those that are gone would be refused.
@@ -120,30 +120,30 @@ def thaw(change: PlanChange) -> None:
     if change.quoted is not None:
         raise QuoteStale("The subscription has changed since the quote was confirmed.")
     change.steps = {name: step for name, step in change.steps.items() if name not in (UPDATE, MADE_FROM)}
-    count_key(change, UPDATE)
+    mark_key_spent(change, UPDATE)
 
 
 def is_too_old(change: PlanChange, now: datetime) -> bool:
     """Whether a call under one of the change's keys might be done a second time."""
-    return now > change.created_at + KEYS_GOOD_FOR
+    return now > change.created_at + KEY_LIFETIME
 
 
 def spend_key(session: Session, step: Step) -> None:
     """Let the next try of a call use another key, unless another process has said so already."""
     change = lock_change(session, step.change_id)
-    if keys_spent(change, step.name) == step.keys_spent:
-        count_key(change, step.name)
+    if count_spent_keys(change, step.name) == step.keys_spent:
+        mark_key_spent(change, step.name)
 
 
-def keys_spent(change: PlanChange, name: str) -> int:
+def count_spent_keys(change: PlanChange, name: str) -> int:
     """How many keys of a call are of no use any more."""
     spent: int = change.steps.get(KEYS_SPENT, {}).get(name, 0)
     return spent
 
 
-def count_key(change: PlanChange, name: str) -> None:
+def mark_key_spent(change: PlanChange, name: str) -> None:
     """The key that a call has now is of no use any more."""
-    spent = {**change.steps.get(KEYS_SPENT, {}), name: keys_spent(change, name) + 1}
+    spent = {**change.steps.get(KEYS_SPENT, {}), name: count_spent_keys(change, name) + 1}
     change.steps = {**change.steps, KEYS_SPENT: spent}
 
 
@@ -155,7 +155,7 @@ def lock_change(session: Session, change_id: str) -> PlanChange:
     return session.get_one(PlanChange, change_id, with_for_update=True, populate_existing=True)
 
 
-def creation(session: Session, catalog: Catalog, change: PlanChange, billing: BillingState) -> Json:
+def build_creation(session: Session, catalog: Catalog, change: PlanChange, billing: BillingState) -> Json:
     """Enrolment: a subscription to Free, a real price of 0, in the flexible billing mode that the swap rests on."""
     organization = session.get_one(Organization, change.organization_id)
     metadata = {ORGANIZATION_ID: organization.id}
@@ -170,7 +170,7 @@ def creation(session: Session, catalog: Catalog, change: PlanChange, billing: Bi
     return dict(params)
 
 
-def update(catalog: Catalog, change: PlanChange, billing: BillingState) -> Json:
+def build_update(catalog: Catalog, change: PlanChange, billing: BillingState) -> Json:
     """The swap of the base item's price, prorated from the quote's second, or else from the one Stripe does it in."""
     target = catalog.get(change.to_plan)
     params: SubscriptionUpdateParams = {

@@ -15,9 +15,10 @@ from gateway.services.subscription.plan_details import SELECT_DETAILS, DetailsRo
 CHANGE_ID = re.compile(r"\Achg_[0-9a-f]{32}\Z")
 
 
-THIS = aliased(PlanChange)
-CHANGE_AND_DETAILS = SELECT_DETAILS.add_columns(THIS).join(
-    THIS, and_(THIS.organization_id == Organization.id, THIS.id == bindparam("change_id"))
+REQUESTED_CHANGE = aliased(PlanChange)
+SELECT_CHANGE_AND_DETAILS = SELECT_DETAILS.add_columns(REQUESTED_CHANGE).join(
+    REQUESTED_CHANGE,
+    and_(REQUESTED_CHANGE.organization_id == Organization.id, REQUESTED_CHANGE.id == bindparam("change_id")),
 )
 
 
@@ -36,7 +37,7 @@ class ChangeView:
     subscription: PlanDetails
 
 
-def location_of(change_id: str) -> dict[str, str]:
+def locate_change(change_id: str) -> dict[str, str]:
     """Where a change is found."""
     return {"Location": f"/v1/subscription/changes/{change_id}"}
 
@@ -47,7 +48,7 @@ def get_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
         raise NotFound("There is no such change.")
     with gateway.database.reading() as session:
         parameters = {"organization_id": caller.organization_id, "change_id": change_id}
-        row = session.execute(CHANGE_AND_DETAILS, parameters).one_or_none()
+        row = session.execute(SELECT_CHANGE_AND_DETAILS, parameters).one_or_none()
     if row is None:
         raise NotFound("There is no such change.")
     *details, found = row
