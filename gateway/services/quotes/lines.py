@@ -1,4 +1,4 @@
-"""The lines of Stripe's previews, and what they add up to."""
+"""The lines of Stripe's previews, and the amounts that follow from them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from gateway.stripe_api.times import from_unix
 
 @dataclass(frozen=True, kw_only=True)
 class QuoteLine:
-    """One line as Stripe words it; ``amount`` in minor units, negative for a credit."""
+    """One line as Stripe words it. ``amount`` is in minor units, and negative for a credit."""
 
     description: str | None
     amount: int
@@ -21,16 +21,19 @@ class QuoteLine:
 
 
 def select_remaining_lines(next_invoice: Invoice, immediate: Invoice | None) -> list[dict[str, Any]]:
-    """The lines of the next invoice. Each preview takes all that is pending; what the one at once takes is gone."""
+    """Return the lines that the next invoice will have after the immediate one.
+
+    Each preview contains all pending invoice items. The immediate invoice takes them, so the next one will not.
+    """
     billed = {find_invoice_item(line) for line in list_lines(immediate)} - {None}
     return [line for line in list_lines(next_invoice) if find_invoice_item(line) not in billed]
 
 
 def compute_next_amount_due(next_invoice: Invoice, lines: list[dict[str, Any]], immediate: Invoice | None) -> int:
-    """What the next invoice asks for, with ``lines`` as its lines.
+    """Return the amount due of the next invoice, of which only ``lines`` remain.
 
-    Each preview begins with the customer's balance of today; what the invoice at once leaves of it, or adds to it as a
-    credit, is what the next one begins with. Less than a card can be charged (some 50 cents) Stripe carries over.
+    Each preview starts from the customer's balance of today. The next invoice starts from the balance that the
+    immediate one leaves. Stripe carries over an amount that is too small to charge (about 50 cents).
     """
     if immediate is None:
         return next_invoice.amount_due
@@ -40,7 +43,7 @@ def compute_next_amount_due(next_invoice: Invoice, lines: list[dict[str, Any]], 
 
 
 def net_amount(line: dict[str, Any]) -> int:
-    """What a line adds to its invoice's total: with its discounts and with taxes that come on top."""
+    """Return what a line adds to its invoice's total, with its discounts and the taxes that come on top."""
     discounts: int = sum(each["amount"] for each in line["discount_amounts"] or ())
     on_top: int = sum(each["amount"] for each in line["taxes"] or () if each["tax_behavior"] == "exclusive")
     amount: int = line["amount"]
@@ -48,20 +51,20 @@ def net_amount(line: dict[str, Any]) -> int:
 
 
 def find_invoice_item(line: dict[str, Any]) -> str | None:
-    """The invoice item behind a line; None if the subscription itself is."""
+    """Return the id of the invoice item behind a line, or None if the line comes from the subscription itself."""
     parent: dict[str, Any] = line["parent"] or {}
     details = parent.get("invoice_item_details")
     return details["invoice_item"] if details is not None else None
 
 
 def list_lines(invoice: Invoice | None) -> list[dict[str, Any]]:
-    """All lines of a preview: it shows them all, since it cannot be asked for its further pages."""
+    """Return all lines of a preview. Stripe puts them on one page, because a preview has no further pages."""
     lines: list[dict[str, Any]] = invoice.to_dict(for_json=True)["lines"]["data"] if invoice is not None else []
     return lines
 
 
 def parse_line(line: dict[str, Any]) -> QuoteLine:
-    """A line of Stripe's preview."""
+    """Return a line of Stripe's preview as a QuoteLine."""
     parent = line["parent"]
     return QuoteLine(
         description=line["description"],

@@ -1,4 +1,4 @@
-"""Quotes: what a change would cost, computed by Stripe for one second, and a token that buys exactly that."""
+"""Quotes: Stripe computes what a change costs from one second on, and a token buys the change at that price."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -38,7 +38,7 @@ from gateway.stripe_api.times import to_unix
 
 @dataclass(frozen=True, kw_only=True)
 class Quote:
-    """What the change costs if it is confirmed with ``token`` before ``expires_at``. Amounts in minor units."""
+    """What the change costs if the caller confirms it with ``token`` before ``expires_at``. Amounts in minor units."""
 
     token: str
     expires_at: datetime
@@ -50,15 +50,15 @@ class Quote:
     amount_due_now: int
     amount_due_on_billing_date: int
     credit: int
-    """What is given back for time that was paid and not used."""
+    """What the organization gets back for time that it paid and did not use."""
     billing_date: datetime
     estimate: bool
-    """Whether usage that goes on being counted may still change it: Stripe pins prorations, not usage."""
+    """Whether further usage may still change the amounts. ``proration_date`` fixes prorations, but not usage."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuoteRequest:
-    """The change that is asked about, and where it starts from."""
+    """The change to quote, and the billing state that it starts from."""
 
     organization_id: str
     billing: BillingState
@@ -72,24 +72,24 @@ class QuoteRequest:
 
 
 def quote_change(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None) -> Quote:
-    """Ask Stripe what moving to ``quantity`` units of ``plan`` costs from this second on.
+    """Quote the move to ``quantity`` units of ``plan`` from this second on. A quote needs no card.
 
-    Raises NotEnrolled, PeriodOver if Stripe has not begun the next one either, and what ``policy.check_change``
-    raises; a card is not needed to ask.
+    If the local period has ended, refresh the subscription and try once more. Raises NotEnrolled, and what
+    ``policy.check_change`` raises. Raises PeriodOver if Stripe has not begun the next period either.
     """
     now = gateway.clock().replace(microsecond=0)
     request = load_request(gateway, caller, plan, quantity, now)
     try:
         return build_quote(gateway, request, now)
-    except PeriodOver:  # of which nobody has told yet
+    except PeriodOver:  # the webhook that announces the next period may still be on its way
         refresh(gateway, SubscriptionSnapshot.kind, request.subscription_id)
     return build_quote(gateway, load_request(gateway, caller, plan, quantity, now), now)
 
 
 def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote:
-    """The quote of what is request. Raises PeriodOver."""
+    """Build the quote from Stripe's previews. Raises PeriodOver."""
     if request.billing_date <= now:
-        raise PeriodOver("The billing period ends in this moment; please try again.")
+        raise PeriodOver("The billing period is ending. Please try again.")
     immediate = preview_immediate_invoice(gateway, request) if request.charge_now else None
     next_invoice = preview_invoice(gateway, request, "none" if request.charge_now else "create_prorations")
     next_lines = select_remaining_lines(next_invoice, immediate)
@@ -127,7 +127,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
 def load_request(
     gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None, now: datetime
 ) -> QuoteRequest:
-    """What is asked about, from the local tables. Raises as ``quote_change`` does."""
+    """Load the request from the local tables. Raises NotEnrolled, and what ``policy.check_change`` raises."""
     with gateway.database.transaction() as session:
         refuse_closed(session.get(Organization, caller.organization_id))
         billing = load_billing_state(session, caller.organization_id)
@@ -150,7 +150,10 @@ def load_request(
 
 
 def preview_immediate_invoice(gateway: Gateway, request: QuoteRequest) -> Invoice | None:
-    """The invoice that the change makes; None if nothing is prorated: Stripe then shows the next one instead."""
+    """Preview the invoice that the change makes. Return None if the change prorates nothing.
+
+    Stripe makes no invoice then, and its preview shows the next invoice instead.
+    """
     invoice = preview_invoice(gateway, request, "always_invoice")
     lines = [parse_line(line) for line in list_lines(invoice)]
     return invoice if any(line.proration and line.period.start == request.proration_date for line in lines) else None
@@ -159,14 +162,14 @@ def preview_immediate_invoice(gateway: Gateway, request: QuoteRequest) -> Invoic
 def choose_proration_date(
     session: Session, subscription: Subscription, base_item: dict[str, Any], now: datetime
 ) -> datetime:
-    """The first second from now on from which nothing of the subscription is prorated yet.
+    """Return the first second from now on from which Stripe has prorated nothing of the subscription yet.
 
-    By it the change's items are told from those of an earlier change, and two changes may come in one second. The
-    period may have begun a second from now: the subscription is as old as Stripe's clock says, not ours.
+    The second tells this change's invoice items from those of an earlier change. Two changes may come in one second, so
+    the present second may be taken. It may also lie before the period, because Stripe's clock may be ahead of ours.
     """
     a_second = timedelta(seconds=1)
     seconds = [now, datetime.fromisoformat(base_item["current_period_start"])]
-    if subscription.as_of is not None:  # by then Stripe had prorated whatever is known here
+    if subscription.as_of is not None:  # Stripe made all prorations known here by this second
         seconds.append(subscription.as_of.replace(microsecond=0) + a_second)
     ours = select(func.max(PlanChange.proration_date)).where(PlanChange.organization_id == subscription.organization_id)
     if (last := session.scalar(ours)) is not None:
@@ -175,15 +178,15 @@ def choose_proration_date(
 
 
 def preview_invoice(gateway: Gateway, request: QuoteRequest, proration_behavior: ProrationBehavior) -> Invoice:
-    """Stripe's preview: of the invoice made at once (``always_invoice``), else of the next one on the billing date.
+    """Return Stripe's preview of an invoice. Raises PeriodOver.
 
-    Raises PeriodOver.
+    With ``always_invoice`` it is the immediate invoice, otherwise the next one on the billing date.
     """
     details: Details = {
         "items": request.billing.build_update_items(request.plan, request.quantity),
         "proration_behavior": proration_behavior,
     }
-    if proration_behavior != "none":  # Stripe refuses the two together
+    if proration_behavior != "none":  # Stripe refuses the date together with "none"
         details["proration_date"] = to_unix(request.proration_date)
     try:
         with noticing_deletion(gateway, request.organization_id), stripe_call():
@@ -192,5 +195,5 @@ def preview_invoice(gateway: Gateway, request: QuoteRequest, proration_behavior:
             )
     except StripeRejected as error:
         if outside_period(error):
-            raise PeriodOver("The billing period ends in this moment; please try again.") from error
+            raise PeriodOver("The billing period is ending. Please try again.") from error
         raise

@@ -1,4 +1,4 @@
-"""The token of a quote: signed, expiring, and good for one change at one price only."""
+"""The token of a quote. It is signed, expires, and buys exactly one change at one price."""
 
 import hashlib
 import hmac
@@ -19,7 +19,7 @@ ALGORITHM, AUDIENCE = "HS256", "quote"
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What a token says: valid for this organization, this state of its subscription, and this change."""
+    """The terms in a token: the organization, the version of its subscription, the change, and what it costs."""
 
     organization_id: str
     subscription_version: str
@@ -29,11 +29,14 @@ class Terms:
     proration_date: int
     amount_due_now: int
     prorated: int
-    """What the change itself costs, credits included: the lines that begin at ``proration_date``."""
+    """What the change itself costs, credits included. It is the sum of the lines that begin at ``proration_date``."""
     currency: str
 
     def check(self, caller: Caller, billing: BillingState, price_id: str, plan: str, quantity: int) -> None:
-        """Raises InvalidRequest if the token is another's, QuoteStale if it is for anything but this."""
+        """Raise InvalidRequest if the token belongs to another organization.
+
+        Raise QuoteStale if the token is for another change, or if the subscription or the price has changed since.
+        """
         if self.organization_id != caller.organization_id:
             raise InvalidRequest("The quote is not one of yours.", errors={"quote": ["Not valid."]})
         if (self.plan, self.quantity) != (plan, quantity):
@@ -46,33 +49,37 @@ TERMS_TYPES = {field.name: field.type for field in fields(Terms)}
 
 
 def sign_token(config: Config, terms: Terms, expires_at: datetime) -> str:
-    """The token of a quote."""
+    """Return the signed token of a quote."""
     claims = {"aud": AUDIENCE, "exp": expires_at, "terms": vars(terms)}
     return jwt.encode(claims, derive_signing_key(config), ALGORITHM)
 
 
 def read_token(config: Config, token: str, now: datetime) -> Terms:
-    """What a token of ours says. Raises InvalidRequest, and QuoteExpired: also of a release that had other terms."""
+    """Return the terms of a token that this gateway signed.
+
+    Raises InvalidRequest if the signature does not hold. Raises QuoteExpired if the token has expired, or if another
+    release with other terms signed it.
+    """
     said, expires_at = decode_token(config, token)
     if expires_at <= now or {name: type(value) for name, value in said.items()} != TERMS_TYPES:
-        raise QuoteExpired("The quote has expired: please look at the new one.")
+        raise QuoteExpired("The quote has expired. Please look at the new one.")
     return Terms(**said)
 
 
 def decode_token(config: Config, token: str) -> tuple[dict[str, Any], datetime]:
-    """The terms of a token of ours, as whatever release put them, and until when it is good, by whose clock ever.
+    """Return the terms of a token as its release wrote them, and its expiry. Raises InvalidRequest.
 
-    Raises InvalidRequest.
+    Accept an expired token. The caller compares the expiry with its own clock.
     """
     options: jwt.types.Options = {"require": ["exp"], "verify_exp": False}
     try:
         claims = jwt.decode(token, derive_signing_key(config), [ALGORITHM], audience=AUDIENCE, options=options)
     except jwt.InvalidTokenError as error:
-        raise InvalidRequest("The quote is not one of ours.", errors={"quote": ["Not valid."]}) from error
+        raise InvalidRequest("The gateway did not issue this quote.", errors={"quote": ["Not valid."]}) from error
     said = claims.get("terms")
     return said if isinstance(said, dict) else {}, from_unix(claims["exp"])
 
 
 def derive_signing_key(config: Config) -> bytes:
-    """A key of its own for quotes, derived from the one secret that every process has."""
+    """Derive the key for quotes from the one secret that every process has."""
     return hmac.digest(config.stripe_secret_key.encode(), b"konnect quote token", hashlib.sha256)

@@ -1,4 +1,4 @@
-"""The catalogue as one organization sees it."""
+"""The plans of the catalogue as one organization sees them."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from gateway.services.subscription.billing_state import load_billing_state
 
 @dataclass(frozen=True, kw_only=True)
 class PlanOffer:
-    """A plan, and what the button beside it does."""
+    """Describe a plan and the action of the button beside it."""
 
     key: str
     name: str
@@ -22,7 +22,7 @@ class PlanOffer:
 
 
 def list_offers(gateway: Gateway, caller: Caller) -> list[PlanOffer]:
-    """Every plan, from the smallest to the largest."""
+    """Return every plan, from the smallest to the largest."""
     with gateway.database.transaction() as session:
         organization = session.get(Organization, caller.organization_id)
         current = load_billing_state(session, caller.organization_id).plan_state.requested_plan

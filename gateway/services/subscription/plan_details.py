@@ -1,4 +1,4 @@
-"""Plan Details: what the Billing page shows of an organization, from the local tables alone."""
+"""Plan Details: what the Billing page shows of an organization. Only the local tables are read."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +24,7 @@ from gateway.services.subscription import policy
 
 @dataclass(frozen=True, kw_only=True)
 class Period:
-    """A span of time; the end belongs to the next."""
+    """A span of time. ``end`` is the first moment after it."""
 
     start: datetime
     end: datetime
@@ -32,7 +32,7 @@ class Period:
 
 @dataclass(frozen=True, kw_only=True)
 class UpcomingCharges:
-    """What Stripe calculated ahead of the billing date."""
+    """The charges that Stripe calculated before the billing date."""
 
     amount_due: int
     currency: str
@@ -42,7 +42,7 @@ class UpcomingCharges:
 
 @dataclass(frozen=True, kw_only=True)
 class PendingChange:
-    """The change that is on its way."""
+    """The change that has not ended yet."""
 
     id: str
     state: str
@@ -52,7 +52,7 @@ class PendingChange:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanDetails:
-    """One organization's plan, and what belongs to it."""
+    """One organization's plan with its period, card, latest invoice, open change and possible actions."""
 
     organization_id: str
     plan: str
@@ -74,7 +74,7 @@ class PlanDetails:
 
 
 def load_plan_details(gateway: Gateway, caller: Caller) -> PlanDetails:
-    """The Plan Details of the caller's organization; one that nobody enrolled is on Free with status ``none``."""
+    """Load the caller's Plan Details. An organization that has not enrolled is on Free with status ``none``."""
     with gateway.database.reading() as session:
         row = session.execute(SELECT_DETAILS, {"organization_id": caller.organization_id}).one_or_none()
     found = DetailsRow(*row) if row is not None else EMPTY_ROW
@@ -82,7 +82,7 @@ def load_plan_details(gateway: Gateway, caller: Caller) -> PlanDetails:
 
 
 class DetailsRow(NamedTuple):
-    """What ``SELECT_DETAILS`` selects of an organization, in its order."""
+    """The columns of ``SELECT_DETAILS`` in its order."""
 
     deleted: bool
     plan: OrganizationPlan | None
@@ -93,9 +93,9 @@ class DetailsRow(NamedTuple):
 
 
 EMPTY_ROW = DetailsRow(False, *[None] * 5)
-"""Of an organization that was never seen."""
+"""The row of an organization that the gateway has never seen."""
 
-# One statement, since this is what the Billing page waits for, and what each change is answered with.
+# One statement, because the Billing page waits for it and every change answers with it.
 NEWEST_INVOICE = (
     select(Invoice.id)
     .where(Invoice.organization_id == Organization.id)
@@ -111,7 +111,7 @@ SELECT_DETAILS = (
         UpcomingInvoice,
         and_(
             UpcomingInvoice.subscription_id == OrganizationPlan.subscription_id,
-            # calculated charges, as long as their billing date is still the next one
+            # Charges calculated for an earlier billing date would be wrong for the next one.
             UpcomingInvoice.billing_date == OrganizationPlan.current_period_end,
         ),
     )
@@ -120,14 +120,14 @@ SELECT_DETAILS = (
         and_(PaymentMethod.id == Organization.default_payment_method_id, PaymentMethod.detached.is_(False)),
     )
     .outerjoin(Invoice, Invoice.id == NEWEST_INVOICE)
-    # the database holds it to one
+    # A unique index allows one open change per organization.
     .outerjoin(PlanChange, and_(PlanChange.organization_id == Organization.id, IS_OPEN))
     .where(Organization.id == bindparam("organization_id"))
 )
 
 
 def build_plan_details(catalog: Catalog, organization_id: str, found: DetailsRow) -> PlanDetails:
-    """The same from what was found."""
+    """Build the Plan Details from the row that ``SELECT_DETAILS`` found."""
     row = found.plan
     state = PlanState.of_row(row) if row is not None else NEVER_ENROLLED
     period = None
@@ -149,7 +149,7 @@ def build_plan_details(catalog: Catalog, organization_id: str, found: DetailsRow
         payment_method=card_of(found.card) if found.card is not None else None,
         latest_invoice=found.invoice,
         pending_change=build_pending_change(found.change) if found.change is not None else None,
-        # a customer who was deleted at Stripe does not come back: only sales can help
+        # A customer that was deleted at Stripe cannot come back, so only sales can help.
         actions=[policy.CONTACT_SALES] if found.deleted else actions,
         as_of=row.as_of if row is not None else None,
         version=row.version if row is not None else 0,
@@ -157,7 +157,7 @@ def build_plan_details(catalog: Catalog, organization_id: str, found: DetailsRow
 
 
 def build_upcoming_charges(upcoming: UpcomingInvoice) -> UpcomingCharges:
-    """The calculated charges."""
+    """Build the upcoming charges from their row."""
     return UpcomingCharges(
         amount_due=upcoming.amount_due,
         currency=upcoming.currency,
@@ -167,5 +167,5 @@ def build_upcoming_charges(upcoming: UpcomingInvoice) -> UpcomingCharges:
 
 
 def build_pending_change(change: PlanChange) -> PendingChange:
-    """The change that has not ended."""
+    """Build the summary of an open change."""
     return PendingChange(id=change.id, state=change.state, to_plan=change.to_plan, quantity=change.quantity)
