@@ -1,4 +1,4 @@
-"""Whether a change may be made."""
+"""Whether a change may be made. The checks read only the local tables."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from gateway.services.subscription.billing_state import BillingState, load_billi
 from gateway.services.subscription.policy import Transition
 from schemas.subscription import ChangeCommand
 
-# Going up and down in turn leaves a credit each time, and Stripe makes no more than so many invoices of a subscription.
+# Each upgrade with a downgrade leaves a credit, and Stripe limits the number of invoices of a subscription.
 CHANGES_AT_MOST, CHANGES_WITHIN = 20, timedelta(hours=1)
 
 LATEST = (
@@ -35,10 +35,10 @@ LATEST = (
 
 @dataclass(frozen=True, kw_only=True)
 class Admitted:
-    """A change that may be made."""
+    """A change that has passed all checks but the one for a card."""
 
     source: str
-    """The plan that it moves away from."""
+    """The plan that the organization leaves."""
     target: CatalogPlan
     quantity: int
     transition: Transition
@@ -46,10 +46,10 @@ class Admitted:
 
 
 def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None) -> Admitted:
-    """What is wanted, if it may be; a card is not asked for.
+    """Return the requested change if the organization may make it. Do not check whether a card is on file.
 
     Raises PreconditionFailed, ChangeInProgress, RateLimited, NotEnrolled, UnpaidInvoice, CatalogNotSynced, and what
-    ``policy.check_change`` and ``Terms.check`` raise.
+    ``refuse_closed``, ``policy.check_change`` and ``Terms.check`` raise.
     """
     refuse_version_mismatch(session, caller, command)
     refuse_another_change(session, caller, gateway.clock())
@@ -64,7 +64,7 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     if policy.Need.PAID_UP in transition.needs:
         policy.check_needs(transition, paid_up=not billing.has_unpaid_invoice)
     price = billing.get_price_id(target)
-    if billing.subscription is None:  # what an enrolment starts on: better missed now than half-way
+    if billing.subscription is None:  # an enrolment starts on Free, so a missing price must not stop it half-way
         billing.get_price_id(gateway.catalog.get(FREE))
     if terms is not None:
         terms.check(caller, billing, price, target.key, quantity)
@@ -78,19 +78,19 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
 
 
 def refuse_version_mismatch(session: Session, caller: Caller, command: ChangeCommand) -> None:
-    """Raises PreconditionFailed if the caller saw another version than the present one."""
+    """Raise PreconditionFailed if the caller saw another version of the plan than the present one."""
     if command.if_match is None:
         return
     row = session.get(OrganizationPlan, caller.organization_id, populate_existing=True)
     version = row.version if row is not None else 0
     if version not in command.if_match:
-        raise PreconditionFailed(f"The plan is at version {version} by now.", version=version)
+        raise PreconditionFailed(f"The plan is now at version {version}.", version=version)
 
 
 def refuse_another_change(session: Session, caller: Caller, now: datetime) -> None:
-    """Raises ChangeInProgress while a change has not ended.
+    """Raise ChangeInProgress while another change of the organization is open.
 
-    Raises RateLimited after too many, with the seconds until the oldest of them no longer counts.
+    Raise RateLimited after too many changes. Its ``Retry-After`` is the time until the oldest of them no longer counts.
     """
     latest = session.execute(LATEST, {"organization_id": caller.organization_id, "since": now - CHANGES_WITHIN}).all()
     if latest and latest[0].state in OPEN_STATES:
@@ -100,5 +100,6 @@ def refuse_another_change(session: Session, caller: Caller, now: datetime) -> No
     if len(latest) == CHANGES_AT_MOST:
         wait = latest[-1].created_at + CHANGES_WITHIN - now
         raise RateLimited(
-            f"At most {CHANGES_AT_MOST} changes an hour.", headers={"Retry-After": str(int(wait.total_seconds()) + 1)}
+            f"At most {CHANGES_AT_MOST} changes of the plan are possible per hour.",
+            headers={"Retry-After": str(int(wait.total_seconds()) + 1)},
         )

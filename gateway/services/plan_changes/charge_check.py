@@ -1,4 +1,4 @@
-"""The quote is the charge: what Stripe holds for a confirmed change is compared with what was quoted."""
+"""Comparing what Stripe charges for a confirmed change with its quote."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -12,17 +12,18 @@ from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.times import to_unix
 
-CLOCKS_APART = timedelta(hours=1)  # far more than two clocks differ, far less than a period lasts
+CLOCKS_APART = timedelta(hours=1)  # far more than the difference of two clocks, far less than a period
 
 log = structlog.get_logger()
 
 
 def check_charge(gateway: Gateway, change_id: str) -> None:
-    """Look what Stripe holds for a change, and record it; any difference from what was quoted is an alarm.
+    """Record what Stripe charges for a change, and log an error if it differs from the quote.
 
-    What the change costs: the sum of the invoice items that it made, invoiced or not yet. What is due at once: what
-    their invoice asks for, with a balance, a tax or an item beside them that the quote did not know of. Raises
-    StripeUnavailable: try again.
+    ``plan_table/writer.close_changes`` queues this job when it closes a quoted change. The change's cost is the sum of
+    the invoice items that it made, invoiced or not. The amount due immediately is the amount due of their invoice. It
+    also contains a balance, a tax or an item that the quote did not know. Raises StripeUnavailable, and the worker then
+    retries the job.
     """
     with gateway.database.transaction() as session:
         change = session.get_one(PlanChange, change_id)
@@ -47,7 +48,7 @@ def check_charge(gateway: Gateway, change_id: str) -> None:
 
 
 def list_change_items(gateway: Gateway, customer_id: str, since: datetime, made_after: datetime) -> list[InvoiceItem]:
-    """The prorations that begin in just that second: those of one change."""
+    """Return the prorations that begin in exactly that second. They belong to one change."""
     with stripe_call():
         items = gateway.stripe.v1.invoice_items.list(
             {"customer": customer_id, "created": {"gte": to_unix(made_after)}, "limit": 100}
@@ -56,12 +57,12 @@ def list_change_items(gateway: Gateway, customer_id: str, since: datetime, made_
 
 
 def sum_amounts_due(gateway: Gateway, items: Iterable[InvoiceItem]) -> int:
-    """What the invoice asks for that was made of these items; 0 if there was nothing to invoice."""
+    """Return the amount due of the invoice that contains these items, or 0 if there is none."""
     invoices = {item.invoice if isinstance(item.invoice, str) else item.invoice.id for item in items if item.invoice}
     with stripe_call():
         return sum(gateway.stripe.v1.invoices.retrieve(each).amount_due for each in invoices)
 
 
 def find_customer_id(session: Session, change: PlanChange) -> str | None:
-    """The Stripe customer of the change's organization."""
+    """Return the id of the Stripe customer of the change's organization."""
     return session.get_one(Organization, change.organization_id).stripe_customer_id

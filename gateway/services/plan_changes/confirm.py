@@ -1,4 +1,4 @@
-"""Confirming a quote: one that no longer holds is refused together with the one that does."""
+"""Confirming a quote. A quote that no longer holds is refused together with a new one."""
 
 from gateway.errors import GatewayError, QuoteExpired, QuoteStale
 from gateway.services.plan_changes.request import change_plan
@@ -10,7 +10,11 @@ from schemas.subscription import ChangeCommand
 
 
 def confirm_change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeView:
-    """``change_plan``; a QuoteStale or QuoteExpired carries a new ``quote`` of the same change."""
+    """Change the plan as ``change_plan`` does, and add a new quote to a refused one.
+
+    A QuoteStale or QuoteExpired carries the ``Quote`` of the same change as its member ``quote``. ``gateway.problems``
+    renders it.
+    """
     try:
         return change_plan(gateway, caller, command)
     except (QuoteStale, QuoteExpired) as error:
@@ -20,10 +24,10 @@ def confirm_change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> 
 
 
 def make_new_quote(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Quote | None:
-    """A new quote of what was wanted; None if that is not possible any more or Stripe does not answer."""
+    """Return a new quote of the same change, or None if the change is no longer possible or Stripe does not answer."""
     said, _ = decode_token(gateway.config, command.quote or "")
     plan, quantity = command.plan or said.get("plan"), command.quantity or said.get("quantity")
-    if not isinstance(plan, str) or not isinstance(quantity, int):  # another release said it in other words
+    if not isinstance(plan, str) or not isinstance(quantity, int):  # another release wrote other terms
         return None
     try:
         return quote_change(gateway, caller, plan, quantity)

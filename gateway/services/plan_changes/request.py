@@ -1,9 +1,12 @@
-"""Plan changes. Intent first, then Stripe, then the merge; killed at any line, a change is finished or given up.
+"""Requesting a plan change. The process may die at any line, and the change still ends.
 
-1. Transaction: the policy is checked and the change is written, together with the job that will finish it and with
-   the parameters of its call to Stripe.
-2. The call, with no transaction open; then a transaction that merges the answer. The merge closes the change when
-   Stripe has carried it out. Where it takes another call (``change_run``), a transaction freezes that one's parameters.
+1. ``write_intent`` checks the change in one transaction. The same transaction writes the change, the parameters of its
+   first call to Stripe, and the completion job.
+2. ``execute.run_change`` makes the call with no transaction open, and merges the answer in another transaction. If
+   Stripe has carried the change out, the merge closes it (``plan_table/writer.close_changes``). If the change takes
+   another call, a transaction freezes the parameters of that call first.
+3. If Stripe does not answer or the process dies, a webhook closes the change, or the completion job does
+   (``execute.finish_change``).
 """
 
 import uuid
@@ -36,18 +39,23 @@ from gateway.services.subscription.billing_state import choose_charge
 from gateway.stripe_api.times import from_unix
 from schemas.subscription import ChangeCommand
 
-FINISH_AFTER = timedelta(seconds=20)  # by then the request has usually ended; if not, the keys make the two do it once
+# Delay of the completion job. The request has usually ended before. If not, both use the same idempotency keys, so
+# Stripe carries the change out once.
+FINISH_AFTER = timedelta(seconds=20)
 
 log = structlog.get_logger()
 
 
 def change_plan(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeView:
-    """Move the organization to a plan and quantity, enrolling it first if need be.
+    """Move the organization to a plan and quantity. Enrol it first if ``command.enroll`` is set.
 
-    Gives the change: ``applied``; ``requires_action`` if the customer has to approve the payment; or ``processing`` if
-    it is not known yet what Stripe did: then it ends within a minute. Raises what ``admit`` raises (no change is
-    written then), CardDeclined and StripeRejected (the change has ``failed``), DatabaseUnavailable (with the change's
-    Location if it was written).
+    Return the change in one of three states. ``applied`` means that Stripe carried it out. ``requires_action`` means
+    that the customer must approve the payment. ``processing`` means that Stripe's answer is unknown. The completion job
+    (``execute.finish_change``) then ends the change within a minute.
+
+    Resume the change that an earlier request with the same idempotency key began. Raises what ``record_intent`` raises,
+    and no change is written then. Raises the recorded error, such as CardDeclined or StripeRejected, if the change has
+    ``failed``. Raises DatabaseUnavailable, with the change's Location if the change was written.
     """
     first = None
     if (change_id := idempotency.find_linked_change(gateway, caller)) is None:
@@ -59,7 +67,8 @@ def change_plan(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Cha
         if view.state == "requested":
             mark_processing(gateway, change_id)
             view = get_change(gateway, caller, change_id)
-    except DatabaseUnavailable as error:  # done or not, and the change cannot even be read: say where it will be
+    except DatabaseUnavailable as error:
+        # The outcome is unknown and the change cannot be read. The Location lets the caller look at it later.
         raise DatabaseUnavailable(error.detail, headers=locate_change(change_id), change_id=change_id) from error
     if view.state == "failed" and view.error is not None:
         raise of_code(view.error["code"])(view.error["detail"], headers=locate_change(change_id), change_id=change_id)
@@ -67,7 +76,10 @@ def change_plan(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Cha
 
 
 def run_or_leave_to_job(gateway: Gateway, change_id: str, first: Step | None) -> None:
-    """``run_change``, as far as Stripe answers: beyond that nobody knows, and the job asks Stripe and decides."""
+    """Run the change. If Stripe does not answer, log it and leave the change to the completion job.
+
+    The job (``execute.finish_change``) asks Stripe what became of the change.
+    """
     try:
         run_change(gateway, change_id, first)
     except StripeUnavailable:
@@ -75,14 +87,15 @@ def run_or_leave_to_job(gateway: Gateway, change_id: str, first: Step | None) ->
 
 
 def record_intent(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Step:
-    """Check that the change may be made, and write the intent to make it; gives its first call.
+    """Prepare the customer at Stripe, then write the intent. Return the change's first call.
 
-    A card that is not known here is asked for at Stripe. Raises as ``change`` does.
+    If the change needs a card and the mirror knows none, ask Stripe whether one is on file. Raises what
+    ``write_intent`` raises, and what creating the customer or setting its default card raises.
     """
     terms = read_token(gateway.config, command.quote, gateway.clock()) if command.quote is not None else None
     if command.enroll or command.payment_method is not None:
-        # Before anything is done at Stripe. By itself, not in a transaction that a missing customer then rolls back: a
-        # rollback costs its connection all prepared statements (psycopg discards them).
+        # Check before doing anything at Stripe. The check runs in its own transaction, because a rollback for a missing
+        # customer would discard the connection's prepared statements (psycopg drops them).
         with gateway.database.transaction() as session:
             admit(session, gateway, caller, command, terms)
         ensure_customer(gateway, caller)
@@ -98,11 +111,12 @@ def record_intent(gateway: Gateway, caller: Caller, command: ChangeCommand) -> S
 def write_intent(
     gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None, *, card: bool | None
 ) -> Step:
-    """Check that the change may be made; write it, its first call, and the job that will finish it. Gives the call.
+    """Write the change, its first call and its completion job in one transaction. Return the call.
 
-    ``card``: whether one is on file; None if nobody has asked Stripe: then it is as it is known here. Raises what
-    ``admit`` raises, CustomerMissing, and PaymentMethodRequired. The checks are made under the organization's lock;
-    should they ever fail to hold two requests apart, the unique index on changes in flight does.
+    ``card`` says whether Stripe has a card on file. None means that Stripe was not asked, and the mirror decides. The
+    transaction locks the organization before it checks the change. If the checks still let two requests through, the
+    unique index on changes in flight stops the second one. Raises what ``admit`` raises, CustomerMissing, and
+    PaymentMethodRequired.
     """
     now = gateway.clock()
     with gateway.database.transaction() as session:
@@ -138,7 +152,7 @@ def write_intent(
 
 
 def mark_processing(gateway: Gateway, change_id: str) -> None:
-    """Say of a change that Stripe was asked for it, and that nobody knows what became of it."""
+    """Mark a change whose first call got no answer. Stripe may have carried it out."""
     unanswered = update(PlanChange).where(PlanChange.id == change_id, PlanChange.state == "requested")
     with gateway.database.transaction() as session:
         session.execute(unanswered.values(state="processing"))

@@ -1,4 +1,4 @@
-"""A plan change as the interface shows it."""
+"""Plan changes as the API shows them."""
 
 import re
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ SELECT_CHANGE_AND_DETAILS = SELECT_DETAILS.add_columns(REQUESTED_CHANGE).join(
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeView:
-    """A change, and the plan as it stands now."""
+    """A change together with the present Plan Details."""
 
     id: str
     state: str
@@ -38,12 +38,12 @@ class ChangeView:
 
 
 def locate_change(change_id: str) -> dict[str, str]:
-    """Where a change is found."""
+    """Return the Location header of a change."""
     return {"Location": f"/v1/subscription/changes/{change_id}"}
 
 
 def get_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
-    """One of the organization's changes. Raises NotFound."""
+    """Return one of the organization's changes. Raises NotFound."""
     if not CHANGE_ID.match(change_id):
         raise NotFound("There is no such change.")
     with gateway.database.reading() as session:
@@ -66,7 +66,7 @@ def get_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
 
 
 def list_changes(gateway: Gateway, caller: Caller) -> list[PlanChange]:
-    """The organization's last changes, newest first."""
+    """Return the organization's last 100 changes, newest first."""
     query = select(PlanChange).where(PlanChange.organization_id == caller.organization_id)
     with gateway.database.transaction() as session:
         return list(session.scalars(query.order_by(PlanChange.created_at.desc(), PlanChange.id).limit(100)))
