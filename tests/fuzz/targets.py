@@ -178,12 +178,12 @@ def drained(stage: Stage, choices: Choices) -> None:
     body = mutations.event(choices, TYPES, envelope=False)
     try:
         row = inbox.row_of(stage.gateway, body, NOW)
-        told = read_event(Stored(row.id, row.type, row.object_id, row.payload), HANDLERS).told
+        observations = read_event(Stored(row.id, row.type, row.object_id, row.payload), HANDLERS).told
     except (WebhookRefused, UnreadableObject) as refused:
         stage.outcomes[type(refused).__name__] += 1
         return
     with stage.gateway.database.transaction() as session:
-        outcomes = merge(session, told, NOW)
+        outcomes = merge(session, observations, NOW)
         session.flush()
         session.rollback()
     stage.outcomes.update(outcomes)

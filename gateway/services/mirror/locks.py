@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from gateway.db.models import Organization, PaymentMethod, Subscription
 from gateway.db.queries import among, among_those
-from gateway.stripe_api.snapshots import CustomerSnapshot, PaymentMethodSnapshot, Told
+from gateway.stripe_api.snapshots import CustomerSnapshot, Observation, PaymentMethodSnapshot
 
 ORGANIZATIONS_LOCKED = (
     select(Organization)
@@ -28,7 +28,7 @@ def subscribers(session: Session, product_ids: Iterable[str]) -> list[str]:
     return list(session.scalars(select(Subscription.organization_id).where(or_(*on_product)).distinct()))
 
 
-def lock_organizations(session: Session, told: Sequence[Told], also: Iterable[str]) -> Sequence[Organization]:
+def lock_organizations(session: Session, told: Sequence[Observation], also: Iterable[str]) -> Sequence[Organization]:
     """Lock the organizations that all that was told belongs to, by customer, by name or by a card they had."""
     customers = {each.owner for each in told if each.owner is not None}
     named = {each.organization_id for each in told if isinstance(each, CustomerSnapshot) and each.organization_id}

@@ -20,6 +20,7 @@ from gateway.services.mirror.tables import KINDS, order_of, set_order
 from gateway.services.plan_table import writer
 from gateway.stripe_api.snapshots import (
     CustomerSnapshot,
+    Observation,
     PaymentMethodSnapshot,
     PriceSnapshot,
     ProductSnapshot,
@@ -27,7 +28,6 @@ from gateway.stripe_api.snapshots import (
     Seen,
     Snapshot,
     SubscriptionSnapshot,
-    Told,
 )
 from gateway.stripe_api.times import to_unix
 
@@ -59,7 +59,7 @@ OUTCOMES = {
 }
 
 
-def merge(session: Session, told: Sequence[Told], now: datetime, *, attempt: int = 1) -> list[Outcome]:
+def merge(session: Session, told: Sequence[Observation], now: datetime, *, attempt: int = 1) -> list[Outcome]:
     """Merge what was told into mirror, plan table and history; gives each one's outcome, in the same order.
 
     States that cannot be ordered are refreshed by jobs that this transaction enqueues, and so are the objects that are
@@ -76,7 +76,7 @@ def merge(session: Session, told: Sequence[Told], now: datetime, *, attempt: int
     return [outcomes[position] for position in range(len(told))]
 
 
-def place_in_batch(told: Told) -> tuple[bool, datetime | None, int]:
+def place_in_batch(told: Observation) -> tuple[bool, datetime | None, int]:
     """Snapshots by time, then references: one of the snapshots may have told what they would ask for."""
     if isinstance(told, Reference):
         return True, None, 0
@@ -122,7 +122,7 @@ def lookup_job(kind: str, stripe_id: str, changed_at: datetime, *, at: datetime)
 class Batch:
     """What is locked and loaded for one merge, and what came of it."""
 
-    def __init__(self, session: Session, told: Sequence[Told]) -> None:
+    def __init__(self, session: Session, told: Sequence[Observation]) -> None:
         self.session = session
         self.touched: dict[str, Seen] = {}
         """Organization id -> how the last state was seen that may have changed its plan."""
@@ -166,7 +166,7 @@ class Batch:
         lock = func.pg_advisory_xact_lock if changes_catalog else func.pg_advisory_xact_lock_shared
         self.session.execute(select(lock(CATALOG_LOCK)))
 
-    def load(self, kind: str, told: Iterable[Told]) -> None:
+    def load(self, kind: str, told: Iterable[Observation]) -> None:
         """Read the stored rows of one kind."""
         if not (ids := {each.id for each in told if each.kind == kind}):
             return
@@ -186,7 +186,7 @@ class Batch:
         keys = {row.product_id: row.key for row in self.rows.values() if isinstance(row, Plan)}
         return {each.id for each in snapshots if isinstance(each, ProductSnapshot) and keys.get(each.id) != each.key}
 
-    def place(self, told: Told) -> Outcome:
+    def place(self, told: Observation) -> Outcome:
         """Place one snapshot, whose row is written with the batch, or see whether a reference needs a lookup."""
         return self.place_reference(told) if isinstance(told, Reference) else self.place_snapshot(told)
 

@@ -23,9 +23,9 @@ from gateway.services.mirror.tables import KINDS
 from gateway.services.runtime import Gateway
 from gateway.stripe_api import json_text
 from gateway.stripe_api.client import API_VERSION
-from gateway.stripe_api.snapshots import Event, Told, UnreadableObject, unreadable, upcoming_of
+from gateway.stripe_api.snapshots import Event, Observation, UnreadableObject, unreadable, upcoming_of
 
-Handlers = Mapping[str, Callable[[Event], Sequence[Told]]]
+Handlers = Mapping[str, Callable[[Event], Sequence[Observation]]]
 
 BATCH = 400
 DUE_STATES = ("pending", "failed")
@@ -49,7 +49,7 @@ class Read:
     """What a handler made of one event."""
 
     event_id: str
-    told: Sequence[Told]
+    told: Sequence[Observation]
 
 
 def drain(gateway: Gateway, handlers: Handlers) -> int:
