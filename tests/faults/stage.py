@@ -20,7 +20,7 @@ from gateway.auth import issue_development_token
 from gateway.config import Config
 from gateway.crash_points import VARIABLE, CrashPoint
 from gateway.sandbox import Sandbox
-from gateway.services.mirror.merge import defer_refresh
+from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.operations.catalog_sync import sync_catalog
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import API_VERSION, stripe_client

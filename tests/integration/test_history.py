@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from gateway.cli import cli
 from gateway.db.models import OrganizationPlan, PlanHistory, Subscription
-from gateway.services.mirror.merge import defer_refresh
+from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.plan_changes import request as request_change
 from gateway.services.runtime import Caller
 from gateway.stripe_api.snapshots import CHANGE_ID

@@ -15,8 +15,9 @@ from sqlalchemy import select, text, update
 from gateway.app import build_gateway
 from gateway.db import jobs
 from gateway.db.models import Organization, PlanChange, Price, Subscription, WebhookEvent
-from gateway.services.mirror.merge import defer_refresh, merge
+from gateway.services.mirror.merge import merge
 from gateway.services.mirror.refresh import refresh_or_queue_again
+from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.plan_changes import execute
 from gateway.services.plan_changes import request as request_change
 from gateway.services.runtime import Caller

@@ -16,6 +16,7 @@ from gateway.db.models import Invoice, Mirrored, Organization, PaymentMethod, Pl
 from gateway.db.queries import among
 from gateway.services.mirror.locks import lock_organizations, subscribers
 from gateway.services.mirror.ordering import CLOCK_TOLERANCE, Verdict, decide
+from gateway.services.mirror.refresh_jobs import lookup_job, refresh_job
 from gateway.services.mirror.tables import KINDS, order_of, set_order
 from gateway.services.plan_table import writer
 from gateway.stripe_api.snapshots import (
@@ -29,7 +30,6 @@ from gateway.stripe_api.snapshots import (
     Snapshot,
     SubscriptionSnapshot,
 )
-from gateway.stripe_api.times import to_unix
 
 CATALOG_LOCK = 0x636174  # any constant of ours
 MERGE_ORDER = {kind: position for position, kind in enumerate(KINDS)}
@@ -93,30 +93,6 @@ def jobs_of(batch: "Batch", now: datetime, attempt: int) -> Iterator[jobs.Wanted
         yield refresh_job(kind, stripe_id, at=now + patience, attempt=attempt + 1)
     for kind, stripe_id, changed_at in batch.lookups:
         yield lookup_job(kind, stripe_id, changed_at, at=now + PATIENCE)
-
-
-def defer_refresh(session: Session, kind: str, stripe_id: str, *, at: datetime | None = None, attempt: int = 1) -> None:
-    """Enqueue the retrieval of one object."""
-    jobs.defer_all(session, [refresh_job(kind, stripe_id, at=at, attempt=attempt)])
-
-
-def refresh_job(kind: str, stripe_id: str, *, at: datetime | None = None, attempt: int = 1) -> jobs.Wanted:
-    """The retrieval of one object: many requests fold into one job, and one object is refreshed at a time."""
-    key = refresh_lock(kind, stripe_id)
-    what: dict[str, str | int] = {"kind": kind, "stripe_id": stripe_id, "attempt": attempt}
-    return jobs.Wanted(key, jobs.REFRESH, what, lock=key, at=at)
-
-
-def refresh_lock(kind: str, stripe_id: str) -> str:
-    """The lock under which an object's refresh waits and runs."""
-    return f"refresh:{kind}:{stripe_id}"
-
-
-def lookup_job(kind: str, stripe_id: str, changed_at: datetime, *, at: datetime) -> jobs.Wanted:
-    """A look at the mirror, and a refresh if it still has no state as new as ``changed_at``."""
-    second = to_unix(changed_at)
-    what: dict[str, str | int] = {"kind": kind, "stripe_id": stripe_id, "changed_at": second}
-    return jobs.Wanted(f"look_up:{kind}:{stripe_id}:{second}", jobs.LOOK_UP, what, at=at)
 
 
 class Batch:

@@ -26,8 +26,9 @@ from gateway.errors import (
     StripeUnavailable,
 )
 from gateway.services.customers.customer import look_for_deletion
-from gateway.services.mirror.merge import defer_refresh, merge
+from gateway.services.mirror.merge import merge
 from gateway.services.mirror.refresh import merge_answer, refresh
+from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.plan_changes import payment
 from gateway.services.plan_changes.stripe_calls import (
     CREATE,

@@ -1,0 +1,32 @@
+"""The jobs that ask Stripe for an object, as they are enqueued."""
+
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from gateway.db import jobs
+from gateway.stripe_api.times import to_unix
+
+
+def defer_refresh(session: Session, kind: str, stripe_id: str, *, at: datetime | None = None, attempt: int = 1) -> None:
+    """Enqueue the retrieval of one object."""
+    jobs.defer_all(session, [refresh_job(kind, stripe_id, at=at, attempt=attempt)])
+
+
+def refresh_job(kind: str, stripe_id: str, *, at: datetime | None = None, attempt: int = 1) -> jobs.Wanted:
+    """The retrieval of one object: many requests fold into one job, and one object is refreshed at a time."""
+    key = refresh_lock(kind, stripe_id)
+    what: dict[str, str | int] = {"kind": kind, "stripe_id": stripe_id, "attempt": attempt}
+    return jobs.Wanted(key, jobs.REFRESH, what, lock=key, at=at)
+
+
+def refresh_lock(kind: str, stripe_id: str) -> str:
+    """The lock under which an object's refresh waits and runs."""
+    return f"refresh:{kind}:{stripe_id}"
+
+
+def lookup_job(kind: str, stripe_id: str, changed_at: datetime, *, at: datetime) -> jobs.Wanted:
+    """A look at the mirror, and a refresh if it still has no state as new as ``changed_at``."""
+    second = to_unix(changed_at)
+    what: dict[str, str | int] = {"kind": kind, "stripe_id": stripe_id, "changed_at": second}
+    return jobs.Wanted(f"look_up:{kind}:{stripe_id}:{second}", jobs.LOOK_UP, what, at=at)
