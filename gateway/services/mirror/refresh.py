@@ -10,7 +10,8 @@ from stripe import StripeClient, StripeObject
 
 from gateway.db.models import Mirrored
 from gateway.errors import NotFound, StripeRejected, StripeUnavailable
-from gateway.services.mirror.merge import Outcome, merge
+from gateway.services.mirror.batch import Outcome
+from gateway.services.mirror.merge import merge
 from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.mirror.tables import KINDS
 from gateway.services.runtime import Gateway
