@@ -3,7 +3,7 @@
 import click
 
 from gateway.commands import migrated_parts
-from gateway.services.plan_table.rebuild import rebuild as rebuild_plans
+from gateway.services.plan_table.rebuild import rebuild_plan_table
 
 
 @click.group()
@@ -16,7 +16,7 @@ def plans() -> None:
 def rebuild(*, write: bool) -> None:
     """Work the plan table out again from its history, and compare; status 0 if the two are equal now."""
     wrong = 0
-    for finding in rebuild_plans(migrated_parts(), write=write):
+    for finding in rebuild_plan_table(migrated_parts(), write=write):
         click.echo(f"{'repaired' if finding.repaired else 'differs '}  {finding.organization_id}  {finding.text}")
         wrong += not finding.repaired
     if wrong:

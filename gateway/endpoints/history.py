@@ -17,5 +17,5 @@ blueprint = Blueprint("history", __name__, url_prefix="/v1/subscription/history"
 def show(query: dict[str, Any]) -> history.Page:
     """List who changed the plan, when and why, newest first; with `at`, the plan as it was then."""
     if "at" in query:
-        return history.as_of(gateway(), caller(), query["at"])
-    return history.page(gateway(), caller(), limit=query["limit"], starting_after=query.get("starting_after"))
+        return history.find_entry_at(gateway(), caller(), query["at"])
+    return history.list_entries(gateway(), caller(), limit=query["limit"], starting_after=query.get("starting_after"))

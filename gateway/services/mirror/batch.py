@@ -64,7 +64,7 @@ class Batch:
         self.lookups: set[tuple[str, str, datetime]] = set()
         """Kind and id of the objects to be refreshed if nothing tells their state, and since when."""
         self.rows: dict[tuple[str, str], Mirrored] = {}
-        self.accounts: dict[str, writer.Account] = {}
+        self.accounts: dict[str, writer.OrganizationRows] = {}
         """What the plans follow from, by organization, if anything told may change them."""
         self.plans: dict[str, str] = {}
         """The catalogue before this batch: product id -> plan; read along with the accounts."""
@@ -84,7 +84,9 @@ class Batch:
         # need not say whose the object is.
         self.load(SubscriptionSnapshot.kind, [each for each in told if isinstance(each, Reference)])
         if kinds & DECIDING:
-            self.accounts, self.plans = writer.accounts_of(session, organizations, [each.seen for each in snapshots])
+            self.accounts, self.plans = writer.load_organization_rows(
+                session, organizations, [each.seen for each in snapshots]
+            )
         for account in self.accounts.values():
             self.rows.update({("subscription", each.id): each for each in account.subscriptions})
 

@@ -33,8 +33,8 @@ def merge(session: Session, told: Sequence[Observation], now: datetime, *, attem
     with session.no_autoflush:
         outcomes = {position: batch.place(told[position]) for position in placed}
         bulk.flush(session, Invoice)  # whose payment is read from there
-        history = writer.write(session, batch.touched, batch.accounts, batch.plan_of_product(), now)
-        bulk.flush(session, Mirrored, *writer.WRITTEN, more=history)
+        history = writer.update_plan_table(session, batch.touched, batch.accounts, batch.plan_of_product(), now)
+        bulk.flush(session, Mirrored, *writer.WRITTEN_MODELS, more=history)
     jobs.defer_all(session, jobs_of(batch, now, attempt))
     return [outcomes[position] for position in range(len(told))]
 

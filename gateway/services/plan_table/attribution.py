@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.db.models import OPEN_STATES, PlanChange, Subscription
-from gateway.services.plan_table.derive import NO_SUBSCRIPTION, PlanState, current_subscription
+from gateway.services.plan_table.derive import NO_SUBSCRIPTION, PlanState, select_current_subscription
 from gateway.stripe_api.snapshots import ENDED, Seen
 
-CHANGE = "chg_"  # what the ids of plan changes begin with, and the idempotency keys of their calls
-PAYMENT = "pay:"  # what the keys of payments begin with that users make themselves
+CHANGE_ID_PREFIX = "chg_"  # what the ids of plan changes begin with, and the idempotency keys of their calls
+PAYMENT_KEY_PREFIX = "pay:"  # what the keys of payments begin with that users make themselves
 USER, SALES, STRIPE, SYSTEM = "user", "sales", "stripe", "system"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
+class Attribution:
     """An entry's author and cause."""
 
     actor_type: str
@@ -26,41 +26,41 @@ class Reason:
     """What told of it: id of the change or event, or the name of the job."""
 
 
-def reason(
+def attribute_plan(
     seen: Seen,
     changes: Mapping[str, PlanChange],
     subscriptions: Sequence[Subscription],
     before: PlanState | None,
-) -> Reason:
+) -> Attribution:
     """Why an organization's plan is another one now: by a change of ours, or by whom Stripe says.
 
     ``changes`` are the organization's own, by their ids; ask before those that are carried out are closed. ``before``:
     what the plan table said.
     """
-    change = responsible(seen, changes, subscriptions, before)
+    change = find_responsible_change(seen, changes, subscriptions, before)
     if change is not None:
-        return Reason(actor_type=USER, actor=change.actor, change_id=change.id, cause=seen.cause)
-    if (seen.request_key or "").startswith(PAYMENT):
+        return Attribution(actor_type=USER, actor=change.actor, change_id=change.id, cause=seen.cause)
+    if (seen.request_key or "").startswith(PAYMENT_KEY_PREFIX):
         actor_type = USER
     elif seen.by_request is None:
         actor_type = SYSTEM
     else:
         actor_type = SALES if seen.by_request else STRIPE
-    return Reason(actor_type=actor_type, actor=None, change_id=None, cause=seen.cause)
+    return Attribution(actor_type=actor_type, actor=None, change_id=None, cause=seen.cause)
 
 
-def responsible(
+def find_responsible_change(
     seen: Seen,
     changes: Mapping[str, PlanChange],
     subscriptions: Sequence[Subscription],
     before: PlanState | None,
 ) -> PlanChange | None:
     """The change of ours that an organization's plan is another one by; None if it is none."""
-    subscription = current_subscription(subscriptions)
+    subscription = select_current_subscription(subscriptions)
     in_metadata = subscription.change_id if subscription is not None else None
-    told = told_by(seen)
+    told = find_reported_change_id(seen)
     change = changes.get(told or "")
-    if told != in_metadata and is_living(before):
+    if told != in_metadata and has_live_subscription(before):
         # Its call was parked, or called off: what else has changed by the time of the answer was another's doing.
         change = None
     # The metadata keep the last change's id for good: it is the reason only while the change is still open.
@@ -70,14 +70,14 @@ def responsible(
     return change
 
 
-def is_living(state: PlanState | None) -> bool:
+def has_live_subscription(state: PlanState | None) -> bool:
     """Whether there was a subscription that a change could be made to."""
     return state is not None and state.status not in ENDED | {NO_SUBSCRIPTION}
 
 
-def told_by(seen: Seen) -> str | None:
+def find_reported_change_id(seen: Seen) -> str | None:
     """The change that told of it itself, or whose call an event says it was caused by."""
-    if seen.cause.startswith(CHANGE):
+    if seen.cause.startswith(CHANGE_ID_PREFIX):
         return seen.cause
     key = seen.request_key or ""
-    return key.partition(":")[0] if key.startswith(CHANGE) else None
+    return key.partition(":")[0] if key.startswith(CHANGE_ID_PREFIX) else None

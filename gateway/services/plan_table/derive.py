@@ -71,7 +71,7 @@ DECIDED_BY_INVOICE = frozenset(status for status, _ in EXCEPTIONS)
 """The statuses of which the latest invoice decides the plan."""
 
 
-def rule_for(status: str, payment: Payment) -> Rule:
+def find_rule(status: str, payment: Payment) -> Rule:
     """What a status means together with the latest invoice."""
     return EXCEPTIONS.get((status, payment), RULES[status])
 
@@ -124,7 +124,7 @@ NEVER_ENROLLED = PlanState(
 )
 
 
-def plan_state(
+def derive_plan_state(
     subscriptions: Sequence[Subscription],
     plan_of_product: Mapping[str, str],
     payments: Mapping[str, Payment] = MappingProxyType({}),
@@ -133,11 +133,11 @@ def plan_state(
 
     ``plan_of_product`` is the catalogue, ``payments`` the state of the latest invoices by their ids.
     """
-    subscription = current_subscription(subscriptions)
+    subscription = select_current_subscription(subscriptions)
     if subscription is None:
         return NEVER_ENROLLED
-    requested_plan, item = base_item(subscription, plan_of_product)
-    rule = rule_for(subscription.status, payments.get(subscription.latest_invoice_id or "", Payment.UNKNOWN))
+    requested_plan, item = select_base_item(subscription, plan_of_product)
+    rule = find_rule(subscription.status, payments.get(subscription.latest_invoice_id or "", Payment.UNKNOWN))
     ended = subscription.status in ENDED
     return PlanState(
         plan=requested_plan if rule.usable else FREE,
@@ -153,7 +153,7 @@ def plan_state(
     )
 
 
-def current_subscription(subscriptions: Sequence[Subscription]) -> Subscription | None:
+def select_current_subscription(subscriptions: Sequence[Subscription]) -> Subscription | None:
     """What an organization is on, or was on last: one that may be used before one that only lives, then the newest."""
 
     def precedence(each: Subscription) -> tuple[bool, bool, datetime, str]:
@@ -162,7 +162,7 @@ def current_subscription(subscriptions: Sequence[Subscription]) -> Subscription 
     return max(subscriptions, key=precedence, default=None)
 
 
-def base_item(subscription: Subscription, plan_of_product: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+def select_base_item(subscription: Subscription, plan_of_product: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     """The item that stands for the plan, and the plan; UNMAPPED if no item does, or if several do.
 
     A plan is a product: whoever bought it at a price that is archived by now keeps it.

@@ -47,7 +47,7 @@ class Entry:
             version=row.version,
             recorded_at=row.recorded_at,
             actor=Actor(type=row.actor_type, id=row.actor),
-            cause=cause_of(row),
+            cause=read_cause(row),
             plan=PlanState.of_json(row.after),
         )
 
@@ -60,10 +60,10 @@ class Page:
     has_more: bool
 
 
-NOTHING_YET = Entry(version=0, recorded_at=None, actor=None, cause=None, plan=NEVER_ENROLLED)
+BEFORE_FIRST_ENTRY = Entry(version=0, recorded_at=None, actor=None, cause=None, plan=NEVER_ENROLLED)
 
 
-def page(gateway: Gateway, caller: Caller, *, limit: int, starting_after: int | None) -> Page:
+def list_entries(gateway: Gateway, caller: Caller, *, limit: int, starting_after: int | None) -> Page:
     """The entries before version ``starting_after``, or the newest."""
     query = select(PlanHistory).where(PlanHistory.organization_id == caller.organization_id)
     if starting_after is not None:
@@ -73,7 +73,7 @@ def page(gateway: Gateway, caller: Caller, *, limit: int, starting_after: int | 
     return Page(data=[Entry.of_row(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
 
-def as_of(gateway: Gateway, caller: Caller, moment: datetime) -> Page:
+def find_entry_at(gateway: Gateway, caller: Caller, moment: datetime) -> Page:
     """The one entry that held at ``moment``, as this gateway knew it then: what the organization could use.
 
     By version and not by time alone: the clocks of two machines may disagree a little about which came first.
@@ -86,10 +86,10 @@ def as_of(gateway: Gateway, caller: Caller, moment: datetime) -> Page:
     )
     with gateway.database.transaction() as session:
         row = session.scalars(query).one_or_none()
-    return Page(data=[Entry.of_row(row) if row is not None else NOTHING_YET], has_more=False)
+    return Page(data=[Entry.of_row(row) if row is not None else BEFORE_FIRST_ENTRY], has_more=False)
 
 
-def cause_of(row: PlanHistory) -> Cause:
+def read_cause(row: PlanHistory) -> Cause:
     """The change if there was one, whoever told of it."""
     if row.change_id is not None:
         return Cause(type="change", id=row.change_id)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from gateway.db.models import Organization, OrganizationPlan, PlanHistory
 from gateway.db.queries import among
 from gateway.services.plan_table.derive import PlanState
-from gateway.services.plan_table.writer import restore
+from gateway.services.plan_table.writer import restore_row
 from gateway.services.runtime import Gateway
 
 BATCH = 500
@@ -24,7 +24,7 @@ class Finding:
     repaired: bool = False
 
 
-def rebuild(gateway: Gateway, *, write: bool) -> Iterator[Finding]:
+def rebuild_plan_table(gateway: Gateway, *, write: bool) -> Iterator[Finding]:
     """Compare the plan table with what its history says, and put it right if ``write``; a batch a transaction.
 
     A gap in the history is told and not repaired: there is nothing to repair it from.
@@ -35,31 +35,31 @@ def rebuild(gateway: Gateway, *, write: bool) -> Iterator[Finding]:
     while True:
         with gateway.database.transaction() as session:
             ids = session.scalars(query.where(Organization.id > after)).all()
-            found = list(examine(session, ids, write=write))
+            found = list(check_organizations(session, ids, write=write))
         yield from found
         if len(ids) < BATCH:
             return
         after = ids[-1]
 
 
-def examine(session: Session, ids: Sequence[str], *, write: bool) -> Iterator[Finding]:
+def check_organizations(session: Session, ids: Sequence[str], *, write: bool) -> Iterator[Finding]:
     """Play the history of these organizations from its beginning, and hold its end against the plan table."""
     last: dict[str, PlanHistory] = {}
     mine = select(PlanHistory).where(among(PlanHistory.organization_id, ids))
     for entry in session.scalars(mine.order_by(PlanHistory.organization_id, PlanHistory.version)):
-        yield from gap(last.get(entry.organization_id), entry)
+        yield from check_sequence(last.get(entry.organization_id), entry)
         last[entry.organization_id] = entry
     rows = {
         row.organization_id: row
         for row in session.scalars(select(OrganizationPlan).where(among(OrganizationPlan.organization_id, ids)))
     }
     for organization_id in ids:
-        yield from difference(
+        yield from check_row(
             session, organization_id, rows.get(organization_id), last.get(organization_id), write=write
         )
 
 
-def gap(earlier: PlanHistory | None, entry: PlanHistory) -> Iterator[Finding]:
+def check_sequence(earlier: PlanHistory | None, entry: PlanHistory) -> Iterator[Finding]:
     """An entry that does not follow on the one before it."""
     version = earlier.version + 1 if earlier is not None else 1
     if entry.version != version:
@@ -71,7 +71,7 @@ def gap(earlier: PlanHistory | None, entry: PlanHistory) -> Iterator[Finding]:
         yield Finding(organization_id=entry.organization_id, text=text)
 
 
-def difference(
+def check_row(
     session: Session, organization_id: str, row: OrganizationPlan | None, entry: PlanHistory | None, *, write: bool
 ) -> Iterator[Finding]:
     """A row that says something else than the last entry, is missing, or has no entry."""
@@ -79,14 +79,14 @@ def difference(
         if row is not None:
             yield Finding(organization_id=organization_id, text="the row has no history to be rebuilt from")
         return
-    if not (texts := list(compare(row, entry))):
+    if not (texts := list(describe_differences(row, entry))):
         return
     if write:
-        restore(session, row, entry)
+        restore_row(session, row, entry)
     yield Finding(organization_id=organization_id, text="; ".join(texts), repaired=write)
 
 
-def compare(row: OrganizationPlan | None, entry: PlanHistory) -> Iterator[str]:
+def describe_differences(row: OrganizationPlan | None, entry: PlanHistory) -> Iterator[str]:
     """Each field that differs, as ``plan: free, and plus by its history``."""
     if row is None:
         yield "the row is missing"

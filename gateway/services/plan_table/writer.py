@@ -24,19 +24,19 @@ from gateway.db.models import (
 )
 from gateway.db.queries import among, among_those
 from gateway.errors import PaymentAbandoned
-from gateway.services.plan_table.attribution import Reason, reason, told_by
+from gateway.services.plan_table.attribution import Attribution, attribute_plan, find_reported_change_id
 from gateway.services.plan_table.derive import (
     DECIDED_BY_INVOICE,
     NEVER_ENROLLED,
     UNMAPPED,
     Payment,
     PlanState,
-    current_subscription,
-    plan_state,
+    derive_plan_state,
+    select_current_subscription,
 )
 from gateway.stripe_api.snapshots import Seen
 
-WRITTEN: tuple[type[Base], ...] = (OrganizationPlan, PlanChange)
+WRITTEN_MODELS: tuple[type[Base], ...] = (OrganizationPlan, PlanChange)
 HISTORY = Base.metadata.tables[PlanHistory.__tablename__]
 
 log = structlog.get_logger()
@@ -45,7 +45,7 @@ log = structlog.get_logger()
 # The catalogue as a plan is derived with it: product id -> plan. It is read along with something else.
 PLAN_OF_PRODUCT = select(func.json_object_agg(Plan.product_id, Plan.key)).where(Plan.key.is_not(None)).scalar_subquery()
 # Made once: to make a statement takes as long as to execute it.
-ACCOUNTS = (
+ORGANIZATION_ROWS = (
     select(Organization.id, OrganizationPlan, Subscription, PlanChange, PLAN_OF_PRODUCT)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.organization_id == Organization.id)
@@ -62,7 +62,7 @@ ACCOUNTS = (
 
 
 @dataclass
-class Account:
+class OrganizationRows:
     """What an organization's plan follows from, and what the plan table says of it."""
 
     organization: Organization
@@ -73,10 +73,10 @@ class Account:
     row: OrganizationPlan | None = None
 
 
-def write(
+def update_plan_table(
     session: Session,
     touched: Mapping[str, Seen],
-    accounts: Mapping[str, Account],
+    accounts: Mapping[str, OrganizationRows],
     plan_of_product: Mapping[str, str],
     now: datetime,
 ) -> Mapping[Table, Sequence[Json]]:
@@ -87,31 +87,31 @@ def write(
     if not touched:
         return {}
     concerned = {each: accounts[each] for each in touched}
-    states = derived(session, concerned, plan_of_product)
+    states = derive_plan_states(session, concerned, plan_of_product)
     history = []
     for organization_id, account in concerned.items():
         state = states[organization_id]
         before = PlanState.of_row(account.row) if account.row is not None else None
         if state != (before or NEVER_ENROLLED):
-            why = reason(touched[organization_id], account.changes, account.subscriptions, before)
-            row = account.row or new_row(session, organization_id)
-            write_row(row, state, now)
-            history.append(entry(row, before, state, why))
+            why = attribute_plan(touched[organization_id], account.changes, account.subscriptions, before)
+            row = account.row or create_row(session, organization_id)
+            update_row(row, state, now)
+            history.append(build_history_entry(row, before, state, why))
         close_changes(session, account, state, now)
     return {HISTORY: history}
 
 
-def derived(
-    session: Session, accounts: Mapping[str, Account], plan_of_product: Mapping[str, str]
+def derive_plan_states(
+    session: Session, accounts: Mapping[str, OrganizationRows], plan_of_product: Mapping[str, str]
 ) -> dict[str, PlanState]:
     """What the plan table is to say of each organization: a function of the mirror."""
-    payments = payments_of(session, accounts.values())
+    payments = load_payments(session, accounts.values())
     # Stripe ends the subscriptions of a customer that is deleted, but need not have told of it yet.
     living = {each: () if account.organization.deleted else account.subscriptions for each, account in accounts.items()}
-    return {each: plan_state(theirs, plan_of_product, payments) for each, theirs in living.items()}
+    return {each: derive_plan_state(theirs, plan_of_product, payments) for each, theirs in living.items()}
 
 
-def payments_of(session: Session, accounts: Iterable[Account]) -> dict[str, Payment]:
+def load_payments(session: Session, accounts: Iterable[OrganizationRows]) -> dict[str, Payment]:
     """The state of the latest invoices, by their ids; only of the subscriptions whose plan it decides."""
     concerned = [each for account in accounts for each in account.subscriptions if each.status in DECIDED_BY_INVOICE]
     if not concerned:
@@ -121,14 +121,14 @@ def payments_of(session: Session, accounts: Iterable[Account]) -> dict[str, Paym
     return {each.id: Payment.of_invoice(each.status, each.next_payment_attempt) for each in session.execute(query)}
 
 
-def new_row(session: Session, organization_id: str) -> OrganizationPlan:
+def create_row(session: Session, organization_id: str) -> OrganizationPlan:
     """The row of an organization that had none."""
     row = OrganizationPlan(organization_id=organization_id, version=0)
     session.add(row)
     return row
 
 
-def write_row(row: OrganizationPlan, state: PlanState, now: datetime) -> None:
+def update_row(row: OrganizationPlan, state: PlanState, now: datetime) -> None:
     """Write an organization's new state."""
     if state.requested_plan == UNMAPPED and row.requested_plan != UNMAPPED:
         # Somebody pays for what the catalogue does not know, and is given nothing for it: a person must look.
@@ -140,7 +140,7 @@ def write_row(row: OrganizationPlan, state: PlanState, now: datetime) -> None:
     row.as_of = now
 
 
-def entry(row: OrganizationPlan, before: PlanState | None, after: PlanState, why: Reason) -> Json:
+def build_history_entry(row: OrganizationPlan, before: PlanState | None, after: PlanState, why: Attribution) -> Json:
     """What the history says of the row's new version: columns of ``PlanHistory``."""
     return {
         "organization_id": row.organization_id,
@@ -155,7 +155,7 @@ def entry(row: OrganizationPlan, before: PlanState | None, after: PlanState, why
     }
 
 
-def restore(session: Session, row: OrganizationPlan | None, entry: PlanHistory) -> None:
+def restore_row(session: Session, row: OrganizationPlan | None, entry: PlanHistory) -> None:
     """Make an organization's row what ``entry``, the last of its history, says. The caller has locked it."""
     if row is None:
         row = OrganizationPlan(organization_id=entry.organization_id)
@@ -165,9 +165,9 @@ def restore(session: Session, row: OrganizationPlan | None, entry: PlanHistory) 
     row.version, row.as_of = entry.version, entry.recorded_at
 
 
-def close_changes(session: Session, account: Account, state: PlanState, now: datetime) -> None:
+def close_changes(session: Session, account: OrganizationRows, state: PlanState, now: datetime) -> None:
     """End the change that Stripe has carried out: whoever hears of it first (answer, webhook or refresh) closes it."""
-    subscription = current_subscription(account.subscriptions)
+    subscription = select_current_subscription(account.subscriptions)
     if subscription is None:
         return
     for change in account.changes.values():
@@ -184,18 +184,18 @@ def close_changes(session: Session, account: Account, state: PlanState, now: dat
             change.close("abandoned", now, {"code": PaymentAbandoned.code, "detail": "The payment was not completed."})
 
 
-def accounts_of(
+def load_organization_rows(
     session: Session, organizations: Iterable[Organization], seen: Iterable[Seen] = ()
-) -> tuple[dict[str, Account], dict[str, str]]:
+) -> tuple[dict[str, OrganizationRows], dict[str, str]]:
     """What is stored of these organizations, and the catalogue with which their plans are derived.
 
     What is locked stays so. ``seen``: what may name a change.
     """
-    found = {each.id: Account(each) for each in organizations}
+    found = {each.id: OrganizationRows(each) for each in organizations}
     plan_of_product: dict[str, str] = {}
-    named = {change_id for each in seen if (change_id := told_by(each)) is not None}
+    named = {change_id for each in seen if (change_id := find_reported_change_id(each)) is not None}
     those = {"organizations": list(found), "named": list(named)}
-    for organization_id, row, subscription, change, catalog in session.execute(ACCOUNTS, those):
+    for organization_id, row, subscription, change, catalog in session.execute(ORGANIZATION_ROWS, those):
         account = found[organization_id]
         account.row = row
         if subscription is not None and subscription not in account.subscriptions:
