@@ -27,7 +27,7 @@ from gateway.services.reconciliation import drift, gap
 from gateway.services.runtime import Gateway
 from gateway.services.sales import delivery
 from gateway.services.webhooks import endpoint_check
-from gateway.services.webhooks.drain_loop import Draining
+from gateway.services.webhooks.drain_loop import DrainLoop
 from gateway.stripe_api.times import from_unix
 from handlers import HANDLERS
 
@@ -48,7 +48,7 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
     ``linger``: for how many seconds a drain waits for further events before it ends.
     """
     stopping = stopping or Event()
-    draining = Draining(gateway, HANDLERS, stopping, linger)
+    draining = DrainLoop(gateway, HANDLERS, stopping, linger)
     app = App(connector=PsycopgConnector(conninfo=gateway.config.database_url))
 
     # Each minute as well: the net under the wake-ups. An event whose wake-up was lost waits a minute, not for ever.
@@ -60,12 +60,12 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
     @app.task(name=jobs.REFRESH)
     @outlasting(stopping)
     def refresh_object(kind: str, stripe_id: str, attempt: int = 1) -> None:
-        refresh.refresh_or_queue_again(gateway, kind, stripe_id, attempt)
+        refresh.run_refresh_job(gateway, kind, stripe_id, attempt)
 
     @app.task(name=jobs.LOOK_UP)
     @outlasting(stopping)
     def look_up(kind: str, stripe_id: str, changed_at: int) -> None:
-        refresh.look_up(gateway, kind, stripe_id, from_unix(changed_at))
+        refresh.defer_refresh_if_outdated(gateway, kind, stripe_id, from_unix(changed_at))
 
     @app.task(name=jobs.FINISH_CHANGE, retry=UNTIL_GIVEN_UP)
     def finish_change(change_id: str) -> None:
@@ -137,7 +137,7 @@ def add_upkeep(app: App, gateway: Gateway) -> None:
     @app.periodic(cron="27 * * * *")
     @app.task(name=jobs.CHECK_ENDPOINT, queueing_lock=jobs.CHECK_ENDPOINT)
     def check_endpoint(timestamp: int | None = None) -> None:  # noqa: ARG001 - what a periodic task is called with
-        endpoint_check.check(gateway, HANDLERS)
+        endpoint_check.check_endpoint(gateway, HANDLERS)
 
     # What a killed worker was at is taken up again within a minute.
     @app.periodic(cron="* * * * * */10")

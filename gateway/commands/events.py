@@ -11,8 +11,7 @@ import click
 from gateway.commands import migrated_parts
 from gateway.db.models import WebhookEvent
 from gateway.services.operations.retention import PAYLOADS_KEPT
-from gateway.services.webhooks import replay as stored
-from gateway.services.webhooks.replay import Selection
+from gateway.services.webhooks.replay import Selection, find_events, find_replayable, get_event, replay_events
 from gateway.stripe_api import json_text
 from handlers import HANDLERS, IGNORED
 
@@ -61,7 +60,7 @@ def events() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_events(*, limit: int, as_json: bool, **selection: Any) -> None:
     """The newest events, newest first."""
-    found = stored.find(migrated_parts(), Selection(**selection), limit)
+    found = find_events(migrated_parts(), Selection(**selection), limit)
     for event in found:
         click.echo(json.dumps(plain(event)) if as_json else line(event))
     if not found and not as_json:
@@ -72,7 +71,7 @@ def list_events(*, limit: int, as_json: bool, **selection: Any) -> None:
 @click.argument("event_id")
 def show(event_id: str) -> None:
     """One event with its payload, as JSON."""
-    event = stored.get(migrated_parts(), event_id)
+    event = get_event(migrated_parts(), event_id)
     payload: Any = f"pruned: it is kept for {PAYLOADS_KEPT.days} days"
     if event.payload is not None:
         payload = json_text.loads(event.payload)
@@ -91,13 +90,13 @@ def replay(*, event_ids: tuple[str, ...], dry_run: bool, **selection: Any) -> No
     if not event_ids and not any(selection.values()):
         raise click.UsageError("Say which events: by id, or with --type, --state, --object, --since or --until.")
     gateway = migrated_parts()
-    found = stored.replayable(gateway, Selection(ids=event_ids, **selection))
+    found = find_replayable(gateway, Selection(ids=event_ids, **selection))
     for event_id in sorted(set(event_ids) - set(found)):
-        click.echo(f"{event_id}: {why_not(stored.get(gateway, event_id))}", err=True)
+        click.echo(f"{event_id}: {why_not(get_event(gateway, event_id))}", err=True)
     if dry_run:
         click.echo(f"{len(found)} to be worked off again.")
     else:
-        click.echo(f"{stored.replay(gateway, found)} will be worked off again.")
+        click.echo(f"{replay_events(gateway, found)} will be worked off again.")
     if set(event_ids) - set(found):
         raise click.exceptions.Exit(1)
 

@@ -7,7 +7,7 @@ from flask import Blueprint
 from gateway.db.migrate import is_migrated
 from gateway.endpoints.context import gateway
 from gateway.errors import DatabaseUnavailable
-from gateway.services.webhooks.endpoint_check import last_check
+from gateway.services.webhooks.endpoint_check import load_last_check
 
 blueprint = Blueprint("health", __name__, url_prefix="/health")
 
@@ -26,6 +26,6 @@ def ready() -> dict[str, Any]:
     """
     if not is_migrated(gateway().database):
         raise DatabaseUnavailable("The database is not migrated: run `gateway migrate`.")
-    found = last_check(gateway())
+    found = load_last_check(gateway())
     endpoint = {"problem": found.problem, "checked_at": found.checked_at.isoformat()} if found is not None else None
     return {"status": "ok", "webhook_endpoint": endpoint}

@@ -17,7 +17,7 @@ from gateway.services.reconciliation import drift
 from gateway.services.reconciliation.differences import Class, Done
 from gateway.services.reconciliation.run import Figures, reconciliation_figures
 from gateway.services.runtime import Gateway
-from gateway.services.webhooks.endpoint_check import last_check
+from gateway.services.webhooks.endpoint_check import load_last_check
 
 blueprint = Blueprint("metrics", __name__)
 log = structlog.get_logger()
@@ -55,7 +55,7 @@ def gauges(parts: Gateway) -> Iterator[Metric]:
         "Stored events that no delivery has brought: the gap walk found them in Stripe's list.",
         never_delivered(parts),
     )
-    if (check := last_check(parts)) is not None:
+    if (check := load_last_check(parts)) is not None:
         yield GaugeMetricFamily(
             "gateway_webhook_endpoint_problem",
             "Whether something was wrong with the webhook endpoint at Stripe when it was last checked.",

@@ -15,7 +15,7 @@ def receive() -> tuple[str, int]:
     """Take one delivery. 200 only after the commit; anything else, and Stripe sends it again."""
     application = parts()
     application.inbox.receive(raw_body(), request.headers.get("Stripe-Signature"))
-    application.wakeup.call()
+    application.wakeup.request_drain()
     return "", 200
 
 

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from gateway.db.models import Invoice, Mirrored, Organization, PaymentMethod, Plan, Price, Subscription
 from gateway.db.queries import among
-from gateway.services.mirror.locks import lock_organizations, subscribers
-from gateway.services.mirror.ordering import CLOCK_TOLERANCE, Verdict, decide
-from gateway.services.mirror.tables import KINDS, order_of, set_order
+from gateway.services.mirror.locks import find_subscribers, lock_organizations
+from gateway.services.mirror.ordering import CLOCK_TOLERANCE, Verdict, decide_order
+from gateway.services.mirror.tables import KINDS, read_order, write_order
 from gateway.services.plan_table import writer
 from gateway.stripe_api.snapshots import (
     CustomerSnapshot,
@@ -26,9 +26,9 @@ from gateway.stripe_api.snapshots import (
 )
 
 CATALOG_LOCK = 0x636174  # any constant of ours
-DECIDING = frozenset({"product", "customer", "subscription", "invoice"})  # the kinds that may change a plan
+KINDS_THAT_CHANGE_PLANS = frozenset({"product", "customer", "subscription", "invoice"})
 # Within the tolerance of the clocks, with something left for the clocks.
-SLOW = CLOCK_TOLERANCE / 2
+SLOW_ANSWER = CLOCK_TOLERANCE / 2
 
 
 class Outcome(StrEnum):
@@ -42,7 +42,7 @@ class Outcome(StrEnum):
     """Of a customer that is no organization of ours, or of a product that is no plan."""
 
 
-OUTCOMES = {
+OUTCOME_OF_VERDICT = {
     Verdict.APPLY: Outcome.APPLIED,
     Verdict.NOTE: Outcome.NOTED,
     Verdict.STALE: Outcome.STALE,
@@ -71,7 +71,7 @@ class Batch:
         snapshots = [each for each in told if isinstance(each, Snapshot)]
         self.hold_catalog({snapshot.kind for snapshot in snapshots})
         self.load("product", snapshots)
-        self.subscribers = subscribers(session, self.remapped(snapshots))
+        self.subscribers = find_subscribers(session, self.remapped(snapshots))
         # All organizations at once, sorted, before any row of theirs: two batches that share some wait for each other
         # instead of deadlocking. Whoever holds an organization holds its rows, also those that do not exist yet.
         organizations = lock_organizations(session, told, self.subscribers)
@@ -83,7 +83,7 @@ class Batch:
         # Subscriptions come with what their plans follow from, but for those that are only referred to: a reference
         # need not say whose the object is.
         self.load(SubscriptionSnapshot.kind, [each for each in told if isinstance(each, Reference)])
-        if kinds & DECIDING:
+        if kinds & KINDS_THAT_CHANGE_PLANS:
             self.accounts, self.plans = writer.load_organization_rows(
                 session, organizations, [each.seen for each in snapshots]
             )
@@ -149,10 +149,10 @@ class Batch:
         row = self.row_of(snapshot)
         if row is None:
             return Outcome.UNKNOWN
-        stored = order_of(row)
-        verdict, order = decide(stored, snapshot)
+        stored = read_order(row)
+        verdict, order = decide_order(stored, snapshot)
         if order != stored:
-            set_order(row, order)
+            write_order(row, order)
         if verdict is Verdict.APPLY:
             for column, value in KINDS[snapshot.kind].content(snapshot).items():
                 if getattr(row, column) != value:  # what stays as it was costs nothing to leave
@@ -160,11 +160,11 @@ class Batch:
             self.touch(snapshot, row)
         elif verdict is Verdict.REFRESH:
             self.unordered.add((snapshot.kind, snapshot.id))
-        if snapshot.seen.took > SLOW and verdict is not Verdict.STALE:
+        if snapshot.seen.took > SLOW_ANSWER and verdict is not Verdict.STALE:
             # A slow answer bears the date of its end, and shows the object as it was at any time since its beginning:
             # an event from in between would be taken for older. A later answer knows what that event tells.
             self.uncertain.add((snapshot.kind, snapshot.id))
-        return OUTCOMES[verdict]
+        return OUTCOME_OF_VERDICT[verdict]
 
     def stored(self, kind: str, stripe_id: str) -> Mirrored | None:
         """The row that mirrors an object already."""

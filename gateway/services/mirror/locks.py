@@ -9,7 +9,7 @@ from gateway.db.models import Organization, PaymentMethod, Subscription
 from gateway.db.queries import among, among_those
 from gateway.stripe_api.snapshots import CustomerSnapshot, Observation, PaymentMethodSnapshot
 
-ORGANIZATIONS_LOCKED = (
+LOCK_ORGANIZATIONS = (
     select(Organization)
     .where(
         or_(among_those(Organization.stripe_customer_id, "customers"), among_those(Organization.id, "organizations"))
@@ -20,7 +20,7 @@ ORGANIZATIONS_LOCKED = (
 )
 
 
-def subscribers(session: Session, product_ids: Iterable[str]) -> list[str]:
+def find_subscribers(session: Session, product_ids: Iterable[str]) -> list[str]:
     """Ids of the organizations with a subscription to one of the products."""
     on_product = [Subscription.items.contains([{"product_id": product_id}]) for product_id in product_ids]
     if not on_product:
@@ -37,4 +37,4 @@ def lock_organizations(session: Session, told: Sequence[Observation], also: Iter
     # Asked for by itself: below the OR it would make PostgreSQL read all organizations for each batch.
     holders = session.scalars(had).all() if detached else ()
     those = {"customers": list(customers), "organizations": [*named, *also, *holders]}
-    return session.scalars(ORGANIZATIONS_LOCKED, those).all()
+    return session.scalars(LOCK_ORGANIZATIONS, those).all()

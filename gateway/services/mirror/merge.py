@@ -19,7 +19,7 @@ from gateway.stripe_api.snapshots import Observation, Reference
 
 MERGE_ORDER = {kind: position for position, kind in enumerate(KINDS)}
 # Stripe tells most changes by several events, within moments: one that shows the object usually spares the lookup.
-PATIENCE, LONGEST_PATIENCE = timedelta(seconds=10), timedelta(hours=1)
+LOOKUP_DELAY, LONGEST_LOOKUP_DELAY = timedelta(seconds=10), timedelta(hours=1)
 
 
 def merge(session: Session, told: Sequence[Observation], now: datetime, *, attempt: int = 1) -> list[Outcome]:
@@ -29,30 +29,30 @@ def merge(session: Session, told: Sequence[Observation], now: datetime, *, attem
     only referred to. ``now`` dates the history; ``attempt`` says how often in a row Stripe was asked for what it told.
     """
     batch = Batch(session, told)
-    placed = sorted(range(len(told)), key=lambda i: place_in_batch(told[i]))
+    placed = sorted(range(len(told)), key=lambda i: batch_sort_key(told[i]))
     with session.no_autoflush:
         outcomes = {position: batch.place(told[position]) for position in placed}
         bulk.flush(session, Invoice)  # whose payment is read from there
         history = writer.update_plan_table(session, batch.touched, batch.accounts, batch.plan_of_product(), now)
         bulk.flush(session, Mirrored, *writer.WRITTEN_MODELS, more=history)
-    jobs.defer_all(session, jobs_of(batch, now, attempt))
+    jobs.defer_all(session, build_jobs(batch, now, attempt))
     return [outcomes[position] for position in range(len(told))]
 
 
-def place_in_batch(told: Observation) -> tuple[bool, datetime | None, int]:
+def batch_sort_key(told: Observation) -> tuple[bool, datetime | None, int]:
     """Snapshots by time, then references: one of the snapshots may have told what they would ask for."""
     if isinstance(told, Reference):
         return True, None, 0
     return False, told.seen.as_of, MERGE_ORDER[told.kind]
 
 
-def jobs_of(batch: Batch, now: datetime, attempt: int) -> Iterator[jobs.Wanted]:
+def build_jobs(batch: Batch, now: datetime, attempt: int) -> Iterator[jobs.Wanted]:
     """What is to be asked of Stripe at once, once more, or unless something tells it meanwhile."""
     for kind, stripe_id in batch.unordered:
         yield refresh_job(kind, stripe_id)
     # Later each time: as long as Stripe is slow, asking it once more makes nothing certain.
-    patience = min(PATIENCE * (1 << min(attempt - 1, 16)), LONGEST_PATIENCE)
+    patience = min(LOOKUP_DELAY * (1 << min(attempt - 1, 16)), LONGEST_LOOKUP_DELAY)
     for kind, stripe_id in batch.uncertain - batch.unordered:
         yield refresh_job(kind, stripe_id, at=now + patience, attempt=attempt + 1)
     for kind, stripe_id, changed_at in batch.lookups:
-        yield lookup_job(kind, stripe_id, changed_at, at=now + PATIENCE)
+        yield lookup_job(kind, stripe_id, changed_at, at=now + LOOKUP_DELAY)

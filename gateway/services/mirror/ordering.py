@@ -48,14 +48,14 @@ class Order:
     revision: int
 
 
-def decide(stored: Order | None, incoming: Snapshot) -> tuple[Verdict, Order]:
+def decide_order(stored: Order | None, incoming: Snapshot) -> tuple[Verdict, Order]:
     """Compare an incoming state with the stored one (None: nothing stored); gives the order to store with it."""
     seen = incoming.seen
     fresh = Order(
         as_of=seen.as_of,
         source=seen.source,
         rank=incoming.rank,
-        trail=joined((seen.previous,), (incoming.digest,)),
+        trail=join_trails((seen.previous,), (incoming.digest,)),
         revision=1,
     )
     if stored is None:
@@ -71,37 +71,37 @@ def decide(stored: Order | None, incoming: Snapshot) -> tuple[Verdict, Order]:
     if seen.as_of - seen.took > stored.as_of + tolerance:
         return Verdict.APPLY, follows
     if knows_all:  # the answer is newer
-        return Verdict.APPLY, replace(follows, trail=joined(stored.trail, (incoming.digest,)))
+        return Verdict.APPLY, replace(follows, trail=join_trails(stored.trail, (incoming.digest,)))
     if seen.as_of < stored.as_of - tolerance:
         return Verdict.STALE, stored
-    verdict, trail = link(stored, incoming)
+    verdict, trail = place_in_trail(stored, incoming)
     if verdict is Verdict.APPLY:
         return verdict, replace(follows, trail=trail)
     return verdict, replace(stored, as_of=follows.as_of if trail[-1] == incoming.digest else stored.as_of, trail=trail)
 
 
-def link(stored: Order, incoming: Snapshot) -> tuple[Verdict, tuple[str, ...]]:
+def place_in_trail(stored: Order, incoming: Snapshot) -> tuple[Verdict, tuple[str, ...]]:
     """Place a state of the same second, or of one nearby, in the stored trail."""
     trail = stored.trail
     now, previous = incoming.digest, incoming.seen.previous
     is_later = incoming.seen.as_of > stored.as_of
     is_earlier = incoming.seen.as_of < stored.as_of
     if now == trail[-1]:
-        return Verdict.NOTE, joined((previous,), trail)
+        return Verdict.NOTE, join_trails((previous,), trail)
     if previous == now or previous is None:
         # An answer, the object's first event, or a change of fields that the mirror does not keep.
         if now in trail and not is_later:
             return Verdict.NOTE, trail
-        return (Verdict.STALE if incoming.seen.is_first else Verdict.REFRESH), joined((now,), trail)
+        return (Verdict.STALE if incoming.seen.is_first else Verdict.REFRESH), join_trails((now,), trail)
     if (previous, now) in pairwise(trail) and not is_later:
         return Verdict.NOTE, trail  # the same change again, perhaps under another event id
     if now == trail[0] and previous not in trail and not is_later:
         return Verdict.NOTE, (previous, *trail)
     if previous == trail[-1] and now not in trail and not is_earlier:
         return Verdict.APPLY, (*trail, now)
-    return Verdict.REFRESH, joined((previous, now), trail)
+    return Verdict.REFRESH, join_trails((previous, now), trail)
 
 
-def joined(older: tuple[str | None, ...], newer: tuple[str, ...]) -> tuple[str, ...]:
+def join_trails(older: tuple[str | None, ...], newer: tuple[str, ...]) -> tuple[str, ...]:
     """One trail from two: a digest that stands in both keeps its newer place."""
     return (*(digest for digest in older if digest is not None and digest not in newer), *newer)

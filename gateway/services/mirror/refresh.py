@@ -57,7 +57,7 @@ def retrieve(gateway: Gateway, kind: str, stripe_id: str) -> Snapshot | None:
     The stored revision is read before Stripe is asked: if it has not moved when the answer is merged, the answer is
     newer than all that is stored. If it has moved, the merge may ask for another refresh.
     """
-    after_revision = stored_revision(gateway, kind, stripe_id)
+    after_revision = load_revision(gateway, kind, stripe_id)
     try:
         with stripe_call():
             answer = RETRIEVE[kind](gateway.stripe, stripe_id)
@@ -77,7 +77,7 @@ def retrieve(gateway: Gateway, kind: str, stripe_id: str) -> Snapshot | None:
         raise
 
 
-def look_up(gateway: Gateway, kind: str, stripe_id: str, changed_at: datetime) -> None:
+def defer_refresh_if_outdated(gateway: Gateway, kind: str, stripe_id: str, changed_at: datetime) -> None:
     """Queue the refresh of an object that an event only named, unless its state since then was told meanwhile."""
     model: type[Mirrored] = KINDS[kind].model
     query = select(model.as_of).where(model.__table__.columns[KINDS[kind].key] == stripe_id)
@@ -87,7 +87,7 @@ def look_up(gateway: Gateway, kind: str, stripe_id: str, changed_at: datetime) -
             defer_refresh(session, kind, stripe_id)
 
 
-def refresh_or_queue_again(gateway: Gateway, kind: str, stripe_id: str, attempt: int) -> None:
+def run_refresh_job(gateway: Gateway, kind: str, stripe_id: str, attempt: int) -> None:
     """The refresh job: if Stripe is away, wants fewer calls or refuses the key, it leaves a successor for later."""
     try:
         with calling_as(Priority.REFRESH):
@@ -122,7 +122,7 @@ def merge_snapshots(gateway: Gateway, *snapshots: Snapshot) -> None:
         merge(session, snapshots, gateway.clock())
 
 
-def stored_revision(gateway: Gateway, kind: str, stripe_id: str) -> int | None:
+def load_revision(gateway: Gateway, kind: str, stripe_id: str) -> int | None:
     """How often the object's row was written; None if there is none."""
     model: type[Mirrored] = KINDS[kind].model
     query = select(model.revision).where(model.__table__.columns[KINDS[kind].key] == stripe_id)

@@ -68,7 +68,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 )
 
 
-def order_of(row: Mirrored) -> Order | None:
+def read_order(row: Mirrored) -> Order | None:
     """The order stored with ``row``; None if no state of Stripe's was seen (an organization without a customer)."""
     if row.as_of is None or row.source is None:
         return None
@@ -81,7 +81,7 @@ def order_of(row: Mirrored) -> Order | None:
     )
 
 
-def set_order(row: Mirrored, order: Order) -> None:
+def write_order(row: Mirrored, order: Order) -> None:
     """Store ``order`` with ``row``."""
     row.as_of, row.source, row.rank = order.as_of, order.source, order.rank
     row.trail, row.revision = list(order.trail), order.revision

@@ -36,7 +36,7 @@ FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=5), timedelta(hours=12)
 log = structlog.get_logger()
 
 
-class Stored(NamedTuple):
+class ClaimedEvent(NamedTuple):
     """What is read of an event that is due."""
 
     id: str
@@ -46,14 +46,14 @@ class Stored(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class ReadEvent:
     """What a handler made of one event."""
 
     event_id: str
     told: Sequence[Observation]
 
 
-def drain(gateway: Gateway, handlers: Handlers) -> int:
+def drain_inbox(gateway: Gateway, handlers: Handlers) -> int:
     """Work off everything that is due; gives the number of events that were looked at."""
     total = 0
     while done := drain_batch(gateway, handlers):
@@ -66,23 +66,23 @@ def drain_batch(gateway: Gateway, handlers: Handlers) -> int:
     ids: list[str] = []
     try:
         with gateway.database.transaction() as session:
-            events = claim(session, gateway.clock())
+            events = claim_events(session, gateway.clock())
             ids = [event.id for event in events]
-            apply(session, events, handlers, gateway.clock())
+            merge_events(session, events, handlers, gateway.clock())
     except DatabaseUnavailable:
         raise
     except Exception:  # whatever it was, it is found and recorded event by event
         log.warning("batch_failed", events=len(ids), exc_info=True)
         for event_id in ids:
-            drain_one(gateway, handlers, event_id)
+            drain_event(gateway, handlers, event_id)
     return len(ids)
 
 
-def drain_one(gateway: Gateway, handlers: Handlers, event_id: str) -> None:
+def drain_event(gateway: Gateway, handlers: Handlers, event_id: str) -> None:
     """Work off one event; a failure is recorded with it."""
     try:
         with gateway.database.transaction() as session:
-            apply(session, claim(session, gateway.clock(), event_id), handlers, gateway.clock())
+            merge_events(session, claim_events(session, gateway.clock(), event_id), handlers, gateway.clock())
     except DatabaseUnavailable:
         raise
     except Exception as error:  # whatever it was, the event keeps it, and is tried again or given up
@@ -91,10 +91,10 @@ def drain_one(gateway: Gateway, handlers: Handlers, event_id: str) -> None:
             record_failure(session, event_id, error, gateway.clock())
 
 
-def claim(session: Session, now: datetime, event_id: str | None = None) -> list[Stored]:
+def claim_events(session: Session, now: datetime, event_id: str | None = None) -> list[ClaimedEvent]:
     """Lock events that are due and that no other worker holds, oldest first."""
     query = (
-        select(*(getattr(WebhookEvent, name) for name in Stored._fields))
+        select(*(getattr(WebhookEvent, name) for name in ClaimedEvent._fields))
         .where(WebhookEvent.state.in_(DUE_STATES), WebhookEvent.next_attempt_at <= now)
         .order_by(WebhookEvent.next_attempt_at)
         .limit(BATCH)
@@ -102,10 +102,10 @@ def claim(session: Session, now: datetime, event_id: str | None = None) -> list[
     )
     if event_id is not None:
         query = query.where(WebhookEvent.id == event_id)
-    return [Stored(*row) for row in session.execute(query)]
+    return [ClaimedEvent(*row) for row in session.execute(query)]
 
 
-def apply(session: Session, events: Sequence[Stored], handlers: Handlers, now: datetime) -> None:
+def merge_events(session: Session, events: Sequence[ClaimedEvent], handlers: Handlers, now: datetime) -> None:
     """Merge what the events say, and mark them."""
     if not events:
         return
@@ -125,25 +125,25 @@ def apply(session: Session, events: Sequence[Stored], handlers: Handlers, now: d
             )
 
 
-def read_event(stored: Stored, handlers: Handlers) -> Read:
+def read_event(stored: ClaimedEvent, handlers: Handlers) -> ReadEvent:
     """Let the type's handler read a stored event; what it must not or cannot read is looked up instead of guessed."""
     handler = handlers.get(stored.type)
     if handler is None or stored.payload is None:  # the database sees to it that no due event is without
-        return Read(stored.id, ())
+        return ReadEvent(stored.id, ())
     event = Event.from_json(json_text.loads(stored.payload))
-    kind = mirrored_kind(event)
+    kind = find_mirrored_kind(event)
     # An object that is not mirrored has nothing but references read from it, and ids are the same in every version.
-    if kind is not None and (reason := distrust(event)) is not None:
-        return refreshed(stored, event, kind, reason)
+    if kind is not None and (reason := find_distrust_reason(event)) is not None:
+        return request_refresh(stored, event, kind, reason)
     try:
-        return Read(stored.id, handler(event))
+        return ReadEvent(stored.id, handler(event))
     except UnreadableObject as error:
         if kind is None:
             raise
-        return refreshed(stored, event, kind, str(error))
+        return request_refresh(stored, event, kind, str(error))
 
 
-def distrust(event: Event) -> str | None:
+def find_distrust_reason(event: Event) -> str | None:
     """Why an event's object is not to be read as it stands, if so."""
     if event.api_version != API_VERSION:
         return f"api_version {event.api_version}"
@@ -152,7 +152,7 @@ def distrust(event: Event) -> str | None:
     return "of no kind" if "object" not in event.object else None
 
 
-def mirrored_kind(event: Event) -> str | None:
+def find_mirrored_kind(event: Event) -> str | None:
     """The kind of the event's object, if the mirror keeps such objects; the event's type tells it, if it does not."""
     kind = event.object.get("object", event.type.rpartition(".")[0].rpartition(".")[2])
     if kind == "invoice" and event.object.get("id") is None:
@@ -160,13 +160,13 @@ def mirrored_kind(event: Event) -> str | None:
     return kind if isinstance(kind, str) and kind in KINDS else None
 
 
-def refreshed(stored: Stored, event: Event, kind: str, reason: str) -> Read:
+def request_refresh(stored: ClaimedEvent, event: Event, kind: str, reason: str) -> ReadEvent:
     """Ask Stripe for the object instead. Raises UnreadableObject if it cannot be asked for."""
     stripe_id = upcoming_of(event.object) if kind == "upcoming_invoice" else stored.object_id
     if stripe_id is None:
         raise UnreadableObject(reason)
     log.warning("event_refreshed", event_id=stored.id, type=stored.type, reason=reason)
-    return Read(stored.id, [unreadable(event, kind, stripe_id)])
+    return ReadEvent(stored.id, [unreadable(event, kind, stripe_id)])
 
 
 def record_failure(session: Session, event_id: str, error: Exception, now: datetime) -> None:
@@ -180,9 +180,9 @@ def record_failure(session: Session, event_id: str, error: Exception, now: datet
     said = error.orig if isinstance(error, DBAPIError) else error
     event.error = f"{type(error).__name__}: {said}".partition("\n")[0][:2000].replace("\0", "")
     event.state = "dead" if event.attempts >= MAX_ATTEMPTS else "failed"
-    event.next_attempt_at = now + backoff(event.attempts)
+    event.next_attempt_at = now + compute_backoff(event.attempts)
 
 
-def backoff(attempts: int) -> timedelta:
+def compute_backoff(attempts: int) -> timedelta:
     """Four times as long after each failure, up to a limit, and spread so that a burst does not return as one."""
     return min(FIRST_RETRY * (1 << 2 * (attempts - 1)), LONGEST_RETRY) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret

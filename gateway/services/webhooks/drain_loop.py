@@ -15,7 +15,7 @@ GATHER = 0.02  # seconds between two looks: each event waits for half of it on a
 LINGER = 0.25  # seconds without an event after which a drain ends: above it, a job an event is no burden
 
 
-class Draining:
+class DrainLoop:
     """A process's drains. Jobs beyond the first end at once: the running one looks again for them."""
 
     def __init__(self, gateway: Gateway, handlers: Handlers, stopping: threading.Event, linger: float) -> None:

@@ -15,19 +15,19 @@ from gateway.errors import StripeRejected, StripeUnavailable
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import API_VERSION, stripe_call
 
-NAME = "webhook_endpoint"
-PATH = "/webhooks/stripe"
+CHECK_NAME = "webhook_endpoint"
+WEBHOOK_PATH = "/webhooks/stripe"
 NAMED = 5  # types that a message names before it only counts them
 
 log = structlog.get_logger()
 
 
-def check(gateway: Gateway, types: Iterable[str]) -> None:
+def check_endpoint(gateway: Gateway, types: Iterable[str]) -> None:
     """Store what is wrong, for those who must not ask Stripe. If Stripe is away, the last result stays."""
     if gateway.config.public_url is None:
         return
     try:
-        problem = find_problem(gateway, gateway.config.public_url, types)
+        problem = find_endpoint_problem(gateway, gateway.config.public_url, types)
     except StripeUnavailable:
         log.warning("webhook_endpoint_not_checked", exc_info=True)
         return
@@ -36,19 +36,19 @@ def check(gateway: Gateway, types: Iterable[str]) -> None:
     found = {"problem": problem, "checked_at": gateway.clock()}
     with gateway.database.transaction() as session:
         session.execute(
-            insert(Check).values(name=NAME, **found).on_conflict_do_update(index_elements=["name"], set_=found)
+            insert(Check).values(name=CHECK_NAME, **found).on_conflict_do_update(index_elements=["name"], set_=found)
         )
 
 
-def last_check(gateway: Gateway) -> Check | None:
+def load_last_check(gateway: Gateway) -> Check | None:
     """The stored result; None if it was never checked."""
     with gateway.database.transaction() as session:
-        return session.scalar(select(Check).where(Check.name == NAME))
+        return session.scalar(select(Check).where(Check.name == CHECK_NAME))
 
 
-def find_problem(gateway: Gateway, public_url: str, types: Iterable[str]) -> str | None:
+def find_endpoint_problem(gateway: Gateway, public_url: str, types: Iterable[str]) -> str | None:
     """What is wrong with the endpoint at Stripe, in words; None: nothing. Raises StripeUnavailable."""
-    url = public_url.rstrip("/") + PATH
+    url = public_url.rstrip("/") + WEBHOOK_PATH
     try:
         with stripe_call():
             listed = gateway.stripe.v1.webhook_endpoints.list({"limit": 100})
@@ -57,12 +57,12 @@ def find_problem(gateway: Gateway, public_url: str, types: Iterable[str]) -> str
         return f"Stripe does not let this key read webhook endpoints: {error.detail}"
     if not ours:
         return f"there is no endpoint for {url} in this account and mode"
-    problems = [problem_of(endpoint, types) for endpoint in ours]
+    problems = [describe_problem(endpoint, types) for endpoint in ours]
     # one that is as it should be is enough: another one may be on its way in or out
     return None if None in problems else problems[0]
 
 
-def problem_of(endpoint: WebhookEndpoint, types: Iterable[str]) -> str | None:
+def describe_problem(endpoint: WebhookEndpoint, types: Iterable[str]) -> str | None:
     """What is wrong with one endpoint."""
     if endpoint.status != "enabled":
         return f"{endpoint.id} is {endpoint.status}: Stripe sends nothing"

@@ -21,7 +21,7 @@ from gateway.stripe_api.signature import verify
 from gateway.stripe_api.times import from_unix
 
 
-class Row(NamedTuple):
+class InboxRow(NamedTuple):
     """What the inbox stores of an event when it comes."""
 
     id: str
@@ -41,13 +41,13 @@ class Row(NamedTuple):
         return [value if value is None or type(value) is bytes else str(value).encode() for value in self]
 
 
-COLUMNS = Row._fields
+COLUMNS = InboxRow._fields
 TEXT, BINARY = 0, 1
 FORMATS = [BINARY if column == "payload" else TEXT for column in COLUMNS]
 
 
 @cache
-def statement(rows: int) -> bytes:
+def build_insert(rows: int) -> bytes:
     """The INSERT of so many rows. Written by hand: this one statement is what an acknowledgement costs."""
     width = len(FORMATS)
     places = ([f"${row * width + column + 1}" for column in range(width)] for row in range(rows))
@@ -72,19 +72,19 @@ class Inbox:
         """
         now = self._gateway.clock()
         check_signature(self._gateway, body, signature, now)
-        self._commits.add(row_of(self._gateway, body, now))
+        self._commits.add(build_row(self._gateway, body, now))
 
     def close(self) -> None:
         """Close the connection."""
         self._writer.close()
 
-    def _store(self, rows: Sequence[Row]) -> None:
+    def _store(self, rows: Sequence[InboxRow]) -> None:
         # Sorted, so that two processes which store the same events wait for each other instead of deadlocking.
         parameters = [each for row in sorted(rows, key=lambda row: row.id) for each in row.parameters()]
-        stored = self._writer.execute(statement(len(rows)), parameters, FORMATS * len(rows))
+        stored = self._writer.execute(build_insert(len(rows)), parameters, FORMATS * len(rows))
         if stored < len(rows):
             with self._gateway.database.transaction() as session:
-                came_again(session, [row.id for row in rows], self._gateway.clock())
+                reset_redelivered(session, [row.id for row in rows], self._gateway.clock())
 
 
 def check_signature(gateway: Gateway, body: bytes, signature: str | None, now: datetime) -> None:
@@ -97,7 +97,7 @@ def check_signature(gateway: Gateway, body: bytes, signature: str | None, now: d
     SIGNATURES.labels(str(secret)).inc()
 
 
-def row_of(gateway: Gateway, body: bytes, now: datetime) -> Row:
+def build_row(gateway: Gateway, body: bytes, now: datetime) -> InboxRow:
     """What is stored of an event that is Stripe's word; of another mode or account it is not to be applied.
 
     Raises WebhookRefused if it is no event.
@@ -105,7 +105,7 @@ def row_of(gateway: Gateway, body: bytes, now: datetime) -> Row:
     event = read_envelope(body)
     ours = event.livemode == gateway.config.livemode and event.account is None
     state = "pending" if ours else "rejected"
-    return Row(
+    return InboxRow(
         id=event.id,
         type=event.type,
         object_id=event.object_id,
@@ -120,7 +120,7 @@ def row_of(gateway: Gateway, body: bytes, now: datetime) -> Row:
     )
 
 
-def came_again(session: Session, event_ids: Collection[str], now: datetime) -> None:
+def reset_redelivered(session: Session, event_ids: Collection[str], now: datetime) -> None:
     """Let events that have failed be tried again, and note that those from the gap walk were delivered after all.
 
     One that a worker holds just now is being tried: do not wait.

@@ -32,7 +32,7 @@ class Selection:
         if self.ids:
             yield WebhookEvent.id.in_(self.ids)
         if self.types:
-            yield or_(*(WebhookEvent.type.like(pattern(each), escape="\\") for each in self.types))
+            yield or_(*(WebhookEvent.type.like(build_like_pattern(each), escape="\\") for each in self.types))
         if self.states:
             yield WebhookEvent.state.in_(self.states)
         if self.object_id is not None:
@@ -43,12 +43,12 @@ class Selection:
             yield WebhookEvent.received_at < self.until
 
 
-def pattern(event_type: str) -> str:
+def build_like_pattern(event_type: str) -> str:
     """What LIKE understands: a dot and an underscore are themselves, an asterisk is anything."""
     return event_type.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_").replace("*", "%")
 
 
-def find(gateway: Gateway, selection: Selection, limit: int) -> list[WebhookEvent]:
+def find_events(gateway: Gateway, selection: Selection, limit: int) -> list[WebhookEvent]:
     """The newest events of the selection, newest first, without payloads.
 
     First those whose payload is kept, then the rest: each half has its own index by time.
@@ -62,7 +62,7 @@ def find(gateway: Gateway, selection: Selection, limit: int) -> list[WebhookEven
     return found
 
 
-def get(gateway: Gateway, event_id: str) -> WebhookEvent:
+def get_event(gateway: Gateway, event_id: str) -> WebhookEvent:
     """One event. Raises NotFound."""
     with gateway.database.transaction() as session:
         if (event := session.get(WebhookEvent, event_id)) is None:
@@ -70,7 +70,7 @@ def get(gateway: Gateway, event_id: str) -> WebhookEvent:
         return event
 
 
-def replayable(gateway: Gateway, selection: Selection) -> list[str]:
+def find_replayable(gateway: Gateway, selection: Selection) -> list[str]:
     """The ids of the selection's events that can be worked off once more, oldest first."""
     query = select(WebhookEvent.id).where(
         WebhookEvent.payload.is_not(None), WebhookEvent.state.in_(REPLAYABLE), *selection.conditions()
@@ -79,7 +79,7 @@ def replayable(gateway: Gateway, selection: Selection) -> list[str]:
         return list(session.scalars(query.order_by(WebhookEvent.received_at, WebhookEvent.id)))
 
 
-def replay(gateway: Gateway, event_ids: Sequence[str]) -> int:
+def replay_events(gateway: Gateway, event_ids: Sequence[str]) -> int:
     """Make events due again, with all their attempts, and wake the drain; gives how many still could be."""
     now, replayed = gateway.clock(), 0
     again = {"state": "pending", "attempts": 0, "next_attempt_at": now, "processed_at": None}

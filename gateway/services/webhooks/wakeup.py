@@ -14,7 +14,7 @@ PAUSE = 0.15
 # A drain that runs looks on for some time, but perhaps not again after it seemed to: seconds for which it is relied on.
 RELIED_ON = 1.0
 # Seconds that the last wake-up may take when the process ends: a database that does not answer must not hold it up.
-LAST_WORDS = 5.0
+CLOSE_TIMEOUT = 5.0
 
 log = structlog.get_logger()
 
@@ -38,10 +38,10 @@ def defer_drain(database: Database, *, relying: bool = False) -> bool:
 class Wakeup:
     """Tells the worker that the inbox has something, at most once a pause.
 
-    ``call`` is made after the commit, and the flag is lowered before the job is enqueued: whatever was committed
-    before ``call`` is seen by that job, or by one that was waiting and has not started. While a drain runs the flag is
-    raised again, and lowered only when that drain has ended or a second is over. A process that dies in between loses
-    the call, not the event: a drain runs every minute anyway.
+    ``request_drain`` is called after the commit, and the flag is lowered before the job is enqueued: whatever was
+    committed before ``request_drain`` is seen by that job, or by one that was waiting and has not started. While a
+    drain runs the flag is raised again, and lowered only when that drain has ended or a second is over. A process that
+    dies in between loses the call, not the event: a drain runs every minute anyway.
     """
 
     def __init__(self, database: Database) -> None:
@@ -51,7 +51,7 @@ class Wakeup:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
 
-    def call(self) -> None:
+    def request_drain(self) -> None:
         """Ask for a drain."""
         self._wanted.set()
         if self._thread is None:  # started by the first call: after the fork, in the process that needs it
@@ -67,7 +67,7 @@ class Wakeup:
         with self._starting:
             thread = self._thread
         if thread is not None:
-            thread.join(LAST_WORDS)
+            thread.join(CLOSE_TIMEOUT)
 
     def _run(self) -> None:
         wanted_since: float | None = None
