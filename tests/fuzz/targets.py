@@ -178,7 +178,7 @@ def drained(stage: Stage, choices: Choices) -> None:
     body = mutations.event(choices, TYPES, envelope=False)
     try:
         row = inbox.build_row(stage.gateway, body, NOW)
-        observations = read_event(ClaimedEvent(row.id, row.type, row.object_id, row.payload), HANDLERS).told
+        observations = read_event(ClaimedEvent(row.id, row.type, row.object_id, row.payload), HANDLERS).observations
     except (WebhookRefused, UnreadableObject) as refused:
         stage.outcomes[type(refused).__name__] += 1
         return

@@ -185,7 +185,7 @@ def test_the_wake_up_outlives_whatever_the_database_says(world: World) -> None:
         session.execute(text("ALTER TABLE procrastinate_jobs RENAME TO gone"))
     try:
         wakeup.request_drain()
-        eventually(lambda: not wakeup._wanted.is_set())  # noqa: SLF001 - nothing outside shows that it has tried
+        eventually(lambda: not wakeup._requested.is_set())  # noqa: SLF001 - nothing outside shows that it has tried
     finally:
         with world.gateway.database.transaction() as session:
             session.execute(text("ALTER TABLE gone RENAME TO procrastinate_jobs"))
@@ -203,13 +203,13 @@ def test_no_drain_is_queued_beside_one_that_runs_until_a_second_is_over(
         session.execute(
             text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT id FROM procrastinate_workers)")
         )
-    assert not defer_drain(world.gateway.database, relying=True)
+    assert not defer_drain(world.gateway.database, rely_on_running=True)
     monkeypatch.setattr(wakeup_module, "PAUSE", 0.01)
     wakeup = Wakeup(world.gateway.database)
     began = time.monotonic()
     wakeup.request_drain()
     eventually(lambda: "todo" in job_states(world, jobs.DRAIN_INBOX))
-    assert time.monotonic() - began > wakeup_module.RELIED_ON
+    assert time.monotonic() - began > wakeup_module.MAX_RELIANCE
     wakeup.close()
 
 

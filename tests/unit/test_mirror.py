@@ -33,7 +33,7 @@ def test_the_key_column_exists(name: str) -> None:
 
 def content(event: str) -> dict[str, object]:
     snapshot = told(event)
-    return dict(KINDS[snapshot.kind].content(snapshot))
+    return dict(KINDS[snapshot.kind].column_values(snapshot))
 
 
 def test_of_a_subscription() -> None:

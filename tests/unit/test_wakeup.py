@@ -17,7 +17,7 @@ class Inbox:
         self.begun = threading.Semaphore(0)
         self.go_on = threading.Semaphore(0)
 
-    def look(self, _database: Database, *, relying: bool) -> bool:  # noqa: ARG002 - called like defer_drain
+    def look(self, _database: Database, *, rely_on_running: bool) -> bool:  # noqa: ARG002 - called like defer_drain
         self.begun.release()
         assert self.go_on.acquire(timeout=60)
         return True
@@ -60,7 +60,7 @@ def test_one_that_is_closed_in_the_moment_it_wakes_looks_once_and_ends(
     monkeypatch.setattr(wakeup_module, "CLOSE_TIMEOUT", 60)
     inbox.go_on.release(10)
     closing = threading.Thread(target=wakeup.close, daemon=True)
-    lower = wakeup._wanted.clear  # noqa: SLF001 - the moment between the two that nothing outside can hit
+    lower = wakeup._requested.clear  # noqa: SLF001 - the moment between the two that nothing outside can hit
 
     def close_and_lower() -> None:
         if not closing.ident:
@@ -69,7 +69,7 @@ def test_one_that_is_closed_in_the_moment_it_wakes_looks_once_and_ends(
             threading.Event().wait(0.1)  # `close` has raised the flag by now
         lower()
 
-    monkeypatch.setattr(wakeup._wanted, "clear", close_and_lower)  # noqa: SLF001
+    monkeypatch.setattr(wakeup._requested, "clear", close_and_lower)  # noqa: SLF001
     wakeup.request_drain()
     assert inbox.begun.acquire(timeout=10)
     closing.join(10)

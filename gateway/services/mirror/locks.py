@@ -28,13 +28,17 @@ def find_subscribers(session: Session, product_ids: Iterable[str]) -> list[str]:
     return list(session.scalars(select(Subscription.organization_id).where(or_(*on_product)).distinct()))
 
 
-def lock_organizations(session: Session, told: Sequence[Observation], also: Iterable[str]) -> Sequence[Organization]:
+def lock_organizations(
+    session: Session, observations: Sequence[Observation], also: Iterable[str]
+) -> Sequence[Organization]:
     """Lock the organizations that all that was told belongs to, by customer, by name or by a card they had."""
-    customers = {each.owner for each in told if each.owner is not None}
-    named = {each.organization_id for each in told if isinstance(each, CustomerSnapshot) and each.organization_id}
-    detached = {each.id for each in told if isinstance(each, PaymentMethodSnapshot) and each.detached}
-    had = select(PaymentMethod.organization_id).where(among(PaymentMethod.id, detached))
+    customers = {each.owner for each in observations if each.owner is not None}
+    organizations = {
+        each.organization_id for each in observations if isinstance(each, CustomerSnapshot) and each.organization_id
+    }
+    detached_cards = {each.id for each in observations if isinstance(each, PaymentMethodSnapshot) and each.detached}
+    holders_query = select(PaymentMethod.organization_id).where(among(PaymentMethod.id, detached_cards))
     # Asked for by itself: below the OR it would make PostgreSQL read all organizations for each batch.
-    holders = session.scalars(had).all() if detached else ()
-    those = {"customers": list(customers), "organizations": [*named, *also, *holders]}
-    return session.scalars(LOCK_ORGANIZATIONS, those).all()
+    holders = session.scalars(holders_query).all() if detached_cards else ()
+    parameters = {"customers": list(customers), "organizations": [*organizations, *also, *holders]}
+    return session.scalars(LOCK_ORGANIZATIONS, parameters).all()

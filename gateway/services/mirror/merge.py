@@ -22,37 +22,39 @@ MERGE_ORDER = {kind: position for position, kind in enumerate(KINDS)}
 LOOKUP_DELAY, LONGEST_LOOKUP_DELAY = timedelta(seconds=10), timedelta(hours=1)
 
 
-def merge(session: Session, told: Sequence[Observation], now: datetime, *, attempt: int = 1) -> list[Outcome]:
+def merge(session: Session, observations: Sequence[Observation], now: datetime, *, attempt: int = 1) -> list[Outcome]:
     """Merge what was told into mirror, plan table and history; gives each one's outcome, in the same order.
 
     States that cannot be ordered are refreshed by jobs that this transaction enqueues, and so are the objects that are
     only referred to. ``now`` dates the history; ``attempt`` says how often in a row Stripe was asked for what it told.
     """
-    batch = Batch(session, told)
-    placed = sorted(range(len(told)), key=lambda i: batch_sort_key(told[i]))
+    batch = Batch(session, observations)
+    positions = sorted(range(len(observations)), key=lambda i: batch_sort_key(observations[i]))
     with session.no_autoflush:
-        outcomes = {position: batch.place(told[position]) for position in placed}
+        outcomes = {position: batch.apply_observation(observations[position]) for position in positions}
         bulk.flush(session, Invoice)  # whose payment is read from there
-        history = writer.update_plan_table(session, batch.touched, batch.accounts, batch.plan_of_product(), now)
+        history = writer.update_plan_table(
+            session, batch.affected, batch.organization_rows, batch.build_plan_of_product(), now
+        )
         bulk.flush(session, Mirrored, *writer.WRITTEN_MODELS, more=history)
     jobs.defer_all(session, build_jobs(batch, now, attempt))
-    return [outcomes[position] for position in range(len(told))]
+    return [outcomes[position] for position in range(len(observations))]
 
 
-def batch_sort_key(told: Observation) -> tuple[bool, datetime | None, int]:
+def batch_sort_key(observation: Observation) -> tuple[bool, datetime | None, int]:
     """Snapshots by time, then references: one of the snapshots may have told what they would ask for."""
-    if isinstance(told, Reference):
+    if isinstance(observation, Reference):
         return True, None, 0
-    return False, told.seen.as_of, MERGE_ORDER[told.kind]
+    return False, observation.seen.as_of, MERGE_ORDER[observation.kind]
 
 
 def build_jobs(batch: Batch, now: datetime, attempt: int) -> Iterator[jobs.Wanted]:
     """What is to be asked of Stripe at once, once more, or unless something tells it meanwhile."""
-    for kind, stripe_id in batch.unordered:
+    for kind, stripe_id in batch.to_refresh:
         yield refresh_job(kind, stripe_id)
     # Later each time: as long as Stripe is slow, asking it once more makes nothing certain.
-    patience = min(LOOKUP_DELAY * (1 << min(attempt - 1, 16)), LONGEST_LOOKUP_DELAY)
-    for kind, stripe_id in batch.uncertain - batch.unordered:
-        yield refresh_job(kind, stripe_id, at=now + patience, attempt=attempt + 1)
-    for kind, stripe_id, changed_at in batch.lookups:
+    delay = min(LOOKUP_DELAY * (1 << min(attempt - 1, 16)), LONGEST_LOOKUP_DELAY)
+    for kind, stripe_id in batch.to_refresh_again - batch.to_refresh:
+        yield refresh_job(kind, stripe_id, at=now + delay, attempt=attempt + 1)
+    for kind, stripe_id, changed_at in batch.to_look_up:
         yield lookup_job(kind, stripe_id, changed_at, at=now + LOOKUP_DELAY)

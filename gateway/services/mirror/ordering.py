@@ -60,46 +60,48 @@ def decide_order(stored: Order | None, incoming: Snapshot) -> tuple[Verdict, Ord
     )
     if stored is None:
         return Verdict.APPLY, fresh
-    knows_all = seen.after_revision == stored.revision  # asked when all that is stored was known
+    knows_stored_state = seen.after_revision == stored.revision  # asked when all that is stored was known
     # What Stripe's clock has not reached when it answers was never its time: kept, it would make all that comes stale.
-    untrue = knows_all and stored.as_of > seen.as_of + CLOCK_TOLERANCE
-    as_of = seen.as_of if untrue else max(stored.as_of, seen.as_of)
-    follows = replace(fresh, as_of=as_of, revision=stored.revision + 1)
+    stored_time_is_wrong = knows_stored_state and stored.as_of > seen.as_of + CLOCK_TOLERANCE
+    as_of = seen.as_of if stored_time_is_wrong else max(stored.as_of, seen.as_of)
+    successor = replace(fresh, as_of=as_of, revision=stored.revision + 1)
     if incoming.rank != stored.rank:  # what cannot go back has the last word, whatever the clocks say
-        return (Verdict.APPLY, follows) if incoming.rank > stored.rank else (Verdict.STALE, stored)
+        return (Verdict.APPLY, successor) if incoming.rank > stored.rank else (Verdict.STALE, stored)
     tolerance = SAME_CLOCK if seen.source is stored.source is Source.EVENT else CLOCK_TOLERANCE
     if seen.as_of - seen.took > stored.as_of + tolerance:
-        return Verdict.APPLY, follows
-    if knows_all:  # the answer is newer
-        return Verdict.APPLY, replace(follows, trail=join_trails(stored.trail, (incoming.digest,)))
+        return Verdict.APPLY, successor
+    if knows_stored_state:  # the answer is newer
+        return Verdict.APPLY, replace(successor, trail=join_trails(stored.trail, (incoming.digest,)))
     if seen.as_of < stored.as_of - tolerance:
         return Verdict.STALE, stored
     verdict, trail = place_in_trail(stored, incoming)
     if verdict is Verdict.APPLY:
-        return verdict, replace(follows, trail=trail)
-    return verdict, replace(stored, as_of=follows.as_of if trail[-1] == incoming.digest else stored.as_of, trail=trail)
+        return verdict, replace(successor, trail=trail)
+    return verdict, replace(
+        stored, as_of=successor.as_of if trail[-1] == incoming.digest else stored.as_of, trail=trail
+    )
 
 
 def place_in_trail(stored: Order, incoming: Snapshot) -> tuple[Verdict, tuple[str, ...]]:
     """Place a state of the same second, or of one nearby, in the stored trail."""
     trail = stored.trail
-    now, previous = incoming.digest, incoming.seen.previous
+    digest, previous = incoming.digest, incoming.seen.previous
     is_later = incoming.seen.as_of > stored.as_of
     is_earlier = incoming.seen.as_of < stored.as_of
-    if now == trail[-1]:
+    if digest == trail[-1]:
         return Verdict.NOTE, join_trails((previous,), trail)
-    if previous == now or previous is None:
+    if previous == digest or previous is None:
         # An answer, the object's first event, or a change of fields that the mirror does not keep.
-        if now in trail and not is_later:
+        if digest in trail and not is_later:
             return Verdict.NOTE, trail
-        return (Verdict.STALE if incoming.seen.is_first else Verdict.REFRESH), join_trails((now,), trail)
-    if (previous, now) in pairwise(trail) and not is_later:
+        return (Verdict.STALE if incoming.seen.is_first else Verdict.REFRESH), join_trails((digest,), trail)
+    if (previous, digest) in pairwise(trail) and not is_later:
         return Verdict.NOTE, trail  # the same change again, perhaps under another event id
-    if now == trail[0] and previous not in trail and not is_later:
+    if digest == trail[0] and previous not in trail and not is_later:
         return Verdict.NOTE, (previous, *trail)
-    if previous == trail[-1] and now not in trail and not is_earlier:
-        return Verdict.APPLY, (*trail, now)
-    return Verdict.REFRESH, join_trails((previous, now), trail)
+    if previous == trail[-1] and digest not in trail and not is_earlier:
+        return Verdict.APPLY, (*trail, digest)
+    return Verdict.REFRESH, join_trails((previous, digest), trail)
 
 
 def join_trails(older: tuple[str | None, ...], newer: tuple[str, ...]) -> tuple[str, ...]:

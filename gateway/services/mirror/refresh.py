@@ -97,9 +97,9 @@ def run_refresh_job(gateway: Gateway, kind: str, stripe_id: str, attempt: int) -
         if isinstance(error, StripeRejected) and not key_refused(error):
             raise
         log.warning("refresh_postponed", kind=kind, stripe_id=stripe_id, attempt=attempt, exc_info=True)
-        again_at = gateway.clock() + min(FIRST_RETRY * (1 << min(attempt, 16)), LONGEST_RETRY)
+        retry_at = gateway.clock() + min(FIRST_RETRY * (1 << min(attempt, 16)), LONGEST_RETRY)
         with gateway.database.transaction() as session:
-            defer_refresh(session, kind, stripe_id, at=again_at, attempt=attempt + 1)
+            defer_refresh(session, kind, stripe_id, at=retry_at, attempt=attempt + 1)
 
 
 def merge_answer(

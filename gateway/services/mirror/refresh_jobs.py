@@ -16,8 +16,8 @@ def defer_refresh(session: Session, kind: str, stripe_id: str, *, at: datetime |
 def refresh_job(kind: str, stripe_id: str, *, at: datetime | None = None, attempt: int = 1) -> jobs.Wanted:
     """The retrieval of one object: many requests fold into one job, and one object is refreshed at a time."""
     key = refresh_lock(kind, stripe_id)
-    what: dict[str, str | int] = {"kind": kind, "stripe_id": stripe_id, "attempt": attempt}
-    return jobs.Wanted(key, jobs.REFRESH, what, lock=key, at=at)
+    arguments: dict[str, str | int] = {"kind": kind, "stripe_id": stripe_id, "attempt": attempt}
+    return jobs.Wanted(key, jobs.REFRESH, arguments, lock=key, at=at)
 
 
 def refresh_lock(kind: str, stripe_id: str) -> str:
@@ -28,5 +28,5 @@ def refresh_lock(kind: str, stripe_id: str) -> str:
 def lookup_job(kind: str, stripe_id: str, changed_at: datetime, *, at: datetime) -> jobs.Wanted:
     """A look at the mirror, and a refresh if it still has no state as new as ``changed_at``."""
     second = to_unix(changed_at)
-    what: dict[str, str | int] = {"kind": kind, "stripe_id": stripe_id, "changed_at": second}
-    return jobs.Wanted(f"look_up:{kind}:{stripe_id}:{second}", jobs.LOOK_UP, what, at=at)
+    arguments: dict[str, str | int] = {"kind": kind, "stripe_id": stripe_id, "changed_at": second}
+    return jobs.Wanted(f"look_up:{kind}:{stripe_id}:{second}", jobs.LOOK_UP, arguments, at=at)

@@ -44,7 +44,7 @@ class Kind:
         names = {field.name for field in fields(self.snapshot)} - {"id", "organization_id"}
         return frozenset(names & set(self.model.__table__.columns.keys()))
 
-    def content(self, snapshot: Snapshot) -> Json:
+    def column_values(self, snapshot: Snapshot) -> Json:
         """Column values for ``snapshot``."""
         values = {name: getattr(snapshot, name) for name in self.columns}
         if "items" in values:

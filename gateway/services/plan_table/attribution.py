@@ -57,14 +57,14 @@ def find_responsible_change(
 ) -> PlanChange | None:
     """The change of ours that an organization's plan is another one by; None if it is none."""
     subscription = select_current_subscription(subscriptions)
-    in_metadata = subscription.change_id if subscription is not None else None
-    told = find_reported_change_id(seen)
-    change = changes.get(told or "")
-    if told != in_metadata and has_live_subscription(before):
+    metadata_change_id = subscription.change_id if subscription is not None else None
+    reported_id = find_reported_change_id(seen)
+    change = changes.get(reported_id or "")
+    if reported_id != metadata_change_id and has_live_subscription(before):
         # Its call was parked, or called off: what else has changed by the time of the answer was another's doing.
         change = None
     # The metadata keep the last change's id for good: it is the reason only while the change is still open.
-    carried_out = changes.get(in_metadata or "")
+    carried_out = changes.get(metadata_change_id or "")
     if change is None and carried_out is not None and carried_out.state in OPEN_STATES:
         return carried_out
     return change

@@ -45,8 +45,8 @@ def rebuild_plan_table(gateway: Gateway, *, write: bool) -> Iterator[Finding]:
 def check_organizations(session: Session, ids: Sequence[str], *, write: bool) -> Iterator[Finding]:
     """Play the history of these organizations from its beginning, and hold its end against the plan table."""
     last: dict[str, PlanHistory] = {}
-    mine = select(PlanHistory).where(among(PlanHistory.organization_id, ids))
-    for entry in session.scalars(mine.order_by(PlanHistory.organization_id, PlanHistory.version)):
+    histories = select(PlanHistory).where(among(PlanHistory.organization_id, ids))
+    for entry in session.scalars(histories.order_by(PlanHistory.organization_id, PlanHistory.version)):
         yield from check_sequence(last.get(entry.organization_id), entry)
         last[entry.organization_id] = entry
     rows = {
@@ -91,10 +91,10 @@ def describe_differences(row: OrganizationPlan | None, entry: PlanHistory) -> It
     if row is None:
         yield "the row is missing"
         return
-    said = vars(PlanState.of_row(row)) | {"version": row.version, "as_of": row.as_of}
+    actual = vars(PlanState.of_row(row)) | {"version": row.version, "as_of": row.as_of}
     recorded = vars(PlanState.of_json(entry.after))
     expected = {name: recorded[name] for name in recorded.keys() & entry.after.keys()}
     expected |= {"version": entry.version, "as_of": entry.recorded_at}
     for name in sorted(expected):
-        if said[name] != expected[name]:
-            yield f"{name}: {said[name]}, and {expected[name]} by its history"
+        if actual[name] != expected[name]:
+            yield f"{name}: {actual[name]}, and {expected[name]} by its history"

@@ -70,50 +70,52 @@ class OrganizationRows:
     """All of them."""
     changes: dict[str, PlanChange] = field(default_factory=dict)
     """The one that is open, and those that were named by what was told."""
-    row: OrganizationPlan | None = None
+    plan_row: OrganizationPlan | None = None
 
 
 def update_plan_table(
     session: Session,
-    touched: Mapping[str, Seen],
-    accounts: Mapping[str, OrganizationRows],
+    affected: Mapping[str, Seen],
+    rows_by_organization: Mapping[str, OrganizationRows],
     plan_of_product: Mapping[str, str],
     now: datetime,
 ) -> Mapping[Table, Sequence[Json]]:
-    """Bring the plan table in step for the organizations in ``touched`` (id -> why), which the caller has locked.
+    """Bring the plan table in step for the organizations in ``affected`` (id -> why), which the caller has locked.
 
     What it changes is left in the session, to be written with the rest; gives the rows of the history beside it.
     """
-    if not touched:
+    if not affected:
         return {}
-    concerned = {each: accounts[each] for each in touched}
+    concerned = {each: rows_by_organization[each] for each in affected}
     states = derive_plan_states(session, concerned, plan_of_product)
     history = []
-    for organization_id, account in concerned.items():
+    for organization_id, rows in concerned.items():
         state = states[organization_id]
-        before = PlanState.of_row(account.row) if account.row is not None else None
+        before = PlanState.of_row(rows.plan_row) if rows.plan_row is not None else None
         if state != (before or NEVER_ENROLLED):
-            why = attribute_plan(touched[organization_id], account.changes, account.subscriptions, before)
-            row = account.row or create_row(session, organization_id)
+            attribution = attribute_plan(affected[organization_id], rows.changes, rows.subscriptions, before)
+            row = rows.plan_row or create_row(session, organization_id)
             update_row(row, state, now)
-            history.append(build_history_entry(row, before, state, why))
-        close_changes(session, account, state, now)
+            history.append(build_history_entry(row, before, state, attribution))
+        close_changes(session, rows, state, now)
     return {HISTORY: history}
 
 
 def derive_plan_states(
-    session: Session, accounts: Mapping[str, OrganizationRows], plan_of_product: Mapping[str, str]
+    session: Session, rows_by_organization: Mapping[str, OrganizationRows], plan_of_product: Mapping[str, str]
 ) -> dict[str, PlanState]:
     """What the plan table is to say of each organization: a function of the mirror."""
-    payments = load_payments(session, accounts.values())
+    payments = load_payments(session, rows_by_organization.values())
     # Stripe ends the subscriptions of a customer that is deleted, but need not have told of it yet.
-    living = {each: () if account.organization.deleted else account.subscriptions for each, account in accounts.items()}
+    living = {
+        each: () if rows.organization.deleted else rows.subscriptions for each, rows in rows_by_organization.items()
+    }
     return {each: derive_plan_state(theirs, plan_of_product, payments) for each, theirs in living.items()}
 
 
-def load_payments(session: Session, accounts: Iterable[OrganizationRows]) -> dict[str, Payment]:
+def load_payments(session: Session, organizations: Iterable[OrganizationRows]) -> dict[str, Payment]:
     """The state of the latest invoices, by their ids; only of the subscriptions whose plan it decides."""
-    concerned = [each for account in accounts for each in account.subscriptions if each.status in DECIDED_BY_INVOICE]
+    concerned = [each for rows in organizations for each in rows.subscriptions if each.status in DECIDED_BY_INVOICE]
     if not concerned:
         return {}
     ids = {each.latest_invoice_id for each in concerned if each.latest_invoice_id is not None}
@@ -140,15 +142,17 @@ def update_row(row: OrganizationPlan, state: PlanState, now: datetime) -> None:
     row.as_of = now
 
 
-def build_history_entry(row: OrganizationPlan, before: PlanState | None, after: PlanState, why: Attribution) -> Json:
+def build_history_entry(
+    row: OrganizationPlan, before: PlanState | None, after: PlanState, attribution: Attribution
+) -> Json:
     """What the history says of the row's new version: columns of ``PlanHistory``."""
     return {
         "organization_id": row.organization_id,
         "version": row.version,
-        "actor_type": why.actor_type,
-        "actor": why.actor,
-        "change_id": why.change_id,
-        "cause": why.cause,
+        "actor_type": attribution.actor_type,
+        "actor": attribution.actor,
+        "change_id": attribution.change_id,
+        "cause": attribution.cause,
         "before": before.to_json() if before else None,
         "after": after.to_json(),
         "recorded_at": row.as_of,
@@ -165,18 +169,18 @@ def restore_row(session: Session, row: OrganizationPlan | None, entry: PlanHisto
     row.version, row.as_of = entry.version, entry.recorded_at
 
 
-def close_changes(session: Session, account: OrganizationRows, state: PlanState, now: datetime) -> None:
+def close_changes(session: Session, rows: OrganizationRows, state: PlanState, now: datetime) -> None:
     """End the change that Stripe has carried out: whoever hears of it first (answer, webhook or refresh) closes it."""
-    subscription = select_current_subscription(account.subscriptions)
+    subscription = select_current_subscription(rows.subscriptions)
     if subscription is None:
         return
-    for change in account.changes.values():
+    for change in rows.changes.values():
         if change.state not in OPEN_STATES:
             continue
         # Either Stripe carried this very change out (whatever came after it), or the organization is where it wants
         # to be by another way.
-        reached = (state.plan, state.quantity) == (change.to_plan, change.quantity)
-        if subscription.change_id == change.id or reached:
+        is_fulfilled = (state.plan, state.quantity) == (change.to_plan, change.quantity)
+        if subscription.change_id == change.id or is_fulfilled:
             change.close("applied", now)
             if change.quoted is not None:
                 jobs.defer(session, jobs.CHECK_CHARGE, {"change_id": change.id})
@@ -194,13 +198,13 @@ def load_organization_rows(
     found = {each.id: OrganizationRows(each) for each in organizations}
     plan_of_product: dict[str, str] = {}
     named = {change_id for each in seen if (change_id := find_reported_change_id(each)) is not None}
-    those = {"organizations": list(found), "named": list(named)}
-    for organization_id, row, subscription, change, catalog in session.execute(ORGANIZATION_ROWS, those):
-        account = found[organization_id]
-        account.row = row
-        if subscription is not None and subscription not in account.subscriptions:
-            account.subscriptions.append(subscription)
+    parameters = {"organizations": list(found), "named": list(named)}
+    for organization_id, row, subscription, change, catalog in session.execute(ORGANIZATION_ROWS, parameters):
+        rows = found[organization_id]
+        rows.plan_row = row
+        if subscription is not None and subscription not in rows.subscriptions:
+            rows.subscriptions.append(subscription)
         if change is not None:
-            account.changes[change.id] = change
+            rows.changes[change.id] = change
         plan_of_product = catalog or {}
     return found, plan_of_product

@@ -116,7 +116,7 @@ def plan_table(gateway: Gateway, cursor: str | None, _: Unseen) -> Page:
 def of_plan(account: OrganizationRows, expected: PlanState) -> Difference | None:
     """How an organization's row of the plan table differs from what follows from the mirror, or that it is unmapped."""
     organization = account.organization
-    ours = PlanState.of_row(account.row) if account.row is not None else NEVER_ENROLLED
+    ours = PlanState.of_row(account.plan_row) if account.plan_row is not None else NEVER_ENROLLED
     pairs = differing(asdict(ours), asdict(expected))
     fields: dict[str, Pair] = {f"plan_table.{name}": pair for name, pair in pairs.items()}
     if not fields and expected.requested_plan != UNMAPPED:

@@ -50,7 +50,7 @@ class ReadEvent:
     """What a handler made of one event."""
 
     event_id: str
-    told: Sequence[Observation]
+    observations: Sequence[Observation]
 
 
 def drain_inbox(gateway: Gateway, handlers: Handlers) -> int:
@@ -109,12 +109,12 @@ def merge_events(session: Session, events: Sequence[ClaimedEvent], handlers: Han
     """Merge what the events say, and mark them."""
     if not events:
         return
-    read = [read_event(event, handlers) for event in events]
-    outcomes = iter(merge(session, [told for each in read for told in each.told], now))
+    reads = [read_event(event, handlers) for event in events]
+    outcomes = iter(merge(session, [observation for each in reads for observation in each.observations], now))
     states: dict[str, list[str]] = {"done": [], "ignored": []}
-    for each in read:
-        mine = [next(outcomes) for _ in each.told]
-        useful = any(outcome is not Outcome.UNKNOWN for outcome in mine)
+    for each in reads:
+        own_outcomes = [next(outcomes) for _ in each.observations]
+        useful = any(outcome is not Outcome.UNKNOWN for outcome in own_outcomes)
         states["done" if useful else "ignored"].append(each.event_id)
     for state, ids in states.items():
         if ids:
@@ -177,8 +177,8 @@ def record_failure(session: Session, event_id: str, error: Exception, now: datet
     event.attempts += 1
     # The first line only: PostgreSQL's DETAIL quotes whole rows, with people's names in them. The driver's first line,
     # that is: SQLAlchemy's may be nothing but a remark about autoflush.
-    said = error.orig if isinstance(error, DBAPIError) else error
-    event.error = f"{type(error).__name__}: {said}".partition("\n")[0][:2000].replace("\0", "")
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    event.error = f"{type(error).__name__}: {cause}".partition("\n")[0][:2000].replace("\0", "")
     event.state = "dead" if event.attempts >= MAX_ATTEMPTS else "failed"
     event.next_attempt_at = now + compute_backoff(event.attempts)
 

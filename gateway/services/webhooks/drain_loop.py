@@ -23,22 +23,22 @@ class DrainLoop:
         self._handlers = handlers
         self._stopping = stopping
         self._linger = linger
-        self._asked = threading.Event()
+        self._requested = threading.Event()
         self._running = threading.Lock()
 
     def run(self) -> None:
         """Work off everything that is due, and what comes within ``linger`` seconds of the last."""
-        self._asked.set()
+        self._requested.set()
         # Asked for again, whoever drains looks again, and after letting go as well: between its last look and that,
         # another one may have been turned away.
-        while self._asked.is_set() and self._running.acquire(blocking=False):
+        while self._requested.is_set() and self._running.acquire(blocking=False):
             try:
-                self._asked.clear()
-                self._drain()
+                self._requested.clear()
+                self._drain_until_idle()
             finally:
                 self._running.release()
 
-    def _drain(self) -> None:
+    def _drain_until_idle(self) -> None:
         last = time.monotonic()
         while True:
             done = drain_batch(self._gateway, self._handlers)

@@ -17,7 +17,7 @@ from gateway.stripe_api.client import API_VERSION, stripe_call
 
 CHECK_NAME = "webhook_endpoint"
 WEBHOOK_PATH = "/webhooks/stripe"
-NAMED = 5  # types that a message names before it only counts them
+MAX_NAMED_TYPES = 5  # types that a message names before it only counts them
 
 log = structlog.get_logger()
 
@@ -33,10 +33,10 @@ def check_endpoint(gateway: Gateway, types: Iterable[str]) -> None:
         return
     if problem is not None:
         log.error("webhook_endpoint_wrong", problem=problem)
-    found = {"problem": problem, "checked_at": gateway.clock()}
+    values = {"problem": problem, "checked_at": gateway.clock()}
     with gateway.database.transaction() as session:
         session.execute(
-            insert(Check).values(name=CHECK_NAME, **found).on_conflict_do_update(index_elements=["name"], set_=found)
+            insert(Check).values(name=CHECK_NAME, **values).on_conflict_do_update(index_elements=["name"], set_=values)
         )
 
 
@@ -72,5 +72,7 @@ def describe_problem(endpoint: WebhookEndpoint, types: Iterable[str]) -> str | N
     missing = sorted(set(types) - set(endpoint.enabled_events))
     if not missing or "*" in endpoint.enabled_events:
         return None
-    named = ", ".join(missing[:NAMED]) + (f" and {len(missing) - NAMED} more" if len(missing) > NAMED else "")
+    named = ", ".join(missing[:MAX_NAMED_TYPES]) + (
+        f" and {len(missing) - MAX_NAMED_TYPES} more" if len(missing) > MAX_NAMED_TYPES else ""
+    )
     return f"{endpoint.id} does not send {named} (`gateway events types` lists all)"

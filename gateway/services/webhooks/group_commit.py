@@ -7,12 +7,12 @@ from typing import Generic, TypeVar
 Row = TypeVar("Row")
 
 
-class _Waiting(Generic[Row]):
+class _PendingRow(Generic[Row]):
     """A row whose request waits until it is committed, or until it is its turn to commit."""
 
     def __init__(self, row: Row) -> None:
         self.row = row
-        self.over = False
+        self.finished = False
         self.error: Exception | None = None
         self.wake = threading.Lock()
         self.wake.acquire()
@@ -28,40 +28,40 @@ class GroupCommit(Generic[Row]):
     def __init__(self, write: Callable[[Sequence[Row]], None]) -> None:
         self._write = write
         self._lock = threading.Lock()
-        self._waiting: list[_Waiting[Row]] = []
+        self._waiting: list[_PendingRow[Row]] = []
         self._busy = False
 
     def add(self, row: Row) -> None:
         """Return once the row is committed. Raises what ``write`` raised for it."""
-        mine = _Waiting(row)
+        pending = _PendingRow(row)
         with self._lock:
-            self._waiting.append(mine)
+            self._waiting.append(pending)
             wait, self._busy = self._busy, True
         if wait:
-            mine.wake.acquire()
-        if not mine.over:
-            self._commit()
-        if mine.error is not None:
-            raise mine.error
+            pending.wake.acquire()
+        if not pending.finished:
+            self._commit_group()
+        if pending.error is not None:
+            raise pending.error
 
-    def _commit(self) -> None:
+    def _commit_group(self) -> None:
         with self._lock:
             group, self._waiting = self._waiting, []
-        if not self._try(group) and len(group) > 1:
+        if not self._write_group(group) and len(group) > 1:
             for each in group:  # one row's fault is not the others': each is tried alone
-                self._try([each])
+                self._write_group([each])
         with self._lock:
             following = self._waiting[:1]
             self._busy = bool(following)
         for each in (*group, *following):
             each.wake.release()
 
-    def _try(self, group: list[_Waiting[Row]]) -> bool:
+    def _write_group(self, group: list[_PendingRow[Row]]) -> bool:
         error = None
         try:
             self._write([each.row for each in group])
         except Exception as caught:  # noqa: BLE001 - whatever it was, the requests that wait for it raise it
             error = caught
         for each in group:
-            each.over, each.error = True, error
+            each.finished, each.error = True, error
         return error is None

@@ -82,12 +82,12 @@ def find_replayable(gateway: Gateway, selection: Selection) -> list[str]:
 def replay_events(gateway: Gateway, event_ids: Sequence[str]) -> int:
     """Make events due again, with all their attempts, and wake the drain; gives how many still could be."""
     now, replayed = gateway.clock(), 0
-    again = {"state": "pending", "attempts": 0, "next_attempt_at": now, "processed_at": None}
+    reset = {"state": "pending", "attempts": 0, "next_attempt_at": now, "processed_at": None}
     for start in range(0, len(event_ids), BATCH):
-        some = event_ids[start : start + BATCH]
-        can_be = (WebhookEvent.payload.is_not(None), WebhookEvent.state.in_(REPLAYABLE))
-        change = update(WebhookEvent).where(WebhookEvent.id.in_(some), *can_be).values(again)
+        batch = event_ids[start : start + BATCH]
+        is_replayable = (WebhookEvent.payload.is_not(None), WebhookEvent.state.in_(REPLAYABLE))
+        statement = update(WebhookEvent).where(WebhookEvent.id.in_(batch), *is_replayable).values(reset)
         with gateway.database.transaction() as session:
-            replayed += len(session.scalars(change.returning(WebhookEvent.id)).all())
+            replayed += len(session.scalars(statement.returning(WebhookEvent.id)).all())
         defer_drain(gateway.database)
     return replayed

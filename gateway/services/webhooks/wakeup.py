@@ -12,14 +12,14 @@ from gateway.db.session import Database
 # burst has many events. What comes in between is seen by the drain that the first one began, which lingers for longer.
 PAUSE = 0.15
 # A drain that runs looks on for some time, but perhaps not again after it seemed to: seconds for which it is relied on.
-RELIED_ON = 1.0
+MAX_RELIANCE = 1.0
 # Seconds that the last wake-up may take when the process ends: a database that does not answer must not hold it up.
 CLOSE_TIMEOUT = 5.0
 
 log = structlog.get_logger()
 
 
-def defer_drain(database: Database, *, relying: bool = False) -> bool:
+def defer_drain(database: Database, *, rely_on_running: bool = False) -> bool:
     """Enqueue the drain, unless one is waiting already: that one starts later, and so finds what is there by now.
 
     ``relying`` on a drain that runs, none is enqueued beside it: then, and only then, this gives False.
@@ -28,7 +28,7 @@ def defer_drain(database: Database, *, relying: bool = False) -> bool:
         waits, runs = jobs.standing(session, jobs.DRAIN_INBOX)
     if waits:
         return True
-    if runs and relying:
+    if runs and rely_on_running:
         return False
     with database.transaction() as session:
         jobs.defer(session, jobs.DRAIN_INBOX, queueing_lock=jobs.DRAIN_INBOX)
@@ -46,14 +46,14 @@ class Wakeup:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._wanted = threading.Event()
+        self._requested = threading.Event()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
 
     def request_drain(self) -> None:
         """Ask for a drain."""
-        self._wanted.set()
+        self._requested.set()
         if self._thread is None:  # started by the first call: after the fork, in the process that needs it
             with self._starting:
                 if self._thread is None:
@@ -63,32 +63,32 @@ class Wakeup:
     def close(self) -> None:
         """Enqueue what was asked for last, and stop; given up on after some seconds."""
         self._stopped.set()
-        self._wanted.set()
+        self._requested.set()
         with self._starting:
             thread = self._thread
         if thread is not None:
             thread.join(CLOSE_TIMEOUT)
 
     def _run(self) -> None:
-        wanted_since: float | None = None
-        while self._wanted.wait():
+        requested_since: float | None = None
+        while self._requested.wait():
             # Lowered before it is looked whether to stop: otherwise `close`, coming in between, would raise it in vain.
-            self._wanted.clear()
+            self._requested.clear()
             stopping = self._stopped.is_set()
             now = time.monotonic()
-            wanted_since = wanted_since or now
-            relying = not stopping and now - wanted_since < RELIED_ON
-            if self._defer(relying=relying):
-                wanted_since = None
+            requested_since = requested_since or now
+            rely_on_running = not stopping and now - requested_since < MAX_RELIANCE
+            if self._try_defer_drain(rely_on_running=rely_on_running):
+                requested_since = None
             else:
-                self._wanted.set()
+                self._requested.set()
             if stopping:
                 return
             self._stopped.wait(PAUSE)
 
-    def _defer(self, *, relying: bool) -> bool:
+    def _try_defer_drain(self, *, rely_on_running: bool) -> bool:
         try:
-            return defer_drain(self._database, relying=relying)
+            return defer_drain(self._database, rely_on_running=rely_on_running)
         except Exception:  # the thread must outlive whatever the database says; the event waits for the next call
             log.warning("wakeup_failed", exc_info=True)
             return True
