@@ -1,4 +1,4 @@
-"""One merge's batch: what it locks and reads, and where each snapshot is placed."""
+"""One merge's batch: the rows that it locks and reads, and the place of each snapshot."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
@@ -25,21 +25,21 @@ from gateway.stripe_api.snapshots import (
     SubscriptionSnapshot,
 )
 
-CATALOG_LOCK = 0x636174  # any constant of ours
+CATALOG_LOCK = 0x636174  # an arbitrary constant
 KINDS_THAT_CHANGE_PLANS = frozenset({"product", "customer", "subscription", "invoice"})
-# Within the tolerance of the clocks, with something left for the clocks.
+# Half of the tolerance between Stripe's clocks. The other half is left for the clocks themselves.
 SLOW_ANSWER = CLOCK_TOLERANCE / 2
 
 
 class Outcome(StrEnum):
-    """What became of a snapshot."""
+    """What the merge did with an observation."""
 
     APPLIED = "applied"
     NOTED = "noted"
     STALE = "stale"
     REFRESHED = "refreshed"
     UNKNOWN = "unknown"
-    """Of a customer that is no organization of ours, or of a product that is no plan."""
+    """The customer is no organization of ours, or the product is no plan."""
 
 
 OUTCOME_OF_VERDICT = {
@@ -51,23 +51,23 @@ OUTCOME_OF_VERDICT = {
 
 
 class Batch:
-    """What is locked and loaded for one merge, and what came of it."""
+    """The rows that one merge locks and reads, and the work that follows from it."""
 
     def __init__(self, session: Session, observations: Sequence[Observation]) -> None:
         self.session = session
         self.affected: dict[str, Seen] = {}
-        """Organization id -> how the last state was seen that may have changed its plan."""
+        """Organization id -> when and how Stripe showed the last state that may have changed its plan."""
         self.to_refresh: set[tuple[str, str]] = set()
-        """Kind and id of the objects to be refreshed."""
+        """Kind and id of the objects to refresh now, because their states cannot be ordered."""
         self.to_refresh_again: set[tuple[str, str]] = set()
-        """Kind and id of the objects to be asked for once more: their state may be older than its ``as_of``."""
+        """Kind and id of the objects to refresh again later, because their state may be older than its ``as_of``."""
         self.to_look_up: set[tuple[str, str, datetime]] = set()
-        """Kind and id of the objects to be refreshed if nothing tells their state, and since when."""
+        """Kind, id and time of change of the objects to refresh unless another event shows their state."""
         self.rows: dict[tuple[str, str], Mirrored] = {}
         self.organization_rows: dict[str, writer.OrganizationRows] = {}
-        """What the plans follow from, by organization, if anything told may change them."""
+        """The rows that each organization's plan follows from. Empty if no observation can change a plan."""
         self.stored_plan_of_product: dict[str, str] = {}
-        """The catalogue before this batch: product id -> plan; read along with the accounts."""
+        """The catalogue before this batch, product id -> plan. It is read together with ``organization_rows``."""
         self.subscribers: Sequence[str] = ()
         """Ids of the organizations on a product that begins or ceases to stand for a plan."""
         self.by_id: dict[str, Organization] = {}
@@ -75,21 +75,21 @@ class Batch:
         self.lock_and_load(observations)
 
     def lock_and_load(self, observations: Sequence[Observation]) -> None:
-        """Lock the organizations that the observations concern, and read what their plans follow from."""
+        """Lock the organizations that the observations concern, and read the rows to merge into."""
         snapshots = [each for each in observations if isinstance(each, Snapshot)]
         self.lock_catalog({snapshot.kind for snapshot in snapshots})
         self.load_rows("product", snapshots)
         self.subscribers = find_subscribers(self.session, self.find_remapped_products(snapshots))
-        # All organizations at once, sorted, before any row of theirs: two batches that share some wait for each other
-        # instead of deadlocking. Whoever holds an organization holds its rows, also those that do not exist yet.
+        # Lock all organizations with one sorted statement, before any of their rows. Two batches that share
+        # organizations then wait for each other. Without the order, they would deadlock.
         organizations = lock_organizations(self.session, observations, self.subscribers)
         self.by_id = {each.id: each for each in organizations}
         self.by_customer = {each.stripe_customer_id: each for each in organizations if each.stripe_customer_id}
         kinds = {each.kind for each in observations}
         for kind in kinds - {"product", "customer", "subscription"}:
             self.load_rows(kind, observations)
-        # Subscriptions come with what their plans follow from, but for those that are only referred to: a reference
-        # need not say whose the object is.
+        # A reference need not name its customer, so its subscription is read by id. All other subscriptions come
+        # with the rows of their organizations.
         self.load_rows(SubscriptionSnapshot.kind, [each for each in observations if isinstance(each, Reference)])
         if kinds & KINDS_THAT_CHANGE_PLANS:
             self.organization_rows, self.stored_plan_of_product = writer.load_organization_rows(
@@ -99,16 +99,17 @@ class Batch:
             self.rows.update({("subscription", each.id): each for each in rows.subscriptions})
 
     def lock_catalog(self, kinds: Collection[str]) -> None:
-        """Catalogue rows have no organization to be locked by: their merges go one after the other.
+        """Lock the catalogue: exclusively if the batch changes it, otherwise shared.
 
-        And none goes while a plan is derived from the catalogue, or the two would miss each other's rows.
+        Catalogue rows belong to no organization, so no organization's lock protects them. Without this lock, a
+        catalogue merge and a merge that derives plans would miss each other's rows.
         """
         changes_catalog = not {"product", "price"}.isdisjoint(kinds)
         lock = func.pg_advisory_xact_lock if changes_catalog else func.pg_advisory_xact_lock_shared
         self.session.execute(select(lock(CATALOG_LOCK)))
 
     def load_rows(self, kind: str, observations: Iterable[Observation]) -> None:
-        """Read the stored rows of one kind."""
+        """Read the stored rows of one kind that the observations are about."""
         if not (ids := {each.id for each in observations if each.kind == kind}):
             return
         model, key = KINDS[kind].model, KINDS[kind].key
@@ -117,18 +118,21 @@ class Batch:
             self.rows[kind, getattr(row, key)] = row
 
     def build_plan_of_product(self) -> dict[str, str]:
-        """The catalogue, with what was told of it."""
+        """Return the catalogue as it is after this batch, product id -> plan."""
         changed = {row.product_id: row.key for row in self.rows.values() if isinstance(row, Plan)}
         after: dict[str, str | None] = {**self.stored_plan_of_product, **changed}
         return {product_id: key for product_id, key in after.items() if key is not None}
 
     def find_remapped_products(self, snapshots: Iterable[Snapshot]) -> set[str]:
-        """Products that begin or cease to stand for a plan: the organizations on them must be looked at again."""
+        """Return the products that begin or cease to stand for a plan.
+
+        The plans of the organizations on these products must be derived again.
+        """
         keys = {row.product_id: row.key for row in self.rows.values() if isinstance(row, Plan)}
         return {each.id for each in snapshots if isinstance(each, ProductSnapshot) and keys.get(each.id) != each.key}
 
     def apply_observation(self, observation: Observation) -> Outcome:
-        """Place one snapshot, whose row is written with the batch, or see whether a reference needs a lookup."""
+        """Apply a snapshot to its row, or decide whether a reference needs a lookup."""
         return (
             self.resolve_reference(observation)
             if isinstance(observation, Reference)
@@ -136,7 +140,7 @@ class Batch:
         )
 
     def resolve_reference(self, reference: Reference) -> Outcome:
-        """Ask for nothing that is not ours, and for nothing that is known already."""
+        """Look up an object only if it is ours and the mirror is out of date."""
         row = self.find_row(reference.kind, reference.id)
         if row is None and not reference.ours and reference.owner not in self.by_customer:
             return Outcome.UNKNOWN
@@ -151,13 +155,16 @@ class Batch:
         return Outcome.REFRESHED
 
     def store_card_owner(self, card_id: str, holder: Organization) -> None:
-        """Write whose a card is before its state is known: Stripe's answer for a detached one does not say it."""
+        """Store a card's owner before its state is known.
+
+        Stripe's answer for a detached card does not name the customer, so the owner would be lost.
+        """
         card = PaymentMethod(id=card_id, organization_id=holder.id, trail=[], rank=0, revision=0, detached=False)
         self.rows[PaymentMethodSnapshot.kind, card_id] = card
         self.session.add(card)
 
     def apply_snapshot(self, snapshot: Snapshot) -> Outcome:
-        """Order a state after or before the stored one."""
+        """Order a state before or after the stored one, and write it to the row if it is newer."""
         row = self.find_or_create_row(snapshot)
         if row is None:
             return Outcome.UNKNOWN
@@ -167,23 +174,23 @@ class Batch:
             write_order(row, order)
         if verdict is Verdict.APPLY:
             for column, value in KINDS[snapshot.kind].column_values(snapshot).items():
-                if getattr(row, column) != value:  # what stays as it was costs nothing to leave
+                if getattr(row, column) != value:  # an unchanged column needs no write
                     setattr(row, column, value)
             self.mark_affected(snapshot, row)
         elif verdict is Verdict.REFRESH:
             self.to_refresh.add((snapshot.kind, snapshot.id))
         if snapshot.seen.took > SLOW_ANSWER and verdict is not Verdict.STALE:
-            # A slow answer bears the date of its end, and shows the object as it was at any time since its beginning:
-            # an event from in between would be taken for older. A later answer knows what that event tells.
+            # A slow answer carries the time at which it ended. It shows the object as it was at some moment since the
+            # call began. An event from in between would look older and be dropped. A later answer includes its change.
             self.to_refresh_again.add((snapshot.kind, snapshot.id))
         return OUTCOME_OF_VERDICT[verdict]
 
     def find_row(self, kind: str, stripe_id: str) -> Mirrored | None:
-        """The row that mirrors an object already."""
+        """Return the row that already mirrors an object, or None."""
         return self.by_customer.get(stripe_id) if kind == "customer" else self.rows.get((kind, stripe_id))
 
     def find_or_create_row(self, snapshot: Snapshot) -> Mirrored | None:
-        """The row that mirrors the object, stored or new; None if it is no business of ours."""
+        """Return the row that mirrors the object, stored or new. Return None if the object is not ours."""
         if isinstance(snapshot, CustomerSnapshot):
             return self.find_or_assign_organization(snapshot)
         if (stored := self.find_row(snapshot.kind, snapshot.id)) is not None:
@@ -197,7 +204,7 @@ class Batch:
         return new
 
     def create_row(self, snapshot: Snapshot) -> Mirrored | None:
-        """A row for an object never seen before."""
+        """Create a row for an object that the mirror does not have. Return None if the object is not ours."""
         if isinstance(snapshot, ProductSnapshot):
             return Plan(product_id=snapshot.id) if snapshot.key is not None else None
         if isinstance(snapshot, PriceSnapshot):
@@ -209,10 +216,10 @@ class Batch:
         return kind.model(**{kind.key: snapshot.id, "organization_id": organization.id})
 
     def find_or_assign_organization(self, customer: CustomerSnapshot) -> Organization | None:
-        """The customer's organization.
+        """Return the customer's organization, or None.
 
-        A customer that names an organization without one becomes its customer: its webhook may come before the answer
-        of the call that created it.
+        If the customer's metadata name an organization without a customer, this customer becomes its customer. The
+        webhook may arrive before the answer to the call that created the customer.
         """
         if (known := self.by_customer.get(customer.id)) is not None:
             return known
@@ -224,14 +231,14 @@ class Batch:
         return named
 
     def mark_affected(self, snapshot: Snapshot, row: Mirrored) -> None:
-        """Remember whose plan may have changed, and why."""
-        if isinstance(row, Organization) and row.deleted:  # nothing else of a customer says anything of the plan
+        """Remember the organization whose plan may have changed, and the state that may have changed it."""
+        if isinstance(row, Organization) and row.deleted:  # a customer affects the plan only by its deletion
             self.affected[row.id] = snapshot.seen
         elif isinstance(row, Organization):
             self.affected.setdefault(row.id, snapshot.seen)
         elif isinstance(row, Subscription):
             self.affected[row.organization_id] = snapshot.seen
-        elif isinstance(row, Invoice):  # its payment may decide whether the plan stays
+        elif isinstance(row, Invoice):  # its payment may decide whether the organization keeps the plan
             self.affected.setdefault(row.organization_id, snapshot.seen)
         elif isinstance(row, Plan):
             self.affected.update(dict.fromkeys(self.subscribers, snapshot.seen))

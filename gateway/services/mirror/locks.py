@@ -1,4 +1,7 @@
-"""Which organizations a merge concerns, locked for it: whoever holds an organization holds all of its rows."""
+"""The organizations that a merge concerns, and their locks.
+
+A transaction that has locked an organization owns all of its rows, including rows that do not exist yet.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -21,7 +24,7 @@ LOCK_ORGANIZATIONS = (
 
 
 def find_subscribers(session: Session, product_ids: Iterable[str]) -> list[str]:
-    """Ids of the organizations with a subscription to one of the products."""
+    """Return the ids of the organizations with a subscription to one of the products."""
     on_product = [Subscription.items.contains([{"product_id": product_id}]) for product_id in product_ids]
     if not on_product:
         return []
@@ -31,14 +34,17 @@ def find_subscribers(session: Session, product_ids: Iterable[str]) -> list[str]:
 def lock_organizations(
     session: Session, observations: Sequence[Observation], also: Iterable[str]
 ) -> Sequence[Organization]:
-    """Lock the organizations that all that was told belongs to, by customer, by name or by a card they had."""
+    """Lock the organizations that the observations belong to, and those in ``also``.
+
+    An observation names its organization by customer, by metadata, or by a card that the organization had.
+    """
     customers = {each.owner for each in observations if each.owner is not None}
     organizations = {
         each.organization_id for each in observations if isinstance(each, CustomerSnapshot) and each.organization_id
     }
     detached_cards = {each.id for each in observations if isinstance(each, PaymentMethodSnapshot) and each.detached}
     holders_query = select(PaymentMethod.organization_id).where(among(PaymentMethod.id, detached_cards))
-    # Asked for by itself: below the OR it would make PostgreSQL read all organizations for each batch.
+    # This query runs separately. Inside the OR, it would make PostgreSQL read all organizations for each batch.
     holders = session.scalars(holders_query).all() if detached_cards else ()
     parameters = {"customers": list(customers), "organizations": [*organizations, *also, *holders]}
     return session.scalars(LOCK_ORGANIZATIONS, parameters).all()

@@ -1,7 +1,7 @@
 """The merge: the only code that writes the mirror and the plan table.
 
-Webhooks, answers, refreshes and reconciliation all end here, in batches: rows are locked and read once, each snapshot
-is placed by ``ordering``, and what changed is written in bulk. Everything happens in the caller's transaction.
+Webhooks, answers, refreshes and reconciliation all end here. The merge locks and reads a batch's rows once, lets
+``ordering`` place each snapshot, and writes the changes in bulk. All of it runs in the caller's transaction.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,21 +18,24 @@ from gateway.services.plan_table import writer
 from gateway.stripe_api.snapshots import Observation, Reference
 
 MERGE_ORDER = {kind: position for position, kind in enumerate(KINDS)}
-# Stripe tells most changes by several events, within moments: one that shows the object usually spares the lookup.
+# Stripe reports most changes with several events within moments. One of them usually shows the object, so the wait
+# saves most lookups.
 LOOKUP_DELAY, LONGEST_LOOKUP_DELAY = timedelta(seconds=10), timedelta(hours=1)
 
 
 def merge(session: Session, observations: Sequence[Observation], now: datetime, *, attempt: int = 1) -> list[Outcome]:
-    """Merge what was told into mirror, plan table and history; gives each one's outcome, in the same order.
+    """Merge the observations into mirror, plan table and history, and return their outcomes in the same order.
 
-    States that cannot be ordered are refreshed by jobs that this transaction enqueues, and so are the objects that are
-    only referred to. ``now`` dates the history; ``attempt`` says how often in a row Stripe was asked for what it told.
+    This transaction also enqueues jobs. They refresh objects whose states cannot be ordered, and objects that events
+    only refer to. ``refresh.run_refresh_job`` and ``refresh.defer_refresh_if_outdated`` continue there.
+
+    ``now`` dates the history. ``attempt`` counts how often in a row Stripe was asked for these objects.
     """
     batch = Batch(session, observations)
     positions = sorted(range(len(observations)), key=lambda i: batch_sort_key(observations[i]))
     with session.no_autoflush:
         outcomes = {position: batch.apply_observation(observations[position]) for position in positions}
-        bulk.flush(session, Invoice)  # whose payment is read from there
+        bulk.flush(session, Invoice)  # the plan table reads the payments of invoices from the database
         history = writer.update_plan_table(
             session, batch.affected, batch.organization_rows, batch.build_plan_of_product(), now
         )
@@ -42,17 +45,20 @@ def merge(session: Session, observations: Sequence[Observation], now: datetime, 
 
 
 def batch_sort_key(observation: Observation) -> tuple[bool, datetime | None, int]:
-    """Snapshots by time, then references: one of the snapshots may have told what they would ask for."""
+    """Return the key that sorts snapshots by time, and references after them.
+
+    A snapshot of the same batch may make a reference's lookup unnecessary.
+    """
     if isinstance(observation, Reference):
         return True, None, 0
     return False, observation.seen.as_of, MERGE_ORDER[observation.kind]
 
 
 def build_jobs(batch: Batch, now: datetime, attempt: int) -> Iterator[jobs.Wanted]:
-    """What is to be asked of Stripe at once, once more, or unless something tells it meanwhile."""
+    """Yield the jobs that refresh an object now, refresh it again later, or refresh it only if it stays outdated."""
     for kind, stripe_id in batch.to_refresh:
         yield refresh_job(kind, stripe_id)
-    # Later each time: as long as Stripe is slow, asking it once more makes nothing certain.
+    # The delay grows with each attempt. While Stripe is slow, another slow answer settles nothing.
     delay = min(LOOKUP_DELAY * (1 << min(attempt - 1, 16)), LONGEST_LOOKUP_DELAY)
     for kind, stripe_id in batch.to_refresh_again - batch.to_refresh:
         yield refresh_job(kind, stripe_id, at=now + delay, attempt=attempt + 1)

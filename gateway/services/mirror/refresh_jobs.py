@@ -1,4 +1,7 @@
-"""The jobs that ask Stripe for an object, as they are enqueued."""
+"""The jobs that retrieve an object from Stripe, as services enqueue them.
+
+``mirror.refresh`` runs them: ``run_refresh_job`` and ``defer_refresh_if_outdated``.
+"""
 
 from datetime import datetime
 
@@ -9,24 +12,30 @@ from gateway.stripe_api.times import to_unix
 
 
 def defer_refresh(session: Session, kind: str, stripe_id: str, *, at: datetime | None = None, attempt: int = 1) -> None:
-    """Enqueue the retrieval of one object."""
+    """Enqueue the retrieval of one object. The worker continues in ``refresh.run_refresh_job``."""
     jobs.defer_all(session, [refresh_job(kind, stripe_id, at=at, attempt=attempt)])
 
 
 def refresh_job(kind: str, stripe_id: str, *, at: datetime | None = None, attempt: int = 1) -> jobs.Wanted:
-    """The retrieval of one object: many requests fold into one job, and one object is refreshed at a time."""
+    """Build the job that retrieves one object.
+
+    The queueing lock folds many requests into one waiting job. The lock lets one refresh of an object run at a time.
+    """
     key = refresh_lock(kind, stripe_id)
     arguments: dict[str, str | int] = {"kind": kind, "stripe_id": stripe_id, "attempt": attempt}
     return jobs.Wanted(key, jobs.REFRESH, arguments, lock=key, at=at)
 
 
 def refresh_lock(kind: str, stripe_id: str) -> str:
-    """The lock under which an object's refresh waits and runs."""
+    """Return the lock under which an object's refresh waits and runs."""
     return f"refresh:{kind}:{stripe_id}"
 
 
 def lookup_job(kind: str, stripe_id: str, changed_at: datetime, *, at: datetime) -> jobs.Wanted:
-    """A look at the mirror, and a refresh if it still has no state as new as ``changed_at``."""
+    """Build the job that refreshes an object only if the mirror still has no state as new as ``changed_at``.
+
+    The worker continues in ``refresh.defer_refresh_if_outdated``.
+    """
     second = to_unix(changed_at)
     arguments: dict[str, str | int] = {"kind": kind, "stripe_id": stripe_id, "changed_at": second}
     return jobs.Wanted(f"look_up:{kind}:{stripe_id}:{second}", jobs.LOOK_UP, arguments, at=at)
