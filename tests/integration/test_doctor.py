@@ -88,7 +88,7 @@ def test_a_healthy_gateway_has_nothing_wrong_and_says_what_was_looked_at(healthy
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (disable, "is disabled: Stripe sends nothing"),
+        (disable, "is disabled, so Stripe sends nothing"),
         (lambda world: another_endpoint(world, url="https://elsewhere.example/"), "there is no endpoint for http"),
         (lambda world: another_endpoint(world, api_version=None), "in the account's default version, not 2026-10-28"),
         (

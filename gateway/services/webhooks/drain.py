@@ -1,7 +1,7 @@
-"""The inbox's back door: claim a batch, read it, merge it, mark it, in one transaction.
+"""Claim a batch of the inbox's events, read it, merge it and mark it, in one transaction.
 
-A worker that is killed leaves its batch as it was: nothing is half done, and another worker takes it up. Stripe is
-never called in here; what only Stripe can tell is left to a refresh job that commits with the batch.
+A killed worker leaves its batch unchanged, and another worker claims it. This module never calls Stripe. If only
+Stripe knows a state, ``merge`` enqueues a refresh job with the batch, and ``mirror.refresh`` continues there.
 """
 
 import random
@@ -30,14 +30,14 @@ Handlers = Mapping[str, Callable[[Event], Sequence[Observation]]]
 
 BATCH = 400
 DUE_STATES = ("pending", "failed")
-MAX_ATTEMPTS = 10  # with the backoff below: about a day
+MAX_ATTEMPTS = 10  # with the backoff below, about a day
 FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=5), timedelta(hours=12)
 
 log = structlog.get_logger()
 
 
 class ClaimedEvent(NamedTuple):
-    """What is read of an event that is due."""
+    """The columns that are read of a due event."""
 
     id: str
     type: str
@@ -47,14 +47,14 @@ class ClaimedEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReadEvent:
-    """What a handler made of one event."""
+    """One event, and what its handler read from it."""
 
     event_id: str
     observations: Sequence[Observation]
 
 
 def drain_inbox(gateway: Gateway, handlers: Handlers) -> int:
-    """Work off everything that is due; gives the number of events that were looked at."""
+    """Process every due event, and return how many events were processed."""
     total = 0
     while done := drain_batch(gateway, handlers):
         total += done
@@ -62,7 +62,10 @@ def drain_inbox(gateway: Gateway, handlers: Handlers) -> int:
 
 
 def drain_batch(gateway: Gateway, handlers: Handlers) -> int:
-    """Work off one batch. If it fails, each of its events is tried alone, so that one poison event stops no other."""
+    """Process one batch, and return the number of its events.
+
+    If the batch fails, try each event alone, so that one poison event does not stop the others.
+    """
     ids: list[str] = []
     try:
         with gateway.database.transaction() as session:
@@ -71,7 +74,7 @@ def drain_batch(gateway: Gateway, handlers: Handlers) -> int:
             merge_events(session, events, handlers, gateway.clock())
     except DatabaseUnavailable:
         raise
-    except Exception:  # whatever it was, it is found and recorded event by event
+    except Exception:  # `drain_event` finds and records the error with its event
         log.warning("batch_failed", events=len(ids), exc_info=True)
         for event_id in ids:
             drain_event(gateway, handlers, event_id)
@@ -79,20 +82,20 @@ def drain_batch(gateway: Gateway, handlers: Handlers) -> int:
 
 
 def drain_event(gateway: Gateway, handlers: Handlers, event_id: str) -> None:
-    """Work off one event; a failure is recorded with it."""
+    """Process one event alone, and record a failure with it."""
     try:
         with gateway.database.transaction() as session:
             merge_events(session, claim_events(session, gateway.clock(), event_id), handlers, gateway.clock())
     except DatabaseUnavailable:
         raise
-    except Exception as error:  # whatever it was, the event keeps it, and is tried again or given up
+    except Exception as error:  # any error is recorded, and the event is retried or becomes dead
         log.warning("event_failed", event_id=event_id, exc_info=True)
         with gateway.database.transaction() as session:
             record_failure(session, event_id, error, gateway.clock())
 
 
 def claim_events(session: Session, now: datetime, event_id: str | None = None) -> list[ClaimedEvent]:
-    """Lock events that are due and that no other worker holds, oldest first."""
+    """Lock the due events that no other worker has locked, and return them, oldest first."""
     query = (
         select(*(getattr(WebhookEvent, name) for name in ClaimedEvent._fields))
         .where(WebhookEvent.state.in_(DUE_STATES), WebhookEvent.next_attempt_at <= now)
@@ -106,7 +109,7 @@ def claim_events(session: Session, now: datetime, event_id: str | None = None) -
 
 
 def merge_events(session: Session, events: Sequence[ClaimedEvent], handlers: Handlers, now: datetime) -> None:
-    """Merge what the events say, and mark them."""
+    """Merge what the events show, and mark each one done or ignored."""
     if not events:
         return
     reads = [read_event(event, handlers) for event in events]
@@ -126,13 +129,16 @@ def merge_events(session: Session, events: Sequence[ClaimedEvent], handlers: Han
 
 
 def read_event(stored: ClaimedEvent, handlers: Handlers) -> ReadEvent:
-    """Let the type's handler read a stored event; what it must not or cannot read is looked up instead of guessed."""
+    """Read an event with its type's handler.
+
+    If the handler must not or cannot read the object, ask for a refresh instead of guessing.
+    """
     handler = handlers.get(stored.type)
-    if handler is None or stored.payload is None:  # the database sees to it that no due event is without
+    if handler is None or stored.payload is None:  # a constraint ensures that every due event has a payload
         return ReadEvent(stored.id, ())
     event = Event.from_json(json_text.loads(stored.payload))
     kind = find_mirrored_kind(event)
-    # An object that is not mirrored has nothing but references read from it, and ids are the same in every version.
+    # Handlers read only ids from an object that is not mirrored, and ids are the same in every API version.
     if kind is not None and (reason := find_distrust_reason(event)) is not None:
         return request_refresh(stored, event, kind, reason)
     try:
@@ -144,7 +150,7 @@ def read_event(stored: ClaimedEvent, handlers: Handlers) -> ReadEvent:
 
 
 def find_distrust_reason(event: Event) -> str | None:
-    """Why an event's object is not to be read as it stands, if so."""
+    """Return the reason not to read an event's object as it stands, or None."""
     if event.api_version != API_VERSION:
         return f"api_version {event.api_version}"
     if event.odd_previous:
@@ -153,7 +159,10 @@ def find_distrust_reason(event: Event) -> str | None:
 
 
 def find_mirrored_kind(event: Event) -> str | None:
-    """The kind of the event's object, if the mirror keeps such objects; the event's type tells it, if it does not."""
+    """Return the kind of the event's object, or None if the mirror does not keep such objects.
+
+    An object may not say its kind. Then the event's type says it.
+    """
     kind = event.object.get("object", event.type.rpartition(".")[0].rpartition(".")[2])
     if kind == "invoice" and event.object.get("id") is None:
         return "upcoming_invoice"
@@ -161,7 +170,10 @@ def find_mirrored_kind(event: Event) -> str | None:
 
 
 def request_refresh(stored: ClaimedEvent, event: Event, kind: str, reason: str) -> ReadEvent:
-    """Ask Stripe for the object instead. Raises UnreadableObject if it cannot be asked for."""
+    """Return a reference to the object, so that the merge enqueues its refresh.
+
+    Raises UnreadableObject if the object has no id to retrieve it by.
+    """
     stripe_id = upcoming_of(event.object) if kind == "upcoming_invoice" else stored.object_id
     if stripe_id is None:
         raise UnreadableObject(reason)
@@ -170,13 +182,13 @@ def request_refresh(stored: ClaimedEvent, event: Event, kind: str, reason: str) 
 
 
 def record_failure(session: Session, event_id: str, error: Exception, now: datetime) -> None:
-    """Keep the error with the event, and plan the next attempt or give up."""
+    """Store the error with the event, and plan the next attempt or give up."""
     event = session.get_one(WebhookEvent, event_id, with_for_update=True)
-    if event.state not in DUE_STATES:  # another worker was luckier with it
+    if event.state not in DUE_STATES:  # another worker has processed it
         return
     event.attempts += 1
-    # The first line only: PostgreSQL's DETAIL quotes whole rows, with people's names in them. The driver's first line,
-    # that is: SQLAlchemy's may be nothing but a remark about autoflush.
+    # Store only the first line. PostgreSQL's DETAIL quotes whole rows, with people's names in them. Take the driver's
+    # line, because SQLAlchemy's first line may be only a remark about autoflush.
     cause = error.orig if isinstance(error, DBAPIError) else error
     event.error = f"{type(error).__name__}: {cause}".partition("\n")[0][:2000].replace("\0", "")
     event.state = "dead" if event.attempts >= MAX_ATTEMPTS else "failed"
@@ -184,5 +196,8 @@ def record_failure(session: Session, event_id: str, error: Exception, now: datet
 
 
 def compute_backoff(attempts: int) -> timedelta:
-    """Four times as long after each failure, up to a limit, and spread so that a burst does not return as one."""
+    """Return the wait before the next attempt: four times as long after each failure, up to a limit.
+
+    The wait is random within a range, so that events that failed together do not return together.
+    """
     return min(FIRST_RETRY * (1 << 2 * (attempts - 1)), LONGEST_RETRY) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret

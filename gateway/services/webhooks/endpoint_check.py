@@ -1,4 +1,4 @@
-"""Stripe's own idea of our webhook endpoint: whether it sends at all, in which version, and which types.
+"""Check our webhook endpoint at Stripe: whether it sends at all, in which API version, and which event types.
 
 https://docs.stripe.com/api/webhook_endpoints/object
 """
@@ -17,13 +17,16 @@ from gateway.stripe_api.client import API_VERSION, stripe_call
 
 CHECK_NAME = "webhook_endpoint"
 WEBHOOK_PATH = "/webhooks/stripe"
-MAX_NAMED_TYPES = 5  # types that a message names before it only counts them
+MAX_NAMED_TYPES = 5  # a message names this many types and counts the rest
 
 log = structlog.get_logger()
 
 
 def check_endpoint(gateway: Gateway, types: Iterable[str]) -> None:
-    """Store what is wrong, for those who must not ask Stripe. If Stripe is away, the last result stays."""
+    """Check the endpoint and store the result, for code that must not call Stripe.
+
+    If Stripe is unavailable, the last result stays. ``load_last_check`` reads it.
+    """
     if gateway.config.public_url is None:
         return
     try:
@@ -41,13 +44,13 @@ def check_endpoint(gateway: Gateway, types: Iterable[str]) -> None:
 
 
 def load_last_check(gateway: Gateway) -> Check | None:
-    """The stored result; None if it was never checked."""
+    """Return the stored result, or None if the endpoint was never checked."""
     with gateway.database.transaction() as session:
         return session.scalar(select(Check).where(Check.name == CHECK_NAME))
 
 
 def find_endpoint_problem(gateway: Gateway, public_url: str, types: Iterable[str]) -> str | None:
-    """What is wrong with the endpoint at Stripe, in words; None: nothing. Raises StripeUnavailable."""
+    """Describe what is wrong with the endpoint at Stripe, or return None. Raises StripeUnavailable."""
     url = public_url.rstrip("/") + WEBHOOK_PATH
     try:
         with stripe_call():
@@ -58,17 +61,18 @@ def find_endpoint_problem(gateway: Gateway, public_url: str, types: Iterable[str
     if not ours:
         return f"there is no endpoint for {url} in this account and mode"
     problems = [describe_problem(endpoint, types) for endpoint in ours]
-    # one that is as it should be is enough: another one may be on its way in or out
+    # One correct endpoint is enough. A second one may exist while endpoints are exchanged.
     return None if None in problems else problems[0]
 
 
 def describe_problem(endpoint: WebhookEndpoint, types: Iterable[str]) -> str | None:
-    """What is wrong with one endpoint."""
+    """Describe what is wrong with one endpoint, or return None."""
     if endpoint.status != "enabled":
-        return f"{endpoint.id} is {endpoint.status}: Stripe sends nothing"
+        return f"{endpoint.id} is {endpoint.status}, so Stripe sends nothing"
     if endpoint.api_version != API_VERSION:
         version = endpoint.api_version or "the account's default version"
-        return f"{endpoint.id} sends events in {version}, not {API_VERSION}: each is looked up; make a new endpoint"
+        consequence = "the worker looks up each object. Create a new endpoint"
+        return f"{endpoint.id} sends events in {version}, not {API_VERSION}, so {consequence}"
     missing = sorted(set(types) - set(endpoint.enabled_events))
     if not missing or "*" in endpoint.enabled_events:
         return None

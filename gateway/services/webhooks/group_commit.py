@@ -1,4 +1,4 @@
-"""Rows of concurrent requests, committed together: a durable commit costs the same for one row as for many."""
+"""Commit the rows of concurrent requests together. A durable commit costs the same for one row as for many."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ Row = TypeVar("Row")
 
 
 class _PendingRow(Generic[Row]):
-    """A row whose request waits until it is committed, or until it is its turn to commit."""
+    """A row whose request waits until the row is committed, or until it must commit the next group itself."""
 
     def __init__(self, row: Row) -> None:
         self.row = row
@@ -19,10 +19,12 @@ class _PendingRow(Generic[Row]):
 
 
 class GroupCommit(Generic[Row]):
-    """Whoever comes first commits for all that wait by then; those that come meanwhile are the next group.
+    """Commits rows in groups.
 
-    There is no timer and no thread of its own: a lone request commits at once, and groups grow just as commits take
-    longer. ``write`` gets a group and returns once it is committed; it is never called by two threads at a time.
+    The first request commits all waiting rows. Rows that arrive during its commit form the next group. There is no
+    timer and no extra thread. A lone request commits immediately, and groups grow as commits take longer.
+
+    ``write`` receives a group and returns once it is committed. Two threads never call it at the same time.
     """
 
     def __init__(self, write: Callable[[Sequence[Row]], None]) -> None:
@@ -32,7 +34,7 @@ class GroupCommit(Generic[Row]):
         self._busy = False
 
     def add(self, row: Row) -> None:
-        """Return once the row is committed. Raises what ``write`` raised for it."""
+        """Return once the row is committed. Raises the error that ``write`` raised for it."""
         pending = _PendingRow(row)
         with self._lock:
             self._waiting.append(pending)
@@ -48,7 +50,7 @@ class GroupCommit(Generic[Row]):
         with self._lock:
             group, self._waiting = self._waiting, []
         if not self._write_group(group) and len(group) > 1:
-            for each in group:  # one row's fault is not the others': each is tried alone
+            for each in group:  # one bad row must not fail the others, so each is tried alone
                 self._write_group([each])
         with self._lock:
             following = self._waiting[:1]
@@ -60,7 +62,7 @@ class GroupCommit(Generic[Row]):
         error = None
         try:
             self._write([each.row for each in group])
-        except Exception as caught:  # noqa: BLE001 - whatever it was, the requests that wait for it raise it
+        except Exception as caught:  # noqa: BLE001 - the requests that wait for these rows raise it
             error = caught
         for each in group:
             each.finished, each.error = True, error

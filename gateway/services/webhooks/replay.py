@@ -1,4 +1,4 @@
-"""Stored events: found, and sent through the drain once more."""
+"""Find stored events, and send them through the drain again."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,20 @@ from gateway.services.runtime import Gateway
 from gateway.services.webhooks.wakeup import defer_drain
 
 BATCH = 1000
-REPLAYABLE = ("failed", "done", "ignored", "dead")  # pending ones are due anyway; rejected ones are never applied
+REPLAYABLE = (
+    "failed",
+    "done",
+    "ignored",
+    "dead",
+)  # pending events are due anyway, and rejected events are never applied
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Which events; what is empty does not restrict. ``types`` may contain ``*``; times are those of the receipt."""
+    """The events to find. An empty field does not restrict.
+
+    ``types`` may contain ``*``. The times are times of receipt.
+    """
 
     ids: Sequence[str] = ()
     types: Sequence[str] = ()
@@ -28,7 +36,7 @@ class Selection:
     until: datetime | None = None
 
     def conditions(self) -> Iterator[ColumnElement[bool]]:
-        """What a WHERE says."""
+        """Yield the conditions of the WHERE clause."""
         if self.ids:
             yield WebhookEvent.id.in_(self.ids)
         if self.types:
@@ -44,14 +52,14 @@ class Selection:
 
 
 def build_like_pattern(event_type: str) -> str:
-    """What LIKE understands: a dot and an underscore are themselves, an asterisk is anything."""
+    """Return the LIKE pattern of a type. An asterisk matches anything, and an underscore only itself."""
     return event_type.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_").replace("*", "%")
 
 
 def find_events(gateway: Gateway, selection: Selection, limit: int) -> list[WebhookEvent]:
-    """The newest events of the selection, newest first, without payloads.
+    """Return the newest events of the selection, newest first, without payloads.
 
-    First those whose payload is kept, then the rest: each half has its own index by time.
+    Query the events with a stored payload first, then the rest. Each half has its own index by time.
     """
     found: list[WebhookEvent] = []
     with gateway.database.transaction() as session:
@@ -63,7 +71,7 @@ def find_events(gateway: Gateway, selection: Selection, limit: int) -> list[Webh
 
 
 def get_event(gateway: Gateway, event_id: str) -> WebhookEvent:
-    """One event. Raises NotFound."""
+    """Return one event. Raises NotFound."""
     with gateway.database.transaction() as session:
         if (event := session.get(WebhookEvent, event_id)) is None:
             raise NotFound(f"There is no event {event_id} in the inbox.")
@@ -71,7 +79,7 @@ def get_event(gateway: Gateway, event_id: str) -> WebhookEvent:
 
 
 def find_replayable(gateway: Gateway, selection: Selection) -> list[str]:
-    """The ids of the selection's events that can be worked off once more, oldest first."""
+    """Return the ids of the selection's events that can be replayed, oldest first."""
     query = select(WebhookEvent.id).where(
         WebhookEvent.payload.is_not(None), WebhookEvent.state.in_(REPLAYABLE), *selection.conditions()
     )
@@ -80,7 +88,10 @@ def find_replayable(gateway: Gateway, selection: Selection) -> list[str]:
 
 
 def replay_events(gateway: Gateway, event_ids: Sequence[str]) -> int:
-    """Make events due again, with all their attempts, and wake the drain; gives how many still could be."""
+    """Make events due again, with no attempts counted, and return how many of them could be replayed.
+
+    The worker continues in ``drain_loop.DrainLoop.run``.
+    """
     now, replayed = gateway.clock(), 0
     reset = {"state": "pending", "attempts": 0, "next_attempt_at": now, "processed_at": None}
     for start in range(0, len(event_ids), BATCH):
