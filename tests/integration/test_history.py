@@ -246,7 +246,7 @@ def test_a_row_that_somebody_wrote_to_is_found_and_mended(
     assert found.exit_code == 1
     [line] = found.stdout.splitlines()
     assert line.startswith("differs   org_1  current_period_end: None, and ")
-    assert line.endswith("plan: enterprise, and plus by its history; version: 9, and 4 by its history")
+    assert line.endswith("plan: enterprise, but plus in its history; version: 9, but 4 in its history")
     mended = rebuild(world, monkeypatch, "--write")
     assert (mended.exit_code, mended.stdout.splitlines()[0][:15]) == (0, "repaired  org_1")
     assert plan_table(world) == lived
@@ -267,7 +267,7 @@ def test_what_the_history_cannot_tell_is_told_and_left_alone(
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
         "differs   org_1  history: version 2 is missing before 3",
-        "differs   org_1  history: version 4 begins with another state than the one before it ends with",
-        "differs   org_2  the row has no history to be rebuilt from",
+        "differs   org_1  history: version 4 does not begin with the state in which the one before it ends",
+        "differs   org_2  the row has no history to rebuild it from",
     ]
     assert plan_table(world) == lived

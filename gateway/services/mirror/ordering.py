@@ -28,9 +28,8 @@ from itertools import pairwise
 
 from gateway.stripe_api.snapshots import Snapshot, Source
 
-CLOCK_TOLERANCE = timedelta(
-    seconds=2
-)  # between an event's `created` and an answer's `Date`, which come from two of Stripe's clocks
+# An event's `created` and an answer's `Date` come from two of Stripe's clocks.
+CLOCK_TOLERANCE = timedelta(seconds=2)
 SAME_CLOCK = timedelta(0)
 
 

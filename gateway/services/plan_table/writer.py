@@ -1,4 +1,7 @@
-"""From the mirror to the plan table: derive, compare, write what changed, append to the history, close changes."""
+"""Bring the plan table in step with the mirror.
+
+For each organization: derive its plan, compare, write what changed, append to the history and close plan changes.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,9 +45,9 @@ HISTORY = Base.metadata.tables[PlanHistory.__tablename__]
 log = structlog.get_logger()
 
 
-# The catalogue as a plan is derived with it: product id -> plan. It is read along with something else.
+# The catalogue, product id -> plan. Other queries read it as one of their columns.
 PLAN_OF_PRODUCT = select(func.json_object_agg(Plan.product_id, Plan.key)).where(Plan.key.is_not(None)).scalar_subquery()
-# Made once: to make a statement takes as long as to execute it.
+# Built once, because building a statement takes as long as executing it.
 ORGANIZATION_ROWS = (
     select(Organization.id, OrganizationPlan, Subscription, PlanChange, PLAN_OF_PRODUCT)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
@@ -63,13 +66,13 @@ ORGANIZATION_ROWS = (
 
 @dataclass
 class OrganizationRows:
-    """What an organization's plan follows from, and what the plan table says of it."""
+    """The rows that an organization's plan follows from, and its row of the plan table."""
 
     organization: Organization
     subscriptions: list[Subscription] = field(default_factory=list)
-    """All of them."""
+    """All subscriptions of the organization."""
     changes: dict[str, PlanChange] = field(default_factory=dict)
-    """The one that is open, and those that were named by what was told."""
+    """The open change, and the changes that the observations name, by id."""
     plan_row: OrganizationPlan | None = None
 
 
@@ -80,9 +83,10 @@ def update_plan_table(
     plan_of_product: Mapping[str, str],
     now: datetime,
 ) -> Mapping[Table, Sequence[Json]]:
-    """Bring the plan table in step for the organizations in ``affected`` (id -> why), which the caller has locked.
+    """Bring the plan table in step for the affected organizations, and return the new rows of the history.
 
-    What it changes is left in the session, to be written with the rest; gives the rows of the history beside it.
+    ``affected`` maps an organization's id to the state that affects it. The caller has locked these organizations. The
+    changed rows stay in the session, and ``mirror.merge.merge`` writes them together with the history's rows.
     """
     if not affected:
         return {}
@@ -104,9 +108,9 @@ def update_plan_table(
 def derive_plan_states(
     session: Session, rows_by_organization: Mapping[str, OrganizationRows], plan_of_product: Mapping[str, str]
 ) -> dict[str, PlanState]:
-    """What the plan table is to say of each organization: a function of the mirror."""
+    """Return the state that the plan table should have for each organization, derived from the mirror."""
     payments = load_payments(session, rows_by_organization.values())
-    # Stripe ends the subscriptions of a customer that is deleted, but need not have told of it yet.
+    # Stripe ends the subscriptions of a deleted customer, but its events may not have arrived yet.
     living = {
         each: () if rows.organization.deleted else rows.subscriptions for each, rows in rows_by_organization.items()
     }
@@ -114,7 +118,7 @@ def derive_plan_states(
 
 
 def load_payments(session: Session, organizations: Iterable[OrganizationRows]) -> dict[str, Payment]:
-    """The state of the latest invoices, by their ids; only of the subscriptions whose plan it decides."""
+    """Return the states of the latest invoices by invoice id, for the subscriptions whose plan they decide."""
     concerned = [each for rows in organizations for each in rows.subscriptions if each.status in DECIDED_BY_INVOICE]
     if not concerned:
         return {}
@@ -124,16 +128,16 @@ def load_payments(session: Session, organizations: Iterable[OrganizationRows]) -
 
 
 def create_row(session: Session, organization_id: str) -> OrganizationPlan:
-    """The row of an organization that had none."""
+    """Create the plan table's row of an organization that has none."""
     row = OrganizationPlan(organization_id=organization_id, version=0)
     session.add(row)
     return row
 
 
 def update_row(row: OrganizationPlan, state: PlanState, now: datetime) -> None:
-    """Write an organization's new state."""
+    """Write an organization's new state to its row."""
     if state.requested_plan == UNMAPPED and row.requested_plan != UNMAPPED:
-        # Somebody pays for what the catalogue does not know, and is given nothing for it: a person must look.
+        # The organization pays for a product that the catalogue does not know, and gets nothing. A person must look.
         log.error("plan_unmapped", organization_id=row.organization_id, subscription_id=state.subscription_id)
     for column, value in vars(state).items():
         if getattr(row, column) != value:
@@ -145,7 +149,7 @@ def update_row(row: OrganizationPlan, state: PlanState, now: datetime) -> None:
 def build_history_entry(
     row: OrganizationPlan, before: PlanState | None, after: PlanState, attribution: Attribution
 ) -> Json:
-    """What the history says of the row's new version: columns of ``PlanHistory``."""
+    """Return the history's entry for the row's new version, as columns of ``PlanHistory``."""
     return {
         "organization_id": row.organization_id,
         "version": row.version,
@@ -160,7 +164,7 @@ def build_history_entry(
 
 
 def restore_row(session: Session, row: OrganizationPlan | None, entry: PlanHistory) -> None:
-    """Make an organization's row what ``entry``, the last of its history, says. The caller has locked it."""
+    """Write the state of ``entry``, the last of the history, to an organization's row. The caller has locked it."""
     if row is None:
         row = OrganizationPlan(organization_id=entry.organization_id)
         session.add(row)
@@ -170,15 +174,21 @@ def restore_row(session: Session, row: OrganizationPlan | None, entry: PlanHisto
 
 
 def close_changes(session: Session, rows: OrganizationRows, state: PlanState, now: datetime) -> None:
-    """End the change that Stripe has carried out: whoever hears of it first (answer, webhook or refresh) closes it."""
+    """Close each open change that Stripe has carried out, or whose payment was abandoned.
+
+    Every merge calls this for the affected organizations, and the first merge that shows the result closes the change.
+    It may merge Stripe's answer, a webhook, a refresh, or what the completion job (``jobs.FINISH_CHANGE``, see
+    ``plan_changes.execute``) found. A job (``jobs.CHECK_CHARGE``) then compares the charge with the quote in
+    ``plan_changes.charge_check``.
+    """
     subscription = select_current_subscription(rows.subscriptions)
     if subscription is None:
         return
     for change in rows.changes.values():
         if change.state not in OPEN_STATES:
             continue
-        # Either Stripe carried this very change out (whatever came after it), or the organization is where it wants
-        # to be by another way.
+        # Either Stripe carried out this very change, whatever came after it. Or the organization got the wanted plan in
+        # another way.
         is_fulfilled = (state.plan, state.quantity) == (change.to_plan, change.quantity)
         if subscription.change_id == change.id or is_fulfilled:
             change.close("applied", now)
@@ -191,9 +201,9 @@ def close_changes(session: Session, rows: OrganizationRows, state: PlanState, no
 def load_organization_rows(
     session: Session, organizations: Iterable[Organization], seen: Iterable[Seen] = ()
 ) -> tuple[dict[str, OrganizationRows], dict[str, str]]:
-    """What is stored of these organizations, and the catalogue with which their plans are derived.
+    """Return the rows of these organizations by id, and the catalogue to derive their plans with.
 
-    What is locked stays so. ``seen``: what may name a change.
+    Rows that are locked stay locked. ``seen`` are the observed states, which may name a change.
     """
     found = {each.id: OrganizationRows(each) for each in organizations}
     plan_of_product: dict[str, str] = {}

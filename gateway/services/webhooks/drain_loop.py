@@ -32,8 +32,8 @@ class DrainLoop:
         This is the drain job that ``wakeup.defer_drain`` enqueues. ``drain.drain_batch`` merges each batch.
         """
         self._requested.set()
-        # Check the flag again after each drain and after releasing the lock. Another job may have set the flag and
-        # failed to get the lock between the last batch and the release, and its events would be left waiting.
+        # Check the flag again after releasing the lock. Another job may have set it after the last batch, and have
+        # failed to get the lock. Without the check, its events would wait for the next drain.
         while self._requested.is_set() and self._running.acquire(blocking=False):
             try:
                 self._requested.clear()

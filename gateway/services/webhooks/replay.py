@@ -13,12 +13,8 @@ from gateway.services.runtime import Gateway
 from gateway.services.webhooks.wakeup import defer_drain
 
 BATCH = 1000
-REPLAYABLE = (
-    "failed",
-    "done",
-    "ignored",
-    "dead",
-)  # pending events are due anyway, and rejected events are never applied
+# Pending events are due anyway, and rejected events are never applied.
+REPLAYABLE = ("failed", "done", "ignored", "dead")
 
 
 @dataclass(frozen=True, kw_only=True)

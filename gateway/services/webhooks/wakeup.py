@@ -42,7 +42,7 @@ class Wakeup:
     """Tells the worker that the inbox has events, at most once per pause.
 
     The endpoint calls ``request_drain`` after its commit, and the thread clears the flag before it enqueues the job.
-    So that job, or one that was already waiting, sees every event committed before the call. While a drain runs, the
+    That job, or one that was already waiting, then sees every event committed before the call. While a drain runs, the
     thread sets the flag again. It enqueues a job when that drain has ended, or after a second. A process that dies in
     between loses the wake-up but not the event, because a drain also runs every minute.
     """
@@ -57,9 +57,8 @@ class Wakeup:
     def request_drain(self) -> None:
         """Request a drain. The thread continues in ``defer_drain``."""
         self._requested.set()
-        if (
-            self._thread is None
-        ):  # started by the first call, so that it runs in the forked process and not in its parent
+        # The first call starts the thread. Started earlier, it would not survive the fork into this process.
+        if self._thread is None:
             with self._starting:
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._run, name="wakeup", daemon=True)
