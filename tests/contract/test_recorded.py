@@ -119,11 +119,11 @@ REQUESTS: dict[str, Callable[[Account], Json]] = {
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_the_answer_is_of_the_recorded_mold(account: Account, name: str) -> None:
+def test_response_has_the_recorded_mold(account: Account, name: str) -> None:
     assert list(distances(RECORDED[name], mold(REQUESTS[name](account)))) == []
 
 
-def test_the_comparison_itself_finds_faults() -> None:
+def test_comparison_finds_differences() -> None:
     recorded = {"a": "string", "b": ["null"], "c": {"d": "integer"}, "e": "null"}
     found = {"a": "null", "b": [], "c": {"d": "boolean"}, "f": "null"}
     assert list(distances(recorded, found)) == [

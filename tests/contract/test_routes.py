@@ -26,12 +26,12 @@ every_route = pytest.mark.parametrize("route", ROUTES, ids=NAMES)
 
 
 @every_route
-def test_the_sdk_has_the_route_with_these_parameters(route: Route) -> None:
+def test_route_has_the_sdks_parameters(route: Route) -> None:
     assert operations()[call(route.method, route.path)].params is route.shape
 
 
 @every_route
-def test_the_sdk_has_every_parameter_that_is_acted_upon(route: Route) -> None:
+def test_every_implemented_parameter_is_in_the_sdk(route: Route) -> None:
     besides = BY_STRIPE_JS.get((route.method, route.path), set())
     assert {name for name in route.built if not declared(name, route.shape)} == besides
 
@@ -64,7 +64,7 @@ def untouched() -> Iterator[Sandbox]:
 
 
 @every_route
-def test_an_unknown_parameter_is_named(untouched: Sandbox, route: Route) -> None:
+def test_unknown_parameter_is_refused_by_name(untouched: Sandbox, route: Route) -> None:
     path = re.sub(r"{\w+}", "x", route.path)
     answer = requests.request(
         route.method, untouched.url + path, auth=("sk_test_x", ""), params={"no_such_thing": "1"}, timeout=5
@@ -74,10 +74,10 @@ def test_an_unknown_parameter_is_named(untouched: Sandbox, route: Route) -> None
     assert (error["code"], error["param"]) == ("parameter_unknown", "no_such_thing")
 
 
-def test_no_route_is_served_twice() -> None:
+def test_every_route_is_unique() -> None:
     assert len(set(NAMES)) == len(ROUTES)
 
 
 @pytest.mark.parametrize(("name", "known"), [("items[price]", True), ("items[nope]", False), ("api_key", False)])
-def test_the_look_up_of_parameters_itself_finds_faults(*, name: str, known: bool) -> None:
+def test_parameter_lookup_finds_unknown_names(*, name: str, known: bool) -> None:
     assert declared(name, stripe.params.SubscriptionCreateParams) is known

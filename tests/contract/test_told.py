@@ -26,12 +26,12 @@ def class_of(obj: Json) -> Any:
     return found
 
 
-def test_every_object_that_events_tell_of_fits_its_class(history: History) -> None:
+def test_every_object_in_an_event_fits_its_class(history: History) -> None:
     assert history.events
     problems = {
         problem
         for story, event in history.events
-        for problem in differences(event["data"]["object"], class_of(event["data"]["object"]), told_by(story, event))
+        for problem in differences(event["data"]["object"], class_of(event["data"]["object"]), label(story, event))
         if not problem.endswith(NO_INVOICE_YET)
     }
     assert sorted(problems) == []
@@ -44,17 +44,17 @@ def test_previous_attributes_are_fields_of_their_object(history: History) -> Non
         problem
         for story, event in updates
         for problem in former_differences(
-            event["data"]["previous_attributes"], class_of(event["data"]["object"]), told_by(story, event)
+            event["data"]["previous_attributes"], class_of(event["data"]["object"]), label(story, event)
         )
     }
     assert sorted(problems) == []
 
 
-def told_by(story: str, event: Json) -> str:
+def label(story: str, event: Json) -> str:
     return f"{story}: {event['type']}"
 
 
-def test_events_have_the_recorded_envelope_and_a_type_of_the_sdk_s(history: History) -> None:
+def test_events_have_the_recorded_envelope_and_a_type_of_the_sdk(history: History) -> None:
     types = get_args(get_type_hints(stripe.Event)["type"])
     for _story, event in history.events:
         assert event.keys() == ENVELOPE
@@ -62,7 +62,7 @@ def test_events_have_the_recorded_envelope_and_a_type_of_the_sdk_s(history: Hist
     assert set(types) == TYPES
 
 
-def test_states_of_all_kinds_were_told_of(history: History) -> None:
+def test_events_cover_the_main_statuses(history: History) -> None:
     seen: dict[str, set[str]] = {}
     for _story, event in history.events:
         obj = event["data"]["object"]
@@ -80,5 +80,5 @@ def test_states_of_all_kinds_were_told_of(history: History) -> None:
         ({"status": 3}, ".status: 3 is none of"),
     ],
 )
-def test_the_comparison_itself_finds_faults(previous: Json, problem: str) -> None:
+def test_comparison_finds_differences(previous: Json, problem: str) -> None:
     assert any(found.startswith(problem) for found in former_differences(previous, stripe.Subscription))

@@ -104,7 +104,7 @@ def everything(client: stripe.StripeClient) -> Json:
     return json.loads(re.sub(r"http://127.0.0.1:\d+", "", json.dumps(found)))  # type: ignore[no-any-return]  # JSON
 
 
-def test_two_runs_of_a_file_give_the_same_ids_and_times(tmp_path: Path) -> None:
+def test_two_runs_of_a_file_create_the_same_ids_and_times(tmp_path: Path) -> None:
     file = written(tmp_path, SEED)
     with running(file) as (first, said), running(file) as (second, _said):
         known = everything(first)
@@ -118,20 +118,18 @@ def test_two_runs_of_a_file_give_the_same_ids_and_times(tmp_path: Path) -> None:
     assert known["customers"][0]["metadata"] == {"plan": "Plus!"}
 
 
-def test_after_the_fixtures_time_goes_on(tmp_path: Path) -> None:
+def test_clock_runs_after_the_fixtures(tmp_path: Path) -> None:
     with running(written(tmp_path, {"time": START})) as (client, _said):
         eventually(lambda: client.v1.customers.create({"name": "A"}).created > START)
         assert client.v1.customers.create({"name": "A"}).created < START + 60
 
 
-def test_without_a_time_it_is_now(tmp_path: Path) -> None:
+def test_clock_starts_now_without_a_time(tmp_path: Path) -> None:
     with running(written(tmp_path, {"seed": 1})) as (client, _said):
         assert abs(client.v1.customers.create({"name": "A"}).created - time.time()) < 60
 
 
-def test_the_endpoint_gets_the_events_of_the_fixtures_too_and_its_secret_is_said(
-    tmp_path: Path, receiver: Receiver
-) -> None:
+def test_endpoint_receives_fixture_events_and_its_secret_is_printed(tmp_path: Path, receiver: Receiver) -> None:
     file, webhook = written(tmp_path, SEED), f"--webhook={receiver.url}"
     with running(file, webhook) as (client, said):
         secret = said[2].split()[-1]
@@ -143,7 +141,7 @@ def test_the_endpoint_gets_the_events_of_the_fixtures_too_and_its_secret_is_said
         assert said_again[2] == said[2]
 
 
-def test_without_a_seed_the_secret_is_another_each_time(receiver: Receiver) -> None:
+def test_endpoint_secret_differs_without_a_seed(receiver: Receiver) -> None:
     with running(f"--webhook={receiver.url}") as (_client, first), running(f"--webhook={receiver.url}") as (_, second):
         assert first[1] != second[1]
 
@@ -180,7 +178,7 @@ def changed(fixture: int, **fields: Any) -> Json:
         (changed(0, expected_error_type="card_error"), "fixture 1 (plus): no card_error, though one was expected"),
     ],
 )
-def test_a_mistake_in_the_file_is_told(tmp_path: Path, content: Any, words: str) -> None:
+def test_mistake_in_the_file_is_reported(tmp_path: Path, content: Any, words: str) -> None:
     file = Path(written(tmp_path, content).removeprefix("--seed="))
     sandbox = Sandbox()
     with pytest.raises(StartError, match=re.escape(words)) as refused:
@@ -189,14 +187,14 @@ def test_a_mistake_in_the_file_is_told(tmp_path: Path, content: Any, words: str)
     assert "\n" not in str(refused.value)
 
 
-def test_the_command_ends_with_that_line(tmp_path: Path) -> None:
+def test_command_exits_with_the_mistake_as_its_only_line(tmp_path: Path) -> None:
     file = written(tmp_path, changed(1, params={"wat": 1}))
     ended = subprocess.run(command(file), capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == "gateway: fixture 2 (monthly): Received unknown parameter: wat\n"
 
 
-def test_a_taken_port_is_told_in_one_line(sandbox: Sandbox) -> None:
+def test_port_in_use_is_reported_in_one_line(sandbox: Sandbox) -> None:
     port = sandbox.url.rpartition(":")[2]
     arguments = [sys.executable, "-m", "gateway", "sandbox", f"--port={port}"]
     ended = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
@@ -204,6 +202,6 @@ def test_a_taken_port_is_told_in_one_line(sandbox: Sandbox) -> None:
     assert re.fullmatch(r"gateway: .*in use.*\n", ended.stderr)
 
 
-def test_an_address_that_is_none_is_told_in_one_line() -> None:
+def test_invalid_address_is_reported_in_one_line() -> None:
     ended = subprocess.run(command("--webhook=nowhere"), capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stderr) == (1, "gateway: --webhook nowhere: Invalid URL: nowhere\n")
