@@ -1,4 +1,4 @@
-"""What the sandbox answered in the scenario fits the classes that the pinned SDK declares for these answers."""
+"""The sandbox's responses in the scenario fit the classes that the pinned SDK declares for them."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from tests.sandbox.support import Json
 
 
 def served(history: History) -> dict[tuple[str, str], list[Exchange]]:
-    """The successful exchanges by their route."""
+    """Return the successful exchanges by route."""
     found: dict[tuple[str, str], list[Exchange]] = {}
     for exchange in history.exchanges:
         route = route_of(exchange)

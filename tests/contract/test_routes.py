@@ -1,4 +1,4 @@
-"""Every route is one the pinned SDK has, with the parameters that its TypedDicts declare."""
+"""Every route exists in the pinned SDK, with the parameters that the SDK's TypedDicts declare."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -16,12 +16,12 @@ from tests.contract.sdk import call, operations
 
 NAMES = [f"{route.method} {route.path}" for route in ROUTES]
 FOR_TYPE_CHECKERS = {"Mapping": Mapping, "StripeContext": object}
-"""What the SDK imports only there."""
+"""The names that the SDK imports for type checkers only."""
 BY_STRIPE_JS = {
     ("POST", "/v1/payment_intents/{intent}/confirm"): {"client_secret"},
     ("POST", "/v1/setup_intents/{intent}/confirm"): {"client_secret"},
 }
-"""Parameters that the browser sends, and that the SDK, made for servers, does not declare."""
+"""Parameters that the browser sends. The SDK does not declare them because it is made for servers."""
 every_route = pytest.mark.parametrize("route", ROUTES, ids=NAMES)
 
 
@@ -37,7 +37,7 @@ def test_every_implemented_parameter_is_in_the_sdk(route: Route) -> None:
 
 
 def declared(name: str, shape: Any) -> bool:
-    """Whether ``items[price]`` is a parameter of the TypedDict, other than one of the SDK's own options."""
+    """Return whether ``items[price]`` is a parameter of the TypedDict. The SDK's request options do not count."""
     first, *rest = re.findall(r"[^\[\]]+", name)
     if first in get_type_hints(stripe.RequestOptions, localns=FOR_TYPE_CHECKERS):
         return False
@@ -51,7 +51,7 @@ def declared(name: str, shape: Any) -> bool:
 
 
 def typed_dicts(hint: Any) -> list[Any]:
-    """The TypedDicts anywhere in an annotation."""
+    """Return all TypedDicts in an annotation."""
     if is_typeddict(hint):
         return [hint]
     return [found for part in get_args(hint) for found in typed_dicts(part)] if get_origin(hint) else []

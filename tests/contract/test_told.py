@@ -1,4 +1,4 @@
-"""Events carry objects that fit the pinned SDK's classes, under types it knows, with fields that exist."""
+"""Events have types that the pinned SDK knows, and their objects and fields fit the SDK's classes."""
 
 from typing import Any, get_args, get_type_hints
 
@@ -14,7 +14,7 @@ from tests.sandbox.support import Json
 ENVELOPE = {
     "id", "object", "api_version", "created", "data", "livemode", "pending_webhooks", "request", "type",
 }  # fmt: skip
-"""As recorded from Stripe's API, 2026-08-26.dahlia."""
+"""The event's fields, as recorded from Stripe's API (2026-08-26.dahlia)."""
 
 NO_INVOICE_YET = "invoice.upcoming.id: missing, and the SDK says it never is"
 """Stripe documents that this event's invoice has no id (https://docs.stripe.com/api/events/types)."""

@@ -1,4 +1,4 @@
-"""Stripe's documented test cards: how they attach, what they are declined with, by token and by number."""
+"""Stripe's documented test cards, by token and by number, and how they attach and decline."""
 
 from typing import Any
 
@@ -67,7 +67,7 @@ def test_declining_card_can_be_created_but_not_attached(
 def test_generic_decline_has_the_recorded_error(account: Account) -> None:
     with pytest.raises(stripe.CardError) as refused:
         account.customer("pm_card_visa_chargeDeclined")
-    body = dict(refused.value.json_body["error"])  # type: ignore[index]  # there is a body
+    body = dict(refused.value.json_body["error"])  # type: ignore[index]  # the response has a body
     body.pop("request_log_url")
     assert body == {
         "advice_code": "try_again_later",
@@ -97,7 +97,7 @@ def test_card_can_be_created_by_number(account: Account) -> None:
         7,
         2031,
     )
-    assert made.card.fingerprint == by_number(account, "5555555555554444").card.fingerprint  # type: ignore[union-attr]  # it is a card
+    assert made.card.fingerprint == by_number(account, "5555555555554444").card.fingerprint  # type: ignore[union-attr]  # always a card
 
 
 @pytest.mark.parametrize(
@@ -106,11 +106,11 @@ def test_card_can_be_created_by_number(account: Account) -> None:
         ({"number": "4242424242424241"}, "incorrect_number", "number"),
         ({"number": "none"}, "incorrect_number", "number"),
         ({"exp_month": 13}, "invalid_expiry_month", "exp_month"),
-        ({"exp_month": 8, "exp_year": 2026}, "invalid_expiry_month", "exp_month"),  # the clock says September
+        ({"exp_month": 8, "exp_year": 2026}, "invalid_expiry_month", "exp_month"),  # the clock stands in September
         ({"exp_year": 2025}, "invalid_expiry_year", "exp_year"),
         ({"exp_year": 2099}, "invalid_expiry_year", "exp_year"),
         ({"cvc": "12"}, "invalid_cvc", "cvc"),
-        ({"number": "378282246310005"}, "invalid_cvc", "cvc"),  # American Express has four digits
+        ({"number": "378282246310005"}, "invalid_cvc", "cvc"),  # American Express uses four digits
     ],
 )
 def test_invalid_card_data_is_refused(account: Account, change: dict[str, Any], code: str, param: str) -> None:

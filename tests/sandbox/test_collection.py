@@ -1,4 +1,4 @@
-"""Renewals that are not paid: tried again, given up as the account says, and made good."""
+"""Unpaid renewals, their retries, and their end as the account's settings say."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from gateway.sandbox.billing.invoicing import DRAFT_SECONDS
 from tests.sandbox.support import DAY, MONTH, START, Account, plain
 
 COLLECTED = DRAFT_SECONDS + 1
-"""Seconds from a draft to its first charge."""
+"""Seconds between creating a draft and charging it for the first time."""
 
 
 def settings(sandbox: Sandbox, **changes: Any) -> requests.Response:
@@ -20,7 +20,7 @@ def settings(sandbox: Sandbox, **changes: Any) -> requests.Response:
 
 @pytest.fixture
 def subscription(account: Account, test_clock: str) -> stripe.Subscription:
-    """A subscription whose card will decline from now on."""
+    """Return a subscription whose card declines all later charges."""
     customer = account.on_clock(test_clock)
     made = account.subscribe(customer.id, account.price(3000).id)
     account.give_card(customer.id, "pm_card_chargeCustomerFail")
@@ -29,20 +29,20 @@ def subscription(account: Account, test_clock: str) -> stripe.Subscription:
 
 @pytest.fixture
 def due(subscription: stripe.Subscription) -> int:
-    """The moment of the first try."""
+    """Return the time of the first attempt."""
     return subscription.items.data[0].current_period_end + COLLECTED
 
 
 def test_failed_renewal_is_past_due_and_retried_by_schedule(
     account: Account, test_clock: str, subscription: stripe.Subscription, due: int
 ) -> None:
-    for tries, wait in enumerate((0, 3, 5), 1):
+    for attempts, wait in enumerate((0, 3, 5), 1):
         due += wait * DAY
         account.advance(test_clock, due)
         late = account.again(subscription)
         invoice = account.invoice(late)
-        assert (late.status, invoice.status, invoice.attempt_count) == ("past_due", "open", tries)
-        assert invoice.next_payment_attempt == due + (3, 5, 7)[tries - 1] * DAY
+        assert (late.status, invoice.status, invoice.attempt_count) == ("past_due", "open", attempts)
+        assert invoice.next_payment_attempt == due + (3, 5, 7)[attempts - 1] * DAY
     failed = account.events(type="invoice.payment_failed")
     assert [plain(event)["data"]["object"]["attempt_count"] for event in failed] == [1, 2, 3]
 

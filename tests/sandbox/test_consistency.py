@@ -1,4 +1,4 @@
-"""What the state machine (tests/stateful) found broken once, each in its smallest form."""
+"""Smallest reproductions of the defects that the state machine in tests/stateful has found."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The sandbox's own clock, and its own routes beside Stripe's."""
+"""The control route that moves the sandbox's clock."""
 
 import pytest
 import requests

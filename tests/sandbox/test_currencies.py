@@ -1,4 +1,4 @@
-"""Yen have no decimals, dinars three, and each currency has its least charge."""
+"""Currencies with no decimals or three, and each currency's minimum charge."""
 
 from decimal import Decimal
 

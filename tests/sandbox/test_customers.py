@@ -1,4 +1,4 @@
-"""Customers: what billing details need."""
+"""The customer's address, tax ids and email, which billing details rely on."""
 
 import pytest
 import stripe

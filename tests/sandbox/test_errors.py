@@ -1,4 +1,4 @@
-"""Errors as Stripe was recorded to answer them (2026-08-26.dahlia)."""
+"""Error responses, compared with those recorded from Stripe's API (2026-08-26.dahlia)."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ RECORDED: list[Json] = json.loads(Path(__file__).with_name("recorded_errors.json
 
 @pytest.fixture
 def placeholders(account: Account) -> dict[str, str]:
-    """What the recorded requests name in braces."""
+    """Return the values of the names that recorded requests contain in braces."""
     customer, price = account.customer(), account.price(2000)
     canceled = account.subscribe(customer.id, price.id)
     ended = account.v1.subscriptions.cancel(canceled.id, {"prorate": True, "invoice_now": True})
@@ -35,7 +35,7 @@ def placeholders(account: Account) -> dict[str, str]:
 
 
 def fill_in(row: Any, placeholders: dict[str, str]) -> Any:
-    """The row with the names in braces replaced."""
+    """Return the row with each name in braces replaced by its value."""
     if isinstance(row, dict):
         return {key: fill_in(value, placeholders) for key, value in row.items()}
     return row.format(**placeholders) if isinstance(row, str) else row
@@ -53,7 +53,7 @@ def test_request_is_refused_as_recorded(sandbox: Sandbox, placeholders: dict[str
 
 
 def ask(sandbox: Sandbox, method: str, path: str, **data: Any) -> tuple[int, Json]:
-    """The status and the error."""
+    """Send a request and return the response's status and error."""
     answer = requests.request(method, sandbox.url + path, headers=KEY, data=data, timeout=5)
     return answer.status_code, answer.json()["error"]
 

@@ -1,4 +1,4 @@
-"""Every change tells: full snapshots, and what was before."""
+"""Every change creates an event with the full object and its previous attributes."""
 
 from tests.sandbox.support import Account, plain
 
@@ -10,9 +10,9 @@ def types(account: Account, after: int = 0) -> list[str]:
 def test_paid_subscription_creates_all_its_events_in_order(account: Account) -> None:
     customer = account.customer()
     price = account.price(2000)
-    told = len(account.events())
+    earlier = len(account.events())
     account.subscribe(customer.id, price.id)
-    assert types(account, told) == [
+    assert types(account, earlier) == [
         "customer.subscription.created",
         "invoice.created",
         "customer.updated",
@@ -86,7 +86,7 @@ def test_event_names_the_request_and_its_idempotency_key(account: Account) -> No
     assert created.request is not None
     assert deleted.request is not None
     assert created.request.idempotency_key == "once"
-    assert created.request.id == customer.last_response.request_id  # type: ignore[union-attr]  # there was a response
+    assert created.request.id == customer.last_response.request_id  # type: ignore[union-attr]  # the customer came in a response
     assert deleted.request.idempotency_key is None
     assert (created.api_version, created.pending_webhooks) == ("2026-10-28.endive", 0)
 

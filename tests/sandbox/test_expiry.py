@@ -1,4 +1,4 @@
-"""What nobody paid for in time."""
+"""Subscriptions and pending updates that expire because they are not paid in time."""
 
 from tests.sandbox.support import DAY, START, Account
 
@@ -13,9 +13,9 @@ def test_first_invoice_unpaid_for_23_hours_ends_the_subscription(account: Accoun
     account.advance(test_clock, START + HOURS_23)
     expired = account.v1.subscriptions.retrieve(incomplete.id)
     assert (expired.status, account.invoice(expired).status) == ("incomplete_expired", "void")
-    (told,) = account.events(type="customer.subscription.updated")
-    assert told.data.previous_attributes is not None
-    assert told.data.previous_attributes["status"] == "incomplete"
+    (event,) = account.events(type="customer.subscription.updated")
+    assert event.data.previous_attributes is not None
+    assert event.data.previous_attributes["status"] == "incomplete"
 
 
 def test_pending_update_unpaid_for_23_hours_expires(account: Account, test_clock: str) -> None:

@@ -1,4 +1,4 @@
-"""Faults of the API on request: limits, failures before and after the work, delays, lost answers."""
+"""Injected faults of the API: rate limits, failures before and after the work, delays and lost responses."""
 
 import threading
 import time
@@ -100,7 +100,7 @@ def test_key_is_in_use_while_its_request_is_delayed(sandbox: Sandbox, account: A
     eventually(lambda: listed(sandbox)[0]["fired"] == 1)
     conflict = post(sandbox, name="A")
     assert (conflict.status_code, conflict.json()["error"]["code"]) == (409, "idempotency_key_in_use")
-    assert customer_count(account) == 0  # and others are served meanwhile
+    assert customer_count(account) == 0  # the server still answers other requests
     clear(sandbox)
     waiting.join(5)
     assert [answer.status_code for answer in answers] == [200]

@@ -1,4 +1,4 @@
-"""Idempotency keys: the work is done once, the answer given again."""
+"""Idempotency keys, under which the sandbox does the work once and replays its response."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Lists, cursors and expansion."""
+"""Lists, their cursors and filters, and expanded fields."""
 
 from typing import Any
 

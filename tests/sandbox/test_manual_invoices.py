@@ -1,4 +1,4 @@
-"""Invoices made by hand: drafts, what they take up, how they end."""
+"""One-off invoices, the items they include, and how they are paid, sent and written off."""
 
 from typing import Any
 
@@ -191,8 +191,8 @@ def test_sending_a_draft_finalizes_it_and_creates_an_event(account: Account) -> 
     invoice = draft(account, customer.id, collection_method="send_invoice", days_until_due=30)
     sent = account.v1.invoices.send_invoice(invoice.id)
     assert sent.status == "open"
-    told = [event.type for event in account.events(type="invoice.*")]
-    assert told[-2:] == ["invoice.finalized", "invoice.sent"]
+    types = [event.type for event in account.events(type="invoice.*")]
+    assert types[-2:] == ["invoice.finalized", "invoice.sent"]
     with pytest.raises(stripe.InvalidRequestError, match="only manually send"):
         account.v1.invoices.send_invoice(draft(account, customer.id).id)
 
@@ -245,7 +245,7 @@ def test_frozen_fields_of_a_proration_cannot_change(account: Account, clock: Clo
 
 
 def test_debit_on_a_manual_invoice_is_credited_by_its_line(account: Account, clock: Clock) -> None:
-    """A plain item stands on the same invoice: it is no subscription item's, and must not hide the proration's line."""
+    """An item without a subscription on the same invoice must not hide the proration's line."""
     customer = account.customer()
     cheap, dear = account.price(3000), account.price(6000)
     subscription = account.subscribe(customer.id, cheap.id)

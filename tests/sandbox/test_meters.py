@@ -1,4 +1,4 @@
-"""Meters, the events they take, and what they make of them."""
+"""Meters, the events they accept, and summaries of usage."""
 
 from typing import Any
 
@@ -50,15 +50,15 @@ class TestMeters:
         meter = account.meter()
         clock.now += 5
         meters.update(meter.id, {"display_name": "Calls"})
-        asleep = meters.deactivate(meter.id)
-        assert (asleep.status, asleep.status_transitions.deactivated_at) == ("inactive", clock.now)
+        inactive = meters.deactivate(meter.id)
+        assert (inactive.status, inactive.status_transitions.deactivated_at) == ("inactive", clock.now)
         assert [row.id for row in meters.list({"status": "inactive"}).data] == [meter.id]
-        awake = meters.reactivate(meter.id)
-        assert (awake.status, awake.status_transitions.deactivated_at) == ("active", None)
+        active = meters.reactivate(meter.id)
+        assert (active.status, active.status_transitions.deactivated_at) == ("active", None)
         assert meters.retrieve(meter.id).display_name == "Calls"
-        told = [event.type for event in account.events()]
+        types = [event.type for event in account.events()]
         names = ("created", "updated", "deactivated", "reactivated")
-        assert told == [f"billing.meter.{name}" for name in names]
+        assert types == [f"billing.meter.{name}" for name in names]
         assert plain(account.events()[1])["data"]["previous_attributes"] == {
             "display_name": "api calls",
             "updated": START,

@@ -1,4 +1,4 @@
-"""What people see in a browser: the bank's question, the invoice; and what a page of another site may call."""
+"""The bank's and the invoice's pages, and the calls that a browser may make with a publishable key."""
 
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -29,7 +29,7 @@ def query(response: requests.Response) -> dict[str, str]:
 
 @pytest.fixture
 def invoice(account: Account) -> stripe.Invoice:
-    """Open, its intent untouched, its customer's card one that always asks."""
+    """Return an open invoice of a customer whose card always needs approval, without any attempt to pay it."""
     price = account.price(2000, name="<b>Plus</b>")
     subscription = account.subscribe(account.customer(ALWAYS).id, price.id, payment_behavior="default_incomplete")
     return account.invoice(subscription)
@@ -70,8 +70,8 @@ class TestThreeDSecure:
         error = plain(found)["last_payment_error"]
         assert error["code"] == "payment_intent_authentication_failure"
         assert error["payment_method"]["card"]["last4"] == "3184"
-        (told,) = account.events(type="payment_intent.payment_failed")
-        assert told.data.object.id == intent.id
+        (event,) = account.events(type="payment_intent.payment_failed")
+        assert event.data.object.id == intent.id
         assert account.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_visa"}).status == "succeeded"
 
     def test_decline_after_approval_redirects_back_as_failed(
@@ -177,7 +177,7 @@ def test_unknown_page_is_not_found(sandbox: Sandbox, path: str) -> None:
 
 
 class TestBrowserKeys:
-    """A page of another origin may confirm an intent whose secret it was given, as Stripe.js does, and nothing else."""
+    """A page of another origin may only read and confirm intents whose secret it has, as Stripe.js does."""
 
     def test_reading_and_confirming_require_the_secret(self, sandbox: Sandbox, intent: stripe.PaymentIntent) -> None:
         browser = client(sandbox, "pk_test_browser").v1.payment_intents

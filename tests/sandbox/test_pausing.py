@@ -1,4 +1,4 @@
-"""Subscriptions that pause, and collection that pauses."""
+"""Paused subscriptions, and subscriptions whose collection is paused."""
 
 from typing import Any
 
@@ -141,15 +141,15 @@ def test_collection_cannot_resume_in_the_past(account: Account, subscription: st
     assert refused.value.param == "pause_collection[resumes_at]"
 
 
-@pytest.mark.parametrize("by_itself", [True, False])
+@pytest.mark.parametrize("automatically", [True, False])
 def test_collection_resumes_at_the_requested_time(
-    account: Account, test_clock: str, subscription: stripe.Subscription, by_itself: bool
+    account: Account, test_clock: str, subscription: stripe.Subscription, automatically: bool
 ) -> None:
-    until = {"resumes_at": START + 20 * DAY} if by_itself else {}
+    until = {"resumes_at": START + 20 * DAY} if automatically else {}
     paused: Any = {"behavior": "void", **until}
     account.v1.subscriptions.update(subscription.id, {"pause_collection": paused})
     account.advance(test_clock, START + 20 * DAY)
-    if not by_itself:
+    if not automatically:
         account.v1.subscriptions.update(subscription.id, {"pause_collection": ""})
     assert account.again(subscription).pause_collection is None
     account.advance(test_clock, START + MONTH + 2 * DRAFT_SECONDS)

@@ -1,4 +1,4 @@
-"""Cards that pay, decline, or need their holder; and what that does to invoices and subscriptions."""
+"""First payments of subscriptions, and the intents, charges and invoice payments that they create."""
 
 import pytest
 import stripe
@@ -55,7 +55,7 @@ def test_failed_first_payment_leaves_the_subscription_incomplete(
     invoice = account.invoice(subscription)
     assert (subscription.status, invoice.status) == ("incomplete", "open")
     assert (invoice.attempted, invoice.attempt_count) == (True, attempts)
-    assert event in [told.type for told in account.events()]
+    assert event in [created.type for created in account.events()]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ class TestHolderApproval:
 
 
 class TestPaymentObjects:
-    """An invoice with something due has an intent from the moment it is finalized; each try leaves a charge."""
+    """A finalized invoice with an amount due has an intent, and each attempt to pay it creates a charge."""
 
     @pytest.fixture
     def open_subscription(self, account: Account) -> stripe.Subscription:
@@ -152,7 +152,7 @@ class TestPaymentObjects:
         self, account: Account, open_subscription: stripe.Subscription
     ) -> None:
         invoice = account.invoice(open_subscription).id
-        told = len(account.events())
+        earlier = len(account.events())
         for _ in range(2):
             with pytest.raises(stripe.CardError) as refused:
                 account.v1.invoices.pay(invoice)
@@ -168,10 +168,10 @@ class TestPaymentObjects:
         )
         assert error["payment_method"]["card"]["last4"] == "0341"
         assert intent.payment_method is None
-        answered = refused.value.json_body["error"]  # type: ignore[index]  # there is a body
+        answered = refused.value.json_body["error"]  # type: ignore[index]  # the response has a body
         assert answered["payment_intent"] == plain(intent)
         assert {key: answered[key] for key in error} == error
-        assert [event.type for event in account.events()][told : told + 4] == [
+        assert [event.type for event in account.events()][earlier : earlier + 4] == [
             "charge.failed",
             "payment_intent.payment_failed",
             "invoice.updated",
@@ -246,12 +246,12 @@ class TestPaymentObjects:
 def test_manual_payment_after_the_first_attempt_is_not_counted(account: Account) -> None:
     subscription = account.subscribe(account.customer("pm_card_chargeCustomerFail").id, account.price(2000).id)
     invoice = account.invoice(subscription)
-    told = len(account.events(type="invoice.payment_failed"))
+    earlier = len(account.events(type="invoice.payment_failed"))
     with pytest.raises(stripe.CardError) as refused:
         account.v1.invoices.pay(invoice.id)
     assert refused.value.code == "card_declined"
     assert account.invoice(subscription).attempt_count == invoice.attempt_count == 1
-    assert len(account.events(type="invoice.payment_failed")) == told + 1
+    assert len(account.events(type="invoice.payment_failed")) == earlier + 1
 
 
 def test_manual_payment_counts_if_it_is_the_first_attempt(account: Account) -> None:

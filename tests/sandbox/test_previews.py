@@ -1,4 +1,4 @@
-"""A preview is the change itself, not kept: what it shows is charged to the cent."""
+"""Previews, which show to the cent what a change or the next renewal then charges."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Prorations to the cent, against figures that Stripe's own API answered (2026-08-26.dahlia)."""
+"""Prorations to the cent, compared with amounts recorded from Stripe's API (2026-08-26.dahlia)."""
 
 import json
 from fractions import Fraction
@@ -109,7 +109,7 @@ def test_free_plan_has_no_credit_and_no_charge(account: Account, clock: Clock) -
 
 
 def test_every_debit_is_credited_once(account: Account) -> None:
-    """Dates may go back and forth within the period: the sums stay those of the time really used."""
+    """Proration dates may move back and forth within the period. The totals still match the time used."""
     customer = account.customer()
     cheap, dear = account.price(3000), account.price(6000)
     subscription = account.subscribe(customer.id, cheap.id)

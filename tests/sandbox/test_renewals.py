@@ -1,4 +1,4 @@
-"""Time passes on a test clock: periods, renewal invoices, notices ahead."""
+"""Periods, renewal invoices and upcoming events as time passes on a test clock."""
 
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -10,7 +10,7 @@ from tests.sandbox.support import DAY, MONTH, START, Account, plain
 
 
 def at(text: str) -> int:
-    """Unix seconds of a UTC date."""
+    """Return the unix seconds of a UTC date."""
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
 
 
@@ -91,9 +91,9 @@ def test_upcoming_event_comes_three_days_ahead_without_an_id(account: Account) -
     account.advance(clock, end - 3 * DAY - 1)
     assert account.events(type="invoice.upcoming") == []
     account.advance(clock, end + 2 * DRAFT_SECONDS)
-    (told,) = account.events(type="invoice.upcoming")
-    upcoming = plain(told)["data"]["object"]
-    assert told.created == end - 3 * DAY
+    (event,) = account.events(type="invoice.upcoming")
+    upcoming = plain(event)["data"]["object"]
+    assert event.created == end - 3 * DAY
     assert "id" not in upcoming
     assert upcoming["billing_reason"] == "upcoming"
     charged = account.invoice(account.again(subscription))

@@ -1,4 +1,4 @@
-"""Seed files: fixtures as Stripe's CLI reads them, reproducible ids and times."""
+"""Seed files, which contain fixtures of Stripe's CLI and make ids and times reproducible."""
 
 import json
 import re
@@ -77,14 +77,14 @@ def command(*arguments: str) -> list[str]:
 
 @contextmanager
 def running(*arguments: str) -> Iterator[tuple[stripe.StripeClient, list[str]]]:
-    """The command, and the lines it said once it serves."""
+    """Run the command. Yield a client and the lines that the command has printed when it is serving."""
     with subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            said = [process.stdout.readline() for _ in range(1 + len(arguments))]
-            url = re.search(r"http://127.0.0.1:\d+", said[0])
-            assert url is not None, said
-            yield stripe.StripeClient("sk_test_x", base_addresses={"api": url[0]}), said
+            printed = [process.stdout.readline() for _ in range(1 + len(arguments))]
+            url = re.search(r"http://127.0.0.1:\d+", printed[0])
+            assert url is not None, printed
+            yield stripe.StripeClient("sk_test_x", base_addresses={"api": url[0]}), printed
         finally:
             process.terminate()
             assert process.wait(20) == 0
@@ -97,7 +97,7 @@ def written(path: Path, content: Any) -> str:
 
 
 def everything(client: stripe.StripeClient) -> Json:
-    """What the sandbox knows, but for its own address."""
+    """Return everything that the sandbox stores, without its own address."""
     v1: Any = client.v1
     kinds = {"events", "customers", "products", "prices", "subscriptions", "invoices"}
     found = {kind: [plain(row) for row in getattr(v1, kind).list({"limit": 100}).data] for kind in kinds}
@@ -106,12 +106,12 @@ def everything(client: stripe.StripeClient) -> Json:
 
 def test_two_runs_of_a_file_create_the_same_ids_and_times(tmp_path: Path) -> None:
     file = written(tmp_path, SEED)
-    with running(file) as (first, said), running(file) as (second, _said):
+    with running(file) as (first, printed), running(file) as (second, _printed):
         known = everything(first)
         assert known == everything(second)
         assert first.v1.customers.create({"name": "B"}).id == second.v1.customers.create({"name": "B"}).id
         (subscription,) = first.v1.subscriptions.list().data
-    assert said[1].startswith("Made 7 requests of ")
+    assert printed[1].startswith("Made 7 requests of ")
     assert {event["created"] for event in known["events"]} == {START}
     assert subscription.status == "active"
     assert subscription.items.data[0].quantity == 2
@@ -119,26 +119,26 @@ def test_two_runs_of_a_file_create_the_same_ids_and_times(tmp_path: Path) -> Non
 
 
 def test_clock_runs_after_the_fixtures(tmp_path: Path) -> None:
-    with running(written(tmp_path, {"time": START})) as (client, _said):
+    with running(written(tmp_path, {"time": START})) as (client, _printed):
         eventually(lambda: client.v1.customers.create({"name": "A"}).created > START)
         assert client.v1.customers.create({"name": "A"}).created < START + 60
 
 
 def test_clock_starts_now_without_a_time(tmp_path: Path) -> None:
-    with running(written(tmp_path, {"seed": 1})) as (client, _said):
+    with running(written(tmp_path, {"seed": 1})) as (client, _printed):
         assert abs(client.v1.customers.create({"name": "A"}).created - time.time()) < 60
 
 
 def test_endpoint_receives_fixture_events_and_its_secret_is_printed(tmp_path: Path, receiver: Receiver) -> None:
     file, webhook = written(tmp_path, SEED), f"--webhook={receiver.url}"
-    with running(file, webhook) as (client, said):
-        secret = said[2].split()[-1]
-        assert said[2] == f"Webhooks go to {receiver.url}, signed with {secret}\n"
+    with running(file, webhook) as (client, printed):
+        secret = printed[2].split()[-1]
+        assert printed[2] == f"Webhooks go to {receiver.url}, signed with {secret}\n"
         eventually(lambda: "customer.subscription.created" in receiver.types())
         events = [client.construct_event(body, signature, secret) for body, signature in receiver.received]
         assert {event.created for event in events} == {START}
-    with running(file, webhook) as (_client, said_again):
-        assert said_again[2] == said[2]
+    with running(file, webhook) as (_client, printed_again):
+        assert printed_again[2] == printed[2]
 
 
 def test_endpoint_secret_differs_without_a_seed(receiver: Receiver) -> None:

@@ -1,4 +1,4 @@
-"""The blocking server, as the command runs it."""
+"""The blocking server that the command runs."""
 
 import signal
 import socket

@@ -1,4 +1,4 @@
-"""Items of a subscription, added, changed and removed by themselves."""
+"""Subscription items that requests add, change and remove one at a time."""
 
 from typing import Any
 

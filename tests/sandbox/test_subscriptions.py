@@ -1,4 +1,4 @@
-"""Subscriptions: items, cancellation, and nothing half done."""
+"""Subscriptions, their items and cancellation, and requests that fail midway."""
 
 from typing import Any
 

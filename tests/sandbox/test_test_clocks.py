@@ -1,4 +1,4 @@
-"""Test clocks themselves, and time on the sandbox's own clock."""
+"""Test clocks, and the work that falls due on the sandbox's own clock."""
 
 import time
 from typing import Any
@@ -40,7 +40,7 @@ def test_lists_omit_objects_on_a_clock_that_is_not_named(account: Account) -> No
     assert account.v1.customers.list().data == account.v1.subscriptions.list().data == []
     assert [row.id for row in account.v1.customers.list({"test_clock": clock}).data] == [customer.id]
     for named in ({"test_clock": clock}, {"customer": customer.id}):
-        assert [row.id for row in account.v1.subscriptions.list(named).data] == [subscription.id]  # type: ignore[arg-type]  # one TypedDict each
+        assert [row.id for row in account.v1.subscriptions.list(named).data] == [subscription.id]  # type: ignore[arg-type]  # each list has its own TypedDict
 
 
 @pytest.mark.parametrize("months", [-1, 0, 3])
@@ -118,17 +118,17 @@ def test_failure_on_the_sandbox_clock_is_retried_an_hour_later(
     account: Account, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subscription = account.subscribe(account.customer().id, account.price(1000).id)
-    tries = []
+    attempts = []
 
     def broken(*_args: Any) -> None:
-        tries.append(clock.now)
+        attempts.append(clock.now)
         raise RuntimeError
 
     with monkeypatch.context() as mistake:
         mistake.setattr(boundary, "cross", broken)
         clock.now += 40 * DAY
         assert account.again(subscription).latest_invoice == subscription.latest_invoice
-    assert tries == [clock.now]
+    assert attempts == [clock.now]
     clock.now += 3599
     assert account.again(subscription).latest_invoice == subscription.latest_invoice
     clock.now += 1

@@ -1,4 +1,4 @@
-"""Cards whose holder must approve: when they ask, and what comes of the answer."""
+"""Cards whose holder must approve, when they need it, and the effect of the holder's answer."""
 
 from typing import Any
 
@@ -69,8 +69,8 @@ def test_approved_payment_sets_up_the_card(account: Account) -> None:
     customer, price = account.customer(UNTIL_SET_UP), account.price(2000)
     account.v1.payment_intents.confirm(intent_of(account, account.subscribe(customer.id, price.id)).id)
     assert account.subscribe(customer.id, price.id).status == "active"
-    paid_at_once = account.subscribe(customer.id, price.id, payment_behavior="error_if_incomplete")
-    assert paid_at_once.status == "active"
+    paid = account.subscribe(customer.id, price.id, payment_behavior="error_if_incomplete")
+    assert paid.status == "active"
 
 
 def test_approval_request_counts_as_attempt_on_a_later_invoice(account: Account) -> None:

@@ -1,4 +1,4 @@
-"""Tiers and fractions of a cent: what a quantity costs."""
+"""The price of a quantity with tiers and with fractions of a cent."""
 
 from decimal import Decimal
 from fractions import Fraction

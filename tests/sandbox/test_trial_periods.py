@@ -1,4 +1,4 @@
-"""A trial is one period, whatever is asked for while it runs."""
+"""A trial stays a single period, even if a request changes the subscription during it."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import stripe
 from tests.sandbox.support import DAY, START, Account
 
 TRIAL_END = START + 60 * DAY
-"""Longer than the month that its price is for."""
+"""Later than the end of one month, the interval of the price."""
 
 
 def begin(account: Account, clock: str, **more: Any) -> stripe.Subscription:
@@ -37,11 +37,11 @@ def test_reversed_cancellation_in_a_trial_keeps_the_trial(account: Account, test
     assert account.again(trial).status == "active"
 
 
-@pytest.mark.parametrize("at_once", [True, False])
-def test_cancel_date_within_a_trial_ends_the_trial_there(account: Account, test_clock: str, at_once: bool) -> None:
+@pytest.mark.parametrize("immediately", [True, False])
+def test_cancel_date_within_a_trial_ends_the_trial_there(account: Account, test_clock: str, immediately: bool) -> None:
     ends = {"cancel_at": START + 10 * DAY}
-    trial = begin(account, test_clock, **(ends if at_once else {}))
-    trial = trial if at_once else account.v1.subscriptions.update(trial.id, {"cancel_at": START + 10 * DAY})
+    trial = begin(account, test_clock, **(ends if immediately else {}))
+    trial = trial if immediately else account.v1.subscriptions.update(trial.id, {"cancel_at": START + 10 * DAY})
     assert periods(trial) == {(START, START + 10 * DAY)}
     account.advance(test_clock, START + 10 * DAY)
     assert account.again(trial).status == "canceled"

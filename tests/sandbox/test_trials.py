@@ -1,4 +1,4 @@
-"""Free time before the first charge."""
+"""Trials before the first charge, and how they end."""
 
 from typing import Any
 
@@ -51,8 +51,8 @@ def test_trial_without_a_card_starts_and_asks_for_one(account: Account, test_clo
 def test_trial_end_is_announced_and_then_the_first_month_charged(account: Account, test_clock: str) -> None:
     trial = begin(account, test_clock)
     account.advance(test_clock, TRIAL_END + 2 * DRAFT_SECONDS)
-    (told,) = account.events(type="customer.subscription.trial_will_end")
-    assert told.created == TRIAL_END - 3 * DAY
+    (event,) = account.events(type="customer.subscription.trial_will_end")
+    assert event.created == TRIAL_END - 3 * DAY
     paid = account.again(trial)
     assert (paid.status, period(paid)[0], account.invoice(paid).amount_paid) == ("active", TRIAL_END, 3000)
 

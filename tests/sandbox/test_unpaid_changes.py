@@ -1,4 +1,4 @@
-"""What is left of changes that were not paid, or are undone."""
+"""Effects of changes that are not paid, or whose invoices and items are voided or deleted."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ MIDDLE = START + 15 * DAY
 
 @pytest.fixture
 def upgraded(account: Account, test_clock: str) -> stripe.Subscription:
-    """From 10 to 30 dollars in the middle of a 30-day month, and nobody paid for it."""
+    """Return a subscription upgraded from 10 to 30 dollars in the middle of a 30-day month, without payment."""
     customer = account.on_clock(test_clock)
     subscription = account.subscribe(customer.id, account.price(1000).id)
     account.give_card(customer.id, "pm_card_chargeCustomerFail")
@@ -21,7 +21,7 @@ def upgraded(account: Account, test_clock: str) -> stripe.Subscription:
 
 
 def downgrade_prorations(account: Account, subscription: stripe.Subscription) -> list[int]:
-    """The prorations of going back to 10 dollars."""
+    """Return the amounts that a change back to 10 dollars would prorate."""
     items = [{"id": subscription.items.data[0].id, "price": account.price(1000).id}]
     details = {"items": items, "proration_behavior": "always_invoice"}
     wanted: Any = {"subscription": subscription.id, "subscription_details": details}

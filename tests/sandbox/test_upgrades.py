@@ -1,4 +1,4 @@
-"""Upgrades whose payment fails, is asked for, or waits."""
+"""Upgrades whose payment fails, and pending updates that wait for their payment."""
 
 import pytest
 import stripe

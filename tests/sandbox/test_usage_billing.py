@@ -1,4 +1,4 @@
-"""Usage is billed in arrears: with the next renewal, or as the subscription ends."""
+"""Usage billed in arrears, with the next renewal or when the subscription ends."""
 
 import pytest
 import stripe
@@ -122,7 +122,7 @@ class TestTheEnd:
         draft = account.invoice(ended)
         clock.now += 600
         account.use(str(subscription.customer), 7, timestamp=START + DAY - 1)
-        account.use(str(subscription.customer), 500)  # after the end: nobody's
+        account.use(str(subscription.customer), 500)  # after the subscription's end, so not billed
         invoice = account.v1.invoices.finalize_invoice(draft.id)
         assert [(line.id, line.quantity, line.amount) for line in invoice.lines.data] == [
             (draft.lines.data[0].id, 17, 170)

@@ -1,4 +1,4 @@
-"""Metered items come, go and change their price: usage is billed at the price in force, once."""
+"""Usage is billed once, at the price in force, when metered items are added, removed or repriced."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,7 +15,7 @@ from tests.sandbox.usage_support import billed, item_at, subscribe, upcoming, up
 
 
 class TestFreeAndPlus:
-    """The plans that the gateway sells: a base price is swapped, metered items come and go."""
+    """Changes between the gateway's plans, which swap a base price and add or remove metered items."""
 
     @pytest.fixture
     def prices(self, account: Account, meter: str) -> tuple[stripe.Price, stripe.Price, stripe.Price]:
@@ -158,7 +158,7 @@ USED = st.integers(0, 5_000)
 
 @dataclass(frozen=True)
 class Case:
-    """A base price swapped, beside a metered item that goes or stays, at some moment of the month."""
+    """A change of the base price at some time of the month, while the metered item stays or is removed."""
 
     currency: str
     base: tuple[int, int]
@@ -209,8 +209,8 @@ def test_update_with_usage_bills_what_its_preview_shows(sandbox: Sandbox, clock:
     preview = upcoming(account, subscription, items=items, proration_behavior=case.behavior)
     after = update(account, subscription, items, proration_behavior=case.behavior)
 
-    at_once = after.latest_invoice != subscription.latest_invoice
-    found = account.invoice(after) if at_once else upcoming(account, after)
+    immediately = after.latest_invoice != subscription.latest_invoice
+    found = account.invoice(after) if immediately else upcoming(account, after)
     assert billed(found.lines.data) == billed(preview.lines.data)
     assert (found.total, found.ending_balance) == (preview.total, preview.ending_balance)
     assert found.amount_due == preview.amount_due

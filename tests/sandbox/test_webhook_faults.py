@@ -1,4 +1,4 @@
-"""Faults of webhooks on request: dropped, duplicated, delayed, reordered, in a burst."""
+"""Injected faults of webhooks, which drop, duplicate, delay, reorder and burst deliveries."""
 
 import json
 import threading
@@ -16,20 +16,20 @@ Make = Callable[[int], list[str]]
 
 @pytest.fixture
 def make(account: Account, receiver: Receiver) -> Make:
-    """Makes so many customers, and gives the ids of their events."""
+    """Return a function that creates a number of customers and returns the ids of their events."""
     endpoint(account, receiver)
 
     def customers(number: int) -> list[str]:
-        told = len(account.events())
+        earlier = len(account.events())
         for _ in range(number):
             account.v1.customers.create({"name": "A"})
-        return [event.id for event in account.events()][told:]
+        return [event.id for event in account.events()][earlier:]
 
     return customers
 
 
 def pending(account: Account) -> list[str]:
-    """The ids of the events that some endpoint has not taken, oldest first."""
+    """Return the ids of the events that some endpoint has not accepted, oldest first."""
     return [event.id for event in account.events(delivery_success=False)]
 
 
@@ -126,7 +126,7 @@ def test_rejected_event_does_not_block_those_behind_it(sandbox: Sandbox, receive
 
 def test_burst_arrives_concurrently(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
     ask_for(sandbox, kind="webhook_burst", count=6)
-    receiver.barrier = threading.Barrier(6)  # no post is answered before all six are there
+    receiver.barrier = threading.Barrier(6)  # no delivery gets a response before all six have arrived
     ids = make(5)
     assert receiver.ids() == []
     ids += make(1)
@@ -140,7 +140,7 @@ def test_clear_sends_the_held_events(sandbox: Sandbox, receiver: Receiver, make:
     assert receiver.ids() == []
     clear(sandbox)
     eventually(lambda: sorted(receiver.ids()) == sorted(ids))
-    clear(sandbox)  # which lets nothing go a second time
+    clear(sandbox)  # sends nothing a second time
     after = make(1)
     eventually(lambda: receiver.ids()[3:] == after)
 

@@ -1,4 +1,4 @@
-"""Webhooks: signed, tried again until taken, counted."""
+"""Webhook deliveries, their signatures and their retries."""
 
 import threading
 import time
@@ -80,16 +80,16 @@ def test_event_stays_undelivered_after_the_last_retry(account: Account, receiver
 
 def test_every_event_arrives_exactly_once(account: Account, receiver: Receiver) -> None:
     endpoint(account, receiver)
-    told = len(account.events())
+    earlier = len(account.events())
     account.subscribe(account.customer().id, account.price(2000).id)
-    events = [event.id for event in account.events()][told:]
+    events = [event.id for event in account.events()][earlier:]
     eventually(lambda: len(receiver.received) == len(events))
     assert sorted(receiver.ids()) == sorted(events)
 
 
 def test_deliveries_do_not_wait_for_one_another(account: Account, receiver: Receiver) -> None:
     endpoint(account, receiver)
-    receiver.barrier = threading.Barrier(4)  # no post is answered before four are there
+    receiver.barrier = threading.Barrier(4)  # no delivery gets a response before all four have arrived
     for name in "ABCD":
         account.v1.customers.create({"name": name})
     eventually(lambda: all(event.pending_webhooks == 0 for event in account.events()))
