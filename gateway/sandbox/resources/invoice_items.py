@@ -55,7 +55,7 @@ def _priced(work: Work, item: Json, params: Json) -> Json:
     if not params.keys() & {"pricing", "quantity"}:
         return {}
     if "amount" in params or ("pricing" not in params and item["pricing"] is None):
-        raise invalid("`quantity` and `pricing[price]` go together, and not with `amount`.")  # inferred wording
+        raise invalid("`quantity` and `pricing[price]` require each other and exclude `amount`.")  # inferred wording
     price_id = params["pricing"]["price"] if "pricing" in params else item["pricing"]["price_details"]["price"]
     price = work.get("price", price_id, param="pricing[price]", status=400)
     if price["recurring"] is not None:

@@ -59,8 +59,8 @@ def advance(work: Work, params: Json, test_clock: str) -> Json:
         raise invalid("The frozen time must be after the test clock's current frozen time.", param="frozen_time")
     if target > _farthest(work, clock):
         text = (
-            f"A test clock cannot be advanced more than {_INTERVALS} intervals of its shortest subscription at once, "
-            "or two years without one."
+            f"A request can advance a test clock by at most {_INTERVALS} intervals of its shortest subscription, "
+            "or by two years without a subscription."
         )
         raise invalid(text, param="frozen_time")
     details = {"advancing": {"target_frozen_time": target}}
