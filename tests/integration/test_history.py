@@ -245,7 +245,7 @@ def test_a_row_that_somebody_wrote_to_is_found_and_mended(
     found = rebuild(world, monkeypatch)
     assert found.exit_code == 1
     [line] = found.stdout.splitlines()
-    assert line.startswith("differs   org_1  current_period_end: None, and ")
+    assert line.startswith("differs   org_1  current_period_end: None, but ")
     assert line.endswith("plan: enterprise, but plus in its history; version: 9, but 4 in its history")
     mended = rebuild(world, monkeypatch, "--write")
     assert (mended.exit_code, mended.stdout.splitlines()[0][:15]) == (0, "repaired  org_1")

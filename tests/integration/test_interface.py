@@ -9,7 +9,7 @@ from tests.integration.support import World
 
 
 def test_the_interface_is_the_committed_one(world: World) -> None:
-    endpoint_check.check(world.gateway, HANDLERS.keys())  # so that its metric is there
+    endpoint_check.check_endpoint(world.gateway, HANDLERS.keys())  # so that its metric is there
     for path, text in documents(world.gateway, world.client).items():
         if "REWRITE_INTERFACE" in os.environ:
             path.write_text(text, encoding="utf-8")
