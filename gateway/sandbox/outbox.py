@@ -1,4 +1,4 @@
-"""From an event to its deliveries, by way of the faults that were asked for."""
+"""The way from an event to its deliveries, subject to the requested faults."""
 
 import threading
 from collections.abc import Sequence
@@ -14,7 +14,10 @@ from gateway.sandbox.webhooks import Deliverer, Message
 
 
 class Outbox:
-    """What is to be delivered, and what is held back. ``lock`` guards the store; its methods are called under it."""
+    """Events to deliver and events that faults hold back.
+
+    ``lock`` guards the store. Callers of the public methods must hold it.
+    """
 
     def __init__(
         self, *, store: Store, ids: Ids, faults: Faults, lock: threading.Lock, retry_delays: Sequence[float]
@@ -28,14 +31,14 @@ class Outbox:
         self.deliverer = Deliverer(retry_delays=retry_delays, delivered=self._count)
 
     def send(self, events: list[Json]) -> None:
-        """Deliver events to the endpoints that want them; those that nobody wants use up no fault."""
+        """Deliver events to their subscribed endpoints. An event without such an endpoint uses up no fault."""
         for event in events:
             messages = self._messages(event)
             if messages:
                 self._post(event, messages, self._faults.take(WEBHOOKS, event=event["type"]))
 
     def resend(self, event_id: str) -> list[str]:
-        """Deliver an event again, untouched by faults, to all endpoints that want it; gives their addresses."""
+        """Deliver an event again to all its subscribed endpoints, ignoring faults. Return their URLs."""
         event = self._store.find("event", event_id)
         if event is None:
             raise missing("event", event_id)
@@ -44,7 +47,7 @@ class Outbox:
         return [message.url for message in messages]
 
     def release(self) -> None:
-        """Deliver at once what is held back or delayed."""
+        """Deliver all held-back and delayed events immediately."""
         for fault, parcels in self._held.values():
             self._let_go(fault, parcels)
         self._held.clear()
@@ -70,10 +73,10 @@ class Outbox:
             self.deliverer.put(messages, after=fault.fields["seconds"])
         elif fault.kind in ("webhook_reordered", "webhook_burst"):
             self._hold(fault, messages)
-        # what is left is dropped: the event is listed, and stays pending
+        # The remaining kind drops the event. The API still lists the event, and it stays pending.
 
     def _twin(self, event: Json) -> Json:
-        """A second event for the same change (https://docs.stripe.com/webhooks#handle-duplicate-events)."""
+        """Store a second event for the same change (https://docs.stripe.com/webhooks#handle-duplicate-events)."""
         twin = event | {"id": self._ids.new("evt")}
         self._store.commit({"event": {twin["id"]: twin}})
         return twin
@@ -81,7 +84,7 @@ class Outbox:
     def _hold(self, fault: Fault, messages: list[Message]) -> None:
         parcels = self._held.setdefault(id(fault), (fault, []))[1]
         parcels.append(messages)
-        if fault.held == 0:  # this was the last of its group
+        if fault.held == 0:  # the group is complete
             self._let_go(fault, parcels)
             del self._held[id(fault)]
 
@@ -96,7 +99,7 @@ class Outbox:
             self.deliverer.put_in_turn(messages)
 
     def _count(self, message: Message) -> None:
-        """An endpoint took an event: it counts once, however often it is delivered."""
+        """Count an event as accepted by an endpoint. Repeated deliveries to the endpoint count once."""
         event_id = message.event["id"]
         with self._lock:
             event = self._store.find("event", event_id)

@@ -1,6 +1,6 @@
-"""What Stripe shows people in a browser: a bank's question (3D Secure), and an invoice to look at and pay.
+"""The pages that Stripe shows in a browser, which are a bank's 3D Secure question and an invoice to view and pay.
 
-Whoever knows the id in the address may use the page, as with Stripe's; ids cannot be guessed.
+As at Stripe, anyone who knows the id in the address may use the page. Ids cannot be guessed.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ _SEE_OTHER = 303
 
 
 def blueprint(engine: Engine) -> Blueprint:
-    """The pages over the engine's objects."""
+    """Return the pages for the engine's objects."""
     pages = Blueprint("pages", __name__)
 
     @pages.get("/3d_secure/<intent_id>")
@@ -94,7 +94,7 @@ def _answer(work: Work, intent: Json, *, approved: bool) -> Json:
 
 
 def _way_back(asked: Json, answered: Json) -> str | None:
-    """The ``return_url``, if one was given, with the parameters Stripe adds to it.
+    """Return the ``return_url`` with the parameters that Stripe adds to it, or None if there is none.
 
     https://docs.stripe.com/payments/payment-intents/verifying-status#checking-status-redirect
     """
@@ -139,7 +139,7 @@ def _card(work: Work, invoice: Json) -> Json | None:
 
 
 def _pay(work: Work, invoice: Json) -> str:
-    """Charge the card on file; answers where to go: to the bank's question, or back to the invoice."""
+    """Charge the card on file. Return the address of the bank's question if there is one, else that of the invoice."""
     page = str(invoice["hosted_invoice_url"])
     card = _card(work, invoice)
     if invoice["status"] != "open" or card is None:

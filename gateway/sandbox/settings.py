@@ -1,4 +1,4 @@
-"""What a Stripe account sets in its dashboard, and no API call can."""
+"""Account settings that only Stripe's dashboard can change, and not its API."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -12,10 +12,10 @@ DAY = 86_400
 
 @dataclass(frozen=True)
 class Settings:
-    """https://docs.stripe.com/billing/revenue-recovery/smart-retries, and Stripe's billing settings.
+    """Retry and billing settings (https://docs.stripe.com/billing/revenue-recovery/smart-retries).
 
-    ``retry_days``: days from each failed try to the next; after the last one a renewal that is still unpaid leaves its
-    subscription as ``after_retries`` says. ``upcoming_days``: how long before a renewal ``invoice.upcoming`` is sent.
+    ``retry_days`` are the days from each failed attempt to the next. If the last attempt fails, the subscription takes
+    the status ``after_retries``. Stripe sends ``invoice.upcoming`` ``upcoming_days`` before a renewal.
     """
 
     retry_days: tuple[int, ...] = (3, 5, 7)
@@ -23,9 +23,9 @@ class Settings:
     upcoming_days: int = 3
 
     def changed(self, given: object) -> "Settings":
-        """These with some set anew; a StripeError names what cannot be."""
+        """Return the settings with ``given`` applied. Raise StripeError naming an invalid setting."""
         if not isinstance(given, dict) or not given.keys() <= _POSSIBLE.keys():
-            raise invalid(f"Settings are a JSON object of {', '.join(_POSSIBLE)}.")
+            raise invalid(f"Settings must be a JSON object of {', '.join(_POSSIBLE)}.")
         for name, value in given.items():
             if not _POSSIBLE[name](value):
                 raise invalid(f"Invalid {name}: {value!r}", param=name)
@@ -33,7 +33,7 @@ class Settings:
         return replace(self, **(given | days))
 
     def shown(self) -> Json:
-        """As JSON."""
+        """Return the settings as JSON."""
         return asdict(self)
 
 
