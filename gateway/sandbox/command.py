@@ -10,7 +10,7 @@ from werkzeug.test import Client
 
 from gateway.sandbox.clock import StartingClock
 from gateway.sandbox.events import API_VERSION
-from gateway.sandbox.fixtures import ask, create
+from gateway.sandbox.fixtures import create, make_request
 from gateway.sandbox.seed import Seed, StartError, load
 from gateway.sandbox.server import Sandbox
 
@@ -50,7 +50,7 @@ def serve(
 def _endpoint(client: Client, url: str) -> str:
     """Register a webhook endpoint for all events and return its signing secret."""
     params = {"url": url, "enabled_events": ["*"], "api_version": API_VERSION}
-    answer = ask(client, "post", "/v1/webhook_endpoints", params)
+    answer = make_request(client, "post", "/v1/webhook_endpoints", params)
     if "error" in answer:
         raise StartError(f"--webhook {url}: {answer['error']['message']}")
     return str(answer["secret"])

@@ -26,7 +26,7 @@ def blueprint(engine: Engine, clock: Clock, outbox: Outbox) -> Blueprint:
 
     @control.post("/clock")
     def advance_clock() -> Response:
-        seconds = _seconds(_body())
+        seconds = _seconds_ahead(_body())
         if clock() + seconds > LATEST:
             raise invalid("The clock cannot be moved beyond 2100.", param="advance")
         clock.advance(seconds)
@@ -75,7 +75,7 @@ def _faults(control: Blueprint, engine: Engine, outbox: Outbox) -> None:
         return _json({"faults": []})
 
 
-def _seconds(body: object) -> float:
+def _seconds_ahead(body: object) -> float:
     seconds = body.get("advance") if isinstance(body, dict) and body.keys() == {"advance"} else None
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
         raise invalid('The body must be {"advance": seconds} with a number above 0.', param="advance")

@@ -102,7 +102,7 @@ class Engine:
         with self.lock:
             request_id = self.ids.request()
         try:
-            api_key = _authenticated(call)
+            api_key = _authenticate(call)
             if route is None:
                 raise _unrecognized(call)
             if call.content_type not in _FORMS:
@@ -114,12 +114,12 @@ class Engine:
             if limited := self.faults.limit(call.method, call.path):
                 raise limited
             if call.method != "POST" or not call.idempotency_key:
-                return self._answered(order)
-            return self._once(order, api_key, call.idempotency_key)
+                return self._answer(order)
+            return self._answer_once(order, api_key, call.idempotency_key)
         except StripeError as error:
             return Reply(failure(error, request_id))
 
-    def _once(self, order: "_Order", api_key: str, key: str) -> Reply:
+    def _answer_once(self, order: "_Order", api_key: str, key: str) -> Reply:
         """Do the work unless this idempotency key already has an answer. Each API key has its own idempotency keys."""
         if len(key) > MAX_LENGTH:
             raise invalid(f"Idempotency keys can only be up to {MAX_LENGTH} characters long.")
@@ -128,11 +128,11 @@ class Engine:
         kept = self.keys.claim(own, key, fingerprint, self.clock())
         if kept:
             return Reply(kept, replayed=True)
-        reply = self._answered(order)
+        reply = self._answer(order)
         self.keys.keep(own, reply.answer)
         return reply
 
-    def _answered(self, order: "_Order") -> Reply:
+    def _answer(self, order: "_Order") -> Reply:
         """Do the work and return its answer, or the failure that a requested fault puts in its place."""
         call = order.call
         if error := self.faults.before(call.method, call.path):
@@ -190,7 +190,7 @@ class _Order:
     request_id: str
 
 
-def _authenticated(call: Call) -> str:
+def _authenticate(call: Call) -> str:
     scheme, _blank, key = call.authorization.partition(" ")
     if scheme == "Basic":
         key = encoding.basic_user(key)

@@ -29,7 +29,7 @@ def previous_attributes(old: Json, new: Json) -> Json:
     return changed
 
 
-def wants(endpoint: Json, event_type: str) -> bool:
+def is_subscribed(endpoint: Json, event_type: str) -> bool:
     """Return whether a webhook endpoint is enabled and subscribed to this event type."""
     enabled = endpoint["enabled_events"]
     return endpoint["status"] == "enabled" and ("*" in enabled or event_type in enabled)

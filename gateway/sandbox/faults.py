@@ -82,7 +82,7 @@ class Fault:
         held = {"held": self.held} if "count" in self.fields else {}
         return {"kind": self.kind} | self.fields | state | held
 
-    def meets(self, kinds: tuple[str, ...], subject: Json) -> bool:
+    def matches(self, kinds: tuple[str, ...], subject: Json) -> bool:
         """Return whether the fault is of ``kinds``, is not used up and matches every field of ``subject``."""
         return (
             self.kind in kinds
@@ -141,7 +141,7 @@ class Faults:
         """
         with self._lock:
             for fault in self._faults:
-                if not fault.meets(kinds, subject):
+                if not fault.matches(kinds, subject):
                     continue
                 fault.passed += 1
                 if fault.passed <= fault.fields["skip"]:

@@ -37,12 +37,12 @@ def load(path: Path) -> Seed:
     except ValueError as error:
         raise StartError(f"{path} is not JSON: {error}") from None
     try:
-        return _checked(content)
+        return _check_file(content)
     except StartError as error:
         raise StartError(f"{path}: {error}") from None
 
 
-def _checked(content: object) -> Seed:
+def _check_file(content: object) -> Seed:
     if not isinstance(content, dict):
         raise StartError("expected an object with a list named fixtures")
     _refuse_unknown(content, _FILE_FIELDS)
@@ -57,7 +57,7 @@ def _checked(content: object) -> Seed:
             names.add(_check_fixture(fixture, names))
         except StartError as error:
             raise StartError(f"fixture {number}: {error}") from None
-    return Seed(seed, _unix(content.get("time")), tuple(fixtures))
+    return Seed(seed, _unix_time(content.get("time")), tuple(fixtures))
 
 
 def _check_fixture(fixture: object, names: set[str]) -> str:
@@ -84,7 +84,7 @@ def _refuse_unknown(given: Json, known: set[str]) -> None:
         raise StartError(f"unknown field {name}, expected one of {', '.join(sorted(known))}")
 
 
-def _unix(time: object) -> float | None:
+def _unix_time(time: object) -> float | None:
     if time is None or type(time) in (int, float):
         return time  # type: ignore[return-value]  # mypy does not narrow on type()
     try:

@@ -20,7 +20,7 @@ from gateway.sandbox.store import Store
 from gateway.sandbox.web import create_app
 
 HOST = "127.0.0.1"
-_LOOK_EVERY = 0.5
+_CHECK_INTERVAL = 0.5
 RETRY_DELAYS = (1, 5, 25, 125)
 """Seconds between the attempts of a webhook delivery. They add up to minutes, while Stripe retries for days."""
 
@@ -53,7 +53,7 @@ class Sandbox:
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="sandbox-http", daemon=True
         )
-        self._time = threading.Thread(target=self._let_time_pass, name="sandbox-time", daemon=True)
+        self._time = threading.Thread(target=self._run_clock, name="sandbox-time", daemon=True)
         self._closed = threading.Event()
         self._started = False
 
@@ -84,11 +84,11 @@ class Sandbox:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
-    def _let_time_pass(self) -> None:
+    def _run_clock(self) -> None:
         """Do what falls due between requests. A request itself never sees anything overdue."""
         while not self._closed.is_set():
             self._engine.let_time_pass()
-            self._engine.time.wake.wait(_LOOK_EVERY)
+            self._engine.time.wake.wait(_CHECK_INTERVAL)
             self._engine.time.wake.clear()
 
 

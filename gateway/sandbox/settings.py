@@ -24,10 +24,10 @@ class Settings:
 
     def changed(self, given: object) -> "Settings":
         """Return the settings with ``given`` applied. Raise StripeError naming an invalid setting."""
-        if not isinstance(given, dict) or not given.keys() <= _POSSIBLE.keys():
-            raise invalid(f"Settings must be a JSON object of {', '.join(_POSSIBLE)}.")
+        if not isinstance(given, dict) or not given.keys() <= _VALID.keys():
+            raise invalid(f"Settings must be a JSON object of {', '.join(_VALID)}.")
         for name, value in given.items():
-            if not _POSSIBLE[name](value):
+            if not _VALID[name](value):
                 raise invalid(f"Invalid {name}: {value!r}", param=name)
         days = {"retry_days": tuple(given["retry_days"])} if "retry_days" in given else {}
         return replace(self, **(given | days))
@@ -38,11 +38,11 @@ class Settings:
 
 
 def _is_day(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_DAYS
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MAX_DAYS
 
 
-_MOST_DAYS = 60
-_POSSIBLE: dict[str, Callable[[object], bool]] = {
+_MAX_DAYS = 60
+_VALID: dict[str, Callable[[object], bool]] = {
     "retry_days": lambda value: isinstance(value, list) and all(_is_day(day) for day in value),
     "after_retries": lambda value: value in ("canceled", "unpaid", "past_due"),
     "upcoming_days": _is_day,

@@ -12,7 +12,7 @@ from gateway.sandbox.store import Store, Tables
 from gateway.sandbox.timeline import Timeline
 from gateway.sandbox.work import Work
 
-_AGAIN_AFTER = 3600
+_RETRY_AFTER = 3600
 """Seconds until a failed step on the sandbox's own clock is retried. Without a retry, the object would be stuck."""
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Timekeeper:
         self._begin = begin
         self._commit = commit
         self._timeline = Timeline()
-        self._reached: dict[str | None, int] = {}
+        self._times: dict[str | None, int] = {}
         self.advancing: dict[str, None] = {}
         self.wake = threading.Event()
 
@@ -45,7 +45,7 @@ class Timekeeper:
         for kind in ("subscription", "invoice"):
             for obj in changes.get(kind, {}).values():
                 if obj is not None:
-                    self._look_again(obj)
+                    self._schedule(obj)
         for clock_id, clock in changes.get(clocks.KIND, {}).items():
             if clock is None:
                 self._timeline.forget(clock_id)
@@ -54,7 +54,7 @@ class Timekeeper:
                 self.advancing[clock_id] = None
                 self.wake.set()
 
-    def _look_again(self, obj: Json) -> None:
+    def _schedule(self, obj: Json) -> None:
         step = next_step(self._store, obj, self._settings())
         if step:
             self._timeline.put(obj.get("test_clock"), step.at, obj)
@@ -63,7 +63,7 @@ class Timekeeper:
         """Run every step that is due on the sandbox's own clock."""
         while self._step(None, now):
             pass
-        self._reached[None] = max(now, self._reached.get(None, now))
+        self._times[None] = max(now, self._times.get(None, now))
 
     def advance(self, clock_id: str) -> bool:
         """Run one step of an advancing test clock. Return False once the clock has arrived or failed."""
@@ -71,11 +71,11 @@ class Timekeeper:
         if clock is None or clock["status"] != "advancing":
             return False
         target = clock["status_details"]["advancing"]["target_frozen_time"]
-        self._reached[clock_id] = max(clock["frozen_time"], self._reached.get(clock_id, 0))
+        self._times[clock_id] = max(clock["frozen_time"], self._times.get(clock_id, 0))
         if self._step(clock_id, target):
             return True
         if clock_id in self.advancing:  # a failed step would have removed it
-            self._arrive(clock, "ready", target)
+            self._stop_clock(clock, "ready", target)
         return False
 
     def _step(self, clock_id: str | None, until: int) -> bool:
@@ -83,17 +83,17 @@ class Timekeeper:
         if entry is None:
             return False
         at, _order, kind, object_id = entry
-        self._reached[clock_id] = max(at, self._reached.get(clock_id, at))
+        self._times[clock_id] = max(at, self._times.get(clock_id, at))
         try:
-            self._carry_out(kind, object_id, at, self._reached[clock_id])
+            self._carry_out(kind, object_id, at, self._times[clock_id])
         except Exception:  # noqa: BLE001 - a bug must stop the test clock, as at Stripe, and never the thread
             _log.exception("The due step of %s %s failed", kind, object_id)
             clock = self._store.find(clocks.KIND, clock_id) if clock_id else None
             if clock is None:
                 # Count the retry from the present. After a leap of a year, the step would fail for each hour of it.
-                self._timeline.put(None, until + _AGAIN_AFTER, {"id": object_id, "object": kind})
+                self._timeline.put(None, until + _RETRY_AFTER, {"id": object_id, "object": kind})
                 return True
-            self._arrive(clock, "internal_failure", clock["frozen_time"])
+            self._stop_clock(clock, "internal_failure", clock["frozen_time"])
             return False
         return True
 
@@ -111,9 +111,9 @@ class Timekeeper:
         if following == step:
             raise RuntimeError(f"The step did not change what {object_id} does next: {step}")
         if after is not None:
-            self._look_again(after)
+            self._schedule(after)
 
-    def _arrive(self, clock: Json, status: str, frozen_time: int) -> None:
+    def _stop_clock(self, clock: Json, status: str, frozen_time: int) -> None:
         self.advancing.pop(clock["id"], None)
         work = self._begin(frozen_time)
         changes = {"frozen_time": frozen_time, "status": status, "status_details": {}}

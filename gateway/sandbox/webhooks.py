@@ -14,7 +14,7 @@ from gateway.sandbox import encoding
 from gateway.sandbox.json_types import Json
 
 _TIMEOUT = 10.0
-_AT_ONCE = 8
+_MAX_IN_FLIGHT = 8
 """The number of deliveries that may be in flight. Stripe does not wait for one before it starts the next, either."""
 
 _log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Deliverer:
         self._numbers = 0
         self._threads = [
             threading.Thread(target=self._run, name=f"sandbox-webhooks-{number}", daemon=True)
-            for number in range(_AT_ONCE)
+            for number in range(_MAX_IN_FLIGHT)
         ]
 
     def start(self) -> None:
@@ -119,17 +119,17 @@ class Deliverer:
         return None
 
     def _try(self, session: requests.Session, delivery: _Delivery) -> None:
-        taken = _post(session, delivery.message)
-        if taken:
+        accepted = _post(session, delivery.message)
+        if accepted:
             self._delivered(delivery.message)
         with self._changed:
             if delivery.then:
                 self._push(delivery.then[0], 0, delivery.then[1:])
                 delivery.then = ()
-            if not taken:
-                self._try_again_later(delivery)
+            if not accepted:
+                self._retry_later(delivery)
 
-    def _try_again_later(self, delivery: _Delivery) -> None:
+    def _retry_later(self, delivery: _Delivery) -> None:
         if delivery.tries == len(self._retry_delays):
             _log.warning("Gave up delivering %s to %s", delivery.message.event["id"], delivery.message.url)
             return

@@ -131,8 +131,8 @@ class Work:
     def tell(self, event_type: str, obj: Json, previous: Json | None = None) -> None:
         """Make an event with the object in its current state."""
         with_previous = event_type.endswith(".updated") or event_type in _WITH_PREVIOUS
-        endpoints = sum(events.wants(endpoint, event_type) for endpoint in self.select("webhook_endpoint"))
-        told = events.event(
+        endpoints = sum(events.is_subscribed(endpoint, event_type) for endpoint in self.select("webhook_endpoint"))
+        event = events.event(
             event_id=self.ids.new("evt"),
             created=self.now,
             event_type=event_type,
@@ -141,4 +141,4 @@ class Work:
             request=self.request,
             endpoints=endpoints,
         )
-        self._keep(told)
+        self._keep(event)

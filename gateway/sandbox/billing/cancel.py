@@ -47,15 +47,15 @@ def end(
     for invoice in list(work.select("invoice", subscription["customer"])):
         if subscription_of(invoice) == subscription["id"] and invoice["status"] == "open":
             stop_collection(work, invoice)
-    why = subscription["cancellation_details"] | ({"reason": reason} if reason else {}) | (details or {})
-    over = {
+    explanation = subscription["cancellation_details"] | ({"reason": reason} if reason else {}) | (details or {})
+    ended = {
         "canceled_at": canceled_at or work.now,
-        "cancellation_details": why,
+        "cancellation_details": explanation,
         "ended_at": work.now,
         "pending_update": None,
         "status": "canceled",
     }
-    return work.update(subscription, (changes or {}) | over, "customer.subscription.deleted")
+    return work.update(subscription, (changes or {}) | ended, "customer.subscription.deleted")
 
 
 def stop_collection(work: Work, invoice: Json) -> None:

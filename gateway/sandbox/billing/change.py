@@ -44,9 +44,9 @@ def plan(work: Work, subscription: Json, params: Json) -> Change:
     """Work out the items and prorations of ``POST /v1/subscriptions/{id}`` with ``params``. Write nothing."""
     behavior = params.get("proration_behavior", "create_prorations")
     date = proration_date(work, subscription, params, behavior)
-    reset = _restarts(subscription, params)
+    reset = _restarts_periods(subscription, params)
     moved = {"billing_cycle_anchor": work.now} if reset else {}
-    target = subscription | moved | scheduled_end.asked(work, subscription, params)
+    target = subscription | moved | scheduled_end.requested(work, subscription, params)
     after = items.changed(work, target, params.get("items", []))
     if reset or target["cancel_at"] != subscription["cancel_at"]:
         after = [item | _period(target, item, work.now if reset else item["current_period_start"]) for item in after]
@@ -58,7 +58,7 @@ def plan(work: Work, subscription: Json, params: Json) -> Change:
     return Change(subscription, fields, _prorations(work, subscription, target, after, date), behavior, used)
 
 
-def _restarts(subscription: Json, params: Json) -> bool:
+def _restarts_periods(subscription: Json, params: Json) -> bool:
     """Return whether the periods restart now. A trial keeps its end as the anchor, which is an inference."""
     return (params.get("billing_cycle_anchor") or {}).get("type") == "now" and subscription["status"] != "trialing"
 
@@ -87,23 +87,23 @@ def _prorations(work: Work, before: Json, target: Json, after: list[Json], date:
     new = {item["id"]: item for item in after}
     found: list[Proration] = []
     for item_id in old | new:
-        found += _of_item(work, target, old.get(item_id), new.get(item_id), date)
+        found += _item_prorations(work, target, old.get(item_id), new.get(item_id), date)
     return found
 
 
-def _of_item(work: Work, target: Json, old: Json | None, new: Json | None, date: int) -> list[Proration]:
+def _item_prorations(work: Work, target: Json, old: Json | None, new: Json | None, date: int) -> list[Proration]:
     if old and new and _costs(old) == _costs(new):
         if old["current_period_end"] == new["current_period_end"]:
             return []
         # The billed part stays. Only the time that the period gained or lost at its end is prorated, as recorded from
         # Stripe's API for a moved anchor.
         lost = ledger.unused(work, old["id"], new["current_period_end"])
-        return lost + _owed(work, target, new, old["current_period_end"])
+        return lost + _debits(work, target, new, old["current_period_end"])
     given_back = ledger.unused(work, old["id"], date) if old else []
-    return given_back + (_owed(work, target, new, max(date, new["current_period_start"])) if new else [])
+    return given_back + (_debits(work, target, new, max(date, new["current_period_start"])) if new else [])
 
 
-def _owed(work: Work, target: Json, item: Json, start: int) -> list[Proration]:
+def _debits(work: Work, target: Json, item: Json, start: int) -> list[Proration]:
     return ledger.charge(work, item, start, whole(target, item["price"], item["current_period_start"]))
 
 
@@ -121,13 +121,13 @@ def update(work: Work, change: Change, payment_behavior: str) -> Json:
 
 def owe(work: Work, change: Change) -> list[tuple[Proration, str]]:
     """Make pending invoice items of usage and prorations, and record them as billed."""
-    owed = _pend(work, change)
+    owed = _make_pending(work, change)
     for proration, invoice_item in owed:
         ledger.record(work, proration, invoice_item)
     return owed
 
 
-def _pend(work: Work, change: Change) -> list[tuple[Proration, str]]:
+def _make_pending(work: Work, change: Change) -> list[tuple[Proration, str]]:
     usage.bill(work, change.subscription, change.used)
     usage.restart(work, items_of(change.subscription), items_of(change.after))
     added = add_pending(work, change.subscription, change.prorations)
@@ -150,7 +150,7 @@ def draft_now(work: Work, change: Change) -> Json:
 
 
 def _invoice_now(work: Work, change: Change, behavior: str) -> Json:
-    owed = _pend(work, change)
+    owed = _make_pending(work, change)
     invoice = invoicing.finalize(work, draft_now(work, change))
     if invoice["status"] == "open" and behavior != "default_incomplete":
         card = payment.card_for(work, change.after, change.subscription["customer"])
@@ -165,11 +165,11 @@ def _invoice_now(work: Work, change: Change, behavior: str) -> Json:
         ledger.record(work, proration, invoice_item)
     if subscription["status"] in ENDED:  # this was the last attempt to collect
         return work.update(subscription, {"latest_invoice": invoice["id"]})
-    standing = _standing(subscription["status"], invoice["status"])
-    return take_effect(work, subscription, change.fields | standing | {"latest_invoice": invoice["id"]})
+    status = _status_change(subscription["status"], invoice["status"])
+    return take_effect(work, subscription, change.fields | status | {"latest_invoice": invoice["id"]})
 
 
-def _standing(status: str, invoice: str) -> Json:
+def _status_change(status: str, invoice: str) -> Json:
     """Return the change of status that follows from the latest invoice, {} for none.
 
     https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses

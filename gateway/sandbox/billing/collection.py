@@ -39,17 +39,17 @@ def collect(work: Work, invoice: Json) -> Json:
     retry = work.now + days[tries] * DAY if tries < len(days) else None
     subscription = owner(work, invoice)
     # This makes no event of its own. The events of the failed payment show the next attempt.
-    armed = work.amend(invoice, {"auto_advance": retry is not None, "next_payment_attempt": retry})
+    scheduled = work.amend(invoice, {"auto_advance": retry is not None, "next_payment_attempt": retry})
     card = payment.card_on_file(work, subscription, invoice["customer"])
-    tried = payment.charge(work, armed, card) if card else payment.fail(work, armed)
+    tried = payment.charge(work, scheduled, card) if card else payment.fail(work, scheduled)
     if tried["status"] == "open":
         work.note("tries", invoice["id"], {"failed": tries + 1})
         if subscription:
-            _fall_behind(work, work.get("subscription", subscription["id"]), last=retry is None)
+            _mark_unpaid(work, work.get("subscription", subscription["id"]), last=retry is None)
     return tried
 
 
-def _fall_behind(work: Work, subscription: Json, *, last: bool) -> None:
+def _mark_unpaid(work: Work, subscription: Json, *, last: bool) -> None:
     after = work.settings.after_retries
     if subscription["status"] not in {"active", "trialing", "past_due"}:
         return

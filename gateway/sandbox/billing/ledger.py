@@ -154,10 +154,10 @@ def _undo(work: Work, subscription_item: str, over: int, invoice_item: str | Non
     for debit in debits(work, subscription_item):
         if invoice_item is not None and debit.credited_by == invoice_item:
             kept.append(replace(debit, credited_from=over, credited_by=None))
-        elif not (_same(debit.line, line) or _same(debit.invoice_item, invoice_item)):
+        elif not (_is_same(debit.line, line) or _is_same(debit.invoice_item, invoice_item)):
             kept.append(debit)
     work.note("billed", subscription_item, {"debits": kept})
 
 
-def _same(one: str | None, other: str | None) -> bool:
-    return one is not None and one == other
+def _is_same(first: str | None, second: str | None) -> bool:
+    return first is not None and first == second

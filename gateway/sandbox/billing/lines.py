@@ -20,10 +20,10 @@ def add_pending(work: Work, subscription: Json, prorations: list[Proration], *, 
     ``tied`` belong to the customer alone, as after a cancellation recorded from Stripe's API.
     """
     built = [_pending(work, subscription, proration) for proration in reversed(prorations)]
-    return [work.add(item if tied else _untied(item)) for item in built][::-1]
+    return [work.add(item if tied else _without_subscription(item)) for item in built][::-1]
 
 
-def _untied(item: Json) -> Json:
+def _without_subscription(item: Json) -> Json:
     return {key: value for key, value in item.items() if key != "proration_details"} | {"parent": None}
 
 
@@ -85,10 +85,10 @@ def lines_of(work: Work, invoice_id: str) -> list[Json]:
 def from_pending(work: Work, invoice_id: str, items: list[Json]) -> list[Json]:
     """Return the invoice lines for pending items. A credit names the line it credits, even on this invoice."""
     ids = {item["id"]: work.ids.new("il") for item in items}
-    return [_swept(work, invoice_id, item, ids) for item in items]
+    return [_line_of_item(work, invoice_id, item, ids) for item in items]
 
 
-def _swept(work: Work, invoice_id: str, item: Json, ids: dict[str, str]) -> Json:
+def _line_of_item(work: Work, invoice_id: str, item: Json, ids: dict[str, str]) -> Json:
     line = objects.build_line(
         work,
         invoice_id,

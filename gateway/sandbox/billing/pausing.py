@@ -14,10 +14,10 @@ _PAUSED = ("customer.subscription.updated", "customer.subscription.paused")
 _RESUMED = ("customer.subscription.updated", "customer.subscription.resumed")
 
 
-def pause(work: Work, subscription: Json, why: str, fields: Json) -> Json:
+def pause(work: Work, subscription: Json, kind: str, fields: Json) -> Json:
     """Pause the subscription, and end its current period now. A paused subscription gets no service and no invoices."""
     paused = {
-        "subscription": {"type": why},
+        "subscription": {"type": kind},
         "transitioned_at": work.now,
         "type": "subscription",
     }
@@ -69,7 +69,7 @@ def resume(work: Work, subscription: Json, params: Json) -> Json:
     opened = invoicing.finalize(work, invoice)
     if opened["status"] == "paid":
         return work.update(subscription, fields | {"latest_invoice": invoice["id"]}, *_RESUMED)
-    parked = pending_update.park(work, subscription, fields, [], invoice["id"], told=_RESUMED)
+    parked = pending_update.park(work, subscription, fields, [], invoice["id"], events=_RESUMED)
     card = payment.card_on_file(work, subscription, subscription["customer"])
     if card is None or params.get("payment_behavior") == "resume_on_payment_success":
         return parked

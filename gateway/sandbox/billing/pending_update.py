@@ -41,9 +41,9 @@ def park(
     owed: list[tuple[Proration, str]],
     invoice: str,
     *,
-    told: tuple[str, ...] = _APPLIED,
+    events: tuple[str, ...] = _APPLIED,
 ) -> Json:
-    """Show the change as pending, and keep what ``apply()`` needs. ``told`` are the events of applying it."""
+    """Show the change as pending, and keep what ``apply()`` needs, such as its ``events``."""
     ends = [item["current_period_end"] for item in items_of(subscription) if item["current_period_end"] > work.now]
     shown = {
         "billing_cycle_anchor": fields.get("billing_cycle_anchor"),
@@ -52,7 +52,7 @@ def park(
         "trial_end": None,
         "trial_from_plan": None,
     }
-    kept = {"fields": fields, "owed": owed, "invoice": invoice, "told": told}
+    kept = {"fields": fields, "owed": owed, "invoice": invoice, "events": events}
     work.note("pending_update", subscription["id"], kept)
     return work.update(subscription, {"pending_update": shown, "latest_invoice": invoice})
 
@@ -73,7 +73,7 @@ def apply(work: Work, subscription: Json) -> Json:
     kept = work.recall("pending_update", subscription["id"]) or {}
     for proration, invoice_item in kept["owed"]:
         record(work, proration, invoice_item)
-    return work.update(subscription, kept["fields"] | {"pending_update": None}, *kept["told"])
+    return work.update(subscription, kept["fields"] | {"pending_update": None}, *kept["events"])
 
 
 def discard(work: Work, subscription: Json) -> Json:

@@ -18,7 +18,7 @@ def preview(work: Work, params: Json) -> Json:
     elif details.get("items"):
         return _shown(work, _of_new(work, params | details))
     else:
-        subscription = _renewing_first(work, params["customer"])
+        subscription = _next_to_renew(work, params["customer"])
     if subscription["status"] in ENDED:
         raise _none_upcoming(subscription["customer"])
     if details.get("cancel_now"):
@@ -67,7 +67,7 @@ def _of_cancel(work: Work, subscription: Json, details: Json) -> Json:
     return invoice
 
 
-def _renewing_first(work: Work, customer: str) -> Json:
+def _next_to_renew(work: Work, customer: str) -> Json:
     """Return the customer's subscription that renews next, as the SDK says of a preview that names none."""
     work.get("customer", customer, param="customer", status=400)
     running = [found for found in work.select("subscription", customer) if found["status"] not in ENDED]

@@ -12,7 +12,7 @@ from gateway.sandbox.work import Work
 _NONE: Json = {"cancel_at": None, "cancel_at_period_end": False, "canceled_at": None}
 
 
-def asked(work: Work, subscription: Json, params: Json) -> Json:
+def requested(work: Work, subscription: Json, params: Json) -> Json:
     """Return the fields that ``cancel_at_period_end`` or ``cancel_at`` of a request changes, {} for none.
 
     A scheduled end already has a ``canceled_at``, as recorded from Stripe's API, 2026-08-26.dahlia.
@@ -25,10 +25,10 @@ def asked(work: Work, subscription: Json, params: Json) -> Json:
     elif at:
         scheduled = {"cancel_at": _moment(work, subscription, at), "cancel_at_period_end": False}
     else:
-        taken_back = (at_period_end is False and subscription["cancel_at_period_end"]) or (
+        withdrawn = (at_period_end is False and subscription["cancel_at_period_end"]) or (
             at == "" and subscription["cancel_at"]
         )
-        return _NONE | _reason(subscription, None) if taken_back else {}
+        return _NONE | _reason(subscription, None) if withdrawn else {}
     if scheduled.items() <= subscription.items():
         return {}
     return scheduled | {"canceled_at": work.now} | _reason(subscription, "cancellation_requested")

@@ -16,14 +16,14 @@ def subscribe(work: Work, params: Json) -> Json:
     If the charge fails, the subscription stays ``incomplete``. With ``error_if_incomplete``, nothing is created.
     """
     subscription = planned(work, params)
-    subscription |= scheduled_end.asked(work, subscription, params)
+    subscription |= scheduled_end.requested(work, subscription, params)
     trial = subscription["status"] == "trialing"
     if trial:
         subscription |= trials.ask_for_card(work, subscription)
     elif not any(not metered(item["price"]) for item in items_of(subscription)):
         _keep_items(work, subscription)
         return work.add(subscription | {"status": "active"})
-    due = _due_at_once(work, subscription)
+    due = _amount_due_now(work, subscription)
     behavior = params.get("payment_behavior", "allow_incomplete")
     card = None
     if due and behavior != "default_incomplete":
@@ -43,7 +43,7 @@ def subscribe(work: Work, params: Json) -> Json:
     return work.get("subscription", subscription["id"])
 
 
-def _due_at_once(work: Work, subscription: Json) -> int:
+def _amount_due_now(work: Work, subscription: Json) -> int:
     """Return the amount to charge now for the first period, which a trial makes free, and for pending items."""
     total = sum(item["amount"] for item in invoicing.pending_items(work, subscription, loose=True))
     if subscription["status"] != "trialing":

@@ -17,8 +17,8 @@ def notice(store: Store, subscription: Json, settings: Settings) -> int | None:
     """Return when to announce the next renewal, or None if that was done or the period is too short."""
     renewal = period_end(subscription)
     at = renewal - settings.upcoming_days * DAY
-    told = store.recall("upcoming", subscription["id"]) == {"renewal": renewal}
-    return None if told or at <= period_start(subscription) else at
+    announced = store.recall("upcoming", subscription["id"]) == {"renewal": renewal}
+    return None if announced or at <= period_start(subscription) else at
 
 
 def notify(work: Work, subscription: Json) -> None:

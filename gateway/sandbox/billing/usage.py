@@ -37,7 +37,7 @@ class _Billed:
 
 def lines(work: Work, invoice_id: str, item: Json, start: int, end: int) -> list[Json]:
     """Return the lines for a metered item's usage in ``start`` <= time < ``end``. Without usage, the quantity is 0."""
-    return _put(work, invoice_id, _Billed(item, start, end, end, _after(work, item), []))
+    return _add_lines(work, invoice_id, _Billed(item, start, end, end, _last_ignored(work, item), []))
 
 
 def lines_of_period(work: Work, invoice_id: str, subscription: Json, over: int) -> list[Json]:
@@ -65,26 +65,26 @@ def final_lines(work: Work, invoice_id: str, subscription: Json) -> list[Json]:
     found = []
     for item in items_of(subscription):
         if metered(item["price"]):
-            billed = _Billed(item, unbilled_since(work, item), work.now, work.now + 1, _after(work, item), [])
+            billed = _Billed(item, unbilled_since(work, item), work.now, work.now + 1, _last_ignored(work, item), [])
             if _owing(work, item, billed.until):
-                found += _put(work, invoice_id, billed)
+                found += _add_lines(work, invoice_id, billed)
             mark_billed(work, item["id"], work.now)
     return found
 
 
-def _put(work: Work, invoice_id: str, billed: _Billed) -> list[Json]:
-    made = _made(work, invoice_id, billed)
+def _add_lines(work: Work, invoice_id: str, billed: _Billed) -> list[Json]:
+    made = _build_lines(work, invoice_id, billed)
     kept = replace(billed, lines=[line["id"] for line in made])
-    work.note("usage_lines", invoice_id, {"billed": [*_on(work, invoice_id), kept]})
+    work.note("usage_lines", invoice_id, {"billed": [*_billed_on(work, invoice_id), kept]})
     return made
 
 
-def _on(work: Work, invoice_id: str) -> list[_Billed]:
+def _billed_on(work: Work, invoice_id: str) -> list[_Billed]:
     found: list[_Billed] = (work.recall("usage_lines", invoice_id) or {"billed": []})["billed"]
     return found
 
 
-def _made(work: Work, invoice_id: str, billed: _Billed) -> list[Json]:
+def _build_lines(work: Work, invoice_id: str, billed: _Billed) -> list[Json]:
     parts = _parts(work, billed.item, billed.start, billed.until, billed.after)
     return for_period(work, invoice_id, billed.item, parts, (billed.start, billed.end))
 
@@ -95,14 +95,14 @@ def refresh(work: Work, invoice: Json) -> Json:
     Usage lines come after all others. A line that already existed keeps its id.
     https://docs.stripe.com/billing/subscriptions/usage-based/configure-grace-period
     """
-    on = _on(work, invoice["id"])
-    if not on:
+    drafted = _billed_on(work, invoice["id"])
+    if not drafted:
         return invoice
-    counted = {line for billed in on for line in billed.lines}
+    counted = {line for billed in drafted for line in billed.lines}
     found = [line for line in lines_of(work, invoice["id"]) if line["id"] not in counted]
     kept = []
-    for billed in on:
-        fresh = _made(work, invoice["id"], billed)
+    for billed in drafted:
+        fresh = _build_lines(work, invoice["id"], billed)
         ids = billed.lines + [line["id"] for line in fresh[len(billed.lines) :]]
         fresh = [line | {"id": line_id} for line, line_id in zip(fresh, ids, strict=False)]
         found += fresh
@@ -124,7 +124,7 @@ def mark_billed(work: Work, item_id: str, until: int) -> None:
     work.note("usage_billed", item_id, mark | {"until": until})
 
 
-def _after(work: Work, item: Json) -> int:
+def _last_ignored(work: Work, item: Json) -> int:
     """Return the number of the last event reported before the item existed or got its price."""
     return int((work.recall("usage_billed", item["id"]) or {"after": 0})["after"])
 
@@ -139,7 +139,7 @@ def _parts(work: Work, item: Json, start: int, until: int, after: int) -> list[P
 
 def _owing(work: Work, item: Json, until: int) -> list[Part]:
     """Return the cost of unbilled usage before ``until``, without the parts that cost nothing."""
-    found = _parts(work, item, unbilled_since(work, item), until, _after(work, item))
+    found = _parts(work, item, unbilled_since(work, item), until, _last_ignored(work, item))
     return [part for part in found if part.amount]
 
 
@@ -164,7 +164,7 @@ def bill(work: Work, subscription: Json, items: list[Json]) -> None:
     for item in items:
         for part in owing(work, item):
             work.add(_pending(work, subscription, item, part))
-        _count_anew(work, item, unbilled_since(work, item))
+        _restart_count(work, item, unbilled_since(work, item))
 
 
 def restart(work: Work, before: list[Json], after: list[Json]) -> None:
@@ -177,10 +177,10 @@ def restart(work: Work, before: list[Json], after: list[Json]) -> None:
     for item in leaving(after, before):
         old = known.get(item["id"])
         since = unbilled_since(work, old) if old and metered(old["price"]) else work.now
-        _count_anew(work, item, since)
+        _restart_count(work, item, since)
 
 
-def _count_anew(work: Work, item: Json, since: int) -> None:
+def _restart_count(work: Work, item: Json, since: int) -> None:
     """Make the item count only usage after ``since`` that is reported from now on."""
     work.note("usage_billed", item["id"], {"until": since, "after": metering.reported(work)})
 
