@@ -7,7 +7,7 @@ VARIABLE = "GATEWAY_CRASH_POINT"
 KILLED = 70  # the exit status of a process that died here
 
 
-class CrashPoint(StrEnum):
+class Failpoint(StrEnum):
     """Each place, named after what has just happened."""
 
     CUSTOMER_CREATED = "customer_created"
@@ -20,7 +20,7 @@ class CrashPoint(StrEnum):
     CHANGE_ENDED = "change_ended"
 
 
-def reached(point: CrashPoint) -> None:
+def failpoint(point: Failpoint) -> None:
     """Die without a word if the environment asks for it here: no handler runs, no buffer is flushed, as when killed."""
     if os.environ.get(VARIABLE) == point:
         os._exit(KILLED)
