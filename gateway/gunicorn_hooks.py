@@ -3,7 +3,7 @@
 import os
 import shutil
 
-from gateway import collector
+from gateway import gc_tuning
 from gateway.metrics import DIRECTORY
 
 
@@ -14,4 +14,4 @@ def on_exit(_server: object) -> None:
 
 def post_worker_init(_worker: object) -> None:
     """Set the process up for a long life."""
-    collector.relax()
+    gc_tuning.reduce_gc()

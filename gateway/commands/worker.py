@@ -11,7 +11,7 @@ import structlog
 from procrastinate import App
 from procrastinate.exceptions import ConnectorException
 
-from gateway import collector
+from gateway import gc_tuning
 from gateway.commands import parts, refuse_unmigrated
 from gateway.db.session import is_outage
 from gateway.errors import DatabaseUnavailable
@@ -35,7 +35,7 @@ def worker(concurrency: int) -> None:
     gateway = parts()
     with suppress(DatabaseUnavailable):  # one that is away is waited for
         refuse_unmigrated(gateway.database)
-    collector.relax()
+    gc_tuning.reduce_gc()
     asyncio.run(work(gateway, concurrency))
 
 

@@ -5,7 +5,7 @@ import gc
 THRESHOLDS = 20_000, 20, 20  # instead of 700, 10, 10: nearly all garbage goes by its reference count
 
 
-def relax() -> None:
+def reduce_gc() -> None:
     """Look for cycles less often, and not among what is loaded by now, which stays: a tenth of the work otherwise."""
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
