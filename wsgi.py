@@ -3,7 +3,7 @@
 import atexit
 
 from gateway.app import create_app
-from gateway.endpoints.context import EXTENSION
+from gateway.endpoints.request_context import EXTENSION
 
 app = create_app()
 atexit.register(app.extensions[EXTENSION].close)

@@ -8,7 +8,7 @@ from gateway.config import Config, ConfigError
 from gateway.db.session import Database
 from gateway.endpoints import billing_details, health, history, invoices, metrics, plans, sales, subscription, webhooks
 from gateway.endpoints.blueprint import Api
-from gateway.endpoints.context import EXTENSION, Parts
+from gateway.endpoints.request_context import EXTENSION, WebApp
 from gateway.logging import configure_logging
 from gateway.services.runtime import Gateway
 from gateway.services.stripe_budget import Budget
@@ -55,7 +55,7 @@ def create_app(gateway: Gateway | None = None) -> Flask:
         },
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider's; answers keep the schemas' order
-    app.extensions[EXTENSION] = Parts(gateway)
+    app.extensions[EXTENSION] = WebApp(gateway)
     api = Api(app)
     for resource in (plans, subscription, history, billing_details, invoices, sales):
         api.register_blueprint(resource.blueprint)

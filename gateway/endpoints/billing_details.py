@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.endpoints.blueprint import Blueprint
-from gateway.endpoints.context import caller, gateway, requires
+from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.customers import billing_details, payment_methods
 from gateway.services.customers.billing_details import BillingDetails
 from gateway.services.customers.payment_methods import ListedCard, SetupIntent

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.endpoints.blueprint import Blueprint
-from gateway.endpoints.context import caller, gateway, requires
+from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.plan_table import history
 from schemas.history import HistoryQuerySchema, HistorySchema
 

@@ -10,7 +10,7 @@ from typing import ParamSpec
 
 from flask import Response, current_app, g, request
 
-from gateway.endpoints.context import caller, gateway
+from gateway.endpoints.request_context import caller, gateway
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.problems import CONTENT_TYPE as PROBLEM
 from gateway.problems import of_gateway_error

@@ -4,7 +4,7 @@ from typing import Any
 
 from gateway.db.models import Invoice
 from gateway.endpoints.blueprint import Blueprint
-from gateway.endpoints.context import caller, gateway, requires
+from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.invoices import listing
 from schemas.invoices import InvoiceListSchema, InvoiceQuerySchema, InvoiceSchema
 

@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.endpoints.context import gateway
+from gateway.endpoints.request_context import gateway
 from gateway.errors import DatabaseUnavailable
 from gateway.metrics import counted
 from gateway.services.operations.status import Status, never_delivered, status

@@ -1,7 +1,7 @@
 """``/v1/plans``."""
 
 from gateway.endpoints.blueprint import Blueprint
-from gateway.endpoints.context import caller, gateway, requires
+from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.subscription import offers
 from schemas.plans import PlanListSchema
 

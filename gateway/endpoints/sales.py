@@ -2,7 +2,7 @@
 
 from gateway.db.models import SalesInquiry
 from gateway.endpoints.blueprint import Blueprint
-from gateway.endpoints.context import caller, gateway, requires
+from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.sales import inquiries
 from schemas.sales import SalesInquirySchema, StoredInquirySchema
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 from gateway.db.models import OPEN_STATES, PlanChange
 from gateway.endpoints.blueprint import Blueprint, refuse_body
 from gateway.endpoints.conditional import conditional
-from gateway.endpoints.context import caller, gateway, requires
 from gateway.endpoints.idempotent import idempotent
+from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.plan_changes import confirm, payment, view
 from gateway.services.plan_changes.view import ChangeView, location_of
 from gateway.services.plan_table.derive import FREE

@@ -4,7 +4,7 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from gateway.config import WEBHOOK_MAX_BYTES
-from gateway.endpoints.context import parts
+from gateway.endpoints.request_context import web_app
 from gateway.metrics import DELIVERIES
 
 blueprint = Blueprint("webhooks", __name__)
@@ -13,7 +13,7 @@ blueprint = Blueprint("webhooks", __name__)
 @blueprint.post("/webhooks/stripe")
 def receive() -> tuple[str, int]:
     """Take one delivery. 200 only after the commit; anything else, and Stripe sends it again."""
-    application = parts()
+    application = web_app()
     application.inbox.receive(raw_body(), request.headers.get("Stripe-Signature"))
     application.wakeup.call()
     return "", 200

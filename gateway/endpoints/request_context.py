@@ -16,7 +16,7 @@ R = TypeVar("R")
 EXTENSION = "konnect"
 
 
-class Parts:
+class WebApp:
     """What the application holds for its views."""
 
     def __init__(self, gateway: Gateway) -> None:
@@ -32,14 +32,14 @@ class Parts:
         self.gateway.database.close()
 
 
-def parts() -> Parts:
+def web_app() -> WebApp:
     """The application's parts."""
-    return cast("Parts", current_app.extensions[EXTENSION])
+    return cast("WebApp", current_app.extensions[EXTENSION])
 
 
 def gateway() -> Gateway:
     """What the services work with."""
-    return parts().gateway
+    return web_app().gateway
 
 
 def caller() -> Caller:
@@ -53,7 +53,7 @@ def requires(scope: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            principal = parts().tokens.verify(request.headers.get("Authorization"))
+            principal = web_app().tokens.verify(request.headers.get("Authorization"))
             g.caller = Caller(
                 organization_id=principal.require(scope),
                 actor=principal.subject,
