@@ -1,4 +1,4 @@
-"""What gunicorn loads: ``gunicorn wsgi:app``."""
+"""The module that ``gunicorn wsgi:app`` loads."""
 
 import atexit
 

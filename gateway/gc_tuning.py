@@ -1,11 +1,11 @@
-"""The garbage collector in processes that run for long."""
+"""Tune Python's garbage collector for long-running processes."""
 
 import gc
 
-THRESHOLDS = 20_000, 20, 20  # instead of 700, 10, 10: nearly all garbage goes by its reference count
+THRESHOLDS = 20_000, 20, 20  # Python's own: 700, 10, 10. Reference counting frees nearly all garbage anyway
 
 
 def reduce_gc() -> None:
-    """Look for cycles less often, and not among what is loaded by now, which stays: a tenth of the work otherwise."""
+    """Collect less often, and skip the objects loaded so far. The collector would otherwise do a tenth of the work."""
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)

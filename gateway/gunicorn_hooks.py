@@ -1,4 +1,4 @@
-"""What gunicorn loads beside ``wsgi.py``: its hooks."""
+"""gunicorn's hooks, which it loads beside ``wsgi.py``."""
 
 import os
 import shutil
@@ -8,10 +8,10 @@ from gateway.metrics import DIRECTORY
 
 
 def on_exit(_server: object) -> None:
-    """Remove the counts of this server's processes."""
+    """Remove the files with the counts of this server's processes."""
     shutil.rmtree(os.environ[DIRECTORY], ignore_errors=True)
 
 
 def post_worker_init(_worker: object) -> None:
-    """Set the process up for a long life."""
+    """Tune the garbage collector of a worker that has just started."""
     gc_tuning.reduce_gc()
