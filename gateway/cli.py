@@ -161,7 +161,7 @@ def sandbox(port: int, seed: Path | None, webhook: str | None) -> None:
 
 
 @cli.command()
-@click.option("--exit", "exit_after", is_flag=True, help="Stop after the story. The status is 0 if every step was right.")
+@click.option("--exit", "exit_after", is_flag=True, help="Stop after the story. Status 0 means every step was right.")
 @click.option("--port", type=PORT, default=8000, show_default=True, help="Port of the web interface.")
 @click.option("--sandbox-port", type=PORT, default=12111, show_default=True, help="Port of the local Stripe.")
 @click.option(

@@ -68,7 +68,7 @@ class PaymentMethodRequired(GatewayError):
 
 
 class CardDeclined(GatewayError):
-    """The card's issuer declined the card."""
+    """The card's issuer refused the card."""
 
     status, code, title = 402, "card_declined", "The card was declined"
 
@@ -176,7 +176,7 @@ class RequestInProgress(Conflict):
 
 
 class PreconditionFailed(GatewayError):
-    """The plan has another version than those that the caller named in If-Match."""
+    """The plan's version is not one that the caller named in If-Match."""
 
     status, code, title = 412, "precondition_failed", "The plan has changed"
 

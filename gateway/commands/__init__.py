@@ -26,6 +26,6 @@ def load_migrated_gateway() -> Gateway:
 
 
 def refuse_unmigrated(database: Database) -> None:
-    """Raise ClickException with the command to run, or DatabaseUnavailable, before a table turns out to be missing."""
+    """Raise ClickException if the database is not migrated, or DatabaseUnavailable if it is down."""
     if not is_migrated(database):
         raise click.ClickException("The database is not migrated. Run `gateway migrate`.")

@@ -86,7 +86,7 @@ def show(event_id: str) -> None:
 def replay(*, event_ids: tuple[str, ...], dry_run: bool, **selection: Any) -> None:
     """Process the named events, or all that match, once more.
 
-    This applies nothing twice, because the merge finds stale what the mirror knows already.
+    This applies nothing twice, because the merge treats known states as stale.
     """
     if not event_ids and not any(selection.values()):
         raise click.UsageError("Name events by id, or select them with --type, --state, --object, --since or --until.")

@@ -57,7 +57,7 @@ def list_cards() -> dict[str, list[ListedCard]]:
 @blueprint.arguments(DefaultCardSchema)
 @blueprint.response(200, ListedCardSchema)
 def set_default(body: dict[str, str]) -> ListedCard:
-    """Make a card the default, which Stripe charges."""
+    """Make a card the default one, which Stripe charges."""
     return payment_methods.set_default(gateway(), caller(), body["payment_method"])
 
 
