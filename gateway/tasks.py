@@ -129,7 +129,7 @@ def add_walks(app: App, gateway: Gateway, stopping: Event) -> None:
 def add_upkeep(app: App, gateway: Gateway) -> None:
     """Add the tasks that prune the inbox, check the webhook endpoint and retry stalled jobs."""
 
-    # The last field is seconds. The task runs between the others, because it deletes their failures after a success.
+    # The last field is seconds. The task runs between the others and deletes their failures once they have succeeded.
     @app.periodic(cron="17 * * * * 35")
     @app.task(name=jobs.PRUNE_INBOX, queueing_lock=jobs.PRUNE_INBOX, lock=jobs.PRUNE_INBOX)
     def prune_inbox(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
