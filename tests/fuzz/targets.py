@@ -21,7 +21,7 @@ from sqlalchemy import insert, text
 from gateway.app import build_gateway, create_app
 from gateway.config import WEBHOOK_MAX_BYTES, Config
 from gateway.db.models import Organization, WebhookEvent
-from gateway.endpoints.context import EXTENSION
+from gateway.endpoints.request_context import EXTENSION
 from gateway.errors import WebhookRefused
 from gateway.logging import configure_logging
 from gateway.services.mirror.merge import merge

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from gateway.catalog import Catalog
 from gateway.db.models import PlanChange, PlanHistory, Subscription
-from gateway.endpoints.context import EXTENSION
+from gateway.endpoints.request_context import EXTENSION
 from gateway.services.plan_changes import charge_check, execute
 from gateway.services.runtime import Gateway
 from tests.integration.support import Api, Json, StripeTime, World

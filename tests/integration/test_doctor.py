@@ -13,7 +13,7 @@ from gateway.app import build_gateway, create_app
 from gateway.cli import cli
 from gateway.db.migrate import known_heads
 from gateway.db.models import WebhookEvent
-from gateway.endpoints.context import EXTENSION
+from gateway.endpoints.request_context import EXTENSION
 from gateway.sandbox import Sandbox
 from gateway.services.operations import doctor
 from gateway.services.runtime import Gateway

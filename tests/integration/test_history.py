@@ -226,7 +226,7 @@ def test_the_plan_table_follows_from_its_history(
     world: World, lived: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = rebuild(world, monkeypatch)
-    assert (result.exit_code, result.stdout) == (0, "The plan table is what its history says.\n")
+    assert (result.exit_code, result.stdout) == (0, "The plan table matches its history.\n")
     with world.gateway.database.transaction() as session:
         session.execute(text("DELETE FROM organization_plans"))
     assert rebuild(world, monkeypatch, "--write").exit_code == 0

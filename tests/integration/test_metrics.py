@@ -20,7 +20,7 @@ from sqlalchemy import text, update
 
 from gateway.app import build_gateway, create_app
 from gateway.db.models import WebhookEvent
-from gateway.endpoints.context import EXTENSION
+from gateway.endpoints.request_context import EXTENSION
 from gateway.sandbox import Sandbox
 from gateway.services.reconciliation import drift, gap
 from gateway.services.webhooks import endpoint_check

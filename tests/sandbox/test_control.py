@@ -23,7 +23,7 @@ def test_clock_rejects_a_move_back_or_a_non_number(sandbox: Sandbox, body: objec
     url = f"{sandbox.url}/_sandbox/clock"
     answer = requests.post(url, json=body, timeout=5)
     assert answer.status_code == 400
-    assert "by a number above 0" in answer.json()["error"]["message"]
+    assert "with a number above 0" in answer.json()["error"]["message"]
     assert requests.get(url, timeout=5).json() == {"now": START}
 
 

@@ -111,7 +111,7 @@ def test_two_runs_of_a_file_create_the_same_ids_and_times(tmp_path: Path) -> Non
         assert known == everything(second)
         assert first.v1.customers.create({"name": "B"}).id == second.v1.customers.create({"name": "B"}).id
         (subscription,) = first.v1.subscriptions.list().data
-    assert printed[1].startswith("Made 7 requests of ")
+    assert printed[1].startswith("Made 7 requests from ")
     assert {event["created"] for event in known["events"]} == {START}
     assert subscription.status == "active"
     assert subscription.items.data[0].quantity == 2
@@ -155,27 +155,27 @@ def changed(fixture: int, **fields: Any) -> Json:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", "seed.json is no JSON: Expecting"),
+        ("{", "seed.json is not JSON: Expecting"),
         ("[]", "seed.json: expected an object"),
-        ({"fixture": []}, "seed.json: unknown field fixture; there are _meta, fixtures, seed, time"),
-        ({"seed": 1.5}, "seed must be a whole number or a text"),
-        ({"time": "tomorrow"}, "time must be unix seconds, or"),
-        ({"time": "2026-11-01T00:00:00"}, "time must be unix seconds, or a date and time with its offset"),
+        ({"fixture": []}, "seed.json: unknown field fixture, expected one of _meta, fixtures, seed, time"),
+        ({"seed": 1.5}, "seed must be a whole number or a string"),
+        ({"time": "tomorrow"}, "time must be unix seconds or"),
+        ({"time": "2026-11-01T00:00:00"}, "time must be unix seconds or a date and time with an offset"),
         ({"fixtures": {}}, "fixtures must be a list"),
         ({"fixtures": [1]}, "fixture 1: expected an object"),
         (changed(1, names="x"), "fixture 2: unknown field names"),
-        (changed(1, path=None), "fixture 2: path must be a text"),
+        (changed(1, path=None), "fixture 2: path must be a string"),
         (changed(1, path="v1/prices"), "fixture 2: path must begin with /v1/"),
         (changed(1, method="put"), "fixture 2: method must be one of get, post, delete"),
-        (changed(1, name="plus"), "fixture 2: a fixture before it is called plus as well"),
+        (changed(1, name="plus"), "fixture 2: an earlier fixture is already named plus"),
         (changed(1, params=[]), "fixture 2: params must be an object"),
         (changed(1, params={"wat": 1}), "fixture 2 (monthly): Received unknown parameter: wat"),
         (changed(1, path="/v1/nothing"), "fixture 2 (monthly): Unrecognized request URL (POST: /v1/nothing)"),
-        (changed(2, params={"name": "${own:id}"}), "fixture 3 (owner): ${own:id} refers to no fixture before it"),
+        (changed(2, params={"name": "${own:id}"}), "fixture 3 (owner): ${own:id} refers to no earlier fixture"),
         (changed(2, params={"name": "${plus:ids}"}), "fixture 3 (owner): the answer of plus has no ids"),
         (changed(5, path="/v1/prices/${subscription:items.data.1.id}"), "(same_price): the answer of subscription"),
         (changed(6, expected_error_type="card_error"), "fixture 7 (refused): No such customer: 'cus_nope'"),
-        (changed(0, expected_error_type="card_error"), "fixture 1 (plus): no card_error, though one was expected"),
+        (changed(0, expected_error_type="card_error"), "fixture 1 (plus): expected the error card_error, got none"),
     ],
 )
 def test_mistake_in_the_file_is_reported(tmp_path: Path, content: Any, words: str) -> None:

@@ -9,7 +9,6 @@ from datetime import timedelta
 import stripe
 import structlog
 
-from gateway.crash_points import CrashPoint, reached
 from gateway.db import jobs
 from gateway.db.models import OPEN_STATES, PlanChange
 from gateway.errors import (
@@ -25,6 +24,7 @@ from gateway.errors import (
     StripeRejected,
     StripeUnavailable,
 )
+from gateway.failpoints import Failpoint, failpoint
 from gateway.services.customers.customer import look_for_deletion
 from gateway.services.mirror.merge import merge
 from gateway.services.mirror.refresh import merge_answer, refresh
@@ -91,7 +91,7 @@ def following(gateway: Gateway, change_id: str) -> Step | None:
     except (CatalogNotSynced, Conflict, InvalidRequest) as error:  # it may not be any more, as it was when it was asked
         end(gateway, change_id, "failed", error)
         return None
-    reached(CrashPoint.PARAMETERS_FROZEN)
+    failpoint(Failpoint.PARAMETERS_FROZEN)
     return step
 
 
@@ -107,9 +107,9 @@ def perform(gateway: Gateway, step: Step) -> None:
         if outside_period(error):
             raise QuoteStale("The billing period has ended since the quote was made.") from error
         raise
-    reached(CrashPoint.STRIPE_ANSWERED)
+    failpoint(Failpoint.STRIPE_ANSWERED)
     merge_answer(gateway, SubscriptionSnapshot, answer, cause=step.change_id, after_revision=step.after_revision)
-    reached(CrashPoint.ANSWER_MERGED)
+    failpoint(Failpoint.ANSWER_MERGED)
     if answer.pending_update is not None and isinstance(answer.latest_invoice, stripe.Invoice):
         payment.see_to(gateway, step.change_id, answer.latest_invoice)
 
@@ -204,4 +204,4 @@ def end(gateway: Gateway, change_id: str, state: str, error: GatewayError, *, lo
             ending.close(state, gateway.clock(), {"code": error.code, "detail": error.detail})
         if look_again_at is not None:
             defer_refresh(session, SubscriptionSnapshot.kind, look_again_at)
-    reached(CrashPoint.CHANGE_ENDED)
+    failpoint(Failpoint.CHANGE_ENDED)
