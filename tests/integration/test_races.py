@@ -151,7 +151,7 @@ def test_a_drain_that_fails_does_not_swallow_the_wake_ups_after_it(
         raise RuntimeError("once")
 
     with monkeypatch.context() as broken:
-        broken.setattr(drain, "drain_inbox", fail)  # stands for any accident in the job
+        broken.setattr("gateway.services.webhooks.drain_loop.drain_batch", fail)  # stands for any accident in the job
         deliver(world, orjson.dumps(event(type="topup.created")))
         eventually(lambda: job_states(world, jobs.DRAIN_INBOX) != [])
         world.work()
