@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
 
-.PHONY: demo test bench fuzz install lint types layers tests format lock clean
+.PHONY: demo test bench fuzz interface install lint types layers tests format lock clean
 
 demo: install                 ## play one organization's story on real parts (ARGS=--exit stops after it)
 	@$(BIN)/gateway demo $(ARGS)
@@ -54,3 +54,6 @@ lock: install                 ## raise every pinned version
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+interface: install            ## write docs/openapi.json and docs/interface.json again
+	REWRITE_INTERFACE=1 $(BIN)/pytest -n 0 tests/integration/test_interface.py

@@ -1,4 +1,4 @@
-"""The web process: configuration, database, Stripe, blueprints and errors put together."""
+"""Build the web process from its configuration, database, Stripe client, blueprints and error handlers."""
 
 from flask import Flask
 
@@ -8,7 +8,7 @@ from gateway.config import Config, ConfigError
 from gateway.db.session import Database
 from gateway.endpoints import billing_details, health, history, invoices, metrics, plans, sales, subscription, webhooks
 from gateway.endpoints.blueprint import Api
-from gateway.endpoints.context import EXTENSION, Parts
+from gateway.endpoints.request_context import EXTENSION, WebApp
 from gateway.logging import configure_logging
 from gateway.services.runtime import Gateway
 from gateway.services.stripe_budget import Budget
@@ -18,7 +18,7 @@ MAX_BODY_BYTES = 64 * 1024
 
 
 def build_gateway(config: Config) -> Gateway:
-    """Wire one process's parts. Connections are opened by the first who needs one, so after the fork."""
+    """Build the objects that one process shares. Connections open on first use, which is after gunicorn's fork."""
     database = Database(config.database_url)
     budget = Budget(database, config.stripe_calls_per_second)
     return Gateway(
@@ -30,17 +30,17 @@ def build_gateway(config: Config) -> Gateway:
 
 
 def wired() -> Gateway:
-    """The parts, as the environment says. Raises ConfigError."""
+    """Build the gateway from the environment. Raise ConfigError if a setting is wrong."""
     configure_logging()
     return build_gateway(Config.from_environment())
 
 
 def create_app(gateway: Gateway | None = None) -> Flask:
-    """The WSGI application; ``gateway`` is wired from the environment if it is not given. Raises ConfigError."""
+    """Return the WSGI application. Build ``gateway`` from the environment if none is given. Raise ConfigError."""
     if gateway is None:
         gateway = wired()
     if not gateway.config.stripe_webhook_secrets:
-        raise ConfigError("STRIPE_WEBHOOK_SECRETS is not set: every delivery would be refused.")
+        raise ConfigError("STRIPE_WEBHOOK_SECRETS is not set, so the gateway would refuse every delivery.")
     app = Flask("gateway", static_folder=None)
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
@@ -54,8 +54,8 @@ def create_app(gateway: Gateway | None = None) -> Flask:
             "security": [{"bearer": []}],
         },
     )
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider's; answers keep the schemas' order
-    app.extensions[EXTENSION] = Parts(gateway)
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it; keeps the schemas' order
+    app.extensions[EXTENSION] = WebApp(gateway)
     api = Api(app)
     for resource in (plans, subscription, history, billing_details, invoices, sales):
         api.register_blueprint(resource.blueprint)

@@ -1,7 +1,7 @@
-"""Bearer tokens: who calls, for which organization, with which scopes.
+"""Verify bearer tokens, which say who calls, for which organization and with which scopes.
 
-In production the tokens are the identity provider's, checked against its JWKS. A development issuer (``gateway token``,
-switched on by a secret) stands in for it; the two are never on at once.
+In production the identity provider issues the tokens, and its JWKS verifies them. In development ``gateway token``
+issues them, signed with a shared secret. The configuration allows only one of the two issuers.
 """
 
 import re
@@ -19,36 +19,36 @@ from schemas.fields import EmailAddress
 
 ORGANIZATION_ID = re.compile(r"\A[A-Za-z0-9_.:-]{1,128}\Z")
 REQUIRED_CLAIMS = ["exp", "iss", "aud", "sub"]
-JWKS_ALGORITHMS = ("RS256", "ES256", "EdDSA")  # asymmetric only: a public key must never do as a shared secret
+JWKS_ALGORITHMS = ("RS256", "ES256", "EdDSA")  # asymmetric only, or the public key could pass as a shared secret
 DEVELOPMENT_ALGORITHM = "HS256"
 SCOPES = ("billing:read", "billing:write")
 EMAIL = EmailAddress()
 
 
 class Keys(Protocol):
-    """Where the key comes from that a token must be signed with."""
+    """The source of the keys that verify tokens."""
 
     algorithms: Sequence[str]
 
-    def key_for(self, token: str) -> Any:  # PyJWT's own type for a key
-        """The key for ``token``."""
+    def key_for(self, token: str) -> Any:  # PyJWT takes a str as well as a PyJWK
+        """Return the key that verifies ``token``."""
 
 
 class DevelopmentKeys:
-    """One shared secret."""
+    """A single shared secret, for development only."""
 
     algorithms: Sequence[str] = (DEVELOPMENT_ALGORITHM,)
 
     def __init__(self, secret: str) -> None:
         self._secret = secret
 
-    def key_for(self, token: str) -> str:  # noqa: ARG002 - one key for all
-        """The secret."""
+    def key_for(self, token: str) -> str:  # noqa: ARG002 - every token has the same key
+        """Return the shared secret."""
         return self._secret
 
 
 class JwksKeys:
-    """The identity provider's published keys, cached; an unknown key id makes it look again."""
+    """The identity provider's published keys, cached. An unknown key id makes the client fetch them again."""
 
     algorithms: Sequence[str] = JWKS_ALGORITHMS
 
@@ -56,17 +56,17 @@ class JwksKeys:
         self._client = jwt.PyJWKClient(url, timeout=5)
 
     def key_for(self, token: str) -> jwt.PyJWK:
-        """The key that the token's header names."""
+        """Return the key that the token's header names. Raise IdentityUnavailable if the keys cannot be read."""
         try:
             return self._client.get_signing_key_from_jwt(token)
         except (jwt.PyJWKClientConnectionError, jwt.PyJWKSetError, ValueError) as error:
-            # Not there, or what it answered are no keys: either way nothing is known of the token.
+            # The provider is down, or its answer holds no keys. Either way we cannot tell whether the token is valid.
             raise IdentityUnavailable("The identity provider's keys cannot be read.") from error
 
 
 @dataclass(frozen=True, kw_only=True)
 class Principal:
-    """A verified token."""
+    """The claims of a verified token."""
 
     subject: str
     organization_id: str | None
@@ -75,7 +75,7 @@ class Principal:
     email: str | None
 
     def require(self, scope: str) -> str:
-        """The organization, if the token carries ``scope`` and names one. Raises Forbidden."""
+        """Return the organization that the token names. Raise Forbidden if there is none or ``scope`` is missing."""
         if scope not in self.scopes:
             raise Forbidden(f"The token lacks the scope {scope}.")
         if self.organization_id is None or not ORGANIZATION_ID.match(self.organization_id):
@@ -84,7 +84,7 @@ class Principal:
 
 
 class TokenVerifier:
-    """Checks bearer tokens as the configuration says."""
+    """Verifies bearer tokens with the keys that the configuration names."""
 
     def __init__(self, config: Config) -> None:
         self._issuer, self._audience = config.jwt_issuer, config.jwt_audience
@@ -95,7 +95,7 @@ class TokenVerifier:
             self._keys = DevelopmentKeys(config.jwt_development_secret or "")
 
     def verify(self, authorization: str | None) -> Principal:
-        """Who an ``Authorization`` header stands for. Raises Unauthorized, without saying why to an attacker's use."""
+        """Return the principal of an ``Authorization`` header. Raise Unauthorized, without details for an attacker."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise unauthorized("Send a bearer token in the Authorization header.")
@@ -122,19 +122,22 @@ class TokenVerifier:
 
 
 def text_claim(claims: dict[str, Any], name: str) -> str | None:
-    """A claim that is a string, or None."""
+    """Return the claim if it is a string, or None."""
     value = claims.get(name)
     return value if isinstance(value, str) else None
 
 
 def free_text(claims: dict[str, Any], name: str) -> str | None:
-    """The same for what is only stored: without NUL and lone surrogates, which PostgreSQL's text refuses."""
+    """Return a text claim without NUL and lone surrogates, which PostgreSQL's text type refuses."""
     value = text_claim(claims, name)
     return value.replace("\0", "").encode(errors="ignore").decode() if value is not None else None
 
 
 def email_address(claims: dict[str, Any], name: str) -> str | None:
-    """The same for an address, if it is one that billing details would take: Stripe makes no customer with another."""
+    """Return an e-mail claim that billing details would accept, or None.
+
+    Stripe refuses to create a customer with any other address.
+    """
     try:
         address: str | None = EMAIL.deserialize(free_text(claims, name))
     except ValidationError:
@@ -143,16 +146,16 @@ def email_address(claims: dict[str, Any], name: str) -> str | None:
 
 
 def unauthorized(detail: str) -> Unauthorized:
-    """The error with the header that RFC 6750 asks for."""
+    """Return the error with the header that RFC 6750 requires."""
     return Unauthorized(detail, headers={"WWW-Authenticate": "Bearer"})
 
 
 def issue_development_token(
     config: Config, organization_id: str, now: datetime, *, scopes: tuple[str, ...] = SCOPES, name: str | None = None
 ) -> str:
-    """A token of the development issuer, good for a day. Raises ValueError if the issuer is switched off."""
+    """Return a development token that is valid for a day. Raise ValueError if the issuer is switched off."""
     if config.jwt_development_secret is None:
-        raise ValueError("The development issuer is off: GATEWAY_JWT_DEVELOPMENT_SECRET is not set.")
+        raise ValueError("The development issuer is off because GATEWAY_JWT_DEVELOPMENT_SECRET is not set.")
     claims = {
         "iss": config.jwt_issuer,
         "aud": config.jwt_audience,

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from gateway.app import wired
 from gateway.auth import SCOPES, issue_development_token
 from gateway.catalog import Catalog
-from gateway.commands import migrated_parts
+from gateway.commands import load_migrated_gateway
 from gateway.commands.doctor import doctor
 from gateway.commands.events import events
 from gateway.commands.plans import plans
@@ -34,16 +34,16 @@ from handlers import HANDLERS
 
 PORT = click.IntRange(1, 65535)
 # Without reuse-port, kept-alive connections may all land on one gunicorn worker.
-# Threads are many because a client that sends its body slowly occupies one: a dozen of them must not be felt.
+# A client that sends its body slowly occupies a thread. With few threads, a dozen such clients would block the rest.
 WORKERS, THREADS = 2, 32
 OPTIONS = ("--reuse-port", "--no-control-socket", "--access-logfile=-", "--config=python:gateway.gunicorn_hooks")
 
 
 def main() -> None:
-    """Run the command; what a person can mend is said in one line, without a traceback."""
+    """Run the command. Report an error that a person can fix in one line, without a traceback."""
     try:
         refuse_undecodable(sys.argv)
-        sys.exit(cli(standalone_mode=False))  # click hands back the status of its own Exit
+        sys.exit(cli(standalone_mode=False))  # outside standalone mode, click returns the status of its Exit
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def refuse_undecodable(arguments: Sequence[str]) -> None:
-    """Neither the database nor a token takes what is no UTF-8. Raises UsageError."""
+    """Raise UsageError if an argument is not UTF-8, which neither the database nor a token accepts."""
     try:
         "".join(arguments).encode()
     except UnicodeEncodeError as error:
@@ -66,14 +66,14 @@ def refuse_undecodable(arguments: Sequence[str]) -> None:
 
 
 def fail(message: str) -> NoReturn:
-    """Say what a person can mend, and end with status 1."""
+    """Print one line to standard error and exit with status 1."""
     click.secho(f"gateway: {message}", fg="red", err=True)
     sys.exit(1)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 def cli() -> None:
-    """Keeps Konnect's plans and Stripe's subscriptions in step."""
+    """Keep Konnect's plans and Stripe's subscriptions in step."""
 
 
 cli.add_command(doctor)
@@ -85,59 +85,59 @@ cli.add_command(worker)
 
 @cli.command()
 @click.option("--bind", default="127.0.0.1:8000", show_default=True, help="Address and port.")
-@click.option("--workers", default=WORKERS, show_default=True, help="Processes.")
-@click.option("--threads", default=THREADS, show_default=True, help="Threads a process.")
+@click.option("--workers", default=WORKERS, show_default=True, help="Number of processes.")
+@click.option("--threads", default=THREADS, show_default=True, help="Threads per process.")
 def serve(bind: str, workers: int, threads: int) -> None:
     """Serve the web interface with gunicorn."""
-    Config.from_environment()  # a wrong setting is said here, not by a worker that will not boot
+    Config.from_environment()  # report a wrong setting here, before a gunicorn worker fails to boot
     arguments = ["--worker-class=gthread", f"--workers={workers}", f"--threads={threads}", f"--bind={bind}"]
-    os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="gateway-metrics-")  # new: the counts begin with the processes
+    os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="gateway-metrics-")  # new, so that the counts start at zero
     command = [sys.executable, "-m", "gunicorn", *arguments, *OPTIONS, "wsgi:app"]
-    os.execv(sys.executable, command)  # noqa: S606 - no shell; the process becomes gunicorn and gets its signals
+    os.execv(sys.executable, command)  # noqa: S606 - no shell: gunicorn replaces this process and gets its signals
 
 
 @cli.command()
 def migrate() -> None:
-    """Bring the database up to date."""
+    """Migrate the database to the newest version."""
     migrate_database(wired().database)
 
 
 @cli.group()
 def catalog() -> None:
-    """The plans this deployment sells."""
+    """Show the plans that this deployment sells, or sync them to Stripe."""
 
 
 @catalog.command("sync")
 def catalog_sync() -> None:
     """Make Stripe's products and prices match the catalogue."""
-    for line in sync_catalog(migrated_parts()):
+    for line in sync_catalog(load_migrated_gateway()):
         click.echo(line)
 
 
 @catalog.command("show")
 def catalog_show() -> None:
-    """Print the catalogue as it is read."""
+    """Print the catalogue as the gateway reads it."""
     click.echo(json.dumps([asdict(plan) for plan in Catalog.load(Config.from_environment().catalog).plans], indent=2))
 
 
 @cli.command()
-@click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+@click.option("--dry-run", is_flag=True, help="Report what would be done, and write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def reconcile(*, dry_run: bool, as_json: bool) -> None:
-    """Find what no webhook told, and heal it; status 0 if everything is in order now."""
-    report = run_reconciliation(migrated_parts(), HANDLERS, dry_run=dry_run, say=partial(click.echo, err=True))
+    """Find and repair what no webhook reported. Exit with status 0 if everything is in order now."""
+    report = run_reconciliation(load_migrated_gateway(), HANDLERS, dry_run=dry_run, say=partial(click.echo, err=True))
     click.echo(json.dumps(report.to_json(), indent=2) if as_json else "\n".join(report.in_words()))
     sys.exit(0 if report.in_order else 1)
 
 
 @cli.command()
 @click.option("--organization", required=True, help="Id of the organization the token is for.")
-@click.option("--scope", "scopes", multiple=True, default=SCOPES, show_default=True, help="May be given repeatedly.")
+@click.option("--scope", "scopes", multiple=True, default=SCOPES, show_default=True, help="Can be repeated.")
 def token(organization: str, scopes: tuple[str, ...]) -> None:
-    """Print a bearer token of the development issuer, good for a day."""
+    """Print a development token that is valid for a day."""
     config = Config.from_environment()
     if config.jwt_development_secret is None:
-        raise click.ClickException("GATEWAY_JWT_DEVELOPMENT_SECRET is not set: the development issuer is off.")
+        raise click.ClickException("The development issuer is off because GATEWAY_JWT_DEVELOPMENT_SECRET is not set.")
     click.echo(issue_development_token(config, organization, datetime.now(UTC), scopes=scopes))
 
 
@@ -146,13 +146,13 @@ def token(organization: str, scopes: tuple[str, ...]) -> None:
 @click.option(
     "--seed",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File of `stripe fixtures` to begin with; its `seed` and `time` make ids and times reproducible.",
+    help="File of `stripe fixtures` to load first. Its `seed` and `time` make ids and times reproducible.",
 )
-@click.option("--webhook", metavar="URL", help="Endpoint for all events; its signing secret is printed.")
+@click.option("--webhook", metavar="URL", help="Send all events to this endpoint, and print its signing secret.")
 def sandbox(port: int, seed: Path | None, webhook: str | None) -> None:
-    """Run a local Stripe, in memory."""
-    from gateway.sandbox import StartError  # noqa: PLC0415 - production never loads it
-    from gateway.sandbox import serve as serve_sandbox  # noqa: PLC0415 - nor this
+    """Run a local Stripe that keeps everything in memory."""
+    from gateway.sandbox import StartError  # noqa: PLC0415 - production never loads the sandbox
+    from gateway.sandbox import serve as serve_sandbox  # noqa: PLC0415 - the same
 
     try:
         serve_sandbox(port=port, seed_file=seed, webhook=webhook, say=click.echo)
@@ -161,7 +161,7 @@ def sandbox(port: int, seed: Path | None, webhook: str | None) -> None:
 
 
 @cli.command()
-@click.option("--exit", "exit_after", is_flag=True, help="Stop after the story; status 0 only if every step was right.")
+@click.option("--exit", "exit_after", is_flag=True, help="Stop after the story. Status 0 means every step was right.")
 @click.option("--port", type=PORT, default=8000, show_default=True, help="Port of the web interface.")
 @click.option("--sandbox-port", type=PORT, default=12111, show_default=True, help="Port of the local Stripe.")
 @click.option(
@@ -169,7 +169,7 @@ def sandbox(port: int, seed: Path | None, webhook: str | None) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(".demo"),
     show_default=True,
-    help="For PostgreSQL and the logs. With the local Stripe, which forgets all, the database starts empty each time.",
+    help="Holds PostgreSQL and the logs. The local Stripe forgets everything, so with it the database starts empty.",
 )
 def demo(*, exit_after: bool, port: int, sandbox_port: int, data_dir: Path) -> None:
     """Start everything on this machine and play the story of one organization."""

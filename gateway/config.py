@@ -1,4 +1,4 @@
-"""Settings: frozen, typed, read once from the environment. A missing or nonsensical value stops the start."""
+"""Frozen, typed settings, read once from the environment. A missing or malformed value stops the start."""
 
 import re
 from dataclasses import dataclass, field
@@ -17,20 +17,20 @@ HTTP_URL = re.compile(r"\Ahttps?://[^\s/]+\S*\Z")
 WEBHOOK_SECRET = re.compile(r"\Awhsec_\S+\Z")
 POSTGRES_URL = re.compile(r"\Apostgres(?:ql)?://\S+\Z")
 LOCAL_URL = re.compile(r"\Ahttp://(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?(?:/\S*)?\Z")
-# 24 bytes or more in base64, as Standard Webhooks asks for
+# 24 bytes or more in base64, as Standard Webhooks requires
 SIGNING_SECRET = re.compile(r"\Awhsec_(?:[A-Za-z0-9+/]{4}){8,22}(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?\Z")
-WEBHOOK_TOLERANCE = timedelta(minutes=5)  # Stripe's default; here it bounds the past and the future alike
+WEBHOOK_TOLERANCE = timedelta(minutes=5)  # Stripe's default. Here it limits future times too
 WEBHOOK_MAX_BYTES = 256 * 1024
 QUOTE_LIFETIME = timedelta(minutes=15)
 
 
 class ConfigError(Exception):
-    """A setting is missing or makes no sense; the message names it and says what is expected."""
+    """A setting is missing or malformed. The message names it and says what is expected."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Everything that differs between one deployment and the next. Secrets stay out of the repr."""
+    """Everything that differs between deployments. Secrets stay out of the repr."""
 
     database_url: str = field(repr=False)
     stripe_secret_key: str = field(repr=False)
@@ -39,11 +39,11 @@ class Config:
     stripe_api_base: str | None = None
     stripe_calls_per_second: int = 20
     catalog: Path | None = None
-    """The plans that are sold; None: the catalog.toml that comes with the gateway."""
+    """The file of the plans that are sold. None means the catalog.toml that comes with the gateway."""
     public_url: str | None = None
-    """Where the gateway is reached from outside, without a path: by it its webhook endpoint is found at Stripe."""
+    """The gateway's address from outside, without a path. The gateway finds its webhook endpoint at Stripe by it."""
     sales_webhook_url: str | None = field(default=None, repr=False)
-    """Where inquiries are handed on to. It may itself hold a secret."""
+    """Where the gateway posts sales inquiries. The URL may itself hold a secret."""
     sales_webhook_secret: str | None = field(default=None, repr=False)
     jwt_issuer: str = "konnect"
     jwt_audience: str = "konnect-billing"
@@ -54,33 +54,36 @@ class Config:
         if (self.jwks_url is None) == (self.jwt_development_secret is None):
             raise ConfigError(
                 "Set either GATEWAY_JWKS_URL (tokens of your identity provider) or "
-                "GATEWAY_JWT_DEVELOPMENT_SECRET (development only), and only one of the two."
+                "GATEWAY_JWT_DEVELOPMENT_SECRET (development only), but not both."
             )
         if self.jwt_development_secret is not None and self.livemode:
-            raise ConfigError("GATEWAY_JWT_DEVELOPMENT_SECRET cannot go with a live Stripe key.")
+            raise ConfigError("GATEWAY_JWT_DEVELOPMENT_SECRET cannot be used with a live Stripe key.")
         if not all(WEBHOOK_SECRET.match(secret) for secret in self.stripe_webhook_secrets):
-            raise ConfigError("STRIPE_WEBHOOK_SECRETS: each secret starts with whsec_.")
+            raise ConfigError("Each secret in STRIPE_WEBHOOK_SECRETS must begin with whsec_.")
 
         self.check_sales_webhook()
 
     def check_sales_webhook(self) -> None:
-        """What is sent there is personal: signed always, and in the open on this machine only. Raises ConfigError."""
+        """Raise ConfigError if inquiries would be sent unsigned, or unencrypted to another machine.
+
+        They hold personal data.
+        """
         if (self.sales_webhook_url is None) != (self.sales_webhook_secret is None):
-            raise ConfigError("GATEWAY_SALES_WEBHOOK_URL and GATEWAY_SALES_WEBHOOK_SECRET go together.")
+            raise ConfigError("Set GATEWAY_SALES_WEBHOOK_URL and GATEWAY_SALES_WEBHOOK_SECRET together, or neither.")
         url = self.sales_webhook_url
         if url is not None and not url.startswith("https://") and not LOCAL_URL.match(url):
             raise ConfigError("GATEWAY_SALES_WEBHOOK_URL must begin with https://, unless it is on this machine.")
 
     @property
     def livemode(self) -> bool:
-        """Whether the Stripe key is a live one: events of the other mode are never applied."""
+        """Whether the Stripe key is a live one. The gateway never applies events of the other mode."""
         return "_live_" in self.stripe_secret_key[:8]
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Read the settings; raises ConfigError naming every one that is missing or malformed, all at once."""
+        """Read the settings. Raise one ConfigError that names every missing or malformed setting."""
         env = Env(eager=False)
-        database_url = env.str("GATEWAY_DATABASE_URL", validate=is_address_of_a_database)
+        database_url = env.str("GATEWAY_DATABASE_URL", validate=require_database_url)
         stripe_secret_key = env.str(
             "STRIPE_SECRET_KEY", validate=matches(STRIPE_KEY, "sk_test_…, sk_live_…, rk_test_… or rk_live_…")
         )
@@ -103,7 +106,7 @@ class Config:
         try:
             env.seal()
         except EnvError as error:
-            raise ConfigError(in_words(error)) from error
+            raise ConfigError(describe_errors(error)) from error
         return cls(
             database_url=database_url,
             stripe_secret_key=stripe_secret_key,
@@ -123,25 +126,28 @@ class Config:
 
 
 def matches(pattern: re.Pattern[str], example: str) -> validate.Regexp:
-    """A check that says what is expected, and never what was given: it may be a secret."""
+    """Return a check whose error shows an example and never the value, which may be a secret."""
     return validate.Regexp(pattern, error=f"must look like {example}")
 
 
-def is_address_of_a_database(url: str) -> None:
-    """A check that both who read the address take it: SQLAlchemy minds the port, and libpq the parameters."""
+def require_database_url(url: str) -> None:
+    """Raise ValidationError unless both readers of the URL accept it.
+
+    SQLAlchemy checks the port, and libpq checks the parameters.
+    """
     try:
         make_url(url)
         conninfo_to_dict(url)
         readable = POSTGRES_URL.match(url) is not None
     except (ValueError, ArgumentError, psycopg.ProgrammingError):
-        readable = False  # their own words would quote what was given
+        readable = False  # their messages would quote the URL, which may hold a password
     if not readable:
-        raise ValidationError("must look like postgresql://…, with a port that is a number and parameters of libpq's")
+        raise ValidationError("must look like postgresql://…, with a numeric port and with parameters that libpq knows")
 
 
-def in_words(error: EnvError) -> str:
-    """One line for each setting."""
+def describe_errors(error: EnvError) -> str:
+    """Return one line for each wrong setting."""
     messages: dict[str, list[str]] = getattr(error, "error_messages", {})
-    return "the environment is not right.\n" + "\n".join(
+    return "some settings are missing or malformed.\n" + "\n".join(
         f"  {name}: {' '.join(said)}" for name, said in messages.items()
     )

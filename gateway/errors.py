@@ -1,6 +1,6 @@
-"""Every error this gateway raises on purpose, in one tree.
+"""Every error that this gateway raises on purpose, in one tree.
 
-GatewayError                      what a caller is told: status, code, title, detail
+GatewayError                      holds a status, code, title and detail for the caller
 ├─ WebhookRefused          400    webhook_refused
 ├─ Unauthorized            401    unauthorized
 ├─ PaymentMethodRequired   402    payment_method_required
@@ -35,14 +35,14 @@ GatewayError                      what a caller is told: status, code, title, de
 ├─ StripeUnavailable       503    stripe_unavailable
 └─ DatabaseUnavailable     503    database_unavailable
 
-Each is rendered as an RFC 9457 problem by ``gateway.problems``.
+``gateway.problems`` renders each of them as an RFC 9457 problem.
 """
 
 from typing import ClassVar
 
 
 class GatewayError(Exception):
-    """A failure the caller is told about. ``code`` is stable; ``detail`` is for people."""
+    """A failure that the caller is told about. ``code`` is stable, and ``detail`` is for people."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
@@ -68,43 +68,43 @@ class PaymentMethodRequired(GatewayError):
 
 
 class CardDeclined(GatewayError):
-    """The card's issuer said no."""
+    """The card's issuer refused the card."""
 
     status, code, title = 402, "card_declined", "The card was declined"
 
 
 class UnpaidInvoice(GatewayError):
-    """An invoice is open whose payment failed: more is sold only once it is paid."""
+    """The payment of an open invoice failed. The organization must pay it before it can buy more."""
 
     status, code, title = 402, "unpaid_invoice", "An invoice is unpaid"
 
 
 class CardExpired(GatewayError):
-    """The card's last month is over."""
+    """The card's expiry month has passed."""
 
     status, code, title = 402, "card_expired", "The card has expired"
 
 
 class PaymentActionRequired(GatewayError):
-    """The card's holder must approve the payment first; ``hosted_invoice_url`` is a page for it."""
+    """The cardholder must approve the payment first, on the page ``hosted_invoice_url``."""
 
     status, code, title = 402, "payment_action_required", "The payment must be approved"
 
 
 class Forbidden(GatewayError):
-    """The token lacks the scope."""
+    """The token lacks the scope or names no organization."""
 
     status, code, title = 403, "forbidden", "The token does not allow this"
 
 
 class NotFound(GatewayError):
-    """It does not exist, or belongs to another organization: the two look the same from outside."""
+    """The object does not exist or belongs to another organization. The caller cannot tell which."""
 
     status, code, title = 404, "not_found", "Not found"
 
 
 class Conflict(GatewayError):
-    """The request is well formed, but not possible in the present state."""
+    """The request is well formed but not possible in the present state."""
 
     status, code, title = 409, "conflict", "Not possible now"
 
@@ -116,19 +116,19 @@ class ChangeInProgress(Conflict):
 
 
 class ContactSalesRequired(Conflict):
-    """The transition goes through sales."""
+    """Only sales can make this change."""
 
     code, title = "contact_sales_required", "Please contact sales"
 
 
 class DefaultPaymentMethod(Conflict):
-    """The card pays for the plan, so it stays until another one does."""
+    """The card pays for the plan, so it cannot be removed before another one does."""
 
     code, title = "default_payment_method", "The card pays for the plan"
 
 
 class InvoiceNotOpen(Conflict):
-    """It is void or deleted: nothing can be paid on it."""
+    """The invoice is void or deleted, so it cannot be paid."""
 
     code, title = "invoice_not_open", "The invoice is not open"
 
@@ -146,67 +146,67 @@ class NotEnrolled(Conflict):
 
 
 class PaymentAbandoned(Conflict):
-    """The payment that the change waited for was not completed in time, or was called off."""
+    """The change waited for a payment that was not completed in time or was cancelled."""
 
     code, title = "payment_abandoned", "The payment was not completed"
 
 
 class QuoteExpired(Conflict):
-    """The quote's time is over."""
+    """The quote is too old to be used."""
 
     code, title = "quote_expired", "The quote has expired"
 
 
 class QuoteStale(Conflict):
-    """What the quote was computed from has changed."""
+    """The state that the quote was computed from has changed."""
 
     code, title = "quote_stale", "The quote no longer holds"
 
 
 class ReconciliationInProgress(Conflict):
-    """Another process walks the same run, and has got further."""
+    """Another process works on the same run and is further ahead."""
 
     code, title = "reconciliation_in_progress", "Another reconciliation is running"
 
 
 class RequestInProgress(Conflict):
-    """The first request with this Idempotency-Key has not been answered yet."""
+    """The first request with this Idempotency-Key is still in flight."""
 
-    code, title = "request_in_progress", "The request is being worked on"
+    code, title = "request_in_progress", "The request is still in flight"
 
 
 class PreconditionFailed(GatewayError):
-    """The caller saw another version (If-Match) than the present one."""
+    """The plan's version is not one that the caller named in If-Match."""
 
-    status, code, title = 412, "precondition_failed", "The plan has changed meanwhile"
+    status, code, title = 412, "precondition_failed", "The plan has changed"
 
 
 class BillingDetailsRefused(GatewayError):
-    """Stripe does not take what was typed, such as a tax id; ``errors`` and ``stripe_code`` say what and why."""
+    """Stripe refused what a person typed, such as a tax id. ``errors`` and ``stripe_code`` say which and why."""
 
     status, code, title = 422, "billing_details_refused", "The billing details are not valid"
 
 
 class InvalidRequest(GatewayError):
-    """The body or a parameter is wrong; ``errors`` says where."""
+    """The body or a parameter is wrong. ``errors`` says where."""
 
     status, code, title = 422, "invalid_request", "The request is not valid"
 
 
 class IdempotencyKeyReused(GatewayError):
-    """The Idempotency-Key came with another request before."""
+    """The caller used the Idempotency-Key for another request before."""
 
     status, code, title = 422, "idempotency_key_reused", "The Idempotency-Key was used for another request"
 
 
 class RateLimited(GatewayError):
-    """Too many of these in a short time; ``Retry-After`` says when to try again."""
+    """The caller sent too many of these requests. ``Retry-After`` says when to try again."""
 
     status, code, title = 429, "rate_limited", "Too many requests"
 
 
 class StripeRejected(GatewayError):
-    """Stripe refused a request of ours for a reason the caller cannot mend."""
+    """Stripe refused our request for a reason that the caller cannot fix."""
 
     status, code, title = 502, "stripe_rejected", "Stripe refused the request"
 
@@ -218,43 +218,43 @@ class IdentityUnavailable(GatewayError):
 
 
 class CustomerMissing(GatewayError):
-    """The organization has no customer at Stripe that is known here; it takes another try."""
+    """The gateway knows no Stripe customer of the organization yet. The caller should try again."""
 
     status, code, title = 503, "customer_missing", "The billing account is not set up yet"
 
 
 class PeriodOver(GatewayError):
-    """The subscription's period ends just now, or has ended: Stripe does not quote in it any more."""
+    """The subscription's period is ending or has ended, so Stripe no longer quotes within it."""
 
-    status, code, title = 503, "period_over", "The billing period ends in this moment"
+    status, code, title = 503, "period_over", "The billing period is ending"
 
 
 class CatalogNotSynced(GatewayError):
-    """The prices of the catalogue are not at Stripe yet: an operator's job."""
+    """The catalogue's prices are not at Stripe yet. An operator must run ``gateway catalog sync``."""
 
     status, code, title = 503, "catalog_not_synced", "The catalogue is not set up"
 
 
 class StripeUnavailable(GatewayError):
-    """Stripe did not answer, or not in time: whether it did what was asked is unknown."""
+    """Stripe did not answer in time. We do not know whether it did what we asked."""
 
     status, code, title = 503, "stripe_unavailable", "Stripe cannot be reached"
 
 
 class DatabaseUnavailable(GatewayError):
-    """The database is away: what was not committed before was not done."""
+    """The database is unavailable. Anything that was not committed before was not done."""
 
     status, code, title = 503, "database_unavailable", "The database cannot be reached"
 
 
 class WebhookRefused(GatewayError):
-    """A delivery whose signature or shape does not hold. Nothing of it is stored."""
+    """The delivery's signature or shape is not valid. The gateway stores none of it."""
 
     status, code, title = 400, "webhook_refused", "The delivery was refused"
 
 
 def of_code(code: str) -> type[GatewayError]:
-    """The error of that code, as it was recorded."""
+    """Return the error class that has the recorded ``code``."""
     classes = [GatewayError]
     for each in classes:
         classes += each.__subclasses__()

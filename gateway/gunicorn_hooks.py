@@ -1,17 +1,17 @@
-"""What gunicorn loads beside ``wsgi.py``: its hooks."""
+"""gunicorn's hooks, which it loads beside ``wsgi.py``."""
 
 import os
 import shutil
 
-from gateway import collector
+from gateway import gc_tuning
 from gateway.metrics import DIRECTORY
 
 
 def on_exit(_server: object) -> None:
-    """Remove the counts of this server's processes."""
+    """Remove the files with the counts of this server's processes."""
     shutil.rmtree(os.environ[DIRECTORY], ignore_errors=True)
 
 
 def post_worker_init(_worker: object) -> None:
-    """Set the process up for a long life."""
-    collector.relax()
+    """Tune the garbage collector of a worker that has just started."""
+    gc_tuning.reduce_gc()

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, to standard error. No log call is ever given a secret or a body."""
+"""Write structured logs to standard error, one JSON object per line. No log call may pass a secret or a body."""
 
 import logging
 import re
@@ -27,7 +27,7 @@ def configure_logging(level: int = logging.INFO) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,  # the plain text: no local variables, which hold secrets
+                structlog.processors.format_exc_info,  # plain text, without the local variables, which hold secrets
                 without_details,
                 structlog.processors.JSONRenderer(),
             ],
@@ -39,7 +39,7 @@ def configure_logging(level: int = logging.INFO) -> None:
 
 
 def without_details(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-    """Drop PostgreSQL's DETAIL lines: they quote whole rows, with people's names in them."""
+    """Drop PostgreSQL's DETAIL lines, which quote whole rows with people's names in them."""
     if isinstance(event.get("exception"), str):
         event["exception"] = re.sub(r"(?m)^DETAIL: .*$\n?", "", event["exception"])
     return event

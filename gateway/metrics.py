@@ -1,7 +1,7 @@
-"""What each process counts for itself; all else that ``GET /metrics`` tells is read from the database.
+"""Counters that each process keeps for itself. ``GET /metrics`` reads everything else from the database.
 
-Under ``gateway serve`` the counts of all its processes, also of those that ended, lie in files of one directory
-(``PROMETHEUS_MULTIPROC_DIR``), so it does not matter which process is asked.
+Under ``gateway serve`` all processes write their counts to files in one directory (``PROMETHEUS_MULTIPROC_DIR``).
+The files outlive their process, so any process can report the counts of all.
 """
 
 import os
@@ -14,22 +14,22 @@ REGISTRY = CollectorRegistry()
 
 DELIVERIES = Counter(
     "gateway_webhook_deliveries",
-    "Deliveries by the status that Stripe was answered: 200 stored, 400 refused, 413 too large, 503 to be sent again.",
+    "Deliveries by the status of our answer: 200 stored, 400 refused, 413 too large, 503 to be redelivered.",
     ["status"],
     registry=REGISTRY,
 )
 SIGNATURES = Counter(
     "gateway_webhook_signatures",
-    "Deliveries by the webhook secret that matched: its place in STRIPE_WEBHOOK_SECRETS from 0, or none.",
+    "Deliveries by the secret that matched, given as its index in STRIPE_WEBHOOK_SECRETS or none.",
     ["secret"],
     registry=REGISTRY,
 )
 
 
-def counted() -> bytes:
-    """All counts in Prometheus' text format."""
+def render_counts() -> bytes:
+    """Return all counts in Prometheus' text format."""
     if DIRECTORY not in os.environ:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library's own omission
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library has no annotations
     return generate_latest(registry)

@@ -1,4 +1,4 @@
-"""Every error as one RFC 9457 problem: ``application/problem+json`` with a stable ``code``, never a traceback."""
+"""Render every error as an RFC 9457 problem with a stable ``code`` and never a traceback."""
 
 import json
 from http import HTTPStatus
@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 from gateway.errors import GatewayError, InvalidRequest, NotFound
 from schemas.subscription import QuoteSchema
 
-# status -> code, title, and the detail where werkzeug's own speaks of browsers
+# status -> code, title, and a detail where werkzeug's own speaks of browsers
 KNOWN: dict[int, tuple[str, str, str | None]] = {
     400: ("invalid_json", "Not JSON", "The body is not valid JSON."),
     404: (NotFound.code, NotFound.title, "There is nothing here."),
@@ -29,16 +29,17 @@ log = structlog.get_logger()
 
 def register(app: Flask) -> None:
     """Render every error of ``app`` as a problem."""
-    app.register_error_handler(GatewayError, of_gateway_error)
-    app.register_error_handler(HTTPException, of_http_exception)
-    app.register_error_handler(Exception, of_surprise)
+    app.register_error_handler(GatewayError, render_gateway_error)
+    app.register_error_handler(HTTPException, render_http_error)
+    app.register_error_handler(Exception, render_unexpected_error)
 
 
-def of_gateway_error(error: GatewayError) -> Response:
-    """An error of ours says itself what it is."""
+def render_gateway_error(error: GatewayError) -> Response:
+    """Render one of our own errors. Log it if its status is 5xx."""
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request_failed", code=error.code, detail=error.detail, exc_info=error)
-    return problem(error.status, error.code, error.title, error.detail, dump_members(error.members), error.headers)
+    members = dump_members(error.members)
+    return render_problem(error.status, error.code, error.title, error.detail, members, error.headers)
 
 
 def dump_members(members: dict[str, object]) -> dict[str, object]:
@@ -48,29 +49,29 @@ def dump_members(members: dict[str, object]) -> dict[str, object]:
     }
 
 
-def of_http_exception(error: HTTPException) -> Response:
-    """Flask's and webargs' errors; the latter bring the fields that are wrong."""
+def render_http_error(error: HTTPException) -> Response:
+    """Render an error of Flask or webargs. Those of webargs name the wrong fields."""
     status = error.code or 500
     data = getattr(error, "data", None) or {}
     messages = data.get("messages", {})
     has_fields = status == HTTPStatus.UNPROCESSABLE_ENTITY and messages
-    # webargs says where the fields were (in the body, in the query); a view of ours reads one of the two
+    # webargs groups the fields by their location, body or query. Each of our views reads only one of the two.
     members = {"errors": next(iter(messages.values()))} if has_fields else {}
     code, title, detail = KNOWN.get(status, ("http_error", error.name, None))
     headers = {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After"}}
-    return problem(status, code, title, detail or error.description, members, headers)
+    return render_problem(status, code, title, detail or error.description, members, headers)
 
 
-def of_surprise(error: Exception) -> Response:
-    """What nobody foresaw: logged in full, told in one sentence."""
+def render_unexpected_error(error: Exception) -> Response:
+    """Log an unexpected error in full, and tell the caller only that it happened."""
     log.error("request_crashed", exc_info=error)
-    detail = "Something went wrong on our side; it has been logged."
-    return problem(500, GatewayError.code, GatewayError.title, detail, {}, {})
+    detail = "Something went wrong on our side. The error has been logged."
+    return render_problem(500, GatewayError.code, GatewayError.title, detail, {}, {})
 
 
-def problem(
+def render_problem(
     status: int, code: str, title: str, detail: str | None, members: dict[str, object], headers: dict[str, str]
 ) -> Response:
-    """The response."""
+    """Return the problem as a response."""
     body = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail, **members}
     return Response(json.dumps(body), status, headers, content_type=CONTENT_TYPE)

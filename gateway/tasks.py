@@ -1,9 +1,9 @@
-"""The worker: Procrastinate's application and its tasks, which call services and do nothing else.
+"""The worker's Procrastinate application. Its tasks call services and do nothing else.
 
-A job with a ``queueing_lock`` is never retried in place: while it runs, another one may have been queued under the same
-lock, and the two could then neither wait side by side nor run one after the other. Such a task does without retries
-(the drain, which runs each minute anyway) or queues its own successor (the refresh), and without the database, where it
-can queue none, it waits (``outlasting``).
+Procrastinate must never retry a job that has a ``queueing_lock``. While the job runs, another one may be queued under
+the same lock. The retry would then fail, because only one job may wait under a lock. The drain needs no retry, because
+it runs each minute anyway. The refresh queues its own successor. Without the database it cannot queue one, so it waits
+(``wait_out_outages``).
 """
 
 from collections.abc import Callable, Iterable
@@ -27,15 +27,15 @@ from gateway.services.reconciliation import drift, gap
 from gateway.services.runtime import Gateway
 from gateway.services.sales import delivery
 from gateway.services.webhooks import endpoint_check
-from gateway.services.webhooks.drain_loop import Draining
+from gateway.services.webhooks.drain_loop import DrainLoop
 from gateway.stripe_api.times import from_unix
 from handlers import HANDLERS
 
-UNTIL_GIVEN_UP = RetryStrategy(wait=15)  # the change itself says when it is abandoned
-STRIPE_AWAY = RetryStrategy(max_attempts=12, exponential_wait=2)  # for an hour or two; then it is a failed job
-RECONCILING = "reconciling"  # the walks' own queue: a worker may be told to leave it alone, or to do nothing else
+UNTIL_GIVEN_UP = RetryStrategy(wait=15)  # the change itself decides when to give up
+STRIPE_AWAY = RetryStrategy(max_attempts=12, exponential_wait=2)  # retries for an hour or two, then the job has failed
+RECONCILING = "reconciling"  # the walks' own queue, so that a worker can leave it out or serve it alone
 OUTAGE_PAUSE = 1  # second before a job tries the database again
-STALLED_AFTER = HEARTBEAT.total_seconds()  # without a sign of life: its jobs are taken up again
+STALLED_AFTER = HEARTBEAT.total_seconds()  # seconds without a heartbeat, after which a worker's jobs are retried
 
 P = ParamSpec("P")
 
@@ -43,29 +43,30 @@ log = structlog.get_logger()
 
 
 def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float = 0) -> App:
-    """The Procrastinate application of one worker process; ``stopping`` is set when it is to end soon.
+    """Return the Procrastinate application of one worker process.
 
-    ``linger``: for how many seconds a drain waits for further events before it ends.
+    The worker sets ``stopping`` when it is told to stop. A drain waits ``linger`` seconds for further events before it
+    ends.
     """
     stopping = stopping or Event()
-    draining = Draining(gateway, HANDLERS, stopping, linger)
+    draining = DrainLoop(gateway, HANDLERS, stopping, linger)
     app = App(connector=PsycopgConnector(conninfo=gateway.config.database_url))
 
-    # Each minute as well: the net under the wake-ups. An event whose wake-up was lost waits a minute, not for ever.
+    # Runs each minute in addition to the wake-ups. Otherwise an event whose wake-up was lost would wait for ever.
     @app.periodic(cron="* * * * *")
     @app.task(name=jobs.DRAIN_INBOX, queueing_lock=jobs.DRAIN_INBOX)
-    def drain_inbox(timestamp: int | None = None) -> None:  # noqa: ARG001 - what a periodic task is called with
+    def drain_inbox(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
         draining.run()
 
     @app.task(name=jobs.REFRESH)
-    @outlasting(stopping)
+    @wait_out_outages(stopping)
     def refresh_object(kind: str, stripe_id: str, attempt: int = 1) -> None:
-        refresh.refresh_or_queue_again(gateway, kind, stripe_id, attempt)
+        refresh.run_refresh_job(gateway, kind, stripe_id, attempt)
 
     @app.task(name=jobs.LOOK_UP)
-    @outlasting(stopping)
+    @wait_out_outages(stopping)
     def look_up(kind: str, stripe_id: str, changed_at: int) -> None:
-        refresh.look_up(gateway, kind, stripe_id, from_unix(changed_at))
+        refresh.defer_refresh_if_outdated(gateway, kind, stripe_id, from_unix(changed_at))
 
     @app.task(name=jobs.FINISH_CHANGE, retry=UNTIL_GIVEN_UP)
     def finish_change(change_id: str) -> None:
@@ -76,7 +77,7 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
         charge_check.check_charge(gateway, change_id)
 
     @app.task(name=jobs.DELIVER_INQUIRY)
-    @outlasting(stopping)
+    @wait_out_outages(stopping)
     def deliver_inquiry(inquiry_id: str) -> None:
         delivery.deliver(gateway, inquiry_id)
 
@@ -85,16 +86,16 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
     return app
 
 
-def outlasting(stopping: Event) -> Callable[[Callable[P, None]], Callable[P, None]]:
-    """Make a job wait for the database instead of failing: nobody would do again what only a failed job asked for.
+def wait_out_outages(stopping: Event) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Make a job wait for the database instead of failing, because no other job would redo its work.
 
-    The thread waits at nobody's cost, since without the database there are no other jobs either. A worker that is
-    stopped meanwhile cannot even say that the job failed: it is taken up as that of a killed one.
+    The waiting thread delays nothing, because without the database there are no other jobs. A worker that is stopped
+    while a job waits cannot record the failure. Another worker then retries the job like that of a killed worker.
     """
 
-    def decorated(job: Callable[P, None]) -> Callable[P, None]:
+    def decorate(job: Callable[P, None]) -> Callable[P, None]:
         @wraps(job)
-        def outlast(*args: P.args, **kwargs: P.kwargs) -> None:
+        def patient_job(*args: P.args, **kwargs: P.kwargs) -> None:
             while True:
                 try:
                     return job(*args, **kwargs)
@@ -103,56 +104,56 @@ def outlasting(stopping: Event) -> Callable[[Callable[P, None]], Callable[P, Non
                     if stopping.wait(OUTAGE_PAUSE):
                         raise
 
-        return outlast
+        return patient_job
 
-    return decorated
+    return decorate
 
 
 def add_walks(app: App, gateway: Gateway, stopping: Event) -> None:
-    """Reconciliation, periodically."""
+    """Add the periodic walks of reconciliation."""
 
-    # A walk that a killed or stopped worker leaves is gone on with at the next turn.
+    # If a worker is killed or stopped during a walk, the next run resumes it.
     @app.periodic(cron="*/5 * * * *")
     @app.task(name=jobs.WALK_GAP, queue=RECONCILING, queueing_lock=jobs.WALK_GAP, lock=jobs.WALK_GAP)
-    def walk_gap(timestamp: int) -> None:  # noqa: ARG001 - what a periodic task is called with
-        follow(gap.walk(gateway, HANDLERS.keys()), jobs.WALK_GAP, stopping)
+    def walk_gap(timestamp: int) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
+        run_walk(gap.walk(gateway, HANDLERS.keys()), jobs.WALK_GAP, stopping)
 
-    # Once a day; looked at each hour, so that an interrupted one does not wait for tomorrow.
-    @app.periodic(cron=f"{minute_of(gateway.config.database_url)} * * * *")
+    # The walk runs once a day. The hourly check lets an interrupted walk resume before tomorrow.
+    @app.periodic(cron=f"{minute_for(gateway.config.database_url)} * * * *")
     @app.task(name=jobs.WALK_DRIFT, queue=RECONCILING, queueing_lock=jobs.WALK_DRIFT, lock=jobs.WALK_DRIFT)
-    def walk_drift(timestamp: int) -> None:  # noqa: ARG001 - what a periodic task is called with
+    def walk_drift(timestamp: int) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
         if drift.is_due(gateway):
-            follow(drift.walk(gateway), jobs.WALK_DRIFT, stopping)
+            run_walk(drift.walk(gateway), jobs.WALK_DRIFT, stopping)
 
 
 def add_upkeep(app: App, gateway: Gateway) -> None:
-    """What keeps the database small, the endpoint watched and the jobs going."""
+    """Add the tasks that prune the inbox, check the webhook endpoint and retry stalled jobs."""
 
-    # The last field is seconds: between the turns of the others, whose failures it forgets once they have gone well.
+    # The last field is seconds. The task runs between the others and deletes their failures once they have succeeded.
     @app.periodic(cron="17 * * * * 35")
     @app.task(name=jobs.PRUNE_INBOX, queueing_lock=jobs.PRUNE_INBOX, lock=jobs.PRUNE_INBOX)
-    def prune_inbox(timestamp: int | None = None) -> None:  # noqa: ARG001 - what a periodic task is called with
+    def prune_inbox(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
         retention.prune(gateway)
 
     @app.periodic(cron="27 * * * *")
     @app.task(name=jobs.CHECK_ENDPOINT, queueing_lock=jobs.CHECK_ENDPOINT)
-    def check_endpoint(timestamp: int | None = None) -> None:  # noqa: ARG001 - what a periodic task is called with
-        endpoint_check.check(gateway, HANDLERS)
+    def check_endpoint(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
+        endpoint_check.check_endpoint(gateway, HANDLERS)
 
-    # What a killed worker was at is taken up again within a minute.
+    # The jobs of a killed worker are retried within a minute.
     @app.periodic(cron="* * * * * */10")
     @app.task(name="gateway.retry_stalled_jobs", queueing_lock="gateway.retry_stalled_jobs")
-    async def retry_stalled_jobs(timestamp: int) -> None:  # noqa: ARG001 - what a periodic task is called with
+    async def retry_stalled_jobs(timestamp: int) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
         for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER):
             try:
                 await app.job_manager.retry_job(job)
-            except UniqueViolation:  # another one waits under its queueing lock, and does the same
+            except UniqueViolation:  # another job waits under this lock and will do the same work
                 await app.job_manager.finish_job(job, Status.FAILED, delete_job=True)
             log.warning("stalled_job_taken_up", task=job.task_name, job_id=job.id)
 
 
-def follow(walk: Iterable[object], task: str, stopping: Event) -> None:
-    """Walk to the end, or until the worker stops; what was committed up to there stays."""
+def run_walk(walk: Iterable[object], task: str, stopping: Event) -> None:
+    """Run a walk to its end or until the worker stops. Its committed steps stay."""
     try:
         for _ in walk:
             if stopping.is_set():
@@ -160,10 +161,10 @@ def follow(walk: Iterable[object], task: str, stopping: Event) -> None:
     except ReconciliationInProgress:
         log.info("reconciliation_left_to_another", task=task)
     except StripeUnavailable:
-        # No failed job: the next turn goes on from here, and metrics tell since when none has got to its end.
+        # Not a failed job, because the next run resumes here. Metrics show how long the walk has been unfinished.
         log.warning("reconciliation_put_off", task=task, exc_info=True)
 
 
-def minute_of(text: str) -> int:
-    """A minute of the hour, another one for each deployment: not all are to ask Stripe at the same time."""
+def minute_for(text: str) -> int:
+    """Return a minute of the hour that differs by deployment, so that they do not all call Stripe together."""
     return crc32(text.encode()) % 60

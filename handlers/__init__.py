@@ -1,4 +1,4 @@
-"""Stripe events to snapshots: one pure function an event type. No database, no clock, no network."""
+"""Turn Stripe's events into snapshots. Handlers are pure functions that use no database, no clock and no network."""
 
 from handlers import (
     checkout_session,

@@ -1,4 +1,4 @@
-"""``checkout.session.*``: a payment page that somebody completed. The gateway makes none; sales may."""
+"""``checkout.session.*`` reports a completed payment page. The gateway creates none, but sales may."""
 
 from gateway.stripe_api.snapshots import Event, Reference, referred
 from handlers.registry import handles
@@ -8,5 +8,5 @@ from handlers.registry import handles
     "checkout.session.async_payment_failed", "checkout.session.async_payment_succeeded", "checkout.session.completed"
 )
 def checkout_session(event: Event) -> list[Reference]:
-    """The subscription that came of it (null if none did), and the customer, who may be new."""
+    """Return the subscription that the session created, if any, and the customer, who may be new."""
     return [*referred(event, "subscription"), *referred(event, "customer")]

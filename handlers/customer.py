@@ -1,4 +1,4 @@
-"""``customer.*``: the organization at Stripe, its default card and its balance."""
+"""``customer.*`` carries the organization's customer at Stripe, with its default card and its balance."""
 
 from dataclasses import replace
 
@@ -8,15 +8,16 @@ from handlers.registry import handles
 
 @handles("customer.created", "customer.updated")
 def customer(event: Event) -> list[CustomerSnapshot]:
-    """The customer as it stood at that second."""
+    """Return the customer as it was at the second of the event."""
     return [CustomerSnapshot.from_event(event)]
 
 
 @handles("customer.deleted")
 def customer_deleted(event: Event) -> list[CustomerSnapshot]:
-    """The payload is the last full object, not the stub that a retrieve answers (as recorded from Stripe's API).
+    """Return the customer as the stub that Stripe answers to a retrieve would show it.
 
-    What is kept is what the stub would say: a refresh may come before or instead of the event.
+    The payload is the last full object instead of the stub, as recorded from Stripe's API. A refresh may come before
+    the event or replace it, so both must store the same values.
     """
     last = CustomerSnapshot.from_event(event)
     return [replace(last, deleted=True, name=None, email=None, default_payment_method_id=None, balance=0)]

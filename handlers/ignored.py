@@ -1,28 +1,28 @@
-"""Types near to what the mirror keeps that have no handler on purpose, and why: they touch nothing of it.
+"""Event types that have no handler on purpose, each with the reason. They change nothing that the mirror keeps.
 
-They are stored as ignored if they come; there is no need to subscribe to them.
+The gateway stores such an event as ignored if it arrives. There is no need to subscribe to these types.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-CHARGE = "charges are not kept; what they do to an invoice is told by invoice.*"
-REFUND = "gives money back, and leaves the invoice as it was: paid, with the same amounts (since basil it names none)"
-DISPUTE = "the bank's matter: neither subscription nor invoice changes until somebody acts, which has its own events"
-PLAN = "Stripe's old name for a price: price.* tells the same"
+CHARGE = "charges are not kept, and invoice.* reports what they do to an invoice"
+REFUND = "a refund leaves its invoice paid, with the same amounts (and since basil it names no invoice)"
+DISPUTE = "a dispute changes no subscription or invoice until somebody acts, which has its own events"
+PLAN = "Stripe's old name for a price, and price.* reports the same"
 TAX = "tax ids and addresses are kept at Stripe"
-DISCOUNT = "discounts are not kept; what they take off is told by invoice.*"
-SOURCE = "cards are payment methods: payment_method.* tells them"
-PAYMENT = "payments under way are not kept; their end is told by invoice.* and customer.subscription.*"
-SETUP = "no card was taken"
+DISCOUNT = "discounts are not kept, and invoice.* reports what they take off"
+SOURCE = "cards are payment methods, and payment_method.* reports them"
+PAYMENT = "payments in flight are not kept, and invoice.* and customer.subscription.* report how they end"
+SETUP = "no card was added"
 METER = "usage is kept with its own acknowledgements"
 
 IGNORED: Mapping[str, str] = MappingProxyType(
     {
-        "billing.alert.triggered": "a threshold of usage: no plan, invoice or card changes with it",
-        "billing.credit_balance_transaction.created": "what a credit takes off is told by invoice.*",
-        "billing.credit_grant.created": "what a credit takes off is told by invoice.*",
-        "billing.credit_grant.updated": "what a credit takes off is told by invoice.*",
+        "billing.alert.triggered": "a usage threshold, which changes no plan, invoice or card",
+        "billing.credit_balance_transaction.created": "invoice.* reports what a credit takes off",
+        "billing.credit_grant.created": "invoice.* reports what a credit takes off",
+        "billing.credit_grant.updated": "invoice.* reports what a credit takes off",
         "billing.meter.created": METER,
         "billing.meter.deactivated": METER,
         "billing.meter.reactivated": METER,
@@ -40,7 +40,7 @@ IGNORED: Mapping[str, str] = MappingProxyType(
         "charge.refunded": REFUND,
         "charge.succeeded": CHARGE,
         "charge.updated": CHARGE,
-        "checkout.session.expired": "nothing came of it: a subscription is only made once it is paid for",
+        "checkout.session.expired": "the session created nothing, because a subscription needs payment first",
         "customer.discount.created": DISCOUNT,
         "customer.discount.deleted": DISCOUNT,
         "customer.discount.updated": DISCOUNT,
@@ -52,8 +52,8 @@ IGNORED: Mapping[str, str] = MappingProxyType(
         "customer.tax_id.deleted": TAX,
         "customer.tax_id.updated": TAX,
         "entitlements.active_entitlement_summary.updated": "a plan follows from the price, not from Stripe's features",
-        "invoiceitem.created": "pending items are not kept: a quote asks Stripe for them",
-        "invoiceitem.deleted": "pending items are not kept: a quote asks Stripe for them",
+        "invoiceitem.created": "pending items are not kept, because a quote asks Stripe for them",
+        "invoiceitem.deleted": "pending items are not kept, because a quote asks Stripe for them",
         "payment_intent.amount_capturable_updated": PAYMENT,
         "payment_intent.canceled": PAYMENT,
         "payment_intent.created": PAYMENT,
@@ -72,6 +72,6 @@ IGNORED: Mapping[str, str] = MappingProxyType(
         "setup_intent.created": SETUP,
         "setup_intent.requires_action": SETUP,
         "setup_intent.setup_failed": SETUP,
-        "subscription_schedule.expiring": "a week's notice of the end; nothing has changed yet",
+        "subscription_schedule.expiring": "a week's notice of the end, when nothing has changed yet",
     }
 )

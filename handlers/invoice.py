@@ -1,4 +1,4 @@
-"""``invoice.*``: what was billed, and whether it was paid."""
+"""``invoice.*`` reports what was billed and whether it was paid."""
 
 from dataclasses import replace
 
@@ -24,11 +24,11 @@ from handlers.registry import handles
     "invoice.will_be_due",
 )
 def invoice(event: Event) -> list[InvoiceSnapshot]:
-    """The invoice as it stood at that second."""
+    """Return the invoice as it was at the second of the event."""
     return [InvoiceSnapshot.from_event(event)]
 
 
 @handles("invoice.deleted")
 def invoice_deleted(event: Event) -> list[InvoiceSnapshot]:
-    """A draft was deleted: the payload still calls it a draft."""
+    """Return the deleted draft, which the payload still calls a draft."""
     return [replace(InvoiceSnapshot.from_event(event), status="deleted")]

@@ -1,4 +1,4 @@
-"""``invoice_payment.paid``: a payment of an invoice, or of a part of it."""
+"""``invoice_payment.paid`` reports the payment of an invoice or of a part of it."""
 
 from gateway.stripe_api.snapshots import Event, Reference, referred
 from handlers.registry import handles
@@ -6,8 +6,8 @@ from handlers.registry import handles
 
 @handles("invoice_payment.paid")
 def invoice_payment_paid(event: Event) -> list[Reference]:
-    """The invoice it pays. ``invoice.paid`` or ``invoice.updated`` comes with it, so a lookup is the exception.
+    """Return the invoice. A lookup of it is rare, because ``invoice.paid`` or ``invoice.updated`` comes too.
 
-    The payload names no customer: an invoice that the mirror does not know yet is told by its own events.
+    The payload names no customer. The mirror learns of an unknown invoice only from the invoice's own events.
     """
     return referred(event, "invoice")

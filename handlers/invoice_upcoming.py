@@ -1,4 +1,4 @@
-"""``invoice.upcoming``: the charges, calculated days before the billing date, of an invoice that has no id yet."""
+"""``invoice.upcoming`` carries the next invoice, which has no id yet, days before the billing date."""
 
 from gateway.stripe_api.snapshots import Event, UpcomingInvoiceSnapshot
 from handlers.registry import handles
@@ -6,5 +6,5 @@ from handlers.registry import handles
 
 @handles("invoice.upcoming")
 def invoice_upcoming(event: Event) -> list[UpcomingInvoiceSnapshot]:
-    """What the next invoice will be, under its subscription's id."""
+    """Return the next invoice under its subscription's id."""
     return [UpcomingInvoiceSnapshot.from_event(event)]

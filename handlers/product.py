@@ -1,4 +1,4 @@
-"""``product.*``: a plan is a product of Stripe's."""
+"""``product.*`` reports the product that a plan is at Stripe."""
 
 from dataclasses import replace
 
@@ -8,11 +8,11 @@ from handlers.registry import handles
 
 @handles("product.created", "product.updated")
 def product(event: Event) -> list[ProductSnapshot]:
-    """The product as it stood at that second."""
+    """Return the product as it was at the second of the event."""
     return [ProductSnapshot.from_event(event)]
 
 
 @handles("product.deleted")
 def product_deleted(event: Event) -> list[ProductSnapshot]:
-    """The payload is the last full object, still called active."""
+    """Return the product as deleted. The payload is the last full object, which still calls it active."""
     return [replace(ProductSnapshot.from_event(event), active=False, deleted=True)]

@@ -1,4 +1,4 @@
-"""Which function handles which event type. A type that stands nowhere is stored as ignored, and acknowledged."""
+"""Map event types to handlers. The gateway acknowledges an event without a handler and stores it as ignored."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -12,7 +12,7 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(_handlers)
 
 
 def handles(*types: str) -> Callable[[Handler], Handler]:
-    """Register a function for event types. A type with two handlers is a mistake: ValueError."""
+    """Register a function for event types. Raise ValueError if a type already has a handler."""
 
     def register(handler: Handler) -> Handler:
         for each in types:

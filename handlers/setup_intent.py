@@ -1,4 +1,4 @@
-"""``setup_intent.succeeded``: a card was taken."""
+"""``setup_intent.succeeded`` reports that a card was added."""
 
 from gateway.stripe_api.snapshots import Event, Reference, referred
 from handlers.registry import handles
@@ -6,5 +6,5 @@ from handlers.registry import handles
 
 @handles("setup_intent.succeeded")
 def setup_intent_succeeded(event: Event) -> list[Reference]:
-    """The card that is on file now; ``payment_method.attached`` comes with it, so a lookup is the exception."""
+    """Return the new card. A lookup of it is rare, because ``payment_method.attached`` comes too."""
     return referred(event, "payment_method")

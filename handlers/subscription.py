@@ -1,4 +1,4 @@
-"""``customer.subscription.*``: what an organization is subscribed to, and in what standing."""
+"""``customer.subscription.*`` reports what an organization is subscribed to, and its standing."""
 
 from gateway.stripe_api.snapshots import Event, SubscriptionSnapshot
 from handlers.registry import handles
@@ -15,5 +15,5 @@ from handlers.registry import handles
     "customer.subscription.updated",
 )
 def subscription(event: Event) -> list[SubscriptionSnapshot]:
-    """The subscription as it stood at that second; ``deleted`` means that it ended, and its status says so."""
+    """Return the subscription as it was at the second of the event. After ``deleted``, its status says so."""
     return [SubscriptionSnapshot.from_event(event)]

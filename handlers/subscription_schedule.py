@@ -1,4 +1,4 @@
-"""``subscription_schedule.*``: changes of a subscription that sales planned ahead."""
+"""``subscription_schedule.*`` reports changes to a subscription that sales planned ahead."""
 
 from gateway.stripe_api.snapshots import Event, Reference, referred
 from handlers.registry import handles
@@ -12,11 +12,11 @@ from handlers.registry import handles
     "subscription_schedule.updated",
 )
 def subscription_schedule(event: Event) -> list[Reference]:
-    """The subscription it steers; null before the first phase begins."""
+    """Return the subscription that the schedule controls. There is none before the first phase begins."""
     return referred(event, "subscription")
 
 
 @handles("subscription_schedule.released")
 def subscription_schedule_released(event: Event) -> list[Reference]:
-    """The subscription that was let go stands under a name of its own."""
+    """Return the released subscription, which the payload names in a separate field."""
     return referred(event, "subscription", "released_subscription")

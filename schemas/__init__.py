@@ -1,1 +1,1 @@
-"""The shapes of the JSON interface: marshmallow schemas, and the plain values they load into."""
+"""The marshmallow schemas of the JSON interface, and the plain values that they load into."""

@@ -1,4 +1,4 @@
-"""Who is billed, and by which card."""
+"""The schemas of billing details and cards."""
 
 from marshmallow import Schema, fields, validate
 
@@ -6,7 +6,7 @@ from schemas.countries import COUNTRIES
 from schemas.fields import STRIPE_ID, EmailAddress, InputSchema, Text
 from schemas.subscription import CardSchema
 
-MOST_TAX_IDS = 5  # a customer at Stripe has no more
+MOST_TAX_IDS = 5  # Stripe keeps no more for a customer
 
 
 class AddressSchema(InputSchema):
@@ -19,24 +19,24 @@ class AddressSchema(InputSchema):
     postal_code = Text(longest=20, allow_none=True, load_default=None)
     country = fields.String(
         required=True,
-        validate=validate.OneOf(COUNTRIES, error="Not a country of ISO 3166-1, such as DE."),
+        validate=validate.OneOf(COUNTRIES, error="Must be a country code of ISO 3166-1, such as DE."),
         metadata={"description": "ISO 3166-1 alpha-2", "example": "DE"},
     )
 
 
 class TaxIdSchema(InputSchema):
-    """A tax id, of a type of Stripe's: https://docs.stripe.com/billing/customer/tax-ids."""
+    """A tax id of one of Stripe's types (https://docs.stripe.com/billing/customer/tax-ids)."""
 
     type = fields.String(
         required=True,
-        validate=validate.Regexp(r"\A[a-z]{2}_[a-z_]{2,20}\Z", error="Not a type such as eu_vat."),
+        validate=validate.Regexp(r"\A[a-z]{2}_[a-z_]{2,20}\Z", error="Must be a type such as eu_vat."),
         metadata={"example": "eu_vat"},
     )
     value = Text(longest=100, required=True, metadata={"example": "DE123456789"})
 
 
 class BillingDetailsSchema(InputSchema):
-    """Who is billed. PUT replaces all of it."""
+    """The billing details. PUT replaces all of them."""
 
     name = Text(longest=256, required=True)
     email = EmailAddress(required=True, metadata={"format": "email"})
@@ -47,7 +47,7 @@ class BillingDetailsSchema(InputSchema):
 
 
 class ShownAddressSchema(Schema):
-    """An address as Stripe has it: somebody may have typed another one there than could be typed here."""
+    """An address as Stripe has it. A person may have typed an address at Stripe that this interface would refuse."""
 
     line1 = fields.String(allow_none=True)
     line2 = fields.String(allow_none=True)
@@ -68,7 +68,7 @@ class ShownTaxIdSchema(Schema):
 
 
 class ShownBillingDetailsSchema(Schema):
-    """Who is billed, as Stripe has it; null is what nobody has said yet."""
+    """The billing details as Stripe has them. A value is null until somebody enters it."""
 
     name = fields.String(allow_none=True)
     email = fields.String(allow_none=True)
@@ -77,7 +77,7 @@ class ShownBillingDetailsSchema(Schema):
 
 
 class SetupIntentSchema(Schema):
-    """What Stripe.js needs to take a card in the browser."""
+    """The values that Stripe.js needs to add a card in the browser."""
 
     client_secret = fields.String()
     publishable_key = fields.String()
@@ -87,7 +87,7 @@ class ListedCardSchema(CardSchema):
     """A card in the list."""
 
     is_default = fields.Boolean()
-    is_expired = fields.Boolean(metadata={"description": "its last month is over: it can no longer be charged"})
+    is_expired = fields.Boolean(metadata={"description": "its expiry month has passed, so it can no longer be charged"})
 
 
 class CardListSchema(Schema):
@@ -97,6 +97,6 @@ class CardListSchema(Schema):
 
 
 class DefaultCardSchema(InputSchema):
-    """Which card to charge."""
+    """The card to charge."""
 
     payment_method = fields.String(required=True, validate=STRIPE_ID)

@@ -1,4 +1,4 @@
-"""ISO 3166-1 alpha-2: https://www.iso.org/iso-3166-country-codes.html."""
+"""The country codes of ISO 3166-1 alpha-2 (https://www.iso.org/iso-3166-country-codes.html)."""
 
 _CODES = """
     AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT

@@ -1,4 +1,4 @@
-"""Fields and bases that the schemas share."""
+"""Fields and base classes that the schemas share."""
 
 import unicodedata
 from datetime import UTC, datetime
@@ -6,26 +6,26 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-# \A and \Z, since $ would let a trailing newline pass; none of them lets a NUL pass, which PostgreSQL's text refuses.
-STRIPE_ID = validate.Regexp(r"\A[A-Za-z0-9_]{1,255}\Z", error="Not an id of Stripe's.")
-PLAN_KEY = validate.Regexp(r"\A[a-z0-9_]{1,64}\Z", error="Not the key of a plan.")
-TOKEN = validate.Regexp(r"\A[A-Za-z0-9_.-]{1,4096}\Z", error="Not a token.")
+# \A and \Z, because $ accepts a trailing newline. No pattern accepts a NUL, which PostgreSQL's text type refuses.
+STRIPE_ID = validate.Regexp(r"\A[A-Za-z0-9_]{1,255}\Z", error="Must be an id from Stripe.")
+PLAN_KEY = validate.Regexp(r"\A[a-z0-9_]{1,64}\Z", error="Must be the key of a plan.")
+TOKEN = validate.Regexp(r"\A[A-Za-z0-9_.-]{1,4096}\Z", error="Must be a token.")
 
 
 class InputSchema(Schema):
-    """A request body: a field that nobody knows is a mistake, not a wish to be ignored."""
+    """A request that refuses unknown fields, because ignoring one would hide the caller's mistake."""
 
     class Meta:
-        """marshmallow's options."""
+        """Options for marshmallow."""
 
         unknown = RAISE
 
 
 class Text(fields.String):
-    """What a person typed: trimmed, of 1 to ``longest`` characters, and nothing in it that acts instead of being read.
+    """Trimmed text that a person typed, of 1 to ``longest`` characters, without characters that are not text.
 
-    Control characters would end a line in an e-mail's header or be refused by PostgreSQL; marks that turn the reading
-    direction show another text than is stored. ``lines`` allows line breaks and tabs.
+    A control character could end a line in an e-mail's header, or PostgreSQL would refuse it. A mark that turns the
+    reading direction would show another text than the stored one. ``lines`` allows line breaks and tabs.
     """
 
     def __init__(self, *, longest: int, lines: bool = False, **kwargs: Any) -> None:
@@ -37,19 +37,19 @@ class Text(fields.String):
         if self.lines:
             text = text.replace("\r\n", "\n")
         allowed = "\n\t" if self.lines else ""
-        if any(acts(each) and each not in allowed for each in text):
+        if any(is_not_text(each) and each not in allowed for each in text):
             raise ValidationError("Contains characters that are not text.")
         return text.strip()
 
 
-def acts(character: str) -> bool:
-    """Whether it is a control character, a separator of lines, half a surrogate pair or a turn of direction."""
+def is_not_text(character: str) -> bool:
+    """Return whether this is a control character, a line separator, half a surrogate pair or a direction mark."""
     turns = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
     return unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} or character in turns
 
 
 class EmailAddress(Text):
-    """An e-mail address, by its syntax."""
+    """An e-mail address with a valid syntax."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(longest=320, **kwargs)
@@ -64,5 +64,5 @@ class UtcDateTime(fields.Field[datetime]):
 
 
 def utc(description: str) -> UtcDateTime:
-    """A documented time."""
+    """Return a time field with a description for the OpenAPI document."""
     return UtcDateTime(metadata={"type": "string", "format": "date-time", "description": description})

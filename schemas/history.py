@@ -1,4 +1,4 @@
-"""The plan history: which plan, since when, who and why."""
+"""The schemas of the plan history, which says who changed the plan, when and why."""
 
 from datetime import UTC
 from typing import Any
@@ -9,42 +9,42 @@ from schemas.fields import InputSchema, utc
 
 
 class HistoryQuerySchema(InputSchema):
-    """Which entries: a page of them, or the one that held at a time."""
+    """Select a page of entries, or the one entry in force at a time."""
 
     limit = fields.Integer(load_default=10, validate=validate.Range(min=1, max=100))
     starting_after = fields.Integer(
-        validate=validate.Range(min=1, max=2**63 - 1), metadata={"description": "the last `version` of the page before"}
+        validate=validate.Range(min=1, max=2**63 - 1), metadata={"description": "last `version` of the previous page"}
     )
     at = fields.AwareDateTime(
-        format="iso", default_timezone=UTC, metadata={"description": "ISO 8601, UTC unless it says otherwise"}
+        format="iso", default_timezone=UTC, metadata={"description": "ISO 8601, in UTC by default"}
     )
 
     @validates_schema
-    def asks_one_thing(self, data: dict[str, Any], **_: Any) -> None:
-        """A time has one entry, so there is no page of it."""
+    def refuse_page_at_a_time(self, data: dict[str, Any], **_: Any) -> None:
+        """Raise ValidationError for a page at a time, because only one entry is in force at a time."""
         if "at" in data and "starting_after" in data:
-            raise ValidationError("Not together with `at`.", "starting_after")
+            raise ValidationError("Cannot be used with `at`.", "starting_after")
 
 
 class ActorSchema(Schema):
-    """Who."""
+    """The author of a change."""
 
     type = fields.String(
         validate=validate.OneOf(["user", "sales", "stripe", "system"]),
-        metadata={"description": "user: here; sales: at Stripe; stripe: its billing by itself; system: not known"},
+        metadata={"description": "user (here), sales (at Stripe), stripe (its own billing) or system (unknown)"},
     )
-    id = fields.String(allow_none=True, metadata={"description": "the user's `sub`; null for one who only paid"})
+    id = fields.String(allow_none=True, metadata={"description": "the user's `sub`, or null for a user who only paid"})
 
 
 class CauseSchema(Schema):
-    """Why."""
+    """The reason for a change."""
 
     type = fields.String(validate=validate.OneOf(["change", "event", "reconciliation"]))
-    id = fields.String(metadata={"description": "of the change or Stripe's event, or what looked at Stripe"})
+    id = fields.String(metadata={"description": "of the change or of Stripe's event, or the name of a check"})
 
 
 class PlanStateSchema(Schema):
-    """A plan, as Plan Details has it."""
+    """A plan as Plan Details shows it."""
 
     plan = fields.String()
     requested_plan = fields.String()
@@ -53,23 +53,23 @@ class PlanStateSchema(Schema):
     quantity = fields.Integer()
     currency = fields.String(allow_none=True)
     subscription_id = fields.String(allow_none=True)
-    current_period_start = utc("first moment of the period; null without a subscription")
-    current_period_end = utc("first moment after it")
-    cancel_at = utc("when it is to end, if it is")
+    current_period_start = utc("first moment of the period, or null without a subscription")
+    current_period_end = utc("first moment after the period")
+    cancel_at = utc("when the subscription is to end, or null")
 
 
 class EntrySchema(Schema):
-    """The plan from a time on."""
+    """A plan and the time since which it was in force."""
 
-    version = fields.Integer(metadata={"description": "counts from 1; 0 is before anything was recorded"})
-    recorded_at = utc("from when on it held here; null for version 0")
+    version = fields.Integer(metadata={"description": "counts from 1, and 0 means before the first record"})
+    recorded_at = utc("since when it was in force here, or null for version 0")
     actor = fields.Nested(ActorSchema, allow_none=True)
     cause = fields.Nested(CauseSchema, allow_none=True)
     plan = fields.Nested(PlanStateSchema)
 
 
 class HistorySchema(Schema):
-    """Entries, newest first; with `at`, exactly one."""
+    """Entries, newest first. With `at` there is exactly one."""
 
     data = fields.List(fields.Nested(EntrySchema))
     has_more = fields.Boolean()

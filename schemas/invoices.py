@@ -1,4 +1,4 @@
-"""Invoices, and pages of them."""
+"""The schemas of invoices and of their pages."""
 
 from marshmallow import Schema, fields, validate
 
@@ -6,16 +6,16 @@ from schemas.fields import STRIPE_ID, InputSchema, utc
 
 
 class InvoiceQuerySchema(InputSchema):
-    """Which page."""
+    """Select a page."""
 
     limit = fields.Integer(load_default=10, validate=validate.Range(min=1, max=100))
     starting_after = fields.String(
-        validate=STRIPE_ID, metadata={"description": "id of the last invoice of the page before"}
+        validate=STRIPE_ID, metadata={"description": "id of the last invoice on the previous page"}
     )
 
 
 class InvoiceSchema(Schema):
-    """An invoice. Amounts in minor units."""
+    """An invoice, with amounts in minor units."""
 
     id = fields.String()
     number = fields.String(allow_none=True)
@@ -26,9 +26,9 @@ class InvoiceSchema(Schema):
     amount_due = fields.Integer()
     amount_paid = fields.Integer()
     amount_remaining = fields.Integer()
-    created = utc("when it was drafted")
-    next_payment_attempt = utc("when it is charged again by itself; null: it is not")
-    hosted_invoice_url = fields.String(allow_none=True, metadata={"description": "a page of Stripe's"})
+    created = utc("when Stripe drafted the invoice")
+    next_payment_attempt = utc("when Stripe will try to charge it again, or null if it will not")
+    hosted_invoice_url = fields.String(allow_none=True, metadata={"description": "a page at Stripe"})
     invoice_pdf = fields.String(allow_none=True)
 
 

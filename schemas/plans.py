@@ -1,10 +1,10 @@
-"""The catalogue as the UI shows it."""
+"""The schemas of the catalogue as the UI shows it."""
 
 from marshmallow import Schema, fields, validate
 
 
 class PlanPriceSchema(Schema):
-    """What a unit costs."""
+    """The price of one unit."""
 
     unit_amount = fields.Integer(metadata={"description": "minor units"})
     currency = fields.String()
@@ -12,13 +12,13 @@ class PlanPriceSchema(Schema):
 
 
 class PlanSchema(Schema):
-    """A plan, and what the caller may do about it."""
+    """A plan and the caller's possible action."""
 
     key = fields.String()
     name = fields.String()
     description = fields.String()
     max_quantity = fields.Integer()
-    price = fields.Nested(PlanPriceSchema, allow_none=True, metadata={"description": "null: agreed with sales"})
+    price = fields.Nested(PlanPriceSchema, allow_none=True, metadata={"description": "null if sales agrees the price"})
     action = fields.String(validate=validate.OneOf(["current", "upgrade", "downgrade", "contact_sales"]))
 
 

@@ -1,10 +1,10 @@
-"""RFC 9457 problems, as every error is answered."""
+"""The schema of RFC 9457 problems, which report every error."""
 
 from marshmallow import Schema, fields
 
 
 class ProblemSchema(Schema):
-    """An error. ``code`` is stable; ``detail`` is for people."""
+    """An error. ``code`` is stable, and ``detail`` is for people."""
 
     type = fields.String(required=True)
     title = fields.String(required=True)

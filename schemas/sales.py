@@ -1,4 +1,4 @@
-"""The contact form."""
+"""The schemas of the contact form."""
 
 from marshmallow import Schema, fields
 
@@ -6,7 +6,7 @@ from schemas.fields import EmailAddress, InputSchema, Text, utc
 
 
 class SalesInquirySchema(InputSchema):
-    """What a person asks of sales."""
+    """A person's inquiry to sales."""
 
     name = Text(longest=200, required=True)
     email = EmailAddress(required=True, metadata={"format": "email"})
@@ -15,7 +15,7 @@ class SalesInquirySchema(InputSchema):
 
 
 class StoredInquirySchema(Schema):
-    """That it was stored."""
+    """The confirmation that an inquiry is stored."""
 
     id = fields.String()
-    created_at = utc("when it was stored")
+    created_at = utc("when the inquiry was stored")

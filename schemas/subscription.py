@@ -1,4 +1,4 @@
-"""The subscription resource: commands in, changes, quotes and Plan Details out."""
+"""The schemas of the subscription. They load commands and dump changes, quotes and Plan Details."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,94 +7,94 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate, va
 
 from schemas.fields import PLAN_KEY, STRIPE_ID, TOKEN, InputSchema, utc
 
-QUANTITY = validate.Range(min=1, max=1_000_000, error="Must be a whole number from 1 on.")
+QUANTITY = validate.Range(min=1, max=1_000_000, error="Must be a whole number from 1 to 1,000,000.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeCommand:
-    """What the caller wants. None: as it is now, or as the quote says."""
+    """The change that the caller wants. None means the present value, or the value of the quote."""
 
     plan: str | None = None
     quantity: int | None = None
     payment_method: str | None = None
     quote: str | None = None
     enroll: bool = False
-    """Whether an organization without a subscription may get one: only POST says so."""
+    """Whether an organization without a subscription may get one. Only POST allows it."""
     if_match: frozenset[int] | None = None
-    """The versions of the plan (``If-Match``) of which one must be the present one."""
+    """The plan versions of ``If-Match``, one of which must be the present one."""
 
 
 class ChangeCommandSchema(InputSchema):
-    """What can be asked of a subscription."""
+    """The body of a change."""
 
     plan = fields.String(validate=PLAN_KEY, metadata={"description": "Key of the plan, see GET /v1/plans"})
     quantity = fields.Integer(strict=True, validate=QUANTITY)
 
     @validates_schema
-    def asks_for_something(self, data: dict[str, Any], **_: Any) -> None:
-        """An empty body would be a change to nothing."""
+    def refuse_empty_body(self, data: dict[str, Any], **_: Any) -> None:
+        """Raise ValidationError for an empty body, which would change nothing."""
         if not data:
             raise ValidationError("Say what to change.")
 
     @post_load
     def command(self, data: dict[str, Any], **_: Any) -> ChangeCommand:
-        """The command."""
+        """Return the command."""
         return ChangeCommand(**data)
 
 
 class ModifySubscriptionSchema(ChangeCommandSchema):
-    """PATCH: a plan, a quantity, or a quote that names both."""
+    """The body of a PATCH, with a plan, a quantity, or a quote that names both."""
 
-    quote = fields.String(validate=TOKEN, metadata={"description": "Token of a quote: then it costs exactly that"})
+    quote = fields.String(validate=TOKEN, metadata={"description": "Token of a quote, which fixes the cost"})
 
 
 class CancelSubscriptionSchema(InputSchema):
-    """DELETE: its query."""
+    """The query of a DELETE."""
 
     quote = fields.String(validate=TOKEN, metadata={"description": "Token of a quote for Free"})
 
     @post_load
     def command(self, data: dict[str, Any], **_: Any) -> ChangeCommand:
-        """The command, but for the plan."""
+        """Return the command without its plan."""
         return ChangeCommand(**data)
 
 
 class CreateSubscriptionSchema(ModifySubscriptionSchema):
-    """POST: the plan to start on."""
+    """The body of a POST, with the plan to start on."""
 
     plan = fields.String(required=True, validate=PLAN_KEY)
     payment_method = fields.String(
-        validate=STRIPE_ID, metadata={"description": "A card of the organization's to make the default first"}
+        validate=STRIPE_ID, metadata={"description": "A card of the organization, which first becomes the default"}
     )
 
     @post_load
     def command(self, data: dict[str, Any], **_: Any) -> ChangeCommand:
-        """The command, which may enrol."""
+        """Return the command, which may enrol the organization."""
         return ChangeCommand(**data, enroll=True)
 
 
 class PeriodSchema(Schema):
-    """A span of time; the end belongs to the next."""
+    """A period. Its end belongs to the next period."""
 
-    start = utc("first moment")
-    end = utc("first moment after")
+    start = utc("first moment of the period")
+    end = utc("first moment after the period")
 
 
 class QuoteLineSchema(Schema):
-    """A line, as the invoice will have it."""
+    """A line as the invoice will show it."""
 
     description = fields.String(allow_none=True)
-    amount = fields.Integer(metadata={"description": "minor units; a credit is negative"})
+    amount = fields.Integer(metadata={"description": "minor units, negative for a credit"})
     currency = fields.String()
     period = fields.Nested(PeriodSchema)
     proration = fields.Boolean()
 
 
 class QuoteSchema(Schema):
-    """What a change would cost."""
+    """The cost of a change."""
 
     token = fields.String()
-    expires_at = utc("the token is good until then")
+    expires_at = utc("when the token expires")
     proration_date = utc("the second from which Stripe prorates")
     plan = fields.String()
     quantity = fields.Integer()
@@ -102,9 +102,9 @@ class QuoteSchema(Schema):
     lines = fields.List(fields.Nested(QuoteLineSchema))
     amount_due_now = fields.Integer(metadata={"description": "minor units"})
     amount_due_on_billing_date = fields.Integer(metadata={"description": "minor units"})
-    credit = fields.Integer(metadata={"description": "minor units given back for time that was paid and not used"})
-    billing_date = utc("when it is charged")
-    estimate = fields.Boolean(metadata={"description": "usage that goes on being counted may still change it"})
+    credit = fields.Integer(metadata={"description": "minor units credited for paid time that was not used"})
+    billing_date = utc("when Stripe charges it")
+    estimate = fields.Boolean(metadata={"description": "whether further usage may still change the amounts"})
 
 
 class CardSchema(Schema):
@@ -118,7 +118,7 @@ class CardSchema(Schema):
 
 
 class InvoiceSummarySchema(Schema):
-    """An invoice in brief."""
+    """The summary of an invoice."""
 
     id = fields.String()
     status = fields.String()
@@ -127,16 +127,16 @@ class InvoiceSummarySchema(Schema):
 
 
 class UpcomingChargesSchema(Schema):
-    """What Stripe calculated ahead of the billing date."""
+    """The charges that Stripe calculated ahead of the billing date."""
 
     amount_due = fields.Integer(metadata={"description": "minor units"})
     currency = fields.String()
     calculated_at = utc("when Stripe calculated it")
-    billing_date = utc("when it is charged")
+    billing_date = utc("when Stripe charges it")
 
 
 class PendingChangeSchema(Schema):
-    """The change that is on its way."""
+    """The change in progress."""
 
     id = fields.String()
     state = fields.String()
@@ -145,18 +145,18 @@ class PendingChangeSchema(Schema):
 
 
 class PlanDetailsSchema(Schema):
-    """Plan Details."""
+    """The Plan Details of an organization."""
 
     organization_id = fields.String()
-    plan = fields.String(metadata={"description": "what the organization may use"})
+    plan = fields.String(metadata={"description": "the plan that the organization may use"})
     plan_name = fields.String()
-    requested_plan = fields.String(metadata={"description": "what it is subscribed to, paid or not"})
+    requested_plan = fields.String(metadata={"description": "the plan that it is subscribed to, paid or not"})
     status = fields.String(metadata={"description": "Stripe's status, or none"})
     standing = fields.String(validate=validate.OneOf(["good", "grace", "suspended"]))
     quantity = fields.Integer()
     currency = fields.String(allow_none=True)
     current_period = fields.Nested(PeriodSchema, allow_none=True)
-    billing_date = utc("when the next charge is made; null on Free")
+    billing_date = utc("when the next charge is due, or null on Free")
     upcoming_charges = fields.Nested(UpcomingChargesSchema, allow_none=True)
     payment_method = fields.Nested(CardSchema, allow_none=True)
     latest_invoice = fields.Nested(InvoiceSummarySchema, allow_none=True)
@@ -167,7 +167,7 @@ class PlanDetailsSchema(Schema):
 
 
 class ChangeErrorSchema(Schema):
-    """Why a change failed."""
+    """The reason why a change failed."""
 
     code = fields.String()
     detail = fields.String()
@@ -191,12 +191,12 @@ class ChangeResultSchema(ChangeSchema):
     """A change with the plan as it stands now."""
 
     client_secret = fields.String(
-        allow_none=True, metadata={"description": "completes the payment in the browser, while it requires_action"}
+        allow_none=True, metadata={"description": "completes the payment in the browser in the state requires_action"}
     )
     subscription = fields.Nested(PlanDetailsSchema)
 
 
 class ChangeListSchema(Schema):
-    """The last changes, newest first."""
+    """The latest changes, newest first."""
 
     data = fields.List(fields.Nested(ChangeSchema))

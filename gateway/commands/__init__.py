@@ -1,4 +1,4 @@
-"""Groups of the ``gateway`` command that are larger than a few lines."""
+"""The parts of the ``gateway`` command that fill a module of their own."""
 
 import click
 
@@ -8,24 +8,24 @@ from gateway.db.session import Database
 from gateway.services.runtime import Gateway
 
 
-def parts() -> Gateway:
-    """The parts, as the environment says, until the command ends. Raises ConfigError."""
+def load_gateway() -> Gateway:
+    """Build the gateway from the environment, and close it when the command ends. Raise ConfigError."""
     gateway = wired()
     click.get_current_context().call_on_close(gateway.database.close)
     return gateway
 
 
-def migrated_parts() -> Gateway:
-    """The same, for what cannot do without the tables.
+def load_migrated_gateway() -> Gateway:
+    """Build the gateway for a command that needs the tables.
 
-    Raises ConfigError, DatabaseUnavailable, and ClickException if the database is not migrated.
+    Raise ConfigError, DatabaseUnavailable, or ClickException if the database is not migrated.
     """
-    gateway = parts()
+    gateway = load_gateway()
     refuse_unmigrated(gateway.database)
     return gateway
 
 
 def refuse_unmigrated(database: Database) -> None:
-    """Say what is to be done, instead of which table was not found. Raises ClickException, DatabaseUnavailable."""
+    """Raise ClickException if the database is not migrated, or DatabaseUnavailable if it is down."""
     if not is_migrated(database):
-        raise click.ClickException("The database is not migrated: run `gateway migrate`.")
+        raise click.ClickException("The database is not migrated. Run `gateway migrate`.")

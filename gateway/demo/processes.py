@@ -1,4 +1,4 @@
-"""The demo's processes: started, watched, and stopped in the reverse order."""
+"""Start and watch the demo's processes, and stop them in reverse order."""
 
 import fcntl
 import os
@@ -18,35 +18,35 @@ START_TIMEOUT, STOP_TIMEOUT = 30, 15  # seconds
 
 
 class DemoError(OSError):
-    """Something kept the demo from starting; the message says what to do."""
+    """The demo cannot start or continue. The message says what to do."""
 
 
 def require_free_port(port: int, option: str) -> None:
-    """Raises DemoError if something listens on ``port`` already."""
+    """Raise DemoError if something already listens on ``port``."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise DemoError(f"port {port} is taken; choose another one with {option}.") from error
+            raise DemoError(f"port {port} is taken. Choose another one with {option}.") from error
 
 
 @contextmanager
 def only_demo_in(directory: Path) -> Iterator[None]:
-    """Hold ``directory`` for the length of the block. Raises DemoError if another demo does."""
+    """Lock ``directory`` for the length of the block. Raise DemoError if another demo holds it."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise DemoError(f"another demo runs in {directory}; choose another directory with --data-dir.") from error
+            raise DemoError(f"another demo runs in {directory}. Choose another directory with --data-dir.") from error
         yield
 
 
 class Child:
-    """One process: ``gateway ARGUMENTS``, its output in a log.
+    """A process that runs ``gateway ARGUMENTS`` and writes its output to a log.
 
-    In a session of its own: Ctrl-C reaches the demo alone, which then stops its processes in order.
+    It has its own session, so Ctrl-C reaches only the demo, which then stops its processes in order.
     """
 
     def __init__(self, name: str, arguments: list[str], environment: Mapping[str, str], logs: Path) -> None:
@@ -59,26 +59,26 @@ class Child:
         self._process = self._start()
 
     def require_alive(self) -> None:
-        """Raises DemoError if it has ended, with its last words."""
+        """Raise DemoError with the last lines of the log if the process has ended."""
         if (ending := self.ending()) is not None:
             last = [line[:200] for line in self._log.read_text(errors="replace").splitlines()[-8:]]
             raise DemoError("\n".join([f"{self.name} {ending}, see {self._log}", *last]))
 
     def restart_if_dead(self) -> None:
-        """Start it again if it has ended: what a supervisor does in production."""
+        """Start the process again if it has ended, as a supervisor does in production."""
         if (ending := self.ending()) is not None:
-            click.echo(f"{self.name} {ending}: starting it again.")
+            click.echo(f"{self.name} {ending}. Starting it again.")
             self._process = self._start()
 
     def ending(self) -> str | None:
-        """How it ended; None while it runs."""
+        """Return how the process ended, or None while it runs."""
         status = self._process.poll()
         if status is None:
             return None
         return f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
 
     def stop(self) -> None:
-        """Ask it to end, and make it after a while."""
+        """Ask the process to end, and kill it if it takes too long."""
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(STOP_TIMEOUT)
@@ -104,7 +104,7 @@ def running(name: str, arguments: list[str], environment: Mapping[str, str], log
 
 
 def wait_for(url: str, child: Child) -> None:
-    """Wait until ``url`` answers 200. Raises DemoError if the process dies or takes too long."""
+    """Wait until ``url`` answers 200. Raise DemoError if the process dies or takes too long."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         child.require_alive()

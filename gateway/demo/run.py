@@ -1,4 +1,4 @@
-"""Starting everything, in the order in which one part needs the other."""
+"""Start everything, each part after those that it needs."""
 
 import os
 import secrets
@@ -22,16 +22,16 @@ from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import API_VERSION, stripe_client
 
 SANDBOX_KEY = "sk_test_sandbox"
-INTERRUPTED = 130  # what a shell expects of a command that was stopped by Ctrl-C
+INTERRUPTED = 130  # the status that a shell expects after Ctrl-C
 
 
 def run(*, port: int, sandbox_port: int, data_dir: Path, exit_after: bool) -> int:
     """Start everything, play the story, then serve until Ctrl-C unless ``exit_after``.
 
-    Gives the exit status: 0 only if every step of the story came out right. Raises DemoError if something cannot be
-    started.
+    Return the exit status, which is 0 only if every step of the story came out right. Raise DemoError if something
+    cannot be started.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # also if a shell started us with Ctrl-C ignored
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # needed if a shell started us with Ctrl-C ignored
         signal.signal(number, signal.default_int_handler)
     stage: Stage | None = None
     try:
@@ -58,16 +58,16 @@ def run(*, port: int, sandbox_port: int, data_dir: Path, exit_after: bool) -> in
 
 
 def own_test_key(port: int) -> str | None:
-    """The user's own Stripe key, if set: then its test account stands in for the sandbox. Raises DemoError."""
+    """Return the user's own Stripe key, whose test account then replaces the sandbox, or None. Raise DemoError."""
     key = os.environ.get("STRIPE_SECRET_KEY")
     if not key:
         return None
     if "_live_" in key:
-        raise DemoError("STRIPE_SECRET_KEY is a live key: the demo plays with test accounts only.")
+        raise DemoError("STRIPE_SECRET_KEY is a live key. The demo uses test accounts only.")
     if not os.environ.get("STRIPE_WEBHOOK_SECRETS"):
         raise DemoError(
-            "STRIPE_SECRET_KEY is set, so the demo uses that Stripe account, whose webhooks have to reach this machine:"
-            f" run `stripe listen --forward-to 127.0.0.1:{port}/webhooks/stripe` and set STRIPE_WEBHOOK_SECRETS to the"
+            "STRIPE_SECRET_KEY is set, so the demo uses that Stripe account. Its webhooks have to reach this machine."
+            f" Run `stripe listen --forward-to 127.0.0.1:{port}/webhooks/stripe` and set STRIPE_WEBHOOK_SECRETS to the"
             " secret that it prints. (Unset STRIPE_SECRET_KEY to use the local Stripe.)"
         )
     click.echo("Using the Stripe account of STRIPE_SECRET_KEY instead of the local Stripe.")
@@ -75,14 +75,14 @@ def own_test_key(port: int) -> str | None:
 
 
 def start_database(resources: ExitStack, data_dir: Path, *, keep: bool) -> dict[str, str]:
-    """PostgreSQL. With the sandbox, which forgets everything, the database starts empty as well."""
+    """Start PostgreSQL and return its settings. It starts empty with the sandbox, which forgets everything."""
     click.echo("Starting PostgreSQL …")
     url = resources.enter_context(embedded_postgres(data_dir.resolve() / "postgres", keep=keep))
     return {"GATEWAY_DATABASE_URL": url, "GATEWAY_JWT_DEVELOPMENT_SECRET": secrets.token_hex(32)}
 
 
 def start_sandbox(resources: ExitStack, port: int, web_port: int, data_dir: Path) -> tuple[Child, dict[str, str]]:
-    """The local Stripe, with a webhook endpoint that points to the web process; and the settings to use it by."""
+    """Start the local Stripe with a webhook endpoint at the web process. Return the process and its settings."""
     require_free_port(port, "--sandbox-port")
     click.echo("Starting the local Stripe …")
     child = resources.enter_context(running("sandbox", ["sandbox", f"--port={port}"], {}, data_dir / "logs"))
@@ -105,7 +105,7 @@ def start_sandbox(resources: ExitStack, port: int, web_port: int, data_dir: Path
 
 
 def prepare(resources: ExitStack, environment: dict[str, str]) -> Gateway:
-    """The tables, and the plans at Stripe."""
+    """Create the tables, and the plans at Stripe."""
     os.environ.update(environment)
     gateway = build_gateway(Config.from_environment())
     resources.callback(gateway.database.close)
@@ -117,7 +117,7 @@ def prepare(resources: ExitStack, environment: dict[str, str]) -> Gateway:
 
 
 def start_gateway(resources: ExitStack, environment: dict[str, str], port: int, data_dir: Path) -> list[Child]:
-    """Worker and web."""
+    """Start the worker and the web process."""
     click.echo("Starting worker and web …")
     logs = data_dir / "logs"
     worker = resources.enter_context(running("worker", ["worker"], environment, logs))
@@ -127,9 +127,9 @@ def start_gateway(resources: ExitStack, environment: dict[str, str], port: int, 
 
 
 def serve_until_interrupted(children: list[Child], sandbox: Child | None) -> None:
-    """Stay, and start again what was killed: try it with the worker.
+    """Wait for Ctrl-C, and restart the worker or the web process if somebody kills it.
 
-    Not the sandbox: it keeps everything in memory, and a new one would know nothing of what the tables say. Raises
+    The sandbox is not restarted. It keeps everything in memory, so a new one would know no object of the tables. Raise
     DemoError if it ends.
     """
     while True:
@@ -141,7 +141,7 @@ def serve_until_interrupted(children: list[Child], sandbox: Child | None) -> Non
 
 
 def write_environment(environment: dict[str, str], data_dir: Path) -> Path:
-    """Keep the settings for the ``gateway`` command in another terminal; they hold secrets of this demo only."""
+    """Write the settings to a file for another terminal. Their secrets belong to this demo only."""
     path = data_dir.resolve() / "environment"
     path.touch(mode=0o600)
     path.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()))

@@ -1,4 +1,4 @@
-"""What the story acts with: the JSON interface as a browser calls it, Stripe as its dashboard does, and the tables."""
+"""Let the story call the JSON interface as a browser does and Stripe as its dashboard does, and read the tables."""
 
 import time
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from gateway.auth import issue_development_token
 from gateway.db.models import Organization, OrganizationPlan, WebhookEvent
 from gateway.services.runtime import Gateway
 
-PATIENCE = 30  # seconds that a webhook may take: a real Stripe account is not on this machine
+PATIENCE = 30  # seconds that a webhook may take, because it may come from a real Stripe account
 
 
 class Stage:
-    """One organization's view, and what was found right or wrong."""
+    """One organization's view of the gateway and of Stripe, and whether all checks so far passed."""
 
     def __init__(self, gateway: Gateway, url: str, organization_id: str) -> None:
         self.url, self.organization_id = url, organization_id
@@ -35,15 +35,15 @@ class Stage:
         return 0 if self.all_right else 1
 
     def step(self, title: str) -> None:
-        """Head of a step."""
+        """Print the title of a step."""
         click.secho(f"\n{title}", bold=True)
 
     def say(self, text: str) -> None:
-        """A line of a step."""
+        """Print a line of a step."""
         click.echo(f"  {text}")
 
     def check(self, *, right: bool, text: str) -> None:
-        """A line that says what must hold, and whether it does."""
+        """Print what must hold and whether it does, and remember a failure."""
         self.all_right &= right
         click.secho(f"  {'✓' if right else '✗'} {text}", fg="green" if right else "red")
 
@@ -53,27 +53,27 @@ class Stage:
         return requests.request(method, f"{self.url}/v1{path}", json=body or None, headers=headers, timeout=30)
 
     def plan_row(self) -> OrganizationPlan | None:
-        """The organization's row of the plan table."""
+        """Return the organization's row of the plan table."""
         with self._gateway.database.transaction() as session:
             return session.get(OrganizationPlan, self.organization_id)
 
     def customer_id(self) -> str:
-        """The organization's customer at Stripe."""
+        """Return the id of the organization's customer at Stripe."""
         with self._gateway.database.transaction() as session:
             return session.get_one(Organization, self.organization_id).stripe_customer_id or ""
 
     def pending_items(self) -> list[InvoiceItem]:
-        """What waits at Stripe for the next invoice, oldest first."""
+        """Return the items that wait at Stripe for the next invoice, oldest first."""
         items = self.stripe.v1.invoice_items.list({"customer": self.customer_id(), "pending": True, "limit": 100})
         return list(reversed(items.data))
 
     def charged(self) -> int:
-        """What Stripe has taken from the organization so far, in minor units."""
+        """Return what Stripe has charged the organization so far, in minor units."""
         invoices = self.stripe.v1.invoices.list({"customer": self.customer_id(), "limit": 100})
         return sum(invoice.amount_paid for invoice in invoices.data)
 
     def follow(self, what: str, condition: Callable[[], bool], *types: str) -> None:
-        """Wait until ``condition`` holds and events of all ``types`` have been worked off; show what arrived."""
+        """Wait until ``condition`` holds and events of all ``types`` are done, then print the events that arrived."""
         deadline = time.monotonic() + PATIENCE
         right = False
         arrived: list[WebhookEvent] = []
@@ -87,12 +87,12 @@ class Stage:
         self.check(right=right, text=what)
 
     def arrived(self) -> list[WebhookEvent]:
-        """The events that have arrived since they were last shown."""
+        """Return the events that have not been printed yet, in the order of their arrival."""
         with self._gateway.database.transaction() as session:
             events = session.scalars(select(WebhookEvent).order_by(WebhookEvent.received_at)).all()
         return [each for each in events if each.id not in self._shown]
 
 
 def money(amount: int, currency: str) -> str:
-    """An amount for people: 1234 usd → 12.34 USD."""
+    """Format an amount for people, such as 12.34 USD for 1234 usd."""
     return f"{amount / 100:,.2f} {currency.upper()}"

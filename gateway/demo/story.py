@@ -1,4 +1,4 @@
-"""The story of one organization: Free → Plus → Free through the interface, then the same from Stripe's side alone."""
+"""The story of an organization that goes Free → Plus → Free, first through the interface and then at Stripe alone."""
 
 import sys
 from functools import partial
@@ -11,7 +11,7 @@ from gateway.demo.stage import Stage, money
 
 
 def play(stage: Stage) -> None:
-    """Play it step by step; what does not come out right is marked, and remembered by the stage."""
+    """Play the story step by step. The stage marks and remembers each step that fails."""
     enrol(stage)
     ask_without_a_card(stage)
     add_card(stage)
@@ -24,26 +24,26 @@ def play(stage: Stage) -> None:
 
 
 def enrol(stage: Stage) -> None:
-    """From nobody to Free."""
+    """Enrol a new organization on Free."""
     stage.step(f"1. {stage.organization_id} signs up")
     details = stage.call("GET", "/subscription").json()
-    stage.check(right=details["status"] == "none", text="nobody has enrolled it yet: it is on Free, status none")
+    stage.check(right=details["status"] == "none", text="it is not enrolled yet, so it is on Free with status none")
     change = stage.call("POST", "/subscription", plan="free").json()
     stage.check(
         right=change.get("state") == "applied" and is_on(stage, "free", change),
-        text="enrolled: a Stripe subscription to Free, a real price of 0.00",
+        text="enrolled, with a Stripe subscription to Free at a real price of 0.00",
     )
     stage.follow("webhooks confirm it", lambda: row_is(stage, "free"), "customer.subscription.created", "invoice.paid")
 
 
 def ask_without_a_card(stage: Stage) -> None:
-    """An upgrade needs billing details."""
+    """Show that an upgrade needs billing details."""
     stage.step("2. It asks for Plus without billing details")
     expect_problem(stage, stage.call("PATCH", "/subscription", plan="plus").json(), 402, "payment_method_required")
 
 
 def add_card(stage: Stage) -> None:
-    """Take a card: the confirmation is the part that Stripe.js plays in the browser."""
+    """Add a card. The story confirms the setup intent itself, as Stripe.js does in the browser."""
     stage.step("3. It adds a card")
     intent = stage.call("POST", "/billing-details/setup-intent").json()
     confirmed = stage.stripe.v1.setup_intents.confirm(
@@ -55,7 +55,7 @@ def add_card(stage: Stage) -> None:
 
 
 def preview(stage: Stage) -> dict[str, Any]:
-    """What would Plus cost."""
+    """Ask what Plus would cost."""
     stage.step("4. It asks what Plus would cost")
     quote: dict[str, Any] = stage.call("POST", "/subscription/preview", plan="plus").json()
     for line in quote["lines"]:
@@ -73,41 +73,41 @@ def upgrade(stage: Stage, quote: dict[str, Any]) -> None:
     stage.step("5. It confirms: Free → Plus")
     before = stage.charged()
     change = stage.call("PATCH", "/subscription", quote=quote["token"]).json()
-    stage.check(right=is_on(stage, "plus", change), text="Plus at once, from the API's answer: no webhook needed")
+    stage.check(right=is_on(stage, "plus", change), text="Plus immediately, from the API's answer, without a webhook")
     stage.check(right=stage.charged() == before == 0, text="nothing was charged")
     quoted = [(line["description"], line["amount"]) for line in quote["lines"] if line["proration"]]
     pending = stage.pending_items()
     show_items(stage, pending)
     stage.check(
         right=[(item.description, item.amount) for item in pending] == quoted and quoted != [],
-        text="pending for the billing date, and exactly what was quoted",
+        text="exactly the quoted items are pending for the billing date",
     )
     stage.follow("webhooks confirm it", lambda: row_is(stage, "plus"), "customer.subscription.updated")
 
 
 def ask_for_enterprise(stage: Stage) -> None:
-    """Enterprise is sold by people."""
+    """Show that only sales can sell Enterprise."""
     stage.step("6. It asks for Enterprise")
     expect_problem(stage, stage.call("PATCH", "/subscription", plan="enterprise").json(), 409, "contact_sales_required")
 
 
 def cancel(stage: Stage) -> None:
-    """Back to Free at once, with credit for the time not used."""
+    """Return to Free immediately, with a credit for the unused time."""
     stage.step("7. It cancels the plan: Plus → Free")
     known = {item.id for item in stage.pending_items()}
     change = stage.call("DELETE", "/subscription").json()
-    stage.check(right=is_on(stage, "free", change), text="Free at once, from the API's answer")
+    stage.check(right=is_on(stage, "free", change), text="Free immediately, from the API's answer")
     credit = [item for item in stage.pending_items() if item.id not in known]
     show_items(stage, credit)
-    stage.check(right=sum(item.amount for item in credit) < 0, text="credited for the time that was not used")
+    stage.check(right=sum(item.amount for item in credit) < 0, text="credited for the unused time")
     stage.follow("webhooks confirm it", lambda: row_is(stage, "free"), "customer.subscription.updated")
 
 
 def change_in_the_dashboard(stage: Stage) -> None:
-    """A person at Stripe's dashboard: the gateway is not asked, and hears of it by webhook alone."""
+    """Change the plan as a person does in Stripe's dashboard, so that only webhooks tell the gateway."""
     prices = {each: price_id(stage, each) for each in ("plus", "free")}
     for number, (plan, price) in enumerate(prices.items(), start=8):
-        stage.step(f"{number}. Somebody moves it to {plan.capitalize()} in Stripe's dashboard, past the gateway")
+        stage.step(f"{number}. Somebody moves it to {plan.capitalize()} in Stripe's dashboard, without the gateway")
         row = stage.plan_row()
         subscription = stage.stripe.v1.subscriptions.retrieve((row and row.subscription_id) or "")
         stage.stripe.v1.subscriptions.update(
@@ -121,25 +121,25 @@ def change_in_the_dashboard(stage: Stage) -> None:
 
 
 def price_id(stage: Stage, plan: str) -> str:
-    """The price under a plan's lookup key, as the dashboard would offer it."""
+    """Return the id of the price under a plan's lookup key, as the dashboard would offer it."""
     page = stage.stripe.v1.prices.list({"lookup_keys": [f"konnect_{plan}_usd_month"], "active": True})
     return page.data[0].id
 
 
 def expect_problem(stage: Stage, problem: dict[str, Any], status: int, code: str) -> None:
-    """The answer must be this problem."""
+    """Check that the answer is this problem."""
     right = (problem.get("status"), problem.get("code")) == (status, code)
     stage.check(right=right, text=f"{problem.get('status')} {problem.get('code')}: {problem.get('detail')}")
 
 
 def show_items(stage: Stage, items: list[InvoiceItem]) -> None:
-    """Pending invoice items, a line each."""
+    """Print pending invoice items, one per line."""
     for item in items:
         stage.say(f"{money(item.amount, item.currency):>14}  {item.description}")
 
 
 def is_on(stage: Stage, plan: str, change: dict[str, Any]) -> bool:
-    """Whether the answer and the plan table both say that the organization is on ``plan``."""
+    """Return whether the answer and the plan table both say that the organization is on ``plan``."""
     if "subscription" not in change:
         stage.say(str(change))
         return False
@@ -147,16 +147,16 @@ def is_on(stage: Stage, plan: str, change: dict[str, Any]) -> bool:
 
 
 def row_is(stage: Stage, plan: str) -> bool:
-    """Whether the plan table says so."""
+    """Return whether the plan table says that the organization is on ``plan``."""
     row = stage.plan_row()
     return row is not None and row.plan == plan
 
 
 def what_to_try(stage: Stage, environment: Path, logs: Path) -> str:
-    """The addresses and commands to go on with."""
+    """Return the addresses and commands to continue with."""
     gateway = Path(sys.executable).with_name("gateway")
     return f"""
-The gateway keeps serving until Ctrl-C. To go on with {stage.organization_id} in another terminal:
+The gateway keeps serving until Ctrl-C. To continue with {stage.organization_id} in another terminal:
 
   export TOKEN={stage.token}
   curl -H "Authorization: Bearer $TOKEN" {stage.url}/v1/subscription

@@ -1,1 +1,1 @@
-"""The HTTP interface: one blueprint a resource, a view no longer than it takes to name the verb."""
+"""The HTTP interface. Each resource has one blueprint, and each view only calls a service."""

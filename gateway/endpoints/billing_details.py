@@ -1,9 +1,9 @@
-"""``/v1/billing-details`` and ``/v1/payment-methods``."""
+"""The resources ``/v1/billing-details`` and ``/v1/payment-methods``."""
 
 from typing import Any
 
 from gateway.endpoints.blueprint import Blueprint
-from gateway.endpoints.context import caller, gateway, requires
+from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.customers import billing_details, payment_methods
 from gateway.services.customers.billing_details import BillingDetails
 from gateway.services.customers.payment_methods import ListedCard, SetupIntent
@@ -16,14 +16,14 @@ from schemas.billing_details import (
     ShownBillingDetailsSchema,
 )
 
-blueprint = Blueprint("billing_details", __name__, url_prefix="/v1", description="Who is billed, and by which card")
+blueprint = Blueprint("billing_details", __name__, url_prefix="/v1", description="Billing details and cards")
 
 
 @blueprint.get("/billing-details")
 @requires("billing:read")
 @blueprint.response(200, ShownBillingDetailsSchema)
 def show() -> BillingDetails:
-    """Who is billed, as Stripe has it."""
+    """Return the billing details as Stripe has them."""
     return billing_details.billing_details(gateway(), caller())
 
 
@@ -32,7 +32,7 @@ def show() -> BillingDetails:
 @blueprint.arguments(BillingDetailsSchema)
 @blueprint.response(200, ShownBillingDetailsSchema)
 def replace(body: dict[str, Any]) -> BillingDetails:
-    """Replace name, e-mail, address and tax ids."""
+    """Replace the name, e-mail address, postal address and tax ids."""
     return billing_details.replace(gateway(), caller(), body)
 
 
@@ -40,7 +40,7 @@ def replace(body: dict[str, Any]) -> BillingDetails:
 @requires("billing:write")
 @blueprint.response(201, SetupIntentSchema)
 def create_setup_intent() -> SetupIntent:
-    """Begin taking a card: the secret goes to Stripe.js in the browser."""
+    """Begin to add a card. Stripe.js in the browser needs the secret."""
     return payment_methods.create_setup_intent(gateway(), caller())
 
 
@@ -57,7 +57,7 @@ def list_cards() -> dict[str, list[ListedCard]]:
 @blueprint.arguments(DefaultCardSchema)
 @blueprint.response(200, ListedCardSchema)
 def set_default(body: dict[str, str]) -> ListedCard:
-    """Make a card the one that is charged."""
+    """Make a card the default one, which Stripe charges."""
     return payment_methods.set_default(gateway(), caller(), body["payment_method"])
 
 
@@ -65,5 +65,5 @@ def set_default(body: dict[str, str]) -> ListedCard:
 @requires("billing:write")
 @blueprint.response(204)
 def delete_card(payment_method_id: str) -> None:
-    """Take a card off file; not the default one while a paid plan is active."""
+    """Remove a card. The default card stays while a paid plan is active."""
     payment_methods.delete_card(gateway(), caller(), payment_method_id)

@@ -1,4 +1,4 @@
-"""flask-smorest's blueprint, made to read JSON strictly and to describe errors as they are."""
+"""flask-smorest's blueprint, changed to read JSON strictly and to document errors as problems."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ from schemas.problems import ProblemSchema
 
 
 class StrictParser(FlaskParser):
-    """Reads bodies with orjson: deep nesting, huge integers, NaN and lone surrogates are invalid JSON, not a crash.
+    """Reads bodies with orjson, so that deep nesting, huge integers, NaN and lone surrogates are invalid, not a crash.
 
-    What a schema does not know is refused in a query as well.
+    It refuses unknown fields in a query too.
     """
 
     DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {"query": None}  # noqa: RUF012 - webargs declares it so
@@ -36,33 +36,33 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]  # ships no types
 
     @staticmethod
     def _generate_etag(etag_data: Any, extra_data: Any = None) -> str:
-        """Begin with the version: a change can be held to that alone (``conditional``)."""
-        digest: str = SmorestBlueprint._generate_etag(etag_data, extra_data)  # noqa: SLF001 - of the class it extends
+        """Begin the tag with the version, because ``conditional`` compares only that."""
+        digest: str = SmorestBlueprint._generate_etag(etag_data, extra_data)  # noqa: SLF001 - a method of the base class
         return f"{etag_data['version']}-{digest}"
 
 
 def refuse_other_media_types() -> None:
-    """A JSON interface reads JSON: flask-smorest would take a body of another type for an empty one."""
+    """Refuse a body that is not JSON with 415. flask-smorest would treat it as empty."""
     has_body = request.content_length or "chunked" in request.headers.get("Transfer-Encoding", "").lower()
     if has_body and not request.is_json:
         raise UnsupportedMediaType("Send application/json.")
 
 
 def refuse_body() -> None:
-    """Aborts with 422 if a request whose body says nothing brings one that does: it would be ignored."""
+    """Abort with 422 if the body has fields, which this request would ignore."""
     Blueprint.ARGUMENTS_PARSER.parse(InputSchema(), request, location="json")
 
 
 class Api(SmorestApi):  # type: ignore[misc]  # ships no types
-    """The document: errors are problems."""
+    """The OpenAPI document, which describes errors as problems."""
 
     ERROR_SCHEMA = ProblemSchema
 
     def _register_error_handlers(self) -> None:
-        """Errors are rendered by ``gateway.problems``."""
+        """Register none, because ``gateway.problems`` renders the errors."""
 
     def _register_responses(self) -> None:
-        """Say of the responses that are registered here, the errors, that they are problem+json."""
+        """Declare the responses registered here, which are all errors, as problem+json."""
         self.DEFAULT_RESPONSE_CONTENT_TYPE = "application/problem+json"
         super()._register_responses()
-        del self.DEFAULT_RESPONSE_CONTENT_TYPE  # the class's own again
+        del self.DEFAULT_RESPONSE_CONTENT_TYPE  # restores the class's value

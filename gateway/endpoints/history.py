@@ -1,13 +1,13 @@
-"""``/v1/subscription/history``: what the plan was."""
+"""``/v1/subscription/history`` lists the plans that the organization had."""
 
 from typing import Any
 
 from gateway.endpoints.blueprint import Blueprint
-from gateway.endpoints.context import caller, gateway, requires
+from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.plan_table import history
 from schemas.history import HistoryQuerySchema, HistorySchema
 
-blueprint = Blueprint("history", __name__, url_prefix="/v1/subscription/history", description="What the plan was")
+blueprint = Blueprint("history", __name__, url_prefix="/v1/subscription/history", description="The history of the plan")
 
 
 @blueprint.get("")
@@ -15,7 +15,7 @@ blueprint = Blueprint("history", __name__, url_prefix="/v1/subscription/history"
 @blueprint.arguments(HistoryQuerySchema, location="query")
 @blueprint.response(200, HistorySchema)
 def show(query: dict[str, Any]) -> history.Page:
-    """List who changed the plan, when and why, newest first; with `at`, the plan as it was then."""
+    """List who changed the plan, when and why, newest first. With `at`, return the plan at that time."""
     if "at" in query:
-        return history.as_of(gateway(), caller(), query["at"])
-    return history.page(gateway(), caller(), limit=query["limit"], starting_after=query.get("starting_after"))
+        return history.find_entry_at(gateway(), caller(), query["at"])
+    return history.list_entries(gateway(), caller(), limit=query["limit"], starting_after=query.get("starting_after"))

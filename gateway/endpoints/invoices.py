@@ -1,14 +1,14 @@
-"""``/v1/invoices``."""
+"""The resource ``/v1/invoices``."""
 
 from typing import Any
 
 from gateway.db.models import Invoice
 from gateway.endpoints.blueprint import Blueprint
-from gateway.endpoints.context import caller, gateway, requires
+from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.invoices import listing
 from schemas.invoices import InvoiceListSchema, InvoiceQuerySchema, InvoiceSchema
 
-blueprint = Blueprint("invoices", __name__, url_prefix="/v1/invoices", description="What was billed")
+blueprint = Blueprint("invoices", __name__, url_prefix="/v1/invoices", description="The organization's invoices")
 
 
 @blueprint.get("")
@@ -16,7 +16,7 @@ blueprint = Blueprint("invoices", __name__, url_prefix="/v1/invoices", descripti
 @blueprint.arguments(InvoiceQuerySchema, location="query")
 @blueprint.response(200, InvoiceListSchema)
 def list_invoices(query: dict[str, Any]) -> listing.Page:
-    """List the invoices, newest first; drafts are not among them."""
+    """List the invoices without drafts, newest first."""
     return listing.page(gateway(), caller(), limit=query["limit"], starting_after=query.get("starting_after"))
 
 
@@ -24,7 +24,7 @@ def list_invoices(query: dict[str, Any]) -> listing.Page:
 @requires("billing:read")
 @blueprint.response(200, InvoiceSchema)
 def show(invoice_id: str) -> Invoice:
-    """One invoice."""
+    """Return one invoice."""
     return listing.get(gateway(), caller(), invoice_id)
 
 
@@ -32,5 +32,5 @@ def show(invoice_id: str) -> Invoice:
 @requires("billing:write")
 @blueprint.response(200, InvoiceSchema)
 def pay(invoice_id: str) -> Invoice:
-    """Charge it to the default card; one that is paid already is answered as it is."""
+    """Charge an invoice to the default card. A paid invoice is returned unchanged."""
     return listing.pay(gateway(), caller(), invoice_id)

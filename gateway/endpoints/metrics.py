@@ -1,4 +1,4 @@
-"""``GET /metrics``: for Prometheus. It names no organization, no object and no secret."""
+"""``GET /metrics`` for Prometheus. It names no organization, no object and no secret."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -9,15 +9,15 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.endpoints.context import gateway
+from gateway.endpoints.request_context import gateway
 from gateway.errors import DatabaseUnavailable
-from gateway.metrics import counted
+from gateway.metrics import render_counts
 from gateway.services.operations.status import Status, never_delivered, status
 from gateway.services.reconciliation import drift
 from gateway.services.reconciliation.differences import Class, Done
 from gateway.services.reconciliation.run import Figures, reconciliation_figures
 from gateway.services.runtime import Gateway
-from gateway.services.webhooks.endpoint_check import last_check
+from gateway.services.webhooks.endpoint_check import load_last_check
 
 blueprint = Blueprint("metrics", __name__)
 log = structlog.get_logger()
@@ -25,17 +25,17 @@ log = structlog.get_logger()
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
-    """What the processes counted, and what the database says now."""
+    """Return the counts of the processes and the gauges of the database."""
     registry = CollectorRegistry()
-    registry.register(Read())
-    return Response(counted() + generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    registry.register(DatabaseGauges())
+    return Response(render_counts() + generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 
-class Read(Collector):
-    """The gauges, read when they are asked for."""
+class DatabaseGauges(Collector):
+    """Gauges that are read from the database on each request."""
 
     def collect(self) -> Iterator[Metric]:
-        """All of them, or only that the database is away."""
+        """Yield all gauges, or only that the database is unavailable."""
         try:
             found = list(gauges(gateway()))
         except DatabaseUnavailable:
@@ -47,25 +47,25 @@ class Read(Collector):
 
 
 def gauges(parts: Gateway) -> Iterator[Metric]:
-    """What the database says. Raises DatabaseUnavailable."""
-    yield from work(status(parts))
-    yield from reconciliation(reconciliation_figures(parts))
+    """Yield the gauges that the database holds. Raise DatabaseUnavailable."""
+    yield from status_gauges(status(parts))
+    yield from reconciliation_gauges(reconciliation_figures(parts))
     yield GaugeMetricFamily(
         "gateway_inbox_events_never_delivered",
-        "Stored events that no delivery has brought: the gap walk found them in Stripe's list.",
+        "Stored events that were never delivered. The gap walk found them in Stripe's list.",
         never_delivered(parts),
     )
-    if (check := last_check(parts)) is not None:
+    if (check := load_last_check(parts)) is not None:
         yield GaugeMetricFamily(
             "gateway_webhook_endpoint_problem",
-            "Whether something was wrong with the webhook endpoint at Stripe when it was last checked.",
+            "Whether the last check found a problem with the webhook endpoint at Stripe.",
             int(check.problem is not None),
         )
 
 
-def work(now: Status) -> Iterator[Metric]:
-    """The status as Prometheus reads it."""
-    events = GaugeMetricFamily("gateway_inbox_events", "Events that wait, or need a person.", labels=["state"])
+def status_gauges(now: Status) -> Iterator[Metric]:
+    """Yield the status as gauges."""
+    events = GaugeMetricFamily("gateway_inbox_events", "Events that wait or need a person.", labels=["state"])
     for state, number in now.events.items():
         events.add_metric([state], number)
     changes = GaugeMetricFamily("gateway_plan_changes", "Plan changes that have not ended.", labels=["state"])
@@ -76,59 +76,59 @@ def work(now: Status) -> Iterator[Metric]:
         jobs.add_metric(labels, number)
     yield from (events, changes, jobs)
     yield GaugeMetricFamily(
-        "gateway_plan_changes_mischarged", "Plan changes charged otherwise than quoted: an alarm.", now.mischarged
+        "gateway_plan_changes_mischarged", "Plan changes charged otherwise than quoted. Alert on any.", now.mischarged
     )
     yield GaugeMetricFamily(
         "gateway_organizations_unmapped",
-        "Organizations whose price is none of the catalogue's: an alarm.",
+        "Organizations whose price is not in the catalogue. Alert on any.",
         now.unmapped,
     )
     yield GaugeMetricFamily(
-        "gateway_inbox_lag_seconds", "How long the longest waiting event has been due.", now.lag.total_seconds()
+        "gateway_inbox_lag_seconds", "Seconds since the longest waiting event became due.", now.lag.total_seconds()
     )
     yield GaugeMetricFamily(
         "gateway_sales_inquiries_undelivered",
-        "Inquiries that sales' own system has not taken.",
+        "Inquiries that sales' own system has not accepted.",
         now.undelivered_inquiries,
     )
-    yield GaugeMetricFamily("gateway_jobs_stalled", "Jobs of a worker that was killed.", now.stalled_jobs)
-    yield GaugeMetricFamily("gateway_workers", "Workers that give signs of life.", now.workers)
+    yield GaugeMetricFamily("gateway_jobs_stalled", "Running jobs whose worker was killed.", now.stalled_jobs)
+    yield GaugeMetricFamily("gateway_workers", "Workers with a recent heartbeat.", now.workers)
 
 
-def reconciliation(walks: Mapping[str, Figures]) -> Iterator[Metric]:
-    """How the walks went. One that never finished did so in 1970, so that whoever alerts on its age is told."""
+def reconciliation_gauges(walks: Mapping[str, Figures]) -> Iterator[Metric]:
+    """Yield how the walks went. A walk that never finished reports 1970, so that an alert on its age fires."""
     finished = GaugeMetricFamily(
         "gateway_reconciliation_finished_timestamp_seconds", "End of the last finished walk.", labels=["walk"]
     )
     checked = GaugeMetricFamily(
         "gateway_reconciliation_checked_until_timestamp_seconds",
-        "Stripe's time up to which all is checked.",
+        "Stripe's time up to which everything is checked.",
         labels=["walk"],
     )
     unfinished = GaugeMetricFamily(
         "gateway_reconciliation_unfinished_since_timestamp_seconds",
-        "Start of a walk that has not ended.",
+        "Start of a walk that has not finished.",
         labels=["walk"],
     )
     for walk, went in walks.items():
-        finished.add_metric([walk], seconds(went.finished_at))
-        checked.add_metric([walk], seconds(went.checked_until))
+        finished.add_metric([walk], unix_time(went.finished_at))
+        checked.add_metric([walk], unix_time(went.checked_until))
         if went.unfinished_since is not None:
-            unfinished.add_metric([walk], seconds(went.unfinished_since))
+            unfinished.add_metric([walk], unix_time(went.unfinished_since))
     classes = GaugeMetricFamily(
-        "gateway_reconciliation_differences", "What the last finished drift walk found.", labels=["class"]
+        "gateway_reconciliation_differences", "Differences that the last finished drift walk found.", labels=["class"]
     )
     outcomes = GaugeMetricFamily(
-        "gateway_reconciliation_outcomes", "What became of these differences.", labels=["outcome"]
+        "gateway_reconciliation_outcomes", "Differences of that walk by their outcome.", labels=["outcome"]
     )
     counts = walks[drift.KIND].counts
     for cause in Class:
         classes.add_metric([cause], counts.get(cause, 0))
-    for done in (Done.HEALED, Done.LEFT, Done.NOT_HEALED):  # the fourth is a dry run's, which is not stored
+    for done in (Done.HEALED, Done.LEFT, Done.NOT_HEALED):  # only a dry run has the fourth, and it is not stored
         outcomes.add_metric([done], counts.get(done, 0))
     yield from (finished, checked, unfinished, classes, outcomes)
 
 
-def seconds(time: datetime | None) -> float:
-    """In Unix time."""
+def unix_time(time: datetime | None) -> float:
+    """Return a Unix time, or 0 for None."""
     return time.timestamp() if time is not None else 0

@@ -1,7 +1,7 @@
-"""``/v1/plans``."""
+"""The resource ``/v1/plans``."""
 
 from gateway.endpoints.blueprint import Blueprint
-from gateway.endpoints.context import caller, gateway, requires
+from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.subscription.offers import PlanOffer, list_offers
 from schemas.plans import PlanListSchema
 
@@ -12,5 +12,5 @@ blueprint = Blueprint("plans", __name__, url_prefix="/v1/plans", description="Th
 @requires("billing:read")
 @blueprint.response(200, PlanListSchema)
 def list_plans() -> dict[str, list[PlanOffer]]:
-    """List the plans, and for each one what the organization may do."""
+    """List the plans, and what the organization may do about each of them."""
     return {"data": list_offers(gateway(), caller())}

@@ -1,8 +1,8 @@
-"""``/v1/sales-inquiries``: the contact form."""
+"""The resource ``/v1/sales-inquiries``, which is the contact form."""
 
 from gateway.db.models import SalesInquiry
 from gateway.endpoints.blueprint import Blueprint
-from gateway.endpoints.context import caller, gateway, requires
+from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.sales import inquiries
 from schemas.sales import SalesInquirySchema, StoredInquirySchema
 
@@ -14,5 +14,5 @@ blueprint = Blueprint("sales", __name__, url_prefix="/v1/sales-inquiries", descr
 @blueprint.arguments(SalesInquirySchema)
 @blueprint.response(201, StoredInquirySchema)
 def inquire(form: dict[str, str]) -> SalesInquiry:
-    """Ask sales, about Enterprise above all. A few an hour; 429 says when the next one may be."""
+    """Send an inquiry to sales, mostly about Enterprise. After a few in an hour, 429 says when to try again."""
     return inquiries.inquire(gateway(), caller(), form)

@@ -1,12 +1,12 @@
-"""``/v1/subscription``: the organization's plan, and changing it."""
+"""``/v1/subscription`` shows and changes the organization's plan."""
 
 from dataclasses import replace
 
 from gateway.db.models import OPEN_STATES, PlanChange
 from gateway.endpoints.blueprint import Blueprint, refuse_body
 from gateway.endpoints.conditional import conditional
-from gateway.endpoints.context import caller, gateway, requires
 from gateway.endpoints.idempotent import idempotent
+from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.plan_changes.confirm import confirm_change
 from gateway.services.plan_changes.payment import abandon_change
 from gateway.services.plan_changes.view import ChangeView, get_change, list_changes, locate_change
@@ -26,7 +26,7 @@ from schemas.subscription import (
 )
 
 blueprint = Blueprint(
-    "subscription", __name__, url_prefix="/v1/subscription", description="The organization's plan, and changing it"
+    "subscription", __name__, url_prefix="/v1/subscription", description="The organization's plan and its changes"
 )
 
 Answer = tuple[ChangeView, int, dict[str, str]]
@@ -37,7 +37,7 @@ Answer = tuple[ChangeView, int, dict[str, str]]
 @blueprint.etag
 @blueprint.response(200, PlanDetailsSchema)
 def show() -> tuple[PlanDetails, int, dict[str, str]]:
-    """Plan Details."""
+    """Return Plan Details."""
     return load_plan_details(gateway(), caller()), 200, {"Cache-Control": "private, no-cache"}
 
 
@@ -46,9 +46,9 @@ def show() -> tuple[PlanDetails, int, dict[str, str]]:
 @idempotent
 @blueprint.arguments(CreateSubscriptionSchema)
 @blueprint.response(201, ChangeResultSchema)
-@blueprint.alt_response(202, schema=ChangeResultSchema, description="Not known yet: follow the Location")
+@blueprint.alt_response(202, schema=ChangeResultSchema, description="The outcome is unknown yet. Follow the Location.")
 def create(command: ChangeCommand) -> Answer:
-    """Enrol the organization, and move it to a plan."""
+    """Enrol the organization and move it to a plan."""
     return answer(confirm_change(gateway(), caller(), conditional(command)), done=201)
 
 
@@ -57,7 +57,7 @@ def create(command: ChangeCommand) -> Answer:
 @idempotent
 @blueprint.arguments(ModifySubscriptionSchema)
 @blueprint.response(200, ChangeResultSchema)
-@blueprint.alt_response(202, schema=ChangeResultSchema, description="Not known yet: follow the Location")
+@blueprint.alt_response(202, schema=ChangeResultSchema, description="The outcome is unknown yet. Follow the Location.")
 def modify(command: ChangeCommand) -> Answer:
     """Move the organization to another plan or quantity, prorated."""
     return answer(confirm_change(gateway(), caller(), conditional(command)), done=200)
@@ -68,9 +68,9 @@ def modify(command: ChangeCommand) -> Answer:
 @idempotent
 @blueprint.arguments(CancelSubscriptionSchema, location="query")
 @blueprint.response(200, ChangeResultSchema)
-@blueprint.alt_response(202, schema=ChangeResultSchema, description="Not known yet: follow the Location")
+@blueprint.alt_response(202, schema=ChangeResultSchema, description="The outcome is unknown yet. Follow the Location.")
 def cancel(command: ChangeCommand) -> Answer:
-    """Cancel plan: to Free at once, prorated."""
+    """Cancel the plan, which moves the organization to Free immediately, prorated."""
     refuse_body()
     return answer(confirm_change(gateway(), caller(), conditional(replace(command, plan=FREE))), done=200)
 
@@ -80,7 +80,7 @@ def cancel(command: ChangeCommand) -> Answer:
 @blueprint.arguments(ChangeCommandSchema)
 @blueprint.response(200, QuoteSchema)
 def preview(command: ChangeCommand) -> Quote:
-    """Quote a change: what it costs, and a token that buys it at that."""
+    """Quote a change. Return its cost and a token that buys it at that cost."""
     return quote_change(gateway(), caller(), command.plan, command.quantity)
 
 
@@ -96,7 +96,7 @@ def changes() -> dict[str, list[PlanChange]]:
 @requires("billing:read")
 @blueprint.response(200, ChangeResultSchema)
 def show_change(change_id: str) -> ChangeView:
-    """One change and its state."""
+    """Return one change and its state."""
     return get_change(gateway(), caller(), change_id)
 
 
@@ -104,11 +104,11 @@ def show_change(change_id: str) -> ChangeView:
 @requires("billing:write")
 @blueprint.response(200, ChangeResultSchema)
 def abandon(change_id: str) -> ChangeView:
-    """Call off a change that waits for the customer's approval of its payment."""
+    """Cancel a change that waits for the customer to approve its payment."""
     return abandon_change(gateway(), caller(), change_id)
 
 
 def answer(view: ChangeView, *, done: int) -> Answer:
-    """The change with its address; 202 while it is not known whether Stripe did it."""
+    """Return the change with its address, and status 202 while its outcome at Stripe is unknown."""
     status = 202 if view.state in OPEN_STATES else done
     return view, status, locate_change(view.id)

@@ -1,7 +1,7 @@
-"""A small local Stripe: the part of its HTTP interface that the gateway uses, in memory, on a loopback socket.
+"""A small local Stripe that serves the part of Stripe's HTTP API that the gateway uses.
 
-Drive it with any official Stripe SDK by pointing the SDK's base address at ``Sandbox.url``. It is a stand-in for a
-test-mode account and knows nothing of the gateway.
+It keeps its state in memory and listens on a loopback socket. Any official Stripe SDK can use it with ``Sandbox.url``
+as its base address. It stands in for a test-mode account and knows nothing of the gateway.
 """
 
 from gateway.sandbox.command import serve

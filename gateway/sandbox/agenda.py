@@ -1,6 +1,6 @@
-"""What an object does next by itself, and when: worked out from its state alone, so nothing can be forgotten.
+"""The next automatic step of an object, worked out from the object's state alone.
 
-A change of the object needs no care for timers: the next step is simply worked out again.
+No timer is stored, so none can be lost. After a change, the sandbox simply works out the next step again.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,14 +16,17 @@ from gateway.sandbox.work import Work
 
 @dataclass(frozen=True)
 class Step:
-    """``do(work, obj)`` at unix second ``at``; it must change what comes next."""
+    """A call of ``do(work, obj)`` that is due at unix second ``at``.
+
+    ``do`` must change the object's next step. Otherwise the timekeeper treats the step as failed.
+    """
 
     at: int
     do: Callable[[Work, Json], object]
 
 
 def next_step(store: Store, obj: Json, settings: Settings) -> Step | None:
-    """The object's earliest step; of those in one second, the one named first below."""
+    """Return the object's earliest step. If several fall in one second, return the one yielded first below."""
     steps = _OF_KIND.get(obj["object"], _nothing)(store, obj, settings)
     return min(steps, key=lambda step: step.at, default=None)
 

@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable
 
 LATEST = 4_102_444_800
-"""2100: no clock here goes beyond, so that every period has an end in the calendar."""
+"""The year 2100. No clock here passes it, so every period ends on a valid calendar date."""
 
 
 class Clock:
-    """Another clock's time, moved ahead."""
+    """A clock that can be moved ahead of another clock."""
 
     def __init__(self, source: Callable[[], float]) -> None:
         self._source = source
@@ -17,26 +17,26 @@ class Clock:
         self._lock = threading.Lock()
 
     def __call__(self) -> float:
-        """Now."""
+        """Return the current time."""
         return self._source() + self._ahead
 
     def advance(self, seconds: float) -> None:
-        """Move it ahead, by so much more."""
+        """Move the clock further ahead by ``seconds``."""
         with self._lock:
             self._ahead += seconds
 
 
 class StartingClock:
-    """Stands still at ``start`` until ``run()``, and goes on from there as real time does."""
+    """A clock that stands still at ``start`` until ``run()`` and then follows real time."""
 
     def __init__(self, start: float) -> None:
         self._start = start
         self._since: float | None = None
 
     def __call__(self) -> float:
-        """Now."""
+        """Return the current time."""
         return self._start + (0 if self._since is None else time.monotonic() - self._since)
 
     def run(self) -> None:
-        """Let time pass from here on."""
+        """Start the clock."""
         self._since = time.monotonic()

@@ -1,5 +1,6 @@
-"""Whose time it is: that of a test clock for what belongs to it, else the sandbox's own.
+"""The choice of the clock for a request.
 
+Objects on a test clock live in its time. All others live in the sandbox's own time.
 https://docs.stripe.com/billing/testing/test-clocks
 """
 
@@ -11,13 +12,13 @@ from gateway.sandbox.store import Store
 
 KIND = "test_helpers.test_clock"
 _NAMING = ("test_clock", "customer", "subscription", "invoice")
-"""Parameters that name an object on a test clock, besides the ids in a path."""
+"""Parameters that can name an object on a test clock. Ids in a path can do so too."""
 
 
 def clock_of(store: Store, names: Iterable[str], given: Json) -> Json | None:
-    """The test clock in whose time a request happens, found through the objects that it names."""
+    """Return the test clock of the objects that a request names, or None if they are on none."""
     named = [*names, *(given[key] for key in _NAMING if isinstance(given.get(key), str))]
-    named += (given.get("payload") or {}).values()  # a meter event names its customer there
+    named += (given.get("payload") or {}).values()  # a meter event names its customer in its payload
     for object_id in named:
         found = _clock_id(store, object_id)
         if found:
@@ -39,7 +40,7 @@ def _clock_id(store: Store, object_id: str) -> str | None:
 
 
 def refuse_if_advancing(clock: Json) -> None:
-    """No change while a clock advances; the text is remembered from Stripe, not recorded."""
+    """Raise 429 if the clock is advancing. The message was written from memory and not recorded from Stripe."""
     if clock["status"] == "advancing":
         text = "Test clock advancement underway - cannot perform modifications until it's complete."
         raise StripeError(429, "invalid_request_error", text, code="rate_limit")

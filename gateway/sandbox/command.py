@@ -1,4 +1,4 @@
-"""The sandbox as a command: begun from a seed file, telling its webhooks' secret, ended by a signal."""
+"""The sandbox as a command that loads a seed file, prints its webhook secret and runs until a signal stops it."""
 
 import signal
 import threading
@@ -10,7 +10,7 @@ from werkzeug.test import Client
 
 from gateway.sandbox.clock import StartingClock
 from gateway.sandbox.events import API_VERSION
-from gateway.sandbox.fixtures import ask, create
+from gateway.sandbox.fixtures import create, make_request
 from gateway.sandbox.seed import Seed, StartError, load
 from gateway.sandbox.server import Sandbox
 
@@ -20,8 +20,9 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    ``webhook`` is the address of an endpoint for all events, those of the seed file as well; ``say`` gets the lines for
-    the person who started it. OSError if the port is taken, StartError if something cannot be created.
+    ``webhook`` is the URL of an endpoint that receives all events, including those of the seed file. ``say`` receives
+    the lines to show to the user. Raise OSError if the port is taken. Raise StartError if the endpoint or a seed object
+    cannot be created.
     """
     seed = load(seed_file) if seed_file else Seed()
     clock = time.time if seed.time is None else StartingClock(seed.time)
@@ -36,9 +37,9 @@ def serve(
         if isinstance(clock, StartingClock):
             clock.run()
         sandbox.start()
-        say(f"A local Stripe, in memory, on {sandbox.url} with any key sk_test_…; Ctrl-C stops it.")
+        say(f"The local Stripe runs in memory on {sandbox.url} and takes any key sk_test_…. Ctrl-C stops it.")
         if seed_file:
-            say(f"Made {len(seed.fixtures)} requests of {seed_file}.")
+            say(f"Made {len(seed.fixtures)} requests from {seed_file}.")
         if secret:
             say(f"Webhooks go to {webhook}, signed with {secret}")
         stop.wait()
@@ -47,9 +48,9 @@ def serve(
 
 
 def _endpoint(client: Client, url: str) -> str:
-    """Register a webhook endpoint for all events; gives its secret."""
+    """Register a webhook endpoint for all events and return its signing secret."""
     params = {"url": url, "enabled_events": ["*"], "api_version": API_VERSION}
-    answer = ask(client, "post", "/v1/webhook_endpoints", params)
+    answer = make_request(client, "post", "/v1/webhook_endpoints", params)
     if "error" in answer:
         raise StartError(f"--webhook {url}: {answer['error']['message']}")
     return str(answer["secret"])

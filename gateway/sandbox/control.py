@@ -1,4 +1,7 @@
-"""The sandbox's own interface, ``/_sandbox/…``: JSON in and out, no key needed. Nothing of it is Stripe's."""
+"""The sandbox's own interface at ``/_sandbox/…``, which Stripe does not have.
+
+It takes and returns JSON and needs no API key.
+"""
 
 import math
 
@@ -13,7 +16,7 @@ from gateway.sandbox.outbox import Outbox
 
 
 def blueprint(engine: Engine, clock: Clock, outbox: Outbox) -> Blueprint:
-    """The routes; an error is ``{"error": {"type", "message", "param"}}``."""
+    """Return the routes. They answer an error as ``{"error": {"type", "message", "param"}}``."""
     control = Blueprint("control", __name__, url_prefix="/_sandbox")
     _faults(control, engine, outbox)
 
@@ -23,7 +26,7 @@ def blueprint(engine: Engine, clock: Clock, outbox: Outbox) -> Blueprint:
 
     @control.post("/clock")
     def advance_clock() -> Response:
-        seconds = _seconds(_body())
+        seconds = _seconds_ahead(_body())
         if clock() + seconds > LATEST:
             raise invalid("The clock cannot be moved beyond 2100.", param="advance")
         clock.advance(seconds)
@@ -72,15 +75,15 @@ def _faults(control: Blueprint, engine: Engine, outbox: Outbox) -> None:
         return _json({"faults": []})
 
 
-def _seconds(body: object) -> float:
+def _seconds_ahead(body: object) -> float:
     seconds = body.get("advance") if isinstance(body, dict) and body.keys() == {"advance"} else None
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-        raise invalid('Only {"advance": seconds} moves the clock, by a number above 0.', param="advance")
+        raise invalid('The body must be {"advance": seconds} with a number above 0.', param="advance")
     return seconds
 
 
 def _body() -> object:
-    """The JSON, whatever content type it came with: curl's ``-d`` says that it is a form."""
+    """Return the JSON body. Ignore its content type, because curl's ``-d`` declares a form."""
     body = request.get_json(force=True, silent=True)
     if body is None:
         raise invalid("The body must be JSON.")

@@ -1,4 +1,4 @@
-"""Bytes in and out."""
+"""Encoding of answers as JSON, and decoding of credentials."""
 
 import base64
 import binascii
@@ -8,12 +8,12 @@ from gateway.sandbox.json_types import Json
 
 
 def dump(answer: Json) -> bytes:
-    """Indented JSON, as Stripe sends it."""
+    """Encode an answer as indented JSON, as Stripe sends it."""
     return json.dumps(answer, indent=2, ensure_ascii=False).encode()
 
 
 def basic_user(credentials: str) -> str:
-    """The user name of HTTP basic authentication, which may carry the key; "" if it cannot be read."""
+    """Return the user name of HTTP basic authentication, which may be the API key. Return "" if it is unreadable."""
     try:
         return base64.b64decode(credentials, validate=True).decode().partition(":")[0]
     except (binascii.Error, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""One request, from its headers to its answer: authentication, parameters, idempotency, the unit of work."""
+"""The path of a request through authentication, parameter checks, idempotency and its unit of work."""
 
 import hashlib
 import logging
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Call:
-    """A request as it came."""
+    """A request as received."""
 
     method: str
     path: str
@@ -42,7 +42,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, whether it is one given before, and whether it gets lost on its way to the client."""
+    """An answer to a request.
+
+    ``replayed`` marks an answer saved under an idempotency key. ``lost`` marks one that must not reach the client.
+    """
 
     answer: Answer
     replayed: bool = False
@@ -51,7 +54,10 @@ class Reply:
 
 @dataclass
 class Engine:
-    """The sandbox's state and its rules for a request. One lock covers a request's work from first read to commit."""
+    """The sandbox's state and the handling of requests.
+
+    One lock covers a request's work from the first read to the commit.
+    """
 
     clock: Callable[[], float]
     ids: Ids
@@ -68,18 +74,21 @@ class Engine:
         self.time = Timekeeper(self.store, lambda: self.settings, self.begin, self.commit)
 
     def begin(self, now: int, request: Json | None = None) -> Work:
-        """A unit of work at this moment; without a request it is time's own doing."""
+        """Open a unit of work at ``now``. Without ``request``, its events name no request, as in a renewal."""
         caused = request or {"id": None, "idempotency_key": None}
         return Work(self.store, self.ids, now, self.url, caused, self.settings)
 
     def commit(self, work: Work) -> None:
-        """Keep the work, note what it made due, tell of it."""
+        """Commit the work, schedule what it made due and deliver its events."""
         work.commit()
         self.time.watch(work.changes)
         self.deliver(work.new_events())
 
     def let_time_pass(self) -> None:
-        """Do what is due by now, and take every test clock that advances to its end; others may ask in between."""
+        """Do everything that is due, and advance test clocks to their targets.
+
+        The lock is released after each step of a test clock, so requests do not wait until the clock arrives.
+        """
         with self.lock:
             self.time.catch_up(int(self.clock()))
         for clock in list(self.time.advancing):
@@ -89,15 +98,15 @@ class Engine:
                     arrived = not self.time.advance(clock)
 
     def handle(self, call: Call, route: Route | None, names: dict[str, str]) -> Reply:
-        """Serve one call; every failure becomes Stripe's error body."""
+        """Serve one call. Every failure becomes Stripe's error body."""
         with self.lock:
             request_id = self.ids.request()
         try:
-            api_key = _authenticated(call)
+            api_key = _authenticate(call)
             if route is None:
                 raise _unrecognized(call)
             if call.content_type not in _FORMS:
-                raise invalid(f"Parameters are sent form-encoded, not as {call.content_type}.")
+                raise invalid(f"Parameters must be form-encoded, not {call.content_type}.")
             given = params.read(forms.decode(call.pairs), route.shape)
             _refuse_publishable(api_key, given)
             params.refuse_unbuilt(given, route.built, f"{route.method} {route.path}")
@@ -105,13 +114,13 @@ class Engine:
             if limited := self.faults.limit(call.method, call.path):
                 raise limited
             if call.method != "POST" or not call.idempotency_key:
-                return self._answered(order)
-            return self._once(order, api_key, call.idempotency_key)
+                return self._answer(order)
+            return self._answer_once(order, api_key, call.idempotency_key)
         except StripeError as error:
             return Reply(failure(error, request_id))
 
-    def _once(self, order: "_Order", api_key: str, key: str) -> Reply:
-        """Do the work, unless it was done under this key before; keys belong to their API key."""
+    def _answer_once(self, order: "_Order", api_key: str, key: str) -> Reply:
+        """Do the work unless this idempotency key already has an answer. Each API key has its own idempotency keys."""
         if len(key) > MAX_LENGTH:
             raise invalid(f"Idempotency keys can only be up to {MAX_LENGTH} characters long.")
         own = f"{api_key}\n{key}"
@@ -119,12 +128,12 @@ class Engine:
         kept = self.keys.claim(own, key, fingerprint, self.clock())
         if kept:
             return Reply(kept, replayed=True)
-        reply = self._answered(order)
+        reply = self._answer(order)
         self.keys.keep(own, reply.answer)
         return reply
 
-    def _answered(self, order: "_Order") -> Reply:
-        """The work's answer, or what the faults that were asked for make of it."""
+    def _answer(self, order: "_Order") -> Reply:
+        """Do the work and return its answer, or the failure that a requested fault puts in its place."""
         call = order.call
         if error := self.faults.before(call.method, call.path):
             return Reply(failure(error, order.request_id))
@@ -150,7 +159,7 @@ class Engine:
                 self.commit(work)
             except StripeError as error:
                 return failure(error, order.request_id)
-            except Exception:  # noqa: BLE001 - whatever broke, the client gets Stripe's 500
+            except Exception:  # noqa: BLE001 - the client must get Stripe's 500 for every failure
                 _log.exception("The sandbox failed on %s %s", call.method, call.path)
                 return failure(server_error(), order.request_id)
         if work.failure:
@@ -159,7 +168,7 @@ class Engine:
 
     @contextmanager
     def visit(self, object_id: str) -> Iterator[Work]:
-        """The unit of work of a page that shows this object, in the time of its test clock if it has one."""
+        """Open a unit of work for a page about this object, at the time of the object's clock. Commit it at the end."""
         with self.lock:
             self.time.catch_up(int(self.clock()))
             work = self.begin(self._moment(clocks.clock_of(self.store, [object_id], {})))
@@ -181,7 +190,7 @@ class _Order:
     request_id: str
 
 
-def _authenticated(call: Call) -> str:
+def _authenticate(call: Call) -> str:
     scheme, _blank, key = call.authorization.partition(" ")
     if scheme == "Basic":
         key = encoding.basic_user(key)
@@ -195,7 +204,7 @@ def _authenticated(call: Call) -> str:
 
 
 def _refuse_publishable(key: str, given: Json) -> None:
-    """Let a browser's key do only what takes an intent's client secret as well (https://docs.stripe.com/keys)."""
+    """Refuse a publishable key without an intent's client secret (https://docs.stripe.com/keys)."""
     if key.startswith("pk_test_") and not given.get("client_secret"):
         text = "This API call cannot be made with a publishable API key. Please use a secret API key."
         raise invalid(text, code="secret_key_required", status=401)
@@ -225,7 +234,7 @@ def _unrecognized(call: Call) -> StripeError:
 
 
 def failure(error: StripeError, request_id: str) -> Answer:
-    """The error as Stripe words it; an unknown API version alone has no link to the request's log."""
+    """Return the error answer. Only the error for an unknown API version has no link to the request's log."""
     fields = {"request_log_url": f"https://dashboard.stripe.com/test/logs/{request_id}"} | error.fields
     shown = {name: value for name, value in fields.items() if value != ""}
     return Answer(error.status, encoding.dump({"error": shown}), request_id, error.headers)

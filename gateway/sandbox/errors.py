@@ -1,4 +1,4 @@
-"""Errors in the shape Stripe answers them.
+"""Errors in the shape of Stripe's answers.
 
 StripeError                    any error body, with its HTTP status
   ├─ invalid()                 400 invalid_request_error
@@ -6,7 +6,7 @@ StripeError                    any error body, with its HTTP status
   ├─ missing()                 404 (400 for an id inside a body) resource_missing
   ├─ card_error()              402 card_error
   ├─ server_error()            500 api_error
-  └─ not_built()               400: Stripe knows this, the sandbox does not
+  └─ not_built()               400 sandbox_not_implemented, which Stripe does not have
 
 Texts and statuses are as recorded from Stripe's API, 2026-08-26.dahlia, unless the function says otherwise.
 """
@@ -22,9 +22,9 @@ _LABELS = {
 
 
 class StripeError(Exception):
-    """An error answer: ``fields`` become the body's ``error`` object, those that are None left out.
+    """An error answer.
 
-    ``headers`` go with it.
+    ``fields`` become the body's ``error`` object, without those that are None. ``headers`` are added to the answer.
     """
 
     def __init__(self, status: int, error_type: str, message: str, **fields: object) -> None:
@@ -39,32 +39,35 @@ class StripeError(Exception):
 
 
 def invalid(message: str, *, param: str | None = None, code: str | None = None, status: int = 400) -> StripeError:
-    """A request that cannot be served as it is."""
+    """Return the error for a request that cannot be served."""
     return StripeError(status, "invalid_request_error", message, param=param, code=code)
 
 
 def required(param: str) -> StripeError:
-    """A parameter that must be there."""
+    """Return the error for a missing parameter."""
     return invalid(f"Missing required param: {param}.", param=param, code="parameter_missing")
 
 
 def missing(kind: str, object_id: str, *, param: str | None = "id", status: int = 404) -> StripeError:
-    """``No such customer: 'cus_x'``. An id in the path is 404; one inside a body mostly 400."""
+    """Return ``No such customer: 'cus_x'``. The status is 404 for an id in the path, mostly 400 for one in the body."""
     label = _LABELS.get(kind, kind)
     return invalid(f"No such {label}: '{object_id}'", param=param, code="resource_missing", status=status)
 
 
 def card_error(code: str, message: str) -> StripeError:
-    """A payment that the card's holder must approve first; ``billing.cards.declined()`` is the bank's refusal."""
+    """Return the error for a payment that the cardholder must approve first.
+
+    ``billing.cards.declined()`` returns the error for a refusal by the bank.
+    """
     return StripeError(402, "card_error", message, code=code)
 
 
 def server_error() -> StripeError:
-    """Something broke on Stripe's side; whether the work was done, it does not say."""
+    """Return the error for a failure on Stripe's side. It does not say whether the work was done."""
     return StripeError(500, "api_error", "An unknown error occurred")
 
 
 def not_built(what: str, param: str | None = None) -> StripeError:
-    """Refuses what Stripe would do and the sandbox cannot, rather than to ignore it silently."""
+    """Return the refusal of something that only Stripe implements. Ignoring it silently would mislead the caller."""
     message = f"The local sandbox does not implement {what}. Use a Stripe test-mode account for it."
     return StripeError(400, "invalid_request_error", message, param=param, code="sandbox_not_implemented")

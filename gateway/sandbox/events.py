@@ -1,4 +1,4 @@
-"""Event objects and what changed between two states of an object."""
+"""Event objects, and the difference between two states of an object."""
 
 from typing import get_args
 
@@ -8,15 +8,15 @@ from gateway.sandbox.json_types import Json
 
 API_VERSION = "2026-10-28.endive"
 TYPES = frozenset(get_args(stripe.Event.__annotations__["type"]))
-"""All that Stripe has, as the pinned SDK lists them: there is no ``invoiceitem.updated``, for one."""
+"""All event types that the pinned SDK lists. Stripe has no ``invoiceitem.updated``, for example."""
 
 
 def previous_attributes(old: Json, new: Json) -> Json:
-    """The old values of what changed, and only those.
+    """Return the old values of the changed fields only.
 
-    Objects are compared key by key, so an added metadata key shows as null; a changed array is given whole, and so is
-    a changed list object's ``data`` (https://docs.stripe.com/api/events/object; as recorded from Stripe's API,
-    2026-08-26.dahlia).
+    Objects are compared key by key, so an added metadata key shows as null. A changed array is returned whole, and so
+    is the ``data`` of a changed list object. The sources are https://docs.stripe.com/api/events/object and recordings
+    of Stripe's API, 2026-08-26.dahlia.
     """
     changed: Json = {}
     for key in sorted(old.keys() | new.keys()):
@@ -29,13 +29,13 @@ def previous_attributes(old: Json, new: Json) -> Json:
     return changed
 
 
-def wants(endpoint: Json, event_type: str) -> bool:
-    """Whether a webhook endpoint subscribed to this type of event."""
+def is_subscribed(endpoint: Json, event_type: str) -> bool:
+    """Return whether a webhook endpoint is enabled and subscribed to this event type."""
     enabled = endpoint["enabled_events"]
     return endpoint["status"] == "enabled" and ("*" in enabled or event_type in enabled)
 
 
-def event(  # one parameter a field
+def event(  # one parameter per field
     *,
     event_id: str,
     created: int,
@@ -45,7 +45,7 @@ def event(  # one parameter a field
     request: Json,
     endpoints: int,
 ) -> Json:
-    """https://docs.stripe.com/api/events/object."""
+    """Return an event object (https://docs.stripe.com/api/events/object)."""
     return {
         "id": event_id,
         "object": "event",

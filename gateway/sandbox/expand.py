@@ -1,4 +1,4 @@
-"""``expand[]``: ids in an answer become the objects they name (https://docs.stripe.com/api/expanding_objects)."""
+"""``expand[]`` replaces ids in an answer with the objects (https://docs.stripe.com/api/expanding_objects)."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ _REFERENCES = {
     "product": "product",
     "subscription": "subscription",
 }
-"""Field → kind of object it names."""
+"""Field → kind of the object that it names."""
 _DEEPEST = 4
 
 
@@ -65,13 +65,13 @@ _INCLUDABLE: dict[tuple[str, str], Callable[[Work, Json], Json | list[Json] | No
     ("plan", "tiers"): _tiers,
     ("price", "tiers"): _tiers,
 }
-"""Fields that are absent unless asked for."""
+"""Fields that are absent unless the request expands them."""
 _ALWAYS_THERE = {"lines", "items", "data", "discounts", "sources", "tax", "tax_ids", "tax_rates"}
-"""Part of the answer already, or of something the sandbox never has; Stripe accepts them in a path."""
+"""Fields that are already in the answer, or that the sandbox never has. Stripe accepts them in a path."""
 
 
 def expand(work: Work, answer: Json, paths: list[str]) -> Json:
-    """The answer with each dotted path expanded; ``answer`` itself stays as it is."""
+    """Return the answer with each dotted path expanded. ``answer`` itself is not changed."""
     for path in paths:
         names = path.split(".")
         if len(names) > _DEEPEST:

@@ -1,7 +1,7 @@
-"""Faults on request: what may go wrong between Stripe and its client, how often, and for which requests or events.
+"""Faults that a test can request, such as lost answers, rate limits and reordered webhooks.
 
-Rules only: the engine asks before and after a request's work, the outbox for each event (see ``control`` for the way
-in, and the README beside this file for what each kind does).
+This file decides only which fault applies. The engine asks before and after a request's work, and the outbox asks for
+each event. ``control`` takes the requests for faults. The README beside this file says what each kind does.
 """
 
 import math
@@ -30,7 +30,7 @@ KINDS = {
     "webhook_reordered": (*_EVENT, "count"),
     "webhook_burst": (*_EVENT, "count"),
 }
-"""Each kind, and the fields it has besides ``kind``, ``times`` and ``skip``."""
+"""Each kind with its fields besides ``kind``, ``times`` and ``skip``."""
 
 LIMITS = ("rate_limit", "lock_timeout")
 AFTERWARDS = ("error_after", "response_lost")
@@ -44,7 +44,7 @@ def _whole(least: int) -> Callable[[object], bool]:
 
 
 def _is_duration(value: object) -> bool:
-    return type(value) in (int, float) and 0 < value < math.inf  # type: ignore[operator]  # type() narrows no tuple
+    return type(value) in (int, float) and 0 < value < math.inf  # type: ignore[operator]  # mypy does not narrow on type()
 
 
 def _is_path(value: object) -> bool:
@@ -57,18 +57,18 @@ def _is_event_pattern(value: object) -> bool:
 
 _FIELDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "method": (lambda value: value in ("GET", "POST", "DELETE", "*"), "GET, POST, DELETE or *"),
-    "path": (_is_path, "a path, in which * stands for anything, such as /v1/subscriptions/*"),
-    "event": (_is_event_pattern, "a type of event that Stripe has, or a pattern such as invoice.*"),
-    "times": (_whole(1), "a whole number from 1"),
-    "skip": (_whole(0), "a whole number from 0"),
-    "count": (_whole(2), "a whole number from 2"),
+    "path": (_is_path, "a path such as /v1/subscriptions/*, in which * matches anything"),
+    "event": (_is_event_pattern, "one of Stripe's event types or a pattern such as invoice.*"),
+    "times": (_whole(1), "a whole number of at least 1"),
+    "skip": (_whole(0), "a whole number of at least 0"),
+    "count": (_whole(2), "a whole number of at least 2"),
     "seconds": (_is_duration, "a number above 0"),
 }
 
 
 @dataclass
 class Fault:
-    """One fault asked for, and how far it got. ``fields`` are those of its kind, with defaults filled in."""
+    """One requested fault and its progress. ``fields`` are those of its kind, with defaults filled in."""
 
     kind: str
     fields: Json
@@ -77,13 +77,13 @@ class Fault:
     held: int = 0
 
     def shown(self) -> Json:
-        """As the control interface lists it; ``held`` is how many events wait for the rest of their group."""
+        """Return the fault as the control interface lists it. ``held`` counts the events that wait for their group."""
         state = {"fired": self.fired, "left": self.fields["times"] - self.fired}
         held = {"held": self.held} if "count" in self.fields else {}
         return {"kind": self.kind} | self.fields | state | held
 
-    def meets(self, kinds: tuple[str, ...], subject: Json) -> bool:
-        """Whether it is one of ``kinds``, not used up, and each field of ``subject`` matches its pattern."""
+    def matches(self, kinds: tuple[str, ...], subject: Json) -> bool:
+        """Return whether the fault is of ``kinds``, is not used up and matches every field of ``subject``."""
         return (
             self.kind in kinds
             and self.fired < self.fields["times"]
@@ -92,15 +92,15 @@ class Fault:
 
 
 def read(given: object) -> Fault:
-    """A fault from the JSON that asks for it; StripeError (400) says what is wrong with it."""
+    """Return the fault that the JSON requests. Raise StripeError (400) if the JSON is wrong."""
     if not isinstance(given, dict):
-        raise invalid("A fault is a JSON object.")
+        raise invalid("A fault must be a JSON object.")
     kind = given.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise invalid(f"Unknown kind of fault: {kind!r}. There are {', '.join(KINDS)}.", param="kind")
+        raise invalid(f"Unknown kind of fault: {kind!r}. The kinds are {', '.join(KINDS)}.", param="kind")
     names = (*KINDS[kind], "times", "skip")
     for name in given.keys() - {"kind", *names}:
-        raise invalid(f"A fault {kind} has no field {name}. It has {', '.join(names)}.", param=name)
+        raise invalid(f"The fault {kind} has no field {name}. Its fields are {', '.join(names)}.", param=name)
     fields = {name: given.get(name, _DEFAULTS.get(name)) for name in names}
     for name, value in fields.items():
         fits, wanted = _FIELDS[name]
@@ -111,37 +111,37 @@ def read(given: object) -> Fault:
 
 @dataclass
 class Faults:
-    """All that were asked for, in that order. Safe to use from several threads."""
+    """All requested faults, in the order of their requests. Safe to use from several threads."""
 
     _faults: list[Fault] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _cleared: threading.Event = field(default_factory=threading.Event)
 
     def add(self, fault: Fault) -> None:
-        """Let it happen from now on."""
+        """Put a fault into effect."""
         with self._lock:
             self._faults.append(fault)
 
     def shown(self) -> list[Json]:
-        """All, the used up as well, until ``clear()``."""
+        """Return all faults since the last ``clear()``, including those used up."""
         with self._lock:
             return [fault.shown() for fault in self._faults]
 
     def clear(self) -> None:
-        """Forget all; requests that are being delayed go on at once."""
+        """Remove all faults. Delayed requests resume immediately."""
         with self._lock:
             self._faults.clear()
             self._cleared.set()
             self._cleared = threading.Event()
 
     def take(self, kinds: tuple[str, ...], **subject: str) -> Fault | None:
-        """The first fault of these kinds that is due for ``method=…, path=…`` or ``event=…``; it counts as fired.
+        """Return the first fault of these kinds that applies to ``method=…, path=…`` or ``event=…``, or None.
 
-        One that holds events back until it has ``count`` of them fires with the last.
+        The fault counts as fired. A fault that holds back ``count`` events fires with the last of them.
         """
         with self._lock:
             for fault in self._faults:
-                if not fault.meets(kinds, subject):
+                if not fault.matches(kinds, subject):
                     continue
                 fault.passed += 1
                 if fault.passed <= fault.fields["skip"]:
@@ -152,21 +152,21 @@ class Faults:
         return None
 
     def limit(self, method: str, path: str) -> StripeError | None:
-        """The 429 that this request gets instead of being served (https://docs.stripe.com/rate-limits)."""
+        """Return the 429 to answer instead of serving the request, or None (https://docs.stripe.com/rate-limits)."""
         fault = self.take(LIMITS, method=method, path=path)
         if fault is None:
             return None
         return _lock_timeout() if fault.kind == "lock_timeout" else _rate_limit()
 
     def before(self, method: str, path: str) -> StripeError | None:
-        """Wait, if this request is to be delayed; the error that it gets instead of its work."""
+        """Wait if a fault delays this request. Return the error to answer instead of doing the work, or None."""
         delay = self.take(("delay",), method=method, path=path)
         if delay:
             self._cleared.wait(delay.fields["seconds"])
         return server_error() if self.take(("error_before",), method=method, path=path) else None
 
     def after(self, method: str, path: str) -> Fault | None:
-        """What becomes of the answer, now that the work is done."""
+        """Return the fault that hits the answer after the work is done, or None."""
         return self.take(AFTERWARDS, method=method, path=path)
 
 

@@ -1,6 +1,6 @@
-"""Form bodies with brackets, ``items[0][price]=price_1``, as nested dicts.
+"""Decoding of form bodies with brackets, such as ``items[0][price]=price_1``, into nested dicts.
 
-Indexes stay keys here; ``params`` knows where a list is wanted and makes it one.
+Indexes stay dict keys here. ``params`` turns them into lists where the parameter is a list.
 """
 
 import re
@@ -13,7 +13,7 @@ _NAME = re.compile(r"^([^\[\]]+)((?:\[[^\[\]]*\])*)$")
 
 
 def decode(pairs: Iterable[tuple[str, str]]) -> Json:
-    """Nest decoded form pairs. ``a[]`` counts up, as in Rack, which Stripe's other SDKs rely on."""
+    """Nest decoded form pairs. ``a[]`` counts up as in Rack, because Stripe's other SDKs rely on it."""
     tree: Json = {}
     for name, value in pairs:
         match = _NAME.match(name)

@@ -1,7 +1,7 @@
 """Idempotency keys as Stripe keeps them (https://docs.stripe.com/api/idempotent_requests).
 
-What a request answered once its work had begun is kept for 24 hours: success, card errors and failures alike.
-Requests that fail the checks of their parameters never get here, so their key stays free.
+Once a request's work has begun, its answer is kept for 24 hours. That includes card errors and failures.
+Requests that fail the parameter checks never get here, so their key stays free.
 """
 
 import threading
@@ -15,7 +15,7 @@ MAX_LENGTH = 255
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back to the client, as sent."""
+    """An answer as sent to the client."""
 
     status: int
     body: bytes
@@ -31,16 +31,17 @@ class _Kept:
 
 
 class IdempotencyKeys:
-    """Answers by key. Safe to use from several threads."""
+    """Saved answers by key. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
         self._lock = threading.Lock()
 
     def claim(self, key: str, shown: str, fingerprint: str, now: float) -> Answer | None:
-        """The answer kept for this key, or None: then the key is now the caller's, to ``keep()``.
+        """Return the answer saved for this key, or reserve the key and return None.
 
-        ``shown`` is the key without its owner, for messages.
+        After None, the caller must save its answer with ``keep()``. Raise 400 if the earlier request had another
+        ``fingerprint``, and 409 if it is still in flight. ``shown`` is the key without its owner, for messages.
         """
         with self._lock:
             self._prune(now)
@@ -55,9 +56,9 @@ class IdempotencyKeys:
         return kept.answer
 
     def keep(self, key: str, answer: Answer) -> None:
-        """The work is done: replay this from now on."""
+        """Save the answer of finished work, so that later requests replay it."""
         with self._lock:
-            if kept := self._kept.get(key):  # unless a day passed meanwhile
+            if kept := self._kept.get(key):  # the key may have expired during the work
                 kept.answer = answer
 
     def _prune(self, now: float) -> None:

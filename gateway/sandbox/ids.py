@@ -9,23 +9,26 @@ _LONG = 24
 
 
 class Ids:
-    """Makes identifiers: ``cus_`` and a few others are short, the rest long and beginning with a 1, as Stripe's do."""
+    """A source of identifiers.
+
+    As at Stripe, ``cus_`` and a few others are short. The rest are long and begin with a 1.
+    """
 
     def __init__(self, seed: int | str | None = None) -> None:
         self._random = random.Random(seed)  # noqa: S311 - identifiers of a sandbox, not secrets
-        # Requests have a stream of their own: how often somebody looks must not change what is created next.
+        # Request ids come from a separate stream. Otherwise a read would change the id of the next created object.
         self._requests = random.Random(None if seed is None else f"requests of {seed}")  # noqa: S311 - as above
 
     def request(self) -> str:
-        """The id of a request: ``req_…``."""
+        """Return a new request id, ``req_…``."""
         return f"req_{''.join(self._requests.choices(_ALPHABET, k=14))}"
 
     def new(self, prefix: str) -> str:
-        """``Ids().new("sub")`` → ``sub_1…``."""
+        """Return a new id. ``Ids().new("sub")`` returns ``sub_1…``."""
         if prefix in _SHORT:
             return f"{prefix}_{self.text(_SHORT[prefix])}"
         return f"{prefix}_1{self.text(_LONG - 1)}"
 
     def text(self, length: int, alphabet: str = _ALPHABET) -> str:
-        """Random text, e.g. the tail of a secret or an invoice prefix."""
+        """Return random text, such as the tail of a secret or an invoice prefix."""
         return "".join(self._random.choices(alphabet, k=length))

@@ -4,7 +4,7 @@ from gateway.sandbox.json_types import Json
 
 
 def merged(old: Json, given: Json | str) -> Json:
-    """Keys merge; an empty value unsets its key, an empty whole clears all."""
+    """Return metadata with the given keys merged in. An empty value unsets its key. An empty string clears all keys."""
     if isinstance(given, str):
         return {}
     return {key: value for key, value in (old | given).items() if value != ""}

@@ -1,6 +1,6 @@
-"""What Stripe shows people in a browser: a bank's question (3D Secure), and an invoice to look at and pay.
+"""The pages that Stripe shows in a browser, which are a bank's 3D Secure question and an invoice to view and pay.
 
-Whoever knows the id in the address may use the page, as with Stripe's; ids cannot be guessed.
+As at Stripe, anyone who knows the id in the address may use the page. Ids cannot be guessed.
 """
 
 from collections.abc import Iterator
@@ -24,22 +24,22 @@ _SEE_OTHER = 303
 
 
 def blueprint(engine: Engine) -> Blueprint:
-    """The pages over the engine's objects."""
+    """Return the pages for the engine's objects."""
     pages = Blueprint("pages", __name__)
 
     @pages.get("/3d_secure/<intent_id>")
-    def ask(intent_id: str) -> Response:
+    def show_question(intent_id: str) -> Response:
         with engine.visit(intent_id) as work:
             return _question(work, _intent(work, intent_id))
 
     @pages.post("/3d_secure/<intent_id>")
-    def answer(intent_id: str) -> AnyResponse:
+    def answer_question(intent_id: str) -> AnyResponse:
         with engine.visit(intent_id) as work:
             intent = _intent(work, intent_id)
             if intent is None or intent["status"] != "requires_action":
                 return _question(work, intent)
             answered = _answer(work, intent, approved=request.form.get("answer") == "complete")
-            back = _way_back(intent, answered)
+            back = _return_address(intent, answered)
             return redirect(back, _SEE_OTHER) if back else _question(work, answered)
 
     @pages.get("/i/<invoice_id>")
@@ -59,7 +59,7 @@ def blueprint(engine: Engine) -> Blueprint:
             found = _finalized(work, invoice_id)
             if found is None:
                 return _invoice_page(work, None)
-            return Response(text_page(_as_text(work, found)), content_type="application/pdf")
+            return Response(text_page(_text_lines(work, found)), content_type="application/pdf")
 
     return pages
 
@@ -93,8 +93,8 @@ def _answer(work: Work, intent: Json, *, approved: bool) -> Json:
     return (payment.approve if approved else intents.holder_refused)(work, intent)
 
 
-def _way_back(asked: Json, answered: Json) -> str | None:
-    """The ``return_url``, if one was given, with the parameters Stripe adds to it.
+def _return_address(asked: Json, answered: Json) -> str | None:
+    """Return the ``return_url`` with the parameters that Stripe adds to it, or None if there is none.
 
     https://docs.stripe.com/payments/payment-intents/verifying-status#checking-status-redirect
     """
@@ -139,7 +139,7 @@ def _card(work: Work, invoice: Json) -> Json | None:
 
 
 def _pay(work: Work, invoice: Json) -> str:
-    """Charge the card on file; answers where to go: to the bank's question, or back to the invoice."""
+    """Charge the card on file. Return the address of the bank's question if there is one, else that of the invoice."""
     page = str(invoice["hosted_invoice_url"])
     card = _card(work, invoice)
     if invoice["status"] != "open" or card is None:
@@ -149,7 +149,7 @@ def _pay(work: Work, invoice: Json) -> str:
     return str(asked["redirect_to_url"]["url"]) if asked else page
 
 
-def _as_text(work: Work, invoice: Json) -> Iterator[str]:
+def _text_lines(work: Work, invoice: Json) -> Iterator[str]:
     money = partial(shown, currency=invoice["currency"])
     yield f"Invoice {invoice['number']}"
     yield f"For {invoice['customer_name'] or invoice['customer_email'] or invoice['customer']}"

@@ -18,7 +18,7 @@ _RANGES: dict[str, Callable[[int, int], bool]] = {
 
 
 def page(work: Work, rows: Iterable[Json], params: Json, *, kind: str, url: str) -> Json:
-    """One page of ``rows``, which come in list order (newest first).
+    """Return one page of ``rows``, which come in list order (newest first).
 
     A limit of 0 gives one row and 101 gives 100, as recorded from Stripe's API, 2026-08-26.dahlia.
     """
@@ -40,7 +40,7 @@ def _refuse_both(params: Json) -> None:
 
 
 def page_of(rows: list[Json], params: Json, *, kind: str, url: str) -> Json:
-    """One page of rows that no list of the store has: cursors are looked for among themselves."""
+    """Return one page of rows that the store does not list. A cursor must name one of these rows."""
     _refuse_both(params)
     places = {row["id"]: place for place, row in enumerate(rows)}
     for name in ("starting_after", "ending_before"):
@@ -71,7 +71,7 @@ def _list(rows: list[Json], *, more: bool, url: str) -> Json:
 
 
 def in_range(moment: int, wanted: int | Json | None) -> bool:
-    """A ``created`` filter: a time, or bounds such as ``{"gte": …}``."""
+    """Return whether ``moment`` passes a ``created`` filter, which is a time or bounds such as ``{"gte": …}``."""
     if wanted is None:
         return True
     if isinstance(wanted, int):

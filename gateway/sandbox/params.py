@@ -1,8 +1,8 @@
-"""Request parameters, checked and typed by the pinned SDK's own ``…Params`` TypedDicts.
+"""Checks and conversion of request parameters by the pinned SDK's own ``…Params`` TypedDicts.
 
-The SDK is generated from Stripe's OpenAPI description, so its TypedDicts say which parameters each route takes, how
-they nest, and which values an enum allows. Reading them at run time keeps the sandbox as strict as Stripe without a
-second list.
+Stripe generates the SDK from its OpenAPI description. So the TypedDicts say which parameters each route takes, how they
+nest and which values an enum allows. Reading them at run time keeps the sandbox as strict as Stripe without a second
+list.
 """
 
 import types
@@ -17,14 +17,14 @@ from gateway.sandbox.errors import invalid, not_built, required
 from gateway.sandbox.json_types import Json
 
 _NAMES = {"Mapping": Mapping, "StripeContext": object}
-"""What the SDK imports for type checkers only."""
+"""Names that the SDK imports for type checkers only."""
 
 _NON_NEGATIVE = {"quantity", "unit_amount", "flat_amount"}
 _CLIENT_OPTIONS = frozenset(get_type_hints(stripe.RequestOptions, localns=_NAMES))
-"""Inherited by the SDK's ``…Params`` for its old interface; Stripe itself does not take them as parameters."""
+"""Options that the SDK's ``…Params`` inherit for its old interface. Stripe does not take them as parameters."""
 
 _CONFIRMATIONS = (stripe.params.PaymentIntentConfirmParams, stripe.params.SetupIntentConfirmParams)
-"""With these Stripe.js sends a ``client_secret``, too, which the SDK, made for servers, does not declare."""
+"""Stripe.js also sends a ``client_secret`` with these. The SDK is made for servers and does not declare it."""
 
 _ENUM_ORDER = {
     "payment_behavior": [
@@ -46,19 +46,19 @@ _ENUM_ORDER = {
         "ended",
     ],
 }
-"""The order in which Stripe's messages list the values, where recorded; the SDK sorts them by name."""
+"""The recorded order of the values in Stripe's messages. The SDK sorts them by name."""
 
 _MARKS: tuple[Any, ...] = (NotRequired, Required)
 _BOOLEANS = {"true": True, "false": False}
 
 
 def read(raw: Json, shape: Any) -> Json:
-    """Check ``raw`` against the TypedDict ``shape`` and turn its strings into ints, bools and lists."""
+    """Check ``raw`` against the TypedDict ``shape``, and convert its strings to ints, bools and lists."""
     return _read_object(raw, shape, "")
 
 
 def refuse_unbuilt(params: Json, built: Iterable[str], where: str) -> None:
-    """Refuse what Stripe knows and the sandbox would ignore; ``built`` holds names such as ``items[price]``."""
+    """Refuse parameters that the sandbox would ignore. ``built`` holds supported names such as ``items[price]``."""
     known = {"expand", *built}
     for name in _leaves(params, ""):
         heads = name.split("[")

@@ -1,4 +1,4 @@
-"""A page of text as a PDF, written by hand: an invoice's download needs no more."""
+"""A hand-written PDF of one page of text, which is enough for the download of an invoice."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ _FONT = b"<< /Type /Font /Subtype /Type1 /BaseFont /Courier /Encoding /WinAnsiEn
 
 
 def text_page(lines: Iterable[str]) -> bytes:
-    """The lines on one page of A4, in a typewriter's letters; what has no such letter becomes a question mark."""
+    """Return the lines as one A4 page in Courier. Characters that the font's encoding lacks become question marks."""
     shown = b" T*\n".join(b"(" + _escaped(line) + b") Tj" for line in lines)
     content = b"BT /F1 9 Tf 12 TL 40 800 Td\n" + shown + b"\nET"
     objects = [
@@ -29,7 +29,7 @@ def _escaped(line: str) -> bytes:
 
 
 def _file(objects: list[bytes]) -> bytes:
-    """The objects, and where in the file each begins."""
+    """Return the file, with the objects and the table of their offsets."""
     written = b"%PDF-1.4\n"
     table = b"0000000000 65535 f \n"
     for number, obj in enumerate(objects, start=1):

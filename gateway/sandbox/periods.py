@@ -1,4 +1,4 @@
-"""Billing periods by the calendar, in UTC."""
+"""Billing periods that follow the calendar, in UTC."""
 
 import calendar
 from datetime import UTC, datetime, timedelta
@@ -10,9 +10,9 @@ _MONTHS = {"month": 1, "year": 12}
 
 
 def boundary(anchor: int, recurring: Json, count: int) -> int:
-    """The ``count``-th period boundary after the anchor.
+    """Return the ``count``-th period boundary after the anchor.
 
-    Months keep the anchor's day, or the month's last day where it has none: 31 January, 28 February, 31 March
+    Every month keeps the anchor's day. A shorter month uses its last day, as in 31 January, 28 February, 31 March
     (https://docs.stripe.com/billing/subscriptions/billing-cycle).
     """
     start = datetime.fromtimestamp(anchor, UTC)
@@ -26,7 +26,7 @@ def boundary(anchor: int, recurring: Json, count: int) -> int:
 
 
 def containing(anchor: int, recurring: Json, moment: int) -> tuple[int, int]:
-    """The period (start, end) that holds ``moment``; boundaries belong to the period they begin."""
+    """Return the period (start, end) that holds ``moment``. A boundary belongs to the period that it begins."""
     length = boundary(anchor, recurring, 1) - anchor
     count = (moment - anchor) // length
     while boundary(anchor, recurring, count) > moment:
@@ -37,5 +37,5 @@ def containing(anchor: int, recurring: Json, moment: int) -> tuple[int, int]:
 
 
 def following(anchor: int, recurring: Json, period_end: int) -> tuple[int, int]:
-    """The period after the one that ends at ``period_end``."""
+    """Return the period after the one that ends at ``period_end``."""
     return containing(anchor, recurring, period_end)

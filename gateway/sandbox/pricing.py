@@ -1,6 +1,6 @@
-"""What a quantity costs at a price, part by part; arithmetic, and nothing else.
+"""Arithmetic that splits the cost of a quantity into its parts.
 
-https://docs.stripe.com/products-prices/pricing-models. Amounts are exact until each part is rounded by itself.
+https://docs.stripe.com/products-prices/pricing-models. Amounts stay exact until each part is rounded separately.
 """
 
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ NOTHING = Decimal(0)
 
 @dataclass(frozen=True)
 class Part:
-    """What becomes a line: ``amount`` minor units for ``quantity`` units of ``unit_amount`` each.
+    """The content of an invoice line, which is ``amount`` minor units for ``quantity`` units at ``unit_amount`` each.
 
-    ``tier`` counts from 1. A ``flat`` part is a tier's fee: no units, and ``unit_amount`` is the fee.
+    ``tier`` counts from 1. A ``flat`` part is a tier's fee. It has no units, and its ``unit_amount`` is the fee.
     """
 
     quantity: Decimal
@@ -30,10 +30,10 @@ class Part:
 
 
 def charge(price: Json, tiers: list[Json], quantity: Decimal) -> list[Part]:
-    """The parts of a whole period's charge; ``tiers`` is empty for a price per unit.
+    """Return the parts of a whole period's charge. ``tiers`` is empty for a price per unit.
 
-    The first tier is always reached, with a quantity of 0 too, and a tier's fee stands behind its units (as in
-    invoices that Stripe sent under earlier versions of its API).
+    The first tier always applies, even to a quantity of 0. A tier's fee follows its units. Both are as in invoices
+    that Stripe sent under earlier versions of its API.
     """
     currency = price["currency"]
     if not tiers:
@@ -51,12 +51,12 @@ def charge(price: Json, tiers: list[Json], quantity: Decimal) -> list[Part]:
 
 
 def total(parts: list[Part]) -> int:
-    """The sum in minor units."""
+    """Return the sum in minor units."""
     return sum(part.amount for part in parts)
 
 
 def _tier_of(tiers: list[Json], quantity: Decimal) -> int:
-    """The number of the tier in which the last unit falls."""
+    """Return the number of the tier that holds the last unit."""
     return next(number for number, tier in enumerate(tiers, 1) if tier["up_to"] is None or quantity <= tier["up_to"])
 
 

@@ -1,4 +1,4 @@
-"""Which function serves which of Stripe's paths."""
+"""The table of Stripe's paths and the functions that serve them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,11 +11,14 @@ Handler = TypeVar("Handler", bound=Callable[..., Json])
 
 @dataclass(frozen=True)
 class Route:
-    """A method and path, the SDK's TypedDict of its parameters, and those of them that the sandbox acts upon."""
+    """A method and path with the function that serves them.
+
+    ``shape`` is the SDK's TypedDict of the parameters. ``built`` names the parameters that the sandbox implements.
+    """
 
     method: str
     path: str
-    shape: Any  # a TypedDict class: Python has no type for "the class of a TypedDict"
+    shape: Any  # a TypedDict class, for which Python has no type
     built: frozenset[str]
     handler: Callable[..., Json]
 
@@ -26,8 +29,8 @@ class Routes(list[Route]):
     def add(self, method: str, path: str, shape: object, built: str = "") -> Callable[[Handler], Handler]:
         """Serve ``method path`` with the decorated ``handler(work, params, **ids_from_the_path)``.
 
-        ``built`` names, separated by blanks, the parameters that are implemented: ``"customer items[price]"``. A name
-        covers all that is nested in it. Others that ``shape`` declares are refused instead of silently ignored.
+        ``built`` names the implemented parameters, separated by blanks, such as ``"customer items[price]"``. A name
+        covers everything nested in it. The sandbox refuses the other parameters of ``shape`` and ignores none silently.
         """
 
         def register(handler: Handler) -> Handler:
@@ -37,13 +40,13 @@ class Routes(list[Route]):
         return register
 
     def get(self, path: str, shape: object, built: str = "") -> Callable[[Handler], Handler]:
-        """A read."""
+        """Register a read."""
         return self.add("GET", path, shape, built)
 
     def post(self, path: str, shape: object, built: str = "") -> Callable[[Handler], Handler]:
-        """A write, covered by idempotency keys."""
+        """Register a write, which idempotency keys cover."""
         return self.add("POST", path, shape, built)
 
     def delete(self, path: str, shape: object, built: str = "") -> Callable[[Handler], Handler]:
-        """A removal."""
+        """Register a removal."""
         return self.add("DELETE", path, shape, built)

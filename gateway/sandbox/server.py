@@ -1,4 +1,4 @@
-"""The sandbox on a loopback socket."""
+"""The sandbox as an HTTP server on a loopback socket."""
 
 import socket
 import threading
@@ -20,16 +20,16 @@ from gateway.sandbox.store import Store
 from gateway.sandbox.web import create_app
 
 HOST = "127.0.0.1"
-_LOOK_EVERY = 0.5
+_CHECK_INTERVAL = 0.5
 RETRY_DELAYS = (1, 5, 25, 125)
-"""Seconds between the tries of a webhook delivery: minutes here where Stripe takes days."""
+"""Seconds between the attempts of a webhook delivery. They add up to minutes, while Stripe retries for days."""
 
 
 class Sandbox:
-    """A local Stripe. ``with Sandbox() as sandbox: …`` starts and closes it; state lives and dies with the object.
+    """A local Stripe, which ``with Sandbox() as sandbox: …`` starts and closes.
 
-    ``clock`` gives unix seconds, ``seed`` makes the ids reproducible, port 0 takes a free port. OSError if the port
-    is taken.
+    The object holds all state. ``clock`` returns unix seconds. ``seed`` makes the ids reproducible. Port 0 selects a
+    free port. Raise OSError if the port is taken.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class Sandbox:
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="sandbox-http", daemon=True
         )
-        self._time = threading.Thread(target=self._let_time_pass, name="sandbox-time", daemon=True)
+        self._time = threading.Thread(target=self._run_clock, name="sandbox-time", daemon=True)
         self._closed = threading.Event()
         self._started = False
 
     def start(self) -> Self:
-        """Serve, and deliver webhooks, from background threads."""
+        """Serve requests and deliver webhooks from background threads."""
         self._started = True
         self._outbox.deliverer.start()
         self._thread.start()
@@ -66,8 +66,8 @@ class Sandbox:
         return self
 
     def close(self) -> None:
-        """Stop serving and delivering; no thread and no socket stays behind."""
-        self._engine.faults.clear()  # nobody waits for a request that is being delayed
+        """Stop serving and delivering. No thread and no socket stays open."""
+        self._engine.faults.clear()  # otherwise a delayed request would hold up the shutdown
         if self._started:
             self._closed.set()
             self._engine.time.wake.set()
@@ -84,22 +84,22 @@ class Sandbox:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
-    def _let_time_pass(self) -> None:
-        """Things fall due also while nobody asks; a request itself never sees anything overdue."""
+    def _run_clock(self) -> None:
+        """Do what falls due between requests. A request itself never sees anything overdue."""
         while not self._closed.is_set():
             self._engine.let_time_pass()
-            self._engine.time.wake.wait(_LOOK_EVERY)
+            self._engine.time.wake.wait(_CHECK_INTERVAL)
             self._engine.time.wake.clear()
 
 
 class _Server(ThreadedWSGIServer):
-    """Threads end with their connections, and ``hang_up()`` ends those that clients keep alive."""
+    """A server whose threads end with their connections. ``hang_up()`` ends connections that clients keep alive."""
 
     daemon_threads = False
 
     def __init__(self, host: str, port: int, app: Flask, handler: type[WSGIRequestHandler]) -> None:
         self.open: set[socket.socket] = set()
-        # Werkzeug would end the whole process on a taken port; a socket bound here raises OSError instead.
+        # Werkzeug would end the whole process if the port is taken. Binding the socket here raises OSError instead.
         with socket.create_server((host, port)) as bound:
             super().__init__(host, bound.getsockname()[1], app, handler=handler, fd=bound.fileno())
 
@@ -110,7 +110,7 @@ class _Server(ThreadedWSGIServer):
 
 
 class _Handler(WSGIRequestHandler):
-    disable_nagle_algorithm = True  # headers and body are two writes: waiting to join them would cost 40 ms a request
+    disable_nagle_algorithm = True  # joining the writes of headers and body would cost 40 ms per request
 
     def setup(self) -> None:
         super().setup()
@@ -121,8 +121,8 @@ class _Handler(WSGIRequestHandler):
         super().finish()
 
     def send_response(self, code: int, message: str | None = None) -> None:
-        """Only the status: the Date is the sandbox's own, by its clock."""
+        """Send only the status line. The app sets the Date header from the sandbox's clock."""
         self.send_response_only(code, message)
 
     def log(self, *_words: object) -> None:
-        """Say nothing: the client logs its calls."""
+        """Log nothing, because the client logs its calls."""

@@ -1,4 +1,4 @@
-"""What a Stripe account sets in its dashboard, and no API call can."""
+"""Account settings that only Stripe's dashboard can change, and not its API."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -12,10 +12,10 @@ DAY = 86_400
 
 @dataclass(frozen=True)
 class Settings:
-    """https://docs.stripe.com/billing/revenue-recovery/smart-retries, and Stripe's billing settings.
+    """Retry and billing settings (https://docs.stripe.com/billing/revenue-recovery/smart-retries).
 
-    ``retry_days``: days from each failed try to the next; after the last one a renewal that is still unpaid leaves its
-    subscription as ``after_retries`` says. ``upcoming_days``: how long before a renewal ``invoice.upcoming`` is sent.
+    ``retry_days`` are the days from each failed attempt to the next. If the last attempt fails, the subscription takes
+    the status ``after_retries``. Stripe sends ``invoice.upcoming`` ``upcoming_days`` before a renewal.
     """
 
     retry_days: tuple[int, ...] = (3, 5, 7)
@@ -23,26 +23,26 @@ class Settings:
     upcoming_days: int = 3
 
     def changed(self, given: object) -> "Settings":
-        """These with some set anew; a StripeError names what cannot be."""
-        if not isinstance(given, dict) or not given.keys() <= _POSSIBLE.keys():
-            raise invalid(f"Settings are a JSON object of {', '.join(_POSSIBLE)}.")
+        """Return the settings with ``given`` applied. Raise StripeError naming an invalid setting."""
+        if not isinstance(given, dict) or not given.keys() <= _VALID.keys():
+            raise invalid(f"Settings must be a JSON object of {', '.join(_VALID)}.")
         for name, value in given.items():
-            if not _POSSIBLE[name](value):
+            if not _VALID[name](value):
                 raise invalid(f"Invalid {name}: {value!r}", param=name)
         days = {"retry_days": tuple(given["retry_days"])} if "retry_days" in given else {}
         return replace(self, **(given | days))
 
     def shown(self) -> Json:
-        """As JSON."""
+        """Return the settings as JSON."""
         return asdict(self)
 
 
 def _is_day(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_DAYS
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MAX_DAYS
 
 
-_MOST_DAYS = 60
-_POSSIBLE: dict[str, Callable[[object], bool]] = {
+_MAX_DAYS = 60
+_VALID: dict[str, Callable[[object], bool]] = {
     "retry_days": lambda value: isinstance(value, list) and all(_is_day(day) for day in value),
     "after_retries": lambda value: value in ("canceled", "unpaid", "past_due"),
     "upcoming_days": _is_day,

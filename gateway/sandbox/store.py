@@ -1,7 +1,7 @@
-"""What the sandbox remembers.
+"""The sandbox's state.
 
-An object in the store is never changed in place: a change puts a new dict beside the old one. So the snapshot in an
-event is the object itself, nothing has to be copied to undo a failed request, and a preview is a change that is never
+The store never changes an object in place. A change stores a new dict and leaves the old one intact. So the snapshot
+in an event is the object itself, and undoing a failed request needs no copies. A preview is a change that is never
 committed.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from gateway.sandbox.json_types import Json
 
 Tables = dict[str, dict[str, Json | None]]
-"""Kind (Stripe's ``object``) → id → object; None marks one that a request removed."""
+"""Kind (Stripe's ``object``) → id → object. None marks an object that a request removed."""
 
 
 class Store:
@@ -24,29 +24,29 @@ class Store:
         self._kinds: dict[str, str] = {}
 
     def find(self, kind: str, object_id: str) -> Json | None:
-        """The object, or None."""
+        """Return the object, or None."""
         return self._objects[kind].get(object_id)
 
     def named(self, object_id: str) -> Json | None:
-        """The object of this id, of whatever kind, or None."""
+        """Return the object with this id, whatever its kind, or None."""
         return self.find(self._kinds.get(object_id, ""), object_id)
 
     def recall(self, kind: str, note_id: str) -> Json | None:
-        """A note: what Stripe knows about an object and shows nowhere."""
+        """Return a note, which is something that Stripe knows about an object and does not show, or None."""
         return self.find(f"_{kind}", note_id)
 
     def ids(self, kind: str, customer: str | None = None) -> Iterator[str]:
-        """The ids of a kind, newest first; of one customer only, if given."""
+        """Return the ids of a kind, newest first. With ``customer``, return only the ids of that customer."""
         if customer is None:
             return reversed(self._objects[kind])
         return iter(sorted(self._of_customer[kind, customer], key=self._positions.__getitem__, reverse=True))
 
     def position(self, object_id: str) -> int | None:
-        """Where a list cursor stands; deleted objects keep their place, as recorded from Stripe's API."""
+        """Return the position of a list cursor. Deleted objects keep theirs, as recorded from Stripe's API."""
         return self._positions.get(object_id)
 
     def commit(self, changes: Tables) -> None:
-        """Take over all changes of one request."""
+        """Apply all changes of one request."""
         for kind, objects in changes.items():
             for object_id, obj in objects.items():
                 self._replace(kind, object_id, obj)

@@ -1,4 +1,4 @@
-"""The engine behind Flask: routes, form bodies, headers."""
+"""The Flask app in front of the engine, which handles routes, form bodies and headers."""
 
 import socket
 from collections.abc import Callable
@@ -15,18 +15,18 @@ from gateway.sandbox.resources import ROUTES
 from gateway.sandbox.routing import Route
 
 _NO_IDS = frozenset(["search", "upcoming", "preview", "create_preview", "report_payment"])
-"""``/v1/customers/search`` is no customer."""
+"""Path segments that are not ids. ``/v1/customers/search``, for example, names no customer."""
 _FOR_BROWSERS = ("/v1/payment_intents/", "/v1/setup_intents/")
 _CORS = {
     "Access-Control-Allow-Headers": "authorization, content-type, stripe-version",
     "Access-Control-Allow-Methods": "GET, POST",
     "Access-Control-Allow-Origin": "*",
 }
-"""What lets a page of another origin confirm an intent, as Stripe.js does from any site."""
+"""Headers that let a page of another origin confirm an intent, as Stripe.js does from any site."""
 
 
 def create_app(engine: Engine, control: Blueprint) -> Flask:
-    """Serve Stripe's routes, and the sandbox's own (``control``); what matches none gets Stripe's 404."""
+    """Create the app with Stripe's routes and the sandbox's own (``control``). Other paths get Stripe's 404."""
     app = Flask("gateway.sandbox")
     app.url_map.converters["id"] = _Id
     app.get("/")(
@@ -57,10 +57,10 @@ def create_app(engine: Engine, control: Blueprint) -> Flask:
 
 
 class _Id(UnicodeConverter):
-    """A part of a path that names an object: anything but the words that Stripe has there for something else."""
+    """A path segment that names an object. It excludes the words that Stripe reserves for other routes."""
 
     def to_python(self, value: str) -> str:
-        """The id."""
+        """Return the id. Raise ValidationError for a reserved word."""
         if value in _NO_IDS:
             raise ValidationError
         return value
@@ -95,5 +95,5 @@ def _respond(engine: Engine, route: Route | None, names: dict[str, str]) -> Resp
     if reply.replayed:
         response.headers["Idempotent-Replayed"] = "true"
     if reply.lost:
-        request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)  # so that none of it reaches the client
+        request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)  # the client must not receive any of the answer
     return response

@@ -1,4 +1,4 @@
-"""Delivery of events to webhook endpoints: signed, concurrent, retried."""
+"""Signed, concurrent and retried delivery of events to webhook endpoints."""
 
 import heapq
 import logging
@@ -14,15 +14,15 @@ from gateway.sandbox import encoding
 from gateway.sandbox.json_types import Json
 
 _TIMEOUT = 10.0
-_AT_ONCE = 8
-"""How many deliveries may be on their way: Stripe, too, does not wait for one before it starts the next."""
+_MAX_IN_FLIGHT = 8
+"""The number of deliveries that may be in flight. Stripe does not wait for one before it starts the next, either."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Message:
-    """An event for an endpoint, with the address and the secret that the endpoint had when it happened."""
+    """An event for an endpoint, with the URL and the secret that the endpoint had at the time of the event."""
 
     event: Json
     endpoint: str
@@ -32,7 +32,10 @@ class Message:
 
 @dataclass(order=True)
 class _Delivery:
-    """A message on its way. ``due`` and ``number`` order the queue; ``then`` waits until this was tried once."""
+    """A message being delivered.
+
+    ``due`` and ``number`` order the queue. The messages in ``then`` wait until the first attempt of this one.
+    """
 
     due: float
     number: int
@@ -42,11 +45,12 @@ class _Delivery:
 
 
 class Deliverer:
-    """Threads that post messages until each was answered 2xx, or ``retry_delays`` (seconds) are used up.
+    """Threads that post each message until it is answered 2xx or ``retry_delays`` (seconds) are used up.
 
-    Every try is signed afresh over the same body, by the machine's own clock: receivers check the age of a signature
-    by theirs. Redirects are not followed (https://docs.stripe.com/webhooks). Deliveries start in the order in which
-    they were put, retries fall behind; as with Stripe, nobody may rely on the order in which they arrive.
+    Every attempt signs the same body again with the machine's own clock. Receivers check the age of a signature by
+    their clock, so the sandbox's clock would not do. Redirects are not followed (https://docs.stripe.com/webhooks).
+    Deliveries start in the order of ``put()``, and retries come later. As with Stripe, receivers must not rely on the
+    order of arrival.
     """
 
     def __init__(self, *, retry_delays: Sequence[float], delivered: Callable[[Message], None]) -> None:
@@ -58,16 +62,16 @@ class Deliverer:
         self._numbers = 0
         self._threads = [
             threading.Thread(target=self._run, name=f"sandbox-webhooks-{number}", daemon=True)
-            for number in range(_AT_ONCE)
+            for number in range(_MAX_IN_FLIGHT)
         ]
 
     def start(self) -> None:
-        """Begin to deliver."""
+        """Start delivering."""
         for thread in self._threads:
             thread.start()
 
     def close(self) -> None:
-        """Stop; what was not delivered is dropped."""
+        """Stop delivering and drop the remaining messages."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -76,18 +80,18 @@ class Deliverer:
                 thread.join()
 
     def put(self, messages: Iterable[Message], *, after: float = 0) -> None:
-        """Deliver them at once, or ``after`` so many seconds."""
+        """Deliver messages immediately, or in ``after`` seconds."""
         with self._changed:
             for message in messages:
                 self._push(message, after)
 
     def put_in_turn(self, messages: Sequence[Message]) -> None:
-        """Deliver them one by one: each is started when the one before was tried."""
+        """Deliver messages one by one. Each starts after the first attempt of the one before."""
         with self._changed:
             self._push(messages[0], 0, messages[1:])
 
     def hurry(self) -> None:
-        """Deliver at once what was put to be delivered later; retries keep their time."""
+        """Deliver delayed messages immediately. Retries keep their time."""
         with self._changed:
             for delivery in self._queue:
                 delivery.due = delivery.due if delivery.tries else 0
@@ -101,7 +105,7 @@ class Deliverer:
 
     def _run(self) -> None:
         with requests.Session() as session:
-            session.trust_env = False  # a proxy from the environment has no business between two local processes
+            session.trust_env = False  # local deliveries must not go through a proxy from the environment
             while delivery := self._next():
                 self._try(session, delivery)
 
@@ -115,19 +119,19 @@ class Deliverer:
         return None
 
     def _try(self, session: requests.Session, delivery: _Delivery) -> None:
-        taken = _post(session, delivery.message)
-        if taken:
+        accepted = _post(session, delivery.message)
+        if accepted:
             self._delivered(delivery.message)
         with self._changed:
             if delivery.then:
                 self._push(delivery.then[0], 0, delivery.then[1:])
                 delivery.then = ()
-            if not taken:
-                self._try_again_later(delivery)
+            if not accepted:
+                self._retry_later(delivery)
 
-    def _try_again_later(self, delivery: _Delivery) -> None:
+    def _retry_later(self, delivery: _Delivery) -> None:
         if delivery.tries == len(self._retry_delays):
-            _log.warning("Gave up to deliver %s to %s", delivery.message.event["id"], delivery.message.url)
+            _log.warning("Gave up delivering %s to %s", delivery.message.event["id"], delivery.message.url)
             return
         delivery.due = time.monotonic() + self._retry_delays[delivery.tries]
         delivery.tries += 1

@@ -1,4 +1,4 @@
-"""One request's unit of work: reads, changes with their events, and a commit that is all or nothing."""
+"""The unit of work of one request, which commits all of its changes and events or none."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,12 +17,12 @@ _EVENT_PREFIX = {
     "tax_id": "customer.tax_id",
 }
 _WITH_PREVIOUS = {"payment_method.detached"}
-"""Besides ``*.updated``; as recorded from Stripe's API, 2026-08-26.dahlia."""
+"""Event types with ``previous_attributes`` besides ``*.updated``, as recorded from Stripe's API, 2026-08-26.dahlia."""
 
 
 @dataclass
 class Work:
-    """Changes made here are seen here at once, and by others after ``commit()``; a dropped Work leaves no trace."""
+    """A set of changes that others see only after ``commit()``. A Work that is dropped leaves no trace."""
 
     store: Store
     ids: Ids
@@ -35,24 +35,24 @@ class Work:
     failure: StripeError | None = None
 
     def trial(self) -> "Work":
-        """A copy whose changes can be thrown away: what a preview runs in."""
+        """Return a copy for a preview, whose changes can be thrown away."""
         copied = {kind: dict(objects) for kind, objects in self.changes.items()}
         return Work(self.store, self.ids, self.now, self.url, self.request, self.settings, copied)
 
     def find(self, kind: str, object_id: str) -> Json | None:
-        """The object as this request sees it, or None."""
+        """Return the object as this request sees it, or None."""
         changed = self.changes.get(kind, {})
         return changed[object_id] if object_id in changed else self.store.find(kind, object_id)
 
     def get(self, kind: str, object_id: str, *, param: str | None = "id", status: int = 404) -> Json:
-        """The object, or Stripe's ``No such …``."""
+        """Return the object, or raise Stripe's ``No such …``."""
         obj = self.find(kind, object_id)
         if obj is None:
             raise missing(kind, object_id, param=param, status=status)
         return obj
 
     def select(self, kind: str, customer: str | None = None) -> Iterator[Json]:
-        """Objects of a kind, newest first; of one customer only, if given."""
+        """Yield the objects of a kind, newest first. With ``customer``, yield only those of that customer."""
         changed = self.changes.get(kind, {})
         added = [object_id for object_id in reversed(changed) if self.store.find(kind, object_id) is None]
         for object_id in chain(added, self.store.ids(kind, customer)):
@@ -61,16 +61,16 @@ class Work:
                 yield obj
 
     def add(self, obj: Json, *event_types: str) -> Json:
-        """Keep a new object and tell of it: ``customer.created``, unless other types are given."""
+        """Store a new object and make its events. Without ``event_types`` that is ``*.created``, if Stripe has it."""
         self._keep(obj)
         for event_type in event_types or self._default_events(obj, "created"):
             self.tell(event_type, obj)
         return obj
 
     def update(self, obj: Json, changes: Json, *event_types: str) -> Json:
-        """Replace the object by one with ``changes``; tells ``*.updated``, unless other types are given.
+        """Replace the object by one with ``changes`` and make its events.
 
-        No difference, no event.
+        Without ``event_types`` that is ``*.updated``, if Stripe has it. If nothing differs, make no event.
         """
         new = obj | changes
         before = self.untold.pop(obj["id"], obj)
@@ -83,14 +83,17 @@ class Work:
         return new
 
     def amend(self, obj: Json, changes: Json) -> Json:
-        """Replace the object where Stripe tells nobody, or not yet: the next ``update()`` here tells of both."""
+        """Replace the object by one with ``changes`` and make no event.
+
+        The next ``update()`` of the object in this Work reports these changes too.
+        """
         new = obj | changes
         self.untold.setdefault(obj["id"], obj)
         self._keep(new)
         return new
 
     def remove(self, obj: Json) -> Json:
-        """Forget the object; its event carries the full last state, the answer is the stub."""
+        """Remove the object and return the stub to answer. Its event carries the full last state."""
         self.changes.setdefault(obj["object"], {})[obj["id"]] = None
         for event_type in self._default_events(obj, "deleted"):
             self.tell(event_type, obj)
@@ -99,23 +102,23 @@ class Work:
         return stub
 
     def note(self, kind: str, note_id: str, value: Json) -> None:
-        """Keep something Stripe knows about an object and shows nowhere."""
+        """Store something that Stripe knows about an object and does not show."""
         self.changes.setdefault(f"_{kind}", {})[note_id] = value
 
     def recall(self, kind: str, note_id: str) -> Json | None:
-        """What ``note()`` kept."""
+        """Return what ``note()`` stored, or None."""
         return self.find(f"_{kind}", note_id)
 
     def fail(self, error: StripeError) -> None:
-        """Keep what was done, and answer this error: a declined payment is an error, and yet an attempt that counts."""
+        """Answer this error but keep the changes. A declined payment is an error, yet the attempt counts."""
         self.failure = error
 
     def new_events(self) -> list[Json]:
-        """The events of this request, oldest first."""
+        """Return the events of this request, oldest first."""
         return [event for event in self.changes.get("event", {}).values() if event is not None]
 
     def commit(self) -> None:
-        """Make it so."""
+        """Write all changes to the store."""
         self.store.commit(self.changes)
 
     def _keep(self, obj: Json) -> None:
@@ -126,10 +129,10 @@ class Work:
         return (event_type,) if event_type in events.TYPES else ()
 
     def tell(self, event_type: str, obj: Json, previous: Json | None = None) -> None:
-        """Make an event of the object as it is now."""
+        """Make an event with the object in its current state."""
         with_previous = event_type.endswith(".updated") or event_type in _WITH_PREVIOUS
-        endpoints = sum(events.wants(endpoint, event_type) for endpoint in self.select("webhook_endpoint"))
-        told = events.event(
+        endpoints = sum(events.is_subscribed(endpoint, event_type) for endpoint in self.select("webhook_endpoint"))
+        event = events.event(
             event_id=self.ids.new("evt"),
             created=self.now,
             event_type=event_type,
@@ -138,4 +141,4 @@ class Work:
             request=self.request,
             endpoints=endpoints,
         )
-        self._keep(told)
+        self._keep(event)

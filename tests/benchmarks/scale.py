@@ -23,11 +23,10 @@ from gateway.services.operations.retention import BATCH, prune
 from gateway.services.reconciliation import drift_phases
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription.plan_details import load_plan_details
-from gateway.services.webhooks import replay as stored
 from gateway.services.webhooks.drain import drain_batch
-from gateway.services.webhooks.endpoint_check import last_check
+from gateway.services.webhooks.endpoint_check import load_last_check
 from gateway.services.webhooks.inbox import Inbox
-from gateway.services.webhooks.replay import Selection
+from gateway.services.webhooks.replay import Selection, find_events
 from handlers import HANDLERS
 from tests.benchmarks import events, filled
 from tests.benchmarks.rig import SECRET, rig
@@ -113,9 +112,12 @@ def looked_at(gateway: Gateway, organizations: int) -> Figures:
     caller = Caller(organization_id=f"org_{organizations // 2}", actor="somebody")
     middle = f"org_{organizations // 2}"
     return {
-        **{f"events list{name}": timed(lambda: stored.find(gateway, which, 50)) for name, which in selections.items()},  # noqa: B023 - called at once
+        **{
+            f"events list{name}": timed(lambda: find_events(gateway, which, 50))  # noqa: B023 - called at once
+            for name, which in selections.items()
+        },
         "metrics": timed(lambda: list(gauges(gateway))),
-        "readiness": timed(lambda: (is_migrated(gateway.database), last_check(gateway))),
+        "readiness": timed(lambda: (is_migrated(gateway.database), load_last_check(gateway))),
         "GET /v1/subscription": timed(lambda: load_plan_details(gateway, caller)),
         "drift: 100 of the plan table": timed(lambda: drift_phases.plan_table(gateway, middle, none_unseen)),
         "drift: 100 unlisted": timed(lambda: drift_phases.unlisted_subscriptions(gateway, "sub_5", none_unseen)),

@@ -13,7 +13,7 @@ __all__ = ["_quiet_sdk", "account", "clock", "history", "sandbox"]
 
 @dataclass
 class History:
-    """What was exchanged in all stories, and each event with the name of its story."""
+    """The exchanges of all stories, and each event with the name of its story."""
 
     exchanges: list[Exchange] = field(default_factory=list)
     events: list[tuple[str, Json]] = field(default_factory=list)
@@ -21,7 +21,7 @@ class History:
 
 @pytest.fixture(scope="session")
 def history(_quiet_sdk: None) -> History:
-    """All stories of the scenario, played once."""
+    """Play every story of the scenario once and return what was exchanged."""
     history = History()
     for name, story in stories():
         clock = Clock()

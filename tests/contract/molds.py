@@ -1,4 +1,7 @@
-"""What is left of a JSON object without its values: ``{"id": "string", "balance": "integer", "phone": "null"}``."""
+"""Molds, which keep a JSON object's types without its values.
+
+An example is ``{"id": "string", "balance": "integer", "phone": "null"}``.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +10,7 @@ _NAMES = {str: "string", bool: "boolean", int: "integer", float: "number", type(
 
 
 def mold(value: Any) -> Any:
-    """Keys, types, nullness, and the length of lists stay; values go."""
+    """Return the mold of a value. It keeps keys, types, nulls and the length of lists."""
     if isinstance(value, dict):
         return {key: mold(nested) for key, nested in value.items()}
     if isinstance(value, list):
@@ -16,7 +19,7 @@ def mold(value: Any) -> Any:
 
 
 def distances(recorded: Any, found: Any, path: str = "") -> Iterator[str]:
-    """Every place where two molds differ, as ``.items.data[0].price: recorded as string, and here null``."""
+    """Yield every place where two molds differ, as ``.items.data[0].price: recorded as string, and here null``."""
     if isinstance(recorded, dict) and isinstance(found, dict):
         for key in recorded | found:
             yield from distances(recorded.get(key, "absent"), found.get(key, "absent"), f"{path}.{key}")

@@ -1,4 +1,4 @@
-"""What the pinned SDK's own source says of each call: its parameters' TypedDict and its answer's class."""
+"""The TypedDict of each call's parameters and the class of its response, read from the pinned SDK's source."""
 
 import ast
 import importlib
@@ -16,12 +16,12 @@ import stripe
 from typing_extensions import is_typeddict
 
 Call = tuple[str, str]
-"""Method and path, every name in the path emptied: ``("POST", "/v1/invoices/{}/pay")``."""
+"""The method and the path without the names of its parts, such as ``("POST", "/v1/invoices/{}/pay")``."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """``params`` is a TypedDict class, ``answer`` a StripeObject class or ``ListObject[…]`` of one."""
+    """``params`` is a TypedDict class. ``answer`` is a StripeObject class or a ``ListObject[…]`` of one."""
 
     params: Any
     answer: Any
@@ -33,7 +33,7 @@ def call(method: str, path: str) -> Call:
 
 @cache
 def operations() -> dict[Call, Operation]:
-    """All calls of the SDK's v1 services."""
+    """Return all calls of the SDK's v1 services."""
     found = {}
     for module in _service_modules():
         for function in _functions(module):
@@ -56,7 +56,7 @@ def _functions(module: ModuleType) -> Iterator[Callable[..., Any]]:
 
 
 def _requests(function: Callable[..., Any]) -> Iterator[Call]:
-    """The literal method and path of each ``self._request("post", "/v1/…".format(…), …)`` in a function."""
+    """Yield the literal method and path of each ``self._request("post", "/v1/…".format(…), …)`` in a function."""
     if "self._request(" not in inspect.getsource(function):
         return
     for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))):
@@ -75,7 +75,7 @@ def _operation(function: Callable[..., Any], module: ModuleType) -> Operation:
 
 @cache
 def _imported_for_types(module: ModuleType) -> dict[str, Any]:
-    """The names a module imports for type checkers only."""
+    """Return the names that a module imports for type checkers only."""
     names: dict[str, Any] = {}
     for node in ast.walk(ast.parse(inspect.getsource(module))):
         if isinstance(node, ast.ImportFrom) and node.module:

@@ -1,4 +1,4 @@
-"""Compares an object's JSON with the pinned SDK's class for it."""
+"""Comparison of an object's JSON with the pinned SDK's class for it."""
 
 import decimal
 import inspect
@@ -15,11 +15,11 @@ RECORDED_BESIDES = {
     "Subscription": {"plan", "quantity"},
     "Product": {"attributes"},
 }
-"""Fields that Stripe was recorded to answer and its SDK no longer declares."""
+"""Fields that were recorded from Stripe's API although its SDK no longer declares them."""
 
 
 def differences(value: Any, kind: Any, path: str = "") -> Iterator[str]:
-    """Every place where ``value`` does not fit the annotation ``kind``."""
+    """Yield every place where ``value`` does not fit the annotation ``kind``."""
     options = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
     if value is None:
         if type(None) not in options:
@@ -27,7 +27,9 @@ def differences(value: Any, kind: Any, path: str = "") -> Iterator[str]:
         return
     options = tuple(option for option in options if option is not type(None))
     if any(get_origin(option) is Literal for option in options):
-        options = tuple(option for option in options if option is not str)  # open for the future, not for us
+        options = tuple(
+            option for option in options if option is not str
+        )  # the SDK allows future values, but the sandbox must not
     found = [list(_against(value, option, path)) for option in options]
     if not any(problems == [] for problems in found):
         yield from min(found, key=len)
@@ -66,7 +68,7 @@ def _object(value: Any, kind: Any, path: str) -> Iterator[str]:
         yield from _page(value, get_args(kind)[0] if get_args(kind) else Any, path)
         return
     hints = _hints(origin)
-    if not hints:  # metadata, previous_attributes: any keys
+    if not hints:  # metadata and previous_attributes allow any keys
         return
     if value.get("deleted") is True and "deleted" in hints:
         yield from _stub(value, origin, path)
@@ -83,13 +85,13 @@ def _object(value: Any, kind: Any, path: str) -> Iterator[str]:
 
 
 def _stub(value: Json, kind: type, path: str) -> Iterator[str]:
-    """What is left of a deleted object."""
+    """Yield the problem if ``value`` is not the stub of a deleted object."""
     if value.keys() != {"id", "object", "deleted"} or value["object"] != name_of(kind):
         yield f"{path}: {value!r} is no stub of a deleted {kind.__name__}"
 
 
 def name_of(kind: type) -> str | None:
-    """What the class's objects call themselves in ``object``; nested ones have no name."""
+    """Return the ``object`` field of the class's objects, or None for a nested class without one."""
     return getattr(kind, "OBJECT_NAME", None)
 
 
@@ -100,7 +102,10 @@ def _page(value: Json, kind: Any, path: str) -> Iterator[str]:
 
 
 def former_differences(value: Any, kind: Any, path: str = "") -> Iterator[str]:
-    """The same for ``previous_attributes``: nested objects hold only what changed, all else is whole."""
+    """Yield the differences of ``previous_attributes``.
+
+    Its nested objects contain only the changed fields. All other values are complete.
+    """
     options = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
     classes = [option for option in options if isinstance(get_origin(option) or option, type)]
     nested = [option for option in classes if issubclass(get_origin(option) or option, stripe.StripeObject)]
@@ -135,7 +140,7 @@ def _declared(kind: type) -> Iterator[str]:
 
 
 class _Names(dict[str, Any]):
-    """What the SDK imports for type checkers only, some of it under another name."""
+    """The names that the SDK imports for type checkers only, some under another name."""
 
     def __missing__(self, name: str) -> Any:
         name = name.removesuffix("Resource")

@@ -1,4 +1,4 @@
-"""Where a story of the scenario plays: a sandbox of its own, and a record of all that went over the wire."""
+"""The stage on which a story plays, with its own sandbox and a record of every request and response."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from tests.sandbox.support import Account, Clock, Json
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request of a story, and the JSON it was answered."""
+    """One request of a story and the JSON of its response."""
 
     story: str
     method: str
@@ -30,7 +30,7 @@ class Exchange:
 
 
 class Recorder(stripe.RequestsClient):
-    """The SDK's own HTTP client, keeping what it sends and gets."""
+    """The SDK's own HTTP client, which also records every request and response."""
 
     def __init__(self, story: str) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Recorder(stripe.RequestsClient):
 
 
 class Stage(Account):
-    """An ``Account`` with the clock of its sandbox, and the record of what was exchanged so far."""
+    """An ``Account`` with its sandbox's clock and the exchanges recorded so far."""
 
     def __init__(self, sandbox: Sandbox, clock: Clock, story: str) -> None:
         self.recorder = Recorder(story)
@@ -61,7 +61,10 @@ class Stage(Account):
 
 
 def route_of(exchange: Exchange) -> Route | None:
-    """The sandbox's route that served it: of several that match, the one with most of its path spelled out."""
+    """Return the sandbox's route that served the exchange.
+
+    If several routes match, return the one with the longest literal path.
+    """
     matching = [
         route
         for route in ROUTES

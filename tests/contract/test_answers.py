@@ -1,4 +1,4 @@
-"""What the sandbox answered in the scenario fits the classes that the pinned SDK declares for these answers."""
+"""The sandbox's responses in the scenario fit the classes that the pinned SDK declares for them."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from tests.sandbox.support import Json
 
 
 def served(history: History) -> dict[tuple[str, str], list[Exchange]]:
-    """The successful exchanges by their route."""
+    """Return the successful exchanges by route."""
     found: dict[tuple[str, str], list[Exchange]] = {}
     for exchange in history.exchanges:
         route = route_of(exchange)
@@ -25,7 +25,7 @@ def served(history: History) -> dict[tuple[str, str], list[Exchange]]:
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=[f"{route.method} {route.path}" for route in ROUTES])
-def test_every_route_has_a_story_and_its_answers_fit(history: History, route: Route) -> None:
+def test_every_route_has_a_story_and_its_responses_fit_the_sdk(history: History, route: Route) -> None:
     exchanges = served(history).get((route.method, route.path), [])
     assert exchanges, "tests/contract/scenario has no story in which this route succeeds"
     kind = operations()[call(route.method, route.path)].answer
@@ -33,7 +33,7 @@ def test_every_route_has_a_story_and_its_answers_fit(history: History, route: Ro
     assert sorted(problems) == []
 
 
-def test_every_refusal_fits_the_sdk_s_error(history: History) -> None:
+def test_every_refusal_fits_the_sdks_error_class(history: History) -> None:
     refused = [exchange for exchange in history.exchanges if exchange.status != 200]
     assert refused
     assert [
@@ -43,7 +43,7 @@ def test_every_refusal_fits_the_sdk_s_error(history: History) -> None:
     ] == []
 
 
-def test_lists_hold_something_to_compare(history: History) -> None:
+def test_no_list_route_returns_only_empty_lists(history: History) -> None:
     empty = {
         path
         for (method, path), exchanges in served(history).items()
@@ -63,7 +63,7 @@ def test_lists_hold_something_to_compare(history: History) -> None:
         ({"deleted": True}, "is no stub of a deleted"),
     ],
 )
-def test_the_comparison_itself_finds_faults(history: History, change: Json, problem: str) -> None:
+def test_comparison_finds_differences(history: History, change: Json, problem: str) -> None:
     subscription = served(history)["POST", "/v1/subscriptions"][0].answer
     kind: Any = stripe.Customer if "deleted" in change else stripe.Subscription
     assert any(problem in found for found in differences(subscription | change, kind))

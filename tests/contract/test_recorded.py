@@ -1,7 +1,7 @@
-"""Requests that Stripe's API was recorded to answer (2026-08-26.dahlia), and the molds of its answers.
+"""Comparison of the sandbox's responses with the molds of responses recorded from Stripe's API (2026-08-26.dahlia).
 
-``recorded/`` holds one mold a file. The same requests must give the sandbox's answers the same keys, the same types,
-and null in the same places.
+``recorded/`` contains one mold per file. The sandbox's response to the same requests must have the same keys and
+types, and null in the same places.
 """
 
 import json
@@ -17,17 +17,17 @@ from tests.sandbox.support import MONTH, START, Account, Json, plain
 
 RECORDED = {file.stem: json.loads(file.read_text()) for file in Path(__file__).parent.glob("recorded/*.json")}
 A_THIRD_IS_LEFT = START + MONTH * 2 // 3
-"""Of the month that begins at the tests' clock's start."""
+"""The time when a third is left of the month that begins when the tests' clock starts."""
 
 
 def paying(account: Account, **more: Any) -> stripe.Customer:
-    """The recorder's customer: no name, a card as the default."""
+    """Return a customer like the one of the recording, with a default card but without a name."""
     params: Any = {"email": "owner@example.test", **more}
     return account.give_card(account.v1.customers.create(params).id, "pm_card_visa")
 
 
 def changed(account: Account, customer: str, prices: tuple[int, int]) -> stripe.Subscription:
-    """A subscription, its price changed at once to another, as of the day when a third of the month is left."""
+    """Return a subscription whose price was changed immediately, prorated from the last third of the month."""
     before, after = (account.price(amount) for amount in prices)
     subscription = account.subscribe(customer, before.id)
     now: Any = {"proration_behavior": "always_invoice", "proration_date": A_THIRD_IS_LEFT}
@@ -119,11 +119,11 @@ REQUESTS: dict[str, Callable[[Account], Json]] = {
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_the_answer_is_of_the_recorded_mold(account: Account, name: str) -> None:
+def test_response_has_the_recorded_mold(account: Account, name: str) -> None:
     assert list(distances(RECORDED[name], mold(REQUESTS[name](account)))) == []
 
 
-def test_the_comparison_itself_finds_faults() -> None:
+def test_comparison_finds_differences() -> None:
     recorded = {"a": "string", "b": ["null"], "c": {"d": "integer"}, "e": "null"}
     found = {"a": "null", "b": [], "c": {"d": "boolean"}, "f": "null"}
     assert list(distances(recorded, found)) == [

@@ -1,4 +1,4 @@
-"""Every route is one the pinned SDK has, with the parameters that its TypedDicts declare."""
+"""Every route exists in the pinned SDK, with the parameters that the SDK's TypedDicts declare."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -16,28 +16,28 @@ from tests.contract.sdk import call, operations
 
 NAMES = [f"{route.method} {route.path}" for route in ROUTES]
 FOR_TYPE_CHECKERS = {"Mapping": Mapping, "StripeContext": object}
-"""What the SDK imports only there."""
+"""The names that the SDK imports for type checkers only."""
 BY_STRIPE_JS = {
     ("POST", "/v1/payment_intents/{intent}/confirm"): {"client_secret"},
     ("POST", "/v1/setup_intents/{intent}/confirm"): {"client_secret"},
 }
-"""Parameters that the browser sends, and that the SDK, made for servers, does not declare."""
+"""Parameters that the browser sends. The SDK does not declare them because it is made for servers."""
 every_route = pytest.mark.parametrize("route", ROUTES, ids=NAMES)
 
 
 @every_route
-def test_the_sdk_has_the_route_with_these_parameters(route: Route) -> None:
+def test_route_has_the_sdks_parameters(route: Route) -> None:
     assert operations()[call(route.method, route.path)].params is route.shape
 
 
 @every_route
-def test_the_sdk_has_every_parameter_that_is_acted_upon(route: Route) -> None:
+def test_every_implemented_parameter_is_in_the_sdk(route: Route) -> None:
     besides = BY_STRIPE_JS.get((route.method, route.path), set())
     assert {name for name in route.built if not declared(name, route.shape)} == besides
 
 
 def declared(name: str, shape: Any) -> bool:
-    """Whether ``items[price]`` is a parameter of the TypedDict, other than one of the SDK's own options."""
+    """Return whether ``items[price]`` is a parameter of the TypedDict. The SDK's request options do not count."""
     first, *rest = re.findall(r"[^\[\]]+", name)
     if first in get_type_hints(stripe.RequestOptions, localns=FOR_TYPE_CHECKERS):
         return False
@@ -51,7 +51,7 @@ def declared(name: str, shape: Any) -> bool:
 
 
 def typed_dicts(hint: Any) -> list[Any]:
-    """The TypedDicts anywhere in an annotation."""
+    """Return all TypedDicts in an annotation."""
     if is_typeddict(hint):
         return [hint]
     return [found for part in get_args(hint) for found in typed_dicts(part)] if get_origin(hint) else []
@@ -64,7 +64,7 @@ def untouched() -> Iterator[Sandbox]:
 
 
 @every_route
-def test_an_unknown_parameter_is_named(untouched: Sandbox, route: Route) -> None:
+def test_unknown_parameter_is_refused_by_name(untouched: Sandbox, route: Route) -> None:
     path = re.sub(r"{\w+}", "x", route.path)
     answer = requests.request(
         route.method, untouched.url + path, auth=("sk_test_x", ""), params={"no_such_thing": "1"}, timeout=5
@@ -74,10 +74,10 @@ def test_an_unknown_parameter_is_named(untouched: Sandbox, route: Route) -> None
     assert (error["code"], error["param"]) == ("parameter_unknown", "no_such_thing")
 
 
-def test_no_route_is_served_twice() -> None:
+def test_every_route_is_unique() -> None:
     assert len(set(NAMES)) == len(ROUTES)
 
 
 @pytest.mark.parametrize(("name", "known"), [("items[price]", True), ("items[nope]", False), ("api_key", False)])
-def test_the_look_up_of_parameters_itself_finds_faults(*, name: str, known: bool) -> None:
+def test_parameter_lookup_finds_unknown_names(*, name: str, known: bool) -> None:
     assert declared(name, stripe.params.SubscriptionCreateParams) is known

@@ -1,4 +1,4 @@
-"""Events carry objects that fit the pinned SDK's classes, under types it knows, with fields that exist."""
+"""Events have types that the pinned SDK knows, and their objects and fields fit the SDK's classes."""
 
 from typing import Any, get_args, get_type_hints
 
@@ -14,7 +14,7 @@ from tests.sandbox.support import Json
 ENVELOPE = {
     "id", "object", "api_version", "created", "data", "livemode", "pending_webhooks", "request", "type",
 }  # fmt: skip
-"""As recorded from Stripe's API, 2026-08-26.dahlia."""
+"""The event's fields, as recorded from Stripe's API (2026-08-26.dahlia)."""
 
 NO_INVOICE_YET = "invoice.upcoming.id: missing, and the SDK says it never is"
 """Stripe documents that this event's invoice has no id (https://docs.stripe.com/api/events/types)."""
@@ -26,12 +26,12 @@ def class_of(obj: Json) -> Any:
     return found
 
 
-def test_every_object_that_events_tell_of_fits_its_class(history: History) -> None:
+def test_every_object_in_an_event_fits_its_class(history: History) -> None:
     assert history.events
     problems = {
         problem
         for story, event in history.events
-        for problem in differences(event["data"]["object"], class_of(event["data"]["object"]), told_by(story, event))
+        for problem in differences(event["data"]["object"], class_of(event["data"]["object"]), label(story, event))
         if not problem.endswith(NO_INVOICE_YET)
     }
     assert sorted(problems) == []
@@ -44,17 +44,17 @@ def test_previous_attributes_are_fields_of_their_object(history: History) -> Non
         problem
         for story, event in updates
         for problem in former_differences(
-            event["data"]["previous_attributes"], class_of(event["data"]["object"]), told_by(story, event)
+            event["data"]["previous_attributes"], class_of(event["data"]["object"]), label(story, event)
         )
     }
     assert sorted(problems) == []
 
 
-def told_by(story: str, event: Json) -> str:
+def label(story: str, event: Json) -> str:
     return f"{story}: {event['type']}"
 
 
-def test_events_have_the_recorded_envelope_and_a_type_of_the_sdk_s(history: History) -> None:
+def test_events_have_the_recorded_envelope_and_a_type_of_the_sdk(history: History) -> None:
     types = get_args(get_type_hints(stripe.Event)["type"])
     for _story, event in history.events:
         assert event.keys() == ENVELOPE
@@ -62,7 +62,7 @@ def test_events_have_the_recorded_envelope_and_a_type_of_the_sdk_s(history: Hist
     assert set(types) == TYPES
 
 
-def test_states_of_all_kinds_were_told_of(history: History) -> None:
+def test_events_cover_the_main_statuses(history: History) -> None:
     seen: dict[str, set[str]] = {}
     for _story, event in history.events:
         obj = event["data"]["object"]
@@ -80,5 +80,5 @@ def test_states_of_all_kinds_were_told_of(history: History) -> None:
         ({"status": 3}, ".status: 3 is none of"),
     ],
 )
-def test_the_comparison_itself_finds_faults(previous: Json, problem: str) -> None:
+def test_comparison_finds_differences(previous: Json, problem: str) -> None:
     assert any(found.startswith(problem) for found in former_differences(previous, stripe.Subscription))

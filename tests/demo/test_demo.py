@@ -76,7 +76,7 @@ def test_it_keeps_serving_until_it_is_stopped_and_stops_all_that_it_started(
         family = psutil.Process(demo.pid).children(recursive=True)
         worker = next(each for each in family if each.cmdline()[-1] == "worker")
         worker.kill()
-        read_until(demo.stdout, "starting it again")
+        read_until(demo.stdout, "Starting it again")
         family += psutil.Process(demo.pid).children(recursive=True)
         second = [*arguments(directory, free_port(), "--exit")]
         done = subprocess.run(second, env=environment, capture_output=True, text=True, timeout=60, check=False)
@@ -92,7 +92,7 @@ def test_a_taken_port_is_said_in_one_line(directory: Path, environment: dict[str
         command = arguments(directory, port, "--exit")
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
-    assert done.stderr == f"gateway: port {port} is taken; choose another one with --port.\n"
+    assert done.stderr == f"gateway: port {port} is taken. Choose another one with --port.\n"
 
 
 def test_a_live_key_is_refused(directory: Path, environment: dict[str, str]) -> None:

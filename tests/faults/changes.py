@@ -9,7 +9,7 @@ from stripe import Subscription
 from gateway.app import create_app
 from gateway.auth import issue_development_token
 from gateway.db import jobs
-from gateway.endpoints.context import EXTENSION
+from gateway.endpoints.request_context import EXTENSION
 from gateway.services.webhooks.wakeup import defer_drain
 from gateway.stripe_api.snapshots import ORGANIZATION_ID
 from gateway.tasks import build_worker

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import orjson
 import psycopg
 
-from gateway.services.webhooks.inbox import COLUMNS, row_of
+from gateway.services.webhooks.inbox import COLUMNS, build_row
 from tests.benchmarks import events
 from tests.faults.stage import Stage
 from tests.integration.support import eventually
@@ -46,7 +46,7 @@ def one_event_each(stage: Stage, organizations: int) -> Sequence[bytes]:
 def store(stage: Stage, deliveries: Sequence[bytes]) -> None:
     """Put events into the inbox as ingress does, without any wake-up."""
     bodies = [delivery.partition(b"\r\n\r\n")[2] for delivery in deliveries]
-    rows = [row_of(stage.gateway, body, stage.gateway.clock()) for body in bodies]
+    rows = [build_row(stage.gateway, body, stage.gateway.clock()) for body in bodies]
     values = ", ".join(["%s"] * len(COLUMNS))
     insert = f"INSERT INTO webhook_events ({', '.join(COLUMNS)}) VALUES ({values})"  # noqa: S608 - of constants alone
     with psycopg.connect(stage.environment["GATEWAY_DATABASE_URL"]) as connection, connection.cursor() as cursor:

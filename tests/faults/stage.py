@@ -18,9 +18,9 @@ from stripe import StripeClient
 from gateway.app import build_gateway
 from gateway.auth import issue_development_token
 from gateway.config import Config
-from gateway.crash_points import VARIABLE, CrashPoint
+from gateway.failpoints import VARIABLE, Failpoint
 from gateway.sandbox import Sandbox
-from gateway.services.mirror.merge import defer_refresh
+from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.operations.catalog_sync import sync_catalog
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import API_VERSION, stripe_client
@@ -48,21 +48,21 @@ class Stage:
     logs: Path
     processes: ExitStack = field(default_factory=ExitStack)
 
-    def serve(self, dying_at: CrashPoint | None = None) -> Process:
+    def serve(self, dying_at: Failpoint | None = None) -> Process:
         """``gateway serve``, listening; its processes die whenever they get to ``dying_at``."""
         size = [] if dying_at is None else ["--workers=1"]  # gunicorn starts another one each time
         web = self._run("web", ["serve", f"--bind=127.0.0.1:{self.port}", *size], dying_at)
         await_port(self.port)
         return web
 
-    def work(self, dying_at: CrashPoint | None = None) -> Process:
+    def work(self, dying_at: Failpoint | None = None) -> Process:
         """``gateway worker``, ready for jobs; it dies when it gets to ``dying_at``."""
         workers = self.number("SELECT coalesce(max(id), 0) FROM procrastinate_workers")
         worker = self._run("worker", ["worker"], dying_at)
         eventually(lambda: self.number("SELECT coalesce(max(id), 0) FROM procrastinate_workers") > workers)
         return worker
 
-    def _run(self, name: str, arguments: list[str], dying_at: CrashPoint | None) -> Process:
+    def _run(self, name: str, arguments: list[str], dying_at: Failpoint | None) -> Process:
         log = self.logs / f"{name}.log"
         environment = self.environment | ({VARIABLE: dying_at.value} if dying_at is not None else {})
         return self.processes.enter_context(running(["-m", "gateway", *arguments], environment, log))

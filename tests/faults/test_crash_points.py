@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import pytest
 import requests
 
-from gateway.crash_points import KILLED, CrashPoint
+from gateway.failpoints import KILLED, Failpoint
 from gateway.services.plan_changes.request import write_intent
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
@@ -33,18 +33,18 @@ from tests.integration.support import eventually
 from tests.processes import Process
 
 # Web freezes the first call with the intent, the job whatever is still to be called.
-IN_EACH_CHANGE = [CrashPoint.INTENT_WRITTEN, CrashPoint.STRIPE_ANSWERED, CrashPoint.ANSWER_MERGED]
-IN_EACH_JOB = [CrashPoint.PARAMETERS_FROZEN, CrashPoint.STRIPE_ANSWERED, CrashPoint.ANSWER_MERGED]
+IN_EACH_CHANGE = [Failpoint.INTENT_WRITTEN, Failpoint.STRIPE_ANSWERED, Failpoint.ANSWER_MERGED]
+IN_EACH_JOB = [Failpoint.PARAMETERS_FROZEN, Failpoint.STRIPE_ANSWERED, Failpoint.ANSWER_MERGED]
 UNPAID = "SELECT count(*) FROM invoices WHERE organization_id = %s AND status = 'open'"
 ENDS = {GOOD: "applied", ASKS_ITS_HOLDER: "requires_action", DECLINED: "failed"}
 EVERYBODY = {"org_good": GOOD, "org_asked": ASKS_ITS_HOLDER, "org_declined": DECLINED}
-CONCERNED: Mapping[CrashPoint, dict[str, str]] = {
-    CrashPoint.INTENT_WRITTEN: {"org_good": GOOD},
-    CrashPoint.STRIPE_ANSWERED: EVERYBODY,
-    CrashPoint.ANSWER_MERGED: EVERYBODY,
-    CrashPoint.PAYMENT_AWAITED: {"org_asked": ASKS_ITS_HOLDER},
-    CrashPoint.INVOICE_VOIDED: {"org_declined": DECLINED},
-    CrashPoint.CHANGE_ENDED: {"org_declined": DECLINED},
+CONCERNED: Mapping[Failpoint, dict[str, str]] = {
+    Failpoint.INTENT_WRITTEN: {"org_good": GOOD},
+    Failpoint.STRIPE_ANSWERED: EVERYBODY,
+    Failpoint.ANSWER_MERGED: EVERYBODY,
+    Failpoint.PAYMENT_AWAITED: {"org_asked": ASKS_ITS_HOLDER},
+    Failpoint.INVOICE_VOIDED: {"org_declined": DECLINED},
+    Failpoint.CHANGE_ENDED: {"org_declined": DECLINED},
 }
 
 
@@ -95,7 +95,7 @@ def assert_all_is_well(stage: Stage, organizations: Mapping[str, str]) -> None:
 
 
 @pytest.mark.parametrize("point", IN_EACH_CHANGE)
-def test_web_dies_in_a_change_that_is_charged_on_the_billing_date(own: Stage, point: CrashPoint) -> None:
+def test_web_dies_in_a_change_that_is_charged_on_the_billing_date(own: Stage, point: Failpoint) -> None:
     enrol(own, "org_good", GOOD)
     web = own.serve(dying_at=point)
     upgrade_and_die(own, web, "org_good")
@@ -106,7 +106,7 @@ def test_web_dies_in_a_change_that_is_charged_on_the_billing_date(own: Stage, po
 
 
 @pytest.mark.parametrize("point", CONCERNED)
-def test_web_dies_in_a_change_that_is_charged_at_once(own_at_once: Stage, point: CrashPoint) -> None:
+def test_web_dies_in_a_change_that_is_charged_at_once(own_at_once: Stage, point: Failpoint) -> None:
     organizations = CONCERNED[point]
     for organization_id, card in organizations.items():
         enrol(own_at_once, organization_id, card)
@@ -119,8 +119,8 @@ def test_web_dies_in_a_change_that_is_charged_at_once(own_at_once: Stage, point:
     assert_all_is_well(own_at_once, organizations)
 
 
-@pytest.mark.parametrize("point", [CrashPoint.CUSTOMER_CREATED, CrashPoint.STRIPE_ANSWERED])
-def test_web_dies_in_an_enrolment(own: Stage, point: CrashPoint) -> None:
+@pytest.mark.parametrize("point", [Failpoint.CUSTOMER_CREATED, Failpoint.STRIPE_ANSWERED])
+def test_web_dies_in_an_enrolment(own: Stage, point: Failpoint) -> None:
     web = own.serve(dying_at=point)
     with pytest.raises(requests.ConnectionError):
         own.api("org_1", "POST", "/subscription", plan="free")
@@ -128,7 +128,7 @@ def test_web_dies_in_an_enrolment(own: Stage, point: CrashPoint) -> None:
     web.kill()
     start_again(own)
     await_end(own)
-    if point is CrashPoint.CUSTOMER_CREATED:  # before anything was asked for
+    if point is Failpoint.CUSTOMER_CREATED:  # before anything was asked for
         assert own.number("SELECT count(*) FROM plan_changes") == 0
         own.ok("org_1", "POST", "/subscription", plan="free")
     assert assert_agreed(own, "org_1") == "free"
@@ -139,7 +139,7 @@ def test_web_dies_in_an_enrolment(own: Stage, point: CrashPoint) -> None:
 def test_web_dies_between_the_two_calls_of_an_enrolment_on_plus(own: Stage) -> None:
     with interface(own, "org_good") as api:
         api.add_card(own.stripe, GOOD)
-    web = own.serve(dying_at=CrashPoint.PARAMETERS_FROZEN)
+    web = own.serve(dying_at=Failpoint.PARAMETERS_FROZEN)
     with pytest.raises(requests.ConnectionError):
         own.api("org_good", "POST", "/subscription", plan="plus")
     eventually(lambda: f"exited with code {KILLED}" in web.log())
@@ -151,7 +151,7 @@ def test_web_dies_between_the_two_calls_of_an_enrolment_on_plus(own: Stage) -> N
 
 
 @pytest.mark.parametrize("point", IN_EACH_JOB)
-def test_the_worker_dies_as_well_in_a_change_that_is_charged_on_the_billing_date(own: Stage, point: CrashPoint) -> None:
+def test_the_worker_dies_as_well_in_a_change_that_is_charged_on_the_billing_date(own: Stage, point: Failpoint) -> None:
     enrol(own, "org_good", GOOD)
     intend(own, "org_good")
     worker = own.work(dying_at=point)
@@ -163,8 +163,8 @@ def test_the_worker_dies_as_well_in_a_change_that_is_charged_on_the_billing_date
     assert_all_is_well(own, {"org_good": GOOD})
 
 
-@pytest.mark.parametrize("point", [CrashPoint.PARAMETERS_FROZEN, *list(CONCERNED)[1:]])
-def test_the_worker_dies_as_well_in_a_change_that_is_charged_at_once(own_at_once: Stage, point: CrashPoint) -> None:
+@pytest.mark.parametrize("point", [Failpoint.PARAMETERS_FROZEN, *list(CONCERNED)[1:]])
+def test_the_worker_dies_as_well_in_a_change_that_is_charged_at_once(own_at_once: Stage, point: Failpoint) -> None:
     organizations = CONCERNED.get(point, {"org_good": GOOD})
     for organization_id, card in organizations.items():
         enrol(own_at_once, organization_id, card)
@@ -180,8 +180,8 @@ def test_the_worker_dies_as_well_in_a_change_that_is_charged_at_once(own_at_once
 def test_with_nothing_made_to_go_faster_it_takes_no_longer_than_a_minute(own: Stage) -> None:
     """Web dies, the worker dies as it finishes the change, and both are started again at once, as a supervisor does."""
     enrol(own, "org_good", GOOD)
-    worker = own.work(dying_at=CrashPoint.PARAMETERS_FROZEN)
-    web = own.serve(dying_at=CrashPoint.INTENT_WRITTEN)
+    worker = own.work(dying_at=Failpoint.PARAMETERS_FROZEN)
+    web = own.serve(dying_at=Failpoint.INTENT_WRITTEN)
     asked = time.monotonic()
     upgrade_and_die(own, web, "org_good")
     web.kill()

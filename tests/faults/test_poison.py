@@ -37,6 +37,6 @@ def test_a_poison_event_is_backed_off_and_given_up_and_every_other_goes_on_and_a
 
     own.rows("ALTER TABLE plan_history DROP CONSTRAINT bug")
     replayed = own.command("events", "replay", "--state", "dead")
-    assert (replayed.returncode, replayed.stdout) == (0, "1 will be worked off again.\n")
+    assert (replayed.returncode, replayed.stdout) == (0, "1 will be processed again.\n")
     eventually(lambda: own.states(id_of(poison)) == ["done"])
     assert_merged_once(own, deliveries)

@@ -21,13 +21,13 @@ from sqlalchemy import insert, text
 from gateway.app import build_gateway, create_app
 from gateway.config import WEBHOOK_MAX_BYTES, Config
 from gateway.db.models import Organization, WebhookEvent
-from gateway.endpoints.context import EXTENSION
+from gateway.endpoints.request_context import EXTENSION
 from gateway.errors import WebhookRefused
 from gateway.logging import configure_logging
 from gateway.services.mirror.merge import merge
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks import inbox
-from gateway.services.webhooks.drain import Stored, read_event
+from gateway.services.webhooks.drain import ClaimedEvent, read_event
 from gateway.stripe_api.snapshots import UnreadableObject
 from handlers import HANDLERS
 from tests.fuzz import mutations
@@ -84,7 +84,7 @@ class Stage:
             config=config, database=built.database, stripe=built.stripe, catalog=built.catalog, clock=lambda: NOW
         )
         self.app: Flask = create_app(self.gateway)
-        self.app.extensions[EXTENSION].wakeup.call = lambda: None  # no worker: jobs would only heap up
+        self.app.extensions[EXTENSION].wakeup.request_drain = lambda: None  # no worker: jobs would only heap up
         self.outcomes: Counter[str] = Counter()
         """How often each target came to which end."""
         self.stored: set[str] = set()
@@ -165,7 +165,7 @@ def signed(stage: Stage, choices: Choices) -> None:
     raw = choices.ConsumeIntInRange(0, 3) == 0  # which a seed has made a recorded event as well
     body = choices.ConsumeBytes(choices.remaining_bytes()) if raw else mutations.event(choices, TYPES)
     if stage.deliver(body, signature_of(body)) == HTTPStatus.OK:
-        sent = inbox.row_of(stage.gateway, body, NOW)
+        sent = inbox.build_row(stage.gateway, body, NOW)
         if sent.id not in stage.stored:  # the first delivery is the one that is kept
             stage.stored.add(sent.id)
             with stage.gateway.database.transaction() as session:
@@ -177,13 +177,13 @@ def drained(stage: Stage, choices: Choices) -> None:
     """What ingress accepts is read, or found unreadable, or looked up; and what was read can be merged and stored."""
     body = mutations.event(choices, TYPES, envelope=False)
     try:
-        row = inbox.row_of(stage.gateway, body, NOW)
-        told = read_event(Stored(row.id, row.type, row.object_id, row.payload), HANDLERS).told
+        row = inbox.build_row(stage.gateway, body, NOW)
+        observations = read_event(ClaimedEvent(row.id, row.type, row.object_id, row.payload), HANDLERS).observations
     except (WebhookRefused, UnreadableObject) as refused:
         stage.outcomes[type(refused).__name__] += 1
         return
     with stage.gateway.database.transaction() as session:
-        outcomes = merge(session, told, NOW)
+        outcomes = merge(session, observations, NOW)
         session.flush()
         session.rollback()
     stage.outcomes.update(outcomes)

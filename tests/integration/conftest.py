@@ -12,7 +12,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from gateway.app import build_gateway, create_app
 from gateway.config import Config
 from gateway.db.models import Base
-from gateway.endpoints.context import EXTENSION
+from gateway.endpoints.request_context import EXTENSION
 from gateway.sandbox import Sandbox
 from gateway.services.operations.catalog_sync import sync_catalog
 from gateway.services.runtime import Gateway

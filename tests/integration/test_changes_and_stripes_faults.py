@@ -8,7 +8,7 @@ from stripe import StripeClient
 
 from gateway.catalog import Catalog
 from gateway.db.models import PlanChange, Subscription
-from gateway.endpoints.context import EXTENSION
+from gateway.endpoints.request_context import EXTENSION
 from gateway.errors import StripeUnavailable
 from gateway.services.plan_changes.execute import finish_change, run_change
 from gateway.services.plan_changes.request import write_intent

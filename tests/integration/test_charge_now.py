@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from gateway.catalog import Catalog
 from gateway.db.models import PlanChange, PlanHistory, Subscription
-from gateway.endpoints.context import EXTENSION
+from gateway.endpoints.request_context import EXTENSION
 from gateway.services.plan_changes.charge_check import check_charge
 from gateway.services.plan_changes.execute import finish_change
 from gateway.services.runtime import Gateway

@@ -115,7 +115,7 @@ def test_without_the_tables_it_says_how_to_get_them(
     shell: Shell, empty_database: str, arguments: tuple[str, ...]
 ) -> None:
     said = shell.complaint(*arguments, GATEWAY_DATABASE_URL=empty_database)
-    assert said == "Error: The database is not migrated: run `gateway migrate`.\n"
+    assert said == "Error: The database is not migrated. Run `gateway migrate`.\n"
 
 
 @pytest.mark.parametrize(

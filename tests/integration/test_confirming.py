@@ -11,7 +11,7 @@ from sqlalchemy import update
 from structlog.testing import capture_logs
 
 from gateway.db.models import Invoice, Organization, PlanChange, Subscription
-from gateway.endpoints.context import EXTENSION
+from gateway.endpoints.request_context import EXTENSION
 from gateway.errors import QuoteExpired
 from gateway.services.plan_changes.charge_check import check_charge
 from gateway.services.plan_changes.confirm import confirm_change

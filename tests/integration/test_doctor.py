@@ -13,7 +13,7 @@ from gateway.app import build_gateway, create_app
 from gateway.cli import cli
 from gateway.db.migrate import known_heads
 from gateway.db.models import WebhookEvent
-from gateway.endpoints.context import EXTENSION
+from gateway.endpoints.request_context import EXTENSION
 from gateway.sandbox import Sandbox
 from gateway.services.operations import doctor
 from gateway.services.runtime import Gateway
@@ -88,7 +88,7 @@ def test_a_healthy_gateway_has_nothing_wrong_and_says_what_was_looked_at(healthy
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (disable, "is disabled: Stripe sends nothing"),
+        (disable, "is disabled, so Stripe sends nothing"),
         (lambda world: another_endpoint(world, url="https://elsewhere.example/"), "there is no endpoint for http"),
         (lambda world: another_endpoint(world, api_version=None), "in the account's default version, not 2026-10-28"),
         (
@@ -159,22 +159,22 @@ def test_the_command_prints_a_line_each_and_ends_with_1(healthy: World, monkeypa
 def test_readiness_tells_what_the_worker_last_found_and_stays_ready(healthy: World) -> None:
     assert healthy.client.get("/health/ready").get_json() == {"status": "ok", "webhook_endpoint": None}
     disable(healthy)
-    endpoint_check.check(healthy.gateway, HANDLERS)
+    endpoint_check.check_endpoint(healthy.gateway, HANDLERS)
     answer = healthy.client.get("/health/ready")
     assert answer.status_code == 200
     assert "is disabled" in answer.get_json()["webhook_endpoint"]["problem"]
     another_endpoint(healthy)
-    endpoint_check.check(healthy.gateway, HANDLERS)
+    endpoint_check.check_endpoint(healthy.gateway, HANDLERS)
     assert healthy.client.get("/health/ready").get_json()["webhook_endpoint"]["problem"] is None
 
 
 def test_while_stripe_is_away_the_last_result_stays(healthy: World, sandbox: Sandbox) -> None:
-    endpoint_check.check(healthy.gateway, HANDLERS)
-    before = endpoint_check.last_check(healthy.gateway)
+    endpoint_check.check_endpoint(healthy.gateway, HANDLERS)
+    before = endpoint_check.load_last_check(healthy.gateway)
     assert before is not None
     sandbox.close()
-    endpoint_check.check(healthy.gateway, HANDLERS)
-    after = endpoint_check.last_check(healthy.gateway)
+    endpoint_check.check_endpoint(healthy.gateway, HANDLERS)
+    after = endpoint_check.load_last_check(healthy.gateway)
     assert after is not None
     assert (after.problem, after.checked_at) == (None, before.checked_at)
 

@@ -185,7 +185,7 @@ def test_a_poison_event_stops_no_other_and_is_given_up_in_the_end_and_a_redelive
     for number in range(5):
         body = event(id=f"evt_test{number}", data={"object": {"id": f"cus_{number}", "object": "customer"}})
         deliver(world, json.dumps(body))
-    drain.drain(world.gateway, poisoned("cus_3"))
+    drain.drain_inbox(world.gateway, poisoned("cus_3"))
     states = {row.id: row.state for row in world.rows(WebhookEvent) if row.id.startswith("evt_test")}
     assert states.pop("evt_test3") == "failed"
     assert set(states.values()) == {"ignored"}
@@ -193,12 +193,12 @@ def test_a_poison_event_stops_no_other_and_is_given_up_in_the_end_and_a_redelive
     for _ in range(drain.MAX_ATTEMPTS):
         with world.gateway.database.transaction() as session:
             session.execute(update(WebhookEvent).values(next_attempt_at=world.gateway.clock()))
-        drain.drain(world.gateway, poisoned("cus_3"))
+        drain.drain_inbox(world.gateway, poisoned("cus_3"))
     [dead] = [row for row in world.rows(WebhookEvent) if row.id == "evt_test3"]
     assert (dead.state, dead.attempts, dead.error) == ("dead", drain.MAX_ATTEMPTS, "RuntimeError: poison")
 
     deliver(world, json.dumps(event(id="evt_test3", data={"object": {"id": "cus_3", "object": "customer"}})))
-    drain.drain(world.gateway, poisoned("nobody"))
+    drain.drain_inbox(world.gateway, poisoned("nobody"))
     assert state_of(world, "evt_test3") == "ignored"
 
 
@@ -232,7 +232,7 @@ def test_a_failed_batch_leaves_no_half_done_merge(world: World) -> None:
     [row] = [row for row in world.rows(WebhookEvent) if row.id == "evt_test_2"]
     assert row.state == "pending"
     with refusing(world, "invoices", "number <> 'POISON'"):
-        drain.drain(world.gateway, HANDLERS)
+        drain.drain_inbox(world.gateway, HANDLERS)
     assert (state_of(world, "evt_test"), state_of(world, "evt_test_2")) == ("done", "failed")
     assert world.plan_row().status == "past_due"
     assert [each for each in mirror(world) if each[0] == "Invoice"] == [each for each in before if each[0] == "Invoice"]

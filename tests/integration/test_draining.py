@@ -8,7 +8,7 @@ import pytest
 
 from gateway.db import jobs
 from gateway.db.models import WebhookEvent
-from gateway.services.webhooks.drain_loop import Draining
+from gateway.services.webhooks.drain_loop import DrainLoop
 from gateway.stripe_api.snapshots import Event, Snapshot
 from tests.integration.support import World, eventually
 from tests.integration.test_races import job_states
@@ -42,7 +42,7 @@ def pending(world: World) -> list[str]:
 
 
 def test_a_second_one_ends_at_once_and_the_first_looks_again_for_it(world: World, handler: Handler) -> None:
-    draining = Draining(world.gateway, {"topup.created": handler}, threading.Event(), linger=0)
+    draining = DrainLoop(world.gateway, {"topup.created": handler}, threading.Event(), linger=0)
     send(world, "evt_1")
     first = threading.Thread(target=draining.run)
     first.start()
@@ -57,7 +57,7 @@ def test_a_second_one_ends_at_once_and_the_first_looks_again_for_it(world: World
 
 def test_it_stays_for_what_comes_next(world: World, handler: Handler) -> None:
     handler.go_on.set()
-    draining = Draining(world.gateway, {"topup.created": handler}, threading.Event(), linger=0.5)
+    draining = DrainLoop(world.gateway, {"topup.created": handler}, threading.Event(), linger=0.5)
     send(world, "evt_1")
     running = threading.Thread(target=draining.run)
     running.start()
@@ -75,6 +75,6 @@ def test_one_that_is_to_stop_leaves_the_rest_to_another(world: World, handler: H
     handler.go_on.set()
     send(world, "evt_1")
     began = time.monotonic()
-    Draining(world.gateway, {"topup.created": handler}, stopping, linger=60).run()
+    DrainLoop(world.gateway, {"topup.created": handler}, stopping, linger=60).run()
     assert time.monotonic() - began < 30
     assert "todo" in job_states(world, jobs.DRAIN_INBOX)

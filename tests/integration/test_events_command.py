@@ -84,7 +84,7 @@ def test_a_pruned_event_is_listed_after_the_others_and_says_that_it_is_pruned(to
     earlier = told.gateway.clock() - timedelta(days=40)
     change(told, "evt_test_1", state="done", payload=None, received_at=earlier)
     assert listed() == ["evt_test_2", "evt_test_0", "evt_test_1"]
-    assert "pruned: it is kept for 30 days" in run("show", "evt_test_1").output
+    assert "pruned, because payloads are kept for 30 days" in run("show", "evt_test_1").output
     result = run("replay", "evt_test_1")
     assert (result.exit_code, "payload is pruned" in result.stderr) == (1, True)
     assert state_of(told, "evt_test_1") == "done"
@@ -114,7 +114,7 @@ def test_a_replayed_event_is_worked_off_again_with_all_its_attempts(told: World)
     told.work()
     before = {row.id: row.processed_at for row in told.rows(WebhookEvent)}
     change(told, "evt_test_0", state="dead", attempts=10)
-    assert run("replay", "evt_test_0", "evt_test_1").output == "2 will be worked off again.\n"
+    assert run("replay", "evt_test_0", "evt_test_1").output == "2 will be processed again.\n"
     with told.gateway.database.transaction() as session:  # the drain is woken
         waiting = text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = :name AND status = 'todo'")
         assert session.scalar(waiting, {"name": DRAIN_INBOX}) == 1
@@ -132,22 +132,22 @@ def test_a_replayed_event_is_worked_off_again_with_all_its_attempts(told: World)
 def test_all_that_match_are_replayed_and_a_dry_run_changes_nothing(told: World) -> None:
     for event_id in ("evt_test_0", "evt_test_2"):
         change(told, event_id, state="dead")
-    assert run("replay", "--state", "dead", "--dry-run").output == "2 to be worked off again.\n"
+    assert run("replay", "--state", "dead", "--dry-run").output == "2 would be processed again.\n"
     assert state_of(told, "evt_test_0") == "dead"
-    assert run("replay", "--state", "dead", "--type", "invoice.*").output == "1 will be worked off again.\n"
+    assert run("replay", "--state", "dead", "--type", "invoice.*").output == "1 will be processed again.\n"
     assert [state_of(told, each) for each in ("evt_test_0", "evt_test_2")] == ["dead", "pending"]
 
 
 def test_an_event_of_another_mode_is_never_replayed(told: World) -> None:
     change(told, "evt_test_0", state="rejected")
-    assert run("replay", "--since", "1h", "--type", "customer.updated").output == "0 will be worked off again.\n"
+    assert run("replay", "--since", "1h", "--type", "customer.updated").output == "0 will be processed again.\n"
     result = run("replay", "evt_test_0")
     assert (result.exit_code, "never applied" in result.stderr) == (1, True)
 
 
 def test_everything_is_not_replayed_by_mistake() -> None:
     result = run("replay")
-    assert (result.exit_code, "Say which events" in result.stderr) == (2, True)
+    assert (result.exit_code, "Name events by id" in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("time", ["yesterday", "3 d", "2h\n", "", "999999d"])

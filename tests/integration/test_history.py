@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from gateway.cli import cli
 from gateway.db.models import OrganizationPlan, PlanHistory, Subscription
-from gateway.services.mirror.merge import defer_refresh
+from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.plan_changes.request import write_intent
 from gateway.services.runtime import Caller
 from gateway.stripe_api.snapshots import CHANGE_ID
@@ -224,7 +224,7 @@ def test_the_plan_table_follows_from_its_history(
     world: World, lived: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = rebuild(world, monkeypatch)
-    assert (result.exit_code, result.stdout) == (0, "The plan table is what its history says.\n")
+    assert (result.exit_code, result.stdout) == (0, "The plan table matches its history.\n")
     with world.gateway.database.transaction() as session:
         session.execute(text("DELETE FROM organization_plans"))
     assert rebuild(world, monkeypatch, "--write").exit_code == 0
@@ -243,8 +243,8 @@ def test_a_row_that_somebody_wrote_to_is_found_and_mended(
     found = rebuild(world, monkeypatch)
     assert found.exit_code == 1
     [line] = found.stdout.splitlines()
-    assert line.startswith("differs   org_1  current_period_end: None, and ")
-    assert line.endswith("plan: enterprise, and plus by its history; version: 9, and 4 by its history")
+    assert line.startswith("differs   org_1  current_period_end: None, but ")
+    assert line.endswith("plan: enterprise, but plus in its history; version: 9, but 4 in its history")
     mended = rebuild(world, monkeypatch, "--write")
     assert (mended.exit_code, mended.stdout.splitlines()[0][:15]) == (0, "repaired  org_1")
     assert plan_table(world) == lived
@@ -265,7 +265,7 @@ def test_what_the_history_cannot_tell_is_told_and_left_alone(
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
         "differs   org_1  history: version 2 is missing before 3",
-        "differs   org_1  history: version 4 begins with another state than the one before it ends with",
-        "differs   org_2  the row has no history to be rebuilt from",
+        "differs   org_1  history: version 4 does not begin with the state in which the one before it ends",
+        "differs   org_2  the row has no history to rebuild it from",
     ]
     assert plan_table(world) == lived

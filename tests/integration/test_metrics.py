@@ -20,7 +20,7 @@ from sqlalchemy import text, update
 
 from gateway.app import build_gateway, create_app
 from gateway.db.models import WebhookEvent
-from gateway.endpoints.context import EXTENSION
+from gateway.endpoints.request_context import EXTENSION
 from gateway.sandbox import Sandbox
 from gateway.services.reconciliation import drift, gap
 from gateway.services.webhooks import endpoint_check
@@ -181,10 +181,10 @@ def test_whether_the_webhook_endpoint_is_right_is_told_once_it_was_checked(world
     [endpoint] = world.stripe.v1.webhook_endpoints.list()
     config = replace(world.gateway.config, public_url=endpoint.url.removesuffix("/webhooks/stripe"))
     gateway = replace(world.gateway, config=config)
-    endpoint_check.check(gateway, HANDLERS)
+    endpoint_check.check_endpoint(gateway, HANDLERS)
     assert scrape(world.client)["gateway_webhook_endpoint_problem"] == 0
     world.stripe.v1.webhook_endpoints.update(endpoint.id, {"disabled": True})
-    endpoint_check.check(gateway, HANDLERS)
+    endpoint_check.check_endpoint(gateway, HANDLERS)
     assert scrape(world.client)["gateway_webhook_endpoint_problem"] == 1
 
 

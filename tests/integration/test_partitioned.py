@@ -53,13 +53,13 @@ def test_the_inbox_can_be_partitioned_and_stays_what_it_was(gateway: Gateway) ->
         connection.execute(sql)
         for event_id in ("evt_before", "evt_after", "evt_after"):
             receive(inbox, event_id)
-    assert drain.drain(gateway, HANDLERS) == 2
-    found = replay.find(gateway, Selection(), 10)
+    assert drain.drain_inbox(gateway, HANDLERS) == 2
+    found = replay.find_events(gateway, Selection(), 10)
     assert [(each.id, each.state) for each in found] == [("evt_after", "ignored"), ("evt_before", "ignored")]
 
     later = replace(gateway, clock=lambda: found[0].received_at + retention.PAYLOADS_KEPT * 2)
     retention.prune(later)
-    assert {each.payload for each in (replay.get(gateway, each.id) for each in found)} == {None}
+    assert {each.payload for each in (replay.get_event(gateway, each.id) for each in found)} == {None}
     with gateway.database.engine.begin() as connection:
         assert connection.scalar(text("SELECT count(*) FROM pg_inherits")) > 0
         command.check(alembic_config(connection))  # models and tables are still in step

@@ -15,8 +15,9 @@ from sqlalchemy import select, text, update
 from gateway.app import build_gateway
 from gateway.db import jobs
 from gateway.db.models import Organization, PlanChange, Price, Subscription, WebhookEvent
-from gateway.services.mirror.merge import defer_refresh, merge
-from gateway.services.mirror.refresh import refresh_or_queue_again
+from gateway.services.mirror.merge import merge
+from gateway.services.mirror.refresh import run_refresh_job
+from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.plan_changes.execute import finish_change
 from gateway.services.plan_changes.request import write_intent
 from gateway.services.runtime import Caller
@@ -77,7 +78,7 @@ def test_a_refresh_with_stripe_away_leaves_a_successor_for_later(world: World) -
     world.api().ok("POST", "/subscription", plan="free")
     world.settle()
     broken = build_gateway(replace(world.gateway.config, stripe_api_base=NOWHERE))
-    refresh_or_queue_again(broken, "subscription", world.rows(Subscription)[0].id, 1)
+    run_refresh_job(broken, "subscription", world.rows(Subscription)[0].id, 1)
     broken.database.close()
     assert job_states(world, jobs.REFRESH) == ["todo"]
 
@@ -135,7 +136,7 @@ def test_a_product_that_is_mapped_while_a_subscription_to_it_is_merged_is_not_mi
     with ThreadPoolExecutor(1) as other:
         with world.gateway.database.transaction() as session:
             merge(session, [snapshot], world.gateway.clock())  # the catalogue does not know the product yet
-            product_event = other.submit(drain.drain, world.gateway, HANDLERS)
+            product_event = other.submit(drain.drain_inbox, world.gateway, HANDLERS)
             threading.Event().wait(0.3)  # the drain has had the time to go past, if nothing held it
         product_event.result()
     assert world.plan_row().plan == "plus"
@@ -148,7 +149,7 @@ def test_a_drain_that_fails_does_not_swallow_the_wake_ups_after_it(
         raise RuntimeError("once")
 
     with monkeypatch.context() as broken:
-        broken.setattr(drain, "drain", fail)  # stands for any accident in the job
+        broken.setattr("gateway.services.webhooks.drain_loop.drain_batch", fail)  # stands for any accident in the job
         deliver(world, orjson.dumps(event(type="topup.created")))
         eventually(lambda: job_states(world, jobs.DRAIN_INBOX) != [])
         world.work()
@@ -171,7 +172,7 @@ def test_one_statements_trouble_is_not_taken_for_an_outage(world: World) -> None
     }
     deliver(world, orjson.dumps(event(type="price.created", data={"object": huge})))
     deliver(world, orjson.dumps(event(id="evt_test_2", type="topup.created")))
-    drain.drain(world.gateway, HANDLERS)
+    drain.drain_inbox(world.gateway, HANDLERS)
     states = {row.id: row.state for row in world.rows(WebhookEvent) if row.id.startswith("evt_test")}
     assert states == {"evt_test": "failed", "evt_test_2": "ignored"}
 
@@ -181,12 +182,12 @@ def test_the_wake_up_outlives_whatever_the_database_says(world: World) -> None:
     with world.gateway.database.transaction() as session:
         session.execute(text("ALTER TABLE procrastinate_jobs RENAME TO gone"))
     try:
-        wakeup.call()
-        eventually(lambda: not wakeup._wanted.is_set())  # noqa: SLF001 - nothing outside shows that it has tried
+        wakeup.request_drain()
+        eventually(lambda: not wakeup._requested.is_set())  # noqa: SLF001 - nothing outside shows that it has tried
     finally:
         with world.gateway.database.transaction() as session:
             session.execute(text("ALTER TABLE gone RENAME TO procrastinate_jobs"))
-    wakeup.call()
+    wakeup.request_drain()
     wakeup.close()
     assert "todo" in job_states(world, jobs.DRAIN_INBOX)
 
@@ -200,13 +201,13 @@ def test_no_drain_is_queued_beside_one_that_runs_until_a_second_is_over(
         session.execute(
             text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT id FROM procrastinate_workers)")
         )
-    assert not defer_drain(world.gateway.database, relying=True)
+    assert not defer_drain(world.gateway.database, rely_on_running=True)
     monkeypatch.setattr(wakeup_module, "PAUSE", 0.01)
     wakeup = Wakeup(world.gateway.database)
     began = time.monotonic()
-    wakeup.call()
+    wakeup.request_drain()
     eventually(lambda: "todo" in job_states(world, jobs.DRAIN_INBOX))
-    assert time.monotonic() - began > wakeup_module.RELIED_ON
+    assert time.monotonic() - began > wakeup_module.MAX_RELIANCE
     wakeup.close()
 
 
@@ -218,7 +219,7 @@ def test_what_was_asked_for_last_is_queued_beside_one_that_runs(world: World) ->
             text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT id FROM procrastinate_workers)")
         )
     wakeup = Wakeup(world.gateway.database)
-    wakeup.call()
+    wakeup.request_drain()
     wakeup.close()
     assert sorted(job_states(world, jobs.DRAIN_INBOX)) == ["doing", "todo"]
 

@@ -14,7 +14,7 @@ from gateway.db.session import Database
 from gateway.errors import StripeUnavailable
 from gateway.sandbox import Sandbox
 from gateway.services import stripe_budget
-from gateway.services.mirror.refresh import refresh_or_queue_again
+from gateway.services.mirror.refresh import run_refresh_job
 from gateway.services.reconciliation import drift, gap
 from gateway.services.runtime import Gateway
 from gateway.services.stripe_budget import Budget, Priority, calling_as
@@ -99,7 +99,7 @@ def test_during_a_pause_a_user_is_served_and_a_refresh_comes_back_later(world: W
         session.execute(text("UPDATE stripe_budget SET paused_until = clock_timestamp() + interval '20 seconds'"))
     started = time.monotonic()
     world.api().ok("PATCH", "/subscription", quantity=3)
-    refresh_or_queue_again(world.gateway, "subscription", world.rows(Subscription)[0].id, 1)
+    run_refresh_job(world.gateway, "subscription", world.rows(Subscription)[0].id, 1)
     assert time.monotonic() - started < 5
     assert job_states(world, "gateway.refresh") == ["todo"]
 

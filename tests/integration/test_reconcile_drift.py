@@ -242,7 +242,7 @@ def test_a_stale_list_does_not_overwrite_what_a_webhook_told_meanwhile(settled: 
     set_quantity_at_stripe(settled, 8)  # mostly in the same second
     [newest, *_] = settled.stripe.v1.events.list({"type": "customer.subscription.updated"}).data
     deliver(settled, orjson.dumps(newest.to_dict(for_json=True)))
-    drain.drain(settled.gateway, HANDLERS)
+    drain.drain_inbox(settled.gateway, HANDLERS)
     settled.work()
     assert settled.plan_row().quantity == 8
     [found] = drift_phases.listed(settled.gateway, SubscriptionSnapshot, stale).differences

@@ -160,7 +160,7 @@ def test_a_real_worker_leaves_no_job_of_a_turn_that_went_well(world: World, monk
 
     now = int(world.gateway.clock().timestamp())
     with monkeypatch.context() as broken:
-        broken.setattr("gateway.services.webhooks.endpoint_check.check", None)
+        broken.setattr("gateway.services.webhooks.endpoint_check.check_endpoint", None)
         asyncio.run(take_turn(world, jobs.CHECK_ENDPOINT, now))
     retention.prune(world.gateway)
     assert set(failed()) == {jobs.CHECK_ENDPOINT}

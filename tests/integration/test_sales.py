@@ -25,7 +25,7 @@ from standardwebhooks import Webhook
 from gateway.app import build_gateway, create_app
 from gateway.cli import cli
 from gateway.db.models import Organization, SalesInquiry
-from gateway.endpoints.context import EXTENSION
+from gateway.endpoints.request_context import EXTENSION
 from gateway.services.runtime import Caller
 from gateway.services.sales.delivery import WAITS, deliver
 from gateway.services.sales.inquiries import inquire

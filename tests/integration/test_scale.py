@@ -4,7 +4,7 @@ import json
 
 import psycopg
 
-from gateway.services.webhooks.drain import drain
+from gateway.services.webhooks.drain import drain_inbox
 from handlers import HANDLERS
 from tests.benchmarks.scale import Statements
 from tests.integration.support import World
@@ -37,6 +37,6 @@ def test_neither_ingress_nor_drain_reads_all_that_is_stored(world: World) -> Non
         for name in EVENTS:
             for _ in range(2):  # the second one is known already
                 assert deliver(world, json.dumps(payload(name))).status_code == 200
-            drain(world.gateway, HANDLERS)
+            drain_inbox(world.gateway, HANDLERS)
         assert world.plan_row("org_1").plan
         assert list(statements.scans(connection)) == []

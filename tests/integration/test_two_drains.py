@@ -14,7 +14,7 @@ from sqlalchemy import insert, select, text, update
 from gateway.db.models import Organization, WebhookEvent
 from gateway.services.mirror.locks import lock_organizations
 from gateway.services.webhooks import drain
-from gateway.services.webhooks.inbox import Inbox, row_of
+from gateway.services.webhooks.inbox import Inbox, build_row
 from gateway.stripe_api.snapshots import Event, Reference, Snapshot
 from tests.integration.support import World, eventually
 from tests.integration.test_webhook_ingress import deliver, event
@@ -67,7 +67,7 @@ def test_two_drains_at_once_share_the_events_and_apply_each_once(quiet: World, m
     ids = send(quiet, MANY)
     handler = Counting(drains=2)
     with ThreadPoolExecutor(2) as workers:
-        draining = [workers.submit(drain.drain, quiet.gateway, {"topup.created": handler}) for _ in range(2)]
+        draining = [workers.submit(drain.drain_inbox, quiet.gateway, {"topup.created": handler}) for _ in range(2)]
         done = [each.result(timeout=30) for each in draining]
     assert handler.seen == dict.fromkeys(ids, 1)
     assert sum(done) == MANY
@@ -80,14 +80,14 @@ def test_a_drain_does_not_wait_for_events_that_another_holds_and_takes_the_other
     with ThreadPoolExecutor(1) as other:
         with quiet.gateway.database.transaction() as session:
             session.execute(select(WebhookEvent).where(WebhookEvent.id == "evt_test_000").with_for_update())
-            assert other.submit(drain.drain, quiet.gateway, {}).result(timeout=5) == 2
+            assert other.submit(drain.drain_inbox, quiet.gateway, {}).result(timeout=5) == 2
         assert states(quiet) == {"ignored": 2, "pending": 1}
-    assert drain.drain(quiet.gateway, {}) == 1
+    assert drain.drain_inbox(quiet.gateway, {}) == 1
 
 
 def test_a_failure_is_not_recorded_with_an_event_that_another_has_done_meanwhile(quiet: World) -> None:
     send(quiet, 1)
-    drain.drain(quiet.gateway, {})
+    drain.drain_inbox(quiet.gateway, {})
     with quiet.gateway.database.transaction() as session:
         drain.record_failure(session, "evt_test_000", RuntimeError("late"), quiet.gateway.clock())
     [row] = [row for row in quiet.rows(WebhookEvent) if row.id == "evt_test_000"]
@@ -100,12 +100,12 @@ def test_what_has_waited_longest_is_taken_first(quiet: World, monkeypatch: pytes
     with quiet.gateway.database.transaction() as session:
         session.execute(text("SET LOCAL enable_indexscan = off"))  # which happens to be in the order wanted
         session.execute(text("SET LOCAL enable_bitmapscan = off"))
-        assert [each.id for each in drain.claim(session, quiet.gateway.clock())] == ids[:2]
+        assert [each.id for each in drain.claim_events(session, quiet.gateway.clock())] == ids[:2]
 
 
 def test_two_that_store_the_same_events_take_them_in_the_same_order(quiet: World) -> None:
     now = quiet.gateway.clock()
-    rows = {each: row_of(quiet.gateway, orjson.dumps(event(id=f"evt_test_{each}")), now) for each in "abc"}
+    rows = {each: build_row(quiet.gateway, orjson.dumps(event(id=f"evt_test_{each}")), now) for each in "abc"}
     with closing(Inbox(quiet.gateway)) as inbox, ThreadPoolExecutor(1) as other:
         with quiet.gateway.database.transaction() as session:
             session.execute(insert(WebhookEvent).values(rows["b"]._asdict()))

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from gateway.app import build_gateway, create_app
 from gateway.config import WEBHOOK_MAX_BYTES
 from gateway.db.models import WebhookEvent
-from gateway.endpoints.context import EXTENSION
+from gateway.endpoints.request_context import EXTENSION
 from tests.integration.conftest import WEBHOOK_SECRET
 from tests.integration.support import World, problem_of
 

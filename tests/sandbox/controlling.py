@@ -1,4 +1,4 @@
-"""The sandbox's own interface, as tests use it."""
+"""Calls of the sandbox's control interface."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A webhook endpoint that tests let Stripe post to."""
+"""A webhook endpoint to which the sandbox delivers events in tests."""
 
 import json
 import threading
@@ -16,7 +16,10 @@ from tests.sandbox.support import Account
 
 @dataclass
 class Receiver:
-    """Answers what ``answers`` says, then 200; with a ``barrier``, only once as many posts are there as it asks for."""
+    """Responds with the statuses in ``answers``, then with 200.
+
+    With a ``barrier``, it responds only after the barrier's number of deliveries has arrived.
+    """
 
     url: str = ""
     answers: list[int] = field(default_factory=list)
@@ -59,10 +62,10 @@ def receiving() -> Iterator[Receiver]:
         thread.join()
 
 
-def eventually(true: Callable[[], bool]) -> None:
+def eventually(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 5
-    while not true():
-        assert time.monotonic() < deadline, "it never came true"
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never became true"
         time.sleep(0.01)
 
 

@@ -1,4 +1,4 @@
-"""What several tests of the sandbox say often."""
+"""A controllable clock, the official SDK and shorthands over it, shared by the sandbox's tests."""
 
 import time
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ START = 1_790_000_000
 
 @dataclass
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until a test moves it."""
 
     now: float = START
 
@@ -27,7 +27,7 @@ class Clock:
 def client(
     sandbox: Sandbox, key: str = "sk_test_sandbox", http_client: stripe.HTTPClient | None = None
 ) -> stripe.StripeClient:
-    """The official SDK, talking to the sandbox only."""
+    """Return the official SDK's client, which talks to the sandbox only."""
     addresses: Any = {
         "api": sandbox.url,
         "connect": sandbox.url,
@@ -38,13 +38,13 @@ def client(
 
 
 def plain(obj: stripe.StripeObject) -> Json:
-    """The object as the JSON that came."""
+    """Return the object as the JSON that the SDK received."""
     found: Json = obj.to_dict(for_json=True)
     return found
 
 
 class Account:
-    """Shorthands over the SDK for a test-mode account."""
+    """A test-mode account, with shorthands over the SDK's calls."""
 
     def __init__(self, sandbox: Sandbox, http_client: stripe.HTTPClient | None = None) -> None:
         self.client = client(sandbox, http_client=http_client)
@@ -110,31 +110,31 @@ class Account:
         return self.v1.invoices.retrieve(subscription.latest_invoice)
 
     def again(self, subscription: stripe.Subscription) -> stripe.Subscription:
-        """The subscription as it is by now."""
+        """Retrieve the subscription in its current state."""
         return self.v1.subscriptions.retrieve(subscription.id)
 
     def test_clock(self, at: int = START) -> str:
-        """A test clock that stands at ``at``."""
+        """Create a test clock frozen at ``at`` and return its id."""
         return self.v1.test_helpers.test_clocks.create({"frozen_time": at}).id
 
     def on_clock(self, clock: str, card: str | None = "pm_card_visa") -> stripe.Customer:
-        """A customer whose time is the clock's."""
+        """Create a customer on the test clock."""
         customer = self.v1.customers.create({"test_clock": clock})
         return self.give_card(customer.id, card) if card else customer
 
     def advance(self, clock: str, to: int) -> None:
-        """Let the clock run to ``to`` (unix seconds), a month at a time, and wait until it has arrived."""
+        """Advance the clock to ``to`` (unix seconds), a month at a time, and wait until it is ready."""
         while (now := self.standing(clock).frozen_time) < to:
             self.v1.test_helpers.test_clocks.advance(clock, {"frozen_time": min(to, now + MONTH)})
 
     def standing(self, clock: str) -> stripe.test_helpers.TestClock:
-        """The clock once it stands still: it refuses to be advanced while it runs."""
+        """Return the clock once it is ready. Stripe refuses to advance a clock that is still advancing."""
         while (found := self.v1.test_helpers.test_clocks.retrieve(clock)).status == "advancing":
             time.sleep(0.002)
         assert found.status == "ready"
         return found
 
     def events(self, **filters: Any) -> list[stripe.Event]:
-        """Oldest first."""
+        """List up to 100 events, oldest first."""
         params: Any = {"limit": 100, **filters}
         return self.v1.events.list(params).data[::-1]

@@ -1,4 +1,4 @@
-"""Stripe's documented test cards: how they attach, what they are declined with, by token and by number."""
+"""Stripe's documented test cards, by token and by number, and how they attach and decline."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ DECLINES = [
 
 
 @pytest.mark.parametrize(("number", "token", "code", "decline_code"), DECLINES)
-def test_a_declining_card_can_be_made_but_not_attached(
+def test_declining_card_can_be_created_but_not_attached(
     account: Account, number: str, token: str, code: str, decline_code: str | None
 ) -> None:
     customer = account.customer(card=None)
@@ -64,10 +64,10 @@ def test_a_declining_card_can_be_made_but_not_attached(
     assert account.events(type="payment_method.attached") == []
 
 
-def test_a_generic_decline_says_what_was_recorded(account: Account) -> None:
+def test_generic_decline_has_the_recorded_error(account: Account) -> None:
     with pytest.raises(stripe.CardError) as refused:
         account.customer("pm_card_visa_chargeDeclined")
-    body = dict(refused.value.json_body["error"])  # type: ignore[index]  # there is a body
+    body = dict(refused.value.json_body["error"])  # type: ignore[index]  # the response has a body
     body.pop("request_log_url")
     assert body == {
         "advice_code": "try_again_later",
@@ -80,7 +80,7 @@ def test_a_generic_decline_says_what_was_recorded(account: Account) -> None:
     }
 
 
-def test_without_a_security_code_there_is_none_to_be_incorrect(account: Account) -> None:
+def test_card_without_security_code_is_not_declined_for_it(account: Account) -> None:
     customer = account.customer(card=None)
     unchecked = account.v1.payment_methods.create(
         {"type": "card", "card": {"number": "4000000000000127", "exp_month": 12, "exp_year": YEAR}}
@@ -88,7 +88,7 @@ def test_without_a_security_code_there_is_none_to_be_incorrect(account: Account)
     assert account.v1.payment_methods.attach(unchecked.id, {"customer": customer.id}).customer == customer.id
 
 
-def test_a_card_may_be_given_by_its_number(account: Account) -> None:
+def test_card_can_be_created_by_number(account: Account) -> None:
     made = by_number(account, "5555 5555 5555 4444", exp_month=7, exp_year=31)
     assert made.card is not None
     assert (made.card.brand, made.card.last4, made.card.exp_month, made.card.exp_year) == (
@@ -97,7 +97,7 @@ def test_a_card_may_be_given_by_its_number(account: Account) -> None:
         7,
         2031,
     )
-    assert made.card.fingerprint == by_number(account, "5555555555554444").card.fingerprint  # type: ignore[union-attr]  # it is a card
+    assert made.card.fingerprint == by_number(account, "5555555555554444").card.fingerprint  # type: ignore[union-attr]  # always a card
 
 
 @pytest.mark.parametrize(
@@ -106,20 +106,20 @@ def test_a_card_may_be_given_by_its_number(account: Account) -> None:
         ({"number": "4242424242424241"}, "incorrect_number", "number"),
         ({"number": "none"}, "incorrect_number", "number"),
         ({"exp_month": 13}, "invalid_expiry_month", "exp_month"),
-        ({"exp_month": 8, "exp_year": 2026}, "invalid_expiry_month", "exp_month"),  # the clock says September
+        ({"exp_month": 8, "exp_year": 2026}, "invalid_expiry_month", "exp_month"),  # the clock stands in September
         ({"exp_year": 2025}, "invalid_expiry_year", "exp_year"),
         ({"exp_year": 2099}, "invalid_expiry_year", "exp_year"),
         ({"cvc": "12"}, "invalid_cvc", "cvc"),
-        ({"number": "378282246310005"}, "invalid_cvc", "cvc"),  # American Express has four digits
+        ({"number": "378282246310005"}, "invalid_cvc", "cvc"),  # American Express uses four digits
     ],
 )
-def test_what_is_no_card_is_refused(account: Account, change: dict[str, Any], code: str, param: str) -> None:
+def test_invalid_card_data_is_refused(account: Account, change: dict[str, Any], code: str, param: str) -> None:
     with pytest.raises(stripe.CardError) as refused:
         by_number(account, **({"number": "4242424242424242"} | change))
     assert (refused.value.http_status, refused.value.code, refused.value.param) == (402, code, param)
 
 
-def test_a_number_that_is_no_test_card_is_refused_as_a_real_one(account: Account) -> None:
+def test_number_of_no_test_card_is_refused_as_a_live_card(account: Account) -> None:
     with pytest.raises(stripe.CardError, match="used a non test") as refused:
         by_number(account, "4111111111111111")
     assert refused.value.error is not None
@@ -130,20 +130,20 @@ def test_a_number_that_is_no_test_card_is_refused_as_a_real_one(account: Account
     ("card", "param"),
     [(None, "card"), ({"token": "tok_none"}, "card[token]"), ({"number": "4242424242424242"}, "card[exp_month]")],
 )
-def test_a_card_needs_a_token_or_a_number_with_its_expiry(account: Account, card: Any, param: str) -> None:
+def test_card_requires_a_token_or_a_number_with_expiry(account: Account, card: Any, param: str) -> None:
     params: Any = {"type": "card"} | ({"card": card} if card else {})
     with pytest.raises(stripe.InvalidRequestError) as refused:
         account.v1.payment_methods.create(params)
     assert refused.value.param == param
 
 
-def test_other_payment_methods_are_not_built(account: Account) -> None:
+def test_other_payment_method_types_are_not_implemented(account: Account) -> None:
     with pytest.raises(stripe.InvalidRequestError) as refused:
         account.v1.payment_methods.create({"type": "sepa_debit"})
     assert refused.value.code == "sandbox_not_implemented"
 
 
-def test_a_customer_may_be_created_with_a_card(account: Account) -> None:
+def test_customer_can_be_created_with_a_card(account: Account) -> None:
     params: Any = {
         "payment_method": "pm_card_visa",
         "invoice_settings": {"default_payment_method": "pm_card_visa"},
@@ -156,20 +156,20 @@ def test_a_customer_may_be_created_with_a_card(account: Account) -> None:
 
 
 @pytest.mark.parametrize("card", ["pm_card_visa_chargeDeclined", "pm_none"])
-def test_a_customer_whose_card_is_refused_is_not_created(account: Account, card: str) -> None:
+def test_refused_card_prevents_the_new_customer(account: Account, card: str) -> None:
     with pytest.raises(stripe.StripeError):
         account.v1.customers.create({"payment_method": card})
     assert account.v1.customers.list().data == []
 
 
-def test_somebody_elses_card_cannot_be_taken(account: Account) -> None:
+def test_card_of_another_customer_is_refused(account: Account) -> None:
     card = account.v1.customers.payment_methods.list(account.customer().id).data[0]
     with pytest.raises(stripe.InvalidRequestError, match="may not be used again"):
         account.v1.customers.create({"payment_method": card.id})
 
 
 @pytest.mark.parametrize("email", ["none", "a b@example.test", "@example.test"])
-def test_an_address_that_is_none_is_refused(account: Account, email: str) -> None:
+def test_invalid_email_address_is_refused(account: Account, email: str) -> None:
     customer = account.customer(card=None)
     with pytest.raises(stripe.InvalidRequestError) as created:
         account.v1.customers.create({"email": email})
@@ -179,7 +179,7 @@ def test_an_address_that_is_none_is_refused(account: Account, email: str) -> Non
         assert (refused.code, refused.param) == ("email_invalid", "email")
 
 
-def test_an_address_is_of_512_characters_at_most(account: Account) -> None:
+def test_email_address_has_at_most_512_characters(account: Account) -> None:
     longest = f"{'a' * 502}@b.example"
     customer = account.v1.customers.create({"email": longest})
     assert customer.email == longest
@@ -191,7 +191,53 @@ def test_an_address_is_of_512_characters_at_most(account: Account) -> None:
         assert (refused.http_status, refused.param) == (400, "email")
 
 
-def test_a_card_is_attached_to_somebody(account: Account) -> None:
+def test_attaching_a_card_requires_a_customer(account: Account) -> None:
     with pytest.raises(stripe.InvalidRequestError) as refused:
         account.v1.payment_methods.attach("pm_card_visa", {})
     assert (refused.value.code, refused.value.param) == ("parameter_missing", "customer")
+
+
+def test_test_token_of_a_declining_card_cannot_be_attached(account: Account) -> None:
+    customer = account.customer(card=None)
+    with pytest.raises(stripe.CardError) as refused:
+        account.v1.payment_methods.attach("pm_card_visa_chargeDeclined", {"customer": customer.id})
+    assert (refused.value.code, refused.value.http_status) == ("card_declined", 402)
+    assert account.v1.customers.payment_methods.list(customer.id).data == []
+
+
+def test_test_token_creates_a_new_card_each_time(account: Account) -> None:
+    customer = account.customer(card=None)
+    one, two = (account.v1.payment_methods.attach("pm_card_visa", {"customer": customer.id}) for _ in range(2))
+    assert one.id != two.id
+    assert [card.id for card in account.v1.customers.payment_methods.list(customer.id).data] == [two.id, one.id]
+
+
+def test_detached_card_is_no_default_and_cannot_be_attached_again(account: Account) -> None:
+    customer = account.customer()
+    card = account.v1.customers.payment_methods.list(customer.id).data[0]
+    account.v1.payment_methods.detach(card.id)
+    settings = account.v1.customers.retrieve(customer.id).invoice_settings
+    assert settings is not None
+    assert settings.default_payment_method is None
+    with pytest.raises(stripe.InvalidRequestError, match="may not be used again"):
+        account.v1.payment_methods.attach(card.id, {"customer": customer.id})
+
+
+def test_default_card_must_be_the_customers_own(account: Account) -> None:
+    stranger = account.customer()
+    customer = account.customer(card=None)
+    card = account.v1.customers.payment_methods.list(stranger.id).data[0]
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        account.v1.customers.update(customer.id, {"invoice_settings": {"default_payment_method": card.id}})
+    assert refused.value.param == "invoice_settings[default_payment_method]"
+
+
+def test_confirmed_setup_intent_attaches_the_card(account: Account) -> None:
+    customer = account.customer(card=None)
+    intent = account.v1.setup_intents.create({"customer": customer.id})
+    assert intent.client_secret is not None
+    assert intent.client_secret.startswith(f"{intent.id}_secret_")
+    done = account.v1.setup_intents.confirm(intent.id, {"payment_method": "pm_card_visa"})
+    assert (intent.status, done.status) == ("requires_payment_method", "succeeded")
+    assert isinstance(done.payment_method, str)
+    assert account.v1.payment_methods.retrieve(done.payment_method).customer == customer.id

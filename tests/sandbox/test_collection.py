@@ -1,4 +1,4 @@
-"""Renewals that are not paid: tried again, given up as the account says, and made good."""
+"""Unpaid renewals, their retries, and their end as the account's settings say."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from gateway.sandbox.billing.invoicing import DRAFT_SECONDS
 from tests.sandbox.support import DAY, MONTH, START, Account, plain
 
 COLLECTED = DRAFT_SECONDS + 1
-"""Seconds from a draft to its first charge."""
+"""Seconds between creating a draft and charging it for the first time."""
 
 
 def settings(sandbox: Sandbox, **changes: Any) -> requests.Response:
@@ -20,7 +20,7 @@ def settings(sandbox: Sandbox, **changes: Any) -> requests.Response:
 
 @pytest.fixture
 def subscription(account: Account, test_clock: str) -> stripe.Subscription:
-    """A subscription whose card will decline from now on."""
+    """Return a subscription whose card declines all later charges."""
     customer = account.on_clock(test_clock)
     made = account.subscribe(customer.id, account.price(3000).id)
     account.give_card(customer.id, "pm_card_chargeCustomerFail")
@@ -29,26 +29,26 @@ def subscription(account: Account, test_clock: str) -> stripe.Subscription:
 
 @pytest.fixture
 def due(subscription: stripe.Subscription) -> int:
-    """The moment of the first try."""
+    """Return the time of the first attempt."""
     return subscription.items.data[0].current_period_end + COLLECTED
 
 
-def test_a_failed_renewal_is_past_due_and_tried_again_by_schedule(
+def test_failed_renewal_is_past_due_and_retried_by_schedule(
     account: Account, test_clock: str, subscription: stripe.Subscription, due: int
 ) -> None:
-    for tries, wait in enumerate((0, 3, 5), 1):
+    for attempts, wait in enumerate((0, 3, 5), 1):
         due += wait * DAY
         account.advance(test_clock, due)
         late = account.again(subscription)
         invoice = account.invoice(late)
-        assert (late.status, invoice.status, invoice.attempt_count) == ("past_due", "open", tries)
-        assert invoice.next_payment_attempt == due + (3, 5, 7)[tries - 1] * DAY
+        assert (late.status, invoice.status, invoice.attempt_count) == ("past_due", "open", attempts)
+        assert invoice.next_payment_attempt == due + (3, 5, 7)[attempts - 1] * DAY
     failed = account.events(type="invoice.payment_failed")
     assert [plain(event)["data"]["object"]["attempt_count"] for event in failed] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("end", ["canceled", "unpaid", "past_due"])
-def test_after_the_last_try_it_ends_as_the_account_says(
+def test_last_failed_retry_ends_as_the_settings_say(
     account: Account, sandbox: Sandbox, test_clock: str, subscription: stripe.Subscription, due: int, end: str
 ) -> None:
     assert settings(sandbox, after_retries=end, retry_days=[2]).status_code == 200
@@ -63,7 +63,7 @@ def test_after_the_last_try_it_ends_as_the_account_says(
         assert given_up.ended_at == due + 2 * DAY
 
 
-def test_a_card_that_pays_at_the_next_try_makes_it_active(
+def test_successful_retry_makes_the_subscription_active(
     account: Account, test_clock: str, subscription: stripe.Subscription, due: int
 ) -> None:
     account.advance(test_clock, due)
@@ -73,7 +73,7 @@ def test_a_card_that_pays_at_the_next_try_makes_it_active(
     assert (good.status, account.invoice(good).status, account.invoice(good).attempt_count) == ("active", "paid", 2)
 
 
-def test_paying_by_hand_ends_the_tries(
+def test_manual_payment_ends_the_retries(
     account: Account, test_clock: str, subscription: stripe.Subscription, due: int
 ) -> None:
     account.advance(test_clock, due)
@@ -85,7 +85,7 @@ def test_paying_by_hand_ends_the_tries(
     assert len(account.events(type="invoice.payment_failed")) == 1
 
 
-def test_an_unpaid_subscription_gets_drafts_that_nobody_collects(
+def test_unpaid_subscription_gets_drafts_without_collection(
     account: Account, sandbox: Sandbox, test_clock: str, subscription: stripe.Subscription, due: int
 ) -> None:
     settings(sandbox, after_retries="unpaid", retry_days=[1])
@@ -94,7 +94,7 @@ def test_an_unpaid_subscription_gets_drafts_that_nobody_collects(
     assert [(invoice.status, invoice.auto_advance) for invoice in invoices[:2]] == [("draft", False), ("open", False)]
 
 
-def test_no_card_on_file_is_a_failed_try_as_well(account: Account, test_clock: str) -> None:
+def test_renewal_without_a_card_counts_as_a_failed_attempt(account: Account, test_clock: str) -> None:
     customer = account.on_clock(test_clock)
     subscription = account.subscribe(customer.id, account.price(3000).id)
     card = account.v1.payment_methods.list({"customer": customer.id}).data[0].id
@@ -104,7 +104,7 @@ def test_no_card_on_file_is_a_failed_try_as_well(account: Account, test_clock: s
     assert (late.status, account.invoice(late).attempt_count) == ("past_due", 1)
 
 
-def test_an_upgrade_that_is_declined_is_tried_again(account: Account, test_clock: str) -> None:
+def test_declined_upgrade_is_retried(account: Account, test_clock: str) -> None:
     customer = account.on_clock(test_clock)
     subscription = account.subscribe(customer.id, account.price(3000).id)
     account.give_card(customer.id, "pm_card_chargeCustomerFail")
@@ -116,7 +116,7 @@ def test_an_upgrade_that_is_declined_is_tried_again(account: Account, test_clock
     assert (account.again(late).status, account.invoice(late).status) == ("active", "paid")
 
 
-def test_an_upgrade_whose_only_try_fails_ends_the_subscription_and_changes_nothing_more(
+def test_declined_upgrade_without_retries_ends_the_subscription_unchanged(
     account: Account, sandbox: Sandbox, test_clock: str
 ) -> None:
     settings(sandbox, retry_days=[])
@@ -128,7 +128,7 @@ def test_an_upgrade_whose_only_try_fails_ends_the_subscription_and_changes_nothi
     assert account.invoice(ended).status == "open"
 
 
-def test_an_ended_subscription_is_not_collected_any_more(
+def test_ended_subscription_is_no_longer_collected(
     account: Account, test_clock: str, subscription: stripe.Subscription, due: int
 ) -> None:
     account.advance(test_clock, due)
@@ -138,7 +138,7 @@ def test_an_ended_subscription_is_not_collected_any_more(
     assert account.invoice(account.again(subscription)).status == "open"
 
 
-def test_credit_of_an_ended_subscription_becomes_uncollectible(account: Account, test_clock: str) -> None:
+def test_credit_of_ended_subscription_becomes_uncollectible(account: Account, test_clock: str) -> None:
     customer = account.on_clock(test_clock)
     subscription = account.subscribe(customer.id, account.price(3000).id)
     ended = account.v1.subscriptions.cancel(subscription.id, {"prorate": True, "invoice_now": True})
@@ -147,7 +147,7 @@ def test_credit_of_an_ended_subscription_becomes_uncollectible(account: Account,
     assert account.v1.customers.retrieve(customer.id).balance == 0
 
 
-def test_a_deleted_customers_draft_stays_one_whatever_is_asked_of_it(
+def test_deleted_customers_draft_stays_a_draft_despite_auto_advance(
     account: Account, test_clock: str, subscription: stripe.Subscription, due: int
 ) -> None:
     account.advance(test_clock, due - 10)
@@ -158,7 +158,7 @@ def test_a_deleted_customers_draft_stays_one_whatever_is_asked_of_it(
     assert account.v1.invoices.retrieve(draft).status == "draft"
 
 
-def test_nothing_is_collected_from_a_deleted_customer(
+def test_deleted_customers_draft_is_not_collected(
     account: Account, test_clock: str, subscription: stripe.Subscription, due: int
 ) -> None:
     account.advance(test_clock, due - 10)
@@ -168,15 +168,17 @@ def test_nothing_is_collected_from_a_deleted_customer(
 
 
 @pytest.mark.parametrize(
-    "nonsense", [{"retry_days": [0]}, {"retry_days": 3}, {"after_retries": "paused"}, {"upcoming_days": True}, {"x": 1}]
+    "invalid", [{"retry_days": [0]}, {"retry_days": 3}, {"after_retries": "paused"}, {"upcoming_days": True}, {"x": 1}]
 )
-def test_settings_that_make_no_sense_are_refused(sandbox: Sandbox, nonsense: Any) -> None:
+def test_invalid_settings_are_refused(sandbox: Sandbox, invalid: Any) -> None:
     before = requests.get(f"{sandbox.url}/_sandbox/settings", timeout=5).json()
-    assert settings(sandbox, **nonsense).status_code == 400
+    assert settings(sandbox, **invalid).status_code == 400
     assert requests.get(f"{sandbox.url}/_sandbox/settings", timeout=5).json() == before
 
 
-def test_the_notice_comes_as_early_as_the_account_says(account: Account, sandbox: Sandbox, test_clock: str) -> None:
+def test_upcoming_notice_is_sent_as_early_as_the_settings_say(
+    account: Account, sandbox: Sandbox, test_clock: str
+) -> None:
     settings(sandbox, upcoming_days=7)
     subscription = account.subscribe(account.on_clock(test_clock).id, account.price(3000).id)
     account.advance(test_clock, START + MONTH)

@@ -1,11 +1,11 @@
-"""What the state machine (tests/stateful) found broken once, each in its smallest form."""
+"""Smallest reproductions of the defects that the state machine in tests/stateful has found."""
 
 from typing import Any
 
 from tests.sandbox.support import DAY, START, Account, Json
 
 
-def moved(account: Account, customer: str) -> list[tuple[int, str | None]]:
+def balance_movements(account: Account, customer: str) -> list[tuple[int, str | None]]:
     rows = account.v1.customers.balance_transactions.list(customer).data
     return [(row.amount, row.type) for row in reversed(rows)]
 
@@ -14,24 +14,27 @@ def update(account: Account, subscription: str, **params: Any) -> Any:
     return account.v1.subscriptions.update(subscription, params)  # type: ignore[arg-type]  # a plain dict
 
 
-def test_a_balance_set_by_hand_leaves_transactions(account: Account) -> None:
+def test_setting_a_balance_creates_transactions(account: Account) -> None:
     customer = account.v1.customers.create({"balance": -1500})
     account.v1.customers.update(customer.id, {"balance": 700})
     account.v1.customers.update(customer.id, {"balance": 700})
-    assert moved(account, customer.id) == [(-1500, "initial"), (2200, "adjustment")]
+    assert balance_movements(account, customer.id) == [(-1500, "initial"), (2200, "adjustment")]
 
 
-def test_a_void_invoice_gives_back_the_balance_it_used(account: Account) -> None:
+def test_voiding_an_invoice_restores_the_balance_it_used(account: Account) -> None:
     customer = account.customer("pm_card_chargeCustomerFail")
     account.v1.customers.update(customer.id, {"balance": -300})
     invoice = account.invoice(account.subscribe(customer.id, account.price(1000).id))
     assert (invoice.amount_due, account.v1.customers.retrieve(customer.id).balance) == (700, 0)
     account.v1.invoices.void_invoice(invoice.id)
     assert account.v1.customers.retrieve(customer.id).balance == -300
-    assert moved(account, customer.id)[1:] == [(300, "applied_to_invoice"), (-300, "unapplied_from_invoice")]
+    assert balance_movements(account, customer.id)[1:] == [
+        (300, "applied_to_invoice"),
+        (-300, "unapplied_from_invoice"),
+    ]
 
 
-def test_no_time_is_prorated_while_a_subscription_is_paused(account: Account) -> None:
+def test_change_of_paused_subscription_prorates_nothing(account: Account) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     account.v1.subscriptions.pause(subscription.id, {"bill_for": {"unused_time_from": {"type": "none"}}})
@@ -41,7 +44,7 @@ def test_no_time_is_prorated_while_a_subscription_is_paused(account: Account) ->
     assert account.v1.subscriptions.retrieve(subscription.id).latest_invoice == subscription.latest_invoice
 
 
-def test_an_update_that_changes_no_period_gives_nothing_back(account: Account) -> None:
+def test_update_without_period_change_credits_nothing(account: Account) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     update(account, subscription.id, cancel_at=START + DAY, proration_behavior="none")
@@ -49,7 +52,7 @@ def test_an_update_that_changes_no_period_gives_nothing_back(account: Account) -
     assert account.pending(customer.id) == []
 
 
-def test_an_item_added_in_a_trial_has_the_trials_period(account: Account) -> None:
+def test_item_added_in_a_trial_has_the_trials_period(account: Account) -> None:
     clock = account.test_clock()
     customer = account.on_clock(clock)
     price = account.price(1000, interval="day").id
@@ -60,7 +63,7 @@ def test_an_item_added_in_a_trial_has_the_trials_period(account: Account) -> Non
     assert account.v1.subscriptions.retrieve(subscription.id).status == "trialing"
 
 
-def test_the_credit_on_a_void_invoice_was_not_given(account: Account) -> None:
+def test_credit_on_a_void_invoice_does_not_count(account: Account) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     account.give_card(customer.id, "pm_card_chargeCustomerFail")

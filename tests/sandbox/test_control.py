@@ -1,4 +1,4 @@
-"""The sandbox's own clock, and its own routes beside Stripe's."""
+"""The control route that moves the sandbox's clock."""
 
 import pytest
 import requests
@@ -7,7 +7,7 @@ from gateway.sandbox import Sandbox
 from tests.sandbox.support import START, Account
 
 
-def test_the_clock_can_be_moved_ahead(sandbox: Sandbox, account: Account) -> None:
+def test_clock_can_be_moved_ahead(sandbox: Sandbox, account: Account) -> None:
     url = f"{sandbox.url}/_sandbox/clock"
     assert requests.get(url, timeout=5).json() == {"now": START}
     assert requests.post(url, json={"advance": 3600}, timeout=5).json() == {"now": START + 3600}
@@ -19,16 +19,16 @@ def test_the_clock_can_be_moved_ahead(sandbox: Sandbox, account: Account) -> Non
 @pytest.mark.parametrize(
     "body", [{}, [], {"advance": 0}, {"advance": -1}, {"advance": "1"}, {"advance": True}, {"advance": 1, "to": 2}]
 )
-def test_the_clock_is_moved_by_seconds_and_never_back(sandbox: Sandbox, body: object) -> None:
+def test_clock_rejects_a_move_back_or_a_non_number(sandbox: Sandbox, body: object) -> None:
     url = f"{sandbox.url}/_sandbox/clock"
     answer = requests.post(url, json=body, timeout=5)
     assert answer.status_code == 400
-    assert "by a number above 0" in answer.json()["error"]["message"]
+    assert "with a number above 0" in answer.json()["error"]["message"]
     assert requests.get(url, timeout=5).json() == {"now": START}
 
 
 @pytest.mark.parametrize("seconds", [1e12, 1e300])
-def test_the_clock_stays_within_the_calendar(sandbox: Sandbox, account: Account, seconds: float) -> None:
+def test_clock_rejects_a_move_beyond_the_calendar(sandbox: Sandbox, account: Account, seconds: float) -> None:
     answer = requests.post(f"{sandbox.url}/_sandbox/clock", json={"advance": seconds}, timeout=5)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "advance")
     assert account.v1.customers.create({"name": "A"}).created == START

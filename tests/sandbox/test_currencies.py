@@ -1,4 +1,4 @@
-"""Yen have no decimals, dinars three, and each currency has its least charge."""
+"""Currencies with no decimals or three, and each currency's minimum charge."""
 
 from decimal import Decimal
 
@@ -26,12 +26,12 @@ from tests.sandbox.support import MONTH, Account, Clock
         ("1000", "ugx", "UGX 10.00"),
     ],
 )
-def test_money_is_shown_with_its_currencys_decimals(amount: str, currency: str, shown: str) -> None:
+def test_amount_is_shown_with_its_currencys_decimals(amount: str, currency: str, shown: str) -> None:
     assert currencies.money(Decimal(amount), currency) == shown
 
 
 @pytest.mark.parametrize("currency", ["zzz", "dollar", "us", "usd,"])
-def test_a_currency_that_is_none_is_refused(account: Account, currency: str) -> None:
+def test_unknown_currency_is_refused(account: Account, currency: str) -> None:
     with pytest.raises(stripe.InvalidRequestError, match=f"Invalid currency: {currency}. Stripe currently") as refused:
         account.price(100, currency=currency)
     assert refused.value.param == "currency"
@@ -40,7 +40,7 @@ def test_a_currency_that_is_none_is_refused(account: Account, currency: str) -> 
         account.v1.invoice_items.create({"customer": customer, "amount": 5, "currency": currency})
 
 
-def test_a_code_in_capitals_is_kept_in_small_letters(account: Account) -> None:
+def test_uppercase_currency_code_is_stored_in_lowercase(account: Account) -> None:
     assert account.price(100, currency="JPY").currency == "jpy"
 
 
@@ -48,7 +48,7 @@ def test_a_code_in_capitals_is_kept_in_small_letters(account: Account) -> None:
     ("currency", "description"),
     [("jpy", "1 × Plus (at ¥3,000 / month)"), ("kwd", "1 × Plus (at KWD 3.000 / month)")],  # noqa: RUF001 - Stripe's sign
 )
-def test_an_invoice_names_the_price_in_its_currency(account: Account, currency: str, description: str) -> None:
+def test_invoice_line_shows_the_price_in_its_currency(account: Account, currency: str, description: str) -> None:
     subscription = account.subscribe(account.customer().id, account.price(3000, currency=currency).id)
     invoice = account.invoice(subscription)
     assert [(line.amount, line.description) for line in invoice.lines.data] == [(3000, description)]
@@ -59,7 +59,7 @@ def test_an_invoice_names_the_price_in_its_currency(account: Account, currency: 
     ("currency", "least", "less"),
     [("usd", 50, 49), ("jpy", 50, 49), ("gbp", 30, 29), ("huf", 17500, 17499), ("kwd", 500, 490), ("pen", 50, 49)],
 )
-def test_less_than_the_least_charge_is_carried_on_the_balance(
+def test_amount_below_the_minimum_charge_goes_to_the_balance(
     account: Account, currency: str, least: int, less: int
 ) -> None:
     customer = account.customer()
@@ -73,7 +73,7 @@ def test_less_than_the_least_charge_is_carried_on_the_balance(
 
 
 @pytest.mark.parametrize(("currency", "amounts"), [("usd", [-667, 1333]), ("jpy", [-667, 1333]), ("kwd", [-670, 1330])])
-def test_a_proration_in_dinars_is_rounded_to_tens(
+def test_proration_in_dinars_is_rounded_to_tens(
     account: Account, clock: Clock, currency: str, amounts: list[int]
 ) -> None:
     customer = account.customer()

@@ -1,4 +1,4 @@
-"""Customers: what billing details need."""
+"""The customer's address, tax ids and email, which billing details rely on."""
 
 import pytest
 import stripe
@@ -6,7 +6,7 @@ import stripe
 from tests.sandbox.support import Account, plain
 
 
-def test_an_address_has_all_its_fields_and_is_cleared_by_an_empty_one(account: Account) -> None:
+def test_address_has_all_fields_and_an_empty_one_clears_it(account: Account) -> None:
     customer = account.v1.customers.create({"address": {"line1": "1 Main St", "country": "DE"}})
     assert plain(customer)["address"] == {
         "city": None,
@@ -19,7 +19,7 @@ def test_an_address_has_all_its_fields_and_is_cleared_by_an_empty_one(account: A
     assert account.v1.customers.update(customer.id, {"address": ""}).address is None
 
 
-def test_tax_ids_are_part_of_a_customer_if_asked_for(account: Account) -> None:
+def test_customer_includes_tax_ids_when_expanded(account: Account) -> None:
     customer = account.customer(card=None)
     added = account.v1.customers.tax_ids.create(customer.id, {"type": "us_ein", "value": "12-3456789"})
     expanded = account.v1.customers.retrieve(customer.id, {"expand": ["tax_ids"]})
@@ -35,16 +35,14 @@ def test_tax_ids_are_part_of_a_customer_if_asked_for(account: Account) -> None:
         ("xx_no", "1", "type", None),
     ],
 )
-def test_tax_ids_that_cannot_be_are_refused(
-    account: Account, kind: str, value: str, param: str, code: str | None
-) -> None:
+def test_invalid_tax_id_is_refused(account: Account, kind: str, value: str, param: str, code: str | None) -> None:
     customer = account.customer(card=None)
     with pytest.raises(stripe.InvalidRequestError) as refused:
         account.v1.customers.tax_ids.create(customer.id, {"type": kind, "value": value})
     assert (refused.value.param, refused.value.code) == (param, code)
 
 
-def test_tax_ids_are_kept_per_customer(account: Account) -> None:
+def test_tax_id_of_another_customer_is_not_found(account: Account) -> None:
     customer = account.customer(card=None)
     added = account.v1.customers.tax_ids.create(customer.id, {"type": "eu_vat", "value": "DE123456789"})
     assert (added.country, added.value) == ("DE", "DE123456789")
@@ -57,7 +55,7 @@ def test_tax_ids_are_kept_per_customer(account: Account) -> None:
     ]
 
 
-def test_a_customer_has_five_tax_ids_at_most(account: Account) -> None:
+def test_customer_has_at_most_five_tax_ids(account: Account) -> None:
     customer, other = account.customer(card=None), account.customer(card=None)
     values = [f"DE12345678{digit}" for digit in range(6)]
     added = [account.v1.customers.tax_ids.create(customer.id, {"type": "eu_vat", "value": each}) for each in values[:5]]
@@ -70,7 +68,7 @@ def test_a_customer_has_five_tax_ids_at_most(account: Account) -> None:
     assert len(account.v1.customers.tax_ids.list(customer.id).data) == 5
 
 
-def test_an_email_finds_its_customers(account: Account) -> None:
+def test_email_filter_finds_its_customers(account: Account) -> None:
     found = account.v1.customers.create({"email": "a@example.test"})
     account.v1.customers.create({"email": "b@example.test"})
     assert [row.id for row in account.v1.customers.list({"email": "a@example.test"}).data] == [found.id]

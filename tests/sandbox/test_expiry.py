@@ -1,11 +1,11 @@
-"""What nobody paid for in time."""
+"""Subscriptions and pending updates that expire because they are not paid in time."""
 
 from tests.sandbox.support import DAY, START, Account
 
 HOURS_23 = 23 * 3600
 
 
-def test_a_first_invoice_unpaid_for_23_hours_ends_the_subscription(account: Account, test_clock: str) -> None:
+def test_first_invoice_unpaid_for_23_hours_ends_the_subscription(account: Account, test_clock: str) -> None:
     customer = account.on_clock(test_clock, "pm_card_chargeCustomerFail")
     incomplete = account.subscribe(customer.id, account.price(3000).id)
     account.advance(test_clock, START + HOURS_23 - 1)
@@ -13,12 +13,12 @@ def test_a_first_invoice_unpaid_for_23_hours_ends_the_subscription(account: Acco
     account.advance(test_clock, START + HOURS_23)
     expired = account.v1.subscriptions.retrieve(incomplete.id)
     assert (expired.status, account.invoice(expired).status) == ("incomplete_expired", "void")
-    (told,) = account.events(type="customer.subscription.updated")
-    assert told.data.previous_attributes is not None
-    assert told.data.previous_attributes["status"] == "incomplete"
+    (event,) = account.events(type="customer.subscription.updated")
+    assert event.data.previous_attributes is not None
+    assert event.data.previous_attributes["status"] == "incomplete"
 
 
-def test_a_pending_update_unpaid_for_23_hours_is_off(account: Account, test_clock: str) -> None:
+def test_pending_update_unpaid_for_23_hours_expires(account: Account, test_clock: str) -> None:
     customer = account.on_clock(test_clock)
     subscription = account.subscribe(customer.id, account.price(3000).id)
     account.give_card(customer.id, "pm_card_chargeCustomerFail")
@@ -37,7 +37,7 @@ def test_a_pending_update_unpaid_for_23_hours_is_off(account: Account, test_cloc
     assert len(account.events(type="customer.subscription.pending_update_expired")) == 1
 
 
-def test_a_pending_update_expires_with_its_period_at_the_latest(account: Account, test_clock: str) -> None:
+def test_pending_update_expires_no_later_than_its_period(account: Account, test_clock: str) -> None:
     customer = account.on_clock(test_clock)
     subscription = account.subscribe(customer.id, account.price(3000).id)
     end = subscription.items.data[0].current_period_end

@@ -1,4 +1,4 @@
-"""Faults of the API on request: limits, failures before and after the work, delays, lost answers."""
+"""Injected faults of the API: rate limits, failures before and after the work, delays and lost responses."""
 
 import threading
 import time
@@ -18,11 +18,11 @@ def post(sandbox: Sandbox, path: str = "/v1/customers", key: str = "k", **data: 
     return requests.post(sandbox.url + path, headers=headers, data=data, timeout=10)
 
 
-def made(account: Account) -> int:
+def customer_count(account: Account) -> int:
     return len(account.v1.customers.list().data)
 
 
-def test_a_rate_limit_names_its_reason_and_frees_the_key(sandbox: Sandbox, account: Account) -> None:
+def test_rate_limit_names_its_reason_and_frees_the_key(sandbox: Sandbox, account: Account) -> None:
     ask_for(sandbox, kind="rate_limit")
     limited = post(sandbox)
     assert (limited.status_code, limited.headers["Stripe-Rate-Limited-Reason"]) == (429, "endpoint-rate")
@@ -30,19 +30,19 @@ def test_a_rate_limit_names_its_reason_and_frees_the_key(sandbox: Sandbox, accou
     again = post(sandbox)
     assert again.status_code == 200
     assert "Idempotent-Replayed" not in again.headers
-    assert made(account) == 1
+    assert customer_count(account) == 1
 
 
-def test_a_lock_timeout_has_a_code_and_no_reason_and_frees_the_key(sandbox: Sandbox, account: Account) -> None:
+def test_lock_timeout_has_a_code_but_no_reason_and_frees_the_key(sandbox: Sandbox, account: Account) -> None:
     ask_for(sandbox, kind="lock_timeout")
     limited = post(sandbox)
     assert (limited.status_code, limited.json()["error"]["code"]) == (429, "lock_timeout")
     assert "Stripe-Rate-Limited-Reason" not in limited.headers
     assert post(sandbox).status_code == 200
-    assert made(account) == 1
+    assert customer_count(account) == 1
 
 
-def test_the_sdk_raises_its_own_errors_for_them(sandbox: Sandbox, account: Account) -> None:
+def test_sdk_raises_its_own_errors_for_faults(sandbox: Sandbox, account: Account) -> None:
     ask_for(sandbox, kind="rate_limit", method="POST")
     ask_for(sandbox, kind="error_before", method="GET")
     with pytest.raises(stripe.RateLimitError):
@@ -53,7 +53,7 @@ def test_the_sdk_raises_its_own_errors_for_them(sandbox: Sandbox, account: Accou
 
 
 @pytest.mark.parametrize(("kind", "done"), [("error_before", 0), ("error_after", 1)])
-def test_a_failure_is_kept_under_its_key_for_a_day(
+def test_failure_is_stored_under_its_key_for_a_day(
     sandbox: Sandbox, account: Account, clock: Clock, kind: str, done: int
 ) -> None:
     ask_for(sandbox, kind=kind)
@@ -62,13 +62,13 @@ def test_a_failure_is_kept_under_its_key_for_a_day(
     clock.now += 24 * 3600 - 1
     again = post(sandbox, name="A")
     assert (again.status_code, again.content, again.headers["Idempotent-Replayed"]) == (500, first.content, "true")
-    assert made(account) == done
+    assert customer_count(account) == done
     clock.now += 1
     assert post(sandbox, name="A").status_code == 200
-    assert made(account) == done + 1
+    assert customer_count(account) == done + 1
 
 
-def test_work_that_was_done_before_a_failure_is_told_by_events(sandbox: Sandbox, account: Account) -> None:
+def test_work_done_before_a_failure_creates_events(sandbox: Sandbox, account: Account) -> None:
     ask_for(sandbox, kind="error_after")
     post(sandbox, name="A")
     (event,) = account.events(type="customer.created")
@@ -76,7 +76,7 @@ def test_work_that_was_done_before_a_failure_is_told_by_events(sandbox: Sandbox,
     assert event.request.idempotency_key == "k"
 
 
-def test_a_lost_answer_is_replayed_to_the_retry(sandbox: Sandbox, account: Account) -> None:
+def test_lost_response_is_replayed_to_the_retry(sandbox: Sandbox, account: Account) -> None:
     ask_for(sandbox, kind="response_lost")
     with pytest.raises(requests.ConnectionError):
         post(sandbox, name="A")
@@ -85,14 +85,14 @@ def test_a_lost_answer_is_replayed_to_the_retry(sandbox: Sandbox, account: Accou
     assert [row.id for row in account.v1.customers.list().data] == [again.json()["id"]]
 
 
-def test_the_sdk_gets_over_a_lost_answer_by_itself(sandbox: Sandbox, account: Account) -> None:
+def test_sdk_retries_after_a_lost_response(sandbox: Sandbox, account: Account) -> None:
     ask_for(sandbox, kind="response_lost")
     retrying = stripe.StripeClient("sk_test_sandbox", base_addresses={"api": sandbox.url}, max_network_retries=1)
     assert retrying.v1.customers.create({"name": "A"}).name == "A"
-    assert made(account) == 1
+    assert customer_count(account) == 1
 
 
-def test_a_key_is_in_use_while_its_request_is_delayed(sandbox: Sandbox, account: Account) -> None:
+def test_key_is_in_use_while_its_request_is_delayed(sandbox: Sandbox, account: Account) -> None:
     ask_for(sandbox, kind="delay", method="POST", seconds=60)
     answers: list[requests.Response] = []
     waiting = threading.Thread(target=lambda: answers.append(post(sandbox, name="A")))
@@ -100,14 +100,14 @@ def test_a_key_is_in_use_while_its_request_is_delayed(sandbox: Sandbox, account:
     eventually(lambda: listed(sandbox)[0]["fired"] == 1)
     conflict = post(sandbox, name="A")
     assert (conflict.status_code, conflict.json()["error"]["code"]) == (409, "idempotency_key_in_use")
-    assert made(account) == 0  # and others are served meanwhile
+    assert customer_count(account) == 0  # the server still answers other requests
     clear(sandbox)
     waiting.join(5)
     assert [answer.status_code for answer in answers] == [200]
     assert post(sandbox, name="A").headers["Idempotent-Replayed"] == "true"
 
 
-def test_a_key_that_was_forgotten_while_its_request_was_delayed_does_no_harm(sandbox: Sandbox, clock: Clock) -> None:
+def test_key_that_expires_during_a_delayed_request_does_no_harm(sandbox: Sandbox, clock: Clock) -> None:
     ask_for(sandbox, kind="delay", method="POST", seconds=60)
     answers: list[requests.Response] = []
     waiting = threading.Thread(target=lambda: answers.append(post(sandbox, name="A")))
@@ -120,14 +120,14 @@ def test_a_key_that_was_forgotten_while_its_request_was_delayed_does_no_harm(san
     assert [answer.status_code for answer in answers] == [200]
 
 
-def test_a_delay_lasts_as_long_as_it_was_asked_to(sandbox: Sandbox) -> None:
+def test_delay_lasts_as_long_as_requested(sandbox: Sandbox) -> None:
     ask_for(sandbox, kind="delay", seconds=0.2)
     started = time.monotonic()
     assert post(sandbox).status_code == 200
     assert time.monotonic() - started >= 0.2
 
 
-def test_closing_does_not_wait_for_a_delay() -> None:
+def test_close_does_not_wait_for_a_delay() -> None:
     with Sandbox() as sandbox:
         ask_for(sandbox, kind="delay", seconds=600)
         waiting = threading.Thread(target=post, args=(sandbox,))
@@ -138,7 +138,7 @@ def test_closing_does_not_wait_for_a_delay() -> None:
     assert time.monotonic() - started < 5
 
 
-def test_only_what_matches_is_struck_after_those_to_skip(sandbox: Sandbox, account: Account) -> None:
+def test_fault_strikes_only_matching_requests_after_the_skipped(sandbox: Sandbox, account: Account) -> None:
     customer, price = account.customer(), account.price(0)
     ask_for(sandbox, kind="error_before", method="POST", path="/v1/subscriptions/*", skip=1, times=2)
     subscription = account.subscribe(customer.id, price.id)
@@ -149,33 +149,33 @@ def test_only_what_matches_is_struck_after_those_to_skip(sandbox: Sandbox, accou
     assert (fault["fired"], fault["left"]) == (2, 0)
 
 
-def test_a_replay_uses_up_no_failure(sandbox: Sandbox) -> None:
+def test_replay_uses_up_no_fault(sandbox: Sandbox) -> None:
     ask_for(sandbox, kind="error_before", times=2)
     post(sandbox)
     post(sandbox)
     assert listed(sandbox)[0]["left"] == 1
 
 
-def test_two_failures_of_one_kind_strike_one_after_the_other(sandbox: Sandbox) -> None:
+def test_two_faults_of_one_kind_strike_in_turn(sandbox: Sandbox) -> None:
     ask_for(sandbox, kind="error_before")
     ask_for(sandbox, kind="error_before", method="POST")
     assert [post(sandbox, key=str(n)).status_code for n in range(3)] == [500, 500, 200]
 
 
-def test_a_request_that_is_refused_anyway_uses_up_nothing(sandbox: Sandbox) -> None:
+def test_refused_request_uses_up_no_fault(sandbox: Sandbox) -> None:
     ask_for(sandbox, kind="rate_limit")
     assert post(sandbox, wat="x").status_code == 400
     assert listed(sandbox)[0]["left"] == 1
 
 
-def test_clearing_ends_all_faults(sandbox: Sandbox) -> None:
+def test_clear_ends_all_faults(sandbox: Sandbox) -> None:
     ask_for(sandbox, kind="rate_limit", times=1000)
     clear(sandbox)
     assert listed(sandbox) == []
     assert post(sandbox).status_code == 200
 
 
-def test_a_fault_is_shown_with_its_defaults(sandbox: Sandbox) -> None:
+def test_fault_is_listed_with_its_defaults(sandbox: Sandbox) -> None:
     assert ask_for(sandbox, kind="delay", seconds=0.5) == {
         "kind": "delay",
         "method": "*",
@@ -191,25 +191,25 @@ def test_a_fault_is_shown_with_its_defaults(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("fault", "param", "words"),
     [
-        ({"kind": "earthquake"}, "kind", "Unknown kind of fault: 'earthquake'. There are rate_limit, lock_timeout"),
+        ({"kind": "earthquake"}, "kind", "Unknown kind of fault: 'earthquake'. The kinds are rate_limit, lock_timeout"),
         ({}, "kind", "Unknown kind of fault: None"),
         ({"kind": ["delay"]}, "kind", "Unknown kind of fault: ['delay']"),
-        ({"kind": "delay", "seconds": 1, "after": 2}, "after", "A fault delay has no field after. It has method"),
+        ({"kind": "delay", "seconds": 1, "after": 2}, "after", "has no field after. Its fields are method"),
         ({"kind": "rate_limit", "seconds": 1}, "seconds", "has no field seconds"),
         ({"kind": "delay"}, "seconds", "a number above 0"),
         ({"kind": "delay", "seconds": "1"}, "seconds", "a number above 0"),
         ({"kind": "delay", "seconds": True}, "seconds", "a number above 0"),
-        ({"kind": "rate_limit", "times": 0}, "times", "a whole number from 1"),
-        ({"kind": "rate_limit", "times": 1.5}, "times", "a whole number from 1"),
-        ({"kind": "rate_limit", "times": None}, "times", "a whole number from 1"),
-        ({"kind": "rate_limit", "skip": -1}, "skip", "a whole number from 0"),
+        ({"kind": "rate_limit", "times": 0}, "times", "a whole number of at least 1"),
+        ({"kind": "rate_limit", "times": 1.5}, "times", "a whole number of at least 1"),
+        ({"kind": "rate_limit", "times": None}, "times", "a whole number of at least 1"),
+        ({"kind": "rate_limit", "skip": -1}, "skip", "a whole number of at least 0"),
         ({"kind": "rate_limit", "method": "post"}, "method", "GET, POST, DELETE or *"),
-        ({"kind": "rate_limit", "path": "v1/customers"}, "path", "a path, in which * stands for anything"),
-        ({"kind": "webhook_dropped", "event": "invoice.eaten"}, "event", "a type of event that Stripe has"),
-        ({"kind": "webhook_burst", "count": 1}, "count", "a whole number from 2"),
+        ({"kind": "rate_limit", "path": "v1/customers"}, "path", "in which * matches anything"),
+        ({"kind": "webhook_dropped", "event": "invoice.eaten"}, "event", "one of Stripe's event types"),
+        ({"kind": "webhook_burst", "count": 1}, "count", "a whole number of at least 2"),
     ],
 )
-def test_a_wrong_fault_is_told_why(sandbox: Sandbox, fault: Json, param: str, words: str) -> None:
+def test_invalid_fault_is_refused_with_the_reason(sandbox: Sandbox, fault: Json, param: str, words: str) -> None:
     answer = requests.post(f"{sandbox.url}/_sandbox/faults", json=fault, timeout=5)
     assert answer.status_code == 400
     error = answer.json()["error"]
@@ -219,13 +219,13 @@ def test_a_wrong_fault_is_told_why(sandbox: Sandbox, fault: Json, param: str, wo
 
 
 @pytest.mark.parametrize(("body", "words"), [("{", "must be JSON"), ("[]", "a JSON object"), ("", "must be JSON")])
-def test_what_is_no_json_object_is_refused(sandbox: Sandbox, body: str, words: str) -> None:
+def test_body_that_is_no_json_object_is_refused(sandbox: Sandbox, body: str, words: str) -> None:
     answer = requests.post(f"{sandbox.url}/_sandbox/faults", data=body, timeout=5)
     assert answer.status_code == 400
     assert words in answer.json()["error"]["message"]
 
 
-def test_no_key_opens_the_way_to_stripes_routes_by_the_control_interface(sandbox: Sandbox) -> None:
+def test_stripe_route_under_the_control_path_requires_a_key(sandbox: Sandbox) -> None:
     answer = requests.get(f"{sandbox.url}/_sandbox/customers", timeout=5)
     assert answer.status_code == 401
     with pytest.raises(stripe.AuthenticationError):

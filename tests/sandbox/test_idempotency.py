@@ -1,4 +1,4 @@
-"""Idempotency keys: the work is done once, the answer given again."""
+"""Idempotency keys, under which the sandbox does the work once and replays its response."""
 
 import threading
 
@@ -17,7 +17,7 @@ def post(sandbox: Sandbox, path: str, key: str, **data: str) -> requests.Respons
     return requests.post(sandbox.url + path, headers=headers, data=data, timeout=5)
 
 
-def test_the_same_request_again_gets_the_same_answer(sandbox: Sandbox, account: Account) -> None:
+def test_repeated_request_gets_the_same_response(sandbox: Sandbox, account: Account) -> None:
     first = post(sandbox, "/v1/customers", "k", name="A")
     again = post(sandbox, "/v1/customers", "k", name="A")
     assert again.content == first.content
@@ -27,14 +27,14 @@ def test_the_same_request_again_gets_the_same_answer(sandbox: Sandbox, account: 
     assert len(account.v1.customers.list().data) == 1
 
 
-def test_other_parameters_under_the_same_key_are_refused(account: Account) -> None:
+def test_same_key_with_other_parameters_is_refused(account: Account) -> None:
     account.v1.customers.create({"name": "A"}, {"idempotency_key": "k"})
     with pytest.raises(stripe.IdempotencyError, match="other than 'k'") as refused:
         account.v1.customers.create({"name": "B"}, {"idempotency_key": "k"})
     assert refused.value.http_status == 400
 
 
-def test_a_refusal_from_the_work_itself_is_kept(account: Account) -> None:
+def test_refusal_by_the_handler_is_stored(account: Account) -> None:
     customer = account.customer("pm_card_chargeCustomerFail")
     price = account.price(2000)
     for _ in range(2):
@@ -50,18 +50,18 @@ def test_a_refusal_from_the_work_itself_is_kept(account: Account) -> None:
         account.give_card(customer.id, "pm_card_visa")
 
 
-def test_a_request_that_fails_its_checks_leaves_the_key_free(sandbox: Sandbox) -> None:
+def test_request_that_fails_validation_leaves_the_key_free(sandbox: Sandbox) -> None:
     assert post(sandbox, "/v1/customers", "k", wat="x").status_code == 400
     assert post(sandbox, "/v1/customers", "k", name="A").status_code == 200
 
 
-def test_a_key_is_forgotten_after_a_day(sandbox: Sandbox, clock: Clock) -> None:
+def test_key_expires_after_a_day(sandbox: Sandbox, clock: Clock) -> None:
     first = post(sandbox, "/v1/customers", "k", name="A").json()
     clock.now += 24 * 3600
     assert post(sandbox, "/v1/customers", "k", name="A").json()["id"] != first["id"]
 
 
-def test_a_key_in_use_is_a_conflict() -> None:
+def test_key_in_use_is_a_conflict() -> None:
     keys = IdempotencyKeys()
     assert keys.claim("k", "k", "same", 0) is None
     with pytest.raises(StripeError) as refused:
@@ -69,7 +69,7 @@ def test_a_key_in_use_is_a_conflict() -> None:
     assert (refused.value.status, refused.value.fields["code"]) == (409, "idempotency_key_in_use")
 
 
-def test_many_at_once_create_one(sandbox: Sandbox, account: Account) -> None:
+def test_concurrent_requests_with_one_key_create_one_object(sandbox: Sandbox, account: Account) -> None:
     answers: list[requests.Response] = []
     threads = [
         threading.Thread(target=lambda: answers.append(post(sandbox, "/v1/customers", "k", name="A"))) for _ in range(8)

@@ -1,4 +1,4 @@
-"""Lists, cursors and expansion."""
+"""Lists, their cursors and filters, and expanded fields."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def ids(account: Account) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("ids")
-def test_newest_first_and_a_page_says_whether_there_is_more(account: Account) -> None:
+def test_list_is_newest_first_and_says_whether_more_follows(account: Account) -> None:
     page = account.v1.customers.list({"limit": 3})
     assert (names(page), page.has_more, page.url) == (["e", "d", "c"], True, "/v1/customers")
     assert [customer.name for customer in page.auto_paging_iter()] == ["e", "d", "c", "b", "a"]
@@ -32,19 +32,19 @@ def test_cursors_go_both_ways(account: Account, ids: dict[str, str]) -> None:
     assert (names(newer), newer.has_more) == (["d"], True)
 
 
-def test_a_deleted_object_still_marks_its_place(account: Account, ids: dict[str, str]) -> None:
+def test_deleted_object_still_works_as_a_cursor(account: Account, ids: dict[str, str]) -> None:
     account.v1.customers.delete(ids["c"])
     assert names(account.v1.customers.list({"starting_after": ids["c"]})) == ["b", "a"]
 
 
 @pytest.mark.usefixtures("ids")
-def test_a_limit_is_kept_within_bounds(account: Account) -> None:
+def test_limit_is_clamped_to_its_bounds(account: Account) -> None:
     page = account.v1.customers.list({"limit": 0})
     assert (len(page.data), page.has_more) == (1, True)
     assert len(account.v1.customers.list({"limit": 101}).data) == 5
 
 
-def test_subscriptions_are_listed_by_status(account: Account) -> None:
+def test_subscriptions_can_be_filtered_by_status(account: Account) -> None:
     customer = account.customer()
     price = account.price(0)
     kept, ended = (account.subscribe(customer.id, price.id) for _ in range(2))
@@ -61,7 +61,7 @@ def test_subscriptions_are_listed_by_status(account: Account) -> None:
     assert found(price="price_other") == []
 
 
-def test_ids_are_expanded_into_objects(account: Account) -> None:
+def test_ids_expand_into_objects(account: Account) -> None:
     customer = account.customer()
     subscription = account.v1.subscriptions.create(
         {
@@ -84,7 +84,7 @@ def test_ids_are_expanded_into_objects(account: Account) -> None:
     assert (bare["customer"], bare["latest_invoice"]) == (customer.id, found["latest_invoice"]["id"])
 
 
-def test_rows_of_a_list_are_expanded_too(account: Account) -> None:
+def test_rows_of_a_list_expand_too(account: Account) -> None:
     account.subscribe(account.customer().id, account.price(0).id)
     (row,) = account.v1.subscriptions.list({"expand": ["data.customer", "data.latest_invoice"]}).data
     assert isinstance(row.customer, stripe.Customer)
@@ -92,13 +92,13 @@ def test_rows_of_a_list_are_expanded_too(account: Account) -> None:
 
 
 @pytest.mark.parametrize("path", ["email", "nothing", "a.b.c.d.e"])
-def test_what_cannot_be_expanded_is_refused(account: Account, path: str) -> None:
+def test_expanding_another_field_is_refused(account: Account, path: str) -> None:
     customer = account.customer(card=None)
     with pytest.raises(stripe.InvalidRequestError, match="expand"):
         account.v1.customers.retrieve(customer.id, {"expand": [path]})
 
 
-def test_an_invoice_carries_ten_lines_and_lists_the_rest(account: Account) -> None:
+def test_invoice_embeds_ten_lines_and_lists_all(account: Account) -> None:
     customer = account.customer()
     for number in range(12):
         account.v1.invoice_items.create({"customer": customer.id, "amount": number, "currency": "usd"})

@@ -1,4 +1,4 @@
-"""What people see in a browser: the bank's question, the invoice; and what a page of another site may call."""
+"""The bank's and the invoice's pages, and the calls that a browser may make with a publishable key."""
 
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -29,7 +29,7 @@ def query(response: requests.Response) -> dict[str, str]:
 
 @pytest.fixture
 def invoice(account: Account) -> stripe.Invoice:
-    """Open, its intent untouched, its customer's card one that always asks."""
+    """Return an open invoice of a customer whose card always needs approval, without any attempt to pay it."""
     price = account.price(2000, name="<b>Plus</b>")
     subscription = account.subscribe(account.customer(ALWAYS).id, price.id, payment_behavior="default_incomplete")
     return account.invoice(subscription)
@@ -48,7 +48,7 @@ class TestThreeDSecure:
         assert waiting["next_action"]["redirect_to_url"]["return_url"] == BACK
         return str(waiting["next_action"]["redirect_to_url"]["url"])
 
-    def test_approving_pays_and_leads_back(self, account: Account, intent: stripe.PaymentIntent) -> None:
+    def test_approval_pays_and_redirects_back(self, account: Account, intent: stripe.PaymentIntent) -> None:
         page = self.question(account, intent)
         assert "$20.00" in look(page).text
         answered = press(page, "complete")
@@ -62,7 +62,7 @@ class TestThreeDSecure:
         assert account.v1.payment_intents.retrieve(intent.id).status == "succeeded"
         assert account.v1.subscriptions.list().data[0].status == "active"
 
-    def test_refusing_leaves_it_to_another_card(self, account: Account, intent: stripe.PaymentIntent) -> None:
+    def test_refusal_lets_another_card_pay(self, account: Account, intent: stripe.PaymentIntent) -> None:
         page = self.question(account, intent)
         assert query(press(page, "fail"))["redirect_status"] == "failed"
         found = account.v1.payment_intents.retrieve(intent.id)
@@ -70,27 +70,25 @@ class TestThreeDSecure:
         error = plain(found)["last_payment_error"]
         assert error["code"] == "payment_intent_authentication_failure"
         assert error["payment_method"]["card"]["last4"] == "3184"
-        (told,) = account.events(type="payment_intent.payment_failed")
-        assert told.data.object.id == intent.id
+        (event,) = account.events(type="payment_intent.payment_failed")
+        assert event.data.object.id == intent.id
         assert account.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_visa"}).status == "succeeded"
 
-    def test_a_decline_after_the_approval_leads_back_as_failed(
+    def test_decline_after_approval_redirects_back_as_failed(
         self, account: Account, intent: stripe.PaymentIntent
     ) -> None:
         page = self.question(account, intent, payment_method="pm_card_threeDSecureRequiredChargeDeclined")
         assert query(press(page, "complete"))["redirect_status"] == "failed"
         assert account.v1.charges.list().data[0].status == "failed"
 
-    def test_it_can_be_answered_only_once(self, account: Account, intent: stripe.PaymentIntent) -> None:
+    def test_question_can_be_answered_only_once(self, account: Account, intent: stripe.PaymentIntent) -> None:
         page = self.question(account, intent)
         press(page, "fail")
         again = press(page, "complete")
         assert (again.status_code, "failed authentication" in again.text) == (200, True)
         assert account.v1.payment_intents.retrieve(intent.id).status == "requires_payment_method"
 
-    def test_without_a_return_url_the_page_itself_says_how_it_went(
-        self, account: Account, intent: stripe.PaymentIntent
-    ) -> None:
+    def test_page_shows_the_result_without_a_return_url(self, account: Account, intent: stripe.PaymentIntent) -> None:
         waiting = plain(account.v1.payment_intents.confirm(intent.id, {"payment_method": ALWAYS}))
         answered = press(waiting["next_action"]["use_stripe_sdk"]["stripe_js"], "complete")
         assert (answered.status_code, "Authentication complete" in answered.text) == (200, True)
@@ -102,7 +100,7 @@ class TestThreeDSecure:
             ("fail", "requires_payment_method", "failed", "setup_intent.setup_failed"),
         ],
     )
-    def test_setting_a_card_up_is_answered_there_too(
+    def test_setup_intent_is_approved_on_the_same_page(
         self, account: Account, answer: str, status: str, redirect_status: str, event: str
     ) -> None:
         customer = account.customer(card=None).id
@@ -123,12 +121,12 @@ class TestThreeDSecure:
 
 
 class TestInvoice:
-    def test_it_shows_what_is_owed_and_escapes_what_others_wrote(self, invoice: stripe.Invoice) -> None:
+    def test_page_shows_the_amount_due_and_escapes_html(self, invoice: stripe.Invoice) -> None:
         page = look(str(invoice.hosted_invoice_url)).text
         for shown in (invoice.number, "open", "1 × &lt;b&gt;Plus&lt;/b&gt; (at $20.00 / month)", "owner@example.test"):  # noqa: RUF001 - Stripe's own sign
             assert str(shown) in page
 
-    def test_paying_asks_the_holder_and_comes_back(self, account: Account, invoice: stripe.Invoice) -> None:
+    def test_payment_asks_the_holder_and_returns_to_the_page(self, account: Account, invoice: stripe.Invoice) -> None:
         page = str(invoice.hosted_invoice_url)
         question = requests.post(f"{page}/pay", allow_redirects=False, timeout=5).headers["Location"]
         refused = press(question, "fail")
@@ -140,7 +138,7 @@ class TestInvoice:
         assert ("paid" in after, "Pay with" in after) == (True, False)
         assert account.v1.invoices.retrieve(invoice.id).status == "paid"
 
-    def test_paying_by_a_card_that_asks_nobody_pays_at_once(self, account: Account, invoice: stripe.Invoice) -> None:
+    def test_payment_without_approval_succeeds_immediately(self, account: Account, invoice: stripe.Invoice) -> None:
         account.give_card(str(invoice.customer), "pm_card_visa")
         answered = requests.post(f"{invoice.hosted_invoice_url}/pay", timeout=5)
         assert answered.url == invoice.hosted_invoice_url
@@ -148,11 +146,11 @@ class TestInvoice:
         requests.post(f"{invoice.hosted_invoice_url}/pay", timeout=5)
         assert len(account.v1.charges.list().data) == 1
 
-    def test_a_decline_is_shown(self, account: Account, invoice: stripe.Invoice) -> None:
+    def test_page_shows_a_decline(self, account: Account, invoice: stripe.Invoice) -> None:
         account.give_card(str(invoice.customer), "pm_card_chargeCustomerFail")
         assert "Your card was declined." in requests.post(f"{invoice.hosted_invoice_url}/pay", timeout=5).text
 
-    def test_without_a_card_there_is_nothing_to_press(self, account: Account) -> None:
+    def test_page_has_no_button_without_a_card(self, account: Account) -> None:
         subscription = account.subscribe(
             account.customer(card=None).id, account.price(2000).id, payment_behavior="default_incomplete"
         )
@@ -160,7 +158,7 @@ class TestInvoice:
         assert "There is no card to pay with" in look(page).text
         assert "There is no card to pay with" in requests.post(f"{page}/pay", timeout=5).text
 
-    def test_it_can_be_downloaded(self, invoice: stripe.Invoice) -> None:
+    def test_invoice_can_be_downloaded(self, invoice: stripe.Invoice) -> None:
         document = look(str(invoice.invoice_pdf))
         assert document.headers["Content-Type"] == "application/pdf"
         body = document.content
@@ -174,27 +172,27 @@ class TestInvoice:
 
 
 @pytest.mark.parametrize("path", ["/i/in_none", "/i/in_none/pdf", "/3d_secure/pi_none"])
-def test_what_is_not_there_is_not_found(sandbox: Sandbox, path: str) -> None:
+def test_unknown_page_is_not_found(sandbox: Sandbox, path: str) -> None:
     assert look(f"{sandbox.url}{path}").status_code == 404
 
 
 class TestBrowserKeys:
-    """A page of another origin may confirm an intent whose secret it was given, as Stripe.js does, and nothing else."""
+    """A page of another origin may only read and confirm intents whose secret it has, as Stripe.js does."""
 
-    def test_confirming_and_reading_need_the_secret(self, sandbox: Sandbox, intent: stripe.PaymentIntent) -> None:
+    def test_reading_and_confirming_require_the_secret(self, sandbox: Sandbox, intent: stripe.PaymentIntent) -> None:
         browser = client(sandbox, "pk_test_browser").v1.payment_intents
         params: Any = {"client_secret": intent.client_secret}
         assert browser.retrieve(intent.id, params).id == intent.id
         assert browser.confirm(intent.id, params | {"payment_method": "pm_card_visa"}).status == "succeeded"
 
-    def test_so_does_a_setup_intent(self, sandbox: Sandbox, account: Account) -> None:
+    def test_setup_intent_requires_the_secret_too(self, sandbox: Sandbox, account: Account) -> None:
         browser = client(sandbox, "pk_test_browser").v1.setup_intents
         created = account.v1.setup_intents.create()
         params: Any = {"client_secret": created.client_secret}
         assert browser.confirm(created.id, params | {"payment_method": "pm_card_visa"}).status == "succeeded"
         assert browser.retrieve(created.id, params).status == "succeeded"
 
-    def test_without_the_secret_the_key_opens_nothing(self, sandbox: Sandbox, intent: stripe.PaymentIntent) -> None:
+    def test_publishable_key_without_a_secret_is_refused(self, sandbox: Sandbox, intent: stripe.PaymentIntent) -> None:
         browser = client(sandbox, "pk_test_browser").v1
         for call in (lambda: browser.payment_intents.retrieve(intent.id), browser.customers.list):
             with pytest.raises(stripe.AuthenticationError) as refused:
@@ -202,13 +200,13 @@ class TestBrowserKeys:
             assert refused.value.error is not None
             assert refused.value.error.code == "secret_key_required"
 
-    def test_another_intents_secret_is_refused(self, sandbox: Sandbox, intent: stripe.PaymentIntent) -> None:
+    def test_secret_of_another_intent_is_refused(self, sandbox: Sandbox, intent: stripe.PaymentIntent) -> None:
         browser = client(sandbox, "pk_test_browser").v1.payment_intents
         with pytest.raises(stripe.InvalidRequestError) as refused:
             browser.retrieve(intent.id, {"client_secret": "pi_other_secret_x"})
         assert refused.value.param == "client_secret"
 
-    def test_a_browser_is_told_that_it_may(self, sandbox: Sandbox, intent: stripe.PaymentIntent) -> None:
+    def test_cors_headers_allow_a_browser(self, sandbox: Sandbox, intent: stripe.PaymentIntent) -> None:
         allowed = requests.options(f"{sandbox.url}/v1/payment_intents/{intent.id}/confirm", timeout=5)
         assert (allowed.status_code, allowed.headers["Access-Control-Allow-Origin"]) == (200, "*")
         assert "authorization" in allowed.headers["Access-Control-Allow-Headers"]

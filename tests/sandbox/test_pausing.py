@@ -1,4 +1,4 @@
-"""Subscriptions that pause, and collection that pauses."""
+"""Paused subscriptions, and subscriptions whose collection is paused."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def amounts(account: Account, subscription: stripe.Subscription) -> list[int]:
     return [item.amount for item in account.pending(str(subscription.customer))]
 
 
-def test_a_paused_subscription_gives_unused_time_back_and_bills_nothing(
+def test_pause_credits_unused_time_and_stops_invoices(
     account: Account, test_clock: str, subscription: stripe.Subscription
 ) -> None:
     paused = account.v1.subscriptions.pause(subscription.id)
@@ -35,7 +35,9 @@ def test_a_paused_subscription_gives_unused_time_back_and_bills_nothing(
     assert len(account.v1.invoices.list({"subscription": subscription.id}).data) == 1
 
 
-def test_the_credit_may_be_left_out_or_invoiced_at_once(account: Account, subscription: stripe.Subscription) -> None:
+def test_pause_can_skip_the_credit_or_invoice_it_immediately(
+    account: Account, subscription: stripe.Subscription
+) -> None:
     account.v1.subscriptions.pause(subscription.id, {"bill_for": {"unused_time_from": {"type": "none"}}})
     assert amounts(account, subscription) == []
     clock = account.test_clock()
@@ -46,7 +48,7 @@ def test_the_credit_may_be_left_out_or_invoiced_at_once(account: Account, subscr
     assert account.v1.customers.retrieve(str(other.customer)).balance == -1500
 
 
-def test_resumed_it_begins_a_new_period_and_charges_it(
+def test_resumption_starts_and_charges_a_new_period(
     account: Account, test_clock: str, subscription: stripe.Subscription
 ) -> None:
     account.v1.subscriptions.pause(subscription.id)
@@ -60,7 +62,7 @@ def test_resumed_it_begins_a_new_period_and_charges_it(
     ]
 
 
-def test_resumed_in_its_old_cycle_it_owes_for_the_rest(
+def test_resumption_in_the_old_cycle_charges_the_rest(
     account: Account, test_clock: str, subscription: stripe.Subscription
 ) -> None:
     account.v1.subscriptions.pause(subscription.id)
@@ -73,7 +75,7 @@ def test_resumed_in_its_old_cycle_it_owes_for_the_rest(
 @pytest.mark.parametrize(
     ("behavior", "status"), [("resume_on_payment_attempt", "past_due"), ("resume_on_payment_success", "paused")]
 )
-def test_a_resumption_that_is_declined_follows_its_payment_behavior(
+def test_declined_resumption_follows_its_payment_behavior(
     account: Account, subscription: stripe.Subscription, behavior: Any, status: str
 ) -> None:
     account.v1.subscriptions.pause(subscription.id)
@@ -81,7 +83,7 @@ def test_a_resumption_that_is_declined_follows_its_payment_behavior(
     assert account.v1.subscriptions.resume(subscription.id, {"payment_behavior": behavior}).status == status
 
 
-def test_a_resumption_nobody_pays_for_expires_after_23_hours(
+def test_unpaid_resumption_expires_after_23_hours(
     account: Account, test_clock: str, subscription: stripe.Subscription
 ) -> None:
     account.v1.subscriptions.pause(subscription.id)
@@ -92,16 +94,14 @@ def test_a_resumption_nobody_pays_for_expires_after_23_hours(
     assert account.invoice(waiting).status == "void"
 
 
-def test_a_paid_resumption_goes_on(account: Account, subscription: stripe.Subscription) -> None:
+def test_paid_resumption_makes_the_subscription_active(account: Account, subscription: stripe.Subscription) -> None:
     account.v1.subscriptions.pause(subscription.id)
     waiting = account.v1.subscriptions.resume(subscription.id, {"payment_behavior": "resume_on_payment_success"})
     account.v1.invoices.pay(str(waiting.latest_invoice))
     assert account.again(subscription).status == "active"
 
 
-def test_only_what_runs_can_pause_and_only_what_pauses_can_resume(
-    account: Account, subscription: stripe.Subscription
-) -> None:
+def test_only_active_can_pause_and_only_paused_can_resume(account: Account, subscription: stripe.Subscription) -> None:
     with pytest.raises(stripe.InvalidRequestError):
         account.v1.subscriptions.resume(subscription.id)
     account.v1.subscriptions.pause(subscription.id)
@@ -115,7 +115,7 @@ def test_only_what_runs_can_pause_and_only_what_pauses_can_resume(
 @pytest.mark.parametrize(
     ("behavior", "status"), [("keep_as_draft", "draft"), ("void", "void"), ("mark_uncollectible", "uncollectible")]
 )
-def test_paused_collection_leaves_the_status_and_charges_nothing(
+def test_paused_collection_keeps_the_status_and_charges_nothing(
     account: Account, test_clock: str, subscription: stripe.Subscription, behavior: Any, status: str
 ) -> None:
     account.v1.subscriptions.update(subscription.id, {"pause_collection": {"behavior": behavior}})
@@ -125,7 +125,7 @@ def test_paused_collection_leaves_the_status_and_charges_nothing(
     assert account.invoice(renewed).amount_paid == 0
 
 
-def test_a_paused_subscription_still_ends_when_it_was_to_end(
+def test_paused_subscription_still_ends_at_its_cancel_date(
     account: Account, test_clock: str, subscription: stripe.Subscription
 ) -> None:
     account.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
@@ -134,29 +134,29 @@ def test_a_paused_subscription_still_ends_when_it_was_to_end(
     assert account.again(subscription).status == "canceled"
 
 
-def test_collection_cannot_go_on_in_the_past(account: Account, subscription: stripe.Subscription) -> None:
+def test_collection_cannot_resume_in_the_past(account: Account, subscription: stripe.Subscription) -> None:
     paused: Any = {"behavior": "void", "resumes_at": HALF}
     with pytest.raises(stripe.InvalidRequestError) as refused:
         account.v1.subscriptions.update(subscription.id, {"pause_collection": paused})
     assert refused.value.param == "pause_collection[resumes_at]"
 
 
-@pytest.mark.parametrize("by_itself", [True, False])
-def test_collection_goes_on_when_told_to(
-    account: Account, test_clock: str, subscription: stripe.Subscription, by_itself: bool
+@pytest.mark.parametrize("automatically", [True, False])
+def test_collection_resumes_at_the_requested_time(
+    account: Account, test_clock: str, subscription: stripe.Subscription, automatically: bool
 ) -> None:
-    until = {"resumes_at": START + 20 * DAY} if by_itself else {}
+    until = {"resumes_at": START + 20 * DAY} if automatically else {}
     paused: Any = {"behavior": "void", **until}
     account.v1.subscriptions.update(subscription.id, {"pause_collection": paused})
     account.advance(test_clock, START + 20 * DAY)
-    if not by_itself:
+    if not automatically:
         account.v1.subscriptions.update(subscription.id, {"pause_collection": ""})
     assert account.again(subscription).pause_collection is None
     account.advance(test_clock, START + MONTH + 2 * DRAFT_SECONDS)
     assert account.invoice(account.again(subscription)).status == "paid"
 
 
-def test_usage_is_billed_up_to_the_pause_and_not_during_it(account: Account, test_clock: str) -> None:
+def test_usage_is_billed_until_the_pause_but_not_during_it(account: Account, test_clock: str) -> None:
     customer = account.on_clock(test_clock)
     price = account.metered(account.meter().id)
     items: Any = [{"price": account.price(3000).id}, {"price": price.id}]
@@ -173,7 +173,7 @@ def test_usage_is_billed_up_to_the_pause_and_not_during_it(account: Account, tes
 
 
 @pytest.mark.parametrize("date", [0, -(10**11), START + 90 * DAY])
-def test_a_resumption_prorates_within_the_period_that_runs(account: Account, date: int) -> None:
+def test_resumption_prorates_within_the_current_period(account: Account, date: int) -> None:
     subscription = account.subscribe(account.customer().id, account.price(3000).id)
     account.v1.subscriptions.pause(subscription.id, {"type": "subscription"})
     wanted: Any = {"billing_cycle_anchor": {"type": "unchanged"}, "proration_date": date}

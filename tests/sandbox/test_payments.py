@@ -1,4 +1,4 @@
-"""Cards that pay, decline, or need their holder; and what that does to invoices and subscriptions."""
+"""First payments of subscriptions, and the intents, charges and invoice payments that they create."""
 
 import pytest
 import stripe
@@ -6,14 +6,14 @@ import stripe
 from tests.sandbox.support import Account, plain
 
 
-def test_free_needs_no_card_and_is_active_at_once(account: Account) -> None:
+def test_free_plan_is_active_without_a_card(account: Account) -> None:
     subscription = account.subscribe(account.customer(card=None).id, account.price(0).id)
     invoice = account.invoice(subscription)
     assert subscription.status == "active"
     assert (invoice.status, invoice.total, [line.amount for line in invoice.lines.data]) == ("paid", 0, [0])
 
 
-def test_a_paid_plan_charges_its_first_invoice_at_once(account: Account) -> None:
+def test_paid_plan_charges_its_first_invoice_immediately(account: Account) -> None:
     subscription = account.subscribe(account.customer().id, account.price(2000).id)
     invoice = account.invoice(subscription)
     assert (subscription.status, invoice.status, invoice.amount_paid) == ("active", "paid", 2000)
@@ -23,7 +23,7 @@ def test_a_paid_plan_charges_its_first_invoice_at_once(account: Account) -> None
     assert invoice.period_start == invoice.period_end == invoice.created
 
 
-def test_what_waited_for_the_next_invoice_is_charged_with_the_first_one(account: Account) -> None:
+def test_first_invoice_includes_pending_items(account: Account) -> None:
     customer = account.customer()
     account.v1.invoice_items.create({"customer": customer.id, "amount": 700, "currency": "usd"})
     subscription = account.subscribe(customer.id, account.price(0).id)
@@ -31,7 +31,7 @@ def test_what_waited_for_the_next_invoice_is_charged_with_the_first_one(account:
     assert (subscription.status, invoice.status, invoice.amount_paid) == ("active", "paid", 700)
 
 
-def test_something_due_and_no_card_creates_nothing(account: Account) -> None:
+def test_paid_plan_without_a_card_creates_nothing(account: Account) -> None:
     customer = account.customer(card=None)
     price = account.price(2000)
     with pytest.raises(stripe.InvalidRequestError, match="no attached payment source") as refused:
@@ -48,14 +48,14 @@ def test_something_due_and_no_card_creates_nothing(account: Account) -> None:
         ("pm_card_authenticationRequired", 0, "invoice.payment_action_required"),
     ],
 )
-def test_a_first_payment_that_fails_leaves_it_incomplete(
+def test_failed_first_payment_leaves_the_subscription_incomplete(
     account: Account, card: str, attempts: int, event: str
 ) -> None:
     subscription = account.subscribe(account.customer(card).id, account.price(2000).id)
     invoice = account.invoice(subscription)
     assert (subscription.status, invoice.status) == ("incomplete", "open")
     assert (invoice.attempted, invoice.attempt_count) == (True, attempts)
-    assert event in [told.type for told in account.events()]
+    assert event in [created.type for created in account.events()]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_first_payment_that_fails_leaves_it_incomplete(
         ("pm_card_authenticationRequired", "subscription_payment_intent_requires_action"),
     ],
 )
-def test_error_if_incomplete_keeps_nothing(account: Account, card: str, code: str) -> None:
+def test_error_if_incomplete_stores_nothing(account: Account, card: str, code: str) -> None:
     customer = account.customer(card)
     price = account.price(2000)
     with pytest.raises(stripe.CardError) as refused:
@@ -74,7 +74,7 @@ def test_error_if_incomplete_keeps_nothing(account: Account, card: str, code: st
     assert account.v1.subscriptions.list({"customer": customer.id, "status": "all"}).data == []
 
 
-def test_paying_the_first_invoice_later_makes_it_active(account: Account) -> None:
+def test_paying_the_first_invoice_later_activates_the_subscription(account: Account) -> None:
     customer = account.customer("pm_card_authenticationRequired")
     subscription = account.subscribe(customer.id, account.price(2000).id, payment_behavior="default_incomplete")
     invoice = account.invoice(subscription)
@@ -95,13 +95,13 @@ class TestHolderApproval:
         secret = plain(subscription)["latest_invoice"]["confirmation_secret"]["client_secret"]
         return str(secret.partition("_secret_")[0])
 
-    def test_approving_pays_the_invoice_and_makes_it_active(self, account: Account, intent: str) -> None:
+    def test_approval_pays_the_invoice_and_activates_the_subscription(self, account: Account, intent: str) -> None:
         assert account.v1.payment_intents.retrieve(intent).status == "requires_action"
         done = account.v1.payment_intents.confirm(intent)
         assert (done.status, done.amount_received) == ("succeeded", 2000)
         assert account.v1.subscriptions.list().data[0].status == "active"
 
-    def test_another_card_may_decline(self, account: Account, intent: str) -> None:
+    def test_another_card_can_decline(self, account: Account, intent: str) -> None:
         with pytest.raises(stripe.CardError) as refused:
             account.v1.payment_intents.confirm(intent, {"payment_method": "pm_card_chargeCustomerFail"})
         assert refused.value.error is not None
@@ -109,12 +109,12 @@ class TestHolderApproval:
         assert refused.value.error.payment_intent.status == "requires_payment_method"
         assert account.v1.subscriptions.list().data[0].status == "incomplete"
 
-    def test_another_card_may_pay(self, account: Account, intent: str) -> None:
+    def test_another_card_can_pay(self, account: Account, intent: str) -> None:
         assert account.v1.payment_intents.confirm(intent, {"payment_method": "pm_card_visa"}).status == "succeeded"
 
 
 class TestPaymentObjects:
-    """An invoice with something due has an intent from the moment it is finalized; each try leaves a charge."""
+    """A finalized invoice with an amount due has an intent, and each attempt to pay it creates a charge."""
 
     @pytest.fixture
     def open_subscription(self, account: Account) -> stripe.Subscription:
@@ -128,14 +128,16 @@ class TestPaymentObjects:
     def intent(self, account: Account, subscription: stripe.Subscription) -> stripe.PaymentIntent:
         return account.v1.payment_intents.retrieve(str(self.payment(account, subscription).payment.payment_intent))
 
-    def test_it_waits_for_a_card_from_the_start(self, account: Account, open_subscription: stripe.Subscription) -> None:
+    def test_intent_waits_for_a_card_from_the_start(
+        self, account: Account, open_subscription: stripe.Subscription
+    ) -> None:
         payment, intent = self.payment(account, open_subscription), self.intent(account, open_subscription)
         assert (payment.status, payment.amount_requested, payment.amount_paid) == ("open", 2000, None)
         assert (intent.status, intent.amount, intent.latest_charge) == ("requires_payment_method", 2000, None)
         assert intent.customer == open_subscription.customer
         assert [event.data.object.id for event in account.events(type="payment_intent.created")] == [intent.id]
 
-    def test_a_success_leaves_a_charge_and_a_paid_payment(self, account: Account) -> None:
+    def test_success_creates_a_charge_and_a_paid_payment(self, account: Account) -> None:
         subscription = account.subscribe(account.customer().id, account.price(2000).id)
         intent, payment = self.intent(account, subscription), self.payment(account, subscription)
         assert (intent.status, intent.amount_received, intent.last_payment_error) == ("succeeded", 2000, None)
@@ -146,11 +148,11 @@ class TestPaymentObjects:
         assert (payment.status, payment.amount_paid) == ("paid", 2000)
         assert payment.status_transitions.paid_at == subscription.created
 
-    def test_each_decline_leaves_a_charge_and_the_last_one_in_the_intent(
+    def test_each_decline_creates_a_charge_and_the_intent_names_the_last(
         self, account: Account, open_subscription: stripe.Subscription
     ) -> None:
         invoice = account.invoice(open_subscription).id
-        told = len(account.events())
+        earlier = len(account.events())
         for _ in range(2):
             with pytest.raises(stripe.CardError) as refused:
                 account.v1.invoices.pay(invoice)
@@ -166,17 +168,17 @@ class TestPaymentObjects:
         )
         assert error["payment_method"]["card"]["last4"] == "0341"
         assert intent.payment_method is None
-        answered = refused.value.json_body["error"]  # type: ignore[index]  # there is a body
+        answered = refused.value.json_body["error"]  # type: ignore[index]  # the response has a body
         assert answered["payment_intent"] == plain(intent)
         assert {key: answered[key] for key in error} == error
-        assert [event.type for event in account.events()][told : told + 4] == [
+        assert [event.type for event in account.events()][earlier : earlier + 4] == [
             "charge.failed",
             "payment_intent.payment_failed",
             "invoice.updated",
             "invoice.payment_failed",
         ]
 
-    def test_a_card_tried_in_the_browser_becomes_the_customers_when_it_pays(
+    def test_card_confirmed_in_the_browser_is_attached_when_it_pays(
         self, account: Account, open_subscription: stripe.Subscription
     ) -> None:
         intent = self.intent(account, open_subscription)
@@ -189,7 +191,7 @@ class TestPaymentObjects:
         assert (paid.payment_method, paid.last_payment_error) == (cards[0].id, None)
         assert account.v1.subscriptions.retrieve(open_subscription.id).status == "active"
 
-    def test_nothing_is_left_to_confirm(self, account: Account) -> None:
+    def test_succeeded_intent_cannot_be_confirmed(self, account: Account) -> None:
         subscription = account.subscribe(account.customer().id, account.price(2000).id)
         with pytest.raises(stripe.InvalidRequestError) as refused:
             account.v1.payment_intents.confirm(
@@ -197,13 +199,15 @@ class TestPaymentObjects:
             )
         assert refused.value.code == "payment_intent_unexpected_state"
 
-    def test_it_cannot_be_confirmed_without_a_card(
+    def test_intent_cannot_be_confirmed_without_a_card(
         self, account: Account, open_subscription: stripe.Subscription
     ) -> None:
         with pytest.raises(stripe.InvalidRequestError, match="missing a payment method"):
             account.v1.payment_intents.confirm(self.intent(account, open_subscription).id)
 
-    def test_voiding_the_invoice_cancels_it(self, account: Account, open_subscription: stripe.Subscription) -> None:
+    def test_voiding_the_invoice_cancels_the_intent(
+        self, account: Account, open_subscription: stripe.Subscription
+    ) -> None:
         account.v1.invoices.void_invoice(account.invoice(open_subscription).id)
         intent, payment = self.intent(account, open_subscription), self.payment(account, open_subscription)
         assert (intent.status, intent.cancellation_reason) == ("canceled", "void_invoice")
@@ -211,18 +215,20 @@ class TestPaymentObjects:
         assert payment.status == "canceled"
         assert len(account.events(type="payment_intent.canceled")) == 1
 
-    def test_paying_out_of_band_cancels_it(self, account: Account, open_subscription: stripe.Subscription) -> None:
+    def test_payment_out_of_band_cancels_the_intent(
+        self, account: Account, open_subscription: stripe.Subscription
+    ) -> None:
         account.v1.invoices.pay(account.invoice(open_subscription).id, {"paid_out_of_band": True})
         assert self.intent(account, open_subscription).status == "canceled"
         assert self.payment(account, open_subscription).status == "canceled"
         assert account.v1.charges.list().data == []
 
-    def test_nothing_due_needs_no_intent(self, account: Account) -> None:
+    def test_invoice_of_zero_has_no_intent(self, account: Account) -> None:
         account.subscribe(account.customer().id, account.price(0).id)
         assert account.v1.payment_intents.list().data == []
         assert account.v1.invoice_payments.list().data == []
 
-    def test_a_payment_is_found_by_its_intent(self, account: Account) -> None:
+    def test_payment_can_be_found_by_its_intent(self, account: Account) -> None:
         one, two = (account.subscribe(account.customer().id, account.price(2000).id) for _ in range(2))
         intent = self.intent(account, one)
         found = account.v1.invoice_payments.list({"payment": {"type": "payment_intent", "payment_intent": intent.id}})
@@ -237,66 +243,20 @@ class TestPaymentObjects:
         assert charged["latest_charge"] == plain(account.v1.charges.retrieve(intent["latest_charge"]))
 
 
-def test_paying_by_hand_is_an_error_when_declined_and_counts_only_if_it_is_the_first_try(account: Account) -> None:
+def test_manual_payment_after_the_first_attempt_is_not_counted(account: Account) -> None:
     subscription = account.subscribe(account.customer("pm_card_chargeCustomerFail").id, account.price(2000).id)
     invoice = account.invoice(subscription)
-    told = len(account.events(type="invoice.payment_failed"))
+    earlier = len(account.events(type="invoice.payment_failed"))
     with pytest.raises(stripe.CardError) as refused:
         account.v1.invoices.pay(invoice.id)
     assert refused.value.code == "card_declined"
     assert account.invoice(subscription).attempt_count == invoice.attempt_count == 1
-    assert len(account.events(type="invoice.payment_failed")) == told + 1
+    assert len(account.events(type="invoice.payment_failed")) == earlier + 1
 
 
-def test_a_first_try_by_hand_counts(account: Account) -> None:
+def test_manual_payment_counts_if_it_is_the_first_attempt(account: Account) -> None:
     customer = account.customer("pm_card_chargeCustomerFail")
     subscription = account.subscribe(customer.id, account.price(2000).id, payment_behavior="default_incomplete")
     with pytest.raises(stripe.CardError):
         account.v1.invoices.pay(account.invoice(subscription).id)
     assert account.invoice(subscription).attempt_count == 1
-
-
-def test_a_card_that_declines_cannot_be_attached(account: Account) -> None:
-    customer = account.customer(card=None)
-    with pytest.raises(stripe.CardError) as refused:
-        account.v1.payment_methods.attach("pm_card_visa_chargeDeclined", {"customer": customer.id})
-    assert (refused.value.code, refused.value.http_status) == ("card_declined", 402)
-    assert account.v1.customers.payment_methods.list(customer.id).data == []
-
-
-def test_a_test_token_makes_a_new_card_each_time(account: Account) -> None:
-    customer = account.customer(card=None)
-    one, two = (account.v1.payment_methods.attach("pm_card_visa", {"customer": customer.id}) for _ in range(2))
-    assert one.id != two.id
-    assert [card.id for card in account.v1.customers.payment_methods.list(customer.id).data] == [two.id, one.id]
-
-
-def test_a_detached_card_is_nobodys_default_and_never_comes_back(account: Account) -> None:
-    customer = account.customer()
-    card = account.v1.customers.payment_methods.list(customer.id).data[0]
-    account.v1.payment_methods.detach(card.id)
-    settings = account.v1.customers.retrieve(customer.id).invoice_settings
-    assert settings is not None
-    assert settings.default_payment_method is None
-    with pytest.raises(stripe.InvalidRequestError, match="may not be used again"):
-        account.v1.payment_methods.attach(card.id, {"customer": customer.id})
-
-
-def test_a_default_card_must_be_the_customers_own(account: Account) -> None:
-    stranger = account.customer()
-    customer = account.customer(card=None)
-    card = account.v1.customers.payment_methods.list(stranger.id).data[0]
-    with pytest.raises(stripe.InvalidRequestError) as refused:
-        account.v1.customers.update(customer.id, {"invoice_settings": {"default_payment_method": card.id}})
-    assert refused.value.param == "invoice_settings[default_payment_method]"
-
-
-def test_a_confirmed_setup_intent_attaches_the_card(account: Account) -> None:
-    customer = account.customer(card=None)
-    intent = account.v1.setup_intents.create({"customer": customer.id})
-    assert intent.client_secret is not None
-    assert intent.client_secret.startswith(f"{intent.id}_secret_")
-    done = account.v1.setup_intents.confirm(intent.id, {"payment_method": "pm_card_visa"})
-    assert (intent.status, done.status) == ("requires_payment_method", "succeeded")
-    assert isinstance(done.payment_method, str)
-    assert account.v1.payment_methods.retrieve(done.payment_method).customer == customer.id

@@ -1,4 +1,4 @@
-"""A preview is the change itself, not kept: what it shows is charged to the cent."""
+"""Previews, which show to the cent what a change or the next renewal then charges."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def details(subscription: stripe.Subscription, price: str, quantity: int, **more
     elapsed=st.integers(0, MONTH - 8),
     ahead=st.integers(0, MONTH),
 )
-def test_what_always_invoice_shows_is_what_it_charges(
+def test_always_invoice_charges_what_its_preview_shows(
     sandbox: Sandbox, clock: Clock, amounts: tuple[int, int], quantities: tuple[int, int], elapsed: int, ahead: int
 ) -> None:
     account = Account(sandbox)
@@ -62,7 +62,7 @@ def is_proration(line: stripe.InvoiceLineItem) -> bool:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(amounts=st.tuples(AMOUNTS, AMOUNTS), quantity=QUANTITIES, elapsed=st.integers(0, MONTH - 8))
-def test_what_create_prorations_shows_is_what_becomes_pending(
+def test_create_prorations_adds_what_its_preview_shows(
     sandbox: Sandbox, clock: Clock, amounts: tuple[int, int], quantity: int, elapsed: int
 ) -> None:
     account = Account(sandbox)
@@ -83,7 +83,7 @@ def test_what_create_prorations_shows_is_what_becomes_pending(
     assert (later.total, shown(later)) == (preview.total, shown(preview))
 
 
-def test_the_next_invoice_covers_the_next_calendar_month(account: Account) -> None:
+def test_next_invoice_covers_the_next_calendar_month(account: Account) -> None:
     subscription = account.subscribe(account.customer().id, account.price(2000).id)
 
     preview = account.v1.invoices.create_preview({"subscription": subscription.id})
@@ -98,7 +98,7 @@ def test_the_next_invoice_covers_the_next_calendar_month(account: Account) -> No
     assert line.period.end == end + 31 * 86400  # 21 October to 21 November
 
 
-def test_a_preview_leaves_nothing_behind(account: Account) -> None:
+def test_preview_stores_nothing(account: Account) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(2000).id)
     dear = account.price(9000)
@@ -113,7 +113,7 @@ def test_a_preview_leaves_nothing_behind(account: Account) -> None:
     assert [event.id for event in account.events()] == events
 
 
-def test_a_cancellation_shows_what_it_gives_back(account: Account, clock: Clock) -> None:
+def test_cancellation_preview_shows_the_credit(account: Account, clock: Clock) -> None:
     subscription = account.subscribe(account.customer().id, account.price(3000).id)
     clock.now += MONTH // 3
     preview = account.v1.invoices.create_preview(
@@ -122,7 +122,7 @@ def test_a_cancellation_shows_what_it_gives_back(account: Account, clock: Clock)
     assert [line.amount for line in preview.lines.data] == [-2000]
 
 
-def test_a_canceled_subscription_has_no_upcoming_invoice(account: Account) -> None:
+def test_canceled_subscription_has_no_upcoming_invoice(account: Account) -> None:
     subscription = account.subscribe(account.customer().id, account.price(3000).id)
     account.v1.subscriptions.cancel(subscription.id)
     with pytest.raises(stripe.InvalidRequestError) as refused:
@@ -130,14 +130,14 @@ def test_a_canceled_subscription_has_no_upcoming_invoice(account: Account) -> No
     assert (refused.value.code, refused.value.http_status) == ("invoice_upcoming_none", 404)
 
 
-def test_without_a_subscription_named_it_is_the_one_that_renews_next(account: Account) -> None:
+def test_preview_of_a_customer_is_of_its_next_renewal(account: Account) -> None:
     customer = account.customer()
     account.subscribe(customer.id, account.price(90_000, interval="year").id)
     account.subscribe(customer.id, account.price(300, interval="week").id)
     assert account.v1.invoices.create_preview({"customer": customer.id}).total == 300
 
 
-def test_nothing_is_upcoming_without_a_subscription_that_runs(account: Account, test_clock: str) -> None:
+def test_customer_without_active_subscription_has_no_preview(account: Account, test_clock: str) -> None:
     customer = account.on_clock(test_clock, "pm_card_authenticationRequired")
     expired = account.subscribe(customer.id, account.price(1000).id)
     account.advance(test_clock, START + 2 * DAY)

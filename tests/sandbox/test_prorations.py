@@ -1,4 +1,4 @@
-"""Prorations to the cent, against figures that Stripe's own API answered (2026-08-26.dahlia)."""
+"""Prorations to the cent, compared with amounts recorded from Stripe's API (2026-08-26.dahlia)."""
 
 import json
 from fractions import Fraction
@@ -36,7 +36,7 @@ def lines_as_recorded(rows: list[Json]) -> list[Json]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["case"]))
-def test_a_change_bills_what_stripe_was_recorded_to_bill(account: Account, clock: Clock, case: Json) -> None:
+def test_change_is_billed_as_recorded_from_stripe(account: Account, clock: Clock, case: Json) -> None:
     clock.now = case["created"]
     customer = account.customer()
     before = account.subscribe(customer.id, account.price(case["old_amount"], case["product"]).id)
@@ -66,11 +66,11 @@ def test_a_change_bills_what_stripe_was_recorded_to_bill(account: Account, clock
     ("exact", "rounded"),
     [(Fraction(-5, 2), -3), (Fraction(9, 2), 4), (Fraction(15, 2), 7), (Fraction(-166345, 1000), -166)],
 )
-def test_an_exact_half_goes_toward_minus_infinity(exact: Fraction, rounded: int) -> None:
+def test_exact_half_rounds_toward_minus_infinity(exact: Fraction, rounded: int) -> None:
     assert nearest(exact) == rounded
 
 
-def test_a_quantity_change_prorates_the_whole_item(account: Account, clock: Clock) -> None:
+def test_quantity_change_prorates_the_whole_item(account: Account, clock: Clock) -> None:
     customer = account.customer()
     price = account.price(900)
     subscription = account.subscribe(customer.id, price.id)
@@ -84,7 +84,7 @@ def test_a_quantity_change_prorates_the_whole_item(account: Account, clock: Cloc
     assert debit.description == "Remaining time on 3 × Plus after 11 Oct 2026"  # noqa: RUF001 - Stripe's own sign
 
 
-def test_a_credit_gives_back_what_was_billed_not_what_the_price_says_now(account: Account) -> None:
+def test_credit_is_based_on_the_billed_amount_not_the_current_price(account: Account) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     account.swap(subscription, account.price(1800).id, proration_behavior="none")
@@ -96,7 +96,7 @@ def test_a_credit_gives_back_what_was_billed_not_what_the_price_says_now(account
     assert credit.parent is None
 
 
-def test_from_free_there_is_nothing_to_give_back_and_to_free_nothing_to_charge(account: Account, clock: Clock) -> None:
+def test_free_plan_has_no_credit_and_no_charge(account: Account, clock: Clock) -> None:
     customer = account.customer()
     free, plus = account.price(0), account.price(3000)
     subscription = account.subscribe(customer.id, free.id)
@@ -108,8 +108,8 @@ def test_from_free_there_is_nothing_to_give_back_and_to_free_nothing_to_charge(a
     assert sorted(row.amount for row in account.pending(customer.id)) == [-1000, 2000]
 
 
-def test_every_debit_is_given_back_once(account: Account) -> None:
-    """Dates may go back and forth within the period: the sums stay those of the time really used."""
+def test_every_debit_is_credited_once(account: Account) -> None:
+    """Proration dates may move back and forth within the period. The totals still match the time used."""
     customer = account.customer()
     cheap, dear = account.price(3000), account.price(6000)
     subscription = account.subscribe(customer.id, cheap.id)
@@ -119,7 +119,7 @@ def test_every_debit_is_given_back_once(account: Account) -> None:
     assert amounts == [-2000, -1000, -1000, 2000, 2000]
 
 
-def test_the_anchor_stays_when_a_plan_changes(account: Account, clock: Clock) -> None:
+def test_plan_change_keeps_the_anchor(account: Account, clock: Clock) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(0).id)
     clock.now += 86400

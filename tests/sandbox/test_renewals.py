@@ -1,4 +1,4 @@
-"""Time passes on a test clock: periods, renewal invoices, notices ahead."""
+"""Periods, renewal invoices and upcoming events as time passes on a test clock."""
 
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -10,11 +10,11 @@ from tests.sandbox.support import DAY, MONTH, START, Account, plain
 
 
 def at(text: str) -> int:
-    """Unix seconds of a UTC date."""
+    """Return the unix seconds of a UTC date."""
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
 
 
-def test_a_renewal_is_drafted_at_the_period_end_and_paid_an_hour_later(account: Account) -> None:
+def test_renewal_is_drafted_at_period_end_and_paid_an_hour_later(account: Account) -> None:
     clock = account.test_clock()
     subscription = account.subscribe(account.on_clock(clock).id, account.price(3000).id)
     end = subscription.items.data[0].current_period_end
@@ -33,7 +33,7 @@ def test_a_renewal_is_drafted_at_the_period_end_and_paid_an_hour_later(account: 
     assert paid.status_transitions.paid_at == end + DRAFT_SECONDS + 1
 
 
-def test_each_period_is_billed_once_however_far_the_clock_goes(account: Account) -> None:
+def test_each_period_is_billed_once_however_far_the_clock_advances(account: Account) -> None:
     clock = account.test_clock()
     subscription = account.subscribe(account.on_clock(clock).id, account.price(3000).id)
     account.advance(clock, START + 13 * MONTH)
@@ -50,7 +50,9 @@ def test_each_period_is_billed_once_however_far_the_clock_goes(account: Account)
         ("2028-01-30", ["2028-02-29", "2028-03-30"]),
     ],
 )
-def test_months_keep_the_anchors_day_or_take_their_last_one(account: Account, begun: str, ends: list[str]) -> None:
+def test_monthly_period_ends_on_the_anchors_day_or_the_months_last(
+    account: Account, begun: str, ends: list[str]
+) -> None:
     clock = account.test_clock(at(begun))
     subscription = account.subscribe(account.on_clock(clock).id, account.price(3000).id)
     seen = []
@@ -60,7 +62,7 @@ def test_months_keep_the_anchors_day_or_take_their_last_one(account: Account, be
     assert seen == [at(end) for end in ends]
 
 
-def test_pending_prorations_are_on_the_next_renewal(account: Account) -> None:
+def test_renewal_includes_pending_prorations(account: Account) -> None:
     clock = account.test_clock()
     customer = account.on_clock(clock)
     subscription = account.swap(account.subscribe(customer.id, account.price(3000).id), account.price(9000).id)
@@ -70,7 +72,7 @@ def test_pending_prorations_are_on_the_next_renewal(account: Account) -> None:
     assert account.pending(customer.id) == []
 
 
-def test_customer_credit_is_used_up_by_the_renewal(account: Account) -> None:
+def test_renewal_uses_up_customer_credit(account: Account) -> None:
     clock = account.test_clock()
     customer = account.on_clock(clock)
     account.v1.customers.update(customer.id, {"balance": -1000})
@@ -81,7 +83,7 @@ def test_customer_credit_is_used_up_by_the_renewal(account: Account) -> None:
     assert account.v1.customers.retrieve(customer.id).balance == 0
 
 
-def test_the_upcoming_invoice_is_told_three_days_ahead_without_an_id(account: Account) -> None:
+def test_upcoming_event_comes_three_days_ahead_without_an_id(account: Account) -> None:
     clock = account.test_clock()
     subscription = account.subscribe(account.on_clock(clock).id, account.price(3000).id)
     account.swap(subscription, account.price(9000).id)
@@ -89,9 +91,9 @@ def test_the_upcoming_invoice_is_told_three_days_ahead_without_an_id(account: Ac
     account.advance(clock, end - 3 * DAY - 1)
     assert account.events(type="invoice.upcoming") == []
     account.advance(clock, end + 2 * DRAFT_SECONDS)
-    (told,) = account.events(type="invoice.upcoming")
-    upcoming = plain(told)["data"]["object"]
-    assert told.created == end - 3 * DAY
+    (event,) = account.events(type="invoice.upcoming")
+    upcoming = plain(event)["data"]["object"]
+    assert event.created == end - 3 * DAY
     assert "id" not in upcoming
     assert upcoming["billing_reason"] == "upcoming"
     charged = account.invoice(account.again(subscription))
@@ -99,7 +101,7 @@ def test_the_upcoming_invoice_is_told_three_days_ahead_without_an_id(account: Ac
     assert [line["amount"] for line in upcoming["lines"]["data"]] == [line.amount for line in charged.lines.data]
 
 
-def test_nothing_is_announced_for_a_subscription_that_ends(account: Account) -> None:
+def test_ending_subscription_has_no_upcoming_event(account: Account) -> None:
     clock = account.test_clock()
     subscription = account.subscribe(account.on_clock(clock).id, account.price(3000).id)
     account.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
@@ -107,7 +109,7 @@ def test_nothing_is_announced_for_a_subscription_that_ends(account: Account) -> 
     assert account.events(type="invoice.upcoming") == []
 
 
-def test_a_daily_price_has_no_notice_but_renews_each_day(account: Account) -> None:
+def test_daily_price_renews_each_day_without_upcoming_events(account: Account) -> None:
     clock = account.test_clock()
     subscription = account.subscribe(account.on_clock(clock).id, account.price(3000, interval="day").id)
     for day in range(1, 5):
@@ -116,7 +118,7 @@ def test_a_daily_price_has_no_notice_but_renews_each_day(account: Account) -> No
     assert account.events(type="invoice.upcoming") == []
 
 
-def test_a_subscription_canceled_at_its_period_end_ends_there(account: Account) -> None:
+def test_subscription_canceled_at_period_end_ends_there(account: Account) -> None:
     clock = account.test_clock()
     subscription = account.subscribe(account.on_clock(clock).id, account.price(3000).id)
     end = subscription.items.data[0].current_period_end
@@ -129,7 +131,7 @@ def test_a_subscription_canceled_at_its_period_end_ends_there(account: Account) 
     assert len(account.v1.invoices.list({"subscription": subscription.id}).data) == 1
 
 
-def test_an_end_inside_the_period_gives_the_rest_back(account: Account) -> None:
+def test_cancel_date_within_the_period_credits_the_rest(account: Account) -> None:
     clock = account.test_clock()
     customer = account.on_clock(clock)
     subscription = account.subscribe(customer.id, account.price(3000).id)
@@ -145,7 +147,7 @@ def test_an_end_inside_the_period_gives_the_rest_back(account: Account) -> None:
     assert (ended.status, ended.ended_at) == ("canceled", START + 10 * DAY)
 
 
-def test_an_end_in_a_later_period_makes_its_charge_the_smaller(account: Account) -> None:
+def test_cancel_date_in_a_later_period_lowers_its_charge(account: Account) -> None:
     clock = account.test_clock()
     subscription = account.subscribe(account.on_clock(clock).id, account.price(3100).id)
     renewal = subscription.items.data[0].current_period_end  # 21 October; the next month has 31 days
@@ -156,7 +158,7 @@ def test_an_end_in_a_later_period_makes_its_charge_the_smaller(account: Account)
     assert account.again(subscription).status == "canceled"
 
 
-def test_the_end_follows_a_period_that_begins_anew(account: Account) -> None:
+def test_cancel_at_period_end_follows_a_restarted_period(account: Account) -> None:
     clock = account.test_clock()
     subscription = account.subscribe(account.on_clock(clock).id, account.price(3000).id)
     account.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})

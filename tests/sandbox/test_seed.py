@@ -1,4 +1,4 @@
-"""Seed files: fixtures as Stripe's CLI reads them, reproducible ids and times."""
+"""Seed files, which contain fixtures of Stripe's CLI and make ids and times reproducible."""
 
 import json
 import re
@@ -77,14 +77,14 @@ def command(*arguments: str) -> list[str]:
 
 @contextmanager
 def running(*arguments: str) -> Iterator[tuple[stripe.StripeClient, list[str]]]:
-    """The command, and the lines it said once it serves."""
+    """Run the command. Yield a client and the lines that the command has printed when it is serving."""
     with subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            said = [process.stdout.readline() for _ in range(1 + len(arguments))]
-            url = re.search(r"http://127.0.0.1:\d+", said[0])
-            assert url is not None, said
-            yield stripe.StripeClient("sk_test_x", base_addresses={"api": url[0]}), said
+            printed = [process.stdout.readline() for _ in range(1 + len(arguments))]
+            url = re.search(r"http://127.0.0.1:\d+", printed[0])
+            assert url is not None, printed
+            yield stripe.StripeClient("sk_test_x", base_addresses={"api": url[0]}), printed
         finally:
             process.terminate()
             assert process.wait(20) == 0
@@ -97,53 +97,51 @@ def written(path: Path, content: Any) -> str:
 
 
 def everything(client: stripe.StripeClient) -> Json:
-    """What the sandbox knows, but for its own address."""
+    """Return everything that the sandbox stores, without its own address."""
     v1: Any = client.v1
     kinds = {"events", "customers", "products", "prices", "subscriptions", "invoices"}
     found = {kind: [plain(row) for row in getattr(v1, kind).list({"limit": 100}).data] for kind in kinds}
     return json.loads(re.sub(r"http://127.0.0.1:\d+", "", json.dumps(found)))  # type: ignore[no-any-return]  # JSON
 
 
-def test_two_runs_of_a_file_give_the_same_ids_and_times(tmp_path: Path) -> None:
+def test_two_runs_of_a_file_create_the_same_ids_and_times(tmp_path: Path) -> None:
     file = written(tmp_path, SEED)
-    with running(file) as (first, said), running(file) as (second, _said):
+    with running(file) as (first, printed), running(file) as (second, _printed):
         known = everything(first)
         assert known == everything(second)
         assert first.v1.customers.create({"name": "B"}).id == second.v1.customers.create({"name": "B"}).id
         (subscription,) = first.v1.subscriptions.list().data
-    assert said[1].startswith("Made 7 requests of ")
+    assert printed[1].startswith("Made 7 requests from ")
     assert {event["created"] for event in known["events"]} == {START}
     assert subscription.status == "active"
     assert subscription.items.data[0].quantity == 2
     assert known["customers"][0]["metadata"] == {"plan": "Plus!"}
 
 
-def test_after_the_fixtures_time_goes_on(tmp_path: Path) -> None:
-    with running(written(tmp_path, {"time": START})) as (client, _said):
+def test_clock_runs_after_the_fixtures(tmp_path: Path) -> None:
+    with running(written(tmp_path, {"time": START})) as (client, _printed):
         eventually(lambda: client.v1.customers.create({"name": "A"}).created > START)
         assert client.v1.customers.create({"name": "A"}).created < START + 60
 
 
-def test_without_a_time_it_is_now(tmp_path: Path) -> None:
-    with running(written(tmp_path, {"seed": 1})) as (client, _said):
+def test_clock_starts_now_without_a_time(tmp_path: Path) -> None:
+    with running(written(tmp_path, {"seed": 1})) as (client, _printed):
         assert abs(client.v1.customers.create({"name": "A"}).created - time.time()) < 60
 
 
-def test_the_endpoint_gets_the_events_of_the_fixtures_too_and_its_secret_is_said(
-    tmp_path: Path, receiver: Receiver
-) -> None:
+def test_endpoint_receives_fixture_events_and_its_secret_is_printed(tmp_path: Path, receiver: Receiver) -> None:
     file, webhook = written(tmp_path, SEED), f"--webhook={receiver.url}"
-    with running(file, webhook) as (client, said):
-        secret = said[2].split()[-1]
-        assert said[2] == f"Webhooks go to {receiver.url}, signed with {secret}\n"
+    with running(file, webhook) as (client, printed):
+        secret = printed[2].split()[-1]
+        assert printed[2] == f"Webhooks go to {receiver.url}, signed with {secret}\n"
         eventually(lambda: "customer.subscription.created" in receiver.types())
         events = [client.construct_event(body, signature, secret) for body, signature in receiver.received]
         assert {event.created for event in events} == {START}
-    with running(file, webhook) as (_client, said_again):
-        assert said_again[2] == said[2]
+    with running(file, webhook) as (_client, printed_again):
+        assert printed_again[2] == printed[2]
 
 
-def test_without_a_seed_the_secret_is_another_each_time(receiver: Receiver) -> None:
+def test_endpoint_secret_differs_without_a_seed(receiver: Receiver) -> None:
     with running(f"--webhook={receiver.url}") as (_client, first), running(f"--webhook={receiver.url}") as (_, second):
         assert first[1] != second[1]
 
@@ -157,30 +155,30 @@ def changed(fixture: int, **fields: Any) -> Json:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", "seed.json is no JSON: Expecting"),
+        ("{", "seed.json is not JSON: Expecting"),
         ("[]", "seed.json: expected an object"),
-        ({"fixture": []}, "seed.json: unknown field fixture; there are _meta, fixtures, seed, time"),
-        ({"seed": 1.5}, "seed must be a whole number or a text"),
-        ({"time": "tomorrow"}, "time must be unix seconds, or"),
-        ({"time": "2026-11-01T00:00:00"}, "time must be unix seconds, or a date and time with its offset"),
+        ({"fixture": []}, "seed.json: unknown field fixture, expected one of _meta, fixtures, seed, time"),
+        ({"seed": 1.5}, "seed must be a whole number or a string"),
+        ({"time": "tomorrow"}, "time must be unix seconds or"),
+        ({"time": "2026-11-01T00:00:00"}, "time must be unix seconds or a date and time with an offset"),
         ({"fixtures": {}}, "fixtures must be a list"),
         ({"fixtures": [1]}, "fixture 1: expected an object"),
         (changed(1, names="x"), "fixture 2: unknown field names"),
-        (changed(1, path=None), "fixture 2: path must be a text"),
+        (changed(1, path=None), "fixture 2: path must be a string"),
         (changed(1, path="v1/prices"), "fixture 2: path must begin with /v1/"),
         (changed(1, method="put"), "fixture 2: method must be one of get, post, delete"),
-        (changed(1, name="plus"), "fixture 2: a fixture before it is called plus as well"),
+        (changed(1, name="plus"), "fixture 2: an earlier fixture is already named plus"),
         (changed(1, params=[]), "fixture 2: params must be an object"),
         (changed(1, params={"wat": 1}), "fixture 2 (monthly): Received unknown parameter: wat"),
         (changed(1, path="/v1/nothing"), "fixture 2 (monthly): Unrecognized request URL (POST: /v1/nothing)"),
-        (changed(2, params={"name": "${own:id}"}), "fixture 3 (owner): ${own:id} refers to no fixture before it"),
+        (changed(2, params={"name": "${own:id}"}), "fixture 3 (owner): ${own:id} refers to no earlier fixture"),
         (changed(2, params={"name": "${plus:ids}"}), "fixture 3 (owner): the answer of plus has no ids"),
         (changed(5, path="/v1/prices/${subscription:items.data.1.id}"), "(same_price): the answer of subscription"),
         (changed(6, expected_error_type="card_error"), "fixture 7 (refused): No such customer: 'cus_nope'"),
-        (changed(0, expected_error_type="card_error"), "fixture 1 (plus): no card_error, though one was expected"),
+        (changed(0, expected_error_type="card_error"), "fixture 1 (plus): expected the error card_error, got none"),
     ],
 )
-def test_a_mistake_in_the_file_is_told(tmp_path: Path, content: Any, words: str) -> None:
+def test_mistake_in_the_file_is_reported(tmp_path: Path, content: Any, words: str) -> None:
     file = Path(written(tmp_path, content).removeprefix("--seed="))
     sandbox = Sandbox()
     with pytest.raises(StartError, match=re.escape(words)) as refused:
@@ -189,14 +187,14 @@ def test_a_mistake_in_the_file_is_told(tmp_path: Path, content: Any, words: str)
     assert "\n" not in str(refused.value)
 
 
-def test_the_command_ends_with_that_line(tmp_path: Path) -> None:
+def test_command_exits_with_the_mistake_as_its_only_line(tmp_path: Path) -> None:
     file = written(tmp_path, changed(1, params={"wat": 1}))
     ended = subprocess.run(command(file), capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == "gateway: fixture 2 (monthly): Received unknown parameter: wat\n"
 
 
-def test_a_taken_port_is_told_in_one_line(sandbox: Sandbox) -> None:
+def test_port_in_use_is_reported_in_one_line(sandbox: Sandbox) -> None:
     port = sandbox.url.rpartition(":")[2]
     arguments = [sys.executable, "-m", "gateway", "sandbox", f"--port={port}"]
     ended = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
@@ -204,6 +202,6 @@ def test_a_taken_port_is_told_in_one_line(sandbox: Sandbox) -> None:
     assert re.fullmatch(r"gateway: .*in use.*\n", ended.stderr)
 
 
-def test_an_address_that_is_none_is_told_in_one_line() -> None:
+def test_invalid_address_is_reported_in_one_line() -> None:
     ended = subprocess.run(command("--webhook=nowhere"), capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stderr) == (1, "gateway: --webhook nowhere: Invalid URL: nowhere\n")

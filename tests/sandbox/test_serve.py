@@ -1,4 +1,4 @@
-"""The blocking server, as the command runs it."""
+"""The blocking server that the command runs."""
 
 import signal
 import socket
@@ -18,7 +18,7 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_serves_until_it_is_told_to_stop(number: signal.Signals) -> None:
+def test_server_runs_until_it_is_stopped(number: signal.Signals) -> None:
     port = free_port()
     program = f"from gateway.sandbox import serve; serve(port={port})"
     with subprocess.Popen([sys.executable, "-c", program]) as process:
@@ -39,6 +39,6 @@ def is_up(port: int) -> bool:
     return False
 
 
-def test_a_taken_port_is_an_os_error() -> None:
+def test_port_in_use_raises_an_os_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as bound, pytest.raises(OSError, match="in use"):
         serve(port=int(bound.getsockname()[1]))

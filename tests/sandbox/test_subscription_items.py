@@ -1,4 +1,4 @@
-"""Items of a subscription, added, changed and removed by themselves."""
+"""Subscription items that requests add, change and remove one at a time."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import stripe
 from tests.sandbox.support import MONTH, START, Account, Clock, plain
 
 
-def test_a_new_item_has_the_running_period_and_is_charged_for_its_rest(account: Account, clock: Clock) -> None:
+def test_new_item_is_charged_for_the_rest_of_the_current_period(account: Account, clock: Clock) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     clock.now += MONTH // 3
@@ -24,7 +24,7 @@ def test_a_new_item_has_the_running_period_and_is_charged_for_its_rest(account: 
 
 
 @pytest.mark.parametrize(("behavior", "pending", "invoiced"), [("always_invoice", [], 2000), ("none", [], None)])
-def test_proration_behavior_says_what_is_billed(
+def test_proration_behavior_decides_what_is_billed(
     account: Account, clock: Clock, behavior: Any, pending: list[int], invoiced: int | None
 ) -> None:
     customer = account.customer()
@@ -38,7 +38,7 @@ def test_proration_behavior_says_what_is_billed(
     assert (latest.total if latest.billing_reason == "subscription_update" else None) == invoiced
 
 
-def test_an_item_changes_like_the_subscription_s_update_does(account: Account, clock: Clock) -> None:
+def test_item_update_has_the_effect_of_a_subscription_update(account: Account, clock: Clock) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(900).id)
     clock.now += MONTH * 2 // 3
@@ -49,7 +49,7 @@ def test_an_item_changes_like_the_subscription_s_update_does(account: Account, c
     assert [row.amount for row in account.pending(customer.id)] == [-600, 1800]
 
 
-def test_a_removed_item_is_given_back_and_gone(account: Account, clock: Clock) -> None:
+def test_removed_item_is_credited_and_no_longer_found(account: Account, clock: Clock) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     items = account.v1.subscription_items
@@ -63,7 +63,7 @@ def test_a_removed_item_is_given_back_and_gone(account: Account, clock: Clock) -
         items.delete(subscription.items.data[0].id)
 
 
-def test_a_change_that_waits_for_its_payment_leaves_the_item_as_it_is(account: Account) -> None:
+def test_change_that_waits_for_its_payment_keeps_the_item(account: Account) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     account.give_card(customer.id, "pm_card_chargeCustomerFail")
@@ -84,7 +84,7 @@ def test_a_change_that_waits_for_its_payment_leaves_the_item_as_it_is(account: A
         items.retrieve(added.id)
 
 
-def test_errors_name_the_item_s_own_parameters(account: Account) -> None:
+def test_errors_name_the_items_own_parameters(account: Account) -> None:
     subscription = account.subscribe(account.customer().id, account.price(1000).id)
     items = account.v1.subscription_items
     with pytest.raises(stripe.InvalidRequestError, match="No such price") as wrong:
@@ -95,7 +95,7 @@ def test_errors_name_the_item_s_own_parameters(account: Account) -> None:
     assert wrong.value.param == "price"
 
 
-def test_a_subscription_that_is_over_takes_no_items(account: Account) -> None:
+def test_ended_subscription_refuses_new_items(account: Account) -> None:
     subscription = account.subscribe(account.customer().id, account.price(0).id)
     account.v1.subscriptions.cancel(subscription.id)
     with pytest.raises(stripe.InvalidRequestError, match="No such subscription"):

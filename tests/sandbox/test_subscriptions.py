@@ -1,4 +1,4 @@
-"""Subscriptions: items, cancellation, and nothing half done."""
+"""Subscriptions, their items and cancellation, and requests that fail midway."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from gateway.sandbox.billing import invoicing
 from tests.sandbox.support import MONTH, START, Account, Clock, plain
 
 
-def test_the_period_is_a_calendar_month(account: Account, clock: Clock) -> None:
+def test_period_is_a_calendar_month(account: Account, clock: Clock) -> None:
     clock.now = 1_801_353_600  # 31 January 2027, noon
     subscription = account.subscribe(account.customer().id, account.price(2000).id)
     item = subscription.items.data[0]
@@ -19,7 +19,7 @@ def test_the_period_is_a_calendar_month(account: Account, clock: Clock) -> None:
     assert preview.lines.data[0].period.end == clock.now + (28 + 31) * 86400
 
 
-def test_a_new_price_resets_the_quantity_unless_it_is_given(account: Account) -> None:
+def test_new_price_resets_a_quantity_that_is_not_given(account: Account) -> None:
     subscription = account.subscribe(account.customer().id, account.price(100).id, 5)
     item = subscription.items.data[0].id
     other = account.price(200).id
@@ -29,7 +29,7 @@ def test_a_new_price_resets_the_quantity_unless_it_is_given(account: Account) ->
     assert (after.items.data[0].quantity, after.items.data[0].price.id) == (4, other)
 
 
-def test_an_item_without_id_is_a_second_one(account: Account, clock: Clock) -> None:
+def test_item_without_an_id_is_added(account: Account, clock: Clock) -> None:
     customer = account.customer()
     base, more = account.price(3000), account.price(900, "Seats")
     subscription = account.subscribe(customer.id, base.id)
@@ -44,7 +44,7 @@ def test_an_item_without_id_is_a_second_one(account: Account, clock: Clock) -> N
     assert (plain(after)["plan"], plain(after)["quantity"]) == (None, None)
 
 
-def test_a_removed_item_is_given_back(account: Account, clock: Clock) -> None:
+def test_removed_item_is_credited(account: Account, clock: Clock) -> None:
     customer = account.customer()
     base, more = account.price(3000), account.price(900, "Seats")
     subscription = account.v1.subscriptions.create(
@@ -60,7 +60,7 @@ def test_a_removed_item_is_given_back(account: Account, clock: Clock) -> None:
         account.v1.subscriptions.update(subscription.id, {"items": [{"id": first, "deleted": True}]})
 
 
-def test_metadata_merges_and_an_empty_value_unsets(account: Account) -> None:
+def test_metadata_is_merged_and_an_empty_value_unsets_a_key(account: Account) -> None:
     price = account.price(0).id
     subscription = account.subscribe(account.customer().id, price, metadata={"kept": "1", "gone": "2"})
     after = account.v1.subscriptions.update(subscription.id, {"metadata": {"gone": "", "new": "3"}})
@@ -72,7 +72,9 @@ class TestCancellation:
     def subscription(self, account: Account) -> stripe.Subscription:
         return account.subscribe(account.customer().id, account.price(1000).id)
 
-    def test_at_once(self, account: Account, subscription: stripe.Subscription, clock: Clock) -> None:
+    def test_immediate_cancellation_ends_the_subscription(
+        self, account: Account, subscription: stripe.Subscription, clock: Clock
+    ) -> None:
         clock.now += 5
         ended = account.v1.subscriptions.cancel(subscription.id)
         assert (ended.status, ended.canceled_at, ended.ended_at) == ("canceled", clock.now, clock.now)
@@ -81,14 +83,16 @@ class TestCancellation:
         (event,) = account.events(type="customer.subscription.deleted")
         assert plain(event)["data"]["object"] == plain(ended)
 
-    def test_at_the_period_end_and_back(self, account: Account, subscription: stripe.Subscription) -> None:
+    def test_cancellation_at_period_end_can_be_reversed(
+        self, account: Account, subscription: stripe.Subscription
+    ) -> None:
         ending = account.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
         assert (ending.status, ending.canceled_at, ending.ended_at) == ("active", START, None)
         assert ending.cancel_at == subscription.items.data[0].current_period_end
         back = account.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": False})
         assert plain(back) == plain(subscription)
 
-    def test_without_a_flag_pending_prorations_are_dropped(
+    def test_pending_prorations_are_deleted_without_a_flag(
         self, account: Account, subscription: stripe.Subscription
     ) -> None:
         account.swap(subscription, account.price(2000).id)
@@ -96,7 +100,7 @@ class TestCancellation:
         assert account.pending(str(subscription.customer)) == []
         assert len(account.events(type="invoiceitem.deleted")) == 2
 
-    def test_an_invoice_now_takes_only_the_subscriptions_own_items(
+    def test_invoice_now_takes_only_the_subscriptions_own_items(
         self, account: Account, subscription: stripe.Subscription
     ) -> None:
         other = account.subscribe(str(subscription.customer), account.price(500).id)
@@ -105,7 +109,7 @@ class TestCancellation:
         assert sorted(row.amount for row in account.pending(str(subscription.customer))) == [-500, 700]
 
 
-def test_a_changed_price_shows_on_the_items_that_have_it(account: Account) -> None:
+def test_changed_price_shows_in_its_subscription_items(account: Account) -> None:
     price = account.price(0)
     subscription = account.subscribe(account.customer().id, price.id)
     account.v1.prices.update(price.id, {"lookup_key": "free", "metadata": {"plan": "free"}})
@@ -114,7 +118,7 @@ def test_a_changed_price_shows_on_the_items_that_have_it(account: Account) -> No
     assert account.events(type="customer.subscription.updated") == []
 
 
-def test_a_request_that_breaks_midway_leaves_nothing(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_that_fails_midway_stores_nothing(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     dear = account.price(9000)
@@ -137,7 +141,7 @@ def test_a_request_that_breaks_midway_leaves_nothing(account: Account, monkeypat
     }
 
 
-def test_a_proration_date_lies_within_the_period(account: Account) -> None:
+def test_proration_date_outside_the_period_is_refused(account: Account) -> None:
     subscription = account.subscribe(account.customer().id, account.price(1000).id)
     dear = account.price(9000)
     for date in (START - 1, START + MONTH + 1):
@@ -146,7 +150,7 @@ def test_a_proration_date_lies_within_the_period(account: Account) -> None:
         assert refused.value.param == "proration_date"
 
 
-def test_the_same_seed_gives_the_same_ids_however_often_somebody_looks() -> None:
+def test_same_seed_creates_the_same_ids_despite_extra_reads() -> None:
     ids = []
     for looks in range(2):
         with Sandbox(seed=7, clock=Clock()) as sandbox:
@@ -157,7 +161,7 @@ def test_the_same_seed_gives_the_same_ids_however_often_somebody_looks() -> None
     assert ids[0] == ids[1]
 
 
-def test_a_first_period_cut_below_the_minimum_charge_is_owed_and_needs_no_payment(account: Account) -> None:
+def test_first_period_cut_below_the_minimum_charge_needs_no_payment(account: Account) -> None:
     subscription = account.subscribe(account.customer().id, account.price(1000).id, cancel_at=START + 86_400)
     invoice = account.invoice(subscription)
     assert (subscription.status, invoice.status) == ("active", "paid")

@@ -1,4 +1,4 @@
-"""Test clocks themselves, and time on the sandbox's own clock."""
+"""Test clocks, and the work that falls due on the sandbox's own clock."""
 
 import time
 from typing import Any
@@ -10,7 +10,7 @@ from gateway.sandbox.billing import boundary
 from tests.sandbox.support import DAY, MONTH, START, Account, Clock
 
 
-def test_a_clock_stands_until_it_is_advanced_and_then_says_ready(account: Account) -> None:
+def test_clock_stands_still_until_it_is_advanced(account: Account) -> None:
     clock = account.test_clock()
     advancing = account.v1.test_helpers.test_clocks.advance(clock, {"frozen_time": START + DAY})
     assert advancing.status == "advancing"
@@ -24,7 +24,7 @@ def test_a_clock_stands_until_it_is_advanced_and_then_says_ready(account: Accoun
 _CLOCK_EVENTS = [f"test_helpers.test_clock.{verb}" for verb in ("created", "advancing", "ready")]
 
 
-def test_what_belongs_to_a_clock_lives_in_its_time(account: Account) -> None:
+def test_objects_on_a_clock_have_its_time(account: Account) -> None:
     clock = account.test_clock(START + 400 * DAY)
     customer = account.on_clock(clock)
     subscription = account.subscribe(customer.id, account.price(3000).id)
@@ -33,18 +33,18 @@ def test_what_belongs_to_a_clock_lives_in_its_time(account: Account) -> None:
     assert account.customer().created == START
 
 
-def test_lists_leave_out_what_is_on_a_clock_unless_it_is_named(account: Account) -> None:
+def test_lists_omit_objects_on_a_clock_that_is_not_named(account: Account) -> None:
     clock = account.test_clock()
     customer = account.on_clock(clock)
     subscription = account.subscribe(customer.id, account.price(3000).id)
     assert account.v1.customers.list().data == account.v1.subscriptions.list().data == []
     assert [row.id for row in account.v1.customers.list({"test_clock": clock}).data] == [customer.id]
     for named in ({"test_clock": clock}, {"customer": customer.id}):
-        assert [row.id for row in account.v1.subscriptions.list(named).data] == [subscription.id]  # type: ignore[arg-type]  # one TypedDict each
+        assert [row.id for row in account.v1.subscriptions.list(named).data] == [subscription.id]  # type: ignore[arg-type]  # each list has its own TypedDict
 
 
 @pytest.mark.parametrize("months", [-1, 0, 3])
-def test_a_clock_goes_forward_by_two_intervals_at_most(account: Account, months: int) -> None:
+def test_clock_advances_by_at_most_two_intervals(account: Account, months: int) -> None:
     clock = account.test_clock()
     account.subscribe(account.on_clock(clock).id, account.price(3000).id)
     with pytest.raises(stripe.InvalidRequestError) as refused:
@@ -52,7 +52,7 @@ def test_a_clock_goes_forward_by_two_intervals_at_most(account: Account, months:
     assert refused.value.param == "frozen_time"
 
 
-def test_a_deleted_clock_takes_its_customers_along(account: Account) -> None:
+def test_deleting_a_clock_deletes_its_customers(account: Account) -> None:
     clock = account.test_clock()
     customer = account.on_clock(clock)
     subscription = account.subscribe(customer.id, account.price(3000).id)
@@ -63,7 +63,7 @@ def test_a_deleted_clock_takes_its_customers_along(account: Account) -> None:
         account.v1.test_helpers.test_clocks.retrieve(clock)
 
 
-def test_without_a_test_clock_the_sandboxs_own_time_renews(account: Account, clock: Clock) -> None:
+def test_sandbox_clock_renews_subscriptions_without_a_test_clock(account: Account, clock: Clock) -> None:
     subscription = account.subscribe(account.customer().id, account.price(3000).id)
     clock.now += 3 * MONTH
     invoices = account.v1.invoices.list({"subscription": subscription.id}).data
@@ -81,7 +81,7 @@ def test_clocks_do_not_disturb_each_other(account: Account) -> None:
     assert account.v1.subscriptions.retrieve(waiting.id) == waiting
 
 
-def test_what_time_does_was_asked_for_by_nobody(account: Account) -> None:
+def test_event_caused_by_time_names_no_request(account: Account) -> None:
     clock = account.test_clock()
     account.subscribe(account.on_clock(clock).id, account.price(3000).id)
     account.advance(clock, START + MONTH + DAY)
@@ -91,13 +91,13 @@ def test_what_time_does_was_asked_for_by_nobody(account: Account) -> None:
 
 
 @pytest.mark.parametrize("moment", [-1, 10**12])
-def test_a_clock_stands_where_there_is_a_calendar(account: Account, moment: int) -> None:
+def test_clock_beyond_the_calendar_is_refused(account: Account, moment: int) -> None:
     with pytest.raises(stripe.InvalidRequestError) as refused:
         account.test_clock(moment)
     assert refused.value.param == "frozen_time"
 
 
-def test_a_clock_on_which_something_fails_says_so_and_stays(
+def test_clock_reports_an_internal_failure_and_stops(
     account: Account, test_clock: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account.subscribe(account.on_clock(test_clock).id, account.price(1000).id)
@@ -114,21 +114,21 @@ def test_a_clock_on_which_something_fails_says_so_and_stays(
     assert len(account.events(type="test_helpers.test_clock.ready")) == 0
 
 
-def test_what_fails_on_the_sandboxs_own_clock_is_tried_again_an_hour_later(
+def test_failure_on_the_sandbox_clock_is_retried_an_hour_later(
     account: Account, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subscription = account.subscribe(account.customer().id, account.price(1000).id)
-    tries = []
+    attempts = []
 
     def broken(*_args: Any) -> None:
-        tries.append(clock.now)
+        attempts.append(clock.now)
         raise RuntimeError
 
     with monkeypatch.context() as mistake:
         mistake.setattr(boundary, "cross", broken)
         clock.now += 40 * DAY
         assert account.again(subscription).latest_invoice == subscription.latest_invoice
-    assert tries == [clock.now]
+    assert attempts == [clock.now]
     clock.now += 3599
     assert account.again(subscription).latest_invoice == subscription.latest_invoice
     clock.now += 1

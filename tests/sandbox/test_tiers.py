@@ -1,4 +1,4 @@
-"""Tiers and fractions of a cent: what a quantity costs."""
+"""The price of a quantity with tiers and with fractions of a cent."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -45,26 +45,26 @@ def tier_lists(draw: st.DrawFn) -> list[Json]:
 
 
 @given(tiers=tier_lists(), quantity=st.integers(0, 60))
-def test_graduated_is_the_sum_unit_by_unit(tiers: list[Json], quantity: int) -> None:
+def test_graduated_amount_is_the_sum_of_its_units(tiers: list[Json], quantity: int) -> None:
     parts = pricing.charge(price_of("graduated"), tiers, Decimal(quantity))
 
-    def holding(unit: int) -> Json:
+    def tier_of_unit(unit: int) -> Json:
         return next(row for row in tiers if row["up_to"] is None or unit <= row["up_to"])
 
-    exact = sum((Fraction(holding(unit)["unit_amount_decimal"]) for unit in range(1, quantity + 1)), Fraction(0))
+    exact = sum((Fraction(tier_of_unit(unit)["unit_amount_decimal"]) for unit in range(1, quantity + 1)), Fraction(0))
     counted = sum((Fraction(part.quantity) * Fraction(part.unit_amount) for part in parts), Fraction(0))
     fees = sum(part.amount for part in parts if part.flat)
-    reached = tiers[: tiers.index(holding(max(quantity, 1))) + 1]
+    used = tiers[: tiers.index(tier_of_unit(max(quantity, 1))) + 1]
     assert counted == exact
     assert sum(part.quantity for part in parts) == quantity
-    assert fees == sum(int(row["flat_amount_decimal"] or 0) for row in reached)
+    assert fees == sum(int(row["flat_amount_decimal"] or 0) for row in used)
     assert all(
         part.amount == nearest(Fraction(part.quantity) * Fraction(part.unit_amount)) for part in parts if not part.flat
     )
 
 
 @given(tiers=tier_lists(), quantity=st.integers(0, 60))
-def test_volume_charges_all_units_at_the_tier_of_the_last(tiers: list[Json], quantity: int) -> None:
+def test_volume_charges_all_units_at_the_last_units_tier(tiers: list[Json], quantity: int) -> None:
     units, *fee = pricing.charge(price_of("volume"), tiers, Decimal(quantity))
     found = tiers[(units.tier or 0) - 1]
     below = [row["up_to"] for row in tiers if row["up_to"] is not None and row["up_to"] < quantity]
@@ -76,19 +76,19 @@ def test_volume_charges_all_units_at_the_tier_of_the_last(tiers: list[Json], qua
 
 
 @given(tiers=tier_lists(), quantity=st.integers(0, 60), more=st.integers(1, 20))
-def test_graduated_never_falls_with_more_units(tiers: list[Json], quantity: int, more: int) -> None:
+def test_graduated_amount_never_falls_with_more_units(tiers: list[Json], quantity: int, more: int) -> None:
     less = pricing.total(pricing.charge(price_of("graduated"), tiers, Decimal(quantity)))
     greater = pricing.total(pricing.charge(price_of("graduated"), tiers, Decimal(quantity + more)))
     assert greater >= less
 
 
 @given(unit=st.decimals(0, 1000, places=6), quantity=st.integers(0, 10_000))
-def test_a_price_per_unit_is_rounded_once(unit: Decimal, quantity: int) -> None:
+def test_price_per_unit_is_rounded_once(unit: Decimal, quantity: int) -> None:
     (part,) = pricing.charge(price_of(None, unit=str(unit)), [], Decimal(quantity))
     assert abs(Fraction(part.amount) - Fraction(unit) * quantity) <= Fraction(1, 2)
 
 
-def test_a_sum_in_dinars_is_a_multiple_of_ten() -> None:
+def test_amount_in_dinars_is_a_multiple_of_ten() -> None:
     (part,) = pricing.charge(price_of(None, "kwd", "7"), [], Decimal(7))
     assert part.amount == 50
 
@@ -129,7 +129,9 @@ class TestPrices:
         ("given", "whole", "exact"),
         [("12", 12, "12"), ("12.500", None, "12.5"), ("0.000000000001", None, "0.000000000001"), ("7.0", 7, "7")],
     )
-    def test_a_fraction_has_no_whole_amount(self, account: Account, given: str, whole: int | None, exact: str) -> None:
+    def test_fraction_of_a_cent_has_no_whole_amount(
+        self, account: Account, given: str, whole: int | None, exact: str
+    ) -> None:
         price = account.price(0, unit_amount=None, unit_amount_decimal=given)
         assert (price.unit_amount, price.unit_amount_decimal) == (whole, Decimal(exact))
 
@@ -155,7 +157,7 @@ class TestPrices:
         ],
         ids=str,
     )
-    def test_what_makes_no_sense_is_refused(self, account: Account, change: Json) -> None:
+    def test_invalid_tiers_are_refused(self, account: Account, change: Json) -> None:
         params: Json = {"unit_amount": None, "billing_scheme": "tiered", "tiers_mode": "volume", "tiers": TIERS}
         with pytest.raises(stripe.InvalidRequestError):
             account.price(0, **params | change)
@@ -166,7 +168,7 @@ def billed(invoice: stripe.Invoice) -> list[tuple[str | None, int | None, int]]:
 
 
 class TestLicensed:
-    def test_graduated_has_a_line_for_each_tier_reached(self, account: Account) -> None:
+    def test_graduated_price_has_a_line_for_each_used_tier(self, account: Account) -> None:
         price = tiered(account, "graduated", TIERS)
         subscription = account.subscribe(account.customer().id, price.id, 7)
         assert billed(account.invoice(subscription)) == [
@@ -174,12 +176,12 @@ class TestLicensed:
             ("2 × Plus (Tier 2 at $6.50 / month)", 2, 1300),  # noqa: RUF001 - Stripe's own sign
         ]
 
-    def test_volume_has_one_line(self, account: Account) -> None:
+    def test_volume_price_has_one_line(self, account: Account) -> None:
         subscription = account.subscribe(account.customer().id, tiered(account, "volume", TIERS).id, 7)
         line = ("7 × Plus (Tier 2 at $6.50 / month)", 7, 4550)  # noqa: RUF001 - Stripe's own sign
         assert billed(account.invoice(subscription)) == [line]
 
-    def test_a_tiers_fee_has_its_own_line(self, account: Account) -> None:
+    def test_flat_amount_of_a_tier_has_its_own_line(self, account: Account) -> None:
         subscription = account.subscribe(account.customer().id, tiered(account, "graduated", WITH_FEES).id, 41)
         assert billed(account.invoice(subscription)) == [
             ("10 × Plus (Tier 1 at $0.00 / month)", 10, 0),  # noqa: RUF001 - Stripe's own sign
@@ -188,13 +190,13 @@ class TestLicensed:
             ("Plus (Tier 2 at $0.00 / month)", 0, 0),
         ]
 
-    def test_a_products_unit_label_is_named(self, account: Account) -> None:
+    def test_line_contains_the_products_unit_label(self, account: Account) -> None:
         product = account.v1.products.create({"name": "Team", "unit_label": "seat"})
         price = account.price(1800, product=product.id)
         subscription = account.subscribe(account.customer().id, price.id, 2)
         assert billed(account.invoice(subscription))[0][0] == "2 seat × Team (at $18.00 / month)"  # noqa: RUF001 - Stripe's own sign
 
-    def test_a_change_gives_back_tier_by_tier_what_was_billed(self, account: Account, clock: Clock) -> None:
+    def test_change_credits_the_billed_amount_of_each_tier(self, account: Account, clock: Clock) -> None:
         customer = account.customer()
         subscription = account.subscribe(customer.id, tiered(account, "graduated", TIERS).id, 7)
         clock.now += MONTH // 2
@@ -209,7 +211,7 @@ class TestLicensed:
             (600, 2),
         ]
 
-    def test_a_fraction_of_a_cent_is_rounded_once_a_line(self, account: Account) -> None:
+    def test_fraction_of_a_cent_is_rounded_once_per_line(self, account: Account) -> None:
         price = account.price(0, unit_amount=None, unit_amount_decimal="33.3")
         subscription = account.subscribe(account.customer().id, price.id, 5)
         line = ("5 × Plus (at $0.333 / month)", 5, 166)  # noqa: RUF001 - Stripe's own sign

@@ -1,4 +1,4 @@
-"""What is left of changes that were not paid, or are undone."""
+"""Effects of changes that are not paid, or whose invoices and items are voided or deleted."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ MIDDLE = START + 15 * DAY
 
 @pytest.fixture
 def upgraded(account: Account, test_clock: str) -> stripe.Subscription:
-    """From 10 to 30 dollars in the middle of a 30-day month, and nobody paid for it."""
+    """Return a subscription upgraded from 10 to 30 dollars in the middle of a 30-day month, without payment."""
     customer = account.on_clock(test_clock)
     subscription = account.subscribe(customer.id, account.price(1000).id)
     account.give_card(customer.id, "pm_card_chargeCustomerFail")
@@ -20,8 +20,8 @@ def upgraded(account: Account, test_clock: str) -> stripe.Subscription:
     return account.swap(subscription, account.price(3000).id, proration_behavior="always_invoice")
 
 
-def back(account: Account, subscription: stripe.Subscription) -> list[int]:
-    """The prorations of going back to 10 dollars."""
+def downgrade_prorations(account: Account, subscription: stripe.Subscription) -> list[int]:
+    """Return the amounts that a change back to 10 dollars would prorate."""
     items = [{"id": subscription.items.data[0].id, "price": account.price(1000).id}]
     details = {"items": items, "proration_behavior": "always_invoice"}
     wanted: Any = {"subscription": subscription.id, "subscription_details": details}
@@ -29,30 +29,30 @@ def back(account: Account, subscription: stripe.Subscription) -> list[int]:
     return [line.amount for line in shown.lines.data]
 
 
-def test_a_void_invoice_neither_charged_nor_gave_back(account: Account, upgraded: stripe.Subscription) -> None:
+def test_void_invoice_counts_as_neither_charge_nor_credit(account: Account, upgraded: stripe.Subscription) -> None:
     assert upgraded.status == "past_due"
     account.v1.invoices.void_invoice(account.invoice(upgraded).id)
-    assert back(account, upgraded) == [-500, 500]
+    assert downgrade_prorations(account, upgraded) == [-500, 500]
 
 
-def test_deleted_proration_items_neither_charge_nor_give_back(account: Account, test_clock: str) -> None:
+def test_deleted_prorations_count_as_neither_charge_nor_credit(account: Account, test_clock: str) -> None:
     customer = account.on_clock(test_clock)
     subscription = account.subscribe(customer.id, account.price(1000).id)
     account.advance(test_clock, MIDDLE)
     upgraded = account.swap(subscription, account.price(3000).id)
     for item in account.pending(customer.id):
         account.v1.invoice_items.delete(item.id)
-    assert back(account, upgraded) == [-500, 500]
+    assert downgrade_prorations(account, upgraded) == [-500, 500]
 
 
-def test_who_pays_for_the_latest_change_is_no_longer_overdue(account: Account, upgraded: stripe.Subscription) -> None:
+def test_paying_for_the_latest_change_ends_past_due(account: Account, upgraded: stripe.Subscription) -> None:
     assert isinstance(upgraded.customer, str)
     account.give_card(upgraded.customer, "pm_card_visa")
     paid = account.swap(upgraded, account.price(5000).id, proration_behavior="always_invoice")
     assert (paid.status, account.invoice(paid).status) == ("active", "paid")
 
 
-def test_with_a_subscription_that_expires_all_its_invoices_are_void(account: Account, test_clock: str) -> None:
+def test_expiring_subscription_voids_all_its_invoices(account: Account, test_clock: str) -> None:
     customer = account.on_clock(test_clock, "pm_card_chargeCustomerFail")
     incomplete = account.subscribe(customer.id, account.price(1000).id)
     account.swap(incomplete, account.price(3000).id, proration_behavior="always_invoice")
@@ -63,7 +63,7 @@ def test_with_a_subscription_that_expires_all_its_invoices_are_void(account: Acc
 
 
 @pytest.mark.parametrize("other", [{"description": "x"}, {"cancel_at": START + DAY}])
-def test_a_pending_update_takes_only_what_can_wait(
+def test_pending_update_refuses_other_parameters(
     account: Account, other: stripe.params.SubscriptionUpdateParams
 ) -> None:
     subscription = account.subscribe(account.customer().id, account.price(1000).id)
@@ -72,7 +72,7 @@ def test_a_pending_update_takes_only_what_can_wait(
     assert refused.value.param in other
 
 
-def test_a_moved_period_replaces_a_change_that_waits(account: Account, test_clock: str) -> None:
+def test_moved_period_replaces_a_pending_update(account: Account, test_clock: str) -> None:
     customer = account.on_clock(test_clock)
     subscription = account.subscribe(customer.id, account.price(1000).id)
     account.give_card(customer.id, "pm_card_chargeCustomerFail")

@@ -1,4 +1,4 @@
-"""Upgrades whose payment fails, is asked for, or waits."""
+"""Upgrades whose payment fails, and pending updates that wait for their payment."""
 
 import pytest
 import stripe
@@ -6,7 +6,7 @@ import stripe
 from tests.sandbox.support import Account, plain
 
 
-def test_an_upgrade_that_is_declined_leaves_the_plan_and_goes_past_due(account: Account) -> None:
+def test_declined_upgrade_changes_the_plan_and_is_past_due(account: Account) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     account.give_card(customer.id, "pm_card_chargeCustomerFail")
@@ -15,7 +15,7 @@ def test_an_upgrade_that_is_declined_leaves_the_plan_and_goes_past_due(account: 
     assert after.items.data[0].price.unit_amount == 5000
 
 
-def test_an_upgrade_with_error_if_incomplete_changes_nothing_when_declined(account: Account) -> None:
+def test_declined_upgrade_with_error_if_incomplete_changes_nothing(account: Account) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     account.give_card(customer.id, "pm_card_chargeCustomerFail")
@@ -39,14 +39,14 @@ class TestPendingUpdates:
             payment_behavior="pending_if_incomplete",
         )
 
-    def test_the_old_plan_goes_on_until_it_is_paid(self, parked: stripe.Subscription) -> None:
+    def test_old_plan_stays_until_the_update_is_paid(self, parked: stripe.Subscription) -> None:
         assert (parked.status, parked.items.data[0].price.unit_amount) == ("active", 1000)
         assert parked.pending_update is not None
         assert parked.pending_update.expires_at == parked.created + 23 * 3600
         (item,) = parked.pending_update.subscription_items or []
         assert item.price.unit_amount == 5000
 
-    def test_once_paid_it_takes_effect(self, account: Account, parked: stripe.Subscription) -> None:
+    def test_paid_update_takes_effect(self, account: Account, parked: stripe.Subscription) -> None:
         assert isinstance(parked.customer, str)
         account.give_card(parked.customer, "pm_card_visa")
         account.v1.invoices.pay(account.invoice(parked).id)
@@ -55,14 +55,14 @@ class TestPendingUpdates:
         assert after.items.data[0].price.unit_amount == 5000
         assert len(account.events(type="customer.subscription.pending_update_applied")) == 1
 
-    def test_voiding_its_invoice_calls_it_off(self, account: Account, parked: stripe.Subscription) -> None:
+    def test_voiding_its_invoice_cancels_the_update(self, account: Account, parked: stripe.Subscription) -> None:
         voided = account.v1.invoices.void_invoice(account.invoice(parked).id)
         after = account.v1.subscriptions.retrieve(parked.id)
         assert (voided.status, voided.amount_due) == ("void", 4000)
         assert (after.pending_update, after.items.data[0].price.unit_amount) == (None, 1000)
 
 
-def test_a_balance_too_small_to_charge_is_on_the_next_invoice(account: Account) -> None:
+def test_amount_below_the_minimum_charge_goes_to_the_next_invoice(account: Account) -> None:
     customer = account.v1.customers.create({"balance": 4})
     account.give_card(customer.id, "pm_card_visa")
     invoice = account.invoice(account.subscribe(customer.id, account.price(1000).id))
@@ -74,7 +74,7 @@ def test_a_balance_too_small_to_charge_is_on_the_next_invoice(account: Account) 
     ]
 
 
-def test_what_a_pending_update_charged_can_be_given_back(account: Account) -> None:
+def test_charge_of_a_pending_update_can_be_credited(account: Account) -> None:
     customer = account.customer()
     cheap, dear = account.price(3000), account.price(9000)
     subscription = account.subscribe(customer.id, cheap.id)

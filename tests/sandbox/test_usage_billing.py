@@ -1,4 +1,4 @@
-"""Usage is billed in arrears: with the next renewal, or as the subscription ends."""
+"""Usage billed in arrears, with the next renewal or when the subscription ends."""
 
 import pytest
 import stripe
@@ -9,7 +9,7 @@ from tests.sandbox.usage_support import billed, subscribe, tiered, upcoming, upd
 
 
 class TestTheNextRenewal:
-    def test_shows_the_usage_so_far_behind_the_base_price(
+    def test_preview_shows_usage_after_the_base_price(
         self, account: Account, meter: str, customer: str, clock: Clock
     ) -> None:
         subscription = subscribe(account, customer, account.price(25000), account.metered(meter))
@@ -29,13 +29,13 @@ class TestTheNextRenewal:
         assert (usage.period.start, usage.period.end) == (START, end)
         assert preview.total == 25420
 
-    def test_has_a_line_of_nothing_when_nothing_was_used(self, account: Account, meter: str, customer: str) -> None:
+    def test_preview_has_a_line_of_zero_without_usage(self, account: Account, meter: str, customer: str) -> None:
         subscription = subscribe(account, customer, account.metered(meter))
         assert subscription.latest_invoice is None
         line = ("0 × API calls (at $0.10 / month)", 0, 0)  # noqa: RUF001 - Stripe's own sign
         assert billed(upcoming(account, subscription).lines.data) == [line]
 
-    def test_goes_tier_by_tier(self, account: Account, meter: str, customer: str) -> None:
+    def test_graduated_usage_has_a_line_for_each_tier(self, account: Account, meter: str, customer: str) -> None:
         subscription = subscribe(account, customer, tiered(account, meter))
         account.use(customer, 131)
         assert billed(upcoming(account, subscription).lines.data) == [
@@ -44,7 +44,7 @@ class TestTheNextRenewal:
             ("API calls (Tier 2 at $5.00 / month)", 0, 500),
         ]
 
-    def test_or_at_the_tier_of_the_whole_volume(self, account: Account, meter: str, customer: str) -> None:
+    def test_volume_usage_is_billed_at_the_tier_of_the_total(self, account: Account, meter: str, customer: str) -> None:
         subscription = subscribe(account, customer, tiered(account, meter, "volume"))
         account.use(customer, 131)
         assert billed(upcoming(account, subscription).lines.data) == [
@@ -52,7 +52,7 @@ class TestTheNextRenewal:
             ("API calls (Tier 2 at $5.00 / month)", 0, 500),
         ]
 
-    def test_takes_fractions_and_never_gives_money_for_less_than_nothing(
+    def test_fractional_usage_is_billed_and_negative_usage_is_not_credited(
         self, account: Account, meter: str, customer: str
     ) -> None:
         subscription = subscribe(account, customer, account.metered(meter))
@@ -63,9 +63,7 @@ class TestTheNextRenewal:
         (line,) = upcoming(account, subscription).lines.data
         assert (line.amount, line.quantity) == (0, 0)
 
-    def test_leaves_out_what_was_used_before_the_subscription_came(
-        self, account: Account, meter: str, customer: str
-    ) -> None:
+    def test_usage_before_the_subscription_is_not_billed(self, account: Account, meter: str, customer: str) -> None:
         price = account.metered(meter)
         first = subscribe(account, customer, account.price(0), price)
         account.use(customer, 5)
@@ -74,7 +72,7 @@ class TestTheNextRenewal:
         account.use(customer, 7)
         assert upcoming(account, second).lines.data[0].amount == 70
 
-    def test_leaves_out_what_was_used_before_the_item_came(
+    def test_usage_before_the_item_is_not_billed(
         self, account: Account, meter: str, customer: str, clock: Clock
     ) -> None:
         subscription = subscribe(account, customer, account.price(0))
@@ -86,7 +84,7 @@ class TestTheNextRenewal:
         account.use(customer, 500, timestamp=int(clock.now) - 1)
         assert upcoming(account, subscription).total == 70
 
-    def test_still_bills_usage_when_the_subscription_ends_with_its_period(
+    def test_usage_is_billed_when_the_subscription_ends_with_its_period(
         self, account: Account, meter: str, customer: str
     ) -> None:
         subscription = subscribe(account, customer, account.price(25000), account.metered(meter))
@@ -103,7 +101,7 @@ class TestTheEnd:
         account.use(customer, 10)
         return subscription
 
-    def test_invoice_now_bills_the_usage_on_the_final_draft(
+    def test_invoice_now_bills_usage_on_the_final_draft(
         self, account: Account, subscription: stripe.Subscription
     ) -> None:
         preview = upcoming(account, subscription, cancel_now=True, proration_behavior="none")
@@ -112,19 +110,19 @@ class TestTheEnd:
         assert (invoice.status, invoice.total, invoice.billing_reason) == ("draft", 100, "subscription_cycle")
         assert billed(invoice.lines.data) == billed(preview.lines.data)
 
-    def test_without_it_the_usage_is_lost(self, account: Account, subscription: stripe.Subscription) -> None:
+    def test_usage_is_lost_without_invoice_now(self, account: Account, subscription: stripe.Subscription) -> None:
         ended = account.v1.subscriptions.cancel(subscription.id, {"prorate": True})
         assert ended.latest_invoice == subscription.latest_invoice
         assert all(row.proration for row in account.pending(str(subscription.customer)))
 
-    def test_usage_reported_while_the_draft_waits_is_on_the_invoice(
+    def test_usage_reported_for_a_waiting_draft_is_billed(
         self, account: Account, subscription: stripe.Subscription, clock: Clock
     ) -> None:
         ended = account.v1.subscriptions.cancel(subscription.id, {"invoice_now": True})
         draft = account.invoice(ended)
         clock.now += 600
         account.use(str(subscription.customer), 7, timestamp=START + DAY - 1)
-        account.use(str(subscription.customer), 500)  # after the end: nobody's
+        account.use(str(subscription.customer), 500)  # after the subscription's end, so not billed
         invoice = account.v1.invoices.finalize_invoice(draft.id)
         assert [(line.id, line.quantity, line.amount) for line in invoice.lines.data] == [
             (draft.lines.data[0].id, 17, 170)
@@ -132,7 +130,9 @@ class TestTheEnd:
         assert (invoice.total, invoice.amount_due) == (170, 170)
         assert account.v1.invoices.line_items.list(draft.id).data[0].amount == 170
 
-    def test_and_may_reach_another_tier(self, account: Account, meter: str, customer: str, clock: Clock) -> None:
+    def test_usage_reported_for_a_waiting_draft_can_change_its_tier(
+        self, account: Account, meter: str, customer: str, clock: Clock
+    ) -> None:
         seats = account.price(100, "Seats")
         subscription = subscribe(account, customer, seats, tiered(account, meter))
         clock.now += DAY
@@ -144,7 +144,7 @@ class TestTheEnd:
         paid = account.v1.invoices.finalize_invoice(draft.id)
         assert [line.quantity for line in paid.lines.data] == [1, 99]
 
-    def test_lines_keep_their_order_when_one_item_gets_more(
+    def test_lines_keep_their_order_when_usage_grows(
         self, account: Account, meter: str, customer: str, clock: Clock
     ) -> None:
         account.meter("tokens")
@@ -163,9 +163,7 @@ class TestTheEnd:
         assert [line.amount for line in lines] == [0, 40, 500, 150]
 
 
-def test_a_renewal_counts_what_is_reported_in_its_draft_hour_and_each_unit_once(
-    account: Account, test_clock: str
-) -> None:
+def test_renewal_bills_usage_reported_in_its_draft_hour_once(account: Account, test_clock: str) -> None:
     customer = account.on_clock(test_clock)
     price = account.metered(account.meter().id)
     subscription = subscribe(account, customer.id, account.price(3000), price)

@@ -1,4 +1,4 @@
-"""Metered items come, go and change their price: usage is billed at the price in force, once."""
+"""Usage is billed once, at the price in force, when metered items are added, removed or repriced."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,7 +15,7 @@ from tests.sandbox.usage_support import billed, item_at, subscribe, upcoming, up
 
 
 class TestFreeAndPlus:
-    """The plans that the gateway sells: a base price is swapped, metered items come and go."""
+    """Changes between the gateway's plans, which swap a base price and add or remove metered items."""
 
     @pytest.fixture
     def prices(self, account: Account, meter: str) -> tuple[stripe.Price, stripe.Price, stripe.Price]:
@@ -34,7 +34,7 @@ class TestFreeAndPlus:
         base = {"id": item_at(plus, prices[1]), "price": prices[0].id}
         return [base, {"id": item_at(plus, prices[2]), "deleted": True}]
 
-    def test_an_upgrade_charges_nothing_at_once(
+    def test_upgrade_charges_nothing_immediately(
         self, account: Account, customer: str, free: stripe.Subscription, prices: Any, clock: Clock
     ) -> None:
         clock.now += MONTH // 2
@@ -45,7 +45,7 @@ class TestFreeAndPlus:
         preview = upcoming(account, plus)
         assert [line.amount for line in preview.lines.data] == [12500, 25000, 90]
 
-    def test_a_downgrade_gives_back_the_base_and_bills_the_usage(
+    def test_downgrade_credits_the_base_and_bills_the_usage(
         self, account: Account, customer: str, free: stripe.Subscription, prices: Any, clock: Clock
     ) -> None:
         plus = self.upgrade(account, free, prices)
@@ -64,7 +64,7 @@ class TestFreeAndPlus:
         (price,) = {plain(row)["pricing"]["price_details"]["price"] for row in [usage]}
         assert price == prices[2].id
 
-    def test_a_downgrade_invoiced_at_once_has_the_usage_on_it(
+    def test_downgrade_invoiced_immediately_includes_the_usage(
         self, account: Account, customer: str, free: stripe.Subscription, prices: Any
     ) -> None:
         plus = self.upgrade(account, free, prices, proration_behavior="none")
@@ -77,7 +77,7 @@ class TestFreeAndPlus:
         assert billed(invoice.lines.data) == billed(shown.lines.data)
         assert account.pending(customer) == []
 
-    def test_without_prorations_the_usage_is_not_billed(
+    def test_downgrade_without_prorations_does_not_bill_usage(
         self, account: Account, customer: str, free: stripe.Subscription, prices: Any
     ) -> None:
         plus = self.upgrade(account, free, prices, proration_behavior="none")
@@ -85,14 +85,14 @@ class TestFreeAndPlus:
         update(account, plus, self.downgrade(plus, prices), proration_behavior="none")
         assert account.pending(customer) == []
 
-    def test_an_item_that_used_nothing_goes_without_a_line(
+    def test_removed_item_without_usage_has_no_line(
         self, account: Account, customer: str, free: stripe.Subscription, prices: Any
     ) -> None:
         plus = self.upgrade(account, free, prices, proration_behavior="none")
         update(account, plus, self.downgrade(plus, prices), proration_behavior="always_invoice")
         assert [row.quantity for row in account.pending(customer) if not row.proration] == []
 
-    def test_usage_is_billed_once_though_the_plan_comes_back_in_the_same_second(
+    def test_usage_is_billed_once_when_the_plan_returns_in_the_same_second(
         self, account: Account, customer: str, free: stripe.Subscription, prices: Any
     ) -> None:
         plus = self.upgrade(account, free, prices)
@@ -103,7 +103,7 @@ class TestFreeAndPlus:
         usage = [line for line in upcoming(account, again).lines.data if "API calls" in (line.description or "")]
         assert [line.amount for line in usage] == [10000, 30]
 
-    def test_a_parked_downgrade_bills_usage_on_the_invoice_it_waits_for(
+    def test_pending_downgrade_bills_usage_on_the_invoice_it_waits_for(
         self, account: Account, customer: str, free: stripe.Subscription, prices: Any
     ) -> None:
         plus = self.upgrade(account, free, prices, proration_behavior="none")
@@ -119,7 +119,7 @@ class TestFreeAndPlus:
 
 
 class TestAnotherPrice:
-    def test_each_unit_is_billed_at_the_price_in_force_when_it_was_reported(
+    def test_unit_is_billed_at_the_price_in_force_when_reported(
         self, account: Account, meter: str, customer: str, clock: Clock
     ) -> None:
         old, new = account.metered(meter), account.metered(meter, unit_amount=20)
@@ -132,7 +132,7 @@ class TestAnotherPrice:
         assert [row.amount for row in account.pending(customer)] == [100]
         assert [line.amount for line in upcoming(account, after).lines.data] == [100, 140]
 
-    def test_a_licensed_item_that_becomes_metered_counts_from_then(
+    def test_item_that_becomes_metered_counts_usage_from_then_on(
         self, account: Account, meter: str, customer: str, clock: Clock
     ) -> None:
         flat, metered = account.price(3000), account.metered(meter)
@@ -144,7 +144,7 @@ class TestAnotherPrice:
         account.use(customer, 5)
         assert [line.amount for line in upcoming(account, after).lines.data] == [-2000, 50]
 
-    def test_an_update_of_other_things_leaves_usage_alone(self, account: Account, meter: str, customer: str) -> None:
+    def test_unrelated_update_does_not_bill_usage(self, account: Account, meter: str, customer: str) -> None:
         subscription = subscribe(account, customer, account.metered(meter))
         account.use(customer, 10)
         account.v1.subscriptions.update(subscription.id, {"metadata": {"a": "b"}})
@@ -158,7 +158,7 @@ USED = st.integers(0, 5_000)
 
 @dataclass(frozen=True)
 class Case:
-    """A base price swapped, beside a metered item that goes or stays, at some moment of the month."""
+    """A change of the base price at some time of the month, while the metered item stays or is removed."""
 
     currency: str
     base: tuple[int, int]
@@ -191,7 +191,7 @@ CASES = st.builds(
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=CASES)
-def test_a_preview_with_usage_is_what_the_update_then_bills(sandbox: Sandbox, clock: Clock, case: Case) -> None:
+def test_update_with_usage_bills_what_its_preview_shows(sandbox: Sandbox, clock: Clock, case: Case) -> None:
     account = Account(sandbox)
     clock.now = START
     for known in account.v1.billing.meters.list({"status": "active"}).data:
@@ -209,8 +209,8 @@ def test_a_preview_with_usage_is_what_the_update_then_bills(sandbox: Sandbox, cl
     preview = upcoming(account, subscription, items=items, proration_behavior=case.behavior)
     after = update(account, subscription, items, proration_behavior=case.behavior)
 
-    at_once = after.latest_invoice != subscription.latest_invoice
-    found = account.invoice(after) if at_once else upcoming(account, after)
+    immediately = after.latest_invoice != subscription.latest_invoice
+    found = account.invoice(after) if immediately else upcoming(account, after)
     assert billed(found.lines.data) == billed(preview.lines.data)
     assert (found.total, found.ending_balance) == (preview.total, preview.ending_balance)
     assert found.amount_due == preview.amount_due

@@ -1,4 +1,4 @@
-"""Faults of webhooks on request: dropped, duplicated, delayed, reordered, in a burst."""
+"""Injected faults of webhooks, which drop, duplicate, delay, reorder and burst deliveries."""
 
 import json
 import threading
@@ -16,24 +16,24 @@ Make = Callable[[int], list[str]]
 
 @pytest.fixture
 def make(account: Account, receiver: Receiver) -> Make:
-    """Makes so many customers, and gives the ids of their events."""
+    """Return a function that creates a number of customers and returns the ids of their events."""
     endpoint(account, receiver)
 
     def customers(number: int) -> list[str]:
-        told = len(account.events())
+        earlier = len(account.events())
         for _ in range(number):
             account.v1.customers.create({"name": "A"})
-        return [event.id for event in account.events()][told:]
+        return [event.id for event in account.events()][earlier:]
 
     return customers
 
 
 def pending(account: Account) -> list[str]:
-    """The ids of the events that some endpoint has not taken, oldest first."""
+    """Return the ids of the events that some endpoint has not accepted, oldest first."""
     return [event.id for event in account.events(delivery_success=False)]
 
 
-def test_a_dropped_event_is_listed_and_pending_until_it_is_sent_again(
+def test_dropped_event_stays_pending_until_it_is_resent(
     sandbox: Sandbox, account: Account, receiver: Receiver, make: Make
 ) -> None:
     ask_for(sandbox, kind="webhook_dropped")
@@ -47,7 +47,7 @@ def test_a_dropped_event_is_listed_and_pending_until_it_is_sent_again(
     assert receiver.ids() == [other, dropped]
 
 
-def test_a_duplicate_is_the_same_event_and_counts_once(
+def test_duplicate_is_the_same_event_and_counts_once(
     sandbox: Sandbox, account: Account, receiver: Receiver, make: Make
 ) -> None:
     with receiving() as second:
@@ -60,7 +60,7 @@ def test_a_duplicate_is_the_same_event_and_counts_once(
     assert receiver.received[0][0] == receiver.received[1][0]
 
 
-def test_a_duplicate_under_another_id_tells_of_the_same_change(
+def test_duplicate_under_another_id_describes_the_same_change(
     sandbox: Sandbox, account: Account, receiver: Receiver, make: Make
 ) -> None:
     ask_for(sandbox, kind="webhook_duplicated_under_new_id")
@@ -73,13 +73,13 @@ def test_a_duplicate_under_another_id_tells_of_the_same_change(
     eventually(lambda: pending(account) == [])
 
 
-def test_a_delayed_event_is_overtaken(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
+def test_delayed_event_is_overtaken(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
     ask_for(sandbox, kind="webhook_delayed", seconds=0.3)
     late, early = make(2)
     eventually(lambda: receiver.ids() == [early, late])
 
 
-def test_clearing_lets_a_delayed_event_go(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
+def test_clear_sends_a_delayed_event(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
     ask_for(sandbox, kind="webhook_delayed", seconds=600)
     late, early = make(2)
     eventually(lambda: receiver.ids() == [early])
@@ -97,7 +97,7 @@ def test_reordered_events_arrive_last_first(sandbox: Sandbox, receiver: Receiver
     assert (listed(sandbox)[0]["held"], listed(sandbox)[0]["left"]) == (0, 0)
 
 
-def test_reordering_can_go_on(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
+def test_reordering_can_be_repeated(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
     ask_for(sandbox, kind="webhook_reordered", times=2)
     first = make(2)
     eventually(lambda: receiver.ids() == first[::-1])
@@ -107,7 +107,7 @@ def test_reordering_can_go_on(sandbox: Sandbox, receiver: Receiver, make: Make) 
     eventually(lambda: receiver.ids()[4:] == third)
 
 
-def test_each_endpoint_gets_reordered_events_in_turn(
+def test_each_endpoint_gets_all_reordered_events(
     sandbox: Sandbox, account: Account, receiver: Receiver, make: Make
 ) -> None:
     with receiving() as second:
@@ -117,16 +117,16 @@ def test_each_endpoint_gets_reordered_events_in_turn(
         eventually(lambda: receiver.ids() == second.ids() == ids[::-1])
 
 
-def test_a_refused_one_does_not_stop_those_behind_it(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
+def test_rejected_event_does_not_block_those_behind_it(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
     receiver.answers = [500]
     ask_for(sandbox, kind="webhook_reordered")
     first, second = make(2)
     eventually(lambda: receiver.ids() == [second, first, second])
 
 
-def test_a_burst_comes_all_at_once(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
+def test_burst_arrives_concurrently(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
     ask_for(sandbox, kind="webhook_burst", count=6)
-    receiver.barrier = threading.Barrier(6)  # no post is answered before all six are there
+    receiver.barrier = threading.Barrier(6)  # no delivery gets a response before all six have arrived
     ids = make(5)
     assert receiver.ids() == []
     ids += make(1)
@@ -134,18 +134,18 @@ def test_a_burst_comes_all_at_once(sandbox: Sandbox, receiver: Receiver, make: M
 
 
 @pytest.mark.parametrize("kind", ["webhook_burst", "webhook_reordered"])
-def test_clearing_lets_go_what_is_held_back(sandbox: Sandbox, receiver: Receiver, make: Make, kind: str) -> None:
+def test_clear_sends_the_held_events(sandbox: Sandbox, receiver: Receiver, make: Make, kind: str) -> None:
     ask_for(sandbox, kind=kind, count=100)
     ids = make(3)
     assert receiver.ids() == []
     clear(sandbox)
     eventually(lambda: sorted(receiver.ids()) == sorted(ids))
-    clear(sandbox)  # which lets nothing go a second time
+    clear(sandbox)  # sends nothing a second time
     after = make(1)
     eventually(lambda: receiver.ids()[3:] == after)
 
 
-def test_only_events_that_match_are_struck(sandbox: Sandbox, account: Account, receiver: Receiver, make: Make) -> None:
+def test_fault_strikes_only_matching_events(sandbox: Sandbox, account: Account, receiver: Receiver, make: Make) -> None:
     ask_for(sandbox, kind="webhook_dropped", event="product.*", times=9)
     ids = make(1)
     account.v1.products.create({"name": "Plus"})
@@ -154,7 +154,7 @@ def test_only_events_that_match_are_struck(sandbox: Sandbox, account: Account, r
     assert listed(sandbox)[0]["fired"] == 1
 
 
-def test_an_event_that_nobody_wants_uses_up_no_fault(sandbox: Sandbox, account: Account, receiver: Receiver) -> None:
+def test_event_without_an_endpoint_uses_up_no_fault(sandbox: Sandbox, account: Account, receiver: Receiver) -> None:
     endpoint(account, receiver, "product.created")
     ask_for(sandbox, kind="webhook_dropped")
     account.v1.customers.create({"name": "A"})

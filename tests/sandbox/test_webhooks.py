@@ -1,4 +1,4 @@
-"""Webhooks: signed, tried again until taken, counted."""
+"""Webhook deliveries, their signatures and their retries."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ from tests.sandbox.receiving import Receiver, endpoint, eventually
 from tests.sandbox.support import Account, Clock
 
 
-def test_an_event_arrives_signed_as_it_is_listed(account: Account, receiver: Receiver) -> None:
+def test_event_is_delivered_signed_and_as_listed(account: Account, receiver: Receiver) -> None:
     hook = endpoint(account, receiver)
     assert hook.secret is not None
     assert hook.secret.startswith("whsec_")
@@ -25,7 +25,7 @@ def test_an_event_arrives_signed_as_it_is_listed(account: Account, receiver: Rec
     eventually(lambda: account.v1.events.retrieve(event.id).pending_webhooks == 0)
 
 
-def test_only_what_was_asked_for_is_sent(account: Account, receiver: Receiver) -> None:
+def test_endpoint_gets_only_its_enabled_events(account: Account, receiver: Receiver) -> None:
     endpoint(account, receiver, "product.created")
     account.v1.customers.create({"name": "A"})
     account.v1.products.create({"name": "Plus"})
@@ -34,7 +34,7 @@ def test_only_what_was_asked_for_is_sent(account: Account, receiver: Receiver) -
 
 
 @pytest.mark.parametrize("ahead", [-86400, 86400])
-def test_a_signature_has_the_age_that_the_receivers_clock_shows(
+def test_signature_age_follows_the_receivers_clock(
     account: Account, receiver: Receiver, clock: Clock, ahead: int
 ) -> None:
     clock.now = time.time() + ahead
@@ -48,7 +48,7 @@ def test_a_signature_has_the_age_that_the_receivers_clock_shows(
 
 
 @pytest.mark.parametrize("status", [500, 400, 302])
-def test_what_is_not_taken_is_sent_again_the_same(account: Account, receiver: Receiver, status: int) -> None:
+def test_rejected_event_is_retried_unchanged(account: Account, receiver: Receiver, status: int) -> None:
     endpoint(account, receiver)
     receiver.answers = [status, status]
     account.v1.customers.create({"name": "A"})
@@ -56,7 +56,7 @@ def test_what_is_not_taken_is_sent_again_the_same(account: Account, receiver: Re
     assert len({body for body, _signature in receiver.received}) == 1
 
 
-def test_each_try_is_signed_anew(receiver: Receiver) -> None:
+def test_each_attempt_has_a_new_signature(receiver: Receiver) -> None:
     with Sandbox(retry_delays=[1.0]) as sandbox:  # signatures count in whole seconds
         account = Account(sandbox)
         hook = endpoint(account, receiver)
@@ -69,7 +69,7 @@ def test_each_try_is_signed_anew(receiver: Receiver) -> None:
     assert receiver.received[0][1] != receiver.received[1][1]
 
 
-def test_after_the_last_try_it_stays_undelivered(account: Account, receiver: Receiver) -> None:
+def test_event_stays_undelivered_after_the_last_retry(account: Account, receiver: Receiver) -> None:
     endpoint(account, receiver, "customer.created")
     receiver.answers = [500] * 4
     account.v1.customers.create({"name": "A"})
@@ -78,25 +78,25 @@ def test_after_the_last_try_it_stays_undelivered(account: Account, receiver: Rec
     assert event.pending_webhooks == 1
 
 
-def test_everything_arrives_and_nothing_twice(account: Account, receiver: Receiver) -> None:
+def test_every_event_arrives_exactly_once(account: Account, receiver: Receiver) -> None:
     endpoint(account, receiver)
-    told = len(account.events())
+    earlier = len(account.events())
     account.subscribe(account.customer().id, account.price(2000).id)
-    events = [event.id for event in account.events()][told:]
+    events = [event.id for event in account.events()][earlier:]
     eventually(lambda: len(receiver.received) == len(events))
     assert sorted(receiver.ids()) == sorted(events)
 
 
 def test_deliveries_do_not_wait_for_one_another(account: Account, receiver: Receiver) -> None:
     endpoint(account, receiver)
-    receiver.barrier = threading.Barrier(4)  # no post is answered before four are there
+    receiver.barrier = threading.Barrier(4)  # no delivery gets a response before all four have arrived
     for name in "ABCD":
         account.v1.customers.create({"name": name})
     eventually(lambda: all(event.pending_webhooks == 0 for event in account.events()))
     assert len(receiver.received) == 4
 
 
-def test_an_event_can_be_sent_again(sandbox: Sandbox, account: Account, receiver: Receiver) -> None:
+def test_event_can_be_resent(sandbox: Sandbox, account: Account, receiver: Receiver) -> None:
     endpoint(account, receiver)
     account.v1.customers.create({"name": "A"})
     (event,) = account.events()
@@ -106,13 +106,13 @@ def test_an_event_can_be_sent_again(sandbox: Sandbox, account: Account, receiver
     assert account.v1.events.retrieve(event.id).pending_webhooks == 0
 
 
-def test_an_event_that_does_not_exist_cannot_be_sent_again(sandbox: Sandbox) -> None:
+def test_unknown_event_cannot_be_resent(sandbox: Sandbox) -> None:
     answer = requests.post(f"{sandbox.url}/_sandbox/events/evt_nope/resend", timeout=5)
     assert answer.status_code == 404
     assert answer.json()["error"]["message"] == "No such event: 'evt_nope'"
 
 
-def test_a_request_does_not_wait_for_a_slow_endpoint(account: Account) -> None:
+def test_request_does_not_wait_for_a_slow_endpoint(account: Account) -> None:
     account.v1.webhook_endpoints.create({"url": "http://127.0.0.1:9/closed", "enabled_events": ["*"]})
     started = time.monotonic()
     for _ in range(10):
@@ -120,7 +120,7 @@ def test_a_request_does_not_wait_for_a_slow_endpoint(account: Account) -> None:
     assert time.monotonic() - started < 1
 
 
-def test_closing_leaves_no_thread_behind() -> None:
+def test_close_leaves_no_thread_behind() -> None:
     before = set(threading.enumerate())
     with Sandbox() as sandbox:
         account = Account(sandbox)
@@ -130,6 +130,6 @@ def test_closing_leaves_no_thread_behind() -> None:
     Sandbox().close()
 
 
-def test_a_taken_port_is_an_os_error(sandbox: Sandbox) -> None:
+def test_port_in_use_raises_an_os_error(sandbox: Sandbox) -> None:
     with pytest.raises(OSError, match="in use"):
         Sandbox(port=int(sandbox.url.rpartition(":")[2]))

@@ -1,4 +1,4 @@
-"""What the tests of usage say often."""
+"""Shorthands shared by the tests of metered usage."""
 
 from typing import Any
 

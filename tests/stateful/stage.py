@@ -123,7 +123,7 @@ class Stage:
 
     def drain(self) -> None:
         """Work off all that is due."""
-        drain.drain(self.gateway, HANDLERS)
+        drain.drain_inbox(self.gateway, HANDLERS)
 
     def jobs(self) -> list[Job]:
         """Those that wait."""

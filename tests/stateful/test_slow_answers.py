@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from gateway.db import jobs
-from gateway.services.mirror.merge import defer_refresh
 from gateway.services.mirror.refresh import refresh
+from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.plan_changes.request import change_plan
 from schemas.subscription import ChangeCommand
 from tests.stateful.expected import Expected

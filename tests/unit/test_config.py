@@ -203,4 +203,4 @@ def test_what_cannot_sign_stops_the_start(monkeypatch: pytest.MonkeyPatch, secre
 @pytest.mark.parametrize("one", ["GATEWAY_SALES_WEBHOOK_URL", "GATEWAY_SALES_WEBHOOK_SECRET"])
 def test_nothing_is_handed_on_unsigned(monkeypatch: pytest.MonkeyPatch, one: str) -> None:
     both = {"GATEWAY_SALES_WEBHOOK_URL": "https://crm.example/x", "GATEWAY_SALES_WEBHOOK_SECRET": SIGNING_SECRET}
-    assert "go together" in refusal(monkeypatch, GOOD | {one: both[one]})
+    assert "together, or neither" in refusal(monkeypatch, GOOD | {one: both[one]})

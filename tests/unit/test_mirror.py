@@ -6,7 +6,7 @@ import pytest
 
 from gateway.db.models import Subscription
 from gateway.services.mirror.ordering import Order
-from gateway.services.mirror.tables import KINDS, order_of, set_order
+from gateway.services.mirror.tables import KINDS, read_order, write_order
 from gateway.stripe_api.snapshots import Source
 from tests.unit.handlers.support import BILLING_DATE, ENROLLED, told
 
@@ -33,7 +33,7 @@ def test_the_key_column_exists(name: str) -> None:
 
 def content(event: str) -> dict[str, object]:
     snapshot = told(event)
-    return dict(KINDS[snapshot.kind].content(snapshot))
+    return dict(KINDS[snapshot.kind].column_values(snapshot))
 
 
 def test_of_a_subscription() -> None:
@@ -107,9 +107,9 @@ def test_of_the_others() -> None:
 def test_a_row_gives_back_the_order_that_was_stored_with_it() -> None:
     order = Order(as_of=AT, source=Source.EVENT, rank=1, trail=("a", "b"), revision=4)
     row = Subscription(id="sub_1")
-    set_order(row, order)
-    assert order_of(row) == order
+    write_order(row, order)
+    assert read_order(row) == order
 
 
 def test_a_row_that_stripe_never_spoke_of_has_no_order() -> None:
-    assert order_of(Subscription(id="sub_1")) is None
+    assert read_order(Subscription(id="sub_1")) is None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.services.mirror.ordering import CLOCK_TOLERANCE, Order, Verdict, decide
+from gateway.services.mirror.ordering import CLOCK_TOLERANCE, Order, Verdict, decide_order
 from gateway.stripe_api.events import JsonObject
 from gateway.stripe_api.snapshots import Seen, Snapshot, Source
 
@@ -50,13 +50,13 @@ def slow_answer(second: int, state: str, took: int) -> Thing:
 def stored(*history: Thing) -> Order:
     order: Order | None = None
     for each in history:
-        _, order = decide(order, each)
+        _, order = decide_order(order, each)
     assert order is not None
     return order
 
 
 def verdict(order: Order | None, incoming: Thing) -> Verdict:
-    return decide(order, incoming)[0]
+    return decide_order(order, incoming)[0]
 
 
 def test_the_first_sight_of_an_object_is_applied() -> None:
@@ -87,7 +87,7 @@ def test_within_one_second_an_unconnected_state_is_refreshed() -> None:
 
 def test_the_same_change_under_another_event_id_changes_nothing() -> None:
     order = stored(event(5, "incomplete"), event(5, "active", previous="incomplete"))
-    assert decide(order, event(5, "active", previous="incomplete")) == (Verdict.NOTE, order)
+    assert decide_order(order, event(5, "active", previous="incomplete")) == (Verdict.NOTE, order)
 
 
 def test_a_state_that_cannot_go_back_wins_over_a_later_clock() -> None:
@@ -113,14 +113,14 @@ def test_an_answer_asked_for_after_the_stored_state_was_known_is_the_newer_one()
 
 def test_a_time_that_stripes_clock_has_not_reached_ends_with_the_next_look() -> None:
     order = stored(event(3600, "a"))
-    applied, order = decide(order, answer(9, "b", after_revision=order.revision))
+    applied, order = decide_order(order, answer(9, "b", after_revision=order.revision))
     assert (applied, order.as_of) == (Verdict.APPLY, START + timedelta(seconds=9))
     assert verdict(order, event(12, "c", previous="b")) is Verdict.APPLY
 
 
 def test_two_clocks_of_stripes_that_differ_a_little_set_no_time_back() -> None:
     order = stored(event(9 + CLOCK_TOLERANCE.seconds, "a"))
-    _, order = decide(order, answer(9, "b", after_revision=order.revision))
+    _, order = decide_order(order, answer(9, "b", after_revision=order.revision))
     assert order.as_of == START + timedelta(seconds=9) + CLOCK_TOLERANCE
 
 
@@ -153,7 +153,7 @@ def test_any_order_of_arrival_ends_in_stripes_state(
 
     def merge(incoming: Thing) -> bool:
         nonlocal order, held
-        verdict, order = decide(order, incoming)
+        verdict, order = decide_order(order, incoming)
         if verdict is Verdict.APPLY:
             held = incoming.state
         return verdict is Verdict.REFRESH

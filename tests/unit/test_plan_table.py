@@ -7,7 +7,7 @@ import pytest
 import stripe
 
 from gateway.db.models import OrganizationPlan, Subscription
-from gateway.services.plan_table.derive import RULES, Payment, PlanState, plan_state
+from gateway.services.plan_table.derive import RULES, Payment, PlanState, derive_plan_state
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 END = datetime(2026, 12, 1, tzinfo=UTC)
@@ -43,7 +43,7 @@ def subscription(
 
 
 def state(*subscriptions: Subscription) -> PlanState:
-    return plan_state(subscriptions, PLAN_OF_PRODUCT)
+    return derive_plan_state(subscriptions, PLAN_OF_PRODUCT)
 
 
 def test_an_organization_without_a_subscription_is_on_free() -> None:
@@ -136,7 +136,7 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
 def test_what_may_be_used_by_status_and_latest_invoice(status: str, payment: Payment) -> None:
     bought = subscription(item("prod_plus"), status=status)
     bought.latest_invoice_id = "in_1"
-    found = plan_state([bought], PLAN_OF_PRODUCT, {"in_1": payment})
+    found = derive_plan_state([bought], PLAN_OF_PRODUCT, {"in_1": payment})
     assert (found.plan, found.standing) == TABLE[status][payment]
 
 

@@ -17,7 +17,7 @@ class Inbox:
         self.begun = threading.Semaphore(0)
         self.go_on = threading.Semaphore(0)
 
-    def look(self, _database: Database, *, relying: bool) -> bool:  # noqa: ARG002 - called like defer_drain
+    def look(self, _database: Database, *, rely_on_running: bool) -> bool:  # noqa: ARG002 - called like defer_drain
         self.begun.release()
         assert self.go_on.acquire(timeout=60)
         return True
@@ -40,15 +40,15 @@ def wakeup(inbox: Inbox) -> Iterator[Wakeup]:
 
 
 def test_what_is_asked_for_while_a_look_is_on_its_way_is_looked_for_again(wakeup: Wakeup, inbox: Inbox) -> None:
-    wakeup.call()
+    wakeup.request_drain()
     assert inbox.begun.acquire(timeout=10)
-    wakeup.call()  # the look may have passed its event by
+    wakeup.request_drain()  # the look may have passed its event by
     inbox.go_on.release()
     assert inbox.begun.acquire(timeout=10)
 
 
 def test_what_was_looked_for_is_not_looked_for_again(wakeup: Wakeup, inbox: Inbox) -> None:
-    wakeup.call()
+    wakeup.request_drain()
     assert inbox.begun.acquire(timeout=10)
     inbox.go_on.release()
     assert not inbox.begun.acquire(timeout=0.2)
@@ -57,10 +57,10 @@ def test_what_was_looked_for_is_not_looked_for_again(wakeup: Wakeup, inbox: Inbo
 def test_one_that_is_closed_in_the_moment_it_wakes_looks_once_and_ends(
     wakeup: Wakeup, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wakeup_module, "LAST_WORDS", 60)
+    monkeypatch.setattr(wakeup_module, "CLOSE_TIMEOUT", 60)
     inbox.go_on.release(10)
     closing = threading.Thread(target=wakeup.close, daemon=True)
-    lower = wakeup._wanted.clear  # noqa: SLF001 - the moment between the two that nothing outside can hit
+    lower = wakeup._requested.clear  # noqa: SLF001 - the moment between the two that nothing outside can hit
 
     def close_and_lower() -> None:
         if not closing.ident:
@@ -69,8 +69,8 @@ def test_one_that_is_closed_in_the_moment_it_wakes_looks_once_and_ends(
             threading.Event().wait(0.1)  # `close` has raised the flag by now
         lower()
 
-    monkeypatch.setattr(wakeup._wanted, "clear", close_and_lower)  # noqa: SLF001
-    wakeup.call()
+    monkeypatch.setattr(wakeup._requested, "clear", close_and_lower)  # noqa: SLF001
+    wakeup.request_drain()
     assert inbox.begun.acquire(timeout=10)
     closing.join(10)
     assert not closing.is_alive()
@@ -79,8 +79,8 @@ def test_one_that_is_closed_in_the_moment_it_wakes_looks_once_and_ends(
 def test_a_database_that_does_not_answer_does_not_hold_up_the_end(
     wakeup: Wakeup, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wakeup_module, "LAST_WORDS", 0.1)
-    wakeup.call()
+    monkeypatch.setattr(wakeup_module, "CLOSE_TIMEOUT", 0.1)
+    wakeup.request_drain()
     assert inbox.begun.acquire(timeout=10)
     closing = threading.Thread(target=wakeup.close, daemon=True)
     closing.start()

@@ -1,1 +1,1 @@
-"""How Stripe bills: no HTTP here, only objects, amounts and times."""
+"""Stripe's billing rules, which deal with objects, amounts and times but not with HTTP."""

@@ -1,6 +1,6 @@
-"""A customer's balance, which each movement leaves a transaction of.
+"""A customer's balance, with a transaction for each movement.
 
-Negative is credit (https://docs.stripe.com/billing/customer/balance).
+A negative balance is credit (https://docs.stripe.com/billing/customer/balance).
 """
 
 from gateway.sandbox.json_types import Json
@@ -9,19 +9,19 @@ from gateway.sandbox.work import Work
 
 
 def moved(work: Work, before: int, customer: Json, kind: str, currency: str, invoice: str | None = None) -> None:
-    """Note that the balance was ``before``, and is now what the ``customer`` says."""
+    """Add the transaction that moved the balance from ``before`` to what ``customer`` has now."""
     amount = customer["balance"] - before
     if amount:
         work.add(balance_transaction(work, customer, amount, invoice, kind, currency))
 
 
 def set_by_request(work: Work, before: int, customer: Json, kind: str) -> None:
-    """As ``moved()``, where no invoice says which currency: the customer's, else that of most accounts."""
+    """Add the transaction of a movement without an invoice, in the customer's currency or else in usd."""
     moved(work, before, customer, kind, customer["currency"] or "usd")
 
 
 def give_back(work: Work, invoice: Json) -> None:
-    """What a void invoice took from the balance, or gave to it, is undone.
+    """Undo the effect of a voided invoice on the balance.
 
     https://docs.stripe.com/changelog/2019-12-03/customer-balances-returned-voided-invoices
     """

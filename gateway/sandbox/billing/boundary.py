@@ -1,4 +1,4 @@
-"""A period is over: the subscription ends, leaves its trial, or goes on."""
+"""The end of a period, at which the subscription ends, leaves its trial or renews."""
 
 from gateway.sandbox.billing import endings, trials
 from gateway.sandbox.billing.renewal import next_period
@@ -8,7 +8,7 @@ from gateway.sandbox.work import Work
 
 
 def cross(work: Work, subscription: Json) -> None:
-    """What the end of the earliest period brings."""
+    """End the subscription's earliest period."""
     if subscription["cancel_at"] and subscription["cancel_at"] <= period_end(subscription):
         endings.end_as_scheduled(work, subscription)
     elif subscription["status"] == "trialing":

@@ -9,11 +9,12 @@ from gateway.sandbox.work import Work
 
 
 def cancel(work: Work, subscription: Json, params: Json) -> Json:
-    """At once. ``prorate`` gives unused time back as pending items, ``invoice_now`` puts all pending items on a draft.
+    """Cancel the subscription immediately.
 
-    Without either flag, pending prorations are dropped, and usage not billed yet is lost. Items and their periods stay
-    as they were; what was given back stays pending on the customer, no longer tied to the subscription (as recorded
-    from Stripe's API, 2026-08-26.dahlia).
+    ``prorate`` credits unused time as pending items. ``invoice_now`` puts all pending items on a draft. Without either
+    flag, pending prorations are dropped and unbilled usage is lost. Items and their periods do not change. Without
+    ``invoice_now``, the credits stay pending on the customer and are no longer tied to the subscription. Stripe's API,
+    2026-08-26.dahlia, was recorded to do so.
     """
     invoice_now = params.get("invoice_now", False)
     changes: Json = {}
@@ -38,33 +39,34 @@ def end(
     changes: Json | None = None,
     canceled_at: int | None = None,
 ) -> Json:
-    """It is over; Stripe stops collecting the invoices that are open (https://docs.stripe.com/api/subscriptions/cancel).
+    """End the subscription and stop the collection of its open invoices.
 
-    Without a ``reason`` that of the request which scheduled the end stays.
+    https://docs.stripe.com/api/subscriptions/cancel. Without a ``reason``, the subscription keeps the reason of the
+    request that scheduled the end.
     """
     for invoice in list(work.select("invoice", subscription["customer"])):
         if subscription_of(invoice) == subscription["id"] and invoice["status"] == "open":
             stop_collection(work, invoice)
-    why = subscription["cancellation_details"] | ({"reason": reason} if reason else {}) | (details or {})
-    over = {
+    explanation = subscription["cancellation_details"] | ({"reason": reason} if reason else {}) | (details or {})
+    ended = {
         "canceled_at": canceled_at or work.now,
-        "cancellation_details": why,
+        "cancellation_details": explanation,
         "ended_at": work.now,
         "pending_update": None,
         "status": "canceled",
     }
-    return work.update(subscription, (changes or {}) | over, "customer.subscription.deleted")
+    return work.update(subscription, (changes or {}) | ended, "customer.subscription.deleted")
 
 
 def stop_collection(work: Work, invoice: Json) -> None:
-    """Nothing more happens to it by itself."""
+    """Stop the automatic finalization and collection of an invoice."""
     if invoice["auto_advance"]:
         stopped = {"auto_advance": False, "automatically_finalizes_at": None, "next_payment_attempt": None}
         work.update(invoice, stopped)
 
 
 def give_back(work: Work, subscription: Json, *, tied: bool) -> None:
-    """Credits for the time not used; ``tied`` to the subscription, or loose on the customer."""
+    """Credit unused time as pending items, ``tied`` to the subscription or on the customer alone."""
     prorations = [credit for item in items_of(subscription) for credit in ledger.unused(work, item["id"], work.now)]
     items = add_pending(work, subscription, prorations, tied=tied)
     for proration, item in zip(prorations, items, strict=True):
@@ -72,7 +74,7 @@ def give_back(work: Work, subscription: Json, *, tied: bool) -> None:
 
 
 def draft(work: Work, subscription: Json) -> Json | None:
-    """The final draft of what is pending and of usage not billed yet; none if there is neither."""
+    """Draft the final invoice of pending items and unbilled usage. Return None if there is neither."""
     pending = invoicing.pending_items(work, subscription, loose=False)
     invoice_id = work.ids.new("in")
     arrears = usage.final_lines(work, invoice_id, subscription)

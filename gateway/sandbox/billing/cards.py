@@ -1,4 +1,4 @@
-"""Taking a card, giving it to a customer, and what its bank says to that."""
+"""The lookup of cards, their attachment to customers and the answers of their banks."""
 
 from gateway.sandbox.errors import StripeError, invalid
 from gateway.sandbox.json_types import Json
@@ -16,9 +16,10 @@ _USED = (
 
 
 def take(work: Work, token: str, customer: str | None, *, status: int = 400) -> Json:
-    """The card that an id names, or a new one that a test token such as ``pm_card_visa`` stands for.
+    """Return the card with an id, or a new card for a test token such as ``pm_card_visa``.
 
-    ``status`` answers an unknown id. A card that is, or was, another customer's is refused; nobody's is fine.
+    ``status`` is the HTTP status for an unknown id. Refuse a card that belongs to another customer or was detached. A
+    card that was never attached is fine.
     """
     if token in BY_PAYMENT_METHOD:
         return work.add(build(work, BY_PAYMENT_METHOD[token], {}))
@@ -29,7 +30,7 @@ def take(work: Work, token: str, customer: str | None, *, status: int = 400) -> 
 
 
 def attach(work: Work, card: Json, customer: str) -> Json:
-    """Make it the customer's; its bank is asked, and may decline (402)."""
+    """Attach the card to the customer. Raise 402 if its bank declines."""
     if card["customer"] == customer:
         return card
     decline = decline_of(card)
@@ -39,13 +40,13 @@ def attach(work: Work, card: Json, customer: str) -> Json:
 
 
 def declined(decline: Decline, **more: object) -> StripeError:
-    """The 402 of a card that its bank refuses; ``more`` is what the refusal concerns: a charge, an intent."""
+    """Return the 402 for a card that its bank declines. ``more`` adds fields, such as the charge or the intent."""
     fields = decline.error() | more
     return StripeError(402, fields.pop("type"), fields.pop("message"), **fields)
 
 
 def needs_approval(work: Work, card: Json, *, on_session: bool) -> bool:
-    """Whether a payment waits for the card's holder; ``on_session``: the holder is there to approve it."""
+    """Return whether a payment needs the cardholder's approval. ``on_session`` says that the holder is present."""
     rule = card_of(card).three_d_secure
     if rule is ThreeDSecure.UNTIL_SET_UP:
         return on_session or work.recall("set_up", card["id"]) is None
@@ -53,10 +54,10 @@ def needs_approval(work: Work, card: Json, *, on_session: bool) -> bool:
 
 
 def needs_approval_to_set_up(card: Json) -> bool:
-    """Whether a setup intent waits for the card's holder."""
+    """Return whether a setup intent needs the cardholder's approval."""
     return card_of(card).three_d_secure in {ThreeDSecure.ALWAYS, ThreeDSecure.UNTIL_SET_UP}
 
 
 def remember_set_up(work: Work, card: Json) -> None:
-    """Its holder agreed to payments in their absence."""
+    """Note that the cardholder agreed to payments in their absence."""
     work.note("set_up", card["id"], {})

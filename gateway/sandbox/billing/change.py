@@ -1,4 +1,4 @@
-"""A changed subscription: planned without a write, so that a preview and the update run the very same code."""
+"""The change of a subscription, planned without a write so that previews and updates run the same code."""
 
 from dataclasses import dataclass
 
@@ -12,38 +12,41 @@ from gateway.sandbox.objects.subscription import ENDED, items_of, with_items
 from gateway.sandbox.work import Work
 
 _UNCHARGED = {"trialing", "paused"}
-"""In these statuses no time is charged, so none is prorated; that this holds of paused ones is an inference."""
+"""Statuses in which time is not charged and so not prorated. That ``paused`` is one of them is an inference."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """What an update does: the fields it sets, the prorations in the order they are shown, the usage it bills."""
+    """The effects of an update.
+
+    They are the fields that it sets, the prorations in display order and the items whose usage it bills.
+    """
 
     subscription: Json
     fields: Json
     prorations: list[Proration]
     behavior: str
     used: list[Json]
-    """The metered items that go, or change price, and owe for usage."""
+    """The metered items that owe for usage and are removed or get another price."""
 
     @property
     def bills(self) -> bool:
-        """Whether there is anything to put on an invoice."""
+        """Return whether the change has anything to put on an invoice."""
         return bool(self.prorations or self.used)
 
     @property
     def after(self) -> Json:
-        """The subscription as the change leaves it."""
+        """Return the subscription after the change."""
         return self.subscription | self.fields
 
 
 def plan(work: Work, subscription: Json, params: Json) -> Change:
-    """Work out the items and prorations of ``POST /v1/subscriptions/{id}`` with these ``params``. Writes nothing."""
+    """Work out the items and prorations of ``POST /v1/subscriptions/{id}`` with ``params``. Write nothing."""
     behavior = params.get("proration_behavior", "create_prorations")
     date = proration_date(work, subscription, params, behavior)
-    reset = _restarts(subscription, params)
+    reset = _restarts_periods(subscription, params)
     moved = {"billing_cycle_anchor": work.now} if reset else {}
-    target = subscription | moved | scheduled_end.asked(work, subscription, params)
+    target = subscription | moved | scheduled_end.requested(work, subscription, params)
     after = items.changed(work, target, params.get("items", []))
     if reset or target["cancel_at"] != subscription["cancel_at"]:
         after = [item | _period(target, item, work.now if reset else item["current_period_start"]) for item in after]
@@ -55,13 +58,13 @@ def plan(work: Work, subscription: Json, params: Json) -> Change:
     return Change(subscription, fields, _prorations(work, subscription, target, after, date), behavior, used)
 
 
-def _restarts(subscription: Json, params: Json) -> bool:
-    """Whether the periods begin anew now; a trial's own end is its anchor, and stays that (an inference)."""
+def _restarts_periods(subscription: Json, params: Json) -> bool:
+    """Return whether the periods restart now. A trial keeps its end as the anchor, which is an inference."""
     return (params.get("billing_cycle_anchor") or {}).get("type") == "now" and subscription["status"] != "trialing"
 
 
 def proration_date(work: Work, subscription: Json, params: Json, behavior: str) -> int:
-    """The moment that a request prorates from, now if it says none; it lies in the period of each item."""
+    """Return the moment to prorate from, which is now by default. Raise 400 if it is outside an item's period."""
     date = int(params.get("proration_date", work.now))
     if "proration_date" not in params:
         return date
@@ -84,23 +87,23 @@ def _prorations(work: Work, before: Json, target: Json, after: list[Json], date:
     new = {item["id"]: item for item in after}
     found: list[Proration] = []
     for item_id in old | new:
-        found += _of_item(work, target, old.get(item_id), new.get(item_id), date)
+        found += _item_prorations(work, target, old.get(item_id), new.get(item_id), date)
     return found
 
 
-def _of_item(work: Work, target: Json, old: Json | None, new: Json | None, date: int) -> list[Proration]:
+def _item_prorations(work: Work, target: Json, old: Json | None, new: Json | None, date: int) -> list[Proration]:
     if old and new and _costs(old) == _costs(new):
         if old["current_period_end"] == new["current_period_end"]:
             return []
-        # What was billed stays; only what the period gained or lost at its end counts (as recorded from Stripe's API
-        # for an anchor that moved).
+        # The billed part stays. Only the time that the period gained or lost at its end is prorated, as recorded from
+        # Stripe's API for a moved anchor.
         lost = ledger.unused(work, old["id"], new["current_period_end"])
-        return lost + _owed(work, target, new, old["current_period_end"])
+        return lost + _debits(work, target, new, old["current_period_end"])
     given_back = ledger.unused(work, old["id"], date) if old else []
-    return given_back + (_owed(work, target, new, max(date, new["current_period_start"])) if new else [])
+    return given_back + (_debits(work, target, new, max(date, new["current_period_start"])) if new else [])
 
 
-def _owed(work: Work, target: Json, item: Json, start: int) -> list[Proration]:
+def _debits(work: Work, target: Json, item: Json, start: int) -> list[Proration]:
     return ledger.charge(work, item, start, whole(target, item["price"], item["current_period_start"]))
 
 
@@ -109,7 +112,7 @@ def _costs(item: Json) -> tuple[str, int | None]:
 
 
 def update(work: Work, change: Change, payment_behavior: str) -> Json:
-    """Carry the change out."""
+    """Carry out the change and return the subscription."""
     if change.behavior == "always_invoice" and change.bills:
         return _invoice_now(work, change, payment_behavior)
     owe(work, change)
@@ -117,14 +120,14 @@ def update(work: Work, change: Change, payment_behavior: str) -> Json:
 
 
 def owe(work: Work, change: Change) -> list[tuple[Proration, str]]:
-    """Make pending invoice items of usage and prorations, and remember them as billed."""
-    owed = _pend(work, change)
+    """Make pending invoice items of usage and prorations, and record them as billed."""
+    owed = _make_pending(work, change)
     for proration, invoice_item in owed:
         ledger.record(work, proration, invoice_item)
     return owed
 
 
-def _pend(work: Work, change: Change) -> list[tuple[Proration, str]]:
+def _make_pending(work: Work, change: Change) -> list[tuple[Proration, str]]:
     usage.bill(work, change.subscription, change.used)
     usage.restart(work, items_of(change.subscription), items_of(change.after))
     added = add_pending(work, change.subscription, change.prorations)
@@ -132,14 +135,14 @@ def _pend(work: Work, change: Change) -> list[tuple[Proration, str]]:
 
 
 def take_effect(work: Work, subscription: Json, fields: Json) -> Json:
-    """The subscription's new state, and the way from its items back to it."""
+    """Store the subscription's new fields, and note which subscription owns each item."""
     for item in (fields.get("items") or {"data": []})["data"]:
         work.note("item_owner", item["id"], {"subscription": subscription["id"]})
     return work.update(subscription, fields)
 
 
 def draft_now(work: Work, change: Change) -> Json:
-    """The draft that ``always_invoice`` makes of the subscription's pending items."""
+    """Draft the subscription's pending items as ``always_invoice`` does."""
     start = min(item["current_period_start"] for item in items_of(change.subscription))
     pending = invoicing.pending_items(work, change.subscription, loose=False)
     window = (start, work.now)
@@ -147,7 +150,7 @@ def draft_now(work: Work, change: Change) -> Json:
 
 
 def _invoice_now(work: Work, change: Change, behavior: str) -> Json:
-    owed = _pend(work, change)
+    owed = _make_pending(work, change)
     invoice = invoicing.finalize(work, draft_now(work, change))
     if invoice["status"] == "open" and behavior != "default_incomplete":
         card = payment.card_for(work, change.after, change.subscription["customer"])
@@ -160,14 +163,14 @@ def _invoice_now(work: Work, change: Change, behavior: str) -> Json:
         return pending_update.park(work, subscription, change.fields, owed, invoice["id"])
     for proration, invoice_item in owed:
         ledger.record(work, proration, invoice_item)
-    if subscription["status"] in ENDED:  # its last try to pay was this one
+    if subscription["status"] in ENDED:  # this was the last attempt to collect
         return work.update(subscription, {"latest_invoice": invoice["id"]})
-    standing = _standing(subscription["status"], invoice["status"])
-    return take_effect(work, subscription, change.fields | standing | {"latest_invoice": invoice["id"]})
+    status = _status_change(subscription["status"], invoice["status"])
+    return take_effect(work, subscription, change.fields | status | {"latest_invoice": invoice["id"]})
 
 
-def _standing(status: str, invoice: str) -> Json:
-    """The status of a subscription follows its latest invoice.
+def _status_change(status: str, invoice: str) -> Json:
+    """Return the change of status that follows from the latest invoice, {} for none.
 
     https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses
     """

@@ -1,4 +1,4 @@
-"""Automatic collection: a draft is finalized after an hour, charged, tried again, and in the end given up.
+"""Automatic collection, which finalizes a draft after an hour, charges it, retries and finally gives up.
 
 https://docs.stripe.com/billing/revenue-recovery/smart-retries
 """
@@ -12,11 +12,11 @@ from gateway.sandbox.work import Work
 
 
 def finalize(work: Work, invoice: Json) -> Json:
-    """Open a draft whose hour is over, and collect it."""
+    """Finalize a draft whose hour is over, and collect it."""
     subscription = owner(work, invoice)
     invoice = usage.refresh(work, invoice)
     if subscription and subscription["status"] == "canceled" and invoice["total"] < 0:
-        # What is given back at the end is no credit for another subscription (as a recorder's notes say of Stripe).
+        # A final credit must not pay for another subscription. That Stripe does so comes from a recorder's notes.
         return uncollectible.mark(work, invoice, "subscription_canceled")
     opened = invoicing.finalize(work, invoice)
     paused = subscription["pause_collection"] if subscription else None
@@ -33,23 +33,23 @@ def finalize(work: Work, invoice: Json) -> Json:
 
 
 def collect(work: Work, invoice: Json) -> Json:
-    """Charge the card on file, and say when the next try is if this one fails; the answer is ``paid`` or ``open``."""
+    """Charge the card on file and schedule the next attempt in case it fails. Return the invoice, paid or open."""
     tries = (work.recall("tries", invoice["id"]) or {"failed": 0})["failed"]
     days = work.settings.retry_days
     retry = work.now + days[tries] * DAY if tries < len(days) else None
     subscription = owner(work, invoice)
-    # No event of its own: the next try shows in those that the failed payment sends.
-    armed = work.amend(invoice, {"auto_advance": retry is not None, "next_payment_attempt": retry})
+    # This makes no event of its own. The events of the failed payment show the next attempt.
+    scheduled = work.amend(invoice, {"auto_advance": retry is not None, "next_payment_attempt": retry})
     card = payment.card_on_file(work, subscription, invoice["customer"])
-    tried = payment.charge(work, armed, card) if card else payment.fail(work, armed)
+    tried = payment.charge(work, scheduled, card) if card else payment.fail(work, scheduled)
     if tried["status"] == "open":
         work.note("tries", invoice["id"], {"failed": tries + 1})
         if subscription:
-            _fall_behind(work, work.get("subscription", subscription["id"]), last=retry is None)
+            _mark_unpaid(work, work.get("subscription", subscription["id"]), last=retry is None)
     return tried
 
 
-def _fall_behind(work: Work, subscription: Json, *, last: bool) -> None:
+def _mark_unpaid(work: Work, subscription: Json, *, last: bool) -> None:
     after = work.settings.after_retries
     if subscription["status"] not in {"active", "trialing", "past_due"}:
         return
@@ -60,6 +60,6 @@ def _fall_behind(work: Work, subscription: Json, *, last: bool) -> None:
 
 
 def owner(work: Work, invoice: Json) -> Json | None:
-    """The subscription an invoice belongs to."""
+    """Return the subscription that an invoice belongs to, or None."""
     subscription_id = subscription_of(invoice)
     return work.find("subscription", subscription_id) if subscription_id else None

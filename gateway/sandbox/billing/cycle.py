@@ -1,4 +1,4 @@
-"""A subscription's periods: by the calendar from its anchor, the last one cut where it is to end."""
+"""A subscription's periods, which follow the calendar from its anchor and stop at a scheduled end."""
 
 from dataclasses import replace
 
@@ -14,10 +14,10 @@ Period = tuple[int, int]
 
 
 def period_at(subscription: Json, price: Json, moment: int) -> Period:
-    """The period of a price of this subscription that holds ``moment``; none reaches beyond a ``cancel_at``.
+    """Return the period that holds ``moment`` for a price of this subscription.
 
-    With ``cancel_at_period_end`` it is the other way round: that date follows the period. A trial is one period for
-    all prices, however long it is.
+    No period reaches beyond ``cancel_at``, unless ``cancel_at_period_end`` is set. Then the date follows the period
+    instead. A trial is one period for all prices, however long it is.
     """
     if subscription["status"] == "trialing":
         start, end = subscription["trial_start"], subscription["trial_end"]
@@ -28,12 +28,12 @@ def period_at(subscription: Json, price: Json, moment: int) -> Period:
 
 
 def whole(subscription: Json, price: Json, moment: int) -> Period:
-    """The period that the price is for, wherever the subscription ends."""
+    """Return the whole period that the price is for, even if the subscription ends within it."""
     return containing(subscription["billing_cycle_anchor"], price["recurring"], moment)
 
 
 def parts_of(work: Work, subscription: Json, item: Json, period: Period) -> list[Part]:
-    """What a licensed item costs for ``period``: its price, or the share of it that a cut period is."""
+    """Return what a licensed item costs for ``period``. A shortened period costs its share of the price."""
     parts = ledger.parts(work, item)
     start, end = whole(subscription, item["price"], period[0])
     if period == (start, end):

@@ -1,4 +1,4 @@
-"""Ends that come by themselves."""
+"""Ends of subscriptions and pending updates that no request causes."""
 
 from gateway.sandbox.billing import cancel, pending_update
 from gateway.sandbox.billing.void import void
@@ -8,26 +8,26 @@ from gateway.sandbox.work import Work
 
 
 def end_as_scheduled(work: Work, subscription: Json) -> None:
-    """``cancel_at`` has come: what is pending goes on a final invoice."""
+    """End the subscription at its ``cancel_at``, and put pending items on a final invoice."""
     invoice = cancel.draft(work, subscription)
     changes = {"latest_invoice": invoice["id"]} if invoice else {}
     cancel.end(work, subscription, changes=changes, canceled_at=subscription["canceled_at"])
 
 
 def expire_first_invoice(work: Work, subscription: Json) -> None:
-    """Nobody paid the first invoice within 23 hours: it is void, and the subscription over for good.
+    """Void a first invoice that was not paid within 23 hours, and end the subscription for good.
 
     https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses
     """
     for invoice in list(work.select("invoice", subscription["customer"])):
         if subscription_of(invoice) == subscription["id"] and invoice["status"] == "open":
-            void(work, invoice)  # the first, and those of changes since
+            void(work, invoice)  # the first invoice, and those of later changes
     ended = {"ended_at": work.now, "status": "incomplete_expired"}
     work.update(work.get("subscription", subscription["id"]), ended)
 
 
 def expire_update(work: Work, subscription: Json) -> None:
-    """A pending update was not paid in time: its invoice is void, and the old plan goes on.
+    """Void the invoice of a pending update that was not paid in time. The old plan continues.
 
     https://docs.stripe.com/billing/subscriptions/pending-updates
     """

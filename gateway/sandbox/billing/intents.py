@@ -1,4 +1,4 @@
-"""The payment intent of an invoice: made when the invoice is finalized, settled or canceled with it."""
+"""The payment intent of an invoice, which finalization makes and which is settled or canceled with the invoice."""
 
 from gateway.sandbox.billing import three_d_secure
 from gateway.sandbox.json_types import Json
@@ -14,7 +14,7 @@ _UNAUTHENTICATED = (
 
 
 def prepare(work: Work, invoice: Json) -> None:
-    """Make the intent, and the open payment that ties it to the invoice."""
+    """Make the intent and the open payment that ties it to the invoice."""
     intent = work.add(objects.build(work, invoice))
     payment = work.add(objects.build_payment(work, invoice, intent))
     work.note("payment_of_invoice", invoice["id"], {"intent": intent["id"], "payment": payment["id"]})
@@ -22,25 +22,25 @@ def prepare(work: Work, invoice: Json) -> None:
 
 
 def intent_of(work: Work, invoice_id: str) -> Json | None:
-    """The intent of an invoice; none if nothing was due, or before it is finalized."""
+    """Return the intent of an invoice. Return None for a draft and for an invoice with nothing due."""
     noted = work.recall("payment_of_invoice", invoice_id)
     return work.get("payment_intent", noted["intent"]) if noted else None
 
 
 def payment_of(work: Work, invoice_id: str) -> Json | None:
-    """The invoice's payment: open, paid or canceled."""
+    """Return the invoice's payment, which is open, paid or canceled, or None."""
     noted = work.recall("payment_of_invoice", invoice_id)
     return work.get("invoice_payment", noted["payment"]) if noted else None
 
 
 def invoice_of(work: Work, intent: Json) -> Json:
-    """The invoice that an intent pays."""
+    """Return the invoice that an intent pays."""
     noted = work.recall("invoice_of_intent", intent["id"]) or {}
     return work.get("invoice", noted["invoice"])
 
 
 def succeed(work: Work, intent: Json, card: Json, *, approved: bool) -> Json:
-    """The bank granted it."""
+    """Store that the bank accepted the charge."""
     charge = charges.build(work, intent, card, None, approved=approved)
     changes = {
         "amount_received": intent["amount"],
@@ -56,7 +56,7 @@ def succeed(work: Work, intent: Json, card: Json, *, approved: bool) -> Json:
 
 
 def fail(work: Work, intent: Json, card: Json, decline: Decline, *, approved: bool) -> Json:
-    """The bank declined: a failed charge is left, and the intent waits for another card."""
+    """Store that the bank declined. A failed charge remains, and the intent waits for another card."""
     charge = work.add(charges.build(work, intent, card, decline, approved=approved), "charge.failed")
     error = decline.error() | {"charge": charge["id"], "payment_method": card}
     changes = {"latest_charge": charge["id"]} | _waiting(error)
@@ -64,7 +64,7 @@ def fail(work: Work, intent: Json, card: Json, decline: Decline, *, approved: bo
 
 
 def ask_holder(work: Work, intent: Json, card: Json, return_url: str | None) -> Json:
-    """The bank wants the card's holder to approve first."""
+    """Store that the cardholder must approve first."""
     changes = {
         "last_payment_error": None,
         "next_action": three_d_secure.next_action(work, intent, return_url),
@@ -75,14 +75,14 @@ def ask_holder(work: Work, intent: Json, card: Json, return_url: str | None) -> 
 
 
 def holder_refused(work: Work, intent: Json) -> Json:
-    """The holder did not approve: the intent waits for another card."""
+    """Store that the cardholder did not approve. The intent waits for another card."""
     error = three_d_secure.failure("payment_intent_authentication_failure", _UNAUTHENTICATED)
     error["payment_method"] = work.get("payment_method", intent["payment_method"])
     return work.update(intent, _waiting(error), "payment_intent.payment_failed")
 
 
 def cancel(work: Work, invoice_id: str, reason: str) -> None:
-    """The invoice is not to be paid this way any more: ``void_invoice``, ``failed_invoice``, ``automatic``."""
+    """Cancel the invoice's intent, if any. ``reason`` is ``void_invoice``, ``failed_invoice`` or ``automatic``."""
     intent, payment = intent_of(work, invoice_id), payment_of(work, invoice_id)
     if intent is None or payment is None:
         return
@@ -98,7 +98,7 @@ def cancel(work: Work, invoice_id: str, reason: str) -> None:
 
 
 def settle_payment(work: Work, invoice_id: str) -> None:
-    """The intent succeeded: so the invoice's payment is made."""
+    """Mark the invoice's payment as paid after its intent succeeded."""
     payment = payment_of(work, invoice_id) or {}
     changes = {
         "amount_paid": payment["amount_requested"],

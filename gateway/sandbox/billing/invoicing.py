@@ -1,4 +1,7 @@
-"""An invoice's way: draft, finalized, paid (https://docs.stripe.com/invoicing/integration/workflow-transitions)."""
+"""The path of an invoice from draft to finalized to paid.
+
+https://docs.stripe.com/invoicing/integration/workflow-transitions
+"""
 
 from gateway.sandbox.billing import balance, intents
 from gateway.sandbox.billing.cycle import Period, parts_of
@@ -11,20 +14,23 @@ from gateway.sandbox.objects.subscription import items_of, metered
 from gateway.sandbox.work import Work
 
 DRAFT_SECONDS = 3600
-"""How long a draft waits before it is finalized by itself."""
+"""How long a draft waits before its automatic finalization."""
 
 
 def settle(total: int, before: int, currency: str) -> tuple[int, int]:
-    """The amount to charge, and what is left of the balance ``before``.
+    """Return the amount to charge and the balance left over from the balance ``before``.
 
-    Credit is used up first, and what is less than a card takes is carried over.
+    Credit is used up first. An amount below the minimum card charge is carried over in the balance.
     """
     due = total + before
     return (due, 0) if due >= minimum_charge(currency) else (0, due)
 
 
 def pending_items(work: Work, subscription: Json, *, loose: bool) -> list[Json]:
-    """The subscription's pending invoice items, newest first; ``loose`` adds the customer's of no subscription."""
+    """Return the subscription's pending invoice items, newest first.
+
+    ``loose`` adds the customer's items that belong to no subscription.
+    """
     return [
         item
         for item in work.select("invoiceitem", subscription["customer"])
@@ -40,7 +46,7 @@ def _belongs(item: Json, subscription: Json, *, loose: bool) -> bool:
     return bool(item["parent"]["subscription_details"]["subscription"] == subscription["id"])
 
 
-def draft(  # one parameter a decision
+def draft(  # one parameter per decision
     work: Work,
     subscription: Json,
     *,
@@ -51,10 +57,9 @@ def draft(  # one parameter a decision
     invoice_id: str | None = None,
     auto_advance: bool = True,
 ) -> Json:
-    """A draft of the pending items, and of ``lines`` made for it under its ``invoice_id``.
+    """Draft an invoice of the pending items and of ``lines`` that were made for its ``invoice_id``.
 
-    ``window`` is what the invoice calls its period: the time in which its items were collected, not the one it
-    charges for.
+    ``window`` is the invoice's own period. Its items were collected in that time, but its lines may charge for another.
     """
     customer = work.get("customer", subscription["customer"])
     invoice_id = invoice_id or work.ids.new("in")
@@ -77,7 +82,7 @@ def draft(  # one parameter a decision
 
 
 def period_lines(work: Work, invoice_id: str, subscription: Json, periods: dict[str, Period]) -> list[Json]:
-    """The ordinary lines of the licensed items in ``periods`` (by item id), remembered as billed."""
+    """Return the ordinary lines of the licensed items in ``periods`` (by item id), and record them as billed."""
     found = []
     for item in items_of(subscription):
         if item["id"] in periods and not metered(item["price"]):
@@ -99,7 +104,7 @@ def _charge_period(work: Work, invoice_id: str, subscription: Json, item: Json, 
 
 
 def totals(invoice: Json, lines: list[Json], before: int) -> Json:
-    """All the fields that follow from the lines, and from the customer's balance ``before``."""
+    """Return the fields that follow from the lines and from the customer's balance ``before``."""
     total = sum(line["amount"] for line in lines)
     due, _left = settle(total, before, invoice["currency"])
     return {
@@ -115,9 +120,9 @@ def totals(invoice: Json, lines: list[Json], before: int) -> Json:
 
 
 def finalize(work: Work, invoice: Json, *, collect_at: int | None = None) -> Json:
-    """Number the draft, settle it with the customer's balance, open it; one with nothing to charge is paid at once.
+    """Finalize the draft by giving it a number, settling it with the customer's balance and opening it.
 
-    ``collect_at`` is when it will be charged by itself, if nobody does it before.
+    An invoice with nothing to charge becomes paid immediately. ``collect_at`` is the time of its automatic charge.
     """
     customer = work.get("customer", invoice["customer"])
     due, left = settle(invoice["total"], customer["balance"], invoice["currency"])
@@ -156,7 +161,7 @@ def finalize(work: Work, invoice: Json, *, collect_at: int | None = None) -> Jso
 
 
 def mark_paid(work: Work, invoice: Json, *, attempts: int, charged: int, attempted: bool = True) -> Json:
-    """The invoice is settled; ``charged`` of it by card."""
+    """Mark the invoice as paid. ``charged`` is the amount paid."""
     return work.update(
         invoice,
         {

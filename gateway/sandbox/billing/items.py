@@ -1,4 +1,4 @@
-"""The items a request asks for: which prices, how many, which go."""
+"""The subscription items that result from a request."""
 
 from gateway.sandbox.billing.cycle import period_at
 from gateway.sandbox.errors import invalid, required
@@ -16,7 +16,7 @@ _NO_ITEM_LEFT = "A subscription must have at least one active plan."
 
 
 def price_of(work: Work, item: Json, param: str) -> Json:
-    """The active recurring price that an item names."""
+    """Return the price that an item names. Raise 400 unless it is active and recurring."""
     if not item.get("price"):
         raise required(param)
     price = work.get("price", item["price"], param=param, status=400)
@@ -28,7 +28,10 @@ def price_of(work: Work, item: Json, param: str) -> Json:
 
 
 def refuse_doubles(prices: list[Json]) -> None:
-    """One price, one item; the parameter's name in the error is as recorded from Stripe's API, 2026-08-26.dahlia."""
+    """Raise 400 if two items share a price.
+
+    The error names the parameter ``plan``, as recorded from Stripe's API, 2026-08-26.dahlia.
+    """
     seen: set[str] = set()
     for price in prices:
         if price["id"] in seen:
@@ -38,7 +41,7 @@ def refuse_doubles(prices: list[Json]) -> None:
 
 
 def changed(work: Work, subscription: Json, asked: list[Json]) -> list[Json]:
-    """The subscription's items after the changes asked for, those that keep their id in their old order."""
+    """Return the subscription's items after the requested changes. Items that stay keep their order."""
     after = {item["id"]: item for item in items_of(subscription)}
     for index, wanted in enumerate(asked):
         param = f"items[{index}]"
@@ -59,7 +62,7 @@ def changed(work: Work, subscription: Json, asked: list[Json]) -> list[Json]:
 
 
 def _added(work: Work, subscription: Json, wanted: Json, param: str) -> Json:
-    """A new item's period is the running one, so it may begin before the item does (as recorded from Stripe's API)."""
+    """Return a new item in the current period, which may begin before the item (as recorded from Stripe's API)."""
     price = _same_currency(price_of(work, wanted, f"{param}[price]"), subscription["currency"], param)
     period = period_at(subscription, price, work.now)
     return build_item(work, subscription["id"], price, wanted.get("quantity"), period, wanted.get("metadata") or {})
@@ -72,7 +75,7 @@ def _swapped(work: Work, subscription: Json, item: Json, wanted: Json, param: st
         new |= {"price": price, "plan": plan_of(price)}
         new.pop("quantity", None)
         if not metered(price):
-            new["quantity"] = 1  # a new price resets it, unless the request says otherwise
+            new["quantity"] = 1  # a new price resets the quantity unless the request sets it
         if _interval(price) != _interval(item["price"]):
             new["current_period_start"], new["current_period_end"] = period_at(subscription, price, work.now)
     if "quantity" in wanted and not metered(new["price"]):

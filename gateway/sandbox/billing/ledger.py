@@ -1,8 +1,8 @@
-"""What each subscription item was billed for, and which part of that was given back.
+"""The record of what each subscription item was billed for, and which part was credited again.
 
-In flexible billing mode a credit gives back what was really debited, not what the current price would say
-(https://docs.stripe.com/billing/subscriptions/billing-mode/compare). So every debit is remembered until its period is
-over.
+In flexible billing mode, a credit returns the amount that was really debited, whatever the current price is
+(https://docs.stripe.com/billing/subscriptions/billing-mode/compare). So the ledger keeps every debit until its period
+ends.
 """
 
 from dataclasses import dataclass, replace
@@ -19,9 +19,9 @@ from gateway.sandbox.work import Work
 
 @dataclass(frozen=True)
 class Debit:
-    """``amount`` was billed for ``start``…``end``; the part from ``credited_from`` on was credited again.
+    """An ``amount`` billed for ``start``…``end``.
 
-    ``credited_by`` is the invoice item that did so last.
+    The part from ``credited_from`` on was credited again. ``credited_by`` is the latest invoice item that did so.
     """
 
     amount: int
@@ -38,7 +38,7 @@ class Debit:
 
 @dataclass(frozen=True)
 class Proration:
-    """A line to be: a credit gives back part of ``credits``, a debit has none."""
+    """A proration line to be made. A credit returns part of the debit ``credits``, which is None for a debit."""
 
     item: str
     amount: int
@@ -50,19 +50,19 @@ class Proration:
 
 
 def debits(work: Work, item: str) -> list[Debit]:
-    """All that is remembered for a subscription item, oldest first."""
+    """Return the recorded debits of a subscription item, oldest first."""
     found: list[Debit] = (work.recall("billed", item) or {}).get("debits", [])
     return found
 
 
 def remember(work: Work, item: str, debit: Debit) -> None:
-    """Add a debit, and forget those that can no longer be credited."""
+    """Record a debit, and drop those that can no longer be credited."""
     kept = [old for old in debits(work, item) if old.end > work.now]
     work.note("billed", item, {"debits": [*kept, debit]})
 
 
 def record(work: Work, proration: Proration, invoice_item: str) -> None:
-    """Take a proration into the ledger, once it is owed or given."""
+    """Record a proration once its invoice item exists."""
     if proration.credits is None:
         debit = Debit(
             proration.amount,
@@ -83,7 +83,7 @@ def record(work: Work, proration: Proration, invoice_item: str) -> None:
 
 
 def unused(work: Work, item: str, date: int) -> list[Proration]:
-    """One credit for each debit that covers time after ``date``. Nothing was billed, or zero: nothing to give back."""
+    """Return one credit for each debit that covers time after ``date``. Debits of zero get no credit."""
     found = []
     for debit in debits(work, item):
         start = max(date, debit.start)
@@ -103,10 +103,11 @@ def unused(work: Work, item: str, date: int) -> list[Proration]:
 
 
 def charge(work: Work, item: Json, start: int, whole: tuple[int, int]) -> list[Proration]:
-    """The debits for an item as it is now, from ``start`` to the end of its period; a price of 0 makes no line.
+    """Return the debits for an item in its current state, from ``start`` to the end of its period.
 
-    ``whole`` is the period that the price is for; the item's own may be shorter. One for each line that a whole period
-    has, that is, one a tier: an inference, no proration of tiers was recorded.
+    ``whole`` is the period that the price is for, and the item's own may be shorter. A price of 0 makes no debit. A
+    price with tiers makes one debit per line of a whole period. That is an inference, because no proration of tiers
+    was recorded.
     """
     end = item["current_period_end"]
     if start >= end:
@@ -128,21 +129,21 @@ def charge(work: Work, item: Json, start: int, whole: tuple[int, int]) -> list[P
 
 
 def parts(work: Work, item: Json) -> list[Part]:
-    """What a licensed item costs for a whole period; usage is billed elsewhere."""
+    """Return what a licensed item costs for a whole period. Metered items cost nothing here."""
     if "quantity" not in item:
         return []
     return pricing.charge(item["price"], tiers.of(work, item["price"]), Decimal(item["quantity"]))
 
 
 def forget(work: Work, line: Json) -> None:
-    """Undo what the line of a void invoice did: nobody owes its debit, and its credit was never given."""
+    """Undo the line of a void invoice. Its debit is no longer owed, and its credit counts as never given."""
     details = line["parent"]["subscription_item_details"]
     if details is not None:
         _undo(work, details["subscription_item"], line["period"]["end"], details["invoice_item"], line["id"])
 
 
 def forget_pending(work: Work, item: Json) -> None:
-    """Undo a pending invoice item that is deleted (an inference from what a void invoice undoes)."""
+    """Undo a pending invoice item that is deleted. That is an inference from the effect of voiding an invoice."""
     owner = item["parent"]["subscription_details"] if item["parent"] else {}
     if owner.get("subscription_item"):
         _undo(work, owner["subscription_item"], item["period"]["end"], item["id"], None)
@@ -153,10 +154,10 @@ def _undo(work: Work, subscription_item: str, over: int, invoice_item: str | Non
     for debit in debits(work, subscription_item):
         if invoice_item is not None and debit.credited_by == invoice_item:
             kept.append(replace(debit, credited_from=over, credited_by=None))
-        elif not (_same(debit.line, line) or _same(debit.invoice_item, invoice_item)):
+        elif not (_is_same(debit.line, line) or _is_same(debit.invoice_item, invoice_item)):
             kept.append(debit)
     work.note("billed", subscription_item, {"debits": kept})
 
 
-def _same(one: str | None, other: str | None) -> bool:
-    return one is not None and one == other
+def _is_same(first: str | None, second: str | None) -> bool:
+    return first is not None and first == second

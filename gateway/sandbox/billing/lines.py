@@ -1,4 +1,4 @@
-"""Invoice items and invoice lines, with the words Stripe describes them in."""
+"""Invoice items and invoice lines, with Stripe's descriptions of them."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,16 +14,16 @@ _FROZEN = ["pricing", "quantity", "discounts"]
 
 
 def add_pending(work: Work, subscription: Json, prorations: list[Proration], *, tied: bool = True) -> list[Json]:
-    """Make pending invoice items of prorations; answers them in the order given.
+    """Make pending invoice items of prorations, and return them in the order of the prorations.
 
-    They are created back to front, so that Stripe's newest-first lists show an item's credit before its debit. Those
-    not ``tied`` belong to the customer alone, as a cancellation leaves them (as recorded from Stripe's API).
+    They are created in reverse, so that newest-first lists show an item's credit before its debit. Items that are not
+    ``tied`` belong to the customer alone, as after a cancellation recorded from Stripe's API.
     """
     built = [_pending(work, subscription, proration) for proration in reversed(prorations)]
-    return [work.add(item if tied else _untied(item)) for item in built][::-1]
+    return [work.add(item if tied else _without_subscription(item)) for item in built][::-1]
 
 
-def _untied(item: Json) -> Json:
+def _without_subscription(item: Json) -> Json:
     return {key: value for key, value in item.items() if key != "proration_details"} | {"parent": None}
 
 
@@ -71,24 +71,24 @@ def _where_billed(work: Work, debit: Debit) -> tuple[str | None, str | None]:
 
 
 def _invoice_item(line: Json) -> str | None:
-    """The invoice item that became this line."""
+    """Return the invoice item that became this line, or None."""
     found: str | None = line["parent"][line["parent"]["type"]]["invoice_item"]
     return found
 
 
 def lines_of(work: Work, invoice_id: str) -> list[Json]:
-    """All lines of an invoice; the invoice itself carries only the first ten."""
+    """Return all lines of an invoice. The invoice object carries only the first ten."""
     lines: list[Json] = (work.recall("lines", invoice_id) or {"data": []})["data"]
     return lines
 
 
 def from_pending(work: Work, invoice_id: str, items: list[Json]) -> list[Json]:
-    """The lines that pending items become on an invoice; a credit names the line it gives back, on this invoice too."""
+    """Return the invoice lines for pending items. A credit names the line it credits, even on this invoice."""
     ids = {item["id"]: work.ids.new("il") for item in items}
-    return [_swept(work, invoice_id, item, ids) for item in items]
+    return [_line_of_item(work, invoice_id, item, ids) for item in items]
 
 
-def _swept(work: Work, invoice_id: str, item: Json, ids: dict[str, str]) -> Json:
+def _line_of_item(work: Work, invoice_id: str, item: Json, ids: dict[str, str]) -> Json:
     line = objects.build_line(
         work,
         invoice_id,
@@ -108,7 +108,7 @@ def _swept(work: Work, invoice_id: str, item: Json, ids: dict[str, str]) -> Json
     if owner.get("subscription_item"):
         kind = "subscription_item_details"
         details |= owner
-    else:  # a plain item: the line names the subscription, if any, and never one of its items
+    else:  # the line of a plain item names the subscription, if any, but none of its items
         kind = "invoice_item_details"
         details["subscription"] = owner["subscription"]
     parent = {"invoice_item_details": None, "subscription_item_details": None, "type": kind} | {kind: details}
@@ -131,7 +131,7 @@ def _credited_lines(work: Work, invoice_id: str, credited: Json | None, ids: dic
 
 
 def for_period(work: Work, invoice_id: str, item: Json, parts: list[Part], period: tuple[int, int]) -> list[Json]:
-    """The ordinary lines of a subscription item for one whole period: one a part of its price."""
+    """Return the ordinary lines of a subscription item for a period, one per part of its price."""
     return [_of_part(work, invoice_id, item, part, period) for part in parts]
 
 
@@ -163,14 +163,15 @@ def _of_part(work: Work, invoice_id: str, item: Json, part: Part, period: tuple[
 
 
 def plain(number: Decimal) -> str:
-    """As Stripe writes decimals: ``"12"``, ``"0.5"``."""
+    """Format a decimal as Stripe does, such as ``"12"`` or ``"0.5"``."""
     return f"{number.normalize():f}"
 
 
 def part_text(work: Work, price: Json, part: Part) -> str:
-    """``5 x Seats (at $10.00 / month)``, ``3 call x API (Tier 2 at $0.036 / month)``; a tier's fee has no quantity.
+    """Return the text for a part, ``5 x Seats (at $10.00 / month)`` or ``3 call x API (Tier 2 at $0.036 / month)``.
 
-    With tiers and a product's ``unit_label`` as in invoices that Stripe sent under earlier versions of its API.
+    A tier's fee has no quantity. Tiers and a product's ``unit_label`` read as in invoices that Stripe sent under
+    earlier versions of its API.
     """
     product = work.find("product", price["product"]) or {}
     label = f" {product['unit_label']}" if product.get("unit_label") else ""
@@ -181,7 +182,7 @@ def part_text(work: Work, price: Json, part: Part) -> str:
 
 
 def trial_line(work: Work, item: Json) -> Json:
-    """What sets the line of a trial period apart: it is free. The words are remembered from Stripe, not recorded."""
+    """Return the fields of a trial period's free line. The words were written from memory and not recorded."""
     return {"amount": 0, "description": f"Trial period for {_name(work, item['price'])}", "subtotal": 0}
 
 

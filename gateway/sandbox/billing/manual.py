@@ -1,4 +1,4 @@
-"""Invoices made by hand (https://docs.stripe.com/api/invoices/create), and what a draft's own settings mean."""
+"""Manual invoices (https://docs.stripe.com/api/invoices/create), and the collection settings of a draft."""
 
 from gateway.sandbox.billing import invoicing
 from gateway.sandbox.billing.lines import from_pending
@@ -15,9 +15,9 @@ _SENT_WITHOUT_DATE = "If invoice collection method is 'send_invoice', you must s
 
 
 def create(work: Work, customer: Json, subscription: Json | None, params: Json) -> Json:
-    """A draft of the pending items, if they are asked for, newest first; else an empty one.
+    """Create a draft of the pending items, newest first, if the request includes them. Else create an empty draft.
 
-    It does not advance by itself unless asked (as recorded from Stripe's API, 2026-08-26.dahlia).
+    It advances automatically only if the request says so, as recorded from Stripe's API, 2026-08-26.dahlia.
     """
     currency = known(params.get("currency") or customer["currency"] or "usd")
     invoice_id = work.ids.new("in")
@@ -43,7 +43,7 @@ def _included(params: Json) -> bool:
 
 
 def _pending(work: Work, customer: str, subscription: Json | None, currency: str) -> list[Json]:
-    """All of the customer's, or those of the one subscription that the invoice is for."""
+    """Return the customer's pending items, or only those of the subscription that the invoice is for."""
     if subscription:
         return invoicing.pending_items(work, subscription, loose=False)
     items = work.select("invoiceitem", customer)
@@ -51,10 +51,10 @@ def _pending(work: Work, customer: str, subscription: Json | None, currency: str
 
 
 def collected(work: Work, invoice: Json, params: Json) -> Json:
-    """The draft's fields that say when it is finalized and how it is paid, after ``params``.
+    """Return the draft's fields for its finalization and collection after ``params``.
 
-    The times of one that is sent or advances are as recorded from Stripe's API, 2026-08-26.dahlia; that it must be
-    said when a sent invoice is due, and that times count from the request that sets them, is inferred.
+    The times of a draft that is sent or advances are as recorded from Stripe's API, 2026-08-26.dahlia. Two rules are
+    inferences. A sent invoice needs a due date, and times count from the request that sets them.
     """
     method = params.get("collection_method", invoice["collection_method"])
     advances = params.get("auto_advance", invoice["auto_advance"])
@@ -76,7 +76,7 @@ def collected(work: Work, invoice: Json, params: Json) -> Json:
 
 
 def delete(work: Work, invoice: Json) -> Json:
-    """Drop a one-off draft; its items wait for the next invoice again."""
+    """Delete a one-off draft. Its items become pending again."""
     if invoice["status"] != "draft" or invoice["parent"]:
         raise invalid("You can only delete one-off invoices that are drafts.")  # inferred wording
     for item in list(work.select("invoiceitem", invoice["customer"])):

@@ -1,7 +1,7 @@
-"""Meter events as they are kept, and what a meter makes of them.
+"""The storage of meter events and their aggregation by a meter.
 
-https://docs.stripe.com/billing/subscriptions/usage-based/meters/configure. They are kept by meter, customer and day
-(UTC), so that a period's usage costs its days, not all that was ever reported.
+https://docs.stripe.com/billing/subscriptions/usage-based/meters/configure. Events are stored by meter, customer and day
+(UTC). So reading a period's usage takes time for its days only, and not for every event ever reported.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from gateway.sandbox.work import Work
 HOUR = 3600
 WINDOWS = {"hour": HOUR, "day": DAY}
 IDENTIFIER_SECONDS = DAY
-"""For so long an identifier is not taken twice, and its event can be canceled."""
+"""How long an identifier cannot be used again and its event can be canceled."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """``value`` units used at ``timestamp``; ``number`` counts events in the order they were reported, from 1."""
+    """A use of ``value`` units at ``timestamp``. ``number`` counts all events from 1 in the order of their reports."""
 
     identifier: str
     timestamp: int
@@ -28,13 +28,13 @@ class Event:
 
 
 def active_meter(work: Work, event_name: str) -> Json | None:
-    """The one meter that takes events of this name."""
+    """Return the active meter for events of this name, or None."""
     meters = (meter for meter in work.select("billing.meter") if meter["event_name"] == event_name)
     return next((meter for meter in meters if meter["status"] == "active"), None)
 
 
 def record(work: Work, meter: str, customer: str, identifier: str, timestamp: int, value: Decimal) -> None:
-    """Count an event."""
+    """Store an event."""
     event = Event(identifier, timestamp, reported(work) + 1, value)
     day = _day(meter, customer, timestamp)
     work.note("usage", day, {"events": [*_kept(work, day), event]})
@@ -43,26 +43,27 @@ def record(work: Work, meter: str, customer: str, identifier: str, timestamp: in
 
 
 def reported(work: Work) -> int:
-    """The number of the latest event of all."""
+    """Return the number of the latest event."""
     return int((work.recall("usage", "reported") or {"number": 0})["number"])
 
 
 def recent(work: Work, identifier: str) -> Json | None:
-    """What is known of an event received within the last 24 hours."""
+    """Return the note about an event received within the last 24 hours, or None."""
     known = work.recall("meter_event", identifier)
     return known if known and work.now - known["received"] < IDENTIFIER_SECONDS else None
 
 
 def cancel(work: Work, identifier: str, day: str) -> None:
-    """Count an event no longer; of two that share an identifier, the later one."""
+    """Remove an event. If two share the identifier, remove the later one."""
     kept = _kept(work, day)
     last = max((event.number for event in kept if event.identifier == identifier), default=0)
     work.note("usage", day, {"events": [event for event in kept if event.number != last]})
 
 
 def events(work: Work, meter: str, customer: str, start: int, end: int, after: int = 0) -> list[Event]:
-    """Those of ``start`` <= timestamp < ``end`` that were reported after number ``after``, oldest first."""
-    # A summary may be asked for any time, but nothing is reported of more than minutes ahead, or of before 1970.
+    """Return the events with ``start`` <= timestamp < ``end`` that come after number ``after``, oldest first."""
+    # A request may name any time. Events lie at most minutes ahead and never before 1970, so skip all other days.
+    # Walking through them would make a request with a remote bound very slow.
     days = range(max(start - start % DAY, 0), min(end, work.now + DAY), DAY)
     found = [event for moment in days for event in _kept(work, _day(meter, customer, moment))]
     wanted = [event for event in found if start <= event.timestamp < end and event.number > after]
@@ -70,7 +71,10 @@ def events(work: Work, meter: str, customer: str, start: int, end: int, after: i
 
 
 def aggregate(meter: Json, found: list[Event]) -> Decimal:
-    """The meter's formula over events, oldest first; of each window of a pre-aggregated meter only the last counts."""
+    """Apply the meter's formula to events, which come oldest first.
+
+    For a pre-aggregated meter, only the last event of each window counts.
+    """
     if meter["event_time_window"]:
         size = WINDOWS[meter["event_time_window"]]
         found = list({event.timestamp // size: event for event in found}.values())

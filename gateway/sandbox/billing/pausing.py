@@ -1,4 +1,4 @@
-"""Pausing: of the whole subscription, or of the collection of its invoices only.
+"""Pauses of a whole subscription, and of the collection of its invoices only.
 
 https://docs.stripe.com/billing/subscriptions/pause, https://docs.stripe.com/billing/subscriptions/pause-payment
 """
@@ -14,10 +14,10 @@ _PAUSED = ("customer.subscription.updated", "customer.subscription.paused")
 _RESUMED = ("customer.subscription.updated", "customer.subscription.resumed")
 
 
-def pause(work: Work, subscription: Json, why: str, fields: Json) -> Json:
-    """No service and no invoices from now on; the running period is cut to its past."""
+def pause(work: Work, subscription: Json, kind: str, fields: Json) -> Json:
+    """Pause the subscription, and end its current period now. A paused subscription gets no service and no invoices."""
     paused = {
-        "subscription": {"type": why},
+        "subscription": {"type": kind},
         "transitioned_at": work.now,
         "type": "subscription",
     }
@@ -27,7 +27,7 @@ def pause(work: Work, subscription: Json, why: str, fields: Json) -> Json:
 
 
 def pause_on_request(work: Work, subscription: Json, params: Json) -> Json:
-    """``POST /v1/subscriptions/{id}/pause``: unused time is given back, as pending items or on an invoice at once."""
+    """Serve ``POST /v1/subscriptions/{id}/pause``. Credit unused time as pending items or on an immediate invoice."""
     if subscription["status"] not in {"active", "past_due", "trialing"}:
         raise invalid(f"A subscription with the status {subscription['status']} cannot be paused.")
     credit = params.get("bill_for", {}).get("unused_time_from", {}).get("type", "now")
@@ -46,7 +46,7 @@ def pause_on_request(work: Work, subscription: Json, params: Json) -> Json:
 
 
 def resume(work: Work, subscription: Json, params: Json) -> Json:
-    """``POST /v1/subscriptions/{id}/resume``: a new period from now on, or the rest of the one that runs."""
+    """Serve ``POST /v1/subscriptions/{id}/resume``. Start a new period, or continue the one that is running."""
     if subscription["status"] != "paused":
         raise invalid("Only a paused subscription can be resumed.")
     usage.skip(work, subscription)
@@ -69,19 +69,19 @@ def resume(work: Work, subscription: Json, params: Json) -> Json:
     opened = invoicing.finalize(work, invoice)
     if opened["status"] == "paid":
         return work.update(subscription, fields | {"latest_invoice": invoice["id"]}, *_RESUMED)
-    parked = pending_update.park(work, subscription, fields, [], invoice["id"], told=_RESUMED)
+    parked = pending_update.park(work, subscription, fields, [], invoice["id"], events=_RESUMED)
     card = payment.card_on_file(work, subscription, subscription["customer"])
     if card is None or params.get("payment_behavior") == "resume_on_payment_success":
         return parked
     if payment.charge(work, opened, card)["status"] == "open":
-        # Resumed by the attempt, whatever came of it: the debt is collected like a renewal's.
+        # The attempt resumes the subscription even if it failed. The debt is collected like that of a renewal.
         late = pending_update.apply(work, work.get("subscription", subscription["id"]))
         work.update(late, {"status": "past_due"})
     return work.get("subscription", subscription["id"])
 
 
 def _resume_unchanged(work: Work, subscription: Json, params: Json) -> Json:
-    """The period that runs by the old anchor goes on; the rest of it is charged."""
+    """Continue the period that is running by the old anchor, and charge the rest of it."""
     behavior = params.get("proration_behavior", "create_prorations")
     fields = {"status": "active", "status_details": None} | _periods(subscription, work.now)
     after = subscription | fields
@@ -104,7 +104,7 @@ def _periods(subscription: Json, moment: int) -> Json:
 
 
 def collection_paused(given: Json | str, now: int) -> Json | None:
-    """The field ``pause_collection`` as an update gives it; "" ends it."""
+    """Return the new value of ``pause_collection``. An empty string ends the pause."""
     if isinstance(given, str):
         return None
     resumes_at = given.get("resumes_at")
@@ -114,5 +114,5 @@ def collection_paused(given: Json | str, now: int) -> Json | None:
 
 
 def collect_again(work: Work, subscription: Json) -> None:
-    """``resumes_at`` has come: the next invoices are collected."""
+    """End the pause of the collection at ``resumes_at``. The next invoices are collected again."""
     work.update(subscription, {"pause_collection": None})

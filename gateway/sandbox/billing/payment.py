@@ -1,4 +1,4 @@
-"""Charging an invoice to a card, and what follows for its subscription."""
+"""The charge of an invoice to a card, and its effect on the subscription."""
 
 from gateway.sandbox.billing import cards, intents, pending_update
 from gateway.sandbox.billing.invoicing import mark_paid
@@ -24,7 +24,7 @@ _NEEDS_ACTION = (
 
 
 def card_on_file(work: Work, subscription: Json | None, customer_id: str) -> Json | None:
-    """The card to charge: the subscription's own, else the customer's default one.
+    """Return the subscription's own card, else the customer's default one, or None.
 
     https://docs.stripe.com/billing/subscriptions/payment-methods-setting#payment-method-priority
     """
@@ -35,7 +35,7 @@ def card_on_file(work: Work, subscription: Json | None, customer_id: str) -> Jso
 
 
 def card_for(work: Work, subscription: Json | None, customer_id: str) -> Json:
-    """The card on file; 400 if there is none."""
+    """Return the card on file. Raise 400 if there is none."""
     card = card_on_file(work, subscription, customer_id)
     if card is None:
         raise invalid(_NO_CARD, code="resource_missing")
@@ -43,7 +43,7 @@ def card_for(work: Work, subscription: Json | None, customer_id: str) -> Json:
 
 
 def refuse_incomplete(work: Work, card: Json) -> None:
-    """What ``error_if_incomplete`` answers instead of an open invoice; a card that pays passes."""
+    """Raise the error of ``error_if_incomplete`` if the card cannot pay now."""
     if cards.needs_approval(work, card, on_session=False):
         raise card_error("subscription_payment_intent_requires_action", _NEEDS_ACTION)
     decline = decline_of(card)
@@ -51,7 +51,7 @@ def refuse_incomplete(work: Work, card: Json) -> None:
         raise cards.declined(decline)
 
 
-def charge(  # one parameter a circumstance
+def charge(  # one parameter per circumstance
     work: Work,
     invoice: Json,
     card: Json,
@@ -61,10 +61,10 @@ def charge(  # one parameter a circumstance
     approved: bool = False,
     return_url: str | None = None,
 ) -> Json:
-    """Try the card once; the answer's ``status`` says whether it paid.
+    """Try the card once, and return the invoice. Its ``status`` says whether the card paid.
 
-    ``automatic``: nobody asked for this very attempt; ``on_session``: the card's holder is there, and sent to
-    ``return_url`` after being asked to approve; ``approved``: they have been, and did.
+    ``automatic`` means that no request asked for this attempt. ``on_session`` means that the cardholder is present.
+    After the question for approval, the holder is sent to ``return_url``. ``approved`` means that the holder approved.
     """
     intent = intents.intent_of(work, invoice["id"]) or {}
     if not approved and cards.needs_approval(work, card, on_session=on_session):
@@ -81,7 +81,7 @@ def charge(  # one parameter a circumstance
 
 
 def fail(work: Work, invoice: Json, *, automatic: bool = True) -> Json:
-    """A try that brought nothing: declined, or no card there to charge."""
+    """Store an attempt that failed because the card was declined or missing."""
     changes = {"attempted": True, "attempt_count": invoice["attempt_count"] + _counted(invoice, automatic=automatic)}
     failed = work.update(invoice, changes)
     work.tell("invoice.payment_failed", failed)
@@ -89,14 +89,15 @@ def fail(work: Work, invoice: Json, *, automatic: bool = True) -> Json:
 
 
 def _counted(invoice: Json, *, automatic: bool) -> int:
-    """Counted are the first try and the automatic ones, as the SDK says of ``Invoice.attempt_count``."""
+    """Return 1 for the first attempt and for automatic ones, else 0, as the SDK says of ``Invoice.attempt_count``."""
     return int(automatic or not invoice["attempt_count"])
 
 
 def _wait_for_holder(work: Work, invoice: Json, *, automatic: bool) -> Json:
-    """Such a try is not counted, as recorded from Stripe's API, 2026-08-26.dahlia, of a subscription's first invoice.
+    """Store an attempt that waits for the cardholder.
 
-    That it is counted at a renewal, where nobody is there to be asked, is an inference.
+    On a subscription's first invoice it does not count as an attempt, as recorded from Stripe's API, 2026-08-26.dahlia.
+    It is an inference that it counts at a renewal, where the holder is absent.
     """
     renewal = invoice["billing_reason"] == "subscription_cycle"
     tries = _counted(invoice, automatic=automatic) if renewal else 0
@@ -108,7 +109,7 @@ def _wait_for_holder(work: Work, invoice: Json, *, automatic: bool) -> Json:
 
 
 def _paid(work: Work, invoice: Json, card: Json, *, automatic: bool) -> Json:
-    """The card paid: so does the invoice count as paid, and its subscription as active."""
+    """Mark the invoice as paid by the card, and update its subscription."""
     cards.attach(work, card, invoice["customer"])
     intents.settle_payment(work, invoice["id"])
     tries = _counted(invoice, automatic=automatic)
@@ -118,14 +119,14 @@ def _paid(work: Work, invoice: Json, card: Json, *, automatic: bool) -> Json:
 
 
 def approve(work: Work, intent: Json) -> Json:
-    """The card's holder approved: it is tried for real now. Answers the intent."""
+    """Charge the card after the cardholder approved, and return the intent."""
     card = work.get("payment_method", intent["payment_method"])
     charge(work, intents.invoice_of(work, intent), card, automatic=False, on_session=True, approved=True)
     return work.get("payment_intent", intent["id"])
 
 
 def last_error(intent: Json) -> StripeError:
-    """The 402 that an intent's last failed attempt is answered with.
+    """Return the 402 for an intent's last failed attempt.
 
     It carries the intent and the card, as recorded from Stripe's API, 2026-08-26.dahlia.
     """
@@ -134,15 +135,15 @@ def last_error(intent: Json) -> StripeError:
 
 
 def settle_elsewhere(work: Work, invoice: Json) -> Json:
-    """Paid out of band: no attempt is counted, as recorded from Stripe's API, 2026-08-26.dahlia."""
-    intents.cancel(work, invoice["id"], "automatic")  # which reason Stripe gives was not recorded
+    """Mark the invoice as paid out of band. No attempt counts, as recorded from Stripe's API, 2026-08-26.dahlia."""
+    intents.cancel(work, invoice["id"], "automatic")  # Stripe's own reason was not recorded
     paid = mark_paid(work, invoice, attempts=0, charged=invoice["amount_due"], attempted=invoice["attempted"])
     follow_up(work, paid, None)
     return paid
 
 
 def follow_up(work: Work, invoice: Json, card: Json | None) -> None:
-    """What a paid invoice means for its subscription."""
+    """Apply a paid invoice to its subscription, if it has one."""
     subscription_id = subscription_of(invoice)
     subscription = work.find("subscription", subscription_id) if subscription_id else None
     if subscription is None:

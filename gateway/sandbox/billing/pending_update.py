@@ -1,4 +1,4 @@
-"""A change that waits for its payment (https://docs.stripe.com/billing/subscriptions/pending-updates)."""
+"""Changes that wait for their payment (https://docs.stripe.com/billing/subscriptions/pending-updates)."""
 
 from gateway.sandbox.billing.ledger import Proration, record
 from gateway.sandbox.errors import invalid
@@ -7,7 +7,7 @@ from gateway.sandbox.objects.subscription import items_of
 from gateway.sandbox.work import Work
 
 LIFETIME = 23 * 3600
-"""Seconds; less if an item's period ends earlier."""
+"""Seconds until a pending update expires. It expires earlier if an item's period ends first."""
 _SUPPORTED = frozenset(
     {
         "billing_cycle_anchor",
@@ -23,12 +23,12 @@ _SUPPORTED = frozenset(
         "trial_from_plan",
     }
 )
-"""https://docs.stripe.com/billing/subscriptions/pending-updates, of what the sandbox takes at all."""
+"""Parameters of https://docs.stripe.com/billing/subscriptions/pending-updates that the sandbox implements."""
 _APPLIED = ("customer.subscription.updated", "customer.subscription.pending_update_applied")
 
 
 def refuse_others(params: Json) -> None:
-    """Only some parameters can wait for a payment; the words of the error are not recorded."""
+    """Raise 400 for a parameter that cannot wait for a payment. Stripe's own message was not recorded."""
     for name in sorted(params.keys() - _SUPPORTED):
         text = f"When `payment_behavior` is `pending_if_incomplete`, `{name}` cannot be updated."
         raise invalid(text, param=name)
@@ -41,9 +41,9 @@ def park(
     owed: list[tuple[Proration, str]],
     invoice: str,
     *,
-    told: tuple[str, ...] = _APPLIED,
+    events: tuple[str, ...] = _APPLIED,
 ) -> Json:
-    """Leave the subscription as it is, show what is to come, and keep how to apply it; ``told`` are its events then."""
+    """Show the change as pending, and keep what ``apply()`` needs, such as its ``events``."""
     ends = [item["current_period_end"] for item in items_of(subscription) if item["current_period_end"] > work.now]
     shown = {
         "billing_cycle_anchor": fields.get("billing_cycle_anchor"),
@@ -52,30 +52,30 @@ def park(
         "trial_end": None,
         "trial_from_plan": None,
     }
-    kept = {"fields": fields, "owed": owed, "invoice": invoice, "told": told}
+    kept = {"fields": fields, "owed": owed, "invoice": invoice, "events": events}
     work.note("pending_update", subscription["id"], kept)
     return work.update(subscription, {"pending_update": shown, "latest_invoice": invoice})
 
 
 def applies(work: Work, subscription: Json, invoice: Json) -> bool:
-    """Whether this invoice is the one that a pending update waits for."""
+    """Return whether the pending update waits for this invoice."""
     return bool(subscription["pending_update"]) and invoice_of(work, subscription) == invoice["id"]
 
 
 def invoice_of(work: Work, subscription: Json) -> str | None:
-    """The open invoice of the pending update."""
+    """Return the open invoice of the pending update, or None."""
     kept = work.recall("pending_update", subscription["id"])
     return kept["invoice"] if kept else None
 
 
 def apply(work: Work, subscription: Json) -> Json:
-    """Its invoice is paid: the change takes effect."""
+    """Apply the pending update after its invoice was paid."""
     kept = work.recall("pending_update", subscription["id"]) or {}
     for proration, invoice_item in kept["owed"]:
         record(work, proration, invoice_item)
-    return work.update(subscription, kept["fields"] | {"pending_update": None}, *kept["told"])
+    return work.update(subscription, kept["fields"] | {"pending_update": None}, *kept["events"])
 
 
 def discard(work: Work, subscription: Json) -> Json:
-    """Its invoice is void: the change is off."""
+    """Discard the pending update after its invoice was voided."""
     return work.update(subscription, {"pending_update": None})

@@ -1,4 +1,4 @@
-"""``invoices.create_preview``: the update itself, run in a unit of work that is never committed."""
+"""``invoices.create_preview``, which runs the update itself in a unit of work that is never committed."""
 
 from gateway.sandbox.billing import cancel, change, invoicing, renewal, subscribe, usage
 from gateway.sandbox.billing.lines import lines_of
@@ -11,14 +11,14 @@ _NONE_UPCOMING = "No upcoming invoices for customer: {customer}"
 
 
 def preview(work: Work, params: Json) -> Json:
-    """The invoice a change would make at once (``always_invoice``), else the next renewal's with the change in it."""
+    """Return the immediate invoice of a change (``always_invoice``), else the next renewal's including the change."""
     details = params.get("subscription_details", {})
     if "subscription" in params:
         subscription = work.get("subscription", params["subscription"], param="subscription", status=400)
     elif details.get("items"):
         return _shown(work, _of_new(work, params | details))
     else:
-        subscription = _renewing_first(work, params["customer"])
+        subscription = _next_to_renew(work, params["customer"])
     if subscription["status"] in ENDED:
         raise _none_upcoming(subscription["customer"])
     if details.get("cancel_now"):
@@ -32,7 +32,10 @@ def preview(work: Work, params: Json) -> Json:
 
 
 def upcoming(work: Work, subscription: Json) -> Json:
-    """The next renewal: what is pending, and of the items whose period ends first the next one and the usage so far."""
+    """Return the invoice of the next renewal.
+
+    It has the pending items. For the items whose period ends first, it also has the next period and the usage so far.
+    """
     start, end = min((item["current_period_start"], item["current_period_end"]) for item in items_of(subscription))
     ending = bool(subscription["cancel_at"]) and subscription["cancel_at"] <= end
     invoice_id = work.ids.new("in")
@@ -64,8 +67,8 @@ def _of_cancel(work: Work, subscription: Json, details: Json) -> Json:
     return invoice
 
 
-def _renewing_first(work: Work, customer: str) -> Json:
-    """Of the customer's subscriptions the one that renews next, as the SDK says of a preview without any named."""
+def _next_to_renew(work: Work, customer: str) -> Json:
+    """Return the customer's subscription that renews next, as the SDK says of a preview that names none."""
     work.get("customer", customer, param="customer", status=400)
     running = [found for found in work.select("subscription", customer) if found["status"] not in ENDED]
     if not running:
@@ -79,7 +82,7 @@ def _none_upcoming(customer: str) -> StripeError:
 
 
 def _shown(work: Work, invoice: Json, planned: change.Change | None = None, details: Json | None = None) -> Json:
-    """A preview carries all its lines, has no number and no page; its parent echoes the proration date."""
+    """Return the draft as a preview shows it. It has all its lines, and its parent repeats the proration date."""
     preview_id = invoice["id"].replace("in_", "upcoming_in_", 1)
     _due, left = invoicing.settle(invoice["total"], invoice["starting_balance"], invoice["currency"])
     parent = invoice["parent"]

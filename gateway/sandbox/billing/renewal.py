@@ -1,4 +1,4 @@
-"""The next period of a subscription, and the invoice that goes with it."""
+"""The next period of a subscription, and its invoice."""
 
 from gateway.sandbox.billing import invoicing, usage
 from gateway.sandbox.billing.cycle import Period, period_at
@@ -8,10 +8,10 @@ from gateway.sandbox.work import Work
 
 
 def next_period(work: Work, subscription: Json, changes: Json, *, reason: str = "subscription_cycle") -> Json:
-    """Begin the period that follows, with ``changes`` to the subscription, and draft its invoice, which is the answer.
+    """Start the next period with ``changes`` to the subscription, and return the draft of its invoice.
 
-    Nobody tries to collect from one that is ``unpaid``, or whose collection is paused with ``keep_as_draft``: its
-    invoices stay drafts (https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses).
+    The invoice stays a draft if the subscription is ``unpaid`` or its collection is paused with ``keep_as_draft``
+    (https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses).
     """
     after = subscription | changes
     over = period_end(after)
@@ -39,7 +39,7 @@ def next_period(work: Work, subscription: Json, changes: Json, *, reason: str = 
 
 
 def following(subscription: Json, over: int) -> dict[str, Period]:
-    """Item id → its next period, for the items whose period is over at that moment."""
+    """Return item id → next period, for the items whose period ends by ``over``."""
     return {
         item["id"]: period_at(subscription, item["price"], over)
         for item in items_of(subscription)

@@ -1,7 +1,7 @@
-"""An end that is scheduled: ``cancel_at_period_end`` and ``cancel_at``.
+"""Ends that ``cancel_at_period_end`` or ``cancel_at`` schedules.
 
-https://docs.stripe.com/billing/subscriptions/cancel. A date inside the running period cuts that period, and what was
-billed for the rest is given back; one in a later period makes its charge the smaller.
+https://docs.stripe.com/billing/subscriptions/cancel. A date inside the current period shortens it, and Stripe credits
+what was billed for the rest. A date in a later period reduces the charge for that period.
 """
 
 from gateway.sandbox.errors import invalid
@@ -12,10 +12,10 @@ from gateway.sandbox.work import Work
 _NONE: Json = {"cancel_at": None, "cancel_at_period_end": False, "canceled_at": None}
 
 
-def asked(work: Work, subscription: Json, params: Json) -> Json:
-    """The fields that a request's ``cancel_at_period_end`` or ``cancel_at`` sets, {} without either.
+def requested(work: Work, subscription: Json, params: Json) -> Json:
+    """Return the fields that ``cancel_at_period_end`` or ``cancel_at`` of a request changes, {} for none.
 
-    A scheduled end already has its ``canceled_at`` (as recorded from Stripe's API, 2026-08-26.dahlia).
+    A scheduled end already has a ``canceled_at``, as recorded from Stripe's API, 2026-08-26.dahlia.
     """
     at_period_end, at = params.get("cancel_at_period_end"), params.get("cancel_at")
     if at_period_end and at:
@@ -25,17 +25,17 @@ def asked(work: Work, subscription: Json, params: Json) -> Json:
     elif at:
         scheduled = {"cancel_at": _moment(work, subscription, at), "cancel_at_period_end": False}
     else:
-        taken_back = (at_period_end is False and subscription["cancel_at_period_end"]) or (
+        withdrawn = (at_period_end is False and subscription["cancel_at_period_end"]) or (
             at == "" and subscription["cancel_at"]
         )
-        return _NONE | _reason(subscription, None) if taken_back else {}
+        return _NONE | _reason(subscription, None) if withdrawn else {}
     if scheduled.items() <= subscription.items():
         return {}
     return scheduled | {"canceled_at": work.now} | _reason(subscription, "cancellation_requested")
 
 
 def following(target: Json, items: list[Json]) -> Json:
-    """With ``cancel_at_period_end`` the date goes along when the period changes."""
+    """Return the new ``cancel_at`` if ``cancel_at_period_end`` ties it to the changed period, else {}."""
     if not target["cancel_at_period_end"]:
         return {}
     return {"cancel_at": min(item["current_period_end"] for item in items)}

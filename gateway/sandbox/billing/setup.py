@@ -1,4 +1,4 @@
-"""Setting a card up for payments in its holder's absence (https://docs.stripe.com/payments/save-and-reuse)."""
+"""The setup of cards for payments in the holder's absence (https://docs.stripe.com/payments/save-and-reuse)."""
 
 from gateway.sandbox.billing import cards, three_d_secure
 from gateway.sandbox.errors import StripeError
@@ -14,7 +14,7 @@ _UNAUTHENTICATED = (
 
 
 def confirm(work: Work, intent: Json, card: Json, return_url: str | None) -> Json:
-    """Check the card: it is set up, declined, or its holder is asked to approve."""
+    """Set up the card, decline it, or ask its holder to approve."""
     decline = decline_of(card)
     if decline and not card_of(card).attaches:
         return _fail(work, intent, card, decline)
@@ -30,19 +30,19 @@ def confirm(work: Work, intent: Json, card: Json, return_url: str | None) -> Jso
 
 
 def approve(work: Work, intent: Json) -> Json:
-    """The card's holder approved."""
+    """Set up the card after its holder approved."""
     return _succeed(work, intent, work.get("payment_method", intent["payment_method"]))
 
 
 def refuse(work: Work, intent: Json) -> Json:
-    """The card's holder did not approve: the intent waits for another card."""
+    """Store that the cardholder did not approve. The intent waits for another card."""
     error = three_d_secure.failure("setup_intent_authentication_failure", _UNAUTHENTICATED)
     error["payment_method"] = work.get("payment_method", intent["payment_method"])
     return work.update(intent, _waiting(error), "setup_intent.setup_failed")
 
 
 def last_error(intent: Json) -> StripeError:
-    """The 402 that an intent's last failed attempt is answered with."""
+    """Return the 402 for an intent's last failed attempt."""
     fields = intent["last_setup_error"] | {"setup_intent": intent}
     return StripeError(402, fields.pop("type"), fields.pop("message"), **fields)
 
@@ -62,7 +62,7 @@ def _succeed(work: Work, intent: Json, card: Json) -> Json:
 
 
 def _give_to_trial(work: Work, intent: Json, card: Json) -> None:
-    """A trial that began without a card asked for this one (that it becomes the trial's own is an inference)."""
+    """Make the card the default of the trial that asked for it, which is an inference."""
     for subscription in list(work.select("subscription", intent["customer"])):
         if subscription["pending_setup_intent"] == intent["id"]:
             work.update(subscription, {"default_payment_method": card["id"], "pending_setup_intent": None})

@@ -1,4 +1,4 @@
-"""A new subscription, and its first invoice charged at once."""
+"""New subscriptions, whose first invoice is charged immediately."""
 
 from gateway.sandbox import pricing
 from gateway.sandbox.billing import invoicing, payment, scheduled_end, trials, usage
@@ -11,20 +11,24 @@ from gateway.sandbox.work import Work
 
 
 def subscribe(work: Work, params: Json) -> Json:
-    """Create it. What cannot be paid leaves it ``incomplete``, or, with ``error_if_incomplete``, leaves nothing."""
+    """Create a subscription and charge its first invoice.
+
+    If the charge fails, the subscription stays ``incomplete``. With ``error_if_incomplete``, nothing is created.
+    """
     subscription = planned(work, params)
-    subscription |= scheduled_end.asked(work, subscription, params)
+    subscription |= scheduled_end.requested(work, subscription, params)
     trial = subscription["status"] == "trialing"
     if trial:
         subscription |= trials.ask_for_card(work, subscription)
     elif not any(not metered(item["price"]) for item in items_of(subscription)):
         _keep_items(work, subscription)
         return work.add(subscription | {"status": "active"})
-    due = _due_at_once(work, subscription)
+    due = _amount_due_now(work, subscription)
     behavior = params.get("payment_behavior", "allow_incomplete")
     card = None
     if due and behavior != "default_incomplete":
-        # What was pending is charged at once in a trial, too; that one without a card leaves it open is an inference.
+        # Pending items are charged immediately, even in a trial. Without a card the trial's invoice stays open, which
+        # is an inference.
         found = payment.card_on_file if trial else payment.card_for
         card = found(work, subscription, subscription["customer"])
     if card and behavior == "error_if_incomplete":
@@ -39,8 +43,8 @@ def subscribe(work: Work, params: Json) -> Json:
     return work.get("subscription", subscription["id"])
 
 
-def _due_at_once(work: Work, subscription: Json) -> int:
-    """The first period, free in a trial, and what was waiting for the customer's next invoice."""
+def _amount_due_now(work: Work, subscription: Json) -> int:
+    """Return the amount to charge now for the first period, which a trial makes free, and for pending items."""
     total = sum(item["amount"] for item in invoicing.pending_items(work, subscription, loose=True))
     if subscription["status"] != "trialing":
         for item in items_of(subscription):
@@ -52,7 +56,7 @@ def _due_at_once(work: Work, subscription: Json) -> int:
 
 
 def planned(work: Work, params: Json) -> Json:
-    """The subscription as it would be, not kept yet."""
+    """Return the subscription that the request would create, without storing it."""
     customer = work.get("customer", params["customer"], param="customer")
     asked = params["items"]
     prices = [price_of(work, item, f"items[{index}][price]") for index, item in enumerate(asked)]
@@ -75,7 +79,7 @@ def planned(work: Work, params: Json) -> Json:
 
 
 def first_invoice(work: Work, subscription: Json, invoice_id: str) -> Json:
-    """The draft of the first period."""
+    """Draft the invoice of the first period."""
     periods = {
         item["id"]: (item["current_period_start"], item["current_period_end"]) for item in items_of(subscription)
     }
@@ -97,7 +101,7 @@ def _first_period(subscription: Json, params: Json, price: Json) -> tuple[int, i
 
 
 def _keep_items(work: Work, subscription: Json) -> None:
-    """Remember whose the items are, and that usage counts from now on."""
+    """Note which subscription owns the items, and count their usage from now on."""
     usage.restart(work, [], items_of(subscription))
     for item in items_of(subscription):
         work.note("item_owner", item["id"], {"subscription": subscription["id"]})

@@ -1,4 +1,4 @@
-"""What intents say while, and after, a card's holder is asked to approve (https://docs.stripe.com/payments/3d-secure)."""
+"""The fields of intents during and after a 3D Secure question (https://docs.stripe.com/payments/3d-secure)."""
 
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
@@ -6,15 +6,15 @@ from gateway.sandbox.work import Work
 
 
 def failure(code: str, message: str) -> Json:
-    """The error an intent keeps when its holder did not approve."""
+    """Return the error that an intent keeps when the cardholder did not approve."""
     link = f"https://stripe.com/docs/error-codes/{code.replace('_', '-')}"
     return {"code": code, "doc_url": link, "message": message, "type": "invalid_request_error"}
 
 
 def next_action(work: Work, intent: Json, return_url: str | None) -> Json:
-    """Where the holder approves: sent there and back, or by whatever the page in the browser makes of it.
+    """Return the ``next_action`` that takes the holder to the approval, by redirect if there is a ``return_url``.
 
-    The address is the sandbox's page in both cases; Stripe.js would open its own in a frame
+    Both kinds carry the address of the sandbox's page. Stripe.js would open its own page in a frame
     (https://docs.stripe.com/api/payment_intents/object#payment_intent_object-next_action).
     """
     page = f"{work.url}/3d_secure/{intent['id']}"

@@ -1,4 +1,4 @@
-"""Free time before the first charge (https://docs.stripe.com/billing/subscriptions/trials)."""
+"""Trials, which are free time before the first charge (https://docs.stripe.com/billing/subscriptions/trials)."""
 
 from gateway.sandbox.billing import cancel, collection, pausing, payment, scheduled_end
 from gateway.sandbox.billing.cycle import period_at
@@ -16,7 +16,7 @@ _LONGEST_DAYS = 2 * 365
 
 
 def wanted(work: Work, params: Json) -> int | None:
-    """When the trial asked for ends; None if there is to be none."""
+    """Return when the requested trial ends, or None if the request asks for none."""
     trial_end = params.get("trial_end")
     if trial_end and params.get("trial_from_plan"):
         raise invalid("You cannot set both `trial_end` and `trial_from_plan`.", param="trial_end")
@@ -34,12 +34,12 @@ def wanted(work: Work, params: Json) -> int | None:
     end = trial_end or (work.now + days * DAY if days else None)
     if end and end > work.now + _LONGEST_DAYS * DAY:
         name = "trial_end" if trial_end else "trial_period_days"
-        raise invalid("A trial can last two years at most.", param=name)  # the SDK names the limit, the words are ours
+        raise invalid("A trial can last two years at most.", param=name)  # the SDK gives only the limit
     return end
 
 
 def first(work: Work, params: Json) -> Json:
-    """The fields of a new subscription's trial; {} without one."""
+    """Return the fields of a new subscription's trial, {} without one."""
     end = wanted(work, params)
     if end is None:
         return {}
@@ -47,7 +47,7 @@ def first(work: Work, params: Json) -> Json:
 
 
 def ask_for_card(work: Work, subscription: Json) -> Json:
-    """The field with the setup intent of a trial whose customer has no card yet."""
+    """Return the field with a new setup intent if the trial's customer has no card yet, else {}."""
     if payment.card_on_file(work, subscription, subscription["customer"]):
         return {}
     intent = work.add(setup_intent.build(work, {"customer": subscription["customer"]}))
@@ -55,7 +55,7 @@ def ask_for_card(work: Work, subscription: Json) -> Json:
 
 
 def moved(work: Work, subscription: Json, params: Json) -> Json:
-    """The fields of a trial that ends at another time."""
+    """Return the fields of a trial that now ends at another time."""
     if subscription["status"] != "trialing":
         raise not_built("a trial for a subscription that is not new", "trial_end")
     end = wanted(work, params)
@@ -69,31 +69,35 @@ def moved(work: Work, subscription: Json, params: Json) -> Json:
 
 
 def announcement(subscription: Json) -> int:
-    """When ``customer.subscription.trial_will_end`` is due: three days ahead, at once for a shorter trial."""
+    """Return when to send ``customer.subscription.trial_will_end``.
+
+    That is three days before the end, or the start of a shorter trial.
+    """
     return max(int(subscription["trial_end"]) - _ANNOUNCED_DAYS * DAY, int(subscription["trial_start"]))
 
 
 def announced(store: Store, subscription: Json) -> bool:
-    """Whether it was sent for this end of the trial."""
+    """Return whether the event was sent for this end of the trial."""
     return store.recall("trial_announced", subscription["id"]) == {"trial_end": subscription["trial_end"]}
 
 
 def announce(work: Work, subscription: Json) -> None:
-    """Send it."""
+    """Send ``customer.subscription.trial_will_end``."""
     work.note("trial_announced", subscription["id"], {"trial_end": subscription["trial_end"]})
     work.tell("customer.subscription.trial_will_end", subscription)
 
 
 def finish(work: Work, subscription: Json) -> None:
-    """The trial's time is over: the first paid period begins, or what ``missing_payment_method`` says."""
+    """End the trial. Start the first paid period, or do what ``missing_payment_method`` says."""
     if not _stopped_without_card(work, subscription, {}):
         next_period(work, subscription, {"status": "active"})
 
 
 def finish_now(work: Work, subscription: Json, fields: Json) -> Json:
-    """``trial_end=now``, with the ``fields`` of the same update: a new period begins, and its invoice is due at once.
+    """Apply ``trial_end=now`` and the other ``fields`` of the update.
 
-    ``trial_end`` then lies a second back (as recorded from Stripe's API, 2026-08-26.dahlia).
+    A new period begins, and its invoice is due immediately. ``trial_end`` becomes a second ago, as recorded from
+    Stripe's API, 2026-08-26.dahlia.
     """
     over = fields | {"trial_end": work.now - 1}
     if not _stopped_without_card(work, subscription, over):

@@ -1,11 +1,14 @@
-"""An invoice that nobody expects to be paid."""
+"""Invoices that are not expected to be paid."""
 
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.work import Work
 
 
 def mark(work: Work, invoice: Json, reason: str) -> Json:
-    """Amounts stay, as recorded from Stripe's API, 2026-08-26.dahlia; the reason is new in endive."""
+    """Mark the invoice as uncollectible.
+
+    Its amounts stay, as recorded from Stripe's API, 2026-08-26.dahlia. The ``reason`` is new in endive.
+    """
     moment = {"marked_uncollectible_at": work.now}
     changes = {
         "auto_advance": False,

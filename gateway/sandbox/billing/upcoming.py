@@ -1,7 +1,7 @@
-"""``invoice.upcoming``: what the next renewal will cost, told some days ahead.
+"""``invoice.upcoming``, which announces the cost of the next renewal some days ahead.
 
-https://docs.stripe.com/billing/subscriptions/webhooks: the invoice in it has no id; the first invoice of a
-subscription has no such notice.
+https://docs.stripe.com/billing/subscriptions/webhooks. The invoice in the event has no id. The first invoice of a
+subscription is not announced.
 """
 
 from gateway.sandbox.billing import preview
@@ -14,22 +14,22 @@ from gateway.sandbox.work import Work
 
 
 def notice(store: Store, subscription: Json, settings: Settings) -> int | None:
-    """When to tell of the renewal that comes next; None once told, or where the period is too short for it."""
+    """Return when to announce the next renewal, or None if that was done or the period is too short."""
     renewal = period_end(subscription)
     at = renewal - settings.upcoming_days * DAY
-    told = store.recall("upcoming", subscription["id"]) == {"renewal": renewal}
-    return None if told or at <= period_start(subscription) else at
+    announced = store.recall("upcoming", subscription["id"]) == {"renewal": renewal}
+    return None if announced or at <= period_start(subscription) else at
 
 
 def notify(work: Work, subscription: Json) -> None:
-    """Tell of it, unless nothing will be charged, or its moment had passed before the renewal was there at all."""
+    """Announce the renewal, unless it has no invoice or the moment to announce it has passed."""
     renewal = period_end(subscription)
     work.note("upcoming", subscription["id"], {"renewal": renewal})
     if work.now > renewal - work.settings.upcoming_days * DAY:
         return
     try:
         invoice = preview.preview(work.trial(), {"subscription": subscription["id"]})
-    except StripeError:  # "No upcoming invoices": the subscription ends, and nothing is pending
+    except StripeError:  # "No upcoming invoices", because the subscription ends and nothing is pending
         return
     lines = [line | {"invoice": None} for line in invoice["lines"]["data"]]
     without_id = {key: value for key, value in invoice.items() if key != "id"}

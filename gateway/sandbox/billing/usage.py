@@ -1,6 +1,6 @@
-"""What metered items used, billed in arrears (https://docs.stripe.com/billing/subscriptions/usage-based).
+"""Usage of metered items, billed in arrears (https://docs.stripe.com/billing/subscriptions/usage-based).
 
-Each item counts from a remembered moment on: since it was added, or up to where it was billed last.
+Each item has a stored moment from which its usage is unbilled. That is when it was added or last billed.
 """
 
 from dataclasses import dataclass, replace
@@ -17,14 +17,14 @@ from gateway.sandbox.pricing import Part
 from gateway.sandbox.work import Work
 
 AHEAD_SECONDS = 300
-"""So far in the future a meter event may be."""
+"""How far in the future a meter event may be."""
 
 
 @dataclass(frozen=True)
 class _Billed:
     """The lines of an item on a draft, for ``start`` to ``end``.
 
-    What counts are events before ``until`` that were reported after number ``after``.
+    They count the events before ``until`` that were reported after event number ``after``.
     """
 
     item: Json
@@ -36,12 +36,12 @@ class _Billed:
 
 
 def lines(work: Work, invoice_id: str, item: Json, start: int, end: int) -> list[Json]:
-    """The lines in arrears of a metered item for ``start`` <= time < ``end``; without usage one of quantity 0."""
-    return _put(work, invoice_id, _Billed(item, start, end, end, _after(work, item), []))
+    """Return the lines for a metered item's usage in ``start`` <= time < ``end``. Without usage, the quantity is 0."""
+    return _add_lines(work, invoice_id, _Billed(item, start, end, end, _last_ignored(work, item), []))
 
 
 def lines_of_period(work: Work, invoice_id: str, subscription: Json, over: int) -> list[Json]:
-    """The lines in arrears of the metered items whose period is over at that moment; they count anew from there."""
+    """Return the usage lines of the metered items whose period ends at ``over``, and mark that usage as billed."""
     found = []
     for item in items_of(subscription):
         if metered(item["price"]) and item["current_period_end"] == over:
@@ -51,55 +51,58 @@ def lines_of_period(work: Work, invoice_id: str, subscription: Json, over: int) 
 
 
 def skip(work: Work, subscription: Json) -> None:
-    """What was used until now is billed to nobody: a trial's usage is free (an inference), nor is a pause charged."""
+    """Mark all usage until now as billed without billing it.
+
+    A pause is not charged. That a trial's usage is free is an inference.
+    """
     for item in items_of(subscription):
         if metered(item["price"]):
             mark_billed(work, item["id"], work.now)
 
 
 def final_lines(work: Work, invoice_id: str, subscription: Json) -> list[Json]:
-    """The lines of all that a subscription used until now, as it ends; none for items that owe nothing."""
+    """Return the lines for all unbilled usage of an ending subscription. Items that owe nothing have none."""
     found = []
     for item in items_of(subscription):
         if metered(item["price"]):
-            billed = _Billed(item, unbilled_since(work, item), work.now, work.now + 1, _after(work, item), [])
+            billed = _Billed(item, unbilled_since(work, item), work.now, work.now + 1, _last_ignored(work, item), [])
             if _owing(work, item, billed.until):
-                found += _put(work, invoice_id, billed)
+                found += _add_lines(work, invoice_id, billed)
             mark_billed(work, item["id"], work.now)
     return found
 
 
-def _put(work: Work, invoice_id: str, billed: _Billed) -> list[Json]:
-    made = _made(work, invoice_id, billed)
+def _add_lines(work: Work, invoice_id: str, billed: _Billed) -> list[Json]:
+    made = _build_lines(work, invoice_id, billed)
     kept = replace(billed, lines=[line["id"] for line in made])
-    work.note("usage_lines", invoice_id, {"billed": [*_on(work, invoice_id), kept]})
+    work.note("usage_lines", invoice_id, {"billed": [*_billed_on(work, invoice_id), kept]})
     return made
 
 
-def _on(work: Work, invoice_id: str) -> list[_Billed]:
+def _billed_on(work: Work, invoice_id: str) -> list[_Billed]:
     found: list[_Billed] = (work.recall("usage_lines", invoice_id) or {"billed": []})["billed"]
     return found
 
 
-def _made(work: Work, invoice_id: str, billed: _Billed) -> list[Json]:
+def _build_lines(work: Work, invoice_id: str, billed: _Billed) -> list[Json]:
     parts = _parts(work, billed.item, billed.start, billed.until, billed.after)
     return for_period(work, invoice_id, billed.item, parts, (billed.start, billed.end))
 
 
 def refresh(work: Work, invoice: Json) -> Json:
-    """Count the usage of a draft again: what was reported since it was made belongs to it, too.
+    """Count a draft's usage again, because usage reported since then belongs to it too.
 
-    Lines of usage stand behind all others; one that was there keeps its id.
+    Usage lines come after all others. A line that already existed keeps its id.
     https://docs.stripe.com/billing/subscriptions/usage-based/configure-grace-period
     """
-    on = _on(work, invoice["id"])
-    if not on:
+    drafted = _billed_on(work, invoice["id"])
+    if not drafted:
         return invoice
-    counted = {line for billed in on for line in billed.lines}
+    counted = {line for billed in drafted for line in billed.lines}
     found = [line for line in lines_of(work, invoice["id"]) if line["id"] not in counted]
     kept = []
-    for billed in on:
-        fresh = _made(work, invoice["id"], billed)
+    for billed in drafted:
+        fresh = _build_lines(work, invoice["id"], billed)
         ids = billed.lines + [line["id"] for line in fresh[len(billed.lines) :]]
         fresh = [line | {"id": line_id} for line, line_id in zip(fresh, ids, strict=False)]
         found += fresh
@@ -111,23 +114,23 @@ def refresh(work: Work, invoice: Json) -> Json:
 
 
 def unbilled_since(work: Work, item: Json) -> int:
-    """The moment from which a metered item's usage is not billed yet."""
+    """Return the moment from which a metered item's usage is unbilled."""
     return int((work.recall("usage_billed", item["id"]) or {"until": item["created"]})["until"])
 
 
 def mark_billed(work: Work, item_id: str, until: int) -> None:
-    """Usage before ``until`` is billed."""
+    """Mark usage before ``until`` as billed."""
     mark = work.recall("usage_billed", item_id) or {"after": 0}
     work.note("usage_billed", item_id, mark | {"until": until})
 
 
-def _after(work: Work, item: Json) -> int:
-    """The number of the last event that was reported before the item, or its price, was there."""
+def _last_ignored(work: Work, item: Json) -> int:
+    """Return the number of the last event reported before the item existed or got its price."""
     return int((work.recall("usage_billed", item["id"]) or {"after": 0})["after"])
 
 
 def _parts(work: Work, item: Json, start: int, until: int, after: int) -> list[Part]:
-    """Negative usage is billed as none."""
+    """Return what the usage costs. Negative usage is billed as 0."""
     meter = work.get("billing.meter", item["price"]["recurring"]["meter"])
     customer = work.get("subscription", item["subscription"])["customer"]
     used = metering.aggregate(meter, metering.events(work, meter["id"], customer, start, until, after))
@@ -135,50 +138,50 @@ def _parts(work: Work, item: Json, start: int, until: int, after: int) -> list[P
 
 
 def _owing(work: Work, item: Json, until: int) -> list[Part]:
-    """What usage before ``until`` that is not billed yet costs, without what costs nothing."""
-    found = _parts(work, item, unbilled_since(work, item), until, _after(work, item))
+    """Return the cost of unbilled usage before ``until``, without the parts that cost nothing."""
+    found = _parts(work, item, unbilled_since(work, item), until, _last_ignored(work, item))
     return [part for part in found if part.amount]
 
 
 def owing(work: Work, item: Json) -> list[Part]:
-    """What a metered item owes for all that was reported so far, and is not billed yet."""
+    """Return what a metered item owes for all reported and unbilled usage."""
     return _owing(work, item, work.now + AHEAD_SECONDS + 1)
 
 
 def leaving(before: list[Json], after: list[Json]) -> list[Json]:
-    """The metered items of ``before`` that ``after`` has no more, or at another price."""
+    """Return the metered items of ``before`` that ``after`` lacks or has at another price."""
     prices = {item["id"]: item["price"]["id"] for item in after}
     return [item for item in before if metered(item["price"]) and prices.get(item["id"]) != item["price"]["id"]]
 
 
 def bill(work: Work, subscription: Json, items: list[Json]) -> None:
-    """Make pending invoice items, at their prices, of what items used until now.
+    """Make pending invoice items of the items' usage until now, at their current prices.
 
-    Flexible billing mode does so with those that go or get another price
+    Flexible billing mode does so for items that are removed or get another price
     (https://docs.stripe.com/billing/subscriptions/billing-mode/compare). If the change waits for its payment and
     expires, that usage is lost (https://docs.stripe.com/billing/subscriptions/pending-updates).
     """
     for item in items:
         for part in owing(work, item):
             work.add(_pending(work, subscription, item, part))
-        _count_anew(work, item, unbilled_since(work, item))
+        _restart_count(work, item, unbilled_since(work, item))
 
 
 def restart(work: Work, before: list[Json], after: list[Json]) -> None:
-    """Let items that are new, or have another price, count what is reported from now on.
+    """Make items that are new or have another price count only usage reported from now on.
 
-    An item that keeps its id counts late events of its running period too: the price in force when they are reported
-    applies to them.
+    An item that keeps its id also counts late events of its current period. They cost the price that is in force when
+    they are reported.
     """
     known = {item["id"]: item for item in before}
     for item in leaving(after, before):
         old = known.get(item["id"])
         since = unbilled_since(work, old) if old and metered(old["price"]) else work.now
-        _count_anew(work, item, since)
+        _restart_count(work, item, since)
 
 
-def _count_anew(work: Work, item: Json, since: int) -> None:
-    """Only what is reported from now on counts, of the time after ``since``."""
+def _restart_count(work: Work, item: Json, since: int) -> None:
+    """Make the item count only usage after ``since`` that is reported from now on."""
     work.note("usage_billed", item["id"], {"until": since, "after": metering.reported(work)})
 
 

@@ -1,4 +1,4 @@
-"""Voiding an open invoice."""
+"""The voiding of an open invoice."""
 
 from gateway.sandbox.billing import balance, intents, ledger, pending_update
 from gateway.sandbox.billing.lines import lines_of
@@ -9,9 +9,10 @@ from gateway.sandbox.work import Work
 
 
 def void(work: Work, invoice: Json) -> Json:
-    """Amounts stay, as recorded from Stripe's API.
+    """Void an open invoice.
 
-    The balance it used is given back, and a pending update that waited for it is off.
+    Its amounts stay, as recorded from Stripe's API. The balance that it used is restored. A pending update that waited
+    for it is discarded.
     """
     if invoice["status"] != "open":
         raise invalid("You can only pass in open invoices. This invoice isn't open.")

@@ -1,1 +1,1 @@
-"""One builder for each kind of object, listing every field that Stripe answers for it (API 2026-10-28.endive)."""
+"""Builders of Stripe's objects. Each lists every field that Stripe returns for its object (API 2026-10-28.endive)."""

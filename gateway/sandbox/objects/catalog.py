@@ -1,4 +1,4 @@
-"""Products, prices, and the plan that a subscription item still carries.
+"""Builders of products, prices and the legacy plan that a subscription item still carries.
 
 https://docs.stripe.com/api/products/object, https://docs.stripe.com/api/prices/object
 """
@@ -10,7 +10,7 @@ from gateway.sandbox.work import Work
 
 
 def build_product(work: Work, params: Json) -> Json:
-    """A product; its own id may be given."""
+    """Return a new product. The caller may choose its id."""
     return {
         "id": params.get("id") or work.ids.new("prod"),
         "object": "product",
@@ -37,7 +37,7 @@ def build_product(work: Work, params: Json) -> Json:
 
 
 def build_price(work: Work, params: Json, product: str) -> Json:
-    """A price: recurring, or charged once; its tiers, if any, are kept beside it."""
+    """Return a new price, recurring or one-time. ``tiers.keep`` stores its tiers separately."""
     return {
         "id": work.ids.new("price"),
         "object": "price",
@@ -72,7 +72,7 @@ def _recurring(params: Json | None) -> Json | None:
 
 
 def plan_of(price: Json) -> Json:
-    """The price in the shape of the plan it replaced; subscription items carry both."""
+    """Return the price in the shape of Stripe's legacy plan. Subscription items carry both."""
     recurring = price["recurring"]
     return {
         "id": price["id"],

@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/charges/object."""
+"""Builder of charges (https://docs.stripe.com/api/charges/object)."""
 
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.test_cards import Decline
@@ -13,11 +13,14 @@ _AUTHENTICATED = {
     "transaction_id": None,
     "version": "2.2.0",
 }
-_SILENT = "The bank did not return any further details with this decline."
+_DECLINED_MESSAGE = "The bank did not return any further details with this decline."
 
 
 def build(work: Work, intent: Json, card: Json, decline: Decline | None, *, approved: bool) -> Json:
-    """An attempt to take an intent's amount from a card, which its bank granted or declined."""
+    """Return the charge for one attempt to take an intent's amount from a card.
+
+    The bank declined it if ``decline`` is given. ``approved`` says whether the holder passed 3D Secure.
+    """
     taken = 0 if decline else intent["amount"]
     details = _details(card["card"], intent["amount"], taken, approved=approved)
     return {
@@ -76,7 +79,7 @@ def _outcome(decline: Decline | None) -> Json:
         "reason": (decline.decline_code or decline.code) if decline else None,
         "risk_level": "normal",
         "risk_score": 0,
-        "seller_message": _SILENT if decline else "Payment complete.",
+        "seller_message": _DECLINED_MESSAGE if decline else "Payment complete.",
         "type": "issuer_declined" if decline else "authorized",
     }
 

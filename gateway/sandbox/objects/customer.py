@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/customers/object."""
+"""Builders of customers (https://docs.stripe.com/api/customers/object) and of their balance transactions."""
 
 import string
 
@@ -15,7 +15,7 @@ _INVOICE_SETTINGS: Json = {
 
 
 def build(work: Work, params: Json) -> Json:
-    """A new customer; ``params`` as Stripe takes them, references already checked."""
+    """Return a new customer from Stripe's parameters. The caller has checked the ids that they refer to."""
     return {
         "id": params.get("id") or work.ids.new("cus"),
         "object": "customer",
@@ -44,12 +44,15 @@ def build(work: Work, params: Json) -> Json:
 
 
 def address(given: Json | str | None) -> Json | None:
-    """An address with all its fields, or none at all."""
+    """Return the address with every field present, or None if none is given."""
     return {key: given.get(key) or None for key in _ADDRESS} if isinstance(given, dict) else None
 
 
 def balance_transaction(work: Work, customer: Json, amount: int, invoice: str | None, kind: str, currency: str) -> Json:
-    """https://docs.stripe.com/api/customer_balance_transactions/object: ``customer`` already has its new balance."""
+    """Return a balance transaction for a customer whose balance is already updated.
+
+    https://docs.stripe.com/api/customer_balance_transactions/object
+    """
     return {
         "id": work.ids.new("cbtxn"),
         "object": "customer_balance_transaction",

@@ -1,14 +1,17 @@
-"""https://docs.stripe.com/api/invoices/object, its lines and https://docs.stripe.com/api/invoiceitems/object."""
+"""Builders of invoices, their lines and invoice items.
+
+https://docs.stripe.com/api/invoices/object, https://docs.stripe.com/api/invoiceitems/object
+"""
 
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.work import Work
 
 EMBEDDED_LINES = 10
-"""How many lines an invoice itself carries; the rest is behind ``/v1/invoices/{id}/lines``."""
+"""How many lines the invoice object embeds. ``/v1/invoices/{id}/lines`` returns all of them."""
 
 
 def build(work: Work, customer: Json, *, invoice_id: str, currency: str, reason: str) -> Json:
-    """An empty draft; amounts and lines follow."""
+    """Return an empty draft. The caller adds its lines and amounts later."""
     return {
         "id": invoice_id,
         "object": "invoice",
@@ -103,7 +106,7 @@ def build(work: Work, customer: Json, *, invoice_id: str, currency: str, reason:
 
 
 def lines_page(invoice_id: str, lines: list[Json]) -> Json:
-    """The lines as they stand inside their invoice."""
+    """Return the list of lines that the invoice object embeds."""
     return {
         "object": "list",
         "data": lines[:EMBEDDED_LINES],
@@ -114,13 +117,13 @@ def lines_page(invoice_id: str, lines: list[Json]) -> Json:
 
 
 def parent_of(subscription: Json) -> Json:
-    """What makes an invoice a subscription's."""
+    """Return the ``parent`` that ties an invoice to its subscription."""
     details = {"metadata": subscription["metadata"], "subscription": subscription["id"]}
     return {"quote_details": None, "subscription_details": details, "type": "subscription_details"}
 
 
 def subscription_of(invoice: Json) -> str | None:
-    """The id of the subscription an invoice belongs to."""
+    """Return the id of the invoice's subscription, or None if it has none."""
     parent = invoice["parent"]
     return parent["subscription_details"]["subscription"] if parent else None
 
@@ -128,7 +131,7 @@ def subscription_of(invoice: Json) -> str | None:
 def build_line(
     work: Work, invoice_id: str, *, amount: int, currency: str, description: str, quantity: int, period: Json
 ) -> Json:
-    """A line without ``parent`` and ``pricing``, which say where it comes from."""
+    """Return an invoice line. The caller fills in ``parent`` and ``pricing``, which name its origin."""
     return {
         "id": work.ids.new("il"),
         "object": "line_item",
@@ -153,7 +156,7 @@ def build_line(
 
 
 def build_item(work: Work, *, customer: str, amount: int, currency: str, description: str | None, period: Json) -> Json:
-    """A plain pending invoice item of quantity 1."""
+    """Return a pending invoice item of quantity 1 without a price."""
     return {
         "id": work.ids.new("ii"),
         "object": "invoiceitem",
@@ -182,6 +185,9 @@ def build_item(work: Work, *, customer: str, amount: int, currency: str, descrip
 
 
 def pricing(price: Json, unit_amount: str | None) -> Json:
-    """Which price a line charges; a proration's has no ``unit_amount_decimal``, as recorded from Stripe's API."""
+    """Return the ``pricing`` that names the price a line charges.
+
+    A proration has no ``unit_amount_decimal``, as recorded from Stripe's API.
+    """
     details = {"price": price["id"], "product": price["product"]}
     return {"price_details": details, "type": "price_details", "unit_amount_decimal": unit_amount}

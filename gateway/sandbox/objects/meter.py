@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/billing/meter/object, and what hangs on it."""
+"""Builders of meters (https://docs.stripe.com/api/billing/meter/object), their events, adjustments and summaries."""
 
 import hashlib
 
@@ -7,7 +7,7 @@ from gateway.sandbox.work import Work
 
 
 def build(work: Work, params: Json) -> Json:
-    """An active meter."""
+    """Return a new, active meter."""
     mapping = {"event_payload_key": "stripe_customer_id", "type": "by_id"}
     return {
         "id": work.ids.new("mtr_test").replace("mtr_test_1", "mtr_test_61"),
@@ -27,7 +27,7 @@ def build(work: Work, params: Json) -> Json:
 
 
 def build_event(work: Work, params: Json, identifier: str, timestamp: int) -> Json:
-    """https://docs.stripe.com/api/billing/meter-event/object; it has no id."""
+    """Return a meter event, which has no id (https://docs.stripe.com/api/billing/meter-event/object)."""
     return {
         "object": "billing.meter_event",
         "created": work.now,
@@ -40,7 +40,10 @@ def build_event(work: Work, params: Json, identifier: str, timestamp: int) -> Js
 
 
 def build_adjustment(params: Json) -> Json:
-    """https://docs.stripe.com/api/billing/meter-event-adjustment/object; ``pending``, as its documentation shows it."""
+    """Return a meter event adjustment that is ``pending``, as Stripe's documentation shows it.
+
+    https://docs.stripe.com/api/billing/meter-event-adjustment/object
+    """
     return {
         "object": "billing.meter_event_adjustment",
         "cancel": {"identifier": params["cancel"]["identifier"]},
@@ -52,7 +55,10 @@ def build_adjustment(params: Json) -> Json:
 
 
 def build_summary(meter: str, customer: str, start: int, end: int, value: float) -> Json:
-    """https://docs.stripe.com/api/billing/meter-event-summary/object; the same question gets the same id."""
+    """Return a summary of usage. A repeated query gets the same id.
+
+    https://docs.stripe.com/api/billing/meter-event-summary/object
+    """
     digest = hashlib.sha256(f"{meter}/{customer}/{start}/{end}".encode()).hexdigest()
     return {
         "id": f"mtrusg_test_{digest}",

@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/payment_intents/object, and the payment of an invoice that it belongs to."""
+"""Builders of payment intents (https://docs.stripe.com/api/payment_intents/object) and of invoice payments."""
 
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.work import Work
@@ -7,7 +7,7 @@ _DESCRIPTIONS = {"manual": "Payment for Invoice", "subscription_create": "Subscr
 
 
 def build(work: Work, invoice: Json) -> Json:
-    """The intent to pay a finalized invoice; it waits for a card."""
+    """Return the payment intent of a finalized invoice. It still needs a card."""
     intent_id = work.ids.new("pi")
     card_options = {
         "installments": None,
@@ -62,7 +62,10 @@ def build(work: Work, invoice: Json) -> Json:
 
 
 def build_payment(work: Work, invoice: Json, intent: Json) -> Json:
-    """https://docs.stripe.com/api/invoice-payment/object, still open."""
+    """Return the open invoice payment that links an invoice to its intent.
+
+    https://docs.stripe.com/api/invoice-payment/object
+    """
     return {
         "id": work.ids.new("inpay"),
         "object": "invoice_payment",

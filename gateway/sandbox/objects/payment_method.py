@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/payment_methods/object."""
+"""Builder of payment methods, which are all test cards (https://docs.stripe.com/api/payment_methods/object)."""
 
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.customer import address
@@ -6,24 +6,27 @@ from gateway.sandbox.objects.test_cards import BY_FACE, INCORRECT_CVC, Decline, 
 from gateway.sandbox.work import Work
 
 EXPIRY = (12, 2034)
-"""Month and year of a card made from a test token."""
+"""The expiry month and year of a card made from a test token."""
 _DISPLAY_BRANDS = {"amex": "american_express", "diners": "diners_club", "unionpay": "union_pay"}
 
 
 def card_of(payment_method: Json) -> TestCard:
-    """The test card that a payment method was made from."""
+    """Return the test card that the payment method was made from."""
     return BY_FACE[payment_method["card"]["brand"], payment_method["card"]["last4"]]
 
 
 def decline_of(payment_method: Json) -> Decline | None:
-    """Why its bank refuses it, if it does: without a security code there is none to be incorrect."""
+    """Return the decline with which the bank answers a charge, or None if the card pays.
+
+    The bank cannot find a security code incorrect if the card was given without one.
+    """
     decline = card_of(payment_method).decline
     unchecked = payment_method["card"]["checks"]["cvc_check"] is None
     return None if decline is INCORRECT_CVC and unchecked else decline
 
 
 def build(work: Work, card: TestCard, params: Json, *, expiry: tuple[int, int] = EXPIRY, has_cvc: bool = True) -> Json:
-    """A card that is no customer's yet; ``params`` may hold ``billing_details`` and ``metadata``."""
+    """Return a card that belongs to no customer yet. ``params`` may hold ``billing_details`` and ``metadata``."""
     given = dict(params.get("billing_details") or {})
     if "address" in given:
         given["address"] = address(given["address"])

@@ -1,11 +1,11 @@
-"""https://docs.stripe.com/api/setup_intents/object."""
+"""Builder of setup intents (https://docs.stripe.com/api/setup_intents/object)."""
 
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.work import Work
 
 
 def build(work: Work, params: Json) -> Json:
-    """A setup intent that waits for its payment method."""
+    """Return a setup intent that still needs a payment method."""
     intent_id = work.ids.new("seti")
     automatic = params.get("automatic_payment_methods") or {"enabled": True}
     return {

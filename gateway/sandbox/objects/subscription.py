@@ -1,24 +1,24 @@
-"""https://docs.stripe.com/api/subscriptions/object and its items."""
+"""Builders of subscriptions (https://docs.stripe.com/api/subscriptions/object) and of their items."""
 
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.catalog import plan_of
 from gateway.sandbox.work import Work
 
 ENDED = frozenset({"canceled", "incomplete_expired"})
-"""Statuses that nothing leads out of."""
+"""The statuses that a subscription never leaves."""
 
 
 _TRIAL_SETTINGS: Json = {"end_behavior": {"billing_cycle_anchor": "now", "missing_payment_method": "create_invoice"}}
 
 
 def trial_settings(params: Json, old: Json) -> Json:
-    """What is to happen at the end of a trial, as far as a request says so."""
+    """Return the old trial settings, overridden by those that the request gives."""
     given = (params.get("trial_settings") or {}).get("end_behavior", {})
     return {"end_behavior": old["end_behavior"] | given}
 
 
 def build(work: Work, params: Json, *, currency: str) -> Json:
-    """A subscription in flexible billing mode, without its items (``with_items`` adds them)."""
+    """Return a subscription in flexible billing mode. ``with_items`` adds its items."""
     return {
         "id": work.ids.new("sub"),
         "object": "subscription",
@@ -88,13 +88,16 @@ def build(work: Work, params: Json, *, currency: str) -> Json:
 
 
 def items_of(subscription: Json) -> list[Json]:
-    """The subscription's items, oldest first."""
+    """Return the subscription's items, oldest first."""
     items: list[Json] = subscription["items"]["data"]
     return items
 
 
 def with_items(subscription: Json, items: list[Json]) -> Json:
-    """The fields that follow from the items; ``plan`` and ``quantity`` are those of a single item, as recorded."""
+    """Return the fields that depend on the items.
+
+    Stripe sets ``plan`` and ``quantity`` only for a subscription of one item, as recorded.
+    """
     only = items[0] if len(items) == 1 else None
     return {
         "items": {
@@ -110,24 +113,24 @@ def with_items(subscription: Json, items: list[Json]) -> Json:
 
 
 def period_end(subscription: Json) -> int:
-    """When the earliest of its items' periods ends."""
+    """Return the earliest end of the items' periods, in unix seconds."""
     return min(int(item["current_period_end"]) for item in items_of(subscription))
 
 
 def period_start(subscription: Json) -> int:
-    """When the earliest of its items' periods began."""
+    """Return the earliest start of the items' periods, in unix seconds."""
     return min(int(item["current_period_start"]) for item in items_of(subscription))
 
 
 def cut_short(subscription: Json, moment: int) -> Json:
-    """The fields of a subscription whose periods end now."""
+    """Return the fields of the subscription when all its periods end at ``moment``."""
     return with_items(subscription, [item | {"current_period_end": moment} for item in items_of(subscription)])
 
 
 def build_item(
     work: Work, subscription: str, price: Json, quantity: int | None, period: tuple[int, int], metadata: Json
 ) -> Json:
-    """One item; a metered price has no quantity."""
+    """Return a subscription item. An item of a metered price has no quantity."""
     item: Json = {
         "id": work.ids.new("si"),
         "object": "subscription_item",
@@ -147,5 +150,5 @@ def build_item(
 
 
 def metered(price: Json) -> bool:
-    """Whether the price is billed by usage, in arrears."""
+    """Return whether Stripe bills the price by usage, in arrears."""
     return bool(price["recurring"]["usage_type"] == "metered")

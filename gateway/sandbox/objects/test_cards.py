@@ -1,8 +1,8 @@
 """Stripe's documented test cards that matter for subscriptions (https://docs.stripe.com/testing).
 
-Which code and decline code a card answers with is documented there; ``advice_code`` and ``network_decline_code`` were
-recorded from Stripe's API (2026-08-26.dahlia) for a generic decline only, the other advice follows Stripe's page on
-decline codes (https://docs.stripe.com/declines/codes).
+That page documents each card's code and decline code. ``advice_code`` and ``network_decline_code`` of the generic
+decline were recorded from Stripe's API (2026-08-26.dahlia). The other advice codes follow Stripe's page on decline
+codes (https://docs.stripe.com/declines/codes).
 """
 
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ _LATER, _NEVER, _CHECK = "try_again_later", "do_not_try_again", "confirm_card_da
 
 
 class ThreeDSecure(Enum):
-    """When a card's bank wants its holder to approve (https://docs.stripe.com/testing#regulatory-cards)."""
+    """When the bank requires the holder to approve (https://docs.stripe.com/testing#regulatory-cards)."""
 
     NOT_REQUIRED = auto()
     ALWAYS = auto()
     UNTIL_SET_UP = auto()
-    """Once a setup intent or an approved payment went through, off-session payments need no approval."""
+    """Off-session payments need no approval after a setup intent or an approved payment has succeeded."""
     ON_SESSION = auto()
-    """Counts as set up already: only payments that the holder is present at need approval."""
+    """The card counts as already set up. Only payments made in the holder's presence need approval."""
 
 
 @dataclass(frozen=True)
 class Decline:
-    """Why a bank refuses."""
+    """The reason for which a bank declines a card."""
 
     code: str
     message: str
@@ -35,7 +35,7 @@ class Decline:
     network_decline_code: str | None = None
 
     def error(self) -> Json:
-        """The fields of Stripe's card error, as an answer and as an intent's last error have them."""
+        """Return the fields of Stripe's card error. A response and an intent's last error share them."""
         fields = {
             "advice_code": self.advice_code,
             "code": self.code,
@@ -50,7 +50,7 @@ class Decline:
 
 @dataclass(frozen=True)
 class TestCard:
-    """A test card: its number, the tokens ``pm_card_…`` and ``tok_…`` that stand for it, and how it behaves."""
+    """A test card with its number, its behaviour and the suffixes of its ``pm_card_…`` and ``tok_…`` tokens."""
 
     number: str
     tokens: str
@@ -62,7 +62,7 @@ class TestCard:
 
     @property
     def last4(self) -> str:
-        """What people see of the number."""
+        """Return the last four digits, the part of the number that Stripe shows."""
         return self.number[-4:]
 
 
@@ -86,7 +86,7 @@ _ALWAYS, _UNTIL_SET_UP, _ON_SESSION = ThreeDSecure.ALWAYS, ThreeDSecure.UNTIL_SE
 
 # fmt: off
 CARDS = (
-    # They pay.
+    # Charges succeed.
     TestCard("4242424242424242", "visa us"),
     TestCard("4000056655665556", "visa_debit", funding="debit"),
     TestCard("5555555555554444", "mastercard", "mastercard"),
@@ -103,7 +103,7 @@ CARDS = (
     TestCard("3566002020360505", "jcb", "jcb"),
     TestCard("6200000000000005", "unionpay", "unionpay"),
     TestCard("4000000000003055", "threeDSecureOptional"),
-    # They are declined, and so cannot be attached either.
+    # Charges are declined, and Stripe refuses to attach the card.
     TestCard("4000000000000002", "visa_chargeDeclined chargeDeclined", decline=GENERIC, attaches=False),
     TestCard("4000000000009995", "visa_chargeDeclinedInsufficientFunds chargeDeclinedInsufficientFunds",
              decline=_FUNDS, attaches=False),
@@ -118,9 +118,9 @@ CARDS = (
     TestCard("4000000000000119", "chargeDeclinedProcessingError visa_chargeDeclinedProcessingError",
              decline=_PROCESSING, attaches=False),
     TestCard("4000000000006975", "visa_chargeDeclinedVelocityLimitExceeded", decline=_OFTEN, attaches=False),
-    # It attaches, and every charge is declined.
+    # Stripe attaches the card, but every charge is declined.
     TestCard("4000000000000341", "chargeCustomerFail visa_chargeCustomerFail", decline=GENERIC),
-    # Their holder must approve.
+    # The holder must approve.
     TestCard("4000002760003184", "authenticationRequired", three_d_secure=_ALWAYS),
     TestCard("4000002500003155", "authenticationRequiredOnSetup", three_d_secure=_UNTIL_SET_UP),
     TestCard("4000003800000446", "authenticationRequiredSetupForOffSession", three_d_secure=_ON_SESSION),
@@ -135,4 +135,4 @@ BY_NUMBER = {card.number: card for card in CARDS}
 BY_PAYMENT_METHOD = {f"pm_card_{name}": card for card in CARDS for name in card.tokens.split()}
 BY_TOKEN = {f"tok_{name}": card for card in CARDS for name in card.tokens.split()}
 BY_FACE = {(card.brand, card.last4): card for card in CARDS}
-"""What a payment method still shows of its number tells the cards apart."""
+"""A payment method shows only the brand and the last four digits, and they identify the card."""

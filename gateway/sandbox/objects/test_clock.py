@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/test_clocks/object."""
+"""Builder of test clocks (https://docs.stripe.com/api/test_clocks/object)."""
 
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.settings import DAY
@@ -8,7 +8,7 @@ _KEPT_DAYS = 30
 
 
 def build(work: Work, params: Json) -> Json:
-    """A clock that stands at ``frozen_time``."""
+    """Return a test clock frozen at ``frozen_time``."""
     return {
         "id": work.ids.new("clock"),
         "object": "test_helpers.test_clock",

@@ -12,7 +12,10 @@ _PLACES = 12
 
 
 def amount(given: Json, name: str, param: str = "") -> Json:
-    """``{"unit_amount": 1, "unit_amount_decimal": "1"}``, whichever was given; a fraction has only the second."""
+    """Return ``{"unit_amount": 1, "unit_amount_decimal": "1"}``, whichever of the two is given.
+
+    A fraction of a cent has only the decimal. Its whole amount is None.
+    """
     decimal = f"{name}_decimal"
     if name in given and decimal in given:
         raise invalid(f"You may only specify one of these parameters: {name}, {decimal}.")
@@ -24,7 +27,7 @@ def amount(given: Json, name: str, param: str = "") -> Json:
 
 
 def _decimal(text: str, param: str) -> str:
-    """Without needless zeros."""
+    """Return the decimal without leading or trailing zeros."""
     matched = _DECIMAL.fullmatch(text)
     if matched is None:
         raise invalid(f"Invalid non-negative decimal: {text}", param=param)
@@ -35,7 +38,7 @@ def _decimal(text: str, param: str) -> str:
 
 
 def build(given: list[Json]) -> list[Json]:
-    """The tiers in their order, the last without an end."""
+    """Return the tiers in the given order. The last one has no upper bound."""
     bounds = [tier["up_to"] for tier in given]
     if not bounds or bounds[-1] != "inf" or "inf" in bounds[:-1]:
         raise invalid("The last tier, and only the last, must have `up_to` set to `inf`.", param="tiers")
@@ -53,11 +56,11 @@ def _tier(given: Json, param: str) -> Json:
 
 
 def keep(work: Work, price: Json, tiers: list[Json]) -> None:
-    """Remember the tiers: a price shows them only when expanded."""
+    """Store the tiers apart from the price, which shows them only when expanded."""
     work.note("tiers", price["id"], {"tiers": tiers})
 
 
 def of(work: Work, price: Json) -> list[Json]:
-    """The tiers of a price, or of the plan that it shows as; none if it is per unit."""
+    """Return the tiers of a price or of its legacy plan. A price per unit has none."""
     tiers: list[Json] = (work.recall("tiers", price["id"]) or {"tiers": []})["tiers"]
     return tiers

@@ -1,4 +1,4 @@
-"""Every path the sandbox serves: one module a resource."""
+"""Every route of Stripe's API that the sandbox serves, one module per resource."""
 
 from gateway.sandbox.resources import (
     accounts,

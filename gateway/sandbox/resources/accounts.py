@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/accounts."""
+"""Endpoint of the account (https://docs.stripe.com/api/accounts)."""
 
 from stripe.params import AccountRetrieveCurrentParams
 
@@ -11,7 +11,7 @@ routes = Routes()
 
 @routes.get("/v1/account", AccountRetrieveCurrentParams)
 def retrieve(work: Work, params: Json) -> Json:
-    """The account that owns the key."""
+    """Return the account that owns the API key."""
     return {
         "id": "acct_1Sandbox000000000",
         "object": "account",

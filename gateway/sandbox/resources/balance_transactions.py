@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/customer_balance_transactions."""
+"""Endpoints of customer balance transactions (https://docs.stripe.com/api/customer_balance_transactions)."""
 
 from stripe.params import (
     CustomerBalanceTransactionCreateParams,
@@ -24,21 +24,24 @@ _KIND = "customer_balance_transaction"
     "amount currency description metadata",
 )
 def create(work: Work, params: Json, customer: str) -> Json:
-    """An adjustment: a negative amount is credit for the customer's next invoices, a positive one is owed."""
+    """Adjust the customer's balance.
+
+    A negative amount is credit for the customer's next invoices. The customer owes a positive amount.
+    """
     found = work.get("customer", customer, param="customer")
     currency = known(params["currency"])
     if found["currency"] not in (None, currency):
         text = f"The customer's balance is in {found['currency']}, and cannot be adjusted in {currency}."  # inferred
         raise invalid(text, param="currency")
     after = work.update(found, {"balance": found["balance"] + params["amount"], "currency": currency})
-    made = balance_transaction(work, after, params["amount"], None, "adjustment", currency)
-    said = {"description": params.get("description") or None, "metadata": params.get("metadata") or {}}
-    return work.add(made | said)
+    transaction = balance_transaction(work, after, params["amount"], None, "adjustment", currency)
+    notes = {"description": params.get("description") or None, "metadata": params.get("metadata") or {}}
+    return work.add(transaction | notes)
 
 
 @routes.get("/v1/customers/{customer}/balance_transactions/{transaction}", CustomerBalanceTransactionRetrieveParams)
 def retrieve(work: Work, params: Json, customer: str, transaction: str) -> Json:
-    """One movement of this customer's balance."""
+    """Return one of this customer's balance transactions."""
     found = work.get(_KIND, transaction, param="transaction")
     if found["customer"] != customer:
         raise missing(_KIND, transaction, param="transaction")
@@ -47,7 +50,7 @@ def retrieve(work: Work, params: Json, customer: str, transaction: str) -> Json:
 
 @routes.get("/v1/customers/{customer}/balance_transactions", CustomerBalanceTransactionListParams, CURSORS)
 def list_all(work: Work, params: Json, customer: str) -> Json:
-    """What moved the customer's balance."""
+    """List the customer's balance transactions."""
     work.get("customer", customer, param="customer")
     url = f"/v1/customers/{customer}/balance_transactions"
     return page(work, work.select(_KIND, customer), params, kind=_KIND, url=url)

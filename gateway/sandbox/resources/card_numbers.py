@@ -1,4 +1,4 @@
-"""Cards given by number: the checks that come before the bank's (https://docs.stripe.com/testing#invalid-data)."""
+"""Checks of a card number that Stripe makes before it asks the bank (https://docs.stripe.com/testing#invalid-data)."""
 
 from datetime import UTC, datetime
 
@@ -10,22 +10,25 @@ from gateway.sandbox.work import Work
 
 _CENTURY = 2000
 _MONTHS = 12
-_LIVE = (
+_LIVE_CARD = (
     "Your card was declined. Your request was in test mode, but used a non test (live) card. For a list of valid test "
     "cards, visit: https://stripe.com/docs/testing."
 )
 
 
 def build(work: Work, given: Json, params: Json) -> Json:
-    """The card of ``card[number]``, ``[exp_month]``, ``[exp_year]`` and ``[cvc]``; 402 if Stripe would refuse them."""
+    """Return the card of ``card[number]``, ``[exp_month]``, ``[exp_year]`` and ``[cvc]``.
+
+    Raise a 402 if Stripe would refuse one of them.
+    """
     for name in ("number", "exp_month", "exp_year"):
         if name not in given:
             raise required(f"card[{name}]")
     number = given["number"].replace(" ", "").replace("-", "")
-    if not _checks(number):
+    if not _passes_luhn(number):
         raise _refused("incorrect_number", "Your card number is incorrect.", "number")
     if number not in BY_NUMBER:
-        raise StripeError(402, "card_error", _LIVE, code="card_declined", decline_code="test_mode_live_card")
+        raise StripeError(402, "card_error", _LIVE_CARD, code="card_declined", decline_code="test_mode_live_card")
     card = BY_NUMBER[number]
     expiry = _expiry(work, given["exp_month"], given["exp_year"])
     cvc = given.get("cvc")
@@ -34,8 +37,8 @@ def build(work: Work, given: Json, params: Json) -> Json:
     return payment_method.build(work, card, params, expiry=expiry, has_cvc=cvc is not None)
 
 
-def _checks(number: str) -> bool:
-    """Whether the check digit is right (Luhn)."""
+def _passes_luhn(number: str) -> bool:
+    """Return whether the check digit is right."""
     if not (number.isascii() and number.isdecimal()):
         return False
     digits = [int(digit) for digit in reversed(number)]

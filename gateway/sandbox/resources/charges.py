@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/charges: what was tried on cards. They are made by paying, never by themselves."""
+"""Endpoints of charges (https://docs.stripe.com/api/charges). Only paying an intent creates a charge."""
 
 from stripe.params import ChargeListParams, ChargeRetrieveParams
 
@@ -12,13 +12,13 @@ routes = Routes()
 
 @routes.get("/v1/charges/{charge}", ChargeRetrieveParams)
 def retrieve(work: Work, params: Json, charge: str) -> Json:
-    """A charge."""
+    """Return a charge."""
     return work.get("charge", charge)
 
 
 @routes.get("/v1/charges", ChargeListParams, f"{CURSORS} customer payment_intent created")
 def list_all(work: Work, params: Json) -> Json:
-    """Charges, by customer or by intent."""
+    """List charges, filtered by customer, payment intent and creation time."""
     rows = (
         row
         for row in work.select("charge", params.get("customer"))

@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/customers."""
+"""Endpoints of customers (https://docs.stripe.com/api/customers) and of their cards."""
 
 import re
 
@@ -33,25 +33,25 @@ _CLEARABLE = ("description", "email", "name", "phone", "shipping")
 
 @routes.post("/v1/customers", CustomerCreateParams, f"{_FIELDS} invoice_prefix payment_method test_clock")
 def create(work: Work, params: Json) -> Json:
-    """A new customer, with a card if one is given; that card may be the default at once."""
+    """Create a customer and attach the card, if one is given. The request may make it the default card."""
     _check_email(params)
     if "test_clock" in params:
         work.get(clocks.KIND, params["test_clock"], param="test_clock", status=400)
     customer = build(work, params)
     settings = customer["invoice_settings"]
     if not params.get("payment_method"):
-        _own_card(work, customer, settings)
-        return _added(work, customer)
+        _check_default_card(work, customer, settings)
+        return _add(work, customer)
     card = cards.take(work, params["payment_method"], None)
-    if settings["default_payment_method"] == params["payment_method"]:  # a test token stands for the new card
+    if settings["default_payment_method"] == params["payment_method"]:  # both name the same test token
         customer["invoice_settings"] = settings | {"default_payment_method": card["id"]}
-    _added(work, customer)
+    _add(work, customer)
     cards.attach(work, card, customer["id"])
-    _own_card(work, customer, customer["invoice_settings"])
+    _check_default_card(work, customer, customer["invoice_settings"])
     return customer
 
 
-def _added(work: Work, customer: Json) -> Json:
+def _add(work: Work, customer: Json) -> Json:
     added = work.add(customer)
     balance.set_by_request(work, 0, added, "initial")
     return added
@@ -59,13 +59,13 @@ def _added(work: Work, customer: Json) -> Json:
 
 @routes.get("/v1/customers/{customer}", CustomerRetrieveParams)
 def retrieve(work: Work, params: Json, customer: str) -> Json:
-    """A customer; of a deleted one the stub is left."""
+    """Return a customer, or the stub that is left of a deleted one."""
     return work.recall("deleted", customer) or work.get("customer", customer)
 
 
 @routes.post("/v1/customers/{customer}", CustomerUpdateParams, _FIELDS)
 def update(work: Work, params: Json, customer: str) -> Json:
-    """Set the given fields; an empty one is cleared."""
+    """Set the given fields. An empty value clears its field."""
     _check_email(params)
     found = work.get("customer", customer)
     changes = {key: value for key, value in params.items() if key != "expand"}
@@ -73,7 +73,7 @@ def update(work: Work, params: Json, customer: str) -> Json:
     if "address" in changes:
         changes["address"] = address(changes["address"])
     if "invoice_settings" in changes:
-        _own_card(work, found, changes["invoice_settings"])
+        _check_default_card(work, found, changes["invoice_settings"])
         cleared = {key: value or None for key, value in changes["invoice_settings"].items()}
         changes["invoice_settings"] = found["invoice_settings"] | cleared
     if "metadata" in changes:
@@ -85,14 +85,14 @@ def update(work: Work, params: Json, customer: str) -> Json:
 
 def _check_email(params: Json) -> None:
     email = params.get("email") or ""
-    if len(email) > _LONGEST_EMAIL:  # as long as Stripe's OpenAPI document says, worded as of other parameters
+    if len(email) > _LONGEST_EMAIL:  # the limit of Stripe's OpenAPI document, in the wording of other parameters
         text = f"Invalid string: {email[:10]}...{email[-10:]}; must be at most {_LONGEST_EMAIL} characters"
         raise invalid(text, param="email")
     if email and not _EMAIL.fullmatch(email):
         raise invalid(f"Invalid email address: {email}", param="email", code="email_invalid")
 
 
-def _own_card(work: Work, customer: Json, settings: Json) -> None:
+def _check_default_card(work: Work, customer: Json, settings: Json) -> None:
     card_id = settings.get("default_payment_method")
     if not card_id:
         return
@@ -110,7 +110,7 @@ def _own_card(work: Work, customer: Json, settings: Json) -> None:
 
 @routes.delete("/v1/customers/{customer}", CustomerDeleteParams)
 def delete(work: Work, params: Json, customer: str) -> Json:
-    """Delete it and cancel its subscriptions at once (https://docs.stripe.com/api/customers/delete)."""
+    """Delete the customer and cancel its subscriptions immediately (https://docs.stripe.com/api/customers/delete)."""
     found = work.get("customer", customer)
     for subscription in list(work.select("subscription", customer)):
         if subscription["status"] not in ENDED:
@@ -122,7 +122,10 @@ def delete(work: Work, params: Json, customer: str) -> Json:
 
 @routes.get("/v1/customers", CustomerListParams, f"{CURSORS} email created test_clock")
 def list_all(work: Work, params: Json) -> Json:
-    """Customers, by ``email`` if given; those on a test clock only if it is named."""
+    """List customers, filtered by ``email`` and creation time.
+
+    Customers on a test clock are listed only if the request names that clock.
+    """
     rows = (
         row
         for row in work.select("customer")
@@ -135,7 +138,7 @@ def list_all(work: Work, params: Json) -> Json:
 
 @routes.get("/v1/customers/{customer}/payment_methods", CustomerPaymentMethodListParams, f"{CURSORS} type")
 def list_payment_methods(work: Work, params: Json, customer: str) -> Json:
-    """The cards attached to the customer."""
+    """List the cards attached to the customer."""
     work.get("customer", customer, param="customer")
     rows = (row for row in work.select("payment_method", customer) if params.get("type") in (None, row["type"]))
     return page(work, rows, params, kind="payment_method", url=f"/v1/customers/{customer}/payment_methods")
@@ -143,7 +146,7 @@ def list_payment_methods(work: Work, params: Json, customer: str) -> Json:
 
 @routes.get("/v1/customers/{customer}/payment_methods/{payment_method}", CustomerPaymentMethodRetrieveParams)
 def retrieve_payment_method(work: Work, params: Json, customer: str, payment_method: str) -> Json:
-    """A card, if it is this customer's."""
+    """Return a card of this customer."""
     work.get("customer", customer, param="customer")
     card = work.get("payment_method", payment_method, param="payment_method")
     if card["customer"] != customer:

@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/events."""
+"""Endpoints of events (https://docs.stripe.com/api/events)."""
 
 from fnmatch import fnmatchcase
 
@@ -15,13 +15,16 @@ routes = Routes()
 
 @routes.get("/v1/events/{event}", EventRetrieveParams)
 def retrieve(work: Work, params: Json, event: str) -> Json:
-    """An event, as it was rendered when it happened."""
+    """Return an event with the object as it was when the event happened."""
     return work.get("event", event)
 
 
 @routes.get("/v1/events", EventListParams, f"{CURSORS} type types created delivery_success")
 def list_all(work: Work, params: Json) -> Json:
-    """Events; ``type`` may hold a ``*``, ``delivery_success=false`` gives those some endpoint has not taken yet."""
+    """List events. ``type`` may contain a ``*``.
+
+    ``delivery_success=false`` selects the events that some endpoint has not yet accepted.
+    """
     if "type" in params and "types" in params:
         raise invalid("You may only specify one of these parameters: type, types.")
     rows = (row for row in work.select("event") if _listed(row, params))

@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/invoices: what is done with an invoice."""
+"""Endpoints that finalize, pay, void, write off and send an invoice (https://docs.stripe.com/api/invoices)."""
 
 from stripe.params import (
     InvoiceFinalizeInvoiceParams,
@@ -26,20 +26,23 @@ _NEEDS_ACTION = (
 
 @routes.post("/v1/invoices/{invoice}/finalize", InvoiceFinalizeInvoiceParams, "auto_advance")
 def finalize(work: Work, params: Json, invoice: str) -> Json:
-    """Number and open a draft."""
+    """Finalize a draft, which numbers and opens it."""
     found = work.get("invoice", invoice, param="invoice")
     if found["status"] != "draft":
         raise invalid("This invoice is already finalized, you can't re-finalize a non-draft invoice.")
     advances = params.get("auto_advance", found["auto_advance"])
     charged = advances and found["collection_method"] == "charge_automatically"
-    collect_at = work.now + invoicing.DRAFT_SECONDS if charged else None  # after an hour: remembered, not recorded
+    collect_at = work.now + invoicing.DRAFT_SECONDS if charged else None  # no recording confirms the hour
     counted = usage.refresh(work, found) | {"auto_advance": advances}
     return invoicing.finalize(work, counted, collect_at=collect_at)
 
 
 @routes.post("/v1/invoices/{invoice}/pay", InvoicePayParams, "payment_method paid_out_of_band off_session")
 def pay(work: Work, params: Json, invoice: str) -> Json:
-    """Charge it now. A draft is finalized first. A decline is a 402 that leaves the invoice open."""
+    """Charge the invoice immediately and finalize it first if it is a draft.
+
+    A decline is a 402 that leaves the invoice open.
+    """
     found = work.get("invoice", invoice, param="invoice")
     if found["status"] == "paid":
         raise invalid("Invoice is already paid")
@@ -52,10 +55,10 @@ def pay(work: Work, params: Json, invoice: str) -> Json:
     if params.get("paid_out_of_band"):
         return payment.settle_elsewhere(work, found)
     card = _card(work, found, params.get("payment_method"))
-    tried = payment.charge(work, found, card, automatic=False, on_session=not params.get("off_session", True))
-    if tried["status"] == "open":
-        work.fail(_why(work, tried))
-    return tried
+    charged = payment.charge(work, found, card, automatic=False, on_session=not params.get("off_session", True))
+    if charged["status"] == "open":
+        work.fail(_payment_failure(work, charged))
+    return charged
 
 
 def _card(work: Work, invoice: Json, given: str | None) -> Json:
@@ -69,7 +72,7 @@ def _card(work: Work, invoice: Json, given: str | None) -> Json:
     return card
 
 
-def _why(work: Work, invoice: Json) -> StripeError:
+def _payment_failure(work: Work, invoice: Json) -> StripeError:
     intent = intents.intent_of(work, invoice["id"]) or {}
     if intent["status"] == "requires_action":
         return card_error("invoice_payment_intent_requires_action", _NEEDS_ACTION)
@@ -78,13 +81,13 @@ def _why(work: Work, invoice: Json) -> StripeError:
 
 @routes.post("/v1/invoices/{invoice}/void", InvoiceVoidInvoiceParams)
 def void(work: Work, params: Json, invoice: str) -> Json:
-    """Make it void: nobody owes it any more."""
+    """Void the invoice, so that the customer no longer owes it."""
     return void_open(work, work.get("invoice", invoice, param="invoice"))
 
 
 @routes.post("/v1/invoices/{invoice}/mark_uncollectible", InvoiceMarkUncollectibleParams)
 def mark_uncollectible(work: Work, params: Json, invoice: str) -> Json:
-    """Write it off."""
+    """Mark an open invoice as uncollectible."""
     found = work.get("invoice", invoice, param="invoice")
     if found["status"] != "open":
         raise invalid("You can only pass in open invoices. This invoice isn't open.")
@@ -93,7 +96,10 @@ def mark_uncollectible(work: Work, params: Json, invoice: str) -> Json:
 
 @routes.post("/v1/invoices/{invoice}/send", InvoiceSendInvoiceParams)
 def send(work: Work, params: Json, invoice: str) -> Json:
-    """Mail it, a draft once it is finalized; in test mode only the event tells (wordings are inferred)."""
+    """Mail the invoice and finalize it first if it is a draft.
+
+    Stripe mails nothing in test mode and only creates the event. The error texts are inferred.
+    """
     found = work.get("invoice", invoice, param="invoice")
     if found["collection_method"] != "send_invoice":
         raise invalid("You can only manually send an invoice if its collection method is 'send_invoice'.")

@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/invoiceitems."""
+"""Endpoints of invoice items (https://docs.stripe.com/api/invoiceitems)."""
 
 from fractions import Fraction
 
@@ -30,7 +30,7 @@ _NOT_ONE_TIME = (
 
 @routes.post("/v1/invoiceitems", InvoiceItemCreateParams, f"{_FIELDS} customer currency subscription")
 def create(work: Work, params: Json) -> Json:
-    """An amount, or a number of a one-time price, for the customer's next invoice."""
+    """Add an amount, or a quantity of a one-time price, to the customer's next invoice."""
     customer = work.get("customer", params.get("customer", ""), param="customer", status=400)
     if "pricing" not in params and "amount" not in params:
         raise required("amount")
@@ -51,21 +51,21 @@ def create(work: Work, params: Json) -> Json:
 
 
 def _priced(work: Work, item: Json, params: Json) -> Json:
-    """The fields that follow from a price and a quantity, if either is given; an amount excludes both."""
+    """Return the fields that depend on the price and the quantity, if either is given. An amount excludes both."""
     if not params.keys() & {"pricing", "quantity"}:
         return {}
     if "amount" in params or ("pricing" not in params and item["pricing"] is None):
-        raise invalid("`quantity` and `pricing[price]` go together, and not with `amount`.")  # inferred wording
+        raise invalid("`quantity` and `pricing[price]` require each other and exclude `amount`.")  # inferred wording
     price_id = params["pricing"]["price"] if "pricing" in params else item["pricing"]["price_details"]["price"]
     price = work.get("price", price_id, param="pricing[price]", status=400)
     if price["recurring"] is not None:
         raise invalid(_NOT_ONE_TIME, param="pricing[price]")
     quantity: int = params["quantity"] if "quantity" in params else item["quantity"]
-    named = item["description"] or work.get("product", price["product"])["name"]
+    description = item["description"] or work.get("product", price["product"])["name"]
     return {
         "amount": nearest(Fraction(price["unit_amount_decimal"]) * quantity, step(price["currency"])),
         "currency": price["currency"],
-        "description": named,
+        "description": description,
         "pricing": pricing(price, price["unit_amount_decimal"]),
         "quantity": quantity,
         "quantity_decimal": str(quantity),
@@ -74,13 +74,16 @@ def _priced(work: Work, item: Json, params: Json) -> Json:
 
 @routes.get("/v1/invoiceitems/{invoiceitem}", InvoiceItemRetrieveParams)
 def retrieve(work: Work, params: Json, invoiceitem: str) -> Json:
-    """An invoice item."""
+    """Return an invoice item."""
     return work.get("invoiceitem", invoiceitem)
 
 
 @routes.post("/v1/invoiceitems/{invoiceitem}", InvoiceItemUpdateParams, _FIELDS)
 def update(work: Work, params: Json, invoiceitem: str) -> Json:
-    """Change one that is on no invoice yet, as far as its fields are not frozen (wordings are inferred)."""
+    """Change the fields that are not frozen of an item that is not yet on an invoice.
+
+    The error texts are inferred.
+    """
     item = work.get("invoiceitem", invoiceitem)
     if item["invoice"]:
         raise invalid("This invoice item is already attached to an invoice and can't be updated.")
@@ -97,7 +100,7 @@ def update(work: Work, params: Json, invoiceitem: str) -> Json:
 
 @routes.delete("/v1/invoiceitems/{invoiceitem}", InvoiceItemDeleteParams)
 def delete(work: Work, params: Json, invoiceitem: str) -> Json:
-    """Drop one that is on no invoice yet."""
+    """Delete an item that is not yet on an invoice."""
     item = work.get("invoiceitem", invoiceitem)
     if item["invoice"]:
         raise invalid("This invoice item is already attached to an invoice and can't be deleted.")
@@ -107,7 +110,7 @@ def delete(work: Work, params: Json, invoiceitem: str) -> Json:
 
 @routes.get("/v1/invoiceitems", InvoiceItemListParams, f"{CURSORS} customer pending invoice created")
 def list_all(work: Work, params: Json) -> Json:
-    """Invoice items, newest first: an item's credit stands before its debit."""
+    """List invoice items, newest first. The credit of a change precedes its debit."""
     rows = (row for row in work.select("invoiceitem", params.get("customer")) if _listed(row, params))
     return page(work, rows, params, kind="invoiceitem", url="/v1/invoiceitems")
 

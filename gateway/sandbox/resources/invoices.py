@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/invoices."""
+"""Endpoints that read and preview invoices (https://docs.stripe.com/api/invoices)."""
 
 from stripe.params import (
     InvoiceCreatePreviewParams,
@@ -43,7 +43,7 @@ _PREVIEWED = " ".join(
     f"customer subscription preview_mode {_PREVIEWED}",
 )
 def create_preview(work: Work, params: Json) -> Json:
-    """What a change would cost, or the next renewal. Nothing of it is kept."""
+    """Return the invoice of a proposed change or of the next renewal. Store nothing."""
     if "customer" not in params and "subscription" not in params:
         raise invalid("You must pass either `customer` or `subscription`.", code="parameter_missing", param="customer")
     if params.get("preview_mode") == "recurring":
@@ -53,13 +53,13 @@ def create_preview(work: Work, params: Json) -> Json:
 
 @routes.get("/v1/invoices/{invoice}", InvoiceRetrieveParams)
 def retrieve(work: Work, params: Json, invoice: str) -> Json:
-    """An invoice with its first ten lines."""
+    """Return an invoice with its first ten lines."""
     return work.get("invoice", invoice)
 
 
 @routes.get("/v1/invoices", InvoiceListParams, f"{CURSORS} customer subscription status created collection_method")
 def list_all(work: Work, params: Json) -> Json:
-    """Invoices, by customer, subscription, status."""
+    """List invoices, filtered by customer, subscription, status, collection method and creation time."""
     rows = (
         row
         for row in work.select("invoice", params.get("customer"))
@@ -73,14 +73,14 @@ def list_all(work: Work, params: Json) -> Json:
 
 @routes.get("/v1/invoices/{invoice}/lines", InvoiceLineItemListParams, CURSORS)
 def list_lines(work: Work, params: Json, invoice: str) -> Json:
-    """All lines, in the invoice's own order."""
+    """List all lines in the invoice's own order."""
     work.get("invoice", invoice, param="invoice")
     return page_of(lines_of(work, invoice), params, kind="line item", url=f"/v1/invoices/{invoice}/lines")
 
 
 @routes.get("/v1/invoice_payments", InvoicePaymentListParams, f"{CURSORS} invoice status payment")
 def list_payments(work: Work, params: Json) -> Json:
-    """How invoices are paid: by invoice, or by the payment intent."""
+    """List invoice payments, filtered by invoice, status and payment intent."""
     wanted = {key: params[key] for key in ("invoice", "status", "payment") if key in params}
     rows = (
         row for row in work.select("invoice_payment") if wanted.items() <= {key: row[key] for key in wanted}.items()

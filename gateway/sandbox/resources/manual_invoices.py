@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/invoices: those made by hand, and what can still be changed."""
+"""Endpoints that create, change and delete one-off invoices (https://docs.stripe.com/api/invoices)."""
 
 from stripe.params import InvoiceCreateParams, InvoiceDeleteParams, InvoiceUpdateParams
 
@@ -11,14 +11,14 @@ from gateway.sandbox.work import Work
 
 routes = Routes()
 _FIELDS = "auto_advance collection_method days_until_due description metadata"
-_EDITABLE_FOR_EVER = {"expand", "metadata"}
+_ALWAYS_EDITABLE = {"expand", "metadata"}
 
 
 @routes.post(
     "/v1/invoices", InvoiceCreateParams, f"{_FIELDS} customer subscription currency pending_invoice_items_behavior"
 )
 def create(work: Work, params: Json) -> Json:
-    """A draft, for a customer or one of its subscriptions."""
+    """Create a draft for a customer or for one of its subscriptions."""
     subscription = None
     if "subscription" in params:
         subscription = work.get("subscription", params["subscription"], param="subscription", status=400)
@@ -33,9 +33,9 @@ def create(work: Work, params: Json) -> Json:
 
 @routes.post("/v1/invoices/{invoice}", InvoiceUpdateParams, _FIELDS)
 def update(work: Work, params: Json, invoice: str) -> Json:
-    """Change a draft; of a finalized invoice the metadata (as recorded from Stripe's API, 2026-08-26.dahlia)."""
+    """Change a draft, or the metadata of a finalized invoice (as recorded from Stripe's API, 2026-08-26.dahlia)."""
     found = work.get("invoice", invoice)
-    if found["status"] != "draft" and params.keys() - _EDITABLE_FOR_EVER:
+    if found["status"] != "draft" and params.keys() - _ALWAYS_EDITABLE:
         raise invalid("Finalized invoices can't be updated in this way.")  # inferred wording
     changes: Json = {}
     if "description" in params:
@@ -49,5 +49,5 @@ def update(work: Work, params: Json, invoice: str) -> Json:
 
 @routes.delete("/v1/invoices/{invoice}", InvoiceDeleteParams)
 def delete(work: Work, params: Json, invoice: str) -> Json:
-    """Drop a one-off draft."""
+    """Delete a one-off draft."""
     return manual.delete(work, work.get("invoice", invoice))

@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/billing/meter-event and its adjustments."""
+"""Endpoints of meter events (https://docs.stripe.com/api/billing/meter-event) and of their adjustments."""
 
 import re
 import uuid
@@ -21,13 +21,13 @@ _PAST_DAYS = 35
 
 @routes.post("/v1/billing/meter_events", MeterEventCreateParams, "event_name identifier payload timestamp")
 def create(work: Work, params: Json) -> Json:
-    """Report usage.
+    """Record usage.
 
-    An event that no active meter listens to is refused at once, as users of Stripe's API report. That a customer does
-    not exist Stripe finds out later, and tells in a thin event only: here such usage is taken, and counts for nobody.
+    Stripe immediately refuses an event that no active meter listens to, as users of its API report. It notices an
+    unknown customer later and reports it only in a thin event. The sandbox accepts such usage and bills no customer.
     """
     meter = _meter(work, params["event_name"])
-    identifier = params.get("identifier") or _made_up(work)
+    identifier = params.get("identifier") or _random_identifier(work)
     if metering.recent(work, identifier):
         raise invalid(f"An event already exists with identifier {identifier}.")
     timestamp = params.get("timestamp", work.now)
@@ -44,7 +44,7 @@ def _meter(work: Work, event_name: str) -> Json:
     return meter
 
 
-def _made_up(work: Work) -> str:
+def _random_identifier(work: Work) -> str:
     return str(uuid.UUID(work.ids.text(32, "0123456789abcdef")))
 
 
@@ -60,7 +60,7 @@ def _check_time(work: Work, timestamp: int) -> None:
 
 
 def _value(meter: Json, payload: Json) -> Decimal:
-    """The units used; a meter that counts events needs none."""
+    """Return the units used. Each event is one unit for a meter that counts events."""
     if meter["default_aggregation"]["formula"] == "count":
         return Decimal(1)
     key = meter["value_settings"]["event_payload_key"]

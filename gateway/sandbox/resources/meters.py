@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/billing/meter and its event summaries."""
+"""Endpoints of meters (https://docs.stripe.com/api/billing/meter) and of their event summaries."""
 
 from stripe.params.billing import (
     MeterCreateParams,
@@ -29,7 +29,7 @@ _MINUTE = 60
     "customer_mapping default_aggregation display_name event_name event_time_window value_settings",
 )
 def create(work: Work, params: Json) -> Json:
-    """A meter; only one active one may listen to an event name."""
+    """Create a meter. Only one active meter may listen to an event name."""
     if metering.active_meter(work, params["event_name"]):
         raise _name_taken(params["event_name"])
     return work.add(build(work, params))
@@ -44,13 +44,13 @@ def _name_taken(event_name: str) -> StripeError:
 
 @routes.get("/v1/billing/meters/{meter}", MeterRetrieveParams)
 def retrieve(work: Work, params: Json, meter: str) -> Json:
-    """A meter."""
+    """Return a meter."""
     return work.get("billing.meter", meter)
 
 
 @routes.post("/v1/billing/meters/{meter}", MeterUpdateParams, "display_name")
 def update(work: Work, params: Json, meter: str) -> Json:
-    """Its name; nothing else of a meter ever changes."""
+    """Change the display name, the only field of a meter that can change."""
     found = work.get("billing.meter", meter)
     name = params.get("display_name", found["display_name"])
     return found if name == found["display_name"] else work.update(found, {"display_name": name, "updated": work.now})
@@ -58,14 +58,14 @@ def update(work: Work, params: Json, meter: str) -> Json:
 
 @routes.get("/v1/billing/meters", MeterListParams, f"{CURSORS} status")
 def list_all(work: Work, params: Json) -> Json:
-    """Meters, newest first."""
+    """List meters, newest first."""
     rows = (row for row in work.select("billing.meter") if params.get("status") in (None, row["status"]))
     return page(work, rows, params, kind="billing.meter", url="/v1/billing/meters")
 
 
 @routes.post("/v1/billing/meters/{meter}/deactivate", MeterDeactivateParams)
 def deactivate(work: Work, params: Json, meter: str) -> Json:
-    """Take no more events; prices that exist go on billing what was reported."""
+    """Accept no more events. Existing prices still bill the usage already reported."""
     found = work.get("billing.meter", meter)
     if found["status"] == "inactive":
         raise invalid("This meter is already inactive.")
@@ -75,7 +75,7 @@ def deactivate(work: Work, params: Json, meter: str) -> Json:
 
 @routes.post("/v1/billing/meters/{meter}/reactivate", MeterReactivateParams)
 def reactivate(work: Work, params: Json, meter: str) -> Json:
-    """Take events again."""
+    """Accept events again."""
     found = work.get("billing.meter", meter)
     if found["status"] == "active":
         raise invalid("This meter is already active.")
@@ -91,7 +91,10 @@ def reactivate(work: Work, params: Json, meter: str) -> Json:
     f"{CURSORS} customer start_time end_time value_grouping_window",
 )
 def list_summaries(work: Work, params: Json, meter: str) -> Json:
-    """What a customer used: one sum, or one an hour or day that has any, the latest first (the order is documented)."""
+    """Return a customer's usage as one sum, or as one sum per hour or day, latest first as documented.
+
+    Hours and days without usage are left out.
+    """
     found = work.get("billing.meter", meter)
     work.get("customer", params["customer"], param="customer", status=400)
     window = params.get("value_grouping_window", "")

@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/payment_intents, as far as paying an invoice in the browser needs it."""
+"""Endpoints of payment intents that a browser needs to pay an invoice (https://docs.stripe.com/api/payment_intents)."""
 
 from stripe.params import PaymentIntentConfirmParams, PaymentIntentListParams, PaymentIntentRetrieveParams
 
@@ -16,7 +16,7 @@ _CONFIRMED = "payment_method client_secret return_url"
 
 @routes.get("/v1/payment_intents/{intent}", PaymentIntentRetrieveParams, "client_secret")
 def retrieve(work: Work, params: Json, intent: str) -> Json:
-    """How the payment of an invoice stands."""
+    """Return the payment intent of an invoice."""
     return check(work.get("payment_intent", intent, param="intent"), params)
 
 
@@ -24,9 +24,9 @@ def retrieve(work: Work, params: Json, intent: str) -> Json:
     "/v1/payment_intents/{intent}/confirm", PaymentIntentConfirmParams, "payment_method client_secret return_url"
 )
 def confirm(work: Work, params: Json, intent: str) -> Json:
-    """Do what Stripe.js does in the browser: pay by another card, or approve of the one that waits for its holder.
+    """Pay with another card, or approve the card that waits for its holder, as Stripe.js does in the browser.
 
-    Where Stripe only takes approval in the browser, a confirmation without a card counts as approval here.
+    Stripe takes approval only in the browser. Here a confirmation without a card counts as approval.
     """
     found = check(work.get("payment_intent", intent, param="intent"), params)
     if found["status"] in {"succeeded", "canceled"}:
@@ -34,20 +34,20 @@ def confirm(work: Work, params: Json, intent: str) -> Json:
     token = params.get("payment_method")
     if token:
         card = cards.take(work, token, found["customer"])
-        return _try(work, found, card, params.get("return_url"))
+        return _charge(work, found, card, params.get("return_url"))
     if found["status"] == "requires_action":
         return answer(work, payment.approve(work, found))
     raise _unexpected("You cannot confirm this PaymentIntent because it's missing a payment method.")
 
 
-def _try(work: Work, intent: Json, card: Json, return_url: str | None) -> Json:
+def _charge(work: Work, intent: Json, card: Json, return_url: str | None) -> Json:
     invoice = intents.invoice_of(work, intent)
     payment.charge(work, invoice, card, automatic=False, on_session=True, return_url=return_url)
     return answer(work, work.get("payment_intent", intent["id"]))
 
 
 def answer(work: Work, intent: Json) -> Json:
-    """The intent, or the decline that it keeps: 402, and yet an attempt that counts."""
+    """Return the intent. Answer a decline with a 402, but keep the attempt and the intent's last error."""
     if intent["status"] == "requires_payment_method":
         work.fail(payment.last_error(intent))
     return intent
@@ -59,7 +59,7 @@ def _unexpected(text: str) -> StripeError:
 
 @routes.get("/v1/payment_intents", PaymentIntentListParams, f"{CURSORS} customer created")
 def list_all(work: Work, params: Json) -> Json:
-    """Payment intents, of one customer if given."""
+    """List payment intents, filtered by customer and creation time."""
     rows = (
         row
         for row in work.select("payment_intent", params.get("customer"))

@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/payment_methods, of Stripe's test cards: by token or by number."""
+"""Endpoints of payment methods (https://docs.stripe.com/api/payment_methods). They accept Stripe's test cards only."""
 
 from stripe.params import (
     PaymentMethodAttachParams,
@@ -26,7 +26,7 @@ _CARD = " ".join(f"card[{name}]" for name in ("token", "number", "exp_month", "e
 
 @routes.post("/v1/payment_methods", PaymentMethodCreateParams, f"type {_CARD} billing_details metadata allow_redisplay")
 def create(work: Work, params: Json) -> Json:
-    """A card from a test token, ``tok_visa`` and so on, or from a test number."""
+    """Create a card from a test token such as ``tok_visa``, or from a test number."""
     if params.get("type", "card") != "card":
         raise not_built(f"payment methods of the type {params['type']}", param="type")
     given = params.get("card")
@@ -42,7 +42,7 @@ def create(work: Work, params: Json) -> Json:
 
 @routes.get("/v1/payment_methods/{payment_method}", PaymentMethodRetrieveParams)
 def retrieve(work: Work, params: Json, payment_method: str) -> Json:
-    """A card."""
+    """Return a card."""
     return work.get("payment_method", payment_method, param="payment_method")
 
 
@@ -52,7 +52,7 @@ def retrieve(work: Work, params: Json, payment_method: str) -> Json:
     "metadata billing_details allow_redisplay card[exp_month] card[exp_year]",
 )
 def update(work: Work, params: Json, payment_method: str) -> Json:
-    """Set the holder's details and the expiry date."""
+    """Set the billing details, the expiry date, ``metadata`` and ``allow_redisplay``."""
     found = work.get("payment_method", payment_method, param="payment_method")
     changes = {key: params[key] for key in ("allow_redisplay",) if key in params}
     changes |= {key: found[key] | params[key] for key in ("billing_details", "card") if key in params}
@@ -63,7 +63,7 @@ def update(work: Work, params: Json, payment_method: str) -> Json:
 
 @routes.post("/v1/payment_methods/{payment_method}/attach", PaymentMethodAttachParams, "customer")
 def attach(work: Work, params: Json, payment_method: str) -> Json:
-    """Give a card to a customer. A test token makes a new card each time."""
+    """Attach a card to a customer. A test token makes a new card each time."""
     if not params.get("customer"):
         raise required("customer")
     work.get("customer", params["customer"], param="customer", status=400)
@@ -73,7 +73,7 @@ def attach(work: Work, params: Json, payment_method: str) -> Json:
 
 @routes.post("/v1/payment_methods/{payment_method}/detach", PaymentMethodDetachParams)
 def detach(work: Work, params: Json, payment_method: str) -> Json:
-    """Take the card from its customer, for good; wherever it was the default, none is left."""
+    """Detach the card from its customer for good, and clear it wherever it was the default."""
     found = work.get("payment_method", payment_method, param="payment_method")
     if found["customer"] is None:
         raise invalid("The payment method you provided is not attached to a customer so detachment is impossible.")
@@ -89,7 +89,7 @@ def detach(work: Work, params: Json, payment_method: str) -> Json:
 
 @routes.get("/v1/payment_methods", PaymentMethodListParams, f"{CURSORS} customer type")
 def list_all(work: Work, params: Json) -> Json:
-    """A customer's cards."""
+    """List attached cards, filtered by customer and type."""
     rows = (
         row
         for row in work.select("payment_method", params.get("customer"))

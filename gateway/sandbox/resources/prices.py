@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/prices."""
+"""Endpoints of prices (https://docs.stripe.com/api/prices)."""
 
 from stripe.params import PriceCreateParams, PriceListParams, PriceRetrieveParams, PriceUpdateParams
 
@@ -26,7 +26,7 @@ _RECURRING = "recurring[interval] recurring[interval_count] recurring[meter] rec
     "unit_amount_decimal billing_scheme tiers tiers_mode",
 )
 def create(work: Work, params: Json) -> Json:
-    """A price of an existing product, or of a new one."""
+    """Create a price for an existing product or for a new one."""
     _check_amounts(params)
     if params.get("recurring"):
         _check_interval(params["recurring"])
@@ -45,7 +45,7 @@ def create(work: Work, params: Json) -> Json:
 
 
 def _check_amounts(params: Json) -> None:
-    """Either tiers or an amount per unit."""
+    """Require either tiers or an amount per unit, but not both."""
     amounts = params.keys() & {"unit_amount", "unit_amount_decimal"}
     if params.get("billing_scheme") != "tiered":
         tiered = sorted(params.keys() & {"tiers", "tiers_mode"})
@@ -63,7 +63,7 @@ def _check_amounts(params: Json) -> None:
 
 
 def _check_interval(recurring: Json) -> None:
-    """Three years at most, as the SDK says; the words are the sandbox's own."""
+    """Refuse an interval longer than three years, the limit in Stripe's SDK. The text is the sandbox's own."""
     count, most = recurring.get("interval_count", 1), _MOST_INTERVALS[recurring["interval"]]
     if not 0 < count <= most:
         text = f"`interval_count` must be between 1 and {most} with this interval."
@@ -71,7 +71,7 @@ def _check_interval(recurring: Json) -> None:
 
 
 def _check_meter(work: Work, recurring: Json) -> None:
-    """A metered price names the meter it is billed by, and only a metered one does."""
+    """Require an active meter for a metered price, and refuse a meter for any other price."""
     meter_id = recurring.get("meter")
     if recurring.get("usage_type", "licensed") == "licensed":
         if meter_id:
@@ -85,7 +85,10 @@ def _check_meter(work: Work, recurring: Json) -> None:
 
 
 def _free_lookup_key(work: Work, params: Json) -> None:
-    """A lookup key names one price; ``transfer_lookup_key`` takes it from the other, which gets its own event."""
+    """Take the lookup key from the price that holds it, which gets its own event.
+
+    Raise a 400 unless the request sets ``transfer_lookup_key``, because a lookup key names only one price.
+    """
     key = params.get("lookup_key")
     holder = next((price for price in work.select("price") if key and price["lookup_key"] == key), None)
     if holder is None:
@@ -100,13 +103,13 @@ def _free_lookup_key(work: Work, params: Json) -> None:
 
 @routes.get("/v1/prices/{price}", PriceRetrieveParams)
 def retrieve(work: Work, params: Json, price: str) -> Json:
-    """A price."""
+    """Return a price."""
     return work.get("price", price, param="price")
 
 
 @routes.post("/v1/prices/{price}", PriceUpdateParams, _FIELDS)
 def update(work: Work, params: Json, price: str) -> Json:
-    """Set the given fields; amounts never change."""
+    """Set the given fields. A price's amounts never change."""
     found = work.get("price", price, param="price")
     changes = {key: value for key, value in params.items() if key not in {"expand", "transfer_lookup_key"}}
     changes |= {key: changes[key] or None for key in ("lookup_key", "nickname") if key in changes}
@@ -121,7 +124,7 @@ def update(work: Work, params: Json, price: str) -> Json:
 
 
 def _refresh_items(work: Work, price: Json) -> None:
-    """Subscription items show their price as it is now; Stripe tells of the price only, not of each subscription."""
+    """Show the changed price in subscription items. Stripe sends an event for the price, but none per subscription."""
     for subscription in list(work.select("subscription")):
         items = items_of(subscription)
         if any(item["price"]["id"] == price["id"] for item in items):
@@ -132,7 +135,7 @@ def _refresh_items(work: Work, price: Json) -> None:
 
 @routes.get("/v1/prices", PriceListParams, f"{CURSORS} active currency lookup_keys product type")
 def list_all(work: Work, params: Json) -> Json:
-    """Prices, by lookup keys, product and more."""
+    """List prices, filtered by lookup key, product, currency, type and ``active``."""
     wanted = {key: params[key] for key in ("active", "currency", "product", "type") if key in params}
     keys = params.get("lookup_keys")
     rows = (

@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/products."""
+"""Endpoints of products (https://docs.stripe.com/api/products)."""
 
 from stripe.params import (
     ProductCreateParams,
@@ -23,7 +23,7 @@ _CLEARABLE = ("description", "statement_descriptor", "tax_code", "unit_label", "
 
 @routes.post("/v1/products", ProductCreateParams, f"{_FIELDS} id type")
 def create(work: Work, params: Json) -> Json:
-    """A product, under the id of one's choice if given."""
+    """Create a product. The caller may choose its id."""
     if "id" in params and work.find("product", params["id"]):
         raise invalid(f"Product already exists with ID: {params['id']}", code="resource_already_exists")
     return work.add(build_product(work, params))
@@ -31,13 +31,13 @@ def create(work: Work, params: Json) -> Json:
 
 @routes.get("/v1/products/{product}", ProductRetrieveParams)
 def retrieve(work: Work, params: Json, product: str) -> Json:
-    """A product."""
+    """Return a product."""
     return work.get("product", product)
 
 
 @routes.post("/v1/products/{product}", ProductUpdateParams, f"{_FIELDS} default_price")
 def update(work: Work, params: Json, product: str) -> Json:
-    """Set the given fields."""
+    """Set the given fields. An empty value clears its field."""
     found = work.get("product", product)
     changes = {key: value for key, value in params.items() if key != "expand"}
     changes |= {key: changes[key] or None for key in _CLEARABLE if key in changes}
@@ -48,7 +48,7 @@ def update(work: Work, params: Json, product: str) -> Json:
 
 @routes.delete("/v1/products/{product}", ProductDeleteParams)
 def delete(work: Work, params: Json, product: str) -> Json:
-    """Delete a product without prices."""
+    """Delete a product that has no prices."""
     if any(price["product"] == product for price in work.select("price")):
         raise invalid("This product cannot be deleted because it has one or more user-created prices.")
     return work.remove(work.get("product", product))
@@ -56,7 +56,7 @@ def delete(work: Work, params: Json, product: str) -> Json:
 
 @routes.get("/v1/products", ProductListParams, f"{CURSORS} active ids")
 def list_all(work: Work, params: Json) -> Json:
-    """Products, by ``active`` and ``ids``."""
+    """List products, filtered by ``active`` and ``ids``."""
     rows = (
         row
         for row in work.select("product")

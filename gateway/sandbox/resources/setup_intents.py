@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/setup_intents."""
+"""Endpoints of setup intents (https://docs.stripe.com/api/setup_intents)."""
 
 from stripe.params import (
     SetupIntentCancelParams,
@@ -26,7 +26,7 @@ _CREATED = (
 
 @routes.post("/v1/setup_intents", SetupIntentCreateParams, _CREATED)
 def create(work: Work, params: Json) -> Json:
-    """A setup intent, confirmed at once if so asked."""
+    """Create a setup intent, and confirm it if the request sets ``confirm``."""
     if "customer" in params:
         work.get("customer", params["customer"], param="customer", status=400)
     intent = build(work, params)
@@ -39,15 +39,15 @@ def create(work: Work, params: Json) -> Json:
 
 @routes.get("/v1/setup_intents/{intent}", SetupIntentRetrieveParams, "client_secret")
 def retrieve(work: Work, params: Json, intent: str) -> Json:
-    """A setup intent."""
+    """Return a setup intent."""
     return check(work.get("setup_intent", intent, param="intent"), params)
 
 
 @routes.post("/v1/setup_intents/{intent}/confirm", SetupIntentConfirmParams, "payment_method return_url client_secret")
 def confirm(work: Work, params: Json, intent: str) -> Json:
-    """Do what Stripe.js does in the browser: check a card and give it to the intent's customer.
+    """Check a card and attach it to the intent's customer, as Stripe.js does in the browser.
 
-    Where Stripe only takes approval in the browser, confirming once more without a card counts as approval here.
+    Stripe takes approval only in the browser. Here a second confirmation without a card counts as approval.
     """
     found = check(work.get("setup_intent", intent, param="intent"), params)
     if found["status"] in {"succeeded", "canceled"}:
@@ -74,7 +74,7 @@ def _unexpected(text: str) -> StripeError:
 
 @routes.post("/v1/setup_intents/{intent}/cancel", SetupIntentCancelParams, "cancellation_reason")
 def cancel(work: Work, params: Json, intent: str) -> Json:
-    """Give it up."""
+    """Cancel a setup intent that has not succeeded."""
     found = work.get("setup_intent", intent, param="intent")
     if found["status"] in {"succeeded", "canceled"}:
         raise _unexpected(f"You cannot cancel this SetupIntent because it has a status of {found['status']}.")
@@ -84,6 +84,6 @@ def cancel(work: Work, params: Json, intent: str) -> Json:
 
 @routes.get("/v1/setup_intents", SetupIntentListParams, f"{CURSORS} customer")
 def list_all(work: Work, params: Json) -> Json:
-    """Setup intents, of one customer if given."""
+    """List setup intents, filtered by customer."""
     rows = work.select("setup_intent", params.get("customer"))
     return page(work, rows, params, kind="setup_intent", url="/v1/setup_intents")

@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/subscriptions."""
+"""Endpoints of subscriptions (https://docs.stripe.com/api/subscriptions)."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ _COMMON = (
     "cancel_at cancel_at_period_end trial_end trial_settings[end_behavior][missing_payment_method]"
 )
 _MOVING_PERIODS = {"billing_cycle_anchor", "cancel_at", "cancel_at_period_end", "items"}
-"""A change of these replaces one that waits: that one was worked out for the periods as they were."""
+"""A change of any of these replaces a pending update, because that update was computed for the old periods."""
 _FIXED_ONCE_CANCELED = "A canceled subscription can only update its cancellation_details and metadata."
 
 
@@ -41,7 +41,7 @@ _FIXED_ONCE_CANCELED = "A canceled subscription can only update its cancellation
     f"{_COMMON} customer currency billing_mode trial_period_days trial_from_plan",
 )
 def create(work: Work, params: Json) -> Json:
-    """A subscription, its first invoice charged at once."""
+    """Create a subscription and charge its first invoice immediately."""
     _refuse_other_modes(params)
     if not params.get("customer"):
         raise required("customer")
@@ -74,7 +74,7 @@ def _check_card(work: Work, params: Json, customer: str) -> None:
 
 @routes.get("/v1/subscriptions/{subscription}", SubscriptionRetrieveParams)
 def retrieve(work: Work, params: Json, subscription: str) -> Json:
-    """A subscription, canceled ones too."""
+    """Return a subscription, even a canceled one."""
     return work.get("subscription", subscription)
 
 
@@ -84,10 +84,10 @@ def retrieve(work: Work, params: Json, subscription: str) -> Json:
     f"{_COMMON} items[id] items[deleted] proration_date billing_cycle_anchor cancellation_details pause_collection",
 )
 def update(work: Work, params: Json, subscription: str) -> Json:
-    """Change items, prorated, and whatever else is given."""
+    """Change the items, prorated, and the other given fields."""
     found = work.get("subscription", subscription)
     if found["status"] in ENDED:
-        return work.update(found, _after_the_end(found, params))
+        return work.update(found, _changes_after_end(found, params))
     _refuse_other_modes(params)
     _check_card(work, params, found["customer"])
     if params.get("payment_behavior") == "pending_if_incomplete":
@@ -103,7 +103,7 @@ def update(work: Work, params: Json, subscription: str) -> Json:
     return change.update(work, replace(planned, fields=fields), params.get("payment_behavior", "allow_incomplete"))
 
 
-def _after_the_end(found: Json, params: Json) -> Json:
+def _changes_after_end(found: Json, params: Json) -> Json:
     if params.keys() - {"metadata", "cancellation_details", "expand"}:
         raise invalid(_FIXED_ONCE_CANCELED, code="invalid_canceled_subscription_fields")
     return _notes(found, params)
@@ -120,7 +120,7 @@ def _notes(found: Json, params: Json) -> Json:
 
 
 def _settings(found: Json, params: Json, now: int) -> Json:
-    """The fields that no invoice depends on."""
+    """Return the changed fields that no invoice depends on."""
     changes = _notes(found, params)
     changes |= {key: params[key] or None for key in ("default_payment_method", "description") if key in params}
     if "payment_settings" in params:
@@ -133,7 +133,7 @@ def _settings(found: Json, params: Json, now: int) -> Json:
 
 
 def drop_pending_update(work: Work, found: Json) -> Json:
-    """A new update replaces the one that waits, and voids its invoice."""
+    """Void the invoice of a pending update, which a new update replaces. Return the subscription."""
     invoice_id = pending_update.invoice_of(work, found)
     if invoice_id:
         void(work, work.get("invoice", invoice_id))
@@ -142,13 +142,13 @@ def drop_pending_update(work: Work, found: Json) -> Json:
 
 @routes.delete("/v1/subscriptions/{subscription}", SubscriptionCancelParams, "prorate invoice_now cancellation_details")
 def cancel(work: Work, params: Json, subscription: str) -> Json:
-    """End it at once."""
+    """Cancel the subscription immediately."""
     return cancel_now(work, _running(work, subscription), params)
 
 
 @routes.post("/v1/subscriptions/{subscription}/pause", SubscriptionPauseParams, "type invoicing_behavior bill_for")
 def pause(work: Work, params: Json, subscription: str) -> Json:
-    """No service and no invoices until it is resumed."""
+    """Pause service and invoices until the subscription is resumed."""
     return pausing.pause_on_request(work, _running(work, subscription), params)
 
 
@@ -158,12 +158,12 @@ def pause(work: Work, params: Json, subscription: str) -> Json:
     "billing_cycle_anchor payment_behavior proration_behavior proration_date",
 )
 def resume(work: Work, params: Json, subscription: str) -> Json:
-    """Go on with a paused one."""
+    """Resume a paused subscription."""
     return pausing.resume(work, _running(work, subscription), params)
 
 
 def _running(work: Work, subscription: str) -> Json:
-    """One that has ended is not found, as recorded from Stripe's API, 2026-08-26.dahlia."""
+    """Return a subscription that has not ended, or raise a 404 (recorded from Stripe's API, 2026-08-26.dahlia)."""
     found = work.get("subscription", subscription)
     if found["status"] in ENDED:
         raise missing("subscription", subscription)
@@ -176,7 +176,11 @@ def _running(work: Work, subscription: str) -> Json:
     f"{CURSORS} customer status price created collection_method test_clock",
 )
 def list_all(work: Work, params: Json) -> Json:
-    """Subscriptions; canceled ones only with a ``status`` that says so, those on a test clock only if it is named."""
+    """List subscriptions, filtered by customer, status, price, test clock and creation time.
+
+    Canceled subscriptions are listed only if ``status`` includes them. Those on a test clock are listed only if the
+    request names the clock or the customer.
+    """
     rows = (row for row in work.select("subscription", params.get("customer")) if _listed(row, params))
     return page(work, rows, params, kind="subscription", url="/v1/subscriptions")
 

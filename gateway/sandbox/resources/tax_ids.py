@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/tax_ids: kept and shown; nothing is computed from them."""
+"""Endpoints of tax ids (https://docs.stripe.com/api/tax_ids). The sandbox stores them but computes no tax."""
 
 import re
 from typing import get_args
@@ -17,7 +17,7 @@ from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
 
 routes = Routes()
-_MOST = 5
+_MAX_TAX_IDS = 5
 _VERIFIED_BY_STRIPE = {"eu_vat", "gb_vat", "au_abn"}
 _TYPES = frozenset(get_args(get_args(CustomerTaxIdCreateParams.__annotations__["type"])[0]))
 _FORMATS = {
@@ -25,7 +25,7 @@ _FORMATS = {
     "gb_vat": re.compile(r"(GB|XI)\d{9}(\d{3})?"),
     "us_ein": re.compile(r"\d{2}-?\d{7}"),
 }
-"""Of the types that are tried most; the values of others are taken as they are.
+"""The formats of the most common types. The sandbox accepts any value for the other types.
 
 https://docs.stripe.com/billing/customer/tax-ids
 """
@@ -33,12 +33,12 @@ https://docs.stripe.com/billing/customer/tax-ids
 
 @routes.post("/v1/customers/{customer}/tax_ids", CustomerTaxIdCreateParams, "type value")
 def create(work: Work, params: Json, customer: str) -> Json:
-    """A customer's tax id, its verification pending where Stripe verifies at all."""
+    """Create a tax id for a customer. Its verification is pending if Stripe verifies the type."""
     work.get("customer", customer, param="customer")
     kind, value = params["type"], params["value"]
     _check(kind, value)
-    if len(list(work.select("tax_id", customer))) >= _MOST:  # the limit is Stripe's, the text an inference
-        raise invalid(f"A customer can have up to {_MOST} tax IDs.")
+    if len(list(work.select("tax_id", customer))) >= _MAX_TAX_IDS:  # the limit is documented, the text inferred
+        raise invalid(f"A customer can have up to {_MAX_TAX_IDS} tax IDs.")
     status = "pending" if kind in _VERIFIED_BY_STRIPE else "unavailable"
     return work.add(
         {
@@ -61,13 +61,13 @@ def _check(kind: str, value: str) -> None:
     if kind not in _TYPES:
         raise invalid(f"Invalid type: must be one of {', '.join(sorted(_TYPES))}", param="type")
     if kind in _FORMATS and not _FORMATS[kind].fullmatch(value):
-        # The code is documented (https://docs.stripe.com/error-codes#tax-id-invalid), the text an inference.
+        # The code is documented (https://docs.stripe.com/error-codes#tax-id-invalid). The text is inferred.
         raise invalid(f"Invalid value for {kind}.", param="value", code="tax_id_invalid")
 
 
 @routes.get("/v1/customers/{customer}/tax_ids/{tax_id}", CustomerTaxIdRetrieveParams)
 def retrieve(work: Work, params: Json, customer: str, tax_id: str) -> Json:
-    """A tax id, if it is this customer's."""
+    """Return a tax id of this customer."""
     found = work.get("tax_id", tax_id)
     if found["customer"] != customer:
         raise missing("tax_id", tax_id)
@@ -76,13 +76,13 @@ def retrieve(work: Work, params: Json, customer: str, tax_id: str) -> Json:
 
 @routes.delete("/v1/customers/{customer}/tax_ids/{tax_id}", CustomerTaxIdDeleteParams)
 def delete(work: Work, params: Json, customer: str, tax_id: str) -> Json:
-    """Forget it."""
+    """Delete a tax id of this customer."""
     return work.remove(retrieve(work, params, customer, tax_id))
 
 
 @routes.get("/v1/customers/{customer}/tax_ids", CustomerTaxIdListParams, CURSORS)
 def list_all(work: Work, params: Json, customer: str) -> Json:
-    """The customer's tax ids."""
+    """List the customer's tax ids."""
     work.get("customer", customer, param="customer")
     rows = work.select("tax_id", customer)
     return page(work, rows, params, kind="tax_id", url=f"/v1/customers/{customer}/tax_ids")

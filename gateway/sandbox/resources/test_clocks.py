@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/test_clocks."""
+"""Endpoints of test clocks (https://docs.stripe.com/api/test_clocks)."""
 
 from stripe.params.test_helpers import (
     TestClockAdvanceParams,
@@ -28,36 +28,39 @@ _FARTHEST = 2 * 365 * DAY
 
 @routes.post("/v1/test_helpers/test_clocks", TestClockCreateParams, "frozen_time name")
 def create(work: Work, params: Json) -> Json:
-    """A clock that stands still until it is advanced."""
+    """Create a test clock, which stands still until a request advances it."""
     if not 0 <= params["frozen_time"] <= LATEST:
-        text = "A test clock of the local sandbox stands between 1970 and 2100."
+        text = "A test clock of the local sandbox must be between 1970 and 2100."
         raise invalid(text, param="frozen_time")
     return work.add(build(work, params))
 
 
 @routes.get("/v1/test_helpers/test_clocks/{test_clock}", TestClockRetrieveParams)
 def retrieve(work: Work, params: Json, test_clock: str) -> Json:
-    """A clock, and whether it has arrived."""
+    """Return a test clock. Its status says whether it has finished advancing."""
     return work.get(KIND, test_clock, param="test_clock")
 
 
 @routes.get("/v1/test_helpers/test_clocks", TestClockListParams, CURSORS)
 def list_all(work: Work, params: Json) -> Json:
-    """All clocks."""
+    """List all test clocks."""
     return page(work, work.select(KIND), params, kind=KIND, url="/v1/test_helpers/test_clocks")
 
 
 @routes.post("/v1/test_helpers/test_clocks/{test_clock}/advance", TestClockAdvanceParams, "frozen_time")
 def advance(work: Work, params: Json, test_clock: str) -> Json:
-    """Begin to advance; everything due in between happens, one thing after the other, until it is ``ready``."""
+    """Start advancing the clock.
+
+    The sandbox bills everything that falls due on the way, in order. Then the clock is ``ready``.
+    """
     clock = work.get(KIND, test_clock, param="test_clock")
     target = params["frozen_time"]
     if target <= clock["frozen_time"]:
         raise invalid("The frozen time must be after the test clock's current frozen time.", param="frozen_time")
     if target > _farthest(work, clock):
         text = (
-            f"A test clock cannot be advanced more than {_INTERVALS} intervals of its shortest subscription at once, "
-            "or two years without one."
+            f"A request can advance a test clock by at most {_INTERVALS} intervals of its shortest subscription, "
+            "or by two years without a subscription."
         )
         raise invalid(text, param="frozen_time")
     details = {"advancing": {"target_frozen_time": target}}
@@ -75,7 +78,7 @@ def _farthest(work: Work, clock: Json) -> int:
 
 @routes.delete("/v1/test_helpers/test_clocks/{test_clock}", TestClockDeleteParams)
 def delete(work: Work, params: Json, test_clock: str) -> Json:
-    """Remove the clock, its customers and their subscriptions."""
+    """Delete the clock and its customers, and cancel their subscriptions."""
     clock = work.get(KIND, test_clock, param="test_clock")
     for customer in list(work.select("customer")):
         if customer["test_clock"] == test_clock:

@@ -1,4 +1,4 @@
-"""https://docs.stripe.com/api/webhook_endpoints."""
+"""Endpoints of webhook endpoints (https://docs.stripe.com/api/webhook_endpoints)."""
 
 from stripe.params import (
     WebhookEndpointCreateParams,
@@ -25,7 +25,7 @@ routes = Routes()
     "url enabled_events api_version description metadata",
 )
 def create(work: Work, params: Json) -> Json:
-    """An endpoint; only this answer shows its signing secret."""
+    """Create a webhook endpoint. Only this response contains its signing secret."""
     if params.get("api_version", API_VERSION) != API_VERSION:
         raise not_built(f"webhooks in the API version {params['api_version']}", "api_version")
     if not params["url"].startswith(("http://", "https://")):
@@ -50,7 +50,7 @@ def create(work: Work, params: Json) -> Json:
 
 @routes.get("/v1/webhook_endpoints/{webhook_endpoint}", WebhookEndpointRetrieveParams)
 def retrieve(work: Work, params: Json, webhook_endpoint: str) -> Json:
-    """An endpoint without its secret."""
+    """Return a webhook endpoint without its secret."""
     return work.get("webhook_endpoint", webhook_endpoint)
 
 
@@ -60,7 +60,7 @@ def retrieve(work: Work, params: Json, webhook_endpoint: str) -> Json:
     "url enabled_events description disabled metadata",
 )
 def update(work: Work, params: Json, webhook_endpoint: str) -> Json:
-    """Change where and what it receives, or disable it."""
+    """Change the URL or the event types of a webhook endpoint, or disable it."""
     found = work.get("webhook_endpoint", webhook_endpoint)
     changes: Json = {key: params[key] for key in ("url", "enabled_events", "description") if key in params}
     if "disabled" in params:
@@ -72,11 +72,11 @@ def update(work: Work, params: Json, webhook_endpoint: str) -> Json:
 
 @routes.delete("/v1/webhook_endpoints/{webhook_endpoint}", WebhookEndpointDeleteParams)
 def delete(work: Work, params: Json, webhook_endpoint: str) -> Json:
-    """Remove it; it receives nothing more."""
+    """Delete a webhook endpoint, which stops all deliveries to it."""
     return work.remove(work.get("webhook_endpoint", webhook_endpoint))
 
 
 @routes.get("/v1/webhook_endpoints", WebhookEndpointListParams, CURSORS)
 def list_all(work: Work, params: Json) -> Json:
-    """All endpoints."""
+    """List all webhook endpoints."""
     return page(work, work.select("webhook_endpoint"), params, kind="webhook_endpoint", url="/v1/webhook_endpoints")

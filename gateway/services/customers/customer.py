@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from stripe import Customer as StripeCustomer
 from stripe.params import CustomerCreateParams, CustomerListParams
 
-from gateway.crash_points import CrashPoint, reached
 from gateway.db.models import Organization
 from gateway.errors import ContactSalesRequired, CustomerMissing, NotFound, StripeRejected, StripeUnavailable
+from gateway.failpoints import Failpoint, failpoint
 from gateway.services.mirror.refresh import merge_answer, merge_snapshots, refresh, retrieve
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import answered_failure, refuses, stripe_call
@@ -140,7 +140,7 @@ def ensure_customer(gateway: Gateway, caller: Caller) -> str:
             raise
         end_key(gateway, organization, email=None)  # under the same key Stripe would say so for a day
         return ensure_customer(gateway, caller)
-    reached(CrashPoint.CUSTOMER_CREATED)
+    failpoint(Failpoint.CUSTOMER_CREATED)
     merge_answer(gateway, CustomerSnapshot, answer, cause="enrolment")
     return linked(gateway, caller)
 

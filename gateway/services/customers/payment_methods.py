@@ -16,8 +16,8 @@ from gateway.services.customers.customer import (
     heed_deletion,
     noticing_deletion,
 )
-from gateway.services.mirror.merge import defer_refresh
 from gateway.services.mirror.refresh import merge_snapshots
+from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.plan_table.derive import FREE
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import stripe_call

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from gateway.db.models import Invoice
 from gateway.errors import CardDeclined, InvoiceNotOpen, NotFound, PaymentActionRequired, StripeRejected
 from gateway.services.mirror.refresh import merge_answer, refresh
-from gateway.services.plan_table.attribution import PAYMENT
+from gateway.services.plan_table.attribution import PAYMENT_KEY_PREFIX
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import needs_action, stripe_call
 from gateway.stripe_api.snapshots import InvoiceSnapshot
@@ -68,7 +68,7 @@ def charge(gateway: Gateway, invoice: Invoice) -> None:
     try:
         with stripe_call():
             # A key of its own each time, since a decline would be repeated by it; it says in the events who paid.
-            key = f"{PAYMENT}{invoice.id}:{uuid.uuid4().hex}"
+            key = f"{PAYMENT_KEY_PREFIX}{invoice.id}:{uuid.uuid4().hex}"
             answer = gateway.stripe.v1.invoices.pay(invoice.id, {"off_session": False}, {"idempotency_key": key})
     except CardDeclined as error:
         refresh(gateway, InvoiceSnapshot.kind, invoice.id)

@@ -1,4 +1,5 @@
-"""The mirror holds Stripe's objects as the gateway last saw them.
+"""The mirror holds Stripe's objects as Stripe last showed them.
 
-The merge in this package is the only code that writes the mirror. Refresh jobs retrieve what an event left uncertain.
+The merge in this package is the only code that writes the mirror. Refresh jobs retrieve the states that events alone
+do not settle.
 """

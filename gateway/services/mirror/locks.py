@@ -1,4 +1,7 @@
-"""Which organizations a merge concerns, locked for it: whoever holds an organization holds all of its rows."""
+"""The organizations that a merge concerns, and their locks.
+
+A transaction that has locked an organization owns all of its rows, including rows that do not exist yet.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from gateway.db.models import Organization, PaymentMethod, Subscription
 from gateway.db.queries import among, among_those
-from gateway.stripe_api.snapshots import CustomerSnapshot, PaymentMethodSnapshot, Told
+from gateway.stripe_api.snapshots import CustomerSnapshot, Observation, PaymentMethodSnapshot
 
-ORGANIZATIONS_LOCKED = (
+LOCK_ORGANIZATIONS = (
     select(Organization)
     .where(
         or_(among_those(Organization.stripe_customer_id, "customers"), among_those(Organization.id, "organizations"))
@@ -20,21 +23,28 @@ ORGANIZATIONS_LOCKED = (
 )
 
 
-def subscribers(session: Session, product_ids: Iterable[str]) -> list[str]:
-    """Ids of the organizations with a subscription to one of the products."""
+def find_subscribers(session: Session, product_ids: Iterable[str]) -> list[str]:
+    """Return the ids of the organizations with a subscription to one of the products."""
     on_product = [Subscription.items.contains([{"product_id": product_id}]) for product_id in product_ids]
     if not on_product:
         return []
     return list(session.scalars(select(Subscription.organization_id).where(or_(*on_product)).distinct()))
 
 
-def lock_organizations(session: Session, told: Sequence[Told], also: Iterable[str]) -> Sequence[Organization]:
-    """Lock the organizations that all that was told belongs to, by customer, by name or by a card they had."""
-    customers = {each.owner for each in told if each.owner is not None}
-    named = {each.organization_id for each in told if isinstance(each, CustomerSnapshot) and each.organization_id}
-    detached = {each.id for each in told if isinstance(each, PaymentMethodSnapshot) and each.detached}
-    had = select(PaymentMethod.organization_id).where(among(PaymentMethod.id, detached))
-    # Asked for by itself: below the OR it would make PostgreSQL read all organizations for each batch.
-    holders = session.scalars(had).all() if detached else ()
-    those = {"customers": list(customers), "organizations": [*named, *also, *holders]}
-    return session.scalars(ORGANIZATIONS_LOCKED, those).all()
+def lock_organizations(
+    session: Session, observations: Sequence[Observation], also: Iterable[str]
+) -> Sequence[Organization]:
+    """Lock the organizations that the observations belong to, and those in ``also``.
+
+    An observation names its organization by customer, by metadata, or by a card that the organization had.
+    """
+    customers = {each.owner for each in observations if each.owner is not None}
+    organizations = {
+        each.organization_id for each in observations if isinstance(each, CustomerSnapshot) and each.organization_id
+    }
+    detached_cards = {each.id for each in observations if isinstance(each, PaymentMethodSnapshot) and each.detached}
+    holders_query = select(PaymentMethod.organization_id).where(among(PaymentMethod.id, detached_cards))
+    # This query runs separately. Inside the OR, it would make PostgreSQL read all organizations for each batch.
+    holders = session.scalars(holders_query).all() if detached_cards else ()
+    parameters = {"customers": list(customers), "organizations": [*organizations, *also, *holders]}
+    return session.scalars(LOCK_ORGANIZATIONS, parameters).all()

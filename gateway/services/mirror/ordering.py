@@ -1,19 +1,24 @@
-"""Which of two states of one Stripe object is the newer: a pure function, and the reasons.
+"""The order of two states of one Stripe object, as a pure function.
 
-Stripe promises no order of delivery, its times have whole seconds, duplicates come, also under two event ids. So time
-decides only between different seconds. Within one second (or within the tolerance, when the times come from two
-different clocks of Stripe's) the *cause* decides: an event says which state it came from, so the events of one second
-form a chain. The ``trail`` holds the digests of the states known of that time, oldest first; its last one is the
-stored state. A state that continues the trail is applied, one that precedes it is stale; one that does neither, or
-that would visit a state twice (A → B → A: content tells no order), is refreshed from Stripe.
+Why time alone is not enough: Stripe promises no order of delivery. Its times have whole seconds. It delivers
+duplicates, sometimes under two event ids. So time decides only between different seconds.
 
-An answer is dated when it is sent, and shows the object as it was at any moment since it was asked for: what happened
-in that time is not taken for older. The merge asks again after a slow one.
+Within one second, the event's *cause* decides. The same holds within the tolerance, if the two times come from
+different clocks of Stripe's. An event says which state it came from, so the events of one second form a chain. The
+``trail`` holds the digests of the known states of that time, oldest first. Its last digest is the stored state's.
 
-Why this converges: if no state of a second recurs, its events form a simple path, and each arrival extends the known
-part at one of its ends, or is refreshed. If one recurs, the path has a cycle, and the arrival that closes it is
-refreshed. What could not be placed is remembered in front of the trail, because the refresh that it caused comes
-after it. Either way the last word is right, or it is Stripe's own.
+- A state that continues the trail is applied.
+- A state that precedes the trail is stale.
+- Any other state is refreshed from Stripe. So is a state that the trail would visit twice, because A → B → A shows
+  that content gives no order.
+
+Stripe dates an answer when it sends it. The answer shows the object at some moment since the call began, so an answer
+does not count as newer than changes from that time. The merge asks again after a slow answer.
+
+Why this converges: if no state of a second recurs, the events of that second form a simple path. Each arrival extends
+the known part of the path at one end, or is refreshed. If a state recurs, the path has a cycle, and the arrival that
+closes the cycle is refreshed. A state without a place is remembered at the front of the trail, because the refresh
+that it caused comes after it. Either way the final state is right, or it comes from Stripe itself.
 """
 
 from dataclasses import dataclass, replace
@@ -23,7 +28,8 @@ from itertools import pairwise
 
 from gateway.stripe_api.snapshots import Snapshot, Source
 
-CLOCK_TOLERANCE = timedelta(seconds=2)  # between an event's `created` and an answer's `Date`: two clocks of Stripe's
+# An event's `created` and an answer's `Date` come from two of Stripe's clocks.
+CLOCK_TOLERANCE = timedelta(seconds=2)
 SAME_CLOCK = timedelta(0)
 
 
@@ -32,14 +38,14 @@ class Verdict(Enum):
 
     APPLY = auto()
     NOTE = auto()
-    """Its content adds nothing, but more is known of the order now."""
+    """The content is not new, but the state adds to what is known of the order."""
     STALE = auto()
     REFRESH = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is stored of an object's state, as far as order goes."""
+    """The stored facts that place an object's state among its other states."""
 
     as_of: datetime
     source: Source
@@ -48,60 +54,65 @@ class Order:
     revision: int
 
 
-def decide(stored: Order | None, incoming: Snapshot) -> tuple[Verdict, Order]:
-    """Compare an incoming state with the stored one (None: nothing stored); gives the order to store with it."""
+def decide_order(stored: Order | None, incoming: Snapshot) -> tuple[Verdict, Order]:
+    """Compare an incoming state with the stored one, and return the verdict and the order to store.
+
+    ``stored`` is None if the mirror has no state of the object.
+    """
     seen = incoming.seen
     fresh = Order(
         as_of=seen.as_of,
         source=seen.source,
         rank=incoming.rank,
-        trail=joined((seen.previous,), (incoming.digest,)),
+        trail=join_trails((seen.previous,), (incoming.digest,)),
         revision=1,
     )
     if stored is None:
         return Verdict.APPLY, fresh
-    knows_all = seen.after_revision == stored.revision  # asked when all that is stored was known
-    # What Stripe's clock has not reached when it answers was never its time: kept, it would make all that comes stale.
-    untrue = knows_all and stored.as_of > seen.as_of + CLOCK_TOLERANCE
-    as_of = seen.as_of if untrue else max(stored.as_of, seen.as_of)
-    follows = replace(fresh, as_of=as_of, revision=stored.revision + 1)
-    if incoming.rank != stored.rank:  # what cannot go back has the last word, whatever the clocks say
-        return (Verdict.APPLY, follows) if incoming.rank > stored.rank else (Verdict.STALE, stored)
+    knows_stored_state = seen.after_revision == stored.revision  # the call began after the stored state was written
+    # A stored time later than Stripe's clock is wrong. Keeping it would make every later state look stale.
+    stored_time_is_wrong = knows_stored_state and stored.as_of > seen.as_of + CLOCK_TOLERANCE
+    as_of = seen.as_of if stored_time_is_wrong else max(stored.as_of, seen.as_of)
+    successor = replace(fresh, as_of=as_of, revision=stored.revision + 1)
+    if incoming.rank != stored.rank:  # a rank never falls, so it decides before the clocks
+        return (Verdict.APPLY, successor) if incoming.rank > stored.rank else (Verdict.STALE, stored)
     tolerance = SAME_CLOCK if seen.source is stored.source is Source.EVENT else CLOCK_TOLERANCE
     if seen.as_of - seen.took > stored.as_of + tolerance:
-        return Verdict.APPLY, follows
-    if knows_all:  # the answer is newer
-        return Verdict.APPLY, replace(follows, trail=joined(stored.trail, (incoming.digest,)))
+        return Verdict.APPLY, successor
+    if knows_stored_state:  # the answer is newer
+        return Verdict.APPLY, replace(successor, trail=join_trails(stored.trail, (incoming.digest,)))
     if seen.as_of < stored.as_of - tolerance:
         return Verdict.STALE, stored
-    verdict, trail = link(stored, incoming)
+    verdict, trail = place_in_trail(stored, incoming)
     if verdict is Verdict.APPLY:
-        return verdict, replace(follows, trail=trail)
-    return verdict, replace(stored, as_of=follows.as_of if trail[-1] == incoming.digest else stored.as_of, trail=trail)
+        return verdict, replace(successor, trail=trail)
+    return verdict, replace(
+        stored, as_of=successor.as_of if trail[-1] == incoming.digest else stored.as_of, trail=trail
+    )
 
 
-def link(stored: Order, incoming: Snapshot) -> tuple[Verdict, tuple[str, ...]]:
-    """Place a state of the same second, or of one nearby, in the stored trail."""
+def place_in_trail(stored: Order, incoming: Snapshot) -> tuple[Verdict, tuple[str, ...]]:
+    """Place a state of the same second, or of a second within the tolerance, in the stored trail."""
     trail = stored.trail
-    now, previous = incoming.digest, incoming.seen.previous
+    digest, previous = incoming.digest, incoming.seen.previous
     is_later = incoming.seen.as_of > stored.as_of
     is_earlier = incoming.seen.as_of < stored.as_of
-    if now == trail[-1]:
-        return Verdict.NOTE, joined((previous,), trail)
-    if previous == now or previous is None:
-        # An answer, the object's first event, or a change of fields that the mirror does not keep.
-        if now in trail and not is_later:
+    if digest == trail[-1]:
+        return Verdict.NOTE, join_trails((previous,), trail)
+    if previous == digest or previous is None:
+        # It is an answer, the object's first event, or a change of fields that the mirror does not store.
+        if digest in trail and not is_later:
             return Verdict.NOTE, trail
-        return (Verdict.STALE if incoming.seen.is_first else Verdict.REFRESH), joined((now,), trail)
-    if (previous, now) in pairwise(trail) and not is_later:
-        return Verdict.NOTE, trail  # the same change again, perhaps under another event id
-    if now == trail[0] and previous not in trail and not is_later:
+        return (Verdict.STALE if incoming.seen.is_first else Verdict.REFRESH), join_trails((digest,), trail)
+    if (previous, digest) in pairwise(trail) and not is_later:
+        return Verdict.NOTE, trail  # the same change again, possibly under another event id
+    if digest == trail[0] and previous not in trail and not is_later:
         return Verdict.NOTE, (previous, *trail)
-    if previous == trail[-1] and now not in trail and not is_earlier:
-        return Verdict.APPLY, (*trail, now)
-    return Verdict.REFRESH, joined((previous, now), trail)
+    if previous == trail[-1] and digest not in trail and not is_earlier:
+        return Verdict.APPLY, (*trail, digest)
+    return Verdict.REFRESH, join_trails((previous, digest), trail)
 
 
-def joined(older: tuple[str | None, ...], newer: tuple[str, ...]) -> tuple[str, ...]:
-    """One trail from two: a digest that stands in both keeps its newer place."""
+def join_trails(older: tuple[str | None, ...], newer: tuple[str, ...]) -> tuple[str, ...]:
+    """Join two trails. A digest that is in both keeps its newer place."""
     return (*(digest for digest in older if digest is not None and digest not in newer), *newer)

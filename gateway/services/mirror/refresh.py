@@ -1,4 +1,4 @@
-"""Asking Stripe for an object's state, where the events alone do not tell it."""
+"""Retrieve an object's state from Stripe where the events alone do not show it."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -10,7 +10,9 @@ from stripe import StripeClient, StripeObject
 
 from gateway.db.models import Mirrored
 from gateway.errors import NotFound, StripeRejected, StripeUnavailable
-from gateway.services.mirror.merge import Outcome, defer_refresh, merge
+from gateway.services.mirror.batch import Outcome
+from gateway.services.mirror.merge import merge
+from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.mirror.tables import KINDS
 from gateway.services.runtime import Gateway
 from gateway.services.stripe_budget import Priority, calling_as
@@ -25,7 +27,7 @@ RETRIEVE: Mapping[str, Callable[[StripeClient, str], StripeObject]] = MappingPro
         "price": lambda stripe, stripe_id: stripe.v1.prices.retrieve(stripe_id),
         "product": lambda stripe, stripe_id: stripe.v1.products.retrieve(stripe_id),
         "subscription": lambda stripe, stripe_id: stripe.v1.subscriptions.retrieve(stripe_id),
-        # What Stripe announces has no id yet: the preview of the subscription's next invoice is the same.
+        # An announced invoice has no id yet. A preview of the subscription's next invoice shows the same.
         "upcoming_invoice": lambda stripe, stripe_id: stripe.v1.invoices.create_preview({"subscription": stripe_id}),
     }
 )
@@ -36,10 +38,10 @@ log = structlog.get_logger()
 
 
 def refresh(gateway: Gateway, kind: str, stripe_id: str, attempt: int = 1) -> Outcome | None:
-    """Retrieve one object and merge the answer; gives what became of it, None if Stripe knows no such object.
+    """Retrieve one object, merge the answer and return the outcome. Return None if Stripe has no such object.
 
-    ``attempt``: how often in a row it has been asked for. Raises StripeUnavailable, and UnreadableObject if Stripe's
-    answer is of no shape that is known here.
+    ``attempt`` counts how often in a row Stripe was asked for the object. Raises StripeUnavailable. Raises
+    UnreadableObject if the answer has an unknown shape.
     """
     if (snapshot := retrieve(gateway, kind, stripe_id)) is None:
         log.warning("refresh_found_nothing", kind=kind, stripe_id=stripe_id)
@@ -50,12 +52,12 @@ def refresh(gateway: Gateway, kind: str, stripe_id: str, attempt: int = 1) -> Ou
 
 
 def retrieve(gateway: Gateway, kind: str, stripe_id: str) -> Snapshot | None:
-    """The state that Stripe has of one object; None if it knows no such object. Raises as ``refresh`` does.
+    """Return Stripe's state of one object, or None if Stripe has no such object. Raises as ``refresh`` does.
 
-    The stored revision is read before Stripe is asked: if it has not moved when the answer is merged, the answer is
-    newer than all that is stored. If it has moved, the merge may ask for another refresh.
+    The stored revision is read before the call to Stripe. If it is the same when the answer is merged, the answer is
+    newer than the stored state. If it has changed, the merge may enqueue another refresh.
     """
-    after_revision = stored_revision(gateway, kind, stripe_id)
+    after_revision = load_revision(gateway, kind, stripe_id)
     try:
         with stripe_call():
             answer = RETRIEVE[kind](gateway.stripe, stripe_id)
@@ -70,13 +72,16 @@ def retrieve(gateway: Gateway, kind: str, stripe_id: str) -> Snapshot | None:
             answer, cause=f"refresh of {stripe_id}", source=Source.REFRESH, after_revision=after_revision
         )
     except UnreadableObject:
-        # The event that asked is done by now: only this, and the failed job, tell that nobody knows the state.
+        # The event is already marked done. Only this log line and the failed job show that the state is unknown.
         log.exception("refresh_unreadable", kind=kind, stripe_id=stripe_id)
         raise
 
 
-def look_up(gateway: Gateway, kind: str, stripe_id: str, changed_at: datetime) -> None:
-    """Queue the refresh of an object that an event only named, unless its state since then was told meanwhile."""
+def defer_refresh_if_outdated(gateway: Gateway, kind: str, stripe_id: str, changed_at: datetime) -> None:
+    """Enqueue the refresh of an object that an event only named, unless the mirror has its state since then.
+
+    This is the job that ``refresh_jobs.lookup_job`` builds. ``run_refresh_job`` continues.
+    """
     model: type[Mirrored] = KINDS[kind].model
     query = select(model.as_of).where(model.__table__.columns[KINDS[kind].key] == stripe_id)
     with gateway.database.transaction() as session:
@@ -85,28 +90,31 @@ def look_up(gateway: Gateway, kind: str, stripe_id: str, changed_at: datetime) -
             defer_refresh(session, kind, stripe_id)
 
 
-def refresh_or_queue_again(gateway: Gateway, kind: str, stripe_id: str, attempt: int) -> None:
-    """The refresh job: if Stripe is away, wants fewer calls or refuses the key, it leaves a successor for later."""
+def run_refresh_job(gateway: Gateway, kind: str, stripe_id: str, attempt: int) -> None:
+    """Run the refresh job that ``refresh_jobs.refresh_job`` builds.
+
+    If Stripe is unavailable, limits our calls or refuses the key, enqueue a successor for later.
+    """
     try:
         with calling_as(Priority.REFRESH):
             refresh(gateway, kind, stripe_id, attempt)
     except (StripeUnavailable, StripeRejected) as error:
-        # The event that asked is done: without a successor, nobody would ask again with the right key.
+        # The event is already marked done. Without a successor, no job would retry with the right key.
         if isinstance(error, StripeRejected) and not key_refused(error):
             raise
         log.warning("refresh_postponed", kind=kind, stripe_id=stripe_id, attempt=attempt, exc_info=True)
-        again_at = gateway.clock() + min(FIRST_RETRY * (1 << min(attempt, 16)), LONGEST_RETRY)
+        retry_at = gateway.clock() + min(FIRST_RETRY * (1 << min(attempt, 16)), LONGEST_RETRY)
         with gateway.database.transaction() as session:
-            defer_refresh(session, kind, stripe_id, at=again_at, attempt=attempt + 1)
+            defer_refresh(session, kind, stripe_id, at=retry_at, attempt=attempt + 1)
 
 
 def merge_answer(
     gateway: Gateway, snapshot: type[Snapshot], answer: StripeObject, *, cause: str, after_revision: int | None = None
 ) -> None:
-    """Merge the answer of a call that changed something.
+    """Merge the answer to a call that changed an object.
 
-    A replayed answer is a first answer's body under today's ``Date``: it tells what the call did then, not what holds
-    now, so the object is refreshed instead. https://docs.stripe.com/api/idempotent_requests
+    Stripe replays an answer with the first body and the current ``Date``. Such a body shows what the call did then,
+    not what is true now, so the object is refreshed instead. https://docs.stripe.com/api/idempotent_requests
     """
     if answer.last_response is not None and answer.last_response.headers.get("Idempotent-Replayed") == "true":
         refresh(gateway, snapshot.kind, str(answer["id"]))
@@ -115,13 +123,13 @@ def merge_answer(
 
 
 def merge_snapshots(gateway: Gateway, *snapshots: Snapshot) -> None:
-    """Merge states of Stripe's in a transaction of their own."""
+    """Merge states that Stripe has shown, in a transaction of their own."""
     with gateway.database.transaction() as session:
         merge(session, snapshots, gateway.clock())
 
 
-def stored_revision(gateway: Gateway, kind: str, stripe_id: str) -> int | None:
-    """How often the object's row was written; None if there is none."""
+def load_revision(gateway: Gateway, kind: str, stripe_id: str) -> int | None:
+    """Return the revision of the object's row, or None if the mirror has no row."""
     model: type[Mirrored] = KINDS[kind].model
     query = select(model.revision).where(model.__table__.columns[KINDS[kind].key] == stripe_id)
     with gateway.database.transaction() as session:

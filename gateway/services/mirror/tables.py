@@ -1,4 +1,4 @@
-"""Which table keeps which kind of snapshot. The columns of a mirror table have the names of the snapshot's fields."""
+"""The mirror table of each kind of snapshot. A mirror table's columns have the names of the snapshot's fields."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -40,12 +40,12 @@ class Kind:
 
     @cached_property
     def columns(self) -> frozenset[str]:
-        """The snapshot's fields that the table keeps under the same name."""
+        """Return the snapshot's fields that the table keeps under the same name."""
         names = {field.name for field in fields(self.snapshot)} - {"id", "organization_id"}
         return frozenset(names & set(self.model.__table__.columns.keys()))
 
-    def content(self, snapshot: Snapshot) -> Json:
-        """Column values for ``snapshot``."""
+    def column_values(self, snapshot: Snapshot) -> Json:
+        """Return the column values for ``snapshot``."""
         values = {name: getattr(snapshot, name) for name in self.columns}
         if "items" in values:
             values["items"] = [item.to_json() for item in values["items"]]
@@ -55,7 +55,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         each.snapshot.kind: each
-        for each in (  # in the order in which a batch is merged: what others refer to comes first
+        for each in (  # in merge order: an object comes after the objects that it refers to
             Kind(ProductSnapshot, Plan, "product_id"),
             Kind(PriceSnapshot, Price, "id"),
             Kind(CustomerSnapshot, Organization, "stripe_customer_id"),
@@ -68,8 +68,11 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 )
 
 
-def order_of(row: Mirrored) -> Order | None:
-    """The order stored with ``row``; None if no state of Stripe's was seen (an organization without a customer)."""
+def read_order(row: Mirrored) -> Order | None:
+    """Return the order stored with ``row``.
+
+    Return None if Stripe has shown no state yet, as for an organization without a customer.
+    """
     if row.as_of is None or row.source is None:
         return None
     return Order(
@@ -81,7 +84,7 @@ def order_of(row: Mirrored) -> Order | None:
     )
 
 
-def set_order(row: Mirrored, order: Order) -> None:
+def write_order(row: Mirrored, order: Order) -> None:
     """Store ``order`` with ``row``."""
     row.as_of, row.source, row.rank = order.as_of, order.source, order.rank
     row.trail, row.revision = list(order.trail), order.revision

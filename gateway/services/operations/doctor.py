@@ -14,7 +14,7 @@ from gateway.services.operations.catalog_sync import is_as_listed
 from gateway.services.operations.status import Status, status
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import PRICES
-from gateway.services.webhooks.endpoint_check import PATH, find_problem
+from gateway.services.webhooks.endpoint_check import WEBHOOK_PATH, find_endpoint_problem
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots.base import answered_at
 
@@ -86,10 +86,10 @@ def webhook_endpoint(gateway: Gateway, types: Iterable[str]) -> Finding:
     if gateway.config.public_url is None:
         return Finding(ok=True, text="webhook endpoint: not looked at, since GATEWAY_PUBLIC_URL is not set")
     try:
-        problem = find_problem(gateway, gateway.config.public_url, types)
+        problem = find_endpoint_problem(gateway, gateway.config.public_url, types)
     except StripeUnavailable as error:
         problem = error.detail
-    good = f"enabled for {gateway.config.public_url.rstrip('/')}{PATH}, with every type"
+    good = f"enabled for {gateway.config.public_url.rstrip('/')}{WEBHOOK_PATH}, with every type"
     return Finding(ok=problem is None, text=f"webhook endpoint: {problem or good}")
 
 

@@ -11,7 +11,6 @@ from datetime import timedelta
 import stripe
 import structlog
 
-from gateway.crash_points import CrashPoint, reached
 from gateway.db import jobs
 from gateway.db.models import OPEN_STATES, PlanChange
 from gateway.errors import (
@@ -27,9 +26,11 @@ from gateway.errors import (
     StripeRejected,
     StripeUnavailable,
 )
+from gateway.failpoints import Failpoint, failpoint
 from gateway.services.customers.customer import look_for_deletion
-from gateway.services.mirror.merge import defer_refresh, merge
+from gateway.services.mirror.merge import merge
 from gateway.services.mirror.refresh import merge_answer, refresh
+from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.plan_changes.payment import resolve_payment
 from gateway.services.plan_changes.stripe_calls import (
     CREATE,
@@ -98,7 +99,7 @@ def take_next_step(gateway: Gateway, change_id: str) -> Step | None:
     except (CatalogNotSynced, Conflict, InvalidRequest) as error:  # the state has changed since the request
         end_change(gateway, change_id, "failed", error)
         return None
-    reached(CrashPoint.PARAMETERS_FROZEN)
+    failpoint(Failpoint.PARAMETERS_FROZEN)
     return step
 
 
@@ -114,9 +115,9 @@ def perform_step(gateway: Gateway, step: Step) -> None:
         if outside_period(error):
             raise QuoteStale("The billing period has ended since the quote was made.") from error
         raise
-    reached(CrashPoint.STRIPE_ANSWERED)
+    failpoint(Failpoint.STRIPE_ANSWERED)
     merge_answer(gateway, SubscriptionSnapshot, answer, cause=step.change_id, after_revision=step.after_revision)
-    reached(CrashPoint.ANSWER_MERGED)
+    failpoint(Failpoint.ANSWER_MERGED)
     if answer.pending_update is not None and isinstance(answer.latest_invoice, stripe.Invoice):
         resolve_payment(gateway, step.change_id, answer.latest_invoice)
 
@@ -215,7 +216,7 @@ def end_change(
     """End a change without success, unless another process has ended it already.
 
     ``stale_subscription_id`` names a subscription that Stripe refused to change. The mirror must be out of date, so a
-    job refreshes it (``mirror/refresh.py``).
+    job refreshes it (``mirror/refresh.run_refresh_job``).
     """
     log.warning("change_without_success", change_id=change_id, state=state, code=error.code, exc_info=error)
     with gateway.database.transaction() as session:
@@ -224,4 +225,4 @@ def end_change(
             ending.close(state, gateway.clock(), {"code": error.code, "detail": error.detail})
         if stale_subscription_id is not None:
             defer_refresh(session, SubscriptionSnapshot.kind, stale_subscription_id)
-    reached(CrashPoint.CHANGE_ENDED)
+    failpoint(Failpoint.CHANGE_ENDED)

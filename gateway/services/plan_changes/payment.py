@@ -9,9 +9,9 @@ import uuid
 
 from stripe import Invoice, PaymentIntent
 
-from gateway.crash_points import CrashPoint, reached
 from gateway.db.models import PlanChange
 from gateway.errors import CardDeclined, Conflict, StripeRejected
+from gateway.failpoints import Failpoint, failpoint
 from gateway.services.mirror.refresh import merge_answer, refresh
 from gateway.services.plan_changes.stripe_calls import lock_change
 from gateway.services.plan_changes.view import ChangeView, get_change
@@ -60,7 +60,7 @@ def wait_for_customer(gateway: Gateway, change_id: str, invoice: Invoice, intent
         if change.state in UNANSWERED and pending:
             change.state, change.client_secret = "requires_action", intent.client_secret
             change.steps = {**change.steps, INVOICE: {"id": invoice.id}}
-    reached(CrashPoint.PAYMENT_AWAITED)
+    failpoint(Failpoint.PAYMENT_AWAITED)
 
 
 def void_invoice(gateway: Gateway, change_id: str, invoice_id: str) -> bool:
@@ -75,7 +75,7 @@ def void_invoice(gateway: Gateway, change_id: str, invoice_id: str) -> bool:
             answer = gateway.stripe.v1.invoices.retrieve(invoice_id)
         if answer.status not in FINAL_STATUSES:
             raise
-    reached(CrashPoint.INVOICE_VOIDED)
+    failpoint(Failpoint.INVOICE_VOIDED)
     merge_answer(gateway, InvoiceSnapshot, answer, cause=change_id)
     return answer.status == "void"
 

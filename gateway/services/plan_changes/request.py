@@ -15,7 +15,6 @@ from datetime import timedelta
 import structlog
 from sqlalchemy import update
 
-from gateway.crash_points import CrashPoint, reached
 from gateway.db import bulk, jobs
 from gateway.db.models import PlanChange
 from gateway.errors import (
@@ -25,6 +24,7 @@ from gateway.errors import (
     StripeUnavailable,
     of_code,
 )
+from gateway.failpoints import Failpoint, failpoint
 from gateway.services import idempotency
 from gateway.services.customers import payment_methods
 from gateway.services.customers.customer import ensure_customer, lock_organization
@@ -147,7 +147,7 @@ def write_intent(
         bulk.flush(session, PlanChange)
         idempotency.link_change(session, caller, intent.id)
         jobs.defer(session, jobs.FINISH_CHANGE, {"change_id": intent.id}, lock=intent.id, at=now + FINISH_AFTER)
-    reached(CrashPoint.INTENT_WRITTEN)
+    failpoint(Failpoint.INTENT_WRITTEN)
     return first
 
 

@@ -1,4 +1,4 @@
-"""The plan table says which plan each organization is on, and why.
+"""The plan table says which plan each organization is on, and the plan history says who changed it and why.
 
-This package derives the plan from the mirror's rows, writes the plan table and its history, and rebuilds both.
+This package derives the plan from the mirror's rows, writes both tables, and rebuilds the plan table from its history.
 """

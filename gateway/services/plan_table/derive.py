@@ -1,4 +1,7 @@
-"""The plan of an organization as a function of what the mirror holds: no decision is stored that is not derived."""
+"""Derive an organization's plan from the mirror's rows.
+
+Every decision about a plan is derived here. No decision is stored that does not follow from the mirror.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -12,27 +15,27 @@ from gateway.stripe_api.snapshots import ENDED
 
 FREE = "free"
 UNMAPPED = "unmapped"
-"""The plan of a subscription whose price is none of ours: neither a grant nor silently Free."""
+"""The plan of a subscription that the catalogue does not map to one plan. It grants nothing, and it is not Free."""
 NO_SUBSCRIPTION = "none"
 
 
 class Payment(StrEnum):
-    """The latest invoice of a subscription, as far as its plan goes."""
+    """The state of a subscription's latest invoice, as far as it matters for the plan."""
 
     UNKNOWN = "unknown"
-    """There is none, or it has not come yet."""
+    """There is no invoice, or the mirror does not have it yet."""
     DRAFT = "draft"
     OPEN = "open"
-    """Not paid yet; Stripe will try (again)."""
+    """It is not paid yet, and Stripe will still try to collect it."""
     OVERDUE = "overdue"
-    """Not paid, and Stripe tries no more."""
+    """It is not paid, and Stripe has stopped trying."""
     PAID = "paid"
     UNCOLLECTIBLE = "uncollectible"
     VOID = "void"
 
     @classmethod
     def of_invoice(cls, status: str, next_payment_attempt: datetime | None) -> Self:
-        """Of an invoice as the mirror has it."""
+        """Return the payment state of an invoice as the mirror has it."""
         if status == "deleted":
             return cls("unknown")
         return cls("overdue" if status == "open" and next_payment_attempt is None else status)
@@ -40,21 +43,21 @@ class Payment(StrEnum):
 
 @dataclass(frozen=True)
 class Rule:
-    """What a status means: https://docs.stripe.com/billing/subscriptions/overview ."""
+    """The meaning of a status for the plan: https://docs.stripe.com/billing/subscriptions/overview ."""
 
     standing: str
     usable: bool
-    """Whether the plan may be used: it is paid, or legitimately not paid yet."""
+    """Whether the organization may use the plan, because it is paid or is legitimately not paid yet."""
 
 
-# By Stripe's status, and where the latest invoice makes a difference, by that as well.
+# The rules by Stripe's status. `EXCEPTIONS` adds the cases in which the latest invoice matters too.
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         NO_SUBSCRIPTION: Rule("good", usable=False),
         "trialing": Rule("good", usable=True),
-        "active": Rule("good", usable=True),  # Stripe's word that it is paid, or that nothing is due yet
-        "past_due": Rule("grace", usable=True),  # Stripe is still retrying the payment: the plan stays
-        "incomplete": Rule("good", usable=False),  # the first payment has not come: no plan without it
+        "active": Rule("good", usable=True),  # Stripe says that it is paid, or that nothing is due yet
+        "past_due": Rule("grace", usable=True),  # Stripe is still retrying the payment, so the plan stays usable
+        "incomplete": Rule("good", usable=False),  # the first payment is missing, and there is no plan without it
         "incomplete_expired": Rule("suspended", usable=False),
         "unpaid": Rule("suspended", usable=False),
         "paused": Rule("suspended", usable=False),
@@ -63,22 +66,22 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 )
 EXCEPTIONS: Mapping[tuple[str, Payment], Rule] = MappingProxyType(
     {
-        # Where Stripe's account leaves subscriptions past due after the last retry, grace would never end.
+        # A Stripe account may leave subscriptions past due after the last retry. Without this rule, grace never ends.
         ("past_due", Payment.OVERDUE): Rule("suspended", usable=False),
     }
 )
 DECIDED_BY_INVOICE = frozenset(status for status, _ in EXCEPTIONS)
-"""The statuses of which the latest invoice decides the plan."""
+"""The statuses for which the latest invoice decides the plan."""
 
 
-def rule_for(status: str, payment: Payment) -> Rule:
-    """What a status means together with the latest invoice."""
+def find_rule(status: str, payment: Payment) -> Rule:
+    """Return the rule for a status together with the state of the latest invoice."""
     return EXCEPTIONS.get((status, payment), RULES[status])
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanState:
-    """What a row of the plan table says, apart from its version."""
+    """The content of a row of the plan table, apart from its version."""
 
     plan: str
     requested_plan: str
@@ -93,16 +96,19 @@ class PlanState:
 
     @classmethod
     def of_row(cls, row: OrganizationPlan) -> Self:
-        """What ``row`` says now."""
+        """Return the content of ``row``."""
         return cls(**{name: getattr(row, name) for name in COLUMNS})
 
     def to_json(self) -> Json:
-        """For the history: times in ISO 8601."""
+        """Return the state as the history stores it, with times in ISO 8601."""
         return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in vars(self).items()}
 
     @classmethod
     def of_json(cls, state: Json) -> "PlanState":
-        """What ``to_json`` wrote; a field that did not exist then is as on an organization that was never enrolled."""
+        """Return the state that ``to_json`` wrote.
+
+        A field that did not exist then gets the value of an organization that was never enrolled.
+        """
         known = {field.name: field.type for field in fields(cls)}
         values = {name: value for name, value in state.items() if name in known}
         times = {name for name, value in values.items() if known[name] == datetime | None and value is not None}
@@ -124,20 +130,20 @@ NEVER_ENROLLED = PlanState(
 )
 
 
-def plan_state(
+def derive_plan_state(
     subscriptions: Sequence[Subscription],
     plan_of_product: Mapping[str, str],
     payments: Mapping[str, Payment] = MappingProxyType({}),
 ) -> PlanState:
-    """The plan state of an organization from all its subscriptions.
+    """Return an organization's plan state, derived from all its subscriptions.
 
-    ``plan_of_product`` is the catalogue, ``payments`` the state of the latest invoices by their ids.
+    ``plan_of_product`` is the catalogue. ``payments`` holds the states of the latest invoices by invoice id.
     """
-    subscription = current_subscription(subscriptions)
+    subscription = select_current_subscription(subscriptions)
     if subscription is None:
         return NEVER_ENROLLED
-    requested_plan, item = base_item(subscription, plan_of_product)
-    rule = rule_for(subscription.status, payments.get(subscription.latest_invoice_id or "", Payment.UNKNOWN))
+    requested_plan, item = select_base_item(subscription, plan_of_product)
+    rule = find_rule(subscription.status, payments.get(subscription.latest_invoice_id or "", Payment.UNKNOWN))
     ended = subscription.status in ENDED
     return PlanState(
         plan=requested_plan if rule.usable else FREE,
@@ -153,8 +159,11 @@ def plan_state(
     )
 
 
-def current_subscription(subscriptions: Sequence[Subscription]) -> Subscription | None:
-    """What an organization is on, or was on last: one that may be used before one that only lives, then the newest."""
+def select_current_subscription(subscriptions: Sequence[Subscription]) -> Subscription | None:
+    """Return the subscription that an organization is on, or was on last.
+
+    A usable subscription comes before one that is merely not ended. Among equals, the newest counts.
+    """
 
     def precedence(each: Subscription) -> tuple[bool, bool, datetime, str]:
         return each.status not in ENDED, RULES[each.status].usable, each.created, each.id
@@ -162,10 +171,11 @@ def current_subscription(subscriptions: Sequence[Subscription]) -> Subscription 
     return max(subscriptions, key=precedence, default=None)
 
 
-def base_item(subscription: Subscription, plan_of_product: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """The item that stands for the plan, and the plan; UNMAPPED if no item does, or if several do.
+def select_base_item(subscription: Subscription, plan_of_product: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """Return the plan, and the item that stands for it.
 
-    A plan is a product: whoever bought it at a price that is archived by now keeps it.
+    The plan is UNMAPPED if no item stands for a plan, or if several do.
+    A plan is a product, not a price. An organization that bought it at a price since archived keeps the plan.
     """
     mapped = [item for item in subscription.items if item["product_id"] in plan_of_product]
     if len(mapped) == 1:

@@ -1,4 +1,7 @@
-"""The plan history: what an organization's plan was, who changed it, and why. Local; Stripe is not asked."""
+"""Read the plan history: what an organization's plan was, who changed it, and why.
+
+It is read from our database, without a call to Stripe.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,13 +13,13 @@ from gateway.db.models import PlanHistory
 from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
 from gateway.services.runtime import Caller, Gateway
 
-# What the ids in ``cause`` begin with -> what they are ids of.
+# The prefix of an id in ``cause`` -> the kind of thing that it is the id of.
 CAUSES = {"evt_": "event", "chg_": "change"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """Who."""
+    """Who changed the plan."""
 
     type: str
     id: str | None
@@ -24,7 +27,7 @@ class Actor:
 
 @dataclass(frozen=True, kw_only=True)
 class Cause:
-    """Why: a change, an event, or that Stripe was looked at (``reconciliation``, with the name of the job)."""
+    """Why the plan changed: a change, an event, or a look at Stripe (``reconciliation``, with the name of the job)."""
 
     type: str
     id: str
@@ -32,7 +35,7 @@ class Cause:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """The plan as it was from ``recorded_at`` on. Version 0 is before the first: Free, and nothing recorded."""
+    """The plan as it was from ``recorded_at`` on. Version 0 stands for Free before the first recorded entry."""
 
     version: int
     recorded_at: datetime | None
@@ -42,29 +45,29 @@ class Entry:
 
     @classmethod
     def of_row(cls, row: PlanHistory) -> Self:
-        """A row for people."""
+        """Return the entry that a row holds."""
         return cls(
             version=row.version,
             recorded_at=row.recorded_at,
             actor=Actor(type=row.actor_type, id=row.actor),
-            cause=cause_of(row),
+            cause=read_cause(row),
             plan=PlanState.of_json(row.after),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """Entries, newest first."""
+    """A page of entries, newest first."""
 
     data: list[Entry]
     has_more: bool
 
 
-NOTHING_YET = Entry(version=0, recorded_at=None, actor=None, cause=None, plan=NEVER_ENROLLED)
+BEFORE_FIRST_ENTRY = Entry(version=0, recorded_at=None, actor=None, cause=None, plan=NEVER_ENROLLED)
 
 
-def page(gateway: Gateway, caller: Caller, *, limit: int, starting_after: int | None) -> Page:
-    """The entries before version ``starting_after``, or the newest."""
+def list_entries(gateway: Gateway, caller: Caller, *, limit: int, starting_after: int | None) -> Page:
+    """Return the entries before version ``starting_after``, or the newest entries."""
     query = select(PlanHistory).where(PlanHistory.organization_id == caller.organization_id)
     if starting_after is not None:
         query = query.where(PlanHistory.version < starting_after)
@@ -73,10 +76,10 @@ def page(gateway: Gateway, caller: Caller, *, limit: int, starting_after: int | 
     return Page(data=[Entry.of_row(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
 
-def as_of(gateway: Gateway, caller: Caller, moment: datetime) -> Page:
-    """The one entry that held at ``moment``, as this gateway knew it then: what the organization could use.
+def find_entry_at(gateway: Gateway, caller: Caller, moment: datetime) -> Page:
+    """Return a page with the entry that was valid at ``moment``: the plan that the organization could use then.
 
-    By version and not by time alone: the clocks of two machines may disagree a little about which came first.
+    Order by version and not by time, because the clocks of two machines may disagree about which entry came first.
     """
     query = (
         select(PlanHistory)
@@ -86,11 +89,11 @@ def as_of(gateway: Gateway, caller: Caller, moment: datetime) -> Page:
     )
     with gateway.database.transaction() as session:
         row = session.scalars(query).one_or_none()
-    return Page(data=[Entry.of_row(row) if row is not None else NOTHING_YET], has_more=False)
+    return Page(data=[Entry.of_row(row) if row is not None else BEFORE_FIRST_ENTRY], has_more=False)
 
 
-def cause_of(row: PlanHistory) -> Cause:
-    """The change if there was one, whoever told of it."""
+def read_cause(row: PlanHistory) -> Cause:
+    """Return the change that caused the entry if there was one, otherwise the event or the job that showed it."""
     if row.change_id is not None:
         return Cause(type="change", id=row.change_id)
     return Cause(type=CAUSES.get(row.cause[:4], "reconciliation"), id=row.cause)

@@ -1,4 +1,4 @@
-"""The plan table from its history: proof that the one follows from the other, and the repair if it does not."""
+"""Check that the plan table follows from its history, and repair it where it does not."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from gateway.db.models import Organization, OrganizationPlan, PlanHistory
 from gateway.db.queries import among
 from gateway.services.plan_table.derive import PlanState
-from gateway.services.plan_table.writer import restore
+from gateway.services.plan_table.writer import restore_row
 from gateway.services.runtime import Gateway
 
 BATCH = 500
@@ -17,84 +17,84 @@ BATCH = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What is wrong with one organization's row, or with its history."""
+    """One error in an organization's row, or in its history."""
 
     organization_id: str
     text: str
     repaired: bool = False
 
 
-def rebuild(gateway: Gateway, *, write: bool) -> Iterator[Finding]:
-    """Compare the plan table with what its history says, and put it right if ``write``; a batch a transaction.
+def rebuild_plan_table(gateway: Gateway, *, write: bool) -> Iterator[Finding]:
+    """Compare the plan table with its history, one batch per transaction, and repair it if ``write``.
 
-    A gap in the history is told and not repaired: there is nothing to repair it from.
+    A gap in the history is reported but not repaired, because nothing else holds what is missing.
     """
-    # Locked as the merge locks them, in its order: nobody writes a plan while it is compared.
+    # Lock the organizations as the merge does and in its order, so that no merge writes a plan during the comparison.
     query = select(Organization.id).order_by(Organization.id).limit(BATCH).with_for_update()
     after = ""
     while True:
         with gateway.database.transaction() as session:
             ids = session.scalars(query.where(Organization.id > after)).all()
-            found = list(examine(session, ids, write=write))
+            found = list(check_organizations(session, ids, write=write))
         yield from found
         if len(ids) < BATCH:
             return
         after = ids[-1]
 
 
-def examine(session: Session, ids: Sequence[str], *, write: bool) -> Iterator[Finding]:
-    """Play the history of these organizations from its beginning, and hold its end against the plan table."""
+def check_organizations(session: Session, ids: Sequence[str], *, write: bool) -> Iterator[Finding]:
+    """Check the history of these organizations from its beginning, and compare its end with the plan table."""
     last: dict[str, PlanHistory] = {}
-    mine = select(PlanHistory).where(among(PlanHistory.organization_id, ids))
-    for entry in session.scalars(mine.order_by(PlanHistory.organization_id, PlanHistory.version)):
-        yield from gap(last.get(entry.organization_id), entry)
+    histories = select(PlanHistory).where(among(PlanHistory.organization_id, ids))
+    for entry in session.scalars(histories.order_by(PlanHistory.organization_id, PlanHistory.version)):
+        yield from check_sequence(last.get(entry.organization_id), entry)
         last[entry.organization_id] = entry
     rows = {
         row.organization_id: row
         for row in session.scalars(select(OrganizationPlan).where(among(OrganizationPlan.organization_id, ids)))
     }
     for organization_id in ids:
-        yield from difference(
+        yield from check_row(
             session, organization_id, rows.get(organization_id), last.get(organization_id), write=write
         )
 
 
-def gap(earlier: PlanHistory | None, entry: PlanHistory) -> Iterator[Finding]:
-    """An entry that does not follow on the one before it."""
+def check_sequence(earlier: PlanHistory | None, entry: PlanHistory) -> Iterator[Finding]:
+    """Yield an error if an entry does not continue the one before it."""
     version = earlier.version + 1 if earlier is not None else 1
     if entry.version != version:
         yield Finding(
             organization_id=entry.organization_id, text=f"history: version {version} is missing before {entry.version}"
         )
     elif entry.before != (earlier.after if earlier is not None else None):
-        text = f"history: version {entry.version} begins with another state than the one before it ends with"
+        text = f"history: version {entry.version} does not begin with the state in which the one before it ends"
         yield Finding(organization_id=entry.organization_id, text=text)
 
 
-def difference(
+def check_row(
     session: Session, organization_id: str, row: OrganizationPlan | None, entry: PlanHistory | None, *, write: bool
 ) -> Iterator[Finding]:
-    """A row that says something else than the last entry, is missing, or has no entry."""
+    """Yield an error if a row differs from the last entry, is missing, or has no entry. Repair it if ``write``."""
     if entry is None:
         if row is not None:
-            yield Finding(organization_id=organization_id, text="the row has no history to be rebuilt from")
+            yield Finding(organization_id=organization_id, text="the row has no history to rebuild it from")
         return
-    if not (texts := list(compare(row, entry))):
+    if not (texts := list(describe_differences(row, entry))):
         return
     if write:
-        restore(session, row, entry)
+        restore_row(session, row, entry)
     yield Finding(organization_id=organization_id, text="; ".join(texts), repaired=write)
 
 
-def compare(row: OrganizationPlan | None, entry: PlanHistory) -> Iterator[str]:
-    """Each field that differs, as ``plan: free, and plus by its history``."""
+def describe_differences(row: OrganizationPlan | None, entry: PlanHistory) -> Iterator[str]:
+    """Yield each field that differs, as ``plan: free, but plus in its history``."""
     if row is None:
         yield "the row is missing"
         return
-    said = vars(PlanState.of_row(row)) | {"version": row.version, "as_of": row.as_of}
+    actual = vars(PlanState.of_row(row)) | {"version": row.version, "as_of": row.as_of}
     recorded = vars(PlanState.of_json(entry.after))
     expected = {name: recorded[name] for name in recorded.keys() & entry.after.keys()}
     expected |= {"version": entry.version, "as_of": entry.recorded_at}
     for name in sorted(expected):
-        if said[name] != expected[name]:
-            yield f"{name}: {said[name]}, and {expected[name]} by its history"
+        if actual[name] != expected[name]:
+            yield f"{name}: {actual[name]}, but {expected[name]} in its history"

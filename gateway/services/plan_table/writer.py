@@ -1,4 +1,7 @@
-"""From the mirror to the plan table: derive, compare, write what changed, append to the history, close changes."""
+"""Bring the plan table in step with the mirror.
+
+For each organization: derive its plan, compare, write what changed, append to the history and close plan changes.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,28 +27,28 @@ from gateway.db.models import (
 )
 from gateway.db.queries import among, among_those
 from gateway.errors import PaymentAbandoned
-from gateway.services.plan_table.attribution import Reason, reason, told_by
+from gateway.services.plan_table.attribution import Attribution, attribute_plan, find_reported_change_id
 from gateway.services.plan_table.derive import (
     DECIDED_BY_INVOICE,
     NEVER_ENROLLED,
     UNMAPPED,
     Payment,
     PlanState,
-    current_subscription,
-    plan_state,
+    derive_plan_state,
+    select_current_subscription,
 )
 from gateway.stripe_api.snapshots import Seen
 
-WRITTEN: tuple[type[Base], ...] = (OrganizationPlan, PlanChange)
+WRITTEN_MODELS: tuple[type[Base], ...] = (OrganizationPlan, PlanChange)
 HISTORY = Base.metadata.tables[PlanHistory.__tablename__]
 
 log = structlog.get_logger()
 
 
-# The catalogue as a plan is derived with it: product id -> plan. It is read along with something else.
+# The catalogue, product id -> plan. Other queries read it as one of their columns.
 PLAN_OF_PRODUCT = select(func.json_object_agg(Plan.product_id, Plan.key)).where(Plan.key.is_not(None)).scalar_subquery()
-# Made once: to make a statement takes as long as to execute it.
-ACCOUNTS = (
+# Built once, because building a statement takes as long as executing it.
+ORGANIZATION_ROWS = (
     select(Organization.id, OrganizationPlan, Subscription, PlanChange, PLAN_OF_PRODUCT)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.organization_id == Organization.id)
@@ -62,58 +65,61 @@ ACCOUNTS = (
 
 
 @dataclass
-class Account:
-    """What an organization's plan follows from, and what the plan table says of it."""
+class OrganizationRows:
+    """The rows that an organization's plan follows from, and its row of the plan table."""
 
     organization: Organization
     subscriptions: list[Subscription] = field(default_factory=list)
-    """All of them."""
+    """All subscriptions of the organization."""
     changes: dict[str, PlanChange] = field(default_factory=dict)
-    """The one that is open, and those that were named by what was told."""
-    row: OrganizationPlan | None = None
+    """The open change, and the changes that the observations name, by id."""
+    plan_row: OrganizationPlan | None = None
 
 
-def write(
+def update_plan_table(
     session: Session,
-    touched: Mapping[str, Seen],
-    accounts: Mapping[str, Account],
+    affected: Mapping[str, Seen],
+    rows_by_organization: Mapping[str, OrganizationRows],
     plan_of_product: Mapping[str, str],
     now: datetime,
 ) -> Mapping[Table, Sequence[Json]]:
-    """Bring the plan table in step for the organizations in ``touched`` (id -> why), which the caller has locked.
+    """Bring the plan table in step for the affected organizations, and return the new rows of the history.
 
-    What it changes is left in the session, to be written with the rest; gives the rows of the history beside it.
+    ``affected`` maps an organization's id to the state that affects it. The caller has locked these organizations. The
+    changed rows stay in the session, and ``mirror.merge.merge`` writes them together with the history's rows.
     """
-    if not touched:
+    if not affected:
         return {}
-    concerned = {each: accounts[each] for each in touched}
-    states = derived(session, concerned, plan_of_product)
+    concerned = {each: rows_by_organization[each] for each in affected}
+    states = derive_plan_states(session, concerned, plan_of_product)
     history = []
-    for organization_id, account in concerned.items():
+    for organization_id, rows in concerned.items():
         state = states[organization_id]
-        before = PlanState.of_row(account.row) if account.row is not None else None
+        before = PlanState.of_row(rows.plan_row) if rows.plan_row is not None else None
         if state != (before or NEVER_ENROLLED):
-            why = reason(touched[organization_id], account.changes, account.subscriptions, before)
-            row = account.row or new_row(session, organization_id)
-            write_row(row, state, now)
-            history.append(entry(row, before, state, why))
-        close_changes(session, account, state, now)
+            attribution = attribute_plan(affected[organization_id], rows.changes, rows.subscriptions, before)
+            row = rows.plan_row or create_row(session, organization_id)
+            update_row(row, state, now)
+            history.append(build_history_entry(row, before, state, attribution))
+        close_changes(session, rows, state, now)
     return {HISTORY: history}
 
 
-def derived(
-    session: Session, accounts: Mapping[str, Account], plan_of_product: Mapping[str, str]
+def derive_plan_states(
+    session: Session, rows_by_organization: Mapping[str, OrganizationRows], plan_of_product: Mapping[str, str]
 ) -> dict[str, PlanState]:
-    """What the plan table is to say of each organization: a function of the mirror."""
-    payments = payments_of(session, accounts.values())
-    # Stripe ends the subscriptions of a customer that is deleted, but need not have told of it yet.
-    living = {each: () if account.organization.deleted else account.subscriptions for each, account in accounts.items()}
-    return {each: plan_state(theirs, plan_of_product, payments) for each, theirs in living.items()}
+    """Return the state that the plan table should have for each organization, derived from the mirror."""
+    payments = load_payments(session, rows_by_organization.values())
+    # Stripe ends the subscriptions of a deleted customer, but its events may not have arrived yet.
+    living = {
+        each: () if rows.organization.deleted else rows.subscriptions for each, rows in rows_by_organization.items()
+    }
+    return {each: derive_plan_state(theirs, plan_of_product, payments) for each, theirs in living.items()}
 
 
-def payments_of(session: Session, accounts: Iterable[Account]) -> dict[str, Payment]:
-    """The state of the latest invoices, by their ids; only of the subscriptions whose plan it decides."""
-    concerned = [each for account in accounts for each in account.subscriptions if each.status in DECIDED_BY_INVOICE]
+def load_payments(session: Session, organizations: Iterable[OrganizationRows]) -> dict[str, Payment]:
+    """Return the states of the latest invoices by invoice id, for the subscriptions whose plan they decide."""
+    concerned = [each for rows in organizations for each in rows.subscriptions if each.status in DECIDED_BY_INVOICE]
     if not concerned:
         return {}
     ids = {each.latest_invoice_id for each in concerned if each.latest_invoice_id is not None}
@@ -121,17 +127,17 @@ def payments_of(session: Session, accounts: Iterable[Account]) -> dict[str, Paym
     return {each.id: Payment.of_invoice(each.status, each.next_payment_attempt) for each in session.execute(query)}
 
 
-def new_row(session: Session, organization_id: str) -> OrganizationPlan:
-    """The row of an organization that had none."""
+def create_row(session: Session, organization_id: str) -> OrganizationPlan:
+    """Create the plan table's row of an organization that has none."""
     row = OrganizationPlan(organization_id=organization_id, version=0)
     session.add(row)
     return row
 
 
-def write_row(row: OrganizationPlan, state: PlanState, now: datetime) -> None:
-    """Write an organization's new state."""
+def update_row(row: OrganizationPlan, state: PlanState, now: datetime) -> None:
+    """Write an organization's new state to its row."""
     if state.requested_plan == UNMAPPED and row.requested_plan != UNMAPPED:
-        # Somebody pays for what the catalogue does not know, and is given nothing for it: a person must look.
+        # The organization pays for a product that the catalogue does not know, and gets nothing. A person must look.
         log.error("plan_unmapped", organization_id=row.organization_id, subscription_id=state.subscription_id)
     for column, value in vars(state).items():
         if getattr(row, column) != value:
@@ -140,23 +146,25 @@ def write_row(row: OrganizationPlan, state: PlanState, now: datetime) -> None:
     row.as_of = now
 
 
-def entry(row: OrganizationPlan, before: PlanState | None, after: PlanState, why: Reason) -> Json:
-    """What the history says of the row's new version: columns of ``PlanHistory``."""
+def build_history_entry(
+    row: OrganizationPlan, before: PlanState | None, after: PlanState, attribution: Attribution
+) -> Json:
+    """Return the history's entry for the row's new version, as columns of ``PlanHistory``."""
     return {
         "organization_id": row.organization_id,
         "version": row.version,
-        "actor_type": why.actor_type,
-        "actor": why.actor,
-        "change_id": why.change_id,
-        "cause": why.cause,
+        "actor_type": attribution.actor_type,
+        "actor": attribution.actor,
+        "change_id": attribution.change_id,
+        "cause": attribution.cause,
         "before": before.to_json() if before else None,
         "after": after.to_json(),
         "recorded_at": row.as_of,
     }
 
 
-def restore(session: Session, row: OrganizationPlan | None, entry: PlanHistory) -> None:
-    """Make an organization's row what ``entry``, the last of its history, says. The caller has locked it."""
+def restore_row(session: Session, row: OrganizationPlan | None, entry: PlanHistory) -> None:
+    """Write the state of ``entry``, the last of the history, to an organization's row. The caller has locked it."""
     if row is None:
         row = OrganizationPlan(organization_id=entry.organization_id)
         session.add(row)
@@ -165,18 +173,24 @@ def restore(session: Session, row: OrganizationPlan | None, entry: PlanHistory) 
     row.version, row.as_of = entry.version, entry.recorded_at
 
 
-def close_changes(session: Session, account: Account, state: PlanState, now: datetime) -> None:
-    """End the change that Stripe has carried out: whoever hears of it first (answer, webhook or refresh) closes it."""
-    subscription = current_subscription(account.subscriptions)
+def close_changes(session: Session, rows: OrganizationRows, state: PlanState, now: datetime) -> None:
+    """Close each open change that Stripe has carried out, or whose payment was abandoned.
+
+    Every merge calls this for the affected organizations, and the first merge that shows the result closes the change.
+    It may merge Stripe's answer, a webhook, a refresh, or what the completion job (``jobs.FINISH_CHANGE``, see
+    ``plan_changes.execute``) found. A job (``jobs.CHECK_CHARGE``) then compares the charge with the quote in
+    ``plan_changes.charge_check``.
+    """
+    subscription = select_current_subscription(rows.subscriptions)
     if subscription is None:
         return
-    for change in account.changes.values():
+    for change in rows.changes.values():
         if change.state not in OPEN_STATES:
             continue
-        # Either Stripe carried this very change out (whatever came after it), or the organization is where it wants
-        # to be by another way.
-        reached = (state.plan, state.quantity) == (change.to_plan, change.quantity)
-        if subscription.change_id == change.id or reached:
+        # Either Stripe carried out this very change, whatever came after it. Or the organization got the wanted plan in
+        # another way.
+        is_fulfilled = (state.plan, state.quantity) == (change.to_plan, change.quantity)
+        if subscription.change_id == change.id or is_fulfilled:
             change.close("applied", now)
             if change.quoted is not None:
                 jobs.defer(session, jobs.CHECK_CHARGE, {"change_id": change.id})
@@ -184,23 +198,23 @@ def close_changes(session: Session, account: Account, state: PlanState, now: dat
             change.close("abandoned", now, {"code": PaymentAbandoned.code, "detail": "The payment was not completed."})
 
 
-def accounts_of(
+def load_organization_rows(
     session: Session, organizations: Iterable[Organization], seen: Iterable[Seen] = ()
-) -> tuple[dict[str, Account], dict[str, str]]:
-    """What is stored of these organizations, and the catalogue with which their plans are derived.
+) -> tuple[dict[str, OrganizationRows], dict[str, str]]:
+    """Return the rows of these organizations by id, and the catalogue to derive their plans with.
 
-    What is locked stays so. ``seen``: what may name a change.
+    Rows that are locked stay locked. ``seen`` are the observed states, which may name a change.
     """
-    found = {each.id: Account(each) for each in organizations}
+    found = {each.id: OrganizationRows(each) for each in organizations}
     plan_of_product: dict[str, str] = {}
-    named = {change_id for each in seen if (change_id := told_by(each)) is not None}
-    those = {"organizations": list(found), "named": list(named)}
-    for organization_id, row, subscription, change, catalog in session.execute(ACCOUNTS, those):
-        account = found[organization_id]
-        account.row = row
-        if subscription is not None and subscription not in account.subscriptions:
-            account.subscriptions.append(subscription)
+    named = {change_id for each in seen if (change_id := find_reported_change_id(each)) is not None}
+    parameters = {"organizations": list(found), "named": list(named)}
+    for organization_id, row, subscription, change, catalog in session.execute(ORGANIZATION_ROWS, parameters):
+        rows = found[organization_id]
+        rows.plan_row = row
+        if subscription is not None and subscription not in rows.subscriptions:
+            rows.subscriptions.append(subscription)
         if change is not None:
-            account.changes[change.id] = change
+            rows.changes[change.id] = change
         plan_of_product = catalog or {}
     return found, plan_of_product

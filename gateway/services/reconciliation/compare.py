@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 
 from gateway.db import jobs
 from gateway.db.models import IS_OPEN, Invoice, Mirrored, Organization, PlanChange, Subscription, WebhookEvent
-from gateway.services.mirror.merge import refresh_lock
 from gateway.services.mirror.ordering import CLOCK_TOLERANCE
+from gateway.services.mirror.refresh_jobs import refresh_lock
 from gateway.services.reconciliation.differences import Circumstances, Class, Difference, Pair, classify, compare
 from gateway.stripe_api.snapshots import CustomerSnapshot, InvoiceSnapshot, Snapshot
 

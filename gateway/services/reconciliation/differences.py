@@ -99,7 +99,7 @@ class Circumstances:
 def compare(row: Mirrored, snapshot: Snapshot) -> dict[str, Pair]:
     """The fields in which the mirror's row differs from Stripe's object."""
     # Without what does not count as a change, such as an invoice's links.
-    content = {k: v for k, v in KINDS[snapshot.kind].content(snapshot).items() if k in snapshot.compared()}
+    content = {k: v for k, v in KINDS[snapshot.kind].column_values(snapshot).items() if k in snapshot.compared()}
     return differing(flat({name: getattr(row, name) for name in content}), flat(content))
 
 

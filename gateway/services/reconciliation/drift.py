@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from gateway.errors import NotFound, StripeRejected
-from gateway.services.mirror.merge import Outcome
+from gateway.services.mirror.batch import Outcome
 from gateway.services.mirror.refresh import refresh
 from gateway.services.reconciliation import drift_phases, progress
 from gateway.services.reconciliation.differences import Class, Difference, Done

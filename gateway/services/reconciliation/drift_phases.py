@@ -12,7 +12,7 @@ from stripe import ListObject, StripeObject
 from gateway.db.models import Invoice, Organization, Subscription
 from gateway.services.mirror.refresh import retrieve
 from gateway.services.plan_table.derive import DECIDED_BY_INVOICE, NEVER_ENROLLED, UNMAPPED, PlanState
-from gateway.services.plan_table.writer import Account, accounts_of, derived
+from gateway.services.plan_table.writer import OrganizationRows, derive_plan_states, load_organization_rows
 from gateway.services.reconciliation import compare
 from gateway.services.reconciliation.differences import Class, Difference, Pair, differing
 from gateway.services.runtime import Gateway
@@ -106,17 +106,17 @@ def plan_table(gateway: Gateway, cursor: str | None, _: Unseen) -> Page:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         ids = next_ids(session, Organization.id, (Organization.stripe_customer_id.is_not(None),), cursor)
         organizations = session.scalars(select(Organization).where(Organization.id.in_(ids))).all()
-        accounts, plan_of_product = accounts_of(session, organizations)
-        states = derived(session, accounts, plan_of_product)
+        accounts, plan_of_product = load_organization_rows(session, organizations)
+        states = derive_plan_states(session, accounts, plan_of_product)
     compared = [of_plan(account, states[each]) for each, account in accounts.items()]
     found = [difference for difference in compared if difference is not None]
     return Page(cursor=next_cursor(ids), looked_at=len(ids), differences=found)
 
 
-def of_plan(account: Account, expected: PlanState) -> Difference | None:
+def of_plan(account: OrganizationRows, expected: PlanState) -> Difference | None:
     """How an organization's row of the plan table differs from what follows from the mirror, or that it is unmapped."""
     organization = account.organization
-    ours = PlanState.of_row(account.row) if account.row is not None else NEVER_ENROLLED
+    ours = PlanState.of_row(account.plan_row) if account.plan_row is not None else NEVER_ENROLLED
     pairs = differing(asdict(ours), asdict(expected))
     fields: dict[str, Pair] = {f"plan_table.{name}": pair for name, pair in pairs.items()}
     if not fields and expected.requested_plan != UNMAPPED:

@@ -103,7 +103,7 @@ def rows_of(gateway: Gateway, events: Sequence[JsonObject]) -> list[dict[str, An
     rows: list[dict[str, Any]] = []
     for event in events:
         try:
-            row = inbox.row_of(gateway, json_text.dumps(event), now)._asdict()
+            row = inbox.build_row(gateway, json_text.dumps(event), now)._asdict()
         except (WebhookRefused, *UNREADABLE):  # the others if it cannot be written
             log.exception("gap_event_unreadable", event_id=event["id"])
             continue

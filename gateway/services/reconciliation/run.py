@@ -85,7 +85,7 @@ def reconcile(gateway: Gateway, handlers: Handlers, *, dry_run: bool, say: Calla
         say(f"events: {progress_of(missed.counts)}")
     if not dry_run:
         # Whoever is first, a worker or this process: what is pending would not be compared.
-        drain.drain(gateway, handlers)
+        drain.drain_inbox(gateway, handlers)
     compared, differences = Progress(), []
     for page in drift.walk(gateway, dry_run=dry_run):
         compared = page.progress

@@ -19,7 +19,13 @@ from gateway.db.models import (
     Subscription,
 )
 from gateway.errors import CatalogNotSynced
-from gateway.services.plan_table.derive import FREE, NEVER_ENROLLED, PlanState, base_item, current_subscription
+from gateway.services.plan_table.derive import (
+    FREE,
+    NEVER_ENROLLED,
+    PlanState,
+    select_base_item,
+    select_current_subscription,
+)
 from gateway.services.plan_table.writer import PLAN_OF_PRODUCT
 from gateway.stripe_api.snapshots import ENDED
 
@@ -123,14 +129,14 @@ def load_billing_state(session: Session, organization_id: str) -> BillingState:
     """Load the organization's billing state from the local tables."""
     rows = session.execute(BILLING_STATE, {"organization_id": organization_id}).all()
     row, _, card, plan_of_product, prices, has_unpaid_invoice = rows[0]
-    subscription = current_subscription([each.Subscription for each in rows if each.Subscription is not None])
+    subscription = select_current_subscription([each.Subscription for each in rows if each.Subscription is not None])
     if subscription is not None and subscription.status in ENDED:
         subscription = None
     return BillingState(
         plan_state=PlanState.of_row(row) if row is not None else NEVER_ENROLLED,
         plan_version=row.version if row is not None else 0,
         subscription=subscription,
-        base_item=base_item(subscription, plan_of_product or {})[1] if subscription is not None else None,
+        base_item=select_base_item(subscription, plan_of_product or {})[1] if subscription is not None else None,
         card=card,
         has_unpaid_invoice=has_unpaid_invoice,
         prices=prices or {},

@@ -1,4 +1,5 @@
 """A webhook's way from Stripe's POST to the merge.
 
-Ingress stores the event in the inbox and wakes the drain. The drain claims events in batches and merges them.
+``inbox.Inbox.receive`` stores the event, and ``wakeup.Wakeup.request_drain`` enqueues the drain job. In the worker,
+``drain_loop.DrainLoop.run`` claims events in batches, and ``drain.drain_batch`` merges each batch.
 """

@@ -1,7 +1,7 @@
-"""The inbox's back door: claim a batch, read it, merge it, mark it, in one transaction.
+"""Claim a batch of the inbox's events, read it, merge it and mark it, in one transaction.
 
-A worker that is killed leaves its batch as it was: nothing is half done, and another worker takes it up. Stripe is
-never called in here; what only Stripe can tell is left to a refresh job that commits with the batch.
+A killed worker leaves its batch unchanged, and another worker claims it. This module never calls Stripe. If only
+Stripe knows a state, ``merge`` enqueues a refresh job with the batch, and ``mirror.refresh`` continues there.
 """
 
 import random
@@ -18,25 +18,26 @@ from sqlalchemy.orm import Session
 from gateway.db.models import WebhookEvent
 from gateway.db.queries import among
 from gateway.errors import DatabaseUnavailable
-from gateway.services.mirror.merge import Outcome, merge
+from gateway.services.mirror.batch import Outcome
+from gateway.services.mirror.merge import merge
 from gateway.services.mirror.tables import KINDS
 from gateway.services.runtime import Gateway
 from gateway.stripe_api import json_text
 from gateway.stripe_api.client import API_VERSION
-from gateway.stripe_api.snapshots import Event, Told, UnreadableObject, unreadable, upcoming_of
+from gateway.stripe_api.snapshots import Event, Observation, UnreadableObject, unreadable, upcoming_of
 
-Handlers = Mapping[str, Callable[[Event], Sequence[Told]]]
+Handlers = Mapping[str, Callable[[Event], Sequence[Observation]]]
 
 BATCH = 400
 DUE_STATES = ("pending", "failed")
-MAX_ATTEMPTS = 10  # with the backoff below: about a day
+MAX_ATTEMPTS = 10  # with the backoff below, about a day
 FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=5), timedelta(hours=12)
 
 log = structlog.get_logger()
 
 
-class Stored(NamedTuple):
-    """What is read of an event that is due."""
+class ClaimedEvent(NamedTuple):
+    """The columns that are read of a due event."""
 
     id: str
     type: str
@@ -45,15 +46,15 @@ class Stored(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """What a handler made of one event."""
+class ReadEvent:
+    """One event, and what its handler read from it."""
 
     event_id: str
-    told: Sequence[Told]
+    observations: Sequence[Observation]
 
 
-def drain(gateway: Gateway, handlers: Handlers) -> int:
-    """Work off everything that is due; gives the number of events that were looked at."""
+def drain_inbox(gateway: Gateway, handlers: Handlers) -> int:
+    """Process every due event, and return how many events were processed."""
     total = 0
     while done := drain_batch(gateway, handlers):
         total += done
@@ -61,39 +62,42 @@ def drain(gateway: Gateway, handlers: Handlers) -> int:
 
 
 def drain_batch(gateway: Gateway, handlers: Handlers) -> int:
-    """Work off one batch. If it fails, each of its events is tried alone, so that one poison event stops no other."""
+    """Process one batch, and return the number of its events.
+
+    If the batch fails, try each event alone, so that one poison event does not stop the others.
+    """
     ids: list[str] = []
     try:
         with gateway.database.transaction() as session:
-            events = claim(session, gateway.clock())
+            events = claim_events(session, gateway.clock())
             ids = [event.id for event in events]
-            apply(session, events, handlers, gateway.clock())
+            merge_events(session, events, handlers, gateway.clock())
     except DatabaseUnavailable:
         raise
-    except Exception:  # whatever it was, it is found and recorded event by event
+    except Exception:  # `drain_event` finds and records the error with its event
         log.warning("batch_failed", events=len(ids), exc_info=True)
         for event_id in ids:
-            drain_one(gateway, handlers, event_id)
+            drain_event(gateway, handlers, event_id)
     return len(ids)
 
 
-def drain_one(gateway: Gateway, handlers: Handlers, event_id: str) -> None:
-    """Work off one event; a failure is recorded with it."""
+def drain_event(gateway: Gateway, handlers: Handlers, event_id: str) -> None:
+    """Process one event alone, and record a failure with it."""
     try:
         with gateway.database.transaction() as session:
-            apply(session, claim(session, gateway.clock(), event_id), handlers, gateway.clock())
+            merge_events(session, claim_events(session, gateway.clock(), event_id), handlers, gateway.clock())
     except DatabaseUnavailable:
         raise
-    except Exception as error:  # whatever it was, the event keeps it, and is tried again or given up
+    except Exception as error:  # any error is recorded, and the event is retried or becomes dead
         log.warning("event_failed", event_id=event_id, exc_info=True)
         with gateway.database.transaction() as session:
             record_failure(session, event_id, error, gateway.clock())
 
 
-def claim(session: Session, now: datetime, event_id: str | None = None) -> list[Stored]:
-    """Lock events that are due and that no other worker holds, oldest first."""
+def claim_events(session: Session, now: datetime, event_id: str | None = None) -> list[ClaimedEvent]:
+    """Lock the due events that no other worker has locked, and return them, oldest first."""
     query = (
-        select(*(getattr(WebhookEvent, name) for name in Stored._fields))
+        select(*(getattr(WebhookEvent, name) for name in ClaimedEvent._fields))
         .where(WebhookEvent.state.in_(DUE_STATES), WebhookEvent.next_attempt_at <= now)
         .order_by(WebhookEvent.next_attempt_at)
         .limit(BATCH)
@@ -101,19 +105,19 @@ def claim(session: Session, now: datetime, event_id: str | None = None) -> list[
     )
     if event_id is not None:
         query = query.where(WebhookEvent.id == event_id)
-    return [Stored(*row) for row in session.execute(query)]
+    return [ClaimedEvent(*row) for row in session.execute(query)]
 
 
-def apply(session: Session, events: Sequence[Stored], handlers: Handlers, now: datetime) -> None:
-    """Merge what the events say, and mark them."""
+def merge_events(session: Session, events: Sequence[ClaimedEvent], handlers: Handlers, now: datetime) -> None:
+    """Merge what the events show, and mark each one done or ignored."""
     if not events:
         return
-    read = [read_event(event, handlers) for event in events]
-    outcomes = iter(merge(session, [told for each in read for told in each.told], now))
+    reads = [read_event(event, handlers) for event in events]
+    outcomes = iter(merge(session, [observation for each in reads for observation in each.observations], now))
     states: dict[str, list[str]] = {"done": [], "ignored": []}
-    for each in read:
-        mine = [next(outcomes) for _ in each.told]
-        useful = any(outcome is not Outcome.UNKNOWN for outcome in mine)
+    for each in reads:
+        own_outcomes = [next(outcomes) for _ in each.observations]
+        useful = any(outcome is not Outcome.UNKNOWN for outcome in own_outcomes)
         states["done" if useful else "ignored"].append(each.event_id)
     for state, ids in states.items():
         if ids:
@@ -124,26 +128,29 @@ def apply(session: Session, events: Sequence[Stored], handlers: Handlers, now: d
             )
 
 
-def read_event(stored: Stored, handlers: Handlers) -> Read:
-    """Let the type's handler read a stored event; what it must not or cannot read is looked up instead of guessed."""
+def read_event(stored: ClaimedEvent, handlers: Handlers) -> ReadEvent:
+    """Read an event with its type's handler.
+
+    If the handler must not or cannot read the object, ask for a refresh instead of guessing.
+    """
     handler = handlers.get(stored.type)
-    if handler is None or stored.payload is None:  # the database sees to it that no due event is without
-        return Read(stored.id, ())
+    if handler is None or stored.payload is None:  # a constraint ensures that every due event has a payload
+        return ReadEvent(stored.id, ())
     event = Event.from_json(json_text.loads(stored.payload))
-    kind = mirrored_kind(event)
-    # An object that is not mirrored has nothing but references read from it, and ids are the same in every version.
-    if kind is not None and (reason := distrust(event)) is not None:
-        return refreshed(stored, event, kind, reason)
+    kind = find_mirrored_kind(event)
+    # Handlers read only ids from an object that is not mirrored, and ids are the same in every API version.
+    if kind is not None and (reason := find_distrust_reason(event)) is not None:
+        return request_refresh(stored, event, kind, reason)
     try:
-        return Read(stored.id, handler(event))
+        return ReadEvent(stored.id, handler(event))
     except UnreadableObject as error:
         if kind is None:
             raise
-        return refreshed(stored, event, kind, str(error))
+        return request_refresh(stored, event, kind, str(error))
 
 
-def distrust(event: Event) -> str | None:
-    """Why an event's object is not to be read as it stands, if so."""
+def find_distrust_reason(event: Event) -> str | None:
+    """Return the reason not to read an event's object as it stands, or None."""
     if event.api_version != API_VERSION:
         return f"api_version {event.api_version}"
     if event.odd_previous:
@@ -151,37 +158,46 @@ def distrust(event: Event) -> str | None:
     return "of no kind" if "object" not in event.object else None
 
 
-def mirrored_kind(event: Event) -> str | None:
-    """The kind of the event's object, if the mirror keeps such objects; the event's type tells it, if it does not."""
+def find_mirrored_kind(event: Event) -> str | None:
+    """Return the kind of the event's object, or None if the mirror does not keep such objects.
+
+    An object may not say its kind. Then the event's type says it.
+    """
     kind = event.object.get("object", event.type.rpartition(".")[0].rpartition(".")[2])
     if kind == "invoice" and event.object.get("id") is None:
         return "upcoming_invoice"
     return kind if isinstance(kind, str) and kind in KINDS else None
 
 
-def refreshed(stored: Stored, event: Event, kind: str, reason: str) -> Read:
-    """Ask Stripe for the object instead. Raises UnreadableObject if it cannot be asked for."""
+def request_refresh(stored: ClaimedEvent, event: Event, kind: str, reason: str) -> ReadEvent:
+    """Return a reference to the object, so that the merge enqueues its refresh.
+
+    Raises UnreadableObject if the object has no id to retrieve it by.
+    """
     stripe_id = upcoming_of(event.object) if kind == "upcoming_invoice" else stored.object_id
     if stripe_id is None:
         raise UnreadableObject(reason)
     log.warning("event_refreshed", event_id=stored.id, type=stored.type, reason=reason)
-    return Read(stored.id, [unreadable(event, kind, stripe_id)])
+    return ReadEvent(stored.id, [unreadable(event, kind, stripe_id)])
 
 
 def record_failure(session: Session, event_id: str, error: Exception, now: datetime) -> None:
-    """Keep the error with the event, and plan the next attempt or give up."""
+    """Store the error with the event, and plan the next attempt or give up."""
     event = session.get_one(WebhookEvent, event_id, with_for_update=True)
-    if event.state not in DUE_STATES:  # another worker was luckier with it
+    if event.state not in DUE_STATES:  # another worker has processed it
         return
     event.attempts += 1
-    # The first line only: PostgreSQL's DETAIL quotes whole rows, with people's names in them. The driver's first line,
-    # that is: SQLAlchemy's may be nothing but a remark about autoflush.
-    said = error.orig if isinstance(error, DBAPIError) else error
-    event.error = f"{type(error).__name__}: {said}".partition("\n")[0][:2000].replace("\0", "")
+    # Store only the first line. PostgreSQL's DETAIL quotes whole rows, with people's names in them. Take the driver's
+    # line, because SQLAlchemy's first line may be only a remark about autoflush.
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    event.error = f"{type(error).__name__}: {cause}".partition("\n")[0][:2000].replace("\0", "")
     event.state = "dead" if event.attempts >= MAX_ATTEMPTS else "failed"
-    event.next_attempt_at = now + backoff(event.attempts)
+    event.next_attempt_at = now + compute_backoff(event.attempts)
 
 
-def backoff(attempts: int) -> timedelta:
-    """Four times as long after each failure, up to a limit, and spread so that a burst does not return as one."""
+def compute_backoff(attempts: int) -> timedelta:
+    """Return the wait before the next attempt: four times as long after each failure, up to a limit.
+
+    The wait is random within a range, so that events that failed together do not return together.
+    """
     return min(FIRST_RETRY * (1 << 2 * (attempts - 1)), LONGEST_RETRY) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret

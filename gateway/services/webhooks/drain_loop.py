@@ -1,7 +1,7 @@
-"""When the inbox is drained: one drain a process, which gathers what comes and stays a moment for what comes next.
+"""Drain the inbox: one drain per process, which gathers events and lingers for the next ones.
 
-A job costs more than an event. Under load, therefore, a drain takes what has gathered for some milliseconds at a time
-and goes on, instead of one job following the other with hardly an event each.
+A job costs more than an event. Under load a drain therefore takes the events of some milliseconds at a time and
+continues. Otherwise one job would follow another with hardly an event each.
 """
 
 import threading
@@ -11,38 +11,42 @@ from gateway.services.runtime import Gateway
 from gateway.services.webhooks.drain import BATCH, Handlers, drain_batch
 from gateway.services.webhooks.wakeup import defer_drain
 
-GATHER = 0.02  # seconds between two looks: each event waits for half of it on average
-LINGER = 0.25  # seconds without an event after which a drain ends: above it, a job an event is no burden
+GATHER = 0.02  # seconds between two batches; an event waits half of it on average
+LINGER = 0.25  # seconds without an event after which a drain ends; at lower rates, a job per event is affordable
 
 
-class Draining:
-    """A process's drains. Jobs beyond the first end at once: the running one looks again for them."""
+class DrainLoop:
+    """Runs one drain at a time in a process. Further drain jobs end immediately, and the running drain looks again."""
 
     def __init__(self, gateway: Gateway, handlers: Handlers, stopping: threading.Event, linger: float) -> None:
         self._gateway = gateway
         self._handlers = handlers
         self._stopping = stopping
         self._linger = linger
-        self._asked = threading.Event()
+        self._requested = threading.Event()
         self._running = threading.Lock()
 
     def run(self) -> None:
-        """Work off everything that is due, and what comes within ``linger`` seconds of the last."""
-        self._asked.set()
-        # Asked for again, whoever drains looks again, and after letting go as well: between its last look and that,
-        # another one may have been turned away.
-        while self._asked.is_set() and self._running.acquire(blocking=False):
+        """Process every due event, and those that arrive within ``linger`` seconds of the last one.
+
+        This is the drain job that ``wakeup.defer_drain`` enqueues. ``drain.drain_batch`` merges each batch.
+        """
+        self._requested.set()
+        # Check the flag again after releasing the lock. Another job may have set it after the last batch, and have
+        # failed to get the lock. Without the check, its events would wait for the next drain.
+        while self._requested.is_set() and self._running.acquire(blocking=False):
             try:
-                self._asked.clear()
-                self._drain()
+                self._requested.clear()
+                self._drain_until_idle()
             finally:
                 self._running.release()
 
-    def _drain(self) -> None:
+    def _drain_until_idle(self) -> None:
         last = time.monotonic()
         while True:
             done = drain_batch(self._gateway, self._handlers)
-            # An inbox that fills as fast as it is drained would keep a stopped worker for ever: the rest is another's.
+            # An inbox that fills as fast as it is drained would keep a stopping worker forever. Leave the rest to
+            # another worker.
             if self._stopping.is_set():
                 defer_drain(self._gateway.database)
                 return

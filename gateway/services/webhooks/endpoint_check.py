@@ -1,4 +1,4 @@
-"""Stripe's own idea of our webhook endpoint: whether it sends at all, in which version, and which types.
+"""Check our webhook endpoint at Stripe: whether it sends at all, in which API version, and which event types.
 
 https://docs.stripe.com/api/webhook_endpoints/object
 """
@@ -15,40 +15,43 @@ from gateway.errors import StripeRejected, StripeUnavailable
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import API_VERSION, stripe_call
 
-NAME = "webhook_endpoint"
-PATH = "/webhooks/stripe"
-NAMED = 5  # types that a message names before it only counts them
+CHECK_NAME = "webhook_endpoint"
+WEBHOOK_PATH = "/webhooks/stripe"
+MAX_NAMED_TYPES = 5  # a message names this many types and counts the rest
 
 log = structlog.get_logger()
 
 
-def check(gateway: Gateway, types: Iterable[str]) -> None:
-    """Store what is wrong, for those who must not ask Stripe. If Stripe is away, the last result stays."""
+def check_endpoint(gateway: Gateway, types: Iterable[str]) -> None:
+    """Check the endpoint and store the result, for code that must not call Stripe.
+
+    If Stripe is unavailable, the last result stays. ``load_last_check`` reads it.
+    """
     if gateway.config.public_url is None:
         return
     try:
-        problem = find_problem(gateway, gateway.config.public_url, types)
+        problem = find_endpoint_problem(gateway, gateway.config.public_url, types)
     except StripeUnavailable:
         log.warning("webhook_endpoint_not_checked", exc_info=True)
         return
     if problem is not None:
         log.error("webhook_endpoint_wrong", problem=problem)
-    found = {"problem": problem, "checked_at": gateway.clock()}
+    values = {"problem": problem, "checked_at": gateway.clock()}
     with gateway.database.transaction() as session:
         session.execute(
-            insert(Check).values(name=NAME, **found).on_conflict_do_update(index_elements=["name"], set_=found)
+            insert(Check).values(name=CHECK_NAME, **values).on_conflict_do_update(index_elements=["name"], set_=values)
         )
 
 
-def last_check(gateway: Gateway) -> Check | None:
-    """The stored result; None if it was never checked."""
+def load_last_check(gateway: Gateway) -> Check | None:
+    """Return the stored result, or None if the endpoint was never checked."""
     with gateway.database.transaction() as session:
-        return session.scalar(select(Check).where(Check.name == NAME))
+        return session.scalar(select(Check).where(Check.name == CHECK_NAME))
 
 
-def find_problem(gateway: Gateway, public_url: str, types: Iterable[str]) -> str | None:
-    """What is wrong with the endpoint at Stripe, in words; None: nothing. Raises StripeUnavailable."""
-    url = public_url.rstrip("/") + PATH
+def find_endpoint_problem(gateway: Gateway, public_url: str, types: Iterable[str]) -> str | None:
+    """Describe what is wrong with the endpoint at Stripe, or return None. Raises StripeUnavailable."""
+    url = public_url.rstrip("/") + WEBHOOK_PATH
     try:
         with stripe_call():
             listed = gateway.stripe.v1.webhook_endpoints.list({"limit": 100})
@@ -57,20 +60,23 @@ def find_problem(gateway: Gateway, public_url: str, types: Iterable[str]) -> str
         return f"Stripe does not let this key read webhook endpoints: {error.detail}"
     if not ours:
         return f"there is no endpoint for {url} in this account and mode"
-    problems = [problem_of(endpoint, types) for endpoint in ours]
-    # one that is as it should be is enough: another one may be on its way in or out
+    problems = [describe_problem(endpoint, types) for endpoint in ours]
+    # One correct endpoint is enough. A second one may exist while endpoints are exchanged.
     return None if None in problems else problems[0]
 
 
-def problem_of(endpoint: WebhookEndpoint, types: Iterable[str]) -> str | None:
-    """What is wrong with one endpoint."""
+def describe_problem(endpoint: WebhookEndpoint, types: Iterable[str]) -> str | None:
+    """Describe what is wrong with one endpoint, or return None."""
     if endpoint.status != "enabled":
-        return f"{endpoint.id} is {endpoint.status}: Stripe sends nothing"
+        return f"{endpoint.id} is {endpoint.status}, so Stripe sends nothing"
     if endpoint.api_version != API_VERSION:
         version = endpoint.api_version or "the account's default version"
-        return f"{endpoint.id} sends events in {version}, not {API_VERSION}: each is looked up; make a new endpoint"
+        consequence = "the worker looks up each object. Create a new endpoint"
+        return f"{endpoint.id} sends events in {version}, not {API_VERSION}, so {consequence}"
     missing = sorted(set(types) - set(endpoint.enabled_events))
     if not missing or "*" in endpoint.enabled_events:
         return None
-    named = ", ".join(missing[:NAMED]) + (f" and {len(missing) - NAMED} more" if len(missing) > NAMED else "")
+    named = ", ".join(missing[:MAX_NAMED_TYPES]) + (
+        f" and {len(missing) - MAX_NAMED_TYPES} more" if len(missing) > MAX_NAMED_TYPES else ""
+    )
     return f"{endpoint.id} does not send {named} (`gateway events types` lists all)"

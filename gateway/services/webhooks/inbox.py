@@ -1,4 +1,7 @@
-"""The inbox's front door: check, store, acknowledge. Nothing else happens between Stripe and the commit."""
+"""Take Stripe's deliveries: verify, store, acknowledge. Nothing else runs between Stripe and the commit.
+
+The endpoint then calls ``wakeup.Wakeup.request_drain``. The stored events go on in ``drain.drain_batch``.
+"""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -21,8 +24,8 @@ from gateway.stripe_api.signature import verify
 from gateway.stripe_api.times import from_unix
 
 
-class Row(NamedTuple):
-    """What the inbox stores of an event when it comes."""
+class InboxRow(NamedTuple):
+    """The columns that the inbox stores when an event arrives."""
 
     id: str
     type: str
@@ -37,18 +40,21 @@ class Row(NamedTuple):
     received_at: datetime
 
     def parameters(self) -> list[Parameter]:
-        """As PostgreSQL reads them."""
+        """Return the values as PostgreSQL reads them."""
         return [value if value is None or type(value) is bytes else str(value).encode() for value in self]
 
 
-COLUMNS = Row._fields
+COLUMNS = InboxRow._fields
 TEXT, BINARY = 0, 1
 FORMATS = [BINARY if column == "payload" else TEXT for column in COLUMNS]
 
 
 @cache
-def statement(rows: int) -> bytes:
-    """The INSERT of so many rows. Written by hand: this one statement is what an acknowledgement costs."""
+def build_insert(rows: int) -> bytes:
+    """Return the INSERT of this many rows.
+
+    It is written by hand because this one statement is most of the cost of an acknowledgement.
+    """
     width = len(FORMATS)
     places = ([f"${row * width + column + 1}" for column in range(width)] for row in range(rows))
     values = ", ".join(f"({', '.join(row)})" for row in places)
@@ -57,7 +63,7 @@ def statement(rows: int) -> bytes:
 
 
 class Inbox:
-    """One process's way into the inbox; threads share it, and what they store at one time is committed together."""
+    """A process's way into the inbox. Its threads share it, and the rows that they store together commit together."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -65,30 +71,30 @@ class Inbox:
         self._commits = GroupCommit(self._store)
 
     def receive(self, body: bytes, signature: str | None) -> None:
-        """Store one delivery; when this returns, it is committed.
+        """Store one delivery. When this returns, the delivery is committed.
 
-        A second delivery of an event changes nothing, unless the event has failed: then it is tried again at once.
-        Raises WebhookRefused (nothing is stored) and DatabaseUnavailable (Stripe will send it again).
+        A redelivery changes nothing, unless the event has failed. A failed event becomes due again immediately.
+        Raises WebhookRefused (nothing is stored) and DatabaseUnavailable (Stripe will deliver it again).
         """
         now = self._gateway.clock()
         check_signature(self._gateway, body, signature, now)
-        self._commits.add(row_of(self._gateway, body, now))
+        self._commits.add(build_row(self._gateway, body, now))
 
     def close(self) -> None:
         """Close the connection."""
         self._writer.close()
 
-    def _store(self, rows: Sequence[Row]) -> None:
-        # Sorted, so that two processes which store the same events wait for each other instead of deadlocking.
+    def _store(self, rows: Sequence[InboxRow]) -> None:
+        # Two processes may store the same events. In sorted order they wait for each other instead of deadlocking.
         parameters = [each for row in sorted(rows, key=lambda row: row.id) for each in row.parameters()]
-        stored = self._writer.execute(statement(len(rows)), parameters, FORMATS * len(rows))
+        stored = self._writer.execute(build_insert(len(rows)), parameters, FORMATS * len(rows))
         if stored < len(rows):
             with self._gateway.database.transaction() as session:
-                came_again(session, [row.id for row in rows], self._gateway.clock())
+                reset_redelivered(session, [row.id for row in rows], self._gateway.clock())
 
 
 def check_signature(gateway: Gateway, body: bytes, signature: str | None, now: datetime) -> None:
-    """Refuse what Stripe did not sign, and count which secret it was signed with. Raises WebhookRefused."""
+    """Raise WebhookRefused if Stripe did not sign the body, and count which secret signed it."""
     try:
         secret = verify(body, signature, gateway.config.stripe_webhook_secrets, now, WEBHOOK_TOLERANCE)
     except WebhookRefused:
@@ -97,15 +103,15 @@ def check_signature(gateway: Gateway, body: bytes, signature: str | None, now: d
     SIGNATURES.labels(str(secret)).inc()
 
 
-def row_of(gateway: Gateway, body: bytes, now: datetime) -> Row:
-    """What is stored of an event that is Stripe's word; of another mode or account it is not to be applied.
+def build_row(gateway: Gateway, body: bytes, now: datetime) -> InboxRow:
+    """Build the row of a verified event. An event of another mode or account is stored as rejected.
 
-    Raises WebhookRefused if it is no event.
+    Raises WebhookRefused if the body is no event.
     """
     event = read_envelope(body)
     ours = event.livemode == gateway.config.livemode and event.account is None
     state = "pending" if ours else "rejected"
-    return Row(
+    return InboxRow(
         id=event.id,
         type=event.type,
         object_id=event.object_id,
@@ -120,10 +126,10 @@ def row_of(gateway: Gateway, body: bytes, now: datetime) -> Row:
     )
 
 
-def came_again(session: Session, event_ids: Collection[str], now: datetime) -> None:
-    """Let events that have failed be tried again, and note that those from the gap walk were delivered after all.
+def reset_redelivered(session: Session, event_ids: Collection[str], now: datetime) -> None:
+    """Make failed events due again, and mark events from the gap walk as delivered after all.
 
-    One that a worker holds just now is being tried: do not wait.
+    Skip an event that a worker has locked, because that worker is trying it now.
     """
     known = (
         select(WebhookEvent)
@@ -140,7 +146,7 @@ def came_again(session: Session, event_ids: Collection[str], now: datetime) -> N
 
 
 def read_envelope(body: bytes) -> WebhookEnvelope:
-    """Read what the inbox needs of a verified body. Raises WebhookRefused."""
+    """Read the fields that the inbox needs from a verified body. Raises WebhookRefused."""
     try:
         event = json_text.loads(body)
     except ValueError as error:

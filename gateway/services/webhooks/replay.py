@@ -1,4 +1,4 @@
-"""Stored events: found, and sent through the drain once more."""
+"""Find stored events, and send them through the drain again."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,16 @@ from gateway.services.runtime import Gateway
 from gateway.services.webhooks.wakeup import defer_drain
 
 BATCH = 1000
-REPLAYABLE = ("failed", "done", "ignored", "dead")  # pending ones are due anyway; rejected ones are never applied
+# Pending events are due anyway, and rejected events are never applied.
+REPLAYABLE = ("failed", "done", "ignored", "dead")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Which events; what is empty does not restrict. ``types`` may contain ``*``; times are those of the receipt."""
+    """The events to find. An empty field does not restrict.
+
+    ``types`` may contain ``*``. The times are times of receipt.
+    """
 
     ids: Sequence[str] = ()
     types: Sequence[str] = ()
@@ -28,11 +32,11 @@ class Selection:
     until: datetime | None = None
 
     def conditions(self) -> Iterator[ColumnElement[bool]]:
-        """What a WHERE says."""
+        """Yield the conditions of the WHERE clause."""
         if self.ids:
             yield WebhookEvent.id.in_(self.ids)
         if self.types:
-            yield or_(*(WebhookEvent.type.like(pattern(each), escape="\\") for each in self.types))
+            yield or_(*(WebhookEvent.type.like(build_like_pattern(each), escape="\\") for each in self.types))
         if self.states:
             yield WebhookEvent.state.in_(self.states)
         if self.object_id is not None:
@@ -43,15 +47,15 @@ class Selection:
             yield WebhookEvent.received_at < self.until
 
 
-def pattern(event_type: str) -> str:
-    """What LIKE understands: a dot and an underscore are themselves, an asterisk is anything."""
+def build_like_pattern(event_type: str) -> str:
+    """Return the LIKE pattern of a type. An asterisk matches anything, and an underscore only itself."""
     return event_type.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_").replace("*", "%")
 
 
-def find(gateway: Gateway, selection: Selection, limit: int) -> list[WebhookEvent]:
-    """The newest events of the selection, newest first, without payloads.
+def find_events(gateway: Gateway, selection: Selection, limit: int) -> list[WebhookEvent]:
+    """Return the newest events of the selection, newest first, without payloads.
 
-    First those whose payload is kept, then the rest: each half has its own index by time.
+    Query the events with a stored payload first, then the rest. Each half has its own index by time.
     """
     found: list[WebhookEvent] = []
     with gateway.database.transaction() as session:
@@ -62,16 +66,16 @@ def find(gateway: Gateway, selection: Selection, limit: int) -> list[WebhookEven
     return found
 
 
-def get(gateway: Gateway, event_id: str) -> WebhookEvent:
-    """One event. Raises NotFound."""
+def get_event(gateway: Gateway, event_id: str) -> WebhookEvent:
+    """Return one event. Raises NotFound."""
     with gateway.database.transaction() as session:
         if (event := session.get(WebhookEvent, event_id)) is None:
             raise NotFound(f"There is no event {event_id} in the inbox.")
         return event
 
 
-def replayable(gateway: Gateway, selection: Selection) -> list[str]:
-    """The ids of the selection's events that can be worked off once more, oldest first."""
+def find_replayable(gateway: Gateway, selection: Selection) -> list[str]:
+    """Return the ids of the selection's events that can be replayed, oldest first."""
     query = select(WebhookEvent.id).where(
         WebhookEvent.payload.is_not(None), WebhookEvent.state.in_(REPLAYABLE), *selection.conditions()
     )
@@ -79,15 +83,18 @@ def replayable(gateway: Gateway, selection: Selection) -> list[str]:
         return list(session.scalars(query.order_by(WebhookEvent.received_at, WebhookEvent.id)))
 
 
-def replay(gateway: Gateway, event_ids: Sequence[str]) -> int:
-    """Make events due again, with all their attempts, and wake the drain; gives how many still could be."""
+def replay_events(gateway: Gateway, event_ids: Sequence[str]) -> int:
+    """Make events due again, with no attempts counted, and return how many of them could be replayed.
+
+    The worker continues in ``drain_loop.DrainLoop.run``.
+    """
     now, replayed = gateway.clock(), 0
-    again = {"state": "pending", "attempts": 0, "next_attempt_at": now, "processed_at": None}
+    reset = {"state": "pending", "attempts": 0, "next_attempt_at": now, "processed_at": None}
     for start in range(0, len(event_ids), BATCH):
-        some = event_ids[start : start + BATCH]
-        can_be = (WebhookEvent.payload.is_not(None), WebhookEvent.state.in_(REPLAYABLE))
-        change = update(WebhookEvent).where(WebhookEvent.id.in_(some), *can_be).values(again)
+        batch = event_ids[start : start + BATCH]
+        is_replayable = (WebhookEvent.payload.is_not(None), WebhookEvent.state.in_(REPLAYABLE))
+        statement = update(WebhookEvent).where(WebhookEvent.id.in_(batch), *is_replayable).values(reset)
         with gateway.database.transaction() as session:
-            replayed += len(session.scalars(change.returning(WebhookEvent.id)).all())
+            replayed += len(session.scalars(statement.returning(WebhookEvent.id)).all())
         defer_drain(gateway.database)
     return replayed

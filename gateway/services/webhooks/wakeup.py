@@ -1,4 +1,4 @@
-"""The wake-up after a webhook: one drain job for a burst, and none lost."""
+"""Wake the worker after a webhook: one drain job for a burst, and no wake-up lost."""
 
 import threading
 import time
@@ -8,27 +8,30 @@ import structlog
 from gateway.db import jobs
 from gateway.db.session import Database
 
-# Seconds between two looks of one process: a look delays what is acknowledged meanwhile by half a millisecond, and a
-# burst has many events. What comes in between is seen by the drain that the first one began, which lingers for longer.
+# Seconds between two wake-ups of one process. A wake-up delays concurrent acknowledgements by half a millisecond, and a
+# burst has many events. The drain that the first wake-up started lingers longer than this, so it sees the later events.
 PAUSE = 0.15
-# A drain that runs looks on for some time, but perhaps not again after it seemed to: seconds for which it is relied on.
-RELIED_ON = 1.0
-# Seconds that the last wake-up may take when the process ends: a database that does not answer must not hold it up.
-LAST_WORDS = 5.0
+# Seconds for which the wake-up relies on a running drain. That drain may already have claimed its last batch, and the
+# event would then wait for the drain that runs every minute.
+MAX_RELIANCE = 1.0
+# Seconds that the last wake-up may take when the process ends. Without the limit, a database that does not answer would
+# block the process.
+CLOSE_TIMEOUT = 5.0
 
 log = structlog.get_logger()
 
 
-def defer_drain(database: Database, *, relying: bool = False) -> bool:
-    """Enqueue the drain, unless one is waiting already: that one starts later, and so finds what is there by now.
+def defer_drain(database: Database, *, rely_on_running: bool = False) -> bool:
+    """Enqueue the drain job unless one is already waiting. The worker continues in ``drain_loop.DrainLoop.run``.
 
-    ``relying`` on a drain that runs, none is enqueued beside it: then, and only then, this gives False.
+    A waiting drain has not started yet, so it will find every event that is committed now. With ``rely_on_running``, a
+    running drain is enough as well. Return False only in that case.
     """
     with database.reading() as session:
         waits, runs = jobs.standing(session, jobs.DRAIN_INBOX)
     if waits:
         return True
-    if runs and relying:
+    if runs and rely_on_running:
         return False
     with database.transaction() as session:
         jobs.defer(session, jobs.DRAIN_INBOX, queueing_lock=jobs.DRAIN_INBOX)
@@ -36,59 +39,60 @@ def defer_drain(database: Database, *, relying: bool = False) -> bool:
 
 
 class Wakeup:
-    """Tells the worker that the inbox has something, at most once a pause.
+    """Tells the worker that the inbox has events, at most once per pause.
 
-    ``call`` is made after the commit, and the flag is lowered before the job is enqueued: whatever was committed
-    before ``call`` is seen by that job, or by one that was waiting and has not started. While a drain runs the flag is
-    raised again, and lowered only when that drain has ended or a second is over. A process that dies in between loses
-    the call, not the event: a drain runs every minute anyway.
+    The endpoint calls ``request_drain`` after its commit, and the thread clears the flag before it enqueues the job.
+    That job, or one that was already waiting, then sees every event committed before the call. While a drain runs, the
+    thread sets the flag again. It enqueues a job when that drain has ended, or after a second. A process that dies in
+    between loses the wake-up but not the event, because a drain also runs every minute.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._wanted = threading.Event()
+        self._requested = threading.Event()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
 
-    def call(self) -> None:
-        """Ask for a drain."""
-        self._wanted.set()
-        if self._thread is None:  # started by the first call: after the fork, in the process that needs it
+    def request_drain(self) -> None:
+        """Request a drain. The thread continues in ``defer_drain``."""
+        self._requested.set()
+        # The first call starts the thread. Started earlier, it would not survive the fork into this process.
+        if self._thread is None:
             with self._starting:
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._run, name="wakeup", daemon=True)
                     self._thread.start()
 
     def close(self) -> None:
-        """Enqueue what was asked for last, and stop; given up on after some seconds."""
+        """Enqueue the last requested drain and stop. Give up after ``CLOSE_TIMEOUT`` seconds."""
         self._stopped.set()
-        self._wanted.set()
+        self._requested.set()
         with self._starting:
             thread = self._thread
         if thread is not None:
-            thread.join(LAST_WORDS)
+            thread.join(CLOSE_TIMEOUT)
 
     def _run(self) -> None:
-        wanted_since: float | None = None
-        while self._wanted.wait():
-            # Lowered before it is looked whether to stop: otherwise `close`, coming in between, would raise it in vain.
-            self._wanted.clear()
+        requested_since: float | None = None
+        while self._requested.wait():
+            # Clear the flag before checking for shutdown, or we could erase the one that `close` sets.
+            self._requested.clear()
             stopping = self._stopped.is_set()
             now = time.monotonic()
-            wanted_since = wanted_since or now
-            relying = not stopping and now - wanted_since < RELIED_ON
-            if self._defer(relying=relying):
-                wanted_since = None
+            requested_since = requested_since or now
+            rely_on_running = not stopping and now - requested_since < MAX_RELIANCE
+            if self._try_defer_drain(rely_on_running=rely_on_running):
+                requested_since = None
             else:
-                self._wanted.set()
+                self._requested.set()
             if stopping:
                 return
             self._stopped.wait(PAUSE)
 
-    def _defer(self, *, relying: bool) -> bool:
+    def _try_defer_drain(self, *, rely_on_running: bool) -> bool:
         try:
-            return defer_drain(self._database, relying=relying)
-        except Exception:  # the thread must outlive whatever the database says; the event waits for the next call
+            return defer_drain(self._database, rely_on_running=rely_on_running)
+        except Exception:  # the thread must survive any database error; the event waits for the next wake-up
             log.warning("wakeup_failed", exc_info=True)
             return True

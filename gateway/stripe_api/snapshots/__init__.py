@@ -5,7 +5,7 @@ from gateway.stripe_api.snapshots.base import Seen, Snapshot, Source, answered_a
 from gateway.stripe_api.snapshots.catalog import PLAN, PriceSnapshot, ProductSnapshot
 from gateway.stripe_api.snapshots.customers import ORGANIZATION_ID, CustomerSnapshot, PaymentMethodSnapshot
 from gateway.stripe_api.snapshots.invoices import SETTLED, InvoiceSnapshot, UpcomingInvoiceSnapshot, upcoming_of
-from gateway.stripe_api.snapshots.references import Reference, Told, referred, unreadable
+from gateway.stripe_api.snapshots.references import Observation, Reference, referred, unreadable
 from gateway.stripe_api.snapshots.subscriptions import CHANGE_ID, ENDED, SubscriptionItem, SubscriptionSnapshot
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "CustomerSnapshot",
     "Event",
     "InvoiceSnapshot",
+    "Observation",
     "PaymentMethodSnapshot",
     "PriceSnapshot",
     "ProductSnapshot",
@@ -26,7 +27,6 @@ __all__ = [
     "Source",
     "SubscriptionItem",
     "SubscriptionSnapshot",
-    "Told",
     "UnreadableObject",
     "UpcomingInvoiceSnapshot",
     "answered_at",

@@ -23,7 +23,7 @@ class Reference:
     """The event itself proves that it is ours."""
 
 
-Told = Snapshot | Reference  # what an event says
+Observation = Snapshot | Reference  # what an event says about one object
 
 
 @strict

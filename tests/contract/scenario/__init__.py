@@ -1,8 +1,8 @@
-"""What happens in an account, told in stories that together call every route of the sandbox at least once.
+"""Stories of an account that together call every route of the sandbox at least once.
 
-One module a resource; each public function that takes a ``Stage`` is a story and plays in a sandbox of its own. Who
-adds a route adds its story here: nothing else has to be listed anywhere, and what the stories get answered, or what
-events tell of them, is compared with the SDK's classes.
+There is one module per resource. Each public function is a story, takes a ``Stage`` and plays in its own sandbox. A
+new route needs a story here and no other registration. The contract tests compare the stories' responses and events
+with the SDK's classes.
 """
 
 import importlib
@@ -16,7 +16,7 @@ Story = Callable[[Stage], None]
 
 
 def stories() -> Iterator[tuple[str, Story]]:
-    """Every story with its name, ``customers.lives_and_dies``."""
+    """Yield every story with its name, such as ``customers.a_balance_is_adjusted``."""
     for info in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{info.name}")
         for name, function in inspect.getmembers(module, inspect.isfunction):

@@ -1,14 +1,14 @@
-"""Places where a test lets a process die: between what is committed here and what is done at Stripe."""
+"""Failpoints, where a test kills the process between a commit here and a call to Stripe."""
 
 import os
 from enum import StrEnum
 
 VARIABLE = "GATEWAY_CRASH_POINT"
-KILLED = 70  # the exit status of a process that died here
+KILLED = 70  # the exit status of a process that died at a failpoint
 
 
-class CrashPoint(StrEnum):
-    """Each place, named after what has just happened."""
+class Failpoint(StrEnum):
+    """Each point, named after the step that has just finished."""
 
     CUSTOMER_CREATED = "customer_created"
     INTENT_WRITTEN = "intent_written"
@@ -20,7 +20,7 @@ class CrashPoint(StrEnum):
     CHANGE_ENDED = "change_ended"
 
 
-def reached(point: CrashPoint) -> None:
-    """Die without a word if the environment asks for it here: no handler runs, no buffer is flushed, as when killed."""
+def failpoint(point: Failpoint) -> None:
+    """Kill the process if the environment names this point. As with SIGKILL, no handler runs and no buffer flushes."""
     if os.environ.get(VARIABLE) == point:
         os._exit(KILLED)

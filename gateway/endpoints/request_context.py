@@ -1,4 +1,4 @@
-"""What a view needs of the request it serves."""
+"""Give a view its caller and the objects that the application shares."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -16,8 +16,8 @@ R = TypeVar("R")
 EXTENSION = "konnect"
 
 
-class Parts:
-    """What the application holds for its views."""
+class WebApp:
+    """The objects that all views of an application share."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
@@ -26,34 +26,34 @@ class Parts:
         self.wakeup = Wakeup(gateway.database)
 
     def close(self) -> None:
-        """Send the last wake-up, then let go of the database."""
+        """Send the last wake-up, then close the database."""
         self.wakeup.close()
         self.inbox.close()
         self.gateway.database.close()
 
 
-def parts() -> Parts:
-    """The application's parts."""
-    return cast("Parts", current_app.extensions[EXTENSION])
+def web_app() -> WebApp:
+    """Return the objects that the application shares."""
+    return cast("WebApp", current_app.extensions[EXTENSION])
 
 
 def gateway() -> Gateway:
-    """What the services work with."""
-    return parts().gateway
+    """Return the gateway that services take as their first argument."""
+    return web_app().gateway
 
 
 def caller() -> Caller:
-    """Who asks; set by ``requires``."""
+    """Return the caller that ``requires`` has set."""
     return cast("Caller", g.caller)
 
 
 def requires(scope: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a view be called only with a token that carries ``scope``; the organization is the token's."""
+    """Refuse a request whose token lacks ``scope``. The caller's organization is the token's."""
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            principal = parts().tokens.verify(request.headers.get("Authorization"))
+            principal = web_app().tokens.verify(request.headers.get("Authorization"))
             g.caller = Caller(
                 organization_id=principal.require(scope),
                 actor=principal.subject,

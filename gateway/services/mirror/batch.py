@@ -1,0 +1,244 @@
+"""One merge's batch: the rows that it locks and reads, and the place of each snapshot."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from gateway.db.models import Invoice, Mirrored, Organization, PaymentMethod, Plan, Price, Subscription
+from gateway.db.queries import among
+from gateway.services.mirror.locks import find_subscribers, lock_organizations
+from gateway.services.mirror.ordering import CLOCK_TOLERANCE, Verdict, decide_order
+from gateway.services.mirror.tables import KINDS, read_order, write_order
+from gateway.services.plan_table import writer
+from gateway.stripe_api.snapshots import (
+    CustomerSnapshot,
+    Observation,
+    PaymentMethodSnapshot,
+    PriceSnapshot,
+    ProductSnapshot,
+    Reference,
+    Seen,
+    Snapshot,
+    SubscriptionSnapshot,
+)
+
+CATALOG_LOCK = 0x636174  # an arbitrary constant
+KINDS_THAT_CHANGE_PLANS = frozenset({"product", "customer", "subscription", "invoice"})
+# Half of the tolerance between Stripe's clocks. The other half is left for the clocks themselves.
+SLOW_ANSWER = CLOCK_TOLERANCE / 2
+
+
+class Outcome(StrEnum):
+    """What the merge did with an observation."""
+
+    APPLIED = "applied"
+    NOTED = "noted"
+    STALE = "stale"
+    REFRESHED = "refreshed"
+    UNKNOWN = "unknown"
+    """The customer is no organization of ours, or the product is no plan."""
+
+
+OUTCOME_OF_VERDICT = {
+    Verdict.APPLY: Outcome.APPLIED,
+    Verdict.NOTE: Outcome.NOTED,
+    Verdict.STALE: Outcome.STALE,
+    Verdict.REFRESH: Outcome.REFRESHED,
+}
+
+
+class Batch:
+    """The rows that one merge locks and reads, and the work that follows from it."""
+
+    def __init__(self, session: Session, observations: Sequence[Observation]) -> None:
+        self.session = session
+        self.affected: dict[str, Seen] = {}
+        """Organization id -> when and how Stripe showed the last state that may have changed its plan."""
+        self.to_refresh: set[tuple[str, str]] = set()
+        """Kind and id of the objects to refresh now, because their states cannot be ordered."""
+        self.to_refresh_again: set[tuple[str, str]] = set()
+        """Kind and id of the objects to refresh again later, because their state may be older than its ``as_of``."""
+        self.to_look_up: set[tuple[str, str, datetime]] = set()
+        """Kind, id and time of change of the objects to refresh unless another event shows their state."""
+        self.rows: dict[tuple[str, str], Mirrored] = {}
+        self.organization_rows: dict[str, writer.OrganizationRows] = {}
+        """The rows that each organization's plan follows from. Empty if no observation can change a plan."""
+        self.stored_plan_of_product: dict[str, str] = {}
+        """The catalogue before this batch, product id -> plan. It is read together with ``organization_rows``."""
+        self.subscribers: Sequence[str] = ()
+        """Ids of the organizations on a product that begins or ceases to stand for a plan."""
+        self.by_id: dict[str, Organization] = {}
+        self.by_customer: dict[str, Organization] = {}
+        self.lock_and_load(observations)
+
+    def lock_and_load(self, observations: Sequence[Observation]) -> None:
+        """Lock the organizations that the observations concern, and read the rows to merge into."""
+        snapshots = [each for each in observations if isinstance(each, Snapshot)]
+        self.lock_catalog({snapshot.kind for snapshot in snapshots})
+        self.load_rows("product", snapshots)
+        self.subscribers = find_subscribers(self.session, self.find_remapped_products(snapshots))
+        # Lock all organizations with one sorted statement, before any of their rows. Two batches that share
+        # organizations then wait for each other. Without the order, they would deadlock.
+        organizations = lock_organizations(self.session, observations, self.subscribers)
+        self.by_id = {each.id: each for each in organizations}
+        self.by_customer = {each.stripe_customer_id: each for each in organizations if each.stripe_customer_id}
+        kinds = {each.kind for each in observations}
+        for kind in kinds - {"product", "customer", "subscription"}:
+            self.load_rows(kind, observations)
+        # A reference need not name its customer, so its subscription is read by id. All other subscriptions come
+        # with the rows of their organizations.
+        self.load_rows(SubscriptionSnapshot.kind, [each for each in observations if isinstance(each, Reference)])
+        if kinds & KINDS_THAT_CHANGE_PLANS:
+            self.organization_rows, self.stored_plan_of_product = writer.load_organization_rows(
+                self.session, organizations, [each.seen for each in snapshots]
+            )
+        for rows in self.organization_rows.values():
+            self.rows.update({("subscription", each.id): each for each in rows.subscriptions})
+
+    def lock_catalog(self, kinds: Collection[str]) -> None:
+        """Lock the catalogue: exclusively if the batch changes it, otherwise shared.
+
+        Catalogue rows belong to no organization, so no organization's lock protects them. Without this lock, a
+        catalogue merge and a merge that derives plans would miss each other's rows.
+        """
+        changes_catalog = not {"product", "price"}.isdisjoint(kinds)
+        lock = func.pg_advisory_xact_lock if changes_catalog else func.pg_advisory_xact_lock_shared
+        self.session.execute(select(lock(CATALOG_LOCK)))
+
+    def load_rows(self, kind: str, observations: Iterable[Observation]) -> None:
+        """Read the stored rows of one kind that the observations are about."""
+        if not (ids := {each.id for each in observations if each.kind == kind}):
+            return
+        model, key = KINDS[kind].model, KINDS[kind].key
+        query = select(model).where(among(model.__table__.columns[key], ids))
+        for row in self.session.scalars(query.execution_options(populate_existing=True)):
+            self.rows[kind, getattr(row, key)] = row
+
+    def build_plan_of_product(self) -> dict[str, str]:
+        """Return the catalogue as it is after this batch, product id -> plan."""
+        changed = {row.product_id: row.key for row in self.rows.values() if isinstance(row, Plan)}
+        after: dict[str, str | None] = {**self.stored_plan_of_product, **changed}
+        return {product_id: key for product_id, key in after.items() if key is not None}
+
+    def find_remapped_products(self, snapshots: Iterable[Snapshot]) -> set[str]:
+        """Return the products that begin or cease to stand for a plan.
+
+        The plans of the organizations on these products must be derived again.
+        """
+        keys = {row.product_id: row.key for row in self.rows.values() if isinstance(row, Plan)}
+        return {each.id for each in snapshots if isinstance(each, ProductSnapshot) and keys.get(each.id) != each.key}
+
+    def apply_observation(self, observation: Observation) -> Outcome:
+        """Apply a snapshot to its row, or decide whether a reference needs a lookup."""
+        return (
+            self.resolve_reference(observation)
+            if isinstance(observation, Reference)
+            else self.apply_snapshot(observation)
+        )
+
+    def resolve_reference(self, reference: Reference) -> Outcome:
+        """Look up an object only if it is ours and the mirror is out of date."""
+        row = self.find_row(reference.kind, reference.id)
+        if row is None and not reference.ours and reference.owner not in self.by_customer:
+            return Outcome.UNKNOWN
+        if reference.as_of is None:
+            if row is None and reference.kind == PaymentMethodSnapshot.kind and reference.owner in self.by_customer:
+                self.store_card_owner(reference.id, self.by_customer[reference.owner])
+            self.to_refresh.add((reference.kind, reference.id))
+        elif row is not None and row.as_of is not None and row.as_of >= reference.as_of:
+            return Outcome.NOTED
+        else:
+            self.to_look_up.add((reference.kind, reference.id, reference.as_of))
+        return Outcome.REFRESHED
+
+    def store_card_owner(self, card_id: str, holder: Organization) -> None:
+        """Store a card's owner before its state is known.
+
+        Stripe's answer for a detached card does not name the customer, so the owner would be lost.
+        """
+        card = PaymentMethod(id=card_id, organization_id=holder.id, trail=[], rank=0, revision=0, detached=False)
+        self.rows[PaymentMethodSnapshot.kind, card_id] = card
+        self.session.add(card)
+
+    def apply_snapshot(self, snapshot: Snapshot) -> Outcome:
+        """Order a state before or after the stored one, and write it to the row if it is newer."""
+        row = self.find_or_create_row(snapshot)
+        if row is None:
+            return Outcome.UNKNOWN
+        stored = read_order(row)
+        verdict, order = decide_order(stored, snapshot)
+        if order != stored:
+            write_order(row, order)
+        if verdict is Verdict.APPLY:
+            for column, value in KINDS[snapshot.kind].column_values(snapshot).items():
+                if getattr(row, column) != value:  # an unchanged column needs no write
+                    setattr(row, column, value)
+            self.mark_affected(snapshot, row)
+        elif verdict is Verdict.REFRESH:
+            self.to_refresh.add((snapshot.kind, snapshot.id))
+        if snapshot.seen.took > SLOW_ANSWER and verdict is not Verdict.STALE:
+            # A slow answer carries the time at which it ended. It shows the object as it was at some moment since the
+            # call began. An event from in between would look older and be dropped. A later answer includes its change.
+            self.to_refresh_again.add((snapshot.kind, snapshot.id))
+        return OUTCOME_OF_VERDICT[verdict]
+
+    def find_row(self, kind: str, stripe_id: str) -> Mirrored | None:
+        """Return the row that already mirrors an object, or None."""
+        return self.by_customer.get(stripe_id) if kind == "customer" else self.rows.get((kind, stripe_id))
+
+    def find_or_create_row(self, snapshot: Snapshot) -> Mirrored | None:
+        """Return the row that mirrors the object, stored or new. Return None if the object is not ours."""
+        if isinstance(snapshot, CustomerSnapshot):
+            return self.find_or_assign_organization(snapshot)
+        if (stored := self.find_row(snapshot.kind, snapshot.id)) is not None:
+            return stored
+        new = self.create_row(snapshot)
+        if new is not None:
+            self.rows[snapshot.kind, snapshot.id] = new
+            self.session.add(new)
+        if isinstance(new, Subscription):
+            self.organization_rows[new.organization_id].subscriptions.append(new)
+        return new
+
+    def create_row(self, snapshot: Snapshot) -> Mirrored | None:
+        """Create a row for an object that the mirror does not have. Return None if the object is not ours."""
+        if isinstance(snapshot, ProductSnapshot):
+            return Plan(product_id=snapshot.id) if snapshot.key is not None else None
+        if isinstance(snapshot, PriceSnapshot):
+            return Price(id=snapshot.id)
+        organization = self.by_customer.get(snapshot.owner) if snapshot.owner is not None else None
+        if organization is None:
+            return None
+        kind = KINDS[snapshot.kind]
+        return kind.model(**{kind.key: snapshot.id, "organization_id": organization.id})
+
+    def find_or_assign_organization(self, customer: CustomerSnapshot) -> Organization | None:
+        """Return the customer's organization, or None.
+
+        If the customer's metadata name an organization without a customer, this customer becomes its customer. The
+        webhook may arrive before the answer to the call that created the customer.
+        """
+        if (known := self.by_customer.get(customer.id)) is not None:
+            return known
+        named = self.by_id.get(customer.organization_id) if customer.organization_id is not None else None
+        if named is None or named.stripe_customer_id is not None:
+            return None
+        named.stripe_customer_id = customer.id
+        self.by_customer[customer.id] = named
+        return named
+
+    def mark_affected(self, snapshot: Snapshot, row: Mirrored) -> None:
+        """Remember the organization whose plan may have changed, and the state that may have changed it."""
+        if isinstance(row, Organization) and row.deleted:  # a customer affects the plan only by its deletion
+            self.affected[row.id] = snapshot.seen
+        elif isinstance(row, Organization):
+            self.affected.setdefault(row.id, snapshot.seen)
+        elif isinstance(row, Subscription):
+            self.affected[row.organization_id] = snapshot.seen
+        elif isinstance(row, Invoice):  # its payment may decide whether the organization keeps the plan
+            self.affected.setdefault(row.organization_id, snapshot.seen)
+        elif isinstance(row, Plan):
+            self.affected.update(dict.fromkeys(self.subscribers, snapshot.seen))

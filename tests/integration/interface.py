@@ -1,0 +1,76 @@
+"""The names that callers and operators rely on: routes, error codes, metrics and commands.
+
+The committed documents are ``docs/openapi.json`` and ``docs/interface.json``. ``make interface`` writes them again.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from flask.testing import FlaskClient
+
+from gateway import errors
+from gateway.cli import cli
+from gateway.endpoints.metrics import gauges
+from gateway.metrics import REGISTRY
+from gateway.services.runtime import Gateway
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def documents(gateway: Gateway, client: FlaskClient) -> dict[Path, str]:
+    """Return the path and the text of each committed document."""
+    names = {
+        "error_codes": dict(sorted(error_codes(errors.GatewayError))),
+        "metrics": dict(sorted(metrics(gateway))),
+        "commands": command(cli),
+    }
+    return {
+        DOCS / "openapi.json": written(client.get("/v1/openapi.json").get_json()),
+        DOCS / "interface.json": written(names),
+    }
+
+
+def written(content: object) -> str:
+    """Return JSON that reads well in a diff."""
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def error_codes(kind: type[errors.GatewayError]) -> Iterator[tuple[str, int]]:
+    """Yield each code with its HTTP status."""
+    yield kind.code, kind.status
+    for each in kind.__subclasses__():
+        yield from error_codes(each)
+
+
+def metrics(gateway: Gateway) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each metric with its type, help and labels."""
+    for family in (*REGISTRY.collect(), *gauges(gateway)):
+        labels = sorted({name for sample in family.samples for name in sample.labels} | set(labels_of(family)))
+        yield family.name, {"type": family.type, "help": family.documentation, "labels": labels}
+
+
+def labels_of(family: object) -> tuple[str, ...]:
+    """Return the labels that a family declares, which it does not publish while it has no sample."""
+    return tuple(getattr(family, "_labelnames", ()))
+
+
+def command(shown: click.Command) -> dict[str, Any]:
+    """Return a command with its help, its parameters and its subcommands."""
+    parameters = {
+        each.opts[0]: {
+            "all": [*each.opts, *each.secondary_opts],
+            "kind": each.param_type_name,
+            "type": each.type.name,
+            "multiple": each.multiple,
+            "required": each.required,
+            "help": getattr(each, "help", None),
+        }
+        for each in shown.params
+    }
+    found: dict[str, Any] = {"help": shown.help, "parameters": parameters}
+    if isinstance(shown, click.Group):
+        found["commands"] = {name: command(each) for name, each in sorted(shown.commands.items())}
+    return found
