@@ -9,7 +9,8 @@ from stripe import TaxId as StripeTaxId
 from stripe.params import CustomerUpdateParams
 
 from gateway.errors import BillingDetailsRefused
-from gateway.services.customers.customer import Customer, ensure_customer, find_customer, heed_deletion
+from gateway.services.customers.customer import Customer, ensure_customer, find_customer
+from gateway.services.customers.deletion import heed_deletion
 from gateway.services.customers.tax_ids import TAX_IDS, Exchange, doubles, key_of, remove, tax_ids_of
 from gateway.services.mirror.refresh import merge_snapshots
 from gateway.services.runtime import Caller, Gateway

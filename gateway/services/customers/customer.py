@@ -1,10 +1,7 @@
 """An organization here and its customer at Stripe."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NoReturn
 
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -14,11 +11,12 @@ from stripe.params import CustomerCreateParams, CustomerListParams
 
 from gateway.crash_points import CrashPoint, reached
 from gateway.db.models import Organization
-from gateway.errors import ContactSalesRequired, CustomerMissing, NotFound, StripeRejected, StripeUnavailable
-from gateway.services.mirror.refresh import merge_answer, merge_snapshots, refresh, retrieve
+from gateway.errors import CustomerMissing, StripeRejected, StripeUnavailable
+from gateway.services.customers.deletion import refuse_closed
+from gateway.services.mirror.refresh import merge_answer, refresh
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import answered_failure, refuses, stripe_call
-from gateway.stripe_api.snapshots import ORGANIZATION_ID, CustomerSnapshot, Snapshot
+from gateway.stripe_api.snapshots import ORGANIZATION_ID, CustomerSnapshot
 from gateway.stripe_api.times import to_unix
 
 KEY_GOOD_FOR = timedelta(hours=23)  # Stripe forgets an idempotency key after 24 hours: a later call could act again
@@ -55,46 +53,6 @@ def lock_organization(session: Session, caller: Caller, now: datetime) -> Organi
     organization = known_organization(session, caller, now)
     refuse_closed(organization)
     return organization
-
-
-def refuse_closed(organization: Organization | None) -> None:
-    """Raises ContactSalesRequired if the organization's customer was deleted at Stripe."""
-    if organization is not None and organization.deleted:
-        refuse_deleted()
-
-
-def refuse_deleted() -> NoReturn:
-    """Raises ContactSalesRequired: a deleted customer does not come back."""
-    raise ContactSalesRequired("The organization's billing account was closed; our sales team can help.")
-
-
-@contextmanager
-def noticing_deletion(gateway: Gateway, organization_id: str) -> Iterator[None]:
-    """Around a ``stripe_call``: if Stripe refuses it, the customer may have been deleted, and its webhook be late.
-
-    Raises ContactSalesRequired then. As long as nothing is refused, Stripe is asked nothing more.
-    """
-    try:
-        yield
-    except (NotFound, StripeRejected):
-        look_for_deletion(gateway, organization_id)
-        raise
-
-
-def look_for_deletion(gateway: Gateway, organization_id: str) -> None:
-    """Ask Stripe for the organization's customer. Raises ContactSalesRequired if it was deleted."""
-    with gateway.database.reading() as session:
-        organization = session.get_one(Organization, organization_id)
-    refuse_closed(organization)
-    if organization.stripe_customer_id is not None:
-        heed_deletion(gateway, retrieve(gateway, CustomerSnapshot.kind, organization.stripe_customer_id))
-
-
-def heed_deletion(gateway: Gateway, customer: Snapshot | None) -> None:
-    """Raises ContactSalesRequired if the customer was deleted, and lets the mirror know."""
-    if isinstance(customer, CustomerSnapshot) and customer.deleted:
-        merge_snapshots(gateway, customer)
-        refuse_deleted()
 
 
 def find_customer(gateway: Gateway, caller: Caller) -> Customer | None:

@@ -9,13 +9,8 @@ from sqlalchemy.orm import Session
 
 from gateway.db.models import IS_OPEN, OrganizationPlan, PaymentMethod, PlanChange
 from gateway.errors import CardExpired, DefaultPaymentMethod, NotFound, StripeRejected
-from gateway.services.customers.customer import (
-    Customer,
-    ensure_customer,
-    find_customer,
-    heed_deletion,
-    noticing_deletion,
-)
+from gateway.services.customers.customer import Customer, ensure_customer, find_customer
+from gateway.services.customers.deletion import heed_deletion, noticing_deletion
 from gateway.services.mirror.merge import defer_refresh
 from gateway.services.mirror.refresh import merge_snapshots
 from gateway.services.plan_table.derive import FREE

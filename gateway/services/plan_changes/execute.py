@@ -25,7 +25,7 @@ from gateway.errors import (
     StripeRejected,
     StripeUnavailable,
 )
-from gateway.services.customers.customer import look_for_deletion
+from gateway.services.customers.deletion import look_for_deletion
 from gateway.services.mirror.merge import defer_refresh, merge
 from gateway.services.mirror.refresh import merge_answer, refresh
 from gateway.services.plan_changes import payment

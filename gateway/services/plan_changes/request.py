@@ -31,7 +31,8 @@ from gateway.errors import (
 )
 from gateway.services import idempotency
 from gateway.services.customers import payment_methods
-from gateway.services.customers.customer import ensure_customer, lock_organization, refuse_closed
+from gateway.services.customers.customer import ensure_customer, lock_organization
+from gateway.services.customers.deletion import refuse_closed
 from gateway.services.plan_changes.execute import run
 from gateway.services.plan_changes.stripe_calls import Step, freeze
 from gateway.services.plan_changes.view import ChangeView, get_change, location_of

@@ -13,7 +13,7 @@ from gateway.catalog import CatalogPlan
 from gateway.config import QUOTE_LIFETIME
 from gateway.db.models import Organization, PlanChange, Subscription
 from gateway.errors import NotEnrolled, PeriodOver, StripeRejected
-from gateway.services.customers.customer import noticing_deletion, refuse_closed
+from gateway.services.customers.deletion import noticing_deletion, refuse_closed
 from gateway.services.mirror.refresh import refresh
 from gateway.services.quotes import token as quote_token
 from gateway.services.quotes.token import Terms
