@@ -5,7 +5,7 @@ from typing import Any
 from gateway.db.models import Invoice
 from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.context import caller, gateway, requires
-from gateway.services.invoices import listing
+from gateway.services.invoices import listing, payment
 from schemas.invoices import InvoiceListSchema, InvoiceQuerySchema, InvoiceSchema
 
 blueprint = Blueprint("invoices", __name__, url_prefix="/v1/invoices", description="What was billed")
@@ -33,4 +33,4 @@ def show(invoice_id: str) -> Invoice:
 @blueprint.response(200, InvoiceSchema)
 def pay(invoice_id: str) -> Invoice:
     """Charge it to the default card; one that is paid already is answered as it is."""
-    return listing.pay(gateway(), caller(), invoice_id)
+    return payment.pay(gateway(), caller(), invoice_id)
