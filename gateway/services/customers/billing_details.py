@@ -10,7 +10,7 @@ from stripe.params import CustomerUpdateParams
 
 from gateway.errors import BillingDetailsRefused
 from gateway.services.customers.customer import Customer, ensure_customer, find_customer
-from gateway.services.customers.deletion import heed_deletion
+from gateway.services.customers.deletion import refuse_if_deleted
 from gateway.services.customers.tax_ids import TAX_IDS, Exchange, doubles, key_of, remove, tax_ids_of
 from gateway.services.mirror.refresh import merge_snapshots
 from gateway.services.runtime import Caller, Gateway
@@ -80,7 +80,7 @@ def retrieve(gateway: Gateway, customer: Customer) -> StripeCustomer:
     with stripe_call():
         found = gateway.stripe.v1.customers.retrieve(customer.id, {"expand": [TAX_IDS]})
     state = CustomerSnapshot.from_answer(found, cause="billing details", after_revision=customer.revision)
-    heed_deletion(gateway, state)
+    refuse_if_deleted(gateway, state)
     return found
 
 

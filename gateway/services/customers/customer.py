@@ -12,7 +12,7 @@ from stripe.params import CustomerCreateParams, CustomerListParams
 from gateway.crash_points import CrashPoint, reached
 from gateway.db.models import Organization
 from gateway.errors import CustomerMissing, StripeRejected, StripeUnavailable
-from gateway.services.customers.deletion import refuse_closed
+from gateway.services.customers.deletion import refuse_deleted_customer
 from gateway.services.mirror.refresh import merge_answer, refresh
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import answered_failure, refuses, stripe_call
@@ -35,7 +35,7 @@ class Customer:
     revision: int
 
 
-def known_organization(session: Session, caller: Caller, now: datetime) -> Organization:
+def ensure_organization(session: Session, caller: Caller, now: datetime) -> Organization:
     """The caller's organization, created if it was never seen, and locked for this transaction."""
     its_id = {"organization_id": caller.organization_id}
     if (known := session.scalar(LOCK, its_id)) is not None:
@@ -50,8 +50,8 @@ def known_organization(session: Session, caller: Caller, now: datetime) -> Organ
 
 def lock_organization(session: Session, caller: Caller, now: datetime) -> Organization:
     """The same, for what takes a customer. Raises ContactSalesRequired if the organization's was deleted."""
-    organization = known_organization(session, caller, now)
-    refuse_closed(organization)
+    organization = ensure_organization(session, caller, now)
+    refuse_deleted_customer(organization)
     return organization
 
 

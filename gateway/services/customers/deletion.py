@@ -11,19 +11,19 @@ from gateway.services.runtime import Gateway
 from gateway.stripe_api.snapshots import CustomerSnapshot, Snapshot
 
 
-def refuse_closed(organization: Organization | None) -> None:
+def refuse_deleted_customer(organization: Organization | None) -> None:
     """Raises ContactSalesRequired if the organization's customer was deleted at Stripe."""
     if organization is not None and organization.deleted:
-        refuse_deleted()
+        raise_account_closed()
 
 
-def refuse_deleted() -> NoReturn:
+def raise_account_closed() -> NoReturn:
     """Raises ContactSalesRequired: a deleted customer does not come back."""
     raise ContactSalesRequired("The organization's billing account was closed; our sales team can help.")
 
 
 @contextmanager
-def noticing_deletion(gateway: Gateway, organization_id: str) -> Iterator[None]:
+def detect_deletion(gateway: Gateway, organization_id: str) -> Iterator[None]:
     """Around a ``stripe_call``: if Stripe refuses it, the customer may have been deleted, and its webhook be late.
 
     Raises ContactSalesRequired then. As long as nothing is refused, Stripe is asked nothing more.
@@ -31,21 +31,21 @@ def noticing_deletion(gateway: Gateway, organization_id: str) -> Iterator[None]:
     try:
         yield
     except (NotFound, StripeRejected):
-        look_for_deletion(gateway, organization_id)
+        check_for_deletion(gateway, organization_id)
         raise
 
 
-def look_for_deletion(gateway: Gateway, organization_id: str) -> None:
+def check_for_deletion(gateway: Gateway, organization_id: str) -> None:
     """Ask Stripe for the organization's customer. Raises ContactSalesRequired if it was deleted."""
     with gateway.database.reading() as session:
         organization = session.get_one(Organization, organization_id)
-    refuse_closed(organization)
+    refuse_deleted_customer(organization)
     if organization.stripe_customer_id is not None:
-        heed_deletion(gateway, retrieve(gateway, CustomerSnapshot.kind, organization.stripe_customer_id))
+        refuse_if_deleted(gateway, retrieve(gateway, CustomerSnapshot.kind, organization.stripe_customer_id))
 
 
-def heed_deletion(gateway: Gateway, customer: Snapshot | None) -> None:
+def refuse_if_deleted(gateway: Gateway, customer: Snapshot | None) -> None:
     """Raises ContactSalesRequired if the customer was deleted, and lets the mirror know."""
     if isinstance(customer, CustomerSnapshot) and customer.deleted:
         merge_snapshots(gateway, customer)
-        refuse_deleted()
+        raise_account_closed()

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from gateway.db.models import IS_OPEN, OrganizationPlan, PaymentMethod, PlanChange
 from gateway.errors import CardExpired, DefaultPaymentMethod, NotFound, StripeRejected
 from gateway.services.customers.customer import Customer, ensure_customer, find_customer
-from gateway.services.customers.deletion import heed_deletion, noticing_deletion
+from gateway.services.customers.deletion import detect_deletion, refuse_if_deleted
 from gateway.services.mirror.merge import defer_refresh
 from gateway.services.mirror.refresh import merge_snapshots
 from gateway.services.plan_table.derive import FREE
@@ -51,7 +51,7 @@ class SetupIntent:
 def create_setup_intent(gateway: Gateway, caller: Caller) -> SetupIntent:
     """Begin taking a card. The secret is for this organization's browser only."""
     customer_id = ensure_customer(gateway, caller)
-    with noticing_deletion(gateway, caller.organization_id), stripe_call():
+    with detect_deletion(gateway, caller.organization_id), stripe_call():
         intent = gateway.stripe.v1.setup_intents.create(
             {"customer": customer_id, "usage": "off_session", "allowed_payment_method_types": ["card"]}
         )
@@ -62,7 +62,7 @@ def list_cards(gateway: Gateway, caller: Caller) -> list[ListedCard]:
     """The cards on file, as Stripe has them now: a card just added need not have come by webhook yet."""
     if (customer := find_customer(gateway, caller)) is None:
         return []
-    with noticing_deletion(gateway, caller.organization_id), stripe_call():
+    with detect_deletion(gateway, caller.organization_id), stripe_call():
         page = gateway.stripe.v1.customers.payment_methods.list(customer.id, {"type": "card", "limit": 100})
     cards = PaymentMethodSnapshot.from_list(page, cause="cards listed")
     merge_snapshots(gateway, *cards)
@@ -74,7 +74,7 @@ def set_default(gateway: Gateway, caller: Caller, payment_method_id: str) -> Lis
     customer, card = owned(gateway, caller, payment_method_id)
     if is_expired(card, gateway.clock()):
         raise CardExpired("The card has expired: please take another one.")
-    with noticing_deletion(gateway, caller.organization_id), stripe_call():
+    with detect_deletion(gateway, caller.organization_id), stripe_call():
         answer = gateway.stripe.v1.customers.update(
             customer.id, {"invoice_settings": {"default_payment_method": card.id}}
         )
@@ -98,7 +98,7 @@ def delete_card(gateway: Gateway, caller: Caller, payment_method_id: str) -> Non
     if pays_for_a_plan(gateway, caller) and current_customer(gateway, customer).default_payment_method_id == card.id:
         raise DefaultPaymentMethod("The default card pays for the plan: make another card the default first.")
     try:
-        with noticing_deletion(gateway, caller.organization_id), stripe_call():
+        with detect_deletion(gateway, caller.organization_id), stripe_call():
             detached = gateway.stripe.v1.payment_methods.detach(card.id)
     except StripeRejected:
         if is_gone(gateway, caller, payment_method_id):  # another request took it off meanwhile
@@ -140,7 +140,7 @@ def owned(gateway: Gateway, caller: Caller, payment_method_id: str) -> tuple[Cus
     customer = find_customer(gateway, caller)
     if customer is None or not PAYMENT_METHOD_ID.match(payment_method_id):
         raise NotFound("There is no such payment method.")
-    with noticing_deletion(gateway, caller.organization_id), stripe_call():
+    with detect_deletion(gateway, caller.organization_id), stripe_call():
         answer = gateway.stripe.v1.customers.payment_methods.retrieve(customer.id, payment_method_id)
     return customer, PaymentMethodSnapshot.from_answer(answer, cause="card looked up")
 
@@ -178,7 +178,7 @@ def current_customer(gateway: Gateway, customer: Customer) -> CustomerSnapshot:
     with stripe_call():
         answer = gateway.stripe.v1.customers.retrieve(customer.id)
     current = CustomerSnapshot.from_answer(answer, cause="card deleted", after_revision=customer.revision)
-    heed_deletion(gateway, current)
+    refuse_if_deleted(gateway, current)
     return current
 
 

@@ -25,7 +25,7 @@ from gateway.errors import (
     StripeRejected,
     StripeUnavailable,
 )
-from gateway.services.customers.deletion import look_for_deletion
+from gateway.services.customers.deletion import check_for_deletion
 from gateway.services.mirror.merge import defer_refresh, merge
 from gateway.services.mirror.refresh import merge_answer, refresh
 from gateway.services.plan_changes import payment
@@ -119,7 +119,7 @@ def why(gateway: Gateway, change_id: str, error: GatewayError) -> GatewayError:
         with gateway.database.reading() as session:
             organization_id = session.get_one(PlanChange, change_id).organization_id
         try:
-            look_for_deletion(gateway, organization_id)
+            check_for_deletion(gateway, organization_id)
         except ContactSalesRequired as closed:
             return closed
     return error

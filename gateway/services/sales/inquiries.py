@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from gateway.db import jobs
 from gateway.db.models import SalesInquiry
 from gateway.errors import RateLimited
-from gateway.services.customers.customer import known_organization
+from gateway.services.customers.customer import ensure_organization
 from gateway.services.runtime import Caller, Gateway
 
 MOST, WITHIN = 5, timedelta(hours=1)  # a person who writes a sixth one within the hour is no person
@@ -24,7 +24,7 @@ def inquire(gateway: Gateway, caller: Caller, form: dict[str, str]) -> SalesInqu
     """
     now = gateway.clock()
     with gateway.database.transaction() as session:
-        known_organization(session, caller, now)
+        ensure_organization(session, caller, now)
         refuse_too_many(session, caller, now)
         inquiry = SalesInquiry(
             id=f"inq_{uuid.uuid4().hex}",
