@@ -15,9 +15,9 @@ blueprint = Blueprint("invoices", __name__, url_prefix="/v1/invoices", descripti
 @requires("billing:read")
 @blueprint.arguments(InvoiceQuerySchema, location="query")
 @blueprint.response(200, InvoiceListSchema)
-def list_invoices(query: dict[str, Any]) -> listing.Page:
+def list_invoices(query: dict[str, Any]) -> listing.InvoicePage:
     """List the invoices, newest first; drafts are not among them."""
-    return listing.page(gateway(), caller(), limit=query["limit"], starting_after=query.get("starting_after"))
+    return listing.load_page(gateway(), caller(), limit=query["limit"], starting_after=query.get("starting_after"))
 
 
 @blueprint.get("/<invoice_id>")
@@ -25,7 +25,7 @@ def list_invoices(query: dict[str, Any]) -> listing.Page:
 @blueprint.response(200, InvoiceSchema)
 def show(invoice_id: str) -> Invoice:
     """One invoice."""
-    return listing.get(gateway(), caller(), invoice_id)
+    return listing.get_invoice(gateway(), caller(), invoice_id)
 
 
 @blueprint.post("/<invoice_id>/pay")
@@ -33,4 +33,4 @@ def show(invoice_id: str) -> Invoice:
 @blueprint.response(200, InvoiceSchema)
 def pay(invoice_id: str) -> Invoice:
     """Charge it to the default card; one that is paid already is answered as it is."""
-    return payment.pay(gateway(), caller(), invoice_id)
+    return payment.pay_invoice(gateway(), caller(), invoice_id)

@@ -39,14 +39,14 @@ class BillingDetails:
     tax_ids: list[TaxId] = field(default_factory=list)
 
 
-def billing_details(gateway: Gateway, caller: Caller) -> BillingDetails:
+def retrieve_billing_details(gateway: Gateway, caller: Caller) -> BillingDetails:
     """As Stripe has them now; empty if the organization has no customer there. Raises StripeUnavailable."""
     if (customer := find_customer(gateway, caller)) is None:
         return BillingDetails()
     return details_of(retrieve(gateway, customer))
 
 
-def replace(gateway: Gateway, caller: Caller, wanted: Mapping[str, Any]) -> BillingDetails:
+def replace_billing_details(gateway: Gateway, caller: Caller, wanted: Mapping[str, Any]) -> BillingDetails:
     """Make them ``wanted`` (as ``BillingDetailsSchema`` loads it), and give them as Stripe has them then.
 
     Raises BillingDetailsRefused if Stripe does not take something; then all is as it was, as far as Stripe lets it be

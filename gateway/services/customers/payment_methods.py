@@ -109,7 +109,7 @@ def delete_card(gateway: Gateway, caller: Caller, payment_method_id: str) -> Non
     merge_snapshots(gateway, PaymentMethodSnapshot.from_answer(detached, cause="card deleted"), current)
 
 
-def is_on_file(gateway: Gateway, caller: Caller) -> bool:
+def has_usable_default_card(gateway: Gateway, caller: Caller) -> bool:
     """Whether Stripe has a default card that has not expired.
 
     To be asked if none is known here: its webhook may be late, and banks renew cards by themselves.
@@ -189,11 +189,11 @@ def is_expired(card: PaymentMethodSnapshot | PaymentMethod, now: datetime) -> bo
     return (card.exp_year, card.exp_month) < (now.year, now.month)
 
 
-def card_of(card: PaymentMethodSnapshot | PaymentMethod) -> Card:
+def to_card(card: PaymentMethodSnapshot | PaymentMethod) -> Card:
     """A card for people."""
     return Card(id=card.id, brand=card.brand, last4=card.last4, exp_month=card.exp_month, exp_year=card.exp_year)
 
 
 def listed(card: PaymentMethodSnapshot, default_id: str | None, now: datetime) -> ListedCard:
     """The same for the list."""
-    return ListedCard(**vars(card_of(card)), is_default=card.id == default_id, is_expired=is_expired(card, now))
+    return ListedCard(**vars(to_card(card)), is_default=card.id == default_id, is_expired=is_expired(card, now))

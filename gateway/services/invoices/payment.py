@@ -4,7 +4,7 @@ import uuid
 
 from gateway.db.models import Invoice
 from gateway.errors import CardDeclined, InvoiceNotOpen, PaymentActionRequired, StripeRejected
-from gateway.services.invoices.listing import get
+from gateway.services.invoices.listing import get_invoice
 from gateway.services.mirror.refresh import merge_answer, refresh
 from gateway.services.plan_table.attribution import PAYMENT
 from gateway.services.runtime import Caller, Gateway
@@ -14,27 +14,27 @@ from gateway.stripe_api.snapshots import InvoiceSnapshot
 PAYABLE = ("open", "uncollectible")
 
 
-def pay(gateway: Gateway, caller: Caller, invoice_id: str) -> Invoice:
+def pay_invoice(gateway: Gateway, caller: Caller, invoice_id: str) -> Invoice:
     """Charge it to the default card; one that is paid already stays so, which makes a repetition harmless.
 
     Raises NotFound, InvoiceNotOpen, CardDeclined, PaymentActionRequired, and StripeUnavailable: then nobody knows
     whether it was charged, and the same request again does it once at most, since Stripe charges no paid invoice.
     """
-    invoice = get(gateway, caller, invoice_id)
+    invoice = get_invoice(gateway, caller, invoice_id)
     if invoice.status in PAYABLE:
         try:
-            charge(gateway, invoice)
+            charge_invoice(gateway, invoice)
         except StripeRejected:  # not as it is known here: perhaps it was paid a moment ago
             refresh(gateway, InvoiceSnapshot.kind, invoice.id)
-            if get(gateway, caller, invoice_id).status in PAYABLE:
+            if get_invoice(gateway, caller, invoice_id).status in PAYABLE:
                 raise
-        invoice = get(gateway, caller, invoice_id)
+        invoice = get_invoice(gateway, caller, invoice_id)
     if invoice.status != "paid":
         raise InvoiceNotOpen("There is nothing to be paid on this invoice.")
     return invoice
 
 
-def charge(gateway: Gateway, invoice: Invoice) -> None:
+def charge_invoice(gateway: Gateway, invoice: Invoice) -> None:
     """Make the call, with the person present who may have to approve it."""
     try:
         with stripe_call():

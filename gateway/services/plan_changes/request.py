@@ -124,7 +124,7 @@ def ask(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Step:
     try:
         return write_intent(gateway, caller, command, terms, card=None)
     except PaymentMethodRequired:
-        card = payment_methods.is_on_file(gateway, caller)
+        card = payment_methods.has_usable_default_card(gateway, caller)
         return write_intent(gateway, caller, command, terms, card=card)
 
 
