@@ -14,8 +14,8 @@ from gateway.errors import DatabaseUnavailable
 from gateway.metrics import counted
 from gateway.services.operations.status import Status, never_delivered, status
 from gateway.services.reconciliation import drift
-from gateway.services.reconciliation.differences import Class, Done
-from gateway.services.reconciliation.run import Figures, reconciliation_figures
+from gateway.services.reconciliation.differences import Cause, Resolution
+from gateway.services.reconciliation.run import Figures, load_reconciliation_figures
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks.endpoint_check import last_check
 
@@ -49,7 +49,7 @@ class Read(Collector):
 def gauges(parts: Gateway) -> Iterator[Metric]:
     """What the database says. Raises DatabaseUnavailable."""
     yield from work(status(parts))
-    yield from reconciliation(reconciliation_figures(parts))
+    yield from reconciliation(load_reconciliation_figures(parts))
     yield GaugeMetricFamily(
         "gateway_inbox_events_never_delivered",
         "Stored events that no delivery has brought: the gap walk found them in Stripe's list.",
@@ -122,9 +122,13 @@ def reconciliation(walks: Mapping[str, Figures]) -> Iterator[Metric]:
         "gateway_reconciliation_outcomes", "What became of these differences.", labels=["outcome"]
     )
     counts = walks[drift.KIND].counts
-    for cause in Class:
+    for cause in Cause:
         classes.add_metric([cause], counts.get(cause, 0))
-    for done in (Done.HEALED, Done.LEFT, Done.NOT_HEALED):  # the fourth is a dry run's, which is not stored
+    for done in (
+        Resolution.HEALED,
+        Resolution.LEFT,
+        Resolution.NOT_HEALED,
+    ):  # the fourth is a dry run's, which is not stored
         outcomes.add_metric([done], counts.get(done, 0))
     yield from (finished, checked, unfinished, classes, outcomes)
 

@@ -10,7 +10,7 @@ from gateway.db import jobs
 from gateway.db.models import IS_OPEN, Invoice, Mirrored, Organization, PlanChange, Subscription, WebhookEvent
 from gateway.services.mirror.merge import refresh_lock
 from gateway.services.mirror.ordering import CLOCK_TOLERANCE
-from gateway.services.reconciliation.differences import Circumstances, Class, Difference, Pair, classify, compare
+from gateway.services.reconciliation.differences import Cause, Circumstances, Difference, Pair, classify, compare
 from gateway.stripe_api.snapshots import CustomerSnapshot, InvoiceSnapshot, Snapshot
 
 
@@ -55,7 +55,7 @@ def differences(session: Session, snapshots: Sequence[Snapshot]) -> list[Differe
             kind=match.snapshot.kind,
             stripe_id=match.snapshot.id,
             organization_id=match.organization_id,
-            cause=Class.IN_FLIGHT if match.is_overtaken else classify(match.row, match.snapshot, fields, known),
+            cause=Cause.IN_FLIGHT if match.is_overtaken else classify(match.row, match.snapshot, fields, known),
             fields=fields,
         )
         for match, fields in differing
@@ -120,7 +120,9 @@ def with_events(session: Session, ids: Collection[str], *states: str) -> set[str
     return {each for each in session.scalars(query) if each is not None}
 
 
-def odd(session: Session, kind: str, causes: Mapping[str, Class], customers: Mapping[str, str]) -> list[Difference]:
+def uncomparable(
+    session: Session, kind: str, causes: Mapping[str, Cause], customers: Mapping[str, str]
+) -> list[Difference]:
     """Objects that cannot be compared, and why: of our organizations only, by mirror or by customer.
 
     ``causes``: id -> class; ``customers``: id -> customer id, as far as Stripe told.

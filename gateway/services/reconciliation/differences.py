@@ -31,7 +31,7 @@ Pair = tuple[Any, Any]  # ours, Stripe's
 CHOSEN_BY_PEOPLE = ("price_id", "product_id", "quantity", "cancel_at")
 
 
-class Class(StrEnum):
+class Cause(StrEnum):
     """How a difference may have come about."""
 
     IN_FLIGHT = "in_flight"
@@ -44,7 +44,7 @@ class Class(StrEnum):
     UNMAPPED = "unmapped"
 
 
-class Done(StrEnum):
+class Resolution(StrEnum):
     """What was done about it."""
 
     HEALED = "healed"
@@ -63,14 +63,14 @@ class Difference:
     kind: str
     stripe_id: str
     organization_id: str
-    cause: Class
+    cause: Cause
     fields: Mapping[str, Pair]
-    done: Done = Done.NOT_HEALED
+    done: Resolution = Resolution.NOT_HEALED
 
     @property
     def healable(self) -> bool:
         """Whether asking Stripe once more can help."""
-        return self.cause not in (Class.GONE, Class.UNREADABLE, Class.UNMAPPED)
+        return self.cause not in (Cause.GONE, Cause.UNREADABLE, Cause.UNMAPPED)
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``: times in ISO 8601."""
@@ -119,16 +119,16 @@ def flat(content: Fields) -> Fields:
 
 def classify(
     row: Mirrored | None, snapshot: Snapshot, fields: Mapping[str, Pair], circumstances: Circumstances
-) -> Class:
+) -> Cause:
     """How the difference may have come about."""
     if snapshot.id in circumstances.changing or snapshot.id in circumstances.waiting:
-        return Class.IN_FLIGHT
+        return Cause.IN_FLIGHT
     if snapshot.id in circumstances.failed:
-        return Class.FAILED_EVENT
+        return Cause.FAILED_EVENT
     if row is not None and row.trail and row.trail[-1] == snapshot.digest:
-        return Class.ALTERED
+        return Cause.ALTERED
     chosen = any(name.endswith(CHOSEN_BY_PEOPLE) for name in fields)
-    return Class.DASHBOARD_EDIT if chosen and "change_id" not in fields else Class.MISSED_EVENT
+    return Cause.DASHBOARD_EDIT if chosen and "change_id" not in fields else Cause.MISSED_EVENT
 
 
 def plain(value: Any) -> Any:

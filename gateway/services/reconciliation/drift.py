@@ -21,7 +21,7 @@ from gateway.errors import NotFound, StripeRejected
 from gateway.services.mirror.merge import Outcome
 from gateway.services.mirror.refresh import refresh
 from gateway.services.reconciliation import drift_phases, progress
-from gateway.services.reconciliation.differences import Class, Difference, Done
+from gateway.services.reconciliation.differences import Cause, Difference, Resolution
 from gateway.services.reconciliation.drift_phases import Page, Phase, Unseen
 from gateway.services.reconciliation.progress import Progress
 from gateway.services.runtime import Gateway
@@ -130,12 +130,12 @@ def place(cursor: str | None) -> tuple[str, str | None]:
 
 def settled(gateway: Gateway, difference: Difference, *, dry_run: bool) -> Difference:
     """The difference, healed if it can be; logged by field, without the values, which may be people's names."""
-    if difference.cause is Class.IN_FLIGHT:
-        result = replace(difference, done=Done.LEFT)
+    if difference.cause is Cause.IN_FLIGHT:
+        result = replace(difference, done=Resolution.LEFT)
     elif not difference.healable:
         result = difference
     elif dry_run:
-        result = replace(difference, done=Done.WOULD_HEAL)
+        result = replace(difference, done=Resolution.WOULD_HEAL)
     else:
         result = healed(gateway, difference)
     log.warning(
@@ -155,12 +155,12 @@ def healed(gateway: Gateway, difference: Difference) -> Difference:
     try:
         outcome = refresh(gateway, difference.kind, difference.stripe_id)
     except UnreadableObject:
-        return replace(difference, cause=Class.UNREADABLE)
+        return replace(difference, cause=Cause.UNREADABLE)
     except StripeRejected:
         log.exception("drift_not_healed", stripe_id=difference.stripe_id)
         return difference
     if outcome is None:
-        return replace(difference, cause=Class.GONE)
+        return replace(difference, cause=Cause.GONE)
     if outcome is Outcome.UNKNOWN:
         return difference
-    return replace(difference, done=Done.LEFT if outcome is Outcome.REFRESHED else Done.HEALED)
+    return replace(difference, done=Resolution.LEFT if outcome is Outcome.REFRESHED else Resolution.HEALED)

@@ -14,7 +14,7 @@ from gateway.services.mirror.refresh import retrieve
 from gateway.services.plan_table.derive import DECIDED_BY_INVOICE, NEVER_ENROLLED, UNMAPPED, PlanState
 from gateway.services.plan_table.writer import Account, accounts_of, derived
 from gateway.services.reconciliation import compare
-from gateway.services.reconciliation.differences import Class, Difference, Pair, differing
+from gateway.services.reconciliation.differences import Cause, Difference, Pair, differing
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import (
@@ -126,7 +126,7 @@ def of_plan(account: Account, expected: PlanState) -> Difference | None:
         kind=CustomerSnapshot.kind if subscription_id is None else SubscriptionSnapshot.kind,
         stripe_id=subscription_id or organization.stripe_customer_id or "",
         organization_id=organization.id,
-        cause=Class.ALTERED if fields else Class.UNMAPPED,
+        cause=Cause.ALTERED if fields else Cause.UNMAPPED,
         fields=fields,
     )
 
@@ -144,8 +144,8 @@ def listed(gateway: Gateway, kind: type[Snapshot], page: ListObject[Listed]) -> 
             unreadable[stripe_object["id"]] = id_of(stripe_object.get("customer")) or ""
     with gateway.database.transaction() as session:
         differences = compare.differences(session, snapshots)
-        differences += compare.odd(
-            session, kind.kind, dict.fromkeys(unreadable, Class.UNREADABLE), customers=unreadable
+        differences += compare.uncomparable(
+            session, kind.kind, dict.fromkeys(unreadable, Cause.UNREADABLE), customers=unreadable
         )
     ids = [str(each["id"]) for each in page.data]
     return Page(
@@ -160,20 +160,20 @@ def listed(gateway: Gateway, kind: type[Snapshot], page: ListObject[Listed]) -> 
 def unlisted(gateway: Gateway, kind: type[Snapshot], ids: Sequence[str], suspects: Collection[str]) -> Page:
     """Look up the suspects one by one: some are gone, the others can be compared."""
     snapshots: list[Snapshot] = []
-    absent: dict[str, Class] = {}
+    absent: dict[str, Cause] = {}
     for stripe_id in sorted(suspects):
         try:
             snapshot = retrieve(gateway, kind.kind, stripe_id)
         except UnreadableObject:
-            absent[stripe_id] = Class.UNREADABLE
+            absent[stripe_id] = Cause.UNREADABLE
             continue
         if snapshot is None:
-            absent[stripe_id] = Class.GONE
+            absent[stripe_id] = Cause.GONE
         else:
             snapshots.append(snapshot)
     with gateway.database.transaction() as session:
         differences = compare.differences(session, snapshots)
-        differences += compare.odd(session, kind.kind, absent, customers={})
+        differences += compare.uncomparable(session, kind.kind, absent, customers={})
     return Page(cursor=next_cursor(ids), looked_at=len(suspects), differences=differences)
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from gateway.db.models import Json
 from gateway.services.reconciliation import drift
-from gateway.services.reconciliation.differences import Class, Difference, Done, plain
+from gateway.services.reconciliation.differences import Cause, Difference, Resolution, plain
 from gateway.services.reconciliation.progress import Progress
 
-OUTCOMES = {
-    Done.HEALED: "healed",
-    Done.LEFT: "left: it is on its way",
-    Done.WOULD_HEAL: "would be healed",
-    Done.NOT_HEALED: "NOT healed: somebody must look at it",
+RESOLUTION_TEXTS = {
+    Resolution.HEALED: "healed",
+    Resolution.LEFT: "left: it is on its way",
+    Resolution.WOULD_HEAL: "would be healed",
+    Resolution.NOT_HEALED: "NOT healed: somebody must look at it",
 }
 
 
@@ -29,7 +29,7 @@ class Report:
     @property
     def in_order(self) -> bool:
         """Whether nothing is left that somebody must look at."""
-        return not self.drift.counts[Done.NOT_HEALED] and not self.gap.counts["unreadable"]
+        return not self.drift.counts[Resolution.NOT_HEALED] and not self.gap.counts["unreadable"]
 
     def to_json(self) -> Json:
         """For programs; times in ISO 8601."""
@@ -51,23 +51,23 @@ class Report:
         looked_at = ", ".join(f"{self.drift.counts[phase]} {phase.replace('_', ' ')}" for phase in drift.ORDER)
         yield f"Compared: {looked_at}."
         for each in self.differences:
-            yield from told(each)
-        classes = ", ".join(f"{self.drift.counts[cause]} {cause}" for cause in Class if self.drift.counts[cause])
+            yield from describe(each)
+        classes = ", ".join(f"{self.drift.counts[cause]} {cause}" for cause in Cause if self.drift.counts[cause])
         yield f"Differences: {classes or 'none'}."
-        for done, words in OUTCOMES.items():
+        for done, words in RESOLUTION_TEXTS.items():
             if self.drift.counts[done]:
                 yield f"  {self.drift.counts[done]} {words}"
         yield "In order." if self.in_order else "NOT in order."
 
 
-def told(difference: Difference) -> Iterator[str]:
+def describe(difference: Difference) -> Iterator[str]:
     """One difference for people: what it is, what became of it, and each field."""
     what = f"{difference.organization_id}  {difference.kind} {difference.stripe_id}"
-    yield f"  {what}  {difference.cause}: {OUTCOMES[difference.done]}"
+    yield f"  {what}  {difference.cause}: {RESOLUTION_TEXTS[difference.done]}"
     for name, (ours, its) in difference.fields.items():
         yield f"      {name}: {plain(ours)!r} here, {plain(its)!r} at Stripe"
 
 
-def progress_of(counts: Counter[str]) -> str:
+def format_counts(counts: Counter[str]) -> str:
     """The counts in a line."""
     return ", ".join(f"{number} {name}" for name, number in counts.items() if number) or "none"

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from gateway.db.models import Reconciliation
 from gateway.services.reconciliation import drift, gap
 from gateway.services.reconciliation.progress import Progress
-from gateway.services.reconciliation.report import Report, progress_of
+from gateway.services.reconciliation.report import Report, format_counts
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks import drain
 from gateway.services.webhooks.drain import Handlers
@@ -23,7 +23,7 @@ def reconcile(gateway: Gateway, handlers: Handlers, *, dry_run: bool, say: Calla
     """
     missed = Progress()
     for missed in gap.walk(gateway, handlers.keys(), dry_run=dry_run):
-        say(f"events: {progress_of(missed.counts)}")
+        say(f"events: {format_counts(missed.counts)}")
     if not dry_run:
         # Whoever is first, a worker or this process: what is pending would not be compared.
         drain.drain(gateway, handlers)
@@ -31,7 +31,7 @@ def reconcile(gateway: Gateway, handlers: Handlers, *, dry_run: bool, say: Calla
     for page in drift.walk(gateway, dry_run=dry_run):
         compared = page.progress
         differences += page.differences
-        say(f"objects: {progress_of(compared.counts)}")
+        say(f"objects: {format_counts(compared.counts)}")
     return Report(dry_run=dry_run, gap=missed, drift=compared, differences=differences)
 
 
@@ -45,16 +45,16 @@ class Figures:
     unfinished_since: datetime | None
 
 
-def reconciliation_figures(gateway: Gateway) -> dict[str, Figures]:
+def load_reconciliation_figures(gateway: Gateway) -> dict[str, Figures]:
     """For each kind of run (``gap``, ``drift``) how it went last, and since when one is unfinished.
 
     Raises DatabaseUnavailable.
     """
     with gateway.database.transaction() as session:
-        return {kind: figures(session, kind) for kind in (gap.KIND, drift.KIND)}
+        return {kind: load_figures(session, kind) for kind in (gap.KIND, drift.KIND)}
 
 
-def figures(session: Session, kind: str) -> Figures:
+def load_figures(session: Session, kind: str) -> Figures:
     """How the last run of a kind went."""
     runs = select(Reconciliation).where(Reconciliation.kind == kind)
     last = session.scalar(
