@@ -21,7 +21,7 @@ from gateway.db import jobs
 from gateway.errors import DatabaseUnavailable, ReconciliationInProgress, StripeUnavailable
 from gateway.services.mirror import refresh
 from gateway.services.operations import retention
-from gateway.services.operations.status import HEARTBEAT
+from gateway.services.operations.status import HEARTBEAT_TIMEOUT
 from gateway.services.plan_changes import charge_check, execute
 from gateway.services.reconciliation import drift, gap
 from gateway.services.runtime import Gateway
@@ -35,7 +35,7 @@ UNTIL_GIVEN_UP = RetryStrategy(wait=15)  # the change itself says when it is aba
 STRIPE_AWAY = RetryStrategy(max_attempts=12, exponential_wait=2)  # for an hour or two; then it is a failed job
 RECONCILING = "reconciling"  # the walks' own queue: a worker may be told to leave it alone, or to do nothing else
 OUTAGE_PAUSE = 1  # second before a job tries the database again
-STALLED_AFTER = HEARTBEAT.total_seconds()  # without a sign of life: its jobs are taken up again
+STALLED_AFTER = HEARTBEAT_TIMEOUT.total_seconds()  # without a sign of life: its jobs are taken up again
 
 P = ParamSpec("P")
 
@@ -78,7 +78,7 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
     @app.task(name=jobs.DELIVER_INQUIRY)
     @outlasting(stopping)
     def deliver_inquiry(inquiry_id: str) -> None:
-        delivery.deliver(gateway, inquiry_id)
+        delivery.deliver_inquiry(gateway, inquiry_id)
 
     add_walks(app, gateway, stopping)
     add_upkeep(app, gateway)

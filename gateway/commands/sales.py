@@ -8,7 +8,7 @@ import click
 
 from gateway.commands import migrated_parts
 from gateway.db.models import SalesInquiry
-from gateway.services.sales.delivery import deliver as deliver_one
+from gateway.services.sales.delivery import deliver_inquiry
 from gateway.services.sales.inquiries import find_inquiries
 
 LIMIT = click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
@@ -38,7 +38,7 @@ def deliver(limit: int) -> None:
     """Attempt now to hand on what is undelivered, given up or not; status 1 if something is left."""
     gateway = migrated_parts()
     waiting = find_inquiries(gateway, undelivered=True, limit=limit)
-    delivered = sum(deliver_one(gateway, inquiry.id) for inquiry in waiting)
+    delivered = sum(deliver_inquiry(gateway, inquiry.id) for inquiry in waiting)
     click.echo(f"{delivered} of {len(waiting)} delivered.")
     if delivered < len(waiting):
         raise click.exceptions.Exit(1)

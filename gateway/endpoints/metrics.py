@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from gateway.endpoints.context import gateway
 from gateway.errors import DatabaseUnavailable
 from gateway.metrics import counted
-from gateway.services.operations.status import Status, never_delivered, status
+from gateway.services.operations.status import Status, count_never_delivered, load_status
 from gateway.services.reconciliation import drift
 from gateway.services.reconciliation.differences import Cause, Resolution
 from gateway.services.reconciliation.run import Figures, load_reconciliation_figures
@@ -48,12 +48,12 @@ class Read(Collector):
 
 def gauges(parts: Gateway) -> Iterator[Metric]:
     """What the database says. Raises DatabaseUnavailable."""
-    yield from work(status(parts))
+    yield from work(load_status(parts))
     yield from reconciliation(load_reconciliation_figures(parts))
     yield GaugeMetricFamily(
         "gateway_inbox_events_never_delivered",
         "Stored events that no delivery has brought: the gap walk found them in Stripe's list.",
-        never_delivered(parts),
+        count_never_delivered(parts),
     )
     if (check := last_check(parts)) is not None:
         yield GaugeMetricFamily(

@@ -15,4 +15,4 @@ blueprint = Blueprint("sales", __name__, url_prefix="/v1/sales-inquiries", descr
 @blueprint.response(201, StoredInquirySchema)
 def inquire(form: dict[str, str]) -> SalesInquiry:
     """Ask sales, about Enterprise above all. A few an hour; 429 says when the next one may be."""
-    return inquiries.inquire(gateway(), caller(), form)
+    return inquiries.store_inquiry(gateway(), caller(), form)

@@ -53,7 +53,7 @@ def ensure_price(stripe: StripeClient, product_id: str, wanted: CatalogPrice) ->
     with stripe_call():
         page = stripe.v1.prices.list({"lookup_keys": [wanted.lookup_key], "active": True, "limit": 1})
     found = PriceSnapshot.from_list(page, cause=CAUSE)
-    if found and is_as_wanted(found[0], product_id, wanted):
+    if found and matches_product_and_catalog(found[0], product_id, wanted):
         return found
     with stripe_call():
         created = stripe.v1.prices.create(
@@ -73,11 +73,11 @@ def ensure_price(stripe: StripeClient, product_id: str, wanted: CatalogPrice) ->
     return [PriceSnapshot.from_answer(each, cause=CAUSE) for each in (*archived, created)]
 
 
-def is_as_wanted(price: PriceSnapshot, product_id: str, wanted: CatalogPrice) -> bool:
+def matches_product_and_catalog(price: PriceSnapshot, product_id: str, wanted: CatalogPrice) -> bool:
     """Whether an existing price is the one of the catalogue."""
-    return price.product_id == product_id and is_as_listed(price, wanted)
+    return price.product_id == product_id and matches_catalog(price, wanted)
 
 
-def is_as_listed(price: PriceSnapshot | Price, wanted: CatalogPrice) -> bool:
+def matches_catalog(price: PriceSnapshot | Price, wanted: CatalogPrice) -> bool:
     """Whether a price is what the catalogue asks for."""
     return (price.currency, price.unit_amount, price.interval) == (wanted.currency, wanted.unit_amount, wanted.interval)

@@ -10,8 +10,8 @@ from gateway.db.migrate import is_migrated
 from gateway.db.models import Price
 from gateway.db.queries import among
 from gateway.errors import DatabaseUnavailable, StripeRejected, StripeUnavailable
-from gateway.services.operations.catalog_sync import is_as_listed
-from gateway.services.operations.status import Status, status
+from gateway.services.operations.catalog_sync import matches_catalog
+from gateway.services.operations.status import Status, load_status
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import PRICES
 from gateway.services.webhooks.endpoint_check import PATH, find_problem
@@ -38,7 +38,7 @@ def examine(gateway: Gateway, types: Iterable[str]) -> Iterator[Finding]:
     if migrated.ok:
         yield from stripe(gateway, types)  # each call is counted in the database
         yield catalog(gateway)
-        yield from work(status(gateway))
+        yield from work(load_status(gateway))
 
 
 def settings(gateway: Gateway) -> Iterator[Finding]:
@@ -100,7 +100,7 @@ def catalog(gateway: Gateway) -> Finding:
         prices = {price.id: price for price in session.scalars(select(Price).where(among(Price.id, sold.values())))}
     listed = {plan.key: plan.price for plan in gateway.catalog.plans if plan.price is not None}
     found = {key: prices.get(sold.get(price.lookup_key, "")) for key, price in listed.items()}
-    wrong = [key for key, price in found.items() if price is None or not is_as_listed(price, listed[key])]
+    wrong = [key for key, price in found.items() if price is None or not matches_catalog(price, listed[key])]
     if wrong:
         text = f"catalogue: {', '.join(wrong)}: another price at Stripe, or none: run `gateway catalog sync`"
         return Finding(ok=False, text=text)

@@ -20,7 +20,7 @@ SOME = select(WebhookEvent.id).where(WebhookEvent.source == text("'gap'")).limit
 BROUGHT_BY_THE_WALK = select(func.count()).select_from(SOME)
 # A worker that has been silent for longer is taken for dead. Short, since a change that was being finished in it is to
 # end within a minute of its request; if one is merely slow, its jobs are done twice, which all of them bear.
-HEARTBEAT = timedelta(seconds=15)
+HEARTBEAT_TIMEOUT = timedelta(seconds=15)
 
 # Written out, not a parameter: so that whatever the plan, it is the partial index that is counted.
 UNMAPPED = select(func.count()).where(OrganizationPlan.requested_plan == text("'unmapped'"))
@@ -62,11 +62,11 @@ class Status:
     workers: int
 
 
-def status(gateway: Gateway) -> Status:
+def load_status(gateway: Gateway) -> Status:
     """How it stands now. Raises DatabaseUnavailable."""
     open_changes = select(PlanChange.state, func.count()).where(IS_OPEN)
     undelivered = select(func.count()).where(SalesInquiry.delivered_at.is_(None))
-    silence = {"silence": HEARTBEAT}
+    silence = {"silence": HEARTBEAT_TIMEOUT}
     with gateway.database.transaction() as session:
         changes = dict(session.execute(open_changes.group_by(PlanChange.state)).all())
         return Status(
@@ -96,7 +96,7 @@ def lag(session: Session, gateway: Gateway) -> timedelta:
     return now - oldest if oldest is not None else timedelta(0)
 
 
-def never_delivered(gateway: Gateway) -> int:
+def count_never_delivered(gateway: Gateway) -> int:
     """How many of the stored events no delivery has brought to this day: the gap walk did. Counted to 100,000.
 
     Raises DatabaseUnavailable.

@@ -19,7 +19,7 @@ from gateway.stripe_api.times import to_unix
 
 TIMEOUTS = (3, 10)  # seconds to connect, and to wait for the answer
 # Before each further attempt: two days and a half in all, so that a receiver may be away over a weekend's night.
-WAITS = tuple(
+RETRY_WAITS = tuple(
     timedelta(**wait)
     for wait in (
         {"seconds": 5},
@@ -37,7 +37,7 @@ WAITS = tuple(
 log = structlog.get_logger()
 
 
-def deliver(gateway: Gateway, inquiry_id: str) -> bool:
+def deliver_inquiry(gateway: Gateway, inquiry_id: str) -> bool:
     """Attempt to hand an inquiry on, and queue the next attempt if need be; gives whether it is delivered.
 
     No transaction is open during the call. Killed after it, the attempt is not counted and made once more.
@@ -45,11 +45,11 @@ def deliver(gateway: Gateway, inquiry_id: str) -> bool:
     with gateway.database.transaction() as session:
         inquiry = session.get_one(SalesInquiry, inquiry_id)
     if inquiry.delivered_at is None:
-        record(gateway, inquiry, send(gateway.config, inquiry, gateway.clock()))
+        record_attempt(gateway, inquiry, send_inquiry(gateway.config, inquiry, gateway.clock()))
     return inquiry.delivered_at is not None
 
 
-def record(gateway: Gateway, sent: SalesInquiry, error: str | None) -> None:
+def record_attempt(gateway: Gateway, sent: SalesInquiry, error: str | None) -> None:
     """Write down what became of an attempt: None, or what it met. ``sent`` is the row as it stood before."""
     now = gateway.clock()
     with gateway.database.transaction() as session:
@@ -60,18 +60,18 @@ def record(gateway: Gateway, sent: SalesInquiry, error: str | None) -> None:
         inquiry.error, inquiry.next_attempt_at = error, None
         if error is None:
             inquiry.delivered_at = sent.delivered_at = now
-        elif inquiry.attempts <= len(WAITS):
-            defer_delivery(session, inquiry, at=now + WAITS[inquiry.attempts - 1])
-    given_up = error is not None and inquiry.attempts > len(WAITS)
+        elif inquiry.attempts <= len(RETRY_WAITS):
+            defer_delivery(session, inquiry, at=now + RETRY_WAITS[inquiry.attempts - 1])
+    given_up = error is not None and inquiry.attempts > len(RETRY_WAITS)
     say = log.error if given_up else log.info
     say("sales_inquiry_sent", inquiry_id=inquiry.id, attempt=inquiry.attempts, error=error, given_up=given_up)
 
 
-def send(config: Config, inquiry: SalesInquiry, now: datetime) -> str | None:
+def send_inquiry(config: Config, inquiry: SalesInquiry, now: datetime) -> str | None:
     """One attempt; gives None, or what went wrong, in words that hold neither the address nor anything personal."""
     if config.sales_webhook_url is None or config.sales_webhook_secret is None:
         return "GATEWAY_SALES_WEBHOOK_URL is not set"
-    body = payload(inquiry)
+    body = build_message(inquiry)
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "konnect-stripe-gateway",
@@ -95,7 +95,7 @@ def send(config: Config, inquiry: SalesInquiry, now: datetime) -> str | None:
     return None if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES else f"HTTP {status}"
 
 
-def payload(inquiry: SalesInquiry) -> str:
+def build_message(inquiry: SalesInquiry) -> str:
     """The message: ``{type, timestamp, data}``."""
     names = ("id", "organization_id", "name", "email", "company", "message", "created_at")
     data = {name: getattr(inquiry, name) for name in names}

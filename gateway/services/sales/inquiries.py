@@ -16,7 +16,7 @@ from gateway.services.runtime import Caller, Gateway
 MOST, WITHIN = 5, timedelta(hours=1)  # a person who writes a sixth one within the hour is no person
 
 
-def inquire(gateway: Gateway, caller: Caller, form: dict[str, str]) -> SalesInquiry:
+def store_inquiry(gateway: Gateway, caller: Caller, form: dict[str, str]) -> SalesInquiry:
     """Store what ``SalesInquirySchema`` loaded. Raises RateLimited.
 
     The organization's row is locked meanwhile, so that requests on several machines count each other. An organization
