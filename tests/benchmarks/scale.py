@@ -117,9 +117,11 @@ def looked_at(gateway: Gateway, organizations: int) -> Figures:
         "metrics": timed(lambda: list(gauges(gateway))),
         "readiness": timed(lambda: (is_migrated(gateway.database), last_check(gateway))),
         "GET /v1/subscription": timed(lambda: plan_details(gateway, caller)),
-        "drift: 100 of the plan table": timed(lambda: drift_phases.plan_table(gateway, middle, none_unseen)),
-        "drift: 100 unlisted": timed(lambda: drift_phases.unlisted_subscriptions(gateway, "sub_5", none_unseen)),
-        "drift: 100 customers": timed(lambda: drift_phases.unlisted_customers(gateway, "cus_5", none_unseen)),
+        "drift: 100 of the plan table": timed(lambda: drift_phases.compare_plan_table(gateway, middle, none_unseen)),
+        "drift: 100 unlisted": timed(
+            lambda: drift_phases.compare_unlisted_subscriptions(gateway, "sub_5", none_unseen)
+        ),
+        "drift: 100 customers": timed(lambda: drift_phases.compare_unlisted_customers(gateway, "cus_5", none_unseen)),
     }
 
 

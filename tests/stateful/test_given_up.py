@@ -71,9 +71,9 @@ def test_grace_ends_with_the_drift_walk_if_nobody_told_of_the_invoice(stage: Sta
     stage.drain()
     stage.wait(60)
     [dry] = walked(stage, dry_run=True)
-    assert (dry.kind, dry.cause, dry.done) == ("invoice", "missed_event", "would_heal")
+    assert (dry.kind, dry.cause, dry.resolution) == ("invoice", "missed_event", "would_heal")
     [found] = walked(stage)
-    assert found == replace(dry, done=Resolution.HEALED)
+    assert found == replace(dry, resolution=Resolution.HEALED)
     check(stage)
     assert walked(stage) == []
 

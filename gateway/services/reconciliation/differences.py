@@ -65,7 +65,7 @@ class Difference:
     organization_id: str
     cause: Cause
     fields: Mapping[str, Pair]
-    done: Resolution = Resolution.NOT_HEALED
+    resolution: Resolution = Resolution.NOT_HEALED
 
     @property
     def healable(self) -> bool:
@@ -79,8 +79,11 @@ class Difference:
             "id": self.stripe_id,
             "organization": self.organization_id,
             "class": self.cause,
-            "done": self.done,
-            "fields": {name: {"ours": plain(ours), "stripe": plain(its)} for name, (ours, its) in self.fields.items()},
+            "done": self.resolution,
+            "fields": {
+                name: {"ours": to_json_value(ours), "stripe": to_json_value(its)}
+                for name, (ours, its) in self.fields.items()
+            },
         }
 
 
@@ -96,20 +99,20 @@ class Circumstances:
     """An event of theirs is failed or dead."""
 
 
-def compare(row: Mirrored, snapshot: Snapshot) -> dict[str, Pair]:
+def compare_row(row: Mirrored, snapshot: Snapshot) -> dict[str, Pair]:
     """The fields in which the mirror's row differs from Stripe's object."""
     # Without what does not count as a change, such as an invoice's links.
     content = {k: v for k, v in KINDS[snapshot.kind].content(snapshot).items() if k in snapshot.compared()}
-    return differing(flat({name: getattr(row, name) for name in content}), flat(content))
+    return compare_fields(flatten_items({name: getattr(row, name) for name in content}), flatten_items(content))
 
 
-def differing(ours: Fields, its: Fields) -> dict[str, Pair]:
+def compare_fields(ours: Fields, its: Fields) -> dict[str, Pair]:
     """The names under which two sets of fields do not say the same."""
     names = sorted(ours.keys() | its.keys())
     return {name: (ours.get(name), its.get(name)) for name in names if ours.get(name) != its.get(name)}
 
 
-def flat(content: Fields) -> Fields:
+def flatten_items(content: Fields) -> Fields:
     """The content with each field of each subscription item on its own: ``items.si_1.quantity``."""
     fields = {name: value for name, value in content.items() if name != "items"}
     for item in content.get("items") or ():
@@ -131,6 +134,6 @@ def classify(
     return Cause.DASHBOARD_EDIT if chosen and "change_id" not in fields else Cause.MISSED_EVENT
 
 
-def plain(value: Any) -> Any:
+def to_json_value(value: Any) -> Any:
     """A column's value for JSON."""
     return value.isoformat() if isinstance(value, datetime) else value

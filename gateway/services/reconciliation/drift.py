@@ -22,38 +22,38 @@ from gateway.services.mirror.merge import Outcome
 from gateway.services.mirror.refresh import refresh
 from gateway.services.reconciliation import drift_phases, progress
 from gateway.services.reconciliation.differences import Cause, Difference, Resolution
-from gateway.services.reconciliation.drift_phases import Page, Phase, Unseen
+from gateway.services.reconciliation.drift_phases import FindUnseen, Page, Phase
 from gateway.services.reconciliation.progress import Progress
 from gateway.services.runtime import Gateway
 from gateway.services.stripe_budget import Priority, calling_as
 from gateway.stripe_api.snapshots import UnreadableObject
 
 KIND = "drift"
-EVERY = timedelta(hours=23, minutes=30)  # a day, less than the hour between two looks at the clock
+INTERVAL = timedelta(hours=23, minutes=30)  # a day, less than the hour between two looks at the clock
 PHASES: Mapping[str, Phase] = MappingProxyType(
     {
-        "customers": drift_phases.customers,
-        "subscriptions": drift_phases.subscriptions,
-        "unlisted_customers": drift_phases.unlisted_customers,
-        "unlisted_subscriptions": drift_phases.unlisted_subscriptions,
-        "unpaid_invoices": drift_phases.unpaid_invoices,
-        "plan_table": drift_phases.plan_table,
+        "customers": drift_phases.compare_customers,
+        "subscriptions": drift_phases.compare_subscriptions,
+        "unlisted_customers": drift_phases.compare_unlisted_customers,
+        "unlisted_subscriptions": drift_phases.compare_unlisted_subscriptions,
+        "unpaid_invoices": drift_phases.compare_unpaid_invoices,
+        "plan_table": drift_phases.compare_plan_table,
     }
 )
-ORDER = tuple(PHASES)
+PHASE_ORDER = tuple(PHASES)
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Walked:
+class WalkedPage:
     """After one page: how far the walk is, and what that page brought."""
 
     progress: Progress
     differences: list[Difference] = field(default_factory=list)
 
 
-def walk(gateway: Gateway, *, dry_run: bool = False) -> Generator[Walked]:
+def walk(gateway: Gateway, *, dry_run: bool = False) -> Generator[WalkedPage]:
     """Walk all phases; gives the state after each page, which is healed and stored by then.
 
     An unfinished walk is gone on with; a ``dry_run`` begins anew, heals nothing and writes nothing. May be left after
@@ -62,58 +62,58 @@ def walk(gateway: Gateway, *, dry_run: bool = False) -> Generator[Walked]:
     Counts: how many objects each phase has looked at, and how many differences there were of each class and fate.
     """
     with gateway.database.transaction() as session:
-        at = Progress() if dry_run else progress.begin(session, KIND, gateway.clock())
+        at = Progress() if dry_run else progress.resume_or_begin(session, KIND, gateway.clock())
     seen_dry: set[str] = set()
     run = at.id
 
-    def unseen(session: Session, ids: Collection[str]) -> set[str]:
-        return progress.unseen(session, run, ids) - seen_dry
+    def find_unseen(session: Session, ids: Collection[str]) -> set[str]:
+        return progress.find_unseen(session, run, ids) - seen_dry
 
     while not at.finished:
-        phase, cursor = place(at.cursor)
+        phase, cursor = split_cursor(at.cursor)
         with calling_as(Priority.RECONCILIATION):
-            page = page_at(gateway, phase, cursor, unseen)
-            differences = [settled(gateway, each, dry_run=dry_run) for each in page.differences]
-        after = moved(at, phase, page, differences)
+            page = fetch_page(gateway, phase, cursor, find_unseen)
+            differences = [resolve(gateway, each, dry_run=dry_run) for each in page.differences]
+        after = advance(at, phase, page, differences)
         if dry_run:
             seen_dry.update(page.seen)
         else:
-            store(gateway, at, after, page)
+            commit_page(gateway, at, after, page)
         at = after
-        yield Walked(progress=at, differences=differences)
+        yield WalkedPage(progress=at, differences=differences)
 
 
-def page_at(gateway: Gateway, phase: str, cursor: str | None, unseen: Unseen) -> Page:
+def fetch_page(gateway: Gateway, phase: str, cursor: str | None, find_unseen: FindUnseen) -> Page:
     """The phase's next page; its first one, if Stripe no longer knows where a walk that rested had come to."""
     try:
-        return PHASES[phase](gateway, cursor, unseen)
+        return PHASES[phase](gateway, cursor, find_unseen)
     except NotFound:
         if cursor is None:
             raise
         log.warning("drift_cursor_forgotten", phase=phase, cursor=cursor)
-        return PHASES[phase](gateway, None, unseen)
+        return PHASES[phase](gateway, None, find_unseen)
 
 
 def is_due(gateway: Gateway) -> bool:
     """Whether a walk is to be begun, or gone on with."""
     with gateway.database.transaction() as session:
-        return progress.is_due(session, KIND, EVERY, gateway.clock())
+        return progress.is_due(session, KIND, INTERVAL, gateway.clock())
 
 
-def moved(at: Progress, phase: str, page: Page, differences: Sequence[Difference]) -> Progress:
+def advance(at: Progress, phase: str, page: Page, differences: Sequence[Difference]) -> Progress:
     """The progress one page further: in the same phase, or at the beginning of the next one."""
     found = Counter({phase: page.looked_at})
     for each in differences:
-        found.update((each.cause, each.done))
-    finished = page.cursor is None and phase == ORDER[-1]
+        found.update((each.cause, each.resolution))
+    finished = page.cursor is None and phase == PHASE_ORDER[-1]
     if page.cursor is not None:
         cursor = f"{phase}/{page.cursor}"
     else:
-        cursor = f"{phase}/" if finished else ORDER[ORDER.index(phase) + 1]
-    return at.moved(page.answered_at, cursor, found, finished=finished)
+        cursor = f"{phase}/" if finished else PHASE_ORDER[PHASE_ORDER.index(phase) + 1]
+    return at.advance(page.answered_at, cursor, found, finished=finished)
 
 
-def store(gateway: Gateway, at: Progress, after: Progress, page: Page) -> None:
+def commit_page(gateway: Gateway, at: Progress, after: Progress, page: Page) -> None:
     """Commit the place reached, and what was seen up to it."""
     with gateway.database.transaction() as session:
         progress.note_seen(session, at.id, page.seen)
@@ -122,22 +122,22 @@ def store(gateway: Gateway, at: Progress, after: Progress, page: Page) -> None:
             progress.forget_seen(session, at.id)
 
 
-def place(cursor: str | None) -> tuple[str, str | None]:
+def split_cursor(cursor: str | None) -> tuple[str, str | None]:
     """Phase and cursor within it; a walk that another release left in a phase of its own begins again."""
     phase, _, within = (cursor or "").partition("/")
-    return (phase, within or None) if phase in PHASES else (ORDER[0], None)
+    return (phase, within or None) if phase in PHASES else (PHASE_ORDER[0], None)
 
 
-def settled(gateway: Gateway, difference: Difference, *, dry_run: bool) -> Difference:
+def resolve(gateway: Gateway, difference: Difference, *, dry_run: bool) -> Difference:
     """The difference, healed if it can be; logged by field, without the values, which may be people's names."""
     if difference.cause is Cause.IN_FLIGHT:
-        result = replace(difference, done=Resolution.LEFT)
+        result = replace(difference, resolution=Resolution.LEFT)
     elif not difference.healable:
         result = difference
     elif dry_run:
-        result = replace(difference, done=Resolution.WOULD_HEAL)
+        result = replace(difference, resolution=Resolution.WOULD_HEAL)
     else:
-        result = healed(gateway, difference)
+        result = heal(gateway, difference)
     log.warning(
         "drift",
         kind=result.kind,
@@ -145,12 +145,12 @@ def settled(gateway: Gateway, difference: Difference, *, dry_run: bool) -> Diffe
         organization_id=result.organization_id,
         cause=result.cause,
         fields=list(result.fields),
-        done=result.done,
+        done=result.resolution,
     )
     return result
 
 
-def healed(gateway: Gateway, difference: Difference) -> Difference:
+def heal(gateway: Gateway, difference: Difference) -> Difference:
     """Refresh the object. Raises StripeUnavailable: the page is then walked again another time."""
     try:
         outcome = refresh(gateway, difference.kind, difference.stripe_id)
@@ -163,4 +163,4 @@ def healed(gateway: Gateway, difference: Difference) -> Difference:
         return replace(difference, cause=Cause.GONE)
     if outcome is Outcome.UNKNOWN:
         return difference
-    return replace(difference, done=Resolution.LEFT if outcome is Outcome.REFRESHED else Resolution.HEALED)
+    return replace(difference, resolution=Resolution.LEFT if outcome is Outcome.REFRESHED else Resolution.HEALED)

@@ -14,7 +14,7 @@ from gateway.services.mirror.refresh import retrieve
 from gateway.services.plan_table.derive import DECIDED_BY_INVOICE, NEVER_ENROLLED, UNMAPPED, PlanState
 from gateway.services.plan_table.writer import Account, accounts_of, derived
 from gateway.services.reconciliation import compare
-from gateway.services.reconciliation.differences import Cause, Difference, Pair, differing
+from gateway.services.reconciliation.differences import Cause, Difference, Pair, compare_fields
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import (
@@ -29,10 +29,10 @@ from gateway.stripe_api.snapshots import (
     id_of,
 )
 
-PAGE = 100  # the most that Stripe gives at once
+PAGE_SIZE = 100  # the most that Stripe gives at once
 
 Listed = TypeVar("Listed", bound=StripeObject)
-Unseen = Callable[[Session, Collection[str]], set[str]]
+FindUnseen = Callable[[Session, Collection[str]], set[str]]
 """Which of some ids have not been in Stripe's lists."""
 
 
@@ -47,47 +47,47 @@ class Page:
     seen: list[str] = field(default_factory=list)
 
 
-Phase = Callable[[Gateway, str | None, Unseen], Page]
+Phase = Callable[[Gateway, str | None, FindUnseen], Page]
 
 
-def customers(gateway: Gateway, cursor: str | None, _: Unseen) -> Page:
+def compare_customers(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
     """A page of Stripe's customers; those of no organization are none of our business."""
     with stripe_call():
         page = gateway.stripe.v1.customers.list(
-            {"limit": PAGE} if cursor is None else {"limit": PAGE, "starting_after": cursor}
+            {"limit": PAGE_SIZE} if cursor is None else {"limit": PAGE_SIZE, "starting_after": cursor}
         )
-    return listed(gateway, CustomerSnapshot, page)
+    return compare_listed(gateway, CustomerSnapshot, page)
 
 
-def subscriptions(gateway: Gateway, cursor: str | None, _: Unseen) -> Page:
+def compare_subscriptions(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
     """A page of Stripe's subscriptions, the ended ones too."""
     with stripe_call():
         page = gateway.stripe.v1.subscriptions.list(
-            {"limit": PAGE, "status": "all"}
+            {"limit": PAGE_SIZE, "status": "all"}
             if cursor is None
-            else {"limit": PAGE, "status": "all", "starting_after": cursor}
+            else {"limit": PAGE_SIZE, "status": "all", "starting_after": cursor}
         )
-    return listed(gateway, SubscriptionSnapshot, page)
+    return compare_listed(gateway, SubscriptionSnapshot, page)
 
 
-def unlisted_customers(gateway: Gateway, cursor: str | None, unseen: Unseen) -> Page:
+def compare_unlisted_customers(gateway: Gateway, cursor: str | None, find_unseen: FindUnseen) -> Page:
     """Customers that live here and were in no list: deleted, gone, or made since."""
     living = (Organization.stripe_customer_id.is_not(None), Organization.deleted.is_(False))
     with gateway.database.transaction() as session:
-        ids = next_ids(session, Organization.stripe_customer_id, living, cursor)
-        suspects = unseen(session, ids)
-    return unlisted(gateway, CustomerSnapshot, ids, suspects)
+        ids = load_next_ids(session, Organization.stripe_customer_id, living, cursor)
+        suspects = find_unseen(session, ids)
+    return compare_unlisted(gateway, CustomerSnapshot, ids, suspects)
 
 
-def unlisted_subscriptions(gateway: Gateway, cursor: str | None, unseen: Unseen) -> Page:
+def compare_unlisted_subscriptions(gateway: Gateway, cursor: str | None, find_unseen: FindUnseen) -> Page:
     """Subscriptions that live here and were in no list: gone, on a test clock, or made since."""
     with gateway.database.transaction() as session:
-        ids = next_ids(session, Subscription.id, (Subscription.status.not_in(ENDED),), cursor)
-        suspects = unseen(session, ids)
-    return unlisted(gateway, SubscriptionSnapshot, ids, suspects)
+        ids = load_next_ids(session, Subscription.id, (Subscription.status.not_in(ENDED),), cursor)
+        suspects = find_unseen(session, ids)
+    return compare_unlisted(gateway, SubscriptionSnapshot, ids, suspects)
 
 
-def unpaid_invoices(gateway: Gateway, cursor: str | None, _: Unseen) -> Page:
+def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
     """The invoices by which a plan stays or goes, but for those that are settled for good: there are few."""
     decides = (
         Subscription.status.in_(DECIDED_BY_INVOICE),
@@ -95,29 +95,29 @@ def unpaid_invoices(gateway: Gateway, cursor: str | None, _: Unseen) -> Page:
         Subscription.latest_invoice_id.not_in(select(Invoice.id).where(Invoice.status.in_(SETTLED))),
     )
     with gateway.database.transaction() as session:
-        ids = next_ids(session, Subscription.latest_invoice_id, decides, cursor)
-    return unlisted(gateway, InvoiceSnapshot, ids, ids)
+        ids = load_next_ids(session, Subscription.latest_invoice_id, decides, cursor)
+    return compare_unlisted(gateway, InvoiceSnapshot, ids, ids)
 
 
-def plan_table(gateway: Gateway, cursor: str | None, _: Unseen) -> Page:
+def compare_plan_table(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
     """The plan table as it is, and as it follows from the mirror."""
     with gateway.database.transaction() as session:
         # one moment for all of it: a merge in between would look like a difference
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-        ids = next_ids(session, Organization.id, (Organization.stripe_customer_id.is_not(None),), cursor)
+        ids = load_next_ids(session, Organization.id, (Organization.stripe_customer_id.is_not(None),), cursor)
         organizations = session.scalars(select(Organization).where(Organization.id.in_(ids))).all()
         accounts, plan_of_product = accounts_of(session, organizations)
         states = derived(session, accounts, plan_of_product)
-    compared = [of_plan(account, states[each]) for each, account in accounts.items()]
+    compared = [compare_plan(account, states[each]) for each, account in accounts.items()]
     found = [difference for difference in compared if difference is not None]
     return Page(cursor=next_cursor(ids), looked_at=len(ids), differences=found)
 
 
-def of_plan(account: Account, expected: PlanState) -> Difference | None:
+def compare_plan(account: Account, expected: PlanState) -> Difference | None:
     """How an organization's row of the plan table differs from what follows from the mirror, or that it is unmapped."""
     organization = account.organization
     ours = PlanState.of_row(account.row) if account.row is not None else NEVER_ENROLLED
-    pairs = differing(asdict(ours), asdict(expected))
+    pairs = compare_fields(asdict(ours), asdict(expected))
     fields: dict[str, Pair] = {f"plan_table.{name}": pair for name, pair in pairs.items()}
     if not fields and expected.requested_plan != UNMAPPED:
         return None
@@ -131,7 +131,7 @@ def of_plan(account: Account, expected: PlanState) -> Difference | None:
     )
 
 
-def listed(gateway: Gateway, kind: type[Snapshot], page: ListObject[Listed]) -> Page:
+def compare_listed(gateway: Gateway, kind: type[Snapshot], page: ListObject[Listed]) -> Page:
     """Compare one page of a list of Stripe's."""
     seen = Seen.in_answer(page, cause="drift")
     snapshots: list[Snapshot] = []
@@ -143,7 +143,7 @@ def listed(gateway: Gateway, kind: type[Snapshot], page: ListObject[Listed]) -> 
         except UnreadableObject:
             unreadable[stripe_object["id"]] = id_of(stripe_object.get("customer")) or ""
     with gateway.database.transaction() as session:
-        differences = compare.differences(session, snapshots)
+        differences = compare.find_differences(session, snapshots)
         differences += compare.uncomparable(
             session, kind.kind, dict.fromkeys(unreadable, Cause.UNREADABLE), customers=unreadable
         )
@@ -157,7 +157,7 @@ def listed(gateway: Gateway, kind: type[Snapshot], page: ListObject[Listed]) -> 
     )
 
 
-def unlisted(gateway: Gateway, kind: type[Snapshot], ids: Sequence[str], suspects: Collection[str]) -> Page:
+def compare_unlisted(gateway: Gateway, kind: type[Snapshot], ids: Sequence[str], suspects: Collection[str]) -> Page:
     """Look up the suspects one by one: some are gone, the others can be compared."""
     snapshots: list[Snapshot] = []
     absent: dict[str, Cause] = {}
@@ -172,19 +172,19 @@ def unlisted(gateway: Gateway, kind: type[Snapshot], ids: Sequence[str], suspect
         else:
             snapshots.append(snapshot)
     with gateway.database.transaction() as session:
-        differences = compare.differences(session, snapshots)
+        differences = compare.find_differences(session, snapshots)
         differences += compare.uncomparable(session, kind.kind, absent, customers={})
     return Page(cursor=next_cursor(ids), looked_at=len(suspects), differences=differences)
 
 
-def next_ids(
+def load_next_ids(
     session: Session, column: InstrumentedAttribute[Any], where: Sequence[ColumnElement[bool]], cursor: str | None
 ) -> list[str]:
     """The next page of a table's ids."""
-    query = select(column).where(*where).order_by(column).limit(PAGE)
+    query = select(column).where(*where).order_by(column).limit(PAGE_SIZE)
     return list(session.scalars(query if cursor is None else query.where(column > cursor)))
 
 
 def next_cursor(ids: Sequence[str]) -> str | None:
     """Where the next page begins, if this one was full."""
-    return ids[-1] if len(ids) == PAGE else None
+    return ids[-1] if len(ids) == PAGE_SIZE else None

@@ -44,19 +44,19 @@ def walk(gateway: Gateway, handled: Collection[str], *, dry_run: bool = False) -
     Counts: ``events`` on the pages, of them ``missing`` (put into the inbox) and ``unreadable`` (no events of ours to
     store, as ingress sees it).
     """
-    at = start(gateway, dry_run=dry_run)
+    at = begin_walk(gateway, dry_run=dry_run)
     while not at.finished:
-        page = fetch(gateway, at)
+        page = fetch_page(gateway, at)
         wanted = [event for event in page.events if event["type"] in handled]
         with gateway.database.transaction() as session:
-            there = known(session, wanted)
+            there = select_stored_ids(session, wanted)
             missing = [event for event in wanted if event["id"] not in there]
-            rows = rows_of(gateway, missing)
+            rows = build_rows(gateway, missing)
             found = Counter(events=len(page.events), missing=len(rows), unreadable=len(missing) - len(rows))
             cursor = page.events[-1]["id"] if page.events else at.cursor
-            after = at.moved(page.answered_at, cursor, found, finished=not page.has_more)
+            after = at.advance(page.answered_at, cursor, found, finished=not page.has_more)
             if not dry_run:
-                put(session, rows)
+                store_rows(session, rows)
                 progress.store(session, at, after, gateway.clock())
         at = after
         if rows and not dry_run:
@@ -64,15 +64,15 @@ def walk(gateway: Gateway, handled: Collection[str], *, dry_run: bool = False) -
         yield at
 
 
-def start(gateway: Gateway, *, dry_run: bool) -> Progress:
+def begin_walk(gateway: Gateway, *, dry_run: bool) -> Progress:
     """Where to go on, or to begin: some way before the end of the last finished walk."""
     with gateway.database.transaction() as session:
         checked = progress.checked_until(session, KIND)
         since = checked - OVERLAP if checked is not None else None
-        return Progress(since=since) if dry_run else progress.begin(session, KIND, gateway.clock(), since)
+        return Progress(since=since) if dry_run else progress.resume_or_begin(session, KIND, gateway.clock(), since)
 
 
-def fetch(gateway: Gateway, at: Progress) -> EventPage:
+def fetch_page(gateway: Gateway, at: Progress) -> EventPage:
     """The next page.
 
     Stripe no longer knows the cursor's event if a walk rested there for long: then it has forgotten all that lies
@@ -88,13 +88,13 @@ def fetch(gateway: Gateway, at: Progress) -> EventPage:
         return EventPage(events=[], has_more=False, answered_at=at.until)
 
 
-def known(session: Session, events: Sequence[JsonObject]) -> set[str]:
+def select_stored_ids(session: Session, events: Sequence[JsonObject]) -> set[str]:
     """Ids of the events that the inbox has."""
     ids = [event["id"] for event in events]
     return set(session.scalars(select(WebhookEvent.id).where(WebhookEvent.id.in_(ids))))
 
 
-def rows_of(gateway: Gateway, events: Sequence[JsonObject]) -> list[dict[str, Any]]:
+def build_rows(gateway: Gateway, events: Sequence[JsonObject]) -> list[dict[str, Any]]:
     """What the inbox keeps of them, by the same rules as for a delivery; what would be refused there is logged here.
 
     They are due from when they happened: the drain takes the oldest first.
@@ -111,7 +111,7 @@ def rows_of(gateway: Gateway, events: Sequence[JsonObject]) -> list[dict[str, An
     return sorted(rows, key=lambda row: row["id"])  # as ingress does: two that store the same wait, and do not deadlock
 
 
-def put(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+def store_rows(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     """Store them; one that was delivered in this very moment stays as it was delivered."""
     if rows:
         session.execute(insert(WebhookEvent).values(rows).on_conflict_do_nothing())

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from gateway.db.models import Reconciliation, SeenAtStripe
 from gateway.errors import ReconciliationInProgress
 
-KEPT = timedelta(days=90)  # finished runs are remembered for so long
+RETENTION = timedelta(days=90)  # finished runs are remembered for so long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +36,14 @@ class Progress:
         """As it is stored."""
         return cls(id=row.id, since=row.since, until=row.until, cursor=row.cursor, counts=Counter(row.counts))
 
-    def moved(self, until: datetime | None, cursor: str | None, found: Counter[str], *, finished: bool) -> Self:
+    def advance(self, until: datetime | None, cursor: str | None, found: Counter[str], *, finished: bool) -> Self:
         """One page further. ``until`` is the page's time, and counts if it is the first."""
         return replace(self, until=self.until or until, cursor=cursor, counts=self.counts + found, finished=finished)
 
 
-def begin(session: Session, kind: str, now: datetime, since: datetime | None = None) -> Progress:
+def resume_or_begin(session: Session, kind: str, now: datetime, since: datetime | None = None) -> Progress:
     """Go on with the unfinished run of a kind, or begin one that goes back to ``since``."""
-    session.execute(delete(Reconciliation).where(Reconciliation.finished_at < now - KEPT))
+    session.execute(delete(Reconciliation).where(Reconciliation.finished_at < now - RETENTION))
     row = insert(Reconciliation).values(kind=kind, since=since, counts={}, started_at=now, updated_at=now)
     session.execute(row.on_conflict_do_nothing())
     query = select(Reconciliation).where(Reconciliation.kind == kind, Reconciliation.finished_at.is_(None))
@@ -97,7 +97,7 @@ def forget_seen(session: Session, run: int | None) -> None:
     session.execute(delete(SeenAtStripe).where(SeenAtStripe.reconciliation_id == run))
 
 
-def unseen(session: Session, run: int | None, ids: Collection[str]) -> set[str]:
+def find_unseen(session: Session, run: int | None, ids: Collection[str]) -> set[str]:
     """Those of ``ids`` that the run has not seen in Stripe's lists."""
     query = select(SeenAtStripe.object_id).where(SeenAtStripe.reconciliation_id == run, SeenAtStripe.object_id.in_(ids))
     return set(ids) - set(session.scalars(query))

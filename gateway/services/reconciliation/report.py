@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gateway.db.models import Json
 from gateway.services.reconciliation import drift
-from gateway.services.reconciliation.differences import Cause, Difference, Resolution, plain
+from gateway.services.reconciliation.differences import Cause, Difference, Resolution, to_json_value
 from gateway.services.reconciliation.progress import Progress
 
 RESOLUTION_TEXTS = {
@@ -36,8 +36,8 @@ class Report:
         return {
             "dry_run": self.dry_run,
             "in_order": self.in_order,
-            "gap": {"since": plain(self.gap.since), "until": plain(self.gap.until), **self.gap.counts},
-            "drift": {"until": plain(self.drift.until), **self.drift.counts},
+            "gap": {"since": to_json_value(self.gap.since), "until": to_json_value(self.gap.until), **self.gap.counts},
+            "drift": {"until": to_json_value(self.drift.until), **self.drift.counts},
             "differences": [each.to_json() for each in self.differences],
         }
 
@@ -48,24 +48,24 @@ class Report:
         yield f"Events, {since}: {self.gap.counts['events']} listed, {self.gap.counts['missing']} {put} into the inbox."
         if self.gap.counts["unreadable"]:
             yield f"  {self.gap.counts['unreadable']} could not be read: see the log."
-        looked_at = ", ".join(f"{self.drift.counts[phase]} {phase.replace('_', ' ')}" for phase in drift.ORDER)
+        looked_at = ", ".join(f"{self.drift.counts[phase]} {phase.replace('_', ' ')}" for phase in drift.PHASE_ORDER)
         yield f"Compared: {looked_at}."
         for each in self.differences:
             yield from describe(each)
         classes = ", ".join(f"{self.drift.counts[cause]} {cause}" for cause in Cause if self.drift.counts[cause])
         yield f"Differences: {classes or 'none'}."
-        for done, words in RESOLUTION_TEXTS.items():
-            if self.drift.counts[done]:
-                yield f"  {self.drift.counts[done]} {words}"
+        for resolution, text in RESOLUTION_TEXTS.items():
+            if self.drift.counts[resolution]:
+                yield f"  {self.drift.counts[resolution]} {text}"
         yield "In order." if self.in_order else "NOT in order."
 
 
 def describe(difference: Difference) -> Iterator[str]:
     """One difference for people: what it is, what became of it, and each field."""
     what = f"{difference.organization_id}  {difference.kind} {difference.stripe_id}"
-    yield f"  {what}  {difference.cause}: {RESOLUTION_TEXTS[difference.done]}"
+    yield f"  {what}  {difference.cause}: {RESOLUTION_TEXTS[difference.resolution]}"
     for name, (ours, its) in difference.fields.items():
-        yield f"      {name}: {plain(ours)!r} here, {plain(its)!r} at Stripe"
+        yield f"      {name}: {to_json_value(ours)!r} here, {to_json_value(its)!r} at Stripe"
 
 
 def format_counts(counts: Counter[str]) -> str:
