@@ -124,7 +124,7 @@ def reconciliation(walks: Mapping[str, Figures]) -> Iterator[Metric]:
     counts = walks[drift.KIND].counts
     for cause in Cause:
         classes.add_metric([cause], counts.get(cause, 0))
-    for resolution in (Resolution.HEALED, Resolution.LEFT, Resolution.NOT_HEALED):  # a dry run's is not stored
+    for resolution in (Resolution.HEALED, Resolution.LEFT, Resolution.NOT_HEALED):  # dry runs store nothing
         outcomes.add_metric([resolution], counts.get(resolution, 0))
     yield from (finished, checked, unfinished, classes, outcomes)
 

@@ -19,7 +19,7 @@ from gateway.app import build_gateway
 from gateway.config import Config
 from gateway.db.migrate import is_migrated
 from gateway.endpoints.metrics import gauges
-from gateway.services.operations.retention import BATCH, prune
+from gateway.services.operations.retention import BATCH_SIZE, prune
 from gateway.services.reconciliation import drift_phases
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription.plan_details import plan_details
@@ -132,7 +132,7 @@ def none_unseen(*_: object) -> set[str]:
 
 def pruned(gateway: Gateway, rows: int) -> Figures:
     """Retention, as the hourly job does it."""
-    batches = max(1, 2 * min(rows // 10, filled.PRUNABLE) / BATCH)
+    batches = max(1, 2 * min(rows // 10, filled.PRUNABLE) / BATCH_SIZE)
     return {"prune 1,000": timed(lambda: prune(gateway), 1) / batches}
 
 

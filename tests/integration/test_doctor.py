@@ -43,7 +43,7 @@ def sql(world: World, statement: str) -> None:
 
 
 def wrong(gateway: Gateway) -> list[str]:
-    return [finding.text for finding in doctor.examine(gateway, HANDLERS) if not finding.ok]
+    return [finding.text for finding in doctor.run_checks(gateway, HANDLERS) if not finding.ok]
 
 
 def another_endpoint(world: World, **params: object) -> None:
@@ -77,7 +77,7 @@ def leave_a_job(status: str) -> Change:
 
 
 def test_a_healthy_gateway_has_nothing_wrong_and_says_what_was_looked_at(healthy: World) -> None:
-    findings = list(doctor.examine(healthy.gateway, HANDLERS))
+    findings = list(doctor.run_checks(healthy.gateway, HANDLERS))
     assert [finding.text for finding in findings if not finding.ok] == []
     looked_at = {finding.text.partition(":")[0] for finding in findings}
     assert looked_at == {

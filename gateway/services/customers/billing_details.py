@@ -11,7 +11,7 @@ from stripe.params import CustomerUpdateParams
 from gateway.errors import BillingDetailsRefused
 from gateway.services.customers.customer import Customer, ensure_customer, find_customer
 from gateway.services.customers.deletion import refuse_if_deleted
-from gateway.services.customers.tax_ids import TAX_IDS, Exchange, doubles, key_of, remove, tax_ids_of
+from gateway.services.customers.tax_ids import TAX_IDS, Exchange, find_duplicates, key_of, remove_tax_ids, tax_ids_of
 from gateway.services.mirror.refresh import merge_snapshots
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import stripe_call, stripe_call_with_input
@@ -43,7 +43,7 @@ def retrieve_billing_details(gateway: Gateway, caller: Caller) -> BillingDetails
     """As Stripe has them now; empty if the organization has no customer there. Raises StripeUnavailable."""
     if (customer := find_customer(gateway, caller)) is None:
         return BillingDetails()
-    return details_of(retrieve(gateway, customer))
+    return to_billing_details(retrieve_customer(gateway, customer))
 
 
 def replace_billing_details(gateway: Gateway, caller: Caller, wanted: Mapping[str, Any]) -> BillingDetails:
@@ -56,26 +56,26 @@ def replace_billing_details(gateway: Gateway, caller: Caller, wanted: Mapping[st
     ensure_customer(gateway, caller)
     if (customer := find_customer(gateway, caller)) is None:  # deleted this very moment
         return BillingDetails()
-    before = retrieve(gateway, customer)
+    before = retrieve_customer(gateway, customer)
     keys = {(each["type"], each["value"]) for each in wanted[TAX_IDS]}
     exchange = Exchange.begin(gateway, before, keys)
     # New tax ids first: they are what Stripe is likeliest to refuse. The old ones last, but for those without which
     # there is no room for the new: till then nothing is lost.
     try:
         exchange.add(keys - {key_of(each) for each in tax_ids_of(before)})
-        updated = update(gateway, customer, wanted)
+        updated = update_customer(gateway, customer, wanted)
     except BillingDetailsRefused:
         exchange.undo()
         raise
-    unwanted = {each.id for each in exchange.leaving} | doubles(tax_ids_of(updated))
-    remove(gateway, customer.id, unwanted)
-    details = details_of(updated, without=unwanted)
+    unwanted = {each.id for each in exchange.unwanted} | find_duplicates(tax_ids_of(updated))
+    remove_tax_ids(gateway, customer.id, unwanted)
+    details = to_billing_details(updated, without=unwanted)
     state = CustomerSnapshot.from_answer(updated, cause="billing details", after_revision=customer.revision)
     merge_snapshots(gateway, state)
     return details
 
 
-def retrieve(gateway: Gateway, customer: Customer) -> StripeCustomer:
+def retrieve_customer(gateway: Gateway, customer: Customer) -> StripeCustomer:
     """The customer with its tax ids. Raises ContactSalesRequired if it was deleted, and lets the mirror know."""
     with stripe_call():
         found = gateway.stripe.v1.customers.retrieve(customer.id, {"expand": [TAX_IDS]})
@@ -84,7 +84,7 @@ def retrieve(gateway: Gateway, customer: Customer) -> StripeCustomer:
     return found
 
 
-def update(gateway: Gateway, customer: Customer, wanted: Mapping[str, Any]) -> StripeCustomer:
+def update_customer(gateway: Gateway, customer: Customer, wanted: Mapping[str, Any]) -> StripeCustomer:
     """Set name, e-mail and address, and give the customer with its tax ids. Raises BillingDetailsRefused."""
     address = wanted["address"]
     params = {
@@ -98,18 +98,18 @@ def update(gateway: Gateway, customer: Customer, wanted: Mapping[str, Any]) -> S
         return gateway.stripe.v1.customers.update(customer.id, cast("CustomerUpdateParams", params))
 
 
-def details_of(customer: StripeCustomer, *, without: Iterable[str] = ()) -> BillingDetails:
+def to_billing_details(customer: StripeCustomer, *, without: Iterable[str] = ()) -> BillingDetails:
     """What Stripe says, less the tax ids that were removed since."""
     address = customer.address.to_dict() if customer.address is not None else None
     return BillingDetails(
         name=customer.name,
         email=customer.email,
         address={part: address[part] for part in ADDRESS} if address is not None else None,
-        tax_ids=[shown(each) for each in tax_ids_of(customer) if each.id not in set(without)],
+        tax_ids=[to_tax_id(each) for each in tax_ids_of(customer) if each.id not in set(without)],
     )
 
 
-def shown(tax_id: StripeTaxId) -> TaxId:
+def to_tax_id(tax_id: StripeTaxId) -> TaxId:
     """A tax id for people."""
     verification = tax_id.verification.status if tax_id.verification is not None else None
     return TaxId(type=tax_id.type, value=tax_id.value, verification=verification)

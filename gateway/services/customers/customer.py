@@ -19,11 +19,11 @@ from gateway.stripe_api.client import answered_failure, refuses, stripe_call
 from gateway.stripe_api.snapshots import ORGANIZATION_ID, CustomerSnapshot
 from gateway.stripe_api.times import to_unix
 
-KEY_GOOD_FOR = timedelta(hours=23)  # Stripe forgets an idempotency key after 24 hours: a later call could act again
-CLOCKS_APART = timedelta(hours=1)  # more than ours and Stripe's ever are
+KEY_LIFETIME = timedelta(hours=23)  # Stripe forgets an idempotency key after 24 hours: a later call could act again
+MAX_CLOCK_SKEW = timedelta(hours=1)  # more than ours and Stripe's ever are
 
 
-LOCK = select(Organization).where(Organization.id == bindparam("organization_id")).with_for_update()
+ORGANIZATION_FOR_UPDATE = select(Organization).where(Organization.id == bindparam("organization_id")).with_for_update()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +38,14 @@ class Customer:
 def ensure_organization(session: Session, caller: Caller, now: datetime) -> Organization:
     """The caller's organization, created if it was never seen, and locked for this transaction."""
     its_id = {"organization_id": caller.organization_id}
-    if (known := session.scalar(LOCK, its_id)) is not None:
+    if (known := session.scalar(ORGANIZATION_FOR_UPDATE, its_id)) is not None:
         return known
     session.execute(
         insert(Organization)
         .values(id=caller.organization_id, name=caller.name, email=caller.email, created_at=now)
         .on_conflict_do_nothing()
     )
-    return session.scalars(LOCK, its_id).one()
+    return session.scalars(ORGANIZATION_FOR_UPDATE, its_id).one()
 
 
 def lock_organization(session: Session, caller: Caller, now: datetime) -> Organization:
@@ -80,30 +80,30 @@ def ensure_customer(gateway: Gateway, caller: Caller) -> str:
         organization = lock_organization(session, caller, now)
         if organization.stripe_customer_id is not None:
             return organization.stripe_customer_id
-        if organization.customer_key_since is not None and now - organization.customer_key_since > KEY_GOOD_FOR:
+        if organization.customer_key_since is not None and now - organization.customer_key_since > KEY_LIFETIME:
             organization.customer_key += 1
             organization.customer_key_since = None
         organization.customer_key_since = organization.customer_key_since or now
-    if organization.customer_key > 0 and (found := find_at_stripe(gateway, organization)) is not None:
+    if organization.customer_key > 0 and (found := find_customer_at_stripe(gateway, organization)) is not None:
         refresh(gateway, CustomerSnapshot.kind, found)
-        return linked(gateway, caller)
+        return get_customer_id(gateway, caller)
     try:
         answer = create_customer(gateway, organization)
     except StripeUnavailable as error:
         if answered_failure(error):
-            end_key(gateway, organization)
+            retire_key(gateway, organization)
         raise
     except StripeRejected as error:
         if organization.email is None or not refuses(error, "email"):
             raise
-        end_key(gateway, organization, email=None)  # under the same key Stripe would say so for a day
+        retire_key(gateway, organization, email=None)  # under the same key Stripe would say so for a day
         return ensure_customer(gateway, caller)
     reached(CrashPoint.CUSTOMER_CREATED)
     merge_answer(gateway, CustomerSnapshot, answer, cause="enrolment")
-    return linked(gateway, caller)
+    return get_customer_id(gateway, caller)
 
 
-def linked(gateway: Gateway, caller: Caller) -> str:
+def get_customer_id(gateway: Gateway, caller: Caller) -> str:
     """The id of the customer that the merge has linked. Raises CustomerMissing."""
     if (customer := find_customer(gateway, caller)) is None:
         raise CustomerMissing("The billing account is not set up yet; please try again.")
@@ -122,7 +122,7 @@ def create_customer(gateway: Gateway, organization: Organization) -> StripeCusto
         return gateway.stripe.v1.customers.create(params, {"idempotency_key": key})
 
 
-def end_key(gateway: Gateway, organization: Organization, **other: None) -> None:
+def retire_key(gateway: Gateway, organization: Organization, **other: None) -> None:
     """Let the next call look at Stripe and use another key, unless another process has said so already.
 
     ``other``: columns that are emptied with it, since the parameters of the next call derive from them.
@@ -136,12 +136,12 @@ def end_key(gateway: Gateway, organization: Organization, **other: None) -> None
         )
 
 
-def find_at_stripe(gateway: Gateway, organization: Organization) -> str | None:
+def find_customer_at_stripe(gateway: Gateway, organization: Organization) -> str | None:
     """The id of the customer that an earlier key made, if it did.
 
     By Stripe's list, which knows at once what was created; its search may lag behind for an hour.
     """
-    filters: CustomerListParams = {"limit": 100, "created": {"gte": to_unix(organization.created_at - CLOCKS_APART)}}
+    filters: CustomerListParams = {"limit": 100, "created": {"gte": to_unix(organization.created_at - MAX_CLOCK_SKEW)}}
     if organization.email is not None:
         filters["email"] = organization.email
     with stripe_call():

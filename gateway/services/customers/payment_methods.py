@@ -66,12 +66,12 @@ def list_cards(gateway: Gateway, caller: Caller) -> list[ListedCard]:
         page = gateway.stripe.v1.customers.payment_methods.list(customer.id, {"type": "card", "limit": 100})
     cards = PaymentMethodSnapshot.from_list(page, cause="cards listed")
     merge_snapshots(gateway, *cards)
-    return [listed(each, customer.default_card_id, gateway.clock()) for each in cards]
+    return [to_listed_card(each, customer.default_card_id, gateway.clock()) for each in cards]
 
 
 def set_default(gateway: Gateway, caller: Caller, payment_method_id: str) -> ListedCard:
     """Make a card of the organization's the one that is charged. Raises NotFound, CardExpired, CardDeclined."""
-    customer, card = owned(gateway, caller, payment_method_id)
+    customer, card = retrieve_own_card(gateway, caller, payment_method_id)
     if is_expired(card, gateway.clock()):
         raise CardExpired("The card has expired: please take another one.")
     with detect_deletion(gateway, caller.organization_id), stripe_call():
@@ -81,7 +81,7 @@ def set_default(gateway: Gateway, caller: Caller, payment_method_id: str) -> Lis
     # Of two requests at once, each merges an answer of the same second: the merge then asks Stripe which is the later.
     changed = CustomerSnapshot.from_answer(answer, cause="card chosen", after_revision=customer.revision)
     merge_snapshots(gateway, card, changed)
-    return listed(card, card.id, gateway.clock())
+    return to_listed_card(card, card.id, gateway.clock())
 
 
 def delete_card(gateway: Gateway, caller: Caller, payment_method_id: str) -> None:
@@ -90,22 +90,22 @@ def delete_card(gateway: Gateway, caller: Caller, payment_method_id: str) -> Non
     Raises NotFound, and DefaultPaymentMethod for the card that a paid plan is charged to.
     """
     try:
-        customer, card = owned(gateway, caller, payment_method_id)
+        customer, card = retrieve_own_card(gateway, caller, payment_method_id)
     except NotFound:
-        if is_gone(gateway, caller, payment_method_id):
+        if was_on_file(gateway, caller, payment_method_id):
             return
         raise
-    if pays_for_a_plan(gateway, caller) and current_customer(gateway, customer).default_payment_method_id == card.id:
+    if pays_for_plan(gateway, caller) and retrieve_customer(gateway, customer).default_payment_method_id == card.id:
         raise DefaultPaymentMethod("The default card pays for the plan: make another card the default first.")
     try:
         with detect_deletion(gateway, caller.organization_id), stripe_call():
             detached = gateway.stripe.v1.payment_methods.detach(card.id)
     except StripeRejected:
-        if is_gone(gateway, caller, payment_method_id):  # another request took it off meanwhile
+        if was_on_file(gateway, caller, payment_method_id):  # another request took it off meanwhile
             return
         raise
     # A detached default is no default any more: known at once, or an upgrade might still be taken on it.
-    current = current_customer(gateway, customer)
+    current = retrieve_customer(gateway, customer)
     merge_snapshots(gateway, PaymentMethodSnapshot.from_answer(detached, cause="card deleted"), current)
 
 
@@ -125,9 +125,9 @@ def has_usable_default_card(gateway: Gateway, caller: Caller) -> bool:
         merge_snapshots(gateway, found)
         return False
     default = answer.to_dict(for_json=True)["invoice_settings"]["default_payment_method"]
-    asked = PaymentMethodSnapshot.read(default, replace(found.seen, after_revision=None))
-    merge_snapshots(gateway, found, asked)
-    return not is_expired(asked, gateway.clock())
+    default_card = PaymentMethodSnapshot.read(default, replace(found.seen, after_revision=None))
+    merge_snapshots(gateway, found, default_card)
+    return not is_expired(default_card, gateway.clock())
 
 
 def is_usable(card: PaymentMethod | None, now: datetime) -> bool:
@@ -135,7 +135,9 @@ def is_usable(card: PaymentMethod | None, now: datetime) -> bool:
     return card is not None and not card.detached and not is_expired(card, now)
 
 
-def owned(gateway: Gateway, caller: Caller, payment_method_id: str) -> tuple[Customer, PaymentMethodSnapshot]:
+def retrieve_own_card(
+    gateway: Gateway, caller: Caller, payment_method_id: str
+) -> tuple[Customer, PaymentMethodSnapshot]:
     """The customer, and a card that Stripe says is his. Raises NotFound for anybody else's card."""
     customer = find_customer(gateway, caller)
     if customer is None or not PAYMENT_METHOD_ID.match(payment_method_id):
@@ -145,7 +147,7 @@ def owned(gateway: Gateway, caller: Caller, payment_method_id: str) -> tuple[Cus
     return customer, PaymentMethodSnapshot.from_answer(answer, cause="card looked up")
 
 
-def is_gone(gateway: Gateway, caller: Caller, payment_method_id: str) -> bool:
+def was_on_file(gateway: Gateway, caller: Caller, payment_method_id: str) -> bool:
     """Whether a card that Stripe says is not the customer's once was; the mirror hears of it if it has not yet."""
     if not PAYMENT_METHOD_ID.match(payment_method_id):
         return False
@@ -158,22 +160,22 @@ def is_gone(gateway: Gateway, caller: Caller, payment_method_id: str) -> bool:
         return True
 
 
-def pays_for_a_plan(gateway: Gateway, caller: Caller) -> bool:
+def pays_for_plan(gateway: Gateway, caller: Caller) -> bool:
     """Whether the organization is on a paid plan, or on its way to one."""
     with gateway.database.transaction() as session:
         row = session.get(OrganizationPlan, caller.organization_id)
-        change = open_change(session, caller.organization_id)
+        change = find_open_change(session, caller.organization_id)
     wanted = {row.requested_plan if row is not None else FREE, change.to_plan if change is not None else FREE}
     return wanted != {FREE}
 
 
-def open_change(session: Session, organization_id: str) -> PlanChange | None:
+def find_open_change(session: Session, organization_id: str) -> PlanChange | None:
     """The organization's change that has not ended; the database holds it to one."""
     query = select(PlanChange).where(PlanChange.organization_id == organization_id, IS_OPEN)
     return session.scalars(query).one_or_none()
 
 
-def current_customer(gateway: Gateway, customer: Customer) -> CustomerSnapshot:
+def retrieve_customer(gateway: Gateway, customer: Customer) -> CustomerSnapshot:
     """The customer as Stripe has it now. Raises ContactSalesRequired if it was deleted."""
     with stripe_call():
         answer = gateway.stripe.v1.customers.retrieve(customer.id)
@@ -194,6 +196,6 @@ def to_card(card: PaymentMethodSnapshot | PaymentMethod) -> Card:
     return Card(id=card.id, brand=card.brand, last4=card.last4, exp_month=card.exp_month, exp_year=card.exp_year)
 
 
-def listed(card: PaymentMethodSnapshot, default_id: str | None, now: datetime) -> ListedCard:
+def to_listed_card(card: PaymentMethodSnapshot, default_id: str | None, now: datetime) -> ListedCard:
     """The same for the list."""
     return ListedCard(**vars(to_card(card)), is_default=card.id == default_id, is_expired=is_expired(card, now))

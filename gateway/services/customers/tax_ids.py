@@ -16,7 +16,7 @@ from gateway.stripe_api.client import stripe_call, stripe_call_with_input
 from schemas.billing_details import MOST_TAX_IDS
 
 TAX_IDS = "tax_ids"
-Key = tuple[str, str]
+TaxIdKey = tuple[str, str]
 """Type and value: by what a person knows a tax id."""
 
 log = structlog.get_logger()
@@ -28,41 +28,43 @@ class Exchange:
 
     gateway: Gateway
     customer_id: str
-    leaving: list[StripeTaxId]
+    unwanted: list[StripeTaxId]
     """Those that are to go, and are still there."""
-    room: int
+    free_places: int
     """How many more Stripe takes."""
     added: list[str] = field(default_factory=list)
-    removed: list[Key] = field(default_factory=list)
+    removed: list[TaxIdKey] = field(default_factory=list)
 
     @classmethod
-    def begin(cls, gateway: Gateway, customer: StripeCustomer, keys: Iterable[Key]) -> Self:
+    def begin(cls, gateway: Gateway, customer: StripeCustomer, keys: Iterable[TaxIdKey]) -> Self:
         """What ``customer`` has, of which ``keys`` stay. Who is there twice goes first: nothing is lost by that."""
         there = tax_ids_of(customer)
-        twice = doubles(there)
+        twice = find_duplicates(there)
         unwanted = [each for each in there if each.id in twice or key_of(each) not in set(keys)]
         unwanted.sort(key=lambda tax_id: tax_id.id not in twice)
-        return cls(gateway=gateway, customer_id=customer.id, leaving=unwanted, room=MOST_TAX_IDS - len(there))
+        return cls(gateway=gateway, customer_id=customer.id, unwanted=unwanted, free_places=MOST_TAX_IDS - len(there))
 
-    def add(self, keys: Iterable[Key]) -> None:
+    def add(self, keys: Iterable[TaxIdKey]) -> None:
         """Add them; only where there is no room does one that is to go go before. Raises BillingDetailsRefused."""
         for key in sorted(keys):
-            if self.room < 1 and self.leaving:
-                remove(self.gateway, self.customer_id, [self.leaving[0].id])
-                self.removed.append(key_of(self.leaving.pop(0)))
-                self.room += 1
+            if self.free_places < 1 and self.unwanted:
+                remove_tax_ids(self.gateway, self.customer_id, [self.unwanted[0].id])
+                self.removed.append(key_of(self.unwanted.pop(0)))
+                self.free_places += 1
             try:
-                self.added.append(create(self.gateway, self.customer_id, key))
+                self.added.append(create_tax_id(self.gateway, self.customer_id, key))
             except BillingDetailsRefused:
-                if not is_there(self.gateway, self.customer_id, key):
+                if not has_tax_id(self.gateway, self.customer_id, key):
                     raise  # otherwise another request has added it meanwhile
-            self.room -= 1
+            self.free_places -= 1
 
     def undo(self) -> None:
         """Make all as it was, as far as Stripe does it: whoever asked is told what was refused in any case."""
         steps: list[Callable[[], object]] = [
-            *(partial(remove, self.gateway, self.customer_id, [each]) for each in self.added),  # or there were no room
-            *(partial(create, self.gateway, self.customer_id, key) for key in self.removed),
+            *(
+                partial(remove_tax_ids, self.gateway, self.customer_id, [each]) for each in self.added
+            ),  # or there were no room
+            *(partial(create_tax_id, self.gateway, self.customer_id, key) for key in self.removed),
         ]
         for step in steps:
             try:
@@ -71,21 +73,21 @@ class Exchange:
                 log.error("tax_ids_not_as_they_were", customer_id=self.customer_id, code=error.code)  # noqa: TRY400
 
 
-def create(gateway: Gateway, customer_id: str, key: Key) -> str:
+def create_tax_id(gateway: Gateway, customer_id: str, key: TaxIdKey) -> str:
     """Its id. Raises BillingDetailsRefused."""
     params = cast("CustomerTaxIdCreateParams", {"type": key[0], "value": key[1]})
     with stripe_call_with_input(TAX_IDS):
         return gateway.stripe.v1.customers.tax_ids.create(customer_id, params).id
 
 
-def is_there(gateway: Gateway, customer_id: str, key: Key) -> bool:
+def has_tax_id(gateway: Gateway, customer_id: str, key: TaxIdKey) -> bool:
     """Whether the customer has it by now."""
     with stripe_call():
         page = gateway.stripe.v1.customers.tax_ids.list(customer_id, {"limit": 100})
     return key in map(key_of, page.data)
 
 
-def remove(gateway: Gateway, customer_id: str, ids: Iterable[str]) -> None:
+def remove_tax_ids(gateway: Gateway, customer_id: str, ids: Iterable[str]) -> None:
     """Remove them; one that is gone already is what was wanted."""
     for tax_id in sorted(ids):
         try:
@@ -95,9 +97,9 @@ def remove(gateway: Gateway, customer_id: str, ids: Iterable[str]) -> None:
             continue
 
 
-def doubles(tax_ids: Iterable[StripeTaxId]) -> set[str]:
+def find_duplicates(tax_ids: Iterable[StripeTaxId]) -> set[str]:
     """All but the oldest of each: two requests at once may both have added it, and both then keep the same one."""
-    first: set[Key] = set()
+    first: set[TaxIdKey] = set()
     second: set[str] = set()
     for each in sorted(tax_ids, key=lambda tax_id: (tax_id.created, tax_id.id)):
         if key_of(each) in first:
@@ -111,6 +113,6 @@ def tax_ids_of(customer: StripeCustomer) -> list[StripeTaxId]:
     return customer.tax_ids.data if customer.tax_ids is not None else []
 
 
-def key_of(tax_id: StripeTaxId) -> Key:
+def key_of(tax_id: StripeTaxId) -> TaxIdKey:
     """By what a person knows it."""
     return tax_id.type, tax_id.value

@@ -18,8 +18,8 @@ from gateway.services.webhooks.endpoint_check import PATH, find_problem
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots.base import answered_at
 
-SKEW = timedelta(minutes=1)  # signatures are good for five
-LAG = timedelta(minutes=1)  # the drain runs each minute even if every wake-up is lost
+MAX_SKEW = timedelta(minutes=1)  # signatures are good for five
+MAX_LAG = timedelta(minutes=1)  # the drain runs each minute even if every wake-up is lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +30,18 @@ class Finding:
     text: str
 
 
-def examine(gateway: Gateway, types: Iterable[str]) -> Iterator[Finding]:
+def run_checks(gateway: Gateway, types: Iterable[str]) -> Iterator[Finding]:
     """Look at everything, as far as what it rests on is there. ``types``: the event types that are handled."""
-    yield from settings(gateway)
-    migrated = database(gateway)
+    yield from check_settings(gateway)
+    migrated = check_database(gateway)
     yield migrated
     if migrated.ok:
-        yield from stripe(gateway, types)  # each call is counted in the database
-        yield catalog(gateway)
-        yield from work(load_status(gateway))
+        yield from check_stripe(gateway, types)  # each call is counted in the database
+        yield check_catalog(gateway)
+        yield from check_work(load_status(gateway))
 
 
-def settings(gateway: Gateway) -> Iterator[Finding]:
+def check_settings(gateway: Gateway) -> Iterator[Finding]:
     """Those that are not needed by every command."""
     mode = "live" if gateway.config.livemode else "test"
     secrets = len(gateway.config.stripe_webhook_secrets)
@@ -50,7 +50,7 @@ def settings(gateway: Gateway) -> Iterator[Finding]:
         yield Finding(ok=False, text="settings: STRIPE_WEBHOOK_SECRETS is not set: `gateway serve` will not start")
 
 
-def database(gateway: Gateway) -> Finding:
+def check_database(gateway: Gateway) -> Finding:
     """Whether it is there, and up to date."""
     try:
         if is_migrated(gateway.database):
@@ -60,7 +60,7 @@ def database(gateway: Gateway) -> Finding:
         return Finding(ok=False, text=f"database: {error.detail} ({error.__cause__})".partition("\n")[0])
 
 
-def stripe(gateway: Gateway, types: Iterable[str]) -> Iterator[Finding]:
+def check_stripe(gateway: Gateway, types: Iterable[str]) -> Iterator[Finding]:
     """Whether Stripe takes the key, and what else it says."""
     try:
         with stripe_call():
@@ -69,19 +69,19 @@ def stripe(gateway: Gateway, types: Iterable[str]) -> Iterator[Finding]:
         yield Finding(ok=False, text=f"Stripe: {error.detail} ({type(error.__cause__).__name__})")
         return
     yield Finding(ok=True, text="Stripe: the key works")
-    yield clock(gateway.clock() - answered_at(answer))
-    yield webhook_endpoint(gateway, types)
+    yield check_clock(gateway.clock() - answered_at(answer))
+    yield check_webhook_endpoint(gateway, types)
 
 
-def clock(skew: timedelta) -> Finding:
+def check_clock(skew: timedelta) -> Finding:
     """Whether this machine's clock and Stripe's agree: signatures and quotes are bound to times."""
-    if abs(skew) <= SKEW:
+    if abs(skew) <= MAX_SKEW:
         return Finding(ok=True, text="clock: agrees with Stripe's")
     words = f"{abs(skew).total_seconds():.0f} seconds {'ahead of' if skew > timedelta(0) else 'behind'} Stripe's"
     return Finding(ok=False, text=f"clock: {words}: deliveries will be refused")
 
 
-def webhook_endpoint(gateway: Gateway, types: Iterable[str]) -> Finding:
+def check_webhook_endpoint(gateway: Gateway, types: Iterable[str]) -> Finding:
     """Whether Stripe sends what is handled, here, in the version that is read."""
     if gateway.config.public_url is None:
         return Finding(ok=True, text="webhook endpoint: not looked at, since GATEWAY_PUBLIC_URL is not set")
@@ -93,7 +93,7 @@ def webhook_endpoint(gateway: Gateway, types: Iterable[str]) -> Finding:
     return Finding(ok=problem is None, text=f"webhook endpoint: {problem or good}")
 
 
-def catalog(gateway: Gateway) -> Finding:
+def check_catalog(gateway: Gateway) -> Finding:
     """Whether Stripe sells what catalog.toml says, as far as is known here."""
     with gateway.database.transaction() as session:
         sold = session.scalar(select(PRICES)) or {}
@@ -107,13 +107,13 @@ def catalog(gateway: Gateway) -> Finding:
     return Finding(ok=True, text="catalogue: synced")
 
 
-def work(now: Status) -> Iterator[Finding]:
+def check_work(now: Status) -> Iterator[Finding]:
     """Whether somebody works off what comes, and what was given up."""
     workers = "no worker gives signs of life: start `gateway worker`"
     yield Finding(ok=now.workers > 0, text=f"workers: {now.workers or workers}")
     waiting = f"{now.events['pending']} events pending, {now.events['failed']} to be tried again"
     late = f"the longest waiting has been due for {now.lag.total_seconds():.0f} seconds"
-    yield Finding(ok=now.lag <= LAG, text=f"inbox: {waiting}" + (f"; {late}" if now.lag > LAG else ""))
+    yield Finding(ok=now.lag <= MAX_LAG, text=f"inbox: {waiting}" + (f"; {late}" if now.lag > MAX_LAG else ""))
     dead = now.events["dead"]
     advice = ": see `gateway events list --state dead`" if dead else ""
     yield Finding(ok=dead == 0, text=f"inbox: {dead} dead events{advice}")

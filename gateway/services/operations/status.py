@@ -14,10 +14,10 @@ from sqlalchemy.orm import Session
 from gateway.db.models import IS_OPEN, OPEN_STATES, OrganizationPlan, PlanChange, SalesInquiry, WebhookEvent
 from gateway.services.runtime import Gateway
 
-COUNTED_TO = 100_000  # beyond it, how many more there are is no news
+COUNT_LIMIT = 100_000  # beyond it, how many more there are is no news
 # Written out, not a parameter: so that whatever the plan, it is the partial index that is counted.
-SOME = select(WebhookEvent.id).where(WebhookEvent.source == text("'gap'")).limit(COUNTED_TO).subquery()
-BROUGHT_BY_THE_WALK = select(func.count()).select_from(SOME)
+GAP_EVENTS = select(WebhookEvent.id).where(WebhookEvent.source == text("'gap'")).limit(COUNT_LIMIT).subquery()
+NEVER_DELIVERED = select(func.count()).select_from(GAP_EVENTS)
 # A worker that has been silent for longer is taken for dead. Short, since a change that was being finished in it is to
 # end within a minute of its request; if one is merely slow, its jobs are done twice, which all of them bear.
 HEARTBEAT_TIMEOUT = timedelta(seconds=15)
@@ -70,8 +70,8 @@ def load_status(gateway: Gateway) -> Status:
     with gateway.database.transaction() as session:
         changes = dict(session.execute(open_changes.group_by(PlanChange.state)).all())
         return Status(
-            events={state: count(session, state) for state in ("pending", "failed", "dead")},
-            lag=lag(session, gateway),
+            events={state: count_events(session, state) for state in ("pending", "failed", "dead")},
+            lag=measure_lag(session, gateway),
             changes=dict.fromkeys(OPEN_STATES, 0) | changes,
             mischarged=session.scalar(MISCHARGED) or 0,
             unmapped=session.scalar(UNMAPPED) or 0,
@@ -82,13 +82,13 @@ def load_status(gateway: Gateway) -> Status:
         )
 
 
-def count(session: Session, state: str) -> int:
+def count_events(session: Session, state: str) -> int:
     """How many events are in ``state``, up to a limit."""
-    some = select(WebhookEvent.id).where(WebhookEvent.state == state).limit(COUNTED_TO).subquery()
+    some = select(WebhookEvent.id).where(WebhookEvent.state == state).limit(COUNT_LIMIT).subquery()
     return session.scalar(select(func.count()).select_from(some)) or 0
 
 
-def lag(session: Session, gateway: Gateway) -> timedelta:
+def measure_lag(session: Session, gateway: Gateway) -> timedelta:
     """How far the drain is behind."""
     now = gateway.clock()
     due = (WebhookEvent.state.in_(("pending", "failed")), WebhookEvent.next_attempt_at <= now)
@@ -102,4 +102,4 @@ def count_never_delivered(gateway: Gateway) -> int:
     Raises DatabaseUnavailable.
     """
     with gateway.database.transaction() as session:
-        return session.scalar(BROUGHT_BY_THE_WALK) or 0
+        return session.scalar(NEVER_DELIVERED) or 0

@@ -13,7 +13,7 @@ from gateway.errors import RateLimited
 from gateway.services.customers.customer import ensure_organization
 from gateway.services.runtime import Caller, Gateway
 
-MOST, WITHIN = 5, timedelta(hours=1)  # a person who writes a sixth one within the hour is no person
+MAX_INQUIRIES, WINDOW = 5, timedelta(hours=1)  # a person who writes a sixth one within the hour is no person
 
 
 def store_inquiry(gateway: Gateway, caller: Caller, form: dict[str, str]) -> SalesInquiry:
@@ -43,13 +43,13 @@ def refuse_too_many(session: Session, caller: Caller, now: datetime) -> None:
     """Raises RateLimited if as many as may be were stored within the time, and says when the next one may be."""
     query = (
         select(SalesInquiry.created_at)
-        .where(SalesInquiry.organization_id == caller.organization_id, SalesInquiry.created_at > now - WITHIN)
+        .where(SalesInquiry.organization_id == caller.organization_id, SalesInquiry.created_at > now - WINDOW)
         .order_by(SalesInquiry.created_at.desc())
-        .limit(MOST)
+        .limit(MAX_INQUIRIES)
     )
     recent = session.scalars(query).all()
-    if len(recent) == MOST:
-        seconds = math.ceil((recent[-1] + WITHIN - now).total_seconds())
+    if len(recent) == MAX_INQUIRIES:
+        seconds = math.ceil((recent[-1] + WINDOW - now).total_seconds())
         raise RateLimited("We have your messages; please wait for our answer.", headers={"Retry-After": str(seconds)})
 
 
