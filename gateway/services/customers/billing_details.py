@@ -1,4 +1,4 @@
-"""Who is billed: name, e-mail, address and tax ids. Stripe keeps them, and puts them on each invoice."""
+"""Billing details: name, e-mail, address and tax ids. Stripe stores them and prints them on each invoice."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ ADDRESS = ("line1", "line2", "city", "state", "postal_code", "country")
 
 @dataclass(frozen=True, kw_only=True)
 class TaxId:
-    """A tax id; ``verification`` is what Stripe found out about it."""
+    """A tax id. ``verification`` is the status of Stripe's check of it."""
 
     type: str
     value: str
@@ -31,7 +31,7 @@ class TaxId:
 
 @dataclass(frozen=True, kw_only=True)
 class BillingDetails:
-    """Who is billed. None: nobody has said it yet."""
+    """Who is billed. None stands for a value that the organization never gave."""
 
     name: str | None = None
     email: str | None = None
@@ -40,27 +40,31 @@ class BillingDetails:
 
 
 def retrieve_billing_details(gateway: Gateway, caller: Caller) -> BillingDetails:
-    """As Stripe has them now; empty if the organization has no customer there. Raises StripeUnavailable."""
+    """Return the billing details that Stripe has now. Raise StripeUnavailable.
+
+    They are empty if the organization has no customer.
+    """
     if (customer := find_customer(gateway, caller)) is None:
         return BillingDetails()
     return to_billing_details(retrieve_customer(gateway, customer))
 
 
 def replace_billing_details(gateway: Gateway, caller: Caller, wanted: Mapping[str, Any]) -> BillingDetails:
-    """Make them ``wanted`` (as ``BillingDetailsSchema`` loads it), and give them as Stripe has them then.
+    """Replace the billing details with ``wanted``, as ``BillingDetailsSchema`` loads it, and return the result.
 
-    Raises BillingDetailsRefused if Stripe does not take something; then all is as it was, as far as Stripe lets it be
-    undone. Killed in between, some of it is done, and the same request again does the rest. Two requests at once: the
-    later one's name, e-mail and address hold, and each one's new tax ids, as far as Stripe has room for them.
+    Raise BillingDetailsRefused if Stripe rejects a value. The previous details are then restored as far as Stripe
+    allows. If the process is killed, some details are replaced, and repeating the request replaces the rest.
+    Of two concurrent requests, the later one's name, e-mail and address win. Stripe keeps the new tax ids of both,
+    as far as it has room for them.
     """
     ensure_customer(gateway, caller)
-    if (customer := find_customer(gateway, caller)) is None:  # deleted this very moment
+    if (customer := find_customer(gateway, caller)) is None:  # deleted since ``ensure_customer`` returned
         return BillingDetails()
     before = retrieve_customer(gateway, customer)
     keys = {(each["type"], each["value"]) for each in wanted[TAX_IDS]}
     exchange = Exchange.begin(gateway, before, keys)
-    # New tax ids first: they are what Stripe is likeliest to refuse. The old ones last, but for those without which
-    # there is no room for the new: till then nothing is lost.
+    # Add the new tax ids first, because Stripe is most likely to reject those. Remove the old ones last, except where
+    # a new one needs their place. A rejection then loses as little as possible.
     try:
         exchange.add(keys - {key_of(each) for each in tax_ids_of(before)})
         updated = update_customer(gateway, customer, wanted)
@@ -76,7 +80,7 @@ def replace_billing_details(gateway: Gateway, caller: Caller, wanted: Mapping[st
 
 
 def retrieve_customer(gateway: Gateway, customer: Customer) -> StripeCustomer:
-    """The customer with its tax ids. Raises ContactSalesRequired if it was deleted, and lets the mirror know."""
+    """Retrieve the customer with its tax ids. If it was deleted, update the mirror and raise ContactSalesRequired."""
     with stripe_call():
         found = gateway.stripe.v1.customers.retrieve(customer.id, {"expand": [TAX_IDS]})
     state = CustomerSnapshot.from_answer(found, cause="billing details", after_revision=customer.revision)
@@ -85,12 +89,12 @@ def retrieve_customer(gateway: Gateway, customer: Customer) -> StripeCustomer:
 
 
 def update_customer(gateway: Gateway, customer: Customer, wanted: Mapping[str, Any]) -> StripeCustomer:
-    """Set name, e-mail and address, and give the customer with its tax ids. Raises BillingDetailsRefused."""
+    """Set name, e-mail and address, and return the customer with its tax ids. Raise BillingDetailsRefused."""
     address = wanted["address"]
     params = {
         "name": wanted["name"],
         "email": wanted["email"],
-        # "" clears; None would not be sent at all
+        # Stripe clears what is sent as "". The SDK would not send None.
         "address": {part: address[part] or "" for part in ADDRESS} if address is not None else "",
         "expand": [TAX_IDS],
     }
@@ -99,7 +103,7 @@ def update_customer(gateway: Gateway, customer: Customer, wanted: Mapping[str, A
 
 
 def to_billing_details(customer: StripeCustomer, *, without: Iterable[str] = ()) -> BillingDetails:
-    """What Stripe says, less the tax ids that were removed since."""
+    """Convert Stripe's customer. ``without`` holds the ids of tax ids that were removed after Stripe's answer."""
     address = customer.address.to_dict() if customer.address is not None else None
     return BillingDetails(
         name=customer.name,
@@ -110,6 +114,6 @@ def to_billing_details(customer: StripeCustomer, *, without: Iterable[str] = ())
 
 
 def to_tax_id(tax_id: StripeTaxId) -> TaxId:
-    """A tax id for people."""
+    """Convert Stripe's tax id."""
     verification = tax_id.verification.status if tax_id.verification is not None else None
     return TaxId(type=tax_id.type, value=tax_id.value, verification=verification)

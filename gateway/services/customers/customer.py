@@ -1,4 +1,7 @@
-"""An organization here and its customer at Stripe."""
+"""An organization and its customer at Stripe.
+
+``ensure_customer`` creates the customer. The merge writes the customer's id into the organization's row.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,16 +22,16 @@ from gateway.stripe_api.client import answered_failure, refuses, stripe_call
 from gateway.stripe_api.snapshots import ORGANIZATION_ID, CustomerSnapshot
 from gateway.stripe_api.times import to_unix
 
-KEY_LIFETIME = timedelta(hours=23)  # Stripe forgets an idempotency key after 24 hours: a later call could act again
-MAX_CLOCK_SKEW = timedelta(hours=1)  # more than ours and Stripe's ever are
-
+# Stripe forgets an idempotency key after 24 hours. A later call under it could create a second customer.
+KEY_LIFETIME = timedelta(hours=23)
+MAX_CLOCK_SKEW = timedelta(hours=1)  # our clock and Stripe's never differ by more
 
 ORGANIZATION_FOR_UPDATE = select(Organization).where(Organization.id == bindparam("organization_id")).with_for_update()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Customer:
-    """The organization's customer at Stripe, as known here."""
+    """The organization's customer at Stripe, as the mirror knows it."""
 
     id: str
     default_card_id: str | None
@@ -36,7 +39,7 @@ class Customer:
 
 
 def ensure_organization(session: Session, caller: Caller, now: datetime) -> Organization:
-    """The caller's organization, created if it was never seen, and locked for this transaction."""
+    """Lock the caller's organization for this transaction and return it. Create it if it is new."""
     its_id = {"organization_id": caller.organization_id}
     if (known := session.scalar(ORGANIZATION_FOR_UPDATE, its_id)) is not None:
         return known
@@ -49,14 +52,17 @@ def ensure_organization(session: Session, caller: Caller, now: datetime) -> Orga
 
 
 def lock_organization(session: Session, caller: Caller, now: datetime) -> Organization:
-    """The same, for what takes a customer. Raises ContactSalesRequired if the organization's was deleted."""
+    """Lock the caller's organization and return it, for a request that needs a customer. Create it if it is new.
+
+    Raise ContactSalesRequired if the customer was deleted at Stripe.
+    """
     organization = ensure_organization(session, caller, now)
     refuse_deleted_customer(organization)
     return organization
 
 
 def find_customer(gateway: Gateway, caller: Caller) -> Customer | None:
-    """The organization's customer, if it has one."""
+    """Return the organization's customer, or None if it has none or it was deleted."""
     with gateway.database.reading() as session:
         row = session.get(Organization, caller.organization_id)
     if row is None or row.stripe_customer_id is None or row.deleted:
@@ -65,15 +71,20 @@ def find_customer(gateway: Gateway, caller: Caller) -> Customer | None:
 
 
 def ensure_customer(gateway: Gateway, caller: Caller) -> str:
-    """The id of the organization's Stripe customer, created if it has none.
+    """Return the id of the organization's Stripe customer. Create the customer if there is none.
 
-    Raises StripeUnavailable, and CustomerMissing if the customer that Stripe made is gone again.
+    Raise StripeUnavailable, ContactSalesRequired if the customer was deleted earlier, and CustomerMissing if someone
+    deleted the new customer before the merge linked it.
 
-    Safe to call twice at once and after a crash: the idempotency key and the parameters derive from the organization's
-    row alone, so Stripe answers the same customer. Should the process die before the merge, the customer's own webhook
-    links the two as well. A key ends, by its age or by an answer 5xx, which Stripe would repeat for a day: then nobody
-    knows whether it made a customer, and Stripe's list is asked before the next key is used. The address came with a
-    token; if Stripe does not take it, the customer is made without one.
+    Concurrent calls are safe, and so is a call after a crash. The idempotency key and the parameters derive only from
+    the organization's row, so Stripe returns the same customer. If the process dies before the merge, the customer's
+    webhook arrives in the inbox, and ``webhooks.drain.drain`` merges it and links the two.
+
+    A key is retired when it is too old, or when Stripe answers 5xx, because Stripe would repeat that answer for a day.
+    The gateway then does not know whether Stripe created a customer. It therefore reads Stripe's list before it uses
+    the next key.
+
+    The e-mail address comes from the caller's token. If Stripe rejects it, the customer is created without one.
     """
     now = gateway.clock()
     with gateway.database.transaction() as session:
@@ -96,7 +107,7 @@ def ensure_customer(gateway: Gateway, caller: Caller) -> str:
     except StripeRejected as error:
         if organization.email is None or not refuses(error, "email"):
             raise
-        retire_key(gateway, organization, email=None)  # under the same key Stripe would say so for a day
+        retire_key(gateway, organization, email=None)  # Stripe would repeat the rejection under the same key for a day
         return ensure_customer(gateway, caller)
     reached(CrashPoint.CUSTOMER_CREATED)
     merge_answer(gateway, CustomerSnapshot, answer, cause="enrolment")
@@ -104,14 +115,14 @@ def ensure_customer(gateway: Gateway, caller: Caller) -> str:
 
 
 def get_customer_id(gateway: Gateway, caller: Caller) -> str:
-    """The id of the customer that the merge has linked. Raises CustomerMissing."""
+    """Return the id of the customer that the merge linked. Raise CustomerMissing if there is none."""
     if (customer := find_customer(gateway, caller)) is None:
-        raise CustomerMissing("The billing account is not set up yet; please try again.")
+        raise CustomerMissing("The billing account is not set up yet. Please try again.")
     return customer.id
 
 
 def create_customer(gateway: Gateway, organization: Organization) -> StripeCustomer:
-    """Make the call."""
+    """Create the customer at Stripe under the organization's current idempotency key."""
     params: CustomerCreateParams = {"metadata": {ORGANIZATION_ID: organization.id}}
     if organization.name is not None:
         params["name"] = organization.name
@@ -123,23 +134,23 @@ def create_customer(gateway: Gateway, organization: Organization) -> StripeCusto
 
 
 def retire_key(gateway: Gateway, organization: Organization, **other: None) -> None:
-    """Let the next call look at Stripe and use another key, unless another process has said so already.
+    """Make the next call read Stripe's list and use a new key, unless another process has already arranged that.
 
-    ``other``: columns that are emptied with it, since the parameters of the next call derive from them.
+    ``other`` names columns to clear as well, because the parameters of the next call derive from them.
     """
-    spent = Organization.customer_key == organization.customer_key
+    is_current = Organization.customer_key == organization.customer_key
     with gateway.database.transaction() as session:
         session.execute(
             update(Organization)
-            .where(Organization.id == organization.id, Organization.stripe_customer_id.is_(None), spent)
+            .where(Organization.id == organization.id, Organization.stripe_customer_id.is_(None), is_current)
             .values(customer_key=Organization.customer_key + 1, customer_key_since=None, **other)
         )
 
 
 def find_customer_at_stripe(gateway: Gateway, organization: Organization) -> str | None:
-    """The id of the customer that an earlier key made, if it did.
+    """Return the id of the customer that an earlier key created, or None.
 
-    By Stripe's list, which knows at once what was created; its search may lag behind for an hour.
+    Stripe's list shows a new customer immediately. Stripe's search can lag by an hour.
     """
     filters: CustomerListParams = {"limit": 100, "created": {"gte": to_unix(organization.created_at - MAX_CLOCK_SKEW)}}
     if organization.email is not None:

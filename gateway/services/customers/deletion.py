@@ -1,4 +1,4 @@
-"""What holds once an organization's customer was deleted at Stripe, and how that is noticed."""
+"""Notice that an organization's customer was deleted at Stripe, and refuse requests that need it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,21 +12,22 @@ from gateway.stripe_api.snapshots import CustomerSnapshot, Snapshot
 
 
 def refuse_deleted_customer(organization: Organization | None) -> None:
-    """Raises ContactSalesRequired if the organization's customer was deleted at Stripe."""
+    """Raise ContactSalesRequired if the mirror says that the organization's customer was deleted."""
     if organization is not None and organization.deleted:
         raise_account_closed()
 
 
 def raise_account_closed() -> NoReturn:
-    """Raises ContactSalesRequired: a deleted customer does not come back."""
-    raise ContactSalesRequired("The organization's billing account was closed; our sales team can help.")
+    """Raise ContactSalesRequired. Stripe cannot restore a deleted customer."""
+    raise ContactSalesRequired("The organization's billing account was closed. Our sales team can help.")
 
 
 @contextmanager
 def detect_deletion(gateway: Gateway, organization_id: str) -> Iterator[None]:
-    """Around a ``stripe_call``: if Stripe refuses it, the customer may have been deleted, and its webhook be late.
+    """Wrap a ``stripe_call`` and check whether the customer was deleted if Stripe rejects the call.
 
-    Raises ContactSalesRequired then. As long as nothing is refused, Stripe is asked nothing more.
+    Raise ContactSalesRequired if it was. The mirror may not know yet, because the webhook of a deletion can be late.
+    A successful call costs no additional request.
     """
     try:
         yield
@@ -36,7 +37,7 @@ def detect_deletion(gateway: Gateway, organization_id: str) -> Iterator[None]:
 
 
 def check_for_deletion(gateway: Gateway, organization_id: str) -> None:
-    """Ask Stripe for the organization's customer. Raises ContactSalesRequired if it was deleted."""
+    """Retrieve the organization's customer from Stripe. Raise ContactSalesRequired if it was deleted."""
     with gateway.database.reading() as session:
         organization = session.get_one(Organization, organization_id)
     refuse_deleted_customer(organization)
@@ -45,7 +46,7 @@ def check_for_deletion(gateway: Gateway, organization_id: str) -> None:
 
 
 def refuse_if_deleted(gateway: Gateway, customer: Snapshot | None) -> None:
-    """Raises ContactSalesRequired if the customer was deleted, and lets the mirror know."""
+    """Merge a deleted customer into the mirror and raise ContactSalesRequired. Accept any other customer."""
     if isinstance(customer, CustomerSnapshot) and customer.deleted:
         merge_snapshots(gateway, customer)
         raise_account_closed()

@@ -1,4 +1,4 @@
-"""The organization's invoices, from the mirror."""
+"""The organization's invoices, read from the mirror."""
 
 from dataclasses import dataclass
 
@@ -9,19 +9,20 @@ from gateway.db.models import Invoice
 from gateway.errors import NotFound
 from gateway.services.runtime import Caller, Gateway
 
-VISIBLE = ("open", "paid", "uncollectible", "void")  # a draft may still change, and is nobody's debt
+# A draft is not visible. It can still change, and the organization does not owe it yet.
+VISIBLE = ("open", "paid", "uncollectible", "void")
 
 
 @dataclass(frozen=True, kw_only=True)
 class InvoicePage:
-    """Invoices, newest first."""
+    """One page of invoices, newest first."""
 
     data: list[Invoice]
     has_more: bool
 
 
 def load_page(gateway: Gateway, caller: Caller, *, limit: int, starting_after: str | None) -> InvoicePage:
-    """The invoices after the one named, or the newest. Raises NotFound if it is not the organization's."""
+    """Return the invoices after ``starting_after``, or the newest. Raise NotFound if that is another's invoice."""
     query = select_visible(caller).order_by(Invoice.created.desc(), Invoice.id.desc()).limit(limit + 1)
     with gateway.database.transaction() as session:
         if starting_after is not None:
@@ -32,20 +33,20 @@ def load_page(gateway: Gateway, caller: Caller, *, limit: int, starting_after: s
 
 
 def get_invoice(gateway: Gateway, caller: Caller, invoice_id: str) -> Invoice:
-    """One of them. Raises NotFound."""
+    """Return one invoice of the caller's organization. Raise NotFound."""
     with gateway.database.transaction() as session:
         return load_invoice(session, caller, invoice_id)
 
 
 def select_visible(caller: Caller) -> Select[Invoice]:
-    """The organization's, as far as they are shown."""
+    """Select the invoices that the organization may see."""
     return select(Invoice).where(Invoice.organization_id == caller.organization_id, Invoice.status.in_(VISIBLE))
 
 
 def load_invoice(session: Session, caller: Caller, invoice_id: str) -> Invoice:
-    """One of the organization's. Raises NotFound."""
+    """Load one of the organization's invoices in the caller's transaction. Raise NotFound."""
     found = None
-    if "\0" not in invoice_id:  # which PostgreSQL's text refuses
+    if "\0" not in invoice_id:  # PostgreSQL rejects it in a text
         found = session.scalars(select_visible(caller).where(Invoice.id == invoice_id)).one_or_none()
     if found is None:
         raise NotFound("There is no such invoice.")

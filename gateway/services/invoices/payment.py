@@ -1,4 +1,4 @@
-"""Paying an open invoice: the one thing that Stripe is asked for."""
+"""Pay an open invoice. This is the only part of the invoices that calls Stripe."""
 
 import uuid
 
@@ -15,37 +15,41 @@ PAYABLE = ("open", "uncollectible")
 
 
 def pay_invoice(gateway: Gateway, caller: Caller, invoice_id: str) -> Invoice:
-    """Charge it to the default card; one that is paid already stays so, which makes a repetition harmless.
+    """Charge an open invoice to the default card and return it. Return a paid invoice as it is.
 
-    Raises NotFound, InvoiceNotOpen, CardDeclined, PaymentActionRequired, and StripeUnavailable: then nobody knows
-    whether it was charged, and the same request again does it once at most, since Stripe charges no paid invoice.
+    Raise NotFound, InvoiceNotOpen, CardDeclined, PaymentActionRequired or StripeUnavailable.
+
+    After StripeUnavailable the gateway does not know whether Stripe charged the card. Repeating the request is safe,
+    because Stripe never charges a paid invoice. After PaymentActionRequired the customer approves the payment on
+    Stripe's page, and ``webhooks.drain.drain`` merges the webhook of the paid invoice.
     """
     invoice = get_invoice(gateway, caller, invoice_id)
     if invoice.status in PAYABLE:
         try:
             charge_invoice(gateway, invoice)
-        except StripeRejected:  # not as it is known here: perhaps it was paid a moment ago
+        except StripeRejected:  # the mirror may be out of date, because the invoice was paid a moment ago
             refresh(gateway, InvoiceSnapshot.kind, invoice.id)
             if get_invoice(gateway, caller, invoice_id).status in PAYABLE:
                 raise
         invoice = get_invoice(gateway, caller, invoice_id)
     if invoice.status != "paid":
-        raise InvoiceNotOpen("There is nothing to be paid on this invoice.")
+        raise InvoiceNotOpen("There is nothing to pay on this invoice.")
     return invoice
 
 
 def charge_invoice(gateway: Gateway, invoice: Invoice) -> None:
-    """Make the call, with the person present who may have to approve it."""
+    """Charge the invoice at Stripe. The person who may have to approve the payment is present."""
     try:
         with stripe_call():
-            # A key of its own each time, since a decline would be repeated by it; it says in the events who paid.
+            # Each attempt uses a new key, because Stripe would repeat a decline under the old one. The prefix tells
+            # ``attribution`` that a user paid, because Stripe's events contain the key.
             key = f"{PAYMENT}{invoice.id}:{uuid.uuid4().hex}"
             answer = gateway.stripe.v1.invoices.pay(invoice.id, {"off_session": False}, {"idempotency_key": key})
     except CardDeclined as error:
         refresh(gateway, InvoiceSnapshot.kind, invoice.id)
         if needs_action(error):
             raise PaymentActionRequired(
-                "The payment must be approved first.", hosted_invoice_url=invoice.hosted_invoice_url
+                "The payment needs the cardholder's approval first.", hosted_invoice_url=invoice.hosted_invoice_url
             ) from error
         raise
     merge_answer(gateway, InvoiceSnapshot, answer, cause="invoice paid", after_revision=invoice.revision)
