@@ -1,4 +1,4 @@
-"""Snapshots from Stripe's lists against the local tables, in the reader's transaction."""
+"""Compare snapshots from Stripe with the local tables, in the caller's transaction."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from gateway.stripe_api.snapshots import CustomerSnapshot, InvoiceSnapshot, Snap
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """Stripe's object, the organization it belongs to, and the mirror's row if there is one."""
+    """Stripe's object, the organization that it belongs to, and the mirror's row if there is one."""
 
     snapshot: Snapshot
     organization_id: str
@@ -24,7 +24,7 @@ class Match:
 
     @property
     def fields(self) -> dict[str, Pair]:
-        """What differs; without a row, the object as such."""
+        """Return the fields that differ. Without a row, that is the id alone."""
         if self.row is None:
             return {"id": (None, self.snapshot.id)}
         fields = compare_row(self.row, self.snapshot)
@@ -34,9 +34,10 @@ class Match:
 
     @property
     def is_overtaken(self) -> bool:
-        """Whether the mirror may have heard of something later than the answer: a page takes Stripe its time.
+        """Return whether the mirror may have a state that is newer than Stripe's answer.
 
-        What is later than Stripe's own clock is no news, but an event with an untrue time: the refresh mends it.
+        A page takes Stripe some time, and a webhook can arrive in between. A row whose time is later than Stripe's
+        clock is not newer. An event had a wrong time, and the refresh corrects it.
         """
         if self.row is None or self.row.as_of is None:
             return False
@@ -45,7 +46,7 @@ class Match:
 
 
 def find_differences(session: Session, snapshots: Sequence[Snapshot]) -> list[Difference]:
-    """How Stripe's objects differ from the mirror; those of no organization of ours are passed over."""
+    """Return how Stripe's objects differ from the mirror. Skip those that belong to no organization of ours."""
     differing = [(match, fields) for match in match_snapshots(session, snapshots) if (fields := match.fields)]
     if not differing:
         return []
@@ -63,7 +64,7 @@ def find_differences(session: Session, snapshots: Sequence[Snapshot]) -> list[Di
 
 
 def match_snapshots(session: Session, snapshots: Sequence[Snapshot]) -> list[Match]:
-    """The snapshots of our organizations."""
+    """Match the snapshots of our organizations with the mirror's rows."""
     by_customer = load_organizations(session, {each.owner for each in snapshots if each.owner is not None})
     named = load_unlinked_organizations(
         session, {each.organization_id for each in snapshots if isinstance(each, CustomerSnapshot)}
@@ -83,26 +84,26 @@ def match_snapshots(session: Session, snapshots: Sequence[Snapshot]) -> list[Mat
 
 
 def load_rows(session: Session, kind: str, ids: Collection[str]) -> dict[str, Subscription | Invoice]:
-    """The rows that mirror subscriptions or invoices, by their ids."""
+    """Load the mirror's rows of subscriptions or invoices, by id."""
     if kind == InvoiceSnapshot.kind:
         return {row.id: row for row in session.scalars(select(Invoice).where(Invoice.id.in_(ids)))}
     return {row.id: row for row in session.scalars(select(Subscription).where(Subscription.id.in_(ids)))}
 
 
 def load_organizations(session: Session, customers: Collection[str]) -> dict[str, Organization]:
-    """Customer id -> its organization."""
+    """Load organizations by their customers' ids."""
     query = select(Organization).where(Organization.stripe_customer_id.in_(customers))
     return {each.stripe_customer_id or "": each for each in session.scalars(query)}
 
 
 def load_unlinked_organizations(session: Session, ids: Collection[str | None]) -> dict[str, Organization]:
-    """Organizations that have no customer yet, of those that customers name as theirs."""
+    """Load the organizations without a customer that Stripe's customers name in their metadata."""
     query = select(Organization).where(Organization.id.in_(ids), Organization.stripe_customer_id.is_(None))
     return {each.id: each for each in session.scalars(query)}
 
 
 def load_circumstances(session: Session, matches: Sequence[Match]) -> Circumstances:
-    """What is known locally of the objects that differ."""
+    """Load what the gateway knows about the objects that differ."""
     ids = {match.snapshot.id for match in matches}
     locks = {match.snapshot.id: refresh_lock(match.snapshot.kind, match.snapshot.id) for match in matches}
     owners = {match.organization_id for match in matches}
@@ -117,7 +118,7 @@ def load_circumstances(session: Session, matches: Sequence[Match]) -> Circumstan
 
 
 def find_ids_with_events(session: Session, ids: Collection[str], *states: str) -> set[str]:
-    """Those of ``ids`` of which the inbox has an event in one of ``states``."""
+    """Return those of ``ids`` for which the inbox has an event in one of ``states``."""
     query = select(WebhookEvent.object_id).where(WebhookEvent.object_id.in_(ids), WebhookEvent.state.in_(states))
     return {each for each in session.scalars(query) if each is not None}
 
@@ -125,9 +126,9 @@ def find_ids_with_events(session: Session, ids: Collection[str], *states: str) -
 def uncomparable(
     session: Session, kind: str, causes: Mapping[str, Cause], customers: Mapping[str, str]
 ) -> list[Difference]:
-    """Objects that cannot be compared, and why: of our organizations only, by mirror or by customer.
+    """Return differences for objects that cannot be compared, if they belong to an organization of ours.
 
-    ``causes``: id -> class; ``customers``: id -> customer id, as far as Stripe told.
+    ``causes`` maps an object's id to its cause. ``customers`` maps it to the customer's id, as far as Stripe gave one.
     """
     if kind == CustomerSnapshot.kind:
         owners = {customer: each.id for customer, each in load_organizations(session, causes.keys()).items()}

@@ -1,11 +1,17 @@
-"""The drift walk: Stripe's customers and subscriptions, compared with the mirror and the plan table, and healed.
+"""The drift walk compares Stripe's objects with the mirror and the plan table, and heals the differences.
 
-In phases, each in pages: Stripe's lists of customers and of subscriptions; what is alive here and was in neither list;
-the unpaid invoices that decide a plan, one by one; the plan table against the mirror. After each page its differences
-are healed, then the place reached is stored.
+The walk runs in phases, and each phase in pages:
 
-A list only tells that something differs. It is never merged itself: a page takes Stripe long enough to be older than
-a webhook that was stored meanwhile. What differs is refreshed, and the refresh knows how to tell.
+1. Stripe's lists of customers and of subscriptions
+2. customers and subscriptions that are alive in the mirror but were in neither list
+3. the unpaid invoices that decide a plan, one by one
+4. the plan table against the mirror
+
+After each page, the walk heals the page's differences. Then it stores the cursor.
+
+A list only shows that an object differs. The walk never merges a list, because a page takes Stripe so long that a
+webhook stored since then can be newer. Instead, ``mirror.refresh.refresh`` retrieves each object that differs, and the
+merge decides which state is newer.
 """
 
 from collections import Counter
@@ -29,7 +35,7 @@ from gateway.services.stripe_budget import Priority, calling_as
 from gateway.stripe_api.snapshots import UnreadableObject
 
 KIND = "drift"
-INTERVAL = timedelta(hours=23, minutes=30)  # a day, less than the hour between two looks at the clock
+INTERVAL = timedelta(hours=23, minutes=30)  # less than a day, because the hourly job would just miss an exact day
 PHASES: Mapping[str, Phase] = MappingProxyType(
     {
         "customers": drift_phases.compare_customers,
@@ -47,19 +53,20 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, kw_only=True)
 class WalkedPage:
-    """After one page: how far the walk is, and what that page brought."""
+    """The progress after one page, and the differences that the page showed."""
 
     progress: Progress
     differences: list[Difference] = field(default_factory=list)
 
 
 def walk(gateway: Gateway, *, dry_run: bool = False) -> Generator[WalkedPage]:
-    """Walk all phases; gives the state after each page, which is healed and stored by then.
+    """Walk all phases. Heal and store each page, and then yield it.
 
-    An unfinished walk is gone on with; a ``dry_run`` begins anew, heals nothing and writes nothing. May be left after
-    any page. Raises StripeUnavailable, and ReconciliationInProgress if another process walks as well.
+    The walk resumes the unfinished run, if there is one. A ``dry_run`` starts from the first page, heals nothing and
+    writes nothing. The caller may stop after any page. Raise StripeUnavailable, or ReconciliationInProgress if another
+    process is walking too.
 
-    Counts: how many objects each phase has looked at, and how many differences there were of each class and fate.
+    The progress counts the objects that each phase compared, and the differences by cause and by resolution.
     """
     with gateway.database.transaction() as session:
         at = Progress() if dry_run else progress.resume_or_begin(session, KIND, gateway.clock())
@@ -84,7 +91,7 @@ def walk(gateway: Gateway, *, dry_run: bool = False) -> Generator[WalkedPage]:
 
 
 def fetch_page(gateway: Gateway, phase: str, cursor: str | None, find_unseen: FindUnseen) -> Page:
-    """The phase's next page; its first one, if Stripe no longer knows where a walk that rested had come to."""
+    """Fetch the phase's next page, or its first one if Stripe no longer knows the cursor of a walk that paused."""
     try:
         return PHASES[phase](gateway, cursor, find_unseen)
     except NotFound:
@@ -95,13 +102,13 @@ def fetch_page(gateway: Gateway, phase: str, cursor: str | None, find_unseen: Fi
 
 
 def is_due(gateway: Gateway) -> bool:
-    """Whether a walk is to be begun, or gone on with."""
+    """Return whether a walk should begin or resume now."""
     with gateway.database.transaction() as session:
         return progress.is_due(session, KIND, INTERVAL, gateway.clock())
 
 
 def advance(at: Progress, phase: str, page: Page, differences: Sequence[Difference]) -> Progress:
-    """The progress one page further: in the same phase, or at the beginning of the next one."""
+    """Return the progress after a page. It is in the same phase, or at the beginning of the next one."""
     found = Counter({phase: page.looked_at})
     for each in differences:
         found.update((each.cause, each.resolution))
@@ -114,7 +121,7 @@ def advance(at: Progress, phase: str, page: Page, differences: Sequence[Differen
 
 
 def commit_page(gateway: Gateway, at: Progress, after: Progress, page: Page) -> None:
-    """Commit the place reached, and what was seen up to it."""
+    """Commit the progress and the ids that the page saw in Stripe's lists."""
     with gateway.database.transaction() as session:
         progress.note_seen(session, at.id, page.seen)
         progress.store(session, at, after, gateway.clock())
@@ -123,13 +130,19 @@ def commit_page(gateway: Gateway, at: Progress, after: Progress, page: Page) -> 
 
 
 def split_cursor(cursor: str | None) -> tuple[str, str | None]:
-    """Phase and cursor within it; a walk that another release left in a phase of its own begins again."""
+    """Split a stored cursor into its phase and the cursor within that phase.
+
+    Start again with the first phase if another release stored a phase that this release does not know.
+    """
     phase, _, within = (cursor or "").partition("/")
     return (phase, within or None) if phase in PHASES else (PHASE_ORDER[0], None)
 
 
 def resolve(gateway: Gateway, difference: Difference, *, dry_run: bool) -> Difference:
-    """The difference, healed if it can be; logged by field, without the values, which may be people's names."""
+    """Heal the difference if that is possible, log it, and return it with its resolution.
+
+    Log the names of its fields without their values, because the values may contain people's names.
+    """
     if difference.cause is Cause.IN_FLIGHT:
         result = replace(difference, resolution=Resolution.LEFT)
     elif not difference.healable:
@@ -151,7 +164,11 @@ def resolve(gateway: Gateway, difference: Difference, *, dry_run: bool) -> Diffe
 
 
 def heal(gateway: Gateway, difference: Difference) -> Difference:
-    """Refresh the object. Raises StripeUnavailable: the page is then walked again another time."""
+    """Refresh the object from Stripe and return the difference with its resolution.
+
+    If the merge queued another refresh, that job (``refresh_or_queue_again``) continues and the difference is left to
+    it. Raise StripeUnavailable. The cursor then stays, and the next walk compares the page again.
+    """
     try:
         outcome = refresh(gateway, difference.kind, difference.stripe_id)
     except UnreadableObject:

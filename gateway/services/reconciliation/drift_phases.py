@@ -1,4 +1,4 @@
-"""What the drift walk compares, a page at a time: each phase gives the differences and where it has come to."""
+"""The phases of the drift walk. Each compares one page and returns its differences and the next cursor."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field
@@ -29,16 +29,16 @@ from gateway.stripe_api.snapshots import (
     id_of,
 )
 
-PAGE_SIZE = 100  # the most that Stripe gives at once
+PAGE_SIZE = 100  # the most that Stripe returns in one page
 
 Listed = TypeVar("Listed", bound=StripeObject)
 FindUnseen = Callable[[Session, Collection[str]], set[str]]
-"""Which of some ids have not been in Stripe's lists."""
+"""Returns those of the ids that were not in Stripe's lists."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What one page brought. ``cursor`` is None at the phase's end."""
+    """The result of one page. ``cursor`` is None at the end of the phase."""
 
     cursor: str | None
     looked_at: int
@@ -51,7 +51,7 @@ Phase = Callable[[Gateway, str | None, FindUnseen], Page]
 
 
 def compare_customers(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
-    """A page of Stripe's customers; those of no organization are none of our business."""
+    """Compare a page of Stripe's customers. Ignore those that belong to no organization of ours."""
     with stripe_call():
         page = gateway.stripe.v1.customers.list(
             {"limit": PAGE_SIZE} if cursor is None else {"limit": PAGE_SIZE, "starting_after": cursor}
@@ -60,7 +60,7 @@ def compare_customers(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Pa
 
 
 def compare_subscriptions(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
-    """A page of Stripe's subscriptions, the ended ones too."""
+    """Compare a page of Stripe's subscriptions, including ended ones."""
     with stripe_call():
         page = gateway.stripe.v1.subscriptions.list(
             {"limit": PAGE_SIZE, "status": "all"}
@@ -71,7 +71,10 @@ def compare_subscriptions(gateway: Gateway, cursor: str | None, _: FindUnseen) -
 
 
 def compare_unlisted_customers(gateway: Gateway, cursor: str | None, find_unseen: FindUnseen) -> Page:
-    """Customers that live here and were in no list: deleted, gone, or made since."""
+    """Compare customers that are alive in the mirror but were not in Stripe's list.
+
+    Stripe deleted them, does not know them, or created them after the list was read.
+    """
     living = (Organization.stripe_customer_id.is_not(None), Organization.deleted.is_(False))
     with gateway.database.transaction() as session:
         ids = load_next_ids(session, Organization.stripe_customer_id, living, cursor)
@@ -80,7 +83,10 @@ def compare_unlisted_customers(gateway: Gateway, cursor: str | None, find_unseen
 
 
 def compare_unlisted_subscriptions(gateway: Gateway, cursor: str | None, find_unseen: FindUnseen) -> Page:
-    """Subscriptions that live here and were in no list: gone, on a test clock, or made since."""
+    """Compare subscriptions that are alive in the mirror but were not in Stripe's list.
+
+    Stripe does not know them, has them on a test clock, or created them after the list was read.
+    """
     with gateway.database.transaction() as session:
         ids = load_next_ids(session, Subscription.id, (Subscription.status.not_in(ENDED),), cursor)
         suspects = find_unseen(session, ids)
@@ -88,7 +94,7 @@ def compare_unlisted_subscriptions(gateway: Gateway, cursor: str | None, find_un
 
 
 def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
-    """The invoices by which a plan stays or goes, but for those that are settled for good: there are few."""
+    """Compare the unsettled invoices on which a plan depends. There are few."""
     decides = (
         Subscription.status.in_(DECIDED_BY_INVOICE),
         Subscription.latest_invoice_id.is_not(None),
@@ -100,9 +106,9 @@ def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, _: FindUnseen)
 
 
 def compare_plan_table(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
-    """The plan table as it is, and as it follows from the mirror."""
+    """Compare a page of the plan table with what the mirror implies."""
     with gateway.database.transaction() as session:
-        # one moment for all of it: a merge in between would look like a difference
+        # Read one snapshot of the database. A concurrent merge would look like a difference otherwise.
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         ids = load_next_ids(session, Organization.id, (Organization.stripe_customer_id.is_not(None),), cursor)
         organizations = session.scalars(select(Organization).where(Organization.id.in_(ids))).all()
@@ -114,7 +120,7 @@ def compare_plan_table(gateway: Gateway, cursor: str | None, _: FindUnseen) -> P
 
 
 def compare_plan(account: Account, expected: PlanState) -> Difference | None:
-    """How an organization's row of the plan table differs from what follows from the mirror, or that it is unmapped."""
+    """Return how an organization's plan differs from what the mirror implies, or that it is unmapped, or None."""
     organization = account.organization
     ours = PlanState.of_row(account.row) if account.row is not None else NEVER_ENROLLED
     pairs = compare_fields(asdict(ours), asdict(expected))
@@ -132,7 +138,7 @@ def compare_plan(account: Account, expected: PlanState) -> Difference | None:
 
 
 def compare_listed(gateway: Gateway, kind: type[Snapshot], page: ListObject[Listed]) -> Page:
-    """Compare one page of a list of Stripe's."""
+    """Compare one page of a list from Stripe with the mirror."""
     seen = Seen.in_answer(page, cause="drift")
     snapshots: list[Snapshot] = []
     unreadable: dict[str, str] = {}  # id -> customer
@@ -158,7 +164,7 @@ def compare_listed(gateway: Gateway, kind: type[Snapshot], page: ListObject[List
 
 
 def compare_unlisted(gateway: Gateway, kind: type[Snapshot], ids: Sequence[str], suspects: Collection[str]) -> Page:
-    """Look up the suspects one by one: some are gone, the others can be compared."""
+    """Retrieve each suspect from Stripe. Report those that are gone and compare the others."""
     snapshots: list[Snapshot] = []
     absent: dict[str, Cause] = {}
     for stripe_id in sorted(suspects):
@@ -180,11 +186,11 @@ def compare_unlisted(gateway: Gateway, kind: type[Snapshot], ids: Sequence[str],
 def load_next_ids(
     session: Session, column: InstrumentedAttribute[Any], where: Sequence[ColumnElement[bool]], cursor: str | None
 ) -> list[str]:
-    """The next page of a table's ids."""
+    """Return the ids of the next page of a table."""
     query = select(column).where(*where).order_by(column).limit(PAGE_SIZE)
     return list(session.scalars(query if cursor is None else query.where(column > cursor)))
 
 
 def next_cursor(ids: Sequence[str]) -> str | None:
-    """Where the next page begins, if this one was full."""
+    """Return the cursor of the next page, or None if this page was not full."""
     return ids[-1] if len(ids) == PAGE_SIZE else None

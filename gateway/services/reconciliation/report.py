@@ -1,4 +1,4 @@
-"""What is told about a run of both walks."""
+"""The report of a run of both walks, for people and for programs."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ from gateway.services.reconciliation.progress import Progress
 
 RESOLUTION_TEXTS = {
     Resolution.HEALED: "healed",
-    Resolution.LEFT: "left: it is on its way",
+    Resolution.LEFT: "left alone, because an update is in flight",
     Resolution.WOULD_HEAL: "would be healed",
-    Resolution.NOT_HEALED: "NOT healed: somebody must look at it",
+    Resolution.NOT_HEALED: "NOT healed, please investigate",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a run has found. ``differences`` are those of this process; the counts are of the whole run."""
+    """What a run has found. ``differences`` belongs to this process, the counts to the whole run."""
 
     dry_run: bool
     gap: Progress
@@ -28,11 +28,11 @@ class Report:
 
     @property
     def in_order(self) -> bool:
-        """Whether nothing is left that somebody must look at."""
+        """Return whether the run left nothing for a person to investigate."""
         return not self.drift.counts[Resolution.NOT_HEALED] and not self.gap.counts["unreadable"]
 
     def to_json(self) -> Json:
-        """For programs; times in ISO 8601."""
+        """Return the report for programs, with times in ISO 8601."""
         return {
             "dry_run": self.dry_run,
             "in_order": self.in_order,
@@ -42,12 +42,12 @@ class Report:
         }
 
     def in_words(self) -> Iterator[str]:
-        """For people, a line each."""
+        """Yield the lines of the report for people."""
         since = f"since {self.gap.since:%Y-%m-%d %H:%M:%S} UTC" if self.gap.since else "as far as Stripe remembers"
         put = "would be put" if self.dry_run else "put"
         yield f"Events, {since}: {self.gap.counts['events']} listed, {self.gap.counts['missing']} {put} into the inbox."
         if self.gap.counts["unreadable"]:
-            yield f"  {self.gap.counts['unreadable']} could not be read: see the log."
+            yield f"  {self.gap.counts['unreadable']} could not be read. See the log."
         looked_at = ", ".join(f"{self.drift.counts[phase]} {phase.replace('_', ' ')}" for phase in drift.PHASE_ORDER)
         yield f"Compared: {looked_at}."
         for each in self.differences:
@@ -61,7 +61,7 @@ class Report:
 
 
 def describe(difference: Difference) -> Iterator[str]:
-    """One difference for people: what it is, what became of it, and each field."""
+    """Yield lines for people: the object, its cause, its resolution and each field."""
     what = f"{difference.organization_id}  {difference.kind} {difference.stripe_id}"
     yield f"  {what}  {difference.cause}: {RESOLUTION_TEXTS[difference.resolution]}"
     for name, (ours, its) in difference.fields.items():
@@ -69,5 +69,5 @@ def describe(difference: Difference) -> Iterator[str]:
 
 
 def format_counts(counts: Counter[str]) -> str:
-    """The counts in a line."""
+    """Format the counts in one line."""
     return ", ".join(f"{number} {name}" for name, number in counts.items() if number) or "none"

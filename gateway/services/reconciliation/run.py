@@ -1,4 +1,4 @@
-"""Both walks in a row, as the command does them."""
+"""Run both walks one after the other, as ``gateway reconcile`` does, and load the figures of past runs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,15 +17,16 @@ from gateway.services.webhooks.drain import Handlers
 
 
 def reconcile(gateway: Gateway, handlers: Handlers, *, dry_run: bool, say: Callable[[str], None]) -> Report:
-    """Walk the gap, drain what it brought, walk the drift; ``say`` gets a line a page.
+    """Walk the gap, drain the events it found, walk the drift and return the report.
 
-    Raises StripeUnavailable and ReconciliationInProgress; another call goes on from there.
+    ``say`` receives a line of progress after each page. Raise StripeUnavailable or ReconciliationInProgress. The next
+    call resumes from the page that was reached.
     """
     missed = Progress()
     for missed in gap.walk(gateway, handlers.keys(), dry_run=dry_run):
         say(f"events: {format_counts(missed.counts)}")
     if not dry_run:
-        # Whoever is first, a worker or this process: what is pending would not be compared.
+        # The drift walk leaves objects with pending events alone. Do not wait for a worker to drain them.
         drain.drain(gateway, handlers)
     compared, differences = Progress(), []
     for page in drift.walk(gateway, dry_run=dry_run):
@@ -37,7 +38,7 @@ def reconcile(gateway: Gateway, handlers: Handlers, *, dry_run: bool, say: Calla
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """What metrics tell of one kind of run. ``counts`` are those of the last finished one."""
+    """What the metrics report about one kind of run. ``counts`` belongs to the last finished run."""
 
     finished_at: datetime | None
     checked_until: datetime | None
@@ -46,16 +47,16 @@ class Figures:
 
 
 def load_reconciliation_figures(gateway: Gateway) -> dict[str, Figures]:
-    """For each kind of run (``gap``, ``drift``) how it went last, and since when one is unfinished.
+    """Return the figures of the last finished and of the unfinished run, by kind (``gap``, ``drift``).
 
-    Raises DatabaseUnavailable.
+    Raise DatabaseUnavailable.
     """
     with gateway.database.transaction() as session:
         return {kind: load_figures(session, kind) for kind in (gap.KIND, drift.KIND)}
 
 
 def load_figures(session: Session, kind: str) -> Figures:
-    """How the last run of a kind went."""
+    """Load the figures of one kind of run."""
     runs = select(Reconciliation).where(Reconciliation.kind == kind)
     last = session.scalar(
         runs.where(Reconciliation.finished_at.is_not(None)).order_by(Reconciliation.started_at.desc()).limit(1)
