@@ -1,4 +1,4 @@
-"""How long things are kept: payloads as long as Stripe can send them again, rows longer."""
+"""Delete old data: payloads once Stripe can no longer redeliver them, and rows later."""
 
 from datetime import datetime, timedelta
 
@@ -10,9 +10,9 @@ from gateway.db.models import IdempotencyKey, WebhookEvent
 from gateway.services import idempotency
 from gateway.services.runtime import Gateway
 
-PAYLOADS_KEPT = timedelta(days=30)  # what Stripe lists and sends again by hand is no older
-ROWS_KEPT = timedelta(days=180)  # id, type and state: what came, and what became of it
-# a dead event keeps its payload until somebody has looked at it
+PAYLOADS_KEPT = timedelta(days=30)  # Stripe lists and redelivers no older events
+ROWS_KEPT = timedelta(days=180)  # id, type and state tell what arrived and how it ended
+# a dead event keeps its payload until a person has investigated it
 IS_FINISHED = WebhookEvent.state.in_(("done", "ignored", "rejected"))
 BATCH_SIZE = 1000
 
@@ -20,7 +20,10 @@ log = structlog.get_logger()
 
 
 def prune(gateway: Gateway) -> None:
-    """Empty what is old, a batch a transaction: neither ingress nor drain waits for more than that."""
+    """Delete old payloads, rows and idempotency keys.
+
+    Each batch has its own transaction, so that ingress and the drain wait for one batch at most.
+    """
     now = gateway.clock()
     empty = update(WebhookEvent).values(payload=None)
     payloads = change_in_batches(gateway, empty, now - PAYLOADS_KEPT, WebhookEvent.payload.is_not(None), IS_FINISHED)
@@ -34,7 +37,7 @@ def prune(gateway: Gateway) -> None:
 def change_in_batches(
     gateway: Gateway, change: Update | Delete, before: datetime, *conditions: ColumnElement[bool]
 ) -> int:
-    """Make ``change`` to all events received before then, batch by batch; gives their number."""
+    """Apply ``change`` in batches to all events received before ``before``. Return their number."""
     total = 0
     while True:
         with gateway.database.transaction() as session:
@@ -46,6 +49,6 @@ def change_in_batches(
 
 
 def select_batch(before: datetime, *conditions: ColumnElement[bool]) -> Select[str]:
-    """The ids of the oldest; what another transaction holds just now is left for the next time."""
+    """Select the ids of the oldest events. Skip those that another transaction has locked."""
     query = select(WebhookEvent.id).where(WebhookEvent.received_at < before, *conditions)
     return query.order_by(WebhookEvent.received_at).limit(BATCH_SIZE).with_for_update(skip_locked=True)
