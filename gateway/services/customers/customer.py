@@ -62,7 +62,7 @@ def lock_organization(session: Session, caller: Caller, now: datetime) -> Organi
 
 
 def find_customer(gateway: Gateway, caller: Caller) -> Customer | None:
-    """Return the organization's customer, or None if it has none or it was deleted."""
+    """Return the organization's customer, or None if there is none or it was deleted."""
     with gateway.database.reading() as session:
         row = session.get(Organization, caller.organization_id)
     if row is None or row.stripe_customer_id is None or row.deleted:

@@ -97,7 +97,7 @@ def measure_lag(session: Session, gateway: Gateway) -> timedelta:
 
 
 def count_never_delivered(gateway: Gateway) -> int:
-    """Count the stored events that Stripe never delivered and the gap walk found. Counted to 100,000.
+    """Count the events that the gap walk found and no delivery has brought since. Counted to 100,000.
 
     Raise DatabaseUnavailable.
     """

@@ -1,4 +1,4 @@
-"""The gap walk puts events into the inbox that Stripe lists but never delivered.
+"""The gap walk puts events into the inbox that Stripe lists and the inbox lacks.
 
 The walk goes from the newest event back to the last check, and a little further. An event can appear in Stripe's list
 after one that happened later. New events do not disturb the walk, because they appear in front of its start. The time
@@ -111,7 +111,7 @@ def build_rows(gateway: Gateway, events: Sequence[JsonObject]) -> list[dict[str,
             log.exception("gap_event_unreadable", event_id=event["id"])
             continue
         rows.append({**row, "source": "gap", "next_attempt_at": min(from_unix(event["created"]), now)})
-    # Use the same order as ingress. Two transactions that store the same events would deadlock otherwise.
+    # Use the same order as ingress. Two transactions that store the same events could deadlock otherwise.
     return sorted(rows, key=lambda row: row["id"])
 
 
