@@ -31,7 +31,8 @@ from gateway.errors import (
 from gateway.failpoints import Failpoint, failpoint
 from gateway.services import idempotency
 from gateway.services.customers import payment_methods
-from gateway.services.customers.customer import ensure_customer, lock_organization, refuse_closed
+from gateway.services.customers.customer import ensure_customer, lock_organization
+from gateway.services.customers.deletion import refuse_deleted_customer
 from gateway.services.plan_changes.execute import run
 from gateway.services.plan_changes.stripe_calls import Step, freeze
 from gateway.services.plan_changes.view import ChangeView, get_change, location_of
@@ -123,7 +124,7 @@ def ask(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Step:
     try:
         return write_intent(gateway, caller, command, terms, card=None)
     except PaymentMethodRequired:
-        card = payment_methods.is_on_file(gateway, caller)
+        card = payment_methods.has_usable_default_card(gateway, caller)
         return write_intent(gateway, caller, command, terms, card=card)
 
 
@@ -135,7 +136,7 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     """
     refuse_unexpected(session, caller, command)
     refuse_another(session, caller, gateway.clock())
-    refuse_closed(session.get(Organization, caller.organization_id))
+    refuse_deleted_customer(session.get(Organization, caller.organization_id))
     position = position_of(session, caller.organization_id)
     plan = command.plan or (terms.plan if terms is not None else None)
     target = policy.target_of(gateway.catalog, position.state, plan)

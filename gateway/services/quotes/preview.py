@@ -13,7 +13,7 @@ from gateway.catalog import CatalogPlan
 from gateway.config import QUOTE_LIFETIME
 from gateway.db.models import Organization, PlanChange, Subscription
 from gateway.errors import NotEnrolled, PeriodOver, StripeRejected
-from gateway.services.customers.customer import noticing_deletion, refuse_closed
+from gateway.services.customers.deletion import detect_deletion, refuse_deleted_customer
 from gateway.services.mirror.refresh import refresh
 from gateway.services.quotes import token as quote_token
 from gateway.services.quotes.token import Terms
@@ -128,7 +128,7 @@ def quote(gateway: Gateway, wanted: Wanted, now: datetime) -> Quote:
 def read_wish(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None, now: datetime) -> Wanted:
     """What is asked about, from the local tables. Raises as ``quote_change`` does."""
     with gateway.database.transaction() as session:
-        refuse_closed(session.get(Organization, caller.organization_id))
+        refuse_deleted_customer(session.get(Organization, caller.organization_id))
         position = position_of(session, caller.organization_id)
         target = policy.target_of(gateway.catalog, position.state, plan)
         units = quantity or position.quantity_on(target.key)
@@ -183,7 +183,7 @@ def ask(gateway: Gateway, wanted: Wanted, proration_behavior: ProrationBehavior)
     if proration_behavior != "none":  # Stripe refuses the two together
         details["proration_date"] = to_unix(wanted.proration_date)
     try:
-        with noticing_deletion(gateway, wanted.organization_id), stripe_call():
+        with detect_deletion(gateway, wanted.organization_id), stripe_call():
             return gateway.stripe.v1.invoices.create_preview(
                 {"subscription": wanted.subscription_id, "subscription_details": details}
             )
