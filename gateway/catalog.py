@@ -1,4 +1,4 @@
-"""The plans this deployment sells (``catalog.toml``), and Stripe brought in step with them."""
+"""The plans that this deployment sells, as ``catalog.toml`` lists them."""
 
 import tomllib
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Charge = Literal["on_billing_date", "now"]
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogPrice:
-    """What a plan costs: ``unit_amount`` in minor units of ``currency``, a unit and ``interval``."""
+    """A plan's price per unit and ``interval``. ``unit_amount`` is in minor units of ``currency``."""
 
     lookup_key: str
     currency: str
@@ -24,7 +24,7 @@ class CatalogPrice:
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogPlan:
-    """A plan. One without a price is sold by sales, at a price of its own."""
+    """A plan. The sales team sells a plan without a price, at an individual price."""
 
     key: str
     name: str
@@ -32,7 +32,10 @@ class CatalogPlan:
     price: CatalogPrice | None = None
     max_quantity: int = 1
     charge: Charge = "on_billing_date"
-    """When what a change costs is charged: with the next invoice, or at once, and then it takes effect once paid."""
+    """When Stripe charges for a change: with the next invoice, or now.
+
+    A change that is charged now takes effect when it is paid.
+    """
 
     def __post_init__(self) -> None:
         if self.charge not in get_args(Charge):
@@ -47,7 +50,7 @@ class Catalog:
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
-        """Read the catalogue at ``path``, or else the one that comes with the gateway. Raises ConfigError."""
+        """Read the catalogue at ``path``, or the one that comes with the gateway. Raise ConfigError."""
         file = path or files("gateway").joinpath("catalog.toml")
         try:
             data = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -61,11 +64,11 @@ class Catalog:
         )
 
     def find(self, key: str) -> CatalogPlan | None:
-        """The plan of that key, or None."""
+        """Return the plan with the key, or None."""
         return next((plan for plan in self.plans if plan.key == key), None)
 
     def get(self, key: str) -> CatalogPlan:
-        """The plan of that key. Raises InvalidRequest."""
+        """Return the plan with the key. Raise InvalidRequest if there is none."""
         if (plan := self.find(key)) is None:
             raise InvalidRequest(
                 "There is no such plan.", errors={"plan": [f"Must be one of: {', '.join(self.keys)}."]}
@@ -74,10 +77,10 @@ class Catalog:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys, in the same order."""
+        """The plans' keys, from the smallest plan to the largest."""
         return tuple(plan.key for plan in self.plans)
 
     def name_of(self, key: str) -> str:
-        """What to call a plan, also one that is not in the catalogue."""
+        """Return a plan's display name, even if the plan is not in the catalogue."""
         plan = self.find(key)
         return plan.name if plan is not None else key.capitalize()

@@ -21,7 +21,7 @@ from gateway.db import jobs
 from gateway.errors import DatabaseUnavailable, ReconciliationInProgress, StripeUnavailable
 from gateway.services.mirror import refresh
 from gateway.services.operations import retention
-from gateway.services.operations.status import HEARTBEAT
+from gateway.services.operations.status import HEARTBEAT_TIMEOUT
 from gateway.services.plan_changes import charge_check, execute
 from gateway.services.reconciliation import drift, gap
 from gateway.services.runtime import Gateway
@@ -35,7 +35,8 @@ UNTIL_GIVEN_UP = RetryStrategy(wait=15)  # the change itself decides when to giv
 STRIPE_AWAY = RetryStrategy(max_attempts=12, exponential_wait=2)  # retries for an hour or two, then the job has failed
 RECONCILING = "reconciling"  # the walks' own queue, so that a worker can leave it out or serve it alone
 OUTAGE_PAUSE = 1  # second before a job tries the database again
-STALLED_AFTER = HEARTBEAT.total_seconds()  # seconds without a heartbeat, after which a worker's jobs are retried
+# Seconds without a heartbeat, after which a worker's jobs are retried.
+STALLED_AFTER = HEARTBEAT_TIMEOUT.total_seconds()
 
 P = ParamSpec("P")
 
@@ -79,7 +80,7 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
     @app.task(name=jobs.DELIVER_INQUIRY)
     @wait_out_outages(stopping)
     def deliver_inquiry(inquiry_id: str) -> None:
-        delivery.deliver(gateway, inquiry_id)
+        delivery.deliver_inquiry(gateway, inquiry_id)
 
     add_walks(app, gateway, stopping)
     add_upkeep(app, gateway)

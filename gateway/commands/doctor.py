@@ -3,7 +3,7 @@
 import click
 
 from gateway.commands import load_gateway
-from gateway.services.operations.doctor import examine
+from gateway.services.operations.doctor import run_checks
 from handlers import HANDLERS
 
 
@@ -11,7 +11,7 @@ from handlers import HANDLERS
 def doctor() -> None:
     """Check settings, database, Stripe, webhook endpoint and workers. Exit with status 1 if something is wrong."""
     wrong = False
-    for finding in examine(load_gateway(), HANDLERS):
+    for finding in run_checks(load_gateway(), HANDLERS):
         click.secho(f"{'✓' if finding.ok else '✗'} {finding.text}", fg="green" if finding.ok else "red")
         wrong = wrong or not finding.ok
     if wrong:

@@ -8,7 +8,7 @@ import click
 
 from gateway.commands import load_migrated_gateway
 from gateway.db.models import SalesInquiry
-from gateway.services.sales.delivery import deliver as deliver_one
+from gateway.services.sales.delivery import deliver_inquiry
 from gateway.services.sales.inquiries import find_inquiries
 
 LIMIT = click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
@@ -38,7 +38,7 @@ def deliver(limit: int) -> None:
     """Deliver all undelivered inquiries now, even those given up. Exit with status 1 if any is left."""
     gateway = load_migrated_gateway()
     waiting = find_inquiries(gateway, undelivered=True, limit=limit)
-    delivered = sum(deliver_one(gateway, inquiry.id) for inquiry in waiting)
+    delivered = sum(deliver_inquiry(gateway, inquiry.id) for inquiry in waiting)
     click.echo(f"{delivered} of {len(waiting)} delivered.")
     if delivered < len(waiting):
         raise click.exceptions.Exit(1)

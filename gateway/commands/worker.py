@@ -15,7 +15,7 @@ from gateway import gc_tuning
 from gateway.commands import load_gateway, refuse_unmigrated
 from gateway.db.session import is_outage
 from gateway.errors import DatabaseUnavailable
-from gateway.services.operations.status import HEARTBEAT
+from gateway.services.operations.status import HEARTBEAT_TIMEOUT
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks.drain_loop import LINGER
 from gateway.tasks import build_worker
@@ -70,8 +70,8 @@ async def keep_working(app: App, concurrency: int, stopping: threading.Event) ->
                     fetch_job_polling_interval=LOOK_EVERY,
                     delete_jobs="successful",
                     shutdown_graceful_timeout=GRACE,
-                    update_heartbeat_interval=HEARTBEAT.total_seconds() / 3,
-                    stalled_worker_timeout=HEARTBEAT.total_seconds(),
+                    update_heartbeat_interval=HEARTBEAT_TIMEOUT.total_seconds() / 3,
+                    stalled_worker_timeout=HEARTBEAT_TIMEOUT.total_seconds(),
                     install_signal_handlers=False,  # with them, this loop would take a stop for a lost database
                 )
         except (ConnectorException, psycopg.OperationalError) as error:

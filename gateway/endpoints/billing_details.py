@@ -24,7 +24,7 @@ blueprint = Blueprint("billing_details", __name__, url_prefix="/v1", description
 @blueprint.response(200, ShownBillingDetailsSchema)
 def show() -> BillingDetails:
     """Return the billing details as Stripe has them."""
-    return billing_details.billing_details(gateway(), caller())
+    return billing_details.retrieve_billing_details(gateway(), caller())
 
 
 @blueprint.put("/billing-details")
@@ -33,7 +33,7 @@ def show() -> BillingDetails:
 @blueprint.response(200, ShownBillingDetailsSchema)
 def replace(body: dict[str, Any]) -> BillingDetails:
     """Replace the name, e-mail address, postal address and tax ids."""
-    return billing_details.replace(gateway(), caller(), body)
+    return billing_details.replace_billing_details(gateway(), caller(), body)
 
 
 @blueprint.post("/billing-details/setup-intent")

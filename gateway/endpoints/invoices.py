@@ -5,7 +5,7 @@ from typing import Any
 from gateway.db.models import Invoice
 from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.request_context import caller, gateway, requires
-from gateway.services.invoices import listing
+from gateway.services.invoices import listing, payment
 from schemas.invoices import InvoiceListSchema, InvoiceQuerySchema, InvoiceSchema
 
 blueprint = Blueprint("invoices", __name__, url_prefix="/v1/invoices", description="The organization's invoices")
@@ -15,9 +15,9 @@ blueprint = Blueprint("invoices", __name__, url_prefix="/v1/invoices", descripti
 @requires("billing:read")
 @blueprint.arguments(InvoiceQuerySchema, location="query")
 @blueprint.response(200, InvoiceListSchema)
-def list_invoices(query: dict[str, Any]) -> listing.Page:
+def list_invoices(query: dict[str, Any]) -> listing.InvoicePage:
     """List the invoices without drafts, newest first."""
-    return listing.page(gateway(), caller(), limit=query["limit"], starting_after=query.get("starting_after"))
+    return listing.load_page(gateway(), caller(), limit=query["limit"], starting_after=query.get("starting_after"))
 
 
 @blueprint.get("/<invoice_id>")
@@ -25,7 +25,7 @@ def list_invoices(query: dict[str, Any]) -> listing.Page:
 @blueprint.response(200, InvoiceSchema)
 def show(invoice_id: str) -> Invoice:
     """Return one invoice."""
-    return listing.get(gateway(), caller(), invoice_id)
+    return listing.get_invoice(gateway(), caller(), invoice_id)
 
 
 @blueprint.post("/<invoice_id>/pay")
@@ -33,4 +33,4 @@ def show(invoice_id: str) -> Invoice:
 @blueprint.response(200, InvoiceSchema)
 def pay(invoice_id: str) -> Invoice:
     """Charge an invoice to the default card. A paid invoice is returned unchanged."""
-    return listing.pay(gateway(), caller(), invoice_id)
+    return payment.pay_invoice(gateway(), caller(), invoice_id)

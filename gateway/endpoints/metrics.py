@@ -12,10 +12,10 @@ from prometheus_client.registry import Collector
 from gateway.endpoints.request_context import gateway
 from gateway.errors import DatabaseUnavailable
 from gateway.metrics import render_counts
-from gateway.services.operations.status import Status, never_delivered, status
+from gateway.services.operations.status import Status, count_never_delivered, load_status
 from gateway.services.reconciliation import drift
-from gateway.services.reconciliation.differences import Class, Done
-from gateway.services.reconciliation.run import Figures, reconciliation_figures
+from gateway.services.reconciliation.differences import Cause, Resolution
+from gateway.services.reconciliation.run import Figures, load_reconciliation_figures
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks.endpoint_check import load_last_check
 
@@ -48,12 +48,12 @@ class DatabaseGauges(Collector):
 
 def gauges(parts: Gateway) -> Iterator[Metric]:
     """Yield the gauges that the database holds. Raise DatabaseUnavailable."""
-    yield from status_gauges(status(parts))
-    yield from reconciliation_gauges(reconciliation_figures(parts))
+    yield from status_gauges(load_status(parts))
+    yield from reconciliation_gauges(load_reconciliation_figures(parts))
     yield GaugeMetricFamily(
         "gateway_inbox_events_never_delivered",
         "Stored events that were never delivered. The gap walk found them in Stripe's list.",
-        never_delivered(parts),
+        count_never_delivered(parts),
     )
     if (check := load_last_check(parts)) is not None:
         yield GaugeMetricFamily(
@@ -122,10 +122,11 @@ def reconciliation_gauges(walks: Mapping[str, Figures]) -> Iterator[Metric]:
         "gateway_reconciliation_outcomes", "Differences of that walk by their outcome.", labels=["outcome"]
     )
     counts = walks[drift.KIND].counts
-    for cause in Class:
+    for cause in Cause:
         classes.add_metric([cause], counts.get(cause, 0))
-    for done in (Done.HEALED, Done.LEFT, Done.NOT_HEALED):  # only a dry run has the fourth, and it is not stored
-        outcomes.add_metric([done], counts.get(done, 0))
+    # Only a dry run has the fourth resolution, and a dry run stores nothing.
+    for resolution in (Resolution.HEALED, Resolution.LEFT, Resolution.NOT_HEALED):
+        outcomes.add_metric([resolution], counts.get(resolution, 0))
     yield from (finished, checked, unfinished, classes, outcomes)
 
 

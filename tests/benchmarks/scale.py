@@ -19,7 +19,7 @@ from gateway.app import build_gateway
 from gateway.config import Config
 from gateway.db.migrate import is_migrated
 from gateway.endpoints.metrics import gauges
-from gateway.services.operations.retention import BATCH, prune
+from gateway.services.operations.retention import BATCH_SIZE, prune
 from gateway.services.reconciliation import drift_phases
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription.plan_details import load_plan_details
@@ -119,9 +119,11 @@ def looked_at(gateway: Gateway, organizations: int) -> Figures:
         "metrics": timed(lambda: list(gauges(gateway))),
         "readiness": timed(lambda: (is_migrated(gateway.database), load_last_check(gateway))),
         "GET /v1/subscription": timed(lambda: load_plan_details(gateway, caller)),
-        "drift: 100 of the plan table": timed(lambda: drift_phases.plan_table(gateway, middle, none_unseen)),
-        "drift: 100 unlisted": timed(lambda: drift_phases.unlisted_subscriptions(gateway, "sub_5", none_unseen)),
-        "drift: 100 customers": timed(lambda: drift_phases.unlisted_customers(gateway, "cus_5", none_unseen)),
+        "drift: 100 of the plan table": timed(lambda: drift_phases.compare_plan_table(gateway, middle, none_unseen)),
+        "drift: 100 unlisted": timed(
+            lambda: drift_phases.compare_unlisted_subscriptions(gateway, "sub_5", none_unseen)
+        ),
+        "drift: 100 customers": timed(lambda: drift_phases.compare_unlisted_customers(gateway, "cus_5", none_unseen)),
     }
 
 
@@ -132,7 +134,7 @@ def none_unseen(*_: object) -> set[str]:
 
 def pruned(gateway: Gateway, rows: int) -> Figures:
     """Retention, as the hourly job does it."""
-    batches = max(1, 2 * min(rows // 10, filled.PRUNABLE) / BATCH)
+    batches = max(1, 2 * min(rows // 10, filled.PRUNABLE) / BATCH_SIZE)
     return {"prune 1,000": timed(lambda: prune(gateway), 1) / batches}
 
 

@@ -82,7 +82,7 @@ def write_to_the_plan_table(world: World) -> None:
 @pytest.mark.parametrize(
     ("prepare", "arguments", "said"),
     [
-        (lambda _: None, ("doctor",), "no worker gives signs of life"),
+        (lambda _: None, ("doctor",), "no worker is alive"),
         (prune_an_event, ("events", "replay", "evt_test"), "its payload is pruned"),
         (write_to_the_plan_table, ("plans", "rebuild"), "differs   org_1"),
         (lambda world: world.api().ok("POST", "/sales-inquiries", **INQUIRY), ("sales", "deliver"), "0 of 1 delivered"),

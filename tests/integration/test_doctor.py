@@ -43,7 +43,7 @@ def sql(world: World, statement: str) -> None:
 
 
 def wrong(gateway: Gateway) -> list[str]:
-    return [finding.text for finding in doctor.examine(gateway, HANDLERS) if not finding.ok]
+    return [finding.text for finding in doctor.run_checks(gateway, HANDLERS) if not finding.ok]
 
 
 def another_endpoint(world: World, **params: object) -> None:
@@ -77,7 +77,7 @@ def leave_a_job(status: str) -> Change:
 
 
 def test_a_healthy_gateway_has_nothing_wrong_and_says_what_was_looked_at(healthy: World) -> None:
-    findings = list(doctor.examine(healthy.gateway, HANDLERS))
+    findings = list(doctor.run_checks(healthy.gateway, HANDLERS))
     assert [finding.text for finding in findings if not finding.ok] == []
     looked_at = {finding.text.partition(":")[0] for finding in findings}
     assert looked_at == {
@@ -96,12 +96,12 @@ def test_a_healthy_gateway_has_nothing_wrong_and_says_what_was_looked_at(healthy
             "does not send invoice.paid (`gateway events types` lists all)",
         ),
         (lambda world: another_endpoint(world, enabled_events=["invoice.paid"]), " more (`gateway events types`"),
-        (lambda world: sql(world, "DELETE FROM prices"), "run `gateway catalog sync`"),
+        (lambda world: sql(world, "DELETE FROM prices"), "Run `gateway catalog sync`"),
         (lambda world: sql(world, "UPDATE prices SET unit_amount = unit_amount + 1"), "free, plus: another price"),
-        (lambda world: sql(world, "DELETE FROM procrastinate_workers"), "no worker gives signs of life"),
+        (lambda world: sql(world, "DELETE FROM procrastinate_workers"), "no worker is alive"),
         (
             lambda world: sql(world, "UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 minute'"),
-            "no worker gives signs of life",
+            "no worker is alive",
         ),
         (wait_in_the_inbox, "has been due for 60"),
         (leave_a_dead_event, "`gateway events list --state dead`"),
@@ -183,7 +183,7 @@ def test_without_a_migrated_database_it_is_not_ready(healthy: World) -> None:
     sql(healthy, "UPDATE alembic_version SET version_num = '0001'")
     try:
         assert problem_of(healthy.client.get("/health/ready")) == (503, "database_unavailable")
-        assert "not migrated: run `gateway migrate`" in wrong(healthy.gateway)[0]
+        assert "not migrated. Run `gateway migrate`." in wrong(healthy.gateway)[0]
     finally:
         sql(healthy, f"UPDATE alembic_version SET version_num = '{known_heads()[0]}'")  # noqa: S608 - ours
 

@@ -257,6 +257,6 @@ def test_each_change_of_the_plan_table_stands_in_the_history_with_its_cause(worl
 def test_what_the_gap_walk_found_is_due_since_it_happened_and_never_later_than_now(world: World) -> None:
     now = world.gateway.clock()
     old, ahead = (event(id=f"evt_{i}", created=to_unix(now) + 3600 * hours) for i, hours in enumerate((-2, 1)))
-    due = {row["id"]: row["next_attempt_at"] for row in gap.rows_of(world.gateway, [old, ahead])}
+    due = {row["id"]: row["next_attempt_at"] for row in gap.build_rows(world.gateway, [old, ahead])}
     assert due["evt_0"] == from_unix(old["created"])
     assert now <= due["evt_1"] <= world.gateway.clock()

@@ -43,7 +43,7 @@ def walked(world: World, *, dry_run: bool = False) -> list[Difference]:
 
 
 def classes(found: list[Difference]) -> list[tuple[str, str, str]]:
-    return [(each.kind, each.cause, each.done) for each in found]
+    return [(each.kind, each.cause, each.resolution) for each in found]
 
 
 def sql(world: World, statement: str) -> None:
@@ -63,7 +63,7 @@ def test_an_edit_in_the_dashboard_is_named_field_by_field_and_healed(settled: Wo
     stripe_time.ahead += 60
     [found] = walked(settled)
     _, item = subscription_items(settled)
-    assert (found.organization_id, found.cause, found.done) == ("org_1", "dashboard_edit", "healed")
+    assert (found.organization_id, found.cause, found.resolution) == ("org_1", "dashboard_edit", "healed")
     assert found.fields[f"items.{item}.quantity"] == (2, 7)
     assert settled.plan_row().quantity == 7
     assert settled.rows(PlanHistory)[-1].cause == f"refresh of {found.stripe_id}"
@@ -133,13 +133,13 @@ def test_what_a_failed_event_could_not_tell_is_healed(settled: World) -> None:
 def test_a_mirror_that_somebody_wrote_to_is_healed(settled: World) -> None:
     sql(settled, "UPDATE subscriptions SET status = 'past_due'")
     [found, *_] = walked(settled)
-    assert (found.cause, found.done, found.fields) == ("altered", "healed", {"status": ("past_due", "active")})
+    assert (found.cause, found.resolution, found.fields) == ("altered", "healed", {"status": ("past_due", "active")})
 
 
 def test_a_plan_table_that_somebody_wrote_to_is_healed(settled: World) -> None:
     sql(settled, "UPDATE organization_plans SET plan = 'enterprise'")
     [found] = walked(settled)
-    assert (found.cause, found.done) == ("altered", "healed")
+    assert (found.cause, found.resolution) == ("altered", "healed")
     assert found.fields == {"plan_table.plan": ("enterprise", "plus")}
     assert settled.plan_row().plan == "plus"
 
@@ -197,13 +197,13 @@ def test_a_dry_run_says_what_it_would_do_and_writes_nothing(settled: World) -> N
     before = tables(settled)
     dry = walked(settled, dry_run=True)
     assert tables(settled) == before
-    assert {each.done for each in dry} == {"would_heal"}
+    assert {each.resolution for each in dry} == {"would_heal"}
     assert "dashboard_edit" in {each.cause for each in dry}
     walked(settled)
 
 
 def test_a_walk_killed_in_the_middle_goes_on_where_it_was(settled: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drift_phases, "PAGE", 1)
+    monkeypatch.setattr(drift_phases, "PAGE_SIZE", 1)
     settled.stripe.v1.customers.create({"name": "Somebody else's"})
     set_quantity_at_stripe(settled, 7)
     walk = drift.walk(settled.gateway)
@@ -220,7 +220,7 @@ def test_a_walk_killed_in_the_middle_goes_on_where_it_was(settled: World, monkey
 def test_a_walk_whose_resting_place_stripe_has_forgotten_begins_its_phase_again(
     settled: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drift_phases, "PAGE", 1)
+    monkeypatch.setattr(drift_phases, "PAGE_SIZE", 1)
     settled.stripe.v1.customers.create({"name": "Somebody else's"})
     next(drift.walk(settled.gateway))
     sql(settled, "UPDATE reconciliations SET cursor = 'customers/cus_forgotten'")
@@ -245,9 +245,9 @@ def test_a_stale_list_does_not_overwrite_what_a_webhook_told_meanwhile(settled: 
     drain.drain_inbox(settled.gateway, HANDLERS)
     settled.work()
     assert settled.plan_row().quantity == 8
-    [found] = drift_phases.listed(settled.gateway, SubscriptionSnapshot, stale).differences
+    [found] = drift_phases.compare_listed(settled.gateway, SubscriptionSnapshot, stale).differences
     assert found.cause == "in_flight"
-    drift.healed(settled.gateway, found)  # even if it were
+    drift.heal(settled.gateway, found)  # even if it were
     settled.work()
     assert settled.plan_row().quantity == 8
 
@@ -265,15 +265,15 @@ def test_nothing_is_taken_for_gone_because_it_was_made_during_the_walk(settled: 
 def test_half_an_emoji_in_a_name_is_left_out_and_stops_nothing(settled: World) -> None:
     page = settled.stripe.v1.customers.list()
     page.data[0]["name"] = "Half \ud83d"
-    [found] = drift_phases.listed(settled.gateway, CustomerSnapshot, page).differences
+    [found] = drift_phases.compare_listed(settled.gateway, CustomerSnapshot, page).differences
     assert found.fields["name"][1] == "Half "
     merge_snapshots(settled.gateway, *CustomerSnapshot.from_list(page, cause="test"))
     assert settled.rows(Organization)[0].name == "Half "
-    assert drift_phases.listed(settled.gateway, CustomerSnapshot, page).differences == []
+    assert drift_phases.compare_listed(settled.gateway, CustomerSnapshot, page).differences == []
 
 
 def test_an_unreadable_subscription_is_told_and_stops_nothing(settled: World) -> None:
     page = settled.stripe.v1.subscriptions.list({"status": "all"})
     page.data[0]["status"] = "a new status"
-    [found] = drift_phases.listed(settled.gateway, SubscriptionSnapshot, page).differences
+    [found] = drift_phases.compare_listed(settled.gateway, SubscriptionSnapshot, page).differences
     assert (found.cause, found.organization_id, found.healable) == ("unreadable", "org_1", False)

@@ -265,7 +265,7 @@ def test_what_the_walk_stores_is_read_like_a_delivery(world: World) -> None:
 def test_what_is_no_event_or_of_another_mode_is_never_applied(world: World) -> None:
     stranger = event(id="evt_stranger", livemode=True)
     number = event(id="evt_number", amount=float("nan"), half="\ud83d")
-    [row] = gap.rows_of(world.gateway, [number, event(id="evt_no type", type="no type"), stranger])
+    [row] = gap.build_rows(world.gateway, [number, event(id="evt_no type", type="no type"), stranger])
     assert (row["id"], row["state"]) == ("evt_stranger", "rejected")
 
 
@@ -290,6 +290,6 @@ def test_what_was_found_is_drained_without_waiting_for_the_net(
 
 def test_half_an_emoji_where_nobody_reads_costs_no_event(world: World) -> None:
     half = event(id="evt_half", data={"object": {"id": "cus_1", "object": "customer", "description": "\ud83d"}})
-    [row] = gap.rows_of(world.gateway, [half])
+    [row] = gap.build_rows(world.gateway, [half])
     assert (row["id"], row["state"]) == ("evt_half", "pending")
     assert json_text.loads(row["payload"]) == half

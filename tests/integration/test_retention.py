@@ -73,7 +73,7 @@ def test_a_pruned_event_that_comes_again_is_still_known(world: World) -> None:
 
 def test_any_number_is_pruned_in_batches(world: World) -> None:
     now = world.gateway.clock()
-    number = 2 * retention.BATCH + 7
+    number = 2 * retention.BATCH_SIZE + 7
     row = {"type": "invoice.paid", "created": now, "livemode": False, "payload": b"{}", "state": "done"}
     row |= {"next_attempt_at": now, "received_at": now - 31 * DAY}
     with world.gateway.database.transaction() as session:

@@ -27,8 +27,8 @@ from gateway.cli import cli
 from gateway.db.models import Organization, SalesInquiry
 from gateway.endpoints.request_context import EXTENSION
 from gateway.services.runtime import Caller
-from gateway.services.sales.delivery import WAITS, deliver
-from gateway.services.sales.inquiries import inquire
+from gateway.services.sales.delivery import RETRY_WAITS, deliver_inquiry
+from gateway.services.sales.inquiries import store_inquiry
 from gateway.tasks import build_worker
 from tests.integration.support import Api, Json, World, eventually, problem_of
 
@@ -130,7 +130,7 @@ def test_after_two_500s_the_third_attempt_delivers_under_the_same_id(sales: Worl
     assert (only(sales).attempts, only(sales).error) == (1, "HTTP 500")
     waits = only(sales).next_attempt_at
     assert waits is not None
-    assert waits > datetime.now(UTC) + WAITS[0] - timedelta(seconds=3)
+    assert waits > datetime.now(UTC) + RETRY_WAITS[0] - timedelta(seconds=3)
     for _ in range(2):
         sales.work()  # not before its time
         let_time_pass(sales)
@@ -158,11 +158,15 @@ def test_a_receiver_that_is_away_is_tried_again_and_given_up_at_last(sales: Worl
     nobody = replace(sales.gateway.config, sales_webhook_url="http://127.0.0.1:1/?token=in-the-address")
     away = replace(sales.gateway, config=nobody)
     inquiry_id = ask(sales)
-    for attempt in range(len(WAITS) + 1):
+    for attempt in range(len(RETRY_WAITS) + 1):
         assert only(sales).next_attempt_at is not None, attempt
-        assert not deliver(away, inquiry_id)
+        assert not deliver_inquiry(away, inquiry_id)
     given_up = only(sales)
-    assert (given_up.attempts, given_up.next_attempt_at, given_up.error) == (len(WAITS) + 1, None, "ConnectionError")
+    assert (given_up.attempts, given_up.next_attempt_at, given_up.error) == (
+        len(RETRY_WAITS) + 1,
+        None,
+        "ConnectionError",
+    )
 
 
 def test_a_worker_killed_during_the_call_leaves_an_inquiry_that_is_sent_again(sales: World, receiver: Receiver) -> None:
@@ -321,7 +325,7 @@ def test_a_closed_account_may_ask(sales: World) -> None:
 
 def test_what_the_form_should_not_have_let_pass_the_table_refuses(sales: World, receiver: Receiver) -> None:
     with pytest.raises(IntegrityError):
-        inquire(sales.gateway, Caller(organization_id="org_1", actor="test"), {**FORM, "message": "x" * 5001})
+        store_inquiry(sales.gateway, Caller(organization_id="org_1", actor="test"), {**FORM, "message": "x" * 5001})
     sales.work()
     assert (receiver.came, sales.rows(SalesInquiry)) == ([], [])
 
@@ -340,7 +344,7 @@ def test_no_log_line_tells_who_asked_or_where_it_goes(
     inquiry_id = ask(sales)
     sales.work()
     nobody = replace(sales.gateway.config, sales_webhook_url="http://127.0.0.1:1/in-the-address")
-    deliver(replace(sales.gateway, config=nobody), inquiry_id)
+    deliver_inquiry(replace(sales.gateway, config=nobody), inquiry_id)
     assert caplog.text.count("sales_inquiry_sent") == 2
     told = caplog.text + repr(sales.gateway.config) + (only(sales).error or "")
     assert not [word for word in ("ada@example", "Ada GmbH", "Enterprise?", "in-the-address", SECRET) if word in told]

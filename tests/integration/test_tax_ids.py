@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.services.customers.tax_ids import Exchange, is_there
+from gateway.services.customers.tax_ids import Exchange, has_tax_id
 from tests.integration.support import Api, Json, World, problem_of
 
 NONSENSE = {"type": "eu_vat", "value": "nonsense"}
@@ -109,6 +109,6 @@ def test_one_that_another_request_added_meanwhile_is_as_good(world: World) -> No
     exchange = Exchange.begin(world.gateway, customer, keys)
     put(api, vat(0, 1, 2, 3, 4))
     exchange.add(keys)
-    assert is_there(world.gateway, customer.id, ("eu_vat", "DE123456780"))
+    assert has_tax_id(world.gateway, customer.id, ("eu_vat", "DE123456780"))
     exchange.undo()
     assert values(api) == numbers(0, 1, 2, 3, 4)

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from gateway.services.plan_changes.request import change_plan
 from gateway.services.reconciliation import drift
-from gateway.services.reconciliation.differences import Difference, Done
+from gateway.services.reconciliation.differences import Difference, Resolution
 from schemas.subscription import ChangeCommand
 from tests.sandbox.support import DAY, Json
 from tests.stateful.expected import Expected
@@ -71,9 +71,9 @@ def test_grace_ends_with_the_drift_walk_if_nobody_told_of_the_invoice(stage: Sta
     stage.drain()
     stage.wait(60)
     [dry] = walked(stage, dry_run=True)
-    assert (dry.kind, dry.cause, dry.done) == ("invoice", "missed_event", "would_heal")
+    assert (dry.kind, dry.cause, dry.resolution) == ("invoice", "missed_event", "would_heal")
     [found] = walked(stage)
-    assert found == replace(dry, done=Done.HEALED)
+    assert found == replace(dry, resolution=Resolution.HEALED)
     check(stage)
     assert walked(stage) == []
 

@@ -1,10 +1,10 @@
-"""An organization here and its customer at Stripe."""
+"""An organization and its customer at Stripe.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+``ensure_customer`` creates the customer. The merge writes the customer's id into the organization's row.
+"""
+
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NoReturn
 
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -13,92 +13,56 @@ from stripe import Customer as StripeCustomer
 from stripe.params import CustomerCreateParams, CustomerListParams
 
 from gateway.db.models import Organization
-from gateway.errors import ContactSalesRequired, CustomerMissing, NotFound, StripeRejected, StripeUnavailable
+from gateway.errors import CustomerMissing, StripeRejected, StripeUnavailable
 from gateway.failpoints import Failpoint, failpoint
-from gateway.services.mirror.refresh import merge_answer, merge_snapshots, refresh, retrieve
+from gateway.services.customers.deletion import refuse_deleted_customer
+from gateway.services.mirror.refresh import merge_answer, refresh
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import answered_failure, refuses, stripe_call
-from gateway.stripe_api.snapshots import ORGANIZATION_ID, CustomerSnapshot, Snapshot
+from gateway.stripe_api.snapshots import ORGANIZATION_ID, CustomerSnapshot
 from gateway.stripe_api.times import to_unix
 
-KEY_GOOD_FOR = timedelta(hours=23)  # Stripe forgets an idempotency key after 24 hours: a later call could act again
-CLOCKS_APART = timedelta(hours=1)  # more than ours and Stripe's ever are
+# Stripe forgets an idempotency key after 24 hours. A later call under it could create a second customer.
+KEY_LIFETIME = timedelta(hours=23)
+MAX_CLOCK_SKEW = timedelta(hours=1)  # our clock and Stripe's never differ by more
 
-
-LOCK = select(Organization).where(Organization.id == bindparam("organization_id")).with_for_update()
+ORGANIZATION_FOR_UPDATE = select(Organization).where(Organization.id == bindparam("organization_id")).with_for_update()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Customer:
-    """The organization's customer at Stripe, as known here."""
+    """The organization's customer at Stripe, as the mirror knows it."""
 
     id: str
     default_card_id: str | None
     revision: int
 
 
-def known_organization(session: Session, caller: Caller, now: datetime) -> Organization:
-    """The caller's organization, created if it was never seen, and locked for this transaction."""
+def ensure_organization(session: Session, caller: Caller, now: datetime) -> Organization:
+    """Lock the caller's organization for this transaction and return it. Create it if it is new."""
     its_id = {"organization_id": caller.organization_id}
-    if (known := session.scalar(LOCK, its_id)) is not None:
+    if (known := session.scalar(ORGANIZATION_FOR_UPDATE, its_id)) is not None:
         return known
     session.execute(
         insert(Organization)
         .values(id=caller.organization_id, name=caller.name, email=caller.email, created_at=now)
         .on_conflict_do_nothing()
     )
-    return session.scalars(LOCK, its_id).one()
+    return session.scalars(ORGANIZATION_FOR_UPDATE, its_id).one()
 
 
 def lock_organization(session: Session, caller: Caller, now: datetime) -> Organization:
-    """The same, for what takes a customer. Raises ContactSalesRequired if the organization's was deleted."""
-    organization = known_organization(session, caller, now)
-    refuse_closed(organization)
+    """Lock the caller's organization and return it, for a request that needs a customer. Create it if it is new.
+
+    Raise ContactSalesRequired if the customer was deleted at Stripe.
+    """
+    organization = ensure_organization(session, caller, now)
+    refuse_deleted_customer(organization)
     return organization
 
 
-def refuse_closed(organization: Organization | None) -> None:
-    """Raises ContactSalesRequired if the organization's customer was deleted at Stripe."""
-    if organization is not None and organization.deleted:
-        refuse_deleted()
-
-
-def refuse_deleted() -> NoReturn:
-    """Raises ContactSalesRequired: a deleted customer does not come back."""
-    raise ContactSalesRequired("The organization's billing account was closed; our sales team can help.")
-
-
-@contextmanager
-def noticing_deletion(gateway: Gateway, organization_id: str) -> Iterator[None]:
-    """Around a ``stripe_call``: if Stripe refuses it, the customer may have been deleted, and its webhook be late.
-
-    Raises ContactSalesRequired then. As long as nothing is refused, Stripe is asked nothing more.
-    """
-    try:
-        yield
-    except (NotFound, StripeRejected):
-        look_for_deletion(gateway, organization_id)
-        raise
-
-
-def look_for_deletion(gateway: Gateway, organization_id: str) -> None:
-    """Ask Stripe for the organization's customer. Raises ContactSalesRequired if it was deleted."""
-    with gateway.database.reading() as session:
-        organization = session.get_one(Organization, organization_id)
-    refuse_closed(organization)
-    if organization.stripe_customer_id is not None:
-        heed_deletion(gateway, retrieve(gateway, CustomerSnapshot.kind, organization.stripe_customer_id))
-
-
-def heed_deletion(gateway: Gateway, customer: Snapshot | None) -> None:
-    """Raises ContactSalesRequired if the customer was deleted, and lets the mirror know."""
-    if isinstance(customer, CustomerSnapshot) and customer.deleted:
-        merge_snapshots(gateway, customer)
-        refuse_deleted()
-
-
 def find_customer(gateway: Gateway, caller: Caller) -> Customer | None:
-    """The organization's customer, if it has one."""
+    """Return the organization's customer, or None if there is none or it was deleted."""
     with gateway.database.reading() as session:
         row = session.get(Organization, caller.organization_id)
     if row is None or row.stripe_customer_id is None or row.deleted:
@@ -107,53 +71,58 @@ def find_customer(gateway: Gateway, caller: Caller) -> Customer | None:
 
 
 def ensure_customer(gateway: Gateway, caller: Caller) -> str:
-    """The id of the organization's Stripe customer, created if it has none.
+    """Return the id of the organization's Stripe customer. Create the customer if there is none.
 
-    Raises StripeUnavailable, and CustomerMissing if the customer that Stripe made is gone again.
+    Raise StripeUnavailable, ContactSalesRequired if the customer was deleted earlier, and CustomerMissing if someone
+    deleted the new customer before the merge linked it.
 
-    Safe to call twice at once and after a crash: the idempotency key and the parameters derive from the organization's
-    row alone, so Stripe answers the same customer. Should the process die before the merge, the customer's own webhook
-    links the two as well. A key ends, by its age or by an answer 5xx, which Stripe would repeat for a day: then nobody
-    knows whether it made a customer, and Stripe's list is asked before the next key is used. The address came with a
-    token; if Stripe does not take it, the customer is made without one.
+    Concurrent calls are safe, and so is a call after a crash. The idempotency key and the parameters derive only from
+    the organization's row, so Stripe returns the same customer. If the process dies before the merge, the customer's
+    webhook arrives in the inbox, and ``webhooks.drain.drain`` merges it and links the two.
+
+    A key is retired when it is too old, or when Stripe answers 5xx, because Stripe would repeat that answer for a day.
+    The gateway then does not know whether Stripe created a customer. It therefore reads Stripe's list before it uses
+    the next key.
+
+    The e-mail address comes from the caller's token. If Stripe rejects it, the customer is created without one.
     """
     now = gateway.clock()
     with gateway.database.transaction() as session:
         organization = lock_organization(session, caller, now)
         if organization.stripe_customer_id is not None:
             return organization.stripe_customer_id
-        if organization.customer_key_since is not None and now - organization.customer_key_since > KEY_GOOD_FOR:
+        if organization.customer_key_since is not None and now - organization.customer_key_since > KEY_LIFETIME:
             organization.customer_key += 1
             organization.customer_key_since = None
         organization.customer_key_since = organization.customer_key_since or now
-    if organization.customer_key > 0 and (found := find_at_stripe(gateway, organization)) is not None:
+    if organization.customer_key > 0 and (found := find_customer_at_stripe(gateway, organization)) is not None:
         refresh(gateway, CustomerSnapshot.kind, found)
-        return linked(gateway, caller)
+        return get_customer_id(gateway, caller)
     try:
         answer = create_customer(gateway, organization)
     except StripeUnavailable as error:
         if answered_failure(error):
-            end_key(gateway, organization)
+            retire_key(gateway, organization)
         raise
     except StripeRejected as error:
         if organization.email is None or not refuses(error, "email"):
             raise
-        end_key(gateway, organization, email=None)  # under the same key Stripe would say so for a day
+        retire_key(gateway, organization, email=None)  # Stripe would repeat the rejection under the same key for a day
         return ensure_customer(gateway, caller)
     failpoint(Failpoint.CUSTOMER_CREATED)
     merge_answer(gateway, CustomerSnapshot, answer, cause="enrolment")
-    return linked(gateway, caller)
+    return get_customer_id(gateway, caller)
 
 
-def linked(gateway: Gateway, caller: Caller) -> str:
-    """The id of the customer that the merge has linked. Raises CustomerMissing."""
+def get_customer_id(gateway: Gateway, caller: Caller) -> str:
+    """Return the id of the customer that the merge linked. Raise CustomerMissing if there is none."""
     if (customer := find_customer(gateway, caller)) is None:
-        raise CustomerMissing("The billing account is not set up yet; please try again.")
+        raise CustomerMissing("The billing account is not set up yet. Please try again.")
     return customer.id
 
 
 def create_customer(gateway: Gateway, organization: Organization) -> StripeCustomer:
-    """Make the call."""
+    """Create the customer at Stripe under the organization's current idempotency key."""
     params: CustomerCreateParams = {"metadata": {ORGANIZATION_ID: organization.id}}
     if organization.name is not None:
         params["name"] = organization.name
@@ -164,26 +133,26 @@ def create_customer(gateway: Gateway, organization: Organization) -> StripeCusto
         return gateway.stripe.v1.customers.create(params, {"idempotency_key": key})
 
 
-def end_key(gateway: Gateway, organization: Organization, **other: None) -> None:
-    """Let the next call look at Stripe and use another key, unless another process has said so already.
+def retire_key(gateway: Gateway, organization: Organization, **other: None) -> None:
+    """Make the next call read Stripe's list and use a new key, unless another process has already arranged that.
 
-    ``other``: columns that are emptied with it, since the parameters of the next call derive from them.
+    ``other`` names columns to clear as well, because the parameters of the next call derive from them.
     """
-    spent = Organization.customer_key == organization.customer_key
+    is_current = Organization.customer_key == organization.customer_key
     with gateway.database.transaction() as session:
         session.execute(
             update(Organization)
-            .where(Organization.id == organization.id, Organization.stripe_customer_id.is_(None), spent)
+            .where(Organization.id == organization.id, Organization.stripe_customer_id.is_(None), is_current)
             .values(customer_key=Organization.customer_key + 1, customer_key_since=None, **other)
         )
 
 
-def find_at_stripe(gateway: Gateway, organization: Organization) -> str | None:
-    """The id of the customer that an earlier key made, if it did.
+def find_customer_at_stripe(gateway: Gateway, organization: Organization) -> str | None:
+    """Return the id of the customer that an earlier key created, or None.
 
-    By Stripe's list, which knows at once what was created; its search may lag behind for an hour.
+    Stripe's list shows a new customer immediately. Stripe's search can lag by an hour.
     """
-    filters: CustomerListParams = {"limit": 100, "created": {"gte": to_unix(organization.created_at - CLOCKS_APART)}}
+    filters: CustomerListParams = {"limit": 100, "created": {"gte": to_unix(organization.created_at - MAX_CLOCK_SKEW)}}
     if organization.email is not None:
         filters["email"] = organization.email
     with stripe_call():

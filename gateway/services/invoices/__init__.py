@@ -1,1 +1,1 @@
-"""The invoices of an organization: listing them and paying an open one."""
+"""The invoices of an organization. ``listing`` reads them from the mirror, and ``payment`` charges an open one."""

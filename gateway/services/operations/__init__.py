@@ -1,1 +1,1 @@
-"""What operators need: status figures, the doctor's checks, retention, and the catalogue's sync to Stripe."""
+"""Tools for operators: status figures, the doctor's checks, retention, and the sync of the catalogue to Stripe."""

@@ -1,4 +1,4 @@
-"""``gateway catalog sync``: Stripe's products and prices made to match ``catalog.toml``; a second run does nothing."""
+"""Make Stripe's products and prices match ``catalog.toml``. A second run changes nothing."""
 
 from collections.abc import Iterator
 
@@ -16,17 +16,20 @@ CAUSE = "catalog sync"
 
 
 def sync_catalog(gateway: Gateway) -> Iterator[str]:
-    """Bring Stripe and the local catalogue in step; says what holds now, a line a plan."""
+    """Update Stripe's products and prices and merge them into the mirror. Yield a line for each plan."""
     for plan in gateway.catalog.plans:
         product = ensure_product(gateway.stripe, plan)
         prices = ensure_price(gateway.stripe, product.id, plan.price) if plan.price is not None else []
         with gateway.database.transaction() as session:
             merge(session, [product, *prices], gateway.clock())
-        yield f"{plan.name}: product {product.id}, " + (f"price {prices[-1].id}" if prices else "prices by sales")
+        yield f"{plan.name}: product {product.id}, " + (f"price {prices[-1].id}" if prices else "sold by sales")
 
 
 def ensure_product(stripe: StripeClient, plan: CatalogPlan) -> ProductSnapshot:
-    """The plan's product, created or updated if need be. Its id is ours, so two runs cannot make two of it."""
+    """Return the plan's product. Create or update it if necessary.
+
+    The gateway chooses the product's id, so concurrent runs cannot create it twice.
+    """
     product_id = f"konnect_{plan.key}"
     try:
         with stripe_call():
@@ -45,15 +48,15 @@ def ensure_product(stripe: StripeClient, plan: CatalogPlan) -> ProductSnapshot:
 
 
 def ensure_price(stripe: StripeClient, product_id: str, wanted: CatalogPrice) -> list[PriceSnapshot]:
-    """The price under the lookup key; the last of the list is the one to sell at.
+    """Return the prices that were under the lookup key, and last the one to sell at. Create that one if necessary.
 
-    Stripe's prices cannot change their amount: another amount is a new price, which takes the lookup key over. The old
-    one is archived; subscriptions that are on it stay on it.
+    The amount of a price at Stripe cannot change. For another amount, Stripe needs a new price, which takes over the
+    lookup key. The old price is archived, and its subscriptions stay on it.
     """
     with stripe_call():
         page = stripe.v1.prices.list({"lookup_keys": [wanted.lookup_key], "active": True, "limit": 1})
     found = PriceSnapshot.from_list(page, cause=CAUSE)
-    if found and is_as_wanted(found[0], product_id, wanted):
+    if found and matches_product_and_catalog(found[0], product_id, wanted):
         return found
     with stripe_call():
         created = stripe.v1.prices.create(
@@ -73,11 +76,11 @@ def ensure_price(stripe: StripeClient, product_id: str, wanted: CatalogPrice) ->
     return [PriceSnapshot.from_answer(each, cause=CAUSE) for each in (*archived, created)]
 
 
-def is_as_wanted(price: PriceSnapshot, product_id: str, wanted: CatalogPrice) -> bool:
-    """Whether an existing price is the one of the catalogue."""
-    return price.product_id == product_id and is_as_listed(price, wanted)
+def matches_product_and_catalog(price: PriceSnapshot, product_id: str, wanted: CatalogPrice) -> bool:
+    """Return whether a price belongs to the product and matches the catalogue."""
+    return price.product_id == product_id and matches_catalog(price, wanted)
 
 
-def is_as_listed(price: PriceSnapshot | Price, wanted: CatalogPrice) -> bool:
-    """Whether a price is what the catalogue asks for."""
+def matches_catalog(price: PriceSnapshot | Price, wanted: CatalogPrice) -> bool:
+    """Return whether a price has the catalogue's currency, amount and interval."""
     return (price.currency, price.unit_amount, price.interval) == (wanted.currency, wanted.unit_amount, wanted.interval)

@@ -1,4 +1,4 @@
-"""How long things are kept: payloads as long as Stripe can send them again, rows longer."""
+"""Delete old data: payloads once Stripe can no longer redeliver them, and rows later."""
 
 from datetime import datetime, timedelta
 
@@ -10,40 +10,45 @@ from gateway.db.models import IdempotencyKey, WebhookEvent
 from gateway.services import idempotency
 from gateway.services.runtime import Gateway
 
-PAYLOADS_KEPT = timedelta(days=30)  # what Stripe lists and sends again by hand is no older
-ROWS_KEPT = timedelta(days=180)  # id, type and state: what came, and what became of it
-# a dead event keeps its payload until somebody has looked at it
-FINISHED_ONES = WebhookEvent.state.in_(("done", "ignored", "rejected"))
-BATCH = 1000
+PAYLOADS_KEPT = timedelta(days=30)  # Stripe lists and redelivers no older events
+ROWS_KEPT = timedelta(days=180)  # id, type and state tell what arrived and how it ended
+# a dead event keeps its payload until a person has investigated it
+IS_FINISHED = WebhookEvent.state.in_(("done", "ignored", "rejected"))
+BATCH_SIZE = 1000
 
 log = structlog.get_logger()
 
 
 def prune(gateway: Gateway) -> None:
-    """Empty what is old, a batch a transaction: neither ingress nor drain waits for more than that."""
+    """Delete old payloads, rows and idempotency keys.
+
+    Each batch has its own transaction, so that ingress and the drain wait for one batch at most.
+    """
     now = gateway.clock()
     empty = update(WebhookEvent).values(payload=None)
-    payloads = repeat(gateway, empty, now - PAYLOADS_KEPT, WebhookEvent.payload.is_not(None), FINISHED_ONES)
-    rows = repeat(gateway, delete(WebhookEvent), now - ROWS_KEPT, WebhookEvent.payload.is_(None))
+    payloads = change_in_batches(gateway, empty, now - PAYLOADS_KEPT, WebhookEvent.payload.is_not(None), IS_FINISHED)
+    rows = change_in_batches(gateway, delete(WebhookEvent), now - ROWS_KEPT, WebhookEvent.payload.is_(None))
     with gateway.database.transaction() as session:
         session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - idempotency.KEY_LIFETIME))
         jobs.forget_failures(session, jobs.PRUNE_INBOX)
     log.info("inbox_pruned", payloads=payloads, rows=rows)
 
 
-def repeat(gateway: Gateway, change: Update | Delete, before: datetime, *conditions: ColumnElement[bool]) -> int:
-    """Make ``change`` to all events received before then, batch by batch; gives their number."""
+def change_in_batches(
+    gateway: Gateway, change: Update | Delete, before: datetime, *conditions: ColumnElement[bool]
+) -> int:
+    """Apply ``change`` in batches to all events received before ``before``. Return their number."""
     total = 0
     while True:
         with gateway.database.transaction() as session:
-            ids = session.scalars(batch(before, *conditions)).all()
+            ids = session.scalars(select_batch(before, *conditions)).all()
             session.execute(change.where(WebhookEvent.id.in_(ids)))
         total += len(ids)
-        if len(ids) < BATCH:
+        if len(ids) < BATCH_SIZE:
             return total
 
 
-def batch(before: datetime, *conditions: ColumnElement[bool]) -> Select[str]:
-    """The ids of the oldest; what another transaction holds just now is left for the next time."""
+def select_batch(before: datetime, *conditions: ColumnElement[bool]) -> Select[str]:
+    """Select the ids of the oldest events. Skip those that another transaction has locked."""
     query = select(WebhookEvent.id).where(WebhookEvent.received_at < before, *conditions)
-    return query.order_by(WebhookEvent.received_at).limit(BATCH).with_for_update(skip_locked=True)
+    return query.order_by(WebhookEvent.received_at).limit(BATCH_SIZE).with_for_update(skip_locked=True)

@@ -1,7 +1,7 @@
-"""How the gateway is doing, as the database tells: the same whichever process is asked.
+"""Status figures from the database. Every process returns the same ones.
 
-Each question is answered by a partial index or by a table that stays small, so that asking costs as little with ten
-million stored events as with none.
+Each query reads a partial index or a table that stays small. With ten million stored events it costs as little as with
+none.
 """
 
 from collections.abc import Mapping
@@ -14,15 +14,15 @@ from sqlalchemy.orm import Session
 from gateway.db.models import IS_OPEN, OPEN_STATES, OrganizationPlan, PlanChange, SalesInquiry, WebhookEvent
 from gateway.services.runtime import Gateway
 
-COUNTED_TO = 100_000  # beyond it, how many more there are is no news
-# Written out, not a parameter: so that whatever the plan, it is the partial index that is counted.
-SOME = select(WebhookEvent.id).where(WebhookEvent.source == text("'gap'")).limit(COUNTED_TO).subquery()
-BROUGHT_BY_THE_WALK = select(func.count()).select_from(SOME)
-# A worker that has been silent for longer is taken for dead. Short, since a change that was being finished in it is to
-# end within a minute of its request; if one is merely slow, its jobs are done twice, which all of them bear.
-HEARTBEAT = timedelta(seconds=15)
+COUNT_LIMIT = 100_000  # beyond it, the exact number no longer matters
+# The value is written out, because a plan for a parameter might not use the partial index.
+GAP_EVENTS = select(WebhookEvent.id).where(WebhookEvent.source == text("'gap'")).limit(COUNT_LIMIT).subquery()
+NEVER_DELIVERED = select(func.count()).select_from(GAP_EVENTS)
+# A worker that is silent for longer counts as dead. The time is short, because a plan change must end within a minute
+# of its request, even if its worker was killed. If a worker is only slow, its jobs run twice. Every job tolerates that.
+HEARTBEAT_TIMEOUT = timedelta(seconds=15)
 
-# Written out, not a parameter: so that whatever the plan, it is the partial index that is counted.
+# The value is written out, because a plan for a parameter might not use the partial index.
 UNMAPPED = select(func.count()).where(OrganizationPlan.requested_plan == text("'unmapped'"))
 MISCHARGED = select(func.count()).where(
     or_(PlanChange.charged != PlanChange.quoted, PlanChange.due_now != PlanChange.quoted_due_now)
@@ -41,37 +41,37 @@ STALLED = text("""
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """Counts, and how long the inbox lags behind."""
+    """Counts of work, and the lag of the inbox."""
 
     events: Mapping[str, int]
-    """Events by state, of those that need work or a person: pending, failed, dead. Counted to 100,000."""
+    """Events by state, for the states that need work or a person: pending, failed, dead. Counted to 100,000."""
     lag: timedelta
-    """How long the event has been due that waits longest."""
+    """How long the oldest waiting event has been due."""
     changes: Mapping[str, int]
-    """Plan changes that have not ended, by state."""
+    """Open plan changes by state."""
     mischarged: int
-    """Plan changes for which Stripe holds something else than was quoted: none, or somebody has to look."""
+    """Plan changes whose charge at Stripe differs from the quote. Any number above 0 needs a person."""
     unmapped: int
-    """Organizations whose subscription stands for no plan of the catalogue: none, or somebody has to look."""
+    """Organizations whose subscription belongs to no plan of the catalogue. Any number above 0 needs a person."""
     undelivered_inquiries: int
-    """What people asked of sales and sales' own system has not taken."""
+    """Inquiries that the sales team's own system has not accepted."""
     jobs: Mapping[tuple[str, str], int]
     """Jobs by task and status: todo, doing, failed."""
     stalled_jobs: int
-    """Jobs whose worker was killed, and that no other one has taken up yet."""
+    """Jobs of killed workers that no other worker has taken over yet."""
     workers: int
 
 
-def status(gateway: Gateway) -> Status:
-    """How it stands now. Raises DatabaseUnavailable."""
+def load_status(gateway: Gateway) -> Status:
+    """Load the current status. Raise DatabaseUnavailable."""
     open_changes = select(PlanChange.state, func.count()).where(IS_OPEN)
     undelivered = select(func.count()).where(SalesInquiry.delivered_at.is_(None))
-    silence = {"silence": HEARTBEAT}
+    silence = {"silence": HEARTBEAT_TIMEOUT}
     with gateway.database.transaction() as session:
         changes = dict(session.execute(open_changes.group_by(PlanChange.state)).all())
         return Status(
-            events={state: count(session, state) for state in ("pending", "failed", "dead")},
-            lag=lag(session, gateway),
+            events={state: count_events(session, state) for state in ("pending", "failed", "dead")},
+            lag=measure_lag(session, gateway),
             changes=dict.fromkeys(OPEN_STATES, 0) | changes,
             mischarged=session.scalar(MISCHARGED) or 0,
             unmapped=session.scalar(UNMAPPED) or 0,
@@ -82,24 +82,24 @@ def status(gateway: Gateway) -> Status:
         )
 
 
-def count(session: Session, state: str) -> int:
-    """How many events are in ``state``, up to a limit."""
-    some = select(WebhookEvent.id).where(WebhookEvent.state == state).limit(COUNTED_TO).subquery()
+def count_events(session: Session, state: str) -> int:
+    """Count the events in ``state``, up to ``COUNT_LIMIT``."""
+    some = select(WebhookEvent.id).where(WebhookEvent.state == state).limit(COUNT_LIMIT).subquery()
     return session.scalar(select(func.count()).select_from(some)) or 0
 
 
-def lag(session: Session, gateway: Gateway) -> timedelta:
-    """How far the drain is behind."""
+def measure_lag(session: Session, gateway: Gateway) -> timedelta:
+    """Return how long the oldest waiting event has been due."""
     now = gateway.clock()
     due = (WebhookEvent.state.in_(("pending", "failed")), WebhookEvent.next_attempt_at <= now)
     oldest = session.scalar(select(func.min(WebhookEvent.next_attempt_at)).where(*due))
     return now - oldest if oldest is not None else timedelta(0)
 
 
-def never_delivered(gateway: Gateway) -> int:
-    """How many of the stored events no delivery has brought to this day: the gap walk did. Counted to 100,000.
+def count_never_delivered(gateway: Gateway) -> int:
+    """Count the events that the gap walk found and no delivery has brought since. Counted to 100,000.
 
-    Raises DatabaseUnavailable.
+    Raise DatabaseUnavailable.
     """
     with gateway.database.transaction() as session:
-        return session.scalar(BROUGHT_BY_THE_WALK) or 0
+        return session.scalar(NEVER_DELIVERED) or 0

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from gateway.catalog import CatalogPlan
 from gateway.db.models import IS_OPEN, OPEN_STATES, Organization, OrganizationPlan, PlanChange
 from gateway.errors import ChangeInProgress, NotEnrolled, PreconditionFailed, RateLimited
-from gateway.services.customers.customer import refuse_closed
+from gateway.services.customers.deletion import refuse_deleted_customer
 from gateway.services.plan_changes.view import locate_change
 from gateway.services.plan_table.derive import FREE
 from gateway.services.quotes.token import Terms
@@ -49,11 +49,11 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     """Return the requested change if the organization may make it. Do not check whether a card is on file.
 
     Raises PreconditionFailed, ChangeInProgress, RateLimited, NotEnrolled, UnpaidInvoice, CatalogNotSynced, and what
-    ``refuse_closed``, ``policy.check_change`` and ``Terms.check`` raise.
+    ``refuse_deleted_customer``, ``policy.check_change`` and ``Terms.check`` raise.
     """
     refuse_version_mismatch(session, caller, command)
     refuse_another_change(session, caller, gateway.clock())
-    refuse_closed(session.get(Organization, caller.organization_id))
+    refuse_deleted_customer(session.get(Organization, caller.organization_id))
     billing = load_billing_state(session, caller.organization_id)
     plan = command.plan or (terms.plan if terms is not None else None)
     target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)

@@ -27,7 +27,7 @@ from gateway.errors import (
     StripeUnavailable,
 )
 from gateway.failpoints import Failpoint, failpoint
-from gateway.services.customers.customer import look_for_deletion
+from gateway.services.customers.deletion import check_for_deletion
 from gateway.services.mirror.merge import merge
 from gateway.services.mirror.refresh import merge_answer, refresh
 from gateway.services.mirror.refresh_jobs import defer_refresh
@@ -131,7 +131,7 @@ def explain_failure(gateway: Gateway, change_id: str, error: GatewayError) -> Ga
         with gateway.database.reading() as session:
             organization_id = session.get_one(PlanChange, change_id).organization_id
         try:
-            look_for_deletion(gateway, organization_id)
+            check_for_deletion(gateway, organization_id)
         except ContactSalesRequired as closed:
             return closed
     return error

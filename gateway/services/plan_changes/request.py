@@ -104,7 +104,7 @@ def record_intent(gateway: Gateway, caller: Caller, command: ChangeCommand) -> S
     try:
         return write_intent(gateway, caller, command, terms, card=None)
     except PaymentMethodRequired:
-        card = payment_methods.is_on_file(gateway, caller)
+        card = payment_methods.has_usable_default_card(gateway, caller)
         return write_intent(gateway, caller, command, terms, card=card)
 
 

@@ -13,7 +13,7 @@ from gateway.catalog import CatalogPlan
 from gateway.config import QUOTE_LIFETIME
 from gateway.db.models import Organization, PlanChange, Subscription
 from gateway.errors import NotEnrolled, PeriodOver, StripeRejected
-from gateway.services.customers.customer import noticing_deletion, refuse_closed
+from gateway.services.customers.deletion import detect_deletion, refuse_deleted_customer
 from gateway.services.mirror.refresh import refresh
 from gateway.services.quotes.lines import (
     QuoteLine,
@@ -129,7 +129,7 @@ def load_request(
 ) -> QuoteRequest:
     """Load the request from the local tables. Raises NotEnrolled, and what ``policy.check_change`` raises."""
     with gateway.database.transaction() as session:
-        refuse_closed(session.get(Organization, caller.organization_id))
+        refuse_deleted_customer(session.get(Organization, caller.organization_id))
         billing = load_billing_state(session, caller.organization_id)
         target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
         units = quantity or billing.default_quantity(target.key)
@@ -189,7 +189,7 @@ def preview_invoice(gateway: Gateway, request: QuoteRequest, proration_behavior:
     if proration_behavior != "none":  # Stripe refuses the date together with "none"
         details["proration_date"] = to_unix(request.proration_date)
     try:
-        with noticing_deletion(gateway, request.organization_id), stripe_call():
+        with detect_deletion(gateway, request.organization_id), stripe_call():
             return gateway.stripe.v1.invoices.create_preview(
                 {"subscription": request.subscription_id, "subscription_details": details}
             )

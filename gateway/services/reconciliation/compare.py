@@ -1,4 +1,4 @@
-"""Snapshots from Stripe's lists against the local tables, in the reader's transaction."""
+"""Compare snapshots from Stripe with the local tables, in the caller's transaction."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from gateway.db import jobs
 from gateway.db.models import IS_OPEN, Invoice, Mirrored, Organization, PlanChange, Subscription, WebhookEvent
 from gateway.services.mirror.ordering import CLOCK_TOLERANCE
 from gateway.services.mirror.refresh_jobs import refresh_lock
-from gateway.services.reconciliation.differences import Circumstances, Class, Difference, Pair, classify, compare
+from gateway.services.reconciliation.differences import Cause, Circumstances, Difference, Pair, classify, compare_row
 from gateway.stripe_api.snapshots import CustomerSnapshot, InvoiceSnapshot, Snapshot
 
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """Stripe's object, the organization it belongs to, and the mirror's row if there is one."""
+    """Stripe's object, the organization that it belongs to, and the mirror's row if there is one."""
 
     snapshot: Snapshot
     organization_id: str
@@ -24,19 +24,20 @@ class Match:
 
     @property
     def fields(self) -> dict[str, Pair]:
-        """What differs; without a row, the object as such."""
+        """Return the fields that differ. Without a row, that is the id alone."""
         if self.row is None:
             return {"id": (None, self.snapshot.id)}
-        fields = compare(self.row, self.snapshot)
+        fields = compare_row(self.row, self.snapshot)
         if isinstance(self.row, Organization) and self.row.stripe_customer_id is None:
             fields["stripe_customer_id"] = (None, self.snapshot.id)
         return fields
 
     @property
     def is_overtaken(self) -> bool:
-        """Whether the mirror may have heard of something later than the answer: a page takes Stripe its time.
+        """Return whether the mirror may have a state that is newer than Stripe's answer.
 
-        What is later than Stripe's own clock is no news, but an event with an untrue time: the refresh mends it.
+        A page takes Stripe some time, and a webhook can arrive in between. A row whose time is later than Stripe's
+        clock is not newer. An event had a wrong time, and the refresh corrects it.
         """
         if self.row is None or self.row.as_of is None:
             return False
@@ -44,31 +45,33 @@ class Match:
         return seen.as_of - seen.took - CLOCK_TOLERANCE <= self.row.as_of <= seen.as_of + CLOCK_TOLERANCE
 
 
-def differences(session: Session, snapshots: Sequence[Snapshot]) -> list[Difference]:
-    """How Stripe's objects differ from the mirror; those of no organization of ours are passed over."""
-    differing = [(match, fields) for match in matches(session, snapshots) if (fields := match.fields)]
+def find_differences(session: Session, snapshots: Sequence[Snapshot]) -> list[Difference]:
+    """Return how Stripe's objects differ from the mirror. Skip those that belong to no organization of ours."""
+    differing = [(match, fields) for match in match_snapshots(session, snapshots) if (fields := match.fields)]
     if not differing:
         return []
-    known = circumstances(session, [match for match, _ in differing])
+    known = load_circumstances(session, [match for match, _ in differing])
     return [
         Difference(
             kind=match.snapshot.kind,
             stripe_id=match.snapshot.id,
             organization_id=match.organization_id,
-            cause=Class.IN_FLIGHT if match.is_overtaken else classify(match.row, match.snapshot, fields, known),
+            cause=Cause.IN_FLIGHT if match.is_overtaken else classify(match.row, match.snapshot, fields, known),
             fields=fields,
         )
         for match, fields in differing
     ]
 
 
-def matches(session: Session, snapshots: Sequence[Snapshot]) -> list[Match]:
-    """The snapshots of our organizations."""
-    by_customer = organizations_of(session, {each.owner for each in snapshots if each.owner is not None})
-    named = unlinked(session, {each.organization_id for each in snapshots if isinstance(each, CustomerSnapshot)})
+def match_snapshots(session: Session, snapshots: Sequence[Snapshot]) -> list[Match]:
+    """Match the snapshots of our organizations with the mirror's rows."""
+    by_customer = load_organizations(session, {each.owner for each in snapshots if each.owner is not None})
+    named = load_unlinked_organizations(
+        session, {each.organization_id for each in snapshots if isinstance(each, CustomerSnapshot)}
+    )
     rows: dict[str, Subscription | Invoice] = {}
     for kind in {each.kind for each in snapshots} - {CustomerSnapshot.kind}:
-        rows |= rows_of(session, kind, [each.id for each in snapshots])
+        rows |= load_rows(session, kind, [each.id for each in snapshots])
     found = []
     for each in snapshots:
         owner = by_customer.get(each.owner or "")
@@ -80,27 +83,27 @@ def matches(session: Session, snapshots: Sequence[Snapshot]) -> list[Match]:
     return found
 
 
-def rows_of(session: Session, kind: str, ids: Collection[str]) -> dict[str, Subscription | Invoice]:
-    """The rows that mirror subscriptions or invoices, by their ids."""
+def load_rows(session: Session, kind: str, ids: Collection[str]) -> dict[str, Subscription | Invoice]:
+    """Load the mirror's rows of subscriptions or invoices, by id."""
     if kind == InvoiceSnapshot.kind:
         return {row.id: row for row in session.scalars(select(Invoice).where(Invoice.id.in_(ids)))}
     return {row.id: row for row in session.scalars(select(Subscription).where(Subscription.id.in_(ids)))}
 
 
-def organizations_of(session: Session, customers: Collection[str]) -> dict[str, Organization]:
-    """Customer id -> its organization."""
+def load_organizations(session: Session, customers: Collection[str]) -> dict[str, Organization]:
+    """Load organizations by their customers' ids."""
     query = select(Organization).where(Organization.stripe_customer_id.in_(customers))
     return {each.stripe_customer_id or "": each for each in session.scalars(query)}
 
 
-def unlinked(session: Session, ids: Collection[str | None]) -> dict[str, Organization]:
-    """Organizations that have no customer yet, of those that customers name as theirs."""
+def load_unlinked_organizations(session: Session, ids: Collection[str | None]) -> dict[str, Organization]:
+    """Load the organizations without a customer that Stripe's customers name in their metadata."""
     query = select(Organization).where(Organization.id.in_(ids), Organization.stripe_customer_id.is_(None))
     return {each.id: each for each in session.scalars(query)}
 
 
-def circumstances(session: Session, matches: Sequence[Match]) -> Circumstances:
-    """What is known locally of the objects that differ."""
+def load_circumstances(session: Session, matches: Sequence[Match]) -> Circumstances:
+    """Load what the gateway knows about the objects that differ."""
     ids = {match.snapshot.id for match in matches}
     locks = {match.snapshot.id: refresh_lock(match.snapshot.kind, match.snapshot.id) for match in matches}
     owners = {match.organization_id for match in matches}
@@ -109,28 +112,30 @@ def circumstances(session: Session, matches: Sequence[Match]) -> Circumstances:
     queued = jobs.unfinished(session, list(locks.values()))
     return Circumstances(
         changing={match.snapshot.id for match in matches if match.organization_id in changing},
-        waiting=with_events(session, ids, "pending") | {each for each in ids if locks[each] in queued},
-        failed=with_events(session, ids, "failed", "dead"),
+        waiting=find_ids_with_events(session, ids, "pending") | {each for each in ids if locks[each] in queued},
+        failed=find_ids_with_events(session, ids, "failed", "dead"),
     )
 
 
-def with_events(session: Session, ids: Collection[str], *states: str) -> set[str]:
-    """Those of ``ids`` of which the inbox has an event in one of ``states``."""
+def find_ids_with_events(session: Session, ids: Collection[str], *states: str) -> set[str]:
+    """Return those of ``ids`` for which the inbox has an event in one of ``states``."""
     query = select(WebhookEvent.object_id).where(WebhookEvent.object_id.in_(ids), WebhookEvent.state.in_(states))
     return {each for each in session.scalars(query) if each is not None}
 
 
-def odd(session: Session, kind: str, causes: Mapping[str, Class], customers: Mapping[str, str]) -> list[Difference]:
-    """Objects that cannot be compared, and why: of our organizations only, by mirror or by customer.
+def uncomparable(
+    session: Session, kind: str, causes: Mapping[str, Cause], customers: Mapping[str, str]
+) -> list[Difference]:
+    """Return differences for objects that cannot be compared, if they belong to an organization of ours.
 
-    ``causes``: id -> class; ``customers``: id -> customer id, as far as Stripe told.
+    ``causes`` maps an object's id to its cause. ``customers`` maps it to the customer's id, as far as Stripe gave one.
     """
     if kind == CustomerSnapshot.kind:
-        owners = {customer: each.id for customer, each in organizations_of(session, causes.keys()).items()}
+        owners = {customer: each.id for customer, each in load_organizations(session, causes.keys()).items()}
     else:
-        by_customer = organizations_of(session, customers.values())
+        by_customer = load_organizations(session, customers.values())
         owners = {each: by_customer[customer].id for each, customer in customers.items() if customer in by_customer}
-        owners |= {row.id: row.organization_id for row in rows_of(session, kind, causes.keys()).values()}
+        owners |= {row.id: row.organization_id for row in load_rows(session, kind, causes.keys()).values()}
     return [
         Difference(kind=kind, stripe_id=stripe_id, organization_id=owners[stripe_id], cause=cause, fields={})
         for stripe_id, cause in causes.items()

@@ -1,18 +1,19 @@
-"""What differs between Stripe and the local tables, field by field, and how it may have come about.
+"""Differences between Stripe and the local tables, field by field, and their probable causes.
 
-The classes, in the order in which they are tried:
+These are the causes, in the order in which they are tried:
 
-in_flight       a change of ours is open, an event of the object waits in the inbox, a refresh is queued, or the mirror
-                has news as recent as Stripe's answer: left alone
-failed_event    its event came, and could not be applied
-altered         the merge was told of Stripe's state, but the tables do not show it: somebody wrote to them, or a bug
-dashboard_edit  people chose another price, quantity, item or end at Stripe; no change of ours did, and no event told
-missed_event    anything else that no event told: what Stripe does by itself, and changes of ours
-gone            Stripe knows no such object: another account's key, or test data that was deleted
-unreadable      Stripe's object has a shape or a status that is not known here
-unmapped        the subscription's prices stand for no plan of the catalogue, or for several
+in_flight       A change of ours is open, an event of the object waits in the inbox, a refresh is queued, or the mirror
+                has a state as recent as Stripe's answer. The walk leaves the object alone.
+failed_event    The inbox received the object's event but could not apply it.
+altered         The merge received Stripe's state, but the tables do not show it. Someone wrote to them, or it is a bug.
+dashboard_edit  A person chose another price, quantity, item or end at Stripe. It was no change of ours, and no event
+                reported it.
+missed_event    Any other state that no event reported. Stripe caused it, or a change of ours did.
+gone            Stripe does not know the object. The key belongs to another account, or test data was deleted.
+unreadable      Stripe's object has a shape or a status that the gateway does not know.
+unmapped        The subscription's prices belong to no plan of the catalogue, or to several.
 
-All but the first and the last three are healed by a refresh.
+A refresh heals every cause except in_flight, gone, unreadable and unmapped.
 """
 
 from collections.abc import Collection, Mapping
@@ -31,8 +32,8 @@ Pair = tuple[Any, Any]  # ours, Stripe's
 CHOSEN_BY_PEOPLE = ("price_id", "product_id", "quantity", "cancel_at")
 
 
-class Class(StrEnum):
-    """How a difference may have come about."""
+class Cause(StrEnum):
+    """The probable cause of a difference."""
 
     IN_FLIGHT = "in_flight"
     FAILED_EVENT = "failed_event"
@@ -44,73 +45,79 @@ class Class(StrEnum):
     UNMAPPED = "unmapped"
 
 
-class Done(StrEnum):
-    """What was done about it."""
+class Resolution(StrEnum):
+    """What the walk did about a difference."""
 
     HEALED = "healed"
     LEFT = "left"
-    """To what is on its way."""
+    """An update is in flight."""
     WOULD_HEAL = "would_heal"
-    """In a dry run."""
+    """The run was dry."""
     NOT_HEALED = "not_healed"
-    """Somebody must look at it."""
+    """A person must investigate."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """One object that differs. ``fields``: name -> (ours, Stripe's); empty if it is the object as such."""
+    """One object that differs.
+
+    ``fields`` maps a name to (ours, Stripe's). It is empty if the object cannot be compared field by field.
+    """
 
     kind: str
     stripe_id: str
     organization_id: str
-    cause: Class
+    cause: Cause
     fields: Mapping[str, Pair]
-    done: Done = Done.NOT_HEALED
+    resolution: Resolution = Resolution.NOT_HEALED
 
     @property
     def healable(self) -> bool:
-        """Whether asking Stripe once more can help."""
-        return self.cause not in (Class.GONE, Class.UNREADABLE, Class.UNMAPPED)
+        """Return whether a refresh from Stripe can help."""
+        return self.cause not in (Cause.GONE, Cause.UNREADABLE, Cause.UNMAPPED)
 
     def to_json(self) -> dict[str, Any]:
-        """For ``--json``: times in ISO 8601."""
+        """Return the difference for ``--json``, with times in ISO 8601."""
         return {
             "kind": self.kind,
             "id": self.stripe_id,
             "organization": self.organization_id,
             "class": self.cause,
-            "done": self.done,
-            "fields": {name: {"ours": plain(ours), "stripe": plain(its)} for name, (ours, its) in self.fields.items()},
+            "done": self.resolution,
+            "fields": {
+                name: {"ours": to_json_value(ours), "stripe": to_json_value(its)}
+                for name, (ours, its) in self.fields.items()
+            },
         }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Circumstances:
-    """What is known locally about the objects of a page: the ids of those to which each applies."""
+    """What the gateway knows about the objects of a page. Each field holds the ids to which it applies."""
 
     changing: Collection[str]
-    """Their organization has a change in flight."""
+    """The organization has a change in flight."""
     waiting: Collection[str]
-    """An event of theirs is pending, or a refresh is queued."""
+    """An event of the object is pending, or its refresh is queued."""
     failed: Collection[str]
-    """An event of theirs is failed or dead."""
+    """An event of the object is failed or dead."""
 
 
-def compare(row: Mirrored, snapshot: Snapshot) -> dict[str, Pair]:
-    """The fields in which the mirror's row differs from Stripe's object."""
-    # Without what does not count as a change, such as an invoice's links.
+def compare_row(row: Mirrored, snapshot: Snapshot) -> dict[str, Pair]:
+    """Return the fields in which the mirror's row differs from Stripe's object."""
+    # Leave out fields that do not count as a change, such as an invoice's links.
     content = {k: v for k, v in KINDS[snapshot.kind].column_values(snapshot).items() if k in snapshot.compared()}
-    return differing(flat({name: getattr(row, name) for name in content}), flat(content))
+    return compare_fields(flatten_items({name: getattr(row, name) for name in content}), flatten_items(content))
 
 
-def differing(ours: Fields, its: Fields) -> dict[str, Pair]:
-    """The names under which two sets of fields do not say the same."""
+def compare_fields(ours: Fields, its: Fields) -> dict[str, Pair]:
+    """Return the fields whose values differ."""
     names = sorted(ours.keys() | its.keys())
     return {name: (ours.get(name), its.get(name)) for name in names if ours.get(name) != its.get(name)}
 
 
-def flat(content: Fields) -> Fields:
-    """The content with each field of each subscription item on its own: ``items.si_1.quantity``."""
+def flatten_items(content: Fields) -> Fields:
+    """Return the content with one field per field of each subscription item, such as ``items.si_1.quantity``."""
     fields = {name: value for name, value in content.items() if name != "items"}
     for item in content.get("items") or ():
         fields |= {f"items.{item['id']}.{name}": value for name, value in item.items() if name != "id"}
@@ -119,18 +126,18 @@ def flat(content: Fields) -> Fields:
 
 def classify(
     row: Mirrored | None, snapshot: Snapshot, fields: Mapping[str, Pair], circumstances: Circumstances
-) -> Class:
-    """How the difference may have come about."""
+) -> Cause:
+    """Return the probable cause of a difference."""
     if snapshot.id in circumstances.changing or snapshot.id in circumstances.waiting:
-        return Class.IN_FLIGHT
+        return Cause.IN_FLIGHT
     if snapshot.id in circumstances.failed:
-        return Class.FAILED_EVENT
+        return Cause.FAILED_EVENT
     if row is not None and row.trail and row.trail[-1] == snapshot.digest:
-        return Class.ALTERED
+        return Cause.ALTERED
     chosen = any(name.endswith(CHOSEN_BY_PEOPLE) for name in fields)
-    return Class.DASHBOARD_EDIT if chosen and "change_id" not in fields else Class.MISSED_EVENT
+    return Cause.DASHBOARD_EDIT if chosen and "change_id" not in fields else Cause.MISSED_EVENT
 
 
-def plain(value: Any) -> Any:
-    """A column's value for JSON."""
+def to_json_value(value: Any) -> Any:
+    """Convert a column's value for JSON."""
     return value.isoformat() if isinstance(value, datetime) else value

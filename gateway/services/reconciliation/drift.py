@@ -1,11 +1,17 @@
-"""The drift walk: Stripe's customers and subscriptions, compared with the mirror and the plan table, and healed.
+"""The drift walk compares Stripe's objects with the mirror and the plan table, and heals the differences.
 
-In phases, each in pages: Stripe's lists of customers and of subscriptions; what is alive here and was in neither list;
-the unpaid invoices that decide a plan, one by one; the plan table against the mirror. After each page its differences
-are healed, then the place reached is stored.
+The walk runs in phases, and each phase in pages:
 
-A list only tells that something differs. It is never merged itself: a page takes Stripe long enough to be older than
-a webhook that was stored meanwhile. What differs is refreshed, and the refresh knows how to tell.
+1. Stripe's lists of customers and of subscriptions
+2. customers and subscriptions that are alive in the mirror but were in neither list
+3. the unpaid invoices that decide a plan, one by one
+4. the plan table against the mirror
+
+After each page, the walk heals the page's differences. Then it stores the cursor.
+
+A list only shows that an object differs. The walk never merges a list, because a page takes Stripe so long that a
+webhook stored since then can be newer. Instead, ``mirror.refresh.refresh`` retrieves each object that differs, and the
+merge decides which state is newer.
 """
 
 from collections import Counter
@@ -21,100 +27,101 @@ from gateway.errors import NotFound, StripeRejected
 from gateway.services.mirror.batch import Outcome
 from gateway.services.mirror.refresh import refresh
 from gateway.services.reconciliation import drift_phases, progress
-from gateway.services.reconciliation.differences import Class, Difference, Done
-from gateway.services.reconciliation.drift_phases import Page, Phase, Unseen
+from gateway.services.reconciliation.differences import Cause, Difference, Resolution
+from gateway.services.reconciliation.drift_phases import FindUnseen, Page, Phase
 from gateway.services.reconciliation.progress import Progress
 from gateway.services.runtime import Gateway
 from gateway.services.stripe_budget import Priority, calling_as
 from gateway.stripe_api.snapshots import UnreadableObject
 
 KIND = "drift"
-EVERY = timedelta(hours=23, minutes=30)  # a day, less than the hour between two looks at the clock
+INTERVAL = timedelta(hours=23, minutes=30)  # less than a day, because the hourly job would just miss an exact day
 PHASES: Mapping[str, Phase] = MappingProxyType(
     {
-        "customers": drift_phases.customers,
-        "subscriptions": drift_phases.subscriptions,
-        "unlisted_customers": drift_phases.unlisted_customers,
-        "unlisted_subscriptions": drift_phases.unlisted_subscriptions,
-        "unpaid_invoices": drift_phases.unpaid_invoices,
-        "plan_table": drift_phases.plan_table,
+        "customers": drift_phases.compare_customers,
+        "subscriptions": drift_phases.compare_subscriptions,
+        "unlisted_customers": drift_phases.compare_unlisted_customers,
+        "unlisted_subscriptions": drift_phases.compare_unlisted_subscriptions,
+        "unpaid_invoices": drift_phases.compare_unpaid_invoices,
+        "plan_table": drift_phases.compare_plan_table,
     }
 )
-ORDER = tuple(PHASES)
+PHASE_ORDER = tuple(PHASES)
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Walked:
-    """After one page: how far the walk is, and what that page brought."""
+class WalkedPage:
+    """The progress after one page, and the differences that the page showed."""
 
     progress: Progress
     differences: list[Difference] = field(default_factory=list)
 
 
-def walk(gateway: Gateway, *, dry_run: bool = False) -> Generator[Walked]:
-    """Walk all phases; gives the state after each page, which is healed and stored by then.
+def walk(gateway: Gateway, *, dry_run: bool = False) -> Generator[WalkedPage]:
+    """Walk all phases. Heal and store each page, and then yield it.
 
-    An unfinished walk is gone on with; a ``dry_run`` begins anew, heals nothing and writes nothing. May be left after
-    any page. Raises StripeUnavailable, and ReconciliationInProgress if another process walks as well.
+    The walk resumes the unfinished run, if there is one. A ``dry_run`` starts from the first page, heals nothing and
+    writes nothing. The caller may stop after any page. Raise StripeUnavailable, or ReconciliationInProgress if another
+    process is walking too.
 
-    Counts: how many objects each phase has looked at, and how many differences there were of each class and fate.
+    The progress counts the objects that each phase compared, and the differences by cause and by resolution.
     """
     with gateway.database.transaction() as session:
-        at = Progress() if dry_run else progress.begin(session, KIND, gateway.clock())
+        at = Progress() if dry_run else progress.resume_or_begin(session, KIND, gateway.clock())
     seen_dry: set[str] = set()
     run = at.id
 
-    def unseen(session: Session, ids: Collection[str]) -> set[str]:
-        return progress.unseen(session, run, ids) - seen_dry
+    def find_unseen(session: Session, ids: Collection[str]) -> set[str]:
+        return progress.find_unseen(session, run, ids) - seen_dry
 
     while not at.finished:
-        phase, cursor = place(at.cursor)
+        phase, cursor = split_cursor(at.cursor)
         with calling_as(Priority.RECONCILIATION):
-            page = page_at(gateway, phase, cursor, unseen)
-            differences = [settled(gateway, each, dry_run=dry_run) for each in page.differences]
-        after = moved(at, phase, page, differences)
+            page = fetch_page(gateway, phase, cursor, find_unseen)
+            differences = [resolve(gateway, each, dry_run=dry_run) for each in page.differences]
+        after = advance(at, phase, page, differences)
         if dry_run:
             seen_dry.update(page.seen)
         else:
-            store(gateway, at, after, page)
+            commit_page(gateway, at, after, page)
         at = after
-        yield Walked(progress=at, differences=differences)
+        yield WalkedPage(progress=at, differences=differences)
 
 
-def page_at(gateway: Gateway, phase: str, cursor: str | None, unseen: Unseen) -> Page:
-    """The phase's next page; its first one, if Stripe no longer knows where a walk that rested had come to."""
+def fetch_page(gateway: Gateway, phase: str, cursor: str | None, find_unseen: FindUnseen) -> Page:
+    """Fetch the phase's next page, or its first one if Stripe no longer knows the cursor of a walk that paused."""
     try:
-        return PHASES[phase](gateway, cursor, unseen)
+        return PHASES[phase](gateway, cursor, find_unseen)
     except NotFound:
         if cursor is None:
             raise
         log.warning("drift_cursor_forgotten", phase=phase, cursor=cursor)
-        return PHASES[phase](gateway, None, unseen)
+        return PHASES[phase](gateway, None, find_unseen)
 
 
 def is_due(gateway: Gateway) -> bool:
-    """Whether a walk is to be begun, or gone on with."""
+    """Return whether a walk should begin or resume now."""
     with gateway.database.transaction() as session:
-        return progress.is_due(session, KIND, EVERY, gateway.clock())
+        return progress.is_due(session, KIND, INTERVAL, gateway.clock())
 
 
-def moved(at: Progress, phase: str, page: Page, differences: Sequence[Difference]) -> Progress:
-    """The progress one page further: in the same phase, or at the beginning of the next one."""
+def advance(at: Progress, phase: str, page: Page, differences: Sequence[Difference]) -> Progress:
+    """Return the progress after a page. It is in the same phase, or at the beginning of the next one."""
     found = Counter({phase: page.looked_at})
     for each in differences:
-        found.update((each.cause, each.done))
-    finished = page.cursor is None and phase == ORDER[-1]
+        found.update((each.cause, each.resolution))
+    finished = page.cursor is None and phase == PHASE_ORDER[-1]
     if page.cursor is not None:
         cursor = f"{phase}/{page.cursor}"
     else:
-        cursor = f"{phase}/" if finished else ORDER[ORDER.index(phase) + 1]
-    return at.moved(page.answered_at, cursor, found, finished=finished)
+        cursor = f"{phase}/" if finished else PHASE_ORDER[PHASE_ORDER.index(phase) + 1]
+    return at.advance(page.answered_at, cursor, found, finished=finished)
 
 
-def store(gateway: Gateway, at: Progress, after: Progress, page: Page) -> None:
-    """Commit the place reached, and what was seen up to it."""
+def commit_page(gateway: Gateway, at: Progress, after: Progress, page: Page) -> None:
+    """Commit the progress and the ids that the page saw in Stripe's lists."""
     with gateway.database.transaction() as session:
         progress.note_seen(session, at.id, page.seen)
         progress.store(session, at, after, gateway.clock())
@@ -122,22 +129,28 @@ def store(gateway: Gateway, at: Progress, after: Progress, page: Page) -> None:
             progress.forget_seen(session, at.id)
 
 
-def place(cursor: str | None) -> tuple[str, str | None]:
-    """Phase and cursor within it; a walk that another release left in a phase of its own begins again."""
+def split_cursor(cursor: str | None) -> tuple[str, str | None]:
+    """Split a stored cursor into its phase and the cursor within that phase.
+
+    Start again with the first phase if another release stored a phase that this release does not know.
+    """
     phase, _, within = (cursor or "").partition("/")
-    return (phase, within or None) if phase in PHASES else (ORDER[0], None)
+    return (phase, within or None) if phase in PHASES else (PHASE_ORDER[0], None)
 
 
-def settled(gateway: Gateway, difference: Difference, *, dry_run: bool) -> Difference:
-    """The difference, healed if it can be; logged by field, without the values, which may be people's names."""
-    if difference.cause is Class.IN_FLIGHT:
-        result = replace(difference, done=Done.LEFT)
+def resolve(gateway: Gateway, difference: Difference, *, dry_run: bool) -> Difference:
+    """Heal the difference if that is possible, log it, and return it with its resolution.
+
+    Log the names of its fields without their values, because the values may contain people's names.
+    """
+    if difference.cause is Cause.IN_FLIGHT:
+        result = replace(difference, resolution=Resolution.LEFT)
     elif not difference.healable:
         result = difference
     elif dry_run:
-        result = replace(difference, done=Done.WOULD_HEAL)
+        result = replace(difference, resolution=Resolution.WOULD_HEAL)
     else:
-        result = healed(gateway, difference)
+        result = heal(gateway, difference)
     log.warning(
         "drift",
         kind=result.kind,
@@ -145,22 +158,26 @@ def settled(gateway: Gateway, difference: Difference, *, dry_run: bool) -> Diffe
         organization_id=result.organization_id,
         cause=result.cause,
         fields=list(result.fields),
-        done=result.done,
+        done=result.resolution,
     )
     return result
 
 
-def healed(gateway: Gateway, difference: Difference) -> Difference:
-    """Refresh the object. Raises StripeUnavailable: the page is then walked again another time."""
+def heal(gateway: Gateway, difference: Difference) -> Difference:
+    """Refresh the object from Stripe and return the difference with its resolution.
+
+    If the merge queued another refresh, that job (``refresh_or_queue_again``) continues and the difference is left to
+    it. Raise StripeUnavailable. The cursor then stays, and the next walk compares the page again.
+    """
     try:
         outcome = refresh(gateway, difference.kind, difference.stripe_id)
     except UnreadableObject:
-        return replace(difference, cause=Class.UNREADABLE)
+        return replace(difference, cause=Cause.UNREADABLE)
     except StripeRejected:
         log.exception("drift_not_healed", stripe_id=difference.stripe_id)
         return difference
     if outcome is None:
-        return replace(difference, cause=Class.GONE)
+        return replace(difference, cause=Cause.GONE)
     if outcome is Outcome.UNKNOWN:
         return difference
-    return replace(difference, done=Done.LEFT if outcome is Outcome.REFRESHED else Done.HEALED)
+    return replace(difference, resolution=Resolution.LEFT if outcome is Outcome.REFRESHED else Resolution.HEALED)

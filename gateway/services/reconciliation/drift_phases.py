@@ -1,4 +1,4 @@
-"""What the drift walk compares, a page at a time: each phase gives the differences and where it has come to."""
+"""The phases of the drift walk. Each compares one page and returns its differences and the next cursor."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,7 +14,7 @@ from gateway.services.mirror.refresh import retrieve
 from gateway.services.plan_table.derive import DECIDED_BY_INVOICE, NEVER_ENROLLED, UNMAPPED, PlanState
 from gateway.services.plan_table.writer import OrganizationRows, derive_plan_states, load_organization_rows
 from gateway.services.reconciliation import compare
-from gateway.services.reconciliation.differences import Class, Difference, Pair, differing
+from gateway.services.reconciliation.differences import Cause, Difference, Pair, compare_fields
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import (
@@ -29,16 +29,16 @@ from gateway.stripe_api.snapshots import (
     id_of,
 )
 
-PAGE = 100  # the most that Stripe gives at once
+PAGE_SIZE = 100  # the most that Stripe returns in one page
 
 Listed = TypeVar("Listed", bound=StripeObject)
-Unseen = Callable[[Session, Collection[str]], set[str]]
-"""Which of some ids have not been in Stripe's lists."""
+FindUnseen = Callable[[Session, Collection[str]], set[str]]
+"""Returns those of the ids that were not in Stripe's lists."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What one page brought. ``cursor`` is None at the phase's end."""
+    """The result of one page. ``cursor`` is None at the end of the phase."""
 
     cursor: str | None
     looked_at: int
@@ -47,77 +47,83 @@ class Page:
     seen: list[str] = field(default_factory=list)
 
 
-Phase = Callable[[Gateway, str | None, Unseen], Page]
+Phase = Callable[[Gateway, str | None, FindUnseen], Page]
 
 
-def customers(gateway: Gateway, cursor: str | None, _: Unseen) -> Page:
-    """A page of Stripe's customers; those of no organization are none of our business."""
+def compare_customers(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
+    """Compare a page of Stripe's customers. Ignore those that belong to no organization of ours."""
     with stripe_call():
         page = gateway.stripe.v1.customers.list(
-            {"limit": PAGE} if cursor is None else {"limit": PAGE, "starting_after": cursor}
+            {"limit": PAGE_SIZE} if cursor is None else {"limit": PAGE_SIZE, "starting_after": cursor}
         )
-    return listed(gateway, CustomerSnapshot, page)
+    return compare_listed(gateway, CustomerSnapshot, page)
 
 
-def subscriptions(gateway: Gateway, cursor: str | None, _: Unseen) -> Page:
-    """A page of Stripe's subscriptions, the ended ones too."""
+def compare_subscriptions(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
+    """Compare a page of Stripe's subscriptions, including ended ones."""
     with stripe_call():
         page = gateway.stripe.v1.subscriptions.list(
-            {"limit": PAGE, "status": "all"}
+            {"limit": PAGE_SIZE, "status": "all"}
             if cursor is None
-            else {"limit": PAGE, "status": "all", "starting_after": cursor}
+            else {"limit": PAGE_SIZE, "status": "all", "starting_after": cursor}
         )
-    return listed(gateway, SubscriptionSnapshot, page)
+    return compare_listed(gateway, SubscriptionSnapshot, page)
 
 
-def unlisted_customers(gateway: Gateway, cursor: str | None, unseen: Unseen) -> Page:
-    """Customers that live here and were in no list: deleted, gone, or made since."""
+def compare_unlisted_customers(gateway: Gateway, cursor: str | None, find_unseen: FindUnseen) -> Page:
+    """Compare customers that are alive in the mirror but were not in Stripe's list.
+
+    Stripe deleted them, does not know them, or created them after the list was read.
+    """
     living = (Organization.stripe_customer_id.is_not(None), Organization.deleted.is_(False))
     with gateway.database.transaction() as session:
-        ids = next_ids(session, Organization.stripe_customer_id, living, cursor)
-        suspects = unseen(session, ids)
-    return unlisted(gateway, CustomerSnapshot, ids, suspects)
+        ids = load_next_ids(session, Organization.stripe_customer_id, living, cursor)
+        suspects = find_unseen(session, ids)
+    return compare_unlisted(gateway, CustomerSnapshot, ids, suspects)
 
 
-def unlisted_subscriptions(gateway: Gateway, cursor: str | None, unseen: Unseen) -> Page:
-    """Subscriptions that live here and were in no list: gone, on a test clock, or made since."""
+def compare_unlisted_subscriptions(gateway: Gateway, cursor: str | None, find_unseen: FindUnseen) -> Page:
+    """Compare subscriptions that are alive in the mirror but were not in Stripe's list.
+
+    Stripe does not know them, has them on a test clock, or created them after the list was read.
+    """
     with gateway.database.transaction() as session:
-        ids = next_ids(session, Subscription.id, (Subscription.status.not_in(ENDED),), cursor)
-        suspects = unseen(session, ids)
-    return unlisted(gateway, SubscriptionSnapshot, ids, suspects)
+        ids = load_next_ids(session, Subscription.id, (Subscription.status.not_in(ENDED),), cursor)
+        suspects = find_unseen(session, ids)
+    return compare_unlisted(gateway, SubscriptionSnapshot, ids, suspects)
 
 
-def unpaid_invoices(gateway: Gateway, cursor: str | None, _: Unseen) -> Page:
-    """The invoices by which a plan stays or goes, but for those that are settled for good: there are few."""
+def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
+    """Compare the unsettled invoices on which a plan depends. There are few."""
     decides = (
         Subscription.status.in_(DECIDED_BY_INVOICE),
         Subscription.latest_invoice_id.is_not(None),
         Subscription.latest_invoice_id.not_in(select(Invoice.id).where(Invoice.status.in_(SETTLED))),
     )
     with gateway.database.transaction() as session:
-        ids = next_ids(session, Subscription.latest_invoice_id, decides, cursor)
-    return unlisted(gateway, InvoiceSnapshot, ids, ids)
+        ids = load_next_ids(session, Subscription.latest_invoice_id, decides, cursor)
+    return compare_unlisted(gateway, InvoiceSnapshot, ids, ids)
 
 
-def plan_table(gateway: Gateway, cursor: str | None, _: Unseen) -> Page:
-    """The plan table as it is, and as it follows from the mirror."""
+def compare_plan_table(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
+    """Compare a page of the plan table with what the mirror implies."""
     with gateway.database.transaction() as session:
-        # one moment for all of it: a merge in between would look like a difference
+        # Read one snapshot of the database. A concurrent merge would look like a difference otherwise.
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-        ids = next_ids(session, Organization.id, (Organization.stripe_customer_id.is_not(None),), cursor)
+        ids = load_next_ids(session, Organization.id, (Organization.stripe_customer_id.is_not(None),), cursor)
         organizations = session.scalars(select(Organization).where(Organization.id.in_(ids))).all()
         accounts, plan_of_product = load_organization_rows(session, organizations)
         states = derive_plan_states(session, accounts, plan_of_product)
-    compared = [of_plan(account, states[each]) for each, account in accounts.items()]
+    compared = [compare_plan(account, states[each]) for each, account in accounts.items()]
     found = [difference for difference in compared if difference is not None]
     return Page(cursor=next_cursor(ids), looked_at=len(ids), differences=found)
 
 
-def of_plan(account: OrganizationRows, expected: PlanState) -> Difference | None:
-    """How an organization's row of the plan table differs from what follows from the mirror, or that it is unmapped."""
+def compare_plan(account: OrganizationRows, expected: PlanState) -> Difference | None:
+    """Return how an organization's plan differs from what the mirror implies, or that it is unmapped, or None."""
     organization = account.organization
     ours = PlanState.of_row(account.plan_row) if account.plan_row is not None else NEVER_ENROLLED
-    pairs = differing(asdict(ours), asdict(expected))
+    pairs = compare_fields(asdict(ours), asdict(expected))
     fields: dict[str, Pair] = {f"plan_table.{name}": pair for name, pair in pairs.items()}
     if not fields and expected.requested_plan != UNMAPPED:
         return None
@@ -126,13 +132,13 @@ def of_plan(account: OrganizationRows, expected: PlanState) -> Difference | None
         kind=CustomerSnapshot.kind if subscription_id is None else SubscriptionSnapshot.kind,
         stripe_id=subscription_id or organization.stripe_customer_id or "",
         organization_id=organization.id,
-        cause=Class.ALTERED if fields else Class.UNMAPPED,
+        cause=Cause.ALTERED if fields else Cause.UNMAPPED,
         fields=fields,
     )
 
 
-def listed(gateway: Gateway, kind: type[Snapshot], page: ListObject[Listed]) -> Page:
-    """Compare one page of a list of Stripe's."""
+def compare_listed(gateway: Gateway, kind: type[Snapshot], page: ListObject[Listed]) -> Page:
+    """Compare one page of a list from Stripe with the mirror."""
     seen = Seen.in_answer(page, cause="drift")
     snapshots: list[Snapshot] = []
     unreadable: dict[str, str] = {}  # id -> customer
@@ -143,9 +149,9 @@ def listed(gateway: Gateway, kind: type[Snapshot], page: ListObject[Listed]) -> 
         except UnreadableObject:
             unreadable[stripe_object["id"]] = id_of(stripe_object.get("customer")) or ""
     with gateway.database.transaction() as session:
-        differences = compare.differences(session, snapshots)
-        differences += compare.odd(
-            session, kind.kind, dict.fromkeys(unreadable, Class.UNREADABLE), customers=unreadable
+        differences = compare.find_differences(session, snapshots)
+        differences += compare.uncomparable(
+            session, kind.kind, dict.fromkeys(unreadable, Cause.UNREADABLE), customers=unreadable
         )
     ids = [str(each["id"]) for each in page.data]
     return Page(
@@ -157,34 +163,34 @@ def listed(gateway: Gateway, kind: type[Snapshot], page: ListObject[Listed]) -> 
     )
 
 
-def unlisted(gateway: Gateway, kind: type[Snapshot], ids: Sequence[str], suspects: Collection[str]) -> Page:
-    """Look up the suspects one by one: some are gone, the others can be compared."""
+def compare_unlisted(gateway: Gateway, kind: type[Snapshot], ids: Sequence[str], suspects: Collection[str]) -> Page:
+    """Retrieve each suspect from Stripe. Report those that are gone and compare the others."""
     snapshots: list[Snapshot] = []
-    absent: dict[str, Class] = {}
+    absent: dict[str, Cause] = {}
     for stripe_id in sorted(suspects):
         try:
             snapshot = retrieve(gateway, kind.kind, stripe_id)
         except UnreadableObject:
-            absent[stripe_id] = Class.UNREADABLE
+            absent[stripe_id] = Cause.UNREADABLE
             continue
         if snapshot is None:
-            absent[stripe_id] = Class.GONE
+            absent[stripe_id] = Cause.GONE
         else:
             snapshots.append(snapshot)
     with gateway.database.transaction() as session:
-        differences = compare.differences(session, snapshots)
-        differences += compare.odd(session, kind.kind, absent, customers={})
+        differences = compare.find_differences(session, snapshots)
+        differences += compare.uncomparable(session, kind.kind, absent, customers={})
     return Page(cursor=next_cursor(ids), looked_at=len(suspects), differences=differences)
 
 
-def next_ids(
+def load_next_ids(
     session: Session, column: InstrumentedAttribute[Any], where: Sequence[ColumnElement[bool]], cursor: str | None
 ) -> list[str]:
-    """The next page of a table's ids."""
-    query = select(column).where(*where).order_by(column).limit(PAGE)
+    """Return the ids of the next page of a table."""
+    query = select(column).where(*where).order_by(column).limit(PAGE_SIZE)
     return list(session.scalars(query if cursor is None else query.where(column > cursor)))
 
 
 def next_cursor(ids: Sequence[str]) -> str | None:
-    """Where the next page begins, if this one was full."""
-    return ids[-1] if len(ids) == PAGE else None
+    """Return the cursor of the next page, or None if this page was not full."""
+    return ids[-1] if len(ids) == PAGE_SIZE else None

@@ -1,8 +1,10 @@
-"""The gap walk: events that Stripe lists and no delivery brought are put into the inbox, and drained like any other.
+"""The gap walk puts events into the inbox that Stripe lists and the inbox lacks.
 
-It goes from the newest event back to the last check, and some way further: an event may show in the list a little
-after one that happened later. New events do not disturb it, they come in front of where it began. That place counts as
-checked once the walk has reached its end and all of it is committed.
+The walk goes from the newest event back to the last check, and a little further. An event can appear in Stripe's list
+after one that happened later. New events do not disturb the walk, because they appear in front of its start. The time
+of its start counts as checked once the walk has reached its end and every page is committed.
+
+``wakeup.defer_drain`` queues the drain job after each page. ``webhooks.drain.drain`` then merges the events.
 """
 
 from collections import Counter
@@ -35,28 +37,29 @@ log = structlog.get_logger()
 
 
 def walk(gateway: Gateway, handled: Collection[str], *, dry_run: bool = False) -> Generator[Progress]:
-    """Walk Stripe's events; gives the progress after each page, which is committed by then.
+    """Walk Stripe's list of events. Commit each page and then yield the progress.
 
-    ``handled``: the types that have a handler. The others are passed over: the webhook endpoint is not asked to deliver
-    them either. An unfinished walk is gone on with; a ``dry_run`` begins anew, and writes nothing. May be left after
-    any page. Raises StripeUnavailable, and ReconciliationInProgress if another process walks as well.
+    ``handled`` names the types that have a handler. The walk skips all others, because the webhook endpoint does not
+    receive them either. The walk resumes the unfinished run, if there is one. A ``dry_run`` starts from the newest
+    event and writes nothing. The caller may stop after any page. Raise StripeUnavailable, or ReconciliationInProgress
+    if another process is walking too.
 
-    Counts: ``events`` on the pages, of them ``missing`` (put into the inbox) and ``unreadable`` (no events of ours to
-    store, as ingress sees it).
+    The progress counts ``events`` on the pages, ``missing`` ones (put into the inbox) and ``unreadable`` ones (refused
+    by the rules of ingress).
     """
-    at = start(gateway, dry_run=dry_run)
+    at = begin_walk(gateway, dry_run=dry_run)
     while not at.finished:
-        page = fetch(gateway, at)
+        page = fetch_page(gateway, at)
         wanted = [event for event in page.events if event["type"] in handled]
         with gateway.database.transaction() as session:
-            there = known(session, wanted)
+            there = select_stored_ids(session, wanted)
             missing = [event for event in wanted if event["id"] not in there]
-            rows = rows_of(gateway, missing)
+            rows = build_rows(gateway, missing)
             found = Counter(events=len(page.events), missing=len(rows), unreadable=len(missing) - len(rows))
             cursor = page.events[-1]["id"] if page.events else at.cursor
-            after = at.moved(page.answered_at, cursor, found, finished=not page.has_more)
+            after = at.advance(page.answered_at, cursor, found, finished=not page.has_more)
             if not dry_run:
-                put(session, rows)
+                store_rows(session, rows)
                 progress.store(session, at, after, gateway.clock())
         at = after
         if rows and not dry_run:
@@ -64,19 +67,19 @@ def walk(gateway: Gateway, handled: Collection[str], *, dry_run: bool = False) -
         yield at
 
 
-def start(gateway: Gateway, *, dry_run: bool) -> Progress:
-    """Where to go on, or to begin: some way before the end of the last finished walk."""
+def begin_walk(gateway: Gateway, *, dry_run: bool) -> Progress:
+    """Resume the unfinished walk, or begin one that overlaps with the last finished one."""
     with gateway.database.transaction() as session:
         checked = progress.checked_until(session, KIND)
         since = checked - OVERLAP if checked is not None else None
-        return Progress(since=since) if dry_run else progress.begin(session, KIND, gateway.clock(), since)
+        return Progress(since=since) if dry_run else progress.resume_or_begin(session, KIND, gateway.clock(), since)
 
 
-def fetch(gateway: Gateway, at: Progress) -> EventPage:
-    """The next page.
+def fetch_page(gateway: Gateway, at: Progress) -> EventPage:
+    """Return the next page of Stripe's list.
 
-    Stripe no longer knows the cursor's event if a walk rested there for long: then it has forgotten all that lies
-    beyond as well, and the page is empty.
+    Stripe forgets the cursor's event if the walk pauses for long. It has then forgotten all older events too, so the
+    page is empty.
     """
     try:
         with calling_as(Priority.RECONCILIATION), stripe_call():
@@ -88,30 +91,31 @@ def fetch(gateway: Gateway, at: Progress) -> EventPage:
         return EventPage(events=[], has_more=False, answered_at=at.until)
 
 
-def known(session: Session, events: Sequence[JsonObject]) -> set[str]:
-    """Ids of the events that the inbox has."""
+def select_stored_ids(session: Session, events: Sequence[JsonObject]) -> set[str]:
+    """Return the ids of the events that the inbox has."""
     ids = [event["id"] for event in events]
     return set(session.scalars(select(WebhookEvent.id).where(WebhookEvent.id.in_(ids))))
 
 
-def rows_of(gateway: Gateway, events: Sequence[JsonObject]) -> list[dict[str, Any]]:
-    """What the inbox keeps of them, by the same rules as for a delivery; what would be refused there is logged here.
+def build_rows(gateway: Gateway, events: Sequence[JsonObject]) -> list[dict[str, Any]]:
+    """Build the inbox rows of the events, by the same rules as for a delivery. Log events that ingress would refuse.
 
-    They are due from when they happened: the drain takes the oldest first.
+    Each event is due from the time when it happened, because the drain takes the oldest first.
     """
     now = gateway.clock()
     rows: list[dict[str, Any]] = []
     for event in events:
         try:
             row = inbox.build_row(gateway, json_text.dumps(event), now)._asdict()
-        except (WebhookRefused, *UNREADABLE):  # the others if it cannot be written
+        except (WebhookRefused, *UNREADABLE):  # UNREADABLE if the event cannot be serialized
             log.exception("gap_event_unreadable", event_id=event["id"])
             continue
         rows.append({**row, "source": "gap", "next_attempt_at": min(from_unix(event["created"]), now)})
-    return sorted(rows, key=lambda row: row["id"])  # as ingress does: two that store the same wait, and do not deadlock
+    # Use the same order as ingress. Two transactions that store the same events could deadlock otherwise.
+    return sorted(rows, key=lambda row: row["id"])
 
 
-def put(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    """Store them; one that was delivered in this very moment stays as it was delivered."""
+def store_rows(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Store the rows. If an event was delivered since the page was read, keep the delivered row."""
     if rows:
         session.execute(insert(WebhookEvent).values(rows).on_conflict_do_nothing())

@@ -1,7 +1,8 @@
-"""How far a reconciliation has come: kept in a row, and moved in the transaction that commits what was found.
+"""The progress of a reconciliation run. The transaction that commits a page's findings also moves the cursor.
 
-Nobody owns a run. Whoever starts goes on with the unfinished one, if there is one; two that do so at once fetch the
-same page, and the one that commits second finds the cursor moved and stops. So a killed run needs no lease to expire.
+No process owns a run. Every process resumes the unfinished run, if there is one. Two processes that do so concurrently
+fetch the same page. The one that commits second finds the cursor moved and stops. Therefore a killed run needs no
+lease that has to expire.
 """
 
 from collections import Counter
@@ -17,12 +18,12 @@ from sqlalchemy.orm import Session
 from gateway.db.models import Reconciliation, SeenAtStripe
 from gateway.errors import ReconciliationInProgress
 
-KEPT = timedelta(days=90)  # finished runs are remembered for so long
+RETENTION = timedelta(days=90)  # how long finished runs are kept
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a run stands. ``id`` is None for a dry one, which is never stored."""
+    """The state of a run. ``id`` is None for a dry run, which is never stored."""
 
     id: int | None = None
     since: datetime | None = None
@@ -33,17 +34,17 @@ class Progress:
 
     @classmethod
     def of_row(cls, row: Reconciliation) -> Self:
-        """As it is stored."""
+        """Read the progress from its row."""
         return cls(id=row.id, since=row.since, until=row.until, cursor=row.cursor, counts=Counter(row.counts))
 
-    def moved(self, until: datetime | None, cursor: str | None, found: Counter[str], *, finished: bool) -> Self:
-        """One page further. ``until`` is the page's time, and counts if it is the first."""
+    def advance(self, until: datetime | None, cursor: str | None, found: Counter[str], *, finished: bool) -> Self:
+        """Return the progress after one more page. ``until`` is the page's time. Only the first page's time is kept."""
         return replace(self, until=self.until or until, cursor=cursor, counts=self.counts + found, finished=finished)
 
 
-def begin(session: Session, kind: str, now: datetime, since: datetime | None = None) -> Progress:
-    """Go on with the unfinished run of a kind, or begin one that goes back to ``since``."""
-    session.execute(delete(Reconciliation).where(Reconciliation.finished_at < now - KEPT))
+def resume_or_begin(session: Session, kind: str, now: datetime, since: datetime | None = None) -> Progress:
+    """Resume the unfinished run of a kind, or begin one that goes back to ``since``."""
+    session.execute(delete(Reconciliation).where(Reconciliation.finished_at < now - RETENTION))
     row = insert(Reconciliation).values(kind=kind, since=since, counts={}, started_at=now, updated_at=now)
     session.execute(row.on_conflict_do_nothing())
     query = select(Reconciliation).where(Reconciliation.kind == kind, Reconciliation.finished_at.is_(None))
@@ -51,7 +52,7 @@ def begin(session: Session, kind: str, now: datetime, since: datetime | None = N
 
 
 def store(session: Session, before: Progress, after: Progress, now: datetime) -> None:
-    """Move a run from ``before`` to ``after``. Raises ReconciliationInProgress if another process has moved it."""
+    """Move a run from ``before`` to ``after``. Raise ReconciliationInProgress if another process moved it."""
     values = {
         "until": after.until,
         "cursor": after.cursor,
@@ -66,11 +67,11 @@ def store(session: Session, before: Progress, after: Progress, now: datetime) ->
     )
     moved = session.scalar(update(Reconciliation).where(*unmoved).values(values).returning(Reconciliation.id))
     if moved is None:
-        raise ReconciliationInProgress("Another process is at the same reconciliation, and has got further.")
+        raise ReconciliationInProgress("Another process is running the same reconciliation and is ahead.")
 
 
 def checked_until(session: Session, kind: str) -> datetime | None:
-    """Stripe's time up to which everything was checked; None if no run of the kind has finished yet."""
+    """Return Stripe's time up to which everything was checked, or None if no run of the kind has finished yet."""
     query = select(func.max(Reconciliation.until)).where(
         Reconciliation.kind == kind, Reconciliation.finished_at.is_not(None)
     )
@@ -78,7 +79,7 @@ def checked_until(session: Session, kind: str) -> datetime | None:
 
 
 def is_due(session: Session, kind: str, every: timedelta, now: datetime) -> bool:
-    """Whether a run of the kind is unfinished, or none has begun within ``every``."""
+    """Return whether a run of the kind is unfinished, or none began within ``every``."""
     recent = select(Reconciliation.id).where(
         Reconciliation.kind == kind, Reconciliation.started_at > now - every, Reconciliation.finished_at.is_not(None)
     )
@@ -86,18 +87,18 @@ def is_due(session: Session, kind: str, every: timedelta, now: datetime) -> bool
 
 
 def note_seen(session: Session, run: int | None, ids: Collection[str]) -> None:
-    """Remember objects that were in Stripe's lists."""
+    """Store the ids of objects that were in Stripe's lists."""
     if ids:
         rows = [{"reconciliation_id": run, "object_id": each} for each in ids]
         session.execute(insert(SeenAtStripe).values(rows).on_conflict_do_nothing())
 
 
 def forget_seen(session: Session, run: int | None) -> None:
-    """A finished run needs them no more."""
+    """Delete the ids that ``note_seen`` stored for a finished run."""
     session.execute(delete(SeenAtStripe).where(SeenAtStripe.reconciliation_id == run))
 
 
-def unseen(session: Session, run: int | None, ids: Collection[str]) -> set[str]:
-    """Those of ``ids`` that the run has not seen in Stripe's lists."""
+def find_unseen(session: Session, run: int | None, ids: Collection[str]) -> set[str]:
+    """Return those of ``ids`` that the run has not seen in Stripe's lists."""
     query = select(SeenAtStripe.object_id).where(SeenAtStripe.reconciliation_id == run, SeenAtStripe.object_id.in_(ids))
     return set(ids) - set(session.scalars(query))

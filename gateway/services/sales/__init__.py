@@ -1,1 +1,5 @@
-"""Inquiries to the sales team: storing them and delivering them to the configured address."""
+"""Inquiries to the sales team.
+
+``inquiries.store_inquiry`` stores an inquiry together with a job. In that job, ``delivery.deliver_inquiry`` sends it to
+the sales team's own system.
+"""

@@ -1,6 +1,6 @@
-"""Handing inquiries on to sales' own system, as Standard Webhooks has it: https://www.standardwebhooks.com.
+"""Deliver inquiries to the sales team's own system, as Standard Webhooks defines it: https://www.standardwebhooks.com.
 
-At least once: whatever is not known to have been taken is sent again, under the same id.
+Delivery is at least once. An inquiry without a known success is sent again under the same id.
 """
 
 from datetime import datetime, timedelta
@@ -18,8 +18,8 @@ from gateway.services.sales.inquiries import defer_delivery
 from gateway.stripe_api.times import to_unix
 
 TIMEOUTS = (3, 10)  # seconds to connect, and to wait for the answer
-# Before each further attempt: two days and a half in all, so that a receiver may be away over a weekend's night.
-WAITS = tuple(
+# The wait before each retry. The waits add up to two and a half days, so that a receiver may be down over a weekend.
+RETRY_WAITS = tuple(
     timedelta(**wait)
     for wait in (
         {"seconds": 5},
@@ -37,20 +37,24 @@ WAITS = tuple(
 log = structlog.get_logger()
 
 
-def deliver(gateway: Gateway, inquiry_id: str) -> bool:
-    """Attempt to hand an inquiry on, and queue the next attempt if need be; gives whether it is delivered.
+def deliver_inquiry(gateway: Gateway, inquiry_id: str) -> bool:
+    """Attempt to deliver an inquiry and return whether it is delivered. After a failure, queue the next attempt.
 
-    No transaction is open during the call. Killed after it, the attempt is not counted and made once more.
+    No transaction is open during the call. If the process is killed after the call, the attempt is not counted and the
+    inquiry is sent once more. ``inquiries.defer_delivery`` queues the job that calls this function again.
     """
     with gateway.database.transaction() as session:
         inquiry = session.get_one(SalesInquiry, inquiry_id)
     if inquiry.delivered_at is None:
-        record(gateway, inquiry, send(gateway.config, inquiry, gateway.clock()))
+        record_attempt(gateway, inquiry, send_inquiry(gateway.config, inquiry, gateway.clock()))
     return inquiry.delivered_at is not None
 
 
-def record(gateway: Gateway, sent: SalesInquiry, error: str | None) -> None:
-    """Write down what became of an attempt: None, or what it met. ``sent`` is the row as it stood before."""
+def record_attempt(gateway: Gateway, sent: SalesInquiry, error: str | None) -> None:
+    """Store the result of an attempt. ``error`` is None if it succeeded.
+
+    ``sent`` is the row as it was read before the attempt.
+    """
     now = gateway.clock()
     with gateway.database.transaction() as session:
         inquiry = session.get_one(SalesInquiry, sent.id, with_for_update=True)
@@ -60,18 +64,18 @@ def record(gateway: Gateway, sent: SalesInquiry, error: str | None) -> None:
         inquiry.error, inquiry.next_attempt_at = error, None
         if error is None:
             inquiry.delivered_at = sent.delivered_at = now
-        elif inquiry.attempts <= len(WAITS):
-            defer_delivery(session, inquiry, at=now + WAITS[inquiry.attempts - 1])
-    given_up = error is not None and inquiry.attempts > len(WAITS)
+        elif inquiry.attempts <= len(RETRY_WAITS):
+            defer_delivery(session, inquiry, at=now + RETRY_WAITS[inquiry.attempts - 1])
+    given_up = error is not None and inquiry.attempts > len(RETRY_WAITS)
     say = log.error if given_up else log.info
     say("sales_inquiry_sent", inquiry_id=inquiry.id, attempt=inquiry.attempts, error=error, given_up=given_up)
 
 
-def send(config: Config, inquiry: SalesInquiry, now: datetime) -> str | None:
-    """One attempt; gives None, or what went wrong, in words that hold neither the address nor anything personal."""
+def send_inquiry(config: Config, inquiry: SalesInquiry, now: datetime) -> str | None:
+    """Send the inquiry once. Return None, or the error in words without the address and without personal data."""
     if config.sales_webhook_url is None or config.sales_webhook_secret is None:
         return "GATEWAY_SALES_WEBHOOK_URL is not set"
-    body = payload(inquiry)
+    body = build_message(inquiry)
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "konnect-stripe-gateway",
@@ -80,7 +84,7 @@ def send(config: Config, inquiry: SalesInquiry, now: datetime) -> str | None:
         "webhook-signature": Webhook(config.sales_webhook_secret).sign(inquiry.id, now, body),
     }
     try:
-        # What is answered is of no interest, so it is not read; a redirect could lead anywhere, so it is not followed.
+        # Do not read the answer's body. Do not follow a redirect, because it could lead to another receiver.
         with requests.post(
             config.sales_webhook_url,
             data=body.encode(),
@@ -95,8 +99,8 @@ def send(config: Config, inquiry: SalesInquiry, now: datetime) -> str | None:
     return None if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES else f"HTTP {status}"
 
 
-def payload(inquiry: SalesInquiry) -> str:
-    """The message: ``{type, timestamp, data}``."""
+def build_message(inquiry: SalesInquiry) -> str:
+    """Build the message ``{type, timestamp, data}``."""
     names = ("id", "organization_id", "name", "email", "company", "message", "created_at")
     data = {name: getattr(inquiry, name) for name in names}
     message = {"type": "sales_inquiry.created", "timestamp": inquiry.created_at, "data": data}

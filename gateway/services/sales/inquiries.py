@@ -1,4 +1,7 @@
-"""The contact form: stored first, then handed on to sales by a job of the same transaction."""
+"""Store inquiries from the contact form.
+
+The same transaction queues a job, in which ``delivery.deliver_inquiry`` sends the inquiry to the sales team's system.
+"""
 
 import math
 import uuid
@@ -10,21 +13,21 @@ from sqlalchemy.orm import Session
 from gateway.db import jobs
 from gateway.db.models import SalesInquiry
 from gateway.errors import RateLimited
-from gateway.services.customers.customer import known_organization
+from gateway.services.customers.customer import ensure_organization
 from gateway.services.runtime import Caller, Gateway
 
-MOST, WITHIN = 5, timedelta(hours=1)  # a person who writes a sixth one within the hour is no person
+MAX_INQUIRIES, WINDOW = 5, timedelta(hours=1)  # a sixth inquiry within an hour does not come from a person
 
 
-def inquire(gateway: Gateway, caller: Caller, form: dict[str, str]) -> SalesInquiry:
-    """Store what ``SalesInquirySchema`` loaded. Raises RateLimited.
+def store_inquiry(gateway: Gateway, caller: Caller, form: dict[str, str]) -> SalesInquiry:
+    """Store an inquiry that ``SalesInquirySchema`` loaded, and queue its delivery. Raise RateLimited.
 
-    The organization's row is locked meanwhile, so that requests on several machines count each other. An organization
-    whose customer was deleted may ask as well: that is what sales is for then.
+    The transaction locks the organization's row, so that concurrent requests count each other. An organization whose
+    customer was deleted may send inquiries too, because only the sales team can help it.
     """
     now = gateway.clock()
     with gateway.database.transaction() as session:
-        known_organization(session, caller, now)
+        ensure_organization(session, caller, now)
         refuse_too_many(session, caller, now)
         inquiry = SalesInquiry(
             id=f"inq_{uuid.uuid4().hex}",
@@ -40,28 +43,31 @@ def inquire(gateway: Gateway, caller: Caller, form: dict[str, str]) -> SalesInqu
 
 
 def refuse_too_many(session: Session, caller: Caller, now: datetime) -> None:
-    """Raises RateLimited if as many as may be were stored within the time, and says when the next one may be."""
+    """Raise RateLimited, with the seconds to wait, if the organization has used up its inquiries."""
     query = (
         select(SalesInquiry.created_at)
-        .where(SalesInquiry.organization_id == caller.organization_id, SalesInquiry.created_at > now - WITHIN)
+        .where(SalesInquiry.organization_id == caller.organization_id, SalesInquiry.created_at > now - WINDOW)
         .order_by(SalesInquiry.created_at.desc())
-        .limit(MOST)
+        .limit(MAX_INQUIRIES)
     )
     recent = session.scalars(query).all()
-    if len(recent) == MOST:
-        seconds = math.ceil((recent[-1] + WITHIN - now).total_seconds())
-        raise RateLimited("We have your messages; please wait for our answer.", headers={"Retry-After": str(seconds)})
+    if len(recent) == MAX_INQUIRIES:
+        seconds = math.ceil((recent[-1] + WINDOW - now).total_seconds())
+        raise RateLimited("We have your messages. Please wait for our answer.", headers={"Retry-After": str(seconds)})
 
 
 def defer_delivery(session: Session, inquiry: SalesInquiry, *, at: datetime) -> None:
-    """Enqueue the next attempt; one waits at a time."""
+    """Queue the next attempt, unless one is already queued.
+
+    ``delivery.deliver_inquiry`` makes the attempt in the worker.
+    """
     inquiry.next_attempt_at = at
     key = f"inquiry:{inquiry.id}"
     jobs.defer(session, jobs.DELIVER_INQUIRY, {"inquiry_id": inquiry.id}, queueing_lock=key, lock=key, at=at)
 
 
 def find_inquiries(gateway: Gateway, *, undelivered: bool, limit: int) -> list[SalesInquiry]:
-    """The newest, newest first."""
+    """Return the newest inquiries, newest first."""
     query = select(SalesInquiry).order_by(SalesInquiry.created_at.desc(), SalesInquiry.id).limit(limit)
     if undelivered:
         query = query.where(SalesInquiry.delivered_at.is_(None))

@@ -16,7 +16,7 @@ from gateway.db.models import (
     PlanChange,
     UpcomingInvoice,
 )
-from gateway.services.customers.payment_methods import Card, card_of
+from gateway.services.customers.payment_methods import Card, to_card
 from gateway.services.plan_table.derive import FREE, NEVER_ENROLLED, PlanState
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
@@ -146,7 +146,7 @@ def build_plan_details(catalog: Catalog, organization_id: str, found: DetailsRow
         current_period=period,
         billing_date=period.end if period is not None and state.requested_plan != FREE else None,
         upcoming_charges=build_upcoming_charges(found.upcoming) if found.upcoming is not None else None,
-        payment_method=card_of(found.card) if found.card is not None else None,
+        payment_method=to_card(found.card) if found.card is not None else None,
         latest_invoice=found.invoice,
         pending_change=build_pending_change(found.change) if found.change is not None else None,
         # A customer that was deleted at Stripe cannot come back, so only sales can help.
