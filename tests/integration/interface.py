@@ -10,11 +10,12 @@ from typing import Any
 
 import click
 from flask.testing import FlaskClient
+from prometheus_client.metrics import MetricWrapperBase
 
 from gateway import errors
+from gateway import metrics as counts
 from gateway.cli import cli
 from gateway.endpoints.metrics import gauges
-from gateway.metrics import REGISTRY
 from gateway.services.runtime import Gateway
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -46,15 +47,12 @@ def error_codes(kind: type[errors.GatewayError]) -> Iterator[tuple[str, int]]:
 
 
 def metrics(gateway: Gateway) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each metric with its type, help and labels."""
-    for family in (*REGISTRY.collect(), *gauges(gateway)):
-        labels = sorted({name for sample in family.samples for name in sample.labels} | set(labels_of(family)))
+    """Yield each metric with its type, help and declared labels."""
+    counters = [each for each in vars(counts).values() if isinstance(each, MetricWrapperBase)]
+    described = [(family, each) for each in counters for family in each.describe()]
+    for family, declared in [*described, *((gauge, gauge) for gauge in gauges(gateway))]:
+        labels = sorted(getattr(declared, "_labelnames", ()))
         yield family.name, {"type": family.type, "help": family.documentation, "labels": labels}
-
-
-def labels_of(family: object) -> tuple[str, ...]:
-    """Return the labels that a family declares, which it does not publish while it has no sample."""
-    return tuple(getattr(family, "_labelnames", ()))
 
 
 def command(shown: click.Command) -> dict[str, Any]:
