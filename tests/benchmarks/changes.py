@@ -14,8 +14,8 @@ import requests
 
 from tests.benchmarks.rig import rig
 from tests.benchmarks.timed import CALLS, OWN
-from tests.faults.stage import Stage, stage
-from tests.processes import await_port, gunicorn, running
+from tests.support.deployment import Stage, stage
+from tests.support.processes import await_port, gunicorn, running
 
 ORGANIZATIONS = 40
 WARM = 4  # organizations that only warm up the processes

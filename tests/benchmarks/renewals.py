@@ -12,7 +12,7 @@ import click
 import stripe
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.support import DAY, START, Account, Clock
+from tests.support.stripe_account import DAY, START, Account, Clock
 
 ORGANIZATIONS = (250, 500, 1000)
 RENEWALS = 12

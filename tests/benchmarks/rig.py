@@ -13,7 +13,7 @@ from gateway import metrics
 from gateway.db.migrate import migrate
 from gateway.db.session import Database
 from gateway.demo.postgres import embedded_postgres
-from tests.processes import await_port, free_port, gunicorn, running
+from tests.support.processes import await_port, free_port, gunicorn, running
 
 SECRET = "whsec_benchmark"
 

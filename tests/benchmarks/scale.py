@@ -28,8 +28,9 @@ from gateway.services.webhooks.endpoint_check import load_last_check
 from gateway.services.webhooks.inbox import Inbox
 from gateway.services.webhooks.replay import Selection, find_events
 from handlers import HANDLERS
-from tests.benchmarks import events, filled
+from tests.benchmarks import filled
 from tests.benchmarks.rig import SECRET, rig
+from tests.support import bulk_events
 
 EVENTS = 2_000
 """Stored and worked off at each size."""
@@ -84,7 +85,7 @@ def timed(action: Callable[[], object], times: int = LOOKS) -> float:
 
 def acknowledged_and_drained(gateway: Gateway, organizations: int) -> Figures:
     """One event at a time into the inbox, then all through the drain."""
-    heads = [delivery.partition(b"\r\n\r\n") for delivery in events.requests(EVENTS, organizations)]
+    heads = [delivery.partition(b"\r\n\r\n") for delivery in bulk_events.requests(EVENTS, organizations)]
     deliveries = iter([(body, head.decode().partition("Stripe-Signature: ")[2].split()[0]) for head, _, body in heads])
     with closing(Inbox(gateway)) as inbox:
         acknowledged = timed(lambda: inbox.receive(*next(deliveries)), EVENTS)

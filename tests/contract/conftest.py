@@ -6,7 +6,7 @@ from gateway.sandbox import Sandbox
 from tests.contract.scenario import stories
 from tests.contract.stage import Exchange, Stage
 from tests.sandbox.conftest import _quiet_sdk, account, clock, sandbox
-from tests.sandbox.support import Clock, Json, plain
+from tests.support.stripe_account import Clock, Json, plain
 
 __all__ = ["_quiet_sdk", "account", "clock", "history", "sandbox"]
 

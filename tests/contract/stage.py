@@ -12,7 +12,7 @@ import stripe
 from gateway.sandbox import Sandbox
 from gateway.sandbox.resources import ROUTES
 from gateway.sandbox.routing import Route
-from tests.sandbox.support import Account, Clock, Json
+from tests.support.stripe_account import Account, Clock, Json
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from gateway.sandbox.resources import ROUTES
 from gateway.sandbox.routing import Route
 from tests.contract.conftest import History
 from tests.contract.sdk import call, operations
-from tests.contract.shapes import differences
 from tests.contract.stage import Exchange, route_of
-from tests.sandbox.support import Json
+from tests.support.shapes import differences
+from tests.support.stripe_account import Json
 
 
 def served(history: History) -> dict[tuple[str, str], list[Exchange]]:

@@ -13,7 +13,7 @@ import pytest
 import stripe
 
 from tests.contract.molds import distances, mold
-from tests.sandbox.support import MONTH, START, Account, Json, plain
+from tests.support.stripe_account import MONTH, START, Account, Json, plain
 
 RECORDED = {file.stem: json.loads(file.read_text()) for file in Path(__file__).parent.glob("recorded/*.json")}
 A_THIRD_IS_LEFT = START + MONTH * 2 // 3

@@ -8,8 +8,8 @@ from stripe._object_classes import get_object_class
 
 from gateway.sandbox.events import TYPES
 from tests.contract.conftest import History
-from tests.contract.shapes import differences, former_differences
-from tests.sandbox.support import Json
+from tests.support.shapes import differences, former_differences
+from tests.support.stripe_account import Json
 
 ENVELOPE = {
     "id", "object", "api_version", "created", "data", "livemode", "pending_webhooks", "request", "type",

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import requests
 
-from tests.integration.support import eventually
+from tests.support.world import eventually
 
 
 def free_port() -> int:

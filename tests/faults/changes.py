@@ -13,8 +13,8 @@ from gateway.endpoints.request_context import EXTENSION
 from gateway.services.webhooks.wakeup import defer_drain
 from gateway.stripe_api.snapshots import ORGANIZATION_ID
 from gateway.tasks import build_worker
-from tests.faults.stage import Stage
-from tests.integration.support import Api, Json, eventually
+from tests.support.deployment import Stage
+from tests.support.world import Api, Json, eventually
 
 GOOD, ASKS_ITS_HOLDER, DECLINED = "pm_card_visa", "pm_card_authenticationRequired", "pm_card_chargeCustomerFail"
 PRICE_OF = {"konnect_free_usd_month": "free", "konnect_plus_usd_month": "plus"}

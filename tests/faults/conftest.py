@@ -14,7 +14,7 @@ from gateway.db.migrate import migrate
 from gateway.db.session import Database
 from tests.conftest import POSTGRES
 from tests.faults.postgres import Crashing, crashing_postgres
-from tests.faults.stage import Stage, stage
+from tests.support.deployment import Stage, stage
 
 _numbers = itertools.count()
 

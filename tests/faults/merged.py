@@ -9,10 +9,10 @@ import orjson
 import psycopg
 
 from gateway.services.webhooks.inbox import COLUMNS, build_row
-from tests.benchmarks import events
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
-from tests.processes import Process
+from tests.support import bulk_events
+from tests.support.deployment import Stage
+from tests.support.processes import Process
+from tests.support.world import eventually
 
 HALF_DONE = """
     SELECT count(*) FROM webhook_events AS event LEFT JOIN plan_history ON cause = event.id
@@ -33,14 +33,14 @@ AT_WORK = """
 
 def one_event_each(stage: Stage, organizations: int) -> Sequence[bytes]:
     """Organizations that are on no plan yet, and for each a delivery that puts it on Plus, in a quantity of its own."""
-    known = orjson.loads(events.RECORDED.read_bytes())["data"]["object"]["items"]["data"][0]["price"]["product"]
+    known = orjson.loads(bulk_events.RECORDED.read_bytes())["data"]["object"]["items"]["data"][0]["price"]["product"]
     stage.rows("UPDATE plans SET product_id = %s WHERE key = 'plus'", known)
     stage.rows(
         "INSERT INTO organizations (id, stripe_customer_id, created_at)"
         " SELECT 'org_' || number, 'cus_' || number, now() FROM generate_series(0, %s) AS number",
         organizations - 1,
     )
-    return events.requests(organizations, organizations)
+    return bulk_events.requests(organizations, organizations)
 
 
 def store(stage: Stage, deliveries: Sequence[bytes]) -> None:

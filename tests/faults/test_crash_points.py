@@ -28,9 +28,9 @@ from tests.faults.changes import (
     last_change,
     let_a_minute_pass,
 )
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
-from tests.processes import Process
+from tests.support.deployment import Stage
+from tests.support.processes import Process
+from tests.support.world import eventually
 
 # Web freezes the first call with the intent, the job whatever is still to be called.
 IN_EACH_CHANGE = [Failpoint.INTENT_WRITTEN, Failpoint.STRIPE_ANSWERED, Failpoint.ANSWER_MERGED]

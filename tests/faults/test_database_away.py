@@ -22,8 +22,8 @@ from tests.faults.merged import (
     store,
 )
 from tests.faults.postgres import Crashing
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
+from tests.support.deployment import Stage
+from tests.support.world import eventually
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.faults.stage import Stage
-from tests.integration.support import Json, eventually
+from tests.support.deployment import Stage
+from tests.support.world import Json, eventually
 
 _numbers = count()
 

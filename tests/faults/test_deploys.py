@@ -17,8 +17,8 @@ from tests.faults.merged import (
     pending,
     store,
 )
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
+from tests.support.deployment import Stage
+from tests.support.world import eventually
 
 
 def test_web_that_is_stopped_in_a_burst_answers_what_it_has_taken_and_ends_in_time(own: Stage) -> None:

@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 import requests
 
-from tests.faults.stage import Stage
+from tests.support.deployment import Stage
 
 CLICKS = 50
 _numbers = count()

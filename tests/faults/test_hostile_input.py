@@ -10,7 +10,7 @@ import requests
 
 from gateway.config import WEBHOOK_MAX_BYTES
 from tests.benchmarks.rig import SECRET
-from tests.faults.stage import Stage, sign
+from tests.support.deployment import Stage, sign
 
 EVENT = {
     "id": "evt_hostile",

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from gateway.services.webhooks.wakeup import defer_drain
 from tests.faults.burst import Burst
 from tests.faults.merged import assert_merged_once, at_work, freeze_in_mid_drain, locked, one_event_each, pending, store
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
-from tests.processes import Process
+from tests.support.deployment import Stage
+from tests.support.processes import Process
+from tests.support.world import eventually
 
 
 def settled_worker(stage: Stage) -> Process:

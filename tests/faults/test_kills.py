@@ -18,9 +18,9 @@ from tests.faults.merged import (
     some_moment,
     store,
 )
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
-from tests.processes import Process
+from tests.support.deployment import Stage
+from tests.support.processes import Process
+from tests.support.world import eventually
 
 
 def strike(web: Process, burst: Burst, victims: list[psutil.Process]) -> None:

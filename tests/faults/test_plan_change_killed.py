@@ -4,8 +4,8 @@ import pytest
 
 from gateway.db import jobs
 from gateway.services.webhooks.wakeup import defer_drain
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
+from tests.support.deployment import Stage
+from tests.support.world import eventually
 
 CHANGE = "SELECT state FROM plan_changes WHERE to_plan = 'plus'"
 UNENDED = [("requested",)], [("processing",)]

@@ -4,10 +4,10 @@ import orjson
 
 from gateway.services.webhooks.drain import BATCH, MAX_ATTEMPTS
 from gateway.services.webhooks.wakeup import defer_drain
-from tests.benchmarks.events import id_of
 from tests.faults.merged import assert_merged_once, one_event_each, pending, store
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
+from tests.support.bulk_events import id_of
+from tests.support.deployment import Stage
+from tests.support.world import eventually
 
 POISON = """
     SELECT state, attempts, next_attempt_at >= received_at + interval '2 s', error FROM webhook_events WHERE id = %s

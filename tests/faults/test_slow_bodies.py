@@ -3,9 +3,9 @@
 import socket
 from contextlib import ExitStack
 
-from tests.benchmarks.events import requests
 from tests.faults.burst import Burst
-from tests.faults.stage import Stage
+from tests.support.bulk_events import requests
+from tests.support.deployment import Stage
 
 SLOW = 16
 

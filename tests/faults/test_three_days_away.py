@@ -3,8 +3,8 @@
 import orjson
 import requests
 
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
+from tests.support.deployment import Stage
+from tests.support.world import eventually
 
 DAY = 86_400
 

@@ -17,7 +17,7 @@ from gateway.sandbox import Sandbox
 from gateway.services.operations.catalog_sync import sync_catalog
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import API_VERSION, stripe_client
-from tests.integration.support import Api, StripeTime, World
+from tests.support.world import Api, StripeTime, World
 
 WEBHOOK_SECRET = "whsec_test"
 

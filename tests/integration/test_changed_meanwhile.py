@@ -9,7 +9,7 @@ from gateway.services.plan_changes.request import write_intent
 from gateway.services.quotes.token import Terms, read_token
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
-from tests.integration.support import Api, World
+from tests.support.world import Api, World
 
 CALLER = Caller(organization_id="org_1", actor="test")
 

@@ -16,7 +16,7 @@ from gateway.services.plan_changes.stripe_calls import Step, freeze_next_step
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api import client
 from schemas.subscription import ChangeCommand
-from tests.integration.support import Api, Json, StripeTime, World, eventually
+from tests.support.world import Api, Json, StripeTime, World, eventually
 
 CALLER = Caller(organization_id="org_1", actor="test")
 CHANGING, CREATING, VOIDING = "/v1/subscriptions/*", "/v1/subscriptions", "/v1/invoices/*/void"

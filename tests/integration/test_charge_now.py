@@ -15,7 +15,7 @@ from gateway.endpoints.request_context import EXTENSION
 from gateway.services.plan_changes.charge_check import check_charge
 from gateway.services.plan_changes.execute import finish_change
 from gateway.services.runtime import Gateway
-from tests.integration.support import Api, Json, StripeTime, World
+from tests.support.world import Api, Json, StripeTime, World
 
 ASKS_ITS_HOLDER = "pm_card_authenticationRequired"
 DECLINED = "pm_card_chargeCustomerFail"

@@ -19,7 +19,7 @@ from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.quotes.token import ALGORITHM, AUDIENCE, derive_signing_key, read_token
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
-from tests.integration.support import Api, Json, StripeTime, World, problem_of
+from tests.support.world import Api, Json, StripeTime, World, problem_of
 
 CALLER = Caller(organization_id="org_1", actor="test")
 

@@ -15,7 +15,7 @@ from gateway.db.models import Organization
 from gateway.errors import StripeRejected, StripeUnavailable
 from gateway.services.customers.customer import create_customer, ensure_customer
 from gateway.services.runtime import Caller, Gateway
-from tests.integration.support import Api, World, eventually
+from tests.support.world import Api, World, eventually
 
 CALLER = Caller(organization_id="org_1", actor="test", name="Ada", email="ada@example.test")
 

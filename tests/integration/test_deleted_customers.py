@@ -8,7 +8,7 @@ import pytest
 
 from gateway.db.models import Organization, PlanChange
 from gateway.stripe_api.client import MeteredClient
-from tests.integration.support import Api, Json, World, problem_of
+from tests.support.world import Api, Json, World, problem_of
 
 CLOSED = (409, "contact_sales_required")
 CARD = "its_card"  # stands for the organization's

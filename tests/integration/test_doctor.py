@@ -19,8 +19,8 @@ from gateway.services.operations import doctor
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks import endpoint_check
 from handlers import HANDLERS
-from tests.integration.support import StripeTime, World, problem_of
 from tests.integration.test_webhook_ingress import deliver, event
+from tests.support.world import StripeTime, World, problem_of
 
 Change = Callable[[World], None]
 

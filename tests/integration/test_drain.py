@@ -27,8 +27,8 @@ from gateway.stripe_api.snapshots import Event, Snapshot
 from gateway.stripe_api.times import from_unix, to_unix
 from handlers import HANDLERS
 from tests.integration.conftest import empty
-from tests.integration.support import World
 from tests.integration.test_webhook_ingress import deliver, event
+from tests.support.world import World
 
 
 def state_of(world: World, event_id: str) -> str:

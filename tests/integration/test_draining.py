@@ -10,9 +10,9 @@ from gateway.db import jobs
 from gateway.db.models import WebhookEvent
 from gateway.services.webhooks.drain_loop import DrainLoop
 from gateway.stripe_api.snapshots import Event, Snapshot
-from tests.integration.support import World, eventually
 from tests.integration.test_races import job_states
 from tests.integration.test_webhook_ingress import deliver, event
+from tests.support.world import World, eventually
 
 
 class Handler:

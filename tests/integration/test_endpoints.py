@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.db.models import Organization, OrganizationPlan, PlanChange
-from tests.integration.support import Api, World, problem_of
+from tests.support.world import Api, World, problem_of
 
 ROUTES = [
     ("GET", "/plans"),

@@ -16,8 +16,8 @@ from gateway.services.plan_changes.request import write_intent
 from gateway.services.runtime import Caller
 from gateway.stripe_api.snapshots import CHANGE_ID
 from schemas.subscription import ChangeCommand
-from tests.integration.support import Api, Json, World, problem_of
 from tests.integration.test_webhook_ingress import deliver
+from tests.support.world import Api, Json, World, problem_of
 
 
 def entries(api: Api, query: str = "") -> list[Json]:

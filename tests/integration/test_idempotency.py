@@ -19,7 +19,7 @@ from gateway.services.plan_changes import admission
 from gateway.services.plan_changes.request import change_plan, write_intent
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
-from tests.integration.support import Api, World
+from tests.support.world import Api, World
 
 PLUS = ChangeCommand(plan="plus")
 CALLER = Caller(organization_id="org_1", actor="test", idempotency_key="click-1")

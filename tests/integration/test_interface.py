@@ -5,7 +5,7 @@ import os
 from gateway.services.webhooks import endpoint_check
 from handlers import HANDLERS
 from tests.integration.interface import documents
-from tests.integration.support import World
+from tests.support.world import World
 
 
 def test_the_interface_is_the_committed_one(world: World) -> None:

@@ -9,7 +9,7 @@ import pytest
 from gateway.app import build_gateway, create_app
 from gateway.db.models import Organization
 from gateway.endpoints.request_context import EXTENSION
-from tests.integration.support import Api, Json, World, problem_of
+from tests.support.world import Api, Json, World, problem_of
 
 NOWHERE = "http://127.0.0.1:1"
 

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from gateway.db import jobs
-from tests.integration.support import World, eventually
+from tests.support.world import World, eventually
 
 
 def waiting(session: Session) -> int:

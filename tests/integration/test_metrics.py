@@ -26,9 +26,9 @@ from gateway.services.reconciliation import drift, gap
 from gateway.services.webhooks import endpoint_check
 from handlers import HANDLERS
 from tests.integration.conftest import WEBHOOK_SECRET
-from tests.integration.support import StripeTime, World, eventually
 from tests.integration.test_reconcile_gap import drop_webhooks, on_plus, set_quantity_at_stripe
 from tests.integration.test_webhook_ingress import deliver, event, signature
+from tests.support.world import StripeTime, World, eventually
 
 
 def parse(exposition: str) -> dict[str, float]:

@@ -4,7 +4,7 @@ from alembic import command
 from sqlalchemy import text
 
 from gateway.db.migrate import alembic_config, is_migrated, known_heads, migrate
-from tests.integration.support import World
+from tests.support.world import World
 
 
 def test_models_and_migrations_are_in_step(world: World) -> None:

@@ -22,7 +22,7 @@ from gateway.services.webhooks.inbox import Inbox
 from gateway.services.webhooks.replay import Selection
 from handlers import HANDLERS
 from tests.integration.test_webhook_ingress import signature
-from tests.unit.handlers.support import payload
+from tests.support.recorded_events import payload
 
 PAGE = Path(__file__).parents[2] / "docs/operations.md"
 NAME = "partitioned"

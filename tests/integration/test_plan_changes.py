@@ -17,8 +17,8 @@ from gateway.services.plan_changes.stripe_calls import Step, freeze_next_step
 from gateway.services.runtime import Caller
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from schemas.subscription import ChangeCommand
-from tests.integration.support import Api, StripeTime, World
 from tests.integration.test_metrics import scrape
+from tests.support.world import Api, StripeTime, World
 
 CALLER = Caller(organization_id="org_1", actor="test")
 

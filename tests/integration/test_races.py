@@ -28,8 +28,8 @@ from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from gateway.tasks import build_worker
 from handlers import HANDLERS
 from schemas.subscription import ChangeCommand
-from tests.integration.support import World, eventually
 from tests.integration.test_webhook_ingress import deliver, event
+from tests.support.world import World, eventually
 
 CALLER = Caller(organization_id="org_1", actor="test")
 NOWHERE = "http://127.0.0.1:1"

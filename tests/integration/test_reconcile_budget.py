@@ -19,10 +19,10 @@ from gateway.services.reconciliation import drift, gap
 from gateway.services.runtime import Gateway
 from gateway.services.stripe_budget import Budget, Priority, calling_as
 from handlers import HANDLERS
-from tests.integration.support import World
 from tests.integration.test_races import job_states
 from tests.integration.test_reconcile_gap import on_plus, walked
-from tests.sandbox.controlling import ask_for, listed
+from tests.support.faults import ask_for, listed
+from tests.support.world import World
 
 FAST = 50  # calls a second
 

@@ -15,8 +15,8 @@ from gateway.db.models import Reconciliation
 from gateway.sandbox import Sandbox
 from gateway.services.reconciliation import drift
 from gateway.tasks import build_worker
-from tests.integration.support import StripeTime, World
 from tests.integration.test_reconcile_gap import drop_webhooks, on_plus, set_quantity_at_stripe, tables
+from tests.support.world import StripeTime, World
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from gateway.services.webhooks import drain
 from gateway.stripe_api.snapshots import CustomerSnapshot, SubscriptionSnapshot
 from handlers import HANDLERS
 from schemas.subscription import ChangeCommand
-from tests.integration.support import StripeTime, World, eventually
 from tests.integration.test_races import CALLER
 from tests.integration.test_reconcile_gap import (
     drop_webhooks,
@@ -27,6 +26,7 @@ from tests.integration.test_reconcile_gap import (
     tables,
 )
 from tests.integration.test_webhook_ingress import deliver, event
+from tests.support.world import StripeTime, World, eventually
 
 
 @pytest.fixture

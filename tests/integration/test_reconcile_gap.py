@@ -19,10 +19,10 @@ from gateway.services.reconciliation import gap
 from gateway.services.reconciliation.progress import Progress
 from gateway.stripe_api import json_text
 from handlers import HANDLERS
-from tests.integration.support import StripeTime, World, eventually
 from tests.integration.test_drain import mirror
 from tests.integration.test_webhook_ingress import event
-from tests.sandbox.controlling import ask_for
+from tests.support.faults import ask_for
+from tests.support.world import StripeTime, World, eventually
 
 HANDLED = HANDLERS.keys()
 

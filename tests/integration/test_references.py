@@ -14,12 +14,12 @@ from gateway.db import jobs
 from gateway.db.models import Invoice, Organization, PaymentMethod, Plan, Subscription, UpcomingInvoice, WebhookEvent
 from gateway.sandbox import Sandbox
 from gateway.stripe_api.times import to_unix
-from tests.integration.support import World
 from tests.integration.test_drain import live_a_little, state_of
 from tests.integration.test_races import job_states
 from tests.integration.test_webhook_ingress import deliver, event
-from tests.sandbox.controlling import ask_for
-from tests.unit.handlers.support import ABSENT, changed, payload
+from tests.support.faults import ask_for
+from tests.support.recorded_events import ABSENT, changed, payload
+from tests.support.world import World
 
 LOOKUPS = (jobs.REFRESH, jobs.LOOK_UP)
 

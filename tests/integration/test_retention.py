@@ -13,8 +13,8 @@ from gateway.db import jobs
 from gateway.db.models import WebhookEvent
 from gateway.services.operations import retention
 from gateway.tasks import build_worker
-from tests.integration.support import World
 from tests.integration.test_webhook_ingress import deliver, event
+from tests.support.world import World
 
 DAY = timedelta(days=1)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)

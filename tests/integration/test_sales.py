@@ -30,7 +30,7 @@ from gateway.services.runtime import Caller
 from gateway.services.sales.delivery import RETRY_WAITS, deliver_inquiry
 from gateway.services.sales.inquiries import store_inquiry
 from gateway.tasks import build_worker
-from tests.integration.support import Api, Json, World, eventually, problem_of
+from tests.support.world import Api, Json, World, eventually, problem_of
 
 SECRET = f"whsec_{base64.b64encode(b'a secret that only these tests know').decode()}"
 FORM = {"name": "Ada", "email": "ada@example.test", "company": "Ada GmbH", "message": "Enterprise?\r\nSoon, please."}

@@ -13,9 +13,9 @@ from sqlalchemy import text
 from gateway.db import jobs
 from gateway.services.webhooks import drain
 from handlers import HANDLERS
-from tests.integration.support import Json, World
 from tests.integration.test_webhook_ingress import deliver
-from tests.unit.handlers.support import changed
+from tests.support.recorded_events import changed
+from tests.support.world import Json, World
 
 MANY = 100
 LIVES = ";"  # SQLAlchemy's look

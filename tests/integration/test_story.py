@@ -1,7 +1,7 @@
 """The main job: Free → Plus → Free, followed from the API's answers and from webhooks alone."""
 
 from gateway.db.models import PlanHistory
-from tests.integration.support import World
+from tests.support.world import World
 
 
 def test_an_organization_nobody_enrolled_is_on_free(world: World) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.services.customers.tax_ids import Exchange, has_tax_id
-from tests.integration.support import Api, Json, World, problem_of
+from tests.support.world import Api, Json, World, problem_of
 
 NONSENSE = {"type": "eu_vat", "value": "nonsense"}
 

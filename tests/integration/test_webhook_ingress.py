@@ -16,7 +16,7 @@ from gateway.config import WEBHOOK_MAX_BYTES
 from gateway.db.models import WebhookEvent
 from gateway.endpoints.request_context import EXTENSION
 from tests.integration.conftest import WEBHOOK_SECRET
-from tests.integration.support import World, problem_of
+from tests.support.world import World, problem_of
 
 NOW = 0  # seconds from now
 

@@ -4,8 +4,8 @@ import pytest
 import stripe
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.receiving import Receiver, receiving
-from tests.sandbox.support import Account, Clock
+from tests.support.stripe_account import Account, Clock
+from tests.support.webhook_receiver import Receiver, receiving
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.support import Account, plain
+from tests.support.stripe_account import Account, plain
 
 YEAR = 2030
 

@@ -8,7 +8,7 @@ import stripe
 
 from gateway.sandbox import Sandbox
 from gateway.sandbox.billing.invoicing import DRAFT_SECONDS
-from tests.sandbox.support import DAY, MONTH, START, Account, plain
+from tests.support.stripe_account import DAY, MONTH, START, Account, plain
 
 COLLECTED = DRAFT_SECONDS + 1
 """Seconds between creating a draft and charging it for the first time."""

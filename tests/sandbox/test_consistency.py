@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.sandbox.support import DAY, START, Account, Json
+from tests.support.stripe_account import DAY, START, Account, Json
 
 
 def balance_movements(account: Account, customer: str) -> list[tuple[int, str | None]]:

@@ -4,7 +4,7 @@ import pytest
 import requests
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.support import START, Account
+from tests.support.stripe_account import START, Account
 
 
 def test_clock_can_be_moved_ahead(sandbox: Sandbox, account: Account) -> None:

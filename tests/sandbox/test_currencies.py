@@ -6,7 +6,7 @@ import pytest
 import stripe
 
 from gateway.sandbox import currencies
-from tests.sandbox.support import MONTH, Account, Clock
+from tests.support.stripe_account import MONTH, Account, Clock
 
 
 @pytest.mark.parametrize(

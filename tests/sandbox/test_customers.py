@@ -3,7 +3,7 @@
 import pytest
 import stripe
 
-from tests.sandbox.support import Account, plain
+from tests.support.stripe_account import Account, plain
 
 
 def test_address_has_all_fields_and_an_empty_one_clears_it(account: Account) -> None:

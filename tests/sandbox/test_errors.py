@@ -9,7 +9,7 @@ import requests
 from stripe import InvalidRequestError
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.support import Account, Json
+from tests.support.stripe_account import Account, Json
 
 KEY = {"Authorization": "Bearer sk_test_sandbox"}
 RECORDED: list[Json] = json.loads(Path(__file__).with_name("recorded_errors.json").read_text())

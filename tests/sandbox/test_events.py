@@ -1,6 +1,6 @@
 """Every change creates an event with the full object and its previous attributes."""
 
-from tests.sandbox.support import Account, plain
+from tests.support.stripe_account import Account, plain
 
 
 def types(account: Account, after: int = 0) -> list[str]:

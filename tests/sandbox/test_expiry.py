@@ -1,6 +1,6 @@
 """Subscriptions and pending updates that expire because they are not paid in time."""
 
-from tests.sandbox.support import DAY, START, Account
+from tests.support.stripe_account import DAY, START, Account
 
 HOURS_23 = 23 * 3600
 

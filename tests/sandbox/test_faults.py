@@ -8,9 +8,9 @@ import requests
 import stripe
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.controlling import ask_for, clear, listed
-from tests.sandbox.receiving import eventually
-from tests.sandbox.support import Account, Clock, Json, client
+from tests.support.faults import ask_for, clear, listed
+from tests.support.stripe_account import Account, Clock, Json, client
+from tests.support.webhook_receiver import eventually
 
 
 def post(sandbox: Sandbox, path: str = "/v1/customers", key: str = "k", **data: str) -> requests.Response:

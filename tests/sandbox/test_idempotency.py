@@ -9,7 +9,7 @@ import stripe
 from gateway.sandbox import Sandbox
 from gateway.sandbox.errors import StripeError
 from gateway.sandbox.idempotency import IdempotencyKeys
-from tests.sandbox.support import Account, Clock
+from tests.support.stripe_account import Account, Clock
 
 
 def post(sandbox: Sandbox, path: str, key: str, **data: str) -> requests.Response:

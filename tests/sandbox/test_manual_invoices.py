@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.support import MONTH, START, Account, Clock, plain
+from tests.support.stripe_account import MONTH, START, Account, Clock, plain
 
 HOUR = 3600
 

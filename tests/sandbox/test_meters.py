@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.support import START, Account, Clock, plain
+from tests.support.stripe_account import START, Account, Clock, plain
 
 HOUR, DAY = 3600, 86400
 MIDNIGHT = START - START % DAY

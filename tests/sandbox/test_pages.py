@@ -8,7 +8,7 @@ import requests
 import stripe
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.support import Account, client, plain
+from tests.support.stripe_account import Account, client, plain
 
 ALWAYS = "pm_card_authenticationRequired"
 BACK = "https://example.test/back?order=7"

@@ -6,7 +6,7 @@ import pytest
 import stripe
 
 from gateway.sandbox.billing.invoicing import DRAFT_SECONDS
-from tests.sandbox.support import DAY, MONTH, START, Account
+from tests.support.stripe_account import DAY, MONTH, START, Account
 
 HALF = START + 15 * DAY
 

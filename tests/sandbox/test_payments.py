@@ -3,7 +3,7 @@
 import pytest
 import stripe
 
-from tests.sandbox.support import Account, plain
+from tests.support.stripe_account import Account, plain
 
 
 def test_free_plan_is_active_without_a_card(account: Account) -> None:

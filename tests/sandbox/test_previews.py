@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.support import DAY, MONTH, START, Account, Clock, Json, plain
+from tests.support.stripe_account import DAY, MONTH, START, Account, Clock, Json, plain
 
 AMOUNTS = st.integers(0, 200_000)
 QUANTITIES = st.integers(1, 20)

@@ -8,7 +8,7 @@ import pytest
 import stripe
 
 from gateway.sandbox.proration import nearest
-from tests.sandbox.support import MONTH, START, Account, Clock, Json, plain
+from tests.support.stripe_account import MONTH, START, Account, Clock, Json, plain
 
 CASES: list[Json] = json.loads(Path(__file__).with_name("prorations.json").read_text())
 

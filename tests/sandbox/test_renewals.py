@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from gateway.sandbox.billing.invoicing import DRAFT_SECONDS
-from tests.sandbox.support import DAY, MONTH, START, Account, plain
+from tests.support.stripe_account import DAY, MONTH, START, Account, plain
 
 
 def at(text: str) -> int:

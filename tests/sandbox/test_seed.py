@@ -17,9 +17,9 @@ from werkzeug.test import Client
 from gateway.sandbox import Sandbox, StartError
 from gateway.sandbox.fixtures import create
 from gateway.sandbox.seed import load
-from tests.sandbox.receiving import Receiver, eventually
-from tests.sandbox.support import Json, plain
 from tests.sandbox.test_serve import free_port
+from tests.support.stripe_account import Json, plain
+from tests.support.webhook_receiver import Receiver, eventually
 
 START = 1_793_491_200
 SEED: Json = {

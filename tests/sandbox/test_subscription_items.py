@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.support import MONTH, START, Account, Clock, plain
+from tests.support.stripe_account import MONTH, START, Account, Clock, plain
 
 
 def test_new_item_is_charged_for_the_rest_of_the_current_period(account: Account, clock: Clock) -> None:

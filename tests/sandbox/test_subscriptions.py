@@ -7,7 +7,7 @@ import stripe
 
 from gateway.sandbox import Sandbox
 from gateway.sandbox.billing import invoicing
-from tests.sandbox.support import MONTH, START, Account, Clock, plain
+from tests.support.stripe_account import MONTH, START, Account, Clock, plain
 
 
 def test_period_is_a_calendar_month(account: Account, clock: Clock) -> None:

@@ -7,7 +7,7 @@ import pytest
 import stripe
 
 from gateway.sandbox.billing import boundary
-from tests.sandbox.support import DAY, MONTH, START, Account, Clock
+from tests.support.stripe_account import DAY, MONTH, START, Account, Clock
 
 
 def test_clock_stands_still_until_it_is_advanced(account: Account) -> None:

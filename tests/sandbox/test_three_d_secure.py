@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.support import Account, plain
+from tests.support.stripe_account import Account, plain
 
 ALWAYS = "pm_card_authenticationRequired"
 UNTIL_SET_UP = "pm_card_authenticationRequiredOnSetup"

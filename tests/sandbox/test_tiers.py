@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from gateway.sandbox import pricing
 from gateway.sandbox.proration import nearest
-from tests.contract.shapes import differences
-from tests.sandbox.support import MONTH, Account, Clock, Json, plain
+from tests.support.shapes import differences
+from tests.support.stripe_account import MONTH, Account, Clock, Json, plain
 
 TIERS: list[Json] = [
     {"up_to": 5, "unit_amount": 700},

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.support import DAY, START, Account
+from tests.support.stripe_account import DAY, START, Account
 
 TRIAL_END = START + 60 * DAY
 """Later than the end of one month, the interval of the price."""

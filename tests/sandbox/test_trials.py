@@ -6,7 +6,7 @@ import pytest
 import stripe
 
 from gateway.sandbox.billing.invoicing import DRAFT_SECONDS
-from tests.sandbox.support import DAY, MONTH, START, Account, plain
+from tests.support.stripe_account import DAY, MONTH, START, Account, plain
 
 TRIAL_END = START + 14 * DAY
 

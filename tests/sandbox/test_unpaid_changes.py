@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.support import DAY, START, Account
+from tests.support.stripe_account import DAY, START, Account
 
 MIDDLE = START + 15 * DAY
 

@@ -3,7 +3,7 @@
 import pytest
 import stripe
 
-from tests.sandbox.support import Account, plain
+from tests.support.stripe_account import Account, plain
 
 
 def test_declined_upgrade_changes_the_plan_and_is_past_due(account: Account) -> None:

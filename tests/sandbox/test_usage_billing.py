@@ -4,8 +4,8 @@ import pytest
 import stripe
 
 from gateway.sandbox.billing.invoicing import DRAFT_SECONDS
-from tests.sandbox.support import DAY, START, Account, Clock, plain
 from tests.sandbox.usage_support import billed, subscribe, tiered, upcoming, update
+from tests.support.stripe_account import DAY, START, Account, Clock, plain
 
 
 class TestTheNextRenewal:

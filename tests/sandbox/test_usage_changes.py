@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.support import DAY, MONTH, START, Account, Clock, Json, plain
 from tests.sandbox.usage_support import billed, item_at, subscribe, upcoming, update
+from tests.support.stripe_account import DAY, MONTH, START, Account, Clock, Json, plain
 
 
 class TestFreeAndPlus:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.controlling import ask_for, clear, listed, resend
-from tests.sandbox.receiving import Receiver, endpoint, eventually, receiving
-from tests.sandbox.support import Account
+from tests.support.faults import ask_for, clear, listed, resend
+from tests.support.stripe_account import Account
+from tests.support.webhook_receiver import Receiver, endpoint, eventually, receiving
 
 Make = Callable[[int], list[str]]
 

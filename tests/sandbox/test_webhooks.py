@@ -8,9 +8,9 @@ import requests
 import stripe
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.controlling import resend
-from tests.sandbox.receiving import Receiver, endpoint, eventually
-from tests.sandbox.support import Account, Clock
+from tests.support.faults import resend
+from tests.support.stripe_account import Account, Clock
+from tests.support.webhook_receiver import Receiver, endpoint, eventually
 
 
 def test_event_is_delivered_signed_and_as_listed(account: Account, receiver: Receiver) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import stripe
 
-from tests.sandbox.support import Account, Json
+from tests.support.stripe_account import Account, Json
 
 GRADUATED = [{"up_to": 100, "unit_amount": 0}, {"up_to": "inf", "unit_amount_decimal": "3.6", "flat_amount": 500}]
 

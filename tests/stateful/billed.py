@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from gateway.sandbox.currencies import step
-from tests.sandbox.support import Json
 from tests.stateful.books import Books
 from tests.stateful.in_force import InForce, origin
 from tests.stateful.rates import Rates, intervals
 from tests.stateful.world import World
+from tests.support.stripe_account import Json
 
 
 def check(world: World, books: Books, in_force: InForce) -> None:

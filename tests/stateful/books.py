@@ -3,8 +3,8 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from tests.sandbox.support import Json
 from tests.stateful.world import World
+from tests.support.stripe_account import Json
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.support import DAY, MONTH, START, Clock, Json
 from tests.stateful.usage import Report, Usage
 from tests.stateful.world import World
+from tests.support.stripe_account import DAY, MONTH, START, Clock, Json
 
 HOUR = 3600
 CARDS = st.sampled_from(

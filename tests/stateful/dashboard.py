@@ -6,8 +6,8 @@ import requests
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from tests.sandbox.support import DAY, Json
 from tests.stateful.stage import Stage
+from tests.support.stripe_account import DAY, Json
 
 ORGANIZATIONS = ("org_1", "org_2")
 WHOSE = st.sampled_from(ORGANIZATIONS)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.sandbox.support import Json
 from tests.stateful.stage import Stage
+from tests.support.stripe_account import Json
 
 OVER = ("canceled", "incomplete_expired")
 USABLE = ("trialing", "active", "past_due")

@@ -19,9 +19,9 @@ from gateway.db.models import (
     UpcomingInvoice,
     WebhookEvent,
 )
-from tests.sandbox.support import Json
 from tests.stateful.expected import NOBODY, OVER, Expected, Tables, plan_row
 from tests.stateful.stage import Stage
+from tests.support.stripe_account import Json
 
 MODELS: tuple[type[Base], ...] = (
     Plan,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from tests.sandbox.support import Json
+from tests.support.stripe_account import Json
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from tests.sandbox.support import Json
 from tests.stateful.history import Change
 from tests.stateful.periods import length
 from tests.stateful.rates import Rates, intervals
 from tests.stateful.world import Operation, World
+from tests.support.stripe_account import Json
 
 _ROUNDED = 5
 """The most by which a line's rounding can be off, in any currency."""

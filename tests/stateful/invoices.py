@@ -3,9 +3,9 @@
 from collections import Counter
 
 from gateway.sandbox.currencies import minimum_charge
-from tests.sandbox.support import Json
 from tests.stateful.books import Books
 from tests.stateful.history import Change
+from tests.support.stripe_account import Json
 
 FINALIZED = {"open", "paid", "uncollectible"}
 """Void ones are owed by nobody: what they took from the balance goes back to it."""

@@ -3,9 +3,9 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from tests.sandbox.support import Json
 from tests.stateful import deliveries
 from tests.stateful.dashboard import Dashboard
+from tests.support.stripe_account import Json
 
 PICKS = st.lists(st.integers(0, 40), max_size=6)
 """Which of what is on its way, one after the other: counted round and round."""

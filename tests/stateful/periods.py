@@ -3,8 +3,8 @@
 from calendar import monthrange
 from datetime import UTC, datetime, timedelta
 
-from tests.sandbox.support import Json
 from tests.stateful.history import Change
+from tests.support.stripe_account import Json
 
 
 def length(anchor: int, recurring: Json, moment: int) -> int:

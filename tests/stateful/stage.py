@@ -24,8 +24,8 @@ from gateway.services.webhooks import drain
 from gateway.services.webhooks.inbox import Inbox
 from gateway.tasks import build_worker
 from handlers import HANDLERS
-from tests.sandbox.support import Account, Clock, Json
 from tests.stateful.line import Line
+from tests.support.stripe_account import Account, Clock, Json
 
 SECRET = "whsec_stateful"
 

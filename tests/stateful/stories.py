@@ -3,9 +3,9 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from tests.sandbox.support import DAY
 from tests.stateful.customers import HOUR, QUANTITIES
 from tests.stateful.subscriptions import PRORATIONS, SUBSCRIPTIONS, Subscriptions
+from tests.support.stripe_account import DAY
 
 CHARGED = st.sampled_from(["create_prorations", "always_invoice"])
 PRICES = st.sampled_from([2000, 1500, 999, 100])

@@ -16,11 +16,11 @@ from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from gateway.db.models import UpcomingInvoice
 from gateway.services.reconciliation import drift
-from tests.sandbox.support import Json
 from tests.stateful.expected import Expected
 from tests.stateful.found import check_changes, check_history, check_inbox, check_tables, rows
 from tests.stateful.holders import Holders
 from tests.stateful.workers import Workers
+from tests.support.stripe_account import Json
 
 TOLD_BY_EVENTS_ALONE = ("invoices", "payment_methods", "upcoming_invoices")
 """No drift walk looks at these: Stripe's list of events reaches back for 30 days."""

@@ -12,11 +12,11 @@ from gateway.services.plan_changes.request import change_plan
 from gateway.services.reconciliation import drift
 from gateway.services.reconciliation.differences import Difference, Resolution
 from schemas.subscription import ChangeCommand
-from tests.sandbox.support import DAY, Json
 from tests.stateful.expected import Expected
 from tests.stateful.found import check_tables
 from tests.stateful.stage import Stage
 from tests.stateful.test_slow_answers import pass_on
+from tests.support.stripe_account import DAY, Json
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import pytest
 from gateway.services.plan_changes.request import change_plan
 from handlers import HANDLERS
 from schemas.subscription import ChangeCommand
-from tests.sandbox.support import DAY
 from tests.stateful.expected import Expected
 from tests.stateful.found import check_history, check_inbox, check_tables
 from tests.stateful.stage import Stage
+from tests.support.stripe_account import DAY
 
 ORGANIZATIONS = [f"org_{number}" for number in range(1, 6)]
 CARDS = dict.fromkeys(ORGANIZATIONS, "pm_card_visa") | {"org_5": "pm_card_chargeCustomerFail"}

@@ -21,8 +21,8 @@ from gateway.services.plan_changes.request import change_plan
 from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
-from tests.sandbox.support import DAY
 from tests.stateful.stage import Stage
+from tests.support.stripe_account import DAY
 
 ORGANIZATION = "org_1"
 MINIMUM_CHARGE = 50  # of a card, in cents and in yen

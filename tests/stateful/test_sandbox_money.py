@@ -12,13 +12,13 @@ import sys
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant
 
-from tests.sandbox.support import START, Json
 from tests.stateful import billed, invoices, periods
 from tests.stateful.books import Books, read, renewals
 from tests.stateful.customers import HOUR
 from tests.stateful.history import same
 from tests.stateful.in_force import InForce
 from tests.stateful.stories import Stories
+from tests.support.stripe_account import START, Json
 
 STEPS_BETWEEN = 5
 """The books are read and checked after so many steps, and at the end."""

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from tests.sandbox.support import Json
 from tests.stateful.books import Books
 from tests.stateful.world import World
+from tests.support.stripe_account import Json
 
 AHEAD = 300
 """Usage may be reported so many seconds early; an item that goes is billed for that, too."""

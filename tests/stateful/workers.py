@@ -19,10 +19,10 @@ from gateway.services.reconciliation.run import reconcile
 from gateway.stripe_api.snapshots import Snapshot
 from handlers import HANDLERS
 from schemas.subscription import ChangeCommand
-from tests.sandbox.support import Json
 from tests.stateful.dashboard import CARDS, ORGANIZATIONS, PAUSES, WHOSE
 from tests.stateful.network import EXTRAS, FORMS, PICKS, Network
 from tests.stateful.stage import Job, Stage
+from tests.support.stripe_account import Json
 
 MEANWHILE = st.sampled_from([None, None, "deliver", "edit", "edit and deliver", "deliver before", "slow", "lost"])
 """What happens while a call is on its way to Stripe, or its answer to the gateway."""

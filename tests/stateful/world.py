@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import stripe
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.support import Account, Json
 from tests.stateful.history import History
+from tests.support.stripe_account import Account, Json
 
 Answer = TypeVar("Answer", bound=stripe.StripeObject)
 Options = Any

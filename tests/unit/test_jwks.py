@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.auth import TokenVerifier, issue_development_token
 from gateway.errors import IdentityUnavailable
-from tests.unit.support import DEVELOPMENT_SECRET, config
+from tests.support.config import DEVELOPMENT_SECRET, config
 from tests.unit.tokens import CONFIG, HOUR, refused, token, who
 
 SIGNER = rsa.generate_private_key(public_exponent=65537, key_size=2048)

@@ -8,7 +8,7 @@ from gateway.db.models import Subscription
 from gateway.services.mirror.ordering import Order
 from gateway.services.mirror.tables import KINDS, read_order, write_order
 from gateway.stripe_api.snapshots import Source
-from tests.unit.handlers.support import BILLING_DATE, ENROLLED, told
+from tests.support.recorded_events import BILLING_DATE, ENROLLED, told
 
 AT = datetime(2026, 11, 5, 0, 3, tzinfo=UTC)
 

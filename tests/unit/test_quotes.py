@@ -16,7 +16,7 @@ from gateway.services.quotes.lines import compute_next_amount_due, select_remain
 from gateway.services.quotes.token import Terms, derive_signing_key, read_token, sign_token
 from gateway.services.runtime import Caller
 from gateway.services.subscription.billing_state import BillingState
-from tests.unit.support import DEVELOPMENT_SECRET, NOW, config
+from tests.support.config import DEVELOPMENT_SECRET, NOW, config
 
 CONFIG = config()
 EXPIRES = NOW + timedelta(minutes=15)

@@ -1,7 +1,7 @@
 from typing import Any
 
 from tests.contract.stage import Stage
-from tests.sandbox.support import DAY, MONTH, START
+from tests.support.stripe_account import DAY, MONTH, START
 
 
 def clocks_come_and_go(stage: Stage) -> None:

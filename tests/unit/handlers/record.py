@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.support import Account, Clock, Json, plain
+from tests.support.stripe_account import Account, Clock, Json, plain
 from tests.unit.handlers.record_built import built
 from tests.unit.handlers.record_year import a_year
 

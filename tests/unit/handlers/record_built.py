@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.sandbox.support import DAY, Json
+from tests.support.stripe_account import DAY, Json
 
 NULL_IN_A_SESSION = """
     adaptive_pricing after_expiration allow_promotion_codes billing_address_collection cancel_url client_reference_id

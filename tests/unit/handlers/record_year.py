@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.sandbox.support import DAY, MONTH, Account, Json, plain
+from tests.support.stripe_account import DAY, MONTH, Account, Json, plain
 
 TOLD = [
     "customer.subscription.paused",

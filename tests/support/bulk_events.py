@@ -12,7 +12,7 @@ from stripe import WebhookSignature
 
 from tests.benchmarks.rig import SECRET, now
 
-RECORDED = Path(__file__).parent.parent / "unit/handlers/payloads/customer.subscription.updated.json"
+RECORDED = Path(__file__).parents[1] / "unit/handlers/payloads/customer.subscription.updated.json"
 SIZE = 5_000
 STRIDE = 7_919
 """From one event's organization to the next one's: a prime, so that neighbours are no neighbours in any index."""

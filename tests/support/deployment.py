@@ -25,8 +25,8 @@ from gateway.services.operations.catalog_sync import sync_catalog
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import API_VERSION, stripe_client
 from tests.benchmarks.rig import SECRET, now
-from tests.integration.support import Json, eventually
-from tests.processes import Process, await_port, free_port, running, settings
+from tests.support.processes import Process, await_port, free_port, running, settings
+from tests.support.world import Json, eventually
 
 WAITING = """
     SELECT (SELECT count(*) FROM webhook_events WHERE state IN ('pending', 'failed'))

@@ -11,7 +11,7 @@ from gateway.stripe_api.snapshots import Event, Reference, Seen, Snapshot, Sourc
 from handlers import HANDLERS
 
 Json = dict[str, Any]
-PAYLOADS = Path(__file__).with_name("payloads")
+PAYLOADS = Path(__file__).parents[1] / "unit/handlers/payloads"
 ABSENT = object()
 
 CUSTOMER = "cus_kmoMXDWwgyVDfi"

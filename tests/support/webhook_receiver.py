@@ -11,7 +11,7 @@ from typing import Any
 
 import stripe
 
-from tests.sandbox.support import Account
+from tests.support.stripe_account import Account
 
 
 @dataclass

@@ -5,7 +5,7 @@ from typing import Any
 import requests
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.support import Json
+from tests.support.stripe_account import Json
 
 
 def ask_for(sandbox: Sandbox, **fault: Any) -> Json:
