@@ -9,7 +9,9 @@ import pytest
 from gateway.app import build_gateway, create_app
 from gateway.db.models import Organization
 from gateway.endpoints.request_context import EXTENSION
-from tests.support.world import Api, Json, World, problem_of
+from tests.support.api import ApiClient, problem_of
+from tests.support.json_types import Json
+from tests.support.world import World
 
 NOWHERE = "http://127.0.0.1:1"
 ADDRESS = {
@@ -158,7 +160,7 @@ def test_many_at_once_leave_one_tax_id_and_one_customer(world: World) -> None:
     token = world.token()
 
     def put(number: int) -> int:
-        api = Api(world.client.application.test_client(), token)
+        api = ApiClient(world.client.application.test_client(), token)
         return api("PUT", "/billing-details", **{**DETAILS, "name": f"Ada {number}"}).status_code
 
     world.api().ok("POST", "/billing-details/setup-intent")
@@ -191,7 +193,7 @@ def test_a_closed_account_is_sent_to_sales(world: World) -> None:
 def test_with_stripe_away_it_is_503(world: World) -> None:
     world.api().ok("PUT", "/billing-details", **DETAILS)
     broken = create_app(build_gateway(replace(world.gateway.config, stripe_api_base=NOWHERE)))
-    api = Api(broken.test_client(), world.token())
+    api = ApiClient(broken.test_client(), world.token())
     assert api.problem("GET", "/billing-details") == (503, "stripe_unavailable")
     assert api.problem("PUT", "/billing-details", **DETAILS) == (503, "stripe_unavailable")
     assert api.problem("GET", "/payment-methods") == (503, "stripe_unavailable")
@@ -201,7 +203,7 @@ def test_with_stripe_away_it_is_503(world: World) -> None:
 def test_with_the_database_away_it_is_503_and_stripe_is_not_asked(world: World) -> None:
     away = replace(world.gateway.config, database_url="postgresql://gateway@127.0.0.1:1/gateway")
     broken = create_app(build_gateway(away))
-    api = Api(broken.test_client(), world.token())
+    api = ApiClient(broken.test_client(), world.token())
     assert api.problem("PUT", "/billing-details", **DETAILS) == (503, "database_unavailable")
     broken.extensions[EXTENSION].close()
     assert calls(world) == 0

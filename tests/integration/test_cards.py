@@ -9,13 +9,16 @@ import pytest
 from gateway.app import build_gateway, create_app
 from gateway.db.models import Organization, PaymentMethod
 from gateway.endpoints.request_context import EXTENSION
-from tests.support.world import Api, Json, World, eventually
+from tests.support.api import ApiClient
+from tests.support.json_types import Json
+from tests.support.wait import eventually
+from tests.support.world import World
 
 NOWHERE = "http://127.0.0.1:1"
 
 
 @pytest.fixture
-def api(world: World) -> Api:
+def api(world: World) -> ApiClient:
     """An organization on Free."""
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
@@ -40,19 +43,19 @@ def choose(world: World, card: str) -> None:
 def shown(world: World) -> Json | None:
     """The card in Plan Details, with Stripe away: so without a call in the request."""
     broken = create_app(build_gateway(replace(world.gateway.config, stripe_api_base=NOWHERE)))
-    details = Api(broken.test_client(), world.token()).ok("GET", "/subscription")
+    details = ApiClient(broken.test_client(), world.token()).ok("GET", "/subscription")
     broken.extensions[EXTENSION].close()
     card: Json | None = details["payment_method"]
     return card
 
 
-def in_2040(world: World) -> Api:
+def in_2040(world: World) -> ApiClient:
     """The interface when every test card has expired."""
     later = replace(world.gateway, clock=lambda: datetime(2040, 1, 1, tzinfo=UTC))
-    return Api(create_app(later).test_client(), world.token())
+    return ApiClient(create_app(later).test_client(), world.token())
 
 
-def test_a_card_taken_in_the_browser_is_on_file_by_webhook(world: World, api: Api) -> None:
+def test_a_card_taken_in_the_browser_is_on_file_by_webhook(world: World, api: ApiClient) -> None:
     intent = api.ok("POST", "/billing-details/setup-intent")["client_secret"].split("_secret_")[0]
     card = world.stripe.v1.setup_intents.confirm(intent, {"payment_method": "pm_card_visa"}).payment_method
     assert world.rows(PaymentMethod) == []
@@ -108,24 +111,26 @@ def test_a_detached_card_is_not_shown_though_nobody_told_that_the_customer_lost_
     assert shown(world) is None
 
 
-def test_deleting_a_card_twice_is_as_good_as_once(world: World, api: Api) -> None:
+def test_deleting_a_card_twice_is_as_good_as_once(world: World, api: ApiClient) -> None:
     card = api.add_card(world.stripe)
     assert [api("DELETE", f"/payment-methods/{card}").status_code for _ in range(2)] == [204, 204]
     assert api.ok("GET", "/payment-methods")["data"] == []
 
 
-def test_a_card_deleted_many_times_at_once_is_204_each_time(world: World, api: Api) -> None:
+def test_a_card_deleted_many_times_at_once_is_204_each_time(world: World, api: ApiClient) -> None:
     card = api.add_card(world.stripe)
     token = world.token()
 
     def delete(_: int) -> int:
-        return Api(world.client.application.test_client(), token)("DELETE", f"/payment-methods/{card}").status_code
+        return ApiClient(world.client.application.test_client(), token)(
+            "DELETE", f"/payment-methods/{card}"
+        ).status_code
 
     with ThreadPoolExecutor(4) as threads:
         assert set(threads.map(delete, range(8))) == {204}
 
 
-def test_a_card_detached_at_stripe_of_which_nobody_told_is_deleted_and_then_known(world: World, api: Api) -> None:
+def test_a_card_detached_at_stripe_of_which_nobody_told_is_deleted_and_then_known(world: World, api: ApiClient) -> None:
     card = api.add_card(world.stripe)
     world.settle()
     world.fault("webhook_dropped", times=100)
@@ -135,7 +140,7 @@ def test_a_card_detached_at_stripe_of_which_nobody_told_is_deleted_and_then_know
     assert [row.detached for row in world.rows(PaymentMethod)] == [True]
 
 
-def test_another_organizations_deleted_card_is_404(world: World, api: Api) -> None:
+def test_another_organizations_deleted_card_is_404(world: World, api: ApiClient) -> None:
     theirs = world.api("org_2")
     card = theirs.add_card(world.stripe)
     assert theirs("DELETE", f"/payment-methods/{card}").status_code == 204
@@ -143,7 +148,7 @@ def test_another_organizations_deleted_card_is_404(world: World, api: Api) -> No
     assert api.problem("DELETE", "/payment-methods/pm_never") == (404, "not_found")
 
 
-def test_the_default_of_a_paid_plan_goes_once_another_one_pays(world: World, api: Api) -> None:
+def test_the_default_of_a_paid_plan_goes_once_another_one_pays(world: World, api: ApiClient) -> None:
     first = api.add_card(world.stripe)
     api.ok("PATCH", "/subscription", plan="plus")
     assert api.problem("DELETE", f"/payment-methods/{first}") == (409, "default_payment_method")
@@ -151,7 +156,7 @@ def test_the_default_of_a_paid_plan_goes_once_another_one_pays(world: World, api
     assert api("DELETE", f"/payment-methods/{first}").status_code == 204
 
 
-def test_a_default_that_was_chosen_at_stripe_a_moment_ago_is_not_deleted_either(world: World, api: Api) -> None:
+def test_a_default_that_was_chosen_at_stripe_a_moment_ago_is_not_deleted_either(world: World, api: ApiClient) -> None:
     api.add_card(world.stripe)
     api.ok("PATCH", "/subscription", plan="plus")
     second = attach(world, "pm_card_mastercard")
@@ -159,7 +164,7 @@ def test_a_default_that_was_chosen_at_stripe_a_moment_ago_is_not_deleted_either(
     assert api.problem("DELETE", f"/payment-methods/{second}") == (409, "default_payment_method")
 
 
-def test_on_free_the_default_may_be_deleted(world: World, api: Api) -> None:
+def test_on_free_the_default_may_be_deleted(world: World, api: ApiClient) -> None:
     card = api.add_card(world.stripe)
     api.ok("PATCH", "/subscription", plan="plus")
     api.ok("DELETE", "/subscription")
@@ -167,7 +172,7 @@ def test_on_free_the_default_may_be_deleted(world: World, api: Api) -> None:
     assert shown(world) is None
 
 
-def test_an_expired_card_is_shown_as_such_and_pays_for_nothing(world: World, api: Api) -> None:
+def test_an_expired_card_is_shown_as_such_and_pays_for_nothing(world: World, api: ApiClient) -> None:
     card = api.add_card(world.stripe)
     assert [each["is_expired"] for each in api.ok("GET", "/payment-methods")["data"]] == [False]
     late = in_2040(world)
@@ -176,7 +181,7 @@ def test_an_expired_card_is_shown_as_such_and_pays_for_nothing(world: World, api
     assert late.problem("PATCH", "/subscription", plan="plus") == (402, "payment_method_required")
 
 
-def test_an_expired_card_that_the_bank_renewed_pays_though_nobody_told(world: World, api: Api) -> None:
+def test_an_expired_card_that_the_bank_renewed_pays_though_nobody_told(world: World, api: ApiClient) -> None:
     card = api.add_card(world.stripe)
     world.settle()
     world.fault("webhook_dropped", times=100)
@@ -184,7 +189,7 @@ def test_an_expired_card_that_the_bank_renewed_pays_though_nobody_told(world: Wo
     assert in_2040(world).ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
 
 
-def test_a_default_whose_card_nobody_told_of_is_looked_up_once(world: World, api: Api) -> None:
+def test_a_default_whose_card_nobody_told_of_is_looked_up_once(world: World, api: ApiClient) -> None:
     world.fault("webhook_dropped", event="payment_method.*", times=100)
     choose(world, attach(world))
 
@@ -204,7 +209,7 @@ def test_of_many_defaults_chosen_at_once_the_mirror_ends_with_stripes(world: Wor
     token = world.token()
 
     def put(card: str) -> int:
-        client = Api(world.client.application.test_client(), token)
+        client = ApiClient(world.client.application.test_client(), token)
         return client("PUT", "/payment-methods/default", payment_method=card).status_code
 
     with ThreadPoolExecutor(4) as threads:

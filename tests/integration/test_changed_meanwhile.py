@@ -7,11 +7,9 @@ from gateway.db.models import Organization, PlanChange, Subscription
 from gateway.services.plan_changes.execute import finish_change
 from gateway.services.plan_changes.request import write_intent
 from gateway.services.quotes.token import Terms, read_token
-from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
-from tests.support.world import Api, World
-
-CALLER = Caller(organization_id="org_1", actor="test")
+from tests.support.api import ApiClient
+from tests.support.world import CALLER, World
 
 
 def die_after_the_intent(world: World, command: ChangeCommand) -> str:
@@ -49,7 +47,7 @@ def amounts(world: World) -> list[int | None]:
     return [item.price.unit_amount for item in at_stripe(world)["items"].data]
 
 
-def test_what_was_added_does_not_stay_beside_free(world: World, api: Api) -> None:
+def test_what_was_added_does_not_stay_beside_free(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     change_id = die_after_the_intent(world, ChangeCommand(plan="free"))
     add_item(world)
@@ -78,7 +76,7 @@ def test_a_subscription_that_ended_is_followed_by_one_on_the_wanted_plan(world: 
     assert (at_stripe(world).id != ended.id, world.plan_row().plan) == (True, "plus")
 
 
-def test_a_quote_of_other_items_is_not_charged(world: World, api: Api) -> None:
+def test_a_quote_of_other_items_is_not_charged(world: World, api: ApiClient) -> None:
     quote = api.ok("POST", "/subscription/preview", plan="plus")
     change_id = die_after_the_intent(world, ChangeCommand(quote=quote["token"]))
     add_item(world)
@@ -88,7 +86,7 @@ def test_a_quote_of_other_items_is_not_charged(world: World, api: Api) -> None:
     assert amounts(world) == before
 
 
-def test_a_quote_whose_subscription_ended_enrols_nobody_anew(world: World, api: Api) -> None:
+def test_a_quote_whose_subscription_ended_enrols_nobody_anew(world: World, api: ApiClient) -> None:
     quote = api.ok("POST", "/subscription/preview", plan="plus")
     change_id = die_after_the_intent(world, ChangeCommand(quote=quote["token"]))
     world.stripe.v1.subscriptions.cancel(at_stripe(world).id)

@@ -13,24 +13,27 @@ from gateway.errors import StripeUnavailable
 from gateway.services.plan_changes.execute import finish_change, run_change
 from gateway.services.plan_changes.request import write_intent
 from gateway.services.plan_changes.stripe_calls import Step, freeze_next_step
-from gateway.services.runtime import Caller, Gateway
+from gateway.services.runtime import Gateway
 from gateway.stripe_api import client
 from schemas.subscription import ChangeCommand
-from tests.support.world import Api, Json, StripeTime, World, eventually
+from tests.support.api import ApiClient
+from tests.support.clock import StripeTime
+from tests.support.json_types import Json
+from tests.support.wait import eventually
+from tests.support.world import CALLER, World
 
-CALLER = Caller(organization_id="org_1", actor="test")
 CHANGING, CREATING, VOIDING = "/v1/subscriptions/*", "/v1/subscriptions", "/v1/invoices/*/void"
 A_MINUTE = 3  # tries of the job: 20, 35 and 50 seconds after the request
 ASKS_ITS_HOLDER, DECLINED = "pm_card_authenticationRequired", "pm_card_chargeCustomerFail"
 
 
 @dataclass
-class Shop:
+class FaultyShop:
     """A deployment with one organization, on Free and with a good card."""
 
     world: World
     gateway: Gateway
-    api: Api
+    api: ApiClient
 
     def upgrade(self) -> Json:
         """Ask for Plus."""
@@ -85,7 +88,7 @@ class Shop:
 
 
 @pytest.fixture(params=["on_billing_date", "now"])
-def shop(request: pytest.FixtureRequest, world: World) -> Shop:
+def shop(request: pytest.FixtureRequest, world: World) -> FaultyShop:
     charge = {"plus": request.param}
     plans = (replace(each, charge=charge.get(each.key, each.charge)) for each in world.gateway.catalog.plans)
     gateway = replace(world.gateway, catalog=Catalog(tuple(plans)))
@@ -94,11 +97,11 @@ def shop(request: pytest.FixtureRequest, world: World) -> Shop:
     api.ok("POST", "/subscription", plan="free")
     api.add_card(world.stripe)
     world.settle()
-    return Shop(world, gateway, api)
+    return FaultyShop(world, gateway, api)
 
 
 @pytest.mark.parametrize("kind", ["rate_limit", "lock_timeout"])
-def test_a_429_is_tried_again_by_the_job(shop: Shop, kind: str) -> None:
+def test_a_429_is_tried_again_by_the_job(shop: FaultyShop, kind: str) -> None:
     shop.world.fault(kind, method="POST", path=CHANGING, times=2)
     change = shop.upgrade()
     assert change["state"] == "processing"
@@ -108,7 +111,7 @@ def test_a_429_is_tried_again_by_the_job(shop: Shop, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["error_before", "error_after"])
-def test_a_500_that_stripe_keeps_for_a_day_delays_nothing(shop: Shop, kind: str) -> None:
+def test_a_500_that_stripe_keeps_for_a_day_delays_nothing(shop: FaultyShop, kind: str) -> None:
     shop.world.fault(kind, method="POST", path=CHANGING)
     change = shop.upgrade()
     assert change["state"] == "applied"
@@ -117,7 +120,7 @@ def test_a_500_that_stripe_keeps_for_a_day_delays_nothing(shop: Shop, kind: str)
 
 
 @pytest.mark.parametrize("kind", ["error_before", "error_after"])
-def test_a_second_500_under_the_next_key_delays_it_until_the_job_comes(shop: Shop, kind: str) -> None:
+def test_a_second_500_under_the_next_key_delays_it_until_the_job_comes(shop: FaultyShop, kind: str) -> None:
     shop.world.fault("error_before", method="POST", path=CHANGING)
     shop.world.fault(kind, method="POST", path=CHANGING)
     change = shop.upgrade()
@@ -128,7 +131,7 @@ def test_a_second_500_under_the_next_key_delays_it_until_the_job_comes(shop: Sho
 
 
 def test_a_500_that_stripe_does_not_keep_is_asked_about_under_the_same_key(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    shop: FaultyShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # as from a proxy between us and Stripe
     monkeypatch.setattr("gateway.services.plan_changes.execute.kept_failure", lambda _error: False)
@@ -140,7 +143,7 @@ def test_a_500_that_stripe_does_not_keep_is_asked_about_under_the_same_key(
     shop.assert_ended(change["id"], "applied")
 
 
-def test_an_answer_that_is_lost_after_the_work_was_done_is_asked_for_again(shop: Shop) -> None:
+def test_an_answer_that_is_lost_after_the_work_was_done_is_asked_for_again(shop: FaultyShop) -> None:
     shop.world.fault("response_lost", method="POST", path=CHANGING)
     change = shop.upgrade()
     assert shop.world.faults()[0]["fired"] == 1
@@ -148,7 +151,7 @@ def test_an_answer_that_is_lost_after_the_work_was_done_is_asked_for_again(shop:
 
 
 def test_stripe_that_is_slower_than_our_patience_carries_it_out_once(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    shop: FaultyShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "READ_TIMEOUT", 0.2)
     impatient = replace(shop.gateway, stripe=patient_no_more(shop))
@@ -165,7 +168,7 @@ def test_stripe_that_is_slower_than_our_patience_carries_it_out_once(
     shop.assert_ended(change_id, "applied")
 
 
-def patient_no_more(shop: Shop) -> StripeClient:
+def patient_no_more(shop: FaultyShop) -> StripeClient:
     """A client with the timeouts as they are set now."""
     return client.stripe_client(shop.gateway.config.stripe_secret_key, shop.gateway.config.stripe_api_base)
 
@@ -182,7 +185,7 @@ def test_an_enrolment_makes_one_subscription(world: World, kind: str) -> None:
 
 
 def test_a_key_that_stripe_has_forgotten_is_not_used_again_and_what_it_did_is_found(
-    shop: Shop, stripe_time: StripeTime
+    shop: FaultyShop, stripe_time: StripeTime
 ) -> None:
     change_id = shop.intend()
     shop.freeze(change_id).perform(shop.world.stripe)  # of which nothing is known here
@@ -192,7 +195,7 @@ def test_a_key_that_stripe_has_forgotten_is_not_used_again_and_what_it_did_is_fo
 
 
 def test_a_key_that_stripe_has_forgotten_is_not_used_again_and_what_it_did_not_do_is_given_up(
-    shop: Shop, stripe_time: StripeTime
+    shop: FaultyShop, stripe_time: StripeTime
 ) -> None:
     change_id = shop.intend()
     shop.freeze(change_id)
@@ -200,14 +203,14 @@ def test_a_key_that_stripe_has_forgotten_is_not_used_again_and_what_it_did_not_d
     shop.assert_ended(change_id, "abandoned")
 
 
-def test_a_request_that_comes_again_a_day_later_uses_no_old_key(shop: Shop, stripe_time: StripeTime) -> None:
+def test_a_request_that_comes_again_a_day_later_uses_no_old_key(shop: FaultyShop, stripe_time: StripeTime) -> None:
     change_id = shop.intend()
     shop.freeze(change_id)
     run_change(a_day_later(shop, stripe_time), change_id)
     assert (shop.state(change_id), shop.paid_or_pending()) == ("processing", [])
 
 
-def a_day_later(shop: Shop, stripe_time: StripeTime) -> Gateway:
+def a_day_later(shop: FaultyShop, stripe_time: StripeTime) -> Gateway:
     stripe_time.ahead = timedelta(hours=25).total_seconds()
     return replace(shop.gateway, clock=lambda: datetime.now(UTC) + timedelta(hours=25))
 
@@ -217,7 +220,7 @@ AT_ONCE = pytest.mark.parametrize("shop", ["now"], indirect=True)
 
 @AT_ONCE
 @pytest.mark.parametrize("kind", ["error_before", "error_after", "response_lost", "rate_limit"])
-def test_a_declined_upgrade_is_called_off_though_stripe_fails_in_that(shop: Shop, kind: str) -> None:
+def test_a_declined_upgrade_is_called_off_though_stripe_fails_in_that(shop: FaultyShop, kind: str) -> None:
     shop.api.add_card(shop.world.stripe, DECLINED)
     shop.world.fault(kind, method="POST", path=VOIDING)
     answer = shop.api("PATCH", "/subscription", plan="plus")
@@ -233,7 +236,9 @@ def test_a_declined_upgrade_is_called_off_though_stripe_fails_in_that(shop: Shop
 
 @AT_ONCE
 @pytest.mark.parametrize("kind", ["error_before", "error_after", "response_lost"])
-def test_an_upgrade_that_asks_its_holder_waits_for_one_payment_whatever_stripe_answers(shop: Shop, kind: str) -> None:
+def test_an_upgrade_that_asks_its_holder_waits_for_one_payment_whatever_stripe_answers(
+    shop: FaultyShop, kind: str
+) -> None:
     shop.api.add_card(shop.world.stripe, ASKS_ITS_HOLDER)
     shop.world.fault(kind, method="POST", path=CHANGING)
     change = shop.upgrade()
@@ -247,7 +252,7 @@ def test_an_upgrade_that_asks_its_holder_waits_for_one_payment_whatever_stripe_a
 
 @AT_ONCE
 def test_a_change_whose_wait_begins_in_the_job_is_looked_at_again_when_it_has_expired(
-    shop: Shop, stripe_time: StripeTime
+    shop: FaultyShop, stripe_time: StripeTime
 ) -> None:
     shop.api.add_card(shop.world.stripe, ASKS_ITS_HOLDER)
     change_id = shop.intend()
@@ -265,7 +270,9 @@ def test_a_change_whose_wait_begins_in_the_job_is_looked_at_again_when_it_has_ex
 
 
 @AT_ONCE
-def test_a_refused_upgrade_that_is_paid_in_this_moment_is_applied(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_upgrade_that_is_paid_in_this_moment_is_applied(
+    shop: FaultyShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shop.api.add_card(shop.world.stripe, DECLINED)
     monkeypatch.setattr("gateway.services.plan_changes.payment.PAYMENT_FAILED", frozenset())
     change = shop.upgrade()  # it dies before it calls the change off

@@ -15,7 +15,10 @@ from gateway.endpoints.request_context import EXTENSION
 from gateway.services.plan_changes.charge_check import check_charge
 from gateway.services.plan_changes.execute import finish_change
 from gateway.services.runtime import Gateway
-from tests.support.world import Api, Json, StripeTime, World
+from tests.support.api import ApiClient
+from tests.support.clock import StripeTime
+from tests.support.json_types import Json
+from tests.support.world import World
 
 ASKS_ITS_HOLDER = "pm_card_authenticationRequired"
 DECLINED = "pm_card_chargeCustomerFail"
@@ -29,7 +32,7 @@ def at_once(world: World) -> Gateway:
 
 
 @pytest.fixture
-def api(world: World, at_once: Gateway) -> Api:
+def api(world: World, at_once: Gateway) -> ApiClient:
     """An organization on Free, at such a deployment."""
     world.client.application.extensions[EXTENSION].gateway = at_once
     api = world.api()
@@ -48,7 +51,7 @@ def invoice_of(subscription: StripeSubscription) -> Invoice:
     return subscription.latest_invoice
 
 
-def upgrade_that_waits(world: World, api: Api) -> Json:
+def upgrade_that_waits(world: World, api: ApiClient) -> Json:
     """An upgrade with a card that asks its holder."""
     api.add_card(world.stripe, ASKS_ITS_HOLDER)
     answer = api("PATCH", "/subscription", plan="plus")
@@ -80,7 +83,7 @@ def unended(world: World) -> list[str]:
     return [change.id for change in world.rows(PlanChange) if change.ended_at is None]
 
 
-def test_what_is_quoted_as_due_now_is_charged_now(world: World, api: Api, at_once: Gateway) -> None:
+def test_what_is_quoted_as_due_now_is_charged_now(world: World, api: ApiClient, at_once: Gateway) -> None:
     api.add_card(world.stripe)
     quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=3)
     change = api.ok("PATCH", "/subscription", quote=quote["token"])
@@ -99,7 +102,7 @@ def test_what_is_quoted_as_due_now_is_charged_now(world: World, api: Api, at_onc
 
 @pytest.mark.parametrize("meddle", [a_balance, an_item])
 def test_more_due_now_than_was_quoted_is_an_alarm(
-    world: World, api: Api, at_once: Gateway, meddle: Callable[[World], None]
+    world: World, api: ApiClient, at_once: Gateway, meddle: Callable[[World], None]
 ) -> None:
     api.add_card(world.stripe)
     quote = api.ok("POST", "/subscription/preview", plan="plus")
@@ -112,7 +115,9 @@ def test_more_due_now_than_was_quoted_is_an_alarm(
     assert "gateway_plan_changes_mischarged 1.0" in world.client.get("/metrics").get_data(as_text=True)
 
 
-def test_a_card_taken_away_at_stripe_of_which_nobody_told_is_402_and_changes_nothing(world: World, api: Api) -> None:
+def test_a_card_taken_away_at_stripe_of_which_nobody_told_is_402_and_changes_nothing(
+    world: World, api: ApiClient
+) -> None:
     card = api.add_card(world.stripe)
     world.settle()
     world.fault("webhook_dropped", times=100)
@@ -121,7 +126,7 @@ def test_a_card_taken_away_at_stripe_of_which_nobody_told_is_402_and_changes_not
     assert (at_stripe(world).items.data[0].price.unit_amount, unended(world)) == (0, [])
 
 
-def test_a_declined_card_is_402_and_changes_nothing(world: World, api: Api) -> None:
+def test_a_declined_card_is_402_and_changes_nothing(world: World, api: ApiClient) -> None:
     api.add_card(world.stripe, DECLINED)
     assert api.problem("PATCH", "/subscription", plan="plus") == (402, "card_declined")
     still = at_stripe(world)
@@ -134,7 +139,7 @@ def test_a_declined_card_is_402_and_changes_nothing(world: World, api: Api) -> N
     assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
 
 
-def test_a_card_that_asks_its_holder_gives_the_plan_once_they_approved(world: World, api: Api) -> None:
+def test_a_card_that_asks_its_holder_gives_the_plan_once_they_approved(world: World, api: ApiClient) -> None:
     change = upgrade_that_waits(world, api)
     assert (change["state"], change["subscription"]["plan"]) == ("requires_action", "free")
     world.settle()
@@ -146,7 +151,7 @@ def test_a_card_that_asks_its_holder_gives_the_plan_once_they_approved(world: Wo
     assert (after["state"], after["client_secret"], after["subscription"]["plan"]) == ("applied", None, "plus")
 
 
-def test_what_another_changed_meanwhile_is_not_laid_to_the_change_that_waits(world: World, api: Api) -> None:
+def test_what_another_changed_meanwhile_is_not_laid_to_the_change_that_waits(world: World, api: ApiClient) -> None:
     [row] = world.rows(Subscription)
     world.stripe.v1.subscriptions.update(row.id, {"items": [{"id": row.items[0]["id"], "quantity": 4}]})
     upgrade_that_waits(world, api)  # its answer is the first to tell of that
@@ -155,14 +160,16 @@ def test_what_another_changed_meanwhile_is_not_laid_to_the_change_that_waits(wor
     assert (entry.actor_type, entry.actor, entry.change_id) == ("system", None, None)
 
 
-def test_an_approval_whose_webhooks_are_lost_is_found_by_the_job(world: World, api: Api, at_once: Gateway) -> None:
+def test_an_approval_whose_webhooks_are_lost_is_found_by_the_job(
+    world: World, api: ApiClient, at_once: Gateway
+) -> None:
     change = upgrade_that_waits(world, api)
     approve(world, change)
     finish_change(at_once, change["id"])
     assert api.ok("GET", f"/subscription/changes/{change['id']}")["state"] == "applied"
 
 
-def test_the_holder_may_call_it_off(world: World, api: Api) -> None:
+def test_the_holder_may_call_it_off(world: World, api: ApiClient) -> None:
     change = upgrade_that_waits(world, api)
     gone = api.ok("DELETE", f"/subscription/changes/{change['id']}")
     assert (gone["state"], gone["error"]["code"], gone["client_secret"]) == ("abandoned", "payment_abandoned", None)
@@ -172,13 +179,13 @@ def test_the_holder_may_call_it_off(world: World, api: Api) -> None:
     assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
 
 
-def test_calling_off_what_was_paid_in_this_moment_leaves_it_paid(world: World, api: Api) -> None:
+def test_calling_off_what_was_paid_in_this_moment_leaves_it_paid(world: World, api: ApiClient) -> None:
     change = upgrade_that_waits(world, api)
     approve(world, change)
     assert api.ok("DELETE", f"/subscription/changes/{change['id']}")["state"] == "applied"
 
 
-def test_who_never_approves_stays_where_they_are(world: World, api: Api, stripe_time: StripeTime) -> None:
+def test_who_never_approves_stays_where_they_are(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
     change = upgrade_that_waits(world, api)
     stripe_time.ahead = timedelta(hours=24).total_seconds()
     assert at_stripe(world).pending_update is None
@@ -192,7 +199,7 @@ def test_who_never_approves_stays_where_they_are(world: World, api: Api, stripe_
 
 
 def test_the_job_looks_again_when_stripe_will_have_given_up(
-    world: World, api: Api, at_once: Gateway, stripe_time: StripeTime
+    world: World, api: ApiClient, at_once: Gateway, stripe_time: StripeTime
 ) -> None:
     change = upgrade_that_waits(world, api)
     finish_change(at_once, change["id"])
@@ -214,12 +221,12 @@ def jobs_due(world: World) -> list[datetime]:
         return list(session.connection().exec_driver_sql(query).scalars())
 
 
-def test_another_organizations_change_cannot_be_called_off(world: World, api: Api) -> None:
+def test_another_organizations_change_cannot_be_called_off(world: World, api: ApiClient) -> None:
     change = upgrade_that_waits(world, api)
     assert world.api("org_2").problem("DELETE", f"/subscription/changes/{change['id']}") == (404, "not_found")
 
 
-def test_leaving_such_a_plan_gives_the_credit_at_once(world: World, api: Api) -> None:
+def test_leaving_such_a_plan_gives_the_credit_at_once(world: World, api: ApiClient) -> None:
     api.add_card(world.stripe)
     api.ok("PATCH", "/subscription", plan="plus", quantity=2)
     quote = api.ok("POST", "/subscription/preview", plan="free")

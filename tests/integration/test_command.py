@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import make_url, text
 
 from gateway.cli import main
-from tests.integration.test_webhook_ingress import deliver, event
+from tests.support.stripe_answers import stripe_that_answers
+from tests.support.stripe_events import deliver, event
 from tests.support.world import World
-from tests.unit.test_client import stripe_that_answers
 
 INQUIRY = {"name": "Ada", "email": "ada@example.test", "company": "Ada GmbH", "message": "Enterprise?"}
 

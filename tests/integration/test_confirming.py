@@ -17,18 +17,18 @@ from gateway.services.plan_changes.charge_check import check_charge
 from gateway.services.plan_changes.confirm import confirm_change
 from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.quotes.token import ALGORITHM, AUDIENCE, derive_signing_key, read_token
-from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
-from tests.support.world import Api, Json, StripeTime, World, problem_of
-
-CALLER = Caller(organization_id="org_1", actor="test")
+from tests.support.api import ApiClient, problem_of
+from tests.support.clock import StripeTime
+from tests.support.json_types import Json
+from tests.support.world import CALLER, World
 
 
 def last_change(world: World) -> PlanChange:
     return max(world.rows(PlanChange), key=lambda change: change.created_at)
 
 
-def test_a_stale_quote_is_refused_with_one_that_holds(api: Api) -> None:
+def test_a_stale_quote_is_refused_with_one_that_holds(api: ApiClient) -> None:
     old = api.ok("POST", "/subscription/preview", plan="plus", quantity=5)
     api.ok("PATCH", "/subscription", plan="plus", quantity=2)
     refused = api("PATCH", "/subscription", quote=old["token"])
@@ -38,7 +38,7 @@ def test_a_stale_quote_is_refused_with_one_that_holds(api: Api) -> None:
     assert api.ok("PATCH", "/subscription", quote=new["token"])["quantity"] == 5
 
 
-def test_a_quote_does_not_come_back_with_the_subscription_it_was_made_for(api: Api) -> None:
+def test_a_quote_does_not_come_back_with_the_subscription_it_was_made_for(api: ApiClient) -> None:
     old = api.ok("POST", "/subscription/preview", plan="plus")
     api.ok("PATCH", "/subscription", plan="plus", quantity=2)
     api.ok("DELETE", "/subscription")  # as before, but for what waits for the billing date
@@ -46,7 +46,7 @@ def test_a_quote_does_not_come_back_with_the_subscription_it_was_made_for(api: A
     assert (refused.status_code, refused.get_json()["code"]) == (409, "quote_stale")
 
 
-def test_an_expired_quote_is_refused_with_a_new_one(world: World, api: Api) -> None:
+def test_an_expired_quote_is_refused_with_a_new_one(world: World, api: ApiClient) -> None:
     old = api.ok("POST", "/subscription/preview", plan="plus", quantity=5)
     later = replace(world.gateway, clock=lambda: datetime.now(UTC) + timedelta(minutes=16))
     with pytest.raises(QuoteExpired) as refused:
@@ -72,7 +72,7 @@ def end_of_period(world: World) -> datetime:
 
 
 def test_a_quote_whose_period_ended_at_stripe_is_refused_with_one_of_the_next(
-    world: World, api: Api, stripe_time: StripeTime
+    world: World, api: ApiClient, stripe_time: StripeTime
 ) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     end = end_of_period(world)
@@ -88,7 +88,7 @@ def test_a_quote_whose_period_ended_at_stripe_is_refused_with_one_of_the_next(
 
 
 def test_a_renewal_of_which_nobody_told_is_quoted_in_the_new_period(
-    world: World, api: Api, stripe_time: StripeTime
+    world: World, api: ApiClient, stripe_time: StripeTime
 ) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     end = end_of_period(world)
@@ -100,14 +100,14 @@ def test_a_renewal_of_which_nobody_told_is_quoted_in_the_new_period(
 
 
 def test_while_only_our_clock_has_passed_the_period_there_is_no_quote_yet(
-    world: World, api: Api, stripe_time: StripeTime
+    world: World, api: ApiClient, stripe_time: StripeTime
 ) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     set_clocks(world, stripe_time, end_of_period(world) + timedelta(seconds=5), stripes=timedelta(seconds=-60))
     assert api.problem("POST", "/subscription/preview", plan="plus", quantity=4) == (503, "period_over")
 
 
-def test_a_quote_expires_at_the_billing_date_if_that_comes_first(world: World, api: Api) -> None:
+def test_a_quote_expires_at_the_billing_date_if_that_comes_first(world: World, api: ApiClient) -> None:
     end = datetime.fromisoformat(api.ok("GET", "/subscription")["current_period"]["end"])
     late = replace(world.gateway, clock=lambda: end - timedelta(minutes=5))
     quote = quote_change(late, CALLER, "plus", 5)
@@ -131,7 +131,7 @@ def test_a_quote_expires_at_the_billing_date_if_that_comes_first(world: World, a
     ],
 )
 def test_a_quote_of_a_release_with_other_terms_is_refused_with_a_new_one_where_it_can_be_read(
-    world: World, api: Api, terms: Any, body: Json, quoted: tuple[str, int] | None
+    world: World, api: ApiClient, terms: Any, body: Json, quoted: tuple[str, int] | None
 ) -> None:
     claims = {"aud": AUDIENCE, "exp": datetime.now(UTC) + timedelta(minutes=5), "terms": terms}
     token = jwt.encode(claims, derive_signing_key(world.gateway.config), ALGORITHM)
@@ -141,14 +141,14 @@ def test_a_quote_of_a_release_with_other_terms_is_refused_with_a_new_one_where_i
     assert (new and (new["plan"], new["quantity"])) == quoted
 
 
-def test_where_nothing_is_left_to_quote_the_refusal_stands_alone(api: Api) -> None:
+def test_where_nothing_is_left_to_quote_the_refusal_stands_alone(api: ApiClient) -> None:
     old = api.ok("POST", "/subscription/preview", plan="plus")
     api.ok("PATCH", "/subscription", plan="plus")
     refused = api("PATCH", "/subscription", quote=old["token"])
     assert (refused.status_code, "quote" in refused.get_json()) == (409, False)
 
 
-def test_cancel_plan_has_a_quote_of_its_own(world: World, api: Api, stripe_time: StripeTime) -> None:
+def test_cancel_plan_has_a_quote_of_its_own(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
     api.ok("PATCH", "/subscription", plan="plus", quantity=4)
     quote = api.ok("POST", "/subscription/preview", plan="free")
     assert (quote["credit"] > 0, quote["estimate"], quote["amount_due_now"]) == (True, False, 0)
@@ -161,7 +161,7 @@ def test_cancel_plan_has_a_quote_of_its_own(world: World, api: Api, stripe_time:
     assert upcoming.amount_due == quote["amount_due_on_billing_date"]
 
 
-def test_cancel_plan_takes_nothing_but_a_quote(world: World, api: Api) -> None:
+def test_cancel_plan_takes_nothing_but_a_quote(world: World, api: ApiClient) -> None:
     headers = {"Authorization": f"Bearer {world.token()}"}
     assert world.client.delete("/v1/subscription?plan=plus", headers=headers).status_code == 422
     quote = api.ok("POST", "/subscription/preview", plan="plus")
@@ -182,7 +182,9 @@ def test_cancel_plan_takes_nothing_but_a_quote(world: World, api: Api) -> None:
         (b"", None),
     ],
 )
-def test_cancel_plan_ignores_no_body(world: World, api: Api, body: bytes, refusal: tuple[int, str] | None) -> None:
+def test_cancel_plan_ignores_no_body(
+    world: World, api: ApiClient, body: bytes, refusal: tuple[int, str] | None
+) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     headers = {"Authorization": f"Bearer {world.token()}", "Content-Type": "application/json"}
     answer = world.client.delete("/v1/subscription", data=body, headers=headers)
@@ -191,7 +193,7 @@ def test_cancel_plan_ignores_no_body(world: World, api: Api, body: bytes, refusa
 
 
 def test_with_usage_that_goes_on_the_quote_of_cancel_plan_is_an_estimate_and_the_usage_is_billed(
-    world: World, api: Api
+    world: World, api: ApiClient
 ) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     world.stripe.v1.billing.meters.create(
@@ -224,7 +226,7 @@ def test_with_usage_that_goes_on_the_quote_of_cancel_plan_is_an_estimate_and_the
     assert 21 in [line.amount for line in upcoming.lines.data]
 
 
-def test_what_stripe_holds_is_compared_with_the_quote(world: World, api: Api) -> None:
+def test_what_stripe_holds_is_compared_with_the_quote(world: World, api: ApiClient) -> None:
     quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=3)
     api.ok("PATCH", "/subscription", quote=quote["token"])
     world.work()
@@ -234,7 +236,7 @@ def test_what_stripe_holds_is_compared_with_the_quote(world: World, api: Api) ->
     assert "gateway_plan_changes_mischarged 0.0" in metrics
 
 
-def test_a_charge_that_differs_from_its_quote_is_an_alarm(world: World, api: Api) -> None:
+def test_a_charge_that_differs_from_its_quote_is_an_alarm(world: World, api: ApiClient) -> None:
     quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=3)
     change = api.ok("PATCH", "/subscription", quote=quote["token"])
     item = world.stripe.v1.invoice_items.list({"pending": True}).data[0]
@@ -245,13 +247,13 @@ def test_a_charge_that_differs_from_its_quote_is_an_alarm(world: World, api: Api
     assert "gateway_plan_changes_mischarged 1.0" in world.client.get("/metrics").get_data(as_text=True)
 
 
-def test_a_change_without_a_quote_has_nothing_to_be_compared_with(world: World, api: Api) -> None:
+def test_a_change_without_a_quote_has_nothing_to_be_compared_with(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     world.work()
     assert (last_change(world).quoted, last_change(world).charged) == (None, None)
 
 
-def test_more_is_sold_once_the_open_invoice_is_paid(world: World, api: Api, stripe_time: StripeTime) -> None:
+def test_more_is_sold_once_the_open_invoice_is_paid(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     api.add_card(world.stripe, "pm_card_chargeCustomerFail")
     stripe_time.ahead = timedelta(days=33).total_seconds()
@@ -268,7 +270,7 @@ def test_more_is_sold_once_the_open_invoice_is_paid(world: World, api: Api, stri
     assert api.ok("PATCH", "/subscription", plan="plus", quantity=2)["state"] == "applied"
 
 
-def test_an_invoice_of_nothing_that_is_still_open_owes_nothing(world: World, api: Api) -> None:
+def test_an_invoice_of_nothing_that_is_still_open_owes_nothing(world: World, api: ApiClient) -> None:
     with world.gateway.database.transaction() as session:  # finalized, and not yet told to be paid
         session.execute(update(Invoice).values(status="open", amount_remaining=0))
     assert len(world.rows(Invoice)) == 1
@@ -276,7 +278,7 @@ def test_an_invoice_of_nothing_that_is_still_open_owes_nothing(world: World, api
 
 
 def test_grace_ends_when_stripe_tries_no_more_and_leaves_the_subscription_past_due(
-    world: World, api: Api, stripe_time: StripeTime
+    world: World, api: ApiClient, stripe_time: StripeTime
 ) -> None:
     base = world.gateway.config.stripe_api_base
     requests.post(f"{base}/_sandbox/settings", json={"after_retries": "past_due"}, timeout=5).raise_for_status()

@@ -15,7 +15,9 @@ from gateway.db.models import Organization
 from gateway.errors import StripeRejected, StripeUnavailable
 from gateway.services.customers.customer import create_customer, ensure_customer
 from gateway.services.runtime import Caller, Gateway
-from tests.support.world import Api, World, eventually
+from tests.support.api import ApiClient
+from tests.support.wait import eventually
+from tests.support.world import World
 
 CALLER = Caller(organization_id="org_1", actor="test", name="Ada", email="ada@example.test")
 
@@ -135,7 +137,7 @@ def test_an_address_in_the_token_that_is_none_is_left_out_for_good(world: World,
     claims = jwt.decode(world.token(), options={"verify_signature": False})
     for each in (email, "right@example.test"):
         token = jwt.encode({**claims, "email": each}, world.gateway.config.jwt_development_secret or "")
-        Api(world.client, token).ok("POST", "/billing-details/setup-intent")
+        ApiClient(world.client, token).ok("POST", "/billing-details/setup-intent")
     assert emails(world) == [None]
     assert [row.email for row in world.rows(Organization)] == [None]
 

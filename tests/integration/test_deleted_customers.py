@@ -8,7 +8,9 @@ import pytest
 
 from gateway.db.models import Organization, PlanChange
 from gateway.stripe_api.client import MeteredClient
-from tests.support.world import Api, Json, World, problem_of
+from tests.support.api import ApiClient, problem_of
+from tests.support.json_types import Json
+from tests.support.world import World
 
 CLOSED = (409, "contact_sales_required")
 CARD = "its_card"  # stands for the organization's
@@ -33,7 +35,7 @@ def delete(world: World) -> None:
     world.stripe.v1.customers.delete(customer_of(world))
 
 
-def ask(world: World, api: Api, name: str) -> tuple[int, str] | None:
+def ask(world: World, api: ApiClient, name: str) -> tuple[int, str] | None:
     """The problem that the answer is, which says nothing of what Stripe calls it; None if it is none."""
     method, path, body = REQUESTS[name]
     card = world.rows(Organization)[0].default_payment_method_id or ""
@@ -58,14 +60,14 @@ def before_each_call(monkeypatch: pytest.MonkeyPatch, act: Callable[[str], None]
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_whoever_asks_is_sent_to_sales_and_the_deletion_is_known_then(world: World, api: Api, name: str) -> None:
+def test_whoever_asks_is_sent_to_sales_and_the_deletion_is_known_then(world: World, api: ApiClient, name: str) -> None:
     delete(world)
     assert ask(world, api, name) == CLOSED
     assert world.rows(Organization)[0].deleted
     assert api.ok("GET", "/subscription")["actions"] == ["contact_sales"]
 
 
-def test_once_it_is_known_nothing_is_sold_and_what_there_was_is_gone(world: World, api: Api) -> None:
+def test_once_it_is_known_nothing_is_sold_and_what_there_was_is_gone(world: World, api: ApiClient) -> None:
     world.stripe.v1.customers.delete(customer_of(world))
     world.settle()
     assert [ask(world, api, name) for name in ("set up", "preview", "change")] == [CLOSED] * 3
@@ -73,7 +75,7 @@ def test_once_it_is_known_nothing_is_sold_and_what_there_was_is_gone(world: Worl
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_on_a_paid_plan_it_is_the_same(world: World, api: Api, name: str) -> None:
+def test_on_a_paid_plan_it_is_the_same(world: World, api: ApiClient, name: str) -> None:
     api.ok("PATCH", "/subscription", plan="plus", quantity=2)
     world.settle()
     delete(world)
@@ -90,7 +92,7 @@ def test_on_a_paid_plan_it_is_the_same(world: World, api: Api, name: str) -> Non
     ],
 )
 def test_deleted_between_two_calls_it_is_noticed_as_well(
-    world: World, api: Api, monkeypatch: pytest.MonkeyPatch, name: str, call: str
+    world: World, api: ApiClient, monkeypatch: pytest.MonkeyPatch, name: str, call: str
 ) -> None:
     def act(asked: str) -> None:
         if re.fullmatch(call, asked) and not world.faults():
@@ -101,7 +103,7 @@ def test_deleted_between_two_calls_it_is_noticed_as_well(
     assert world.rows(Organization)[0].deleted
 
 
-def test_a_change_that_stripe_refuses_for_it_has_failed_for_it(world: World, api: Api) -> None:
+def test_a_change_that_stripe_refuses_for_it_has_failed_for_it(world: World, api: ApiClient) -> None:
     delete(world)
     assert ask(world, api, "change") == CLOSED
     [_, change] = sorted(world.rows(PlanChange), key=lambda row: row.created_at)
@@ -118,7 +120,7 @@ def test_an_enrolment_is_refused_for_it(world: World) -> None:
 
 @pytest.mark.parametrize("name", ["set up", "list", "choose", "preview", "change"])
 def test_as_long_as_nothing_is_refused_stripe_is_not_asked_for_the_customer(
-    world: World, api: Api, monkeypatch: pytest.MonkeyPatch, name: str
+    world: World, api: ApiClient, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     made: list[str] = []
     before_each_call(monkeypatch, made.append)
@@ -127,6 +129,6 @@ def test_as_long_as_nothing_is_refused_stripe_is_not_asked_for_the_customer(
     assert f"get customers/{customer_of(world)}" not in made
 
 
-def test_a_refusal_for_another_reason_is_told_as_it_is(world: World, api: Api) -> None:
+def test_a_refusal_for_another_reason_is_told_as_it_is(world: World, api: ApiClient) -> None:
     assert api.problem("PUT", "/payment-methods/default", payment_method="pm_never") == (404, "not_found")
     assert not world.rows(Organization)[0].deleted

@@ -19,8 +19,10 @@ from gateway.services.operations import doctor
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks import endpoint_check
 from handlers import HANDLERS
-from tests.integration.test_webhook_ingress import deliver, event
-from tests.support.world import StripeTime, World, problem_of
+from tests.support.api import problem_of
+from tests.support.clock import StripeTime
+from tests.support.stripe_events import deliver, event
+from tests.support.world import World
 
 Change = Callable[[World], None]
 

@@ -12,10 +12,7 @@ import pytest
 from sqlalchemy import text, update
 
 from gateway.db.models import (
-    Invoice,
     Organization,
-    PaymentMethod,
-    Plan,
     PlanHistory,
     Subscription,
     UpcomingInvoice,
@@ -26,35 +23,10 @@ from gateway.services.webhooks import drain
 from gateway.stripe_api.snapshots import Event, Snapshot
 from gateway.stripe_api.times import from_unix, to_unix
 from handlers import HANDLERS
-from tests.integration.conftest import empty
-from tests.integration.test_webhook_ingress import deliver, event
+from tests.support.database import empty, mirror, state_of
+from tests.support.plans import live_a_little
+from tests.support.stripe_events import deliver, event
 from tests.support.world import World
-
-
-def state_of(world: World, event_id: str) -> str:
-    return next(row.state for row in world.rows(WebhookEvent) if row.id == event_id)
-
-
-def mirror(world: World) -> list[Any]:
-    """What the tables say, without how they came to know it."""
-    found: list[Any] = []
-    for model in (Organization, PaymentMethod, Plan, Subscription, Invoice):
-        skip = {"as_of", "source", "trail", "revision", "created_at", "customer_key_since"}
-        names = [name for name in model.__table__.columns.keys() if name not in skip]  # noqa: SIM118 - not a dict
-        found += [(model.__name__, [getattr(row, name) for name in names]) for row in world.rows(model)]
-    plan = world.plan_row()
-    return [*found, (plan.plan, plan.quantity, plan.status, plan.subscription_id, plan.current_period_end)]
-
-
-def live_a_little(world: World) -> None:
-    """Some changes in quick succession, most of them within one second."""
-    api = world.api()
-    api.ok("POST", "/subscription", plan="free")
-    api.add_card(world.stripe)
-    api.ok("PATCH", "/subscription", plan="plus", quantity=2)
-    api.ok("PATCH", "/subscription", quantity=5)
-    api.ok("DELETE", "/subscription")
-    api.ok("PATCH", "/subscription", plan="plus")
 
 
 @pytest.mark.parametrize("seed", range(4))

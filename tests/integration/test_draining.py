@@ -10,12 +10,13 @@ from gateway.db import jobs
 from gateway.db.models import WebhookEvent
 from gateway.services.webhooks.drain_loop import DrainLoop
 from gateway.stripe_api.snapshots import Event, Snapshot
-from tests.integration.test_races import job_states
-from tests.integration.test_webhook_ingress import deliver, event
-from tests.support.world import World, eventually
+from tests.support.jobs import job_states
+from tests.support.stripe_events import deliver, event
+from tests.support.wait import eventually
+from tests.support.world import World
 
 
-class Handler:
+class HeldHandler:
     """A handler for ``topup.created`` that can be held up."""
 
     def __init__(self) -> None:
@@ -29,8 +30,8 @@ class Handler:
 
 
 @pytest.fixture
-def handler() -> Handler:
-    return Handler()
+def handler() -> HeldHandler:
+    return HeldHandler()
 
 
 def send(world: World, event_id: str) -> None:
@@ -41,7 +42,7 @@ def pending(world: World) -> list[str]:
     return [row.id for row in world.rows(WebhookEvent) if row.state == "pending"]
 
 
-def test_a_second_one_ends_at_once_and_the_first_looks_again_for_it(world: World, handler: Handler) -> None:
+def test_a_second_one_ends_at_once_and_the_first_looks_again_for_it(world: World, handler: HeldHandler) -> None:
     draining = DrainLoop(world.gateway, {"topup.created": handler}, threading.Event(), linger=0)
     send(world, "evt_1")
     first = threading.Thread(target=draining.run)
@@ -55,7 +56,7 @@ def test_a_second_one_ends_at_once_and_the_first_looks_again_for_it(world: World
     assert pending(world) == []
 
 
-def test_it_stays_for_what_comes_next(world: World, handler: Handler) -> None:
+def test_it_stays_for_what_comes_next(world: World, handler: HeldHandler) -> None:
     handler.go_on.set()
     draining = DrainLoop(world.gateway, {"topup.created": handler}, threading.Event(), linger=0.5)
     send(world, "evt_1")
@@ -69,7 +70,7 @@ def test_it_stays_for_what_comes_next(world: World, handler: Handler) -> None:
     assert not running.is_alive()
 
 
-def test_one_that_is_to_stop_leaves_the_rest_to_another(world: World, handler: Handler) -> None:
+def test_one_that_is_to_stop_leaves_the_rest_to_another(world: World, handler: HeldHandler) -> None:
     stopping = threading.Event()
     stopping.set()
     handler.go_on.set()

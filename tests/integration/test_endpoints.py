@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from gateway.db.models import Organization, OrganizationPlan, PlanChange
-from tests.support.world import Api, World, problem_of
+from tests.support.api import ApiClient, problem_of
+from tests.support.world import World
 
 ROUTES = [
     ("GET", "/plans"),
@@ -133,7 +134,7 @@ def test_enterprise_is_409_contact_sales_and_reaches_neither_stripe_nor_the_tabl
     assert world.rows(PlanChange) == []
 
 
-def test_a_closed_account_is_sent_to_sales_by_all_that_speaks_of_plans(world: World, api: Api) -> None:
+def test_a_closed_account_is_sent_to_sales_by_all_that_speaks_of_plans(world: World, api: ApiClient) -> None:
     world.stripe.v1.customers.delete(world.rows(Organization)[0].stripe_customer_id or "")
     world.settle()
     assert api.ok("GET", "/subscription")["actions"] == ["contact_sales"]
@@ -144,7 +145,7 @@ def test_a_closed_account_is_sent_to_sales_by_all_that_speaks_of_plans(world: Wo
 
 
 def test_a_closed_account_is_sent_to_sales_before_anything_else_of_the_change_is_looked_at(
-    world: World, api: Api
+    world: World, api: ApiClient
 ) -> None:
     [card] = api.ok("GET", "/payment-methods")["data"]
     world.stripe.v1.customers.delete(world.rows(Organization)[0].stripe_customer_id or "")

@@ -13,8 +13,8 @@ from gateway.db.jobs import DRAIN_INBOX
 from gateway.db.models import WebhookEvent
 from gateway.errors import NotFound
 from handlers import HANDLERS, IGNORED
-from tests.integration.test_drain import state_of
-from tests.integration.test_webhook_ingress import deliver, event
+from tests.support.database import state_of
+from tests.support.stripe_events import deliver, event
 from tests.support.world import World
 
 PREFIX = "evt_test"

@@ -16,11 +16,13 @@ from gateway.services.plan_changes.request import write_intent
 from gateway.services.runtime import Caller
 from gateway.stripe_api.snapshots import CHANGE_ID
 from schemas.subscription import ChangeCommand
-from tests.integration.test_webhook_ingress import deliver
-from tests.support.world import Api, Json, World, problem_of
+from tests.support.api import ApiClient, problem_of
+from tests.support.json_types import Json
+from tests.support.stripe_events import deliver
+from tests.support.world import World
 
 
-def entries(api: Api, query: str = "") -> list[Json]:
+def entries(api: ApiClient, query: str = "") -> list[Json]:
     data: list[Json] = api.ok("GET", f"/subscription/history{query}")["data"]
     return data
 
@@ -32,7 +34,7 @@ def edit_at_stripe(world: World, quantity: int) -> None:
     world.stripe.v1.subscriptions.update(subscription.id, {"items": [{"id": item, "quantity": quantity}]})
 
 
-def test_each_entry_tells_the_plan_since_when_who_and_why(api: Api) -> None:
+def test_each_entry_tells_the_plan_since_when_who_and_why(api: ApiClient) -> None:
     before = datetime.now(UTC)
     change = api.ok("PATCH", "/subscription", plan="plus", quantity=3)
     latest, first = entries(api)
@@ -46,7 +48,7 @@ def test_each_entry_tells_the_plan_since_when_who_and_why(api: Api) -> None:
     assert first["actor"]["type"] == "user"
 
 
-def test_a_change_whose_answer_was_lost_is_still_its_users(world: World, api: Api) -> None:
+def test_a_change_whose_answer_was_lost_is_still_its_users(world: World, api: ApiClient) -> None:
     caller = Caller(organization_id="org_1", actor="ada")
     call = write_intent(world.gateway, caller, ChangeCommand(plan="plus"), None, card=True)
     call.perform(world.stripe)  # and killed: the webhook tells of it
@@ -59,7 +61,7 @@ def test_a_change_whose_answer_was_lost_is_still_its_users(world: World, api: Ap
     assert world.rows(PlanHistory)[-1].cause.startswith("evt_")
 
 
-def test_what_was_done_at_stripe_is_sales(world: World, api: Api) -> None:
+def test_what_was_done_at_stripe_is_sales(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     edit_at_stripe(world, 7)
     world.settle()
@@ -83,7 +85,7 @@ def test_another_organizations_change_is_not_the_reason(world: World) -> None:
     assert entries(other)[0]["actor"] == {"type": "sales", "id": None}
 
 
-def test_what_stripe_did_by_itself_is_stripe_and_who_pays_here_is_a_user(world: World, api: Api) -> None:
+def test_what_stripe_did_by_itself_is_stripe_and_who_pays_here_is_a_user(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     world.settle()
     [last] = world.stripe.v1.events.list({"type": "customer.subscription.updated", "limit": 1}).data
@@ -109,7 +111,7 @@ def test_what_stripe_did_by_itself_is_stripe_and_who_pays_here_is_a_user(world: 
     assert (latest["plan"]["standing"], latest["actor"]) == ("good", {"type": "user", "id": None})
 
 
-def test_what_was_only_found_is_nobodys(world: World, api: Api) -> None:
+def test_what_was_only_found_is_nobodys(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     world.settle()
     world.fault("webhook_dropped", times=100)
@@ -123,7 +125,7 @@ def test_what_was_only_found_is_nobodys(world: World, api: Api) -> None:
     assert latest["cause"] == {"type": "reconciliation", "id": f"refresh of {subscription_id}"}
 
 
-def test_it_is_paged_from_the_newest_on(world: World, api: Api) -> None:
+def test_it_is_paged_from_the_newest_on(world: World, api: ApiClient) -> None:
     for quantity in (1, 2, 3, 4):
         api.ok("PATCH", "/subscription", plan="plus", quantity=quantity)
     versions, cursor = [], ""
@@ -138,7 +140,7 @@ def test_it_is_paged_from_the_newest_on(world: World, api: Api) -> None:
     assert len(entries(api)) == 5
 
 
-def test_at_a_time_it_is_the_plan_that_held_then(world: World, api: Api) -> None:
+def test_at_a_time_it_is_the_plan_that_held_then(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     api.ok("DELETE", "/subscription")
     moments = [row.recorded_at for row in world.rows(PlanHistory)]
@@ -161,7 +163,7 @@ def test_before_anything_was_recorded_it_is_free(world: World) -> None:
     assert (entry["plan"]["plan"], entry["plan"]["status"], entry["plan"]["cancel_at"]) == ("free", "none", None)
 
 
-def test_another_organizations_history_is_its_own(world: World, api: Api) -> None:
+def test_another_organizations_history_is_its_own(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     assert entries(world.api("org_2")) == []
     [entry] = entries(world.api("org_2"), "?at=2100-01-01")
@@ -209,7 +211,7 @@ def plan_table(world: World) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def lived(world: World, api: Api) -> list[dict[str, Any]]:
+def lived(world: World, api: ApiClient) -> list[dict[str, Any]]:
     """The plan table of two organizations after some life."""
     api.ok("PATCH", "/subscription", plan="plus", quantity=2)
     edit_at_stripe(world, 4)

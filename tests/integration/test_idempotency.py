@@ -19,7 +19,8 @@ from gateway.services.plan_changes import admission
 from gateway.services.plan_changes.request import change_plan, write_intent
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
-from tests.support.world import Api, World
+from tests.support.api import ApiClient
+from tests.support.world import World
 
 PLUS = ChangeCommand(plan="plus")
 CALLER = Caller(organization_id="org_1", actor="test", idempotency_key="click-1")
@@ -209,7 +210,7 @@ def test_keys_are_forgotten_after_a_day(world: World) -> None:
     assert world.rows(IdempotencyKey) == []
 
 
-def test_a_change_of_a_plan_that_has_changed_meanwhile_is_refused(world: World, api: Api) -> None:
+def test_a_change_of_a_plan_that_has_changed_meanwhile_is_refused(world: World, api: ApiClient) -> None:
     seen = world.client.get("/v1/subscription", headers={"Authorization": f"Bearer {world.token()}"})
     etag = seen.headers["ETag"]
     assert etag.startswith(f'"{seen.get_json()["version"]}-')
@@ -235,7 +236,7 @@ def test_a_header_without_a_tag_of_ours_matches_nothing(world: World, tags: str)
 
 
 def test_too_many_changes_within_an_hour_are_429_and_say_when_to_come_back(
-    world: World, api: Api, monkeypatch: pytest.MonkeyPatch
+    world: World, api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "CHANGES_AT_MOST", 3)  # the enrolment is one
     api.ok("PATCH", "/subscription", plan="plus")

@@ -9,7 +9,9 @@ import pytest
 from gateway.app import build_gateway, create_app
 from gateway.db.models import Organization
 from gateway.endpoints.request_context import EXTENSION
-from tests.support.world import Api, Json, World, problem_of
+from tests.support.api import ApiClient, problem_of
+from tests.support.json_types import Json
+from tests.support.world import World
 
 NOWHERE = "http://127.0.0.1:1"
 
@@ -35,11 +37,11 @@ def paid_at_stripe(world: World) -> int:
     return sum(charge.amount for charge in world.stripe.v1.charges.list({"limit": 100}).data if charge.paid)
 
 
-def test_they_are_listed_newest_first_without_drafts_and_without_stripe(world: World, api: Api) -> None:
+def test_they_are_listed_newest_first_without_drafts_and_without_stripe(world: World, api: ApiClient) -> None:
     billed = [bill(world, amount) for amount in (100, 200, 300)]
     draft = bill(world, finalized=False)
     broken = create_app(build_gateway(replace(world.gateway.config, stripe_api_base=NOWHERE)))
-    offline = Api(broken.test_client(), world.token())
+    offline = ApiClient(broken.test_client(), world.token())
     everything = offline.ok("GET", "/invoices")
     broken.extensions[EXTENSION].close()
     assert set(billed) < set(ids(everything["data"]))
@@ -58,7 +60,7 @@ def test_they_are_listed_newest_first_without_drafts_and_without_stripe(world: W
     assert api.problem("GET", f"/invoices/{draft}") == (404, "not_found")
 
 
-def test_an_open_one_is_paid_by_the_default_card(world: World, api: Api) -> None:
+def test_an_open_one_is_paid_by_the_default_card(world: World, api: ApiClient) -> None:
     invoice = bill(world, 1234)
     before = api.ok("GET", f"/invoices/{invoice}")
     assert (before["status"], before["amount_remaining"]) == ("open", 1234)
@@ -68,12 +70,12 @@ def test_an_open_one_is_paid_by_the_default_card(world: World, api: Api) -> None
     assert paid_at_stripe(world) == 1234
 
 
-def test_paid_many_times_at_once_it_is_charged_once(world: World, api: Api) -> None:
+def test_paid_many_times_at_once_it_is_charged_once(world: World, api: ApiClient) -> None:
     invoice = bill(world)
     token = world.token()
 
     def pay(_: int) -> str:
-        answer = Api(world.client.application.test_client(), token).ok("POST", f"/invoices/{invoice}/pay")
+        answer = ApiClient(world.client.application.test_client(), token).ok("POST", f"/invoices/{invoice}/pay")
         return str(answer["status"])
 
     with ThreadPoolExecutor(4) as threads:
@@ -82,7 +84,7 @@ def test_paid_many_times_at_once_it_is_charged_once(world: World, api: Api) -> N
     assert api.ok("GET", f"/invoices/{invoice}")["status"] == "paid"
 
 
-def test_after_a_lost_answer_the_same_request_charges_nothing_more(world: World, api: Api) -> None:
+def test_after_a_lost_answer_the_same_request_charges_nothing_more(world: World, api: ApiClient) -> None:
     invoice = bill(world)
     world.fault("webhook_dropped", times=100)
     world.fault("error_after", method="POST", path="/v1/invoices/*/pay")
@@ -91,14 +93,14 @@ def test_after_a_lost_answer_the_same_request_charges_nothing_more(world: World,
     assert paid_at_stripe(world) == 1000
 
 
-def test_a_declined_card_is_402_and_the_invoice_stays_open(world: World, api: Api) -> None:
+def test_a_declined_card_is_402_and_the_invoice_stays_open(world: World, api: ApiClient) -> None:
     invoice = bill(world)
     api.add_card(world.stripe, "pm_card_chargeCustomerFail")
     assert api.problem("POST", f"/invoices/{invoice}/pay") == (402, "card_declined")
     assert api.ok("GET", f"/invoices/{invoice}")["status"] == "open"
 
 
-def test_a_card_that_wants_approval_leads_to_stripes_page(world: World, api: Api) -> None:
+def test_a_card_that_wants_approval_leads_to_stripes_page(world: World, api: ApiClient) -> None:
     invoice = bill(world)
     customer = world.rows(Organization)[0].stripe_customer_id or ""
     card = world.stripe.v1.payment_methods.attach("pm_card_authenticationRequired", {"customer": customer})
@@ -109,14 +111,14 @@ def test_a_card_that_wants_approval_leads_to_stripes_page(world: World, api: Api
     assert paid_at_stripe(world) == 0
 
 
-def test_one_that_was_voided_a_moment_ago_is_409(world: World, api: Api) -> None:
+def test_one_that_was_voided_a_moment_ago_is_409(world: World, api: ApiClient) -> None:
     invoice = bill(world)
     world.stripe.v1.invoices.void_invoice(invoice)
     for _ in range(2):  # before its webhook is worked off, and known
         assert api.problem("POST", f"/invoices/{invoice}/pay") == (409, "invoice_not_open")
 
 
-def test_another_organizations_look_as_if_they_did_not_exist(world: World, api: Api) -> None:
+def test_another_organizations_look_as_if_they_did_not_exist(world: World, api: ApiClient) -> None:
     invoice = bill(world)
     other = world.api("org_2")
     assert other.ok("GET", "/invoices") == {"data": [], "has_more": False}

@@ -7,7 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from gateway.db import jobs
-from tests.support.world import World, eventually
+from tests.support.wait import eventually
+from tests.support.world import World
 
 
 def waiting(session: Session) -> int:

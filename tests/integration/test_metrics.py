@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,7 +14,6 @@ from typing import Any
 
 import pytest
 import requests
-from flask.testing import FlaskClient
 from sqlalchemy import text, update
 
 from gateway.app import build_gateway, create_app
@@ -25,23 +23,14 @@ from gateway.sandbox import Sandbox
 from gateway.services.reconciliation import drift, gap
 from gateway.services.webhooks import endpoint_check
 from handlers import HANDLERS
-from tests.integration.conftest import WEBHOOK_SECRET
-from tests.integration.test_reconcile_gap import drop_webhooks, on_plus, set_quantity_at_stripe
-from tests.integration.test_webhook_ingress import deliver, event, signature
-from tests.support.world import StripeTime, World, eventually
-
-
-def parse(exposition: str) -> dict[str, float]:
-    """Metric with its labels -> value."""
-    found = (line.rsplit(" ", 1) for line in exposition.splitlines() if line and not line.startswith("#"))
-    return {name: float(value) for name, value in found}
-
-
-def scrape(client: FlaskClient) -> dict[str, float]:
-    answer = client.get("/metrics")
-    assert answer.status_code == 200
-    assert answer.content_type.startswith("text/plain")
-    return parse(answer.get_data(as_text=True))
+from tests.support.clock import StripeTime
+from tests.support.metrics import parse, scrape
+from tests.support.plans import on_plus
+from tests.support.processes import free_port
+from tests.support.reconciliation import drop_webhooks, set_quantity_at_stripe
+from tests.support.stripe_events import WEBHOOK_SECRET, deliver, event, signature
+from tests.support.wait import eventually
+from tests.support.world import World
 
 
 def change(world: World, event_id: str, **values: Any) -> None:
@@ -210,12 +199,6 @@ def test_the_questions_are_answered_by_small_indexes(world: World) -> None:
             explain = f"EXPLAIN SELECT 1 FROM webhook_events WHERE state = '{state}' LIMIT 9"  # noqa: S608 - ours
             plan = "\n".join(connection.scalars(text(explain)))
             assert re.search(r"ix_webhook_events_(due|dead)", plan), plan
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def answers(url: str) -> bool:

@@ -21,8 +21,8 @@ from gateway.services.webhooks import drain, replay
 from gateway.services.webhooks.inbox import Inbox
 from gateway.services.webhooks.replay import Selection
 from handlers import HANDLERS
-from tests.integration.test_webhook_ingress import signature
 from tests.support.recorded_events import payload
+from tests.support.stripe_events import signature
 
 PAGE = Path(__file__).parents[2] / "docs/operations.md"
 NAME = "partitioned"

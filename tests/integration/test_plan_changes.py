@@ -14,13 +14,12 @@ from gateway.services.mirror.refresh import merge_answer
 from gateway.services.plan_changes.execute import finish_change
 from gateway.services.plan_changes.request import change_plan, write_intent
 from gateway.services.plan_changes.stripe_calls import Step, freeze_next_step
-from gateway.services.runtime import Caller
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from schemas.subscription import ChangeCommand
-from tests.integration.test_metrics import scrape
-from tests.support.world import Api, StripeTime, World
-
-CALLER = Caller(organization_id="org_1", actor="test")
+from tests.support.api import ApiClient
+from tests.support.clock import StripeTime
+from tests.support.metrics import scrape
+from tests.support.world import CALLER, World
 
 
 def pending(world: World) -> list[InvoiceItem]:
@@ -42,7 +41,7 @@ def freeze(world: World, change_id: str) -> Step:
     return step
 
 
-def test_confirming_a_quote_produces_exactly_its_lines(world: World, api: Api) -> None:
+def test_confirming_a_quote_produces_exactly_its_lines(world: World, api: ApiClient) -> None:
     quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=3)
     change = api.ok("PATCH", "/subscription", quote=quote["token"])
     assert (change["state"], change["from_plan"], change["to_plan"], change["quantity"]) == (
@@ -58,7 +57,7 @@ def test_confirming_a_quote_produces_exactly_its_lines(world: World, api: Api) -
     assert upcoming.amount_due == quote["amount_due_on_billing_date"]
 
 
-def test_a_quote_costs_the_same_minutes_later(world: World, api: Api, stripe_time: StripeTime) -> None:
+def test_a_quote_costs_the_same_minutes_later(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
     quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=100)
     stripe_time.ahead = 240  # at 100 x 250.00 a month, a cent is a second: another moment is another price
     api.ok("PATCH", "/subscription", quote=quote["token"])
@@ -87,7 +86,7 @@ def test_sign_up_with_a_card_of_its_own_makes_it_the_default(world: World) -> No
     assert change.headers["Location"] == f"/v1/subscription/changes/{change.get_json()['id']}"
 
 
-def test_cancel_plan_credits_the_time_that_was_not_used(world: World, api: Api) -> None:
+def test_cancel_plan_credits_the_time_that_was_not_used(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     cancelled = api.ok("DELETE", "/subscription")
     assert (cancelled["state"], cancelled["subscription"]["plan"]) == ("applied", "free")
@@ -96,26 +95,26 @@ def test_cancel_plan_credits_the_time_that_was_not_used(world: World, api: Api) 
     assert cancelled["subscription"]["actions"] == ["change_plan", "contact_sales"]
 
 
-def test_a_quote_is_stale_once_the_subscription_has_changed(world: World, api: Api) -> None:
+def test_a_quote_is_stale_once_the_subscription_has_changed(world: World, api: ApiClient) -> None:
     quote = api.ok("POST", "/subscription/preview", plan="plus")
     api.ok("PATCH", "/subscription", plan="plus", quantity=2)
     assert api.problem("PATCH", "/subscription", quote=quote["token"]) == (409, "quote_stale")
     assert len(pending(world)) == 1
 
 
-def test_a_quote_for_something_else_is_stale(api: Api) -> None:
+def test_a_quote_for_something_else_is_stale(api: ApiClient) -> None:
     quote = api.ok("POST", "/subscription/preview", plan="plus")
     assert api.problem("PATCH", "/subscription", quote=quote["token"], quantity=2) == (409, "quote_stale")
 
 
-def test_a_quote_expires(world: World, api: Api) -> None:
+def test_a_quote_expires(world: World, api: ApiClient) -> None:
     quote = api.ok("POST", "/subscription/preview", plan="plus")
     later = replace(world.gateway, clock=lambda: datetime.now(UTC) + timedelta(minutes=16))
-    late = Api(create_app(later).test_client(), world.token())
+    late = ApiClient(create_app(later).test_client(), world.token())
     assert late.problem("PATCH", "/subscription", quote=quote["token"]) == (409, "quote_expired")
 
 
-def test_a_quote_of_another_organization_is_refused(world: World, api: Api) -> None:
+def test_a_quote_of_another_organization_is_refused(world: World, api: ApiClient) -> None:
     quote = api.ok("POST", "/subscription/preview", plan="plus")
     other = world.api("org_2")
     other.add_card(world.stripe)
@@ -123,7 +122,7 @@ def test_a_quote_of_another_organization_is_refused(world: World, api: Api) -> N
     assert other.problem("PATCH", "/subscription", quote=quote["token"]) == (422, "invalid_request")
 
 
-def test_while_a_change_is_in_flight_another_one_is_409_with_its_location(world: World, api: Api) -> None:
+def test_while_a_change_is_in_flight_another_one_is_409_with_its_location(world: World, api: ApiClient) -> None:
     change_id = intend(world, plan="plus")
     answer = api("PATCH", "/subscription", plan="plus")
     assert (answer.status_code, answer.get_json()["code"]) == (409, "change_in_progress")
@@ -131,19 +130,21 @@ def test_while_a_change_is_in_flight_another_one_is_409_with_its_location(world:
     assert api.ok("GET", "/subscription")["pending_change"]["id"] == change_id
 
 
-def test_a_change_in_flight_is_found_behind_one_that_another_machines_clock_dates_later(world: World, api: Api) -> None:
+def test_a_change_in_flight_is_found_behind_one_that_another_machines_clock_dates_later(
+    world: World, api: ApiClient
+) -> None:
     ahead = replace(world.gateway, clock=lambda: datetime.now(UTC) + timedelta(minutes=1))
     assert change_plan(ahead, CALLER, ChangeCommand(plan="plus")).state == "applied"
     intend(world, plan="free")
     assert api.problem("PATCH", "/subscription", plan="plus", quantity=2) == (409, "change_in_progress")
 
 
-def processes(world: World, number: int) -> list[Api]:
+def processes(world: World, number: int) -> list[ApiClient]:
     """Applications of the gateway, made before the threads that call them.
 
     werkzeug parses code for each route, which CPython 3.11 cannot always do in several of them at once.
     """
-    return [Api(create_app(world.gateway).test_client(), world.token()) for _ in range(number)]
+    return [ApiClient(create_app(world.gateway).test_client(), world.token()) for _ in range(number)]
 
 
 @pytest.mark.usefixtures("api")
@@ -162,7 +163,7 @@ def test_sign_up_twice_at_once_makes_one_customer_and_one_subscription(world: Wo
     assert len(world.stripe.v1.subscriptions.list().data) == 1
 
 
-def test_killed_after_the_intent_the_job_carries_the_change_out(world: World, api: Api) -> None:
+def test_killed_after_the_intent_the_job_carries_the_change_out(world: World, api: ApiClient) -> None:
     change_id = intend(world, plan="plus")
     finish_change(world.gateway, change_id)
     assert api.ok("GET", f"/subscription/changes/{change_id}")["state"] == "applied"
@@ -170,7 +171,7 @@ def test_killed_after_the_intent_the_job_carries_the_change_out(world: World, ap
     assert len(pending(world)) == 1
 
 
-def test_killed_after_stripes_answer_the_job_finds_it_done_and_charges_once(world: World, api: Api) -> None:
+def test_killed_after_stripes_answer_the_job_finds_it_done_and_charges_once(world: World, api: ApiClient) -> None:
     change_id = intend(world, plan="plus")
     freeze(world, change_id).perform(world.stripe)
     finish_change(world.gateway, change_id)
@@ -179,7 +180,7 @@ def test_killed_after_stripes_answer_the_job_finds_it_done_and_charges_once(worl
     assert len(pending(world)) == 1
 
 
-def test_killed_after_stripes_answer_the_webhook_closes_the_change(world: World, api: Api) -> None:
+def test_killed_after_stripes_answer_the_webhook_closes_the_change(world: World, api: ApiClient) -> None:
     change_id = intend(world, plan="plus")
     freeze(world, change_id).perform(world.stripe)
     world.settle()
@@ -213,10 +214,10 @@ def test_a_replayed_answer_does_not_undo_what_came_after_it(world: World) -> Non
 
 
 def test_with_stripe_down_the_change_is_processing_and_the_job_ends_it_once_stripe_is_back(
-    world: World, api: Api
+    world: World, api: ApiClient
 ) -> None:
     broken = build_gateway(replace(world.gateway.config, stripe_api_base="http://127.0.0.1:1"))
-    answer = Api(create_app(broken).test_client(), world.token())("PATCH", "/subscription", plan="plus")
+    answer = ApiClient(create_app(broken).test_client(), world.token())("PATCH", "/subscription", plan="plus")
     broken.database.close()
     change = answer.get_json()
     assert (answer.status_code, change["state"], change["subscription"]["plan"]) == (202, "processing", "free")
@@ -227,12 +228,12 @@ def test_with_stripe_down_the_change_is_processing_and_the_job_ends_it_once_stri
 @pytest.mark.usefixtures("api")
 def test_with_stripe_down_a_preview_is_503(world: World) -> None:
     broken = build_gateway(replace(world.gateway.config, stripe_api_base="http://127.0.0.1:1"))
-    late = Api(create_app(broken).test_client(), world.token())
+    late = ApiClient(create_app(broken).test_client(), world.token())
     assert late.problem("POST", "/subscription/preview", plan="plus") == (503, "stripe_unavailable")
     broken.database.close()
 
 
-def test_a_change_that_stripe_refuses_has_failed_and_the_plan_is_looked_up_again(world: World, api: Api) -> None:
+def test_a_change_that_stripe_refuses_has_failed_and_the_plan_is_looked_up_again(world: World, api: ApiClient) -> None:
     world.stripe.v1.subscriptions.cancel(world.rows(Subscription)[0].id)  # in the dashboard; its webhook is late
     assert api.problem("PATCH", "/subscription", plan="plus")[0] >= 400
     assert sorted(row.state for row in world.rows(PlanChange)) == ["applied", "failed"]
@@ -241,7 +242,7 @@ def test_a_change_that_stripe_refuses_has_failed_and_the_plan_is_looked_up_again
     assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
 
 
-def test_a_change_too_old_to_be_repeated_safely_is_abandoned(world: World, api: Api) -> None:
+def test_a_change_too_old_to_be_repeated_safely_is_abandoned(world: World, api: ApiClient) -> None:
     change_id = intend(world, plan="plus")
     later = replace(world.gateway, clock=lambda: datetime.now(UTC) + timedelta(hours=24))
     finish_change(later, change_id)
@@ -250,7 +251,7 @@ def test_a_change_too_old_to_be_repeated_safely_is_abandoned(world: World, api: 
     assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
 
 
-def test_enterprise_made_by_sales_in_the_dashboard_arrives_by_webhook(world: World, api: Api) -> None:
+def test_enterprise_made_by_sales_in_the_dashboard_arrives_by_webhook(world: World, api: ApiClient) -> None:
     price = world.stripe.v1.prices.create(
         {
             "product": "konnect_enterprise",
@@ -268,7 +269,7 @@ def test_enterprise_made_by_sales_in_the_dashboard_arrives_by_webhook(world: Wor
     assert world.rows(PlanHistory)[-1].cause.startswith("evt_")
 
 
-def test_a_price_that_is_none_of_ours_is_unmapped_and_neither_granted_nor_free(world: World, api: Api) -> None:
+def test_a_price_that_is_none_of_ours_is_unmapped_and_neither_granted_nor_free(world: World, api: ApiClient) -> None:
     product = world.stripe.v1.products.create({"name": "Somebody else's"})
     price = world.stripe.v1.prices.create(
         {"product": product.id, "currency": "usd", "unit_amount": 100, "recurring": {"interval": "month"}}

@@ -20,7 +20,6 @@ from gateway.services.mirror.refresh import run_refresh_job
 from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.plan_changes.execute import finish_change
 from gateway.services.plan_changes.request import write_intent
-from gateway.services.runtime import Caller
 from gateway.services.webhooks import drain
 from gateway.services.webhooks import wakeup as wakeup_module
 from gateway.services.webhooks.wakeup import Wakeup, defer_drain
@@ -28,29 +27,12 @@ from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from gateway.tasks import build_worker
 from handlers import HANDLERS
 from schemas.subscription import ChangeCommand
-from tests.integration.test_webhook_ingress import deliver, event
-from tests.support.world import World, eventually
+from tests.support.jobs import job_states, set_job_state
+from tests.support.stripe_events import deliver, event
+from tests.support.wait import eventually
+from tests.support.world import CALLER, World
 
-CALLER = Caller(organization_id="org_1", actor="test")
 NOWHERE = "http://127.0.0.1:1"
-
-
-def job_states(world: World, task: str) -> list[str]:
-    query = text("SELECT status::text FROM procrastinate_jobs WHERE task_name = :task ORDER BY id")
-    with world.gateway.database.transaction() as session:
-        return list(session.scalars(query, {"task": task}))
-
-
-def set_job_state(world: World, task: str, state: Status) -> None:
-    """As a worker that was killed leaves it."""
-    with world.gateway.database.transaction() as session:
-        session.execute(
-            text(
-                "UPDATE procrastinate_jobs SET status = cast(:state AS procrastinate_job_status)"
-                " WHERE task_name = :task"
-            ),
-            {"state": state.value, "task": task},
-        )
 
 
 def test_a_refresh_of_a_killed_worker_does_not_block_the_one_that_waits_behind_it(world: World) -> None:

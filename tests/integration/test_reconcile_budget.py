@@ -19,9 +19,10 @@ from gateway.services.reconciliation import drift, gap
 from gateway.services.runtime import Gateway
 from gateway.services.stripe_budget import Budget, Priority, calling_as
 from handlers import HANDLERS
-from tests.integration.test_races import job_states
-from tests.integration.test_reconcile_gap import on_plus, walked
-from tests.support.faults import ask_for, listed
+from tests.support.faults import list_faults, request_fault
+from tests.support.jobs import job_states
+from tests.support.plans import on_plus
+from tests.support.reconciliation import walk_gap
 from tests.support.world import World
 
 FAST = 50  # calls a second
@@ -83,11 +84,11 @@ def test_a_429_is_waited_out_and_slows_every_process(
     monkeypatch.setattr(stripe_budget, "FIRST_PAUSE", timedelta(seconds=0.2))
     on_plus(world)
     world.settle()
-    ask_for(sandbox, kind="rate_limit", path="/v1/events", times=3)
+    request_fault(sandbox.url, kind="rate_limit", path="/v1/events", times=3)
     started = time.monotonic()
-    assert walked(world).finished
+    assert walk_gap(world).finished
     assert time.monotonic() - started > (0.2 + 0.4 + 0.8) / 2
-    assert [fault["left"] for fault in listed(sandbox)] == [0]
+    assert [fault["left"] for fault in list_faults(sandbox.url)] == [0]
     assert row(world).strikes == 3
 
 
@@ -106,7 +107,7 @@ def test_during_a_pause_a_user_is_served_and_a_refresh_comes_back_later(world: W
 
 def test_a_users_429_is_told_at_once_and_pauses_the_background(world: World, sandbox: Sandbox) -> None:
     other = build_gateway(world.gateway.config)
-    ask_for(sandbox, kind="rate_limit", path="/v1/customers")
+    request_fault(sandbox.url, kind="rate_limit", path="/v1/customers")
     assert world.api().problem("POST", "/subscription", plan="free") == (503, "stripe_unavailable")
     paused_until = row(world).paused_until
     assert paused_until is not None
@@ -135,10 +136,10 @@ def test_endless_429s_end_the_walk_and_it_can_be_gone_on_with(
 ) -> None:
     monkeypatch.setattr(stripe_budget, "FIRST_PAUSE", timedelta(seconds=0.01))
     monkeypatch.setattr(stripe_budget, "LONGEST_PAUSE", timedelta(seconds=0.05))
-    ask_for(sandbox, kind="rate_limit", path="/v1/events", times=stripe_budget.MAX_TRIES)
+    request_fault(sandbox.url, kind="rate_limit", path="/v1/events", times=stripe_budget.MAX_TRIES)
     with pytest.raises(StripeUnavailable):
-        walked(world)
-    assert walked(world).finished
+        walk_gap(world)
+    assert walk_gap(world).finished
 
 
 @pytest.mark.parametrize("walk", [lambda gateway: gap.walk(gateway, HANDLERS.keys()), drift.walk], ids=["gap", "drift"])

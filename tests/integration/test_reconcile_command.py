@@ -15,8 +15,10 @@ from gateway.db.models import Reconciliation
 from gateway.sandbox import Sandbox
 from gateway.services.reconciliation import drift
 from gateway.tasks import build_worker
-from tests.integration.test_reconcile_gap import drop_webhooks, on_plus, set_quantity_at_stripe, tables
-from tests.support.world import StripeTime, World
+from tests.support.clock import StripeTime
+from tests.support.plans import on_plus
+from tests.support.reconciliation import drop_webhooks, set_quantity_at_stripe, tables
+from tests.support.world import World
 
 
 @pytest.fixture

@@ -17,16 +17,12 @@ from gateway.services.webhooks import drain
 from gateway.stripe_api.snapshots import CustomerSnapshot, SubscriptionSnapshot
 from handlers import HANDLERS
 from schemas.subscription import ChangeCommand
-from tests.integration.test_races import CALLER
-from tests.integration.test_reconcile_gap import (
-    drop_webhooks,
-    on_plus,
-    set_quantity_at_stripe,
-    subscription_items,
-    tables,
-)
-from tests.integration.test_webhook_ingress import deliver, event
-from tests.support.world import StripeTime, World, eventually
+from tests.support.clock import StripeTime
+from tests.support.plans import on_plus
+from tests.support.reconciliation import drop_webhooks, set_quantity_at_stripe, subscription_items, tables
+from tests.support.stripe_events import deliver, event
+from tests.support.wait import eventually
+from tests.support.world import CALLER, World
 
 
 @pytest.fixture
@@ -38,7 +34,7 @@ def settled(world: World, sandbox: Sandbox, stripe_time: StripeTime) -> World:
     return world
 
 
-def walked(world: World, *, dry_run: bool = False) -> list[Difference]:
+def walk_drift(world: World, *, dry_run: bool = False) -> list[Difference]:
     return [each for page in drift.walk(world.gateway, dry_run=dry_run) for each in page.differences]
 
 
@@ -52,7 +48,7 @@ def sql(world: World, statement: str) -> None:
 
 
 def test_nothing_differs_where_every_webhook_came(settled: World) -> None:
-    assert walked(settled) == []
+    assert walk_drift(settled) == []
     [run] = settled.rows(Reconciliation)
     assert run.counts == {"customers": 1, "subscriptions": 1, "plan_table": 1}
     assert settled.rows(SeenAtStripe) == []
@@ -61,7 +57,7 @@ def test_nothing_differs_where_every_webhook_came(settled: World) -> None:
 def test_an_edit_in_the_dashboard_is_named_field_by_field_and_healed(settled: World, stripe_time: StripeTime) -> None:
     set_quantity_at_stripe(settled, 7)
     stripe_time.ahead += 60
-    [found] = walked(settled)
+    [found] = walk_drift(settled)
     _, item = subscription_items(settled)
     assert (found.organization_id, found.cause, found.resolution) == ("org_1", "dashboard_edit", "healed")
     assert found.fields[f"items.{item}.quantity"] == (2, 7)
@@ -71,7 +67,7 @@ def test_an_edit_in_the_dashboard_is_named_field_by_field_and_healed(settled: Wo
 
 def test_what_stripe_did_by_itself_and_no_event_told_is_a_missed_event(settled: World) -> None:
     settled.stripe.v1.subscriptions.cancel(subscription_items(settled)[0])
-    assert classes(walked(settled)) == [("subscription", "missed_event", "healed")]
+    assert classes(walk_drift(settled)) == [("subscription", "missed_event", "healed")]
     assert (settled.plan_row().plan, settled.plan_row().status) == ("free", "canceled")
 
 
@@ -80,7 +76,7 @@ def test_a_change_of_ours_that_the_mirror_missed_is_a_missed_event(settled: Worl
     settled.stripe.v1.subscriptions.update(
         subscription, {"items": [{"id": item, "quantity": 9}], "metadata": {"change_id": "chg_lost"}}
     )
-    assert classes(walked(settled)) == [("subscription", "missed_event", "healed")]
+    assert classes(walk_drift(settled)) == [("subscription", "missed_event", "healed")]
 
 
 def test_a_subscription_never_heard_of_is_found(settled: World) -> None:
@@ -89,7 +85,7 @@ def test_a_subscription_never_heard_of_is_found(settled: World) -> None:
     settled.stripe.v1.subscriptions.cancel(subscription)
     [price] = settled.stripe.v1.prices.list({"lookup_keys": ["konnect_plus_usd_month"]}).data
     made = settled.stripe.v1.subscriptions.create({"customer": customer, "items": [{"price": price.id, "quantity": 3}]})
-    assert {each.stripe_id for each in walked(settled)} == {subscription, made.id}
+    assert {each.stripe_id for each in walk_drift(settled)} == {subscription, made.id}
     row = settled.plan_row()
     assert (row.plan, row.quantity, row.subscription_id) == ("plus", 3, made.id)
 
@@ -99,14 +95,14 @@ def test_what_a_pending_event_will_tell_is_left_to_it(settled: World) -> None:
     set_quantity_at_stripe(settled, 7)
     body = event(type="customer.subscription.updated", data={"object": {"id": subscription, "object": "subscription"}})
     deliver(settled, orjson.dumps(body))
-    assert classes(walked(settled)) == [("subscription", "in_flight", "left")]
+    assert classes(walk_drift(settled)) == [("subscription", "in_flight", "left")]
     assert settled.plan_row().quantity == 2
 
 
 def test_a_time_that_stripes_clock_has_not_reached_hides_nothing_and_is_mended(settled: World) -> None:
     sql(settled, "UPDATE subscriptions SET as_of = as_of + interval '1 year'")
     set_quantity_at_stripe(settled, 7)
-    assert classes(walked(settled)) == [("subscription", "dashboard_edit", "healed")]
+    assert classes(walk_drift(settled)) == [("subscription", "dashboard_edit", "healed")]
     assert settled.plan_row().quantity == 7
     as_of = settled.rows(Subscription)[0].as_of
     assert as_of is not None
@@ -116,7 +112,7 @@ def test_a_time_that_stripes_clock_has_not_reached_hides_nothing_and_is_mended(s
 def test_what_a_change_in_flight_is_doing_is_left_to_it(settled: World) -> None:
     change = write_intent(settled.gateway, CALLER, ChangeCommand(plan="plus", quantity=7), None, card=True).change_id
     set_quantity_at_stripe(settled, 7)
-    assert classes(walked(settled)) == [("subscription", "in_flight", "left")]
+    assert classes(walk_drift(settled)) == [("subscription", "in_flight", "left")]
     finish_change(settled.gateway, change)
     assert settled.plan_row().quantity == 7
 
@@ -126,19 +122,19 @@ def test_what_a_failed_event_could_not_tell_is_healed(settled: World) -> None:
     set_quantity_at_stripe(settled, 7)
     deliver(settled, orjson.dumps(event(data={"object": {"id": subscription, "object": "subscription"}})))
     sql(settled, "UPDATE webhook_events SET state = 'dead' WHERE id = 'evt_test'")
-    assert classes(walked(settled)) == [("subscription", "failed_event", "healed")]
+    assert classes(walk_drift(settled)) == [("subscription", "failed_event", "healed")]
     assert settled.plan_row().quantity == 7
 
 
 def test_a_mirror_that_somebody_wrote_to_is_healed(settled: World) -> None:
     sql(settled, "UPDATE subscriptions SET status = 'past_due'")
-    [found, *_] = walked(settled)
+    [found, *_] = walk_drift(settled)
     assert (found.cause, found.resolution, found.fields) == ("altered", "healed", {"status": ("past_due", "active")})
 
 
 def test_a_plan_table_that_somebody_wrote_to_is_healed(settled: World) -> None:
     sql(settled, "UPDATE organization_plans SET plan = 'enterprise'")
-    [found] = walked(settled)
+    [found] = walk_drift(settled)
     assert (found.cause, found.resolution) == ("altered", "healed")
     assert found.fields == {"plan_table.plan": ("enterprise", "plus")}
     assert settled.plan_row().plan == "plus"
@@ -152,12 +148,12 @@ def test_a_price_of_no_plan_is_told_each_time_and_granted_nothing(settled: World
     subscription, item = subscription_items(settled)
     settled.stripe.v1.subscriptions.update(subscription, {"items": [{"id": item, "price": price.id}]})
     settled.stripe.v1.prices.update(price.id, {"active": False})
-    assert classes(walked(settled)) == [
+    assert classes(walk_drift(settled)) == [
         ("subscription", "dashboard_edit", "healed"),
         ("subscription", "unmapped", "not_healed"),
     ]
     assert settled.plan_row().plan == "unmapped"
-    assert classes(walked(settled)) == [("subscription", "unmapped", "not_healed")]
+    assert classes(walk_drift(settled)) == [("subscription", "unmapped", "not_healed")]
 
 
 def test_a_subscription_that_stripe_does_not_know_is_told_and_left_alone(settled: World) -> None:
@@ -167,13 +163,13 @@ def test_a_subscription_that_stripe_does_not_know_is_told_and_left_alone(settled
         " latest_invoice_id, change_id, created - interval '1 day', as_of, source, rank, trail, revision"
         " FROM subscriptions",
     )
-    assert classes(walked(settled)) == [("subscription", "gone", "not_healed")]
+    assert classes(walk_drift(settled)) == [("subscription", "gone", "not_healed")]
     assert settled.plan_row().plan == "plus"
 
 
 def test_a_customer_deleted_unheard_falls_to_free(settled: World) -> None:
     settled.stripe.v1.customers.delete(settled.rows(Organization)[0].stripe_customer_id or "")
-    assert {each.kind for each in walked(settled)} == {"customer", "subscription"}
+    assert {each.kind for each in walk_drift(settled)} == {"customer", "subscription"}
     assert settled.rows(Organization)[0].deleted
     assert settled.plan_row().plan == "free"
 
@@ -182,24 +178,24 @@ def test_a_customer_of_ours_whose_creation_went_unheard_is_linked(settled: World
     with settled.gateway.database.transaction() as session:
         session.add(Organization(id="org_2", created_at=settled.gateway.clock()))
     customer = settled.stripe.v1.customers.create({"metadata": {"organization_id": "org_2"}})
-    assert classes(walked(settled)) == [("customer", "missed_event", "healed")]
+    assert classes(walk_drift(settled)) == [("customer", "missed_event", "healed")]
     assert settled.rows(Organization)[1].stripe_customer_id == customer.id
 
 
 def test_customers_of_nobody_here_are_passed_over(settled: World) -> None:
     settled.stripe.v1.customers.create({"name": "Somebody else's", "metadata": {"organization_id": "org_elsewhere"}})
-    assert walked(settled) == []
+    assert walk_drift(settled) == []
 
 
 def test_a_dry_run_says_what_it_would_do_and_writes_nothing(settled: World) -> None:
     set_quantity_at_stripe(settled, 7)
     sql(settled, "UPDATE organization_plans SET standing = 'suspended'")
     before = tables(settled)
-    dry = walked(settled, dry_run=True)
+    dry = walk_drift(settled, dry_run=True)
     assert tables(settled) == before
     assert {each.resolution for each in dry} == {"would_heal"}
     assert "dashboard_edit" in {each.cause for each in dry}
-    walked(settled)
+    walk_drift(settled)
 
 
 def test_a_walk_killed_in_the_middle_goes_on_where_it_was(settled: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +207,7 @@ def test_a_walk_killed_in_the_middle_goes_on_where_it_was(settled: World, monkey
     walk.close()
     assert [page.differences for page in pages] == [[], []]
     assert len(settled.rows(SeenAtStripe)) == 2
-    assert classes(walked(settled)) == [("subscription", "dashboard_edit", "healed")]
+    assert classes(walk_drift(settled)) == [("subscription", "dashboard_edit", "healed")]
     [run] = settled.rows(Reconciliation)
     assert run.finished_at is not None
     assert run.counts["customers"] == 2
@@ -224,7 +220,7 @@ def test_a_walk_whose_resting_place_stripe_has_forgotten_begins_its_phase_again(
     settled.stripe.v1.customers.create({"name": "Somebody else's"})
     next(drift.walk(settled.gateway))
     sql(settled, "UPDATE reconciliations SET cursor = 'customers/cus_forgotten'")
-    assert walked(settled) == []
+    assert walk_drift(settled) == []
     assert settled.rows(Reconciliation)[0].finished_at is not None
 
 
@@ -232,7 +228,7 @@ def test_a_walk_that_another_release_left_in_a_phase_of_its_own_begins_again(set
     next(drift.walk(settled.gateway))
     sql(settled, "UPDATE reconciliations SET cursor = 'of_another_release/cus_1'")
     set_quantity_at_stripe(settled, 7)
-    assert classes(walked(settled)) == [("subscription", "dashboard_edit", "healed")]
+    assert classes(walk_drift(settled)) == [("subscription", "dashboard_edit", "healed")]
     assert settled.rows(Reconciliation)[0].finished_at is not None
 
 

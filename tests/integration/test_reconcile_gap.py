@@ -1,73 +1,34 @@
 """What no delivery brought, the gap walk brings; and it may be killed, raced or only asked what it would do."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import Any
 
 import orjson
 import pytest
 import requests
 from sqlalchemy import text
 
-from gateway.db import jobs
-from gateway.db.models import Base, Reconciliation, Subscription, WebhookEvent
+from gateway.db.models import Reconciliation, Subscription, WebhookEvent
 from gateway.db.session import Database
 from gateway.errors import ReconciliationInProgress
 from gateway.sandbox import Sandbox
 from gateway.services.reconciliation import gap
-from gateway.services.reconciliation.progress import Progress
 from gateway.stripe_api import json_text
-from handlers import HANDLERS
-from tests.integration.test_drain import mirror
-from tests.integration.test_webhook_ingress import event
-from tests.support.faults import ask_for
-from tests.support.world import StripeTime, World, eventually
-
-HANDLED = HANDLERS.keys()
-
-
-def drop_webhooks(world: World, sandbox: Sandbox) -> None:
-    """From now on nothing is delivered."""
-    world.settle()
-    ask_for(sandbox, kind="webhook_dropped", times=10_000)
-
-
-def walked(world: World, *, dry_run: bool = False) -> Progress:
-    """The end of a whole walk."""
-    return list(gap.walk(world.gateway, HANDLED, dry_run=dry_run))[-1]
-
-
-def tables(world: World) -> dict[str, Sequence[Any]]:
-    """Everything that is stored, the job queue included.
-
-    But for the count of the calls themselves, and for the drains: the wake-up after a webhook is another thread's, and
-    may enqueue one at any time.
-    """
-    names = Base.metadata.tables.keys() - {"stripe_budget"}
-    with world.gateway.database.transaction() as session:
-        stored = {name: session.execute(text(f"SELECT * FROM {name} ORDER BY 1")).all() for name in names}  # noqa: S608 - our own names
-        others = text("SELECT * FROM procrastinate_jobs WHERE task_name <> :drain ORDER BY id")
-        return {**stored, "procrastinate_jobs": session.execute(others, {"drain": jobs.DRAIN_INBOX}).all()}
-
-
-def subscription_items(world: World) -> tuple[str, str]:
-    """Ids of the subscription and of its item, at Stripe."""
-    [found] = world.stripe.v1.subscriptions.list().to_dict()["data"]
-    return found["id"], found["items"]["data"][0]["id"]
-
-
-def set_quantity_at_stripe(world: World, quantity: int) -> None:
-    """As sales does in the dashboard."""
-    subscription, item = subscription_items(world)
-    world.stripe.v1.subscriptions.update(subscription, {"items": [{"id": item, "quantity": quantity}]})
-
-
-def on_plus(world: World) -> None:
-    api = world.api()
-    api.ok("POST", "/subscription", plan="free")
-    api.add_card(world.stripe)
-    api.ok("PATCH", "/subscription", plan="plus", quantity=2)
+from tests.support.clock import StripeTime
+from tests.support.database import mirror
+from tests.support.faults import request_fault
+from tests.support.plans import on_plus
+from tests.support.reconciliation import (
+    HANDLED,
+    drop_webhooks,
+    set_quantity_at_stripe,
+    subscription_items,
+    tables,
+    walk_gap,
+)
+from tests.support.stripe_events import event
+from tests.support.wait import eventually
+from tests.support.world import World
 
 
 def test_dropped_webhooks_are_found_and_applied_after_the_walk(world: World, sandbox: Sandbox) -> None:
@@ -77,7 +38,7 @@ def test_dropped_webhooks_are_found_and_applied_after_the_walk(world: World, san
     set_quantity_at_stripe(world, 7)
     world.work()
     assert world.plan_row().quantity == 2
-    at = walked(world)
+    at = walk_gap(world)
     assert at.counts["missing"] > 0
     world.work()
     assert world.plan_row().quantity == 7
@@ -96,14 +57,14 @@ def test_three_days_without_an_endpoint_are_made_up_for(world: World, stripe_tim
         set_quantity_at_stripe(world, 10 + day)
     subscription, _ = subscription_items(world)
     world.stripe.v1.subscriptions.cancel(subscription)
-    at = walked(world)
+    at = walk_gap(world)
     assert at.until is not None
     assert at.until > world.gateway.clock() + timedelta(days=1)  # Stripe's clock counts, not ours
     world.work()
     assert (world.plan_row().status, world.plan_row().plan) == ("canceled", "free")
     assert {row.id for row in world.rows(Subscription)} == {subscription}
     history = mirror(world)
-    walked(world)
+    walk_gap(world)
     world.work()
     assert mirror(world) == history
 
@@ -114,8 +75,8 @@ def test_a_second_walk_finds_nothing_and_looks_no_further_back_than_the_first(
     on_plus(world)
     world.settle()
     stripe_time.ahead = gap.OVERLAP.total_seconds() + 60
-    first = walked(world)
-    second = walked(world)
+    first = walk_gap(world)
+    second = walk_gap(world)
     assert first.until is not None
     assert second.since == first.until - gap.OVERLAP
     assert (second.counts["missing"], second.counts["events"]) == (0, 0)
@@ -124,11 +85,11 @@ def test_a_second_walk_finds_nothing_and_looks_no_further_back_than_the_first(
 def test_an_event_that_shows_in_the_list_late_is_found_by_the_overlap(world: World) -> None:
     on_plus(world)
     world.settle()
-    walked(world)
+    walk_gap(world)
     late = next(row.id for row in world.rows(WebhookEvent) if row.type in HANDLED)
     with world.gateway.database.transaction() as session:
         session.execute(text("DELETE FROM webhook_events WHERE id = :id"), {"id": late})
-    assert walked(world).counts["missing"] == 1
+    assert walk_gap(world).counts["missing"] == 1
 
 
 def test_a_walk_killed_in_the_middle_goes_on_where_it_was(
@@ -148,7 +109,7 @@ def test_a_walk_killed_in_the_middle_goes_on_where_it_was(
     assert rest[-1].until == first.until
     [finished] = world.rows(Reconciliation)
     assert finished.finished_at is not None
-    assert walked(world).counts["missing"] == 1  # the one that came meanwhile
+    assert walk_gap(world).counts["missing"] == 1  # the one that came meanwhile
     world.work()
     assert (world.plan_row().plan, world.plan_row().quantity) == ("plus", 2)
 
@@ -165,10 +126,10 @@ def test_nothing_is_checked_before_it_is_committed(
     with monkeypatch.context() as broken:
         broken.setattr("gateway.services.reconciliation.progress.store", die)  # between the inbox and the commit
         with pytest.raises(SystemExit):
-            walked(world)
+            walk_gap(world)
     assert [row for row in world.rows(WebhookEvent) if row.source == "gap"] == []
     assert [row.cursor for row in world.rows(Reconciliation)] == [None]
-    assert walked(world).counts["missing"] > 0
+    assert walk_gap(world).counts["missing"] > 0
 
 
 def test_of_two_walks_at_once_one_stops_and_nothing_is_missed(
@@ -194,7 +155,7 @@ def test_a_change_made_while_the_walk_runs_is_not_lost_and_not_undone(
     monkeypatch.setattr("gateway.stripe_api.event_list.PAGE", 5)
     on_plus(world)
     world.settle()
-    ask_for(sandbox, kind="webhook_dropped", event="customer.subscription.updated")
+    request_fault(sandbox.url, kind="webhook_dropped", event="customer.subscription.updated")
     set_quantity_at_stripe(world, 3)
     walk = gap.walk(world.gateway, HANDLED)
     next(walk)
@@ -211,15 +172,15 @@ def test_a_dry_run_counts_and_writes_nothing(world: World, sandbox: Sandbox) -> 
     on_plus(world)
     world.work()
     before = tables(world)
-    dry = walked(world, dry_run=True)
+    dry = walk_gap(world, dry_run=True)
     assert tables(world) == before
-    assert dry.counts["missing"] == walked(world).counts["missing"] > 0
+    assert dry.counts["missing"] == walk_gap(world).counts["missing"] > 0
 
 
 def test_a_delivery_after_all_is_noted_and_changes_nothing_else(world: World, sandbox: Sandbox) -> None:
     drop_webhooks(world, sandbox)
     on_plus(world)
-    walked(world)
+    walk_gap(world)
     [row, *_] = [row for row in world.rows(WebhookEvent) if row.source == "gap"]
     assert requests.post(f"{sandbox.url}/_sandbox/events/{row.id}/resend", timeout=5).ok
     eventually(lambda: state_of_source(world, row.id) == "webhook")
@@ -233,7 +194,7 @@ def state_of_source(world: World, event_id: str) -> str:
 def test_events_of_types_without_a_handler_are_passed_over(world: World, sandbox: Sandbox) -> None:
     drop_webhooks(world, sandbox)
     on_plus(world)
-    walked(world)
+    walk_gap(world)
     assert {row.type for row in world.rows(WebhookEvent) if row.source == "gap"} <= set(HANDLED)
 
 
@@ -245,7 +206,7 @@ def test_a_walk_that_rested_longer_than_stripe_remembers_ends(world: World, monk
     next(walk)
     with world.gateway.database.transaction() as session:
         session.execute(text("UPDATE reconciliations SET cursor = 'evt_forgotten'"))
-    assert walked(world).finished
+    assert walk_gap(world).finished
 
 
 def test_what_the_walk_stores_is_read_like_a_delivery(world: World) -> None:
@@ -254,7 +215,7 @@ def test_what_the_walk_stores_is_read_like_a_delivery(world: World) -> None:
     delivered = {row.id: orjson.loads(row.payload or b"") for row in world.rows(WebhookEvent) if row.type in HANDLED}
     with world.gateway.database.transaction() as session:
         session.execute(text("TRUNCATE webhook_events"))
-    walked(world)
+    walk_gap(world)
     found = {row.id: orjson.loads(row.payload or b"") for row in world.rows(WebhookEvent)}
     pending = {"pending_webhooks": 0}  # how many endpoints still wait: of no state of anything
     assert delivered
@@ -280,11 +241,11 @@ def test_what_was_found_is_drained_without_waiting_for_the_net(
     drop_webhooks(world, sandbox)
     on_plus(world)
     monkeypatch.setattr(gap, "wakeup", SimpleNamespace(defer_drain=note))  # not that of the thread behind the webhooks
-    walked(world, dry_run=True)
+    walk_gap(world, dry_run=True)
     assert found_by_then == []
-    missing = walked(world).counts["missing"]
+    missing = walk_gap(world).counts["missing"]
     assert found_by_then == [missing]  # committed: a drain that begins at once finds it
-    walked(world)
+    walk_gap(world)
     assert found_by_then == [missing]
 
 

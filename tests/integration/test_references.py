@@ -14,11 +14,12 @@ from gateway.db import jobs
 from gateway.db.models import Invoice, Organization, PaymentMethod, Plan, Subscription, UpcomingInvoice, WebhookEvent
 from gateway.sandbox import Sandbox
 from gateway.stripe_api.times import to_unix
-from tests.integration.test_drain import live_a_little, state_of
-from tests.integration.test_races import job_states
-from tests.integration.test_webhook_ingress import deliver, event
-from tests.support.faults import ask_for
+from tests.support.database import state_of
+from tests.support.faults import request_fault
+from tests.support.jobs import job_states
+from tests.support.plans import live_a_little
 from tests.support.recorded_events import ABSENT, changed, payload
+from tests.support.stripe_events import deliver, event
 from tests.support.world import World
 
 LOOKUPS = (jobs.REFRESH, jobs.LOOK_UP)
@@ -158,7 +159,7 @@ def test_an_unreadable_object_of_somebody_else_costs_no_call(world: World) -> No
 def test_a_known_customer_of_an_odd_shape_is_looked_up_and_another_is_not(
     world: World, sandbox: Sandbox, odd: dict[str, Any]
 ) -> None:
-    ask_for(sandbox, kind="webhook_dropped", times=10_000)
+    request_fault(sandbox.url, kind="webhook_dropped", times=10_000)
     world.stripe.v1.customers.update(owner(world), {"name": "As Stripe knows it"})
     [newest, *_] = world.stripe.v1.events.list({"type": "customer.updated"}).data
     told: Any = newest.to_dict(for_json=True) | {"id": "evt_test", "created": newest.created + 60}
@@ -249,7 +250,7 @@ def test_names_are_read_in_every_version(world: World, subscribed: Subscription)
 def test_what_was_to_be_looked_up_with_a_refused_key_is_brought_once_the_key_is_right(
     world: World, subscribed: Subscription, sandbox: Sandbox
 ) -> None:
-    ask_for(sandbox, kind="webhook_dropped", times=10_000)  # only an event that cannot be read tells of it
+    request_fault(sandbox.url, kind="webhook_dropped", times=10_000)  # only an event that cannot be read tells of it
     world.stripe.v1.subscriptions.cancel(subscribed.id)
     broken = {"id": subscribed.id, "object": "subscription", "status": "a new status"}
     deliver(world, json.dumps(event(type="customer.subscription.updated", data={"object": broken})))

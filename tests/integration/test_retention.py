@@ -13,7 +13,7 @@ from gateway.db import jobs
 from gateway.db.models import WebhookEvent
 from gateway.services.operations import retention
 from gateway.tasks import build_worker
-from tests.integration.test_webhook_ingress import deliver, event
+from tests.support.stripe_events import deliver, event
 from tests.support.world import World
 
 DAY = timedelta(days=1)

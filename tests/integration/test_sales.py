@@ -30,14 +30,17 @@ from gateway.services.runtime import Caller
 from gateway.services.sales.delivery import RETRY_WAITS, deliver_inquiry
 from gateway.services.sales.inquiries import store_inquiry
 from gateway.tasks import build_worker
-from tests.support.world import Api, Json, World, eventually, problem_of
+from tests.support.api import ApiClient, problem_of
+from tests.support.json_types import Json
+from tests.support.wait import eventually
+from tests.support.world import World
 
 SECRET = f"whsec_{base64.b64encode(b'a secret that only these tests know').decode()}"
 FORM = {"name": "Ada", "email": "ada@example.test", "company": "Ada GmbH", "message": "Enterprise?\r\nSoon, please."}
 
 
 @dataclass
-class Receiver:
+class SalesReceiver:
     """Sales' own system: keeps what came, and answers what it is told to, then 200."""
 
     url: str = ""
@@ -51,10 +54,10 @@ class Receiver:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    found = Receiver()
+def receiver() -> Iterator[SalesReceiver]:
+    found = SalesReceiver()
 
-    class Handler(BaseHTTPRequestHandler):
+    class SalesHandler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             found.came.append(({name.lower(): value for name, value in self.headers.items()}, body))
@@ -67,7 +70,7 @@ def receiver() -> Iterator[Receiver]:
         def log_message(self, *_: Any) -> None:
             """Nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SalesHandler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     found.url = f"http://127.0.0.1:{server.server_port}/inquiries?token=in-the-address"
@@ -79,7 +82,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def sales(world: World, receiver: Receiver) -> Iterator[World]:
+def sales(world: World, receiver: SalesReceiver) -> Iterator[World]:
     """The world with a receiver."""
     config = replace(world.gateway.config, sales_webhook_url=receiver.url, sales_webhook_secret=SECRET)
     gateway = build_gateway(config)
@@ -104,7 +107,7 @@ def let_time_pass(world: World) -> None:
         session.execute(text("UPDATE procrastinate_jobs SET scheduled_at = now()"))
 
 
-def test_it_is_stored_and_handed_on_signed(sales: World, receiver: Receiver) -> None:
+def test_it_is_stored_and_handed_on_signed(sales: World, receiver: SalesReceiver) -> None:
     inquiry_id = ask(sales)
     assert only(sales).delivered_at is None  # the person does not wait for it
     sales.work()
@@ -123,7 +126,7 @@ def test_it_is_stored_and_handed_on_signed(sales: World, receiver: Receiver) -> 
     assert inquiry.delivered_at is not None
 
 
-def test_after_two_500s_the_third_attempt_delivers_under_the_same_id(sales: World, receiver: Receiver) -> None:
+def test_after_two_500s_the_third_attempt_delivers_under_the_same_id(sales: World, receiver: SalesReceiver) -> None:
     receiver.answers = [500, 500]
     inquiry_id = ask(sales)
     sales.work()
@@ -145,7 +148,7 @@ def test_after_two_500s_the_third_attempt_delivers_under_the_same_id(sales: Worl
 
 @pytest.mark.parametrize("status", [199 + 102, 302, 307, 400, 404, 410, 429, 503])
 def test_whatever_is_not_a_2xx_is_tried_again_and_no_redirect_followed(
-    sales: World, receiver: Receiver, status: int
+    sales: World, receiver: SalesReceiver, status: int
 ) -> None:
     receiver.answers = [status]
     ask(sales)
@@ -169,7 +172,9 @@ def test_a_receiver_that_is_away_is_tried_again_and_given_up_at_last(sales: Worl
     )
 
 
-def test_a_worker_killed_during_the_call_leaves_an_inquiry_that_is_sent_again(sales: World, receiver: Receiver) -> None:
+def test_a_worker_killed_during_the_call_leaves_an_inquiry_that_is_sent_again(
+    sales: World, receiver: SalesReceiver
+) -> None:
     receiver.holds = True
     inquiry_id = ask(sales)
     config = sales.gateway.config
@@ -206,7 +211,7 @@ def stalled_ones_are_taken_up(world: World) -> None:
 
 
 def test_without_a_receiver_it_is_stored_and_handed_on_once_there_is_one(
-    world: World, sales: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    world: World, sales: World, receiver: SalesReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask(world)
     world.work()
@@ -227,7 +232,7 @@ def listed(world: World, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Re
 
 
 def test_what_is_undelivered_can_be_seen_and_delivered_by_hand(
-    sales: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    sales: World, receiver: SalesReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask(sales, message="first")
     sales.work()
@@ -268,7 +273,7 @@ def test_the_limit_holds_for_requests_at_once_on_several_machines(sales: World) 
     token = sales.token()
 
     def post(number: int) -> int:
-        return Api(machines[number % 2].test_client(), token)("POST", "/sales-inquiries", **FORM).status_code
+        return ApiClient(machines[number % 2].test_client(), token)("POST", "/sales-inquiries", **FORM).status_code
 
     with ThreadPoolExecutor(8) as threads:
         statuses = sorted(threads.map(post, range(16)))
@@ -305,7 +310,7 @@ def test_what_is_no_inquiry_is_422_and_is_not_stored(sales: World, wrong: dict[s
     assert sales.rows(SalesInquiry) == []
 
 
-def test_people_write_in_every_language(sales: World, receiver: Receiver) -> None:
+def test_people_write_in_every_language(sales: World, receiver: SalesReceiver) -> None:
     # a name in Persian with its zero-width non-joiner, and a family of emoji held together by joiners
     persian = "\u0641\u0627\u0637\u0645\u0647\u200c\u0632\u0647\u0631\u0627"
     family = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
@@ -323,7 +328,7 @@ def test_a_closed_account_may_ask(sales: World) -> None:
     assert [row.id for row in sales.rows(Organization)] == ["org_1"]
 
 
-def test_what_the_form_should_not_have_let_pass_the_table_refuses(sales: World, receiver: Receiver) -> None:
+def test_what_the_form_should_not_have_let_pass_the_table_refuses(sales: World, receiver: SalesReceiver) -> None:
     with pytest.raises(IntegrityError):
         store_inquiry(sales.gateway, Caller(organization_id="org_1", actor="test"), {**FORM, "message": "x" * 5001})
     sales.work()
@@ -332,13 +337,13 @@ def test_what_the_form_should_not_have_let_pass_the_table_refuses(sales: World, 
 
 def test_with_the_database_away_it_is_503(sales: World) -> None:
     away = create_app(build_gateway(replace(sales.gateway.config, database_url="postgresql://gateway@127.0.0.1:1/x")))
-    api = Api(away.test_client(), sales.token())
+    api = ApiClient(away.test_client(), sales.token())
     assert api.problem("POST", "/sales-inquiries", **FORM) == (503, "database_unavailable")
     away.extensions[EXTENSION].close()
 
 
 def test_no_log_line_tells_who_asked_or_where_it_goes(
-    sales: World, receiver: Receiver, caplog: pytest.LogCaptureFixture
+    sales: World, receiver: SalesReceiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver.answers = [500]
     inquiry_id = ask(sales)

@@ -6,9 +6,9 @@ import psycopg
 
 from gateway.services.webhooks.drain import drain_inbox
 from handlers import HANDLERS
-from tests.benchmarks.scale import Statements
-from tests.integration.test_webhook_ingress import deliver
 from tests.support.recorded_events import CUSTOMER, payload
+from tests.support.statements import Statements
+from tests.support.stripe_events import deliver
 from tests.support.world import World
 
 EVENTS = ("customer.updated", "customer.subscription.updated", "invoice.paid", "payment_method.detached")

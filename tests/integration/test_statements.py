@@ -13,9 +13,10 @@ from sqlalchemy import text
 from gateway.db import jobs
 from gateway.services.webhooks import drain
 from handlers import HANDLERS
-from tests.integration.test_webhook_ingress import deliver
+from tests.support.json_types import Json
 from tests.support.recorded_events import changed
-from tests.support.world import Json, World
+from tests.support.stripe_events import deliver
+from tests.support.world import World
 
 MANY = 100
 LIVES = ";"  # SQLAlchemy's look

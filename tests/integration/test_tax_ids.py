@@ -3,7 +3,9 @@
 import pytest
 
 from gateway.services.customers.tax_ids import Exchange, has_tax_id
-from tests.support.world import Api, Json, World, problem_of
+from tests.support.api import ApiClient, problem_of
+from tests.support.json_types import Json
+from tests.support.world import World
 
 NONSENSE = {"type": "eu_vat", "value": "nonsense"}
 
@@ -12,18 +14,18 @@ def vat(*digits: int) -> list[Json]:
     return [{"type": "eu_vat", "value": f"DE12345678{digit}"} for digit in digits]
 
 
-def put(api: Api, tax_ids: list[Json], email: str = "a@ada.example") -> Json:
+def put(api: ApiClient, tax_ids: list[Json], email: str = "a@ada.example") -> Json:
     return api.ok("PUT", "/billing-details", name="Ada", email=email, address=None, tax_ids=tax_ids)
 
 
-def refused(api: Api, tax_ids: list[Json], email: str = "a@ada.example") -> list[str]:
+def refused(api: ApiClient, tax_ids: list[Json], email: str = "a@ada.example") -> list[str]:
     """Which fields Stripe does not take."""
     answer = api("PUT", "/billing-details", name="Ada", email=email, address=None, tax_ids=tax_ids)
     assert problem_of(answer) == (422, "billing_details_refused")
     return list(answer.get_json()["errors"])
 
 
-def values(api: Api) -> list[str]:
+def values(api: ApiClient) -> list[str]:
     return sorted(each["value"] for each in api.ok("GET", "/billing-details")["tax_ids"])
 
 

@@ -16,8 +16,9 @@ from gateway.services.mirror.locks import lock_organizations
 from gateway.services.webhooks import drain
 from gateway.services.webhooks.inbox import Inbox, build_row
 from gateway.stripe_api.snapshots import Event, Reference, Snapshot
-from tests.integration.test_webhook_ingress import deliver, event
-from tests.support.world import World, eventually
+from tests.support.stripe_events import deliver, event
+from tests.support.wait import eventually
+from tests.support.world import World
 
 MANY = 60
 

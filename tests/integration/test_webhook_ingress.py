@@ -8,41 +8,14 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text, update
-from stripe import WebhookSignature
-from werkzeug.test import TestResponse
 
 from gateway.app import build_gateway, create_app
 from gateway.config import WEBHOOK_MAX_BYTES
 from gateway.db.models import WebhookEvent
 from gateway.endpoints.request_context import EXTENSION
-from tests.integration.conftest import WEBHOOK_SECRET
-from tests.support.world import World, problem_of
-
-NOW = 0  # seconds from now
-
-
-def event(**changes: Any) -> dict[str, Any]:
-    return {
-        "id": "evt_test",
-        "object": "event",
-        "type": "customer.updated",
-        "created": 1_795_000_000,
-        "api_version": "2026-10-28.endive",
-        "livemode": False,
-        "data": {"object": {"id": "cus_1", "object": "customer"}},
-        **changes,
-    }
-
-
-def signature(body: str, secret: str = WEBHOOK_SECRET, age: int = NOW) -> str:
-    return str(WebhookSignature.generate_signature_header(body, secret, int(time.time()) - age))
-
-
-def deliver(world: World, body: bytes | str, header: str | None = None) -> TestResponse:
-    """Deliver as Stripe does; signed with the right secret unless a header is given."""
-    raw = body.encode() if isinstance(body, str) else body
-    header = header if header is not None else signature(raw.decode())
-    return world.client.post("/webhooks/stripe", data=raw, headers={"Stripe-Signature": header})
+from tests.support.api import problem_of
+from tests.support.stripe_events import WEBHOOK_SECRET, deliver, event, signature
+from tests.support.world import World
 
 
 def stored(world: World) -> list[WebhookEvent]:

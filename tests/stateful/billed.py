@@ -7,11 +7,11 @@ from gateway.sandbox.currencies import step
 from tests.stateful.books import Books
 from tests.stateful.in_force import InForce, origin
 from tests.stateful.rates import Rates, intervals
-from tests.stateful.world import World
-from tests.support.stripe_account import Json
+from tests.stateful.world import WatchedAccount
+from tests.support.json_types import Json
 
 
-def check(world: World, books: Books, in_force: InForce) -> None:
+def check(world: WatchedAccount, books: Books, in_force: InForce) -> None:
     """Billed is what was due, within the rounding of the lines: half a minor unit each (5 with three decimals)."""
     loose = {world.operations[row_origin].params["subscription"] for row_origin, _row in _loose(world, books)}
     owners = _licensed(world)
@@ -45,7 +45,7 @@ def _account(item: str, owners: dict[str, str], loose: set[str]) -> str:
     return owners[item] if owners[item] in loose else item
 
 
-def _licensed(world: World) -> dict[str, str]:
+def _licensed(world: WatchedAccount) -> dict[str, str]:
     """Item → subscription, of all items there ever were."""
     return {
         item["id"]: change.after["id"]
@@ -56,7 +56,7 @@ def _licensed(world: World) -> dict[str, str]:
     }
 
 
-def _rows(world: World, books: Books, in_force: InForce) -> Iterator[tuple[str, Json]]:
+def _rows(world: WatchedAccount, books: Books, in_force: InForce) -> Iterator[tuple[str, Json]]:
     """By subscription item; what is void is owed by nobody, and what waits for its payment not yet."""
     for invoice_id, lines in books.lines.items():
         for line in lines if books.invoices[invoice_id]["status"] != "void" else []:
@@ -68,7 +68,7 @@ def _rows(world: World, books: Books, in_force: InForce) -> Iterator[tuple[str, 
             yield item["parent"]["subscription_details"]["subscription_item"], item
 
 
-def _loose(world: World, books: Books) -> Iterator[tuple[str, Json]]:
+def _loose(world: WatchedAccount, books: Books) -> Iterator[tuple[str, Json]]:
     """Credits that a canceled subscription left with its customer, and the request they come from."""
     for change in world.history.changes:
         item = change.after

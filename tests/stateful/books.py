@@ -3,8 +3,8 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from tests.stateful.world import World
-from tests.support.stripe_account import Json
+from tests.stateful.world import WatchedAccount
+from tests.support.json_types import Json
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Books:
         return [obj for obj in objects.values() if obj["customer"] == customer]
 
 
-def read(world: World) -> Books:
+def read(world: WatchedAccount) -> Books:
     customers = _by_id(world.read("/v1/customers", test_clock=world.clock))
     invoices = _by_id(world.read("/v1/invoices"))
     moved = {each: world.read(f"/v1/customers/{each}/balance_transactions") for each in customers}

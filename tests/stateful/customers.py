@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from gateway.sandbox import Sandbox
-from tests.stateful.usage import Report, Usage
-from tests.stateful.world import World
-from tests.support.stripe_account import DAY, MONTH, START, Clock, Json
+from tests.stateful.usage import Usage, UsageReport
+from tests.stateful.world import WatchedAccount
+from tests.support.clock import DAY, MONTH, START, ManualClock
+from tests.support.json_types import Json
 
 HOUR = 3600
 CARDS = st.sampled_from(
@@ -53,8 +54,8 @@ class Customers(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.sandbox = Sandbox(clock=Clock(), seed="state machine").start()
-        self.world = World(self.sandbox)
+        self.sandbox = Sandbox(clock=ManualClock(), seed="state machine").start()
+        self.world = WatchedAccount(self.sandbox)
         self.usage = Usage(self.world)
         self.customer = ""
         self.currency = ""
@@ -151,7 +152,7 @@ class Customers(RuleBasedStateMachine):
             "timestamp": timestamp,
             "identifier": f"use {len(self.usage.reports)}",
         }
-        report = Report(len(self.usage.reports), self.customer, timestamp, value, len(self.world.history.changes))
+        report = UsageReport(len(self.usage.reports), self.customer, timestamp, value, len(self.world.history.changes))
         assert self.world.post("use", lambda options: self.v1.billing.meter_events.create(params, options))
         self.usage.reports.append(report)
 

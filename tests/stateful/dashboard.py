@@ -6,8 +6,9 @@ import requests
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from tests.stateful.stage import Stage
-from tests.support.stripe_account import DAY, Json
+from tests.stateful.stage import SteppedGateway
+from tests.support.clock import DAY
+from tests.support.json_types import Json
 
 ORGANIZATIONS = ("org_1", "org_2")
 WHOSE = st.sampled_from(ORGANIZATIONS)
@@ -35,7 +36,7 @@ CUSTOMER_EDITS: Any = st.one_of(
 class Dashboard(RuleBasedStateMachine):
     """Edits at Stripe, payments, and time."""
 
-    stage: Stage
+    stage: SteppedGateway
     prices: dict[str, str]
 
     @property

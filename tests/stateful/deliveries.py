@@ -3,7 +3,7 @@
 from copy import deepcopy
 from typing import Any
 
-from tests.support.stripe_account import Json
+from tests.support.json_types import Json
 
 OLDER = "2024-06-20"
 MEANT_OTHERWISE: Json = {"customer": {"name": "Old"}, "product": {"name": "Old"}, "price": {"lookup_key": "old"}}

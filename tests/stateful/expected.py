@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.stateful.stage import Stage
-from tests.support.stripe_account import Json
+from tests.stateful.stage import SteppedGateway
+from tests.support.json_types import Json
 
 OVER = ("canceled", "incomplete_expired")
 USABLE = ("trialing", "active", "past_due")
@@ -69,7 +69,7 @@ def plan_row(subscriptions: Iterable[Json], plans: dict[str, str], invoices: dic
 class Expected:
     """All tables as they ought to be, from Stripe as it is."""
 
-    stage: Stage
+    stage: SteppedGateway
     tables: Tables = field(default_factory=dict)
 
     def __post_init__(self) -> None:

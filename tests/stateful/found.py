@@ -20,8 +20,8 @@ from gateway.db.models import (
     WebhookEvent,
 )
 from tests.stateful.expected import NOBODY, OVER, Expected, Tables, plan_row
-from tests.stateful.stage import Stage
-from tests.support.stripe_account import Json
+from tests.stateful.stage import SteppedGateway
+from tests.support.json_types import Json
 
 MODELS: tuple[type[Base], ...] = (
     Plan,
@@ -35,14 +35,14 @@ MODELS: tuple[type[Base], ...] = (
 )
 
 
-def rows(stage: Stage, model: type[Any]) -> list[Json]:
+def rows(stage: SteppedGateway, model: type[Any]) -> list[Json]:
     """All rows of a table, by primary key."""
     with stage.gateway.database.transaction() as session:
         found = session.scalars(select(model).order_by(*inspect(model).primary_key))
         return [{column.key: getattr(row, column.key) for column in inspect(model).columns} for row in found]
 
 
-def check_tables(stage: Stage, expected: Expected, tables: Tables) -> None:
+def check_tables(stage: SteppedGateway, expected: Expected, tables: Tables) -> None:
     """Each row that is expected, with each field that is expected of it; and no other row."""
     for model in MODELS:
         name, key = model.__tablename__, inspect(model).primary_key[0].name
@@ -72,7 +72,7 @@ def plain(row: Json) -> Json:
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
 
 
-def check_inbox(stage: Stage) -> None:
+def check_inbox(stage: SteppedGateway) -> None:
     """All that was delivered is there, and done with; only what was meant for another mode was refused."""
     states = {row["id"]: row["state"] for row in rows(stage, WebhookEvent)}
     assert stage.delivered <= states.keys(), f"lost: {stage.delivered - states.keys()}"
@@ -81,7 +81,7 @@ def check_inbox(stage: Stage) -> None:
         assert state in wanted, f"{event} is {state}"
 
 
-def check_history(stage: Stage, expected: Expected) -> None:
+def check_history(stage: SteppedGateway, expected: Expected) -> None:
     """The history leads to the plan table without a gap, says nothing twice, and only what was once so at Stripe."""
     current = {row["organization_id"]: row for row in rows(stage, OrganizationPlan)}
     for organization in expected.owner.values():
@@ -101,7 +101,7 @@ def check_history(stage: Stage, expected: Expected) -> None:
         check_held(stage, expected, organization, [row["after"] for row in history])
 
 
-def check_changes(stage: Stage) -> None:
+def check_changes(stage: SteppedGateway) -> None:
     """No change is left open, each ended as Stripe has it, and who is named in the history asked for just that."""
     states = [event["data"]["object"] for event in stage.events]
     carried_out = {each["metadata"].get("change_id") for each in states if each["object"] == "subscription"}
@@ -117,7 +117,7 @@ def check_changes(stage: Stage) -> None:
             assert change["state"] == "applied" or enrolled_by_it, f"{entry} by {change}"
 
 
-def check_held(stage: Stage, expected: Expected, organization: str, claimed: list[Json]) -> None:
+def check_held(stage: SteppedGateway, expected: Expected, organization: str, claimed: list[Json]) -> None:
     """All that the history claims was once so at Stripe; and it never goes back to what was over there."""
     mine = {customer for customer, name in expected.owner.items() if name == organization}
     told = [event for event in stage.events if event["data"]["object"].get("customer") in mine]
@@ -139,7 +139,7 @@ def rows_of(state: Json, plans: dict[str, str]) -> list[Json]:
     return rows[:1] if rows[0] == rows[1] else rows
 
 
-def mappings_of(stage: Stage) -> list[dict[str, str]]:
+def mappings_of(stage: SteppedGateway) -> list[dict[str, str]]:
     """Which products stood for which plans, in the course of time, from the first customer on."""
     plans: dict[str, str] = {}
     mappings = [plans]

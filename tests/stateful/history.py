@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from tests.support.stripe_account import Json
+from tests.support.json_types import Json
 
 
 @dataclass(frozen=True)
-class Change:
+class ObjectChange:
     """An object came into being (``before`` is None) or changed, as an event told; ``request`` None is time's doing."""
 
     before: Json | None
@@ -21,7 +21,7 @@ class History:
     """Events folded in order: ``data.object`` replaces what was known, ``*.deleted`` removes it."""
 
     known: dict[str, Json] = field(default_factory=dict)
-    changes: list[Change] = field(default_factory=list)
+    changes: list[ObjectChange] = field(default_factory=list)
     latest: str = ""
     _before: dict[str, Json | None] = field(default_factory=dict)
 
@@ -37,12 +37,12 @@ class History:
         object_id, known = obj["id"], self.known.get(obj["id"])
         if known is None or not same(known, obj):
             self._before[object_id] = known
-            self.changes.append(Change(known, obj, event["created"], event["request"]["id"]))
+            self.changes.append(ObjectChange(known, obj, event["created"], event["request"]["id"]))
             self.known[object_id] = obj
         if "previous_attributes" in event["data"]:
             self._check_previous(event)
         if event["type"].endswith(".deleted") and obj["object"] != "subscription":  # a canceled one is still there
-            self.changes.append(Change(known, obj, event["created"], event["request"]["id"], deleted=True))
+            self.changes.append(ObjectChange(known, obj, event["created"], event["request"]["id"], deleted=True))
             del self.known[object_id]
 
     def _check_previous(self, event: Json) -> None:

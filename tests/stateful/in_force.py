@@ -11,22 +11,22 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from tests.stateful.history import Change
+from tests.stateful.history import ObjectChange
 from tests.stateful.periods import length
 from tests.stateful.rates import Rates, intervals
-from tests.stateful.world import Operation, World
-from tests.support.stripe_account import Json
+from tests.stateful.world import AccountOperation, WatchedAccount
+from tests.support.json_types import Json
 
 _ROUNDED = 5
 """The most by which a line's rounding can be off, in any currency."""
-_TIME = Operation("time", {}, None, 0)
+_TIME = AccountOperation("time", {}, None, 0)
 
 
 @dataclass
 class InForce:
     """Follows the history from where it stopped last."""
 
-    world: World
+    world: WatchedAccount
     due: dict[str, Rates] = field(default_factory=lambda: defaultdict(Rates))
     """By subscription item; what was given back to the customer alone by subscription."""
     gone: dict[str, Rates] = field(default_factory=lambda: defaultdict(Rates))
@@ -54,7 +54,7 @@ class InForce:
         """Whether what this request put on an invoice is owed: not so while its change waits."""
         return request not in self.never and request not in self.waiting.values()
 
-    def _subscription(self, change: Change) -> None:
+    def _subscription(self, change: ObjectChange) -> None:
         old, new = change.before, change.after
         request = change.request
         waits = new["pending_update"] is not None
@@ -72,7 +72,7 @@ class InForce:
             self._item(operation, old, new, before.get(item_id), after.get(item_id), at)
 
     def _item(
-        self, operation: Operation, old: Json | None, new: Json, was: Json | None, item: Json | None, at: int
+        self, operation: AccountOperation, old: Json | None, new: Json, was: Json | None, item: Json | None, at: int
     ) -> None:
         item_id = (was or item or {})["id"]
         status = (old or {"status": None})["status"]
@@ -114,7 +114,7 @@ class InForce:
             start, end, Fraction(item["price"]["unit_amount"] * item["quantity"] * (end - start), whole)
         )
 
-    def _void(self, change: Change) -> None:
+    def _void(self, change: ObjectChange) -> None:
         if change.before and change.before["status"] == "void":
             return
         for line in self.world.lines(change.after):
@@ -146,7 +146,7 @@ class InForce:
         self.gone[item].clear(since)
 
 
-def origin(world: World, line: Json) -> str | None:
+def origin(world: WatchedAccount, line: Json) -> str | None:
     """The request that what a line charges comes from: that of its invoice item, else of its invoice."""
     details = line["parent"]["subscription_item_details"] or line["parent"]["invoice_item_details"]
     source = details["invoice_item"] or line["invoice"]
@@ -162,7 +162,7 @@ def _took_effect(old: Json, new: Json) -> bool:
     return bool(old["items"]["data"] != new["items"]["data"] or old["status"] == "paused" != new["status"])
 
 
-def _gives_back(operation: Operation) -> bool:
+def _gives_back(operation: AccountOperation) -> bool:
     if operation.kind == "pause":
         return bool(operation.params.get("unused") == "now")
     return bool(operation.kind == "cancel" and operation.params.get("prorate"))

@@ -4,8 +4,8 @@ from collections import Counter
 
 from gateway.sandbox.currencies import minimum_charge
 from tests.stateful.books import Books
-from tests.stateful.history import Change
-from tests.support.stripe_account import Json
+from tests.stateful.history import ObjectChange
+from tests.support.json_types import Json
 
 FINALIZED = {"open", "paid", "uncollectible"}
 """Void ones are owed by nobody: what they took from the balance goes back to it."""
@@ -126,7 +126,7 @@ EDGES = {
 _SETTLED = ("total", "amount_due", "amount_paid", "amount_remaining", "starting_balance", "ending_balance")
 
 
-def check_status(change: Change) -> None:
+def check_status(change: ObjectChange) -> None:
     """A status moves along Stripe's edges only; the amounts of an invoice that is paid or void stay."""
     old, new = change.before, change.after
     if old is None or old is new or new["object"] not in EDGES:
@@ -137,7 +137,7 @@ def check_status(change: Change) -> None:
         assert [old[name] for name in _SETTLED] == [new[name] for name in _SETTLED], (old, new)
 
 
-def check_next_try(change: Change) -> None:
+def check_next_try(change: ObjectChange) -> None:
     """The next try to collect a renewal is set by a try, and told together with it."""
     old, new = change.before, change.after
     if old and new["object"] == "invoice" and old["status"] == new["status"] == "open":

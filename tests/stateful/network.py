@@ -5,7 +5,7 @@ from hypothesis.stateful import precondition, rule
 
 from tests.stateful import deliveries
 from tests.stateful.dashboard import Dashboard
-from tests.support.stripe_account import Json
+from tests.support.json_types import Json
 
 PICKS = st.lists(st.integers(0, 40), max_size=6)
 """Which of what is on its way, one after the other: counted round and round."""

@@ -3,8 +3,8 @@
 from calendar import monthrange
 from datetime import UTC, datetime, timedelta
 
-from tests.stateful.history import Change
-from tests.support.stripe_account import Json
+from tests.stateful.history import ObjectChange
+from tests.support.json_types import Json
 
 
 def length(anchor: int, recurring: Json, moment: int) -> int:
@@ -26,7 +26,7 @@ def _boundary(anchor: int, recurring: Json, number: int) -> int:
     return int(start.replace(year=year, month=month + 1, day=day).timestamp())
 
 
-def check_next(change: Change) -> None:
+def check_next(change: ObjectChange) -> None:
     """Time alone moves no anchor; the period it begins is the one after the last, and a whole one."""
     old, new = change.before, change.after
     if new["object"] != "subscription" or change.request or not old or old["pending_update"]:

@@ -25,7 +25,9 @@ from gateway.services.webhooks.inbox import Inbox
 from gateway.tasks import build_worker
 from handlers import HANDLERS
 from tests.stateful.line import Line
-from tests.support.stripe_account import Account, Clock, Json
+from tests.support.clock import ManualClock
+from tests.support.json_types import Json
+from tests.support.stripe_account import StripeAccount
 
 SECRET = "whsec_stateful"
 
@@ -42,7 +44,7 @@ class Job:
 
 
 @dataclass
-class Stage:
+class SteppedGateway:
     """Both sides.
 
     ``skew``: seconds that the gateway's clock is ahead of Stripe's. ``charge``: when this deployment charges for Plus.
@@ -51,9 +53,9 @@ class Stage:
     database_url: str
     skew: int = 0
     charge: Charge = "on_billing_date"
-    clock: Clock = field(default_factory=Clock)
+    clock: ManualClock = field(default_factory=ManualClock)
     sandbox: Sandbox = field(init=False)
-    account: Account = field(init=False)
+    account: StripeAccount = field(init=False)
     """The dashboard: the SDK, past the gateway."""
     line: Line = field(init=False)
     gateway: Gateway = field(init=False)
@@ -63,7 +65,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.sandbox = Sandbox(clock=self.clock, seed="convergence").start()
-        self.account = Account(self.sandbox)
+        self.account = StripeAccount(self.sandbox)
         self.line = Line(self.clock)
         config = Config(
             database_url=self.database_url,

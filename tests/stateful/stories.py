@@ -5,7 +5,7 @@ from hypothesis.stateful import precondition, rule
 
 from tests.stateful.customers import HOUR, QUANTITIES
 from tests.stateful.subscriptions import PRORATIONS, SUBSCRIPTIONS, Subscriptions
-from tests.support.stripe_account import DAY
+from tests.support.clock import DAY
 
 CHARGED = st.sampled_from(["create_prorations", "always_invoice"])
 PRICES = st.sampled_from([2000, 1500, 999, 100])

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from tests.stateful.customers import AMOUNTS, INTERVALS, LATER, PAYMENTS, QUANTITIES, Customers
-from tests.support.stripe_account import DAY, Json
+from tests.support.clock import DAY
+from tests.support.json_types import Json
 
 PRORATIONS = st.sampled_from(["create_prorations", "always_invoice", "none"])
 SUBSCRIPTIONS = st.runner().flatmap(lambda machine: st.sampled_from(machine.running() * 4 + machine.subscriptions))

@@ -7,8 +7,8 @@ import pytest
 from gateway.catalog import Charge
 from gateway.services.plan_changes.request import change_plan
 from schemas.subscription import ChangeCommand
-from tests.stateful.stage import Stage
-from tests.stateful.test_quotes import Shop
+from tests.stateful.stage import SteppedGateway
+from tests.stateful.test_quotes import QuotingShop
 
 AT_MOST = 2
 MOVES = [
@@ -22,16 +22,16 @@ ENROLMENT = ["post /v1/customers", "get /v1/subscriptions", "post /v1/subscripti
 
 
 @pytest.fixture
-def stage(database_url: str) -> Iterator[Stage]:
-    running = Stage(database_url)
+def stage(database_url: str) -> Iterator[SteppedGateway]:
+    running = SteppedGateway(database_url)
     yield running
     running.close()
 
 
 @pytest.mark.parametrize("charge", ["on_billing_date", "now"])
 @pytest.mark.parametrize("wait", [0, 3600])
-def test_a_change_calls_stripe_twice_at_most(stage: Stage, charge: Charge, wait: int) -> None:
-    shop = Shop(stage, "usd", charge, 25_000)
+def test_a_change_calls_stripe_twice_at_most(stage: SteppedGateway, charge: Charge, wait: int) -> None:
+    shop = QuotingShop(stage, "usd", charge, 25_000)
     calls = []
     for move in MOVES:
         stage.wait(wait)
@@ -44,7 +44,7 @@ def test_a_change_calls_stripe_twice_at_most(stage: Stage, charge: Charge, wait:
     assert [len(each) for each in others] == [1] * len(others)
 
 
-def test_an_enrolment_calls_it_three_times(stage: Stage) -> None:
+def test_an_enrolment_calls_it_three_times(stage: SteppedGateway) -> None:
     before = len(stage.line.calls)
     change_plan(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="free", enroll=True))
     assert stage.line.calls[before:] == ENROLMENT

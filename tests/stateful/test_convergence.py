@@ -20,7 +20,7 @@ from tests.stateful.expected import Expected
 from tests.stateful.found import check_changes, check_history, check_inbox, check_tables, rows
 from tests.stateful.holders import Holders
 from tests.stateful.workers import Workers
-from tests.support.stripe_account import Json
+from tests.support.json_types import Json
 
 TOLD_BY_EVENTS_ALONE = ("invoices", "payment_methods", "upcoming_invoices")
 """No drift walk looks at these: Stripe's list of events reaches back for 30 days."""

@@ -14,19 +14,20 @@ from gateway.services.reconciliation.differences import Difference, Resolution
 from schemas.subscription import ChangeCommand
 from tests.stateful.expected import Expected
 from tests.stateful.found import check_tables
-from tests.stateful.stage import Stage
+from tests.stateful.stage import SteppedGateway
 from tests.stateful.test_slow_answers import pass_on
-from tests.support.stripe_account import DAY, Json
+from tests.support.clock import DAY
+from tests.support.json_types import Json
 
 
 @pytest.fixture
-def stage(database_url: str) -> Iterator[Stage]:
-    running = Stage(database_url)
+def stage(database_url: str) -> Iterator[SteppedGateway]:
+    running = SteppedGateway(database_url)
     yield running
     running.close()
 
 
-def given_up(stage: Stage) -> list[Json]:
+def given_up(stage: SteppedGateway) -> list[Json]:
     """What Stripe tells after the first payment until it tries no more to charge the card."""
     wanted = {"retry_days": [1], "after_retries": "past_due"}
     requests.post(f"{stage.sandbox.url}/_sandbox/settings", json=wanted, timeout=5).raise_for_status()
@@ -40,7 +41,7 @@ def given_up(stage: Stage) -> list[Json]:
     return stage.hear()
 
 
-def check(stage: Stage) -> None:
+def check(stage: SteppedGateway) -> None:
     """The plan is suspended, as Stripe says."""
     expected = Expected(stage)
     assert expected.tables["organization_plans"]["org_1"]["standing"] == "suspended"
@@ -48,7 +49,7 @@ def check(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("last", ["invoice", "subscription"])
-def test_grace_ends_whether_the_invoice_or_the_subscription_is_heard_of_last(stage: Stage, last: str) -> None:
+def test_grace_ends_whether_the_invoice_or_the_subscription_is_heard_of_last(stage: SteppedGateway, last: str) -> None:
     told = sorted(given_up(stage), key=lambda event: event["data"]["object"]["object"] == last)
     for _, events in groupby(told, lambda event: event["data"]["object"]["object"] == last):
         for event in events:
@@ -57,12 +58,12 @@ def test_grace_ends_whether_the_invoice_or_the_subscription_is_heard_of_last(sta
     check(stage)
 
 
-def walked(stage: Stage, *, dry_run: bool = False) -> list[Difference]:
+def walked(stage: SteppedGateway, *, dry_run: bool = False) -> list[Difference]:
     return [each for page in drift.walk(stage.gateway, dry_run=dry_run) for each in page.differences]
 
 
 @pytest.mark.parametrize("lost", [2, 100], ids=["the last events of the invoice", "all of them"])
-def test_grace_ends_with_the_drift_walk_if_nobody_told_of_the_invoice(stage: Stage, lost: int) -> None:
+def test_grace_ends_with_the_drift_walk_if_nobody_told_of_the_invoice(stage: SteppedGateway, lost: int) -> None:
     told = given_up(stage)
     about_invoices = [event["id"] for event in told if event["type"].startswith("invoice.")]
     for event in told:
@@ -78,7 +79,7 @@ def test_grace_ends_with_the_drift_walk_if_nobody_told_of_the_invoice(stage: Sta
     assert walked(stage) == []
 
 
-def test_the_drift_walk_asks_for_the_unpaid_invoices_that_decide_a_plan_and_no_others(stage: Stage) -> None:
+def test_the_drift_walk_asks_for_the_unpaid_invoices_that_decide_a_plan_and_no_others(stage: SteppedGateway) -> None:
     for event in given_up(stage):
         stage.deliver(event)
     stage.drain()

@@ -10,8 +10,8 @@ from handlers import HANDLERS
 from schemas.subscription import ChangeCommand
 from tests.stateful.expected import Expected
 from tests.stateful.found import check_history, check_inbox, check_tables
-from tests.stateful.stage import Stage
-from tests.support.stripe_account import DAY
+from tests.stateful.stage import SteppedGateway
+from tests.support.clock import DAY
 
 ORGANIZATIONS = [f"org_{number}" for number in range(1, 6)]
 CARDS = dict.fromkeys(ORGANIZATIONS, "pm_card_visa") | {"org_5": "pm_card_chargeCustomerFail"}
@@ -26,13 +26,13 @@ CHANGES = {  # on which day who moves where
 
 
 @pytest.fixture
-def stage(database_url: str) -> Iterator[Stage]:
-    running = Stage(database_url)
+def stage(database_url: str) -> Iterator[SteppedGateway]:
+    running = SteppedGateway(database_url)
     yield running
     running.close()
 
 
-def pass_on(stage: Stage) -> None:
+def pass_on(stage: SteppedGateway) -> None:
     """Deliver what has happened, second by second, and work it off; then what became due."""
     for _, events in groupby(stage.hear(), lambda event: event["created"]):
         for event in events:
@@ -44,14 +44,14 @@ def pass_on(stage: Stage) -> None:
         stage.work(job)
 
 
-def change(stage: Stage, organization: str, command: ChangeCommand) -> int:
+def change(stage: SteppedGateway, organization: str, command: ChangeCommand) -> int:
     """Through the gateway; gives how many calls it took."""
     before = len(stage.line.calls)
     change_plan(stage.gateway, stage.caller(organization), command)
     return len(stage.line.calls) - before
 
 
-def test_a_year_of_renewals_and_changes_costs_hardly_a_call(stage: Stage) -> None:
+def test_a_year_of_renewals_and_changes_costs_hardly_a_call(stage: SteppedGateway) -> None:
     by_users = len(stage.line.calls)
     for organization, card in CARDS.items():
         by_users += change(stage, organization, ChangeCommand(plan="free", enroll=True))

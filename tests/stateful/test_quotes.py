@@ -21,8 +21,8 @@ from gateway.services.plan_changes.request import change_plan
 from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
-from tests.stateful.stage import Stage
-from tests.support.stripe_account import DAY
+from tests.stateful.stage import SteppedGateway
+from tests.support.clock import DAY
 
 ORGANIZATION = "org_1"
 MINIMUM_CHARGE = 50  # of a card, in cents and in yen
@@ -54,10 +54,10 @@ IN_ONE_SECOND = [Move(quantity=each, price=None, before=0, thinking=0) for each 
 
 
 @dataclass
-class Shop:
+class QuotingShop:
     """One organization with a good card at a deployment that sells Plus so and so."""
 
-    stage: Stage
+    stage: SteppedGateway
     currency: str
     charge: Charge
     price: int
@@ -174,9 +174,9 @@ def lines_of(invoice: Invoice) -> Lines:
 def test_what_is_quoted_is_what_stripe_then_holds(
     database_url: str, currency: str, charge: Charge, price: int, moves: list[Move]
 ) -> None:
-    stage = Stage(database_url)
+    stage = SteppedGateway(database_url)
     try:
-        shop = Shop(stage, currency, charge, price)
+        shop = QuotingShop(stage, currency, charge, price)
         for move in moves:
             shop.make(move)
         shop.check_all()
@@ -186,9 +186,9 @@ def test_what_is_quoted_is_what_stripe_then_holds(
 
 @pytest.mark.parametrize("charge", ["on_billing_date", "now"])
 def test_what_is_pending_already_is_quoted_once(database_url: str, charge: Charge) -> None:
-    stage = Stage(database_url)
+    stage = SteppedGateway(database_url)
     try:
-        shop = Shop(stage, "usd", charge, 25_000)
+        shop = QuotingShop(stage, "usd", charge, 25_000)
         stage.account.v1.invoice_items.create(
             {"customer": shop.customer, "subscription": shop.subscription, "amount": 700, "currency": "usd"}
         )

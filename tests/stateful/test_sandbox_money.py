@@ -18,13 +18,14 @@ from tests.stateful.customers import HOUR
 from tests.stateful.history import same
 from tests.stateful.in_force import InForce
 from tests.stateful.stories import Stories
-from tests.support.stripe_account import START, Json
+from tests.support.clock import START
+from tests.support.json_types import Json
 
 STEPS_BETWEEN = 5
 """The books are read and checked after so many steps, and at the end."""
 
 
-class Account(Stories):
+class MoneyMachine(Stories):
     """The rules stand in its base classes; here is what holds after each of them."""
 
     def __init__(self) -> None:
@@ -122,11 +123,11 @@ class Account(Stories):
         self.usage.check(self.books)
 
 
-Account.TestCase.settings = settings(
+MoneyMachine.TestCase.settings = settings(
     max_examples=int(os.environ.get("STATEFUL_EXAMPLES", "60")),
     stateful_step_count=int(os.environ.get("STATEFUL_STEPS", "12")),
     derandomize="STATEFUL_EXAMPLES" not in os.environ,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-TestSandboxMoney = Account.TestCase
+TestSandboxMoney = MoneyMachine.TestCase

@@ -12,23 +12,23 @@ from gateway.services.plan_changes.request import change_plan
 from schemas.subscription import ChangeCommand
 from tests.stateful.expected import Expected
 from tests.stateful.found import check_tables
-from tests.stateful.stage import Stage
+from tests.stateful.stage import SteppedGateway
 
 
 @pytest.fixture
-def stage(database_url: str) -> Iterator[Stage]:
-    running = Stage(database_url)
+def stage(database_url: str) -> Iterator[SteppedGateway]:
+    running = SteppedGateway(database_url)
     yield running
     running.close()
 
 
-def pass_on(stage: Stage) -> None:
+def pass_on(stage: SteppedGateway) -> None:
     for event in stage.hear():
         stage.deliver(event)
     stage.drain()
 
 
-def test_the_longer_stripe_is_slow_the_later_it_is_asked_again(stage: Stage) -> None:
+def test_the_longer_stripe_is_slow_the_later_it_is_asked_again(stage: SteppedGateway) -> None:
     change_plan(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="free", enroll=True))
     pass_on(stage)
     [subscription] = stage.read("/v1/subscriptions")
@@ -50,7 +50,7 @@ def test_the_longer_stripe_is_slow_the_later_it_is_asked_again(stage: Stage) -> 
 
 
 @pytest.mark.parametrize("heard", [True, False], ids=["heard of meanwhile", "heard of afterwards"])
-def test_an_edit_made_while_a_slow_refresh_is_answered_is_not_lost(stage: Stage, *, heard: bool) -> None:
+def test_an_edit_made_while_a_slow_refresh_is_answered_is_not_lost(stage: SteppedGateway, *, heard: bool) -> None:
     command = ChangeCommand(plan="free", enroll=True)
     change_plan(stage.gateway, stage.caller("org_1"), command)
     pass_on(stage)

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from tests.stateful.books import Books
-from tests.stateful.world import World
-from tests.support.stripe_account import Json
+from tests.stateful.world import WatchedAccount
+from tests.support.json_types import Json
 
 AHEAD = 300
 """Usage may be reported so many seconds early; an item that goes is billed for that, too."""
 
 
 @dataclass(frozen=True)
-class Report:
+class UsageReport:
     """``value`` units used at ``timestamp``, reported as number ``number`` when the history had ``place`` changes."""
 
     number: int
@@ -39,8 +39,8 @@ class Billed:
 class Usage:
     """All that was reported, and what became of it."""
 
-    world: World
-    reports: list[Report] = field(default_factory=list)
+    world: WatchedAccount
+    reports: list[UsageReport] = field(default_factory=list)
 
     def check(self, books: Books) -> None:
         owners = {
@@ -50,7 +50,7 @@ class Usage:
             for item in change.after["items"]["data"]
             if "quantity" not in item
         }
-        counted: dict[str, set[Report]] = defaultdict(set)
+        counted: dict[str, set[UsageReport]] = defaultdict(set)
         rows = [row for row in [*self._in_items(), *self._on_invoices(books)] if row.item in owners]
         for row in sorted(rows, key=lambda row: row.place):
             opened = self._opened(row)

@@ -21,8 +21,8 @@ from handlers import HANDLERS
 from schemas.subscription import ChangeCommand
 from tests.stateful.dashboard import CARDS, ORGANIZATIONS, PAUSES, WHOSE
 from tests.stateful.network import EXTRAS, FORMS, PICKS, Network
-from tests.stateful.stage import Job, Stage
-from tests.support.stripe_account import Json
+from tests.stateful.stage import Job, SteppedGateway
+from tests.support.json_types import Json
 
 MEANWHILE = st.sampled_from([None, None, "deliver", "edit", "edit and deliver", "deliver before", "slow", "lost"])
 """What happens while a call is on its way to Stripe, or its answer to the gateway."""
@@ -50,7 +50,7 @@ class Workers(Network):
         seed=st.integers(0, 1_000_000),
     )
     def begin(self, skew: int, card: str, plan: str, charge: Charge, seed: int) -> None:
-        self.stage = Stage(self.database_url, skew, charge)
+        self.stage = SteppedGateway(self.database_url, skew, charge)
         self.random = Random(seed)  # noqa: S311 - no secret
         self.make_prices()
         stranger = self.stage.account.customer()

@@ -8,7 +8,8 @@ import stripe
 
 from gateway.sandbox import Sandbox
 from tests.stateful.history import History
-from tests.support.stripe_account import Account, Json
+from tests.support.json_types import Json
+from tests.support.stripe_account import StripeAccount
 
 Answer = TypeVar("Answer", bound=stripe.StripeObject)
 Options = Any
@@ -16,7 +17,7 @@ Options = Any
 
 
 @dataclass(frozen=True)
-class Operation:
+class AccountOperation:
     """A request as it was made; ``key`` is None for those that have no idempotency key (DELETE)."""
 
     kind: str
@@ -26,14 +27,14 @@ class Operation:
 
 
 @dataclass
-class World:
+class WatchedAccount:
     """One example's account, all of whose customers live on one test clock."""
 
     sandbox: Sandbox
-    account: Account = field(init=False)
+    account: StripeAccount = field(init=False)
     clock: str = field(init=False)
     now: int = 0
-    operations: dict[str, Operation] = field(default_factory=dict)
+    operations: dict[str, AccountOperation] = field(default_factory=dict)
     """By request id."""
     history: History = field(default_factory=History)
     events: list[Json] = field(default_factory=list)
@@ -47,7 +48,7 @@ class World:
     _meter: str = ""
 
     def begin(self, at: int) -> None:
-        self.account = Account(self.sandbox)
+        self.account = StripeAccount(self.sandbox)
         self.clock = self.account.test_clock(at)
         self.now = at
         self._meter = self.account.meter("calls").id
@@ -57,7 +58,7 @@ class World:
         """Do it under a key of its own; None if Stripe refuses (400, 402, 404), which the model need not foresee."""
         key = f"key {len(self.operations)}"
         answer, request, _replayed = _asked(call, {"idempotency_key": key})
-        self.operations[request] = Operation(kind, params, key, self.now)
+        self.operations[request] = AccountOperation(kind, params, key, self.now)
 
         def repeat() -> tuple[object, bool]:
             again, _request, replayed = _asked(call, {"idempotency_key": key})
@@ -69,7 +70,7 @@ class World:
     def delete(self, kind: str, call: Callable[[Options], Answer], **params: Any) -> Answer | None:
         """As ``post()``, for what has no idempotency key."""
         answer, request, _replayed = _asked(call, {})
-        self.operations[request] = Operation(kind, params, None, self.now)
+        self.operations[request] = AccountOperation(kind, params, None, self.now)
         return None if isinstance(answer, stripe.StripeError) else answer
 
     def advance(self, seconds: int) -> None:

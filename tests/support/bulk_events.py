@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,12 @@ import orjson
 import psycopg
 from stripe import WebhookSignature
 
-from tests.benchmarks.rig import SECRET, now
-
 RECORDED = Path(__file__).parents[1] / "unit/handlers/payloads/customer.subscription.updated.json"
 SIZE = 5_000
 STRIDE = 7_919
 """From one event's organization to the next one's: a prime, so that neighbours are no neighbours in any index."""
 _numbers = itertools.count()
+SECRET = "whsec_benchmark"
 
 
 def enrol(connection: psycopg.Connection, organizations: int) -> None:
@@ -67,3 +67,8 @@ def _delivery(body: bytes) -> bytes:
         f"User-Agent: Stripe/1.0\r\nStripe-Signature: {signature}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+def now() -> int:
+    """Unix seconds."""
+    return int(datetime.now(UTC).timestamp())

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,12 @@ from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.operations.catalog_sync import sync_catalog
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import API_VERSION, stripe_client
-from tests.benchmarks.rig import SECRET, now
+from tests.support.api import take_card
+from tests.support.bulk_events import SECRET, now
+from tests.support.faults import SandboxFaults
+from tests.support.json_types import Json
 from tests.support.processes import Process, await_port, free_port, running, settings
-from tests.support.world import Json, eventually
+from tests.support.wait import eventually
 
 WAITING = """
     SELECT (SELECT count(*) FROM webhook_events WHERE state IN ('pending', 'failed'))
@@ -36,7 +40,7 @@ WAITING = """
 
 
 @dataclass
-class Stage:
+class Deployment(SandboxFaults):
     """The parts, and what tests do with them."""
 
     gateway: Gateway
@@ -137,21 +141,13 @@ class Stage:
     def enrol(self, organization_id: str) -> Json:
         """An organization on Free with a card; gives its customer and subscription id."""
         self.ok(organization_id, "POST", "/subscription", plan="free")
-        self.add_card(organization_id)
+        take_card(partial(self.ok, organization_id), self.stripe)
         [(customer, subscription)] = self.rows(
             "SELECT stripe_customer_id, subscription_id FROM organizations JOIN organization_plans"
             " ON organization_id = id WHERE id = %s",
             organization_id,
         )
         return {"customer": customer, "subscription": subscription}
-
-    def add_card(self, organization_id: str) -> None:
-        """Take a good card as the browser does with Stripe.js, and make it the default."""
-        intent_id = self.ok(organization_id, "POST", "/billing-details/setup-intent")["client_secret"].split(
-            "_secret_"
-        )[0]
-        confirmed = self.stripe.v1.setup_intents.confirm(intent_id, {"payment_method": "pm_card_visa"})
-        self.ok(organization_id, "PUT", "/payment-methods/default", payment_method=confirmed.payment_method)
 
     def all_done(self) -> bool:
         """Whether no event and no job that is due waits."""
@@ -162,21 +158,6 @@ class Stage:
         [row] = self.rows("SELECT plan, quantity FROM organization_plans WHERE organization_id = %s", organization_id)
         return row[0], row[1]
 
-    def fault(self, kind: str, **fields: Any) -> None:
-        """Ask the sandbox for a fault."""
-        requests.post(
-            f"{self.sandbox_url}/_sandbox/faults", json={"kind": kind, **fields}, timeout=10
-        ).raise_for_status()
-
-    def faults(self) -> list[Json]:
-        """The faults that were asked for, and how often each has fired."""
-        asked: list[Json] = requests.get(f"{self.sandbox_url}/_sandbox/faults", timeout=10).json()["faults"]
-        return asked
-
-    def end_faults(self) -> None:
-        """No faults any more; what they hold up goes on."""
-        requests.delete(f"{self.sandbox_url}/_sandbox/faults", timeout=10).raise_for_status()
-
 
 def sign(body: bytes, secret: str = SECRET, age: int = 0) -> str:
     """The header that Stripe would send with ``body``, so many seconds ago; the SDK signs nothing but text."""
@@ -186,7 +167,7 @@ def sign(body: bytes, secret: str = SECRET, age: int = 0) -> str:
 
 
 @contextmanager
-def stage(database_url: str, directory: Path, catalog: Path | None = None) -> Iterator[Stage]:
+def deployed(database_url: str, directory: Path, catalog: Path | None = None) -> Iterator[Deployment]:
     """A stage on a migrated database, its catalogue synced and a webhook endpoint at the sandbox; no process yet."""
     port = free_port()
     with Sandbox(retry_delays=(0.05, 0.2, 0.5, 1, 2)) as sandbox, ExitStack() as resources:
@@ -221,6 +202,6 @@ def stage(database_url: str, directory: Path, catalog: Path | None = None) -> It
             }
         )
         environment["STRIPE_WEBHOOK_SECRETS"] = f"{endpoint.secret},{SECRET}"
-        set_up = Stage(gateway, stripe, sandbox.url, port, environment, directory)
+        set_up = Deployment(gateway, stripe, sandbox.url, port, environment, directory)
         with set_up.processes:
             yield set_up

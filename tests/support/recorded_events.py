@@ -9,8 +9,8 @@ from typing import Any
 
 from gateway.stripe_api.snapshots import Event, Reference, Seen, Snapshot, Source
 from handlers import HANDLERS
+from tests.support.json_types import Json
 
-Json = dict[str, Any]
 PAYLOADS = Path(__file__).parents[1] / "unit/handlers/payloads"
 ABSENT = object()
 

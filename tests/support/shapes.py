@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import stripe
 
-Json = dict[str, Any]
+from tests.support.json_types import Json
 
 RECORDED_BESIDES = {
     "Subscription": {"plan", "quantity"},

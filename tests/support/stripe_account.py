@@ -1,27 +1,13 @@
 """A controllable clock, the official SDK and shorthands over it, shared by the sandbox's tests."""
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import stripe
 
 from gateway.sandbox import Sandbox
-
-Json = dict[str, Any]
-DAY = 86400
-MONTH = 30 * DAY
-START = 1_790_000_000
-
-
-@dataclass
-class Clock:
-    """A clock that stands still until a test moves it."""
-
-    now: float = START
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import MONTH, START
+from tests.support.json_types import Json
 
 
 def client(
@@ -43,7 +29,7 @@ def plain(obj: stripe.StripeObject) -> Json:
     return found
 
 
-class Account:
+class StripeAccount:
     """A test-mode account, with shorthands over the SDK's calls."""
 
     def __init__(self, sandbox: Sandbox, http_client: stripe.HTTPClient | None = None) -> None:

@@ -2,8 +2,7 @@
 
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,11 +10,11 @@ from typing import Any
 
 import stripe
 
-from tests.support.stripe_account import Account
+from tests.support.stripe_account import StripeAccount
 
 
 @dataclass
-class Receiver:
+class WebhookReceiver:
     """Responds with the statuses in ``answers``, then with 200.
 
     With a ``barrier``, it responds only after the barrier's number of deliveries has arrived.
@@ -34,10 +33,10 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    state = Receiver()
+def receiving() -> Iterator[WebhookReceiver]:
+    state = WebhookReceiver()
 
-    class Handler(BaseHTTPRequestHandler):
+    class WebhookHandler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             state.received.append((body, self.headers["Stripe-Signature"]))
@@ -53,7 +52,7 @@ def receiving() -> Iterator[Receiver]:
         def log_message(self, *_args: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), WebhookHandler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         state.url = f"http://127.0.0.1:{server.server_port}/hook"
@@ -62,13 +61,6 @@ def receiving() -> Iterator[Receiver]:
         thread.join()
 
 
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never became true"
-        time.sleep(0.01)
-
-
-def endpoint(account: Account, receiver: Receiver, *types: str) -> stripe.WebhookEndpoint:
+def endpoint(account: StripeAccount, receiver: WebhookReceiver, *types: str) -> stripe.WebhookEndpoint:
     params: Any = {"url": receiver.url, "enabled_events": list(types) or ["*"], "api_version": "2026-10-28.endive"}
     return account.v1.webhook_endpoints.create(params)

@@ -1,10 +1,5 @@
 """What Stripe's failures mean for the one who called: the real SDK against a server that answers like Stripe."""
 
-import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -20,36 +15,7 @@ from gateway.errors import (
 )
 from gateway.stripe_api.client import API_VERSION, key_refused, stripe_call, stripe_client
 from gateway.stripe_api.event_list import list_events
-
-
-@contextmanager
-def stripe_that_answers(status: int, answer: Any) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """Its address, and the headers of the requests it got."""
-    seen: list[dict[str, str]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            seen.append(dict(self.headers))
-            body = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("Stripe-Should-Retry", "false")
-            self.send_header("Request-Id", "req_1")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", seen
-        finally:
-            server.shutdown()
-            thread.join()
-
+from tests.support.stripe_answers import stripe_that_answers
 
 INVALID = "invalid_request_error"
 sdk: Any = stripe  # some of its errors' constructors carry no types

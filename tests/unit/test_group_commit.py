@@ -9,7 +9,7 @@ import pytest
 from gateway.services.webhooks.group_commit import GroupCommit
 
 
-class Store:
+class HeldStore:
     """Keeps groups; holds the first one up until it is let go, so that others gather behind it."""
 
     def __init__(self) -> None:
@@ -29,7 +29,9 @@ class Store:
             raise ValueError("unlucky")
 
 
-def add_behind(store: Store, commits: GroupCommit[int], pool: ThreadPoolExecutor, rows: range) -> list[Future[None]]:
+def add_behind(
+    store: HeldStore, commits: GroupCommit[int], pool: ThreadPoolExecutor, rows: range
+) -> list[Future[None]]:
     """Add row 0, and the others while it is being committed."""
     first = pool.submit(commits.add, 0)
     assert store.begun.wait(10)
@@ -41,7 +43,7 @@ def add_behind(store: Store, commits: GroupCommit[int], pool: ThreadPoolExecutor
 
 
 def test_what_arrives_during_a_commit_is_the_next_group() -> None:
-    store = Store()
+    store = HeldStore()
     commits = GroupCommit(store.write)
     with ThreadPoolExecutor(9) as pool:
         for each in add_behind(store, commits, pool, range(1, 9)):
@@ -50,7 +52,7 @@ def test_what_arrives_during_a_commit_is_the_next_group() -> None:
 
 
 def test_a_row_that_fails_fails_alone() -> None:
-    store = Store()
+    store = HeldStore()
     commits = GroupCommit(store.write)
     with ThreadPoolExecutor(4) as pool:
         done = add_behind(store, commits, pool, range(12, 15))
@@ -60,7 +62,7 @@ def test_a_row_that_fails_fails_alone() -> None:
 
 
 def test_a_lone_row_is_committed_at_once_and_its_error_raised() -> None:
-    store = Store()
+    store = HeldStore()
     store.go_on.set()
     commits = GroupCommit(store.write)
     commits.add(1)

@@ -44,7 +44,7 @@ class Provider:
 
 @contextmanager
 def serving() -> Iterator[Provider]:
-    class Handler(BaseHTTPRequestHandler):
+    class KeysHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             provider.asked += 1
             body = provider.answer or json.dumps({"keys": provider.keys}).encode()
@@ -57,7 +57,7 @@ def serving() -> Iterator[Provider]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), KeysHandler) as server:
         provider = Provider(server.server_port)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

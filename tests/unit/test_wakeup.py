@@ -10,7 +10,7 @@ from gateway.services.webhooks import wakeup as wakeup_module
 from gateway.services.webhooks.wakeup import Wakeup
 
 
-class Inbox:
+class HeldInbox:
     """What is looked into, in place of the database; each look waits until it may go on."""
 
     def __init__(self) -> None:
@@ -24,22 +24,22 @@ class Inbox:
 
 
 @pytest.fixture
-def inbox(monkeypatch: pytest.MonkeyPatch) -> Inbox:
-    inbox = Inbox()
+def inbox(monkeypatch: pytest.MonkeyPatch) -> HeldInbox:
+    inbox = HeldInbox()
     monkeypatch.setattr(wakeup_module, "defer_drain", inbox.look)
     monkeypatch.setattr(wakeup_module, "PAUSE", 0.01)
     return inbox
 
 
 @pytest.fixture
-def wakeup(inbox: Inbox) -> Iterator[Wakeup]:
+def wakeup(inbox: HeldInbox) -> Iterator[Wakeup]:
     wakeup = Wakeup(Database("postgresql://nowhere"))
     yield wakeup
     inbox.go_on.release(10)
     wakeup.close()
 
 
-def test_what_is_asked_for_while_a_look_is_on_its_way_is_looked_for_again(wakeup: Wakeup, inbox: Inbox) -> None:
+def test_what_is_asked_for_while_a_look_is_on_its_way_is_looked_for_again(wakeup: Wakeup, inbox: HeldInbox) -> None:
     wakeup.request_drain()
     assert inbox.begun.acquire(timeout=10)
     wakeup.request_drain()  # the look may have passed its event by
@@ -47,7 +47,7 @@ def test_what_is_asked_for_while_a_look_is_on_its_way_is_looked_for_again(wakeup
     assert inbox.begun.acquire(timeout=10)
 
 
-def test_what_was_looked_for_is_not_looked_for_again(wakeup: Wakeup, inbox: Inbox) -> None:
+def test_what_was_looked_for_is_not_looked_for_again(wakeup: Wakeup, inbox: HeldInbox) -> None:
     wakeup.request_drain()
     assert inbox.begun.acquire(timeout=10)
     inbox.go_on.release()
@@ -55,7 +55,7 @@ def test_what_was_looked_for_is_not_looked_for_again(wakeup: Wakeup, inbox: Inbo
 
 
 def test_one_that_is_closed_in_the_moment_it_wakes_looks_once_and_ends(
-    wakeup: Wakeup, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+    wakeup: Wakeup, inbox: HeldInbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wakeup_module, "CLOSE_TIMEOUT", 60)
     inbox.go_on.release(10)
@@ -77,7 +77,7 @@ def test_one_that_is_closed_in_the_moment_it_wakes_looks_once_and_ends(
 
 
 def test_a_database_that_does_not_answer_does_not_hold_up_the_end(
-    wakeup: Wakeup, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+    wakeup: Wakeup, inbox: HeldInbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wakeup_module, "CLOSE_TIMEOUT", 0.1)
     wakeup.request_drain()
