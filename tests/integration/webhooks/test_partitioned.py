@@ -24,7 +24,7 @@ from handlers import HANDLERS
 from tests.support.recorded_events import payload
 from tests.support.stripe_events import signature
 
-PAGE = Path(__file__).parents[2] / "docs/operations.md"
+PAGE = Path(__file__).parents[3] / "docs/operations.md"
 NAME = "partitioned"
 
 
