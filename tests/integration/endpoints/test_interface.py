@@ -4,7 +4,7 @@ import os
 
 from gateway.services.webhooks import endpoint_check
 from handlers import HANDLERS
-from tests.integration.interface import documents
+from tests.support.interface import documents
 from tests.support.world import World
 
 
