@@ -17,6 +17,7 @@ from tests.support.api import ApiClient
 from tests.support.faults import SandboxFaults
 from tests.support.wait import eventually
 
+NOWHERE = "http://127.0.0.1:1"
 CALLER = Caller(organization_id="org_1", actor="test")
 Row = TypeVar("Row", bound=Base)
 

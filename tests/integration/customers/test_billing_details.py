@@ -11,9 +11,8 @@ from gateway.db.models import Organization
 from gateway.endpoints.request_context import EXTENSION
 from tests.support.api import ApiClient, problem_of
 from tests.support.json_types import Json
-from tests.support.world import World
+from tests.support.world import NOWHERE, World
 
-NOWHERE = "http://127.0.0.1:1"
 ADDRESS = {
     "line1": "Hauptstr. 1",
     "line2": None,

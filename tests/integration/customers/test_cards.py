@@ -9,12 +9,12 @@ import pytest
 from gateway.app import build_gateway, create_app
 from gateway.db.models import Organization, PaymentMethod
 from gateway.endpoints.request_context import EXTENSION
+from gateway.services.plan_changes.request import write_intent
+from schemas.subscription import ChangeCommand
 from tests.support.api import ApiClient
 from tests.support.json_types import Json
 from tests.support.wait import eventually
-from tests.support.world import World
-
-NOWHERE = "http://127.0.0.1:1"
+from tests.support.world import CALLER, NOWHERE, World
 
 
 @pytest.fixture
@@ -219,3 +219,19 @@ def test_of_many_defaults_chosen_at_once_the_mirror_ends_with_stripes(world: Wor
     settings = world.stripe.v1.customers.retrieve(customer_of(world)).invoice_settings
     assert settings is not None
     assert world.rows(Organization)[0].default_payment_method_id == settings.default_payment_method
+
+
+def test_a_deleted_default_card_pays_for_no_upgrade(world: World) -> None:
+    api = world.api()
+    api.ok("POST", "/subscription", plan="free")
+    card = api.add_card(world.stripe)
+    assert api("DELETE", f"/payment-methods/{card}").status_code == 204
+    assert api.problem("PATCH", "/subscription", plan="plus") == (402, "payment_method_required")
+
+
+def test_the_card_of_an_upgrade_on_its_way_cannot_be_deleted(world: World) -> None:
+    api = world.api()
+    api.ok("POST", "/subscription", plan="free")
+    card = api.add_card(world.stripe)
+    write_intent(world.gateway, CALLER, ChangeCommand(plan="plus"), None, card=True)
+    assert api.problem("DELETE", f"/payment-methods/{card}") == (409, "default_payment_method")

@@ -11,9 +11,7 @@ from gateway.db.models import Organization
 from gateway.endpoints.request_context import EXTENSION
 from tests.support.api import ApiClient, problem_of
 from tests.support.json_types import Json
-from tests.support.world import World
-
-NOWHERE = "http://127.0.0.1:1"
+from tests.support.world import NOWHERE, World
 
 
 def bill(world: World, amount: int = 1000, *, finalized: bool = True) -> str:

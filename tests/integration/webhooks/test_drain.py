@@ -232,3 +232,21 @@ def test_what_the_gap_walk_found_is_due_since_it_happened_and_never_later_than_n
     due = {row["id"]: row["next_attempt_at"] for row in gap.build_rows(world.gateway, [old, ahead])}
     assert due["evt_0"] == from_unix(old["created"])
     assert now <= due["evt_1"] <= world.gateway.clock()
+
+
+def test_one_statements_trouble_is_not_taken_for_an_outage(world: World) -> None:
+    huge: dict[str, Any] = {
+        "id": "price_1",
+        "object": "price",
+        "product": "prod_1",
+        "lookup_key": "".join(chr(33 + i * 7 % 90) + str(i) for i in range(6000)),  # beyond what an index entry holds
+        "currency": "usd",
+        "unit_amount": 1,
+        "recurring": None,
+        "active": True,
+    }
+    deliver(world, orjson.dumps(event(type="price.created", data={"object": huge})))
+    deliver(world, orjson.dumps(event(id="evt_test_2", type="topup.created")))
+    drain.drain_inbox(world.gateway, HANDLERS)
+    states = {row.id: row.state for row in world.rows(WebhookEvent) if row.id.startswith("evt_test")}
+    assert states == {"evt_test": "failed", "evt_test_2": "ignored"}

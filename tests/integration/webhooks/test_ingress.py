@@ -2,12 +2,14 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
 from gateway.app import build_gateway, create_app
 from gateway.config import WEBHOOK_MAX_BYTES
@@ -163,3 +165,19 @@ def test_a_burst_wakes_the_worker_with_one_job_and_loses_none(world: World) -> N
         assert deliver(world, json.dumps(event(id=f"evt_test{number}", type="topup.created"))).status_code == 200
     world.settle()
     assert [row.state for row in stored(world)] == ["ignored"] * 50
+
+
+def test_a_redelivery_does_not_wait_for_the_worker_that_holds_the_event(world: World) -> None:
+    body = orjson.dumps(event())
+    deliver(world, body)
+    with world.gateway.database.transaction() as session:
+        session.execute(update(WebhookEvent).values(state="failed"))
+    with ThreadPoolExecutor(1) as other, world.gateway.database.transaction() as session:
+        session.execute(select(WebhookEvent).where(WebhookEvent.id == "evt_test").with_for_update())
+        assert other.submit(deliver, world, body).result(timeout=2).status_code == 200
+
+
+def test_ids_that_people_chose_are_taken(world: World) -> None:
+    world.stripe.v1.products.create({"id": "gold-plan.1", "name": "Gold", "metadata": {"konnect_plan": "plus"}})
+    world.settle()
+    assert "gold-plan.1" in {row.object_id for row in world.rows(WebhookEvent)}
