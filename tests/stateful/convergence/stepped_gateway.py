@@ -24,7 +24,7 @@ from gateway.services.webhooks import drain
 from gateway.services.webhooks.inbox import Inbox
 from gateway.tasks import build_worker
 from handlers import HANDLERS
-from tests.stateful.line import Line
+from tests.stateful.convergence.line import Line
 from tests.support.clock import ManualClock
 from tests.support.json_types import Json
 from tests.support.stripe_account import StripeAccount

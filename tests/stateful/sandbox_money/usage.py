@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from tests.stateful.books import Books
-from tests.stateful.world import WatchedAccount
+from tests.stateful.sandbox_money.account import WatchedAccount
+from tests.stateful.sandbox_money.books import Books
 from tests.support.json_types import Json
 
 AHEAD = 300

@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from gateway.sandbox.currencies import step
-from tests.stateful.books import Books
-from tests.stateful.in_force import InForce, origin
-from tests.stateful.rates import Rates, intervals
-from tests.stateful.world import WatchedAccount
+from tests.stateful.sandbox_money.account import WatchedAccount
+from tests.stateful.sandbox_money.books import Books
+from tests.stateful.sandbox_money.in_force import InForce, origin
+from tests.stateful.sandbox_money.rates import Rates, intervals
 from tests.support.json_types import Json
 
 

@@ -21,7 +21,7 @@ from gateway.services.plan_changes.request import change_plan
 from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
-from tests.stateful.stage import SteppedGateway
+from tests.stateful.convergence.stepped_gateway import SteppedGateway
 from tests.support.clock import DAY
 
 ORGANIZATION = "org_1"

@@ -12,10 +12,10 @@ from gateway.services.plan_changes.request import change_plan
 from gateway.services.reconciliation import drift
 from gateway.services.reconciliation.differences import Difference, Resolution
 from schemas.subscription import ChangeCommand
-from tests.stateful.expected import Expected
-from tests.stateful.found import check_tables
-from tests.stateful.stage import SteppedGateway
-from tests.stateful.test_slow_answers import pass_on
+from tests.stateful.convergence.expected import Expected
+from tests.stateful.convergence.found import check_tables
+from tests.stateful.convergence.stepped_gateway import SteppedGateway
+from tests.stateful.convergence.test_slow_answers import pass_on
 from tests.support.clock import DAY
 from tests.support.json_types import Json
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.stateful.stage import SteppedGateway
+from tests.stateful.convergence.stepped_gateway import SteppedGateway
 from tests.support.json_types import Json
 
 OVER = ("canceled", "incomplete_expired")

@@ -6,7 +6,7 @@ import stripe
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from tests.stateful.customers import AMOUNTS, INTERVALS, LATER, PAYMENTS, QUANTITIES, Customers
+from tests.stateful.sandbox_money.customers import AMOUNTS, INTERVALS, LATER, PAYMENTS, QUANTITIES, Customers
 from tests.support.clock import DAY
 from tests.support.json_types import Json
 

@@ -19,9 +19,9 @@ from gateway.services.reconciliation.run import reconcile
 from gateway.stripe_api.snapshots import Snapshot
 from handlers import HANDLERS
 from schemas.subscription import ChangeCommand
-from tests.stateful.dashboard import CARDS, ORGANIZATIONS, PAUSES, WHOSE
-from tests.stateful.network import EXTRAS, FORMS, PICKS, Network
-from tests.stateful.stage import Job, SteppedGateway
+from tests.stateful.convergence.dashboard import CARDS, ORGANIZATIONS, PAUSES, WHOSE
+from tests.stateful.convergence.network import EXTRAS, FORMS, PICKS, Network
+from tests.stateful.convergence.stepped_gateway import Job, SteppedGateway
 from tests.support.json_types import Json
 
 MEANWHILE = st.sampled_from([None, None, "deliver", "edit", "edit and deliver", "deliver before", "slow", "lost"])

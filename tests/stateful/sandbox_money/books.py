@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from tests.stateful.world import WatchedAccount
+from tests.stateful.sandbox_money.account import WatchedAccount
 from tests.support.json_types import Json
 
 

@@ -7,8 +7,8 @@ import pytest
 from gateway.catalog import Charge
 from gateway.services.plan_changes.request import change_plan
 from schemas.subscription import ChangeCommand
-from tests.stateful.stage import SteppedGateway
-from tests.stateful.test_quotes import QuotingShop
+from tests.stateful.convergence.stepped_gateway import SteppedGateway
+from tests.stateful.convergence.test_quotes import QuotingShop
 
 AT_MOST = 2
 MOVES = [

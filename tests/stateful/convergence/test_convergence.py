@@ -4,7 +4,7 @@ A real gateway on a real database, and the sandbox for Stripe; the machine is th
 Stripe's dashboard and the gateway's users. At the end of each example all tables are compared with what ``expected``
 makes of Stripe's own JSON. A longer search than the ordinary run's::
 
-    STATEFUL_EXAMPLES=500 STATEFUL_STEPS=40 pytest tests/stateful/test_convergence.py -n0
+    STATEFUL_EXAMPLES=500 STATEFUL_STEPS=40 pytest tests/stateful/convergence/test_convergence.py -n0
 """
 
 import os
@@ -16,10 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from gateway.db.models import UpcomingInvoice
 from gateway.services.reconciliation import drift
-from tests.stateful.expected import Expected
-from tests.stateful.found import check_changes, check_history, check_inbox, check_tables, rows
-from tests.stateful.holders import Holders
-from tests.stateful.workers import Workers
+from tests.stateful.convergence.expected import Expected
+from tests.stateful.convergence.found import check_changes, check_history, check_inbox, check_tables, rows
+from tests.stateful.convergence.holders import Holders
+from tests.stateful.convergence.workers import Workers
 from tests.support.json_types import Json
 
 TOLD_BY_EVENTS_ALONE = ("invoices", "payment_methods", "upcoming_invoices")

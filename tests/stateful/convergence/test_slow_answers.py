@@ -10,9 +10,9 @@ from gateway.services.mirror.refresh import refresh
 from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.plan_changes.request import change_plan
 from schemas.subscription import ChangeCommand
-from tests.stateful.expected import Expected
-from tests.stateful.found import check_tables
-from tests.stateful.stage import SteppedGateway
+from tests.stateful.convergence.expected import Expected
+from tests.stateful.convergence.found import check_tables
+from tests.stateful.convergence.stepped_gateway import SteppedGateway
 
 
 @pytest.fixture

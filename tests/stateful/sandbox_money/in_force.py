@@ -11,10 +11,10 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from tests.stateful.history import ObjectChange
-from tests.stateful.periods import length
-from tests.stateful.rates import Rates, intervals
-from tests.stateful.world import AccountOperation, WatchedAccount
+from tests.stateful.sandbox_money.account import AccountOperation, WatchedAccount
+from tests.stateful.sandbox_money.history import ObjectChange
+from tests.stateful.sandbox_money.periods import length
+from tests.stateful.sandbox_money.rates import Rates, intervals
 from tests.support.json_types import Json
 
 _ROUNDED = 5

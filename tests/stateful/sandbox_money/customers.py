@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from gateway.sandbox import Sandbox
-from tests.stateful.usage import Usage, UsageReport
-from tests.stateful.world import WatchedAccount
+from tests.stateful.sandbox_money.account import WatchedAccount
+from tests.stateful.sandbox_money.usage import Usage, UsageReport
 from tests.support.clock import DAY, MONTH, START, ManualClock
 from tests.support.json_types import Json
 

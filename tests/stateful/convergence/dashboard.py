@@ -6,7 +6,7 @@ import requests
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from tests.stateful.stage import SteppedGateway
+from tests.stateful.convergence.stepped_gateway import SteppedGateway
 from tests.support.clock import DAY
 from tests.support.json_types import Json
 

@@ -3,7 +3,7 @@
 from calendar import monthrange
 from datetime import UTC, datetime, timedelta
 
-from tests.stateful.history import ObjectChange
+from tests.stateful.sandbox_money.history import ObjectChange
 from tests.support.json_types import Json
 
 

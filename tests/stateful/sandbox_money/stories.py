@@ -3,8 +3,8 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from tests.stateful.customers import HOUR, QUANTITIES
-from tests.stateful.subscriptions import PRORATIONS, SUBSCRIPTIONS, Subscriptions
+from tests.stateful.sandbox_money.customers import HOUR, QUANTITIES
+from tests.stateful.sandbox_money.subscriptions import PRORATIONS, SUBSCRIPTIONS, Subscriptions
 from tests.support.clock import DAY
 
 CHARGED = st.sampled_from(["create_prorations", "always_invoice"])

@@ -8,9 +8,9 @@ import pytest
 from gateway.services.plan_changes.request import change_plan
 from handlers import HANDLERS
 from schemas.subscription import ChangeCommand
-from tests.stateful.expected import Expected
-from tests.stateful.found import check_history, check_inbox, check_tables
-from tests.stateful.stage import SteppedGateway
+from tests.stateful.convergence.expected import Expected
+from tests.stateful.convergence.found import check_history, check_inbox, check_tables
+from tests.stateful.convergence.stepped_gateway import SteppedGateway
 from tests.support.clock import DAY
 
 ORGANIZATIONS = [f"org_{number}" for number in range(1, 6)]

@@ -3,7 +3,7 @@
 The rules are what an integration does to Stripe; the invariants, read back through the API after every one of them, are
 what must hold of any Stripe account. A longer search than the ordinary run's::
 
-    STATEFUL_EXAMPLES=2000 STATEFUL_STEPS=40 pytest tests/stateful -n0
+    STATEFUL_EXAMPLES=2000 STATEFUL_STEPS=40 pytest tests/stateful/sandbox_money -n0
 """
 
 import os
@@ -12,12 +12,12 @@ import sys
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant
 
-from tests.stateful import billed, invoices, periods
-from tests.stateful.books import Books, read, renewals
-from tests.stateful.customers import HOUR
-from tests.stateful.history import same
-from tests.stateful.in_force import InForce
-from tests.stateful.stories import Stories
+from tests.stateful.sandbox_money import billed, invoices, periods
+from tests.stateful.sandbox_money.books import Books, read, renewals
+from tests.stateful.sandbox_money.customers import HOUR
+from tests.stateful.sandbox_money.history import same
+from tests.stateful.sandbox_money.in_force import InForce
+from tests.stateful.sandbox_money.stories import Stories
 from tests.support.clock import START
 from tests.support.json_types import Json
 

@@ -19,8 +19,8 @@ from gateway.db.models import (
     UpcomingInvoice,
     WebhookEvent,
 )
-from tests.stateful.expected import NOBODY, OVER, Expected, Tables, plan_row
-from tests.stateful.stage import SteppedGateway
+from tests.stateful.convergence.expected import NOBODY, OVER, Expected, Tables, plan_row
+from tests.stateful.convergence.stepped_gateway import SteppedGateway
 from tests.support.json_types import Json
 
 MODELS: tuple[type[Base], ...] = (

@@ -3,8 +3,8 @@
 from collections import Counter
 
 from gateway.sandbox.currencies import minimum_charge
-from tests.stateful.books import Books
-from tests.stateful.history import ObjectChange
+from tests.stateful.sandbox_money.books import Books
+from tests.stateful.sandbox_money.history import ObjectChange
 from tests.support.json_types import Json
 
 FINALIZED = {"open", "paid", "uncollectible"}

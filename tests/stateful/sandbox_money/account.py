@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import stripe
 
 from gateway.sandbox import Sandbox
-from tests.stateful.history import History
+from tests.stateful.sandbox_money.history import History
 from tests.support.json_types import Json
 from tests.support.stripe_account import StripeAccount
 

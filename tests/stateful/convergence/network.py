@@ -3,8 +3,8 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from tests.stateful import deliveries
-from tests.stateful.dashboard import Dashboard
+from tests.stateful.convergence import deliveries
+from tests.stateful.convergence.dashboard import Dashboard
 from tests.support.json_types import Json
 
 PICKS = st.lists(st.integers(0, 40), max_size=6)

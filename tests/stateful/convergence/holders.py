@@ -11,9 +11,9 @@ from gateway.errors import GatewayError
 from gateway.services.plan_changes.payment import abandon_change
 from gateway.services.plan_changes.request import change_plan
 from schemas.subscription import ChangeCommand
-from tests.stateful.dashboard import ASKS_ITS_HOLDER, PAUSES, WHOSE
-from tests.stateful.network import FORMS, PICKS
-from tests.stateful.workers import MEANWHILE, Workers
+from tests.stateful.convergence.dashboard import ASKS_ITS_HOLDER, PAUSES, WHOSE
+from tests.stateful.convergence.network import FORMS, PICKS
+from tests.stateful.convergence.workers import MEANWHILE, Workers
 
 
 class Holders(Workers):
