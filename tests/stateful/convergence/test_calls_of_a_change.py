@@ -1,14 +1,12 @@
 """What a plan change costs in calls to Stripe: two at most, without its quote."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from gateway.catalog import Charge
 from gateway.services.plan_changes.request import change_plan
 from schemas.subscription import ChangeCommand
+from tests.stateful.convergence.shop import QuotingShop
 from tests.stateful.convergence.stepped_gateway import SteppedGateway
-from tests.stateful.convergence.test_quotes import QuotingShop
 
 AT_MOST = 2
 MOVES = [
@@ -19,13 +17,6 @@ MOVES = [
     ChangeCommand(plan="plus", quantity=3),
 ]
 ENROLMENT = ["post /v1/customers", "get /v1/subscriptions", "post /v1/subscriptions"]
-
-
-@pytest.fixture
-def stage(database_url: str) -> Iterator[SteppedGateway]:
-    running = SteppedGateway(database_url)
-    yield running
-    running.close()
 
 
 @pytest.mark.parametrize("charge", ["on_billing_date", "now"])

@@ -1,6 +1,5 @@
 """Grace ends with the invoice that Stripe gives up, whatever is heard of it: first, last or never."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import groupby
 
@@ -14,17 +13,9 @@ from gateway.services.reconciliation.differences import Difference, Resolution
 from schemas.subscription import ChangeCommand
 from tests.stateful.convergence.expected import Expected
 from tests.stateful.convergence.found import check_tables
-from tests.stateful.convergence.stepped_gateway import SteppedGateway
-from tests.stateful.convergence.test_slow_answers import pass_on
+from tests.stateful.convergence.stepped_gateway import SteppedGateway, pass_on
 from tests.support.clock import DAY
 from tests.support.json_types import Json
-
-
-@pytest.fixture
-def stage(database_url: str) -> Iterator[SteppedGateway]:
-    running = SteppedGateway(database_url)
-    yield running
-    running.close()
 
 
 def given_up(stage: SteppedGateway) -> list[Json]:

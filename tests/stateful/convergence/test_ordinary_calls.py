@@ -1,9 +1,6 @@
 """What keeping in step costs in calls to Stripe, when nothing out of the ordinary happens."""
 
-from collections.abc import Iterator
 from itertools import groupby
-
-import pytest
 
 from gateway.services.plan_changes.request import change_plan
 from handlers import HANDLERS
@@ -25,14 +22,7 @@ CHANGES = {  # on which day who moves where
 }
 
 
-@pytest.fixture
-def stage(database_url: str) -> Iterator[SteppedGateway]:
-    running = SteppedGateway(database_url)
-    yield running
-    running.close()
-
-
-def pass_on(stage: SteppedGateway) -> None:
+def pass_on_by_second(stage: SteppedGateway) -> None:
     """Deliver what has happened, second by second, and work it off; then what became due."""
     for _, events in groupby(stage.hear(), lambda event: event["created"]):
         for event in events:
@@ -55,17 +45,17 @@ def test_a_year_of_renewals_and_changes_costs_hardly_a_call(stage: SteppedGatewa
     by_users = len(stage.line.calls)
     for organization, card in CARDS.items():
         by_users += change(stage, organization, ChangeCommand(plan="free", enroll=True))
-        pass_on(stage)
+        pass_on_by_second(stage)
         [customer] = [each for each in stage.read("/v1/customers") if each["name"] == organization]
         stage.account.give_card(customer["id"], card)
-        pass_on(stage)
+        pass_on_by_second(stage)
         by_users += change(stage, organization, ChangeCommand(plan="plus"))
-        pass_on(stage)
+        pass_on_by_second(stage)
     for day in range(365):
         if day in CHANGES:
             by_users += change(stage, *CHANGES[day])
         stage.wait(DAY)
-        pass_on(stage)
+        pass_on_by_second(stage)
     calls = len(stage.line.calls) - by_users
     assert len(stage.delivered) > 400
     assert calls / len(stage.delivered) < 0.2, f"{calls} calls for {len(stage.delivered)} events"

@@ -1,6 +1,5 @@
 """What Stripe says at the end of a call may have been over since its beginning."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,20 +11,7 @@ from gateway.services.plan_changes.request import change_plan
 from schemas.subscription import ChangeCommand
 from tests.stateful.convergence.expected import Expected
 from tests.stateful.convergence.found import check_tables
-from tests.stateful.convergence.stepped_gateway import SteppedGateway
-
-
-@pytest.fixture
-def stage(database_url: str) -> Iterator[SteppedGateway]:
-    running = SteppedGateway(database_url)
-    yield running
-    running.close()
-
-
-def pass_on(stage: SteppedGateway) -> None:
-    for event in stage.hear():
-        stage.deliver(event)
-    stage.drain()
+from tests.stateful.convergence.stepped_gateway import SteppedGateway, pass_on
 
 
 def test_the_longer_stripe_is_slow_the_later_it_is_asked_again(stage: SteppedGateway) -> None:
