@@ -12,8 +12,8 @@ from gateway.sandbox.clock import LATEST
 from gateway.sandbox.clocks import KIND
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.simulated_clock import build
 from gateway.sandbox.objects.subscription import ENDED, items_of
-from gateway.sandbox.objects.test_clock import build
 from gateway.sandbox.pagination import CURSORS, page
 from gateway.sandbox.periods import boundary
 from gateway.sandbox.resources import customers
