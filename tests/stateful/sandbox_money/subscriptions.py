@@ -191,6 +191,10 @@ class Subscriptions(Customers):
         found: Json = self.v1.subscriptions.retrieve(subscription).to_dict(for_json=True)
         return found
 
+    def has_licensed_item(self, subscription: str) -> bool:
+        """Return whether a swap finds an item. Without one it swaps nothing, and there may be no invoice to settle."""
+        return any("quantity" in item for item in self.found(subscription)["items"]["data"])
+
     def pending(self, customer: str) -> dict[str, Json]:
         return {row["id"]: row for row in self.world.read("/v1/invoiceitems", customer=customer, pending="true")}
 
