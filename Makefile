@@ -56,4 +56,4 @@ clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 interface: install            ## write docs/openapi.json and docs/interface.json again
-	REWRITE_INTERFACE=1 $(BIN)/pytest -n 0 tests/integration/test_interface.py
+	REWRITE_INTERFACE=1 $(BIN)/pytest -n 0 tests/integration/endpoints/test_interface.py

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import click
 import psycopg
 
-from tests.benchmarks import bare, events
+from tests.benchmarks import bare
 from tests.benchmarks.load import Result, fire
 from tests.benchmarks.rig import Rig, rig
+from tests.support import bulk_events
 
 CONNECTIONS = (1, 8, 32)
 COUNT, RUNS = 3_000, 9  # the p99 of so few differs by a fifth from run to run
@@ -37,10 +38,10 @@ def measure(parts: Rig) -> None:
     ):
         for _ in range(RUNS):
             connection.execute("TRUNCATE bare_events, webhook_events")
-            alone.append(inserts(connection, events.requests(COUNT, ORGANIZATIONS)))
+            alone.append(inserts(connection, bulk_events.requests(COUNT, ORGANIZATIONS)))
             for connections in CONNECTIONS:
-                yardstick[connections].append(fire(flask, events.requests(COUNT, ORGANIZATIONS), connections))
-                ours[connections].append(fire(gateway, events.requests(COUNT, ORGANIZATIONS), connections))
+                yardstick[connections].append(fire(flask, bulk_events.requests(COUNT, ORGANIZATIONS), connections))
+                ours[connections].append(fire(gateway, bulk_events.requests(COUNT, ORGANIZATIONS), connections))
     click.echo(f"PostgreSQL alone, one connection: {statistics.median(alone):,.0f} inserts/s")
     for connections in CONNECTIONS:
         report(connections, ours[connections], yardstick[connections])
@@ -60,7 +61,7 @@ def report(connections: int, ours: list[Result], yardstick: list[Result]) -> Non
 
 def main() -> None:
     """Run it."""
-    click.echo(f"Acknowledged webhooks of {events.SIZE:,} bytes, medians of {RUNS} runs of {COUNT:,}")
+    click.echo(f"Acknowledged webhooks of {bulk_events.SIZE:,} bytes, medians of {RUNS} runs of {COUNT:,}")
     with rig() as parts:
         with parts.connect() as connection:
             connection.execute(bare.TABLE)

@@ -7,6 +7,7 @@ measured. What they cost is measured by the other benchmarks.
 
 import statistics
 from collections import Counter, defaultdict
+from functools import partial
 from typing import Any
 
 import click
@@ -14,8 +15,9 @@ import requests
 
 from tests.benchmarks.rig import rig
 from tests.benchmarks.timed import CALLS, OWN
-from tests.faults.stage import Stage, stage
-from tests.processes import await_port, gunicorn, running
+from tests.support.api import take_card
+from tests.support.deployment import Deployment, deployed
+from tests.support.processes import await_port, gunicorn, running
 
 ORGANIZATIONS = 40
 WARM = 4  # organizations that only warm up the processes
@@ -54,10 +56,10 @@ class Samples:
         click.echo(f"all changes: own time {statistics.median(changes):.1f} ms at the median (at most 15)")
 
 
-def play(parts: Stage, organization_id: str, samples: Samples, *, quoted: bool) -> None:
+def play(parts: Deployment, organization_id: str, samples: Samples, *, quoted: bool) -> None:
     """Enrol an organization, and let it move up and down."""
     samples.take("enrolment", parts.api(organization_id, "POST", "/subscription", plan="free"))
-    parts.add_card(organization_id)
+    take_card(partial(parts.ok, organization_id), parts.stripe)
     for name, wanted in STEPS:
         body = dict(wanted)
         if quoted:
@@ -69,7 +71,7 @@ def play(parts: Stage, organization_id: str, samples: Samples, *, quoted: bool) 
 
 def main() -> None:
     """Run it."""
-    with rig() as database, stage(database.url, database.logs) as parts:
+    with rig() as database, deployed(database.url, database.logs) as parts:
         web = gunicorn("tests.benchmarks.timed:application()", parts.port)
         with running(web, parts.environment, database.logs / "web.log"):
             await_port(parts.port)

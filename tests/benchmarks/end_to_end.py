@@ -7,9 +7,9 @@ import time
 import click
 import psycopg
 
-from tests.benchmarks import events
 from tests.benchmarks.load import fire
 from tests.benchmarks.rig import Rig, rig
+from tests.support import bulk_events
 
 SECONDS = 60
 LOADS: tuple[tuple[int, int | None], ...] = ((8, None), (32, 1_650))
@@ -33,7 +33,7 @@ def sustained(parts: Rig, port: int, connections: int, rate: int | None) -> None
         sent, acknowledging, backlog = 0, 0.0, []
         began = time.perf_counter()
         while (spent := time.perf_counter() - began) < SECONDS:
-            result = fire(port, events.requests(SLICE, ORGANIZATIONS), connections, rate)
+            result = fire(port, bulk_events.requests(SLICE, ORGANIZATIONS), connections, rate)
             sent, acknowledging = sent + SLICE, acknowledging + result.seconds
             backlog.append(int((connection.execute(PENDING).fetchone() or [0])[0]))
         settle(connection)
@@ -56,8 +56,8 @@ def settle(connection: psycopg.Connection) -> None:
 
 def freshness(parts: Rig, port: int) -> None:
     """At ``PACE`` events a second: the time from each acknowledgement until its merge is committed."""
-    deliveries = events.requests(PACE * PACED_SECONDS, ORGANIZATIONS)
-    ids = [events.id_of(delivery) for delivery in deliveries]
+    deliveries = bulk_events.requests(PACE * PACED_SECONDS, ORGANIZATIONS)
+    ids = [bulk_events.id_of(delivery) for delivery in deliveries]
     merged_at: dict[str, float] = {}
     stop = threading.Event()
 
@@ -91,9 +91,9 @@ def main() -> None:
     """Run it."""
     with rig() as parts:
         with parts.connect() as connection:
-            events.enrol(connection, ORGANIZATIONS)
+            bulk_events.enrol(connection, ORGANIZATIONS)
         with parts.web("wsgi:app") as port, parts.worker():
-            fire(port, events.requests(SLICE, ORGANIZATIONS), LOADS[0][0])  # whoever is new is met once
+            fire(port, bulk_events.requests(SLICE, ORGANIZATIONS), LOADS[0][0])  # whoever is new is met once
             freshness(parts, port)
             for connections, rate in LOADS:
                 sustained(parts, port, connections, rate)

@@ -2,7 +2,7 @@
 
 import psycopg
 
-from tests.benchmarks import events
+from tests.support import bulk_events
 
 KEPT_PAYLOADS, PRUNABLE = 200_000, 2_000
 PAYLOADS = 64
@@ -68,7 +68,7 @@ def with_organizations(connection: psycopg.Connection, organizations: int) -> No
     """As many organizations, each with a subscription, an invoice and its row of the plan table."""
     connection.execute(QUICKLY)
     cursor = psycopg.ClientCursor(connection)  # several statements with parameters: put together on this side
-    cursor.execute(ORGANIZATIONS, {"organizations": organizations, "plus": events.product_id()})
+    cursor.execute(ORGANIZATIONS, {"organizations": organizations, "plus": bulk_events.product_id()})
     connection.execute("VACUUM ANALYZE organizations, subscriptions, invoices, organization_plans, plans")
 
 
@@ -81,7 +81,7 @@ def with_events(connection: psycopg.Connection, rows: int, organizations: int) -
         connection.execute(f'DROP INDEX "{name}"')
     connection.execute("ALTER TABLE webhook_events DROP CONSTRAINT pk_webhook_events")
     connection.execute(SAMPLES)
-    bodies = [delivery.partition(b"\r\n\r\n")[2] for delivery in events.requests(PAYLOADS, organizations)]
+    bodies = [delivery.partition(b"\r\n\r\n")[2] for delivery in bulk_events.requests(PAYLOADS, organizations)]
     connection.cursor().executemany("INSERT INTO samples VALUES (%s, %s)", list(enumerate(bodies)))
     numbers = {"rows": rows, "organizations": organizations, "payloads": PAYLOADS}
     numbers |= {"kept": min(rows // 6, KEPT_PAYLOADS), "prunable": min(rows // 10, PRUNABLE)}

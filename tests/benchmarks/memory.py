@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import click
 import psutil
 
-from tests.benchmarks import events
 from tests.benchmarks.load import fire
 from tests.benchmarks.rig import Rig, rig
+from tests.support import bulk_events
 
 SLICE = 5_000
 """Deliveries signed at a time: a signature is good for five minutes only."""
@@ -38,7 +38,7 @@ def loaded(parts: Rig, count: int, connections: Sequence[int], every: int) -> li
     with parts.connect() as connection, parts.web("wsgi:app") as port:
         samples.append(sample(0, port))
         for number in range(count // SLICE):
-            fire(port, events.requests(SLICE, ORGANIZATIONS), connections[number % len(connections)])
+            fire(port, bulk_events.requests(SLICE, ORGANIZATIONS), connections[number % len(connections)])
             sent = (number + 1) * SLICE
             if sent % every == 0:
                 samples.append(sample(sent, port))

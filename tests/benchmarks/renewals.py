@@ -12,7 +12,8 @@ import click
 import stripe
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.support import DAY, START, Account, Clock
+from tests.support.clock import DAY, START, ManualClock
+from tests.support.stripe_account import StripeAccount
 
 ORGANIZATIONS = (250, 500, 1000)
 RENEWALS = 12
@@ -25,8 +26,8 @@ BOUND = 60
 
 def year(organizations: int) -> float:
     """Seconds that a year of this many organizations takes."""
-    with Sandbox(clock=Clock(), seed=organizations) as sandbox:
-        account = Account(sandbox)
+    with Sandbox(clock=ManualClock(), seed=organizations) as sandbox:
+        account = StripeAccount(sandbox)
         clock, price = account.test_clock(), account.price(3000).id
         for _ in range(organizations):
             account.subscribe(account.on_clock(clock).id, price)

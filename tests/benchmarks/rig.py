@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,9 +12,8 @@ from gateway import metrics
 from gateway.db.migrate import migrate
 from gateway.db.session import Database
 from gateway.demo.postgres import embedded_postgres
-from tests.processes import await_port, free_port, gunicorn, running
-
-SECRET = "whsec_benchmark"
+from tests.support.bulk_events import SECRET
+from tests.support.processes import await_port, free_port, gunicorn, running
 
 
 @dataclass
@@ -67,8 +65,3 @@ def rig() -> Iterator[Rig]:
             commits = connection.execute("SHOW synchronous_commit").fetchone()
             assert commits == ("on",), "a commit that is not durable is no acknowledgement"
         yield Rig(url, Path(directory))
-
-
-def now() -> int:
-    """Unix seconds."""
-    return int(datetime.now(UTC).timestamp())

@@ -6,14 +6,11 @@ executed is explained afterwards: one that reads a big table from end to end is 
 
 import statistics
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
-from typing import Any
 
 import click
-import psycopg
-from sqlalchemy import event
 
 from gateway.app import build_gateway
 from gateway.config import Config
@@ -28,48 +25,18 @@ from gateway.services.webhooks.endpoint_check import load_last_check
 from gateway.services.webhooks.inbox import Inbox
 from gateway.services.webhooks.replay import Selection, find_events
 from handlers import HANDLERS
-from tests.benchmarks import events, filled
-from tests.benchmarks.rig import SECRET, rig
+from tests.benchmarks import filled
+from tests.benchmarks.rig import rig
+from tests.support import bulk_events
+from tests.support.bulk_events import SECRET
+from tests.support.statements import Statements
 
 EVENTS = 2_000
 """Stored and worked off at each size."""
 LOOKS = 5
-BIG = "SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples >= 10000"
 
 Figures = dict[str, float]
 """What was measured -> milliseconds."""
-
-
-class Statements:
-    """What was executed, so that PostgreSQL can be asked how."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._seen: dict[str, Any] = {}
-        event.listen(gateway.database.engine, "before_cursor_execute", self._note)
-
-    def _note(self, _connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
-        if statement.lstrip().upper().startswith(("SELECT", "UPDATE", "DELETE", "INSERT")):
-            self._seen[statement] = parameters[0] if isinstance(parameters, list) else parameters
-
-    def scans(self, connection: psycopg.Connection) -> Iterator[str]:
-        """The statements that read a big table from end to end."""
-        big = {name for (name,) in connection.execute(BIG)}
-        for statement, parameters in self._seen.items():
-            row = connection.execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters).fetchone()
-            assert row is not None
-            if table := read_from_end_to_end(row[0][0]["Plan"], big):
-                yield f"{table}: {' '.join(statement.split())[-300:]}"
-
-
-def read_from_end_to_end(plan: dict[str, Any], big: Collection[str], *, limited: bool = False) -> str | None:
-    """The big table of which a plan reads every row; an ordered scan below a limit stops before."""
-    limited = limited or plan["Node Type"] == "Limit"
-    if plan.get("Relation Name") in big:
-        ordered = "Index Name" in plan
-        if plan["Node Type"] == "Seq Scan" or (ordered and "Index Cond" not in plan and not limited):
-            return str(plan["Relation Name"])
-    below = (read_from_end_to_end(each, big, limited=limited) for each in plan.get("Plans", ()))
-    return next(filter(None, below), None)
 
 
 def timed(action: Callable[[], object], times: int = LOOKS) -> float:
@@ -84,7 +51,7 @@ def timed(action: Callable[[], object], times: int = LOOKS) -> float:
 
 def acknowledged_and_drained(gateway: Gateway, organizations: int) -> Figures:
     """One event at a time into the inbox, then all through the drain."""
-    heads = [delivery.partition(b"\r\n\r\n") for delivery in events.requests(EVENTS, organizations)]
+    heads = [delivery.partition(b"\r\n\r\n") for delivery in bulk_events.requests(EVENTS, organizations)]
     deliveries = iter([(body, head.decode().partition("Stripe-Signature: ")[2].split()[0]) for head, _, body in heads])
     with closing(Inbox(gateway)) as inbox:
         acknowledged = timed(lambda: inbox.receive(*next(deliveries)), EVENTS)

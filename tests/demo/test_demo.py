@@ -14,14 +14,8 @@ import psutil
 import pytest
 import requests
 
-from tests.integration.support import eventually
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from tests.support.processes import free_port
+from tests.support.wait import eventually
 
 
 def read_until(output: IO[str], words: str) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from http.client import HTTPException, HTTPResponse
 from typing import Self
 
-from tests.benchmarks.events import id_of
-from tests.integration.support import eventually
+from tests.support.bulk_events import id_of
+from tests.support.wait import eventually
 
 CONNECTIONS = 8
 TIMEOUT = 10  # seconds that Stripe waits for an answer

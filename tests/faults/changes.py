@@ -13,8 +13,10 @@ from gateway.endpoints.request_context import EXTENSION
 from gateway.services.webhooks.wakeup import defer_drain
 from gateway.stripe_api.snapshots import ORGANIZATION_ID
 from gateway.tasks import build_worker
-from tests.faults.stage import Stage
-from tests.integration.support import Api, Json, eventually
+from tests.support.api import ApiClient
+from tests.support.deployment import Deployment
+from tests.support.json_types import Json
+from tests.support.wait import eventually
 
 GOOD, ASKS_ITS_HOLDER, DECLINED = "pm_card_visa", "pm_card_authenticationRequired", "pm_card_chargeCustomerFail"
 PRICE_OF = {"konnect_free_usd_month": "free", "konnect_plus_usd_month": "plus"}
@@ -26,21 +28,23 @@ LAST = """
 
 
 @contextmanager
-def interface(stage: Stage, organization_id: str) -> Iterator[Api]:
+def interface(stage: Deployment, organization_id: str) -> Iterator[ApiClient]:
     """The JSON interface without a process of its own, as an organization calls it."""
     app = create_app(stage.gateway)
-    yield Api(app.test_client(), issue_development_token(stage.gateway.config, organization_id, stage.gateway.clock()))
+    yield ApiClient(
+        app.test_client(), issue_development_token(stage.gateway.config, organization_id, stage.gateway.clock())
+    )
     app.extensions[EXTENSION].close()
 
 
-def enrol(stage: Stage, organization_id: str, card: str) -> None:
+def enrol(stage: Deployment, organization_id: str, card: str) -> None:
     """Put an organization on Free, with a card on file."""
     with interface(stage, organization_id) as api:
         api.ok("POST", "/subscription", plan="free")
         api.add_card(stage.stripe, card)
 
 
-def let_a_minute_pass(stage: Stage) -> None:
+def let_a_minute_pass(stage: Deployment) -> None:
     """What is planned for the next minute is due now, and who died in it has been silent for that long."""
     stage.rows("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE task_name = %s", jobs.FINISH_CHANGE)
     stage.rows(
@@ -53,23 +57,23 @@ def let_a_minute_pass(stage: Stage) -> None:
     defer_drain(stage.gateway.database)
 
 
-def all_known(stage: Stage) -> bool:
+def all_known(stage: Deployment) -> bool:
     """Whether every change has ended, or waits for its customer."""
     return stage.number(UNKNOWN) == 0
 
 
-def await_end(stage: Stage, seconds: float = PROMISED) -> None:
+def await_end(stage: Deployment, seconds: float = PROMISED) -> None:
     """Wait until every change has ended, or waits for its customer."""
     eventually(lambda: all_known(stage), seconds)
 
 
-def last_change(stage: Stage, organization_id: str) -> tuple[str, str]:
+def last_change(stage: Deployment, organization_id: str) -> tuple[str, str]:
     """Id and state of the last upgrade that the organization asked for."""
     [(change_id, state)] = stage.rows(LAST, organization_id)
     return change_id, state
 
 
-def approve(stage: Stage, organization_id: str) -> None:
+def approve(stage: Deployment, organization_id: str) -> None:
     """The holder of the card approves the payment that the change waits for."""
     change_id, _ = last_change(stage, organization_id)
     with interface(stage, organization_id) as api:
@@ -77,7 +81,7 @@ def approve(stage: Stage, organization_id: str) -> None:
     stage.stripe.v1.payment_intents.confirm(secret.split("_secret_")[0])
 
 
-def at_stripe(stage: Stage, organization_id: str) -> Subscription:
+def at_stripe(stage: Deployment, organization_id: str) -> Subscription:
     """The organization's subscription as Stripe has it: the only one, of the only customer."""
     [customer] = [each for each in stage.stripe.v1.customers.list({"limit": 100}) if owner(each) == organization_id]
     [subscription] = stage.stripe.v1.subscriptions.list({"customer": customer.id, "status": "all"}).data
@@ -91,7 +95,7 @@ def owner(stripe_object: object) -> str | None:
     return str(name) if name is not None else None
 
 
-def assert_agreed(stage: Stage, organization_id: str) -> str:
+def assert_agreed(stage: Deployment, organization_id: str) -> str:
     """The plan table says what Stripe has; gives the plan."""
     [item] = at_stripe(stage, organization_id).to_dict()["items"]["data"]
     plan = PRICE_OF[item["price"]["lookup_key"]]
@@ -99,7 +103,7 @@ def assert_agreed(stage: Stage, organization_id: str) -> str:
     return plan
 
 
-def assert_ended(stage: Stage, organization_id: str, state: str) -> None:
+def assert_ended(stage: Deployment, organization_id: str, state: str) -> None:
     """The upgrade ended so, was charged once or not at all, and tables and Stripe agree."""
     assert last_change(stage, organization_id)[1] == state
     plan = assert_agreed(stage, organization_id)
@@ -107,7 +111,7 @@ def assert_ended(stage: Stage, organization_id: str, state: str) -> None:
     assert len(charges_for_plus(stage, organization_id)) == (state == "applied")
 
 
-def charges_for_plus(stage: Stage, organization_id: str) -> list[int]:
+def charges_for_plus(stage: Deployment, organization_id: str) -> list[int]:
     """What Plus costs for the rest of the period, as often as the organization pays for it.
 
     Each is an invoice item: pending, or on an invoice that is paid.

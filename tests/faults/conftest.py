@@ -14,7 +14,7 @@ from gateway.db.migrate import migrate
 from gateway.db.session import Database
 from tests.conftest import POSTGRES
 from tests.faults.postgres import Crashing, crashing_postgres
-from tests.faults.stage import Stage, stage
+from tests.support.deployment import Deployment, deployed
 
 _numbers = itertools.count()
 
@@ -70,9 +70,9 @@ def postgres(directory: Path) -> Iterator[Crashing]:
 
 
 @pytest.fixture
-def own(new_database: NewDatabase, server: str, directory: Path) -> Iterator[Stage]:
+def own(new_database: NewDatabase, server: str, directory: Path) -> Iterator[Deployment]:
     """A stage for one test, without any process yet."""
-    with new_database(server) as url, TemporaryDirectory(dir=directory) as logs, stage(url, Path(logs)) as set_up:
+    with new_database(server) as url, TemporaryDirectory(dir=directory) as logs, deployed(url, Path(logs)) as set_up:
         yield set_up
 
 
@@ -86,27 +86,27 @@ def at_once(directory: Path) -> Path:
 
 
 @pytest.fixture
-def own_at_once(new_database: NewDatabase, server: str, directory: Path, at_once: Path) -> Iterator[Stage]:
+def own_at_once(new_database: NewDatabase, server: str, directory: Path, at_once: Path) -> Iterator[Deployment]:
     """The same as ``own``, of a deployment whose Plus is charged at once."""
     with (
         new_database(server) as url,
         TemporaryDirectory(dir=directory) as logs,
-        stage(url, Path(logs), at_once) as set_up,
+        deployed(url, Path(logs), at_once) as set_up,
     ):
         yield set_up
 
 
 @pytest.fixture(scope="session")
-def shared(new_database: NewDatabase, server: str, directory: Path) -> Iterator[Stage]:
+def shared(new_database: NewDatabase, server: str, directory: Path) -> Iterator[Deployment]:
     """A stage with web and worker, for tests that kill nothing: each has its own organizations."""
-    with new_database(server) as url, TemporaryDirectory(dir=directory) as logs, stage(url, Path(logs)) as set_up:
+    with new_database(server) as url, TemporaryDirectory(dir=directory) as logs, deployed(url, Path(logs)) as set_up:
         set_up.serve()
         set_up.work()
         yield set_up
 
 
 @pytest.fixture
-def running(shared: Stage) -> Iterator[Stage]:
+def running(shared: Deployment) -> Iterator[Deployment]:
     """The shared stage, without faults of the sandbox's left behind."""
     yield shared
     shared.end_faults()

@@ -9,10 +9,10 @@ import orjson
 import psycopg
 
 from gateway.services.webhooks.inbox import COLUMNS, build_row
-from tests.benchmarks import events
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
-from tests.processes import Process
+from tests.support import bulk_events
+from tests.support.deployment import Deployment
+from tests.support.processes import Process
+from tests.support.wait import eventually
 
 HALF_DONE = """
     SELECT count(*) FROM webhook_events AS event LEFT JOIN plan_history ON cause = event.id
@@ -31,19 +31,19 @@ AT_WORK = """
 """
 
 
-def one_event_each(stage: Stage, organizations: int) -> Sequence[bytes]:
+def one_event_each(stage: Deployment, organizations: int) -> Sequence[bytes]:
     """Organizations that are on no plan yet, and for each a delivery that puts it on Plus, in a quantity of its own."""
-    known = orjson.loads(events.RECORDED.read_bytes())["data"]["object"]["items"]["data"][0]["price"]["product"]
+    known = orjson.loads(bulk_events.RECORDED.read_bytes())["data"]["object"]["items"]["data"][0]["price"]["product"]
     stage.rows("UPDATE plans SET product_id = %s WHERE key = 'plus'", known)
     stage.rows(
         "INSERT INTO organizations (id, stripe_customer_id, created_at)"
         " SELECT 'org_' || number, 'cus_' || number, now() FROM generate_series(0, %s) AS number",
         organizations - 1,
     )
-    return events.requests(organizations, organizations)
+    return bulk_events.requests(organizations, organizations)
 
 
-def store(stage: Stage, deliveries: Sequence[bytes]) -> None:
+def store(stage: Deployment, deliveries: Sequence[bytes]) -> None:
     """Put events into the inbox as ingress does, without any wake-up."""
     bodies = [delivery.partition(b"\r\n\r\n")[2] for delivery in deliveries]
     rows = [build_row(stage.gateway, body, stage.gateway.clock()) for body in bodies]
@@ -53,22 +53,22 @@ def store(stage: Stage, deliveries: Sequence[bytes]) -> None:
         cursor.executemany(insert.encode(), rows)
 
 
-def pending(stage: Stage) -> int:
+def pending(stage: Deployment) -> int:
     """How many events are still to be worked off."""
     return stage.number("SELECT count(*) FROM webhook_events WHERE state IN ('pending', 'failed')")
 
 
-def locked(stage: Stage) -> int:
+def locked(stage: Deployment) -> int:
     """How many pending events some transaction holds just now: a drain is in the midst of them."""
     return stage.number(LOCKED)
 
 
-def at_work(stage: Stage) -> int:
+def at_work(stage: Deployment) -> int:
     """How many statements the database works on just now, but for those whose client does not take the answer."""
     return stage.number(AT_WORK)
 
 
-def freeze_in_mid_drain(stage: Stage, worker: Process) -> None:
+def freeze_in_mid_drain(stage: Deployment, worker: Process) -> None:
     """Stop the worker's process (it can go on) at any moment at which a drain's transaction is open."""
     while True:
         eventually(lambda: locked(stage) > 0)
@@ -84,12 +84,12 @@ def some_moment() -> None:
     time.sleep(random.uniform(0, 0.05))  # noqa: S311 - no secret
 
 
-def acknowledged_but_lost(stage: Stage, acknowledged: set[str]) -> set[str]:
+def acknowledged_but_lost(stage: Deployment, acknowledged: set[str]) -> set[str]:
     """Events that were answered 200 and are not in the inbox."""
     return acknowledged - {event_id for (event_id,) in stage.rows("SELECT id FROM webhook_events")}
 
 
-def half_done(stage: Stage) -> int:
+def half_done(stage: Deployment) -> int:
     """How many events are merged and not marked, or marked and not merged: there must be none at any moment.
 
     One statement, so one moment.
@@ -97,7 +97,7 @@ def half_done(stage: Stage) -> int:
     return stage.number(HALF_DONE)
 
 
-def assert_merged_once(stage: Stage, deliveries: Sequence[bytes]) -> None:
+def assert_merged_once(stage: Deployment, deliveries: Sequence[bytes]) -> None:
     """Every event is done, in the plan table, and in the history once."""
     told = {}
     for delivery in deliveries:

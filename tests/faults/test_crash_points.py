@@ -28,9 +28,9 @@ from tests.faults.changes import (
     last_change,
     let_a_minute_pass,
 )
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
-from tests.processes import Process
+from tests.support.deployment import Deployment
+from tests.support.processes import Process
+from tests.support.wait import eventually
 
 # Web freezes the first call with the intent, the job whatever is still to be called.
 IN_EACH_CHANGE = [Failpoint.INTENT_WRITTEN, Failpoint.STRIPE_ANSWERED, Failpoint.ANSWER_MERGED]
@@ -48,7 +48,7 @@ CONCERNED: Mapping[Failpoint, dict[str, str]] = {
 }
 
 
-def upgrade_and_die(stage: Stage, web: Process, organization_id: str) -> None:
+def upgrade_and_die(stage: Deployment, web: Process, organization_id: str) -> None:
     """Ask for Plus, of a web process that dies over it."""
     deaths = web.log().count(f"exited with code {KILLED}")
     eventually(lambda: is_up(stage))  # again, after the death before
@@ -57,7 +57,7 @@ def upgrade_and_die(stage: Stage, web: Process, organization_id: str) -> None:
     eventually(lambda: web.log().count(f"exited with code {KILLED}") > deaths)
 
 
-def is_up(stage: Stage) -> bool:
+def is_up(stage: Deployment) -> bool:
     """Whether web answers."""
     try:
         return requests.get(f"http://127.0.0.1:{stage.port}/health/live", timeout=5).ok
@@ -65,20 +65,20 @@ def is_up(stage: Stage) -> bool:
         return False
 
 
-def intend(stage: Stage, organization_id: str) -> None:
+def intend(stage: Deployment, organization_id: str) -> None:
     """Write an upgrade's intent and do no more, as a web process that dies there."""
     caller = Caller(organization_id=organization_id, actor="test")
     write_intent(stage.gateway, caller, ChangeCommand(plan="plus"), None, card=True)
 
 
-def start_again(stage: Stage) -> None:
+def start_again(stage: Deployment) -> None:
     """Web and worker, a minute later."""
     stage.work()
     stage.serve()
     let_a_minute_pass(stage)
 
 
-def assert_all_is_well(stage: Stage, organizations: Mapping[str, str]) -> None:
+def assert_all_is_well(stage: Deployment, organizations: Mapping[str, str]) -> None:
     """Each upgrade ended as its card lets it, once, and another change is possible."""
     for organization_id, card in organizations.items():
         if ENDS[card] == "requires_action":
@@ -95,7 +95,7 @@ def assert_all_is_well(stage: Stage, organizations: Mapping[str, str]) -> None:
 
 
 @pytest.mark.parametrize("point", IN_EACH_CHANGE)
-def test_web_dies_in_a_change_that_is_charged_on_the_billing_date(own: Stage, point: Failpoint) -> None:
+def test_web_dies_in_a_change_that_is_charged_on_the_billing_date(own: Deployment, point: Failpoint) -> None:
     enrol(own, "org_good", GOOD)
     web = own.serve(dying_at=point)
     upgrade_and_die(own, web, "org_good")
@@ -106,7 +106,7 @@ def test_web_dies_in_a_change_that_is_charged_on_the_billing_date(own: Stage, po
 
 
 @pytest.mark.parametrize("point", CONCERNED)
-def test_web_dies_in_a_change_that_is_charged_at_once(own_at_once: Stage, point: Failpoint) -> None:
+def test_web_dies_in_a_change_that_is_charged_at_once(own_at_once: Deployment, point: Failpoint) -> None:
     organizations = CONCERNED[point]
     for organization_id, card in organizations.items():
         enrol(own_at_once, organization_id, card)
@@ -120,7 +120,7 @@ def test_web_dies_in_a_change_that_is_charged_at_once(own_at_once: Stage, point:
 
 
 @pytest.mark.parametrize("point", [Failpoint.CUSTOMER_CREATED, Failpoint.STRIPE_ANSWERED])
-def test_web_dies_in_an_enrolment(own: Stage, point: Failpoint) -> None:
+def test_web_dies_in_an_enrolment(own: Deployment, point: Failpoint) -> None:
     web = own.serve(dying_at=point)
     with pytest.raises(requests.ConnectionError):
         own.api("org_1", "POST", "/subscription", plan="free")
@@ -136,7 +136,7 @@ def test_web_dies_in_an_enrolment(own: Stage, point: Failpoint) -> None:
     assert enrol_again.json()["code"] == "no_change"
 
 
-def test_web_dies_between_the_two_calls_of_an_enrolment_on_plus(own: Stage) -> None:
+def test_web_dies_between_the_two_calls_of_an_enrolment_on_plus(own: Deployment) -> None:
     with interface(own, "org_good") as api:
         api.add_card(own.stripe, GOOD)
     web = own.serve(dying_at=Failpoint.PARAMETERS_FROZEN)
@@ -151,7 +151,9 @@ def test_web_dies_between_the_two_calls_of_an_enrolment_on_plus(own: Stage) -> N
 
 
 @pytest.mark.parametrize("point", IN_EACH_JOB)
-def test_the_worker_dies_as_well_in_a_change_that_is_charged_on_the_billing_date(own: Stage, point: Failpoint) -> None:
+def test_the_worker_dies_as_well_in_a_change_that_is_charged_on_the_billing_date(
+    own: Deployment, point: Failpoint
+) -> None:
     enrol(own, "org_good", GOOD)
     intend(own, "org_good")
     worker = own.work(dying_at=point)
@@ -164,7 +166,7 @@ def test_the_worker_dies_as_well_in_a_change_that_is_charged_on_the_billing_date
 
 
 @pytest.mark.parametrize("point", [Failpoint.PARAMETERS_FROZEN, *list(CONCERNED)[1:]])
-def test_the_worker_dies_as_well_in_a_change_that_is_charged_at_once(own_at_once: Stage, point: Failpoint) -> None:
+def test_the_worker_dies_as_well_in_a_change_that_is_charged_at_once(own_at_once: Deployment, point: Failpoint) -> None:
     organizations = CONCERNED.get(point, {"org_good": GOOD})
     for organization_id, card in organizations.items():
         enrol(own_at_once, organization_id, card)
@@ -177,7 +179,7 @@ def test_the_worker_dies_as_well_in_a_change_that_is_charged_at_once(own_at_once
     assert_all_is_well(own_at_once, organizations)
 
 
-def test_with_nothing_made_to_go_faster_it_takes_no_longer_than_a_minute(own: Stage) -> None:
+def test_with_nothing_made_to_go_faster_it_takes_no_longer_than_a_minute(own: Deployment) -> None:
     """Web dies, the worker dies as it finishes the change, and both are started again at once, as a supervisor does."""
     enrol(own, "org_good", GOOD)
     worker = own.work(dying_at=Failpoint.PARAMETERS_FROZEN)

@@ -22,8 +22,8 @@ from tests.faults.merged import (
     store,
 )
 from tests.faults.postgres import Crashing
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
+from tests.support.deployment import Deployment
+from tests.support.wait import eventually
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def server(postgres: Crashing) -> str:
 
 
 def test_web_answers_503_while_the_database_is_away_and_goes_on_by_itself_and_loses_nothing(
-    own: Stage, postgres: Crashing
+    own: Deployment, postgres: Crashing
 ) -> None:
     deliveries = one_event_each(own, 1500)
     web = own.serve()
@@ -60,7 +60,7 @@ def test_web_answers_503_while_the_database_is_away_and_goes_on_by_itself_and_lo
 
 
 def test_a_worker_that_loses_the_database_in_mid_drain_goes_on_by_itself_when_it_is_back(
-    own: Stage, postgres: Crashing
+    own: Deployment, postgres: Crashing
 ) -> None:
     deliveries = one_event_each(own, 3000)
     store(own, deliveries)
@@ -79,7 +79,9 @@ def test_a_worker_that_loses_the_database_in_mid_drain_goes_on_by_itself_when_it
     assert_merged_once(own, deliveries)
 
 
-def test_a_refresh_whose_answer_finds_no_database_is_merged_when_it_is_back(own: Stage, postgres: Crashing) -> None:
+def test_a_refresh_whose_answer_finds_no_database_is_merged_when_it_is_back(
+    own: Deployment, postgres: Crashing
+) -> None:
     own.serve()
     customer = own.enrol("org_1")["customer"]
     worker = own.work()
@@ -95,7 +97,7 @@ def test_a_refresh_whose_answer_finds_no_database_is_merged_when_it_is_back(own:
     eventually(lambda: own.number("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'gateway.refresh'") == 0)
 
 
-def test_a_plan_change_without_a_database_is_503_before_stripe_is_called(own: Stage, postgres: Crashing) -> None:
+def test_a_plan_change_without_a_database_is_503_before_stripe_is_called(own: Deployment, postgres: Crashing) -> None:
     own.serve()
     own.enrol("org_1")
     own.fault("rate_limit", times=100)  # it would strike any call

@@ -8,8 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.faults.stage import Stage
-from tests.integration.support import Json, eventually
+from tests.support.deployment import Deployment
+from tests.support.json_types import Json
+from tests.support.wait import eventually
 
 _numbers = count()
 
@@ -21,14 +22,14 @@ def organization_id() -> str:
 
 
 @pytest.fixture
-def subscription(running: Stage, organization_id: str) -> Json:
+def subscription(running: Deployment, organization_id: str) -> Json:
     """The organization's subscription as Stripe has it; everything that Stripe told of it is worked off."""
     ids = running.enrol(organization_id)
     eventually(running.all_done)
     return at_stripe(running, ids["subscription"])
 
 
-def at_stripe(stage: Stage, subscription_id: str) -> Json:
+def at_stripe(stage: Deployment, subscription_id: str) -> Json:
     return stage.stripe.v1.subscriptions.retrieve(subscription_id).to_dict(for_json=True)
 
 
@@ -48,13 +49,13 @@ def updated(subscription: Json, event_id: str, *, later: int, quantity: int, **c
     return orjson.dumps(event | changes)
 
 
-def at_once(stage: Stage, bodies: list[bytes]) -> None:
+def at_once(stage: Deployment, bodies: list[bytes]) -> None:
     """Deliver all, eight side by side; each is acknowledged."""
     with ThreadPoolExecutor(8) as connections:
         assert {answer.status_code for answer in connections.map(stage.deliver, bodies)} == {200}
 
 
-def history(stage: Stage, organization_id: str) -> list[tuple[str, int]]:
+def history(stage: Deployment, organization_id: str) -> list[tuple[str, int]]:
     return stage.rows(
         "SELECT after ->> 'plan', (after ->> 'quantity')::int FROM plan_history"
         " WHERE organization_id = %s ORDER BY version",
@@ -63,7 +64,7 @@ def history(stage: Stage, organization_id: str) -> list[tuple[str, int]]:
 
 
 def test_the_same_event_on_eight_connections_at_once_is_one_row_and_one_effect(
-    running: Stage, organization_id: str, subscription: Json
+    running: Deployment, organization_id: str, subscription: Json
 ) -> None:
     event_id = f"evt_once_{organization_id}"
     at_once(running, [updated(subscription, event_id, later=60, quantity=7)] * 8)
@@ -72,7 +73,9 @@ def test_the_same_event_on_eight_connections_at_once_is_one_row_and_one_effect(
     assert history(running, organization_id) == [("free", 1), ("free", 7)]
 
 
-def test_one_change_under_two_event_ids_is_one_effect(running: Stage, organization_id: str, subscription: Json) -> None:
+def test_one_change_under_two_event_ids_is_one_effect(
+    running: Deployment, organization_id: str, subscription: Json
+) -> None:
     ids = [f"evt_twin{number}_{organization_id}" for number in range(2)]
     for event_id in ids:
         at_once(running, [updated(subscription, event_id, later=60, quantity=7)])
@@ -82,7 +85,7 @@ def test_one_change_under_two_event_ids_is_one_effect(running: Stage, organizati
 
 
 def test_an_event_older_than_the_stored_state_writes_nothing(
-    running: Stage, organization_id: str, subscription: Json
+    running: Deployment, organization_id: str, subscription: Json
 ) -> None:
     at_once(running, [updated(subscription, f"evt_new_{organization_id}", later=60, quantity=7)])
     eventually(running.all_done)
@@ -94,7 +97,7 @@ def test_an_event_older_than_the_stored_state_writes_nothing(
 
 @pytest.mark.parametrize("order", ["newest first, one by one", "in any order and repeated, all at once"])
 def test_several_updates_in_one_second_out_of_order_end_in_the_last_one(
-    running: Stage, organization_id: str, subscription: Json, order: str
+    running: Deployment, organization_id: str, subscription: Json, order: str
 ) -> None:
     running.fault("webhook_dropped", times=1000)
     item = subscription["items"]["data"][0]["id"]
@@ -120,7 +123,7 @@ def test_several_updates_in_one_second_out_of_order_end_in_the_last_one(
 
 @pytest.mark.parametrize("first", ["webhook", "answer"])
 def test_webhook_and_answer_of_one_change_are_one_effect_whichever_is_first(
-    running: Stage, organization_id: str, subscription: Json, first: str
+    running: Deployment, organization_id: str, subscription: Json, first: str
 ) -> None:
     if first == "webhook":
         # The call is made again, but half a second later: by then the webhook is there.
@@ -141,7 +144,7 @@ def test_webhook_and_answer_of_one_change_are_one_effect_whichever_is_first(
 
 
 def test_an_unknown_customer_is_ignored_and_found_by_reconciliation_if_it_is_ours(
-    running: Stage, organization_id: str, subscription: Json
+    running: Deployment, organization_id: str, subscription: Json
 ) -> None:
     # as if its customer had never been heard of here
     forget = (
@@ -160,7 +163,7 @@ def test_an_unknown_customer_is_ignored_and_found_by_reconciliation_if_it_is_our
 
 
 def test_a_deleted_customer_leaves_the_organization_on_free_and_no_late_event_revives_it(
-    running: Stage, organization_id: str, subscription: Json
+    running: Deployment, organization_id: str, subscription: Json
 ) -> None:
     running.ok(organization_id, "PATCH", "/subscription", plan="plus")
     plus = at_stripe(running, subscription["id"])
@@ -173,7 +176,7 @@ def test_a_deleted_customer_leaves_the_organization_on_free_and_no_late_event_re
 
 
 def test_a_type_without_a_handler_is_ignored_and_an_upcoming_invoice_needs_no_id(
-    running: Stage, organization_id: str, subscription: Json
+    running: Deployment, organization_id: str, subscription: Json
 ) -> None:
     invoice = running.stripe.v1.invoices.create_preview({"subscription": subscription["id"]}).to_dict(for_json=True)
     invoice.pop("id", None)
@@ -193,7 +196,7 @@ def test_a_type_without_a_handler_is_ignored_and_an_upcoming_invoice_needs_no_id
 
 @pytest.mark.parametrize("foreign", [{"livemode": True}, {"account": "acct_1"}], ids=["livemode", "account"])
 def test_an_event_of_another_mode_or_account_is_rejected_and_never_applied(
-    running: Stage, organization_id: str, subscription: Json, foreign: Json
+    running: Deployment, organization_id: str, subscription: Json, foreign: Json
 ) -> None:
     event_id = f"evt_foreign_{organization_id}"
     at_once(running, [updated(subscription, event_id, later=60, quantity=7, **foreign)])
@@ -203,7 +206,7 @@ def test_an_event_of_another_mode_or_account_is_rejected_and_never_applied(
 
 
 def test_an_event_of_another_api_version_is_looked_up_instead_of_read(
-    running: Stage, organization_id: str, subscription: Json
+    running: Deployment, organization_id: str, subscription: Json
 ) -> None:
     event_id = f"evt_version_{organization_id}"
     at_once(running, [updated(subscription, event_id, later=60, quantity=7, api_version="2024-06-20")])
@@ -215,7 +218,7 @@ def test_an_event_of_another_api_version_is_looked_up_instead_of_read(
 
 @pytest.mark.parametrize("archived", [False, True], ids=["unknown", "archived"])
 def test_a_price_of_no_plan_of_ours_grants_nothing_and_is_not_silently_free(
-    running: Stage, organization_id: str, subscription: Json, *, archived: bool
+    running: Deployment, organization_id: str, subscription: Json, *, archived: bool
 ) -> None:
     running.ok(organization_id, "PATCH", "/subscription", plan="plus")
     product = running.stripe.v1.products.create({"name": "Of somebody else"})
@@ -227,7 +230,7 @@ def test_a_price_of_no_plan_of_ours_grants_nothing_and_is_not_silently_free(
 
 
 def test_an_archived_price_of_a_plan_of_ours_keeps_the_plan(
-    running: Stage, organization_id: str, subscription: Json
+    running: Deployment, organization_id: str, subscription: Json
 ) -> None:
     running.ok(organization_id, "PATCH", "/subscription", plan="plus")
     [(plus,)] = running.rows("SELECT product_id FROM plans WHERE key = 'plus'")
@@ -237,7 +240,7 @@ def test_an_archived_price_of_a_plan_of_ours_keeps_the_plan(
 
 
 def move_to_price_of(
-    running: Stage, subscription: Json, product_id: str, *, quantity: int, archived: bool = False
+    running: Deployment, subscription: Json, product_id: str, *, quantity: int, archived: bool = False
 ) -> None:
     """Put the subscription on another price of a product, as sales does; ``quantity`` changes last of all.
 

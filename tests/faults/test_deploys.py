@@ -17,11 +17,11 @@ from tests.faults.merged import (
     pending,
     store,
 )
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
+from tests.support.deployment import Deployment
+from tests.support.wait import eventually
 
 
-def test_web_that_is_stopped_in_a_burst_answers_what_it_has_taken_and_ends_in_time(own: Stage) -> None:
+def test_web_that_is_stopped_in_a_burst_answers_what_it_has_taken_and_ends_in_time(own: Deployment) -> None:
     *deliveries, slow = one_event_each(own, 1500)
     web = own.serve()
     with Burst(own.port, deliveries) as burst, socket.create_connection(("127.0.0.1", own.port)) as half_sent:
@@ -57,7 +57,7 @@ def status(connection: socket.socket) -> int:
     return answer.status
 
 
-def test_a_worker_that_is_stopped_in_mid_drain_finishes_its_batch_and_leaves_the_rest(own: Stage) -> None:
+def test_a_worker_that_is_stopped_in_mid_drain_finishes_its_batch_and_leaves_the_rest(own: Deployment) -> None:
     deliveries = one_event_each(own, 4000)
     store(own, deliveries)
     worker = own.work()
@@ -75,7 +75,7 @@ def test_a_worker_that_is_stopped_in_mid_drain_finishes_its_batch_and_leaves_the
     assert_merged_once(own, deliveries)
 
 
-def test_a_worker_that_is_stopped_in_a_call_to_stripe_finishes_the_job(own: Stage) -> None:
+def test_a_worker_that_is_stopped_in_a_call_to_stripe_finishes_the_job(own: Deployment) -> None:
     own.serve()
     ids = own.enrol("org_1")
     worker = own.work()

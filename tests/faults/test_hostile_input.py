@@ -9,8 +9,8 @@ import pytest
 import requests
 
 from gateway.config import WEBHOOK_MAX_BYTES
-from tests.benchmarks.rig import SECRET
-from tests.faults.stage import Stage, sign
+from tests.support.bulk_events import SECRET
+from tests.support.deployment import Deployment, sign
 
 EVENT = {
     "id": "evt_hostile",
@@ -29,7 +29,7 @@ def event(**changes: object) -> bytes:
 
 
 @pytest.fixture(autouse=True)
-def no_traceback(running: Stage) -> Iterator[None]:
+def no_traceback(running: Deployment) -> Iterator[None]:
     """Nothing of what is sent here ends in a traceback in a log."""
     before = len(running.said())
     yield
@@ -43,7 +43,7 @@ def refused(answer: requests.Response, status: int = 400, code: str = "webhook_r
     return (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-def stored(stage: Stage) -> int:
+def stored(stage: Deployment) -> int:
     return stage.number("SELECT count(*) FROM webhook_events WHERE id LIKE 'evt_hostile%%'")
 
 
@@ -90,7 +90,7 @@ def stored(stage: Stage) -> int:
         "NUL in the object's id",
     ],
 )
-def test_a_body_that_is_signed_and_yet_no_event_is_refused(running: Stage, body: bytes) -> None:
+def test_a_body_that_is_signed_and_yet_no_event_is_refused(running: Deployment, body: bytes) -> None:
     assert refused(running.deliver(body))
     assert stored(running) == 0
 
@@ -106,29 +106,29 @@ def test_a_body_that_is_signed_and_yet_no_event_is_refused(running: Stage, body:
     ],
     ids=["not ASCII", "empty", "nothing in it", "one word", "long"],
 )
-def test_a_broken_signature_is_refused(running: Stage, signature: str) -> None:
+def test_a_broken_signature_is_refused(running: Deployment, signature: str) -> None:
     assert refused(running.deliver(BODY, signature))
     assert stored(running) == 0
 
 
 @pytest.mark.parametrize("age", [600, -600, -(10**9)], ids=["ten minutes ago", "in ten minutes", "in thirty years"])
-def test_a_good_signature_that_is_not_of_these_minutes_is_refused(running: Stage, age: int) -> None:
+def test_a_good_signature_that_is_not_of_these_minutes_is_refused(running: Deployment, age: int) -> None:
     assert refused(running.deliver(BODY, sign(BODY, age=age)))
     assert stored(running) == 0
 
 
-def test_a_signature_by_another_secret_is_refused(running: Stage) -> None:
+def test_a_signature_by_another_secret_is_refused(running: Deployment) -> None:
     assert refused(running.deliver(BODY, secret="whsec_of_somebody_else"))
     assert stored(running) == 0
 
 
-def test_nul_and_surrogates_where_nothing_is_read_are_kept_as_they_came(running: Stage) -> None:
+def test_nul_and_surrogates_where_nothing_is_read_are_kept_as_they_came(running: Deployment) -> None:
     body = event(id="evt_kept", data={"object": {"id": "ch_1", "object": "charge", "description": "\0\x01\ud83d"}})
     assert running.deliver(body).status_code == 200
     assert running.rows("SELECT payload FROM webhook_events WHERE id = 'evt_kept'") == [(body,)]
 
 
-def chunked(stage: Stage, body: bytes) -> HTTPResponse:
+def chunked(stage: Deployment, body: bytes) -> HTTPResponse:
     """Deliver without telling the length."""
     head = (
         "POST /webhooks/stripe HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"
@@ -146,7 +146,7 @@ def chunked(stage: Stage, body: bytes) -> HTTPResponse:
         return answer
 
 
-def test_a_chunked_body_is_taken_as_it_is_and_never_cut(running: Stage) -> None:
+def test_a_chunked_body_is_taken_as_it_is_and_never_cut(running: Deployment) -> None:
     padding = WEBHOOK_MAX_BYTES - len(event(id="evt_hostile_chunked", padding=""))
     for size, status in ((-1, 200), (0, 413), (1, 413), (50_000, 413)):
         body = event(id="evt_hostile_chunked", padding="x" * (padding + size))
@@ -155,7 +155,7 @@ def test_a_chunked_body_is_taken_as_it_is_and_never_cut(running: Stage) -> None:
     assert len(payload) == WEBHOOK_MAX_BYTES - 1
 
 
-def test_a_length_over_the_limit_is_refused_before_the_body_is_read(running: Stage) -> None:
+def test_a_length_over_the_limit_is_refused_before_the_body_is_read(running: Deployment) -> None:
     head = (
         "POST /webhooks/stripe HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         f"Content-Length: {WEBHOOK_MAX_BYTES + 1}\r\nStripe-Signature: t=1,v1=0\r\n\r\n"
@@ -168,7 +168,7 @@ def test_a_length_over_the_limit_is_refused_before_the_body_is_read(running: Sta
         assert json.loads(answer.read())["code"] == "payload_too_large"
 
 
-def test_while_a_secret_is_rolled_both_are_good_and_a_metric_says_which_was_used(running: Stage) -> None:
+def test_while_a_secret_is_rolled_both_are_good_and_a_metric_says_which_was_used(running: Deployment) -> None:
     secrets = running.environment["STRIPE_WEBHOOK_SECRETS"].split(",")
     assert secrets[1] == SECRET
     before = [signed_with(running, place) for place in range(2)]
@@ -178,7 +178,7 @@ def test_while_a_secret_is_rolled_both_are_good_and_a_metric_says_which_was_used
     assert [signed_with(running, place) - before[place] for place in range(2)] == [1, 1]
 
 
-def signed_with(stage: Stage, place: int) -> float:
+def signed_with(stage: Deployment, place: int) -> float:
     """What the metrics say of the secret at this place."""
     metrics = requests.get(f"http://127.0.0.1:{stage.port}/metrics", timeout=10).text
     prefix = f'gateway_webhook_signatures_total{{secret="{place}"}} '

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from gateway.services.webhooks.wakeup import defer_drain
 from tests.faults.burst import Burst
 from tests.faults.merged import assert_merged_once, at_work, freeze_in_mid_drain, locked, one_event_each, pending, store
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
-from tests.processes import Process
+from tests.support.deployment import Deployment
+from tests.support.processes import Process
+from tests.support.wait import eventually
 
 
-def settled_worker(stage: Stage) -> Process:
+def settled_worker(stage: Deployment) -> Process:
     """A worker that is past the walks of its start, which find the catalogue's events: those had no endpoint."""
     worker = stage.work()
     walked = "SELECT count(*) FROM reconciliations WHERE kind = 'gap' AND finished_at IS NOT NULL"
@@ -20,7 +20,7 @@ def settled_worker(stage: Stage) -> Process:
     return worker
 
 
-def hang(stage: Stage, worker: Process) -> int:
+def hang(stage: Deployment, worker: Process) -> int:
     """Stop the worker's process while its drain holds events; gives how many."""
     while True:
         freeze_in_mid_drain(stage, worker)
@@ -31,7 +31,7 @@ def hang(stage: Stage, worker: Process) -> int:
         worker.send(signal.SIGCONT)
 
 
-def with_a_hung_worker(stage: Stage) -> tuple[Process, int, Sequence[bytes]]:
+def with_a_hung_worker(stage: Deployment) -> tuple[Process, int, Sequence[bytes]]:
     """Web, and a worker that hangs; gives it, how many events it holds, and deliveries: the first 3000 are stored."""
     stage.serve()
     worker = settled_worker(stage)
@@ -41,7 +41,7 @@ def with_a_hung_worker(stage: Stage) -> tuple[Process, int, Sequence[bytes]]:
     return worker, hang(stage, worker), deliveries
 
 
-def test_a_second_worker_takes_what_the_first_does_not_hold_and_waits_for_nothing(own: Stage) -> None:
+def test_a_second_worker_takes_what_the_first_does_not_hold_and_waits_for_nothing(own: Deployment) -> None:
     first, held, deliveries = with_a_hung_worker(own)
     own.work()
     with Burst(own.port, deliveries[3000:]) as burst:
@@ -52,7 +52,7 @@ def test_a_second_worker_takes_what_the_first_does_not_hold_and_waits_for_nothin
     assert_merged_once(own, deliveries)
 
 
-def test_what_a_hung_worker_holds_is_taken_from_it_after_half_a_minute(own: Stage) -> None:
+def test_what_a_hung_worker_holds_is_taken_from_it_after_half_a_minute(own: Deployment) -> None:
     first, _, deliveries = with_a_hung_worker(own)
     second = own.work()
     own.stripe.v1.products.update("konnect_enterprise", {"name": "Renamed"})  # merged when nobody else merges

@@ -18,9 +18,9 @@ from tests.faults.merged import (
     some_moment,
     store,
 )
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
-from tests.processes import Process
+from tests.support.deployment import Deployment
+from tests.support.processes import Process
+from tests.support.wait import eventually
 
 
 def strike(web: Process, burst: Burst, victims: list[psutil.Process]) -> None:
@@ -38,7 +38,7 @@ def strike(web: Process, burst: Burst, victims: list[psutil.Process]) -> None:
     burst.stop()
 
 
-def test_what_was_acknowledged_before_web_was_killed_is_stored_and_the_rest_comes_again(own: Stage) -> None:
+def test_what_was_acknowledged_before_web_was_killed_is_stored_and_the_rest_comes_again(own: Deployment) -> None:
     deliveries = one_event_each(own, 1500)
     with Burst(own.port, deliveries) as burst:
         web = own.serve()
@@ -66,7 +66,7 @@ def test_what_was_acknowledged_before_web_was_killed_is_stored_and_the_rest_come
     assert_merged_once(own, deliveries)
 
 
-def test_a_worker_that_is_killed_in_mid_drain_leaves_every_event_either_as_it_was_or_done(own: Stage) -> None:
+def test_a_worker_that_is_killed_in_mid_drain_leaves_every_event_either_as_it_was_or_done(own: Deployment) -> None:
     deliveries = one_event_each(own, 3000)
     store(own, deliveries)
     for _ in range(3):
@@ -83,7 +83,7 @@ def test_a_worker_that_is_killed_in_mid_drain_leaves_every_event_either_as_it_wa
     assert_merged_once(own, deliveries)
 
 
-def test_no_event_is_ever_seen_merged_and_not_marked_or_marked_and_not_merged(own: Stage) -> None:
+def test_no_event_is_ever_seen_merged_and_not_marked_or_marked_and_not_merged(own: Deployment) -> None:
     deliveries = one_event_each(own, 2000)
     store(own, deliveries)
     own.work()

@@ -4,14 +4,14 @@ import pytest
 
 from gateway.db import jobs
 from gateway.services.webhooks.wakeup import defer_drain
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
+from tests.support.deployment import Deployment
+from tests.support.wait import eventually
 
 CHANGE = "SELECT state FROM plan_changes WHERE to_plan = 'plus'"
 UNENDED = [("requested",)], [("processing",)]
 
 
-def let_a_minute_pass(stage: Stage) -> None:
+def let_a_minute_pass(stage: Deployment) -> None:
     """What is planned for the next minute is due now."""
     stage.rows("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE task_name = %s", jobs.FINISH_CHANGE)
     defer_drain(stage.gateway.database)  # and the worker looks
@@ -20,7 +20,7 @@ def let_a_minute_pass(stage: Stage) -> None:
 @pytest.mark.parametrize("back", ["worker alone", "web and worker"])
 @pytest.mark.parametrize("stripe_does_it", [True, False], ids=["done at Stripe", "not done at Stripe"])
 def test_a_plan_change_whose_process_is_killed_in_the_call_is_applied_and_charged_once(
-    own: Stage, *, stripe_does_it: bool, back: str
+    own: Deployment, *, stripe_does_it: bool, back: str
 ) -> None:
     web = own.serve()
     ids = own.enrol("org_1")
@@ -48,7 +48,7 @@ def test_a_plan_change_whose_process_is_killed_in_the_call_is_applied_and_charge
     assert [item.amount > 0 for item in charged if "Plus" in (item.description or "")] == [True]
 
 
-def is_on_plus(stage: Stage, subscription: str) -> bool:
+def is_on_plus(stage: Deployment, subscription: str) -> bool:
     """Whether Stripe says so."""
     [item] = stage.stripe.v1.subscriptions.retrieve(subscription).to_dict()["items"]["data"]
     return bool(item["price"]["lookup_key"] == "konnect_plus_usd_month")

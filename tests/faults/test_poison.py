@@ -4,17 +4,19 @@ import orjson
 
 from gateway.services.webhooks.drain import BATCH, MAX_ATTEMPTS
 from gateway.services.webhooks.wakeup import defer_drain
-from tests.benchmarks.events import id_of
 from tests.faults.merged import assert_merged_once, one_event_each, pending, store
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
+from tests.support.bulk_events import id_of
+from tests.support.deployment import Deployment
+from tests.support.wait import eventually
 
 POISON = """
     SELECT state, attempts, next_attempt_at >= received_at + interval '2 s', error FROM webhook_events WHERE id = %s
 """
 
 
-def test_a_poison_event_is_backed_off_and_given_up_and_every_other_goes_on_and_a_replay_revives_it(own: Stage) -> None:
+def test_a_poison_event_is_backed_off_and_given_up_and_every_other_goes_on_and_a_replay_revives_it(
+    own: Deployment,
+) -> None:
     deliveries = one_event_each(own, BATCH + 50)
     poison = deliveries[BATCH // 2]
     quantity = orjson.loads(poison.partition(b"\r\n\r\n")[2])["data"]["object"]["quantity"]

@@ -3,14 +3,14 @@
 import socket
 from contextlib import ExitStack
 
-from tests.benchmarks.events import requests
 from tests.faults.burst import Burst
-from tests.faults.stage import Stage
+from tests.support.bulk_events import requests
+from tests.support.deployment import Deployment
 
 SLOW = 16
 
 
-def test_deliveries_are_acknowledged_while_others_send_their_bodies_drop_by_drop(running: Stage) -> None:
+def test_deliveries_are_acknowledged_while_others_send_their_bodies_drop_by_drop(running: Deployment) -> None:
     *fast, slow = requests(100, 100)
     with ExitStack() as connections:
         slow_ones = [

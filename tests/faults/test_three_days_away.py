@@ -3,21 +3,21 @@
 import orjson
 import requests
 
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
+from tests.support.deployment import Deployment
+from tests.support.wait import eventually
 
 DAY = 86_400
 
 
-def events_at_stripe(stage: Stage) -> set[str]:
+def events_at_stripe(stage: Deployment) -> set[str]:
     return {each.id for each in stage.stripe.v1.events.list({"limit": 100}).auto_paging_iter()}
 
 
-def in_the_inbox(stage: Stage) -> set[str]:
+def in_the_inbox(stage: Deployment) -> set[str]:
     return {event_id for (event_id,) in stage.rows("SELECT id FROM webhook_events")}
 
 
-def test_what_happened_in_three_days_without_web_and_worker_is_brought_back_event_by_event(own: Stage) -> None:
+def test_what_happened_in_three_days_without_web_and_worker_is_brought_back_event_by_event(own: Deployment) -> None:
     web = own.serve()
     ids = {name: own.enrol(name) for name in ("org_renewed", "org_edited", "org_deleted", "org_quiet")}
     for name in ids:
@@ -57,7 +57,7 @@ def test_what_happened_in_three_days_without_web_and_worker_is_brought_back_even
         assert paid == 1, "the renewal"
 
 
-def advance(stage: Stage, seconds: float) -> None:
+def advance(stage: Deployment, seconds: float) -> None:
     """Let time pass at Stripe."""
     answer = requests.post(f"{stage.sandbox_url}/_sandbox/clock", json={"advance": seconds}, timeout=60)
     answer.raise_for_status()

@@ -23,7 +23,7 @@ INSTRUMENTED = [
     "stripe._webhook",
 ]
 with atheris.instrument_imports(include=INSTRUMENTED):
-    from tests.fuzz.targets import TARGETS, Stage
+    from tests.fuzz.targets import TARGETS, FuzzedGateway
 
 from tests.fuzz.mutations import PAYLOADS  # noqa: E402 - after what is instrumented
 
@@ -45,7 +45,7 @@ def main() -> None:
     """Fuzz."""
     target, corpus, *options = sys.argv[1:]
     write_seeds(Path(corpus))
-    stage = Stage(os.environ["GATEWAY_DATABASE_URL"])
+    stage = FuzzedGateway(os.environ["GATEWAY_DATABASE_URL"])
     atexit.register(lambda: print(f"{target}: {dict(stage.outcomes)}"))  # noqa: T201 - the run's report
     atheris.Setup(
         [target, f"-max_len={MAX_LENGTH}", "-len_control=0", *options, corpus],

@@ -66,7 +66,7 @@ class Complaints(logging.Handler):
             self.said.append(repr(record.msg))
 
 
-class Stage:
+class FuzzedGateway:
     """The parts under test on a real database."""
 
     def __init__(self, url: str) -> None:
@@ -141,7 +141,7 @@ def signature_of(body: bytes, secret: str = SECRET, age: int = 0) -> str:
     return f"t={stamp},v1={hmac.new(secret.encode(), b'%d.' % stamp + body, hashlib.sha256).hexdigest()}"
 
 
-def ingress(stage: Stage, choices: Choices) -> None:
+def ingress(stage: FuzzedGateway, choices: Choices) -> None:
     """Arbitrary headers, arbitrary bodies."""
     more: dict[str, Any] = {
         name: mutations.printable(choices.ConsumeBytes(6)) for name in HEADERS if choices.ConsumeIntInRange(0, 3) == 0
@@ -160,7 +160,7 @@ def ingress(stage: Stage, choices: Choices) -> None:
     stage.deliver(body + padding, sent, more)
 
 
-def signed(stage: Stage, choices: Choices) -> None:
+def signed(stage: FuzzedGateway, choices: Choices) -> None:
     """Bodies with a good signature; what is acknowledged is stored, and as it came."""
     raw = choices.ConsumeIntInRange(0, 3) == 0  # which a seed has made a recorded event as well
     body = choices.ConsumeBytes(choices.remaining_bytes()) if raw else mutations.event(choices, TYPES)
@@ -173,7 +173,7 @@ def signed(stage: Stage, choices: Choices) -> None:
                 assert sent._asdict() == {name: getattr(kept, name) for name in sent._fields}
 
 
-def drained(stage: Stage, choices: Choices) -> None:
+def drained(stage: FuzzedGateway, choices: Choices) -> None:
     """What ingress accepts is read, or found unreadable, or looked up; and what was read can be merged and stored."""
     body = mutations.event(choices, TYPES, envelope=False)
     try:
@@ -190,5 +190,5 @@ def drained(stage: Stage, choices: Choices) -> None:
     assert not stage.complaints.said, stage.complaints.said
 
 
-Target = Callable[[Stage, Choices], None]
+Target = Callable[[FuzzedGateway, Choices], None]
 TARGETS: Mapping[str, Target] = MappingProxyType({"ingress": ingress, "signed": signed, "drained": drained})

@@ -6,20 +6,19 @@ from dataclasses import replace
 
 import pytest
 from flask import Flask
-from sqlalchemy import text
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from gateway.app import build_gateway, create_app
 from gateway.config import Config
-from gateway.db.models import Base
 from gateway.endpoints.request_context import EXTENSION
 from gateway.sandbox import Sandbox
 from gateway.services.operations.catalog_sync import sync_catalog
-from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import API_VERSION, stripe_client
-from tests.integration.support import Api, StripeTime, World
-
-WEBHOOK_SECRET = "whsec_test"
+from tests.support.api import ApiClient
+from tests.support.clock import StripeTime
+from tests.support.database import empty
+from tests.support.stripe_events import WEBHOOK_SECRET
+from tests.support.world import World
 
 
 class QuietHandler(WSGIRequestHandler):
@@ -88,17 +87,10 @@ def world(config: Config) -> Iterator[World]:
 
 
 @pytest.fixture
-def api(world: World) -> Api:
+def api(world: World) -> ApiClient:
     """The interface as an organization sees it that is on Free with a card on file."""
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
     api.add_card(world.stripe)
     world.settle()
     return api
-
-
-def empty(gateway: Gateway) -> None:
-    """Remove what the test before left."""
-    tables = ", ".join([*Base.metadata.tables, "procrastinate_jobs", "procrastinate_workers"])
-    with gateway.database.transaction() as session:
-        session.execute(text(f"TRUNCATE {tables} CASCADE"))

@@ -10,11 +10,7 @@ import pytest
 import requests
 
 from gateway.sandbox import serve
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        return int(bound.getsockname()[1])
+from tests.support.processes import free_port
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.auth import Principal, issue_development_token
 from gateway.errors import Forbidden, Unauthorized
-from tests.unit.support import DEVELOPMENT_SECRET, config
+from tests.support.config import DEVELOPMENT_SECRET, config
 from tests.unit.tokens import CONFIG, VERIFIER, claims, refused, token, who
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from gateway.config import Config, ConfigError
-from tests.unit.support import config
+from tests.support.config import config
 
 SECRET = "correct-horse-battery-staple-very-secret"
 DATABASE = f"postgresql://gateway:{SECRET}@db.example/gateway"

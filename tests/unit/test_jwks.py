@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.auth import TokenVerifier, issue_development_token
 from gateway.errors import IdentityUnavailable
-from tests.unit.support import DEVELOPMENT_SECRET, config
+from tests.support.config import DEVELOPMENT_SECRET, config
 from tests.unit.tokens import CONFIG, HOUR, refused, token, who
 
 SIGNER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -44,7 +44,7 @@ class Provider:
 
 @contextmanager
 def serving() -> Iterator[Provider]:
-    class Handler(BaseHTTPRequestHandler):
+    class KeysHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             provider.asked += 1
             body = provider.answer or json.dumps({"keys": provider.keys}).encode()
@@ -57,7 +57,7 @@ def serving() -> Iterator[Provider]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), KeysHandler) as server:
         provider = Provider(server.server_port)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

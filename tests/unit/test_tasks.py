@@ -3,7 +3,7 @@
 from gateway.app import build_gateway
 from gateway.db import jobs
 from gateway.tasks import build_worker
-from tests.unit.support import config
+from tests.support.config import config
 
 
 def test_each_periodic_task_has_its_turns() -> None:

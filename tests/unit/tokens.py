@@ -8,7 +8,7 @@ import pytest
 
 from gateway.auth import Principal, TokenVerifier
 from gateway.errors import Unauthorized
-from tests.unit.support import DEVELOPMENT_SECRET, config
+from tests.support.config import DEVELOPMENT_SECRET, config
 
 CONFIG = config()
 VERIFIER = TokenVerifier(CONFIG)

@@ -4,7 +4,7 @@ from gateway.sandbox.billing import three_d_secure
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects import charge as charges
 from gateway.sandbox.objects import payment_intent as objects
-from gateway.sandbox.objects.test_cards import Decline
+from gateway.sandbox.objects.special_cards import Decline
 from gateway.sandbox.work import Work
 
 _UNAUTHENTICATED = (

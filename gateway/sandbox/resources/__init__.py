@@ -17,10 +17,10 @@ from gateway.sandbox.resources import (
     prices,
     products,
     setup_intents,
+    simulated_clocks,
     subscription_items,
     subscriptions,
     tax_ids,
-    test_clocks,
     webhook_endpoints,
 )
 
@@ -44,6 +44,6 @@ ROUTES = [
     *subscription_items.routes,
     *subscriptions.routes,
     *tax_ids.routes,
-    *test_clocks.routes,
+    *simulated_clocks.routes,
     *webhook_endpoints.routes,
 ]

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.support import Account, Clock, Json, plain
+from tests.support.clock import ManualClock
+from tests.support.json_types import Json
+from tests.support.stripe_account import StripeAccount, plain
 from tests.unit.handlers.record_built import built
 from tests.unit.handlers.record_year import a_year
 
@@ -20,7 +22,7 @@ DAY = 86400
 KEY = "00000000-0000-4000-8000-000000000000"
 
 
-def story(account: Account, clock: Clock) -> tuple[list[Json], Json]:
+def story(account: StripeAccount, clock: ManualClock) -> tuple[list[Json], Json]:
     """Acme enrols on Free, adds a card, takes Plus, changes the quantity, leaves. All events, and a preview."""
     v1 = account.v1
 
@@ -65,7 +67,7 @@ def story(account: Account, clock: Clock) -> tuple[list[Json], Json]:
     return [plain(event) for event in account.events()], preview
 
 
-def plan_product(account: Account, price: str) -> str:
+def plan_product(account: StripeAccount, price: str) -> str:
     """The product of a price."""
     product = account.v1.prices.retrieve(price).product
     assert isinstance(product, str)
@@ -113,12 +115,12 @@ def derived(event: Json, event_type: str, obj: Json) -> Json:
 
 def main() -> None:
     """Write the files."""
-    clock = Clock(START)
+    clock = ManualClock(START)
     with Sandbox(clock=clock, seed="payloads") as sandbox:
-        found = payloads(*story(Account(sandbox), clock))
+        found = payloads(*story(StripeAccount(sandbox), clock))
         write(found, sandbox.url)
-    with Sandbox(clock=Clock(START), seed="a year") as sandbox:
-        write(a_year(Account(sandbox), START), sandbox.url)
+    with Sandbox(clock=ManualClock(START), seed="a year") as sandbox:
+        write(a_year(StripeAccount(sandbox), START), sandbox.url)
     write(built(found), sandbox.url)
 
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from tests.sandbox.support import DAY, Json
+from tests.support.clock import DAY
+from tests.support.json_types import Json
 
 NULL_IN_A_SESSION = """
     adaptive_pricing after_expiration allow_promotion_codes billing_address_collection cancel_url client_reference_id

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from tests.sandbox.support import DAY, MONTH, Account, Json, plain
+from tests.support.clock import DAY, MONTH
+from tests.support.json_types import Json
+from tests.support.stripe_account import StripeAccount, plain
 
 TOLD = [
     "customer.subscription.paused",
@@ -22,7 +24,7 @@ TOLD = [
 ]
 
 
-def a_year(account: Account, start: int) -> dict[str, Json]:
+def a_year(account: StripeAccount, start: int) -> dict[str, Json]:
     """The first event of each type."""
     v1 = account.v1
     clock = v1.test_helpers.test_clocks.create({"frozen_time": start}).id

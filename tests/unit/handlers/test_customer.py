@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.stripe_api.snapshots import CustomerSnapshot, Seen, Source, UnreadableObject
-from tests.unit.handlers.support import ABSENT, CUSTOMER, payload, same, seen, told, with_change
+from tests.support.recorded_events import ABSENT, CUSTOMER, payload, same, seen, told, with_change
 
 UPDATED = "customer.updated"
 AT = datetime(2026, 11, 5, 0, 3, tzinfo=UTC)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.stripe_api.events import Event, UnreadableObject
-from tests.unit.handlers.support import payload, with_change
+from tests.support.recorded_events import payload, with_change
 
 
 def nested(depth: int) -> Any:

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.stripe_api.snapshots import InvoiceSnapshot, UnreadableObject, UpcomingInvoiceSnapshot
 from handlers import HANDLERS
-from tests.unit.handlers.support import (
+from tests.support.recorded_events import (
     ABSENT,
     BILLING_DATE,
     CUSTOMER,

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.stripe_api.snapshots import PaymentMethodSnapshot, UnreadableObject
 from handlers import HANDLERS
-from tests.unit.handlers.support import ABSENT, CUSTOMER, handle, payload, same, seen, told, with_change
+from tests.support.recorded_events import ABSENT, CUSTOMER, handle, payload, same, seen, told, with_change
 
 ATTACHED = "payment_method.attached"
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.stripe_api.snapshots import PriceSnapshot, UnreadableObject
-from tests.unit.handlers.support import ABSENT, payload, same, seen, told, with_change
+from tests.support.recorded_events import ABSENT, payload, same, seen, told, with_change
 
 CREATED = "price.created"
 

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.stripe_api.snapshots import Event, InvoiceSnapshot, Reference, Snapshot, SubscriptionSnapshot
 from handlers import HANDLERS
-from tests.unit.handlers.support import PAYLOADS, payload, told
+from tests.support.recorded_events import PAYLOADS, payload, told
 
 RECORDED = sorted(path.stem for path in PAYLOADS.glob("*.json"))
 

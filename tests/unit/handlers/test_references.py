@@ -6,7 +6,7 @@ import pytest
 
 from gateway.stripe_api.snapshots import Reference, UnreadableObject
 from handlers import HANDLERS
-from tests.unit.handlers.support import ABSENT, CUSTOMER, SUBSCRIPTION, changed, payload, references
+from tests.support.recorded_events import ABSENT, CUSTOMER, SUBSCRIPTION, changed, payload, references
 
 AT = datetime(2026, 11, 5, 0, 3, tzinfo=UTC)
 SUBSCRIPTION_LOOKUP = Reference(kind="subscription", id=SUBSCRIPTION, owner=CUSTOMER, as_of=AT)

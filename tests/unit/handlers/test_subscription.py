@@ -7,13 +7,13 @@ import pytest
 
 from gateway.stripe_api.snapshots import SubscriptionItem, SubscriptionSnapshot, UnreadableObject
 from handlers import HANDLERS
-from tests.unit.handlers.support import (
+from tests.support.json_types import Json
+from tests.support.recorded_events import (
     ABSENT,
     BILLING_DATE,
     CUSTOMER,
     ENROLLED,
     SUBSCRIPTION,
-    Json,
     changed,
     handle,
     payload,

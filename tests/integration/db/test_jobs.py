@@ -1,0 +1,82 @@
+"""Jobs are rows of the same database: they come and go with the transaction that asks for them."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from gateway.db import jobs
+from tests.support.wait import eventually
+from tests.support.world import World
+
+
+def waiting(session: Session) -> int:
+    """How many refresh jobs there are."""
+    query = text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = :task AND status = 'todo'")
+    return int(session.scalar(query, {"task": jobs.REFRESH}) or 0)
+
+
+def ask(session: Session) -> bool:
+    return jobs.defer(session, jobs.REFRESH, {"kind": "customer", "stripe_id": "x"}, queueing_lock="refresh:x")
+
+
+def test_a_job_is_gone_with_a_rollback(world: World) -> None:
+    with world.gateway.database.transaction() as session:
+        assert ask(session)
+        session.rollback()
+    with world.gateway.database.transaction() as session:
+        assert waiting(session) == 0
+
+
+def test_a_second_request_folds_into_the_waiting_job_and_spares_the_transaction(world: World) -> None:
+    with world.gateway.database.transaction() as session:
+        assert ask(session)
+    with world.gateway.database.transaction() as session:
+        assert not ask(session)
+        assert waiting(session) == 1  # the transaction still works
+
+
+def wanted(name: str, at: datetime | None = None) -> jobs.Wanted:
+    lock = f"refresh:{name}"
+    return jobs.Wanted(lock, jobs.REFRESH, {"kind": "customer", "stripe_id": name}, lock=lock, at=at)
+
+
+def enqueued(world: World) -> list[tuple[str, str, str, datetime | None]]:
+    """Locks, id and time of the refresh jobs."""
+    query = text(
+        "SELECT queueing_lock, lock, args ->> 'stripe_id', scheduled_at FROM procrastinate_jobs"
+        " WHERE task_name = :task ORDER BY id"
+    )
+    with world.gateway.database.transaction() as session:
+        return [tuple(row) for row in session.execute(query, {"task": jobs.REFRESH})]
+
+
+def test_many_jobs_have_their_own_locks_and_times_and_fold_into_those_that_wait(world: World) -> None:
+    later = datetime(2030, 1, 1, tzinfo=UTC)
+    with world.gateway.database.transaction() as session:
+        jobs.defer_all(session, [])
+        jobs.defer_all(session, [wanted("b")])
+    with world.gateway.database.transaction() as session:
+        jobs.defer_all(session, [wanted("c", later), wanted("b", later), wanted("a")])
+    assert enqueued(world) == [
+        ("refresh:b", "refresh:b", "b", None),
+        ("refresh:a", "refresh:a", "a", None),
+        ("refresh:c", "refresh:c", "c", later),
+    ]
+
+
+def test_two_that_want_the_same_jobs_in_another_order_wait_for_each_other_and_enqueue_each_once(world: World) -> None:
+    with ThreadPoolExecutor(1) as other:
+        with world.gateway.database.transaction() as session:
+            jobs.defer_all(session, [wanted("b")])
+
+            def reversely() -> None:
+                with world.gateway.database.transaction() as theirs:
+                    jobs.defer_all(theirs, [wanted("d"), wanted("c"), wanted("b"), wanted("a")])
+
+            reversed_ones = other.submit(reversely)
+            eventually(lambda: world.blocked() == 1)
+            jobs.defer_all(session, [wanted("c")])
+        reversed_ones.result(timeout=10)
+    assert sorted(job for _, _, job, _ in enqueued(world)) == ["a", "b", "c", "d"]

@@ -1,0 +1,188 @@
+"""Old payloads are emptied, older rows removed, and nobody waits for it."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from gateway.db import jobs
+from gateway.db.models import WebhookEvent
+from gateway.services.operations import retention
+from gateway.tasks import build_worker
+from tests.support.stripe_events import deliver, event
+from tests.support.world import World
+
+DAY = timedelta(days=1)
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+
+FAILED_JOB = text("""
+    WITH job AS (
+        INSERT INTO procrastinate_jobs (queue_name, task_name, status) VALUES ('x', :task, 'failed') RETURNING id
+    )
+    INSERT INTO procrastinate_events (job_id, type, at) SELECT id, 'failed', now() - CAST(:ago AS interval) FROM job
+""")
+# as Procrastinate leaves it: without its job once that succeeded and was deleted
+TURN = text("""
+    WITH job AS (
+        INSERT INTO procrastinate_jobs (queue_name, task_name, status)
+        SELECT 'x', :task, CAST(:status AS procrastinate_job_status) WHERE :status <> 'succeeded' RETURNING id
+    )
+    INSERT INTO procrastinate_periodic_defers (task_name, defer_timestamp, job_id)
+    VALUES (:task, extract(epoch FROM now() - CAST(:ago AS interval)), (SELECT id FROM job))
+""")
+
+
+def add(world: World, event_id: str, state: str, age: timedelta) -> None:
+    deliver(world, json.dumps(event(id=event_id)))
+    with world.gateway.database.transaction() as session:
+        received = world.gateway.clock() - age
+        change = update(WebhookEvent).where(WebhookEvent.id == event_id)
+        session.execute(change.values(state=state, received_at=received))
+
+
+def kept(world: World) -> dict[str, bool]:
+    """Which events there are, and whether they have their payload."""
+    return {row.id: row.payload is not None for row in world.rows(WebhookEvent) if row.id.startswith("evt_test")}
+
+
+@pytest.mark.parametrize("state", ["done", "ignored", "rejected"])
+def test_the_payload_of_a_finished_event_goes_after_30_days_and_its_row_after_180(world: World, state: str) -> None:
+    for days in (29, 31, 179, 181):
+        add(world, f"evt_test_{days}", state, days * DAY)
+    retention.prune(world.gateway)
+    assert kept(world) == {"evt_test_29": True, "evt_test_31": False, "evt_test_179": False}
+
+
+@pytest.mark.parametrize("state", ["pending", "failed", "dead"])
+def test_what_is_not_finished_stays_as_it_is(world: World, state: str) -> None:
+    add(world, "evt_test", state, 400 * DAY)
+    retention.prune(world.gateway)
+    assert kept(world) == {"evt_test": True}
+
+
+def test_a_pruned_event_that_comes_again_is_still_known(world: World) -> None:
+    add(world, "evt_test", "done", 31 * DAY)
+    retention.prune(world.gateway)
+    assert deliver(world, json.dumps(event())).status_code == 200
+    assert kept(world) == {"evt_test": False}
+
+
+def test_any_number_is_pruned_in_batches(world: World) -> None:
+    now = world.gateway.clock()
+    number = 2 * retention.BATCH_SIZE + 7
+    row = {"type": "invoice.paid", "created": now, "livemode": False, "payload": b"{}", "state": "done"}
+    row |= {"next_attempt_at": now, "received_at": now - 31 * DAY}
+    with world.gateway.database.transaction() as session:
+        session.execute(insert(WebhookEvent), [row | {"id": f"evt_test_{each}"} for each in range(number)])
+    retention.prune(world.gateway)
+    with world.gateway.database.transaction() as session:
+        pruned = select(func.count()).where(WebhookEvent.payload.is_(None))
+        assert session.scalar(pruned) == number
+
+
+def test_what_somebody_else_holds_is_left_for_the_next_time(world: World) -> None:
+    for name in ("evt_test_held", "evt_test_free"):
+        add(world, name, "done", 31 * DAY)
+    with world.gateway.database.transaction() as session:
+        session.scalar(select(WebhookEvent).where(WebhookEvent.id == "evt_test_held").with_for_update())
+        retention.prune(world.gateway)
+    assert kept(world) == {"evt_test_held": True, "evt_test_free": False}
+    retention.prune(world.gateway)
+    assert not any(kept(world).values())
+
+
+def test_the_database_keeps_the_payload_of_what_is_to_be_worked_off(world: World) -> None:
+    add(world, "evt_test", "dead", DAY)
+    with (
+        pytest.raises(IntegrityError, match="ck_webhook_events_payload"),
+        world.gateway.database.transaction() as session,
+    ):
+        session.execute(text("UPDATE webhook_events SET payload = NULL WHERE id = 'evt_test'"))
+
+
+def states_of(world: World, task: str) -> list[str]:
+    """The states of its jobs. Of no other's: the wake-up after a webhook may enqueue a drain at any time."""
+    with world.gateway.database.transaction() as session:
+        query = text("SELECT status::text FROM procrastinate_jobs WHERE task_name = :task")
+        return list(session.scalars(query, {"task": task}))
+
+
+def failed_jobs(world: World, turns: Mapping[str, str]) -> int:
+    """How many there are after a pruning; one failed an hour ago, one just now, a turn between the two ended so."""
+    with world.gateway.database.transaction() as session:
+        session.execute(text("TRUNCATE procrastinate_jobs CASCADE"))
+        for task, status in turns.items():
+            session.execute(TURN, {"task": task, "status": status, "ago": 30 * MINUTE})
+        for ago in (HOUR, MINUTE):
+            session.execute(FAILED_JOB, {"task": jobs.WALK_GAP, "ago": ago})
+    retention.prune(world.gateway)
+    return states_of(world, jobs.WALK_GAP).count("failed")
+
+
+@pytest.mark.parametrize(
+    ("turns", "left"),
+    [
+        ({jobs.WALK_GAP: "succeeded"}, 1),
+        ({jobs.WALK_GAP: "todo"}, 2),
+        ({jobs.WALK_GAP: "doing"}, 2),
+        ({jobs.WALK_GAP: "failed"}, 3),
+        ({jobs.WALK_DRIFT: "succeeded"}, 2),
+        ({}, 2),
+    ],
+)
+def test_a_failed_job_is_forgotten_once_a_later_turn_of_its_task_went_well(
+    world: World, turns: Mapping[str, str], left: int
+) -> None:
+    assert failed_jobs(world, turns) == left
+
+
+async def take_turn(world: World, task: str, at: int) -> None:
+    """As the worker's own clockwork does, and work it off as ``gateway worker`` does."""
+    app = build_worker(world.gateway)
+    async with app.open_async():
+        job = app.tasks[task].configure(task_kwargs={"timestamp": at}).job
+        await app.job_manager.defer_periodic_job(job=job, periodic_id="", defer_timestamp=at)
+        await app.run_worker_async(
+            wait=False, listen_notify=False, install_signal_handlers=False, delete_jobs="successful"
+        )
+
+
+def test_a_real_worker_leaves_no_job_of_a_turn_that_went_well(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is how the pruning knows of it."""
+
+    def failed() -> list[str]:
+        with world.gateway.database.transaction() as session:
+            return list(session.scalars(text("SELECT task_name FROM procrastinate_jobs WHERE status = 'failed'")))
+
+    now = int(world.gateway.clock().timestamp())
+    with monkeypatch.context() as broken:
+        broken.setattr("gateway.services.webhooks.endpoint_check.check_endpoint", None)
+        asyncio.run(take_turn(world, jobs.CHECK_ENDPOINT, now))
+    retention.prune(world.gateway)
+    assert set(failed()) == {jobs.CHECK_ENDPOINT}
+    asyncio.run(take_turn(world, jobs.CHECK_ENDPOINT, now + 3600))
+    retention.prune(world.gateway)
+    assert failed() == []
+
+
+def test_a_failed_job_that_was_put_back_by_hand_is_not_forgotten(world: World) -> None:
+    with world.gateway.database.transaction() as session:
+        session.execute(text("TRUNCATE procrastinate_jobs CASCADE"))
+        session.execute(FAILED_JOB, {"task": jobs.WALK_GAP, "ago": HOUR})
+        session.execute(text("UPDATE procrastinate_jobs SET status = 'todo'"))
+        session.execute(TURN, {"task": jobs.WALK_GAP, "status": "succeeded", "ago": 0 * MINUTE})
+    retention.prune(world.gateway)
+    assert states_of(world, jobs.WALK_GAP) == ["todo"]
+
+
+def test_the_pruning_forgets_its_own_failures_while_it_runs(world: World) -> None:
+    with world.gateway.database.transaction() as session:
+        session.execute(text("TRUNCATE procrastinate_jobs CASCADE"))
+        session.execute(FAILED_JOB, {"task": jobs.PRUNE_INBOX, "ago": HOUR})
+        session.execute(TURN, {"task": jobs.PRUNE_INBOX, "status": "doing", "ago": 0 * MINUTE})
+    retention.prune(world.gateway)
+    assert states_of(world, jobs.PRUNE_INBOX) == ["doing"]

@@ -1,0 +1,128 @@
+"""What becomes of a plan change whose subscription is edited at Stripe before its call is made."""
+
+import pytest
+from stripe import Subscription as StripeSubscription
+
+from gateway.db.models import Organization, PlanChange, Subscription
+from gateway.services.plan_changes.execute import finish_change
+from gateway.services.plan_changes.request import write_intent
+from gateway.services.quotes.token import Terms, read_token
+from schemas.subscription import ChangeCommand
+from tests.support.api import ApiClient
+from tests.support.world import CALLER, World
+
+
+def die_after_the_intent(world: World, command: ChangeCommand) -> str:
+    """Write it, and nothing more."""
+    terms: Terms | None = None
+    if command.quote is not None:
+        terms = read_token(world.gateway.config, command.quote, world.gateway.clock())
+    return write_intent(world.gateway, CALLER, command, terms, card=True).change_id
+
+
+def finished(world: World, change_id: str) -> PlanChange:
+    """The change after its job."""
+    finish_change(world.gateway, change_id)
+    world.settle()
+    [change] = [each for each in world.rows(PlanChange) if each.id == change_id]
+    return change
+
+
+def at_stripe(world: World) -> StripeSubscription:
+    """The subscription as Stripe has it."""
+    return world.stripe.v1.subscriptions.retrieve(world.plan_row().subscription_id or "")
+
+
+def add_item(world: World) -> None:
+    """Sales add something that is billed each month."""
+    product = world.stripe.v1.products.create({"name": "Support"})
+    price = world.stripe.v1.prices.create(
+        {"currency": "usd", "unit_amount": 50_00, "recurring": {"interval": "month"}, "product": product.id}
+    )
+    world.stripe.v1.subscription_items.create({"subscription": at_stripe(world).id, "price": price.id})
+
+
+def amounts(world: World) -> list[int | None]:
+    """What is billed a month, item by item."""
+    return [item.price.unit_amount for item in at_stripe(world)["items"].data]
+
+
+def test_what_was_added_does_not_stay_beside_free(world: World, api: ApiClient) -> None:
+    api.ok("PATCH", "/subscription", plan="plus")
+    change_id = die_after_the_intent(world, ChangeCommand(plan="free"))
+    add_item(world)
+    assert finished(world, change_id).state == "applied"
+    assert amounts(world) == [0]
+
+
+@pytest.mark.usefixtures("api")
+def test_an_item_that_was_replaced_is_moved_as_it_is_now(world: World) -> None:
+    change_id = die_after_the_intent(world, ChangeCommand(plan="plus"))
+    subscription = at_stripe(world)
+    [item] = subscription["items"].data
+    add_item(world)
+    world.stripe.v1.subscription_items.delete(item.id)
+    world.stripe.v1.subscription_items.create({"subscription": subscription.id, "price": item.price.id})
+    assert finished(world, change_id).state == "applied"
+    assert world.plan_row().plan == "plus"
+
+
+@pytest.mark.usefixtures("api")
+def test_a_subscription_that_ended_is_followed_by_one_on_the_wanted_plan(world: World) -> None:
+    change_id = die_after_the_intent(world, ChangeCommand(plan="plus"))
+    ended = at_stripe(world)
+    world.stripe.v1.subscriptions.cancel(ended.id)
+    assert finished(world, change_id).state == "applied"
+    assert (at_stripe(world).id != ended.id, world.plan_row().plan) == (True, "plus")
+
+
+def test_a_quote_of_other_items_is_not_charged(world: World, api: ApiClient) -> None:
+    quote = api.ok("POST", "/subscription/preview", plan="plus")
+    change_id = die_after_the_intent(world, ChangeCommand(quote=quote["token"]))
+    add_item(world)
+    before = amounts(world)
+    change = finished(world, change_id)
+    assert (change.state, (change.error or {})["code"]) == ("failed", "quote_stale")
+    assert amounts(world) == before
+
+
+def test_a_quote_whose_subscription_ended_enrols_nobody_anew(world: World, api: ApiClient) -> None:
+    quote = api.ok("POST", "/subscription/preview", plan="plus")
+    change_id = die_after_the_intent(world, ChangeCommand(quote=quote["token"]))
+    world.stripe.v1.subscriptions.cancel(at_stripe(world).id)
+    assert finished(world, change_id).state == "failed"
+    assert len(world.rows(Subscription)) == 1
+
+
+def enterprise_price(world: World) -> str:
+    """A price of the plan that only sales can sell."""
+    [product] = [each.id for each in world.stripe.v1.products.list().data if each.name == "Enterprise"]
+    return world.stripe.v1.prices.create(
+        {"currency": "usd", "unit_amount": 900_00, "recurring": {"interval": "month"}, "product": product}
+    ).id
+
+
+@pytest.mark.parametrize("plan", ["free", "plus"])
+def test_enterprise_that_sales_made_before_anybody_enrolled_is_kept(world: World, plan: str) -> None:
+    api = world.api()
+    api.add_card(world.stripe)
+    customer = world.rows(Organization)[0].stripe_customer_id or ""
+    price = enterprise_price(world)
+    world.settle()
+    world.fault("webhook_dropped", event="customer.subscription.created")
+    world.stripe.v1.subscriptions.create({"customer": customer, "items": [{"price": price, "quantity": 7}]})
+    assert api.problem("POST", "/subscription", plan=plan) == (409, "contact_sales_required")
+    details = api.ok("GET", "/subscription")
+    assert (details["plan"], details["quantity"], details["pending_change"]) == ("enterprise", 7, None)
+    [entry] = api.ok("GET", "/subscription/history")["data"]
+    assert entry["actor"]["type"] == "system"
+
+
+@pytest.mark.usefixtures("api")
+def test_enterprise_that_sales_made_after_the_intent_is_kept(world: World) -> None:
+    change_id = die_after_the_intent(world, ChangeCommand(plan="plus"))
+    [item] = at_stripe(world)["items"].data
+    world.stripe.v1.subscription_items.update(item.id, {"price": enterprise_price(world), "quantity": 7})
+    change = finished(world, change_id)
+    assert (change.state, (change.error or {})["code"]) == ("failed", "contact_sales_required")
+    assert (world.plan_row().plan, world.plan_row().quantity) == ("enterprise", 7)

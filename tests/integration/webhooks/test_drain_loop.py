@@ -1,0 +1,81 @@
+"""One drain a process: what is asked of it while it runs is not lost, and it gathers what comes."""
+
+import threading
+import time
+
+import orjson
+import pytest
+
+from gateway.db import jobs
+from gateway.db.models import WebhookEvent
+from gateway.services.webhooks.drain_loop import DrainLoop
+from gateway.stripe_api.snapshots import Event, Snapshot
+from tests.support.jobs import job_states
+from tests.support.stripe_events import deliver, event
+from tests.support.wait import eventually
+from tests.support.world import World
+
+
+class HeldHandler:
+    """A handler for ``topup.created`` that can be held up."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.go_on = threading.Event()
+
+    def __call__(self, _: Event) -> list[Snapshot]:
+        self.entered.set()
+        assert self.go_on.wait(10)
+        return []
+
+
+@pytest.fixture
+def handler() -> HeldHandler:
+    return HeldHandler()
+
+
+def send(world: World, event_id: str) -> None:
+    assert deliver(world, orjson.dumps(event(id=event_id, type="topup.created"))).status_code == 200
+
+
+def pending(world: World) -> list[str]:
+    return [row.id for row in world.rows(WebhookEvent) if row.state == "pending"]
+
+
+def test_a_second_one_ends_at_once_and_the_first_looks_again_for_it(world: World, handler: HeldHandler) -> None:
+    draining = DrainLoop(world.gateway, {"topup.created": handler}, threading.Event(), linger=0)
+    send(world, "evt_1")
+    first = threading.Thread(target=draining.run)
+    first.start()
+    assert handler.entered.wait(10)
+    send(world, "evt_2")
+    draining.run()  # ends, although the first one is at work and nothing of evt_2 is done
+    assert set(pending(world)) >= {"evt_1", "evt_2"}
+    handler.go_on.set()
+    first.join(10)
+    assert pending(world) == []
+
+
+def test_it_stays_for_what_comes_next(world: World, handler: HeldHandler) -> None:
+    handler.go_on.set()
+    draining = DrainLoop(world.gateway, {"topup.created": handler}, threading.Event(), linger=0.5)
+    send(world, "evt_1")
+    running = threading.Thread(target=draining.run)
+    running.start()
+    eventually(lambda: pending(world) == [])
+    send(world, "evt_2")
+    eventually(lambda: pending(world) == [])
+    assert running.is_alive()  # it was this one
+    running.join(10)
+    assert not running.is_alive()
+
+
+def test_one_that_is_to_stop_leaves_the_rest_to_another(world: World, handler: HeldHandler) -> None:
+    stopping = threading.Event()
+    stopping.set()
+    handler.go_on.set()
+    send(world, "evt_1")
+    began = time.monotonic()
+    DrainLoop(world.gateway, {"topup.created": handler}, stopping, linger=60).run()
+    assert time.monotonic() - began < 30
+    assert "todo" in job_states(world, jobs.DRAIN_INBOX)

@@ -1,0 +1,80 @@
+"""The wake-up queues a drain for every event."""
+
+import time
+
+import orjson
+import pytest
+from sqlalchemy import text
+
+from gateway.db import jobs
+from gateway.db.models import WebhookEvent
+from gateway.services.webhooks import wakeup as wakeup_module
+from gateway.services.webhooks.wakeup import Wakeup, defer_drain
+from tests.support.jobs import job_states
+from tests.support.stripe_events import deliver, event
+from tests.support.wait import eventually
+from tests.support.world import World
+
+
+def test_a_drain_that_fails_does_not_swallow_the_wake_ups_after_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("once")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("gateway.services.webhooks.drain_loop.drain_batch", fail)  # stands for any accident in the job
+        deliver(world, orjson.dumps(event(type="topup.created")))
+        eventually(lambda: job_states(world, jobs.DRAIN_INBOX) != [])
+        world.work()
+    deliver(world, orjson.dumps(event(id="evt_test_2", type="topup.created")))
+    eventually(lambda: "todo" in job_states(world, jobs.DRAIN_INBOX))
+    world.work()
+    assert {row.state for row in world.rows(WebhookEvent) if row.id.startswith("evt_test")} == {"ignored"}
+
+
+def test_the_wake_up_outlives_whatever_the_database_says(world: World) -> None:
+    wakeup = Wakeup(world.gateway.database)
+    with world.gateway.database.transaction() as session:
+        session.execute(text("ALTER TABLE procrastinate_jobs RENAME TO gone"))
+    try:
+        wakeup.request_drain()
+        eventually(lambda: not wakeup._requested.is_set())  # noqa: SLF001 - nothing outside shows that it has tried
+    finally:
+        with world.gateway.database.transaction() as session:
+            session.execute(text("ALTER TABLE gone RENAME TO procrastinate_jobs"))
+    wakeup.request_drain()
+    wakeup.close()
+    assert "todo" in job_states(world, jobs.DRAIN_INBOX)
+
+
+def test_no_drain_is_queued_beside_one_that_runs_until_a_second_is_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defer_drain(world.gateway.database)
+    with world.gateway.database.transaction() as session:  # as a worker has it that died meanwhile
+        session.execute(text("INSERT INTO procrastinate_workers DEFAULT VALUES"))
+        session.execute(
+            text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT id FROM procrastinate_workers)")
+        )
+    assert not defer_drain(world.gateway.database, rely_on_running=True)
+    monkeypatch.setattr(wakeup_module, "PAUSE", 0.01)
+    wakeup = Wakeup(world.gateway.database)
+    began = time.monotonic()
+    wakeup.request_drain()
+    eventually(lambda: "todo" in job_states(world, jobs.DRAIN_INBOX))
+    assert time.monotonic() - began > wakeup_module.MAX_RELIANCE
+    wakeup.close()
+
+
+def test_what_was_asked_for_last_is_queued_beside_one_that_runs(world: World) -> None:
+    defer_drain(world.gateway.database)
+    with world.gateway.database.transaction() as session:
+        session.execute(text("INSERT INTO procrastinate_workers DEFAULT VALUES"))
+        session.execute(
+            text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT id FROM procrastinate_workers)")
+        )
+    wakeup = Wakeup(world.gateway.database)
+    wakeup.request_drain()
+    wakeup.close()
+    assert sorted(job_states(world, jobs.DRAIN_INBOX)) == ["doing", "todo"]

@@ -1,0 +1,71 @@
+"""What the holders of cards do: approve a payment, call it off, and take cards away as soon as they have come."""
+
+from contextlib import suppress
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+from sqlalchemy import select
+
+from gateway.db.models import PlanChange
+from gateway.errors import GatewayError
+from gateway.services.plan_changes.payment import abandon_change
+from gateway.services.plan_changes.request import change_plan
+from schemas.subscription import ChangeCommand
+from tests.stateful.convergence.dashboard import ASKS_ITS_HOLDER, PAUSES, WHOSE
+from tests.stateful.convergence.network import FORMS, PICKS
+from tests.stateful.convergence.workers import MEANWHILE, Workers
+
+
+class Holders(Workers):
+    """Changes that wait for their payment, and cards of which little is told. Who does nothing lets it expire."""
+
+    def waiting(self, organization: str) -> PlanChange | None:
+        """The organization's change that waits for its payment."""
+        query = select(PlanChange).where(
+            PlanChange.organization_id == organization, PlanChange.state == "requires_action"
+        )
+        with self.stage.gateway.database.transaction() as session:
+            return session.scalar(query)
+
+    @rule(whose=WHOSE, quantity=st.integers(1, 3), pause=PAUSES)
+    def upgrade_with_a_card_that_asks(self, whose: str, quantity: int, pause: int) -> None:
+        """Where Plus is charged at once, the change waits."""
+        self.change_card(whose, ASKS_ITS_HOLDER, 0)
+        with suppress(GatewayError):
+            command = ChangeCommand(plan="plus", quantity=quantity)
+            change_plan(self.stage.gateway, self.stage.caller(whose), command)
+        self.stage.wait(pause)
+
+    @rule(whose=WHOSE, pause=PAUSES)
+    def approve(self, whose: str, pause: int) -> None:
+        change = self.waiting(whose)
+        if change is not None and change.client_secret is not None:
+            intent = change.client_secret.partition("_secret_")[0]
+            self.stage.allowed(lambda: self.v1.payment_intents.confirm(intent))
+        self.stage.wait(pause)
+
+    @rule(whose=WHOSE, meanwhile=MEANWHILE, picks=PICKS, approved=st.booleans(), pause=PAUSES)
+    def call_off(self, whose: str, meanwhile: str | None, picks: list[int], pause: int, *, approved: bool) -> None:
+        """Perhaps in the moment in which it was paid."""
+        if (change := self.waiting(whose)) is not None:
+            if approved:
+                self.approve(whose, 0)
+            self.plan_meanwhile(meanwhile, whose, picks)
+            with suppress(GatewayError):
+                abandon_change(self.stage.gateway, self.stage.caller(whose), change.id)
+            self.stage.line.forget()
+        self.stage.wait(pause)
+
+    @rule(whose=WHOSE, form=st.sampled_from(FORMS), backwards=st.booleans(), drains=st.booleans())
+    def come_and_go(self, whose: str, form: str, *, backwards: bool, drains: bool) -> None:
+        """A card that is gone before anything is told of it: Stripe, asked then, does not say whose it was."""
+        self.listen()
+        if customer := self.customers.get(whose):
+            card = self.v1.payment_methods.attach("pm_card_visa", {"customer": customer}).id
+            self.v1.payment_methods.detach(card)
+            before = len(self.on_its_way)
+            self.listen()
+            for _ in range(len(self.on_its_way) - before):
+                self.deliver_next(-1 if backwards else before, form, "none")
+                if drains:
+                    self.stage.drain()

@@ -1,0 +1,146 @@
+"""What holds of every invoice, and of every customer's money."""
+
+from collections import Counter
+
+from gateway.sandbox.currencies import minimum_charge
+from tests.stateful.sandbox_money.books import Books
+from tests.stateful.sandbox_money.history import ObjectChange
+from tests.support.json_types import Json
+
+FINALIZED = {"open", "paid", "uncollectible"}
+"""Void ones are owed by nobody: what they took from the balance goes back to it."""
+
+
+def check_sums(books: Books) -> None:
+    """An invoice's total is the sum of its lines, all of them; its other amounts follow from it and its status."""
+    for invoice_id, invoice in books.invoices.items():
+        lines = books.lines[invoice_id]
+        total = sum(line["amount"] for line in lines)
+        assert {invoice["total"], invoice["subtotal"], sum(line["subtotal"] for line in lines)} == {total}, invoice
+        assert invoice["lines"]["total_count"] == len(lines)
+        assert {line["currency"] for line in lines} <= {invoice["currency"]}
+        _check_amounts(invoice)
+
+
+def _check_amounts(invoice: Json) -> None:
+    due, paid, left = (invoice[f"amount_{kind}"] for kind in ("due", "paid", "remaining"))
+    assert due == 0 or due >= minimum_charge(invoice["currency"]), invoice
+    assert (paid, left) == ((due, 0) if invoice["status"] == "paid" else (0, due)), invoice
+    if invoice["status"] == "open":
+        assert due > 0, invoice
+    if invoice["status_transitions"]["finalized_at"] is None:
+        assert invoice["status"] in {"draft", "uncollectible"}, invoice
+        assert invoice["ending_balance"] is None, invoice
+    else:
+        assert invoice["total"] + invoice["starting_balance"] == due + invoice["ending_balance"], invoice
+
+
+def check_items(books: Books) -> None:
+    """What was pending is on the one invoice that it names, on none while it is pending."""
+    on: dict[str, str] = {}
+    for invoice_id, lines in books.lines.items():
+        for line in lines:
+            details = line["parent"]["subscription_item_details"] or line["parent"]["invoice_item_details"]
+            if item := details["invoice_item"]:
+                assert on.setdefault(item, invoice_id) == invoice_id, f"{item} is billed twice"
+    for item_id, item in books.invoice_items.items():
+        assert on.get(item_id) == item["invoice"], item
+
+
+def check_balances(books: Books) -> None:
+    """A balance is the sum of all that moved it, and each movement of an invoice is what that invoice says."""
+    for customer_id, customer in books.customers.items():
+        moved = books.moved[customer_id]
+        assert customer["balance"] == sum(row["amount"] for row in moved), (customer, moved)
+        balance = 0
+        for row in reversed(moved):
+            balance += row["amount"]
+            assert row["ending_balance"] == balance, row
+        by_invoice: Counter[str] = Counter()
+        for row in moved:
+            by_invoice[row["invoice"]] += row["amount"]
+        for invoice in books.of(customer_id, books.invoices):
+            said = (
+                invoice["ending_balance"] - invoice["starting_balance"] if invoice["ending_balance"] is not None else 0
+            )
+            assert by_invoice[invoice["id"]] == (0 if invoice["status"] == "void" else said), (invoice, moved)
+
+
+def check_money(books: Books, set_by_hand: Json) -> None:
+    """No money appears, none vanishes.
+
+    Of each customer, over the whole history: totals of the finalized invoices that are not void + balance set by hand
+    = paid by card + paid elsewhere + still owed on open and uncollectible invoices + balance now.
+    """
+    for customer_id, customer in books.customers.items():
+        invoices = [
+            invoice
+            for invoice in books.of(customer_id, books.invoices)
+            if invoice["status"] in FINALIZED and invoice["status_transitions"]["finalized_at"]
+        ]
+        billed = sum(invoice["total"] for invoice in invoices) + set_by_hand.get(customer_id, 0)
+        by_card = sum(row["amount"] for row in books.of(customer_id, books.charges) if row["status"] == "succeeded")
+        intents = {intent_for(intent): intent["status"] for intent in books.of(customer_id, books.intents)}
+        elsewhere = sum(row["amount_paid"] for row in invoices if intents.get(row["id"]) == "canceled")
+        owed = sum(invoice["amount_remaining"] for invoice in invoices)
+        assert billed == by_card + elsewhere + owed + customer["balance"], customer
+
+
+def check_intents(books: Books) -> None:
+    """A payment is for what its invoice charges; its card is charged once, or not at all."""
+    charged = Counter(row["payment_intent"] for row in books.charges.values() if row["status"] == "succeeded")
+    for intent_id, intent in books.intents.items():
+        invoice = books.invoices[intent_for(intent)]
+        assert intent["amount"] == invoice["amount_due"], (intent, invoice)
+        assert charged[intent_id] == (intent["status"] == "succeeded"), intent
+        assert intent["amount_received"] == intent["amount"] * charged[intent_id], intent
+        if intent["status"] in {"succeeded", "canceled"}:
+            assert invoice["status"] in {"paid", "void"}, (intent, invoice)
+
+
+def intent_for(intent: Json) -> str:
+    """The invoice that an intent pays."""
+    return str(intent["payment_details"]["order_reference"])
+
+
+EDGES = {
+    "invoice": {
+        "draft": {"open", "paid", "uncollectible"},
+        "open": {"paid", "void", "uncollectible"},
+        "uncollectible": {"paid", "void"},
+    },
+    "subscription": {
+        "incomplete": {"active", "incomplete_expired", "canceled"},
+        "trialing": {"active", "past_due", "paused", "canceled"},
+        "active": {"past_due", "unpaid", "paused", "canceled"},
+        "past_due": {"active", "unpaid", "paused", "canceled"},
+        "unpaid": {"active", "canceled"},
+        "paused": {"active", "past_due", "canceled"},
+    },
+    "payment_intent": {
+        "requires_payment_method": {"requires_action", "succeeded", "canceled"},
+        "requires_action": {"requires_payment_method", "succeeded", "canceled"},
+    },
+}
+"""https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses and the pages of the others."""
+_SETTLED = ("total", "amount_due", "amount_paid", "amount_remaining", "starting_balance", "ending_balance")
+
+
+def check_status(change: ObjectChange) -> None:
+    """A status moves along Stripe's edges only; the amounts of an invoice that is paid or void stay."""
+    old, new = change.before, change.after
+    if old is None or old is new or new["object"] not in EDGES:
+        return
+    if old["status"] != new["status"]:
+        assert new["status"] in EDGES[new["object"]].get(old["status"], ()), (old, new)
+    elif new["object"] == "invoice" and new["status"] in {"paid", "void"}:
+        assert [old[name] for name in _SETTLED] == [new[name] for name in _SETTLED], (old, new)
+
+
+def check_next_try(change: ObjectChange) -> None:
+    """The next try to collect a renewal is set by a try, and told together with it."""
+    old, new = change.before, change.after
+    if old and new["object"] == "invoice" and old["status"] == new["status"] == "open":
+        set_anew = new["next_payment_attempt"] not in (None, old["next_payment_attempt"])
+        tried = new["attempt_count"] > old["attempt_count"] or new["billing_reason"] != "subscription_cycle"
+        assert tried or not set_anew, (old, new)
