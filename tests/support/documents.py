@@ -36,9 +36,10 @@ class Document:
         """Return the fenced blocks of one language."""
         return [block for name, block in FENCE.findall(self.text) if name == language]
 
-    def code_spans(self) -> list[str]:
-        """Return what stands between backticks, on one line each."""
-        return [" ".join(span.split()) for span in CODE_SPAN.findall(self.prose)]
+    def code_spans(self, besides: re.Pattern[str] | None = None) -> list[str]:
+        """Return what stands between backticks, on one line each, without what matches ``besides``."""
+        prose = besides.sub("", self.prose) if besides is not None else self.prose
+        return [" ".join(span.split()) for span in CODE_SPAN.findall(prose)]
 
     def links(self) -> list[str]:
         """Return the targets of all links."""
@@ -48,7 +49,7 @@ class Document:
         """Return the anchors of the headings, as GitHub makes them."""
         return {slug(heading) for heading in HEADING.findall(self.prose)}
 
-    def section(self, title: str) -> "str":
+    def section(self, title: str) -> str:
         """Return the text under a heading of the second level, up to the next one."""
         return self.text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
@@ -75,8 +76,7 @@ def slug(heading: str) -> str:
 def table_rows(text: str) -> list[list[str]]:
     """Return the cells of all tables' rows, without heads and rules."""
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
-    rules = {number for number, cells in enumerate(rows) if set(cells[0]) <= set("-:") and cells[0]}
-    rules |= {number for number, cells in enumerate(rows) if all(set(cell) <= set("-:") for cell in cells)}
+    rules = {number for number, cells in enumerate(rows) if set("".join(cells)) == {"-"}}
     return [cells for number, cells in enumerate(rows) if number not in rules and number + 1 not in rules]
 
 

@@ -1,21 +1,23 @@
 """The commands that the documents name can be run."""
 
 import importlib.util
+import shutil
 import subprocess
 from collections.abc import Iterator
-from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from gateway.cli import cli
 from tests.support.documents import DOCUMENTS, ROOT, Document, name_of
 
+MAKE, SHELL = shutil.which("make") or "make", shutil.which("sh") or "sh"
 GATEWAY = ("gateway", ".venv/bin/gateway")
 
 
-def gateway_lines(documents: list[Document]) -> set[tuple[str, ...]]:
-    return {tuple(words[1:]) for each in documents for words in each.commands() if words[0] in GATEWAY}
+def gateway_lines() -> set[tuple[str, ...]]:
+    return {tuple(words[1:]) for each in DOCUMENTS for words in each.commands() if words[0] in GATEWAY}
 
 
 def make_lines() -> set[tuple[str, ...]]:
@@ -27,23 +29,30 @@ def modules() -> set[str]:
     return {words[2] for words in lines if words[:2] == ["python", "-m"] and len(words) > 2}
 
 
-def leaves(command: dict[str, Any], name: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def runnable_commands(command: click.Command, name: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """Yield the names of all commands that have no subcommands."""
-    if "commands" not in command:
+    if not isinstance(command, click.Group):
         yield name
-    for each, below in command.get("commands", {}).items():
-        yield from leaves(below, (*name, each))
+        return
+    for each, below in command.commands.items():
+        yield from runnable_commands(below, (*name, each))
 
 
-@pytest.mark.parametrize("words", sorted(gateway_lines(DOCUMENTS)), ids=" ".join)
+@pytest.mark.parametrize("words", sorted(gateway_lines()), ids=" ".join)
 def test_gateway_takes_the_command_and_its_options(words: tuple[str, ...]) -> None:
     result = CliRunner().invoke(cli, [*words, "--help"])
     assert result.exit_code == 0, result.output
 
 
+def test_every_command_is_named() -> None:
+    named = gateway_lines()
+    missing = [each for each in runnable_commands(cli) if not any(words[: len(each)] == each for words in named)]
+    assert missing == []
+
+
 @pytest.mark.parametrize("words", sorted(make_lines()), ids=" ".join)
 def test_make_has_the_target(words: tuple[str, ...]) -> None:
-    result = subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    result = subprocess.run([MAKE, "-n", *words], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
 
 
@@ -55,5 +64,5 @@ def test_python_finds_the_module(module: str) -> None:
 @pytest.mark.parametrize("document", [each for each in DOCUMENTS if each.fences("sh")], ids=name_of)
 def test_shell_blocks_have_valid_syntax(document: Document) -> None:
     for block in document.fences("sh"):
-        result = subprocess.run(["sh", "-n"], input=block, capture_output=True, text=True, check=False)
+        result = subprocess.run([SHELL, "-n"], input=block, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr

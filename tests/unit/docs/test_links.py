@@ -11,6 +11,7 @@ from tests.support.documents import DOCUMENTS, ROOT, Document, name_of
 FOLDERS = ("gateway", "handlers", "schemas", "tests", "docs", ".ci")
 EXTENSIONS = {".py", ".md", ".toml", ".json", ".lock", ".html", ".mako"}
 PATH = re.compile(r"\A[\w.\-/*]+\Z")
+PATH_AS_TEXT = re.compile(r"\[`([^`]+)`\]\(([^)#\s]+)[^)\s]*\)")
 FUNCTIONS = re.compile(r"\]\(([^)\s]+\.py)\) ((?:`[\w.]+`(?:, )?)+)")
 FILE_NAMES = {each.name for folder in FOLDERS for each in (ROOT / folder).rglob("*.*")}
 
@@ -53,9 +54,18 @@ def test_links_lead_to_files_and_headings(document: Document) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_named_paths_exist(document: Document) -> None:
-    words = [*document.code_spans(), *(word.strip(";,") for block in document.fences("text") for word in block.split())]
+    words = [
+        *document.code_spans(besides=PATH_AS_TEXT),
+        *(word.strip(";,") for block in document.fences("text") for word in block.split()),
+    ]
     named = [word for word in words if looks_like_a_path(word)]
     assert [word for word in named if not exists(word, document.path.parent)] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_a_path_that_is_the_text_of_a_link_is_its_target(document: Document) -> None:
+    pairs = [(text, target) for text, target in PATH_AS_TEXT.findall(document.prose) if looks_like_a_path(text)]
+    assert [text for text, target in pairs if not f"/{target}".endswith(f"/{text}")] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
