@@ -3,29 +3,34 @@
 import ast
 import re
 
+import pytest
+
 from tests.support.documents import ROOT, document
 
-STORY_LINE = re.compile(r"^(?:\d+\. |  ✓ ).+$", re.MULTILINE)
+TITLE = re.compile(r"^(\d+\. .+)$", re.MULTILINE)
+CHECK = re.compile(r"^  ✓ (.+)$", re.MULTILINE)
 
 
-def printed_patterns() -> list[str]:
-    """Return a pattern for each text of the story. An inserted value may be anything."""
+def printed_patterns(method: str) -> list[str]:
+    """Return a pattern for each text that the story passes to a method of the stage."""
     tree = ast.parse((ROOT / "gateway/demo/story.py").read_text(encoding="utf-8"))
-    constants = [re.escape(each.value) for each in ast.walk(tree) if is_text(each)]
-    return constants + [pattern_of(each) for each in ast.walk(tree) if isinstance(each, ast.JoinedStr)]
+    calls = [each for each in ast.walk(tree) if isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute)]
+    calls = [each for each in calls if isinstance(each.func, ast.Attribute) and each.func.attr == method]
+    return [pattern_of(text) for call in calls for text in (*call.args, *(each.value for each in call.keywords))]
 
 
-def is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+def pattern_of(text: ast.expr) -> str:
+    """Return a pattern in which an inserted value may be anything."""
+    parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+    return "".join(re.escape(str(each.value)) if isinstance(each, ast.Constant) else ".+" for each in parts)
 
 
-def pattern_of(text: ast.JoinedStr) -> str:
-    return "".join(re.escape(str(each.value)) if isinstance(each, ast.Constant) else ".+" for each in text.values)
-
-
-def test_the_quoted_lines_are_printed_by_the_story() -> None:
+@pytest.mark.parametrize(
+    ("line", "methods"), [(TITLE, ["step"]), (CHECK, ["check", "follow"])], ids=["titles", "checks"]
+)
+def test_the_quoted_lines_are_printed_by_the_story(line: re.Pattern[str], methods: list[str]) -> None:
     [quoted] = [block for block in document("README.md").fences("text") if "✓" in block]
-    shown = [line.removeprefix("  ✓ ") for line in STORY_LINE.findall(quoted)]
-    patterns = printed_patterns()
+    patterns = [each for method in methods for each in printed_patterns(method) if each != ".+"]
+    shown = line.findall(quoted)
     assert shown
-    assert [line for line in shown if not any(re.fullmatch(pattern, line) for pattern in patterns)] == []
+    assert [each for each in shown if not any(re.fullmatch(pattern, each) for pattern in patterns)] == []
