@@ -22,7 +22,7 @@ def read_settings() -> set[str]:
     tree = ast.parse((ROOT / "gateway/config.py").read_text(encoding="utf-8"))
     calls = [each for each in ast.walk(tree) if isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute)]
     of_env = [each for each in calls if isinstance(each.func, ast.Attribute) and is_named(each.func.value, "env")]
-    return {each.args[0].value for each in of_env if each.args and isinstance(each.args[0], ast.Constant)}
+    return {str(each.args[0].value) for each in of_env if each.args and isinstance(each.args[0], ast.Constant)}
 
 
 def is_named(node: ast.expr, name: str) -> bool:
