@@ -3,6 +3,7 @@
 import importlib.util
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import click
@@ -24,9 +25,8 @@ def make_lines() -> set[tuple[str, ...]]:
     return {tuple(words[1:]) for each in DOCUMENTS for words in each.commands() if words[0] == "make"} - {()}
 
 
-def modules() -> set[str]:
-    lines = [words for each in DOCUMENTS for words in each.commands()]
-    return {words[2] for words in lines if words[:2] == ["python", "-m"] and len(words) > 2}
+def python_lines() -> set[tuple[str, ...]]:
+    return {tuple(words[1:]) for each in DOCUMENTS for words in each.commands() if words[:2] == ["python", "-m"]}
 
 
 def runnable_commands(command: click.Command, name: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -56,9 +56,15 @@ def test_make_has_the_target(words: tuple[str, ...]) -> None:
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("module", sorted(modules()))
-def test_python_finds_the_module(module: str) -> None:
+@pytest.mark.parametrize("words", sorted(python_lines()), ids=" ".join)
+def test_python_finds_the_module_and_takes_its_options(words: tuple[str, ...]) -> None:
+    _, module, *options = words
     assert importlib.util.find_spec(module) is not None
+    if not options:  # a module without options would ignore --help and run
+        return
+    command = [sys.executable, *words, "--help"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("document", [each for each in DOCUMENTS if each.fences("sh")], ids=name_of)
