@@ -1,4 +1,4 @@
-"""The SQL with which the operations page partitions the inbox does it, and nothing else has to change."""
+"""The SQL with which the performance page partitions the inbox does it, and nothing else has to change."""
 
 import json
 import re
@@ -24,7 +24,7 @@ from handlers import HANDLERS
 from tests.integration.test_webhook_ingress import signature
 from tests.unit.handlers.support import payload
 
-PAGE = Path(__file__).parents[2] / "docs/operations.md"
+PAGE = Path(__file__).parents[2] / "docs/performance.md"
 NAME = "partitioned"
 
 
