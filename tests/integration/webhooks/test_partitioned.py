@@ -1,4 +1,4 @@
-"""The SQL with which the operations page partitions the inbox does it, and nothing else has to change."""
+"""The SQL with which the performance page partitions the inbox does it, and nothing else has to change."""
 
 import json
 import re
@@ -24,7 +24,7 @@ from handlers import HANDLERS
 from tests.support.recorded_events import payload
 from tests.support.stripe_events import signature
 
-PAGE = Path(__file__).parents[3] / "docs/operations.md"
+PAGE = Path(__file__).parents[3] / "docs/performance.md"
 NAME = "partitioned"
 
 
