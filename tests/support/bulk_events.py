@@ -1,4 +1,4 @@
-"""Realistic events: the payload of a recorded ``customer.subscription.updated``, padded to some 5 kB, ready to send."""
+"""Makes signed deliveries of a recorded ``customer.subscription.updated``, padded to about 5 kB."""
 
 import itertools
 import json
@@ -14,13 +14,13 @@ from stripe import WebhookSignature
 RECORDED = Path(__file__).parents[1] / "unit/handlers/payloads/customer.subscription.updated.json"
 SIZE = 5_000
 STRIDE = 7_919
-"""From one event's organization to the next one's: a prime, so that neighbours are no neighbours in any index."""
+"""The step to the next event's organization. As a prime, it keeps consecutive events apart in every index."""
 _numbers = itertools.count()
 SECRET = "whsec_benchmark"
 
 
 def enrol(connection: psycopg.Connection, organizations: int) -> None:
-    """Organizations for the events to belong to."""
+    """Insert the organizations of the events."""
     rows = [(f"org_{number}", f"cus_{number}") for number in range(organizations)]
     with connection.cursor() as cursor:
         cursor.executemany(
@@ -29,31 +29,35 @@ def enrol(connection: psycopg.Connection, organizations: int) -> None:
 
 
 def requests(count: int, organizations: int) -> Sequence[bytes]:
-    """``count`` deliveries, signed just now; each tells of a newer state than the one before."""
+    """Return ``count`` freshly signed deliveries. Each has a newer state than the one before."""
     template = json.loads(RECORDED.read_text())
     return [_delivery(_event(template, next(_numbers), organizations)) for _ in range(count)]
 
 
 def product_id() -> str:
-    """The product that every event's subscription is to."""
+    """Return the product of every event's subscription."""
     item = json.loads(RECORDED.read_text())["data"]["object"]["items"]["data"][0]
     return str(item["price"]["product"])
 
 
 def id_of(delivery: bytes) -> str:
-    """The id of the event in a delivery."""
+    """Return the id of the event in a delivery."""
     return str(orjson.loads(delivery.partition(b"\r\n\r\n")[2])["id"])
 
 
 def _event(template: dict[str, Any], number: int, organizations: int) -> bytes:
-    mine = number * STRIDE % organizations
+    organization = number * STRIDE % organizations
     subscription = template["data"]["object"]
     template["id"] = f"evt_1Bench{number:018d}"
     template["created"] = subscription["created"] + number // organizations + 60
-    subscription["id"] = f"sub_{mine}"
-    subscription["customer"] = f"cus_{mine}"
+    subscription["id"] = f"sub_{organization}"
+    subscription["customer"] = f"cus_{organization}"
     subscription["quantity"] = number
-    subscription["items"]["data"][0] |= {"id": f"si_{mine}", "subscription": f"sub_{mine}", "quantity": number}
+    subscription["items"]["data"][0] |= {
+        "id": f"si_{organization}",
+        "subscription": f"sub_{organization}",
+        "quantity": number,
+    }
     subscription["metadata"] = {}
     body = orjson.dumps(template)
     subscription["metadata"] = {"padding": "x" * max(0, SIZE - len(body))}
@@ -70,5 +74,5 @@ def _delivery(body: bytes) -> bytes:
 
 
 def now() -> int:
-    """Unix seconds."""
+    """Return the time in Unix seconds."""
     return int(datetime.now(UTC).timestamp())

@@ -1,4 +1,4 @@
-"""What several unit tests need."""
+"""Settings that several unit tests share."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +10,7 @@ DEVELOPMENT_SECRET = "a development secret of 32 bytes and more"
 
 
 def config(**settings: Any) -> Config:
-    """A configuration of the development issuer; nothing behind it is ever reached."""
+    """Return a configuration with the development issuer. No server listens at its addresses."""
     given: dict[str, Any] = {
         "database_url": "postgresql://nobody@127.0.0.1:1/nothing",
         "stripe_secret_key": "sk_test_unit",

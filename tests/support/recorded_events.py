@@ -1,4 +1,4 @@
-"""The recorded events, and the same with a difference."""
+"""Reads the recorded events, and returns copies with other values."""
 
 import copy
 import json
@@ -21,54 +21,54 @@ BILLING_DATE = datetime(2026, 12, 1, 0, 2, tzinfo=UTC)
 
 
 def payload(name: str) -> Json:
-    """The event as it was delivered."""
+    """Return the recorded event as Stripe would deliver it."""
     found: Json = json.loads((PAYLOADS / f"{name}.json").read_text(encoding="utf-8"))
     return found
 
 
 def handle(event: Json) -> Snapshot:
-    """What the handler of its type makes of it."""
+    """Return the snapshot that the event's handler returns."""
     (snapshot,) = HANDLERS[event["type"]](Event.from_json(event))
     assert isinstance(snapshot, Snapshot)
     return snapshot
 
 
 def references(event: Json) -> list[Reference]:
-    """What the handler of its type wants to have looked up."""
+    """Return the references that the event's handler returns."""
     found = HANDLERS[event["type"]](Event.from_json(event))
     return [each for each in found if isinstance(each, Reference)]
 
 
-def told(name: str) -> Snapshot:
-    """What the recorded event says."""
+def recorded_snapshot(name: str) -> Snapshot:
+    """Return the snapshot in the recorded event."""
     return handle(payload(name))
 
 
 def changed(name: str, changes: Mapping[str, object]) -> Json:
-    """The recorded event with other values in its object, under dotted paths; ABSENT takes a member away."""
+    """Return the recorded event with other values at dotted paths in its object. ABSENT removes a member."""
     event = copy.deepcopy(payload(name))
     for path, value in changes.items():
         *parents, last = path.split(".")
-        place: Any = event["data"]["object"]
+        parent: Any = event["data"]["object"]
         for each in parents:
-            place = place[int(each) if isinstance(place, list) else each]
+            parent = parent[int(each) if isinstance(parent, list) else each]
         if value is ABSENT:
-            del place[last]
+            del parent[last]
         else:
-            place[last] = value
+            parent[last] = value
     return event
 
 
 def with_change(name: str, changes: Mapping[str, object]) -> Snapshot:
-    """What the changed event says."""
+    """Return the snapshot in the recorded event with ``changes``."""
     return handle(changed(name, changes))
 
 
 def seen(as_of: datetime, cause: str, **more: Any) -> Seen:
-    """How an event was seen."""
+    """Return the origin of a state in an event."""
     return Seen(as_of=as_of, source=Source.EVENT, cause=cause, **more)
 
 
 def same(one: Snapshot, other: Snapshot) -> bool:
-    """Equal in every field; ``==`` leaves out those that are no change."""
+    """Return whether all fields are equal. ``==`` ignores the fields that do not count as a change."""
     return type(one) is type(other) and vars(one) == vars(other)

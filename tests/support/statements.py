@@ -12,7 +12,7 @@ BIG = "SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples >= 10000"
 
 
 class Statements:
-    """What was executed, so that PostgreSQL can be asked how."""
+    """The executed statements, for PostgreSQL to explain."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._seen: dict[str, Any] = {}
@@ -23,21 +23,21 @@ class Statements:
             self._seen[statement] = parameters[0] if isinstance(parameters, list) else parameters
 
     def scans(self, connection: psycopg.Connection) -> Iterator[str]:
-        """The statements that read a big table from end to end."""
+        """Yield the statements that scan a big table."""
         big = {name for (name,) in connection.execute(BIG)}
         for statement, parameters in self._seen.items():
             row = connection.execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters).fetchone()
             assert row is not None
-            if table := read_from_end_to_end(row[0][0]["Plan"], big):
+            if table := scanned_table(row[0][0]["Plan"], big):
                 yield f"{table}: {' '.join(statement.split())[-300:]}"
 
 
-def read_from_end_to_end(plan: dict[str, Any], big: Collection[str], *, limited: bool = False) -> str | None:
-    """The big table of which a plan reads every row; an ordered scan below a limit stops before."""
+def scanned_table(plan: dict[str, Any], big: Collection[str], *, limited: bool = False) -> str | None:
+    """Return the big table that a plan scans completely, if any. An ordered scan below a limit stops early."""
     limited = limited or plan["Node Type"] == "Limit"
     if plan.get("Relation Name") in big:
         ordered = "Index Name" in plan
         if plan["Node Type"] == "Seq Scan" or (ordered and "Index Cond" not in plan and not limited):
             return str(plan["Relation Name"])
-    below = (read_from_end_to_end(each, big, limited=limited) for each in plan.get("Plans", ()))
+    below = (scanned_table(each, big, limited=limited) for each in plan.get("Plans", ()))
     return next(filter(None, below), None)

@@ -10,7 +10,7 @@ from typing import Any
 
 @contextmanager
 def stripe_that_answers(status: int, answer: Any) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """Its address, and the headers of the requests it got."""
+    """Run a server that always gives this answer. Yield its address and the headers of the requests it received."""
     seen: list[dict[str, str]] = []
 
     class AnswerHandler(BaseHTTPRequestHandler):
@@ -25,7 +25,7 @@ def stripe_that_answers(status: int, answer: Any) -> Iterator[tuple[str, list[di
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Suppress the log."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), AnswerHandler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))

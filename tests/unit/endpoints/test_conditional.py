@@ -1,4 +1,4 @@
-"""``If-Match``: whatever the header says, a condition is never dropped, and only its own tags can hold."""
+"""``If-Match``. No header makes the gateway drop the condition, and only the tags in the header match."""
 
 import pytest
 from flask import Flask
@@ -13,14 +13,14 @@ COMMAND = ChangeCommand(plan="plus")
 
 
 def versions(header: str | None) -> set[int] | None:
-    """What the command is held to."""
+    """Return the versions that the header requires, or None if it requires none."""
     with APP.test_request_context(headers={} if header is None else {"If-Match": header}):
         held = conditional(COMMAND).if_match
     return set(held) if held is not None else None
 
 
 @pytest.mark.parametrize("header", [None, "*", " *\t"])
-def test_without_a_condition_or_with_a_star_any_version_will_do(header: str | None) -> None:
+def test_no_condition_and_a_star_match_any_version(header: str | None) -> None:
     assert versions(header) is None
 
 
@@ -31,13 +31,13 @@ def test_without_a_condition_or_with_a_star_any_version_will_do(header: str | No
         ('"7-0123abc"', {7}),
         ('"0"', {0}),
         ('"7","8-a" ,\t"9"', {7, 8, 9}),
-        (', "7",, "8",', {7, 8}),  # a proxy may leave gaps
+        (', "7",, "8",', {7, 8}),  # a proxy may leave empty elements
         ('"x", "7", "x,8", "\xe4"', {7}),
-        ('W/"7", "8"', {8}),  # a weak tag is of something that is only nearly the same
+        ('W/"7", "8"', {8}),  # If-Match requires a strong comparison, so a weak tag never matches
         ('"7x", "-7", "7', set()),
     ],
 )
-def test_the_versions_of_a_list_of_tags_are_named(header: str, named: set[int]) -> None:
+def test_a_list_of_tags_yields_their_versions(header: str, named: set[int]) -> None:
     assert versions(header) == named
 
 
@@ -45,7 +45,7 @@ MALFORMED = ["", " ", ",", '"', '""', '""*', "7", '"7" "8"', '"7", 8', '*, "7"',
 
 
 @pytest.mark.parametrize("header", [*MALFORMED, '"' + "9" * 5000 + '"'])
-def test_what_is_no_list_of_our_tags_matches_nothing(header: str) -> None:
+def test_a_malformed_list_matches_no_version(header: str) -> None:
     assert versions(header) == set()
 
 
@@ -61,5 +61,5 @@ def test_no_header_drops_the_condition_or_crashes(header: str) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**9), st.sampled_from(["", "-", "-0a"]))))
-def test_tags_of_ours_are_read_back(tags: list[tuple[int, str]]) -> None:
+def test_our_own_tags_are_read_back(tags: list[tuple[int, str]]) -> None:
     assert versions(", ".join(f'"{version}{rest}"' for version, rest in tags)) == {version for version, _ in tags}

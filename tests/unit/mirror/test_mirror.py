@@ -1,4 +1,4 @@
-"""What the tables keep of a snapshot."""
+"""The columns in which the mirror stores a snapshot."""
 
 from datetime import UTC, datetime
 
@@ -8,12 +8,12 @@ from gateway.db.models import Subscription
 from gateway.services.mirror.ordering import Order
 from gateway.services.mirror.tables import KINDS, read_order, write_order
 from gateway.stripe_api.snapshots import Source
-from tests.support.recorded_events import BILLING_DATE, ENROLLED, told
+from tests.support.recorded_events import BILLING_DATE, ENROLLED, recorded_snapshot
 
 AT = datetime(2026, 11, 5, 0, 3, tzinfo=UTC)
 
 
-def test_a_batch_is_merged_from_what_is_referred_to_down_to_what_refers() -> None:
+def test_kinds_are_merged_after_the_kinds_they_refer_to() -> None:
     assert list(KINDS) == [
         "product",
         "price",
@@ -32,11 +32,11 @@ def test_the_key_column_exists(name: str) -> None:
 
 
 def content(event: str) -> dict[str, object]:
-    snapshot = told(event)
+    snapshot = recorded_snapshot(event)
     return dict(KINDS[snapshot.kind].column_values(snapshot))
 
 
-def test_of_a_subscription() -> None:
+def test_content_of_a_subscription() -> None:
     assert content("customer.subscription.updated") == {
         "status": "active",
         "currency": "usd",
@@ -59,7 +59,7 @@ def test_of_a_subscription() -> None:
     }
 
 
-def test_of_an_invoice() -> None:
+def test_content_of_an_invoice() -> None:
     assert content("invoice.paid") == {
         "subscription_id": "sub_1W1sHmK3iPuNwiMvlW33EgIc",
         "status": "paid",
@@ -77,7 +77,7 @@ def test_of_an_invoice() -> None:
     }
 
 
-def test_of_the_others() -> None:
+def test_content_of_the_other_kinds() -> None:
     assert content("invoice.upcoming") == {"amount_due": 142498, "currency": "usd", "billing_date": BILLING_DATE}
     assert content("customer.deleted") == {
         "name": None,
@@ -104,12 +104,12 @@ def test_of_the_others() -> None:
     }
 
 
-def test_a_row_gives_back_the_order_that_was_stored_with_it() -> None:
+def test_the_order_stored_in_a_row_is_read_back() -> None:
     order = Order(as_of=AT, source=Source.EVENT, rank=1, trail=("a", "b"), revision=4)
     row = Subscription(id="sub_1")
     write_order(row, order)
     assert read_order(row) == order
 
 
-def test_a_row_that_stripe_never_spoke_of_has_no_order() -> None:
+def test_a_row_without_a_stripe_state_has_no_order() -> None:
     assert read_order(Subscription(id="sub_1")) is None

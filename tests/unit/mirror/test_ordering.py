@@ -1,4 +1,4 @@
-"""Whatever the order, the duplicates and the seconds: the last word is the state that Stripe holds."""
+"""The order of states. Any order of arrival, with duplicates and equal seconds, ends in Stripe's state."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -59,7 +59,7 @@ def verdict(order: Order | None, incoming: Thing) -> Verdict:
     return decide_order(order, incoming)[0]
 
 
-def test_the_first_sight_of_an_object_is_applied() -> None:
+def test_the_first_state_of_an_object_is_applied() -> None:
     assert verdict(None, event(5, "active")) is Verdict.APPLY
 
 
@@ -69,56 +69,56 @@ def test_a_newer_second_is_applied_and_an_older_one_is_stale() -> None:
     assert verdict(order, event(4, "past_due")) is Verdict.STALE
 
 
-def test_within_one_second_an_event_that_continues_the_stored_state_is_applied() -> None:
+def test_an_event_of_the_same_second_that_continues_is_applied() -> None:
     order = stored(event(5, "incomplete", first=True))
     assert verdict(order, event(5, "active", previous="incomplete")) is Verdict.APPLY
 
 
-def test_within_one_second_created_after_updated_is_stale() -> None:
+def test_created_after_updated_in_the_same_second_is_stale() -> None:
     order = stored(event(5, "active", previous="incomplete"))
     assert verdict(order, event(5, "incomplete", first=True)) is Verdict.NOTE
     assert verdict(stored(answer(5, "active")), event(5, "incomplete", first=True)) is Verdict.STALE
 
 
-def test_within_one_second_an_unconnected_state_is_refreshed() -> None:
+def test_an_unconnected_state_of_the_same_second_is_refreshed() -> None:
     assert verdict(stored(event(5, "a", previous="b")), event(5, "d", previous="c")) is Verdict.REFRESH
     assert verdict(stored(event(5, "a")), event(5, "b")) is Verdict.REFRESH
 
 
-def test_the_same_change_under_another_event_id_changes_nothing() -> None:
+def test_the_same_change_under_another_event_id_is_noted() -> None:
     order = stored(event(5, "incomplete"), event(5, "active", previous="incomplete"))
     assert decide_order(order, event(5, "active", previous="incomplete")) == (Verdict.NOTE, order)
 
 
-def test_a_state_that_cannot_go_back_wins_over_a_later_clock() -> None:
+def test_a_final_state_wins_over_a_later_time() -> None:
     assert verdict(stored(event(9, "active")), event(8, "canceled")) is Verdict.APPLY
     assert verdict(stored(event(8, "canceled")), event(9, "active")) is Verdict.STALE
 
 
-def test_an_answer_and_an_event_of_neighbouring_seconds_are_not_ordered_by_their_clocks() -> None:
+def test_answer_and_event_within_the_tolerance_are_refreshed() -> None:
     assert verdict(stored(answer(5, "a")), event(6, "b", previous="c")) is Verdict.REFRESH
     assert verdict(stored(answer(5, "a")), event(5 + CLOCK_TOLERANCE.seconds + 1, "b", previous="c")) is Verdict.APPLY
 
 
-def test_a_slow_answer_may_be_older_than_what_happened_while_it_was_made() -> None:
+def test_a_slow_answer_may_be_older_than_the_stored_state() -> None:
     assert verdict(stored(event(5, "b")), slow_answer(10, "a", took=1)) is Verdict.APPLY
     assert verdict(stored(event(5, "b")), slow_answer(10, "a", took=4)) is Verdict.REFRESH
 
 
-def test_an_answer_asked_for_after_the_stored_state_was_known_is_the_newer_one() -> None:
+def test_an_answer_after_the_stored_revision_is_newer() -> None:
     order = stored(event(5, "a"))
     assert verdict(order, answer(5, "b", after_revision=order.revision)) is Verdict.APPLY
     assert verdict(order, answer(5, "b", after_revision=order.revision - 1)) is Verdict.REFRESH
 
 
-def test_a_time_that_stripes_clock_has_not_reached_ends_with_the_next_look() -> None:
+def test_an_answer_corrects_a_stored_time_in_the_future() -> None:
     order = stored(event(3600, "a"))
     applied, order = decide_order(order, answer(9, "b", after_revision=order.revision))
     assert (applied, order.as_of) == (Verdict.APPLY, START + timedelta(seconds=9))
     assert verdict(order, event(12, "c", previous="b")) is Verdict.APPLY
 
 
-def test_two_clocks_of_stripes_that_differ_a_little_set_no_time_back() -> None:
+def test_a_difference_within_the_tolerance_sets_no_time_back() -> None:
     order = stored(event(9 + CLOCK_TOLERANCE.seconds, "a"))
     _, order = decide_order(order, answer(9, "b", after_revision=order.revision))
     assert order.as_of == START + timedelta(seconds=9) + CLOCK_TOLERANCE
@@ -126,7 +126,7 @@ def test_two_clocks_of_stripes_that_differ_a_little_set_no_time_back() -> None:
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[list[Thing], list[Thing]]:
-    """A walk through few states in few seconds, and its observations in the order in which they arrive."""
+    """Draw a walk through few states in few seconds, and its observations in the order in which they arrive."""
     state = draw(st.sampled_from("abcd"))
     seconds = sorted(draw(st.lists(st.integers(0, 3), min_size=1, max_size=6)))
     walk = [event(seconds[0], state, first=True)]
@@ -139,11 +139,11 @@ def histories(draw: st.DrawFn) -> tuple[list[Thing], list[Thing]]:
     return walk, draw(st.permutations(observed))
 
 
-@pytest.mark.parametrize("refresh_at_once", [True, False], ids=["refreshed at once", "refreshed at the end"])
+@pytest.mark.parametrize("refresh_immediately", [True, False], ids=["refreshed immediately", "refreshed at the end"])
 @settings(max_examples=1000, deadline=None)
 @given(history=histories())
 def test_any_order_of_arrival_ends_in_stripes_state(
-    history: tuple[list[Thing], list[Thing]], *, refresh_at_once: bool
+    history: tuple[list[Thing], list[Thing]], *, refresh_immediately: bool
 ) -> None:
     walk, arrivals = history
     truth = walk[-1]
@@ -165,7 +165,7 @@ def test_any_order_of_arrival_ends_in_stripes_state(
 
     for each in arrivals:
         to_refresh |= merge(each)
-        if to_refresh and refresh_at_once:
+        if to_refresh and refresh_immediately:
             refresh()
             to_refresh = False
     if to_refresh:

@@ -1,4 +1,4 @@
-"""Which plan an organization is on, for everything that Stripe can say about its subscriptions."""
+"""The plan of an organization, for every state of its subscriptions at Stripe."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
@@ -12,7 +12,7 @@ from gateway.services.plan_table.derive import RULES, Payment, PlanState, derive
 START = datetime(2026, 11, 1, tzinfo=UTC)
 END = datetime(2026, 12, 1, tzinfo=UTC)
 PLAN_OF_PRODUCT = {"prod_free": "free", "prod_plus": "plus", "prod_enterprise": "enterprise"}
-STRANGE = "prod_strange"
+UNKNOWN_PRODUCT = "prod_strange"
 
 
 def item(product: str, *, quantity: int = 1, item_id: str = "si_1") -> dict[str, Any]:
@@ -61,7 +61,7 @@ def test_an_organization_without_a_subscription_is_on_free() -> None:
     )
 
 
-def test_everything_the_row_says_comes_from_the_base_item() -> None:
+def test_the_row_is_derived_from_the_base_item() -> None:
     found = subscription(item("prod_plus", quantity=7))
     found.cancel_at = END
     assert state(found) == PlanState(
@@ -83,28 +83,28 @@ def test_everything_the_row_says_comes_from_the_base_item() -> None:
     [
         ("trialing", "prod_free", "free", "free", "good"),
         ("trialing", "prod_plus", "plus", "plus", "good"),
-        ("trialing", STRANGE, "unmapped", "unmapped", "good"),
+        ("trialing", UNKNOWN_PRODUCT, "unmapped", "unmapped", "good"),
         ("active", "prod_free", "free", "free", "good"),
         ("active", "prod_plus", "plus", "plus", "good"),
-        ("active", STRANGE, "unmapped", "unmapped", "good"),
+        ("active", UNKNOWN_PRODUCT, "unmapped", "unmapped", "good"),
         ("past_due", "prod_free", "free", "free", "grace"),
         ("past_due", "prod_plus", "plus", "plus", "grace"),
-        ("past_due", STRANGE, "unmapped", "unmapped", "grace"),
+        ("past_due", UNKNOWN_PRODUCT, "unmapped", "unmapped", "grace"),
         ("incomplete", "prod_free", "free", "free", "good"),
         ("incomplete", "prod_plus", "free", "plus", "good"),
-        ("incomplete", STRANGE, "free", "unmapped", "good"),
+        ("incomplete", UNKNOWN_PRODUCT, "free", "unmapped", "good"),
         ("incomplete_expired", "prod_free", "free", "free", "suspended"),
         ("incomplete_expired", "prod_plus", "free", "free", "suspended"),
-        ("incomplete_expired", STRANGE, "free", "free", "suspended"),
+        ("incomplete_expired", UNKNOWN_PRODUCT, "free", "free", "suspended"),
         ("unpaid", "prod_free", "free", "free", "suspended"),
         ("unpaid", "prod_plus", "free", "plus", "suspended"),
-        ("unpaid", STRANGE, "free", "unmapped", "suspended"),
+        ("unpaid", UNKNOWN_PRODUCT, "free", "unmapped", "suspended"),
         ("paused", "prod_free", "free", "free", "suspended"),
         ("paused", "prod_plus", "free", "plus", "suspended"),
-        ("paused", STRANGE, "free", "unmapped", "suspended"),
+        ("paused", UNKNOWN_PRODUCT, "free", "unmapped", "suspended"),
         ("canceled", "prod_free", "free", "free", "good"),
         ("canceled", "prod_plus", "free", "free", "good"),
-        ("canceled", STRANGE, "free", "free", "good"),
+        ("canceled", UNKNOWN_PRODUCT, "free", "free", "good"),
     ],
 )
 def test_plan_and_standing_follow_the_status(
@@ -117,7 +117,7 @@ def test_plan_and_standing_follow_the_status(
 
 GOOD, GRACE, SUSPENDED = ("plus", "good"), ("plus", "grace"), ("free", "suspended")
 NOT_YET, OVER = ("free", "good"), ("free", "good")
-# Stripe's status x latest invoice: the plan that may be used by one who subscribed to Plus, and the standing.
+# For a subscription to Plus: the plan that the organization may use and its standing, by status and latest invoice.
 TABLE: dict[str, dict[str, tuple[str, str]]] = {
     #                       unknown     draft       open        overdue     paid        uncollectible  void
     "active": dict(zip(Payment, [GOOD, GOOD, GOOD, GOOD, GOOD, GOOD, GOOD], strict=True)),
@@ -133,7 +133,7 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
 
 @pytest.mark.parametrize("payment", Payment)
 @pytest.mark.parametrize("status", TABLE)
-def test_what_may_be_used_by_status_and_latest_invoice(status: str, payment: Payment) -> None:
+def test_status_and_latest_invoice_determine_the_plan(status: str, payment: Payment) -> None:
     bought = subscription(item("prod_plus"), status=status)
     bought.latest_invoice_id = "in_1"
     found = derive_plan_state([bought], PLAN_OF_PRODUCT, {"in_1": payment})
@@ -152,27 +152,27 @@ def test_what_may_be_used_by_status_and_latest_invoice(status: str, payment: Pay
         ("deleted", None, "unknown"),
     ],
 )
-def test_what_counts_of_an_invoice(status: str, next_attempt: datetime | None, payment: str) -> None:
+def test_the_payment_state_of_an_invoice(status: str, next_attempt: datetime | None, payment: str) -> None:
     assert Payment.of_invoice(status, next_attempt) == payment
 
 
-def test_every_status_that_the_sdk_knows_has_a_standing() -> None:
+def test_every_status_in_the_sdk_has_a_standing() -> None:
     assert {*TABLE, "none"} == RULES.keys()
     assert RULES.keys() == {"none", *get_args(get_args(stripe.Subscription.__annotations__["status"])[0])}
 
 
-def test_a_product_of_no_plan_beside_the_plans_is_only_an_extra() -> None:
-    found = state(subscription(item(STRANGE, quantity=9, item_id="si_0"), item("prod_plus", quantity=3)))
+def test_an_unknown_product_beside_a_plan_is_ignored() -> None:
+    found = state(subscription(item(UNKNOWN_PRODUCT, quantity=9, item_id="si_0"), item("prod_plus", quantity=3)))
     assert (found.plan, found.quantity) == ("plus", 3)
 
 
-def test_two_plans_in_one_subscription_are_no_plan_of_ours() -> None:
+def test_two_plans_in_one_subscription_are_unmapped() -> None:
     found = state(subscription(item("prod_free"), item("prod_plus", item_id="si_2")))
     assert (found.plan, found.requested_plan) == ("unmapped", "unmapped")
 
 
-def test_no_plan_in_the_subscription_is_not_silently_free() -> None:
-    found = state(subscription(item(STRANGE, quantity=4)))
+def test_a_subscription_without_a_plan_is_unmapped() -> None:
+    found = state(subscription(item(UNKNOWN_PRODUCT, quantity=4)))
     assert (found.plan, found.requested_plan, found.quantity) == ("unmapped", "unmapped", 4)
     assert found.subscription_id == "sub_1"
 
@@ -193,7 +193,7 @@ LATER = START + timedelta(days=1)
         ([("sub_a", START, "active"), ("sub_b", START, "active")], "sub_b"),
     ],
 )
-def test_the_newest_living_subscription_counts_else_the_newest(
+def test_the_newest_live_subscription_counts_else_the_newest(
     subscriptions: list[tuple[str, datetime, str]], current: str, turn: int
 ) -> None:
     rows = [
@@ -203,7 +203,7 @@ def test_the_newest_living_subscription_counts_else_the_newest(
     assert state(*rows[::turn]).subscription_id == current
 
 
-def test_a_row_says_the_state_it_was_written_from() -> None:
+def test_the_state_in_a_row_is_read_back() -> None:
     found = state(subscription(item("prod_plus", quantity=7)))
     row = OrganizationPlan(organization_id="org_1", as_of=START, version=3, **vars(found))
     assert PlanState.of_row(row) == found

@@ -1,4 +1,4 @@
-"""A quote's token buys exactly what it was made for, until it expires."""
+"""A quote's token is valid only for its own terms, until it expires."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -47,11 +47,11 @@ def billing_state(trail: tuple[str, ...] = ("older", "digest")) -> BillingState:
     )
 
 
-def test_a_token_says_what_was_signed() -> None:
+def test_a_token_carries_its_terms() -> None:
     assert read_token(CONFIG, TOKEN, NOW) == TERMS
 
 
-def test_it_is_good_until_the_second_it_expires_by_the_clock_that_is_passed_in() -> None:
+def test_a_token_is_valid_until_the_second_it_expires() -> None:
     assert read_token(CONFIG, TOKEN, EXPIRES - timedelta(seconds=1)) == TERMS
     assert read_token(CONFIG, TOKEN, NOW - timedelta(days=10_000)) == TERMS
     for late in (EXPIRES, EXPIRES + timedelta(seconds=1), EXPIRES + timedelta(days=10_000)):
@@ -59,18 +59,18 @@ def test_it_is_good_until_the_second_it_expires_by_the_clock_that_is_passed_in()
             read_token(CONFIG, TOKEN, late)
 
 
-def test_another_deployments_token_is_not_ours() -> None:
+def test_another_deployments_token_is_refused() -> None:
     with pytest.raises(InvalidRequest):
         read_token(config(stripe_secret_key="sk_test_other"), TOKEN, NOW)
 
 
-def test_every_process_derives_the_same_key_and_it_is_not_the_secret_itself() -> None:
+def test_all_processes_derive_the_same_key_from_the_secret() -> None:
     assert derive_signing_key(config()) == derive_signing_key(CONFIG)
     assert CONFIG.stripe_secret_key.encode() not in derive_signing_key(CONFIG)
 
 
-def test_one_changed_character_spoils_it() -> None:
-    for place, letter in enumerate(TOKEN[:-1]):  # the last one carries bits that base64 leaves unused
+def test_a_token_with_one_changed_character_is_refused() -> None:
+    for place, letter in enumerate(TOKEN[:-1]):  # base64 leaves some bits of the last character unused
         other = "A" if letter != "A" else "B"
         with pytest.raises(InvalidRequest):
             read_token(CONFIG, TOKEN[:place] + other + TOKEN[place + 1 :], NOW)
@@ -98,13 +98,13 @@ def forged(key: Any = None, algorithm: str = "HS256", **claims: Any) -> str:
         jwt.encode({"aud": "quote", "exp": EXPIRES, "terms": vars(TERMS)}, DEVELOPMENT_SECRET, "HS256"),
     ],
 )
-def test_what_we_did_not_sign_as_a_quote_is_refused(token: str) -> None:
+def test_a_token_not_signed_as_a_quote_is_refused(token: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         read_token(CONFIG, token, NOW)
     assert caught.value.members == {"errors": {"quote": ["Not valid."]}}
 
 
-def test_the_helper_that_forges_makes_good_tokens_if_nothing_is_forged() -> None:
+def test_an_unchanged_forged_token_is_valid() -> None:
     assert read_token(CONFIG, forged(), NOW) == TERMS
 
 
@@ -120,12 +120,12 @@ def test_the_helper_that_forges_makes_good_tokens_if_nothing_is_forged() -> None
         None,
     ],
 )
-def test_a_token_of_a_release_with_other_terms_has_expired(terms: Any) -> None:
+def test_a_token_with_another_releases_terms_has_expired(terms: Any) -> None:
     with pytest.raises(QuoteExpired):
         read_token(CONFIG, forged(terms=terms), NOW)
 
 
-def test_a_quote_that_fits_passes() -> None:
+def test_a_matching_quote_passes() -> None:
     TERMS.check(CALLER, billing_state(), "price_1", "plus", 3)
 
 
@@ -145,7 +145,7 @@ def test_a_quote_for_anything_else_is_refused(terms: Terms, error: type[GatewayE
         terms.check(CALLER, billing_state(), "price_1", "plus", 3)
 
 
-def test_a_quote_for_a_subscription_that_is_gone_is_stale() -> None:
+def test_a_quote_for_a_missing_subscription_is_stale() -> None:
     with pytest.raises(QuoteStale):
         TERMS.check(
             CALLER,
@@ -156,12 +156,12 @@ def test_a_quote_for_a_subscription_that_is_gone_is_stale() -> None:
         )
 
 
-def line(item: str, amount: int, *, off: int = 0, on_top: int = 0, within: int = 0) -> dict[str, Any]:
-    """A line of a preview, for an invoice item: what it costs, what is taken off, and its taxes."""
-    taxes = [{"amount": on_top, "tax_behavior": "exclusive"}, {"amount": within, "tax_behavior": "inclusive"}]
+def line(item: str, amount: int, *, discount: int = 0, exclusive: int = 0, inclusive: int = 0) -> dict[str, Any]:
+    """Return a preview line for an invoice item, with its amount, discount and taxes."""
+    taxes = [{"amount": exclusive, "tax_behavior": "exclusive"}, {"amount": inclusive, "tax_behavior": "inclusive"}]
     return {
         "amount": amount,
-        "discount_amounts": [{"amount": off, "discount": "di_1"}] if off else None,
+        "discount_amounts": [{"amount": discount, "discount": "di_1"}] if discount else None,
         "taxes": taxes,
         "parent": {"invoice_item_details": {"invoice_item": item}},
     }
@@ -174,12 +174,16 @@ def preview_of(*lines: dict[str, Any], total: int) -> Invoice:
 
 @pytest.mark.parametrize(
     ("extra", "more"),
-    [({}, 0), ({"off": 60}, -60), ({"on_top": 24}, 24), ({"within": 20}, 0), ({"off": 60, "on_top": 12}, -48)],
+    [
+        ({}, 0),
+        ({"discount": 60}, -60),
+        ({"exclusive": 24}, 24),
+        ({"inclusive": 20}, 0),
+        ({"discount": 60, "exclusive": 12}, -48),
+    ],
 )
-def test_what_is_billed_at_once_is_not_due_later_with_its_discount_and_its_taxes_neither(
-    extra: dict[str, int], more: int
-) -> None:
+def test_items_billed_immediately_are_not_due_later(extra: dict[str, int], more: int) -> None:
     waits = line("ii_waits", 120, **extra)
-    at_once = preview_of(waits, total=120 + more)
+    immediate = preview_of(waits, total=120 + more)
     later = preview_of(waits, line("ii_next", 25_000), total=25_000 + 120 + more)
-    assert compute_next_amount_due(later, select_remaining_lines(later, at_once), at_once) == 25_000
+    assert compute_next_amount_due(later, select_remaining_lines(later, immediate), immediate) == 25_000

@@ -1,4 +1,4 @@
-"""What Stripe's failures mean for the one who called: the real SDK against a server that answers like Stripe."""
+"""The translation of Stripe's errors, with the real SDK against a server that answers like Stripe."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from gateway.stripe_api.event_list import list_events
 from tests.support.stripe_answers import stripe_that_answers
 
 INVALID = "invalid_request_error"
-sdk: Any = stripe  # some of its errors' constructors carry no types
+sdk: Any = stripe  # some constructors of its errors have no types
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ sdk: Any = stripe  # some of its errors' constructors carry no types
         (503, {"type": "api_error", "message": "Oops"}, StripeUnavailable, None),
     ],
 )
-def test_each_answer_becomes_an_error_of_ours(
+def test_each_stripe_error_becomes_our_error(
     status: int, error: dict[str, Any], ours: type[GatewayError], detail: str | None
 ) -> None:
     with (
@@ -61,7 +61,7 @@ def test_each_answer_becomes_an_error_of_ours(
         assert error["message"] not in caught.value.detail
 
 
-def test_a_stripe_that_is_not_there_is_unavailable() -> None:
+def test_an_unreachable_stripe_is_unavailable() -> None:
     with stripe_that_answers(200, {}) as (url, _):
         pass
     with pytest.raises(StripeUnavailable), stripe_call():
@@ -75,7 +75,7 @@ def test_a_stripe_that_is_not_there_is_unavailable() -> None:
         *({"object": "list"}, {"object": "list", "data": []}, {"object": "list", "data": {}, "has_more": False}),
     ],
 )
-def test_a_success_that_is_nothing_of_stripes_is_no_answer(answer: object) -> None:
+def test_a_200_that_does_not_come_from_stripe_is_unavailable(answer: object) -> None:
     with stripe_that_answers(200, answer) as (url, _):
         client = stripe_client("sk_test_unit", url)
         with pytest.raises(StripeUnavailable), stripe_call():
@@ -84,7 +84,7 @@ def test_a_success_that_is_nothing_of_stripes_is_no_answer(answer: object) -> No
             list_events(client, None, None)
 
 
-def test_an_empty_list_and_an_object_of_a_type_not_known_here_are_answers() -> None:
+def test_an_empty_list_and_an_unknown_type_are_accepted() -> None:
     with stripe_that_answers(200, {"object": "list", "data": [], "has_more": False}) as (url, _), stripe_call():
         assert list_events(stripe_client("sk_test_unit", url), None, None).events == []
     with stripe_that_answers(200, {"object": "new", "text": "\ud800"}) as (url, _), stripe_call():
@@ -106,7 +106,7 @@ def test_an_empty_list_and_an_object_of_a_type_not_known_here_are_answers() -> N
         (sdk.StripeError(), StripeUnavailable),
     ],
 )
-def test_an_error_without_words_gets_ours(error: stripe.StripeError, ours: type[GatewayError]) -> None:
+def test_an_error_without_a_message_gets_our_message(error: stripe.StripeError, ours: type[GatewayError]) -> None:
     with pytest.raises(GatewayError) as caught, stripe_call():
         raise error
     assert type(caught.value) is ours
@@ -122,7 +122,7 @@ def test_an_error_without_words_gets_ours(error: stripe.StripeError, ours: type[
         (400, {"type": "idempotency_error", "message": "Another request"}, False),
     ],
 )
-def test_a_refused_key_is_told_from_a_refused_request(status: int, error: dict[str, Any], *, refused: bool) -> None:
+def test_key_refused_recognizes_only_a_refused_key(status: int, error: dict[str, Any], *, refused: bool) -> None:
     with (
         stripe_that_answers(status, {"error": error}) as (url, _),
         pytest.raises(StripeRejected) as caught,
@@ -132,17 +132,17 @@ def test_a_refused_key_is_told_from_a_refused_request(status: int, error: dict[s
     assert key_refused(caught.value) is refused
 
 
-def test_what_is_no_error_of_stripes_passes_unchanged() -> None:
+def test_other_errors_pass_unchanged() -> None:
     with pytest.raises(ZeroDivisionError), stripe_call():
         raise ZeroDivisionError
     with pytest.raises(StripeRejected, match="ours"), stripe_call():
         raise StripeRejected("ours")
 
 
-def test_requests_speak_the_pinned_version_and_tell_no_telemetry() -> None:
+def test_requests_pin_the_version_and_send_no_telemetry() -> None:
     with stripe_that_answers(400, {"error": {"type": INVALID}}) as (url, seen):
         client = stripe_client("sk_test_unit", url)
-        for _ in range(2):  # the second request would carry the telemetry of the first
+        for _ in range(2):  # the second request would send the telemetry of the first
             with pytest.raises(StripeRejected), stripe_call():
                 client.v1.customers.retrieve("cus_1")
     assert len(seen) == 2

@@ -1,4 +1,4 @@
-"""What the inbox takes for an event."""
+"""The envelope of an event, and the bodies that the inbox refuses."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from gateway.stripe_api.envelope import WebhookEnvelope
 
 
 def refused(body: Any) -> Any:
-    """The errors, by field."""
+    """Return the errors by field."""
     with pytest.raises(WebhookRefused) as caught:
         WebhookEnvelope.read(body)
     return caught.value.members.get("errors")
@@ -29,7 +29,7 @@ EVENT: dict[str, Any] = {
 }
 
 
-def test_an_envelope_is_what_the_inbox_needs() -> None:
+def test_an_envelope_holds_the_fields_the_inbox_needs() -> None:
     assert WebhookEnvelope.read(EVENT) == WebhookEnvelope(
         id="evt_1",
         object="event",
@@ -42,7 +42,7 @@ def test_an_envelope_is_what_the_inbox_needs() -> None:
     )
 
 
-def test_what_an_event_may_lack_is_none() -> None:
+def test_optional_fields_may_be_missing() -> None:
     upcoming = EVENT | {"type": "invoice.upcoming", "api_version": None, "data": {"object": {"object": "invoice"}}}
     found = WebhookEnvelope.read(upcoming)
     assert (found.object_id, found.api_version) == (None, None)
@@ -50,14 +50,14 @@ def test_what_an_event_may_lack_is_none() -> None:
 
 
 @pytest.mark.parametrize("name", ["id", "object", "type", "created", "livemode", "data"])
-def test_what_an_event_must_have_is_missed_by_name(name: str) -> None:
+def test_a_missing_required_field_is_named(name: str) -> None:
     assert set(refused({key: EVENT[key] for key in EVENT if key != name})) == {name}
 
 
 @pytest.mark.parametrize(
     "body", [[], [EVENT], "event", 1, 1.5, True, None, {}, {"data": {}}, [[[[]]]], {"id": {"id": {"id": []}}}]
 )
-def test_what_is_no_event_is_refused(body: Any) -> None:
+def test_a_body_that_is_not_an_event_is_refused(body: Any) -> None:
     refused(body)
 
 
@@ -101,17 +101,17 @@ def test_what_is_no_event_is_refused(body: Any) -> None:
         ("data", {"object": "sub_1"}),
     ],
 )
-def test_an_event_of_another_shape_is_refused_and_the_field_named(name: str, value: Any) -> None:
+def test_an_invalid_field_is_refused_and_named(name: str, value: Any) -> None:
     messages = refused(EVENT | {name: value})
     assert set(messages) == {name}
-    json.dumps(messages)  # they go into the problem as they are
+    json.dumps(messages)  # the problem contains them unchanged, so JSON must be able to hold them
 
 
 @pytest.mark.parametrize("object_id", [1, "sub\0", "sub\ud83d", "", {"id": "sub_1"}])
-def test_the_id_of_an_events_object_is_text_that_a_table_can_keep(object_id: Any) -> None:
+def test_an_object_id_that_postgresql_refuses_is_refused(object_id: Any) -> None:
     assert set(refused(EVENT | {"data": {"object": {"id": object_id}}})) == {"object_id"}
 
 
-def test_only_the_object_itself_says_its_id() -> None:
+def test_the_object_id_comes_only_from_the_object() -> None:
     body = EVENT | {"object_id": "sub_2", "data": {"object": {}}}
     assert WebhookEnvelope.read(body).object_id is None

@@ -1,4 +1,4 @@
-"""An event, and the state before it."""
+"""An event, and the object's previous state."""
 
 import copy
 from datetime import UTC, datetime
@@ -46,29 +46,29 @@ def test_an_event_is_read() -> None:
         ("req_1", True, None),
     ],
 )
-def test_an_event_says_whether_a_request_caused_it(caused_by: Any, *, by_request: bool, key: str | None) -> None:
+def test_an_event_names_the_request_that_caused_it(caused_by: Any, *, by_request: bool, key: str | None) -> None:
     event = Event.from_json(EVENT | {"request": caused_by})
     assert (event.by_request, event.request_key) == (by_request, key)
 
 
 @pytest.mark.parametrize("data", [{"object": {}}, {"object": {}, "previous_attributes": None}])
-def test_an_event_that_names_no_changes_has_no_previous_state(data: dict[str, Any]) -> None:
+def test_an_event_without_changes_has_no_previous_state(data: dict[str, Any]) -> None:
     assert Event.from_json(EVENT | {"data": data}).previous is None
 
 
-def test_only_the_objects_own_creation_is_its_first_event() -> None:
+def test_only_a_created_event_is_first() -> None:
     assert Event.from_json(EVENT | {"type": "customer.subscription.created"}).is_first
     assert not Event.from_json(EVENT | {"type": "invoice.paid"}).is_first
     assert not Event.from_json(EVENT | {"type": "customer.created.again"}).is_first
 
 
 @pytest.mark.parametrize("name", ["id", "type", "created", "data"])
-def test_an_event_that_lacks_a_part_is_unreadable(name: str) -> None:
+def test_an_event_that_lacks_a_field_is_unreadable(name: str) -> None:
     with pytest.raises(UnreadableObject):
         Event.from_json({key: value for key, value in EVENT.items() if key != name})
 
 
-def test_an_event_without_a_version_is_of_none() -> None:
+def test_an_event_without_a_version_has_version_none() -> None:
     assert Event.from_json({key: value for key, value in EVENT.items() if key != "api_version"}).api_version is None
 
 
@@ -92,14 +92,14 @@ def test_an_event_of_another_shape_is_unreadable(wrong: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("odd", ["a", ["a"], 1, True])
-def test_a_previous_state_that_cannot_be_read_is_told_from_none(odd: Any) -> None:
+def test_an_unreadable_previous_state_is_marked_as_odd(odd: Any) -> None:
     event = Event.from_json(EVENT | {"data": {"object": {"id": "cus_1"}, "previous_attributes": odd}})
     assert (event.previous, event.odd_previous) == (None, True)
     assert not Event.from_json(EVENT).odd_previous
 
 
 @pytest.mark.parametrize("event", [[], "event", 5, None])
-def test_what_is_no_object_is_no_event(event: Any) -> None:
+def test_json_that_is_not_an_object_is_unreadable(event: Any) -> None:
     with pytest.raises(UnreadableObject):
         Event.from_json(event)
 
@@ -127,8 +127,8 @@ def test_what_is_no_object_is_no_event(event: Any) -> None:
             {"a": {"b": {"c": 0, "d": 2}, "e": 3}},
             id="nested objects",
         ),
-        pytest.param({"a": [1, 2, 3]}, {"a": [1]}, {"a": [1]}, id="an array stands there whole"),
-        pytest.param({"a": [{"b": 1}]}, {"a": [{"c": 0}]}, {"a": [{"c": 0}]}, id="also one of objects"),
+        pytest.param({"a": [1, 2, 3]}, {"a": [1]}, {"a": [1]}, id="an array is replaced as a whole"),
+        pytest.param({"a": [{"b": 1}]}, {"a": [{"c": 0}]}, {"a": [{"c": 0}]}, id="an array of objects too"),
         pytest.param(
             {"items": {"object": "list", "data": [{"id": "si_1"}], "total_count": 1}},
             {"items": {"data": []}},
@@ -138,11 +138,11 @@ def test_what_is_no_object_is_no_event(event: Any) -> None:
         pytest.param({"a": {"b": 1}}, {"a": None}, {"a": None}, id="an object was null"),
         pytest.param({"a": None}, {"a": {"b": 1}}, {"a": {"b": 1}}, id="a null was an object"),
         pytest.param({"a": "pm_1"}, {"a": {"id": "pm_0"}}, {"a": {"id": "pm_0"}}, id="text was an object"),
-        pytest.param({}, {"gone": 1}, {"gone": 1}, id="a field that is gone"),
+        pytest.param({}, {"gone": 1}, {"gone": 1}, id="a removed field"),
         pytest.param({"a": 1}, {}, {"a": 1}, id="nothing changed"),
     ],
 )
-def test_the_state_before_is_rebuilt(after: Any, changed: Any, expected: Any) -> None:
+def test_the_previous_state_is_rebuilt(after: Any, changed: Any, expected: Any) -> None:
     kept = copy.deepcopy((after, changed))
     assert before(after, changed) == expected
     assert (after, changed) == kept, "the payload itself must stay as it was"
@@ -157,14 +157,14 @@ OBJECTS = st.dictionaries(st.sampled_from("abcd"), VALUES, max_size=4)
 
 
 def without_nulls(value: Any) -> Any:
-    """A member that is null and one that is not there are one and the same in what an event says."""
+    """Return ``value`` without null members. An event does not distinguish a null member from a missing one."""
     if not isinstance(value, dict):
         return value
     return {name: without_nulls(each) for name, each in value.items() if each is not None}
 
 
 @given(old=OBJECTS, new=OBJECTS)
-def test_what_changed_leads_back_to_what_was(old: Any, new: Any) -> None:
+def test_previous_attributes_restore_the_previous_state(old: Any, new: Any) -> None:
     assert without_nulls(before(new, previous_attributes(old, new))) == without_nulls(old)
 
 
@@ -185,7 +185,7 @@ def test_times_are_whole_seconds_in_utc() -> None:
         {"data": {"object": "ab", "previous_attributes": {"a": 1}}},
     ],
 )
-def test_an_event_with_an_odd_part_is_unreadable(changes: dict[str, Any]) -> None:
+def test_an_event_with_an_invalid_field_is_unreadable(changes: dict[str, Any]) -> None:
     event = {"id": "evt_1", "type": "customer.updated", "created": 1, "data": {"object": {"id": "cus_1"}}}
     with pytest.raises(UnreadableObject):
         Event.from_json(event | changes)

@@ -1,4 +1,4 @@
-"""Stripe's JSON, also where it is no Unicode."""
+"""Stripe's JSON, including lone surrogates, which are not valid Unicode."""
 
 from typing import Any
 
@@ -9,17 +9,17 @@ from gateway.stripe_api.json_text import dumps, loads
 
 
 @pytest.mark.parametrize("value", [{"name": "Half \ud83d"}, ["\ude00\ud83d"], {"\ud83d": 1}, "\ud83d", "\U0001f600"])
-def test_half_a_character_is_read_and_written(value: Any) -> None:
+def test_a_lone_surrogate_is_read_and_written(value: Any) -> None:
     assert loads(dumps(value)) == value
 
 
-def test_what_is_unicode_is_read_and_written_by_orjson() -> None:
+def test_valid_unicode_is_written_as_by_orjson() -> None:
     value = {"name": "Zoë \U0001f600", "amounts": [1, 2.5, None, True]}
     assert dumps(value) == orjson.dumps(value)
     assert loads(dumps(value)) == value
 
 
-HALF = b'"\\ud83d"'
+SURROGATE = b'"\\ud83d"'
 
 
 @pytest.mark.parametrize(
@@ -30,24 +30,24 @@ HALF = b'"\\ud83d"'
         b"\xff",
         b'"\xed\xa0\xbd"',
         b"NaN",
-        HALF + b"x",
-        b"[" + HALF,
-        b"[" + HALF + b", NaN]",
-        b"[" + HALF + b", -Infinity]",
-        b"[" + HALF + b', "\xff"]',
-        b"[" + HALF + b', "\n"]',
-        b"[" + HALF + b", " + b"9" * 10_000 + b"]",
-        b"[" + HALF + b", " + b"[" * 100_000,
-        b"\xef\xbb\xbf" + HALF,
-        HALF.decode().encode("utf-16"),
+        SURROGATE + b"x",
+        b"[" + SURROGATE,
+        b"[" + SURROGATE + b", NaN]",
+        b"[" + SURROGATE + b", -Infinity]",
+        b"[" + SURROGATE + b', "\xff"]',
+        b"[" + SURROGATE + b', "\n"]',
+        b"[" + SURROGATE + b", " + b"9" * 10_000 + b"]",
+        b"[" + SURROGATE + b", " + b"[" * 100_000,
+        b"\xef\xbb\xbf" + SURROGATE,
+        SURROGATE.decode().encode("utf-16"),
     ],
 )
-def test_what_is_no_json_is_refused_with_half_a_character_in_it_as_well(text: bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - orjson's, json's, a codec's: all of them
+def test_invalid_json_is_refused_even_with_a_lone_surrogate(text: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the error may come from orjson, json or a codec
         loads(text)
 
 
 @pytest.mark.parametrize("value", [{"half": "\ud83d", "amount": float("nan")}, object()])
-def test_what_could_not_be_read_again_is_not_written(value: object) -> None:
+def test_a_value_that_json_cannot_hold_is_not_written(value: object) -> None:
     with pytest.raises((TypeError, ValueError)):
         dumps(value)

@@ -1,4 +1,4 @@
-"""Who may change which plan to which: the whole table, as the product promises it."""
+"""The policy of plan changes, with the whole table of transitions."""
 
 from dataclasses import replace
 from itertools import product
@@ -31,7 +31,7 @@ SALES, SAME = ContactSalesRequired, NoChange
 
 
 def on(plan: str, quantity: int = 1) -> PlanState:
-    """An enrolled organization."""
+    """Return the state of an enrolled organization."""
     return replace(NEVER_ENROLLED, plan=plan, requested_plan=plan, quantity=quantity, subscription_id="sub_1")
 
 
@@ -52,7 +52,7 @@ def on(plan: str, quantity: int = 1) -> PlanState:
         ("unmapped", "enterprise", SALES),
     ],
 )
-def test_the_matrix(source: str, target: str, outcome: str | type[GatewayError]) -> None:
+def test_each_pair_of_plans_has_its_transition(source: str, target: str, outcome: str | type[GatewayError]) -> None:
     plan = CATALOG.get(target)
     if isinstance(outcome, str):
         assert check_change(on(source), plan, 1).action == outcome
@@ -61,20 +61,20 @@ def test_the_matrix(source: str, target: str, outcome: str | type[GatewayError])
             check_change(on(source), plan, 1)
 
 
-def test_unmapped_is_nothing_that_can_be_asked_for() -> None:
+def test_unmapped_cannot_be_requested() -> None:
     with pytest.raises(InvalidRequest) as caught:
         CATALOG.get("unmapped")
     assert caught.value.members == {"errors": {"plan": ["Must be one of: free, plus, enterprise."]}}
 
 
-def test_without_a_plan_the_present_one_is_meant() -> None:
+def test_the_target_defaults_to_the_current_plan() -> None:
     assert resolve_target(CATALOG, on("plus"), None) == CATALOG.get("plus")
     assert resolve_target(CATALOG, on("plus"), "free") == CATALOG.get("free")
     assert resolve_target(CATALOG, NEVER_ENROLLED, None) == CATALOG.get("free")
 
 
 @pytest.mark.parametrize("present", ["unmapped", "of_last_year"])
-def test_a_present_plan_that_is_not_sold_here_is_for_sales_and_no_mistake_of_the_request(present: str) -> None:
+def test_a_current_plan_that_is_not_sold_requires_sales(present: str) -> None:
     with pytest.raises(ContactSalesRequired):
         resolve_target(CATALOG, on(present), None)
     with pytest.raises(InvalidRequest):
@@ -82,7 +82,7 @@ def test_a_present_plan_that_is_not_sold_here_is_for_sales_and_no_mistake_of_the
     assert resolve_target(CATALOG, on(present), "plus") == CATALOG.get("plus")
 
 
-def test_who_was_never_enrolled_enrols_on_free_and_may_go_straight_to_plus() -> None:
+def test_a_new_organization_may_take_free_or_plus() -> None:
     assert check_change(NEVER_ENROLLED, CATALOG.get("free"), 1) == Transition(action="enroll")
     assert check_change(NEVER_ENROLLED, CATALOG.get("plus"), 1) == Transition(action="upgrade", needs=BUYING)
     with pytest.raises(ContactSalesRequired):
@@ -95,12 +95,12 @@ def test_another_quantity_of_plus_is_a_change(held: int, wanted: int) -> None:
 
 
 @pytest.mark.parametrize(("plan", "quantity"), [("free", 1), ("plus", 1), ("plus", 5)])
-def test_what_the_organization_has_already_is_no_change(plan: str, quantity: int) -> None:
+def test_the_current_plan_and_quantity_are_no_change(plan: str, quantity: int) -> None:
     with pytest.raises(NoChange):
         check_change(on(plan, quantity), CATALOG.get(plan), quantity)
 
 
-def test_what_counts_is_the_plan_asked_for_and_not_the_one_in_use() -> None:
+def test_the_requested_plan_counts_and_not_the_one_in_use() -> None:
     unpaid = replace(on("plus"), plan="free", status="unpaid", standing="suspended")
     assert check_change(unpaid, CATALOG.get("free"), 1).action == "downgrade"
     with pytest.raises(NoChange):
@@ -108,7 +108,7 @@ def test_what_counts_is_the_plan_asked_for_and_not_the_one_in_use() -> None:
 
 
 @pytest.mark.parametrize(("target", "quantity"), [("plus", 101), ("plus", 1_000_000), ("free", 2)])
-def test_more_than_the_plan_allows_is_refused_and_the_limit_is_named(target: str, quantity: int) -> None:
+def test_too_large_a_quantity_is_refused_with_the_limit(target: str, quantity: int) -> None:
     with pytest.raises(InvalidRequest) as caught:
         check_change(on("plus"), CATALOG.get(target), quantity)
     plan = CATALOG.get(target)
@@ -116,19 +116,17 @@ def test_more_than_the_plan_allows_is_refused_and_the_limit_is_named(target: str
     assert caught.value.members == {"errors": errors}
 
 
-def test_the_largest_quantity_is_allowed() -> None:
+def test_the_maximum_quantity_is_allowed() -> None:
     assert check_change(on("free"), CATALOG.get("plus"), 100).action == "upgrade"
 
 
-def test_sales_is_named_before_the_quantity() -> None:
+def test_contact_sales_takes_precedence_over_the_quantity() -> None:
     with pytest.raises(ContactSalesRequired):
         check_change(on("plus"), CATALOG.get("enterprise"), 2)
 
 
 @pytest.mark.parametrize(("source", "held", "target", "wanted"), [("free", 1, "plus", 1), ("plus", 1, "plus", 2)])
-def test_more_is_sold_with_a_card_on_file_and_nothing_unpaid_only(
-    source: str, held: int, target: str, wanted: int
-) -> None:
+def test_buying_more_requires_a_card_and_no_unpaid_invoice(source: str, held: int, target: str, wanted: int) -> None:
     transition = check_change(on(source, held), CATALOG.get(target), wanted)
     check_needs(transition, card=True, paid_up=True)
     with pytest.raises(PaymentMethodRequired):
@@ -141,11 +139,11 @@ def test_more_is_sold_with_a_card_on_file_and_nothing_unpaid_only(
     ("current", "target", "wanted"),
     [(on("plus", 3), "free", 1), (on("plus", 3), "plus", 2), (NEVER_ENROLLED, "free", 1)],
 )
-def test_giving_back_and_enrolling_need_neither(current: PlanState, target: str, wanted: int) -> None:
+def test_buying_less_and_enrolling_have_no_preconditions(current: PlanState, target: str, wanted: int) -> None:
     check_needs(check_change(current, CATALOG.get(target), wanted), card=False, paid_up=False)
 
 
-def test_the_table_has_every_pair_of_plans_that_are_sold() -> None:
+def test_the_table_has_every_pair_of_plans() -> None:
     assert TRANSITIONS.keys() == set(product(CATALOG.keys, repeat=2))
 
 
@@ -158,7 +156,7 @@ def test_the_table_has_every_pair_of_plans_that_are_sold() -> None:
         ("unmapped", ["contact_sales", "contact_sales", "contact_sales"]),
     ],
 )
-def test_the_button_beside_each_plan(current: str, actions: list[str]) -> None:
+def test_the_action_towards_each_plan(current: str, actions: list[str]) -> None:
     assert [choose_action(current, plan) for plan in CATALOG.plans] == actions
 
 
@@ -171,5 +169,5 @@ def test_the_button_beside_each_plan(current: str, actions: list[str]) -> None:
         ("unmapped", ["contact_sales"]),
     ],
 )
-def test_what_can_be_done_about_each_plan(current: str, actions: list[str]) -> None:
+def test_the_actions_from_each_plan(current: str, actions: list[str]) -> None:
     assert list_actions(current, CATALOG) == actions

@@ -1,4 +1,4 @@
-"""How long a failed event waits."""
+"""The backoff of a failed event."""
 
 from datetime import timedelta
 
@@ -19,7 +19,7 @@ from gateway.services.webhooks.drain import MAX_ATTEMPTS, compute_backoff
         (MAX_ATTEMPTS, timedelta(hours=12)),
     ],
 )
-def test_each_wait_is_four_times_as_long_up_to_a_limit_and_spread(attempts: int, longest: timedelta) -> None:
+def test_backoff_quadruples_up_to_a_limit_with_jitter(attempts: int, longest: timedelta) -> None:
     waits = {compute_backoff(attempts) for _ in range(200)}
     assert all(longest / 2 <= wait <= longest for wait in waits)
     assert len(waits) > 100
