@@ -1,8 +1,8 @@
-"""What a plan change takes of our own time, and how often it calls Stripe. Web, worker and sandbox share the cores.
+"""Measures our own time for a plan change, and its calls to Stripe. Web, worker and sandbox share the cores.
 
-The own time is that of the application, less what its calls to Stripe take (``timed``). Deliveries are left out:
-Stripe's come a second or so after the answer, the sandbox's at once, and then it signs and sends on the cores that are
-measured. What they cost is measured by the other benchmarks.
+Our own time is the application's time without its calls to Stripe (``timed``). The benchmark drops the deliveries.
+Stripe delivers about a second after the answer, but the sandbox would sign and send immediately, on the measured cores.
+The other benchmarks measure deliveries.
 """
 
 import statistics
@@ -20,7 +20,7 @@ from tests.support.deployment import Deployment, deployed
 from tests.support.processes import await_port, gunicorn, running
 
 ORGANIZATIONS = 40
-WARM = 4  # organizations that only warm up the processes
+WARM = 4  # these organizations only warm up the processes
 STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("upgrade", {"plan": "plus"}),
     ("quantity", {"quantity": 5}),
@@ -33,21 +33,21 @@ STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 class Samples:
-    """Own milliseconds and calls to Stripe, by kind of request."""
+    """Our own milliseconds and the calls to Stripe, by kind of request."""
 
     def __init__(self) -> None:
         self.own: defaultdict[str, list[float]] = defaultdict(list)
         self.calls: defaultdict[str, Counter[int]] = defaultdict(Counter)
 
     def take(self, kind: str, answer: requests.Response) -> requests.Response:
-        """Note what a request took."""
+        """Record a request's own time and calls."""
         answer.raise_for_status()
         self.own[kind].append(float(answer.headers[OWN]))
         self.calls[kind][int(answer.headers[CALLS])] += 1
         return answer
 
     def report(self) -> None:
-        """A line for each kind."""
+        """Print a line for each kind."""
         for kind, own in self.own.items():
             median, p99 = statistics.median(own), statistics.quantiles(own, n=100)[98]
             calls = ", ".join(f"{number} ({times} times)" for number, times in sorted(self.calls[kind].items()))
@@ -57,7 +57,7 @@ class Samples:
 
 
 def play(parts: Deployment, organization_id: str, samples: Samples, *, quoted: bool) -> None:
-    """Enrol an organization, and let it move up and down."""
+    """Enrol an organization and let it make all changes."""
     samples.take("enrolment", parts.api(organization_id, "POST", "/subscription", plan="free"))
     take_card(partial(parts.ok, organization_id), parts.stripe)
     for name, wanted in STEPS:
@@ -70,7 +70,7 @@ def play(parts: Deployment, organization_id: str, samples: Samples, *, quoted: b
 
 
 def main() -> None:
-    """Run it."""
+    """Run the benchmark."""
     with rig() as database, deployed(database.url, database.logs) as parts:
         web = gunicorn("tests.benchmarks.timed:application()", parts.port)
         with running(web, parts.environment, database.logs / "web.log"):

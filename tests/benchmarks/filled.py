@@ -1,4 +1,4 @@
-"""A database as it is after months: filled by SQL, with everything in proportion."""
+"""Fills a database by SQL as months of operation would, with realistic proportions."""
 
 import psycopg
 
@@ -6,16 +6,16 @@ from tests.support import bulk_events
 
 KEPT_PAYLOADS, PRUNABLE = 200_000, 2_000
 PAYLOADS = 64
-"""So many different payloads; what they cost is their size, not their number."""
+"""The number of different payloads. Their cost depends on their size and not on their number."""
 
-# Nobody waits for the fill: it need not be durable.
+# The fill need not be durable, because a crash ends the benchmark.
 QUICKLY = "SET synchronous_commit = off; SET maintenance_work_mem = '512MB'"
 INDEXES = """
     SELECT indexname, indexdef FROM pg_indexes
     WHERE tablename = 'webhook_events' AND indexname <> 'pk_webhook_events'"""
 SAMPLES = "CREATE TEMP TABLE samples (number int PRIMARY KEY, payload bytea)"
 
-# Oldest first: those that retention deletes, those that it empties, those that it emptied, and the last 30 days.
+# From old to new: events that retention will delete, events already pruned, events it will prune, and the last 30 days.
 EVENTS = """
     INSERT INTO webhook_events (id, type, object_id, created, api_version, livemode, payload, state, attempts,
         next_attempt_at, received_at, processed_at)
@@ -65,15 +65,15 @@ ORGANIZATIONS = """
 
 
 def with_organizations(connection: psycopg.Connection, organizations: int) -> None:
-    """As many organizations, each with a subscription, an invoice and its row of the plan table."""
+    """Insert organizations, each with a subscription, an invoice and a row in the plan table."""
     connection.execute(QUICKLY)
-    cursor = psycopg.ClientCursor(connection)  # several statements with parameters: put together on this side
+    cursor = psycopg.ClientCursor(connection)  # several statements with parameters, so the client must interpolate them
     cursor.execute(ORGANIZATIONS, {"organizations": organizations, "plus": bulk_events.product_id()})
     connection.execute("VACUUM ANALYZE organizations, subscriptions, invoices, organization_plans, plans")
 
 
 def with_events(connection: psycopg.Connection, rows: int, organizations: int) -> None:
-    """As many stored events, worked off, instead of those that were there."""
+    """Replace the stored events with ``rows`` processed ones."""
     connection.execute(QUICKLY)
     connection.execute("TRUNCATE webhook_events; DROP TABLE IF EXISTS samples")
     indexes = connection.execute(INDEXES).fetchall()

@@ -1,7 +1,7 @@
-"""What one event, one scrape, one look costs with a thousand stored events and with ten million.
+"""Measures one event, one scrape and one query with a thousand stored events and with ten million.
 
-The inbox and the drain run in this process, on the real database with durable commits. Each statement that was
-executed is explained afterwards: one that reads a big table from end to end is named.
+The inbox and the drain run in this process, on the real database with durable commits. Afterwards, the benchmark
+explains each executed statement and prints every statement that scans a big table.
 """
 
 import statistics
@@ -32,15 +32,15 @@ from tests.support.bulk_events import SECRET
 from tests.support.statements import Statements
 
 EVENTS = 2_000
-"""Stored and worked off at each size."""
-LOOKS = 5
+"""The number of events to store and drain at each size."""
+REPEATS = 5
 
 Figures = dict[str, float]
-"""What was measured -> milliseconds."""
+"""Milliseconds by name of the measurement."""
 
 
-def timed(action: Callable[[], object], times: int = LOOKS) -> float:
-    """Milliseconds, the median of several times."""
+def timed(action: Callable[[], object], times: int = REPEATS) -> float:
+    """Return the median time of the action in milliseconds."""
     taken = []
     for _ in range(times):
         began = time.perf_counter()
@@ -49,8 +49,8 @@ def timed(action: Callable[[], object], times: int = LOOKS) -> float:
     return statistics.median(taken) * 1000
 
 
-def acknowledged_and_drained(gateway: Gateway, organizations: int) -> Figures:
-    """One event at a time into the inbox, then all through the drain."""
+def measure_events(gateway: Gateway, organizations: int) -> Figures:
+    """Store one event at a time, and then drain all events."""
     heads = [delivery.partition(b"\r\n\r\n") for delivery in bulk_events.requests(EVENTS, organizations)]
     deliveries = iter([(body, head.decode().partition("Stripe-Signature: ")[2].split()[0]) for head, _, body in heads])
     with closing(Inbox(gateway)) as inbox:
@@ -64,8 +64,8 @@ def acknowledged_and_drained(gateway: Gateway, organizations: int) -> Figures:
     return {"acknowledge an event": acknowledged, "drain an event": statistics.median(batches)}
 
 
-def looked_at(gateway: Gateway, organizations: int) -> Figures:
-    """What people, Prometheus, the Billing page and reconciliation ask."""
+def measure_queries(gateway: Gateway, organizations: int) -> Figures:
+    """Measure the queries of operators, Prometheus, the Billing page and reconciliation."""
     since = gateway.clock() - timedelta(hours=2)
     selections = {
         "": Selection(),
@@ -79,10 +79,7 @@ def looked_at(gateway: Gateway, organizations: int) -> Figures:
     caller = Caller(organization_id=f"org_{organizations // 2}", actor="somebody")
     middle = f"org_{organizations // 2}"
     return {
-        **{
-            f"events list{name}": timed(lambda: find_events(gateway, which, 50))  # noqa: B023 - called at once
-            for name, which in selections.items()
-        },
+        **{f"events list{name}": timed(lambda: find_events(gateway, which, 50)) for name, which in selections.items()},  # noqa: B023 - called immediately
         "metrics": timed(lambda: list(gauges(gateway))),
         "readiness": timed(lambda: (is_migrated(gateway.database), load_last_check(gateway))),
         "GET /v1/subscription": timed(lambda: load_plan_details(gateway, caller)),
@@ -95,19 +92,19 @@ def looked_at(gateway: Gateway, organizations: int) -> Figures:
 
 
 def none_unseen(*_: object) -> set[str]:
-    """Everything was in Stripe's lists."""
+    """Return an empty set, as if every object were in Stripe's lists."""
     return set()
 
 
-def pruned(gateway: Gateway, rows: int) -> Figures:
-    """Retention, as the hourly job does it."""
+def measure_pruning(gateway: Gateway, rows: int) -> Figures:
+    """Measure retention as the hourly job runs it."""
     batches = max(1, 2 * min(rows // 10, filled.PRUNABLE) / BATCH_SIZE)
     return {"prune 1,000": timed(lambda: prune(gateway), 1) / batches}
 
 
 @contextmanager
 def gateway_on(url: str) -> Iterator[Gateway]:
-    """The parts of a process."""
+    """Yield the gateway of a process."""
     config = Config(
         database_url=url,
         stripe_secret_key="sk_test_benchmark",
@@ -120,7 +117,7 @@ def gateway_on(url: str) -> Iterator[Gateway]:
 
 
 def report(columns: dict[int, Figures]) -> None:
-    """The table."""
+    """Print the table."""
     click.echo(f"{'milliseconds (medians)':<44}" + "".join(f"{rows:>14,}" for rows in columns))
     for name in next(iter(columns.values())):
         click.echo(f"{name:<44}" + "".join(f"{figures[name]:>14,.2f}" for figures in columns.values()))
@@ -130,7 +127,7 @@ def report(columns: dict[int, Figures]) -> None:
 @click.option("--rows", multiple=True, type=int, default=(1_000, 100_000, 1_000_000), show_default=True)
 @click.option("--organizations", default=100_000, show_default=True)
 def main(rows: tuple[int, ...], organizations: int) -> None:
-    """Fill, measure, explain; sizes one after the other."""
+    """Fill the database and measure at each size, and then explain the statements."""
     click.echo(f"Stored events, with {organizations:,} organizations")
     columns: dict[int, Figures] = {}
     with rig() as parts, parts.connect() as connection, gateway_on(parts.url) as gateway:
@@ -138,11 +135,11 @@ def main(rows: tuple[int, ...], organizations: int) -> None:
         statements = Statements(gateway)
         for size in rows:
             filled.with_events(connection, size, organizations)
-            figures = acknowledged_and_drained(gateway, organizations)
-            columns[size] = figures | looked_at(gateway, organizations) | pruned(gateway, size)
+            figures = measure_events(gateway, organizations)
+            columns[size] = figures | measure_queries(gateway, organizations) | measure_pruning(gateway, size)
         report(columns)
         for scan in statements.scans(connection):
-            click.echo(f"Reads a table from end to end: {scan}", err=True)
+            click.echo(f"Scans a big table: {scan}", err=True)
 
 
 if __name__ == "__main__":
