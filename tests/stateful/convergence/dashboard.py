@@ -1,4 +1,4 @@
-"""What people and time do at Stripe, past the gateway."""
+"""The rules for changes at Stripe that bypass the gateway, by people or by time."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ from tests.support.json_types import Json
 ORGANIZATIONS = ("org_1", "org_2")
 WHOSE = st.sampled_from(ORGANIZATIONS)
 PAUSES = st.sampled_from([0, 0, 0, 0, 1, 2, 3, 30])
-"""Seconds until the next thing happens: mostly, it is the same second."""
-ASKS_ITS_HOLDER = "pm_card_authenticationRequired"
-CARDS = st.sampled_from(["pm_card_visa", "pm_card_mastercard", "pm_card_chargeCustomerFail", ASKS_ITS_HOLDER])
+"""Seconds until the next step. Most steps happen in the same second."""
+CARD_REQUIRING_ACTION = "pm_card_authenticationRequired"
+CARDS = st.sampled_from(["pm_card_visa", "pm_card_mastercard", "pm_card_chargeCustomerFail", CARD_REQUIRING_ACTION])
 AFTER = st.sampled_from(["canceled", "unpaid", "past_due"])
-"""What Stripe does with a subscription for which nobody paid in the end."""
+"""What Stripe does with a subscription after the last failed retry."""
 SUBSCRIPTION_EDITS: Any = st.one_of(
     st.tuples(st.just("quantity"), st.integers(1, 3)),
     st.tuples(st.just("price"), st.sampled_from(["free", "plus", "enterprise", "unknown"])),
@@ -34,36 +34,36 @@ CUSTOMER_EDITS: Any = st.one_of(
 
 
 class Dashboard(RuleBasedStateMachine):
-    """Edits at Stripe, payments, and time."""
+    """Edits and payments at Stripe, and the passing of time."""
 
     stage: SteppedGateway
     prices: dict[str, str]
 
     @property
     def v1(self) -> Any:
-        """The SDK. Untyped here: parameters are made up as they come."""
+        """Return the SDK, untyped because the rules build parameters as plain dicts."""
         return self.stage.account.v1
 
     def subscriptions(self, organization: str) -> list[Json]:
-        """Those that have not ended, newest first."""
+        """Return the organization's subscriptions that have not ended, newest first."""
         customer = self.customers.get(organization)
         return list(self.stage.read("/v1/subscriptions", customer=customer)) if customer else []
 
     @property
     def customers(self) -> dict[str, str]:
-        """Organization -> its customer, as long as Stripe has it."""
+        """Return the customer of each organization, unless it was deleted."""
         rows = self.stage.read("/v1/customers")
         return {name: each["id"] for each in rows if (name := each["metadata"].get("organization_id"))}
 
     @rule(whose=WHOSE, edits=st.lists(SUBSCRIPTION_EDITS, min_size=1, max_size=3), pause=PAUSES)
     def edit_subscription(self, whose: str, edits: list[tuple[str, Any]], pause: int) -> None:
-        """Several edits within a second, too."""
+        """Edit the newest subscription, often several times within a second."""
         for what, value in edits:
             self.edit(whose, what, value)
         self.stage.wait(pause)
 
     def edit(self, whose: str, what: str, value: Any) -> None:
-        """One edit of the newest subscription that lives."""
+        """Edit the newest live subscription once."""
         if not (found := self.subscriptions(whose)):
             return
         items = found[0]["items"]["data"]
@@ -84,7 +84,7 @@ class Dashboard(RuleBasedStateMachine):
 
     @rule(whose=WHOSE, back=st.booleans(), pause=PAUSES)
     def there_and_back(self, whose: str, pause: int, *, back: bool) -> None:
-        """A state that comes twice in one second: its content tells no order."""
+        """Reach the same state twice in one second, so that its content does not show the order."""
         for quantity in [2, 3, 2] if back else [2, 3, 1, 2]:
             self.edit(whose, "quantity", quantity)
         self.stage.wait(pause)
@@ -133,7 +133,7 @@ class Dashboard(RuleBasedStateMachine):
 
     @property
     def closing(self) -> bool:
-        """Whether customers may be deleted by now: an example in which it comes first has little to tell."""
+        """Return whether the machine may delete customers. An early deletion would leave little to test."""
         return len(self.stage.events) > 60
 
     @rule(
@@ -170,7 +170,7 @@ class Dashboard(RuleBasedStateMachine):
         pause=PAUSES,
     )
     def invoice(self, whose: str, which: int, how: str, pause: int) -> None:
-        """By hand."""
+        """Create or settle an invoice by hand."""
         v1, customer = self.v1.invoices, self.customers.get(whose)
         if customer and how.startswith("write"):
             draft = v1.create({"customer": customer})
@@ -192,7 +192,7 @@ class Dashboard(RuleBasedStateMachine):
 
     @rule(whose=WHOSE, after=AFTER)
     def leave_unpaid(self, whose: str, after: str) -> None:
-        """The renewal fails, and so does its retry: Stripe gives up."""
+        """Let the renewal and its retry fail, so that Stripe gives up."""
         self.configure(after)
         self.change_card(whose, "pm_card_chargeCustomerFail", 0)
         self.edit(whose, "price", "plus")

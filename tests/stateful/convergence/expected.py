@@ -1,4 +1,4 @@
-"""What the tables ought to say, read from Stripe's JSON by nothing of the gateway's: an own, plain reading of it."""
+"""The tables as they should be. This module reads Stripe's JSON by itself and uses no code of the gateway."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,9 +12,9 @@ OVER = ("canceled", "incomplete_expired")
 USABLE = ("trialing", "active", "past_due")
 STANDING = {"past_due": "grace", "unpaid": "suspended", "paused": "suspended", "incomplete_expired": "suspended"}
 Tables = dict[str, dict[str, Json]]
-"""Table -> key -> row."""
+"""Rows by table and key."""
 
-NOBODY: Json = {
+NO_PLAN: Json = {
     "plan": "free",
     "requested_plan": "free",
     "status": "none",
@@ -37,37 +37,39 @@ def iso(seconds: int | None) -> str | None:
 
 
 def plan_row(subscriptions: Iterable[Json], plans: dict[str, str], invoices: dict[str, Json], *, deleted: bool) -> Json:
-    """The plan of a customer with these subscriptions. ``plans``: product -> plan."""
+    """Return the plan table row of a customer with these subscriptions. ``plans`` maps products to plans."""
     if deleted or not (found := list(subscriptions)):
-        return NOBODY
-    # The living before the ended, what may be used before what may not, the newest before the older.
-    one = max(
+        return NO_PLAN
+    # A live subscription takes precedence over an ended one, then a usable one, and then the newest one.
+    current = max(
         found, key=lambda each: (each["status"] not in OVER, each["status"] in USABLE, each["created"], each["id"])
     )
-    items = sorted(one["items"]["data"], key=lambda item: str(item["id"]))
+    items = sorted(current["items"]["data"], key=lambda item: str(item["id"]))
     known = [item for item in items if item["price"]["product"] in plans]
     item = known[0] if len(known) == 1 else items[0]
     plan = plans[item["price"]["product"]] if len(known) == 1 else "unmapped"
-    over = one["status"] in OVER
-    invoice = invoices.get(one["latest_invoice"] or "", {})
-    given_up = one["status"] == "past_due" and invoice.get("status") == "open" and not invoice["next_payment_attempt"]
+    over = current["status"] in OVER
+    invoice = invoices.get(current["latest_invoice"] or "", {})
+    given_up = (
+        current["status"] == "past_due" and invoice.get("status") == "open" and not invoice["next_payment_attempt"]
+    )
     return {
-        "plan": plan if one["status"] in USABLE and not given_up else "free",
+        "plan": plan if current["status"] in USABLE and not given_up else "free",
         "requested_plan": "free" if over else plan,
-        "status": one["status"],
-        "standing": "suspended" if given_up else STANDING.get(one["status"], "good"),
+        "status": current["status"],
+        "standing": "suspended" if given_up else STANDING.get(current["status"], "good"),
         "quantity": 1 if over else item["quantity"],
-        "currency": one["currency"],
-        "subscription_id": one["id"],
+        "currency": current["currency"],
+        "subscription_id": current["id"],
         "current_period_start": None if over else iso(item["current_period_start"]),
         "current_period_end": None if over else iso(item["current_period_end"]),
-        "cancel_at": iso(one["cancel_at"]),
+        "cancel_at": iso(current["cancel_at"]),
     }
 
 
 @dataclass
 class Expected:
-    """All tables as they ought to be, from Stripe as it is."""
+    """All tables as they should be, according to Stripe's current state."""
 
     stage: SteppedGateway
     tables: Tables = field(default_factory=dict)
@@ -96,14 +98,16 @@ class Expected:
             "organization_plans": self._plans(),
         }
 
-    def _told(self, kind: str) -> list[tuple[str, Json]]:
-        """Type and object of the events about a kind of object, oldest first."""
-        told = [(event["type"], event["data"]["object"]) for event in self.stage.events]
-        return [(name, thing) for name, thing in told if thing["object"] == kind]
+    def _events_about(self, kind: str) -> list[tuple[str, Json]]:
+        """Return type and object of the events about one kind of object, oldest first."""
+        observed = [(event["type"], event["data"]["object"]) for event in self.stage.events]
+        return [(name, thing) for name, thing in observed if thing["object"] == kind]
 
     def _invoices(self) -> dict[str, Json]:
-        """A draft that was deleted is in no list: only its event tells."""
-        gone = [thing | {"status": "deleted"} for name, thing in self._told("invoice") if name == "invoice.deleted"]
+        """Return all invoices. A deleted draft is in no list, so only its event shows it."""
+        gone = [
+            thing | {"status": "deleted"} for name, thing in self._events_about("invoice") if name == "invoice.deleted"
+        ]
         every = [*self.stage.read("/v1/invoices"), *gone]
         return {
             each["id"]: invoice_of(each, self.owner[each["customer"]])
@@ -114,7 +118,7 @@ class Expected:
     def _cards(self) -> dict[str, Json]:
         attached = dict.fromkeys(
             (thing["id"], thing["customer"])
-            for name, thing in self._told("payment_method")
+            for name, thing in self._events_about("payment_method")
             if name == "payment_method.attached" and thing["customer"] in self.owner
         )
         return {
@@ -123,7 +127,7 @@ class Expected:
         }
 
     def _upcoming(self) -> dict[str, Json]:
-        told = [thing for name, thing in self._told("invoice") if name == "invoice.upcoming"]
+        announced = [thing for name, thing in self._events_about("invoice") if name == "invoice.upcoming"]
         return {
             thing["parent"]["subscription_details"]["subscription"]: {
                 "organization_id": self.owner[thing["customer"]],
@@ -131,7 +135,7 @@ class Expected:
                 "currency": thing["currency"],
                 "billing_date": at(thing["period_end"]),
             }
-            for thing in told
+            for thing in announced
             if thing["customer"] in self.owner
         }
 

@@ -1,4 +1,4 @@
-"""The tables as they are, and what must hold of them whatever Stripe says."""
+"""Reads the tables, and checks what must hold for them in every example."""
 
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,7 @@ from gateway.db.models import (
     UpcomingInvoice,
     WebhookEvent,
 )
-from tests.stateful.convergence.expected import NOBODY, OVER, Expected, Tables, plan_row
+from tests.stateful.convergence.expected import NO_PLAN, OVER, Expected, Tables, plan_row
 from tests.stateful.convergence.stepped_gateway import SteppedGateway
 from tests.support.json_types import Json
 
@@ -36,29 +36,29 @@ MODELS: tuple[type[Base], ...] = (
 
 
 def rows(stage: SteppedGateway, model: type[Any]) -> list[Json]:
-    """All rows of a table, by primary key."""
+    """Return all rows of a table, ordered by primary key."""
     with stage.gateway.database.transaction() as session:
         found = session.scalars(select(model).order_by(*inspect(model).primary_key))
         return [{column.key: getattr(row, column.key) for column in inspect(model).columns} for row in found]
 
 
 def check_tables(stage: SteppedGateway, expected: Expected, tables: Tables) -> None:
-    """Each row that is expected, with each field that is expected of it; and no other row."""
+    """Check that the tables have exactly the expected rows, with the expected fields."""
     for model in MODELS:
         name, key = model.__tablename__, inspect(model).primary_key[0].name
         if (wanted := tables.get(name)) is None:
             continue
         found = {row[key]: plain(row) if name == "organization_plans" else row for row in rows(stage, model)}
-        if name == "plans":  # a product that stood for a plan once stays, without a key
+        if name == "plans":  # a product that no longer stands for a plan keeps its row without a key
             found = {product: row for product, row in found.items() if row["key"] is not None}
-        if name == "organization_plans":  # nothing is written of somebody who never was on anything
-            found = dict.fromkeys(expected.owner.values(), NOBODY) | found
+        if name == "organization_plans":  # an organization that never had a plan has no row
+            found = dict.fromkeys(expected.owner.values(), NO_PLAN) | found
         cut = {key: {field: row[field] for field in wanted.get(key, row)} for key, row in found.items()}
         assert cut == wanted, f"{name}: {difference(cut, wanted)}"
 
 
 def difference(found: dict[str, Json], wanted: dict[str, Json]) -> list[str]:
-    """Where two sets of rows differ, for people."""
+    """Describe the differences between two sets of rows."""
     return [
         f"{key}.{name}: {found.get(key, {}).get(name)!r} here, {wanted.get(key, {}).get(name)!r} at Stripe"
         for key in sorted(found.keys() | wanted.keys())
@@ -68,12 +68,12 @@ def difference(found: dict[str, Json], wanted: dict[str, Json]) -> list[str]:
 
 
 def plain(row: Json) -> Json:
-    """Times as the history writes them."""
+    """Return the row with times as the history writes them."""
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
 
 
 def check_inbox(stage: SteppedGateway) -> None:
-    """All that was delivered is there, and done with; only what was meant for another mode was refused."""
+    """Check that every delivered event is stored and finished. Only events of another mode may be rejected."""
     states = {row["id"]: row["state"] for row in rows(stage, WebhookEvent)}
     assert stage.delivered <= states.keys(), f"lost: {stage.delivered - states.keys()}"
     for event, state in states.items():
@@ -82,7 +82,7 @@ def check_inbox(stage: SteppedGateway) -> None:
 
 
 def check_history(stage: SteppedGateway, expected: Expected) -> None:
-    """The history leads to the plan table without a gap, says nothing twice, and only what was once so at Stripe."""
+    """Check that the history leads to the plan table without gaps or repetitions, through states that Stripe had."""
     current = {row["organization_id"]: row for row in rows(stage, OrganizationPlan)}
     for organization in expected.owner.values():
         history = [row for row in rows(stage, PlanHistory) if row["organization_id"] == organization]
@@ -94,53 +94,54 @@ def check_history(stage: SteppedGateway, expected: Expected) -> None:
         before: Json | None = None
         for row in history:
             assert row["before"] == before, f"the history has a gap: {row['before']} follows {before}"
-            assert row["after"] != (before or NOBODY), f"twice the same: {row}"
+            assert row["after"] != (before or NO_PLAN), f"the entry changes nothing: {row}"
             before = row["after"]
-        wanted = {name: plain(current[organization])[name] for name in NOBODY}
-        assert before == wanted, "the plan table is not where its history ends"
+        wanted = {name: plain(current[organization])[name] for name in NO_PLAN}
+        assert before == wanted, "the plan table differs from the end of its history"
         check_held(stage, expected, organization, [row["after"] for row in history])
 
 
 def check_changes(stage: SteppedGateway) -> None:
-    """No change is left open, each ended as Stripe has it, and who is named in the history asked for just that."""
+    """Check that every change has ended as at Stripe, and that the history names the users who requested changes."""
     states = [event["data"]["object"] for event in stage.events]
     carried_out = {each["metadata"].get("change_id") for each in states if each["object"] == "subscription"}
     changes = {row["id"]: row for row in rows(stage, PlanChange)}
     for change in changes.values():
-        assert change["state"] in ("applied", "failed", "abandoned"), f"left open: {change}"
-        assert change["state"] == "applied" or change["id"] not in carried_out, f"Stripe did it: {change}"
+        assert change["state"] in ("applied", "failed", "abandoned"), f"the change has not ended: {change}"
+        assert change["state"] == "applied" or change["id"] not in carried_out, f"Stripe carried it out: {change}"
     for entry in rows(stage, PlanHistory):
         if entry["change_id"] is not None:
             change = changes[entry["change_id"]]
             assert (change["organization_id"], change["actor"]) == (entry["organization_id"], entry["actor"])
-            enrolled_by_it = (entry["before"] or NOBODY)["status"] in ("none", *OVER)  # whatever became of it then
+            # An enrolment stands in the history even if the change failed later.
+            enrolled_by_it = (entry["before"] or NO_PLAN)["status"] in ("none", *OVER)
             assert change["state"] == "applied" or enrolled_by_it, f"{entry} by {change}"
 
 
 def check_held(stage: SteppedGateway, expected: Expected, organization: str, claimed: list[Json]) -> None:
-    """All that the history claims was once so at Stripe; and it never goes back to what was over there."""
+    """Check that Stripe once had every state in the history, and that the history never goes back in time."""
     mine = {customer for customer, name in expected.owner.items() if name == organization}
-    told = [event for event in stage.events if event["data"]["object"].get("customer") in mine]
-    states = [each["data"]["object"] for each in told if each["data"]["object"]["object"] == "subscription"]
+    events = [event for event in stage.events if event["data"]["object"].get("customer") in mine]
+    states = [each["data"]["object"] for each in events if each["data"]["object"]["object"] == "subscription"]
     mappings = mappings_of(stage)
     held = [[row for plans in mappings for row in rows_of(state, plans)] for state in states]
     for row in claimed:
-        assert row == NOBODY or any(row in rows for rows in held), f"this was never so at Stripe: {row}"
+        assert row == NO_PLAN or any(row in rows for rows in held), f"Stripe never had this state: {row}"
     if len({state["id"] for state in states}) == len(mappings) == 1:
-        remaining = iter([row for rows in held for row in rows] + [NOBODY])
+        remaining = iter([row for rows in held for row in rows] + [NO_PLAN])
         for row in claimed:
             assert row in remaining, f"the history went back to {row} in {claimed}"
 
 
 def rows_of(state: Json, plans: dict[str, str]) -> list[Json]:
-    """What a state of a subscription stood for: with its invoice to be tried again, and once it was given up."""
+    """Return the plan table rows of a subscription's state, before and after Stripe gives up its invoice."""
     given_up = {state["latest_invoice"]: {"status": "open", "next_payment_attempt": None}}
     rows = [plan_row([state], plans, invoices, deleted=False) for invoices in ({}, given_up)]
     return rows[:1] if rows[0] == rows[1] else rows
 
 
 def mappings_of(stage: SteppedGateway) -> list[dict[str, str]]:
-    """Which products stood for which plans, in the course of time, from the first customer on."""
+    """Return the successive mappings of products to plans, starting with the first customer."""
     plans: dict[str, str] = {}
     mappings = [plans]
     customers = 0

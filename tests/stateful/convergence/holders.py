@@ -1,4 +1,4 @@
-"""What the holders of cards do: approve a payment, call it off, and take cards away as soon as they have come."""
+"""The rules for cardholders: approve a payment, cancel it, or detach a card right after attaching it."""
 
 from contextlib import suppress
 
@@ -11,16 +11,16 @@ from gateway.errors import GatewayError
 from gateway.services.plan_changes.payment import abandon_change
 from gateway.services.plan_changes.request import change_plan
 from schemas.subscription import ChangeCommand
-from tests.stateful.convergence.dashboard import ASKS_ITS_HOLDER, PAUSES, WHOSE
+from tests.stateful.convergence.dashboard import CARD_REQUIRING_ACTION, PAUSES, WHOSE
 from tests.stateful.convergence.network import FORMS, PICKS
 from tests.stateful.convergence.workers import MEANWHILE, Workers
 
 
 class Holders(Workers):
-    """Changes that wait for their payment, and cards of which little is told. Who does nothing lets it expire."""
+    """Changes that wait for a payment, which expires without an action, and cards that are soon detached."""
 
     def waiting(self, organization: str) -> PlanChange | None:
-        """The organization's change that waits for its payment."""
+        """Return the organization's change that waits for its payment, if any."""
         query = select(PlanChange).where(
             PlanChange.organization_id == organization, PlanChange.state == "requires_action"
         )
@@ -29,8 +29,8 @@ class Holders(Workers):
 
     @rule(whose=WHOSE, quantity=st.integers(1, 3), pause=PAUSES)
     def upgrade_with_a_card_that_asks(self, whose: str, quantity: int, pause: int) -> None:
-        """Where Plus is charged at once, the change waits."""
-        self.change_card(whose, ASKS_ITS_HOLDER, 0)
+        """Upgrade with a card that requires approval. If Plus is charged immediately, the change waits."""
+        self.change_card(whose, CARD_REQUIRING_ACTION, 0)
         with suppress(GatewayError):
             command = ChangeCommand(plan="plus", quantity=quantity)
             change_plan(self.stage.gateway, self.stage.caller(whose), command)
@@ -46,7 +46,7 @@ class Holders(Workers):
 
     @rule(whose=WHOSE, meanwhile=MEANWHILE, picks=PICKS, approved=st.booleans(), pause=PAUSES)
     def call_off(self, whose: str, meanwhile: str | None, picks: list[int], pause: int, *, approved: bool) -> None:
-        """Perhaps in the moment in which it was paid."""
+        """Cancel the waiting change, sometimes just after its payment."""
         if (change := self.waiting(whose)) is not None:
             if approved:
                 self.approve(whose, 0)
@@ -58,7 +58,7 @@ class Holders(Workers):
 
     @rule(whose=WHOSE, form=st.sampled_from(FORMS), backwards=st.booleans(), drains=st.booleans())
     def come_and_go(self, whose: str, form: str, *, backwards: bool, drains: bool) -> None:
-        """A card that is gone before anything is told of it: Stripe, asked then, does not say whose it was."""
+        """Detach a card before its events arrive. Stripe then no longer says whose card it was."""
         self.listen()
         if customer := self.customers.get(whose):
             card = self.v1.payment_methods.attach("pm_card_visa", {"customer": customer}).id

@@ -1,4 +1,4 @@
-"""The gateway's line to Stripe: counted, and open to whatever happens while an answer is on its way."""
+"""The gateway's HTTP client, which records calls and lets a test act while a call is in flight."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -13,20 +13,21 @@ from gateway.stripe_api.client import TOOK, MeteredClient
 class Line(MeteredClient):
     """The SDK's HTTP client.
 
-    ``before`` is done once, before a call reaches Stripe; ``meanwhile`` between Stripe's answer and its arrival here.
+    ``before`` runs once, before the next call reaches Stripe. ``meanwhile`` runs once, after Stripe answers the next
+    call and before the gateway receives the answer.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__(None)
         self._clock = clock
         self.calls: list[str] = []
-        """Method and path of each, without the host."""
+        """The method and path of each call, without the host."""
         self.before: Callable[[], None] | None = None
         self.meanwhile: Callable[[], None] | None = None
         self.dates_late = False
-        """Whether that answer bears the date of its arrival: Stripe read the object, and was long in sending it."""
+        """Whether the answer has the date of its arrival, as if Stripe read the object and sent it much later."""
         self.loses = False
-        """Whether that answer is lost."""
+        """Whether the answer is lost."""
 
     def request(
         self,
@@ -49,7 +50,7 @@ class Line(MeteredClient):
         meanwhile()
         if self.loses:
             self.loses = False
-            raise stripe.APIConnectionError("cut", should_retry=False)  # type: ignore[no-untyped-call]  # the SDK's
+            raise stripe.APIConnectionError("connection cut", should_retry=False)  # type: ignore[no-untyped-call]  # the SDK has no types here
         if self.dates_late:
             self.dates_late = False
             date = format_datetime(datetime.fromtimestamp(self._clock(), UTC), usegmt=True)
@@ -57,5 +58,5 @@ class Line(MeteredClient):
         return body, status, answered
 
     def forget(self) -> None:
-        """Nothing is to happen with the next answer."""
+        """Cancel all plans for the next call."""
         self.before, self.meanwhile, self.dates_late, self.loses = None, None, False, False

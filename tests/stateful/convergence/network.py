@@ -1,4 +1,4 @@
-"""What the network, and Stripe's own deliverer, do to the events: in any order, again, late, or never."""
+"""The rules for deliveries: events arrive in any order, repeatedly, late or never."""
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
@@ -8,7 +8,7 @@ from tests.stateful.convergence.dashboard import Dashboard
 from tests.support.json_types import Json
 
 PICKS = st.lists(st.integers(0, 40), max_size=6)
-"""Which of what is on its way, one after the other: counted round and round."""
+"""Successive indexes into the events on their way, modulo their number."""
 FORMS = ["as it is"] * 6 + ["older version", "older shape"]
 EXTRAS = ["none"] * 4 + ["again", "twin", "live"]
 
@@ -23,11 +23,11 @@ class Network(Dashboard):
         super().__init__()
         self.on_its_way: list[Json] = []
         self.misread: set[str] = set()
-        """Subscriptions whose announced invoice came in a shape that cannot be read."""
+        """Subscriptions whose upcoming invoice arrived in an unreadable shape."""
         self.copies = 0
 
     def listen(self) -> None:
-        """What Stripe has told by now is on its way."""
+        """Put Stripe's new events on their way."""
         self.on_its_way += self.stage.hear()
 
     def deliver_some(self, picks: list[int], form: str = "as it is", extra: str = "none") -> None:
@@ -41,12 +41,12 @@ class Network(Dashboard):
 
     def deliver_one(self, event: Json, form: str, extra: str) -> None:
         self.copies += 1
-        told = event
-        if form != "as it is" and event["type"] != "invoice.deleted":  # Stripe could not be asked for it
+        sent = event
+        if form != "as it is" and event["type"] != "invoice.deleted":  # Stripe cannot return a deleted invoice
             if event["type"] == "invoice.upcoming":
                 self.misread.add(event["data"]["object"]["parent"]["subscription_details"]["subscription"])
-            told = deliveries.of_an_older_version(event) if form == "older version" else deliveries.before_basil(event)
-        self.stage.deliver(told)
+            sent = deliveries.of_an_older_version(event) if form == "older version" else deliveries.before_basil(event)
+        self.stage.deliver(sent)
         if extra == "again":
             self.stage.deliver(event)
         elif extra == "twin":
@@ -79,7 +79,7 @@ class Network(Dashboard):
 
     @rule(picks=PICKS)
     def deliver_once_more(self, picks: list[int]) -> None:
-        """What came long ago."""
+        """Deliver events again that arrived long ago."""
         known = [each for each in self.stage.events if each["id"] in self.stage.delivered]
         for pick in picks if known else []:
             self.deliver_one(known[pick % len(known)], "as it is", "twin" if pick % 2 else "none")
@@ -94,5 +94,5 @@ class Network(Dashboard):
             if self.on_its_way and self.can_be_lost(self.on_its_way[pick % len(self.on_its_way)]):
                 self.on_its_way.pop(pick % len(self.on_its_way))
 
-    def can_be_lost(self, event: Json) -> bool:  # noqa: ARG002 - for those who overrule it
+    def can_be_lost(self, event: Json) -> bool:  # noqa: ARG002 - subclasses override it
         return True

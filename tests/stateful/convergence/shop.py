@@ -18,17 +18,17 @@ from schemas.subscription import ChangeCommand
 from tests.stateful.convergence.stepped_gateway import SteppedGateway
 
 ORGANIZATION = "org_1"
-MINIMUM_CHARGE = 50  # of a card, in cents and in yen
-CATALOG_SETTLES = 5  # seconds after which an answer about a price is beyond doubt the newer one
+MINIMUM_CHARGE = 50  # for a card, in cents and in yen
+CATALOG_SETTLES = 5  # seconds after which an answer about a price is certainly newer
 Lines = Counter[tuple[str | None, int]]
 
 
 @dataclass(frozen=True)
 class Move:
-    """A change: at what price Plus is sold by then (None: as before), and how long is waited before and within it."""
+    """A change, with Plus's new price (None keeps it), and the waits before the quote and before its confirmation."""
 
     quantity: int
-    """0: to Free."""
+    """0 means a change to Free."""
     price: int | None
     before: int
     thinking: int
@@ -36,7 +36,7 @@ class Move:
 
 @dataclass
 class QuotingShop:
-    """One organization with a good card at a deployment that sells Plus so and so."""
+    """One organization with a valid card, at a deployment with its own price for Plus."""
 
     stage: SteppedGateway
     currency: str
@@ -57,7 +57,7 @@ class QuotingShop:
         return self.stage.caller(ORGANIZATION)
 
     def sell(self, price: int) -> None:
-        """Sell Plus at this price from now on."""
+        """Change the price of Plus."""
         plans = (
             CatalogPlan(key="free", name="Free", description="", price=self.priced("free", 0)),
             CatalogPlan(
@@ -76,7 +76,7 @@ class QuotingShop:
         return CatalogPrice(lookup_key=plan, currency=self.currency, unit_amount=amount, interval="month")
 
     def items(self) -> dict[str, tuple[str | None, int]]:
-        """Every invoice item that Stripe holds, invoiced or not: description and amount by id."""
+        """Return description and amount of every invoice item at Stripe by id, invoiced or pending."""
         found = self.stage.account.v1.invoice_items.list({"customer": self.customer, "limit": 100})
         return {item.id: (item.description, item.amount) for item in found.auto_paging_iter()}
 
@@ -88,7 +88,7 @@ class QuotingShop:
         return self.stage.account.v1.invoices.create_preview({"subscription": self.subscription})
 
     def make(self, move: Move) -> None:
-        """Ask for a quote, think, confirm it, and compare."""
+        """Request a quote, wait, confirm it, and compare it with the charge."""
         self.stage.wait(move.before)
         if move.price is not None:
             self.stage.wait(CATALOG_SETTLES)
@@ -108,7 +108,7 @@ class QuotingShop:
         self.check(change.id, sum(amount * times for (_, amount), times in new_items.items()))
 
     def compare(self, quote: Quote, new_items: Lines, new_invoices: list[Invoice]) -> None:
-        """The quote with what Stripe holds."""
+        """Compare the quote with Stripe's invoices and invoice items."""
         own = [line for line in quote.lines if line.proration and line.period.start == quote.proration_date]
         assert Counter((line.description, line.amount) for line in own) == new_items
         assert sum(invoice.amount_due for invoice in new_invoices) == quote.amount_due_now
@@ -122,7 +122,7 @@ class QuotingShop:
         assert Counter((line.description, line.amount) for line in quote.lines) == billed
 
     def check(self, change_id: str, held: int) -> None:
-        """The gateway's own comparison comes to the same, for this change and for all before it."""
+        """Check that the gateway's own charge check finds the same amount."""
         with self.stage.gateway.database.transaction() as session:
             session.get_one(PlanChange, change_id).charged = None
         check_charge(self.stage.gateway, change_id)
@@ -131,7 +131,7 @@ class QuotingShop:
         assert row.charged == row.quoted == held
 
     def check_all(self) -> None:
-        """Once more, when all that came after it is there."""
+        """Check every change again, after all later changes."""
         with self.stage.gateway.database.transaction() as session:
             quoted = [each for each in session.query(PlanChange) if each.quoted is not None]
         for each in quoted:

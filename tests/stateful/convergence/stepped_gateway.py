@@ -1,6 +1,6 @@
-"""A sandbox and a gateway on a real database, with nothing between them but what a test does.
+"""A sandbox and a gateway on a real database. Only the test moves anything between them.
 
-Nobody delivers, drains or works by itself. Both clocks stand still until they are moved.
+The test delivers events, drains the inbox and runs jobs. Both clocks stand still until the test moves them.
 """
 
 from collections.abc import Callable, Iterator
@@ -45,9 +45,9 @@ class Job:
 
 @dataclass
 class SteppedGateway:
-    """Both sides.
+    """Stripe and the gateway.
 
-    ``skew``: seconds that the gateway's clock is ahead of Stripe's. ``charge``: when this deployment charges for Plus.
+    The gateway's clock is ``skew`` seconds ahead of Stripe's. ``charge`` says when this deployment charges for Plus.
     """
 
     database_url: str
@@ -56,11 +56,11 @@ class SteppedGateway:
     clock: ManualClock = field(default_factory=ManualClock)
     sandbox: Sandbox = field(init=False)
     account: StripeAccount = field(init=False)
-    """The dashboard: the SDK, past the gateway."""
+    """The SDK, which acts like the dashboard and bypasses the gateway."""
     line: Line = field(init=False)
     gateway: Gateway = field(init=False)
     events: list[Json] = field(default_factory=list)
-    """All that Stripe has told so far, oldest first."""
+    """All events so far, oldest first."""
     delivered: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -93,13 +93,13 @@ class SteppedGateway:
         self.sandbox.close()
 
     def empty(self) -> None:
-        """Remove what was there before."""
+        """Empty all tables."""
         tables = ", ".join([*Base.metadata.tables, "procrastinate_jobs", "procrastinate_workers"])
         with self.gateway.database.transaction() as session:
             session.execute(text(f"TRUNCATE {tables} CASCADE"))
 
     def now(self) -> datetime:
-        """The gateway's time."""
+        """Return the gateway's time."""
         return datetime.fromtimestamp(self.clock() + self.skew, UTC)
 
     def caller(self, organization: str) -> Caller:
@@ -108,7 +108,7 @@ class SteppedGateway:
         )
 
     def hear(self) -> list[Json]:
-        """What Stripe has told since it was last asked, oldest first."""
+        """Return Stripe's events since the last call, oldest first."""
         new = list(self.read("/v1/events", ending_before=self.events[-1]["id"])) if self.events else self.first()
         self.events += new
         return new
@@ -117,18 +117,18 @@ class SteppedGateway:
         return list(self.read("/v1/events"))[::-1]
 
     def deliver(self, event: Json) -> None:
-        """A signed delivery, as Stripe makes it."""
+        """Deliver an event with a signature, as Stripe does."""
         body = orjson.dumps(event).decode()
         signature = WebhookSignature.generate_signature_header(body, SECRET, int(self.now().timestamp()))
         self.inbox.receive(body.encode(), signature)
         self.delivered.add(event["id"])
 
     def drain(self) -> None:
-        """Work off all that is due."""
+        """Drain all due events."""
         drain.drain_inbox(self.gateway, HANDLERS)
 
     def jobs(self) -> list[Job]:
-        """Those that wait."""
+        """Return the waiting jobs."""
         query = text(
             "SELECT id, task_name, args, lock, scheduled_at FROM procrastinate_jobs WHERE status = 'todo' ORDER BY id"
         )
@@ -136,18 +136,18 @@ class SteppedGateway:
             return [Job(*row) for row in session.execute(query)]
 
     def due(self) -> list[Job]:
-        """Those whose time has come."""
+        """Return the waiting jobs that are due."""
         return [job for job in self.jobs() if job.at is None or job.at <= self.now()]
 
     def start_job(self, job: Job) -> None:
-        """From here on another one may wait under its queueing lock."""
+        """Mark the job as running. Another job may now wait under its queueing lock."""
         self._set(job, "UPDATE procrastinate_jobs SET status = 'doing' WHERE id = :id")
 
     def end_job(self, job: Job) -> None:
         self._set(job, "DELETE FROM procrastinate_jobs WHERE id = :id")
 
     def put_back(self, job: Job) -> None:
-        """To be done again later."""
+        """Mark the job as waiting, so that it runs again later."""
         self._set(job, "UPDATE procrastinate_jobs SET status = 'todo' WHERE id = :id")
 
     def _set(self, job: Job, statement: str) -> None:
@@ -155,22 +155,22 @@ class SteppedGateway:
             session.execute(text(statement), {"id": job.id})
 
     def work(self, job: Job) -> None:
-        """Do a job as the worker does."""
+        """Run a job as the worker does."""
         self.start_job(job)
         self.tasks[job.task](**job.args)
         self.end_job(job)
 
     def wait_for_a_job(self) -> None:
-        """Let time pass until one is due."""
+        """Let time pass until a job is due."""
         if not self.due() and (later := [job.at for job in self.jobs() if job.at is not None]):
             self.wait((min(later) - self.now()).total_seconds())
 
     def wait(self, seconds: float) -> None:
-        """Let time pass, and what falls due with it happen."""
+        """Let time pass, with everything that falls due at Stripe."""
         self.clock.now += timedelta(seconds=seconds).total_seconds()
 
     def read(self, path: str, **params: Any) -> Iterator[Json]:
-        """A whole list, newest first as it comes; with ``ending_before`` what is newer than that, oldest first."""
+        """Yield a whole list, newest first. With ``ending_before``, yield the newer objects, oldest first."""
         params = {"limit": 100} | params
         onward = "ending_before" in params
         while True:
@@ -182,12 +182,12 @@ class SteppedGateway:
             params |= {"ending_before" if onward else "starting_after": rows[-1]["id"]}
 
     def retrieve(self, path: str) -> Json:
-        """One object as it is."""
+        """Return one object in its current state."""
         found: Any = self.account.client.raw_request("get", path).data
         return dict(found)
 
     def allowed(self, call: Callable[[], object]) -> bool:
-        """Do it, unless Stripe refuses, which nobody here need foresee."""
+        """Make the call, and return whether Stripe accepted it. The rules need not predict a refusal."""
         try:
             call()
         except (stripe.InvalidRequestError, stripe.CardError):

@@ -1,4 +1,4 @@
-"""What a plan change costs in calls to Stripe: two at most, without its quote."""
+"""A plan change makes at most two calls to Stripe, without its quote."""
 
 import pytest
 
@@ -21,7 +21,7 @@ ENROLMENT = ["post /v1/customers", "get /v1/subscriptions", "post /v1/subscripti
 
 @pytest.mark.parametrize("charge", ["on_billing_date", "now"])
 @pytest.mark.parametrize("wait", [0, 3600])
-def test_a_change_calls_stripe_twice_at_most(stage: SteppedGateway, charge: Charge, wait: int) -> None:
+def test_a_change_calls_stripe_at_most_twice(stage: SteppedGateway, charge: Charge, wait: int) -> None:
     shop = QuotingShop(stage, "usd", charge, 25_000)
     calls = []
     for move in MOVES:
@@ -30,12 +30,12 @@ def test_a_change_calls_stripe_twice_at_most(stage: SteppedGateway, charge: Char
         assert change_plan(stage.gateway, shop.caller, move).state == "applied"
         calls.append(stage.line.calls[before:])
     assert all(len(each) <= AT_MOST for each in calls), calls
-    asks_for_the_card, *others = calls  # of which no webhook has told
-    assert len(asks_for_the_card) == AT_MOST
+    looks_up_the_card, *others = calls  # no webhook has reported the card
+    assert len(looks_up_the_card) == AT_MOST
     assert [len(each) for each in others] == [1] * len(others)
 
 
-def test_an_enrolment_calls_it_three_times(stage: SteppedGateway) -> None:
+def test_an_enrolment_calls_stripe_three_times(stage: SteppedGateway) -> None:
     before = len(stage.line.calls)
     change_plan(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="free", enroll=True))
     assert stage.line.calls[before:] == ENROLMENT

@@ -1,8 +1,8 @@
-"""Convergence: whatever becomes of the deliveries, the tables end equal to Stripe's state.
+"""Convergence: whatever happens to the deliveries, the tables end equal to Stripe's state.
 
-A real gateway on a real database, and the sandbox for Stripe; the machine is the network, the workers, the people at
-Stripe's dashboard and the gateway's users. At the end of each example all tables are compared with what ``expected``
-makes of Stripe's own JSON. A longer search than the ordinary run's::
+A real gateway runs on a real database, and the sandbox stands in for Stripe. The state machine plays the network, the
+workers, the people at Stripe's dashboard and the gateway's users. At the end of each example, the test compares all
+tables with those that ``expected`` derives from Stripe's own JSON. This runs a longer search::
 
     STATEFUL_EXAMPLES=500 STATEFUL_STEPS=40 pytest tests/stateful/convergence/test_convergence.py -n0
 """
@@ -22,12 +22,12 @@ from tests.stateful.convergence.holders import Holders
 from tests.stateful.convergence.workers import Workers
 from tests.support.json_types import Json
 
-TOLD_BY_EVENTS_ALONE = ("invoices", "payment_methods", "upcoming_invoices")
-"""No drift walk looks at these: Stripe's list of events reaches back for 30 days."""
+ONLY_IN_EVENTS = ("invoices", "payment_methods", "upcoming_invoices")
+"""The drift walk does not compare these tables. Only events update them, and Stripe lists those for 30 days."""
 
 
 class Delivered(Holders):
-    """Every event arrives at last, however late: nothing else is needed."""
+    """Every event arrives eventually, so no other recovery is needed."""
 
     def teardown(self) -> None:
         try:
@@ -40,7 +40,7 @@ class Delivered(Holders):
                 self.stage.close()
 
     def end(self) -> None:
-        """What heals the losses."""
+        """Heal the losses."""
 
     def check(self) -> None:
         expected = Expected(self.stage)
@@ -51,9 +51,9 @@ class Delivered(Holders):
         check_changes(self.stage)
 
     def comparable(self, expected: Expected) -> dict[str, dict[str, Json]]:
-        """An announcement that could not be read was replaced by a preview of the moment in which it was asked for.
+        """Return the expected tables without the contents of unreadable upcoming invoices.
 
-        Or by nothing, if the subscription was to end by then.
+        The gateway replaces such an invoice by a preview from a later time, or by none if the subscription is to end.
         """
         here = {row["subscription_id"] for row in rows(self.stage, UpcomingInvoice)}
         announced = expected.tables["upcoming_invoices"]
@@ -63,7 +63,7 @@ class Delivered(Holders):
 
 
 class Lost(Delivered):
-    """Deliveries are lost; Stripe's list of events brings them back."""
+    """Deliveries are lost, and the gap walk recovers them from Stripe's list of events."""
 
     loses = True
 
@@ -78,7 +78,7 @@ class Lost(Delivered):
 
 
 class LostForGood(Lost):
-    """Deliveries are lost, and so long ago that Stripe's list has forgotten them: the lists of objects are left."""
+    """Deliveries are lost, and Stripe's list no longer has the events. The drift walk compares the lists of objects."""
 
     def can_be_lost(self, event: Json) -> bool:
         return event["data"]["object"]["object"] in ("subscription", "customer")
@@ -88,7 +88,7 @@ class LostForGood(Lost):
             pass
 
     def comparable(self, expected: Expected) -> dict[str, dict[str, Json]]:
-        return {name: rows for name, rows in expected.tables.items() if name not in TOLD_BY_EVENTS_ALONE}
+        return {name: rows for name, rows in expected.tables.items() if name not in ONLY_IN_EVENTS}
 
 
 MACHINES = {"delivered": Delivered, "lost": Lost, "lost for good": LostForGood}
@@ -98,7 +98,7 @@ CHOSEN = settings(
     derandomize="STATEFUL_EXAMPLES" not in os.environ,
     deadline=None,
     suppress_health_check=list(HealthCheck),
-    # A failing example is told as it was found: to make it smaller would take an hour.
+    # No shrinking: it would take an hour.
     phases=[Phase.explicit, Phase.generate],
     database=None,
 )
@@ -108,4 +108,4 @@ CHOSEN = settings(
 def test_the_tables_end_equal_to_stripes_state(fate: str, database_url: str) -> None:
     machine: type[RuleBasedStateMachine] = type(fate, (MACHINES[fate],), {"database_url": database_url})
     run_state_machine_as_test(machine, settings=CHOSEN)
-    print(fate, dict(Workers.calls))  # noqa: T201 - what `-rP` shows: how many calls chaos costs
+    print(fate, dict(Workers.calls))  # noqa: T201 - `-rP` shows how many calls the chaos costs

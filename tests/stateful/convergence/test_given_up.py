@@ -1,4 +1,4 @@
-"""Grace ends with the invoice that Stripe gives up, whatever is heard of it: first, last or never."""
+"""Grace ends when Stripe gives up the invoice, whether its events arrive first, last or never."""
 
 from dataclasses import replace
 from itertools import groupby
@@ -19,7 +19,7 @@ from tests.support.json_types import Json
 
 
 def given_up(stage: SteppedGateway) -> list[Json]:
-    """What Stripe tells after the first payment until it tries no more to charge the card."""
+    """Return the events from the first payment until Stripe's last attempt to charge the card."""
     wanted = {"retry_days": [1], "after_retries": "past_due"}
     requests.post(f"{stage.sandbox.url}/_sandbox/settings", json=wanted, timeout=5).raise_for_status()
     change_plan(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="free", enroll=True))
@@ -33,17 +33,17 @@ def given_up(stage: SteppedGateway) -> list[Json]:
 
 
 def check(stage: SteppedGateway) -> None:
-    """The plan is suspended, as Stripe says."""
+    """Check that the plan is suspended, as at Stripe."""
     expected = Expected(stage)
     assert expected.tables["organization_plans"]["org_1"]["standing"] == "suspended"
     check_tables(stage, expected, {"organization_plans": expected.tables["organization_plans"]})
 
 
 @pytest.mark.parametrize("last", ["invoice", "subscription"])
-def test_grace_ends_whether_the_invoice_or_the_subscription_is_heard_of_last(stage: SteppedGateway, last: str) -> None:
-    told = sorted(given_up(stage), key=lambda event: event["data"]["object"]["object"] == last)
-    for _, events in groupby(told, lambda event: event["data"]["object"]["object"] == last):
-        for event in events:
+def test_grace_ends_when_invoice_or_subscription_arrives_last(stage: SteppedGateway, last: str) -> None:
+    events = sorted(given_up(stage), key=lambda event: event["data"]["object"]["object"] == last)
+    for _, batch in groupby(events, lambda event: event["data"]["object"]["object"] == last):
+        for event in batch:
             stage.deliver(event)
         stage.drain()
     check(stage)
@@ -53,11 +53,11 @@ def walked(stage: SteppedGateway, *, dry_run: bool = False) -> list[Difference]:
     return [each for page in drift.walk(stage.gateway, dry_run=dry_run) for each in page.differences]
 
 
-@pytest.mark.parametrize("lost", [2, 100], ids=["the last events of the invoice", "all of them"])
-def test_grace_ends_with_the_drift_walk_if_nobody_told_of_the_invoice(stage: SteppedGateway, lost: int) -> None:
-    told = given_up(stage)
-    about_invoices = [event["id"] for event in told if event["type"].startswith("invoice.")]
-    for event in told:
+@pytest.mark.parametrize("lost", [2, 100], ids=["the invoice's last events", "all its events"])
+def test_the_drift_walk_ends_grace_without_invoice_events(stage: SteppedGateway, lost: int) -> None:
+    events = given_up(stage)
+    about_invoices = [event["id"] for event in events if event["type"].startswith("invoice.")]
+    for event in events:
         if event["id"] not in about_invoices[-lost:]:
             stage.deliver(event)
     stage.drain()
@@ -70,11 +70,11 @@ def test_grace_ends_with_the_drift_walk_if_nobody_told_of_the_invoice(stage: Ste
     assert walked(stage) == []
 
 
-def test_the_drift_walk_asks_for_the_unpaid_invoices_that_decide_a_plan_and_no_others(stage: SteppedGateway) -> None:
+def test_the_drift_walk_looks_up_only_decisive_unpaid_invoices(stage: SteppedGateway) -> None:
     for event in given_up(stage):
         stage.deliver(event)
     stage.drain()
-    with stage.gateway.database.transaction() as session:  # links are made anew for each answer
+    with stage.gateway.database.transaction() as session:  # Stripe makes new links for each answer
         session.execute(text("UPDATE invoices SET invoice_pdf = 'https://example.test/another'"))
     *_, last = drift.walk(stage.gateway)
     assert last.progress.counts == {"customers": 1, "subscriptions": 1, "unpaid_invoices": 1, "plan_table": 1}

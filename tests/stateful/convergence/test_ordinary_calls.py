@@ -1,4 +1,4 @@
-"""What keeping in step costs in calls to Stripe, when nothing out of the ordinary happens."""
+"""Keeping in step costs few calls to Stripe in ordinary operation."""
 
 from itertools import groupby
 
@@ -12,7 +12,7 @@ from tests.support.clock import DAY
 
 ORGANIZATIONS = [f"org_{number}" for number in range(1, 6)]
 CARDS = dict.fromkeys(ORGANIZATIONS, "pm_card_visa") | {"org_5": "pm_card_chargeCustomerFail"}
-CHANGES = {  # on which day who moves where
+CHANGES = {  # by day: the organization and its change
     10: ("org_2", ChangeCommand(plan="plus", quantity=3)),
     75: ("org_1", ChangeCommand(quantity=2)),
     140: ("org_3", ChangeCommand(plan="free")),
@@ -23,7 +23,7 @@ CHANGES = {  # on which day who moves where
 
 
 def pass_on_by_second(stage: SteppedGateway) -> None:
-    """Deliver what has happened, second by second, and work it off; then what became due."""
+    """Deliver and drain the new events second by second, and then run the due jobs."""
     for _, events in groupby(stage.hear(), lambda event: event["created"]):
         for event in events:
             if event["type"] in HANDLERS:
@@ -35,13 +35,13 @@ def pass_on_by_second(stage: SteppedGateway) -> None:
 
 
 def change(stage: SteppedGateway, organization: str, command: ChangeCommand) -> int:
-    """Through the gateway; gives how many calls it took."""
+    """Change the plan through the gateway, and return the number of calls to Stripe."""
     before = len(stage.line.calls)
     change_plan(stage.gateway, stage.caller(organization), command)
     return len(stage.line.calls) - before
 
 
-def test_a_year_of_renewals_and_changes_costs_hardly_a_call(stage: SteppedGateway) -> None:
+def test_a_year_of_renewals_and_changes_costs_few_calls(stage: SteppedGateway) -> None:
     by_users = len(stage.line.calls)
     for organization, card in CARDS.items():
         by_users += change(stage, organization, ChangeCommand(plan="free", enroll=True))
@@ -59,7 +59,7 @@ def test_a_year_of_renewals_and_changes_costs_hardly_a_call(stage: SteppedGatewa
     calls = len(stage.line.calls) - by_users
     assert len(stage.delivered) > 400
     assert calls / len(stage.delivered) < 0.2, f"{calls} calls for {len(stage.delivered)} events"
-    print(f"{calls} calls for {len(stage.delivered)} events")  # noqa: T201 - the figure
+    print(f"{calls} calls for {len(stage.delivered)} events")  # noqa: T201 - reports the measurement
     expected = Expected(stage)
     check_inbox(stage)
     check_tables(stage, expected, expected.tables)

@@ -1,6 +1,6 @@
-"""The quote is the charge: whatever the prices, quantities and moments, Stripe then holds what was quoted, to the cent.
+"""The quote is the charge. For all prices, quantities and times, Stripe charges exactly the quoted amount.
 
-What Stripe holds is asked of it by the SDK, past the gateway. All changes of an example fall into one billing period.
+The test reads Stripe's state through the SDK, without the gateway. All changes of an example are in one billing period.
 """
 
 import pytest
@@ -33,7 +33,7 @@ IN_ONE_SECOND = [Move(quantity=each, price=None, before=0, thinking=0) for each 
     price=AMOUNTS,
     moves=st.lists(MOVES, min_size=1, max_size=4),
 )
-def test_what_is_quoted_is_what_stripe_then_holds(
+def test_stripe_charges_what_was_quoted(
     database_url: str, currency: str, charge: Charge, price: int, moves: list[Move]
 ) -> None:
     stage = SteppedGateway(database_url)
@@ -47,7 +47,7 @@ def test_what_is_quoted_is_what_stripe_then_holds(
 
 
 @pytest.mark.parametrize("charge", ["on_billing_date", "now"])
-def test_what_is_pending_already_is_quoted_once(database_url: str, charge: Charge) -> None:
+def test_a_pending_item_is_quoted_once(database_url: str, charge: Charge) -> None:
     stage = SteppedGateway(database_url)
     try:
         shop = QuotingShop(stage, "usd", charge, 25_000)

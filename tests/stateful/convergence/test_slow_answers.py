@@ -1,4 +1,4 @@
-"""What Stripe says at the end of a call may have been over since its beginning."""
+"""A slow answer of Stripe may show a state that was already over when the answer arrived."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.stateful.convergence.found import check_tables
 from tests.stateful.convergence.stepped_gateway import SteppedGateway, pass_on
 
 
-def test_the_longer_stripe_is_slow_the_later_it_is_asked_again(stage: SteppedGateway) -> None:
+def test_refreshes_back_off_while_stripe_is_slow(stage: SteppedGateway) -> None:
     change_plan(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="free", enroll=True))
     pass_on(stage)
     [subscription] = stage.read("/v1/subscriptions")
@@ -35,8 +35,8 @@ def test_the_longer_stripe_is_slow_the_later_it_is_asked_again(stage: SteppedGat
     assert [each for each in stage.jobs() if each.task == jobs.REFRESH] == []
 
 
-@pytest.mark.parametrize("heard", [True, False], ids=["heard of meanwhile", "heard of afterwards"])
-def test_an_edit_made_while_a_slow_refresh_is_answered_is_not_lost(stage: SteppedGateway, *, heard: bool) -> None:
+@pytest.mark.parametrize("heard", [True, False], ids=["delivered during the refresh", "delivered after the refresh"])
+def test_an_edit_during_a_slow_refresh_is_not_lost(stage: SteppedGateway, *, heard: bool) -> None:
     command = ChangeCommand(plan="free", enroll=True)
     change_plan(stage.gateway, stage.caller("org_1"), command)
     pass_on(stage)

@@ -1,4 +1,4 @@
-"""What the gateway's users and its workers do, in any order, and what happens while they wait for Stripe."""
+"""The rules for the gateway's users and workers, and for events while they wait for Stripe."""
 
 from collections import Counter
 from contextlib import suppress
@@ -25,22 +25,22 @@ from tests.stateful.convergence.stepped_gateway import Job, SteppedGateway
 from tests.support.json_types import Json
 
 MEANWHILE = st.sampled_from([None, None, "deliver", "edit", "edit and deliver", "deliver before", "slow", "lost"])
-"""What happens while a call is on its way to Stripe, or its answer to the gateway."""
+"""What happens while a call or its answer is in flight."""
 
 
 class Workers(Network):
-    """The gateway at work."""
+    """The gateway's users and workers."""
 
     database_url: str
     calls: ClassVar[Counter[str]] = Counter()
-    """Refreshes, and the events that they came of, of all examples together."""
+    """The numbers of refreshes and of events, over all examples."""
     random: Random
-    """Of what comes after the last step."""
+    """The source of randomness after the last step."""
 
     def __init__(self) -> None:
         super().__init__()
         self.held: list[tuple[Job, Snapshot]] = []
-        """Refreshes whose worker has Stripe's answer, and has not merged it."""
+        """Refreshes whose worker has Stripe's answer but has not merged it yet."""
 
     @initialize(
         skew=st.sampled_from([0, 0, -20, 20]),
@@ -51,7 +51,7 @@ class Workers(Network):
     )
     def begin(self, skew: int, card: str, plan: str, charge: Charge, seed: int) -> None:
         self.stage = SteppedGateway(self.database_url, skew, charge)
-        self.random = Random(seed)  # noqa: S311 - no secret
+        self.random = Random(seed)  # noqa: S311 - not a secret
         self.make_prices()
         stranger = self.stage.account.customer()
         self.stage.account.subscribe(stranger.id, self.prices["plus"])
@@ -60,7 +60,7 @@ class Workers(Network):
         self.listen()
 
     def make_prices(self) -> None:
-        """Those of the catalogue, one that sales made, and two of products that are no plans."""
+        """Find the catalogue's prices, and create one for sales and two for products without a plan."""
         listed = {each["lookup_key"]: each["id"] for each in self.stage.read("/v1/prices")}
         self.prices = {plan: listed[f"konnect_{plan}_usd_month"] for plan in ("free", "plus")}
         monthly: Json = {"currency": "usd", "recurring": {"interval": "month"}}
@@ -91,7 +91,7 @@ class Workers(Network):
     def change_plan(
         self, whose: str, plan: str, quantity: int, meanwhile: str | None, picks: list[int], pause: int
     ) -> None:
-        """Through the gateway: by its rules, or refused."""
+        """Change the plan through the gateway, which may refuse it."""
         quantity = 1 if plan == "free" else quantity
         self.plan_meanwhile(meanwhile, whose, picks)
         command = ChangeCommand(plan=plan, quantity=quantity)
@@ -101,7 +101,7 @@ class Workers(Network):
         self.stage.wait(pause)
 
     def plan_meanwhile(self, what: str | None, whose: str, picks: list[int]) -> None:
-        """Let it happen with the next call."""
+        """Plan ``what`` to happen during the next call."""
         line = self.stage.line
         line.dates_late, line.loses = what == "slow", what == "lost"
 
@@ -121,7 +121,7 @@ class Workers(Network):
 
     @rule(picks=PICKS, meanwhile=MEANWHILE, whose=WHOSE, also=PICKS, late=st.booleans())
     def work(self, picks: list[int], meanwhile: str | None, whose: str, also: list[int], *, late: bool) -> None:
-        """Some of the jobs that are due, or even long after they were."""
+        """Run some due jobs, or with ``late`` also jobs that are not due yet."""
         for pick in picks:
             waiting = self.runnable(self.stage.jobs() if late else self.stage.due())
             if waiting:
@@ -130,7 +130,7 @@ class Workers(Network):
                 self.stage.line.forget()
 
     def do(self, job: Job) -> None:
-        """As the worker does it; a change whose answer was lost is looked at again later."""
+        """Run a job as the worker does. After a lost answer, the job runs again later."""
         before = len(self.stage.line.calls)
         try:
             self.stage.work(job)
@@ -140,13 +140,13 @@ class Workers(Network):
             self.calls["refreshes"] += len(self.stage.line.calls) - before
 
     def runnable(self, waiting: list[Job]) -> list[Job]:
-        """Those whose lock is free."""
+        """Return the jobs whose lock is free."""
         locked = {job.lock for job, _ in self.held}
         return [job for job in waiting if job.lock is None or job.lock not in locked]
 
     @rule(pick=st.integers(0, 5), meanwhile=MEANWHILE, whose=WHOSE, also=PICKS)
     def begin_a_refresh(self, pick: int, meanwhile: str | None, whose: str, also: list[int]) -> None:
-        """Its worker has Stripe's answer, and gets stuck there."""
+        """Start a refresh whose worker stops after Stripe's answer."""
         refreshes = [job for job in self.runnable(self.stage.jobs()) if job.task == jobs.REFRESH]
         if refreshes:
             job = refreshes[pick % len(refreshes)]
@@ -154,7 +154,7 @@ class Workers(Network):
             self.plan_meanwhile(meanwhile if meanwhile != "lost" else None, whose, also)
             snapshot = retrieve(self.stage.gateway, job.args["kind"], job.args["stripe_id"])
             self.stage.line.forget()
-            if snapshot is None:  # deleted meanwhile
+            if snapshot is None:  # the object was deleted in between
                 self.stage.end_job(job)
             else:
                 self.held.append((job, snapshot))
@@ -169,7 +169,7 @@ class Workers(Network):
     def refresh_in_a_burst(
         self, whose: str, quantities: list[int], picks: list[int], form: str, meanwhile: str | None
     ) -> None:
-        """Edits of one second arrive the last first, so that somebody must ask; and more happens while he asks."""
+        """Deliver the edits of one second in reverse, which requires a refresh, and let more happen during it."""
         self.listen()
         for quantity in quantities:
             self.edit(whose, "quantity", quantity)
@@ -185,7 +185,7 @@ class Workers(Network):
         self.merge_held(pick)
 
     def merge_held(self, pick: int) -> None:
-        """What the worker does after all, however much was told meanwhile."""
+        """Let a stuck worker merge its answer, however many events have arrived since."""
         job, snapshot = self.held.pop(pick % len(self.held))
         with self.stage.gateway.database.transaction() as session:
             merge(session, [snapshot], self.stage.now())
@@ -200,16 +200,16 @@ class Workers(Network):
         reconcile(self.stage.gateway, HANDLERS, dry_run=False, say=lambda _: None)
 
     def settle(self) -> None:
-        """All that is on its way arrives, in any order, and all that waits is done, in any order."""
+        """Deliver all events and run all jobs, in a random order."""
         for turn in count():
-            assert turn < 3000, "it never comes to rest"
+            assert turn < 3000, "the machine never comes to rest"
             self.listen()
             if not self.on_its_way:
                 self.stage.drain()
             waiting = self.runnable(self.stage.jobs())
             if not (self.on_its_way or waiting or self.held):
                 break
-            if not (self.on_its_way or self.held):  # some jobs would come back for ever if they were always too early
+            if not (self.on_its_way or self.held):  # a job that always runs too early would return forever
                 self.stage.wait_for_a_job()
             for _ in range(self.random.randint(1, 12)):
                 self.deliver_next(self.random.randrange(1000), self.random.choice(FORMS), self.random.choice(EXTRAS))

@@ -1,4 +1,4 @@
-"""The account that the machine works on: operations through the SDK, and all that can be read back."""
+"""The account under test: operations through the SDK, and all objects read back."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from tests.support.stripe_account import StripeAccount
 
 Answer = TypeVar("Answer", bound=stripe.StripeObject)
 Options = Any
-"""The SDK's ``options=``; a plain dict does, and mypy would want its TypedDict."""
+"""The SDK's ``options=``. We pass a plain dict, and mypy would require the SDK's TypedDict."""
 
 
 @dataclass(frozen=True)
 class AccountOperation:
-    """A request as it was made; ``key`` is None for those that have no idempotency key (DELETE)."""
+    """A request to Stripe. ``key`` is None for a DELETE, which has no idempotency key."""
 
     kind: str
     params: Json
@@ -28,21 +28,21 @@ class AccountOperation:
 
 @dataclass
 class WatchedAccount:
-    """One example's account, all of whose customers live on one test clock."""
+    """The account of one example. All its customers are on one test clock."""
 
     sandbox: Sandbox
     account: StripeAccount = field(init=False)
     clock: str = field(init=False)
     now: int = 0
     operations: dict[str, AccountOperation] = field(default_factory=dict)
-    """By request id."""
+    """The operations by request id."""
     history: History = field(default_factory=History)
     events: list[Json] = field(default_factory=list)
-    """All that were heard since the example began, oldest first."""
+    """All events since the start of the example, oldest first."""
     repeat: Callable[[], tuple[object, bool]] | None = None
-    """Sends the last POST once more; answers what came, and whether it was said to be a replay."""
+    """Repeats the last POST. Returns the answer, and whether Stripe marked it as a replay."""
     last: object = None
-    """What the last POST was answered with."""
+    """The answer to the last POST."""
     _prices: dict[tuple[object, ...], str] = field(default_factory=dict)
     _lines: dict[str, list[Json]] = field(default_factory=dict)
     _meter: str = ""
@@ -55,26 +55,26 @@ class WatchedAccount:
         self.history.hear(self.read("/v1/events")[::-1])
 
     def post(self, kind: str, call: Callable[[Options], Answer], **params: Any) -> Answer | None:
-        """Do it under a key of its own; None if Stripe refuses (400, 402, 404), which the model need not foresee."""
+        """Make the call under a new key. Return None if Stripe refuses it, which the model need not predict."""
         key = f"key {len(self.operations)}"
-        answer, request, _replayed = _asked(call, {"idempotency_key": key})
+        answer, request, _replayed = _call(call, {"idempotency_key": key})
         self.operations[request] = AccountOperation(kind, params, key, self.now)
 
         def repeat() -> tuple[object, bool]:
-            again, _request, replayed = _asked(call, {"idempotency_key": key})
+            again, _request, replayed = _call(call, {"idempotency_key": key})
             return _plain(again), replayed
 
         self.repeat, self.last = repeat, _plain(answer)
         return None if isinstance(answer, stripe.StripeError) else answer
 
     def delete(self, kind: str, call: Callable[[Options], Answer], **params: Any) -> Answer | None:
-        """As ``post()``, for what has no idempotency key."""
-        answer, request, _replayed = _asked(call, {})
+        """Make a call without an idempotency key, and otherwise do as ``post``."""
+        answer, request, _replayed = _call(call, {})
         self.operations[request] = AccountOperation(kind, params, None, self.now)
         return None if isinstance(answer, stripe.StripeError) else answer
 
     def advance(self, seconds: int) -> None:
-        """Let time pass; Stripe refuses more than two intervals at once."""
+        """Let time pass. Stripe refuses to advance by more than two intervals at a time."""
         clocks = self.account.v1.test_helpers.test_clocks
         to = self.now + seconds
         started = self.post(
@@ -82,14 +82,14 @@ class WatchedAccount:
         )
         if started is None:
             return
-        self.repeat = None  # the clock has gone on: its answer is no measure
+        self.repeat = None  # the clock advances after its answer, so a repetition may differ
         while (clock := clocks.retrieve(self.clock)).status == "advancing":
             pass
-        assert clock.status == "ready", f"the clock stopped: {clock}"
+        assert clock.status == "ready", f"the clock failed to advance: {clock}"
         self.now = clock.frozen_time
 
     def price(self, currency: str, interval: str, amount: int, *, metered: bool = False) -> str:
-        """A price, made when it is first asked for."""
+        """Return a price, and create it at its first use."""
         name = (currency, interval, amount, metered)
         if name not in self._prices:
             recurring: Any = {"interval": interval}
@@ -103,18 +103,18 @@ class WatchedAccount:
         return self._prices[name]
 
     def listen(self) -> None:
-        """Hear of all that has happened."""
+        """Read all new events."""
         new = self.read("/v1/events", ending_before=self.history.latest)
         self.history.hear(new)
         self.events += new
 
     def lines(self, invoice: Json) -> list[Json]:
-        """All lines of an invoice, of which it shows but ten."""
+        """Return all lines of an invoice. The invoice itself shows only ten."""
         shown: list[Json] = invoice["lines"]["data"]
         return self.read(invoice["lines"]["url"]) if invoice["lines"]["has_more"] else shown
 
     def read(self, path: str, **params: Any) -> list[Json]:
-        """A whole list, newest first as it comes; with ``ending_before`` what is newer than that, oldest first."""
+        """Return a whole list, newest first. With ``ending_before``, return the newer objects, oldest first."""
         return list(self._pages(path, {"limit": 100} | params))
 
     def _pages(self, path: str, params: Json) -> Iterator[Json]:
@@ -128,10 +128,10 @@ class WatchedAccount:
             params = params | {"ending_before" if onward else "starting_after": rows[-1]["id"] if rows else ""}
 
 
-def _asked(
+def _call(
     call: Callable[[Options], Answer], options: Json
 ) -> tuple[Answer | stripe.InvalidRequestError | stripe.CardError, str, bool]:
-    """The answer, its request id, whether it was replayed. What is not a refusal (a 500, say) is raised."""
+    """Return the answer or refusal, its request id, and whether it is a replay. Other errors, such as a 500, raise."""
     try:
         answer = call(options)
     except (stripe.InvalidRequestError, stripe.CardError) as refused:

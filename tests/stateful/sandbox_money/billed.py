@@ -1,4 +1,4 @@
-"""What each licensed item was in fact billed, second by second: lines and pending items, debits and credits."""
+"""Compares what Stripe billed for each licensed item with what was due, second by second."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -12,12 +12,15 @@ from tests.support.json_types import Json
 
 
 def check(world: WatchedAccount, books: Books, in_force: InForce) -> None:
-    """Billed is what was due, within the rounding of the lines: half a minor unit each (5 with three decimals)."""
+    """Check that Stripe billed what was due.
+
+    Each line may be off by its rounding, which is half a minor unit (5 minor units in currencies with three decimals).
+    """
     loose = {world.operations[row_origin].params["subscription"] for row_origin, _row in _loose(world, books)}
     owners = _licensed(world)
     billed: dict[str, Rates] = defaultdict(Rates)
     due: dict[str, Rates] = defaultdict(Rates)
-    gone: dict[str, Rates] = defaultdict(Rates)
+    voided: dict[str, Rates] = defaultdict(Rates)
     for item, row in _rows(world, books, in_force):
         if item in owners:
             billed[_account(item, owners, loose)].spread(row["period"]["start"], row["period"]["end"], row["amount"])
@@ -26,27 +29,29 @@ def check(world: WatchedAccount, books: Books, in_force: InForce) -> None:
         billed[account].spread(row["period"]["start"], row["period"]["end"], row["amount"])
     for item in owners:
         due[_account(item, owners, loose)].add(in_force.due[item])
-        gone[_account(item, owners, loose)].add(in_force.gone[item])
-        gone[_account(item, owners, loose)].add(in_force.given[item])
+        voided[_account(item, owners, loose)].add(in_force.voided[item])
+        voided[_account(item, owners, loose)].add(in_force.given[item])
     for account, wanted in due.items():
         owner = account if account in books.subscriptions else owners[account]
-        _compare(account, billed[account], wanted, gone[account], step(books.subscriptions[owner]["currency"]))
+        _compare(account, billed[account], wanted, voided[account], step(books.subscriptions[owner]["currency"]))
 
 
-def _compare(account: str, billed: Rates, due: Rates, gone: Rates, precision: int) -> None:
-    for start, end in intervals(billed, due, gone):
-        got, wanted = billed.over(start, end), due.over(start, end) + gone.over(start, end)
-        allowed = (billed.within(start, end) + gone.within(start, end)) * precision / 2
-        assert abs(got - wanted) <= allowed, f"{account}, {start} to {end}: {float(got)} billed, {float(wanted)} due"
+def _compare(account: str, billed: Rates, due: Rates, voided: Rates, precision: int) -> None:
+    for start, end in intervals(billed, due, voided):
+        charged, wanted = billed.over(start, end), due.over(start, end) + voided.over(start, end)
+        allowed = (billed.within(start, end) + voided.within(start, end)) * precision / 2
+        assert abs(charged - wanted) <= allowed, (
+            f"{account}, {start} to {end}: {float(charged)} billed, {float(wanted)} due"
+        )
 
 
 def _account(item: str, owners: dict[str, str], loose: set[str]) -> str:
-    """An item's own; one for all of a subscription if some of its credits no longer say which item they are for."""
+    """Return the item, or its subscription if some of the subscription's credits no longer name their item."""
     return owners[item] if owners[item] in loose else item
 
 
 def _licensed(world: WatchedAccount) -> dict[str, str]:
-    """Item → subscription, of all items there ever were."""
+    """Return the subscription of each licensed item that ever existed."""
     return {
         item["id"]: change.after["id"]
         for change in world.history.changes
@@ -57,7 +62,7 @@ def _licensed(world: WatchedAccount) -> dict[str, str]:
 
 
 def _rows(world: WatchedAccount, books: Books, in_force: InForce) -> Iterator[tuple[str, Json]]:
-    """By subscription item; what is void is owed by nobody, and what waits for its payment not yet."""
+    """Yield the billed rows with their subscription items, without void rows and rows that wait for their payment."""
     for invoice_id, lines in books.lines.items():
         for line in lines if books.invoices[invoice_id]["status"] != "void" else []:
             details = line["parent"]["subscription_item_details"]
@@ -69,7 +74,7 @@ def _rows(world: WatchedAccount, books: Books, in_force: InForce) -> Iterator[tu
 
 
 def _loose(world: WatchedAccount, books: Books) -> Iterator[tuple[str, Json]]:
-    """Credits that a canceled subscription left with its customer, and the request they come from."""
+    """Yield the credits that a canceled subscription left to its customer, with the requests that caused them."""
     for change in world.history.changes:
         item = change.after
         if item["object"] == "invoiceitem" and item["proration"] and not item["parent"] and change.request:

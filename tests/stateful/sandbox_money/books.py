@@ -1,4 +1,4 @@
-"""All that the account holds, as the API lists it."""
+"""All objects of the account, as the API lists them."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from tests.support.json_types import Json
 
 @dataclass(frozen=True)
 class Books:
-    """Objects by id, oldest first; lines by invoice, balance transactions by customer."""
+    """Objects by id from old to new, lines by invoice, and balance transactions by customer."""
 
     customers: dict[str, Json]
     subscriptions: dict[str, Json]
@@ -22,7 +22,7 @@ class Books:
     moved: dict[str, list[Json]]
 
     def of(self, customer: str, objects: dict[str, Json]) -> list[Json]:
-        """Those of one customer."""
+        """Return the objects of one customer."""
         return [obj for obj in objects.values() if obj["customer"] == customer]
 
 
@@ -51,7 +51,7 @@ def _by_id(rows: list[Json]) -> dict[str, Json]:
 
 
 def renewals(books: Books) -> dict[str, list[Json]]:
-    """The lines for whole periods that renewals brought, by subscription item."""
+    """Return the renewals' lines for whole periods, by subscription item."""
     found: dict[str, list[Json]] = defaultdict(list)
     for invoice_id, lines in books.lines.items():
         for line in lines if books.invoices[invoice_id]["billing_reason"] == "subscription_cycle" else []:

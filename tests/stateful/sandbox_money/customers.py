@@ -1,4 +1,4 @@
-"""What an integration does with a customer, and what time does."""
+"""The rules for a customer: what an integration does, and what the passing of time does."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ LATER = st.sampled_from(
 SOONER_OR_LATER = st.one_of(LATER, st.integers(1, 40 * DAY))
 UNPAID = ("requires_payment_method", "requires_action")
 STARTS = st.sampled_from([START, 1_801_353_600, 1_803_772_800])
-"""21 September 2026; 31 January 2027, whose day other months lack; 28 February 2027."""
+"""START, 31 January 2027 (other months lack day 31), and 28 February 2027."""
 
 SUBSCRIPTION: dict[str, st.SearchStrategy[Any]] = {
     "interval": INTERVALS,
@@ -50,7 +50,7 @@ SUBSCRIPTION: dict[str, st.SearchStrategy[Any]] = {
 
 
 class Customers(RuleBasedStateMachine):
-    """A customer on a test clock: the card, the balance, usage, invoices, and the time."""
+    """A customer on a test clock, with a card, a balance, usage and invoices."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Customers(RuleBasedStateMachine):
 
     @property
     def v1(self) -> Any:
-        """The SDK. Untyped here: parameters are made up as they come."""
+        """Return the SDK, untyped because the rules build parameters as plain dicts."""
         return self.world.account.v1
 
     @initialize(
@@ -110,7 +110,7 @@ class Customers(RuleBasedStateMachine):
         self._subscribed(**choices)
 
     def running(self) -> list[str]:
-        """The subscriptions that still go on."""
+        """Return the subscriptions that are still running."""
         known = self.world.history.known
         return [each for each in self.subscriptions if known[each]["status"] in {"trialing", "active", "past_due"}]
 
@@ -143,7 +143,7 @@ class Customers(RuleBasedStateMachine):
         self._use(value, ago)
 
     def _use(self, value: int, ago: int) -> None:
-        self.world.listen()  # the report's place in the history counts
+        self.world.listen()  # the check needs the report's place in the history
         timestamp = self.world.now - ago
         payload = {"stripe_customer_id": self.customer, "value": str(value)}
         params = {
@@ -159,7 +159,7 @@ class Customers(RuleBasedStateMachine):
     @precondition(lambda self: self.usage.reports)
     @rule()
     def report_usage_twice(self) -> None:
-        """An identifier counts once a day; afterwards Stripe may take it again, and the model has no need to."""
+        """Report with a used identifier, which Stripe refuses for a day. This rule covers only the first hour."""
         last = self.usage.reports[-1]
         if self.world.now - last.timestamp >= HOUR:
             return
@@ -179,7 +179,7 @@ class Customers(RuleBasedStateMachine):
         self._settle(invoices[which % len(invoices)], how)
 
     def in_status(self, kind: str, *statuses: str) -> list[str]:
-        """What was told of by the last step."""
+        """Return the ids of the objects in these statuses, according to the events up to the last step."""
         known = self.world.history.known.values()
         return [obj["id"] for obj in known if obj["object"] == kind and obj["status"] in statuses]
 
@@ -196,7 +196,7 @@ class Customers(RuleBasedStateMachine):
     @precondition(lambda self: self.in_status("payment_intent", *UNPAID))
     @rule(which=st.integers(0, 3), card=st.sampled_from([None, None, "pm_card_visa", "pm_card_chargeCustomerFail"]))
     def confirm(self, which: int, card: str | None) -> None:
-        """The card's holder approves, or gives another card."""
+        """Let the cardholder approve the payment or give another card."""
         found = self.in_status("payment_intent", *UNPAID)
         params = {"payment_method": card} if card else {}
         intent = found[which % len(found)]
@@ -215,7 +215,7 @@ class Customers(RuleBasedStateMachine):
 
     @rule(after=st.sampled_from([0, 0, 1, HOUR, HOUR + 1]), times=st.integers(1, 3))
     def wait_for_renewal(self, after: int, times: int) -> None:
-        """To the very second, or into the hour of the draft; after others that nothing happens between."""
+        """Wait for renewals without a step between them. The last wait may end in the hour of the draft."""
         for later in [HOUR + 1] * (times - 1) + [after]:
             self._renew(later)
 
@@ -229,7 +229,7 @@ class Customers(RuleBasedStateMachine):
     @precondition(lambda self: self.world.repeat)
     @rule()
     def send_again(self) -> None:
-        """The last request once more, under its key: the same answer, and nothing happens."""
+        """Repeat the last request under its key. It must return the same answer and have no effect."""
         assert self.world.repeat
         again, replayed = self.world.repeat()
         assert replayed

@@ -1,4 +1,4 @@
-"""What the events tell: each object as it stands, and every state it went through."""
+"""Folds the events into the current state of each object and the history of all its states."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,10 @@ from tests.support.json_types import Json
 
 @dataclass(frozen=True)
 class ObjectChange:
-    """An object came into being (``before`` is None) or changed, as an event told; ``request`` None is time's doing."""
+    """A change of an object according to an event.
+
+    ``before`` is None for a new object. ``request`` is None if the passing of time caused the change.
+    """
 
     before: Json | None
     after: Json
@@ -18,7 +21,7 @@ class ObjectChange:
 
 @dataclass
 class History:
-    """Events folded in order: ``data.object`` replaces what was known, ``*.deleted`` removes it."""
+    """Events folded in order. ``data.object`` replaces the known state, and ``*.deleted`` removes it."""
 
     known: dict[str, Json] = field(default_factory=dict)
     changes: list[ObjectChange] = field(default_factory=list)
@@ -32,7 +35,7 @@ class History:
 
     def _fold(self, event: Json) -> None:
         obj = event["data"]["object"]
-        if event["type"] == "invoice.upcoming":  # no object, only a notice
+        if event["type"] == "invoice.upcoming":  # it announces an object that does not exist yet
             return
         object_id, known = obj["id"], self.known.get(obj["id"])
         if known is None or not same(known, obj):
@@ -41,22 +44,24 @@ class History:
             self.known[object_id] = obj
         if "previous_attributes" in event["data"]:
             self._check_previous(event)
-        if event["type"].endswith(".deleted") and obj["object"] != "subscription":  # a canceled one is still there
+        if (
+            event["type"].endswith(".deleted") and obj["object"] != "subscription"
+        ):  # a canceled subscription still exists
             self.changes.append(ObjectChange(known, obj, event["created"], event["request"]["id"], deleted=True))
             del self.known[object_id]
 
     def _check_previous(self, event: Json) -> None:
-        """Several events may tell of one change: its ``before`` is that of the first."""
+        """Check the previous state. Several events may report one change, and the first has its ``before``."""
         obj = event["data"]["object"]
         before = self._before[obj["id"]]
-        if before is None:  # told of for the first time: nothing is known of the state before
+        if before is None:  # the object's first event: the previous state is unknown
             return
         undone = _undone(obj, event["data"]["previous_attributes"])
         assert same(undone, before), f"{event['type']} of {obj['id']} does not lead back: {undone} is not {before}"
 
 
 def _undone(obj: Json, previous: Json) -> Json:
-    """The state before a change, from the state after it and ``previous_attributes``."""
+    """Return the previous state, from the state after the change and ``previous_attributes``."""
     result = dict(obj)
     for key, old in previous.items():
         now = result.get(key)
@@ -65,7 +70,7 @@ def _undone(obj: Json, previous: Json) -> Json:
 
 
 def same(one: object, other: object) -> bool:
-    """Equal, where a key that is missing counts as null: ``previous_attributes`` shows an added key so."""
+    """Return whether both are equal. A missing key counts as null, as ``previous_attributes`` shows an added key."""
     return _without_nulls(one) == _without_nulls(other)
 
 

@@ -1,10 +1,12 @@
-"""What each licensed item should cost, second by second: worked out from the subscriptions' own history.
+"""Calculates what each licensed item should cost, second by second, from the history of the subscriptions.
 
-The rules, in words. A period that begins is charged at the price then in force: price x quantity, by the share that the
-period is of a whole one. A change that is prorated charges the new price from its date on instead of whatever was
-charged; one that is not (``proration_behavior=none``) changes nothing before the next period. An item that goes, a
-subscription that is canceled with ``prorate`` or paused is charged no further. A change that waits for its payment
-counts once it is paid. What is void or dropped counts as if it had never been billed.
+These are the rules:
+- A new period is charged at the current price times the quantity, by the period's share of a whole period.
+- A prorated change charges the new price from its date on, instead of the old charges.
+- A change with ``proration_behavior=none`` changes nothing before the next period.
+- A removed item is charged no further, and so is a subscription that is paused or canceled with ``prorate``.
+- A change that waits for its payment counts from its payment on.
+- A void invoice and a deleted invoice item count as if Stripe had never billed them.
 """
 
 from collections import defaultdict
@@ -18,25 +20,25 @@ from tests.stateful.sandbox_money.rates import Rates, intervals
 from tests.support.json_types import Json
 
 _ROUNDED = 5
-"""The most by which a line's rounding can be off, in any currency."""
+"""The largest rounding error of a line in any currency, in minor units."""
 _TIME = AccountOperation("time", {}, None, 0)
 
 
 @dataclass
 class InForce:
-    """Follows the history from where it stopped last."""
+    """The amounts in force. ``follow`` continues at the change where it stopped last."""
 
     world: WatchedAccount
     due: dict[str, Rates] = field(default_factory=lambda: defaultdict(Rates))
-    """By subscription item; what was given back to the customer alone by subscription."""
-    gone: dict[str, Rates] = field(default_factory=lambda: defaultdict(Rates))
-    """What was billed, and is void or dropped: exactly as it was billed, so rounded."""
+    """Amounts due by subscription item. Credits that name only the customer are by subscription."""
+    voided: dict[str, Rates] = field(default_factory=lambda: defaultdict(Rates))
+    """Amounts that were billed and are now void or deleted, rounded as Stripe billed them."""
     given: dict[str, Rates] = field(default_factory=lambda: defaultdict(Rates))
-    """Credits of debits that became void afterwards."""
+    """Credits whose debits became void afterwards."""
     waiting: dict[str, str] = field(default_factory=dict)
-    """Subscription → the request whose change waits for its payment."""
-    never: set[str] = field(default_factory=set)
-    """Requests whose change was not paid, and never came."""
+    """The request whose change waits for its payment, by subscription."""
+    unpaid_requests: set[str] = field(default_factory=set)
+    """Requests whose change was never paid and never took effect."""
     _read: int = 0
 
     def follow(self) -> None:
@@ -51,8 +53,8 @@ class InForce:
         self._read = len(self.world.history.changes)
 
     def counts(self, request: str | None) -> bool:
-        """Whether what this request put on an invoice is owed: not so while its change waits."""
-        return request not in self.never and request not in self.waiting.values()
+        """Return whether the customer owes this request's invoice lines, which is not so while its change waits."""
+        return request not in self.unpaid_requests and request not in self.waiting.values()
 
     def _subscription(self, change: ObjectChange) -> None:
         old, new = change.before, change.after
@@ -63,7 +65,7 @@ class InForce:
         elif not waits and new["id"] in self.waiting:
             request = self.waiting.pop(new["id"])
             if not _took_effect(old or {}, new):
-                self.never.add(request)
+                self.unpaid_requests.add(request)
         operation = self.world.operations.get(request or "", _TIME)
         at = operation.at or change.at
         before = {item["id"]: item for item in (old or {"items": {"data": []}})["items"]["data"]}
@@ -105,7 +107,7 @@ class InForce:
         self._charge(new, item, date)
 
     def _charge(self, new: Json, item: Json | None, since: int | None, *, prorated: bool = True) -> None:
-        """The rest of the item's period, or all of it, at its price."""
+        """Charge the item's price for its period, or for the rest of it."""
         if item is None or "quantity" not in item or not prorated:
             return
         start, end = max(since or 0, item["current_period_start"]), item["current_period_end"]
@@ -127,27 +129,27 @@ class InForce:
             self._take_back(item["parent"]["subscription_details"]["subscription_item"], item)
 
     def _take_back(self, item: str, row: Json) -> None:
-        """A line counts no more.
+        """Remove a line's charge.
 
-        But a credit stays given whose debit becomes void later: it was in the customer's hands by then.
+        If a debit becomes void after its credit, the credit stays, because the customer already has it.
         """
-        due, gone, line = self.due[item], self.gone[item], Rates()
+        due, voided, line = self.due[item], self.voided[item], Rates()
         line.spread(row["period"]["start"], row["period"]["end"], row["amount"])
-        for start, end in list(intervals(due, gone, line)):
-            taken, there = line.over(start, end), due.over(start, end) + gone.over(start, end)
-            if taken and there - taken < -_ROUNDED * (gone.within(start, end) + 1):
+        for start, end in list(intervals(due, voided, line)):
+            taken, there = line.over(start, end), due.over(start, end) + voided.over(start, end)
+            if taken and there - taken < -_ROUNDED * (voided.within(start, end) + 1):
                 self.given[item].spread(start, end, there - taken)
                 taken = there
-            gone.spread(start, end, -taken)
+            voided.spread(start, end, -taken)
 
     def _stop(self, item: str, since: int) -> None:
-        """Nothing is due for the time after that."""
+        """Remove all charges after ``since``."""
         self.due[item].clear(since)
-        self.gone[item].clear(since)
+        self.voided[item].clear(since)
 
 
 def origin(world: WatchedAccount, line: Json) -> str | None:
-    """The request that what a line charges comes from: that of its invoice item, else of its invoice."""
+    """Return the request that caused a line's charge, which made its invoice item or else its invoice."""
     details = line["parent"]["subscription_item_details"] or line["parent"]["invoice_item_details"]
     source = details["invoice_item"] or line["invoice"]
     return next(change.request for change in world.history.changes if change.after.get("id") == source)
@@ -158,7 +160,7 @@ def _costs(item: Json) -> tuple[str, object]:
 
 
 def _took_effect(old: Json, new: Json) -> bool:
-    """Whether a pending update was applied, not given up."""
+    """Return whether Stripe applied a pending update."""
     return bool(old["items"]["data"] != new["items"]["data"] or old["status"] == "paused" != new["status"])
 
 

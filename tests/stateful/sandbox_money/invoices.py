@@ -1,4 +1,4 @@
-"""What holds of every invoice, and of every customer's money."""
+"""Checks that hold for every invoice and for every customer's money."""
 
 from collections import Counter
 
@@ -8,11 +8,11 @@ from tests.stateful.sandbox_money.history import ObjectChange
 from tests.support.json_types import Json
 
 FINALIZED = {"open", "paid", "uncollectible"}
-"""Void ones are owed by nobody: what they took from the balance goes back to it."""
+"""A void invoice is missing here. No customer owes it, and Stripe returns its part of the balance."""
 
 
 def check_sums(books: Books) -> None:
-    """An invoice's total is the sum of its lines, all of them; its other amounts follow from it and its status."""
+    """Check that each invoice's total is the sum of its lines. Its other amounts follow from total and status."""
     for invoice_id, invoice in books.invoices.items():
         lines = books.lines[invoice_id]
         total = sum(line["amount"] for line in lines)
@@ -36,7 +36,7 @@ def _check_amounts(invoice: Json) -> None:
 
 
 def check_items(books: Books) -> None:
-    """What was pending is on the one invoice that it names, on none while it is pending."""
+    """Check that each invoice item is on exactly the invoice that it names, and on none while it is pending."""
     on: dict[str, str] = {}
     for invoice_id, lines in books.lines.items():
         for line in lines:
@@ -48,7 +48,7 @@ def check_items(books: Books) -> None:
 
 
 def check_balances(books: Books) -> None:
-    """A balance is the sum of all that moved it, and each movement of an invoice is what that invoice says."""
+    """Check that each balance is the sum of its transactions, and that each invoice agrees with its transactions."""
     for customer_id, customer in books.customers.items():
         moved = books.moved[customer_id]
         assert customer["balance"] == sum(row["amount"] for row in moved), (customer, moved)
@@ -67,10 +67,10 @@ def check_balances(books: Books) -> None:
 
 
 def check_money(books: Books, set_by_hand: Json) -> None:
-    """No money appears, none vanishes.
+    """Check that no money appears or vanishes.
 
-    Of each customer, over the whole history: totals of the finalized invoices that are not void + balance set by hand
-    = paid by card + paid elsewhere + still owed on open and uncollectible invoices + balance now.
+    For each customer over the whole history: totals of the finalized invoices that are not void + balance set by hand
+    = paid by card + paid elsewhere + still owed on open and uncollectible invoices + current balance.
     """
     for customer_id, customer in books.customers.items():
         invoices = [
@@ -87,7 +87,7 @@ def check_money(books: Books, set_by_hand: Json) -> None:
 
 
 def check_intents(books: Books) -> None:
-    """A payment is for what its invoice charges; its card is charged once, or not at all."""
+    """Check that each payment has its invoice's amount, and that its card is charged at most once."""
     charged = Counter(row["payment_intent"] for row in books.charges.values() if row["status"] == "succeeded")
     for intent_id, intent in books.intents.items():
         invoice = books.invoices[intent_for(intent)]
@@ -99,7 +99,7 @@ def check_intents(books: Books) -> None:
 
 
 def intent_for(intent: Json) -> str:
-    """The invoice that an intent pays."""
+    """Return the invoice that an intent pays."""
     return str(intent["payment_details"]["order_reference"])
 
 
@@ -122,12 +122,12 @@ EDGES = {
         "requires_action": {"requires_payment_method", "succeeded", "canceled"},
     },
 }
-"""https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses and the pages of the others."""
+"""https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses and the other objects' pages."""
 _SETTLED = ("total", "amount_due", "amount_paid", "amount_remaining", "starting_balance", "ending_balance")
 
 
 def check_status(change: ObjectChange) -> None:
-    """A status moves along Stripe's edges only; the amounts of an invoice that is paid or void stay."""
+    """Check that a status changes only along Stripe's edges, and that a paid or void invoice keeps its amounts."""
     old, new = change.before, change.after
     if old is None or old is new or new["object"] not in EDGES:
         return
@@ -138,9 +138,9 @@ def check_status(change: ObjectChange) -> None:
 
 
 def check_next_try(change: ObjectChange) -> None:
-    """The next try to collect a renewal is set by a try, and told together with it."""
+    """Check that only an attempt to collect a renewal sets the next attempt, in the same event."""
     old, new = change.before, change.after
     if old and new["object"] == "invoice" and old["status"] == new["status"] == "open":
-        set_anew = new["next_payment_attempt"] not in (None, old["next_payment_attempt"])
+        rescheduled = new["next_payment_attempt"] not in (None, old["next_payment_attempt"])
         tried = new["attempt_count"] > old["attempt_count"] or new["billing_reason"] != "subscription_cycle"
-        assert tried or not set_anew, (old, new)
+        assert tried or not rescheduled, (old, new)

@@ -1,4 +1,4 @@
-"""Billing periods, worked out anew: nothing here comes from the sandbox."""
+"""Calculates billing periods independently of the sandbox."""
 
 from calendar import monthrange
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ from tests.support.json_types import Json
 
 
 def length(anchor: int, recurring: Json, moment: int) -> int:
-    """How many seconds the whole period has that holds ``moment``."""
+    """Return the length in seconds of the whole period that contains ``moment``."""
     number = -1 - (anchor - moment) // 86400 if moment < anchor else 0
     while _boundary(anchor, recurring, number + 1) <= moment:
         number += 1
@@ -16,7 +16,7 @@ def length(anchor: int, recurring: Json, moment: int) -> int:
 
 
 def _boundary(anchor: int, recurring: Json, number: int) -> int:
-    """The end of so many periods after the anchor; of a month too short for the anchor's day, the last day."""
+    """Return the end of period ``number`` after the anchor. A month without the anchor's day uses its last day."""
     start = datetime.fromtimestamp(anchor, UTC)
     days = {"day": 1, "week": 7}.get(recurring["interval"])
     if days:
@@ -27,7 +27,7 @@ def _boundary(anchor: int, recurring: Json, number: int) -> int:
 
 
 def check_next(change: ObjectChange) -> None:
-    """Time alone moves no anchor; the period it begins is the one after the last, and a whole one."""
+    """Check that time alone moves no anchor, and that each new period is whole and follows the last one."""
     old, new = change.before, change.after
     if new["object"] != "subscription" or change.request or not old or old["pending_update"]:
         return

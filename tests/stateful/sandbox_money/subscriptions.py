@@ -1,4 +1,4 @@
-"""What an integration does with subscriptions."""
+"""The rules for what an integration does with subscriptions."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ from tests.support.json_types import Json
 
 PRORATIONS = st.sampled_from(["create_prorations", "always_invoice", "none"])
 SUBSCRIPTIONS = st.runner().flatmap(lambda machine: st.sampled_from(machine.running() * 4 + machine.subscriptions))
-"""Mostly those that still go on: little happens to the others."""
+"""Mostly running subscriptions, because little happens to the others."""
 
 
 class Subscriptions(Customers):
-    """Those that the customers have, and all the ways to change them."""
+    """The customers' subscriptions, and all ways to change them."""
 
     def update(self, subscription: str, **params: Any) -> Any:
-        """``POST /v1/subscriptions/{id}``; the model notes what it says of prorations."""
+        """Call ``POST /v1/subscriptions/{id}``, and record its proration parameters for the model."""
         noted = {key: params[key] for key in ("proration_behavior", "proration_date") if key in params}
         return self.world.post(
             "update", lambda options: self.v1.subscriptions.update(subscription, params, options), **noted
@@ -40,7 +40,7 @@ class Subscriptions(Customers):
     def _swap(
         self, subscription: str, amount: int, quantity: int, proration: str, interval: str = "", payment: str = ""
     ) -> None:
-        """Another price and quantity for the first licensed item; its own interval if none is given."""
+        """Change price and quantity of the first licensed item. It keeps its interval if none is given."""
         found = self.found(subscription)
         item = next((item for item in found["items"]["data"] if "quantity" in item), None)
         if item is None:
@@ -63,20 +63,20 @@ class Subscriptions(Customers):
         ahead=st.sampled_from([0, 0, 600, DAY]),
     )
     def preview_and_swap(self, subscription: str, amount: int, quantity: int, proration: str, ahead: int) -> None:
-        """What the preview shows is what the same update then does, to the cent."""
+        """Check that an update does exactly what its preview shows."""
         found = self.found(subscription)
         item = next((item for item in found["items"]["data"] if "quantity" in item), None)
         if item is None or found["status"] not in {"active", "past_due"} or found["pending_update"]:
             return
         price = self.world.price(found["currency"], item["price"]["recurring"]["interval"], amount)
         items = [{"id": item["id"], "price": price, "quantity": quantity}]
-        asked = {"items": items, "proration_behavior": proration, "proration_date": self.world.now + ahead}
+        wanted = {"items": items, "proration_behavior": proration, "proration_date": self.world.now + ahead}
         try:
-            preview = self.v1.invoices.create_preview({"subscription": subscription, "subscription_details": asked})
+            preview = self.v1.invoices.create_preview({"subscription": subscription, "subscription_details": wanted})
         except stripe.InvalidRequestError:
             return
         before = set(self.pending(found["customer"]))
-        after = self.update(subscription, **asked)
+        after = self.update(subscription, **wanted)
         if after is None:
             return
         shown = [_shown(line) for line in preview.to_dict(for_json=True)["lines"]["data"]]

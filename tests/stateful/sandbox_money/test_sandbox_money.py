@@ -1,7 +1,7 @@
-"""A state machine: whatever is done to the sandbox, in whatever order and at whatever time, its books stay right.
+"""A state machine: the sandbox's books stay correct under any operations, in any order and at any time.
 
-The rules are what an integration does to Stripe; the invariants, read back through the API after every one of them, are
-what must hold of any Stripe account. A longer search than the ordinary run's::
+The rules are an integration's operations on Stripe. The invariants must hold for every Stripe account, and the test
+reads them through the API after the rules. This runs a longer search::
 
     STATEFUL_EXAMPLES=2000 STATEFUL_STEPS=40 pytest tests/stateful/sandbox_money -n0
 """
@@ -22,11 +22,11 @@ from tests.support.clock import START
 from tests.support.json_types import Json
 
 STEPS_BETWEEN = 5
-"""The books are read and checked after so many steps, and at the end."""
+"""The test reads and checks the books after this many steps, and at the end."""
 
 
 class MoneyMachine(Stories):
-    """The rules stand in its base classes; here is what holds after each of them."""
+    """The invariants after each rule. The base classes have the rules."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class MoneyMachine(Stories):
 
     @invariant()
     def what_happens_is_right(self) -> None:
-        """What is told, after every step; all the books, which take much longer to read, after some."""
+        """Check the events after every step, and the books after some, because reading them takes much longer."""
         self.world.listen()
         for event in self.world.events[self.causes :]:
             self._check_cause(event)
@@ -52,7 +52,7 @@ class MoneyMachine(Stories):
             self.the_books_are_right()
 
     def teardown(self) -> None:
-        """An example that went well so far ends with its renewals, so that all that is pending is billed."""
+        """End a successful example with renewals, so that Stripe bills all pending items."""
         try:
             if sys.exc_info()[0] is None and self.customer:
                 for _ in range(2):
@@ -73,11 +73,11 @@ class MoneyMachine(Stories):
         self.every_unit_used_is_billed_once()
 
     def events_tell_everything(self) -> None:
-        """Each change has its event, and they say who caused it; folded, they are the objects as they stand."""
+        """Check that the events, folded together, give the current objects."""
         known = self.world.history.known
         for kind in ("customers", "subscriptions", "invoices", "invoice_items", "intents", "charges", "cards"):
             for obj in getattr(self.books, kind).values():
-                # There is no invoiceitem.updated.
+                # Stripe has no event invoiceitem.updated.
                 untold = {"invoice": obj["invoice"]} if kind == "invoice_items" else {}
                 assert same(known.get(obj["id"], {}) | untold, obj), (known.get(obj["id"]), obj)
         listed = {
@@ -87,7 +87,7 @@ class MoneyMachine(Stories):
             "invoiceitem": self.books.invoice_items,
         }
         for obj in known.values():
-            assert obj["id"] in listed.get(obj["object"], [obj["id"]]), f"gone without an event: {obj}"
+            assert obj["id"] in listed.get(obj["object"], [obj["id"]]), f"the object vanished without an event: {obj}"
 
     def _check_cause(self, event: Json) -> None:
         request = event["request"]
@@ -110,7 +110,10 @@ class MoneyMachine(Stories):
         invoices.check_intents(self.books)
 
     def each_renewal_comes_once(self) -> None:
-        """No item is renewed twice for one period; that none is left out, ``every_second_costs_what_was_in_force``."""
+        """Check that no item renews twice for one period.
+
+        ``every_second_costs_what_was_in_force`` checks that no renewal is missing.
+        """
         for lines in renewals(self.books).values():
             starts = [(line["period"]["start"], line["description"]) for line in lines]
             assert len(starts) == len(set(starts)), lines

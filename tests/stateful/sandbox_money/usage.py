@@ -1,4 +1,4 @@
-"""What metered items are billed: each unit reported counts once, on the line whose time it falls in."""
+"""Checks the bills for metered items. Each reported unit counts once, on the line for its time."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from tests.stateful.sandbox_money.books import Books
 from tests.support.json_types import Json
 
 AHEAD = 300
-"""Usage may be reported so many seconds early; an item that goes is billed for that, too."""
+"""The seconds by which a report may be early. The bill for a removed item includes early reports."""
 
 
 @dataclass(frozen=True)
 class UsageReport:
-    """``value`` units used at ``timestamp``, reported as number ``number`` when the history had ``place`` changes."""
+    """Report ``number``: ``value`` units used at ``timestamp``. The history had ``place`` changes at that time."""
 
     number: int
     customer: str
@@ -26,7 +26,7 @@ class UsageReport:
 
 @dataclass(frozen=True)
 class Billed:
-    """``quantity`` units of a metered item for ``start`` <= time < ``until``, counted at ``place`` of the history."""
+    """A bill for ``quantity`` units of an item with ``start`` <= time < ``until``, at ``place`` in the history."""
 
     item: str
     start: int
@@ -37,7 +37,7 @@ class Billed:
 
 @dataclass
 class Usage:
-    """All that was reported, and what became of it."""
+    """All reports, and the check of their bills."""
 
     world: WatchedAccount
     reports: list[UsageReport] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Usage:
         self._check_none_left_out(books)
 
     def _check_none_left_out(self, books: Books) -> None:
-        """A period of a metered item that is over has its line, one of quantity 0 too; a trial has none."""
+        """Check that each ended period of a metered item has a line, even with quantity 0. A trial has no line."""
         ends = {
             (line["parent"]["subscription_item_details"]["subscription_item"], line["period"]["end"])
             for lines in books.lines.values()
@@ -83,7 +83,7 @@ class Usage:
                     assert (item["id"], item["current_period_start"]) in ends, (item, ends)
 
     def _opened(self, row: Billed) -> int:
-        """When the item came, or got the price that the row is billed at: earlier reports are not its own."""
+        """Return when the item got the row's price. Earlier reports do not belong to the row."""
         found, price = 0, None
         for place, change in enumerate(self.world.history.changes[: row.place]):
             if change.after["object"] == "subscription":
@@ -93,7 +93,7 @@ class Usage:
         return found
 
     def _in_items(self) -> Iterator[Billed]:
-        """Usage that was billed as an item went: invoice items, pending or not, dropped ones too."""
+        """Yield the usage that Stripe billed when an item was removed, including pending and deleted invoice items."""
         for place, change in enumerate(self.world.history.changes):
             item = change.after
             if item["object"] == "invoiceitem" and not change.deleted and item["parent"] and not item["proration"]:
@@ -102,7 +102,7 @@ class Usage:
                 yield Billed(owner, item["period"]["start"], until, place, Decimal(item["quantity_decimal"]))
 
     def _on_invoices(self, books: Books) -> Iterator[Billed]:
-        """Usage of a period: it may be reported until the invoice is finalized."""
+        """Yield the usage of whole periods. Reports are possible until the invoice is finalized."""
         for place, change in enumerate(self.world.history.changes):
             invoice = change.after
             if invoice["object"] != "invoice" or not _finalized(change.before, invoice):
@@ -115,7 +115,7 @@ class Usage:
                     yield Billed(details["subscription_item"], line["period"]["start"], until, place, quantity)
 
     def _is_final(self, books: Books, invoice: Json, subscription_id: str) -> bool:
-        """Whether the subscription ended with this invoice: its last second counts as well."""
+        """Return whether the subscription ended with this invoice. Then its last second counts as well."""
         made = next(change for change in self.world.history.changes if change.after["id"] == invoice["id"])
         if made.request:
             return bool(self.world.operations[made.request].kind in {"cancel", "pause"})
