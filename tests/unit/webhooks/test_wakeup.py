@@ -17,7 +17,7 @@ class HeldInbox:
         self.started = threading.Semaphore(0)
         self.resume = threading.Semaphore(0)
 
-    def check(self, _database: Database, *, relying: bool) -> bool:  # noqa: ARG002 - the signature of defer_drain
+    def check(self, _database: Database, *, rely_on_running: bool) -> bool:  # noqa: ARG002 - the signature of defer_drain
         self.started.release()
         assert self.resume.acquire(timeout=60)
         return True
