@@ -10,7 +10,7 @@ from tests.sandbox.support import Account, Json, plain
 
 @pytest.fixture
 def invoice(account: Account) -> stripe.Invoice:
-    """Return an open invoice with a line of 3 × 10.00 and a credit of 2.00."""
+    """Return an open invoice with a line of 3 x 10.00 and a credit of 2.00."""
     customer = account.customer("pm_card_chargeCustomerFail")
     account.v1.invoice_items.create({"customer": customer.id, "amount": -200, "currency": "usd"})
     return account.invoice(account.subscribe(customer.id, account.price(1000).id, quantity=3))

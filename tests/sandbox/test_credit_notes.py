@@ -34,7 +34,7 @@ def intent_of(account: Account, invoice: stripe.Invoice) -> stripe.PaymentIntent
 
 @pytest.fixture
 def unpaid(account: Account) -> stripe.Invoice:
-    """Return an open invoice of 3 × 10.00."""
+    """Return an open invoice of 3 x 10.00."""
     customer = account.customer("pm_card_chargeCustomerFail")
     return account.invoice(account.subscribe(customer.id, account.price(1000).id, quantity=3))
 
