@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.support import MONTH, Account, Clock, Json, plain
+from tests.sandbox.support import MONTH, START, Account, Clock, Json, plain
 
 
 @pytest.fixture
@@ -59,9 +59,7 @@ def test_credit_of_a_pending_debit_names_the_item(account: Account, subscription
     assert credit["proration_details"]["credited_items"] == {"invoice_item": debit["id"], "type": "invoice_item"}
 
 
-def test_credit_and_debit_on_one_invoice_name_each_other(
-    account: Account, clock: Clock, subscription: stripe.Subscription
-) -> None:
+def test_credit_names_a_debit_on_the_same_invoice(account: Account, subscription: stripe.Subscription) -> None:
     account.swap(subscription, account.price(6000).id)
     after = account.swap(subscription, account.price(9000).id, proration_behavior="always_invoice")
     lines = lines_of(account.invoice(after))
@@ -69,20 +67,18 @@ def test_credit_and_debit_on_one_invoice_name_each_other(
     assert credited(next(line for line in lines if line["amount"] == -4000)) == named_by(debit)
 
 
-def test_each_debit_gets_its_own_credit(account: Account, clock: Clock, subscription: stripe.Subscription) -> None:
-    """A second unit was billed in the middle of the period. So two debits cover the rest of it."""
-    price = account.price(3000).id
-    account.swap(subscription, price, proration_behavior="always_invoice")
-    item = subscription.items.data[0].id
-    extra: Any = {"items": [{"price": account.price(900).id}], "proration_behavior": "always_invoice"}
-    account.v1.subscriptions.update(subscription.id, extra)
-    clock.now += MONTH // 3
-    ended = account.v1.subscriptions.cancel(subscription.id, {"prorate": True, "invoice_now": True})
-    credits = lines_of(account.invoice(ended))
-    assert sorted(line["amount"] for line in credits) == [-1000, -300]
-    named = [credited(line) for line in credits]
-    assert len({str(each) for each in named}) == 2
-    assert {line["parent"]["subscription_item_details"]["subscription_item"] for line in credits} > {item}
+def test_each_debit_gets_its_own_credit(account: Account, subscription: stripe.Subscription) -> None:
+    """The dear price was billed for the last third only. So two debits cover the time after the first third."""
+    cheap = subscription.items.data[0].price.id
+    dear: Any = {"proration_date": START + MONTH * 2 // 3, "proration_behavior": "always_invoice"}
+    (first,) = lines_of(account.invoice(subscription))
+    upgraded = account.swap(subscription, account.price(6000).id, **dear)
+    _credit, second = lines_of(account.invoice(upgraded))
+    account.swap(subscription, cheap)
+    found = {row["amount"]: row["proration_details"]["credited_items"] for row in pending(account, subscription)}
+    assert sorted(found) == [-2000, -1000, 2000]
+    assert found[-1000]["invoice_line_item_details"] == named_by(first)
+    assert found[-2000]["invoice_line_item_details"] == named_by(second)
 
 
 @pytest.mark.parametrize("behavior", ["always_invoice", "create_prorations"])

@@ -4,8 +4,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from tests.sandbox.support import DAY
+from tests.stateful.corrections import Corrections
 from tests.stateful.customers import HOUR, QUANTITIES
-from tests.stateful.subscriptions import PRORATIONS, SUBSCRIPTIONS, Subscriptions
+from tests.stateful.subscriptions import PRORATIONS, SUBSCRIPTIONS
 
 CHARGED = st.sampled_from(["create_prorations", "always_invoice"])
 PRICES = st.sampled_from([2000, 1500, 999, 100])
@@ -13,7 +14,7 @@ PARTS = st.sampled_from([0.1, 0.4, 0.5, 0.9])
 """Of the time that is left of a period."""
 
 
-class Stories(Subscriptions):
+class Stories(Corrections):
     """Several steps each; the checks come after the last."""
 
     def _go_on(self, subscription: str, part: float) -> None:
@@ -83,6 +84,20 @@ class Stories(Subscriptions):
         self.world.listen()
         for invoice in self.in_status("invoice", "open") if pays else []:
             self._settle(invoice, "pay")
+        self.world.advance(5 * DAY)
+
+    @precondition(lambda self: self.running())
+    @rule(part=st.sampled_from([0.3, 0.9, 1]), days=st.integers(0, 6))
+    def declined_and_then_credited(self, part: float, days: int) -> None:
+        """The renewal fails and is credited, as a whole or in part. The next try takes the rest."""
+        self._card("pm_card_chargeCustomerFail")
+        self._renew(HOUR + 1)
+        self.world.advance(1 + days * DAY)
+        self.world.listen()
+        for invoice in self.in_status("invoice", "open"):
+            found = self.v1.invoices.retrieve(invoice).to_dict(for_json=True)
+            self._credit(found, max(1, int(found["amount_remaining"] * part)))
+        self._card("pm_card_visa")
         self.world.advance(5 * DAY)
 
     @precondition(lambda self: self.subscriptions)
