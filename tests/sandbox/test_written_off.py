@@ -15,6 +15,10 @@ COLLECTED = DRAFT_SECONDS + 1
 Settle = Callable[[Account, str], object]
 
 
+def configure(sandbox: Sandbox, **wanted: Any) -> None:
+    assert requests.post(f"{sandbox.url}/_sandbox/settings", json=wanted, timeout=5).status_code == 200
+
+
 @pytest.fixture
 def late(account: Account, test_clock: str) -> stripe.Subscription:
     """Return a subscription of 30.00 whose first renewal was declined."""
@@ -77,8 +81,7 @@ def twice_late(
     account: Account, sandbox: Sandbox, test_clock: str, late: stripe.Subscription
 ) -> tuple[stripe.Subscription, str, str]:
     """Return the subscription with the ids of its two open renewals, the later one last."""
-    wanted = {"retry_days": [], "after_retries": "past_due"}
-    assert requests.post(f"{sandbox.url}/_sandbox/settings", json=wanted, timeout=5).status_code == 200
+    configure(sandbox, retry_days=[], after_retries="past_due")
     account.advance(test_clock, late.items.data[0].current_period_end + COLLECTED)
     found = account.again(late)
     assert (found.status, account.invoice(found).status) == ("past_due", "open")
@@ -109,6 +112,20 @@ def test_void_renewal_no_longer_decides(account: Account, twice_late: tuple[stri
     assert account.again(subscription).status == "past_due"
     credit(account, earlier)
     assert account.again(subscription).status == "active"
+
+
+def test_failed_retry_of_an_earlier_renewal_does_not_count(account: Account, sandbox: Sandbox, test_clock: str) -> None:
+    configure(sandbox, retry_days=[40, 40])
+    customer = account.on_clock(test_clock)
+    subscription = account.subscribe(customer.id, account.price(3000).id)
+    account.give_card(customer.id, "pm_card_chargeCustomerFail")
+    for _ in range(2):
+        account.advance(test_clock, account.again(subscription).items.data[0].current_period_end + COLLECTED)
+    late = account.again(subscription)
+    credit(account, str(late.latest_invoice))
+    account.advance(test_clock, account.standing(test_clock).frozen_time + 15 * DAY)
+    attempts = [row.attempt_count for row in account.v1.invoices.list({"status": "open"}).data]
+    assert (late.status, account.again(subscription).status, attempts) == ("past_due", "active", [2])
 
 
 def test_manual_invoice_does_not_decide(account: Account, late: stripe.Subscription) -> None:

@@ -21,6 +21,12 @@ def deciding_invoice(work: Work, subscription: Json) -> Json | None:
     return None
 
 
+def is_deciding(work: Work, subscription: Json, invoice: Json) -> bool:
+    """Return whether the subscription's status follows from this invoice."""
+    deciding = deciding_invoice(work, subscription)
+    return deciding is not None and deciding["id"] == invoice["id"]
+
+
 def restore(work: Work, invoice: Json) -> None:
     """Make a ``past_due`` subscription active if the invoice that decides its status is no longer collected.
 
