@@ -25,7 +25,9 @@ class Corrections(Subscriptions):
         found = self.in_status("invoice", *CREDITABLE)
         invoice = self.v1.invoices.retrieve(found[which % len(found)]).to_dict(for_json=True)
         credited = invoice["pre_payment_credit_notes_amount"] + invoice["post_payment_credit_notes_amount"]
-        self._credit(invoice, max(1, int((invoice["total"] - credited) * part)), form, outside=outside)
+        creditable = invoice["total"] - credited
+        if creditable > 0:
+            self._credit(invoice, max(1, int(creditable * part)), form, outside=outside)
 
     def _credit(self, invoice: Json, amount: int, form: str = "amount", *, outside: bool = False) -> None:
         given_back = max(0, amount - invoice["amount_remaining"])
