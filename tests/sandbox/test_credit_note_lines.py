@@ -73,6 +73,11 @@ def test_line_is_always_credited_by_the_same_measure(account: Account, invoice: 
     credit(account, invoice, line_of(invoice, quantity=1))
 
 
+def test_lines_of_one_note_share_what_is_left(account: Account, invoice: stripe.Invoice) -> None:
+    with pytest.raises(stripe.InvalidRequestError, match="exceeds"):
+        credit(account, invoice, line_of(invoice, quantity=2), line_of(invoice, quantity=2))
+
+
 def test_void_note_releases_its_line(account: Account, invoice: stripe.Invoice) -> None:
     note = credit(account, invoice, line_of(invoice, quantity=1))
     account.v1.credit_notes.void_credit_note(note.id)

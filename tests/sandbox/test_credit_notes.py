@@ -77,6 +77,14 @@ def test_note_on_the_whole_amount_pays_without_a_charge(account: Account, unpaid
     assert [charge.status for charge in account.v1.charges.list({"customer": str(unpaid.customer)}).data] == ["failed"]
 
 
+def test_credited_invoice_counts_no_attempt(account: Account) -> None:
+    later: Any = {"payment_behavior": "default_incomplete"}
+    invoice = account.invoice(account.subscribe(account.customer().id, account.price(3000).id, **later))
+    credit(account, invoice, 3000)
+    after = again(account, invoice)
+    assert (after["status"], after["attempted"], after["attempt_count"]) == ("paid", False, 0)
+
+
 def test_rest_too_small_for_a_card_moves_to_the_balance(account: Account, unpaid: stripe.Invoice) -> None:
     credit(account, unpaid, 2970)
     after = again(account, unpaid)
