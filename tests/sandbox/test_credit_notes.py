@@ -152,6 +152,7 @@ def test_note_on_a_paid_invoice_credits_the_balance(account: Account, paid: stri
     after = again(account, paid)
     assert due(after) == ("paid", 3000, 0, 3000)
     assert (after["post_payment_credit_notes_amount"], after["pre_payment_credit_notes_amount"]) == (1000, 0)
+    assert intent_of(account, paid).amount == 3000
     assert account.v1.customers.retrieve(str(paid.customer)).balance == -700
     (moved,) = account.v1.customers.balance_transactions.list(str(paid.customer)).data
     assert (moved.type, moved.amount, moved.credit_note) == ("credit_note", -700, note.id)

@@ -114,6 +114,24 @@ def test_void_renewal_no_longer_decides(account: Account, twice_late: tuple[stri
     assert account.again(subscription).status == "active"
 
 
+def test_draft_of_the_next_renewal_does_not_decide(
+    account: Account, sandbox: Sandbox, test_clock: str, late: stripe.Subscription
+) -> None:
+    configure(sandbox, retry_days=[], after_retries="past_due")
+    account.advance(test_clock, late.items.data[0].current_period_end + 1)
+    assert account.invoice(account.again(late)).status == "draft"
+    credit(account, str(late.latest_invoice))
+    assert account.again(late).status == "active"
+
+
+@pytest.mark.parametrize("settle", [write_off, void])
+def test_first_invoice_that_is_not_paid_starts_nothing(account: Account, settle: Settle) -> None:
+    customer = account.customer("pm_card_chargeCustomerFail")
+    subscription = account.subscribe(customer.id, account.price(3000).id)
+    settle(account, str(subscription.latest_invoice))
+    assert account.again(subscription).status == "incomplete"
+
+
 def test_failed_retry_of_an_earlier_renewal_does_not_count(account: Account, sandbox: Sandbox, test_clock: str) -> None:
     configure(sandbox, retry_days=[40, 40])
     customer = account.on_clock(test_clock)
