@@ -97,6 +97,18 @@ def cancel(work: Work, invoice_id: str, reason: str) -> None:
     work.amend(payment, {"status": "canceled", "status_transitions": transitions})
 
 
+def follow_amount(work: Work, invoice: Json) -> None:
+    """Let an unpaid intent charge what the invoice is still due after a credit note. Stripe has no event for that.
+
+    An intent that waits for the cardholder keeps waiting, which is an inference.
+    """
+    intent, payment = intent_of(work, invoice["id"]), payment_of(work, invoice["id"])
+    if intent is None or payment is None or payment["status"] != "open":
+        return
+    work.amend(intent, {"amount": invoice["amount_remaining"]})
+    work.amend(payment, {"amount_requested": invoice["amount_remaining"]})
+
+
 def settle_payment(work: Work, invoice_id: str) -> None:
     """Mark the invoice's payment as paid after its intent succeeded."""
     payment = payment_of(work, invoice_id) or {}

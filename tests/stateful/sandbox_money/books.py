@@ -20,6 +20,7 @@ class Books:
     charges: dict[str, Json]
     cards: dict[str, Json]
     moved: dict[str, list[Json]]
+    credit_notes: dict[str, Json]
 
     def of(self, customer: str, objects: dict[str, Json]) -> list[Json]:
         """Return the objects of one customer."""
@@ -43,6 +44,7 @@ def read(world: WatchedAccount) -> Books:
         charges=_by_id(world.read("/v1/charges")),
         cards=cards,
         moved=moved,
+        credit_notes=_by_id(world.read("/v1/credit_notes")),
     )
 
 

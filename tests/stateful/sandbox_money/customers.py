@@ -183,7 +183,9 @@ class Customers(RuleBasedStateMachine):
         known = self.world.history.known.values()
         return [obj["id"] for obj in known if obj["object"] == kind and obj["status"] in statuses]
 
-    def _settle(self, invoice: str, how: str) -> None:
+    def _settle(self, invoice: str | None, how: str) -> None:
+        if invoice is None:  # a metered subscription has none before its first renewal
+            return
         v1 = self.v1.invoices
         calls: Json = {
             "pay": lambda options: v1.pay(invoice, {}, options),

@@ -3,8 +3,9 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
+from tests.stateful.sandbox_money.corrections import Corrections
 from tests.stateful.sandbox_money.customers import HOUR, QUANTITIES
-from tests.stateful.sandbox_money.subscriptions import PRORATIONS, SUBSCRIPTIONS, Subscriptions
+from tests.stateful.sandbox_money.subscriptions import PRORATIONS, SUBSCRIPTIONS
 from tests.support.clock import DAY
 
 CHARGED = st.sampled_from(["create_prorations", "always_invoice"])
@@ -13,7 +14,7 @@ PARTS = st.sampled_from([0.1, 0.4, 0.5, 0.9])
 """Shares of the remaining time of a period."""
 
 
-class Stories(Subscriptions):
+class Stories(Corrections):
     """Sequences of several steps. The checks follow the last step."""
 
     def _advance_into_period(self, subscription: str, part: float) -> None:
@@ -83,6 +84,20 @@ class Stories(Subscriptions):
         self.world.listen()
         for invoice in self.in_status("invoice", "open") if pays else []:
             self._settle(invoice, "pay")
+        self.world.advance(5 * DAY)
+
+    @precondition(lambda self: self.running())
+    @rule(part=st.sampled_from([0.3, 0.9, 1]), days=st.integers(0, 6))
+    def declined_and_then_credited(self, part: float, days: int) -> None:
+        """The renewal fails and is credited, as a whole or in part. The next try takes the rest."""
+        self._card("pm_card_chargeCustomerFail")
+        self._renew(HOUR + 1)
+        self.world.advance(1 + days * DAY)
+        self.world.listen()
+        for invoice in self.in_status("invoice", "open"):
+            found = self.v1.invoices.retrieve(invoice).to_dict(for_json=True)
+            self._credit(found, max(1, int(found["amount_remaining"] * part)))
+        self._card("pm_card_visa")
         self.world.advance(5 * DAY)
 
     @precondition(lambda self: self.subscriptions)
