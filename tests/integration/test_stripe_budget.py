@@ -1,4 +1,4 @@
-"""All processes share one budget of calls to Stripe, and users are never kept waiting by the background."""
+"""All processes share one budget of Stripe calls. Background work never delays a user."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def seconds_for(own: Budget, priority: Priority, calls: int) -> float:
 
 
 def fresh(world: World) -> Budget:
-    """A budget of which nothing is used up."""
+    """Return an unused budget."""
     with world.gateway.database.transaction() as session:
         session.execute(text("DELETE FROM stripe_budget"))
     return Budget(world.gateway.database, FAST)
@@ -95,7 +95,7 @@ def test_a_429_is_waited_out_and_slows_every_process(
 def test_during_a_pause_a_user_is_served_and_a_refresh_comes_back_later(world: World) -> None:
     on_plus(world)
     world.settle()
-    world.gateway.stripe.v1.customers.list()  # so that there is a row
+    world.gateway.stripe.v1.customers.list()  # creates the row
     with world.gateway.database.transaction() as session:
         session.execute(text("UPDATE stripe_budget SET paused_until = clock_timestamp() + interval '20 seconds'"))
     started = time.monotonic()
@@ -121,7 +121,7 @@ def test_pauses_grow_while_429s_follow_each_other_and_are_forgotten_afterwards(w
     own = fresh(world)
     for strikes in (1, 2, 3):
         own.limited(1)
-        own.limited(1)  # of another call, refused at the same time: no second strike
+        own.limited(1)  # another call was refused at the same time, which is no second strike
         assert row(world).strikes == strikes
         with world.gateway.database.transaction() as session:
             session.execute(text("UPDATE stripe_budget SET paused_until = clock_timestamp() - interval '1 second'"))

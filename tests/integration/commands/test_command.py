@@ -1,4 +1,4 @@
-"""``gateway`` as a shell sees it: how it ends, and what it says."""
+"""A shell sees the right exit status and output of ``gateway``."""
 
 import json
 import subprocess
@@ -20,13 +20,13 @@ INQUIRY = {"name": "Ada", "email": "ada@example.test", "company": "Ada GmbH", "m
 
 @dataclass
 class Shell:
-    """Runs the command as its entry does, in the environment of a world."""
+    """Runs the command through its entry point, in the environment of a world."""
 
     monkeypatch: pytest.MonkeyPatch
     captured: pytest.CaptureFixture[str]
 
     def __call__(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
-        """Its status, and what it printed; ``environment`` replaces settings."""
+        """Run the command and return its status, stdout and stderr. ``environment`` replaces settings."""
         for name, value in environment.items():
             self.monkeypatch.setenv(name, value)
         self.monkeypatch.setattr("sys.argv", ["gateway", *arguments])
@@ -36,7 +36,7 @@ class Shell:
         return int(end.value.code or 0), out, err
 
     def complaint(self, *arguments: str, **environment: str) -> str:
-        """What it says of something that a person can mend: nothing else, and no traceback."""
+        """Run a command that must fail with a message only. Return the message, which has no traceback."""
         status, out, err = self(*arguments, **environment)
         assert (status in {1, 2}, out, "Traceback" in err) == (True, "", False)
         return err
@@ -49,13 +49,13 @@ def shell(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setenv("STRIPE_SECRET_KEY", config.stripe_secret_key)
     monkeypatch.setenv("STRIPE_API_BASE", config.stripe_api_base or "")
     monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
-    monkeypatch.setattr("gateway.app.configure_logging", lambda: None)  # the process's own, which other tests share
+    monkeypatch.setattr("gateway.app.configure_logging", lambda: None)  # other tests share this process's logging
     return Shell(monkeypatch, capsys)
 
 
 @pytest.fixture
 def empty_database(database_url: str) -> Iterator[str]:
-    """The address of one without any table."""
+    """Create a database without tables and return its URL."""
     name = f"{make_url(database_url).database}_empty"
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"'.encode())

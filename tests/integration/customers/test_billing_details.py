@@ -1,4 +1,4 @@
-"""Who is billed: kept in Stripe, strict about what it is, clear about what Stripe refuses."""
+"""Stripe stores the billing details. The gateway validates them and explains what Stripe refuses."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -30,15 +30,15 @@ def tax_ids(details: Json) -> list[tuple[str, str]]:
     return sorted((each["type"], each["value"]) for each in details["tax_ids"])
 
 
-def calls(world: World) -> int:
-    """How many customers Stripe has: none, as long as nothing reached it."""
+def count_customers(world: World) -> int:
+    """Return how many customers Stripe has. There are none until a call has created one."""
     return len(world.stripe.v1.customers.list().data)
 
 
 def test_before_anything_was_said_they_are_empty_and_nothing_is_created(world: World) -> None:
     details = world.api().ok("GET", "/billing-details")
     assert details == {"name": None, "email": None, "address": None, "tax_ids": []}
-    assert calls(world) == 0
+    assert count_customers(world) == 0
 
 
 def test_they_are_put_into_stripe_and_read_from_there(world: World) -> None:
@@ -104,7 +104,7 @@ def test_what_makes_no_sense_is_422_and_reaches_nobody(world: World, wrong: dict
     answer = world.api()("PUT", "/billing-details", **{**DETAILS, **wrong})
     assert problem_of(answer) == (422, "invalid_request")
     assert set(answer.get_json()["errors"]) == set(wrong)
-    assert calls(world) == 0
+    assert count_customers(world) == 0
 
 
 @pytest.mark.parametrize("missing", list(DETAILS))
@@ -141,7 +141,7 @@ def test_an_e_mail_address_that_only_stripe_refuses_takes_new_tax_ids_back(world
 def test_stopped_between_its_calls_the_same_request_again_does_the_rest(world: World) -> None:
     api = world.api()
     api.ok("PUT", "/billing-details", **{**DETAILS, "tax_ids": [EIN]})
-    world.fault("error_before", method="POST", path="/v1/customers/cus_*", skip=1)  # the tax id is made, and no more
+    world.fault("error_before", method="POST", path="/v1/customers/cus_*", skip=1)  # only the tax id is created
     assert api.problem("PUT", "/billing-details", **DETAILS) == (503, "stripe_unavailable")
     assert tax_ids(api.ok("GET", "/billing-details")) == [("eu_vat", "DE123456789"), ("us_ein", "12-3456789")]
     assert tax_ids(api.ok("PUT", "/billing-details", **DETAILS)) == [("eu_vat", "DE123456789")]
@@ -166,7 +166,7 @@ def test_many_at_once_leave_one_tax_id_and_one_customer(world: World) -> None:
     with ThreadPoolExecutor(6) as threads:
         assert set(threads.map(put, range(6))) == {200}
     assert tax_ids(world.api().ok("GET", "/billing-details")) == [("eu_vat", "DE123456789")]
-    assert calls(world) == 1
+    assert count_customers(world) == 1
 
 
 def test_what_was_typed_at_stripe_is_shown(world: World) -> None:
@@ -184,7 +184,7 @@ def test_a_closed_account_is_sent_to_sales(world: World) -> None:
     api.ok("PUT", "/billing-details", **DETAILS)
     [customer] = world.stripe.v1.customers.list().data
     world.stripe.v1.customers.delete(customer.id)
-    for _ in range(2):  # before its webhook is worked off, and after it is known
+    for _ in range(2):  # before its webhook is processed, and again afterwards
         assert api.problem("PUT", "/billing-details", **DETAILS) == (409, "contact_sales_required")
     assert api.ok("GET", "/billing-details")["name"] is None
 
@@ -205,7 +205,7 @@ def test_with_the_database_away_it_is_503_and_stripe_is_not_asked(world: World) 
     api = ApiClient(broken.test_client(), world.token())
     assert api.problem("PUT", "/billing-details", **DETAILS) == (503, "database_unavailable")
     broken.extensions[EXTENSION].close()
-    assert calls(world) == 0
+    assert count_customers(world) == 0
 
 
 def test_no_log_line_tells_whom_it_is_about(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -214,6 +214,6 @@ def test_no_log_line_tells_whom_it_is_about(world: World, caplog: pytest.LogCapt
     api("PUT", "/billing-details", **{**DETAILS, "tax_ids": [{"type": "eu_vat", "value": "nonsense"}]})
     world.fault("error_before", method="POST", path="/v1/customers/*")
     api("PUT", "/billing-details", **DETAILS)
-    said = caplog.text
-    assert "stripe_unavailable" in said
-    assert not [word for word in ("ada.example", "Hauptstr", "nonsense", "sk_test") if word in said]
+    logged = caplog.text
+    assert "stripe_unavailable" in logged
+    assert not [word for word in ("ada.example", "Hauptstr", "nonsense", "sk_test") if word in logged]

@@ -1,4 +1,4 @@
-"""Cards: what Plan Details show of them, which is charged, and which cannot be taken away."""
+"""Plan Details show the right card, the gateway charges it, and a card in use cannot be deleted."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,7 +19,7 @@ from tests.support.world import CALLER, NOWHERE, World
 
 @pytest.fixture
 def api(world: World) -> ApiClient:
-    """An organization on Free."""
+    """Return a client for an organization on Free."""
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
     world.settle()
@@ -31,17 +31,17 @@ def customer_of(world: World) -> str:
 
 
 def attach(world: World, template: str = "pm_card_visa") -> str:
-    """A card that comes on file without the gateway."""
+    """Attach a card at Stripe, without the gateway."""
     return world.stripe.v1.payment_methods.attach(template, {"customer": customer_of(world)}).id
 
 
 def choose(world: World, card: str) -> None:
-    """Make it the default without the gateway."""
+    """Make the card the default at Stripe, without the gateway."""
     world.stripe.v1.customers.update(customer_of(world), {"invoice_settings": {"default_payment_method": card}})
 
 
 def shown(world: World) -> Json | None:
-    """The card in Plan Details, with Stripe away: so without a call in the request."""
+    """Return the card in Plan Details. Stripe is unreachable, so the request cannot call it."""
     broken = create_app(build_gateway(replace(world.gateway.config, stripe_api_base=NOWHERE)))
     details = ApiClient(broken.test_client(), world.token()).ok("GET", "/subscription")
     broken.extensions[EXTENSION].close()
@@ -50,7 +50,7 @@ def shown(world: World) -> Json | None:
 
 
 def in_2040(world: World) -> ApiClient:
-    """The interface when every test card has expired."""
+    """Return a client of the gateway in 2040, when every test card has expired."""
     later = replace(world.gateway, clock=lambda: datetime(2040, 1, 1, tzinfo=UTC))
     return ApiClient(create_app(later).test_client(), world.token())
 
@@ -61,7 +61,7 @@ def test_a_card_taken_in_the_browser_is_on_file_by_webhook(world: World, api: Ap
     assert world.rows(PaymentMethod) == []
     world.settle()
     assert [row.id for row in world.rows(PaymentMethod)] == [card]
-    assert shown(world) is None  # on file, and not the default yet
+    assert shown(world) is None  # on file, but not the default yet
 
 
 @pytest.mark.usefixtures("api")
@@ -102,11 +102,11 @@ def test_a_detached_card_is_not_shown_though_nobody_told_that_the_customer_lost_
     world.fault("webhook_dropped", event="customer.updated", times=100)
     world.stripe.v1.payment_methods.detach(card)
 
-    def is_told() -> bool:
+    def detachment_is_known() -> bool:
         world.work()
         return world.rows(PaymentMethod)[0].detached
 
-    eventually(is_told)
+    eventually(detachment_is_known)
     assert world.rows(Organization)[0].default_payment_method_id == card
     assert shown(world) is None
 
@@ -160,7 +160,7 @@ def test_a_default_that_was_chosen_at_stripe_a_moment_ago_is_not_deleted_either(
     api.add_card(world.stripe)
     api.ok("PATCH", "/subscription", plan="plus")
     second = attach(world, "pm_card_mastercard")
-    choose(world, second)  # of which no webhook is worked off yet
+    choose(world, second)  # its webhook is not processed yet
     assert api.problem("DELETE", f"/payment-methods/{second}") == (409, "default_payment_method")
 
 
@@ -215,7 +215,7 @@ def test_of_many_defaults_chosen_at_once_the_mirror_ends_with_stripes(world: Wor
     with ThreadPoolExecutor(4) as threads:
         assert set(threads.map(put, cards)) == {200}
     world.settle()
-    world.work()  # what could not be ordered was refreshed
+    world.work()  # runs the refreshes of states that could not be ordered
     settings = world.stripe.v1.customers.retrieve(customer_of(world)).invoice_settings
     assert settings is not None
     assert world.rows(Organization)[0].default_payment_method_id == settings.default_payment_method

@@ -1,4 +1,4 @@
-"""Tax ids: five at most at any time, however they are exchanged, and as before if Stripe refuses one."""
+"""Exchanging tax ids never exceeds Stripe's limit of five. If Stripe refuses one, the old ones come back."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def put(api: ApiClient, tax_ids: list[Json], email: str = "a@ada.example") -> Js
 
 
 def refused(api: ApiClient, tax_ids: list[Json], email: str = "a@ada.example") -> list[str]:
-    """Which fields Stripe does not take."""
+    """Put the tax ids, check that they are refused and return the refused fields."""
     answer = api("PUT", "/billing-details", name="Ada", email=email, address=None, tax_ids=tax_ids)
     assert problem_of(answer) == (422, "billing_details_refused")
     return list(answer.get_json()["errors"])
@@ -38,7 +38,7 @@ def customer_of(world: World) -> str:
 
 
 def done(world: World) -> str:
-    """What was done to tax ids, in its order: + created, - deleted."""
+    """Return one sign for each tax id event, in order: + for created, - for deleted."""
     signs = {"customer.tax_id.created": "+", "customer.tax_id.deleted": "-"}
     events = world.stripe.v1.events.list({"type": "customer.tax_id.*", "limit": 100}).data
     return "".join(signs[each.type] for each in reversed(events) if each.type in signs)
@@ -84,7 +84,9 @@ def test_the_refusal_is_told_though_something_could_not_be_put_back(
 ) -> None:
     api = world.api()
     put(api, vat(0, 1, 2, 3, 4))
-    world.fault("error_before", method="POST", path="/v1/customers/*/tax_ids", skip=3)  # two are made, one refused
+    world.fault(
+        "error_before", method="POST", path="/v1/customers/*/tax_ids", skip=3
+    )  # two are created and one is refused
     assert refused(api, [*vat(0, 1, 5, 6), NONSENSE]) == ["tax_ids"]
     assert len(values(api)) == 4
     assert "tax_ids_not_as_they_were" in caplog.text
@@ -97,7 +99,7 @@ def test_one_that_is_there_twice_makes_room_before_any_other(world: World) -> No
     api = world.api()
     put(api, vat(0, 1, 2, 3))
     world.stripe.v1.customers.tax_ids.create(customer_of(world), {"type": "eu_vat", "value": "DE123456782"})
-    world.fault("error_before", method="POST", path="/v1/customers/*/tax_ids")  # so far it came, and no further
+    world.fault("error_before", method="POST", path="/v1/customers/*/tax_ids")  # the exchange stops here
     answer = api("PUT", "/billing-details", name="Ada", email="a@ada.example", address=None, tax_ids=vat(2, 5))
     assert problem_of(answer) == (503, "stripe_unavailable")
     assert values(api) == numbers(0, 1, 2, 3)

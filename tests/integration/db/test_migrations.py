@@ -1,4 +1,4 @@
-"""The migrations make what the models say, and lead back."""
+"""The migrations create the tables that the models describe, and can be reverted."""
 
 from alembic import command
 from sqlalchemy import text

@@ -1,4 +1,4 @@
-"""Bad input gets a clear problem with a stable code, and changes nothing."""
+"""The interface answers bad input with a clear problem and a stable code, and changes nothing."""
 
 from typing import Any
 

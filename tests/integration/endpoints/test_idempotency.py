@@ -1,4 +1,4 @@
-"""``Idempotency-Key``, ``If-Match`` and the number of changes: a request is done once, on what its caller saw."""
+"""``Idempotency-Key``, ``If-Match`` and the rate limit make a request happen once, on the state its caller saw."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -29,20 +29,20 @@ CALLER = Caller(organization_id="org_1", actor="test", idempotency_key="click-1"
 def send(
     world: World, method: str = "PATCH", *, client: FlaskClient | None = None, headers: dict[str, str], **body: Any
 ) -> TestResponse:
-    """A request of org_1's with headers of its own."""
+    """Send a request of org_1 with extra headers."""
     sender = client or world.client
     named = {"Authorization": f"Bearer {world.token()}", **headers}
     return sender.open("/v1/subscription", method=method, json=body or None, headers=named)
 
 
-def mark(world: World, **body: Any) -> str:
-    """The fingerprint of a PATCH."""
+def fingerprint_patch(world: World, **body: Any) -> str:
+    """Return the fingerprint of a PATCH request."""
     with world.client.application.test_request_context("/v1/subscription", method="PATCH", json=body):
         return fingerprint()
 
 
 def changes(world: World) -> list[PlanChange]:
-    """The upgrades that were asked for."""
+    """Return the requested upgrades."""
     return [change for change in world.rows(PlanChange) if change.to_plan == "plus"]
 
 
@@ -77,7 +77,9 @@ def test_the_same_key_with_another_request_is_refused(world: World, other: dict[
 
 
 def test_a_request_is_known_by_its_method_its_address_its_condition_and_its_body(world: World) -> None:
-    def mark_of(address: str = "/v1/subscription", method: str = "PATCH", match: str = "*", plan: str = "plus") -> str:
+    def fingerprint_of(
+        address: str = "/v1/subscription", method: str = "PATCH", match: str = "*", plan: str = "plus"
+    ) -> str:
         headers = {"If-Match": match}
         with world.client.application.test_request_context(
             address, method=method, headers=headers, json={"plan": plan}
@@ -85,14 +87,14 @@ def test_a_request_is_known_by_its_method_its_address_its_condition_and_its_body
             return fingerprint()
 
     others = [
-        mark_of(method="POST"),
-        mark_of("/v1/subscription?quote=a"),
-        mark_of("/v1/subscription/preview"),
-        mark_of(match='"7"'),
-        mark_of(plan="free"),
+        fingerprint_of(method="POST"),
+        fingerprint_of("/v1/subscription?quote=a"),
+        fingerprint_of("/v1/subscription/preview"),
+        fingerprint_of(match='"7"'),
+        fingerprint_of(plan="free"),
     ]
-    assert mark_of() == mark_of()
-    assert len({mark_of(), *others}) == 6
+    assert fingerprint_of() == fingerprint_of()
+    assert len({fingerprint_of(), *others}) == 6
 
 
 @pytest.mark.usefixtures("api")
@@ -155,9 +157,9 @@ def test_fifty_clicks_with_fifty_keys_make_one_change_and_forty_nine_conflicts(w
 @pytest.mark.usefixtures("api")
 def test_whoever_takes_over_from_a_dead_process_goes_on_with_its_change(world: World) -> None:
     headers = {"Idempotency-Key": "click-1"}
-    assert idempotency.claim_key(world.gateway, CALLER, "click-1", mark(world, plan="plus")) is None
+    assert idempotency.claim_key(world.gateway, CALLER, "click-1", fingerprint_patch(world, plan="plus")) is None
     begun = write_intent(world.gateway, CALLER, PLUS, None, card=True).change_id
-    # the process dies here, and a minute passes
+    # The process dies here, and a minute passes.
     later = replace(world.gateway, clock=lambda: datetime.now(UTC) + idempotency.CLAIM_TIMEOUT + timedelta(seconds=1))
     answer = send(world, client=create_app(later).test_client(), headers=headers, plan="plus")
     assert (answer.status_code, answer.get_json()["id"], answer.get_json()["state"]) == (200, begun, "applied")
@@ -169,7 +171,7 @@ def test_while_the_first_request_is_worked_on_the_second_waits_and_then_is_409(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(idempotency, "LONGEST_WAIT", 0.1)
-    idempotency.claim_key(world.gateway, CALLER, "click-1", mark(world, plan="plus"))
+    idempotency.claim_key(world.gateway, CALLER, "click-1", fingerprint_patch(world, plan="plus"))
     answer = send(world, headers={"Idempotency-Key": "click-1"}, plan="plus")
     assert (answer.status_code, answer.get_json()["code"]) == (409, "request_in_progress")
 
@@ -238,7 +240,7 @@ def test_a_header_without_a_tag_of_ours_matches_nothing(world: World, tags: str)
 def test_too_many_changes_within_an_hour_are_429_and_say_when_to_come_back(
     world: World, api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "CHANGES_AT_MOST", 3)  # the enrolment is one
+    monkeypatch.setattr(admission, "CHANGES_AT_MOST", 3)  # the enrolment counts as one
     api.ok("PATCH", "/subscription", plan="plus")
     api.ok("DELETE", "/subscription")
     answer = api("PATCH", "/subscription", plan="plus")
@@ -253,6 +255,6 @@ def test_a_request_that_was_one_too_many_is_done_when_it_comes_again_in_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as busy:
-        busy.setattr(admission, "CHANGES_AT_MOST", 1)  # the enrolment
+        busy.setattr(admission, "CHANGES_AT_MOST", 1)  # only the enrolment
         assert send(world, headers={"Idempotency-Key": "click-1"}, plan="plus").status_code == 429
     assert send(world, headers={"Idempotency-Key": "click-1"}, plan="plus").status_code == 200

@@ -1,4 +1,4 @@
-"""Invoices come from the mirror, and are charged once at most."""
+"""The gateway lists invoices from the mirror and charges each at most once."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ from tests.support.world import NOWHERE, World
 
 
 def bill(world: World, amount: int = 1000, *, finalized: bool = True) -> str:
-    """An invoice that somebody made at Stripe."""
+    """Create an invoice at Stripe, as sales does, and return its id."""
     customer = world.rows(Organization)[0].stripe_customer_id or ""
     world.stripe.v1.invoice_items.create({"customer": customer, "amount": amount, "currency": "usd"})
     invoice = world.stripe.v1.invoices.create(
@@ -43,7 +43,7 @@ def test_they_are_listed_newest_first_without_drafts_and_without_stripe(world: W
     everything = offline.ok("GET", "/invoices")
     broken.extensions[EXTENSION].close()
     assert set(billed) < set(ids(everything["data"]))
-    assert [each["total"] for each in everything["data"] if each["id"] not in billed] == [0]  # of the enrolment
+    assert [each["total"] for each in everything["data"] if each["id"] not in billed] == [0]  # the enrolment's invoice
     assert draft not in ids(everything["data"])
     created = [each["created"] for each in everything["data"]]
     assert created == sorted(created, reverse=True)
@@ -112,7 +112,7 @@ def test_a_card_that_wants_approval_leads_to_stripes_page(world: World, api: Api
 def test_one_that_was_voided_a_moment_ago_is_409(world: World, api: ApiClient) -> None:
     invoice = bill(world)
     world.stripe.v1.invoices.void_invoice(invoice)
-    for _ in range(2):  # before its webhook is worked off, and known
+    for _ in range(2):  # before its webhook is processed, and again afterwards
         assert api.problem("POST", f"/invoices/{invoice}/pay") == (409, "invoice_not_open")
 
 

@@ -1,4 +1,4 @@
-"""The merge misses nothing that arrives while it runs, or in another order."""
+"""The merge misses nothing that arrives during it or out of order."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""Refresh jobs end, also where their worker dies or Stripe is away."""
+"""Refresh jobs end even if their worker dies or Stripe is unreachable."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ def test_a_refresh_of_a_killed_worker_does_not_block_the_one_that_waits_behind_i
     world.api().ok("POST", "/subscription", plan="free")
     world.settle()
     subscription = world.rows(Subscription)[0]
-    world.stripe.v1.subscriptions.cancel(subscription.id)  # of which no webhook is worked off
+    world.stripe.v1.subscriptions.cancel(subscription.id)  # its webhook is not processed
     with world.gateway.database.transaction() as session:
         defer_refresh(session, "subscription", subscription.id)
     set_job_state(world, jobs.REFRESH, Status.DOING)

@@ -1,4 +1,4 @@
-"""``GET /metrics``: what it says is so, for all processes, and it costs little."""
+"""``GET /metrics`` reports correct values for all processes at a low cost."""
 
 import json
 import os
@@ -85,7 +85,7 @@ def test_deliveries_are_counted_by_what_was_answered(world: World) -> None:
     def answered(status: int) -> float:
         return scrape(world.client).get(f'gateway_webhook_deliveries_total{{status="{status}"}}', 0)
 
-    world.settle()  # Stripe's own deliveries count as well
+    world.settle()  # Stripe's own deliveries would count too
     before = {status: answered(status) for status in (200, 400, 413)}
     deliver(world, json.dumps(event()))
     deliver(world, "not JSON")
@@ -156,12 +156,12 @@ def test_differences_are_told_by_class_and_by_what_became_of_them(
     stripe_time.ahead = 120
     list(drift.walk(world.gateway))
     found = scrape(world.client)
-    told = {name: number for name, number in found.items() if "_differences" in name or "_outcomes" in name}
-    assert {name: number for name, number in told.items() if number} == {
+    shown = {name: number for name, number in found.items() if "_differences" in name or "_outcomes" in name}
+    assert {name: number for name, number in shown.items() if number} == {
         'gateway_reconciliation_differences{class="dashboard_edit"}': 1,
         'gateway_reconciliation_outcomes{outcome="healed"}': 1,
     }
-    assert len(told) == 8 + 3
+    assert len(shown) == 8 + 3
     assert found['gateway_reconciliation_finished_timestamp_seconds{walk="drift"}'] > 0
 
 
@@ -185,7 +185,6 @@ def test_without_the_database_it_says_so(world: World) -> None:
 
 
 def test_the_questions_are_answered_by_small_indexes(world: World) -> None:
-    """With many finished events, none of them is read."""
     with world.gateway.database.transaction() as session:
         session.execute(
             text(
@@ -196,7 +195,7 @@ def test_the_questions_are_answered_by_small_indexes(world: World) -> None:
     with world.gateway.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE webhook_events"))
         for state in ("pending", "failed", "dead"):
-            explain = f"EXPLAIN SELECT 1 FROM webhook_events WHERE state = '{state}' LIMIT 9"  # noqa: S608 - ours
+            explain = f"EXPLAIN SELECT 1 FROM webhook_events WHERE state = '{state}' LIMIT 9"  # noqa: S608 - our own constant
             plan = "\n".join(connection.scalars(text(explain)))
             assert re.search(r"ix_webhook_events_(due|dead)", plan), plan
 
@@ -227,7 +226,7 @@ def test_the_counts_of_all_processes_are_added_up(world: World, tmp_path: Path) 
         eventually(lambda: log.read_text().count("Booting worker") == 2, 30)
         eventually(lambda: answers(f"{url}/health/live"), 30)
         body = json.dumps(event())
-        for _ in range(40):  # a connection each: the kernel deals them out
+        for _ in range(40):  # each has its own connection, and the kernel spreads them over the processes
             requests.post(
                 f"{url}/webhooks/stripe", data=body, headers={"Stripe-Signature": signature(body)}, timeout=10
             )

@@ -1,4 +1,4 @@
-"""Old payloads are emptied, older rows removed, and nobody waits for it."""
+"""Pruning removes old payloads, then old rows, and waits for no lock."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ FAILED_JOB = text("""
     )
     INSERT INTO procrastinate_events (job_id, type, at) SELECT id, 'failed', now() - CAST(:ago AS interval) FROM job
 """)
-# as Procrastinate leaves it: without its job once that succeeded and was deleted
+# Procrastinate deletes a job that succeeded, so its turn then has no job.
 TURN = text("""
     WITH job AS (
         INSERT INTO procrastinate_jobs (queue_name, task_name, status)
@@ -45,7 +45,7 @@ def add(world: World, event_id: str, state: str, age: timedelta) -> None:
 
 
 def kept(world: World) -> dict[str, bool]:
-    """Which events there are, and whether they have their payload."""
+    """Return whether each event still has its payload, by event id."""
     return {row.id: row.payload is not None for row in world.rows(WebhookEvent) if row.id.startswith("evt_test")}
 
 
@@ -105,14 +105,17 @@ def test_the_database_keeps_the_payload_of_what_is_to_be_worked_off(world: World
 
 
 def states_of(world: World, task: str) -> list[str]:
-    """The states of its jobs. Of no other's: the wake-up after a webhook may enqueue a drain at any time."""
+    """Return the states of one task's jobs. The wake-up thread may enqueue a drain at any time."""
     with world.gateway.database.transaction() as session:
         query = text("SELECT status::text FROM procrastinate_jobs WHERE task_name = :task")
         return list(session.scalars(query, {"task": task}))
 
 
 def failed_jobs(world: World, turns: Mapping[str, str]) -> int:
-    """How many there are after a pruning; one failed an hour ago, one just now, a turn between the two ended so."""
+    """Return how many failed jobs pruning leaves.
+
+    One failed an hour ago and one a minute ago. Between them, each task had a turn with the given status.
+    """
     with world.gateway.database.transaction() as session:
         session.execute(text("TRUNCATE procrastinate_jobs CASCADE"))
         for task, status in turns.items():
@@ -141,7 +144,7 @@ def test_a_failed_job_is_forgotten_once_a_later_turn_of_its_task_went_well(
 
 
 async def take_turn(world: World, task: str, at: int) -> None:
-    """As the worker's own clockwork does, and work it off as ``gateway worker`` does."""
+    """Enqueue a periodic job as Procrastinate's scheduler does, and run it as ``gateway worker`` does."""
     app = build_worker(world.gateway)
     async with app.open_async():
         job = app.tasks[task].configure(task_kwargs={"timestamp": at}).job
@@ -152,8 +155,6 @@ async def take_turn(world: World, task: str, at: int) -> None:
 
 
 def test_a_real_worker_leaves_no_job_of_a_turn_that_went_well(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which is how the pruning knows of it."""
-
     def failed() -> list[str]:
         with world.gateway.database.transaction() as session:
             return list(session.scalars(text("SELECT task_name FROM procrastinate_jobs WHERE status = 'failed'")))

@@ -1,4 +1,4 @@
-"""Plans that are charged at once: a change takes effect once it is paid, and not a moment before."""
+"""A change to a plan that is charged immediately takes effect only after its payment."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,14 +26,14 @@ DECLINED = "pm_card_chargeCustomerFail"
 
 @pytest.fixture
 def at_once(world: World) -> Gateway:
-    """A deployment whose Plus is charged at once."""
+    """Return a gateway whose Plus is charged immediately."""
     plans = (replace(plan, charge="now") if plan.key == "plus" else plan for plan in world.gateway.catalog.plans)
     return replace(world.gateway, catalog=Catalog(tuple(plans)))
 
 
 @pytest.fixture
 def api(world: World, at_once: Gateway) -> ApiClient:
-    """An organization on Free, at such a deployment."""
+    """Return a client for an organization on Free at that gateway."""
     world.client.application.extensions[EXTENSION].gateway = at_once
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
@@ -41,7 +41,7 @@ def api(world: World, at_once: Gateway) -> ApiClient:
 
 
 def at_stripe(world: World) -> StripeSubscription:
-    """The subscription as Stripe has it, with its latest invoice."""
+    """Retrieve the subscription from Stripe with its latest invoice."""
     [row] = world.rows(Subscription)
     return world.stripe.v1.subscriptions.retrieve(row.id, {"expand": ["latest_invoice.payments"]})
 
@@ -51,8 +51,8 @@ def invoice_of(subscription: StripeSubscription) -> Invoice:
     return subscription.latest_invoice
 
 
-def upgrade_that_waits(world: World, api: ApiClient) -> Json:
-    """An upgrade with a card that asks its holder."""
+def start_unapproved_upgrade(world: World, api: ApiClient) -> Json:
+    """Start an upgrade with a card that requires approval, and return the change."""
     api.add_card(world.stripe, ASKS_ITS_HOLDER)
     answer = api("PATCH", "/subscription", plan="plus")
     assert answer.status_code == 202, answer.get_data(as_text=True)
@@ -61,18 +61,18 @@ def upgrade_that_waits(world: World, api: ApiClient) -> Json:
 
 
 def approve(world: World, change: Json) -> PaymentIntent:
-    """The customer approves in the browser, which needs the secret and nothing else."""
+    """Approve the payment as the browser does, which needs only the client secret."""
     intent_id = change["client_secret"].split("_secret_")[0]
     return world.stripe.v1.payment_intents.confirm(intent_id)
 
 
-def a_balance(world: World) -> None:
-    """The customer owes something from elsewhere."""
+def add_balance(world: World) -> None:
+    """Give the customer an unrelated debt."""
     world.stripe.v1.customers.update(str(at_stripe(world).customer), {"balance": 7777})
 
 
-def an_item(world: World) -> None:
-    """Sales add something to the next invoice."""
+def add_item(world: World) -> None:
+    """Add an item to the next invoice, as sales does."""
     subscription = at_stripe(world)
     world.stripe.v1.invoice_items.create(
         {"customer": str(subscription.customer), "subscription": subscription.id, "amount": 7777, "currency": "usd"}
@@ -100,7 +100,7 @@ def test_what_is_quoted_as_due_now_is_charged_now(world: World, api: ApiClient, 
     assert "gateway_plan_changes_mischarged 0.0" in world.client.get("/metrics").get_data(as_text=True)
 
 
-@pytest.mark.parametrize("meddle", [a_balance, an_item])
+@pytest.mark.parametrize("meddle", [add_balance, add_item])
 def test_more_due_now_than_was_quoted_is_an_alarm(
     world: World, api: ApiClient, at_once: Gateway, meddle: Callable[[World], None]
 ) -> None:
@@ -140,7 +140,7 @@ def test_a_declined_card_is_402_and_changes_nothing(world: World, api: ApiClient
 
 
 def test_a_card_that_asks_its_holder_gives_the_plan_once_they_approved(world: World, api: ApiClient) -> None:
-    change = upgrade_that_waits(world, api)
+    change = start_unapproved_upgrade(world, api)
     assert (change["state"], change["subscription"]["plan"]) == ("requires_action", "free")
     world.settle()
     assert api.ok("GET", "/subscription")["plan"] == "free"
@@ -154,7 +154,7 @@ def test_a_card_that_asks_its_holder_gives_the_plan_once_they_approved(world: Wo
 def test_what_another_changed_meanwhile_is_not_laid_to_the_change_that_waits(world: World, api: ApiClient) -> None:
     [row] = world.rows(Subscription)
     world.stripe.v1.subscriptions.update(row.id, {"items": [{"id": row.items[0]["id"], "quantity": 4}]})
-    upgrade_that_waits(world, api)  # its answer is the first to tell of that
+    start_unapproved_upgrade(world, api)  # its answer is the first to show that edit
     entry = world.rows(PlanHistory)[-1]
     assert (entry.after["plan"], entry.after["quantity"]) == ("free", 4)
     assert (entry.actor_type, entry.actor, entry.change_id) == ("system", None, None)
@@ -163,14 +163,14 @@ def test_what_another_changed_meanwhile_is_not_laid_to_the_change_that_waits(wor
 def test_an_approval_whose_webhooks_are_lost_is_found_by_the_job(
     world: World, api: ApiClient, at_once: Gateway
 ) -> None:
-    change = upgrade_that_waits(world, api)
+    change = start_unapproved_upgrade(world, api)
     approve(world, change)
     finish_change(at_once, change["id"])
     assert api.ok("GET", f"/subscription/changes/{change['id']}")["state"] == "applied"
 
 
 def test_the_holder_may_call_it_off(world: World, api: ApiClient) -> None:
-    change = upgrade_that_waits(world, api)
+    change = start_unapproved_upgrade(world, api)
     gone = api.ok("DELETE", f"/subscription/changes/{change['id']}")
     assert (gone["state"], gone["error"]["code"], gone["client_secret"]) == ("abandoned", "payment_abandoned", None)
     assert (at_stripe(world).pending_update, invoice_of(at_stripe(world)).status) == (None, "void")
@@ -180,13 +180,13 @@ def test_the_holder_may_call_it_off(world: World, api: ApiClient) -> None:
 
 
 def test_calling_off_what_was_paid_in_this_moment_leaves_it_paid(world: World, api: ApiClient) -> None:
-    change = upgrade_that_waits(world, api)
+    change = start_unapproved_upgrade(world, api)
     approve(world, change)
     assert api.ok("DELETE", f"/subscription/changes/{change['id']}")["state"] == "applied"
 
 
 def test_who_never_approves_stays_where_they_are(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
-    change = upgrade_that_waits(world, api)
+    change = start_unapproved_upgrade(world, api)
     stripe_time.ahead = timedelta(hours=24).total_seconds()
     assert at_stripe(world).pending_update is None
     world.settle()
@@ -201,7 +201,7 @@ def test_who_never_approves_stays_where_they_are(world: World, api: ApiClient, s
 def test_the_job_looks_again_when_stripe_will_have_given_up(
     world: World, api: ApiClient, at_once: Gateway, stripe_time: StripeTime
 ) -> None:
-    change = upgrade_that_waits(world, api)
+    change = start_unapproved_upgrade(world, api)
     finish_change(at_once, change["id"])
     assert unended(world) == [change["id"]]
     [_, again] = jobs_due(world)
@@ -212,7 +212,7 @@ def test_the_job_looks_again_when_stripe_will_have_given_up(
 
 
 def jobs_due(world: World) -> list[datetime]:
-    """When the jobs that finish the last change are due."""
+    """Return when the jobs that finish the last change are due."""
     query = (
         "SELECT scheduled_at FROM procrastinate_jobs WHERE task_name = 'gateway.finish_change' AND status = 'todo' "
         "AND args ->> 'change_id' = (SELECT id FROM plan_changes ORDER BY created_at DESC LIMIT 1) ORDER BY 1"
@@ -222,7 +222,7 @@ def jobs_due(world: World) -> list[datetime]:
 
 
 def test_another_organizations_change_cannot_be_called_off(world: World, api: ApiClient) -> None:
-    change = upgrade_that_waits(world, api)
+    change = start_unapproved_upgrade(world, api)
     assert world.api("org_2").problem("DELETE", f"/subscription/changes/{change['id']}") == (404, "not_found")
 
 

@@ -1,4 +1,4 @@
-"""A change is carried out once, or ends."""
+"""Every change is carried out once or ends without effect."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -42,7 +42,7 @@ def test_while_stripe_moves_a_lookup_key_the_price_that_got_it_last_is_sold(worl
     api.add_card(world.stripe)
     with world.gateway.database.transaction() as session:
         present = session.scalars(select(Price).where(Price.lookup_key == "konnect_plus_usd_month")).one()
-        columns = {name: getattr(present, name) for name in Price.__table__.columns.keys()}  # noqa: SIM118 - no mapping
+        columns = {name: getattr(present, name) for name in Price.__table__.columns.keys()}  # noqa: SIM118 - not a mapping
         session.add(Price(**columns | {"id": "price_that_had_it", "as_of": datetime(2020, 1, 1, tzinfo=UTC)}))
     api.ok("PATCH", "/subscription", plan="plus")
     assert world.rows(Subscription)[0].items[0]["price_id"] == present.id
@@ -50,7 +50,7 @@ def test_while_stripe_moves_a_lookup_key_the_price_that_got_it_last_is_sold(worl
 
 def test_a_subscription_that_sales_made_is_adopted_and_not_doubled(world: World) -> None:
     api = world.api()
-    api.ok("POST", "/billing-details/setup-intent")  # the organization has a customer, and nothing else
+    api.ok("POST", "/billing-details/setup-intent")  # the organization has only a customer
     customer = world.rows(Organization)[0].stripe_customer_id or ""
     [price] = world.stripe.v1.prices.list({"lookup_keys": ["konnect_free_usd_month"]}).data
     world.stripe.v1.subscriptions.create({"customer": customer, "items": [{"price": price.id}]})

@@ -1,4 +1,4 @@
-"""Plan changes: the quote is the charge, one at a time, and killed at any line they end, once."""
+"""Stripe charges what was quoted, only one change runs at a time, and each ends once despite a kill."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,18 +23,18 @@ from tests.support.world import CALLER, World
 
 
 def pending(world: World) -> list[InvoiceItem]:
-    """What waits at Stripe for the billing date, oldest first."""
+    """Return the invoice items that wait for the billing date, oldest first."""
     items = world.stripe.v1.invoice_items.list({"pending": True, "limit": 100})
     return list(reversed(items.data))
 
 
 def intend(world: World, plan: str, *, enroll: bool = False) -> str:
-    """Write an upgrade's intent, and die before Stripe is asked."""
+    """Store a change's intent, like a process that dies before it calls Stripe. Return the change's id."""
     return write_intent(world.gateway, CALLER, ChangeCommand(plan=plan, enroll=enroll), None, card=True).change_id
 
 
 def freeze(world: World, change_id: str) -> Step:
-    """Freeze the next call, and die before it is made."""
+    """Store the next call's parameters, like a process that dies before it makes the call."""
     with world.gateway.database.transaction() as session:
         step = freeze_next_step(session, world.gateway.catalog, change_id, world.gateway.clock())
     assert step is not None
@@ -59,7 +59,7 @@ def test_confirming_a_quote_produces_exactly_its_lines(world: World, api: ApiCli
 
 def test_a_quote_costs_the_same_minutes_later(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
     quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=100)
-    stripe_time.ahead = 240  # at 100 x 250.00 a month, a cent is a second: another moment is another price
+    stripe_time.ahead = 240  # 100 x 250.00 a month is about a cent a second, so another moment has another price
     api.ok("PATCH", "/subscription", quote=quote["token"])
     [item] = pending(world)
     assert item.amount == quote["lines"][0]["amount"]
@@ -140,9 +140,9 @@ def test_a_change_in_flight_is_found_behind_one_that_another_machines_clock_date
 
 
 def processes(world: World, number: int) -> list[ApiClient]:
-    """Applications of the gateway, made before the threads that call them.
+    """Build applications of the gateway before the threads that call them start.
 
-    werkzeug parses code for each route, which CPython 3.11 cannot always do in several of them at once.
+    werkzeug compiles code for each route, and CPython 3.11 cannot always do so in several threads.
     """
     return [ApiClient(create_app(world.gateway).test_client(), world.token()) for _ in range(number)]
 
@@ -194,7 +194,7 @@ def test_killed_in_the_middle_of_a_sign_up_the_job_finishes_it_with_one_customer
     api = world.api()
     api.add_card(world.stripe)
     change_id = intend(world, plan="plus", enroll=True)
-    freeze(world, change_id).perform(world.stripe)  # Stripe has the Free subscription; nothing of it is known here
+    freeze(world, change_id).perform(world.stripe)  # Stripe has the Free subscription, but the gateway does not know it
     finish_change(world.gateway, change_id)
     assert api.ok("GET", f"/subscription/changes/{change_id}")["state"] == "applied"
     assert world.plan_row().plan == "plus"
@@ -234,10 +234,10 @@ def test_with_stripe_down_a_preview_is_503(world: World) -> None:
 
 
 def test_a_change_that_stripe_refuses_has_failed_and_the_plan_is_looked_up_again(world: World, api: ApiClient) -> None:
-    world.stripe.v1.subscriptions.cancel(world.rows(Subscription)[0].id)  # in the dashboard; its webhook is late
+    world.stripe.v1.subscriptions.cancel(world.rows(Subscription)[0].id)  # as in the dashboard, with a late webhook
     assert api.problem("PATCH", "/subscription", plan="plus")[0] >= 400
     assert sorted(row.state for row in world.rows(PlanChange)) == ["applied", "failed"]
-    world.work()  # the webhook has not come, and need not
+    world.work()  # works without the webhook
     assert api.ok("GET", "/subscription")["status"] == "canceled"
     assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
 
@@ -284,15 +284,15 @@ def test_a_price_that_is_none_of_ours_is_unmapped_and_neither_granted_nor_free(w
         assert api.problem("PATCH", "/subscription", quantity=8) == (409, "contact_sales_required")
         assert api.problem("POST", "/subscription/preview", quantity=8) == (409, "contact_sales_required")
         assert unmapped(world) == 1
-        world.stripe.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})  # and so it stays
+        world.stripe.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})  # the plan stays unmapped
         world.settle()
     assert [each["log_level"] for each in logs if each["event"] == "plan_unmapped"] == ["error"]
-    world.stripe.v1.products.update(product.id, {"metadata": {"konnect_plan": "plus"}})  # somebody maps it
+    world.stripe.v1.products.update(product.id, {"metadata": {"konnect_plan": "plus"}})  # an operator maps the product
     world.settle()
     assert api.ok("GET", "/subscription")["plan"] == "plus"
     assert unmapped(world) == 0
 
 
 def unmapped(world: World) -> float:
-    """What the metrics say."""
+    """Return how many organizations the metrics count as unmapped."""
     return scrape(world.client)["gateway_organizations_unmapped"]

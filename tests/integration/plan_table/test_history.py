@@ -1,4 +1,4 @@
-"""The plan history: complete, with who and why, never altered, and enough to work the plan table out again."""
+"""The plan history is complete, names actor and cause, is append-only and can rebuild the plan table."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,7 +28,7 @@ def entries(api: ApiClient, query: str = "") -> list[Json]:
 
 
 def edit_at_stripe(world: World, quantity: int) -> None:
-    """As somebody in the dashboard does."""
+    """Change the quantity at Stripe, as sales does in the dashboard."""
     subscription = world.stripe.v1.subscriptions.retrieve(world.rows(Subscription)[0].id)
     item = subscription.to_dict()["items"]["data"][0]["id"]
     world.stripe.v1.subscriptions.update(subscription.id, {"items": [{"id": item, "quantity": quantity}]})
@@ -51,7 +51,7 @@ def test_each_entry_tells_the_plan_since_when_who_and_why(api: ApiClient) -> Non
 def test_a_change_whose_answer_was_lost_is_still_its_users(world: World, api: ApiClient) -> None:
     caller = Caller(organization_id="org_1", actor="ada")
     call = write_intent(world.gateway, caller, ChangeCommand(plan="plus"), None, card=True)
-    call.perform(world.stripe)  # and killed: the webhook tells of it
+    call.perform(world.stripe)  # the process dies, so only the webhook reports the change
     world.settle()
     latest = entries(api)[0]
     assert (latest["actor"], latest["cause"]) == (
@@ -79,7 +79,7 @@ def test_another_organizations_change_is_not_the_reason(world: World) -> None:
     other.ok("POST", "/subscription", plan="free")
     [theirs] = [row for row in world.rows(Subscription) if row.organization_id == "org_2"]
     item = theirs.items[0]["id"]
-    metadata = {CHANGE_ID: change_id}  # as who copies a subscription in the dashboard may
+    metadata = {CHANGE_ID: change_id}  # as when someone copies a subscription in the dashboard
     world.stripe.v1.subscriptions.update(theirs.id, {"items": [{"id": item, "quantity": 2}], "metadata": metadata})
     world.settle()
     assert entries(other)[0]["actor"] == {"type": "sales", "id": None}
@@ -212,7 +212,7 @@ def plan_table(world: World) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def lived(world: World, api: ApiClient) -> list[dict[str, Any]]:
-    """The plan table of two organizations after some life."""
+    """Make some changes for two organizations and return the plan table."""
     api.ok("PATCH", "/subscription", plan="plus", quantity=2)
     edit_at_stripe(world, 4)
     world.settle()
@@ -256,7 +256,7 @@ def test_a_row_that_somebody_wrote_to_is_found_and_mended(
 def test_what_the_history_cannot_tell_is_told_and_left_alone(
     world: World, lived: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with world.gateway.database.transaction() as session:  # as only who may switch triggers off can
+    with world.gateway.database.transaction() as session:  # needs the right to disable triggers
         session.execute(text("ALTER TABLE plan_history DISABLE TRIGGER USER"))
         session.execute(text("DELETE FROM plan_history WHERE organization_id = 'org_2' OR version = 2"))
         session.execute(

@@ -1,4 +1,4 @@
-"""Confirming a quote: what is charged is what was quoted, and what no longer holds is quoted again."""
+"""A confirmed quote is charged exactly. A quote that no longer holds is replaced by a new one."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,7 @@ def test_a_stale_quote_is_refused_with_one_that_holds(api: ApiClient) -> None:
 def test_a_quote_does_not_come_back_with_the_subscription_it_was_made_for(api: ApiClient) -> None:
     old = api.ok("POST", "/subscription/preview", plan="plus")
     api.ok("PATCH", "/subscription", plan="plus", quantity=2)
-    api.ok("DELETE", "/subscription")  # as before, but for what waits for the billing date
+    api.ok("DELETE", "/subscription")  # the same plan again, but charges now wait for the billing date
     refused = api("PATCH", "/subscription", quote=old["token"])
     assert (refused.status_code, refused.get_json()["code"]) == (409, "quote_stale")
 
@@ -58,7 +58,7 @@ def test_an_expired_quote_is_refused_with_a_new_one(world: World, api: ApiClient
 
 
 def set_clocks(world: World, stripe_time: StripeTime, ours: datetime, stripes: timedelta = timedelta(0)) -> None:
-    """It is ``ours`` here, and so much later at Stripe."""
+    """Set our clock to ``ours`` and Stripe's clock that much later."""
     ahead = ours - datetime.now(UTC)
     later = replace(world.gateway, clock=lambda: datetime.now(UTC) + ahead)
     world.client.application.extensions[EXTENSION].gateway = later
@@ -123,7 +123,7 @@ def test_a_quote_expires_at_the_billing_date_if_that_comes_first(world: World, a
     [
         ({"plan": "plus", "quantity": 5, "coupon": "autumn"}, {}, ("plus", 5)),
         ({"target": "plus", "units": 5}, {"plan": "plus", "quantity": 5}, ("plus", 5)),
-        ({"target": "plus", "units": 5}, {}, None),  # what was wanted is not known
+        ({"target": "plus", "units": 5}, {}, None),  # the token does not show what the caller wanted
         ({"plan": "plus"}, {}, None),
         ({"plan": "plus", "quantity": "5"}, {}, None),
         ({"plan": {"key": "plus"}, "quantity": 5}, {}, None),
@@ -240,7 +240,7 @@ def test_a_charge_that_differs_from_its_quote_is_an_alarm(world: World, api: Api
     quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=3)
     change = api.ok("PATCH", "/subscription", quote=quote["token"])
     item = world.stripe.v1.invoice_items.list({"pending": True}).data[0]
-    world.stripe.v1.invoice_items.delete(item.id)  # somebody meddles in the dashboard
+    world.stripe.v1.invoice_items.delete(item.id)  # someone deletes the charge in the dashboard
     with capture_logs() as logs:
         check_charge(world.gateway, change["id"])
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["charge_differs_from_quote"]
@@ -271,7 +271,9 @@ def test_more_is_sold_once_the_open_invoice_is_paid(world: World, api: ApiClient
 
 
 def test_an_invoice_of_nothing_that_is_still_open_owes_nothing(world: World, api: ApiClient) -> None:
-    with world.gateway.database.transaction() as session:  # finalized, and not yet told to be paid
+    with (
+        world.gateway.database.transaction() as session
+    ):  # finalized, but the event that reports its payment has not arrived
         session.execute(update(Invoice).values(status="open", amount_remaining=0))
     assert len(world.rows(Invoice)) == 1
     assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"

@@ -1,4 +1,4 @@
-"""``gateway reconcile`` and the jobs: both walks, what they tell, and the status."""
+"""``gateway reconcile`` and the jobs run both walks, report differences and set the exit status."""
 
 import json
 from contextlib import suppress
@@ -23,7 +23,7 @@ from tests.support.world import World
 
 @pytest.fixture
 def drifted(world: World, sandbox: Sandbox, stripe_time: StripeTime, monkeypatch: pytest.MonkeyPatch) -> World:
-    """An organization whose last change at Stripe nobody told; and the environment of the command."""
+    """Change a subscription without a webhook, and set the environment of the command."""
     on_plus(world)
     drop_webhooks(world, sandbox)
     stripe_time.ahead = 60
@@ -35,7 +35,7 @@ def drifted(world: World, sandbox: Sandbox, stripe_time: StripeTime, monkeypatch
     monkeypatch.setenv("STRIPE_API_BASE", config.stripe_api_base or "")
     monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
     monkeypatch.setenv("GATEWAY_STRIPE_CALLS_PER_SECOND", "1000")
-    monkeypatch.setattr("gateway.app.configure_logging", lambda: None)  # the process's own, which other tests share
+    monkeypatch.setattr("gateway.app.configure_logging", lambda: None)  # other tests share this process's logging
     return world
 
 
@@ -44,10 +44,10 @@ def run(*options: str) -> Result:
 
 
 def test_what_was_lost_is_found_applied_and_told(drifted: World) -> None:
-    told = run()
-    assert told.exit_code == 0, told.output
-    assert "put into the inbox" in told.stdout
-    assert told.stdout.splitlines()[-1] == "In order."
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert "put into the inbox" in result.stdout
+    assert result.stdout.splitlines()[-1] == "In order."
     assert drifted.plan_row().quantity == 7
     again = json.loads(run("--json").stdout)
     assert (again["in_order"], again["gap"].get("missing", 0), again["differences"]) == (True, 0, [])
@@ -70,25 +70,25 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(drifted: World) -> None:
 
 def test_what_cannot_be_healed_makes_the_status_1(drifted: World) -> None:
     with drifted.gateway.database.transaction() as session:
-        session.execute(text("UPDATE plans SET key = NULL"))  # as if the catalogue had lost its plans
-    told = run()
-    assert told.exit_code == 1
-    assert "unmapped" in told.stdout
-    assert told.stdout.splitlines()[-1] == "NOT in order."
+        session.execute(text("UPDATE plans SET key = NULL"))  # pretend that the catalogue has lost its plans
+    result = run()
+    assert result.exit_code == 1
+    assert "unmapped" in result.stdout
+    assert result.stdout.splitlines()[-1] == "NOT in order."
 
 
 @pytest.mark.usefixtures("drifted")
 def test_progress_goes_to_standard_error() -> None:
-    told = run("--json")
-    assert "events: " in told.stderr
-    json.loads(told.stdout)
+    result = run("--json")
+    assert "events: " in result.stderr
+    json.loads(result.stdout)
 
 
 def walk_as_jobs(world: World) -> None:
     worker = build_worker(world.gateway)
     with worker.open():
         for task in (jobs.WALK_GAP, jobs.WALK_DRIFT):
-            with suppress(AlreadyEnqueued):  # it was its turn anyway
+            with suppress(AlreadyEnqueued):  # the schedule has queued it already
                 worker.tasks[task].defer(timestamp=0)
     build_worker(world.gateway).run_worker(wait=False, listen_notify=False, install_signal_handlers=False)
 

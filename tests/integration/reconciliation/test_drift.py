@@ -1,4 +1,4 @@
-"""Whatever differs between Stripe and the tables is named and healed, and nothing newer is ever overwritten."""
+"""The drift walk names and heals every difference from Stripe, and never overwrites a newer state."""
 
 from datetime import timedelta
 
@@ -27,7 +27,7 @@ from tests.support.world import CALLER, World
 
 @pytest.fixture
 def settled(world: World, sandbox: Sandbox, stripe_time: StripeTime) -> World:
-    """An organization on Plus, everything worked off; from now on nothing is delivered. A minute has passed."""
+    """Put an organization on Plus, process all events, drop further webhooks and let a minute pass at Stripe."""
     on_plus(world)
     drop_webhooks(world, sandbox)
     stripe_time.ahead = 60
@@ -235,7 +235,7 @@ def test_a_walk_that_another_release_left_in_a_phase_of_its_own_begins_again(set
 def test_a_stale_list_does_not_overwrite_what_a_webhook_told_meanwhile(settled: World) -> None:
     set_quantity_at_stripe(settled, 7)
     stale = settled.stripe.v1.subscriptions.list({"status": "all"})
-    set_quantity_at_stripe(settled, 8)  # mostly in the same second
+    set_quantity_at_stripe(settled, 8)  # usually in the same second
     [newest, *_] = settled.stripe.v1.events.list({"type": "customer.subscription.updated"}).data
     deliver(settled, orjson.dumps(newest.to_dict(for_json=True)))
     drain.drain_inbox(settled.gateway, HANDLERS)
@@ -243,7 +243,7 @@ def test_a_stale_list_does_not_overwrite_what_a_webhook_told_meanwhile(settled: 
     assert settled.plan_row().quantity == 8
     [found] = drift_phases.compare_listed(settled.gateway, SubscriptionSnapshot, stale).differences
     assert found.cause == "in_flight"
-    drift.heal(settled.gateway, found)  # even if it were
+    drift.heal(settled.gateway, found)  # must not overwrite it, even if called
     settled.work()
     assert settled.plan_row().quantity == 8
 

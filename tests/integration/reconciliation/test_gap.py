@@ -1,4 +1,4 @@
-"""What no delivery brought, the gap walk brings; and it may be killed, raced or only asked what it would do."""
+"""The gap walk fetches undelivered events. It survives a kill and a race, and offers a dry run."""
 
 from datetime import timedelta
 from types import SimpleNamespace
@@ -59,7 +59,7 @@ def test_three_days_without_an_endpoint_are_made_up_for(world: World, stripe_tim
     world.stripe.v1.subscriptions.cancel(subscription)
     at = walk_gap(world)
     assert at.until is not None
-    assert at.until > world.gateway.clock() + timedelta(days=1)  # Stripe's clock counts, not ours
+    assert at.until > world.gateway.clock() + timedelta(days=1)  # the time is from Stripe's clock, not ours
     world.work()
     assert (world.plan_row().status, world.plan_row().plan) == ("canceled", "free")
     assert {row.id for row in world.rows(Subscription)} == {subscription}
@@ -103,13 +103,13 @@ def test_a_walk_killed_in_the_middle_goes_on_where_it_was(
     walk.close()
     [unfinished] = world.rows(Reconciliation)
     assert (unfinished.finished_at, unfinished.cursor) == (None, first.cursor)
-    world.stripe.v1.customers.create({"name": "Somebody"})  # newer than where the walk began
+    world.stripe.v1.customers.create({"name": "Somebody"})  # newer than the walk's start
     rest = list(gap.walk(world.gateway, HANDLED))
     assert rest[0].counts["events"] == 10
     assert rest[-1].until == first.until
     [finished] = world.rows(Reconciliation)
     assert finished.finished_at is not None
-    assert walk_gap(world).counts["missing"] == 1  # the one that came meanwhile
+    assert walk_gap(world).counts["missing"] == 1  # the event that came during the walk
     world.work()
     assert (world.plan_row().plan, world.plan_row().quantity) == ("plus", 2)
 
@@ -124,7 +124,7 @@ def test_nothing_is_checked_before_it_is_committed(
         raise SystemExit
 
     with monkeypatch.context() as broken:
-        broken.setattr("gateway.services.reconciliation.progress.store", die)  # between the inbox and the commit
+        broken.setattr("gateway.services.reconciliation.progress.store", die)  # dies between the insert and the commit
         with pytest.raises(SystemExit):
             walk_gap(world)
     assert [row for row in world.rows(WebhookEvent) if row.source == "gap"] == []
@@ -140,7 +140,7 @@ def test_of_two_walks_at_once_one_stops_and_nothing_is_missed(
     on_plus(world)
     one, other = (gap.walk(world.gateway, HANDLED) for _ in range(2))
     next(one)
-    next(other)  # goes on with the same run
+    next(other)  # resumes the same run
     with pytest.raises(ReconciliationInProgress):
         list(one)
     finished = list(other)[-1]
@@ -183,11 +183,11 @@ def test_a_delivery_after_all_is_noted_and_changes_nothing_else(world: World, sa
     walk_gap(world)
     [row, *_] = [row for row in world.rows(WebhookEvent) if row.source == "gap"]
     assert requests.post(f"{sandbox.url}/_sandbox/events/{row.id}/resend", timeout=5).ok
-    eventually(lambda: state_of_source(world, row.id) == "webhook")
+    eventually(lambda: source_of(world, row.id) == "webhook")
     assert len([each for each in world.rows(WebhookEvent) if each.id == row.id]) == 1
 
 
-def state_of_source(world: World, event_id: str) -> str:
+def source_of(world: World, event_id: str) -> str:
     return next(row.source for row in world.rows(WebhookEvent) if row.id == event_id)
 
 
@@ -217,9 +217,9 @@ def test_what_the_walk_stores_is_read_like_a_delivery(world: World) -> None:
         session.execute(text("TRUNCATE webhook_events"))
     walk_gap(world)
     found = {row.id: orjson.loads(row.payload or b"") for row in world.rows(WebhookEvent)}
-    pending = {"pending_webhooks": 0}  # how many endpoints still wait: of no state of anything
+    pending = {"pending_webhooks": 0}  # the number of outstanding deliveries, which is not part of any state
     assert delivered
-    for event_id, body in delivered.items():  # beside the catalogue's, of before there was an endpoint
+    for event_id, body in delivered.items():  # the walk also finds the catalogue's events, which preceded the endpoint
         assert found[event_id] | pending == body | pending
 
 
@@ -233,20 +233,20 @@ def test_what_is_no_event_or_of_another_mode_is_never_applied(world: World) -> N
 def test_what_was_found_is_drained_without_waiting_for_the_net(
     world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found_by_then: list[int] = []
+    stored_at_wakeup: list[int] = []
 
     def note(_: Database) -> None:
-        found_by_then.append(len([row for row in world.rows(WebhookEvent) if row.source == "gap"]))
+        stored_at_wakeup.append(len([row for row in world.rows(WebhookEvent) if row.source == "gap"]))
 
     drop_webhooks(world, sandbox)
     on_plus(world)
-    monkeypatch.setattr(gap, "wakeup", SimpleNamespace(defer_drain=note))  # not that of the thread behind the webhooks
+    monkeypatch.setattr(gap, "wakeup", SimpleNamespace(defer_drain=note))  # leaves the webhook thread's wake-up alone
     walk_gap(world, dry_run=True)
-    assert found_by_then == []
+    assert stored_at_wakeup == []
     missing = walk_gap(world).counts["missing"]
-    assert found_by_then == [missing]  # committed: a drain that begins at once finds it
+    assert stored_at_wakeup == [missing]  # committed, so a drain that starts immediately finds them
     walk_gap(world)
-    assert found_by_then == [missing]
+    assert stored_at_wakeup == [missing]
 
 
 def test_half_an_emoji_where_nobody_reads_costs_no_event(world: World) -> None:

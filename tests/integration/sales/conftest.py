@@ -1,4 +1,4 @@
-"""Sales' own system, and a gateway that delivers to it."""
+"""A stand-in for sales' own system, and a gateway that delivers to it."""
 
 import threading
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def receiver() -> Iterator[SalesReceiver]:
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Nothing."""
+            """Suppress the log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), SalesHandler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
@@ -44,7 +44,7 @@ def receiver() -> Iterator[SalesReceiver]:
 
 @pytest.fixture
 def sales(world: World, receiver: SalesReceiver) -> Iterator[World]:
-    """The world with a receiver."""
+    """Return the world with a gateway that delivers to the receiver."""
     config = replace(world.gateway.config, sales_webhook_url=receiver.url, sales_webhook_secret=SECRET)
     gateway = build_gateway(config)
     app = create_app(gateway)

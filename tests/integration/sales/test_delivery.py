@@ -1,4 +1,4 @@
-"""Inquiries are handed on at least once, signed, whatever happens on the way."""
+"""The worker delivers each inquiry signed and at least once, despite failures."""
 
 import json
 import os
@@ -26,7 +26,7 @@ from tests.support.world import World
 
 def test_it_is_stored_and_handed_on_signed(sales: World, receiver: SalesReceiver) -> None:
     inquiry_id = send_inquiry(sales)
-    assert only_inquiry(sales).delivered_at is None  # the person does not wait for it
+    assert only_inquiry(sales).delivered_at is None  # the person does not wait for the delivery
     sales.work()
     [(headers, body)] = receiver.came
     message: Json = Webhook(SECRET).verify(body, headers)
@@ -52,7 +52,7 @@ def test_after_two_500s_the_third_attempt_delivers_under_the_same_id(sales: Worl
     assert waits is not None
     assert waits > datetime.now(UTC) + RETRY_WAITS[0] - timedelta(seconds=3)
     for _ in range(2):
-        sales.work()  # not before its time
+        sales.work()  # the next attempt is not due yet
         let_time_pass(sales)
         sales.work()
     assert receiver.ids() == [inquiry_id] * 3
@@ -110,17 +110,17 @@ def test_a_worker_killed_during_the_call_leaves_an_inquiry_that_is_sent_again(
     receiver.holds = False
     receiver.stuck.set()
     assert (only_inquiry(sales).attempts, only_inquiry(sales).delivered_at) == (0, None)
-    with sales.gateway.database.transaction() as session:  # as after the time in which it gave no sign of life
+    with sales.gateway.database.transaction() as session:  # make its last heartbeat look old
         session.execute(text("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 hour'"))
-    stalled_ones_are_taken_up(sales)
+    retry_stalled_jobs(sales)
     let_time_pass(sales)
     sales.work()
     assert receiver.ids() == [inquiry_id] * 2
     assert only_inquiry(sales).delivered_at is not None
 
 
-def stalled_ones_are_taken_up(world: World) -> None:
-    """The job that looks for them each minute; the killed worker may have queued it already."""
+def retry_stalled_jobs(world: World) -> None:
+    """Run the job that retries stalled jobs every minute. The killed worker may have queued it already."""
     worker = build_worker(world.gateway)
     with worker.open(), suppress(AlreadyEnqueued):
         worker.configure_task("gateway.retry_stalled_jobs").defer(timestamp=0)
@@ -133,12 +133,12 @@ def test_without_a_receiver_it_is_stored_and_handed_on_once_there_is_one(
     send_inquiry(world)
     world.work()
     assert (only_inquiry(world).attempts, receiver.came) == (0, [])
-    assert listed(sales, monkeypatch, "list").stdout.split()[2] == "stored"
-    assert listed(sales, monkeypatch, "deliver").stdout == "1 of 1 delivered.\n"
+    assert run_sales(sales, monkeypatch, "list").stdout.split()[2] == "stored"
+    assert run_sales(sales, monkeypatch, "deliver").stdout == "1 of 1 delivered.\n"
     assert len(receiver.came) == 1
 
 
-def listed(world: World, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
+def run_sales(world: World, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
     config = world.gateway.config
     monkeypatch.setenv("GATEWAY_DATABASE_URL", config.database_url)
     monkeypatch.setenv("STRIPE_SECRET_KEY", config.stripe_secret_key)
@@ -156,15 +156,15 @@ def test_what_is_undelivered_can_be_seen_and_delivered_by_hand(
     receiver.answers = [500, 500]
     second = send_inquiry(sales, message="second")
     sales.work()
-    rows = [json.loads(row) for row in listed(sales, monkeypatch, "list", "--json").stdout.splitlines()]
+    rows = [json.loads(row) for row in run_sales(sales, monkeypatch, "list", "--json").stdout.splitlines()]
     assert [(row["message"], row["state"]) for row in rows] == [("second", "waiting"), ("first", "delivered")]
-    [waiting] = listed(sales, monkeypatch, "list", "--undelivered").stdout.splitlines()
+    [waiting] = run_sales(sales, monkeypatch, "list", "--undelivered").stdout.splitlines()
     assert waiting.split()[2:5] == ["waiting", "1", second]
     assert waiting.endswith("Ada <ada@example.test>, Ada GmbH  HTTP 500")
-    failed = listed(sales, monkeypatch, "deliver")
+    failed = run_sales(sales, monkeypatch, "deliver")
     assert (failed.exit_code, failed.stdout) == (1, "0 of 1 delivered.\n")
-    assert listed(sales, monkeypatch, "deliver").stdout == "1 of 1 delivered.\n"
-    assert "No inquiries." in listed(sales, monkeypatch, "list", "--undelivered").stderr
+    assert run_sales(sales, monkeypatch, "deliver").stdout == "1 of 1 delivered.\n"
+    assert "No inquiries." in run_sales(sales, monkeypatch, "list", "--undelivered").stderr
 
 
 def test_no_log_line_tells_who_asked_or_where_it_goes(
@@ -176,5 +176,5 @@ def test_no_log_line_tells_who_asked_or_where_it_goes(
     nobody = replace(sales.gateway.config, sales_webhook_url="http://127.0.0.1:1/in-the-address")
     deliver_inquiry(replace(sales.gateway, config=nobody), inquiry_id)
     assert caplog.text.count("sales_inquiry_sent") == 2
-    told = caplog.text + repr(sales.gateway.config) + (only_inquiry(sales).error or "")
-    assert not [word for word in ("ada@example", "Ada GmbH", "Enterprise?", "in-the-address", SECRET) if word in told]
+    output = caplog.text + repr(sales.gateway.config) + (only_inquiry(sales).error or "")
+    assert not [word for word in ("ada@example", "Ada GmbH", "Enterprise?", "in-the-address", SECRET) if word in output]

@@ -1,4 +1,4 @@
-"""The contact form: stored and bounded."""
+"""The contact form stores valid inquiries and limits their rate."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -80,7 +80,7 @@ def test_what_is_no_inquiry_is_422_and_is_not_stored(sales: World, wrong: dict[s
 
 
 def test_people_write_in_every_language(sales: World, receiver: SalesReceiver) -> None:
-    # a name in Persian with its zero-width non-joiner, and a family of emoji held together by joiners
+    # Both need invisible joiners: a Persian name, and an emoji of a family.
     persian = "\u0641\u0627\u0637\u0645\u0647\u200c\u0632\u0647\u0631\u0627"
     family = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
     send_inquiry(sales, name=persian, company="Søn & Løg A/S", message=f"{family} „Grüße“\n\t<b>x</b>")

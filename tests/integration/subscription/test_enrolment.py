@@ -1,4 +1,4 @@
-"""Who enrols, and what stays as it is."""
+"""Only POST enrols an organization, and a change keeps what it does not name."""
 
 from tests.support.world import World
 

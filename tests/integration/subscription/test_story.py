@@ -1,4 +1,4 @@
-"""The main job: Free → Plus → Free, followed from the API's answers and from webhooks alone."""
+"""The main story is Free → Plus → Free. The gateway follows it from the API's answers and from webhooks."""
 
 from gateway.db.models import PlanHistory
 from tests.support.world import World

@@ -1,4 +1,4 @@
-"""The inbox is worked off: in any order, with poison in it, and with what only Stripe can tell."""
+"""The drain processes events in any order, despite poison events and states that only Stripe knows."""
 
 import json
 import random
@@ -37,12 +37,12 @@ def test_events_in_any_order_and_more_than_once_lead_to_stripes_state(world: Wor
     events = [json.dumps(each.to_dict(for_json=True)) for each in world.stripe.v1.events.list({"limit": 100})]
     organization = world.rows(Organization)[0]
     empty(world.gateway)
-    with world.gateway.database.transaction() as session:  # known before its events come, as always
+    with world.gateway.database.transaction() as session:  # the gateway always knows the organization before its events
         session.add(Organization(id=organization.id, created_at=organization.created_at))
         session.flush()
         session.get_one(Organization, "org_1").stripe_customer_id = organization.stripe_customer_id
 
-    shuffler = random.Random(seed)  # noqa: S311 - a shuffle that can be repeated
+    shuffler = random.Random(seed)  # noqa: S311 - a repeatable shuffle
     deliveries = events + shuffler.sample(events, 5)
     shuffler.shuffle(deliveries)
     for body in deliveries:
@@ -88,7 +88,7 @@ def test_an_event_of_another_api_version_is_refreshed_even_if_it_could_be_read(w
     world.settle()
     [created] = world.stripe.v1.events.list({"type": "customer.subscription.created"}).data
     other = created.to_dict(for_json=True)
-    other["data"]["object"]["status"] = "past_due"  # not what Stripe says now
+    other["data"]["object"]["status"] = "past_due"  # differs from the state at Stripe
     other |= {"id": "evt_test", "type": "customer.subscription.updated", "created": other["created"] + 60}
     deliver(world, json.dumps({**other, "api_version": "2024-06-20"}))
     world.work()
@@ -111,10 +111,10 @@ def test_half_an_emoji_is_left_out_where_it_is_read_and_stops_nothing(world: Wor
     world.api().ok("POST", "/subscription", plan="free")
     world.settle()
     [created] = world.stripe.v1.events.list({"type": "customer.created"}).data
-    told: Any = created.to_dict(for_json=True)
-    told["data"]["object"] |= {"name": "Half \ud83d", "description": "\ud83d"}
-    told |= {"id": "evt_test", "type": "customer.updated", "created": told["created"] + 60}
-    assert deliver(world, json.dumps(told)).status_code == 200
+    body: Any = created.to_dict(for_json=True)
+    body["data"]["object"] |= {"name": "Half \ud83d", "description": "\ud83d"}
+    body |= {"id": "evt_test", "type": "customer.updated", "created": body["created"] + 60}
+    assert deliver(world, json.dumps(body)).status_code == 200
     world.work()
     assert state_of(world, "evt_test") == "done"
     assert world.rows(Organization)[0].name == "Half "
@@ -137,13 +137,15 @@ def test_the_upcoming_invoice_shows_in_plan_details_though_it_has_no_id(world: W
     details = api.ok("GET", "/subscription")
     assert details["upcoming_charges"]["amount_due"] == invoice["amount_due"] == 50000
     assert details["upcoming_charges"]["billing_date"] == details["billing_date"]
-    with world.gateway.database.transaction() as session:  # once that date is over, it says nothing of the next one
+    with (
+        world.gateway.database.transaction() as session
+    ):  # an announcement of a past date says nothing about the next one
         session.execute(update(UpcomingInvoice).values(billing_date=period_end - timedelta(days=30)))
     assert api.ok("GET", "/subscription")["upcoming_charges"] is None
 
 
 def poisoned(poison: str) -> drain.Handlers:
-    """The real handlers, of which one fails on one event."""
+    """Return the real handlers, except one that fails on one event."""
 
     def fail(event: Event) -> list[Snapshot]:
         if event.object["id"] == poison:
@@ -176,7 +178,7 @@ def test_a_poison_event_stops_no_other_and_is_given_up_in_the_end_and_a_redelive
 
 @contextmanager
 def refusing(world: World, table: str, condition: str) -> Iterator[None]:
-    """A database that takes only rows that fulfil the condition: no event is known that it refuses by itself."""
+    """Make the database refuse rows that do not meet the condition. No known event does so by itself."""
     with world.gateway.database.engine.begin() as connection:
         connection.execute(text(f"ALTER TABLE {table} ADD CONSTRAINT refusing CHECK ({condition})"))
     try:
@@ -195,7 +197,7 @@ def test_a_failed_batch_leaves_no_half_done_merge(world: World) -> None:
     body = created.to_dict(for_json=True)
     body["data"]["object"] |= {"status": "past_due"}
     body |= {"id": "evt_test", "type": "customer.subscription.updated", "created": body["created"] + 100}
-    # PostgreSQL refuses the second one in the middle of the merge that would have applied the first
+    # PostgreSQL refuses the second event in the middle of the merge that would have applied the first.
     invoice = next(each for each in world.stripe.v1.events.list({"type": "invoice.paid"})).to_dict(for_json=True)
     invoice["data"]["object"] |= {"number": "POISON"}
     invoice |= {"id": "evt_test_2", "created": body["created"]}
@@ -239,7 +241,7 @@ def test_one_statements_trouble_is_not_taken_for_an_outage(world: World) -> None
         "id": "price_1",
         "object": "price",
         "product": "prod_1",
-        "lookup_key": "".join(chr(33 + i * 7 % 90) + str(i) for i in range(6000)),  # beyond what an index entry holds
+        "lookup_key": "".join(chr(33 + i * 7 % 90) + str(i) for i in range(6000)),  # too long for an index entry
         "currency": "usd",
         "unit_amount": 1,
         "recurring": None,

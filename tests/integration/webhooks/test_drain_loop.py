@@ -1,4 +1,4 @@
-"""One drain a process: what is asked of it while it runs is not lost, and it gathers what comes."""
+"""Each process runs one drain. The drain loses no request that arrives while it runs, and lingers for more events."""
 
 import threading
 import time
@@ -17,15 +17,15 @@ from tests.support.world import World
 
 
 class HeldHandler:
-    """A handler for ``topup.created`` that can be held up."""
+    """A handler for ``topup.created`` that blocks until the test resumes it."""
 
     def __init__(self) -> None:
         self.entered = threading.Event()
-        self.go_on = threading.Event()
+        self.resume = threading.Event()
 
     def __call__(self, _: Event) -> list[Snapshot]:
         self.entered.set()
-        assert self.go_on.wait(10)
+        assert self.resume.wait(10)
         return []
 
 
@@ -49,15 +49,15 @@ def test_a_second_one_ends_at_once_and_the_first_looks_again_for_it(world: World
     first.start()
     assert handler.entered.wait(10)
     send(world, "evt_2")
-    draining.run()  # ends, although the first one is at work and nothing of evt_2 is done
+    draining.run()  # returns although the first drain still runs and evt_2 is pending
     assert set(pending(world)) >= {"evt_1", "evt_2"}
-    handler.go_on.set()
+    handler.resume.set()
     first.join(10)
     assert pending(world) == []
 
 
 def test_it_stays_for_what_comes_next(world: World, handler: HeldHandler) -> None:
-    handler.go_on.set()
+    handler.resume.set()
     draining = DrainLoop(world.gateway, {"topup.created": handler}, threading.Event(), linger=0.5)
     send(world, "evt_1")
     running = threading.Thread(target=draining.run)
@@ -65,7 +65,7 @@ def test_it_stays_for_what_comes_next(world: World, handler: HeldHandler) -> Non
     eventually(lambda: pending(world) == [])
     send(world, "evt_2")
     eventually(lambda: pending(world) == [])
-    assert running.is_alive()  # it was this one
+    assert running.is_alive()  # so this drain has processed evt_2
     running.join(10)
     assert not running.is_alive()
 
@@ -73,7 +73,7 @@ def test_it_stays_for_what_comes_next(world: World, handler: HeldHandler) -> Non
 def test_one_that_is_to_stop_leaves_the_rest_to_another(world: World, handler: HeldHandler) -> None:
     stopping = threading.Event()
     stopping.set()
-    handler.go_on.set()
+    handler.resume.set()
     send(world, "evt_1")
     began = time.monotonic()
     DrainLoop(world.gateway, {"topup.created": handler}, stopping, linger=60).run()

@@ -1,4 +1,4 @@
-"""What is acknowledged is stored, and only what Stripe signed is acknowledged."""
+"""The endpoint stores what it acknowledges, and acknowledges only what Stripe signed."""
 
 import json
 import time

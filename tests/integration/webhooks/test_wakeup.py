@@ -1,4 +1,4 @@
-"""The wake-up queues a drain for every event."""
+"""The wake-up enqueues a drain for every event."""
 
 import time
 
@@ -23,7 +23,7 @@ def test_a_drain_that_fails_does_not_swallow_the_wake_ups_after_it(
         raise RuntimeError("once")
 
     with monkeypatch.context() as broken:
-        broken.setattr("gateway.services.webhooks.drain_loop.drain_batch", fail)  # stands for any accident in the job
+        broken.setattr("gateway.services.webhooks.drain_loop.drain_batch", fail)  # stands for any error in the job
         deliver(world, orjson.dumps(event(type="topup.created")))
         eventually(lambda: job_states(world, jobs.DRAIN_INBOX) != [])
         world.work()
@@ -39,7 +39,7 @@ def test_the_wake_up_outlives_whatever_the_database_says(world: World) -> None:
         session.execute(text("ALTER TABLE procrastinate_jobs RENAME TO gone"))
     try:
         wakeup.request_drain()
-        eventually(lambda: not wakeup._requested.is_set())  # noqa: SLF001 - nothing outside shows that it has tried
+        eventually(lambda: not wakeup._requested.is_set())  # noqa: SLF001 - no public call shows that the thread has tried
     finally:
         with world.gateway.database.transaction() as session:
             session.execute(text("ALTER TABLE gone RENAME TO procrastinate_jobs"))
@@ -52,7 +52,7 @@ def test_no_drain_is_queued_beside_one_that_runs_until_a_second_is_over(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     defer_drain(world.gateway.database)
-    with world.gateway.database.transaction() as session:  # as a worker has it that died meanwhile
+    with world.gateway.database.transaction() as session:  # as a worker leaves it that died
         session.execute(text("INSERT INTO procrastinate_workers DEFAULT VALUES"))
         session.execute(
             text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT id FROM procrastinate_workers)")
