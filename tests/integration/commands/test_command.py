@@ -89,7 +89,7 @@ def write_to_the_plan_table(world: World) -> None:
     ],
     ids=["doctor", "replay", "rebuild", "deliver"],
 )
-def test_what_is_wrong_is_in_the_status_as_well(
+def test_problem_sets_the_exit_status(
     world: World, shell: Shell, prepare: Callable[[World], object], arguments: tuple[str, ...], said: str
 ) -> None:
     prepare(world)
@@ -111,9 +111,7 @@ def test_what_is_right_ends_with_0(shell: Shell, arguments: tuple[str, ...]) -> 
     ],
     ids=" ".join,
 )
-def test_without_the_tables_it_says_how_to_get_them(
-    shell: Shell, empty_database: str, arguments: tuple[str, ...]
-) -> None:
+def test_command_without_tables_says_to_migrate(shell: Shell, empty_database: str, arguments: tuple[str, ...]) -> None:
     said = shell.complaint(*arguments, GATEWAY_DATABASE_URL=empty_database)
     assert said == "Error: The database is not migrated. Run `gateway migrate`.\n"
 
@@ -129,7 +127,7 @@ def test_arguments_that_are_not_utf_8_are_refused(shell: Shell, arguments: tuple
     assert shell.complaint(*arguments) == "Error: The arguments are not all UTF-8.\n"
 
 
-def test_an_undecodable_argument_of_a_real_shell_is_one() -> None:
+def test_undecodable_argument_of_a_real_shell_is_refused() -> None:
     command: list[str | bytes] = [sys.executable, "-m", "gateway", "events", "show", b"\xff"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stderr) == (2, "Error: The arguments are not all UTF-8.\n")
@@ -143,7 +141,7 @@ def test_an_address_of_no_database_is_refused(shell: Shell, url: str) -> None:
 
 
 @pytest.mark.parametrize("answer", [{}, []])
-def test_a_stripe_that_answers_nothing_of_its_shape_is_unavailable(shell: Shell, answer: object) -> None:
+def test_answer_of_another_shape_means_stripe_is_unavailable(shell: Shell, answer: object) -> None:
     with stripe_that_answers(200, answer) as (url, _):
         assert shell.complaint("reconcile", STRIPE_API_BASE=url).startswith("gateway: Stripe did not answer")
         status, out, err = shell("doctor", STRIPE_API_BASE=url)

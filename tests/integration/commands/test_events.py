@@ -80,7 +80,7 @@ def test_events_are_found_by(delivered: World, options: list[str], expected: lis
     assert listed(*options) == expected
 
 
-def test_a_pruned_event_is_listed_after_the_others_and_says_that_it_is_pruned(delivered: World) -> None:
+def test_pruned_event_is_listed_last_and_cannot_be_replayed(delivered: World) -> None:
     earlier = delivered.gateway.clock() - timedelta(days=40)
     change(delivered, "evt_test_1", state="done", payload=None, received_at=earlier)
     assert listed() == ["evt_test_2", "evt_test_0", "evt_test_1"]
@@ -98,7 +98,7 @@ def test_one_is_shown_with_its_payload() -> None:
 
 
 @pytest.mark.usefixtures("delivered")
-def test_one_that_does_not_exist_is_said_in_a_line(
+def test_missing_event_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["gateway", "events", "show", "evt_nowhere"])
@@ -110,7 +110,7 @@ def test_one_that_does_not_exist_is_said_in_a_line(
         run("replay", "evt_nowhere")
 
 
-def test_a_replayed_event_is_worked_off_again_with_all_its_attempts(delivered: World) -> None:
+def test_replayed_event_is_processed_again_with_all_attempts(delivered: World) -> None:
     delivered.work()
     before = {row.id: row.processed_at for row in delivered.rows(WebhookEvent)}
     change(delivered, "evt_test_0", state="dead", attempts=10)
@@ -131,7 +131,7 @@ def test_a_replayed_event_is_worked_off_again_with_all_its_attempts(delivered: W
     assert "evt_test_2" not in again
 
 
-def test_all_that_match_are_replayed_and_a_dry_run_changes_nothing(delivered: World) -> None:
+def test_matching_events_are_replayed_and_a_dry_run_changes_nothing(delivered: World) -> None:
     for event_id in ("evt_test_0", "evt_test_2"):
         change(delivered, event_id, state="dead")
     assert run("replay", "--state", "dead", "--dry-run").output == "2 would be processed again.\n"
@@ -157,6 +157,6 @@ def test_a_time_that_is_none_is_refused(time: str) -> None:
     assert run("list", "--since", time).exit_code == 2
 
 
-def test_the_types_to_subscribe_to_are_those_that_are_handled() -> None:
+def test_listed_types_are_the_handled_ones() -> None:
     assert run("types").output.splitlines() == sorted(HANDLERS)
     assert [row.split("  ")[0] for row in run("types", "--ignored").output.splitlines()] == sorted(IGNORED)

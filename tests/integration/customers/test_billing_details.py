@@ -35,13 +35,13 @@ def count_customers(world: World) -> int:
     return len(world.stripe.v1.customers.list().data)
 
 
-def test_before_anything_was_said_they_are_empty_and_nothing_is_created(world: World) -> None:
+def test_details_are_empty_at_first_and_reading_creates_nothing(world: World) -> None:
     details = world.api().ok("GET", "/billing-details")
     assert details == {"name": None, "email": None, "address": None, "tax_ids": []}
     assert count_customers(world) == 0
 
 
-def test_they_are_put_into_stripe_and_read_from_there(world: World) -> None:
+def test_billing_details_are_stored_at_stripe(world: World) -> None:
     api = world.api()
     put = api.ok("PUT", "/billing-details", **DETAILS)
     assert put == api.ok("GET", "/billing-details")
@@ -100,7 +100,7 @@ def test_a_tax_id_that_stays_is_not_made_anew(world: World) -> None:
         {"organization_id": "org_2"},
     ],
 )
-def test_what_makes_no_sense_is_422_and_reaches_nobody(world: World, wrong: dict[str, Any]) -> None:
+def test_invalid_billing_details_are_422_and_do_not_reach_stripe(world: World, wrong: dict[str, Any]) -> None:
     answer = world.api()("PUT", "/billing-details", **{**DETAILS, **wrong})
     assert problem_of(answer) == (422, "invalid_request")
     assert set(answer.get_json()["errors"]) == set(wrong)
@@ -108,7 +108,7 @@ def test_what_makes_no_sense_is_422_and_reaches_nobody(world: World, wrong: dict
 
 
 @pytest.mark.parametrize("missing", list(DETAILS))
-def test_nothing_may_be_left_out_of_what_replaces_all(world: World, missing: str) -> None:
+def test_put_with_a_missing_field_is_422(world: World, missing: str) -> None:
     rest = {name: value for name, value in DETAILS.items() if name != missing}
     assert world.api().problem("PUT", "/billing-details", **rest) == (422, "invalid_request")
 
@@ -117,7 +117,7 @@ def test_nothing_may_be_left_out_of_what_replaces_all(world: World, missing: str
     ("tax_id", "stripe_code"),
     [({"type": "eu_vat", "value": "nonsense"}, "tax_id_invalid"), ({"type": "xx_vat", "value": "1"}, None)],
 )
-def test_what_stripe_refuses_is_named_and_leaves_all_as_it_was(
+def test_tax_id_that_stripe_refuses_is_named_and_changes_nothing(
     world: World, tax_id: dict[str, str], stripe_code: str | None
 ) -> None:
     api = world.api()
@@ -129,7 +129,7 @@ def test_what_stripe_refuses_is_named_and_leaves_all_as_it_was(
     assert api.ok("GET", "/billing-details") == before
 
 
-def test_an_e_mail_address_that_only_stripe_refuses_takes_new_tax_ids_back(world: World) -> None:
+def test_email_that_only_stripe_refuses_reverts_the_tax_ids(world: World) -> None:
     api = world.api()
     before = api.ok("PUT", "/billing-details", **DETAILS)
     answer = api("PUT", "/billing-details", **{**DETAILS, "email": '"a@b"@example.test', "tax_ids": [EIN]})
@@ -138,7 +138,7 @@ def test_an_e_mail_address_that_only_stripe_refuses_takes_new_tax_ids_back(world
     assert api.ok("GET", "/billing-details") == before
 
 
-def test_stopped_between_its_calls_the_same_request_again_does_the_rest(world: World) -> None:
+def test_repeated_request_finishes_an_interrupted_exchange(world: World) -> None:
     api = world.api()
     api.ok("PUT", "/billing-details", **{**DETAILS, "tax_ids": [EIN]})
     world.fault("error_before", method="POST", path="/v1/customers/cus_*", skip=1)  # only the tax id is created
@@ -155,7 +155,7 @@ def test_two_organizations_see_their_own(world: World) -> None:
     assert theirs.ok("GET", "/billing-details")["name"] == "Ada GmbH"
 
 
-def test_many_at_once_leave_one_tax_id_and_one_customer(world: World) -> None:
+def test_concurrent_puts_leave_one_tax_id_and_one_customer(world: World) -> None:
     token = world.token()
 
     def put(number: int) -> int:
@@ -199,7 +199,7 @@ def test_with_stripe_away_it_is_503(world: World) -> None:
     broken.extensions[EXTENSION].close()
 
 
-def test_with_the_database_away_it_is_503_and_stripe_is_not_asked(world: World) -> None:
+def test_details_without_a_database_are_503_before_any_stripe_call(world: World) -> None:
     away = replace(world.gateway.config, database_url="postgresql://gateway@127.0.0.1:1/gateway")
     broken = create_app(build_gateway(away))
     api = ApiClient(broken.test_client(), world.token())

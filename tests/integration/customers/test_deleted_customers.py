@@ -60,14 +60,14 @@ def before_each_call(monkeypatch: pytest.MonkeyPatch, act: Callable[[str], None]
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_whoever_asks_is_sent_to_sales_and_the_deletion_is_known_then(world: World, api: ApiClient, name: str) -> None:
+def test_request_after_a_deletion_is_referred_to_sales(world: World, api: ApiClient, name: str) -> None:
     delete(world)
     assert find_problem(world, api, name) == CLOSED
     assert world.rows(Organization)[0].deleted
     assert api.ok("GET", "/subscription")["actions"] == ["contact_sales"]
 
 
-def test_once_it_is_known_nothing_is_sold_and_what_there_was_is_gone(world: World, api: ApiClient) -> None:
+def test_known_deletion_blocks_sales_and_empties_the_details(world: World, api: ApiClient) -> None:
     world.stripe.v1.customers.delete(customer_of(world))
     world.settle()
     assert [find_problem(world, api, name) for name in ("set up", "preview", "change")] == [CLOSED] * 3
@@ -91,7 +91,7 @@ def test_on_a_paid_plan_it_is_the_same(world: World, api: ApiClient, name: str) 
         ("delete", r"get customers/\w+"),
     ],
 )
-def test_deleted_between_two_calls_it_is_noticed_as_well(
+def test_deletion_between_two_calls_is_noticed(
     world: World, api: ApiClient, monkeypatch: pytest.MonkeyPatch, name: str, call: str
 ) -> None:
     def act(request: str) -> None:
@@ -103,7 +103,7 @@ def test_deleted_between_two_calls_it_is_noticed_as_well(
     assert world.rows(Organization)[0].deleted
 
 
-def test_a_change_that_stripe_refuses_for_it_has_failed_for_it(world: World, api: ApiClient) -> None:
+def test_change_refused_for_the_deletion_fails_with_its_code(world: World, api: ApiClient) -> None:
     delete(world)
     assert find_problem(world, api, "change") == CLOSED
     [_, change] = sorted(world.rows(PlanChange), key=lambda row: row.created_at)
@@ -119,7 +119,7 @@ def test_an_enrolment_is_refused_for_it(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["set up", "list", "choose", "preview", "change"])
-def test_as_long_as_nothing_is_refused_stripe_is_not_asked_for_the_customer(
+def test_accepted_request_does_not_retrieve_the_customer(
     world: World, api: ApiClient, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     made: list[str] = []
@@ -129,6 +129,6 @@ def test_as_long_as_nothing_is_refused_stripe_is_not_asked_for_the_customer(
     assert f"get customers/{customer_of(world)}" not in made
 
 
-def test_a_refusal_for_another_reason_is_told_as_it_is(world: World, api: ApiClient) -> None:
+def test_refusal_for_another_reason_keeps_its_own_problem(world: World, api: ApiClient) -> None:
     assert api.problem("PUT", "/payment-methods/default", payment_method="pm_never") == (404, "not_found")
     assert not world.rows(Organization)[0].deleted

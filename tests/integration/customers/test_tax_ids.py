@@ -54,7 +54,7 @@ def done(world: World) -> str:
         ((0, 1, 2, 3, 4), (0,), "----"),
     ],
 )
-def test_of_the_old_only_those_go_first_without_which_there_is_no_room(
+def test_only_tax_ids_that_must_make_room_are_removed_first(
     world: World, before: tuple[int, ...], after: tuple[int, ...], steps: str
 ) -> None:
     api = world.api()
@@ -65,23 +65,21 @@ def test_of_the_old_only_those_go_first_without_which_there_is_no_room(
 
 
 @pytest.mark.parametrize("new", [[NONSENSE], [*vat(5), NONSENSE], [*vat(5, 6), NONSENSE]])
-def test_what_made_room_for_one_that_stripe_refuses_is_put_back(world: World, new: list[Json]) -> None:
+def test_tax_ids_removed_for_a_refused_one_are_restored(world: World, new: list[Json]) -> None:
     api = world.api()
     put(api, vat(0, 1, 2, 3, 4))
     assert refused(api, [*vat(0, 1), *new]) == ["tax_ids"]
     assert values(api) == numbers(0, 1, 2, 3, 4)
 
 
-def test_what_made_room_is_put_back_if_stripe_refuses_the_address(world: World) -> None:
+def test_removed_tax_ids_are_restored_if_the_email_is_refused(world: World) -> None:
     api = world.api()
     put(api, vat(0, 1, 2, 3, 4))
     assert refused(api, vat(0, 1, 5, 6, 7), email='"a@b"@example.test') == ["email"]
     assert values(api) == numbers(0, 1, 2, 3, 4)
 
 
-def test_the_refusal_is_told_though_something_could_not_be_put_back(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_refusal_is_reported_even_if_a_restore_fails(world: World, caplog: pytest.LogCaptureFixture) -> None:
     api = world.api()
     put(api, vat(0, 1, 2, 3, 4))
     world.fault(
@@ -95,7 +93,7 @@ def test_the_refusal_is_told_though_something_could_not_be_put_back(
     assert values(api) == numbers(0, 1, 2, 3, 4)
 
 
-def test_one_that_is_there_twice_makes_room_before_any_other(world: World) -> None:
+def test_duplicate_tax_id_is_removed_first(world: World) -> None:
     api = world.api()
     put(api, vat(0, 1, 2, 3))
     world.stripe.v1.customers.tax_ids.create(customer_of(world), {"type": "eu_vat", "value": "DE123456782"})
@@ -105,7 +103,7 @@ def test_one_that_is_there_twice_makes_room_before_any_other(world: World) -> No
     assert values(api) == numbers(0, 1, 2, 3)
 
 
-def test_one_that_another_request_added_meanwhile_is_as_good(world: World) -> None:
+def test_tax_id_added_by_a_concurrent_request_is_kept(world: World) -> None:
     api = world.api()
     put(api, [])
     customer = world.stripe.v1.customers.retrieve(customer_of(world), {"expand": ["tax_ids"]})

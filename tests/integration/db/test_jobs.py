@@ -29,7 +29,7 @@ def test_a_job_is_gone_with_a_rollback(world: World) -> None:
         assert waiting(session) == 0
 
 
-def test_a_second_request_folds_into_the_waiting_job_and_spares_the_transaction(world: World) -> None:
+def test_second_request_merges_into_the_waiting_job(world: World) -> None:
     with world.gateway.database.transaction() as session:
         assert defer_one(session)
     with world.gateway.database.transaction() as session:
@@ -52,7 +52,7 @@ def enqueued(world: World) -> list[tuple[str, str, str, datetime | None]]:
         return [tuple(row) for row in session.execute(query, {"task": jobs.REFRESH})]
 
 
-def test_many_jobs_have_their_own_locks_and_times_and_fold_into_those_that_wait(world: World) -> None:
+def test_jobs_keep_locks_and_times_and_merge_into_waiting_ones(world: World) -> None:
     later = datetime(2030, 1, 1, tzinfo=UTC)
     with world.gateway.database.transaction() as session:
         jobs.defer_all(session, [])
@@ -66,7 +66,7 @@ def test_many_jobs_have_their_own_locks_and_times_and_fold_into_those_that_wait(
     ]
 
 
-def test_two_that_want_the_same_jobs_in_another_order_wait_for_each_other_and_enqueue_each_once(world: World) -> None:
+def test_opposite_enqueuing_orders_do_not_deadlock(world: World) -> None:
     with ThreadPoolExecutor(1) as other:
         with world.gateway.database.transaction() as session:
             jobs.defer_all(session, [wanted("b")])

@@ -16,7 +16,7 @@ from tests.support.wait import eventually
 from tests.support.world import World
 
 
-def test_a_product_that_is_mapped_while_a_subscription_to_it_is_merged_is_not_missed(world: World) -> None:
+def test_product_mapped_during_a_merge_is_not_missed(world: World) -> None:
     world.api().ok("POST", "/subscription", plan="free")
     world.settle()
     product = world.stripe.v1.products.create({"name": "Custom", "metadata": {"konnect_plan": "plus"}})
@@ -41,7 +41,7 @@ def test_a_product_that_is_mapped_while_a_subscription_to_it_is_merged_is_not_mi
 
 
 @pytest.mark.parametrize("api_version", ["2026-10-28.endive", "2019-01-01"])
-def test_a_card_detached_before_it_was_heard_of_does_not_come_back(world: World, api_version: str) -> None:
+def test_card_detached_before_its_first_event_does_not_come_back(world: World, api_version: str) -> None:
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
     card = api.add_card(world.stripe)

@@ -73,14 +73,14 @@ def owner(world: World) -> str:
     return str(found)
 
 
-def test_what_the_mirror_knows_already_is_not_asked_for(world: World, subscribed: Subscription) -> None:
+def test_object_that_the_mirror_knows_is_not_looked_up(world: World, subscribed: Subscription) -> None:
     assert subscribed.as_of is not None
     names = {"subscription": subscribed.id, "customer": owner(world), "created": to_unix(subscribed.as_of)}
     assert deliver_recorded(world, "subscription_schedule.updated", **names) == "done"
     assert not count_lookups(world)
 
 
-def test_what_nobody_tells_is_asked_for_after_a_while(world: World, subscribed: Subscription) -> None:
+def test_object_without_an_own_event_is_looked_up_later(world: World, subscribed: Subscription) -> None:
     assert subscribed.as_of is not None
     world.stripe.v1.subscriptions.update(subscribed.id, {"cancel_at_period_end": True})
     at = to_unix(subscribed.as_of + timedelta(seconds=1))
@@ -95,7 +95,7 @@ def test_what_nobody_tells_is_asked_for_after_a_while(world: World, subscribed: 
     assert world.rows(Subscription)[0].source == "refresh"
 
 
-def test_what_is_told_meanwhile_is_not_asked_for(world: World, subscribed: Subscription) -> None:
+def test_object_that_another_event_shows_is_not_looked_up(world: World, subscribed: Subscription) -> None:
     assert subscribed.as_of is not None
     at = to_unix(subscribed.as_of + timedelta(seconds=1))
     names = {"subscription": subscribed.id, "customer": owner(world), "created": at}
@@ -116,7 +116,7 @@ def test_what_is_told_meanwhile_is_not_asked_for(world: World, subscribed: Subsc
         ("subscription_schedule.updated", ("customer", "subscription")),
     ],
 )
-def test_an_object_of_a_customer_that_is_not_ours_is_ignored_and_costs_no_call(
+def test_object_of_a_foreign_customer_is_ignored_without_a_call(
     world: World, name: str, members: tuple[str, ...]
 ) -> None:
     others = {each: f"{each}_of_somebody_else" for each in members}
@@ -125,7 +125,7 @@ def test_an_object_of_a_customer_that_is_not_ours_is_ignored_and_costs_no_call(
 
 
 @pytest.mark.usefixtures("subscribed")
-def test_an_object_of_ours_that_was_never_told_is_looked_up(world: World) -> None:
+def test_unknown_object_of_our_customer_is_looked_up(world: World) -> None:
     card = world.stripe.v1.payment_methods.attach("pm_card_mastercard", {"customer": owner(world)}).id
     with world.gateway.database.transaction() as session:
         session.execute(text("DELETE FROM webhook_events WHERE state = 'pending'"))
@@ -138,7 +138,7 @@ def test_an_object_of_ours_that_was_never_told_is_looked_up(world: World) -> Non
     assert card in {row.id for row in world.rows(PaymentMethod)}
 
 
-def test_an_unreadable_object_of_somebody_else_costs_no_call(world: World) -> None:
+def test_unreadable_object_of_a_stranger_costs_no_call(world: World) -> None:
     broken = {"id": "sub_x", "object": "subscription", "status": "a new status", "customer": "cus_x"}
     deliver(world, json.dumps(event(type="customer.subscription.updated", data={"object": broken})))
     world.work()
@@ -159,7 +159,7 @@ def test_an_unreadable_object_of_somebody_else_costs_no_call(world: World) -> No
     ids=["no metadata", "metadata missing", "odd metadata", "of no kind", "odd previous", "another odd previous"],
 )
 @pytest.mark.usefixtures("subscribed")
-def test_a_known_customer_of_an_odd_shape_is_looked_up_and_another_is_not(
+def test_only_a_known_customer_of_an_odd_shape_is_looked_up(
     world: World, sandbox: Sandbox, odd: dict[str, Any]
 ) -> None:
     request_fault(sandbox.url, kind="webhook_dropped", times=10_000)
@@ -189,7 +189,7 @@ def test_an_unreadable_product_is_looked_up(world: World) -> None:
 
 
 @pytest.mark.usefixtures("subscribed")
-def test_a_subscription_of_the_shape_before_basil_is_looked_up_whatever_version_it_claims(world: World) -> None:
+def test_subscription_in_the_pre_basil_shape_is_looked_up(world: World) -> None:
     [created] = world.stripe.v1.events.list({"type": "customer.subscription.created"}).data
     old: Any = created.to_dict(for_json=True) | {"id": "evt_test", "created": created.created + 60}
     for item in old["data"]["object"]["items"]["data"]:
@@ -202,7 +202,7 @@ def test_a_subscription_of_the_shape_before_basil_is_looked_up_whatever_version_
     assert world.rows(Subscription)[0].source == "refresh"
 
 
-def test_an_invoice_of_the_shape_before_basil_is_looked_up(world: World, subscribed: Subscription) -> None:
+def test_invoice_in_the_pre_basil_shape_is_looked_up(world: World, subscribed: Subscription) -> None:
     invoice = world.rows(Invoice)[0]
     old = changed("invoice.updated", {"id": invoice.id, "customer": owner(world), "subscription": subscribed.id})
     del old["data"]["object"]["parent"]
@@ -214,7 +214,7 @@ def test_an_invoice_of_the_shape_before_basil_is_looked_up(world: World, subscri
 
 
 @pytest.mark.parametrize("version", ["2026-10-28.endive", "2024-06-20"])
-def test_an_upcoming_invoice_of_the_shape_before_basil_is_calculated_anew(
+def test_upcoming_invoice_in_the_pre_basil_shape_is_recalculated(
     world: World, subscribed: Subscription, version: str
 ) -> None:
     old = payload("invoice.upcoming") | {"id": "evt_test", "api_version": version}
@@ -228,9 +228,7 @@ def test_an_upcoming_invoice_of_the_shape_before_basil_is_calculated_anew(
     assert (row.subscription_id, row.amount_due) == (subscribed.id, preview.amount_due)
 
 
-def test_an_announcement_that_cannot_be_read_of_a_subscription_that_has_ended_leaves_no_failed_job(
-    world: World, subscribed: Subscription
-) -> None:
+def test_unreadable_announcement_of_an_ended_one_fails_no_job(world: World, subscribed: Subscription) -> None:
     old = payload("invoice.upcoming") | {"id": "evt_test"}
     old["data"]["object"] |= {"customer": owner(world), "subscription": subscribed.id}
     del old["data"]["object"]["parent"]
@@ -250,7 +248,7 @@ def test_names_are_read_in_every_version(world: World, subscribed: Subscription)
     assert deliver_recorded(world, "checkout.session.completed", **names, event=version) == "done"
 
 
-def test_what_was_to_be_looked_up_with_a_refused_key_is_brought_once_the_key_is_right(
+def test_lookup_with_a_refused_key_succeeds_once_the_key_is_right(
     world: World, subscribed: Subscription, sandbox: Sandbox
 ) -> None:
     request_fault(
@@ -268,7 +266,7 @@ def test_what_was_to_be_looked_up_with_a_refused_key_is_brought_once_the_key_is_
     assert world.plan_row().status == "canceled"
 
 
-def test_in_the_ordinary_case_next_to_nothing_is_asked(world: World) -> None:
+def test_ordinary_events_cause_few_refreshes(world: World) -> None:
     live_a_little(world)
     world.settle()
     let_lookups_run(world)

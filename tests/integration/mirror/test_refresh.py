@@ -14,7 +14,7 @@ from tests.support.jobs import job_states, set_job_state
 from tests.support.world import NOWHERE, World
 
 
-def test_a_refresh_of_a_killed_worker_does_not_block_the_one_that_waits_behind_it(world: World) -> None:
+def test_killed_workers_refresh_does_not_block_the_next_one(world: World) -> None:
     world.api().ok("POST", "/subscription", plan="free")
     world.settle()
     subscription = world.rows(Subscription)[0]
@@ -35,7 +35,7 @@ def test_a_refresh_of_a_killed_worker_does_not_block_the_one_that_waits_behind_i
     assert world.plan_row().status == "canceled"
 
 
-def test_a_refresh_with_stripe_away_leaves_a_successor_for_later(world: World) -> None:
+def test_refresh_without_stripe_enqueues_its_successor(world: World) -> None:
     world.api().ok("POST", "/subscription", plan="free")
     world.settle()
     broken = build_gateway(replace(world.gateway.config, stripe_api_base=NOWHERE))

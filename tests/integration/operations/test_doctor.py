@@ -78,7 +78,7 @@ def leave_a_job(status: str) -> Change:
     return lambda world: sql(world, f"INSERT INTO procrastinate_jobs (queue_name, task_name, status) {values}")
 
 
-def test_a_healthy_gateway_has_nothing_wrong_and_says_what_was_looked_at(healthy: World) -> None:
+def test_healthy_gateway_lists_its_checks_without_problems(healthy: World) -> None:
     findings = list(doctor.run_checks(healthy.gateway, HANDLERS))
     assert [finding.text for finding in findings if not finding.ok] == []
     checked = {finding.text.partition(":")[0] for finding in findings}
@@ -117,7 +117,7 @@ def test_what_is_wrong_is_said_and_only_that(healthy: World, change: Change, sai
     assert said in found
 
 
-def test_an_endpoint_for_exactly_the_handled_types_is_right(healthy: World) -> None:
+def test_endpoint_for_exactly_the_handled_types_is_no_problem(healthy: World) -> None:
     replace_endpoint(healthy)
     assert wrong(healthy.gateway) == []
 
@@ -128,21 +128,21 @@ def test_a_clock_that_differs_is_said(healthy: World, stripe_time: StripeTime) -
     assert "seconds behind Stripe's" in found
 
 
-def test_a_database_that_is_away_is_said_without_its_password(healthy: World) -> None:
+def test_unreachable_database_is_reported_without_its_password(healthy: World) -> None:
     away = replace(healthy.gateway.config, database_url="postgresql://nobody:secret@127.0.0.1:1/nothing")
     [found] = wrong(build_gateway(away))
     assert found.startswith("database: The database cannot be reached")
     assert "secret" not in found
 
 
-def test_a_stripe_that_is_away_and_missing_secrets_are_said(healthy: World, sandbox: Sandbox) -> None:
+def test_unreachable_stripe_and_missing_secrets_are_reported(healthy: World, sandbox: Sandbox) -> None:
     sandbox.close()
     nowhere = replace(healthy.gateway.config, stripe_webhook_secrets=())
     found = wrong(replace(healthy.gateway, config=nowhere))
     assert [each.partition(":")[0] for each in found] == ["settings", "Stripe"]
 
 
-def test_the_command_prints_a_line_each_and_ends_with_1(healthy: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_prints_a_line_per_check_and_exits_with_1(healthy: World, monkeypatch: pytest.MonkeyPatch) -> None:
     config = healthy.gateway.config
     monkeypatch.setenv("GATEWAY_DATABASE_URL", config.database_url)
     monkeypatch.setenv("GATEWAY_PUBLIC_URL", config.public_url or "")
@@ -158,7 +158,7 @@ def test_the_command_prints_a_line_each_and_ends_with_1(healthy: World, monkeypa
     assert not any(secret in bad.output for secret in ("whsec_", "sk_test", "postgresql://"))
 
 
-def test_readiness_tells_what_the_worker_last_found_and_stays_ready(healthy: World) -> None:
+def test_readiness_shows_the_last_endpoint_check_and_stays_ready(healthy: World) -> None:
     assert healthy.client.get("/health/ready").get_json() == {"status": "ok", "webhook_endpoint": None}
     disable(healthy)
     endpoint_check.check_endpoint(healthy.gateway, HANDLERS)
@@ -170,7 +170,7 @@ def test_readiness_tells_what_the_worker_last_found_and_stays_ready(healthy: Wor
     assert healthy.client.get("/health/ready").get_json()["webhook_endpoint"]["problem"] is None
 
 
-def test_while_stripe_is_away_the_last_result_stays(healthy: World, sandbox: Sandbox) -> None:
+def test_last_endpoint_check_stays_while_stripe_is_unreachable(healthy: World, sandbox: Sandbox) -> None:
     endpoint_check.check_endpoint(healthy.gateway, HANDLERS)
     before = endpoint_check.load_last_check(healthy.gateway)
     assert before is not None
@@ -181,7 +181,7 @@ def test_while_stripe_is_away_the_last_result_stays(healthy: World, sandbox: San
     assert (after.problem, after.checked_at) == (None, before.checked_at)
 
 
-def test_without_a_migrated_database_it_is_not_ready(healthy: World) -> None:
+def test_gateway_without_a_migrated_database_is_not_ready(healthy: World) -> None:
     sql(healthy, "UPDATE alembic_version SET version_num = '0001'")
     try:
         assert problem_of(healthy.client.get("/health/ready")) == (503, "database_unavailable")

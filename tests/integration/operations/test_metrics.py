@@ -62,7 +62,7 @@ def test_an_empty_inbox_lags_by_nothing(world: World) -> None:
     assert scrape(world.client)["gateway_inbox_lag_seconds"] == 0
 
 
-def test_it_says_which_secret_matched_and_never_the_secret(world: World) -> None:
+def test_metrics_show_the_position_of_a_secret_but_not_the_secret(world: World) -> None:
     def matched(secret: str) -> float:
         return scrape(world.client).get(f'gateway_webhook_signatures_total{{secret="{secret}"}}', 0)
 
@@ -81,7 +81,7 @@ def test_it_says_which_secret_matched_and_never_the_secret(world: World) -> None
     assert "whsec_" not in world.client.get("/metrics").get_data(as_text=True)
 
 
-def test_deliveries_are_counted_by_what_was_answered(world: World) -> None:
+def test_deliveries_are_counted_by_status(world: World) -> None:
     def answered(status: int) -> float:
         return scrape(world.client).get(f'gateway_webhook_deliveries_total{{status="{status}"}}', 0)
 
@@ -125,7 +125,7 @@ def test_walks_that_never_ran_finished_in_1970(world: World) -> None:
     assert sum(number for name, number in found.items() if "_differences" in name or "_outcomes" in name) == 0
 
 
-def test_a_walk_tells_when_it_began_while_it_runs_and_when_it_ended(
+def test_metrics_show_when_a_walk_began_and_ended(
     world: World, sandbox: Sandbox, stripe_time: StripeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.stripe_api.event_list.PAGE", 5)
@@ -146,9 +146,7 @@ def test_a_walk_tells_when_it_began_while_it_runs_and_when_it_ended(
     assert found["gateway_inbox_events_never_delivered"] == last.counts["missing"] > 0
 
 
-def test_differences_are_told_by_class_and_by_what_became_of_them(
-    world: World, sandbox: Sandbox, stripe_time: StripeTime
-) -> None:
+def test_differences_are_counted_by_class_and_outcome(world: World, sandbox: Sandbox, stripe_time: StripeTime) -> None:
     on_plus(world)
     drop_webhooks(world, sandbox)
     stripe_time.ahead = 60
@@ -165,7 +163,7 @@ def test_differences_are_told_by_class_and_by_what_became_of_them(
     assert found['gateway_reconciliation_finished_timestamp_seconds{walk="drift"}'] > 0
 
 
-def test_whether_the_webhook_endpoint_is_right_is_told_once_it_was_checked(world: World) -> None:
+def test_metrics_show_the_webhook_endpoint_after_a_check(world: World) -> None:
     assert "gateway_webhook_endpoint_problem" not in scrape(world.client)
     [endpoint] = world.stripe.v1.webhook_endpoints.list()
     config = replace(world.gateway.config, public_url=endpoint.url.removesuffix("/webhooks/stripe"))
@@ -184,7 +182,7 @@ def test_without_the_database_it_says_so(world: World) -> None:
     app.extensions[EXTENSION].close()
 
 
-def test_the_questions_are_answered_by_small_indexes(world: World) -> None:
+def test_metrics_queries_use_small_indexes(world: World) -> None:
     with world.gateway.database.transaction() as session:
         session.execute(
             text(
@@ -207,7 +205,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def test_the_counts_of_all_processes_are_added_up(world: World, tmp_path: Path) -> None:
+def test_counts_of_all_processes_are_added_up(world: World, tmp_path: Path) -> None:
     config, port = world.gateway.config, free_port()
     url = f"http://127.0.0.1:{port}"
     environment = {

@@ -47,7 +47,7 @@ def amounts(world: World) -> list[int | None]:
     return [item.price.unit_amount for item in at_stripe(world)["items"].data]
 
 
-def test_what_was_added_does_not_stay_beside_free(world: World, api: ApiClient) -> None:
+def test_item_added_by_sales_does_not_stay_beside_free(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     change_id = die_after_the_intent(world, ChangeCommand(plan="free"))
     add_item(world)
@@ -56,7 +56,7 @@ def test_what_was_added_does_not_stay_beside_free(world: World, api: ApiClient) 
 
 
 @pytest.mark.usefixtures("api")
-def test_an_item_that_was_replaced_is_moved_as_it_is_now(world: World) -> None:
+def test_replaced_item_is_moved_in_its_current_form(world: World) -> None:
     change_id = die_after_the_intent(world, ChangeCommand(plan="plus"))
     subscription = at_stripe(world)
     [item] = subscription["items"].data
@@ -68,7 +68,7 @@ def test_an_item_that_was_replaced_is_moved_as_it_is_now(world: World) -> None:
 
 
 @pytest.mark.usefixtures("api")
-def test_a_subscription_that_ended_is_followed_by_one_on_the_wanted_plan(world: World) -> None:
+def test_ended_subscription_is_replaced_by_one_on_the_new_plan(world: World) -> None:
     change_id = die_after_the_intent(world, ChangeCommand(plan="plus"))
     ended = at_stripe(world)
     world.stripe.v1.subscriptions.cancel(ended.id)
@@ -86,7 +86,7 @@ def test_a_quote_of_other_items_is_not_charged(world: World, api: ApiClient) -> 
     assert amounts(world) == before
 
 
-def test_a_quote_whose_subscription_ended_enrols_nobody_anew(world: World, api: ApiClient) -> None:
+def test_quote_of_an_ended_subscription_creates_no_new_one(world: World, api: ApiClient) -> None:
     quote = api.ok("POST", "/subscription/preview", plan="plus")
     change_id = die_after_the_intent(world, ChangeCommand(quote=quote["token"]))
     world.stripe.v1.subscriptions.cancel(at_stripe(world).id)
@@ -103,7 +103,7 @@ def enterprise_price(world: World) -> str:
 
 
 @pytest.mark.parametrize("plan", ["free", "plus"])
-def test_enterprise_that_sales_made_before_anybody_enrolled_is_kept(world: World, plan: str) -> None:
+def test_enterprise_set_by_sales_before_enrolment_is_kept(world: World, plan: str) -> None:
     api = world.api()
     api.add_card(world.stripe)
     customer = world.rows(Organization)[0].stripe_customer_id or ""
@@ -119,7 +119,7 @@ def test_enterprise_that_sales_made_before_anybody_enrolled_is_kept(world: World
 
 
 @pytest.mark.usefixtures("api")
-def test_enterprise_that_sales_made_after_the_intent_is_kept(world: World) -> None:
+def test_enterprise_set_by_sales_after_the_intent_is_kept(world: World) -> None:
     change_id = die_after_the_intent(world, ChangeCommand(plan="plus"))
     [item] = at_stripe(world)["items"].data
     world.stripe.v1.subscription_items.update(item.id, {"price": enterprise_price(world), "quantity": 7})

@@ -83,7 +83,7 @@ def unended(world: World) -> list[str]:
     return [change.id for change in world.rows(PlanChange) if change.ended_at is None]
 
 
-def test_what_is_quoted_as_due_now_is_charged_now(world: World, api: ApiClient, at_once: Gateway) -> None:
+def test_amount_quoted_as_due_now_is_charged_now(world: World, api: ApiClient, at_once: Gateway) -> None:
     api.add_card(world.stripe)
     quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=3)
     change = api.ok("PATCH", "/subscription", quote=quote["token"])
@@ -101,7 +101,7 @@ def test_what_is_quoted_as_due_now_is_charged_now(world: World, api: ApiClient, 
 
 
 @pytest.mark.parametrize("meddle", [add_balance, add_item])
-def test_more_due_now_than_was_quoted_is_an_alarm(
+def test_charging_more_now_than_quoted_raises_an_alarm(
     world: World, api: ApiClient, at_once: Gateway, meddle: Callable[[World], None]
 ) -> None:
     api.add_card(world.stripe)
@@ -115,9 +115,7 @@ def test_more_due_now_than_was_quoted_is_an_alarm(
     assert "gateway_plan_changes_mischarged 1.0" in world.client.get("/metrics").get_data(as_text=True)
 
 
-def test_a_card_taken_away_at_stripe_of_which_nobody_told_is_402_and_changes_nothing(
-    world: World, api: ApiClient
-) -> None:
+def test_unreported_detached_card_is_402_and_changes_nothing(world: World, api: ApiClient) -> None:
     card = api.add_card(world.stripe)
     world.settle()
     world.fault("webhook_dropped", times=100)
@@ -139,7 +137,7 @@ def test_a_declined_card_is_402_and_changes_nothing(world: World, api: ApiClient
     assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
 
 
-def test_a_card_that_asks_its_holder_gives_the_plan_once_they_approved(world: World, api: ApiClient) -> None:
+def test_card_that_requires_approval_gives_the_plan_after_it(world: World, api: ApiClient) -> None:
     change = start_unapproved_upgrade(world, api)
     assert (change["state"], change["subscription"]["plan"]) == ("requires_action", "free")
     world.settle()
@@ -151,7 +149,7 @@ def test_a_card_that_asks_its_holder_gives_the_plan_once_they_approved(world: Wo
     assert (after["state"], after["client_secret"], after["subscription"]["plan"]) == ("applied", None, "plus")
 
 
-def test_what_another_changed_meanwhile_is_not_laid_to_the_change_that_waits(world: World, api: ApiClient) -> None:
+def test_pending_change_is_not_credited_with_others_edits(world: World, api: ApiClient) -> None:
     [row] = world.rows(Subscription)
     world.stripe.v1.subscriptions.update(row.id, {"items": [{"id": row.items[0]["id"], "quantity": 4}]})
     start_unapproved_upgrade(world, api)  # its answer is the first to show that edit
@@ -160,9 +158,7 @@ def test_what_another_changed_meanwhile_is_not_laid_to_the_change_that_waits(wor
     assert (entry.actor_type, entry.actor, entry.change_id) == ("system", None, None)
 
 
-def test_an_approval_whose_webhooks_are_lost_is_found_by_the_job(
-    world: World, api: ApiClient, at_once: Gateway
-) -> None:
+def test_job_finds_an_approval_whose_webhooks_are_lost(world: World, api: ApiClient, at_once: Gateway) -> None:
     change = start_unapproved_upgrade(world, api)
     approve(world, change)
     finish_change(at_once, change["id"])
@@ -179,13 +175,13 @@ def test_the_holder_may_call_it_off(world: World, api: ApiClient) -> None:
     assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
 
 
-def test_calling_off_what_was_paid_in_this_moment_leaves_it_paid(world: World, api: ApiClient) -> None:
+def test_cancelling_a_change_that_was_just_paid_applies_it(world: World, api: ApiClient) -> None:
     change = start_unapproved_upgrade(world, api)
     approve(world, change)
     assert api.ok("DELETE", f"/subscription/changes/{change['id']}")["state"] == "applied"
 
 
-def test_who_never_approves_stays_where_they_are(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
+def test_upgrade_that_is_never_approved_changes_nothing(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
     change = start_unapproved_upgrade(world, api)
     stripe_time.ahead = timedelta(hours=24).total_seconds()
     assert at_stripe(world).pending_update is None
@@ -198,7 +194,7 @@ def test_who_never_approves_stays_where_they_are(world: World, api: ApiClient, s
     )
 
 
-def test_the_job_looks_again_when_stripe_will_have_given_up(
+def test_job_checks_again_when_stripe_has_given_up(
     world: World, api: ApiClient, at_once: Gateway, stripe_time: StripeTime
 ) -> None:
     change = start_unapproved_upgrade(world, api)
@@ -226,7 +222,7 @@ def test_another_organizations_change_cannot_be_called_off(world: World, api: Ap
     assert world.api("org_2").problem("DELETE", f"/subscription/changes/{change['id']}") == (404, "not_found")
 
 
-def test_leaving_such_a_plan_gives_the_credit_at_once(world: World, api: ApiClient) -> None:
+def test_leaving_a_plan_charged_now_gives_the_credit_immediately(world: World, api: ApiClient) -> None:
     api.add_card(world.stripe)
     api.ok("PATCH", "/subscription", plan="plus", quantity=2)
     quote = api.ok("POST", "/subscription/preview", plan="free")

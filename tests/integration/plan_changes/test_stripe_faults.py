@@ -111,7 +111,7 @@ def test_a_429_is_tried_again_by_the_job(shop: FaultyShop, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["error_before", "error_after"])
-def test_a_500_that_stripe_keeps_for_a_day_delays_nothing(shop: FaultyShop, kind: str) -> None:
+def test_500_that_stripe_would_repeat_causes_no_delay(shop: FaultyShop, kind: str) -> None:
     shop.world.fault(kind, method="POST", path=CHANGING)
     change = shop.upgrade()
     assert change["state"] == "applied"
@@ -120,7 +120,7 @@ def test_a_500_that_stripe_keeps_for_a_day_delays_nothing(shop: FaultyShop, kind
 
 
 @pytest.mark.parametrize("kind", ["error_before", "error_after"])
-def test_a_second_500_under_the_next_key_delays_it_until_the_job_comes(shop: FaultyShop, kind: str) -> None:
+def test_second_500_under_the_next_key_leaves_the_change_to_the_job(shop: FaultyShop, kind: str) -> None:
     shop.world.fault("error_before", method="POST", path=CHANGING)
     shop.world.fault(kind, method="POST", path=CHANGING)
     change = shop.upgrade()
@@ -130,7 +130,7 @@ def test_a_second_500_under_the_next_key_delays_it_until_the_job_comes(shop: Fau
     shop.assert_ended(change["id"], "applied")
 
 
-def test_a_500_that_stripe_does_not_keep_is_asked_about_under_the_same_key(
+def test_500_that_stripe_does_not_store_is_retried_under_the_same_key(
     shop: FaultyShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # as if it came from a proxy between us and Stripe
@@ -143,16 +143,14 @@ def test_a_500_that_stripe_does_not_keep_is_asked_about_under_the_same_key(
     shop.assert_ended(change["id"], "applied")
 
 
-def test_an_answer_that_is_lost_after_the_work_was_done_is_asked_for_again(shop: FaultyShop) -> None:
+def test_lost_answer_is_retried_and_charged_once(shop: FaultyShop) -> None:
     shop.world.fault("response_lost", method="POST", path=CHANGING)
     change = shop.upgrade()
     assert shop.world.faults()[0]["fired"] == 1
     shop.assert_ended(change["id"], "applied")
 
 
-def test_stripe_that_is_slower_than_our_patience_carries_it_out_once(
-    shop: FaultyShop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_change_is_made_once_when_stripe_exceeds_our_timeout(shop: FaultyShop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "READ_TIMEOUT", 0.2)
     impatient = replace(shop.gateway, stripe=build_impatient_client(shop))
     change_id = shop.intend()
@@ -184,9 +182,7 @@ def test_an_enrolment_makes_one_subscription(world: World, kind: str) -> None:
     assert len(world.stripe.v1.subscriptions.list({"status": "all"}).data) == 1
 
 
-def test_a_key_that_stripe_has_forgotten_is_not_used_again_and_what_it_did_is_found(
-    shop: FaultyShop, stripe_time: StripeTime
-) -> None:
+def test_expired_key_is_not_reused_and_its_effect_is_found(shop: FaultyShop, stripe_time: StripeTime) -> None:
     change_id = shop.intend()
     shop.freeze(change_id).perform(shop.world.stripe)  # the gateway does not see the answer
     later = a_day_later(shop, stripe_time)
@@ -194,16 +190,14 @@ def test_a_key_that_stripe_has_forgotten_is_not_used_again_and_what_it_did_is_fo
     shop.assert_ended(change_id, "applied")
 
 
-def test_a_key_that_stripe_has_forgotten_is_not_used_again_and_what_it_did_not_do_is_given_up(
-    shop: FaultyShop, stripe_time: StripeTime
-) -> None:
+def test_expired_key_is_not_reused_and_an_unmade_change_is_abandoned(shop: FaultyShop, stripe_time: StripeTime) -> None:
     change_id = shop.intend()
     shop.freeze(change_id)
     finish_change(a_day_later(shop, stripe_time), change_id)
     shop.assert_ended(change_id, "abandoned")
 
 
-def test_a_request_that_comes_again_a_day_later_uses_no_old_key(shop: FaultyShop, stripe_time: StripeTime) -> None:
+def test_request_repeated_a_day_later_uses_no_old_key(shop: FaultyShop, stripe_time: StripeTime) -> None:
     change_id = shop.intend()
     shop.freeze(change_id)
     run_change(a_day_later(shop, stripe_time), change_id)
@@ -220,7 +214,7 @@ CHARGED_NOW = pytest.mark.parametrize("shop", ["now"], indirect=True)
 
 @CHARGED_NOW
 @pytest.mark.parametrize("kind", ["error_before", "error_after", "response_lost", "rate_limit"])
-def test_a_declined_upgrade_is_called_off_though_stripe_fails_in_that(shop: FaultyShop, kind: str) -> None:
+def test_declined_upgrade_is_cancelled_although_stripe_fails(shop: FaultyShop, kind: str) -> None:
     shop.api.add_card(shop.world.stripe, DECLINED)
     shop.world.fault(kind, method="POST", path=VOIDING)
     answer = shop.api("PATCH", "/subscription", plan="plus")
@@ -236,9 +230,7 @@ def test_a_declined_upgrade_is_called_off_though_stripe_fails_in_that(shop: Faul
 
 @CHARGED_NOW
 @pytest.mark.parametrize("kind", ["error_before", "error_after", "response_lost"])
-def test_an_upgrade_that_asks_its_holder_waits_for_one_payment_whatever_stripe_answers(
-    shop: FaultyShop, kind: str
-) -> None:
+def test_upgrade_with_approval_waits_for_one_payment_despite_errors(shop: FaultyShop, kind: str) -> None:
     shop.api.add_card(shop.world.stripe, ASKS_ITS_HOLDER)
     shop.world.fault(kind, method="POST", path=CHANGING)
     change = shop.upgrade()
@@ -251,9 +243,7 @@ def test_an_upgrade_that_asks_its_holder_waits_for_one_payment_whatever_stripe_a
 
 
 @CHARGED_NOW
-def test_a_change_whose_wait_begins_in_the_job_is_looked_at_again_when_it_has_expired(
-    shop: FaultyShop, stripe_time: StripeTime
-) -> None:
+def test_payment_wait_that_begins_in_the_job_is_checked_at_expiry(shop: FaultyShop, stripe_time: StripeTime) -> None:
     shop.api.add_card(shop.world.stripe, ASKS_ITS_HOLDER)
     change_id = shop.intend()
     finish_change(shop.gateway, change_id)
@@ -270,9 +260,7 @@ def test_a_change_whose_wait_begins_in_the_job_is_looked_at_again_when_it_has_ex
 
 
 @CHARGED_NOW
-def test_a_refused_upgrade_that_is_paid_in_this_moment_is_applied(
-    shop: FaultyShop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refused_upgrade_that_was_just_paid_is_applied(shop: FaultyShop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.api.add_card(shop.world.stripe, DECLINED)
     monkeypatch.setattr("gateway.services.plan_changes.payment.PAYMENT_FAILED", frozenset())
     change = shop.upgrade()  # the process dies before it cancels the change

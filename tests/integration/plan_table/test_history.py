@@ -34,7 +34,7 @@ def edit_at_stripe(world: World, quantity: int) -> None:
     world.stripe.v1.subscriptions.update(subscription.id, {"items": [{"id": item, "quantity": quantity}]})
 
 
-def test_each_entry_tells_the_plan_since_when_who_and_why(api: ApiClient) -> None:
+def test_history_entry_has_plan_time_actor_and_cause(api: ApiClient) -> None:
     before = datetime.now(UTC)
     change = api.ok("PATCH", "/subscription", plan="plus", quantity=3)
     latest, first = entries(api)
@@ -48,7 +48,7 @@ def test_each_entry_tells_the_plan_since_when_who_and_why(api: ApiClient) -> Non
     assert first["actor"]["type"] == "user"
 
 
-def test_a_change_whose_answer_was_lost_is_still_its_users(world: World, api: ApiClient) -> None:
+def test_change_with_a_lost_answer_keeps_its_actor(world: World, api: ApiClient) -> None:
     caller = Caller(organization_id="org_1", actor="ada")
     call = write_intent(world.gateway, caller, ChangeCommand(plan="plus"), None, card=True)
     call.perform(world.stripe)  # the process dies, so only the webhook reports the change
@@ -72,7 +72,7 @@ def test_what_was_done_at_stripe_is_sales(world: World, api: ApiClient) -> None:
 
 
 @pytest.mark.usefixtures("api")
-def test_another_organizations_change_is_not_the_reason(world: World) -> None:
+def test_another_organizations_change_is_not_recorded_as_cause(world: World) -> None:
     caller = Caller(organization_id="org_1", actor="ada")
     change_id = write_intent(world.gateway, caller, ChangeCommand(plan="plus"), None, card=True).change_id
     other = world.api("org_2")
@@ -85,7 +85,7 @@ def test_another_organizations_change_is_not_the_reason(world: World) -> None:
     assert entries(other)[0]["actor"] == {"type": "sales", "id": None}
 
 
-def test_what_stripe_did_by_itself_is_stripe_and_who_pays_here_is_a_user(world: World, api: ApiClient) -> None:
+def test_actor_is_stripe_for_its_own_change_and_user_for_a_payment(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     world.settle()
     [last] = world.stripe.v1.events.list({"type": "customer.subscription.updated", "limit": 1}).data
@@ -140,7 +140,7 @@ def test_it_is_paged_from_the_newest_on(world: World, api: ApiClient) -> None:
     assert len(entries(api)) == 5
 
 
-def test_at_a_time_it_is_the_plan_that_held_then(world: World, api: ApiClient) -> None:
+def test_history_at_a_time_shows_the_plan_of_that_time(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     api.ok("DELETE", "/subscription")
     moments = [row.recorded_at for row in world.rows(PlanHistory)]
@@ -156,7 +156,7 @@ def test_at_a_time_it_is_the_plan_that_held_then(world: World, api: ApiClient) -
     assert at(datetime(2100, 1, 1, tzinfo=UTC)) == (3, "free", "active")
 
 
-def test_before_anything_was_recorded_it_is_free(world: World) -> None:
+def test_history_without_entries_shows_free(world: World) -> None:
     assert entries(world.api()) == []
     [entry] = entries(world.api(), "?at=2026-01-01T00:00:00")
     assert (entry["version"], entry["recorded_at"], entry["actor"], entry["cause"]) == (0, None, None, None)
@@ -178,7 +178,7 @@ def test_another_organizations_history_is_its_own(world: World, api: ApiClient) 
         *(("at=2026-01-01T00:00:00Z&starting_after=2", "starting_after"), ("organization_id=org_2", "organization_id")),
     ],
 )
-def test_a_query_that_makes_no_sense_is_422(world: World, query: str, wrong: str) -> None:
+def test_invalid_query_is_422(world: World, query: str, wrong: str) -> None:
     answer = world.api()("GET", f"/subscription/history?{query}")
     assert problem_of(answer) == (422, "invalid_request")
     assert list(answer.get_json()["errors"]) == [wrong]
@@ -222,7 +222,7 @@ def lived(world: World, api: ApiClient) -> list[dict[str, Any]]:
     return plan_table(world)
 
 
-def test_the_plan_table_follows_from_its_history(
+def test_plan_table_can_be_rebuilt_from_its_history(
     world: World, lived: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = rebuild(world, monkeypatch)
@@ -233,7 +233,7 @@ def test_the_plan_table_follows_from_its_history(
     assert plan_table(world) == lived
 
 
-def test_a_row_that_somebody_wrote_to_is_found_and_mended(
+def test_altered_row_is_found_and_repaired(
     world: World, lived: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with world.gateway.database.transaction() as session:
@@ -253,7 +253,7 @@ def test_a_row_that_somebody_wrote_to_is_found_and_mended(
     assert rebuild(world, monkeypatch).exit_code == 0
 
 
-def test_what_the_history_cannot_tell_is_told_and_left_alone(
+def test_gap_in_the_history_is_reported_and_left_alone(
     world: World, lived: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with world.gateway.database.transaction() as session:  # needs the right to disable triggers

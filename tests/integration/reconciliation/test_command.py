@@ -43,7 +43,7 @@ def run(*options: str) -> Result:
     return CliRunner().invoke(cli, ["reconcile", *options])
 
 
-def test_what_was_lost_is_found_applied_and_told(drifted: World) -> None:
+def test_lost_change_is_found_applied_and_reported(drifted: World) -> None:
     result = run()
     assert result.exit_code == 0, result.output
     assert "put into the inbox" in result.stdout
@@ -53,7 +53,7 @@ def test_what_was_lost_is_found_applied_and_told(drifted: World) -> None:
     assert (again["in_order"], again["gap"].get("missing", 0), again["differences"]) == (True, 0, [])
 
 
-def test_a_dry_run_tells_the_same_and_writes_nothing(drifted: World) -> None:
+def test_dry_run_reports_the_same_and_writes_nothing(drifted: World) -> None:
     before = tables(drifted)
     dry = run("--dry-run", "--json")
     assert tables(drifted) == before
@@ -68,7 +68,7 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(drifted: World) -> None:
     assert "would be healed" in run("--dry-run").stdout
 
 
-def test_what_cannot_be_healed_makes_the_status_1(drifted: World) -> None:
+def test_unhealed_difference_sets_the_exit_status(drifted: World) -> None:
     with drifted.gateway.database.transaction() as session:
         session.execute(text("UPDATE plans SET key = NULL"))  # pretend that the catalogue has lost its plans
     result = run()
@@ -98,14 +98,14 @@ def failed_jobs(world: World) -> list[str]:
         return list(session.scalars(text("SELECT task_name FROM procrastinate_jobs WHERE status = 'failed'")))
 
 
-def test_the_walks_run_as_jobs_and_the_drift_walk_once_a_day(drifted: World) -> None:
+def test_walks_run_as_jobs_and_drift_once_a_day(drifted: World) -> None:
     walk_as_jobs(drifted)
     assert drifted.plan_row().quantity == 7
     assert {row.kind for row in drifted.rows(Reconciliation) if row.finished_at is not None} == {"gap", "drift"}
     assert not drift.is_due(drifted.gateway)
 
 
-def test_an_outage_of_stripes_puts_the_walks_off_and_leaves_no_failed_job(drifted: World) -> None:
+def test_stripe_outage_postpones_the_walks_without_failed_jobs(drifted: World) -> None:
     drifted.fault("error_before", times=10_000)
     for _ in range(2):
         walk_as_jobs(drifted)
@@ -127,6 +127,6 @@ def refuse() -> None:
     raise stripe.PermissionError
 
 
-def test_an_interrupted_drift_walk_is_due_at_once(drifted: World) -> None:
+def test_interrupted_drift_walk_is_due_immediately(drifted: World) -> None:
     next(drift.walk(drifted.gateway))
     assert drift.is_due(drifted.gateway)

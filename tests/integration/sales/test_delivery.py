@@ -64,7 +64,7 @@ def test_after_two_500s_the_third_attempt_delivers_under_the_same_id(sales: Worl
 
 
 @pytest.mark.parametrize("status", [199 + 102, 302, 307, 400, 404, 410, 429, 503])
-def test_whatever_is_not_a_2xx_is_tried_again_and_no_redirect_followed(
+def test_any_status_but_2xx_is_retried_without_following_redirects(
     sales: World, receiver: SalesReceiver, status: int
 ) -> None:
     receiver.answers = [status]
@@ -74,7 +74,7 @@ def test_whatever_is_not_a_2xx_is_tried_again_and_no_redirect_followed(
     assert only_inquiry(sales).delivered_at is None
 
 
-def test_a_receiver_that_is_away_is_tried_again_and_given_up_at_last(sales: World) -> None:
+def test_unreachable_receiver_is_retried_and_finally_given_up(sales: World) -> None:
     nobody = replace(sales.gateway.config, sales_webhook_url="http://127.0.0.1:1/?token=in-the-address")
     away = replace(sales.gateway, config=nobody)
     inquiry_id = send_inquiry(sales)
@@ -89,9 +89,7 @@ def test_a_receiver_that_is_away_is_tried_again_and_given_up_at_last(sales: Worl
     )
 
 
-def test_a_worker_killed_during_the_call_leaves_an_inquiry_that_is_sent_again(
-    sales: World, receiver: SalesReceiver
-) -> None:
+def test_inquiry_of_a_killed_worker_is_sent_again(sales: World, receiver: SalesReceiver) -> None:
     receiver.holds = True
     inquiry_id = send_inquiry(sales)
     config = sales.gateway.config
@@ -127,7 +125,7 @@ def retry_stalled_jobs(world: World) -> None:
     world.work()
 
 
-def test_without_a_receiver_it_is_stored_and_handed_on_once_there_is_one(
+def test_inquiry_waits_until_a_receiver_is_configured(
     world: World, sales: World, receiver: SalesReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_inquiry(world)
@@ -148,7 +146,7 @@ def run_sales(world: World, monkeypatch: pytest.MonkeyPatch, *arguments: str) ->
     return CliRunner().invoke(cli, ["sales", *arguments], catch_exceptions=False)
 
 
-def test_what_is_undelivered_can_be_seen_and_delivered_by_hand(
+def test_undelivered_inquiries_can_be_listed_and_delivered(
     sales: World, receiver: SalesReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_inquiry(sales, message="first")
@@ -167,7 +165,7 @@ def test_what_is_undelivered_can_be_seen_and_delivered_by_hand(
     assert "No inquiries." in run_sales(sales, monkeypatch, "list", "--undelivered").stderr
 
 
-def test_no_log_line_tells_who_asked_or_where_it_goes(
+def test_no_log_line_shows_the_inquirer_or_the_receiver(
     sales: World, receiver: SalesReceiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver.answers = [500]

@@ -37,7 +37,7 @@ def test_an_organization_may_ask_five_times_an_hour(sales: World) -> None:
     assert sales.api().problem("POST", "/sales-inquiries", **FORM) == (429, "rate_limited")
 
 
-def test_the_limit_holds_for_requests_at_once_on_several_machines(sales: World) -> None:
+def test_limit_holds_for_concurrent_requests_on_two_machines(sales: World) -> None:
     machines = [create_app(build_gateway(sales.gateway.config)) for _ in range(2)]
     token = sales.token()
 
@@ -72,7 +72,7 @@ def test_the_limit_holds_for_requests_at_once_on_several_machines(sales: World) 
         {"organization_id": "org_2"},
     ],
 )
-def test_what_is_no_inquiry_is_422_and_is_not_stored(sales: World, wrong: dict[str, Any]) -> None:
+def test_invalid_inquiry_is_422_and_is_not_stored(sales: World, wrong: dict[str, Any]) -> None:
     answer = sales.api()("POST", "/sales-inquiries", **{**FORM, **wrong})
     assert problem_of(answer) == (422, "invalid_request")
     assert set(answer.get_json()["errors"]) == set(wrong)
@@ -97,7 +97,7 @@ def test_a_closed_account_may_ask(sales: World) -> None:
     assert [row.id for row in sales.rows(Organization)] == ["org_1"]
 
 
-def test_what_the_form_should_not_have_let_pass_the_table_refuses(sales: World, receiver: SalesReceiver) -> None:
+def test_table_refuses_an_inquiry_that_the_form_should_refuse(sales: World, receiver: SalesReceiver) -> None:
     with pytest.raises(IntegrityError):
         store_inquiry(sales.gateway, Caller(organization_id="org_1", actor="test"), {**FORM, "message": "x" * 5001})
     sales.work()

@@ -42,7 +42,7 @@ def pending(world: World) -> list[str]:
     return [row.id for row in world.rows(WebhookEvent) if row.state == "pending"]
 
 
-def test_a_second_one_ends_at_once_and_the_first_looks_again_for_it(world: World, handler: HeldHandler) -> None:
+def test_second_drain_ends_and_the_first_checks_again(world: World, handler: HeldHandler) -> None:
     draining = DrainLoop(world.gateway, {"topup.created": handler}, threading.Event(), linger=0)
     send(world, "evt_1")
     first = threading.Thread(target=draining.run)
@@ -70,7 +70,7 @@ def test_it_stays_for_what_comes_next(world: World, handler: HeldHandler) -> Non
     assert not running.is_alive()
 
 
-def test_one_that_is_to_stop_leaves_the_rest_to_another(world: World, handler: HeldHandler) -> None:
+def test_stopping_drain_enqueues_another_for_the_rest(world: World, handler: HeldHandler) -> None:
     stopping = threading.Event()
     stopping.set()
     handler.resume.set()

@@ -46,7 +46,7 @@ def receive(inbox: Inbox, event_id: str) -> None:
     inbox.receive(body.encode(), signature(body))
 
 
-def test_the_inbox_can_be_partitioned_and_stays_what_it_was(gateway: Gateway) -> None:
+def test_partitioned_inbox_works_as_before(gateway: Gateway) -> None:
     [sql] = re.findall(r"```sql\n(BEGIN.*?)```", PAGE.read_text(), re.DOTALL)
     with (
         closing(Inbox(gateway)) as inbox,

@@ -30,7 +30,7 @@ FILL = """
     ANALYZE organizations, payment_methods, webhook_events, subscriptions, organization_plans, plan_changes"""
 
 
-def test_neither_ingress_nor_drain_reads_all_that_is_stored(world: World) -> None:
+def test_neither_ingress_nor_drain_scans_a_big_table(world: World) -> None:
     with psycopg.connect(world.gateway.config.database_url, autocommit=True) as connection:
         psycopg.ClientCursor(connection).execute(FILL, (CUSTOMER,))
         statements = Statements(world.gateway)

@@ -122,7 +122,7 @@ def test_a_hundred_events_take_as_many_statements_as_one(
     assert lookup_jobs(known) == ([] if job is None else [job] * (1 + MANY))
 
 
-def test_jobs_that_wait_already_are_not_tried_one_by_one(known: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_jobs_are_not_inserted_one_by_one(known: World, monkeypatch: pytest.MonkeyPatch) -> None:
     first = [of_another_version(number)[0] for number in range(MANY)]
     again = [each | {"id": f"{each['id']}_again"} for each in first]
     enqueuing = count_statements(known, first, monkeypatch)

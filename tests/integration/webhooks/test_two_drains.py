@@ -63,7 +63,7 @@ def quiet(world: World) -> World:
     return world
 
 
-def test_two_drains_at_once_share_the_events_and_apply_each_once(quiet: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_drains_share_the_events_and_apply_each_once(quiet: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drain, "BATCH", 10)
     ids = send(quiet, MANY)
     handler = Counting(drains=2)
@@ -76,7 +76,7 @@ def test_two_drains_at_once_share_the_events_and_apply_each_once(quiet: World, m
     assert states(quiet) == {"ignored": MANY}
 
 
-def test_a_drain_does_not_wait_for_events_that_another_holds_and_takes_the_others(quiet: World) -> None:
+def test_drain_skips_events_that_another_has_locked(quiet: World) -> None:
     send(quiet, 3)
     with ThreadPoolExecutor(1) as other:
         with quiet.gateway.database.transaction() as session:
@@ -86,7 +86,7 @@ def test_a_drain_does_not_wait_for_events_that_another_holds_and_takes_the_other
     assert drain.drain_inbox(quiet.gateway, {}) == 1
 
 
-def test_a_failure_is_not_recorded_with_an_event_that_another_has_done_meanwhile(quiet: World) -> None:
+def test_failure_is_not_recorded_with_an_event_done_elsewhere(quiet: World) -> None:
     send(quiet, 1)
     drain.drain_inbox(quiet.gateway, {})
     with quiet.gateway.database.transaction() as session:
@@ -95,7 +95,7 @@ def test_a_failure_is_not_recorded_with_an_event_that_another_has_done_meanwhile
     assert (row.state, row.attempts, row.error) == ("ignored", 0, None)
 
 
-def test_what_has_waited_longest_is_taken_first(quiet: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_event_that_has_waited_longest_is_claimed_first(quiet: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drain, "BATCH", 2)
     ids = send(quiet, 5)  # the table now stores the youngest first
     with quiet.gateway.database.transaction() as session:
@@ -104,7 +104,7 @@ def test_what_has_waited_longest_is_taken_first(quiet: World, monkeypatch: pytes
         assert [each.id for each in drain.claim_events(session, quiet.gateway.clock())] == ids[:2]
 
 
-def test_two_that_store_the_same_events_take_them_in_the_same_order(quiet: World) -> None:
+def test_concurrent_stores_lock_events_in_one_order(quiet: World) -> None:
     now = quiet.gateway.clock()
     rows = {each: build_row(quiet.gateway, orjson.dumps(event(id=f"evt_test_{each}")), now) for each in "abc"}
     with closing(Inbox(quiet.gateway)) as inbox, ThreadPoolExecutor(1) as other:
@@ -119,7 +119,7 @@ def test_two_that_store_the_same_events_take_them_in_the_same_order(quiet: World
     assert states(quiet) == {"pending": 3}
 
 
-def test_two_that_want_the_same_organizations_take_them_in_the_same_order(quiet: World) -> None:
+def test_concurrent_merges_lock_organizations_in_one_order(quiet: World) -> None:
     with quiet.gateway.database.transaction() as session:
         for name in ("c", "b", "a"):  # the table stores them in this order
             session.add(Organization(id=name, stripe_customer_id=f"cus_{name}", created_at=quiet.gateway.clock()))

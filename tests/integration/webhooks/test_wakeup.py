@@ -16,9 +16,7 @@ from tests.support.wait import eventually
 from tests.support.world import World
 
 
-def test_a_drain_that_fails_does_not_swallow_the_wake_ups_after_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_drain_does_not_swallow_later_wake_ups(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("once")
 
@@ -33,7 +31,7 @@ def test_a_drain_that_fails_does_not_swallow_the_wake_ups_after_it(
     assert {row.state for row in world.rows(WebhookEvent) if row.id.startswith("evt_test")} == {"ignored"}
 
 
-def test_the_wake_up_outlives_whatever_the_database_says(world: World) -> None:
+def test_wake_up_survives_a_database_error(world: World) -> None:
     wakeup = Wakeup(world.gateway.database)
     with world.gateway.database.transaction() as session:
         session.execute(text("ALTER TABLE procrastinate_jobs RENAME TO gone"))
@@ -48,9 +46,7 @@ def test_the_wake_up_outlives_whatever_the_database_says(world: World) -> None:
     assert "todo" in job_states(world, jobs.DRAIN_INBOX)
 
 
-def test_no_drain_is_queued_beside_one_that_runs_until_a_second_is_over(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_second_drain_is_enqueued_only_after_a_second(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     defer_drain(world.gateway.database)
     with world.gateway.database.transaction() as session:  # as a worker leaves it that died
         session.execute(text("INSERT INTO procrastinate_workers DEFAULT VALUES"))
@@ -67,7 +63,7 @@ def test_no_drain_is_queued_beside_one_that_runs_until_a_second_is_over(
     wakeup.close()
 
 
-def test_what_was_asked_for_last_is_queued_beside_one_that_runs(world: World) -> None:
+def test_closing_wake_up_enqueues_a_drain_beside_a_running_one(world: World) -> None:
     defer_drain(world.gateway.database)
     with world.gateway.database.transaction() as session:
         session.execute(text("INSERT INTO procrastinate_workers DEFAULT VALUES"))
