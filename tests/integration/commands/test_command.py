@@ -99,7 +99,7 @@ def test_problem_sets_the_exit_status(
 
 
 @pytest.mark.parametrize("arguments", [("plans", "rebuild"), ("sales", "deliver"), ("events", "list"), ("--help",)])
-def test_what_is_right_ends_with_0(shell: Shell, arguments: tuple[str, ...]) -> None:
+def test_successful_command_exits_with_0(shell: Shell, arguments: tuple[str, ...]) -> None:
     assert shell(*arguments)[0] == 0
 
 
@@ -123,7 +123,7 @@ def test_command_without_tables_says_to_migrate(shell: Shell, empty_database: st
         *(("events", "list", "--type", "\udcff"), ("token", "--organization", "\udcff"), ("\udcff",)),
     ],
 )
-def test_arguments_that_are_not_utf_8_are_refused(shell: Shell, arguments: tuple[str, ...]) -> None:
+def test_non_utf_8_arguments_are_refused(shell: Shell, arguments: tuple[str, ...]) -> None:
     assert shell.complaint(*arguments) == "Error: The arguments are not all UTF-8.\n"
 
 
@@ -134,7 +134,7 @@ def test_undecodable_argument_of_a_real_shell_is_refused() -> None:
 
 
 @pytest.mark.parametrize("url", ["postgresql://h:notaport/x", "postgresql://h/x?foo=bar"])
-def test_an_address_of_no_database_is_refused(shell: Shell, url: str) -> None:
+def test_invalid_database_url_is_refused(shell: Shell, url: str) -> None:
     said = shell.complaint("events", "list", GATEWAY_DATABASE_URL=url)
     assert "GATEWAY_DATABASE_URL: must look like postgresql://" in said
     assert url not in said

@@ -49,7 +49,7 @@ def change(world: World, event_id: str, **values: Any) -> None:
         session.execute(update(WebhookEvent).where(WebhookEvent.id == event_id).values(values))
 
 
-def test_the_newest_come_first_as_a_table(delivered: World) -> None:
+def test_events_are_listed_newest_first_as_a_table(delivered: World) -> None:
     change(delivered, "evt_test_0", state="dead", error="ValueError: no such thing")
     lines = [row for row in run("list").output.splitlines() if PREFIX in row]
     assert [row.split()[4] for row in lines] == ["evt_test_2", "evt_test_1", "evt_test_0"]
@@ -74,7 +74,7 @@ def test_the_newest_come_first_as_a_table(delivered: World) -> None:
         (["--since", "2h", "--until", "2200-01-01"], ["evt_test_2", "evt_test_1", "evt_test_0"]),
     ],
 )
-def test_events_are_found_by(delivered: World, options: list[str], expected: list[str]) -> None:
+def test_events_are_filtered(delivered: World, options: list[str], expected: list[str]) -> None:
     earlier = delivered.gateway.clock() - timedelta(minutes=90)
     change(delivered, "evt_test_0", state="dead", received_at=earlier)
     assert listed(*options) == expected
@@ -91,7 +91,7 @@ def test_pruned_event_is_listed_last_and_cannot_be_replayed(delivered: World) ->
 
 
 @pytest.mark.usefixtures("delivered")
-def test_one_is_shown_with_its_payload() -> None:
+def test_event_is_shown_with_its_payload() -> None:
     shown = json.loads(run("show", "evt_test_2").output)
     assert shown["payload"]["data"]["object"] == {"id": "obj_2", "object": "thing"}
     assert (shown["type"], shown["state"], shown["livemode"]) == ("invoice.paid", "pending", False)
@@ -147,13 +147,13 @@ def test_an_event_of_another_mode_is_never_replayed(delivered: World) -> None:
     assert (result.exit_code, "never applied" in result.stderr) == (1, True)
 
 
-def test_everything_is_not_replayed_by_mistake() -> None:
+def test_replay_without_a_selection_is_refused() -> None:
     result = run("replay")
     assert (result.exit_code, "Name events by id" in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("time", ["yesterday", "3 d", "2h\n", "", "999999d"])
-def test_a_time_that_is_none_is_refused(time: str) -> None:
+def test_invalid_time_is_refused(time: str) -> None:
     assert run("list", "--since", time).exit_code == 2
 
 

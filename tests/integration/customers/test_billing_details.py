@@ -53,7 +53,7 @@ def test_billing_details_are_stored_at_stripe(world: World) -> None:
     assert (organization.name, organization.email) == ("Ada GmbH", "billing@ada.example")
 
 
-def test_putting_them_replaces_all_of_them(world: World) -> None:
+def test_put_replaces_all_billing_details(world: World) -> None:
     api = world.api()
     api.ok("PUT", "/billing-details", **DETAILS)
     api.ok("PUT", "/billing-details", name="Ada", email="a@ada.example", address=None, tax_ids=[EIN, VAT])
@@ -64,7 +64,7 @@ def test_putting_them_replaces_all_of_them(world: World) -> None:
     assert tax_ids(api.ok("PUT", "/billing-details", **{**DETAILS, "tax_ids": []})) == []
 
 
-def test_a_tax_id_that_stays_is_not_made_anew(world: World) -> None:
+def test_kept_tax_id_is_not_recreated(world: World) -> None:
     api = world.api()
     api.ok("PUT", "/billing-details", **DETAILS)
     api.ok("PUT", "/billing-details", **{**DETAILS, "name": "Ada AG"})
@@ -147,7 +147,7 @@ def test_repeated_request_finishes_an_interrupted_exchange(world: World) -> None
     assert tax_ids(api.ok("PUT", "/billing-details", **DETAILS)) == [("eu_vat", "DE123456789")]
 
 
-def test_two_organizations_see_their_own(world: World) -> None:
+def test_two_organizations_see_only_their_own_details(world: World) -> None:
     mine, theirs = world.api("org_1"), world.api("org_2")
     theirs.ok("PUT", "/billing-details", **DETAILS)
     assert mine.ok("GET", "/billing-details")["name"] is None
@@ -169,7 +169,7 @@ def test_concurrent_puts_leave_one_tax_id_and_one_customer(world: World) -> None
     assert count_customers(world) == 1
 
 
-def test_what_was_typed_at_stripe_is_shown(world: World) -> None:
+def test_details_edited_at_stripe_are_shown(world: World) -> None:
     api = world.api()
     api.ok("PUT", "/billing-details", **DETAILS)
     [customer] = world.stripe.v1.customers.list().data
@@ -179,7 +179,7 @@ def test_what_was_typed_at_stripe_is_shown(world: World) -> None:
     assert [row.name for row in world.rows(Organization)] == ["Renamed by sales"]
 
 
-def test_a_closed_account_is_sent_to_sales(world: World) -> None:
+def test_closed_account_is_referred_to_sales(world: World) -> None:
     api = world.api()
     api.ok("PUT", "/billing-details", **DETAILS)
     [customer] = world.stripe.v1.customers.list().data
@@ -189,7 +189,7 @@ def test_a_closed_account_is_sent_to_sales(world: World) -> None:
     assert api.ok("GET", "/billing-details")["name"] is None
 
 
-def test_with_stripe_away_it_is_503(world: World) -> None:
+def test_details_without_stripe_are_503(world: World) -> None:
     world.api().ok("PUT", "/billing-details", **DETAILS)
     broken = create_app(build_gateway(replace(world.gateway.config, stripe_api_base=NOWHERE)))
     api = ApiClient(broken.test_client(), world.token())
@@ -208,7 +208,7 @@ def test_details_without_a_database_are_503_before_any_stripe_call(world: World)
     assert count_customers(world) == 0
 
 
-def test_no_log_line_tells_whom_it_is_about(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_log_line_shows_billing_details(world: World, caplog: pytest.LogCaptureFixture) -> None:
     api = world.api()
     api.ok("PUT", "/billing-details", **DETAILS)
     api("PUT", "/billing-details", **{**DETAILS, "tax_ids": [{"type": "eu_vat", "value": "nonsense"}]})

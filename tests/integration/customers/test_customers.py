@@ -55,7 +55,7 @@ def emails(world: World) -> list[str | None]:
     return [each.email for each in world.stripe.v1.customers.list({"limit": 100}).data]
 
 
-def test_made_many_times_at_once_it_is_one(world: World) -> None:
+def test_concurrent_calls_make_one_customer(world: World) -> None:
     lose_every_webhook(world)
     world.fault("delay", method="POST", path="/v1/customers", seconds=0.2)
     with ThreadPoolExecutor(8) as threads:
@@ -113,7 +113,7 @@ def test_expired_idempotency_key_is_not_reused(world: World) -> None:
     assert world.rows(Organization)[0].customer_key == 1
 
 
-def test_the_webhook_alone_links_the_two(world: World) -> None:
+def test_webhook_alone_links_the_customer(world: World) -> None:
     world.fault("error_after", method="POST", path="/v1/customers")
     with pytest.raises(StripeUnavailable):
         ensure_customer(world.gateway, CALLER)

@@ -75,7 +75,7 @@ def test_known_deletion_blocks_sales_and_empties_the_details(world: World, api: 
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_on_a_paid_plan_it_is_the_same(world: World, api: ApiClient, name: str) -> None:
+def test_request_after_a_deletion_on_plus_is_referred_to_sales(world: World, api: ApiClient, name: str) -> None:
     api.ok("PATCH", "/subscription", plan="plus", quantity=2)
     world.settle()
     delete(world)
@@ -110,7 +110,7 @@ def test_change_refused_for_the_deletion_fails_with_its_code(world: World, api: 
     assert (change.state, (change.error or {})["code"]) == ("failed", "contact_sales_required")
 
 
-def test_an_enrolment_is_refused_for_it(world: World) -> None:
+def test_enrolment_of_a_deleted_customer_is_refused(world: World) -> None:
     api = world.api()
     api.ok("POST", "/billing-details/setup-intent")
     delete(world)

@@ -21,7 +21,7 @@ def defer_one(session: Session) -> bool:
     return jobs.defer(session, jobs.REFRESH, {"kind": "customer", "stripe_id": "x"}, queueing_lock="refresh:x")
 
 
-def test_a_job_is_gone_with_a_rollback(world: World) -> None:
+def test_rollback_removes_the_job(world: World) -> None:
     with world.gateway.database.transaction() as session:
         assert defer_one(session)
         session.rollback()

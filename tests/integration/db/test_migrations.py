@@ -7,7 +7,7 @@ from gateway.db.migrate import alembic_config, is_migrated, known_heads, migrate
 from tests.support.world import World
 
 
-def test_models_and_migrations_are_in_step(world: World) -> None:
+def test_models_and_migrations_agree(world: World) -> None:
     with world.gateway.database.engine.connect() as connection:
         command.check(alembic_config(connection))
 

@@ -151,14 +151,14 @@ def test_closed_account_is_referred_to_sales_before_validation(world: World, api
         assert answer == (409, "contact_sales_required")
 
 
-def test_what_is_so_already_is_409_no_change(world: World) -> None:
+def test_change_to_the_present_plan_is_409(world: World) -> None:
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
     assert api.problem("PATCH", "/subscription", plan="free") == (409, "no_change")
     assert api.problem("DELETE", "/subscription") == (409, "no_change")
 
 
-def test_a_preview_needs_an_enrolled_organization_but_no_card(world: World) -> None:
+def test_preview_needs_enrolment_but_no_card(world: World) -> None:
     api = world.api()
     assert api.problem("POST", "/subscription/preview", plan="plus") == (409, "not_enrolled")
     api.ok("POST", "/subscription", plan="free")

@@ -57,7 +57,7 @@ def test_a_repeated_request_gets_the_first_answer_and_changes_nothing(world: Wor
     assert len(changes(world)) == 1
 
 
-def test_a_refusal_is_answered_again_as_well(world: World) -> None:
+def test_repeated_request_gets_the_first_refusal(world: World) -> None:
     world.api().ok("POST", "/subscription", plan="free")
     first = send(world, headers={"Idempotency-Key": "click-1"}, plan="plus")
     world.api().add_card(world.stripe)

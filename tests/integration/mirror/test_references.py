@@ -241,7 +241,7 @@ def test_unreadable_announcement_of_an_ended_one_fails_no_job(world: World, subs
         assert session.scalar(text("SELECT count(*) FROM procrastinate_jobs WHERE status = 'failed'")) == 0
 
 
-def test_names_are_read_in_every_version(world: World, subscribed: Subscription) -> None:
+def test_references_are_read_in_every_api_version(world: World, subscribed: Subscription) -> None:
     assert subscribed.as_of is not None
     names = {"subscription": subscribed.id, "customer": owner(world), "created": to_unix(subscribed.as_of)}
     version = {"api_version": "2024-06-20"}

@@ -111,7 +111,7 @@ def test_healthy_gateway_lists_its_checks_without_problems(healthy: World) -> No
         (leave_a_job("doing"), "jobs: 1 stalled"),
     ],
 )
-def test_what_is_wrong_is_said_and_only_that(healthy: World, change: Change, said: str) -> None:
+def test_doctor_reports_exactly_the_problem(healthy: World, change: Change, said: str) -> None:
     change(healthy)
     [found] = wrong(healthy.gateway)
     assert said in found
@@ -122,7 +122,7 @@ def test_endpoint_for_exactly_the_handled_types_is_no_problem(healthy: World) ->
     assert wrong(healthy.gateway) == []
 
 
-def test_a_clock_that_differs_is_said(healthy: World, stripe_time: StripeTime) -> None:
+def test_clock_difference_is_reported(healthy: World, stripe_time: StripeTime) -> None:
     stripe_time.ahead = 300
     [found] = wrong(healthy.gateway)
     assert "seconds behind Stripe's" in found

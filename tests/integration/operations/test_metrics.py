@@ -38,7 +38,7 @@ def change(world: World, event_id: str, **values: Any) -> None:
         session.execute(update(WebhookEvent).where(WebhookEvent.id == event_id).values(values))
 
 
-def test_states_and_lag_are_the_databases(world: World) -> None:
+def test_inbox_states_and_lag_come_from_the_database(world: World) -> None:
     world.work()
     for event_id in ("evt_test_1", "evt_test_2", "evt_test_3"):
         deliver(world, json.dumps(event(id=event_id)))
@@ -56,7 +56,7 @@ def test_states_and_lag_are_the_databases(world: World) -> None:
     assert found["gateway_database_up"] == 1
 
 
-def test_an_empty_inbox_lags_by_nothing(world: World) -> None:
+def test_empty_inbox_has_no_lag(world: World) -> None:
     with world.gateway.database.transaction() as session:
         session.execute(text("DELETE FROM webhook_events"))
     assert scrape(world.client)["gateway_inbox_lag_seconds"] == 0
@@ -93,7 +93,7 @@ def test_deliveries_are_counted_by_status(world: World) -> None:
     assert {status: answered(status) - before[status] for status in before} == {200: 1, 400: 1, 413: 1}
 
 
-def test_jobs_and_workers_and_changes_are_told(world: World) -> None:
+def test_jobs_workers_and_changes_are_counted(world: World) -> None:
     with world.gateway.database.transaction() as session:
         session.execute(text("DELETE FROM procrastinate_jobs"))
         dead, alive = session.scalars(
@@ -175,7 +175,7 @@ def test_metrics_show_the_webhook_endpoint_after_a_check(world: World) -> None:
     assert scrape(world.client)["gateway_webhook_endpoint_problem"] == 1
 
 
-def test_without_the_database_it_says_so(world: World) -> None:
+def test_metrics_report_a_missing_database(world: World) -> None:
     away = replace(world.gateway.config, database_url="postgresql://nobody@127.0.0.1:1/nothing")
     app = create_app(build_gateway(away))
     assert scrape(app.test_client())["gateway_database_up"] == 0

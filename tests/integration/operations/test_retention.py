@@ -58,7 +58,7 @@ def test_finished_event_loses_payload_at_30_and_row_at_180_days(world: World, st
 
 
 @pytest.mark.parametrize("state", ["pending", "failed", "dead"])
-def test_what_is_not_finished_stays_as_it_is(world: World, state: str) -> None:
+def test_unfinished_event_is_not_pruned(world: World, state: str) -> None:
     add(world, "evt_test", state, 400 * DAY)
     retention.prune(world.gateway)
     assert kept(world) == {"evt_test": True}

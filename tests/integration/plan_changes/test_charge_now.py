@@ -165,7 +165,7 @@ def test_job_finds_an_approval_whose_webhooks_are_lost(world: World, api: ApiCli
     assert api.ok("GET", f"/subscription/changes/{change['id']}")["state"] == "applied"
 
 
-def test_the_holder_may_call_it_off(world: World, api: ApiClient) -> None:
+def test_unapproved_change_can_be_cancelled(world: World, api: ApiClient) -> None:
     change = start_unapproved_upgrade(world, api)
     gone = api.ok("DELETE", f"/subscription/changes/{change['id']}")
     assert (gone["state"], gone["error"]["code"], gone["client_secret"]) == ("abandoned", "payment_abandoned", None)
@@ -217,7 +217,7 @@ def jobs_due(world: World) -> list[datetime]:
         return list(session.connection().exec_driver_sql(query).scalars())
 
 
-def test_another_organizations_change_cannot_be_called_off(world: World, api: ApiClient) -> None:
+def test_another_organizations_change_cannot_be_cancelled(world: World, api: ApiClient) -> None:
     change = start_unapproved_upgrade(world, api)
     assert world.api("org_2").problem("DELETE", f"/subscription/changes/{change['id']}") == (404, "not_found")
 

@@ -146,7 +146,7 @@ def processes(world: World, number: int) -> list[ApiClient]:
 
 
 @pytest.mark.usefixtures("api")
-def test_many_clicks_at_once_make_one_change(world: World) -> None:
+def test_concurrent_clicks_make_one_change(world: World) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = pool.map(lambda api: api("PATCH", "/subscription", plan="plus"), processes(world, 8))
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 7
@@ -222,7 +222,7 @@ def test_change_without_stripe_is_processing_until_the_job_ends_it(world: World,
 
 
 @pytest.mark.usefixtures("api")
-def test_with_stripe_down_a_preview_is_503(world: World) -> None:
+def test_preview_without_stripe_is_503(world: World) -> None:
     broken = build_gateway(replace(world.gateway.config, stripe_api_base="http://127.0.0.1:1"))
     late = ApiClient(create_app(broken).test_client(), world.token())
     assert late.problem("POST", "/subscription/preview", plan="plus") == (503, "stripe_unavailable")

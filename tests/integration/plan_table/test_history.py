@@ -61,7 +61,7 @@ def test_change_with_a_lost_answer_keeps_its_actor(world: World, api: ApiClient)
     assert world.rows(PlanHistory)[-1].cause.startswith("evt_")
 
 
-def test_what_was_done_at_stripe_is_sales(world: World, api: ApiClient) -> None:
+def test_actor_of_an_edit_at_stripe_is_sales(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     edit_at_stripe(world, 7)
     world.settle()
@@ -111,7 +111,7 @@ def test_actor_is_stripe_for_its_own_change_and_user_for_a_payment(world: World,
     assert (latest["plan"]["standing"], latest["actor"]) == ("good", {"type": "user", "id": None})
 
 
-def test_what_was_only_found_is_nobodys(world: World, api: ApiClient) -> None:
+def test_actor_of_a_change_found_by_a_refresh_is_system(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     world.settle()
     world.fault("webhook_dropped", times=100)
@@ -125,7 +125,7 @@ def test_what_was_only_found_is_nobodys(world: World, api: ApiClient) -> None:
     assert latest["cause"] == {"type": "reconciliation", "id": f"refresh of {subscription_id}"}
 
 
-def test_it_is_paged_from_the_newest_on(world: World, api: ApiClient) -> None:
+def test_history_is_paged_newest_first(world: World, api: ApiClient) -> None:
     for quantity in (1, 2, 3, 4):
         api.ok("PATCH", "/subscription", plan="plus", quantity=quantity)
     versions, cursor = [], ""
@@ -184,7 +184,7 @@ def test_invalid_query_is_422(world: World, query: str, wrong: str) -> None:
     assert list(answer.get_json()["errors"]) == [wrong]
 
 
-def test_a_token_that_may_not_read_is_403(world: World) -> None:
+def test_token_without_read_scope_is_403(world: World) -> None:
     api = world.api(scopes=("billing:write",))
     assert api.problem("GET", "/subscription/history") == (403, "forbidden")
 

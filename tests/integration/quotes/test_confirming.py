@@ -180,7 +180,7 @@ def test_cancel_plan_takes_nothing_but_a_quote(world: World, api: ApiClient) -> 
         (b"", None),
     ],
 )
-def test_cancel_plan_ignores_no_body(
+def test_cancel_plan_checks_its_body(
     world: World, api: ApiClient, body: bytes, refusal: tuple[int, str] | None
 ) -> None:
     api.ok("PATCH", "/subscription", plan="plus")

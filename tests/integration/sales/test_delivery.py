@@ -24,7 +24,7 @@ from tests.support.wait import eventually
 from tests.support.world import World
 
 
-def test_it_is_stored_and_handed_on_signed(sales: World, receiver: SalesReceiver) -> None:
+def test_inquiry_is_stored_and_delivered_signed(sales: World, receiver: SalesReceiver) -> None:
     inquiry_id = send_inquiry(sales)
     assert only_inquiry(sales).delivered_at is None  # the person does not wait for the delivery
     sales.work()

@@ -19,7 +19,7 @@ from tests.support.sales import FORM, SalesReceiver, send_inquiry
 from tests.support.world import World
 
 
-def test_an_organization_may_ask_five_times_an_hour(sales: World) -> None:
+def test_organization_may_send_five_inquiries_an_hour(sales: World) -> None:
     first = send_inquiry(sales)
     for _ in range(4):
         send_inquiry(sales)
@@ -79,7 +79,7 @@ def test_invalid_inquiry_is_422_and_is_not_stored(sales: World, wrong: dict[str,
     assert sales.rows(SalesInquiry) == []
 
 
-def test_people_write_in_every_language(sales: World, receiver: SalesReceiver) -> None:
+def test_inquiry_keeps_every_language(sales: World, receiver: SalesReceiver) -> None:
     # Both need invisible joiners: a Persian name, and an emoji of a family.
     persian = "\u0641\u0627\u0637\u0645\u0647\u200c\u0632\u0647\u0631\u0627"
     family = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
@@ -89,7 +89,7 @@ def test_people_write_in_every_language(sales: World, receiver: SalesReceiver) -
     assert (message["data"]["name"], message["data"]["message"]) == (persian, f"{family} „Grüße“\n\t<b>x</b>")
 
 
-def test_a_closed_account_may_ask(sales: World) -> None:
+def test_closed_account_may_send_an_inquiry(sales: World) -> None:
     send_inquiry(sales)
     with sales.gateway.database.transaction() as session:
         session.execute(text("UPDATE organizations SET deleted = true"))
@@ -104,7 +104,7 @@ def test_table_refuses_an_inquiry_that_the_form_should_refuse(sales: World, rece
     assert (receiver.came, sales.rows(SalesInquiry)) == ([], [])
 
 
-def test_with_the_database_away_it_is_503(sales: World) -> None:
+def test_inquiry_without_a_database_is_503(sales: World) -> None:
     away = create_app(build_gateway(replace(sales.gateway.config, database_url="postgresql://gateway@127.0.0.1:1/x")))
     api = ApiClient(away.test_client(), sales.token())
     assert api.problem("POST", "/sales-inquiries", **FORM) == (503, "database_unavailable")

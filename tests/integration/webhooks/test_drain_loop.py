@@ -56,7 +56,7 @@ def test_second_drain_ends_and_the_first_checks_again(world: World, handler: Hel
     assert pending(world) == []
 
 
-def test_it_stays_for_what_comes_next(world: World, handler: HeldHandler) -> None:
+def test_lingering_drain_processes_the_next_event(world: World, handler: HeldHandler) -> None:
     handler.resume.set()
     draining = DrainLoop(world.gateway, {"topup.created": handler}, threading.Event(), linger=0.5)
     send(world, "evt_1")

@@ -175,7 +175,7 @@ def test_redelivery_does_not_wait_for_a_locked_event(world: World) -> None:
         assert other.submit(deliver, world, body).result(timeout=2).status_code == 200
 
 
-def test_ids_that_people_chose_are_taken(world: World) -> None:
+def test_custom_object_ids_are_accepted(world: World) -> None:
     world.stripe.v1.products.create({"id": "gold-plan.1", "name": "Gold", "metadata": {"konnect_plan": "plus"}})
     world.settle()
     assert "gold-plan.1" in {row.object_id for row in world.rows(WebhookEvent)}
