@@ -49,7 +49,7 @@ def updated(subscription: Json, event_id: str, *, later: int, quantity: int, **c
     return orjson.dumps(event | changes)
 
 
-def at_once(stage: Deployment, bodies: list[bytes]) -> None:
+def deliver_all(stage: Deployment, bodies: list[bytes]) -> None:
     """Deliver all events over eight connections and check that each is acknowledged."""
     with ThreadPoolExecutor(8) as connections:
         assert {answer.status_code for answer in connections.map(stage.deliver, bodies)} == {200}
@@ -67,7 +67,7 @@ def test_same_event_on_eight_connections_has_one_row_and_one_effect(
     running: Deployment, organization_id: str, subscription: Json
 ) -> None:
     event_id = f"evt_once_{organization_id}"
-    at_once(running, [updated(subscription, event_id, later=60, quantity=7)] * 8)
+    deliver_all(running, [updated(subscription, event_id, later=60, quantity=7)] * 8)
     eventually(running.all_done)
     assert running.states(event_id) == ["done"]
     assert history(running, organization_id) == [("free", 1), ("free", 7)]
@@ -78,7 +78,7 @@ def test_one_change_under_two_event_ids_has_one_effect(
 ) -> None:
     ids = [f"evt_twin{number}_{organization_id}" for number in range(2)]
     for event_id in ids:
-        at_once(running, [updated(subscription, event_id, later=60, quantity=7)])
+        deliver_all(running, [updated(subscription, event_id, later=60, quantity=7)])
         eventually(running.all_done)
     assert running.states(*ids) == ["done", "done"]
     assert history(running, organization_id) == [("free", 1), ("free", 7)]
@@ -87,9 +87,9 @@ def test_one_change_under_two_event_ids_has_one_effect(
 def test_event_older_than_the_stored_state_writes_nothing(
     running: Deployment, organization_id: str, subscription: Json
 ) -> None:
-    at_once(running, [updated(subscription, f"evt_new_{organization_id}", later=60, quantity=7)])
+    deliver_all(running, [updated(subscription, f"evt_new_{organization_id}", later=60, quantity=7)])
     eventually(running.all_done)
-    at_once(running, [updated(subscription, f"evt_old_{organization_id}", later=30, quantity=9)])
+    deliver_all(running, [updated(subscription, f"evt_old_{organization_id}", later=30, quantity=9)])
     eventually(running.all_done)
     assert running.states(f"evt_old_{organization_id}") == ["done"]
     assert history(running, organization_id) == [("free", 1), ("free", 7)]
@@ -111,12 +111,12 @@ def test_updates_of_one_second_out_of_order_end_in_the_last_one(
     assert len({event["created"] for event in about}) < len(about) == 6, "no two updates were in the same second"
     if order.startswith("newest"):
         for event in about:
-            at_once(running, [orjson.dumps(event)])
+            deliver_all(running, [orjson.dumps(event)])
     else:
         twins = [{**event, "id": f"{event['id']}twin"} for event in about]
         bodies = [orjson.dumps(event) for event in about * 2 + twins]
         random.shuffle(bodies)
-        at_once(running, bodies)
+        deliver_all(running, bodies)
     eventually(running.all_done)
     assert running.plan(organization_id) == ("free", 7)
 
@@ -169,7 +169,7 @@ def test_deleted_customer_ends_on_free_and_no_late_event_revives_it(
     plus = at_stripe(running, subscription["id"])
     running.stripe.v1.customers.delete(subscription["customer"])
     eventually(lambda: running.plan(organization_id)[0] == "free")
-    at_once(running, [updated(plus, f"evt_late_{organization_id}", later=3600, quantity=9)])
+    deliver_all(running, [updated(plus, f"evt_late_{organization_id}", later=3600, quantity=9)])
     eventually(running.all_done)
     assert running.states(f"evt_late_{organization_id}") == ["done"]
     assert running.plan(organization_id)[0] == "free"
@@ -182,7 +182,7 @@ def test_unhandled_type_is_ignored_and_upcoming_invoice_needs_no_id(
     invoice.pop("id", None)
     ids = [f"evt_{name}_{organization_id}" for name in ("unhandled", "upcoming")]
     charge = {"id": "ch_1", "object": "charge"}
-    at_once(
+    deliver_all(
         running,
         [
             updated(subscription, ids[0], later=0, quantity=1, type="charge.succeeded", data={"object": charge}),
@@ -199,8 +199,8 @@ def test_event_of_another_mode_or_account_is_rejected(
     running: Deployment, organization_id: str, subscription: Json, foreign: Json
 ) -> None:
     event_id = f"evt_foreign_{organization_id}"
-    at_once(running, [updated(subscription, event_id, later=60, quantity=7, **foreign)])
-    at_once(running, [updated(subscription, f"evt_ours_{organization_id}", later=50, quantity=6)])
+    deliver_all(running, [updated(subscription, event_id, later=60, quantity=7, **foreign)])
+    deliver_all(running, [updated(subscription, f"evt_ours_{organization_id}", later=50, quantity=6)])
     eventually(lambda: running.plan(organization_id) == ("free", 6))
     assert running.states(event_id) == ["rejected"]
 
@@ -209,7 +209,7 @@ def test_event_of_another_api_version_causes_a_refresh(
     running: Deployment, organization_id: str, subscription: Json
 ) -> None:
     event_id = f"evt_version_{organization_id}"
-    at_once(running, [updated(subscription, event_id, later=60, quantity=7, api_version="2024-06-20")])
+    deliver_all(running, [updated(subscription, event_id, later=60, quantity=7, api_version="2024-06-20")])
     source = "SELECT source FROM subscriptions WHERE id = %s"
     eventually(lambda: running.rows(source, subscription["id"]) == [("refresh",)])
     assert running.states(event_id) == ["done"]

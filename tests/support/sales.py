@@ -20,12 +20,12 @@ class SalesReceiver:
 
     url: str = ""
     answers: list[int] = field(default_factory=list)
-    came: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-    stuck: threading.Event = field(default_factory=threading.Event)
-    holds: bool = False
+    requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    unblocked: threading.Event = field(default_factory=threading.Event)
+    blocking: bool = False
 
     def ids(self) -> list[str]:
-        return [headers["webhook-id"] for headers, _ in self.came]
+        return [headers["webhook-id"] for headers, _ in self.requests]
 
 
 def send_inquiry(world: World, organization_id: str = "org_1", **changes: Any) -> str:

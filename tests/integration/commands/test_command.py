@@ -80,7 +80,7 @@ def write_to_the_plan_table(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prepare", "arguments", "said"),
+    ("prepare", "arguments", "message"),
     [
         (lambda _: None, ("doctor",), "no worker is alive"),
         (prune_an_event, ("events", "replay", "evt_test"), "its payload is pruned"),
@@ -90,11 +90,11 @@ def write_to_the_plan_table(world: World) -> None:
     ids=["doctor", "replay", "rebuild", "deliver"],
 )
 def test_problem_sets_the_exit_status(
-    world: World, shell: Shell, prepare: Callable[[World], object], arguments: tuple[str, ...], said: str
+    world: World, shell: Shell, prepare: Callable[[World], object], arguments: tuple[str, ...], message: str
 ) -> None:
     prepare(world)
     status, out, err = shell(*arguments)
-    assert said in out + err
+    assert message in out + err
     assert status == 1
 
 
@@ -112,8 +112,8 @@ def test_successful_command_exits_with_0(shell: Shell, arguments: tuple[str, ...
     ids=" ".join,
 )
 def test_command_without_tables_says_to_migrate(shell: Shell, empty_database: str, arguments: tuple[str, ...]) -> None:
-    said = shell.complaint(*arguments, GATEWAY_DATABASE_URL=empty_database)
-    assert said == "Error: The database is not migrated. Run `gateway migrate`.\n"
+    message = shell.complaint(*arguments, GATEWAY_DATABASE_URL=empty_database)
+    assert message == "Error: The database is not migrated. Run `gateway migrate`.\n"
 
 
 @pytest.mark.parametrize(
@@ -135,9 +135,9 @@ def test_undecodable_argument_of_a_real_shell_is_refused() -> None:
 
 @pytest.mark.parametrize("url", ["postgresql://h:notaport/x", "postgresql://h/x?foo=bar"])
 def test_invalid_database_url_is_refused(shell: Shell, url: str) -> None:
-    said = shell.complaint("events", "list", GATEWAY_DATABASE_URL=url)
-    assert "GATEWAY_DATABASE_URL: must look like postgresql://" in said
-    assert url not in said
+    message = shell.complaint("events", "list", GATEWAY_DATABASE_URL=url)
+    assert "GATEWAY_DATABASE_URL: must look like postgresql://" in message
+    assert url not in message
 
 
 @pytest.mark.parametrize("answer", [{}, []])

@@ -37,7 +37,7 @@ def customer_of(world: World) -> str:
     return world.stripe.v1.customers.list().data[0].id
 
 
-def done(world: World) -> str:
+def exchange_steps(world: World) -> str:
     """Return one sign for each tax id event, in order: + for created, - for deleted."""
     signs = {"customer.tax_id.created": "+", "customer.tax_id.deleted": "-"}
     events = world.stripe.v1.events.list({"type": "customer.tax_id.*", "limit": 100}).data
@@ -61,7 +61,7 @@ def test_only_tax_ids_that_must_make_room_are_removed_first(
     put(api, vat(*before))
     assert sorted(each["value"] for each in put(api, vat(*after))["tax_ids"]) == numbers(*after)
     assert values(api) == numbers(*after)
-    assert done(world) == "+" * len(before) + steps
+    assert exchange_steps(world) == "+" * len(before) + steps
 
 
 @pytest.mark.parametrize("new", [[NONSENSE], [*vat(5), NONSENSE], [*vat(5, 6), NONSENSE]])

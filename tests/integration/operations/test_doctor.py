@@ -88,7 +88,7 @@ def test_healthy_gateway_lists_its_checks_without_problems(healthy: World) -> No
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (disable, "is disabled, so Stripe sends nothing"),
         (lambda world: replace_endpoint(world, url="https://elsewhere.example/"), "there is no endpoint for http"),
@@ -111,10 +111,10 @@ def test_healthy_gateway_lists_its_checks_without_problems(healthy: World) -> No
         (leave_a_job("doing"), "jobs: 1 stalled"),
     ],
 )
-def test_doctor_reports_exactly_the_problem(healthy: World, change: Change, said: str) -> None:
+def test_doctor_reports_exactly_the_problem(healthy: World, change: Change, message: str) -> None:
     change(healthy)
     [found] = wrong(healthy.gateway)
-    assert said in found
+    assert message in found
 
 
 def test_endpoint_for_exactly_the_handled_types_is_no_problem(healthy: World) -> None:

@@ -25,16 +25,16 @@ DECLINED = "pm_card_chargeCustomerFail"
 
 
 @pytest.fixture
-def at_once(world: World) -> Gateway:
+def charging_now(world: World) -> Gateway:
     """Return a gateway whose Plus is charged immediately."""
     plans = (replace(plan, charge="now") if plan.key == "plus" else plan for plan in world.gateway.catalog.plans)
     return replace(world.gateway, catalog=Catalog(tuple(plans)))
 
 
 @pytest.fixture
-def api(world: World, at_once: Gateway) -> ApiClient:
+def api(world: World, charging_now: Gateway) -> ApiClient:
     """Return a client for an organization on Free at that gateway."""
-    world.client.application.extensions[EXTENSION].gateway = at_once
+    world.client.application.extensions[EXTENSION].gateway = charging_now
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
     return api
@@ -83,7 +83,7 @@ def unended(world: World) -> list[str]:
     return [change.id for change in world.rows(PlanChange) if change.ended_at is None]
 
 
-def test_amount_quoted_as_due_now_is_charged_now(world: World, api: ApiClient, at_once: Gateway) -> None:
+def test_amount_quoted_as_due_now_is_charged_now(world: World, api: ApiClient, charging_now: Gateway) -> None:
     api.add_card(world.stripe)
     quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=3)
     change = api.ok("PATCH", "/subscription", quote=quote["token"])
@@ -93,7 +93,7 @@ def test_amount_quoted_as_due_now_is_charged_now(world: World, api: ApiClient, a
     assert quote["amount_due_now"] > 0
     upcoming = world.stripe.v1.invoices.create_preview({"subscription": at_stripe(world).id})
     assert upcoming.amount_due == quote["amount_due_on_billing_date"] == 3 * 25000
-    check_charge(at_once, change["id"])
+    check_charge(charging_now, change["id"])
     [_, row] = sorted(world.rows(PlanChange), key=lambda each: each.created_at)
     assert (row.charged, row.quoted) == (quote["amount_due_now"], quote["amount_due_now"])
     assert (row.due_now, row.quoted_due_now) == (quote["amount_due_now"], quote["amount_due_now"])
@@ -102,14 +102,14 @@ def test_amount_quoted_as_due_now_is_charged_now(world: World, api: ApiClient, a
 
 @pytest.mark.parametrize("meddle", [add_balance, add_item])
 def test_charging_more_now_than_quoted_raises_an_alarm(
-    world: World, api: ApiClient, at_once: Gateway, meddle: Callable[[World], None]
+    world: World, api: ApiClient, charging_now: Gateway, meddle: Callable[[World], None]
 ) -> None:
     api.add_card(world.stripe)
     quote = api.ok("POST", "/subscription/preview", plan="plus")
     meddle(world)
     change = api.ok("PATCH", "/subscription", quote=quote["token"])
     with capture_logs() as logs:
-        check_charge(at_once, change["id"])
+        check_charge(charging_now, change["id"])
     [alarm] = [entry for entry in logs if entry["log_level"] == "error"]
     assert (alarm["quoted_due_now"], alarm["due_now"]) == (quote["amount_due_now"], quote["amount_due_now"] + 7777)
     assert "gateway_plan_changes_mischarged 1.0" in world.client.get("/metrics").get_data(as_text=True)
@@ -158,10 +158,10 @@ def test_pending_change_is_not_credited_with_others_edits(world: World, api: Api
     assert (entry.actor_type, entry.actor, entry.change_id) == ("system", None, None)
 
 
-def test_job_finds_an_approval_whose_webhooks_are_lost(world: World, api: ApiClient, at_once: Gateway) -> None:
+def test_job_finds_an_approval_whose_webhooks_are_lost(world: World, api: ApiClient, charging_now: Gateway) -> None:
     change = start_unapproved_upgrade(world, api)
     approve(world, change)
-    finish_change(at_once, change["id"])
+    finish_change(charging_now, change["id"])
     assert api.ok("GET", f"/subscription/changes/{change['id']}")["state"] == "applied"
 
 
@@ -195,15 +195,15 @@ def test_upgrade_that_is_never_approved_changes_nothing(world: World, api: ApiCl
 
 
 def test_job_checks_again_when_stripe_has_given_up(
-    world: World, api: ApiClient, at_once: Gateway, stripe_time: StripeTime
+    world: World, api: ApiClient, charging_now: Gateway, stripe_time: StripeTime
 ) -> None:
     change = start_unapproved_upgrade(world, api)
-    finish_change(at_once, change["id"])
+    finish_change(charging_now, change["id"])
     assert unended(world) == [change["id"]]
     [_, again] = jobs_due(world)
     assert timedelta(hours=22) < again - datetime.now(UTC) < timedelta(hours=24)
     stripe_time.ahead = timedelta(hours=24).total_seconds()
-    finish_change(at_once, change["id"])
+    finish_change(charging_now, change["id"])
     assert unended(world) == []
 
 

@@ -21,9 +21,9 @@ def receiver() -> Iterator[SalesReceiver]:
     class SalesHandler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            found.came.append(({name.lower(): value for name, value in self.headers.items()}, body))
-            if found.holds:
-                found.stuck.wait(30)
+            found.requests.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            if found.blocking:
+                found.unblocked.wait(30)
             self.send_response(found.answers.pop(0) if found.answers else 200)
             self.send_header("Location", "/elsewhere")
             self.end_headers()
@@ -36,7 +36,7 @@ def receiver() -> Iterator[SalesReceiver]:
     thread.start()
     found.url = f"http://127.0.0.1:{server.server_port}/inquiries?token=in-the-address"
     yield found
-    found.stuck.set()
+    found.unblocked.set()
     server.shutdown()
     thread.join()
     server.server_close()

@@ -28,7 +28,7 @@ def test_inquiry_is_stored_and_delivered_signed(sales: World, receiver: SalesRec
     inquiry_id = send_inquiry(sales)
     assert only_inquiry(sales).delivered_at is None  # the person does not wait for the delivery
     sales.work()
-    [(headers, body)] = receiver.came
+    [(headers, body)] = receiver.requests
     message: Json = Webhook(SECRET).verify(body, headers)
     assert (message["type"], message["data"]["id"], headers["webhook-id"]) == (
         "sales_inquiry.created",
@@ -60,7 +60,7 @@ def test_after_two_500s_the_third_attempt_delivers_under_the_same_id(sales: Worl
     assert only_inquiry(sales).delivered_at is not None
     let_time_pass(sales)
     sales.work()
-    assert len(receiver.came) == 3
+    assert len(receiver.requests) == 3
 
 
 @pytest.mark.parametrize("status", [199 + 102, 302, 307, 400, 404, 410, 429, 503])
@@ -70,13 +70,13 @@ def test_any_status_but_2xx_is_retried_without_following_redirects(
     receiver.answers = [status]
     send_inquiry(sales)
     sales.work()
-    assert (only_inquiry(sales).error, len(receiver.came)) == (f"HTTP {status}", 1)
+    assert (only_inquiry(sales).error, len(receiver.requests)) == (f"HTTP {status}", 1)
     assert only_inquiry(sales).delivered_at is None
 
 
 def test_unreachable_receiver_is_retried_and_finally_given_up(sales: World) -> None:
-    nobody = replace(sales.gateway.config, sales_webhook_url="http://127.0.0.1:1/?token=in-the-address")
-    away = replace(sales.gateway, config=nobody)
+    unreachable = replace(sales.gateway.config, sales_webhook_url="http://127.0.0.1:1/?token=in-the-address")
+    away = replace(sales.gateway, config=unreachable)
     inquiry_id = send_inquiry(sales)
     for attempt in range(len(RETRY_WAITS) + 1):
         assert only_inquiry(sales).next_attempt_at is not None, attempt
@@ -90,7 +90,7 @@ def test_unreachable_receiver_is_retried_and_finally_given_up(sales: World) -> N
 
 
 def test_inquiry_of_a_killed_worker_is_sent_again(sales: World, receiver: SalesReceiver) -> None:
-    receiver.holds = True
+    receiver.blocking = True
     inquiry_id = send_inquiry(sales)
     config = sales.gateway.config
     environment = {
@@ -102,11 +102,11 @@ def test_inquiry_of_a_killed_worker_is_sent_again(sales: World, receiver: SalesR
         "GATEWAY_SALES_WEBHOOK_SECRET": SECRET,
     }
     worker = subprocess.Popen([sys.executable, "-m", "gateway", "worker"], env=environment)
-    eventually(lambda: len(receiver.came) == 1, seconds=60)
+    eventually(lambda: len(receiver.requests) == 1, seconds=60)
     worker.send_signal(signal.SIGKILL)
     worker.wait()
-    receiver.holds = False
-    receiver.stuck.set()
+    receiver.blocking = False
+    receiver.unblocked.set()
     assert (only_inquiry(sales).attempts, only_inquiry(sales).delivered_at) == (0, None)
     with sales.gateway.database.transaction() as session:  # make its last heartbeat look old
         session.execute(text("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 hour'"))
@@ -130,10 +130,10 @@ def test_inquiry_waits_until_a_receiver_is_configured(
 ) -> None:
     send_inquiry(world)
     world.work()
-    assert (only_inquiry(world).attempts, receiver.came) == (0, [])
+    assert (only_inquiry(world).attempts, receiver.requests) == (0, [])
     assert run_sales(sales, monkeypatch, "list").stdout.split()[2] == "stored"
     assert run_sales(sales, monkeypatch, "deliver").stdout == "1 of 1 delivered.\n"
-    assert len(receiver.came) == 1
+    assert len(receiver.requests) == 1
 
 
 def run_sales(world: World, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
@@ -171,8 +171,8 @@ def test_no_log_line_shows_the_inquirer_or_the_receiver(
     receiver.answers = [500]
     inquiry_id = send_inquiry(sales)
     sales.work()
-    nobody = replace(sales.gateway.config, sales_webhook_url="http://127.0.0.1:1/in-the-address")
-    deliver_inquiry(replace(sales.gateway, config=nobody), inquiry_id)
+    unreachable = replace(sales.gateway.config, sales_webhook_url="http://127.0.0.1:1/in-the-address")
+    deliver_inquiry(replace(sales.gateway, config=unreachable), inquiry_id)
     assert caplog.text.count("sales_inquiry_sent") == 2
     output = caplog.text + repr(sales.gateway.config) + (only_inquiry(sales).error or "")
     assert not [word for word in ("ada@example", "Ada GmbH", "Enterprise?", "in-the-address", SECRET) if word in output]

@@ -85,7 +85,7 @@ def test_inquiry_keeps_every_language(sales: World, receiver: SalesReceiver) -> 
     family = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
     send_inquiry(sales, name=persian, company="Søn & Løg A/S", message=f"{family} „Grüße“\n\t<b>x</b>")
     sales.work()
-    message = json.loads(receiver.came[0][1])
+    message = json.loads(receiver.requests[0][1])
     assert (message["data"]["name"], message["data"]["message"]) == (persian, f"{family} „Grüße“\n\t<b>x</b>")
 
 
@@ -101,7 +101,7 @@ def test_table_refuses_an_inquiry_that_the_form_should_refuse(sales: World, rece
     with pytest.raises(IntegrityError):
         store_inquiry(sales.gateway, Caller(organization_id="org_1", actor="test"), {**FORM, "message": "x" * 5001})
     sales.work()
-    assert (receiver.came, sales.rows(SalesInquiry)) == ([], [])
+    assert (receiver.requests, sales.rows(SalesInquiry)) == ([], [])
 
 
 def test_inquiry_without_a_database_is_503(sales: World) -> None:
