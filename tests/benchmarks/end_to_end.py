@@ -10,6 +10,7 @@ import psycopg
 from tests.benchmarks.load import fire
 from tests.benchmarks.rig import Rig, rig
 from tests.support import bulk_events
+from tests.support.wait import eventually
 
 SECONDS = 60
 LOADS: tuple[tuple[int, int | None], ...] = ((8, None), (32, 1_650))
@@ -19,6 +20,7 @@ SLICE = 3_000
 ORGANIZATIONS = 1_000
 PACE, PACED_SECONDS = 50, 20
 POLL_INTERVAL = 0.004
+DRAIN_TIMEOUT = 600  # seconds
 DONE = "SELECT count(*) FROM webhook_events WHERE state = 'done'"
 PENDING = "SELECT count(*) FROM webhook_events WHERE state IN ('pending', 'failed')"
 
@@ -50,8 +52,7 @@ def sustained(parts: Rig, port: int, connections: int, rate: int | None) -> None
 
 def settle(connection: psycopg.Connection) -> None:
     """Wait until the drain has merged all events."""
-    while (connection.execute(PENDING).fetchone() or [0])[0]:
-        time.sleep(0.05)
+    eventually(lambda: connection.execute(PENDING).fetchone() == (0,), DRAIN_TIMEOUT, interval=0.05)
 
 
 def freshness(parts: Rig, port: int) -> None:
@@ -75,8 +76,7 @@ def freshness(parts: Rig, port: int) -> None:
     watcher = threading.Thread(target=watch)
     watcher.start()
     result = fire(port, deliveries, LOADS[0][0], rate=PACE)
-    while len(merged_at) < len(ids):
-        time.sleep(0.05)
+    eventually(lambda: len(merged_at) == len(ids), DRAIN_TIMEOUT, interval=0.05)
     stop.set()
     watcher.join()
     lags = [merged_at[event_id] - answered for event_id, answered in zip(ids, result.answered_at, strict=True)]

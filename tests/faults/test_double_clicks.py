@@ -1,4 +1,4 @@
-"""The same button, pressed fifty times at once, on gunicorn's two processes: one change."""
+"""Fifty simultaneous clicks on one button, spread over gunicorn's two processes, make one change."""
 
 import json
 from collections import Counter
@@ -22,7 +22,7 @@ def organization_id(running: Deployment) -> str:
 
 
 def click(stage: Deployment, organization_id: str, keys: list[str]) -> list[requests.Response]:
-    """Press it with each key, all at once; nobody is done before the others have begun."""
+    """Send one request for each key in parallel. A delay at Stripe keeps the first in flight until all have begun."""
     stage.fault("delay", method="POST", path="/v1/subscriptions/*", seconds=1)
 
     def press(key: str) -> requests.Response:
@@ -49,7 +49,7 @@ def test_fifty_clicks_with_one_key_get_one_answer(running: Deployment, organizat
     assert_one_change(running, organization_id)
 
 
-def test_of_fifty_clicks_with_fifty_keys_one_is_taken(running: Deployment, organization_id: str) -> None:
+def test_only_one_of_fifty_clicks_with_fifty_keys_is_accepted(running: Deployment, organization_id: str) -> None:
     answers = click(running, organization_id, [f"click_{number}" for number in range(CLICKS)])
     assert Counter(answer.status_code for answer in answers) == {200: 1, 409: CLICKS - 1}
     assert {answer.json()["code"] for answer in answers if answer.status_code == 409} == {"change_in_progress"}

@@ -1,4 +1,4 @@
-"""The gateway as it runs, with a sandbox for Stripe: everything over HTTP and on the real database."""
+"""The gateway runs over HTTP on a real database, with the sandbox in place of Stripe."""
 
 import threading
 from collections.abc import Iterator
@@ -22,10 +22,10 @@ from tests.support.world import World
 
 
 class QuietHandler(WSGIRequestHandler):
-    """Says nothing of each request."""
+    """Handles requests without logging them."""
 
     def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - werkzeug's own name
-        """Nothing."""
+        """Suppress the log."""
 
 
 @pytest.fixture
@@ -47,27 +47,29 @@ def config(database_url: str, sandbox: Sandbox) -> Config:
         stripe_publishable_key="pk_test_gateway",
         stripe_webhook_secrets=(WEBHOOK_SECRET,),
         stripe_api_base=sandbox.url,
-        stripe_calls_per_second=1000,  # tests of the budget set their own
+        stripe_calls_per_second=1000,  # the budget's tests set their own rate
         jwt_development_secret="a secret that only these tests know",
     )
 
 
 @pytest.fixture
 def world(config: Config) -> Iterator[World]:
-    """A gateway with an empty database, its catalogue synced, and a webhook endpoint at the sandbox.
+    """Set up a gateway with an empty database, a synced catalogue and a webhook endpoint at the sandbox.
 
-    In this order, so that no test begins with deliveries on their way.
+    The endpoint comes last, so that no deliveries are in flight when the test begins.
     """
     set_up = build_gateway(config)
     empty(set_up)
     list(sync_catalog(set_up))
     set_up.database.close()
-    front = Flask("front")  # Stripe gives the secret for an address, so the address comes before the application
+    front = Flask("front")  # the application needs the endpoint's secret, which needs an address
     server = make_server("127.0.0.1", 0, front, threaded=True, request_handler=QuietHandler)
-    server.daemon_threads = False  # type: ignore[attr-defined]  # so that closing it waits for deliveries on their way
+    server.daemon_threads = False  # type: ignore[attr-defined]  # closing then waits for deliveries in flight
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
-    stripe = stripe_client(config.stripe_secret_key, config.stripe_api_base)  # not the gateway's: outside its budget
+    stripe = stripe_client(
+        config.stripe_secret_key, config.stripe_api_base
+    )  # a separate client, outside the gateway's budget
     endpoint = stripe.v1.webhook_endpoints.create(
         {
             "url": f"http://127.0.0.1:{server.port}/webhooks/stripe",
@@ -78,7 +80,7 @@ def world(config: Config) -> Iterator[World]:
     assert endpoint.secret is not None
     gateway = build_gateway(replace(config, stripe_webhook_secrets=(WEBHOOK_SECRET, endpoint.secret)))
     app = create_app(gateway)
-    front.wsgi_app = app.wsgi_app  # type: ignore[method-assign]  # Flask's documented way to replace it
+    front.wsgi_app = app.wsgi_app  # type: ignore[method-assign]  # Flask's documented way to replace the application
     yield World(gateway=gateway, stripe=stripe, client=app.test_client())
     server.shutdown()
     thread.join()
@@ -88,7 +90,7 @@ def world(config: Config) -> Iterator[World]:
 
 @pytest.fixture
 def api(world: World) -> ApiClient:
-    """The interface as an organization sees it that is on Free with a card on file."""
+    """Return a client for an organization that is on Free with a card on file."""
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
     api.add_card(world.stripe)

@@ -1,4 +1,4 @@
-"""All processes share one budget of calls to Stripe, and users are never kept waiting by the background."""
+"""All processes share one budget of Stripe calls. Background work never delays a user."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def seconds_for(own: Budget, priority: Priority, calls: int) -> float:
 
 
 def fresh(world: World) -> Budget:
-    """A budget of which nothing is used up."""
+    """Return an unused budget."""
     with world.gateway.database.transaction() as session:
         session.execute(text("DELETE FROM stripe_budget"))
     return Budget(world.gateway.database, FAST)
@@ -47,7 +47,7 @@ def row(world: World) -> StripeBudget:
     return world.rows(StripeBudget)[0]
 
 
-def test_the_rate_is_kept_by_all_processes_together(world: World) -> None:
+def test_all_processes_together_keep_the_rate(world: World) -> None:
     processes = [Database(world.gateway.config.database_url) for _ in range(2)]
     started = time.monotonic()
     with ThreadPoolExecutor(2) as pool:
@@ -57,7 +57,7 @@ def test_the_rate_is_kept_by_all_processes_together(world: World) -> None:
         each.close()
 
 
-def test_users_never_wait_and_what_they_use_is_taken_from_the_background(world: World) -> None:
+def test_users_never_wait_but_their_calls_use_the_budget(world: World) -> None:
     own = Budget(world.gateway.database, 10)
     fresh(world)
     with world.gateway.database.transaction() as session:
@@ -78,9 +78,7 @@ def test_refreshes_go_before_reconciliation(world: World) -> None:
     assert waited[Priority.RECONCILIATION] > 0.2
 
 
-def test_a_429_is_waited_out_and_slows_every_process(
-    world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_walk_waits_after_a_429_and_finishes(world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stripe_budget, "FIRST_PAUSE", timedelta(seconds=0.2))
     on_plus(world)
     world.settle()
@@ -92,10 +90,10 @@ def test_a_429_is_waited_out_and_slows_every_process(
     assert row(world).strikes == 3
 
 
-def test_during_a_pause_a_user_is_served_and_a_refresh_comes_back_later(world: World) -> None:
+def test_pause_serves_users_and_postpones_refreshes(world: World) -> None:
     on_plus(world)
     world.settle()
-    world.gateway.stripe.v1.customers.list()  # so that there is a row
+    world.gateway.stripe.v1.customers.list()  # creates the row
     with world.gateway.database.transaction() as session:
         session.execute(text("UPDATE stripe_budget SET paused_until = clock_timestamp() + interval '20 seconds'"))
     started = time.monotonic()
@@ -105,7 +103,7 @@ def test_during_a_pause_a_user_is_served_and_a_refresh_comes_back_later(world: W
     assert job_states(world, "gateway.refresh") == ["todo"]
 
 
-def test_a_users_429_is_told_at_once_and_pauses_the_background(world: World, sandbox: Sandbox) -> None:
+def test_users_429_is_answered_immediately_and_pauses_walks(world: World, sandbox: Sandbox) -> None:
     other = build_gateway(world.gateway.config)
     request_fault(sandbox.url, kind="rate_limit", path="/v1/customers")
     assert world.api().problem("POST", "/subscription", plan="free") == (503, "stripe_unavailable")
@@ -117,11 +115,11 @@ def test_a_users_429_is_told_at_once_and_pauses_the_background(world: World, san
     other.database.close()
 
 
-def test_pauses_grow_while_429s_follow_each_other_and_are_forgotten_afterwards(world: World) -> None:
+def test_pauses_grow_with_successive_429s_and_reset_later(world: World) -> None:
     own = fresh(world)
     for strikes in (1, 2, 3):
         own.limited(1)
-        own.limited(1)  # of another call, refused at the same time: no second strike
+        own.limited(1)  # another call was refused at the same time, which is no second strike
         assert row(world).strikes == strikes
         with world.gateway.database.transaction() as session:
             session.execute(text("UPDATE stripe_budget SET paused_until = clock_timestamp() - interval '1 second'"))
@@ -131,7 +129,7 @@ def test_pauses_grow_while_429s_follow_each_other_and_are_forgotten_afterwards(w
     assert row(world).strikes == 1
 
 
-def test_endless_429s_end_the_walk_and_it_can_be_gone_on_with(
+def test_endless_429s_end_the_walk_and_it_can_be_resumed(
     world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stripe_budget, "FIRST_PAUSE", timedelta(seconds=0.01))
@@ -143,7 +141,7 @@ def test_endless_429s_end_the_walk_and_it_can_be_gone_on_with(
 
 
 @pytest.mark.parametrize("walk", [lambda gateway: gap.walk(gateway, HANDLERS.keys()), drift.walk], ids=["gap", "drift"])
-def test_a_walk_waits_until_users_have_used_up_nothing_ahead(
+def test_walk_waits_while_users_have_overdrawn_the_budget(
     world: World, walk: Callable[[Gateway], Iterator[object]]
 ) -> None:
     world.settle()

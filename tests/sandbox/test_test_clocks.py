@@ -1,6 +1,5 @@
 """Test clocks, and the work that falls due on the sandbox's own clock."""
 
-import time
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ import stripe
 from gateway.sandbox.billing import boundary
 from tests.support.clock import DAY, MONTH, START, ManualClock
 from tests.support.stripe_account import StripeAccount
+from tests.support.wait import poll
 
 
 def test_clock_stands_still_until_it_is_advanced(account: StripeAccount) -> None:
@@ -109,8 +109,7 @@ def test_clock_reports_an_internal_failure_and_stops(
     monkeypatch.setattr(boundary, "cross", broken)
     clocks = account.v1.test_helpers.test_clocks
     clocks.advance(test_clock, {"frozen_time": START + 40 * DAY})
-    while (found := clocks.retrieve(test_clock)).status == "advancing":
-        time.sleep(0.002)
+    found = poll(lambda: clocks.retrieve(test_clock), lambda seen: seen.status != "advancing")
     assert (found.status, found.frozen_time) == ("internal_failure", START)
     assert len(account.events(type="test_helpers.test_clock.ready")) == 0
 

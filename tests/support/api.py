@@ -1,4 +1,4 @@
-"""The JSON interface, as tests call it."""
+"""A client that calls the JSON interface in process."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,37 +11,37 @@ from tests.support.json_types import Json
 
 
 class ApiClient:
-    """The JSON interface as one organization's UI calls it."""
+    """Calls the JSON interface as one organization's UI does."""
 
     def __init__(self, client: FlaskClient, token: str) -> None:
         self._client = client
         self._headers = {"Authorization": f"Bearer {token}"}
 
     def __call__(self, method: str, path: str, **body: Any) -> TestResponse:
-        """Call; a body if there is one."""
+        """Send the request, with a JSON body if any fields are given."""
         return self._client.open(f"/v1{path}", method=method, json=body or None, headers=self._headers)
 
     def ok(self, method: str, path: str, **body: Any) -> Json:
-        """Call, expect success, give the JSON."""
+        """Send the request, check that it succeeded and return the JSON."""
         response = self(method, path, **body)
         assert response.status_code < 300, response.get_data(as_text=True)
         answer: Json = response.get_json()
         return answer
 
     def problem(self, method: str, path: str, **body: Any) -> tuple[int, str]:
-        """Call, expect a problem, give its status and code."""
+        """Send the request, check that the answer is a problem and return its status and code."""
         return problem_of(self(method, path, **body))
 
     def add_card(self, stripe: StripeClient, template: str = "pm_card_visa") -> str:
-        """Take a card as the browser does with Stripe.js, and make it the default."""
+        """Add a card as the browser does with Stripe.js, make it the default and return its id."""
         return take_card(self.ok, stripe, template)
 
 
 def take_card(ok: Callable[..., Json], stripe: StripeClient, template: str = "pm_card_visa") -> str:
-    """Take a card as the browser does with Stripe.js, and make it the default."""
+    """Add a card as the browser does with Stripe.js, make it the default and return its id."""
     intent_id = ok("POST", "/billing-details/setup-intent")["client_secret"].split("_secret_")[0]
     confirmed = stripe.v1.setup_intents.confirm(intent_id, {"payment_method": template})
-    if confirmed.status == "requires_action":  # 3-D Secure: the holder is there, and approves
+    if confirmed.status == "requires_action":  # 3-D Secure: the cardholder approves
         confirmed = stripe.v1.setup_intents.confirm(intent_id)
     assert isinstance(confirmed.payment_method, str)
     ok("PUT", "/payment-methods/default", payment_method=confirmed.payment_method)
@@ -49,7 +49,7 @@ def take_card(ok: Callable[..., Json], stripe: StripeClient, template: str = "pm
 
 
 def problem_of(response: TestResponse) -> tuple[int, str]:
-    """Status and code of a problem, which must look like one."""
+    """Return the status and code of a problem. Check its shape first."""
     assert response.content_type == "application/problem+json", response.get_data(as_text=True)
     body: Json = response.get_json()
     assert body["status"] == response.status_code

@@ -1,4 +1,4 @@
-"""Makes signed deliveries of a recorded ``customer.subscription.updated``, padded to about 5 kB."""
+"""Signed deliveries of a recorded ``customer.subscription.updated``, padded to about 5 kB."""
 
 import itertools
 import json

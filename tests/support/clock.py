@@ -1,4 +1,4 @@
-"""Clocks that tests move."""
+"""Clocks that a test can move."""
 
 import time
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ START = 1_790_000_000
 
 @dataclass
 class StripeTime:
-    """Stripe's clock: ours, unless a test lets it run ahead."""
+    """Stripe's clock. It agrees with ours until a test sets it ahead."""
 
     ahead: float = 0
 
     def __call__(self) -> float:
-        """Unix seconds."""
+        """Return the time in Unix seconds."""
         return time.time() + self.ahead
 
 

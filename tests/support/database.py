@@ -1,4 +1,4 @@
-"""The tables of the database under test."""
+"""Reads and clears the tables of the database under test."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from tests.support.world import World
 
 
 def empty(gateway: Gateway) -> None:
-    """Remove what the test before left."""
+    """Delete every row that the previous test left."""
     tables = ", ".join([*Base.metadata.tables, "procrastinate_jobs", "procrastinate_workers"])
     with gateway.database.transaction() as session:
         session.execute(text(f"TRUNCATE {tables} CASCADE"))
 
 
 def mirror(world: World) -> list[Any]:
-    """What the tables say, without how they came to know it."""
+    """Return the content of the tables without the columns that record its origin."""
     found: list[Any] = []
     for model in (Organization, PaymentMethod, Plan, Subscription, Invoice):
         skip = {"as_of", "source", "trail", "revision", "created_at", "customer_key_since"}

@@ -1,4 +1,4 @@
-"""Web and worker as real processes on a database of their own, and a sandbox for Stripe."""
+"""Web and worker run as real processes on their own database. The sandbox stands in for Stripe."""
 
 import hashlib
 import hmac
@@ -41,10 +41,10 @@ WAITING = """
 
 @dataclass
 class Deployment(SandboxFaults):
-    """The parts, and what tests do with them."""
+    """The parts of a deployment and the operations that tests need on them."""
 
     gateway: Gateway
-    """The test's own: for its settings and its clock, and to look with."""
+    """The test's own gateway in this process. It provides the settings, the clock and access to the database."""
     stripe: StripeClient
     sandbox_url: str
     port: int
@@ -53,14 +53,14 @@ class Deployment(SandboxFaults):
     processes: ExitStack = field(default_factory=ExitStack)
 
     def serve(self, dying_at: Failpoint | None = None) -> Process:
-        """``gateway serve``, listening; its processes die whenever they get to ``dying_at``."""
-        size = [] if dying_at is None else ["--workers=1"]  # gunicorn starts another one each time
+        """Start ``gateway serve`` and wait until it listens. Its processes die whenever they reach ``dying_at``."""
+        size = [] if dying_at is None else ["--workers=1"]  # gunicorn replaces each worker that dies
         web = self._run("web", ["serve", f"--bind=127.0.0.1:{self.port}", *size], dying_at)
         await_port(self.port)
         return web
 
     def work(self, dying_at: Failpoint | None = None) -> Process:
-        """``gateway worker``, ready for jobs; it dies when it gets to ``dying_at``."""
+        """Start ``gateway worker`` and wait until it takes jobs. It dies when it reaches ``dying_at``."""
         workers = self.number("SELECT coalesce(max(id), 0) FROM procrastinate_workers")
         worker = self._run("worker", ["worker"], dying_at)
         eventually(lambda: self.number("SELECT coalesce(max(id), 0) FROM procrastinate_workers") > workers)
@@ -72,28 +72,28 @@ class Deployment(SandboxFaults):
         return self.processes.enter_context(running(["-m", "gateway", *arguments], environment, log))
 
     def said(self) -> str:
-        """All that web and worker have logged."""
+        """Return everything that web and worker have logged."""
         return "".join(log.read_text(errors="replace") for log in self.logs.glob("*.log"))
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """``gateway ARGUMENTS``, to its end."""
+        """Run ``gateway ARGUMENTS`` and return the completed process."""
         command = [sys.executable, "-m", "gateway", *arguments]
         environment = settings(self.environment)
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
     def rows(self, query: str, *parameters: object) -> list[TupleRow]:
-        """What the database says."""
+        """Execute a statement and return its rows."""
         with psycopg.connect(self.environment["GATEWAY_DATABASE_URL"], autocommit=True) as connection:
             cursor = connection.execute(query.encode(), parameters)
             return cursor.fetchall() if cursor.description else []
 
     def number(self, query: str, *parameters: object) -> int:
-        """The one number that it says."""
+        """Execute a query and return its only number."""
         [(number,)] = self.rows(query, *parameters)
         return int(number)
 
     def states(self, *event_ids: str) -> list[str]:
-        """The states of stored events, by id."""
+        """Return the states of stored events, ordered by event id."""
         return [
             state
             for (state,) in self.rows(
@@ -102,7 +102,7 @@ class Deployment(SandboxFaults):
         ]
 
     def deliver(self, body: bytes, signature: str | None = None, secret: str = SECRET) -> requests.Response:
-        """Deliver an event once, as Stripe does; signed unless a signature is given."""
+        """Deliver an event once, as Stripe does. Sign it unless a signature is given."""
         signature = signature or sign(body, secret)
         headers = {"Stripe-Signature": signature, "Content-Type": "application/json; charset=utf-8"}
         return requests.post(f"http://127.0.0.1:{self.port}/webhooks/stripe", data=body, headers=headers, timeout=30)
@@ -110,7 +110,7 @@ class Deployment(SandboxFaults):
     def api(
         self, organization_id: str, method: str, path: str, *, timeout: float = 60, key: str | None = None, **body: Any
     ) -> requests.Response:
-        """The JSON interface, as the organization's UI calls it; ``key`` is its ``Idempotency-Key``."""
+        """Call the JSON interface as the organization's UI does. ``key`` is the ``Idempotency-Key``."""
         named = {"Idempotency-Key": key} if key is not None else {}
         token = issue_development_token(self.gateway.config, organization_id, self.gateway.clock())
         return requests.request(
@@ -122,24 +122,24 @@ class Deployment(SandboxFaults):
         )
 
     def ok(self, organization_id: str, method: str, path: str, **body: Any) -> Json:
-        """Call, expect success, give the JSON."""
+        """Call the JSON interface, check that the call succeeded and return the JSON."""
         response = self.api(organization_id, method, path, **body)
         assert response.status_code < 300, response.text
         answer: Json = response.json()
         return answer
 
     def call_and_leave(self, organization_id: str, method: str, path: str, **body: Any) -> None:
-        """Call, and do not wait for the answer."""
+        """Call the JSON interface, but hang up before the answer arrives."""
         with suppress(requests.ReadTimeout):
             self.api(organization_id, method, path, timeout=0.5, **body)
 
     def refresh(self, kind: str, stripe_id: str) -> None:
-        """Have an object asked for at Stripe."""
+        """Enqueue the job that retrieves an object from Stripe."""
         with self.gateway.database.transaction() as session:
             defer_refresh(session, kind, stripe_id)
 
     def enrol(self, organization_id: str) -> Json:
-        """An organization on Free with a card; gives its customer and subscription id."""
+        """Put an organization with a card on Free. Return its customer id and subscription id."""
         self.ok(organization_id, "POST", "/subscription", plan="free")
         take_card(partial(self.ok, organization_id), self.stripe)
         [(customer, subscription)] = self.rows(
@@ -150,17 +150,20 @@ class Deployment(SandboxFaults):
         return {"customer": customer, "subscription": subscription}
 
     def all_done(self) -> bool:
-        """Whether no event and no job that is due waits."""
+        """Return whether every stored event and every due job is done."""
         return self.number(WAITING) == 0
 
     def plan(self, organization_id: str) -> tuple[str, int]:
-        """Plan and quantity, as the plan table says."""
+        """Return the plan and the quantity in the plan table."""
         [row] = self.rows("SELECT plan, quantity FROM organization_plans WHERE organization_id = %s", organization_id)
         return row[0], row[1]
 
 
 def sign(body: bytes, secret: str = SECRET, age: int = 0) -> str:
-    """The header that Stripe would send with ``body``, so many seconds ago; the SDK signs nothing but text."""
+    """Return the signature header that Stripe would have sent with ``body`` ``age`` seconds ago.
+
+    The SDK cannot do this because it signs only text.
+    """
     moment = now() - age
     digest = hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={moment},v1={digest}"
@@ -168,14 +171,17 @@ def sign(body: bytes, secret: str = SECRET, age: int = 0) -> str:
 
 @contextmanager
 def deployed(database_url: str, directory: Path, catalog: Path | None = None) -> Iterator[Deployment]:
-    """A stage on a migrated database, its catalogue synced and a webhook endpoint at the sandbox; no process yet."""
+    """Set up a deployment on a migrated database, with its catalogue synced and its webhook endpoint registered.
+
+    No process runs until the test starts one.
+    """
     port = free_port()
     with Sandbox(retry_delays=(0.05, 0.2, 0.5, 1, 2)) as sandbox, ExitStack() as resources:
         environment = {
             "GATEWAY_DATABASE_URL": database_url,
             "GATEWAY_JWT_DEVELOPMENT_SECRET": "a secret that only these tests know",
             "GATEWAY_STRIPE_CALLS_PER_SECOND": "1000",
-            "TMPDIR": str(directory),  # what a killed process cannot remove is removed with it
+            "TMPDIR": str(directory),  # a killed process leaves files, which the test removes with this directory
             "STRIPE_SECRET_KEY": "sk_test_faults",
             "STRIPE_PUBLISHABLE_KEY": "pk_test_faults",
             "STRIPE_API_BASE": sandbox.url,

@@ -1,4 +1,4 @@
-"""Read the repository's documents: their links, headings, code spans and shell lines."""
+"""Reads the links, headings, code spans and shell commands in the repository's documents."""
 
 import re
 import shlex
@@ -24,12 +24,12 @@ class Document:
 
     @cached_property
     def text(self) -> str:
-        """Everything."""
+        """Return the whole text."""
         return self.path.read_text(encoding="utf-8")
 
     @cached_property
     def prose(self) -> str:
-        """Everything outside of fenced blocks."""
+        """Return the text outside fenced blocks."""
         return FENCE.sub("", self.text)
 
     def fences(self, language: str) -> list[str]:
@@ -37,30 +37,30 @@ class Document:
         return [block for name, block in FENCE.findall(self.text) if name == language]
 
     def code_spans(self, besides: re.Pattern[str] | None = None) -> list[str]:
-        """Return what stands between backticks, on one line each, without what matches ``besides``."""
+        """Return each code span on one line. Remove text that matches ``besides`` first."""
         prose = besides.sub("", self.prose) if besides is not None else self.prose
         return [" ".join(span.split()) for span in CODE_SPAN.findall(prose)]
 
     def links(self) -> list[str]:
-        """Return the targets of all links."""
+        """Return the target of every link."""
         return LINK.findall(self.prose)
 
     def anchors(self) -> set[str]:
-        """Return the anchors of the headings, as GitHub makes them."""
+        """Return the anchors that GitHub derives from the headings."""
         return {slug(heading) for heading in HEADING.findall(self.prose)}
 
     def section(self, title: str) -> str:
-        """Return the text under a heading of the second level, up to the next one."""
+        """Return the text between a second-level heading and the next one."""
         return self.text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
     def commands(self) -> Iterator[list[str]]:
-        """Yield the words of each command in shell blocks and code spans, without settings before it."""
+        """Yield the words of each command in shell blocks and code spans, without leading variable assignments."""
         lines = [line for block in self.fences("sh") for line in block.replace("\\\n", " ").splitlines()]
         lines += [inner for line in lines for inner in SUBSTITUTION.findall(line)]
         for line in (*lines, *self.code_spans()):
             try:
                 words = shlex.split(line, comments=True)
-            except ValueError:  # a code span that is no shell
+            except ValueError:  # the code span is not shell
                 continue
             while words and ASSIGNMENT.match(words[0]):
                 words.pop(0)
@@ -74,7 +74,7 @@ def slug(heading: str) -> str:
 
 
 def table_rows(text: str) -> list[list[str]]:
-    """Return the cells of all tables' rows, without heads and rules."""
+    """Return the cells of every table row, without header and separator rows."""
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
     rules = {number for number, cells in enumerate(rows) if set("".join(cells)) == {"-"}}
     return [cells for number, cells in enumerate(rows) if number not in rules and number + 1 not in rules]

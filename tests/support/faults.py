@@ -1,4 +1,4 @@
-"""The sandbox's own interface, as tests use it."""
+"""Calls to the sandbox's control interface, which injects faults."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def resend(url: str, event: str) -> Json:
 
 
 class SandboxFaults:
-    """Faults of the sandbox behind ``gateway``."""
+    """Controls the faults of the sandbox that ``gateway`` talks to."""
 
     gateway: Gateway
 
@@ -42,13 +42,13 @@ class SandboxFaults:
         return url
 
     def fault(self, kind: str, **fields: Any) -> None:
-        """Ask the sandbox for a fault (its README says which there are)."""
+        """Add a fault. The sandbox's README lists the kinds."""
         request_fault(self._sandbox_url, kind=kind, **fields)
 
     def faults(self) -> list[Json]:
-        """Those asked for, and how often each has fired."""
+        """Return the faults that were added and how often each has fired."""
         return list_faults(self._sandbox_url)
 
     def end_faults(self) -> None:
-        """End them all; what they held up goes on."""
+        """Remove all faults. Requests and webhooks that they delayed then continue."""
         end_faults(self._sandbox_url)

@@ -1,6 +1,6 @@
 """The names that callers and operators rely on: routes, error codes, metrics and commands.
 
-The committed documents are ``docs/openapi.json`` and ``docs/interface.json``. ``make interface`` writes them again.
+The committed documents are ``docs/openapi.json`` and ``docs/interface.json``. ``make interface`` regenerates them.
 """
 
 import json
@@ -35,7 +35,7 @@ def documents(gateway: Gateway, client: FlaskClient) -> dict[Path, str]:
 
 
 def written(content: object) -> str:
-    """Return JSON that reads well in a diff."""
+    """Return indented JSON with sorted keys, so that diffs stay small."""
     return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Rows of the job queue."""
+"""Reads and changes the states of queued jobs."""
 
 from procrastinate.jobs import Status
 from sqlalchemy import text
@@ -13,7 +13,7 @@ def job_states(world: World, task: str) -> list[str]:
 
 
 def set_job_state(world: World, task: str, state: Status) -> None:
-    """As a worker that was killed leaves it."""
+    """Set the state of a task's jobs, for example to the one that a killed worker leaves behind."""
     with world.gateway.database.transaction() as session:
         session.execute(
             text(

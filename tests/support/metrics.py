@@ -1,10 +1,10 @@
-"""What `/metrics` says."""
+"""Reads the values that ``/metrics`` exposes."""
 
 from flask.testing import FlaskClient
 
 
 def parse(exposition: str) -> dict[str, float]:
-    """Metric with its labels -> value."""
+    """Return the value of each metric, keyed by its name and labels."""
     found = (line.rsplit(" ", 1) for line in exposition.splitlines() if line and not line.startswith("#"))
     return {name: float(value) for name, value in found}
 

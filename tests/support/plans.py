@@ -1,10 +1,10 @@
-"""Organizations on a plan."""
+"""Puts an organization on a plan."""
 
 from tests.support.world import World
 
 
 def live_a_little(world: World) -> None:
-    """Some changes in quick succession, most of them within one second."""
+    """Make several plan changes in quick succession, most of them within one second."""
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
     api.add_card(world.stripe)

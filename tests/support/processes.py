@@ -1,11 +1,10 @@
-"""Processes of ours, as the benchmarks and the tests of faults run them."""
+"""Starts and stops the gateway's processes for the benchmarks and the fault tests."""
 
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,12 +12,13 @@ from pathlib import Path
 import psutil
 
 from gateway.cli import OPTIONS, THREADS, WORKERS
+from tests.support.wait import eventually
 
 START_TIMEOUT, STOP_TIMEOUT = 60, 60  # seconds
 
 
 class Process:
-    """A Python process and its children, in a session of their own, their output in a log."""
+    """A Python process and its children. They run in their own session and write to one log."""
 
     def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
         self._log = log
@@ -34,74 +34,72 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs."""
+        """Return whether the process still runs."""
         return self._process.poll() is None
 
     def children(self) -> list[psutil.Process]:
-        """Gunicorn's workers."""
+        """Return the child processes, which are gunicorn's workers."""
         return psutil.Process(self.pid).children()
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to all of the family."""
+        """Send a signal to the process and its children."""
         os.killpg(self.pid, number)
 
     def kill(self) -> None:
-        """``kill -9`` of all of the family."""
+        """Kill the process and its children with SIGKILL."""
         self.send(signal.SIGKILL)
         self._process.wait()
 
     def ask_to_stop(self) -> None:
-        """SIGTERM, to the first of the family alone, as a supervisor does."""
+        """Send SIGTERM to the process but not to its children, as a supervisor does."""
         self._process.send_signal(signal.SIGTERM)
 
     def wait(self) -> int:
-        """Wait until it has ended; gives its status."""
+        """Wait until the process ends and return its exit status."""
         return self._process.wait(STOP_TIMEOUT)
 
     def log(self) -> str:
-        """What it has said."""
+        """Return everything that the process has logged."""
         return self._log.read_text(errors="replace")
 
 
 @contextmanager
 def running(arguments: list[str], environment: Mapping[str, str], log: Path) -> Iterator[Process]:
-    """A process, killed with the block: nothing of its family stays, however the block or the process end."""
+    """Run a process for the length of the block. Kill it and its children even if the block raises."""
     process = Process(arguments, environment, log)
     try:
         yield process
     finally:
-        with suppress(ProcessLookupError):  # nobody may be left
+        with suppress(ProcessLookupError):  # the whole family may have ended
             process.kill()
 
 
 def settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment without the settings of the one who runs this, but for those given."""
+    """Return this process's environment with its gateway and Stripe settings replaced by the given ones."""
     theirs = {name: value for name, value in os.environ.items() if not name.startswith(("STRIPE_", "GATEWAY_"))}
     return {**theirs, **environment}
 
 
 def gunicorn(application: str, port: int) -> list[str]:
-    """The arguments with which ``gateway serve`` runs gunicorn, for any application; silent about each request."""
+    """Return the arguments that ``gateway serve`` gives gunicorn, for any application and without an access log."""
     quiet = [option for option in OPTIONS if "access-log" not in option]
     size = [f"--workers={WORKERS}", f"--threads={THREADS}"]
     return ["-m", "gunicorn", "--worker-class=gthread", *size, *quiet, f"--bind=127.0.0.1:{port}", application]
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port on which no process listens."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
 
 def await_port(port: int) -> None:
-    """Wait until somebody listens on it."""
-    deadline = time.monotonic() + START_TIMEOUT
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-        else:
-            return
+    """Wait until a process listens on the port."""
+    eventually(lambda: accepts_connections(port), START_TIMEOUT)
+
+
+def accepts_connections(port: int) -> bool:
+    """Return whether a process listens on the port."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False

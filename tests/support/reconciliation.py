@@ -1,4 +1,4 @@
-"""What the tests of reconciliation share."""
+"""Helpers that the reconciliation tests share."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,21 +18,21 @@ HANDLED = HANDLERS.keys()
 
 
 def drop_webhooks(world: World, sandbox: Sandbox) -> None:
-    """From now on nothing is delivered."""
+    """Process every event so far, then make Stripe drop all further webhooks."""
     world.settle()
     request_fault(sandbox.url, kind="webhook_dropped", times=10_000)
 
 
 def walk_gap(world: World, *, dry_run: bool = False) -> Progress:
-    """The end of a whole walk."""
+    """Run the gap walk to its end and return its last progress."""
     return list(gap.walk(world.gateway, HANDLED, dry_run=dry_run))[-1]
 
 
 def tables(world: World) -> dict[str, Sequence[Any]]:
-    """Everything that is stored, the job queue included.
+    """Return all stored rows, including the job queue.
 
-    But for the count of the calls themselves, and for the drains: the wake-up after a webhook is another thread's, and
-    may enqueue one at any time.
+    Leave out the count of Stripe calls, which the calls under test change. Leave out drain jobs too, because the
+    wake-up thread may enqueue one at any time after a webhook.
     """
     names = Base.metadata.tables.keys() - {"stripe_budget"}
     with world.gateway.database.transaction() as session:
@@ -42,12 +42,12 @@ def tables(world: World) -> dict[str, Sequence[Any]]:
 
 
 def subscription_items(world: World) -> tuple[str, str]:
-    """Ids of the subscription and of its item, at Stripe."""
+    """Return the ids of Stripe's only subscription and of its item."""
     [found] = world.stripe.v1.subscriptions.list().to_dict()["data"]
     return found["id"], found["items"]["data"][0]["id"]
 
 
 def set_quantity_at_stripe(world: World, quantity: int) -> None:
-    """As sales does in the dashboard."""
+    """Change the quantity at Stripe, as sales does in the dashboard."""
     subscription, item = subscription_items(world)
     world.stripe.v1.subscriptions.update(subscription, {"items": [{"id": item, "quantity": quantity}]})

@@ -1,4 +1,4 @@
-"""Reads the recorded events, and returns copies with other values."""
+"""Reads the recorded events and makes copies with other values."""
 
 import copy
 import json
@@ -65,7 +65,7 @@ def with_change(name: str, changes: Mapping[str, object]) -> Snapshot:
 
 
 def seen(as_of: datetime, cause: str, **more: Any) -> Seen:
-    """Return the origin of a state in an event."""
+    """Return the origin of a state that came in an event."""
     return Seen(as_of=as_of, source=Source.EVENT, cause=cause, **more)
 
 

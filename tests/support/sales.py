@@ -1,4 +1,4 @@
-"""Inquiries to sales, and sales' own system."""
+"""Sends inquiries to sales and stands in for the system that receives them."""
 
 import base64
 import threading
@@ -16,16 +16,16 @@ FORM = {"name": "Ada", "email": "ada@example.test", "company": "Ada GmbH", "mess
 
 @dataclass
 class SalesReceiver:
-    """Sales' own system: keeps what came, and answers what it is told to, then 200."""
+    """Sales' own system. It keeps each request and responds with the statuses in ``answers``, then with 200."""
 
     url: str = ""
     answers: list[int] = field(default_factory=list)
-    came: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-    stuck: threading.Event = field(default_factory=threading.Event)
-    holds: bool = False
+    requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    unblocked: threading.Event = field(default_factory=threading.Event)
+    blocking: bool = False
 
     def ids(self) -> list[str]:
-        return [headers["webhook-id"] for headers, _ in self.came]
+        return [headers["webhook-id"] for headers, _ in self.requests]
 
 
 def send_inquiry(world: World, organization_id: str = "org_1", **changes: Any) -> str:
@@ -39,6 +39,6 @@ def only_inquiry(world: World) -> SalesInquiry:
 
 
 def let_time_pass(world: World) -> None:
-    """Every job that waits for its time is due."""
+    """Make every scheduled job due now."""
     with world.gateway.database.transaction() as session:
         session.execute(text("UPDATE procrastinate_jobs SET scheduled_at = now()"))

@@ -1,4 +1,4 @@
-"""Comparison of an object's JSON with the pinned SDK's class for it."""
+"""Compares an object's JSON with the pinned SDK's class for it."""
 
 import decimal
 import inspect

@@ -1,4 +1,4 @@
-"""The statements that the gateway executed, and their plans."""
+"""Records the statements that the gateway executes and checks their query plans."""
 
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -12,7 +12,7 @@ BIG = "SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples >= 10000"
 
 
 class Statements:
-    """The executed statements, for PostgreSQL to explain."""
+    """Records each statement so that PostgreSQL can explain it later."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._seen: dict[str, Any] = {}

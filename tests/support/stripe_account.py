@@ -1,6 +1,5 @@
-"""A controllable clock, the official SDK and shorthands over it, shared by the sandbox's tests."""
+"""The official SDK, and shorthands over its calls, for the sandbox's tests."""
 
-import time
 from typing import Any
 
 import stripe
@@ -8,6 +7,7 @@ import stripe
 from gateway.sandbox import Sandbox
 from tests.support.clock import MONTH, START
 from tests.support.json_types import Json
+from tests.support.wait import poll
 
 
 def client(
@@ -109,14 +109,14 @@ class StripeAccount:
         return self.give_card(customer.id, card) if card else customer
 
     def advance(self, clock: str, to: int) -> None:
-        """Advance the clock to ``to`` (unix seconds), a month at a time, and wait until it is ready."""
+        """Advance the clock to ``to`` (Unix seconds), a month at a time, and wait until it is ready."""
         while (now := self.standing(clock).frozen_time) < to:
             self.v1.test_helpers.test_clocks.advance(clock, {"frozen_time": min(to, now + MONTH)})
 
     def standing(self, clock: str) -> stripe.test_helpers.TestClock:
         """Return the clock once it is ready. Stripe refuses to advance a clock that is still advancing."""
-        while (found := self.v1.test_helpers.test_clocks.retrieve(clock)).status == "advancing":
-            time.sleep(0.002)
+        retrieve = self.v1.test_helpers.test_clocks.retrieve
+        found = poll(lambda: retrieve(clock), lambda seen: seen.status != "advancing", interval=0.002)
         assert found.status == "ready"
         return found
 

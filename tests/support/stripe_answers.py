@@ -1,4 +1,4 @@
-"""A server that answers like Stripe."""
+"""A server that gives one fixed answer in place of Stripe."""
 
 import json
 import threading

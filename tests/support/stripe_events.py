@@ -1,4 +1,4 @@
-"""Events as Stripe signs and delivers them."""
+"""Makes events and delivers them signed, as Stripe does."""
 
 import time
 from typing import Any
@@ -31,7 +31,7 @@ def signature(body: str, secret: str = WEBHOOK_SECRET, age: int = NOW) -> str:
 
 
 def deliver(world: World, body: bytes | str, header: str | None = None) -> TestResponse:
-    """Deliver as Stripe does; signed with the right secret unless a header is given."""
+    """Deliver an event as Stripe does. Sign it with the right secret unless a header is given."""
     raw = body.encode() if isinstance(body, str) else body
     header = header if header is not None else signature(raw.decode())
     return world.client.post("/webhooks/stripe", data=raw, headers={"Stripe-Signature": header})

@@ -1,4 +1,4 @@
-"""What the integration tests say often."""
+"""A gateway, its Stripe and the operations that integration tests need on them."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,24 +24,24 @@ Row = TypeVar("Row", bound=Base)
 
 @dataclass
 class World(SandboxFaults):
-    """A running gateway and its Stripe."""
+    """A gateway in this process and the sandbox that stands in for Stripe."""
 
     gateway: Gateway
     stripe: StripeClient
     client: FlaskClient
 
     def api(self, organization_id: str = "org_1", scopes: tuple[str, ...] = SCOPES) -> ApiClient:
-        """The interface as ``organization_id`` sees it."""
+        """Return a client that calls the interface as ``organization_id``."""
         return ApiClient(self.client, self.token(organization_id, scopes))
 
     def token(self, organization_id: str = "org_1", scopes: tuple[str, ...] = SCOPES) -> str:
-        """A bearer token."""
+        """Return a bearer token for the organization."""
         return issue_development_token(self.gateway.config, organization_id, datetime.now(UTC), scopes=scopes)
 
     def work(self) -> None:
-        """Let a real worker do every job that is due, but for the walks of reconciliation, which would hide a loss.
+        """Let a real worker do every due job except reconciliation, which would hide a lost event.
 
-        It looks into the inbox in any case: the wake-up may still be on its way.
+        Enqueue a drain first, because the wake-up thread may not have done so yet.
         """
         defer_drain(self.gateway.database)
         build_worker(self.gateway).run_worker(
@@ -49,7 +49,7 @@ class World(SandboxFaults):
         )
 
     def settle(self) -> None:
-        """Wait until Stripe has delivered every event, and work them off."""
+        """Wait until Stripe has delivered every event, then process them."""
         self.await_deliveries()
         self.work()
 
@@ -58,17 +58,17 @@ class World(SandboxFaults):
         eventually(lambda: all(each.pending_webhooks == 0 for each in self.stripe.v1.events.list({"limit": 100})))
 
     def rows(self, model: type[Row]) -> list[Row]:
-        """All rows of a table, by primary key."""
+        """Return all rows of a table, ordered by primary key."""
         with self.gateway.database.transaction() as session:
             return list(session.scalars(select(model).order_by(*model.__mapper__.primary_key)))
 
     def blocked(self) -> int:
-        """How many of the database's sessions wait for another one's transaction."""
+        """Return how many of the database's sessions wait for a lock."""
         waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         with self.gateway.database.transaction() as session:
             return len(session.execute(text(waiting)).all())
 
     def plan_row(self, organization_id: str = "org_1") -> OrganizationPlan:
-        """The organization's row of the plan table."""
+        """Return the organization's row of the plan table."""
         with self.gateway.database.transaction() as session:
             return session.get_one(OrganizationPlan, organization_id)

@@ -1,4 +1,4 @@
-"""``gateway`` as a shell sees it: how it ends, and what it says."""
+"""A shell sees the right exit status and output of ``gateway``."""
 
 import json
 import subprocess
@@ -20,13 +20,13 @@ INQUIRY = {"name": "Ada", "email": "ada@example.test", "company": "Ada GmbH", "m
 
 @dataclass
 class Shell:
-    """Runs the command as its entry does, in the environment of a world."""
+    """Runs the command through its entry point, in the environment of a world."""
 
     monkeypatch: pytest.MonkeyPatch
     captured: pytest.CaptureFixture[str]
 
     def __call__(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
-        """Its status, and what it printed; ``environment`` replaces settings."""
+        """Run the command and return its status, stdout and stderr. ``environment`` replaces settings."""
         for name, value in environment.items():
             self.monkeypatch.setenv(name, value)
         self.monkeypatch.setattr("sys.argv", ["gateway", *arguments])
@@ -36,7 +36,7 @@ class Shell:
         return int(end.value.code or 0), out, err
 
     def complaint(self, *arguments: str, **environment: str) -> str:
-        """What it says of something that a person can mend: nothing else, and no traceback."""
+        """Run a command that must fail with a message only. Return the message, which has no traceback."""
         status, out, err = self(*arguments, **environment)
         assert (status in {1, 2}, out, "Traceback" in err) == (True, "", False)
         return err
@@ -49,13 +49,13 @@ def shell(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setenv("STRIPE_SECRET_KEY", config.stripe_secret_key)
     monkeypatch.setenv("STRIPE_API_BASE", config.stripe_api_base or "")
     monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
-    monkeypatch.setattr("gateway.app.configure_logging", lambda: None)  # the process's own, which other tests share
+    monkeypatch.setattr("gateway.app.configure_logging", lambda: None)  # other tests share this process's logging
     return Shell(monkeypatch, capsys)
 
 
 @pytest.fixture
 def empty_database(database_url: str) -> Iterator[str]:
-    """The address of one without any table."""
+    """Create a database without tables and return its URL."""
     name = f"{make_url(database_url).database}_empty"
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"'.encode())
@@ -80,7 +80,7 @@ def write_to_the_plan_table(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prepare", "arguments", "said"),
+    ("prepare", "arguments", "message"),
     [
         (lambda _: None, ("doctor",), "no worker is alive"),
         (prune_an_event, ("events", "replay", "evt_test"), "its payload is pruned"),
@@ -89,17 +89,17 @@ def write_to_the_plan_table(world: World) -> None:
     ],
     ids=["doctor", "replay", "rebuild", "deliver"],
 )
-def test_what_is_wrong_is_in_the_status_as_well(
-    world: World, shell: Shell, prepare: Callable[[World], object], arguments: tuple[str, ...], said: str
+def test_problem_sets_the_exit_status(
+    world: World, shell: Shell, prepare: Callable[[World], object], arguments: tuple[str, ...], message: str
 ) -> None:
     prepare(world)
     status, out, err = shell(*arguments)
-    assert said in out + err
+    assert message in out + err
     assert status == 1
 
 
 @pytest.mark.parametrize("arguments", [("plans", "rebuild"), ("sales", "deliver"), ("events", "list"), ("--help",)])
-def test_what_is_right_ends_with_0(shell: Shell, arguments: tuple[str, ...]) -> None:
+def test_successful_command_exits_with_0(shell: Shell, arguments: tuple[str, ...]) -> None:
     assert shell(*arguments)[0] == 0
 
 
@@ -111,11 +111,9 @@ def test_what_is_right_ends_with_0(shell: Shell, arguments: tuple[str, ...]) -> 
     ],
     ids=" ".join,
 )
-def test_without_the_tables_it_says_how_to_get_them(
-    shell: Shell, empty_database: str, arguments: tuple[str, ...]
-) -> None:
-    said = shell.complaint(*arguments, GATEWAY_DATABASE_URL=empty_database)
-    assert said == "Error: The database is not migrated. Run `gateway migrate`.\n"
+def test_command_without_tables_says_to_migrate(shell: Shell, empty_database: str, arguments: tuple[str, ...]) -> None:
+    message = shell.complaint(*arguments, GATEWAY_DATABASE_URL=empty_database)
+    assert message == "Error: The database is not migrated. Run `gateway migrate`.\n"
 
 
 @pytest.mark.parametrize(
@@ -125,25 +123,25 @@ def test_without_the_tables_it_says_how_to_get_them(
         *(("events", "list", "--type", "\udcff"), ("token", "--organization", "\udcff"), ("\udcff",)),
     ],
 )
-def test_arguments_that_are_not_utf_8_are_refused(shell: Shell, arguments: tuple[str, ...]) -> None:
+def test_non_utf_8_arguments_are_refused(shell: Shell, arguments: tuple[str, ...]) -> None:
     assert shell.complaint(*arguments) == "Error: The arguments are not all UTF-8.\n"
 
 
-def test_an_undecodable_argument_of_a_real_shell_is_one() -> None:
+def test_undecodable_argument_of_a_real_shell_is_refused() -> None:
     command: list[str | bytes] = [sys.executable, "-m", "gateway", "events", "show", b"\xff"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stderr) == (2, "Error: The arguments are not all UTF-8.\n")
 
 
 @pytest.mark.parametrize("url", ["postgresql://h:notaport/x", "postgresql://h/x?foo=bar"])
-def test_an_address_of_no_database_is_refused(shell: Shell, url: str) -> None:
-    said = shell.complaint("events", "list", GATEWAY_DATABASE_URL=url)
-    assert "GATEWAY_DATABASE_URL: must look like postgresql://" in said
-    assert url not in said
+def test_invalid_database_url_is_refused(shell: Shell, url: str) -> None:
+    message = shell.complaint("events", "list", GATEWAY_DATABASE_URL=url)
+    assert "GATEWAY_DATABASE_URL: must look like postgresql://" in message
+    assert url not in message
 
 
 @pytest.mark.parametrize("answer", [{}, []])
-def test_a_stripe_that_answers_nothing_of_its_shape_is_unavailable(shell: Shell, answer: object) -> None:
+def test_answer_of_another_shape_means_stripe_is_unavailable(shell: Shell, answer: object) -> None:
     with stripe_that_answers(200, answer) as (url, _):
         assert shell.complaint("reconcile", STRIPE_API_BASE=url).startswith("gateway: Stripe did not answer")
         status, out, err = shell("doctor", STRIPE_API_BASE=url)

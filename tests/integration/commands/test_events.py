@@ -1,4 +1,4 @@
-"""``gateway events``: what came is listed, shown, and worked off once more."""
+"""``gateway events`` lists, shows and replays stored events."""
 
 import json
 from datetime import timedelta
@@ -21,8 +21,8 @@ PREFIX = "evt_test"
 
 
 @pytest.fixture
-def told(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """Three events of ours, and the environment in which the command runs."""
+def delivered(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Deliver three events and set the environment of the command."""
     config = world.gateway.config
     monkeypatch.setenv("GATEWAY_DATABASE_URL", config.database_url)
     monkeypatch.setenv("STRIPE_SECRET_KEY", config.stripe_secret_key)
@@ -49,8 +49,8 @@ def change(world: World, event_id: str, **values: Any) -> None:
         session.execute(update(WebhookEvent).where(WebhookEvent.id == event_id).values(values))
 
 
-def test_the_newest_come_first_as_a_table(told: World) -> None:
-    change(told, "evt_test_0", state="dead", error="ValueError: no such thing")
+def test_events_are_listed_newest_first_as_a_table(delivered: World) -> None:
+    change(delivered, "evt_test_0", state="dead", error="ValueError: no such thing")
     lines = [row for row in run("list").output.splitlines() if PREFIX in row]
     assert [row.split()[4] for row in lines] == ["evt_test_2", "evt_test_1", "evt_test_0"]
     assert lines[2].split()[2:4] == ["dead", "0"]
@@ -74,31 +74,31 @@ def test_the_newest_come_first_as_a_table(told: World) -> None:
         (["--since", "2h", "--until", "2200-01-01"], ["evt_test_2", "evt_test_1", "evt_test_0"]),
     ],
 )
-def test_events_are_found_by(told: World, options: list[str], expected: list[str]) -> None:
-    earlier = told.gateway.clock() - timedelta(minutes=90)
-    change(told, "evt_test_0", state="dead", received_at=earlier)
+def test_events_are_filtered(delivered: World, options: list[str], expected: list[str]) -> None:
+    earlier = delivered.gateway.clock() - timedelta(minutes=90)
+    change(delivered, "evt_test_0", state="dead", received_at=earlier)
     assert listed(*options) == expected
 
 
-def test_a_pruned_event_is_listed_after_the_others_and_says_that_it_is_pruned(told: World) -> None:
-    earlier = told.gateway.clock() - timedelta(days=40)
-    change(told, "evt_test_1", state="done", payload=None, received_at=earlier)
+def test_pruned_event_is_listed_last_and_cannot_be_replayed(delivered: World) -> None:
+    earlier = delivered.gateway.clock() - timedelta(days=40)
+    change(delivered, "evt_test_1", state="done", payload=None, received_at=earlier)
     assert listed() == ["evt_test_2", "evt_test_0", "evt_test_1"]
     assert "pruned, because payloads are kept for 30 days" in run("show", "evt_test_1").output
     result = run("replay", "evt_test_1")
     assert (result.exit_code, "payload is pruned" in result.stderr) == (1, True)
-    assert state_of(told, "evt_test_1") == "done"
+    assert state_of(delivered, "evt_test_1") == "done"
 
 
-@pytest.mark.usefixtures("told")
-def test_one_is_shown_with_its_payload() -> None:
+@pytest.mark.usefixtures("delivered")
+def test_event_is_shown_with_its_payload() -> None:
     shown = json.loads(run("show", "evt_test_2").output)
     assert shown["payload"]["data"]["object"] == {"id": "obj_2", "object": "thing"}
     assert (shown["type"], shown["state"], shown["livemode"]) == ("invoice.paid", "pending", False)
 
 
-@pytest.mark.usefixtures("told")
-def test_one_that_does_not_exist_is_said_in_a_line(
+@pytest.mark.usefixtures("delivered")
+def test_missing_event_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["gateway", "events", "show", "evt_nowhere"])
@@ -110,51 +110,53 @@ def test_one_that_does_not_exist_is_said_in_a_line(
         run("replay", "evt_nowhere")
 
 
-def test_a_replayed_event_is_worked_off_again_with_all_its_attempts(told: World) -> None:
-    told.work()
-    before = {row.id: row.processed_at for row in told.rows(WebhookEvent)}
-    change(told, "evt_test_0", state="dead", attempts=10)
+def test_replayed_event_is_processed_again_with_all_attempts(delivered: World) -> None:
+    delivered.work()
+    before = {row.id: row.processed_at for row in delivered.rows(WebhookEvent)}
+    change(delivered, "evt_test_0", state="dead", attempts=10)
     assert run("replay", "evt_test_0", "evt_test_1").output == "2 will be processed again.\n"
-    with told.gateway.database.transaction() as session:  # the drain is woken
+    with delivered.gateway.database.transaction() as session:  # the replay has enqueued a drain
         waiting = text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = :name AND status = 'todo'")
         assert session.scalar(waiting, {"name": DRAIN_INBOX}) == 1
-    assert [(row.state, row.attempts) for row in told.rows(WebhookEvent) if row.id in {"evt_test_0", "evt_test_1"}] == [
+    assert [
+        (row.state, row.attempts) for row in delivered.rows(WebhookEvent) if row.id in {"evt_test_0", "evt_test_1"}
+    ] == [
         ("pending", 0),
         ("pending", 0),
     ]
-    told.work()
-    after = {row.id: row.processed_at for row in told.rows(WebhookEvent)}
+    delivered.work()
+    after = {row.id: row.processed_at for row in delivered.rows(WebhookEvent)}
     again = {event_id for event_id in after if after[event_id] != before[event_id]}
     assert again >= {"evt_test_1"}
     assert "evt_test_2" not in again
 
 
-def test_all_that_match_are_replayed_and_a_dry_run_changes_nothing(told: World) -> None:
+def test_matching_events_are_replayed_and_a_dry_run_changes_nothing(delivered: World) -> None:
     for event_id in ("evt_test_0", "evt_test_2"):
-        change(told, event_id, state="dead")
+        change(delivered, event_id, state="dead")
     assert run("replay", "--state", "dead", "--dry-run").output == "2 would be processed again.\n"
-    assert state_of(told, "evt_test_0") == "dead"
+    assert state_of(delivered, "evt_test_0") == "dead"
     assert run("replay", "--state", "dead", "--type", "invoice.*").output == "1 will be processed again.\n"
-    assert [state_of(told, each) for each in ("evt_test_0", "evt_test_2")] == ["dead", "pending"]
+    assert [state_of(delivered, each) for each in ("evt_test_0", "evt_test_2")] == ["dead", "pending"]
 
 
-def test_an_event_of_another_mode_is_never_replayed(told: World) -> None:
-    change(told, "evt_test_0", state="rejected")
+def test_an_event_of_another_mode_is_never_replayed(delivered: World) -> None:
+    change(delivered, "evt_test_0", state="rejected")
     assert run("replay", "--since", "1h", "--type", "customer.updated").output == "0 will be processed again.\n"
     result = run("replay", "evt_test_0")
     assert (result.exit_code, "never applied" in result.stderr) == (1, True)
 
 
-def test_everything_is_not_replayed_by_mistake() -> None:
+def test_replay_without_a_selection_is_refused() -> None:
     result = run("replay")
     assert (result.exit_code, "Name events by id" in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("time", ["yesterday", "3 d", "2h\n", "", "999999d"])
-def test_a_time_that_is_none_is_refused(time: str) -> None:
+def test_invalid_time_is_refused(time: str) -> None:
     assert run("list", "--since", time).exit_code == 2
 
 
-def test_the_types_to_subscribe_to_are_those_that_are_handled() -> None:
+def test_listed_types_are_the_handled_ones() -> None:
     assert run("types").output.splitlines() == sorted(HANDLERS)
     assert [row.split("  ")[0] for row in run("types", "--ignored").output.splitlines()] == sorted(IGNORED)

@@ -1,4 +1,4 @@
-"""Who is billed: kept in Stripe, strict about what it is, clear about what Stripe refuses."""
+"""Stripe stores the billing details. The gateway validates them and explains what Stripe refuses."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -30,18 +30,18 @@ def tax_ids(details: Json) -> list[tuple[str, str]]:
     return sorted((each["type"], each["value"]) for each in details["tax_ids"])
 
 
-def calls(world: World) -> int:
-    """How many customers Stripe has: none, as long as nothing reached it."""
+def count_customers(world: World) -> int:
+    """Return how many customers Stripe has. There are none until a call has created one."""
     return len(world.stripe.v1.customers.list().data)
 
 
-def test_before_anything_was_said_they_are_empty_and_nothing_is_created(world: World) -> None:
+def test_details_are_empty_at_first_and_reading_creates_nothing(world: World) -> None:
     details = world.api().ok("GET", "/billing-details")
     assert details == {"name": None, "email": None, "address": None, "tax_ids": []}
-    assert calls(world) == 0
+    assert count_customers(world) == 0
 
 
-def test_they_are_put_into_stripe_and_read_from_there(world: World) -> None:
+def test_billing_details_are_stored_at_stripe(world: World) -> None:
     api = world.api()
     put = api.ok("PUT", "/billing-details", **DETAILS)
     assert put == api.ok("GET", "/billing-details")
@@ -53,7 +53,7 @@ def test_they_are_put_into_stripe_and_read_from_there(world: World) -> None:
     assert (organization.name, organization.email) == ("Ada GmbH", "billing@ada.example")
 
 
-def test_putting_them_replaces_all_of_them(world: World) -> None:
+def test_put_replaces_all_billing_details(world: World) -> None:
     api = world.api()
     api.ok("PUT", "/billing-details", **DETAILS)
     api.ok("PUT", "/billing-details", name="Ada", email="a@ada.example", address=None, tax_ids=[EIN, VAT])
@@ -64,7 +64,7 @@ def test_putting_them_replaces_all_of_them(world: World) -> None:
     assert tax_ids(api.ok("PUT", "/billing-details", **{**DETAILS, "tax_ids": []})) == []
 
 
-def test_a_tax_id_that_stays_is_not_made_anew(world: World) -> None:
+def test_kept_tax_id_is_not_recreated(world: World) -> None:
     api = world.api()
     api.ok("PUT", "/billing-details", **DETAILS)
     api.ok("PUT", "/billing-details", **{**DETAILS, "name": "Ada AG"})
@@ -100,15 +100,15 @@ def test_a_tax_id_that_stays_is_not_made_anew(world: World) -> None:
         {"organization_id": "org_2"},
     ],
 )
-def test_what_makes_no_sense_is_422_and_reaches_nobody(world: World, wrong: dict[str, Any]) -> None:
+def test_invalid_billing_details_are_422_and_do_not_reach_stripe(world: World, wrong: dict[str, Any]) -> None:
     answer = world.api()("PUT", "/billing-details", **{**DETAILS, **wrong})
     assert problem_of(answer) == (422, "invalid_request")
     assert set(answer.get_json()["errors"]) == set(wrong)
-    assert calls(world) == 0
+    assert count_customers(world) == 0
 
 
 @pytest.mark.parametrize("missing", list(DETAILS))
-def test_nothing_may_be_left_out_of_what_replaces_all(world: World, missing: str) -> None:
+def test_put_with_a_missing_field_is_422(world: World, missing: str) -> None:
     rest = {name: value for name, value in DETAILS.items() if name != missing}
     assert world.api().problem("PUT", "/billing-details", **rest) == (422, "invalid_request")
 
@@ -117,7 +117,7 @@ def test_nothing_may_be_left_out_of_what_replaces_all(world: World, missing: str
     ("tax_id", "stripe_code"),
     [({"type": "eu_vat", "value": "nonsense"}, "tax_id_invalid"), ({"type": "xx_vat", "value": "1"}, None)],
 )
-def test_what_stripe_refuses_is_named_and_leaves_all_as_it_was(
+def test_tax_id_that_stripe_refuses_is_named_and_changes_nothing(
     world: World, tax_id: dict[str, str], stripe_code: str | None
 ) -> None:
     api = world.api()
@@ -129,7 +129,7 @@ def test_what_stripe_refuses_is_named_and_leaves_all_as_it_was(
     assert api.ok("GET", "/billing-details") == before
 
 
-def test_an_e_mail_address_that_only_stripe_refuses_takes_new_tax_ids_back(world: World) -> None:
+def test_email_that_only_stripe_refuses_reverts_the_tax_ids(world: World) -> None:
     api = world.api()
     before = api.ok("PUT", "/billing-details", **DETAILS)
     answer = api("PUT", "/billing-details", **{**DETAILS, "email": '"a@b"@example.test', "tax_ids": [EIN]})
@@ -138,16 +138,16 @@ def test_an_e_mail_address_that_only_stripe_refuses_takes_new_tax_ids_back(world
     assert api.ok("GET", "/billing-details") == before
 
 
-def test_stopped_between_its_calls_the_same_request_again_does_the_rest(world: World) -> None:
+def test_repeated_request_finishes_an_interrupted_exchange(world: World) -> None:
     api = world.api()
     api.ok("PUT", "/billing-details", **{**DETAILS, "tax_ids": [EIN]})
-    world.fault("error_before", method="POST", path="/v1/customers/cus_*", skip=1)  # the tax id is made, and no more
+    world.fault("error_before", method="POST", path="/v1/customers/cus_*", skip=1)  # only the tax id is created
     assert api.problem("PUT", "/billing-details", **DETAILS) == (503, "stripe_unavailable")
     assert tax_ids(api.ok("GET", "/billing-details")) == [("eu_vat", "DE123456789"), ("us_ein", "12-3456789")]
     assert tax_ids(api.ok("PUT", "/billing-details", **DETAILS)) == [("eu_vat", "DE123456789")]
 
 
-def test_two_organizations_see_their_own(world: World) -> None:
+def test_two_organizations_see_only_their_own_details(world: World) -> None:
     mine, theirs = world.api("org_1"), world.api("org_2")
     theirs.ok("PUT", "/billing-details", **DETAILS)
     assert mine.ok("GET", "/billing-details")["name"] is None
@@ -155,7 +155,7 @@ def test_two_organizations_see_their_own(world: World) -> None:
     assert theirs.ok("GET", "/billing-details")["name"] == "Ada GmbH"
 
 
-def test_many_at_once_leave_one_tax_id_and_one_customer(world: World) -> None:
+def test_concurrent_puts_leave_one_tax_id_and_one_customer(world: World) -> None:
     token = world.token()
 
     def put(number: int) -> int:
@@ -166,10 +166,10 @@ def test_many_at_once_leave_one_tax_id_and_one_customer(world: World) -> None:
     with ThreadPoolExecutor(6) as threads:
         assert set(threads.map(put, range(6))) == {200}
     assert tax_ids(world.api().ok("GET", "/billing-details")) == [("eu_vat", "DE123456789")]
-    assert calls(world) == 1
+    assert count_customers(world) == 1
 
 
-def test_what_was_typed_at_stripe_is_shown(world: World) -> None:
+def test_details_edited_at_stripe_are_shown(world: World) -> None:
     api = world.api()
     api.ok("PUT", "/billing-details", **DETAILS)
     [customer] = world.stripe.v1.customers.list().data
@@ -179,17 +179,17 @@ def test_what_was_typed_at_stripe_is_shown(world: World) -> None:
     assert [row.name for row in world.rows(Organization)] == ["Renamed by sales"]
 
 
-def test_a_closed_account_is_sent_to_sales(world: World) -> None:
+def test_closed_account_is_referred_to_sales(world: World) -> None:
     api = world.api()
     api.ok("PUT", "/billing-details", **DETAILS)
     [customer] = world.stripe.v1.customers.list().data
     world.stripe.v1.customers.delete(customer.id)
-    for _ in range(2):  # before its webhook is worked off, and after it is known
+    for _ in range(2):  # before its webhook is processed, and again afterwards
         assert api.problem("PUT", "/billing-details", **DETAILS) == (409, "contact_sales_required")
     assert api.ok("GET", "/billing-details")["name"] is None
 
 
-def test_with_stripe_away_it_is_503(world: World) -> None:
+def test_details_without_stripe_are_503(world: World) -> None:
     world.api().ok("PUT", "/billing-details", **DETAILS)
     broken = create_app(build_gateway(replace(world.gateway.config, stripe_api_base=NOWHERE)))
     api = ApiClient(broken.test_client(), world.token())
@@ -199,21 +199,21 @@ def test_with_stripe_away_it_is_503(world: World) -> None:
     broken.extensions[EXTENSION].close()
 
 
-def test_with_the_database_away_it_is_503_and_stripe_is_not_asked(world: World) -> None:
+def test_details_without_a_database_are_503_before_any_stripe_call(world: World) -> None:
     away = replace(world.gateway.config, database_url="postgresql://gateway@127.0.0.1:1/gateway")
     broken = create_app(build_gateway(away))
     api = ApiClient(broken.test_client(), world.token())
     assert api.problem("PUT", "/billing-details", **DETAILS) == (503, "database_unavailable")
     broken.extensions[EXTENSION].close()
-    assert calls(world) == 0
+    assert count_customers(world) == 0
 
 
-def test_no_log_line_tells_whom_it_is_about(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_log_line_shows_billing_details(world: World, caplog: pytest.LogCaptureFixture) -> None:
     api = world.api()
     api.ok("PUT", "/billing-details", **DETAILS)
     api("PUT", "/billing-details", **{**DETAILS, "tax_ids": [{"type": "eu_vat", "value": "nonsense"}]})
     world.fault("error_before", method="POST", path="/v1/customers/*")
     api("PUT", "/billing-details", **DETAILS)
-    said = caplog.text
-    assert "stripe_unavailable" in said
-    assert not [word for word in ("ada.example", "Hauptstr", "nonsense", "sk_test") if word in said]
+    logged = caplog.text
+    assert "stripe_unavailable" in logged
+    assert not [word for word in ("ada.example", "Hauptstr", "nonsense", "sk_test") if word in logged]

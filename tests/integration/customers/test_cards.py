@@ -1,4 +1,4 @@
-"""Cards: what Plan Details show of them, which is charged, and which cannot be taken away."""
+"""Plan Details show the right card, the gateway charges it, and a card in use cannot be deleted."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,7 +19,7 @@ from tests.support.world import CALLER, NOWHERE, World
 
 @pytest.fixture
 def api(world: World) -> ApiClient:
-    """An organization on Free."""
+    """Return a client for an organization on Free."""
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
     world.settle()
@@ -31,17 +31,17 @@ def customer_of(world: World) -> str:
 
 
 def attach(world: World, template: str = "pm_card_visa") -> str:
-    """A card that comes on file without the gateway."""
+    """Attach a card at Stripe, without the gateway."""
     return world.stripe.v1.payment_methods.attach(template, {"customer": customer_of(world)}).id
 
 
 def choose(world: World, card: str) -> None:
-    """Make it the default without the gateway."""
+    """Make the card the default at Stripe, without the gateway."""
     world.stripe.v1.customers.update(customer_of(world), {"invoice_settings": {"default_payment_method": card}})
 
 
 def shown(world: World) -> Json | None:
-    """The card in Plan Details, with Stripe away: so without a call in the request."""
+    """Return the card in Plan Details. Stripe is unreachable, so the request cannot call it."""
     broken = create_app(build_gateway(replace(world.gateway.config, stripe_api_base=NOWHERE)))
     details = ApiClient(broken.test_client(), world.token()).ok("GET", "/subscription")
     broken.extensions[EXTENSION].close()
@@ -50,18 +50,18 @@ def shown(world: World) -> Json | None:
 
 
 def in_2040(world: World) -> ApiClient:
-    """The interface when every test card has expired."""
+    """Return a client of the gateway in 2040, when every test card has expired."""
     later = replace(world.gateway, clock=lambda: datetime(2040, 1, 1, tzinfo=UTC))
     return ApiClient(create_app(later).test_client(), world.token())
 
 
-def test_a_card_taken_in_the_browser_is_on_file_by_webhook(world: World, api: ApiClient) -> None:
+def test_card_added_in_the_browser_arrives_by_webhook(world: World, api: ApiClient) -> None:
     intent = api.ok("POST", "/billing-details/setup-intent")["client_secret"].split("_secret_")[0]
     card = world.stripe.v1.setup_intents.confirm(intent, {"payment_method": "pm_card_visa"}).payment_method
     assert world.rows(PaymentMethod) == []
     world.settle()
     assert [row.id for row in world.rows(PaymentMethod)] == [card]
-    assert shown(world) is None  # on file, and not the default yet
+    assert shown(world) is None  # on file, but not the default yet
 
 
 @pytest.mark.usefixtures("api")
@@ -83,7 +83,7 @@ def test_a_card_that_the_bank_renewed_shows_its_new_date(world: World) -> None:
 
 
 @pytest.mark.usefixtures("api")
-def test_a_card_that_was_detached_at_stripe_is_gone(world: World) -> None:
+def test_card_detached_at_stripe_disappears(world: World) -> None:
     card = attach(world)
     choose(world, card)
     world.settle()
@@ -95,29 +95,29 @@ def test_a_card_that_was_detached_at_stripe_is_gone(world: World) -> None:
 
 
 @pytest.mark.usefixtures("api")
-def test_a_detached_card_is_not_shown_though_nobody_told_that_the_customer_lost_it(world: World) -> None:
+def test_detached_card_is_hidden_without_a_customer_event(world: World) -> None:
     card = attach(world)
     choose(world, card)
     world.settle()
     world.fault("webhook_dropped", event="customer.updated", times=100)
     world.stripe.v1.payment_methods.detach(card)
 
-    def is_told() -> bool:
+    def detachment_is_known() -> bool:
         world.work()
         return world.rows(PaymentMethod)[0].detached
 
-    eventually(is_told)
+    eventually(detachment_is_known)
     assert world.rows(Organization)[0].default_payment_method_id == card
     assert shown(world) is None
 
 
-def test_deleting_a_card_twice_is_as_good_as_once(world: World, api: ApiClient) -> None:
+def test_deleting_a_card_twice_succeeds_twice(world: World, api: ApiClient) -> None:
     card = api.add_card(world.stripe)
     assert [api("DELETE", f"/payment-methods/{card}").status_code for _ in range(2)] == [204, 204]
     assert api.ok("GET", "/payment-methods")["data"] == []
 
 
-def test_a_card_deleted_many_times_at_once_is_204_each_time(world: World, api: ApiClient) -> None:
+def test_concurrent_deletions_of_a_card_are_all_204(world: World, api: ApiClient) -> None:
     card = api.add_card(world.stripe)
     token = world.token()
 
@@ -130,7 +130,7 @@ def test_a_card_deleted_many_times_at_once_is_204_each_time(world: World, api: A
         assert set(threads.map(delete, range(8))) == {204}
 
 
-def test_a_card_detached_at_stripe_of_which_nobody_told_is_deleted_and_then_known(world: World, api: ApiClient) -> None:
+def test_deleting_a_card_notices_its_unreported_detachment(world: World, api: ApiClient) -> None:
     card = api.add_card(world.stripe)
     world.settle()
     world.fault("webhook_dropped", times=100)
@@ -148,7 +148,7 @@ def test_another_organizations_deleted_card_is_404(world: World, api: ApiClient)
     assert api.problem("DELETE", "/payment-methods/pm_never") == (404, "not_found")
 
 
-def test_the_default_of_a_paid_plan_goes_once_another_one_pays(world: World, api: ApiClient) -> None:
+def test_default_card_can_be_deleted_once_another_one_pays(world: World, api: ApiClient) -> None:
     first = api.add_card(world.stripe)
     api.ok("PATCH", "/subscription", plan="plus")
     assert api.problem("DELETE", f"/payment-methods/{first}") == (409, "default_payment_method")
@@ -156,11 +156,11 @@ def test_the_default_of_a_paid_plan_goes_once_another_one_pays(world: World, api
     assert api("DELETE", f"/payment-methods/{first}").status_code == 204
 
 
-def test_a_default_that_was_chosen_at_stripe_a_moment_ago_is_not_deleted_either(world: World, api: ApiClient) -> None:
+def test_default_just_chosen_at_stripe_cannot_be_deleted(world: World, api: ApiClient) -> None:
     api.add_card(world.stripe)
     api.ok("PATCH", "/subscription", plan="plus")
     second = attach(world, "pm_card_mastercard")
-    choose(world, second)  # of which no webhook is worked off yet
+    choose(world, second)  # its webhook is not processed yet
     assert api.problem("DELETE", f"/payment-methods/{second}") == (409, "default_payment_method")
 
 
@@ -172,7 +172,7 @@ def test_on_free_the_default_may_be_deleted(world: World, api: ApiClient) -> Non
     assert shown(world) is None
 
 
-def test_an_expired_card_is_shown_as_such_and_pays_for_nothing(world: World, api: ApiClient) -> None:
+def test_expired_card_is_marked_and_pays_for_nothing(world: World, api: ApiClient) -> None:
     card = api.add_card(world.stripe)
     assert [each["is_expired"] for each in api.ok("GET", "/payment-methods")["data"]] == [False]
     late = in_2040(world)
@@ -181,7 +181,7 @@ def test_an_expired_card_is_shown_as_such_and_pays_for_nothing(world: World, api
     assert late.problem("PATCH", "/subscription", plan="plus") == (402, "payment_method_required")
 
 
-def test_an_expired_card_that_the_bank_renewed_pays_though_nobody_told(world: World, api: ApiClient) -> None:
+def test_renewed_card_pays_without_a_webhook(world: World, api: ApiClient) -> None:
     card = api.add_card(world.stripe)
     world.settle()
     world.fault("webhook_dropped", times=100)
@@ -189,7 +189,7 @@ def test_an_expired_card_that_the_bank_renewed_pays_though_nobody_told(world: Wo
     assert in_2040(world).ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
 
 
-def test_a_default_whose_card_nobody_told_of_is_looked_up_once(world: World, api: ApiClient) -> None:
+def test_default_card_without_an_event_is_looked_up(world: World, api: ApiClient) -> None:
     world.fault("webhook_dropped", event="payment_method.*", times=100)
     choose(world, attach(world))
 
@@ -204,7 +204,7 @@ def test_a_default_whose_card_nobody_told_of_is_looked_up_once(world: World, api
 
 
 @pytest.mark.usefixtures("api")
-def test_of_many_defaults_chosen_at_once_the_mirror_ends_with_stripes(world: World) -> None:
+def test_concurrent_default_changes_end_with_stripes_default(world: World) -> None:
     cards = [attach(world, template) for template in ("pm_card_visa", "pm_card_mastercard", "pm_card_amex")] * 3
     token = world.token()
 
@@ -215,7 +215,7 @@ def test_of_many_defaults_chosen_at_once_the_mirror_ends_with_stripes(world: Wor
     with ThreadPoolExecutor(4) as threads:
         assert set(threads.map(put, cards)) == {200}
     world.settle()
-    world.work()  # what could not be ordered was refreshed
+    world.work()  # runs the refreshes of states that could not be ordered
     settings = world.stripe.v1.customers.retrieve(customer_of(world)).invoice_settings
     assert settings is not None
     assert world.rows(Organization)[0].default_payment_method_id == settings.default_payment_method
@@ -229,7 +229,7 @@ def test_a_deleted_default_card_pays_for_no_upgrade(world: World) -> None:
     assert api.problem("PATCH", "/subscription", plan="plus") == (402, "payment_method_required")
 
 
-def test_the_card_of_an_upgrade_on_its_way_cannot_be_deleted(world: World) -> None:
+def test_card_of_an_upgrade_in_flight_cannot_be_deleted(world: World) -> None:
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
     card = api.add_card(world.stripe)

@@ -1,4 +1,4 @@
-"""One organization, one Stripe customer: at once, after a crash, after lost answers, past a key's life."""
+"""Each organization gets one Stripe customer, despite races, crashes, lost answers and expired keys."""
 
 import os
 import subprocess
@@ -23,17 +23,17 @@ CALLER = Caller(organization_id="org_1", actor="test", name="Ada", email="ada@ex
 
 
 def customers(world: World) -> list[str]:
-    """Those at Stripe."""
+    """Return the ids of Stripe's customers."""
     return [each.id for each in world.stripe.v1.customers.list({"limit": 100}).data]
 
 
 def later(gateway: Gateway, **time: int) -> Gateway:
-    """The same so much later."""
+    """Return the gateway with its clock set ahead."""
     return replace(gateway, clock=lambda: gateway.clock() + timedelta(**time))
 
 
 def lose_every_webhook(world: World) -> None:
-    """Nothing is told by events any more."""
+    """Make Stripe drop all further webhooks."""
     world.fault("webhook_dropped", times=1000)
 
 
@@ -41,21 +41,21 @@ def linked(world: World) -> str | None:
     return world.rows(Organization)[0].stripe_customer_id
 
 
-def known_with(world: World, email: str) -> Organization:
-    """The organization, stored with an address, as its customer is asked for."""
+def store_organization(world: World, email: str) -> Organization:
+    """Store the organization with an email address, as happens right before its customer is created."""
     now = world.gateway.clock()
     with world.gateway.database.transaction() as session:
-        asked = Organization(id="org_1", name="Ada", email=email, created_at=now, customer_key_since=now)
-        session.add(asked)
-    return asked
+        organization = Organization(id="org_1", name="Ada", email=email, created_at=now, customer_key_since=now)
+        session.add(organization)
+    return organization
 
 
 def emails(world: World) -> list[str | None]:
-    """Those of the customers at Stripe."""
+    """Return the email addresses of Stripe's customers."""
     return [each.email for each in world.stripe.v1.customers.list({"limit": 100}).data]
 
 
-def test_made_many_times_at_once_it_is_one(world: World) -> None:
+def test_concurrent_calls_make_one_customer(world: World) -> None:
     lose_every_webhook(world)
     world.fault("delay", method="POST", path="/v1/customers", seconds=0.2)
     with ThreadPoolExecutor(8) as threads:
@@ -84,7 +84,7 @@ def test_a_process_killed_in_the_call_leaves_no_second_customer(world: World) ->
     process.kill()
     process.wait()
     assert linked(world) is None
-    world.end_faults()  # Stripe does what it was asked, for nobody
+    world.end_faults()  # Stripe now carries out the call of the dead process
     lose_every_webhook(world)
     eventually(lambda: len(customers(world)) == 1)
     assert [ensure_customer(world.gateway, CALLER)] == customers(world)
@@ -97,7 +97,7 @@ def test_a_lost_answer_leaves_no_second_customer(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", ["error_before", "error_after"])
-def test_a_500_that_stripe_would_repeat_for_a_day_blocks_nobody_and_doubles_nothing(world: World, kind: str) -> None:
+def test_500_that_stripe_would_repeat_leaves_one_customer(world: World, kind: str) -> None:
     lose_every_webhook(world)
     world.fault(kind, method="POST", path="/v1/customers")
     with pytest.raises(StripeUnavailable):
@@ -106,14 +106,14 @@ def test_a_500_that_stripe_would_repeat_for_a_day_blocks_nobody_and_doubles_noth
     assert linked(world) == customers(world)[0]
 
 
-def test_a_key_that_stripe_may_have_forgotten_is_not_used_again(world: World) -> None:
+def test_expired_idempotency_key_is_not_reused(world: World) -> None:
     lose_every_webhook(world)
-    create_customer(world.gateway, known_with(world, "ada@example.test"))  # and killed
+    create_customer(world.gateway, store_organization(world, "ada@example.test"))  # the process dies after the call
     assert [ensure_customer(later(world.gateway, hours=25), CALLER)] == customers(world)
     assert world.rows(Organization)[0].customer_key == 1
 
 
-def test_the_webhook_alone_links_the_two(world: World) -> None:
+def test_webhook_alone_links_the_customer(world: World) -> None:
     world.fault("error_after", method="POST", path="/v1/customers")
     with pytest.raises(StripeUnavailable):
         ensure_customer(world.gateway, CALLER)
@@ -121,7 +121,7 @@ def test_the_webhook_alone_links_the_two(world: World) -> None:
     assert [linked(world)] == customers(world)
 
 
-def test_a_customer_of_another_organization_is_not_taken(world: World) -> None:
+def test_another_organizations_customer_is_not_used(world: World) -> None:
     lose_every_webhook(world)
     other = ensure_customer(world.gateway, replace(CALLER, organization_id="org_2"))
     world.fault("error_before", method="POST", path="/v1/customers")
@@ -133,7 +133,7 @@ def test_a_customer_of_another_organization_is_not_taken(world: World) -> None:
 
 
 @pytest.mark.parametrize("email", ["nobody", f"{'a' * 510}@b.example", '"a@b"@example.test'])
-def test_an_address_in_the_token_that_is_none_is_left_out_for_good(world: World, email: str) -> None:
+def test_invalid_email_in_the_token_is_dropped_for_good(world: World, email: str) -> None:
     claims = jwt.decode(world.token(), options={"verify_signature": False})
     for each in (email, "right@example.test"):
         token = jwt.encode({**claims, "email": each}, world.gateway.config.jwt_development_secret or "")
@@ -143,17 +143,17 @@ def test_an_address_in_the_token_that_is_none_is_left_out_for_good(world: World,
 
 
 @pytest.mark.parametrize("email", ["nobody", f"{'a' * 510}@b.example"])
-def test_an_address_that_stripe_refused_before_locks_nobody_out(world: World, email: str) -> None:
+def test_email_that_stripe_refused_does_not_block_the_customer(world: World, email: str) -> None:
     lose_every_webhook(world)
-    with pytest.raises(StripeRejected):  # which Stripe repeats under this key, and refuses it with other parameters
-        create_customer(world.gateway, known_with(world, email))
+    with pytest.raises(StripeRejected):  # under this key, Stripe repeats the refusal and accepts no other parameters
+        create_customer(world.gateway, store_organization(world, email))
     assert [ensure_customer(world.gateway, CALLER)] == customers(world)
     assert (emails(world), world.rows(Organization)[0].email) == ([None], None)
 
 
-def test_made_many_times_at_once_without_the_address_it_is_one(world: World) -> None:
+def test_concurrent_calls_without_the_email_make_one_customer(world: World) -> None:
     lose_every_webhook(world)
-    known_with(world, "nobody")
+    store_organization(world, "nobody")
     world.fault("delay", method="POST", path="/v1/customers", seconds=0.2)
     with ThreadPoolExecutor(8) as threads:
         ids = set(threads.map(lambda _: ensure_customer(world.gateway, CALLER), range(16)))
@@ -161,17 +161,17 @@ def test_made_many_times_at_once_without_the_address_it_is_one(world: World) -> 
     assert len(ids) == 1
 
 
-def test_a_lost_answer_to_the_call_without_the_address_leaves_no_second_customer(world: World) -> None:
+def test_lost_answer_without_the_email_leaves_no_second_customer(world: World) -> None:
     lose_every_webhook(world)
-    known_with(world, "nobody")
+    store_organization(world, "nobody")
     world.fault("error_after", method="POST", path="/v1/customers", skip=1)
     with pytest.raises(StripeUnavailable):
         ensure_customer(world.gateway, CALLER)
     assert [ensure_customer(world.gateway, CALLER)] == customers(world)
 
 
-def test_what_stripe_refuses_for_another_reason_is_told_and_costs_no_address(world: World) -> None:
-    known_with(world, "ada@example.test")
+def test_refusal_for_another_reason_keeps_the_email(world: World) -> None:
+    store_organization(world, "ada@example.test")
     world.stripe.v1.customers.create({"name": "Other"}, {"idempotency_key": "customer:org_1:0"})
     with pytest.raises(StripeRejected):
         ensure_customer(world.gateway, CALLER)

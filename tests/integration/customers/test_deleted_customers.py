@@ -1,4 +1,4 @@
-"""A customer that was deleted at Stripe, of which nobody has told yet: who asks is sent to sales, and it is known."""
+"""A customer was deleted at Stripe without a webhook. The next request notices it and refers the caller to sales."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from tests.support.json_types import Json
 from tests.support.world import World
 
 CLOSED = (409, "contact_sales_required")
-CARD = "its_card"  # stands for the organization's
+CARD = "its_card"  # stands for the organization's card
 REQUESTS: dict[str, tuple[str, str, Json]] = {
     "set up": ("POST", "/billing-details/setup-intent", {}),
     "list": ("GET", "/payment-methods", {}),
@@ -30,13 +30,13 @@ def customer_of(world: World) -> str:
 
 
 def delete(world: World) -> None:
-    """Delete the customer, and let no webhook tell of it."""
+    """Delete the customer at Stripe and drop the webhooks."""
     world.fault("webhook_dropped", times=1000)
     world.stripe.v1.customers.delete(customer_of(world))
 
 
-def ask(world: World, api: ApiClient, name: str) -> tuple[int, str] | None:
-    """The problem that the answer is, which says nothing of what Stripe calls it; None if it is none."""
+def find_problem(world: World, api: ApiClient, name: str) -> tuple[int, str] | None:
+    """Send the named request and return its problem, or None. The problem must not quote Stripe's wording."""
     method, path, body = REQUESTS[name]
     card = world.rows(Organization)[0].default_payment_method_id or ""
     own = {key: card if value == CARD else value for key, value in body.items()}
@@ -48,8 +48,8 @@ def ask(world: World, api: ApiClient, name: str) -> tuple[int, str] | None:
 
 
 def before_each_call(monkeypatch: pytest.MonkeyPatch, act: Callable[[str], None]) -> None:
-    """Let something happen before each call of the gateway's to Stripe; it gets to know method and path."""
-    request = MeteredClient._timed  # noqa: SLF001 - what every call of its own goes through
+    """Call ``act`` with method and path before each call that the gateway makes to Stripe."""
+    request = MeteredClient._timed  # noqa: SLF001 - every call of the gateway passes through it
 
     def noted(self: MeteredClient, method: str, url: str, *rest: Any) -> Any:
         if self._meter is not None:
@@ -60,26 +60,26 @@ def before_each_call(monkeypatch: pytest.MonkeyPatch, act: Callable[[str], None]
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_whoever_asks_is_sent_to_sales_and_the_deletion_is_known_then(world: World, api: ApiClient, name: str) -> None:
+def test_request_after_a_deletion_is_referred_to_sales(world: World, api: ApiClient, name: str) -> None:
     delete(world)
-    assert ask(world, api, name) == CLOSED
+    assert find_problem(world, api, name) == CLOSED
     assert world.rows(Organization)[0].deleted
     assert api.ok("GET", "/subscription")["actions"] == ["contact_sales"]
 
 
-def test_once_it_is_known_nothing_is_sold_and_what_there_was_is_gone(world: World, api: ApiClient) -> None:
+def test_known_deletion_blocks_sales_and_empties_the_details(world: World, api: ApiClient) -> None:
     world.stripe.v1.customers.delete(customer_of(world))
     world.settle()
-    assert [ask(world, api, name) for name in ("set up", "preview", "change")] == [CLOSED] * 3
-    assert [ask(world, api, name) for name in ("list", "details")] == [None] * 2
+    assert [find_problem(world, api, name) for name in ("set up", "preview", "change")] == [CLOSED] * 3
+    assert [find_problem(world, api, name) for name in ("list", "details")] == [None] * 2
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_on_a_paid_plan_it_is_the_same(world: World, api: ApiClient, name: str) -> None:
+def test_request_after_a_deletion_on_plus_is_referred_to_sales(world: World, api: ApiClient, name: str) -> None:
     api.ok("PATCH", "/subscription", plan="plus", quantity=2)
     world.settle()
     delete(world)
-    assert ask(world, api, name) == CLOSED
+    assert find_problem(world, api, name) == CLOSED
     assert world.plan_row().plan == "free"
 
 
@@ -91,26 +91,26 @@ def test_on_a_paid_plan_it_is_the_same(world: World, api: ApiClient, name: str) 
         ("delete", r"get customers/\w+"),
     ],
 )
-def test_deleted_between_two_calls_it_is_noticed_as_well(
+def test_deletion_between_two_calls_is_noticed(
     world: World, api: ApiClient, monkeypatch: pytest.MonkeyPatch, name: str, call: str
 ) -> None:
-    def act(asked: str) -> None:
-        if re.fullmatch(call, asked) and not world.faults():
+    def act(request: str) -> None:
+        if re.fullmatch(call, request) and not world.faults():
             delete(world)
 
     before_each_call(monkeypatch, act)
-    assert ask(world, api, name) == CLOSED
+    assert find_problem(world, api, name) == CLOSED
     assert world.rows(Organization)[0].deleted
 
 
-def test_a_change_that_stripe_refuses_for_it_has_failed_for_it(world: World, api: ApiClient) -> None:
+def test_change_refused_for_the_deletion_fails_with_its_code(world: World, api: ApiClient) -> None:
     delete(world)
-    assert ask(world, api, "change") == CLOSED
+    assert find_problem(world, api, "change") == CLOSED
     [_, change] = sorted(world.rows(PlanChange), key=lambda row: row.created_at)
     assert (change.state, (change.error or {})["code"]) == ("failed", "contact_sales_required")
 
 
-def test_an_enrolment_is_refused_for_it(world: World) -> None:
+def test_enrolment_of_a_deleted_customer_is_refused(world: World) -> None:
     api = world.api()
     api.ok("POST", "/billing-details/setup-intent")
     delete(world)
@@ -119,16 +119,16 @@ def test_an_enrolment_is_refused_for_it(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["set up", "list", "choose", "preview", "change"])
-def test_as_long_as_nothing_is_refused_stripe_is_not_asked_for_the_customer(
+def test_accepted_request_does_not_retrieve_the_customer(
     world: World, api: ApiClient, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     made: list[str] = []
     before_each_call(monkeypatch, made.append)
-    assert ask(world, api, name) is None
+    assert find_problem(world, api, name) is None
     assert made
     assert f"get customers/{customer_of(world)}" not in made
 
 
-def test_a_refusal_for_another_reason_is_told_as_it_is(world: World, api: ApiClient) -> None:
+def test_refusal_for_another_reason_keeps_its_own_problem(world: World, api: ApiClient) -> None:
     assert api.problem("PUT", "/payment-methods/default", payment_method="pm_never") == (404, "not_found")
     assert not world.rows(Organization)[0].deleted

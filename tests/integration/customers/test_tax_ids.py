@@ -1,4 +1,4 @@
-"""Tax ids: five at most at any time, however they are exchanged, and as before if Stripe refuses one."""
+"""Exchanging tax ids never exceeds Stripe's limit of five. If Stripe refuses one, the old ones come back."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def put(api: ApiClient, tax_ids: list[Json], email: str = "a@ada.example") -> Js
 
 
 def refused(api: ApiClient, tax_ids: list[Json], email: str = "a@ada.example") -> list[str]:
-    """Which fields Stripe does not take."""
+    """Put the tax ids, check that they are refused and return the refused fields."""
     answer = api("PUT", "/billing-details", name="Ada", email=email, address=None, tax_ids=tax_ids)
     assert problem_of(answer) == (422, "billing_details_refused")
     return list(answer.get_json()["errors"])
@@ -37,8 +37,8 @@ def customer_of(world: World) -> str:
     return world.stripe.v1.customers.list().data[0].id
 
 
-def done(world: World) -> str:
-    """What was done to tax ids, in its order: + created, - deleted."""
+def exchange_steps(world: World) -> str:
+    """Return one sign for each tax id event, in order: + for created, - for deleted."""
     signs = {"customer.tax_id.created": "+", "customer.tax_id.deleted": "-"}
     events = world.stripe.v1.events.list({"type": "customer.tax_id.*", "limit": 100}).data
     return "".join(signs[each.type] for each in reversed(events) if each.type in signs)
@@ -54,37 +54,37 @@ def done(world: World) -> str:
         ((0, 1, 2, 3, 4), (0,), "----"),
     ],
 )
-def test_of_the_old_only_those_go_first_without_which_there_is_no_room(
+def test_only_tax_ids_that_must_make_room_are_removed_first(
     world: World, before: tuple[int, ...], after: tuple[int, ...], steps: str
 ) -> None:
     api = world.api()
     put(api, vat(*before))
     assert sorted(each["value"] for each in put(api, vat(*after))["tax_ids"]) == numbers(*after)
     assert values(api) == numbers(*after)
-    assert done(world) == "+" * len(before) + steps
+    assert exchange_steps(world) == "+" * len(before) + steps
 
 
 @pytest.mark.parametrize("new", [[NONSENSE], [*vat(5), NONSENSE], [*vat(5, 6), NONSENSE]])
-def test_what_made_room_for_one_that_stripe_refuses_is_put_back(world: World, new: list[Json]) -> None:
+def test_tax_ids_removed_for_a_refused_one_are_restored(world: World, new: list[Json]) -> None:
     api = world.api()
     put(api, vat(0, 1, 2, 3, 4))
     assert refused(api, [*vat(0, 1), *new]) == ["tax_ids"]
     assert values(api) == numbers(0, 1, 2, 3, 4)
 
 
-def test_what_made_room_is_put_back_if_stripe_refuses_the_address(world: World) -> None:
+def test_removed_tax_ids_are_restored_if_the_email_is_refused(world: World) -> None:
     api = world.api()
     put(api, vat(0, 1, 2, 3, 4))
     assert refused(api, vat(0, 1, 5, 6, 7), email='"a@b"@example.test') == ["email"]
     assert values(api) == numbers(0, 1, 2, 3, 4)
 
 
-def test_the_refusal_is_told_though_something_could_not_be_put_back(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_refusal_is_reported_even_if_a_restore_fails(world: World, caplog: pytest.LogCaptureFixture) -> None:
     api = world.api()
     put(api, vat(0, 1, 2, 3, 4))
-    world.fault("error_before", method="POST", path="/v1/customers/*/tax_ids", skip=3)  # two are made, one refused
+    world.fault(
+        "error_before", method="POST", path="/v1/customers/*/tax_ids", skip=3
+    )  # two are created and one is refused
     assert refused(api, [*vat(0, 1, 5, 6), NONSENSE]) == ["tax_ids"]
     assert len(values(api)) == 4
     assert "tax_ids_not_as_they_were" in caplog.text
@@ -93,17 +93,17 @@ def test_the_refusal_is_told_though_something_could_not_be_put_back(
     assert values(api) == numbers(0, 1, 2, 3, 4)
 
 
-def test_one_that_is_there_twice_makes_room_before_any_other(world: World) -> None:
+def test_duplicate_tax_id_is_removed_first(world: World) -> None:
     api = world.api()
     put(api, vat(0, 1, 2, 3))
     world.stripe.v1.customers.tax_ids.create(customer_of(world), {"type": "eu_vat", "value": "DE123456782"})
-    world.fault("error_before", method="POST", path="/v1/customers/*/tax_ids")  # so far it came, and no further
+    world.fault("error_before", method="POST", path="/v1/customers/*/tax_ids")  # the exchange stops here
     answer = api("PUT", "/billing-details", name="Ada", email="a@ada.example", address=None, tax_ids=vat(2, 5))
     assert problem_of(answer) == (503, "stripe_unavailable")
     assert values(api) == numbers(0, 1, 2, 3)
 
 
-def test_one_that_another_request_added_meanwhile_is_as_good(world: World) -> None:
+def test_tax_id_added_by_a_concurrent_request_is_kept(world: World) -> None:
     api = world.api()
     put(api, [])
     customer = world.stripe.v1.customers.retrieve(customer_of(world), {"expand": ["tax_ids"]})

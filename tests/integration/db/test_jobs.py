@@ -1,4 +1,4 @@
-"""Jobs are rows of the same database: they come and go with the transaction that asks for them."""
+"""Jobs are rows of the same database, so a rollback removes the jobs of its transaction."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -12,28 +12,28 @@ from tests.support.world import World
 
 
 def waiting(session: Session) -> int:
-    """How many refresh jobs there are."""
+    """Return how many refresh jobs wait."""
     query = text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = :task AND status = 'todo'")
     return int(session.scalar(query, {"task": jobs.REFRESH}) or 0)
 
 
-def ask(session: Session) -> bool:
+def defer_one(session: Session) -> bool:
     return jobs.defer(session, jobs.REFRESH, {"kind": "customer", "stripe_id": "x"}, queueing_lock="refresh:x")
 
 
-def test_a_job_is_gone_with_a_rollback(world: World) -> None:
+def test_rollback_removes_the_job(world: World) -> None:
     with world.gateway.database.transaction() as session:
-        assert ask(session)
+        assert defer_one(session)
         session.rollback()
     with world.gateway.database.transaction() as session:
         assert waiting(session) == 0
 
 
-def test_a_second_request_folds_into_the_waiting_job_and_spares_the_transaction(world: World) -> None:
+def test_second_request_merges_into_the_waiting_job(world: World) -> None:
     with world.gateway.database.transaction() as session:
-        assert ask(session)
+        assert defer_one(session)
     with world.gateway.database.transaction() as session:
-        assert not ask(session)
+        assert not defer_one(session)
         assert waiting(session) == 1  # the transaction still works
 
 
@@ -43,7 +43,7 @@ def wanted(name: str, at: datetime | None = None) -> jobs.Wanted:
 
 
 def enqueued(world: World) -> list[tuple[str, str, str, datetime | None]]:
-    """Locks, id and time of the refresh jobs."""
+    """Return the locks, the object's id and the time of each refresh job."""
     query = text(
         "SELECT queueing_lock, lock, args ->> 'stripe_id', scheduled_at FROM procrastinate_jobs"
         " WHERE task_name = :task ORDER BY id"
@@ -52,7 +52,7 @@ def enqueued(world: World) -> list[tuple[str, str, str, datetime | None]]:
         return [tuple(row) for row in session.execute(query, {"task": jobs.REFRESH})]
 
 
-def test_many_jobs_have_their_own_locks_and_times_and_fold_into_those_that_wait(world: World) -> None:
+def test_jobs_keep_locks_and_times_and_merge_into_waiting_ones(world: World) -> None:
     later = datetime(2030, 1, 1, tzinfo=UTC)
     with world.gateway.database.transaction() as session:
         jobs.defer_all(session, [])
@@ -66,17 +66,17 @@ def test_many_jobs_have_their_own_locks_and_times_and_fold_into_those_that_wait(
     ]
 
 
-def test_two_that_want_the_same_jobs_in_another_order_wait_for_each_other_and_enqueue_each_once(world: World) -> None:
+def test_opposite_enqueuing_orders_do_not_deadlock(world: World) -> None:
     with ThreadPoolExecutor(1) as other:
         with world.gateway.database.transaction() as session:
             jobs.defer_all(session, [wanted("b")])
 
-            def reversely() -> None:
+            def defer_reversed() -> None:
                 with world.gateway.database.transaction() as theirs:
                     jobs.defer_all(theirs, [wanted("d"), wanted("c"), wanted("b"), wanted("a")])
 
-            reversed_ones = other.submit(reversely)
+            deferring = other.submit(defer_reversed)
             eventually(lambda: world.blocked() == 1)
             jobs.defer_all(session, [wanted("c")])
-        reversed_ones.result(timeout=10)
+        deferring.result(timeout=10)
     assert sorted(job for _, _, job, _ in enqueued(world)) == ["a", "b", "c", "d"]

@@ -1,4 +1,4 @@
-"""The migrations make what the models say, and lead back."""
+"""The migrations create the tables that the models describe, and can be reverted."""
 
 from alembic import command
 from sqlalchemy import text
@@ -7,12 +7,12 @@ from gateway.db.migrate import alembic_config, is_migrated, known_heads, migrate
 from tests.support.world import World
 
 
-def test_models_and_migrations_are_in_step(world: World) -> None:
+def test_models_and_migrations_agree(world: World) -> None:
     with world.gateway.database.engine.connect() as connection:
         command.check(alembic_config(connection))
 
 
-def test_the_last_migration_can_be_taken_back_and_made_again(world: World) -> None:
+def test_last_migration_can_be_reverted_and_repeated(world: World) -> None:
     with world.gateway.database.engine.begin() as connection:
         config = alembic_config(connection)
         command.downgrade(config, "-1")
@@ -20,7 +20,7 @@ def test_the_last_migration_can_be_taken_back_and_made_again(world: World) -> No
         assert connection.scalar(text("SELECT count(*) FROM alembic_version")) == 1
 
 
-def test_while_a_newer_release_is_rolled_out_the_older_one_stays_ready_and_can_be_started(world: World) -> None:
+def test_older_release_stays_ready_during_a_rollout(world: World) -> None:
     database = world.gateway.database
     with database.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))

@@ -1,4 +1,4 @@
-"""Bad input gets a clear problem with a stable code, and changes nothing."""
+"""The interface answers bad input with a clear problem and a stable code, and changes nothing."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def test_without_a_token_every_route_is_401(world: World, method: str, path: str
 
 
 @pytest.mark.parametrize(("method", "path"), WRITES)
-def test_a_token_that_may_only_read_changes_nothing(world: World, method: str, path: str) -> None:
+def test_read_only_token_changes_nothing(world: World, method: str, path: str) -> None:
     api = world.api(scopes=("billing:read",))
     assert api.problem(method, path, plan="free") == (403, "forbidden")
 
@@ -66,9 +66,7 @@ def test_a_token_that_may_only_read_changes_nothing(world: World, method: str, p
     ],
 )
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_a_change_that_makes_no_sense_is_422_and_changes_nothing(
-    world: World, method: str, body: dict[str, Any]
-) -> None:
+def test_invalid_change_is_422_and_changes_nothing(world: World, method: str, body: dict[str, Any]) -> None:
     answer = world.client.open(
         "/v1/subscription", method=method, json=body, headers={"Authorization": f"Bearer {world.token()}"}
     )
@@ -104,12 +102,12 @@ def test_a_body_too_large_is_413(world: World) -> None:
     assert problem_of(answer) == (413, "payload_too_large")
 
 
-def test_an_unknown_path_and_a_wrong_method_are_problems(world: World) -> None:
+def test_unknown_path_and_wrong_method_are_problems(world: World) -> None:
     assert problem_of(world.client.get("/v1/nothing")) == (404, "not_found")
     assert problem_of(world.client.put("/v1/subscription", json={})) == (405, "method_not_allowed")
 
 
-def test_the_plans_say_what_the_organization_may_do(world: World) -> None:
+def test_plans_show_what_the_organization_may_do(world: World) -> None:
     api = world.api()
     actions = {plan["key"]: plan["action"] for plan in api.ok("GET", "/plans")["data"]}
     assert actions == {"free": "current", "plus": "upgrade", "enterprise": "contact_sales"}
@@ -126,7 +124,7 @@ def test_an_upgrade_without_a_card_is_402_and_changes_nothing(world: World) -> N
     assert len(world.rows(PlanChange)) == 1
 
 
-def test_enterprise_is_409_contact_sales_and_reaches_neither_stripe_nor_the_tables(world: World) -> None:
+def test_enterprise_is_409_and_reaches_neither_stripe_nor_tables(world: World) -> None:
     api = world.api()
     for method in ("POST", "PATCH"):
         assert api.problem(method, "/subscription", plan="enterprise") == (409, "contact_sales_required")
@@ -134,7 +132,7 @@ def test_enterprise_is_409_contact_sales_and_reaches_neither_stripe_nor_the_tabl
     assert world.rows(PlanChange) == []
 
 
-def test_a_closed_account_is_sent_to_sales_by_all_that_speaks_of_plans(world: World, api: ApiClient) -> None:
+def test_closed_account_is_referred_to_sales_by_every_plan_route(world: World, api: ApiClient) -> None:
     world.stripe.v1.customers.delete(world.rows(Organization)[0].stripe_customer_id or "")
     world.settle()
     assert api.ok("GET", "/subscription")["actions"] == ["contact_sales"]
@@ -144,9 +142,7 @@ def test_a_closed_account_is_sent_to_sales_by_all_that_speaks_of_plans(world: Wo
         assert api.problem("PATCH", "/subscription", **body) == (409, "contact_sales_required")
 
 
-def test_a_closed_account_is_sent_to_sales_before_anything_else_of_the_change_is_looked_at(
-    world: World, api: ApiClient
-) -> None:
+def test_closed_account_is_referred_to_sales_before_validation(world: World, api: ApiClient) -> None:
     [card] = api.ok("GET", "/payment-methods")["data"]
     world.stripe.v1.customers.delete(world.rows(Organization)[0].stripe_customer_id or "")
     world.settle()
@@ -155,21 +151,21 @@ def test_a_closed_account_is_sent_to_sales_before_anything_else_of_the_change_is
         assert answer == (409, "contact_sales_required")
 
 
-def test_what_is_so_already_is_409_no_change(world: World) -> None:
+def test_change_to_the_present_plan_is_409(world: World) -> None:
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
     assert api.problem("PATCH", "/subscription", plan="free") == (409, "no_change")
     assert api.problem("DELETE", "/subscription") == (409, "no_change")
 
 
-def test_a_preview_needs_an_enrolled_organization_but_no_card(world: World) -> None:
+def test_preview_needs_enrolment_but_no_card(world: World) -> None:
     api = world.api()
     assert api.problem("POST", "/subscription/preview", plan="plus") == (409, "not_enrolled")
     api.ok("POST", "/subscription", plan="free")
     assert api.ok("POST", "/subscription/preview", plan="plus")["amount_due_now"] == 0
 
 
-def test_another_organizations_objects_look_as_if_they_did_not_exist(world: World) -> None:
+def test_another_organizations_objects_are_404(world: World) -> None:
     mine, theirs = world.api("org_1"), world.api("org_2")
     change = theirs.ok("POST", "/subscription", plan="free")
     card = theirs.add_card(world.stripe)
@@ -182,7 +178,7 @@ def test_another_organizations_objects_look_as_if_they_did_not_exist(world: Worl
     assert [each["id"] for each in theirs.ok("GET", "/payment-methods")["data"]] == [card]
 
 
-def test_cards_are_listed_and_the_default_of_a_paid_plan_cannot_be_deleted(world: World) -> None:
+def test_default_card_of_a_paid_plan_cannot_be_deleted(world: World) -> None:
     api = world.api()
     first = api.add_card(world.stripe)
     second = api.add_card(world.stripe, "pm_card_mastercard")
@@ -194,7 +190,7 @@ def test_cards_are_listed_and_the_default_of_a_paid_plan_cannot_be_deleted(world
     assert [each["id"] for each in api.ok("GET", "/payment-methods")["data"]] == [second]
 
 
-def test_plan_details_show_the_card_the_invoice_and_the_times_in_utc(world: World) -> None:
+def test_plan_details_show_card_invoice_and_utc_times(world: World) -> None:
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
     api.add_card(world.stripe)
@@ -227,7 +223,7 @@ def test_an_odd_card_id_is_404(world: World) -> None:
     assert world.api().problem("DELETE", "/payment-methods/%00") == (404, "not_found")
 
 
-def test_the_interface_describes_its_errors_as_they_are(world: World) -> None:
+def test_openapi_describes_errors_as_problems(world: World) -> None:
     responses = world.client.get("/v1/openapi.json").get_json()["components"]["responses"]
     assert set(responses["DEFAULT_ERROR"]["content"]) == {"application/problem+json"}
 

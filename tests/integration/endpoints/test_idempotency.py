@@ -1,4 +1,4 @@
-"""``Idempotency-Key``, ``If-Match`` and the number of changes: a request is done once, on what its caller saw."""
+"""``Idempotency-Key``, ``If-Match`` and the rate limit make a request happen once, on the state its caller saw."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -29,20 +29,20 @@ CALLER = Caller(organization_id="org_1", actor="test", idempotency_key="click-1"
 def send(
     world: World, method: str = "PATCH", *, client: FlaskClient | None = None, headers: dict[str, str], **body: Any
 ) -> TestResponse:
-    """A request of org_1's with headers of its own."""
+    """Send a request of org_1 with extra headers."""
     sender = client or world.client
     named = {"Authorization": f"Bearer {world.token()}", **headers}
     return sender.open("/v1/subscription", method=method, json=body or None, headers=named)
 
 
-def mark(world: World, **body: Any) -> str:
-    """The fingerprint of a PATCH."""
+def fingerprint_patch(world: World, **body: Any) -> str:
+    """Return the fingerprint of a PATCH request."""
     with world.client.application.test_request_context("/v1/subscription", method="PATCH", json=body):
         return fingerprint()
 
 
 def changes(world: World) -> list[PlanChange]:
-    """The upgrades that were asked for."""
+    """Return the requested upgrades."""
     return [change for change in world.rows(PlanChange) if change.to_plan == "plus"]
 
 
@@ -57,7 +57,7 @@ def test_a_repeated_request_gets_the_first_answer_and_changes_nothing(world: Wor
     assert len(changes(world)) == 1
 
 
-def test_a_refusal_is_answered_again_as_well(world: World) -> None:
+def test_repeated_request_gets_the_first_refusal(world: World) -> None:
     world.api().ok("POST", "/subscription", plan="free")
     first = send(world, headers={"Idempotency-Key": "click-1"}, plan="plus")
     world.api().add_card(world.stripe)
@@ -76,8 +76,10 @@ def test_the_same_key_with_another_request_is_refused(world: World, other: dict[
     assert (answer.status_code, answer.get_json()["code"]) == (422, "idempotency_key_reused")
 
 
-def test_a_request_is_known_by_its_method_its_address_its_condition_and_its_body(world: World) -> None:
-    def mark_of(address: str = "/v1/subscription", method: str = "PATCH", match: str = "*", plan: str = "plus") -> str:
+def test_fingerprint_covers_method_address_condition_and_body(world: World) -> None:
+    def fingerprint_of(
+        address: str = "/v1/subscription", method: str = "PATCH", match: str = "*", plan: str = "plus"
+    ) -> str:
         headers = {"If-Match": match}
         with world.client.application.test_request_context(
             address, method=method, headers=headers, json={"plan": plan}
@@ -85,14 +87,14 @@ def test_a_request_is_known_by_its_method_its_address_its_condition_and_its_body
             return fingerprint()
 
     others = [
-        mark_of(method="POST"),
-        mark_of("/v1/subscription?quote=a"),
-        mark_of("/v1/subscription/preview"),
-        mark_of(match='"7"'),
-        mark_of(plan="free"),
+        fingerprint_of(method="POST"),
+        fingerprint_of("/v1/subscription?quote=a"),
+        fingerprint_of("/v1/subscription/preview"),
+        fingerprint_of(match='"7"'),
+        fingerprint_of(plan="free"),
     ]
-    assert mark_of() == mark_of()
-    assert len({mark_of(), *others}) == 6
+    assert fingerprint_of() == fingerprint_of()
+    assert len({fingerprint_of(), *others}) == 6
 
 
 @pytest.mark.usefixtures("api")
@@ -108,7 +110,7 @@ def test_the_same_key_with_another_method_or_query_is_refused(world: World) -> N
 
 
 @pytest.mark.usefixtures("api")
-def test_keys_of_two_organizations_have_nothing_to_do_with_each_other(world: World) -> None:
+def test_two_organizations_may_use_the_same_key(world: World) -> None:
     send(world, headers={"Idempotency-Key": "click-1"}, plan="plus")
     other = {"Authorization": f"Bearer {world.token('org_2')}", "Idempotency-Key": "click-1"}
     answer = world.client.post("/v1/subscription", json={"plan": "free"}, headers=other)
@@ -139,7 +141,7 @@ def test_fifty_clicks_with_one_key_make_one_change_and_get_one_answer(world: Wor
 
 
 @pytest.mark.usefixtures("api")
-def test_fifty_clicks_with_fifty_keys_make_one_change_and_forty_nine_conflicts(world: World) -> None:
+def test_fifty_clicks_with_fifty_keys_make_one_change(world: World) -> None:
     app = create_app(world.gateway)
 
     def click(number: int) -> int:
@@ -153,11 +155,11 @@ def test_fifty_clicks_with_fifty_keys_make_one_change_and_forty_nine_conflicts(w
 
 
 @pytest.mark.usefixtures("api")
-def test_whoever_takes_over_from_a_dead_process_goes_on_with_its_change(world: World) -> None:
+def test_repeated_request_resumes_a_dead_processes_change(world: World) -> None:
     headers = {"Idempotency-Key": "click-1"}
-    assert idempotency.claim_key(world.gateway, CALLER, "click-1", mark(world, plan="plus")) is None
+    assert idempotency.claim_key(world.gateway, CALLER, "click-1", fingerprint_patch(world, plan="plus")) is None
     begun = write_intent(world.gateway, CALLER, PLUS, None, card=True).change_id
-    # the process dies here, and a minute passes
+    # The process dies here, and a minute passes.
     later = replace(world.gateway, clock=lambda: datetime.now(UTC) + idempotency.CLAIM_TIMEOUT + timedelta(seconds=1))
     answer = send(world, client=create_app(later).test_client(), headers=headers, plan="plus")
     assert (answer.status_code, answer.get_json()["id"], answer.get_json()["state"]) == (200, begun, "applied")
@@ -165,17 +167,15 @@ def test_whoever_takes_over_from_a_dead_process_goes_on_with_its_change(world: W
 
 
 @pytest.mark.usefixtures("api")
-def test_while_the_first_request_is_worked_on_the_second_waits_and_then_is_409(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_second_request_with_a_key_in_flight_is_409(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idempotency, "LONGEST_WAIT", 0.1)
-    idempotency.claim_key(world.gateway, CALLER, "click-1", mark(world, plan="plus"))
+    idempotency.claim_key(world.gateway, CALLER, "click-1", fingerprint_patch(world, plan="plus"))
     answer = send(world, headers={"Idempotency-Key": "click-1"}, plan="plus")
     assert (answer.status_code, answer.get_json()["code"]) == (409, "request_in_progress")
 
 
 @pytest.mark.usefixtures("api")
-def test_a_key_is_free_again_after_a_request_that_could_not_be_tried(world: World) -> None:
+def test_key_is_free_again_after_a_conflict(world: World) -> None:
     send(world, headers={}, plan="plus", quantity=2)
     write_intent(world.gateway, CALLER, ChangeCommand(plan="plus", quantity=5), None, card=True)
     assert send(world, headers={"Idempotency-Key": "click-2"}, plan="free").status_code == 409
@@ -186,7 +186,7 @@ def test_a_key_is_free_again_after_a_request_that_could_not_be_tried(world: Worl
     assert send(world, headers={"Idempotency-Key": "click-2"}, plan="free").status_code == 200
 
 
-def test_who_was_taken_for_dead_does_not_take_back_the_answer_of_the_one_who_took_over(world: World) -> None:
+def test_late_release_does_not_discard_the_successors_answer(world: World) -> None:
     idempotency.claim_key(world.gateway, CALLER, "click-1", "print")
     kept = idempotency.Answer(status=200, location=None, body="{}")
     idempotency.store_answer(world.gateway, CALLER, kept)
@@ -194,7 +194,7 @@ def test_who_was_taken_for_dead_does_not_take_back_the_answer_of_the_one_who_too
     assert idempotency.claim_key(world.gateway, CALLER, "click-1", "print") == kept
 
 
-def test_a_key_that_cannot_be_released_hides_nothing_of_what_its_request_came_to(world: World) -> None:
+def test_failed_release_of_a_key_raises_nothing(world: World) -> None:
     nowhere = "postgresql://nobody@127.0.0.1:9/nothing"
     away = build_gateway(replace(world.gateway.config, database_url=nowhere))
     idempotency.release_key(away, CALLER)
@@ -210,7 +210,7 @@ def test_keys_are_forgotten_after_a_day(world: World) -> None:
     assert world.rows(IdempotencyKey) == []
 
 
-def test_a_change_of_a_plan_that_has_changed_meanwhile_is_refused(world: World, api: ApiClient) -> None:
+def test_change_with_an_outdated_version_is_refused(world: World, api: ApiClient) -> None:
     seen = world.client.get("/v1/subscription", headers={"Authorization": f"Bearer {world.token()}"})
     etag = seen.headers["ETag"]
     assert etag.startswith(f'"{seen.get_json()["version"]}-')
@@ -222,7 +222,7 @@ def test_a_change_of_a_plan_that_has_changed_meanwhile_is_refused(world: World, 
 
 @pytest.mark.usefixtures("api")
 @pytest.mark.parametrize("tags", ['"{version}"', '"{version}-0123"', 'W/"77", "{version}"', "*"])
-def test_a_change_of_the_plan_as_it_was_seen_is_made(world: World, tags: str) -> None:
+def test_change_with_the_current_version_is_made(world: World, tags: str) -> None:
     version = world.plan_row().version
     assert send(world, headers={"If-Match": tags.format(version=version)}, plan="plus").status_code == 200
 
@@ -235,10 +235,10 @@ def test_a_header_without_a_tag_of_ours_matches_nothing(world: World, tags: str)
     assert changes(world) == []
 
 
-def test_too_many_changes_within_an_hour_are_429_and_say_when_to_come_back(
+def test_too_many_changes_in_an_hour_are_429_with_retry_after(
     world: World, api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "CHANGES_AT_MOST", 3)  # the enrolment is one
+    monkeypatch.setattr(admission, "CHANGES_AT_MOST", 3)  # the enrolment counts as one
     api.ok("PATCH", "/subscription", plan="plus")
     api.ok("DELETE", "/subscription")
     answer = api("PATCH", "/subscription", plan="plus")
@@ -249,10 +249,8 @@ def test_too_many_changes_within_an_hour_are_429_and_say_when_to_come_back(
 
 
 @pytest.mark.usefixtures("api")
-def test_a_request_that_was_one_too_many_is_done_when_it_comes_again_in_time(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rate_limited_request_succeeds_later_under_the_same_key(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as busy:
-        busy.setattr(admission, "CHANGES_AT_MOST", 1)  # the enrolment
+        busy.setattr(admission, "CHANGES_AT_MOST", 1)  # only the enrolment
         assert send(world, headers={"Idempotency-Key": "click-1"}, plan="plus").status_code == 429
     assert send(world, headers={"Idempotency-Key": "click-1"}, plan="plus").status_code == 200

@@ -9,8 +9,8 @@ from tests.support.world import World
 
 
 def test_the_interface_is_the_committed_one(world: World) -> None:
-    endpoint_check.check_endpoint(world.gateway, HANDLERS.keys())  # so that its metric is there
+    endpoint_check.check_endpoint(world.gateway, HANDLERS.keys())  # its metric appears only after a check
     for path, text in documents(world.gateway, world.client).items():
         if "REWRITE_INTERFACE" in os.environ:
             path.write_text(text, encoding="utf-8")
-        assert path.read_text(encoding="utf-8") == text, f"{path.name}: `make interface` writes it again"
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is outdated. Run `make interface`."

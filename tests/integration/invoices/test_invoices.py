@@ -1,4 +1,4 @@
-"""Invoices come from the mirror, and are charged once at most."""
+"""The gateway lists invoices from the mirror and charges each at most once."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ from tests.support.world import NOWHERE, World
 
 
 def bill(world: World, amount: int = 1000, *, finalized: bool = True) -> str:
-    """An invoice that somebody made at Stripe."""
+    """Create an invoice at Stripe, as sales does, and return its id."""
     customer = world.rows(Organization)[0].stripe_customer_id or ""
     world.stripe.v1.invoice_items.create({"customer": customer, "amount": amount, "currency": "usd"})
     invoice = world.stripe.v1.invoices.create(
@@ -35,7 +35,7 @@ def paid_at_stripe(world: World) -> int:
     return sum(charge.amount for charge in world.stripe.v1.charges.list({"limit": 100}).data if charge.paid)
 
 
-def test_they_are_listed_newest_first_without_drafts_and_without_stripe(world: World, api: ApiClient) -> None:
+def test_invoices_are_listed_newest_first_without_calling_stripe(world: World, api: ApiClient) -> None:
     billed = [bill(world, amount) for amount in (100, 200, 300)]
     draft = bill(world, finalized=False)
     broken = create_app(build_gateway(replace(world.gateway.config, stripe_api_base=NOWHERE)))
@@ -43,7 +43,7 @@ def test_they_are_listed_newest_first_without_drafts_and_without_stripe(world: W
     everything = offline.ok("GET", "/invoices")
     broken.extensions[EXTENSION].close()
     assert set(billed) < set(ids(everything["data"]))
-    assert [each["total"] for each in everything["data"] if each["id"] not in billed] == [0]  # of the enrolment
+    assert [each["total"] for each in everything["data"] if each["id"] not in billed] == [0]  # the enrolment's invoice
     assert draft not in ids(everything["data"])
     created = [each["created"] for each in everything["data"]]
     assert created == sorted(created, reverse=True)
@@ -58,7 +58,7 @@ def test_they_are_listed_newest_first_without_drafts_and_without_stripe(world: W
     assert api.problem("GET", f"/invoices/{draft}") == (404, "not_found")
 
 
-def test_an_open_one_is_paid_by_the_default_card(world: World, api: ApiClient) -> None:
+def test_open_invoice_is_paid_by_the_default_card(world: World, api: ApiClient) -> None:
     invoice = bill(world, 1234)
     before = api.ok("GET", f"/invoices/{invoice}")
     assert (before["status"], before["amount_remaining"]) == ("open", 1234)
@@ -68,7 +68,7 @@ def test_an_open_one_is_paid_by_the_default_card(world: World, api: ApiClient) -
     assert paid_at_stripe(world) == 1234
 
 
-def test_paid_many_times_at_once_it_is_charged_once(world: World, api: ApiClient) -> None:
+def test_concurrent_payments_charge_an_invoice_once(world: World, api: ApiClient) -> None:
     invoice = bill(world)
     token = world.token()
 
@@ -82,7 +82,7 @@ def test_paid_many_times_at_once_it_is_charged_once(world: World, api: ApiClient
     assert api.ok("GET", f"/invoices/{invoice}")["status"] == "paid"
 
 
-def test_after_a_lost_answer_the_same_request_charges_nothing_more(world: World, api: ApiClient) -> None:
+def test_repeated_payment_after_a_lost_answer_charges_once(world: World, api: ApiClient) -> None:
     invoice = bill(world)
     world.fault("webhook_dropped", times=100)
     world.fault("error_after", method="POST", path="/v1/invoices/*/pay")
@@ -98,7 +98,7 @@ def test_a_declined_card_is_402_and_the_invoice_stays_open(world: World, api: Ap
     assert api.ok("GET", f"/invoices/{invoice}")["status"] == "open"
 
 
-def test_a_card_that_wants_approval_leads_to_stripes_page(world: World, api: ApiClient) -> None:
+def test_card_that_requires_approval_returns_stripes_page(world: World, api: ApiClient) -> None:
     invoice = bill(world)
     customer = world.rows(Organization)[0].stripe_customer_id or ""
     card = world.stripe.v1.payment_methods.attach("pm_card_authenticationRequired", {"customer": customer})
@@ -109,14 +109,14 @@ def test_a_card_that_wants_approval_leads_to_stripes_page(world: World, api: Api
     assert paid_at_stripe(world) == 0
 
 
-def test_one_that_was_voided_a_moment_ago_is_409(world: World, api: ApiClient) -> None:
+def test_paying_a_just_voided_invoice_is_409(world: World, api: ApiClient) -> None:
     invoice = bill(world)
     world.stripe.v1.invoices.void_invoice(invoice)
-    for _ in range(2):  # before its webhook is worked off, and known
+    for _ in range(2):  # before its webhook is processed, and again afterwards
         assert api.problem("POST", f"/invoices/{invoice}/pay") == (409, "invoice_not_open")
 
 
-def test_another_organizations_look_as_if_they_did_not_exist(world: World, api: ApiClient) -> None:
+def test_another_organizations_invoices_are_404(world: World, api: ApiClient) -> None:
     invoice = bill(world)
     other = world.api("org_2")
     assert other.ok("GET", "/invoices") == {"data": [], "has_more": False}
@@ -128,5 +128,5 @@ def test_another_organizations_look_as_if_they_did_not_exist(world: World, api: 
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "starting_after=in%0A1", "status=paid"])
-def test_a_query_that_makes_no_sense_is_422(world: World, query: str) -> None:
+def test_invalid_query_is_422(world: World, query: str) -> None:
     assert world.api().problem("GET", f"/invoices?{query}") == (422, "invalid_request")

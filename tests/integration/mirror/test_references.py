@@ -1,4 +1,4 @@
-"""Objects that events name without showing them, or show in a shape that is not read, are looked up: if need be."""
+"""The gateway looks up objects that an event only names or shows in an unreadable shape, but only if necessary."""
 
 import json
 from collections import Counter
@@ -25,8 +25,8 @@ from tests.support.world import World
 LOOKUPS = (jobs.REFRESH, jobs.LOOK_UP)
 
 
-def asked(world: World) -> Counter[str]:
-    """The jobs that ask Stripe for something, or may."""
+def count_lookups(world: World) -> Counter[str]:
+    """Count the jobs that call Stripe or may call it, by task."""
     query = text("SELECT task_name FROM procrastinate_jobs WHERE task_name = ANY(:names)")
     with world.gateway.database.transaction() as session:
         return Counter(session.scalars(query, {"names": list(LOOKUPS)}))
@@ -37,15 +37,15 @@ def forget_jobs(world: World) -> None:
         session.execute(text("DELETE FROM procrastinate_jobs"))
 
 
-def be_patient(world: World) -> None:
-    """Let the time pass after which a lookup is made."""
+def let_lookups_run(world: World) -> None:
+    """Make the delayed lookups due and run them."""
     with world.gateway.database.transaction() as session:
         session.execute(text("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE scheduled_at IS NOT NULL"))
     world.work()
 
 
-def tell(world: World, name: str, **of: Any) -> str:
-    """Deliver a recorded event about other objects; gives its state once it is worked off."""
+def deliver_recorded(world: World, name: str, **of: Any) -> str:
+    """Deliver and process a recorded event about other objects. Return the event's state."""
     at = of.pop("created")
     body = changed(name, of) | {"id": "evt_test", "created": at} | of.pop("event", {})
     deliver(world, json.dumps(body))
@@ -55,13 +55,13 @@ def tell(world: World, name: str, **of: Any) -> str:
 
 @pytest.fixture
 def subscribed(world: World) -> Subscription:
-    """An organization on Plus, all told."""
+    """Put an organization on Plus, process all events and return its subscription."""
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
     api.add_card(world.stripe)
     api.ok("PATCH", "/subscription", plan="plus")
     world.settle()
-    be_patient(world)
+    let_lookups_run(world)
     forget_jobs(world)
     return world.rows(Subscription)[0]
 
@@ -73,37 +73,37 @@ def owner(world: World) -> str:
     return str(found)
 
 
-def test_what_the_mirror_knows_already_is_not_asked_for(world: World, subscribed: Subscription) -> None:
+def test_object_that_the_mirror_knows_is_not_looked_up(world: World, subscribed: Subscription) -> None:
     assert subscribed.as_of is not None
     names = {"subscription": subscribed.id, "customer": owner(world), "created": to_unix(subscribed.as_of)}
-    assert tell(world, "subscription_schedule.updated", **names) == "done"
-    assert not asked(world)
+    assert deliver_recorded(world, "subscription_schedule.updated", **names) == "done"
+    assert not count_lookups(world)
 
 
-def test_what_nobody_tells_is_asked_for_after_a_while(world: World, subscribed: Subscription) -> None:
+def test_object_without_an_own_event_is_looked_up_later(world: World, subscribed: Subscription) -> None:
     assert subscribed.as_of is not None
     world.stripe.v1.subscriptions.update(subscribed.id, {"cancel_at_period_end": True})
     at = to_unix(subscribed.as_of + timedelta(seconds=1))
     names = {"subscription": subscribed.id, "customer": owner(world), "created": at}
     world.await_deliveries()
-    with world.gateway.database.transaction() as session:  # as if its own event were lost
+    with world.gateway.database.transaction() as session:  # pretend that its own event was lost
         session.execute(text("DELETE FROM webhook_events WHERE state = 'pending'"))
-    assert tell(world, "subscription_schedule.updated", **names) == "done"
-    assert asked(world) == {jobs.LOOK_UP: 1}
-    be_patient(world)
-    assert asked(world) == {jobs.LOOK_UP: 1, jobs.REFRESH: 1}
+    assert deliver_recorded(world, "subscription_schedule.updated", **names) == "done"
+    assert count_lookups(world) == {jobs.LOOK_UP: 1}
+    let_lookups_run(world)
+    assert count_lookups(world) == {jobs.LOOK_UP: 1, jobs.REFRESH: 1}
     assert world.rows(Subscription)[0].source == "refresh"
 
 
-def test_what_is_told_meanwhile_is_not_asked_for(world: World, subscribed: Subscription) -> None:
+def test_object_that_another_event_shows_is_not_looked_up(world: World, subscribed: Subscription) -> None:
     assert subscribed.as_of is not None
     at = to_unix(subscribed.as_of + timedelta(seconds=1))
     names = {"subscription": subscribed.id, "customer": owner(world), "created": at}
-    assert tell(world, "subscription_schedule.updated", **names) == "done"
-    with world.gateway.database.transaction() as session:  # another event showed it
+    assert deliver_recorded(world, "subscription_schedule.updated", **names) == "done"
+    with world.gateway.database.transaction() as session:  # pretend that another event showed it
         session.get_one(Subscription, subscribed.id).as_of = subscribed.as_of + timedelta(seconds=1)
-    be_patient(world)
-    assert asked(world) == {jobs.LOOK_UP: 1}
+    let_lookups_run(world)
+    assert count_lookups(world) == {jobs.LOOK_UP: 1}
 
 
 @pytest.mark.parametrize(
@@ -116,31 +116,34 @@ def test_what_is_told_meanwhile_is_not_asked_for(world: World, subscribed: Subsc
         ("subscription_schedule.updated", ("customer", "subscription")),
     ],
 )
-def test_an_object_of_a_customer_that_is_not_ours_is_ignored_and_costs_no_call(
+def test_object_of_a_foreign_customer_is_ignored_without_a_call(
     world: World, name: str, members: tuple[str, ...]
 ) -> None:
     others = {each: f"{each}_of_somebody_else" for each in members}
-    assert tell(world, name, created=1_795_000_000, **others) == "ignored"
-    assert not asked(world)
+    assert deliver_recorded(world, name, created=1_795_000_000, **others) == "ignored"
+    assert not count_lookups(world)
 
 
 @pytest.mark.usefixtures("subscribed")
-def test_an_object_of_ours_that_was_never_told_is_looked_up(world: World) -> None:
+def test_unknown_object_of_our_customer_is_looked_up(world: World) -> None:
     card = world.stripe.v1.payment_methods.attach("pm_card_mastercard", {"customer": owner(world)}).id
     with world.gateway.database.transaction() as session:
         session.execute(text("DELETE FROM webhook_events WHERE state = 'pending'"))
     at = to_unix(world.gateway.clock())
-    assert tell(world, "setup_intent.succeeded", created=at, customer=owner(world), payment_method=card) == "done"
-    be_patient(world)
+    assert (
+        deliver_recorded(world, "setup_intent.succeeded", created=at, customer=owner(world), payment_method=card)
+        == "done"
+    )
+    let_lookups_run(world)
     assert card in {row.id for row in world.rows(PaymentMethod)}
 
 
-def test_an_unreadable_object_of_somebody_else_costs_no_call(world: World) -> None:
+def test_unreadable_object_of_a_stranger_costs_no_call(world: World) -> None:
     broken = {"id": "sub_x", "object": "subscription", "status": "a new status", "customer": "cus_x"}
     deliver(world, json.dumps(event(type="customer.subscription.updated", data={"object": broken})))
     world.work()
     assert state_of(world, "evt_test") == "ignored"
-    assert not asked(world)
+    assert not count_lookups(world)
 
 
 @pytest.mark.parametrize(
@@ -156,22 +159,22 @@ def test_an_unreadable_object_of_somebody_else_costs_no_call(world: World) -> No
     ids=["no metadata", "metadata missing", "odd metadata", "of no kind", "odd previous", "another odd previous"],
 )
 @pytest.mark.usefixtures("subscribed")
-def test_a_known_customer_of_an_odd_shape_is_looked_up_and_another_is_not(
+def test_only_a_known_customer_of_an_odd_shape_is_looked_up(
     world: World, sandbox: Sandbox, odd: dict[str, Any]
 ) -> None:
     request_fault(sandbox.url, kind="webhook_dropped", times=10_000)
     world.stripe.v1.customers.update(owner(world), {"name": "As Stripe knows it"})
     [newest, *_] = world.stripe.v1.events.list({"type": "customer.updated"}).data
-    told: Any = newest.to_dict(for_json=True) | {"id": "evt_test", "created": newest.created + 60}
-    about = told["data"]["object"] | {"name": "As nobody knows it"} | odd.get("object", {})
-    told["data"] |= odd | {"object": {name: value for name, value in about.items() if value is not ABSENT}}
-    deliver(world, json.dumps(told))
-    told["data"]["object"] |= {"id": "cus_x"} | ({} if "metadata" in odd.get("object", {}) else {"metadata": {}})
-    deliver(world, json.dumps(told | {"id": "evt_other"}))
+    body: Any = newest.to_dict(for_json=True) | {"id": "evt_test", "created": newest.created + 60}
+    shown = body["data"]["object"] | {"name": "As nobody knows it"} | odd.get("object", {})
+    body["data"] |= odd | {"object": {name: value for name, value in shown.items() if value is not ABSENT}}
+    deliver(world, json.dumps(body))
+    body["data"]["object"] |= {"id": "cus_x"} | ({} if "metadata" in odd.get("object", {}) else {"metadata": {}})
+    deliver(world, json.dumps(body | {"id": "evt_other"}))
     world.work()
     assert (state_of(world, "evt_test"), state_of(world, "evt_other")) == ("done", "ignored")
     assert world.rows(Organization)[0].name == "As Stripe knows it"
-    assert asked(world)[jobs.REFRESH] == 1
+    assert count_lookups(world)[jobs.REFRESH] == 1
 
 
 def test_an_unreadable_product_is_looked_up(world: World) -> None:
@@ -182,11 +185,11 @@ def test_an_unreadable_product_is_looked_up(world: World) -> None:
     world.settle()
     assert {plan.name for plan in world.rows(Plan) if plan.key == "plus"} == {"Plus for teams"}
     assert state_of(world, "evt_test") == "done"
-    assert asked(world)[jobs.REFRESH] == 1
+    assert count_lookups(world)[jobs.REFRESH] == 1
 
 
 @pytest.mark.usefixtures("subscribed")
-def test_a_subscription_of_the_shape_before_basil_is_looked_up_whatever_version_it_claims(world: World) -> None:
+def test_subscription_in_the_pre_basil_shape_is_looked_up(world: World) -> None:
     [created] = world.stripe.v1.events.list({"type": "customer.subscription.created"}).data
     old: Any = created.to_dict(for_json=True) | {"id": "evt_test", "created": created.created + 60}
     for item in old["data"]["object"]["items"]["data"]:
@@ -199,7 +202,7 @@ def test_a_subscription_of_the_shape_before_basil_is_looked_up_whatever_version_
     assert world.rows(Subscription)[0].source == "refresh"
 
 
-def test_an_invoice_of_the_shape_before_basil_is_looked_up(world: World, subscribed: Subscription) -> None:
+def test_invoice_in_the_pre_basil_shape_is_looked_up(world: World, subscribed: Subscription) -> None:
     invoice = world.rows(Invoice)[0]
     old = changed("invoice.updated", {"id": invoice.id, "customer": owner(world), "subscription": subscribed.id})
     del old["data"]["object"]["parent"]
@@ -211,7 +214,7 @@ def test_an_invoice_of_the_shape_before_basil_is_looked_up(world: World, subscri
 
 
 @pytest.mark.parametrize("version", ["2026-10-28.endive", "2024-06-20"])
-def test_an_upcoming_invoice_of_the_shape_before_basil_is_calculated_anew(
+def test_upcoming_invoice_in_the_pre_basil_shape_is_recalculated(
     world: World, subscribed: Subscription, version: str
 ) -> None:
     old = payload("invoice.upcoming") | {"id": "evt_test", "api_version": version}
@@ -225,9 +228,7 @@ def test_an_upcoming_invoice_of_the_shape_before_basil_is_calculated_anew(
     assert (row.subscription_id, row.amount_due) == (subscribed.id, preview.amount_due)
 
 
-def test_an_announcement_that_cannot_be_read_of_a_subscription_that_has_ended_leaves_no_failed_job(
-    world: World, subscribed: Subscription
-) -> None:
+def test_unreadable_announcement_of_an_ended_one_fails_no_job(world: World, subscribed: Subscription) -> None:
     old = payload("invoice.upcoming") | {"id": "evt_test"}
     old["data"]["object"] |= {"customer": owner(world), "subscription": subscribed.id}
     del old["data"]["object"]["parent"]
@@ -240,17 +241,19 @@ def test_an_announcement_that_cannot_be_read_of_a_subscription_that_has_ended_le
         assert session.scalar(text("SELECT count(*) FROM procrastinate_jobs WHERE status = 'failed'")) == 0
 
 
-def test_names_are_read_in_every_version(world: World, subscribed: Subscription) -> None:
+def test_references_are_read_in_every_api_version(world: World, subscribed: Subscription) -> None:
     assert subscribed.as_of is not None
     names = {"subscription": subscribed.id, "customer": owner(world), "created": to_unix(subscribed.as_of)}
     version = {"api_version": "2024-06-20"}
-    assert tell(world, "checkout.session.completed", **names, event=version) == "done"
+    assert deliver_recorded(world, "checkout.session.completed", **names, event=version) == "done"
 
 
-def test_what_was_to_be_looked_up_with_a_refused_key_is_brought_once_the_key_is_right(
+def test_lookup_with_a_refused_key_succeeds_once_the_key_is_right(
     world: World, subscribed: Subscription, sandbox: Sandbox
 ) -> None:
-    request_fault(sandbox.url, kind="webhook_dropped", times=10_000)  # only an event that cannot be read tells of it
+    request_fault(
+        sandbox.url, kind="webhook_dropped", times=10_000
+    )  # only an unreadable event reports the cancellation
     world.stripe.v1.subscriptions.cancel(subscribed.id)
     broken = {"id": subscribed.id, "object": "subscription", "status": "a new status"}
     deliver(world, json.dumps(event(type="customer.subscription.updated", data={"object": broken})))
@@ -259,12 +262,12 @@ def test_what_was_to_be_looked_up_with_a_refused_key_is_brought_once_the_key_is_
     revoked.database.close()
     assert state_of(world, "evt_test") == "done"
     assert job_states(world, jobs.REFRESH) == ["succeeded", "todo"]
-    be_patient(world)
+    let_lookups_run(world)
     assert world.plan_row().status == "canceled"
 
 
-def test_in_the_ordinary_case_next_to_nothing_is_asked(world: World) -> None:
+def test_ordinary_events_cause_few_refreshes(world: World) -> None:
     live_a_little(world)
     world.settle()
-    be_patient(world)
-    assert asked(world)[jobs.REFRESH] < 0.2 * len(world.rows(WebhookEvent))
+    let_lookups_run(world)
+    assert count_lookups(world)[jobs.REFRESH] < 0.2 * len(world.rows(WebhookEvent))

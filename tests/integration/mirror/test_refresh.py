@@ -1,4 +1,4 @@
-"""Refresh jobs end, also where their worker dies or Stripe is away."""
+"""Refresh jobs end even if their worker dies or Stripe is unreachable."""
 
 from dataclasses import replace
 
@@ -14,11 +14,11 @@ from tests.support.jobs import job_states, set_job_state
 from tests.support.world import NOWHERE, World
 
 
-def test_a_refresh_of_a_killed_worker_does_not_block_the_one_that_waits_behind_it(world: World) -> None:
+def test_killed_workers_refresh_does_not_block_the_next_one(world: World) -> None:
     world.api().ok("POST", "/subscription", plan="free")
     world.settle()
     subscription = world.rows(Subscription)[0]
-    world.stripe.v1.subscriptions.cancel(subscription.id)  # of which no webhook is worked off
+    world.stripe.v1.subscriptions.cancel(subscription.id)  # its webhook is not processed
     with world.gateway.database.transaction() as session:
         defer_refresh(session, "subscription", subscription.id)
     set_job_state(world, jobs.REFRESH, Status.DOING)
@@ -35,7 +35,7 @@ def test_a_refresh_of_a_killed_worker_does_not_block_the_one_that_waits_behind_i
     assert world.plan_row().status == "canceled"
 
 
-def test_a_refresh_with_stripe_away_leaves_a_successor_for_later(world: World) -> None:
+def test_refresh_without_stripe_enqueues_its_successor(world: World) -> None:
     world.api().ok("POST", "/subscription", plan="free")
     world.settle()
     broken = build_gateway(replace(world.gateway.config, stripe_api_base=NOWHERE))

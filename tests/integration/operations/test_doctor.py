@@ -1,4 +1,4 @@
-"""``gateway doctor`` and readiness: each thing that can be wrong is said, and nothing else."""
+"""``gateway doctor`` and the readiness check report each problem and nothing else."""
 
 import json
 from collections.abc import Callable
@@ -29,7 +29,7 @@ Change = Callable[[World], None]
 
 @pytest.fixture
 def healthy(world: World) -> World:
-    """Nothing is wrong: a worker lives, nothing waits, the endpoint is known."""
+    """Set up a gateway without problems. A worker lives, the inbox is empty and the endpoint is registered."""
     world.settle()
     sql(world, "DELETE FROM procrastinate_workers")
     sql(world, "INSERT INTO procrastinate_workers DEFAULT VALUES")
@@ -48,12 +48,12 @@ def wrong(gateway: Gateway) -> list[str]:
     return [finding.text for finding in doctor.run_checks(gateway, HANDLERS) if not finding.ok]
 
 
-def another_endpoint(world: World, **params: object) -> None:
-    """Replace the endpoint by one that differs."""
+def replace_endpoint(world: World, **params: object) -> None:
+    """Replace the webhook endpoint with one that has other parameters."""
     [old] = world.stripe.v1.webhook_endpoints.list()
     world.stripe.v1.webhook_endpoints.delete(old.id)
     plain = {"url": old.url, "enabled_events": list(HANDLERS), "api_version": "2026-10-28.endive", **params}
-    world.stripe.v1.webhook_endpoints.create({k: v for k, v in plain.items() if v is not None})  # type: ignore[arg-type]  # chosen by the tests
+    world.stripe.v1.webhook_endpoints.create({k: v for k, v in plain.items() if v is not None})  # type: ignore[arg-type]  # the tests pass valid ones
 
 
 def disable(world: World) -> None:
@@ -78,26 +78,26 @@ def leave_a_job(status: str) -> Change:
     return lambda world: sql(world, f"INSERT INTO procrastinate_jobs (queue_name, task_name, status) {values}")
 
 
-def test_a_healthy_gateway_has_nothing_wrong_and_says_what_was_looked_at(healthy: World) -> None:
+def test_healthy_gateway_lists_its_checks_without_problems(healthy: World) -> None:
     findings = list(doctor.run_checks(healthy.gateway, HANDLERS))
     assert [finding.text for finding in findings if not finding.ok] == []
-    looked_at = {finding.text.partition(":")[0] for finding in findings}
-    assert looked_at == {
+    checked = {finding.text.partition(":")[0] for finding in findings}
+    assert checked == {
         *("settings", "database", "Stripe", "clock", "webhook endpoint", "catalogue", "workers", "inbox", "jobs")
     }
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (disable, "is disabled, so Stripe sends nothing"),
-        (lambda world: another_endpoint(world, url="https://elsewhere.example/"), "there is no endpoint for http"),
-        (lambda world: another_endpoint(world, api_version=None), "in the account's default version, not 2026-10-28"),
+        (lambda world: replace_endpoint(world, url="https://elsewhere.example/"), "there is no endpoint for http"),
+        (lambda world: replace_endpoint(world, api_version=None), "in the account's default version, not 2026-10-28"),
         (
-            lambda world: another_endpoint(world, enabled_events=[each for each in HANDLERS if each != "invoice.paid"]),
+            lambda world: replace_endpoint(world, enabled_events=[each for each in HANDLERS if each != "invoice.paid"]),
             "does not send invoice.paid (`gateway events types` lists all)",
         ),
-        (lambda world: another_endpoint(world, enabled_events=["invoice.paid"]), " more (`gateway events types`"),
+        (lambda world: replace_endpoint(world, enabled_events=["invoice.paid"]), " more (`gateway events types`"),
         (lambda world: sql(world, "DELETE FROM prices"), "Run `gateway catalog sync`"),
         (lambda world: sql(world, "UPDATE prices SET unit_amount = unit_amount + 1"), "free, plus: another price"),
         (lambda world: sql(world, "DELETE FROM procrastinate_workers"), "no worker is alive"),
@@ -111,38 +111,38 @@ def test_a_healthy_gateway_has_nothing_wrong_and_says_what_was_looked_at(healthy
         (leave_a_job("doing"), "jobs: 1 stalled"),
     ],
 )
-def test_what_is_wrong_is_said_and_only_that(healthy: World, change: Change, said: str) -> None:
+def test_doctor_reports_exactly_the_problem(healthy: World, change: Change, message: str) -> None:
     change(healthy)
     [found] = wrong(healthy.gateway)
-    assert said in found
+    assert message in found
 
 
-def test_an_endpoint_for_exactly_the_handled_types_is_right(healthy: World) -> None:
-    another_endpoint(healthy)
+def test_endpoint_for_exactly_the_handled_types_is_no_problem(healthy: World) -> None:
+    replace_endpoint(healthy)
     assert wrong(healthy.gateway) == []
 
 
-def test_a_clock_that_differs_is_said(healthy: World, stripe_time: StripeTime) -> None:
+def test_clock_difference_is_reported(healthy: World, stripe_time: StripeTime) -> None:
     stripe_time.ahead = 300
     [found] = wrong(healthy.gateway)
     assert "seconds behind Stripe's" in found
 
 
-def test_a_database_that_is_away_is_said_without_its_password(healthy: World) -> None:
+def test_unreachable_database_is_reported_without_its_password(healthy: World) -> None:
     away = replace(healthy.gateway.config, database_url="postgresql://nobody:secret@127.0.0.1:1/nothing")
     [found] = wrong(build_gateway(away))
     assert found.startswith("database: The database cannot be reached")
     assert "secret" not in found
 
 
-def test_a_stripe_that_is_away_and_missing_secrets_are_said(healthy: World, sandbox: Sandbox) -> None:
+def test_unreachable_stripe_and_missing_secrets_are_reported(healthy: World, sandbox: Sandbox) -> None:
     sandbox.close()
     nowhere = replace(healthy.gateway.config, stripe_webhook_secrets=())
     found = wrong(replace(healthy.gateway, config=nowhere))
     assert [each.partition(":")[0] for each in found] == ["settings", "Stripe"]
 
 
-def test_the_command_prints_a_line_each_and_ends_with_1(healthy: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_prints_a_line_per_check_and_exits_with_1(healthy: World, monkeypatch: pytest.MonkeyPatch) -> None:
     config = healthy.gateway.config
     monkeypatch.setenv("GATEWAY_DATABASE_URL", config.database_url)
     monkeypatch.setenv("GATEWAY_PUBLIC_URL", config.public_url or "")
@@ -158,19 +158,19 @@ def test_the_command_prints_a_line_each_and_ends_with_1(healthy: World, monkeypa
     assert not any(secret in bad.output for secret in ("whsec_", "sk_test", "postgresql://"))
 
 
-def test_readiness_tells_what_the_worker_last_found_and_stays_ready(healthy: World) -> None:
+def test_readiness_shows_the_last_endpoint_check_and_stays_ready(healthy: World) -> None:
     assert healthy.client.get("/health/ready").get_json() == {"status": "ok", "webhook_endpoint": None}
     disable(healthy)
     endpoint_check.check_endpoint(healthy.gateway, HANDLERS)
     answer = healthy.client.get("/health/ready")
     assert answer.status_code == 200
     assert "is disabled" in answer.get_json()["webhook_endpoint"]["problem"]
-    another_endpoint(healthy)
+    replace_endpoint(healthy)
     endpoint_check.check_endpoint(healthy.gateway, HANDLERS)
     assert healthy.client.get("/health/ready").get_json()["webhook_endpoint"]["problem"] is None
 
 
-def test_while_stripe_is_away_the_last_result_stays(healthy: World, sandbox: Sandbox) -> None:
+def test_last_endpoint_check_stays_while_stripe_is_unreachable(healthy: World, sandbox: Sandbox) -> None:
     endpoint_check.check_endpoint(healthy.gateway, HANDLERS)
     before = endpoint_check.load_last_check(healthy.gateway)
     assert before is not None
@@ -181,13 +181,13 @@ def test_while_stripe_is_away_the_last_result_stays(healthy: World, sandbox: San
     assert (after.problem, after.checked_at) == (None, before.checked_at)
 
 
-def test_without_a_migrated_database_it_is_not_ready(healthy: World) -> None:
+def test_gateway_without_a_migrated_database_is_not_ready(healthy: World) -> None:
     sql(healthy, "UPDATE alembic_version SET version_num = '0001'")
     try:
         assert problem_of(healthy.client.get("/health/ready")) == (503, "database_unavailable")
         assert "not migrated. Run `gateway migrate`." in wrong(healthy.gateway)[0]
     finally:
-        sql(healthy, f"UPDATE alembic_version SET version_num = '{known_heads()[0]}'")  # noqa: S608 - ours
+        sql(healthy, f"UPDATE alembic_version SET version_num = '{known_heads()[0]}'")  # noqa: S608 - our own constant
 
 
 def test_without_a_database_it_is_not_ready(healthy: World) -> None:

@@ -1,4 +1,4 @@
-"""``GET /metrics``: what it says is so, for all processes, and it costs little."""
+"""``GET /metrics`` reports correct values for all processes at a low cost."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def change(world: World, event_id: str, **values: Any) -> None:
         session.execute(update(WebhookEvent).where(WebhookEvent.id == event_id).values(values))
 
 
-def test_states_and_lag_are_the_databases(world: World) -> None:
+def test_inbox_states_and_lag_come_from_the_database(world: World) -> None:
     world.work()
     for event_id in ("evt_test_1", "evt_test_2", "evt_test_3"):
         deliver(world, json.dumps(event(id=event_id)))
@@ -56,13 +56,13 @@ def test_states_and_lag_are_the_databases(world: World) -> None:
     assert found["gateway_database_up"] == 1
 
 
-def test_an_empty_inbox_lags_by_nothing(world: World) -> None:
+def test_empty_inbox_has_no_lag(world: World) -> None:
     with world.gateway.database.transaction() as session:
         session.execute(text("DELETE FROM webhook_events"))
     assert scrape(world.client)["gateway_inbox_lag_seconds"] == 0
 
 
-def test_it_says_which_secret_matched_and_never_the_secret(world: World) -> None:
+def test_metrics_show_the_position_of_a_secret_but_not_the_secret(world: World) -> None:
     def matched(secret: str) -> float:
         return scrape(world.client).get(f'gateway_webhook_signatures_total{{secret="{secret}"}}', 0)
 
@@ -81,11 +81,11 @@ def test_it_says_which_secret_matched_and_never_the_secret(world: World) -> None
     assert "whsec_" not in world.client.get("/metrics").get_data(as_text=True)
 
 
-def test_deliveries_are_counted_by_what_was_answered(world: World) -> None:
+def test_deliveries_are_counted_by_status(world: World) -> None:
     def answered(status: int) -> float:
         return scrape(world.client).get(f'gateway_webhook_deliveries_total{{status="{status}"}}', 0)
 
-    world.settle()  # Stripe's own deliveries count as well
+    world.settle()  # Stripe's own deliveries would count too
     before = {status: answered(status) for status in (200, 400, 413)}
     deliver(world, json.dumps(event()))
     deliver(world, "not JSON")
@@ -93,7 +93,7 @@ def test_deliveries_are_counted_by_what_was_answered(world: World) -> None:
     assert {status: answered(status) - before[status] for status in before} == {200: 1, 400: 1, 413: 1}
 
 
-def test_jobs_and_workers_and_changes_are_told(world: World) -> None:
+def test_jobs_workers_and_changes_are_counted(world: World) -> None:
     with world.gateway.database.transaction() as session:
         session.execute(text("DELETE FROM procrastinate_jobs"))
         dead, alive = session.scalars(
@@ -125,7 +125,7 @@ def test_walks_that_never_ran_finished_in_1970(world: World) -> None:
     assert sum(number for name, number in found.items() if "_differences" in name or "_outcomes" in name) == 0
 
 
-def test_a_walk_tells_when_it_began_while_it_runs_and_when_it_ended(
+def test_metrics_show_when_a_walk_began_and_ended(
     world: World, sandbox: Sandbox, stripe_time: StripeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.stripe_api.event_list.PAGE", 5)
@@ -146,9 +146,7 @@ def test_a_walk_tells_when_it_began_while_it_runs_and_when_it_ended(
     assert found["gateway_inbox_events_never_delivered"] == last.counts["missing"] > 0
 
 
-def test_differences_are_told_by_class_and_by_what_became_of_them(
-    world: World, sandbox: Sandbox, stripe_time: StripeTime
-) -> None:
+def test_differences_are_counted_by_class_and_outcome(world: World, sandbox: Sandbox, stripe_time: StripeTime) -> None:
     on_plus(world)
     drop_webhooks(world, sandbox)
     stripe_time.ahead = 60
@@ -156,16 +154,16 @@ def test_differences_are_told_by_class_and_by_what_became_of_them(
     stripe_time.ahead = 120
     list(drift.walk(world.gateway))
     found = scrape(world.client)
-    told = {name: number for name, number in found.items() if "_differences" in name or "_outcomes" in name}
-    assert {name: number for name, number in told.items() if number} == {
+    shown = {name: number for name, number in found.items() if "_differences" in name or "_outcomes" in name}
+    assert {name: number for name, number in shown.items() if number} == {
         'gateway_reconciliation_differences{class="dashboard_edit"}': 1,
         'gateway_reconciliation_outcomes{outcome="healed"}': 1,
     }
-    assert len(told) == 8 + 3
+    assert len(shown) == 8 + 3
     assert found['gateway_reconciliation_finished_timestamp_seconds{walk="drift"}'] > 0
 
 
-def test_whether_the_webhook_endpoint_is_right_is_told_once_it_was_checked(world: World) -> None:
+def test_metrics_show_the_webhook_endpoint_after_a_check(world: World) -> None:
     assert "gateway_webhook_endpoint_problem" not in scrape(world.client)
     [endpoint] = world.stripe.v1.webhook_endpoints.list()
     config = replace(world.gateway.config, public_url=endpoint.url.removesuffix("/webhooks/stripe"))
@@ -177,15 +175,14 @@ def test_whether_the_webhook_endpoint_is_right_is_told_once_it_was_checked(world
     assert scrape(world.client)["gateway_webhook_endpoint_problem"] == 1
 
 
-def test_without_the_database_it_says_so(world: World) -> None:
+def test_metrics_report_a_missing_database(world: World) -> None:
     away = replace(world.gateway.config, database_url="postgresql://nobody@127.0.0.1:1/nothing")
     app = create_app(build_gateway(away))
     assert scrape(app.test_client())["gateway_database_up"] == 0
     app.extensions[EXTENSION].close()
 
 
-def test_the_questions_are_answered_by_small_indexes(world: World) -> None:
-    """With many finished events, none of them is read."""
+def test_metrics_queries_use_small_indexes(world: World) -> None:
     with world.gateway.database.transaction() as session:
         session.execute(
             text(
@@ -196,7 +193,7 @@ def test_the_questions_are_answered_by_small_indexes(world: World) -> None:
     with world.gateway.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE webhook_events"))
         for state in ("pending", "failed", "dead"):
-            explain = f"EXPLAIN SELECT 1 FROM webhook_events WHERE state = '{state}' LIMIT 9"  # noqa: S608 - ours
+            explain = f"EXPLAIN SELECT 1 FROM webhook_events WHERE state = '{state}' LIMIT 9"  # noqa: S608 - our own constant
             plan = "\n".join(connection.scalars(text(explain)))
             assert re.search(r"ix_webhook_events_(due|dead)", plan), plan
 
@@ -208,7 +205,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def test_the_counts_of_all_processes_are_added_up(world: World, tmp_path: Path) -> None:
+def test_counts_of_all_processes_are_added_up(world: World, tmp_path: Path) -> None:
     config, port = world.gateway.config, free_port()
     url = f"http://127.0.0.1:{port}"
     environment = {
@@ -227,7 +224,7 @@ def test_the_counts_of_all_processes_are_added_up(world: World, tmp_path: Path) 
         eventually(lambda: log.read_text().count("Booting worker") == 2, 30)
         eventually(lambda: answers(f"{url}/health/live"), 30)
         body = json.dumps(event())
-        for _ in range(40):  # a connection each: the kernel deals them out
+        for _ in range(40):  # each has its own connection, and the kernel spreads them over the processes
             requests.post(
                 f"{url}/webhooks/stripe", data=body, headers={"Stripe-Signature": signature(body)}, timeout=10
             )

@@ -1,4 +1,4 @@
-"""Old payloads are emptied, older rows removed, and nobody waits for it."""
+"""Pruning removes old payloads, then old rows, and waits for no lock."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ FAILED_JOB = text("""
     )
     INSERT INTO procrastinate_events (job_id, type, at) SELECT id, 'failed', now() - CAST(:ago AS interval) FROM job
 """)
-# as Procrastinate leaves it: without its job once that succeeded and was deleted
+# Procrastinate deletes a job that succeeded, so its turn then has no job.
 TURN = text("""
     WITH job AS (
         INSERT INTO procrastinate_jobs (queue_name, task_name, status)
@@ -45,12 +45,12 @@ def add(world: World, event_id: str, state: str, age: timedelta) -> None:
 
 
 def kept(world: World) -> dict[str, bool]:
-    """Which events there are, and whether they have their payload."""
+    """Return whether each event still has its payload, by event id."""
     return {row.id: row.payload is not None for row in world.rows(WebhookEvent) if row.id.startswith("evt_test")}
 
 
 @pytest.mark.parametrize("state", ["done", "ignored", "rejected"])
-def test_the_payload_of_a_finished_event_goes_after_30_days_and_its_row_after_180(world: World, state: str) -> None:
+def test_finished_event_loses_payload_at_30_and_row_at_180_days(world: World, state: str) -> None:
     for days in (29, 31, 179, 181):
         add(world, f"evt_test_{days}", state, days * DAY)
     retention.prune(world.gateway)
@@ -58,13 +58,13 @@ def test_the_payload_of_a_finished_event_goes_after_30_days_and_its_row_after_18
 
 
 @pytest.mark.parametrize("state", ["pending", "failed", "dead"])
-def test_what_is_not_finished_stays_as_it_is(world: World, state: str) -> None:
+def test_unfinished_event_is_not_pruned(world: World, state: str) -> None:
     add(world, "evt_test", state, 400 * DAY)
     retention.prune(world.gateway)
     assert kept(world) == {"evt_test": True}
 
 
-def test_a_pruned_event_that_comes_again_is_still_known(world: World) -> None:
+def test_redelivery_of_a_pruned_event_is_recognized(world: World) -> None:
     add(world, "evt_test", "done", 31 * DAY)
     retention.prune(world.gateway)
     assert deliver(world, json.dumps(event())).status_code == 200
@@ -84,7 +84,7 @@ def test_any_number_is_pruned_in_batches(world: World) -> None:
         assert session.scalar(pruned) == number
 
 
-def test_what_somebody_else_holds_is_left_for_the_next_time(world: World) -> None:
+def test_locked_event_is_pruned_the_next_time(world: World) -> None:
     for name in ("evt_test_held", "evt_test_free"):
         add(world, name, "done", 31 * DAY)
     with world.gateway.database.transaction() as session:
@@ -95,7 +95,7 @@ def test_what_somebody_else_holds_is_left_for_the_next_time(world: World) -> Non
     assert not any(kept(world).values())
 
 
-def test_the_database_keeps_the_payload_of_what_is_to_be_worked_off(world: World) -> None:
+def test_database_keeps_the_payload_of_an_unfinished_event(world: World) -> None:
     add(world, "evt_test", "dead", DAY)
     with (
         pytest.raises(IntegrityError, match="ck_webhook_events_payload"),
@@ -105,14 +105,17 @@ def test_the_database_keeps_the_payload_of_what_is_to_be_worked_off(world: World
 
 
 def states_of(world: World, task: str) -> list[str]:
-    """The states of its jobs. Of no other's: the wake-up after a webhook may enqueue a drain at any time."""
+    """Return the states of one task's jobs. The wake-up thread may enqueue a drain at any time."""
     with world.gateway.database.transaction() as session:
         query = text("SELECT status::text FROM procrastinate_jobs WHERE task_name = :task")
         return list(session.scalars(query, {"task": task}))
 
 
 def failed_jobs(world: World, turns: Mapping[str, str]) -> int:
-    """How many there are after a pruning; one failed an hour ago, one just now, a turn between the two ended so."""
+    """Return how many failed jobs pruning leaves.
+
+    One failed an hour ago and one a minute ago. Between them, each task had a turn with the given status.
+    """
     with world.gateway.database.transaction() as session:
         session.execute(text("TRUNCATE procrastinate_jobs CASCADE"))
         for task, status in turns.items():
@@ -134,14 +137,14 @@ def failed_jobs(world: World, turns: Mapping[str, str]) -> int:
         ({}, 2),
     ],
 )
-def test_a_failed_job_is_forgotten_once_a_later_turn_of_its_task_went_well(
+def test_failed_job_is_deleted_after_a_later_success_of_its_task(
     world: World, turns: Mapping[str, str], left: int
 ) -> None:
     assert failed_jobs(world, turns) == left
 
 
 async def take_turn(world: World, task: str, at: int) -> None:
-    """As the worker's own clockwork does, and work it off as ``gateway worker`` does."""
+    """Enqueue a periodic job as Procrastinate's scheduler does, and run it as ``gateway worker`` does."""
     app = build_worker(world.gateway)
     async with app.open_async():
         job = app.tasks[task].configure(task_kwargs={"timestamp": at}).job
@@ -151,9 +154,7 @@ async def take_turn(world: World, task: str, at: int) -> None:
         )
 
 
-def test_a_real_worker_leaves_no_job_of_a_turn_that_went_well(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which is how the pruning knows of it."""
-
+def test_worker_deletes_the_job_of_a_successful_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def failed() -> list[str]:
         with world.gateway.database.transaction() as session:
             return list(session.scalars(text("SELECT task_name FROM procrastinate_jobs WHERE status = 'failed'")))
@@ -169,7 +170,7 @@ def test_a_real_worker_leaves_no_job_of_a_turn_that_went_well(world: World, monk
     assert failed() == []
 
 
-def test_a_failed_job_that_was_put_back_by_hand_is_not_forgotten(world: World) -> None:
+def test_failed_job_that_an_operator_requeued_is_kept(world: World) -> None:
     with world.gateway.database.transaction() as session:
         session.execute(text("TRUNCATE procrastinate_jobs CASCADE"))
         session.execute(FAILED_JOB, {"task": jobs.WALK_GAP, "ago": HOUR})
@@ -179,7 +180,7 @@ def test_a_failed_job_that_was_put_back_by_hand_is_not_forgotten(world: World) -
     assert states_of(world, jobs.WALK_GAP) == ["todo"]
 
 
-def test_the_pruning_forgets_its_own_failures_while_it_runs(world: World) -> None:
+def test_pruning_deletes_its_own_failed_jobs(world: World) -> None:
     with world.gateway.database.transaction() as session:
         session.execute(text("TRUNCATE procrastinate_jobs CASCADE"))
         session.execute(FAILED_JOB, {"task": jobs.PRUNE_INBOX, "ago": HOUR})

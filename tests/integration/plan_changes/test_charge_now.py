@@ -1,4 +1,4 @@
-"""Plans that are charged at once: a change takes effect once it is paid, and not a moment before."""
+"""A change to a plan that is charged immediately takes effect only after its payment."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,23 +25,23 @@ DECLINED = "pm_card_chargeCustomerFail"
 
 
 @pytest.fixture
-def at_once(world: World) -> Gateway:
-    """A deployment whose Plus is charged at once."""
+def charging_now(world: World) -> Gateway:
+    """Return a gateway whose Plus is charged immediately."""
     plans = (replace(plan, charge="now") if plan.key == "plus" else plan for plan in world.gateway.catalog.plans)
     return replace(world.gateway, catalog=Catalog(tuple(plans)))
 
 
 @pytest.fixture
-def api(world: World, at_once: Gateway) -> ApiClient:
-    """An organization on Free, at such a deployment."""
-    world.client.application.extensions[EXTENSION].gateway = at_once
+def api(world: World, charging_now: Gateway) -> ApiClient:
+    """Return a client for an organization on Free at that gateway."""
+    world.client.application.extensions[EXTENSION].gateway = charging_now
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
     return api
 
 
 def at_stripe(world: World) -> StripeSubscription:
-    """The subscription as Stripe has it, with its latest invoice."""
+    """Retrieve the subscription from Stripe with its latest invoice."""
     [row] = world.rows(Subscription)
     return world.stripe.v1.subscriptions.retrieve(row.id, {"expand": ["latest_invoice.payments"]})
 
@@ -51,8 +51,8 @@ def invoice_of(subscription: StripeSubscription) -> Invoice:
     return subscription.latest_invoice
 
 
-def upgrade_that_waits(world: World, api: ApiClient) -> Json:
-    """An upgrade with a card that asks its holder."""
+def start_unapproved_upgrade(world: World, api: ApiClient) -> Json:
+    """Start an upgrade with a card that requires approval, and return the change."""
     api.add_card(world.stripe, ASKS_ITS_HOLDER)
     answer = api("PATCH", "/subscription", plan="plus")
     assert answer.status_code == 202, answer.get_data(as_text=True)
@@ -61,18 +61,18 @@ def upgrade_that_waits(world: World, api: ApiClient) -> Json:
 
 
 def approve(world: World, change: Json) -> PaymentIntent:
-    """The customer approves in the browser, which needs the secret and nothing else."""
+    """Approve the payment as the browser does, which needs only the client secret."""
     intent_id = change["client_secret"].split("_secret_")[0]
     return world.stripe.v1.payment_intents.confirm(intent_id)
 
 
-def a_balance(world: World) -> None:
-    """The customer owes something from elsewhere."""
+def add_balance(world: World) -> None:
+    """Give the customer an unrelated debt."""
     world.stripe.v1.customers.update(str(at_stripe(world).customer), {"balance": 7777})
 
 
-def an_item(world: World) -> None:
-    """Sales add something to the next invoice."""
+def add_item(world: World) -> None:
+    """Add an item to the next invoice, as sales does."""
     subscription = at_stripe(world)
     world.stripe.v1.invoice_items.create(
         {"customer": str(subscription.customer), "subscription": subscription.id, "amount": 7777, "currency": "usd"}
@@ -83,7 +83,7 @@ def unended(world: World) -> list[str]:
     return [change.id for change in world.rows(PlanChange) if change.ended_at is None]
 
 
-def test_what_is_quoted_as_due_now_is_charged_now(world: World, api: ApiClient, at_once: Gateway) -> None:
+def test_amount_quoted_as_due_now_is_charged_now(world: World, api: ApiClient, charging_now: Gateway) -> None:
     api.add_card(world.stripe)
     quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=3)
     change = api.ok("PATCH", "/subscription", quote=quote["token"])
@@ -93,31 +93,29 @@ def test_what_is_quoted_as_due_now_is_charged_now(world: World, api: ApiClient, 
     assert quote["amount_due_now"] > 0
     upcoming = world.stripe.v1.invoices.create_preview({"subscription": at_stripe(world).id})
     assert upcoming.amount_due == quote["amount_due_on_billing_date"] == 3 * 25000
-    check_charge(at_once, change["id"])
+    check_charge(charging_now, change["id"])
     [_, row] = sorted(world.rows(PlanChange), key=lambda each: each.created_at)
     assert (row.charged, row.quoted) == (quote["amount_due_now"], quote["amount_due_now"])
     assert (row.due_now, row.quoted_due_now) == (quote["amount_due_now"], quote["amount_due_now"])
     assert "gateway_plan_changes_mischarged 0.0" in world.client.get("/metrics").get_data(as_text=True)
 
 
-@pytest.mark.parametrize("meddle", [a_balance, an_item])
-def test_more_due_now_than_was_quoted_is_an_alarm(
-    world: World, api: ApiClient, at_once: Gateway, meddle: Callable[[World], None]
+@pytest.mark.parametrize("meddle", [add_balance, add_item])
+def test_charging_more_now_than_quoted_raises_an_alarm(
+    world: World, api: ApiClient, charging_now: Gateway, meddle: Callable[[World], None]
 ) -> None:
     api.add_card(world.stripe)
     quote = api.ok("POST", "/subscription/preview", plan="plus")
     meddle(world)
     change = api.ok("PATCH", "/subscription", quote=quote["token"])
     with capture_logs() as logs:
-        check_charge(at_once, change["id"])
+        check_charge(charging_now, change["id"])
     [alarm] = [entry for entry in logs if entry["log_level"] == "error"]
     assert (alarm["quoted_due_now"], alarm["due_now"]) == (quote["amount_due_now"], quote["amount_due_now"] + 7777)
     assert "gateway_plan_changes_mischarged 1.0" in world.client.get("/metrics").get_data(as_text=True)
 
 
-def test_a_card_taken_away_at_stripe_of_which_nobody_told_is_402_and_changes_nothing(
-    world: World, api: ApiClient
-) -> None:
+def test_unreported_detached_card_is_402_and_changes_nothing(world: World, api: ApiClient) -> None:
     card = api.add_card(world.stripe)
     world.settle()
     world.fault("webhook_dropped", times=100)
@@ -139,8 +137,8 @@ def test_a_declined_card_is_402_and_changes_nothing(world: World, api: ApiClient
     assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
 
 
-def test_a_card_that_asks_its_holder_gives_the_plan_once_they_approved(world: World, api: ApiClient) -> None:
-    change = upgrade_that_waits(world, api)
+def test_card_that_requires_approval_gives_the_plan_after_it(world: World, api: ApiClient) -> None:
+    change = start_unapproved_upgrade(world, api)
     assert (change["state"], change["subscription"]["plan"]) == ("requires_action", "free")
     world.settle()
     assert api.ok("GET", "/subscription")["plan"] == "free"
@@ -151,26 +149,24 @@ def test_a_card_that_asks_its_holder_gives_the_plan_once_they_approved(world: Wo
     assert (after["state"], after["client_secret"], after["subscription"]["plan"]) == ("applied", None, "plus")
 
 
-def test_what_another_changed_meanwhile_is_not_laid_to_the_change_that_waits(world: World, api: ApiClient) -> None:
+def test_pending_change_is_not_credited_with_others_edits(world: World, api: ApiClient) -> None:
     [row] = world.rows(Subscription)
     world.stripe.v1.subscriptions.update(row.id, {"items": [{"id": row.items[0]["id"], "quantity": 4}]})
-    upgrade_that_waits(world, api)  # its answer is the first to tell of that
+    start_unapproved_upgrade(world, api)  # its answer is the first to show that edit
     entry = world.rows(PlanHistory)[-1]
     assert (entry.after["plan"], entry.after["quantity"]) == ("free", 4)
     assert (entry.actor_type, entry.actor, entry.change_id) == ("system", None, None)
 
 
-def test_an_approval_whose_webhooks_are_lost_is_found_by_the_job(
-    world: World, api: ApiClient, at_once: Gateway
-) -> None:
-    change = upgrade_that_waits(world, api)
+def test_job_finds_an_approval_whose_webhooks_are_lost(world: World, api: ApiClient, charging_now: Gateway) -> None:
+    change = start_unapproved_upgrade(world, api)
     approve(world, change)
-    finish_change(at_once, change["id"])
+    finish_change(charging_now, change["id"])
     assert api.ok("GET", f"/subscription/changes/{change['id']}")["state"] == "applied"
 
 
-def test_the_holder_may_call_it_off(world: World, api: ApiClient) -> None:
-    change = upgrade_that_waits(world, api)
+def test_unapproved_change_can_be_cancelled(world: World, api: ApiClient) -> None:
+    change = start_unapproved_upgrade(world, api)
     gone = api.ok("DELETE", f"/subscription/changes/{change['id']}")
     assert (gone["state"], gone["error"]["code"], gone["client_secret"]) == ("abandoned", "payment_abandoned", None)
     assert (at_stripe(world).pending_update, invoice_of(at_stripe(world)).status) == (None, "void")
@@ -179,14 +175,14 @@ def test_the_holder_may_call_it_off(world: World, api: ApiClient) -> None:
     assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
 
 
-def test_calling_off_what_was_paid_in_this_moment_leaves_it_paid(world: World, api: ApiClient) -> None:
-    change = upgrade_that_waits(world, api)
+def test_cancelling_a_change_that_was_just_paid_applies_it(world: World, api: ApiClient) -> None:
+    change = start_unapproved_upgrade(world, api)
     approve(world, change)
     assert api.ok("DELETE", f"/subscription/changes/{change['id']}")["state"] == "applied"
 
 
-def test_who_never_approves_stays_where_they_are(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
-    change = upgrade_that_waits(world, api)
+def test_upgrade_that_is_never_approved_changes_nothing(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
+    change = start_unapproved_upgrade(world, api)
     stripe_time.ahead = timedelta(hours=24).total_seconds()
     assert at_stripe(world).pending_update is None
     world.settle()
@@ -198,21 +194,21 @@ def test_who_never_approves_stays_where_they_are(world: World, api: ApiClient, s
     )
 
 
-def test_the_job_looks_again_when_stripe_will_have_given_up(
-    world: World, api: ApiClient, at_once: Gateway, stripe_time: StripeTime
+def test_job_checks_again_when_stripe_has_given_up(
+    world: World, api: ApiClient, charging_now: Gateway, stripe_time: StripeTime
 ) -> None:
-    change = upgrade_that_waits(world, api)
-    finish_change(at_once, change["id"])
+    change = start_unapproved_upgrade(world, api)
+    finish_change(charging_now, change["id"])
     assert unended(world) == [change["id"]]
     [_, again] = jobs_due(world)
     assert timedelta(hours=22) < again - datetime.now(UTC) < timedelta(hours=24)
     stripe_time.ahead = timedelta(hours=24).total_seconds()
-    finish_change(at_once, change["id"])
+    finish_change(charging_now, change["id"])
     assert unended(world) == []
 
 
 def jobs_due(world: World) -> list[datetime]:
-    """When the jobs that finish the last change are due."""
+    """Return when the jobs that finish the last change are due."""
     query = (
         "SELECT scheduled_at FROM procrastinate_jobs WHERE task_name = 'gateway.finish_change' AND status = 'todo' "
         "AND args ->> 'change_id' = (SELECT id FROM plan_changes ORDER BY created_at DESC LIMIT 1) ORDER BY 1"
@@ -221,12 +217,12 @@ def jobs_due(world: World) -> list[datetime]:
         return list(session.connection().exec_driver_sql(query).scalars())
 
 
-def test_another_organizations_change_cannot_be_called_off(world: World, api: ApiClient) -> None:
-    change = upgrade_that_waits(world, api)
+def test_another_organizations_change_cannot_be_cancelled(world: World, api: ApiClient) -> None:
+    change = start_unapproved_upgrade(world, api)
     assert world.api("org_2").problem("DELETE", f"/subscription/changes/{change['id']}") == (404, "not_found")
 
 
-def test_leaving_such_a_plan_gives_the_credit_at_once(world: World, api: ApiClient) -> None:
+def test_leaving_a_plan_charged_now_gives_the_credit_immediately(world: World, api: ApiClient) -> None:
     api.add_card(world.stripe)
     api.ok("PATCH", "/subscription", plan="plus", quantity=2)
     quote = api.ok("POST", "/subscription/preview", plan="free")

@@ -1,4 +1,4 @@
-"""A change is carried out once, or ends."""
+"""Every change is carried out once or ends without effect."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from schemas.subscription import ChangeCommand
 from tests.support.world import CALLER, NOWHERE, World
 
 
-def test_a_change_that_cannot_be_looked_up_for_a_day_is_given_up_and_blocks_nobody(world: World) -> None:
+def test_change_unverifiable_for_a_day_is_abandoned(world: World) -> None:
     world.api().ok("POST", "/subscription", plan="free")
     world.api().add_card(world.stripe)
     change_id = write_intent(world.gateway, CALLER, ChangeCommand(plan="plus"), None, card=True).change_id
@@ -23,7 +23,7 @@ def test_a_change_that_cannot_be_looked_up_for_a_day_is_given_up_and_blocks_nobo
     assert [row.state for row in world.rows(PlanChange) if row.id == change_id] == ["abandoned"]
 
 
-def test_a_price_that_vanishes_before_the_second_call_ends_the_change(world: World) -> None:
+def test_price_that_vanishes_before_the_second_call_fails_the_change(world: World) -> None:
     api = world.api()
     api.add_card(world.stripe)
     wanted = ChangeCommand(plan="plus", enroll=True)
@@ -36,21 +36,21 @@ def test_a_price_that_vanishes_before_the_second_call_ends_the_change(world: Wor
     assert world.api("org_2").problem("POST", "/subscription", plan="free") == (503, "catalog_not_synced")
 
 
-def test_while_stripe_moves_a_lookup_key_the_price_that_got_it_last_is_sold(world: World) -> None:
+def test_moved_lookup_key_sells_the_price_that_got_it_last(world: World) -> None:
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
     api.add_card(world.stripe)
     with world.gateway.database.transaction() as session:
         present = session.scalars(select(Price).where(Price.lookup_key == "konnect_plus_usd_month")).one()
-        columns = {name: getattr(present, name) for name in Price.__table__.columns.keys()}  # noqa: SIM118 - no mapping
+        columns = {name: getattr(present, name) for name in Price.__table__.columns.keys()}  # noqa: SIM118 - not a mapping
         session.add(Price(**columns | {"id": "price_that_had_it", "as_of": datetime(2020, 1, 1, tzinfo=UTC)}))
     api.ok("PATCH", "/subscription", plan="plus")
     assert world.rows(Subscription)[0].items[0]["price_id"] == present.id
 
 
-def test_a_subscription_that_sales_made_is_adopted_and_not_doubled(world: World) -> None:
+def test_subscription_made_by_sales_is_adopted(world: World) -> None:
     api = world.api()
-    api.ok("POST", "/billing-details/setup-intent")  # the organization has a customer, and nothing else
+    api.ok("POST", "/billing-details/setup-intent")  # the organization has only a customer
     customer = world.rows(Organization)[0].stripe_customer_id or ""
     [price] = world.stripe.v1.prices.list({"lookup_keys": ["konnect_free_usd_month"]}).data
     world.stripe.v1.subscriptions.create({"customer": customer, "items": [{"price": price.id}]})

@@ -1,4 +1,4 @@
-"""Plan changes: the quote is the charge, one at a time, and killed at any line they end, once."""
+"""Stripe charges what was quoted, only one change runs at a time, and each ends once despite a kill."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,18 +23,18 @@ from tests.support.world import CALLER, World
 
 
 def pending(world: World) -> list[InvoiceItem]:
-    """What waits at Stripe for the billing date, oldest first."""
+    """Return the invoice items that wait for the billing date, oldest first."""
     items = world.stripe.v1.invoice_items.list({"pending": True, "limit": 100})
     return list(reversed(items.data))
 
 
 def intend(world: World, plan: str, *, enroll: bool = False) -> str:
-    """Write an upgrade's intent, and die before Stripe is asked."""
+    """Store a change's intent, like a process that dies before it calls Stripe. Return the change's id."""
     return write_intent(world.gateway, CALLER, ChangeCommand(plan=plan, enroll=enroll), None, card=True).change_id
 
 
 def freeze(world: World, change_id: str) -> Step:
-    """Freeze the next call, and die before it is made."""
+    """Store the next call's parameters, like a process that dies before it makes the call."""
     with world.gateway.database.transaction() as session:
         step = freeze_next_step(session, world.gateway.catalog, change_id, world.gateway.clock())
     assert step is not None
@@ -59,7 +59,7 @@ def test_confirming_a_quote_produces_exactly_its_lines(world: World, api: ApiCli
 
 def test_a_quote_costs_the_same_minutes_later(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
     quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=100)
-    stripe_time.ahead = 240  # at 100 x 250.00 a month, a cent is a second: another moment is another price
+    stripe_time.ahead = 240  # 100 x 250.00 a month is about a cent a second, so another moment has another price
     api.ok("PATCH", "/subscription", quote=quote["token"])
     [item] = pending(world)
     assert item.amount == quote["lines"][0]["amount"]
@@ -75,7 +75,7 @@ def test_nothing_is_charged_at_sign_up(world: World) -> None:
     assert sum(invoice.amount_paid for invoice in world.stripe.v1.invoices.list()) == 0
 
 
-def test_sign_up_with_a_card_of_its_own_makes_it_the_default(world: World) -> None:
+def test_card_in_the_sign_up_becomes_the_default(world: World) -> None:
     api = world.api()
     intent = api.ok("POST", "/billing-details/setup-intent")["client_secret"].split("_secret_")[0]
     card = world.stripe.v1.setup_intents.confirm(intent, {"payment_method": "pm_card_visa"}).payment_method
@@ -86,7 +86,7 @@ def test_sign_up_with_a_card_of_its_own_makes_it_the_default(world: World) -> No
     assert change.headers["Location"] == f"/v1/subscription/changes/{change.get_json()['id']}"
 
 
-def test_cancel_plan_credits_the_time_that_was_not_used(world: World, api: ApiClient) -> None:
+def test_cancel_plan_credits_the_unused_time(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     cancelled = api.ok("DELETE", "/subscription")
     assert (cancelled["state"], cancelled["subscription"]["plan"]) == ("applied", "free")
@@ -122,7 +122,7 @@ def test_a_quote_of_another_organization_is_refused(world: World, api: ApiClient
     assert other.problem("PATCH", "/subscription", quote=quote["token"]) == (422, "invalid_request")
 
 
-def test_while_a_change_is_in_flight_another_one_is_409_with_its_location(world: World, api: ApiClient) -> None:
+def test_second_change_is_409_with_the_location_of_the_first(world: World, api: ApiClient) -> None:
     change_id = intend(world, plan="plus")
     answer = api("PATCH", "/subscription", plan="plus")
     assert (answer.status_code, answer.get_json()["code"]) == (409, "change_in_progress")
@@ -130,9 +130,7 @@ def test_while_a_change_is_in_flight_another_one_is_409_with_its_location(world:
     assert api.ok("GET", "/subscription")["pending_change"]["id"] == change_id
 
 
-def test_a_change_in_flight_is_found_behind_one_that_another_machines_clock_dates_later(
-    world: World, api: ApiClient
-) -> None:
+def test_change_in_flight_is_found_behind_a_later_dated_one(world: World, api: ApiClient) -> None:
     ahead = replace(world.gateway, clock=lambda: datetime.now(UTC) + timedelta(minutes=1))
     assert change_plan(ahead, CALLER, ChangeCommand(plan="plus")).state == "applied"
     intend(world, plan="free")
@@ -140,22 +138,22 @@ def test_a_change_in_flight_is_found_behind_one_that_another_machines_clock_date
 
 
 def processes(world: World, number: int) -> list[ApiClient]:
-    """Applications of the gateway, made before the threads that call them.
+    """Build applications of the gateway before the threads that call them start.
 
-    werkzeug parses code for each route, which CPython 3.11 cannot always do in several of them at once.
+    werkzeug compiles code for each route, and CPython 3.11 cannot always do so in several threads.
     """
     return [ApiClient(create_app(world.gateway).test_client(), world.token()) for _ in range(number)]
 
 
 @pytest.mark.usefixtures("api")
-def test_many_clicks_at_once_make_one_change(world: World) -> None:
+def test_concurrent_clicks_make_one_change(world: World) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = pool.map(lambda api: api("PATCH", "/subscription", plan="plus"), processes(world, 8))
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 7
     assert len(pending(world)) == 1
 
 
-def test_sign_up_twice_at_once_makes_one_customer_and_one_subscription(world: World) -> None:
+def test_concurrent_sign_ups_make_one_customer_and_one_subscription(world: World) -> None:
     with ThreadPoolExecutor(4) as pool:
         answers = pool.map(lambda api: api("POST", "/subscription", plan="free"), processes(world, 4))
     assert {answer.status_code for answer in answers} <= {201, 409}
@@ -163,7 +161,7 @@ def test_sign_up_twice_at_once_makes_one_customer_and_one_subscription(world: Wo
     assert len(world.stripe.v1.subscriptions.list().data) == 1
 
 
-def test_killed_after_the_intent_the_job_carries_the_change_out(world: World, api: ApiClient) -> None:
+def test_job_carries_out_a_change_killed_after_its_intent(world: World, api: ApiClient) -> None:
     change_id = intend(world, plan="plus")
     finish_change(world.gateway, change_id)
     assert api.ok("GET", f"/subscription/changes/{change_id}")["state"] == "applied"
@@ -171,7 +169,7 @@ def test_killed_after_the_intent_the_job_carries_the_change_out(world: World, ap
     assert len(pending(world)) == 1
 
 
-def test_killed_after_stripes_answer_the_job_finds_it_done_and_charges_once(world: World, api: ApiClient) -> None:
+def test_job_charges_a_change_killed_after_stripes_answer_once(world: World, api: ApiClient) -> None:
     change_id = intend(world, plan="plus")
     freeze(world, change_id).perform(world.stripe)
     finish_change(world.gateway, change_id)
@@ -180,7 +178,7 @@ def test_killed_after_stripes_answer_the_job_finds_it_done_and_charges_once(worl
     assert len(pending(world)) == 1
 
 
-def test_killed_after_stripes_answer_the_webhook_closes_the_change(world: World, api: ApiClient) -> None:
+def test_webhook_closes_a_change_killed_after_stripes_answer(world: World, api: ApiClient) -> None:
     change_id = intend(world, plan="plus")
     freeze(world, change_id).perform(world.stripe)
     world.settle()
@@ -188,13 +186,13 @@ def test_killed_after_stripes_answer_the_webhook_closes_the_change(world: World,
     assert world.plan_row().plan == "plus"
 
 
-def test_killed_in_the_middle_of_a_sign_up_the_job_finishes_it_with_one_customer_and_one_subscription(
+def test_job_finishes_a_sign_up_killed_between_its_calls(
     world: World,
 ) -> None:
     api = world.api()
     api.add_card(world.stripe)
     change_id = intend(world, plan="plus", enroll=True)
-    freeze(world, change_id).perform(world.stripe)  # Stripe has the Free subscription; nothing of it is known here
+    freeze(world, change_id).perform(world.stripe)  # Stripe has the Free subscription, but the gateway does not know it
     finish_change(world.gateway, change_id)
     assert api.ok("GET", f"/subscription/changes/{change_id}")["state"] == "applied"
     assert world.plan_row().plan == "plus"
@@ -202,7 +200,7 @@ def test_killed_in_the_middle_of_a_sign_up_the_job_finishes_it_with_one_customer
 
 
 @pytest.mark.usefixtures("api")
-def test_a_replayed_answer_does_not_undo_what_came_after_it(world: World) -> None:
+def test_replayed_answer_does_not_undo_a_later_change(world: World) -> None:
     change_id = intend(world, plan="plus")
     step = freeze(world, change_id)
     first = step.perform(world.stripe)
@@ -213,9 +211,7 @@ def test_a_replayed_answer_does_not_undo_what_came_after_it(world: World) -> Non
     assert [row.state for row in world.rows(PlanChange)] == ["applied", "applied"]
 
 
-def test_with_stripe_down_the_change_is_processing_and_the_job_ends_it_once_stripe_is_back(
-    world: World, api: ApiClient
-) -> None:
+def test_change_without_stripe_is_processing_until_the_job_ends_it(world: World, api: ApiClient) -> None:
     broken = build_gateway(replace(world.gateway.config, stripe_api_base="http://127.0.0.1:1"))
     answer = ApiClient(create_app(broken).test_client(), world.token())("PATCH", "/subscription", plan="plus")
     broken.database.close()
@@ -226,23 +222,23 @@ def test_with_stripe_down_the_change_is_processing_and_the_job_ends_it_once_stri
 
 
 @pytest.mark.usefixtures("api")
-def test_with_stripe_down_a_preview_is_503(world: World) -> None:
+def test_preview_without_stripe_is_503(world: World) -> None:
     broken = build_gateway(replace(world.gateway.config, stripe_api_base="http://127.0.0.1:1"))
     late = ApiClient(create_app(broken).test_client(), world.token())
     assert late.problem("POST", "/subscription/preview", plan="plus") == (503, "stripe_unavailable")
     broken.database.close()
 
 
-def test_a_change_that_stripe_refuses_has_failed_and_the_plan_is_looked_up_again(world: World, api: ApiClient) -> None:
-    world.stripe.v1.subscriptions.cancel(world.rows(Subscription)[0].id)  # in the dashboard; its webhook is late
+def test_refused_change_fails_and_refreshes_the_plan(world: World, api: ApiClient) -> None:
+    world.stripe.v1.subscriptions.cancel(world.rows(Subscription)[0].id)  # as in the dashboard, with a late webhook
     assert api.problem("PATCH", "/subscription", plan="plus")[0] >= 400
     assert sorted(row.state for row in world.rows(PlanChange)) == ["applied", "failed"]
-    world.work()  # the webhook has not come, and need not
+    world.work()  # works without the webhook
     assert api.ok("GET", "/subscription")["status"] == "canceled"
     assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
 
 
-def test_a_change_too_old_to_be_repeated_safely_is_abandoned(world: World, api: ApiClient) -> None:
+def test_change_too_old_to_repeat_safely_is_abandoned(world: World, api: ApiClient) -> None:
     change_id = intend(world, plan="plus")
     later = replace(world.gateway, clock=lambda: datetime.now(UTC) + timedelta(hours=24))
     finish_change(later, change_id)
@@ -251,7 +247,7 @@ def test_a_change_too_old_to_be_repeated_safely_is_abandoned(world: World, api: 
     assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
 
 
-def test_enterprise_made_by_sales_in_the_dashboard_arrives_by_webhook(world: World, api: ApiClient) -> None:
+def test_enterprise_set_in_the_dashboard_arrives_by_webhook(world: World, api: ApiClient) -> None:
     price = world.stripe.v1.prices.create(
         {
             "product": "konnect_enterprise",
@@ -269,7 +265,7 @@ def test_enterprise_made_by_sales_in_the_dashboard_arrives_by_webhook(world: Wor
     assert world.rows(PlanHistory)[-1].cause.startswith("evt_")
 
 
-def test_a_price_that_is_none_of_ours_is_unmapped_and_neither_granted_nor_free(world: World, api: ApiClient) -> None:
+def test_foreign_price_is_unmapped_until_an_operator_maps_it(world: World, api: ApiClient) -> None:
     product = world.stripe.v1.products.create({"name": "Somebody else's"})
     price = world.stripe.v1.prices.create(
         {"product": product.id, "currency": "usd", "unit_amount": 100, "recurring": {"interval": "month"}}
@@ -284,15 +280,15 @@ def test_a_price_that_is_none_of_ours_is_unmapped_and_neither_granted_nor_free(w
         assert api.problem("PATCH", "/subscription", quantity=8) == (409, "contact_sales_required")
         assert api.problem("POST", "/subscription/preview", quantity=8) == (409, "contact_sales_required")
         assert unmapped(world) == 1
-        world.stripe.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})  # and so it stays
+        world.stripe.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})  # the plan stays unmapped
         world.settle()
     assert [each["log_level"] for each in logs if each["event"] == "plan_unmapped"] == ["error"]
-    world.stripe.v1.products.update(product.id, {"metadata": {"konnect_plan": "plus"}})  # somebody maps it
+    world.stripe.v1.products.update(product.id, {"metadata": {"konnect_plan": "plus"}})  # an operator maps the product
     world.settle()
     assert api.ok("GET", "/subscription")["plan"] == "plus"
     assert unmapped(world) == 0
 
 
 def unmapped(world: World) -> float:
-    """What the metrics say."""
+    """Return how many organizations the metrics count as unmapped."""
     return scrape(world.client)["gateway_organizations_unmapped"]

@@ -1,4 +1,4 @@
-"""Stripe fails in a plan change, in each of its ways: the change is applied or not, and charged once or not at all."""
+"""Stripe fails in every way during a plan change. The change is applied and charged once, or neither."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -29,21 +29,21 @@ ASKS_ITS_HOLDER, DECLINED = "pm_card_authenticationRequired", "pm_card_chargeCus
 
 @dataclass
 class FaultyShop:
-    """A deployment with one organization, on Free and with a good card."""
+    """A gateway with one organization that is on Free and has a valid card."""
 
     world: World
     gateway: Gateway
     api: ApiClient
 
     def upgrade(self) -> Json:
-        """Ask for Plus."""
+        """Request Plus and return the change."""
         answer = self.api("PATCH", "/subscription", plan="plus")
         assert answer.status_code in {200, 202}, answer.get_data(as_text=True)
         change: Json = answer.get_json()
         return change
 
     def let_a_minute_pass(self, change_id: str) -> str:
-        """The tries that the job makes in it; gives the change's state then."""
+        """Run the tries that the job makes within a minute. Return the change's state."""
         for _ in range(A_MINUTE):
             try:
                 finish_change(self.gateway, change_id)
@@ -57,25 +57,25 @@ class FaultyShop:
         return change.state
 
     def intend(self) -> str:
-        """An upgrade whose process dies before Stripe is asked."""
+        """Store an upgrade's intent, like a process that dies before it calls Stripe. Return the change's id."""
         return write_intent(self.gateway, CALLER, ChangeCommand(plan="plus"), None, card=True).change_id
 
     def freeze(self, change_id: str) -> Step:
-        """And whose call is known."""
+        """Store the next call's parameters, like a process that dies before it makes the call."""
         with self.gateway.database.transaction() as session:
             step = freeze_next_step(session, self.gateway.catalog, change_id, self.gateway.clock())
         assert step is not None
         return step
 
     def paid_or_pending(self) -> list[int]:
-        """What is charged for Plus, as often as it is."""
+        """Return one amount for each charge for Plus that is paid or pending."""
         stripe = self.world.stripe
         void = {invoice.id for invoice in stripe.v1.invoices.list() if invoice.status == "void"}
         items = stripe.v1.invoice_items.list({"limit": 100}).data
         return [item.amount for item in items if item.amount > 0 and item.invoice not in void]
 
     def assert_ended(self, change_id: str, state: str) -> None:
-        """It ended so, here and at Stripe, once."""
+        """Check that the change ended once in this state, in our tables and at Stripe."""
         assert self.state(change_id) == state
         assert len(self.paid_or_pending()) == (state == "applied")
         [subscription] = self.world.stripe.v1.subscriptions.list().data
@@ -111,7 +111,7 @@ def test_a_429_is_tried_again_by_the_job(shop: FaultyShop, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["error_before", "error_after"])
-def test_a_500_that_stripe_keeps_for_a_day_delays_nothing(shop: FaultyShop, kind: str) -> None:
+def test_500_that_stripe_would_repeat_causes_no_delay(shop: FaultyShop, kind: str) -> None:
     shop.world.fault(kind, method="POST", path=CHANGING)
     change = shop.upgrade()
     assert change["state"] == "applied"
@@ -120,7 +120,7 @@ def test_a_500_that_stripe_keeps_for_a_day_delays_nothing(shop: FaultyShop, kind
 
 
 @pytest.mark.parametrize("kind", ["error_before", "error_after"])
-def test_a_second_500_under_the_next_key_delays_it_until_the_job_comes(shop: FaultyShop, kind: str) -> None:
+def test_second_500_under_the_next_key_leaves_the_change_to_the_job(shop: FaultyShop, kind: str) -> None:
     shop.world.fault("error_before", method="POST", path=CHANGING)
     shop.world.fault(kind, method="POST", path=CHANGING)
     change = shop.upgrade()
@@ -130,10 +130,10 @@ def test_a_second_500_under_the_next_key_delays_it_until_the_job_comes(shop: Fau
     shop.assert_ended(change["id"], "applied")
 
 
-def test_a_500_that_stripe_does_not_keep_is_asked_about_under_the_same_key(
+def test_500_that_stripe_does_not_store_is_retried_under_the_same_key(
     shop: FaultyShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # as from a proxy between us and Stripe
+    # as if it came from a proxy between us and Stripe
     monkeypatch.setattr("gateway.services.plan_changes.execute.kept_failure", lambda _error: False)
     shop.world.fault("error_before", method="POST", path=CHANGING)
     change = shop.upgrade()
@@ -143,23 +143,21 @@ def test_a_500_that_stripe_does_not_keep_is_asked_about_under_the_same_key(
     shop.assert_ended(change["id"], "applied")
 
 
-def test_an_answer_that_is_lost_after_the_work_was_done_is_asked_for_again(shop: FaultyShop) -> None:
+def test_lost_answer_is_retried_and_charged_once(shop: FaultyShop) -> None:
     shop.world.fault("response_lost", method="POST", path=CHANGING)
     change = shop.upgrade()
     assert shop.world.faults()[0]["fired"] == 1
     shop.assert_ended(change["id"], "applied")
 
 
-def test_stripe_that_is_slower_than_our_patience_carries_it_out_once(
-    shop: FaultyShop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_change_is_made_once_when_stripe_exceeds_our_timeout(shop: FaultyShop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "READ_TIMEOUT", 0.2)
-    impatient = replace(shop.gateway, stripe=patient_no_more(shop))
+    impatient = replace(shop.gateway, stripe=build_impatient_client(shop))
     change_id = shop.intend()
     shop.world.fault("delay", method="POST", path=CHANGING, seconds=60)
     with pytest.raises(StripeUnavailable):
         finish_change(impatient, change_id)
-    with pytest.raises(StripeUnavailable):  # and the next one meets it in the midst of its work
+    with pytest.raises(StripeUnavailable):  # the second call arrives while Stripe still works on the first
         finish_change(impatient, change_id)
     assert shop.state(change_id) == "processing"
     shop.world.end_faults()
@@ -168,8 +166,8 @@ def test_stripe_that_is_slower_than_our_patience_carries_it_out_once(
     shop.assert_ended(change_id, "applied")
 
 
-def patient_no_more(shop: FaultyShop) -> StripeClient:
-    """A client with the timeouts as they are set now."""
+def build_impatient_client(shop: FaultyShop) -> StripeClient:
+    """Return a client that uses the timeouts that are set now."""
     return client.stripe_client(shop.gateway.config.stripe_secret_key, shop.gateway.config.stripe_api_base)
 
 
@@ -184,26 +182,22 @@ def test_an_enrolment_makes_one_subscription(world: World, kind: str) -> None:
     assert len(world.stripe.v1.subscriptions.list({"status": "all"}).data) == 1
 
 
-def test_a_key_that_stripe_has_forgotten_is_not_used_again_and_what_it_did_is_found(
-    shop: FaultyShop, stripe_time: StripeTime
-) -> None:
+def test_expired_key_is_not_reused_and_its_effect_is_found(shop: FaultyShop, stripe_time: StripeTime) -> None:
     change_id = shop.intend()
-    shop.freeze(change_id).perform(shop.world.stripe)  # of which nothing is known here
+    shop.freeze(change_id).perform(shop.world.stripe)  # the gateway does not see the answer
     later = a_day_later(shop, stripe_time)
     finish_change(later, change_id)
     shop.assert_ended(change_id, "applied")
 
 
-def test_a_key_that_stripe_has_forgotten_is_not_used_again_and_what_it_did_not_do_is_given_up(
-    shop: FaultyShop, stripe_time: StripeTime
-) -> None:
+def test_expired_key_is_not_reused_and_an_unmade_change_is_abandoned(shop: FaultyShop, stripe_time: StripeTime) -> None:
     change_id = shop.intend()
     shop.freeze(change_id)
     finish_change(a_day_later(shop, stripe_time), change_id)
     shop.assert_ended(change_id, "abandoned")
 
 
-def test_a_request_that_comes_again_a_day_later_uses_no_old_key(shop: FaultyShop, stripe_time: StripeTime) -> None:
+def test_request_repeated_a_day_later_uses_no_old_key(shop: FaultyShop, stripe_time: StripeTime) -> None:
     change_id = shop.intend()
     shop.freeze(change_id)
     run_change(a_day_later(shop, stripe_time), change_id)
@@ -215,12 +209,12 @@ def a_day_later(shop: FaultyShop, stripe_time: StripeTime) -> Gateway:
     return replace(shop.gateway, clock=lambda: datetime.now(UTC) + timedelta(hours=25))
 
 
-AT_ONCE = pytest.mark.parametrize("shop", ["now"], indirect=True)
+CHARGED_NOW = pytest.mark.parametrize("shop", ["now"], indirect=True)
 
 
-@AT_ONCE
+@CHARGED_NOW
 @pytest.mark.parametrize("kind", ["error_before", "error_after", "response_lost", "rate_limit"])
-def test_a_declined_upgrade_is_called_off_though_stripe_fails_in_that(shop: FaultyShop, kind: str) -> None:
+def test_declined_upgrade_is_cancelled_although_stripe_fails(shop: FaultyShop, kind: str) -> None:
     shop.api.add_card(shop.world.stripe, DECLINED)
     shop.world.fault(kind, method="POST", path=VOIDING)
     answer = shop.api("PATCH", "/subscription", plan="plus")
@@ -234,11 +228,9 @@ def test_a_declined_upgrade_is_called_off_though_stripe_fails_in_that(shop: Faul
     shop.assert_ended(change.id, "failed")
 
 
-@AT_ONCE
+@CHARGED_NOW
 @pytest.mark.parametrize("kind", ["error_before", "error_after", "response_lost"])
-def test_an_upgrade_that_asks_its_holder_waits_for_one_payment_whatever_stripe_answers(
-    shop: FaultyShop, kind: str
-) -> None:
+def test_upgrade_with_approval_waits_for_one_payment_despite_errors(shop: FaultyShop, kind: str) -> None:
     shop.api.add_card(shop.world.stripe, ASKS_ITS_HOLDER)
     shop.world.fault(kind, method="POST", path=CHANGING)
     change = shop.upgrade()
@@ -250,10 +242,8 @@ def test_an_upgrade_that_asks_its_holder_waits_for_one_payment_whatever_stripe_a
     shop.assert_ended(change["id"], "applied")
 
 
-@AT_ONCE
-def test_a_change_whose_wait_begins_in_the_job_is_looked_at_again_when_it_has_expired(
-    shop: FaultyShop, stripe_time: StripeTime
-) -> None:
+@CHARGED_NOW
+def test_payment_wait_that_begins_in_the_job_is_checked_at_expiry(shop: FaultyShop, stripe_time: StripeTime) -> None:
     shop.api.add_card(shop.world.stripe, ASKS_ITS_HOLDER)
     change_id = shop.intend()
     finish_change(shop.gateway, change_id)
@@ -264,18 +254,16 @@ def test_a_change_whose_wait_begins_in_the_job_is_looked_at_again_when_it_has_ex
         )
         assert due.scalar_one() - datetime.now(UTC) > timedelta(hours=22)
     stripe_time.ahead = timedelta(hours=24).total_seconds()
-    finish_change(shop.gateway, change_id)  # though no webhook tells
+    finish_change(shop.gateway, change_id)  # works without a webhook
     shop.api.add_card(shop.world.stripe)
     shop.assert_ended(change_id, "abandoned")
 
 
-@AT_ONCE
-def test_a_refused_upgrade_that_is_paid_in_this_moment_is_applied(
-    shop: FaultyShop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@CHARGED_NOW
+def test_refused_upgrade_that_was_just_paid_is_applied(shop: FaultyShop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.api.add_card(shop.world.stripe, DECLINED)
     monkeypatch.setattr("gateway.services.plan_changes.payment.PAYMENT_FAILED", frozenset())
-    change = shop.upgrade()  # it dies before it calls the change off
+    change = shop.upgrade()  # the process dies before it cancels the change
     monkeypatch.undo()
     [row] = shop.world.rows(Subscription)
     [invoice] = [each for each in shop.world.stripe.v1.invoices.list() if each.status == "open"]

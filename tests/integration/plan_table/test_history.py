@@ -1,4 +1,4 @@
-"""The plan history: complete, with who and why, never altered, and enough to work the plan table out again."""
+"""The plan history is complete, names actor and cause, is append-only and can rebuild the plan table."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,13 +28,13 @@ def entries(api: ApiClient, query: str = "") -> list[Json]:
 
 
 def edit_at_stripe(world: World, quantity: int) -> None:
-    """As somebody in the dashboard does."""
+    """Change the quantity at Stripe, as sales does in the dashboard."""
     subscription = world.stripe.v1.subscriptions.retrieve(world.rows(Subscription)[0].id)
     item = subscription.to_dict()["items"]["data"][0]["id"]
     world.stripe.v1.subscriptions.update(subscription.id, {"items": [{"id": item, "quantity": quantity}]})
 
 
-def test_each_entry_tells_the_plan_since_when_who_and_why(api: ApiClient) -> None:
+def test_history_entry_has_plan_time_actor_and_cause(api: ApiClient) -> None:
     before = datetime.now(UTC)
     change = api.ok("PATCH", "/subscription", plan="plus", quantity=3)
     latest, first = entries(api)
@@ -48,10 +48,10 @@ def test_each_entry_tells_the_plan_since_when_who_and_why(api: ApiClient) -> Non
     assert first["actor"]["type"] == "user"
 
 
-def test_a_change_whose_answer_was_lost_is_still_its_users(world: World, api: ApiClient) -> None:
+def test_change_with_a_lost_answer_keeps_its_actor(world: World, api: ApiClient) -> None:
     caller = Caller(organization_id="org_1", actor="ada")
     call = write_intent(world.gateway, caller, ChangeCommand(plan="plus"), None, card=True)
-    call.perform(world.stripe)  # and killed: the webhook tells of it
+    call.perform(world.stripe)  # the process dies, so only the webhook reports the change
     world.settle()
     latest = entries(api)[0]
     assert (latest["actor"], latest["cause"]) == (
@@ -61,7 +61,7 @@ def test_a_change_whose_answer_was_lost_is_still_its_users(world: World, api: Ap
     assert world.rows(PlanHistory)[-1].cause.startswith("evt_")
 
 
-def test_what_was_done_at_stripe_is_sales(world: World, api: ApiClient) -> None:
+def test_actor_of_an_edit_at_stripe_is_sales(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     edit_at_stripe(world, 7)
     world.settle()
@@ -72,20 +72,20 @@ def test_what_was_done_at_stripe_is_sales(world: World, api: ApiClient) -> None:
 
 
 @pytest.mark.usefixtures("api")
-def test_another_organizations_change_is_not_the_reason(world: World) -> None:
+def test_another_organizations_change_is_not_recorded_as_cause(world: World) -> None:
     caller = Caller(organization_id="org_1", actor="ada")
     change_id = write_intent(world.gateway, caller, ChangeCommand(plan="plus"), None, card=True).change_id
     other = world.api("org_2")
     other.ok("POST", "/subscription", plan="free")
     [theirs] = [row for row in world.rows(Subscription) if row.organization_id == "org_2"]
     item = theirs.items[0]["id"]
-    metadata = {CHANGE_ID: change_id}  # as who copies a subscription in the dashboard may
+    metadata = {CHANGE_ID: change_id}  # as when someone copies a subscription in the dashboard
     world.stripe.v1.subscriptions.update(theirs.id, {"items": [{"id": item, "quantity": 2}], "metadata": metadata})
     world.settle()
     assert entries(other)[0]["actor"] == {"type": "sales", "id": None}
 
 
-def test_what_stripe_did_by_itself_is_stripe_and_who_pays_here_is_a_user(world: World, api: ApiClient) -> None:
+def test_actor_is_stripe_for_its_own_change_and_user_for_a_payment(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     world.settle()
     [last] = world.stripe.v1.events.list({"type": "customer.subscription.updated", "limit": 1}).data
@@ -111,7 +111,7 @@ def test_what_stripe_did_by_itself_is_stripe_and_who_pays_here_is_a_user(world: 
     assert (latest["plan"]["standing"], latest["actor"]) == ("good", {"type": "user", "id": None})
 
 
-def test_what_was_only_found_is_nobodys(world: World, api: ApiClient) -> None:
+def test_actor_of_a_change_found_by_a_refresh_is_system(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     world.settle()
     world.fault("webhook_dropped", times=100)
@@ -125,7 +125,7 @@ def test_what_was_only_found_is_nobodys(world: World, api: ApiClient) -> None:
     assert latest["cause"] == {"type": "reconciliation", "id": f"refresh of {subscription_id}"}
 
 
-def test_it_is_paged_from_the_newest_on(world: World, api: ApiClient) -> None:
+def test_history_is_paged_newest_first(world: World, api: ApiClient) -> None:
     for quantity in (1, 2, 3, 4):
         api.ok("PATCH", "/subscription", plan="plus", quantity=quantity)
     versions, cursor = [], ""
@@ -140,7 +140,7 @@ def test_it_is_paged_from_the_newest_on(world: World, api: ApiClient) -> None:
     assert len(entries(api)) == 5
 
 
-def test_at_a_time_it_is_the_plan_that_held_then(world: World, api: ApiClient) -> None:
+def test_history_at_a_time_shows_the_plan_of_that_time(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     api.ok("DELETE", "/subscription")
     moments = [row.recorded_at for row in world.rows(PlanHistory)]
@@ -156,7 +156,7 @@ def test_at_a_time_it_is_the_plan_that_held_then(world: World, api: ApiClient) -
     assert at(datetime(2100, 1, 1, tzinfo=UTC)) == (3, "free", "active")
 
 
-def test_before_anything_was_recorded_it_is_free(world: World) -> None:
+def test_history_without_entries_shows_free(world: World) -> None:
     assert entries(world.api()) == []
     [entry] = entries(world.api(), "?at=2026-01-01T00:00:00")
     assert (entry["version"], entry["recorded_at"], entry["actor"], entry["cause"]) == (0, None, None, None)
@@ -178,13 +178,13 @@ def test_another_organizations_history_is_its_own(world: World, api: ApiClient) 
         *(("at=2026-01-01T00:00:00Z&starting_after=2", "starting_after"), ("organization_id=org_2", "organization_id")),
     ],
 )
-def test_a_query_that_makes_no_sense_is_422(world: World, query: str, wrong: str) -> None:
+def test_invalid_query_is_422(world: World, query: str, wrong: str) -> None:
     answer = world.api()("GET", f"/subscription/history?{query}")
     assert problem_of(answer) == (422, "invalid_request")
     assert list(answer.get_json()["errors"]) == [wrong]
 
 
-def test_a_token_that_may_not_read_is_403(world: World) -> None:
+def test_token_without_read_scope_is_403(world: World) -> None:
     api = world.api(scopes=("billing:write",))
     assert api.problem("GET", "/subscription/history") == (403, "forbidden")
 
@@ -212,7 +212,7 @@ def plan_table(world: World) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def lived(world: World, api: ApiClient) -> list[dict[str, Any]]:
-    """The plan table of two organizations after some life."""
+    """Make some changes for two organizations and return the plan table."""
     api.ok("PATCH", "/subscription", plan="plus", quantity=2)
     edit_at_stripe(world, 4)
     world.settle()
@@ -222,7 +222,7 @@ def lived(world: World, api: ApiClient) -> list[dict[str, Any]]:
     return plan_table(world)
 
 
-def test_the_plan_table_follows_from_its_history(
+def test_plan_table_can_be_rebuilt_from_its_history(
     world: World, lived: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = rebuild(world, monkeypatch)
@@ -233,7 +233,7 @@ def test_the_plan_table_follows_from_its_history(
     assert plan_table(world) == lived
 
 
-def test_a_row_that_somebody_wrote_to_is_found_and_mended(
+def test_altered_row_is_found_and_repaired(
     world: World, lived: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with world.gateway.database.transaction() as session:
@@ -253,10 +253,10 @@ def test_a_row_that_somebody_wrote_to_is_found_and_mended(
     assert rebuild(world, monkeypatch).exit_code == 0
 
 
-def test_what_the_history_cannot_tell_is_told_and_left_alone(
+def test_gap_in_the_history_is_reported_and_left_alone(
     world: World, lived: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with world.gateway.database.transaction() as session:  # as only who may switch triggers off can
+    with world.gateway.database.transaction() as session:  # needs the right to disable triggers
         session.execute(text("ALTER TABLE plan_history DISABLE TRIGGER USER"))
         session.execute(text("DELETE FROM plan_history WHERE organization_id = 'org_2' OR version = 2"))
         session.execute(

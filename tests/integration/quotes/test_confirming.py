@@ -1,4 +1,4 @@
-"""Confirming a quote: what is charged is what was quoted, and what no longer holds is quoted again."""
+"""A confirmed quote is charged exactly. A quote that no longer holds is replaced by a new one."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ def last_change(world: World) -> PlanChange:
     return max(world.rows(PlanChange), key=lambda change: change.created_at)
 
 
-def test_a_stale_quote_is_refused_with_one_that_holds(api: ApiClient) -> None:
+def test_stale_quote_is_refused_with_a_valid_one(api: ApiClient) -> None:
     old = api.ok("POST", "/subscription/preview", plan="plus", quantity=5)
     api.ok("PATCH", "/subscription", plan="plus", quantity=2)
     refused = api("PATCH", "/subscription", quote=old["token"])
@@ -38,10 +38,10 @@ def test_a_stale_quote_is_refused_with_one_that_holds(api: ApiClient) -> None:
     assert api.ok("PATCH", "/subscription", quote=new["token"])["quantity"] == 5
 
 
-def test_a_quote_does_not_come_back_with_the_subscription_it_was_made_for(api: ApiClient) -> None:
+def test_stale_quote_stays_stale_when_the_plan_returns(api: ApiClient) -> None:
     old = api.ok("POST", "/subscription/preview", plan="plus")
     api.ok("PATCH", "/subscription", plan="plus", quantity=2)
-    api.ok("DELETE", "/subscription")  # as before, but for what waits for the billing date
+    api.ok("DELETE", "/subscription")  # the same plan again, but charges now wait for the billing date
     refused = api("PATCH", "/subscription", quote=old["token"])
     assert (refused.status_code, refused.get_json()["code"]) == (409, "quote_stale")
 
@@ -58,7 +58,7 @@ def test_an_expired_quote_is_refused_with_a_new_one(world: World, api: ApiClient
 
 
 def set_clocks(world: World, stripe_time: StripeTime, ours: datetime, stripes: timedelta = timedelta(0)) -> None:
-    """It is ``ours`` here, and so much later at Stripe."""
+    """Set our clock to ``ours`` and Stripe's clock that much later."""
     ahead = ours - datetime.now(UTC)
     later = replace(world.gateway, clock=lambda: datetime.now(UTC) + ahead)
     world.client.application.extensions[EXTENSION].gateway = later
@@ -71,7 +71,7 @@ def end_of_period(world: World) -> datetime:
     return end
 
 
-def test_a_quote_whose_period_ended_at_stripe_is_refused_with_one_of_the_next(
+def test_quote_of_an_ended_period_is_refused_with_one_of_the_next(
     world: World, api: ApiClient, stripe_time: StripeTime
 ) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
@@ -87,9 +87,7 @@ def test_a_quote_whose_period_ended_at_stripe_is_refused_with_one_of_the_next(
     assert api.ok("PATCH", "/subscription", quote=new["token"])["quantity"] == 3
 
 
-def test_a_renewal_of_which_nobody_told_is_quoted_in_the_new_period(
-    world: World, api: ApiClient, stripe_time: StripeTime
-) -> None:
+def test_unreported_renewal_is_quoted_in_the_new_period(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     end = end_of_period(world)
     world.fault("webhook_dropped", times=1000)
@@ -99,7 +97,7 @@ def test_a_renewal_of_which_nobody_told_is_quoted_in_the_new_period(
     assert api.ok("PATCH", "/subscription", quote=quote["token"])["quantity"] == 4
 
 
-def test_while_only_our_clock_has_passed_the_period_there_is_no_quote_yet(
+def test_quote_is_503_while_only_our_clock_has_passed_the_period(
     world: World, api: ApiClient, stripe_time: StripeTime
 ) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
@@ -107,7 +105,7 @@ def test_while_only_our_clock_has_passed_the_period_there_is_no_quote_yet(
     assert api.problem("POST", "/subscription/preview", plan="plus", quantity=4) == (503, "period_over")
 
 
-def test_a_quote_expires_at_the_billing_date_if_that_comes_first(world: World, api: ApiClient) -> None:
+def test_quote_expires_at_an_earlier_billing_date(world: World, api: ApiClient) -> None:
     end = datetime.fromisoformat(api.ok("GET", "/subscription")["current_period"]["end"])
     late = replace(world.gateway, clock=lambda: end - timedelta(minutes=5))
     quote = quote_change(late, CALLER, "plus", 5)
@@ -123,14 +121,14 @@ def test_a_quote_expires_at_the_billing_date_if_that_comes_first(world: World, a
     [
         ({"plan": "plus", "quantity": 5, "coupon": "autumn"}, {}, ("plus", 5)),
         ({"target": "plus", "units": 5}, {"plan": "plus", "quantity": 5}, ("plus", 5)),
-        ({"target": "plus", "units": 5}, {}, None),  # what was wanted is not known
+        ({"target": "plus", "units": 5}, {}, None),  # the token does not show what the caller wanted
         ({"plan": "plus"}, {}, None),
         ({"plan": "plus", "quantity": "5"}, {}, None),
         ({"plan": {"key": "plus"}, "quantity": 5}, {}, None),
         (None, {}, None),
     ],
 )
-def test_a_quote_of_a_release_with_other_terms_is_refused_with_a_new_one_where_it_can_be_read(
+def test_quote_with_unknown_terms_is_refused_with_a_new_one(
     world: World, api: ApiClient, terms: Any, body: Json, quoted: tuple[str, int] | None
 ) -> None:
     claims = {"aud": AUDIENCE, "exp": datetime.now(UTC) + timedelta(minutes=5), "terms": terms}
@@ -141,7 +139,7 @@ def test_a_quote_of_a_release_with_other_terms_is_refused_with_a_new_one_where_i
     assert (new and (new["plan"], new["quantity"])) == quoted
 
 
-def test_where_nothing_is_left_to_quote_the_refusal_stands_alone(api: ApiClient) -> None:
+def test_stale_quote_without_anything_to_quote_is_refused_alone(api: ApiClient) -> None:
     old = api.ok("POST", "/subscription/preview", plan="plus")
     api.ok("PATCH", "/subscription", plan="plus")
     refused = api("PATCH", "/subscription", quote=old["token"])
@@ -182,7 +180,7 @@ def test_cancel_plan_takes_nothing_but_a_quote(world: World, api: ApiClient) -> 
         (b"", None),
     ],
 )
-def test_cancel_plan_ignores_no_body(
+def test_cancel_plan_checks_its_body(
     world: World, api: ApiClient, body: bytes, refusal: tuple[int, str] | None
 ) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
@@ -192,9 +190,7 @@ def test_cancel_plan_ignores_no_body(
     assert world.plan_row().plan == ("free" if refusal is None else "plus")
 
 
-def test_with_usage_that_goes_on_the_quote_of_cancel_plan_is_an_estimate_and_the_usage_is_billed(
-    world: World, api: ApiClient
-) -> None:
+def test_cancel_quote_with_usage_is_an_estimate_and_bills_the_usage(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     world.stripe.v1.billing.meters.create(
         {"event_name": "requests", "display_name": "Requests", "default_aggregation": {"formula": "sum"}}
@@ -226,7 +222,7 @@ def test_with_usage_that_goes_on_the_quote_of_cancel_plan_is_an_estimate_and_the
     assert 21 in [line.amount for line in upcoming.lines.data]
 
 
-def test_what_stripe_holds_is_compared_with_the_quote(world: World, api: ApiClient) -> None:
+def test_charge_at_stripe_is_compared_with_the_quote(world: World, api: ApiClient) -> None:
     quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=3)
     api.ok("PATCH", "/subscription", quote=quote["token"])
     world.work()
@@ -240,20 +236,22 @@ def test_a_charge_that_differs_from_its_quote_is_an_alarm(world: World, api: Api
     quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=3)
     change = api.ok("PATCH", "/subscription", quote=quote["token"])
     item = world.stripe.v1.invoice_items.list({"pending": True}).data[0]
-    world.stripe.v1.invoice_items.delete(item.id)  # somebody meddles in the dashboard
+    world.stripe.v1.invoice_items.delete(item.id)  # someone deletes the charge in the dashboard
     with capture_logs() as logs:
         check_charge(world.gateway, change["id"])
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["charge_differs_from_quote"]
     assert "gateway_plan_changes_mischarged 1.0" in world.client.get("/metrics").get_data(as_text=True)
 
 
-def test_a_change_without_a_quote_has_nothing_to_be_compared_with(world: World, api: ApiClient) -> None:
+def test_change_without_a_quote_is_not_checked(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     world.work()
     assert (last_change(world).quoted, last_change(world).charged) == (None, None)
 
 
-def test_more_is_sold_once_the_open_invoice_is_paid(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
+def test_upgrade_is_possible_once_the_open_invoice_is_paid(
+    world: World, api: ApiClient, stripe_time: StripeTime
+) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     api.add_card(world.stripe, "pm_card_chargeCustomerFail")
     stripe_time.ahead = timedelta(days=33).total_seconds()
@@ -270,14 +268,16 @@ def test_more_is_sold_once_the_open_invoice_is_paid(world: World, api: ApiClient
     assert api.ok("PATCH", "/subscription", plan="plus", quantity=2)["state"] == "applied"
 
 
-def test_an_invoice_of_nothing_that_is_still_open_owes_nothing(world: World, api: ApiClient) -> None:
-    with world.gateway.database.transaction() as session:  # finalized, and not yet told to be paid
+def test_open_invoice_over_zero_blocks_no_upgrade(world: World, api: ApiClient) -> None:
+    with (
+        world.gateway.database.transaction() as session
+    ):  # finalized, but the event that reports its payment has not arrived
         session.execute(update(Invoice).values(status="open", amount_remaining=0))
     assert len(world.rows(Invoice)) == 1
     assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
 
 
-def test_grace_ends_when_stripe_tries_no_more_and_leaves_the_subscription_past_due(
+def test_grace_ends_when_stripe_stops_retrying_a_past_due_one(
     world: World, api: ApiClient, stripe_time: StripeTime
 ) -> None:
     base = world.gateway.config.stripe_api_base

@@ -1,4 +1,4 @@
-"""``gateway reconcile`` and the jobs: both walks, what they tell, and the status."""
+"""``gateway reconcile`` and the jobs run both walks, report differences and set the exit status."""
 
 import json
 from contextlib import suppress
@@ -23,7 +23,7 @@ from tests.support.world import World
 
 @pytest.fixture
 def drifted(world: World, sandbox: Sandbox, stripe_time: StripeTime, monkeypatch: pytest.MonkeyPatch) -> World:
-    """An organization whose last change at Stripe nobody told; and the environment of the command."""
+    """Change a subscription without a webhook, and set the environment of the command."""
     on_plus(world)
     drop_webhooks(world, sandbox)
     stripe_time.ahead = 60
@@ -35,7 +35,7 @@ def drifted(world: World, sandbox: Sandbox, stripe_time: StripeTime, monkeypatch
     monkeypatch.setenv("STRIPE_API_BASE", config.stripe_api_base or "")
     monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
     monkeypatch.setenv("GATEWAY_STRIPE_CALLS_PER_SECOND", "1000")
-    monkeypatch.setattr("gateway.app.configure_logging", lambda: None)  # the process's own, which other tests share
+    monkeypatch.setattr("gateway.app.configure_logging", lambda: None)  # other tests share this process's logging
     return world
 
 
@@ -43,17 +43,17 @@ def run(*options: str) -> Result:
     return CliRunner().invoke(cli, ["reconcile", *options])
 
 
-def test_what_was_lost_is_found_applied_and_told(drifted: World) -> None:
-    told = run()
-    assert told.exit_code == 0, told.output
-    assert "put into the inbox" in told.stdout
-    assert told.stdout.splitlines()[-1] == "In order."
+def test_lost_change_is_found_applied_and_reported(drifted: World) -> None:
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert "put into the inbox" in result.stdout
+    assert result.stdout.splitlines()[-1] == "In order."
     assert drifted.plan_row().quantity == 7
     again = json.loads(run("--json").stdout)
     assert (again["in_order"], again["gap"].get("missing", 0), again["differences"]) == (True, 0, [])
 
 
-def test_a_dry_run_tells_the_same_and_writes_nothing(drifted: World) -> None:
+def test_dry_run_reports_the_same_and_writes_nothing(drifted: World) -> None:
     before = tables(drifted)
     dry = run("--dry-run", "--json")
     assert tables(drifted) == before
@@ -68,27 +68,27 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(drifted: World) -> None:
     assert "would be healed" in run("--dry-run").stdout
 
 
-def test_what_cannot_be_healed_makes_the_status_1(drifted: World) -> None:
+def test_unhealed_difference_sets_the_exit_status(drifted: World) -> None:
     with drifted.gateway.database.transaction() as session:
-        session.execute(text("UPDATE plans SET key = NULL"))  # as if the catalogue had lost its plans
-    told = run()
-    assert told.exit_code == 1
-    assert "unmapped" in told.stdout
-    assert told.stdout.splitlines()[-1] == "NOT in order."
+        session.execute(text("UPDATE plans SET key = NULL"))  # pretend that the catalogue has lost its plans
+    result = run()
+    assert result.exit_code == 1
+    assert "unmapped" in result.stdout
+    assert result.stdout.splitlines()[-1] == "NOT in order."
 
 
 @pytest.mark.usefixtures("drifted")
 def test_progress_goes_to_standard_error() -> None:
-    told = run("--json")
-    assert "events: " in told.stderr
-    json.loads(told.stdout)
+    result = run("--json")
+    assert "events: " in result.stderr
+    json.loads(result.stdout)
 
 
 def walk_as_jobs(world: World) -> None:
     worker = build_worker(world.gateway)
     with worker.open():
         for task in (jobs.WALK_GAP, jobs.WALK_DRIFT):
-            with suppress(AlreadyEnqueued):  # it was its turn anyway
+            with suppress(AlreadyEnqueued):  # the schedule has queued it already
                 worker.tasks[task].defer(timestamp=0)
     build_worker(world.gateway).run_worker(wait=False, listen_notify=False, install_signal_handlers=False)
 
@@ -98,14 +98,14 @@ def failed_jobs(world: World) -> list[str]:
         return list(session.scalars(text("SELECT task_name FROM procrastinate_jobs WHERE status = 'failed'")))
 
 
-def test_the_walks_run_as_jobs_and_the_drift_walk_once_a_day(drifted: World) -> None:
+def test_walks_run_as_jobs_and_drift_once_a_day(drifted: World) -> None:
     walk_as_jobs(drifted)
     assert drifted.plan_row().quantity == 7
     assert {row.kind for row in drifted.rows(Reconciliation) if row.finished_at is not None} == {"gap", "drift"}
     assert not drift.is_due(drifted.gateway)
 
 
-def test_an_outage_of_stripes_puts_the_walks_off_and_leaves_no_failed_job(drifted: World) -> None:
+def test_stripe_outage_postpones_the_walks_without_failed_jobs(drifted: World) -> None:
     drifted.fault("error_before", times=10_000)
     for _ in range(2):
         walk_as_jobs(drifted)
@@ -127,6 +127,6 @@ def refuse() -> None:
     raise stripe.PermissionError
 
 
-def test_an_interrupted_drift_walk_is_due_at_once(drifted: World) -> None:
+def test_interrupted_drift_walk_is_due_immediately(drifted: World) -> None:
     next(drift.walk(drifted.gateway))
     assert drift.is_due(drifted.gateway)

@@ -1,4 +1,4 @@
-"""Whatever differs between Stripe and the tables is named and healed, and nothing newer is ever overwritten."""
+"""The drift walk names and heals every difference from Stripe, and never overwrites a newer state."""
 
 from datetime import timedelta
 
@@ -27,7 +27,7 @@ from tests.support.world import CALLER, World
 
 @pytest.fixture
 def settled(world: World, sandbox: Sandbox, stripe_time: StripeTime) -> World:
-    """An organization on Plus, everything worked off; from now on nothing is delivered. A minute has passed."""
+    """Put an organization on Plus, process all events, drop further webhooks and let a minute pass at Stripe."""
     on_plus(world)
     drop_webhooks(world, sandbox)
     stripe_time.ahead = 60
@@ -47,14 +47,14 @@ def sql(world: World, statement: str) -> None:
         session.execute(text(statement))
 
 
-def test_nothing_differs_where_every_webhook_came(settled: World) -> None:
+def test_no_difference_when_every_webhook_arrived(settled: World) -> None:
     assert walk_drift(settled) == []
     [run] = settled.rows(Reconciliation)
     assert run.counts == {"customers": 1, "subscriptions": 1, "plan_table": 1}
     assert settled.rows(SeenAtStripe) == []
 
 
-def test_an_edit_in_the_dashboard_is_named_field_by_field_and_healed(settled: World, stripe_time: StripeTime) -> None:
+def test_dashboard_edit_is_listed_by_field_and_healed(settled: World, stripe_time: StripeTime) -> None:
     set_quantity_at_stripe(settled, 7)
     stripe_time.ahead += 60
     [found] = walk_drift(settled)
@@ -65,13 +65,13 @@ def test_an_edit_in_the_dashboard_is_named_field_by_field_and_healed(settled: Wo
     assert settled.rows(PlanHistory)[-1].cause == f"refresh of {found.stripe_id}"
 
 
-def test_what_stripe_did_by_itself_and_no_event_told_is_a_missed_event(settled: World) -> None:
+def test_unreported_cancellation_is_a_missed_event(settled: World) -> None:
     settled.stripe.v1.subscriptions.cancel(subscription_items(settled)[0])
     assert classes(walk_drift(settled)) == [("subscription", "missed_event", "healed")]
     assert (settled.plan_row().plan, settled.plan_row().status) == ("free", "canceled")
 
 
-def test_a_change_of_ours_that_the_mirror_missed_is_a_missed_event(settled: World) -> None:
+def test_own_change_that_the_mirror_missed_is_a_missed_event(settled: World) -> None:
     subscription, item = subscription_items(settled)
     settled.stripe.v1.subscriptions.update(
         subscription, {"items": [{"id": item, "quantity": 9}], "metadata": {"change_id": "chg_lost"}}
@@ -79,7 +79,7 @@ def test_a_change_of_ours_that_the_mirror_missed_is_a_missed_event(settled: Worl
     assert classes(walk_drift(settled)) == [("subscription", "missed_event", "healed")]
 
 
-def test_a_subscription_never_heard_of_is_found(settled: World) -> None:
+def test_unknown_subscription_is_found(settled: World) -> None:
     customer = settled.rows(Organization)[0].stripe_customer_id or ""
     subscription, _ = subscription_items(settled)
     settled.stripe.v1.subscriptions.cancel(subscription)
@@ -90,7 +90,7 @@ def test_a_subscription_never_heard_of_is_found(settled: World) -> None:
     assert (row.plan, row.quantity, row.subscription_id) == ("plus", 3, made.id)
 
 
-def test_what_a_pending_event_will_tell_is_left_to_it(settled: World) -> None:
+def test_difference_of_a_pending_event_is_left_to_it(settled: World) -> None:
     subscription, _ = subscription_items(settled)
     set_quantity_at_stripe(settled, 7)
     body = event(type="customer.subscription.updated", data={"object": {"id": subscription, "object": "subscription"}})
@@ -99,7 +99,7 @@ def test_what_a_pending_event_will_tell_is_left_to_it(settled: World) -> None:
     assert settled.plan_row().quantity == 2
 
 
-def test_a_time_that_stripes_clock_has_not_reached_hides_nothing_and_is_mended(settled: World) -> None:
+def test_time_ahead_of_stripes_clock_hides_nothing_and_is_healed(settled: World) -> None:
     sql(settled, "UPDATE subscriptions SET as_of = as_of + interval '1 year'")
     set_quantity_at_stripe(settled, 7)
     assert classes(walk_drift(settled)) == [("subscription", "dashboard_edit", "healed")]
@@ -109,7 +109,7 @@ def test_a_time_that_stripes_clock_has_not_reached_hides_nothing_and_is_mended(s
     assert as_of < settled.gateway.clock() + timedelta(minutes=2)  # Stripe's clock is a minute ahead
 
 
-def test_what_a_change_in_flight_is_doing_is_left_to_it(settled: World) -> None:
+def test_difference_of_a_change_in_flight_is_left_to_it(settled: World) -> None:
     change = write_intent(settled.gateway, CALLER, ChangeCommand(plan="plus", quantity=7), None, card=True).change_id
     set_quantity_at_stripe(settled, 7)
     assert classes(walk_drift(settled)) == [("subscription", "in_flight", "left")]
@@ -117,7 +117,7 @@ def test_what_a_change_in_flight_is_doing_is_left_to_it(settled: World) -> None:
     assert settled.plan_row().quantity == 7
 
 
-def test_what_a_failed_event_could_not_tell_is_healed(settled: World) -> None:
+def test_state_of_a_dead_event_is_healed(settled: World) -> None:
     subscription, _ = subscription_items(settled)
     set_quantity_at_stripe(settled, 7)
     deliver(settled, orjson.dumps(event(data={"object": {"id": subscription, "object": "subscription"}})))
@@ -126,13 +126,13 @@ def test_what_a_failed_event_could_not_tell_is_healed(settled: World) -> None:
     assert settled.plan_row().quantity == 7
 
 
-def test_a_mirror_that_somebody_wrote_to_is_healed(settled: World) -> None:
+def test_altered_mirror_row_is_healed(settled: World) -> None:
     sql(settled, "UPDATE subscriptions SET status = 'past_due'")
     [found, *_] = walk_drift(settled)
     assert (found.cause, found.resolution, found.fields) == ("altered", "healed", {"status": ("past_due", "active")})
 
 
-def test_a_plan_table_that_somebody_wrote_to_is_healed(settled: World) -> None:
+def test_altered_plan_table_row_is_healed(settled: World) -> None:
     sql(settled, "UPDATE organization_plans SET plan = 'enterprise'")
     [found] = walk_drift(settled)
     assert (found.cause, found.resolution) == ("altered", "healed")
@@ -140,7 +140,7 @@ def test_a_plan_table_that_somebody_wrote_to_is_healed(settled: World) -> None:
     assert settled.plan_row().plan == "plus"
 
 
-def test_a_price_of_no_plan_is_told_each_time_and_granted_nothing(settled: World) -> None:
+def test_price_of_no_plan_is_reported_each_time_and_grants_nothing(settled: World) -> None:
     product = settled.stripe.v1.products.create({"name": "Unknown"})
     price = settled.stripe.v1.prices.create(
         {"product": product.id, "currency": "usd", "unit_amount": 100, "recurring": {"interval": "month"}}
@@ -156,7 +156,7 @@ def test_a_price_of_no_plan_is_told_each_time_and_granted_nothing(settled: World
     assert classes(walk_drift(settled)) == [("subscription", "unmapped", "not_healed")]
 
 
-def test_a_subscription_that_stripe_does_not_know_is_told_and_left_alone(settled: World) -> None:
+def test_subscription_unknown_to_stripe_is_reported_and_kept(settled: World) -> None:
     sql(
         settled,
         "INSERT INTO subscriptions SELECT 'sub_gone', organization_id, status, currency, items, cancel_at,"
@@ -167,14 +167,14 @@ def test_a_subscription_that_stripe_does_not_know_is_told_and_left_alone(settled
     assert settled.plan_row().plan == "plus"
 
 
-def test_a_customer_deleted_unheard_falls_to_free(settled: World) -> None:
+def test_unreported_customer_deletion_ends_on_free(settled: World) -> None:
     settled.stripe.v1.customers.delete(settled.rows(Organization)[0].stripe_customer_id or "")
     assert {each.kind for each in walk_drift(settled)} == {"customer", "subscription"}
     assert settled.rows(Organization)[0].deleted
     assert settled.plan_row().plan == "free"
 
 
-def test_a_customer_of_ours_whose_creation_went_unheard_is_linked(settled: World) -> None:
+def test_unreported_customer_of_ours_is_linked(settled: World) -> None:
     with settled.gateway.database.transaction() as session:
         session.add(Organization(id="org_2", created_at=settled.gateway.clock()))
     customer = settled.stripe.v1.customers.create({"metadata": {"organization_id": "org_2"}})
@@ -182,12 +182,12 @@ def test_a_customer_of_ours_whose_creation_went_unheard_is_linked(settled: World
     assert settled.rows(Organization)[1].stripe_customer_id == customer.id
 
 
-def test_customers_of_nobody_here_are_passed_over(settled: World) -> None:
+def test_unknown_organizations_customers_are_ignored(settled: World) -> None:
     settled.stripe.v1.customers.create({"name": "Somebody else's", "metadata": {"organization_id": "org_elsewhere"}})
     assert walk_drift(settled) == []
 
 
-def test_a_dry_run_says_what_it_would_do_and_writes_nothing(settled: World) -> None:
+def test_dry_run_reports_differences_and_writes_nothing(settled: World) -> None:
     set_quantity_at_stripe(settled, 7)
     sql(settled, "UPDATE organization_plans SET standing = 'suspended'")
     before = tables(settled)
@@ -198,7 +198,7 @@ def test_a_dry_run_says_what_it_would_do_and_writes_nothing(settled: World) -> N
     walk_drift(settled)
 
 
-def test_a_walk_killed_in_the_middle_goes_on_where_it_was(settled: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_walk_resumes_at_its_last_page(settled: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drift_phases, "PAGE_SIZE", 1)
     settled.stripe.v1.customers.create({"name": "Somebody else's"})
     set_quantity_at_stripe(settled, 7)
@@ -213,9 +213,7 @@ def test_a_walk_killed_in_the_middle_goes_on_where_it_was(settled: World, monkey
     assert run.counts["customers"] == 2
 
 
-def test_a_walk_whose_resting_place_stripe_has_forgotten_begins_its_phase_again(
-    settled: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_walk_with_a_forgotten_cursor_restarts_its_phase(settled: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drift_phases, "PAGE_SIZE", 1)
     settled.stripe.v1.customers.create({"name": "Somebody else's"})
     next(drift.walk(settled.gateway))
@@ -224,7 +222,7 @@ def test_a_walk_whose_resting_place_stripe_has_forgotten_begins_its_phase_again(
     assert settled.rows(Reconciliation)[0].finished_at is not None
 
 
-def test_a_walk_that_another_release_left_in_a_phase_of_its_own_begins_again(settled: World) -> None:
+def test_walk_in_a_phase_of_another_release_begins_again(settled: World) -> None:
     next(drift.walk(settled.gateway))
     sql(settled, "UPDATE reconciliations SET cursor = 'of_another_release/cus_1'")
     set_quantity_at_stripe(settled, 7)
@@ -232,10 +230,10 @@ def test_a_walk_that_another_release_left_in_a_phase_of_its_own_begins_again(set
     assert settled.rows(Reconciliation)[0].finished_at is not None
 
 
-def test_a_stale_list_does_not_overwrite_what_a_webhook_told_meanwhile(settled: World) -> None:
+def test_stale_list_does_not_overwrite_a_newer_webhook(settled: World) -> None:
     set_quantity_at_stripe(settled, 7)
     stale = settled.stripe.v1.subscriptions.list({"status": "all"})
-    set_quantity_at_stripe(settled, 8)  # mostly in the same second
+    set_quantity_at_stripe(settled, 8)  # usually in the same second
     [newest, *_] = settled.stripe.v1.events.list({"type": "customer.subscription.updated"}).data
     deliver(settled, orjson.dumps(newest.to_dict(for_json=True)))
     drain.drain_inbox(settled.gateway, HANDLERS)
@@ -243,12 +241,12 @@ def test_a_stale_list_does_not_overwrite_what_a_webhook_told_meanwhile(settled: 
     assert settled.plan_row().quantity == 8
     [found] = drift_phases.compare_listed(settled.gateway, SubscriptionSnapshot, stale).differences
     assert found.cause == "in_flight"
-    drift.heal(settled.gateway, found)  # even if it were
+    drift.heal(settled.gateway, found)  # must not overwrite it, even if called
     settled.work()
     assert settled.plan_row().quantity == 8
 
 
-def test_nothing_is_taken_for_gone_because_it_was_made_during_the_walk(settled: World) -> None:
+def test_subscription_created_during_the_walk_is_not_gone(settled: World) -> None:
     walk = drift.walk(settled.gateway)
     next(walk)
     api = settled.api("org_2")
@@ -258,7 +256,7 @@ def test_nothing_is_taken_for_gone_because_it_was_made_during_the_walk(settled: 
     eventually(lambda: len(settled.rows(Subscription)) == 2)
 
 
-def test_half_an_emoji_in_a_name_is_left_out_and_stops_nothing(settled: World) -> None:
+def test_half_an_emoji_in_a_name_is_dropped(settled: World) -> None:
     page = settled.stripe.v1.customers.list()
     page.data[0]["name"] = "Half \ud83d"
     [found] = drift_phases.compare_listed(settled.gateway, CustomerSnapshot, page).differences
@@ -268,7 +266,7 @@ def test_half_an_emoji_in_a_name_is_left_out_and_stops_nothing(settled: World) -
     assert drift_phases.compare_listed(settled.gateway, CustomerSnapshot, page).differences == []
 
 
-def test_an_unreadable_subscription_is_told_and_stops_nothing(settled: World) -> None:
+def test_unreadable_subscription_is_reported_and_stops_nothing(settled: World) -> None:
     page = settled.stripe.v1.subscriptions.list({"status": "all"})
     page.data[0]["status"] = "a new status"
     [found] = drift_phases.compare_listed(settled.gateway, SubscriptionSnapshot, page).differences

@@ -1,4 +1,4 @@
-"""What no delivery brought, the gap walk brings; and it may be killed, raced or only asked what it would do."""
+"""The gap walk fetches undelivered events. It survives a kill and a race, and offers a dry run."""
 
 from datetime import timedelta
 from types import SimpleNamespace
@@ -47,7 +47,7 @@ def test_dropped_webhooks_are_found_and_applied_after_the_walk(world: World, san
     assert len(brought) == at.counts["missing"]
 
 
-def test_three_days_without_an_endpoint_are_made_up_for(world: World, stripe_time: StripeTime) -> None:
+def test_walk_recovers_three_days_without_an_endpoint(world: World, stripe_time: StripeTime) -> None:
     on_plus(world)
     world.settle()
     [endpoint] = world.stripe.v1.webhook_endpoints.list().data
@@ -59,7 +59,7 @@ def test_three_days_without_an_endpoint_are_made_up_for(world: World, stripe_tim
     world.stripe.v1.subscriptions.cancel(subscription)
     at = walk_gap(world)
     assert at.until is not None
-    assert at.until > world.gateway.clock() + timedelta(days=1)  # Stripe's clock counts, not ours
+    assert at.until > world.gateway.clock() + timedelta(days=1)  # the time is from Stripe's clock, not ours
     world.work()
     assert (world.plan_row().status, world.plan_row().plan) == ("canceled", "free")
     assert {row.id for row in world.rows(Subscription)} == {subscription}
@@ -69,9 +69,7 @@ def test_three_days_without_an_endpoint_are_made_up_for(world: World, stripe_tim
     assert mirror(world) == history
 
 
-def test_a_second_walk_finds_nothing_and_looks_no_further_back_than_the_first(
-    world: World, stripe_time: StripeTime
-) -> None:
+def test_second_walk_starts_at_the_overlap_and_finds_nothing(world: World, stripe_time: StripeTime) -> None:
     on_plus(world)
     world.settle()
     stripe_time.ahead = gap.OVERLAP.total_seconds() + 60
@@ -82,7 +80,7 @@ def test_a_second_walk_finds_nothing_and_looks_no_further_back_than_the_first(
     assert (second.counts["missing"], second.counts["events"]) == (0, 0)
 
 
-def test_an_event_that_shows_in_the_list_late_is_found_by_the_overlap(world: World) -> None:
+def test_event_that_is_listed_late_is_found_by_the_overlap(world: World) -> None:
     on_plus(world)
     world.settle()
     walk_gap(world)
@@ -92,9 +90,7 @@ def test_an_event_that_shows_in_the_list_late_is_found_by_the_overlap(world: Wor
     assert walk_gap(world).counts["missing"] == 1
 
 
-def test_a_walk_killed_in_the_middle_goes_on_where_it_was(
-    world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_walk_resumes_at_its_last_page(world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.stripe_api.event_list.PAGE", 5)
     drop_webhooks(world, sandbox)
     on_plus(world)
@@ -103,18 +99,18 @@ def test_a_walk_killed_in_the_middle_goes_on_where_it_was(
     walk.close()
     [unfinished] = world.rows(Reconciliation)
     assert (unfinished.finished_at, unfinished.cursor) == (None, first.cursor)
-    world.stripe.v1.customers.create({"name": "Somebody"})  # newer than where the walk began
+    world.stripe.v1.customers.create({"name": "Somebody"})  # newer than the walk's start
     rest = list(gap.walk(world.gateway, HANDLED))
     assert rest[0].counts["events"] == 10
     assert rest[-1].until == first.until
     [finished] = world.rows(Reconciliation)
     assert finished.finished_at is not None
-    assert walk_gap(world).counts["missing"] == 1  # the one that came meanwhile
+    assert walk_gap(world).counts["missing"] == 1  # the event that came during the walk
     world.work()
     assert (world.plan_row().plan, world.plan_row().quantity) == ("plus", 2)
 
 
-def test_nothing_is_checked_before_it_is_committed(
+def test_walk_does_not_advance_before_its_events_are_committed(
     world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drop_webhooks(world, sandbox)
@@ -124,7 +120,7 @@ def test_nothing_is_checked_before_it_is_committed(
         raise SystemExit
 
     with monkeypatch.context() as broken:
-        broken.setattr("gateway.services.reconciliation.progress.store", die)  # between the inbox and the commit
+        broken.setattr("gateway.services.reconciliation.progress.store", die)  # dies between the insert and the commit
         with pytest.raises(SystemExit):
             walk_gap(world)
     assert [row for row in world.rows(WebhookEvent) if row.source == "gap"] == []
@@ -132,7 +128,7 @@ def test_nothing_is_checked_before_it_is_committed(
     assert walk_gap(world).counts["missing"] > 0
 
 
-def test_of_two_walks_at_once_one_stops_and_nothing_is_missed(
+def test_one_of_two_concurrent_walks_stops_and_no_event_is_missed(
     world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.stripe_api.event_list.PAGE", 5)
@@ -140,7 +136,7 @@ def test_of_two_walks_at_once_one_stops_and_nothing_is_missed(
     on_plus(world)
     one, other = (gap.walk(world.gateway, HANDLED) for _ in range(2))
     next(one)
-    next(other)  # goes on with the same run
+    next(other)  # resumes the same run
     with pytest.raises(ReconciliationInProgress):
         list(one)
     finished = list(other)[-1]
@@ -149,7 +145,7 @@ def test_of_two_walks_at_once_one_stops_and_nothing_is_missed(
     assert finished.counts["missing"] == len([row for row in world.rows(WebhookEvent) if row.source == "gap"])
 
 
-def test_a_change_made_while_the_walk_runs_is_not_lost_and_not_undone(
+def test_change_during_the_walk_is_neither_lost_nor_undone(
     world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.stripe_api.event_list.PAGE", 5)
@@ -177,28 +173,28 @@ def test_a_dry_run_counts_and_writes_nothing(world: World, sandbox: Sandbox) -> 
     assert dry.counts["missing"] == walk_gap(world).counts["missing"] > 0
 
 
-def test_a_delivery_after_all_is_noted_and_changes_nothing_else(world: World, sandbox: Sandbox) -> None:
+def test_late_delivery_of_a_found_event_only_changes_its_source(world: World, sandbox: Sandbox) -> None:
     drop_webhooks(world, sandbox)
     on_plus(world)
     walk_gap(world)
     [row, *_] = [row for row in world.rows(WebhookEvent) if row.source == "gap"]
     assert requests.post(f"{sandbox.url}/_sandbox/events/{row.id}/resend", timeout=5).ok
-    eventually(lambda: state_of_source(world, row.id) == "webhook")
+    eventually(lambda: source_of(world, row.id) == "webhook")
     assert len([each for each in world.rows(WebhookEvent) if each.id == row.id]) == 1
 
 
-def state_of_source(world: World, event_id: str) -> str:
+def source_of(world: World, event_id: str) -> str:
     return next(row.source for row in world.rows(WebhookEvent) if row.id == event_id)
 
 
-def test_events_of_types_without_a_handler_are_passed_over(world: World, sandbox: Sandbox) -> None:
+def test_events_without_a_handler_are_not_stored(world: World, sandbox: Sandbox) -> None:
     drop_webhooks(world, sandbox)
     on_plus(world)
     walk_gap(world)
     assert {row.type for row in world.rows(WebhookEvent) if row.source == "gap"} <= set(HANDLED)
 
 
-def test_a_walk_that_rested_longer_than_stripe_remembers_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_walk_with_a_cursor_that_stripe_forgot_still_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.stripe_api.event_list.PAGE", 5)
     on_plus(world)
     world.settle()
@@ -209,7 +205,7 @@ def test_a_walk_that_rested_longer_than_stripe_remembers_ends(world: World, monk
     assert walk_gap(world).finished
 
 
-def test_what_the_walk_stores_is_read_like_a_delivery(world: World) -> None:
+def test_events_from_the_walk_equal_deliveries(world: World) -> None:
     on_plus(world)
     world.settle()
     delivered = {row.id: orjson.loads(row.payload or b"") for row in world.rows(WebhookEvent) if row.type in HANDLED}
@@ -217,39 +213,39 @@ def test_what_the_walk_stores_is_read_like_a_delivery(world: World) -> None:
         session.execute(text("TRUNCATE webhook_events"))
     walk_gap(world)
     found = {row.id: orjson.loads(row.payload or b"") for row in world.rows(WebhookEvent)}
-    pending = {"pending_webhooks": 0}  # how many endpoints still wait: of no state of anything
+    pending = {"pending_webhooks": 0}  # the number of outstanding deliveries, which is not part of any state
     assert delivered
-    for event_id, body in delivered.items():  # beside the catalogue's, of before there was an endpoint
+    for event_id, body in delivered.items():  # the walk also finds the catalogue's events, which preceded the endpoint
         assert found[event_id] | pending == body | pending
 
 
-def test_what_is_no_event_or_of_another_mode_is_never_applied(world: World) -> None:
+def test_invalid_or_foreign_listed_event_is_never_applied(world: World) -> None:
     stranger = event(id="evt_stranger", livemode=True)
     number = event(id="evt_number", amount=float("nan"), half="\ud83d")
     [row] = gap.build_rows(world.gateway, [number, event(id="evt_no type", type="no type"), stranger])
     assert (row["id"], row["state"]) == ("evt_stranger", "rejected")
 
 
-def test_what_was_found_is_drained_without_waiting_for_the_net(
+def test_walk_wakes_the_drain_after_storing_events(
     world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found_by_then: list[int] = []
+    stored_at_wakeup: list[int] = []
 
     def note(_: Database) -> None:
-        found_by_then.append(len([row for row in world.rows(WebhookEvent) if row.source == "gap"]))
+        stored_at_wakeup.append(len([row for row in world.rows(WebhookEvent) if row.source == "gap"]))
 
     drop_webhooks(world, sandbox)
     on_plus(world)
-    monkeypatch.setattr(gap, "wakeup", SimpleNamespace(defer_drain=note))  # not that of the thread behind the webhooks
+    monkeypatch.setattr(gap, "wakeup", SimpleNamespace(defer_drain=note))  # leaves the webhook thread's wake-up alone
     walk_gap(world, dry_run=True)
-    assert found_by_then == []
+    assert stored_at_wakeup == []
     missing = walk_gap(world).counts["missing"]
-    assert found_by_then == [missing]  # committed: a drain that begins at once finds it
+    assert stored_at_wakeup == [missing]  # committed, so a drain that starts immediately finds them
     walk_gap(world)
-    assert found_by_then == [missing]
+    assert stored_at_wakeup == [missing]
 
 
-def test_half_an_emoji_where_nobody_reads_costs_no_event(world: World) -> None:
+def test_half_an_emoji_in_an_unread_field_costs_no_event(world: World) -> None:
     half = event(id="evt_half", data={"object": {"id": "cus_1", "object": "customer", "description": "\ud83d"}})
     [row] = gap.build_rows(world.gateway, [half])
     assert (row["id"], row["state"]) == ("evt_half", "pending")

@@ -1,4 +1,4 @@
-"""Sales' own system, and a gateway that delivers to it."""
+"""A stand-in for sales' own system, and a gateway that delivers to it."""
 
 import threading
 from collections.abc import Iterator
@@ -21,22 +21,22 @@ def receiver() -> Iterator[SalesReceiver]:
     class SalesHandler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            found.came.append(({name.lower(): value for name, value in self.headers.items()}, body))
-            if found.holds:
-                found.stuck.wait(30)
+            found.requests.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            if found.blocking:
+                found.unblocked.wait(30)
             self.send_response(found.answers.pop(0) if found.answers else 200)
             self.send_header("Location", "/elsewhere")
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Nothing."""
+            """Suppress the log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), SalesHandler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     found.url = f"http://127.0.0.1:{server.server_port}/inquiries?token=in-the-address"
     yield found
-    found.stuck.set()
+    found.unblocked.set()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -44,7 +44,7 @@ def receiver() -> Iterator[SalesReceiver]:
 
 @pytest.fixture
 def sales(world: World, receiver: SalesReceiver) -> Iterator[World]:
-    """The world with a receiver."""
+    """Return the world with a gateway that delivers to the receiver."""
     config = replace(world.gateway.config, sales_webhook_url=receiver.url, sales_webhook_secret=SECRET)
     gateway = build_gateway(config)
     app = create_app(gateway)

@@ -1,4 +1,4 @@
-"""Inquiries are handed on at least once, signed, whatever happens on the way."""
+"""The worker delivers each inquiry signed and at least once, despite failures."""
 
 import json
 import os
@@ -24,11 +24,11 @@ from tests.support.wait import eventually
 from tests.support.world import World
 
 
-def test_it_is_stored_and_handed_on_signed(sales: World, receiver: SalesReceiver) -> None:
+def test_inquiry_is_stored_and_delivered_signed(sales: World, receiver: SalesReceiver) -> None:
     inquiry_id = send_inquiry(sales)
-    assert only_inquiry(sales).delivered_at is None  # the person does not wait for it
+    assert only_inquiry(sales).delivered_at is None  # the person does not wait for the delivery
     sales.work()
-    [(headers, body)] = receiver.came
+    [(headers, body)] = receiver.requests
     message: Json = Webhook(SECRET).verify(body, headers)
     assert (message["type"], message["data"]["id"], headers["webhook-id"]) == (
         "sales_inquiry.created",
@@ -52,7 +52,7 @@ def test_after_two_500s_the_third_attempt_delivers_under_the_same_id(sales: Worl
     assert waits is not None
     assert waits > datetime.now(UTC) + RETRY_WAITS[0] - timedelta(seconds=3)
     for _ in range(2):
-        sales.work()  # not before its time
+        sales.work()  # the next attempt is not due yet
         let_time_pass(sales)
         sales.work()
     assert receiver.ids() == [inquiry_id] * 3
@@ -60,23 +60,23 @@ def test_after_two_500s_the_third_attempt_delivers_under_the_same_id(sales: Worl
     assert only_inquiry(sales).delivered_at is not None
     let_time_pass(sales)
     sales.work()
-    assert len(receiver.came) == 3
+    assert len(receiver.requests) == 3
 
 
 @pytest.mark.parametrize("status", [199 + 102, 302, 307, 400, 404, 410, 429, 503])
-def test_whatever_is_not_a_2xx_is_tried_again_and_no_redirect_followed(
+def test_any_status_but_2xx_is_retried_without_following_redirects(
     sales: World, receiver: SalesReceiver, status: int
 ) -> None:
     receiver.answers = [status]
     send_inquiry(sales)
     sales.work()
-    assert (only_inquiry(sales).error, len(receiver.came)) == (f"HTTP {status}", 1)
+    assert (only_inquiry(sales).error, len(receiver.requests)) == (f"HTTP {status}", 1)
     assert only_inquiry(sales).delivered_at is None
 
 
-def test_a_receiver_that_is_away_is_tried_again_and_given_up_at_last(sales: World) -> None:
-    nobody = replace(sales.gateway.config, sales_webhook_url="http://127.0.0.1:1/?token=in-the-address")
-    away = replace(sales.gateway, config=nobody)
+def test_unreachable_receiver_is_retried_and_finally_given_up(sales: World) -> None:
+    unreachable = replace(sales.gateway.config, sales_webhook_url="http://127.0.0.1:1/?token=in-the-address")
+    away = replace(sales.gateway, config=unreachable)
     inquiry_id = send_inquiry(sales)
     for attempt in range(len(RETRY_WAITS) + 1):
         assert only_inquiry(sales).next_attempt_at is not None, attempt
@@ -89,10 +89,8 @@ def test_a_receiver_that_is_away_is_tried_again_and_given_up_at_last(sales: Worl
     )
 
 
-def test_a_worker_killed_during_the_call_leaves_an_inquiry_that_is_sent_again(
-    sales: World, receiver: SalesReceiver
-) -> None:
-    receiver.holds = True
+def test_inquiry_of_a_killed_worker_is_sent_again(sales: World, receiver: SalesReceiver) -> None:
+    receiver.blocking = True
     inquiry_id = send_inquiry(sales)
     config = sales.gateway.config
     environment = {
@@ -104,41 +102,41 @@ def test_a_worker_killed_during_the_call_leaves_an_inquiry_that_is_sent_again(
         "GATEWAY_SALES_WEBHOOK_SECRET": SECRET,
     }
     worker = subprocess.Popen([sys.executable, "-m", "gateway", "worker"], env=environment)
-    eventually(lambda: len(receiver.came) == 1, seconds=60)
+    eventually(lambda: len(receiver.requests) == 1, seconds=60)
     worker.send_signal(signal.SIGKILL)
     worker.wait()
-    receiver.holds = False
-    receiver.stuck.set()
+    receiver.blocking = False
+    receiver.unblocked.set()
     assert (only_inquiry(sales).attempts, only_inquiry(sales).delivered_at) == (0, None)
-    with sales.gateway.database.transaction() as session:  # as after the time in which it gave no sign of life
+    with sales.gateway.database.transaction() as session:  # make its last heartbeat look old
         session.execute(text("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 hour'"))
-    stalled_ones_are_taken_up(sales)
+    retry_stalled_jobs(sales)
     let_time_pass(sales)
     sales.work()
     assert receiver.ids() == [inquiry_id] * 2
     assert only_inquiry(sales).delivered_at is not None
 
 
-def stalled_ones_are_taken_up(world: World) -> None:
-    """The job that looks for them each minute; the killed worker may have queued it already."""
+def retry_stalled_jobs(world: World) -> None:
+    """Run the job that retries stalled jobs every minute. The killed worker may have queued it already."""
     worker = build_worker(world.gateway)
     with worker.open(), suppress(AlreadyEnqueued):
         worker.configure_task("gateway.retry_stalled_jobs").defer(timestamp=0)
     world.work()
 
 
-def test_without_a_receiver_it_is_stored_and_handed_on_once_there_is_one(
+def test_inquiry_waits_until_a_receiver_is_configured(
     world: World, sales: World, receiver: SalesReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_inquiry(world)
     world.work()
-    assert (only_inquiry(world).attempts, receiver.came) == (0, [])
-    assert listed(sales, monkeypatch, "list").stdout.split()[2] == "stored"
-    assert listed(sales, monkeypatch, "deliver").stdout == "1 of 1 delivered.\n"
-    assert len(receiver.came) == 1
+    assert (only_inquiry(world).attempts, receiver.requests) == (0, [])
+    assert run_sales(sales, monkeypatch, "list").stdout.split()[2] == "stored"
+    assert run_sales(sales, monkeypatch, "deliver").stdout == "1 of 1 delivered.\n"
+    assert len(receiver.requests) == 1
 
 
-def listed(world: World, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
+def run_sales(world: World, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
     config = world.gateway.config
     monkeypatch.setenv("GATEWAY_DATABASE_URL", config.database_url)
     monkeypatch.setenv("STRIPE_SECRET_KEY", config.stripe_secret_key)
@@ -148,7 +146,7 @@ def listed(world: World, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Re
     return CliRunner().invoke(cli, ["sales", *arguments], catch_exceptions=False)
 
 
-def test_what_is_undelivered_can_be_seen_and_delivered_by_hand(
+def test_undelivered_inquiries_can_be_listed_and_delivered(
     sales: World, receiver: SalesReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_inquiry(sales, message="first")
@@ -156,25 +154,25 @@ def test_what_is_undelivered_can_be_seen_and_delivered_by_hand(
     receiver.answers = [500, 500]
     second = send_inquiry(sales, message="second")
     sales.work()
-    rows = [json.loads(row) for row in listed(sales, monkeypatch, "list", "--json").stdout.splitlines()]
+    rows = [json.loads(row) for row in run_sales(sales, monkeypatch, "list", "--json").stdout.splitlines()]
     assert [(row["message"], row["state"]) for row in rows] == [("second", "waiting"), ("first", "delivered")]
-    [waiting] = listed(sales, monkeypatch, "list", "--undelivered").stdout.splitlines()
+    [waiting] = run_sales(sales, monkeypatch, "list", "--undelivered").stdout.splitlines()
     assert waiting.split()[2:5] == ["waiting", "1", second]
     assert waiting.endswith("Ada <ada@example.test>, Ada GmbH  HTTP 500")
-    failed = listed(sales, monkeypatch, "deliver")
+    failed = run_sales(sales, monkeypatch, "deliver")
     assert (failed.exit_code, failed.stdout) == (1, "0 of 1 delivered.\n")
-    assert listed(sales, monkeypatch, "deliver").stdout == "1 of 1 delivered.\n"
-    assert "No inquiries." in listed(sales, monkeypatch, "list", "--undelivered").stderr
+    assert run_sales(sales, monkeypatch, "deliver").stdout == "1 of 1 delivered.\n"
+    assert "No inquiries." in run_sales(sales, monkeypatch, "list", "--undelivered").stderr
 
 
-def test_no_log_line_tells_who_asked_or_where_it_goes(
+def test_no_log_line_shows_the_inquirer_or_the_receiver(
     sales: World, receiver: SalesReceiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver.answers = [500]
     inquiry_id = send_inquiry(sales)
     sales.work()
-    nobody = replace(sales.gateway.config, sales_webhook_url="http://127.0.0.1:1/in-the-address")
-    deliver_inquiry(replace(sales.gateway, config=nobody), inquiry_id)
+    unreachable = replace(sales.gateway.config, sales_webhook_url="http://127.0.0.1:1/in-the-address")
+    deliver_inquiry(replace(sales.gateway, config=unreachable), inquiry_id)
     assert caplog.text.count("sales_inquiry_sent") == 2
-    told = caplog.text + repr(sales.gateway.config) + (only_inquiry(sales).error or "")
-    assert not [word for word in ("ada@example", "Ada GmbH", "Enterprise?", "in-the-address", SECRET) if word in told]
+    output = caplog.text + repr(sales.gateway.config) + (only_inquiry(sales).error or "")
+    assert not [word for word in ("ada@example", "Ada GmbH", "Enterprise?", "in-the-address", SECRET) if word in output]

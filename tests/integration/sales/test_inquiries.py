@@ -1,4 +1,4 @@
-"""The contact form: stored and bounded."""
+"""The contact form stores valid inquiries and limits their rate."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ from tests.support.sales import FORM, SalesReceiver, send_inquiry
 from tests.support.world import World
 
 
-def test_an_organization_may_ask_five_times_an_hour(sales: World) -> None:
+def test_organization_may_send_five_inquiries_an_hour(sales: World) -> None:
     first = send_inquiry(sales)
     for _ in range(4):
         send_inquiry(sales)
@@ -37,7 +37,7 @@ def test_an_organization_may_ask_five_times_an_hour(sales: World) -> None:
     assert sales.api().problem("POST", "/sales-inquiries", **FORM) == (429, "rate_limited")
 
 
-def test_the_limit_holds_for_requests_at_once_on_several_machines(sales: World) -> None:
+def test_limit_holds_for_concurrent_requests_on_two_machines(sales: World) -> None:
     machines = [create_app(build_gateway(sales.gateway.config)) for _ in range(2)]
     token = sales.token()
 
@@ -72,24 +72,24 @@ def test_the_limit_holds_for_requests_at_once_on_several_machines(sales: World) 
         {"organization_id": "org_2"},
     ],
 )
-def test_what_is_no_inquiry_is_422_and_is_not_stored(sales: World, wrong: dict[str, Any]) -> None:
+def test_invalid_inquiry_is_422_and_is_not_stored(sales: World, wrong: dict[str, Any]) -> None:
     answer = sales.api()("POST", "/sales-inquiries", **{**FORM, **wrong})
     assert problem_of(answer) == (422, "invalid_request")
     assert set(answer.get_json()["errors"]) == set(wrong)
     assert sales.rows(SalesInquiry) == []
 
 
-def test_people_write_in_every_language(sales: World, receiver: SalesReceiver) -> None:
-    # a name in Persian with its zero-width non-joiner, and a family of emoji held together by joiners
+def test_inquiry_keeps_every_language(sales: World, receiver: SalesReceiver) -> None:
+    # Both need invisible joiners: a Persian name, and an emoji of a family.
     persian = "\u0641\u0627\u0637\u0645\u0647\u200c\u0632\u0647\u0631\u0627"
     family = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
     send_inquiry(sales, name=persian, company="Søn & Løg A/S", message=f"{family} „Grüße“\n\t<b>x</b>")
     sales.work()
-    message = json.loads(receiver.came[0][1])
+    message = json.loads(receiver.requests[0][1])
     assert (message["data"]["name"], message["data"]["message"]) == (persian, f"{family} „Grüße“\n\t<b>x</b>")
 
 
-def test_a_closed_account_may_ask(sales: World) -> None:
+def test_closed_account_may_send_an_inquiry(sales: World) -> None:
     send_inquiry(sales)
     with sales.gateway.database.transaction() as session:
         session.execute(text("UPDATE organizations SET deleted = true"))
@@ -97,14 +97,14 @@ def test_a_closed_account_may_ask(sales: World) -> None:
     assert [row.id for row in sales.rows(Organization)] == ["org_1"]
 
 
-def test_what_the_form_should_not_have_let_pass_the_table_refuses(sales: World, receiver: SalesReceiver) -> None:
+def test_table_refuses_an_inquiry_that_the_form_should_refuse(sales: World, receiver: SalesReceiver) -> None:
     with pytest.raises(IntegrityError):
         store_inquiry(sales.gateway, Caller(organization_id="org_1", actor="test"), {**FORM, "message": "x" * 5001})
     sales.work()
-    assert (receiver.came, sales.rows(SalesInquiry)) == ([], [])
+    assert (receiver.requests, sales.rows(SalesInquiry)) == ([], [])
 
 
-def test_with_the_database_away_it_is_503(sales: World) -> None:
+def test_inquiry_without_a_database_is_503(sales: World) -> None:
     away = create_app(build_gateway(replace(sales.gateway.config, database_url="postgresql://gateway@127.0.0.1:1/x")))
     api = ApiClient(away.test_client(), sales.token())
     assert api.problem("POST", "/sales-inquiries", **FORM) == (503, "database_unavailable")

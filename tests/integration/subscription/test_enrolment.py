@@ -1,4 +1,4 @@
-"""Who enrols, and what stays as it is."""
+"""Only POST enrols an organization, and a change keeps what it does not name."""
 
 from tests.support.world import World
 
@@ -10,7 +10,7 @@ def test_only_post_enrols(world: World) -> None:
     assert world.stripe.v1.customers.list().data == []
 
 
-def test_a_quantity_that_is_not_named_stays(world: World) -> None:
+def test_omitted_quantity_stays(world: World) -> None:
     api = world.api()
     api.add_card(world.stripe)
     api.ok("POST", "/subscription", plan="plus", quantity=5)

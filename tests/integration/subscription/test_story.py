@@ -1,10 +1,10 @@
-"""The main job: Free → Plus → Free, followed from the API's answers and from webhooks alone."""
+"""The main story is Free → Plus → Free. The gateway follows it from the API's answers and from webhooks."""
 
 from gateway.db.models import PlanHistory
 from tests.support.world import World
 
 
-def test_an_organization_nobody_enrolled_is_on_free(world: World) -> None:
+def test_organization_without_enrolment_is_on_free(world: World) -> None:
     details = world.api().ok("GET", "/subscription")
     assert (details["plan"], details["status"], details["version"]) == ("free", "none", 0)
     assert details["current_period"] is None

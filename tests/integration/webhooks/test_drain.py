@@ -1,4 +1,4 @@
-"""The inbox is worked off: in any order, with poison in it, and with what only Stripe can tell."""
+"""The drain processes events in any order, despite poison events and states that only Stripe knows."""
 
 import json
 import random
@@ -30,19 +30,19 @@ from tests.support.world import World
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_events_in_any_order_and_more_than_once_lead_to_stripes_state(world: World, seed: int) -> None:
+def test_shuffled_and_repeated_events_lead_to_stripes_state(world: World, seed: int) -> None:
     live_a_little(world)
     world.settle()
     expected = mirror(world)
     events = [json.dumps(each.to_dict(for_json=True)) for each in world.stripe.v1.events.list({"limit": 100})]
     organization = world.rows(Organization)[0]
     empty(world.gateway)
-    with world.gateway.database.transaction() as session:  # known before its events come, as always
+    with world.gateway.database.transaction() as session:  # the gateway always knows the organization before its events
         session.add(Organization(id=organization.id, created_at=organization.created_at))
         session.flush()
         session.get_one(Organization, "org_1").stripe_customer_id = organization.stripe_customer_id
 
-    shuffler = random.Random(seed)  # noqa: S311 - a shuffle that can be repeated
+    shuffler = random.Random(seed)  # noqa: S311 - a repeatable shuffle
     deliveries = events + shuffler.sample(events, 5)
     shuffler.shuffle(deliveries)
     for body in deliveries:
@@ -66,7 +66,7 @@ def test_an_event_of_an_unknown_customer_is_ignored(world: World) -> None:
     assert {row.state for row in world.rows(WebhookEvent) if row.type == "customer.created"} == {"ignored"}
 
 
-def test_a_deleted_customer_leaves_the_organization_on_free_and_nothing_revives_it(world: World) -> None:
+def test_deleted_customer_ends_on_free_and_nothing_revives_it(world: World) -> None:
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
     api.add_card(world.stripe)
@@ -83,12 +83,12 @@ def test_a_deleted_customer_leaves_the_organization_on_free_and_nothing_revives_
     assert api.problem("PATCH", "/subscription", plan="plus") == (409, "contact_sales_required")
 
 
-def test_an_event_of_another_api_version_is_refreshed_even_if_it_could_be_read(world: World) -> None:
+def test_readable_event_of_another_api_version_is_refreshed(world: World) -> None:
     world.api().ok("POST", "/subscription", plan="free")
     world.settle()
     [created] = world.stripe.v1.events.list({"type": "customer.subscription.created"}).data
     other = created.to_dict(for_json=True)
-    other["data"]["object"]["status"] = "past_due"  # not what Stripe says now
+    other["data"]["object"]["status"] = "past_due"  # differs from the state at Stripe
     other |= {"id": "evt_test", "type": "customer.subscription.updated", "created": other["created"] + 60}
     deliver(world, json.dumps({**other, "api_version": "2024-06-20"}))
     world.work()
@@ -107,20 +107,20 @@ def test_an_unreadable_object_is_refreshed_instead_of_guessed(world: World) -> N
     assert world.rows(Subscription)[0].status == "active"
 
 
-def test_half_an_emoji_is_left_out_where_it_is_read_and_stops_nothing(world: World) -> None:
+def test_half_an_emoji_in_a_read_field_is_dropped(world: World) -> None:
     world.api().ok("POST", "/subscription", plan="free")
     world.settle()
     [created] = world.stripe.v1.events.list({"type": "customer.created"}).data
-    told: Any = created.to_dict(for_json=True)
-    told["data"]["object"] |= {"name": "Half \ud83d", "description": "\ud83d"}
-    told |= {"id": "evt_test", "type": "customer.updated", "created": told["created"] + 60}
-    assert deliver(world, json.dumps(told)).status_code == 200
+    body: Any = created.to_dict(for_json=True)
+    body["data"]["object"] |= {"name": "Half \ud83d", "description": "\ud83d"}
+    body |= {"id": "evt_test", "type": "customer.updated", "created": body["created"] + 60}
+    assert deliver(world, json.dumps(body)).status_code == 200
     world.work()
     assert state_of(world, "evt_test") == "done"
     assert world.rows(Organization)[0].name == "Half "
 
 
-def test_the_upcoming_invoice_shows_in_plan_details_though_it_has_no_id(world: World) -> None:
+def test_upcoming_invoice_without_an_id_shows_in_plan_details(world: World) -> None:
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
     api.add_card(world.stripe)
@@ -137,13 +137,15 @@ def test_the_upcoming_invoice_shows_in_plan_details_though_it_has_no_id(world: W
     details = api.ok("GET", "/subscription")
     assert details["upcoming_charges"]["amount_due"] == invoice["amount_due"] == 50000
     assert details["upcoming_charges"]["billing_date"] == details["billing_date"]
-    with world.gateway.database.transaction() as session:  # once that date is over, it says nothing of the next one
+    with (
+        world.gateway.database.transaction() as session
+    ):  # an announcement of a past date says nothing about the next one
         session.execute(update(UpcomingInvoice).values(billing_date=period_end - timedelta(days=30)))
     assert api.ok("GET", "/subscription")["upcoming_charges"] is None
 
 
 def poisoned(poison: str) -> drain.Handlers:
-    """The real handlers, of which one fails on one event."""
+    """Return the real handlers, except one that fails on one event."""
 
     def fail(event: Event) -> list[Snapshot]:
         if event.object["id"] == poison:
@@ -153,7 +155,7 @@ def poisoned(poison: str) -> drain.Handlers:
     return {**HANDLERS, "customer.updated": fail}
 
 
-def test_a_poison_event_stops_no_other_and_is_given_up_in_the_end_and_a_redelivery_revives_it(world: World) -> None:
+def test_poison_event_stops_no_other_and_a_redelivery_revives_it(world: World) -> None:
     for number in range(5):
         body = event(id=f"evt_test{number}", data={"object": {"id": f"cus_{number}", "object": "customer"}})
         deliver(world, json.dumps(body))
@@ -176,7 +178,7 @@ def test_a_poison_event_stops_no_other_and_is_given_up_in_the_end_and_a_redelive
 
 @contextmanager
 def refusing(world: World, table: str, condition: str) -> Iterator[None]:
-    """A database that takes only rows that fulfil the condition: no event is known that it refuses by itself."""
+    """Make the database refuse rows that do not meet the condition. No known event does so by itself."""
     with world.gateway.database.engine.begin() as connection:
         connection.execute(text(f"ALTER TABLE {table} ADD CONSTRAINT refusing CHECK ({condition})"))
     try:
@@ -195,7 +197,7 @@ def test_a_failed_batch_leaves_no_half_done_merge(world: World) -> None:
     body = created.to_dict(for_json=True)
     body["data"]["object"] |= {"status": "past_due"}
     body |= {"id": "evt_test", "type": "customer.subscription.updated", "created": body["created"] + 100}
-    # PostgreSQL refuses the second one in the middle of the merge that would have applied the first
+    # PostgreSQL refuses the second event in the middle of the merge that would have applied the first.
     invoice = next(each for each in world.stripe.v1.events.list({"type": "invoice.paid"})).to_dict(for_json=True)
     invoice["data"]["object"] |= {"number": "POISON"}
     invoice |= {"id": "evt_test_2", "created": body["created"]}
@@ -210,7 +212,7 @@ def test_a_failed_batch_leaves_no_half_done_merge(world: World) -> None:
     assert [each for each in mirror(world) if each[0] == "Invoice"] == [each for each in before if each[0] == "Invoice"]
 
 
-def test_each_change_of_the_plan_table_stands_in_the_history_with_its_cause(world: World) -> None:
+def test_history_holds_every_plan_change_with_its_cause(world: World) -> None:
     live_a_little(world)
     world.settle()
     history = world.rows(PlanHistory)
@@ -226,7 +228,7 @@ def test_each_change_of_the_plan_table_stands_in_the_history_with_its_cause(worl
     assert all(row.before == earlier.after for row, earlier in zip(history[1:], history, strict=False))
 
 
-def test_what_the_gap_walk_found_is_due_since_it_happened_and_never_later_than_now(world: World) -> None:
+def test_found_event_is_due_since_its_creation_but_not_later(world: World) -> None:
     now = world.gateway.clock()
     old, ahead = (event(id=f"evt_{i}", created=to_unix(now) + 3600 * hours) for i, hours in enumerate((-2, 1)))
     due = {row["id"]: row["next_attempt_at"] for row in gap.build_rows(world.gateway, [old, ahead])}
@@ -234,12 +236,12 @@ def test_what_the_gap_walk_found_is_due_since_it_happened_and_never_later_than_n
     assert now <= due["evt_1"] <= world.gateway.clock()
 
 
-def test_one_statements_trouble_is_not_taken_for_an_outage(world: World) -> None:
+def test_error_of_one_statement_is_no_outage(world: World) -> None:
     huge: dict[str, Any] = {
         "id": "price_1",
         "object": "price",
         "product": "prod_1",
-        "lookup_key": "".join(chr(33 + i * 7 % 90) + str(i) for i in range(6000)),  # beyond what an index entry holds
+        "lookup_key": "".join(chr(33 + i * 7 % 90) + str(i) for i in range(6000)),  # too long for an index entry
         "currency": "usd",
         "unit_amount": 1,
         "recurring": None,

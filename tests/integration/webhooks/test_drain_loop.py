@@ -1,4 +1,4 @@
-"""One drain a process: what is asked of it while it runs is not lost, and it gathers what comes."""
+"""Each process runs one drain. The drain loses no request that arrives while it runs, and lingers for more events."""
 
 import threading
 import time
@@ -17,15 +17,15 @@ from tests.support.world import World
 
 
 class HeldHandler:
-    """A handler for ``topup.created`` that can be held up."""
+    """A handler for ``topup.created`` that blocks until the test resumes it."""
 
     def __init__(self) -> None:
         self.entered = threading.Event()
-        self.go_on = threading.Event()
+        self.resume = threading.Event()
 
     def __call__(self, _: Event) -> list[Snapshot]:
         self.entered.set()
-        assert self.go_on.wait(10)
+        assert self.resume.wait(10)
         return []
 
 
@@ -42,22 +42,22 @@ def pending(world: World) -> list[str]:
     return [row.id for row in world.rows(WebhookEvent) if row.state == "pending"]
 
 
-def test_a_second_one_ends_at_once_and_the_first_looks_again_for_it(world: World, handler: HeldHandler) -> None:
+def test_second_drain_ends_and_the_first_checks_again(world: World, handler: HeldHandler) -> None:
     draining = DrainLoop(world.gateway, {"topup.created": handler}, threading.Event(), linger=0)
     send(world, "evt_1")
     first = threading.Thread(target=draining.run)
     first.start()
     assert handler.entered.wait(10)
     send(world, "evt_2")
-    draining.run()  # ends, although the first one is at work and nothing of evt_2 is done
+    draining.run()  # returns although the first drain still runs and evt_2 is pending
     assert set(pending(world)) >= {"evt_1", "evt_2"}
-    handler.go_on.set()
+    handler.resume.set()
     first.join(10)
     assert pending(world) == []
 
 
-def test_it_stays_for_what_comes_next(world: World, handler: HeldHandler) -> None:
-    handler.go_on.set()
+def test_lingering_drain_processes_the_next_event(world: World, handler: HeldHandler) -> None:
+    handler.resume.set()
     draining = DrainLoop(world.gateway, {"topup.created": handler}, threading.Event(), linger=0.5)
     send(world, "evt_1")
     running = threading.Thread(target=draining.run)
@@ -65,15 +65,15 @@ def test_it_stays_for_what_comes_next(world: World, handler: HeldHandler) -> Non
     eventually(lambda: pending(world) == [])
     send(world, "evt_2")
     eventually(lambda: pending(world) == [])
-    assert running.is_alive()  # it was this one
+    assert running.is_alive()  # so this drain has processed evt_2
     running.join(10)
     assert not running.is_alive()
 
 
-def test_one_that_is_to_stop_leaves_the_rest_to_another(world: World, handler: HeldHandler) -> None:
+def test_stopping_drain_enqueues_another_for_the_rest(world: World, handler: HeldHandler) -> None:
     stopping = threading.Event()
     stopping.set()
-    handler.go_on.set()
+    handler.resume.set()
     send(world, "evt_1")
     began = time.monotonic()
     DrainLoop(world.gateway, {"topup.created": handler}, stopping, linger=60).run()

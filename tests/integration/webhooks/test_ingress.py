@@ -1,4 +1,4 @@
-"""What is acknowledged is stored, and only what Stripe signed is acknowledged."""
+"""The endpoint stores what it acknowledges, and acknowledges only what Stripe signed."""
 
 import json
 import time
@@ -24,7 +24,7 @@ def stored(world: World) -> list[WebhookEvent]:
     return [row for row in world.rows(WebhookEvent) if row.id.startswith("evt_test")]
 
 
-def test_a_signed_event_is_stored_as_it_came_and_acknowledged(world: World) -> None:
+def test_signed_event_is_stored_unchanged_and_acknowledged(world: World) -> None:
     body = json.dumps(event(), indent=1)
     assert deliver(world, body).status_code == 200
     [row] = stored(world)
@@ -38,7 +38,7 @@ def test_the_same_event_twice_is_acknowledged_twice_and_stored_once(world: World
 
 
 @pytest.mark.parametrize("state", ["failed", "dead"])
-def test_an_event_that_failed_and_comes_again_is_due_at_once_with_all_its_attempts(world: World, state: str) -> None:
+def test_redelivered_failed_event_is_due_now_with_all_attempts(world: World, state: str) -> None:
     body = json.dumps(event())
     deliver(world, body)
     later = world.gateway.clock() + timedelta(hours=1)
@@ -68,7 +68,7 @@ BODY = json.dumps(event())
     ],
     ids=["wrong", "missing", "made up", "garbage", "old", "future", "not ASCII", "of another body"],
 )
-def test_a_delivery_without_a_good_signature_is_refused_and_not_stored(world: World, header: str) -> None:
+def test_delivery_without_a_valid_signature_is_refused(world: World, header: str) -> None:
     assert problem_of(deliver(world, BODY, header)) == (400, "webhook_refused")
     assert stored(world) == []
 
@@ -97,7 +97,7 @@ def test_a_delivery_without_a_good_signature_is_refused_and_not_stored(world: Wo
         json.dumps(event(type="customer.updated\n")),
     ],
 )
-def test_a_signed_body_that_is_no_event_is_refused_and_not_stored(world: World, body: str) -> None:
+def test_signed_body_that_is_no_event_is_refused_and_not_stored(world: World, body: str) -> None:
     assert problem_of(deliver(world, body)) == (400, "webhook_refused")
     assert stored(world) == []
 
@@ -106,7 +106,7 @@ def test_a_signed_body_that_is_not_utf8_is_refused(world: World) -> None:
     assert problem_of(deliver(world, b"\xff\xfe", signature("x"))) == (400, "webhook_refused")
 
 
-def test_a_body_over_the_limit_is_refused_whether_its_length_is_told_or_not(world: World) -> None:
+def test_body_at_or_over_the_limit_is_refused(world: World) -> None:
     body = json.dumps(event(padding="x" * WEBHOOK_MAX_BYTES))
     assert problem_of(deliver(world, body)) == (413, "payload_too_large")
     at_the_limit = json.dumps(event(padding=""))
@@ -116,7 +116,7 @@ def test_a_body_over_the_limit_is_refused_whether_its_length_is_told_or_not(worl
     assert stored(world) == []
 
 
-def test_while_a_secret_is_rolled_either_one_is_good(world: World) -> None:
+def test_both_secrets_are_valid_during_a_rotation(world: World) -> None:
     config = replace(world.gateway.config, stripe_webhook_secrets=("whsec_new", WEBHOOK_SECRET))
     app = create_app(replace(world.gateway, config=config))
     client = app.test_client()
@@ -129,15 +129,13 @@ def test_while_a_secret_is_rolled_either_one_is_good(world: World) -> None:
 
 
 @pytest.mark.parametrize("foreign", [{"livemode": True}, {"account": "acct_1"}], ids=["livemode", "account"])
-def test_an_event_of_another_mode_or_account_is_kept_as_rejected_and_never_applied(
-    world: World, foreign: dict[str, Any]
-) -> None:
+def test_event_of_another_mode_or_account_is_stored_as_rejected(world: World, foreign: dict[str, Any]) -> None:
     assert deliver(world, json.dumps(event(**foreign))).status_code == 200
     world.work()
     assert [row.state for row in stored(world)] == ["rejected"]
 
 
-def test_with_the_database_down_a_webhook_is_503_and_never_acknowledged(world: World) -> None:
+def test_webhook_without_a_database_is_503(world: World) -> None:
     config = replace(world.gateway.config, database_url="postgresql://postgres@127.0.0.1:1/gateway")
     client = create_app(build_gateway(config)).test_client()
     body = json.dumps(event())
@@ -147,7 +145,7 @@ def test_with_the_database_down_a_webhook_is_503_and_never_acknowledged(world: W
     assert client.get("/health/live").status_code == 200
 
 
-def test_a_connection_that_the_database_closed_costs_no_delivery(world: World) -> None:
+def test_closed_database_connection_costs_no_delivery(world: World) -> None:
     assert deliver(world, json.dumps(event(id="evt_testbefore"))).status_code == 200
     with world.gateway.database.transaction() as session:
         session.execute(
@@ -160,14 +158,14 @@ def test_a_connection_that_the_database_closed_costs_no_delivery(world: World) -
     assert {row.id for row in stored(world)} == {"evt_testbefore", "evt_testafter"}
 
 
-def test_a_burst_wakes_the_worker_with_one_job_and_loses_none(world: World) -> None:
+def test_burst_loses_no_event(world: World) -> None:
     for number in range(50):
         assert deliver(world, json.dumps(event(id=f"evt_test{number}", type="topup.created"))).status_code == 200
     world.settle()
     assert [row.state for row in stored(world)] == ["ignored"] * 50
 
 
-def test_a_redelivery_does_not_wait_for_the_worker_that_holds_the_event(world: World) -> None:
+def test_redelivery_does_not_wait_for_a_locked_event(world: World) -> None:
     body = orjson.dumps(event())
     deliver(world, body)
     with world.gateway.database.transaction() as session:
@@ -177,7 +175,7 @@ def test_a_redelivery_does_not_wait_for_the_worker_that_holds_the_event(world: W
         assert other.submit(deliver, world, body).result(timeout=2).status_code == 200
 
 
-def test_ids_that_people_chose_are_taken(world: World) -> None:
+def test_custom_object_ids_are_accepted(world: World) -> None:
     world.stripe.v1.products.create({"id": "gold-plan.1", "name": "Gold", "metadata": {"konnect_plan": "plus"}})
     world.settle()
     assert "gold-plan.1" in {row.object_id for row in world.rows(WebhookEvent)}

@@ -1,4 +1,4 @@
-"""The SQL with which the performance page partitions the inbox does it, and nothing else has to change."""
+"""The performance page's SQL partitions the inbox, and nothing else has to change."""
 
 import json
 import re
@@ -30,7 +30,7 @@ NAME = "partitioned"
 
 @pytest.fixture
 def gateway(config: Config) -> Iterator[Gateway]:
-    """On a database of its own, in which an event was stored before it was partitioned."""
+    """Build a gateway on its own migrated database, because the test partitions the inbox."""
     with psycopg.connect(config.database_url, autocommit=True) as connection:
         own = f"{connection.info.dbname}_{NAME}"
         connection.execute(f"CREATE DATABASE {own}")
@@ -46,9 +46,12 @@ def receive(inbox: Inbox, event_id: str) -> None:
     inbox.receive(body.encode(), signature(body))
 
 
-def test_the_inbox_can_be_partitioned_and_stays_what_it_was(gateway: Gateway) -> None:
+def test_partitioned_inbox_works_as_before(gateway: Gateway) -> None:
     [sql] = re.findall(r"```sql\n(BEGIN.*?)```", PAGE.read_text(), re.DOTALL)
-    with closing(Inbox(gateway)) as inbox, gateway.database.connect() as connection:  # a web process goes on meanwhile
+    with (
+        closing(Inbox(gateway)) as inbox,
+        gateway.database.connect() as connection,
+    ):  # a web process keeps its connection
         receive(inbox, "evt_before")
         connection.execute(sql)
         for event_id in ("evt_before", "evt_after", "evt_after"):
@@ -62,4 +65,4 @@ def test_the_inbox_can_be_partitioned_and_stays_what_it_was(gateway: Gateway) ->
     assert {each.payload for each in (replay.get_event(gateway, each.id) for each in found)} == {None}
     with gateway.database.engine.begin() as connection:
         assert connection.scalar(text("SELECT count(*) FROM pg_inherits")) > 0
-        command.check(alembic_config(connection))  # models and tables are still in step
+        command.check(alembic_config(connection))  # models and tables still agree

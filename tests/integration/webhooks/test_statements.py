@@ -1,4 +1,4 @@
-"""A batch costs as many statements as a single event, whatever the events are."""
+"""A batch of events takes as many statements as a single event."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -19,21 +19,21 @@ from tests.support.stripe_events import deliver
 from tests.support.world import World
 
 MANY = 100
-LIVES = ";"  # SQLAlchemy's look
+PING = ";"  # SQLAlchemy's check that a connection is alive
 
 
 @contextmanager
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """What this thread has PostgreSQL execute: at the driver, where Procrastinate's statements pass as well.
+    """Collect the statements of this thread at the driver, which also sees Procrastinate's statements.
 
-    But for the look whether a connection lives, which is made only after a rest.
+    Leave out the connection check, which SQLAlchemy makes only after a pause.
     """
     seen: list[str] = []
     mine = threading.get_ident()
     execute, executemany = psycopg.Cursor.execute, psycopg.Cursor.executemany
 
     def note(query: object, times: int) -> None:
-        if threading.get_ident() == mine and str(query) != LIVES:
+        if threading.get_ident() == mine and str(query) != PING:
             seen.extend([str(query)] * times)
 
     def one(cursor: psycopg.Cursor[Any], query: Any, *args: Any, **options: Any) -> Any:
@@ -50,29 +50,29 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         yield seen
 
 
-def told(name: str, number: int, **changes: Any) -> Json:
-    """A recorded event, about objects of organization ``number``."""
+def recorded(name: str, number: int, **changes: Any) -> Json:
+    """Return a recorded event about objects of organization ``number``."""
     body = changed(name, {"customer": f"cus_{number}", "id": f"{name}_{number}", **changes})
     return body | {"id": f"evt_test_{number}"}
 
 
 def ordinary(number: int) -> list[Json]:
-    return [told("customer.subscription.updated", number)]
+    return [recorded("customer.subscription.updated", number)]
 
 
 def of_another_version(number: int) -> list[Json]:
-    return [told("customer.subscription.updated", number) | {"api_version": "2024-06-20"}]
+    return [recorded("customer.subscription.updated", number) | {"api_version": "2024-06-20"}]
 
 
 def of_one_second(number: int) -> list[Json]:
-    """Two states, and nothing says which came first."""
-    one, other = (told("customer.subscription.updated", number, status=status) for status in ("active", "past_due"))
+    """Return two states of one second in unknown order."""
+    one, other = (recorded("customer.subscription.updated", number, status=status) for status in ("active", "past_due"))
     del one["data"]["previous_attributes"], other["data"]["previous_attributes"]
     return [one, other | {"id": f"evt_test_{number}_too"}]
 
 
 def of_what_is_only_named(number: int) -> list[Json]:
-    return [told("credit_note.created", number, invoice=f"in_{number}", customer_balance_transaction=None)]
+    return [recorded("credit_note.created", number, invoice=f"in_{number}", customer_balance_transaction=None)]
 
 
 KINDS: dict[Callable[[int], list[Json]], str | None] = {
@@ -83,8 +83,8 @@ KINDS: dict[Callable[[int], list[Json]], str | None] = {
 }
 
 
-def asked(world: World) -> list[str]:
-    """The jobs that ask Stripe for something, or may."""
+def lookup_jobs(world: World) -> list[str]:
+    """Return the tasks of all jobs that call Stripe or may call it."""
     query = text("SELECT task_name FROM procrastinate_jobs WHERE task_name = ANY(:names)")
     with world.gateway.database.transaction() as session:
         return list(session.scalars(query, {"names": [jobs.REFRESH, jobs.LOOK_UP]}))
@@ -92,7 +92,7 @@ def asked(world: World) -> list[str]:
 
 @pytest.fixture
 def known(world: World) -> World:
-    """With the organizations that the events are about."""
+    """Create the organizations that the events are about."""
     world.settle()
     organizations = text(
         "INSERT INTO organizations (id, stripe_customer_id, created_at)"
@@ -103,8 +103,8 @@ def known(world: World) -> World:
     return world
 
 
-def taken(world: World, bodies: Sequence[Json], monkeypatch: pytest.MonkeyPatch) -> int:
-    """The number of statements with which they are worked off, as one batch."""
+def count_statements(world: World, bodies: Sequence[Json], monkeypatch: pytest.MonkeyPatch) -> int:
+    """Process the events as one batch and return how many statements that took."""
     for body in bodies:
         assert deliver(world, orjson.dumps(body)).status_code == 200
     with counted(monkeypatch) as statements:
@@ -116,15 +116,15 @@ def taken(world: World, bodies: Sequence[Json], monkeypatch: pytest.MonkeyPatch)
 def test_a_hundred_events_take_as_many_statements_as_one(
     known: World, monkeypatch: pytest.MonkeyPatch, kind: Callable[[int], list[Json]], job: str | None
 ) -> None:
-    of_one = taken(known, kind(0), monkeypatch)
-    of_many = taken(known, [body for number in range(1, MANY + 1) for body in kind(number)], monkeypatch)
+    of_one = count_statements(known, kind(0), monkeypatch)
+    of_many = count_statements(known, [body for number in range(1, MANY + 1) for body in kind(number)], monkeypatch)
     assert of_one == of_many
-    assert asked(known) == ([] if job is None else [job] * (1 + MANY))
+    assert lookup_jobs(known) == ([] if job is None else [job] * (1 + MANY))
 
 
-def test_jobs_that_wait_already_are_not_tried_one_by_one(known: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_jobs_are_not_inserted_one_by_one(known: World, monkeypatch: pytest.MonkeyPatch) -> None:
     first = [of_another_version(number)[0] for number in range(MANY)]
     again = [each | {"id": f"{each['id']}_again"} for each in first]
-    enqueuing = taken(known, first, monkeypatch)
-    assert taken(known, again, monkeypatch) < enqueuing
-    assert len(asked(known)) == MANY
+    enqueuing = count_statements(known, first, monkeypatch)
+    assert count_statements(known, again, monkeypatch) < enqueuing
+    assert len(lookup_jobs(known)) == MANY

@@ -1,4 +1,4 @@
-"""Several workers share one inbox: none waits for another, none takes what another has, each event is applied once."""
+"""Several workers share one inbox. They skip each other's locked events and apply each event once."""
 
 import threading
 from collections import Counter
@@ -24,24 +24,24 @@ MANY = 60
 
 
 class Counting:
-    """A handler for ``topup.created`` that counts its events, and waits for another one in the first of each drain."""
+    """Counts ``topup.created`` events. The first event of each drain waits until the other drains have one too."""
 
     def __init__(self, drains: int) -> None:
         self.seen: Counter[str] = Counter()
         self.drains: set[int] = set()
         self._all_at_work = threading.Barrier(drains, timeout=10)
 
-    def __call__(self, told: Event) -> Sequence[Snapshot]:
-        self.seen[told.id] += 1
-        mine = threading.get_ident()
-        if mine not in self.drains:
-            self.drains.add(mine)
+    def __call__(self, event: Event) -> Sequence[Snapshot]:
+        self.seen[event.id] += 1
+        thread = threading.get_ident()
+        if thread not in self.drains:
+            self.drains.add(thread)
             self._all_at_work.wait()
         return []
 
 
 def send(world: World, count: int) -> list[str]:
-    """Into the inbox, the first one due first."""
+    """Deliver events whose due times follow their order. Return their ids."""
     ids = [f"evt_test_{number:03d}" for number in range(count)]
     for event_id in ids:
         assert deliver(world, orjson.dumps(event(id=event_id, type="topup.created"))).status_code == 200
@@ -58,12 +58,12 @@ def states(world: World) -> Counter[str]:
 
 @pytest.fixture
 def quiet(world: World) -> World:
-    """Without events of Stripe's in the inbox."""
+    """Process all of Stripe's own events first."""
     world.settle()
     return world
 
 
-def test_two_drains_at_once_share_the_events_and_apply_each_once(quiet: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_drains_share_the_events_and_apply_each_once(quiet: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drain, "BATCH", 10)
     ids = send(quiet, MANY)
     handler = Counting(drains=2)
@@ -72,11 +72,11 @@ def test_two_drains_at_once_share_the_events_and_apply_each_once(quiet: World, m
         done = [each.result(timeout=30) for each in draining]
     assert handler.seen == dict.fromkeys(ids, 1)
     assert sum(done) == MANY
-    assert min(done) >= 10  # the barrier: both had a batch at the same time
+    assert min(done) >= 10  # the barrier gave both a batch at the same time
     assert states(quiet) == {"ignored": MANY}
 
 
-def test_a_drain_does_not_wait_for_events_that_another_holds_and_takes_the_others(quiet: World) -> None:
+def test_drain_skips_events_that_another_has_locked(quiet: World) -> None:
     send(quiet, 3)
     with ThreadPoolExecutor(1) as other:
         with quiet.gateway.database.transaction() as session:
@@ -86,7 +86,7 @@ def test_a_drain_does_not_wait_for_events_that_another_holds_and_takes_the_other
     assert drain.drain_inbox(quiet.gateway, {}) == 1
 
 
-def test_a_failure_is_not_recorded_with_an_event_that_another_has_done_meanwhile(quiet: World) -> None:
+def test_failure_is_not_recorded_with_an_event_done_elsewhere(quiet: World) -> None:
     send(quiet, 1)
     drain.drain_inbox(quiet.gateway, {})
     with quiet.gateway.database.transaction() as session:
@@ -95,16 +95,16 @@ def test_a_failure_is_not_recorded_with_an_event_that_another_has_done_meanwhile
     assert (row.state, row.attempts, row.error) == ("ignored", 0, None)
 
 
-def test_what_has_waited_longest_is_taken_first(quiet: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_event_that_has_waited_longest_is_claimed_first(quiet: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drain, "BATCH", 2)
-    ids = send(quiet, 5)  # written with the youngest first, and so it lies in the table
+    ids = send(quiet, 5)  # the table now stores the youngest first
     with quiet.gateway.database.transaction() as session:
-        session.execute(text("SET LOCAL enable_indexscan = off"))  # which happens to be in the order wanted
+        session.execute(text("SET LOCAL enable_indexscan = off"))  # its order happens to be the right one
         session.execute(text("SET LOCAL enable_bitmapscan = off"))
         assert [each.id for each in drain.claim_events(session, quiet.gateway.clock())] == ids[:2]
 
 
-def test_two_that_store_the_same_events_take_them_in_the_same_order(quiet: World) -> None:
+def test_concurrent_stores_lock_events_in_one_order(quiet: World) -> None:
     now = quiet.gateway.clock()
     rows = {each: build_row(quiet.gateway, orjson.dumps(event(id=f"evt_test_{each}")), now) for each in "abc"}
     with closing(Inbox(quiet.gateway)) as inbox, ThreadPoolExecutor(1) as other:
@@ -114,21 +114,21 @@ def test_two_that_store_the_same_events_take_them_in_the_same_order(quiet: World
             eventually(lambda: quiet.blocked() == 1)
             session.execute(
                 insert(WebhookEvent).values(rows["c"]._asdict())
-            )  # it has a, waits for b, and has not come to c
+            )  # the other has locked a, waits for b and has not reached c
         storing.result(timeout=10)
     assert states(quiet) == {"pending": 3}
 
 
-def test_two_that_want_the_same_organizations_take_them_in_the_same_order(quiet: World) -> None:
+def test_concurrent_merges_lock_organizations_in_one_order(quiet: World) -> None:
     with quiet.gateway.database.transaction() as session:
-        for name in ("c", "b", "a"):  # as they lie in the table
+        for name in ("c", "b", "a"):  # the table stores them in this order
             session.add(Organization(id=name, stripe_customer_id=f"cus_{name}", created_at=quiet.gateway.clock()))
             session.flush()
-    told = [Reference(kind="customer", id=f"cus_{name}", owner=f"cus_{name}", as_of=None) for name in "cba"]
+    wanted = [Reference(kind="customer", id=f"cus_{name}", owner=f"cus_{name}", as_of=None) for name in "cba"]
 
     def lock_all() -> None:
         with quiet.gateway.database.transaction() as session:
-            lock_organizations(session, told, [])
+            lock_organizations(session, wanted, [])
 
     free = text("SELECT id FROM organizations ORDER BY id FOR UPDATE SKIP LOCKED")
     with ThreadPoolExecutor(1) as other:
@@ -137,5 +137,5 @@ def test_two_that_want_the_same_organizations_take_them_in_the_same_order(quiet:
             locking = other.submit(lock_all)
             eventually(lambda: quiet.blocked() == 1)
             with quiet.gateway.database.transaction() as looking:
-                assert list(looking.scalars(free)) == ["c"]  # it has a, waits for b, and has not come to c
+                assert list(looking.scalars(free)) == ["c"]  # the other has locked a, waits for b and has not reached c
         locking.result(timeout=10)

@@ -1,4 +1,4 @@
-"""The wake-up queues a drain for every event."""
+"""The wake-up enqueues a drain for every event."""
 
 import time
 
@@ -16,14 +16,12 @@ from tests.support.wait import eventually
 from tests.support.world import World
 
 
-def test_a_drain_that_fails_does_not_swallow_the_wake_ups_after_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_drain_does_not_swallow_later_wake_ups(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("once")
 
     with monkeypatch.context() as broken:
-        broken.setattr("gateway.services.webhooks.drain_loop.drain_batch", fail)  # stands for any accident in the job
+        broken.setattr("gateway.services.webhooks.drain_loop.drain_batch", fail)  # stands for any error in the job
         deliver(world, orjson.dumps(event(type="topup.created")))
         eventually(lambda: job_states(world, jobs.DRAIN_INBOX) != [])
         world.work()
@@ -33,13 +31,13 @@ def test_a_drain_that_fails_does_not_swallow_the_wake_ups_after_it(
     assert {row.state for row in world.rows(WebhookEvent) if row.id.startswith("evt_test")} == {"ignored"}
 
 
-def test_the_wake_up_outlives_whatever_the_database_says(world: World) -> None:
+def test_wake_up_survives_a_database_error(world: World) -> None:
     wakeup = Wakeup(world.gateway.database)
     with world.gateway.database.transaction() as session:
         session.execute(text("ALTER TABLE procrastinate_jobs RENAME TO gone"))
     try:
         wakeup.request_drain()
-        eventually(lambda: not wakeup._requested.is_set())  # noqa: SLF001 - nothing outside shows that it has tried
+        eventually(lambda: not wakeup._requested.is_set())  # noqa: SLF001 - no public call shows that the thread has tried
     finally:
         with world.gateway.database.transaction() as session:
             session.execute(text("ALTER TABLE gone RENAME TO procrastinate_jobs"))
@@ -48,11 +46,9 @@ def test_the_wake_up_outlives_whatever_the_database_says(world: World) -> None:
     assert "todo" in job_states(world, jobs.DRAIN_INBOX)
 
 
-def test_no_drain_is_queued_beside_one_that_runs_until_a_second_is_over(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_second_drain_is_enqueued_only_after_a_second(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     defer_drain(world.gateway.database)
-    with world.gateway.database.transaction() as session:  # as a worker has it that died meanwhile
+    with world.gateway.database.transaction() as session:  # as a worker leaves it that died
         session.execute(text("INSERT INTO procrastinate_workers DEFAULT VALUES"))
         session.execute(
             text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT id FROM procrastinate_workers)")
@@ -67,7 +63,7 @@ def test_no_drain_is_queued_beside_one_that_runs_until_a_second_is_over(
     wakeup.close()
 
 
-def test_what_was_asked_for_last_is_queued_beside_one_that_runs(world: World) -> None:
+def test_closing_wake_up_enqueues_a_drain_beside_a_running_one(world: World) -> None:
     defer_drain(world.gateway.database)
     with world.gateway.database.transaction() as session:
         session.execute(text("INSERT INTO procrastinate_workers DEFAULT VALUES"))

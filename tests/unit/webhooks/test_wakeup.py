@@ -47,11 +47,22 @@ def test_a_call_during_a_check_causes_another_check(wakeup: Wakeup, inbox: HeldI
     assert inbox.started.acquire(timeout=10)
 
 
-def test_one_call_causes_only_one_check(wakeup: Wakeup, inbox: HeldInbox) -> None:
+def test_one_call_causes_only_one_check(wakeup: Wakeup, inbox: HeldInbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    idle = threading.Event()
+    flag = wakeup._requested  # noqa: SLF001 - no public call shows that the thread waits for the next request
+    wait = flag.wait
+
+    def wait_for_request() -> bool:
+        if not flag.is_set():
+            idle.set()
+        return wait()
+
+    monkeypatch.setattr(flag, "wait", wait_for_request)
     wakeup.request_drain()
     assert inbox.started.acquire(timeout=10)
-    inbox.resume.release()
-    assert not inbox.started.acquire(timeout=0.2)
+    inbox.resume.release(10)
+    assert idle.wait(10)
+    assert not inbox.started.acquire(blocking=False)
 
 
 def test_a_close_during_wake_up_checks_once_and_ends(
@@ -60,16 +71,23 @@ def test_a_close_during_wake_up_checks_once_and_ends(
     monkeypatch.setattr(wakeup_module, "CLOSE_TIMEOUT", 60)
     inbox.resume.release(10)
     closing = threading.Thread(target=wakeup.close, daemon=True)
-    clear_flag = wakeup._requested.clear  # noqa: SLF001 - no public call can hit the moment between wake-up and clear
+    flag = wakeup._requested  # noqa: SLF001 - no public call can hit the moment between wake-up and clear
+    set_flag, clear_flag = flag.set, flag.clear
+    set_by_close = threading.Event()
+
+    def set_and_note() -> None:
+        set_flag()
+        if threading.current_thread() is closing:
+            set_by_close.set()
 
     def close_and_clear() -> None:
         if not closing.ident:
             closing.start()
-            assert wakeup._stopped.wait(10)  # noqa: SLF001
-            threading.Event().wait(0.1)  # by this time `close` has set the flag
+            assert set_by_close.wait(10)
         clear_flag()
 
-    monkeypatch.setattr(wakeup._requested, "clear", close_and_clear)  # noqa: SLF001
+    monkeypatch.setattr(flag, "set", set_and_note)
+    monkeypatch.setattr(flag, "clear", close_and_clear)
     wakeup.request_drain()
     assert inbox.started.acquire(timeout=10)
     closing.join(10)
