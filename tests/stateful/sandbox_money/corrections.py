@@ -21,7 +21,7 @@ class Corrections(Subscriptions):
         outside=st.booleans(),
     )
     def credit(self, which: int, part: float, form: str, outside: bool) -> None:
-        """A part of what can still be credited. What was paid goes to the balance or is given back elsewhere."""
+        """Credit a part of the remaining amount. What was paid goes to the balance or is given back elsewhere."""
         found = self.in_status("invoice", *CREDITABLE)
         invoice = self.v1.invoices.retrieve(found[which % len(found)]).to_dict(for_json=True)
         credited = invoice["pre_payment_credit_notes_amount"] + invoice["post_payment_credit_notes_amount"]
@@ -65,7 +65,7 @@ class Corrections(Subscriptions):
 
     @rule(which=WHICH)
     def delete_pending(self, which: int) -> None:
-        """An item of usage stays, because the model wants every unit billed. So does one that names no subscription."""
+        """Return whether an item can be deleted. An item of usage stays, because the model wants every unit billed. So does one that names no subscription."""
         found = [row for row in self.pending(self.customer).values() if row["parent"] and _is_deletable(row)]
         if found:
             item = found[which % len(found)]["id"]

@@ -89,7 +89,7 @@ class Stories(Corrections):
     @precondition(lambda self: self.running())
     @rule(part=st.sampled_from([0.3, 0.9, 1]), days=st.integers(0, 6))
     def declined_and_then_credited(self, part: float, days: int) -> None:
-        """The renewal fails and is credited, as a whole or in part. The next try takes the rest."""
+        """Let a renewal fail and be credited, as a whole or in part. The next try takes the rest."""
         self._card("pm_card_chargeCustomerFail")
         self._renew(HOUR + 1)
         self.world.advance(1 + days * DAY)
