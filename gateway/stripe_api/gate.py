@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Self
 
 from stripe import APIConnectionError, APIError
 from urllib3 import Timeout
@@ -33,12 +35,12 @@ class Share:
     """Seconds that they wait."""
 
     @classmethod
-    def of_web(cls, threads: int) -> "Share":
+    def of_web(cls, threads: int) -> Self:
         """Give half of the threads to Stripe. At least a quarter stays free for everything else."""
         return cls(size=max(1, threads // 2), waiting=threads // 4, patience=0.5)
 
     @classmethod
-    def of_worker(cls, concurrency: int) -> "Share":
+    def of_worker(cls, concurrency: int) -> Self:
         """Leave one thread to the inbox. A job that is refused runs again later, so it can wait a little."""
         return cls(size=max(1, concurrency - 1), waiting=concurrency, patience=2.0)
 
@@ -55,7 +57,7 @@ class Gate:
         self._share = share
         self._clock = clock
         self._places = threading.BoundedSemaphore(share.size)
-        self._waiting = threading.BoundedSemaphore(share.size + share.waiting)
+        self._present = threading.BoundedSemaphore(share.size + share.waiting)
         self._thread = threading.local()
 
     def begin_request(self) -> None:
@@ -95,7 +97,7 @@ class Gate:
 
             def note_status(status: int) -> None:
                 nonlocal outcome
-                outcome = Outcome.FAILED if status >= 500 else Outcome.ANSWERED
+                outcome = Outcome.FAILED if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Outcome.ANSWERED
 
             began = self._clock()
             try:
@@ -157,13 +159,13 @@ class Gate:
 
     def _occupy_place(self) -> None:
         """Wait for a place. Raise StripeNotCalled if there are too many waiting or none gets free in time."""
-        if self._waiting.acquire(blocking=False):
+        if self._present.acquire(blocking=False):
             if self._places.acquire(timeout=self._share.patience):
                 return
-            self._waiting.release()
+            self._present.release()
         CALLS_REFUSED.labels("threads").inc()
         raise StripeNotCalled("Too many requests wait for Stripe at the moment. Please try again later.")
 
     def _free_place(self) -> None:
         self._places.release()
-        self._waiting.release()
+        self._present.release()
