@@ -167,10 +167,17 @@ def sign(body: bytes, secret: str = SECRET, age: int = 0) -> str:
 
 
 @contextmanager
-def deployed(database_url: str, directory: Path, catalog: Path | None = None) -> Iterator[Deployment]:
-    """A stage on a migrated database, its catalogue synced and a webhook endpoint at the sandbox; no process yet."""
+def deployed(
+    database_url: str, directory: Path, catalog: Path | None = None, sandbox_url: str | None = None
+) -> Iterator[Deployment]:
+    """A stage on a migrated database, its catalogue synced and a webhook endpoint at the sandbox; no process yet.
+
+    ``sandbox_url`` names a sandbox that runs already. Otherwise the stage starts one in this process.
+    """
     port = free_port()
-    with Sandbox(retry_delays=(0.05, 0.2, 0.5, 1, 2)) as sandbox, ExitStack() as resources:
+    with ExitStack() as resources:
+        if sandbox_url is None:
+            sandbox_url = resources.enter_context(Sandbox(retry_delays=(0.05, 0.2, 0.5, 1, 2))).url
         environment = {
             "GATEWAY_DATABASE_URL": database_url,
             "GATEWAY_JWT_DEVELOPMENT_SECRET": "a secret that only these tests know",
@@ -178,7 +185,7 @@ def deployed(database_url: str, directory: Path, catalog: Path | None = None) ->
             "TMPDIR": str(directory),  # what a killed process cannot remove is removed with it
             "STRIPE_SECRET_KEY": "sk_test_faults",
             "STRIPE_PUBLISHABLE_KEY": "pk_test_faults",
-            "STRIPE_API_BASE": sandbox.url,
+            "STRIPE_API_BASE": sandbox_url,
         }
         if catalog is not None:
             environment["GATEWAY_CATALOG"] = str(catalog)
@@ -186,14 +193,14 @@ def deployed(database_url: str, directory: Path, catalog: Path | None = None) ->
             database_url=database_url,
             catalog=catalog,
             stripe_secret_key=environment["STRIPE_SECRET_KEY"],
-            stripe_api_base=sandbox.url,
+            stripe_api_base=sandbox_url,
             jwt_development_secret=environment["GATEWAY_JWT_DEVELOPMENT_SECRET"],
             stripe_webhook_secrets=(SECRET,),
         )
         gateway = build_gateway(config)
         resources.callback(gateway.database.close)
         list(sync_catalog(gateway))
-        stripe = stripe_client("sk_test_faults", sandbox.url)
+        stripe = stripe_client("sk_test_faults", sandbox_url)
         endpoint = stripe.v1.webhook_endpoints.create(
             {
                 "url": f"http://127.0.0.1:{port}/webhooks/stripe",
@@ -202,6 +209,6 @@ def deployed(database_url: str, directory: Path, catalog: Path | None = None) ->
             }
         )
         environment["STRIPE_WEBHOOK_SECRETS"] = f"{endpoint.secret},{SECRET}"
-        set_up = Deployment(gateway, stripe, sandbox.url, port, environment, directory)
+        set_up = Deployment(gateway, stripe, sandbox_url, port, environment, directory)
         with set_up.processes:
             yield set_up
