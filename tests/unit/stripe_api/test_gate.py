@@ -1,0 +1,173 @@
+"""The gate: how many threads and how much time calls to Stripe may take."""
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+import stripe
+
+from gateway.errors import DatabaseUnavailable, StripeNotCalled
+from gateway.stripe_api.breaker import Breaker
+from gateway.stripe_api.gate import CONNECT_TIMEOUT, PERSON_WAITS, READ_TIMEOUT, SHORTEST_CALL, Gate, Share
+from tests.support.monotonic import MonotonicClock
+
+SIZE = 2
+
+
+@pytest.fixture
+def clock() -> MonotonicClock:
+    return MonotonicClock()
+
+
+@pytest.fixture
+def gate(clock: MonotonicClock) -> Gate:
+    return Gate(Breaker(clock), Share(size=SIZE, waiting=1, patience=0), clock)
+
+
+def call(gate: Gate, status: int = 200) -> None:
+    with gate.call() as note_status:
+        note_status(status)
+
+
+def occupied(gate: Gate, places: int) -> ExitStack:
+    """Occupy places as calls outside a web request do. They are free again after the block."""
+    with ExitStack() as calls:
+        for _ in range(places):
+            calls.enter_context(gate.call())
+        return calls.pop_all()
+
+
+def places_left(gate: Gate) -> int:
+    """Count the calls that another thread could make at a time."""
+
+    def count() -> int:
+        with ExitStack() as calls:
+            for number in itertools.count():
+                try:
+                    calls.enter_context(gate.call())
+                except StripeNotCalled:
+                    return number
+        raise AssertionError
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(count).result()
+
+
+def open_breaker(gate: Gate) -> None:
+    for _ in range(5):
+        with pytest.raises(stripe.APIConnectionError), gate.call():
+            raise stripe.APIConnectionError("hung", should_retry=True)
+
+
+def is_open(gate: Gate) -> bool:
+    try:
+        call(gate)
+    except StripeNotCalled:
+        return True
+    return False
+
+
+def test_a_call_is_refused_while_all_places_are_occupied(gate: Gate) -> None:
+    with occupied(gate, SIZE), pytest.raises(StripeNotCalled) as refused:
+        call(gate)
+    assert refused.value.headers["Retry-After"] == "5"
+    assert places_left(gate) == SIZE
+
+
+def test_a_request_keeps_its_place_until_it_ends(gate: Gate) -> None:
+    gate.begin_request()
+    for _ in range(3):
+        call(gate)
+    assert places_left(gate) == SIZE - 1
+    gate.end_request()
+    assert places_left(gate) == SIZE
+
+
+def test_a_request_that_reserved_is_not_refused_for_lack_of_a_place(gate: Gate) -> None:
+    others = occupied(gate, SIZE - 1)
+    gate.begin_request()
+    assert gate.reserve() is None
+    call(gate)
+    gate.end_request()
+    others.close()
+
+
+def test_reserve_returns_the_refusal_of_a_full_gate_and_of_an_open_breaker(gate: Gate) -> None:
+    with occupied(gate, SIZE):
+        gate.begin_request()
+        assert isinstance(gate.reserve(), StripeNotCalled)
+        gate.end_request()
+    open_breaker(gate)
+    gate.begin_request()
+    assert isinstance(gate.reserve(), StripeNotCalled)
+    gate.end_request()
+
+
+def test_outside_a_request_nothing_is_reserved(gate: Gate) -> None:
+    with occupied(gate, SIZE):
+        assert gate.reserve() is None
+
+
+def test_the_calls_of_a_request_share_its_time(gate: Gate, clock: MonotonicClock) -> None:
+    gate.begin_request()
+    clock.now += 60  # before its first call, a request may take its time
+    with gate.call():
+        assert gate.timeouts().total == PERSON_WAITS
+        clock.now += 3
+        assert gate.timeouts().total == PERSON_WAITS - 3
+    clock.now += PERSON_WAITS - 3 - SHORTEST_CALL
+    call(gate)
+    clock.now += 0.1
+    with pytest.raises(StripeNotCalled):
+        call(gate)
+    gate.begin_request()
+    call(gate)
+    gate.end_request()
+
+
+def test_calls_outside_a_request_have_no_common_bound(gate: Gate, clock: MonotonicClock) -> None:
+    for _ in range(3):
+        with gate.call():
+            timeouts = gate.timeouts()
+            assert (timeouts.connect_timeout, timeouts.read_timeout) == (CONNECT_TIMEOUT, READ_TIMEOUT)
+            clock.now += 60
+            assert gate.has_time()
+
+
+@pytest.mark.parametrize("error", [DatabaseUnavailable("ours"), ZeroDivisionError()])
+def test_an_error_of_our_own_frees_the_place_and_opens_nothing(gate: Gate, error: Exception) -> None:
+    for _ in range(50):
+        with pytest.raises(type(error)), gate.call():
+            raise error
+    assert not is_open(gate)
+
+
+def test_answers_that_only_refuse_open_nothing(gate: Gate) -> None:
+    for status in (400, 402, 404, 409, 429) * 10:
+        call(gate, status)
+    assert not is_open(gate)
+
+
+def test_many_answers_5xx_in_a_row_open_the_breaker(gate: Gate) -> None:
+    for _ in range(20):
+        call(gate, 503)
+    assert is_open(gate)
+
+
+def test_many_answers_that_are_not_from_stripe_open_the_breaker(gate: Gate) -> None:
+    for _ in range(20):
+        with pytest.raises(stripe.APIError), gate.call():
+            raise stripe.APIError("a proxy's page")
+    assert is_open(gate)
+
+
+@pytest.mark.parametrize(("threads", "calling", "free"), [(32, 16, 8), (8, 4, 2), (4, 2, 1), (2, 1, 1), (1, 1, 0)])
+def test_a_web_process_keeps_threads_free_for_the_rest(threads: int, calling: int, free: int) -> None:
+    share = Share.of_web(threads)
+    assert (share.size, threads - share.size - share.waiting) == (calling, free)
+
+
+@pytest.mark.parametrize(("concurrency", "calling"), [(4, 3), (2, 1), (1, 1)])
+def test_a_worker_keeps_a_thread_free_for_the_inbox(concurrency: int, calling: int) -> None:
+    assert Share.of_worker(concurrency).size == calling
