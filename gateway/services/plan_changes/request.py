@@ -106,10 +106,10 @@ def record_intent(gateway: Gateway, caller: Caller, command: ChangeCommand) -> S
         payment_methods.set_default(gateway, caller, command.payment_method)
     refusal = gateway.gate.reserve()
     try:
-        return write_intent(gateway, caller, command, terms, refusal, card=None)
+        return write_intent(gateway, caller, command, terms, card=None, refusal=refusal)
     except PaymentMethodRequired:
         card = payment_methods.has_usable_default_card(gateway, caller)
-        return write_intent(gateway, caller, command, terms, refusal, card=card)
+        return write_intent(gateway, caller, command, terms, card=card, refusal=refusal)
 
 
 def write_intent(
@@ -117,9 +117,9 @@ def write_intent(
     caller: Caller,
     command: ChangeCommand,
     terms: Terms | None,
-    refusal: StripeNotCalled | None,
     *,
     card: bool | None,
+    refusal: StripeNotCalled | None = None,
 ) -> Step:
     """Write the change, its first call and its completion job in one transaction. Return the call.
 
