@@ -13,12 +13,13 @@ from tempfile import TemporaryDirectory
 import pytest
 import requests
 
-from tests.benchmarks.events import requests as deliveries
 from tests.faults.changes import assert_ended, await_end
 from tests.faults.conftest import NewDatabase
-from tests.faults.stage import Stage, stage
-from tests.integration.support import eventually
-from tests.processes import Process, await_port, free_port, running
+from tests.support.bulk_events import requests as deliveries
+from tests.support.deployment import Deployment, deployed
+from tests.support.processes import Process, await_port, free_port, running
+from tests.support.wait import eventually
+
 
 PERSON_WAITS = 10  # seconds, the bound for all calls of one request
 SOON = 3  # seconds, in which a process answers whatever needs no Stripe, on a busy machine too
@@ -28,9 +29,9 @@ ORGANIZATIONS = tuple(f"org_{number}" for number in range(7))
 
 @dataclass
 class Hanging:
-    """A stage whose Stripe can be stopped."""
+    """The web of a Stripe that can be stopped."""
 
-    stage: Stage
+    web: Deployment
     sandbox: Process
 
     def hang(self) -> None:
@@ -42,11 +43,11 @@ class Hanging:
         self.sandbox.send(signal.SIGCONT)
 
     def preview(self, organization_id: str = ORGANIZATIONS[0]) -> requests.Response:
-        return self.stage.api(organization_id, "POST", "/subscription/preview", plan="plus", quantity=2)
+        return self.web.api(organization_id, "POST", "/subscription/preview", plan="plus", quantity=2)
 
     def change(self, organization_id: str) -> requests.Response:
         """Upgrade, with the same idempotency key each time."""
-        return self.stage.api(organization_id, "PATCH", "/subscription", key="upgrade", plan="plus")
+        return self.web.api(organization_id, "PATCH", "/subscription", key="upgrade", plan="plus")
 
     @contextmanager
     def flooded(self) -> Iterator[list[Future[requests.Response]]]:
@@ -59,7 +60,7 @@ class Hanging:
         """Flood both web processes until neither calls Stripe any more."""
         with self.flooded():
             pass
-        eventually(lambda: self.stage.said().count("stripe_breaker_opened") == 2)
+        eventually(lambda: self.web.said().count("stripe_breaker_opened") == 2)
 
 
 @pytest.fixture
@@ -70,11 +71,11 @@ def hanging(new_database: NewDatabase, server: str, directory: Path) -> Iterator
         sandbox_log = logs / "sandbox"  # not a .log: it is Stripe's
         with running(["-m", "gateway", "sandbox", f"--port={port}"], {}, sandbox_log) as sandbox:
             await_port(port)
-            with stage(url, logs, sandbox_url=f"http://127.0.0.1:{port}") as parts:
-                parts.serve()
+            with deployed(url, logs, sandbox_url=f"http://127.0.0.1:{port}") as web:
+                web.serve()
                 for organization_id in ORGANIZATIONS:
-                    parts.enrol(organization_id)
-                yield Hanging(parts, sandbox)
+                    web.enrol(organization_id)
+                yield Hanging(web, sandbox)
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -92,9 +93,9 @@ def assert_unavailable(answer: requests.Response) -> None:
 def test_health_reads_and_webhooks_go_on_while_stripe_hangs(hanging: Hanging) -> None:
     bodies = itertools.cycle([delivery.partition(b"\r\n\r\n")[2] for delivery in deliveries(20, 20)])
     unaffected: tuple[Callable[[], requests.Response], ...] = (
-        lambda: requests.get(f"http://127.0.0.1:{hanging.stage.port}/health/live", timeout=60),
-        lambda: hanging.stage.api(ORGANIZATIONS[0], "GET", "/subscription"),
-        lambda: hanging.stage.deliver(next(bodies)),
+        lambda: requests.get(f"http://127.0.0.1:{hanging.web.port}/health/live", timeout=60),
+        lambda: hanging.web.api(ORGANIZATIONS[0], "GET", "/subscription"),
+        lambda: hanging.web.deliver(next(bodies)),
     )
     hanging.hang()
     with hanging.flooded() as previews:
@@ -118,16 +119,16 @@ def test_an_open_breaker_is_named_and_closes_by_itself(hanging: Hanging) -> None
     hanging.hang()
     hanging.open_breakers()
     hanging.resume()
-    found = hanging.stage.command("doctor").stdout
+    found = hanging.web.command("doctor").stdout
     assert "Stripe: the key works" in found
     assert "a circuit breaker is open" in found
-    counts = requests.get(f"http://127.0.0.1:{hanging.stage.port}/metrics", timeout=10).text
+    counts = requests.get(f"http://127.0.0.1:{hanging.web.port}/metrics", timeout=10).text
     assert "gateway_stripe_breaker_open 1.0" in counts
     assert "gateway_stripe_breaker_openings_total 2.0" in counts
     assert 'gateway_stripe_calls_refused_total{reason="threads"}' in counts
     assert 'gateway_stripe_call_seconds_count{outcome="silent"}' in counts
-    eventually(lambda: hanging.preview().ok and hanging.stage.said().count("stripe_breaker_closed") == 2)
-    assert hanging.stage.said().count("stripe_breaker_opened") == 2
+    eventually(lambda: hanging.preview().ok and hanging.web.said().count("stripe_breaker_closed") == 2)
+    assert hanging.web.said().count("stripe_breaker_opened") == 2
 
 
 def test_a_change_that_the_breaker_refuses_leaves_nothing_behind(hanging: Hanging) -> None:
@@ -140,11 +141,11 @@ def test_a_change_that_the_breaker_refuses_leaves_nothing_behind(hanging: Hangin
             break
     assert_unavailable(answer)
     assert time.monotonic() - asked < SOON
-    [enrolment] = hanging.stage.ok(organization_id, "GET", "/subscription/changes")["data"]
+    [enrolment] = hanging.web.ok(organization_id, "GET", "/subscription/changes")["data"]
     assert enrolment["to_plan"] == "free"
     hanging.resume()
     eventually(lambda: hanging.change(organization_id).status_code == 200)
-    assert_ended(hanging.stage, organization_id, "applied")
+    assert_ended(hanging.web, organization_id, "applied")
 
 
 def test_a_change_that_stripe_does_not_answer_in_time_ends_by_its_job(hanging: Hanging) -> None:
@@ -155,6 +156,6 @@ def test_a_change_that_stripe_does_not_answer_in_time_ends_by_its_job(hanging: H
     assert answer.status_code == 202
     assert answer.headers["Location"].endswith(answer.json()["id"])
     hanging.resume()
-    hanging.stage.work()
-    await_end(hanging.stage)
-    assert_ended(hanging.stage, ORGANIZATIONS[0], "applied")
+    hanging.web.work()
+    await_end(hanging.web)
+    assert_ended(hanging.web, ORGANIZATIONS[0], "applied")
