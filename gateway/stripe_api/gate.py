@@ -20,6 +20,7 @@ from gateway.stripe_api.breaker import Breaker, Outcome
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 3.0, 20.0  # seconds; the SDK's own 80 would outlive every caller's patience
 PERSON_WAITS = 10.0  # seconds, for all calls of one web request together
+SHORTEST_TIMEOUT = 0.1  # seconds
 SHORTEST_CALL = 2.0  # seconds; with less time left, an ordinary call might time out and leave its outcome unknown
 
 
@@ -114,8 +115,10 @@ class Gate:
                 self._breaker.leave(episode, outcome)
 
     def timeouts(self) -> Timeout:
-        """Return the timeouts of the next attempt."""
-        return Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT, total=self._time_left())
+        """Return the timeouts of the next attempt. They are above 0, which urllib3 requires."""
+        left = self._time_left()
+        total = max(left, SHORTEST_TIMEOUT) if left is not None else None
+        return Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT, total=total)
 
     def has_time(self) -> bool:
         """Return whether there is time for another attempt."""

@@ -20,7 +20,6 @@ from tests.support.deployment import Deployment, deployed
 from tests.support.processes import Process, await_port, free_port, running
 from tests.support.wait import eventually
 
-
 PERSON_WAITS = 10  # seconds, the bound for all calls of one request
 SOON = 3  # seconds, in which a process answers whatever needs no Stripe, on a busy machine too
 PREVIEWS = 70
