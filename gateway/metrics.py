@@ -24,9 +24,9 @@ SIGNATURES = Counter(
     ["secret"],
     registry=REGISTRY,
 )
-CALL_SECONDS = Histogram(
+ATTEMPT_SECONDS = Histogram(
     "gateway_stripe_call_seconds",
-    "Duration of the web's calls to Stripe, retries included, by outcome: answered, failed (5xx), silent.",
+    "Duration of the web's calls to Stripe by outcome: answered, failed (5xx), silent. A retry counts for itself.",
     ["outcome"],
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40),
     registry=REGISTRY,

@@ -1,7 +1,7 @@
 """Stop calling Stripe while it does not answer, so that requests fail fast instead of holding their threads.
 
-Several calls in a row without an answer open the breaker. An open breaker refuses every call. After a pause it lets one
-call probe Stripe, and the outcome of that call closes the breaker or begins the next pause.
+Several attempts in a row without an answer open the breaker. An open breaker refuses every attempt. After a pause it
+lets one probe Stripe, and the outcome of the probe closes the breaker or begins the next pause.
 
 No library fits. pybreaker holds a lock during each call, so only one thread could call Stripe at a time. circuitbreaker
 and purgatory take no lock, so after the pause every thread would probe at the same time and hang.
@@ -25,9 +25,9 @@ log = structlog.get_logger()
 
 
 class Outcome(Enum):
-    """How a call ended. The value is its number of strikes.
+    """How an attempt ended. The value is its number of strikes.
 
-    Five silent calls in a row open the breaker. An answer 5xx may concern its request alone, so it takes twenty.
+    Five silent attempts in a row open the breaker. An answer 5xx may concern its request alone, so it takes twenty.
     """
 
     ANSWERED = 0
@@ -53,17 +53,17 @@ class Breaker:
         self._opened_at: float | None = None  # None while the breaker is closed
         self._probe_at = 0.0
         self._probing = False
-        self._episode = 0  # counts the transitions, so that a call which began before one cannot cause the next
+        self._episode = 0  # counts the transitions, so that an attempt from before one cannot cause the next
 
     def refuse_if_open(self) -> None:
-        """Raise StripeNotCalled if ``enter`` would refuse a call now."""
+        """Raise StripeNotCalled if ``enter`` would refuse an attempt now."""
         with self._lock:
             self._refuse_if_open()
 
     def enter(self) -> int:
-        """Begin a call, and return the episode for ``leave``. Raise StripeNotCalled while the breaker is open.
+        """Begin an attempt, and return the episode for ``leave``. Raise StripeNotCalled while the breaker is open.
 
-        The first call after the pause is the probe. The others are refused until it ends.
+        The first attempt after the pause is the probe. The others are refused until it ends.
         """
         with self._lock:
             self._refuse_if_open()
@@ -71,7 +71,7 @@ class Breaker:
             return self._episode
 
     def leave(self, episode: int, outcome: Outcome | None) -> None:
-        """Record how a call ended. None means that it failed on our side and says nothing about Stripe."""
+        """Record how the attempt ended. None means that it failed on our side and says nothing about Stripe."""
         with self._lock:
             if episode != self._episode:
                 return

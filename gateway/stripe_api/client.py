@@ -62,25 +62,13 @@ class MeteredClient(RequestsClient):
         self._meter = meter
         self._gate = gate
 
-    def request_with_retries(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        post_data: Any = None,
-        max_network_retries: int | None = None,
-        *,
-        _usage: list[str] | None = None,
-    ) -> tuple[Any, int, Mapping[str, str]]:
-        """Make the call if the gate lets it pass. Raise StripeNotCalled if not."""
-        if self._gate is None:
-            return super().request_with_retries(method, url, headers, post_data, max_network_retries, _usage=_usage)
-        if getattr(self._thread_local, "session", None) is None:
-            self._thread_local.session = BoundedSession(self._gate)
-        with self._gate.call() as note_status:
-            answer = super().request_with_retries(method, url, headers, post_data, max_network_retries, _usage=_usage)
-            note_status(answer[1])
-        return answer
+    def request_with_retries(self, *args: Any, **kwargs: Any) -> tuple[Any, int, Mapping[str, str]]:
+        """Make a call, as the SDK asks for it. Raise StripeNotCalled if the gate refuses it."""
+        if self._gate is not None:
+            if getattr(self._thread_local, "session", None) is None:
+                self._thread_local.session = BoundedSession(self._gate)
+            self._gate.begin_call()
+        return super().request_with_retries(*args, **kwargs)
 
     def _should_retry(self, *args: Any) -> bool:
         """Do not retry without time, because the caller would get no answer from the retry either."""
@@ -97,14 +85,25 @@ class MeteredClient(RequestsClient):
     ) -> tuple[Any, int, Mapping[str, str]]:
         """Make the call when the meter allows it, and retry after a 429 if the meter says so."""
         if self._meter is None:
-            return self._timed(method, url, headers, post_data)
+            return self._attempt(method, url, headers, post_data)
         tries = 0
         while True:
             self._meter.acquire()
-            answer = self._timed(method, url, headers, post_data)
+            answer = self._attempt(method, url, headers, post_data)
             tries += 1
             if answer[1] != HTTPStatus.TOO_MANY_REQUESTS or not self._meter.limited(tries):
                 return answer
+
+    def _attempt(
+        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any
+    ) -> tuple[Any, int, Mapping[str, str]]:
+        """Make one attempt if the gate lets it pass."""
+        if self._gate is None:
+            return self._timed(method, url, headers, post_data)
+        with self._gate.attempt() as note_status:
+            answer = self._timed(method, url, headers, post_data)
+            note_status(answer[1])
+        return answer
 
     def _timed(
         self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any

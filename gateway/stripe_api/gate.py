@@ -15,7 +15,7 @@ from stripe import APIConnectionError, APIError
 from urllib3 import Timeout
 
 from gateway.errors import StripeNotCalled
-from gateway.metrics import CALL_SECONDS, CALLS_REFUSED
+from gateway.metrics import ATTEMPT_SECONDS, CALLS_REFUSED
 from gateway.stripe_api.breaker import Breaker, Outcome
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 3.0, 20.0  # seconds; the SDK's own 80 would outlive every caller's patience
@@ -46,11 +46,21 @@ class Share:
         return cls(size=max(1, concurrency - 1), waiting=concurrency, patience=2.0)
 
 
+class ThreadState(threading.local):
+    """What one thread does at the moment. Each thread begins with these values."""
+
+    in_request = False
+    has_place = False
+    deadline: float | None = None
+    sent = False
+    """Whether Stripe may have received the present call."""
+
+
 class Gate:
     """Every call to Stripe passes the gate of its process, pages of lists included.
 
     A web request occupies a place from its first call to its end, so that it cannot be refused half-way for lack of
-    one. Elsewhere each call occupies a place for itself.
+    one. Elsewhere each attempt occupies a place for itself, so that a call which waits for the budget occupies none.
     """
 
     def __init__(self, breaker: Breaker, share: Share, clock: Callable[[], float] = time.monotonic) -> None:
@@ -59,60 +69,68 @@ class Gate:
         self._clock = clock
         self._places = threading.BoundedSemaphore(share.size)
         self._present = threading.BoundedSemaphore(share.size + share.waiting)
-        self._thread = threading.local()
+        self._thread = ThreadState()
 
     def begin_request(self) -> None:
         """Begin a web request in this thread. Its time begins with its first call."""
-        self._thread.in_request, self._thread.deadline, self._thread.has_place = True, None, False
+        self._thread.in_request, self._thread.deadline = True, None
 
     def end_request(self) -> None:
         """End the web request of this thread, and free its place."""
-        if getattr(self._thread, "has_place", False):
-            self._free_place()
-        self._thread.in_request, self._thread.deadline, self._thread.has_place = False, None, False
+        self._thread.in_request = False
+        self._free_place()
 
     def reserve(self) -> StripeNotCalled | None:
         """Occupy the web request's place before its first call. Return the error if a call would be refused now.
 
         The caller can then refuse a request before it writes anything. Outside a web request this does nothing.
         """
-        if not self._in_request:
-            return None
         try:
-            self._breaker.refuse_if_open()
-            self._occupy_for_request()
+            if self._thread.in_request:
+                self._breaker.refuse_if_open()
+                self._occupy_place()
         except StripeNotCalled as refusal:
             return refusal
         return None
 
+    def begin_call(self) -> None:
+        """Begin a call. Raise StripeNotCalled if it would be refused, before it waits for the budget of calls."""
+        self._thread.sent = False
+        self._breaker.refuse_if_open()
+        if self._thread.in_request:
+            self._occupy_place()
+            if not self.has_time():
+                CALLS_REFUSED.labels("deadline").inc()
+                raise StripeNotCalled("Stripe answers too slowly at the moment. Please try again later.")
+
     @contextmanager
-    def call(self) -> Iterator[Callable[[int], None]]:
-        """Let one call pass, retries included. The block passes the status of the answer to the function it gets.
+    def attempt(self) -> Iterator[Callable[[int], None]]:
+        """Let one attempt of the call pass. The block passes the status of the answer to the function it gets.
 
         Raises StripeNotCalled before the block if the call may not be made.
         """
-        with self._place():
-            self._refuse_if_late()
-            episode = self._breaker.enter()
-            outcome: Outcome | None = None
+        episode = self._admit_attempt()
+        outcome: Outcome | None = None
 
-            def note_status(status: int) -> None:
-                nonlocal outcome
-                outcome = Outcome.FAILED if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Outcome.ANSWERED
+        def note_status(status: int) -> None:
+            nonlocal outcome
+            outcome = Outcome.FAILED if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Outcome.ANSWERED
 
-            began = self._clock()
-            try:
-                yield note_status
-            except APIConnectionError:
-                outcome = Outcome.SILENT
-                raise
-            except APIError:
-                outcome = Outcome.FAILED
-                raise
-            finally:
-                if outcome is not None:
-                    CALL_SECONDS.labels(outcome.name.lower()).observe(self._clock() - began)
-                self._breaker.leave(episode, outcome)
+        began = self._clock()
+        try:
+            yield note_status
+        except APIConnectionError:
+            outcome = Outcome.SILENT
+            raise
+        except APIError:
+            outcome = Outcome.FAILED
+            raise
+        finally:
+            if not self._thread.in_request:
+                self._free_place()
+            if outcome is not None:
+                ATTEMPT_SECONDS.labels(outcome.name.lower()).observe(self._clock() - began)
+            self._breaker.leave(episode, outcome)
 
     def timeouts(self) -> Timeout:
         """Return the timeouts of the next attempt. They are above 0, which urllib3 requires."""
@@ -125,50 +143,47 @@ class Gate:
         left = self._time_left()
         return left is None or left >= SHORTEST_CALL
 
-    @property
-    def _in_request(self) -> bool:
-        return getattr(self._thread, "in_request", False)
-
     def _time_left(self) -> float | None:
         """Return the seconds left to the web request, or None outside one."""
-        if not self._in_request:
+        if not self._thread.in_request:
             return None
         if self._thread.deadline is None:
             self._thread.deadline = self._clock() + PERSON_WAITS
-        left: float = self._thread.deadline - self._clock()
-        return left
+        return self._thread.deadline - self._clock()
 
-    def _refuse_if_late(self) -> None:
-        if not self.has_time():
-            CALLS_REFUSED.labels("deadline").inc()
-            raise StripeNotCalled("Stripe answers too slowly at the moment. Please try again later.")
+    def _admit_attempt(self) -> int:
+        """Occupy a place and enter the breaker. Return the breaker's episode.
 
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        if self._in_request:
-            self._occupy_for_request()
-            yield
-            return
-        self._occupy_place()
+        Raises StripeNotCalled. Raises APIConnectionError if Stripe may have received an earlier attempt, because the
+        outcome of the call is unknown then.
+        """
         try:
-            yield
-        finally:
-            self._free_place()
-
-    def _occupy_for_request(self) -> None:
-        if not self._thread.has_place:
             self._occupy_place()
-            self._thread.has_place = True
+            episode = self._breaker.enter()
+        except StripeNotCalled as refusal:
+            if not self._thread.in_request:
+                self._free_place()
+            if self._thread.sent:
+                raise APIConnectionError("The gateway makes no other attempt.", should_retry=False) from refusal
+            raise
+        self._thread.sent = True
+        return episode
 
     def _occupy_place(self) -> None:
-        """Wait for a place. Raise StripeNotCalled if there are too many waiting or none gets free in time."""
+        """Wait for a place, unless this thread has one. Raise StripeNotCalled if none is free in time."""
+        if self._thread.has_place:
+            return
         if self._present.acquire(blocking=False):
             if self._places.acquire(timeout=self._share.patience):
+                self._thread.has_place = True
                 return
             self._present.release()
         CALLS_REFUSED.labels("threads").inc()
         raise StripeNotCalled("Too many requests wait for Stripe at the moment. Please try again later.")
 
     def _free_place(self) -> None:
-        self._places.release()
-        self._present.release()
+        """Free the place of this thread, if it has one."""
+        if self._thread.has_place:
+            self._thread.has_place = False
+            self._places.release()
+            self._present.release()

@@ -47,7 +47,7 @@ class Gated:
 
     def open_breaker(self) -> None:
         for _ in range(5):
-            with pytest.raises(stripe.APIConnectionError), self.gateway.gate.call():
+            with pytest.raises(stripe.APIConnectionError), self.gateway.gate.attempt():
                 raise stripe.APIConnectionError("hung", should_retry=True)
 
     @contextmanager

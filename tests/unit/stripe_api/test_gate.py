@@ -1,8 +1,8 @@
 """The gate: how many threads and how much time calls to Stripe may take."""
 
-import itertools
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 import stripe
@@ -26,37 +26,35 @@ def gate(clock: MonotonicClock) -> Gate:
 
 
 def call(gate: Gate, status: int = 200) -> None:
-    with gate.call() as note_status:
+    gate.begin_call()
+    with gate.attempt() as note_status:
         note_status(status)
 
 
-def occupied(gate: Gate, places: int) -> ExitStack:
-    """Occupy places as calls outside a web request do. They are free again after the block."""
-    with ExitStack() as calls:
+@contextmanager
+def occupied(gate: Gate, places: int) -> Iterator[None]:
+    """Let web requests in other threads occupy places."""
+    with ExitStack() as threads:
         for _ in range(places):
-            calls.enter_context(gate.call())
-        return calls.pop_all()
+            thread = threads.enter_context(ThreadPoolExecutor(1))
+            thread.submit(gate.begin_request).result()
+            assert thread.submit(gate.reserve).result() is None
+            threads.callback(lambda thread=thread: thread.submit(gate.end_request).result())
+        yield
 
 
 def places_left(gate: Gate) -> int:
-    """Count the calls that another thread could make at a time."""
-
-    def count() -> int:
-        with ExitStack() as calls:
-            for number in itertools.count():
-                try:
-                    calls.enter_context(gate.call())
-                except StripeNotCalled:
-                    return number
-        raise AssertionError
-
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(count).result()
+    """Count the places that others could occupy."""
+    for places in range(SIZE, 0, -1):
+        with suppress(AssertionError), occupied(gate, places):
+            return places
+    return 0
 
 
 def open_breaker(gate: Gate) -> None:
     for _ in range(5):
-        with pytest.raises(stripe.APIConnectionError), gate.call():
+        gate.begin_call()
+        with pytest.raises(stripe.APIConnectionError), gate.attempt():
             raise stripe.APIConnectionError("hung", should_retry=True)
 
 
@@ -85,12 +83,11 @@ def test_a_request_keeps_its_place_until_it_ends(gate: Gate) -> None:
 
 
 def test_a_request_that_reserved_is_not_refused_for_lack_of_a_place(gate: Gate) -> None:
-    others = occupied(gate, SIZE - 1)
     gate.begin_request()
     assert gate.reserve() is None
-    call(gate)
+    with occupied(gate, SIZE - 1):
+        call(gate)
     gate.end_request()
-    others.close()
 
 
 def test_reserve_returns_the_refusal_of_a_full_gate_and_of_an_open_breaker(gate: Gate) -> None:
@@ -104,6 +101,21 @@ def test_reserve_returns_the_refusal_of_a_full_gate_and_of_an_open_breaker(gate:
     gate.end_request()
 
 
+def test_a_retry_that_is_refused_leaves_the_outcome_unknown(gate: Gate) -> None:
+    gate.begin_call()
+    with pytest.raises(stripe.APIConnectionError), gate.attempt():
+        raise stripe.APIConnectionError("lost", should_retry=True)
+    with occupied(gate, SIZE), pytest.raises(stripe.APIConnectionError), gate.attempt():
+        pass
+    with occupied(gate, SIZE), pytest.raises(StripeNotCalled):
+        call(gate)
+
+
+def test_a_call_that_waits_for_the_budget_occupies_no_place(gate: Gate) -> None:
+    gate.begin_call()
+    assert places_left(gate) == SIZE
+
+
 def test_outside_a_request_nothing_is_reserved(gate: Gate) -> None:
     with occupied(gate, SIZE):
         assert gate.reserve() is None
@@ -112,10 +124,10 @@ def test_outside_a_request_nothing_is_reserved(gate: Gate) -> None:
 def test_the_calls_of_a_request_share_its_time(gate: Gate, clock: MonotonicClock) -> None:
     gate.begin_request()
     clock.now += 60  # before its first call, a request may take its time
-    with gate.call():
-        assert gate.timeouts().total == PERSON_WAITS
-        clock.now += 3
-        assert gate.timeouts().total == PERSON_WAITS - 3
+    gate.begin_call()
+    assert gate.timeouts().total == PERSON_WAITS
+    clock.now += 3
+    assert gate.timeouts().total == PERSON_WAITS - 3
     clock.now += PERSON_WAITS - 3 - SHORTEST_CALL
     call(gate)
     clock.now += 0.1
@@ -128,17 +140,17 @@ def test_the_calls_of_a_request_share_its_time(gate: Gate, clock: MonotonicClock
 
 def test_calls_outside_a_request_have_no_common_bound(gate: Gate, clock: MonotonicClock) -> None:
     for _ in range(3):
-        with gate.call():
-            timeouts = gate.timeouts()
-            assert (timeouts.connect_timeout, timeouts.read_timeout) == (CONNECT_TIMEOUT, READ_TIMEOUT)
-            clock.now += 60
-            assert gate.has_time()
+        call(gate)
+        timeouts = gate.timeouts()
+        assert (timeouts.connect_timeout, timeouts.read_timeout) == (CONNECT_TIMEOUT, READ_TIMEOUT)
+        clock.now += 60
+        assert gate.has_time()
 
 
 @pytest.mark.parametrize("error", [DatabaseUnavailable("ours"), ZeroDivisionError()])
 def test_an_error_of_our_own_frees_the_place_and_opens_nothing(gate: Gate, error: Exception) -> None:
     for _ in range(50):
-        with pytest.raises(type(error)), gate.call():
+        with pytest.raises(type(error)), gate.attempt():
             raise error
     assert not is_open(gate)
 
@@ -157,7 +169,7 @@ def test_many_answers_5xx_in_a_row_open_the_breaker(gate: Gate) -> None:
 
 def test_many_answers_that_are_not_from_stripe_open_the_breaker(gate: Gate) -> None:
     for _ in range(20):
-        with pytest.raises(stripe.APIError), gate.call():
+        with pytest.raises(stripe.APIError), gate.attempt():
             raise stripe.APIError("a proxy's page")
     assert is_open(gate)
 
