@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from gateway.db.models import IdempotencyKey
+from gateway.db.models import IdempotencyKey, PlanChange
 from gateway.errors import DatabaseUnavailable, IdempotencyKeyReused, RequestInProgress
 from gateway.services.runtime import Caller, Gateway
 
@@ -98,6 +98,12 @@ def link_change(session: Session, caller: Caller, change_id: str) -> None:
     """Record in ``session`` that the caller's request began this change. The same transaction writes the change."""
     if caller.idempotency_key is not None:
         session.execute(update(IdempotencyKey).where(*match_key(caller)).values(change_id=change_id))
+
+
+def unlink_change(session: Session, change: PlanChange) -> None:
+    """Forget in ``session`` which request began the change, so that a repeated request begins another one."""
+    linked = (IdempotencyKey.organization_id == change.organization_id, IdempotencyKey.change_id == change.id)
+    session.execute(update(IdempotencyKey).where(*linked).values(change_id=None))
 
 
 def find_linked_change(gateway: Gateway, caller: Caller) -> str | None:

@@ -9,6 +9,7 @@ from stripe import StripeClient
 from gateway.catalog import Catalog
 from gateway.config import Config
 from gateway.db.session import Database
+from gateway.stripe_api.gate import Gate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,8 @@ class Gateway:
     config: Config
     database: Database
     stripe: StripeClient
+    gate: Gate
+    """The bounds of the calls that ``stripe`` makes."""
     catalog: Catalog
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 

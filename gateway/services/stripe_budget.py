@@ -17,18 +17,22 @@ from contextvars import ContextVar
 from datetime import datetime, timedelta
 from enum import Enum
 
+import structlog
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from gateway.db.models import StripeBudget
 from gateway.db.session import Database
-from gateway.errors import StripeUnavailable
+from gateway.errors import DatabaseUnavailable, StripeUnavailable
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(seconds=30)
 FORGOTTEN_AFTER = timedelta(minutes=2)
 MAX_AHEAD = timedelta(seconds=5)  # a burst of users' calls delays the background no longer than this
 MAX_TRIES = 10  # for one call of reconciliation, which takes about three minutes
+LONGEST_PROBE = timedelta(seconds=45)  # of the worker, two attempts and the pause between them
+
+log = structlog.get_logger()
 
 
 class Priority(Enum):
@@ -65,6 +69,18 @@ class Budget:
         now = func.clock_timestamp()
         used_until = func.least(func.greatest(StripeBudget.used_until, now) + self._share, now + MAX_AHEAD)
         self._count_call = update(StripeBudget).values(used_until=used_until)
+
+    def note_breaker_open(self, pause: float) -> None:
+        """Let other processes see that this one calls Stripe no more.
+
+        The note outlives the pause by the probe that follows it, or it would flicker while Stripe hangs.
+        """
+        until = func.clock_timestamp() + timedelta(seconds=pause) + LONGEST_PROBE
+        latest = func.greatest(StripeBudget.breaker_open_until, until)
+        try:
+            self._database.execute(update(StripeBudget).values(breaker_open_until=latest))
+        except DatabaseUnavailable:  # raising it would hide the call's own error
+            log.warning("stripe_breaker_not_noted", exc_info=True)
 
     def acquire(self) -> None:
         """Wait until a call may be made. Raises StripeUnavailable if a refresh would wait for too long."""

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 import orjson
+import requests
 import stripe
 from requests.structures import CaseInsensitiveDict
 from stripe import RequestsClient, StripeClient
@@ -20,9 +21,9 @@ from gateway.errors import (
     StripeRejected,
     StripeUnavailable,
 )
+from gateway.stripe_api.gate import CONNECT_TIMEOUT, READ_TIMEOUT, Gate
 
 API_VERSION: Final = "2026-10-28.endive"  # the version that the pinned SDK and our webhook endpoint speak
-CONNECT_TIMEOUT, READ_TIMEOUT = 3, 20  # seconds. No caller waits for the SDK's default of 80.
 MAX_NETWORK_RETRIES = 1  # a StripeClient's default is 0. Both attempts carry the same idempotency key.
 
 TOOK: Final = "Gateway-Took"  # a header that we add to each response: the seconds that the call took
@@ -41,12 +42,37 @@ class Meter(Protocol):
         """Record that Stripe answered 429 for the ``tries``-th time, and return whether to retry the call."""
 
 
-class MeteredClient(RequestsClient):
-    """The SDK's HTTP client with a meter. Every call passes through it, including pages and retries."""
+class BoundedSession(requests.Session):
+    """The connections of one thread. Each attempt gets the timeouts that the gate allows at that moment."""
 
-    def __init__(self, meter: Meter | None) -> None:
+    def __init__(self, gate: Gate) -> None:
+        super().__init__()
+        self._gate = gate
+
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send a request as the SDK wants it, but for its timeout."""
+        return super().request(*args, **{**kwargs, "timeout": self._gate.timeouts()})
+
+
+class MeteredClient(RequestsClient):
+    """The SDK's HTTP client with a gate and a meter. Every call passes through it, including pages and retries."""
+
+    def __init__(self, meter: Meter | None, gate: Gate | None = None) -> None:
         super().__init__(timeout=(CONNECT_TIMEOUT, READ_TIMEOUT))
         self._meter = meter
+        self._gate = gate
+
+    def request_with_retries(self, *args: Any, **kwargs: Any) -> tuple[Any, int, Mapping[str, str]]:
+        """Make a call, as the SDK asks for it. Raise StripeNotCalled if the gate refuses it."""
+        if self._gate is not None:
+            if getattr(self._thread_local, "session", None) is None:
+                self._thread_local.session = BoundedSession(self._gate)
+            self._gate.begin_call()
+        return super().request_with_retries(*args, **kwargs)
+
+    def _should_retry(self, *args: Any) -> bool:
+        """Do not retry without time, because the caller would get no answer from the retry either."""
+        return bool(super()._should_retry(*args)) and (self._gate is None or self._gate.has_time())
 
     def request(
         self,
@@ -59,14 +85,25 @@ class MeteredClient(RequestsClient):
     ) -> tuple[Any, int, Mapping[str, str]]:
         """Make the call when the meter allows it, and retry after a 429 if the meter says so."""
         if self._meter is None:
-            return self._timed(method, url, headers, post_data)
+            return self._attempt(method, url, headers, post_data)
         tries = 0
         while True:
             self._meter.acquire()
-            answer = self._timed(method, url, headers, post_data)
+            answer = self._attempt(method, url, headers, post_data)
             tries += 1
             if answer[1] != HTTPStatus.TOO_MANY_REQUESTS or not self._meter.limited(tries):
                 return answer
+
+    def _attempt(
+        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any
+    ) -> tuple[Any, int, Mapping[str, str]]:
+        """Make one attempt if the gate lets it pass."""
+        if self._gate is None:
+            return self._timed(method, url, headers, post_data)
+        with self._gate.attempt() as note_status:
+            answer = self._timed(method, url, headers, post_data)
+            note_status(answer[1])
+        return answer
 
     def _timed(
         self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any
@@ -95,7 +132,9 @@ def has_stripe_shape(body: bytes | str) -> bool:
     return answer["object"] != "list" or (isinstance(answer.get("data"), list) and "has_more" in answer)
 
 
-def stripe_client(secret_key: str, api_base: str | None = None, meter: Meter | None = None) -> StripeClient:
+def stripe_client(
+    secret_key: str, api_base: str | None = None, meter: Meter | None = None, gate: Gate | None = None
+) -> StripeClient:
     """Return a client for one process. Its threads share it, and it keeps one connection per thread.
 
     ``api_base`` replaces all of Stripe's hosts, for the sandbox.
@@ -107,7 +146,7 @@ def stripe_client(secret_key: str, api_base: str | None = None, meter: Meter | N
         secret_key,
         base_addresses=addresses,
         max_network_retries=MAX_NETWORK_RETRIES,
-        http_client=MeteredClient(meter),
+        http_client=MeteredClient(meter, gate),
     )
 
 
@@ -116,7 +155,7 @@ def stripe_call() -> Iterator[None]:
     """Translate Stripe's errors into ours.
 
     StripeUnavailable means that the outcome is unknown (timeout, 409, 429, 5xx). Every other error means that Stripe
-    did nothing.
+    did nothing, and so does its subclass StripeNotCalled, which the gate raises before a call.
     """
     try:
         yield

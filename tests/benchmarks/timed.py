@@ -44,7 +44,7 @@ def with_timed_client(gateway: Gateway) -> Gateway:
         gateway.config.stripe_secret_key,
         base_addresses=addresses,
         max_network_retries=MAX_NETWORK_RETRIES,
-        http_client=Timed(Budget(gateway.database, gateway.config.stripe_calls_per_second)),
+        http_client=Timed(Budget(gateway.database, gateway.config.stripe_calls_per_second), gateway.gate),
     )
     return replace(gateway, stripe=client)
 

@@ -81,7 +81,12 @@ class FuzzedGateway:
         )
         built = build_gateway(config)
         self.gateway = Gateway(
-            config=config, database=built.database, stripe=built.stripe, catalog=built.catalog, clock=lambda: NOW
+            config=config,
+            database=built.database,
+            stripe=built.stripe,
+            gate=built.gate,
+            catalog=built.catalog,
+            clock=lambda: NOW,
         )
         self.app: Flask = create_app(self.gateway)
         self.app.extensions[EXTENSION].wakeup.request_drain = lambda: None  # no worker runs, so jobs would only pile up

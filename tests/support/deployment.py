@@ -170,13 +170,18 @@ def sign(body: bytes, secret: str = SECRET, age: int = 0) -> str:
 
 
 @contextmanager
-def deployed(database_url: str, directory: Path, catalog: Path | None = None) -> Iterator[Deployment]:
+def deployed(
+    database_url: str, directory: Path, catalog: Path | None = None, sandbox_url: str | None = None
+) -> Iterator[Deployment]:
     """Set up a deployment on a migrated database, with its catalogue synced and its webhook endpoint registered.
 
-    No process runs until the test starts one.
+    ``sandbox_url`` names a sandbox that runs already. Otherwise the deployment starts one in this process.
+    No other process runs until the test starts one.
     """
     port = free_port()
-    with Sandbox(retry_delays=(0.05, 0.2, 0.5, 1, 2)) as sandbox, ExitStack() as resources:
+    with ExitStack() as resources:
+        if sandbox_url is None:
+            sandbox_url = resources.enter_context(Sandbox(retry_delays=(0.05, 0.2, 0.5, 1, 2))).url
         environment = {
             "GATEWAY_DATABASE_URL": database_url,
             "GATEWAY_JWT_DEVELOPMENT_SECRET": "a secret that only these tests know",
@@ -184,7 +189,7 @@ def deployed(database_url: str, directory: Path, catalog: Path | None = None) ->
             "TMPDIR": str(directory),  # a killed process leaves files, which the test removes with this directory
             "STRIPE_SECRET_KEY": "sk_test_faults",
             "STRIPE_PUBLISHABLE_KEY": "pk_test_faults",
-            "STRIPE_API_BASE": sandbox.url,
+            "STRIPE_API_BASE": sandbox_url,
         }
         if catalog is not None:
             environment["GATEWAY_CATALOG"] = str(catalog)
@@ -192,14 +197,14 @@ def deployed(database_url: str, directory: Path, catalog: Path | None = None) ->
             database_url=database_url,
             catalog=catalog,
             stripe_secret_key=environment["STRIPE_SECRET_KEY"],
-            stripe_api_base=sandbox.url,
+            stripe_api_base=sandbox_url,
             jwt_development_secret=environment["GATEWAY_JWT_DEVELOPMENT_SECRET"],
             stripe_webhook_secrets=(SECRET,),
         )
         gateway = build_gateway(config)
         resources.callback(gateway.database.close)
         list(sync_catalog(gateway))
-        stripe = stripe_client("sk_test_faults", sandbox.url)
+        stripe = stripe_client("sk_test_faults", sandbox_url)
         endpoint = stripe.v1.webhook_endpoints.create(
             {
                 "url": f"http://127.0.0.1:{port}/webhooks/stripe",
@@ -208,6 +213,6 @@ def deployed(database_url: str, directory: Path, catalog: Path | None = None) ->
             }
         )
         environment["STRIPE_WEBHOOK_SECRETS"] = f"{endpoint.secret},{SECRET}"
-        set_up = Deployment(gateway, stripe, sandbox.url, port, environment, directory)
+        set_up = Deployment(gateway, stripe, sandbox_url, port, environment, directory)
         with set_up.processes:
             yield set_up

@@ -63,3 +63,5 @@ class StripeBudget(Base):
     """After a 429, background work makes no call before this time."""
     strikes: Mapped[int] = mapped_column(server_default="0")
     """The number of consecutive pauses. Each pause is longer than the one before."""
+    breaker_open_until: Mapped[datetime | None]
+    """The time until which a process that stopped calling Stripe shows as open, by PostgreSQL's clock."""

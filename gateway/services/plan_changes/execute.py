@@ -6,6 +6,8 @@ failed. The merge of an answer, a webhook or a refresh closes one that Stripe ca
 (``plan_table/writer.close_changes``).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import stripe
@@ -23,10 +25,12 @@ from gateway.errors import (
     NotFound,
     PaymentMethodRequired,
     QuoteStale,
+    StripeNotCalled,
     StripeRejected,
     StripeUnavailable,
 )
 from gateway.failpoints import Failpoint, failpoint
+from gateway.services import idempotency
 from gateway.services.customers.deletion import check_for_deletion
 from gateway.services.mirror.merge import merge
 from gateway.services.mirror.refresh import merge_answer, refresh
@@ -109,7 +113,7 @@ def perform_step(gateway: Gateway, step: Step) -> None:
     Raises as ``stripe_call`` and ``resolve_payment`` do. Raises QuoteStale if the quote's billing period has ended.
     """
     try:
-        with stripe_call():
+        with withdraw_if_not_called(gateway, step.change_id), stripe_call():
             answer = step.perform(gateway.stripe)
     except StripeRejected as error:
         if outside_period(error):
@@ -120,6 +124,25 @@ def perform_step(gateway: Gateway, step: Step) -> None:
     failpoint(Failpoint.ANSWER_MERGED)
     if answer.pending_update is not None and isinstance(answer.latest_invoice, stripe.Invoice):
         resolve_payment(gateway, step.change_id, answer.latest_invoice)
+
+
+@contextmanager
+def withdraw_if_not_called(gateway: Gateway, change_id: str) -> Iterator[None]:
+    """End the change if the gateway does not make its first call, because Stripe knows nothing of it then.
+
+    A change that is still ``requested`` has made no call. From its second call on, and once the completion job has
+    begun it, it is ``processing``, and ending it could hide what Stripe did. A repeated request with the same
+    idempotency key begins a new change.
+    """
+    try:
+        yield
+    except StripeNotCalled as error:
+        with gateway.database.transaction() as session:
+            change = lock_change(session, change_id)
+            if change.state == "requested":
+                change.close("failed", gateway.clock(), {"code": error.code, "detail": error.detail})
+                idempotency.unlink_change(session, change)
+        raise
 
 
 def explain_failure(gateway: Gateway, change_id: str, error: GatewayError) -> GatewayError:
@@ -159,7 +182,7 @@ def adopt_subscription(gateway: Gateway, step: Step) -> bool:
     Sales may have created it in the dashboard. An earlier attempt may have created it too, if its answer was lost and
     Stripe has forgotten its key. The change then updates this subscription, because a second one would bill twice.
     """
-    with stripe_call():
+    with withdraw_if_not_called(gateway, step.change_id), stripe_call():
         page = gateway.stripe.v1.subscriptions.list({"customer": step.params["customer"], "limit": 100})
     found = SubscriptionSnapshot.from_list(page, cause="subscription found")
     with gateway.database.transaction() as session:

@@ -21,6 +21,7 @@ from gateway.errors import (
     CustomerMissing,
     DatabaseUnavailable,
     PaymentMethodRequired,
+    StripeNotCalled,
     StripeUnavailable,
     of_code,
 )
@@ -82,6 +83,8 @@ def run_or_leave_to_job(gateway: Gateway, change_id: str, first: Step | None) ->
     """
     try:
         run_change(gateway, change_id, first)
+    except StripeNotCalled:
+        log.warning("change_not_sent", change_id=change_id, exc_info=True)
     except StripeUnavailable:
         log.warning("change_outcome_unknown", change_id=change_id, exc_info=True)
 
@@ -101,17 +104,27 @@ def record_intent(gateway: Gateway, caller: Caller, command: ChangeCommand) -> S
         ensure_customer(gateway, caller)
     if command.payment_method is not None:
         payment_methods.set_default(gateway, caller, command.payment_method)
+    refusal = gateway.gate.reserve()
     try:
-        return write_intent(gateway, caller, command, terms, card=None)
+        return write_intent(gateway, caller, command, terms, card=None, refusal=refusal)
     except PaymentMethodRequired:
         card = payment_methods.has_usable_default_card(gateway, caller)
-        return write_intent(gateway, caller, command, terms, card=card)
+        return write_intent(gateway, caller, command, terms, card=card, refusal=refusal)
 
 
 def write_intent(
-    gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None, *, card: bool | None
+    gateway: Gateway,
+    caller: Caller,
+    command: ChangeCommand,
+    terms: Terms | None,
+    *,
+    card: bool | None,
+    refusal: StripeNotCalled | None = None,
 ) -> Step:
     """Write the change, its first call and its completion job in one transaction. Return the call.
+
+    Raise ``refusal`` instead, if it is given and the change is admitted. A change that cannot be sent would block the
+    organization until its completion job has ended it.
 
     ``card`` says whether Stripe has a card on file. None means that Stripe was not asked, and the mirror decides. The
     transaction locks the organization before it checks the change. If the checks still let two requests through, the
@@ -127,6 +140,8 @@ def write_intent(
         if policy.Need.CARD in admitted.transition.needs:
             known = payment_methods.is_usable(admitted.billing.card, now) if card is None else card
             policy.check_needs(admitted.transition, card=known)
+        if refusal is not None:
+            raise refusal
         charge = choose_charge(gateway.catalog, admitted.source, admitted.target)
         intent = PlanChange(
             id=f"chg_{uuid.uuid4().hex}",

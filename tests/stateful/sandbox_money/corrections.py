@@ -65,7 +65,10 @@ class Corrections(Subscriptions):
 
     @rule(which=WHICH)
     def delete_pending(self, which: int) -> None:
-        """Return whether an item can be deleted. An item of usage stays, because the model wants every unit billed. So does one that names no subscription."""
+        """Delete a pending item.
+
+        An item of usage stays, because the model wants every unit billed. So does one that names no subscription.
+        """
         found = [row for row in self.pending(self.customer).values() if row["parent"] and _is_deletable(row)]
         if found:
             item = found[which % len(found)]["id"]

@@ -4,7 +4,10 @@ from tests.stateful.sandbox_money.books import Books
 
 
 def check(books: Books) -> None:
-    """Check each note. A note is the sum of its lines and of its parts. An invoice counts the notes that are not void."""
+    """Check that a note is the sum of its lines and of its parts.
+
+    An invoice counts the notes that are not void.
+    """
     for note in books.credit_notes.values():
         assert note["total"] == note["amount"] == sum(line["amount"] for line in note["lines"]["data"]) > 0, note
         assert note["total"] == note["pre_payment_amount"] + note["post_payment_amount"], note
