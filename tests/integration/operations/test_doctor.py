@@ -98,6 +98,10 @@ def test_healthy_gateway_lists_its_checks_without_problems(healthy: World) -> No
             "does not send invoice.paid (`gateway events types` lists all)",
         ),
         (lambda world: replace_endpoint(world, enabled_events=["invoice.paid"]), " more (`gateway events types`"),
+        (
+            lambda world: sql(world, "UPDATE stripe_budget SET breaker_open_until = now() + interval '1 minute'"),
+            "a circuit breaker is open",
+        ),
         (lambda world: sql(world, "DELETE FROM prices"), "Run `gateway catalog sync`"),
         (lambda world: sql(world, "UPDATE prices SET unit_amount = unit_amount + 1"), "free, plus: another price"),
         (lambda world: sql(world, "DELETE FROM procrastinate_workers"), "no worker is alive"),
@@ -151,7 +155,7 @@ def test_doctor_prints_a_line_per_check_and_exits_with_1(healthy: World, monkeyp
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRETS", "whsec_a,whsec_b")
     monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
     good = CliRunner().invoke(cli, ["doctor"], catch_exceptions=False)
-    assert (good.exit_code, good.output.count("✓"), "✗" in good.output) == (0, 11, False)
+    assert (good.exit_code, good.output.count("✓"), "✗" in good.output) == (0, 12, False)
     disable(healthy)
     bad = CliRunner().invoke(cli, ["doctor"], catch_exceptions=False)
     assert (bad.exit_code, bad.output.count("✗")) == (1, 1)
