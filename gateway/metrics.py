@@ -37,9 +37,11 @@ CALLS_REFUSED = Counter(
     ["reason"],
     registry=REGISTRY,
 )
-BREAKER_OPENINGS = Counter(
-    "gateway_stripe_breaker_openings",
-    "How often a web process stopped calling Stripe because it did not answer.",
+# Without a label, it would open a file of counts in gunicorn's first process too, which calls nothing.
+BREAKER_TRANSITIONS = Counter(
+    "gateway_stripe_breaker_transitions",
+    "How often a web process stopped calling Stripe because it did not answer (open), and resumed (closed).",
+    ["state"],
     registry=REGISTRY,
 )
 

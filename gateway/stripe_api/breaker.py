@@ -16,7 +16,7 @@ from enum import Enum
 import structlog
 
 from gateway.errors import StripeNotCalled
-from gateway.metrics import BREAKER_OPENINGS, CALLS_REFUSED
+from gateway.metrics import BREAKER_TRANSITIONS, CALLS_REFUSED
 
 PAUSE = 5.0  # seconds between the last failure and the next probe
 STRIKES_TO_OPEN = 20
@@ -105,10 +105,11 @@ class Breaker:
         self._episode += 1
         if self._opened_at is None:  # otherwise a probe failed, which is no news
             self._opened_at = now
-            BREAKER_OPENINGS.inc()
+            BREAKER_TRANSITIONS.labels("open").inc()
             log.warning("stripe_breaker_opened", strikes=self._strikes)
 
     def _close(self) -> None:
+        BREAKER_TRANSITIONS.labels("closed").inc()
         log.warning("stripe_breaker_closed", seconds=round(self._clock() - (self._opened_at or 0), 1))
         self._opened_at = None
         self._episode += 1

@@ -123,7 +123,7 @@ def test_an_open_breaker_is_named_and_closes_by_itself(hanging: Hanging) -> None
     assert "a circuit breaker is open" in found
     counts = requests.get(f"http://127.0.0.1:{hanging.web.port}/metrics", timeout=10).text
     assert "gateway_stripe_breaker_open 1.0" in counts
-    assert "gateway_stripe_breaker_openings_total 2.0" in counts
+    assert 'gateway_stripe_breaker_transitions_total{state="open"} 2.0' in counts
     assert 'gateway_stripe_calls_refused_total{reason="threads"}' in counts
     assert 'gateway_stripe_call_seconds_count{outcome="silent"}' in counts
     eventually(lambda: hanging.preview().ok and hanging.web.said().count("stripe_breaker_closed") == 2)

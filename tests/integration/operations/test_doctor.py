@@ -98,6 +98,10 @@ def test_healthy_gateway_lists_its_checks_without_problems(healthy: World) -> No
             "does not send invoice.paid (`gateway events types` lists all)",
         ),
         (lambda world: replace_endpoint(world, enabled_events=["invoice.paid"]), " more (`gateway events types`"),
+        (
+            lambda world: sql(world, "UPDATE stripe_budget SET breaker_open_until = now() + interval '1 minute'"),
+            "a circuit breaker is open",
+        ),
         (lambda world: sql(world, "DELETE FROM prices"), "Run `gateway catalog sync`"),
         (lambda world: sql(world, "UPDATE prices SET unit_amount = unit_amount + 1"), "free, plus: another price"),
         (lambda world: sql(world, "DELETE FROM procrastinate_workers"), "no worker is alive"),
