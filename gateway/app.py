@@ -62,6 +62,7 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it; keeps the schemas' order
     app.extensions[EXTENSION] = WebApp(gateway)
+    app.url_map.converters["card"] = billing_details.CardId
     api = Api(app, plan_keys=gateway.catalog.keys)
     for resource in (plans, subscription, history, billing_details, invoices, sales):
         api.register_blueprint(resource.blueprint)

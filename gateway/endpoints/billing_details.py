@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from werkzeug.routing import UnicodeConverter
+
 from gateway import errors
 from gateway.endpoints import examples
 from gateway.endpoints.apidoc import FROM_STRIPE, operation, path_id
@@ -18,6 +20,13 @@ from schemas.billing_details import (
     SetupIntentSchema,
     ShownBillingDetailsSchema,
 )
+
+
+class CardId(UnicodeConverter):
+    """The id of a card in a path. ``default`` is none, or its path would seem to allow DELETE."""
+
+    regex = r"(?!default\Z)[^/]+"
+
 
 blueprint = Blueprint("billing_details", __name__, url_prefix="/v1", description="Billing details and cards")
 
@@ -69,7 +78,9 @@ def set_default(body: dict[str, str]) -> ListedCard:
     return payment_methods.set_default(gateway(), caller(), body["payment_method"])
 
 
-@blueprint.delete("/payment-methods/<payment_method_id>", parameters=path_id("payment_method_id", examples.CARD_ID))
+@blueprint.delete(
+    "/payment-methods/<card:payment_method_id>", parameters=path_id("payment_method_id", examples.CARD_ID)
+)
 @requires("billing:write")
 @operation("deletePaymentMethod", *FROM_STRIPE, errors.DefaultPaymentMethod)
 @blueprint.response(204)

@@ -4,7 +4,7 @@ A view's decorators state its scope, its errors and whether it takes an ``Idempo
 responses, parameters and headers.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +13,7 @@ from flask_smorest import Api as SmorestApi
 from marshmallow import Schema, fields
 
 from gateway import errors, problems
-from gateway.endpoints import examples, problem_schemas
+from gateway.endpoints import examples, links, problem_schemas
 from gateway.endpoints.problem_schemas import Json, component
 from gateway.errors import GatewayError
 from schemas.fields import PlanKey, UtcDateTime
@@ -154,6 +154,7 @@ def describe_operation(doc: Json, facts: Json, *, spec: APISpec, **_: Any) -> Js
     changes_plan = errors.ChangeInProgress in raised
     for body in (doc.get("requestBody"), *responses.values()):
         add_example(body)
+    add_links(responses, facts["manual_doc"]["operationId"])
     if changes_plan:
         add_header(responses.values(), "Location", "Location")
     for status, found in group(raised).items():
@@ -172,6 +173,13 @@ def add_example(body: Json | str | None) -> None:
     for content in body.get("content", {}).values() if isinstance(body, dict) else ():
         schema = content["schema"]
         content.setdefault("example", examples.OF_SCHEMA[schema if isinstance(schema, type) else type(schema)])
+
+
+def add_links(responses: Mapping[int, Json], operation_id: str) -> None:
+    """Add the operation's links to its successful answers."""
+    if operation_id in links.OF_OPERATION:
+        for response in responses.values():
+            response["links"] = links.OF_OPERATION[operation_id]
 
 
 def add_header(responses: Iterable[Json], name: str, header: str) -> None:

@@ -1,0 +1,65 @@
+"""The gateway answers as its OpenAPI document says, whether a request is valid or not."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from werkzeug.serving import make_server
+
+from gateway.db.models import Invoice
+from tests.integration.conftest import QuietHandler
+from tests.integration.support import Api, World
+
+ROOT = Path(__file__).parents[2]
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+
+
+@pytest.fixture
+def url(world: World) -> Iterator[str]:
+    """The address of the gateway."""
+    server = make_server("127.0.0.1", 0, world.client.application, threaded=True, request_handler=QuietHandler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def close(schema: Any) -> Any:
+    """Forbid members of answers that the document does not name."""
+    if isinstance(schema, list):
+        return [close(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {name: close(each) for name, each in schema.items()}
+    if closed.get("type") == "object" and "properties" in closed:
+        closed.setdefault("additionalProperties", False)
+    return closed
+
+
+def test_every_answer_is_documented(world: World, url: str, api: Api, tmp_path: Path) -> None:
+    spare = api.add_card(world.stripe)
+    api.add_card(world.stripe)
+    change = api.ok("PATCH", "/subscription", plan="plus")
+    world.settle()
+    ids = {"CHANGE_ID": change["id"], "CARD_ID": spare, "INVOICE_ID": world.rows(Invoice)[0].id}
+    document = world.client.get("/v1/openapi.json").get_json()
+    (tmp_path / "openapi.json").write_text(json.dumps(close(document)))
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", "openapi.json"]
+    found = subprocess.run(
+        [*command, "--url", url, "--max-examples", os.environ.get("OPENAPI_EXAMPLES", "5"), "--no-color"],
+        env=os.environ | ids | {"GATEWAY_TOKEN": world.token(), "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout
