@@ -93,7 +93,7 @@ def serve(bind: str, workers: int, threads: int) -> None:
     arguments = ["--worker-class=gthread", f"--workers={workers}", f"--threads={threads}", f"--bind={bind}"]
     os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="gateway-metrics-")  # new, so that the counts start at zero
     command = [sys.executable, "-m", "gunicorn", *arguments, *OPTIONS, "wsgi:app"]
-    os.execv(sys.executable, command)  # noqa: S606 - no shell: gunicorn replaces this process and gets its signals
+    os.execv(sys.executable, command)  # nosec B606  # noqa: S606 - no shell: gunicorn replaces this process and gets its signals
 
 
 @cli.command()

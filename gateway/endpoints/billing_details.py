@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from werkzeug.routing import UnicodeConverter
+from werkzeug.routing import BaseConverter
 
 from gateway import errors
 from gateway.endpoints import examples
@@ -22,12 +22,13 @@ from schemas.billing_details import (
 )
 
 
-class CardId(UnicodeConverter):
+class CardId(BaseConverter):
     """The id of a card in a path. ``default`` is none, or its path would seem to allow DELETE."""
 
     regex = r"(?!default\Z)[^/]+"
 
 
+CARD_IN_PATH = path_id("payment_method_id", examples.CARD_ID)
 blueprint = Blueprint("billing_details", __name__, url_prefix="/v1", description="Billing details and cards")
 
 
@@ -78,9 +79,7 @@ def set_default(body: dict[str, str]) -> ListedCard:
     return payment_methods.set_default(gateway(), caller(), body["payment_method"])
 
 
-@blueprint.delete(
-    "/payment-methods/<card:payment_method_id>", parameters=path_id("payment_method_id", examples.CARD_ID)
-)
+@blueprint.delete("/payment-methods/<card:payment_method_id>", parameters=CARD_IN_PATH)
 @requires("billing:write")
 @operation("deletePaymentMethod", *FROM_STRIPE, errors.DefaultPaymentMethod)
 @blueprint.response(204)

@@ -71,7 +71,7 @@ class Budget:
         while wait := self._take(priority):
             if priority is Priority.REFRESH and wait > self.LONGEST_WAIT:
                 raise StripeUnavailable("Stripe asked for fewer calls; this one is made later.")
-            time.sleep(wait.total_seconds() * random.uniform(1, 1.2))  # noqa: S311 - no secret: so that not all wake at once
+            time.sleep(wait.total_seconds() * random.uniform(1, 1.2))  # nosec B311  # noqa: S311 - no secret: so that not all wake at once
 
     def limited(self, tries: int) -> bool:
         """Note a 429; says whether to make the same call again (``tries``: how often it was made).
@@ -84,7 +84,7 @@ class Budget:
                 recent = row.paused_until is not None and now - row.paused_until < FORGOTTEN_AFTER
                 row.strikes = row.strikes + 1 if recent else 1
                 pause = min(FIRST_PAUSE * (1 << min(row.strikes - 1, 16)), LONGEST_PAUSE)
-                row.paused_until = now + pause * random.uniform(0.5, 1)  # noqa: S311 - no secret
+                row.paused_until = now + pause * random.uniform(0.5, 1)  # nosec B311  # noqa: S311 - no secret
         return _priority.get() is Priority.RECONCILIATION and tries < TRIES
 
     def _take(self, priority: Priority) -> timedelta:

@@ -8,7 +8,11 @@ COUNTER = itertools.count()
 
 
 @schemathesis.hook
-def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, object]) -> None:
+def before_call(
+    context: schemathesis.HookContext,  # noqa: ARG001 - schemathesis passes it by name
+    case: schemathesis.Case,
+    kwargs: dict[str, object],  # noqa: ARG001 - the same
+) -> None:
     """Use each example key once, and make the example tag match."""
     headers = case.headers or {}
     if headers.get("Idempotency-Key", "").startswith("6f1c2c1e"):
