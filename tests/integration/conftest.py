@@ -17,6 +17,7 @@ from gateway.sandbox import Sandbox
 from gateway.services.operations.catalog_sync import sync_catalog
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import API_VERSION, stripe_client
+from tests.integration.documented import watch
 from tests.integration.support import Api, StripeTime, World
 
 WEBHOOK_SECRET = "whsec_test"
@@ -79,12 +80,14 @@ def world(config: Config) -> Iterator[World]:
     assert endpoint.secret is not None
     gateway = build_gateway(replace(config, stripe_webhook_secrets=(WEBHOOK_SECRET, endpoint.secret)))
     app = create_app(gateway)
+    undocumented = watch(app)
     front.wsgi_app = app.wsgi_app  # type: ignore[method-assign]  # Flask's documented way to replace it
     yield World(gateway=gateway, stripe=stripe, client=app.test_client())
     server.shutdown()
     thread.join()
     server.server_close()
     app.extensions[EXTENSION].close()
+    assert undocumented == []
 
 
 @pytest.fixture

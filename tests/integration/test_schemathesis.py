@@ -7,13 +7,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from werkzeug.serving import make_server
 
 from gateway.db.models import Invoice
 from tests.integration.conftest import QuietHandler
+from tests.integration.documented import close
 from tests.integration.support import Api, World
 
 ROOT = Path(__file__).parents[2]
@@ -32,19 +32,8 @@ def url(world: World) -> Iterator[str]:
     server.server_close()
 
 
-def close(schema: Any) -> Any:
-    """Forbid members of answers that the document does not name."""
-    if isinstance(schema, list):
-        return [close(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    closed = {name: close(each) for name, each in schema.items()}
-    if closed.get("type") == "object" and "properties" in closed:
-        closed.setdefault("additionalProperties", False)
-    return closed
-
-
-def test_every_answer_is_documented(world: World, url: str, api: Api, tmp_path: Path) -> None:
+@pytest.mark.parametrize("examples", [10, pytest.param(300, marks=pytest.mark.long)])
+def test_every_answer_is_documented(world: World, url: str, api: Api, tmp_path: Path, examples: int) -> None:
     spare = api.add_card(world.stripe)
     api.add_card(world.stripe)
     change = api.ok("PATCH", "/subscription", plan="plus")
@@ -54,7 +43,7 @@ def test_every_answer_is_documented(world: World, url: str, api: Api, tmp_path: 
     (tmp_path / "openapi.json").write_text(json.dumps(close(document)))
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", "openapi.json"]
     found = subprocess.run(
-        [*command, "--url", url, "--max-examples", os.environ.get("OPENAPI_EXAMPLES", "5"), "--no-color"],
+        [*command, "--url", url, "--max-examples", str(examples), "--no-color"],
         env=os.environ | ids | {"GATEWAY_TOKEN": world.token(), "PYTHONPATH": str(ROOT)},
         cwd=tmp_path,
         text=True,
