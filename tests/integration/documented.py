@@ -75,7 +75,7 @@ def close(schema: Any) -> Any:
 
 def watch(app: Flask) -> list[str]:
     """Return a list to which each answer is added that the application's document does not describe."""
-    document = Document(app.test_client().get("/v1/openapi.json").get_json())
+    document = Document(app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.to_dict())
     undocumented: list[str] = []
 
     @app.after_request

@@ -10,7 +10,7 @@ from stripe import Invoice
 
 from gateway.auth import issue_development_token
 from gateway.db.models import Subscription
-from gateway.errors import GatewayError, InvalidRequest, QuoteExpired, QuoteStale
+from gateway.errors import GatewayError, InvalidRequest, NotFound, QuoteExpired, QuoteStale
 from gateway.services.plan_table.derive import NEVER_ENROLLED
 from gateway.services.quotes.preview import due_later, still_to_be_billed
 from gateway.services.quotes.token import Terms, read_token, sign, signing_key
@@ -132,7 +132,7 @@ def test_a_quote_that_fits_passes() -> None:
 @pytest.mark.parametrize(
     ("terms", "error"),
     [
-        (replace(TERMS, organization_id="org_2"), InvalidRequest),
+        (replace(TERMS, organization_id="org_2"), NotFound),
         (replace(TERMS, plan="free"), QuoteStale),
         (replace(TERMS, quantity=4), QuoteStale),
         (replace(TERMS, subscription_version="7-older"), QuoteStale),

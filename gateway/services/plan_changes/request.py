@@ -37,7 +37,7 @@ from gateway.services.plan_changes.execute import run
 from gateway.services.plan_changes.stripe_calls import Step, freeze
 from gateway.services.plan_changes.view import ChangeView, get_change, location_of
 from gateway.services.plan_table.derive import FREE
-from gateway.services.quotes.token import Terms, read_token
+from gateway.services.quotes.token import Terms, read_token, refuse_foreign_token
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import Position, charge_for, position_of
@@ -112,7 +112,10 @@ def ask(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Step:
 
     A card that is not known here is asked for at Stripe. Raises as ``change`` does.
     """
-    terms = read_token(gateway.config, command.quote, gateway.clock()) if command.quote is not None else None
+    terms = None
+    if command.quote is not None:
+        refuse_foreign_token(gateway.config, caller, command.quote)
+        terms = read_token(gateway.config, command.quote, gateway.clock())
     if command.enroll or command.payment_method is not None:
         # Before anything is done at Stripe. By itself, not in a transaction that a missing customer then rolls back: a
         # rollback costs its connection all prepared statements (psycopg discards them).

@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 
 from gateway.config import Config
-from gateway.errors import InvalidRequest, QuoteExpired, QuoteStale
+from gateway.errors import InvalidRequest, NotFound, QuoteExpired, QuoteStale
 from gateway.services.runtime import Caller
 from gateway.services.subscription.billing_state import Position
 from gateway.stripe_api.times import from_unix
@@ -33,9 +33,9 @@ class Terms:
     currency: str
 
     def check(self, caller: Caller, position: Position, price_id: str, plan: str, quantity: int) -> None:
-        """Raises InvalidRequest if the token is another's, QuoteStale if it is for anything but this."""
+        """Raise NotFound if the token is another organization's, or QuoteStale if it is for another change."""
         if self.organization_id != caller.organization_id:
-            raise InvalidRequest("The quote is not one of yours.", errors={"quote": ["Not valid."]})
+            raise NotFound("There is no such quote.")
         if (self.plan, self.quantity) != (plan, quantity):
             raise QuoteStale("The quote is for another plan or quantity.")
         if (self.subscription_version, self.price_id) != (position.version, price_id):
@@ -49,6 +49,13 @@ def sign(config: Config, terms: Terms, expires_at: datetime) -> str:
     """The token of a quote."""
     claims = {"aud": AUDIENCE, "exp": expires_at, "terms": vars(terms)}
     return jwt.encode(claims, signing_key(config), ALGORITHM)
+
+
+def refuse_foreign_token(config: Config, caller: Caller, token: str) -> None:
+    """Raise NotFound if the token is another organization's, even if it has expired. Raise InvalidRequest."""
+    said, _ = decode(config, token)
+    if said.get("organization_id", caller.organization_id) != caller.organization_id:
+        raise NotFound("There is no such quote.")
 
 
 def read_token(config: Config, token: str, now: datetime) -> Terms:
