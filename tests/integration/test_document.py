@@ -15,7 +15,7 @@ from tests.integration.documented import Document, close
 from tests.integration.interface import error_codes
 from tests.integration.support import Json, World
 
-# Stripe, an orchestrator, Prometheus and a reader of the document itself call these. A client of the interface does not.
+# Stripe, an orchestrator, Prometheus and a reader of the document call these. A client of the interface does not.
 LEFT_OUT = {"/webhooks/stripe", "/health/live", "/health/ready", "/metrics", "/v1/openapi.json"}
 
 
@@ -60,11 +60,10 @@ def test_every_json_body_has_an_example_that_fits_its_schema(document: Json) -> 
     components = close(document["components"])
     for name, operation in operations(document):
         bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
-        for content in [
-            each["content"]["application/json"] for each in bodies if "application/json" in each.get("content", {})
-        ]:
-            Draft202012Validator({"components": components, **content["schema"]}).validate(content["example"])
-            assert content["example"], name
+        for body in bodies:
+            if (content := body.get("content", {}).get("application/json")) is not None:
+                schema = {"components": components, **content["schema"]}
+                assert list(Draft202012Validator(schema).iter_errors(content["example"])) == [], name
 
 
 def test_every_pattern_means_the_same_to_a_javascript_engine(document: Json) -> None:
