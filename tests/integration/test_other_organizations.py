@@ -164,9 +164,7 @@ def test_no_route_shows_or_changes_another_organizations_objects(world: World, i
             assert answer.status_code in {403, 404}, (case, answer.get_data(as_text=True))
         assert "Idempotent-Replayed" not in answer.headers, case
         shown = answer.get_data(as_text=True)
-        others = {"org_1", *ids.values()} - {
-            ids.get(case.foreign or "")
-        }  # Stripe's messages repeat the id that was sent
+        others = {"org_1", *ids.values()} - {ids.get(case.foreign or "")}  # Stripe repeats the id that was sent
         assert not [each for each in others if each in shown], case
     world.settle()
     assert belongings(world) == before
