@@ -1,10 +1,12 @@
 """flask-smorest's blueprint, changed to read JSON strictly and to document each view in full."""
 
+from http import HTTPStatus
 from typing import Any
 
 import orjson
-from flask import Request, request
+from flask import Request, Response, abort, request
 from flask_smorest import Blueprint as SmorestBlueprint
+from flask_smorest.exceptions import NotModified
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import UnsupportedMediaType
 
@@ -39,6 +41,15 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]  # ships no types
         """Begin the tag with the version, because ``conditional`` compares only that."""
         digest: str = SmorestBlueprint._generate_etag(etag_data, extra_data)  # noqa: SLF001 - a method of the base class
         return f"{etag_data['version']}-{digest}"
+
+    def _check_not_modified(self, etag: str) -> None:
+        """Answer 304 with the tag, as RFC 9110 (15.4.5) demands. flask-smorest would leave the tag out."""
+        try:
+            super()._check_not_modified(etag)
+        except NotModified:
+            response = Response(status=HTTPStatus.NOT_MODIFIED)
+            response.set_etag(etag)
+            abort(response)
 
 
 def refuse_other_media_types() -> None:

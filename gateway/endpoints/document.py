@@ -124,6 +124,13 @@ class Api(SmorestApi):  # type: ignore[misc]  # ships no types
         }
         self.spec.components.response("NOT_MODIFIED", not_modified, lazy=True)
 
+    def _register_etag_headers(self) -> None:
+        """Register the headers of a conditional GET."""
+        tag = {"description": "The tag of what is shown.", "required": True, "schema": STRING}
+        self.spec.components.header("ETAG", tag, lazy=True)
+        known = {"name": "If-None-Match", "description": "The tag of what the client has.", "schema": STRING}
+        self.spec.components.parameter("IF_NONE_MATCH", "header", known, lazy=True)
+
     def _register_pagination_header(self) -> None:
         """Register none, because the pages are part of the bodies."""
 
