@@ -15,7 +15,7 @@ def before_call(
     kwargs: dict[str, object],  # noqa: ARG001 - the same
 ) -> None:
     """Use each example key once, and make the example tag match."""
-    headers: dict[str, Any] = case.headers or {}
+    headers = case.headers
     if headers.get("Idempotency-Key", "").startswith("6f1c2c1e"):
         headers["Idempotency-Key"] = f"key-{next(COUNTER)}"
     if headers.get("If-Match", "").startswith('"4-'):
