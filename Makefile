@@ -1,19 +1,26 @@
-# `make demo` and `make test` do everything; they need Python 3.11+ and make.
+# `make demo` and `make test` do everything. They need Python 3.11+ and make. `make help` lists the targets.
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
 
-.PHONY: demo test test-long bench fuzz interface install lint types layers security tests client audit format lock clean
+.PHONY: help demo test test-long check unit bench fuzz interface install lint types layers security tests client audit \
+        format lock clean
+
+# The first target, so that `make` alone starts nothing.
+help:                         ## print the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: install                 ## play one organization's story on real parts (ARGS=--exit stops after it)
 	@$(BIN)/gateway demo $(ARGS)
 
-test: lint types layers security tests client ## everything CI runs
+test: lint types layers security tests client ## run everything that CI runs
 
-test-long: install            ## the tests that take too long for every change
+test-long: install            ## run the tests that take too long for every change
 	$(BIN)/pytest -m long $(ARGS)
 
-bench: install                ## measure; never part of the tests
+check: lint types layers unit ## run the quick checks: lint, types, layers and unit tests
+
+bench: install                ## measure speed and memory; never part of the tests
 	$(RUN) -m tests.benchmarks.renewals
 	$(RUN) -m tests.benchmarks.acknowledgement
 	$(RUN) -m tests.benchmarks.end_to_end
@@ -21,10 +28,10 @@ bench: install                ## measure; never part of the tests
 	$(RUN) -m tests.benchmarks.scale
 	$(RUN) -m tests.benchmarks.memory
 
-fuzz: install                 ## fuzz ingress, signed and drained, a minute each (ARGS="drained -max_total_time=600")
+fuzz: install                 ## fuzz ingress and drain, a minute each (ARGS="drained -max_total_time=600")
 	$(RUN) -m tests.fuzz $(ARGS)
 
-install: .venv/installed
+install: .venv/installed      ## install the locked dependencies into .venv
 
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
@@ -34,17 +41,17 @@ install: .venv/installed
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-lint: install
+lint: install                 ## run ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: install
+types: install                ## run mypy
 	$(BIN)/mypy
 
-layers: install
+layers: install               ## check that imports point down only
 	$(BIN)/lint-imports
 
-security: install             ## bandit; each exception is explained on its line
+security: install             ## run bandit; each exception is explained on its line
 	$(BIN)/bandit --quiet --recursive gateway handlers schemas wsgi.py
 
 client:                       ## compile a TypeScript client that is generated from docs/openapi.json
@@ -53,10 +60,13 @@ client:                       ## compile a TypeScript client that is generated f
 audit: install                ## compare the locked versions with published advisories; needs their service
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement requirements.lock
 
-tests: install
+unit: install                 ## run the unit tests
+	$(BIN)/pytest tests/unit $(ARGS)
+
+tests: install                ## run the tests (ARGS go to pytest)
 	$(BIN)/pytest $(ARGS)
 
-format: install
+format: install               ## fix what ruff can fix, and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -64,8 +74,8 @@ lock: install                 ## raise every pinned version
 	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --extra dev --extra demo \
 	  --no-annotate --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
 
-clean:
+clean:                        ## delete .venv and all caches
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-interface: install            ## write docs/openapi.json and docs/interface.json again
-	REWRITE_INTERFACE=1 $(BIN)/pytest -n 0 tests/integration/test_interface.py
+interface: install            ## rewrite docs/openapi.json and docs/interface.json
+	REWRITE_INTERFACE=1 $(BIN)/pytest -n 0 tests/integration/endpoints/test_interface.py

@@ -12,7 +12,9 @@ from gateway.endpoints.request_context import EXTENSION, WebApp
 from gateway.logging import configure_logging
 from gateway.services.runtime import Gateway
 from gateway.services.stripe_budget import Budget
+from gateway.stripe_api.breaker import Breaker
 from gateway.stripe_api.client import stripe_client
+from gateway.stripe_api.gate import Gate, Share
 
 MAX_BODY_BYTES = 64 * 1024
 BEARER = {
@@ -23,22 +25,27 @@ BEARER = {
 }
 
 
-def build_gateway(config: Config) -> Gateway:
-    """Build the objects that one process shares. Connections open on first use, which is after gunicorn's fork."""
+def build_gateway(config: Config, share: Share | None = None) -> Gateway:
+    """Build the objects that one process shares. Connections open on first use, which is after gunicorn's fork.
+
+    ``share`` bounds the threads that calls to Stripe may hold. The default is that of a web process.
+    """
     database = Database(config.database_url)
     budget = Budget(database, config.stripe_calls_per_second)
+    gate = Gate(Breaker(on_open=budget.note_breaker_open), share or Share.of_web(config.web_threads))
     return Gateway(
         config=config,
         database=database,
-        stripe=stripe_client(config.stripe_secret_key, config.stripe_api_base, budget),
+        stripe=stripe_client(config.stripe_secret_key, config.stripe_api_base, budget, gate),
+        gate=gate,
         catalog=Catalog.load(config.catalog),
     )
 
 
-def wired() -> Gateway:
+def wired(share: Share | None = None) -> Gateway:
     """Build the gateway from the environment. Raise ConfigError if a setting is wrong."""
     configure_logging()
-    return build_gateway(Config.from_environment())
+    return build_gateway(Config.from_environment(), share)
 
 
 def create_app(gateway: Gateway | None = None) -> Flask:
@@ -69,4 +76,6 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     for plain in (webhooks.blueprint, health.blueprint, metrics.blueprint):
         app.register_blueprint(plain)
     problems.register(app)
+    app.before_request(gateway.gate.begin_request)
+    app.teardown_request(lambda _error: gateway.gate.end_request())
     return app

@@ -35,7 +35,7 @@ from handlers import HANDLERS
 PORT = click.IntRange(1, 65535)
 # Without reuse-port, kept-alive connections may all land on one gunicorn worker.
 # A client that sends its body slowly occupies a thread. With few threads, a dozen such clients would block the rest.
-WORKERS, THREADS = 2, 32
+WORKERS, THREADS = 2, Config.web_threads
 OPTIONS = ("--reuse-port", "--no-control-socket", "--access-logfile=-", "--config=python:gateway.gunicorn_hooks")
 
 
@@ -86,11 +86,19 @@ cli.add_command(worker)
 @cli.command()
 @click.option("--bind", default="127.0.0.1:8000", show_default=True, help="Address and port.")
 @click.option("--workers", default=WORKERS, show_default=True, help="Number of processes.")
-@click.option("--threads", default=THREADS, show_default=True, help="Threads per process.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=THREADS,
+    show_default=True,
+    envvar="GATEWAY_WEB_THREADS",
+    help="Threads per process. Half of them may be busy with Stripe.",
+)
 def serve(bind: str, workers: int, threads: int) -> None:
     """Serve the web interface with gunicorn."""
     Config.from_environment()  # report a wrong setting here, before a gunicorn worker fails to boot
     arguments = ["--worker-class=gthread", f"--workers={workers}", f"--threads={threads}", f"--bind={bind}"]
+    os.environ["GATEWAY_WEB_THREADS"] = str(threads)  # each web process sizes its calls to Stripe by it
     os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="gateway-metrics-")  # new, so that the counts start at zero
     command = [sys.executable, "-m", "gunicorn", *arguments, *OPTIONS, "wsgi:app"]
     os.execv(sys.executable, command)  # nosec B606  # noqa: S606 - no shell: gunicorn replaces this process and gets its signals

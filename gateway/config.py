@@ -38,6 +38,8 @@ class Config:
     stripe_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     stripe_api_base: str | None = None
     stripe_calls_per_second: int = 20
+    web_threads: int = 32
+    """Threads of one web process. Half of them may be busy with Stripe."""
     catalog: Path | None = None
     """The file of the plans that are sold. None means the catalog.toml that comes with the gateway."""
     public_url: str | None = None
@@ -91,6 +93,7 @@ class Config:
         webhook_secrets: list[str] = env.list("STRIPE_WEBHOOK_SECRETS", [])
         stripe_api_base = env.str("STRIPE_API_BASE", None, validate=matches(HTTP_URL, "http://… or https://…"))
         calls_per_second = env.int("GATEWAY_STRIPE_CALLS_PER_SECOND", 20, validate=validate.Range(min=1, max=1000))
+        web_threads = env.int("GATEWAY_WEB_THREADS", cls.web_threads, validate=validate.Range(min=1))
         catalog: Path | None = env.path("GATEWAY_CATALOG", None)
         public_url = env.str("GATEWAY_PUBLIC_URL", None, validate=matches(HTTP_URL, "http://… or https://…"))
         sales_url = env.str("GATEWAY_SALES_WEBHOOK_URL", None, validate=matches(HTTP_URL, "https://…"))
@@ -114,6 +117,7 @@ class Config:
             stripe_webhook_secrets=tuple(secret.strip() for secret in webhook_secrets),
             stripe_api_base=stripe_api_base,
             stripe_calls_per_second=calls_per_second,
+            web_threads=web_threads,
             catalog=catalog,
             public_url=public_url,
             sales_webhook_url=sales_url,

@@ -33,6 +33,7 @@ GatewayError                      holds a status, code, title and detail for the
 ├─ CustomerMissing         503    customer_missing
 ├─ PeriodOver              503    period_over
 ├─ StripeUnavailable       503    stripe_unavailable
+│  └─ StripeNotCalled
 └─ DatabaseUnavailable     503    database_unavailable
 
 ``gateway.problems`` renders each of them as an RFC 9457 problem.
@@ -239,6 +240,13 @@ class StripeUnavailable(GatewayError):
     """Stripe did not answer in time. We do not know whether it did what we asked."""
 
     status, code, title = 503, "stripe_unavailable", "Stripe cannot be reached"
+
+    def __init__(self, detail: str, *, headers: dict[str, str] | None = None, **members: object) -> None:
+        super().__init__(detail, headers={"Retry-After": "5", **(headers or {})}, **members)
+
+
+class StripeNotCalled(StripeUnavailable):
+    """The gateway did not make the call, so Stripe did nothing for it."""
 
 
 class DatabaseUnavailable(GatewayError):

@@ -6,7 +6,7 @@ The files outlive their process, so any process can report the counts of all.
 
 import os
 
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -22,6 +22,24 @@ SIGNATURES = Counter(
     "gateway_webhook_signatures",
     "Deliveries by the secret that matched, given as its index in STRIPE_WEBHOOK_SECRETS or none.",
     ["secret"],
+    registry=REGISTRY,
+)
+ATTEMPT_SECONDS = Histogram(
+    "gateway_stripe_call_seconds",
+    "Duration of the web's calls to Stripe by outcome: answered, failed (5xx), silent. A retry counts for itself.",
+    ["outcome"],
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40),
+    registry=REGISTRY,
+)
+CALLS_REFUSED = Counter(
+    "gateway_stripe_calls_refused",
+    "Calls that the web did not make: breaker (Stripe does not answer), threads (all busy), deadline (no time left).",
+    ["reason"],
+    registry=REGISTRY,
+)
+BREAKER_OPENINGS = Counter(
+    "gateway_stripe_breaker_openings",
+    "How often a web process stopped calling Stripe because it did not answer.",
     registry=REGISTRY,
 )
 

@@ -8,6 +8,7 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from gateway.errors import GatewayError, InvalidRequest, NotFound
+from schemas.subscription import QuoteSchema
 
 # status -> code, title, and a detail where werkzeug's own speaks of browsers
 KNOWN: dict[int, tuple[str, str, str | None]] = {
@@ -25,6 +26,8 @@ TITLES = {code: title for code, title, _ in KNOWN.values()} | {
 }
 """The titles of the problems that are not errors of ours, by code."""
 CONTENT_TYPE = "application/problem+json"
+# A service attaches its own objects to an error. These schemas turn such a member into JSON.
+MEMBER_SCHEMAS = {"quote": QuoteSchema()}
 
 log = structlog.get_logger()
 
@@ -40,7 +43,15 @@ def render_gateway_error(error: GatewayError) -> Response:
     """Render one of our own errors. Log it if its status is 5xx."""
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request_failed", code=error.code, detail=error.detail, exc_info=error)
-    return render_problem(error.status, error.code, error.title, error.detail, error.members, error.headers)
+    members = dump_members(error.members)
+    return render_problem(error.status, error.code, error.title, error.detail, members, error.headers)
+
+
+def dump_members(members: dict[str, object]) -> dict[str, object]:
+    """Return the members as JSON values."""
+    return {
+        name: MEMBER_SCHEMAS[name].dump(value) if name in MEMBER_SCHEMAS else value for name, value in members.items()
+    }
 
 
 def render_http_error(error: HTTPException) -> Response:

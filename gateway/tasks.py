@@ -71,11 +71,11 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
 
     @app.task(name=jobs.FINISH_CHANGE, retry=UNTIL_GIVEN_UP)
     def finish_change(change_id: str) -> None:
-        execute.finish(gateway, change_id)
+        execute.finish_change(gateway, change_id)
 
     @app.task(name=jobs.CHECK_CHARGE, retry=STRIPE_AWAY)
     def check_charge(change_id: str) -> None:
-        charge_check.check(gateway, change_id)
+        charge_check.check_charge(gateway, change_id)
 
     @app.task(name=jobs.DELIVER_INQUIRY)
     @wait_out_outages(stopping)

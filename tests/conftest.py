@@ -1,4 +1,4 @@
-"""One embedded PostgreSQL for the whole run, a database for each parallel worker."""
+"""One embedded PostgreSQL serves the whole run. Each parallel worker has its own database."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,13 +16,13 @@ from gateway.logging import configure_logging
 POSTGRES = pytest.StashKey[str]()
 RESOURCES = pytest.StashKey[ExitStack]()
 
-# Examples share the machine with other tests: how long one takes says nothing.
+# Other tests run on the same machine, so an example may exceed a deadline without being slow.
 settings.register_profile("gateway", deadline=None)
 settings.load_profile("gateway")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the server once, in the process that the others are started by."""
+    """Start the server once, in the process that starts the parallel workers."""
     configure_logging()
     if hasattr(config, "workerinput"):
         config.stash[POSTGRES] = config.workerinput["postgres"]
@@ -33,20 +33,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop it."""
+    """Stop the server."""
     if RESOURCES in config.stash:
         config.stash[RESOURCES].close()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: object) -> None:
-    """Tell each worker of pytest-xdist where it is."""
+    """Pass the server's address to each worker of pytest-xdist."""
     node.workerinput["postgres"] = node.config.stash[POSTGRES]  # type: ignore[attr-defined]  # xdist's, untyped
 
 
 @pytest.fixture(scope="session")
 def database_url(request: pytest.FixtureRequest, worker_id: str) -> str:
-    """A migrated database of this worker's own."""
+    """Create and migrate a database for this worker."""
     server = request.config.stash[POSTGRES]
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {worker_id}")

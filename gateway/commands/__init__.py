@@ -6,11 +6,12 @@ from gateway.app import wired
 from gateway.db.migrate import is_migrated
 from gateway.db.session import Database
 from gateway.services.runtime import Gateway
+from gateway.stripe_api.gate import Share
 
 
-def load_gateway() -> Gateway:
+def load_gateway(share: Share | None = None) -> Gateway:
     """Build the gateway from the environment, and close it when the command ends. Raise ConfigError."""
-    gateway = wired()
+    gateway = wired(share)
     click.get_current_context().call_on_close(gateway.database.close)
     return gateway
 

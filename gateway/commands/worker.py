@@ -18,6 +18,7 @@ from gateway.errors import DatabaseUnavailable
 from gateway.services.operations.status import HEARTBEAT_TIMEOUT
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks.drain_loop import LINGER
+from gateway.stripe_api.gate import Share
 from gateway.tasks import build_worker
 
 GRACE = 25  # seconds for running jobs to end at a stop, less than the 30 that supervisors usually give
@@ -32,7 +33,7 @@ log = structlog.get_logger()
 @click.option("--concurrency", default=4, show_default=True, help="Number of jobs that run at a time.")
 def worker(concurrency: int) -> None:
     """Process the inbox and the jobs until stopped."""
-    gateway = load_gateway()
+    gateway = load_gateway(Share.of_worker(concurrency))
     with suppress(DatabaseUnavailable):  # the worker waits for a database that is down
         refuse_unmigrated(gateway.database)
     gc_tuning.reduce_gc()

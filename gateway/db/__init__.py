@@ -1,1 +1,1 @@
-"""PostgreSQL, the only store: models, sessions, migrations, and the job queue that lives in it."""
+"""PostgreSQL, the only store. This package has the models, the sessions, the migrations and the job queue."""

@@ -1,4 +1,4 @@
-"""Writing many rows of many tables with one statement: the session's own flush executes one for each changed row."""
+"""Writes rows of several tables with one statement. The session's own flush executes one statement per changed row."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,46 +13,46 @@ from sqlalchemy.orm import Session
 
 from gateway.db.models import Base, Json
 
-Shape = tuple[tuple[Table, tuple[str, ...]], ...]  # tables and the columns that are written
+Shape = tuple[tuple[Table, tuple[str, ...]], ...]  # each table with the columns that the statement writes
 NOTHING: Mapping[Table, Sequence[Json]] = MappingProxyType({})
 
 
 def flush(session: Session, *models: type[Base], more: Mapping[Table, Sequence[Json]] = NOTHING) -> None:
-    """Write what is new or changed of these models, and let go of it: who needs it again reads it again.
+    """Write the new and changed rows of ``models``, and expunge them from the session.
 
-    ``more``: rows to be written with them, of other tables, each with the same columns.
+    ``more`` holds rows of other tables to write in the same statement. All rows of a table have the same columns.
     """
     changed: defaultdict[Table, list[Base]] = defaultdict(list)
     for row in (*session.new, *session.dirty):
         if isinstance(row, models):
             changed[Base.metadata.tables[row.__tablename__]].append(row)
     rows = {table: added for table, added in more.items() if added}
-    rows |= {table: documents(table, those) for table, those in changed.items()}
+    rows |= {table: documents(table, changed_rows) for table, changed_rows in changed.items()}
     if rows:
-        # Sorted: the statement is cached by its shape.
+        # Unsorted, the same tables in another order would miss the statement's cache.
         shape = tuple((table, tuple(rows[table][0])) for table in sorted(rows, key=lambda table: table.name))
         parameters = {table.name: orjson.dumps(rows[table]).decode() for table in rows}
         session.connection().execute(statement(shape), parameters)
-    for those in changed.values():
-        for row in those:
+    for changed_rows in changed.values():
+        for row in changed_rows:
             session.expunge(row)
 
 
 def documents(table: Table, rows: Sequence[Base]) -> list[Json]:
-    """The rows as JSON objects, without what the database fills in."""
+    """Return the rows as JSON objects, without the columns that the database fills in."""
     names = [column.name for column in table.columns if not left_to_database(column, rows)]
     return [{name: getattr(row, name) for name in names} for row in rows]
 
 
-@cache  # there are as many as combinations of tables that change together: a handful
+@cache  # only a handful of combinations of tables change together
 def statement(shape: Shape) -> Insert:
-    """One INSERT, with those of the other tables before it. Foreign keys are checked at the end of all of them."""
+    """Return one INSERT with the other tables' INSERTs as CTEs. PostgreSQL checks foreign keys after all of them."""
     *others, last = [upsert(table, names) for table, names in shape]
     return last.add_cte(*(other.cte(f"into_{other.table.name}") for other in others))
 
 
 def upsert(table: Table, names: tuple[str, ...]) -> Insert:
-    """Insert the rows in the parameter named after the table, or update, whole, the ones whose key is known."""
+    """Return an upsert of the rows in the parameter named after the table. It overwrites all columns of a known key."""
     sent = func.json_to_recordset(cast(bindparam(table.name, type_=Text), JSON)).table_valued(
         *(named(name, table.columns[name].type) for name in names)
     )
@@ -63,6 +63,6 @@ def upsert(table: Table, names: tuple[str, ...]) -> Insert:
 
 
 def left_to_database(column: Column[object], rows: Sequence[Base]) -> bool:
-    """Whether the database gives the value: a number of its own, or a default that no row overrides."""
+    """Return whether the database supplies the value: a sequence number, or a default that no row overrides."""
     given = column.server_default is not None or column is column.table.autoincrement_column
     return given and all(getattr(row, column.name) is None for row in rows)

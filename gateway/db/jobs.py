@@ -1,4 +1,4 @@
-"""Deferring background jobs: rows of the same database, so a job exists exactly if its transaction committed."""
+"""Defers background jobs. A job is a row in the same database, so it exists only if its transaction commits."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -26,8 +26,8 @@ DELIVER_INQUIRY = "gateway.deliver_inquiry"
 WALK_GAP = "gateway.walk_gap"
 WALK_DRIFT = "gateway.walk_drift"
 
-# Each half is answered by a partial index of Procrastinate's.
-STANDING = text("""
+# Procrastinate has a partial index for each half.
+QUEUEING_LOCK_STATE = text("""
     SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE queueing_lock = :lock AND status = 'todo'),
         EXISTS (SELECT FROM procrastinate_jobs
             WHERE queueing_lock = :lock AND status = 'doing' AND worker_id IS NOT NULL)
@@ -38,7 +38,8 @@ WAITING = text("""
     WHERE queueing_lock = ANY(CAST(:locks AS text[])) AND status = 'todo'
 """)
 
-# A periodic task's last turn went well if its job is gone: workers delete what succeeded, and keep what failed.
+# Workers delete the jobs that succeeded and keep those that failed. So a periodic task's last run succeeded if its job
+# is gone.
 FORGET_FAILURES = text("""
     DELETE FROM procrastinate_jobs AS job
     USING procrastinate_events AS failure, procrastinate_periodic_defers AS turn
@@ -47,12 +48,12 @@ FORGET_FAILURES = text("""
         AND (turn.job_id IS NULL OR turn.task_name = :running)
 """)
 
-# Only ever used on the session's own connection: its own pool is never opened.
+# Every call passes the session's own connection, so this app never opens its own pool.
 _app = App(connector=SyncPsycopgConnector())
 
 
 class Wanted(NamedTuple):
-    """A job of which one is to wait, however many ask for it."""
+    """A job to enqueue. At most one job waits under each ``queueing_lock``, however many callers request it."""
 
     queueing_lock: str
     task: str
@@ -62,11 +63,11 @@ class Wanted(NamedTuple):
 
 
 def standing(session: Session, queueing_lock: str) -> tuple[bool, bool]:
-    """Whether a job with this queueing lock waits to be started, and whether one runs.
+    """Return whether a job with this queueing lock is waiting, and whether one is running.
 
-    It is cheaper to ask than to be refused by ``defer``.
+    This query is cheaper than a ``defer`` that runs into the queueing lock.
     """
-    waits, runs = session.execute(STANDING, {"lock": queueing_lock}).one()
+    waits, runs = session.execute(QUEUEING_LOCK_STATE, {"lock": queueing_lock}).one()
     return waits, runs
 
 
@@ -79,21 +80,21 @@ def defer(
     lock: str | None = None,
     at: datetime | None = None,
 ) -> bool:
-    """Enqueue ``task`` inside the session's transaction; it is gone with a rollback.
+    """Enqueue ``task`` in the session's transaction. A rollback removes it again.
 
-    Returns False if a job with the same ``queueing_lock`` is waiting already. That one does the work, provided that
-    what it should find was committed before this call, or is found by what runs each minute anyway.
+    Return False if a job with the same ``queueing_lock`` is already waiting. That job does the work if the caller
+    committed its data before this call. Otherwise the next periodic run, within a minute, must find the data.
     """
     return insert(session, [job_of(task, arguments, queueing_lock, lock, at)])
 
 
 def defer_all(session: Session, wanted: Iterable[Wanted]) -> None:
-    """Enqueue many jobs as ``defer`` does each, with a number of statements that does not depend on how many they are.
+    """Enqueue many jobs as ``defer`` does, with two statements for any number of jobs.
 
-    One query finds those that wait already, one INSERT enqueues the others. Only if somebody has enqueued one of them
-    in between, they are inserted one by one. Of several under the same queueing lock the last one is taken.
+    One query finds the jobs that are already waiting, and one INSERT enqueues the others. If another transaction
+    enqueues one of them between the two, this function inserts them one by one. The last job of a queueing lock wins.
     """
-    # Sorted: two transactions that want the same jobs wait for each other's queueing locks instead of deadlocking.
+    # Without the sorting, two transactions that want the same jobs could deadlock on the queueing locks.
     by_lock = {each.queueing_lock: each for each in sorted(wanted, key=lambda each: each.queueing_lock)}
     waiting = set(session.scalars(WAITING, {"locks": list(by_lock)})) if by_lock else set()
     new = [each for queueing_lock, each in by_lock.items() if queueing_lock not in waiting]
@@ -106,31 +107,31 @@ def defer_all(session: Session, wanted: Iterable[Wanted]) -> None:
 def job_of(
     task: str, arguments: Mapping[str, str | int], queueing_lock: str | None, lock: str | None, at: datetime | None
 ) -> Job:
-    """A job as Procrastinate knows it."""
+    """Return Procrastinate's object for a job."""
     return _app.configure_task(
         task, queueing_lock=queueing_lock, lock=lock, schedule_at=at, task_kwargs=dict(arguments)
     ).job
 
 
 def insert(session: Session, jobs: Sequence[Job]) -> bool:
-    """Insert all, in this order, or none: False if the queueing lock of one of them is held by a job that waits."""
+    """Insert all jobs in this order, or none. Return False if a waiting job holds one of the queueing locks."""
     connection = session.connection()
     try:
-        # The savepoint: a conflict of queueing locks would otherwise abort the caller's whole transaction. It is the
-        # connection's, since the session would not issue one for statements that it does not see.
+        # Without the savepoint, a conflict of queueing locks would abort the caller's whole transaction. The session
+        # does not see these statements and would issue no savepoint for them, so the connection issues it.
         with connection.begin_nested() if any(job.queueing_lock for job in jobs) else nullcontext():
             _app.job_manager.batch_defer_jobs(list(jobs), connection=connection.connection.driver_connection)
     except AlreadyEnqueued:
         return False
     except ConnectorException as error:
         if is_outage(error.__cause__):
-            raise DatabaseUnavailable("The database cannot be reached; please try again.") from error
+            raise DatabaseUnavailable("The database cannot be reached. Please try again.") from error
         raise
     return True
 
 
 def unfinished(session: Session, locks: Collection[str]) -> set[str]:
-    """Those of ``locks`` under which a job waits or runs."""
+    """Return the ``locks`` under which a job is waiting or running."""
     query = text(
         "SELECT lock FROM procrastinate_jobs WHERE status IN ('todo', 'doing') AND lock = ANY(CAST(:locks AS text[]))"
     )
@@ -138,8 +139,8 @@ def unfinished(session: Session, locks: Collection[str]) -> set[str]:
 
 
 def forget_failures(session: Session, running: str) -> None:
-    """Delete the failed jobs of periodic tasks of which a later turn went well: nobody has to look at them any more.
+    """Delete the failed jobs of periodic tasks that succeeded in a later run. No operator has to look at them any more.
 
-    ``running``: the task that asks, whose own turn is still there, and counts as one that went well.
+    ``running`` is the calling task. Its own job still exists, but its current run counts as a success.
     """
     session.execute(FORGET_FAILURES, {"running": running})

@@ -1,4 +1,4 @@
-"""Bringing a database up to date: our tables through Alembic, the job queue's through Procrastinate."""
+"""Brings a database up to date. Alembic migrates our tables, and Procrastinate creates the job queue's."""
 
 from functools import cache
 from pathlib import Path
@@ -13,11 +13,11 @@ from sqlalchemy import Connection, text
 from gateway.db.session import Database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-LOCK = 0x6B6F6E6E  # any constant of ours: machines that start together migrate one after the other
+LOCK = 0x6B6F6E6E  # any constant. With the lock, machines that start together migrate one after the other.
 
 
 def alembic_config(connection: Connection) -> Config:
-    """Alembic's configuration for an open connection; there is no alembic.ini to keep in step."""
+    """Return Alembic's configuration for an open connection. It replaces an alembic.ini."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
@@ -25,9 +25,9 @@ def alembic_config(connection: Connection) -> Config:
 
 
 def migrate(database: Database) -> None:
-    """Apply every migration that is missing. Safe to run at each start and from several machines at once.
+    """Apply all missing migrations. Every process may call this at its start, even on several machines at a time.
 
-    A database that a newer release has migrated is left as it is: this release may go on with it.
+    It does not change a database that a newer release has migrated. This release can still use such a database.
     """
     with database.engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
@@ -38,17 +38,17 @@ def migrate(database: Database) -> None:
 
 
 def is_migrated(database: Database) -> bool:
-    """Whether every migration that this release knows is applied. Raises DatabaseUnavailable."""
+    """Return whether the database has every migration of this release. Raises DatabaseUnavailable."""
     with database.transaction() as session:
         return has_all(session.connection())
 
 
 def has_all(connection: Connection) -> bool:
-    """The same for an open connection. Revisions are numbered: a newer release's database has a higher number."""
+    """Return the same for an open connection. A newer release's revision has a higher number and also counts."""
     return MigrationContext.configure(connection).get_current_heads() >= known_heads()
 
 
 @cache
 def known_heads() -> tuple[str, ...]:
-    """The last of the migrations that lie beside this module."""
+    """Return the last revision in the migrations folder beside this module."""
     return tuple(ScriptDirectory(str(MIGRATIONS)).get_heads())

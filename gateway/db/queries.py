@@ -1,4 +1,4 @@
-"""What several queries say."""
+"""Conditions that several queries share."""
 
 from collections.abc import Iterable
 
@@ -9,10 +9,13 @@ Column = ColumnElement[str] | InstrumentedAttribute[str] | InstrumentedAttribute
 
 
 def among(column: Column, values: Iterable[str]) -> ColumnElement[bool]:
-    """``column = ANY(values)``: one parameter however many values; with IN each number of them is another statement."""
+    """Return ``column = ANY(values)``.
+
+    It has one parameter for any number of values. With IN, each number of values would be another prepared statement.
+    """
     return column == any_(bindparam(None, list(values), type_=ARRAY(Text)))
 
 
 def among_those(column: Column, parameter: str) -> ColumnElement[bool]:
-    """The same in a statement that is made once: the values, a list, are given when it is executed."""
+    """Return ``column = ANY(:parameter)`` for a statement that is built once. Each execution passes a list."""
     return column == any_(bindparam(parameter, type_=ARRAY(Text)))

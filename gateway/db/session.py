@@ -1,4 +1,4 @@
-"""Engine and transactions."""
+"""The connection pool, transactions, and the translation of outages into DatabaseUnavailable."""
 
 import math
 import time
@@ -17,14 +17,14 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.errors import DatabaseUnavailable
 
-# SQLSTATE classes of an outage: connection exception, insufficient resources, shutdown and crash. Not psycopg's
-# OperationalError as such, which a deadlock or an oversized index key is as well: those are one statement's trouble.
+# SQLSTATE classes of an outage: connection exception, insufficient resources, shutdown and crash. Not every
+# OperationalError of psycopg is an outage. A deadlock or an oversized index key concerns only one statement.
 OUTAGES = ("08", "53", "57P0")
-RETURNED_AT = "returned_at"  # a pooled connection's note of when it was last given back
-SURELY_LIVES = 0.1  # seconds
-# A peer that is gone without a word is noticed within half a minute, not when TCP gives up: the server by us, and we by
-# the server, which lets go of what a transaction holds whose process hangs, or whose machine is cut off. None of ours
-# waits for anything but the database, so none is idle for longer than it computes.
+RETURNED_AT = "returned_at"  # a pooled connection stores under this key when it was last returned
+RECENTLY_USED = 0.1  # seconds
+# We notice a vanished server, and the server notices a vanished client, within half a minute and not when TCP gives up.
+# Without the idle timeout, a process that hangs or is cut off would keep its transaction's locks for that long. Our
+# transactions wait only for the database, so none of them reaches the timeout in normal operation.
 CONNECT: Mapping[str, Any] = MappingProxyType(
     {
         "connect_timeout": 5,
@@ -38,25 +38,25 @@ CONNECT: Mapping[str, Any] = MappingProxyType(
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Whether the database as a whole is away. An error without a SQLSTATE comes from a failed connection."""
+    """Return whether ``error`` means that the database is down. An error without a SQLSTATE is a failed connection."""
     return isinstance(error, psycopg.OperationalError) and (error.sqlstate or "08").startswith(OUTAGES)
 
 
 @contextmanager
-def outages_named() -> Iterator[None]:
-    """Raise DatabaseUnavailable for what says that the database is away, or has no connection to spare."""
+def translate_outages() -> Iterator[None]:
+    """Raise DatabaseUnavailable for an error that means that the database is down or all connections are in use."""
     try:
         yield
     except PoolTimeout as error:
-        raise DatabaseUnavailable("All database connections are in use; please try again.") from error
+        raise DatabaseUnavailable("All database connections are in use. Please try again.") from error
     except DBAPIError as error:
         if error.connection_invalidated or is_outage(error.orig):
-            raise DatabaseUnavailable("The database cannot be reached; please try again.") from error
+            raise DatabaseUnavailable("The database cannot be reached. Please try again.") from error
         raise
 
 
 class Database:
-    """PostgreSQL behind a pool. One a process, created after the fork; threads share it."""
+    """PostgreSQL behind a connection pool. Each process creates one after the fork, and its threads share it."""
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
         self.engine: Engine = create_engine(
@@ -64,57 +64,58 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=5,
-            hide_parameters=True,  # an error's text goes into logs: it must not carry names, addresses or payloads
+            hide_parameters=True,  # logs contain error texts, which must not show names, addresses or payloads
             connect_args=CONNECT,
         )
         event.listen(self.engine, "checkin", self._note_return)
-        event.listen(self.engine, "checkout", self._look_if_it_lives)
-        self._each_for_itself = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        event.listen(self.engine, "checkout", self._replace_if_dead)
+        self._autocommit_engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """One transaction: committed at the end of the block, rolled back if it raises.
+        """Run the block in one transaction. Commit at its end, or roll back if it raises.
 
-        Raises DatabaseUnavailable if the database cannot be reached or went away meanwhile: then it is not known to be
-        committed.
+        Raises DatabaseUnavailable if the database cannot be reached or goes down during the block. Then the caller does
+        not know whether the transaction committed.
         """
-        with outages_named(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with translate_outages(), Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """For statements that need no transaction around them, as reads do: two round trips less.
+        """Run the block without a transaction, for reads that need none. That saves two round trips.
 
         Raises DatabaseUnavailable.
         """
-        with outages_named(), Session(self._each_for_itself, expire_on_commit=False) as session, session.begin():
+        with translate_outages(), Session(self._autocommit_engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     def execute(self, statement: Executable) -> int:
-        """Execute one statement that commits by itself; gives the number of rows. Raises DatabaseUnavailable."""
-        with outages_named(), self._each_for_itself.connect() as connection:
+        """Execute and commit one statement, and return the number of rows. Raises DatabaseUnavailable."""
+        with translate_outages(), self._autocommit_engine.connect() as connection:
             return connection.execute(statement).rowcount
 
     def connect(self) -> psycopg.Connection[Any]:
-        """A connection outside the pool that commits each statement by itself. psycopg.OperationalError if it fails."""
+        """Open an autocommit connection outside the pool. Raises psycopg.OperationalError if that fails."""
         url = self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
         return psycopg.connect(url, autocommit=True, **CONNECT)
 
     def _note_return(self, _connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
         record.info[RETURNED_AT] = time.monotonic()
 
-    def _look_if_it_lives(self, connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
-        """Have a dead connection replaced: a restarted database costs a round trip, not a failed request a connection.
+    def _replace_if_dead(self, connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
+        """Ping the connection, and have the pool replace it if it is dead.
 
-        Not one that was used a moment ago: no database restarts as fast, and what a request does takes it several
-        times in turn. One that an administrator ends in that very moment costs the request that takes it.
+        Otherwise each connection would fail one request after a restart of the database. A connection that was in use a
+        moment ago needs no ping, because no database restarts that fast. A request takes a connection several times in
+        a row, so this saves round trips. If an administrator ends a connection in that moment, one request fails.
         """
-        if time.monotonic() - record.info.get(RETURNED_AT, math.inf) < SURELY_LIVES:
+        if time.monotonic() - record.info.get(RETURNED_AT, math.inf) < RECENTLY_USED:
             return
         try:
             self.engine.dialect.do_ping(connection)
         except psycopg.Error as error:
-            raise InvalidatePoolError from error  # the others are of the same age
+            raise InvalidatePoolError from error  # the other connections died with it
 
     def close(self) -> None:
         """Close the pooled connections."""

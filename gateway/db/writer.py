@@ -1,4 +1,4 @@
-"""One connection for statements that commit by themselves."""
+"""A dedicated connection for single statements that commit by themselves."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -10,29 +10,29 @@ from psycopg.errors import error_from_result
 from gateway.db.session import Database, is_outage
 from gateway.errors import DatabaseUnavailable
 
-Parameter: TypeAlias = bytes | None  # PostgreSQL's text of a value, or NULL; raw bytes where the format says binary
+Parameter: TypeAlias = bytes | None  # PostgreSQL's text of a value, raw bytes for the binary format, or NULL
 
 
 class Writer:
-    """A connection outside the pool, opened by the first statement and kept; for one thread at a time.
+    """A connection outside the pool, for one thread at a time. The first statement opens it.
 
-    A transaction through the pool begins, executes and commits: three round trips, and one more after a rest. Where one
-    statement is all, and a thousand a second are wanted, this is one; and since nothing has to be adapted or read back,
-    it is libpq's own prepared execution, which takes half of what a cursor costs.
+    A transaction through the pool takes three round trips to begin, execute and commit, and a fourth after a rest. The
+    writer takes one, which matters at a thousand statements a second. It adapts no parameters and reads no rows, so it
+    calls libpq's prepared execution directly. That takes half the time of a cursor.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connection: psycopg.Connection[Any] | None = None
-        self._names: dict[bytes, bytes] = {}  # of what this connection has prepared
+        self._names: dict[bytes, bytes] = {}  # the prepared statements of this connection
 
     def execute(self, statement: bytes, parameters: Sequence[Parameter], formats: Sequence[int]) -> int:
-        """Execute and commit an INSERT, UPDATE or DELETE; gives the number of rows.
+        """Execute and commit an INSERT, UPDATE or DELETE, and return the number of rows.
 
-        Parameters stand in the statement as $1, $2 …; ``formats`` says of each whether it is text (0) or binary (1).
-        Raises DatabaseUnavailable, and then it may be committed or not. The statement must do no harm
-        if it is executed twice: a connection that the database closed meanwhile, as it does when it restarts, is
-        replaced, and the statement tried once more.
+        The statement names its parameters $1, $2 and so on. ``formats`` has 0 (text) or 1 (binary) for each parameter.
+        The statement must be safe to execute twice. If the database closed the connection, for example by a restart,
+        the writer opens another connection and retries the statement once. Raises DatabaseUnavailable, and then the
+        caller does not know whether the statement committed.
         """
         try:
             return self._execute(statement, parameters, formats)
@@ -44,10 +44,10 @@ class Writer:
             return self._execute(statement, parameters, formats)
         except psycopg.OperationalError as error:
             self.close()
-            raise DatabaseUnavailable("The database cannot be reached; please try again.") from error
+            raise DatabaseUnavailable("The database cannot be reached. Please try again.") from error
 
     def close(self) -> None:
-        """Close the connection; the next statement opens another."""
+        """Close the connection. The next statement opens another."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -59,16 +59,16 @@ class Writer:
         libpq = self._connection.pgconn
         if statement not in self._names:
             name = str(len(self._names)).encode()
-            succeeded(libpq.prepare(name, statement))
+            require_success(libpq.prepare(name, statement))
             self._names[statement] = name
-        result = libpq.exec_prepared(self._names[statement], parameters, formats)  # type: ignore[arg-type]  # no NULL there
-        return succeeded(result).command_tuples or 0
+        result = libpq.exec_prepared(self._names[statement], parameters, formats)  # type: ignore[arg-type]  # its type forbids NULL
+        return require_success(result).command_tuples or 0
 
 
-def succeeded(result: pq.abc.PGresult) -> pq.abc.PGresult:
-    """The result, unless it is an error: then psycopg's is raised for it."""
+def require_success(result: pq.abc.PGresult) -> pq.abc.PGresult:
+    """Return ``result``. Raises psycopg's error if ``result`` is one."""
     if result.status == pq.ExecStatus.COMMAND_OK:
         return result
     error = error_from_result(result)
-    # Without a SQLSTATE it is libpq's own: the connection is lost, perhaps without its knowing that as yet.
+    # An error without a SQLSTATE comes from libpq. The connection is lost, even if psycopg has not noticed it yet.
     raise error if error.sqlstate is not None else psycopg.OperationalError(str(error))

@@ -34,7 +34,7 @@ def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
             return view(*args, **kwargs)
         if not KEY.match(key):
             raise InvalidRequest("The Idempotency-Key must be 1 to 255 visible ASCII characters.")
-        if (known := idempotency.claim(gateway(), caller(), key, fingerprint())) is not None:
+        if (known := idempotency.claim_key(gateway(), caller(), key, fingerprint())) is not None:
             return replay(known)
         g.caller = replace(caller(), idempotency_key=key)
         return run_once(lambda: view(*args, **kwargs))
@@ -55,12 +55,12 @@ def run_once(view: Callable[[], Response]) -> Response:
             keeps = error.status < HTTPStatus.INTERNAL_SERVER_ERROR and error.code not in NOT_KEPT
         if keeps:
             answer = Answer(response.status_code, response.headers.get("Location"), response.get_data(as_text=True))
-            idempotency.keep(gateway(), caller(), answer)
+            idempotency.store_answer(gateway(), caller(), answer)
             kept = True
         return response
     finally:
         if not kept:
-            idempotency.release(gateway(), caller())
+            idempotency.release_key(gateway(), caller())
 
 
 def fingerprint() -> str:

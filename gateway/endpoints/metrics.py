@@ -93,6 +93,11 @@ def status_gauges(now: Status) -> Iterator[Metric]:
     )
     yield GaugeMetricFamily("gateway_jobs_stalled", "Running jobs whose worker was killed.", now.stalled_jobs)
     yield GaugeMetricFamily("gateway_workers", "Workers with a recent heartbeat.", now.workers)
+    yield GaugeMetricFamily(
+        "gateway_stripe_breaker_open",
+        "Whether a web process or worker has stopped calling Stripe because it does not answer. Alert if it stays.",
+        int(now.breaker_open),
+    )
 
 
 def reconciliation_gauges(walks: Mapping[str, Figures]) -> Iterator[Metric]:

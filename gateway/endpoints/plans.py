@@ -3,7 +3,7 @@
 from gateway.endpoints.apidoc import operation
 from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.request_context import caller, gateway, requires
-from gateway.services.subscription import offers
+from gateway.services.subscription.offers import PlanOffer, list_offers
 from schemas.plans import PlanListSchema
 
 blueprint = Blueprint("plans", __name__, url_prefix="/v1/plans", description="The catalogue")
@@ -13,6 +13,6 @@ blueprint = Blueprint("plans", __name__, url_prefix="/v1/plans", description="Th
 @requires("billing:read")
 @operation("listPlans")
 @blueprint.response(200, PlanListSchema)
-def list_plans() -> dict[str, list[offers.PlanOffer]]:
+def list_plans() -> dict[str, list[PlanOffer]]:
     """List the plans, and what the organization may do about each of them."""
-    return {"data": offers.offers(gateway(), caller())}
+    return {"data": list_offers(gateway(), caller())}

@@ -10,11 +10,12 @@ from gateway.endpoints.blueprint import Blueprint, refuse_body
 from gateway.endpoints.conditional import conditional
 from gateway.endpoints.idempotent import idempotent
 from gateway.endpoints.request_context import caller, gateway, requires
-from gateway.services.plan_changes import confirm, payment, view
-from gateway.services.plan_changes.view import ChangeView, location_of
+from gateway.services.plan_changes.confirm import confirm_change
+from gateway.services.plan_changes.payment import abandon_change
+from gateway.services.plan_changes.view import ChangeView, get_change, list_changes, locate_change
 from gateway.services.plan_table.derive import FREE
 from gateway.services.quotes.preview import Quote, quote_change
-from gateway.services.subscription import plan_details
+from gateway.services.subscription.plan_details import PlanDetails, load_plan_details
 from schemas.subscription import (
     CancelSubscriptionSchema,
     ChangeCommand,
@@ -44,9 +45,9 @@ Answer = tuple[ChangeView, int, dict[str, str]]
 @operation("getSubscription")
 @blueprint.etag
 @blueprint.response(200, PlanDetailsSchema)
-def show() -> tuple[plan_details.PlanDetails, int, dict[str, str]]:
+def show() -> tuple[PlanDetails, int, dict[str, str]]:
     """Return Plan Details."""
-    return plan_details.plan_details(gateway(), caller()), 200, {"Cache-Control": "private, no-cache"}
+    return load_plan_details(gateway(), caller()), 200, {"Cache-Control": "private, no-cache"}
 
 
 @blueprint.post("")
@@ -58,7 +59,7 @@ def show() -> tuple[plan_details.PlanDetails, int, dict[str, str]]:
 @blueprint.alt_response(202, **OUTCOME_UNKNOWN)
 def create(command: ChangeCommand) -> Answer:
     """Enrol the organization and move it to a plan."""
-    return answer(confirm.change(gateway(), caller(), conditional(command)), done=201)
+    return answer(confirm_change(gateway(), caller(), conditional(command)), done=201)
 
 
 @blueprint.patch("")
@@ -70,7 +71,7 @@ def create(command: ChangeCommand) -> Answer:
 @blueprint.alt_response(202, **OUTCOME_UNKNOWN)
 def modify(command: ChangeCommand) -> Answer:
     """Move the organization to another plan or quantity, prorated."""
-    return answer(confirm.change(gateway(), caller(), conditional(command)), done=200)
+    return answer(confirm_change(gateway(), caller(), conditional(command)), done=200)
 
 
 @blueprint.delete("")
@@ -83,7 +84,7 @@ def modify(command: ChangeCommand) -> Answer:
 def cancel(command: ChangeCommand) -> Answer:
     """Cancel the plan, which moves the organization to Free immediately, prorated."""
     refuse_body()
-    return answer(confirm.change(gateway(), caller(), conditional(replace(command, plan=FREE))), done=200)
+    return answer(confirm_change(gateway(), caller(), conditional(replace(command, plan=FREE))), done=200)
 
 
 @blueprint.post("/preview")
@@ -109,7 +110,7 @@ def preview(command: ChangeCommand) -> Quote:
 @blueprint.response(200, ChangeListSchema)
 def changes() -> dict[str, list[PlanChange]]:
     """List the last changes, newest first."""
-    return {"data": view.list_changes(gateway(), caller())}
+    return {"data": list_changes(gateway(), caller())}
 
 
 @blueprint.get("/changes/<change_id>", parameters=path_id("change_id", examples.CHANGE_ID))
@@ -118,7 +119,7 @@ def changes() -> dict[str, list[PlanChange]]:
 @blueprint.response(200, ChangeResultSchema)
 def show_change(change_id: str) -> ChangeView:
     """Return one change and its state."""
-    return view.get_change(gateway(), caller(), change_id)
+    return get_change(gateway(), caller(), change_id)
 
 
 @blueprint.delete("/changes/<change_id>", parameters=path_id("change_id", examples.CHANGE_ID))
@@ -127,10 +128,10 @@ def show_change(change_id: str) -> ChangeView:
 @blueprint.response(200, ChangeResultSchema)
 def abandon(change_id: str) -> ChangeView:
     """Cancel a change that waits for the customer to approve its payment."""
-    return payment.abandon(gateway(), caller(), change_id)
+    return abandon_change(gateway(), caller(), change_id)
 
 
 def answer(view: ChangeView, *, done: int) -> Answer:
     """Return the change with its address, and status 202 while its outcome at Stripe is unknown."""
     status = 202 if view.state in OPEN_STATES else done
-    return view, status, location_of(view.id)
+    return view, status, locate_change(view.id)

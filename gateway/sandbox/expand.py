@@ -10,7 +10,9 @@ from gateway.sandbox.work import Work
 
 _REFERENCES = {
     "charge": "charge",
+    "credit_note": "credit_note",
     "customer": "customer",
+    "customer_balance_transaction": "customer_balance_transaction",
     "default_payment_method": "payment_method",
     "default_price": "price",
     "invoice": "invoice",

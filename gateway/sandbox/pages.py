@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from flask import Blueprint, Response, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from gateway.sandbox.billing import intents, payment, setup
+from gateway.sandbox.billing import credit_notes, intents, payment, setup
 from gateway.sandbox.billing.lines import lines_of
 from gateway.sandbox.currencies import shown
 from gateway.sandbox.engine import Engine
@@ -60,6 +60,14 @@ def blueprint(engine: Engine) -> Blueprint:
             if found is None:
                 return _invoice_page(work, None)
             return Response(text_page(_text_lines(work, found)), content_type="application/pdf")
+
+    @pages.get("/credit_notes/<note_id>/pdf")
+    def credit_note_pdf(note_id: str) -> Response:
+        with engine.visit(note_id) as work:
+            found = work.find("credit_note", note_id)
+            if found is None:
+                return _missing()
+            return Response(text_page(_credit_note_text(work, found)), content_type="application/pdf")
 
     return pages
 
@@ -157,4 +165,18 @@ def _text_lines(work: Work, invoice: Json) -> Iterator[str]:
     yield ""
     rows = [(line["description"], line["amount"]) for line in lines_of(work, invoice["id"])]
     for name, amount in [*rows, ("Total", invoice["total"]), ("Amount due", invoice["amount_remaining"])]:
-        yield f"{name[:_WIDTH]:<{_WIDTH}} {money(amount):>14}"
+        yield _row(name, money(amount))
+
+
+def _credit_note_text(work: Work, note: Json) -> Iterator[str]:
+    money = partial(shown, currency=note["currency"])
+    yield f"Credit note {note['number']}"
+    yield f"Status: {note['status']}"
+    yield note["memo"] or ""
+    rows = [(line["description"] or "Credit", line["amount"]) for line in credit_notes.lines_of(work, note["id"])]
+    for name, amount in [*rows, ("Total", note["total"])]:
+        yield _row(name, money(amount))
+
+
+def _row(name: str, amount: str) -> str:
+    return f"{name[:_WIDTH]:<{_WIDTH}} {amount:>14}"

@@ -1,8 +1,9 @@
-"""``Idempotency-Key``: a request that comes again is answered as the first one was, and done once.
+"""``Idempotency-Key``: the gateway carries a request out once, and answers a repeated request as it answered the first.
 
-A key is claimed before anything is done, and keeps the answer afterwards. One who finds it claimed waits for that
-answer. Whoever claimed it may have died: after a while the next one takes over, and goes on with the change that was
-begun, if any was.
+A request claims its key before it does anything, and stores its answer under the key afterwards. A second request that
+finds the key claimed waits for that answer. The process that claimed the key may have died. After ``CLAIM_TIMEOUT``
+the next request therefore takes the key over. If the first request had begun a plan change, the next one resumes that
+change (``plan_changes/request.py``).
 """
 
 import time
@@ -14,96 +15,105 @@ from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from gateway.db.models import IdempotencyKey
+from gateway.db.models import IdempotencyKey, PlanChange
 from gateway.errors import DatabaseUnavailable, IdempotencyKeyReused, RequestInProgress
 from gateway.services.runtime import Caller, Gateway
 
-KEPT = timedelta(hours=24)
-TAKEN_FOR_DEAD = timedelta(seconds=60)
-PATIENCE = 10.0  # seconds that a repeated request waits for the first one's answer
-FIRST_LOOK, SELDOMEST = 0.05, 0.5  # seconds between its looks: soon at first, but many who wait are no load
+KEY_LIFETIME = timedelta(hours=24)
+CLAIM_TIMEOUT = timedelta(seconds=60)
+LONGEST_WAIT = 10.0  # seconds that a repeated request waits for the first one's answer
+# Seconds between two queries of a waiting request. The pause grows, so that many waiting requests are no load.
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the first request was answered. ``body`` is JSON."""
+    """Hold the answer to the first request. ``body`` is JSON."""
 
     status: int
     location: str | None
     body: str
 
 
-def claim(gateway: Gateway, caller: Caller, key: str, fingerprint: str) -> Answer | None:
-    """Claim the key; gives the answer if the request was answered before, None if it is the caller's to do.
+def claim_key(gateway: Gateway, caller: Caller, key: str, fingerprint: str) -> Answer | None:
+    """Claim the key. Return the stored answer, or None if the caller must carry the request out.
 
-    Raises IdempotencyKeyReused, and RequestInProgress if the first one takes too long.
+    Wait while another request holds the key. Raises IdempotencyKeyReused if the key came with another request before.
+    Raises RequestInProgress if the first request takes longer than ``LONGEST_WAIT``.
     """
-    deadline = time.monotonic() + PATIENCE
-    pause = FIRST_LOOK
+    deadline = time.monotonic() + LONGEST_WAIT
+    pause = FIRST_PAUSE
     while True:
         with gateway.database.transaction() as session:
-            if insert_new(session, caller, key, fingerprint, gateway.clock()):
+            if insert_key(session, caller, key, fingerprint, gateway.clock()):
                 return None
             row = session.get_one(IdempotencyKey, (caller.organization_id, key), with_for_update=True)
             if row.fingerprint != fingerprint:
-                raise IdempotencyKeyReused("The Idempotency-Key came with another request before: use a new one.")
+                raise IdempotencyKeyReused("This Idempotency-Key was used for another request. Use a new one.")
             if row.status is not None and row.body is not None:
                 return Answer(status=row.status, location=row.location, body=row.body)
-            if gateway.clock() > row.claimed_at + TAKEN_FOR_DEAD:
+            if gateway.clock() > row.claimed_at + CLAIM_TIMEOUT:
                 row.claimed_at = gateway.clock()
                 return None
         if time.monotonic() > deadline:
             raise RequestInProgress("The first request with this Idempotency-Key has not been answered yet.")
         time.sleep(pause)
-        pause = min(2 * pause, SELDOMEST)
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def insert_new(session: Session, caller: Caller, key: str, fingerprint: str, now: datetime) -> bool:
-    """Claim a key that was never seen; whether it was not."""
+def insert_key(session: Session, caller: Caller, key: str, fingerprint: str, now: datetime) -> bool:
+    """Insert the key as claimed by this request. Return False if the key exists already."""
     row = {"organization_id": caller.organization_id, "key": key, "fingerprint": fingerprint}
     claimed = insert(IdempotencyKey).values(**row, claimed_at=now, created_at=now).on_conflict_do_nothing()
     return session.scalar(claimed.returning(IdempotencyKey.key)) is not None
 
 
-def keep(gateway: Gateway, caller: Caller, answer: Answer) -> None:
-    """Remember what the request was answered."""
+def store_answer(gateway: Gateway, caller: Caller, answer: Answer) -> None:
+    """Store the answer to the request under its key."""
     values = {"status": answer.status, "location": answer.location, "body": answer.body}
     with gateway.database.transaction() as session:
-        session.execute(update(IdempotencyKey).where(*its_row(caller)).values(values))
+        session.execute(update(IdempotencyKey).where(*match_key(caller)).values(values))
 
 
-def release(gateway: Gateway, caller: Caller) -> None:
-    """Nothing was done: the next one may try. One whose request began a change keeps its key, and goes on with it.
+def release_key(gateway: Gateway, caller: Caller) -> None:
+    """Release a key whose request got no answer worth keeping, so that the next request may try again.
 
-    A key that somebody else has taken over and answered meanwhile is his. If the database is away, the key is free
-    again once its holder is taken for dead.
+    Delete the key if the request began no change. Otherwise let its claim time out now, so that the next request
+    resumes the change. Leave a key alone that another request took over and answered. If the database is unavailable,
+    the key becomes free after ``CLAIM_TIMEOUT``.
     """
-    mine = (*its_row(caller), IdempotencyKey.status.is_(None))
+    unanswered = (*match_key(caller), IdempotencyKey.status.is_(None))
     try:
         with gateway.database.transaction() as session:
-            session.execute(delete(IdempotencyKey).where(*mine, IdempotencyKey.change_id.is_(None)))
-            long_ago = gateway.clock() - 2 * TAKEN_FOR_DEAD
-            session.execute(update(IdempotencyKey).where(*mine).values(claimed_at=long_ago))
-    except DatabaseUnavailable:  # what the request came to is still to be told
+            session.execute(delete(IdempotencyKey).where(*unanswered, IdempotencyKey.change_id.is_(None)))
+            long_ago = gateway.clock() - 2 * CLAIM_TIMEOUT
+            session.execute(update(IdempotencyKey).where(*unanswered).values(claimed_at=long_ago))
+    except DatabaseUnavailable:  # raising it would hide the request's own error from the caller
         log.warning("idempotency_key_not_released", exc_info=True)
 
 
-def link(session: Session, caller: Caller, change_id: str) -> None:
-    """Note which change the caller's request began, in the transaction that writes it."""
+def link_change(session: Session, caller: Caller, change_id: str) -> None:
+    """Record in ``session`` that the caller's request began this change. The same transaction writes the change."""
     if caller.idempotency_key is not None:
-        session.execute(update(IdempotencyKey).where(*its_row(caller)).values(change_id=change_id))
+        session.execute(update(IdempotencyKey).where(*match_key(caller)).values(change_id=change_id))
 
 
-def change_of(gateway: Gateway, caller: Caller) -> str | None:
-    """The change that an earlier try of the caller's request began; None if there was none."""
+def unlink_change(session: Session, change: PlanChange) -> None:
+    """Forget in ``session`` which request began the change, so that a repeated request begins another one."""
+    linked = (IdempotencyKey.organization_id == change.organization_id, IdempotencyKey.change_id == change.id)
+    session.execute(update(IdempotencyKey).where(*linked).values(change_id=None))
+
+
+def find_linked_change(gateway: Gateway, caller: Caller) -> str | None:
+    """Return the id of the change that an earlier try of the caller's request began, or None."""
     if caller.idempotency_key is None:
         return None
     with gateway.database.reading() as session:
-        return session.scalar(select(IdempotencyKey.change_id).where(*its_row(caller)))
+        return session.scalar(select(IdempotencyKey.change_id).where(*match_key(caller)))
 
 
-def its_row(caller: Caller) -> tuple[ColumnElement[bool], ...]:
-    """Where the caller's key is."""
+def match_key(caller: Caller) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions that select the row of the caller's key."""
     return IdempotencyKey.organization_id == caller.organization_id, IdempotencyKey.key == caller.idempotency_key

@@ -1,4 +1,4 @@
-"""What the services work with: wired once by the composition roots, passed to every verb."""
+"""The objects that every service receives. The composition roots build them once per process."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,26 +9,29 @@ from stripe import StripeClient
 from gateway.catalog import Catalog
 from gateway.config import Config
 from gateway.db.session import Database
+from gateway.stripe_api.gate import Gate
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """One process's parts. ``clock`` gives the present moment in UTC."""
+    """Hold one process's configuration, database, Stripe client and catalogue. ``clock`` returns the time in UTC."""
 
     config: Config
     database: Database
     stripe: StripeClient
+    gate: Gate
+    """The bounds of the calls that ``stripe`` makes."""
     catalog: Catalog
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Who asks, as the token says: the organization never comes from anywhere else."""
+    """Identify the user of a request. Only the bearer token decides the organization, never the request body."""
 
     organization_id: str
     actor: str
     name: str | None = None
     email: str | None = None
     idempotency_key: str | None = None
-    """By which a request that comes again is known."""
+    """The request's ``Idempotency-Key`` header, by which the gateway recognizes a repeated request."""

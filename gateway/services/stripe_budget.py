@@ -1,11 +1,12 @@
-"""The budget of calls to Stripe that all processes share: users first, refreshes next, reconciliation last.
+"""The rate of calls to Stripe that all processes share. Users come first, then refreshes, then reconciliation.
 
-Stripe allows an account so many calls a second (https://docs.stripe.com/rate-limits). One row of PostgreSQL says up to
-which moment that rate is used up. Every call moves the moment on; a call of the background waits until it has come
-near, a user's call never waits. So what users do is taken from what the background may do, and not the other way round.
+Stripe limits an account's calls per second (https://docs.stripe.com/rate-limits). One row in PostgreSQL stores the
+time up to which this rate is used up, and every call moves that time forward. A background call waits until the stored
+time is near. A user's call never waits. Users therefore take calls from the background, and never the reverse.
 
-A 429, whoever gets it, pauses the background everywhere: longer with each one, at random, and forgotten after a while.
-PostgreSQL's clock is the one that all machines share. No transaction is open while anybody waits or calls.
+A 429 pauses the background calls of all processes. Repeated 429s make the pause longer, and after ``FORGOTTEN_AFTER``
+the count starts again. The row uses PostgreSQL's clock, because all machines share it. No process holds a transaction
+open while it waits or calls Stripe.
 """
 
 import random
@@ -16,35 +17,39 @@ from contextvars import ContextVar
 from datetime import datetime, timedelta
 from enum import Enum
 
+import structlog
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from gateway.db.models import StripeBudget
 from gateway.db.session import Database
-from gateway.errors import StripeUnavailable
+from gateway.errors import DatabaseUnavailable, StripeUnavailable
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(seconds=30)
 FORGOTTEN_AFTER = timedelta(minutes=2)
-MOST_AHEAD = timedelta(seconds=5)  # a burst of users' calls holds the background up for no longer than this
-TRIES = 10  # of one call of reconciliation: some three minutes
+MAX_AHEAD = timedelta(seconds=5)  # a burst of users' calls delays the background no longer than this
+MAX_TRIES = 10  # for one call of reconciliation, which takes about three minutes
+LONGEST_PROBE = timedelta(seconds=45)  # of the worker, two attempts and the pause between them
+
+log = structlog.get_logger()
 
 
 class Priority(Enum):
-    """Who calls. ``headroom``: how much of the time ahead may be used up already."""
+    """Name who calls Stripe. The value is how far ahead the rate may be used up when a call starts; None means any."""
 
     USER = None
     REFRESH = timedelta(seconds=0.5)
     RECONCILIATION = timedelta(0)
 
 
-# Not a parameter: the call is made deep inside the SDK, and whoever says nothing is a user.
+# A context variable, because the SDK makes the call deep inside. A caller that sets nothing counts as a user.
 _priority: ContextVar[Priority] = ContextVar("priority", default=Priority.USER)
 
 
 @contextmanager
 def calling_as(priority: Priority) -> Iterator[None]:
-    """Make the calls of the block with ``priority``."""
+    """Give the calls of the block this priority."""
     token = _priority.set(priority)
     try:
         yield
@@ -53,62 +58,76 @@ def calling_as(priority: Priority) -> Iterator[None]:
 
 
 class Budget:
-    """What the Stripe client asks before each call, and tells after a 429."""
+    """Meter the calls of the Stripe client, which calls ``acquire`` before each one and ``limited`` after a 429."""
 
     LONGEST_WAIT = timedelta(seconds=2)
-    """Of a refresh: its job would rather come back than keep one of the worker's few threads from the inbox."""
+    """The longest wait of a refresh. A longer one would keep one of the worker's few threads from the inbox."""
 
     def __init__(self, database: Database, calls_per_second: int) -> None:
         self._database = database
         self._share = timedelta(seconds=1) / calls_per_second
         now = func.clock_timestamp()
-        used_until = func.least(func.greatest(StripeBudget.used_until, now) + self._share, now + MOST_AHEAD)
-        self._counting = update(StripeBudget).values(used_until=used_until)
+        used_until = func.least(func.greatest(StripeBudget.used_until, now) + self._share, now + MAX_AHEAD)
+        self._count_call = update(StripeBudget).values(used_until=used_until)
+
+    def note_breaker_open(self, pause: float) -> None:
+        """Let other processes see that this one calls Stripe no more.
+
+        The note outlives the pause by the probe that follows it, or it would flicker while Stripe hangs.
+        """
+        until = func.clock_timestamp() + timedelta(seconds=pause) + LONGEST_PROBE
+        latest = func.greatest(StripeBudget.breaker_open_until, until)
+        try:
+            self._database.execute(update(StripeBudget).values(breaker_open_until=latest))
+        except DatabaseUnavailable:  # raising it would hide the call's own error
+            log.warning("stripe_breaker_not_noted", exc_info=True)
 
     def acquire(self) -> None:
-        """Wait until a call may be made. Raises StripeUnavailable if a refresh would have to wait for long."""
+        """Wait until a call may be made. Raises StripeUnavailable if a refresh would wait for too long."""
         priority = _priority.get()
-        while wait := self._take(priority):
+        while wait := self._take_share(priority):
             if priority is Priority.REFRESH and wait > self.LONGEST_WAIT:
-                raise StripeUnavailable("Stripe asked for fewer calls; this one is made later.")
-            time.sleep(wait.total_seconds() * random.uniform(1, 1.2))  # nosec B311  # noqa: S311 - no secret: so that not all wake at once
+                raise StripeUnavailable("Stripe asked for fewer calls. The gateway makes this call later.")
+            time.sleep(wait.total_seconds() * random.uniform(1, 1.2))  # nosec B311  # noqa: S311 - no secret, it spreads the waking calls
 
     def limited(self, tries: int) -> bool:
-        """Note a 429; says whether to make the same call again (``tries``: how often it was made).
+        """Record a 429. Return whether to repeat the call, which was made ``tries`` times so far.
 
-        Nothing was done by a call that was refused so. A user is told at once, a refresh queues itself again.
+        Stripe did nothing for the refused call. Only reconciliation repeats it here. A user gets an error immediately,
+        and a refresh queues itself again.
         """
         with self._database.transaction() as session:
-            now, row = locked(session)
-            if row.paused_until is None or row.paused_until <= now:  # else it belongs to the one that began the pause
+            now, row = lock_budget(session)
+            # A 429 during a pause belongs to the burst that began it. Counting it would make the pause too long.
+            if row.paused_until is None or row.paused_until <= now:
                 recent = row.paused_until is not None and now - row.paused_until < FORGOTTEN_AFTER
                 row.strikes = row.strikes + 1 if recent else 1
                 pause = min(FIRST_PAUSE * (1 << min(row.strikes - 1, 16)), LONGEST_PAUSE)
                 row.paused_until = now + pause * random.uniform(0.5, 1)  # nosec B311  # noqa: S311 - no secret
-        return _priority.get() is Priority.RECONCILIATION and tries < TRIES
+        return _priority.get() is Priority.RECONCILIATION and tries < MAX_TRIES
 
-    def _take(self, priority: Priority) -> timedelta:
-        """Take one call's share of the time, or give how long to wait before asking again."""
-        if priority is Priority.USER and self._count():
+    def _take_share(self, priority: Priority) -> timedelta:
+        """Take one call's share of the rate and return 0, or return how long to wait before the next try."""
+        if priority is Priority.USER and self._take_without_waiting():
             return timedelta(0)
         with self._database.transaction() as session:
-            now, row = locked(session)
+            now, row = lock_budget(session)
             used_until = max(row.used_until, now)
             headroom: timedelta | None = priority.value
             if headroom is not None:
                 wait: timedelta = max(used_until - headroom, row.paused_until or now) - now
                 if wait > timedelta(0):
                     return wait
-            row.used_until = min(used_until + self._share, now + MOST_AHEAD)
+            row.used_until = min(used_until + self._share, now + MAX_AHEAD)
         return timedelta(0)
 
-    def _count(self) -> bool:
-        """Take a share that nobody has to wait for; False if there is no row yet to count in."""
-        return self._database.execute(self._counting) == 1
+    def _take_without_waiting(self) -> bool:
+        """Take a share for a call that does not wait. Return False if the row does not exist yet."""
+        return self._database.execute(self._count_call) == 1
 
 
-def locked(session: Session) -> tuple[datetime, StripeBudget]:
-    """PostgreSQL's time, and the row, locked for the moment that its reader takes."""
+def lock_budget(session: Session) -> tuple[datetime, StripeBudget]:
+    """Lock the row until the transaction ends. Return PostgreSQL's time and the row."""
     query = select(StripeBudget).with_for_update()
     if (row := session.scalar(query)) is None:
         session.execute(insert(StripeBudget).values(used_until=func.clock_timestamp()).on_conflict_do_nothing())

@@ -1,1 +1,1 @@
-"""Stripe as this gateway sees it: the client, its errors, the signature check, objects read into snapshots."""
+"""Stripe's side of the gateway: the client, its errors, the signature check and the snapshots of Stripe's objects."""

@@ -1,4 +1,4 @@
-"""The Stripe client, and what its failures mean for the one who called."""
+"""The Stripe client, and the translation of Stripe's errors into ours."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 import orjson
+import requests
 import stripe
 from requests.structures import CaseInsensitiveDict
 from stripe import RequestsClient, StripeClient
@@ -20,33 +21,58 @@ from gateway.errors import (
     StripeRejected,
     StripeUnavailable,
 )
+from gateway.stripe_api.gate import CONNECT_TIMEOUT, READ_TIMEOUT, Gate
 
 API_VERSION: Final = "2026-10-28.endive"  # the version that the pinned SDK and our webhook endpoint speak
-CONNECT_TIMEOUT, READ_TIMEOUT = 3, 20  # seconds; the SDK's own 80 would outlive every caller's patience
-MAX_NETWORK_RETRIES = 1  # a StripeClient retries nothing unless told; the idempotency key is the same for both tries
+MAX_NETWORK_RETRIES = 1  # a StripeClient's default is 0. Both attempts carry the same idempotency key.
 
-TOOK: Final = "Gateway-Took"  # a header that we add to each answer: seconds from the request to the answer
+TOOK: Final = "Gateway-Took"  # a header that we add to each response: the seconds that the call took
 
-# The SDK would otherwise write a file below the home directory, which a container may not have.
+# With telemetry, the SDK writes a file below the home directory. A container may have no home directory.
 stripe.enable_telemetry = False
 
 
 class Meter(Protocol):
-    """What is asked before each call, and told after a 429 (which the SDK itself does not retry)."""
+    """Limits our calls. The client consults it before each call and after each 429, which the SDK does not retry."""
 
     def acquire(self) -> None:
-        """Wait until a call may be made."""
+        """Wait until the client may make a call."""
 
     def limited(self, tries: int) -> bool:
-        """Stripe refused the call, for the ``tries``-th time; whether to make it again."""
+        """Record that Stripe answered 429 for the ``tries``-th time, and return whether to retry the call."""
+
+
+class BoundedSession(requests.Session):
+    """The connections of one thread. Each attempt gets the timeouts that the gate allows at that moment."""
+
+    def __init__(self, gate: Gate) -> None:
+        super().__init__()
+        self._gate = gate
+
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send a request as the SDK wants it, but for its timeout."""
+        return super().request(*args, **{**kwargs, "timeout": self._gate.timeouts()})
 
 
 class MeteredClient(RequestsClient):
-    """The SDK's HTTP client, metered: the one place that every call goes through, pages and retries included."""
+    """The SDK's HTTP client with a gate and a meter. Every call passes through it, including pages and retries."""
 
-    def __init__(self, meter: Meter | None) -> None:
+    def __init__(self, meter: Meter | None, gate: Gate | None = None) -> None:
         super().__init__(timeout=(CONNECT_TIMEOUT, READ_TIMEOUT))
         self._meter = meter
+        self._gate = gate
+
+    def request_with_retries(self, *args: Any, **kwargs: Any) -> tuple[Any, int, Mapping[str, str]]:
+        """Make a call, as the SDK asks for it. Raise StripeNotCalled if the gate refuses it."""
+        if self._gate is not None:
+            if getattr(self._thread_local, "session", None) is None:
+                self._thread_local.session = BoundedSession(self._gate)
+            self._gate.begin_call()
+        return super().request_with_retries(*args, **kwargs)
+
+    def _should_retry(self, *args: Any) -> bool:
+        """Do not retry without time, because the caller would get no answer from the retry either."""
+        return bool(super()._should_retry(*args)) and (self._gate is None or self._gate.has_time())
 
     def request(
         self,
@@ -55,48 +81,61 @@ class MeteredClient(RequestsClient):
         headers: Mapping[str, str] | None,
         post_data: Any = None,
         *,
-        _usage: list[str] | None = None,  # of telemetry, which is off
+        _usage: list[str] | None = None,  # for telemetry, which is off
     ) -> tuple[Any, int, Mapping[str, str]]:
-        """Make the call once it may be made; again, if it was refused for its number and the meter says so."""
+        """Make the call when the meter allows it, and retry after a 429 if the meter says so."""
         if self._meter is None:
-            return self._timed(method, url, headers, post_data)
+            return self._attempt(method, url, headers, post_data)
         tries = 0
         while True:
             self._meter.acquire()
-            answer = self._timed(method, url, headers, post_data)
+            answer = self._attempt(method, url, headers, post_data)
             tries += 1
             if answer[1] != HTTPStatus.TOO_MANY_REQUESTS or not self._meter.limited(tries):
                 return answer
 
+    def _attempt(
+        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any
+    ) -> tuple[Any, int, Mapping[str, str]]:
+        """Make one attempt if the gate lets it pass."""
+        if self._gate is None:
+            return self._timed(method, url, headers, post_data)
+        with self._gate.attempt() as note_status:
+            answer = self._timed(method, url, headers, post_data)
+            note_status(answer[1])
+        return answer
+
     def _timed(
         self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any
     ) -> tuple[Any, int, Mapping[str, str]]:
-        """Make the call, and note with the answer how long it took.
+        """Make the call, and add a header with its duration to the response.
 
-        Raises APIError for a success that is nothing of Stripe's, such as a proxy's: whatever was read out of it would
-        be missing.
+        Raises APIError for a 2xx response that does not come from Stripe, such as a proxy's page. Its fields would be
+        missing later, where the cause is hard to see.
         """
         started = time.monotonic()
-        body, status, answered = super().request(method, url, headers, post_data)
+        body, status, response_headers = super().request(method, url, headers, post_data)
         took = time.monotonic() - started
-        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES and not is_of_stripes_shape(body):
-            raise stripe.APIError("not an answer of Stripe's", http_status=status)
-        return body, status, CaseInsensitiveDict({**answered, TOOK: f"{took:.3f}"})
+        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES and not has_stripe_shape(body):
+            raise stripe.APIError("the response does not come from Stripe", http_status=status)
+        return body, status, CaseInsensitiveDict({**response_headers, TOOK: f"{took:.3f}"})
 
 
-def is_of_stripes_shape(body: bytes | str) -> bool:
-    """Whether it is an object that says of which type, and a list has what a list has."""
+def has_stripe_shape(body: bytes | str) -> bool:
+    """Return whether ``body`` is an object that names its type and, if it is a list, has a list's fields."""
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return True  # the SDK refuses it itself, but for lone surrogates, which it reads
+        return True  # the SDK reads a lone surrogate, and refuses all other invalid JSON itself
     if not isinstance(answer, dict) or not isinstance(answer.get("object"), str):
         return False
     return answer["object"] != "list" or (isinstance(answer.get("data"), list) and "has_more" in answer)
 
 
-def stripe_client(secret_key: str, api_base: str | None = None, meter: Meter | None = None) -> StripeClient:
-    """A client for one process; threads share it (it keeps one connection a thread).
+def stripe_client(
+    secret_key: str, api_base: str | None = None, meter: Meter | None = None, gate: Gate | None = None
+) -> StripeClient:
+    """Return a client for one process. Its threads share it, and it keeps one connection per thread.
 
     ``api_base`` replaces all of Stripe's hosts, for the sandbox.
     """
@@ -107,7 +146,7 @@ def stripe_client(secret_key: str, api_base: str | None = None, meter: Meter | N
         secret_key,
         base_addresses=addresses,
         max_network_retries=MAX_NETWORK_RETRIES,
-        http_client=MeteredClient(meter),
+        http_client=MeteredClient(meter, gate),
     )
 
 
@@ -115,35 +154,40 @@ def stripe_client(secret_key: str, api_base: str | None = None, meter: Meter | N
 def stripe_call() -> Iterator[None]:
     """Translate Stripe's errors into ours.
 
-    StripeUnavailable means that the outcome is unknown (timeout, 409, 429, 5xx); the others that Stripe did not do it.
+    StripeUnavailable means that the outcome is unknown (timeout, 409, 429, 5xx). Every other error means that Stripe
+    did nothing, and so does its subclass StripeNotCalled, which the gate raises before a call.
     """
     try:
         yield
     except stripe.CardError as error:
         raise CardDeclined(error.user_message or "The card was declined.") from error
     except stripe.InvalidRequestError as error:
-        if lacks_a_card(error):
-            raise PaymentMethodRequired("Add billing details first: there is no card on file.") from error
+        if is_missing_card(error):
+            raise PaymentMethodRequired("There is no card on file. Add billing details first.") from error
         if error.code == "resource_missing":
-            raise NotFound(error.user_message or "Stripe knows no such object.") from error
+            raise NotFound(error.user_message or "Stripe has no such object.") from error
         raise StripeRejected(error.user_message or "Stripe refused the request.") from error
     except (stripe.IdempotencyError, stripe.AuthenticationError, stripe.PermissionError) as error:
         raise StripeRejected("Stripe refused the gateway's request.") from error
     except stripe.StripeError as error:
-        raise StripeUnavailable("Stripe did not answer in time; please try again.") from error
+        raise StripeUnavailable("Stripe did not answer in time. Please try again.") from error
 
 
-def lacks_a_card(error: stripe.InvalidRequestError) -> bool:
-    """Whether what is missing is the customer's means of payment: no parameter names it, and so it is no 404."""
+def is_missing_card(error: stripe.InvalidRequestError) -> bool:
+    """Return whether the customer has no card to charge.
+
+    Stripe answers ``resource_missing`` then too. But no parameter names the missing object, and the status is not 404.
+    """
     named = error.param is not None or error.http_status == HTTPStatus.NOT_FOUND
     return error.code == "resource_missing" and not named
 
 
 @contextmanager
 def stripe_call_with_input(field: str | None = None) -> Iterator[None]:
-    """The same for a call that carries what a person typed: what Stripe refuses of it is the person's to mend.
+    """Translate Stripe's errors for a call that carries a person's input, which the person can correct.
 
-    Raises BillingDetailsRefused, which names ``field``, or else the parameter that Stripe names.
+    Raises BillingDetailsRefused if Stripe refuses the input. That error names ``field``, or else the parameter that
+    Stripe names. Other errors are those of ``stripe_call``.
     """
     try:
         with stripe_call():
@@ -158,36 +202,42 @@ def stripe_call_with_input(field: str | None = None) -> Iterator[None]:
 
 
 def refuses(error: StripeRejected, parameter: str) -> bool:
-    """Whether it is this parameter of the call that Stripe does not take."""
+    """Return whether Stripe refused the call because of ``parameter``."""
     cause = error.__cause__
     return isinstance(cause, stripe.InvalidRequestError) and cause.param == parameter
 
 
 def needs_action(error: CardDeclined) -> bool:
-    """Whether the card was not refused: its holder must approve the payment of the invoice first (3-D Secure)."""
+    """Return whether the cardholder must first approve the payment (3-D Secure). The bank has not refused the card."""
     cause = error.__cause__
     return isinstance(cause, stripe.CardError) and cause.code == "invoice_payment_intent_requires_action"
 
 
 def nothing_upcoming(error: StripeRejected) -> bool:
-    """Whether the refused call was for the next invoice of a subscription that will have none."""
+    """Return whether Stripe refused to preview the next invoice because the subscription will have none."""
     cause = error.__cause__
     return isinstance(cause, stripe.InvalidRequestError) and cause.code == "invoice_upcoming_none"
 
 
 def outside_period(error: StripeRejected) -> bool:
-    """Whether the second from which to prorate is not in the subscription's period, which has ended meanwhile."""
+    """Return whether Stripe refused the proration date because the subscription's period has ended since."""
     cause = error.__cause__
     return isinstance(cause, stripe.InvalidRequestError) and "proration_date" in (cause.param or "")
 
 
 def key_refused(error: StripeRejected) -> bool:
-    """Whether the key was refused, not the request: it was revoked or rolled, or may not do this. The next may."""
+    """Return whether Stripe refused our API key and not the request.
+
+    The key was revoked or rolled, or lacks a permission. The same request may succeed with another key.
+    """
     return isinstance(error.__cause__, stripe.AuthenticationError | stripe.PermissionError)
 
 
 def kept_failure(error: StripeUnavailable) -> bool:
-    """Whether Stripe answered 5xx out of its memory: what the call did is done, and its key is of no use for a day."""
+    """Return whether Stripe replayed a 5xx that it had stored for the idempotency key.
+
+    The effects of the first call stand. The idempotency key gives the same answer for a day, so it is useless.
+    """
     cause = error.__cause__
     if not answered_failure(error) or not isinstance(cause, stripe.StripeError):
         return False
@@ -195,6 +245,6 @@ def kept_failure(error: StripeUnavailable) -> bool:
 
 
 def answered_failure(error: StripeUnavailable) -> bool:
-    """Whether Stripe answered 5xx: under that idempotency key it will say so again for a day."""
+    """Return whether Stripe answered 5xx. It repeats that answer for the same idempotency key for a day."""
     cause = error.__cause__
     return isinstance(cause, stripe.StripeError) and (cause.http_status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR

@@ -1,6 +1,7 @@
-"""The part of a Stripe event that the inbox needs; the rest is kept as raw bytes.
+"""The fields of a Stripe event that the inbox needs. The inbox stores the rest as raw bytes.
 
-Read by hand, as all of Stripe's objects are: a marshmallow schema would be a tenth of what an acknowledgement costs.
+Plain Python reads the envelope, as it reads all of Stripe's objects. A marshmallow schema would take a tenth of the
+time of an acknowledgement.
 """
 
 import re
@@ -9,30 +10,30 @@ from typing import Any, NamedTuple, Self
 
 from gateway.errors import WebhookRefused
 
-LATEST = 2**33  # Unix seconds: as far as anybody looks ahead
+LATEST = 2**33  # the latest time that we accept, in Unix seconds: the year 2242
 
 
 def text(pattern: str) -> Callable[[object], bool]:
-    """A check that a value is text of that pattern, the whole of it. None matches what PostgreSQL refuses.
+    """Return a check that a value is a string and that all of it matches ``pattern``.
 
-    That is a NUL, and half a character.
+    No pattern here matches a NUL or a lone surrogate, because PostgreSQL refuses both.
     """
     matches = re.compile(pattern).fullmatch
     return lambda value: isinstance(value, str) and matches(value) is not None
 
 
 def optional(check: Callable[[object], bool]) -> Callable[[object], bool]:
-    """The same check, of what may be null."""
+    """Return a check that accepts null and every value that ``check`` accepts."""
     return lambda value: value is None or check(value)
 
 
 def is_second(value: object) -> bool:
-    """Whether it is a time in Unix seconds."""
+    """Return whether ``value`` is a time in Unix seconds."""
     return type(value) is int and 0 <= value <= LATEST
 
 
 def is_flag(value: object) -> bool:
-    """Whether it is true or false, and not 1 or 0."""
+    """Return whether ``value`` is true or false. 1 and 0 are not flags."""
     return type(value) is bool
 
 
@@ -40,7 +41,7 @@ is_id = text(r"[A-Za-z0-9_]{1,255}")
 
 
 class WebhookEnvelope(NamedTuple):
-    """What is known of an event before it is looked into. ``created`` is in Unix seconds.
+    """The fields that every event has, whatever its type. ``created`` is in Unix seconds.
 
     https://docs.stripe.com/api/events/object
     """
@@ -56,15 +57,15 @@ class WebhookEnvelope(NamedTuple):
 
     @classmethod
     def read(cls, event: Any) -> Self:
-        """Read an event's JSON. Raises WebhookRefused with the names of the fields that are missing or odd."""
+        """Read an event's JSON. Raises WebhookRefused with the names of the missing or invalid fields."""
         if not isinstance(event, Mapping):
-            raise WebhookRefused("The body is not one Stripe event.")
+            raise WebhookRefused("The body is not a single Stripe event.")
         data = event.get("data")
-        about = data.get("object") if isinstance(data, Mapping) else None
-        if not isinstance(about, Mapping):
+        stripe_object = data.get("object") if isinstance(data, Mapping) else None
+        if not isinstance(stripe_object, Mapping):
             raise WebhookRefused("The body is not a Stripe event.", errors={"data": ["Not valid."]})
         get: Callable[[str], Any] = event.get
-        found = cls(
+        parsed = cls(
             get("id"),
             get("object"),
             get("type"),
@@ -72,12 +73,12 @@ class WebhookEnvelope(NamedTuple):
             get("livemode"),
             get("api_version"),
             get("account"),
-            about.get("id"),
+            stripe_object.get("id"),
         )
-        wrong = [name for name, is_right, value in zip(cls._fields, CHECKS, found, strict=True) if not is_right(value)]
+        wrong = [name for name, is_right, value in zip(cls._fields, CHECKS, parsed, strict=True) if not is_right(value)]
         if wrong:
             raise WebhookRefused("The body is not a Stripe event.", errors={name: ["Not valid."] for name in wrong})
-        return found
+        return parsed
 
 
 CHECKS = (
@@ -88,7 +89,7 @@ CHECKS = (
     is_flag,
     optional(text(r"[A-Za-z0-9._-]{1,64}")),
     optional(is_id),
-    # Products, plans and coupons may have ids that people chose: `gold-plan`, `25%OFF`. An upcoming invoice has none.
+    # People may choose the ids of products, plans and coupons: `gold-plan`, `25%OFF`. An upcoming invoice has no id.
     optional(text(r"[^\0\ud800-\udfff]{1,255}")),
 )
-"""Of each field, in their order."""
+"""One check for each field, in the order of the fields."""

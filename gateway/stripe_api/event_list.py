@@ -1,4 +1,4 @@
-"""Stripe's own list of what happened: the last 30 days, newest first.
+"""Stripe's list of events. It covers the last 30 days and starts with the newest event.
 
 https://docs.stripe.com/api/events/list
 """
@@ -13,12 +13,12 @@ from stripe import StripeClient
 from gateway.stripe_api.events import JsonObject
 from gateway.stripe_api.times import to_unix
 
-PAGE = 100  # the most that Stripe gives at once
+PAGE = 100  # the most that Stripe returns in one page
 
 
 @dataclass(frozen=True, kw_only=True)
 class EventPage:
-    """One page. The events are Stripe's JSON as it came: no SDK object stands between it and what is stored."""
+    """One page of Stripe's events, as the JSON that Stripe sent. No SDK object alters it before the inbox stores it."""
 
     events: list[JsonObject]
     has_more: bool
@@ -26,7 +26,7 @@ class EventPage:
 
 
 def list_events(stripe: StripeClient, since: datetime | None, cursor: str | None) -> EventPage:
-    """The events created at or after ``since``, and older than the event ``cursor`` if it is given."""
+    """Return a page of the events created at or after ``since``, and before the event ``cursor`` if there is one."""
     params: dict[str, Any] = {"limit": PAGE}
     if since is not None:
         params["created"] = {"gte": to_unix(since)}

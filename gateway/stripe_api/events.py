@@ -1,4 +1,4 @@
-"""A Stripe event, read from its JSON, and the state before it.
+"""Reads a Stripe event from its JSON, together with the object's previous state.
 
 https://docs.stripe.com/api/events/object
 """
@@ -10,20 +10,20 @@ from typing import Any, Self
 
 from gateway.stripe_api.times import from_unix
 
-JsonObject = Mapping[str, Any]  # Stripe's JSON: read by the snapshots, field by field
+JsonObject = Mapping[str, Any]  # Stripe's JSON. The snapshots read it field by field.
 
 
 UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, OSError, RecursionError)
-"""What reading a missing, null, odd or endlessly nested field may raise."""
+"""The errors that reading a missing, null, invalid or too deeply nested field may raise."""
 
 
 class UnreadableObject(ValueError):
-    """An object of Stripe's lacks what its API version promises: refresh it, never guess."""
+    """A Stripe object lacks a field that its API version promises. The caller must refresh the object, never guess."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One event. ``object`` is the state at ``created``; ``previous`` the state before, for ``*.updated`` only."""
+    """One event. ``object`` is the state at ``created``. ``previous`` is the state before, for ``*.updated`` only."""
 
     id: str
     type: str
@@ -32,46 +32,46 @@ class Event:
     object: JsonObject
     previous: JsonObject | None
     by_request: bool = False
-    """Whether a request caused it (ours, the dashboard's); if not, Stripe did it by itself."""
+    """Whether a request caused the event (ours or the dashboard's). Otherwise Stripe acted by itself."""
     request_key: str | None = None
-    """That request's idempotency key."""
+    """The idempotency key of that request."""
     odd_previous: bool = False
-    """Whether it says what the state before was, but so that it cannot be read: ``previous`` is None."""
+    """Whether the event carries an unreadable previous state. ``previous`` is None then."""
 
     @property
     def is_first(self) -> bool:
-        """Whether nothing can have come before it: the object's own ``created`` event."""
+        """Return whether this is the object's own ``created`` event, which no other state can precede."""
         return self.type.endswith(".created")
 
     @classmethod
     def from_json(cls, event: JsonObject) -> Self:
-        """Read an event as delivered or listed. Raises UnreadableObject if it lacks a part of every event."""
+        """Read an event as delivered or listed. Raises UnreadableObject if a field is missing that every event has."""
         try:
             data = event["data"]
-            about = data["object"]
-            if not isinstance(about, Mapping):
+            stripe_object = data["object"]
+            if not isinstance(stripe_object, Mapping):
                 raise TypeError("no object")
-            previous, odd_previous = previous_of(about, data.get("previous_attributes"))
+            previous, odd_previous = previous_of(stripe_object, data.get("previous_attributes"))
             request = event.get("request")
-            request = request if isinstance(request, Mapping) else {"id": request}  # only an id, in versions long ago
+            request = request if isinstance(request, Mapping) else {"id": request}  # old API versions send the id alone
             key = request.get("idempotency_key")
             return cls(
                 id=event["id"],
                 type=event["type"],
                 created=from_unix(event["created"]),
                 api_version=event.get("api_version"),
-                object=about,
+                object=stripe_object,
                 previous=previous,
                 odd_previous=odd_previous,
                 by_request=request.get("id") is not None,
-                request_key=key if isinstance(key, str) and key.isprintable() else None,  # ours are
+                request_key=key if isinstance(key, str) and key.isprintable() else None,  # all our keys are printable
             )
         except UNREADABLE as error:
             raise UnreadableObject(f"not an event: {error!r}") from error
 
 
 def previous_of(after: JsonObject, changed: Any) -> tuple[JsonObject | None, bool]:
-    """The state before, if the event says it; and whether it says it so that it cannot be read."""
+    """Return the previous state, if the event has a readable one, and whether it has an unreadable one."""
     try:
         return (before(after, changed) if changed else None), False
     except UNREADABLE:
@@ -79,10 +79,10 @@ def previous_of(after: JsonObject, changed: Any) -> tuple[JsonObject | None, boo
 
 
 def before(after: JsonObject, changed: JsonObject) -> dict[str, Any]:
-    """The object as it was: ``changed`` holds the old values of the changed fields only.
+    """Return the object's previous state. ``changed`` holds the old values of the changed fields only.
 
-    Within objects only the changed members are named; a changed array stands there whole; a metadata key that was
-    added is null.
+    Stripe names only the changed members of a nested object, but sends a changed array whole. A metadata key that was
+    added has the old value null.
     """
     state = dict(after)
     for name, old in changed.items():

@@ -1,7 +1,8 @@
-"""Stripe's JSON: read and written by orjson, and by the standard library where only that can.
+"""Reads and writes Stripe's JSON with orjson. Falls back to the standard library for lone surrogates.
 
-JSON may name half of a character: of an emoji, say, that somebody cut in two. That is no Unicode, so orjson refuses it;
-but it can be written and read otherwise, and mostly it stands where nobody looks.
+A JSON text may contain a lone surrogate, for example where a program cut an emoji in half. A lone surrogate is not
+valid Unicode, so orjson refuses the whole text. We must still read such an event. The broken text is usually in a field
+that we do not use.
 """
 
 import json
@@ -10,15 +11,16 @@ from typing import Any, NoReturn
 
 import orjson
 
-HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # or a pair of them: then orjson has refused the text for something else
+# This also matches a valid pair of surrogates. In that case orjson refused the text for another reason.
+SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def loads(text: bytes) -> Any:
-    """Read JSON in UTF-8. Raises ValueError if it is none, or nested too deeply; NaN and Infinity are none."""
+    """Read JSON in UTF-8. Raises ValueError for invalid JSON, for NaN and Infinity, and for JSON nested too deeply."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        if HALF.search(text) is None:
+        if SURROGATE.search(text) is None:
             raise
     try:
         return json.loads(text.decode(), parse_constant=refuse)
@@ -27,13 +29,13 @@ def loads(text: bytes) -> Any:
 
 
 def refuse(constant: str) -> NoReturn:
-    """What the standard library takes for a number."""
+    """Raise ValueError for NaN or Infinity, which the standard library would accept as numbers."""
     raise ValueError(f"{constant} is not JSON")
 
 
 def dumps(value: Any) -> bytes:
-    """Write what ``loads`` reads. Raises TypeError, ValueError or RecursionError if it cannot be written."""
+    """Write ``value`` as JSON that ``loads`` can read. Raises TypeError, ValueError or RecursionError if it cannot."""
     try:
         return orjson.dumps(value)
     except TypeError:
-        return json.dumps(value, allow_nan=False).encode()  # ASCII: half a character is escaped
+        return json.dumps(value, allow_nan=False).encode()  # ASCII output escapes lone surrogates

@@ -1,18 +1,18 @@
-"""Stripe's times are whole Unix seconds; ours are aware datetimes in UTC."""
+"""Conversions between Stripe's times (whole Unix seconds) and ours (aware datetimes in UTC)."""
 
 from datetime import UTC, datetime
 
 
 def from_unix(seconds: int) -> datetime:
-    """The aware datetime of ``seconds``. Raises TypeError, ValueError or OverflowError if it is no such time."""
+    """Return the aware datetime of ``seconds``. Raises TypeError, ValueError or OverflowError for an invalid time."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def from_unix_or_none(seconds: int | None) -> datetime | None:
-    """The same where Stripe may say null."""
+    """Return the aware datetime of ``seconds``, or None where Stripe sent null."""
     return None if seconds is None else from_unix(seconds)
 
 
 def to_unix(time: datetime) -> int:
-    """Whole Unix seconds, rounded down."""
+    """Return ``time`` in whole Unix seconds, rounded down."""
     return int(time.timestamp())

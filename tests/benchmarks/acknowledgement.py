@@ -1,4 +1,4 @@
-"""How fast a webhook is acknowledged, beside two yardsticks of the same run: the bare view, and PostgreSQL alone."""
+"""Measures how fast the gateway acknowledges webhooks. The yardsticks are a bare view and PostgreSQL alone."""
 
 import statistics
 import time
@@ -7,17 +7,18 @@ from collections.abc import Sequence
 import click
 import psycopg
 
-from tests.benchmarks import bare, events
+from tests.benchmarks import bare
 from tests.benchmarks.load import Result, fire
 from tests.benchmarks.rig import Rig, rig
+from tests.support import bulk_events
 
 CONNECTIONS = (1, 8, 32)
-COUNT, RUNS = 3_000, 9  # the p99 of so few differs by a fifth from run to run
+COUNT, RUNS = 3_000, 9  # with so few requests, the p99 varies by a fifth from run to run
 ORGANIZATIONS = 1_000
 
 
 def inserts(connection: psycopg.Connection, deliveries: Sequence[bytes]) -> float:
-    """Durable single-row inserts a second from one connection."""
+    """Return the durable single-row inserts per second over one connection."""
     bodies = [delivery.partition(b"\r\n\r\n")[2] for delivery in deliveries]
     began = time.perf_counter()
     for number, body in enumerate(bodies):
@@ -26,7 +27,7 @@ def inserts(connection: psycopg.Connection, deliveries: Sequence[bytes]) -> floa
 
 
 def measure(parts: Rig) -> None:
-    """Alternate between ours and the bare view, so that both see the same machine."""
+    """Alternate between the gateway and the bare view, so that both meet the same load on the machine."""
     ours: dict[int, list[Result]] = {connections: [] for connections in CONNECTIONS}
     yardstick: dict[int, list[Result]] = {connections: [] for connections in CONNECTIONS}
     alone = []
@@ -37,17 +38,17 @@ def measure(parts: Rig) -> None:
     ):
         for _ in range(RUNS):
             connection.execute("TRUNCATE bare_events, webhook_events")
-            alone.append(inserts(connection, events.requests(COUNT, ORGANIZATIONS)))
+            alone.append(inserts(connection, bulk_events.requests(COUNT, ORGANIZATIONS)))
             for connections in CONNECTIONS:
-                yardstick[connections].append(fire(flask, events.requests(COUNT, ORGANIZATIONS), connections))
-                ours[connections].append(fire(gateway, events.requests(COUNT, ORGANIZATIONS), connections))
+                yardstick[connections].append(fire(flask, bulk_events.requests(COUNT, ORGANIZATIONS), connections))
+                ours[connections].append(fire(gateway, bulk_events.requests(COUNT, ORGANIZATIONS), connections))
     click.echo(f"PostgreSQL alone, one connection: {statistics.median(alone):,.0f} inserts/s")
     for connections in CONNECTIONS:
         report(connections, ours[connections], yardstick[connections])
 
 
 def report(connections: int, ours: list[Result], yardstick: list[Result]) -> None:
-    """One line: rates and p99, and their ratios run by run."""
+    """Print one line with the rates, the p99 and the medians of their ratios in each run."""
     rate, bare_rate = (statistics.median(each.rate for each in runs) for runs in (ours, yardstick))
     p99, bare_p99 = (statistics.median(each.p99 for each in runs) for runs in (ours, yardstick))
     share = statistics.median(mine.rate / other.rate for mine, other in zip(ours, yardstick, strict=True))
@@ -59,8 +60,8 @@ def report(connections: int, ours: list[Result], yardstick: list[Result]) -> Non
 
 
 def main() -> None:
-    """Run it."""
-    click.echo(f"Acknowledged webhooks of {events.SIZE:,} bytes, medians of {RUNS} runs of {COUNT:,}")
+    """Run the benchmark."""
+    click.echo(f"Acknowledged webhooks of {bulk_events.SIZE:,} bytes, medians of {RUNS} runs of {COUNT:,}")
     with rig() as parts:
         with parts.connect() as connection:
             connection.execute(bare.TABLE)

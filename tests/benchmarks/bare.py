@@ -1,6 +1,6 @@
-"""The yardstick: a Flask view that checks the signature and does one INSERT with psycopg, and nothing else.
+"""The yardstick: a Flask view that only checks the signature and executes one INSERT with psycopg.
 
-Run by gunicorn with the very options of ``gateway serve``. It stores what the gateway's inbox stores.
+Gunicorn runs it with the options of ``gateway serve``. It stores the same data as the gateway's inbox.
 """
 
 import os
@@ -23,7 +23,7 @@ _local = threading.local()
 
 @app.post("/webhooks/stripe")
 def receive() -> tuple[str, int]:
-    """Check, insert, acknowledge."""
+    """Check the signature, insert the event and acknowledge it."""
     body = request.get_data(cache=False)
     WebhookSignature.verify_header(body, request.headers["Stripe-Signature"], os.environ["STRIPE_WEBHOOK_SECRETS"], 300)
     event = orjson.loads(body)
@@ -33,7 +33,7 @@ def receive() -> tuple[str, int]:
 
 
 def connection() -> psycopg.Connection:
-    """The thread's own, committing each statement."""
+    """Return the thread's own connection, which commits each statement."""
     if not hasattr(_local, "connection"):
         _local.connection = psycopg.connect(os.environ["GATEWAY_DATABASE_URL"], autocommit=True)
     found: psycopg.Connection = _local.connection

@@ -1,12 +1,13 @@
-"""What a plan change takes of our own time, and how often it calls Stripe. Web, worker and sandbox share the cores.
+"""Measures our own time for a plan change, and its calls to Stripe. Web, worker and sandbox share the cores.
 
-The own time is that of the application, less what its calls to Stripe take (``timed``). Deliveries are left out:
-Stripe's come a second or so after the answer, the sandbox's at once, and then it signs and sends on the cores that are
-measured. What they cost is measured by the other benchmarks.
+Our own time is the application's time without its calls to Stripe (``timed``). The benchmark drops the deliveries.
+Stripe delivers about a second after the answer, but the sandbox would sign and send immediately, on the measured cores.
+The other benchmarks measure deliveries.
 """
 
 import statistics
 from collections import Counter, defaultdict
+from functools import partial
 from typing import Any
 
 import click
@@ -14,11 +15,12 @@ import requests
 
 from tests.benchmarks.rig import rig
 from tests.benchmarks.timed import CALLS, OWN
-from tests.faults.stage import Stage, stage
-from tests.processes import await_port, gunicorn, running
+from tests.support.api import take_card
+from tests.support.deployment import Deployment, deployed
+from tests.support.processes import await_port, gunicorn, running
 
 ORGANIZATIONS = 40
-WARM = 4  # organizations that only warm up the processes
+WARM = 4  # these organizations only warm up the processes
 STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("upgrade", {"plan": "plus"}),
     ("quantity", {"quantity": 5}),
@@ -31,21 +33,21 @@ STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 class Samples:
-    """Own milliseconds and calls to Stripe, by kind of request."""
+    """Our own milliseconds and the calls to Stripe, by kind of request."""
 
     def __init__(self) -> None:
         self.own: defaultdict[str, list[float]] = defaultdict(list)
         self.calls: defaultdict[str, Counter[int]] = defaultdict(Counter)
 
     def take(self, kind: str, answer: requests.Response) -> requests.Response:
-        """Note what a request took."""
+        """Record a request's own time and calls."""
         answer.raise_for_status()
         self.own[kind].append(float(answer.headers[OWN]))
         self.calls[kind][int(answer.headers[CALLS])] += 1
         return answer
 
     def report(self) -> None:
-        """A line for each kind."""
+        """Print a line for each kind."""
         for kind, own in self.own.items():
             median, p99 = statistics.median(own), statistics.quantiles(own, n=100)[98]
             calls = ", ".join(f"{number} ({times} times)" for number, times in sorted(self.calls[kind].items()))
@@ -54,10 +56,10 @@ class Samples:
         click.echo(f"all changes: own time {statistics.median(changes):.1f} ms at the median (at most 15)")
 
 
-def play(parts: Stage, organization_id: str, samples: Samples, *, quoted: bool) -> None:
-    """Enrol an organization, and let it move up and down."""
+def play(parts: Deployment, organization_id: str, samples: Samples, *, quoted: bool) -> None:
+    """Enrol an organization and let it make all changes."""
     samples.take("enrolment", parts.api(organization_id, "POST", "/subscription", plan="free"))
-    parts.add_card(organization_id)
+    take_card(partial(parts.ok, organization_id), parts.stripe)
     for name, wanted in STEPS:
         body = dict(wanted)
         if quoted:
@@ -68,8 +70,8 @@ def play(parts: Stage, organization_id: str, samples: Samples, *, quoted: bool) 
 
 
 def main() -> None:
-    """Run it."""
-    with rig() as database, stage(database.url, database.logs) as parts:
+    """Run the benchmark."""
+    with rig() as database, deployed(database.url, database.logs) as parts:
         web = gunicorn("tests.benchmarks.timed:application()", parts.port)
         with running(web, parts.environment, database.logs / "web.log"):
             await_port(parts.port)

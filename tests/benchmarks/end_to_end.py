@@ -1,4 +1,4 @@
-"""From a delivery to the plan table, web and worker on the same cores: how many a second, and how fresh it is."""
+"""Measures throughput and latency from a delivery to the plan table, with web and worker on the same cores."""
 
 import statistics
 import threading
@@ -7,18 +7,20 @@ import time
 import click
 import psycopg
 
-from tests.benchmarks import events
 from tests.benchmarks.load import fire
 from tests.benchmarks.rig import Rig, rig
+from tests.support import bulk_events
+from tests.support.wait import eventually
 
 SECONDS = 60
 LOADS: tuple[tuple[int, int | None], ...] = ((8, None), (32, 1_650))
-"""Connections, and deliveries a second; None: each as soon as the one before it is acknowledged."""
+"""Connections, and deliveries per second. None sends each delivery as soon as the last one is acknowledged."""
 SLICE = 3_000
-"""Deliveries signed at a time: a signature is good for five minutes only."""
+"""The number of deliveries signed together. A signature is valid for only five minutes."""
 ORGANIZATIONS = 1_000
 PACE, PACED_SECONDS = 50, 20
-LOOK_EVERY = 0.004
+POLL_INTERVAL = 0.004
+DRAIN_TIMEOUT = 600  # seconds
 DONE = "SELECT count(*) FROM webhook_events WHERE state = 'done'"
 PENDING = "SELECT count(*) FROM webhook_events WHERE state IN ('pending', 'failed')"
 
@@ -27,20 +29,20 @@ def sustained(parts: Rig, port: int, connections: int, rate: int | None) -> None
     """Fire for ``SECONDS``, at most ``rate`` a second, then wait until the last event is merged."""
     with parts.connect() as connection:
         settle(connection)
-        # As autovacuum has done long since in an inbox that is not of this minute.
+        # In an older inbox, autovacuum has already done this.
         connection.execute("VACUUM (ANALYZE) webhook_events")
         before = (connection.execute(DONE).fetchone() or [0])[0]
         sent, acknowledging, backlog = 0, 0.0, []
         began = time.perf_counter()
         while (spent := time.perf_counter() - began) < SECONDS:
-            result = fire(port, events.requests(SLICE, ORGANIZATIONS), connections, rate)
+            result = fire(port, bulk_events.requests(SLICE, ORGANIZATIONS), connections, rate)
             sent, acknowledging = sent + SLICE, acknowledging + result.seconds
             backlog.append(int((connection.execute(PENDING).fetchone() or [0])[0]))
         settle(connection)
         merged = time.perf_counter() - began
         row = connection.execute(DONE).fetchone()
-    assert row == (before + sent,), "every event that was acknowledged is merged"
-    # Merged by the whole time, in which the load is signed as well, on the same cores.
+    assert row == (before + sent,), "the drain must merge every acknowledged event"
+    # The merge rate covers the whole time, which includes signing the load on the same cores.
     click.echo(
         f"{connections:2} connections, {sent:,} events in {spent:.0f} s: {sent / acknowledging:,.0f}/s acknowledged, "
         f"{sent / merged:,.0f}/s merged (at least 1,500); backlog at most {max(backlog):,}, "
@@ -49,34 +51,32 @@ def sustained(parts: Rig, port: int, connections: int, rate: int | None) -> None
 
 
 def settle(connection: psycopg.Connection) -> None:
-    """Wait until nothing is left to be merged."""
-    while (connection.execute(PENDING).fetchone() or [0])[0]:
-        time.sleep(0.05)
+    """Wait until the drain has merged all events."""
+    eventually(lambda: connection.execute(PENDING).fetchone() == (0,), DRAIN_TIMEOUT, interval=0.05)
 
 
 def freshness(parts: Rig, port: int) -> None:
-    """At ``PACE`` events a second: the time from each acknowledgement until its merge is committed."""
-    deliveries = events.requests(PACE * PACED_SECONDS, ORGANIZATIONS)
-    ids = [events.id_of(delivery) for delivery in deliveries]
+    """Print the time from acknowledgement to committed merge, at ``PACE`` events per second."""
+    deliveries = bulk_events.requests(PACE * PACED_SECONDS, ORGANIZATIONS)
+    ids = [bulk_events.id_of(delivery) for delivery in deliveries]
     merged_at: dict[str, float] = {}
     stop = threading.Event()
 
     def watch() -> None:
         with parts.connect() as connection:
-            while not stop.wait(LOOK_EVERY):
-                looked = time.perf_counter()
+            while not stop.wait(POLL_INTERVAL):
+                polled_at = time.perf_counter()
                 outstanding = [event_id for event_id in ids if event_id not in merged_at][:PACE]
                 merged = "SELECT id FROM webhook_events WHERE state = 'done' AND id = ANY(%s)"
                 for (event_id,) in connection.execute(merged, (outstanding,)):
-                    merged_at[event_id] = looked
+                    merged_at[event_id] = polled_at
 
     with parts.connect() as connection:
         connection.execute("TRUNCATE webhook_events")
     watcher = threading.Thread(target=watch)
     watcher.start()
     result = fire(port, deliveries, LOADS[0][0], rate=PACE)
-    while len(merged_at) < len(ids):
-        time.sleep(0.05)
+    eventually(lambda: len(merged_at) == len(ids), DRAIN_TIMEOUT, interval=0.05)
     stop.set()
     watcher.join()
     lags = [merged_at[event_id] - answered for event_id, answered in zip(ids, result.answered_at, strict=True)]
@@ -88,12 +88,14 @@ def freshness(parts: Rig, port: int) -> None:
 
 
 def main() -> None:
-    """Run it."""
+    """Run the benchmark."""
     with rig() as parts:
         with parts.connect() as connection:
-            events.enrol(connection, ORGANIZATIONS)
+            bulk_events.enrol(connection, ORGANIZATIONS)
         with parts.web("wsgi:app") as port, parts.worker():
-            fire(port, events.requests(SLICE, ORGANIZATIONS), LOADS[0][0])  # whoever is new is met once
+            fire(
+                port, bulk_events.requests(SLICE, ORGANIZATIONS), LOADS[0][0]
+            )  # warm up: store every organization's first state
             freshness(parts, port)
             for connections, rate in LOADS:
                 sustained(parts, port, connections, rate)

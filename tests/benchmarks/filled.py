@@ -1,21 +1,21 @@
-"""A database as it is after months: filled by SQL, with everything in proportion."""
+"""Fills a database by SQL as months of operation would, with realistic proportions."""
 
 import psycopg
 
-from tests.benchmarks import events
+from tests.support import bulk_events
 
 KEPT_PAYLOADS, PRUNABLE = 200_000, 2_000
 PAYLOADS = 64
-"""So many different payloads; what they cost is their size, not their number."""
+"""The number of different payloads. Their cost depends on their size and not on their number."""
 
-# Nobody waits for the fill: it need not be durable.
+# The fill need not be durable, because a crash ends the benchmark.
 QUICKLY = "SET synchronous_commit = off; SET maintenance_work_mem = '512MB'"
 INDEXES = """
     SELECT indexname, indexdef FROM pg_indexes
     WHERE tablename = 'webhook_events' AND indexname <> 'pk_webhook_events'"""
 SAMPLES = "CREATE TEMP TABLE samples (number int PRIMARY KEY, payload bytea)"
 
-# Oldest first: those that retention deletes, those that it empties, those that it emptied, and the last 30 days.
+# From old to new: events that retention will delete, events already pruned, events it will prune, and the last 30 days.
 EVENTS = """
     INSERT INTO webhook_events (id, type, object_id, created, api_version, livemode, payload, state, attempts,
         next_attempt_at, received_at, processed_at)
@@ -65,15 +65,15 @@ ORGANIZATIONS = """
 
 
 def with_organizations(connection: psycopg.Connection, organizations: int) -> None:
-    """As many organizations, each with a subscription, an invoice and its row of the plan table."""
+    """Insert organizations, each with a subscription, an invoice and a row in the plan table."""
     connection.execute(QUICKLY)
-    cursor = psycopg.ClientCursor(connection)  # several statements with parameters: put together on this side
-    cursor.execute(ORGANIZATIONS, {"organizations": organizations, "plus": events.product_id()})
+    cursor = psycopg.ClientCursor(connection)  # several statements with parameters, so the client must interpolate them
+    cursor.execute(ORGANIZATIONS, {"organizations": organizations, "plus": bulk_events.product_id()})
     connection.execute("VACUUM ANALYZE organizations, subscriptions, invoices, organization_plans, plans")
 
 
 def with_events(connection: psycopg.Connection, rows: int, organizations: int) -> None:
-    """As many stored events, worked off, instead of those that were there."""
+    """Replace the stored events with ``rows`` processed ones."""
     connection.execute(QUICKLY)
     connection.execute("TRUNCATE webhook_events; DROP TABLE IF EXISTS samples")
     indexes = connection.execute(INDEXES).fetchall()
@@ -81,7 +81,7 @@ def with_events(connection: psycopg.Connection, rows: int, organizations: int) -
         connection.execute(f'DROP INDEX "{name}"')
     connection.execute("ALTER TABLE webhook_events DROP CONSTRAINT pk_webhook_events")
     connection.execute(SAMPLES)
-    bodies = [delivery.partition(b"\r\n\r\n")[2] for delivery in events.requests(PAYLOADS, organizations)]
+    bodies = [delivery.partition(b"\r\n\r\n")[2] for delivery in bulk_events.requests(PAYLOADS, organizations)]
     connection.cursor().executemany("INSERT INTO samples VALUES (%s, %s)", list(enumerate(bodies)))
     numbers = {"rows": rows, "organizations": organizations, "payloads": PAYLOADS}
     numbers |= {"kept": min(rows // 6, KEPT_PAYLOADS), "prunable": min(rows // 10, PRUNABLE)}

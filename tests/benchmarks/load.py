@@ -1,4 +1,4 @@
-"""A load generator that leaves the machine to what it measures: one thread, kept-alive sockets, prepared bytes."""
+"""A load generator that uses little CPU itself, with one thread, keep-alive sockets and prepared bytes."""
 
 import selectors
 import socket
@@ -11,31 +11,31 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Result:
-    """What a run of requests took; latencies in seconds."""
+    """The times of one run of requests. Latencies are in seconds."""
 
     seconds: float
     latencies: Sequence[float]
     answered_at: Sequence[float]
-    """When each request was answered, in the order they were sent; seconds of ``time.perf_counter``."""
+    """The time of each answer in seconds of ``time.perf_counter``, in the order of the requests."""
 
     @property
     def rate(self) -> float:
-        """Requests a second."""
+        """Return the requests per second."""
         return len(self.latencies) / self.seconds
 
     @property
     def p99(self) -> float:
-        """Seconds within which 99 of 100 were answered."""
+        """Return the 99th percentile of the latencies."""
         return statistics.quantiles(self.latencies, n=100)[98]
 
 
 def fire(port: int, requests: Sequence[bytes], connections: int, rate: float | None = None) -> Result:
-    """Send all requests over so many connections, each as soon as its last one was answered 200.
+    """Send all requests over several connections. Each connection sends its next request after an answer 200.
 
-    With a ``rate`` (requests a second) no request is sent before its time.
+    ``rate`` limits the requests per second.
     """
     with selectors.DefaultSelector() as selector:
-        idle: deque[socket.socket] = deque()  # the longest idle one is next, or the server would close it
+        idle: deque[socket.socket] = deque()  # takes the longest idle connection first, or the server would close it
         for _ in range(connections):
             connection = socket.create_connection(("127.0.0.1", port))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -75,6 +75,6 @@ def _paced(requests: Sequence[bytes], rate: float | None) -> Iterator[tuple[int,
 
 
 def _require_ok(answer: bytes) -> None:
-    """The answers measured here have no body, so one read has all of one."""
+    """Raise RuntimeError for any answer but 200. These answers have no body, so one read returns all of it."""
     if not answer.startswith(b"HTTP/1.1 200 ") or not answer.endswith(b"\r\n\r\n"):
         raise RuntimeError(f"not acknowledged: {answer[:200]!r}")

@@ -1,6 +1,6 @@
-"""How much memory each web process takes under load, and whether it stays so: a sample after each slice of events.
+"""Measures the memory of each web process under load, and its growth, with a sample after each slice of events.
 
-RSS counts shared pages in every process, PSS shares them out (read from smaps; Linux only).
+RSS counts a shared page in every process. PSS divides it among them. It comes from smaps, so this runs only on Linux.
 """
 
 import statistics
@@ -9,36 +9,36 @@ from collections.abc import Sequence
 import click
 import psutil
 
-from tests.benchmarks import events
 from tests.benchmarks.load import fire
 from tests.benchmarks.rig import Rig, rig
+from tests.support import bulk_events
 
 SLICE = 5_000
-"""Deliveries signed at a time: a signature is good for five minutes only."""
+"""The number of deliveries signed together. A signature is valid for only five minutes."""
 ORGANIZATIONS = 10_000
 MIB = 1 << 20
 BOUND = 120
 WARM_UP = 0.2
-"""The share of the events after which the slope is taken: caches and arenas have filled by then."""
+"""The share of the events before the slope begins. They fill the caches and arenas."""
 
 Sample = tuple[int, Sequence[float], Sequence[float]]
-"""Events so far; RSS and PSS of each web process, in MiB."""
+"""The number of events so far, and the RSS and PSS of each web process in MiB."""
 
 
 def sample(sent: int, port: int) -> Sample:
-    """The processes that listen on ``port``: gunicorn's workers, and not their parent."""
+    """Take a sample of gunicorn's workers that listen on ``port``, without their parent."""
     parents = [each for each in psutil.Process().children() if f"--bind=127.0.0.1:{port}" in each.cmdline()]
     memory = [worker.memory_full_info() for parent in parents for worker in parent.children()]
     return sent, [each.rss / MIB for each in memory], [each.pss / MIB for each in memory]
 
 
 def loaded(parts: Rig, count: int, connections: Sequence[int], every: int) -> list[Sample]:
-    """Fire ``count`` events; what was stored is removed now and then, it is not what is measured."""
+    """Fire ``count`` events and take samples. It empties the inbox after each sample, because only the web counts."""
     samples: list[Sample] = []
     with parts.connect() as connection, parts.web("wsgi:app") as port:
         samples.append(sample(0, port))
         for number in range(count // SLICE):
-            fire(port, events.requests(SLICE, ORGANIZATIONS), connections[number % len(connections)])
+            fire(port, bulk_events.requests(SLICE, ORGANIZATIONS), connections[number % len(connections)])
             sent = (number + 1) * SLICE
             if sent % every == 0:
                 samples.append(sample(sent, port))
@@ -48,13 +48,13 @@ def loaded(parts: Rig, count: int, connections: Sequence[int], every: int) -> li
 
 
 def in_words(taken: Sample) -> str:
-    """One line."""
+    """Return a line of text."""
     _, rss, pss = taken
     return "  ".join(f"RSS {each:.1f}, PSS {share:.1f} MiB" for each, share in zip(rss, pss, strict=True))
 
 
 def slope(samples: Sequence[Sample]) -> float:
-    """MiB that a process grows by in a million events, once it is warm: the median of all pairs of samples."""
+    """Return the growth of a warm process in MiB per million events, as the median over all pairs of samples."""
     warm = [(sent, max(rss)) for sent, rss, _ in samples if sent >= samples[-1][0] * WARM_UP]
     pairs = ((a, b) for i, a in enumerate(warm) for b in warm[i + 1 :])
     return statistics.median((b[1] - a[1]) / (b[0] - a[0]) for a, b in pairs) * 1_000_000
@@ -62,9 +62,9 @@ def slope(samples: Sequence[Sample]) -> float:
 
 @click.command()
 @click.option("--events", "count", default=50_000, show_default=True)
-@click.option("--every", default=5_000, show_default=True, help="Events between two samples.")
+@click.option("--every", default=5_000, show_default=True, help="The number of events between two samples.")
 def main(count: int, every: int) -> None:
-    """Load, sample, and print the slope."""
+    """Load the web processes, take samples and print the slope."""
     with rig() as parts:
         samples = loaded(parts, count, (8, 16, 32), every)
     click.echo("before any: " + in_words(samples[0]))

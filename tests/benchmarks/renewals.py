@@ -1,8 +1,8 @@
-"""A year of monthly renewals under one test clock: how long it takes, and whether its cost grows linearly.
+"""Measures a year of monthly renewals under one test clock, and whether the cost grows linearly.
 
-Driven through the SDK over HTTP as anybody would; what is measured is the time from the first ``advance`` to the last
-``ready``. The yardstick is this machine's own speed in the same minute: one renewal makes some fifty copies of dicts,
-so its cost is given as a multiple of a fixed number of such copies.
+The benchmark uses the SDK over HTTP. It measures the time from the first ``advance`` to the last ``ready``. The
+yardstick is the machine's speed in the same minute. One renewal copies about fifty dicts, so the report gives its cost
+as a multiple of such a copy.
 """
 
 import statistics
@@ -12,7 +12,8 @@ import click
 import stripe
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.support import DAY, START, Account, Clock
+from tests.support.clock import DAY, START, ManualClock
+from tests.support.stripe_account import StripeAccount
 
 ORGANIZATIONS = (250, 500, 1000)
 RENEWALS = 12
@@ -20,13 +21,13 @@ YEAR = 366 * DAY
 RUNS = 3
 COPIES = 100_000
 BOUND = 60
-"""Seconds that 1,000 organizations may take."""
+"""The limit for 1,000 organizations, in seconds."""
 
 
 def year(organizations: int) -> float:
-    """Seconds that a year of this many organizations takes."""
-    with Sandbox(clock=Clock(), seed=organizations) as sandbox:
-        account = Account(sandbox)
+    """Return the seconds for a year of this many organizations."""
+    with Sandbox(clock=ManualClock(), seed=organizations) as sandbox:
+        account = StripeAccount(sandbox)
         clock, price = account.test_clock(), account.price(3000).id
         for _ in range(organizations):
             account.subscribe(account.on_clock(clock).id, price)
@@ -36,7 +37,7 @@ def year(organizations: int) -> float:
 
 
 def yardstick() -> float:
-    """Seconds that ``COPIES`` copies of a dict as large as an invoice take."""
+    """Return the seconds for ``COPIES`` copies of a dict as large as an invoice."""
     invoice = dict.fromkeys(map(str, range(80)), 0)
     began = time.perf_counter()
     for number in range(COPIES):

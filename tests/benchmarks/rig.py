@@ -1,9 +1,8 @@
-"""What is measured, on real parts: PostgreSQL with durable commits, gunicorn as ``gateway serve`` has it, a worker."""
+"""The real parts under measurement: PostgreSQL with durable commits, gunicorn as in ``gateway serve``, and a worker."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,14 +12,13 @@ from gateway import metrics
 from gateway.db.migrate import migrate
 from gateway.db.session import Database
 from gateway.demo.postgres import embedded_postgres
-from tests.processes import await_port, free_port, gunicorn, running
-
-SECRET = "whsec_benchmark"
+from tests.support.bulk_events import SECRET
+from tests.support.processes import await_port, free_port, gunicorn, running
 
 
 @dataclass
 class Rig:
-    """A migrated database, and how to run processes on it."""
+    """A migrated database, and the processes that run on it."""
 
     url: str
     logs: Path
@@ -36,12 +34,12 @@ class Rig:
         }
 
     def connect(self) -> psycopg.Connection:
-        """A connection of the benchmark's own, committing each statement."""
+        """Open a connection that commits each statement."""
         return psycopg.connect(self.url, autocommit=True)
 
     @contextmanager
     def web(self, application: str) -> Iterator[int]:
-        """Gunicorn serving ``application`` (``wsgi:app`` is the gateway); gives its port."""
+        """Run gunicorn with ``application`` (``wsgi:app`` is the gateway), and yield its port."""
         port, counts = free_port(), self.logs / f"{application}.metrics"
         counts.mkdir(exist_ok=True)
         environment = self.environment | {metrics.DIRECTORY: str(counts)}
@@ -51,24 +49,19 @@ class Rig:
 
     @contextmanager
     def worker(self) -> Iterator[None]:
-        """``gateway worker``."""
+        """Run ``gateway worker``."""
         with running(["-m", "gateway", "worker"], self.environment, self.logs / "worker.log"):
             yield
 
 
 @contextmanager
 def rig() -> Iterator[Rig]:
-    """Everything in a temporary directory."""
+    """Set up everything in a temporary directory."""
     with TemporaryDirectory(prefix="gateway-bench-") as directory, embedded_postgres(Path(directory) / "pg") as url:
         database = Database(url)
         migrate(database)
         database.close()
         with psycopg.connect(url, autocommit=True) as connection:
             commits = connection.execute("SHOW synchronous_commit").fetchone()
-            assert commits == ("on",), "a commit that is not durable is no acknowledgement"
+            assert commits == ("on",), "without durable commits, the benchmark acknowledges too early"
         yield Rig(url, Path(directory))
-
-
-def now() -> int:
-    """Unix seconds."""
-    return int(datetime.now(UTC).timestamp())

@@ -1,7 +1,7 @@
-"""The gateway, saying with each answer how long it took without Stripe, and how often that was called.
+"""The gateway with two headers on each answer: its own time without Stripe, and the number of calls to Stripe.
 
-Stripe's time is that within the SDK's HTTP client, network included. The rest is ours: the SDK's own work as well, and
-the budget of calls.
+Stripe's time is the time in the SDK's HTTP client, including the network. The rest is our own time, including the SDK's
+work and the budget of calls.
 """
 
 import threading
@@ -24,7 +24,7 @@ spent = threading.local()
 
 
 class Timed(MeteredClient):
-    """Adds up what the calls of this thread take."""
+    """Adds up the time of this thread's calls."""
 
     def _timed(
         self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any
@@ -38,19 +38,19 @@ class Timed(MeteredClient):
 
 
 def with_timed_client(gateway: Gateway) -> Gateway:
-    """The same parts, but for the client."""
+    """Return the gateway with a timed client."""
     addresses: Any = dict.fromkeys(("api", "connect", "files", "meter_events"), gateway.config.stripe_api_base)
     client = StripeClient(
         gateway.config.stripe_secret_key,
         base_addresses=addresses,
         max_network_retries=MAX_NETWORK_RETRIES,
-        http_client=Timed(Budget(gateway.database, gateway.config.stripe_calls_per_second)),
+        http_client=Timed(Budget(gateway.database, gateway.config.stripe_calls_per_second), gateway.gate),
     )
     return replace(gateway, stripe=client)
 
 
 def timed(application: Wsgi) -> Wsgi:
-    """The application, its answers with the two headers."""
+    """Return the application with both headers on its answers."""
 
     def run(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         began = time.perf_counter()
@@ -66,5 +66,5 @@ def timed(application: Wsgi) -> Wsgi:
 
 
 def application() -> Wsgi:
-    """What gunicorn loads."""
+    """Return the application that gunicorn loads."""
     return timed(create_app(with_timed_client(wired())).wsgi_app)

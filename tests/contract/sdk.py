@@ -20,7 +20,7 @@ Call = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Operation:
+class SdkOperation:
     """``params`` is a TypedDict class. ``answer`` is a StripeObject class or a ``ListObject[…]`` of one."""
 
     params: Any
@@ -32,7 +32,7 @@ def call(method: str, path: str) -> Call:
 
 
 @cache
-def operations() -> dict[Call, Operation]:
+def operations() -> dict[Call, SdkOperation]:
     """Return all calls of the SDK's v1 services."""
     found = {}
     for module in _service_modules():
@@ -67,10 +67,10 @@ def _requests(function: Callable[..., Any]) -> Iterator[Call]:
             yield call(ast.literal_eval(method), ast.literal_eval(path))
 
 
-def _operation(function: Callable[..., Any], module: ModuleType) -> Operation:
+def _operation(function: Callable[..., Any], module: ModuleType) -> SdkOperation:
     hints = get_type_hints(function, localns=_imported_for_types(module))
     given = get_args(hints["params"]) or (hints["params"],)
-    return Operation(next(kind for kind in given if is_typeddict(kind)), hints["return"])
+    return SdkOperation(next(kind for kind in given if is_typeddict(kind)), hints["return"])
 
 
 @cache

@@ -7,16 +7,15 @@ import stripe
 
 from gateway.sandbox.resources import ROUTES
 from gateway.sandbox.routing import Route
-from tests.contract.conftest import History
 from tests.contract.sdk import call, operations
-from tests.contract.shapes import differences
-from tests.contract.stage import Exchange, route_of
-from tests.sandbox.support import Json
+from tests.contract.stage import RecordedExchange, ScenarioHistory, route_of
+from tests.support.json_types import Json
+from tests.support.shapes import differences
 
 
-def served(history: History) -> dict[tuple[str, str], list[Exchange]]:
+def served(history: ScenarioHistory) -> dict[tuple[str, str], list[RecordedExchange]]:
     """Return the successful exchanges by route."""
-    found: dict[tuple[str, str], list[Exchange]] = {}
+    found: dict[tuple[str, str], list[RecordedExchange]] = {}
     for exchange in history.exchanges:
         route = route_of(exchange)
         if route and exchange.status == 200:
@@ -25,7 +24,7 @@ def served(history: History) -> dict[tuple[str, str], list[Exchange]]:
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=[f"{route.method} {route.path}" for route in ROUTES])
-def test_every_route_has_a_story_and_its_responses_fit_the_sdk(history: History, route: Route) -> None:
+def test_every_route_has_a_story_and_its_responses_fit_the_sdk(history: ScenarioHistory, route: Route) -> None:
     exchanges = served(history).get((route.method, route.path), [])
     assert exchanges, "tests/contract/scenario has no story in which this route succeeds"
     kind = operations()[call(route.method, route.path)].answer
@@ -33,7 +32,7 @@ def test_every_route_has_a_story_and_its_responses_fit_the_sdk(history: History,
     assert sorted(problems) == []
 
 
-def test_every_refusal_fits_the_sdks_error_class(history: History) -> None:
+def test_every_refusal_fits_the_sdks_error_class(history: ScenarioHistory) -> None:
     refused = [exchange for exchange in history.exchanges if exchange.status != 200]
     assert refused
     assert [
@@ -43,7 +42,7 @@ def test_every_refusal_fits_the_sdks_error_class(history: History) -> None:
     ] == []
 
 
-def test_no_list_route_returns_only_empty_lists(history: History) -> None:
+def test_no_list_route_returns_only_empty_lists(history: ScenarioHistory) -> None:
     empty = {
         path
         for (method, path), exchanges in served(history).items()
@@ -63,7 +62,7 @@ def test_no_list_route_returns_only_empty_lists(history: History) -> None:
         ({"deleted": True}, "is no stub of a deleted"),
     ],
 )
-def test_comparison_finds_differences(history: History, change: Json, problem: str) -> None:
+def test_comparison_finds_differences(history: ScenarioHistory, change: Json, problem: str) -> None:
     subscription = served(history)["POST", "/v1/subscriptions"][0].answer
     kind: Any = stripe.Customer if "deleted" in change else stripe.Subscription
     assert any(problem in found for found in differences(subscription | change, kind))

@@ -7,9 +7,9 @@ import stripe
 from stripe._object_classes import get_object_class
 
 from gateway.sandbox.events import TYPES
-from tests.contract.conftest import History
-from tests.contract.shapes import differences, former_differences
-from tests.sandbox.support import Json
+from tests.contract.stage import ScenarioHistory
+from tests.support.json_types import Json
+from tests.support.shapes import differences, former_differences
 
 ENVELOPE = {
     "id", "object", "api_version", "created", "data", "livemode", "pending_webhooks", "request", "type",
@@ -26,7 +26,7 @@ def class_of(obj: Json) -> Any:
     return found
 
 
-def test_every_object_in_an_event_fits_its_class(history: History) -> None:
+def test_every_object_in_an_event_fits_its_class(history: ScenarioHistory) -> None:
     assert history.events
     problems = {
         problem
@@ -37,7 +37,7 @@ def test_every_object_in_an_event_fits_its_class(history: History) -> None:
     assert sorted(problems) == []
 
 
-def test_previous_attributes_are_fields_of_their_object(history: History) -> None:
+def test_previous_attributes_are_fields_of_their_object(history: ScenarioHistory) -> None:
     updates = [(story, event) for story, event in history.events if "previous_attributes" in event["data"]]
     assert updates
     problems = {
@@ -54,7 +54,7 @@ def label(story: str, event: Json) -> str:
     return f"{story}: {event['type']}"
 
 
-def test_events_have_the_recorded_envelope_and_a_type_of_the_sdk(history: History) -> None:
+def test_events_have_the_recorded_envelope_and_a_type_of_the_sdk(history: ScenarioHistory) -> None:
     types = get_args(get_type_hints(stripe.Event)["type"])
     for _story, event in history.events:
         assert event.keys() == ENVELOPE
@@ -62,7 +62,7 @@ def test_events_have_the_recorded_envelope_and_a_type_of_the_sdk(history: Histor
     assert set(types) == TYPES
 
 
-def test_events_cover_the_main_statuses(history: History) -> None:
+def test_events_cover_the_main_statuses(history: ScenarioHistory) -> None:
     seen: dict[str, set[str]] = {}
     for _story, event in history.events:
         obj = event["data"]["object"]

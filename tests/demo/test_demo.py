@@ -1,4 +1,4 @@
-"""``gateway demo`` as a person runs it: real processes, from nothing to the end of the story."""
+"""Runs ``gateway demo`` as a person does, with real processes, from an empty directory to the end of its story."""
 
 import os
 import signal
@@ -14,23 +14,17 @@ import psutil
 import pytest
 import requests
 
-from tests.integration.support import eventually
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from tests.support.processes import free_port
+from tests.support.wait import eventually
 
 
 def read_until(output: IO[str], words: str) -> None:
-    """Read on until ``words`` are said."""
-    said = ""
-    while words not in said:
+    """Read the output until it contains ``words``."""
+    seen = ""
+    while words not in seen:
         line = output.readline()
-        assert line, f"it ended without saying {words!r}: {said}"
-        said += line
+        assert line, f"the output ended without {words!r}: {seen}"
+        seen += line
 
 
 def arguments(directory: Path, port: int, *more: str) -> list[str]:
@@ -42,18 +36,22 @@ def arguments(directory: Path, port: int, *more: str) -> list[str]:
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    """Not pytest's own: each new run of pytest closes that to other users, and PostgreSQL, as root, runs as another."""
+    """Create a directory that another user can read.
+
+    Each new pytest run closes pytest's own directory to other users. When root runs the tests, PostgreSQL runs as
+    another user.
+    """
     with TemporaryDirectory(prefix="gateway-tests-") as path:
         yield Path(path)
 
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    """Without a Stripe account of the one who runs the tests."""
+    """Return the environment without the Stripe and gateway settings of the person who runs the tests."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("STRIPE_", "GATEWAY_"))}
 
 
-def test_the_story_comes_out_right_from_nothing(directory: Path, environment: dict[str, str]) -> None:
+def test_story_succeeds_from_an_empty_directory(directory: Path, environment: dict[str, str]) -> None:
     command = arguments(directory, free_port(), "--exit")
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -63,7 +61,7 @@ def test_the_story_comes_out_right_from_nothing(directory: Path, environment: di
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGHUP], ids=["Ctrl-C", "the terminal is closed"])
-def test_it_keeps_serving_until_it_is_stopped_and_stops_all_that_it_started(
+def test_stopped_demo_stops_all_its_processes(
     directory: Path, environment: dict[str, str], end: signal.Signals
 ) -> None:
     port = free_port()
@@ -86,7 +84,7 @@ def test_it_keeps_serving_until_it_is_stopped_and_stops_all_that_it_started(
     eventually(lambda: not any(each.is_running() for each in family))
 
 
-def test_a_taken_port_is_said_in_one_line(directory: Path, environment: dict[str, str]) -> None:
+def test_taken_port_is_reported_in_one_line(directory: Path, environment: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         command = arguments(directory, port, "--exit")
@@ -95,7 +93,7 @@ def test_a_taken_port_is_said_in_one_line(directory: Path, environment: dict[str
     assert done.stderr == f"gateway: port {port} is taken. Choose another one with --port.\n"
 
 
-def test_a_live_key_is_refused(directory: Path, environment: dict[str, str]) -> None:
+def test_live_key_is_refused(directory: Path, environment: dict[str, str]) -> None:
     command = arguments(directory, free_port(), "--exit")
     live = {**environment, "STRIPE_SECRET_KEY": "sk_live_1"}
     done = subprocess.run(command, env=live, capture_output=True, text=True, timeout=60, check=False)

@@ -1,4 +1,4 @@
-"""Stripe sending a burst: over several connections, each event again and again until it is acknowledged."""
+"""Sends a burst as Stripe does. Several connections resend each event until the gateway acknowledges it."""
 
 import socket
 import threading
@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from http.client import HTTPException, HTTPResponse
 from typing import Self
 
-from tests.benchmarks.events import id_of
-from tests.integration.support import eventually
+from tests.support.bulk_events import id_of
+from tests.support.wait import eventually
 
 CONNECTIONS = 8
-TIMEOUT = 10  # seconds that Stripe waits for an answer
-PAUSE = 0.01  # seconds before a connection tries again after a failure
+TIMEOUT = 10  # seconds that a connection waits for an answer
+PAUSE = 0.01  # seconds between a failure and the next try on that connection
 
 
 class Burst:
-    """Deliveries on their way to a port of this machine."""
+    """Sends deliveries to a local port and counts the results."""
 
     def __init__(self, port: int, deliveries: Sequence[bytes]) -> None:
         self._port = port
@@ -25,15 +25,15 @@ class Burst:
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self.in_flight = 0
-        """How many deliveries are sent and not yet answered."""
+        """The number of deliveries in flight."""
         self.cut = 0
-        """How many were sent and lost their connection instead of being answered."""
+        """The number of deliveries whose connection broke before an answer."""
         self.acknowledged: set[str] = set()
-        """Ids of the events that were answered 200."""
+        """The ids of the events that the gateway answered with 200."""
         self.refusals: Counter[int] = Counter()
-        """How often another status was answered."""
+        """The number of answers for each status other than 200."""
         self.unreachable = 0
-        """How often nobody listened."""
+        """The number of connections that failed because no process listened."""
 
     def __enter__(self) -> Self:
         return self
@@ -43,24 +43,24 @@ class Burst:
 
     @property
     def waiting(self) -> int:
-        """How many events are still to be acknowledged."""
+        """Return the number of events that are not acknowledged yet."""
         return len(self._waiting) + self.in_flight
 
     def start(self) -> None:
-        """Send, until all is acknowledged or ``stop`` is called."""
+        """Send until every event is acknowledged or the caller calls ``stop``."""
         self._stop.clear()
         self._threads = [threading.Thread(target=self._run) for _ in range(CONNECTIONS)]
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Send nothing more; returns once every connection has its answer or is cut."""
+        """Stop sending. Return once no delivery is in flight."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
 
     def finish(self, seconds: float = 30) -> None:
-        """Go on until all is acknowledged."""
+        """Resume sending until every event is acknowledged."""
         self.stop()
         self.start()
         try:
@@ -87,7 +87,7 @@ class Burst:
             connection.close()
 
     def _deliver(self, connection: socket.socket | None, delivery: bytes) -> tuple[socket.socket | None, bool]:
-        """One try; gives the connection, if it can be used again, and whether it was acknowledged."""
+        """Send a delivery once. Return the connection if it is reusable, and whether the event was acknowledged."""
         try:
             if connection is None:
                 connection = socket.create_connection(("127.0.0.1", self._port), timeout=TIMEOUT)

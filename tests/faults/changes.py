@@ -1,4 +1,4 @@
-"""Plan changes on a stage: how organizations come to ask for one, and what must have become of it."""
+"""Starts plan changes in a deployment and checks how they ended."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,12 +13,14 @@ from gateway.endpoints.request_context import EXTENSION
 from gateway.services.webhooks.wakeup import defer_drain
 from gateway.stripe_api.snapshots import ORGANIZATION_ID
 from gateway.tasks import build_worker
-from tests.faults.stage import Stage
-from tests.integration.support import Api, Json, eventually
+from tests.support.api import ApiClient
+from tests.support.deployment import Deployment
+from tests.support.json_types import Json
+from tests.support.wait import eventually
 
 GOOD, ASKS_ITS_HOLDER, DECLINED = "pm_card_visa", "pm_card_authenticationRequired", "pm_card_chargeCustomerFail"
 PRICE_OF = {"konnect_free_usd_month": "free", "konnect_plus_usd_month": "plus"}
-PROMISED = 60  # seconds within which a change ends
+PROMISED = 60  # seconds within which every change must end
 UNKNOWN = "SELECT count(*) FROM plan_changes WHERE state IN ('requested', 'processing')"
 LAST = """
     SELECT id, state FROM plan_changes WHERE organization_id = %s AND to_plan = 'plus' ORDER BY created_at DESC LIMIT 1
@@ -26,22 +28,24 @@ LAST = """
 
 
 @contextmanager
-def interface(stage: Stage, organization_id: str) -> Iterator[Api]:
-    """The JSON interface without a process of its own, as an organization calls it."""
+def interface(stage: Deployment, organization_id: str) -> Iterator[ApiClient]:
+    """Yield a client for the organization that calls the JSON interface in this process."""
     app = create_app(stage.gateway)
-    yield Api(app.test_client(), issue_development_token(stage.gateway.config, organization_id, stage.gateway.clock()))
+    yield ApiClient(
+        app.test_client(), issue_development_token(stage.gateway.config, organization_id, stage.gateway.clock())
+    )
     app.extensions[EXTENSION].close()
 
 
-def enrol(stage: Stage, organization_id: str, card: str) -> None:
-    """Put an organization on Free, with a card on file."""
+def enrol(stage: Deployment, organization_id: str, card: str) -> None:
+    """Put an organization with a card on Free."""
     with interface(stage, organization_id) as api:
         api.ok("POST", "/subscription", plan="free")
         api.add_card(stage.stripe, card)
 
 
-def let_a_minute_pass(stage: Stage) -> None:
-    """What is planned for the next minute is due now, and who died in it has been silent for that long."""
+def let_a_minute_pass(stage: Deployment) -> None:
+    """Make the jobs of the next minute due now. Make the heartbeats of dead workers look a minute old."""
     stage.rows("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE task_name = %s", jobs.FINISH_CHANGE)
     stage.rows(
         "UPDATE procrastinate_workers SET last_heartbeat = last_heartbeat - interval '1 minute'"
@@ -53,64 +57,64 @@ def let_a_minute_pass(stage: Stage) -> None:
     defer_drain(stage.gateway.database)
 
 
-def all_known(stage: Stage) -> bool:
-    """Whether every change has ended, or waits for its customer."""
+def all_known(stage: Deployment) -> bool:
+    """Return whether every change has ended or waits for its customer."""
     return stage.number(UNKNOWN) == 0
 
 
-def await_end(stage: Stage, seconds: float = PROMISED) -> None:
-    """Wait until every change has ended, or waits for its customer."""
+def await_end(stage: Deployment, seconds: float = PROMISED) -> None:
+    """Wait until every change has ended or waits for its customer."""
     eventually(lambda: all_known(stage), seconds)
 
 
-def last_change(stage: Stage, organization_id: str) -> tuple[str, str]:
-    """Id and state of the last upgrade that the organization asked for."""
+def last_change(stage: Deployment, organization_id: str) -> tuple[str, str]:
+    """Return the id and the state of the organization's last upgrade."""
     [(change_id, state)] = stage.rows(LAST, organization_id)
     return change_id, state
 
 
-def approve(stage: Stage, organization_id: str) -> None:
-    """The holder of the card approves the payment that the change waits for."""
+def approve(stage: Deployment, organization_id: str) -> None:
+    """Approve the payment that the change waits for, as the cardholder does."""
     change_id, _ = last_change(stage, organization_id)
     with interface(stage, organization_id) as api:
         secret = api.ok("GET", f"/subscription/changes/{change_id}")["client_secret"]
     stage.stripe.v1.payment_intents.confirm(secret.split("_secret_")[0])
 
 
-def at_stripe(stage: Stage, organization_id: str) -> Subscription:
-    """The organization's subscription as Stripe has it: the only one, of the only customer."""
+def at_stripe(stage: Deployment, organization_id: str) -> Subscription:
+    """Retrieve the organization's subscription from Stripe. It must be the only one of its only customer."""
     [customer] = [each for each in stage.stripe.v1.customers.list({"limit": 100}) if owner(each) == organization_id]
     [subscription] = stage.stripe.v1.subscriptions.list({"customer": customer.id, "status": "all"}).data
     return subscription
 
 
 def owner(stripe_object: object) -> str | None:
-    """Whose a customer or subscription is."""
-    metadata: Json = stripe_object.to_dict()["metadata"]  # type: ignore[attr-defined]  # every object of the SDK's has it
+    """Return the organization that a customer or subscription belongs to, or None."""
+    metadata: Json = stripe_object.to_dict()["metadata"]  # type: ignore[attr-defined]  # every SDK object has the method
     name = metadata.get(ORGANIZATION_ID)
     return str(name) if name is not None else None
 
 
-def assert_agreed(stage: Stage, organization_id: str) -> str:
-    """The plan table says what Stripe has; gives the plan."""
+def assert_agreed(stage: Deployment, organization_id: str) -> str:
+    """Check that the plan table agrees with Stripe and return the plan."""
     [item] = at_stripe(stage, organization_id).to_dict()["items"]["data"]
     plan = PRICE_OF[item["price"]["lookup_key"]]
     assert stage.plan(organization_id) == (plan, item["quantity"])
     return plan
 
 
-def assert_ended(stage: Stage, organization_id: str, state: str) -> None:
-    """The upgrade ended so, was charged once or not at all, and tables and Stripe agree."""
+def assert_ended(stage: Deployment, organization_id: str, state: str) -> None:
+    """Check the upgrade's state, that our tables agree with Stripe, and that Plus is charged only if applied."""
     assert last_change(stage, organization_id)[1] == state
     plan = assert_agreed(stage, organization_id)
     assert plan == ("plus" if state == "applied" else "free")
     assert len(charges_for_plus(stage, organization_id)) == (state == "applied")
 
 
-def charges_for_plus(stage: Stage, organization_id: str) -> list[int]:
-    """What Plus costs for the rest of the period, as often as the organization pays for it.
+def charges_for_plus(stage: Deployment, organization_id: str) -> list[int]:
+    """Return one amount for each time that Stripe charged Plus for the rest of the period.
 
-    Each is an invoice item: pending, or on an invoice that is paid.
+    Each is an invoice item that is pending or on a paid invoice.
     """
     customer = at_stripe(stage, organization_id).customer
     assert isinstance(customer, str)

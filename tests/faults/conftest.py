@@ -1,4 +1,4 @@
-"""Databases and stages: one that the tests of input share, and one of its own for each test that kills."""
+"""Deployments for the fault tests. Tests that kill something get their own, and the others share one."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from gateway.db.migrate import migrate
 from gateway.db.session import Database
 from tests.conftest import POSTGRES
 from tests.faults.postgres import Crashing, crashing_postgres
-from tests.faults.stage import Stage, stage
+from tests.support.deployment import Deployment, deployed
 
 _numbers = itertools.count()
 
@@ -23,14 +23,20 @@ NewDatabase = Callable[[str], AbstractContextManager[str]]
 
 @pytest.fixture(scope="session")
 def directory() -> Iterator[Path]:
-    """For logs and the server: not pytest's own, which each new run of pytest closes to other users."""
+    """Create a directory for logs and the server.
+
+    Each new pytest run closes pytest's own directory to other users, and PostgreSQL may run as another user.
+    """
     with TemporaryDirectory(prefix="gateway-tests-") as path:
         yield Path(path)
 
 
 @pytest.fixture(scope="session")
 def new_database(worker_id: str) -> NewDatabase:
-    """Makes a migrated database on a server, for the length of a block: a copy of one that is migrated once."""
+    """Return a context manager that creates a migrated database on a server and drops it at the end.
+
+    Migrations run once per server, and each database is a copy of that result.
+    """
     migrated: set[str] = set()
 
     @contextmanager
@@ -52,33 +58,33 @@ def new_database(worker_id: str) -> NewDatabase:
 
 
 def on(server: str, database: str) -> str:
-    """The URL of another database of the same server."""
+    """Return the URL of another database on the server."""
     return server.replace("/gateway?", f"/{database}?")
 
 
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> str:
-    """The server that all tests share."""
+    """Return the URL of the server that all tests share."""
     return request.config.stash[POSTGRES]
 
 
 @pytest.fixture(scope="session")
 def postgres(directory: Path) -> Iterator[Crashing]:
-    """A server that may be crashed."""
+    """Run a server that tests may crash."""
     with crashing_postgres(directory / "pg") as crashing:
         yield crashing
 
 
 @pytest.fixture
-def own(new_database: NewDatabase, server: str, directory: Path) -> Iterator[Stage]:
-    """A stage for one test, without any process yet."""
-    with new_database(server) as url, TemporaryDirectory(dir=directory) as logs, stage(url, Path(logs)) as set_up:
+def own(new_database: NewDatabase, server: str, directory: Path) -> Iterator[Deployment]:
+    """Set up a deployment for one test. The test starts its processes."""
+    with new_database(server) as url, TemporaryDirectory(dir=directory) as logs, deployed(url, Path(logs)) as set_up:
         yield set_up
 
 
 @pytest.fixture(scope="session")
 def at_once(directory: Path) -> Path:
-    """A catalogue whose Plus is charged at once."""
+    """Write a catalogue in which Plus is charged immediately."""
     shipped = files("gateway").joinpath("catalog.toml").read_text(encoding="utf-8")
     path = directory / "catalog.toml"
     path.write_text(shipped.replace('key = "plus"', 'key = "plus"\ncharge = "now"'), encoding="utf-8")
@@ -86,27 +92,27 @@ def at_once(directory: Path) -> Path:
 
 
 @pytest.fixture
-def own_at_once(new_database: NewDatabase, server: str, directory: Path, at_once: Path) -> Iterator[Stage]:
-    """The same as ``own``, of a deployment whose Plus is charged at once."""
+def own_at_once(new_database: NewDatabase, server: str, directory: Path, at_once: Path) -> Iterator[Deployment]:
+    """Set up a deployment for one test, with Plus charged immediately. The test starts its processes."""
     with (
         new_database(server) as url,
         TemporaryDirectory(dir=directory) as logs,
-        stage(url, Path(logs), at_once) as set_up,
+        deployed(url, Path(logs), at_once) as set_up,
     ):
         yield set_up
 
 
 @pytest.fixture(scope="session")
-def shared(new_database: NewDatabase, server: str, directory: Path) -> Iterator[Stage]:
-    """A stage with web and worker, for tests that kill nothing: each has its own organizations."""
-    with new_database(server) as url, TemporaryDirectory(dir=directory) as logs, stage(url, Path(logs)) as set_up:
+def shared(new_database: NewDatabase, server: str, directory: Path) -> Iterator[Deployment]:
+    """Run web and worker for all tests that kill nothing. Each test must use its own organizations."""
+    with new_database(server) as url, TemporaryDirectory(dir=directory) as logs, deployed(url, Path(logs)) as set_up:
         set_up.serve()
         set_up.work()
         yield set_up
 
 
 @pytest.fixture
-def running(shared: Stage) -> Iterator[Stage]:
-    """The shared stage, without faults of the sandbox's left behind."""
+def running(shared: Deployment) -> Iterator[Deployment]:
+    """Return the shared deployment and remove the test's sandbox faults afterwards."""
     yield shared
     shared.end_faults()

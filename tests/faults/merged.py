@@ -1,18 +1,16 @@
-"""A burst with one event for each of many organizations, and what must have become of it."""
+"""Makes one event for each of many organizations and checks that each was merged exactly once."""
 
-import random
 import signal
-import time
 from collections.abc import Sequence
 
 import orjson
 import psycopg
 
 from gateway.services.webhooks.inbox import COLUMNS, build_row
-from tests.benchmarks import events
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
-from tests.processes import Process
+from tests.support import bulk_events
+from tests.support.deployment import Deployment
+from tests.support.processes import Process
+from tests.support.wait import eventually
 
 HALF_DONE = """
     SELECT count(*) FROM webhook_events AS event LEFT JOIN plan_history ON cause = event.id
@@ -31,78 +29,72 @@ AT_WORK = """
 """
 
 
-def one_event_each(stage: Stage, organizations: int) -> Sequence[bytes]:
-    """Organizations that are on no plan yet, and for each a delivery that puts it on Plus, in a quantity of its own."""
-    known = orjson.loads(events.RECORDED.read_bytes())["data"]["object"]["items"]["data"][0]["price"]["product"]
+def one_event_each(stage: Deployment, organizations: int) -> Sequence[bytes]:
+    """Create organizations without a plan. Return a delivery for each that puts it on Plus with its own quantity."""
+    known = orjson.loads(bulk_events.RECORDED.read_bytes())["data"]["object"]["items"]["data"][0]["price"]["product"]
     stage.rows("UPDATE plans SET product_id = %s WHERE key = 'plus'", known)
     stage.rows(
         "INSERT INTO organizations (id, stripe_customer_id, created_at)"
         " SELECT 'org_' || number, 'cus_' || number, now() FROM generate_series(0, %s) AS number",
         organizations - 1,
     )
-    return events.requests(organizations, organizations)
+    return bulk_events.requests(organizations, organizations)
 
 
-def store(stage: Stage, deliveries: Sequence[bytes]) -> None:
-    """Put events into the inbox as ingress does, without any wake-up."""
+def store(stage: Deployment, deliveries: Sequence[bytes]) -> None:
+    """Put events into the inbox as the webhook endpoint does, but do not wake the worker."""
     bodies = [delivery.partition(b"\r\n\r\n")[2] for delivery in deliveries]
     rows = [build_row(stage.gateway, body, stage.gateway.clock()) for body in bodies]
     values = ", ".join(["%s"] * len(COLUMNS))
-    insert = f"INSERT INTO webhook_events ({', '.join(COLUMNS)}) VALUES ({values})"  # noqa: S608 - of constants alone
+    insert = f"INSERT INTO webhook_events ({', '.join(COLUMNS)}) VALUES ({values})"  # noqa: S608 - constants only
     with psycopg.connect(stage.environment["GATEWAY_DATABASE_URL"]) as connection, connection.cursor() as cursor:
         cursor.executemany(insert.encode(), rows)
 
 
-def pending(stage: Stage) -> int:
-    """How many events are still to be worked off."""
+def pending(stage: Deployment) -> int:
+    """Return how many events are not processed yet."""
     return stage.number("SELECT count(*) FROM webhook_events WHERE state IN ('pending', 'failed')")
 
 
-def locked(stage: Stage) -> int:
-    """How many pending events some transaction holds just now: a drain is in the midst of them."""
+def locked(stage: Deployment) -> int:
+    """Return how many pending events a drain's open transaction has locked."""
     return stage.number(LOCKED)
 
 
-def at_work(stage: Stage) -> int:
-    """How many statements the database works on just now, but for those whose client does not take the answer."""
+def at_work(stage: Deployment) -> int:
+    """Return how many statements PostgreSQL is executing. Ignore those whose client does not read the answer."""
     return stage.number(AT_WORK)
 
 
-def freeze_in_mid_drain(stage: Stage, worker: Process) -> None:
-    """Stop the worker's process (it can go on) at any moment at which a drain's transaction is open."""
+def freeze_in_mid_drain(stage: Deployment, worker: Process) -> None:
+    """Stop the worker's process with SIGSTOP while a drain's transaction is open. SIGCONT resumes it."""
     while True:
         eventually(lambda: locked(stage) > 0)
-        some_moment()
         worker.send(signal.SIGSTOP)
         if locked(stage) > 0:
             return
         worker.send(signal.SIGCONT)
 
 
-def some_moment() -> None:
-    """Any moment from now on."""
-    time.sleep(random.uniform(0, 0.05))  # noqa: S311 - no secret
-
-
-def acknowledged_but_lost(stage: Stage, acknowledged: set[str]) -> set[str]:
-    """Events that were answered 200 and are not in the inbox."""
+def acknowledged_but_lost(stage: Deployment, acknowledged: set[str]) -> set[str]:
+    """Return the acknowledged events that are not in the inbox."""
     return acknowledged - {event_id for (event_id,) in stage.rows("SELECT id FROM webhook_events")}
 
 
-def half_done(stage: Stage) -> int:
-    """How many events are merged and not marked, or marked and not merged: there must be none at any moment.
+def half_done(stage: Deployment) -> int:
+    """Return how many events are merged but not marked done, or marked done but not merged.
 
-    One statement, so one moment.
+    There must never be one. A single statement reads both tables, so that it sees one snapshot.
     """
     return stage.number(HALF_DONE)
 
 
-def assert_merged_once(stage: Stage, deliveries: Sequence[bytes]) -> None:
-    """Every event is done, in the plan table, and in the history once."""
-    told = {}
+def assert_merged_once(stage: Deployment, deliveries: Sequence[bytes]) -> None:
+    """Check that every event is done, shows in the plan table and has one row in the history."""
+    delivered = {}
     for delivery in deliveries:
         event = orjson.loads(delivery.partition(b"\r\n\r\n")[2])
-        told[event["data"]["object"]["customer"]] = (event["id"], event["data"]["object"]["quantity"])
+        delivered[event["data"]["object"]["customer"]] = (event["id"], event["data"]["object"]["quantity"])
     ended = "SELECT state, attempts, count(*) FROM webhook_events WHERE id LIKE 'evt_1Bench%%' GROUP BY state, attempts"
     assert stage.rows(ended) == [("done", 0, len(deliveries))]
     merged = stage.rows(
@@ -111,5 +103,5 @@ def assert_merged_once(stage: Stage, deliveries: Sequence[bytes]) -> None:
         " JOIN organization_plans ON organization_plans.organization_id = organizations.id"
     )
     assert sorted(merged) == sorted(
-        (customer, event_id, quantity, quantity, "plus", 1) for customer, (event_id, quantity) in told.items()
+        (customer, event_id, quantity, quantity, "plus", 1) for customer, (event_id, quantity) in delivered.items()
     )

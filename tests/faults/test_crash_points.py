@@ -1,7 +1,7 @@
-"""Web or worker dies at each named place of a plan change, and is started again: the change ends within a minute, once.
+"""Web or worker dies at each failpoint of a plan change and restarts. The change ends once, within a minute.
 
-That it died there is seen by its exit status. What is planned for the minute is made due instead of being waited for,
-but for one test, which lets the time pass.
+The exit status shows that the process died at the failpoint. Only one test waits for the minute to pass. The others
+make the jobs of that minute due immediately.
 """
 
 import time
@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from gateway.failpoints import KILLED, Failpoint
-from gateway.services.plan_changes import request as request_change
+from gateway.services.plan_changes.request import write_intent
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
 from tests.faults.changes import (
@@ -28,11 +28,11 @@ from tests.faults.changes import (
     last_change,
     let_a_minute_pass,
 )
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
-from tests.processes import Process
+from tests.support.deployment import Deployment
+from tests.support.processes import Process
+from tests.support.wait import eventually
 
-# Web freezes the first call with the intent, the job whatever is still to be called.
+# Web stores the first call's parameters together with the intent. The job stores those of the remaining calls.
 IN_EACH_CHANGE = [Failpoint.INTENT_WRITTEN, Failpoint.STRIPE_ANSWERED, Failpoint.ANSWER_MERGED]
 IN_EACH_JOB = [Failpoint.PARAMETERS_FROZEN, Failpoint.STRIPE_ANSWERED, Failpoint.ANSWER_MERGED]
 UNPAID = "SELECT count(*) FROM invoices WHERE organization_id = %s AND status = 'open'"
@@ -48,45 +48,45 @@ CONCERNED: Mapping[Failpoint, dict[str, str]] = {
 }
 
 
-def upgrade_and_die(stage: Stage, web: Process, organization_id: str) -> None:
-    """Ask for Plus, of a web process that dies over it."""
+def upgrade_and_die(stage: Deployment, web: Process, organization_id: str) -> None:
+    """Request Plus, and wait until the web process has died while handling the request."""
     deaths = web.log().count(f"exited with code {KILLED}")
-    eventually(lambda: is_up(stage))  # again, after the death before
+    eventually(lambda: is_up(stage))  # gunicorn may still be replacing the worker that died before
     with pytest.raises(requests.ConnectionError):
         stage.api(organization_id, "PATCH", "/subscription", plan="plus")
     eventually(lambda: web.log().count(f"exited with code {KILLED}") > deaths)
 
 
-def is_up(stage: Stage) -> bool:
-    """Whether web answers."""
+def is_up(stage: Deployment) -> bool:
+    """Return whether web answers."""
     try:
         return requests.get(f"http://127.0.0.1:{stage.port}/health/live", timeout=5).ok
     except requests.ConnectionError:
         return False
 
 
-def intend(stage: Stage, organization_id: str) -> None:
-    """Write an upgrade's intent and do no more, as a web process that dies there."""
+def intend(stage: Deployment, organization_id: str) -> None:
+    """Store only an upgrade's intent, like a web process that dies right after that."""
     caller = Caller(organization_id=organization_id, actor="test")
-    request_change.write_intent(stage.gateway, caller, ChangeCommand(plan="plus"), None, card=True)
+    write_intent(stage.gateway, caller, ChangeCommand(plan="plus"), None, card=True)
 
 
-def start_again(stage: Stage) -> None:
-    """Web and worker, a minute later."""
+def start_again(stage: Deployment) -> None:
+    """Start web and worker and make a minute pass."""
     stage.work()
     stage.serve()
     let_a_minute_pass(stage)
 
 
-def assert_all_is_well(stage: Stage, organizations: Mapping[str, str]) -> None:
-    """Each upgrade ended as its card lets it, once, and another change is possible."""
+def assert_all_is_well(stage: Deployment, organizations: Mapping[str, str]) -> None:
+    """Check that each upgrade ended once, in the state that its card allows, and permits another change."""
     for organization_id, card in organizations.items():
         if ENDS[card] == "requires_action":
             assert last_change(stage, organization_id)[1] == "requires_action"
             approve(stage, organization_id)
-            eventually(lambda who=organization_id: last_change(stage, who)[1] == "applied")  # type: ignore[misc]  # a default, so that it binds now
+            eventually(lambda who=organization_id: last_change(stage, who)[1] == "applied")  # type: ignore[misc]  # the default binds the loop variable now
         assert_ended(stage, organization_id, "failed" if card == DECLINED else "applied")
-        # The webhooks may still be telling that the change's invoice is open, then that it is paid or void.
+        # The webhooks that report the invoice as open, then as paid or void, may still be in flight.
         eventually(lambda who=organization_id: stage.number(UNPAID, who) == 0)  # type: ignore[misc]  # as above
         with interface(stage, organization_id) as api:
             api.add_card(stage.stripe, GOOD)
@@ -95,7 +95,7 @@ def assert_all_is_well(stage: Stage, organizations: Mapping[str, str]) -> None:
 
 
 @pytest.mark.parametrize("point", IN_EACH_CHANGE)
-def test_web_dies_in_a_change_that_is_charged_on_the_billing_date(own: Stage, point: Failpoint) -> None:
+def test_change_charged_later_survives_the_death_of_web(own: Deployment, point: Failpoint) -> None:
     enrol(own, "org_good", GOOD)
     web = own.serve(dying_at=point)
     upgrade_and_die(own, web, "org_good")
@@ -106,7 +106,7 @@ def test_web_dies_in_a_change_that_is_charged_on_the_billing_date(own: Stage, po
 
 
 @pytest.mark.parametrize("point", CONCERNED)
-def test_web_dies_in_a_change_that_is_charged_at_once(own_at_once: Stage, point: Failpoint) -> None:
+def test_change_charged_now_survives_the_death_of_web(own_at_once: Deployment, point: Failpoint) -> None:
     organizations = CONCERNED[point]
     for organization_id, card in organizations.items():
         enrol(own_at_once, organization_id, card)
@@ -120,7 +120,7 @@ def test_web_dies_in_a_change_that_is_charged_at_once(own_at_once: Stage, point:
 
 
 @pytest.mark.parametrize("point", [Failpoint.CUSTOMER_CREATED, Failpoint.STRIPE_ANSWERED])
-def test_web_dies_in_an_enrolment(own: Stage, point: Failpoint) -> None:
+def test_enrolment_survives_the_death_of_web(own: Deployment, point: Failpoint) -> None:
     web = own.serve(dying_at=point)
     with pytest.raises(requests.ConnectionError):
         own.api("org_1", "POST", "/subscription", plan="free")
@@ -128,7 +128,7 @@ def test_web_dies_in_an_enrolment(own: Stage, point: Failpoint) -> None:
     web.kill()
     start_again(own)
     await_end(own)
-    if point is Failpoint.CUSTOMER_CREATED:  # before anything was asked for
+    if point is Failpoint.CUSTOMER_CREATED:  # the process died before it stored an intent
         assert own.number("SELECT count(*) FROM plan_changes") == 0
         own.ok("org_1", "POST", "/subscription", plan="free")
     assert assert_agreed(own, "org_1") == "free"
@@ -136,14 +136,14 @@ def test_web_dies_in_an_enrolment(own: Stage, point: Failpoint) -> None:
     assert enrol_again.json()["code"] == "no_change"
 
 
-def test_web_dies_between_the_two_calls_of_an_enrolment_on_plus(own: Stage) -> None:
+def test_enrolment_on_plus_survives_a_death_between_its_two_calls(own: Deployment) -> None:
     with interface(own, "org_good") as api:
         api.add_card(own.stripe, GOOD)
     web = own.serve(dying_at=Failpoint.PARAMETERS_FROZEN)
     with pytest.raises(requests.ConnectionError):
         own.api("org_good", "POST", "/subscription", plan="plus")
     eventually(lambda: f"exited with code {KILLED}" in web.log())
-    assert own.rows("SELECT plan FROM organization_plans") == [("free",)], "the first call was not over"
+    assert own.rows("SELECT plan FROM organization_plans") == [("free",)], "web died before the first call had ended"
     web.kill()
     start_again(own)
     await_end(own)
@@ -151,7 +151,7 @@ def test_web_dies_between_the_two_calls_of_an_enrolment_on_plus(own: Stage) -> N
 
 
 @pytest.mark.parametrize("point", IN_EACH_JOB)
-def test_the_worker_dies_as_well_in_a_change_that_is_charged_on_the_billing_date(own: Stage, point: Failpoint) -> None:
+def test_change_charged_later_survives_the_death_of_web_and_worker(own: Deployment, point: Failpoint) -> None:
     enrol(own, "org_good", GOOD)
     intend(own, "org_good")
     worker = own.work(dying_at=point)
@@ -164,7 +164,7 @@ def test_the_worker_dies_as_well_in_a_change_that_is_charged_on_the_billing_date
 
 
 @pytest.mark.parametrize("point", [Failpoint.PARAMETERS_FROZEN, *list(CONCERNED)[1:]])
-def test_the_worker_dies_as_well_in_a_change_that_is_charged_at_once(own_at_once: Stage, point: Failpoint) -> None:
+def test_change_charged_now_survives_the_death_of_web_and_worker(own_at_once: Deployment, point: Failpoint) -> None:
     organizations = CONCERNED.get(point, {"org_good": GOOD})
     for organization_id, card in organizations.items():
         enrol(own_at_once, organization_id, card)
@@ -177,16 +177,16 @@ def test_the_worker_dies_as_well_in_a_change_that_is_charged_at_once(own_at_once
     assert_all_is_well(own_at_once, organizations)
 
 
-def test_with_nothing_made_to_go_faster_it_takes_no_longer_than_a_minute(own: Stage) -> None:
-    """Web dies, the worker dies as it finishes the change, and both are started again at once, as a supervisor does."""
+def test_change_ends_within_a_real_minute_after_two_deaths(own: Deployment) -> None:
+    """Web dies, then the worker dies while finishing the change. Both restart immediately, as under a supervisor."""
     enrol(own, "org_good", GOOD)
     worker = own.work(dying_at=Failpoint.PARAMETERS_FROZEN)
     web = own.serve(dying_at=Failpoint.INTENT_WRITTEN)
-    asked = time.monotonic()
+    requested_at = time.monotonic()
     upgrade_and_die(own, web, "org_good")
     web.kill()
     own.serve()
     assert worker.wait() == KILLED
     own.work()
-    await_end(own, PROMISED - (time.monotonic() - asked))
+    await_end(own, PROMISED - (time.monotonic() - requested_at))
     assert_all_is_well(own, {"org_good": GOOD})

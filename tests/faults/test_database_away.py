@@ -1,4 +1,4 @@
-"""PostgreSQL stops at once in mid-burst, as in a crash, and comes back: web and worker go on by themselves."""
+"""PostgreSQL crashes during a burst and comes back. Web and worker continue without a restart."""
 
 import signal
 import threading
@@ -22,36 +22,34 @@ from tests.faults.merged import (
     store,
 )
 from tests.faults.postgres import Crashing
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
+from tests.support.deployment import Deployment
+from tests.support.wait import eventually
 
 
 @pytest.fixture(scope="module")
 def server(postgres: Crashing) -> str:
-    """Not the one that all tests share."""
+    """Return the URL of the server that tests may crash, instead of the shared one."""
     return postgres.url
 
 
-def test_web_answers_503_while_the_database_is_away_and_goes_on_by_itself_and_loses_nothing(
-    own: Stage, postgres: Crashing
-) -> None:
+def test_web_answers_503_without_a_database_and_loses_nothing(own: Deployment, postgres: Crashing) -> None:
     deliveries = one_event_each(own, 1500)
     web = own.serve()
     with Burst(own.port, deliveries) as burst:
         for _ in range(2):
             acknowledged, refused = len(burst.acknowledged), burst.refusals[503]
             burst.start()
-            eventually(lambda goal=acknowledged + 100: len(burst.acknowledged) > goal)  # type: ignore[misc]  # a default binds it now
-            assert burst.in_flight > 0, "nothing was on its way"
+            eventually(lambda goal=acknowledged + 100: len(burst.acknowledged) > goal)  # type: ignore[misc]  # the default binds the goal now
+            assert burst.in_flight > 0, "no delivery was in flight"
             with postgres.crashed():
-                assert burst.waiting > 0, "the burst was over"
-                eventually(lambda goal=refused + 20: burst.refusals[503] > goal)  # type: ignore[misc]  # a default binds it now
+                assert burst.waiting > 0, "the burst ended too early"
+                eventually(lambda goal=refused + 20: burst.refusals[503] > goal)  # type: ignore[misc]  # the default binds the goal now
                 while_away = set(burst.acknowledged)
             assert acknowledged_but_lost(own, while_away) == set()
             burst.stop()
         burst.finish()
         assert set(burst.refusals) == {503}
-        assert (burst.cut, burst.unreachable) == (0, 0)  # each had its answer
+        assert (burst.cut, burst.unreachable) == (0, 0)  # every delivery was answered
     assert web.alive
     own.work()
     defer_drain(own.gateway.database)
@@ -59,9 +57,7 @@ def test_web_answers_503_while_the_database_is_away_and_goes_on_by_itself_and_lo
     assert_merged_once(own, deliveries)
 
 
-def test_a_worker_that_loses_the_database_in_mid_drain_goes_on_by_itself_when_it_is_back(
-    own: Stage, postgres: Crashing
-) -> None:
+def test_worker_that_loses_the_database_in_mid_drain_continues_later(own: Deployment, postgres: Crashing) -> None:
     deliveries = one_event_each(own, 3000)
     store(own, deliveries)
     worker = own.work()
@@ -69,9 +65,9 @@ def test_a_worker_that_loses_the_database_in_mid_drain_goes_on_by_itself_when_it
     freeze_in_mid_drain(own, worker)
     with postgres.crashed():
         worker.send(signal.SIGCONT)
-        # It tried to come back, and could not; to give up altogether takes its pool half a minute.
+        # Wait until the worker has failed to reconnect. Its pool gives up only after half a minute.
         eventually(lambda: "error connecting" in worker.log() or "worker_without_database" in worker.log())
-    assert pending(own) > 0, "the inbox was drained"
+    assert pending(own) > 0, "the drain ended too early"
     assert half_done(own) == 0
     defer_drain(own.gateway.database)
     eventually(lambda: pending(own) == 0, 60)
@@ -79,12 +75,12 @@ def test_a_worker_that_loses_the_database_in_mid_drain_goes_on_by_itself_when_it
     assert_merged_once(own, deliveries)
 
 
-def test_a_refresh_whose_answer_finds_no_database_is_merged_when_it_is_back(own: Stage, postgres: Crashing) -> None:
+def test_refresh_without_a_database_is_merged_when_it_is_back(own: Deployment, postgres: Crashing) -> None:
     own.serve()
     customer = own.enrol("org_1")["customer"]
     worker = own.work()
     eventually(own.all_done)
-    own.fault("webhook_dropped", event="customer.updated", times=1)  # nothing else is to tell
+    own.fault("webhook_dropped", event="customer.updated", times=1)  # so only the refresh can bring the new name
     own.stripe.v1.customers.update(customer, {"name": "Renamed"})
     own.fault("delay", seconds=1, path=f"/v1/customers/{customer}")
     own.refresh("customer", customer)
@@ -95,10 +91,10 @@ def test_a_refresh_whose_answer_finds_no_database_is_merged_when_it_is_back(own:
     eventually(lambda: own.number("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'gateway.refresh'") == 0)
 
 
-def test_a_plan_change_without_a_database_is_503_before_stripe_is_called(own: Stage, postgres: Crashing) -> None:
+def test_plan_change_without_a_database_is_503_before_any_stripe_call(own: Deployment, postgres: Crashing) -> None:
     own.serve()
     own.enrol("org_1")
-    own.fault("rate_limit", times=100)  # it would strike any call
+    own.fault("rate_limit", times=100)  # it would show any call to Stripe
     with postgres.crashed():
         for method, path in (("PATCH", "/subscription"), ("POST", "/subscription/preview")):
             answer = own.api("org_1", method, path, plan="plus")
@@ -109,7 +105,7 @@ def test_a_plan_change_without_a_database_is_503_before_stripe_is_called(own: St
     assert own.ok("org_1", "PATCH", "/subscription", plan="plus")["state"] == "applied"
 
 
-def test_whatever_a_crash_does_to_a_statement_is_an_outage(postgres: Crashing) -> None:
+def test_every_error_that_a_crash_causes_counts_as_an_outage(postgres: Crashing) -> None:
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute("CREATE TABLE written (text text)")
     stop = threading.Event()
@@ -140,7 +136,7 @@ def test_whatever_a_crash_does_to_a_statement_is_an_outage(postgres: Crashing) -
 
 
 def written_since(url: str) -> int:
-    """How many rows were written since the last look; 0 while the server recovers."""
+    """Delete the written rows and return their number. Return 0 while the server recovers."""
     try:
         with psycopg.connect(url, autocommit=True) as connection:
             return connection.execute("DELETE FROM written").rowcount

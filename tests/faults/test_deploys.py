@@ -1,4 +1,4 @@
-"""SIGTERM, as in every deploy: what is in flight finishes in time, the rest is left as it was, and nothing is lost."""
+"""Every deploy sends SIGTERM. Work in flight finishes in time, other work stays unchanged, and nothing is lost."""
 
 import signal
 import socket
@@ -17,24 +17,24 @@ from tests.faults.merged import (
     pending,
     store,
 )
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
+from tests.support.deployment import Deployment
+from tests.support.wait import eventually
 
 
-def test_web_that_is_stopped_in_a_burst_answers_what_it_has_taken_and_ends_in_time(own: Stage) -> None:
+def test_web_stopped_in_a_burst_answers_accepted_requests_in_time(own: Deployment) -> None:
     *deliveries, slow = one_event_each(own, 1500)
     web = own.serve()
     with Burst(own.port, deliveries) as burst, socket.create_connection(("127.0.0.1", own.port)) as half_sent:
-        # A process listens before it accepts: one that is stopped while it still starts resets what waits for it.
+        # Gunicorn listens before it accepts. If stopped while starting, it would reset the waiting connections.
         half_sent.settimeout(GRACE)
         half_sent.sendall(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert status(half_sent) == 200
         half_sent.sendall(slow[:-100])
         burst.start()
         eventually(lambda: len(burst.acknowledged) > 100)
-        assert burst.in_flight > 0, "nothing was on its way"
+        assert burst.in_flight > 0, "no delivery was in flight"
         web.ask_to_stop()
-        assert burst.waiting > burst.in_flight, "the burst was over"
+        assert burst.waiting > burst.in_flight, "the burst ended too early"
         half_sent.sendall(slow[-100:])
         assert status(half_sent) == 200
         assert web.wait() == 0
@@ -50,14 +50,14 @@ def test_web_that_is_stopped_in_a_burst_answers_what_it_has_taken_and_ends_in_ti
 
 
 def status(connection: socket.socket) -> int:
-    """Read the answer on a connection, all of it."""
+    """Read a whole answer from a connection and return its status."""
     answer = HTTPResponse(connection)
     answer.begin()
     answer.read()
     return answer.status
 
 
-def test_a_worker_that_is_stopped_in_mid_drain_finishes_its_batch_and_leaves_the_rest(own: Stage) -> None:
+def test_worker_stopped_in_mid_drain_finishes_only_its_batch(own: Deployment) -> None:
     deliveries = one_event_each(own, 4000)
     store(own, deliveries)
     worker = own.work()
@@ -68,14 +68,14 @@ def test_a_worker_that_is_stopped_in_mid_drain_finishes_its_batch_and_leaves_the
     began = time.monotonic()
     assert worker.wait() == 0
     assert time.monotonic() - began < GRACE
-    assert pending(own) > 0, "the inbox was drained"
+    assert pending(own) > 0, "the drain ended too early"
     assert half_done(own) == 0
-    own.work()  # which is not told: the one before has left word
+    own.work()  # no new wake-up is needed, because the stopped worker has enqueued another drain
     eventually(lambda: pending(own) == 0)
     assert_merged_once(own, deliveries)
 
 
-def test_a_worker_that_is_stopped_in_a_call_to_stripe_finishes_the_job(own: Stage) -> None:
+def test_worker_stopped_in_a_call_to_stripe_finishes_the_job(own: Deployment) -> None:
     own.serve()
     ids = own.enrol("org_1")
     worker = own.work()

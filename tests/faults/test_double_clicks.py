@@ -1,4 +1,4 @@
-"""The same button, pressed fifty times at once, on gunicorn's two processes: one change."""
+"""Fifty simultaneous clicks on one button, spread over gunicorn's two processes, make one change."""
 
 import json
 from collections import Counter
@@ -8,21 +8,21 @@ from itertools import count
 import pytest
 import requests
 
-from tests.faults.stage import Stage
+from tests.support.deployment import Deployment
 
 CLICKS = 50
 _numbers = count()
 
 
 @pytest.fixture
-def organization_id(running: Stage) -> str:
+def organization_id(running: Deployment) -> str:
     name = f"org_clicks_{next(_numbers)}"
     running.enrol(name)
     return name
 
 
-def click(stage: Stage, organization_id: str, keys: list[str]) -> list[requests.Response]:
-    """Press it with each key, all at once; nobody is done before the others have begun."""
+def click(stage: Deployment, organization_id: str, keys: list[str]) -> list[requests.Response]:
+    """Send one request for each key in parallel. A delay at Stripe keeps the first in flight until all have begun."""
     stage.fault("delay", method="POST", path="/v1/subscriptions/*", seconds=1)
 
     def press(key: str) -> requests.Response:
@@ -34,14 +34,14 @@ def click(stage: Stage, organization_id: str, keys: list[str]) -> list[requests.
     return answers
 
 
-def assert_one_change(stage: Stage, organization_id: str) -> None:
+def assert_one_change(stage: Deployment, organization_id: str) -> None:
     changes = "SELECT state FROM plan_changes WHERE organization_id = %s AND to_plan = 'plus'"
     assert stage.rows(changes, organization_id) == [("applied",)]
     [(customer,)] = stage.rows("SELECT stripe_customer_id FROM organizations WHERE id = %s", organization_id)
     assert len(stage.stripe.v1.invoice_items.list({"customer": customer}).data) == 1
 
 
-def test_fifty_clicks_with_one_key_get_one_answer(running: Stage, organization_id: str) -> None:
+def test_fifty_clicks_with_one_key_get_one_answer(running: Deployment, organization_id: str) -> None:
     answers = click(running, organization_id, ["click"] * CLICKS)
     assert {answer.status_code for answer in answers} == {200}
     assert len({json.dumps(answer.json(), sort_keys=True) for answer in answers}) == 1
@@ -49,7 +49,7 @@ def test_fifty_clicks_with_one_key_get_one_answer(running: Stage, organization_i
     assert_one_change(running, organization_id)
 
 
-def test_of_fifty_clicks_with_fifty_keys_one_is_taken(running: Stage, organization_id: str) -> None:
+def test_only_one_of_fifty_clicks_with_fifty_keys_is_accepted(running: Deployment, organization_id: str) -> None:
     answers = click(running, organization_id, [f"click_{number}" for number in range(CLICKS)])
     assert Counter(answer.status_code for answer in answers) == {200: 1, 409: CLICKS - 1}
     assert {answer.json()["code"] for answer in answers if answer.status_code == 409} == {"change_in_progress"}

@@ -1,4 +1,4 @@
-"""Broken and hostile deliveries to the running gunicorn, byte by byte: refused in words, and never a traceback."""
+"""Gunicorn receives broken and hostile deliveries. It refuses each with a problem and never logs a traceback."""
 
 import json
 import socket
@@ -9,8 +9,8 @@ import pytest
 import requests
 
 from gateway.config import WEBHOOK_MAX_BYTES
-from tests.benchmarks.rig import SECRET
-from tests.faults.stage import Stage, sign
+from tests.support.bulk_events import SECRET
+from tests.support.deployment import Deployment, sign
 
 EVENT = {
     "id": "evt_hostile",
@@ -29,21 +29,21 @@ def event(**changes: object) -> bytes:
 
 
 @pytest.fixture(autouse=True)
-def no_traceback(running: Stage) -> Iterator[None]:
-    """Nothing of what is sent here ends in a traceback in a log."""
+def no_traceback(running: Deployment) -> Iterator[None]:
+    """Check that nothing that a test sends leaves a traceback in a log."""
     before = len(running.said())
     yield
     assert "Traceback" not in running.said()[before:]
 
 
 def refused(answer: requests.Response, status: int = 400, code: str = "webhook_refused") -> bool:
-    """Whether it is that problem, in words."""
+    """Return whether the answer is this problem. Check its shape first."""
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert "Traceback" not in answer.text
     return (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-def stored(stage: Stage) -> int:
+def stored(stage: Deployment) -> int:
     return stage.number("SELECT count(*) FROM webhook_events WHERE id LIKE 'evt_hostile%%'")
 
 
@@ -90,7 +90,7 @@ def stored(stage: Stage) -> int:
         "NUL in the object's id",
     ],
 )
-def test_a_body_that_is_signed_and_yet_no_event_is_refused(running: Stage, body: bytes) -> None:
+def test_signed_body_that_is_no_event_is_refused(running: Deployment, body: bytes) -> None:
     assert refused(running.deliver(body))
     assert stored(running) == 0
 
@@ -104,32 +104,32 @@ def test_a_body_that_is_signed_and_yet_no_event_is_refused(running: Stage, body:
         "v1",
         "t=1" * 1000,
     ],
-    ids=["not ASCII", "empty", "nothing in it", "one word", "long"],
+    ids=["not ASCII", "empty", "empty fields", "one word", "long"],
 )
-def test_a_broken_signature_is_refused(running: Stage, signature: str) -> None:
+def test_broken_signature_is_refused(running: Deployment, signature: str) -> None:
     assert refused(running.deliver(BODY, signature))
     assert stored(running) == 0
 
 
 @pytest.mark.parametrize("age", [600, -600, -(10**9)], ids=["ten minutes ago", "in ten minutes", "in thirty years"])
-def test_a_good_signature_that_is_not_of_these_minutes_is_refused(running: Stage, age: int) -> None:
+def test_valid_signature_with_a_distant_timestamp_is_refused(running: Deployment, age: int) -> None:
     assert refused(running.deliver(BODY, sign(BODY, age=age)))
     assert stored(running) == 0
 
 
-def test_a_signature_by_another_secret_is_refused(running: Stage) -> None:
+def test_signature_by_another_secret_is_refused(running: Deployment) -> None:
     assert refused(running.deliver(BODY, secret="whsec_of_somebody_else"))
     assert stored(running) == 0
 
 
-def test_nul_and_surrogates_where_nothing_is_read_are_kept_as_they_came(running: Stage) -> None:
+def test_nul_and_surrogates_in_unread_fields_are_stored_unchanged(running: Deployment) -> None:
     body = event(id="evt_kept", data={"object": {"id": "ch_1", "object": "charge", "description": "\0\x01\ud83d"}})
     assert running.deliver(body).status_code == 200
     assert running.rows("SELECT payload FROM webhook_events WHERE id = 'evt_kept'") == [(body,)]
 
 
-def chunked(stage: Stage, body: bytes) -> HTTPResponse:
-    """Deliver without telling the length."""
+def chunked(stage: Deployment, body: bytes) -> HTTPResponse:
+    """Deliver a body in chunks, without Content-Length."""
     head = (
         "POST /webhooks/stripe HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"
         f"Stripe-Signature: {sign(body)}\r\n\r\n"
@@ -146,7 +146,7 @@ def chunked(stage: Stage, body: bytes) -> HTTPResponse:
         return answer
 
 
-def test_a_chunked_body_is_taken_as_it_is_and_never_cut(running: Stage) -> None:
+def test_chunked_body_is_stored_whole_or_refused(running: Deployment) -> None:
     padding = WEBHOOK_MAX_BYTES - len(event(id="evt_hostile_chunked", padding=""))
     for size, status in ((-1, 200), (0, 413), (1, 413), (50_000, 413)):
         body = event(id="evt_hostile_chunked", padding="x" * (padding + size))
@@ -155,20 +155,20 @@ def test_a_chunked_body_is_taken_as_it_is_and_never_cut(running: Stage) -> None:
     assert len(payload) == WEBHOOK_MAX_BYTES - 1
 
 
-def test_a_length_over_the_limit_is_refused_before_the_body_is_read(running: Stage) -> None:
+def test_length_over_the_limit_is_refused_before_the_body_is_read(running: Deployment) -> None:
     head = (
         "POST /webhooks/stripe HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         f"Content-Length: {WEBHOOK_MAX_BYTES + 1}\r\nStripe-Signature: t=1,v1=0\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
-        connection.sendall(head.encode())  # and no body ever
+        connection.sendall(head.encode())  # the body never follows
         answer = HTTPResponse(connection)
         answer.begin()
         assert answer.status == 413
         assert json.loads(answer.read())["code"] == "payload_too_large"
 
 
-def test_while_a_secret_is_rolled_both_are_good_and_a_metric_says_which_was_used(running: Stage) -> None:
+def test_rolled_secrets_are_both_valid_and_counted_separately(running: Deployment) -> None:
     secrets = running.environment["STRIPE_WEBHOOK_SECRETS"].split(",")
     assert secrets[1] == SECRET
     before = [signed_with(running, place) for place in range(2)]
@@ -178,8 +178,8 @@ def test_while_a_secret_is_rolled_both_are_good_and_a_metric_says_which_was_used
     assert [signed_with(running, place) - before[place] for place in range(2)] == [1, 1]
 
 
-def signed_with(stage: Stage, place: int) -> float:
-    """What the metrics say of the secret at this place."""
+def signed_with(stage: Deployment, place: int) -> float:
+    """Return how many signatures the metrics count for the secret at this position."""
     metrics = requests.get(f"http://127.0.0.1:{stage.port}/metrics", timeout=10).text
     prefix = f'gateway_webhook_signatures_total{{secret="{place}"}} '
     return sum(float(line.removeprefix(prefix)) for line in metrics.splitlines() if line.startswith(prefix))

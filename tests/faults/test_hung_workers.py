@@ -1,47 +1,55 @@
-"""A worker that neither works nor dies, as on a machine that is suspended or cut off: the others go on."""
+"""A worker hangs without dying, as on a suspended or disconnected machine. Other workers continue."""
 
 import signal
-import time
 from collections.abc import Sequence
+
+import psycopg
 
 from gateway.services.webhooks.wakeup import defer_drain
 from tests.faults.burst import Burst
-from tests.faults.merged import assert_merged_once, at_work, freeze_in_mid_drain, locked, one_event_each, pending, store
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
-from tests.processes import Process
+from tests.faults.merged import assert_merged_once, at_work, locked, one_event_each, pending, store
+from tests.support.deployment import Deployment
+from tests.support.processes import Process
+from tests.support.wait import eventually
+
+BLOCKED = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND backend_type = 'client backend' AND wait_event_type = 'Lock'
+"""
 
 
-def settled_worker(stage: Stage) -> Process:
-    """A worker that is past the walks of its start, which find the catalogue's events: those had no endpoint."""
+def settled_worker(stage: Deployment) -> Process:
+    """Start a worker and wait until its first gap walk has fetched the events that preceded the webhook endpoint."""
     worker = stage.work()
     walked = "SELECT count(*) FROM reconciliations WHERE kind = 'gap' AND finished_at IS NOT NULL"
     eventually(lambda: stage.number(walked) > 0 and stage.all_done())
     return worker
 
 
-def hang(stage: Stage, worker: Process) -> int:
-    """Stop the worker's process while its drain holds events; gives how many."""
-    while True:
-        freeze_in_mid_drain(stage, worker)
-        time.sleep(0.2)  # what was on its way to the database has arrived
-        eventually(lambda: at_work(stage) == 0)  # and is done: a commit, on a slow disk
-        if held := locked(stage):
-            return held
-        worker.send(signal.SIGCONT)
+def hang(stage: Deployment, worker: Process) -> int:
+    """Start a drain and stop the worker's process inside its transaction. Return how many events it has locked."""
+    with psycopg.connect(stage.environment["GATEWAY_DATABASE_URL"]) as connection:
+        connection.execute("SELECT FROM organizations FOR UPDATE")  # stops the drain right after it has claimed events
+        defer_drain(stage.gateway.database)
+        eventually(lambda: stage.number(BLOCKED) > 0)
+        worker.send(signal.SIGSTOP)
+    eventually(lambda: at_work(stage) == 0)  # PostgreSQL has executed the statement that waited
+    return locked(stage)
 
 
-def with_a_hung_worker(stage: Stage) -> tuple[Process, int, Sequence[bytes]]:
-    """Web, and a worker that hangs; gives it, how many events it holds, and deliveries: the first 3000 are stored."""
+def with_a_hung_worker(stage: Deployment) -> tuple[Process, int, Sequence[bytes]]:
+    """Start web and a worker, and hang the worker.
+
+    Return the worker, the number of events that it has locked, and 4000 deliveries. The first 3000 are stored.
+    """
     stage.serve()
     worker = settled_worker(stage)
     deliveries = one_event_each(stage, 4000)
     store(stage, deliveries[:3000])
-    defer_drain(stage.gateway.database)
     return worker, hang(stage, worker), deliveries
 
 
-def test_a_second_worker_takes_what_the_first_does_not_hold_and_waits_for_nothing(own: Stage) -> None:
+def test_second_worker_processes_all_events_that_a_hung_one_has_not_locked(own: Deployment) -> None:
     first, held, deliveries = with_a_hung_worker(own)
     own.work()
     with Burst(own.port, deliveries[3000:]) as burst:
@@ -52,14 +60,15 @@ def test_a_second_worker_takes_what_the_first_does_not_hold_and_waits_for_nothin
     assert_merged_once(own, deliveries)
 
 
-def test_what_a_hung_worker_holds_is_taken_from_it_after_half_a_minute(own: Stage) -> None:
+def test_hung_worker_loses_its_locked_events_after_half_a_minute(own: Deployment) -> None:
     first, _, deliveries = with_a_hung_worker(own)
     second = own.work()
-    own.stripe.v1.products.update("konnect_enterprise", {"name": "Renamed"})  # merged when nobody else merges
+    own.stripe.v1.products.update("konnect_enterprise", {"name": "Renamed"})  # its merge waits for the hung one
     eventually(lambda: own.rows("SELECT name FROM plans WHERE key = 'enterprise'") == [("Renamed",)], seconds=60)
-    eventually(lambda: pending(own) == 0, seconds=100)  # half a minute, and the drain that runs every minute
+    # PostgreSQL ends the hung transaction after half a minute. The next regular drain starts up to a minute later.
+    eventually(lambda: pending(own) == 0, seconds=100)
     second.kill()
-    first.send(signal.SIGCONT)  # the hung one is none the worse for it
+    first.send(signal.SIGCONT)  # the resumed worker must work as before
     with Burst(own.port, deliveries[3000:]) as burst:
         burst.finish()
     eventually(lambda: pending(own) == 0, seconds=100)

@@ -1,4 +1,4 @@
-"""``kill -9`` of web and worker in the midst of their work: nothing acknowledged is lost, nothing is merged twice."""
+"""SIGKILL hits web and worker while they work. No acknowledged event is lost, and none is merged twice."""
 
 import random
 import signal
@@ -15,34 +15,32 @@ from tests.faults.merged import (
     locked,
     one_event_each,
     pending,
-    some_moment,
     store,
 )
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
-from tests.processes import Process
+from tests.support.deployment import Deployment
+from tests.support.processes import Process
+from tests.support.wait import eventually
 
 
 def strike(web: Process, burst: Burst, victims: list[psutil.Process]) -> None:
-    """In the midst of a burst, freeze all that serves, see that deliveries are on their way, and kill the victims."""
-    already = len(burst.acknowledged)
+    """Freeze web during a burst, check that deliveries are in flight, and kill the victims."""
+    goal = len(burst.acknowledged) + random.randint(50, 150)  # noqa: S311 - not a secret
     burst.start()
-    eventually(lambda: len(burst.acknowledged) > already + 50)
-    some_moment()
+    eventually(lambda: len(burst.acknowledged) > goal)
     web.send(signal.SIGSTOP)
-    assert burst.in_flight > 0, "nothing was on its way"
-    assert burst.waiting > burst.in_flight, "the burst was over"
+    assert burst.in_flight > 0, "no delivery was in flight"
+    assert burst.waiting > burst.in_flight, "the burst ended too early"
     for victim in victims:
         victim.kill()
     web.send(signal.SIGCONT)
     burst.stop()
 
 
-def test_what_was_acknowledged_before_web_was_killed_is_stored_and_the_rest_comes_again(own: Stage) -> None:
+def test_killed_web_has_stored_all_acknowledged_events(own: Deployment) -> None:
     deliveries = one_event_each(own, 1500)
     with Burst(own.port, deliveries) as burst:
         web = own.serve()
-        one_worker = random.choice(web.children())  # noqa: S311 - no secret
+        one_worker = random.choice(web.children())  # noqa: S311 - not a secret
         strike(web, burst, [one_worker])
         assert acknowledged_but_lost(own, burst.acknowledged) == set()
 
@@ -50,7 +48,7 @@ def test_what_was_acknowledged_before_web_was_killed_is_stored_and_the_rest_come
         orphans = web.children()
         strike(web, burst, [psutil.Process(web.pid)])
         web.wait()
-        psutil.wait_procs(orphans, timeout=30)  # gunicorn's workers end when their master is gone
+        psutil.wait_procs(orphans, timeout=30)  # gunicorn's workers end when their master dies
         assert acknowledged_but_lost(own, burst.acknowledged) == set()
 
         web = own.serve()
@@ -66,7 +64,7 @@ def test_what_was_acknowledged_before_web_was_killed_is_stored_and_the_rest_come
     assert_merged_once(own, deliveries)
 
 
-def test_a_worker_that_is_killed_in_mid_drain_leaves_every_event_either_as_it_was_or_done(own: Stage) -> None:
+def test_worker_killed_in_mid_drain_leaves_no_event_half_done(own: Deployment) -> None:
     deliveries = one_event_each(own, 3000)
     store(own, deliveries)
     for _ in range(3):
@@ -75,7 +73,7 @@ def test_a_worker_that_is_killed_in_mid_drain_leaves_every_event_either_as_it_wa
         freeze_in_mid_drain(own, worker)
         worker.kill()
         eventually(lambda: locked(own) == 0)
-        assert pending(own) > 0, "the inbox was drained"
+        assert pending(own) > 0, "the drain ended too early"
         assert half_done(own) == 0
     own.work()
     defer_drain(own.gateway.database)
@@ -83,14 +81,14 @@ def test_a_worker_that_is_killed_in_mid_drain_leaves_every_event_either_as_it_wa
     assert_merged_once(own, deliveries)
 
 
-def test_no_event_is_ever_seen_merged_and_not_marked_or_marked_and_not_merged(own: Stage) -> None:
+def test_running_drain_never_shows_an_event_half_done(own: Deployment) -> None:
     deliveries = one_event_each(own, 2000)
     store(own, deliveries)
     own.work()
     defer_drain(own.gateway.database)
-    looks = 0
+    checks = 0
     while waiting := pending(own):
         assert half_done(own) == 0
-        looks += waiting < len(deliveries)
-    assert looks > 5, "it was over too soon to be looked at"
+        checks += waiting < len(deliveries)
+    assert checks > 5, "the drain ended before enough checks"
     assert_merged_once(own, deliveries)

@@ -1,16 +1,16 @@
-"""Clients that send their bodies drop by drop occupy threads of gunicorn; the deliveries of others must go on."""
+"""Clients that send their bodies byte by byte must not delay the deliveries of others."""
 
 import socket
 from contextlib import ExitStack
 
-from tests.benchmarks.events import requests
 from tests.faults.burst import Burst
-from tests.faults.stage import Stage
+from tests.support.bulk_events import requests
+from tests.support.deployment import Deployment
 
 SLOW = 16
 
 
-def test_deliveries_are_acknowledged_while_others_send_their_bodies_drop_by_drop(running: Stage) -> None:
+def test_slow_bodies_do_not_delay_other_deliveries(running: Deployment) -> None:
     *fast, slow = requests(100, 100)
     with ExitStack() as connections:
         slow_ones = [
@@ -21,11 +21,11 @@ def test_deliveries_are_acknowledged_while_others_send_their_bodies_drop_by_drop
             each.sendall(slow[:-100])
         with Burst(running.port, fast) as burst:
             burst.start()
-            for drop in range(100, 10, -1):
+            for left in range(100, 10, -1):
                 for each in slow_ones:
-                    each.sendall(slow[-drop : 1 - drop])
+                    each.sendall(slow[-left : 1 - left])
             burst.finish(10)
         for each in slow_ones:
             each.sendall(slow[-10:])
-            assert each.recv(4096).startswith(b"HTTP/1.1 200 "), "it had its answer before its body was there"
+            assert each.recv(4096).startswith(b"HTTP/1.1 200 "), "the gateway answered before the whole body arrived"
     assert (burst.cut, burst.refusals) == (0, {})

@@ -1,30 +1,30 @@
-"""Nobody listens for three days, renewals and edits included: one ``gateway reconcile`` brings everything back."""
+"""Web and worker are down for three days of renewals and edits. One ``gateway reconcile`` recovers everything."""
 
 import orjson
 import requests
 
-from tests.faults.stage import Stage
-from tests.integration.support import eventually
+from tests.support.deployment import Deployment
+from tests.support.wait import eventually
 
 DAY = 86_400
 
 
-def events_at_stripe(stage: Stage) -> set[str]:
+def events_at_stripe(stage: Deployment) -> set[str]:
     return {each.id for each in stage.stripe.v1.events.list({"limit": 100}).auto_paging_iter()}
 
 
-def in_the_inbox(stage: Stage) -> set[str]:
+def in_the_inbox(stage: Deployment) -> set[str]:
     return {event_id for (event_id,) in stage.rows("SELECT id FROM webhook_events")}
 
 
-def test_what_happened_in_three_days_without_web_and_worker_is_brought_back_event_by_event(own: Stage) -> None:
+def test_reconcile_recovers_every_event_of_a_three_day_outage(own: Deployment) -> None:
     web = own.serve()
     ids = {name: own.enrol(name) for name in ("org_renewed", "org_edited", "org_deleted", "org_quiet")}
     for name in ids:
         own.ok(name, "PATCH", "/subscription", plan="plus", quantity=2)
     web.kill()
-    own.fault("webhook_dropped", times=100_000)  # Stripe gives up in the end
-    advance(own, 27 * DAY)  # to three days before the renewal
+    own.fault("webhook_dropped", times=100_000)  # Stripe gives up on them
+    advance(own, 27 * DAY)  # now three days before the renewal
     known = in_the_inbox(own)
     item = own.stripe.v1.subscriptions.retrieve(ids["org_edited"]["subscription"]).to_dict()["items"]["data"][0]["id"]
     own.stripe.v1.subscriptions.update(ids["org_edited"]["subscription"], {"items": [{"id": item, "quantity": 9}]})
@@ -35,7 +35,7 @@ def test_what_happened_in_three_days_without_web_and_worker_is_brought_back_even
     missed = events_at_stripe(own) - known
     types = {each.type for each in own.stripe.v1.events.list({"limit": 100}).auto_paging_iter()}
     assert {"invoice.upcoming", "invoice.paid", "customer.deleted"} <= types
-    assert missed & in_the_inbox(own) == set(), "they were delivered"
+    assert missed & in_the_inbox(own) == set(), "an event was delivered despite the fault"
 
     report = own.command("reconcile", "--json")
     assert report.returncode == 0, report.stdout + report.stderr
@@ -54,11 +54,11 @@ def test_what_happened_in_three_days_without_web_and_worker_is_brought_back_even
         [(paid,)] = own.rows(
             "SELECT count(*) FROM invoices WHERE organization_id = %s AND status = 'paid' AND total > 0", name
         )
-        assert paid == 1, "the renewal"
+        assert paid == 1, "the renewal's invoice is missing"
 
 
-def advance(stage: Stage, seconds: float) -> None:
-    """Let time pass at Stripe."""
+def advance(stage: Deployment, seconds: float) -> None:
+    """Advance Stripe's clock."""
     answer = requests.post(f"{stage.sandbox_url}/_sandbox/clock", json={"advance": seconds}, timeout=60)
     answer.raise_for_status()
     eventually(lambda: requests.get(f"{stage.sandbox_url}/_sandbox/clock", timeout=10).ok)

@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz [TARGET …] [libFuzzer's options]``: long runs, on a database of their own."""
+"""Fuzzes the targets in turn on a temporary database: ``python -m tests.fuzz [TARGET …] [libFuzzer's options]``."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from tests.fuzz.targets import TARGETS
 
 
 def main() -> None:
-    """One target after the other; the status is 0 if none of them found anything."""
+    """Run one target after the other. Exit with status 0 if no target found anything."""
     options = [each for each in sys.argv[1:] if each.startswith("-")] or ["-max_total_time=60"]
     targets = [each for each in sys.argv[1:] if not each.startswith("-")] or list(TARGETS)
     with TemporaryDirectory(prefix="gateway-fuzz-") as directory, embedded_postgres(Path(directory) / "pg") as url:

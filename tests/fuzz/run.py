@@ -1,7 +1,7 @@
-"""``python -m tests.fuzz.run TARGET CORPUS [libFuzzer's options]``: fuzz one target until the options say stop.
+"""Fuzzes one target until libFuzzer's options end it: ``python -m tests.fuzz.run TARGET CORPUS [libFuzzer's options]``.
 
-On the database of GATEWAY_DATABASE_URL, which it empties. CORPUS is a directory to which recorded events are added.
-libFuzzer ends the process: with status 0 if nothing was found, else with a traceback and a file that holds the input.
+The run empties the database of GATEWAY_DATABASE_URL. It adds recorded events to the directory CORPUS. libFuzzer ends
+the process with status 0 if it found nothing. Otherwise it prints a traceback and writes the input to a file.
 """
 
 import atexit
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import atheris
 
-# What decides on a delivery; all else runs at full speed. Instrumented is what is imported here, so this comes first.
+# The modules that process a delivery. Others run at full speed. An import before this one would escape instrumentation.
 INSTRUMENTED = [
     "gateway.endpoints.webhooks",
     "gateway.services.webhooks.drain",
@@ -23,29 +23,29 @@ INSTRUMENTED = [
     "stripe._webhook",
 ]
 with atheris.instrument_imports(include=INSTRUMENTED):
-    from tests.fuzz.targets import TARGETS, Stage
+    from tests.fuzz.targets import TARGETS, FuzzedGateway
 
-from tests.fuzz.mutations import PAYLOADS  # noqa: E402 - after what is instrumented
+from tests.fuzz.mutations import PAYLOADS  # noqa: E402 - must follow the instrumented imports
 
 MAX_LENGTH = 8_192
 DECISIONS = 300
-"""So many seeds of pure decisions, for the structured way."""
+"""The number of random seeds, which decide on mutations."""
 
 
 def write_seeds(corpus: Path) -> None:
-    """Recorded events, for the targets' raw way, which the last byte chooses; and bytes that decide on mutations."""
+    """Write recorded events as raw bodies, which their last byte selects, and random bytes that decide on mutations."""
     corpus.mkdir(parents=True, exist_ok=True)
     for path in PAYLOADS.glob("*.json"):
         (corpus / path.stem).write_bytes(path.read_bytes() + b"\0")
     for number in range(DECISIONS):
-        (corpus / f"decisions_{number}").write_bytes(random.Random(number).randbytes(100))  # noqa: S311 - no secret
+        (corpus / f"decisions_{number}").write_bytes(random.Random(number).randbytes(100))  # noqa: S311 - not a secret
 
 
 def main() -> None:
-    """Fuzz."""
+    """Fuzz the target."""
     target, corpus, *options = sys.argv[1:]
     write_seeds(Path(corpus))
-    stage = Stage(os.environ["GATEWAY_DATABASE_URL"])
+    stage = FuzzedGateway(os.environ["GATEWAY_DATABASE_URL"])
     atexit.register(lambda: print(f"{target}: {dict(stage.outcomes)}"))  # noqa: T201 - the run's report
     atheris.Setup(
         [target, f"-max_len={MAX_LENGTH}", "-len_control=0", *options, corpus],

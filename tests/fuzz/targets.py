@@ -1,7 +1,7 @@
-"""What is fuzzed: the webhook's view as the web process has it, and the drain's reading and merging.
+"""The fuzz targets: the webhook's view as in the web process, and the drain's reading and merging of events.
 
-Each target takes the fuzzer's choices and fails by raising. ``ingress`` sends whatever comes, ``signed`` what carries a
-good signature and so gets as far as PostgreSQL, ``drained`` reads and merges what was accepted.
+Each target takes the fuzzer's choices and fails by raising. ``ingress`` sends arbitrary requests. ``signed`` sends
+bodies with a valid signature, which reach PostgreSQL. ``drained`` reads and merges the accepted events.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ SECRET = "whsec_fuzz"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 TYPES = (*sorted(HANDLERS), "charge.succeeded")
 ROWS_KEPT = 2_000
-"""After so many deliveries the inbox is emptied."""
+"""The stage empties the inbox after this many deliveries."""
 HEADERS = (
     "CONTENT_TYPE",
     "HTTP_HOST",
@@ -49,24 +49,24 @@ HEADERS = (
 
 
 class Complaints(logging.Handler):
-    """Keeps what was logged as an error, and every traceback.
+    """Collects the logged errors and tracebacks.
 
-    But not the alarm of a product that is no plan: none is one here, and the alarm is what must come of it.
+    It ignores the alarm for a product that stands for no plan. No product here stands for one, so the alarm is right.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: list[str] = []
+        self.logged: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        found = record.msg if isinstance(record.msg, dict) else {}  # structlog's
+        found = record.msg if isinstance(record.msg, dict) else {}  # structlog logs a dict
         if found.get("event") == "plan_unmapped":
             return
         if record.levelno >= logging.ERROR or record.exc_info or found.get("exc_info"):
-            self.said.append(repr(record.msg))
+            self.logged.append(repr(record.msg))
 
 
-class Stage:
+class FuzzedGateway:
     """The parts under test on a real database."""
 
     def __init__(self, url: str) -> None:
@@ -81,18 +81,23 @@ class Stage:
         )
         built = build_gateway(config)
         self.gateway = Gateway(
-            config=config, database=built.database, stripe=built.stripe, catalog=built.catalog, clock=lambda: NOW
+            config=config,
+            database=built.database,
+            stripe=built.stripe,
+            gate=built.gate,
+            catalog=built.catalog,
+            clock=lambda: NOW,
         )
         self.app: Flask = create_app(self.gateway)
-        self.app.extensions[EXTENSION].wakeup.request_drain = lambda: None  # no worker: jobs would only heap up
+        self.app.extensions[EXTENSION].wakeup.request_drain = lambda: None  # no worker runs, so jobs would only pile up
         self.outcomes: Counter[str] = Counter()
-        """How often each target came to which end."""
+        """The number of runs by outcome."""
         self.stored: set[str] = set()
-        """Ids of the events that are there."""
+        """The ids of the stored events."""
         self.empty()
 
     def empty(self) -> None:
-        """Only organizations, whose customers the recorded events name."""
+        """Empty the tables, and store an organization for each customer in the recorded events."""
         about = [each["data"]["object"] for each in mutations.RECORDED]
         customers = {each["id"] if each["object"] == "customer" else each.get("customer") for each in about}
         rows = [
@@ -106,7 +111,7 @@ class Stage:
             session.execute(insert(Organization), rows)
 
     def deliver(self, body: bytes, signature: str | None, more: Mapping[str, Any] = MappingProxyType({})) -> int:
-        """One request as gunicorn hands it to Flask; gives the status, which must be one that Stripe may see."""
+        """Send one request as gunicorn passes it to Flask. Return the status, which must be one that Stripe may see."""
         if self.outcomes["200"] >= self.full_at:
             self.empty()
         environ = {
@@ -124,57 +129,57 @@ class Stage:
         }
         if signature is not None:
             environ["HTTP_STRIPE_SIGNATURE"] = signature
-        said: list[str] = []
-        answer = self.app.wsgi_app(environ, lambda status, *_: said.append(status))  # type: ignore[arg-type]  # what is written is not used
+        statuses: list[str] = []
+        answer = self.app.wsgi_app(environ, lambda status, *_: statuses.append(status))  # type: ignore[arg-type]  # Flask ignores the return value
         text = b"".join(answer).decode()
-        status = int(said[0].split()[0])
-        assert status in {200, 400, 413}, (said, text)
+        status = int(statuses[0].split()[0])
+        assert status in {200, 400, 413}, (statuses, text)
         assert "Traceback" not in text
-        assert not self.complaints.said, self.complaints.said
+        assert not self.complaints.logged, self.complaints.logged
         self.outcomes[str(status)] += 1
         return status
 
 
 def signature_of(body: bytes, secret: str = SECRET, age: int = 0) -> str:
-    """As Stripe signs; the SDK's own function takes text only."""
+    """Return the signature header that Stripe would send. The SDK's own function accepts only text."""
     stamp = int((NOW - timedelta(seconds=age)).timestamp())
     return f"t={stamp},v1={hmac.new(secret.encode(), b'%d.' % stamp + body, hashlib.sha256).hexdigest()}"
 
 
-def ingress(stage: Stage, choices: Choices) -> None:
-    """Arbitrary headers, arbitrary bodies."""
+def ingress(stage: FuzzedGateway, choices: Choices) -> None:
+    """Send arbitrary headers and bodies."""
     more: dict[str, Any] = {
         name: mutations.printable(choices.ConsumeBytes(6)) for name in HEADERS if choices.ConsumeIntInRange(0, 3) == 0
     }
-    way, length = choices.ConsumeIntInRange(0, 5), choices.ConsumeIntInRange(0, 2 * WEBHOOK_MAX_BYTES)
-    if way == 0:
+    choice, length = choices.ConsumeIntInRange(0, 5), choices.ConsumeIntInRange(0, 2 * WEBHOOK_MAX_BYTES)
+    if choice == 0:
         more["CONTENT_LENGTH"] = str(length)
-    elif way == 1:
+    elif choice == 1:
         more |= {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
     padding = b" " * WEBHOOK_MAX_BYTES if choices.ConsumeIntInRange(0, 30) == 0 else b""
     kind = choices.ConsumeIntInRange(0, 4)
-    made = mutations.event(choices, TYPES) if kind == 0 else None
-    good = signature_of(made or b"", age=choices.ConsumeIntInRange(-1, 1) * 310)
+    mutated = mutations.event(choices, TYPES) if kind == 0 else None
+    good = signature_of(mutated or b"", age=choices.ConsumeIntInRange(-1, 1) * 310)
     sent = mutations.header(choices, good) if choices.ConsumeIntInRange(0, 9) else None
-    body = made if made is not None else choices.ConsumeBytes(choices.remaining_bytes())
+    body = mutated if mutated is not None else choices.ConsumeBytes(choices.remaining_bytes())
     stage.deliver(body + padding, sent, more)
 
 
-def signed(stage: Stage, choices: Choices) -> None:
-    """Bodies with a good signature; what is acknowledged is stored, and as it came."""
-    raw = choices.ConsumeIntInRange(0, 3) == 0  # which a seed has made a recorded event as well
+def signed(stage: FuzzedGateway, choices: Choices) -> None:
+    """Send bodies with a valid signature, and check that the inbox stores each acknowledged body unchanged."""
+    raw = choices.ConsumeIntInRange(0, 3) == 0  # with a seed, the raw bytes are a recorded event
     body = choices.ConsumeBytes(choices.remaining_bytes()) if raw else mutations.event(choices, TYPES)
     if stage.deliver(body, signature_of(body)) == HTTPStatus.OK:
         sent = inbox.build_row(stage.gateway, body, NOW)
-        if sent.id not in stage.stored:  # the first delivery is the one that is kept
+        if sent.id not in stage.stored:  # the inbox keeps the first delivery
             stage.stored.add(sent.id)
             with stage.gateway.database.transaction() as session:
                 kept = session.get_one(WebhookEvent, sent.id)
                 assert sent._asdict() == {name: getattr(kept, name) for name in sent._fields}
 
 
-def drained(stage: Stage, choices: Choices) -> None:
-    """What ingress accepts is read, or found unreadable, or looked up; and what was read can be merged and stored."""
+def drained(stage: FuzzedGateway, choices: Choices) -> None:
+    """Read an accepted event, and check that its observations can be merged and stored. It may also be unreadable."""
     body = mutations.event(choices, TYPES, envelope=False)
     try:
         row = inbox.build_row(stage.gateway, body, NOW)
@@ -187,8 +192,8 @@ def drained(stage: Stage, choices: Choices) -> None:
         session.flush()
         session.rollback()
     stage.outcomes.update(outcomes)
-    assert not stage.complaints.said, stage.complaints.said
+    assert not stage.complaints.logged, stage.complaints.logged
 
 
-Target = Callable[[Stage, Choices], None]
+Target = Callable[[FuzzedGateway, Choices], None]
 TARGETS: Mapping[str, Target] = MappingProxyType({"ingress": ingress, "signed": signed, "drained": drained})

@@ -4,8 +4,9 @@ import pytest
 import stripe
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.receiving import Receiver, receiving
-from tests.sandbox.support import Account, Clock
+from tests.support.clock import ManualClock
+from tests.support.stripe_account import StripeAccount
+from tests.support.webhook_receiver import WebhookReceiver, receiving
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -14,37 +15,37 @@ def _quiet_sdk() -> None:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def sandbox(clock: Clock) -> Iterator[Sandbox]:
+def sandbox(clock: ManualClock) -> Iterator[Sandbox]:
     with Sandbox(clock=clock, seed="tests", retry_delays=(0.02, 0.04, 0.08)) as running:
         yield running
 
 
 @pytest.fixture
-def account(sandbox: Sandbox) -> Account:
-    return Account(sandbox)
+def account(sandbox: Sandbox) -> StripeAccount:
+    return StripeAccount(sandbox)
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
+def receiver() -> Iterator[WebhookReceiver]:
     with receiving() as running:
         yield running
 
 
 @pytest.fixture
-def test_clock(account: Account) -> str:
+def test_clock(account: StripeAccount) -> str:
     return account.test_clock()
 
 
 @pytest.fixture
-def meter(account: Account) -> str:
+def meter(account: StripeAccount) -> str:
     return account.meter().id
 
 
 @pytest.fixture
-def customer(account: Account) -> str:
+def customer(account: StripeAccount) -> str:
     return account.customer().id

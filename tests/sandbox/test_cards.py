@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.support import Account, plain
+from tests.support.stripe_account import StripeAccount, plain
 
 YEAR = 2030
 
 
-def by_number(account: Account, number: str, **more: Any) -> stripe.PaymentMethod:
+def by_number(account: StripeAccount, number: str, **more: Any) -> stripe.PaymentMethod:
     card: Any = {"number": number, "exp_month": 12, "exp_year": YEAR, "cvc": "123"} | more
     return account.v1.payment_methods.create({"type": "card", "card": card})
 
@@ -29,7 +29,7 @@ def by_number(account: Account, number: str, **more: Any) -> stripe.PaymentMetho
         ("unionpay", "unionpay", "credit", "0005"),
     ],
 )
-def test_cards_of_every_brand_pay(account: Account, token: str, brand: str, funding: str, last4: str) -> None:
+def test_cards_of_every_brand_pay(account: StripeAccount, token: str, brand: str, funding: str, last4: str) -> None:
     made = account.v1.payment_methods.create({"type": "card", "card": {"token": f"tok_{token}"}})
     assert made.card is not None
     assert (made.card.brand, made.card.funding, made.card.last4) == (brand, funding, last4)
@@ -51,7 +51,7 @@ DECLINES = [
 
 @pytest.mark.parametrize(("number", "token", "code", "decline_code"), DECLINES)
 def test_declining_card_can_be_created_but_not_attached(
-    account: Account, number: str, token: str, code: str, decline_code: str | None
+    account: StripeAccount, number: str, token: str, code: str, decline_code: str | None
 ) -> None:
     customer = account.customer(card=None)
     for card in (token, by_number(account, number).id):
@@ -64,7 +64,7 @@ def test_declining_card_can_be_created_but_not_attached(
     assert account.events(type="payment_method.attached") == []
 
 
-def test_generic_decline_has_the_recorded_error(account: Account) -> None:
+def test_generic_decline_has_the_recorded_error(account: StripeAccount) -> None:
     with pytest.raises(stripe.CardError) as refused:
         account.customer("pm_card_visa_chargeDeclined")
     body = dict(refused.value.json_body["error"])  # type: ignore[index]  # the response has a body
@@ -80,7 +80,7 @@ def test_generic_decline_has_the_recorded_error(account: Account) -> None:
     }
 
 
-def test_card_without_security_code_is_not_declined_for_it(account: Account) -> None:
+def test_card_without_security_code_is_not_declined_for_it(account: StripeAccount) -> None:
     customer = account.customer(card=None)
     unchecked = account.v1.payment_methods.create(
         {"type": "card", "card": {"number": "4000000000000127", "exp_month": 12, "exp_year": YEAR}}
@@ -88,7 +88,7 @@ def test_card_without_security_code_is_not_declined_for_it(account: Account) -> 
     assert account.v1.payment_methods.attach(unchecked.id, {"customer": customer.id}).customer == customer.id
 
 
-def test_card_can_be_created_by_number(account: Account) -> None:
+def test_card_can_be_created_by_number(account: StripeAccount) -> None:
     made = by_number(account, "5555 5555 5555 4444", exp_month=7, exp_year=31)
     assert made.card is not None
     assert (made.card.brand, made.card.last4, made.card.exp_month, made.card.exp_year) == (
@@ -113,13 +113,13 @@ def test_card_can_be_created_by_number(account: Account) -> None:
         ({"number": "378282246310005"}, "invalid_cvc", "cvc"),  # American Express uses four digits
     ],
 )
-def test_invalid_card_data_is_refused(account: Account, change: dict[str, Any], code: str, param: str) -> None:
+def test_invalid_card_data_is_refused(account: StripeAccount, change: dict[str, Any], code: str, param: str) -> None:
     with pytest.raises(stripe.CardError) as refused:
         by_number(account, **({"number": "4242424242424242"} | change))
     assert (refused.value.http_status, refused.value.code, refused.value.param) == (402, code, param)
 
 
-def test_number_of_no_test_card_is_refused_as_a_live_card(account: Account) -> None:
+def test_number_of_no_test_card_is_refused_as_a_live_card(account: StripeAccount) -> None:
     with pytest.raises(stripe.CardError, match="used a non test") as refused:
         by_number(account, "4111111111111111")
     assert refused.value.error is not None
@@ -130,20 +130,20 @@ def test_number_of_no_test_card_is_refused_as_a_live_card(account: Account) -> N
     ("card", "param"),
     [(None, "card"), ({"token": "tok_none"}, "card[token]"), ({"number": "4242424242424242"}, "card[exp_month]")],
 )
-def test_card_requires_a_token_or_a_number_with_expiry(account: Account, card: Any, param: str) -> None:
+def test_card_requires_a_token_or_a_number_with_expiry(account: StripeAccount, card: Any, param: str) -> None:
     params: Any = {"type": "card"} | ({"card": card} if card else {})
     with pytest.raises(stripe.InvalidRequestError) as refused:
         account.v1.payment_methods.create(params)
     assert refused.value.param == param
 
 
-def test_other_payment_method_types_are_not_implemented(account: Account) -> None:
+def test_other_payment_method_types_are_not_implemented(account: StripeAccount) -> None:
     with pytest.raises(stripe.InvalidRequestError) as refused:
         account.v1.payment_methods.create({"type": "sepa_debit"})
     assert refused.value.code == "sandbox_not_implemented"
 
 
-def test_customer_can_be_created_with_a_card(account: Account) -> None:
+def test_customer_can_be_created_with_a_card(account: StripeAccount) -> None:
     params: Any = {
         "payment_method": "pm_card_visa",
         "invoice_settings": {"default_payment_method": "pm_card_visa"},
@@ -156,20 +156,20 @@ def test_customer_can_be_created_with_a_card(account: Account) -> None:
 
 
 @pytest.mark.parametrize("card", ["pm_card_visa_chargeDeclined", "pm_none"])
-def test_refused_card_prevents_the_new_customer(account: Account, card: str) -> None:
+def test_refused_card_prevents_the_new_customer(account: StripeAccount, card: str) -> None:
     with pytest.raises(stripe.StripeError):
         account.v1.customers.create({"payment_method": card})
     assert account.v1.customers.list().data == []
 
 
-def test_card_of_another_customer_is_refused(account: Account) -> None:
+def test_card_of_another_customer_is_refused(account: StripeAccount) -> None:
     card = account.v1.customers.payment_methods.list(account.customer().id).data[0]
     with pytest.raises(stripe.InvalidRequestError, match="may not be used again"):
         account.v1.customers.create({"payment_method": card.id})
 
 
 @pytest.mark.parametrize("email", ["none", "a b@example.test", "@example.test"])
-def test_invalid_email_address_is_refused(account: Account, email: str) -> None:
+def test_invalid_email_address_is_refused(account: StripeAccount, email: str) -> None:
     customer = account.customer(card=None)
     with pytest.raises(stripe.InvalidRequestError) as created:
         account.v1.customers.create({"email": email})
@@ -179,7 +179,7 @@ def test_invalid_email_address_is_refused(account: Account, email: str) -> None:
         assert (refused.code, refused.param) == ("email_invalid", "email")
 
 
-def test_email_address_has_at_most_512_characters(account: Account) -> None:
+def test_email_address_has_at_most_512_characters(account: StripeAccount) -> None:
     longest = f"{'a' * 502}@b.example"
     customer = account.v1.customers.create({"email": longest})
     assert customer.email == longest
@@ -191,13 +191,13 @@ def test_email_address_has_at_most_512_characters(account: Account) -> None:
         assert (refused.http_status, refused.param) == (400, "email")
 
 
-def test_attaching_a_card_requires_a_customer(account: Account) -> None:
+def test_attaching_a_card_requires_a_customer(account: StripeAccount) -> None:
     with pytest.raises(stripe.InvalidRequestError) as refused:
         account.v1.payment_methods.attach("pm_card_visa", {})
     assert (refused.value.code, refused.value.param) == ("parameter_missing", "customer")
 
 
-def test_test_token_of_a_declining_card_cannot_be_attached(account: Account) -> None:
+def test_test_token_of_a_declining_card_cannot_be_attached(account: StripeAccount) -> None:
     customer = account.customer(card=None)
     with pytest.raises(stripe.CardError) as refused:
         account.v1.payment_methods.attach("pm_card_visa_chargeDeclined", {"customer": customer.id})
@@ -205,14 +205,14 @@ def test_test_token_of_a_declining_card_cannot_be_attached(account: Account) -> 
     assert account.v1.customers.payment_methods.list(customer.id).data == []
 
 
-def test_test_token_creates_a_new_card_each_time(account: Account) -> None:
+def test_test_token_creates_a_new_card_each_time(account: StripeAccount) -> None:
     customer = account.customer(card=None)
     one, two = (account.v1.payment_methods.attach("pm_card_visa", {"customer": customer.id}) for _ in range(2))
     assert one.id != two.id
     assert [card.id for card in account.v1.customers.payment_methods.list(customer.id).data] == [two.id, one.id]
 
 
-def test_detached_card_is_no_default_and_cannot_be_attached_again(account: Account) -> None:
+def test_detached_card_is_no_default_and_cannot_be_attached_again(account: StripeAccount) -> None:
     customer = account.customer()
     card = account.v1.customers.payment_methods.list(customer.id).data[0]
     account.v1.payment_methods.detach(card.id)
@@ -223,7 +223,7 @@ def test_detached_card_is_no_default_and_cannot_be_attached_again(account: Accou
         account.v1.payment_methods.attach(card.id, {"customer": customer.id})
 
 
-def test_default_card_must_be_the_customers_own(account: Account) -> None:
+def test_default_card_must_be_the_customers_own(account: StripeAccount) -> None:
     stranger = account.customer()
     customer = account.customer(card=None)
     card = account.v1.customers.payment_methods.list(stranger.id).data[0]
@@ -232,7 +232,7 @@ def test_default_card_must_be_the_customers_own(account: Account) -> None:
     assert refused.value.param == "invoice_settings[default_payment_method]"
 
 
-def test_confirmed_setup_intent_attaches_the_card(account: Account) -> None:
+def test_confirmed_setup_intent_attaches_the_card(account: StripeAccount) -> None:
     customer = account.customer(card=None)
     intent = account.v1.setup_intents.create({"customer": customer.id})
     assert intent.client_secret is not None

@@ -8,7 +8,8 @@ import stripe
 
 from gateway.sandbox import Sandbox
 from gateway.sandbox.billing.invoicing import DRAFT_SECONDS
-from tests.sandbox.support import DAY, MONTH, START, Account, plain
+from tests.support.clock import DAY, MONTH, START
+from tests.support.stripe_account import StripeAccount, plain
 
 COLLECTED = DRAFT_SECONDS + 1
 """Seconds between creating a draft and charging it for the first time."""
@@ -19,7 +20,7 @@ def settings(sandbox: Sandbox, **changes: Any) -> requests.Response:
 
 
 @pytest.fixture
-def subscription(account: Account, test_clock: str) -> stripe.Subscription:
+def subscription(account: StripeAccount, test_clock: str) -> stripe.Subscription:
     """Return a subscription whose card declines all later charges."""
     customer = account.on_clock(test_clock)
     made = account.subscribe(customer.id, account.price(3000).id)
@@ -34,7 +35,7 @@ def due(subscription: stripe.Subscription) -> int:
 
 
 def test_failed_renewal_is_past_due_and_retried_by_schedule(
-    account: Account, test_clock: str, subscription: stripe.Subscription, due: int
+    account: StripeAccount, test_clock: str, subscription: stripe.Subscription, due: int
 ) -> None:
     for attempts, wait in enumerate((0, 3, 5), 1):
         due += wait * DAY
@@ -49,7 +50,7 @@ def test_failed_renewal_is_past_due_and_retried_by_schedule(
 
 @pytest.mark.parametrize("end", ["canceled", "unpaid", "past_due"])
 def test_last_failed_retry_ends_as_the_settings_say(
-    account: Account, sandbox: Sandbox, test_clock: str, subscription: stripe.Subscription, due: int, end: str
+    account: StripeAccount, sandbox: Sandbox, test_clock: str, subscription: stripe.Subscription, due: int, end: str
 ) -> None:
     assert settings(sandbox, after_retries=end, retry_days=[2]).status_code == 200
     account.advance(test_clock, due + 2 * DAY)
@@ -64,7 +65,7 @@ def test_last_failed_retry_ends_as_the_settings_say(
 
 
 def test_successful_retry_makes_the_subscription_active(
-    account: Account, test_clock: str, subscription: stripe.Subscription, due: int
+    account: StripeAccount, test_clock: str, subscription: stripe.Subscription, due: int
 ) -> None:
     account.advance(test_clock, due)
     account.give_card(str(subscription.customer), "pm_card_visa")
@@ -74,7 +75,7 @@ def test_successful_retry_makes_the_subscription_active(
 
 
 def test_manual_payment_ends_the_retries(
-    account: Account, test_clock: str, subscription: stripe.Subscription, due: int
+    account: StripeAccount, test_clock: str, subscription: stripe.Subscription, due: int
 ) -> None:
     account.advance(test_clock, due)
     account.give_card(str(subscription.customer), "pm_card_visa")
@@ -86,7 +87,7 @@ def test_manual_payment_ends_the_retries(
 
 
 def test_unpaid_subscription_gets_drafts_without_collection(
-    account: Account, sandbox: Sandbox, test_clock: str, subscription: stripe.Subscription, due: int
+    account: StripeAccount, sandbox: Sandbox, test_clock: str, subscription: stripe.Subscription, due: int
 ) -> None:
     settings(sandbox, after_retries="unpaid", retry_days=[1])
     account.advance(test_clock, due + 2 * MONTH)
@@ -94,7 +95,7 @@ def test_unpaid_subscription_gets_drafts_without_collection(
     assert [(invoice.status, invoice.auto_advance) for invoice in invoices[:2]] == [("draft", False), ("open", False)]
 
 
-def test_renewal_without_a_card_counts_as_a_failed_attempt(account: Account, test_clock: str) -> None:
+def test_renewal_without_a_card_counts_as_a_failed_attempt(account: StripeAccount, test_clock: str) -> None:
     customer = account.on_clock(test_clock)
     subscription = account.subscribe(customer.id, account.price(3000).id)
     card = account.v1.payment_methods.list({"customer": customer.id}).data[0].id
@@ -104,7 +105,7 @@ def test_renewal_without_a_card_counts_as_a_failed_attempt(account: Account, tes
     assert (late.status, account.invoice(late).attempt_count) == ("past_due", 1)
 
 
-def test_declined_upgrade_is_retried(account: Account, test_clock: str) -> None:
+def test_declined_upgrade_is_retried(account: StripeAccount, test_clock: str) -> None:
     customer = account.on_clock(test_clock)
     subscription = account.subscribe(customer.id, account.price(3000).id)
     account.give_card(customer.id, "pm_card_chargeCustomerFail")
@@ -117,7 +118,7 @@ def test_declined_upgrade_is_retried(account: Account, test_clock: str) -> None:
 
 
 def test_declined_upgrade_without_retries_ends_the_subscription_unchanged(
-    account: Account, sandbox: Sandbox, test_clock: str
+    account: StripeAccount, sandbox: Sandbox, test_clock: str
 ) -> None:
     settings(sandbox, retry_days=[])
     customer = account.on_clock(test_clock)
@@ -129,7 +130,7 @@ def test_declined_upgrade_without_retries_ends_the_subscription_unchanged(
 
 
 def test_ended_subscription_is_no_longer_collected(
-    account: Account, test_clock: str, subscription: stripe.Subscription, due: int
+    account: StripeAccount, test_clock: str, subscription: stripe.Subscription, due: int
 ) -> None:
     account.advance(test_clock, due)
     account.v1.subscriptions.cancel(subscription.id)
@@ -138,7 +139,7 @@ def test_ended_subscription_is_no_longer_collected(
     assert account.invoice(account.again(subscription)).status == "open"
 
 
-def test_credit_of_ended_subscription_becomes_uncollectible(account: Account, test_clock: str) -> None:
+def test_credit_of_ended_subscription_becomes_uncollectible(account: StripeAccount, test_clock: str) -> None:
     customer = account.on_clock(test_clock)
     subscription = account.subscribe(customer.id, account.price(3000).id)
     ended = account.v1.subscriptions.cancel(subscription.id, {"prorate": True, "invoice_now": True})
@@ -148,7 +149,7 @@ def test_credit_of_ended_subscription_becomes_uncollectible(account: Account, te
 
 
 def test_deleted_customers_draft_stays_a_draft_despite_auto_advance(
-    account: Account, test_clock: str, subscription: stripe.Subscription, due: int
+    account: StripeAccount, test_clock: str, subscription: stripe.Subscription, due: int
 ) -> None:
     account.advance(test_clock, due - 10)
     draft = str(account.again(subscription).latest_invoice)
@@ -159,7 +160,7 @@ def test_deleted_customers_draft_stays_a_draft_despite_auto_advance(
 
 
 def test_deleted_customers_draft_is_not_collected(
-    account: Account, test_clock: str, subscription: stripe.Subscription, due: int
+    account: StripeAccount, test_clock: str, subscription: stripe.Subscription, due: int
 ) -> None:
     account.advance(test_clock, due - 10)
     account.v1.customers.delete(str(subscription.customer))
@@ -177,7 +178,7 @@ def test_invalid_settings_are_refused(sandbox: Sandbox, invalid: Any) -> None:
 
 
 def test_upcoming_notice_is_sent_as_early_as_the_settings_say(
-    account: Account, sandbox: Sandbox, test_clock: str
+    account: StripeAccount, sandbox: Sandbox, test_clock: str
 ) -> None:
     settings(sandbox, upcoming_days=7)
     subscription = account.subscribe(account.on_clock(test_clock).id, account.price(3000).id)

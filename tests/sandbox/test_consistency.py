@@ -2,26 +2,28 @@
 
 from typing import Any
 
-from tests.sandbox.support import DAY, START, Account, Json
+from tests.support.clock import DAY, START
+from tests.support.json_types import Json
+from tests.support.stripe_account import StripeAccount
 
 
-def balance_movements(account: Account, customer: str) -> list[tuple[int, str | None]]:
+def balance_movements(account: StripeAccount, customer: str) -> list[tuple[int, str | None]]:
     rows = account.v1.customers.balance_transactions.list(customer).data
     return [(row.amount, row.type) for row in reversed(rows)]
 
 
-def update(account: Account, subscription: str, **params: Any) -> Any:
+def update(account: StripeAccount, subscription: str, **params: Any) -> Any:
     return account.v1.subscriptions.update(subscription, params)  # type: ignore[arg-type]  # a plain dict
 
 
-def test_setting_a_balance_creates_transactions(account: Account) -> None:
+def test_setting_a_balance_creates_transactions(account: StripeAccount) -> None:
     customer = account.v1.customers.create({"balance": -1500})
     account.v1.customers.update(customer.id, {"balance": 700})
     account.v1.customers.update(customer.id, {"balance": 700})
     assert balance_movements(account, customer.id) == [(-1500, "initial"), (2200, "adjustment")]
 
 
-def test_voiding_an_invoice_restores_the_balance_it_used(account: Account) -> None:
+def test_voiding_an_invoice_restores_the_balance_it_used(account: StripeAccount) -> None:
     customer = account.customer("pm_card_chargeCustomerFail")
     account.v1.customers.update(customer.id, {"balance": -300})
     invoice = account.invoice(account.subscribe(customer.id, account.price(1000).id))
@@ -34,7 +36,7 @@ def test_voiding_an_invoice_restores_the_balance_it_used(account: Account) -> No
     ]
 
 
-def test_change_of_paused_subscription_prorates_nothing(account: Account) -> None:
+def test_change_of_paused_subscription_prorates_nothing(account: StripeAccount) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     account.v1.subscriptions.pause(subscription.id, {"bill_for": {"unused_time_from": {"type": "none"}}})
@@ -44,7 +46,7 @@ def test_change_of_paused_subscription_prorates_nothing(account: Account) -> Non
     assert account.v1.subscriptions.retrieve(subscription.id).latest_invoice == subscription.latest_invoice
 
 
-def test_update_without_period_change_credits_nothing(account: Account) -> None:
+def test_update_without_period_change_credits_nothing(account: StripeAccount) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     update(account, subscription.id, cancel_at=START + DAY, proration_behavior="none")
@@ -52,7 +54,7 @@ def test_update_without_period_change_credits_nothing(account: Account) -> None:
     assert account.pending(customer.id) == []
 
 
-def test_item_added_in_a_trial_has_the_trials_period(account: Account) -> None:
+def test_item_added_in_a_trial_has_the_trials_period(account: StripeAccount) -> None:
     clock = account.test_clock()
     customer = account.on_clock(clock)
     price = account.price(1000, interval="day").id
@@ -63,7 +65,7 @@ def test_item_added_in_a_trial_has_the_trials_period(account: Account) -> None:
     assert account.v1.subscriptions.retrieve(subscription.id).status == "trialing"
 
 
-def test_credit_on_a_void_invoice_does_not_count(account: Account) -> None:
+def test_credit_on_a_void_invoice_does_not_count(account: StripeAccount) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     account.give_card(customer.id, "pm_card_chargeCustomerFail")

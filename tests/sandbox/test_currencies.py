@@ -6,7 +6,8 @@ import pytest
 import stripe
 
 from gateway.sandbox import currencies
-from tests.sandbox.support import MONTH, Account, Clock
+from tests.support.clock import MONTH, ManualClock
+from tests.support.stripe_account import StripeAccount
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ def test_amount_is_shown_with_its_currencys_decimals(amount: str, currency: str,
 
 
 @pytest.mark.parametrize("currency", ["zzz", "dollar", "us", "usd,"])
-def test_unknown_currency_is_refused(account: Account, currency: str) -> None:
+def test_unknown_currency_is_refused(account: StripeAccount, currency: str) -> None:
     with pytest.raises(stripe.InvalidRequestError, match=f"Invalid currency: {currency}. Stripe currently") as refused:
         account.price(100, currency=currency)
     assert refused.value.param == "currency"
@@ -40,7 +41,7 @@ def test_unknown_currency_is_refused(account: Account, currency: str) -> None:
         account.v1.invoice_items.create({"customer": customer, "amount": 5, "currency": currency})
 
 
-def test_uppercase_currency_code_is_stored_in_lowercase(account: Account) -> None:
+def test_uppercase_currency_code_is_stored_in_lowercase(account: StripeAccount) -> None:
     assert account.price(100, currency="JPY").currency == "jpy"
 
 
@@ -48,7 +49,7 @@ def test_uppercase_currency_code_is_stored_in_lowercase(account: Account) -> Non
     ("currency", "description"),
     [("jpy", "1 × Plus (at ¥3,000 / month)"), ("kwd", "1 × Plus (at KWD 3.000 / month)")],  # noqa: RUF001 - Stripe's sign
 )
-def test_invoice_line_shows_the_price_in_its_currency(account: Account, currency: str, description: str) -> None:
+def test_invoice_line_shows_the_price_in_its_currency(account: StripeAccount, currency: str, description: str) -> None:
     subscription = account.subscribe(account.customer().id, account.price(3000, currency=currency).id)
     invoice = account.invoice(subscription)
     assert [(line.amount, line.description) for line in invoice.lines.data] == [(3000, description)]
@@ -60,7 +61,7 @@ def test_invoice_line_shows_the_price_in_its_currency(account: Account, currency
     [("usd", 50, 49), ("jpy", 50, 49), ("gbp", 30, 29), ("huf", 17500, 17499), ("kwd", 500, 490), ("pen", 50, 49)],
 )
 def test_amount_below_the_minimum_charge_goes_to_the_balance(
-    account: Account, currency: str, least: int, less: int
+    account: StripeAccount, currency: str, least: int, less: int
 ) -> None:
     customer = account.customer()
     carried = account.invoice(account.subscribe(customer.id, account.price(less, currency=currency).id))
@@ -74,7 +75,7 @@ def test_amount_below_the_minimum_charge_goes_to_the_balance(
 
 @pytest.mark.parametrize(("currency", "amounts"), [("usd", [-667, 1333]), ("jpy", [-667, 1333]), ("kwd", [-670, 1330])])
 def test_proration_in_dinars_is_rounded_to_tens(
-    account: Account, clock: Clock, currency: str, amounts: list[int]
+    account: StripeAccount, clock: ManualClock, currency: str, amounts: list[int]
 ) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000, currency=currency).id)

@@ -3,10 +3,10 @@
 import pytest
 import stripe
 
-from tests.sandbox.support import Account, plain
+from tests.support.stripe_account import StripeAccount, plain
 
 
-def test_address_has_all_fields_and_an_empty_one_clears_it(account: Account) -> None:
+def test_address_has_all_fields_and_an_empty_one_clears_it(account: StripeAccount) -> None:
     customer = account.v1.customers.create({"address": {"line1": "1 Main St", "country": "DE"}})
     assert plain(customer)["address"] == {
         "city": None,
@@ -19,7 +19,7 @@ def test_address_has_all_fields_and_an_empty_one_clears_it(account: Account) -> 
     assert account.v1.customers.update(customer.id, {"address": ""}).address is None
 
 
-def test_customer_includes_tax_ids_when_expanded(account: Account) -> None:
+def test_customer_includes_tax_ids_when_expanded(account: StripeAccount) -> None:
     customer = account.customer(card=None)
     added = account.v1.customers.tax_ids.create(customer.id, {"type": "us_ein", "value": "12-3456789"})
     expanded = account.v1.customers.retrieve(customer.id, {"expand": ["tax_ids"]})
@@ -35,14 +35,14 @@ def test_customer_includes_tax_ids_when_expanded(account: Account) -> None:
         ("xx_no", "1", "type", None),
     ],
 )
-def test_invalid_tax_id_is_refused(account: Account, kind: str, value: str, param: str, code: str | None) -> None:
+def test_invalid_tax_id_is_refused(account: StripeAccount, kind: str, value: str, param: str, code: str | None) -> None:
     customer = account.customer(card=None)
     with pytest.raises(stripe.InvalidRequestError) as refused:
         account.v1.customers.tax_ids.create(customer.id, {"type": kind, "value": value})
     assert (refused.value.param, refused.value.code) == (param, code)
 
 
-def test_tax_id_of_another_customer_is_not_found(account: Account) -> None:
+def test_tax_id_of_another_customer_is_not_found(account: StripeAccount) -> None:
     customer = account.customer(card=None)
     added = account.v1.customers.tax_ids.create(customer.id, {"type": "eu_vat", "value": "DE123456789"})
     assert (added.country, added.value) == ("DE", "DE123456789")
@@ -55,7 +55,7 @@ def test_tax_id_of_another_customer_is_not_found(account: Account) -> None:
     ]
 
 
-def test_customer_has_at_most_five_tax_ids(account: Account) -> None:
+def test_customer_has_at_most_five_tax_ids(account: StripeAccount) -> None:
     customer, other = account.customer(card=None), account.customer(card=None)
     values = [f"DE12345678{digit}" for digit in range(6)]
     added = [account.v1.customers.tax_ids.create(customer.id, {"type": "eu_vat", "value": each}) for each in values[:5]]
@@ -68,7 +68,7 @@ def test_customer_has_at_most_five_tax_ids(account: Account) -> None:
     assert len(account.v1.customers.tax_ids.list(customer.id).data) == 5
 
 
-def test_email_filter_finds_its_customers(account: Account) -> None:
+def test_email_filter_finds_its_customers(account: StripeAccount) -> None:
     found = account.v1.customers.create({"email": "a@example.test"})
     account.v1.customers.create({"email": "b@example.test"})
     assert [row.id for row in account.v1.customers.list({"email": "a@example.test"}).data] == [found.id]

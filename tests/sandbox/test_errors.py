@@ -9,14 +9,15 @@ import requests
 from stripe import InvalidRequestError
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.support import Account, Json
+from tests.support.json_types import Json
+from tests.support.stripe_account import StripeAccount
 
 KEY = {"Authorization": "Bearer sk_test_sandbox"}
 RECORDED: list[Json] = json.loads(Path(__file__).with_name("recorded_errors.json").read_text())
 
 
 @pytest.fixture
-def placeholders(account: Account) -> dict[str, str]:
+def placeholders(account: StripeAccount) -> dict[str, str]:
     """Return the values of the names that recorded requests contain in braces."""
     customer, price = account.customer(), account.price(2000)
     canceled = account.subscribe(customer.id, price.id)
@@ -58,7 +59,7 @@ def ask(sandbox: Sandbox, method: str, path: str, **data: Any) -> tuple[int, Jso
     return answer.status_code, answer.json()["error"]
 
 
-def test_canceled_subscription_still_accepts_metadata(account: Account) -> None:
+def test_canceled_subscription_still_accepts_metadata(account: StripeAccount) -> None:
     subscription = account.subscribe(account.customer().id, account.price(0).id)
     account.v1.subscriptions.cancel(subscription.id)
     assert account.v1.subscriptions.update(subscription.id, {"metadata": {"a": "b"}}).metadata["a"] == "b"
@@ -108,7 +109,7 @@ def test_every_response_names_its_request_version_and_time(sandbox: Sandbox) -> 
     assert answer.headers["Date"] == "Mon, 21 Sep 2026 14:13:20 GMT"
 
 
-def test_negative_quantity_or_price_is_refused(account: Account) -> None:
+def test_negative_quantity_or_price_is_refused(account: StripeAccount) -> None:
     with pytest.raises(InvalidRequestError) as wrong:
         account.price(-5)
     assert (wrong.value.param, wrong.value.code) == ("unit_amount", "parameter_invalid_integer")
@@ -121,7 +122,7 @@ def test_json_body_is_refused_and_not_read_as_empty(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(("interval", "count"), [("month", 0), ("day", -1), ("year", 4), ("week", 157)])
-def test_price_interval_is_at_most_three_years(account: Account, interval: str, count: int) -> None:
+def test_price_interval_is_at_most_three_years(account: StripeAccount, interval: str, count: int) -> None:
     with pytest.raises(InvalidRequestError) as refused:
         account.price(100, recurring={"interval": interval, "interval_count": count})
     assert refused.value.param == "recurring[interval_count]"

@@ -1,13 +1,13 @@
 """Every change creates an event with the full object and its previous attributes."""
 
-from tests.sandbox.support import Account, plain
+from tests.support.stripe_account import StripeAccount, plain
 
 
-def types(account: Account, after: int = 0) -> list[str]:
+def types(account: StripeAccount, after: int = 0) -> list[str]:
     return [str(event.type) for event in account.events()][after:]
 
 
-def test_paid_subscription_creates_all_its_events_in_order(account: Account) -> None:
+def test_paid_subscription_creates_all_its_events_in_order(account: StripeAccount) -> None:
     customer = account.customer()
     price = account.price(2000)
     earlier = len(account.events())
@@ -28,7 +28,7 @@ def test_paid_subscription_creates_all_its_events_in_order(account: Account) -> 
     ]
 
 
-def test_each_event_contains_the_object_as_it_was_then(account: Account) -> None:
+def test_each_event_contains_the_object_as_it_was_then(account: StripeAccount) -> None:
     account.subscribe(account.customer().id, account.price(2000).id)
     created, updated = account.events(type="customer.subscription.*")
     assert (created.data.object.status, updated.data.object.status) == ("incomplete", "active")
@@ -40,7 +40,7 @@ def test_each_event_contains_the_object_as_it_was_then(account: Account) -> None
     assert statuses["invoice.paid"] == "paid"
 
 
-def test_previous_attributes_contain_only_the_changes(account: Account) -> None:
+def test_previous_attributes_contain_only_the_changes(account: StripeAccount) -> None:
     customer = account.v1.customers.create({"name": "Before", "metadata": {"kept": "1", "changed": "a"}})
     account.v1.customers.update(customer.id, {"name": "After", "metadata": {"changed": "b", "added": "c"}})
     (event,) = account.events(type="customer.updated")
@@ -49,7 +49,7 @@ def test_previous_attributes_contain_only_the_changes(account: Account) -> None:
     assert data["object"]["metadata"] == {"kept": "1", "changed": "b", "added": "c"}
 
 
-def test_plan_change_event_contains_the_old_items(account: Account) -> None:
+def test_plan_change_event_contains_the_old_items(account: StripeAccount) -> None:
     subscription = account.subscribe(account.customer().id, account.price(0).id)
     account.swap(subscription, account.price(2000).id, proration_behavior="none")
     (event,) = account.events(type="customer.subscription.updated")
@@ -58,13 +58,13 @@ def test_plan_change_event_contains_the_old_items(account: Account) -> None:
     assert before["plan"]["amount"] == 0
 
 
-def test_update_without_a_difference_creates_no_event(account: Account) -> None:
+def test_update_without_a_difference_creates_no_event(account: StripeAccount) -> None:
     customer = account.v1.customers.create({"name": "Same"})
     account.v1.customers.update(customer.id, {"name": "Same"})
     assert types(account) == ["customer.created"]
 
 
-def test_deletion_event_contains_the_last_full_object(account: Account) -> None:
+def test_deletion_event_contains_the_last_full_object(account: StripeAccount) -> None:
     customer = account.v1.customers.create({"name": "Gone"})
     account.v1.customers.delete(customer.id)
     (event,) = account.events(type="customer.deleted")
@@ -72,14 +72,14 @@ def test_deletion_event_contains_the_last_full_object(account: Account) -> None:
     assert account.v1.customers.retrieve(customer.id).deleted is True
 
 
-def test_deleting_a_customer_cancels_its_subscriptions(account: Account) -> None:
+def test_deleting_a_customer_cancels_its_subscriptions(account: StripeAccount) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(2000).id)
     account.v1.customers.delete(customer.id)
     assert account.v1.subscriptions.retrieve(subscription.id).status == "canceled"
 
 
-def test_event_names_the_request_and_its_idempotency_key(account: Account) -> None:
+def test_event_names_the_request_and_its_idempotency_key(account: StripeAccount) -> None:
     customer = account.v1.customers.create({"name": "A"}, {"idempotency_key": "once"})
     account.v1.customers.delete(customer.id)
     created, deleted = account.events()
@@ -91,7 +91,7 @@ def test_event_names_the_request_and_its_idempotency_key(account: Account) -> No
     assert (created.api_version, created.pending_webhooks) == ("2026-10-28.endive", 0)
 
 
-def test_lookup_key_transfer_creates_events_of_both_prices(account: Account) -> None:
+def test_lookup_key_transfer_creates_events_of_both_prices(account: StripeAccount) -> None:
     first = account.price(1000, lookup_key="plus")
     second = account.price(2000, lookup_key="plus", transfer_lookup_key=True)
     assert account.v1.prices.retrieve(first.id).lookup_key is None
@@ -100,7 +100,7 @@ def test_lookup_key_transfer_creates_events_of_both_prices(account: Account) -> 
     assert plain(event)["data"]["previous_attributes"] == {"lookup_key": "plus"}
 
 
-def test_events_can_be_listed_from_a_given_one(account: Account) -> None:
+def test_events_can_be_listed_from_a_given_one(account: StripeAccount) -> None:
     for name in "abcd":
         account.v1.customers.create({"name": name})
     first = account.events()[0]

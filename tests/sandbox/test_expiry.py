@@ -1,11 +1,12 @@
 """Subscriptions and pending updates that expire because they are not paid in time."""
 
-from tests.sandbox.support import DAY, START, Account
+from tests.support.clock import DAY, START
+from tests.support.stripe_account import StripeAccount
 
 HOURS_23 = 23 * 3600
 
 
-def test_first_invoice_unpaid_for_23_hours_ends_the_subscription(account: Account, test_clock: str) -> None:
+def test_first_invoice_unpaid_for_23_hours_ends_the_subscription(account: StripeAccount, test_clock: str) -> None:
     customer = account.on_clock(test_clock, "pm_card_chargeCustomerFail")
     incomplete = account.subscribe(customer.id, account.price(3000).id)
     account.advance(test_clock, START + HOURS_23 - 1)
@@ -18,7 +19,7 @@ def test_first_invoice_unpaid_for_23_hours_ends_the_subscription(account: Accoun
     assert event.data.previous_attributes["status"] == "incomplete"
 
 
-def test_pending_update_unpaid_for_23_hours_expires(account: Account, test_clock: str) -> None:
+def test_pending_update_unpaid_for_23_hours_expires(account: StripeAccount, test_clock: str) -> None:
     customer = account.on_clock(test_clock)
     subscription = account.subscribe(customer.id, account.price(3000).id)
     account.give_card(customer.id, "pm_card_chargeCustomerFail")
@@ -37,7 +38,7 @@ def test_pending_update_unpaid_for_23_hours_expires(account: Account, test_clock
     assert len(account.events(type="customer.subscription.pending_update_expired")) == 1
 
 
-def test_pending_update_expires_no_later_than_its_period(account: Account, test_clock: str) -> None:
+def test_pending_update_expires_no_later_than_its_period(account: StripeAccount, test_clock: str) -> None:
     customer = account.on_clock(test_clock)
     subscription = account.subscribe(customer.id, account.price(3000).id)
     end = subscription.items.data[0].current_period_end

@@ -8,9 +8,11 @@ import requests
 import stripe
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.controlling import ask_for, clear, listed
-from tests.sandbox.receiving import eventually
-from tests.sandbox.support import Account, Clock, Json, client
+from tests.support.clock import ManualClock
+from tests.support.faults import end_faults, list_faults, request_fault
+from tests.support.json_types import Json
+from tests.support.stripe_account import StripeAccount, client
+from tests.support.wait import eventually
 
 
 def post(sandbox: Sandbox, path: str = "/v1/customers", key: str = "k", **data: str) -> requests.Response:
@@ -18,12 +20,12 @@ def post(sandbox: Sandbox, path: str = "/v1/customers", key: str = "k", **data: 
     return requests.post(sandbox.url + path, headers=headers, data=data, timeout=10)
 
 
-def customer_count(account: Account) -> int:
+def customer_count(account: StripeAccount) -> int:
     return len(account.v1.customers.list().data)
 
 
-def test_rate_limit_names_its_reason_and_frees_the_key(sandbox: Sandbox, account: Account) -> None:
-    ask_for(sandbox, kind="rate_limit")
+def test_rate_limit_names_its_reason_and_frees_the_key(sandbox: Sandbox, account: StripeAccount) -> None:
+    request_fault(sandbox.url, kind="rate_limit")
     limited = post(sandbox)
     assert (limited.status_code, limited.headers["Stripe-Rate-Limited-Reason"]) == (429, "endpoint-rate")
     assert limited.json()["error"]["type"] == "invalid_request_error"
@@ -33,8 +35,8 @@ def test_rate_limit_names_its_reason_and_frees_the_key(sandbox: Sandbox, account
     assert customer_count(account) == 1
 
 
-def test_lock_timeout_has_a_code_but_no_reason_and_frees_the_key(sandbox: Sandbox, account: Account) -> None:
-    ask_for(sandbox, kind="lock_timeout")
+def test_lock_timeout_has_a_code_but_no_reason_and_frees_the_key(sandbox: Sandbox, account: StripeAccount) -> None:
+    request_fault(sandbox.url, kind="lock_timeout")
     limited = post(sandbox)
     assert (limited.status_code, limited.json()["error"]["code"]) == (429, "lock_timeout")
     assert "Stripe-Rate-Limited-Reason" not in limited.headers
@@ -42,9 +44,9 @@ def test_lock_timeout_has_a_code_but_no_reason_and_frees_the_key(sandbox: Sandbo
     assert customer_count(account) == 1
 
 
-def test_sdk_raises_its_own_errors_for_faults(sandbox: Sandbox, account: Account) -> None:
-    ask_for(sandbox, kind="rate_limit", method="POST")
-    ask_for(sandbox, kind="error_before", method="GET")
+def test_sdk_raises_its_own_errors_for_faults(sandbox: Sandbox, account: StripeAccount) -> None:
+    request_fault(sandbox.url, kind="rate_limit", method="POST")
+    request_fault(sandbox.url, kind="error_before", method="GET")
     with pytest.raises(stripe.RateLimitError):
         account.v1.customers.create({"name": "A"})
     with pytest.raises(stripe.APIError) as failed:
@@ -54,9 +56,9 @@ def test_sdk_raises_its_own_errors_for_faults(sandbox: Sandbox, account: Account
 
 @pytest.mark.parametrize(("kind", "done"), [("error_before", 0), ("error_after", 1)])
 def test_failure_is_stored_under_its_key_for_a_day(
-    sandbox: Sandbox, account: Account, clock: Clock, kind: str, done: int
+    sandbox: Sandbox, account: StripeAccount, clock: ManualClock, kind: str, done: int
 ) -> None:
-    ask_for(sandbox, kind=kind)
+    request_fault(sandbox.url, kind=kind)
     first = post(sandbox, name="A")
     assert (first.status_code, first.json()["error"]["type"]) == (500, "api_error")
     clock.now += 24 * 3600 - 1
@@ -68,16 +70,16 @@ def test_failure_is_stored_under_its_key_for_a_day(
     assert customer_count(account) == done + 1
 
 
-def test_work_done_before_a_failure_creates_events(sandbox: Sandbox, account: Account) -> None:
-    ask_for(sandbox, kind="error_after")
+def test_work_done_before_a_failure_creates_events(sandbox: Sandbox, account: StripeAccount) -> None:
+    request_fault(sandbox.url, kind="error_after")
     post(sandbox, name="A")
     (event,) = account.events(type="customer.created")
     assert event.request is not None
     assert event.request.idempotency_key == "k"
 
 
-def test_lost_response_is_replayed_to_the_retry(sandbox: Sandbox, account: Account) -> None:
-    ask_for(sandbox, kind="response_lost")
+def test_lost_response_is_replayed_to_the_retry(sandbox: Sandbox, account: StripeAccount) -> None:
+    request_fault(sandbox.url, kind="response_lost")
     with pytest.raises(requests.ConnectionError):
         post(sandbox, name="A")
     again = post(sandbox, name="A")
@@ -85,43 +87,43 @@ def test_lost_response_is_replayed_to_the_retry(sandbox: Sandbox, account: Accou
     assert [row.id for row in account.v1.customers.list().data] == [again.json()["id"]]
 
 
-def test_sdk_retries_after_a_lost_response(sandbox: Sandbox, account: Account) -> None:
-    ask_for(sandbox, kind="response_lost")
+def test_sdk_retries_after_a_lost_response(sandbox: Sandbox, account: StripeAccount) -> None:
+    request_fault(sandbox.url, kind="response_lost")
     retrying = stripe.StripeClient("sk_test_sandbox", base_addresses={"api": sandbox.url}, max_network_retries=1)
     assert retrying.v1.customers.create({"name": "A"}).name == "A"
     assert customer_count(account) == 1
 
 
-def test_key_is_in_use_while_its_request_is_delayed(sandbox: Sandbox, account: Account) -> None:
-    ask_for(sandbox, kind="delay", method="POST", seconds=60)
+def test_key_is_in_use_while_its_request_is_delayed(sandbox: Sandbox, account: StripeAccount) -> None:
+    request_fault(sandbox.url, kind="delay", method="POST", seconds=60)
     answers: list[requests.Response] = []
     waiting = threading.Thread(target=lambda: answers.append(post(sandbox, name="A")))
     waiting.start()
-    eventually(lambda: listed(sandbox)[0]["fired"] == 1)
+    eventually(lambda: list_faults(sandbox.url)[0]["fired"] == 1)
     conflict = post(sandbox, name="A")
     assert (conflict.status_code, conflict.json()["error"]["code"]) == (409, "idempotency_key_in_use")
     assert customer_count(account) == 0  # the server still answers other requests
-    clear(sandbox)
+    end_faults(sandbox.url)
     waiting.join(5)
     assert [answer.status_code for answer in answers] == [200]
     assert post(sandbox, name="A").headers["Idempotent-Replayed"] == "true"
 
 
-def test_key_that_expires_during_a_delayed_request_does_no_harm(sandbox: Sandbox, clock: Clock) -> None:
-    ask_for(sandbox, kind="delay", method="POST", seconds=60)
+def test_key_that_expires_during_a_delayed_request_does_no_harm(sandbox: Sandbox, clock: ManualClock) -> None:
+    request_fault(sandbox.url, kind="delay", method="POST", seconds=60)
     answers: list[requests.Response] = []
     waiting = threading.Thread(target=lambda: answers.append(post(sandbox, name="A")))
     waiting.start()
-    eventually(lambda: listed(sandbox)[0]["fired"] == 1)
+    eventually(lambda: list_faults(sandbox.url)[0]["fired"] == 1)
     clock.now += 24 * 3600
     assert post(sandbox, key="other").status_code == 200
-    clear(sandbox)
+    end_faults(sandbox.url)
     waiting.join(5)
     assert [answer.status_code for answer in answers] == [200]
 
 
 def test_delay_lasts_as_long_as_requested(sandbox: Sandbox) -> None:
-    ask_for(sandbox, kind="delay", seconds=0.2)
+    request_fault(sandbox.url, kind="delay", seconds=0.2)
     started = time.monotonic()
     assert post(sandbox).status_code == 200
     assert time.monotonic() - started >= 0.2
@@ -129,54 +131,54 @@ def test_delay_lasts_as_long_as_requested(sandbox: Sandbox) -> None:
 
 def test_close_does_not_wait_for_a_delay() -> None:
     with Sandbox() as sandbox:
-        ask_for(sandbox, kind="delay", seconds=600)
+        request_fault(sandbox.url, kind="delay", seconds=600)
         waiting = threading.Thread(target=post, args=(sandbox,))
         waiting.start()
-        eventually(lambda: listed(sandbox)[0]["fired"] == 1)
+        eventually(lambda: list_faults(sandbox.url)[0]["fired"] == 1)
         started = time.monotonic()
     waiting.join(5)
     assert time.monotonic() - started < 5
 
 
-def test_fault_strikes_only_matching_requests_after_the_skipped(sandbox: Sandbox, account: Account) -> None:
+def test_fault_strikes_only_matching_requests_after_the_skipped(sandbox: Sandbox, account: StripeAccount) -> None:
     customer, price = account.customer(), account.price(0)
-    ask_for(sandbox, kind="error_before", method="POST", path="/v1/subscriptions/*", skip=1, times=2)
+    request_fault(sandbox.url, kind="error_before", method="POST", path="/v1/subscriptions/*", skip=1, times=2)
     subscription = account.subscribe(customer.id, price.id)
     account.v1.subscriptions.retrieve(subscription.id)
     statuses = [post(sandbox, f"/v1/subscriptions/{subscription.id}", key=str(n)).status_code for n in range(4)]
     assert statuses == [200, 500, 500, 200]
-    (fault,) = listed(sandbox)
+    (fault,) = list_faults(sandbox.url)
     assert (fault["fired"], fault["left"]) == (2, 0)
 
 
 def test_replay_uses_up_no_fault(sandbox: Sandbox) -> None:
-    ask_for(sandbox, kind="error_before", times=2)
+    request_fault(sandbox.url, kind="error_before", times=2)
     post(sandbox)
     post(sandbox)
-    assert listed(sandbox)[0]["left"] == 1
+    assert list_faults(sandbox.url)[0]["left"] == 1
 
 
 def test_two_faults_of_one_kind_strike_in_turn(sandbox: Sandbox) -> None:
-    ask_for(sandbox, kind="error_before")
-    ask_for(sandbox, kind="error_before", method="POST")
+    request_fault(sandbox.url, kind="error_before")
+    request_fault(sandbox.url, kind="error_before", method="POST")
     assert [post(sandbox, key=str(n)).status_code for n in range(3)] == [500, 500, 200]
 
 
 def test_refused_request_uses_up_no_fault(sandbox: Sandbox) -> None:
-    ask_for(sandbox, kind="rate_limit")
+    request_fault(sandbox.url, kind="rate_limit")
     assert post(sandbox, wat="x").status_code == 400
-    assert listed(sandbox)[0]["left"] == 1
+    assert list_faults(sandbox.url)[0]["left"] == 1
 
 
 def test_clear_ends_all_faults(sandbox: Sandbox) -> None:
-    ask_for(sandbox, kind="rate_limit", times=1000)
-    clear(sandbox)
-    assert listed(sandbox) == []
+    request_fault(sandbox.url, kind="rate_limit", times=1000)
+    end_faults(sandbox.url)
+    assert list_faults(sandbox.url) == []
     assert post(sandbox).status_code == 200
 
 
 def test_fault_is_listed_with_its_defaults(sandbox: Sandbox) -> None:
-    assert ask_for(sandbox, kind="delay", seconds=0.5) == {
+    assert request_fault(sandbox.url, kind="delay", seconds=0.5) == {
         "kind": "delay",
         "method": "*",
         "path": "*",
@@ -215,7 +217,7 @@ def test_invalid_fault_is_refused_with_the_reason(sandbox: Sandbox, fault: Json,
     error = answer.json()["error"]
     assert (error["param"], error["type"]) == (param, "invalid_request_error")
     assert words in error["message"]
-    assert listed(sandbox) == []
+    assert list_faults(sandbox.url) == []
 
 
 @pytest.mark.parametrize(("body", "words"), [("{", "must be JSON"), ("[]", "a JSON object"), ("", "must be JSON")])

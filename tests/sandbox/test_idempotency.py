@@ -9,7 +9,8 @@ import stripe
 from gateway.sandbox import Sandbox
 from gateway.sandbox.errors import StripeError
 from gateway.sandbox.idempotency import IdempotencyKeys
-from tests.sandbox.support import Account, Clock
+from tests.support.clock import ManualClock
+from tests.support.stripe_account import StripeAccount
 
 
 def post(sandbox: Sandbox, path: str, key: str, **data: str) -> requests.Response:
@@ -17,7 +18,7 @@ def post(sandbox: Sandbox, path: str, key: str, **data: str) -> requests.Respons
     return requests.post(sandbox.url + path, headers=headers, data=data, timeout=5)
 
 
-def test_repeated_request_gets_the_same_response(sandbox: Sandbox, account: Account) -> None:
+def test_repeated_request_gets_the_same_response(sandbox: Sandbox, account: StripeAccount) -> None:
     first = post(sandbox, "/v1/customers", "k", name="A")
     again = post(sandbox, "/v1/customers", "k", name="A")
     assert again.content == first.content
@@ -27,14 +28,14 @@ def test_repeated_request_gets_the_same_response(sandbox: Sandbox, account: Acco
     assert len(account.v1.customers.list().data) == 1
 
 
-def test_same_key_with_other_parameters_is_refused(account: Account) -> None:
+def test_same_key_with_other_parameters_is_refused(account: StripeAccount) -> None:
     account.v1.customers.create({"name": "A"}, {"idempotency_key": "k"})
     with pytest.raises(stripe.IdempotencyError, match="other than 'k'") as refused:
         account.v1.customers.create({"name": "B"}, {"idempotency_key": "k"})
     assert refused.value.http_status == 400
 
 
-def test_refusal_by_the_handler_is_stored(account: Account) -> None:
+def test_refusal_by_the_handler_is_stored(account: StripeAccount) -> None:
     customer = account.customer("pm_card_chargeCustomerFail")
     price = account.price(2000)
     for _ in range(2):
@@ -55,7 +56,7 @@ def test_request_that_fails_validation_leaves_the_key_free(sandbox: Sandbox) -> 
     assert post(sandbox, "/v1/customers", "k", name="A").status_code == 200
 
 
-def test_key_expires_after_a_day(sandbox: Sandbox, clock: Clock) -> None:
+def test_key_expires_after_a_day(sandbox: Sandbox, clock: ManualClock) -> None:
     first = post(sandbox, "/v1/customers", "k", name="A").json()
     clock.now += 24 * 3600
     assert post(sandbox, "/v1/customers", "k", name="A").json()["id"] != first["id"]
@@ -69,7 +70,7 @@ def test_key_in_use_is_a_conflict() -> None:
     assert (refused.value.status, refused.value.fields["code"]) == (409, "idempotency_key_in_use")
 
 
-def test_concurrent_requests_with_one_key_create_one_object(sandbox: Sandbox, account: Account) -> None:
+def test_concurrent_requests_with_one_key_create_one_object(sandbox: Sandbox, account: StripeAccount) -> None:
     answers: list[requests.Response] = []
     threads = [
         threading.Thread(target=lambda: answers.append(post(sandbox, "/v1/customers", "k", name="A"))) for _ in range(8)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.support import Account, plain
+from tests.support.stripe_account import StripeAccount, plain
 
 
 def names(page: stripe.ListObject[stripe.Customer]) -> list[str | None]:
@@ -13,38 +13,38 @@ def names(page: stripe.ListObject[stripe.Customer]) -> list[str | None]:
 
 
 @pytest.fixture
-def ids(account: Account) -> dict[str, str]:
+def ids(account: StripeAccount) -> dict[str, str]:
     return {name: account.v1.customers.create({"name": name}).id for name in "abcde"}
 
 
 @pytest.mark.usefixtures("ids")
-def test_list_is_newest_first_and_says_whether_more_follows(account: Account) -> None:
+def test_list_is_newest_first_and_says_whether_more_follows(account: StripeAccount) -> None:
     page = account.v1.customers.list({"limit": 3})
     assert (names(page), page.has_more, page.url) == (["e", "d", "c"], True, "/v1/customers")
     assert [customer.name for customer in page.auto_paging_iter()] == ["e", "d", "c", "b", "a"]
     assert "total_count" not in plain(page)
 
 
-def test_cursors_go_both_ways(account: Account, ids: dict[str, str]) -> None:
+def test_cursors_go_both_ways(account: StripeAccount, ids: dict[str, str]) -> None:
     older = account.v1.customers.list({"starting_after": ids["c"], "limit": 1})
     newer = account.v1.customers.list({"ending_before": ids["c"], "limit": 1})
     assert (names(older), older.has_more) == (["b"], True)
     assert (names(newer), newer.has_more) == (["d"], True)
 
 
-def test_deleted_object_still_works_as_a_cursor(account: Account, ids: dict[str, str]) -> None:
+def test_deleted_object_still_works_as_a_cursor(account: StripeAccount, ids: dict[str, str]) -> None:
     account.v1.customers.delete(ids["c"])
     assert names(account.v1.customers.list({"starting_after": ids["c"]})) == ["b", "a"]
 
 
 @pytest.mark.usefixtures("ids")
-def test_limit_is_clamped_to_its_bounds(account: Account) -> None:
+def test_limit_is_clamped_to_its_bounds(account: StripeAccount) -> None:
     page = account.v1.customers.list({"limit": 0})
     assert (len(page.data), page.has_more) == (1, True)
     assert len(account.v1.customers.list({"limit": 101}).data) == 5
 
 
-def test_subscriptions_can_be_filtered_by_status(account: Account) -> None:
+def test_subscriptions_can_be_filtered_by_status(account: StripeAccount) -> None:
     customer = account.customer()
     price = account.price(0)
     kept, ended = (account.subscribe(customer.id, price.id) for _ in range(2))
@@ -61,7 +61,7 @@ def test_subscriptions_can_be_filtered_by_status(account: Account) -> None:
     assert found(price="price_other") == []
 
 
-def test_ids_expand_into_objects(account: Account) -> None:
+def test_ids_expand_into_objects(account: StripeAccount) -> None:
     customer = account.customer()
     subscription = account.v1.subscriptions.create(
         {
@@ -84,7 +84,7 @@ def test_ids_expand_into_objects(account: Account) -> None:
     assert (bare["customer"], bare["latest_invoice"]) == (customer.id, found["latest_invoice"]["id"])
 
 
-def test_rows_of_a_list_expand_too(account: Account) -> None:
+def test_rows_of_a_list_expand_too(account: StripeAccount) -> None:
     account.subscribe(account.customer().id, account.price(0).id)
     (row,) = account.v1.subscriptions.list({"expand": ["data.customer", "data.latest_invoice"]}).data
     assert isinstance(row.customer, stripe.Customer)
@@ -92,13 +92,13 @@ def test_rows_of_a_list_expand_too(account: Account) -> None:
 
 
 @pytest.mark.parametrize("path", ["email", "nothing", "a.b.c.d.e"])
-def test_expanding_another_field_is_refused(account: Account, path: str) -> None:
+def test_expanding_another_field_is_refused(account: StripeAccount, path: str) -> None:
     customer = account.customer(card=None)
     with pytest.raises(stripe.InvalidRequestError, match="expand"):
         account.v1.customers.retrieve(customer.id, {"expand": [path]})
 
 
-def test_invoice_embeds_ten_lines_and_lists_all(account: Account) -> None:
+def test_invoice_embeds_ten_lines_and_lists_all(account: StripeAccount) -> None:
     customer = account.customer()
     for number in range(12):
         account.v1.invoice_items.create({"customer": customer.id, "amount": number, "currency": "usd"})

@@ -5,17 +5,18 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.support import MONTH, START, Account, Clock, plain
+from tests.support.clock import MONTH, START, ManualClock
+from tests.support.stripe_account import StripeAccount, plain
 
 HOUR = 3600
 
 
-def extra(account: Account, customer: str, amount: int, **more: Any) -> stripe.InvoiceItem:
+def extra(account: StripeAccount, customer: str, amount: int, **more: Any) -> stripe.InvoiceItem:
     params: Any = {"customer": customer, "amount": amount, "currency": "usd"}
     return account.v1.invoice_items.create(params | more)
 
 
-def draft(account: Account, customer: str, **more: Any) -> stripe.Invoice:
+def draft(account: StripeAccount, customer: str, **more: Any) -> stripe.Invoice:
     params: Any = {"customer": customer, "pending_invoice_items_behavior": "include"}
     return account.v1.invoices.create(params | more)
 
@@ -24,7 +25,7 @@ def amounts(invoice: stripe.Invoice) -> list[int]:
     return [line.amount for line in invoice.lines.data]
 
 
-def test_pending_items_are_left_out_by_default(account: Account) -> None:
+def test_pending_items_are_left_out_by_default(account: StripeAccount) -> None:
     customer = account.customer()
     extra(account, customer.id, 700)
     empty = account.v1.invoices.create({"customer": customer.id})
@@ -33,7 +34,7 @@ def test_pending_items_are_left_out_by_default(account: Account) -> None:
     assert len(account.pending(customer.id)) == 1
 
 
-def test_included_items_are_newest_first_and_no_longer_pending(account: Account) -> None:
+def test_included_items_are_newest_first_and_no_longer_pending(account: StripeAccount) -> None:
     customer = account.customer()
     items = [extra(account, customer.id, amount) for amount in (700, 300)]
     invoice = draft(account, customer.id)
@@ -47,25 +48,25 @@ def test_included_items_are_newest_first_and_no_longer_pending(account: Account)
     assert parent["invoice_item_details"]["invoice_item"] == items[1].id
 
 
-def test_items_in_another_currency_stay_pending(account: Account) -> None:
+def test_items_in_another_currency_stay_pending(account: StripeAccount) -> None:
     customer = account.customer()
     extra(account, customer.id, 700, currency="eur")
     assert amounts(draft(account, customer.id, currency="usd")) == []
 
 
-def test_draft_stays_a_draft_without_auto_advance(account: Account) -> None:
+def test_draft_stays_a_draft_without_auto_advance(account: StripeAccount) -> None:
     invoice = draft(account, account.customer().id)
     assert invoice.auto_advance is False
     assert (invoice.automatically_finalizes_at, invoice.next_payment_attempt) == (None, None)
 
 
-def test_draft_with_auto_advance_is_finalized_after_an_hour(account: Account) -> None:
+def test_draft_with_auto_advance_is_finalized_after_an_hour(account: StripeAccount) -> None:
     invoice = draft(account, account.customer().id, auto_advance=True)
     assert invoice.automatically_finalizes_at == START + HOUR + 1
     assert invoice.next_payment_attempt == START + HOUR
 
 
-def test_sent_invoice_is_due_later_and_not_charged(account: Account) -> None:
+def test_sent_invoice_is_due_later_and_not_charged(account: StripeAccount) -> None:
     sent = {"collection_method": "send_invoice", "days_until_due": 7}
     invoice = draft(account, account.customer().id, auto_advance=True, **sent)
     assert invoice.due_date == START + 7 * 86400
@@ -73,7 +74,7 @@ def test_sent_invoice_is_due_later_and_not_charged(account: Account) -> None:
     assert invoice.automatically_finalizes_at == START + HOUR + 1
 
 
-def test_due_date_requires_a_sent_invoice(account: Account) -> None:
+def test_due_date_requires_a_sent_invoice(account: StripeAccount) -> None:
     customer = account.customer()
     with pytest.raises(stripe.InvalidRequestError, match="You can only specify 'days_until_due' if invoice collection"):
         draft(account, customer.id, days_until_due=7)
@@ -81,7 +82,7 @@ def test_due_date_requires_a_sent_invoice(account: Account) -> None:
         draft(account, customer.id, collection_method="send_invoice")
 
 
-def test_subscriptions_invoice_takes_only_its_own_items(account: Account, clock: Clock) -> None:
+def test_subscriptions_invoice_takes_only_its_own_items(account: StripeAccount, clock: ManualClock) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(3000).id)
     extra(account, customer.id, 700)
@@ -93,7 +94,7 @@ def test_subscriptions_invoice_takes_only_its_own_items(account: Account, clock:
     assert [item.amount for item in account.pending(customer.id)] == [700]
 
 
-def test_customers_invoice_takes_all_pending_items(account: Account, clock: Clock) -> None:
+def test_customers_invoice_takes_all_pending_items(account: StripeAccount, clock: ManualClock) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(3000).id)
     clock.now += MONTH // 3
@@ -102,7 +103,7 @@ def test_customers_invoice_takes_all_pending_items(account: Account, clock: Cloc
     assert amounts(draft(account, customer.id)) == [700, -2000, 4000]
 
 
-def test_only_metadata_of_a_finalized_invoice_can_change(account: Account) -> None:
+def test_only_metadata_of_a_finalized_invoice_can_change(account: StripeAccount) -> None:
     invoices = account.v1.invoices
     customer = account.customer()
     extra(account, customer.id, 700)
@@ -115,14 +116,14 @@ def test_only_metadata_of_a_finalized_invoice_can_change(account: Account) -> No
     assert plain(invoices.update(invoice.id, {"metadata": {"a": "b"}}))["metadata"] == {"a": "b"}
 
 
-def test_new_description_keeps_the_finalization_time(account: Account, clock: Clock) -> None:
+def test_new_description_keeps_the_finalization_time(account: StripeAccount, clock: ManualClock) -> None:
     invoice = draft(account, account.customer().id, auto_advance=True)
     clock.now += 60
     edited = account.v1.invoices.update(invoice.id, {"description": "thanks"})
     assert edited.automatically_finalizes_at == START + HOUR + 1
 
 
-def test_deleted_draft_releases_its_items_and_uses_no_number(account: Account) -> None:
+def test_deleted_draft_releases_its_items_and_uses_no_number(account: StripeAccount) -> None:
     invoices = account.v1.invoices
     customer = account.customer()
     item = extra(account, customer.id, 700)
@@ -137,7 +138,7 @@ def test_deleted_draft_releases_its_items_and_uses_no_number(account: Account) -
 
 
 @pytest.mark.parametrize("paid", [True, False])
-def test_only_one_off_drafts_can_be_deleted(account: Account, *, paid: bool) -> None:
+def test_only_one_off_drafts_can_be_deleted(account: StripeAccount, *, paid: bool) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     if not paid:
@@ -149,7 +150,7 @@ def test_only_one_off_drafts_can_be_deleted(account: Account, *, paid: bool) -> 
 
 @pytest.mark.parametrize(("asked", "advances"), [(None, False), (True, True)])
 def test_finalized_invoice_is_charged_only_with_auto_advance(
-    account: Account, *, asked: bool | None, advances: bool
+    account: StripeAccount, *, asked: bool | None, advances: bool
 ) -> None:
     customer = account.customer()
     extra(account, customer.id, 700)
@@ -159,19 +160,19 @@ def test_finalized_invoice_is_charged_only_with_auto_advance(
     assert opened.next_payment_attempt == (START + HOUR if advances else None)
 
 
-def test_paying_a_draft_finalizes_the_draft_first(account: Account) -> None:
+def test_paying_a_draft_finalizes_the_draft_first(account: StripeAccount) -> None:
     customer = account.customer()
     extra(account, customer.id, 700)
     paid = account.v1.invoices.pay(draft(account, customer.id).id)
     assert (paid.status, paid.amount_paid, paid.attempt_count) == ("paid", 700, 1)
 
 
-def test_empty_invoice_is_paid_when_finalized(account: Account) -> None:
+def test_empty_invoice_is_paid_when_finalized(account: StripeAccount) -> None:
     paid = account.v1.invoices.finalize_invoice(draft(account, account.customer().id).id)
     assert (paid.status, paid.attempted, paid.attempt_count) == ("paid", True, 0)
 
 
-def test_uncollectible_invoice_keeps_its_amounts(account: Account) -> None:
+def test_uncollectible_invoice_keeps_its_amounts(account: StripeAccount) -> None:
     customer = account.customer()
     extra(account, customer.id, 700)
     invoice = draft(account, customer.id, auto_advance=True)
@@ -185,7 +186,7 @@ def test_uncollectible_invoice_keeps_its_amounts(account: Account) -> None:
     assert account.events(type="invoice.marked_uncollectible")
 
 
-def test_sending_a_draft_finalizes_it_and_creates_an_event(account: Account) -> None:
+def test_sending_a_draft_finalizes_it_and_creates_an_event(account: StripeAccount) -> None:
     customer = account.customer()
     extra(account, customer.id, 700)
     invoice = draft(account, customer.id, collection_method="send_invoice", days_until_due=30)
@@ -197,7 +198,7 @@ def test_sending_a_draft_finalizes_it_and_creates_an_event(account: Account) -> 
         account.v1.invoices.send_invoice(draft(account, customer.id).id)
 
 
-def test_customer_credit_lowers_the_amount_due(account: Account) -> None:
+def test_customer_credit_lowers_the_amount_due(account: StripeAccount) -> None:
     customer = account.customer()
     adjusted = account.v1.customers.balance_transactions.create(customer.id, {"amount": -200, "currency": "usd"})
     assert (adjusted.type, adjusted.ending_balance, adjusted.invoice) == ("adjustment", -200, None)
@@ -210,14 +211,14 @@ def test_customer_credit_lowers_the_amount_due(account: Account) -> None:
         account.v1.customers.balance_transactions.create(customer.id, {"amount": 1, "currency": "eur"})
 
 
-def test_adjustment_of_another_customer_is_not_found(account: Account) -> None:
+def test_adjustment_of_another_customer_is_not_found(account: StripeAccount) -> None:
     transactions = account.v1.customers.balance_transactions
     made = transactions.create(account.customer().id, {"amount": -200, "currency": "usd"})
     with pytest.raises(stripe.InvalidRequestError, match="No such"):
         transactions.retrieve(account.customer().id, made.id)
 
 
-def test_one_time_price_is_billed_by_quantity(account: Account) -> None:
+def test_one_time_price_is_billed_by_quantity(account: StripeAccount) -> None:
     customer = account.customer()
     once = account.v1.prices.create({"currency": "usd", "unit_amount": 250, "product_data": {"name": "Setup"}})
     items = account.v1.invoice_items
@@ -232,7 +233,7 @@ def test_one_time_price_is_billed_by_quantity(account: Account) -> None:
         items.update(item.id, {"quantity": 4})
 
 
-def test_frozen_fields_of_a_proration_cannot_change(account: Account, clock: Clock) -> None:
+def test_frozen_fields_of_a_proration_cannot_change(account: StripeAccount, clock: ManualClock) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(3000).id)
     clock.now += MONTH // 3
@@ -244,7 +245,7 @@ def test_frozen_fields_of_a_proration_cannot_change(account: Account, clock: Clo
     assert account.v1.invoice_items.update(credit.id, {"description": "sorry"}).description == "sorry"
 
 
-def test_debit_on_a_manual_invoice_is_credited_by_its_line(account: Account, clock: Clock) -> None:
+def test_debit_on_a_manual_invoice_is_credited_by_its_line(account: StripeAccount, clock: ManualClock) -> None:
     """An item without a subscription on the same invoice must not hide the proration's line."""
     customer = account.customer()
     cheap, dear = account.price(3000), account.price(6000)

@@ -8,7 +8,7 @@ import requests
 import stripe
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.support import Account, client, plain
+from tests.support.stripe_account import StripeAccount, client, plain
 
 ALWAYS = "pm_card_authenticationRequired"
 BACK = "https://example.test/back?order=7"
@@ -28,7 +28,7 @@ def query(response: requests.Response) -> dict[str, str]:
 
 
 @pytest.fixture
-def invoice(account: Account) -> stripe.Invoice:
+def invoice(account: StripeAccount) -> stripe.Invoice:
     """Return an open invoice of a customer whose card always needs approval, without any attempt to pay it."""
     price = account.price(2000, name="<b>Plus</b>")
     subscription = account.subscribe(account.customer(ALWAYS).id, price.id, payment_behavior="default_incomplete")
@@ -36,19 +36,19 @@ def invoice(account: Account) -> stripe.Invoice:
 
 
 @pytest.fixture
-def intent(account: Account, invoice: stripe.Invoice) -> stripe.PaymentIntent:
+def intent(account: StripeAccount, invoice: stripe.Invoice) -> stripe.PaymentIntent:
     (found,) = account.v1.payment_intents.list({"customer": str(invoice.customer)}).data
     return found
 
 
 class TestThreeDSecure:
-    def question(self, account: Account, intent: stripe.PaymentIntent, **more: Any) -> str:
+    def question(self, account: StripeAccount, intent: stripe.PaymentIntent, **more: Any) -> str:
         params: Any = {"payment_method": ALWAYS, "return_url": BACK} | more
         waiting = plain(account.v1.payment_intents.confirm(intent.id, params))
         assert waiting["next_action"]["redirect_to_url"]["return_url"] == BACK
         return str(waiting["next_action"]["redirect_to_url"]["url"])
 
-    def test_approval_pays_and_redirects_back(self, account: Account, intent: stripe.PaymentIntent) -> None:
+    def test_approval_pays_and_redirects_back(self, account: StripeAccount, intent: stripe.PaymentIntent) -> None:
         page = self.question(account, intent)
         assert "$20.00" in look(page).text
         answered = press(page, "complete")
@@ -62,7 +62,7 @@ class TestThreeDSecure:
         assert account.v1.payment_intents.retrieve(intent.id).status == "succeeded"
         assert account.v1.subscriptions.list().data[0].status == "active"
 
-    def test_refusal_lets_another_card_pay(self, account: Account, intent: stripe.PaymentIntent) -> None:
+    def test_refusal_lets_another_card_pay(self, account: StripeAccount, intent: stripe.PaymentIntent) -> None:
         page = self.question(account, intent)
         assert query(press(page, "fail"))["redirect_status"] == "failed"
         found = account.v1.payment_intents.retrieve(intent.id)
@@ -75,20 +75,22 @@ class TestThreeDSecure:
         assert account.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_visa"}).status == "succeeded"
 
     def test_decline_after_approval_redirects_back_as_failed(
-        self, account: Account, intent: stripe.PaymentIntent
+        self, account: StripeAccount, intent: stripe.PaymentIntent
     ) -> None:
         page = self.question(account, intent, payment_method="pm_card_threeDSecureRequiredChargeDeclined")
         assert query(press(page, "complete"))["redirect_status"] == "failed"
         assert account.v1.charges.list().data[0].status == "failed"
 
-    def test_question_can_be_answered_only_once(self, account: Account, intent: stripe.PaymentIntent) -> None:
+    def test_question_can_be_answered_only_once(self, account: StripeAccount, intent: stripe.PaymentIntent) -> None:
         page = self.question(account, intent)
         press(page, "fail")
         again = press(page, "complete")
         assert (again.status_code, "failed authentication" in again.text) == (200, True)
         assert account.v1.payment_intents.retrieve(intent.id).status == "requires_payment_method"
 
-    def test_page_shows_the_result_without_a_return_url(self, account: Account, intent: stripe.PaymentIntent) -> None:
+    def test_page_shows_the_result_without_a_return_url(
+        self, account: StripeAccount, intent: stripe.PaymentIntent
+    ) -> None:
         waiting = plain(account.v1.payment_intents.confirm(intent.id, {"payment_method": ALWAYS}))
         answered = press(waiting["next_action"]["use_stripe_sdk"]["stripe_js"], "complete")
         assert (answered.status_code, "Authentication complete" in answered.text) == (200, True)
@@ -101,7 +103,7 @@ class TestThreeDSecure:
         ],
     )
     def test_setup_intent_is_approved_on_the_same_page(
-        self, account: Account, answer: str, status: str, redirect_status: str, event: str
+        self, account: StripeAccount, answer: str, status: str, redirect_status: str, event: str
     ) -> None:
         customer = account.customer(card=None).id
         created = account.v1.setup_intents.create({"customer": customer})
@@ -126,7 +128,9 @@ class TestInvoice:
         for shown in (invoice.number, "open", "1 × &lt;b&gt;Plus&lt;/b&gt; (at $20.00 / month)", "owner@example.test"):  # noqa: RUF001 - Stripe's own sign
             assert str(shown) in page
 
-    def test_payment_asks_the_holder_and_returns_to_the_page(self, account: Account, invoice: stripe.Invoice) -> None:
+    def test_payment_asks_the_holder_and_returns_to_the_page(
+        self, account: StripeAccount, invoice: stripe.Invoice
+    ) -> None:
         page = str(invoice.hosted_invoice_url)
         question = requests.post(f"{page}/pay", allow_redirects=False, timeout=5).headers["Location"]
         refused = press(question, "fail")
@@ -138,7 +142,9 @@ class TestInvoice:
         assert ("paid" in after, "Pay with" in after) == (True, False)
         assert account.v1.invoices.retrieve(invoice.id).status == "paid"
 
-    def test_payment_without_approval_succeeds_immediately(self, account: Account, invoice: stripe.Invoice) -> None:
+    def test_payment_without_approval_succeeds_immediately(
+        self, account: StripeAccount, invoice: stripe.Invoice
+    ) -> None:
         account.give_card(str(invoice.customer), "pm_card_visa")
         answered = requests.post(f"{invoice.hosted_invoice_url}/pay", timeout=5)
         assert answered.url == invoice.hosted_invoice_url
@@ -146,11 +152,11 @@ class TestInvoice:
         requests.post(f"{invoice.hosted_invoice_url}/pay", timeout=5)
         assert len(account.v1.charges.list().data) == 1
 
-    def test_page_shows_a_decline(self, account: Account, invoice: stripe.Invoice) -> None:
+    def test_page_shows_a_decline(self, account: StripeAccount, invoice: stripe.Invoice) -> None:
         account.give_card(str(invoice.customer), "pm_card_chargeCustomerFail")
         assert "Your card was declined." in requests.post(f"{invoice.hosted_invoice_url}/pay", timeout=5).text
 
-    def test_page_has_no_button_without_a_card(self, account: Account) -> None:
+    def test_page_has_no_button_without_a_card(self, account: StripeAccount) -> None:
         subscription = account.subscribe(
             account.customer(card=None).id, account.price(2000).id, payment_behavior="default_incomplete"
         )
@@ -185,7 +191,7 @@ class TestBrowserKeys:
         assert browser.retrieve(intent.id, params).id == intent.id
         assert browser.confirm(intent.id, params | {"payment_method": "pm_card_visa"}).status == "succeeded"
 
-    def test_setup_intent_requires_the_secret_too(self, sandbox: Sandbox, account: Account) -> None:
+    def test_setup_intent_requires_the_secret_too(self, sandbox: Sandbox, account: StripeAccount) -> None:
         browser = client(sandbox, "pk_test_browser").v1.setup_intents
         created = account.v1.setup_intents.create()
         params: Any = {"client_secret": created.client_secret}

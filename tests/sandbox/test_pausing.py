@@ -6,24 +6,25 @@ import pytest
 import stripe
 
 from gateway.sandbox.billing.invoicing import DRAFT_SECONDS
-from tests.sandbox.support import DAY, MONTH, START, Account
+from tests.support.clock import DAY, MONTH, START
+from tests.support.stripe_account import StripeAccount
 
 HALF = START + 15 * DAY
 
 
 @pytest.fixture
-def subscription(account: Account, test_clock: str) -> stripe.Subscription:
+def subscription(account: StripeAccount, test_clock: str) -> stripe.Subscription:
     made = account.subscribe(account.on_clock(test_clock).id, account.price(3000).id)
     account.advance(test_clock, HALF)
     return made
 
 
-def amounts(account: Account, subscription: stripe.Subscription) -> list[int]:
+def amounts(account: StripeAccount, subscription: stripe.Subscription) -> list[int]:
     return [item.amount for item in account.pending(str(subscription.customer))]
 
 
 def test_pause_credits_unused_time_and_stops_invoices(
-    account: Account, test_clock: str, subscription: stripe.Subscription
+    account: StripeAccount, test_clock: str, subscription: stripe.Subscription
 ) -> None:
     paused = account.v1.subscriptions.pause(subscription.id)
     assert (paused.status, amounts(account, paused)) == ("paused", [-1500])
@@ -36,7 +37,7 @@ def test_pause_credits_unused_time_and_stops_invoices(
 
 
 def test_pause_can_skip_the_credit_or_invoice_it_immediately(
-    account: Account, subscription: stripe.Subscription
+    account: StripeAccount, subscription: stripe.Subscription
 ) -> None:
     account.v1.subscriptions.pause(subscription.id, {"bill_for": {"unused_time_from": {"type": "none"}}})
     assert amounts(account, subscription) == []
@@ -49,7 +50,7 @@ def test_pause_can_skip_the_credit_or_invoice_it_immediately(
 
 
 def test_resumption_starts_and_charges_a_new_period(
-    account: Account, test_clock: str, subscription: stripe.Subscription
+    account: StripeAccount, test_clock: str, subscription: stripe.Subscription
 ) -> None:
     account.v1.subscriptions.pause(subscription.id)
     account.advance(test_clock, START + 40 * DAY)
@@ -63,7 +64,7 @@ def test_resumption_starts_and_charges_a_new_period(
 
 
 def test_resumption_in_the_old_cycle_charges_the_rest(
-    account: Account, test_clock: str, subscription: stripe.Subscription
+    account: StripeAccount, test_clock: str, subscription: stripe.Subscription
 ) -> None:
     account.v1.subscriptions.pause(subscription.id)
     account.advance(test_clock, START + 20 * DAY)
@@ -76,7 +77,7 @@ def test_resumption_in_the_old_cycle_charges_the_rest(
     ("behavior", "status"), [("resume_on_payment_attempt", "past_due"), ("resume_on_payment_success", "paused")]
 )
 def test_declined_resumption_follows_its_payment_behavior(
-    account: Account, subscription: stripe.Subscription, behavior: Any, status: str
+    account: StripeAccount, subscription: stripe.Subscription, behavior: Any, status: str
 ) -> None:
     account.v1.subscriptions.pause(subscription.id)
     account.give_card(str(subscription.customer), "pm_card_chargeCustomerFail")
@@ -84,7 +85,7 @@ def test_declined_resumption_follows_its_payment_behavior(
 
 
 def test_unpaid_resumption_expires_after_23_hours(
-    account: Account, test_clock: str, subscription: stripe.Subscription
+    account: StripeAccount, test_clock: str, subscription: stripe.Subscription
 ) -> None:
     account.v1.subscriptions.pause(subscription.id)
     waiting = account.v1.subscriptions.resume(subscription.id, {"payment_behavior": "resume_on_payment_success"})
@@ -94,14 +95,18 @@ def test_unpaid_resumption_expires_after_23_hours(
     assert account.invoice(waiting).status == "void"
 
 
-def test_paid_resumption_makes_the_subscription_active(account: Account, subscription: stripe.Subscription) -> None:
+def test_paid_resumption_makes_the_subscription_active(
+    account: StripeAccount, subscription: stripe.Subscription
+) -> None:
     account.v1.subscriptions.pause(subscription.id)
     waiting = account.v1.subscriptions.resume(subscription.id, {"payment_behavior": "resume_on_payment_success"})
     account.v1.invoices.pay(str(waiting.latest_invoice))
     assert account.again(subscription).status == "active"
 
 
-def test_only_active_can_pause_and_only_paused_can_resume(account: Account, subscription: stripe.Subscription) -> None:
+def test_only_active_can_pause_and_only_paused_can_resume(
+    account: StripeAccount, subscription: stripe.Subscription
+) -> None:
     with pytest.raises(stripe.InvalidRequestError):
         account.v1.subscriptions.resume(subscription.id)
     account.v1.subscriptions.pause(subscription.id)
@@ -116,7 +121,7 @@ def test_only_active_can_pause_and_only_paused_can_resume(account: Account, subs
     ("behavior", "status"), [("keep_as_draft", "draft"), ("void", "void"), ("mark_uncollectible", "uncollectible")]
 )
 def test_paused_collection_keeps_the_status_and_charges_nothing(
-    account: Account, test_clock: str, subscription: stripe.Subscription, behavior: Any, status: str
+    account: StripeAccount, test_clock: str, subscription: stripe.Subscription, behavior: Any, status: str
 ) -> None:
     account.v1.subscriptions.update(subscription.id, {"pause_collection": {"behavior": behavior}})
     account.advance(test_clock, START + MONTH + 2 * DRAFT_SECONDS)
@@ -126,7 +131,7 @@ def test_paused_collection_keeps_the_status_and_charges_nothing(
 
 
 def test_paused_subscription_still_ends_at_its_cancel_date(
-    account: Account, test_clock: str, subscription: stripe.Subscription
+    account: StripeAccount, test_clock: str, subscription: stripe.Subscription
 ) -> None:
     account.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
     account.v1.subscriptions.pause(subscription.id)
@@ -134,7 +139,7 @@ def test_paused_subscription_still_ends_at_its_cancel_date(
     assert account.again(subscription).status == "canceled"
 
 
-def test_collection_cannot_resume_in_the_past(account: Account, subscription: stripe.Subscription) -> None:
+def test_collection_cannot_resume_in_the_past(account: StripeAccount, subscription: stripe.Subscription) -> None:
     paused: Any = {"behavior": "void", "resumes_at": HALF}
     with pytest.raises(stripe.InvalidRequestError) as refused:
         account.v1.subscriptions.update(subscription.id, {"pause_collection": paused})
@@ -143,7 +148,7 @@ def test_collection_cannot_resume_in_the_past(account: Account, subscription: st
 
 @pytest.mark.parametrize("automatically", [True, False])
 def test_collection_resumes_at_the_requested_time(
-    account: Account, test_clock: str, subscription: stripe.Subscription, automatically: bool
+    account: StripeAccount, test_clock: str, subscription: stripe.Subscription, automatically: bool
 ) -> None:
     until = {"resumes_at": START + 20 * DAY} if automatically else {}
     paused: Any = {"behavior": "void", **until}
@@ -156,7 +161,7 @@ def test_collection_resumes_at_the_requested_time(
     assert account.invoice(account.again(subscription)).status == "paid"
 
 
-def test_usage_is_billed_until_the_pause_but_not_during_it(account: Account, test_clock: str) -> None:
+def test_usage_is_billed_until_the_pause_but_not_during_it(account: StripeAccount, test_clock: str) -> None:
     customer = account.on_clock(test_clock)
     price = account.metered(account.meter().id)
     items: Any = [{"price": account.price(3000).id}, {"price": price.id}]
@@ -173,7 +178,7 @@ def test_usage_is_billed_until_the_pause_but_not_during_it(account: Account, tes
 
 
 @pytest.mark.parametrize("date", [0, -(10**11), START + 90 * DAY])
-def test_resumption_prorates_within_the_current_period(account: Account, date: int) -> None:
+def test_resumption_prorates_within_the_current_period(account: StripeAccount, date: int) -> None:
     subscription = account.subscribe(account.customer().id, account.price(3000).id)
     account.v1.subscriptions.pause(subscription.id, {"type": "subscription"})
     wanted: Any = {"billing_cycle_anchor": {"type": "unchanged"}, "proration_date": date}

@@ -3,17 +3,17 @@
 import pytest
 import stripe
 
-from tests.sandbox.support import Account, plain
+from tests.support.stripe_account import StripeAccount, plain
 
 
-def test_free_plan_is_active_without_a_card(account: Account) -> None:
+def test_free_plan_is_active_without_a_card(account: StripeAccount) -> None:
     subscription = account.subscribe(account.customer(card=None).id, account.price(0).id)
     invoice = account.invoice(subscription)
     assert subscription.status == "active"
     assert (invoice.status, invoice.total, [line.amount for line in invoice.lines.data]) == ("paid", 0, [0])
 
 
-def test_paid_plan_charges_its_first_invoice_immediately(account: Account) -> None:
+def test_paid_plan_charges_its_first_invoice_immediately(account: StripeAccount) -> None:
     subscription = account.subscribe(account.customer().id, account.price(2000).id)
     invoice = account.invoice(subscription)
     assert (subscription.status, invoice.status, invoice.amount_paid) == ("active", "paid", 2000)
@@ -23,7 +23,7 @@ def test_paid_plan_charges_its_first_invoice_immediately(account: Account) -> No
     assert invoice.period_start == invoice.period_end == invoice.created
 
 
-def test_first_invoice_includes_pending_items(account: Account) -> None:
+def test_first_invoice_includes_pending_items(account: StripeAccount) -> None:
     customer = account.customer()
     account.v1.invoice_items.create({"customer": customer.id, "amount": 700, "currency": "usd"})
     subscription = account.subscribe(customer.id, account.price(0).id)
@@ -31,7 +31,7 @@ def test_first_invoice_includes_pending_items(account: Account) -> None:
     assert (subscription.status, invoice.status, invoice.amount_paid) == ("active", "paid", 700)
 
 
-def test_paid_plan_without_a_card_creates_nothing(account: Account) -> None:
+def test_paid_plan_without_a_card_creates_nothing(account: StripeAccount) -> None:
     customer = account.customer(card=None)
     price = account.price(2000)
     with pytest.raises(stripe.InvalidRequestError, match="no attached payment source") as refused:
@@ -49,7 +49,7 @@ def test_paid_plan_without_a_card_creates_nothing(account: Account) -> None:
     ],
 )
 def test_failed_first_payment_leaves_the_subscription_incomplete(
-    account: Account, card: str, attempts: int, event: str
+    account: StripeAccount, card: str, attempts: int, event: str
 ) -> None:
     subscription = account.subscribe(account.customer(card).id, account.price(2000).id)
     invoice = account.invoice(subscription)
@@ -65,7 +65,7 @@ def test_failed_first_payment_leaves_the_subscription_incomplete(
         ("pm_card_authenticationRequired", "subscription_payment_intent_requires_action"),
     ],
 )
-def test_error_if_incomplete_stores_nothing(account: Account, card: str, code: str) -> None:
+def test_error_if_incomplete_stores_nothing(account: StripeAccount, card: str, code: str) -> None:
     customer = account.customer(card)
     price = account.price(2000)
     with pytest.raises(stripe.CardError) as refused:
@@ -74,7 +74,7 @@ def test_error_if_incomplete_stores_nothing(account: Account, card: str, code: s
     assert account.v1.subscriptions.list({"customer": customer.id, "status": "all"}).data == []
 
 
-def test_paying_the_first_invoice_later_activates_the_subscription(account: Account) -> None:
+def test_paying_the_first_invoice_later_activates_the_subscription(account: StripeAccount) -> None:
     customer = account.customer("pm_card_authenticationRequired")
     subscription = account.subscribe(customer.id, account.price(2000).id, payment_behavior="default_incomplete")
     invoice = account.invoice(subscription)
@@ -87,7 +87,7 @@ def test_paying_the_first_invoice_later_activates_the_subscription(account: Acco
 
 class TestHolderApproval:
     @pytest.fixture
-    def intent(self, account: Account) -> str:
+    def intent(self, account: StripeAccount) -> str:
         customer = account.customer("pm_card_authenticationRequired")
         subscription = account.subscribe(
             customer.id, account.price(2000).id, expand=["latest_invoice.confirmation_secret"]
@@ -95,13 +95,15 @@ class TestHolderApproval:
         secret = plain(subscription)["latest_invoice"]["confirmation_secret"]["client_secret"]
         return str(secret.partition("_secret_")[0])
 
-    def test_approval_pays_the_invoice_and_activates_the_subscription(self, account: Account, intent: str) -> None:
+    def test_approval_pays_the_invoice_and_activates_the_subscription(
+        self, account: StripeAccount, intent: str
+    ) -> None:
         assert account.v1.payment_intents.retrieve(intent).status == "requires_action"
         done = account.v1.payment_intents.confirm(intent)
         assert (done.status, done.amount_received) == ("succeeded", 2000)
         assert account.v1.subscriptions.list().data[0].status == "active"
 
-    def test_another_card_can_decline(self, account: Account, intent: str) -> None:
+    def test_another_card_can_decline(self, account: StripeAccount, intent: str) -> None:
         with pytest.raises(stripe.CardError) as refused:
             account.v1.payment_intents.confirm(intent, {"payment_method": "pm_card_chargeCustomerFail"})
         assert refused.value.error is not None
@@ -109,7 +111,7 @@ class TestHolderApproval:
         assert refused.value.error.payment_intent.status == "requires_payment_method"
         assert account.v1.subscriptions.list().data[0].status == "incomplete"
 
-    def test_another_card_can_pay(self, account: Account, intent: str) -> None:
+    def test_another_card_can_pay(self, account: StripeAccount, intent: str) -> None:
         assert account.v1.payment_intents.confirm(intent, {"payment_method": "pm_card_visa"}).status == "succeeded"
 
 
@@ -117,19 +119,19 @@ class TestPaymentObjects:
     """A finalized invoice with an amount due has an intent, and each attempt to pay it creates a charge."""
 
     @pytest.fixture
-    def open_subscription(self, account: Account) -> stripe.Subscription:
+    def open_subscription(self, account: StripeAccount) -> stripe.Subscription:
         customer = account.customer("pm_card_chargeCustomerFail")
         return account.subscribe(customer.id, account.price(2000).id, payment_behavior="default_incomplete")
 
-    def payment(self, account: Account, subscription: stripe.Subscription) -> stripe.InvoicePayment:
+    def payment(self, account: StripeAccount, subscription: stripe.Subscription) -> stripe.InvoicePayment:
         (payment,) = account.v1.invoice_payments.list({"invoice": account.invoice(subscription).id}).data
         return payment
 
-    def intent(self, account: Account, subscription: stripe.Subscription) -> stripe.PaymentIntent:
+    def intent(self, account: StripeAccount, subscription: stripe.Subscription) -> stripe.PaymentIntent:
         return account.v1.payment_intents.retrieve(str(self.payment(account, subscription).payment.payment_intent))
 
     def test_intent_waits_for_a_card_from_the_start(
-        self, account: Account, open_subscription: stripe.Subscription
+        self, account: StripeAccount, open_subscription: stripe.Subscription
     ) -> None:
         payment, intent = self.payment(account, open_subscription), self.intent(account, open_subscription)
         assert (payment.status, payment.amount_requested, payment.amount_paid) == ("open", 2000, None)
@@ -137,7 +139,7 @@ class TestPaymentObjects:
         assert intent.customer == open_subscription.customer
         assert [event.data.object.id for event in account.events(type="payment_intent.created")] == [intent.id]
 
-    def test_success_creates_a_charge_and_a_paid_payment(self, account: Account) -> None:
+    def test_success_creates_a_charge_and_a_paid_payment(self, account: StripeAccount) -> None:
         subscription = account.subscribe(account.customer().id, account.price(2000).id)
         intent, payment = self.intent(account, subscription), self.payment(account, subscription)
         assert (intent.status, intent.amount_received, intent.last_payment_error) == ("succeeded", 2000, None)
@@ -149,7 +151,7 @@ class TestPaymentObjects:
         assert payment.status_transitions.paid_at == subscription.created
 
     def test_each_decline_creates_a_charge_and_the_intent_names_the_last(
-        self, account: Account, open_subscription: stripe.Subscription
+        self, account: StripeAccount, open_subscription: stripe.Subscription
     ) -> None:
         invoice = account.invoice(open_subscription).id
         earlier = len(account.events())
@@ -179,7 +181,7 @@ class TestPaymentObjects:
         ]
 
     def test_card_confirmed_in_the_browser_is_attached_when_it_pays(
-        self, account: Account, open_subscription: stripe.Subscription
+        self, account: StripeAccount, open_subscription: stripe.Subscription
     ) -> None:
         intent = self.intent(account, open_subscription)
         for declining in ("pm_card_visa_chargeDeclined", "pm_card_visa_chargeDeclinedLostCard"):
@@ -191,7 +193,7 @@ class TestPaymentObjects:
         assert (paid.payment_method, paid.last_payment_error) == (cards[0].id, None)
         assert account.v1.subscriptions.retrieve(open_subscription.id).status == "active"
 
-    def test_succeeded_intent_cannot_be_confirmed(self, account: Account) -> None:
+    def test_succeeded_intent_cannot_be_confirmed(self, account: StripeAccount) -> None:
         subscription = account.subscribe(account.customer().id, account.price(2000).id)
         with pytest.raises(stripe.InvalidRequestError) as refused:
             account.v1.payment_intents.confirm(
@@ -200,13 +202,13 @@ class TestPaymentObjects:
         assert refused.value.code == "payment_intent_unexpected_state"
 
     def test_intent_cannot_be_confirmed_without_a_card(
-        self, account: Account, open_subscription: stripe.Subscription
+        self, account: StripeAccount, open_subscription: stripe.Subscription
     ) -> None:
         with pytest.raises(stripe.InvalidRequestError, match="missing a payment method"):
             account.v1.payment_intents.confirm(self.intent(account, open_subscription).id)
 
     def test_voiding_the_invoice_cancels_the_intent(
-        self, account: Account, open_subscription: stripe.Subscription
+        self, account: StripeAccount, open_subscription: stripe.Subscription
     ) -> None:
         account.v1.invoices.void_invoice(account.invoice(open_subscription).id)
         intent, payment = self.intent(account, open_subscription), self.payment(account, open_subscription)
@@ -216,26 +218,26 @@ class TestPaymentObjects:
         assert len(account.events(type="payment_intent.canceled")) == 1
 
     def test_payment_out_of_band_cancels_the_intent(
-        self, account: Account, open_subscription: stripe.Subscription
+        self, account: StripeAccount, open_subscription: stripe.Subscription
     ) -> None:
         account.v1.invoices.pay(account.invoice(open_subscription).id, {"paid_out_of_band": True})
         assert self.intent(account, open_subscription).status == "canceled"
         assert self.payment(account, open_subscription).status == "canceled"
         assert account.v1.charges.list().data == []
 
-    def test_invoice_of_zero_has_no_intent(self, account: Account) -> None:
+    def test_invoice_of_zero_has_no_intent(self, account: StripeAccount) -> None:
         account.subscribe(account.customer().id, account.price(0).id)
         assert account.v1.payment_intents.list().data == []
         assert account.v1.invoice_payments.list().data == []
 
-    def test_payment_can_be_found_by_its_intent(self, account: Account) -> None:
+    def test_payment_can_be_found_by_its_intent(self, account: StripeAccount) -> None:
         one, two = (account.subscribe(account.customer().id, account.price(2000).id) for _ in range(2))
         intent = self.intent(account, one)
         found = account.v1.invoice_payments.list({"payment": {"type": "payment_intent", "payment_intent": intent.id}})
         assert [payment.invoice for payment in found.data] == [one.latest_invoice]
         assert len(account.v1.payment_intents.list({"customer": str(two.customer)}).data) == 1
 
-    def test_charge_and_intent_can_be_expanded(self, account: Account) -> None:
+    def test_charge_and_intent_can_be_expanded(self, account: StripeAccount) -> None:
         invoice = account.invoice(account.subscribe(account.customer().id, account.price(2000).id)).id
         found = plain(account.v1.invoices.retrieve(invoice, {"expand": ["payments.data.payment.payment_intent"]}))
         intent = found["payments"]["data"][0]["payment"]["payment_intent"]
@@ -243,7 +245,7 @@ class TestPaymentObjects:
         assert charged["latest_charge"] == plain(account.v1.charges.retrieve(intent["latest_charge"]))
 
 
-def test_manual_payment_after_the_first_attempt_is_not_counted(account: Account) -> None:
+def test_manual_payment_after_the_first_attempt_is_not_counted(account: StripeAccount) -> None:
     subscription = account.subscribe(account.customer("pm_card_chargeCustomerFail").id, account.price(2000).id)
     invoice = account.invoice(subscription)
     earlier = len(account.events(type="invoice.payment_failed"))
@@ -254,7 +256,7 @@ def test_manual_payment_after_the_first_attempt_is_not_counted(account: Account)
     assert len(account.events(type="invoice.payment_failed")) == earlier + 1
 
 
-def test_manual_payment_counts_if_it_is_the_first_attempt(account: Account) -> None:
+def test_manual_payment_counts_if_it_is_the_first_attempt(account: StripeAccount) -> None:
     customer = account.customer("pm_card_chargeCustomerFail")
     subscription = account.subscribe(customer.id, account.price(2000).id, payment_behavior="default_incomplete")
     with pytest.raises(stripe.CardError):

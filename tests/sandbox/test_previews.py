@@ -8,7 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.support import DAY, MONTH, START, Account, Clock, Json, plain
+from tests.support.clock import DAY, MONTH, START, ManualClock
+from tests.support.json_types import Json
+from tests.support.stripe_account import StripeAccount, plain
 
 AMOUNTS = st.integers(0, 200_000)
 QUANTITIES = st.integers(1, 20)
@@ -32,9 +34,14 @@ def details(subscription: stripe.Subscription, price: str, quantity: int, **more
     ahead=st.integers(0, MONTH),
 )
 def test_always_invoice_charges_what_its_preview_shows(
-    sandbox: Sandbox, clock: Clock, amounts: tuple[int, int], quantities: tuple[int, int], elapsed: int, ahead: int
+    sandbox: Sandbox,
+    clock: ManualClock,
+    amounts: tuple[int, int],
+    quantities: tuple[int, int],
+    elapsed: int,
+    ahead: int,
 ) -> None:
-    account = Account(sandbox)
+    account = StripeAccount(sandbox)
     clock.now = START
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(amounts[0]).id, quantities[0])
@@ -63,9 +70,9 @@ def is_proration(line: stripe.InvoiceLineItem) -> bool:
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(amounts=st.tuples(AMOUNTS, AMOUNTS), quantity=QUANTITIES, elapsed=st.integers(0, MONTH - 8))
 def test_create_prorations_adds_what_its_preview_shows(
-    sandbox: Sandbox, clock: Clock, amounts: tuple[int, int], quantity: int, elapsed: int
+    sandbox: Sandbox, clock: ManualClock, amounts: tuple[int, int], quantity: int, elapsed: int
 ) -> None:
-    account = Account(sandbox)
+    account = StripeAccount(sandbox)
     clock.now = START
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(amounts[0]).id)
@@ -83,7 +90,7 @@ def test_create_prorations_adds_what_its_preview_shows(
     assert (later.total, shown(later)) == (preview.total, shown(preview))
 
 
-def test_next_invoice_covers_the_next_calendar_month(account: Account) -> None:
+def test_next_invoice_covers_the_next_calendar_month(account: StripeAccount) -> None:
     subscription = account.subscribe(account.customer().id, account.price(2000).id)
 
     preview = account.v1.invoices.create_preview({"subscription": subscription.id})
@@ -98,7 +105,7 @@ def test_next_invoice_covers_the_next_calendar_month(account: Account) -> None:
     assert line.period.end == end + 31 * 86400  # 21 October to 21 November
 
 
-def test_preview_stores_nothing(account: Account) -> None:
+def test_preview_stores_nothing(account: StripeAccount) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(2000).id)
     dear = account.price(9000)
@@ -113,7 +120,7 @@ def test_preview_stores_nothing(account: Account) -> None:
     assert [event.id for event in account.events()] == events
 
 
-def test_cancellation_preview_shows_the_credit(account: Account, clock: Clock) -> None:
+def test_cancellation_preview_shows_the_credit(account: StripeAccount, clock: ManualClock) -> None:
     subscription = account.subscribe(account.customer().id, account.price(3000).id)
     clock.now += MONTH // 3
     preview = account.v1.invoices.create_preview(
@@ -122,7 +129,7 @@ def test_cancellation_preview_shows_the_credit(account: Account, clock: Clock) -
     assert [line.amount for line in preview.lines.data] == [-2000]
 
 
-def test_canceled_subscription_has_no_upcoming_invoice(account: Account) -> None:
+def test_canceled_subscription_has_no_upcoming_invoice(account: StripeAccount) -> None:
     subscription = account.subscribe(account.customer().id, account.price(3000).id)
     account.v1.subscriptions.cancel(subscription.id)
     with pytest.raises(stripe.InvalidRequestError) as refused:
@@ -130,14 +137,14 @@ def test_canceled_subscription_has_no_upcoming_invoice(account: Account) -> None
     assert (refused.value.code, refused.value.http_status) == ("invoice_upcoming_none", 404)
 
 
-def test_preview_of_a_customer_is_of_its_next_renewal(account: Account) -> None:
+def test_preview_of_a_customer_is_of_its_next_renewal(account: StripeAccount) -> None:
     customer = account.customer()
     account.subscribe(customer.id, account.price(90_000, interval="year").id)
     account.subscribe(customer.id, account.price(300, interval="week").id)
     assert account.v1.invoices.create_preview({"customer": customer.id}).total == 300
 
 
-def test_customer_without_active_subscription_has_no_preview(account: Account, test_clock: str) -> None:
+def test_customer_without_active_subscription_has_no_preview(account: StripeAccount, test_clock: str) -> None:
     customer = account.on_clock(test_clock, "pm_card_authenticationRequired")
     expired = account.subscribe(customer.id, account.price(1000).id)
     account.advance(test_clock, START + 2 * DAY)

@@ -8,12 +8,14 @@ import pytest
 import stripe
 
 from gateway.sandbox.proration import nearest
-from tests.sandbox.support import MONTH, START, Account, Clock, Json, plain
+from tests.support.clock import MONTH, START, ManualClock
+from tests.support.json_types import Json
+from tests.support.stripe_account import StripeAccount, plain
 
 CASES: list[Json] = json.loads(Path(__file__).with_name("prorations.json").read_text())
 
 
-def changed(account: Account, subscription: stripe.Subscription, case: Json) -> stripe.Subscription:
+def changed(account: StripeAccount, subscription: stripe.Subscription, case: Json) -> stripe.Subscription:
     request = dict(case["request"])
     if case["new_amount"] is None:
         return account.v1.subscriptions.cancel(subscription.id, {"prorate": True, "invoice_now": True})
@@ -36,7 +38,7 @@ def lines_as_recorded(rows: list[Json]) -> list[Json]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["case"]))
-def test_change_is_billed_as_recorded_from_stripe(account: Account, clock: Clock, case: Json) -> None:
+def test_change_is_billed_as_recorded_from_stripe(account: StripeAccount, clock: ManualClock, case: Json) -> None:
     clock.now = case["created"]
     customer = account.customer()
     before = account.subscribe(customer.id, account.price(case["old_amount"], case["product"]).id)
@@ -70,7 +72,7 @@ def test_exact_half_rounds_toward_minus_infinity(exact: Fraction, rounded: int) 
     assert nearest(exact) == rounded
 
 
-def test_quantity_change_prorates_the_whole_item(account: Account, clock: Clock) -> None:
+def test_quantity_change_prorates_the_whole_item(account: StripeAccount, clock: ManualClock) -> None:
     customer = account.customer()
     price = account.price(900)
     subscription = account.subscribe(customer.id, price.id)
@@ -84,7 +86,7 @@ def test_quantity_change_prorates_the_whole_item(account: Account, clock: Clock)
     assert debit.description == "Remaining time on 3 × Plus after 11 Oct 2026"  # noqa: RUF001 - Stripe's own sign
 
 
-def test_credit_is_based_on_the_billed_amount_not_the_current_price(account: Account) -> None:
+def test_credit_is_based_on_the_billed_amount_not_the_current_price(account: StripeAccount) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     account.swap(subscription, account.price(1800).id, proration_behavior="none")
@@ -96,7 +98,7 @@ def test_credit_is_based_on_the_billed_amount_not_the_current_price(account: Acc
     assert credit.parent is None
 
 
-def test_free_plan_has_no_credit_and_no_charge(account: Account, clock: Clock) -> None:
+def test_free_plan_has_no_credit_and_no_charge(account: StripeAccount, clock: ManualClock) -> None:
     customer = account.customer()
     free, plus = account.price(0), account.price(3000)
     subscription = account.subscribe(customer.id, free.id)
@@ -108,7 +110,7 @@ def test_free_plan_has_no_credit_and_no_charge(account: Account, clock: Clock) -
     assert sorted(row.amount for row in account.pending(customer.id)) == [-1000, 2000]
 
 
-def test_every_debit_is_credited_once(account: Account) -> None:
+def test_every_debit_is_credited_once(account: StripeAccount) -> None:
     """Proration dates may move back and forth within the period. The totals still match the time used."""
     customer = account.customer()
     cheap, dear = account.price(3000), account.price(6000)
@@ -119,7 +121,7 @@ def test_every_debit_is_credited_once(account: Account) -> None:
     assert amounts == [-2000, -1000, -1000, 2000, 2000]
 
 
-def test_plan_change_keeps_the_anchor(account: Account, clock: Clock) -> None:
+def test_plan_change_keeps_the_anchor(account: StripeAccount, clock: ManualClock) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(0).id)
     clock.now += 86400

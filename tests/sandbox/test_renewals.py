@@ -6,7 +6,8 @@ from itertools import pairwise
 import pytest
 
 from gateway.sandbox.billing.invoicing import DRAFT_SECONDS
-from tests.sandbox.support import DAY, MONTH, START, Account, plain
+from tests.support.clock import DAY, MONTH, START
+from tests.support.stripe_account import StripeAccount, plain
 
 
 def at(text: str) -> int:
@@ -14,7 +15,7 @@ def at(text: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
 
 
-def test_renewal_is_drafted_at_period_end_and_paid_an_hour_later(account: Account) -> None:
+def test_renewal_is_drafted_at_period_end_and_paid_an_hour_later(account: StripeAccount) -> None:
     clock = account.test_clock()
     subscription = account.subscribe(account.on_clock(clock).id, account.price(3000).id)
     end = subscription.items.data[0].current_period_end
@@ -33,7 +34,7 @@ def test_renewal_is_drafted_at_period_end_and_paid_an_hour_later(account: Accoun
     assert paid.status_transitions.paid_at == end + DRAFT_SECONDS + 1
 
 
-def test_each_period_is_billed_once_however_far_the_clock_advances(account: Account) -> None:
+def test_each_period_is_billed_once_however_far_the_clock_advances(account: StripeAccount) -> None:
     clock = account.test_clock()
     subscription = account.subscribe(account.on_clock(clock).id, account.price(3000).id)
     account.advance(clock, START + 13 * MONTH)
@@ -51,7 +52,7 @@ def test_each_period_is_billed_once_however_far_the_clock_advances(account: Acco
     ],
 )
 def test_monthly_period_ends_on_the_anchors_day_or_the_months_last(
-    account: Account, begun: str, ends: list[str]
+    account: StripeAccount, begun: str, ends: list[str]
 ) -> None:
     clock = account.test_clock(at(begun))
     subscription = account.subscribe(account.on_clock(clock).id, account.price(3000).id)
@@ -62,7 +63,7 @@ def test_monthly_period_ends_on_the_anchors_day_or_the_months_last(
     assert seen == [at(end) for end in ends]
 
 
-def test_renewal_includes_pending_prorations(account: Account) -> None:
+def test_renewal_includes_pending_prorations(account: StripeAccount) -> None:
     clock = account.test_clock()
     customer = account.on_clock(clock)
     subscription = account.swap(account.subscribe(customer.id, account.price(3000).id), account.price(9000).id)
@@ -72,7 +73,7 @@ def test_renewal_includes_pending_prorations(account: Account) -> None:
     assert account.pending(customer.id) == []
 
 
-def test_renewal_uses_up_customer_credit(account: Account) -> None:
+def test_renewal_uses_up_customer_credit(account: StripeAccount) -> None:
     clock = account.test_clock()
     customer = account.on_clock(clock)
     account.v1.customers.update(customer.id, {"balance": -1000})
@@ -83,7 +84,7 @@ def test_renewal_uses_up_customer_credit(account: Account) -> None:
     assert account.v1.customers.retrieve(customer.id).balance == 0
 
 
-def test_upcoming_event_comes_three_days_ahead_without_an_id(account: Account) -> None:
+def test_upcoming_event_comes_three_days_ahead_without_an_id(account: StripeAccount) -> None:
     clock = account.test_clock()
     subscription = account.subscribe(account.on_clock(clock).id, account.price(3000).id)
     account.swap(subscription, account.price(9000).id)
@@ -101,7 +102,7 @@ def test_upcoming_event_comes_three_days_ahead_without_an_id(account: Account) -
     assert [line["amount"] for line in upcoming["lines"]["data"]] == [line.amount for line in charged.lines.data]
 
 
-def test_ending_subscription_has_no_upcoming_event(account: Account) -> None:
+def test_ending_subscription_has_no_upcoming_event(account: StripeAccount) -> None:
     clock = account.test_clock()
     subscription = account.subscribe(account.on_clock(clock).id, account.price(3000).id)
     account.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
@@ -109,7 +110,7 @@ def test_ending_subscription_has_no_upcoming_event(account: Account) -> None:
     assert account.events(type="invoice.upcoming") == []
 
 
-def test_daily_price_renews_each_day_without_upcoming_events(account: Account) -> None:
+def test_daily_price_renews_each_day_without_upcoming_events(account: StripeAccount) -> None:
     clock = account.test_clock()
     subscription = account.subscribe(account.on_clock(clock).id, account.price(3000, interval="day").id)
     for day in range(1, 5):
@@ -118,7 +119,7 @@ def test_daily_price_renews_each_day_without_upcoming_events(account: Account) -
     assert account.events(type="invoice.upcoming") == []
 
 
-def test_subscription_canceled_at_period_end_ends_there(account: Account) -> None:
+def test_subscription_canceled_at_period_end_ends_there(account: StripeAccount) -> None:
     clock = account.test_clock()
     subscription = account.subscribe(account.on_clock(clock).id, account.price(3000).id)
     end = subscription.items.data[0].current_period_end
@@ -131,7 +132,7 @@ def test_subscription_canceled_at_period_end_ends_there(account: Account) -> Non
     assert len(account.v1.invoices.list({"subscription": subscription.id}).data) == 1
 
 
-def test_cancel_date_within_the_period_credits_the_rest(account: Account) -> None:
+def test_cancel_date_within_the_period_credits_the_rest(account: StripeAccount) -> None:
     clock = account.test_clock()
     customer = account.on_clock(clock)
     subscription = account.subscribe(customer.id, account.price(3000).id)
@@ -147,7 +148,7 @@ def test_cancel_date_within_the_period_credits_the_rest(account: Account) -> Non
     assert (ended.status, ended.ended_at) == ("canceled", START + 10 * DAY)
 
 
-def test_cancel_date_in_a_later_period_lowers_its_charge(account: Account) -> None:
+def test_cancel_date_in_a_later_period_lowers_its_charge(account: StripeAccount) -> None:
     clock = account.test_clock()
     subscription = account.subscribe(account.on_clock(clock).id, account.price(3100).id)
     renewal = subscription.items.data[0].current_period_end  # 21 October; the next month has 31 days
@@ -158,7 +159,7 @@ def test_cancel_date_in_a_later_period_lowers_its_charge(account: Account) -> No
     assert account.again(subscription).status == "canceled"
 
 
-def test_cancel_at_period_end_follows_a_restarted_period(account: Account) -> None:
+def test_cancel_at_period_end_follows_a_restarted_period(account: StripeAccount) -> None:
     clock = account.test_clock()
     subscription = account.subscribe(account.on_clock(clock).id, account.price(3000).id)
     account.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})

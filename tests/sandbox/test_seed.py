@@ -17,9 +17,11 @@ from werkzeug.test import Client
 from gateway.sandbox import Sandbox, StartError
 from gateway.sandbox.fixtures import create
 from gateway.sandbox.seed import load
-from tests.sandbox.receiving import Receiver, eventually
-from tests.sandbox.support import Json, plain
-from tests.sandbox.test_serve import free_port
+from tests.support.json_types import Json
+from tests.support.processes import free_port
+from tests.support.stripe_account import plain
+from tests.support.wait import eventually
+from tests.support.webhook_receiver import WebhookReceiver
 
 START = 1_793_491_200
 SEED: Json = {
@@ -129,7 +131,7 @@ def test_clock_starts_now_without_a_time(tmp_path: Path) -> None:
         assert abs(client.v1.customers.create({"name": "A"}).created - time.time()) < 60
 
 
-def test_endpoint_receives_fixture_events_and_its_secret_is_printed(tmp_path: Path, receiver: Receiver) -> None:
+def test_endpoint_receives_fixture_events_and_its_secret_is_printed(tmp_path: Path, receiver: WebhookReceiver) -> None:
     file, webhook = written(tmp_path, SEED), f"--webhook={receiver.url}"
     with running(file, webhook) as (client, printed):
         secret = printed[2].split()[-1]
@@ -141,7 +143,7 @@ def test_endpoint_receives_fixture_events_and_its_secret_is_printed(tmp_path: Pa
         assert printed_again[2] == printed[2]
 
 
-def test_endpoint_secret_differs_without_a_seed(receiver: Receiver) -> None:
+def test_endpoint_secret_differs_without_a_seed(receiver: WebhookReceiver) -> None:
     with running(f"--webhook={receiver.url}") as (_client, first), running(f"--webhook={receiver.url}") as (_, second):
         assert first[1] != second[1]
 

@@ -4,17 +4,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+from contextlib import suppress
 
 import pytest
 import requests
 
 from gateway.sandbox import serve
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        return int(bound.getsockname()[1])
+from tests.support.processes import free_port
+from tests.support.wait import eventually
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -22,20 +19,14 @@ def test_server_runs_until_it_is_stopped(number: signal.Signals) -> None:
     port = free_port()
     program = f"from gateway.sandbox import serve; serve(port={port})"
     with subprocess.Popen([sys.executable, "-c", program]) as process:
-        assert is_up(port)
+        eventually(lambda: is_up(port))
         process.send_signal(number)
         assert process.wait(10) == 0
 
 
 def is_up(port: int) -> bool:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            answer = requests.get(f"http://127.0.0.1:{port}/", timeout=5)
-        except requests.ConnectionError:
-            time.sleep(0.05)
-        else:
-            return bool(answer.json()["object"] == "sandbox")
+    with suppress(requests.ConnectionError):
+        return bool(requests.get(f"http://127.0.0.1:{port}/", timeout=5).json()["object"] == "sandbox")
     return False
 
 

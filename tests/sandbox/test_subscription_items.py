@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.support import MONTH, START, Account, Clock, plain
+from tests.support.clock import MONTH, START, ManualClock
+from tests.support.stripe_account import StripeAccount, plain
 
 
-def test_new_item_is_charged_for_the_rest_of_the_current_period(account: Account, clock: Clock) -> None:
+def test_new_item_is_charged_for_the_rest_of_the_current_period(account: StripeAccount, clock: ManualClock) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     clock.now += MONTH // 3
@@ -25,7 +26,7 @@ def test_new_item_is_charged_for_the_rest_of_the_current_period(account: Account
 
 @pytest.mark.parametrize(("behavior", "pending", "invoiced"), [("always_invoice", [], 2000), ("none", [], None)])
 def test_proration_behavior_decides_what_is_billed(
-    account: Account, clock: Clock, behavior: Any, pending: list[int], invoiced: int | None
+    account: StripeAccount, clock: ManualClock, behavior: Any, pending: list[int], invoiced: int | None
 ) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
@@ -38,7 +39,7 @@ def test_proration_behavior_decides_what_is_billed(
     assert (latest.total if latest.billing_reason == "subscription_update" else None) == invoiced
 
 
-def test_item_update_has_the_effect_of_a_subscription_update(account: Account, clock: Clock) -> None:
+def test_item_update_has_the_effect_of_a_subscription_update(account: StripeAccount, clock: ManualClock) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(900).id)
     clock.now += MONTH * 2 // 3
@@ -49,7 +50,7 @@ def test_item_update_has_the_effect_of_a_subscription_update(account: Account, c
     assert [row.amount for row in account.pending(customer.id)] == [-600, 1800]
 
 
-def test_removed_item_is_credited_and_no_longer_found(account: Account, clock: Clock) -> None:
+def test_removed_item_is_credited_and_no_longer_found(account: StripeAccount, clock: ManualClock) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     items = account.v1.subscription_items
@@ -63,7 +64,7 @@ def test_removed_item_is_credited_and_no_longer_found(account: Account, clock: C
         items.delete(subscription.items.data[0].id)
 
 
-def test_change_that_waits_for_its_payment_keeps_the_item(account: Account) -> None:
+def test_change_that_waits_for_its_payment_keeps_the_item(account: StripeAccount) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     account.give_card(customer.id, "pm_card_chargeCustomerFail")
@@ -84,7 +85,7 @@ def test_change_that_waits_for_its_payment_keeps_the_item(account: Account) -> N
         items.retrieve(added.id)
 
 
-def test_errors_name_the_items_own_parameters(account: Account) -> None:
+def test_errors_name_the_items_own_parameters(account: StripeAccount) -> None:
     subscription = account.subscribe(account.customer().id, account.price(1000).id)
     items = account.v1.subscription_items
     with pytest.raises(stripe.InvalidRequestError, match="No such price") as wrong:
@@ -95,7 +96,7 @@ def test_errors_name_the_items_own_parameters(account: Account) -> None:
     assert wrong.value.param == "price"
 
 
-def test_ended_subscription_refuses_new_items(account: Account) -> None:
+def test_ended_subscription_refuses_new_items(account: StripeAccount) -> None:
     subscription = account.subscribe(account.customer().id, account.price(0).id)
     account.v1.subscriptions.cancel(subscription.id)
     with pytest.raises(stripe.InvalidRequestError, match="No such subscription"):

@@ -7,10 +7,11 @@ import stripe
 
 from gateway.sandbox import Sandbox
 from gateway.sandbox.billing import invoicing
-from tests.sandbox.support import MONTH, START, Account, Clock, plain
+from tests.support.clock import MONTH, START, ManualClock
+from tests.support.stripe_account import StripeAccount, plain
 
 
-def test_period_is_a_calendar_month(account: Account, clock: Clock) -> None:
+def test_period_is_a_calendar_month(account: StripeAccount, clock: ManualClock) -> None:
     clock.now = 1_801_353_600  # 31 January 2027, noon
     subscription = account.subscribe(account.customer().id, account.price(2000).id)
     item = subscription.items.data[0]
@@ -19,7 +20,7 @@ def test_period_is_a_calendar_month(account: Account, clock: Clock) -> None:
     assert preview.lines.data[0].period.end == clock.now + (28 + 31) * 86400
 
 
-def test_new_price_resets_a_quantity_that_is_not_given(account: Account) -> None:
+def test_new_price_resets_a_quantity_that_is_not_given(account: StripeAccount) -> None:
     subscription = account.subscribe(account.customer().id, account.price(100).id, 5)
     item = subscription.items.data[0].id
     other = account.price(200).id
@@ -29,7 +30,7 @@ def test_new_price_resets_a_quantity_that_is_not_given(account: Account) -> None
     assert (after.items.data[0].quantity, after.items.data[0].price.id) == (4, other)
 
 
-def test_item_without_an_id_is_added(account: Account, clock: Clock) -> None:
+def test_item_without_an_id_is_added(account: StripeAccount, clock: ManualClock) -> None:
     customer = account.customer()
     base, more = account.price(3000), account.price(900, "Seats")
     subscription = account.subscribe(customer.id, base.id)
@@ -44,7 +45,7 @@ def test_item_without_an_id_is_added(account: Account, clock: Clock) -> None:
     assert (plain(after)["plan"], plain(after)["quantity"]) == (None, None)
 
 
-def test_removed_item_is_credited(account: Account, clock: Clock) -> None:
+def test_removed_item_is_credited(account: StripeAccount, clock: ManualClock) -> None:
     customer = account.customer()
     base, more = account.price(3000), account.price(900, "Seats")
     subscription = account.v1.subscriptions.create(
@@ -60,7 +61,7 @@ def test_removed_item_is_credited(account: Account, clock: Clock) -> None:
         account.v1.subscriptions.update(subscription.id, {"items": [{"id": first, "deleted": True}]})
 
 
-def test_metadata_is_merged_and_an_empty_value_unsets_a_key(account: Account) -> None:
+def test_metadata_is_merged_and_an_empty_value_unsets_a_key(account: StripeAccount) -> None:
     price = account.price(0).id
     subscription = account.subscribe(account.customer().id, price, metadata={"kept": "1", "gone": "2"})
     after = account.v1.subscriptions.update(subscription.id, {"metadata": {"gone": "", "new": "3"}})
@@ -69,11 +70,11 @@ def test_metadata_is_merged_and_an_empty_value_unsets_a_key(account: Account) ->
 
 class TestCancellation:
     @pytest.fixture
-    def subscription(self, account: Account) -> stripe.Subscription:
+    def subscription(self, account: StripeAccount) -> stripe.Subscription:
         return account.subscribe(account.customer().id, account.price(1000).id)
 
     def test_immediate_cancellation_ends_the_subscription(
-        self, account: Account, subscription: stripe.Subscription, clock: Clock
+        self, account: StripeAccount, subscription: stripe.Subscription, clock: ManualClock
     ) -> None:
         clock.now += 5
         ended = account.v1.subscriptions.cancel(subscription.id)
@@ -84,7 +85,7 @@ class TestCancellation:
         assert plain(event)["data"]["object"] == plain(ended)
 
     def test_cancellation_at_period_end_can_be_reversed(
-        self, account: Account, subscription: stripe.Subscription
+        self, account: StripeAccount, subscription: stripe.Subscription
     ) -> None:
         ending = account.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
         assert (ending.status, ending.canceled_at, ending.ended_at) == ("active", START, None)
@@ -93,7 +94,7 @@ class TestCancellation:
         assert plain(back) == plain(subscription)
 
     def test_pending_prorations_are_deleted_without_a_flag(
-        self, account: Account, subscription: stripe.Subscription
+        self, account: StripeAccount, subscription: stripe.Subscription
     ) -> None:
         account.swap(subscription, account.price(2000).id)
         account.v1.subscriptions.cancel(subscription.id)
@@ -101,7 +102,7 @@ class TestCancellation:
         assert len(account.events(type="invoiceitem.deleted")) == 2
 
     def test_invoice_now_takes_only_the_subscriptions_own_items(
-        self, account: Account, subscription: stripe.Subscription
+        self, account: StripeAccount, subscription: stripe.Subscription
     ) -> None:
         other = account.subscribe(str(subscription.customer), account.price(500).id)
         account.swap(other, account.price(700).id)
@@ -109,7 +110,7 @@ class TestCancellation:
         assert sorted(row.amount for row in account.pending(str(subscription.customer))) == [-500, 700]
 
 
-def test_changed_price_shows_in_its_subscription_items(account: Account) -> None:
+def test_changed_price_shows_in_its_subscription_items(account: StripeAccount) -> None:
     price = account.price(0)
     subscription = account.subscribe(account.customer().id, price.id)
     account.v1.prices.update(price.id, {"lookup_key": "free", "metadata": {"plan": "free"}})
@@ -118,7 +119,7 @@ def test_changed_price_shows_in_its_subscription_items(account: Account) -> None
     assert account.events(type="customer.subscription.updated") == []
 
 
-def test_request_that_fails_midway_stores_nothing(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_that_fails_midway_stores_nothing(account: StripeAccount, monkeypatch: pytest.MonkeyPatch) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     dear = account.price(9000)
@@ -141,7 +142,7 @@ def test_request_that_fails_midway_stores_nothing(account: Account, monkeypatch:
     }
 
 
-def test_proration_date_outside_the_period_is_refused(account: Account) -> None:
+def test_proration_date_outside_the_period_is_refused(account: StripeAccount) -> None:
     subscription = account.subscribe(account.customer().id, account.price(1000).id)
     dear = account.price(9000)
     for date in (START - 1, START + MONTH + 1):
@@ -153,15 +154,15 @@ def test_proration_date_outside_the_period_is_refused(account: Account) -> None:
 def test_same_seed_creates_the_same_ids_despite_extra_reads() -> None:
     ids = []
     for looks in range(2):
-        with Sandbox(seed=7, clock=Clock()) as sandbox:
-            account = Account(sandbox)
+        with Sandbox(seed=7, clock=ManualClock()) as sandbox:
+            account = StripeAccount(sandbox)
             for _ in range(looks):
                 account.v1.customers.list()
             ids.append(account.customer().id)
     assert ids[0] == ids[1]
 
 
-def test_first_period_cut_below_the_minimum_charge_needs_no_payment(account: Account) -> None:
+def test_first_period_cut_below_the_minimum_charge_needs_no_payment(account: StripeAccount) -> None:
     subscription = account.subscribe(account.customer().id, account.price(1000).id, cancel_at=START + 86_400)
     invoice = account.invoice(subscription)
     assert (subscription.status, invoice.status) == ("active", "paid")

@@ -1,16 +1,17 @@
 """Test clocks, and the work that falls due on the sandbox's own clock."""
 
-import time
 from typing import Any
 
 import pytest
 import stripe
 
 from gateway.sandbox.billing import boundary
-from tests.sandbox.support import DAY, MONTH, START, Account, Clock
+from tests.support.clock import DAY, MONTH, START, ManualClock
+from tests.support.stripe_account import StripeAccount
+from tests.support.wait import poll
 
 
-def test_clock_stands_still_until_it_is_advanced(account: Account) -> None:
+def test_clock_stands_still_until_it_is_advanced(account: StripeAccount) -> None:
     clock = account.test_clock()
     advancing = account.v1.test_helpers.test_clocks.advance(clock, {"frozen_time": START + DAY})
     assert advancing.status == "advancing"
@@ -24,7 +25,7 @@ def test_clock_stands_still_until_it_is_advanced(account: Account) -> None:
 _CLOCK_EVENTS = [f"test_helpers.test_clock.{verb}" for verb in ("created", "advancing", "ready")]
 
 
-def test_objects_on_a_clock_have_its_time(account: Account) -> None:
+def test_objects_on_a_clock_have_its_time(account: StripeAccount) -> None:
     clock = account.test_clock(START + 400 * DAY)
     customer = account.on_clock(clock)
     subscription = account.subscribe(customer.id, account.price(3000).id)
@@ -33,7 +34,7 @@ def test_objects_on_a_clock_have_its_time(account: Account) -> None:
     assert account.customer().created == START
 
 
-def test_lists_omit_objects_on_a_clock_that_is_not_named(account: Account) -> None:
+def test_lists_omit_objects_on_a_clock_that_is_not_named(account: StripeAccount) -> None:
     clock = account.test_clock()
     customer = account.on_clock(clock)
     subscription = account.subscribe(customer.id, account.price(3000).id)
@@ -44,7 +45,7 @@ def test_lists_omit_objects_on_a_clock_that_is_not_named(account: Account) -> No
 
 
 @pytest.mark.parametrize("months", [-1, 0, 3])
-def test_clock_advances_by_at_most_two_intervals(account: Account, months: int) -> None:
+def test_clock_advances_by_at_most_two_intervals(account: StripeAccount, months: int) -> None:
     clock = account.test_clock()
     account.subscribe(account.on_clock(clock).id, account.price(3000).id)
     with pytest.raises(stripe.InvalidRequestError) as refused:
@@ -52,7 +53,7 @@ def test_clock_advances_by_at_most_two_intervals(account: Account, months: int) 
     assert refused.value.param == "frozen_time"
 
 
-def test_deleting_a_clock_deletes_its_customers(account: Account) -> None:
+def test_deleting_a_clock_deletes_its_customers(account: StripeAccount) -> None:
     clock = account.test_clock()
     customer = account.on_clock(clock)
     subscription = account.subscribe(customer.id, account.price(3000).id)
@@ -63,7 +64,7 @@ def test_deleting_a_clock_deletes_its_customers(account: Account) -> None:
         account.v1.test_helpers.test_clocks.retrieve(clock)
 
 
-def test_sandbox_clock_renews_subscriptions_without_a_test_clock(account: Account, clock: Clock) -> None:
+def test_sandbox_clock_renews_subscriptions_without_a_test_clock(account: StripeAccount, clock: ManualClock) -> None:
     subscription = account.subscribe(account.customer().id, account.price(3000).id)
     clock.now += 3 * MONTH
     invoices = account.v1.invoices.list({"subscription": subscription.id}).data
@@ -73,7 +74,7 @@ def test_sandbox_clock_renews_subscriptions_without_a_test_clock(account: Accoun
     assert notices[:2] == [invoice.created - 3 * DAY for invoice in invoices[1::-1]]
 
 
-def test_clocks_do_not_disturb_each_other(account: Account) -> None:
+def test_clocks_do_not_disturb_each_other(account: StripeAccount) -> None:
     slow, fast = account.test_clock(), account.test_clock()
     waiting = account.subscribe(account.on_clock(slow).id, account.price(3000).id)
     account.subscribe(account.on_clock(fast).id, account.price(3000).id)
@@ -81,7 +82,7 @@ def test_clocks_do_not_disturb_each_other(account: Account) -> None:
     assert account.v1.subscriptions.retrieve(waiting.id) == waiting
 
 
-def test_event_caused_by_time_names_no_request(account: Account) -> None:
+def test_event_caused_by_time_names_no_request(account: StripeAccount) -> None:
     clock = account.test_clock()
     account.subscribe(account.on_clock(clock).id, account.price(3000).id)
     account.advance(clock, START + MONTH + DAY)
@@ -91,14 +92,14 @@ def test_event_caused_by_time_names_no_request(account: Account) -> None:
 
 
 @pytest.mark.parametrize("moment", [-1, 10**12])
-def test_clock_beyond_the_calendar_is_refused(account: Account, moment: int) -> None:
+def test_clock_beyond_the_calendar_is_refused(account: StripeAccount, moment: int) -> None:
     with pytest.raises(stripe.InvalidRequestError) as refused:
         account.test_clock(moment)
     assert refused.value.param == "frozen_time"
 
 
 def test_clock_reports_an_internal_failure_and_stops(
-    account: Account, test_clock: str, monkeypatch: pytest.MonkeyPatch
+    account: StripeAccount, test_clock: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account.subscribe(account.on_clock(test_clock).id, account.price(1000).id)
 
@@ -108,14 +109,13 @@ def test_clock_reports_an_internal_failure_and_stops(
     monkeypatch.setattr(boundary, "cross", broken)
     clocks = account.v1.test_helpers.test_clocks
     clocks.advance(test_clock, {"frozen_time": START + 40 * DAY})
-    while (found := clocks.retrieve(test_clock)).status == "advancing":
-        time.sleep(0.002)
+    found = poll(lambda: clocks.retrieve(test_clock), lambda seen: seen.status != "advancing")
     assert (found.status, found.frozen_time) == ("internal_failure", START)
     assert len(account.events(type="test_helpers.test_clock.ready")) == 0
 
 
 def test_failure_on_the_sandbox_clock_is_retried_an_hour_later(
-    account: Account, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    account: StripeAccount, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subscription = account.subscribe(account.customer().id, account.price(1000).id)
     attempts = []

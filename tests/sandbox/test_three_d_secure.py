@@ -5,19 +5,19 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.support import Account, plain
+from tests.support.stripe_account import StripeAccount, plain
 
 ALWAYS = "pm_card_authenticationRequired"
 UNTIL_SET_UP = "pm_card_authenticationRequiredOnSetup"
 SET_UP_ALREADY = "pm_card_authenticationRequiredSetupForOffSession"
 
 
-def set_up(account: Account, customer: str, card: str, **more: Any) -> stripe.SetupIntent:
+def set_up(account: StripeAccount, customer: str, card: str, **more: Any) -> stripe.SetupIntent:
     params: Any = {"customer": customer, "payment_method": card, "confirm": True} | more
     return account.v1.setup_intents.create(params)
 
 
-def intent_of(account: Account, subscription: stripe.Subscription) -> stripe.PaymentIntent:
+def intent_of(account: StripeAccount, subscription: stripe.Subscription) -> stripe.PaymentIntent:
     payments: Any = {"invoice": account.invoice(subscription).id}
     (payment,) = account.v1.invoice_payments.list(payments).data
     assert isinstance(payment.payment.payment_intent, str)
@@ -36,7 +36,7 @@ def intent_of(account: Account, subscription: stripe.Subscription) -> stripe.Pay
     ],
 )
 def test_card_decides_when_its_holder_must_approve(
-    account: Account, card: str, setting_up: str, attached_only: str, once_set_up: str
+    account: StripeAccount, card: str, setting_up: str, attached_only: str, once_set_up: str
 ) -> None:
     price = account.price(2000).id
     assert account.subscribe(account.customer(card).id, price).status == attached_only
@@ -51,7 +51,7 @@ def test_card_decides_when_its_holder_must_approve(
 
 
 @pytest.mark.parametrize("card", [SET_UP_ALREADY, UNTIL_SET_UP])
-def test_on_session_payment_needs_approval_even_after_setup(account: Account, card: str) -> None:
+def test_on_session_payment_needs_approval_even_after_setup(account: StripeAccount, card: str) -> None:
     customer = account.customer(card=None)
     intent = set_up(account, customer.id, card)
     if intent.status == "requires_action":
@@ -65,7 +65,7 @@ def test_on_session_payment_needs_approval_even_after_setup(account: Account, ca
     assert account.v1.invoices.pay(invoice).status == "paid"
 
 
-def test_approved_payment_sets_up_the_card(account: Account) -> None:
+def test_approved_payment_sets_up_the_card(account: StripeAccount) -> None:
     customer, price = account.customer(UNTIL_SET_UP), account.price(2000)
     account.v1.payment_intents.confirm(intent_of(account, account.subscribe(customer.id, price.id)).id)
     assert account.subscribe(customer.id, price.id).status == "active"
@@ -73,7 +73,7 @@ def test_approved_payment_sets_up_the_card(account: Account) -> None:
     assert paid.status == "active"
 
 
-def test_approval_request_counts_as_attempt_on_a_later_invoice(account: Account) -> None:
+def test_approval_request_counts_as_attempt_on_a_later_invoice(account: StripeAccount) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     account.swap(subscription, account.price(9000).id)
@@ -86,7 +86,7 @@ def test_approval_request_counts_as_attempt_on_a_later_invoice(account: Account)
     assert (tried.status, tried.attempted, tried.attempt_count) == ("open", True, 1)
 
 
-def test_manual_payment_reports_that_the_holder_must_approve(account: Account) -> None:
+def test_manual_payment_reports_that_the_holder_must_approve(account: StripeAccount) -> None:
     subscription = account.subscribe(account.customer(ALWAYS).id, account.price(2000).id)
     with pytest.raises(stripe.CardError) as refused:
         account.v1.invoices.pay(account.invoice(subscription).id)
@@ -100,7 +100,7 @@ def test_manual_payment_reports_that_the_holder_must_approve(account: Account) -
         ("pm_card_threeDSecureRequiredChargeDeclined", "generic_decline"),
     ],
 )
-def test_card_can_decline_after_its_holder_approved(account: Account, card: str, decline_code: str) -> None:
+def test_card_can_decline_after_its_holder_approved(account: StripeAccount, card: str, decline_code: str) -> None:
     subscription = account.subscribe(account.customer(card).id, account.price(2000).id)
     intent = intent_of(account, subscription)
     with pytest.raises(stripe.CardError) as refused:
@@ -114,7 +114,7 @@ def test_card_can_decline_after_its_holder_approved(account: Account, card: str,
 
 
 class TestSetupIntents:
-    def test_card_is_attached_only_after_its_holder_approves(self, account: Account) -> None:
+    def test_card_is_attached_only_after_its_holder_approves(self, account: StripeAccount) -> None:
         customer = account.customer(card=None)
         waiting = set_up(account, customer.id, ALWAYS)
         assert plain(waiting)["next_action"]["type"] == "use_stripe_sdk"
@@ -130,12 +130,12 @@ class TestSetupIntents:
             "setup_intent.succeeded",
         ]
 
-    def test_another_card_can_be_confirmed_instead(self, account: Account) -> None:
+    def test_another_card_can_be_confirmed_instead(self, account: StripeAccount) -> None:
         waiting = set_up(account, account.customer(card=None).id, ALWAYS)
         done = account.v1.setup_intents.confirm(waiting.id, {"payment_method": "pm_card_visa"})
         assert (done.status, done.payment_method == waiting.payment_method) == ("succeeded", False)
 
-    def test_return_url_redirects_the_holder_to_a_page(self, account: Account) -> None:
+    def test_return_url_redirects_the_holder_to_a_page(self, account: StripeAccount) -> None:
         customer = account.customer(card=None).id
         waiting = set_up(account, customer, ALWAYS, return_url="https://example.test/back")
         action = plain(waiting)["next_action"]
@@ -145,7 +145,7 @@ class TestSetupIntents:
             set_up(account, customer, ALWAYS, return_url="example.test")
         assert (refused.value.code, refused.value.param) == ("url_invalid", "return_url")
 
-    def test_decline_is_stored_and_creates_an_event(self, account: Account) -> None:
+    def test_decline_is_stored_and_creates_an_event(self, account: StripeAccount) -> None:
         intent = account.v1.setup_intents.create({"customer": account.customer(card=None).id})
         with pytest.raises(stripe.CardError) as refused:
             account.v1.setup_intents.confirm(intent.id, {"payment_method": "pm_card_visa_chargeDeclined"})
@@ -157,12 +157,12 @@ class TestSetupIntents:
         assert plain(kept)["last_setup_error"]["decline_code"] == "generic_decline"
         assert len(account.events(type="setup_intent.setup_failed")) == 1
 
-    def test_card_given_at_creation_waits_for_confirmation(self, account: Account) -> None:
+    def test_card_given_at_creation_waits_for_confirmation(self, account: StripeAccount) -> None:
         intent = account.v1.setup_intents.create({"payment_method": "pm_card_visa"})
         assert intent.status == "requires_confirmation"
         assert account.v1.setup_intents.confirm(intent.id).status == "succeeded"
 
-    def test_canceled_setup_intent_cannot_be_confirmed(self, account: Account) -> None:
+    def test_canceled_setup_intent_cannot_be_confirmed(self, account: StripeAccount) -> None:
         waiting = set_up(account, account.customer(card=None).id, ALWAYS)
         canceled = account.v1.setup_intents.cancel(waiting.id)
         assert (canceled.status, canceled.next_action) == ("canceled", None)

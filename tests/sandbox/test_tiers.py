@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from gateway.sandbox import pricing
 from gateway.sandbox.proration import nearest
-from tests.contract.shapes import differences
-from tests.sandbox.support import MONTH, Account, Clock, Json, plain
+from tests.support.clock import MONTH, ManualClock
+from tests.support.json_types import Json
+from tests.support.shapes import differences
+from tests.support.stripe_account import StripeAccount, plain
 
 TIERS: list[Json] = [
     {"up_to": 5, "unit_amount": 700},
@@ -93,12 +95,12 @@ def test_amount_in_dinars_is_a_multiple_of_ten() -> None:
     assert part.amount == 50
 
 
-def tiered(account: Account, mode: str, tiers: list[Json], **more: Any) -> stripe.Price:
+def tiered(account: StripeAccount, mode: str, tiers: list[Json], **more: Any) -> stripe.Price:
     return account.price(0, unit_amount=None, billing_scheme="tiered", tiers_mode=mode, tiers=tiers, **more)
 
 
 class TestPrices:
-    def test_tiers_are_shown_only_when_expanded(self, account: Account) -> None:
+    def test_tiers_are_shown_only_when_expanded(self, account: StripeAccount) -> None:
         price = tiered(account, "graduated", WITH_FEES)
         assert "tiers" not in plain(price)
         assert (price.billing_scheme, price.tiers_mode) == ("tiered", "graduated")
@@ -130,7 +132,7 @@ class TestPrices:
         [("12", 12, "12"), ("12.500", None, "12.5"), ("0.000000000001", None, "0.000000000001"), ("7.0", 7, "7")],
     )
     def test_fraction_of_a_cent_has_no_whole_amount(
-        self, account: Account, given: str, whole: int | None, exact: str
+        self, account: StripeAccount, given: str, whole: int | None, exact: str
     ) -> None:
         price = account.price(0, unit_amount=None, unit_amount_decimal=given)
         assert (price.unit_amount, price.unit_amount_decimal) == (whole, Decimal(exact))
@@ -157,7 +159,7 @@ class TestPrices:
         ],
         ids=str,
     )
-    def test_invalid_tiers_are_refused(self, account: Account, change: Json) -> None:
+    def test_invalid_tiers_are_refused(self, account: StripeAccount, change: Json) -> None:
         params: Json = {"unit_amount": None, "billing_scheme": "tiered", "tiers_mode": "volume", "tiers": TIERS}
         with pytest.raises(stripe.InvalidRequestError):
             account.price(0, **params | change)
@@ -168,7 +170,7 @@ def billed(invoice: stripe.Invoice) -> list[tuple[str | None, int | None, int]]:
 
 
 class TestLicensed:
-    def test_graduated_price_has_a_line_for_each_used_tier(self, account: Account) -> None:
+    def test_graduated_price_has_a_line_for_each_used_tier(self, account: StripeAccount) -> None:
         price = tiered(account, "graduated", TIERS)
         subscription = account.subscribe(account.customer().id, price.id, 7)
         assert billed(account.invoice(subscription)) == [
@@ -176,12 +178,12 @@ class TestLicensed:
             ("2 × Plus (Tier 2 at $6.50 / month)", 2, 1300),  # noqa: RUF001 - Stripe's own sign
         ]
 
-    def test_volume_price_has_one_line(self, account: Account) -> None:
+    def test_volume_price_has_one_line(self, account: StripeAccount) -> None:
         subscription = account.subscribe(account.customer().id, tiered(account, "volume", TIERS).id, 7)
         line = ("7 × Plus (Tier 2 at $6.50 / month)", 7, 4550)  # noqa: RUF001 - Stripe's own sign
         assert billed(account.invoice(subscription)) == [line]
 
-    def test_flat_amount_of_a_tier_has_its_own_line(self, account: Account) -> None:
+    def test_flat_amount_of_a_tier_has_its_own_line(self, account: StripeAccount) -> None:
         subscription = account.subscribe(account.customer().id, tiered(account, "graduated", WITH_FEES).id, 41)
         assert billed(account.invoice(subscription)) == [
             ("10 × Plus (Tier 1 at $0.00 / month)", 10, 0),  # noqa: RUF001 - Stripe's own sign
@@ -190,13 +192,13 @@ class TestLicensed:
             ("Plus (Tier 2 at $0.00 / month)", 0, 0),
         ]
 
-    def test_line_contains_the_products_unit_label(self, account: Account) -> None:
+    def test_line_contains_the_products_unit_label(self, account: StripeAccount) -> None:
         product = account.v1.products.create({"name": "Team", "unit_label": "seat"})
         price = account.price(1800, product=product.id)
         subscription = account.subscribe(account.customer().id, price.id, 2)
         assert billed(account.invoice(subscription))[0][0] == "2 seat × Team (at $18.00 / month)"  # noqa: RUF001 - Stripe's own sign
 
-    def test_change_credits_the_billed_amount_of_each_tier(self, account: Account, clock: Clock) -> None:
+    def test_change_credits_the_billed_amount_of_each_tier(self, account: StripeAccount, clock: ManualClock) -> None:
         customer = account.customer()
         subscription = account.subscribe(customer.id, tiered(account, "graduated", TIERS).id, 7)
         clock.now += MONTH // 2
@@ -211,7 +213,7 @@ class TestLicensed:
             (600, 2),
         ]
 
-    def test_fraction_of_a_cent_is_rounded_once_per_line(self, account: Account) -> None:
+    def test_fraction_of_a_cent_is_rounded_once_per_line(self, account: StripeAccount) -> None:
         price = account.price(0, unit_amount=None, unit_amount_decimal="33.3")
         subscription = account.subscribe(account.customer().id, price.id, 5)
         line = ("5 × Plus (at $0.333 / month)", 5, 166)  # noqa: RUF001 - Stripe's own sign

@@ -6,12 +6,13 @@ import pytest
 import stripe
 
 from gateway.sandbox.billing.invoicing import DRAFT_SECONDS
-from tests.sandbox.support import DAY, MONTH, START, Account, plain
+from tests.support.clock import DAY, MONTH, START
+from tests.support.stripe_account import StripeAccount, plain
 
 TRIAL_END = START + 14 * DAY
 
 
-def begin(account: Account, clock: str, card: str | None = "pm_card_visa", **more: Any) -> stripe.Subscription:
+def begin(account: StripeAccount, clock: str, card: str | None = "pm_card_visa", **more: Any) -> stripe.Subscription:
     customer = account.on_clock(clock, card)
     return account.subscribe(customer.id, account.price(3000).id, **({"trial_end": TRIAL_END} | more))
 
@@ -25,7 +26,7 @@ def period(subscription: stripe.Subscription) -> tuple[int, int]:
     return item.current_period_start, item.current_period_end
 
 
-def test_trial_has_an_invoice_of_zero_and_its_own_period(account: Account, test_clock: str) -> None:
+def test_trial_has_an_invoice_of_zero_and_its_own_period(account: StripeAccount, test_clock: str) -> None:
     trial = begin(account, test_clock)
     assert (trial.status, trial.trial_start, trial.trial_end) == ("trialing", START, TRIAL_END)
     assert (trial.billing_cycle_anchor, period(trial)) == (TRIAL_END, (START, TRIAL_END))
@@ -34,12 +35,12 @@ def test_trial_has_an_invoice_of_zero_and_its_own_period(account: Account, test_
     assert invoice.lines.data[0].description == "Trial period for Plus"
 
 
-def test_trial_can_be_given_in_days(account: Account, test_clock: str) -> None:
+def test_trial_can_be_given_in_days(account: StripeAccount, test_clock: str) -> None:
     customer = account.on_clock(test_clock)
     assert account.subscribe(customer.id, account.price(3000).id, trial_period_days=14).trial_end == TRIAL_END
 
 
-def test_trial_without_a_card_starts_and_asks_for_one(account: Account, test_clock: str) -> None:
+def test_trial_without_a_card_starts_and_asks_for_one(account: StripeAccount, test_clock: str) -> None:
     trial = begin(account, test_clock, card=None)
     assert trial.status == "trialing"
     assert isinstance(trial.pending_setup_intent, str)
@@ -48,7 +49,7 @@ def test_trial_without_a_card_starts_and_asks_for_one(account: Account, test_clo
     assert (asked.pending_setup_intent, asked.default_payment_method) == (None, confirmed.payment_method)
 
 
-def test_trial_end_is_announced_and_then_the_first_month_charged(account: Account, test_clock: str) -> None:
+def test_trial_end_is_announced_and_then_the_first_month_charged(account: StripeAccount, test_clock: str) -> None:
     trial = begin(account, test_clock)
     account.advance(test_clock, TRIAL_END + 2 * DRAFT_SECONDS)
     (event,) = account.events(type="customer.subscription.trial_will_end")
@@ -57,13 +58,13 @@ def test_trial_end_is_announced_and_then_the_first_month_charged(account: Accoun
     assert (paid.status, period(paid)[0], account.invoice(paid).amount_paid) == ("active", TRIAL_END, 3000)
 
 
-def test_end_of_a_short_trial_is_announced_immediately(account: Account, test_clock: str) -> None:
+def test_end_of_a_short_trial_is_announced_immediately(account: StripeAccount, test_clock: str) -> None:
     begin(account, test_clock, trial_end=START + DAY)
     account.advance(test_clock, START + 60)
     assert [event.created for event in account.events(type="customer.subscription.trial_will_end")] == [START]
 
 
-def test_plan_change_in_a_trial_costs_nothing(account: Account, test_clock: str) -> None:
+def test_plan_change_in_a_trial_costs_nothing(account: StripeAccount, test_clock: str) -> None:
     trial = begin(account, test_clock)
     account.advance(test_clock, START + 3 * DAY)
     account.swap(trial, account.price(9000).id)
@@ -81,7 +82,7 @@ def test_plan_change_in_a_trial_costs_nothing(account: Account, test_clock: str)
     ],
 )
 def test_trial_without_a_card_ends_as_its_settings_say(
-    account: Account, test_clock: str, how: str, status: str, event: str
+    account: StripeAccount, test_clock: str, how: str, status: str, event: str
 ) -> None:
     trial = begin(account, test_clock, card=None, **without_card(how))
     account.advance(test_clock, TRIAL_END + 2 * DRAFT_SECONDS)
@@ -89,7 +90,7 @@ def test_trial_without_a_card_ends_as_its_settings_say(
     assert len(account.events(type=event)) == 1
 
 
-def test_trial_ended_early_is_charged_immediately(account: Account, test_clock: str) -> None:
+def test_trial_ended_early_is_charged_immediately(account: StripeAccount, test_clock: str) -> None:
     trial = begin(account, test_clock)
     account.advance(test_clock, START + 2 * DAY)
     active = account.v1.subscriptions.update(trial.id, {"trial_end": "now"})
@@ -100,7 +101,7 @@ def test_trial_ended_early_is_charged_immediately(account: Account, test_clock: 
     assert account.invoice(active).amount_paid == 3000
 
 
-def test_trial_ended_early_without_a_card_pauses_until_paid(account: Account, test_clock: str) -> None:
+def test_trial_ended_early_without_a_card_pauses_until_paid(account: StripeAccount, test_clock: str) -> None:
     trial = begin(account, test_clock, card=None, **without_card("pause"))
     account.advance(test_clock, START + 2 * DAY)
     paused = account.v1.subscriptions.update(trial.id, {"trial_end": "now"})
@@ -113,7 +114,7 @@ def test_trial_ended_early_without_a_card_pauses_until_paid(account: Account, te
     assert waiting.latest_invoice != trial.latest_invoice
 
 
-def test_trial_can_be_extended(account: Account, test_clock: str) -> None:
+def test_trial_can_be_extended(account: StripeAccount, test_clock: str) -> None:
     trial = begin(account, test_clock)
     longer = account.v1.subscriptions.update(trial.id, {"trial_end": TRIAL_END + 7 * DAY})
     assert (longer.trial_end, period(longer)[1]) == (TRIAL_END + 7 * DAY, TRIAL_END + 7 * DAY)
@@ -133,14 +134,14 @@ def test_trial_can_be_extended(account: Account, test_clock: str) -> None:
         {"trial_period_days": -3},
     ],
 )
-def test_invalid_trial_is_refused(account: Account, wrong: Any) -> None:
+def test_invalid_trial_is_refused(account: StripeAccount, wrong: Any) -> None:
     customer = account.customer()
     with pytest.raises(stripe.InvalidRequestError) as refused:
         account.subscribe(customer.id, account.price(3000).id, **wrong)
     assert refused.value.param in wrong
 
 
-def test_usage_in_a_trial_is_free(account: Account, test_clock: str) -> None:
+def test_usage_in_a_trial_is_free(account: StripeAccount, test_clock: str) -> None:
     price = account.metered(account.meter().id)
     customer = account.on_clock(test_clock)
     items: Any = [{"price": account.price(3000).id}, {"price": price.id}]

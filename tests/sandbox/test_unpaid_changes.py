@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.support import DAY, START, Account
+from tests.support.clock import DAY, START
+from tests.support.stripe_account import StripeAccount
 
 MIDDLE = START + 15 * DAY
 
 
 @pytest.fixture
-def upgraded(account: Account, test_clock: str) -> stripe.Subscription:
+def upgraded(account: StripeAccount, test_clock: str) -> stripe.Subscription:
     """Return a subscription upgraded from 10 to 30 dollars in the middle of a 30-day month, without payment."""
     customer = account.on_clock(test_clock)
     subscription = account.subscribe(customer.id, account.price(1000).id)
@@ -20,7 +21,7 @@ def upgraded(account: Account, test_clock: str) -> stripe.Subscription:
     return account.swap(subscription, account.price(3000).id, proration_behavior="always_invoice")
 
 
-def downgrade_prorations(account: Account, subscription: stripe.Subscription) -> list[int]:
+def downgrade_prorations(account: StripeAccount, subscription: stripe.Subscription) -> list[int]:
     """Return the amounts that a change back to 10 dollars would prorate."""
     items = [{"id": subscription.items.data[0].id, "price": account.price(1000).id}]
     details = {"items": items, "proration_behavior": "always_invoice"}
@@ -29,13 +30,15 @@ def downgrade_prorations(account: Account, subscription: stripe.Subscription) ->
     return [line.amount for line in shown.lines.data]
 
 
-def test_void_invoice_counts_as_neither_charge_nor_credit(account: Account, upgraded: stripe.Subscription) -> None:
+def test_void_invoice_counts_as_neither_charge_nor_credit(
+    account: StripeAccount, upgraded: stripe.Subscription
+) -> None:
     assert upgraded.status == "past_due"
     account.v1.invoices.void_invoice(account.invoice(upgraded).id)
     assert downgrade_prorations(account, upgraded) == [-500, 500]
 
 
-def test_deleted_prorations_count_as_neither_charge_nor_credit(account: Account, test_clock: str) -> None:
+def test_deleted_prorations_count_as_neither_charge_nor_credit(account: StripeAccount, test_clock: str) -> None:
     customer = account.on_clock(test_clock)
     subscription = account.subscribe(customer.id, account.price(1000).id)
     account.advance(test_clock, MIDDLE)
@@ -45,14 +48,14 @@ def test_deleted_prorations_count_as_neither_charge_nor_credit(account: Account,
     assert downgrade_prorations(account, upgraded) == [-500, 500]
 
 
-def test_paying_for_the_latest_change_ends_past_due(account: Account, upgraded: stripe.Subscription) -> None:
+def test_paying_for_the_latest_change_ends_past_due(account: StripeAccount, upgraded: stripe.Subscription) -> None:
     assert isinstance(upgraded.customer, str)
     account.give_card(upgraded.customer, "pm_card_visa")
     paid = account.swap(upgraded, account.price(5000).id, proration_behavior="always_invoice")
     assert (paid.status, account.invoice(paid).status) == ("active", "paid")
 
 
-def test_expiring_subscription_voids_all_its_invoices(account: Account, test_clock: str) -> None:
+def test_expiring_subscription_voids_all_its_invoices(account: StripeAccount, test_clock: str) -> None:
     customer = account.on_clock(test_clock, "pm_card_chargeCustomerFail")
     incomplete = account.subscribe(customer.id, account.price(1000).id)
     account.swap(incomplete, account.price(3000).id, proration_behavior="always_invoice")
@@ -64,7 +67,7 @@ def test_expiring_subscription_voids_all_its_invoices(account: Account, test_clo
 
 @pytest.mark.parametrize("other", [{"description": "x"}, {"cancel_at": START + DAY}])
 def test_pending_update_refuses_other_parameters(
-    account: Account, other: stripe.params.SubscriptionUpdateParams
+    account: StripeAccount, other: stripe.params.SubscriptionUpdateParams
 ) -> None:
     subscription = account.subscribe(account.customer().id, account.price(1000).id)
     with pytest.raises(stripe.InvalidRequestError) as refused:
@@ -72,7 +75,7 @@ def test_pending_update_refuses_other_parameters(
     assert refused.value.param in other
 
 
-def test_moved_period_replaces_a_pending_update(account: Account, test_clock: str) -> None:
+def test_moved_period_replaces_a_pending_update(account: StripeAccount, test_clock: str) -> None:
     customer = account.on_clock(test_clock)
     subscription = account.subscribe(customer.id, account.price(1000).id)
     account.give_card(customer.id, "pm_card_chargeCustomerFail")

@@ -3,10 +3,10 @@
 import pytest
 import stripe
 
-from tests.sandbox.support import Account, plain
+from tests.support.stripe_account import StripeAccount, plain
 
 
-def test_declined_upgrade_changes_the_plan_and_is_past_due(account: Account) -> None:
+def test_declined_upgrade_changes_the_plan_and_is_past_due(account: StripeAccount) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     account.give_card(customer.id, "pm_card_chargeCustomerFail")
@@ -15,7 +15,7 @@ def test_declined_upgrade_changes_the_plan_and_is_past_due(account: Account) -> 
     assert after.items.data[0].price.unit_amount == 5000
 
 
-def test_declined_upgrade_with_error_if_incomplete_changes_nothing(account: Account) -> None:
+def test_declined_upgrade_with_error_if_incomplete_changes_nothing(account: StripeAccount) -> None:
     customer = account.customer()
     subscription = account.subscribe(customer.id, account.price(1000).id)
     account.give_card(customer.id, "pm_card_chargeCustomerFail")
@@ -28,7 +28,7 @@ def test_declined_upgrade_with_error_if_incomplete_changes_nothing(account: Acco
 
 class TestPendingUpdates:
     @pytest.fixture
-    def parked(self, account: Account) -> stripe.Subscription:
+    def parked(self, account: StripeAccount) -> stripe.Subscription:
         customer = account.customer()
         subscription = account.subscribe(customer.id, account.price(1000).id)
         account.give_card(customer.id, "pm_card_chargeCustomerFail")
@@ -46,7 +46,7 @@ class TestPendingUpdates:
         (item,) = parked.pending_update.subscription_items or []
         assert item.price.unit_amount == 5000
 
-    def test_paid_update_takes_effect(self, account: Account, parked: stripe.Subscription) -> None:
+    def test_paid_update_takes_effect(self, account: StripeAccount, parked: stripe.Subscription) -> None:
         assert isinstance(parked.customer, str)
         account.give_card(parked.customer, "pm_card_visa")
         account.v1.invoices.pay(account.invoice(parked).id)
@@ -55,14 +55,14 @@ class TestPendingUpdates:
         assert after.items.data[0].price.unit_amount == 5000
         assert len(account.events(type="customer.subscription.pending_update_applied")) == 1
 
-    def test_voiding_its_invoice_cancels_the_update(self, account: Account, parked: stripe.Subscription) -> None:
+    def test_voiding_its_invoice_cancels_the_update(self, account: StripeAccount, parked: stripe.Subscription) -> None:
         voided = account.v1.invoices.void_invoice(account.invoice(parked).id)
         after = account.v1.subscriptions.retrieve(parked.id)
         assert (voided.status, voided.amount_due) == ("void", 4000)
         assert (after.pending_update, after.items.data[0].price.unit_amount) == (None, 1000)
 
 
-def test_amount_below_the_minimum_charge_goes_to_the_next_invoice(account: Account) -> None:
+def test_amount_below_the_minimum_charge_goes_to_the_next_invoice(account: StripeAccount) -> None:
     customer = account.v1.customers.create({"balance": 4})
     account.give_card(customer.id, "pm_card_visa")
     invoice = account.invoice(account.subscribe(customer.id, account.price(1000).id))
@@ -74,7 +74,7 @@ def test_amount_below_the_minimum_charge_goes_to_the_next_invoice(account: Accou
     ]
 
 
-def test_charge_of_a_pending_update_can_be_credited(account: Account) -> None:
+def test_charge_of_a_pending_update_can_be_credited(account: StripeAccount) -> None:
     customer = account.customer()
     cheap, dear = account.price(3000), account.price(9000)
     subscription = account.subscribe(customer.id, cheap.id)

@@ -4,13 +4,14 @@ import pytest
 import stripe
 
 from gateway.sandbox.billing.invoicing import DRAFT_SECONDS
-from tests.sandbox.support import DAY, START, Account, Clock, plain
 from tests.sandbox.usage_support import billed, subscribe, tiered, upcoming, update
+from tests.support.clock import DAY, START, ManualClock
+from tests.support.stripe_account import StripeAccount, plain
 
 
 class TestTheNextRenewal:
     def test_preview_shows_usage_after_the_base_price(
-        self, account: Account, meter: str, customer: str, clock: Clock
+        self, account: StripeAccount, meter: str, customer: str, clock: ManualClock
     ) -> None:
         subscription = subscribe(account, customer, account.price(25000), account.metered(meter))
         clock.now += DAY
@@ -29,13 +30,13 @@ class TestTheNextRenewal:
         assert (usage.period.start, usage.period.end) == (START, end)
         assert preview.total == 25420
 
-    def test_preview_has_a_line_of_zero_without_usage(self, account: Account, meter: str, customer: str) -> None:
+    def test_preview_has_a_line_of_zero_without_usage(self, account: StripeAccount, meter: str, customer: str) -> None:
         subscription = subscribe(account, customer, account.metered(meter))
         assert subscription.latest_invoice is None
         line = ("0 × API calls (at $0.10 / month)", 0, 0)  # noqa: RUF001 - Stripe's own sign
         assert billed(upcoming(account, subscription).lines.data) == [line]
 
-    def test_graduated_usage_has_a_line_for_each_tier(self, account: Account, meter: str, customer: str) -> None:
+    def test_graduated_usage_has_a_line_for_each_tier(self, account: StripeAccount, meter: str, customer: str) -> None:
         subscription = subscribe(account, customer, tiered(account, meter))
         account.use(customer, 131)
         assert billed(upcoming(account, subscription).lines.data) == [
@@ -44,7 +45,9 @@ class TestTheNextRenewal:
             ("API calls (Tier 2 at $5.00 / month)", 0, 500),
         ]
 
-    def test_volume_usage_is_billed_at_the_tier_of_the_total(self, account: Account, meter: str, customer: str) -> None:
+    def test_volume_usage_is_billed_at_the_tier_of_the_total(
+        self, account: StripeAccount, meter: str, customer: str
+    ) -> None:
         subscription = subscribe(account, customer, tiered(account, meter, "volume"))
         account.use(customer, 131)
         assert billed(upcoming(account, subscription).lines.data) == [
@@ -53,7 +56,7 @@ class TestTheNextRenewal:
         ]
 
     def test_fractional_usage_is_billed_and_negative_usage_is_not_credited(
-        self, account: Account, meter: str, customer: str
+        self, account: StripeAccount, meter: str, customer: str
     ) -> None:
         subscription = subscribe(account, customer, account.metered(meter))
         account.use(customer, "2.45")
@@ -63,7 +66,9 @@ class TestTheNextRenewal:
         (line,) = upcoming(account, subscription).lines.data
         assert (line.amount, line.quantity) == (0, 0)
 
-    def test_usage_before_the_subscription_is_not_billed(self, account: Account, meter: str, customer: str) -> None:
+    def test_usage_before_the_subscription_is_not_billed(
+        self, account: StripeAccount, meter: str, customer: str
+    ) -> None:
         price = account.metered(meter)
         first = subscribe(account, customer, account.price(0), price)
         account.use(customer, 5)
@@ -73,7 +78,7 @@ class TestTheNextRenewal:
         assert upcoming(account, second).lines.data[0].amount == 70
 
     def test_usage_before_the_item_is_not_billed(
-        self, account: Account, meter: str, customer: str, clock: Clock
+        self, account: StripeAccount, meter: str, customer: str, clock: ManualClock
     ) -> None:
         subscription = subscribe(account, customer, account.price(0))
         account.use(customer, 5)
@@ -85,7 +90,7 @@ class TestTheNextRenewal:
         assert upcoming(account, subscription).total == 70
 
     def test_usage_is_billed_when_the_subscription_ends_with_its_period(
-        self, account: Account, meter: str, customer: str
+        self, account: StripeAccount, meter: str, customer: str
     ) -> None:
         subscription = subscribe(account, customer, account.price(25000), account.metered(meter))
         account.use(customer, 8)
@@ -95,14 +100,16 @@ class TestTheNextRenewal:
 
 class TestTheEnd:
     @pytest.fixture
-    def subscription(self, account: Account, meter: str, customer: str, clock: Clock) -> stripe.Subscription:
+    def subscription(
+        self, account: StripeAccount, meter: str, customer: str, clock: ManualClock
+    ) -> stripe.Subscription:
         subscription = subscribe(account, customer, account.price(25000), account.metered(meter))
         clock.now += DAY
         account.use(customer, 10)
         return subscription
 
     def test_invoice_now_bills_usage_on_the_final_draft(
-        self, account: Account, subscription: stripe.Subscription
+        self, account: StripeAccount, subscription: stripe.Subscription
     ) -> None:
         preview = upcoming(account, subscription, cancel_now=True, proration_behavior="none")
         ended = account.v1.subscriptions.cancel(subscription.id, {"invoice_now": True})
@@ -110,13 +117,13 @@ class TestTheEnd:
         assert (invoice.status, invoice.total, invoice.billing_reason) == ("draft", 100, "subscription_cycle")
         assert billed(invoice.lines.data) == billed(preview.lines.data)
 
-    def test_usage_is_lost_without_invoice_now(self, account: Account, subscription: stripe.Subscription) -> None:
+    def test_usage_is_lost_without_invoice_now(self, account: StripeAccount, subscription: stripe.Subscription) -> None:
         ended = account.v1.subscriptions.cancel(subscription.id, {"prorate": True})
         assert ended.latest_invoice == subscription.latest_invoice
         assert all(row.proration for row in account.pending(str(subscription.customer)))
 
     def test_usage_reported_for_a_waiting_draft_is_billed(
-        self, account: Account, subscription: stripe.Subscription, clock: Clock
+        self, account: StripeAccount, subscription: stripe.Subscription, clock: ManualClock
     ) -> None:
         ended = account.v1.subscriptions.cancel(subscription.id, {"invoice_now": True})
         draft = account.invoice(ended)
@@ -131,7 +138,7 @@ class TestTheEnd:
         assert account.v1.invoices.line_items.list(draft.id).data[0].amount == 170
 
     def test_usage_reported_for_a_waiting_draft_can_change_its_tier(
-        self, account: Account, meter: str, customer: str, clock: Clock
+        self, account: StripeAccount, meter: str, customer: str, clock: ManualClock
     ) -> None:
         seats = account.price(100, "Seats")
         subscription = subscribe(account, customer, seats, tiered(account, meter))
@@ -145,7 +152,7 @@ class TestTheEnd:
         assert [line.quantity for line in paid.lines.data] == [1, 99]
 
     def test_lines_keep_their_order_when_usage_grows(
-        self, account: Account, meter: str, customer: str, clock: Clock
+        self, account: StripeAccount, meter: str, customer: str, clock: ManualClock
     ) -> None:
         account.meter("tokens")
         tokens = account.v1.billing.meters.list({"limit": 1}).data[0].id
@@ -163,7 +170,7 @@ class TestTheEnd:
         assert [line.amount for line in lines] == [0, 40, 500, 150]
 
 
-def test_renewal_bills_usage_reported_in_its_draft_hour_once(account: Account, test_clock: str) -> None:
+def test_renewal_bills_usage_reported_in_its_draft_hour_once(account: StripeAccount, test_clock: str) -> None:
     customer = account.on_clock(test_clock)
     price = account.metered(account.meter().id)
     subscription = subscribe(account, customer.id, account.price(3000), price)

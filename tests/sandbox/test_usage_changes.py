@@ -10,22 +10,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.support import DAY, MONTH, START, Account, Clock, Json, plain
 from tests.sandbox.usage_support import billed, item_at, subscribe, upcoming, update
+from tests.support.clock import DAY, MONTH, START, ManualClock
+from tests.support.json_types import Json
+from tests.support.stripe_account import StripeAccount, plain
 
 
 class TestFreeAndPlus:
     """Changes between the gateway's plans, which swap a base price and add or remove metered items."""
 
     @pytest.fixture
-    def prices(self, account: Account, meter: str) -> tuple[stripe.Price, stripe.Price, stripe.Price]:
+    def prices(self, account: StripeAccount, meter: str) -> tuple[stripe.Price, stripe.Price, stripe.Price]:
         return account.price(0, "Free"), account.price(25000, "Plus"), account.metered(meter)
 
     @pytest.fixture
-    def free(self, account: Account, customer: str, prices: Any) -> stripe.Subscription:
+    def free(self, account: StripeAccount, customer: str, prices: Any) -> stripe.Subscription:
         return subscribe(account, customer, prices[0])
 
-    def upgrade(self, account: Account, free: stripe.Subscription, prices: Any, **more: Any) -> stripe.Subscription:
+    def upgrade(
+        self, account: StripeAccount, free: stripe.Subscription, prices: Any, **more: Any
+    ) -> stripe.Subscription:
         base = {"id": item_at(free, prices[0]), "price": prices[1].id}
         upgraded: stripe.Subscription = update(account, free, [base, {"price": prices[2].id}], **more)
         return upgraded
@@ -35,7 +39,7 @@ class TestFreeAndPlus:
         return [base, {"id": item_at(plus, prices[2]), "deleted": True}]
 
     def test_upgrade_charges_nothing_immediately(
-        self, account: Account, customer: str, free: stripe.Subscription, prices: Any, clock: Clock
+        self, account: StripeAccount, customer: str, free: stripe.Subscription, prices: Any, clock: ManualClock
     ) -> None:
         clock.now += MONTH // 2
         plus = self.upgrade(account, free, prices)
@@ -46,7 +50,7 @@ class TestFreeAndPlus:
         assert [line.amount for line in preview.lines.data] == [12500, 25000, 90]
 
     def test_downgrade_credits_the_base_and_bills_the_usage(
-        self, account: Account, customer: str, free: stripe.Subscription, prices: Any, clock: Clock
+        self, account: StripeAccount, customer: str, free: stripe.Subscription, prices: Any, clock: ManualClock
     ) -> None:
         plus = self.upgrade(account, free, prices)
         clock.now += MONTH // 2
@@ -65,7 +69,7 @@ class TestFreeAndPlus:
         assert price == prices[2].id
 
     def test_downgrade_invoiced_immediately_includes_the_usage(
-        self, account: Account, customer: str, free: stripe.Subscription, prices: Any
+        self, account: StripeAccount, customer: str, free: stripe.Subscription, prices: Any
     ) -> None:
         plus = self.upgrade(account, free, prices, proration_behavior="none")
         account.use(customer, 1000)
@@ -78,7 +82,7 @@ class TestFreeAndPlus:
         assert account.pending(customer) == []
 
     def test_downgrade_without_prorations_does_not_bill_usage(
-        self, account: Account, customer: str, free: stripe.Subscription, prices: Any
+        self, account: StripeAccount, customer: str, free: stripe.Subscription, prices: Any
     ) -> None:
         plus = self.upgrade(account, free, prices, proration_behavior="none")
         account.use(customer, 1000)
@@ -86,14 +90,14 @@ class TestFreeAndPlus:
         assert account.pending(customer) == []
 
     def test_removed_item_without_usage_has_no_line(
-        self, account: Account, customer: str, free: stripe.Subscription, prices: Any
+        self, account: StripeAccount, customer: str, free: stripe.Subscription, prices: Any
     ) -> None:
         plus = self.upgrade(account, free, prices, proration_behavior="none")
         update(account, plus, self.downgrade(plus, prices), proration_behavior="always_invoice")
         assert [row.quantity for row in account.pending(customer) if not row.proration] == []
 
     def test_usage_is_billed_once_when_the_plan_returns_in_the_same_second(
-        self, account: Account, customer: str, free: stripe.Subscription, prices: Any
+        self, account: StripeAccount, customer: str, free: stripe.Subscription, prices: Any
     ) -> None:
         plus = self.upgrade(account, free, prices)
         account.use(customer, 1000)
@@ -104,7 +108,7 @@ class TestFreeAndPlus:
         assert [line.amount for line in usage] == [10000, 30]
 
     def test_pending_downgrade_bills_usage_on_the_invoice_it_waits_for(
-        self, account: Account, customer: str, free: stripe.Subscription, prices: Any
+        self, account: StripeAccount, customer: str, free: stripe.Subscription, prices: Any
     ) -> None:
         plus = self.upgrade(account, free, prices, proration_behavior="none")
         account.use(customer, 1000)
@@ -120,7 +124,7 @@ class TestFreeAndPlus:
 
 class TestAnotherPrice:
     def test_unit_is_billed_at_the_price_in_force_when_reported(
-        self, account: Account, meter: str, customer: str, clock: Clock
+        self, account: StripeAccount, meter: str, customer: str, clock: ManualClock
     ) -> None:
         old, new = account.metered(meter), account.metered(meter, unit_amount=20)
         subscription = subscribe(account, customer, old)
@@ -133,7 +137,7 @@ class TestAnotherPrice:
         assert [line.amount for line in upcoming(account, after).lines.data] == [100, 140]
 
     def test_item_that_becomes_metered_counts_usage_from_then_on(
-        self, account: Account, meter: str, customer: str, clock: Clock
+        self, account: StripeAccount, meter: str, customer: str, clock: ManualClock
     ) -> None:
         flat, metered = account.price(3000), account.metered(meter)
         subscription = subscribe(account, customer, flat)
@@ -144,7 +148,7 @@ class TestAnotherPrice:
         account.use(customer, 5)
         assert [line.amount for line in upcoming(account, after).lines.data] == [-2000, 50]
 
-    def test_unrelated_update_does_not_bill_usage(self, account: Account, meter: str, customer: str) -> None:
+    def test_unrelated_update_does_not_bill_usage(self, account: StripeAccount, meter: str, customer: str) -> None:
         subscription = subscribe(account, customer, account.metered(meter))
         account.use(customer, 10)
         account.v1.subscriptions.update(subscription.id, {"metadata": {"a": "b"}})
@@ -191,8 +195,8 @@ CASES = st.builds(
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=CASES)
-def test_update_with_usage_bills_what_its_preview_shows(sandbox: Sandbox, clock: Clock, case: Case) -> None:
-    account = Account(sandbox)
+def test_update_with_usage_bills_what_its_preview_shows(sandbox: Sandbox, clock: ManualClock, case: Case) -> None:
+    account = StripeAccount(sandbox)
     clock.now = START
     for known in account.v1.billing.meters.list({"status": "active"}).data:
         account.v1.billing.meters.deactivate(known.id)

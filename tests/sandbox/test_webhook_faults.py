@@ -7,15 +7,16 @@ from collections.abc import Callable
 import pytest
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.controlling import ask_for, clear, listed, resend
-from tests.sandbox.receiving import Receiver, endpoint, eventually, receiving
-from tests.sandbox.support import Account
+from tests.support.faults import end_faults, list_faults, request_fault, resend
+from tests.support.stripe_account import StripeAccount
+from tests.support.wait import eventually
+from tests.support.webhook_receiver import WebhookReceiver, endpoint, receiving
 
 Make = Callable[[int], list[str]]
 
 
 @pytest.fixture
-def make(account: Account, receiver: Receiver) -> Make:
+def make(account: StripeAccount, receiver: WebhookReceiver) -> Make:
     """Return a function that creates a number of customers and returns the ids of their events."""
     endpoint(account, receiver)
 
@@ -28,32 +29,32 @@ def make(account: Account, receiver: Receiver) -> Make:
     return customers
 
 
-def pending(account: Account) -> list[str]:
+def pending(account: StripeAccount) -> list[str]:
     """Return the ids of the events that some endpoint has not accepted, oldest first."""
     return [event.id for event in account.events(delivery_success=False)]
 
 
 def test_dropped_event_stays_pending_until_it_is_resent(
-    sandbox: Sandbox, account: Account, receiver: Receiver, make: Make
+    sandbox: Sandbox, account: StripeAccount, receiver: WebhookReceiver, make: Make
 ) -> None:
-    ask_for(sandbox, kind="webhook_dropped")
+    request_fault(sandbox.url, kind="webhook_dropped")
     dropped, other = make(2)
     eventually(lambda: receiver.ids() == [other])
     eventually(lambda: pending(account) == [dropped])
-    clear(sandbox)
+    end_faults(sandbox.url)
     assert pending(account) == [dropped]
-    resend(sandbox, dropped)
+    resend(sandbox.url, dropped)
     eventually(lambda: pending(account) == [])
     assert receiver.ids() == [other, dropped]
 
 
 def test_duplicate_is_the_same_event_and_counts_once(
-    sandbox: Sandbox, account: Account, receiver: Receiver, make: Make
+    sandbox: Sandbox, account: StripeAccount, receiver: WebhookReceiver, make: Make
 ) -> None:
     with receiving() as second:
         endpoint(account, second)
         second.answers = [500] * 9
-        ask_for(sandbox, kind="webhook_duplicated")
+        request_fault(sandbox.url, kind="webhook_duplicated")
         (event,) = make(1)
         eventually(lambda: receiver.ids() == [event, event] and len(second.received) == 8)
         assert account.v1.events.retrieve(event).pending_webhooks == 1
@@ -61,9 +62,9 @@ def test_duplicate_is_the_same_event_and_counts_once(
 
 
 def test_duplicate_under_another_id_describes_the_same_change(
-    sandbox: Sandbox, account: Account, receiver: Receiver, make: Make
+    sandbox: Sandbox, account: StripeAccount, receiver: WebhookReceiver, make: Make
 ) -> None:
-    ask_for(sandbox, kind="webhook_duplicated_under_new_id")
+    request_fault(sandbox.url, kind="webhook_duplicated_under_new_id")
     ids = make(1)
     eventually(lambda: sorted(receiver.ids()) == sorted(ids))
     assert len(set(ids)) == 2
@@ -73,32 +74,32 @@ def test_duplicate_under_another_id_describes_the_same_change(
     eventually(lambda: pending(account) == [])
 
 
-def test_delayed_event_is_overtaken(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
-    ask_for(sandbox, kind="webhook_delayed", seconds=0.3)
+def test_delayed_event_is_overtaken(sandbox: Sandbox, receiver: WebhookReceiver, make: Make) -> None:
+    request_fault(sandbox.url, kind="webhook_delayed", seconds=0.3)
     late, early = make(2)
     eventually(lambda: receiver.ids() == [early, late])
 
 
-def test_clear_sends_a_delayed_event(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
-    ask_for(sandbox, kind="webhook_delayed", seconds=600)
+def test_clear_sends_a_delayed_event(sandbox: Sandbox, receiver: WebhookReceiver, make: Make) -> None:
+    request_fault(sandbox.url, kind="webhook_delayed", seconds=600)
     late, early = make(2)
     eventually(lambda: receiver.ids() == [early])
-    clear(sandbox)
+    end_faults(sandbox.url)
     eventually(lambda: receiver.ids() == [early, late])
 
 
-def test_reordered_events_arrive_last_first(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
-    ask_for(sandbox, kind="webhook_reordered", count=5)
+def test_reordered_events_arrive_last_first(sandbox: Sandbox, receiver: WebhookReceiver, make: Make) -> None:
+    request_fault(sandbox.url, kind="webhook_reordered", count=5)
     ids = make(4)
-    assert (listed(sandbox)[0]["held"], listed(sandbox)[0]["fired"]) == (4, 0)
+    assert (list_faults(sandbox.url)[0]["held"], list_faults(sandbox.url)[0]["fired"]) == (4, 0)
     assert receiver.ids() == []
     ids += make(1)
     eventually(lambda: receiver.ids() == ids[::-1])
-    assert (listed(sandbox)[0]["held"], listed(sandbox)[0]["left"]) == (0, 0)
+    assert (list_faults(sandbox.url)[0]["held"], list_faults(sandbox.url)[0]["left"]) == (0, 0)
 
 
-def test_reordering_can_be_repeated(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
-    ask_for(sandbox, kind="webhook_reordered", times=2)
+def test_reordering_can_be_repeated(sandbox: Sandbox, receiver: WebhookReceiver, make: Make) -> None:
+    request_fault(sandbox.url, kind="webhook_reordered", times=2)
     first = make(2)
     eventually(lambda: receiver.ids() == first[::-1])
     second = make(2)
@@ -108,24 +109,24 @@ def test_reordering_can_be_repeated(sandbox: Sandbox, receiver: Receiver, make: 
 
 
 def test_each_endpoint_gets_all_reordered_events(
-    sandbox: Sandbox, account: Account, receiver: Receiver, make: Make
+    sandbox: Sandbox, account: StripeAccount, receiver: WebhookReceiver, make: Make
 ) -> None:
     with receiving() as second:
         endpoint(account, second)
-        ask_for(sandbox, kind="webhook_reordered", count=3)
+        request_fault(sandbox.url, kind="webhook_reordered", count=3)
         ids = make(3)
         eventually(lambda: receiver.ids() == second.ids() == ids[::-1])
 
 
-def test_rejected_event_does_not_block_those_behind_it(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
+def test_rejected_event_does_not_block_those_behind_it(sandbox: Sandbox, receiver: WebhookReceiver, make: Make) -> None:
     receiver.answers = [500]
-    ask_for(sandbox, kind="webhook_reordered")
+    request_fault(sandbox.url, kind="webhook_reordered")
     first, second = make(2)
     eventually(lambda: receiver.ids() == [second, first, second])
 
 
-def test_burst_arrives_concurrently(sandbox: Sandbox, receiver: Receiver, make: Make) -> None:
-    ask_for(sandbox, kind="webhook_burst", count=6)
+def test_burst_arrives_concurrently(sandbox: Sandbox, receiver: WebhookReceiver, make: Make) -> None:
+    request_fault(sandbox.url, kind="webhook_burst", count=6)
     receiver.barrier = threading.Barrier(6)  # no delivery gets a response before all six have arrived
     ids = make(5)
     assert receiver.ids() == []
@@ -134,28 +135,32 @@ def test_burst_arrives_concurrently(sandbox: Sandbox, receiver: Receiver, make: 
 
 
 @pytest.mark.parametrize("kind", ["webhook_burst", "webhook_reordered"])
-def test_clear_sends_the_held_events(sandbox: Sandbox, receiver: Receiver, make: Make, kind: str) -> None:
-    ask_for(sandbox, kind=kind, count=100)
+def test_clear_sends_the_held_events(sandbox: Sandbox, receiver: WebhookReceiver, make: Make, kind: str) -> None:
+    request_fault(sandbox.url, kind=kind, count=100)
     ids = make(3)
     assert receiver.ids() == []
-    clear(sandbox)
+    end_faults(sandbox.url)
     eventually(lambda: sorted(receiver.ids()) == sorted(ids))
-    clear(sandbox)  # sends nothing a second time
+    end_faults(sandbox.url)  # sends nothing a second time
     after = make(1)
     eventually(lambda: receiver.ids()[3:] == after)
 
 
-def test_fault_strikes_only_matching_events(sandbox: Sandbox, account: Account, receiver: Receiver, make: Make) -> None:
-    ask_for(sandbox, kind="webhook_dropped", event="product.*", times=9)
+def test_fault_strikes_only_matching_events(
+    sandbox: Sandbox, account: StripeAccount, receiver: WebhookReceiver, make: Make
+) -> None:
+    request_fault(sandbox.url, kind="webhook_dropped", event="product.*", times=9)
     ids = make(1)
     account.v1.products.create({"name": "Plus"})
     eventually(lambda: receiver.ids() == ids)
     eventually(lambda: [event.type for event in account.events(delivery_success=False)] == ["product.created"])
-    assert listed(sandbox)[0]["fired"] == 1
+    assert list_faults(sandbox.url)[0]["fired"] == 1
 
 
-def test_event_without_an_endpoint_uses_up_no_fault(sandbox: Sandbox, account: Account, receiver: Receiver) -> None:
+def test_event_without_an_endpoint_uses_up_no_fault(
+    sandbox: Sandbox, account: StripeAccount, receiver: WebhookReceiver
+) -> None:
     endpoint(account, receiver, "product.created")
-    ask_for(sandbox, kind="webhook_dropped")
+    request_fault(sandbox.url, kind="webhook_dropped")
     account.v1.customers.create({"name": "A"})
-    assert listed(sandbox)[0]["left"] == 1
+    assert list_faults(sandbox.url)[0]["left"] == 1

@@ -8,12 +8,14 @@ import requests
 import stripe
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.controlling import resend
-from tests.sandbox.receiving import Receiver, endpoint, eventually
-from tests.sandbox.support import Account, Clock
+from tests.support.clock import ManualClock
+from tests.support.faults import resend
+from tests.support.stripe_account import StripeAccount
+from tests.support.wait import eventually
+from tests.support.webhook_receiver import WebhookReceiver, endpoint
 
 
-def test_event_is_delivered_signed_and_as_listed(account: Account, receiver: Receiver) -> None:
+def test_event_is_delivered_signed_and_as_listed(account: StripeAccount, receiver: WebhookReceiver) -> None:
     hook = endpoint(account, receiver)
     assert hook.secret is not None
     assert hook.secret.startswith("whsec_")
@@ -25,7 +27,7 @@ def test_event_is_delivered_signed_and_as_listed(account: Account, receiver: Rec
     eventually(lambda: account.v1.events.retrieve(event.id).pending_webhooks == 0)
 
 
-def test_endpoint_gets_only_its_enabled_events(account: Account, receiver: Receiver) -> None:
+def test_endpoint_gets_only_its_enabled_events(account: StripeAccount, receiver: WebhookReceiver) -> None:
     endpoint(account, receiver, "product.created")
     account.v1.customers.create({"name": "A"})
     account.v1.products.create({"name": "Plus"})
@@ -35,7 +37,7 @@ def test_endpoint_gets_only_its_enabled_events(account: Account, receiver: Recei
 
 @pytest.mark.parametrize("ahead", [-86400, 86400])
 def test_signature_age_follows_the_receivers_clock(
-    account: Account, receiver: Receiver, clock: Clock, ahead: int
+    account: StripeAccount, receiver: WebhookReceiver, clock: ManualClock, ahead: int
 ) -> None:
     clock.now = time.time() + ahead
     hook = endpoint(account, receiver)
@@ -48,7 +50,7 @@ def test_signature_age_follows_the_receivers_clock(
 
 
 @pytest.mark.parametrize("status", [500, 400, 302])
-def test_rejected_event_is_retried_unchanged(account: Account, receiver: Receiver, status: int) -> None:
+def test_rejected_event_is_retried_unchanged(account: StripeAccount, receiver: WebhookReceiver, status: int) -> None:
     endpoint(account, receiver)
     receiver.answers = [status, status]
     account.v1.customers.create({"name": "A"})
@@ -56,9 +58,9 @@ def test_rejected_event_is_retried_unchanged(account: Account, receiver: Receive
     assert len({body for body, _signature in receiver.received}) == 1
 
 
-def test_each_attempt_has_a_new_signature(receiver: Receiver) -> None:
+def test_each_attempt_has_a_new_signature(receiver: WebhookReceiver) -> None:
     with Sandbox(retry_delays=[1.0]) as sandbox:  # signatures count in whole seconds
-        account = Account(sandbox)
+        account = StripeAccount(sandbox)
         hook = endpoint(account, receiver)
         receiver.answers = [500]
         account.v1.customers.create({"name": "A"})
@@ -69,7 +71,7 @@ def test_each_attempt_has_a_new_signature(receiver: Receiver) -> None:
     assert receiver.received[0][1] != receiver.received[1][1]
 
 
-def test_event_stays_undelivered_after_the_last_retry(account: Account, receiver: Receiver) -> None:
+def test_event_stays_undelivered_after_the_last_retry(account: StripeAccount, receiver: WebhookReceiver) -> None:
     endpoint(account, receiver, "customer.created")
     receiver.answers = [500] * 4
     account.v1.customers.create({"name": "A"})
@@ -78,7 +80,7 @@ def test_event_stays_undelivered_after_the_last_retry(account: Account, receiver
     assert event.pending_webhooks == 1
 
 
-def test_every_event_arrives_exactly_once(account: Account, receiver: Receiver) -> None:
+def test_every_event_arrives_exactly_once(account: StripeAccount, receiver: WebhookReceiver) -> None:
     endpoint(account, receiver)
     earlier = len(account.events())
     account.subscribe(account.customer().id, account.price(2000).id)
@@ -87,7 +89,7 @@ def test_every_event_arrives_exactly_once(account: Account, receiver: Receiver) 
     assert sorted(receiver.ids()) == sorted(events)
 
 
-def test_deliveries_do_not_wait_for_one_another(account: Account, receiver: Receiver) -> None:
+def test_deliveries_do_not_wait_for_one_another(account: StripeAccount, receiver: WebhookReceiver) -> None:
     endpoint(account, receiver)
     receiver.barrier = threading.Barrier(4)  # no delivery gets a response before all four have arrived
     for name in "ABCD":
@@ -96,12 +98,12 @@ def test_deliveries_do_not_wait_for_one_another(account: Account, receiver: Rece
     assert len(receiver.received) == 4
 
 
-def test_event_can_be_resent(sandbox: Sandbox, account: Account, receiver: Receiver) -> None:
+def test_event_can_be_resent(sandbox: Sandbox, account: StripeAccount, receiver: WebhookReceiver) -> None:
     endpoint(account, receiver)
     account.v1.customers.create({"name": "A"})
     (event,) = account.events()
     eventually(lambda: account.v1.events.retrieve(event.id).pending_webhooks == 0)
-    assert resend(sandbox, event.id) == {"event": event.id, "sent_to": [receiver.url]}
+    assert resend(sandbox.url, event.id) == {"event": event.id, "sent_to": [receiver.url]}
     eventually(lambda: receiver.ids() == [event.id] * 2)
     assert account.v1.events.retrieve(event.id).pending_webhooks == 0
 
@@ -112,7 +114,7 @@ def test_unknown_event_cannot_be_resent(sandbox: Sandbox) -> None:
     assert answer.json()["error"]["message"] == "No such event: 'evt_nope'"
 
 
-def test_request_does_not_wait_for_a_slow_endpoint(account: Account) -> None:
+def test_request_does_not_wait_for_a_slow_endpoint(account: StripeAccount) -> None:
     account.v1.webhook_endpoints.create({"url": "http://127.0.0.1:9/closed", "enabled_events": ["*"]})
     started = time.monotonic()
     for _ in range(10):
@@ -123,7 +125,7 @@ def test_request_does_not_wait_for_a_slow_endpoint(account: Account) -> None:
 def test_close_leaves_no_thread_behind() -> None:
     before = set(threading.enumerate())
     with Sandbox() as sandbox:
-        account = Account(sandbox)
+        account = StripeAccount(sandbox)
         account.v1.webhook_endpoints.create({"url": "http://127.0.0.1:9/closed", "enabled_events": ["*"]})
         account.v1.customers.create({"name": "A"})
     assert set(threading.enumerate()) <= before

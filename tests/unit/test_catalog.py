@@ -1,4 +1,4 @@
-"""The plans that this deployment sells."""
+"""The catalogue of plans that this deployment sells."""
 
 import pytest
 
@@ -8,11 +8,11 @@ from gateway.errors import InvalidRequest
 CATALOG = Catalog.load()
 
 
-def test_the_plans_stand_in_order_from_the_smallest_to_the_largest() -> None:
+def test_plans_are_ordered_from_smallest_to_largest() -> None:
     assert CATALOG.keys == ("free", "plus", "enterprise")
 
 
-def test_free_is_a_real_price_of_nothing() -> None:
+def test_free_has_a_price_of_zero() -> None:
     assert CATALOG.get("free") == CatalogPlan(
         key="free",
         name="Free",
@@ -22,7 +22,7 @@ def test_free_is_a_real_price_of_nothing() -> None:
     )
 
 
-def test_plus_has_a_price_and_a_largest_quantity() -> None:
+def test_plus_has_a_price_and_a_maximum_quantity() -> None:
     plus = CATALOG.get("plus")
     assert plus.price == CatalogPrice(
         lookup_key="konnect_plus_usd_month", currency="usd", unit_amount=25000, interval="month"
@@ -30,7 +30,7 @@ def test_plus_has_a_price_and_a_largest_quantity() -> None:
     assert (plus.name, plus.max_quantity) == ("Plus", 100)
 
 
-def test_enterprise_has_no_price_of_ours() -> None:
+def test_enterprise_has_no_price() -> None:
     assert CATALOG.get("enterprise").price is None
 
 
@@ -41,12 +41,12 @@ def test_no_two_plans_share_a_key_or_a_lookup_key() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "Plus", "gold", "unmapped"])
-def test_a_key_that_is_in_no_catalogue_is_found_nowhere_and_refused(key: str) -> None:
+def test_an_unknown_plan_is_not_found_and_refused(key: str) -> None:
     assert CATALOG.find(key) is None
     with pytest.raises(InvalidRequest):
         CATALOG.get(key)
 
 
-def test_every_plan_has_a_name_also_one_that_is_not_sold() -> None:
+def test_every_plan_has_a_name_even_unmapped() -> None:
     assert CATALOG.name_of("plus") == "Plus"
     assert CATALOG.name_of("unmapped") == "Unmapped"

@@ -1,4 +1,4 @@
-"""The process starts with sensible settings or not at all, and says what is wrong without telling a secret."""
+"""The configuration refuses invalid settings and names them, but shows no secret."""
 
 import os
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from gateway.config import Config, ConfigError
-from tests.unit.support import config
+from tests.support.config import config
 
 SECRET = "correct-horse-battery-staple-very-secret"
 DATABASE = f"postgresql://gateway:{SECRET}@db.example/gateway"
@@ -41,7 +41,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, settings: Mapping[str, str]) -> str
     return message
 
 
-def test_the_least_that_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_required_settings_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     found = read(monkeypatch, GOOD)
     assert found == Config(database_url=DATABASE, stripe_secret_key=KEY, jwt_development_secret=SECRET)
     assert (found.jwt_issuer, found.jwt_audience) == ("konnect", "konnect-billing")
@@ -74,13 +74,13 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_missing_settings_are_named_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_error_names_all_missing_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     message = refusal(monkeypatch, {})
     assert "GATEWAY_DATABASE_URL" in message
     assert "STRIPE_SECRET_KEY" in message
 
 
-def test_nonsensical_settings_are_named_all_at_once_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_error_names_all_invalid_settings_without_values(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = {
         "GATEWAY_DATABASE_URL": f"mysql://{SECRET}",
         "STRIPE_SECRET_KEY": f"pk_test_{SECRET}",
@@ -95,7 +95,7 @@ def test_nonsensical_settings_are_named_all_at_once_and_not_repeated(monkeypatch
 @pytest.mark.parametrize(
     "key", ["", "sk_", "sk_test_", "pk_test_1", "pk_live_1", "sk_prod_1", "sk_test_a b", "sk_test_1\n", " sk_test_1"]
 )
-def test_what_is_no_secret_key_of_stripes_stops_the_start(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+def test_an_invalid_stripe_key_is_refused(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     assert "STRIPE_SECRET_KEY" in refusal(monkeypatch, GOOD | {"STRIPE_SECRET_KEY": key})
 
 
@@ -106,12 +106,12 @@ def test_what_is_no_secret_key_of_stripes_stops_the_start(monkeypatch: pytest.Mo
         *(f"postgresql://h:{SECRET}/d", f"postgresql://h/d?{SECRET}=x", "postgresql://[::1/d", "postgresql://h/%zz"),
     ],
 )
-def test_what_is_no_postgresql_stops_the_start(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_an_invalid_database_url_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     assert "GATEWAY_DATABASE_URL" in refusal(monkeypatch, GOOD | {"GATEWAY_DATABASE_URL": url})
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
-def test_both_names_of_postgresql_are_taken(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+def test_both_postgresql_url_schemes_are_accepted(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     url = f"{scheme}://h/d?sslmode=require"
     assert read(monkeypatch, GOOD | {"GATEWAY_DATABASE_URL": url}).database_url == url
 
@@ -119,14 +119,14 @@ def test_both_names_of_postgresql_are_taken(monkeypatch: pytest.MonkeyPatch, sch
 @pytest.mark.parametrize(
     "settings", [GOOD | PRODUCTION, {name: PRODUCTION[name] for name in PRODUCTION if name != "GATEWAY_JWKS_URL"}]
 )
-def test_tokens_come_from_one_issuer_and_one_only(monkeypatch: pytest.MonkeyPatch, settings: Mapping[str, str]) -> None:
+def test_exactly_one_token_issuer_is_required(monkeypatch: pytest.MonkeyPatch, settings: Mapping[str, str]) -> None:
     message = refusal(monkeypatch, settings)
     assert "GATEWAY_JWKS_URL" in message
     assert "GATEWAY_JWT_DEVELOPMENT_SECRET" in message
 
 
 @pytest.mark.parametrize("kind", ["sk", "rk"])
-def test_the_development_issuer_never_goes_with_a_live_key(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_the_development_issuer_is_refused_with_a_live_key(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     message = refusal(monkeypatch, GOOD | {"STRIPE_SECRET_KEY": f"{kind}_live_{SECRET}"})
     assert "GATEWAY_JWT_DEVELOPMENT_SECRET" in message
 
@@ -147,12 +147,12 @@ def test_a_webhook_secret_has_stripes_prefix(monkeypatch: pytest.MonkeyPatch, se
         ("rk_live_test_1", True),
     ],
 )
-def test_the_key_says_which_mode_is_meant(key: str, *, livemode: bool) -> None:
+def test_the_key_determines_the_mode(key: str, *, livemode: bool) -> None:
     jwks = {"jwks_url": "https://id.example/jwks.json", "jwt_development_secret": None}
     assert config(stripe_secret_key=key, **jwks).livemode is livemode
 
 
-def test_no_secret_stands_in_the_repr() -> None:
+def test_the_repr_shows_no_secret() -> None:
     shown = repr(
         config(
             database_url=DATABASE,
@@ -177,7 +177,7 @@ def test_no_secret_stands_in_the_repr() -> None:
         *("crm.example", "https://", "http://localhost.crm.example/", "https://crm.example/\n", "http://10.0.0.1/"),
     ],
 )
-def test_what_is_personal_is_handed_on_over_https_only(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_the_sales_webhook_requires_https(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     sales = {"GATEWAY_SALES_WEBHOOK_URL": url, "GATEWAY_SALES_WEBHOOK_SECRET": SIGNING_SECRET}
     message = refusal(monkeypatch, GOOD | sales)
     assert "GATEWAY_SALES_WEBHOOK_URL" in message
@@ -187,7 +187,7 @@ def test_what_is_personal_is_handed_on_over_https_only(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:9/x", "http://localhost/x", "http://[::1]:9", "https://crm.example/x"]
 )
-def test_on_this_machine_http_will_do(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_the_sales_webhook_may_use_http_on_loopback(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     sales = {"GATEWAY_SALES_WEBHOOK_URL": url, "GATEWAY_SALES_WEBHOOK_SECRET": SIGNING_SECRET}
     assert read(monkeypatch, GOOD | sales).sales_webhook_url == url
 
@@ -195,12 +195,12 @@ def test_on_this_machine_http_will_do(monkeypatch: pytest.MonkeyPatch, url: str)
 @pytest.mark.parametrize(
     "secret", ["", "whsec_", "whsec_short", SIGNING_SECRET[6:], SIGNING_SECRET + "A", SIGNING_SECRET + "\n"]
 )
-def test_what_cannot_sign_stops_the_start(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+def test_an_invalid_sales_webhook_secret_is_refused(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
     sales = {"GATEWAY_SALES_WEBHOOK_URL": "https://crm.example/x", "GATEWAY_SALES_WEBHOOK_SECRET": secret}
     assert "GATEWAY_SALES_WEBHOOK_SECRET" in refusal(monkeypatch, GOOD | sales)
 
 
 @pytest.mark.parametrize("one", ["GATEWAY_SALES_WEBHOOK_URL", "GATEWAY_SALES_WEBHOOK_SECRET"])
-def test_nothing_is_handed_on_unsigned(monkeypatch: pytest.MonkeyPatch, one: str) -> None:
+def test_sales_webhook_url_and_secret_require_each_other(monkeypatch: pytest.MonkeyPatch, one: str) -> None:
     both = {"GATEWAY_SALES_WEBHOOK_URL": "https://crm.example/x", "GATEWAY_SALES_WEBHOOK_SECRET": SIGNING_SECRET}
     assert "together, or neither" in refusal(monkeypatch, GOOD | {one: both[one]})

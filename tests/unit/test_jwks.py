@@ -1,4 +1,4 @@
-"""Tokens of an identity provider, checked against the keys that it really publishes over HTTP."""
+"""Tokens of an identity provider, verified with the keys that it publishes over HTTP."""
 
 import base64
 import hmac
@@ -17,20 +17,20 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.auth import TokenVerifier, issue_development_token
 from gateway.errors import IdentityUnavailable
-from tests.unit.support import DEVELOPMENT_SECRET, config
-from tests.unit.tokens import CONFIG, HOUR, refused, token, who
+from tests.support.config import DEVELOPMENT_SECRET, config
+from tests.unit.tokens import CONFIG, HOUR, principal_of, refused, token
 
 SIGNER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 class Provider:
-    """Serves a JWKS on a loopback socket, and counts how often it is asked."""
+    """An identity provider on a loopback socket. It serves a JWKS and counts the requests."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}/jwks.json"
         self.keys: list[dict[str, Any]] = [self.jwk("one")]
-        self.asked = 0
+        self.requests = 0
         self.answer: bytes | None = None
 
     @staticmethod
@@ -44,9 +44,9 @@ class Provider:
 
 @contextmanager
 def serving() -> Iterator[Provider]:
-    class Handler(BaseHTTPRequestHandler):
+    class KeysHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            provider.asked += 1
+            provider.requests += 1
             body = provider.answer or json.dumps({"keys": provider.keys}).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -55,9 +55,9 @@ def serving() -> Iterator[Provider]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Suppress the log."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), KeysHandler) as server:
         provider = Provider(server.server_port)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -74,20 +74,20 @@ def _provider() -> Iterator[Provider]:
         yield provider
 
 
-def test_a_token_of_the_identity_provider_is_good_and_its_keys_are_kept(provider: Provider) -> None:
+def test_a_providers_token_is_valid_and_its_keys_are_cached(provider: Provider) -> None:
     verifier = provider.verifier()
     for _ in range(3):
-        found = who(token(SIGNER, "RS256", kid="one"), verifier)
+        found = principal_of(token(SIGNER, "RS256", kid="one"), verifier)
         assert found.require("billing:write") == "org_1"
-    assert provider.asked == 1
+    assert provider.requests == 1
 
 
-def test_unknown_key_ids_do_not_make_us_flood_the_identity_provider(provider: Provider) -> None:
+def test_unknown_key_ids_do_not_flood_the_provider(provider: Provider) -> None:
     verifier = provider.verifier()
-    who(token(SIGNER, "RS256", kid="one"), verifier)
+    principal_of(token(SIGNER, "RS256", kid="one"), verifier)
     for number in range(10):
         refused(token(STRANGER, "RS256", kid=f"unknown_{number}"), verifier)
-    assert provider.asked <= 2
+    assert provider.requests <= 2
 
 
 def test_an_unknown_key_is_refused(provider: Provider) -> None:
@@ -95,67 +95,67 @@ def test_an_unknown_key_is_refused(provider: Provider) -> None:
     refused(token(SIGNER, "RS256"), provider.verifier())
 
 
-def test_a_strangers_signature_under_a_known_key_id_is_refused(provider: Provider) -> None:
+def test_a_foreign_signature_under_a_known_key_id_is_refused(provider: Provider) -> None:
     refused(token(STRANGER, "RS256", kid="one"), provider.verifier())
 
 
 @pytest.mark.parametrize("form", ["pem", "der", "n"])
-def test_the_public_key_does_not_do_as_a_shared_secret(provider: Provider, form: str) -> None:
+def test_the_public_key_is_refused_as_a_shared_secret(provider: Provider, form: str) -> None:
     public = SIGNER.public_key()
     secrets = {
         "pem": public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
         "der": public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
         "n": provider.keys[0]["n"].encode(),
     }
-    # PyJWT will not sign with a public key, an attacker's tool will.
+    # PyJWT refuses to sign with a public key, but an attacker's tool does not.
     head = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT","kid":"one"}').rstrip(b"=")
     body = token().split(".")[1].encode()
     signature = base64.urlsafe_b64encode(hmac.digest(secrets[form], head + b"." + body, "sha256"))
     refused(b".".join([head, body, signature.rstrip(b"=")]).decode(), provider.verifier())
 
 
-def test_a_shared_secret_among_the_published_keys_signs_nothing(provider: Provider) -> None:
+def test_a_shared_secret_among_the_published_keys_is_refused(provider: Provider) -> None:
     published = base64.urlsafe_b64encode(DEVELOPMENT_SECRET.encode()).decode().rstrip("=")
     provider.keys.append({"kty": "oct", "alg": "HS256", "use": "sig", "kid": "shared", "k": published})
     refused(token(kid="shared"), provider.verifier())
 
 
-def test_development_tokens_and_unsigned_ones_are_refused_in_production(provider: Provider) -> None:
+def test_production_refuses_development_and_unsigned_tokens(provider: Provider) -> None:
     refused(issue_development_token(CONFIG, "org_1", datetime.now(UTC)), provider.verifier())
     refused(token(kid="one"), provider.verifier())
     refused(token("", "none", kid="one"), provider.verifier())
 
 
-def test_the_claims_are_checked_here_as_well(provider: Provider) -> None:
+def test_a_providers_token_with_wrong_claims_is_refused(provider: Provider) -> None:
     verifier = provider.verifier()
     assert "expired" in refused(token(SIGNER, "RS256", kid="one", exp=datetime.now(UTC) - HOUR), verifier)
     refused(token(SIGNER, "RS256", kid="one", aud="other"), verifier)
     refused(token(SIGNER, "RS256", kid="one", iss="other"), verifier)
 
 
-def test_an_identity_provider_that_is_down_is_not_the_callers_fault() -> None:
+def test_a_provider_that_is_down_is_unavailable() -> None:
     with serving() as provider:
         pass
     with pytest.raises(IdentityUnavailable):
-        who(token(SIGNER, "RS256", kid="one"), provider.verifier())
+        principal_of(token(SIGNER, "RS256", kid="one"), provider.verifier())
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b"\xff", b'{"keys": []}'])
-def test_an_answer_that_holds_no_keys_is_not_the_callers_fault_either(provider: Provider, answer: bytes) -> None:
+def test_a_provider_that_returns_no_keys_is_unavailable(provider: Provider, answer: bytes) -> None:
     provider.answer = answer
     with pytest.raises(IdentityUnavailable):
-        who(token(SIGNER, "RS256", kid="one"), provider.verifier())
+        principal_of(token(SIGNER, "RS256", kid="one"), provider.verifier())
 
 
-def test_keys_once_fetched_outlive_a_short_outage() -> None:
+def test_cached_keys_outlive_a_short_outage() -> None:
     with serving() as provider:
         verifier = provider.verifier()
-        who(token(SIGNER, "RS256", kid="one"), verifier)
-    assert who(token(SIGNER, "RS256", kid="one"), verifier).subject == "user_1"
+        principal_of(token(SIGNER, "RS256", kid="one"), verifier)
+    assert principal_of(token(SIGNER, "RS256", kid="one"), verifier).subject == "user_1"
 
 
-def test_garbage_is_refused_without_asking_anyone(provider: Provider) -> None:
+def test_garbage_is_refused_without_a_call_to_the_provider(provider: Provider) -> None:
     verifier = provider.verifier()
     for garbage in ("x", "a.b.c", "..", "é.é.é"):
         refused(garbage, verifier)
-    assert provider.asked == 0
+    assert provider.requests == 0

@@ -1,19 +1,19 @@
-"""What the worker does by the clock."""
+"""The schedules of the worker's periodic tasks."""
 
 from gateway.app import build_gateway
 from gateway.db import jobs
 from gateway.tasks import build_worker
-from tests.unit.support import config
+from tests.support.config import config
 
 
-def test_each_periodic_task_has_its_turns() -> None:
+def test_each_periodic_task_has_its_schedule() -> None:
     url = "postgresql://nobody@127.0.0.1:1/nothing"
     worker = build_worker(build_gateway(config(database_url=url)))
-    turns = {each.task.name: each.cron for each in worker.periodic_registry.periodic_tasks.values()}
-    assert turns == {
+    schedules = {each.task.name: each.cron for each in worker.periodic_registry.periodic_tasks.values()}
+    assert schedules == {
         jobs.DRAIN_INBOX: "* * * * *",
         jobs.WALK_GAP: "*/5 * * * *",
-        jobs.WALK_DRIFT: "42 * * * *",  # at a minute that the database's address gives
+        jobs.WALK_DRIFT: "42 * * * *",  # the minute depends on the database's address
         jobs.PRUNE_INBOX: "17 * * * * 35",
         jobs.CHECK_ENDPOINT: "27 * * * *",
         "gateway.retry_stalled_jobs": "* * * * * */10",

@@ -1,4 +1,4 @@
-"""Bearer tokens, good and otherwise, and what becomes of them."""
+"""Makes valid and invalid bearer tokens, and verifies them."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 
 from gateway.auth import Principal, TokenVerifier
 from gateway.errors import Unauthorized
-from tests.unit.support import DEVELOPMENT_SECRET, config
+from tests.support.config import DEVELOPMENT_SECRET, config
 
 CONFIG = config()
 VERIFIER = TokenVerifier(CONFIG)
@@ -16,7 +16,7 @@ HOUR = timedelta(hours=1)
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """Good claims with differences; None takes one away."""
+    """Return valid claims with ``changes``. None removes a claim."""
     now = datetime.now(UTC)
     found = {
         "iss": "konnect",
@@ -36,12 +36,12 @@ def token(key: Any = DEVELOPMENT_SECRET, algorithm: str = "HS256", *, kid: str |
     return jwt.encode(claims(**changes), key, algorithm, headers={"kid": kid} if kid else None)
 
 
-def who(found: str, verifier: TokenVerifier = VERIFIER) -> Principal:
+def principal_of(found: str, verifier: TokenVerifier = VERIFIER) -> Principal:
     return verifier.verify(f"Bearer {found}")
 
 
 def refused(found: str, verifier: TokenVerifier = VERIFIER) -> str:
     with pytest.raises(Unauthorized) as caught:
-        who(found, verifier)
+        principal_of(found, verifier)
     assert caught.value.headers == {"WWW-Authenticate": "Bearer"}
     return caught.value.detail

@@ -1,4 +1,4 @@
-"""Alembic runs this with the connection that ``gateway.db.migrate`` opened."""
+"""Alembic runs this module with the connection that ``gateway.db.migrate`` opened."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""The tables. The invariants that a race could break stand here as constraints, each with its reason."""
+"""The tables. Constraints enforce the invariants that a race could break, and each has a comment with its reason."""
 
 from gateway.db.models.base import Base, Json, Mirrored
 from gateway.db.models.billing import Invoice, Subscription, UpcomingInvoice

@@ -1,4 +1,4 @@
-"""What the tables have in common."""
+"""The base classes of all tables."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -7,11 +7,11 @@ from sqlalchemy import BigInteger, DateTime, MetaData, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-Json = dict[str, Any]  # a JSON object: what is inside is Stripe's or the client's business
+Json = dict[str, Any]  # a JSON object with contents that Stripe or the client defines
 
 
 class Base(DeclarativeBase):
-    """Times are ``timestamptz`` in UTC, amounts ``bigint`` in minor units, strings ``text``."""
+    """The base of all tables. Times are ``timestamptz`` in UTC, amounts ``bigint`` in minor units, strings ``text``."""
 
     metadata = MetaData(
         naming_convention={
@@ -33,17 +33,17 @@ class Base(DeclarativeBase):
 
 
 class Mirrored(Base):
-    """An object of Stripe's: the columns by which the merge orders what it hears of it (``services/ordering.py``)."""
+    """A Stripe object. The merge uses these columns to decide which of two states is newer."""
 
     __abstract__ = True
 
     as_of: Mapped[datetime | None]
-    """Stripe's time of the stored state; None while the object was never seen."""
+    """Stripe's time of the stored state, or None if the merge has never seen the object."""
     source: Mapped[str | None]
-    """Where the stored state came from: event, answer, refresh."""
+    """Where the stored state came from: ``event``, ``answer`` or ``refresh``."""
     rank: Mapped[int] = mapped_column(server_default="0")
-    """How far the object has come: grows only, so a state of a lower rank is always the older one."""
+    """The stored state's rank. An object's rank only grows, so the state of the lower rank is always older."""
     trail: Mapped[list[str]] = mapped_column(server_default="{}")
-    """Digests of the states known of the time around ``as_of``, oldest first; the last one is stored."""
+    """Digests of the known states around ``as_of``, oldest first. The last digest is that of the stored state."""
     revision: Mapped[int] = mapped_column(server_default="0")
-    """Counts the writes: a refresh that finds it unmoved knows that its answer is the newer state."""
+    """The number of writes. If it has not changed during a refresh, the refresh has the newer state."""

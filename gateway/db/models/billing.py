@@ -1,4 +1,4 @@
-"""The mirror of Stripe's subscriptions and invoices: the fields that are used, no more."""
+"""The mirror of Stripe's subscriptions and invoices. It has only the fields that we use."""
 
 from datetime import datetime
 
@@ -17,7 +17,7 @@ class Subscription(Mirrored):
         CheckConstraint(
             "status IN ('incomplete', 'incomplete_expired', 'trialing', 'active', 'past_due', 'canceled',"
             " 'unpaid', 'paused')",
-            name="status",  # Stripe's own values: a new one must be thought about, not passed on
+            name="status",  # Stripe's values. We must first decide what a new status means for a plan.
         ),
     )
 
@@ -29,9 +29,9 @@ class Subscription(Mirrored):
     cancel_at: Mapped[datetime | None]
     latest_invoice_id: Mapped[str | None]
     change_id: Mapped[str | None]
-    """The plan change that Stripe last carried out, from the subscription's metadata."""
+    """The plan change that Stripe last carried out, according to the subscription's metadata."""
     pending_until: Mapped[datetime | None]
-    """Until when a change of it waits for its payment; None if none does."""
+    """When Stripe discards a change that waits for its payment. None if no change waits."""
     created: Mapped[datetime]
 
 
@@ -41,6 +41,7 @@ class Invoice(Mirrored):
     __tablename__ = "invoices"
     __table_args__ = (
         Index(None, "organization_id", "created"),
+        # Stripe's values, and our own ``deleted`` for a draft that was deleted at Stripe
         CheckConstraint("status IN ('draft', 'open', 'paid', 'uncollectible', 'void', 'deleted')", name="status"),
     )
 
@@ -62,10 +63,10 @@ class Invoice(Mirrored):
 
 
 class UpcomingInvoice(Mirrored):
-    """What Stripe calculated three days ahead: ``invoice.upcoming`` has no id, so one row a subscription."""
+    """The charges that Stripe calculated three days ahead. The invoice has no id, so each subscription has one row."""
 
     __tablename__ = "upcoming_invoices"
-    __table_args__ = (CheckConstraint("amount_due >= 0", name="amount_due"),)
+    __table_args__ = (CheckConstraint("amount_due >= 0", name="amount_due"),)  # never negative at Stripe
 
     subscription_id: Mapped[str] = mapped_column(primary_key=True)
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))

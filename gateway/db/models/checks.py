@@ -1,4 +1,4 @@
-"""What periodic checks found."""
+"""The results of periodic checks."""
 
 from datetime import datetime
 
@@ -8,11 +8,11 @@ from gateway.db.models.base import Base
 
 
 class Check(Base):
-    """The last result of a check that asks Stripe, so that a readiness request need not."""
+    """The last result of a check that calls Stripe. A readiness request reads it and need not call Stripe."""
 
     __tablename__ = "checks"
 
     name: Mapped[str] = mapped_column(primary_key=True)
     problem: Mapped[str | None]
-    """What is wrong, in words; None: nothing."""
+    """A description of the problem, or None if there is none."""
     checked_at: Mapped[datetime]

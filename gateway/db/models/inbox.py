@@ -1,4 +1,4 @@
-"""The inbox: every webhook event that was acknowledged, as it arrived."""
+"""The inbox. It keeps every acknowledged webhook event as it arrived."""
 
 from datetime import datetime
 
@@ -11,29 +11,30 @@ from gateway.db.models.base import Base
 class WebhookEvent(Base):
     """A stored event and its state.
 
-    pending   to be merged
-    failed    to be tried again at ``next_attempt_at``
-    done      merged (or found stale: then there was nothing to do)
-    ignored   a type without a handler, or a customer that is none of ours
-    rejected  of another mode or account than ours: never applied
-    dead      failed too often; redelivery or a replay revives it
+    pending   waits for the merge
+    failed    waits for a retry at ``next_attempt_at``
+    done      merged, or stale and so without effect
+    ignored   has a type without a handler, or a customer that is not ours
+    rejected  comes from another mode or account than ours, and is never merged
+    dead      failed too often, until a redelivery or a replay resets it
     """
 
     __tablename__ = "webhook_events"
     __table_args__ = (
+        # The drain would never find an event in an unknown state.
         CheckConstraint("state IN ('pending', 'failed', 'done', 'ignored', 'rejected', 'dead')", name="state"),
         CheckConstraint("source IN ('webhook', 'gap')", name="source"),
-        # what no delivery ever brought, for operators and metrics; partial, since it is hardly anything
+        # Operators and metrics look for events that Stripe never delivered. Partial, because these are very few.
         Index("ix_webhook_events_gap", "received_at", postgresql_where=text("source = 'gap'")),
-        # what the drain looks for; partial, so that it stays small however many events are stored
+        # The drain looks for due events. Partial, so that the index stays small however many events are stored.
         Index("ix_webhook_events_due", "next_attempt_at", postgresql_where=text("state IN ('pending', 'failed')")),
         Index(None, "object_id"),
-        # by time, for pruning and for people; in two parts, so that pruning does not wade through what is pruned
+        # Pruning and operators look for events by time. With one index, pruning would scan the pruned events each time.
         Index("ix_webhook_events_kept", "received_at", postgresql_where=text("payload IS NOT NULL")),
         Index("ix_webhook_events_pruned", "received_at", postgresql_where=text("payload IS NULL")),
-        # counted at each scrape of the metrics
+        # Each scrape of the metrics counts the dead events.
         Index("ix_webhook_events_dead", "received_at", postgresql_where=text("state = 'dead'")),
-        # whatever may be worked off once more still has what it takes
+        # The drain may retry events in every other state, and without the payload it could not.
         CheckConstraint("payload IS NOT NULL OR state IN ('done', 'ignored', 'rejected')", name="payload"),
     )
 
@@ -45,9 +46,9 @@ class WebhookEvent(Base):
     livemode: Mapped[bool]
     account: Mapped[str | None]
     payload: Mapped[bytes | None]
-    """The raw bytes: jsonb would refuse a NUL or a lone surrogate that Stripe let through. None once pruned."""
+    """The raw bytes. jsonb would refuse a NUL or a lone surrogate, which Stripe may send. None after pruning."""
     source: Mapped[str] = mapped_column(server_default="webhook")
-    """What brought it: ``webhook``, a signed delivery; ``gap``, Stripe's list of events, and no delivery since."""
+    """``webhook`` for a signed delivery. ``gap`` for an event from Stripe's list that no delivery has brought yet."""
     state: Mapped[str] = mapped_column(server_default="pending")
     attempts: Mapped[int] = mapped_column(server_default="0")
     next_attempt_at: Mapped[datetime]

@@ -1,4 +1,4 @@
-"""Organizations and their cards: the mirror of Stripe's customers and payment methods."""
+"""Organizations and their cards, which mirror Stripe's customers and payment methods."""
 
 from datetime import datetime
 
@@ -9,29 +9,29 @@ from gateway.db.models.base import Mirrored
 
 
 class Organization(Mirrored):
-    """An organization of Konnect's, and its Stripe customer once it has one."""
+    """A Konnect organization, and its Stripe customer if it has one."""
 
     __tablename__ = "organizations"
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    # unique: a webhook names the customer, and must find exactly one organization
+    # unique: a webhook names only the customer, and two organizations would make it ambiguous
     stripe_customer_id: Mapped[str | None] = mapped_column(unique=True)
     name: Mapped[str | None]
     email: Mapped[str | None]
     default_payment_method_id: Mapped[str | None]
     balance: Mapped[int] = mapped_column(server_default="0")
-    """Stripe's customer balance in minor units: negative is credit."""
+    """Stripe's customer balance in minor units. A negative balance is a credit."""
     deleted: Mapped[bool] = mapped_column(server_default=text("false"))
-    """The customer was deleted at Stripe: the organization is on Free for good."""
+    """Whether the customer was deleted at Stripe. Then the organization stays on Free for good."""
     customer_key: Mapped[int] = mapped_column(server_default="0")
-    """Number of the idempotency key that creates the customer: another one once Stripe cannot be asked by it again."""
+    """The number of the idempotency key that creates the customer. It grows when the old key is of no more use."""
     customer_key_since: Mapped[datetime | None]
-    """When that key was first used."""
+    """When the gateway first used that key."""
     created_at: Mapped[datetime]
 
 
 class PaymentMethod(Mirrored):
-    """A card as Stripe describes it. A detached one stays, so that a late event cannot bring it back."""
+    """A card as Stripe describes it. A detached card keeps its row, or a late event could bring it back."""
 
     __tablename__ = "payment_methods"
     __table_args__ = (Index(None, "organization_id"),)

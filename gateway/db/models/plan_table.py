@@ -1,4 +1,4 @@
-"""The plan table, its history, and the changes on their way."""
+"""The plan table, its history, and the plan changes."""
 
 from datetime import datetime
 
@@ -11,13 +11,13 @@ OPEN_STATES = ("requested", "processing", "requires_action")
 
 
 class OrganizationPlan(Base):
-    """The plan table: which plan an organization is on. One row an organization, written by the merge alone."""
+    """A row of the plan table. It says which plan one organization is on. Only the merge writes it."""
 
     __tablename__ = "organization_plans"
     __table_args__ = (
         CheckConstraint("standing IN ('good', 'grace', 'suspended')", name="standing"),
-        CheckConstraint("quantity >= 0", name="quantity"),  # 0 is possible at Stripe, if somebody says so there
-        # whom the catalogue does not know is counted at each scrape of the metrics
+        CheckConstraint("quantity >= 0", name="quantity"),  # someone may set 0 in Stripe's dashboard
+        # Each scrape of the metrics counts the unmapped organizations.
         Index(
             "ix_organization_plans_unmapped", "organization_id", postgresql_where=text("requested_plan = 'unmapped'")
         ),
@@ -25,9 +25,9 @@ class OrganizationPlan(Base):
 
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"), primary_key=True)
     plan: Mapped[str]
-    """What the organization may use: follows proof of payment. ``unmapped`` if the price is none of ours."""
+    """The plan that the organization may use, after proof of payment. ``unmapped`` if the price belongs to no plan."""
     requested_plan: Mapped[str]
-    """What its subscription stands for at Stripe, paid or not."""
+    """The plan of the organization's subscription at Stripe, paid or not."""
     status: Mapped[str]
     standing: Mapped[str]
     quantity: Mapped[int]
@@ -41,14 +41,14 @@ class OrganizationPlan(Base):
 
 
 class PlanHistory(Base):
-    """Appended to whenever a row of the plan table changes; a trigger refuses to update or delete a row of it."""
+    """One entry for each change of a plan table row. A trigger refuses to update or delete an entry."""
 
     __tablename__ = "plan_history"
     __table_args__ = (
-        # one entry a version: two merges cannot both claim to have made it
+        # unique: two concurrent merges must not both record the same version
         Index(None, "organization_id", "version", unique=True),
         CheckConstraint("actor_type IN ('user', 'sales', 'stripe', 'system')", name="actor_type"),
-        # whoever is named is the user who asked for the change
+        # An entry with a change names the user who requested it. No other entry names a person.
         CheckConstraint(
             "(actor IS NULL) = (change_id IS NULL) AND (actor IS NULL OR actor_type = 'user')", name="user"
         ),
@@ -58,18 +58,18 @@ class PlanHistory(Base):
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     version: Mapped[int]
     actor_type: Mapped[str] = mapped_column(server_default="system")
-    """Who (``services/attribution.py``)."""
+    """Who changed the plan: ``user``, ``sales``, ``stripe`` or ``system``."""
     actor: Mapped[str | None]
     change_id: Mapped[str | None] = mapped_column(ForeignKey("plan_changes.id"))
     cause: Mapped[str]
-    """What told of it: the id of the event or change, or the name of the job."""
+    """The id of the event or change, or the name of the job, from which the merge learned of it."""
     before: Mapped[Json | None]
     after: Mapped[Json]
     recorded_at: Mapped[datetime]
 
 
 class PlanChange(Base):
-    """One requested change, written before Stripe is asked, so that a crash leaves something to finish."""
+    """One requested change. The gateway writes it before it calls Stripe, so that it can resume after a crash."""
 
     __tablename__ = "plan_changes"
     __table_args__ = (
@@ -78,13 +78,13 @@ class PlanChange(Base):
         ),
         CheckConstraint("(ended_at IS NULL) = (state IN ('requested', 'processing', 'requires_action'))", name="ended"),
         CheckConstraint("quantity > 0", name="quantity"),
-        # a secret is kept no longer than it is of use
+        # only a payment in progress needs the secret, and keeping it longer would only risk a leak
         CheckConstraint("client_secret IS NULL OR state = 'requires_action'", name="client_secret"),
-        # what is alarming about charges is counted at each scrape of the metrics
+        # Each scrape of the metrics counts the charges that differ from their quotes.
         Index(
             "ix_plan_changes_mischarged", "id", postgresql_where=text("charged <> quoted OR due_now <> quoted_due_now")
         ),
-        # one change in flight an organization, also when two requests pass the check at the same moment
+        # unique: two requests that pass the check at the same moment must not start two changes for an organization
         Index(
             "uq_plan_changes_in_flight",
             "organization_id",
@@ -102,27 +102,27 @@ class PlanChange(Base):
     to_plan: Mapped[str]
     quantity: Mapped[int]
     proration_date: Mapped[datetime | None]
-    """The second from which Stripe prorates, if a quote was confirmed; else it is the one in which Stripe does it."""
+    """The second from which Stripe prorates, as quoted. Without a quote, Stripe prorates from the time of the call."""
     quoted: Mapped[int | None]
-    """What the confirmed quote said the change itself costs: minor units, negative for a credit."""
+    """The price of the change in the confirmed quote, in minor units. A credit is negative."""
     charged: Mapped[int | None]
-    """What Stripe then held for it; None while nobody has looked, or without a quote."""
+    """The price that Stripe charged. None without a quote, or before the gateway has checked."""
     quoted_due_now: Mapped[int | None]
-    """What the quote said is due at once, with all else that its invoice takes; None if none is made at once."""
+    """The quote's immediate invoice total, including other items. None if Stripe creates no invoice immediately."""
     due_now: Mapped[int | None]
-    """What that invoice then asked for."""
+    """The amount due on that invoice."""
     steps: Mapped[Json] = mapped_column(server_default=text("'{}'"))
-    """The parameters of each Stripe call, frozen before it is made: a retry sends exactly the same."""
+    """The parameters of each Stripe call, stored before the call. A retry must send exactly the same parameters."""
     client_secret: Mapped[str | None]
-    """With it the customer's browser completes the payment that the change waits for."""
+    """The secret with which the customer's browser completes the payment that the change waits for."""
     error: Mapped[Json | None]
     created_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
 
     def close(self, state: str, now: datetime, error: Json | None = None) -> None:
-        """End it, one way or the other."""
+        """End the change in ``state``, and delete its client secret."""
         self.state, self.ended_at, self.error, self.client_secret = state, now, error, None
 
 
-# The states stand in the statement itself: PostgreSQL then plans it once for all, with the partial index on them.
+# The states are literals in the statement. With parameters, PostgreSQL's prepared plan could not use the partial index.
 IS_OPEN = PlanChange.state.in_(bindparam("open_states", OPEN_STATES, expanding=True, literal_execute=True))

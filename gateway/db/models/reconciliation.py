@@ -1,4 +1,4 @@
-"""What reconciliation has looked at, so that a killed run goes on where it was; and what calls to Stripe are left."""
+"""The progress of reconciliation, so that a killed run can resume, and the budget of calls to Stripe."""
 
 from datetime import datetime
 
@@ -9,40 +9,40 @@ from gateway.db.models.base import Base, Json
 
 
 class Reconciliation(Base):
-    """One run of the gap walk or of the drift walk; unfinished while ``finished_at`` is null."""
+    """One run of the gap walk or of the drift walk. It is unfinished while ``finished_at`` is null."""
 
     __tablename__ = "reconciliations"
     __table_args__ = (
         CheckConstraint("kind IN ('gap', 'drift')", name="kind"),
-        # what a finished run has checked is known: the next one goes back no further than that
+        # The next run starts where a finished run ended. Without ``until`` it would not know where.
         CheckConstraint("finished_at IS NULL OR until IS NOT NULL", name="finished"),
-        # one unfinished run a kind: two that start at once go on with the same one, and only one of them gets further
+        # unique: two processes that start at the same moment must resume the same run, and only one makes progress
         Index("uq_reconciliations_unfinished", "kind", unique=True, postgresql_where=text("finished_at IS NULL")),
-        # the last finished run of a kind, and what is old enough to be forgotten
+        # for the last finished run of a kind, and for pruning
         Index(None, "kind", "started_at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str]
     since: Mapped[datetime | None]
-    """How far back the gap walk goes; None: as far as Stripe remembers."""
+    """The time back to which the gap walk goes. None if it goes back as far as Stripe's list."""
     until: Mapped[datetime | None]
-    """Stripe's time of the first answer: all that happened before it is checked once the run is finished."""
+    """Stripe's time of the first answer. A finished run has checked everything before it."""
     cursor: Mapped[str | None]
-    """The last object that was looked at and whose page is committed; for drift, the phase before it."""
+    """The last object on the last committed page. In a drift walk, the phase precedes the object."""
     counts: Mapped[Json] = mapped_column(server_default=text("'{}'"))
-    """What was found so far: class -> how many."""
+    """The number of differences found so far, by class."""
     started_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
 
 
 class SeenAtStripe(Base):
-    """An object that an unfinished drift walk has seen in Stripe's lists: what is left at its end may be gone there."""
+    """An object that an unfinished drift walk has seen in Stripe's lists. All others may be gone at Stripe."""
 
     __tablename__ = "seen_at_stripe"
 
-    # the run's rows go with it
+    # PostgreSQL deletes these rows together with their run
     reconciliation_id: Mapped[int] = mapped_column(
         ForeignKey("reconciliations.id", ondelete="CASCADE"), primary_key=True
     )
@@ -50,16 +50,18 @@ class SeenAtStripe(Base):
 
 
 class StripeBudget(Base):
-    """The calls to Stripe that all processes share: one row."""
+    """The rate of calls to Stripe that all processes share. The table has one row."""
 
     __tablename__ = "stripe_budget"
-    # one row only: two would be two budgets
+    # With two rows, the processes would use two budgets and exceed Stripe's rate limit.
     __table_args__ = (CheckConstraint("id = 1", name="one_row"), CheckConstraint("strikes >= 0", name="strikes"))
 
     id: Mapped[int] = mapped_column(primary_key=True, server_default="1", autoincrement=False)
     used_until: Mapped[datetime]
-    """The moment up to which Stripe's rate is used up, by PostgreSQL's clock."""
+    """The time up to which Stripe's rate is used up, by PostgreSQL's clock."""
     paused_until: Mapped[datetime | None]
-    """After a 429: no call of the background before this."""
+    """After a 429, background work makes no call before this time."""
     strikes: Mapped[int] = mapped_column(server_default="0")
-    """How many pauses followed each other: each is longer."""
+    """The number of consecutive pauses. Each pause is longer than the one before."""
+    breaker_open_until: Mapped[datetime | None]
+    """The time until which a process that stopped calling Stripe shows as open, by PostgreSQL's clock."""

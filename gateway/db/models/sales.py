@@ -1,4 +1,4 @@
-"""What people ask of sales."""
+"""Inquiries to the sales team."""
 
 from datetime import datetime
 
@@ -9,21 +9,21 @@ from gateway.db.models.base import Base
 
 
 class SalesInquiry(Base):
-    """A filled-in contact form, and how far its way to sales' own system has come."""
+    """A completed contact form, and the state of its delivery to the sales system."""
 
     __tablename__ = "sales_inquiries"
     __table_args__ = (
-        Index(None, "organization_id", "created_at"),  # how many there were in the last hour
+        Index(None, "organization_id", "created_at"),  # counts the inquiries of the last hour
         Index("ix_sales_inquiries_undelivered", "created_at", postgresql_where=text("delivered_at IS NULL")),
-        # the interface bounds them first; a row beyond is a mistake of ours
+        # The interface already refuses other lengths, so a violation is our own mistake.
         CheckConstraint("char_length(message) BETWEEN 1 AND 5000", name="message"),
         CheckConstraint("attempts >= 0", name="attempts"),
-        # nothing is due any more once it was delivered
+        # A delivered inquiry with another attempt due would be delivered twice.
         CheckConstraint("delivered_at IS NULL OR next_attempt_at IS NULL", name="delivered"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    """Also the webhook's id: the same on each attempt, so that the receiver can tell a repetition."""
+    """Also the webhook's id. It is the same on each attempt, so that the receiver recognizes a redelivery."""
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     actor: Mapped[str]
     name: Mapped[str]
@@ -33,7 +33,7 @@ class SalesInquiry(Base):
     created_at: Mapped[datetime]
     attempts: Mapped[int] = mapped_column(server_default="0")
     next_attempt_at: Mapped[datetime | None]
-    """None: delivered, given up, or there is nowhere to deliver it to."""
+    """None if the inquiry was delivered, if the gateway gave up, or if no sales endpoint is configured."""
     error: Mapped[str | None]
-    """What the last attempt met."""
+    """The error of the last attempt."""
     delivered_at: Mapped[datetime | None]

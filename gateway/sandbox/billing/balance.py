@@ -30,3 +30,22 @@ def give_back(work: Work, invoice: Json) -> None:
         balance = customer["balance"] + invoice["starting_balance"] - invoice["ending_balance"]
         after = work.update(customer, {"balance": balance})
         moved(work, customer["balance"], after, "unapplied_from_invoice", invoice["currency"], invoice["id"])
+
+
+def credit(work: Work, invoice: Json, note_id: str, amount: int) -> Json:
+    """Credit the amount of a credit note to the customer, and return the transaction."""
+    customer = work.get("customer", invoice["customer"])
+    after = work.update(customer, {"balance": customer["balance"] - amount})
+    transaction = balance_transaction(work, after, -amount, invoice["id"], "credit_note", invoice["currency"])
+    return work.add(transaction | {"credit_note": note_id})
+
+
+def carry_over(work: Work, invoice: Json, amount: int) -> None:
+    """Move a rest that is too small for a card to the balance.
+
+    Stripe documents this for every open invoice (https://docs.stripe.com/invoicing/overview#open). That it also does so
+    after a credit note is an inference.
+    """
+    customer = work.get("customer", invoice["customer"])
+    after = work.update(customer, {"balance": customer["balance"] + amount})
+    moved(work, customer["balance"], after, "invoice_too_small", invoice["currency"], invoice["id"])

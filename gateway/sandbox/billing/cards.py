@@ -3,7 +3,7 @@
 from gateway.sandbox.errors import StripeError, invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.payment_method import build, card_of, decline_of
-from gateway.sandbox.objects.test_cards import BY_PAYMENT_METHOD, Decline, ThreeDSecure
+from gateway.sandbox.objects.special_cards import BY_PAYMENT_METHOD, Decline, ThreeDSecure
 from gateway.sandbox.work import Work
 
 _USED = (

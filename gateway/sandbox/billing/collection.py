@@ -3,7 +3,7 @@
 https://docs.stripe.com/billing/revenue-recovery/smart-retries
 """
 
-from gateway.sandbox.billing import cancel, invoicing, payment, uncollectible, usage
+from gateway.sandbox.billing import cancel, invoicing, payment, standing, uncollectible, usage
 from gateway.sandbox.billing.void import void
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.invoice import subscription_of
@@ -45,17 +45,18 @@ def collect(work: Work, invoice: Json) -> Json:
     if tried["status"] == "open":
         work.note("tries", invoice["id"], {"failed": tries + 1})
         if subscription:
-            _mark_unpaid(work, work.get("subscription", subscription["id"]), last=retry is None)
+            _mark_unpaid(work, work.get("subscription", subscription["id"]), tried, last=retry is None)
     return tried
 
 
-def _mark_unpaid(work: Work, subscription: Json, *, last: bool) -> None:
+def _mark_unpaid(work: Work, subscription: Json, invoice: Json, *, last: bool) -> None:
+    """Store that a payment failed. Before the last attempt, only the invoice that decides the status counts."""
     after = work.settings.after_retries
     if subscription["status"] not in {"active", "trialing", "past_due"}:
         return
     if last and after == "canceled":
         cancel.end(work, subscription, reason="payment_failed")
-    else:
+    elif last or standing.is_deciding(work, subscription, invoice):
         work.update(subscription, {"status": after if last else "past_due"})
 
 

@@ -4,7 +4,7 @@ from gateway.sandbox.billing import three_d_secure
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects import charge as charges
 from gateway.sandbox.objects import payment_intent as objects
-from gateway.sandbox.objects.test_cards import Decline
+from gateway.sandbox.objects.special_cards import Decline
 from gateway.sandbox.work import Work
 
 _UNAUTHENTICATED = (
@@ -95,6 +95,18 @@ def cancel(work: Work, invoice_id: str, reason: str) -> None:
     work.update(intent, changes, "payment_intent.canceled")
     transitions = payment["status_transitions"] | {"canceled_at": work.now}
     work.amend(payment, {"status": "canceled", "status_transitions": transitions})
+
+
+def follow_amount(work: Work, invoice: Json) -> None:
+    """Let an unpaid intent charge what the invoice is still due after a credit note. Stripe has no event for that.
+
+    An intent that waits for the cardholder keeps waiting, which is an inference.
+    """
+    intent, payment = intent_of(work, invoice["id"]), payment_of(work, invoice["id"])
+    if intent is None or payment is None or payment["status"] != "open":
+        return
+    work.amend(intent, {"amount": invoice["amount_remaining"]})
+    work.amend(payment, {"amount_requested": invoice["amount_remaining"]})
 
 
 def settle_payment(work: Work, invoice_id: str) -> None:

@@ -125,7 +125,10 @@ def _credited_lines(work: Work, invoice_id: str, credited: Json | None, ids: dic
     debited = credited["invoice_item"]
     if debited in ids:
         return {"invoice": invoice_id, "invoice_line_items": [ids[debited]]}
-    billed = work.get("invoiceitem", debited)["invoice"]
+    item = work.find("invoiceitem", debited)
+    if item is None or item["invoice"] is None:  # the debit was deleted, so there is no line to name
+        return None
+    billed = item["invoice"]
     lines = [line["id"] for line in lines_of(work, billed) if _invoice_item(line) == debited]
     return {"invoice": billed, "invoice_line_items": lines}
 

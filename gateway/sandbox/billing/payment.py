@@ -1,6 +1,6 @@
 """The charge of an invoice to a card, and its effect on the subscription."""
 
-from gateway.sandbox.billing import cards, intents, pending_update
+from gateway.sandbox.billing import cards, intents, pending_update, standing
 from gateway.sandbox.billing.invoicing import mark_paid
 from gateway.sandbox.errors import StripeError, card_error, invalid
 from gateway.sandbox.json_types import Json
@@ -151,11 +151,10 @@ def follow_up(work: Work, invoice: Json, card: Json | None) -> None:
     if pending_update.applies(work, subscription, invoice):
         subscription = pending_update.apply(work, subscription)
     changes: Json = {}
-    if (
-        subscription["status"] in {"incomplete", "past_due", "unpaid"}
-        and subscription["latest_invoice"] == invoice["id"]
-    ):
+    is_latest = subscription["latest_invoice"] == invoice["id"]
+    if subscription["status"] in {"incomplete", "past_due", "unpaid"} and is_latest:
         changes["status"] = "active"
     if card and subscription["payment_settings"]["save_default_payment_method"] == "on_subscription":
         changes["default_payment_method"] = card["id"]
     work.update(subscription, changes)
+    standing.restore(work, invoice)

@@ -90,7 +90,7 @@ def _shown(work: Work, invoice: Json, planned: change.Change | None = None, deta
         date = (details or {}).get("proration_date") or planned.prorations[0].start
         echoed = parent["subscription_details"] | {"subscription_proration_date": date}
         parent = parent | {"subscription_details": echoed}
-    lines = [line | {"invoice": preview_id} for line in lines_of(work, invoice["id"])]
+    lines = [_previewed(line, invoice["id"], preview_id) for line in lines_of(work, invoice["id"])]
     page = invoice["lines"] | {"data": lines, "has_more": False}
     shown = {
         "id": preview_id,
@@ -99,3 +99,14 @@ def _shown(work: Work, invoice: Json, planned: change.Change | None = None, deta
         "ending_balance": left,
     }
     return invoice | shown | {"lines": page, "parent": parent, "webhooks_delivered_at": None}
+
+
+def _previewed(line: Json, invoice_id: str, preview_id: str) -> Json:
+    """Return the line as a line of the preview. So a credit of a debit on the same preview must name the preview."""
+    kind = line["parent"]["type"]
+    details = line["parent"][kind]
+    credited = details["proration_details"]["credited_items"]
+    if credited and credited["invoice"] == invoice_id:
+        proration = {"credited_items": credited | {"invoice": preview_id}}
+        line = line | {"parent": line["parent"] | {kind: details | {"proration_details": proration}}}
+    return line | {"invoice": preview_id}

@@ -4,7 +4,7 @@ from gateway.sandbox.billing import cards, three_d_secure
 from gateway.sandbox.errors import StripeError
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.payment_method import card_of, decline_of
-from gateway.sandbox.objects.test_cards import Decline
+from gateway.sandbox.objects.special_cards import Decline
 from gateway.sandbox.work import Work
 
 _UNAUTHENTICATED = (

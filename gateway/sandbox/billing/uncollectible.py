@@ -1,5 +1,6 @@
 """Invoices that are not expected to be paid."""
 
+from gateway.sandbox.billing import standing
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.work import Work
 
@@ -7,7 +8,8 @@ from gateway.sandbox.work import Work
 def mark(work: Work, invoice: Json, reason: str) -> Json:
     """Mark the invoice as uncollectible.
 
-    Its amounts stay, as recorded from Stripe's API, 2026-08-26.dahlia. The ``reason`` is new in endive.
+    Its amounts stay, as recorded from Stripe's API, 2026-08-26.dahlia. The ``reason`` is new in endive. A subscription
+    that is ``past_due`` for this invoice becomes active.
     """
     moment = {"marked_uncollectible_at": work.now}
     changes = {
@@ -18,4 +20,6 @@ def mark(work: Work, invoice: Json, reason: str) -> Json:
         "status_details": {"uncollectible": {"reason": reason}},
         "status_transitions": invoice["status_transitions"] | moment,
     }
-    return work.update(invoice, changes, "invoice.marked_uncollectible", "invoice.updated")
+    marked = work.update(invoice, changes, "invoice.marked_uncollectible", "invoice.updated")
+    standing.restore(work, marked)
+    return marked

@@ -1,20 +1,21 @@
-"""The voiding of an open invoice."""
+"""The voiding of an invoice."""
 
-from gateway.sandbox.billing import balance, intents, ledger, pending_update
+from gateway.sandbox.billing import balance, intents, ledger, pending_update, standing
 from gateway.sandbox.billing.lines import lines_of
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
-from gateway.sandbox.objects.invoice import subscription_of
+from gateway.sandbox.objects.invoice import is_unpaid, subscription_of
 from gateway.sandbox.work import Work
 
 
 def void(work: Work, invoice: Json) -> Json:
-    """Void an open invoice.
+    """Void an open or uncollectible invoice (https://docs.stripe.com/invoicing/overview#void).
 
     Its amounts stay, as recorded from Stripe's API. The balance that it used is restored. A pending update that waited
-    for it is discarded.
+    for it is discarded. The status of its subscription then follows from the invoice before it. Its credit notes stay
+    issued, which is an inference.
     """
-    if invoice["status"] != "open":
+    if not is_unpaid(invoice):
         raise invalid("You can only pass in open invoices. This invoice isn't open.")
     changes = {
         "auto_advance": False,
@@ -31,4 +32,5 @@ def void(work: Work, invoice: Json) -> Json:
     subscription = work.find("subscription", subscription_id) if subscription_id else None
     if subscription and pending_update.applies(work, subscription, invoice):
         pending_update.discard(work, subscription)
+    standing.restore(work, voided)
     return voided

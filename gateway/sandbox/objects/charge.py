@@ -1,7 +1,7 @@
 """Builder of charges (https://docs.stripe.com/api/charges/object)."""
 
 from gateway.sandbox.json_types import Json
-from gateway.sandbox.objects.test_cards import Decline
+from gateway.sandbox.objects.special_cards import Decline
 from gateway.sandbox.work import Work
 
 _AUTHENTICATED = {

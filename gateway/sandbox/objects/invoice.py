@@ -128,6 +128,11 @@ def subscription_of(invoice: Json) -> str | None:
     return parent["subscription_details"]["subscription"] if parent else None
 
 
+def is_unpaid(invoice: Json) -> bool:
+    """Return whether the invoice can still be paid or voided, which an uncollectible draft never can."""
+    return invoice["status"] in {"open", "uncollectible"} and invoice["ending_balance"] is not None
+
+
 def build_line(
     work: Work, invoice_id: str, *, amount: int, currency: str, description: str, quantity: int, period: Json
 ) -> Json:

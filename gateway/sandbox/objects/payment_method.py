@@ -2,7 +2,7 @@
 
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.customer import address
-from gateway.sandbox.objects.test_cards import BY_FACE, INCORRECT_CVC, Decline, TestCard
+from gateway.sandbox.objects.special_cards import BY_FACE, INCORRECT_CVC, Decline, TestCard
 from gateway.sandbox.work import Work
 
 EXPIRY = (12, 2034)

@@ -4,6 +4,7 @@ from gateway.sandbox.resources import (
     accounts,
     balance_transactions,
     charges,
+    credit_notes,
     customers,
     events,
     invoice_actions,
@@ -17,10 +18,10 @@ from gateway.sandbox.resources import (
     prices,
     products,
     setup_intents,
+    simulated_clocks,
     subscription_items,
     subscriptions,
     tax_ids,
-    test_clocks,
     webhook_endpoints,
 )
 
@@ -28,6 +29,7 @@ ROUTES = [
     *accounts.routes,
     *balance_transactions.routes,
     *charges.routes,
+    *credit_notes.routes,
     *customers.routes,
     *events.routes,
     *invoice_actions.routes,
@@ -44,6 +46,6 @@ ROUTES = [
     *subscription_items.routes,
     *subscriptions.routes,
     *tax_ids.routes,
-    *test_clocks.routes,
+    *simulated_clocks.routes,
     *webhook_endpoints.routes,
 ]

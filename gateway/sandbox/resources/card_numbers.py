@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from gateway.sandbox.errors import StripeError, required
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects import payment_method
-from gateway.sandbox.objects.test_cards import BY_NUMBER
+from gateway.sandbox.objects.special_cards import BY_NUMBER
 from gateway.sandbox.work import Work
 
 _CENTURY = 2000

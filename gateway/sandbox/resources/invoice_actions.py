@@ -12,7 +12,7 @@ from gateway.sandbox.billing import intents, invoicing, payment, uncollectible, 
 from gateway.sandbox.billing.void import void as void_open
 from gateway.sandbox.errors import StripeError, card_error, invalid
 from gateway.sandbox.json_types import Json
-from gateway.sandbox.objects.invoice import subscription_of
+from gateway.sandbox.objects.invoice import is_unpaid, subscription_of
 from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
 
@@ -41,7 +41,8 @@ def finalize(work: Work, params: Json, invoice: str) -> Json:
 def pay(work: Work, params: Json, invoice: str) -> Json:
     """Charge the invoice immediately and finalize it first if it is a draft.
 
-    A decline is a 402 that leaves the invoice open.
+    A decline is a 402 that leaves the invoice unpaid. An uncollectible invoice can be paid too
+    (https://docs.stripe.com/invoicing/overview#uncollectible).
     """
     found = work.get("invoice", invoice, param="invoice")
     if found["status"] == "paid":
@@ -50,13 +51,13 @@ def pay(work: Work, params: Json, invoice: str) -> Json:
         found = invoicing.finalize(work, usage.refresh(work, found))
     if found["status"] == "paid":
         return found
-    if found["status"] != "open":
+    if not is_unpaid(found):
         raise invalid("You can only pay open invoices. This invoice isn't open.")
     if params.get("paid_out_of_band"):
         return payment.settle_elsewhere(work, found)
     card = _card(work, found, params.get("payment_method"))
     charged = payment.charge(work, found, card, automatic=False, on_session=not params.get("off_session", True))
-    if charged["status"] == "open":
+    if charged["status"] != "paid":
         work.fail(_payment_failure(work, charged))
     return charged
 

@@ -16,6 +16,7 @@ from gateway.sandbox.errors import invalid, required
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.metadata import merged
 from gateway.sandbox.objects.invoice import build_item, pricing
+from gateway.sandbox.objects.subscription import ENDED
 from gateway.sandbox.pagination import CURSORS, in_range, page
 from gateway.sandbox.proration import nearest
 from gateway.sandbox.routing import Routes
@@ -34,20 +35,37 @@ def create(work: Work, params: Json) -> Json:
     customer = work.get("customer", params.get("customer", ""), param="customer", status=400)
     if "pricing" not in params and "amount" not in params:
         raise required("amount")
+    subscription = _subscription(work, customer, params)
     parent = None
-    if "subscription" in params:
-        subscription = work.get("subscription", params["subscription"], param="subscription", status=400)
+    if subscription:
         details = {"subscription": subscription["id"], "subscription_item": None}
         parent = {"subscription_details": details, "type": "subscription_details"}
+    implied = (subscription or customer)["currency"] or "usd"
     item = build_item(
         work,
         customer=customer["id"],
         amount=params.get("amount", 0),
-        currency=known(params.get("currency") or customer["currency"] or "usd"),
+        currency=known(params.get("currency") or implied),
         description=params.get("description"),
         period=params.get("period") or {"end": work.now, "start": work.now},
     )
-    return work.add(item | _priced(work, item, params) | {"metadata": params.get("metadata") or {}, "parent": parent})
+    item |= _priced(work, item, params) | {"metadata": params.get("metadata") or {}, "parent": parent}
+    if subscription and item["currency"] != subscription["currency"]:
+        text = f"The subscription is billed in {subscription['currency']}, and the item is in {item['currency']}."
+        raise invalid(text, param="currency")
+    return work.add(item)
+
+
+def _subscription(work: Work, customer: Json, params: Json) -> Json | None:
+    """Return the subscription to bill, or None. Raise 400 if no renewal would take the item. The texts are inferred."""
+    if "subscription" not in params:
+        return None
+    found = work.get("subscription", params["subscription"], param="subscription", status=400)
+    if found["customer"] != customer["id"]:
+        raise invalid("The subscription does not belong to the customer.", param="subscription")
+    if found["status"] in ENDED:
+        raise invalid("The subscription has ended and is billed no more.", param="subscription")
+    return found
 
 
 def _priced(work: Work, item: Json, params: Json) -> Json:

@@ -14,7 +14,7 @@ from gateway.sandbox.errors import invalid, not_built, required
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.metadata import merged
 from gateway.sandbox.objects.payment_method import build
-from gateway.sandbox.objects.test_cards import BY_TOKEN
+from gateway.sandbox.objects.special_cards import BY_TOKEN
 from gateway.sandbox.pagination import CURSORS, page
 from gateway.sandbox.resources import card_numbers
 from gateway.sandbox.routing import Routes

@@ -108,7 +108,11 @@ def check_catalog(gateway: Gateway) -> Finding:
 
 
 def check_work(now: Status) -> Iterator[Finding]:
-    """Check that workers process events and jobs, and report those that were given up."""
+    """Check that Stripe is called and that workers process events and jobs. Report those that were given up."""
+    silent = "a circuit breaker is open. A process does not call Stripe, because Stripe did not answer it."
+    yield Finding(
+        ok=not now.breaker_open, text=f"Stripe: {silent if now.breaker_open else 'no circuit breaker is open'}"
+    )
     no_worker = "no worker is alive. Start `gateway worker`."
     yield Finding(ok=now.workers > 0, text=f"workers: {now.workers or no_worker}")
     waiting = f"{now.events['pending']} events pending, {now.events['failed']} to be retried"

@@ -29,7 +29,7 @@ def prune(gateway: Gateway) -> None:
     payloads = change_in_batches(gateway, empty, now - PAYLOADS_KEPT, WebhookEvent.payload.is_not(None), IS_FINISHED)
     rows = change_in_batches(gateway, delete(WebhookEvent), now - ROWS_KEPT, WebhookEvent.payload.is_(None))
     with gateway.database.transaction() as session:
-        session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - idempotency.KEPT))
+        session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - idempotency.KEY_LIFETIME))
         jobs.forget_failures(session, jobs.PRUNE_INBOX)
     log.info("inbox_pruned", payloads=payloads, rows=rows)
 

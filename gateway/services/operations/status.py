@@ -11,7 +11,15 @@ from datetime import timedelta
 from sqlalchemy import func, or_, select, text
 from sqlalchemy.orm import Session
 
-from gateway.db.models import IS_OPEN, OPEN_STATES, OrganizationPlan, PlanChange, SalesInquiry, WebhookEvent
+from gateway.db.models import (
+    IS_OPEN,
+    OPEN_STATES,
+    OrganizationPlan,
+    PlanChange,
+    SalesInquiry,
+    StripeBudget,
+    WebhookEvent,
+)
 from gateway.services.runtime import Gateway
 
 COUNT_LIMIT = 100_000  # beyond it, the exact number no longer matters
@@ -27,6 +35,7 @@ UNMAPPED = select(func.count()).where(OrganizationPlan.requested_plan == text("'
 MISCHARGED = select(func.count()).where(
     or_(PlanChange.charged != PlanChange.quoted, PlanChange.due_now != PlanChange.quoted_due_now)
 )
+BREAKER_OPEN = select(StripeBudget.breaker_open_until > func.clock_timestamp())
 JOBS = text("""
     SELECT task_name, status::text, count(*) FROM procrastinate_jobs
     WHERE status <> 'succeeded' GROUP BY task_name, status
@@ -60,6 +69,8 @@ class Status:
     stalled_jobs: int
     """Jobs of killed workers that no other worker has taken over yet."""
     workers: int
+    breaker_open: bool
+    """Whether a process has stopped calling Stripe because it does not answer."""
 
 
 def load_status(gateway: Gateway) -> Status:
@@ -79,6 +90,7 @@ def load_status(gateway: Gateway) -> Status:
             jobs={(task, state): number for task, state, number in session.execute(JOBS)},
             stalled_jobs=session.scalar(STALLED, silence) or 0,
             workers=session.scalar(WORKERS, silence) or 0,
+            breaker_open=session.scalar(BREAKER_OPEN) or False,
         )
 
 

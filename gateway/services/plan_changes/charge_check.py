@@ -1,4 +1,4 @@
-"""The quote is the charge: what Stripe holds for a confirmed change is compared with what was quoted."""
+"""Comparing what Stripe charges for a confirmed change with its quote."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -12,29 +12,30 @@ from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.times import to_unix
 
-CLOCKS_APART = timedelta(hours=1)  # far more than two clocks differ, far less than a period lasts
+CLOCKS_APART = timedelta(hours=1)  # far more than the difference of two clocks, far less than a period
 
 log = structlog.get_logger()
 
 
-def check(gateway: Gateway, change_id: str) -> None:
-    """Look what Stripe holds for a change, and record it; any difference from what was quoted is an alarm.
+def check_charge(gateway: Gateway, change_id: str) -> None:
+    """Record what Stripe charges for a change, and log an error if it differs from the quote.
 
-    What the change costs: the sum of the invoice items that it made, invoiced or not yet. What is due at once: what
-    their invoice asks for, with a balance, a tax or an item beside them that the quote did not know of. Raises
-    StripeUnavailable: try again.
+    ``plan_table/writer.close_changes`` queues this job when it closes a quoted change. The change's cost is the sum of
+    the invoice items that it made, invoiced or not. The amount due immediately is the amount due of their invoice. It
+    also contains a balance, a tax or an item that the quote did not know. Raises StripeUnavailable, and the worker then
+    retries the job.
     """
     with gateway.database.transaction() as session:
         change = session.get_one(PlanChange, change_id)
-        customer_id = customer_of(session, change)
+        customer_id = find_customer_id(session, change)
     if change.charged is not None or change.proration_date is None or customer_id is None:
         return
-    items = items_of(gateway, customer_id, change.proration_date, change.created_at - CLOCKS_APART)
+    items = list_change_items(gateway, customer_id, change.proration_date, change.created_at - CLOCKS_APART)
     charged = sum(item.amount for item in items)
-    due_now = due_at_once(gateway, items) if change.quoted_due_now is not None else None
+    due_now = sum_amounts_due(gateway, items) if change.quoted_due_now is not None else None
     with gateway.database.transaction() as session:
-        looked_at = session.get_one(PlanChange, change_id, with_for_update=True)
-        looked_at.charged, looked_at.due_now = charged, due_now
+        row = session.get_one(PlanChange, change_id, with_for_update=True)
+        row.charged, row.due_now = charged, due_now
     if (charged, due_now) != (change.quoted, change.quoted_due_now):
         log.error(
             "charge_differs_from_quote",
@@ -46,8 +47,8 @@ def check(gateway: Gateway, change_id: str) -> None:
         )
 
 
-def items_of(gateway: Gateway, customer_id: str, since: datetime, made_after: datetime) -> list[InvoiceItem]:
-    """The prorations that begin in just that second: those of one change."""
+def list_change_items(gateway: Gateway, customer_id: str, since: datetime, made_after: datetime) -> list[InvoiceItem]:
+    """Return the prorations that begin in exactly that second. They belong to one change."""
     with stripe_call():
         items = gateway.stripe.v1.invoice_items.list(
             {"customer": customer_id, "created": {"gte": to_unix(made_after)}, "limit": 100}
@@ -55,13 +56,13 @@ def items_of(gateway: Gateway, customer_id: str, since: datetime, made_after: da
         return [item for item in items.auto_paging_iter() if item.proration and item.period.start == to_unix(since)]
 
 
-def due_at_once(gateway: Gateway, items: Iterable[InvoiceItem]) -> int:
-    """What the invoice asks for that was made of these items; 0 if there was nothing to invoice."""
+def sum_amounts_due(gateway: Gateway, items: Iterable[InvoiceItem]) -> int:
+    """Return the amount due of the invoice that contains these items, or 0 if there is none."""
     invoices = {item.invoice if isinstance(item.invoice, str) else item.invoice.id for item in items if item.invoice}
     with stripe_call():
         return sum(gateway.stripe.v1.invoices.retrieve(each).amount_due for each in invoices)
 
 
-def customer_of(session: Session, change: PlanChange) -> str | None:
-    """The Stripe customer of the change's organization."""
+def find_customer_id(session: Session, change: PlanChange) -> str | None:
+    """Return the id of the Stripe customer of the change's organization."""
     return session.get_one(Organization, change.organization_id).stripe_customer_id

@@ -1,33 +1,35 @@
-"""Confirming a quote: one that no longer holds is refused together with the one that does."""
+"""Confirming a quote. A quote that no longer holds is refused together with a new one."""
 
 from gateway.errors import GatewayError, QuoteExpired, QuoteStale
-from gateway.services.plan_changes import request as request_change
+from gateway.services.plan_changes.request import change_plan
 from gateway.services.plan_changes.view import ChangeView
-from gateway.services.quotes import token as quote_token
-from gateway.services.quotes.preview import quote_change
+from gateway.services.quotes.preview import Quote, quote_change
+from gateway.services.quotes.token import decode_token
 from gateway.services.runtime import Caller, Gateway
-from schemas.subscription import ChangeCommand, QuoteSchema
-
-QUOTE = QuoteSchema()
+from schemas.subscription import ChangeCommand
 
 
-def change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeView:
-    """``plan_changes.change``; a QuoteStale or QuoteExpired carries a new ``quote`` of the same change."""
+def confirm_change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeView:
+    """Change the plan as ``change_plan`` does, and add a new quote to a refused one.
+
+    A QuoteStale or QuoteExpired carries the ``Quote`` of the same change as its member ``quote``. ``gateway.problems``
+    renders it.
+    """
     try:
-        return request_change.change(gateway, caller, command)
+        return change_plan(gateway, caller, command)
     except (QuoteStale, QuoteExpired) as error:
-        error.members.update(quoted_again(gateway, caller, command))
+        if (quote := make_new_quote(gateway, caller, command)) is not None:
+            error.members["quote"] = quote
         raise
 
 
-def quoted_again(gateway: Gateway, caller: Caller, command: ChangeCommand) -> dict[str, object]:
-    """A new quote of what was wanted; nothing, if that is not possible any more or Stripe does not answer."""
-    said, _ = quote_token.decode(gateway.config, command.quote or "")
+def make_new_quote(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Quote | None:
+    """Return a new quote of the same change, or None if the change is no longer possible or Stripe does not answer."""
+    said, _ = decode_token(gateway.config, command.quote or "")
     plan, quantity = command.plan or said.get("plan"), command.quantity or said.get("quantity")
-    if not isinstance(plan, str) or not isinstance(quantity, int):  # another release said it in other words
-        return {}
+    if not isinstance(plan, str) or not isinstance(quantity, int):  # another release wrote other terms
+        return None
     try:
-        quote = quote_change(gateway, caller, plan, quantity)
+        return quote_change(gateway, caller, plan, quantity)
     except GatewayError:
-        return {}
-    return {"quote": QUOTE.dump(quote)}
+        return None

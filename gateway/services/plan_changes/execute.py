@@ -1,9 +1,13 @@
-"""Carrying a plan change out: the calls that it takes, what their answers mean, and its end.
+"""Carrying a plan change out: its calls to Stripe, what their answers mean, and how the change ends.
 
-The web request, the completion job, a webhook or a refresh may each be the one that ends a change. Each call carries an
-idempotency key made of the change's id, so whoever repeats it, Stripe does it once.
+The web request (``run_change``) and the completion job (``finish_change``) both make the calls. Each call carries an
+idempotency key made of the change's id, so Stripe carries out a repeated call once. ``end_change`` ends a change that
+failed. The merge of an answer, a webhook or a refresh closes one that Stripe carried out
+(``plan_table/writer.close_changes``).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import stripe
@@ -21,58 +25,63 @@ from gateway.errors import (
     NotFound,
     PaymentMethodRequired,
     QuoteStale,
+    StripeNotCalled,
     StripeRejected,
     StripeUnavailable,
 )
 from gateway.failpoints import Failpoint, failpoint
+from gateway.services import idempotency
 from gateway.services.customers.deletion import check_for_deletion
 from gateway.services.mirror.merge import merge
 from gateway.services.mirror.refresh import merge_answer, refresh
 from gateway.services.mirror.refresh_jobs import defer_refresh
-from gateway.services.plan_changes import payment
+from gateway.services.plan_changes.payment import resolve_payment
 from gateway.services.plan_changes.stripe_calls import (
     CREATE,
     UPDATE,
     Step,
+    freeze_next_step,
     is_too_old,
     lock_change,
-    next_step,
     spend_key,
 )
 from gateway.services.runtime import Gateway
-from gateway.services.subscription.billing_state import position_of
+from gateway.services.subscription.billing_state import load_billing_state
 from gateway.stripe_api.client import kept_failure, outside_period, stripe_call
 from gateway.stripe_api.snapshots import ENDED, SubscriptionSnapshot, UnreadableObject
 
-AFTER_EXPIRY = timedelta(minutes=1)  # by then Stripe has told that the payment came too late
-SOON = timedelta(seconds=15)  # by then a refresh that is on its way has come
+AFTER_EXPIRY = timedelta(minutes=1)  # time for Stripe to announce that the payment came too late
+SOON = timedelta(seconds=15)  # time for a queued refresh to run
 
 ADOPT, NEW_KEY = "adopt_subscription", "new_key"
 
 log = structlog.get_logger()
 
 
-def run(gateway: Gateway, change_id: str, first: Step | None = None) -> None:
-    """Make the calls that are still to be made, and end the change if Stripe refuses one.
+def run_change(gateway: Gateway, change_id: str, first: Step | None = None) -> None:
+    """Make the remaining calls of the change, and end the change if Stripe refuses one.
 
-    ``first``: the call that was frozen with the intent just now. Raises StripeUnavailable: then it is unknown whether
-    Stripe did it.
+    ``first`` is the call that ``write_intent`` has just frozen. The merge of the last answer closes the change. Raises
+    StripeUnavailable if it is unknown whether Stripe carried a call out.
     """
     performed: set[str] = set()
-    step = first or following(gateway, change_id)
+    step = first or take_next_step(gateway, change_id)
     while step is not None and step.name not in performed:
-        if step.name == CREATE and adopt(gateway, step):
-            if ADOPT in performed:  # still not known here: a refresh is on its way, and the job comes after it
+        if step.name == CREATE and adopt_subscription(gateway, step):
+            # The mirror still lacks the subscription. A refresh is queued, and the completion job runs after it.
+            if ADOPT in performed:
                 return
             performed.add(ADOPT)
         else:
             try:
-                perform(gateway, step)
+                perform_step(gateway, step)
             except (CardDeclined, NotFound, PaymentMethodRequired, QuoteStale, StripeRejected) as error:
-                end(gateway, change_id, "failed", why(gateway, change_id, error), look_again_at=step.subscription_id)
+                reason = explain_failure(gateway, change_id, error)
+                end_change(gateway, change_id, "failed", reason, stale_subscription_id=step.subscription_id)
                 return
             except StripeUnavailable as error:
-                if not kept_failure(error) or NEW_KEY in performed:  # one new key a run: Stripe may be failing for long
+                # At most one new key per run, because Stripe may keep failing for a long time.
+                if not kept_failure(error) or NEW_KEY in performed:
                     raise
                 retire_key(gateway, step)
                 performed.add(NEW_KEY)
@@ -80,28 +89,31 @@ def run(gateway: Gateway, change_id: str, first: Step | None = None) -> None:
                 if step.name == UPDATE:  # the last one
                     return
                 performed.add(step.name)
-        step = following(gateway, change_id)
+        step = take_next_step(gateway, change_id)
 
 
-def following(gateway: Gateway, change_id: str) -> Step | None:
-    """The call to make next, its parameters frozen; None if there is none."""
+def take_next_step(gateway: Gateway, change_id: str) -> Step | None:
+    """Freeze and return the call to make next, or None if there is none.
+
+    End the change if it may no longer be made.
+    """
     try:
         with gateway.database.transaction() as session:
-            step = next_step(session, gateway.catalog, change_id, gateway.clock())
-    except (CatalogNotSynced, Conflict, InvalidRequest) as error:  # it may not be any more, as it was when it was asked
-        end(gateway, change_id, "failed", error)
+            step = freeze_next_step(session, gateway.catalog, change_id, gateway.clock())
+    except (CatalogNotSynced, Conflict, InvalidRequest) as error:  # the state has changed since the request
+        end_change(gateway, change_id, "failed", error)
         return None
     failpoint(Failpoint.PARAMETERS_FROZEN)
     return step
 
 
-def perform(gateway: Gateway, step: Step) -> None:
-    """Make one call, merge its answer, and see to the payment that it may wait for.
+def perform_step(gateway: Gateway, step: Step) -> None:
+    """Make one call, merge its answer, and resolve the payment that the change may wait for.
 
-    Raises as ``stripe_call`` does, and QuoteStale if the period in which it was quoted has ended.
+    Raises as ``stripe_call`` and ``resolve_payment`` do. Raises QuoteStale if the quote's billing period has ended.
     """
     try:
-        with stripe_call():
+        with withdraw_if_not_called(gateway, step.change_id), stripe_call():
             answer = step.perform(gateway.stripe)
     except StripeRejected as error:
         if outside_period(error):
@@ -111,11 +123,33 @@ def perform(gateway: Gateway, step: Step) -> None:
     merge_answer(gateway, SubscriptionSnapshot, answer, cause=step.change_id, after_revision=step.after_revision)
     failpoint(Failpoint.ANSWER_MERGED)
     if answer.pending_update is not None and isinstance(answer.latest_invoice, stripe.Invoice):
-        payment.see_to(gateway, step.change_id, answer.latest_invoice)
+        resolve_payment(gateway, step.change_id, answer.latest_invoice)
 
 
-def why(gateway: Gateway, change_id: str, error: GatewayError) -> GatewayError:
-    """Why Stripe refused a call: of a customer that was deleted it says only what became of the subscription."""
+@contextmanager
+def withdraw_if_not_called(gateway: Gateway, change_id: str) -> Iterator[None]:
+    """End the change if the gateway does not make its first call, because Stripe knows nothing of it then.
+
+    A change that is still ``requested`` has made no call. From its second call on, and once the completion job has
+    begun it, it is ``processing``, and ending it could hide what Stripe did. A repeated request with the same
+    idempotency key begins a new change.
+    """
+    try:
+        yield
+    except StripeNotCalled as error:
+        with gateway.database.transaction() as session:
+            change = lock_change(session, change_id)
+            if change.state == "requested":
+                change.close("failed", gateway.clock(), {"code": error.code, "detail": error.detail})
+                idempotency.unlink_change(session, change)
+        raise
+
+
+def explain_failure(gateway: Gateway, change_id: str, error: GatewayError) -> GatewayError:
+    """Return the reason why Stripe refused a call: ContactSalesRequired if the customer was deleted, else ``error``.
+
+    For a deleted customer, Stripe's own error only mentions the subscription.
+    """
     if isinstance(error, (NotFound, StripeRejected)):
         with gateway.database.reading() as session:
             organization_id = session.get_one(PlanChange, change_id).organization_id
@@ -127,13 +161,13 @@ def why(gateway: Gateway, change_id: str, error: GatewayError) -> GatewayError:
 
 
 def retire_key(gateway: Gateway, step: Step) -> None:
-    """See what became of a call to which Stripe answered 5xx, and let another key make the next try.
+    """Refresh the subscription after a stored 5xx, and use another idempotency key for the next try.
 
-    That the answer is replayed says that the call is over, and that its key will bring nothing else for a day. If it
-    was carried out, the subscription names the change, and the merge ends it. If not, the same parameters are sent
-    again. They name the price, the quantity and the second that are to be, not a difference: should Stripe carry out
-    the first call belatedly, the second one finds nothing left to change or to charge. A subscription that was to be
-    created is looked for before each try (``adopt``).
+    Stripe replayed the 5xx, so the call is over, and its key returns the same answer for a day. If Stripe carried the
+    call out, the subscription names the change, and the merge of the refresh closes it. If not, ``run_change`` sends
+    the same parameters again. They name the target price, quantity and second, not a difference. If Stripe still
+    carries the first call out late, the second one finds nothing to change or to charge. Before each try to create a
+    subscription, ``adopt_subscription`` looks for one.
     """
     if step.subscription_id is not None:
         refresh(gateway, SubscriptionSnapshot.kind, step.subscription_id)
@@ -142,13 +176,13 @@ def retire_key(gateway: Gateway, step: Step) -> None:
     log.warning("change_with_new_key", change_id=step.change_id, step=step.name)
 
 
-def adopt(gateway: Gateway, step: Step) -> bool:
-    """Whether the customer has a living subscription that was not known here.
+def adopt_subscription(gateway: Gateway, step: Step) -> bool:
+    """Merge the customer's subscriptions from Stripe. Return whether one of them has not ended.
 
-    Made by sales in the dashboard, or by an attempt whose answer was lost longer ago than Stripe keeps keys. It is
-    merged, and changed instead of creating a second one.
+    Sales may have created it in the dashboard. An earlier attempt may have created it too, if its answer was lost and
+    Stripe has forgotten its key. The change then updates this subscription, because a second one would bill twice.
     """
-    with stripe_call():
+    with withdraw_if_not_called(gateway, step.change_id), stripe_call():
         page = gateway.stripe.v1.subscriptions.list({"customer": step.params["customer"], "limit": 100})
     found = SubscriptionSnapshot.from_list(page, cause="subscription found")
     with gateway.database.transaction() as session:
@@ -156,52 +190,62 @@ def adopt(gateway: Gateway, step: Step) -> bool:
     return any(each.status not in ENDED for each in found)
 
 
-def finish(gateway: Gateway, change_id: str) -> None:
-    """The completion job: ask Stripe what became of the change, then end it. Raises StripeUnavailable: try again."""
+def finish_change(gateway: Gateway, change_id: str) -> None:
+    """Run the completion job: ask Stripe what became of the change, and bring it to an end.
+
+    ``request.write_intent`` queues the job with the change. Raises StripeUnavailable or UnreadableObject, and the
+    worker then retries the job. Once the change is too old to repeat its calls, end it as ``abandoned`` instead.
+    """
     with gateway.database.transaction() as session:
         unfinished = session.get_one(PlanChange, change_id)
         if unfinished.state not in OPEN_STATES:
             return
-        subscription = position_of(session, unfinished.organization_id).subscription
+        subscription = load_billing_state(session, unfinished.organization_id).subscription
     too_old = is_too_old(unfinished, gateway.clock())
     try:
         if subscription is not None:
             refresh(gateway, SubscriptionSnapshot.kind, subscription.id)
-        run(gateway, change_id)
+        run_change(gateway, change_id)
     except (StripeUnavailable, UnreadableObject):
         if not too_old:
             raise
     else:
-        if not too_old or unfinished.state == "requires_action":  # Stripe was asked: if still open, it waits
-            come_back(gateway, change_id)
+        if not too_old or unfinished.state == "requires_action":  # Stripe answered, so an open change waits
+            queue_completion_job(gateway, change_id)
             return
-    # Still open: what Stripe may have done is left to its webhooks and to reconciliation.
-    end(gateway, change_id, "abandoned", StripeUnavailable("Stripe could not be reached in time."))
+    # If Stripe carried out a call after all, its webhooks and reconciliation correct the plan.
+    end_change(gateway, change_id, "abandoned", StripeUnavailable("Stripe could not be reached in time."))
 
 
-def come_back(gateway: Gateway, change_id: str) -> None:
-    """Look at a change that is still open once more: when Stripe will have given up on its payment, or else soon."""
+def queue_completion_job(gateway: Gateway, change_id: str) -> None:
+    """Queue another completion job (``finish_change``) for a change that is still open.
+
+    It runs after the pending update expires if the change waits for its payment, and soon otherwise.
+    """
     now = gateway.clock()
     with gateway.database.transaction() as session:
         waiting = session.get_one(PlanChange, change_id)
         if waiting.state not in OPEN_STATES:
             return
-        subscription = position_of(session, waiting.organization_id).subscription
+        subscription = load_billing_state(session, waiting.organization_id).subscription
         until = subscription.pending_until if subscription is not None else None
         at = max(until or now, now) + AFTER_EXPIRY if waiting.state == "requires_action" else now + SOON
         jobs.defer(session, jobs.FINISH_CHANGE, {"change_id": change_id}, lock=change_id, at=at)
 
 
-def end(gateway: Gateway, change_id: str, state: str, error: GatewayError, *, look_again_at: str | None = None) -> None:
-    """Close a change without success, unless it ended meanwhile.
+def end_change(
+    gateway: Gateway, change_id: str, state: str, error: GatewayError, *, stale_subscription_id: str | None = None
+) -> None:
+    """End a change without success, unless another process has ended it already.
 
-    ``look_again_at``: a subscription that Stripe refused to change, so it is not what it was taken for.
+    ``stale_subscription_id`` names a subscription that Stripe refused to change. The mirror must be out of date, so a
+    job refreshes it (``mirror/refresh.run_refresh_job``).
     """
     log.warning("change_without_success", change_id=change_id, state=state, code=error.code, exc_info=error)
     with gateway.database.transaction() as session:
         ending = lock_change(session, change_id)
         if ending.state in OPEN_STATES:
             ending.close(state, gateway.clock(), {"code": error.code, "detail": error.detail})
-        if look_again_at is not None:
-            defer_refresh(session, SubscriptionSnapshot.kind, look_again_at)
+        if stale_subscription_id is not None:
+            defer_refresh(session, SubscriptionSnapshot.kind, stale_subscription_id)
     failpoint(Failpoint.CHANGE_ENDED)

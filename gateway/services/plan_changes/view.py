@@ -1,4 +1,4 @@
-"""A plan change as the interface shows it."""
+"""Plan changes as the API shows them."""
 
 import re
 from dataclasses import dataclass
@@ -10,20 +10,21 @@ from sqlalchemy.orm import aliased
 from gateway.db.models import Json, Organization, PlanChange
 from gateway.errors import NotFound
 from gateway.services.runtime import Caller, Gateway
-from gateway.services.subscription.plan_details import DETAILS, Found, PlanDetails, details_of
+from gateway.services.subscription.plan_details import SELECT_DETAILS, DetailsRow, PlanDetails, build_plan_details
 
 CHANGE_ID = re.compile(r"\Achg_[0-9a-f]{32}\Z")
 
 
-THIS = aliased(PlanChange)
-CHANGE_AND_DETAILS = DETAILS.add_columns(THIS).join(
-    THIS, and_(THIS.organization_id == Organization.id, THIS.id == bindparam("change_id"))
+REQUESTED_CHANGE = aliased(PlanChange)
+SELECT_CHANGE_AND_DETAILS = SELECT_DETAILS.add_columns(REQUESTED_CHANGE).join(
+    REQUESTED_CHANGE,
+    and_(REQUESTED_CHANGE.organization_id == Organization.id, REQUESTED_CHANGE.id == bindparam("change_id")),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeView:
-    """A change, and the plan as it stands now."""
+    """A change together with the present Plan Details."""
 
     id: str
     state: str
@@ -36,18 +37,18 @@ class ChangeView:
     subscription: PlanDetails
 
 
-def location_of(change_id: str) -> dict[str, str]:
-    """Where a change is found."""
+def locate_change(change_id: str) -> dict[str, str]:
+    """Return the Location header of a change."""
     return {"Location": f"/v1/subscription/changes/{change_id}"}
 
 
 def get_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
-    """One of the organization's changes. Raises NotFound."""
+    """Return one of the organization's changes. Raises NotFound."""
     if not CHANGE_ID.match(change_id):
         raise NotFound("There is no such change.")
     with gateway.database.reading() as session:
         parameters = {"organization_id": caller.organization_id, "change_id": change_id}
-        row = session.execute(CHANGE_AND_DETAILS, parameters).one_or_none()
+        row = session.execute(SELECT_CHANGE_AND_DETAILS, parameters).one_or_none()
     if row is None:
         raise NotFound("There is no such change.")
     *details, found = row
@@ -60,12 +61,12 @@ def get_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
         client_secret=found.client_secret,
         error=found.error,
         created_at=found.created_at,
-        subscription=details_of(gateway.catalog, caller.organization_id, Found(*details)),
+        subscription=build_plan_details(gateway.catalog, caller.organization_id, DetailsRow(*details)),
     )
 
 
 def list_changes(gateway: Gateway, caller: Caller) -> list[PlanChange]:
-    """The organization's last changes, newest first."""
+    """Return the organization's last 100 changes, newest first."""
     query = select(PlanChange).where(PlanChange.organization_id == caller.organization_id)
     with gateway.database.transaction() as session:
         return list(session.scalars(query.order_by(PlanChange.created_at.desc(), PlanChange.id).limit(100)))

@@ -1,4 +1,4 @@
-"""Where an organization stands, and what moves it: shared by the quote and the change, so that they cannot differ."""
+"""An organization's billing state, and the update that changes it. The quote and the change share both."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,90 +33,91 @@ ProrationBehavior = Literal["always_invoice", "create_prorations", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Position:
-    """An organization's plan, and its living subscription if it has one."""
+class BillingState:
+    """Hold an organization's plan, its subscription if it has not ended, and what a change depends on."""
 
-    state: PlanState
+    plan_state: PlanState
     plan_version: int
     subscription: Subscription | None
     base_item: dict[str, Any] | None
-    """The item that stands for the plan."""
+    """The subscription item that represents the plan."""
     card: PaymentMethod | None
-    """The one that is charged."""
-    owes: bool
-    """Whether an invoice waits for money of the organization's."""
+    """The default card, which Stripe charges."""
+    has_unpaid_invoice: bool
+    """Whether the organization still owes money on an open invoice."""
     prices: Mapping[str, str]
-    """Ids of the prices that Stripe sells at now, by their lookup keys."""
+    """The id of each price that Stripe sells at now, by its lookup key."""
 
     @property
     def is_enrolled(self) -> bool:
-        """Whether it has, or had, a subscription."""
-        return self.state.subscription_id is not None
+        """Return whether the organization has, or had, a subscription."""
+        return self.plan_state.subscription_id is not None
 
     @property
-    def version(self) -> str | None:
-        """What a quote is bound to: changes with the subscription as the mirror keeps it, and never comes back.
+    def subscription_version(self) -> str | None:
+        """Return the version that a quote is bound to. It changes with the mirrored subscription and never recurs.
 
-        Who goes up and down again has the same subscription as before, but other prorations wait for its billing date.
+        The plan's version is part of it. After an upgrade and a downgrade the subscription looks as before, but other
+        prorations are waiting for its billing date.
         """
         return f"{self.plan_version}-{self.subscription.trail[-1]}" if self.subscription is not None else None
 
-    def quantity_on(self, plan: str) -> int:
-        """The quantity if none is asked for: as it is now where the plan stays, else one."""
-        return max(self.state.quantity, 1) if plan == self.state.requested_plan else 1
+    def default_quantity(self, plan: str) -> int:
+        """Return the quantity of a change that names none: the present one if the plan stays, else 1."""
+        return max(self.plan_state.quantity, 1) if plan == self.plan_state.requested_plan else 1
 
     @property
-    def is_metered(self) -> bool:
-        """Whether usage is counted, and billed when the period or the item ends."""
+    def has_metered_usage(self) -> bool:
+        """Return whether Stripe counts usage, which it bills when the period or the item ends."""
         return self.subscription is not None and any(item.get("metered") for item in self.subscription.items)
 
-    def price_of(self, plan: CatalogPlan) -> str:
-        """Id of the price at which Stripe sells ``plan`` now. Raises CatalogNotSynced."""
+    def get_price_id(self, plan: CatalogPlan) -> str:
+        """Return the id of the price at which Stripe sells ``plan`` now. Raises CatalogNotSynced."""
         price = self.prices.get(plan.price.lookup_key) if plan.price is not None else None
         if price is None:
             raise CatalogNotSynced(
-                f"Stripe's price for the plan {plan.key} is not known here: run `gateway catalog sync`."
+                f"The gateway does not know Stripe's price for the plan {plan.key}. Run `gateway catalog sync`."
             )
         return price
 
-    def items_for(self, plan: CatalogPlan, quantity: int) -> list[SubscriptionUpdateParamsItem]:
-        """The items of the update that moves the subscription to ``quantity`` units of ``plan``.
+    def build_update_items(self, plan: CatalogPlan, quantity: int) -> list[SubscriptionUpdateParamsItem]:
+        """Return the items of the update that moves the subscription to ``quantity`` units of ``plan``.
 
-        Always with the item's id: without it Stripe would add a second item and bill both. Always with the quantity:
-        a changed price would reset it to 1. On Free nothing else stays: what was used of it until then is billed.
-        https://docs.stripe.com/api/subscriptions/update
+        The base item carries its id, because Stripe would otherwise add a second item and bill both. It carries the
+        quantity, because a new price would otherwise reset it to 1. A move to Free deletes all other items, and Stripe
+        bills their usage up to then. https://docs.stripe.com/api/subscriptions/update
         """
         if self.subscription is None or self.base_item is None:
             return []
         others = [item["id"] for item in self.subscription.items if item["id"] != self.base_item["id"]]
-        price = self.price_of(plan)
+        price = self.get_price_id(plan)
         base: SubscriptionUpdateParamsItem = {"id": self.base_item["id"], "price": price, "quantity": quantity}
         gone: list[SubscriptionUpdateParamsItem] = [{"id": each, "deleted": True} for each in others]
         return [base, *gone] if plan.key == FREE else [base]
 
 
-def charge_for(catalog: Catalog, source: str, target: CatalogPlan) -> Charge:
-    """When what a change costs or gives back is settled: as the plan says that is paid for, also when it is left."""
+def choose_charge(catalog: Catalog, source: str, target: CatalogPlan) -> Charge:
+    """Return when Stripe settles a change. The paid plan decides, also for an organization that leaves it for Free."""
     left = catalog.find(source) if target.key == FREE else None
     return (left or target).charge
 
 
-# Ids of the prices that Stripe sells at now, by their lookup keys. While Stripe moves a key, the price that got it
-# last is read last, and stays.
+# The ids of the prices that Stripe sells at now, by lookup key. While Stripe moves a key from one price to another, two
+# rows can have it. The price that got the key last comes last and wins.
 PRICES = (
     select(func.json_object_agg(Price.lookup_key, aggregate_order_by(Price.id, Price.as_of)))
     .where(Price.active, Price.lookup_key.is_not(None))
     .scalar_subquery()
 )
-# One statement for all of it: each round trip costs more than its rows.
-ASKED = select(bindparam("organization_id", type_=Text).label("id")).subquery()
-OWES = exists().where(
+# One statement loads everything, because a round trip costs more than the rows.
+REQUESTED = select(bindparam("organization_id", type_=Text).label("id")).subquery()
+HAS_UNPAID_INVOICE = exists().where(
     Invoice.organization_id == Organization.id, Invoice.status == "open", Invoice.amount_remaining > 0
 )
-STANDING = (
-    select(OrganizationPlan, Subscription, PaymentMethod, PLAN_OF_PRODUCT, PRICES, OWES)
-    .select_from(ASKED)
-    .outerjoin(Organization, Organization.id == ASKED.c.id)
+BILLING_STATE = (
+    select(OrganizationPlan, Subscription, PaymentMethod, PLAN_OF_PRODUCT, PRICES, HAS_UNPAID_INVOICE)
+    .select_from(REQUESTED)
+    .outerjoin(Organization, Organization.id == REQUESTED.c.id)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.organization_id == Organization.id)
     .outerjoin(PaymentMethod, PaymentMethod.id == Organization.default_payment_method_id)
@@ -124,19 +125,19 @@ STANDING = (
 )
 
 
-def position_of(session: Session, organization_id: str) -> Position:
-    """Where the organization stands, from the local tables."""
-    rows = session.execute(STANDING, {"organization_id": organization_id}).all()
-    row, _, card, plan_of_product, prices, owes = rows[0]
+def load_billing_state(session: Session, organization_id: str) -> BillingState:
+    """Load the organization's billing state from the local tables."""
+    rows = session.execute(BILLING_STATE, {"organization_id": organization_id}).all()
+    row, _, card, plan_of_product, prices, has_unpaid_invoice = rows[0]
     subscription = select_current_subscription([each.Subscription for each in rows if each.Subscription is not None])
     if subscription is not None and subscription.status in ENDED:
         subscription = None
-    return Position(
-        state=PlanState.of_row(row) if row is not None else NEVER_ENROLLED,
+    return BillingState(
+        plan_state=PlanState.of_row(row) if row is not None else NEVER_ENROLLED,
         plan_version=row.version if row is not None else 0,
         subscription=subscription,
         base_item=select_base_item(subscription, plan_of_product or {})[1] if subscription is not None else None,
         card=card,
-        owes=owes,
+        has_unpaid_invoice=has_unpaid_invoice,
         prices=prices or {},
     )

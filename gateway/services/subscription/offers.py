@@ -1,4 +1,4 @@
-"""The catalogue as one organization sees it."""
+"""The plans of the catalogue as one organization sees them."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,12 @@ from gateway.catalog import CatalogPrice
 from gateway.db.models import Organization
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
-from gateway.services.subscription.billing_state import position_of
+from gateway.services.subscription.billing_state import load_billing_state
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanOffer:
-    """A plan, and what the button beside it does."""
+    """Describe a plan and the action of the button beside it."""
 
     key: str
     name: str
@@ -21,11 +21,11 @@ class PlanOffer:
     action: str
 
 
-def offers(gateway: Gateway, caller: Caller) -> list[PlanOffer]:
-    """Every plan, from the smallest to the largest."""
+def list_offers(gateway: Gateway, caller: Caller) -> list[PlanOffer]:
+    """Return every plan, from the smallest to the largest."""
     with gateway.database.transaction() as session:
         organization = session.get(Organization, caller.organization_id)
-        current = position_of(session, caller.organization_id).state.requested_plan
+        current = load_billing_state(session, caller.organization_id).plan_state.requested_plan
     closed = organization is not None and organization.deleted
     return [
         PlanOffer(
@@ -34,7 +34,7 @@ def offers(gateway: Gateway, caller: Caller) -> list[PlanOffer]:
             description=plan.description,
             max_quantity=plan.max_quantity,
             price=plan.price,
-            action=policy.CONTACT_SALES if closed else policy.action_towards(current, plan),
+            action=policy.CONTACT_SALES if closed else policy.choose_action(current, plan),
         )
         for plan in gateway.catalog.plans
     ]

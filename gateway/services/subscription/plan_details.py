@@ -1,4 +1,4 @@
-"""Plan Details: what the Billing page shows of an organization, from the local tables alone."""
+"""Plan Details: what the Billing page shows of an organization. Only the local tables are read."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +24,7 @@ from gateway.services.subscription import policy
 
 @dataclass(frozen=True, kw_only=True)
 class Period:
-    """A span of time; the end belongs to the next."""
+    """A span of time. ``end`` is the first moment after it."""
 
     start: datetime
     end: datetime
@@ -32,7 +32,7 @@ class Period:
 
 @dataclass(frozen=True, kw_only=True)
 class UpcomingCharges:
-    """What Stripe calculated ahead of the billing date."""
+    """The charges that Stripe calculated before the billing date."""
 
     amount_due: int
     currency: str
@@ -42,7 +42,7 @@ class UpcomingCharges:
 
 @dataclass(frozen=True, kw_only=True)
 class PendingChange:
-    """The change that is on its way."""
+    """The change that has not ended yet."""
 
     id: str
     state: str
@@ -52,7 +52,7 @@ class PendingChange:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanDetails:
-    """One organization's plan, and what belongs to it."""
+    """One organization's plan with its period, card, latest invoice, open change and possible actions."""
 
     organization_id: str
     plan: str
@@ -73,28 +73,29 @@ class PlanDetails:
     version: int
 
 
-def plan_details(gateway: Gateway, caller: Caller) -> PlanDetails:
-    """The Plan Details of the caller's organization; one that nobody enrolled is on Free with status ``none``."""
+def load_plan_details(gateway: Gateway, caller: Caller) -> PlanDetails:
+    """Load the caller's Plan Details. An organization that has not enrolled is on Free with status ``none``."""
     with gateway.database.reading() as session:
-        found = session.execute(DETAILS, {"organization_id": caller.organization_id}).one_or_none()
-    return details_of(gateway.catalog, caller.organization_id, Found(*found) if found is not None else NOTHING)
+        row = session.execute(SELECT_DETAILS, {"organization_id": caller.organization_id}).one_or_none()
+    found = DetailsRow(*row) if row is not None else EMPTY_ROW
+    return build_plan_details(gateway.catalog, caller.organization_id, found)
 
 
-class Found(NamedTuple):
-    """What ``DETAILS`` selects of an organization, in its order."""
+class DetailsRow(NamedTuple):
+    """The columns of ``SELECT_DETAILS`` in its order."""
 
     deleted: bool
-    row: OrganizationPlan | None
+    plan: OrganizationPlan | None
     upcoming: UpcomingInvoice | None
     card: PaymentMethod | None
     invoice: Invoice | None
     change: PlanChange | None
 
 
-NOTHING = Found(False, *[None] * 5)
-"""Of an organization that was never seen."""
+EMPTY_ROW = DetailsRow(False, *[None] * 5)
+"""The row of an organization that the gateway has never seen."""
 
-# One statement, since this is what the Billing page waits for, and what each change is answered with.
+# One statement, because the Billing page waits for it and every change answers with it.
 NEWEST_INVOICE = (
     select(Invoice.id)
     .where(Invoice.organization_id == Organization.id)
@@ -103,14 +104,14 @@ NEWEST_INVOICE = (
     .correlate(Organization)
     .scalar_subquery()
 )
-DETAILS = (
+SELECT_DETAILS = (
     select(Organization.deleted, OrganizationPlan, UpcomingInvoice, PaymentMethod, Invoice, PlanChange)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(
         UpcomingInvoice,
         and_(
             UpcomingInvoice.subscription_id == OrganizationPlan.subscription_id,
-            # calculated charges, as long as their billing date is still the next one
+            # Charges calculated for an earlier billing date would be wrong for the next one.
             UpcomingInvoice.billing_date == OrganizationPlan.current_period_end,
         ),
     )
@@ -119,20 +120,20 @@ DETAILS = (
         and_(PaymentMethod.id == Organization.default_payment_method_id, PaymentMethod.detached.is_(False)),
     )
     .outerjoin(Invoice, Invoice.id == NEWEST_INVOICE)
-    # the database holds it to one
+    # A unique index allows one open change per organization.
     .outerjoin(PlanChange, and_(PlanChange.organization_id == Organization.id, IS_OPEN))
     .where(Organization.id == bindparam("organization_id"))
 )
 
 
-def details_of(catalog: Catalog, organization_id: str, found: Found) -> PlanDetails:
-    """The same from what was found."""
-    row = found.row
+def build_plan_details(catalog: Catalog, organization_id: str, found: DetailsRow) -> PlanDetails:
+    """Build the Plan Details from the row that ``SELECT_DETAILS`` found."""
+    row = found.plan
     state = PlanState.of_row(row) if row is not None else NEVER_ENROLLED
     period = None
     if state.current_period_start is not None and state.current_period_end is not None:
         period = Period(start=state.current_period_start, end=state.current_period_end)
-    actions = policy.actions_from(state.requested_plan, catalog)
+    actions = policy.list_actions(state.requested_plan, catalog)
     return PlanDetails(
         organization_id=organization_id,
         plan=state.plan,
@@ -144,19 +145,19 @@ def details_of(catalog: Catalog, organization_id: str, found: Found) -> PlanDeta
         currency=state.currency,
         current_period=period,
         billing_date=period.end if period is not None and state.requested_plan != FREE else None,
-        upcoming_charges=charges_of(found.upcoming) if found.upcoming is not None else None,
+        upcoming_charges=build_upcoming_charges(found.upcoming) if found.upcoming is not None else None,
         payment_method=to_card(found.card) if found.card is not None else None,
         latest_invoice=found.invoice,
-        pending_change=pending(found.change) if found.change is not None else None,
-        # a customer who was deleted at Stripe does not come back: only sales can help
+        pending_change=build_pending_change(found.change) if found.change is not None else None,
+        # A customer that was deleted at Stripe cannot come back, so only sales can help.
         actions=[policy.CONTACT_SALES] if found.deleted else actions,
         as_of=row.as_of if row is not None else None,
         version=row.version if row is not None else 0,
     )
 
 
-def charges_of(upcoming: UpcomingInvoice) -> UpcomingCharges:
-    """The calculated charges."""
+def build_upcoming_charges(upcoming: UpcomingInvoice) -> UpcomingCharges:
+    """Build the upcoming charges from their row."""
     return UpcomingCharges(
         amount_due=upcoming.amount_due,
         currency=upcoming.currency,
@@ -165,6 +166,6 @@ def charges_of(upcoming: UpcomingInvoice) -> UpcomingCharges:
     )
 
 
-def pending(change: PlanChange) -> PendingChange:
-    """The change that has not ended."""
+def build_pending_change(change: PlanChange) -> PendingChange:
+    """Build the summary of an open change."""
     return PendingChange(id=change.id, state=change.state, to_plan=change.to_plan, quantity=change.quantity)

@@ -1,4 +1,4 @@
-"""Who may change which plan to which, and what it takes: one table, and the questions that are answered from it."""
+"""The policy: which plan an organization may change to which, through which channel, and what a change needs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,35 +13,35 @@ PLUS, ENTERPRISE = "plus", "enterprise"
 CONTACT_SALES = "contact_sales"
 
 
-class By(Enum):
-    """Who makes a change."""
+class Channel(Enum):
+    """Name who makes a change."""
 
-    THEMSELVES = auto()
+    SELF_SERVICE = auto()
     SALES = auto()
-    """In Stripe's dashboard: it arrives by webhook and is synced like any other."""
+    """Sales make the change in Stripe's dashboard. The gateway learns of it by webhook."""
 
 
 class Need(StrEnum):
-    """What must be there before more is sold."""
+    """Name a condition that must hold before the organization may buy more."""
 
     CARD = "card"
     PAID_UP = "paid_up"
-    """No invoice is open whose payment failed: Stripe would credit time that was never paid."""
+    """No invoice with a failed payment is open. Stripe would otherwise credit time that was never paid."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Transition:
-    """A change from one plan to another."""
+    """Describe a change from one plan to another."""
 
     action: str
-    by: By = By.THEMSELVES
+    channel: Channel = Channel.SELF_SERVICE
     needs: frozenset[Need] = frozenset()
 
 
 BUYING = frozenset({Need.CARD, Need.PAID_UP})
-THROUGH_SALES = Transition(action=CONTACT_SALES, by=By.SALES)
+THROUGH_SALES = Transition(action=CONTACT_SALES, channel=Channel.SALES)
 
-# (from, to). What is not in here, as from a plan that is unmapped, goes through sales as well.
+# (from, to). A pair that is missing here goes through sales, such as one with an unmapped plan.
 TRANSITIONS: Mapping[tuple[str, str], Transition] = MappingProxyType(
     {
         (FREE, FREE): Transition(action="enroll"),
@@ -57,58 +57,58 @@ TRANSITIONS: Mapping[tuple[str, str], Transition] = MappingProxyType(
 )
 
 
-def transition(source: str, target: str) -> Transition:
-    """The row of the table."""
+def find_transition(source: str, target: str) -> Transition:
+    """Return the transition from one plan to another."""
     return TRANSITIONS.get((source, target), THROUGH_SALES)
 
 
-def target_of(catalog: Catalog, current: PlanState, plan: str | None) -> CatalogPlan:
-    """The plan of that key; without one, the present plan.
+def resolve_target(catalog: Catalog, current: PlanState, plan: str | None) -> CatalogPlan:
+    """Return the plan with the key ``plan``, or the present plan if ``plan`` is None.
 
-    Raises InvalidRequest, and ContactSalesRequired if the present plan is none that is sold here.
+    Raises InvalidRequest for an unknown key. Raises ContactSalesRequired if the present plan is not in the catalogue.
     """
     if plan is None and catalog.find(current.requested_plan) is None:
-        raise ContactSalesRequired("The present plan was made by our sales team, and is changed by them.")
+        raise ContactSalesRequired("Our sales team set up the present plan. Please contact them to change it.")
     return catalog.get(plan or current.requested_plan)
 
 
-def check(current: PlanState, target: CatalogPlan, quantity: int) -> Transition:
-    """The transition from ``current`` to ``quantity`` units of ``target``.
+def check_change(current: PlanState, target: CatalogPlan, quantity: int) -> Transition:
+    """Return the transition from ``current`` to ``quantity`` units of ``target``.
 
-    Raises ContactSalesRequired, InvalidRequest (quantity), NoChange.
+    Raises ContactSalesRequired, NoChange, and InvalidRequest if the quantity is too large.
     """
-    wanted = transition(current.requested_plan, target.key)
-    if wanted.by is By.SALES:
+    transition = find_transition(current.requested_plan, target.key)
+    if transition.channel is Channel.SALES:
         raise ContactSalesRequired(
-            f"A change from {current.requested_plan.capitalize()} to {target.name} is made by our sales team."
+            f"Our sales team makes changes from {current.requested_plan.capitalize()} to {target.name}."
         )
     if quantity > target.max_quantity:
         raise InvalidRequest(
             "The quantity is too large.", errors={"quantity": [f"At most {target.max_quantity} for {target.name}."]}
         )
     if current.subscription_id is not None and (current.requested_plan, current.quantity) == (target.key, quantity):
-        raise NoChange(f"The organization has {target.name} in this quantity already.")
-    if wanted.action == "change_quantity" and quantity < current.quantity:
-        return Transition(action=wanted.action)  # who gives back needs nothing
-    return wanted
+        raise NoChange(f"The organization already has {target.name} in this quantity.")
+    if transition.action == "change_quantity" and quantity < current.quantity:
+        return Transition(action=transition.action)  # reducing the quantity has no preconditions
+    return transition
 
 
-def check_needs(wanted: Transition, *, card: bool = True, paid_up: bool = True) -> None:
-    """Raises PaymentMethodRequired, UnpaidInvoice if something that the transition needs is not there."""
-    if Need.PAID_UP in wanted.needs and not paid_up:
+def check_needs(transition: Transition, *, card: bool = True, paid_up: bool = True) -> None:
+    """Raise PaymentMethodRequired or UnpaidInvoice if the transition needs a condition that does not hold."""
+    if Need.PAID_UP in transition.needs and not paid_up:
         raise UnpaidInvoice("Pay the open invoice first.")
-    if Need.CARD in wanted.needs and not card:
-        raise PaymentMethodRequired("Add billing details first: this plan is paid by card.")
+    if Need.CARD in transition.needs and not card:
+        raise PaymentMethodRequired("This plan is paid by card. Please add billing details first.")
 
 
-def action_towards(current_plan: str, target: CatalogPlan) -> str:
-    """What the button beside a plan does: current, upgrade, downgrade or contact_sales."""
-    return "current" if current_plan == target.key else transition(current_plan, target.key).action
+def choose_action(current_plan: str, target: CatalogPlan) -> str:
+    """Return the action of the button beside a plan: current, upgrade, downgrade or contact_sales."""
+    return "current" if current_plan == target.key else find_transition(current_plan, target.key).action
 
 
-def actions_from(current_plan: str, catalog: Catalog) -> list[str]:
-    """What the organization can do about its plan."""
-    towards = {action_towards(current_plan, plan) for plan in catalog.plans if plan.key != current_plan}
+def list_actions(current_plan: str, catalog: Catalog) -> list[str]:
+    """Return the actions that the organization can take on its plan."""
+    towards = {choose_action(current_plan, plan) for plan in catalog.plans if plan.key != current_plan}
     actions = ["change_plan"] if towards & {"upgrade", "downgrade"} else []
     if "downgrade" in towards:
         actions.append("cancel_plan")

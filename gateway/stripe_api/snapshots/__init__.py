@@ -1,4 +1,4 @@
-"""Stripe's objects as the mirror keeps them: the one place that knows the shape of Stripe's JSON."""
+"""Stripe's objects as the mirror keeps them. Only this package knows the shape of Stripe's JSON."""
 
 from gateway.stripe_api.events import Event, UnreadableObject
 from gateway.stripe_api.snapshots.base import Seen, Snapshot, Source, answered_at, id_of

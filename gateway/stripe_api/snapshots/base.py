@@ -1,4 +1,4 @@
-"""What every snapshot has: an identity, how it was seen, and a digest of its content."""
+"""The base of all snapshots, and the functions that read and check single fields of Stripe's JSON."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -18,12 +18,12 @@ from gateway.stripe_api.events import UNREADABLE, Event, JsonObject, UnreadableO
 P = ParamSpec("P")
 R = TypeVar("R")
 Listed = TypeVar("Listed", bound=StripeObject)
-LONGEST_ID = 255  # of Stripe's
-REFUSED = re.compile("[\0\ud800-\udfff]")  # by PostgreSQL: a NUL, and half a character (see ``json_text``)
+LONGEST_ID = 255  # Stripe's ids have at most this many characters
+REFUSED = re.compile("[\0\ud800-\udfff]")  # PostgreSQL refuses a NUL and a lone surrogate (see ``json_text``)
 
 
 class Source(StrEnum):
-    """Where a state was seen."""
+    """Where the gateway saw a state."""
 
     EVENT = "event"
     ANSWER = "answer"
@@ -32,31 +32,31 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """When, where and why a state was seen: all that the merge orders by."""
+    """When, where and why the gateway saw a state. The merge orders states by these fields alone."""
 
     as_of: datetime
-    """Stripe's time: an event's ``created``, an answer's ``Date``. Whole seconds."""
+    """Stripe's time in whole seconds, from an event's ``created`` or an answer's ``Date``."""
     source: Source
     cause: str
-    """What goes into the plan history: the event's id, the change's id, the job's name."""
+    """The cause that the plan history records: the event's id, the change's id or the job's name."""
     previous: str | None = None
-    """Digest of the state that an event came from, if it says so."""
+    """The digest of the object's previous state, if the event contains that state."""
     is_first: bool = False
-    """No state can have come before."""
+    """Whether this is the object's first state."""
     after_revision: int | None = None
-    """Asked after the stored state had this revision: if it still has, the answer is the newer one."""
+    """The revision of the stored state before the call. If it has not changed since, the answer is the newer state."""
     took: timedelta = timedelta(0)
-    """How long Stripe took to answer: ``as_of`` dates the end of that, and the state may be as old as its beginning."""
+    """How long Stripe took to answer. ``as_of`` is the end of that time, but the state may date from its beginning."""
 
-    # Not ordered by, and so not compared: whom the plan history names.
+    # The plan history names the author by these two. The merge does not order by them, so they are not compared.
     by_request: bool | None = field(default=None, compare=False)
-    """Whether a request caused the event, or Stripe did it by itself; None: no event."""
+    """Whether a request caused the event. False means that Stripe acted by itself, None that there is no event."""
     request_key: str | None = field(default=None, compare=False)
     """The idempotency key of the request that caused the event."""
 
     @classmethod
     def in_event(cls, event: Event) -> Self:
-        """As an event tells it."""
+        """Describe the origin of the state in ``event``."""
         return cls(
             as_of=event.created,
             source=Source.EVENT,
@@ -70,10 +70,10 @@ class Seen:
     def in_answer(
         cls, answer: StripeObject, *, cause: str, source: Source = Source.ANSWER, after_revision: int | None = None
     ) -> Self:
-        """As an answer tells it."""
+        """Describe the origin of the state in Stripe's ``answer``."""
         return cls(
             as_of=answered_at(answer),
-            took=took(answer),
+            took=duration_of(answer),
             source=source,
             cause=cause,
             after_revision=after_revision,
@@ -84,7 +84,7 @@ class Seen:
 class Snapshot:
     """The part of a Stripe object that the mirror keeps, at one moment.
 
-    Fields with ``compare=False`` do not count as a change.
+    A difference in a field with ``compare=False`` does not count as a change.
     """
 
     kind: ClassVar[str]
@@ -94,23 +94,23 @@ class Snapshot:
 
     @property
     def owner(self) -> str | None:
-        """The id of the customer it belongs to; None for the catalogue, and for what was detached."""
+        """Return the id of the object's customer, or None for products, prices and detached objects."""
         return None
 
     @property
     def rank(self) -> int:
-        """Grows only: a state of a lower rank cannot follow one of a higher rank."""
+        """Return the rank of the state. An object's rank only grows, so the state of the lower rank is always older."""
         return 0
 
     @classmethod
-    @cache  # asked for with each snapshot
+    @cache  # every digest needs it
     def compared(cls) -> tuple[str, ...]:
-        """The names of the fields whose values make the content."""
+        """Return the names of the fields that make up the content."""
         return tuple(each.name for each in fields(cls) if each.compare)
 
     @cached_property
     def digest(self) -> str:
-        """Equal for equal content, whoever says it."""
+        """Return a digest of the content. Equal content has an equal digest, wherever the gateway saw it."""
         content = [getattr(self, name) for name in self.compared()]
         return blake2b(repr(content).encode(), digest_size=12).hexdigest()
 
@@ -121,7 +121,7 @@ class Snapshot:
 
     @classmethod
     def from_event(cls, event: Event) -> Self:
-        """The state that ``event`` tells, and which state it followed."""
+        """Return the state in ``event``, with the digest of the state that it followed."""
         seen = Seen.in_event(event)
         if event.previous is not None:
             seen = replace(seen, previous=cls.read(event.previous, seen).digest)
@@ -131,36 +131,36 @@ class Snapshot:
     def from_answer(
         cls, answer: StripeObject, *, cause: str, source: Source = Source.ANSWER, after_revision: int | None = None
     ) -> Self:
-        """The state in an answer of Stripe's, as of the answer's own ``Date``."""
+        """Return the state in Stripe's ``answer``, as of the answer's own ``Date``."""
         seen = Seen.in_answer(answer, source=source, cause=cause, after_revision=after_revision)
         return cls.read(answer.to_dict(for_json=True), seen)
 
     @classmethod
     def from_list(cls, page: ListObject[Listed], *, cause: str) -> list[Self]:
-        """The states in one page of a list, as of the page's own ``Date``."""
+        """Return the states in one page of a list, as of the page's own ``Date``."""
         seen = Seen.in_answer(page, cause=cause)
         return [cls.read(each.to_dict(for_json=True), seen) for each in page.data]
 
 
 def answered_at(answer: StripeObject) -> datetime:
-    """The ``Date`` header of the response that carried ``answer``: Stripe's clock, not ours."""
+    """Return the ``Date`` header of the response that carried ``answer``. It is Stripe's time, not ours."""
     return parsedate_to_datetime(headers_of(answer)["Date"])
 
 
-def took(answer: StripeObject) -> timedelta:
-    """How long the call took: a span, so it does not matter that it is measured here."""
+def duration_of(answer: StripeObject) -> timedelta:
+    """Return how long the call took. Our clock may measure a duration, though it must not date a state."""
     return timedelta(seconds=float(headers_of(answer)[TOOK]))
 
 
 def headers_of(answer: StripeObject) -> Mapping[str, str]:
-    """The headers of the response that carried ``answer``."""
+    """Return the headers of the response that carried ``answer``."""
     if answer.last_response is None:
-        raise UnreadableObject("not the top of an answer: it has no Date")
+        raise UnreadableObject("the object is only a part of an answer and has no Date")
     return answer.last_response.headers
 
 
 def strict(read: Callable[P, R]) -> Callable[P, R]:
-    """Turn what a missing or odd field raises into UnreadableObject."""
+    """Turn the errors that a missing or invalid field raises into UnreadableObject."""
 
     @wraps(read)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -172,69 +172,69 @@ def strict(read: Callable[P, R]) -> Callable[P, R]:
     return guarded
 
 
-def kind_of(value: object) -> str:
-    """What an error says of a value: not the value, which may be endless, or somebody's name."""
+def type_name(value: object) -> str:
+    """Return the name of the value's type, for an error. The value itself may be huge or a person's name."""
     return type(value).__name__
 
 
 def id_of(reference: str | JsonObject | None) -> str | None:
-    """The id in a reference, expanded or not. Raises TypeError or ValueError if it is none that could be kept."""
+    """Return the id in a reference, expanded or not. Raises TypeError or ValueError for an id that we cannot store."""
     if reference is None:
         return None
     found = reference if isinstance(reference, str) else reference["id"]
     if not isinstance(found, str):
-        raise TypeError(f"not an id but {kind_of(found)}")
+        raise TypeError(f"not an id but {type_name(found)}")
     if not 0 < len(found) <= LONGEST_ID or REFUSED.search(found):
         raise ValueError("not an id")
     return found
 
 
 def required_id(reference: str | JsonObject | None) -> str:
-    """The id in a reference that must be there."""
+    """Return the id in a reference, as ``id_of`` does. Raises UnreadableObject if the reference is null."""
     if (found := id_of(reference)) is None:
         raise UnreadableObject("a reference is null")
     return found
 
 
 def integer(value: int) -> int:
-    """An amount in minor units, or a number of things. Raises TypeError or ValueError for what ``bigint`` refuses."""
+    """Return an amount in minor units or a count. Raises TypeError or ValueError if ``bigint`` cannot hold it."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"not an integer but {kind_of(value)}")
+        raise TypeError(f"not an integer but {type_name(value)}")
     if abs(value) >= 1 << 63:
         raise ValueError("not an integer of 64 bits")
     return value
 
 
 def integer_or_none(value: int | None) -> int | None:
-    """The same where Stripe may say null."""
+    """Return an integer, or None where Stripe sent null."""
     return None if value is None else integer(value)
 
 
 def natural(value: int) -> int:
-    """An integer that is never negative at Stripe, nor in our tables. Raises TypeError or ValueError."""
+    """Return an integer that is never negative at Stripe, nor in our tables. Raises TypeError or ValueError."""
     if integer(value) < 0:
         raise ValueError("a negative number")
     return value
 
 
 def flag(value: bool) -> bool:
-    """Yes or no. Raises TypeError for anything else."""
+    """Return true or false. Raises TypeError for anything else."""
     if not isinstance(value, bool):
-        raise TypeError(f"not a boolean but {kind_of(value)}")
+        raise TypeError(f"not a boolean but {type_name(value)}")
     return value
 
 
 def word(value: str) -> str:
-    """A code of Stripe's, such as a currency. Raises TypeError or ValueError for anything else."""
+    """Return one of Stripe's codes, such as a currency. Raises TypeError or ValueError for anything else."""
     if not isinstance(value, str):
-        raise TypeError(f"not a word but {kind_of(value)}")
+        raise TypeError(f"not a word but {type_name(value)}")
     if not value.isascii() or not value.isprintable():
         raise ValueError("not a word")
     return value
 
 
 def text(value: str | None) -> str | None:
-    """Free text as PostgreSQL can keep it: JSON may carry a NUL and half a character, ``text`` may not."""
-    if value is None or value.isprintable():  # as nearly all is, and this is the quicker look
+    """Return free text without NULs and lone surrogates. JSON may contain them, but PostgreSQL refuses them."""
+    if value is None or value.isprintable():  # true for nearly all text, and faster than the pattern
         return value
     return REFUSED.sub("", value)

@@ -1,4 +1,4 @@
-"""Products and prices."""
+"""Snapshots of products and prices."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 from gateway.stripe_api.events import JsonObject
 from gateway.stripe_api.snapshots.base import Seen, Snapshot, flag, natural, required_id, strict, text, word
 
-PLAN = "konnect_plan"  # the metadata key of a product that stands for a plan
+PLAN = "konnect_plan"  # the metadata key that names the plan which a product stands for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,14 +16,14 @@ class ProductSnapshot(Snapshot):
     kind: ClassVar[str] = "product"
 
     key: str | None
-    """Which plan it stands for; None: it is no plan."""
+    """The plan that the product stands for, or None if it stands for no plan."""
     name: str
     active: bool
     deleted: bool = False
 
     @property
     def rank(self) -> int:
-        """A deleted product stays deleted."""
+        """Return 1 for a deleted product, which stays deleted, and 0 otherwise."""
         return int(self.deleted)
 
     @classmethod
@@ -55,13 +55,13 @@ class PriceSnapshot(Snapshot):
 
     @property
     def rank(self) -> int:
-        """A deleted price stays deleted."""
+        """Return 1 for a deleted price, which stays deleted, and 0 otherwise."""
         return int(self.deleted)
 
     @classmethod
     @strict
     def read(cls, stripe_object: JsonObject, seen: Seen) -> Self:
-        """Read a price; ``unit_amount`` is None for a fraction of a cent or for tiers."""
+        """Read a price. ``unit_amount`` is None for tiers and for an amount with a fraction of a cent."""
         recurring = stripe_object["recurring"]
         return cls(
             id=required_id(stripe_object),

@@ -1,4 +1,4 @@
-"""Customers and their cards."""
+"""Snapshots of customers and their cards."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
@@ -16,7 +16,7 @@ from gateway.stripe_api.snapshots.base import (
     text,
 )
 
-ORGANIZATION_ID = "organization_id"  # the metadata key by which Stripe's objects name our organization
+ORGANIZATION_ID = "organization_id"  # the metadata key by which a Stripe object names our organization
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,18 +34,18 @@ class CustomerSnapshot(Snapshot):
 
     @property
     def owner(self) -> str:
-        """Itself."""
+        """Return the customer's own id."""
         return self.id
 
     @property
     def rank(self) -> int:
-        """A deleted customer stays deleted."""
+        """Return 1 for a deleted customer, which stays deleted, and 0 otherwise."""
         return int(self.deleted)
 
     @classmethod
     @strict
     def read(cls, stripe_object: JsonObject, seen: Seen) -> Self:
-        """Read a customer, or the stub of three fields that Stripe answers for a deleted one."""
+        """Read a customer, or the stub of three fields that Stripe returns for a deleted customer."""
         deleted = flag(stripe_object.get("deleted", False))
         return cls(
             id=required_id(stripe_object),
@@ -68,7 +68,7 @@ class PaymentMethodSnapshot(Snapshot):
     kind: ClassVar[str] = "payment_method"
 
     customer_id: str | None = field(compare=False)
-    """Its customer, or the one it was detached from, if that is told; ``detached`` says which."""
+    """The card's customer, or its previous customer if it is ``detached`` and the event names that customer."""
     brand: str | None
     last4: str | None
     exp_month: int | None
@@ -77,18 +77,18 @@ class PaymentMethodSnapshot(Snapshot):
 
     @property
     def owner(self) -> str | None:
-        """Its customer."""
+        """Return the card's customer, or its previous one."""
         return self.customer_id
 
     @property
     def rank(self) -> int:
-        """A detached payment method can never be attached again."""
+        """Return 1 for a detached card, which can never be attached again, and 0 otherwise."""
         return int(self.detached)
 
     @classmethod
     @strict
     def read(cls, stripe_object: JsonObject, seen: Seen) -> Self:
-        """Read a payment method; one that is no card has no brand and no digits."""
+        """Read a payment method. One that is not a card has no brand and no digits."""
         card = stripe_object.get("card") or {}
         return cls(
             id=required_id(stripe_object),

@@ -1,4 +1,4 @@
-"""Invoices, and the one that Stripe announces before it exists."""
+"""Snapshots of invoices, including the upcoming invoice that Stripe announces before it creates it."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,16 +8,19 @@ from gateway.stripe_api.events import JsonObject, UnreadableObject
 from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, integer, natural, required_id, strict, text, word
 from gateway.stripe_api.times import from_unix, from_unix_or_none
 
-# How far an invoice has come. An uncollectible one may still be paid; paid, void and deleted are the end.
+# Each status with its rank. An uncollectible invoice may still be paid. Paid, void and deleted are final.
 # https://docs.stripe.com/invoicing/integration/workflow-transitions
-PROGRESS = {"draft": 0, "open": 1, "uncollectible": 2, "paid": 3, "void": 3, "deleted": 3}
-SETTLED = frozenset(status for status, step in PROGRESS.items() if step == max(PROGRESS.values()))
+RANKS = {"draft": 0, "open": 1, "uncollectible": 2, "paid": 3, "void": 3, "deleted": 3}
+SETTLED = frozenset(status for status, rank in RANKS.items() if rank == max(RANKS.values()))
 
 
 def subscription_of(invoice: JsonObject) -> str | None:
-    """The subscription an invoice belongs to, or None for a one-off (since basil below ``parent``)."""
+    """Return the id of the invoice's subscription, or None for a one-off invoice.
+
+    Since API version basil the subscription is below ``parent``. Raises UnreadableObject for an older invoice.
+    """
     if "subscription" in invoice:
-        raise UnreadableObject("an invoice as it was before basil")
+        raise UnreadableObject("the invoice has the shape of an API version before basil")
     parent = invoice["parent"]
     if parent is None or parent["type"] != "subscription_details":
         return None
@@ -26,7 +29,7 @@ def subscription_of(invoice: JsonObject) -> str | None:
 
 @strict
 def upcoming_of(invoice: JsonObject) -> str | None:
-    """The subscription of an announced invoice that cannot be read otherwise, also as it stood before basil."""
+    """Return the subscription's id from an upcoming invoice that is otherwise unreadable, also from before basil."""
     return id_of(invoice["subscription"]) if "subscription" in invoice else subscription_of(invoice)
 
 
@@ -47,26 +50,26 @@ class InvoiceSnapshot(Snapshot):
     amount_paid: int
     amount_remaining: int
     next_payment_attempt: datetime | None
-    # Links are made anew for each answer; another link is not another state.
+    # Stripe makes new links for each answer. Comparing them would make every answer look like a change.
     hosted_invoice_url: str | None = field(compare=False)
     invoice_pdf: str | None = field(compare=False)
     created: datetime
 
     @property
     def owner(self) -> str:
-        """Its customer."""
+        """Return the invoice's customer."""
         return self.customer_id
 
     @property
     def rank(self) -> int:
-        """Drafts are finalized, open ones paid or given up; never the other way round."""
-        return PROGRESS[self.status]
+        """Return the rank of the status. An invoice never goes back from open to draft, or from paid to open."""
+        return RANKS[self.status]
 
     @classmethod
     @strict
     def read(cls, stripe_object: JsonObject, seen: Seen) -> Self:
-        """Read an invoice; ``deleted`` is our word for a draft that Stripe deleted."""
-        if stripe_object["status"] not in PROGRESS:
+        """Read an invoice. ``deleted`` is our own status for a draft that was deleted at Stripe."""
+        if stripe_object["status"] not in RANKS:
             raise UnreadableObject(f"unknown status {stripe_object['status']!r}")
         return cls(
             id=required_id(stripe_object),
@@ -90,7 +93,7 @@ class InvoiceSnapshot(Snapshot):
 
 @dataclass(frozen=True, kw_only=True)
 class UpcomingInvoiceSnapshot(Snapshot):
-    """The charges that Stripe calculated days ahead, under the subscription's id: this invoice has none."""
+    """The charges that Stripe calculates days ahead. This invoice has no id, so the subscription's id stands for it."""
 
     kind: ClassVar[str] = "upcoming_invoice"
 
@@ -101,7 +104,7 @@ class UpcomingInvoiceSnapshot(Snapshot):
 
     @property
     def owner(self) -> str:
-        """Its customer."""
+        """Return the invoice's customer."""
         return self.customer_id
 
     @classmethod
@@ -110,7 +113,7 @@ class UpcomingInvoiceSnapshot(Snapshot):
         """Read the invoice in an ``invoice.upcoming`` event."""
         subscription_id = subscription_of(stripe_object)
         if subscription_id is None:
-            raise UnreadableObject("an upcoming invoice without a subscription")
+            raise UnreadableObject("the upcoming invoice has no subscription")
         return cls(
             id=subscription_id,
             customer_id=required_id(stripe_object["customer"]),

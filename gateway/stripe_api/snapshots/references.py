@@ -1,4 +1,4 @@
-"""Objects that an event speaks of without showing them."""
+"""References to objects that an event names but does not contain."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from gateway.stripe_api.snapshots.customers import ORGANIZATION_ID
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """An object to be looked up at Stripe if it is ours, and if the mirror has no state of it as new as ``as_of``."""
+    """An object that the gateway looks up at Stripe if it is ours and if the mirror's state is older than ``as_of``."""
 
     kind: str
     id: str
     owner: str | None
-    """Its customer; None if the event does not say: then it is ours only if the mirror has it."""
+    """The object's customer. It is None if the event names none. Then the object is ours only if the mirror has it."""
     as_of: datetime | None
-    """When it may have changed; None: look it up however new the mirror is."""
+    """When the object may have changed. With None, the gateway looks it up however new the mirror's state is."""
     ours: bool = False
-    """The event itself proves that it is ours."""
+    """Whether the event itself proves that the object is ours."""
 
 
 Observation = Snapshot | Reference  # what an event says about one object
@@ -28,9 +28,9 @@ Observation = Snapshot | Reference  # what an event says about one object
 
 @strict
 def referred(event: Event, kind: str, member: str | None = None) -> list[Reference]:
-    """The object of ``kind`` that the event's object names in ``member`` (as a rule of the same name), if any.
+    """Return the reference, if any, to the object of ``kind`` that the event's object names in ``member``.
 
-    Raises UnreadableObject if there is no such member.
+    ``member`` defaults to ``kind``. Raises UnreadableObject if there is no such member.
     """
     found = id_of(event.object[member or kind])
     if found is None:
@@ -39,22 +39,22 @@ def referred(event: Event, kind: str, member: str | None = None) -> list[Referen
 
 
 def owner_in(event: Event) -> str | None:
-    """The customer that the event's object belongs to, or did until now: a detached card names it only as the past."""
+    """Return the customer of the event's object, or its previous one. A detached card names only the previous one."""
     return id_of(event.object.get("customer")) or id_of((event.previous or {}).get("customer"))
 
 
 @strict
 def unreadable(event: Event, kind: str, stripe_id: str) -> Reference:
-    """The event's own object, whose payload cannot be trusted: only ids are taken from it.
+    """Return a reference to the event's own object, whose payload is unreadable. It takes only ids from the payload.
 
-    Raises UnreadableObject if even they cannot be had.
+    Raises UnreadableObject if the ids are unreadable as well.
     """
-    metadata = event.object.get("metadata")  # of a customer, which says in them whose it is
+    metadata = event.object.get("metadata")  # a customer's metadata names its organization
     named = kind == "customer" and isinstance(metadata, Mapping) and ORGANIZATION_ID in metadata
     return Reference(
         kind=kind,
         id=stripe_id,
         owner=stripe_id if kind == "customer" else owner_in(event),
         as_of=None,
-        ours=named or kind in {"product", "price"},  # the catalogue has no customer
+        ours=named or kind in {"product", "price"},  # products and prices have no customer
     )

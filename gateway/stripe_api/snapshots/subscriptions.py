@@ -1,4 +1,4 @@
-"""Subscriptions."""
+"""Snapshots of subscriptions."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,27 +8,27 @@ from gateway.stripe_api.events import JsonObject, UnreadableObject
 from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, natural, required_id, strict, text, word
 from gateway.stripe_api.times import from_unix, from_unix_or_none
 
-CHANGE_ID = "change_id"  # the metadata key that names the plan change which Stripe last carried out
+CHANGE_ID = "change_id"  # the metadata key with the id of the plan change that Stripe last carried out
 ENDED = frozenset({"canceled", "incomplete_expired"})  # Stripe's terminal statuses
 STATUSES = ENDED | {"incomplete", "trialing", "active", "past_due", "unpaid", "paused"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubscriptionItem:
-    """One item; its period is the subscription's (since API version basil it stands only here)."""
+    """One subscription item. Since API version basil, only the items carry the subscription's period."""
 
     id: str
     price_id: str
     product_id: str
     quantity: int
     metered: bool
-    """Billed by usage, in arrears."""
+    """Whether Stripe bills the item by usage, in arrears."""
     current_period_start: datetime
     current_period_end: datetime
 
     @classmethod
     def read(cls, item: JsonObject) -> Self:
-        """Read an item; a metered one has no quantity and counts as one."""
+        """Read an item. A metered item has no quantity and counts as one."""
         return cls(
             id=required_id(item),
             price_id=required_id(item["price"]),
@@ -40,7 +40,7 @@ class SubscriptionItem:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """For the mirror's jsonb: times in ISO 8601."""
+        """Return the item as JSON for the mirror's jsonb column, with times in ISO 8601."""
         return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in vars(self).items()}
 
 
@@ -62,18 +62,18 @@ class SubscriptionSnapshot(Snapshot):
 
     @property
     def owner(self) -> str:
-        """Its customer."""
+        """Return the subscription's customer."""
         return self.customer_id
 
     @property
     def rank(self) -> int:
-        """An ended subscription never lives again."""
+        """Return 1 for an ended subscription, which never becomes active again, and 0 otherwise."""
         return int(self.status in ENDED)
 
     @classmethod
     @strict
     def read(cls, stripe_object: JsonObject, seen: Seen) -> Self:
-        """Read a subscription. A status that Stripe has added since is unreadable: it must be thought about."""
+        """Read a subscription. Raises UnreadableObject for an unknown status, because we must not guess its meaning."""
         if stripe_object["status"] not in STATUSES:
             raise UnreadableObject(f"unknown status {stripe_object['status']!r}")
         items = stripe_object["items"]
@@ -84,7 +84,7 @@ class SubscriptionSnapshot(Snapshot):
             customer_id=required_id(stripe_object["customer"]),
             status=stripe_object["status"],
             currency=word(stripe_object["currency"]),
-            # sorted: Stripe promises no order, and another order is not another state
+            # Stripe promises no order of the items. Unsorted, the same items in another order would look like a change.
             items=tuple(sorted((SubscriptionItem.read(item) for item in items["data"]), key=lambda item: item.id)),
             cancel_at=from_unix_or_none(stripe_object["cancel_at"]),
             latest_invoice_id=id_of(stripe_object["latest_invoice"]),

@@ -1,8 +1,8 @@
 """Stories of an account that together call every route of the sandbox at least once.
 
-There is one module per resource. Each public function is a story, takes a ``Stage`` and plays in its own sandbox. A
-new route needs a story here and no other registration. The contract tests compare the stories' responses and events
-with the SDK's classes.
+There is one module per resource. Each public function is a story, takes a ``ScenarioAccount`` and plays in its own
+sandbox. A new route needs a story here and no other registration. The contract tests compare the stories' responses and
+events with the SDK's classes.
 """
 
 import importlib
@@ -10,9 +10,9 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
 
-from tests.contract.stage import Stage
+from tests.contract.stage import ScenarioAccount
 
-Story = Callable[[Stage], None]
+Story = Callable[[ScenarioAccount], None]
 
 
 def stories() -> Iterator[tuple[str, Story]]:

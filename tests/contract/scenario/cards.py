@@ -3,10 +3,10 @@ from typing import Any
 
 import stripe
 
-from tests.contract.stage import Stage
+from tests.contract.stage import ScenarioAccount
 
 
-def cards_come_and_go(stage: Stage) -> None:
+def cards_come_and_go(stage: ScenarioAccount) -> None:
     methods = stage.v1.payment_methods
     customer = stage.v1.customers.create()
     billing: Any = {"address": {"country": "DE"}, "email": "a@example.test"}
@@ -23,7 +23,7 @@ def cards_come_and_go(stage: Stage) -> None:
         methods.attach("pm_card_visa_chargeDeclined", {"customer": customer.id})
 
 
-def setup_intents_are_confirmed_or_given_up(stage: Stage) -> None:
+def setup_intents_are_confirmed_or_given_up(stage: ScenarioAccount) -> None:
     intents = stage.v1.setup_intents
     customer = stage.v1.customers.create()
     intent = intents.create({"customer": customer.id, "usage": "off_session"})
@@ -33,7 +33,7 @@ def setup_intents_are_confirmed_or_given_up(stage: Stage) -> None:
     intents.cancel(intents.create().id, {"cancellation_reason": "abandoned"})
 
 
-def payment_intents_wait_for_the_holder(stage: Stage) -> None:
+def payment_intents_wait_for_the_holder(stage: ScenarioAccount) -> None:
     customer = stage.customer("pm_card_authenticationRequired")
     subscription = stage.subscribe(customer.id, stage.price(2000).id)
     secret: Any = {"expand": ["confirmation_secret", "payments"]}

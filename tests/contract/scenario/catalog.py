@@ -1,7 +1,7 @@
-from tests.contract.stage import Stage
+from tests.contract.stage import ScenarioAccount
 
 
-def products_come_and_go(stage: Stage) -> None:
+def products_come_and_go(stage: ScenarioAccount) -> None:
     products = stage.v1.products
     product = products.create({"name": "Plus", "metadata": {"a": "b"}, "marketing_features": [{"name": "one"}]})
     products.update(product.id, {"description": "more", "metadata": {"c": "d"}})
@@ -10,7 +10,7 @@ def products_come_and_go(stage: Stage) -> None:
     products.delete(product.id)
 
 
-def prices_change_their_keys(stage: Stage) -> None:
+def prices_change_their_keys(stage: ScenarioAccount) -> None:
     prices = stage.v1.prices
     price = stage.price(900, lookup_key="plus", nickname="old")
     prices.create(

@@ -1,10 +1,10 @@
 from typing import Any
 
-from tests.contract.stage import Stage
-from tests.sandbox.support import DAY, MONTH, START
+from tests.contract.stage import ScenarioAccount
+from tests.support.clock import DAY, MONTH, START
 
 
-def clocks_come_and_go(stage: Stage) -> None:
+def clocks_come_and_go(stage: ScenarioAccount) -> None:
     clocks = stage.v1.test_helpers.test_clocks
     clock = clocks.create({"frozen_time": START, "name": "ours"})
     clocks.retrieve(clock.id)
@@ -15,7 +15,7 @@ def clocks_come_and_go(stage: Stage) -> None:
     clocks.delete(clock.id)
 
 
-def renewals_fail_until_the_end(stage: Stage) -> None:
+def renewals_fail_until_the_end(stage: ScenarioAccount) -> None:
     clock = stage.test_clock()
     customer = stage.on_clock(clock)
     stage.subscribe(customer.id, stage.price(1000).id)
@@ -24,7 +24,7 @@ def renewals_fail_until_the_end(stage: Stage) -> None:
         stage.advance(clock, START + month * MONTH + DAY)
 
 
-def a_trial_ends(stage: Stage) -> None:
+def a_trial_ends(stage: ScenarioAccount) -> None:
     clock = stage.test_clock()
     customer = stage.on_clock(clock)
     price = stage.price(1000).id
@@ -35,7 +35,7 @@ def a_trial_ends(stage: Stage) -> None:
     stage.advance(clock, START + 8 * DAY)
 
 
-def a_first_invoice_and_a_change_expire(stage: Stage) -> None:
+def a_first_invoice_and_a_change_expire(stage: ScenarioAccount) -> None:
     clock = stage.test_clock()
     customer = stage.on_clock(clock)
     subscription = stage.subscribe(customer.id, stage.price(1000).id)
@@ -46,7 +46,7 @@ def a_first_invoice_and_a_change_expire(stage: Stage) -> None:
     stage.advance(clock, START + 2 * DAY)
 
 
-def subscriptions_pause_and_resume(stage: Stage) -> None:
+def subscriptions_pause_and_resume(stage: ScenarioAccount) -> None:
     subscriptions = stage.v1.subscriptions
     clock = stage.test_clock()
     subscription = stage.subscribe(stage.on_clock(clock).id, stage.price(1000).id)

@@ -1,7 +1,7 @@
-from tests.contract.stage import Stage
+from tests.contract.stage import ScenarioAccount
 
 
-def a_customer_comes_and_goes(stage: Stage) -> None:
+def a_customer_comes_and_goes(stage: ScenarioAccount) -> None:
     customers = stage.v1.customers
     customer = customers.create({"email": "a@example.test", "name": "A", "metadata": {"a": "b"}})
     customers.update(customer.id, {"address": {"line1": "1 Main St", "country": "DE"}, "metadata": {"a": "", "c": "d"}})
@@ -13,7 +13,7 @@ def a_customer_comes_and_goes(stage: Stage) -> None:
     customers.retrieve(customer.id)
 
 
-def a_balance_is_used_up(stage: Stage) -> None:
+def a_balance_is_used_up(stage: ScenarioAccount) -> None:
     customer = stage.customer()
     subscription = stage.subscribe(customer.id, stage.price(9000).id)
     cheap = stage.price(1000).id
@@ -22,14 +22,14 @@ def a_balance_is_used_up(stage: Stage) -> None:
     stage.subscribe(customer.id, cheap)
 
 
-def a_balance_is_adjusted(stage: Stage) -> None:
+def a_balance_is_adjusted(stage: ScenarioAccount) -> None:
     customer = stage.v1.customers.create()
     transactions = stage.v1.customers.balance_transactions
     made = transactions.create(customer.id, {"amount": -500, "currency": "usd", "description": "sorry"})
     transactions.retrieve(customer.id, made.id)
 
 
-def tax_ids_are_kept(stage: Stage) -> None:
+def tax_ids_are_kept(stage: ScenarioAccount) -> None:
     customer = stage.v1.customers.create()
     tax_ids = stage.v1.customers.tax_ids
     for kind, value in (("eu_vat", "DE123456789"), ("us_ein", "12-3456789")):

@@ -1,7 +1,7 @@
-from tests.contract.stage import Stage
+from tests.contract.stage import ScenarioAccount
 
 
-def items_wait_for_an_invoice(stage: Stage) -> None:
+def items_wait_for_an_invoice(stage: ScenarioAccount) -> None:
     items = stage.v1.invoice_items
     customer = stage.customer()
     item = items.create({"customer": customer.id, "amount": 700, "currency": "usd", "description": "extra"})
@@ -15,7 +15,7 @@ def items_wait_for_an_invoice(stage: Stage) -> None:
     items.list({"customer": customer.id})
 
 
-def a_one_time_price_is_charged(stage: Stage) -> None:
+def a_one_time_price_is_charged(stage: ScenarioAccount) -> None:
     customer = stage.customer()
     once = stage.v1.prices.create({"currency": "usd", "unit_amount": 500, "product_data": {"name": "Setup"}})
     item = stage.v1.invoice_items.create({"customer": customer.id, "pricing": {"price": once.id}, "quantity": 2})

@@ -3,10 +3,10 @@ from typing import Any
 
 import stripe
 
-from tests.contract.stage import Stage
+from tests.contract.stage import ScenarioAccount
 
 
-def a_renewal_is_previewed(stage: Stage) -> None:
+def a_renewal_is_previewed(stage: ScenarioAccount) -> None:
     customer = stage.customer()
     subscription = stage.subscribe(customer.id, stage.price(1000).id)
     dear = stage.price(5000)
@@ -19,7 +19,7 @@ def a_renewal_is_previewed(stage: Stage) -> None:
     stage.v1.invoices.create_preview({"customer": customer.id, "subscription_details": new})
 
 
-def a_final_draft_is_finalized(stage: Stage) -> None:
+def a_final_draft_is_finalized(stage: ScenarioAccount) -> None:
     subscription = stage.subscribe(stage.customer().id, stage.price(1000).id)
     ended = stage.v1.subscriptions.cancel(subscription.id, {"prorate": True, "invoice_now": True})
     stage.v1.invoices.finalize_invoice(str(ended.latest_invoice))
@@ -27,7 +27,7 @@ def a_final_draft_is_finalized(stage: Stage) -> None:
     stage.v1.invoices.list({"subscription": subscription.id})
 
 
-def an_open_invoice_is_paid_or_not(stage: Stage) -> None:
+def an_open_invoice_is_paid_or_not(stage: ScenarioAccount) -> None:
     customer = stage.customer("pm_card_chargeCustomerFail")
     declined = stage.invoice(stage.subscribe(customer.id, stage.price(1000).id))
     with suppress(stripe.CardError):

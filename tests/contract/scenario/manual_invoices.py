@@ -1,7 +1,7 @@
-from tests.contract.stage import Stage
+from tests.contract.stage import ScenarioAccount
 
 
-def a_draft_is_changed_and_dropped(stage: Stage) -> None:
+def a_draft_is_changed_and_dropped(stage: ScenarioAccount) -> None:
     invoices = stage.v1.invoices
     customer = stage.customer()
     stage.v1.invoice_items.create({"customer": customer.id, "amount": 700, "currency": "usd"})
@@ -10,7 +10,7 @@ def a_draft_is_changed_and_dropped(stage: Stage) -> None:
     invoices.delete(draft.id)
 
 
-def an_invoice_is_sent_and_written_off(stage: Stage) -> None:
+def an_invoice_is_sent_and_written_off(stage: ScenarioAccount) -> None:
     invoices = stage.v1.invoices
     customer = stage.customer()
     stage.v1.invoice_items.create({"customer": customer.id, "amount": 700, "currency": "usd"})
@@ -26,7 +26,7 @@ def an_invoice_is_sent_and_written_off(stage: Stage) -> None:
     invoices.mark_uncollectible(draft.id)
 
 
-def a_subscription_is_invoiced_by_hand(stage: Stage) -> None:
+def a_subscription_is_invoiced_by_hand(stage: ScenarioAccount) -> None:
     subscription = stage.subscribe(stage.customer().id, stage.price(1000).id)
     stage.swap(subscription, stage.price(9000).id)
     draft = stage.v1.invoices.create(

@@ -2,10 +2,10 @@ from contextlib import suppress
 
 import stripe
 
-from tests.contract.stage import Stage
+from tests.contract.stage import ScenarioAccount
 
 
-def a_plan_is_changed_up_and_down(stage: Stage) -> None:
+def a_plan_is_changed_up_and_down(stage: ScenarioAccount) -> None:
     subscriptions = stage.v1.subscriptions
     customer = stage.customer()
     free, plus, dear = stage.price(0), stage.price(3000), stage.price(9000)
@@ -21,7 +21,7 @@ def a_plan_is_changed_up_and_down(stage: Stage) -> None:
     stage.v1.customers.retrieve(customer.id, {"expand": ["subscriptions"]})
 
 
-def a_change_waits_for_its_payment(stage: Stage) -> None:
+def a_change_waits_for_its_payment(stage: ScenarioAccount) -> None:
     customer = stage.customer()
     plus, dear = stage.price(3000), stage.price(9000)
     subscription = stage.subscribe(customer.id, plus.id)
@@ -36,7 +36,7 @@ def a_change_waits_for_its_payment(stage: Stage) -> None:
     stage.swap(subscription, dear.id, 90, proration_behavior="always_invoice")
 
 
-def a_first_payment_fails(stage: Stage) -> None:
+def a_first_payment_fails(stage: ScenarioAccount) -> None:
     price = stage.price(3000)
     stage.subscribe(stage.customer("pm_card_chargeCustomerFail").id, price.id)
     stage.subscribe(stage.customer("pm_card_authenticationRequired").id, price.id)
@@ -46,7 +46,7 @@ def a_first_payment_fails(stage: Stage) -> None:
         )
 
 
-def subscriptions_end(stage: Stage) -> None:
+def subscriptions_end(stage: ScenarioAccount) -> None:
     plus = stage.price(3000)
     for params in ({}, {"prorate": True}, {"prorate": True, "invoice_now": True}):
         ended = stage.subscribe(stage.customer().id, plus.id)

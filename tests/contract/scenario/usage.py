@@ -1,9 +1,9 @@
 from typing import Any
 
-from tests.contract.stage import Stage
+from tests.contract.stage import ScenarioAccount
 
 
-def meters_come_and_go(stage: Stage) -> None:
+def meters_come_and_go(stage: ScenarioAccount) -> None:
     meters = stage.v1.billing.meters
     meter = stage.meter()
     meters.update(meter.id, {"display_name": "Calls"})
@@ -13,7 +13,7 @@ def meters_come_and_go(stage: Stage) -> None:
     meters.list()
 
 
-def usage_is_counted(stage: Stage) -> None:
+def usage_is_counted(stage: ScenarioAccount) -> None:
     meter, customer = stage.meter(), stage.customer()
     event = stage.use(customer.id, 3)
     times: Any = {"customer": customer.id, "start_time": 0, "end_time": 60}
@@ -22,7 +22,7 @@ def usage_is_counted(stage: Stage) -> None:
     stage.v1.billing.meter_event_adjustments.create(cancel)
 
 
-def usage_is_billed_with_and_without_tiers(stage: Stage) -> None:
+def usage_is_billed_with_and_without_tiers(stage: ScenarioAccount) -> None:
     meter, customer = stage.meter().id, stage.customer().id
     tiers = [{"up_to": 5, "unit_amount": 1, "flat_amount": 500}, {"up_to": "inf", "unit_amount_decimal": "0.5"}]
     tiered = stage.metered(meter, billing_scheme="tiered", tiers_mode="graduated", tiers=tiers)

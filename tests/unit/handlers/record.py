@@ -1,8 +1,8 @@
-"""Makes the payloads beside it: one small story told to the local sandbox, with a fixed seed and clock.
+"""Records the payloads beside this module from the local sandbox, with a fixed seed and clock.
 
-``python -m tests.unit.handlers.record`` writes them anew; the tests only read them. What the sandbox does not tell
-(deletions, the upcoming invoice) is derived from what it does, with the differences that Stripe's events have. A second
-story lets time pass; objects that the sandbox does not have are built from the fields of the SDK's classes.
+``python -m tests.unit.handlers.record`` rewrites them, and the tests only read them. The first story is short, and in
+the second one time passes. The sandbox sends no deletions and no upcoming invoice, so this module derives those events
+from other events. It builds objects that the sandbox does not have from the fields of the SDK's classes.
 """
 
 import json
@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from gateway.sandbox import Sandbox
-from tests.sandbox.support import Account, Clock, Json, plain
-from tests.unit.handlers.record_built import built
-from tests.unit.handlers.record_year import a_year
+from tests.support.clock import ManualClock
+from tests.support.json_types import Json
+from tests.support.stripe_account import StripeAccount, plain
+from tests.unit.handlers.record_built import build_payloads
+from tests.unit.handlers.record_year import record_year
 
 PAYLOADS = Path(__file__).with_name("payloads")
 START = 1_793_491_200  # 2026-11-01T00:00:00Z
@@ -20,8 +22,8 @@ DAY = 86400
 KEY = "00000000-0000-4000-8000-000000000000"
 
 
-def story(account: Account, clock: Clock) -> tuple[list[Json], Json]:
-    """Acme enrols on Free, adds a card, takes Plus, changes the quantity, leaves. All events, and a preview."""
+def story(account: StripeAccount, clock: ManualClock) -> tuple[list[Json], Json]:
+    """Let Acme enrol, add a card, take Plus, change the quantity and cancel. Return the events and a preview."""
     v1 = account.v1
 
     def plan(key: str, name: str, amount: int) -> str:
@@ -65,17 +67,17 @@ def story(account: Account, clock: Clock) -> tuple[list[Json], Json]:
     return [plain(event) for event in account.events()], preview
 
 
-def plan_product(account: Account, price: str) -> str:
-    """The product of a price."""
+def plan_product(account: StripeAccount, price: str) -> str:
+    """Return the product of a price."""
     product = account.v1.prices.retrieve(price).product
     assert isinstance(product, str)
     return product
 
 
 def payloads(events: list[Json], preview: Json) -> dict[str, Json]:
-    """The last event of each type that the tests use, and the derived ones."""
+    """Return the last event of each type that the tests use, and the derived events."""
     last = {event["type"]: event for event in events}
-    told = [
+    recorded = [
         "customer.created",
         "customer.updated",
         "customer.subscription.created",
@@ -91,14 +93,14 @@ def payloads(events: list[Json], preview: Json) -> dict[str, Json]:
         "product.created",
         "product.updated",
     ]
-    found: dict[str, Json] = {name: last[name] for name in told}
-    for deleted, of in {
+    found: dict[str, Json] = {name: last[name] for name in recorded}
+    for deleted, source in {
         "customer.deleted": "customer.updated",
         "invoice.deleted": "invoice.created",
         "price.deleted": "price.updated",
         "product.deleted": "product.updated",
     }.items():
-        found[deleted] = derived(last[of], deleted, last[of]["data"]["object"])
+        found[deleted] = derived(last[source], deleted, last[source]["data"]["object"])
     upcoming = {name: value for name, value in preview.items() if name != "id"}
     upcoming |= {"billing_reason": "upcoming", "status": "draft"}
     found["invoice.upcoming"] = derived(last["invoice.created"], "invoice.upcoming", upcoming)
@@ -106,28 +108,28 @@ def payloads(events: list[Json], preview: Json) -> dict[str, Json]:
 
 
 def derived(event: Json, event_type: str, obj: Json) -> Json:
-    """Another event like ``event``, a minute later."""
+    """Return an event like ``event``, but of another type, with another object, and a minute later."""
     changed = {"id": f"{event['id'][:-4]}dddd", "type": event_type, "created": event["created"] + 60}
     return event | changed | {"data": {"object": obj}}
 
 
 def main() -> None:
-    """Write the files."""
-    clock = Clock(START)
+    """Record both stories and write the files."""
+    clock = ManualClock(START)
     with Sandbox(clock=clock, seed="payloads") as sandbox:
-        found = payloads(*story(Account(sandbox), clock))
+        found = payloads(*story(StripeAccount(sandbox), clock))
         write(found, sandbox.url)
-    with Sandbox(clock=Clock(START), seed="a year") as sandbox:
-        write(a_year(Account(sandbox), START), sandbox.url)
-    write(built(found), sandbox.url)
+    with Sandbox(clock=ManualClock(START), seed="a year") as sandbox:
+        write(record_year(StripeAccount(sandbox), START), sandbox.url)
+    write(build_payloads(found), sandbox.url)
 
 
 def write(found: dict[str, Json], url: str) -> None:
-    """One file a type."""
+    """Write one file for each type."""
     PAYLOADS.mkdir(exist_ok=True)
     for name, event in found.items():
         if event["request"]["idempotency_key"]:
-            event = event | {"request": {**event["request"], "idempotency_key": KEY}}  # noqa: PLW2901 - the SDK's is random
+            event = event | {"request": {**event["request"], "idempotency_key": KEY}}  # noqa: PLW2901 - the SDK's key is random
         text = json.dumps(event, indent=2, sort_keys=True).replace(url, "https://stripe.test")
         (PAYLOADS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 

@@ -1,8 +1,9 @@
-"""Events about objects that the sandbox does not have: every required field of the SDK's classes, in our own words."""
+"""Builds events about objects that the sandbox does not have, with every required field of the SDK's classes."""
 
 from typing import Any
 
-from tests.sandbox.support import DAY, Json
+from tests.support.clock import DAY
+from tests.support.json_types import Json
 
 NULL_IN_A_SESSION = """
     adaptive_pricing after_expiration allow_promotion_codes billing_address_collection cancel_url client_reference_id
@@ -13,8 +14,8 @@ NULL_IN_A_SESSION = """
 """
 
 
-def built(recorded: dict[str, Json]) -> dict[str, Json]:
-    """A payload for each type, about the customer and subscription of the recorded story."""
+def build_payloads(recorded: dict[str, Json]) -> dict[str, Json]:
+    """Return a payload for each type, about the customer and subscription of the recorded story."""
     like = recorded["customer.subscription.updated"]
     subscription = like["data"]["object"]
     customer, now = subscription["customer"], like["created"]
@@ -71,7 +72,7 @@ def session(customer: str, subscription: str, invoice: str, now: int) -> Json:
 
 
 def credit_note(customer: str, invoice: str, now: int) -> Json:
-    """https://docs.stripe.com/api/credit_notes/object; the credit went to the customer's balance."""
+    """https://docs.stripe.com/api/credit_notes/object. The credit goes to the customer's balance."""
     line: Json = {
         "id": "cnli_1Zr7iWcXkq0a",
         "object": "credit_note_line_item",
@@ -129,7 +130,7 @@ def credit_note(customer: str, invoice: str, now: int) -> Json:
 
 
 def schedule(subscription: Json, now: int) -> Json:
-    """https://docs.stripe.com/api/subscription_schedules/object; the subscription's price for another two months."""
+    """https://docs.stripe.com/api/subscription_schedules/object. It keeps the subscription's price for two months."""
     item: Any = subscription["items"]["data"][0]
     start, end = item["current_period_start"], item["current_period_end"]
     defaults: Json = {

@@ -1,10 +1,15 @@
-"""The second story: time passes, payments fail, subscriptions pause. Only types that the first does not tell."""
+"""Records the second story, with only the types that the first story lacks.
+
+Time passes, payments fail and subscriptions pause.
+"""
 
 from typing import Any
 
-from tests.sandbox.support import DAY, MONTH, Account, Json, plain
+from tests.support.clock import DAY, MONTH
+from tests.support.json_types import Json
+from tests.support.stripe_account import StripeAccount, plain
 
-TOLD = [
+TYPES = [
     "customer.subscription.paused",
     "customer.subscription.pending_update_applied",
     "customer.subscription.pending_update_expired",
@@ -22,8 +27,8 @@ TOLD = [
 ]
 
 
-def a_year(account: Account, start: int) -> dict[str, Json]:
-    """The first event of each type."""
+def record_year(account: StripeAccount, start: int) -> dict[str, Json]:
+    """Return the first event of each type."""
     v1 = account.v1
     clock = v1.test_helpers.test_clocks.create({"frozen_time": start}).id
     ours: Any = {"test_clock": clock, "metadata": {"organization_id": "org_1"}}
@@ -57,8 +62,8 @@ def a_year(account: Account, start: int) -> dict[str, Json]:
         invoice = v1.invoices.create(by_hand | {"pending_invoice_items_behavior": "include"})
         v1.invoices.send_invoice(invoice.id)
         end(invoice.id)
-    # the newest come first, so that the oldest of a type stays
+    # The list starts with the newest event, so the oldest event of each type remains.
     first: dict[str, Json] = {
-        event.type: plain(event) for event in v1.events.list({"limit": 100}).auto_paging_iter() if event.type in TOLD
+        event.type: plain(event) for event in v1.events.list({"limit": 100}).auto_paging_iter() if event.type in TYPES
     }
-    return {name: first[name] for name in TOLD}
+    return {name: first[name] for name in TYPES}

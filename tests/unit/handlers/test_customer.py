@@ -1,4 +1,4 @@
-"""``customer.*`` with a real payload."""
+"""``customer.*`` with a realistic payload."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.stripe_api.snapshots import CustomerSnapshot, Seen, Source, UnreadableObject
-from tests.unit.handlers.support import ABSENT, CUSTOMER, payload, same, seen, told, with_change
+from tests.support.recorded_events import ABSENT, CUSTOMER, payload, recorded_snapshot, same, seen, with_change
 
 UPDATED = "customer.updated"
 AT = datetime(2026, 11, 5, 0, 3, tzinfo=UTC)
@@ -24,29 +24,29 @@ EXPECTED = CustomerSnapshot(
 WITH_CARD = replace(EXPECTED, default_payment_method_id="pm_1buzrl7wqmmRcZJGl28BFm8R")
 
 
-def test_created_tells_the_organization() -> None:
-    assert same(told("customer.created"), EXPECTED)
+def test_created_has_the_organization() -> None:
+    assert same(recorded_snapshot("customer.created"), EXPECTED)
 
 
-def test_updated_tells_the_default_card() -> None:
-    # Only the number of the next invoice changed: the state before is, for the mirror, the same.
+def test_updated_has_the_default_card() -> None:
+    # Only the next invoice's number changed. The mirror does not keep it, so both states have the same digest.
     expected = seen(AT, "evt_1ej0WeMpbAfdzM14mLxJ02iL", previous=WITH_CARD.digest)
-    assert same(told(UPDATED), replace(WITH_CARD, seen=expected))
+    assert same(recorded_snapshot(UPDATED), replace(WITH_CARD, seen=expected))
 
 
-def test_deleted_tells_the_last_full_object_as_deleted() -> None:
+def test_deleted_keeps_the_last_state_marked_as_deleted() -> None:
     assert "deleted" not in payload("customer.deleted")["data"]["object"]
     expected = seen(datetime(2026, 11, 5, 0, 4, tzinfo=UTC), "evt_1ej0WeMpbAfdzM14mLxJdddd")
     assert same(
-        told("customer.deleted"),
+        recorded_snapshot("customer.deleted"),
         replace(
             WITH_CARD, deleted=True, name=None, email=None, default_payment_method_id=None, balance=0, seen=expected
         ),
     )
-    assert told("customer.deleted").rank > told(UPDATED).rank
+    assert recorded_snapshot("customer.deleted").rank > recorded_snapshot(UPDATED).rank
 
 
-def test_the_stub_that_a_retrieve_answers_is_read_as_deleted() -> None:
+def test_the_stub_of_a_deleted_customer_is_read_as_deleted() -> None:
     asked = Seen(as_of=AT, source=Source.REFRESH, cause="refresh")
     snapshot = CustomerSnapshot.read({"id": CUSTOMER, "object": "customer", "deleted": True}, asked)
     assert snapshot.deleted
@@ -65,7 +65,7 @@ def test_the_stub_that_a_retrieve_answers_is_read_as_deleted() -> None:
     ],
 )
 def test_each_mirrored_field_counts_as_a_change(path: str, value: object) -> None:
-    assert with_change(UPDATED, {path: value}).digest != told(UPDATED).digest
+    assert with_change(UPDATED, {path: value}).digest != recorded_snapshot(UPDATED).digest
 
 
 def test_a_nul_does_not_reach_the_database() -> None:
@@ -85,6 +85,6 @@ def test_a_nul_does_not_reach_the_database() -> None:
         ("balance", ABSENT),
     ],
 )
-def test_an_object_of_another_shape_is_not_guessed(path: str, value: object) -> None:
+def test_an_object_of_another_shape_is_unreadable(path: str, value: object) -> None:
     with pytest.raises(UnreadableObject):
         with_change(UPDATED, {path: value})

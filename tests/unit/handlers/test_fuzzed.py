@@ -1,11 +1,11 @@
-"""What fuzzing found: values of a kind or size that a table could not keep, or that Python could not describe."""
+"""Regressions that fuzzing found: values that PostgreSQL refuses, or that Python cannot print."""
 
 from typing import Any
 
 import pytest
 
 from gateway.stripe_api.events import Event, UnreadableObject
-from tests.unit.handlers.support import payload, with_change
+from tests.support.recorded_events import payload, with_change
 
 
 def nested(depth: int) -> Any:
@@ -42,30 +42,30 @@ def nested(depth: int) -> Any:
         ("customer.subscription.updated", "items.data.0.price.id", {}),
     ],
 )
-def test_a_value_that_no_table_can_keep_is_unreadable(name: str, path: str, value: object) -> None:
+def test_a_value_that_postgresql_refuses_is_unreadable(name: str, path: str, value: object) -> None:
     with pytest.raises(UnreadableObject):
         with_change(name, {path: value})
 
 
 @pytest.mark.parametrize("path", ["number", "billing_reason", "hosted_invoice_url", "invoice_pdf"])
-def test_free_text_is_kept_without_what_postgresql_refuses(path: str) -> None:
+def test_free_text_is_kept_without_nuls_and_surrogates(path: str) -> None:
     assert getattr(with_change("invoice.paid", {path: "a\0b"}), path) == "ab"
     assert getattr(with_change("invoice.paid", {path: "a\ud83d\nb\ude00 \U0001f600"}), path) == "a\nb \U0001f600"
 
 
 @pytest.mark.parametrize("path", ["currency", "customer", "total", "status"])
-def test_a_value_nested_too_deeply_to_be_described_is_unreadable(path: str) -> None:
+def test_a_value_nested_too_deeply_is_unreadable(path: str) -> None:
     with pytest.raises(UnreadableObject):
         with_change("invoice.paid", {path: nested(100_000)})
 
 
-def test_a_previous_state_nested_too_deeply_is_told_from_none() -> None:
+def test_a_previous_state_nested_too_deeply_is_marked_as_odd() -> None:
     event = payload("customer.updated")
     event["data"]["object"]["metadata"] = event["data"]["previous_attributes"]["metadata"] = nested(1_020)
     assert Event.from_json(event).odd_previous
 
 
-def test_what_is_said_of_an_odd_value_does_not_repeat_it() -> None:
+def test_the_error_does_not_repeat_an_invalid_value() -> None:
     with pytest.raises(UnreadableObject) as caught:
         with_change("customer.updated", {"balance": "Ada Lovelace"})
     assert "Ada" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""``invoice.*`` with a real payload, and ``invoice.upcoming``, which has no id."""
+"""``invoice.*`` with a realistic payload, and ``invoice.upcoming``, which has no id."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -7,16 +7,16 @@ import pytest
 
 from gateway.stripe_api.snapshots import InvoiceSnapshot, UnreadableObject, UpcomingInvoiceSnapshot
 from handlers import HANDLERS
-from tests.unit.handlers.support import (
+from tests.support.recorded_events import (
     ABSENT,
     BILLING_DATE,
     CUSTOMER,
     SUBSCRIPTION,
     handle,
     payload,
+    recorded_snapshot,
     same,
     seen,
-    told,
     with_change,
 )
 
@@ -63,51 +63,51 @@ EXPECTED_UPCOMING = UpcomingInvoiceSnapshot(
 )
 
 
-def test_created_tells_a_draft() -> None:
-    assert same(told("invoice.created"), DRAFT)
+def test_created_is_a_draft() -> None:
+    assert same(recorded_snapshot("invoice.created"), DRAFT)
 
 
-def test_paid_tells_the_amounts() -> None:
-    assert same(told(PAID), EXPECTED)
+def test_paid_has_the_amounts() -> None:
+    assert same(recorded_snapshot(PAID), EXPECTED)
 
 
-def test_updated_tells_the_state_it_came_from() -> None:
+def test_updated_has_the_previous_state() -> None:
     before = replace(EXPECTED, status="open", amount_paid=0, amount_remaining=89164)
     expected = seen(FINALIZED, "evt_1Z03mLuZBtLHnSPcNznQBaLO", previous=before.digest)
-    assert same(told("invoice.updated"), replace(EXPECTED, seen=expected))
+    assert same(recorded_snapshot("invoice.updated"), replace(EXPECTED, seen=expected))
 
 
-def test_deleted_tells_a_draft_that_is_no_more() -> None:
+def test_deleted_is_a_deleted_draft() -> None:
     expected = replace(DRAFT, status="deleted", seen=seen(A_MINUTE_LATER, "evt_11Q9HzRJODjELe4EHZPWdddd"))
     assert payload("invoice.deleted")["data"]["object"]["status"] == "draft"
-    assert same(told("invoice.deleted"), expected)
-    assert told("invoice.deleted").rank == 3
+    assert same(recorded_snapshot("invoice.deleted"), expected)
+    assert recorded_snapshot("invoice.deleted").rank == 3
 
 
 @pytest.mark.parametrize(
     "kind", [kind for kind in HANDLERS if kind.startswith("invoice.") and kind not in {"invoice.deleted", UPCOMING}]
 )
-def test_every_type_of_the_family_tells_the_same_object(kind: str) -> None:
-    assert handle(payload(PAID) | {"type": kind}).digest == told(PAID).digest
+def test_every_type_of_the_family_reads_the_same_object(kind: str) -> None:
+    assert handle(payload(PAID) | {"type": kind}).digest == recorded_snapshot(PAID).digest
 
 
 @pytest.mark.parametrize(
     ("status", "rank"), [("draft", 0), ("open", 1), ("uncollectible", 2), ("paid", 3), ("void", 3)]
 )
-def test_a_status_says_how_far_it_has_come(status: str, rank: int) -> None:
+def test_each_status_has_its_rank(status: str, rank: int) -> None:
     assert with_change(PAID, {"status": status}).rank == rank
 
 
 @pytest.mark.parametrize("parent", [None, {"type": "quote_details", "quote_details": {"quote": "qt_1"}}])
-def test_an_invoice_of_no_subscription_is_read(parent: object) -> None:
+def test_an_invoice_without_a_subscription_is_read(parent: object) -> None:
     snapshot = with_change(PAID, {"parent": parent})
     assert isinstance(snapshot, InvoiceSnapshot)
     assert snapshot.subscription_id is None
 
 
-def test_other_links_are_no_change() -> None:
+def test_a_difference_in_links_is_no_change() -> None:
     other = {"hosted_invoice_url": "https://stripe.test/other", "invoice_pdf": None}
-    assert with_change(PAID, other).digest == told(PAID).digest
+    assert with_change(PAID, other).digest == recorded_snapshot(PAID).digest
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_other_links_are_no_change() -> None:
     ],
 )
 def test_each_mirrored_field_counts_as_a_change(path: str, value: object) -> None:
-    assert with_change(PAID, {path: value}).digest != told(PAID).digest
+    assert with_change(PAID, {path: value}).digest != recorded_snapshot(PAID).digest
 
 
 @pytest.mark.parametrize(
@@ -151,13 +151,13 @@ def test_each_mirrored_field_counts_as_a_change(path: str, value: object) -> Non
         ("currency", None),
     ],
 )
-def test_an_object_of_another_shape_is_not_guessed(path: str, value: object) -> None:
+def test_an_object_of_another_shape_is_unreadable(path: str, value: object) -> None:
     with pytest.raises(UnreadableObject):
         with_change(PAID, {path: value})
 
 
-def test_the_shape_before_basil_is_not_guessed() -> None:
-    """Up to 2025-02-24.acacia the subscription stood on the invoice itself."""
+def test_the_shape_before_basil_is_unreadable() -> None:
+    """Until 2025-02-24.acacia, the invoice itself had the subscription."""
     for name in (PAID, UPCOMING):
         with pytest.raises(UnreadableObject):
             with_change(name, {"parent": ABSENT, "subscription": SUBSCRIPTION})
@@ -165,11 +165,11 @@ def test_the_shape_before_basil_is_not_guessed() -> None:
             with_change(name, {"parent": None, "subscription": SUBSCRIPTION})
 
 
-def test_upcoming_tells_the_charges_under_the_subscriptions_id() -> None:
+def test_upcoming_has_the_charges_under_the_subscription_id() -> None:
     invoice = payload(UPCOMING)["data"]["object"]
     assert "id" not in invoice
     assert (invoice["status"], invoice["billing_reason"]) == ("draft", "upcoming")
-    assert same(told(UPCOMING), EXPECTED_UPCOMING)
+    assert same(recorded_snapshot(UPCOMING), EXPECTED_UPCOMING)
 
 
 @pytest.mark.parametrize(
@@ -183,13 +183,13 @@ def test_upcoming_tells_the_charges_under_the_subscriptions_id() -> None:
     ],
 )
 def test_each_field_of_an_upcoming_invoice_counts_as_a_change(path: str, value: object) -> None:
-    assert with_change(UPCOMING, {path: value}).digest != told(UPCOMING).digest
+    assert with_change(UPCOMING, {path: value}).digest != recorded_snapshot(UPCOMING).digest
 
 
 @pytest.mark.parametrize(
     ("path", "value"),
     [("parent", None), ("customer", None), ("amount_due", ABSENT), ("period_end", ABSENT), ("period_end", None)],
 )
-def test_an_upcoming_invoice_of_another_shape_is_not_guessed(path: str, value: object) -> None:
+def test_an_upcoming_invoice_of_another_shape_is_unreadable(path: str, value: object) -> None:
     with pytest.raises(UnreadableObject):
         with_change(UPCOMING, {path: value})

@@ -1,4 +1,4 @@
-"""``payment_method.*`` with a real payload."""
+"""``payment_method.*`` with a realistic payload."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ import pytest
 
 from gateway.stripe_api.snapshots import PaymentMethodSnapshot, UnreadableObject
 from handlers import HANDLERS
-from tests.unit.handlers.support import ABSENT, CUSTOMER, handle, payload, same, seen, told, with_change
+from tests.support.recorded_events import ABSENT, CUSTOMER, handle, payload, recorded_snapshot, same, seen, with_change
 
 ATTACHED = "payment_method.attached"
 
@@ -23,25 +23,25 @@ EXPECTED = PaymentMethodSnapshot(
 )
 
 
-def test_attached_tells_the_card() -> None:
-    assert same(told(ATTACHED), EXPECTED)
+def test_attached_has_the_card() -> None:
+    assert same(recorded_snapshot(ATTACHED), EXPECTED)
 
 
-def test_detached_tells_whose_card_it_was() -> None:
+def test_detached_has_the_previous_customer() -> None:
     at = datetime(2026, 11, 6, 0, 4, tzinfo=UTC)
     expected = seen(at, "evt_1x9DnIhPjGffvHU4QMDUhlHd", previous=EXPECTED.digest)
-    snapshot = told("payment_method.detached")
+    snapshot = recorded_snapshot("payment_method.detached")
     assert same(snapshot, replace(EXPECTED, detached=True, seen=expected))
     assert snapshot.owner == EXPECTED.customer_id
-    assert snapshot.rank > told(ATTACHED).rank
+    assert snapshot.rank > recorded_snapshot(ATTACHED).rank
 
 
 @pytest.mark.parametrize("kind", [kind for kind in HANDLERS if kind.startswith("payment_method.")])
-def test_every_type_of_the_family_tells_the_same_object(kind: str) -> None:
+def test_every_type_of_the_family_reads_the_same_object(kind: str) -> None:
     assert handle(payload(ATTACHED) | {"type": kind}).digest == EXPECTED.digest
 
 
-def test_a_payment_method_that_is_no_card_has_no_brand() -> None:
+def test_a_payment_method_other_than_a_card_has_no_brand() -> None:
     snapshot = with_change(ATTACHED, {"type": "sepa_debit", "card": ABSENT})
     assert same(snapshot, replace(EXPECTED, brand=None, last4=None, exp_month=None, exp_year=None))
 
@@ -62,6 +62,6 @@ def test_each_mirrored_field_counts_as_a_change(path: str, value: object) -> Non
 
 
 @pytest.mark.parametrize(("path", "value"), [("id", ABSENT), ("customer", ABSENT), ("card", "4242")])
-def test_an_object_of_another_shape_is_not_guessed(path: str, value: object) -> None:
+def test_an_object_of_another_shape_is_unreadable(path: str, value: object) -> None:
     with pytest.raises(UnreadableObject):
         with_change(ATTACHED, {path: value})

@@ -1,4 +1,4 @@
-"""``price.*`` with a real payload."""
+"""``price.*`` with a realistic payload."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.stripe_api.snapshots import PriceSnapshot, UnreadableObject
-from tests.unit.handlers.support import ABSENT, payload, same, seen, told, with_change
+from tests.support.recorded_events import ABSENT, payload, recorded_snapshot, same, seen, with_change
 
 CREATED = "price.created"
 
@@ -22,24 +22,26 @@ EXPECTED = PriceSnapshot(
 )
 
 
-def test_created_tells_the_price() -> None:
-    assert same(told(CREATED), EXPECTED)
+def test_created_has_the_price() -> None:
+    assert same(recorded_snapshot(CREATED), EXPECTED)
 
 
-def test_updated_tells_the_new_lookup_key_and_the_state_before() -> None:
+def test_updated_has_the_new_lookup_key_and_the_previous_state() -> None:
     at = datetime(2026, 11, 6, 0, 4, tzinfo=UTC)
     expected = seen(at, "evt_1dDnIPeabu2XRbtkxR4Ojp6N", previous=EXPECTED.digest)
-    assert same(told("price.updated"), replace(EXPECTED, lookup_key="konnect_plus_usd_month_2", seen=expected))
+    assert same(
+        recorded_snapshot("price.updated"), replace(EXPECTED, lookup_key="konnect_plus_usd_month_2", seen=expected)
+    )
 
 
-def test_deleted_tells_a_price_that_is_not_active() -> None:
+def test_deleted_is_a_deleted_price() -> None:
     assert payload("price.deleted")["data"]["object"]["active"] is True
     expected = seen(datetime(2026, 11, 6, 0, 5, tzinfo=UTC), "evt_1dDnIPeabu2XRbtkxR4Odddd")
     deleted = replace(EXPECTED, lookup_key="konnect_plus_usd_month_2", active=False, deleted=True, seen=expected)
-    assert same(told("price.deleted"), deleted)
+    assert same(recorded_snapshot("price.deleted"), deleted)
 
 
-def test_a_price_in_tiers_that_is_paid_once_is_read() -> None:
+def test_a_tiered_one_time_price_is_read() -> None:
     snapshot = with_change(CREATED, {"unit_amount": None, "recurring": None})
     assert same(snapshot, replace(EXPECTED, unit_amount=None, interval=None))
 
@@ -64,6 +66,6 @@ def test_each_mirrored_field_counts_as_a_change(path: str, value: object) -> Non
     ("path", "value"),
     [("id", ABSENT), ("product", None), ("lookup_key", ABSENT), ("recurring", "month"), ("unit_amount", ABSENT)],
 )
-def test_an_object_of_another_shape_is_not_guessed(path: str, value: object) -> None:
+def test_an_object_of_another_shape_is_unreadable(path: str, value: object) -> None:
     with pytest.raises(UnreadableObject):
         with_change(CREATED, {path: value})

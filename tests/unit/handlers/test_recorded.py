@@ -1,16 +1,16 @@
-"""Every recorded event is read by the handler of its type."""
+"""The handler of its type reads each recorded event."""
 
 import pytest
 
 from gateway.stripe_api.snapshots import Event, InvoiceSnapshot, Reference, Snapshot, SubscriptionSnapshot
 from handlers import HANDLERS
-from tests.unit.handlers.support import PAYLOADS, payload, told
+from tests.support.recorded_events import PAYLOADS, payload, recorded_snapshot
 
 RECORDED = sorted(path.stem for path in PAYLOADS.glob("*.json"))
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_it_is_read_and_tells_something(name: str) -> None:
+def test_each_recorded_event_is_read(name: str) -> None:
     event = payload(name)
     assert event["type"] == name
     found = HANDLERS[name](Event.from_json(event))
@@ -33,8 +33,8 @@ def test_it_is_read_and_tells_something(name: str) -> None:
         ("customer.subscription.pending_update_expired", "active"),
     ],
 )
-def test_a_subscription_in_time(name: str, status: str) -> None:
-    snapshot = told(name)
+def test_a_subscription_event_has_its_status(name: str, status: str) -> None:
+    snapshot = recorded_snapshot(name)
     assert isinstance(snapshot, SubscriptionSnapshot)
     assert snapshot.status == status
 
@@ -51,7 +51,7 @@ def test_a_subscription_in_time(name: str, status: str) -> None:
         ("invoice.voided", "void"),
     ],
 )
-def test_an_invoice_in_time(name: str, status: str) -> None:
-    snapshot = told(name)
+def test_an_invoice_event_has_its_status(name: str, status: str) -> None:
+    snapshot = recorded_snapshot(name)
     assert isinstance(snapshot, InvoiceSnapshot)
     assert snapshot.status == status

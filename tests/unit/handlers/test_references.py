@@ -1,4 +1,4 @@
-"""Types that name objects without showing them, with a real payload each."""
+"""Event types that name objects without containing them, with a realistic payload each."""
 
 from datetime import UTC, datetime
 
@@ -6,7 +6,7 @@ import pytest
 
 from gateway.stripe_api.snapshots import Reference, UnreadableObject
 from handlers import HANDLERS
-from tests.unit.handlers.support import ABSENT, CUSTOMER, SUBSCRIPTION, changed, payload, references
+from tests.support.recorded_events import ABSENT, CUSTOMER, SUBSCRIPTION, changed, payload, references
 
 AT = datetime(2026, 11, 5, 0, 3, tzinfo=UTC)
 SUBSCRIPTION_LOOKUP = Reference(kind="subscription", id=SUBSCRIPTION, owner=CUSTOMER, as_of=AT)
@@ -18,40 +18,40 @@ INVOICE_LOOKUP = Reference(kind="invoice", id="in_1Ddsfxw9Rj48z7MYW57wVs9T", own
     "kind",
     ["checkout.session.completed", "checkout.session.async_payment_failed", "checkout.session.async_payment_succeeded"],
 )
-def test_a_checkout_session_names_subscription_and_customer(kind: str) -> None:
-    told = payload("checkout.session.completed") | {"type": kind}
-    assert references(told) == [SUBSCRIPTION_LOOKUP, CUSTOMER_LOOKUP]
+def test_a_checkout_session_refers_to_subscription_and_customer(kind: str) -> None:
+    event = payload("checkout.session.completed") | {"type": kind}
+    assert references(event) == [SUBSCRIPTION_LOOKUP, CUSTOMER_LOOKUP]
 
 
-def test_a_checkout_session_of_which_nothing_came_names_nothing() -> None:
+def test_an_abandoned_checkout_session_has_no_references() -> None:
     assert references(changed("checkout.session.completed", {"subscription": None, "customer": None})) == []
 
 
 @pytest.mark.parametrize("kind", ["credit_note.created", "credit_note.updated", "credit_note.voided"])
-def test_a_credit_note_names_the_invoice_and_whose_balance_it_went_to(kind: str) -> None:
+def test_a_credit_note_to_the_balance_refers_to_the_customer(kind: str) -> None:
     assert references(payload("credit_note.created") | {"type": kind}) == [INVOICE_LOOKUP, CUSTOMER_LOOKUP]
 
 
-def test_a_credit_note_that_left_the_balance_alone_names_the_invoice_only() -> None:
+def test_another_credit_note_refers_only_to_the_invoice() -> None:
     assert references(changed("credit_note.created", {"customer_balance_transaction": None})) == [INVOICE_LOOKUP]
 
 
 @pytest.mark.parametrize("kind", [each for each in HANDLERS if each.startswith("subscription_schedule.")])
-def test_a_schedule_names_its_subscription(kind: str) -> None:
+def test_a_schedule_refers_to_its_subscription(kind: str) -> None:
     source = "released" if kind.endswith("released") else "updated"
-    told = payload(f"subscription_schedule.{source}") | {"type": kind}
-    assert references(told) == [SUBSCRIPTION_LOOKUP]
+    event = payload(f"subscription_schedule.{source}") | {"type": kind}
+    assert references(event) == [SUBSCRIPTION_LOOKUP]
 
 
-def test_a_schedule_that_has_not_begun_names_nothing() -> None:
+def test_a_schedule_that_has_not_begun_has_no_references() -> None:
     assert references(changed("subscription_schedule.updated", {"subscription": None})) == []
 
 
-def test_a_payment_names_the_invoice_and_no_customer() -> None:
-    told = payload("invoice_payment.paid")
-    invoice = told["data"]["object"]["invoice"]
-    at = datetime.fromtimestamp(told["created"], UTC)
-    assert references(told) == [Reference(kind="invoice", id=invoice, owner=None, as_of=at)]
+def test_a_payment_refers_to_the_invoice_without_an_owner() -> None:
+    event = payload("invoice_payment.paid")
+    invoice = event["data"]["object"]["invoice"]
+    at = datetime.fromtimestamp(event["created"], UTC)
+    assert references(event) == [Reference(kind="invoice", id=invoice, owner=None, as_of=at)]
 
 
 def test_an_expanded_reference_is_read_as_well() -> None:
@@ -59,11 +59,11 @@ def test_an_expanded_reference_is_read_as_well() -> None:
     assert found.id == "in_2"
 
 
-def test_a_setup_intent_names_the_card_and_its_customer() -> None:
-    told = payload("setup_intent.succeeded")
-    intent, at = told["data"]["object"], datetime.fromtimestamp(told["created"], UTC)
+def test_a_setup_intent_refers_to_the_card_and_its_owner() -> None:
+    event = payload("setup_intent.succeeded")
+    intent, at = event["data"]["object"], datetime.fromtimestamp(event["created"], UTC)
     card, owner = intent["payment_method"], intent["customer"]
-    assert references(told) == [Reference(kind="payment_method", id=card, owner=owner, as_of=at)]
+    assert references(event) == [Reference(kind="payment_method", id=card, owner=owner, as_of=at)]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_setup_intent_names_the_card_and_its_customer() -> None:
         ("subscription_schedule.released", "released_subscription"),
     ],
 )
-def test_a_payload_that_lacks_the_name_is_not_taken_for_one_that_names_nothing(name: str, member: str) -> None:
+def test_a_payload_without_the_member_is_unreadable(name: str, member: str) -> None:
     with pytest.raises(UnreadableObject):
         references(changed(name, {member: ABSENT}))
     with pytest.raises(UnreadableObject):

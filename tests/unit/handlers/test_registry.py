@@ -1,4 +1,4 @@
-"""Which types are handled: all of the families, each once, and nothing else."""
+"""The registry handles every type of the families, each one once, and no other type."""
 
 import subprocess
 import sys
@@ -79,7 +79,7 @@ def test_each_type_has_the_handler_of_its_family() -> None:
     assert found == EXPECTED
 
 
-def test_every_type_is_one_of_stripes() -> None:
+def test_every_handled_type_is_in_the_sdk() -> None:
     assert HANDLERS.keys() <= set(get_args(stripe.Event.__annotations__["type"]))
 
 
@@ -102,15 +102,15 @@ NEAR = (
 )
 
 
-def test_every_type_that_may_touch_the_mirror_is_handled_or_ignored_for_a_reason() -> None:
-    """A new type of the next SDK has to be thought about."""
+def test_every_relevant_type_is_handled_or_ignored_on_purpose() -> None:
+    """A new SDK may bring a new type, and someone must decide whether to handle or ignore it."""
     near = {each for each in get_args(stripe.Event.__annotations__["type"]) if each.startswith(NEAR)}
     assert near - HANDLERS.keys() == IGNORED.keys()
     assert not HANDLERS.keys() & IGNORED.keys()
     assert all(IGNORED.values())
 
 
-def test_a_second_handler_for_a_type_is_refused_and_the_first_one_stays() -> None:
+def test_a_second_handler_for_a_type_is_refused() -> None:
     first = HANDLERS["invoice.paid"]
 
     def second(event: Event) -> list[Snapshot]:
@@ -126,14 +126,14 @@ def test_an_unknown_type_has_no_handler(kind: str) -> None:
     assert HANDLERS.get(kind) is None
 
 
-def test_the_table_cannot_be_written_from_outside() -> None:
+def test_the_registry_is_read_only() -> None:
     table: Any = HANDLERS
     with pytest.raises(TypeError):
         table["invoice.paid"] = None
 
 
-def test_importing_the_package_is_enough() -> None:
-    """A module that nobody imports would register nothing, and its events would be ignored in silence."""
+def test_every_handler_module_is_imported() -> None:
+    """A handler module that no code imports registers nothing, and the gateway would silently ignore its events."""
     program = "import handlers; print(len(handlers.HANDLERS))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert int(done.stdout) == sum(map(len, EXPECTED.values()))

@@ -1,4 +1,4 @@
-"""``customer.subscription.*`` with a real payload, and everything that must not be guessed."""
+"""``customer.subscription.*`` with a realistic payload, and the payloads that are unreadable."""
 
 import copy
 from datetime import UTC, datetime
@@ -7,19 +7,19 @@ import pytest
 
 from gateway.stripe_api.snapshots import SubscriptionItem, SubscriptionSnapshot, UnreadableObject
 from handlers import HANDLERS
-from tests.unit.handlers.support import (
+from tests.support.json_types import Json
+from tests.support.recorded_events import (
     ABSENT,
     BILLING_DATE,
     CUSTOMER,
     ENROLLED,
     SUBSCRIPTION,
-    Json,
     changed,
     handle,
     payload,
+    recorded_snapshot,
     same,
     seen,
-    told,
     with_change,
 )
 
@@ -75,7 +75,7 @@ def subscription(
     )
 
 
-def test_created_tells_the_first_state() -> None:
+def test_created_is_the_first_state() -> None:
     expected = subscription(
         ENROLLED,
         "evt_14GHveIaQQKYerLY764DhD0N",
@@ -84,26 +84,26 @@ def test_created_tells_the_first_state() -> None:
         change="chg_1",
         is_first=True,
     )
-    assert same(told("customer.subscription.created"), expected)
+    assert same(recorded_snapshot("customer.subscription.created"), expected)
 
 
-def test_updated_tells_the_state_and_the_one_it_came_from() -> None:
+def test_updated_has_the_state_and_the_previous_state() -> None:
     at = datetime(2026, 11, 5, 0, 3, tzinfo=UTC)
     before = subscription(at, "evt", item=plus(3), invoice="in_1lvlZBJHJ7WPK3sHSvZZ6nCE")
     expected = subscription(at, "evt_10elZWg1MOulULd3Jb7QZSde", item=plus(4), previous=before.digest)
-    assert same(told(UPDATED), expected)
+    assert same(recorded_snapshot(UPDATED), expected)
 
 
-def test_deleted_tells_that_it_ended() -> None:
+def test_deleted_is_an_ended_subscription() -> None:
     at = datetime(2026, 11, 6, 0, 5, tzinfo=UTC)
     expected = subscription(at, "evt_1Gjy9qTSHPHrVvIDWsA1t2UK", item=plus(4), status="canceled")
-    assert same(told("customer.subscription.deleted"), expected)
-    assert told("customer.subscription.deleted").rank > told(UPDATED).rank
+    assert same(recorded_snapshot("customer.subscription.deleted"), expected)
+    assert recorded_snapshot("customer.subscription.deleted").rank > recorded_snapshot(UPDATED).rank
 
 
 @pytest.mark.parametrize("kind", [kind for kind in HANDLERS if kind.startswith("customer.subscription.")])
-def test_every_type_of_the_family_tells_the_same_object(kind: str) -> None:
-    assert handle(payload(UPDATED) | {"type": kind}).digest == told(UPDATED).digest
+def test_every_type_of_the_family_reads_the_same_object(kind: str) -> None:
+    assert handle(payload(UPDATED) | {"type": kind}).digest == recorded_snapshot(UPDATED).digest
 
 
 def test_references_may_be_expanded() -> None:
@@ -115,7 +115,7 @@ def test_references_may_be_expanded() -> None:
             "items.data.0.price.product": {"id": "prod_SujWjdmPPD2U1D", "object": "product"},
         },
     )
-    assert handle(event).digest == told(UPDATED).digest
+    assert handle(event).digest == recorded_snapshot(UPDATED).digest
 
 
 def test_a_metered_item_has_no_quantity_and_counts_as_one() -> None:
@@ -125,9 +125,9 @@ def test_a_metered_item_has_no_quantity_and_counts_as_one() -> None:
     assert with_change(UPDATED, {"items.data.0.quantity": None}).digest == snapshot.digest
 
 
-def test_what_stripe_adds_is_no_change() -> None:
+def test_an_unknown_field_is_no_change() -> None:
     added = {"something_new": {"a": [1]}, "description": "Ours", "items.data.0.something_new": 1}
-    assert with_change(UPDATED, added).digest == told(UPDATED).digest
+    assert with_change(UPDATED, added).digest == recorded_snapshot(UPDATED).digest
 
 
 def two_items() -> Json:
@@ -141,7 +141,7 @@ def test_the_order_of_the_items_is_no_change() -> None:
     event, turned = two_items(), two_items()
     turned["data"]["object"]["items"]["data"].reverse()
     assert handle(event).digest == handle(turned).digest
-    assert handle(event).digest != told(UPDATED).digest
+    assert handle(event).digest != recorded_snapshot(UPDATED).digest
 
 
 @pytest.mark.parametrize(
@@ -165,13 +165,13 @@ def test_the_order_of_the_items_is_no_change() -> None:
     ],
 )
 def test_each_mirrored_field_counts_as_a_change(path: str, value: object) -> None:
-    assert with_change(UPDATED, {path: value}).digest != told(UPDATED).digest
+    assert with_change(UPDATED, {path: value}).digest != recorded_snapshot(UPDATED).digest
 
 
 @pytest.mark.parametrize(
     "status", ["incomplete", "incomplete_expired", "trialing", "active", "past_due", "canceled", "unpaid", "paused"]
 )
-def test_every_status_of_stripes_is_read(status: str) -> None:
+def test_every_stripe_status_is_read(status: str) -> None:
     snapshot = with_change(UPDATED, {"status": status})
     assert isinstance(snapshot, SubscriptionSnapshot)
     assert snapshot.status == status
@@ -208,13 +208,13 @@ def test_every_status_of_stripes_is_read(status: str) -> None:
         ("created", ABSENT),
     ],
 )
-def test_an_object_of_another_shape_is_not_guessed(path: str, value: object) -> None:
+def test_an_object_of_another_shape_is_unreadable(path: str, value: object) -> None:
     with pytest.raises(UnreadableObject):
         with_change(UPDATED, {path: value})
 
 
-def test_the_shape_before_basil_is_not_guessed() -> None:
-    """Up to 2025-02-24.acacia the period stood on the subscription, and on none of its items."""
+def test_the_shape_before_basil_is_unreadable() -> None:
+    """Until 2025-02-24.acacia, the subscription had the period and its items had none."""
     event = changed(
         UPDATED,
         {
@@ -228,7 +228,7 @@ def test_the_shape_before_basil_is_not_guessed() -> None:
         handle(event)
 
 
-def test_a_previous_state_that_cannot_be_read_is_not_guessed_either() -> None:
+def test_an_unreadable_previous_state_is_not_guessed() -> None:
     event = payload(UPDATED)
     event["data"]["previous_attributes"] = {"status": "hibernating"}
     with pytest.raises(UnreadableObject):

@@ -1,4 +1,4 @@
-"""Runs of reconciliation, the shared budget of calls to Stripe, and how an event came into the inbox."""
+"""Add reconciliation runs, the shared budget of calls to Stripe, and the source of each event in the inbox."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -56,7 +56,7 @@ def upgrade() -> None:
         sa.CheckConstraint("strikes >= 0", name=op.f("ck_stripe_budget_strikes")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_stripe_budget")),
     )
-    # a constant default: PostgreSQL rewrites no row for it, however many events are stored
+    # PostgreSQL rewrites no rows for a constant default, so this is fast however many events are stored
     op.add_column("webhook_events", sa.Column("source", sa.Text(), server_default="webhook", nullable=False))
     op.create_check_constraint(op.f("ck_webhook_events_source"), "webhook_events", "source IN ('webhook', 'gap')")
     op.create_index(

@@ -1,4 +1,4 @@
-"""Payloads may be pruned; events are found by time; what a check found is kept."""
+"""Allow payloads to be pruned, index events by time, and add the results of periodic checks."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Changes that wait for a payment, what they were charged, and requests that are answered once."""
+"""Add changes that wait for a payment, the amounts quoted and charged, and idempotency keys."""
 
 import sqlalchemy as sa
 from alembic import op

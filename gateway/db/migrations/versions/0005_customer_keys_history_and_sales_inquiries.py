@@ -1,4 +1,4 @@
-"""Keys that create customers; who changed a plan, and a history that is only appended to; sales inquiries."""
+"""Add the keys that create customers, the authors of plan changes, an append-only history, and sales inquiries."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,7 +24,7 @@ def upgrade() -> None:
         "plan_history",
         "(actor IS NULL) = (change_id IS NULL) AND (actor IS NULL OR actor_type = 'user')",
     )
-    # The plan table is rebuilt from it, and people are answered from it: whoever could alter it could alter both.
+    # We rebuild the plan table and answer customers from the history. An altered row would falsify both.
     op.execute("""
         CREATE FUNCTION refuse_to_alter_plan_history() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN

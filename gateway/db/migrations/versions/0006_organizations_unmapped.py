@@ -1,4 +1,4 @@
-"""How many organizations are on a price that is of no plan, counted at each scrape of the metrics."""
+"""Index the organizations on a price of no plan, which each scrape of the metrics counts."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What a change charged at once was quoted, and what its invoice asked for."""
+"""Add the amounts due immediately, as quoted and as invoiced."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,0 +1,17 @@
+"""Until when a process that stopped calling Stripe counts as silent."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0012"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("stripe_budget", sa.Column("breaker_open_until", sa.DateTime(timezone=True), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("stripe_budget", "breaker_open_until")

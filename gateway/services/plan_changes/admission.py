@@ -1,0 +1,105 @@
+"""Whether a change may be made. The checks read only the local tables."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import bindparam, or_, select
+from sqlalchemy.orm import Session
+
+from gateway.catalog import CatalogPlan
+from gateway.db.models import IS_OPEN, OPEN_STATES, Organization, OrganizationPlan, PlanChange
+from gateway.errors import ChangeInProgress, NotEnrolled, PreconditionFailed, RateLimited
+from gateway.services.customers.deletion import refuse_deleted_customer
+from gateway.services.plan_changes.view import locate_change
+from gateway.services.plan_table.derive import FREE
+from gateway.services.quotes.token import Terms
+from gateway.services.runtime import Caller, Gateway
+from gateway.services.subscription import policy
+from gateway.services.subscription.billing_state import BillingState, load_billing_state
+from gateway.services.subscription.policy import Transition
+from schemas.subscription import ChangeCommand
+
+# Each upgrade with a downgrade leaves a credit, and Stripe limits the number of invoices of a subscription.
+CHANGES_AT_MOST, CHANGES_WITHIN = 20, timedelta(hours=1)
+
+LATEST = (
+    select(PlanChange.id, PlanChange.state, PlanChange.created_at)
+    .where(
+        PlanChange.organization_id == bindparam("organization_id"),
+        or_(IS_OPEN, PlanChange.created_at > bindparam("since")),
+    )
+    .order_by(IS_OPEN.desc(), PlanChange.created_at.desc())
+    .limit(CHANGES_AT_MOST)
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admitted:
+    """A change that has passed all checks but the one for a card."""
+
+    source: str
+    """The plan that the organization leaves."""
+    target: CatalogPlan
+    quantity: int
+    transition: Transition
+    billing: BillingState
+
+
+def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None) -> Admitted:
+    """Return the requested change if the organization may make it. Do not check whether a card is on file.
+
+    Raises PreconditionFailed, ChangeInProgress, RateLimited, NotEnrolled, UnpaidInvoice, CatalogNotSynced, and what
+    ``refuse_deleted_customer``, ``policy.check_change`` and ``Terms.check`` raise.
+    """
+    refuse_version_mismatch(session, caller, command)
+    refuse_another_change(session, caller, gateway.clock())
+    refuse_deleted_customer(session.get(Organization, caller.organization_id))
+    billing = load_billing_state(session, caller.organization_id)
+    plan = command.plan or (terms.plan if terms is not None else None)
+    target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
+    quantity = command.quantity or (terms.quantity if terms is not None else billing.default_quantity(target.key))
+    transition = policy.check_change(billing.plan_state, target, quantity)
+    if not billing.is_enrolled and not command.enroll:
+        raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
+    if policy.Need.PAID_UP in transition.needs:
+        policy.check_needs(transition, paid_up=not billing.has_unpaid_invoice)
+    price = billing.get_price_id(target)
+    if billing.subscription is None:  # an enrolment starts on Free, so a missing price must not stop it half-way
+        billing.get_price_id(gateway.catalog.get(FREE))
+    if terms is not None:
+        terms.check(caller, billing, price, target.key, quantity)
+    return Admitted(
+        source=billing.plan_state.requested_plan,
+        target=target,
+        quantity=quantity,
+        transition=transition,
+        billing=billing,
+    )
+
+
+def refuse_version_mismatch(session: Session, caller: Caller, command: ChangeCommand) -> None:
+    """Raise PreconditionFailed if the caller saw another version of the plan than the present one."""
+    if command.if_match is None:
+        return
+    row = session.get(OrganizationPlan, caller.organization_id, populate_existing=True)
+    version = row.version if row is not None else 0
+    if version not in command.if_match:
+        raise PreconditionFailed(f"The plan is now at version {version}.", version=version)
+
+
+def refuse_another_change(session: Session, caller: Caller, now: datetime) -> None:
+    """Raise ChangeInProgress while another change of the organization is open.
+
+    Raise RateLimited after too many changes. Its ``Retry-After`` is the time until the oldest of them no longer counts.
+    """
+    latest = session.execute(LATEST, {"organization_id": caller.organization_id, "since": now - CHANGES_WITHIN}).all()
+    if latest and latest[0].state in OPEN_STATES:
+        raise ChangeInProgress(
+            "Another change has not ended yet.", headers=locate_change(latest[0].id), change_id=latest[0].id
+        )
+    if len(latest) == CHANGES_AT_MOST:
+        wait = latest[-1].created_at + CHANGES_WITHIN - now
+        raise RateLimited(
+            f"At most {CHANGES_AT_MOST} changes of the plan are possible per hour.",
+            headers={"Retry-After": str(int(wait.total_seconds()) + 1)},
+        )

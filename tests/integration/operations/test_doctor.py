@@ -1,0 +1,197 @@
+"""``gateway doctor`` and the readiness check report each problem and nothing else."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import text, update
+
+from gateway.app import build_gateway, create_app
+from gateway.cli import cli
+from gateway.db.migrate import known_heads
+from gateway.db.models import WebhookEvent
+from gateway.endpoints.request_context import EXTENSION
+from gateway.sandbox import Sandbox
+from gateway.services.operations import doctor
+from gateway.services.runtime import Gateway
+from gateway.services.webhooks import endpoint_check
+from handlers import HANDLERS
+from tests.support.api import problem_of
+from tests.support.clock import StripeTime
+from tests.support.stripe_events import deliver, event
+from tests.support.world import World
+
+Change = Callable[[World], None]
+
+
+@pytest.fixture
+def healthy(world: World) -> World:
+    """Set up a gateway without problems. A worker lives, the inbox is empty and the endpoint is registered."""
+    world.settle()
+    sql(world, "DELETE FROM procrastinate_workers")
+    sql(world, "INSERT INTO procrastinate_workers DEFAULT VALUES")
+    [endpoint] = world.stripe.v1.webhook_endpoints.list()
+    config = replace(world.gateway.config, public_url=endpoint.url.removesuffix("/webhooks/stripe") + "/")
+    world.gateway = replace(world.gateway, config=config)
+    return world
+
+
+def sql(world: World, statement: str) -> None:
+    with world.gateway.database.transaction() as session:
+        session.execute(text(statement))
+
+
+def wrong(gateway: Gateway) -> list[str]:
+    return [finding.text for finding in doctor.run_checks(gateway, HANDLERS) if not finding.ok]
+
+
+def replace_endpoint(world: World, **params: object) -> None:
+    """Replace the webhook endpoint with one that has other parameters."""
+    [old] = world.stripe.v1.webhook_endpoints.list()
+    world.stripe.v1.webhook_endpoints.delete(old.id)
+    plain = {"url": old.url, "enabled_events": list(HANDLERS), "api_version": "2026-10-28.endive", **params}
+    world.stripe.v1.webhook_endpoints.create({k: v for k, v in plain.items() if v is not None})  # type: ignore[arg-type]  # the tests pass valid ones
+
+
+def disable(world: World) -> None:
+    [endpoint] = world.stripe.v1.webhook_endpoints.list()
+    world.stripe.v1.webhook_endpoints.update(endpoint.id, {"disabled": True})
+
+
+def wait_in_the_inbox(world: World) -> None:
+    deliver(world, json.dumps(event()))
+    with world.gateway.database.transaction() as session:
+        due = world.gateway.clock() - timedelta(minutes=10)
+        session.execute(update(WebhookEvent).values(state="pending", next_attempt_at=due))
+
+
+def leave_a_dead_event(world: World) -> None:
+    deliver(world, json.dumps(event()))
+    sql(world, "UPDATE webhook_events SET state = 'dead'")
+
+
+def leave_a_job(status: str) -> Change:
+    values = f"VALUES ('default', 'gateway.refresh', '{status}')"
+    return lambda world: sql(world, f"INSERT INTO procrastinate_jobs (queue_name, task_name, status) {values}")
+
+
+def test_healthy_gateway_lists_its_checks_without_problems(healthy: World) -> None:
+    findings = list(doctor.run_checks(healthy.gateway, HANDLERS))
+    assert [finding.text for finding in findings if not finding.ok] == []
+    checked = {finding.text.partition(":")[0] for finding in findings}
+    assert checked == {
+        *("settings", "database", "Stripe", "clock", "webhook endpoint", "catalogue", "workers", "inbox", "jobs")
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (disable, "is disabled, so Stripe sends nothing"),
+        (lambda world: replace_endpoint(world, url="https://elsewhere.example/"), "there is no endpoint for http"),
+        (lambda world: replace_endpoint(world, api_version=None), "in the account's default version, not 2026-10-28"),
+        (
+            lambda world: replace_endpoint(world, enabled_events=[each for each in HANDLERS if each != "invoice.paid"]),
+            "does not send invoice.paid (`gateway events types` lists all)",
+        ),
+        (lambda world: replace_endpoint(world, enabled_events=["invoice.paid"]), " more (`gateway events types`"),
+        (lambda world: sql(world, "DELETE FROM prices"), "Run `gateway catalog sync`"),
+        (lambda world: sql(world, "UPDATE prices SET unit_amount = unit_amount + 1"), "free, plus: another price"),
+        (lambda world: sql(world, "DELETE FROM procrastinate_workers"), "no worker is alive"),
+        (
+            lambda world: sql(world, "UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 minute'"),
+            "no worker is alive",
+        ),
+        (wait_in_the_inbox, "has been due for 60"),
+        (leave_a_dead_event, "`gateway events list --state dead`"),
+        (leave_a_job("failed"), "jobs: 1 failed: gateway.refresh (1)"),
+        (leave_a_job("doing"), "jobs: 1 stalled"),
+    ],
+)
+def test_doctor_reports_exactly_the_problem(healthy: World, change: Change, message: str) -> None:
+    change(healthy)
+    [found] = wrong(healthy.gateway)
+    assert message in found
+
+
+def test_endpoint_for_exactly_the_handled_types_is_no_problem(healthy: World) -> None:
+    replace_endpoint(healthy)
+    assert wrong(healthy.gateway) == []
+
+
+def test_clock_difference_is_reported(healthy: World, stripe_time: StripeTime) -> None:
+    stripe_time.ahead = 300
+    [found] = wrong(healthy.gateway)
+    assert "seconds behind Stripe's" in found
+
+
+def test_unreachable_database_is_reported_without_its_password(healthy: World) -> None:
+    away = replace(healthy.gateway.config, database_url="postgresql://nobody:secret@127.0.0.1:1/nothing")
+    [found] = wrong(build_gateway(away))
+    assert found.startswith("database: The database cannot be reached")
+    assert "secret" not in found
+
+
+def test_unreachable_stripe_and_missing_secrets_are_reported(healthy: World, sandbox: Sandbox) -> None:
+    sandbox.close()
+    nowhere = replace(healthy.gateway.config, stripe_webhook_secrets=())
+    found = wrong(replace(healthy.gateway, config=nowhere))
+    assert [each.partition(":")[0] for each in found] == ["settings", "Stripe"]
+
+
+def test_doctor_prints_a_line_per_check_and_exits_with_1(healthy: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = healthy.gateway.config
+    monkeypatch.setenv("GATEWAY_DATABASE_URL", config.database_url)
+    monkeypatch.setenv("GATEWAY_PUBLIC_URL", config.public_url or "")
+    monkeypatch.setenv("STRIPE_SECRET_KEY", config.stripe_secret_key)
+    monkeypatch.setenv("STRIPE_API_BASE", config.stripe_api_base or "")
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRETS", "whsec_a,whsec_b")
+    monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
+    good = CliRunner().invoke(cli, ["doctor"], catch_exceptions=False)
+    assert (good.exit_code, good.output.count("✓"), "✗" in good.output) == (0, 11, False)
+    disable(healthy)
+    bad = CliRunner().invoke(cli, ["doctor"], catch_exceptions=False)
+    assert (bad.exit_code, bad.output.count("✗")) == (1, 1)
+    assert not any(secret in bad.output for secret in ("whsec_", "sk_test", "postgresql://"))
+
+
+def test_readiness_shows_the_last_endpoint_check_and_stays_ready(healthy: World) -> None:
+    assert healthy.client.get("/health/ready").get_json() == {"status": "ok", "webhook_endpoint": None}
+    disable(healthy)
+    endpoint_check.check_endpoint(healthy.gateway, HANDLERS)
+    answer = healthy.client.get("/health/ready")
+    assert answer.status_code == 200
+    assert "is disabled" in answer.get_json()["webhook_endpoint"]["problem"]
+    replace_endpoint(healthy)
+    endpoint_check.check_endpoint(healthy.gateway, HANDLERS)
+    assert healthy.client.get("/health/ready").get_json()["webhook_endpoint"]["problem"] is None
+
+
+def test_last_endpoint_check_stays_while_stripe_is_unreachable(healthy: World, sandbox: Sandbox) -> None:
+    endpoint_check.check_endpoint(healthy.gateway, HANDLERS)
+    before = endpoint_check.load_last_check(healthy.gateway)
+    assert before is not None
+    sandbox.close()
+    endpoint_check.check_endpoint(healthy.gateway, HANDLERS)
+    after = endpoint_check.load_last_check(healthy.gateway)
+    assert after is not None
+    assert (after.problem, after.checked_at) == (None, before.checked_at)
+
+
+def test_gateway_without_a_migrated_database_is_not_ready(healthy: World) -> None:
+    sql(healthy, "UPDATE alembic_version SET version_num = '0001'")
+    try:
+        assert problem_of(healthy.client.get("/health/ready")) == (503, "database_unavailable")
+        assert "not migrated. Run `gateway migrate`." in wrong(healthy.gateway)[0]
+    finally:
+        sql(healthy, f"UPDATE alembic_version SET version_num = '{known_heads()[0]}'")  # noqa: S608 - our own constant
+
+
+def test_without_a_database_it_is_not_ready(healthy: World) -> None:
+    away = replace(healthy.gateway.config, database_url="postgresql://nobody@127.0.0.1:1/nothing")
+    app = create_app(build_gateway(away))
+    assert problem_of(app.test_client().get("/health/ready")) == (503, "database_unavailable")
+    app.extensions[EXTENSION].close()

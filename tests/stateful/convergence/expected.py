@@ -1,0 +1,214 @@
+"""The tables as they should be. This module reads Stripe's JSON by itself and uses no code of the gateway."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.stateful.convergence.stepped_gateway import SteppedGateway
+from tests.support.json_types import Json
+
+OVER = ("canceled", "incomplete_expired")
+USABLE = ("trialing", "active", "past_due")
+STANDING = {"past_due": "grace", "unpaid": "suspended", "paused": "suspended", "incomplete_expired": "suspended"}
+Tables = dict[str, dict[str, Json]]
+"""Rows by table and key."""
+
+NO_PLAN: Json = {
+    "plan": "free",
+    "requested_plan": "free",
+    "status": "none",
+    "standing": "good",
+    "quantity": 1,
+    "currency": None,
+    "subscription_id": None,
+    "current_period_start": None,
+    "current_period_end": None,
+    "cancel_at": None,
+}
+
+
+def at(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def iso(seconds: int | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def plan_row(subscriptions: Iterable[Json], plans: dict[str, str], invoices: dict[str, Json], *, deleted: bool) -> Json:
+    """Return the plan table row of a customer with these subscriptions. ``plans`` maps products to plans."""
+    if deleted or not (found := list(subscriptions)):
+        return NO_PLAN
+    # A live subscription takes precedence over an ended one, then a usable one, and then the newest one.
+    current = max(
+        found, key=lambda each: (each["status"] not in OVER, each["status"] in USABLE, each["created"], each["id"])
+    )
+    items = sorted(current["items"]["data"], key=lambda item: str(item["id"]))
+    known = [item for item in items if item["price"]["product"] in plans]
+    item = known[0] if len(known) == 1 else items[0]
+    plan = plans[item["price"]["product"]] if len(known) == 1 else "unmapped"
+    over = current["status"] in OVER
+    invoice = invoices.get(current["latest_invoice"] or "", {})
+    given_up = (
+        current["status"] == "past_due" and invoice.get("status") == "open" and not invoice["next_payment_attempt"]
+    )
+    return {
+        "plan": plan if current["status"] in USABLE and not given_up else "free",
+        "requested_plan": "free" if over else plan,
+        "status": current["status"],
+        "standing": "suspended" if given_up else STANDING.get(current["status"], "good"),
+        "quantity": 1 if over else item["quantity"],
+        "currency": current["currency"],
+        "subscription_id": current["id"],
+        "current_period_start": None if over else iso(item["current_period_start"]),
+        "current_period_end": None if over else iso(item["current_period_end"]),
+        "cancel_at": iso(current["cancel_at"]),
+    }
+
+
+@dataclass
+class Expected:
+    """All tables as they should be, according to Stripe's current state."""
+
+    stage: SteppedGateway
+    tables: Tables = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        created = [event["data"]["object"] for event in self.stage.events if event["type"] == "customer.created"]
+        self.owner = {each["id"]: each["metadata"].get("organization_id") for each in created}
+        self.owner = {customer: name for customer, name in self.owner.items() if name}
+        self.customers = {each: self.stage.retrieve(f"/v1/customers/{each}") for each in self.owner}
+        self.products = {each["id"]: each for each in self.stage.read("/v1/products")}
+        self.plans = {
+            each["id"]: key for each in self.products.values() if (key := each["metadata"].get("konnect_plan"))
+        }
+        rows = self.stage.read("/v1/subscriptions", status="all")
+        self.subscriptions = {each["id"]: each for each in rows if each["customer"] in self.owner}
+        self.tables = {"invoices": self._invoices()}
+        self.tables |= {
+            "plans": {key: plan_of(each) for key, each in self.products.items() if key in self.plans},
+            "prices": {each["id"]: price_of(each) for each in self.stage.read("/v1/prices")},
+            "organizations": {self.owner[key]: organization_of(each) for key, each in self.customers.items()},
+            "subscriptions": {
+                key: subscription_of(each, self.owner[each["customer"]]) for key, each in self.subscriptions.items()
+            },
+            "payment_methods": self._cards(),
+            "upcoming_invoices": self._upcoming(),
+            "organization_plans": self._plans(),
+        }
+
+    def _events_about(self, kind: str) -> list[tuple[str, Json]]:
+        """Return type and object of the events about one kind of object, oldest first."""
+        observed = [(event["type"], event["data"]["object"]) for event in self.stage.events]
+        return [(name, thing) for name, thing in observed if thing["object"] == kind]
+
+    def _invoices(self) -> dict[str, Json]:
+        """Return all invoices. A deleted draft is in no list, so only its event shows it."""
+        gone = [
+            thing | {"status": "deleted"} for name, thing in self._events_about("invoice") if name == "invoice.deleted"
+        ]
+        every = [*self.stage.read("/v1/invoices"), *gone]
+        return {
+            each["id"]: invoice_of(each, self.owner[each["customer"]])
+            for each in every
+            if each["customer"] in self.owner
+        }
+
+    def _cards(self) -> dict[str, Json]:
+        attached = dict.fromkeys(
+            (thing["id"], thing["customer"])
+            for name, thing in self._events_about("payment_method")
+            if name == "payment_method.attached" and thing["customer"] in self.owner
+        )
+        return {
+            card: card_of(self.stage.retrieve(f"/v1/payment_methods/{card}"), self.owner[customer])
+            for card, customer in attached
+        }
+
+    def _upcoming(self) -> dict[str, Json]:
+        announced = [thing for name, thing in self._events_about("invoice") if name == "invoice.upcoming"]
+        return {
+            thing["parent"]["subscription_details"]["subscription"]: {
+                "organization_id": self.owner[thing["customer"]],
+                "amount_due": thing["amount_due"],
+                "currency": thing["currency"],
+                "billing_date": at(thing["period_end"]),
+            }
+            for thing in announced
+            if thing["customer"] in self.owner
+        }
+
+    def _plans(self) -> dict[str, Json]:
+        rows = {}
+        for customer, name in self.owner.items():
+            mine = [each for each in self.subscriptions.values() if each["customer"] == customer]
+            deleted = bool(self.customers[customer].get("deleted"))
+            rows[name] = plan_row(mine, self.plans, self.tables["invoices"], deleted=deleted)
+        return rows
+
+
+def plan_of(product: Json) -> Json:
+    return {"key": product["metadata"]["konnect_plan"], "name": product["name"], "active": product["active"]}
+
+
+def price_of(price: Json) -> Json:
+    return {
+        "product_id": price["product"],
+        "lookup_key": price["lookup_key"],
+        "currency": price["currency"],
+        "unit_amount": price["unit_amount"],
+        "interval": price["recurring"]["interval"],
+        "active": price["active"],
+    }
+
+
+def organization_of(customer: Json) -> Json:
+    if customer.get("deleted"):
+        row: Json = {"name": None, "email": None, "default_payment_method_id": None, "balance": 0, "deleted": True}
+    else:
+        row = {name: customer[name] for name in ("name", "email", "balance")}
+        row |= {"default_payment_method_id": customer["invoice_settings"]["default_payment_method"], "deleted": False}
+    return row | {"stripe_customer_id": customer["id"]}
+
+
+def subscription_of(subscription: Json, organization: str) -> Json:
+    items: list[Any] = [
+        {
+            "id": item["id"],
+            "price_id": item["price"]["id"],
+            "product_id": item["price"]["product"],
+            "quantity": item["quantity"],
+            "metered": item["price"]["recurring"]["usage_type"] == "metered",
+            "current_period_start": iso(item["current_period_start"]),
+            "current_period_end": iso(item["current_period_end"]),
+        }
+        for item in subscription["items"]["data"]
+    ]
+    return {
+        "organization_id": organization,
+        "status": subscription["status"],
+        "currency": subscription["currency"],
+        "items": sorted(items, key=lambda item: str(item["id"])),
+        "cancel_at": at(subscription["cancel_at"]),
+        "latest_invoice_id": subscription["latest_invoice"],
+        "change_id": subscription["metadata"].get("change_id"),
+        "pending_until": at((subscription["pending_update"] or {}).get("expires_at")),
+        "created": at(subscription["created"]),
+    }
+
+
+def invoice_of(invoice: Json, organization: str) -> Json:
+    same = ("status", "billing_reason", "number", "currency", "total", "amount_due", "amount_paid", "amount_remaining")
+    parent = invoice["parent"]
+    return {name: invoice[name] for name in same} | {
+        "organization_id": organization,
+        "subscription_id": parent["subscription_details"]["subscription"] if parent else None,
+        "next_payment_attempt": at(invoice["next_payment_attempt"]),
+        "created": at(invoice["created"]),
+    }
+
+
+def card_of(card: Json, organization: str) -> Json:
+    row = {name: card["card"][name] for name in ("brand", "last4", "exp_month", "exp_year")}
+    return row | {"organization_id": organization, "detached": card["customer"] is None}

@@ -1,0 +1,111 @@
+"""Convergence: whatever happens to the deliveries, the tables end equal to Stripe's state.
+
+A real gateway runs on a real database, and the sandbox stands in for Stripe. The state machine plays the network, the
+workers, the people at Stripe's dashboard and the gateway's users. At the end of each example, the test compares all
+tables with those that ``expected`` derives from Stripe's own JSON. This runs a longer search::
+
+    STATEFUL_EXAMPLES=500 STATEFUL_STEPS=40 pytest tests/stateful/convergence/test_convergence.py -n0
+"""
+
+import os
+import sys
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+
+from gateway.db.models import UpcomingInvoice
+from gateway.services.reconciliation import drift
+from tests.stateful.convergence.expected import Expected
+from tests.stateful.convergence.found import check_changes, check_history, check_inbox, check_tables, rows
+from tests.stateful.convergence.holders import Holders
+from tests.stateful.convergence.workers import Workers
+from tests.support.json_types import Json
+
+ONLY_IN_EVENTS = ("invoices", "payment_methods", "upcoming_invoices")
+"""The drift walk does not compare these tables. Only events update them, and Stripe lists those for 30 days."""
+
+
+class Delivered(Holders):
+    """Every event arrives eventually, so no other recovery is needed."""
+
+    def teardown(self) -> None:
+        try:
+            if sys.exc_info()[0] is None and hasattr(self, "random"):
+                self.settle()
+                self.end()
+                self.check()
+        finally:
+            if hasattr(self, "stage"):
+                self.stage.close()
+
+    def end(self) -> None:
+        """Heal the losses."""
+
+    def check(self) -> None:
+        expected = Expected(self.stage)
+        tables = self.comparable(expected)
+        check_inbox(self.stage)
+        check_tables(self.stage, expected, tables)
+        check_history(self.stage, expected)
+        check_changes(self.stage)
+
+    def comparable(self, expected: Expected) -> dict[str, dict[str, Json]]:
+        """Return the expected tables without the contents of unreadable upcoming invoices.
+
+        The gateway replaces such an invoice by a preview from a later time, or by none if the subscription is to end.
+        """
+        here = {row["subscription_id"] for row in rows(self.stage, UpcomingInvoice)}
+        announced = expected.tables["upcoming_invoices"]
+        read = {key: row for key, row in announced.items() if key not in self.misread}
+        replaced: dict[str, Json] = {key: {} for key in announced.keys() & self.misread & here}
+        return expected.tables | {"upcoming_invoices": read | replaced}
+
+
+class Lost(Delivered):
+    """Deliveries are lost, and the gap walk recovers them from Stripe's list of events."""
+
+    loses = True
+
+    def end(self) -> None:
+        self.stage.wait(10)
+        self.reconcile()
+        self.settle_without_network()
+
+    def settle_without_network(self) -> None:
+        while waiting := self.runnable(self.stage.jobs()):
+            self.do(waiting[0])
+
+
+class LostForGood(Lost):
+    """Deliveries are lost, and Stripe's list no longer has the events. The drift walk compares the lists of objects."""
+
+    def can_be_lost(self, event: Json) -> bool:
+        return event["data"]["object"]["object"] in ("subscription", "customer")
+
+    def reconcile(self) -> None:
+        for _ in drift.walk(self.stage.gateway):
+            pass
+
+    def comparable(self, expected: Expected) -> dict[str, dict[str, Json]]:
+        return {name: rows for name, rows in expected.tables.items() if name not in ONLY_IN_EVENTS}
+
+
+MACHINES = {"delivered": Delivered, "lost": Lost, "lost for good": LostForGood}
+CHOSEN = settings(
+    max_examples=int(os.environ.get("STATEFUL_EXAMPLES", "7")),
+    stateful_step_count=int(os.environ.get("STATEFUL_STEPS", "25")),
+    derandomize="STATEFUL_EXAMPLES" not in os.environ,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    # No shrinking: it would take an hour.
+    phases=[Phase.explicit, Phase.generate],
+    database=None,
+)
+
+
+@pytest.mark.parametrize("fate", MACHINES)
+def test_the_tables_end_equal_to_stripes_state(fate: str, database_url: str) -> None:
+    machine: type[RuleBasedStateMachine] = type(fate, (MACHINES[fate],), {"database_url": database_url})
+    run_state_machine_as_test(machine, settings=CHOSEN)
+    print(fate, dict(Workers.calls))  # noqa: T201 - `-rP` shows how many calls the chaos costs

@@ -1,0 +1,85 @@
+"""Grace ends when Stripe gives up the invoice, whether its events arrive first, last or never."""
+
+from dataclasses import replace
+from itertools import groupby
+
+import pytest
+import requests
+from sqlalchemy import text
+
+from gateway.services.plan_changes.request import change_plan
+from gateway.services.reconciliation import drift
+from gateway.services.reconciliation.differences import Difference, Resolution
+from schemas.subscription import ChangeCommand
+from tests.stateful.convergence.expected import Expected
+from tests.stateful.convergence.found import check_tables
+from tests.stateful.convergence.stepped_gateway import SteppedGateway, pass_on
+from tests.support.clock import DAY
+from tests.support.json_types import Json
+
+
+def given_up(stage: SteppedGateway) -> list[Json]:
+    """Return the events from the first payment until Stripe's last attempt to charge the card."""
+    wanted = {"retry_days": [1], "after_retries": "past_due"}
+    requests.post(f"{stage.sandbox.url}/_sandbox/settings", json=wanted, timeout=5).raise_for_status()
+    change_plan(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="free", enroll=True))
+    [customer] = stage.read("/v1/customers")
+    stage.account.give_card(customer["id"], "pm_card_chargeCustomerFail")
+    pass_on(stage)
+    change_plan(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="plus"))
+    for days in (31, 2):
+        stage.wait(days * DAY)
+    return stage.hear()
+
+
+def check(stage: SteppedGateway) -> None:
+    """Check that the plan is suspended, as at Stripe."""
+    expected = Expected(stage)
+    assert expected.tables["organization_plans"]["org_1"]["standing"] == "suspended"
+    check_tables(stage, expected, {"organization_plans": expected.tables["organization_plans"]})
+
+
+@pytest.mark.parametrize("last", ["invoice", "subscription"])
+def test_grace_ends_when_invoice_or_subscription_arrives_last(stage: SteppedGateway, last: str) -> None:
+    events = sorted(given_up(stage), key=lambda event: event["data"]["object"]["object"] == last)
+    for _, batch in groupby(events, lambda event: event["data"]["object"]["object"] == last):
+        for event in batch:
+            stage.deliver(event)
+        stage.drain()
+    check(stage)
+
+
+def walked(stage: SteppedGateway, *, dry_run: bool = False) -> list[Difference]:
+    return [each for page in drift.walk(stage.gateway, dry_run=dry_run) for each in page.differences]
+
+
+@pytest.mark.parametrize("lost", [2, 100], ids=["the invoice's last events", "all its events"])
+def test_the_drift_walk_ends_grace_without_invoice_events(stage: SteppedGateway, lost: int) -> None:
+    events = given_up(stage)
+    about_invoices = [event["id"] for event in events if event["type"].startswith("invoice.")]
+    for event in events:
+        if event["id"] not in about_invoices[-lost:]:
+            stage.deliver(event)
+    stage.drain()
+    stage.wait(60)
+    [dry] = walked(stage, dry_run=True)
+    assert (dry.kind, dry.cause, dry.resolution) == ("invoice", "missed_event", "would_heal")
+    [found] = walked(stage)
+    assert found == replace(dry, resolution=Resolution.HEALED)
+    check(stage)
+    assert walked(stage) == []
+
+
+def test_the_drift_walk_looks_up_only_decisive_unpaid_invoices(stage: SteppedGateway) -> None:
+    for event in given_up(stage):
+        stage.deliver(event)
+    stage.drain()
+    with stage.gateway.database.transaction() as session:  # Stripe makes new links for each answer
+        session.execute(text("UPDATE invoices SET invoice_pdf = 'https://example.test/another'"))
+    *_, last = drift.walk(stage.gateway)
+    assert last.progress.counts == {"customers": 1, "subscriptions": 1, "unpaid_invoices": 1, "plan_table": 1}
+    [subscription] = stage.read("/v1/subscriptions")
+    stage.account.v1.invoices.void_invoice(subscription["latest_invoice"])
+    pass_on(stage)
+    *_, last = drift.walk(stage.gateway)
+    assert last.progress.counts["unpaid_invoices"] == 0

@@ -1,0 +1,24 @@
+"""Reads and changes the states of queued jobs."""
+
+from procrastinate.jobs import Status
+from sqlalchemy import text
+
+from tests.support.world import World
+
+
+def job_states(world: World, task: str) -> list[str]:
+    query = text("SELECT status::text FROM procrastinate_jobs WHERE task_name = :task ORDER BY id")
+    with world.gateway.database.transaction() as session:
+        return list(session.scalars(query, {"task": task}))
+
+
+def set_job_state(world: World, task: str, state: Status) -> None:
+    """Set the state of a task's jobs, for example to the one that a killed worker leaves behind."""
+    with world.gateway.database.transaction() as session:
+        session.execute(
+            text(
+                "UPDATE procrastinate_jobs SET status = cast(:state AS procrastinate_job_status)"
+                " WHERE task_name = :task"
+            ),
+            {"state": state.value, "task": task},
+        )

@@ -1,0 +1,5 @@
+"""Types of JSON."""
+
+from typing import Any
+
+Json = dict[str, Any]

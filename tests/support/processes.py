@@ -1,0 +1,105 @@
+"""Starts and stops the gateway's processes for the benchmarks and the fault tests."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from gateway.cli import OPTIONS, THREADS, WORKERS
+from tests.support.wait import eventually
+
+START_TIMEOUT, STOP_TIMEOUT = 60, 60  # seconds
+
+
+class Process:
+    """A Python process and its children. They run in their own session and write to one log."""
+
+    def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
+        self._log = log
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, *arguments],
+                env=settings(environment),
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Return whether the process still runs."""
+        return self._process.poll() is None
+
+    def children(self) -> list[psutil.Process]:
+        """Return the child processes, which are gunicorn's workers."""
+        return psutil.Process(self.pid).children()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the process and its children."""
+        os.killpg(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill the process and its children with SIGKILL."""
+        self.send(signal.SIGKILL)
+        self._process.wait()
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM to the process but not to its children, as a supervisor does."""
+        self._process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        """Wait until the process ends and return its exit status."""
+        return self._process.wait(STOP_TIMEOUT)
+
+    def log(self) -> str:
+        """Return everything that the process has logged."""
+        return self._log.read_text(errors="replace")
+
+
+@contextmanager
+def running(arguments: list[str], environment: Mapping[str, str], log: Path) -> Iterator[Process]:
+    """Run a process for the length of the block. Kill it and its children even if the block raises."""
+    process = Process(arguments, environment, log)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):  # the whole family may have ended
+            process.kill()
+
+
+def settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment with its gateway and Stripe settings replaced by the given ones."""
+    theirs = {name: value for name, value in os.environ.items() if not name.startswith(("STRIPE_", "GATEWAY_"))}
+    return {**theirs, **environment}
+
+
+def gunicorn(application: str, port: int) -> list[str]:
+    """Return the arguments that ``gateway serve`` gives gunicorn, for any application and without an access log."""
+    quiet = [option for option in OPTIONS if "access-log" not in option]
+    size = [f"--workers={WORKERS}", f"--threads={THREADS}"]
+    return ["-m", "gunicorn", "--worker-class=gthread", *size, *quiet, f"--bind=127.0.0.1:{port}", application]
+
+
+def free_port() -> int:
+    """Return a port on which no process listens."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def await_port(port: int) -> None:
+    """Wait until a process listens on the port."""
+    eventually(lambda: accepts_connections(port), START_TIMEOUT)
+
+
+def accepts_connections(port: int) -> bool:
+    """Return whether a process listens on the port."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False

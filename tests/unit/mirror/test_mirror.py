@@ -1,0 +1,115 @@
+"""The columns in which the mirror stores a snapshot."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.db.models import Subscription
+from gateway.services.mirror.ordering import Order
+from gateway.services.mirror.tables import KINDS, read_order, write_order
+from gateway.stripe_api.snapshots import Source
+from tests.support.recorded_events import BILLING_DATE, ENROLLED, recorded_snapshot
+
+AT = datetime(2026, 11, 5, 0, 3, tzinfo=UTC)
+
+
+def test_kinds_are_merged_after_the_kinds_they_refer_to() -> None:
+    assert list(KINDS) == [
+        "product",
+        "price",
+        "customer",
+        "payment_method",
+        "subscription",
+        "invoice",
+        "upcoming_invoice",
+    ]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_key_column_exists(name: str) -> None:
+    kind = KINDS[name]
+    assert kind.model.__table__.columns[kind.key].primary_key or kind.model.__table__.columns[kind.key].unique
+
+
+def content(event: str) -> dict[str, object]:
+    snapshot = recorded_snapshot(event)
+    return dict(KINDS[snapshot.kind].column_values(snapshot))
+
+
+def test_content_of_a_subscription() -> None:
+    assert content("customer.subscription.updated") == {
+        "status": "active",
+        "currency": "usd",
+        "items": [
+            {
+                "id": "si_TSd3dham0bMdhk",
+                "price_id": "price_1JYB9xFgrLIb2c5FO47rtUma",
+                "product_id": "prod_SujWjdmPPD2U1D",
+                "quantity": 4,
+                "metered": False,
+                "current_period_start": "2026-11-01T00:02:00+00:00",
+                "current_period_end": "2026-12-01T00:02:00+00:00",
+            }
+        ],
+        "cancel_at": None,
+        "latest_invoice_id": "in_1Ddsfxw9Rj48z7MYW57wVs9T",
+        "change_id": "chg_2",
+        "pending_until": None,
+        "created": ENROLLED,
+    }
+
+
+def test_content_of_an_invoice() -> None:
+    assert content("invoice.paid") == {
+        "subscription_id": "sub_1W1sHmK3iPuNwiMvlW33EgIc",
+        "status": "paid",
+        "billing_reason": "subscription_update",
+        "number": "JTIG0Z8S-0002",
+        "currency": "usd",
+        "total": 89164,
+        "amount_due": 89164,
+        "amount_paid": 89164,
+        "amount_remaining": 0,
+        "next_payment_attempt": None,
+        "hosted_invoice_url": "https://stripe.test/i/in_1Ddsfxw9Rj48z7MYW57wVs9T",
+        "invoice_pdf": "https://stripe.test/i/in_1Ddsfxw9Rj48z7MYW57wVs9T/pdf",
+        "created": AT,
+    }
+
+
+def test_content_of_the_other_kinds() -> None:
+    assert content("invoice.upcoming") == {"amount_due": 142498, "currency": "usd", "billing_date": BILLING_DATE}
+    assert content("customer.deleted") == {
+        "name": None,
+        "email": None,
+        "default_payment_method_id": None,
+        "balance": 0,
+        "deleted": True,
+    }
+    assert content("payment_method.attached") == {
+        "brand": "mastercard",
+        "last4": "4444",
+        "exp_month": 12,
+        "exp_year": 2034,
+        "detached": False,
+    }
+    assert content("product.created") == {"key": "plus", "name": "Plus", "active": True}
+    assert content("price.created") == {
+        "product_id": "prod_SujWjdmPPD2U1D",
+        "lookup_key": "konnect_plus_usd_month",
+        "currency": "usd",
+        "unit_amount": 25000,
+        "interval": "month",
+        "active": True,
+    }
+
+
+def test_the_order_stored_in_a_row_is_read_back() -> None:
+    order = Order(as_of=AT, source=Source.EVENT, rank=1, trail=("a", "b"), revision=4)
+    row = Subscription(id="sub_1")
+    write_order(row, order)
+    assert read_order(row) == order
+
+
+def test_a_row_without_a_stripe_state_has_no_order() -> None:
+    assert read_order(Subscription(id="sub_1")) is None

@@ -1,0 +1,224 @@
+"""The plan of an organization, for every state of its subscriptions at Stripe."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
+
+import pytest
+import stripe
+
+from gateway.db.models import OrganizationPlan, Subscription
+from gateway.services.plan_table.derive import RULES, Payment, PlanState, derive_plan_state
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
+END = datetime(2026, 12, 1, tzinfo=UTC)
+PLAN_OF_PRODUCT = {"prod_free": "free", "prod_plus": "plus", "prod_enterprise": "enterprise"}
+UNKNOWN_PRODUCT = "prod_strange"
+
+
+def item(product: str, *, quantity: int = 1, item_id: str = "si_1") -> dict[str, Any]:
+    return {
+        "id": item_id,
+        "price_id": f"price_of_{product}",
+        "product_id": product,
+        "quantity": quantity,
+        "current_period_start": START.isoformat(),
+        "current_period_end": END.isoformat(),
+    }
+
+
+def subscription(
+    *items: dict[str, Any], status: str = "active", created: datetime = START, name: str = "sub_1"
+) -> Subscription:
+    return Subscription(
+        id=name,
+        organization_id="org_1",
+        status=status,
+        currency="usd",
+        items=list(items),
+        cancel_at=None,
+        latest_invoice_id=None,
+        change_id=None,
+        created=created,
+    )
+
+
+def state(*subscriptions: Subscription) -> PlanState:
+    return derive_plan_state(subscriptions, PLAN_OF_PRODUCT)
+
+
+def test_an_organization_without_a_subscription_is_on_free() -> None:
+    assert state() == PlanState(
+        plan="free",
+        requested_plan="free",
+        status="none",
+        standing="good",
+        quantity=1,
+        currency=None,
+        subscription_id=None,
+        current_period_start=None,
+        current_period_end=None,
+        cancel_at=None,
+    )
+
+
+def test_the_row_is_derived_from_the_base_item() -> None:
+    found = subscription(item("prod_plus", quantity=7))
+    found.cancel_at = END
+    assert state(found) == PlanState(
+        plan="plus",
+        requested_plan="plus",
+        status="active",
+        standing="good",
+        quantity=7,
+        currency="usd",
+        subscription_id="sub_1",
+        current_period_start=START,
+        current_period_end=END,
+        cancel_at=END,
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "product", "plan", "requested", "standing"),
+    [
+        ("trialing", "prod_free", "free", "free", "good"),
+        ("trialing", "prod_plus", "plus", "plus", "good"),
+        ("trialing", UNKNOWN_PRODUCT, "unmapped", "unmapped", "good"),
+        ("active", "prod_free", "free", "free", "good"),
+        ("active", "prod_plus", "plus", "plus", "good"),
+        ("active", UNKNOWN_PRODUCT, "unmapped", "unmapped", "good"),
+        ("past_due", "prod_free", "free", "free", "grace"),
+        ("past_due", "prod_plus", "plus", "plus", "grace"),
+        ("past_due", UNKNOWN_PRODUCT, "unmapped", "unmapped", "grace"),
+        ("incomplete", "prod_free", "free", "free", "good"),
+        ("incomplete", "prod_plus", "free", "plus", "good"),
+        ("incomplete", UNKNOWN_PRODUCT, "free", "unmapped", "good"),
+        ("incomplete_expired", "prod_free", "free", "free", "suspended"),
+        ("incomplete_expired", "prod_plus", "free", "free", "suspended"),
+        ("incomplete_expired", UNKNOWN_PRODUCT, "free", "free", "suspended"),
+        ("unpaid", "prod_free", "free", "free", "suspended"),
+        ("unpaid", "prod_plus", "free", "plus", "suspended"),
+        ("unpaid", UNKNOWN_PRODUCT, "free", "unmapped", "suspended"),
+        ("paused", "prod_free", "free", "free", "suspended"),
+        ("paused", "prod_plus", "free", "plus", "suspended"),
+        ("paused", UNKNOWN_PRODUCT, "free", "unmapped", "suspended"),
+        ("canceled", "prod_free", "free", "free", "good"),
+        ("canceled", "prod_plus", "free", "free", "good"),
+        ("canceled", UNKNOWN_PRODUCT, "free", "free", "good"),
+    ],
+)
+def test_plan_and_standing_follow_the_status(
+    status: str, product: str, plan: str, requested: str, standing: str
+) -> None:
+    found = state(subscription(item(product), status=status))
+    assert (found.plan, found.requested_plan, found.standing) == (plan, requested, standing)
+    assert found.status == status
+
+
+GOOD, GRACE, SUSPENDED = ("plus", "good"), ("plus", "grace"), ("free", "suspended")
+NOT_YET, OVER = ("free", "good"), ("free", "good")
+# For a subscription to Plus: the plan that the organization may use and its standing, by status and latest invoice.
+TABLE: dict[str, dict[str, tuple[str, str]]] = {
+    #                       unknown     draft       open        overdue     paid        uncollectible  void
+    "active": dict(zip(Payment, [GOOD, GOOD, GOOD, GOOD, GOOD, GOOD, GOOD], strict=True)),
+    "trialing": dict(zip(Payment, [GOOD, GOOD, GOOD, GOOD, GOOD, GOOD, GOOD], strict=True)),
+    "past_due": dict(zip(Payment, [GRACE, GRACE, GRACE, SUSPENDED, GRACE, GRACE, GRACE], strict=True)),
+    "incomplete": dict.fromkeys(Payment, NOT_YET),
+    "incomplete_expired": dict.fromkeys(Payment, SUSPENDED),
+    "unpaid": dict.fromkeys(Payment, SUSPENDED),
+    "paused": dict.fromkeys(Payment, SUSPENDED),
+    "canceled": dict.fromkeys(Payment, OVER),
+}
+
+
+@pytest.mark.parametrize("payment", Payment)
+@pytest.mark.parametrize("status", TABLE)
+def test_status_and_latest_invoice_determine_the_plan(status: str, payment: Payment) -> None:
+    bought = subscription(item("prod_plus"), status=status)
+    bought.latest_invoice_id = "in_1"
+    found = derive_plan_state([bought], PLAN_OF_PRODUCT, {"in_1": payment})
+    assert (found.plan, found.standing) == TABLE[status][payment]
+
+
+@pytest.mark.parametrize(
+    ("status", "next_attempt", "payment"),
+    [
+        ("draft", None, "draft"),
+        ("open", START, "open"),
+        ("open", None, "overdue"),
+        ("paid", None, "paid"),
+        ("uncollectible", None, "uncollectible"),
+        ("void", None, "void"),
+        ("deleted", None, "unknown"),
+    ],
+)
+def test_the_payment_state_of_an_invoice(status: str, next_attempt: datetime | None, payment: str) -> None:
+    assert Payment.of_invoice(status, next_attempt) == payment
+
+
+def test_every_status_in_the_sdk_has_a_standing() -> None:
+    assert {*TABLE, "none"} == RULES.keys()
+    assert RULES.keys() == {"none", *get_args(get_args(stripe.Subscription.__annotations__["status"])[0])}
+
+
+def test_an_unknown_product_beside_a_plan_is_ignored() -> None:
+    found = state(subscription(item(UNKNOWN_PRODUCT, quantity=9, item_id="si_0"), item("prod_plus", quantity=3)))
+    assert (found.plan, found.quantity) == ("plus", 3)
+
+
+def test_two_plans_in_one_subscription_are_unmapped() -> None:
+    found = state(subscription(item("prod_free"), item("prod_plus", item_id="si_2")))
+    assert (found.plan, found.requested_plan) == ("unmapped", "unmapped")
+
+
+def test_a_subscription_without_a_plan_is_unmapped() -> None:
+    found = state(subscription(item(UNKNOWN_PRODUCT, quantity=4)))
+    assert (found.plan, found.requested_plan, found.quantity) == ("unmapped", "unmapped", 4)
+    assert found.subscription_id == "sub_1"
+
+
+LATER = START + timedelta(days=1)
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+@pytest.mark.parametrize(
+    ("subscriptions", "current"),
+    [
+        ([("sub_old", START, "active"), ("sub_new", LATER, "active")], "sub_new"),
+        ([("sub_old", START, "active"), ("sub_new", LATER, "past_due")], "sub_new"),
+        ([("sub_old", START, "active"), ("sub_new", LATER, "canceled")], "sub_old"),
+        ([("sub_old", START, "unpaid"), ("sub_new", LATER, "incomplete_expired")], "sub_old"),
+        ([("sub_old", START, "canceled"), ("sub_new", LATER, "canceled")], "sub_new"),
+        ([("sub_old", START, "canceled"), ("sub_new", LATER, "incomplete_expired")], "sub_new"),
+        ([("sub_a", START, "active"), ("sub_b", START, "active")], "sub_b"),
+    ],
+)
+def test_the_newest_live_subscription_counts_else_the_newest(
+    subscriptions: list[tuple[str, datetime, str]], current: str, turn: int
+) -> None:
+    rows = [
+        subscription(item("prod_plus"), name=name, created=created, status=status)
+        for name, created, status in subscriptions
+    ]
+    assert state(*rows[::turn]).subscription_id == current
+
+
+def test_the_state_in_a_row_is_read_back() -> None:
+    found = state(subscription(item("prod_plus", quantity=7)))
+    row = OrganizationPlan(organization_id="org_1", as_of=START, version=3, **vars(found))
+    assert PlanState.of_row(row) == found
+
+
+def test_the_history_keeps_times_in_iso_8601() -> None:
+    assert state(subscription(item("prod_plus"))).to_json() == {
+        "plan": "plus",
+        "requested_plan": "plus",
+        "status": "active",
+        "standing": "good",
+        "quantity": 1,
+        "currency": "usd",
+        "subscription_id": "sub_1",
+        "current_period_start": "2026-11-01T00:00:00+00:00",
+        "current_period_end": "2026-12-01T00:00:00+00:00",
+        "cancel_at": None,
+    }

@@ -1,0 +1,173 @@
+"""The policy of plan changes, with the whole table of transitions."""
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from gateway.catalog import Catalog
+from gateway.errors import (
+    ContactSalesRequired,
+    GatewayError,
+    InvalidRequest,
+    NoChange,
+    PaymentMethodRequired,
+    UnpaidInvoice,
+)
+from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
+from gateway.services.subscription.policy import (
+    BUYING,
+    TRANSITIONS,
+    Transition,
+    check_change,
+    check_needs,
+    choose_action,
+    list_actions,
+    resolve_target,
+)
+
+CATALOG = Catalog.load()
+SALES, SAME = ContactSalesRequired, NoChange
+
+
+def on(plan: str, quantity: int = 1) -> PlanState:
+    """Return the state of an enrolled organization."""
+    return replace(NEVER_ENROLLED, plan=plan, requested_plan=plan, quantity=quantity, subscription_id="sub_1")
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "outcome"),
+    [
+        ("free", "free", SAME),
+        ("free", "plus", "upgrade"),
+        ("free", "enterprise", SALES),
+        ("plus", "free", "downgrade"),
+        ("plus", "plus", SAME),
+        ("plus", "enterprise", SALES),
+        ("enterprise", "free", SALES),
+        ("enterprise", "plus", SALES),
+        ("enterprise", "enterprise", SALES),
+        ("unmapped", "free", SALES),
+        ("unmapped", "plus", SALES),
+        ("unmapped", "enterprise", SALES),
+    ],
+)
+def test_each_pair_of_plans_has_its_transition(source: str, target: str, outcome: str | type[GatewayError]) -> None:
+    plan = CATALOG.get(target)
+    if isinstance(outcome, str):
+        assert check_change(on(source), plan, 1).action == outcome
+    else:
+        with pytest.raises(outcome):
+            check_change(on(source), plan, 1)
+
+
+def test_unmapped_cannot_be_requested() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        CATALOG.get("unmapped")
+    assert caught.value.members == {"errors": {"plan": ["Must be one of: free, plus, enterprise."]}}
+
+
+def test_the_target_defaults_to_the_current_plan() -> None:
+    assert resolve_target(CATALOG, on("plus"), None) == CATALOG.get("plus")
+    assert resolve_target(CATALOG, on("plus"), "free") == CATALOG.get("free")
+    assert resolve_target(CATALOG, NEVER_ENROLLED, None) == CATALOG.get("free")
+
+
+@pytest.mark.parametrize("present", ["unmapped", "of_last_year"])
+def test_a_current_plan_that_is_not_sold_requires_sales(present: str) -> None:
+    with pytest.raises(ContactSalesRequired):
+        resolve_target(CATALOG, on(present), None)
+    with pytest.raises(InvalidRequest):
+        resolve_target(CATALOG, on(present), present)
+    assert resolve_target(CATALOG, on(present), "plus") == CATALOG.get("plus")
+
+
+def test_a_new_organization_may_take_free_or_plus() -> None:
+    assert check_change(NEVER_ENROLLED, CATALOG.get("free"), 1) == Transition(action="enroll")
+    assert check_change(NEVER_ENROLLED, CATALOG.get("plus"), 1) == Transition(action="upgrade", needs=BUYING)
+    with pytest.raises(ContactSalesRequired):
+        check_change(NEVER_ENROLLED, CATALOG.get("enterprise"), 1)
+
+
+@pytest.mark.parametrize(("held", "wanted"), [(1, 2), (5, 1), (99, 100)])
+def test_another_quantity_of_plus_is_a_change(held: int, wanted: int) -> None:
+    assert check_change(on("plus", held), CATALOG.get("plus"), wanted).action == "change_quantity"
+
+
+@pytest.mark.parametrize(("plan", "quantity"), [("free", 1), ("plus", 1), ("plus", 5)])
+def test_the_current_plan_and_quantity_are_no_change(plan: str, quantity: int) -> None:
+    with pytest.raises(NoChange):
+        check_change(on(plan, quantity), CATALOG.get(plan), quantity)
+
+
+def test_the_requested_plan_counts_and_not_the_one_in_use() -> None:
+    unpaid = replace(on("plus"), plan="free", status="unpaid", standing="suspended")
+    assert check_change(unpaid, CATALOG.get("free"), 1).action == "downgrade"
+    with pytest.raises(NoChange):
+        check_change(unpaid, CATALOG.get("plus"), 1)
+
+
+@pytest.mark.parametrize(("target", "quantity"), [("plus", 101), ("plus", 1_000_000), ("free", 2)])
+def test_too_large_a_quantity_is_refused_with_the_limit(target: str, quantity: int) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        check_change(on("plus"), CATALOG.get(target), quantity)
+    plan = CATALOG.get(target)
+    errors = {"quantity": [f"At most {plan.max_quantity} for {plan.name}."]}
+    assert caught.value.members == {"errors": errors}
+
+
+def test_the_maximum_quantity_is_allowed() -> None:
+    assert check_change(on("free"), CATALOG.get("plus"), 100).action == "upgrade"
+
+
+def test_contact_sales_takes_precedence_over_the_quantity() -> None:
+    with pytest.raises(ContactSalesRequired):
+        check_change(on("plus"), CATALOG.get("enterprise"), 2)
+
+
+@pytest.mark.parametrize(("source", "held", "target", "wanted"), [("free", 1, "plus", 1), ("plus", 1, "plus", 2)])
+def test_buying_more_requires_a_card_and_no_unpaid_invoice(source: str, held: int, target: str, wanted: int) -> None:
+    transition = check_change(on(source, held), CATALOG.get(target), wanted)
+    check_needs(transition, card=True, paid_up=True)
+    with pytest.raises(PaymentMethodRequired):
+        check_needs(transition, card=False)
+    with pytest.raises(UnpaidInvoice):
+        check_needs(transition, paid_up=False)
+
+
+@pytest.mark.parametrize(
+    ("current", "target", "wanted"),
+    [(on("plus", 3), "free", 1), (on("plus", 3), "plus", 2), (NEVER_ENROLLED, "free", 1)],
+)
+def test_buying_less_and_enrolling_have_no_preconditions(current: PlanState, target: str, wanted: int) -> None:
+    check_needs(check_change(current, CATALOG.get(target), wanted), card=False, paid_up=False)
+
+
+def test_the_table_has_every_pair_of_plans() -> None:
+    assert TRANSITIONS.keys() == set(product(CATALOG.keys, repeat=2))
+
+
+@pytest.mark.parametrize(
+    ("current", "actions"),
+    [
+        ("free", ["current", "upgrade", "contact_sales"]),
+        ("plus", ["downgrade", "current", "contact_sales"]),
+        ("enterprise", ["contact_sales", "contact_sales", "current"]),
+        ("unmapped", ["contact_sales", "contact_sales", "contact_sales"]),
+    ],
+)
+def test_the_action_towards_each_plan(current: str, actions: list[str]) -> None:
+    assert [choose_action(current, plan) for plan in CATALOG.plans] == actions
+
+
+@pytest.mark.parametrize(
+    ("current", "actions"),
+    [
+        ("free", ["change_plan", "contact_sales"]),
+        ("plus", ["change_plan", "cancel_plan", "contact_sales"]),
+        ("enterprise", ["contact_sales"]),
+        ("unmapped", ["contact_sales"]),
+    ],
+)
+def test_the_actions_from_each_plan(current: str, actions: list[str]) -> None:
+    assert list_actions(current, CATALOG) == actions
