@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
 
-.PHONY: help demo test check unit bench fuzz interface install lint types layers tests format lock clean
+.PHONY: help demo test test-long check unit bench fuzz interface install lint types layers security tests client audit \
+        format lock clean
 
 # The first target, so that `make` alone starts nothing.
 help:                         ## print the targets
@@ -12,7 +13,10 @@ help:                         ## print the targets
 demo: install                 ## play one organization's story on real parts (ARGS=--exit stops after it)
 	@$(BIN)/gateway demo $(ARGS)
 
-test: lint types layers tests ## run everything that CI runs
+test: lint types layers security tests client ## run everything that CI runs
+
+test-long: install            ## run the tests that take too long for every change
+	$(BIN)/pytest -m long $(ARGS)
 
 check: lint types layers unit ## run the quick checks: lint, types, layers and unit tests
 
@@ -46,6 +50,15 @@ types: install                ## run mypy
 
 layers: install               ## check that imports point down only
 	$(BIN)/lint-imports
+
+security: install             ## run bandit; each exception is explained on its line
+	$(BIN)/bandit --quiet --recursive gateway handlers schemas wsgi.py
+
+client:                       ## compile a TypeScript client that is generated from docs/openapi.json
+	@tests/client/check
+
+audit: install                ## compare the locked versions with published advisories; needs their service
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement requirements.lock
 
 unit: install                 ## run the unit tests
 	$(BIN)/pytest tests/unit $(ARGS)

@@ -7,7 +7,7 @@ from gateway.catalog import Catalog
 from gateway.config import Config, ConfigError
 from gateway.db.session import Database
 from gateway.endpoints import billing_details, health, history, invoices, metrics, plans, sales, subscription, webhooks
-from gateway.endpoints.blueprint import Api
+from gateway.endpoints.document import DESCRIPTION, Api
 from gateway.endpoints.request_context import EXTENSION, WebApp
 from gateway.logging import configure_logging
 from gateway.services.runtime import Gateway
@@ -17,6 +17,12 @@ from gateway.stripe_api.client import stripe_client
 from gateway.stripe_api.gate import Gate, Share
 
 MAX_BODY_BYTES = 64 * 1024
+BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "Each operation names the scope that the token's claim `scope` must hold.",
+}
 
 
 def build_gateway(config: Config, share: Share | None = None) -> Gateway:
@@ -57,13 +63,14 @@ def create_app(gateway: Gateway | None = None) -> Flask:
         OPENAPI_URL_PREFIX="/v1",
         OPENAPI_JSON_PATH="openapi.json",
         API_SPEC_OPTIONS={
-            "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}},
-            "security": [{"bearer": []}],
+            "info": {"description": DESCRIPTION},
+            "components": {"securitySchemes": {"bearer": BEARER}},
         },
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it; keeps the schemas' order
     app.extensions[EXTENSION] = WebApp(gateway)
-    api = Api(app)
+    app.url_map.converters["card"] = billing_details.CardId
+    api = Api(app, plan_keys=gateway.catalog.keys)
     for resource in (plans, subscription, history, billing_details, invoices, sales):
         api.register_blueprint(resource.blueprint)
     for plain in (webhooks.blueprint, health.blueprint, metrics.blueprint):

@@ -101,7 +101,7 @@ def serve(bind: str, workers: int, threads: int) -> None:
     os.environ["GATEWAY_WEB_THREADS"] = str(threads)  # each web process sizes its calls to Stripe by it
     os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="gateway-metrics-")  # new, so that the counts start at zero
     command = [sys.executable, "-m", "gunicorn", *arguments, *OPTIONS, "wsgi:app"]
-    os.execv(sys.executable, command)  # noqa: S606 - no shell: gunicorn replaces this process and gets its signals
+    os.execv(sys.executable, command)  # nosec B606  # noqa: S606 - no shell: gunicorn replaces this process and gets its signals
 
 
 @cli.command()

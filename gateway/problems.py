@@ -20,6 +20,11 @@ KNOWN: dict[int, tuple[str, str, str | None]] = {
     422: (InvalidRequest.code, InvalidRequest.title, "Some fields are not valid."),
 }
 
+TITLES = {code: title for code, title, _ in KNOWN.values()} | {
+    "http_error": "HTTP error",
+    "malformed_request": "Malformed request",
+}
+"""The titles of the problems that are not errors of ours, by code."""
 CONTENT_TYPE = "application/problem+json"
 # A service attaches its own objects to an error. These schemas turn such a member into JSON.
 MEMBER_SCHEMAS = {"quote": QuoteSchema()}

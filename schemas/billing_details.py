@@ -1,9 +1,9 @@
 """The schemas of billing details and cards."""
 
-from marshmallow import Schema, fields, validate
+from marshmallow import fields, validate
 
 from schemas.countries import COUNTRIES
-from schemas.fields import STRIPE_ID, EmailAddress, InputSchema, Text
+from schemas.fields import STRIPE_ID, EmailAddress, InputSchema, OutputSchema, Text
 from schemas.subscription import CardSchema
 
 MOST_TAX_IDS = 5  # Stripe keeps no more for a customer
@@ -39,14 +39,14 @@ class BillingDetailsSchema(InputSchema):
     """The billing details. PUT replaces all of them."""
 
     name = Text(longest=256, required=True)
-    email = EmailAddress(required=True, metadata={"format": "email"})
+    email = EmailAddress(required=True)
     address = fields.Nested(AddressSchema, required=True, allow_none=True)
     tax_ids = fields.List(
         fields.Nested(TaxIdSchema), required=True, validate=validate.Length(max=MOST_TAX_IDS, error="At most {max}.")
     )
 
 
-class ShownAddressSchema(Schema):
+class ShownAddressSchema(OutputSchema):
     """An address as Stripe has it. A person may have typed an address at Stripe that this interface would refuse."""
 
     line1 = fields.String(allow_none=True)
@@ -57,7 +57,7 @@ class ShownAddressSchema(Schema):
     country = fields.String(allow_none=True)
 
 
-class ShownTaxIdSchema(Schema):
+class ShownTaxIdSchema(OutputSchema):
     """A tax id on file."""
 
     type = fields.String()
@@ -67,7 +67,7 @@ class ShownTaxIdSchema(Schema):
     )
 
 
-class ShownBillingDetailsSchema(Schema):
+class ShownBillingDetailsSchema(OutputSchema):
     """The billing details as Stripe has them. A value is null until somebody enters it."""
 
     name = fields.String(allow_none=True)
@@ -76,7 +76,7 @@ class ShownBillingDetailsSchema(Schema):
     tax_ids = fields.List(fields.Nested(ShownTaxIdSchema))
 
 
-class SetupIntentSchema(Schema):
+class SetupIntentSchema(OutputSchema):
     """The values that Stripe.js needs to add a card in the browser."""
 
     client_secret = fields.String()
@@ -90,7 +90,7 @@ class ListedCardSchema(CardSchema):
     is_expired = fields.Boolean(metadata={"description": "its expiry month has passed, so it can no longer be charged"})
 
 
-class CardListSchema(Schema):
+class CardListSchema(OutputSchema):
     """The cards on file."""
 
     data = fields.List(fields.Nested(ListedCardSchema))

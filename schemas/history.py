@@ -3,9 +3,10 @@
 from datetime import UTC
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import ValidationError, fields, validate, validates_schema
 
-from schemas.fields import InputSchema, utc
+from schemas.fields import PLAN_KEY, Currency, InputSchema, OutputSchema, one_of, utc
+from schemas.subscription import STANDINGS, STATUSES
 
 
 class HistoryQuerySchema(InputSchema):
@@ -26,49 +27,52 @@ class HistoryQuerySchema(InputSchema):
             raise ValidationError("Cannot be used with `at`.", "starting_after")
 
 
-class ActorSchema(Schema):
+class ActorSchema(OutputSchema):
     """The author of a change."""
 
-    type = fields.String(
-        validate=validate.OneOf(["user", "sales", "stripe", "system"]),
+    type = one_of(
+        "user",
+        "sales",
+        "stripe",
+        "system",
         metadata={"description": "user (here), sales (at Stripe), stripe (its own billing) or system (unknown)"},
     )
     id = fields.String(allow_none=True, metadata={"description": "the user's `sub`, or null for a user who only paid"})
 
 
-class CauseSchema(Schema):
+class CauseSchema(OutputSchema):
     """The reason for a change."""
 
-    type = fields.String(validate=validate.OneOf(["change", "event", "reconciliation"]))
+    type = one_of("change", "event", "reconciliation")
     id = fields.String(metadata={"description": "of the change or of Stripe's event, or the name of a check"})
 
 
-class PlanStateSchema(Schema):
+class PlanStateSchema(OutputSchema):
     """A plan as Plan Details shows it."""
 
-    plan = fields.String()
-    requested_plan = fields.String()
-    status = fields.String()
-    standing = fields.String()
+    plan = fields.String(validate=PLAN_KEY, metadata={"description": "of the catalogue of that time"})
+    requested_plan = fields.String(validate=PLAN_KEY, metadata={"description": "of the catalogue of that time"})
+    status = one_of(*STATUSES)
+    standing = one_of(*STANDINGS)
     quantity = fields.Integer()
-    currency = fields.String(allow_none=True)
+    currency = Currency(allow_none=True)
     subscription_id = fields.String(allow_none=True)
-    current_period_start = utc("first moment of the period, or null without a subscription")
-    current_period_end = utc("first moment after the period")
-    cancel_at = utc("when the subscription is to end, or null")
+    current_period_start = utc("first moment of the period, or null without a subscription", allow_none=True)
+    current_period_end = utc("first moment after the period, or null without a subscription", allow_none=True)
+    cancel_at = utc("when the subscription is to end, or null", allow_none=True)
 
 
-class EntrySchema(Schema):
+class EntrySchema(OutputSchema):
     """A plan and the time since which it was in force."""
 
     version = fields.Integer(metadata={"description": "counts from 1, and 0 means before the first record"})
-    recorded_at = utc("since when it was in force here, or null for version 0")
+    recorded_at = utc("since when it was in force here, or null for version 0", allow_none=True)
     actor = fields.Nested(ActorSchema, allow_none=True)
     cause = fields.Nested(CauseSchema, allow_none=True)
     plan = fields.Nested(PlanStateSchema)
 
 
-class HistorySchema(Schema):
+class HistorySchema(OutputSchema):
     """Entries, newest first. With `at` there is exactly one."""
 
     data = fields.List(fields.Nested(EntrySchema))

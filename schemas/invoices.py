@@ -1,8 +1,8 @@
 """The schemas of invoices and of their pages."""
 
-from marshmallow import Schema, fields, validate
+from marshmallow import fields, validate
 
-from schemas.fields import STRIPE_ID, InputSchema, utc
+from schemas.fields import STRIPE_ID, Currency, InputSchema, OutputSchema, one_of, utc
 
 
 class InvoiceQuerySchema(InputSchema):
@@ -14,25 +14,25 @@ class InvoiceQuerySchema(InputSchema):
     )
 
 
-class InvoiceSchema(Schema):
+class InvoiceSchema(OutputSchema):
     """An invoice, with amounts in minor units."""
 
     id = fields.String()
     number = fields.String(allow_none=True)
-    status = fields.String(validate=validate.OneOf(["open", "paid", "uncollectible", "void"]))
+    status = one_of("open", "paid", "uncollectible", "void")
     billing_reason = fields.String(allow_none=True)
-    currency = fields.String()
+    currency = Currency()
     total = fields.Integer()
     amount_due = fields.Integer()
     amount_paid = fields.Integer()
     amount_remaining = fields.Integer()
     created = utc("when Stripe drafted the invoice")
-    next_payment_attempt = utc("when Stripe will try to charge it again, or null if it will not")
+    next_payment_attempt = utc("when Stripe will try to charge it again, or null if it will not", allow_none=True)
     hosted_invoice_url = fields.String(allow_none=True, metadata={"description": "a page at Stripe"})
     invoice_pdf = fields.String(allow_none=True)
 
 
-class InvoiceListSchema(Schema):
+class InvoiceListSchema(OutputSchema):
     """Invoices, newest first."""
 
     data = fields.List(fields.Nested(InvoiceSchema))

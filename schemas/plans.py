@@ -1,28 +1,30 @@
 """The schemas of the catalogue as the UI shows it."""
 
-from marshmallow import Schema, fields, validate
+from marshmallow import fields
+
+from schemas.fields import Currency, OutputSchema, PlanKey, one_of
 
 
-class PlanPriceSchema(Schema):
+class PlanPriceSchema(OutputSchema):
     """The price of one unit."""
 
     unit_amount = fields.Integer(metadata={"description": "minor units"})
-    currency = fields.String()
-    interval = fields.String()
+    currency = Currency()
+    interval = one_of("day", "week", "month", "year")
 
 
-class PlanSchema(Schema):
+class PlanSchema(OutputSchema):
     """A plan and the caller's possible action."""
 
-    key = fields.String()
+    key = PlanKey()
     name = fields.String()
     description = fields.String()
     max_quantity = fields.Integer()
     price = fields.Nested(PlanPriceSchema, allow_none=True, metadata={"description": "null if sales agrees the price"})
-    action = fields.String(validate=validate.OneOf(["current", "upgrade", "downgrade", "contact_sales"]))
+    action = one_of("current", "upgrade", "downgrade", "contact_sales")
 
 
-class PlanListSchema(Schema):
+class PlanListSchema(OutputSchema):
     """All plans, from the smallest to the largest."""
 
     data = fields.List(fields.Nested(PlanSchema))

@@ -1,20 +1,20 @@
 """The schemas of the contact form."""
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
-from schemas.fields import EmailAddress, InputSchema, Text, utc
+from schemas.fields import EmailAddress, InputSchema, OutputSchema, Text, utc
 
 
 class SalesInquirySchema(InputSchema):
     """A person's inquiry to sales."""
 
     name = Text(longest=200, required=True)
-    email = EmailAddress(required=True, metadata={"format": "email"})
+    email = EmailAddress(required=True)
     company = Text(longest=200, required=True)
     message = Text(longest=5000, lines=True, required=True)
 
 
-class StoredInquirySchema(Schema):
+class StoredInquirySchema(OutputSchema):
     """The confirmation that an inquiry is stored."""
 
     id = fields.String()

@@ -3,10 +3,37 @@
 from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
+from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
-from schemas.fields import PLAN_KEY, STRIPE_ID, TOKEN, InputSchema, utc
+from schemas.fields import PLAN_KEY, STRIPE_ID, TOKEN, Currency, InputSchema, OutputSchema, PlanKey, one_of, utc
 
+STATUSES = (
+    "none",
+    "incomplete",
+    "incomplete_expired",
+    "trialing",
+    "active",
+    "past_due",
+    "canceled",
+    "unpaid",
+    "paused",
+)
+STANDINGS = ("good", "grace", "suspended")
+CHANGE_STATES = ("requested", "processing", "requires_action", "applied", "failed", "abandoned")
+CHANGE_ERRORS = (
+    "card_declined",
+    "catalog_not_synced",
+    "contact_sales_required",
+    "invalid_request",
+    "no_change",
+    "not_found",
+    "payment_abandoned",
+    "payment_method_required",
+    "quote_stale",
+    "stripe_rejected",
+    "stripe_unavailable",
+)
+"""The codes of the errors with which a change may end."""
 QUANTITY = validate.Range(min=1, max=1_000_000, error="Must be a whole number from 1 to 1,000,000.")
 
 
@@ -27,7 +54,12 @@ class ChangeCommand:
 class ChangeCommandSchema(InputSchema):
     """The body of a change."""
 
-    plan = fields.String(validate=PLAN_KEY, metadata={"description": "Key of the plan, see GET /v1/plans"})
+    class Meta(InputSchema.Meta):
+        """Options for marshmallow and for the OpenAPI document."""
+
+        min_properties = 1
+
+    plan = PlanKey(validate=PLAN_KEY, metadata={"description": "Key of the plan, see GET /v1/plans"})
     quantity = fields.Integer(strict=True, validate=QUANTITY)
 
     @validates_schema
@@ -62,7 +94,7 @@ class CancelSubscriptionSchema(InputSchema):
 class CreateSubscriptionSchema(ModifySubscriptionSchema):
     """The body of a POST, with the plan to start on."""
 
-    plan = fields.String(required=True, validate=PLAN_KEY)
+    plan = PlanKey(required=True, validate=PLAN_KEY)
     payment_method = fields.String(
         validate=STRIPE_ID, metadata={"description": "A card of the organization, which first becomes the default"}
     )
@@ -73,32 +105,32 @@ class CreateSubscriptionSchema(ModifySubscriptionSchema):
         return ChangeCommand(**data, enroll=True)
 
 
-class PeriodSchema(Schema):
+class PeriodSchema(OutputSchema):
     """A period. Its end belongs to the next period."""
 
     start = utc("first moment of the period")
     end = utc("first moment after the period")
 
 
-class QuoteLineSchema(Schema):
+class QuoteLineSchema(OutputSchema):
     """A line as the invoice will show it."""
 
     description = fields.String(allow_none=True)
     amount = fields.Integer(metadata={"description": "minor units, negative for a credit"})
-    currency = fields.String()
+    currency = Currency()
     period = fields.Nested(PeriodSchema)
     proration = fields.Boolean()
 
 
-class QuoteSchema(Schema):
+class QuoteSchema(OutputSchema):
     """The cost of a change."""
 
     token = fields.String()
     expires_at = utc("when the token expires")
     proration_date = utc("the second from which Stripe prorates")
-    plan = fields.String()
+    plan = PlanKey()
     quantity = fields.Integer()
-    currency = fields.String()
+    currency = Currency()
     lines = fields.List(fields.Nested(QuoteLineSchema))
     amount_due_now = fields.Integer(metadata={"description": "minor units"})
     amount_due_on_billing_date = fields.Integer(metadata={"description": "minor units"})
@@ -107,7 +139,7 @@ class QuoteSchema(Schema):
     estimate = fields.Boolean(metadata={"description": "whether further usage may still change the amounts"})
 
 
-class CardSchema(Schema):
+class CardSchema(OutputSchema):
     """A card on file."""
 
     id = fields.String()
@@ -117,71 +149,69 @@ class CardSchema(Schema):
     exp_year = fields.Integer(allow_none=True)
 
 
-class InvoiceSummarySchema(Schema):
+class InvoiceSummarySchema(OutputSchema):
     """The summary of an invoice."""
 
     id = fields.String()
-    status = fields.String()
+    status = one_of("draft", "open", "paid", "uncollectible", "void", "deleted")
     total = fields.Integer(metadata={"description": "minor units"})
-    currency = fields.String()
+    currency = Currency()
 
 
-class UpcomingChargesSchema(Schema):
+class UpcomingChargesSchema(OutputSchema):
     """The charges that Stripe calculated ahead of the billing date."""
 
     amount_due = fields.Integer(metadata={"description": "minor units"})
-    currency = fields.String()
-    calculated_at = utc("when Stripe calculated it")
+    currency = Currency()
+    calculated_at = utc("when Stripe calculated it, or null if unknown", allow_none=True)
     billing_date = utc("when Stripe charges it")
 
 
-class PendingChangeSchema(Schema):
+class PendingChangeSchema(OutputSchema):
     """The change in progress."""
 
     id = fields.String()
-    state = fields.String()
-    to_plan = fields.String()
+    state = one_of("requested", "processing", "requires_action")
+    to_plan = fields.String(validate=PLAN_KEY)
     quantity = fields.Integer()
 
 
-class PlanDetailsSchema(Schema):
+class PlanDetailsSchema(OutputSchema):
     """The Plan Details of an organization."""
 
     organization_id = fields.String()
-    plan = fields.String(metadata={"description": "the plan that the organization may use"})
+    plan = PlanKey(unmapped=True, metadata={"description": "the plan that the organization may use"})
     plan_name = fields.String()
-    requested_plan = fields.String(metadata={"description": "the plan that it is subscribed to, paid or not"})
-    status = fields.String(metadata={"description": "Stripe's status, or none"})
-    standing = fields.String(validate=validate.OneOf(["good", "grace", "suspended"]))
+    requested_plan = PlanKey(unmapped=True, metadata={"description": "the plan that it is subscribed to, paid or not"})
+    status = one_of(*STATUSES, metadata={"description": "Stripe's status, or none"})
+    standing = one_of(*STANDINGS)
     quantity = fields.Integer()
-    currency = fields.String(allow_none=True)
+    currency = Currency(allow_none=True)
     current_period = fields.Nested(PeriodSchema, allow_none=True)
-    billing_date = utc("when the next charge is due, or null on Free")
+    billing_date = utc("when the next charge is due, or null on Free", allow_none=True)
     upcoming_charges = fields.Nested(UpcomingChargesSchema, allow_none=True)
     payment_method = fields.Nested(CardSchema, allow_none=True)
     latest_invoice = fields.Nested(InvoiceSummarySchema, allow_none=True)
     pending_change = fields.Nested(PendingChangeSchema, allow_none=True)
-    actions = fields.List(fields.String())
-    as_of = utc("when the plan last changed here")
+    actions = fields.List(one_of("change_plan", "cancel_plan", "contact_sales"))
+    as_of = utc("when the plan last changed here, or null before the first time", allow_none=True)
     version = fields.Integer()
 
 
-class ChangeErrorSchema(Schema):
+class ChangeErrorSchema(OutputSchema):
     """The reason why a change failed."""
 
-    code = fields.String()
+    code = one_of(*CHANGE_ERRORS)
     detail = fields.String()
 
 
-class ChangeSchema(Schema):
+class ChangeSchema(OutputSchema):
     """A change and its state."""
 
     id = fields.String()
-    state = fields.String(
-        validate=validate.OneOf(["requested", "processing", "requires_action", "applied", "failed", "abandoned"])
-    )
-    from_plan = fields.String()
-    to_plan = fields.String()
+    state = one_of(*CHANGE_STATES)
+    from_plan = fields.String(validate=PLAN_KEY, metadata={"description": "of the catalogue of that time"})
+    to_plan = fields.String(validate=PLAN_KEY, metadata={"description": "of the catalogue of that time"})
     quantity = fields.Integer()
     error = fields.Nested(ChangeErrorSchema, allow_none=True)
     created_at = utc("when it was requested")
@@ -196,7 +226,7 @@ class ChangeResultSchema(ChangeSchema):
     subscription = fields.Nested(PlanDetailsSchema)
 
 
-class ChangeListSchema(Schema):
+class ChangeListSchema(OutputSchema):
     """The latest changes, newest first."""
 
     data = fields.List(fields.Nested(ChangeSchema))

@@ -4,7 +4,7 @@ import fcntl
 import os
 import signal
 import socket
-import subprocess
+import subprocess  # nosec B404  # it starts our own commands, with fixed arguments
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -88,7 +88,7 @@ class Child:
 
     def _start(self) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as output:
-            return subprocess.Popen(  # noqa: S603 - our own command
+            return subprocess.Popen(  # nosec B603  # noqa: S603 - our own command
                 self._command, env=self._environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
             )
 

@@ -2,6 +2,11 @@
 
 from typing import Any
 
+from werkzeug.routing import BaseConverter
+
+from gateway import errors
+from gateway.endpoints import examples
+from gateway.endpoints.apidoc import FROM_STRIPE, operation, path_id
 from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.customers import billing_details, payment_methods
@@ -16,11 +21,20 @@ from schemas.billing_details import (
     ShownBillingDetailsSchema,
 )
 
+
+class CardId(BaseConverter):
+    """The id of a card in a path. ``default`` is none, or its path would seem to allow DELETE."""
+
+    regex = r"(?!default\Z)[^/]+"
+
+
+CARD_IN_PATH = path_id("payment_method_id", examples.CARD_ID)
 blueprint = Blueprint("billing_details", __name__, url_prefix="/v1", description="Billing details and cards")
 
 
 @blueprint.get("/billing-details")
 @requires("billing:read")
+@operation("getBillingDetails", *FROM_STRIPE)
 @blueprint.response(200, ShownBillingDetailsSchema)
 def show() -> BillingDetails:
     """Return the billing details as Stripe has them."""
@@ -29,6 +43,7 @@ def show() -> BillingDetails:
 
 @blueprint.put("/billing-details")
 @requires("billing:write")
+@operation("replaceBillingDetails", *FROM_STRIPE, errors.BillingDetailsRefused, errors.CustomerMissing)
 @blueprint.arguments(BillingDetailsSchema)
 @blueprint.response(200, ShownBillingDetailsSchema)
 def replace(body: dict[str, Any]) -> BillingDetails:
@@ -38,6 +53,7 @@ def replace(body: dict[str, Any]) -> BillingDetails:
 
 @blueprint.post("/billing-details/setup-intent")
 @requires("billing:write")
+@operation("createSetupIntent", *FROM_STRIPE, errors.CustomerMissing)
 @blueprint.response(201, SetupIntentSchema)
 def create_setup_intent() -> SetupIntent:
     """Begin to add a card. Stripe.js in the browser needs the secret."""
@@ -46,6 +62,7 @@ def create_setup_intent() -> SetupIntent:
 
 @blueprint.get("/payment-methods")
 @requires("billing:read")
+@operation("listPaymentMethods", *FROM_STRIPE)
 @blueprint.response(200, CardListSchema)
 def list_cards() -> dict[str, list[ListedCard]]:
     """List the cards on file."""
@@ -54,6 +71,7 @@ def list_cards() -> dict[str, list[ListedCard]]:
 
 @blueprint.put("/payment-methods/default")
 @requires("billing:write")
+@operation("setDefaultPaymentMethod", *FROM_STRIPE, errors.CardDeclined, errors.CardExpired)
 @blueprint.arguments(DefaultCardSchema)
 @blueprint.response(200, ListedCardSchema)
 def set_default(body: dict[str, str]) -> ListedCard:
@@ -61,8 +79,9 @@ def set_default(body: dict[str, str]) -> ListedCard:
     return payment_methods.set_default(gateway(), caller(), body["payment_method"])
 
 
-@blueprint.delete("/payment-methods/<payment_method_id>")
+@blueprint.delete("/payment-methods/<card:payment_method_id>", parameters=CARD_IN_PATH)
 @requires("billing:write")
+@operation("deletePaymentMethod", *FROM_STRIPE, errors.DefaultPaymentMethod)
 @blueprint.response(204)
 def delete_card(payment_method_id: str) -> None:
     """Remove a card. The default card stays while a paid plan is active."""

@@ -1,16 +1,17 @@
-"""flask-smorest's blueprint, changed to read JSON strictly and to document errors as problems."""
+"""flask-smorest's blueprint, changed to read JSON strictly and to document each view in full."""
 
+from http import HTTPStatus
 from typing import Any
 
 import orjson
-from flask import Request, request
-from flask_smorest import Api as SmorestApi
+from flask import Request, Response, abort, request
 from flask_smorest import Blueprint as SmorestBlueprint
+from flask_smorest.exceptions import NotModified
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import UnsupportedMediaType
 
+from gateway.endpoints.document import describe_operation
 from schemas.fields import InputSchema
-from schemas.problems import ProblemSchema
 
 
 class StrictParser(FlaskParser):
@@ -33,12 +34,22 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]  # ships no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.before_request(refuse_other_media_types)
+        self._prepare_doc_cbks.append(describe_operation)
 
     @staticmethod
     def _generate_etag(etag_data: Any, extra_data: Any = None) -> str:
         """Begin the tag with the version, because ``conditional`` compares only that."""
         digest: str = SmorestBlueprint._generate_etag(etag_data, extra_data)  # noqa: SLF001 - a method of the base class
         return f"{etag_data['version']}-{digest}"
+
+    def _check_not_modified(self, etag: str) -> None:
+        """Answer 304 with the tag, as RFC 9110 (15.4.5) demands. flask-smorest would leave the tag out."""
+        try:
+            super()._check_not_modified(etag)
+        except NotModified:
+            response = Response(status=HTTPStatus.NOT_MODIFIED)
+            response.set_etag(etag)
+            abort(response)
 
 
 def refuse_other_media_types() -> None:
@@ -51,18 +62,3 @@ def refuse_other_media_types() -> None:
 def refuse_body() -> None:
     """Abort with 422 if the body has fields, which this request would ignore."""
     Blueprint.ARGUMENTS_PARSER.parse(InputSchema(), request, location="json")
-
-
-class Api(SmorestApi):  # type: ignore[misc]  # ships no types
-    """The OpenAPI document, which describes errors as problems."""
-
-    ERROR_SCHEMA = ProblemSchema
-
-    def _register_error_handlers(self) -> None:
-        """Register none, because ``gateway.problems`` renders the errors."""
-
-    def _register_responses(self) -> None:
-        """Declare the responses registered here, which are all errors, as problem+json."""
-        self.DEFAULT_RESPONSE_CONTENT_TYPE = "application/problem+json"
-        super()._register_responses()
-        del self.DEFAULT_RESPONSE_CONTENT_TYPE  # restores the class's value

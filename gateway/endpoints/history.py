@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gateway.endpoints.apidoc import operation
 from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.plan_table import history
@@ -12,6 +13,7 @@ blueprint = Blueprint("history", __name__, url_prefix="/v1/subscription/history"
 
 @blueprint.get("")
 @requires("billing:read")
+@operation("listPlanHistory")
 @blueprint.arguments(HistoryQuerySchema, location="query")
 @blueprint.response(200, HistorySchema)
 def show(query: dict[str, Any]) -> history.Page:

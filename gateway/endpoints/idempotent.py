@@ -10,6 +10,7 @@ from typing import ParamSpec
 
 from flask import Response, current_app, g, request
 
+from gateway.endpoints.apidoc import describe
 from gateway.endpoints.request_context import caller, gateway
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.problems import CONTENT_TYPE as PROBLEM
@@ -38,6 +39,7 @@ def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
         g.caller = replace(caller(), idempotency_key=key)
         return run_once(lambda: view(*args, **kwargs))
 
+    describe(guarded, idempotent=True)
     return guarded
 
 

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+from gateway import errors
 from gateway.db.models import Invoice
+from gateway.endpoints import examples
+from gateway.endpoints.apidoc import FROM_STRIPE, operation, path_id
 from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.invoices import listing, payment
@@ -13,6 +16,7 @@ blueprint = Blueprint("invoices", __name__, url_prefix="/v1/invoices", descripti
 
 @blueprint.get("")
 @requires("billing:read")
+@operation("listInvoices", errors.NotFound)
 @blueprint.arguments(InvoiceQuerySchema, location="query")
 @blueprint.response(200, InvoiceListSchema)
 def list_invoices(query: dict[str, Any]) -> listing.InvoicePage:
@@ -20,16 +24,25 @@ def list_invoices(query: dict[str, Any]) -> listing.InvoicePage:
     return listing.load_page(gateway(), caller(), limit=query["limit"], starting_after=query.get("starting_after"))
 
 
-@blueprint.get("/<invoice_id>")
+@blueprint.get("/<invoice_id>", parameters=path_id("invoice_id", examples.INVOICE_ID))
 @requires("billing:read")
+@operation("getInvoice", errors.NotFound)
 @blueprint.response(200, InvoiceSchema)
 def show(invoice_id: str) -> Invoice:
     """Return one invoice."""
     return listing.get_invoice(gateway(), caller(), invoice_id)
 
 
-@blueprint.post("/<invoice_id>/pay")
+@blueprint.post("/<invoice_id>/pay", parameters=path_id("invoice_id", examples.INVOICE_ID))
 @requires("billing:write")
+@operation(
+    "payInvoice",
+    *FROM_STRIPE,
+    errors.CardDeclined,
+    errors.InvoiceNotOpen,
+    errors.PaymentActionRequired,
+    errors.PaymentMethodRequired,
+)
 @blueprint.response(200, InvoiceSchema)
 def pay(invoice_id: str) -> Invoice:
     """Charge an invoice to the default card. A paid invoice is returned unchanged."""

@@ -1,5 +1,6 @@
 """The resource ``/v1/plans``."""
 
+from gateway.endpoints.apidoc import operation
 from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.subscription.offers import PlanOffer, list_offers
@@ -10,6 +11,7 @@ blueprint = Blueprint("plans", __name__, url_prefix="/v1/plans", description="Th
 
 @blueprint.get("")
 @requires("billing:read")
+@operation("listPlans")
 @blueprint.response(200, PlanListSchema)
 def list_plans() -> dict[str, list[PlanOffer]]:
     """List the plans, and what the organization may do about each of them."""

@@ -7,6 +7,7 @@ from typing import ParamSpec, TypeVar, cast
 from flask import current_app, g, request
 
 from gateway.auth import TokenVerifier
+from gateway.endpoints.apidoc import describe
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.webhooks.inbox import Inbox
 from gateway.services.webhooks.wakeup import Wakeup
@@ -62,6 +63,7 @@ def requires(scope: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             )
             return view(*args, **kwargs)
 
+        describe(guarded, scope=scope)
         return guarded
 
     return decorate

@@ -1,6 +1,7 @@
 """The resource ``/v1/sales-inquiries``, which is the contact form."""
 
 from gateway.db.models import SalesInquiry
+from gateway.endpoints.apidoc import operation
 from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.sales import inquiries
@@ -11,6 +12,7 @@ blueprint = Blueprint("sales", __name__, url_prefix="/v1/sales-inquiries", descr
 
 @blueprint.post("")
 @requires("billing:write")
+@operation("createSalesInquiry")
 @blueprint.arguments(SalesInquirySchema)
 @blueprint.response(201, StoredInquirySchema)
 def inquire(form: dict[str, str]) -> SalesInquiry:

@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
+from gateway import errors
 from gateway.db.models import OPEN_STATES, PlanChange
+from gateway.endpoints import examples
+from gateway.endpoints.apidoc import FROM_CHANGE, FROM_STRIPE, operation, path_id
 from gateway.endpoints.blueprint import Blueprint, refuse_body
 from gateway.endpoints.conditional import conditional
 from gateway.endpoints.idempotent import idempotent
@@ -29,11 +32,17 @@ blueprint = Blueprint(
     "subscription", __name__, url_prefix="/v1/subscription", description="The organization's plan and its changes"
 )
 
+OUTCOME_UNKNOWN = {
+    "schema": ChangeResultSchema,
+    "description": "The outcome is unknown yet. Follow the Location.",
+    "example": examples.PROCESSING,
+}
 Answer = tuple[ChangeView, int, dict[str, str]]
 
 
 @blueprint.get("")
 @requires("billing:read")
+@operation("getSubscription")
 @blueprint.etag
 @blueprint.response(200, PlanDetailsSchema)
 def show() -> tuple[PlanDetails, int, dict[str, str]]:
@@ -43,10 +52,11 @@ def show() -> tuple[PlanDetails, int, dict[str, str]]:
 
 @blueprint.post("")
 @requires("billing:write")
+@operation("createSubscription", *FROM_CHANGE, errors.CardExpired)
 @idempotent
 @blueprint.arguments(CreateSubscriptionSchema)
 @blueprint.response(201, ChangeResultSchema)
-@blueprint.alt_response(202, schema=ChangeResultSchema, description="The outcome is unknown yet. Follow the Location.")
+@blueprint.alt_response(202, **OUTCOME_UNKNOWN)
 def create(command: ChangeCommand) -> Answer:
     """Enrol the organization and move it to a plan."""
     return answer(confirm_change(gateway(), caller(), conditional(command)), done=201)
@@ -54,10 +64,11 @@ def create(command: ChangeCommand) -> Answer:
 
 @blueprint.patch("")
 @requires("billing:write")
+@operation("modifySubscription", *FROM_CHANGE)
 @idempotent
 @blueprint.arguments(ModifySubscriptionSchema)
 @blueprint.response(200, ChangeResultSchema)
-@blueprint.alt_response(202, schema=ChangeResultSchema, description="The outcome is unknown yet. Follow the Location.")
+@blueprint.alt_response(202, **OUTCOME_UNKNOWN)
 def modify(command: ChangeCommand) -> Answer:
     """Move the organization to another plan or quantity, prorated."""
     return answer(confirm_change(gateway(), caller(), conditional(command)), done=200)
@@ -65,10 +76,11 @@ def modify(command: ChangeCommand) -> Answer:
 
 @blueprint.delete("")
 @requires("billing:write")
+@operation("cancelSubscription", *FROM_CHANGE)
 @idempotent
 @blueprint.arguments(CancelSubscriptionSchema, location="query")
 @blueprint.response(200, ChangeResultSchema)
-@blueprint.alt_response(202, schema=ChangeResultSchema, description="The outcome is unknown yet. Follow the Location.")
+@blueprint.alt_response(202, **OUTCOME_UNKNOWN)
 def cancel(command: ChangeCommand) -> Answer:
     """Cancel the plan, which moves the organization to Free immediately, prorated."""
     refuse_body()
@@ -77,6 +89,14 @@ def cancel(command: ChangeCommand) -> Answer:
 
 @blueprint.post("/preview")
 @requires("billing:read")
+@operation(
+    "previewChange",
+    *FROM_STRIPE,
+    errors.CatalogNotSynced,
+    errors.NoChange,
+    errors.NotEnrolled,
+    errors.PeriodOver,
+)
 @blueprint.arguments(ChangeCommandSchema)
 @blueprint.response(200, QuoteSchema)
 def preview(command: ChangeCommand) -> Quote:
@@ -86,22 +106,25 @@ def preview(command: ChangeCommand) -> Quote:
 
 @blueprint.get("/changes")
 @requires("billing:read")
+@operation("listChanges")
 @blueprint.response(200, ChangeListSchema)
 def changes() -> dict[str, list[PlanChange]]:
     """List the last changes, newest first."""
     return {"data": list_changes(gateway(), caller())}
 
 
-@blueprint.get("/changes/<change_id>")
+@blueprint.get("/changes/<change_id>", parameters=path_id("change_id", examples.CHANGE_ID))
 @requires("billing:read")
+@operation("getChange", errors.NotFound)
 @blueprint.response(200, ChangeResultSchema)
 def show_change(change_id: str) -> ChangeView:
     """Return one change and its state."""
     return get_change(gateway(), caller(), change_id)
 
 
-@blueprint.delete("/changes/<change_id>")
+@blueprint.delete("/changes/<change_id>", parameters=path_id("change_id", examples.CHANGE_ID))
 @requires("billing:write")
+@operation("abandonChange", *FROM_STRIPE, errors.Conflict)
 @blueprint.response(200, ChangeResultSchema)
 def abandon(change_id: str) -> ChangeView:
     """Cancel a change that waits for the customer to approve its payment."""

@@ -15,9 +15,9 @@ class Ids:
     """
 
     def __init__(self, seed: int | str | None = None) -> None:
-        self._random = random.Random(seed)  # noqa: S311 - identifiers of a sandbox, not secrets
+        self._random = random.Random(seed)  # nosec B311  # noqa: S311 - identifiers of a sandbox, not secrets
         # Request ids come from a separate stream. Otherwise a read would change the id of the next created object.
-        self._requests = random.Random(None if seed is None else f"requests of {seed}")  # noqa: S311 - as above
+        self._requests = random.Random(None if seed is None else f"requests of {seed}")  # nosec B311  # noqa: S311 - as above
 
     def request(self) -> str:
         """Return a new request id, ``req_…``."""

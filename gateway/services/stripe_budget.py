@@ -88,7 +88,7 @@ class Budget:
         while wait := self._take_share(priority):
             if priority is Priority.REFRESH and wait > self.LONGEST_WAIT:
                 raise StripeUnavailable("Stripe asked for fewer calls. The gateway makes this call later.")
-            time.sleep(wait.total_seconds() * random.uniform(1, 1.2))  # noqa: S311 - no secret, it spreads the waking calls
+            time.sleep(wait.total_seconds() * random.uniform(1, 1.2))  # nosec B311  # noqa: S311 - no secret, it spreads the waking calls
 
     def limited(self, tries: int) -> bool:
         """Record a 429. Return whether to repeat the call, which was made ``tries`` times so far.
@@ -103,7 +103,7 @@ class Budget:
                 recent = row.paused_until is not None and now - row.paused_until < FORGOTTEN_AFTER
                 row.strikes = row.strikes + 1 if recent else 1
                 pause = min(FIRST_PAUSE * (1 << min(row.strikes - 1, 16)), LONGEST_PAUSE)
-                row.paused_until = now + pause * random.uniform(0.5, 1)  # noqa: S311 - no secret
+                row.paused_until = now + pause * random.uniform(0.5, 1)  # nosec B311  # noqa: S311 - no secret
         return _priority.get() is Priority.RECONCILIATION and tries < MAX_TRIES
 
     def _take_share(self, priority: Priority) -> timedelta:

@@ -17,6 +17,7 @@ from gateway.stripe_api.client import API_VERSION, stripe_client
 from tests.support.api import ApiClient
 from tests.support.clock import StripeTime
 from tests.support.database import empty
+from tests.support.documented import watch
 from tests.support.stripe_events import WEBHOOK_SECRET
 from tests.support.world import World
 
@@ -80,12 +81,14 @@ def world(config: Config) -> Iterator[World]:
     assert endpoint.secret is not None
     gateway = build_gateway(replace(config, stripe_webhook_secrets=(WEBHOOK_SECRET, endpoint.secret)))
     app = create_app(gateway)
+    undocumented = watch(app)
     front.wsgi_app = app.wsgi_app  # type: ignore[method-assign]  # Flask's documented way to replace the application
     yield World(gateway=gateway, stripe=stripe, client=app.test_client())
     server.shutdown()
     thread.join()
     server.server_close()
     app.extensions[EXTENSION].close()
+    assert undocumented == []
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from gateway.services.plan_changes.admission import admit
 from gateway.services.plan_changes.execute import run_change
 from gateway.services.plan_changes.stripe_calls import Step, freeze
 from gateway.services.plan_changes.view import ChangeView, get_change, locate_change
-from gateway.services.quotes.token import Terms, read_token
+from gateway.services.quotes.token import Terms, read_token, refuse_foreign_token
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import choose_charge
@@ -95,7 +95,10 @@ def record_intent(gateway: Gateway, caller: Caller, command: ChangeCommand) -> S
     If the change needs a card and the mirror knows none, ask Stripe whether one is on file. Raises what
     ``write_intent`` raises, and what creating the customer or setting its default card raises.
     """
-    terms = read_token(gateway.config, command.quote, gateway.clock()) if command.quote is not None else None
+    terms = None
+    if command.quote is not None:
+        refuse_foreign_token(gateway.config, caller, command.quote)
+        terms = read_token(gateway.config, command.quote, gateway.clock())
     if command.enroll or command.payment_method is not None:
         # Check before doing anything at Stripe. The check runs in its own transaction, because a rollback for a missing
         # customer would discard the connection's prepared statements (psycopg drops them).

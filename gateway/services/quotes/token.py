@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 
 from gateway.config import Config
-from gateway.errors import InvalidRequest, QuoteExpired, QuoteStale
+from gateway.errors import InvalidRequest, NotFound, QuoteExpired, QuoteStale
 from gateway.services.runtime import Caller
 from gateway.services.subscription.billing_state import BillingState
 from gateway.stripe_api.times import from_unix
@@ -33,12 +33,12 @@ class Terms:
     currency: str
 
     def check(self, caller: Caller, billing: BillingState, price_id: str, plan: str, quantity: int) -> None:
-        """Raise InvalidRequest if the token belongs to another organization.
+        """Raise NotFound if the token belongs to another organization.
 
         Raise QuoteStale if the token is for another change, or if the subscription or the price has changed since.
         """
         if self.organization_id != caller.organization_id:
-            raise InvalidRequest("The quote is not one of yours.", errors={"quote": ["Not valid."]})
+            raise NotFound("There is no such quote.")
         if (self.plan, self.quantity) != (plan, quantity):
             raise QuoteStale("The quote is for another plan or quantity.")
         if (self.subscription_version, self.price_id) != (billing.subscription_version, price_id):
@@ -52,6 +52,13 @@ def sign_token(config: Config, terms: Terms, expires_at: datetime) -> str:
     """Return the signed token of a quote."""
     claims = {"aud": AUDIENCE, "exp": expires_at, "terms": vars(terms)}
     return jwt.encode(claims, derive_signing_key(config), ALGORITHM)
+
+
+def refuse_foreign_token(config: Config, caller: Caller, token: str) -> None:
+    """Raise NotFound if the token is another organization's, even if it has expired. Raise InvalidRequest."""
+    said, _ = decode_token(config, token)
+    if said.get("organization_id", caller.organization_id) != caller.organization_id:
+        raise NotFound("There is no such quote.")
 
 
 def read_token(config: Config, token: str, now: datetime) -> Terms:

@@ -200,4 +200,4 @@ def compute_backoff(attempts: int) -> timedelta:
 
     The wait is random within a range, so that events that failed together do not return together.
     """
-    return min(FIRST_RETRY * (1 << 2 * (attempts - 1)), LONGEST_RETRY) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+    return min(FIRST_RETRY * (1 << 2 * (attempts - 1)), LONGEST_RETRY) * random.uniform(0.5, 1.0)  # nosec B311  # noqa: S311 - no secret

@@ -10,7 +10,7 @@ from stripe import Invoice
 
 from gateway.auth import issue_development_token
 from gateway.db.models import Subscription
-from gateway.errors import GatewayError, InvalidRequest, QuoteExpired, QuoteStale
+from gateway.errors import GatewayError, InvalidRequest, NotFound, QuoteExpired, QuoteStale
 from gateway.services.plan_table.derive import NEVER_ENROLLED
 from gateway.services.quotes.lines import compute_next_amount_due, select_remaining_lines
 from gateway.services.quotes.token import Terms, derive_signing_key, read_token, sign_token
@@ -132,7 +132,7 @@ def test_a_matching_quote_passes() -> None:
 @pytest.mark.parametrize(
     ("terms", "error"),
     [
-        (replace(TERMS, organization_id="org_2"), InvalidRequest),
+        (replace(TERMS, organization_id="org_2"), NotFound),
         (replace(TERMS, plan="free"), QuoteStale),
         (replace(TERMS, quantity=4), QuoteStale),
         (replace(TERMS, subscription_version="7-older"), QuoteStale),

@@ -1,0 +1,169 @@
+"""One example of each body, for the OpenAPI document."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from marshmallow import Schema
+
+from schemas import billing_details, history, invoices, plans, sales, subscription
+
+Json = dict[str, Any]
+
+CHANGE_ID = "chg_0f6b1c2d3e4f5a6b7c8d9e0f1a2b3c4d"
+CARD_ID = "pm_1SYqv2KonnectExample01"
+INVOICE_ID = "in_1SYqv2KonnectExample02"
+SIGNED_QUOTE = "eyJhbGciOiJIUzI1NiJ9.eyJhdWQiOiJxdW90ZSJ9.c2lnbmF0dXJl"
+SETUP_INTENT = "seti_1SYqv2KonnectExample04_secret_example"
+ABSENT = None
+PERIOD_START, PERIOD_END = "2026-11-01T09:00:00Z", "2026-12-01T09:00:00Z"
+NOW = "2026-11-16T09:00:00Z"
+
+CARD: Json = {"id": CARD_ID, "brand": "visa", "last4": "4242", "exp_month": 8, "exp_year": 2031}
+LISTED_CARD: Json = {**CARD, "is_default": True, "is_expired": False}
+PERIOD: Json = {"start": PERIOD_START, "end": PERIOD_END}
+DETAILS: Json = {
+    "organization_id": "org_1",
+    "plan": "plus",
+    "plan_name": "Plus",
+    "requested_plan": "plus",
+    "status": "active",
+    "standing": "good",
+    "quantity": 2,
+    "currency": "usd",
+    "current_period": PERIOD,
+    "billing_date": PERIOD_END,
+    "upcoming_charges": None,
+    "payment_method": CARD,
+    "latest_invoice": {"id": INVOICE_ID, "status": "paid", "total": 0, "currency": "usd"},
+    "pending_change": None,
+    "actions": ["change_plan", "cancel_plan", "contact_sales"],
+    "as_of": NOW,
+    "version": 4,
+}
+CHANGE: Json = {
+    "id": CHANGE_ID,
+    "state": "applied",
+    "from_plan": "free",
+    "to_plan": "plus",
+    "quantity": 2,
+    "error": None,
+    "created_at": NOW,
+}
+CHANGE_RESULT: Json = {**CHANGE, "client_secret": ABSENT, "subscription": DETAILS}
+PROCESSING: Json = {**CHANGE_RESULT, "state": "processing"}
+QUOTE: Json = {
+    "token": SIGNED_QUOTE,
+    "expires_at": "2026-11-16T09:15:00Z",
+    "proration_date": NOW,
+    "plan": "plus",
+    "quantity": 2,
+    "currency": "usd",
+    "lines": [
+        {
+            "description": "Remaining time on 2 x Plus after 16 Nov 2026",
+            "amount": 25000,
+            "currency": "usd",
+            "period": {"start": NOW, "end": PERIOD_END},
+            "proration": True,
+        },
+        {
+            "description": "2 x Plus (at $250.00 / month)",
+            "amount": 50000,
+            "currency": "usd",
+            "period": {"start": PERIOD_END, "end": "2027-01-01T09:00:00Z"},
+            "proration": False,
+        },
+    ],
+    "amount_due_now": 0,
+    "amount_due_on_billing_date": 75000,
+    "credit": 0,
+    "billing_date": PERIOD_END,
+    "estimate": False,
+}
+INVOICE: Json = {
+    "id": INVOICE_ID,
+    "number": "KONNECT-0001",
+    "status": "open",
+    "billing_reason": "subscription_cycle",
+    "currency": "usd",
+    "total": 75000,
+    "amount_due": 75000,
+    "amount_paid": 0,
+    "amount_remaining": 75000,
+    "created": PERIOD_END,
+    "next_payment_attempt": "2026-12-04T09:00:00Z",
+    "hosted_invoice_url": "https://invoice.stripe.com/i/example",
+    "invoice_pdf": "https://invoice.stripe.com/i/example/pdf",
+}
+ADDRESS: Json = {
+    "line1": "Hafenstraße 1",
+    "line2": None,
+    "city": "Hamburg",
+    "state": None,
+    "postal_code": "20457",
+    "country": "DE",
+}
+BILLING_DETAILS: Json = {"name": "Example GmbH", "email": "billing@example.com", "address": ADDRESS}
+TAX_ID: Json = {"type": "eu_vat", "value": "DE123456789"}
+ENTRY: Json = {
+    "version": 4,
+    "recorded_at": NOW,
+    "actor": {"type": "user", "id": "user_1"},
+    "cause": {"type": "change", "id": CHANGE_ID},
+    "plan": {
+        "plan": "plus",
+        "requested_plan": "plus",
+        "status": "active",
+        "standing": "good",
+        "quantity": 2,
+        "currency": "usd",
+        "subscription_id": "sub_1SYqv2KonnectExample03",
+        "current_period_start": PERIOD_START,
+        "current_period_end": PERIOD_END,
+        "cancel_at": None,
+    },
+}
+PLUS: Json = {
+    "key": "plus",
+    "name": "Plus",
+    "description": "For teams.",
+    "max_quantity": 100,
+    "price": {"unit_amount": 25000, "currency": "usd", "interval": "month"},
+    "action": "upgrade",
+}
+
+OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
+    {
+        billing_details.BillingDetailsSchema: {**BILLING_DETAILS, "tax_ids": [TAX_ID]},
+        billing_details.CardListSchema: {"data": [LISTED_CARD]},
+        billing_details.DefaultCardSchema: {"payment_method": CARD_ID},
+        billing_details.ListedCardSchema: LISTED_CARD,
+        billing_details.SetupIntentSchema: {
+            "client_secret": SETUP_INTENT,
+            "publishable_key": "pk_test_example",
+        },
+        billing_details.ShownBillingDetailsSchema: {
+            **BILLING_DETAILS,
+            "tax_ids": [{**TAX_ID, "verification": "pending"}],
+        },
+        history.HistorySchema: {"data": [ENTRY], "has_more": False},
+        invoices.InvoiceListSchema: {"data": [INVOICE], "has_more": False},
+        invoices.InvoiceSchema: INVOICE,
+        plans.PlanListSchema: {"data": [PLUS]},
+        sales.SalesInquirySchema: {
+            "name": "Kim Example",
+            "email": "kim@example.com",
+            "company": "Example GmbH",
+            "message": "We need more than 100 units.",
+        },
+        sales.StoredInquirySchema: {"id": "inq_0f6b1c2d3e4f5a6b7c8d9e0f1a2b3c4d", "created_at": NOW},
+        subscription.ChangeCommandSchema: {"plan": "plus", "quantity": 2},
+        subscription.ChangeListSchema: {"data": [CHANGE]},
+        subscription.ChangeResultSchema: CHANGE_RESULT,
+        subscription.CreateSubscriptionSchema: {"plan": "free"},
+        subscription.ModifySubscriptionSchema: {"quote": SIGNED_QUOTE},
+        subscription.PlanDetailsSchema: DETAILS,
+        subscription.QuoteSchema: QUOTE,
+    }
+)

@@ -1,0 +1,97 @@
+"""The JSON Schema of each problem. Every code has its own, because some codes carry further members."""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from gateway.errors import GatewayError
+from gateway.problems import TITLES
+
+Json = dict[str, Any]
+
+FIELD_ERRORS: Json = {
+    "type": "object",
+    "description": "Messages by field. A nested object or list has an object of its own, a list's by index.",
+    "additionalProperties": {
+        "anyOf": [
+            {"type": "array", "items": {"type": "string"}},
+            {"$ref": "#/components/schemas/FieldErrors"},
+        ]
+    },
+}
+CHANGE_ID: Json = {"type": "string", "description": "the change that failed or is in progress, see `Location`"}
+QUOTE: Json = {"$ref": "#/components/schemas/Quote"}
+ERRORS: Json = {"$ref": "#/components/schemas/FieldErrors"}
+
+REQUIRED_MEMBERS: Mapping[str, Mapping[str, Json]] = MappingProxyType(
+    {
+        "billing_details_refused": {
+            "errors": ERRORS,
+            "stripe_code": {"type": ["string", "null"], "description": "Stripe's own code of the refusal"},
+        },
+        "change_in_progress": {"change_id": CHANGE_ID},
+        "payment_action_required": {
+            "hosted_invoice_url": {"type": ["string", "null"], "description": "where the cardholder approves it"}
+        },
+        "precondition_failed": {"version": {"type": "integer", "description": "the plan's present version"}},
+    }
+)
+# A change that Stripe refuses has ended with one of these codes. The same code without a change has no `change_id`.
+OPTIONAL_MEMBERS: Mapping[str, Mapping[str, Json]] = MappingProxyType(
+    {
+        "card_declined": {"change_id": CHANGE_ID},
+        "catalog_not_synced": {"change_id": CHANGE_ID},
+        "contact_sales_required": {"change_id": CHANGE_ID},
+        "database_unavailable": {"change_id": CHANGE_ID},
+        "invalid_request": {"errors": ERRORS, "change_id": CHANGE_ID},
+        "no_change": {"change_id": CHANGE_ID},
+        "not_found": {"change_id": CHANGE_ID},
+        "payment_method_required": {"change_id": CHANGE_ID},
+        "quote_expired": {"quote": QUOTE},
+        "quote_stale": {"quote": QUOTE, "change_id": CHANGE_ID},
+        "stripe_rejected": {"change_id": CHANGE_ID},
+    }
+)
+
+
+def codes() -> Iterator[str]:
+    """Yield the code of every problem."""
+    yield from TITLES
+    classes = [GatewayError]
+    for each in classes:
+        classes += each.__subclasses__()
+        yield each.code
+
+
+def any_problem() -> Json:
+    """Return the schema of the members that every problem has."""
+    return schema({"type": "integer"}, {"type": "string", "enum": sorted(set(codes()))}, {}, {})
+
+
+def problem(status: int, code: str, title: str) -> Json:
+    """Return the schema of the problem with this code."""
+    required, optional = REQUIRED_MEMBERS.get(code, {}), OPTIONAL_MEMBERS.get(code, {})
+    return schema({"const": status}, {"const": code}, required, optional) | {"description": f"{title}."}
+
+
+def members(code: str) -> set[str]:
+    """Return the names of the further members of a code's problem."""
+    return {*REQUIRED_MEMBERS.get(code, {}), *OPTIONAL_MEMBERS.get(code, {})}
+
+
+def schema(status: Json, code: Json, required: Mapping[str, Json], optional: Mapping[str, Json]) -> Json:
+    """Return a schema with the members of RFC 9457, ``code``, and further members."""
+    always = {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": status,
+        "code": code,
+        "detail": {"type": ["string", "null"], "description": "for people"},
+        **required,
+    }
+    return {"type": "object", "required": list(always), "properties": {**always, **optional}}
+
+
+def component(code: str) -> str:
+    """Return the name of a code's schema."""
+    return "".join(word.capitalize() for word in code.split("_")) + "Problem"
