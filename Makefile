@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
 
-.PHONY: help demo test check unit bench fuzz interface install lint types layers tests format lock clean
+.PHONY: help demo test test-long check unit bench fuzz interface install lint types layers tests format lock clean
 
 # The first target, so that `make` alone starts nothing.
 help:                         ## print the targets
@@ -15,6 +15,9 @@ demo: install                 ## play one organization's story on real parts (AR
 test: lint types layers tests ## run everything that CI runs
 
 check: lint types layers unit ## run the quick checks: lint, types, layers and unit tests
+
+test-long: install            ## run the tests that take minutes; never part of `make test`
+	$(BIN)/pytest -m long $(ARGS)
 
 bench: install                ## measure speed and memory; never part of the tests
 	$(RUN) -m tests.benchmarks.renewals
