@@ -18,6 +18,7 @@ GatewayError                      holds a status, code, title and detail for the
 │  ├─ NoChange                    no_change
 │  ├─ NotEnrolled                 not_enrolled
 │  ├─ PaymentAbandoned            payment_abandoned
+│  ├─ PaymentMethodInUse          payment_method_in_use
 │  ├─ QuoteExpired                quote_expired
 │  ├─ QuoteStale                  quote_stale
 │  ├─ ReconciliationInProgress    reconciliation_in_progress
@@ -111,7 +112,7 @@ class Conflict(GatewayError):
 
 
 class ChangeInProgress(Conflict):
-    """Another change of this organization has not ended yet."""
+    """Another change of this organization, or another operation on its billing, has not ended yet."""
 
     code, title = "change_in_progress", "Another change is in progress"
 
@@ -150,6 +151,12 @@ class PaymentAbandoned(Conflict):
     """The change waited for a payment that was not completed in time or was cancelled."""
 
     code, title = "payment_abandoned", "The payment was not completed"
+
+
+class PaymentMethodInUse(Conflict):
+    """The payment method is needed for something that is still to be charged. The members say for what."""
+
+    code, title = "payment_method_in_use", "The payment method is still needed"
 
 
 class QuoteExpired(Conflict):

@@ -18,6 +18,9 @@ class Failpoint(StrEnum):
     PAYMENT_AWAITED = "payment_awaited"
     INVOICE_VOIDED = "invoice_voided"
     CHANGE_ENDED = "change_ended"
+    BILLING_INTENT_RESERVED = "billing_intent_reserved"
+    BILLING_INTENT_ANSWERED = "billing_intent_answered"
+    BILLING_INTENT_RELEASED = "billing_intent_released"
 
 
 def failpoint(point: Failpoint) -> None:

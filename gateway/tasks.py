@@ -6,9 +6,10 @@ it runs each minute anyway. The refresh queues its own successor. Without the da
 (``wait_out_outages``).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from threading import Event
+from types import MappingProxyType
 from typing import ParamSpec
 from zlib import crc32
 
@@ -19,10 +20,16 @@ from procrastinate.jobs import Status
 
 from gateway.db import jobs
 from gateway.errors import DatabaseUnavailable, ReconciliationInProgress, StripeUnavailable
+from gateway.services.customers.card_removal import REMOVAL
+from gateway.services.customers.payment_methods import DEFAULT_CHOICE
+from gateway.services.intents.completion import Operation, finish_intent
+from gateway.services.intents.reservation import Kind
+from gateway.services.invoices.payment import PAYMENT
 from gateway.services.mirror import refresh
 from gateway.services.operations import retention
 from gateway.services.operations.status import HEARTBEAT_TIMEOUT
 from gateway.services.plan_changes import charge_check, execute
+from gateway.services.plan_changes.payment import ABANDONMENT
 from gateway.services.reconciliation import drift, gap
 from gateway.services.runtime import Gateway
 from gateway.services.sales import delivery
@@ -31,12 +38,21 @@ from gateway.services.webhooks.drain_loop import DrainLoop
 from gateway.stripe_api.times import from_unix
 from handlers import HANDLERS
 
-UNTIL_GIVEN_UP = RetryStrategy(wait=15)  # the change itself decides when to give up
+UNTIL_GIVEN_UP = RetryStrategy(wait=15)  # the change or the intent itself decides when to give up
 STRIPE_AWAY = RetryStrategy(max_attempts=12, exponential_wait=2)  # retries for an hour or two, then the job has failed
 RECONCILING = "reconciling"  # the walks' own queue, so that a worker can leave it out or serve it alone
 OUTAGE_PAUSE = 1  # second before a job tries the database again
 # Seconds without a heartbeat, after which a worker's jobs are retried.
 STALLED_AFTER = HEARTBEAT_TIMEOUT.total_seconds()
+
+OPERATIONS: Mapping[Kind, Operation] = MappingProxyType(
+    {
+        Kind.SET_DEFAULT_PAYMENT_METHOD: DEFAULT_CHOICE,
+        Kind.DELETE_PAYMENT_METHOD: REMOVAL,
+        Kind.PAY_INVOICE: PAYMENT,
+        Kind.ABANDON_CHANGE: ABANDONMENT,
+    }
+)
 
 P = ParamSpec("P")
 
@@ -72,6 +88,10 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
     @app.task(name=jobs.FINISH_CHANGE, retry=UNTIL_GIVEN_UP)
     def finish_change(change_id: str) -> None:
         execute.finish_change(gateway, change_id)
+
+    @app.task(name=jobs.FINISH_INTENT, retry=UNTIL_GIVEN_UP)
+    def finish_billing_intent(intent_id: str) -> None:
+        finish_intent(gateway, OPERATIONS, intent_id)
 
     @app.task(name=jobs.CHECK_CHARGE, retry=STRIPE_AWAY)
     def check_charge(change_id: str) -> None:

@@ -9,7 +9,7 @@ from gateway.endpoints import examples
 from gateway.endpoints.apidoc import FROM_STRIPE, operation, path_id
 from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.request_context import caller, gateway, requires
-from gateway.services.customers import billing_details, payment_methods
+from gateway.services.customers import billing_details, card_removal, payment_methods
 from gateway.services.customers.billing_details import BillingDetails
 from gateway.services.customers.payment_methods import ListedCard, SetupIntent
 from schemas.billing_details import (
@@ -84,5 +84,5 @@ def set_default(body: dict[str, str]) -> ListedCard:
 @operation("deletePaymentMethod", *FROM_STRIPE, errors.DefaultPaymentMethod)
 @blueprint.response(204)
 def delete_card(payment_method_id: str) -> None:
-    """Remove a card. The default card stays while a paid plan is active."""
-    payment_methods.delete_card(gateway(), caller(), payment_method_id)
+    """Remove a card. One that pays for a plan, an unpaid invoice or pending charges stays."""
+    card_removal.delete_card(gateway(), caller(), payment_method_id)

@@ -10,9 +10,10 @@ from gateway.endpoints.blueprint import Blueprint, refuse_body
 from gateway.endpoints.conditional import conditional
 from gateway.endpoints.idempotent import idempotent
 from gateway.endpoints.request_context import caller, gateway, requires
+from gateway.services.intents.reservation import locate_change
 from gateway.services.plan_changes.confirm import confirm_change
 from gateway.services.plan_changes.payment import abandon_change
-from gateway.services.plan_changes.view import ChangeView, get_change, list_changes, locate_change
+from gateway.services.plan_changes.view import ChangeView, get_change, list_changes
 from gateway.services.plan_table.derive import FREE
 from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.subscription.plan_details import PlanDetails, load_plan_details

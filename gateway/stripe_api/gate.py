@@ -93,6 +93,10 @@ class Gate:
             return refusal
         return None
 
+    def yield_place(self) -> None:
+        """Free the place of this thread while it waits for something else than Stripe. The next call occupies one."""
+        self._free_place()
+
     def begin_call(self) -> None:
         """Begin a call. Raise StripeNotCalled if it would be refused, before it waits for the budget of calls."""
         self._thread.sent = False

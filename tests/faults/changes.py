@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import requests
 from procrastinate.exceptions import AlreadyEnqueued
 from stripe import Subscription
 
@@ -46,7 +47,8 @@ def enrol(stage: Deployment, organization_id: str, card: str) -> None:
 
 def let_a_minute_pass(stage: Deployment) -> None:
     """Make the jobs of the next minute due now. Make the heartbeats of dead workers look a minute old."""
-    stage.rows("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE task_name = %s", jobs.FINISH_CHANGE)
+    completions = [jobs.FINISH_CHANGE, jobs.FINISH_INTENT]
+    stage.rows("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE task_name = ANY(%s)", completions)
     stage.rows(
         "UPDATE procrastinate_workers SET last_heartbeat = last_heartbeat - interval '1 minute'"
         " WHERE id < (SELECT max(id) FROM procrastinate_workers)"
@@ -55,6 +57,21 @@ def let_a_minute_pass(stage: Deployment) -> None:
     with worker.open(), suppress(AlreadyEnqueued):
         worker.configure_task("gateway.retry_stalled_jobs").defer(timestamp=0)
     defer_drain(stage.gateway.database)
+
+
+def is_up(stage: Deployment) -> bool:
+    """Return whether web answers."""
+    try:
+        return requests.get(f"http://127.0.0.1:{stage.port}/health/live", timeout=5).ok
+    except (requests.ConnectionError, requests.Timeout):
+        return False
+
+
+def start_again(stage: Deployment) -> None:
+    """Start web and worker and make a minute pass."""
+    stage.work()
+    stage.serve()
+    let_a_minute_pass(stage)
 
 
 def all_known(stage: Deployment) -> bool:

@@ -25,8 +25,10 @@ from tests.faults.changes import (
     await_end,
     enrol,
     interface,
+    is_up,
     last_change,
     let_a_minute_pass,
+    start_again,
 )
 from tests.support.deployment import Deployment
 from tests.support.processes import Process
@@ -57,25 +59,10 @@ def upgrade_and_die(stage: Deployment, web: Process, organization_id: str) -> No
     eventually(lambda: web.log().count(f"exited with code {KILLED}") > deaths)
 
 
-def is_up(stage: Deployment) -> bool:
-    """Return whether web answers."""
-    try:
-        return requests.get(f"http://127.0.0.1:{stage.port}/health/live", timeout=5).ok
-    except requests.ConnectionError:
-        return False
-
-
 def intend(stage: Deployment, organization_id: str) -> None:
     """Store only an upgrade's intent, like a web process that dies right after that."""
     caller = Caller(organization_id=organization_id, actor="test")
-    write_intent(stage.gateway, caller, ChangeCommand(plan="plus"), None, card=True)
-
-
-def start_again(stage: Deployment) -> None:
-    """Start web and worker and make a minute pass."""
-    stage.work()
-    stage.serve()
-    let_a_minute_pass(stage)
+    write_intent(stage.gateway, caller, ChangeCommand(plan="plus"), None)
 
 
 def assert_all_is_well(stage: Deployment, organizations: Mapping[str, str]) -> None:

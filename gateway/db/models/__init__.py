@@ -2,19 +2,29 @@
 
 from gateway.db.models.base import Base, Json, Mirrored
 from gateway.db.models.billing import Invoice, Subscription, UpcomingInvoice
+from gateway.db.models.billing_intents import BillingIntent
 from gateway.db.models.catalog import Plan, Price
 from gateway.db.models.checks import Check
 from gateway.db.models.idempotency import IdempotencyKey
 from gateway.db.models.inbox import WebhookEvent
 from gateway.db.models.organizations import Organization, PaymentMethod
-from gateway.db.models.plan_table import IS_OPEN, OPEN_STATES, OrganizationPlan, PlanChange, PlanHistory
+from gateway.db.models.plan_table import (
+    IS_OPEN,
+    OPEN_STATES,
+    PENDING_INVOICE,
+    OrganizationPlan,
+    PlanChange,
+    PlanHistory,
+)
 from gateway.db.models.reconciliation import Reconciliation, SeenAtStripe, StripeBudget
 from gateway.db.models.sales import SalesInquiry
 
 __all__ = [
     "IS_OPEN",
     "OPEN_STATES",
+    "PENDING_INVOICE",
     "Base",
+    "BillingIntent",
     "Check",
     "IdempotencyKey",
     "Invoice",

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from gateway.db.models.base import Base, Json
 
 OPEN_STATES = ("requested", "processing", "requires_action")
+PENDING_INVOICE = "pending_invoice"  # key of ``PlanChange.steps``: the invoice that the change waits for
 
 
 class OrganizationPlan(Base):
@@ -118,6 +119,12 @@ class PlanChange(Base):
     error: Mapped[Json | None]
     created_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+
+    @property
+    def pending_invoice_id(self) -> str | None:
+        """Return the id of the invoice whose payment the change waits for, or waited for."""
+        found: str | None = self.steps.get(PENDING_INVOICE, {}).get("id")
+        return found
 
     def close(self, state: str, now: datetime, error: Json | None = None) -> None:
         """End the change in ``state``, and delete its client secret."""

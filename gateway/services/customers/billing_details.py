@@ -44,7 +44,7 @@ def retrieve_billing_details(gateway: Gateway, caller: Caller) -> BillingDetails
 
     They are empty if the organization has no customer.
     """
-    if (customer := find_customer(gateway, caller)) is None:
+    if (customer := find_customer(gateway, caller.organization_id)) is None:
         return BillingDetails()
     return to_billing_details(retrieve_customer(gateway, customer))
 
@@ -58,7 +58,8 @@ def replace_billing_details(gateway: Gateway, caller: Caller, wanted: Mapping[st
     as far as it has room for them.
     """
     ensure_customer(gateway, caller)
-    if (customer := find_customer(gateway, caller)) is None:  # deleted since ``ensure_customer`` returned
+    customer = find_customer(gateway, caller.organization_id)
+    if customer is None:  # deleted since ``ensure_customer`` returned
         return BillingDetails()
     before = retrieve_customer(gateway, customer)
     keys = {(each["type"], each["value"]) for each in wanted[TAX_IDS]}

@@ -61,10 +61,10 @@ def lock_organization(session: Session, caller: Caller, now: datetime) -> Organi
     return organization
 
 
-def find_customer(gateway: Gateway, caller: Caller) -> Customer | None:
+def find_customer(gateway: Gateway, organization_id: str) -> Customer | None:
     """Return the organization's customer, or None if there is none or it was deleted."""
     with gateway.database.reading() as session:
-        row = session.get(Organization, caller.organization_id)
+        row = session.get(Organization, organization_id)
     if row is None or row.stripe_customer_id is None or row.deleted:
         return None
     return Customer(id=row.stripe_customer_id, default_card_id=row.default_payment_method_id, revision=row.revision)
@@ -116,7 +116,7 @@ def ensure_customer(gateway: Gateway, caller: Caller) -> str:
 
 def get_customer_id(gateway: Gateway, caller: Caller) -> str:
     """Return the id of the customer that the merge linked. Raise CustomerMissing if there is none."""
-    if (customer := find_customer(gateway, caller)) is None:
+    if (customer := find_customer(gateway, caller.organization_id)) is None:
         raise CustomerMissing("The billing account is not set up yet. Please try again.")
     return customer.id
 

@@ -3,22 +3,25 @@
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from stripe import Customer as StripeCustomer
 
-from gateway.db.models import IS_OPEN, OrganizationPlan, PaymentMethod, PlanChange
-from gateway.errors import CardExpired, DefaultPaymentMethod, NotFound, StripeRejected
+from gateway.db.models import BillingIntent, PaymentMethod
+from gateway.errors import CardExpired, NotFound
 from gateway.services.customers.customer import Customer, ensure_customer, find_customer
-from gateway.services.customers.deletion import detect_deletion, refuse_if_deleted
-from gateway.services.mirror.refresh import merge_snapshots
-from gateway.services.mirror.refresh_jobs import defer_refresh
-from gateway.services.plan_table.derive import FREE
+from gateway.services.customers.deletion import detect_deletion
+from gateway.services.intents.completion import Operation, perform
+from gateway.services.intents.reservation import Kind, reserve
+from gateway.services.mirror.refresh import is_replayed, merge_snapshots, retrieve_all
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import stripe_call
-from gateway.stripe_api.snapshots import CustomerSnapshot, PaymentMethodSnapshot
+from gateway.stripe_api.snapshots import CustomerSnapshot, PaymentMethodSnapshot, Snapshot
 
 PAYMENT_METHOD_ID = re.compile(r"\A[A-Za-z0-9_]{1,255}\Z")
+DEFAULT = "invoice_settings.default_payment_method"  # the part of a customer that an answer must expand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +70,7 @@ def list_cards(gateway: Gateway, caller: Caller) -> list[ListedCard]:
 
     The mirror may not have a card that was just added, because its webhook can be late.
     """
-    if (customer := find_customer(gateway, caller)) is None:
+    if (customer := find_customer(gateway, caller.organization_id)) is None:
         return []
     with detect_deletion(gateway, caller.organization_id), stripe_call():
         page = gateway.stripe.v1.customers.payment_methods.list(customer.id, {"type": "card", "limit": 100})
@@ -77,64 +80,92 @@ def list_cards(gateway: Gateway, caller: Caller) -> list[ListedCard]:
 
 
 def set_default(gateway: Gateway, caller: Caller, payment_method_id: str) -> ListedCard:
-    """Make one of the organization's cards the default. Raise NotFound, CardExpired or CardDeclined."""
-    customer, card = retrieve_own_card(gateway, caller, payment_method_id)
+    """Make one of the organization's cards the default. Raise NotFound, CardExpired, CardDeclined or ChangeInProgress.
+
+    If Stripe does not answer (StripeUnavailable), the intent's job makes the card the default.
+    """
+    card = retrieve_own_card(gateway, caller, payment_method_id)
     if is_expired(card, gateway.clock()):
         raise CardExpired("The card has expired. Please choose another one.")
-    with detect_deletion(gateway, caller.organization_id), stripe_call():
-        answer = gateway.stripe.v1.customers.update(
-            customer.id, {"invoice_settings": {"default_payment_method": card.id}}
-        )
-    # Two concurrent requests may merge answers of the same second. The merge then asks Stripe which one is later.
-    changed = CustomerSnapshot.from_answer(answer, cause="card chosen", after_revision=customer.revision)
-    merge_snapshots(gateway, card, changed)
+    check = partial(refuse_detached, card.id)
+    intent = reserve(gateway, caller.organization_id, Kind.SET_DEFAULT_PAYMENT_METHOD, card.id, check)
+    if intent is not None:
+        perform(gateway, DEFAULT_CHOICE, intent)
     return to_listed_card(card, card.id, gateway.clock())
 
 
-def delete_card(gateway: Gateway, caller: Caller, payment_method_id: str) -> None:
-    """Detach a card. Do nothing if it was already detached.
-
-    Raise NotFound, or DefaultPaymentMethod for the card that pays for a plan.
-    """
-    try:
-        customer, card = retrieve_own_card(gateway, caller, payment_method_id)
-    except NotFound:
-        if was_on_file(gateway, caller, payment_method_id):
-            return
-        raise
-    if pays_for_plan(gateway, caller) and retrieve_customer(gateway, customer).default_payment_method_id == card.id:
-        raise DefaultPaymentMethod("The default card pays for the plan. Please make another card the default first.")
-    try:
-        with detect_deletion(gateway, caller.organization_id), stripe_call():
-            detached = gateway.stripe.v1.payment_methods.detach(card.id)
-    except StripeRejected:
-        if was_on_file(gateway, caller, payment_method_id):  # a concurrent request detached it
-            return
-        raise
-    # Stripe clears a detached default. If the mirror learned this late, the gateway could accept an upgrade on it.
-    current = retrieve_customer(gateway, customer)
-    merge_snapshots(gateway, PaymentMethodSnapshot.from_answer(detached, cause="card deleted"), current)
+def refuse_detached(card_id: str, session: Session) -> bool:
+    """Return True. Raise NotFound if the card was removed since the request looked it up."""
+    if is_detached(session, card_id):
+        raise NotFound("There is no such payment method.")
+    return True
 
 
-def has_usable_default_card(gateway: Gateway, caller: Caller) -> bool:
-    """Return whether Stripe has a default card that has not expired.
+def choose_default(gateway: Gateway, intent: BillingIntent) -> list[Snapshot]:
+    """Make the card the default at Stripe. Return the customer and the card."""
+    customer = get_customer(gateway, intent)
+    with detect_deletion(gateway, intent.organization_id), stripe_call():
+        answer = gateway.stripe.v1.customers.update(
+            customer.id,
+            {"invoice_settings": {"default_payment_method": intent.object_id}, "expand": [DEFAULT]},
+            {"idempotency_key": intent.id},
+        )
+    if is_replayed(answer):
+        return retrieve_all(gateway, list_card_objects(gateway, intent))
+    return list(read_default(answer, customer, cause="card chosen"))
+
+
+def get_customer(gateway: Gateway, intent: BillingIntent) -> Customer:
+    """Return the customer of the intent's organization. Raise NotFound if it was deleted since."""
+    if (customer := find_customer(gateway, intent.organization_id)) is None:
+        raise NotFound("There is no such payment method.")
+    return customer
+
+
+def list_card_objects(gateway: Gateway, intent: BillingIntent) -> list[tuple[str, str]]:
+    """Return the intent's card, and its customer, which names the default card."""
+    customer = find_customer(gateway, intent.organization_id)
+    card = (PaymentMethodSnapshot.kind, intent.object_id)
+    return [card] if customer is None else [card, (CustomerSnapshot.kind, customer.id)]
+
+
+DEFAULT_CHOICE = Operation(call=choose_default, list_objects=list_card_objects)
+
+
+def find_usable_default_card(gateway: Gateway, caller: Caller) -> str | None:
+    """Return the id of the default card that Stripe has now, or None if there is none or it has expired.
 
     Call this only if the mirror has no usable card. Its webhook can be late, and banks renew cards on their own.
     """
-    if (customer := find_customer(gateway, caller)) is None:
-        return False
+    if (customer := find_customer(gateway, caller.organization_id)) is None:
+        return None
     with stripe_call():
-        answer = gateway.stripe.v1.customers.retrieve(
-            customer.id, {"expand": ["invoice_settings.default_payment_method"]}
-        )
-    found = CustomerSnapshot.from_answer(answer, cause="card looked up", after_revision=customer.revision)
+        answer = gateway.stripe.v1.customers.retrieve(customer.id, {"expand": [DEFAULT]})
+    found, *cards = read_default(answer, customer, cause="card looked up")
+    merge_snapshots(gateway, found, *cards)
+    usable = (each.id for each in cards if not is_expired(each, gateway.clock()))
+    return next(usable, None)
+
+
+def read_default(
+    answer: StripeCustomer, customer: Customer, *, cause: str
+) -> tuple[CustomerSnapshot, *tuple[PaymentMethodSnapshot, ...]]:
+    """Return the customer in an answer, followed by its default card if it has one. The answer expands the card."""
+    found = CustomerSnapshot.from_answer(answer, cause=cause, after_revision=customer.revision)
     if found.default_payment_method_id is None:
-        merge_snapshots(gateway, found)
-        return False
+        return (found,)
     default = answer.to_dict(for_json=True)["invoice_settings"]["default_payment_method"]
-    default_card = PaymentMethodSnapshot.read(default, replace(found.seen, after_revision=None))
-    merge_snapshots(gateway, found, default_card)
-    return not is_expired(default_card, gateway.clock())
+    return found, PaymentMethodSnapshot.read(default, replace(found.seen, after_revision=None))
+
+
+def is_attached(session: Session, card_id: str | None) -> bool:
+    """Return whether there is such a card and the mirror does not know that it was removed."""
+    return card_id is not None and not is_detached(session, card_id)
+
+
+def is_detached(session: Session, card_id: str) -> bool:
+    """Return whether the mirror knows that the card was removed."""
+    return bool(session.scalar(select(PaymentMethod.detached).where(PaymentMethod.id == card_id)))
 
 
 def is_usable(card: PaymentMethod | None, now: datetime) -> bool:
@@ -142,56 +173,14 @@ def is_usable(card: PaymentMethod | None, now: datetime) -> bool:
     return card is not None and not card.detached and not is_expired(card, now)
 
 
-def retrieve_own_card(
-    gateway: Gateway, caller: Caller, payment_method_id: str
-) -> tuple[Customer, PaymentMethodSnapshot]:
-    """Return the caller's customer and its card as Stripe has it. Raise NotFound for any other card."""
-    customer = find_customer(gateway, caller)
+def retrieve_own_card(gateway: Gateway, caller: Caller, payment_method_id: str) -> PaymentMethodSnapshot:
+    """Return the caller's card as Stripe has it. Raise NotFound for any other card."""
+    customer = find_customer(gateway, caller.organization_id)
     if customer is None or not PAYMENT_METHOD_ID.match(payment_method_id):
         raise NotFound("There is no such payment method.")
     with detect_deletion(gateway, caller.organization_id), stripe_call():
         answer = gateway.stripe.v1.customers.payment_methods.retrieve(customer.id, payment_method_id)
-    return customer, PaymentMethodSnapshot.from_answer(answer, cause="card looked up")
-
-
-def was_on_file(gateway: Gateway, caller: Caller, payment_method_id: str) -> bool:
-    """Return whether the customer once had a card that Stripe says it does not have.
-
-    If the mirror still shows the card as attached, queue its refresh. ``mirror.refresh`` then updates the mirror.
-    """
-    if not PAYMENT_METHOD_ID.match(payment_method_id):
-        return False
-    with gateway.database.transaction() as session:
-        card = session.get(PaymentMethod, payment_method_id)
-        if card is None or card.organization_id != caller.organization_id:
-            return False
-        if not card.detached:
-            defer_refresh(session, PaymentMethodSnapshot.kind, card.id)
-        return True
-
-
-def pays_for_plan(gateway: Gateway, caller: Caller) -> bool:
-    """Return whether the organization is on a paid plan or has an open change to one."""
-    with gateway.database.transaction() as session:
-        row = session.get(OrganizationPlan, caller.organization_id)
-        change = find_open_change(session, caller.organization_id)
-    wanted = {row.requested_plan if row is not None else FREE, change.to_plan if change is not None else FREE}
-    return wanted != {FREE}
-
-
-def find_open_change(session: Session, organization_id: str) -> PlanChange | None:
-    """Return the organization's open change, or None. The database allows one at most."""
-    query = select(PlanChange).where(PlanChange.organization_id == organization_id, IS_OPEN)
-    return session.scalars(query).one_or_none()
-
-
-def retrieve_customer(gateway: Gateway, customer: Customer) -> CustomerSnapshot:
-    """Retrieve the customer from Stripe. Raise ContactSalesRequired if it was deleted."""
-    with stripe_call():
-        answer = gateway.stripe.v1.customers.retrieve(customer.id)
-    current = CustomerSnapshot.from_answer(answer, cause="card deleted", after_revision=customer.revision)
-    refuse_if_deleted(gateway, current)
-    return current
+    return PaymentMethodSnapshot.from_answer(answer, cause="card looked up")
 
 
 def is_expired(card: PaymentMethodSnapshot | PaymentMethod, now: datetime) -> bool:

@@ -1,15 +1,20 @@
 """Pay an open invoice. This is the only part of the invoices that calls Stripe."""
 
-import uuid
+from functools import partial
 
-from gateway.db.models import Invoice
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from gateway.db.models import IS_OPEN, BillingIntent, Invoice, PlanChange
 from gateway.errors import CardDeclined, InvoiceNotOpen, PaymentActionRequired, StripeRejected
+from gateway.services.intents.completion import Operation, perform
+from gateway.services.intents.reservation import Kind, reserve
 from gateway.services.invoices.listing import get_invoice
-from gateway.services.mirror.refresh import merge_answer, refresh
+from gateway.services.mirror.refresh import read_answer, retrieve_all
 from gateway.services.plan_table.attribution import PAYMENT_KEY_PREFIX
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import needs_action, stripe_call
-from gateway.stripe_api.snapshots import InvoiceSnapshot
+from gateway.stripe_api.snapshots import InvoiceSnapshot, Snapshot, SubscriptionSnapshot
 
 PAYABLE = ("open", "uncollectible")
 
@@ -17,18 +22,20 @@ PAYABLE = ("open", "uncollectible")
 def pay_invoice(gateway: Gateway, caller: Caller, invoice_id: str) -> Invoice:
     """Charge an open invoice to the default card and return it. Return a paid invoice as it is.
 
-    Raise NotFound, InvoiceNotOpen, CardDeclined, PaymentActionRequired or StripeUnavailable.
+    Raise NotFound, InvoiceNotOpen, ChangeInProgress, CardDeclined, PaymentActionRequired or StripeUnavailable.
 
-    After StripeUnavailable the gateway does not know whether Stripe charged the card. Repeating the request is safe,
-    because Stripe never charges a paid invoice. After PaymentActionRequired the customer approves the payment on
-    Stripe's page, and ``webhooks.drain.drain`` merges the webhook of the paid invoice.
+    After StripeUnavailable the gateway does not know whether Stripe charged the card. The intent's job finds out, and
+    repeating the request is safe, because Stripe never charges a paid invoice. After PaymentActionRequired the customer
+    approves the payment on Stripe's page, and ``webhooks.drain.drain`` merges the webhook of the paid invoice.
     """
     invoice = get_invoice(gateway, caller, invoice_id)
     if invoice.status in PAYABLE:
+        check = partial(is_payable, invoice.id)
+        intent = reserve(gateway, caller.organization_id, Kind.PAY_INVOICE, invoice.id, check)
         try:
-            charge_invoice(gateway, invoice)
-        except StripeRejected:  # the mirror may be out of date, because the invoice was paid a moment ago
-            refresh(gateway, InvoiceSnapshot.kind, invoice.id)
+            if intent is not None:
+                perform(gateway, PAYMENT, intent)
+        except StripeRejected:  # the mirror was out of date, if the invoice was paid a moment ago
             if get_invoice(gateway, caller, invoice_id).status in PAYABLE:
                 raise
         invoice = get_invoice(gateway, caller, invoice_id)
@@ -37,19 +44,47 @@ def pay_invoice(gateway: Gateway, caller: Caller, invoice_id: str) -> Invoice:
     return invoice
 
 
-def charge_invoice(gateway: Gateway, invoice: Invoice) -> None:
-    """Charge the invoice at Stripe. The person who may have to approve the payment is present."""
+def is_payable(invoice_id: str, session: Session) -> bool:
+    """Return whether the invoice can still be paid. A concurrent request may have paid it."""
+    return session.scalars(select(Invoice.status).where(Invoice.id == invoice_id)).one() in PAYABLE
+
+
+def charge_invoice(gateway: Gateway, intent: BillingIntent) -> list[Snapshot]:
+    """Charge the invoice at Stripe. Return the invoice, and the subscription if a plan change waits for the payment.
+
+    The person who may have to approve the payment is present. Raise CardDeclined or PaymentActionRequired.
+    """
+    with gateway.database.reading() as session:
+        invoice = session.get_one(Invoice, intent.object_id)
+    # The prefix tells ``attribution`` that a user paid, because Stripe's events contain the key.
+    key = f"{PAYMENT_KEY_PREFIX}{invoice.id}:{intent.id}"
     try:
         with stripe_call():
-            # Each attempt uses a new key, because Stripe would repeat a decline under the old one. The prefix tells
-            # ``attribution`` that a user paid, because Stripe's events contain the key.
-            key = f"{PAYMENT_KEY_PREFIX}{invoice.id}:{uuid.uuid4().hex}"
             answer = gateway.stripe.v1.invoices.pay(invoice.id, {"off_session": False}, {"idempotency_key": key})
     except CardDeclined as error:
-        refresh(gateway, InvoiceSnapshot.kind, invoice.id)
         if needs_action(error):
             raise PaymentActionRequired(
                 "The payment needs the cardholder's approval first.", hosted_invoice_url=invoice.hosted_invoice_url
             ) from error
         raise
-    merge_answer(gateway, InvoiceSnapshot, answer, cause="invoice paid", after_revision=invoice.revision)
+    states = read_answer(gateway, InvoiceSnapshot, answer, cause="invoice paid", after_revision=invoice.revision)
+    _, *subscription = list_objects(gateway, intent)
+    return [*states, *retrieve_all(gateway, subscription)]
+
+
+def list_objects(gateway: Gateway, intent: BillingIntent) -> list[tuple[str, str]]:
+    """Return the invoice, and its subscription if a plan change waits for the payment.
+
+    The merge of the subscription ends that change. Otherwise the next change would be refused until a webhook arrives.
+    """
+    with gateway.database.reading() as session:
+        invoice = session.get_one(Invoice, intent.object_id)
+        query = select(PlanChange).where(PlanChange.organization_id == intent.organization_id, IS_OPEN)
+        awaited = {change.pending_invoice_id for change in session.scalars(query)}
+    found = [(InvoiceSnapshot.kind, invoice.id)]
+    if invoice.id not in awaited or invoice.subscription_id is None:
+        return found
+    return [*found, (SubscriptionSnapshot.kind, invoice.subscription_id)]
+
+
+PAYMENT = Operation(call=charge_invoice, list_objects=list_objects)

@@ -1,6 +1,6 @@
 """Retrieve an object's state from Stripe where the events alone do not show it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
@@ -77,6 +77,12 @@ def retrieve(gateway: Gateway, kind: str, stripe_id: str) -> Snapshot | None:
         raise
 
 
+def retrieve_all(gateway: Gateway, objects: Iterable[tuple[str, str]]) -> list[Snapshot]:
+    """Return Stripe's states of the objects, each given by kind and id, without those that Stripe does not have."""
+    found = [retrieve(gateway, kind, stripe_id) for kind, stripe_id in objects]
+    return [each for each in found if each is not None]
+
+
 def defer_refresh_if_outdated(gateway: Gateway, kind: str, stripe_id: str, changed_at: datetime) -> None:
     """Enqueue the refresh of an object that an event only named, unless the mirror has its state since then.
 
@@ -111,15 +117,27 @@ def run_refresh_job(gateway: Gateway, kind: str, stripe_id: str, attempt: int) -
 def merge_answer(
     gateway: Gateway, snapshot: type[Snapshot], answer: StripeObject, *, cause: str, after_revision: int | None = None
 ) -> None:
-    """Merge the answer to a call that changed an object.
+    """Merge the answer to a call that changed an object. Read it as ``read_answer`` does."""
+    merge_snapshots(gateway, *read_answer(gateway, snapshot, answer, cause=cause, after_revision=after_revision))
+
+
+def read_answer(
+    gateway: Gateway, snapshot: type[Snapshot], answer: StripeObject, *, cause: str, after_revision: int | None = None
+) -> list[Snapshot]:
+    """Return the state in the answer to a call that changed an object.
 
     Stripe replays an answer with the first body and the current ``Date``. Such a body shows what the call did then,
-    not what is true now, so the object is refreshed instead. https://docs.stripe.com/api/idempotent_requests
+    not what is true now, so the object is retrieved instead. https://docs.stripe.com/api/idempotent_requests
     """
-    if answer.last_response is not None and answer.last_response.headers.get("Idempotent-Replayed") == "true":
-        refresh(gateway, snapshot.kind, str(answer["id"]))
-        return
-    merge_snapshots(gateway, snapshot.from_answer(answer, cause=cause, after_revision=after_revision))
+    if is_replayed(answer):
+        found = retrieve(gateway, snapshot.kind, str(answer["id"]))
+        return [found] if found is not None else []
+    return [snapshot.from_answer(answer, cause=cause, after_revision=after_revision)]
+
+
+def is_replayed(answer: StripeObject) -> bool:
+    """Return whether Stripe carried the call out earlier and repeats its answer."""
+    return answer.last_response is not None and answer.last_response.headers.get("Idempotent-Replayed") == "true"
 
 
 def merge_snapshots(gateway: Gateway, *snapshots: Snapshot) -> None:

@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session
 
 from gateway.catalog import CatalogPlan
 from gateway.db.models import IS_OPEN, OPEN_STATES, Organization, OrganizationPlan, PlanChange
-from gateway.errors import ChangeInProgress, NotEnrolled, PreconditionFailed, RateLimited
+from gateway.errors import NotEnrolled, PreconditionFailed, RateLimited
 from gateway.services.customers.deletion import refuse_deleted_customer
-from gateway.services.plan_changes.view import locate_change
+from gateway.services.intents.reservation import change_in_progress
 from gateway.services.plan_table.derive import FREE
 from gateway.services.quotes.token import Terms
 from gateway.services.runtime import Caller, Gateway
@@ -94,9 +94,7 @@ def refuse_another_change(session: Session, caller: Caller, now: datetime) -> No
     """
     latest = session.execute(LATEST, {"organization_id": caller.organization_id, "since": now - CHANGES_WITHIN}).all()
     if latest and latest[0].state in OPEN_STATES:
-        raise ChangeInProgress(
-            "Another change has not ended yet.", headers=locate_change(latest[0].id), change_id=latest[0].id
-        )
+        raise change_in_progress(latest[0].id)
     if len(latest) == CHANGES_AT_MOST:
         wait = latest[-1].created_at + CHANGES_WITHIN - now
         raise RateLimited(

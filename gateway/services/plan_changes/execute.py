@@ -33,7 +33,7 @@ from gateway.failpoints import Failpoint, failpoint
 from gateway.services import idempotency
 from gateway.services.customers.deletion import check_for_deletion
 from gateway.services.mirror.merge import merge
-from gateway.services.mirror.refresh import merge_answer, refresh
+from gateway.services.mirror.refresh import is_replayed, merge_snapshots, read_answer, refresh, retrieve_all
 from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.plan_changes.payment import resolve_payment
 from gateway.services.plan_changes.stripe_calls import (
@@ -48,7 +48,15 @@ from gateway.services.plan_changes.stripe_calls import (
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import load_billing_state
 from gateway.stripe_api.client import kept_failure, outside_period, stripe_call
-from gateway.stripe_api.snapshots import ENDED, SubscriptionSnapshot, UnreadableObject
+from gateway.stripe_api.events import JsonObject
+from gateway.stripe_api.snapshots import (
+    ENDED,
+    InvoiceSnapshot,
+    Seen,
+    Snapshot,
+    SubscriptionSnapshot,
+    UnreadableObject,
+)
 
 AFTER_EXPIRY = timedelta(minutes=1)  # time for Stripe to announce that the payment came too late
 SOON = timedelta(seconds=15)  # time for a queued refresh to run
@@ -120,7 +128,7 @@ def perform_step(gateway: Gateway, step: Step) -> None:
             raise QuoteStale("The billing period has ended since the quote was made.") from error
         raise
     failpoint(Failpoint.STRIPE_ANSWERED)
-    merge_answer(gateway, SubscriptionSnapshot, answer, cause=step.change_id, after_revision=step.after_revision)
+    merge_snapshots(gateway, *read_step_answer(gateway, step, answer))
     failpoint(Failpoint.ANSWER_MERGED)
     if answer.pending_update is not None and isinstance(answer.latest_invoice, stripe.Invoice):
         resolve_payment(gateway, step.change_id, answer.latest_invoice)
@@ -143,6 +151,24 @@ def withdraw_if_not_called(gateway: Gateway, change_id: str) -> Iterator[None]:
                 change.close("failed", gateway.clock(), {"code": error.code, "detail": error.detail})
                 idempotency.unlink_change(session, change)
         raise
+
+
+def read_step_answer(gateway: Gateway, step: Step, answer: stripe.Subscription) -> list[Snapshot]:
+    """Return the subscription in the answer, and the invoice that Stripe made for a change that is charged now.
+
+    Without the invoice, the mirror could show it open until the webhook of its payment arrives. The next change would
+    then be refused over an invoice that is paid.
+    """
+    states = read_answer(
+        gateway, SubscriptionSnapshot, answer, cause=step.change_id, after_revision=step.after_revision
+    )
+    if not isinstance(answer.latest_invoice, stripe.Invoice):
+        return states
+    if is_replayed(answer):
+        return [*states, *retrieve_all(gateway, [(InvoiceSnapshot.kind, answer.latest_invoice.id)])]
+    seen = Seen.in_answer(answer, cause=step.change_id)
+    invoice: JsonObject = answer.to_dict(for_json=True)["latest_invoice"]
+    return [*states, InvoiceSnapshot.read(invoice, seen)]
 
 
 def explain_failure(gateway: Gateway, change_id: str, error: GatewayError) -> GatewayError:

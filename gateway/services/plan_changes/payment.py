@@ -6,21 +6,24 @@ https://docs.stripe.com/billing/subscriptions/pending-updates
 """
 
 import uuid
+from functools import partial
 
+from sqlalchemy.orm import Session
 from stripe import Invoice, PaymentIntent
 
-from gateway.db.models import PlanChange
+from gateway.db.models import PENDING_INVOICE, BillingIntent, PlanChange
 from gateway.errors import CardDeclined, Conflict, StripeRejected
 from gateway.failpoints import Failpoint, failpoint
-from gateway.services.mirror.refresh import merge_answer, refresh
+from gateway.services.intents.completion import Operation, perform
+from gateway.services.intents.reservation import Kind, reserve
+from gateway.services.mirror.refresh import merge_answer, read_answer, retrieve_all
 from gateway.services.plan_changes.stripe_calls import lock_change
 from gateway.services.plan_changes.view import ChangeView, get_change
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription.billing_state import load_billing_state
 from gateway.stripe_api.client import stripe_call
-from gateway.stripe_api.snapshots import InvoiceSnapshot, SubscriptionSnapshot
+from gateway.stripe_api.snapshots import InvoiceSnapshot, Snapshot, SubscriptionSnapshot
 
-INVOICE = "pending_invoice"  # key of ``PlanChange.steps``: the invoice that the change waits for
 AWAITS_CUSTOMER = frozenset({"requires_action", "requires_confirmation"})
 PAYMENT_FAILED = frozenset({"requires_payment_method", "canceled"})
 FINAL_STATUSES = frozenset({"void", "paid"})
@@ -59,40 +62,71 @@ def wait_for_customer(gateway: Gateway, change_id: str, invoice: Invoice, intent
         pending = subscription is not None and subscription.pending_until is not None
         if change.state in UNANSWERED and pending:
             change.state, change.client_secret = "requires_action", intent.client_secret
-            change.steps = {**change.steps, INVOICE: {"id": invoice.id}}
+            change.steps = {**change.steps, PENDING_INVOICE: {"id": invoice.id}}
     failpoint(Failpoint.PAYMENT_AWAITED)
 
 
 def void_invoice(gateway: Gateway, change_id: str, invoice_id: str) -> bool:
     """Void the invoice, which discards the pending update. Return False if the invoice was paid first."""
     # Each try has its own key, because Stripe would replay a 500 under the same one. A second void does no harm.
-    key = f"{change_id}:void_invoice:{uuid.uuid4().hex}"
-    try:
-        with stripe_call():
-            answer = gateway.stripe.v1.invoices.void_invoice(invoice_id, options={"idempotency_key": key})
-    except StripeRejected:  # the invoice is void or paid already
-        with stripe_call():
-            answer = gateway.stripe.v1.invoices.retrieve(invoice_id)
-        if answer.status not in FINAL_STATUSES:
-            raise
+    answer = void_or_retrieve(gateway, invoice_id, f"{change_id}:void_invoice:{uuid.uuid4().hex}")
     failpoint(Failpoint.INVOICE_VOIDED)
     merge_answer(gateway, InvoiceSnapshot, answer, cause=change_id)
     return answer.status == "void"
 
 
+def void_or_retrieve(gateway: Gateway, invoice_id: str, key: str) -> Invoice:
+    """Void the invoice under the idempotency key. Return the invoice, which is void or was paid first."""
+    try:
+        with stripe_call():
+            return gateway.stripe.v1.invoices.void_invoice(invoice_id, options={"idempotency_key": key})
+    except StripeRejected:  # the invoice is void or paid already
+        with stripe_call():
+            found = gateway.stripe.v1.invoices.retrieve(invoice_id)
+        if found.status not in FINAL_STATUSES:
+            raise
+        return found
+
+
 def abandon_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
     """Cancel a change that waits for its customer. If the customer has paid first, the change is applied instead.
 
-    The merge of the refreshed subscription closes the change (``plan_table/writer.close_changes``). Raises NotFound.
-    Raises Conflict if the change does not wait for its payment.
+    The merge of the retrieved subscription closes the change (``plan_table/writer.close_changes``). Raises NotFound.
+    Raises Conflict if the change does not wait for its payment. If Stripe does not answer (StripeUnavailable), the
+    intent's job completes the cancellation.
     """
-    view = get_change(gateway, caller, change_id)
-    if view.state != "requires_action":
-        raise Conflict("Only a change that waits for its payment can be cancelled.")
-    with gateway.database.transaction() as session:
-        change = session.get_one(PlanChange, change_id)
-        subscription = load_billing_state(session, change.organization_id).subscription
-    void_invoice(gateway, change_id, change.steps[INVOICE]["id"])
-    if subscription is not None:
-        refresh(gateway, SubscriptionSnapshot.kind, subscription.id)
+    get_change(gateway, caller, change_id)
+    check = partial(refuse_unless_waiting, change_id)
+    intent = reserve(gateway, caller.organization_id, Kind.ABANDON_CHANGE, change_id, check)
+    if intent is not None:
+        perform(gateway, ABANDONMENT, intent)
     return get_change(gateway, caller, change_id)
+
+
+def refuse_unless_waiting(change_id: str, session: Session) -> bool:
+    """Return True. Raise Conflict if the change does not wait for its payment."""
+    if session.get_one(PlanChange, change_id, populate_existing=True).state != "requires_action":
+        raise Conflict("Only a change that waits for its payment can be cancelled.")
+    return True
+
+
+def void_pending_invoice(gateway: Gateway, intent: BillingIntent) -> list[Snapshot]:
+    """Void the invoice that the change waits for. Return the invoice and the subscription."""
+    [(_, invoice_id), *subscription] = list_pending_objects(gateway, intent)
+    # The prefix tells ``attribution`` which change caused Stripe's events.
+    answer = void_or_retrieve(gateway, invoice_id, f"{intent.object_id}:void_invoice:{intent.id}")
+    failpoint(Failpoint.INVOICE_VOIDED)
+    states = read_answer(gateway, InvoiceSnapshot, answer, cause=intent.object_id)
+    return [*states, *retrieve_all(gateway, subscription)]
+
+
+def list_pending_objects(gateway: Gateway, intent: BillingIntent) -> list[tuple[str, str]]:
+    """Return the invoice that the change waits for, and the subscription with the pending update."""
+    with gateway.database.transaction() as session:
+        change = session.get_one(PlanChange, intent.object_id)
+        subscription = load_billing_state(session, change.organization_id).subscription
+    found = [(InvoiceSnapshot.kind, change.steps[PENDING_INVOICE]["id"])]
+    return found if subscription is None else [*found, (SubscriptionSnapshot.kind, subscription.id)]
+
+
+ABANDONMENT = Operation(call=void_pending_invoice, list_objects=list_pending_objects)

@@ -13,30 +13,34 @@ import uuid
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from gateway.db import bulk, jobs
-from gateway.db.models import PlanChange
+from gateway.db.models import Invoice, PlanChange
 from gateway.errors import (
     CustomerMissing,
     DatabaseUnavailable,
     PaymentMethodRequired,
     StripeNotCalled,
     StripeUnavailable,
+    UnpaidInvoice,
     of_code,
 )
 from gateway.failpoints import Failpoint, failpoint
 from gateway.services import idempotency
 from gateway.services.customers import payment_methods
 from gateway.services.customers.customer import ensure_customer, lock_organization
+from gateway.services.intents.reservation import locate_change, refuse_operation_in_flight, wait_for_turn
+from gateway.services.mirror.refresh import merge_snapshots, retrieve_all
 from gateway.services.plan_changes.admission import admit
 from gateway.services.plan_changes.execute import run_change
 from gateway.services.plan_changes.stripe_calls import Step, freeze
-from gateway.services.plan_changes.view import ChangeView, get_change, locate_change
+from gateway.services.plan_changes.view import ChangeView, get_change
 from gateway.services.quotes.token import Terms, read_token, refuse_foreign_token
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
-from gateway.services.subscription.billing_state import choose_charge
+from gateway.services.subscription.billing_state import choose_charge, is_unpaid
+from gateway.stripe_api.snapshots import InvoiceSnapshot
 from gateway.stripe_api.times import from_unix
 from schemas.subscription import ChangeCommand
 
@@ -92,8 +96,21 @@ def run_or_leave_to_job(gateway: Gateway, change_id: str, first: Step | None) ->
 def record_intent(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Step:
     """Prepare the customer at Stripe, then write the intent. Return the change's first call.
 
-    If the change needs a card and the mirror knows none, ask Stripe whether one is on file. Raises what
-    ``write_intent`` raises, and what creating the customer or setting its default card raises.
+    If an unpaid invoice stands in the way, ask Stripe whether it is still unpaid, because its webhook can be late.
+    Raises what ``write_intent`` raises, and what creating the customer or setting its default card raises.
+    """
+    try:
+        return prepare_and_write(gateway, caller, command)
+    except UnpaidInvoice:
+        refresh_unpaid_invoices(gateway, caller)
+    return prepare_and_write(gateway, caller, command)
+
+
+def prepare_and_write(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Step:
+    """Do what ``record_intent`` does, and believe the mirror about unpaid invoices.
+
+    If the change needs a card and the mirror knows none, ask Stripe whether one is on file. Wait while a billing intent
+    of the organization is in flight, because it may change what the checks depend on.
     """
     terms = None
     if command.quote is not None:
@@ -107,12 +124,23 @@ def record_intent(gateway: Gateway, caller: Caller, command: ChangeCommand) -> S
         ensure_customer(gateway, caller)
     if command.payment_method is not None:
         payment_methods.set_default(gateway, caller, command.payment_method)
-    refusal = gateway.gate.reserve()
+
+    def write_change(card_id: str | None) -> Step:
+        refusal = gateway.gate.reserve()
+        return write_intent(gateway, caller, command, terms, card_id=card_id, refusal=refusal)
+
     try:
-        return write_intent(gateway, caller, command, terms, card=None, refusal=refusal)
+        return wait_for_turn(gateway, lambda: write_change(None))
     except PaymentMethodRequired:
-        card = payment_methods.has_usable_default_card(gateway, caller)
-        return write_intent(gateway, caller, command, terms, card=card, refusal=refusal)
+        card_id = payment_methods.find_usable_default_card(gateway, caller)
+        return wait_for_turn(gateway, lambda: write_change(card_id))
+
+
+def refresh_unpaid_invoices(gateway: Gateway, caller: Caller) -> None:
+    """Merge the present state of the invoices that make the mirror say that the organization owes money."""
+    with gateway.database.reading() as session:
+        unpaid = session.scalars(select(Invoice.id).where(*is_unpaid(caller.organization_id))).all()
+    merge_snapshots(gateway, *retrieve_all(gateway, [(InvoiceSnapshot.kind, each) for each in unpaid]))
 
 
 def write_intent(
@@ -121,7 +149,7 @@ def write_intent(
     command: ChangeCommand,
     terms: Terms | None,
     *,
-    card: bool | None,
+    card_id: str | None = None,
     refusal: StripeNotCalled | None = None,
 ) -> Step:
     """Write the change, its first call and its completion job in one transaction. Return the call.
@@ -129,20 +157,21 @@ def write_intent(
     Raise ``refusal`` instead, if it is given and the change is admitted. A change that cannot be sent would block the
     organization until its completion job has ended it.
 
-    ``card`` says whether Stripe has a card on file. None means that Stripe was not asked, and the mirror decides. The
-    transaction locks the organization before it checks the change. If the checks still let two requests through, the
-    unique index on changes in flight stops the second one. Raises what ``admit`` raises, CustomerMissing, and
-    PaymentMethodRequired.
+    The transaction locks the organization before it checks the change and the card. If the checks still let two
+    requests through, the unique index on changes in flight stops the second one. ``card_id`` is the default card that
+    Stripe has just named. It counts only while the mirror does not know that it was removed since. Raises what
+    ``admit`` raises, OperationInFlight, CustomerMissing and PaymentMethodRequired.
     """
     now = gateway.clock()
     with gateway.database.transaction() as session:
         organization = lock_organization(session, caller, now)
+        refuse_operation_in_flight(session, caller.organization_id)
         admitted = admit(session, gateway, caller, command, terms)
         if organization.stripe_customer_id is None:
             raise CustomerMissing("The organization has no customer at Stripe yet.")
         if policy.Need.CARD in admitted.transition.needs:
-            known = payment_methods.is_usable(admitted.billing.card, now) if card is None else card
-            policy.check_needs(admitted.transition, card=known)
+            usable = payment_methods.is_usable(admitted.billing.card, now)
+            policy.check_needs(admitted.transition, card=usable or payment_methods.is_attached(session, card_id))
         if refusal is not None:
             raise refusal
         charge = choose_charge(gateway.catalog, admitted.source, admitted.target)

@@ -37,11 +37,6 @@ class ChangeView:
     subscription: PlanDetails
 
 
-def locate_change(change_id: str) -> dict[str, str]:
-    """Return the Location header of a change."""
-    return {"Location": f"/v1/subscription/changes/{change_id}"}
-
-
 def get_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
     """Return one of the organization's changes. Raises NotFound."""
     if not CHANGE_ID.match(change_id):

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Text, bindparam, exists, func, select
+from sqlalchemy import ColumnElement, Text, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 from stripe.params import SubscriptionUpdateParamsItem
 
 from gateway.catalog import Catalog, CatalogPlan, Charge
@@ -111,9 +111,14 @@ PRICES = (
 )
 # One statement loads everything, because a round trip costs more than the rows.
 REQUESTED = select(bindparam("organization_id", type_=Text).label("id")).subquery()
-HAS_UNPAID_INVOICE = exists().where(
-    Invoice.organization_id == Organization.id, Invoice.status == "open", Invoice.amount_remaining > 0
-)
+
+
+def is_unpaid(organization_id: str | InstrumentedAttribute[str]) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions that select an organization's unpaid invoices."""
+    return Invoice.organization_id == organization_id, Invoice.status == "open", Invoice.amount_remaining > 0
+
+
+HAS_UNPAID_INVOICE = exists().where(*is_unpaid(Organization.id))
 BILLING_STATE = (
     select(OrganizationPlan, Subscription, PaymentMethod, PLAN_OF_PRODUCT, PRICES, HAS_UNPAID_INVOICE)
     .select_from(REQUESTED)

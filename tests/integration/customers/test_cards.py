@@ -233,5 +233,5 @@ def test_card_of_an_upgrade_in_flight_cannot_be_deleted(world: World) -> None:
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
     card = api.add_card(world.stripe)
-    write_intent(world.gateway, CALLER, ChangeCommand(plan="plus"), None, card=True)
-    assert api.problem("DELETE", f"/payment-methods/{card}") == (409, "default_payment_method")
+    write_intent(world.gateway, CALLER, ChangeCommand(plan="plus"), None)
+    assert api.problem("DELETE", f"/payment-methods/{card}") == (409, "change_in_progress")

@@ -158,7 +158,7 @@ def test_fifty_clicks_with_fifty_keys_make_one_change(world: World) -> None:
 def test_repeated_request_resumes_a_dead_processes_change(world: World) -> None:
     headers = {"Idempotency-Key": "click-1"}
     assert idempotency.claim_key(world.gateway, CALLER, "click-1", fingerprint_patch(world, plan="plus")) is None
-    begun = write_intent(world.gateway, CALLER, PLUS, None, card=True).change_id
+    begun = write_intent(world.gateway, CALLER, PLUS, None).change_id
     # The process dies here, and a minute passes.
     later = replace(world.gateway, clock=lambda: datetime.now(UTC) + idempotency.CLAIM_TIMEOUT + timedelta(seconds=1))
     answer = send(world, client=create_app(later).test_client(), headers=headers, plan="plus")
@@ -177,7 +177,7 @@ def test_second_request_with_a_key_in_flight_is_409(world: World, monkeypatch: p
 @pytest.mark.usefixtures("api")
 def test_key_is_free_again_after_a_conflict(world: World) -> None:
     send(world, headers={}, plan="plus", quantity=2)
-    write_intent(world.gateway, CALLER, ChangeCommand(plan="plus", quantity=5), None, card=True)
+    write_intent(world.gateway, CALLER, ChangeCommand(plan="plus", quantity=5), None)
     assert send(world, headers={"Idempotency-Key": "click-2"}, plan="free").status_code == 409
     world.work()
     [blocking] = [change for change in world.rows(PlanChange) if change.ended_at is None]  # its job is not due yet

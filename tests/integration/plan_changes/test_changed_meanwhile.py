@@ -17,7 +17,7 @@ def die_after_the_intent(world: World, command: ChangeCommand) -> str:
     terms: Terms | None = None
     if command.quote is not None:
         terms = read_token(world.gateway.config, command.quote, world.gateway.clock())
-    return write_intent(world.gateway, CALLER, command, terms, card=True).change_id
+    return write_intent(world.gateway, CALLER, command, terms).change_id
 
 
 def finish(world: World, change_id: str) -> PlanChange:

@@ -16,7 +16,7 @@ from tests.support.world import CALLER, NOWHERE, World
 def test_change_unverifiable_for_a_day_is_abandoned(world: World) -> None:
     world.api().ok("POST", "/subscription", plan="free")
     world.api().add_card(world.stripe)
-    change_id = write_intent(world.gateway, CALLER, ChangeCommand(plan="plus"), None, card=True).change_id
+    change_id = write_intent(world.gateway, CALLER, ChangeCommand(plan="plus"), None).change_id
     broken = build_gateway(replace(world.gateway.config, stripe_api_base=NOWHERE))
     finish_change(replace(broken, clock=lambda: datetime.now(UTC) + timedelta(hours=24)), change_id)
     broken.database.close()
@@ -27,7 +27,7 @@ def test_price_that_vanishes_before_the_second_call_fails_the_change(world: Worl
     api = world.api()
     api.add_card(world.stripe)
     wanted = ChangeCommand(plan="plus", enroll=True)
-    change_id = write_intent(world.gateway, CALLER, wanted, None, card=True).change_id
+    change_id = write_intent(world.gateway, CALLER, wanted, None).change_id
     with world.gateway.database.transaction() as session:
         session.execute(update(Price).values(active=False))
     finish_change(world.gateway, change_id)

@@ -58,7 +58,7 @@ class FaultyShop:
 
     def intend(self) -> str:
         """Store an upgrade's intent, like a process that dies before it calls Stripe. Return the change's id."""
-        return write_intent(self.gateway, CALLER, ChangeCommand(plan="plus"), None, card=True).change_id
+        return write_intent(self.gateway, CALLER, ChangeCommand(plan="plus"), None).change_id
 
     def freeze(self, change_id: str) -> Step:
         """Store the next call's parameters, like a process that dies before it makes the call."""

@@ -50,7 +50,7 @@ def test_history_entry_has_plan_time_actor_and_cause(api: ApiClient) -> None:
 
 def test_change_with_a_lost_answer_keeps_its_actor(world: World, api: ApiClient) -> None:
     caller = Caller(organization_id="org_1", actor="ada")
-    call = write_intent(world.gateway, caller, ChangeCommand(plan="plus"), None, card=True)
+    call = write_intent(world.gateway, caller, ChangeCommand(plan="plus"), None)
     call.perform(world.stripe)  # the process dies, so only the webhook reports the change
     world.settle()
     latest = entries(api)[0]
@@ -74,7 +74,7 @@ def test_actor_of_an_edit_at_stripe_is_sales(world: World, api: ApiClient) -> No
 @pytest.mark.usefixtures("api")
 def test_another_organizations_change_is_not_recorded_as_cause(world: World) -> None:
     caller = Caller(organization_id="org_1", actor="ada")
-    change_id = write_intent(world.gateway, caller, ChangeCommand(plan="plus"), None, card=True).change_id
+    change_id = write_intent(world.gateway, caller, ChangeCommand(plan="plus"), None).change_id
     other = world.api("org_2")
     other.ok("POST", "/subscription", plan="free")
     [theirs] = [row for row in world.rows(Subscription) if row.organization_id == "org_2"]

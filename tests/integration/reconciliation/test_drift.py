@@ -110,7 +110,7 @@ def test_time_ahead_of_stripes_clock_hides_nothing_and_is_healed(settled: World)
 
 
 def test_difference_of_a_change_in_flight_is_left_to_it(settled: World) -> None:
-    change = write_intent(settled.gateway, CALLER, ChangeCommand(plan="plus", quantity=7), None, card=True).change_id
+    change = write_intent(settled.gateway, CALLER, ChangeCommand(plan="plus", quantity=7), None).change_id
     set_quantity_at_stripe(settled, 7)
     assert classes(walk_drift(settled)) == [("subscription", "in_flight", "left")]
     finish_change(settled.gateway, change)

@@ -1,0 +1,165 @@
+"""A job completes the billing operation of a request that died or got no answer, and Stripe acts once."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.app import build_gateway, create_app
+from gateway.db import jobs
+from gateway.db.models import BillingIntent, Invoice, Organization, PaymentMethod, PlanChange
+from gateway.endpoints.request_context import EXTENSION
+from gateway.errors import StripeUnavailable
+from gateway.services.intents.reservation import KEY_LIFETIME, Kind
+from gateway.stripe_api import client
+from tests.support.api import ApiClient
+from tests.support.billing_operations import (
+    bill,
+    card_of,
+    charges,
+    customer_of,
+    finish,
+    hold,
+    in_flight,
+    job_count,
+    upgrade_that_waits,
+)
+from tests.support.wait import eventually
+from tests.support.world import NOWHERE, World
+
+IN_PROGRESS = (409, "change_in_progress")
+NOW = datetime.now(UTC)
+DETACH, CHOOSE, PAY = "/v1/payment_methods/*/detach", "/v1/customers/*", "/v1/invoices/*/pay"
+
+
+@pytest.fixture
+def losing(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiClient]:
+    """Yield the interface of a gateway that never retries a call, so that an answer can be lost."""
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "MAX_NETWORK_RETRIES", 0)
+        gateway = build_gateway(world.gateway.config)
+    app = create_app(gateway)
+    yield ApiClient(app.test_client(), world.token())
+    app.extensions[EXTENSION].close()
+
+
+@pytest.fixture
+def waiting(world: World, api: ApiClient) -> PlanChange:
+    return upgrade_that_waits(world, api)
+
+
+def test_job_carries_out_each_operation(world: World, api: ApiClient, waiting: PlanChange) -> None:
+    finish(world, hold(world, Kind.ABANDON_CHANGE, waiting.id).id)
+    assert api.ok("GET", f"/subscription/changes/{waiting.id}")["state"] == "abandoned"
+    other = world.stripe.v1.payment_methods.attach("pm_card_visa", {"customer": customer_of(world)}).id
+    finish(world, hold(world, Kind.SET_DEFAULT_PAYMENT_METHOD, other).id)
+    assert world.rows(Organization)[0].default_payment_method_id == other
+    invoice = bill(world)
+    finish(world, hold(world, Kind.PAY_INVOICE, invoice).id)
+    assert api.ok("GET", f"/invoices/{invoice}")["status"] == "paid"
+    finish(world, hold(world, Kind.DELETE_PAYMENT_METHOD, other).id)
+    assert other not in [each["id"] for each in api.ok("GET", "/payment-methods")["data"]]
+    assert in_flight(world) == []
+
+
+def test_lost_answer_is_503_and_the_job_repeats_the_call(world: World, api: ApiClient, losing: ApiClient) -> None:
+    invoice = bill(world)
+    world.fault("response_lost", method="POST", path=PAY)
+    assert losing.problem("POST", f"/invoices/{invoice}/pay") == (503, "stripe_unavailable")
+    [intent] = world.rows(BillingIntent)
+    assert job_count(world, jobs.FINISH_INTENT) > 0
+    finish(world, intent.id)
+    assert charges(world) == [700]
+    assert api.ok("POST", f"/invoices/{invoice}/pay")["status"] == "paid"
+    assert in_flight(world) == []
+
+
+@pytest.mark.parametrize("path", [DETACH, CHOOSE])
+def test_lost_answer_about_a_card_is_made_up_for_by_the_job(world: World, losing: ApiClient, path: str) -> None:
+    card = card_of(world)
+    world.fault("response_lost", method="POST", path=path)
+    request = ("DELETE", f"/payment-methods/{card}") if path == DETACH else ("PUT", "/payment-methods/default")
+    body = {} if path == DETACH else {"payment_method": card}
+    assert losing.problem(*request, **body) == (503, "stripe_unavailable")
+    [intent] = world.rows(BillingIntent)
+    finish(world, intent.id)
+    [mirrored] = world.rows(PaymentMethod)
+    assert mirrored.detached == (path == DETACH)
+    assert in_flight(world) == []
+
+
+def test_500_that_stripe_keeps_is_settled_at_once(world: World, api: ApiClient) -> None:
+    card = card_of(world)
+    world.fault("webhook_dropped", times=100)
+    world.fault("error_after", method="POST", path=DETACH)
+    assert api.problem("DELETE", f"/payment-methods/{card}") == (503, "stripe_unavailable")
+    assert in_flight(world) == []
+    assert [each.detached for each in world.rows(PaymentMethod)] == [True]
+    assert api.problem("PATCH", "/subscription", plan="plus") == (402, "payment_method_required")
+
+
+def test_job_leaves_the_intent_while_stripe_is_away(world: World, api: ApiClient) -> None:
+    intent = hold(world, Kind.SET_DEFAULT_PAYMENT_METHOD, card_of(world))
+    broken = build_gateway(replace(world.gateway.config, stripe_api_base=NOWHERE))
+    with pytest.raises(StripeUnavailable):
+        finish(world, intent.id, broken)
+    broken.database.close()
+    assert in_flight(world) == ["set_default_payment_method"]
+    finish(world, intent.id)
+    assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
+
+
+def test_what_stripe_refuses_the_job_is_over(world: World, api: ApiClient) -> None:
+    invoice = bill(world)
+    api.add_card(world.stripe, "pm_card_chargeCustomerFail")
+    intent = hold(world, Kind.PAY_INVOICE, invoice)
+    with capture_logs() as logs:
+        finish(world, intent.id)
+    assert [entry["code"] for entry in logs if entry["event"] == "billing_intent_refused"] == ["card_declined"]
+    assert in_flight(world) == []
+
+
+def test_too_old_intent_is_given_up_and_refreshed(world: World) -> None:
+    world.api().ok("POST", "/subscription", plan="free")
+    world.api().add_card(world.stripe)
+    card = card_of(world)
+    intent = hold(world, Kind.DELETE_PAYMENT_METHOD, card)
+    world.fault("webhook_dropped", times=100)
+    world.stripe.v1.payment_methods.detach(card)
+    late = replace(world.gateway, clock=lambda: intent.created_at + KEY_LIFETIME + timedelta(seconds=1))
+    finish(world, intent.id, late)
+    assert in_flight(world) == []
+    world.work()
+    assert [each.detached for each in world.rows(PaymentMethod)] == [True]
+
+
+def test_job_whose_intent_is_over_does_nothing(world: World, api: ApiClient) -> None:
+    intent = hold(world, Kind.PAY_INVOICE, bill(world))
+    finish(world, intent.id)
+    finish(world, intent.id)
+    assert charges(world) == [700]
+    assert api.ok("GET", "/subscription")["plan"] == "free"
+
+
+def test_request_and_job_at_the_same_moment_charge_once(world: World, api: ApiClient) -> None:
+    invoice = bill(world)
+    world.fault("delay", method="POST", path=PAY, seconds=0.3)
+    token = world.token()
+
+    def pay() -> int:
+        browser = world.client.application.test_client()
+        return ApiClient(browser, token)("POST", f"/invoices/{invoice}/pay").status_code
+
+    with ThreadPoolExecutor(1) as other:
+        paid = other.submit(pay)
+        eventually(lambda: in_flight(world) != [])
+        with suppress(StripeUnavailable):  # Stripe may say that the key is in use
+            finish(world, world.rows(BillingIntent)[0].id)
+        assert paid.result() == 200
+    assert charges(world) == [700]
+    assert [each.status for each in world.rows(Invoice) if each.id == invoice] == ["paid"]
+    assert api.ok("GET", f"/invoices/{invoice}")["status"] == "paid"

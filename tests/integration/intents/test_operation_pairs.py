@@ -1,0 +1,57 @@
+"""Any two operations on one organization's billing, at the same moment, leave it in a state that Stripe agrees with."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from gateway.catalog import Catalog, Charge
+from gateway.endpoints.request_context import EXTENSION
+from tests.support.operation_pairs import OPERATIONS, Pairs
+from tests.support.world import World
+
+TRIES, MANY_TRIES = 3, 40
+SEED = 13
+
+ChargeFor = Callable[[Charge], World]
+
+
+@pytest.fixture
+def charging(world: World) -> ChargeFor:
+    """Return a function that makes the deployment charge Plus on the billing date or now."""
+
+    def charge(when: Charge) -> World:
+        plans = (replace(plan, charge=when) if plan.key == "plus" else plan for plan in world.gateway.catalog.plans)
+        world.gateway = replace(world.gateway, catalog=Catalog(tuple(plans)))
+        world.client.application.extensions[EXTENSION].gateway = world.gateway
+        return world
+
+    return charge
+
+
+def run_pairs(world: World, first: str, tries: int) -> None:
+    """Run ``first`` with itself and with each operation after it. Check all organizations at the end."""
+    pairs = Pairs(world, SEED)
+    for second in OPERATIONS[OPERATIONS.index(first) :]:
+        for _ in range(tries):
+            pairs.run(first, second)
+    pairs.check()
+
+
+@pytest.mark.parametrize("first", OPERATIONS)
+def test_pair_of_operations_ends_as_stripe_has_it(charging: ChargeFor, first: str) -> None:
+    run_pairs(charging("now" if first == "abandon" else "on_billing_date"), first, TRIES)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("charge", ["on_billing_date", "now"])
+@pytest.mark.parametrize("first", OPERATIONS)
+def test_many_pairs_of_operations_end_as_stripe_has_it(charging: ChargeFor, first: str, charge: Charge) -> None:
+    run_pairs(charging("now" if first == "abandon" else charge), first, MANY_TRIES)
+
+
+def test_card_removal_and_upgrade_exclude_each_other(charging: ChargeFor) -> None:
+    pairs = Pairs(charging("on_billing_date"), SEED)
+    for _ in range(10):
+        pairs.run("delete_card", "upgrade")
+    pairs.check()
