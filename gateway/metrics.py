@@ -42,6 +42,12 @@ BREAKER_OPENINGS = Counter(
     "How often a web process stopped calling Stripe because it did not answer.",
     registry=REGISTRY,
 )
+LIMITED = Counter(
+    "gateway_requests_limited",
+    "Requests refused with 429, by the limit that they exceeded: the class of the route and who is limited.",
+    ["limit"],
+    registry=REGISTRY,
+)
 
 
 def render_counts() -> bytes:

@@ -98,6 +98,9 @@ class QuoteSchema(Schema):
     proration_date = utc("the second from which Stripe prorates")
     plan = fields.String()
     quantity = fields.Integer()
+    max_quantity = fields.Integer(
+        metadata={"description": "units that are possible now, before the organization would owe too much"}
+    )
     currency = fields.String()
     lines = fields.List(fields.Nested(QuoteLineSchema))
     amount_due_now = fields.Integer(metadata={"description": "minor units"})

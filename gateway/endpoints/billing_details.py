@@ -3,10 +3,12 @@
 from typing import Any
 
 from gateway.endpoints.blueprint import Blueprint
+from gateway.endpoints.limits import limited
 from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.customers import billing_details, payment_methods
 from gateway.services.customers.billing_details import BillingDetails
 from gateway.services.customers.payment_methods import ListedCard, SetupIntent
+from gateway.services.rate_limits.table import RouteClass
 from schemas.billing_details import (
     BillingDetailsSchema,
     CardListSchema,
@@ -21,6 +23,7 @@ blueprint = Blueprint("billing_details", __name__, url_prefix="/v1", description
 
 @blueprint.get("/billing-details")
 @requires("billing:read")
+@limited(RouteClass.STRIPE)
 @blueprint.response(200, ShownBillingDetailsSchema)
 def show() -> BillingDetails:
     """Return the billing details as Stripe has them."""
@@ -29,6 +32,7 @@ def show() -> BillingDetails:
 
 @blueprint.put("/billing-details")
 @requires("billing:write")
+@limited(RouteClass.STRIPE)
 @blueprint.arguments(BillingDetailsSchema)
 @blueprint.response(200, ShownBillingDetailsSchema)
 def replace(body: dict[str, Any]) -> BillingDetails:
@@ -38,6 +42,7 @@ def replace(body: dict[str, Any]) -> BillingDetails:
 
 @blueprint.post("/billing-details/setup-intent")
 @requires("billing:write")
+@limited(RouteClass.NEW_CARD)
 @blueprint.response(201, SetupIntentSchema)
 def create_setup_intent() -> SetupIntent:
     """Begin to add a card. Stripe.js in the browser needs the secret."""
@@ -46,6 +51,7 @@ def create_setup_intent() -> SetupIntent:
 
 @blueprint.get("/payment-methods")
 @requires("billing:read")
+@limited(RouteClass.STRIPE)
 @blueprint.response(200, CardListSchema)
 def list_cards() -> dict[str, list[ListedCard]]:
     """List the cards on file."""
@@ -54,6 +60,7 @@ def list_cards() -> dict[str, list[ListedCard]]:
 
 @blueprint.put("/payment-methods/default")
 @requires("billing:write")
+@limited(RouteClass.CARD)
 @blueprint.arguments(DefaultCardSchema)
 @blueprint.response(200, ListedCardSchema)
 def set_default(body: dict[str, str]) -> ListedCard:
@@ -63,6 +70,7 @@ def set_default(body: dict[str, str]) -> ListedCard:
 
 @blueprint.delete("/payment-methods/<payment_method_id>")
 @requires("billing:write")
+@limited(RouteClass.CARD)
 @blueprint.response(204)
 def delete_card(payment_method_id: str) -> None:
     """Remove a card. The default card stays while a paid plan is active."""

@@ -4,8 +4,10 @@ from typing import Any
 
 from gateway.db.models import Invoice
 from gateway.endpoints.blueprint import Blueprint
+from gateway.endpoints.limits import limited
 from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.invoices import listing, payment
+from gateway.services.rate_limits.table import RouteClass
 from schemas.invoices import InvoiceListSchema, InvoiceQuerySchema, InvoiceSchema
 
 blueprint = Blueprint("invoices", __name__, url_prefix="/v1/invoices", description="The organization's invoices")
@@ -13,6 +15,7 @@ blueprint = Blueprint("invoices", __name__, url_prefix="/v1/invoices", descripti
 
 @blueprint.get("")
 @requires("billing:read")
+@limited(RouteClass.READ)
 @blueprint.arguments(InvoiceQuerySchema, location="query")
 @blueprint.response(200, InvoiceListSchema)
 def list_invoices(query: dict[str, Any]) -> listing.InvoicePage:
@@ -22,6 +25,7 @@ def list_invoices(query: dict[str, Any]) -> listing.InvoicePage:
 
 @blueprint.get("/<invoice_id>")
 @requires("billing:read")
+@limited(RouteClass.READ)
 @blueprint.response(200, InvoiceSchema)
 def show(invoice_id: str) -> Invoice:
     """Return one invoice."""
@@ -30,6 +34,7 @@ def show(invoice_id: str) -> Invoice:
 
 @blueprint.post("/<invoice_id>/pay")
 @requires("billing:write")
+@limited(RouteClass.PAY)
 @blueprint.response(200, InvoiceSchema)
 def pay(invoice_id: str) -> Invoice:
     """Charge an invoice to the default card. A paid invoice is returned unchanged."""

@@ -1,7 +1,9 @@
 """The resource ``/v1/plans``."""
 
 from gateway.endpoints.blueprint import Blueprint
+from gateway.endpoints.limits import limited
 from gateway.endpoints.request_context import caller, gateway, requires
+from gateway.services.rate_limits.table import RouteClass
 from gateway.services.subscription.offers import PlanOffer, list_offers
 from schemas.plans import PlanListSchema
 
@@ -10,6 +12,7 @@ blueprint = Blueprint("plans", __name__, url_prefix="/v1/plans", description="Th
 
 @blueprint.get("")
 @requires("billing:read")
+@limited(RouteClass.READ)
 @blueprint.response(200, PlanListSchema)
 def list_plans() -> dict[str, list[PlanOffer]]:
     """List the plans, and what the organization may do about each of them."""

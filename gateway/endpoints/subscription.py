@@ -6,12 +6,14 @@ from gateway.db.models import OPEN_STATES, PlanChange
 from gateway.endpoints.blueprint import Blueprint, refuse_body
 from gateway.endpoints.conditional import conditional
 from gateway.endpoints.idempotent import idempotent
+from gateway.endpoints.limits import limited
 from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.plan_changes.confirm import confirm_change
 from gateway.services.plan_changes.payment import abandon_change
 from gateway.services.plan_changes.view import ChangeView, get_change, list_changes, locate_change
 from gateway.services.plan_table.derive import FREE
 from gateway.services.quotes.preview import Quote, quote_change
+from gateway.services.rate_limits.table import RouteClass
 from gateway.services.subscription.plan_details import PlanDetails, load_plan_details
 from schemas.subscription import (
     CancelSubscriptionSchema,
@@ -34,6 +36,7 @@ Answer = tuple[ChangeView, int, dict[str, str]]
 
 @blueprint.get("")
 @requires("billing:read")
+@limited(RouteClass.READ)
 @blueprint.etag
 @blueprint.response(200, PlanDetailsSchema)
 def show() -> tuple[PlanDetails, int, dict[str, str]]:
@@ -43,6 +46,7 @@ def show() -> tuple[PlanDetails, int, dict[str, str]]:
 
 @blueprint.post("")
 @requires("billing:write")
+@limited(RouteClass.CHANGE)
 @idempotent
 @blueprint.arguments(CreateSubscriptionSchema)
 @blueprint.response(201, ChangeResultSchema)
@@ -54,6 +58,7 @@ def create(command: ChangeCommand) -> Answer:
 
 @blueprint.patch("")
 @requires("billing:write")
+@limited(RouteClass.CHANGE)
 @idempotent
 @blueprint.arguments(ModifySubscriptionSchema)
 @blueprint.response(200, ChangeResultSchema)
@@ -65,6 +70,7 @@ def modify(command: ChangeCommand) -> Answer:
 
 @blueprint.delete("")
 @requires("billing:write")
+@limited(RouteClass.CHANGE)
 @idempotent
 @blueprint.arguments(CancelSubscriptionSchema, location="query")
 @blueprint.response(200, ChangeResultSchema)
@@ -77,6 +83,7 @@ def cancel(command: ChangeCommand) -> Answer:
 
 @blueprint.post("/preview")
 @requires("billing:read")
+@limited(RouteClass.STRIPE)
 @blueprint.arguments(ChangeCommandSchema)
 @blueprint.response(200, QuoteSchema)
 def preview(command: ChangeCommand) -> Quote:
@@ -86,6 +93,7 @@ def preview(command: ChangeCommand) -> Quote:
 
 @blueprint.get("/changes")
 @requires("billing:read")
+@limited(RouteClass.READ)
 @blueprint.response(200, ChangeListSchema)
 def changes() -> dict[str, list[PlanChange]]:
     """List the last changes, newest first."""
@@ -94,6 +102,7 @@ def changes() -> dict[str, list[PlanChange]]:
 
 @blueprint.get("/changes/<change_id>")
 @requires("billing:read")
+@limited(RouteClass.READ)
 @blueprint.response(200, ChangeResultSchema)
 def show_change(change_id: str) -> ChangeView:
     """Return one change and its state."""
@@ -102,6 +111,7 @@ def show_change(change_id: str) -> ChangeView:
 
 @blueprint.delete("/changes/<change_id>")
 @requires("billing:write")
+@limited(RouteClass.CHANGE)
 @blueprint.response(200, ChangeResultSchema)
 def abandon(change_id: str) -> ChangeView:
     """Cancel a change that waits for the customer to approve its payment."""

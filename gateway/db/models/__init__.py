@@ -8,6 +8,7 @@ from gateway.db.models.idempotency import IdempotencyKey
 from gateway.db.models.inbox import WebhookEvent
 from gateway.db.models.organizations import Organization, PaymentMethod
 from gateway.db.models.plan_table import IS_OPEN, OPEN_STATES, OrganizationPlan, PlanChange, PlanHistory
+from gateway.db.models.rate_limits import RateLimitCount
 from gateway.db.models.reconciliation import Reconciliation, SeenAtStripe, StripeBudget
 from gateway.db.models.sales import SalesInquiry
 
@@ -27,6 +28,7 @@ __all__ = [
     "PlanChange",
     "PlanHistory",
     "Price",
+    "RateLimitCount",
     "Reconciliation",
     "SalesInquiry",
     "SeenAtStripe",

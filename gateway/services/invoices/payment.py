@@ -7,6 +7,7 @@ from gateway.errors import CardDeclined, InvoiceNotOpen, PaymentActionRequired, 
 from gateway.services.invoices.listing import get_invoice
 from gateway.services.mirror.refresh import merge_answer, refresh
 from gateway.services.plan_table.attribution import PAYMENT_KEY_PREFIX
+from gateway.services.rate_limits.card_testing import refuse_after_declines
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import needs_action, stripe_call
 from gateway.stripe_api.snapshots import InvoiceSnapshot
@@ -17,7 +18,8 @@ PAYABLE = ("open", "uncollectible")
 def pay_invoice(gateway: Gateway, caller: Caller, invoice_id: str) -> Invoice:
     """Charge an open invoice to the default card and return it. Return a paid invoice as it is.
 
-    Raise NotFound, InvoiceNotOpen, CardDeclined, PaymentActionRequired or StripeUnavailable.
+    Raise NotFound, InvoiceNotOpen, CardDeclined, PaymentActionRequired or StripeUnavailable. Raise RateLimited after
+    too many declines.
 
     After StripeUnavailable the gateway does not know whether Stripe charged the card. Repeating the request is safe,
     because Stripe never charges a paid invoice. After PaymentActionRequired the customer approves the payment on
@@ -26,7 +28,8 @@ def pay_invoice(gateway: Gateway, caller: Caller, invoice_id: str) -> Invoice:
     invoice = get_invoice(gateway, caller, invoice_id)
     if invoice.status in PAYABLE:
         try:
-            charge_invoice(gateway, invoice)
+            with refuse_after_declines(gateway.database, caller.organization_id):
+                charge_invoice(gateway, invoice)
         except StripeRejected:  # the mirror may be out of date, because the invoice was paid a moment ago
             refresh(gateway, InvoiceSnapshot.kind, invoice.id)
             if get_invoice(gateway, caller, invoice_id).status in PAYABLE:

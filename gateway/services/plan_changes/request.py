@@ -34,6 +34,7 @@ from gateway.services.plan_changes.execute import run_change
 from gateway.services.plan_changes.stripe_calls import Step, freeze
 from gateway.services.plan_changes.view import ChangeView, get_change, locate_change
 from gateway.services.quotes.token import Terms, read_token
+from gateway.services.rate_limits.card_testing import check_declines
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import choose_charge
@@ -128,8 +129,8 @@ def write_intent(
 
     ``card`` says whether Stripe has a card on file. None means that Stripe was not asked, and the mirror decides. The
     transaction locks the organization before it checks the change. If the checks still let two requests through, the
-    unique index on changes in flight stops the second one. Raises what ``admit`` raises, CustomerMissing, and
-    PaymentMethodRequired.
+    unique index on changes in flight stops the second one. Raises what ``admit`` raises, CustomerMissing,
+    PaymentMethodRequired, and RateLimited after too many declines.
     """
     now = gateway.clock()
     with gateway.database.transaction() as session:
@@ -143,6 +144,8 @@ def write_intent(
         if refusal is not None:
             raise refusal
         charge = choose_charge(gateway.catalog, admitted.source, admitted.target)
+        if charge == "now" and policy.Need.CARD in admitted.transition.needs:
+            check_declines(session, caller.organization_id)
         intent = PlanChange(
             id=f"chg_{uuid.uuid4().hex}",
             organization_id=caller.organization_id,
