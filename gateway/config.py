@@ -41,7 +41,7 @@ class Config:
     web_threads: int = 32
     """Threads of one web process. Half of them may be busy with Stripe."""
     rate_limit_factor: int = 1
-    """Multiplies the limits on callers' requests, for organizations with many users. It leaves other limits alone."""
+    """Multiplies the limits on callers' requests and on declined payments, for organizations with many users."""
     trusted_proxies: int = 0
     """How many proxies in front of the gateway append the address of their client to ``X-Forwarded-For``."""
     catalog: Path | None = None

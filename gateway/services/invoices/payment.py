@@ -28,7 +28,7 @@ def pay_invoice(gateway: Gateway, caller: Caller, invoice_id: str) -> Invoice:
     invoice = get_invoice(gateway, caller, invoice_id)
     if invoice.status in PAYABLE:
         try:
-            with refuse_after_declines(gateway.database, caller.organization_id):
+            with refuse_after_declines(gateway, caller.organization_id):
                 charge_invoice(gateway, invoice)
         except StripeRejected:  # the mirror may be out of date, because the invoice was paid a moment ago
             refresh(gateway, InvoiceSnapshot.kind, invoice.id)

@@ -248,7 +248,7 @@ def end_change(
         if ending.state in OPEN_STATES:
             ending.close(state, gateway.clock(), {"code": error.code, "detail": error.detail})
             if isinstance(error, CardDeclined):
-                count_decline(session, ending.organization_id)
+                count_decline(session, gateway, ending.organization_id)
         if stale_subscription_id is not None:
             defer_refresh(session, SubscriptionSnapshot.kind, stale_subscription_id)
     failpoint(Failpoint.CHANGE_ENDED)

@@ -145,7 +145,7 @@ def write_intent(
             raise refusal
         charge = choose_charge(gateway.catalog, admitted.source, admitted.target)
         if charge == "now" and policy.Need.CARD in admitted.transition.needs:
-            check_declines(session, caller.organization_id)
+            check_declines(session, gateway, caller.organization_id)
         intent = PlanChange(
             id=f"chg_{uuid.uuid4().hex}",
             organization_id=caller.organization_id,

@@ -11,22 +11,22 @@ import structlog
 from limits import RateLimitItem
 from sqlalchemy.orm import Session
 
-from gateway.db.session import Database
 from gateway.errors import CardDeclined, DatabaseUnavailable, RateLimited
 from gateway.services.rate_limits.counts import COUNT, FIND, build_parameters, digest, find_wait, read_windows
-from gateway.services.rate_limits.table import DECLINES
+from gateway.services.rate_limits.table import DECLINES, multiply
+from gateway.services.runtime import Gateway
 
 log = structlog.get_logger()
 
 
 @contextmanager
-def refuse_after_declines(database: Database, organization_id: str) -> Iterator[None]:
+def refuse_after_declines(gateway: Gateway, organization_id: str) -> Iterator[None]:
     """Refuse the payment in the block after too many declines. Count the block if it raises CardDeclined.
 
     Raises RateLimited. No transaction is open during the block. If the process dies in it, the payment stays counted.
     """
-    limits = build_limits(organization_id)
-    wait = find_wait(read_windows(database.fetch(COUNT, build_counts(limits, 1))), limits)
+    limits = build_limits(gateway, organization_id)
+    wait = find_wait(read_windows(gateway.database.fetch(COUNT, build_counts(limits, 1))), limits)
     declined = False
     try:
         if wait is not None:
@@ -37,33 +37,34 @@ def refuse_after_declines(database: Database, organization_id: str) -> Iterator[
         raise
     finally:
         if not declined:
-            release_place(database, limits)
+            release_place(gateway, limits)
 
 
-def release_place(database: Database, limits: Mapping[str, RateLimitItem]) -> None:
+def release_place(gateway: Gateway, limits: Mapping[str, RateLimitItem]) -> None:
     """Give back the place of a payment that Stripe did not decline."""
     try:
-        database.fetch(COUNT, build_counts(limits, -1))
+        gateway.database.fetch(COUNT, build_counts(limits, -1))
     except DatabaseUnavailable:  # raising it would hide from the caller what became of the payment
         log.warning("payment_stays_counted", exc_info=True)
 
 
-def check_declines(session: Session, organization_id: str) -> None:
+def check_declines(session: Session, gateway: Gateway, organization_id: str) -> None:
     """Raise RateLimited if the organization may not try another payment now."""
-    limits = build_limits(organization_id)
+    limits = build_limits(gateway, organization_id)
     windows = read_windows(session.execute(FIND, {"keys": list(limits)}).all())
     if (wait := find_wait(windows, limits, next_one=1)) is not None:
         raise build_error(wait)
 
 
-def count_decline(session: Session, organization_id: str) -> None:
+def count_decline(session: Session, gateway: Gateway, organization_id: str) -> None:
     """Count in ``session`` that Stripe declined a payment of the organization."""
-    session.execute(COUNT, build_counts(build_limits(organization_id), 1))
+    session.execute(COUNT, build_counts(build_limits(gateway, organization_id), 1))
 
 
-def build_limits(organization_id: str) -> dict[str, RateLimitItem]:
+def build_limits(gateway: Gateway, organization_id: str) -> dict[str, RateLimitItem]:
     """Return the limits on declines by the keys that count them."""
-    return {each.key_for("declines", digest(organization_id)): each for each in DECLINES}
+    limits = multiply(DECLINES, gateway.config.rate_limit_factor)
+    return {each.key_for("declines", digest(organization_id)): each for each in limits}
 
 
 def build_counts(limits: Mapping[str, RateLimitItem], amount: int) -> dict[str, object]:

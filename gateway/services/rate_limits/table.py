@@ -91,7 +91,7 @@ CHANGES = RowLimit(amount=20, window=timedelta(hours=1))
 INQUIRIES = RowLimit(amount=5, window=timedelta(hours=1))
 
 # Declined payments of one organization. A thief needs hundreds, and a person gives up or calls the bank after a few.
-DECLINES = parse_many("5/hour; 10/day")
+DECLINES = "5/hour; 10/day"
 # Cards on file of one organization. More would help only a thief, who collects the cards that are valid.
 MAX_CARDS = 10
 

@@ -17,6 +17,7 @@ from gateway.services import idempotency
 from gateway.services.operations import retention
 from gateway.services.plan_changes import admission
 from gateway.services.plan_changes.request import change_plan, write_intent
+from gateway.services.rate_limits.table import CHANGES
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
 from tests.support.api import ApiClient
@@ -238,7 +239,7 @@ def test_a_header_without_a_tag_of_ours_matches_nothing(world: World, tags: str)
 def test_too_many_changes_in_an_hour_are_429_with_retry_after(
     world: World, api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "CHANGES_AT_MOST", 3)  # the enrolment counts as one
+    monkeypatch.setattr(admission, "CHANGES", replace(CHANGES, amount=3))  # the enrolment counts as one
     api.ok("PATCH", "/subscription", plan="plus")
     api.ok("DELETE", "/subscription")
     answer = api("PATCH", "/subscription", plan="plus")
@@ -251,6 +252,6 @@ def test_too_many_changes_in_an_hour_are_429_with_retry_after(
 @pytest.mark.usefixtures("api")
 def test_rate_limited_request_succeeds_later_under_the_same_key(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as busy:
-        busy.setattr(admission, "CHANGES_AT_MOST", 1)  # only the enrolment
+        busy.setattr(admission, "CHANGES", replace(CHANGES, amount=1))  # only the enrolment
         assert send(world, headers={"Idempotency-Key": "click-1"}, plan="plus").status_code == 429
     assert send(world, headers={"Idempotency-Key": "click-1"}, plan="plus").status_code == 200
