@@ -4,9 +4,11 @@ import time
 from collections.abc import Iterable, Mapping
 from threading import local
 from types import MappingProxyType
+from typing import Any
 
 from limits.storage import Storage
-from sqlalchemy import delete, text
+from sqlalchemy import Executable, delete, text
+from sqlalchemy.exc import DBAPIError
 
 from gateway.db.models import RateLimitCount
 from gateway.db.session import Database
@@ -85,9 +87,19 @@ class PostgresStorage(Storage):
         self._database.execute(delete(RateLimitCount).where(RateLimitCount.key == key))
 
     def _count(self, windows: Iterable[tuple[str, int]], amount: int) -> dict[str, Window]:
-        return read_windows(self._database.fetch(COUNT, build_parameters(windows, amount)))
+        return self._fetch(COUNT, build_parameters(windows, amount))
 
     def _find(self, key: str) -> Window:
         if key in self._request.windows:
             return self._request.windows[key]
-        return read_windows(self._database.fetch(FIND, {"keys": [key]})).get(key, NOTHING)
+        return self._fetch(FIND, {"keys": [key]}).get(key, NOTHING)
+
+    def _fetch(self, statement: Executable, parameters: dict[str, Any]) -> dict[str, Window]:
+        """Run a statement and return the windows that it finds. Raise DatabaseUnavailable if it fails in any way.
+
+        The caller then gets 503, even if only this table is missing. All limited writes need the database anyway.
+        """
+        try:
+            return read_windows(self._database.fetch(statement, parameters))
+        except DBAPIError as error:
+            raise DatabaseUnavailable("The request cannot be counted. Please try again.") from error
