@@ -4,6 +4,7 @@
 Stripe redelivers whatever it is refused.
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -92,6 +93,7 @@ class RateLimits:
             headers_enabled=False,  # it would send older headers
             fail_on_first_breach=False,  # Retry-After must be the longest wait
         )
+        limiter.logger.setLevel(logging.WARNING)  # `_refuse` logs each refusal already
         limiter.init_app(app)
         return limiter
 
