@@ -270,7 +270,6 @@ def test_an_organization_has_few_keys_and_none_is_evicted(world: World, monkeypa
     assert (again.status_code, again.headers["Idempotent-Replayed"]) == (409, "true")
     assert send(world, headers={}, plan="plus").status_code == 409
     with world.gateway.database.transaction() as session:
-        session.execute(
-            text("UPDATE idempotency_keys SET created_at = created_at - interval '1 day' WHERE key = 'click-0'")
-        )
+        yesterday = "UPDATE idempotency_keys SET created_at = created_at - interval '1 day' WHERE key = 'click-0'"
+        session.execute(text(yesterday))
     assert send(world, headers={"Idempotency-Key": "click-6"}, plan="plus").status_code == 409

@@ -81,8 +81,10 @@ class SteppedGateway:
         client = StripeClient(
             config.stripe_secret_key, base_addresses=addresses, max_network_retries=0, http_client=self.line
         )
-        plus = {"charge": self.charge, "exposure": None}
-        plans = (replace(plan, **plus) if plan.key == "plus" else plan for plan in Catalog.load().plans)
+        plans = (
+            replace(plan, charge=self.charge, exposure=None) if plan.key == "plus" else plan
+            for plan in Catalog.load().plans
+        )
         self.gateway = replace(build_gateway(config), stripe=client, clock=self.now, catalog=Catalog(tuple(plans)))
         self.empty()
         self.inbox = Inbox(self.gateway)
