@@ -22,7 +22,7 @@ CLICKS = 16  # requests at the same moment
 
 @pytest.fixture(scope="module")
 def shipped(new_database: NewDatabase, server: str, directory: Path) -> Iterator[Deployment]:
-    """Web and worker with the numbers that we ship, while each test has its own organizations and users."""
+    """Run web and worker with the shipped numbers. Each test has its own organizations and users."""
     with ExitStack() as resources:
         url = resources.enter_context(new_database(server))
         logs = Path(resources.enter_context(TemporaryDirectory(dir=directory)))
@@ -77,7 +77,7 @@ class Member:
 
 @pytest.fixture
 def member(shipped: Deployment) -> Iterator[Member]:
-    """A user of a new organization on Free."""
+    """Enrol a new organization on Free and return its user."""
     number = next(_numbers)
     member = Member(shipped, f"org_limits_{number}", f"user_{number}")
     member.enrol()

@@ -21,7 +21,7 @@ from tests.support.world import CALLER, World
 
 @pytest.fixture
 def gateway(world: World) -> Gateway:
-    """A gateway with the shipped numbers."""
+    """Return a gateway with the shipped numbers."""
     return replace(world.gateway, config=replace(world.gateway.config, rate_limit_factor=1))
 
 

@@ -16,7 +16,7 @@ from tests.support.world import CALLER, World
 
 @pytest.fixture
 def gateway(world: World, api: ApiClient) -> Gateway:
-    """A gateway with the shipped catalogue, and an organization on Free with a card."""
+    """Return a gateway with the shipped catalogue. The organization is on Free with a card."""
     assert api.ok("GET", "/subscription")["plan"] == "free"
     return replace(world.gateway, catalog=Catalog.load())
 
