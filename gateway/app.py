@@ -1,6 +1,7 @@
 """Build the web process from its configuration, database, Stripe client, blueprints and error handlers."""
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway import problems
 from gateway.catalog import Catalog
@@ -8,10 +9,11 @@ from gateway.config import Config, ConfigError
 from gateway.db.session import Database
 from gateway.endpoints import billing_details, health, history, invoices, metrics, plans, sales, subscription, webhooks
 from gateway.endpoints.document import DESCRIPTION, Api
+from gateway.endpoints.limits import RateLimits
 from gateway.endpoints.request_context import EXTENSION, WebApp
 from gateway.logging import configure_logging
+from gateway.services.rate_limits.stripe_budget import Budget
 from gateway.services.runtime import Gateway
-from gateway.services.stripe_budget import Budget
 from gateway.stripe_api.breaker import Breaker
 from gateway.stripe_api.client import stripe_client
 from gateway.stripe_api.gate import Gate, Share
@@ -70,6 +72,9 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it; keeps the schemas' order
     app.extensions[EXTENSION] = WebApp(gateway)
     app.url_map.converters["card"] = billing_details.CardId
+    if proxies := gateway.config.trusted_proxies:  # anyone could write the header, so only our proxies' part counts
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
+    RateLimits(app, gateway)
     api = Api(app, plan_keys=gateway.catalog.keys)
     for resource in (plans, subscription, history, billing_details, invoices, sales):
         api.register_blueprint(resource.blueprint)

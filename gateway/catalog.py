@@ -23,6 +23,15 @@ class CatalogPrice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Exposure:
+    """What an organization may owe at most for a plan, in minor units of the price's currency."""
+
+    before_payment: int
+    """Until Stripe has received money from the organization. Its card may be one that no bank would ever charge."""
+    after_payment: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class CatalogPlan:
     """A plan. The sales team sells a plan without a price, at an individual price."""
 
@@ -36,10 +45,15 @@ class CatalogPlan:
 
     A change that is charged now takes effect when it is paid.
     """
+    exposure: Exposure | None = None
+    """None means that ``max_quantity`` alone bounds what an organization may owe."""
 
     def __post_init__(self) -> None:
         if self.charge not in get_args(Charge):
             raise ConfigError(f"catalog.toml: charge of {self.key} must be one of {', '.join(get_args(Charge))}.")
+
+
+TABLES = {"price": CatalogPrice, "exposure": Exposure}  # the keys of a plan that hold a table
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,7 @@ class Catalog:
             raise ConfigError(f"the catalogue cannot be read: {error}") from error
         return cls(
             tuple(
-                CatalogPlan(**plan | ({"price": CatalogPrice(**plan["price"])} if "price" in plan else {}))
+                CatalogPlan(**plan | {key: kind(**plan[key]) for key, kind in TABLES.items() if key in plan})
                 for plan in data["plans"]
             )
         )

@@ -40,6 +40,10 @@ class Config:
     stripe_calls_per_second: int = 20
     web_threads: int = 32
     """Threads of one web process. Half of them may be busy with Stripe."""
+    rate_limit_factor: int = 1
+    """Multiplies the limits on callers' requests and on declined payments, for organizations with many users."""
+    trusted_proxies: int = 0
+    """How many proxies in front of the gateway append the address of their client to ``X-Forwarded-For``."""
     catalog: Path | None = None
     """The file of the plans that are sold. None means the catalog.toml that comes with the gateway."""
     public_url: str | None = None
@@ -94,6 +98,8 @@ class Config:
         stripe_api_base = env.str("STRIPE_API_BASE", None, validate=matches(HTTP_URL, "http://… or https://…"))
         calls_per_second = env.int("GATEWAY_STRIPE_CALLS_PER_SECOND", 20, validate=validate.Range(min=1, max=1000))
         web_threads = env.int("GATEWAY_WEB_THREADS", cls.web_threads, validate=validate.Range(min=1))
+        rate_limit_factor = env.int("GATEWAY_RATE_LIMIT_FACTOR", 1, validate=validate.Range(min=1, max=1000))
+        trusted_proxies = env.int("GATEWAY_TRUSTED_PROXIES", 0, validate=validate.Range(min=0, max=10))
         catalog: Path | None = env.path("GATEWAY_CATALOG", None)
         public_url = env.str("GATEWAY_PUBLIC_URL", None, validate=matches(HTTP_URL, "http://… or https://…"))
         sales_url = env.str("GATEWAY_SALES_WEBHOOK_URL", None, validate=matches(HTTP_URL, "https://…"))
@@ -118,6 +124,8 @@ class Config:
             stripe_api_base=stripe_api_base,
             stripe_calls_per_second=calls_per_second,
             web_threads=web_threads,
+            rate_limit_factor=rate_limit_factor,
+            trusted_proxies=trusted_proxies,
             catalog=catalog,
             public_url=public_url,
             sales_webhook_url=sales_url,

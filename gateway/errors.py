@@ -14,6 +14,7 @@ GatewayError                      holds a status, code, title and detail for the
 │  ├─ ChangeInProgress            change_in_progress
 │  ├─ ContactSalesRequired        contact_sales_required
 │  ├─ DefaultPaymentMethod        default_payment_method
+│  ├─ ExposureLimit               exposure_limit
 │  ├─ InvoiceNotOpen              invoice_not_open
 │  ├─ NoChange                    no_change
 │  ├─ NotEnrolled                 not_enrolled
@@ -22,7 +23,8 @@ GatewayError                      holds a status, code, title and detail for the
 │  ├─ QuoteExpired                quote_expired
 │  ├─ QuoteStale                  quote_stale
 │  ├─ ReconciliationInProgress    reconciliation_in_progress
-│  └─ RequestInProgress           request_in_progress
+│  ├─ RequestInProgress           request_in_progress
+│  └─ TooManyPaymentMethods       too_many_payment_methods
 ├─ PreconditionFailed      412    precondition_failed
 ├─ BillingDetailsRefused   422    billing_details_refused
 ├─ InvalidRequest          422    invalid_request
@@ -129,6 +131,12 @@ class DefaultPaymentMethod(Conflict):
     code, title = "default_payment_method", "The card pays for the plan"
 
 
+class ExposureLimit(Conflict):
+    """The organization would owe more than it may now. ``max_quantity`` says how many units it may have."""
+
+    code, title = "exposure_limit", "The organization would owe too much"
+
+
 class InvoiceNotOpen(Conflict):
     """The invoice is void or deleted, so it cannot be paid."""
 
@@ -181,6 +189,12 @@ class RequestInProgress(Conflict):
     """The first request with this Idempotency-Key is still in flight."""
 
     code, title = "request_in_progress", "The request is still in flight"
+
+
+class TooManyPaymentMethods(Conflict):
+    """As many cards are on file as an organization may have."""
+
+    code, title = "too_many_payment_methods", "Too many cards are on file"
 
 
 class PreconditionFailed(GatewayError):

@@ -44,6 +44,12 @@ BREAKER_TRANSITIONS = Counter(
     ["state"],
     registry=REGISTRY,
 )
+LIMITED = Counter(
+    "gateway_requests_limited",
+    "Requests refused with 429, by the limit that they exceeded: the class of the route and who is limited.",
+    ["limit"],
+    registry=REGISTRY,
+)
 
 
 def render_counts() -> bytes:

@@ -130,6 +130,9 @@ class QuoteSchema(OutputSchema):
     proration_date = utc("the second from which Stripe prorates")
     plan = PlanKey()
     quantity = fields.Integer()
+    max_quantity = fields.Integer(
+        metadata={"description": "units that are possible now, before the organization would owe too much"}
+    )
     currency = Currency()
     lines = fields.List(fields.Nested(QuoteLineSchema))
     amount_due_now = fields.Integer(metadata={"description": "minor units"})

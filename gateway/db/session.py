@@ -2,13 +2,13 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, Executable, create_engine, event, make_url
+from sqlalchemy import Engine, Executable, Row, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -94,6 +94,11 @@ class Database:
         """Execute and commit one statement, and return the number of rows. Raises DatabaseUnavailable."""
         with translate_outages(), self._autocommit_engine.connect() as connection:
             return connection.execute(statement).rowcount
+
+    def fetch(self, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
+        """Execute and commit one statement, and return its rows. Raises DatabaseUnavailable."""
+        with translate_outages(), self._autocommit_engine.connect() as connection:
+            return connection.execute(statement, parameters).all()
 
     def connect(self) -> psycopg.Connection[Any]:
         """Open an autocommit connection outside the pool. Raises psycopg.OperationalError if that fails."""

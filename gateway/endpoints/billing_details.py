@@ -8,10 +8,12 @@ from gateway import errors
 from gateway.endpoints import examples
 from gateway.endpoints.apidoc import FROM_STRIPE, operation, path_id
 from gateway.endpoints.blueprint import Blueprint
+from gateway.endpoints.limits import limited
 from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.customers import billing_details, card_removal, payment_methods
 from gateway.services.customers.billing_details import BillingDetails
 from gateway.services.customers.payment_methods import ListedCard, SetupIntent
+from gateway.services.rate_limits.table import RouteClass
 from schemas.billing_details import (
     BillingDetailsSchema,
     CardListSchema,
@@ -35,6 +37,7 @@ blueprint = Blueprint("billing_details", __name__, url_prefix="/v1", description
 @blueprint.get("/billing-details")
 @requires("billing:read")
 @operation("getBillingDetails", *FROM_STRIPE)
+@limited(RouteClass.STRIPE)
 @blueprint.response(200, ShownBillingDetailsSchema)
 def show() -> BillingDetails:
     """Return the billing details as Stripe has them."""
@@ -44,6 +47,7 @@ def show() -> BillingDetails:
 @blueprint.put("/billing-details")
 @requires("billing:write")
 @operation("replaceBillingDetails", *FROM_STRIPE, errors.BillingDetailsRefused, errors.CustomerMissing)
+@limited(RouteClass.STRIPE)
 @blueprint.arguments(BillingDetailsSchema)
 @blueprint.response(200, ShownBillingDetailsSchema)
 def replace(body: dict[str, Any]) -> BillingDetails:
@@ -54,6 +58,7 @@ def replace(body: dict[str, Any]) -> BillingDetails:
 @blueprint.post("/billing-details/setup-intent")
 @requires("billing:write")
 @operation("createSetupIntent", *FROM_STRIPE, errors.CustomerMissing)
+@limited(RouteClass.NEW_CARD)
 @blueprint.response(201, SetupIntentSchema)
 def create_setup_intent() -> SetupIntent:
     """Begin to add a card. Stripe.js in the browser needs the secret."""
@@ -63,6 +68,7 @@ def create_setup_intent() -> SetupIntent:
 @blueprint.get("/payment-methods")
 @requires("billing:read")
 @operation("listPaymentMethods", *FROM_STRIPE)
+@limited(RouteClass.STRIPE)
 @blueprint.response(200, CardListSchema)
 def list_cards() -> dict[str, list[ListedCard]]:
     """List the cards on file."""
@@ -72,6 +78,7 @@ def list_cards() -> dict[str, list[ListedCard]]:
 @blueprint.put("/payment-methods/default")
 @requires("billing:write")
 @operation("setDefaultPaymentMethod", *FROM_STRIPE, errors.CardDeclined, errors.CardExpired)
+@limited(RouteClass.CARD)
 @blueprint.arguments(DefaultCardSchema)
 @blueprint.response(200, ListedCardSchema)
 def set_default(body: dict[str, str]) -> ListedCard:
@@ -82,6 +89,7 @@ def set_default(body: dict[str, str]) -> ListedCard:
 @blueprint.delete("/payment-methods/<card:payment_method_id>", parameters=CARD_IN_PATH)
 @requires("billing:write")
 @operation("deletePaymentMethod", *FROM_STRIPE, errors.DefaultPaymentMethod)
+@limited(RouteClass.CARD)
 @blueprint.response(204)
 def delete_card(payment_method_id: str) -> None:
     """Remove a card. One that pays for a plan, an unpaid invoice or pending charges stays."""

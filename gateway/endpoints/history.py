@@ -4,8 +4,10 @@ from typing import Any
 
 from gateway.endpoints.apidoc import operation
 from gateway.endpoints.blueprint import Blueprint
+from gateway.endpoints.limits import limited
 from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.plan_table import history
+from gateway.services.rate_limits.table import RouteClass
 from schemas.history import HistoryQuerySchema, HistorySchema
 
 blueprint = Blueprint("history", __name__, url_prefix="/v1/subscription/history", description="The history of the plan")
@@ -14,6 +16,7 @@ blueprint = Blueprint("history", __name__, url_prefix="/v1/subscription/history"
 @blueprint.get("")
 @requires("billing:read")
 @operation("listPlanHistory")
+@limited(RouteClass.READ)
 @blueprint.arguments(HistoryQuerySchema, location="query")
 @blueprint.response(200, HistorySchema)
 def show(query: dict[str, Any]) -> history.Page:

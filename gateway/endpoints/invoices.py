@@ -7,8 +7,10 @@ from gateway.db.models import Invoice
 from gateway.endpoints import examples
 from gateway.endpoints.apidoc import FROM_STRIPE, operation, path_id
 from gateway.endpoints.blueprint import Blueprint
+from gateway.endpoints.limits import limited
 from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.invoices import listing, payment
+from gateway.services.rate_limits.table import RouteClass
 from schemas.invoices import InvoiceListSchema, InvoiceQuerySchema, InvoiceSchema
 
 blueprint = Blueprint("invoices", __name__, url_prefix="/v1/invoices", description="The organization's invoices")
@@ -17,6 +19,7 @@ blueprint = Blueprint("invoices", __name__, url_prefix="/v1/invoices", descripti
 @blueprint.get("")
 @requires("billing:read")
 @operation("listInvoices", errors.NotFound)
+@limited(RouteClass.READ)
 @blueprint.arguments(InvoiceQuerySchema, location="query")
 @blueprint.response(200, InvoiceListSchema)
 def list_invoices(query: dict[str, Any]) -> listing.InvoicePage:
@@ -27,6 +30,7 @@ def list_invoices(query: dict[str, Any]) -> listing.InvoicePage:
 @blueprint.get("/<invoice_id>", parameters=path_id("invoice_id", examples.INVOICE_ID))
 @requires("billing:read")
 @operation("getInvoice", errors.NotFound)
+@limited(RouteClass.READ)
 @blueprint.response(200, InvoiceSchema)
 def show(invoice_id: str) -> Invoice:
     """Return one invoice."""
@@ -43,6 +47,7 @@ def show(invoice_id: str) -> Invoice:
     errors.PaymentActionRequired,
     errors.PaymentMethodRequired,
 )
+@limited(RouteClass.PAY)
 @blueprint.response(200, InvoiceSchema)
 def pay(invoice_id: str) -> Invoice:
     """Charge an invoice to the default card. A paid invoice is returned unchanged."""

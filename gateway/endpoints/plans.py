@@ -2,7 +2,9 @@
 
 from gateway.endpoints.apidoc import operation
 from gateway.endpoints.blueprint import Blueprint
+from gateway.endpoints.limits import limited
 from gateway.endpoints.request_context import caller, gateway, requires
+from gateway.services.rate_limits.table import RouteClass
 from gateway.services.subscription.offers import PlanOffer, list_offers
 from schemas.plans import PlanListSchema
 
@@ -12,6 +14,7 @@ blueprint = Blueprint("plans", __name__, url_prefix="/v1/plans", description="Th
 @blueprint.get("")
 @requires("billing:read")
 @operation("listPlans")
+@limited(RouteClass.READ)
 @blueprint.response(200, PlanListSchema)
 def list_plans() -> dict[str, list[PlanOffer]]:
     """List the plans, and what the organization may do about each of them."""

@@ -6,7 +6,7 @@ from typing import ParamSpec, TypeVar, cast
 
 from flask import current_app, g, request
 
-from gateway.auth import TokenVerifier
+from gateway.auth import Principal, TokenVerifier
 from gateway.endpoints.apidoc import describe
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.webhooks.inbox import Inbox
@@ -48,18 +48,25 @@ def caller() -> Caller:
     return cast("Caller", g.caller)
 
 
+def principal() -> Principal:
+    """Return the claims of the request's token, which is verified once. Raise Unauthorized."""
+    if "principal" not in g:
+        g.principal = web_app().tokens.verify(request.headers.get("Authorization"))
+    return cast("Principal", g.principal)
+
+
 def requires(scope: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Refuse a request whose token lacks ``scope``. The caller's organization is the token's."""
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            principal = web_app().tokens.verify(request.headers.get("Authorization"))
+            who = principal()
             g.caller = Caller(
-                organization_id=principal.require(scope),
-                actor=principal.subject,
-                name=principal.name,
-                email=principal.email,
+                organization_id=who.require(scope),
+                actor=who.subject,
+                name=who.name,
+                email=who.email,
             )
             return view(*args, **kwargs)
 

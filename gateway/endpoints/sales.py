@@ -3,7 +3,9 @@
 from gateway.db.models import SalesInquiry
 from gateway.endpoints.apidoc import operation
 from gateway.endpoints.blueprint import Blueprint
+from gateway.endpoints.limits import limited
 from gateway.endpoints.request_context import caller, gateway, requires
+from gateway.services.rate_limits.table import RouteClass
 from gateway.services.sales import inquiries
 from schemas.sales import SalesInquirySchema, StoredInquirySchema
 
@@ -13,6 +15,7 @@ blueprint = Blueprint("sales", __name__, url_prefix="/v1/sales-inquiries", descr
 @blueprint.post("")
 @requires("billing:write")
 @operation("createSalesInquiry")
+@limited(RouteClass.INQUIRY)
 @blueprint.arguments(SalesInquirySchema)
 @blueprint.response(201, StoredInquirySchema)
 def inquire(form: dict[str, str]) -> SalesInquiry:

@@ -9,6 +9,7 @@ from gateway.endpoints.apidoc import FROM_CHANGE, FROM_STRIPE, operation, path_i
 from gateway.endpoints.blueprint import Blueprint, refuse_body
 from gateway.endpoints.conditional import conditional
 from gateway.endpoints.idempotent import idempotent
+from gateway.endpoints.limits import limited
 from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.intents.reservation import locate_change
 from gateway.services.plan_changes.confirm import confirm_change
@@ -16,6 +17,7 @@ from gateway.services.plan_changes.payment import abandon_change
 from gateway.services.plan_changes.view import ChangeView, get_change, list_changes
 from gateway.services.plan_table.derive import FREE
 from gateway.services.quotes.preview import Quote, quote_change
+from gateway.services.rate_limits.table import RouteClass
 from gateway.services.subscription.plan_details import PlanDetails, load_plan_details
 from schemas.subscription import (
     CancelSubscriptionSchema,
@@ -44,6 +46,7 @@ Answer = tuple[ChangeView, int, dict[str, str]]
 @blueprint.get("")
 @requires("billing:read")
 @operation("getSubscription")
+@limited(RouteClass.READ)
 @blueprint.etag
 @blueprint.response(200, PlanDetailsSchema)
 def show() -> tuple[PlanDetails, int, dict[str, str]]:
@@ -54,6 +57,7 @@ def show() -> tuple[PlanDetails, int, dict[str, str]]:
 @blueprint.post("")
 @requires("billing:write")
 @operation("createSubscription", *FROM_CHANGE, errors.CardExpired)
+@limited(RouteClass.CHANGE)
 @idempotent
 @blueprint.arguments(CreateSubscriptionSchema)
 @blueprint.response(201, ChangeResultSchema)
@@ -66,6 +70,7 @@ def create(command: ChangeCommand) -> Answer:
 @blueprint.patch("")
 @requires("billing:write")
 @operation("modifySubscription", *FROM_CHANGE)
+@limited(RouteClass.CHANGE)
 @idempotent
 @blueprint.arguments(ModifySubscriptionSchema)
 @blueprint.response(200, ChangeResultSchema)
@@ -78,6 +83,7 @@ def modify(command: ChangeCommand) -> Answer:
 @blueprint.delete("")
 @requires("billing:write")
 @operation("cancelSubscription", *FROM_CHANGE)
+@limited(RouteClass.CHANGE)
 @idempotent
 @blueprint.arguments(CancelSubscriptionSchema, location="query")
 @blueprint.response(200, ChangeResultSchema)
@@ -98,6 +104,7 @@ def cancel(command: ChangeCommand) -> Answer:
     errors.NotEnrolled,
     errors.PeriodOver,
 )
+@limited(RouteClass.STRIPE)
 @blueprint.arguments(ChangeCommandSchema)
 @blueprint.response(200, QuoteSchema)
 def preview(command: ChangeCommand) -> Quote:
@@ -108,6 +115,7 @@ def preview(command: ChangeCommand) -> Quote:
 @blueprint.get("/changes")
 @requires("billing:read")
 @operation("listChanges")
+@limited(RouteClass.READ)
 @blueprint.response(200, ChangeListSchema)
 def changes() -> dict[str, list[PlanChange]]:
     """List the last changes, newest first."""
@@ -117,6 +125,7 @@ def changes() -> dict[str, list[PlanChange]]:
 @blueprint.get("/changes/<change_id>", parameters=path_id("change_id", examples.CHANGE_ID))
 @requires("billing:read")
 @operation("getChange", errors.NotFound)
+@limited(RouteClass.READ)
 @blueprint.response(200, ChangeResultSchema)
 def show_change(change_id: str) -> ChangeView:
     """Return one change and its state."""
@@ -126,6 +135,7 @@ def show_change(change_id: str) -> ChangeView:
 @blueprint.delete("/changes/<change_id>", parameters=path_id("change_id", examples.CHANGE_ID))
 @requires("billing:write")
 @operation("abandonChange", *FROM_STRIPE, errors.Conflict)
+@limited(RouteClass.CHANGE)
 @blueprint.response(200, ChangeResultSchema)
 def abandon(change_id: str) -> ChangeView:
     """Cancel a change that waits for the customer to approve its payment."""

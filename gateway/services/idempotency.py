@@ -4,22 +4,28 @@ A request claims its key before it does anything, and stores its answer under th
 finds the key claimed waits for that answer. The process that claimed the key may have died. After ``CLAIM_TIMEOUT``
 the next request therefore takes the key over. If the first request had begun a plan change, the next one resumes that
 change (``plan_changes/request.py``).
+
+An organization has at most ``MAX_KEYS`` keys. A request with one more is refused. The gateway evicts no key before its
+day is over, because a repeated request would then change the plan, or charge a card, a second time.
 """
 
+import math
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, DateTime, delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from gateway.db.models import IdempotencyKey, PlanChange
-from gateway.errors import DatabaseUnavailable, IdempotencyKeyReused, RequestInProgress
+from gateway.errors import DatabaseUnavailable, IdempotencyKeyReused, RateLimited, RequestInProgress
 from gateway.services.runtime import Caller, Gateway
 
 KEY_LIFETIME = timedelta(hours=24)
+# Five times as many keys as changes are possible within an hour. Concurrent requests may exceed the number a little.
+MAX_KEYS = 100
 CLAIM_TIMEOUT = timedelta(seconds=60)
 LONGEST_WAIT = 10.0  # seconds that a repeated request waits for the first one's answer
 # Seconds between two queries of a waiting request. The pause grows, so that many waiting requests are no load.
@@ -41,7 +47,8 @@ def claim_key(gateway: Gateway, caller: Caller, key: str, fingerprint: str) -> A
     """Claim the key. Return the stored answer, or None if the caller must carry the request out.
 
     Wait while another request holds the key. Raises IdempotencyKeyReused if the key came with another request before.
-    Raises RequestInProgress if the first request takes longer than ``LONGEST_WAIT``.
+    Raises RequestInProgress if the first request takes longer than ``LONGEST_WAIT``. Raises RateLimited if the
+    organization has too many keys.
     """
     deadline = time.monotonic() + LONGEST_WAIT
     pause = FIRST_PAUSE
@@ -49,7 +56,10 @@ def claim_key(gateway: Gateway, caller: Caller, key: str, fingerprint: str) -> A
         with gateway.database.transaction() as session:
             if insert_key(session, caller, key, fingerprint, gateway.clock()):
                 return None
-            row = session.get_one(IdempotencyKey, (caller.organization_id, key), with_for_update=True)
+            row = session.get(IdempotencyKey, (caller.organization_id, key), with_for_update=True)
+            if row is None:  # the organization has too many keys, or another request has just released this one
+                refuse_too_many_keys(session, caller, gateway.clock())
+                continue
             if row.fingerprint != fingerprint:
                 raise IdempotencyKeyReused("This Idempotency-Key was used for another request. Use a new one.")
             if row.status is not None and row.body is not None:
@@ -64,10 +74,28 @@ def claim_key(gateway: Gateway, caller: Caller, key: str, fingerprint: str) -> A
 
 
 def insert_key(session: Session, caller: Caller, key: str, fingerprint: str, now: datetime) -> bool:
-    """Insert the key as claimed by this request. Return False if the key exists already."""
-    row = {"organization_id": caller.organization_id, "key": key, "fingerprint": fingerprint}
-    claimed = insert(IdempotencyKey).values(**row, claimed_at=now, created_at=now).on_conflict_do_nothing()
+    """Insert the key as claimed by this request. Return False if it exists already, or if there are too many keys."""
+    keys = select(func.count()).where(*match_live_keys(caller, now)).scalar_subquery()
+    row = select(
+        *(literal(each) for each in (caller.organization_id, key, fingerprint)),
+        *(literal(now, DateTime(timezone=True)) for _ in range(2)),
+    ).where(keys < MAX_KEYS)
+    columns = ["organization_id", "key", "fingerprint", "claimed_at", "created_at"]
+    claimed = insert(IdempotencyKey).from_select(columns, row).on_conflict_do_nothing()
     return session.scalar(claimed.returning(IdempotencyKey.key)) is not None
+
+
+def refuse_too_many_keys(session: Session, caller: Caller, now: datetime) -> None:
+    """Raise RateLimited, with the seconds until the oldest key's day is over, if the organization has too many keys."""
+    number, oldest = session.execute(
+        select(func.count(), func.min(IdempotencyKey.created_at)).where(*match_live_keys(caller, now))
+    ).one()
+    if number >= MAX_KEYS:
+        wait = math.ceil((oldest + KEY_LIFETIME - now).total_seconds())
+        raise RateLimited(
+            f"The organization has used {MAX_KEYS} idempotency keys within a day. Please try again later.",
+            headers={"Retry-After": str(wait)},
+        )
 
 
 def store_answer(gateway: Gateway, caller: Caller, answer: Answer) -> None:
@@ -117,3 +145,8 @@ def find_linked_change(gateway: Gateway, caller: Caller) -> str | None:
 def match_key(caller: Caller) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions that select the row of the caller's key."""
     return IdempotencyKey.organization_id == caller.organization_id, IdempotencyKey.key == caller.idempotency_key
+
+
+def match_live_keys(caller: Caller, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions that select the organization's keys. The retention job has yet to delete the older ones."""
+    return IdempotencyKey.organization_id == caller.organization_id, IdempotencyKey.created_at > now - KEY_LIFETIME

@@ -13,8 +13,8 @@ from typing import Any
 from stripe import StripeClient
 
 from gateway.app import create_app, wired
+from gateway.services.rate_limits.stripe_budget import Budget
 from gateway.services.runtime import Gateway
-from gateway.services.stripe_budget import Budget
 from gateway.stripe_api.client import MAX_NETWORK_RETRIES, MeteredClient
 
 OWN, CALLS = "Own-Milliseconds", "Stripe-Calls"

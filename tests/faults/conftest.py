@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +13,7 @@ from gateway.db.migrate import migrate
 from gateway.db.session import Database
 from tests.conftest import POSTGRES
 from tests.faults.postgres import Crashing, crashing_postgres
+from tests.support.catalogs import write_catalog
 from tests.support.deployment import Deployment, deployed
 
 _numbers = itertools.count()
@@ -85,10 +85,7 @@ def own(new_database: NewDatabase, server: str, directory: Path) -> Iterator[Dep
 @pytest.fixture(scope="session")
 def at_once(directory: Path) -> Path:
     """Write a catalogue in which Plus is charged immediately."""
-    shipped = files("gateway").joinpath("catalog.toml").read_text(encoding="utf-8")
-    path = directory / "catalog.toml"
-    path.write_text(shipped.replace('key = "plus"', 'key = "plus"\ncharge = "now"'), encoding="utf-8")
-    return path
+    return write_catalog(directory / "charged_at_once.toml", charge="now")
 
 
 @pytest.fixture

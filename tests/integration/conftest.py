@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -15,6 +16,7 @@ from gateway.sandbox import Sandbox
 from gateway.services.operations.catalog_sync import sync_catalog
 from gateway.stripe_api.client import API_VERSION, stripe_client
 from tests.support.api import ApiClient
+from tests.support.catalogs import write_catalog
 from tests.support.clock import StripeTime
 from tests.support.database import empty
 from tests.support.documented import watch
@@ -41,7 +43,7 @@ def sandbox(stripe_time: StripeTime) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def config(database_url: str, sandbox: Sandbox) -> Config:
+def config(database_url: str, sandbox: Sandbox, tmp_path: Path) -> Config:
     return Config(
         database_url=database_url,
         stripe_secret_key="sk_test_gateway",
@@ -49,6 +51,8 @@ def config(database_url: str, sandbox: Sandbox) -> Config:
         stripe_webhook_secrets=(WEBHOOK_SECRET,),
         stripe_api_base=sandbox.url,
         stripe_calls_per_second=1000,  # the budget's tests set their own rate
+        rate_limit_factor=1000,  # the limits' tests set their own
+        catalog=write_catalog(tmp_path / "catalog.toml"),
         jwt_development_secret="a secret that only these tests know",
     )
 

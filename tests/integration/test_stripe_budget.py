@@ -13,11 +13,11 @@ from gateway.db.models import StripeBudget, Subscription
 from gateway.db.session import Database
 from gateway.errors import StripeUnavailable
 from gateway.sandbox import Sandbox
-from gateway.services import stripe_budget
 from gateway.services.mirror.refresh import run_refresh_job
+from gateway.services.rate_limits import stripe_budget
+from gateway.services.rate_limits.stripe_budget import Budget, Priority, calling_as
 from gateway.services.reconciliation import drift, gap
 from gateway.services.runtime import Gateway
-from gateway.services.stripe_budget import Budget, Priority, calling_as
 from handlers import HANDLERS
 from tests.support.faults import list_faults, request_fault
 from tests.support.jobs import job_states

@@ -27,6 +27,7 @@ from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import API_VERSION, stripe_client
 from tests.support.api import take_card
 from tests.support.bulk_events import SECRET, now
+from tests.support.catalogs import write_catalog
 from tests.support.faults import SandboxFaults
 from tests.support.json_types import Json
 from tests.support.processes import Process, await_port, free_port, running, settings
@@ -179,6 +180,7 @@ def deployed(
     No other process runs until the test starts one.
     """
     port = free_port()
+    catalog = catalog or write_catalog(directory / "generous.toml")
     with ExitStack() as resources:
         if sandbox_url is None:
             sandbox_url = resources.enter_context(Sandbox(retry_delays=(0.05, 0.2, 0.5, 1, 2))).url
@@ -186,13 +188,13 @@ def deployed(
             "GATEWAY_DATABASE_URL": database_url,
             "GATEWAY_JWT_DEVELOPMENT_SECRET": "a secret that only these tests know",
             "GATEWAY_STRIPE_CALLS_PER_SECOND": "1000",
+            "GATEWAY_RATE_LIMIT_FACTOR": "1000",  # the limits' tests set their own
+            "GATEWAY_CATALOG": str(catalog),
             "TMPDIR": str(directory),  # a killed process leaves files, which the test removes with this directory
             "STRIPE_SECRET_KEY": "sk_test_faults",
             "STRIPE_PUBLISHABLE_KEY": "pk_test_faults",
             "STRIPE_API_BASE": sandbox_url,
         }
-        if catalog is not None:
-            environment["GATEWAY_CATALOG"] = str(catalog)
         config = Config(
             database_url=database_url,
             catalog=catalog,

@@ -16,6 +16,7 @@ from gateway.db.models.plan_table import (
     PlanChange,
     PlanHistory,
 )
+from gateway.db.models.rate_limits import RateLimitCount
 from gateway.db.models.reconciliation import Reconciliation, SeenAtStripe, StripeBudget
 from gateway.db.models.sales import SalesInquiry
 
@@ -37,6 +38,7 @@ __all__ = [
     "PlanChange",
     "PlanHistory",
     "Price",
+    "RateLimitCount",
     "Reconciliation",
     "SalesInquiry",
     "SeenAtStripe",

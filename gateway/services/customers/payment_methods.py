@@ -5,23 +5,27 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 from stripe import Customer as StripeCustomer
 
 from gateway.db.models import BillingIntent, PaymentMethod
-from gateway.errors import CardExpired, NotFound
+from gateway.errors import CardExpired, NotFound, TooManyPaymentMethods
 from gateway.services.customers.customer import Customer, ensure_customer, find_customer
 from gateway.services.customers.deletion import detect_deletion
 from gateway.services.intents.completion import Operation, perform
 from gateway.services.intents.reservation import Kind, reserve
 from gateway.services.mirror.refresh import is_replayed, merge_snapshots, retrieve_all
+from gateway.services.rate_limits.table import MAX_CARDS
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import CustomerSnapshot, PaymentMethodSnapshot, Snapshot
 
 PAYMENT_METHOD_ID = re.compile(r"\A[A-Za-z0-9_]{1,255}\Z")
 DEFAULT = "invoice_settings.default_payment_method"  # the part of a customer that an answer must expand
+COUNT_CARDS = select(func.count()).where(
+    PaymentMethod.organization_id == bindparam("organization_id"), PaymentMethod.detached.is_(False)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +60,27 @@ def create_setup_intent(gateway: Gateway, caller: Caller) -> SetupIntent:
 
     Stripe attaches the card when the browser confirms it. ``list_cards`` or the card's webhook, through
     ``webhooks.drain.drain``, then brings the card into the mirror.
+
+    Raise TooManyPaymentMethods if the mirror already has ``MAX_CARDS`` cards.
     """
+    refuse_too_many_cards(gateway, caller)
     customer_id = ensure_customer(gateway, caller)
     with detect_deletion(gateway, caller.organization_id), stripe_call():
         intent = gateway.stripe.v1.setup_intents.create(
             {"customer": customer_id, "usage": "off_session", "allowed_payment_method_types": ["card"]}
         )
     return SetupIntent(client_secret=intent.client_secret or "", publishable_key=gateway.config.stripe_publishable_key)
+
+
+def refuse_too_many_cards(gateway: Gateway, caller: Caller) -> None:
+    """Raise TooManyPaymentMethods if the organization has as many cards on file as it may have.
+
+    A card's webhook may be late, so the mirror may lack a card. The limit on new cards bounds how many it can lack.
+    """
+    with gateway.database.reading() as session:
+        cards = session.scalars(COUNT_CARDS, {"organization_id": caller.organization_id}).one()
+    if cards >= MAX_CARDS:
+        raise TooManyPaymentMethods(f"At most {MAX_CARDS} cards can be on file. Please remove one first.")
 
 
 def list_cards(gateway: Gateway, caller: Caller) -> list[ListedCard]:

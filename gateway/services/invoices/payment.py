@@ -12,6 +12,7 @@ from gateway.services.intents.reservation import Kind, reserve
 from gateway.services.invoices.listing import get_invoice
 from gateway.services.mirror.refresh import read_answer, retrieve_all
 from gateway.services.plan_table.attribution import PAYMENT_KEY_PREFIX
+from gateway.services.rate_limits.card_testing import refuse_after_declines
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import needs_action, stripe_call
 from gateway.stripe_api.snapshots import InvoiceSnapshot, Snapshot, SubscriptionSnapshot
@@ -22,7 +23,8 @@ PAYABLE = ("open", "uncollectible")
 def pay_invoice(gateway: Gateway, caller: Caller, invoice_id: str) -> Invoice:
     """Charge an open invoice to the default card and return it. Return a paid invoice as it is.
 
-    Raise NotFound, InvoiceNotOpen, ChangeInProgress, CardDeclined, PaymentActionRequired or StripeUnavailable.
+    Raise NotFound, InvoiceNotOpen, ChangeInProgress, CardDeclined, PaymentActionRequired or StripeUnavailable. Raise
+    RateLimited after too many declines.
 
     After StripeUnavailable the gateway does not know whether Stripe charged the card. The intent's job finds out, and
     repeating the request is safe, because Stripe never charges a paid invoice. After PaymentActionRequired the customer
@@ -31,10 +33,11 @@ def pay_invoice(gateway: Gateway, caller: Caller, invoice_id: str) -> Invoice:
     invoice = get_invoice(gateway, caller, invoice_id)
     if invoice.status in PAYABLE:
         check = partial(is_payable, invoice.id)
-        intent = reserve(gateway, caller.organization_id, Kind.PAY_INVOICE, invoice.id, check)
         try:
-            if intent is not None:
-                perform(gateway, PAYMENT, intent)
+            with refuse_after_declines(gateway, caller.organization_id):
+                intent = reserve(gateway, caller.organization_id, Kind.PAY_INVOICE, invoice.id, check)
+                if intent is not None:
+                    perform(gateway, PAYMENT, intent)
         except StripeRejected:  # the mirror was out of date, if the invoice was paid a moment ago
             if get_invoice(gateway, caller, invoice_id).status in PAYABLE:
                 raise

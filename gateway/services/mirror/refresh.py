@@ -14,8 +14,8 @@ from gateway.services.mirror.batch import Outcome
 from gateway.services.mirror.merge import merge
 from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.mirror.tables import KINDS
+from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.runtime import Gateway
-from gateway.services.stripe_budget import Priority, calling_as
 from gateway.stripe_api.client import key_refused, nothing_upcoming, stripe_call
 from gateway.stripe_api.snapshots import Snapshot, Source, UnreadableObject
 

@@ -19,6 +19,7 @@ from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots.base import answered_at
 
 MAX_SKEW = timedelta(minutes=1)  # a signature is valid for five
+MAX_FACTOR = 10  # one organization then has as many calls to Stripe as our whole budget
 MAX_LAG = timedelta(minutes=1)  # the drain runs every minute, even if every wake-up is lost
 
 
@@ -48,6 +49,9 @@ def check_settings(gateway: Gateway) -> Iterator[Finding]:
     yield Finding(ok=True, text=f"settings: {mode} mode")
     if not secrets:
         yield Finding(ok=False, text="settings: STRIPE_WEBHOOK_SECRETS is not set, so `gateway serve` will not start")
+    factor = gateway.config.rate_limit_factor
+    advice = "" if factor <= MAX_FACTOR else ", so one organization can use up Stripe's rate limit for all"
+    yield Finding(ok=factor <= MAX_FACTOR, text=f"limits: {factor} times the shipped numbers{advice}")
 
 
 def check_database(gateway: Gateway) -> Finding:

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Delete, Select, Update, delete, select, up
 from gateway.db import jobs
 from gateway.db.models import IdempotencyKey, WebhookEvent
 from gateway.services import idempotency
+from gateway.services.rate_limits import counts
 from gateway.services.runtime import Gateway
 
 PAYLOADS_KEPT = timedelta(days=30)  # Stripe lists and redelivers no older events
@@ -20,7 +21,7 @@ log = structlog.get_logger()
 
 
 def prune(gateway: Gateway) -> None:
-    """Delete old payloads, rows and idempotency keys.
+    """Delete old payloads, rows, idempotency keys and expired counts of the rate limits.
 
     Each batch has its own transaction, so that ingress and the drain wait for one batch at most.
     """
@@ -30,6 +31,7 @@ def prune(gateway: Gateway) -> None:
     rows = change_in_batches(gateway, delete(WebhookEvent), now - ROWS_KEPT, WebhookEvent.payload.is_(None))
     with gateway.database.transaction() as session:
         session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - idempotency.KEY_LIFETIME))
+        session.execute(counts.PRUNE)
         jobs.forget_failures(session, jobs.PRUNE_INBOX)
     log.info("inbox_pruned", payloads=payloads, rows=rows)
 

@@ -1,26 +1,24 @@
 """Whether a change may be made. The checks read only the local tables."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from gateway.catalog import CatalogPlan
 from gateway.db.models import IS_OPEN, OPEN_STATES, Organization, OrganizationPlan, PlanChange
-from gateway.errors import NotEnrolled, PreconditionFailed, RateLimited
+from gateway.errors import NotEnrolled, PreconditionFailed
 from gateway.services.customers.deletion import refuse_deleted_customer
 from gateway.services.intents.reservation import change_in_progress
 from gateway.services.plan_table.derive import FREE
 from gateway.services.quotes.token import Terms
+from gateway.services.rate_limits.table import CHANGES
 from gateway.services.runtime import Caller, Gateway
-from gateway.services.subscription import policy
+from gateway.services.subscription import exposure, policy
 from gateway.services.subscription.billing_state import BillingState, load_billing_state
 from gateway.services.subscription.policy import Transition
 from schemas.subscription import ChangeCommand
-
-# Each upgrade with a downgrade leaves a credit, and Stripe limits the number of invoices of a subscription.
-CHANGES_AT_MOST, CHANGES_WITHIN = 20, timedelta(hours=1)
 
 LATEST = (
     select(PlanChange.id, PlanChange.state, PlanChange.created_at)
@@ -29,7 +27,7 @@ LATEST = (
         or_(IS_OPEN, PlanChange.created_at > bindparam("since")),
     )
     .order_by(IS_OPEN.desc(), PlanChange.created_at.desc())
-    .limit(CHANGES_AT_MOST)
+    .limit(CHANGES.amount)
 )
 
 
@@ -48,7 +46,8 @@ class Admitted:
 def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None) -> Admitted:
     """Return the requested change if the organization may make it. Do not check whether a card is on file.
 
-    Raises PreconditionFailed, ChangeInProgress, RateLimited, NotEnrolled, UnpaidInvoice, CatalogNotSynced, and what
+    Raises PreconditionFailed, ChangeInProgress, RateLimited, NotEnrolled, UnpaidInvoice, ExposureLimit,
+    CatalogNotSynced, and what
     ``refuse_deleted_customer``, ``policy.check_change`` and ``Terms.check`` raise.
     """
     refuse_version_mismatch(session, caller, command)
@@ -63,6 +62,7 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
         raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
     if policy.Need.PAID_UP in transition.needs:
         policy.check_needs(transition, paid_up=not billing.has_unpaid_invoice)
+    exposure.check_change(gateway.catalog, billing, transition, target, quantity)
     price = billing.get_price_id(target)
     if billing.subscription is None:  # an enrolment starts on Free, so a missing price must not stop it half-way
         billing.get_price_id(gateway.catalog.get(FREE))
@@ -92,12 +92,9 @@ def refuse_another_change(session: Session, caller: Caller, now: datetime) -> No
 
     Raise RateLimited after too many changes. Its ``Retry-After`` is the time until the oldest of them no longer counts.
     """
-    latest = session.execute(LATEST, {"organization_id": caller.organization_id, "since": now - CHANGES_WITHIN}).all()
+    since = now - CHANGES.window
+    latest = session.execute(LATEST, {"organization_id": caller.organization_id, "since": since}).all()
     if latest and latest[0].state in OPEN_STATES:
         raise change_in_progress(latest[0].id)
-    if len(latest) == CHANGES_AT_MOST:
-        wait = latest[-1].created_at + CHANGES_WITHIN - now
-        raise RateLimited(
-            f"At most {CHANGES_AT_MOST} changes of the plan are possible per hour.",
-            headers={"Retry-After": str(int(wait.total_seconds()) + 1)},
-        )
+    times = [each.created_at for each in latest]
+    CHANGES.refuse_more(times, now, f"At most {CHANGES.amount} changes of the plan are possible per hour.")

@@ -45,6 +45,7 @@ from gateway.services.plan_changes.stripe_calls import (
     lock_change,
     spend_key,
 )
+from gateway.services.rate_limits.card_testing import count_decline
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import load_billing_state
 from gateway.stripe_api.client import kept_failure, outside_period, stripe_call
@@ -272,6 +273,8 @@ def end_change(
         ending = lock_change(session, change_id)
         if ending.state in OPEN_STATES:
             ending.close(state, gateway.clock(), {"code": error.code, "detail": error.detail})
+            if isinstance(error, CardDeclined):
+                count_decline(session, gateway, ending.organization_id)
         if stale_subscription_id is not None:
             defer_refresh(session, SubscriptionSnapshot.kind, stale_subscription_id)
     failpoint(Failpoint.CHANGE_ENDED)

@@ -37,6 +37,7 @@ from gateway.services.plan_changes.execute import run_change
 from gateway.services.plan_changes.stripe_calls import Step, freeze
 from gateway.services.plan_changes.view import ChangeView, get_change
 from gateway.services.quotes.token import Terms, read_token, refuse_foreign_token
+from gateway.services.rate_limits.card_testing import check_declines
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import choose_charge, is_unpaid
@@ -160,7 +161,8 @@ def write_intent(
     The transaction locks the organization before it checks the change and the card. If the checks still let two
     requests through, the unique index on changes in flight stops the second one. ``card_id`` is the default card that
     Stripe has just named. It counts only while the mirror does not know that it was removed since. Raises what
-    ``admit`` raises, OperationInFlight, CustomerMissing and PaymentMethodRequired.
+    ``admit`` raises, OperationInFlight, CustomerMissing, PaymentMethodRequired, and RateLimited after too many
+    declines.
     """
     now = gateway.clock()
     with gateway.database.transaction() as session:
@@ -175,6 +177,8 @@ def write_intent(
         if refusal is not None:
             raise refusal
         charge = choose_charge(gateway.catalog, admitted.source, admitted.target)
+        if charge == "now" and policy.Need.CARD in admitted.transition.needs:
+            check_declines(session, gateway, caller.organization_id)
         intent = PlanChange(
             id=f"chg_{uuid.uuid4().hex}",
             organization_id=caller.organization_id,

@@ -31,6 +31,7 @@ from gateway.services.subscription.billing_state import (
     choose_charge,
     load_billing_state,
 )
+from gateway.services.subscription.exposure import find_max_quantity
 from gateway.stripe_api.client import outside_period, stripe_call
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from gateway.stripe_api.times import to_unix
@@ -45,6 +46,8 @@ class Quote:
     proration_date: datetime
     plan: str
     quantity: int
+    max_quantity: int
+    """How many units the organization may have now. A confirmation of a larger quote is refused."""
     currency: str
     lines: list[QuoteLine]
     amount_due_now: int
@@ -114,6 +117,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         proration_date=request.proration_date,
         plan=request.plan.key,
         quantity=request.quantity,
+        max_quantity=find_max_quantity(gateway.catalog, request.billing, request.plan),
         currency=next_invoice.currency,
         lines=lines,
         amount_due_now=due_now,

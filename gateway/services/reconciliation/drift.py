@@ -26,12 +26,12 @@ from sqlalchemy.orm import Session
 from gateway.errors import NotFound, StripeRejected
 from gateway.services.mirror.batch import Outcome
 from gateway.services.mirror.refresh import refresh
+from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.reconciliation import drift_phases, progress
 from gateway.services.reconciliation.differences import Cause, Difference, Resolution
 from gateway.services.reconciliation.drift_phases import FindUnseen, Page, Phase
 from gateway.services.reconciliation.progress import Progress
 from gateway.services.runtime import Gateway
-from gateway.services.stripe_budget import Priority, calling_as
 from gateway.stripe_api.snapshots import UnreadableObject
 
 KIND = "drift"

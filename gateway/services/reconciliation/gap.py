@@ -19,10 +19,10 @@ from sqlalchemy.orm import Session
 
 from gateway.db.models import WebhookEvent
 from gateway.errors import NotFound, WebhookRefused
+from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.reconciliation import progress
 from gateway.services.reconciliation.progress import Progress
 from gateway.services.runtime import Gateway
-from gateway.services.stripe_budget import Priority, calling_as
 from gateway.services.webhooks import inbox, wakeup
 from gateway.stripe_api import json_text
 from gateway.stripe_api.client import stripe_call

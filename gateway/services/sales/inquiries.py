@@ -3,20 +3,17 @@
 The same transaction queues a job, in which ``delivery.deliver_inquiry`` sends the inquiry to the sales team's system.
 """
 
-import math
 import uuid
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gateway.db import jobs
 from gateway.db.models import SalesInquiry
-from gateway.errors import RateLimited
 from gateway.services.customers.customer import ensure_organization
+from gateway.services.rate_limits.table import INQUIRIES
 from gateway.services.runtime import Caller, Gateway
-
-MAX_INQUIRIES, WINDOW = 5, timedelta(hours=1)  # a sixth inquiry within an hour does not come from a person
 
 
 def store_inquiry(gateway: Gateway, caller: Caller, form: dict[str, str]) -> SalesInquiry:
@@ -46,14 +43,11 @@ def refuse_too_many(session: Session, caller: Caller, now: datetime) -> None:
     """Raise RateLimited, with the seconds to wait, if the organization has used up its inquiries."""
     query = (
         select(SalesInquiry.created_at)
-        .where(SalesInquiry.organization_id == caller.organization_id, SalesInquiry.created_at > now - WINDOW)
+        .where(SalesInquiry.organization_id == caller.organization_id, SalesInquiry.created_at > now - INQUIRIES.window)
         .order_by(SalesInquiry.created_at.desc())
-        .limit(MAX_INQUIRIES)
+        .limit(INQUIRIES.amount)
     )
-    recent = session.scalars(query).all()
-    if len(recent) == MAX_INQUIRIES:
-        seconds = math.ceil((recent[-1] + WINDOW - now).total_seconds())
-        raise RateLimited("We have your messages. Please wait for our answer.", headers={"Retry-After": str(seconds)})
+    INQUIRIES.refuse_more(session.scalars(query).all(), now, "We have your messages. Please wait for our answer.")
 
 
 def defer_delivery(session: Session, inquiry: SalesInquiry, *, at: datetime) -> None:

@@ -45,6 +45,10 @@ class BillingState:
     """The default card, which Stripe charges."""
     has_unpaid_invoice: bool
     """Whether the organization still owes money on an open invoice."""
+    owed: int
+    """What remains to be paid on its open and its uncollectible invoices, in minor units."""
+    has_paid: bool
+    """Whether Stripe has received money from the organization."""
     prices: Mapping[str, str]
     """The id of each price that Stripe sells at now, by its lookup key."""
 
@@ -119,8 +123,15 @@ def is_unpaid(organization_id: str | InstrumentedAttribute[str]) -> tuple[Column
 
 
 HAS_UNPAID_INVOICE = exists().where(*is_unpaid(Organization.id))
+# A debt that was written off is still a debt.
+OWED = (
+    select(func.coalesce(func.sum(Invoice.amount_remaining), 0))
+    .where(Invoice.organization_id == Organization.id, Invoice.status.in_(("open", "uncollectible")))
+    .scalar_subquery()
+)
+HAS_PAID = exists().where(Invoice.organization_id == Organization.id, Invoice.status == "paid", Invoice.amount_paid > 0)
 BILLING_STATE = (
-    select(OrganizationPlan, Subscription, PaymentMethod, PLAN_OF_PRODUCT, PRICES, HAS_UNPAID_INVOICE)
+    select(OrganizationPlan, Subscription, PaymentMethod, PLAN_OF_PRODUCT, PRICES, HAS_UNPAID_INVOICE, OWED, HAS_PAID)
     .select_from(REQUESTED)
     .outerjoin(Organization, Organization.id == REQUESTED.c.id)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
@@ -133,7 +144,7 @@ BILLING_STATE = (
 def load_billing_state(session: Session, organization_id: str) -> BillingState:
     """Load the organization's billing state from the local tables."""
     rows = session.execute(BILLING_STATE, {"organization_id": organization_id}).all()
-    row, _, card, plan_of_product, prices, has_unpaid_invoice = rows[0]
+    row, _, card, plan_of_product, prices, has_unpaid_invoice, owed, has_paid = rows[0]
     subscription = select_current_subscription([each.Subscription for each in rows if each.Subscription is not None])
     if subscription is not None and subscription.status in ENDED:
         subscription = None
@@ -144,5 +155,7 @@ def load_billing_state(session: Session, organization_id: str) -> BillingState:
         base_item=select_base_item(subscription, plan_of_product or {})[1] if subscription is not None else None,
         card=card,
         has_unpaid_invoice=has_unpaid_invoice,
+        owed=int(owed),
+        has_paid=has_paid,
         prices=prices or {},
     )

@@ -235,3 +235,14 @@ def test_card_of_an_upgrade_in_flight_cannot_be_deleted(world: World) -> None:
     card = api.add_card(world.stripe)
     write_intent(world.gateway, CALLER, ChangeCommand(plan="plus"), None)
     assert api.problem("DELETE", f"/payment-methods/{card}") == (409, "change_in_progress")
+
+
+def test_with_ten_cards_on_file_there_is_no_setup_intent(world: World) -> None:
+    api = world.api()
+    api.ok("POST", "/subscription", plan="free")
+    cards = [attach(world, "pm_card_visa") for _ in range(10)]
+    world.settle()
+    assert api.problem("POST", "/billing-details/setup-intent") == (409, "too_many_payment_methods")
+    assert world.api("org_2")("POST", "/billing-details/setup-intent").status_code == 201
+    assert api("DELETE", f"/payment-methods/{cards[0]}").status_code == 204
+    assert api("POST", "/billing-details/setup-intent").status_code == 201

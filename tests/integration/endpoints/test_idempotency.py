@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from gateway.app import build_gateway, create_app
@@ -17,9 +18,10 @@ from gateway.services import idempotency
 from gateway.services.operations import retention
 from gateway.services.plan_changes import admission
 from gateway.services.plan_changes.request import change_plan, write_intent
+from gateway.services.rate_limits.table import CHANGES
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
-from tests.support.api import ApiClient
+from tests.support.api import ApiClient, problem_of
 from tests.support.world import World
 
 PLUS = ChangeCommand(plan="plus")
@@ -238,7 +240,7 @@ def test_a_header_without_a_tag_of_ours_matches_nothing(world: World, tags: str)
 def test_too_many_changes_in_an_hour_are_429_with_retry_after(
     world: World, api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "CHANGES_AT_MOST", 3)  # the enrolment counts as one
+    monkeypatch.setattr(admission, "CHANGES", replace(CHANGES, amount=3))  # the enrolment counts as one
     api.ok("PATCH", "/subscription", plan="plus")
     api.ok("DELETE", "/subscription")
     answer = api("PATCH", "/subscription", plan="plus")
@@ -251,6 +253,23 @@ def test_too_many_changes_in_an_hour_are_429_with_retry_after(
 @pytest.mark.usefixtures("api")
 def test_rate_limited_request_succeeds_later_under_the_same_key(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as busy:
-        busy.setattr(admission, "CHANGES_AT_MOST", 1)  # only the enrolment
+        busy.setattr(admission, "CHANGES", replace(CHANGES, amount=1))  # only the enrolment
         assert send(world, headers={"Idempotency-Key": "click-1"}, plan="plus").status_code == 429
     assert send(world, headers={"Idempotency-Key": "click-1"}, plan="plus").status_code == 200
+
+
+def test_an_organization_has_few_keys_and_none_is_evicted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idempotency, "MAX_KEYS", 3)
+    keys = [f"click-{number}" for number in range(5)]
+    answers = [send(world, headers={"Idempotency-Key": key}, plan="plus") for key in keys]
+    assert [answer.status_code for answer in answers] == [409, 409, 409, 429, 429]
+    assert problem_of(answers[-1]) == (429, "rate_limited")
+    assert 86_000 < int(answers[-1].headers["Retry-After"]) <= 86_400
+    assert {row.key for row in world.rows(IdempotencyKey)} == set(keys[:3])
+    again = send(world, headers={"Idempotency-Key": keys[0]}, plan="plus")
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (409, "true")
+    assert send(world, headers={}, plan="plus").status_code == 409
+    with world.gateway.database.transaction() as session:
+        yesterday = "UPDATE idempotency_keys SET created_at = created_at - interval '1 day' WHERE key = 'click-0'"
+        session.execute(text(yesterday))
+    assert send(world, headers={"Idempotency-Key": "click-6"}, plan="plus").status_code == 409

@@ -35,6 +35,7 @@ def healthy(world: World) -> World:
     sql(world, "INSERT INTO procrastinate_workers DEFAULT VALUES")
     [endpoint] = world.stripe.v1.webhook_endpoints.list()
     config = replace(world.gateway.config, public_url=endpoint.url.removesuffix("/webhooks/stripe") + "/")
+    config = replace(config, rate_limit_factor=1)
     world.gateway = replace(world.gateway, config=config)
     return world
 
@@ -83,7 +84,8 @@ def test_healthy_gateway_lists_its_checks_without_problems(healthy: World) -> No
     assert [finding.text for finding in findings if not finding.ok] == []
     checked = {finding.text.partition(":")[0] for finding in findings}
     assert checked == {
-        *("settings", "database", "Stripe", "clock", "webhook endpoint", "catalogue", "workers", "inbox", "jobs")
+        *("settings", "limits", "database", "Stripe", "clock"),
+        *("webhook endpoint", "catalogue", "workers", "inbox", "jobs"),
     }
 
 
@@ -119,6 +121,12 @@ def test_doctor_reports_exactly_the_problem(healthy: World, change: Change, mess
     change(healthy)
     [found] = wrong(healthy.gateway)
     assert message in found
+
+
+def test_doctor_reports_limits_that_protect_nothing(healthy: World) -> None:
+    generous = replace(healthy.gateway.config, rate_limit_factor=11)
+    [found] = wrong(replace(healthy.gateway, config=generous))
+    assert found == "limits: 11 times the shipped numbers, so one organization can use up Stripe's rate limit for all"
 
 
 def test_endpoint_for_exactly_the_handled_types_is_no_problem(healthy: World) -> None:

@@ -74,13 +74,17 @@ class SteppedGateway:
             stripe_webhook_secrets=(SECRET,),
             stripe_api_base=self.sandbox.url,
             stripe_calls_per_second=1000,
+            rate_limit_factor=1000,
             jwt_development_secret="a secret that only these tests know",
         )
         addresses: Any = dict.fromkeys(("api", "connect", "files", "meter_events"), self.sandbox.url)
         client = StripeClient(
             config.stripe_secret_key, base_addresses=addresses, max_network_retries=0, http_client=self.line
         )
-        plans = (replace(plan, charge=self.charge) if plan.key == "plus" else plan for plan in Catalog.load().plans)
+        plans = (
+            replace(plan, charge=self.charge, exposure=None) if plan.key == "plus" else plan
+            for plan in Catalog.load().plans
+        )
         self.gateway = replace(build_gateway(config), stripe=client, clock=self.now, catalog=Catalog(tuple(plans)))
         self.empty()
         self.inbox = Inbox(self.gateway)

@@ -43,6 +43,8 @@ def billing_state(trail: tuple[str, ...] = ("older", "digest")) -> BillingState:
         base_item={"id": "si_1"},
         card=None,
         has_unpaid_invoice=False,
+        owed=0,
+        has_paid=False,
         prices={},
     )
 

@@ -1,0 +1,61 @@
+"""An organization may owe what the catalogue permits, and less until it has paid."""
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.catalog import Catalog, CatalogPlan
+from gateway.errors import ExposureLimit
+from gateway.services.plan_table.derive import NEVER_ENROLLED
+from gateway.services.subscription.billing_state import BillingState
+from gateway.services.subscription.exposure import check_change, find_max_quantity
+from gateway.services.subscription.policy import find_transition
+
+CATALOG = Catalog.load()
+PLUS = CATALOG.get("plus")
+NEW = BillingState(
+    plan_state=replace(NEVER_ENROLLED, requested_plan="free"),
+    plan_version=1,
+    subscription=None,
+    base_item=None,
+    card=None,
+    has_unpaid_invoice=False,
+    owed=0,
+    has_paid=False,
+    prices={},
+)
+PROVEN = replace(NEW, has_paid=True)
+
+
+@pytest.mark.parametrize(
+    ("billing", "possible"),
+    [
+        (NEW, 4),
+        (replace(NEW, owed=1), 3),
+        (replace(NEW, owed=75_001), 0),
+        (replace(NEW, owed=1_000_000), 0),
+        (PROVEN, 100),
+        (replace(PROVEN, owed=2_400_000), 4),
+    ],
+)
+def test_open_invoices_and_one_period_stay_within_the_bound(billing: BillingState, possible: int) -> None:
+    assert find_max_quantity(CATALOG, billing, PLUS) == possible
+
+
+def test_a_refusal_names_the_possible_quantity() -> None:
+    transition = find_transition("free", "plus")
+    check_change(CATALOG, NEW, transition, PLUS, 4)
+    with pytest.raises(ExposureLimit, match="At most 4 units of Plus are possible before the first payment") as refused:
+        check_change(CATALOG, NEW, transition, PLUS, 5)
+    assert refused.value.members == {"max_quantity": 4}
+
+
+def test_a_reduction_is_never_refused() -> None:
+    owing = replace(NEW, owed=1_000_000)
+    check_change(CATALOG, owing, find_transition("plus", "free"), CATALOG.get("free"), 1)
+    assert find_max_quantity(CATALOG, owing, CATALOG.get("free")) == 1
+
+
+@pytest.mark.parametrize("plan", [replace(PLUS, charge="now"), replace(PLUS, exposure=None), replace(PLUS, price=None)])
+def test_a_plan_without_a_bound_has_only_its_own_maximum(plan: CatalogPlan) -> None:
+    assert find_max_quantity(CATALOG, replace(NEW, owed=1_000_000), plan) == 100
