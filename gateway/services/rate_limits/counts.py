@@ -7,7 +7,6 @@ import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from limits import RateLimitItem
@@ -55,9 +54,9 @@ def build_parameters(windows: Iterable[tuple[str, int]], amount: int) -> dict[st
     return {"keys": [key for key, _ in pairs], "seconds": [seconds for _, seconds in pairs], "amount": amount}
 
 
-def read_windows(rows: Iterable[Row[str, int, Decimal]]) -> dict[str, Window]:
+def read_windows(rows: Iterable[Row[Any]]) -> dict[str, Window]:
     """Return the windows that ``COUNT`` or ``FIND`` found, by key."""
-    return {key: Window(count=count, seconds=float(seconds)) for key, count, seconds in rows}
+    return {key: Window(count=count, seconds=float(seconds)) for key, count, seconds in map(tuple, rows)}
 
 
 def find_wait(windows: dict[str, Window], limits: dict[str, RateLimitItem], *, next_one: int = 0) -> int | None:
