@@ -6,15 +6,25 @@ from gateway import problems
 from gateway.catalog import Catalog
 from gateway.config import Config, ConfigError
 from gateway.db.session import Database
-from gateway.endpoints import billing_details, health, history, invoices, metrics, plans, sales, subscription, webhooks
+from gateway.endpoints import (
+    billing_details,
+    health,
+    history,
+    invoices,
+    plans,
+    request_checks,
+    response_headers,
+    sales,
+    subscription,
+    webhooks,
+)
 from gateway.endpoints.blueprint import Api
 from gateway.endpoints.request_context import EXTENSION, WebApp
 from gateway.logging import configure_logging
 from gateway.services.runtime import Gateway
 from gateway.services.stripe_budget import Budget
 from gateway.stripe_api.client import stripe_client
-
-MAX_BODY_BYTES = 64 * 1024
+from handlers import HANDLERS
 
 
 def build_gateway(config: Config) -> Gateway:
@@ -43,7 +53,6 @@ def create_app(gateway: Gateway | None = None) -> Flask:
         raise ConfigError("STRIPE_WEBHOOK_SECRETS is not set, so the gateway would refuse every delivery.")
     app = Flask("gateway", static_folder=None)
     app.config.update(
-        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         API_TITLE="Konnect billing",
         API_VERSION="v1",
         OPENAPI_VERSION="3.1.0",
@@ -54,12 +63,16 @@ def create_app(gateway: Gateway | None = None) -> Flask:
             "security": [{"bearer": []}],
         },
     )
+    app.url_map.merge_slashes = False  # a path with two slashes is unknown, not redirected to the client's own Host
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it; keeps the schemas' order
-    app.extensions[EXTENSION] = WebApp(gateway)
+    app.extensions[EXTENSION] = WebApp(gateway, HANDLERS.keys())
+    app.before_request(request_checks.refuse_leading_slashes)
+    app.before_request(request_checks.read_body)
+    response_headers.register(app, gateway.config)
     api = Api(app)
     for resource in (plans, subscription, history, billing_details, invoices, sales):
         api.register_blueprint(resource.blueprint)
-    for plain in (webhooks.blueprint, health.blueprint, metrics.blueprint):
+    for plain in (webhooks.blueprint, health.blueprint):
         app.register_blueprint(plain)
     problems.register(app)
     return app

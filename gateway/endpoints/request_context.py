@@ -1,6 +1,6 @@
 """Give a view its caller and the objects that the application shares."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
 from typing import ParamSpec, TypeVar, cast
 
@@ -19,10 +19,10 @@ EXTENSION = "konnect"
 class WebApp:
     """The objects that all views of an application share."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, handled: Collection[str]) -> None:
         self.gateway = gateway
         self.tokens = TokenVerifier(gateway.config)
-        self.inbox = Inbox(gateway)
+        self.inbox = Inbox(gateway, handled)
         self.wakeup = Wakeup(gateway.database)
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from gateway.db.models import OPEN_STATES, PlanChange
-from gateway.endpoints.blueprint import Blueprint, refuse_body
+from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.conditional import conditional
 from gateway.endpoints.idempotent import idempotent
 from gateway.endpoints.request_context import caller, gateway, requires
@@ -36,8 +36,9 @@ Answer = tuple[ChangeView, int, dict[str, str]]
 @blueprint.etag
 @blueprint.response(200, PlanDetailsSchema)
 def show() -> tuple[plan_details.PlanDetails, int, dict[str, str]]:
-    """Return Plan Details."""
-    return plan_details.plan_details(gateway(), caller()), 200, {"Cache-Control": "private, no-cache"}
+    """Return Plan Details. A browser may keep them for its next conditional request, unless they show a card."""
+    details = plan_details.plan_details(gateway(), caller())
+    return details, 200, {"Cache-Control": "private, no-cache" if details.payment_method is None else "no-store"}
 
 
 @blueprint.post("")
@@ -70,7 +71,6 @@ def modify(command: ChangeCommand) -> Answer:
 @blueprint.alt_response(202, schema=ChangeResultSchema, description="The outcome is unknown yet. Follow the Location.")
 def cancel(command: ChangeCommand) -> Answer:
     """Cancel the plan, which moves the organization to Free immediately, prorated."""
-    refuse_body()
     return answer(confirm.change(gateway(), caller(), conditional(replace(command, plan=FREE))), done=200)
 
 

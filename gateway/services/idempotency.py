@@ -5,6 +5,8 @@ answer. Whoever claimed it may have died: after a while the next one takes over,
 begun, if any was.
 """
 
+import json
+import re
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,14 +16,16 @@ from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from gateway.db.models import IdempotencyKey
+from gateway.db.models import IdempotencyKey, PlanChange
 from gateway.errors import DatabaseUnavailable, IdempotencyKeyReused, RequestInProgress
 from gateway.services.runtime import Caller, Gateway
+from gateway.stripe_api import json_text
 
 KEPT = timedelta(hours=24)
 TAKEN_FOR_DEAD = timedelta(seconds=60)
 PATIENCE = 10.0  # seconds that a repeated request waits for the first one's answer
 FIRST_LOOK, SELDOMEST = 0.05, 0.5  # seconds between its looks: soon at first, but many who wait are no load
+NO_CLIENT_SECRET = re.compile(r'("client_secret"\s*:\s*)null')
 
 log = structlog.get_logger()
 
@@ -50,7 +54,7 @@ def claim(gateway: Gateway, caller: Caller, key: str, fingerprint: str) -> Answe
             if row.fingerprint != fingerprint:
                 raise IdempotencyKeyReused("The Idempotency-Key came with another request before: use a new one.")
             if row.status is not None and row.body is not None:
-                return Answer(status=row.status, location=row.location, body=row.body)
+                return Answer(status=row.status, location=row.location, body=with_client_secret(session, row))
             if gateway.clock() > row.claimed_at + TAKEN_FOR_DEAD:
                 row.claimed_at = gateway.clock()
                 return None
@@ -68,10 +72,21 @@ def insert_new(session: Session, caller: Caller, key: str, fingerprint: str, now
 
 
 def keep(gateway: Gateway, caller: Caller, answer: Answer) -> None:
-    """Remember what the request was answered."""
-    values = {"status": answer.status, "location": answer.location, "body": answer.body}
+    """Store the answer to the request, without a client secret, which would be kept longer than it is of use."""
+    body = json_text.without_client_secrets(answer.body.encode()).decode()
+    values = {"status": answer.status, "location": answer.location, "body": body}
     with gateway.database.transaction() as session:
         session.execute(update(IdempotencyKey).where(*its_row(caller)).values(values))
+
+
+def with_client_secret(session: Session, row: IdempotencyKey) -> str:
+    """Return the stored answer with the client secret of a change that still waits for its payment."""
+    body = row.body or ""
+    change = session.get(PlanChange, row.change_id) if row.change_id is not None else None
+    if change is None or change.client_secret is None or json.loads(body).get("state") != change.state:
+        return body
+    secret = json.dumps(change.client_secret)
+    return NO_CLIENT_SECRET.sub(lambda found: found[1] + secret, body, count=1)
 
 
 def release(gateway: Gateway, caller: Caller) -> None:

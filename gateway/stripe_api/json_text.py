@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import orjson
 
 HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # or a pair of them: then orjson has refused the text for something else
+CLIENT_SECRET = re.compile(rb'("client_secret"\s*:\s*)"(?:[^"\\]|\\.)*"')
 
 
 def loads(text: bytes) -> Any:
@@ -37,3 +38,11 @@ def dumps(value: Any) -> bytes:
         return orjson.dumps(value)
     except TypeError:
         return json.dumps(value, allow_nan=False).encode()  # ASCII: half a character is escaped
+
+
+def without_client_secrets(text: bytes) -> bytes:
+    """Return JSON with null for each ``client_secret``. Whoever has one can complete a payment or add a card.
+
+    The pattern only matches the name of a member, because a quote inside of a string is escaped.
+    """
+    return CLIENT_SECRET.sub(rb"\1null", text) if b"client_secret" in text else text

@@ -87,7 +87,7 @@ def acknowledged_and_drained(gateway: Gateway, organizations: int) -> Figures:
     """One event at a time into the inbox, then all through the drain."""
     heads = [delivery.partition(b"\r\n\r\n") for delivery in events.requests(EVENTS, organizations)]
     deliveries = iter([(body, head.decode().partition("Stripe-Signature: ")[2].split()[0]) for head, _, body in heads])
-    with closing(Inbox(gateway)) as inbox:
+    with closing(Inbox(gateway, HANDLERS)) as inbox:
         acknowledged = timed(lambda: inbox.receive(*next(deliveries)), EVENTS)
     batches = []
     while True:

@@ -44,6 +44,7 @@ class Stage:
     stripe: StripeClient
     sandbox_url: str
     port: int
+    metrics_port: int
     environment: dict[str, str]
     logs: Path
     processes: ExitStack = field(default_factory=ExitStack)
@@ -51,7 +52,8 @@ class Stage:
     def serve(self, dying_at: Failpoint | None = None) -> Process:
         """``gateway serve``, listening; its processes die whenever they get to ``dying_at``."""
         size = [] if dying_at is None else ["--workers=1"]  # gunicorn starts another one each time
-        web = self._run("web", ["serve", f"--bind=127.0.0.1:{self.port}", *size], dying_at)
+        addresses = [f"--bind=127.0.0.1:{self.port}", f"--metrics-bind=127.0.0.1:{self.metrics_port}"]
+        web = self._run("web", ["serve", *addresses, *size], dying_at)
         await_port(self.port)
         return web
 
@@ -153,6 +155,10 @@ class Stage:
         confirmed = self.stripe.v1.setup_intents.confirm(intent_id, {"payment_method": "pm_card_visa"})
         self.ok(organization_id, "PUT", "/payment-methods/default", payment_method=confirmed.payment_method)
 
+    def metrics(self) -> str:
+        """Return what Prometheus would read."""
+        return requests.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10).text
+
     def all_done(self) -> bool:
         """Whether no event and no job that is due waits."""
         return self.number(WAITING) == 0
@@ -221,6 +227,6 @@ def stage(database_url: str, directory: Path, catalog: Path | None = None) -> It
             }
         )
         environment["STRIPE_WEBHOOK_SECRETS"] = f"{endpoint.secret},{SECRET}"
-        set_up = Stage(gateway, stripe, sandbox.url, port, environment, directory)
+        set_up = Stage(gateway, stripe, sandbox.url, port, free_port(), environment, directory)
         with set_up.processes:
             yield set_up

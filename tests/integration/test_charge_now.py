@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from gateway.catalog import Catalog
 from gateway.db.models import PlanChange, PlanHistory, Subscription
+from gateway.endpoints.metrics import render
 from gateway.endpoints.request_context import EXTENSION
 from gateway.services.plan_changes import charge_check, execute
 from gateway.services.runtime import Gateway
@@ -93,7 +94,7 @@ def test_what_is_quoted_as_due_now_is_charged_now(world: World, api: Api, at_onc
     [_, row] = sorted(world.rows(PlanChange), key=lambda each: each.created_at)
     assert (row.charged, row.quoted) == (quote["amount_due_now"], quote["amount_due_now"])
     assert (row.due_now, row.quoted_due_now) == (quote["amount_due_now"], quote["amount_due_now"])
-    assert "gateway_plan_changes_mischarged 0.0" in world.client.get("/metrics").get_data(as_text=True)
+    assert "gateway_plan_changes_mischarged 0.0" in render(world.gateway).decode()
 
 
 @pytest.mark.parametrize("meddle", [a_balance, an_item])
@@ -108,7 +109,7 @@ def test_more_due_now_than_was_quoted_is_an_alarm(
         charge_check.check(at_once, change["id"])
     [alarm] = [entry for entry in logs if entry["log_level"] == "error"]
     assert (alarm["quoted_due_now"], alarm["due_now"]) == (quote["amount_due_now"], quote["amount_due_now"] + 7777)
-    assert "gateway_plan_changes_mischarged 1.0" in world.client.get("/metrics").get_data(as_text=True)
+    assert "gateway_plan_changes_mischarged 1.0" in render(world.gateway).decode()
 
 
 def test_a_card_taken_away_at_stripe_of_which_nobody_told_is_402_and_changes_nothing(world: World, api: Api) -> None:

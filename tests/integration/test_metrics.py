@@ -1,4 +1,4 @@
-"""``GET /metrics``: what it says is so, for all processes, and it costs little."""
+"""The metrics: what it says is so, for all processes, and it costs little."""
 
 import json
 import os
@@ -15,14 +15,15 @@ from typing import Any
 
 import pytest
 import requests
-from flask.testing import FlaskClient
 from sqlalchemy import text, update
 
 from gateway.app import build_gateway, create_app
 from gateway.db.models import WebhookEvent
+from gateway.endpoints.metrics import render
 from gateway.endpoints.request_context import EXTENSION
 from gateway.sandbox import Sandbox
 from gateway.services.reconciliation import drift, gap
+from gateway.services.runtime import Gateway
 from gateway.services.webhooks import endpoint_check
 from handlers import HANDLERS
 from tests.integration.conftest import WEBHOOK_SECRET
@@ -37,11 +38,8 @@ def parse(exposition: str) -> dict[str, float]:
     return {name: float(value) for name, value in found}
 
 
-def scrape(client: FlaskClient) -> dict[str, float]:
-    answer = client.get("/metrics")
-    assert answer.status_code == 200
-    assert answer.content_type.startswith("text/plain")
-    return parse(answer.get_data(as_text=True))
+def scrape(gateway: Gateway) -> dict[str, float]:
+    return parse(render(gateway).decode())
 
 
 def change(world: World, event_id: str, **values: Any) -> None:
@@ -57,7 +55,7 @@ def test_states_and_lag_are_the_databases(world: World) -> None:
     change(world, "evt_test_1", next_attempt_at=now - timedelta(minutes=5))
     change(world, "evt_test_2", state="failed", next_attempt_at=now + timedelta(hours=1))
     change(world, "evt_test_3", state="dead", next_attempt_at=now - timedelta(days=1))
-    found = scrape(world.client)
+    found = scrape(world.gateway)
     assert {state: found[f'gateway_inbox_events{{state="{state}"}}'] for state in ("failed", "dead")} == {
         "failed": 1,
         "dead": 1,
@@ -70,12 +68,12 @@ def test_states_and_lag_are_the_databases(world: World) -> None:
 def test_an_empty_inbox_lags_by_nothing(world: World) -> None:
     with world.gateway.database.transaction() as session:
         session.execute(text("DELETE FROM webhook_events"))
-    assert scrape(world.client)["gateway_inbox_lag_seconds"] == 0
+    assert scrape(world.gateway)["gateway_inbox_lag_seconds"] == 0
 
 
 def test_it_says_which_secret_matched_and_never_the_secret(world: World) -> None:
     def matched(secret: str) -> float:
-        return scrape(world.client).get(f'gateway_webhook_signatures_total{{secret="{secret}"}}', 0)
+        return scrape(world.gateway).get(f'gateway_webhook_signatures_total{{secret="{secret}"}}', 0)
 
     world.settle()
     body = json.dumps(event())
@@ -89,12 +87,12 @@ def test_it_says_which_secret_matched_and_never_the_secret(world: World) -> None
     app.test_client().post("/webhooks/stripe", data=body, headers={"Stripe-Signature": signature(body)})
     app.extensions[EXTENSION].close()
     assert matched("1") == before + 1
-    assert "whsec_" not in world.client.get("/metrics").get_data(as_text=True)
+    assert "whsec_" not in render(world.gateway).decode()
 
 
 def test_deliveries_are_counted_by_what_was_answered(world: World) -> None:
     def answered(status: int) -> float:
-        return scrape(world.client).get(f'gateway_webhook_deliveries_total{{status="{status}"}}', 0)
+        return scrape(world.gateway).get(f'gateway_webhook_deliveries_total{{status="{status}"}}', 0)
 
     world.settle()  # Stripe's own deliveries count as well
     before = {status: answered(status) for status in (200, 400, 413)}
@@ -119,7 +117,7 @@ def test_jobs_and_workers_and_changes_are_told(world: World) -> None:
         )
         for status, worker in (("doing", dead), ("doing", alive), ("doing", None), ("failed", None), ("todo", None)):
             session.execute(job, {"status": status, "worker": worker})
-    found = scrape(world.client)
+    found = scrape(world.gateway)
     assert found['gateway_jobs{status="doing",task="gateway.refresh"}'] == 3
     assert found['gateway_jobs{status="failed",task="gateway.refresh"}'] == 1
     assert found["gateway_jobs_stalled"] == 2
@@ -128,7 +126,7 @@ def test_jobs_and_workers_and_changes_are_told(world: World) -> None:
 
 
 def test_walks_that_never_ran_finished_in_1970(world: World) -> None:
-    found = scrape(world.client)
+    found = scrape(world.gateway)
     for walk in ("gap", "drift"):
         assert found[f'gateway_reconciliation_finished_timestamp_seconds{{walk="{walk}"}}'] == 0
         assert found[f'gateway_reconciliation_checked_until_timestamp_seconds{{walk="{walk}"}}'] == 0
@@ -146,11 +144,11 @@ def test_a_walk_tells_when_it_began_while_it_runs_and_when_it_ended(
     began = time.time()
     walk = gap.walk(world.gateway, HANDLERS.keys())
     next(walk)
-    found = scrape(world.client)
+    found = scrape(world.gateway)
     assert found['gateway_reconciliation_finished_timestamp_seconds{walk="gap"}'] == 0
     assert began <= found['gateway_reconciliation_unfinished_since_timestamp_seconds{walk="gap"}'] <= time.time()
     *_, last = walk
-    found = scrape(world.client)
+    found = scrape(world.gateway)
     assert began <= found['gateway_reconciliation_finished_timestamp_seconds{walk="gap"}'] <= time.time()
     assert abs(found['gateway_reconciliation_checked_until_timestamp_seconds{walk="gap"}'] - began - 1000) < 60
     assert 'gateway_reconciliation_unfinished_since_timestamp_seconds{walk="gap"}' not in found
@@ -166,7 +164,7 @@ def test_differences_are_told_by_class_and_by_what_became_of_them(
     set_quantity_at_stripe(world, 7)
     stripe_time.ahead = 120
     list(drift.walk(world.gateway))
-    found = scrape(world.client)
+    found = scrape(world.gateway)
     told = {name: number for name, number in found.items() if "_differences" in name or "_outcomes" in name}
     assert {name: number for name, number in told.items() if number} == {
         'gateway_reconciliation_differences{class="dashboard_edit"}': 1,
@@ -177,22 +175,20 @@ def test_differences_are_told_by_class_and_by_what_became_of_them(
 
 
 def test_whether_the_webhook_endpoint_is_right_is_told_once_it_was_checked(world: World) -> None:
-    assert "gateway_webhook_endpoint_problem" not in scrape(world.client)
+    assert "gateway_webhook_endpoint_problem" not in scrape(world.gateway)
     [endpoint] = world.stripe.v1.webhook_endpoints.list()
     config = replace(world.gateway.config, public_url=endpoint.url.removesuffix("/webhooks/stripe"))
     gateway = replace(world.gateway, config=config)
     endpoint_check.check(gateway, HANDLERS)
-    assert scrape(world.client)["gateway_webhook_endpoint_problem"] == 0
+    assert scrape(world.gateway)["gateway_webhook_endpoint_problem"] == 0
     world.stripe.v1.webhook_endpoints.update(endpoint.id, {"disabled": True})
     endpoint_check.check(gateway, HANDLERS)
-    assert scrape(world.client)["gateway_webhook_endpoint_problem"] == 1
+    assert scrape(world.gateway)["gateway_webhook_endpoint_problem"] == 1
 
 
 def test_without_the_database_it_says_so(world: World) -> None:
     away = replace(world.gateway.config, database_url="postgresql://nobody@127.0.0.1:1/nothing")
-    app = create_app(build_gateway(away))
-    assert scrape(app.test_client())["gateway_database_up"] == 0
-    app.extensions[EXTENSION].close()
+    assert scrape(build_gateway(away))["gateway_database_up"] == 0
 
 
 def test_the_questions_are_answered_by_small_indexes(world: World) -> None:
@@ -236,7 +232,9 @@ def test_the_counts_of_all_processes_are_added_up(world: World, tmp_path: Path) 
         "GATEWAY_JWT_DEVELOPMENT_SECRET": config.jwt_development_secret or "",
         "TMPDIR": str(tmp_path),
     }
-    command = [sys.executable, "-m", "gateway", "serve", "--workers=2", "--threads=1", f"--bind=127.0.0.1:{port}"]
+    metrics = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "gateway", "serve", "--workers=2", "--threads=1"]
+    command += [f"--bind=127.0.0.1:{port}", f"--metrics-bind={metrics}"]
     log = tmp_path / "log"
     with log.open("wb") as output:
         server = subprocess.Popen(command, env=environment, stderr=output, stdout=output)
@@ -248,10 +246,8 @@ def test_the_counts_of_all_processes_are_added_up(world: World, tmp_path: Path) 
             requests.post(
                 f"{url}/webhooks/stripe", data=body, headers={"Stripe-Signature": signature(body)}, timeout=10
             )
-        counted = {
-            parse(requests.get(f"{url}/metrics", timeout=10).text)['gateway_webhook_deliveries_total{status="200"}']
-            for _ in range(10)
-        }
+        url, name = f"http://{metrics}/metrics", 'gateway_webhook_deliveries_total{status="200"}'
+        counted = {parse(requests.get(url, timeout=10).text)[name] for _ in range(10)}
         assert counted == {40}
         [directory] = tmp_path.glob("gateway-metrics-*")
         assert len(list(directory.glob("counter_*.db"))) == 2

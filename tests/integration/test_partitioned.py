@@ -48,7 +48,10 @@ def receive(inbox: Inbox, event_id: str) -> None:
 
 def test_the_inbox_can_be_partitioned_and_stays_what_it_was(gateway: Gateway) -> None:
     [sql] = re.findall(r"```sql\n(BEGIN.*?)```", PAGE.read_text(), re.DOTALL)
-    with closing(Inbox(gateway)) as inbox, gateway.database.connect() as connection:  # a web process goes on meanwhile
+    with (
+        closing(Inbox(gateway, HANDLERS)) as inbox,
+        gateway.database.connect() as connection,
+    ):  # a web process goes on meanwhile
         receive(inbox, "evt_before")
         connection.execute(sql)
         for event_id in ("evt_before", "evt_after", "evt_after"):

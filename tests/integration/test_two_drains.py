@@ -16,6 +16,7 @@ from gateway.services.mirror.locks import lock_organizations
 from gateway.services.webhooks import drain
 from gateway.services.webhooks.inbox import Inbox, row_of
 from gateway.stripe_api.snapshots import Event, Reference, Snapshot
+from handlers import HANDLERS
 from tests.integration.support import World, eventually
 from tests.integration.test_webhook_ingress import deliver, event
 
@@ -106,7 +107,7 @@ def test_what_has_waited_longest_is_taken_first(quiet: World, monkeypatch: pytes
 def test_two_that_store_the_same_events_take_them_in_the_same_order(quiet: World) -> None:
     now = quiet.gateway.clock()
     rows = {each: row_of(quiet.gateway, orjson.dumps(event(id=f"evt_test_{each}")), now) for each in "abc"}
-    with closing(Inbox(quiet.gateway)) as inbox, ThreadPoolExecutor(1) as other:
+    with closing(Inbox(quiet.gateway, HANDLERS)) as inbox, ThreadPoolExecutor(1) as other:
         with quiet.gateway.database.transaction() as session:
             session.execute(insert(WebhookEvent).values(rows["b"]._asdict()))
             storing = other.submit(inbox._store, [rows[each] for each in "cba"])  # noqa: SLF001 - one commit of three

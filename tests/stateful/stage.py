@@ -81,7 +81,7 @@ class Stage:
         plans = (replace(plan, charge=self.charge) if plan.key == "plus" else plan for plan in Catalog.load().plans)
         self.gateway = replace(build_gateway(config), stripe=client, clock=self.now, catalog=Catalog(tuple(plans)))
         self.empty()
-        self.inbox = Inbox(self.gateway)
+        self.inbox = Inbox(self.gateway, HANDLERS)
         self.tasks = build_worker(self.gateway).tasks
         list(sync_catalog(self.gateway))
 
