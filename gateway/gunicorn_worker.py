@@ -83,7 +83,7 @@ class GatewayWorker(ThreadWorker):
         super().init_process()
 
     def accept(self, listener: socket.socket) -> None:
-        """Accept a connection. Close the one that has waited longest if there are too many."""
+        """Accept a connection."""
         try:
             client, address = listener.accept()
         except OSError as error:
@@ -91,16 +91,7 @@ class GatewayWorker(ThreadWorker):
                 raise
             return
         self.nr_conns += 1
-        if self.nr_conns >= self.worker_connections:
-            self.shed()
         self.receive(Connection(self.cfg, client, address, listener.getsockname()))
-
-    def shed(self) -> None:
-        """Close the oldest connection that has no thread, so that slow clients cannot keep others out."""
-        for queue in (self.closing_conns, self.keepalived_conns, self.pending_conns):
-            if queue:
-                self.drop(self.take(queue, queue[0]))
-                return
 
     def receive(self, conn: Connection, data: bytes | None = None) -> None:
         """Receive a request, of which ``data`` is here already."""
@@ -158,7 +149,11 @@ class GatewayWorker(ThreadWorker):
         conn.close()
 
     def murder_pending(self) -> None:
-        """Refuse requests that did not arrive in time, and close connections that lingered long enough."""
+        """Refuse requests that did not arrive in time, and close connections that lingered long enough.
+
+        The event loop calls this after the events that it has found. Closing a connection earlier could leave one of
+        its events behind.
+        """
         now = time.monotonic()
         while self.pending_conns and self.pending_conns[0].timeout <= now:
             conn = self.take(self.pending_conns, self.pending_conns[0])
@@ -167,6 +162,15 @@ class GatewayWorker(ThreadWorker):
             self.close_slowly(conn)
         while self.closing_conns and self.closing_conns[0].timeout <= now:
             self.drop(self.take(self.closing_conns, self.closing_conns[0]))
+        if self.nr_conns >= self.worker_connections:
+            self.shed()
+
+    def shed(self) -> None:
+        """Close the oldest connection that has no thread, so that slow clients cannot keep others out."""
+        for queue in (self.closing_conns, self.keepalived_conns, self.pending_conns):
+            if queue:
+                self.drop(self.take(queue, queue[0]))
+                return
 
     def finish_request(self, conn: Connection, fs: Any) -> None:
         """Keep the connection for its next request, or close it. Runs in the event loop."""
@@ -200,7 +204,7 @@ class GatewayWorker(ThreadWorker):
             conn.parser.unreader.unread(conn.incoming.request())
             request = next(conn.parser)
             request._expected_100_continue = False  # noqa: SLF001 - the event loop has sent it
-            return self.handle_request(request, conn) and conn.parser.finish_body()
+            return self.handle_request(request, conn) and ends_with_its_body(conn)
         except (StopIteration, NoMoreData, OSError) as error:
             self.log.debug("Closing connection. %s", error)
         except Exception as error:  # noqa: BLE001 - answered and logged there
@@ -220,6 +224,14 @@ class GatewayWorker(ThreadWorker):
             self.log.error("Request crashed", exc_info=exc)
         with suppress(OSError):
             util.write_nonblock(client, answer(status, getattr(self.wsgi, "config", {}).get(problems.HEADERS, {})))
+
+
+def ends_with_its_body(conn: Connection) -> bool:
+    """Return whether the next request begins where the answered one ends, so that the connection can be kept."""
+    try:
+        return bool(conn.parser.finish_body())
+    except ParseException:
+        return False
 
 
 def read(conn: Connection) -> bytes | None:

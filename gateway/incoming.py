@@ -87,7 +87,7 @@ class Incoming:
         if CHUNKED.search(head) and not lengths:
             self._chunk = body
             return
-        # gunicorn refuses several lengths, and other codings. The application refuses a longer body by its length alone.
+        # gunicorn refuses other codings and several lengths. The application refuses a longer body by its length.
         length = int(lengths[0]) if len(lengths) == 1 and LENGTH.fullmatch(lengths[0].rstrip()) else 0
         self._ends_at = body + (length if length <= WEBHOOK_MAX_BYTES else 0)
 

@@ -1,5 +1,6 @@
 """Requests that are no valid HTTP, or not JSON, sent to the running gunicorn. Each is refused as a problem."""
 
+import re
 import socket
 from collections.abc import Iterator
 
@@ -114,17 +115,11 @@ def test_two_readings_of_where_a_body_ends_are_refused(running: Stage, headers: 
 def test_body_that_ends_early_is_not_executed(running: Stage) -> None:
     running.enrol("org_early")
     request = head("PATCH /v1/subscription", bearer(running, "org_early"), JSON, "Content-Length: 1000")
-    with pytest.raises(ConnectionError):
-        exchange_and_half_close(running.port, request + b'{"plan": "plus"}')
-    assert running.plan("org_early")[0] == "free"
-
-
-def exchange_and_half_close(port: int, request: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        connection.sendall(request)
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+        connection.sendall(request + b'{"plan": "plus"}')
         connection.shutdown(socket.SHUT_WR)
-        if not connection.recv(1000):
-            raise ConnectionError
+        assert connection.recv(1000) == b""
+    assert running.plan("org_early")[0] == "free"
 
 
 NOT_JSON = {
@@ -242,8 +237,4 @@ def test_requests_that_are_sent_together_are_answered_in_order(running: Stage) -
         received = b""
         while piece := connection.recv(4096):
             received += piece
-    assert [line.split()[1] for line in received.splitlines() if line.startswith(b"HTTP/1.1")] == [
-        b"200",
-        b"404",
-        b"200",
-    ]
+    assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"200", b"404", b"200"]
