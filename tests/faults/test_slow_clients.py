@@ -10,7 +10,7 @@ import requests
 
 from gateway.cli import THREADS, WORKERS
 from gateway.gunicorn_hooks import worker_connections
-from gateway.gunicorn_worker import REQUEST_TIMEOUT
+from gateway.gunicorn_worker import ANSWER_TIMEOUT, REQUEST_TIMEOUT
 from tests.faults.raw_http import bearer, head
 from tests.faults.stage import Stage
 
@@ -32,13 +32,17 @@ BEGINNINGS = {
 
 
 @contextmanager
-def connected(port: int, number: int, beginning: bytes) -> Iterator[list[socket.socket]]:
+def connected(
+    port: int, number: int, beginning: bytes, receive_buffer: int | None = None
+) -> Iterator[list[socket.socket]]:
     """Connect and send the beginning of a request, and nothing more."""
     with ExitStack() as connections:
-        clients = [
-            connections.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)) for _ in range(number)
-        ]
+        clients = [connections.enter_context(socket.socket()) for _ in range(number)]
         for each in clients:
+            each.settimeout(60)
+            if receive_buffer is not None:
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            each.connect(("127.0.0.1", port))
             each.sendall(beginning)
         yield clients
 
@@ -67,8 +71,9 @@ def test_clients_that_never_close_hold_up_nothing(running: Stage) -> None:
 
 def test_clients_that_do_not_read_hold_threads_only_for_a_while(running: Stage) -> None:
     request = head("GET /v1/openapi.json", bearer(running, "org_1"))
-    with connected(running.port, SLOW, request * 40):
-        assert answers_promptly(running)
+    with connected(running.port, SLOW, request * 100, receive_buffer=4096):
+        health = f"http://127.0.0.1:{running.port}/health/live"
+        assert requests.get(health, timeout=2 * ANSWER_TIMEOUT + PROMPT).ok
 
 
 def test_more_clients_than_connections_cannot_keep_others_out(running: Stage) -> None:
