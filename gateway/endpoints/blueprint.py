@@ -41,7 +41,6 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]  # ships no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.before_request(refuse_other_media_types)
-        self.before_request(refuse_body)
 
     @staticmethod
     def _generate_etag(etag_data: Any, extra_data: Any = None) -> str:
@@ -56,8 +55,8 @@ def refuse_other_media_types() -> None:
         raise UnsupportedMediaType("Send application/json.")
 
 
-def refuse_body() -> None:
-    """Abort with 422 if the body has fields that the view does not read. Abort with 400 if it is not JSON."""
+def refuse_unread_body() -> None:
+    """Abort with 422 if the body has fields and the view reads none. Abort with 400 if the body is not JSON."""
     if request.endpoint is None or not request.get_data():
         return
     documented: dict[str, Any] = getattr(current_app.view_functions[request.endpoint], "_apidoc", {})

@@ -7,6 +7,7 @@ from typing import ParamSpec, TypeVar, cast
 from flask import current_app, g, request
 
 from gateway.auth import TokenVerifier
+from gateway.endpoints.blueprint import refuse_unread_body
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.webhooks.inbox import Inbox
 from gateway.services.webhooks.wakeup import Wakeup
@@ -48,7 +49,10 @@ def caller() -> Caller:
 
 
 def requires(scope: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Refuse a request whose token lacks ``scope``. The caller's organization is the token's."""
+    """Refuse a request whose token lacks ``scope``, or whose body the view does not read.
+
+    The caller's organization is the token's.
+    """
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)
@@ -60,6 +64,7 @@ def requires(scope: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 name=principal.name,
                 email=principal.email,
             )
+            refuse_unread_body()
             return view(*args, **kwargs)
 
         return guarded

@@ -36,7 +36,8 @@ Answer = tuple[ChangeView, int, dict[str, str]]
 @blueprint.etag
 @blueprint.response(200, PlanDetailsSchema)
 def show() -> tuple[plan_details.PlanDetails, int, dict[str, str]]:
-    """Return Plan Details. A browser may keep them for its next conditional request, unless they show a card."""
+    """Return Plan Details."""
+    # A browser may keep them for its next conditional request, unless they show a card.
     details = plan_details.plan_details(gateway(), caller())
     return details, 200, {"Cache-Control": "private, no-cache" if details.payment_method is None else "no-store"}
 
