@@ -51,8 +51,8 @@ def run(*, port: int, metrics_port: int, sandbox_port: int, data_dir: Path, exit
             play(stage)
             if not exit_after:
                 metrics = f"http://127.0.0.1:{metrics_port}/metrics"
-                settings = write_environment(environment, data_dir)
-                click.echo(what_to_try(stage, metrics, settings, data_dir.resolve() / "logs"))
+                written = write_environment(environment, data_dir)
+                click.echo(what_to_try(stage, metrics, written, data_dir.resolve() / "logs"))
                 serve_until_interrupted(children, sandbox)
     except KeyboardInterrupt:
         click.echo("\nStopped.")

@@ -296,4 +296,4 @@ def test_a_price_that_is_none_of_ours_is_unmapped_and_neither_granted_nor_free(w
 
 def unmapped(world: World) -> float:
     """What the metrics say."""
-    return scrape(world.client)["gateway_organizations_unmapped"]
+    return scrape(world.gateway)["gateway_organizations_unmapped"]
