@@ -7,7 +7,18 @@ from gateway import problems
 from gateway.catalog import Catalog
 from gateway.config import Config, ConfigError
 from gateway.db.session import Database
-from gateway.endpoints import billing_details, health, history, invoices, metrics, plans, sales, subscription, webhooks
+from gateway.endpoints import (
+    billing_details,
+    health,
+    history,
+    invoices,
+    plans,
+    request_checks,
+    response_headers,
+    sales,
+    subscription,
+    webhooks,
+)
 from gateway.endpoints.document import DESCRIPTION, Api
 from gateway.endpoints.limits import RateLimits
 from gateway.endpoints.request_context import EXTENSION, WebApp
@@ -17,8 +28,8 @@ from gateway.services.runtime import Gateway
 from gateway.stripe_api.breaker import Breaker
 from gateway.stripe_api.client import stripe_client
 from gateway.stripe_api.gate import Gate, Share
+from handlers import HANDLERS
 
-MAX_BODY_BYTES = 64 * 1024
 BEARER = {
     "type": "http",
     "scheme": "bearer",
@@ -58,7 +69,6 @@ def create_app(gateway: Gateway | None = None) -> Flask:
         raise ConfigError("STRIPE_WEBHOOK_SECRETS is not set, so the gateway would refuse every delivery.")
     app = Flask("gateway", static_folder=None)
     app.config.update(
-        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         API_TITLE="Konnect billing",
         API_VERSION="v1",
         OPENAPI_VERSION="3.1.0",
@@ -69,16 +79,20 @@ def create_app(gateway: Gateway | None = None) -> Flask:
             "components": {"securitySchemes": {"bearer": BEARER}},
         },
     )
+    app.url_map.merge_slashes = False  # a path with two slashes is unknown, not redirected to the client's own Host
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it; keeps the schemas' order
-    app.extensions[EXTENSION] = WebApp(gateway)
+    app.extensions[EXTENSION] = WebApp(gateway, HANDLERS.keys())
     app.url_map.converters["card"] = billing_details.CardId
     if proxies := gateway.config.trusted_proxies:  # anyone could write the header, so only our proxies' part counts
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
+    app.before_request(request_checks.refuse_leading_slashes)
+    app.before_request(request_checks.read_body)
+    response_headers.register(app, gateway.config)
     RateLimits(app, gateway)
     api = Api(app, plan_keys=gateway.catalog.keys)
     for resource in (plans, subscription, history, billing_details, invoices, sales):
         api.register_blueprint(resource.blueprint)
-    for plain in (webhooks.blueprint, health.blueprint, metrics.blueprint):
+    for plain in (webhooks.blueprint, health.blueprint):
         app.register_blueprint(plain)
     problems.register(app)
     app.before_request(gateway.gate.begin_request)

@@ -47,21 +47,29 @@ class DevelopmentKeys:
         return self._secret
 
 
+class PublishedKeys(jwt.PyJWKClient):
+    """The identity provider's keys. An answer without any is a fault of the provider and not of a token."""
+
+    def get_signing_keys(self, refresh: bool = False) -> list[jwt.PyJWK]:
+        """Return the keys that verify tokens. Raise IdentityUnavailable if the answer cannot be read or has none."""
+        try:
+            return super().get_signing_keys(refresh)
+        # PyJWT checks few of the types in the answer, so odd ones raise whatever Python raises for them.
+        except (jwt.PyJWTError, ValueError, TypeError, AttributeError, KeyError, RecursionError, OSError) as error:
+            raise IdentityUnavailable("The identity provider's keys cannot be read.") from error
+
+
 class JwksKeys:
     """The identity provider's published keys, cached. An unknown key id makes the client fetch them again."""
 
     algorithms: Sequence[str] = JWKS_ALGORITHMS
 
     def __init__(self, url: str) -> None:
-        self._client = jwt.PyJWKClient(url, timeout=5)
+        self._client = PublishedKeys(url, timeout=5)
 
     def key_for(self, token: str) -> jwt.PyJWK:
         """Return the key that the token's header names. Raise IdentityUnavailable if the keys cannot be read."""
-        try:
-            return self._client.get_signing_key_from_jwt(token)
-        except (jwt.PyJWKClientConnectionError, jwt.PyJWKSetError, ValueError) as error:
-            # The provider is down, or its answer holds no keys. Either way we cannot tell whether the token is valid.
-            raise IdentityUnavailable("The identity provider's keys cannot be read.") from error
+        return self._client.get_signing_key_from_jwt(token)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,7 @@ from gateway.db.migrate import migrate as migrate_database
 from gateway.db.session import is_outage
 from gateway.errors import GatewayError
 from gateway.metrics import DIRECTORY
+from gateway.metrics_server import LISTENER, listen
 from gateway.services.operations.catalog_sync import sync_catalog
 from gateway.services.reconciliation.run import reconcile as run_reconciliation
 from handlers import HANDLERS
@@ -85,6 +86,12 @@ cli.add_command(worker)
 
 @cli.command()
 @click.option("--bind", default="127.0.0.1:8000", show_default=True, help="Address and port.")
+@click.option(
+    "--metrics-bind",
+    default="127.0.0.1:9464",
+    show_default=True,
+    help="Address and port of /metrics. Keep it inside your network.",
+)
 @click.option("--workers", default=WORKERS, show_default=True, help="Number of processes.")
 @click.option(
     "--threads",
@@ -94,14 +101,25 @@ cli.add_command(worker)
     envvar="GATEWAY_WEB_THREADS",
     help="Threads per process. Half of them may be busy with Stripe.",
 )
-def serve(bind: str, workers: int, threads: int) -> None:
+def serve(bind: str, metrics_bind: str, workers: int, threads: int) -> None:
     """Serve the web interface with gunicorn."""
     Config.from_environment()  # report a wrong setting here, before a gunicorn worker fails to boot
-    arguments = ["--worker-class=gthread", f"--workers={workers}", f"--threads={threads}", f"--bind={bind}"]
+    os.environ[LISTENER] = str(listen_for_metrics(metrics_bind))
+    arguments = [f"--workers={workers}", f"--threads={threads}", f"--bind={bind}"]
     os.environ["GATEWAY_WEB_THREADS"] = str(threads)  # each web process sizes its calls to Stripe by it
     os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="gateway-metrics-")  # new, so that the counts start at zero
     command = [sys.executable, "-m", "gunicorn", *arguments, *OPTIONS, "wsgi:app"]
     os.execv(sys.executable, command)  # nosec B606  # noqa: S606 - no shell: gunicorn replaces this process and gets its signals
+
+
+def listen_for_metrics(address: str) -> int:
+    """Return the file number of a socket that listens on ``address``, for gunicorn to inherit."""
+    try:
+        return listen(address).detach()
+    except ValueError as error:
+        raise click.UsageError(f"--metrics-bind must look like 127.0.0.1:9464, not {address!r}.") from error
+    except OSError as error:
+        fail(f"cannot listen for metrics on {address}: {error.strerror}. Choose another address with --metrics-bind.")
 
 
 @cli.command()
@@ -171,6 +189,7 @@ def sandbox(port: int, seed: Path | None, webhook: str | None) -> None:
 @cli.command()
 @click.option("--exit", "exit_after", is_flag=True, help="Stop after the story. Status 0 means every step was right.")
 @click.option("--port", type=PORT, default=8000, show_default=True, help="Port of the web interface.")
+@click.option("--metrics-port", type=PORT, default=9464, show_default=True, help="Port of /metrics.")
 @click.option("--sandbox-port", type=PORT, default=12111, show_default=True, help="Port of the local Stripe.")
 @click.option(
     "--data-dir",
@@ -179,8 +198,9 @@ def sandbox(port: int, seed: Path | None, webhook: str | None) -> None:
     show_default=True,
     help="Holds PostgreSQL and the logs. The local Stripe forgets everything, so with it the database starts empty.",
 )
-def demo(*, exit_after: bool, port: int, sandbox_port: int, data_dir: Path) -> None:
+def demo(*, exit_after: bool, port: int, metrics_port: int, sandbox_port: int, data_dir: Path) -> None:
     """Start everything on this machine and play the story of one organization."""
     from gateway.demo import run  # noqa: PLC0415 - needs the extra `demo`, which production does not install
 
-    sys.exit(run(port=port, sandbox_port=sandbox_port, data_dir=data_dir, exit_after=exit_after))
+    options = {"port": port, "metrics_port": metrics_port, "sandbox_port": sandbox_port}
+    sys.exit(run(**options, data_dir=data_dir, exit_after=exit_after))

@@ -5,7 +5,8 @@ from http import HTTPStatus
 
 import structlog
 from flask import Flask, Response
-from werkzeug.exceptions import HTTPException
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from gateway.errors import GatewayError, InvalidRequest, NotFound
 from schemas.subscription import QuoteSchema
@@ -15,10 +16,18 @@ KNOWN: dict[int, tuple[str, str, str | None]] = {
     400: ("invalid_json", "Not JSON", "The body is not valid JSON."),
     404: (NotFound.code, NotFound.title, "There is nothing here."),
     405: ("method_not_allowed", "Method not allowed", None),
-    413: ("payload_too_large", "Too large", None),
+    408: ("request_timeout", "Too slow", "The request did not arrive in time."),
+    413: ("payload_too_large", "Too large", "The body is too large."),
+    414: ("uri_too_long", "Request line too long", "The request line is too long."),
     415: ("unsupported_media_type", "Unsupported media type", None),
+    417: ("expectation_failed", "Expectation failed", "Only 100-continue can be expected."),
     422: (InvalidRequest.code, InvalidRequest.title, "Some fields are not valid."),
+    431: ("headers_too_large", "Headers too large", "The headers are too large or too many."),
+    501: ("transfer_coding_unsupported", "Transfer coding not supported", "Send the body plain or chunked."),
 }
+MALFORMED = ("malformed_request", "Malformed request", "The request is not valid HTTP, or its body is not complete.")
+
+UNEXPECTED = "Something went wrong on our side. The error has been logged."
 
 TITLES = {code: title for code, title, _ in KNOWN.values()} | {
     "http_error": "HTTP error",
@@ -28,6 +37,8 @@ TITLES = {code: title for code, title, _ in KNOWN.values()} | {
 CONTENT_TYPE = "application/problem+json"
 # A service attaches its own objects to an error. These schemas turn such a member into JSON.
 MEMBER_SCHEMAS = {"quote": QuoteSchema()}
+HEADERS = "ANSWER_HEADERS"
+"""Where an application's configuration has the headers of every answer, for those that gunicorn gives in its place."""
 
 log = structlog.get_logger()
 
@@ -36,6 +47,8 @@ def register(app: Flask) -> None:
     """Render every error of ``app`` as a problem."""
     app.register_error_handler(GatewayError, render_gateway_error)
     app.register_error_handler(HTTPException, render_http_error)
+    for malformed in (ParseException, ClientDisconnected):
+        app.register_error_handler(malformed, render_malformed_request)
     app.register_error_handler(Exception, render_unexpected_error)
 
 
@@ -67,11 +80,23 @@ def render_http_error(error: HTTPException) -> Response:
     return render_problem(status, code, title, detail or error.description, members, headers)
 
 
+def render_malformed_request(_: Exception) -> Response:
+    """Render a body that cannot be read to its end, such as one with a malformed chunk."""
+    return render_problem(400, *MALFORMED, {}, {})
+
+
+def render_status(status: int) -> Response:
+    """Render a request that gunicorn refuses before the application sees it."""
+    if status == HTTPStatus.BAD_REQUEST:
+        return render_problem(status, *MALFORMED, {}, {})
+    code, title, detail = KNOWN.get(status, (GatewayError.code, GatewayError.title, UNEXPECTED))
+    return render_problem(status, code, title, detail, {}, {})
+
+
 def render_unexpected_error(error: Exception) -> Response:
     """Log an unexpected error in full, and tell the caller only that it happened."""
     log.error("request_crashed", exc_info=error)
-    detail = "Something went wrong on our side. The error has been logged."
-    return render_problem(500, GatewayError.code, GatewayError.title, detail, {}, {})
+    return render_problem(500, GatewayError.code, GatewayError.title, UNEXPECTED, {}, {})
 
 
 def render_problem(

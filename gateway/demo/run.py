@@ -25,7 +25,7 @@ SANDBOX_KEY = "sk_test_sandbox"
 INTERRUPTED = 130  # the status that a shell expects after Ctrl-C
 
 
-def run(*, port: int, sandbox_port: int, data_dir: Path, exit_after: bool) -> int:
+def run(*, port: int, metrics_port: int, sandbox_port: int, data_dir: Path, exit_after: bool) -> int:
     """Start everything, play the story, then serve until Ctrl-C unless ``exit_after``.
 
     Return the exit status, which is 0 only if every step of the story came out right. Raise DemoError if something
@@ -39,17 +39,20 @@ def run(*, port: int, sandbox_port: int, data_dir: Path, exit_after: bool) -> in
             own_key = own_test_key(port)
             resources.enter_context(only_demo_in(data_dir))
             require_free_port(port, "--port")
+            require_free_port(metrics_port, "--metrics-port")
             environment = start_database(resources, data_dir, keep=own_key is not None)
             sandbox: Child | None = None
             if own_key is None:
                 sandbox, settings = start_sandbox(resources, sandbox_port, port, data_dir)
                 environment |= settings
             gateway = prepare(resources, environment)
-            children = start_gateway(resources, environment, port, data_dir)
+            children = start_gateway(resources, environment, port, metrics_port, data_dir)
             stage = Stage(gateway, f"http://127.0.0.1:{port}", f"org_{secrets.token_hex(4)}")
             play(stage)
             if not exit_after:
-                click.echo(what_to_try(stage, write_environment(environment, data_dir), data_dir.resolve() / "logs"))
+                metrics = f"http://127.0.0.1:{metrics_port}/metrics"
+                written = write_environment(environment, data_dir)
+                click.echo(what_to_try(stage, metrics, written, data_dir.resolve() / "logs"))
                 serve_until_interrupted(children, sandbox)
     except KeyboardInterrupt:
         click.echo("\nStopped.")
@@ -116,12 +119,15 @@ def prepare(resources: ExitStack, environment: dict[str, str]) -> Gateway:
     return gateway
 
 
-def start_gateway(resources: ExitStack, environment: dict[str, str], port: int, data_dir: Path) -> list[Child]:
+def start_gateway(
+    resources: ExitStack, environment: dict[str, str], port: int, metrics_port: int, data_dir: Path
+) -> list[Child]:
     """Start the worker and the web process."""
     click.echo("Starting worker and web …")
     logs = data_dir / "logs"
     worker = resources.enter_context(running("worker", ["worker"], environment, logs))
-    web = resources.enter_context(running("web", ["serve", f"--bind=127.0.0.1:{port}"], environment, logs))
+    command = ["serve", f"--bind=127.0.0.1:{port}", f"--metrics-bind=127.0.0.1:{metrics_port}"]
+    web = resources.enter_context(running("web", command, environment, logs))
     wait_for(f"http://127.0.0.1:{port}/health/ready", web)
     return [worker, web]
 

@@ -152,7 +152,7 @@ def row_is(stage: Stage, plan: str) -> bool:
     return row is not None and row.plan == plan
 
 
-def what_to_try(stage: Stage, environment: Path, logs: Path) -> str:
+def what_to_try(stage: Stage, metrics: str, environment: Path, logs: Path) -> str:
     """Return the addresses and commands to continue with."""
     gateway = Path(sys.executable).with_name("gateway")
     return f"""
@@ -171,5 +171,6 @@ For another organization:
 
   The interface       {stage.url}/v1/openapi.json
   Stripe              {stage.stripe_url}
+  The metrics         {metrics}
   The logs            {logs}
 """

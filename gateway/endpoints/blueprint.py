@@ -4,9 +4,10 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from flask import Request, Response, abort, request
+from flask import Request, Response, abort, current_app, request
 from flask_smorest import Blueprint as SmorestBlueprint
 from flask_smorest.exceptions import NotModified
+from webargs import missing
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import UnsupportedMediaType
 
@@ -23,7 +24,14 @@ class StrictParser(FlaskParser):
     DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {"query": None}  # noqa: RUF012 - webargs declares it so
 
     def _raw_load_json(self, req: Request) -> Any:
-        return orjson.loads(req.get_data())
+        body = req.get_data()
+        if not body:
+            return missing
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            # webargs would take the error for an empty body if the text is not UTF-8, because orjson then names none.
+            self._handle_invalid_json_error(error, req)
 
 
 class Blueprint(SmorestBlueprint):  # type: ignore[misc]  # ships no types
@@ -54,11 +62,15 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]  # ships no types
 
 def refuse_other_media_types() -> None:
     """Refuse a body that is not JSON with 415. flask-smorest would treat it as empty."""
-    has_body = request.content_length or "chunked" in request.headers.get("Transfer-Encoding", "").lower()
-    if has_body and not request.is_json:
+    if request.get_data() and not request.is_json:
         raise UnsupportedMediaType("Send application/json.")
 
 
-def refuse_body() -> None:
-    """Abort with 422 if the body has fields, which this request would ignore."""
-    Blueprint.ARGUMENTS_PARSER.parse(InputSchema(), request, location="json")
+def refuse_unread_body() -> None:
+    """Abort with 422 if the body has fields and the view reads none. Abort with 400 if the body is not JSON."""
+    if request.endpoint is None or not request.get_data():
+        return
+    documented: dict[str, Any] = getattr(current_app.view_functions[request.endpoint], "_apidoc", {})
+    parameters = documented.get("arguments", {}).get("parameters", [])
+    if not any(each["in"] == "json" for each in parameters):
+        Blueprint.ARGUMENTS_PARSER.parse(InputSchema(), request, location="json")

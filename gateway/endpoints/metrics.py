@@ -1,15 +1,13 @@
-"""``GET /metrics`` for Prometheus. It names no organization, no object and no secret."""
+"""The metrics for Prometheus. They name no organization, no object and no secret."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 import structlog
-from flask import Blueprint, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.endpoints.request_context import gateway
 from gateway.errors import DatabaseUnavailable
 from gateway.metrics import render_counts
 from gateway.services.operations.status import Status, count_never_delivered, load_status
@@ -19,25 +17,26 @@ from gateway.services.reconciliation.run import Figures, load_reconciliation_fig
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks.endpoint_check import load_last_check
 
-blueprint = Blueprint("metrics", __name__)
 log = structlog.get_logger()
 
 
-@blueprint.get("/metrics")
-def metrics() -> Response:
-    """Return the counts of the processes and the gauges of the database."""
+def render(gateway: Gateway) -> bytes:
+    """Return the counts of all processes and the gauges of the database."""
     registry = CollectorRegistry()
-    registry.register(DatabaseGauges())
-    return Response(render_counts() + generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    registry.register(DatabaseGauges(gateway))
+    return render_counts() + generate_latest(registry)
 
 
 class DatabaseGauges(Collector):
     """Gauges that are read from the database on each request."""
 
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
     def collect(self) -> Iterator[Metric]:
         """Yield all gauges, or only that the database is unavailable."""
         try:
-            found = list(gauges(gateway()))
+            found = list(gauges(self._gateway))
         except DatabaseUnavailable:
             log.warning("metrics_without_database", exc_info=True)
             yield GaugeMetricFamily("gateway_database_up", "Whether the database answers.", 0)

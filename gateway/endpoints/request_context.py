@@ -1,6 +1,6 @@
 """Give a view its caller and the objects that the application shares."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
 from typing import ParamSpec, TypeVar, cast
 
@@ -8,6 +8,7 @@ from flask import current_app, g, request
 
 from gateway.auth import Principal, TokenVerifier
 from gateway.endpoints.apidoc import describe
+from gateway.endpoints.blueprint import refuse_unread_body
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.webhooks.inbox import Inbox
 from gateway.services.webhooks.wakeup import Wakeup
@@ -20,10 +21,10 @@ EXTENSION = "konnect"
 class WebApp:
     """The objects that all views of an application share."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, handled: Collection[str]) -> None:
         self.gateway = gateway
         self.tokens = TokenVerifier(gateway.config)
-        self.inbox = Inbox(gateway)
+        self.inbox = Inbox(gateway, handled)
         self.wakeup = Wakeup(gateway.database)
 
     def close(self) -> None:
@@ -56,7 +57,10 @@ def principal() -> Principal:
 
 
 def requires(scope: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Refuse a request whose token lacks ``scope``. The caller's organization is the token's."""
+    """Refuse a request whose token lacks ``scope``, or whose body the view does not read.
+
+    The caller's organization is the token's.
+    """
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)
@@ -68,6 +72,7 @@ def requires(scope: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 name=who.name,
                 email=who.email,
             )
+            refuse_unread_body()
             return view(*args, **kwargs)
 
         describe(guarded, scope=scope)

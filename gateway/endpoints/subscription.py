@@ -6,7 +6,7 @@ from gateway import errors
 from gateway.db.models import OPEN_STATES, PlanChange
 from gateway.endpoints import examples
 from gateway.endpoints.apidoc import FROM_CHANGE, FROM_STRIPE, operation, path_id
-from gateway.endpoints.blueprint import Blueprint, refuse_body
+from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.conditional import conditional
 from gateway.endpoints.idempotent import idempotent
 from gateway.endpoints.limits import limited
@@ -51,7 +51,9 @@ Answer = tuple[ChangeView, int, dict[str, str]]
 @blueprint.response(200, PlanDetailsSchema)
 def show() -> tuple[PlanDetails, int, dict[str, str]]:
     """Return Plan Details."""
-    return load_plan_details(gateway(), caller()), 200, {"Cache-Control": "private, no-cache"}
+    # A browser may keep them for its next conditional request, unless they show a card.
+    details = load_plan_details(gateway(), caller())
+    return details, 200, {"Cache-Control": "private, no-cache" if details.payment_method is None else "no-store"}
 
 
 @blueprint.post("")
@@ -90,7 +92,6 @@ def modify(command: ChangeCommand) -> Answer:
 @blueprint.alt_response(202, **OUTCOME_UNKNOWN)
 def cancel(command: ChangeCommand) -> Answer:
     """Cancel the plan, which moves the organization to Free immediately, prorated."""
-    refuse_body()
     return answer(confirm_change(gateway(), caller(), conditional(replace(command, plan=FREE))), done=200)
 
 

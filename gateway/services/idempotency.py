@@ -9,7 +9,9 @@ An organization has at most ``MAX_KEYS`` keys. A request with one more is refuse
 day is over, because a repeated request would then change the plan, or charge a card, a second time.
 """
 
+import json
 import math
+import re
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +24,7 @@ from sqlalchemy.orm import Session
 from gateway.db.models import IdempotencyKey, PlanChange
 from gateway.errors import DatabaseUnavailable, IdempotencyKeyReused, RateLimited, RequestInProgress
 from gateway.services.runtime import Caller, Gateway
+from gateway.stripe_api import json_text
 
 KEY_LIFETIME = timedelta(hours=24)
 # Five times as many keys as changes are possible within an hour. Concurrent requests may exceed the number a little.
@@ -30,6 +33,7 @@ CLAIM_TIMEOUT = timedelta(seconds=60)
 LONGEST_WAIT = 10.0  # seconds that a repeated request waits for the first one's answer
 # Seconds between two queries of a waiting request. The pause grows, so that many waiting requests are no load.
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
+NO_CLIENT_SECRET = re.compile(r'("client_secret"\s*:\s*)null')
 
 log = structlog.get_logger()
 
@@ -63,7 +67,7 @@ def claim_key(gateway: Gateway, caller: Caller, key: str, fingerprint: str) -> A
             if row.fingerprint != fingerprint:
                 raise IdempotencyKeyReused("This Idempotency-Key was used for another request. Use a new one.")
             if row.status is not None and row.body is not None:
-                return Answer(status=row.status, location=row.location, body=row.body)
+                return Answer(status=row.status, location=row.location, body=with_client_secret(session, row))
             if gateway.clock() > row.claimed_at + CLAIM_TIMEOUT:
                 row.claimed_at = gateway.clock()
                 return None
@@ -99,10 +103,21 @@ def refuse_too_many_keys(session: Session, caller: Caller, now: datetime) -> Non
 
 
 def store_answer(gateway: Gateway, caller: Caller, answer: Answer) -> None:
-    """Store the answer to the request under its key."""
-    values = {"status": answer.status, "location": answer.location, "body": answer.body}
+    """Store the answer to the request, without a client secret, which would be kept longer than it is of use."""
+    body = json_text.without_client_secrets(answer.body.encode()).decode()
+    values = {"status": answer.status, "location": answer.location, "body": body}
     with gateway.database.transaction() as session:
         session.execute(update(IdempotencyKey).where(*match_key(caller)).values(values))
+
+
+def with_client_secret(session: Session, row: IdempotencyKey) -> str:
+    """Return the stored answer with the client secret of a change that still waits for its payment."""
+    body = row.body or ""
+    change = session.get(PlanChange, row.change_id) if row.change_id is not None else None
+    if change is None or change.client_secret is None or json.loads(body).get("state") != change.state:
+        return body
+    secret = json.dumps(change.client_secret)
+    return NO_CLIENT_SECRET.sub(lambda found: found[1] + secret, body, count=1)
 
 
 def release_key(gateway: Gateway, caller: Caller) -> None:

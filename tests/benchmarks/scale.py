@@ -53,7 +53,7 @@ def measure_events(gateway: Gateway, organizations: int) -> Figures:
     """Store one event at a time, and then drain all events."""
     heads = [delivery.partition(b"\r\n\r\n") for delivery in bulk_events.requests(EVENTS, organizations)]
     deliveries = iter([(body, head.decode().partition("Stripe-Signature: ")[2].split()[0]) for head, _, body in heads])
-    with closing(Inbox(gateway)) as inbox:
+    with closing(Inbox(gateway, HANDLERS)) as inbox:
         acknowledged = timed(lambda: inbox.receive(*next(deliveries)), EVENTS)
     batches = []
     while True:

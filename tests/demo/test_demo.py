@@ -30,7 +30,7 @@ def read_until(output: IO[str], words: str) -> None:
 def arguments(directory: Path, port: int, *more: str) -> list[str]:
     return [
         *(sys.executable, "-m", "gateway", "demo", f"--port={port}"),
-        *(f"--sandbox-port={free_port()}", f"--data-dir={directory / 'demo'}", *more),
+        *(f"--metrics-port={free_port()}", f"--sandbox-port={free_port()}", f"--data-dir={directory / 'demo'}", *more),
     ]
 
 

@@ -123,7 +123,9 @@ def test_signature_by_another_secret_is_refused(running: Deployment) -> None:
 
 
 def test_nul_and_surrogates_in_unread_fields_are_stored_unchanged(running: Deployment) -> None:
-    body = event(id="evt_kept", data={"object": {"id": "ch_1", "object": "charge", "description": "\0\x01\ud83d"}})
+    body = event(
+        id="evt_kept", type="customer.updated", data={"object": {"id": "cus_1", "description": "\0\x01\ud83d"}}
+    )
     assert running.deliver(body).status_code == 200
     assert running.rows("SELECT payload FROM webhook_events WHERE id = 'evt_kept'") == [(body,)]
 
@@ -147,9 +149,9 @@ def chunked(stage: Deployment, body: bytes) -> HTTPResponse:
 
 
 def test_chunked_body_is_stored_whole_or_refused(running: Deployment) -> None:
-    padding = WEBHOOK_MAX_BYTES - len(event(id="evt_hostile_chunked", padding=""))
+    padding = WEBHOOK_MAX_BYTES - len(event(id="evt_hostile_chunked", type="customer.updated", padding=""))
     for size, status in ((-1, 200), (0, 413), (1, 413), (50_000, 413)):
-        body = event(id="evt_hostile_chunked", padding="x" * (padding + size))
+        body = event(id="evt_hostile_chunked", type="customer.updated", padding="x" * (padding + size))
         assert chunked(running, body).status == status, size
     [(payload,)] = running.rows("DELETE FROM webhook_events WHERE id = 'evt_hostile_chunked' RETURNING payload")
     assert len(payload) == WEBHOOK_MAX_BYTES - 1
@@ -180,6 +182,6 @@ def test_rolled_secrets_are_both_valid_and_counted_separately(running: Deploymen
 
 def signed_with(stage: Deployment, place: int) -> float:
     """Return how many signatures the metrics count for the secret at this position."""
-    metrics = requests.get(f"http://127.0.0.1:{stage.port}/metrics", timeout=10).text
+    metrics = stage.metrics()
     prefix = f'gateway_webhook_signatures_total{{secret="{place}"}} '
     return sum(float(line.removeprefix(prefix)) for line in metrics.splitlines() if line.startswith(prefix))

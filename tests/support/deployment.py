@@ -49,6 +49,7 @@ class Deployment(SandboxFaults):
     stripe: StripeClient
     sandbox_url: str
     port: int
+    metrics_port: int
     environment: dict[str, str]
     logs: Path
     processes: ExitStack = field(default_factory=ExitStack)
@@ -56,7 +57,8 @@ class Deployment(SandboxFaults):
     def serve(self, dying_at: Failpoint | None = None) -> Process:
         """Start ``gateway serve`` and wait until it listens. Its processes die whenever they reach ``dying_at``."""
         size = [] if dying_at is None else ["--workers=1"]  # gunicorn replaces each worker that dies
-        web = self._run("web", ["serve", f"--bind=127.0.0.1:{self.port}", *size], dying_at)
+        addresses = [f"--bind=127.0.0.1:{self.port}", f"--metrics-bind=127.0.0.1:{self.metrics_port}"]
+        web = self._run("web", ["serve", *addresses, *size], dying_at)
         await_port(self.port)
         return web
 
@@ -150,6 +152,10 @@ class Deployment(SandboxFaults):
         )
         return {"customer": customer, "subscription": subscription}
 
+    def metrics(self) -> str:
+        """Return what Prometheus would read."""
+        return requests.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10).text
+
     def all_done(self) -> bool:
         """Return whether every stored event and every due job is done."""
         return self.number(WAITING) == 0
@@ -215,6 +221,6 @@ def deployed(
             }
         )
         environment["STRIPE_WEBHOOK_SECRETS"] = f"{endpoint.secret},{SECRET}"
-        set_up = Deployment(gateway, stripe, sandbox_url, port, environment, directory)
+        set_up = Deployment(gateway, stripe, sandbox_url, port, free_port(), environment, directory)
         with set_up.processes:
             yield set_up

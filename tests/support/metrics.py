@@ -1,6 +1,7 @@
-"""Reads the values that ``/metrics`` exposes."""
+"""Reads the values of the metrics."""
 
-from flask.testing import FlaskClient
+from gateway.endpoints.metrics import render
+from gateway.services.runtime import Gateway
 
 
 def parse(exposition: str) -> dict[str, float]:
@@ -9,8 +10,6 @@ def parse(exposition: str) -> dict[str, float]:
     return {name: float(value) for name, value in found}
 
 
-def scrape(client: FlaskClient) -> dict[str, float]:
-    answer = client.get("/metrics")
-    assert answer.status_code == 200
-    assert answer.content_type.startswith("text/plain")
-    return parse(answer.get_data(as_text=True))
+def scrape(gateway: Gateway) -> dict[str, float]:
+    """Return the metrics as Prometheus would read them."""
+    return parse(render(gateway).decode())

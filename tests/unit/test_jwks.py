@@ -140,7 +140,30 @@ def test_a_provider_that_is_down_is_unavailable() -> None:
         principal_of(token(SIGNER, "RS256", kid="one"), provider.verifier())
 
 
-@pytest.mark.parametrize("answer", [b"<html>", b"\xff", b'{"keys": []}'])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"<html>",
+        b"\xff",
+        b"[]",
+        b"null",
+        b"17",
+        b'"keys"',
+        b"{}",
+        b"[" * 100_000,
+        b'{"keys": []}',
+        b'{"keys": null}',
+        b'{"keys": 1}',
+        b'{"keys": {"kty": "RSA"}}',
+        b'{"keys": [null]}',
+        b'{"keys": [1, []]}',
+        b'{"keys": [{}]}',
+        b'{"keys": [{"kty": "unknown", "kid": "one"}]}',
+        b'{"keys": [{"kty": 1, "kid": "one"}]}',
+        b'{"keys": [{"kty": "RSA", "kid": "one", "n": 1, "e": null}]}',
+        b'{"keys": [{"kty": "EC", "kid": "one", "crv": []}]}',
+    ],
+)
 def test_a_provider_that_returns_no_keys_is_unavailable(provider: Provider, answer: bytes) -> None:
     provider.answer = answer
     with pytest.raises(IdentityUnavailable):

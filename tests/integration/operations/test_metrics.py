@@ -1,4 +1,4 @@
-"""``GET /metrics`` reports correct values for all processes at a low cost."""
+"""The metrics report correct values for all processes at a low cost."""
 
 import json
 import os
@@ -18,6 +18,7 @@ from sqlalchemy import text, update
 
 from gateway.app import build_gateway, create_app
 from gateway.db.models import WebhookEvent
+from gateway.endpoints.metrics import render
 from gateway.endpoints.request_context import EXTENSION
 from gateway.sandbox import Sandbox
 from gateway.services.reconciliation import drift, gap
@@ -46,7 +47,7 @@ def test_inbox_states_and_lag_come_from_the_database(world: World) -> None:
     change(world, "evt_test_1", next_attempt_at=now - timedelta(minutes=5))
     change(world, "evt_test_2", state="failed", next_attempt_at=now + timedelta(hours=1))
     change(world, "evt_test_3", state="dead", next_attempt_at=now - timedelta(days=1))
-    found = scrape(world.client)
+    found = scrape(world.gateway)
     assert {state: found[f'gateway_inbox_events{{state="{state}"}}'] for state in ("failed", "dead")} == {
         "failed": 1,
         "dead": 1,
@@ -59,12 +60,12 @@ def test_inbox_states_and_lag_come_from_the_database(world: World) -> None:
 def test_empty_inbox_has_no_lag(world: World) -> None:
     with world.gateway.database.transaction() as session:
         session.execute(text("DELETE FROM webhook_events"))
-    assert scrape(world.client)["gateway_inbox_lag_seconds"] == 0
+    assert scrape(world.gateway)["gateway_inbox_lag_seconds"] == 0
 
 
 def test_metrics_show_the_position_of_a_secret_but_not_the_secret(world: World) -> None:
     def matched(secret: str) -> float:
-        return scrape(world.client).get(f'gateway_webhook_signatures_total{{secret="{secret}"}}', 0)
+        return scrape(world.gateway).get(f'gateway_webhook_signatures_total{{secret="{secret}"}}', 0)
 
     world.settle()
     body = json.dumps(event())
@@ -78,12 +79,12 @@ def test_metrics_show_the_position_of_a_secret_but_not_the_secret(world: World) 
     app.test_client().post("/webhooks/stripe", data=body, headers={"Stripe-Signature": signature(body)})
     app.extensions[EXTENSION].close()
     assert matched("1") == before + 1
-    assert "whsec_" not in world.client.get("/metrics").get_data(as_text=True)
+    assert "whsec_" not in render(world.gateway).decode()
 
 
 def test_deliveries_are_counted_by_status(world: World) -> None:
     def answered(status: int) -> float:
-        return scrape(world.client).get(f'gateway_webhook_deliveries_total{{status="{status}"}}', 0)
+        return scrape(world.gateway).get(f'gateway_webhook_deliveries_total{{status="{status}"}}', 0)
 
     world.settle()  # Stripe's own deliveries would count too
     before = {status: answered(status) for status in (200, 400, 413)}
@@ -108,7 +109,7 @@ def test_jobs_workers_and_changes_are_counted(world: World) -> None:
         )
         for status, worker in (("doing", dead), ("doing", alive), ("doing", None), ("failed", None), ("todo", None)):
             session.execute(job, {"status": status, "worker": worker})
-    found = scrape(world.client)
+    found = scrape(world.gateway)
     assert found['gateway_jobs{status="doing",task="gateway.refresh"}'] == 3
     assert found['gateway_jobs{status="failed",task="gateway.refresh"}'] == 1
     assert found["gateway_jobs_stalled"] == 2
@@ -117,7 +118,7 @@ def test_jobs_workers_and_changes_are_counted(world: World) -> None:
 
 
 def test_walks_that_never_ran_finished_in_1970(world: World) -> None:
-    found = scrape(world.client)
+    found = scrape(world.gateway)
     for walk in ("gap", "drift"):
         assert found[f'gateway_reconciliation_finished_timestamp_seconds{{walk="{walk}"}}'] == 0
         assert found[f'gateway_reconciliation_checked_until_timestamp_seconds{{walk="{walk}"}}'] == 0
@@ -135,11 +136,11 @@ def test_metrics_show_when_a_walk_began_and_ended(
     began = time.time()
     walk = gap.walk(world.gateway, HANDLERS.keys())
     next(walk)
-    found = scrape(world.client)
+    found = scrape(world.gateway)
     assert found['gateway_reconciliation_finished_timestamp_seconds{walk="gap"}'] == 0
     assert began <= found['gateway_reconciliation_unfinished_since_timestamp_seconds{walk="gap"}'] <= time.time()
     *_, last = walk
-    found = scrape(world.client)
+    found = scrape(world.gateway)
     assert began <= found['gateway_reconciliation_finished_timestamp_seconds{walk="gap"}'] <= time.time()
     assert abs(found['gateway_reconciliation_checked_until_timestamp_seconds{walk="gap"}'] - began - 1000) < 60
     assert 'gateway_reconciliation_unfinished_since_timestamp_seconds{walk="gap"}' not in found
@@ -153,7 +154,7 @@ def test_differences_are_counted_by_class_and_outcome(world: World, sandbox: San
     set_quantity_at_stripe(world, 7)
     stripe_time.ahead = 120
     list(drift.walk(world.gateway))
-    found = scrape(world.client)
+    found = scrape(world.gateway)
     shown = {name: number for name, number in found.items() if "_differences" in name or "_outcomes" in name}
     assert {name: number for name, number in shown.items() if number} == {
         'gateway_reconciliation_differences{class="dashboard_edit"}': 1,
@@ -164,22 +165,20 @@ def test_differences_are_counted_by_class_and_outcome(world: World, sandbox: San
 
 
 def test_metrics_show_the_webhook_endpoint_after_a_check(world: World) -> None:
-    assert "gateway_webhook_endpoint_problem" not in scrape(world.client)
+    assert "gateway_webhook_endpoint_problem" not in scrape(world.gateway)
     [endpoint] = world.stripe.v1.webhook_endpoints.list()
     config = replace(world.gateway.config, public_url=endpoint.url.removesuffix("/webhooks/stripe"))
     gateway = replace(world.gateway, config=config)
     endpoint_check.check_endpoint(gateway, HANDLERS)
-    assert scrape(world.client)["gateway_webhook_endpoint_problem"] == 0
+    assert scrape(world.gateway)["gateway_webhook_endpoint_problem"] == 0
     world.stripe.v1.webhook_endpoints.update(endpoint.id, {"disabled": True})
     endpoint_check.check_endpoint(gateway, HANDLERS)
-    assert scrape(world.client)["gateway_webhook_endpoint_problem"] == 1
+    assert scrape(world.gateway)["gateway_webhook_endpoint_problem"] == 1
 
 
 def test_metrics_report_a_missing_database(world: World) -> None:
     away = replace(world.gateway.config, database_url="postgresql://nobody@127.0.0.1:1/nothing")
-    app = create_app(build_gateway(away))
-    assert scrape(app.test_client())["gateway_database_up"] == 0
-    app.extensions[EXTENSION].close()
+    assert scrape(build_gateway(away))["gateway_database_up"] == 0
 
 
 def test_metrics_queries_use_small_indexes(world: World) -> None:
@@ -216,7 +215,9 @@ def test_counts_of_all_processes_are_added_up(world: World, tmp_path: Path) -> N
         "GATEWAY_JWT_DEVELOPMENT_SECRET": config.jwt_development_secret or "",
         "TMPDIR": str(tmp_path),
     }
-    command = [sys.executable, "-m", "gateway", "serve", "--workers=2", "--threads=1", f"--bind=127.0.0.1:{port}"]
+    metrics = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "gateway", "serve", "--workers=2", "--threads=1"]
+    command += [f"--bind=127.0.0.1:{port}", f"--metrics-bind={metrics}"]
     log = tmp_path / "log"
     with log.open("wb") as output:
         server = subprocess.Popen(command, env=environment, stderr=output, stdout=output)
@@ -228,10 +229,8 @@ def test_counts_of_all_processes_are_added_up(world: World, tmp_path: Path) -> N
             requests.post(
                 f"{url}/webhooks/stripe", data=body, headers={"Stripe-Signature": signature(body)}, timeout=10
             )
-        counted = {
-            parse(requests.get(f"{url}/metrics", timeout=10).text)['gateway_webhook_deliveries_total{status="200"}']
-            for _ in range(10)
-        }
+        url, name = f"http://{metrics}/metrics", 'gateway_webhook_deliveries_total{status="200"}'
+        counted = {parse(requests.get(url, timeout=10).text)[name] for _ in range(10)}
         assert counted == {40}
         [directory] = tmp_path.glob("gateway-metrics-*")
         assert len(list(directory.glob("counter_*.db"))) == 2

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from gateway.catalog import Catalog
 from gateway.db.models import PlanChange, PlanHistory, Subscription
+from gateway.endpoints.metrics import render
 from gateway.endpoints.request_context import EXTENSION
 from gateway.services.plan_changes.charge_check import check_charge
 from gateway.services.plan_changes.execute import finish_change
@@ -97,7 +98,7 @@ def test_amount_quoted_as_due_now_is_charged_now(world: World, api: ApiClient, c
     [_, row] = sorted(world.rows(PlanChange), key=lambda each: each.created_at)
     assert (row.charged, row.quoted) == (quote["amount_due_now"], quote["amount_due_now"])
     assert (row.due_now, row.quoted_due_now) == (quote["amount_due_now"], quote["amount_due_now"])
-    assert "gateway_plan_changes_mischarged 0.0" in world.client.get("/metrics").get_data(as_text=True)
+    assert "gateway_plan_changes_mischarged 0.0" in render(world.gateway).decode()
 
 
 @pytest.mark.parametrize("meddle", [add_balance, add_item])
@@ -112,7 +113,7 @@ def test_charging_more_now_than_quoted_raises_an_alarm(
         check_charge(charging_now, change["id"])
     [alarm] = [entry for entry in logs if entry["log_level"] == "error"]
     assert (alarm["quoted_due_now"], alarm["due_now"]) == (quote["amount_due_now"], quote["amount_due_now"] + 7777)
-    assert "gateway_plan_changes_mischarged 1.0" in world.client.get("/metrics").get_data(as_text=True)
+    assert "gateway_plan_changes_mischarged 1.0" in render(world.gateway).decode()
 
 
 def test_unreported_detached_card_is_402_and_changes_nothing(world: World, api: ApiClient) -> None:

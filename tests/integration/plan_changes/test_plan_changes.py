@@ -291,4 +291,4 @@ def test_foreign_price_is_unmapped_until_an_operator_maps_it(world: World, api: 
 
 def unmapped(world: World) -> float:
     """Return how many organizations the metrics count as unmapped."""
-    return scrape(world.client)["gateway_organizations_unmapped"]
+    return scrape(world.gateway)["gateway_organizations_unmapped"]

@@ -49,7 +49,7 @@ def receive(inbox: Inbox, event_id: str) -> None:
 def test_partitioned_inbox_works_as_before(gateway: Gateway) -> None:
     [sql] = re.findall(r"```sql\n(BEGIN.*?)```", PAGE.read_text(), re.DOTALL)
     with (
-        closing(Inbox(gateway)) as inbox,
+        closing(Inbox(gateway, HANDLERS)) as inbox,
         gateway.database.connect() as connection,
     ):  # a web process keeps its connection
         receive(inbox, "evt_before")

@@ -16,6 +16,7 @@ from gateway.services.mirror.locks import lock_organizations
 from gateway.services.webhooks import drain
 from gateway.services.webhooks.inbox import Inbox, build_row
 from gateway.stripe_api.snapshots import Event, Reference, Snapshot
+from handlers import HANDLERS
 from tests.support.stripe_events import deliver, event
 from tests.support.wait import eventually
 from tests.support.world import World
@@ -107,7 +108,7 @@ def test_event_that_has_waited_longest_is_claimed_first(quiet: World, monkeypatc
 def test_concurrent_stores_lock_events_in_one_order(quiet: World) -> None:
     now = quiet.gateway.clock()
     rows = {each: build_row(quiet.gateway, orjson.dumps(event(id=f"evt_test_{each}")), now) for each in "abc"}
-    with closing(Inbox(quiet.gateway)) as inbox, ThreadPoolExecutor(1) as other:
+    with closing(Inbox(quiet.gateway, HANDLERS)) as inbox, ThreadPoolExecutor(1) as other:
         with quiet.gateway.database.transaction() as session:
             session.execute(insert(WebhookEvent).values(rows["b"]._asdict()))
             storing = other.submit(inbox._store, [rows[each] for each in "cba"])  # noqa: SLF001 - one commit of three

@@ -87,7 +87,7 @@ class SteppedGateway:
         )
         self.gateway = replace(build_gateway(config), stripe=client, clock=self.now, catalog=Catalog(tuple(plans)))
         self.empty()
-        self.inbox = Inbox(self.gateway)
+        self.inbox = Inbox(self.gateway, HANDLERS)
         self.tasks = build_worker(self.gateway).tasks
         list(sync_catalog(self.gateway))
 

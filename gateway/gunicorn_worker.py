@@ -1,0 +1,253 @@
+"""gunicorn's threaded worker, changed so that no slow client can hold one of its threads.
+
+gunicorn's own worker gives a connection to a thread with its first byte. The thread then waits for the rest of the
+request without a limit, so a client per thread stops the process. Here the event loop collects each request, and a
+thread gets it when it is complete. The loop also waits for clients that are slow to close their connection.
+"""
+
+import errno
+import selectors
+import socket
+import time
+from collections import deque
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from gunicorn import util
+from gunicorn.http.errors import (
+    ExpectationFailed,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    NoMoreData,
+    ParseException,
+    UnsupportedTransferCoding,
+)
+from gunicorn.http.unreader import Unreader
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from gateway import problems
+from gateway.incoming import BodyTooLarge, HeadTooLarge, Incoming, RequestTooSlow
+
+REQUEST_TIMEOUT = 15.0  # seconds in which a request must arrive completely
+ANSWER_TIMEOUT = 10.0  # seconds in which a client must take an answer
+LINGER = 2.0  # seconds in which a client must close its side of a connection that we closed
+PIECE = 64 * 1024
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+NOTHING_TO_ACCEPT = (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK)
+STATUSES: dict[type[Exception], int] = {
+    RequestTooSlow: 408,
+    BodyTooLarge: 413,
+    LimitRequestLine: 414,
+    ExpectationFailed: 417,
+    HeadTooLarge: 431,
+    LimitRequestHeaders: 431,
+    UnsupportedTransferCoding: 501,
+}
+
+
+class Incomplete(ParseException):
+    """gunicorn's parser looks for more than has arrived, so the request is malformed."""
+
+
+class Received(Unreader):
+    """The bytes of a request that arrived. A thread never reads from the socket, where it would have to wait."""
+
+    def chunk(self, size_hint: int | None = None) -> bytes:  # noqa: ARG002 - the parser passes it
+        """Raise Incomplete, because there are no further bytes."""
+        raise Incomplete
+
+
+class Connection(TConn):
+    """A connection, and the request that arrives on it."""
+
+    incoming: Incoming
+
+    def init(self) -> None:
+        """Create the parser, and let it read only the bytes that arrived."""
+        if not self.initialized:
+            super().init()
+            self.parser.unreader = Received()
+
+
+class GatewayWorker(ThreadWorker):
+    """The worker class of ``gateway serve``.
+
+    A connection without a thread is in one of three queues, and in the poller. ``pending_conns`` receive a request.
+    ``keepalived_conns`` are idle. ``closing_conns`` have their last answer, and wait for the client to close them.
+    """
+
+    def init_process(self) -> None:
+        """Begin without connections."""
+        self.closing_conns: deque[Connection] = deque()
+        super().init_process()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Accept a connection."""
+        try:
+            client, address = listener.accept()
+        except OSError as error:
+            if error.errno not in NOTHING_TO_ACCEPT:
+                raise
+            return
+        self.nr_conns += 1
+        self.receive(Connection(self.cfg, client, address, listener.getsockname()))
+
+    def receive(self, conn: Connection, data: bytes | None = None) -> None:
+        """Receive a request, of which ``data`` is here already."""
+        conn.incoming = Incoming()
+        conn.sock.setblocking(False)
+        if not self.arrived(conn, data or read(conn)):
+            self.put(self.pending_conns, conn, REQUEST_TIMEOUT, self.on_pending_socket_readable)
+
+    def arrived(self, conn: Connection, data: bytes | None) -> bool:
+        """Add what arrived. Return whether the connection waits no more, because it has a thread or is closed."""
+        if data is None:
+            return False
+        if not data:
+            self.drop(conn)
+            return True
+        incoming = conn.incoming
+        incoming.feed(data)
+        if incoming.complete:
+            self.enqueue_req(conn)
+        elif incoming.expects_continue:
+            incoming.expects_continue = False
+            with suppress(OSError):  # if the client has gone, the next read says so
+                conn.sock.send(CONTINUE)
+        return incoming.complete
+
+    def on_pending_socket_readable(self, conn: Connection, client: socket.socket) -> None:
+        """Read more of a request."""
+        if self.arrived(conn, read(conn)):
+            self.take(self.pending_conns, conn, client)
+
+    def on_client_socket_readable(self, conn: Connection, client: socket.socket) -> None:
+        """Receive the next request of an idle connection."""
+        self.receive(self.take(self.keepalived_conns, conn, client))
+
+    def on_closing_socket_readable(self, conn: Connection, client: socket.socket) -> None:
+        """Discard what the client still sends, until it closes its side."""
+        if read(conn) == b"":
+            self.drop(self.take(self.closing_conns, conn, client))
+
+    def put(self, queue: deque[Connection], conn: Connection, seconds: float, readable: Any) -> None:
+        """Let a connection wait in a queue. Each queue has one timeout, so the first one expires first."""
+        conn.timeout = time.monotonic() + seconds
+        queue.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(readable, conn))
+
+    def take(self, queue: deque[Connection], conn: Connection, client: socket.socket | None = None) -> Connection:
+        """Take a connection out of a queue and out of the poller."""
+        queue.remove(conn)
+        self.poller.unregister(client or conn.sock)
+        return conn
+
+    def drop(self, conn: Connection) -> None:
+        """Close a connection."""
+        self.nr_conns -= 1
+        conn.close()
+
+    def murder_pending(self) -> None:
+        """Refuse requests that did not arrive in time, and close connections that lingered long enough.
+
+        The event loop calls this after the events that it has found. Closing a connection earlier could leave one of
+        its events behind.
+        """
+        now = time.monotonic()
+        while self.pending_conns and self.pending_conns[0].timeout <= now:
+            conn = self.take(self.pending_conns, self.pending_conns[0])
+            if conn.incoming.data:
+                self.handle_error(None, conn.sock, conn.client, RequestTooSlow())
+            self.close_slowly(conn)
+        while self.closing_conns and self.closing_conns[0].timeout <= now:
+            self.drop(self.take(self.closing_conns, self.closing_conns[0]))
+        if self.nr_conns >= self.worker_connections:
+            self.shed()
+
+    def shed(self) -> None:
+        """Close the oldest connection that has no thread, so that slow clients cannot keep others out."""
+        for queue in (self.closing_conns, self.keepalived_conns, self.pending_conns):
+            if queue:
+                self.drop(self.take(queue, queue[0]))
+                return
+
+    def finish_request(self, conn: Connection, fs: Any) -> None:
+        """Keep the connection for its next request, or close it. Runs in the event loop."""
+        keeps = not fs.cancelled() and fs.exception() is None and fs.result()
+        if not keeps:
+            self.close_slowly(conn)
+        elif following := conn.parser.unreader.take_buffered():
+            self.receive(conn, following)
+        else:
+            super().finish_request(conn, fs)
+
+    def close_slowly(self, conn: Connection) -> None:
+        """Send FIN, and close when the client has closed its side. Closing earlier could cut off our last answer.
+
+        gunicorn's own worker waits for the client in its event loop, so a few clients that never close stop it.
+        """
+        try:
+            conn.sock.setblocking(False)
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.drop(conn)
+        else:
+            self.put(self.closing_conns, conn, LINGER, self.on_closing_socket_readable)
+
+    def handle(self, conn: Connection) -> bool:
+        """Answer a complete request in a thread. Return whether the connection can be kept."""
+        request = None
+        try:
+            conn.init()
+            conn.sock.settimeout(ANSWER_TIMEOUT)
+            conn.parser.unreader.unread(conn.incoming.request())
+            request = next(conn.parser)
+            request._expected_100_continue = False  # noqa: SLF001 - the event loop has sent it
+            return self.handle_request(request, conn) and ends_with_its_body(conn)
+        except (StopIteration, NoMoreData, OSError) as error:
+            self.log.debug("Closing connection. %s", error)
+        except Exception as error:  # noqa: BLE001 - answered and logged there
+            self.handle_error(request, conn.sock, conn.client, error)
+        return False
+
+    def handle_error(self, _req: object, client: socket.socket, addr: Any, exc: Exception) -> None:
+        """Answer a request that never reached the application with a problem.
+
+        The log names neither the request line nor a header, because both may hold a secret.
+        """
+        if isinstance(exc, ParseException):
+            status = STATUSES.get(type(exc), 400)
+            self.log.warning("Refused a request from %s: %s", addr[0] if addr else "a socket", type(exc).__name__)
+        else:
+            status = 500
+            self.log.error("Request crashed", exc_info=exc)
+        with suppress(OSError):
+            util.write_nonblock(client, answer(status, getattr(self.wsgi, "config", {}).get(problems.HEADERS, {})))
+
+
+def ends_with_its_body(conn: Connection) -> bool:
+    """Return whether the next request begins where the answered one ends, so that the connection can be kept."""
+    try:
+        return bool(conn.parser.finish_body())
+    except ParseException:
+        return False
+
+
+def read(conn: Connection) -> bytes | None:
+    """Return what arrived, None if nothing has yet, or nothing (``b""``) if the client has closed its side."""
+    try:
+        data: bytes = conn.sock.recv(PIECE)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
+    return data
+
+
+def answer(status: int, headers: dict[str, str]) -> bytes:
+    """Return the whole HTTP answer to a request that could not be read."""
+    response = problems.render_status(status)
+    response.headers.update({**headers, "Connection": "close"})
+    head = "".join(f"{name}: {value}\r\n" for name, value in response.headers)
+    return f"HTTP/1.1 {response.status}\r\n{head}\r\n".encode("latin-1") + response.get_data()
