@@ -119,7 +119,7 @@ def test_a_quote_of_another_organization_is_refused(world: World, api: ApiClient
     other = world.api("org_2")
     other.add_card(world.stripe)
     other.ok("POST", "/subscription", plan="free")
-    assert other.problem("PATCH", "/subscription", quote=quote["token"]) == (422, "invalid_request")
+    assert other.problem("PATCH", "/subscription", quote=quote["token"]) == (404, "not_found")
 
 
 def test_second_change_is_409_with_the_location_of_the_first(world: World, api: ApiClient) -> None:
