@@ -29,10 +29,7 @@ MALFORMED = ("malformed_request", "Malformed request", "The request is not valid
 
 UNEXPECTED = "Something went wrong on our side. The error has been logged."
 
-TITLES = {code: title for code, title, _ in KNOWN.values()} | {
-    "http_error": "HTTP error",
-    "malformed_request": "Malformed request",
-}
+TITLES = {code: title for code, title, _ in (*KNOWN.values(), MALFORMED)} | {"http_error": "HTTP error"}
 """The titles of the problems that are not errors of ours, by code."""
 CONTENT_TYPE = "application/problem+json"
 # A service attaches its own objects to an error. These schemas turn such a member into JSON.

@@ -16,6 +16,7 @@ FROM_CHANGE = (
     errors.CatalogNotSynced,
     errors.ChangeInProgress,
     errors.CustomerMissing,
+    errors.ExposureLimit,
     errors.NoChange,
     errors.NotEnrolled,
     errors.PaymentMethodRequired,

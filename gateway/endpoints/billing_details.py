@@ -57,7 +57,7 @@ def replace(body: dict[str, Any]) -> BillingDetails:
 
 @blueprint.post("/billing-details/setup-intent")
 @requires("billing:write")
-@operation("createSetupIntent", *FROM_STRIPE, errors.CustomerMissing)
+@operation("createSetupIntent", *FROM_STRIPE, errors.CustomerMissing, errors.TooManyPaymentMethods)
 @limited(RouteClass.NEW_CARD)
 @blueprint.response(201, SetupIntentSchema)
 def create_setup_intent() -> SetupIntent:
@@ -77,7 +77,7 @@ def list_cards() -> dict[str, list[ListedCard]]:
 
 @blueprint.put("/payment-methods/default")
 @requires("billing:write")
-@operation("setDefaultPaymentMethod", *FROM_STRIPE, errors.CardDeclined, errors.CardExpired)
+@operation("setDefaultPaymentMethod", *FROM_STRIPE, errors.CardDeclined, errors.CardExpired, errors.ChangeInProgress)
 @limited(RouteClass.CARD)
 @blueprint.arguments(DefaultCardSchema)
 @blueprint.response(200, ListedCardSchema)
@@ -88,7 +88,13 @@ def set_default(body: dict[str, str]) -> ListedCard:
 
 @blueprint.delete("/payment-methods/<card:payment_method_id>", parameters=CARD_IN_PATH)
 @requires("billing:write")
-@operation("deletePaymentMethod", *FROM_STRIPE, errors.DefaultPaymentMethod)
+@operation(
+    "deletePaymentMethod",
+    *FROM_STRIPE,
+    errors.ChangeInProgress,
+    errors.DefaultPaymentMethod,
+    errors.PaymentMethodInUse,
+)
 @limited(RouteClass.CARD)
 @blueprint.response(204)
 def delete_card(payment_method_id: str) -> None:

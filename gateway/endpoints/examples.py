@@ -58,6 +58,7 @@ QUOTE: Json = {
     "proration_date": NOW,
     "plan": "plus",
     "quantity": 2,
+    "max_quantity": 40,
     "currency": "usd",
     "lines": [
         {
