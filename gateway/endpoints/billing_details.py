@@ -77,7 +77,7 @@ def list_cards() -> dict[str, list[ListedCard]]:
 
 @blueprint.put("/payment-methods/default")
 @requires("billing:write")
-@operation("setDefaultPaymentMethod", *FROM_STRIPE, errors.CardDeclined, errors.CardExpired)
+@operation("setDefaultPaymentMethod", *FROM_STRIPE, errors.CardDeclined, errors.CardExpired, errors.ChangeInProgress)
 @limited(RouteClass.CARD)
 @blueprint.arguments(DefaultCardSchema)
 @blueprint.response(200, ListedCardSchema)
@@ -88,7 +88,13 @@ def set_default(body: dict[str, str]) -> ListedCard:
 
 @blueprint.delete("/payment-methods/<card:payment_method_id>", parameters=CARD_IN_PATH)
 @requires("billing:write")
-@operation("deletePaymentMethod", *FROM_STRIPE, errors.DefaultPaymentMethod)
+@operation(
+    "deletePaymentMethod",
+    *FROM_STRIPE,
+    errors.ChangeInProgress,
+    errors.DefaultPaymentMethod,
+    errors.PaymentMethodInUse,
+)
 @limited(RouteClass.CARD)
 @blueprint.response(204)
 def delete_card(payment_method_id: str) -> None:

@@ -43,6 +43,7 @@ def show(invoice_id: str) -> Invoice:
     "payInvoice",
     *FROM_STRIPE,
     errors.CardDeclined,
+    errors.ChangeInProgress,
     errors.InvoiceNotOpen,
     errors.PaymentActionRequired,
     errors.PaymentMethodRequired,

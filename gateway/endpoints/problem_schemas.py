@@ -29,7 +29,6 @@ REQUIRED_MEMBERS: Mapping[str, Mapping[str, Json]] = MappingProxyType(
             "errors": ERRORS,
             "stripe_code": {"type": ["string", "null"], "description": "Stripe's own code of the refusal"},
         },
-        "change_in_progress": {"change_id": CHANGE_ID},
         "payment_action_required": {
             "hosted_invoice_url": {"type": ["string", "null"], "description": "where the cardholder approves it"}
         },
@@ -41,11 +40,19 @@ OPTIONAL_MEMBERS: Mapping[str, Mapping[str, Json]] = MappingProxyType(
     {
         "card_declined": {"change_id": CHANGE_ID},
         "catalog_not_synced": {"change_id": CHANGE_ID},
+        # Without a change, another operation on cards or invoices is in progress.
+        "change_in_progress": {"change_id": CHANGE_ID},
         "contact_sales_required": {"change_id": CHANGE_ID},
         "database_unavailable": {"change_id": CHANGE_ID},
         "invalid_request": {"errors": ERRORS, "change_id": CHANGE_ID},
         "no_change": {"change_id": CHANGE_ID},
         "not_found": {"change_id": CHANGE_ID},
+        "payment_method_in_use": {
+            "amount": {"type": "integer", "description": "what is still to be charged, in minor units"},
+            "currency": {"type": "string"},
+            "invoice": {"type": "string", "description": "the unpaid invoice"},
+            "billing_date": {"type": "string", "format": "date-time", "description": "of the invoice to come"},
+        },
         "payment_method_required": {"change_id": CHANGE_ID},
         "quote_expired": {"quote": QUOTE},
         "quote_stale": {"quote": QUOTE, "change_id": CHANGE_ID},

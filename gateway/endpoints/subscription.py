@@ -135,7 +135,7 @@ def show_change(change_id: str) -> ChangeView:
 
 @blueprint.delete("/changes/<change_id>", parameters=path_id("change_id", examples.CHANGE_ID))
 @requires("billing:write")
-@operation("abandonChange", *FROM_STRIPE, errors.Conflict)
+@operation("abandonChange", *FROM_STRIPE, errors.ChangeInProgress, errors.Conflict)
 @limited(RouteClass.CHANGE)
 @blueprint.response(200, ChangeResultSchema)
 def abandon(change_id: str) -> ChangeView:
