@@ -158,7 +158,7 @@ def describe_operation(doc: Json, facts: Json, *, spec: APISpec, **_: Any) -> Js
         raised.add(errors.InvalidRequest)
     if is_idempotent:
         raised |= {errors.IdempotencyKeyReused, errors.RequestInProgress}
-    changes_plan = errors.ChangeInProgress in raised
+    changes_plan = errors.QuoteStale in raised
     for body in (doc.get("requestBody"), *responses.values()):
         add_example(body)
     add_links(responses, facts["manual_doc"]["operationId"])
@@ -230,6 +230,8 @@ def problem_response(spec: APISpec, status: int, found: dict[str, str], *, chang
         if name not in spec.components.responses:
             spec.components.response(name, response)
         return name
-    if change and any("change_id" in problem_schemas.members(code) for code in found):
+    # Any other operation names a change only if the change is in its way.
+    names_change = found if change else found.keys() & {errors.ChangeInProgress.code}
+    if any("change_id" in problem_schemas.members(code) for code in names_change):
         add_header([response], "Location", "LocationOfFailed")
     return response

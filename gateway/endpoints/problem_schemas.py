@@ -41,6 +41,7 @@ OPTIONAL_MEMBERS: Mapping[str, Mapping[str, Json]] = MappingProxyType(
     {
         "card_declined": {"change_id": CHANGE_ID},
         "catalog_not_synced": {"change_id": CHANGE_ID},
+        # Without a change, another operation on cards or invoices is in progress.
         "change_in_progress": {"change_id": CHANGE_ID},
         "contact_sales_required": {"change_id": CHANGE_ID},
         "database_unavailable": {"change_id": CHANGE_ID},
@@ -48,10 +49,10 @@ OPTIONAL_MEMBERS: Mapping[str, Mapping[str, Json]] = MappingProxyType(
         "no_change": {"change_id": CHANGE_ID},
         "not_found": {"change_id": CHANGE_ID},
         "payment_method_in_use": {
-            "invoice": {"type": "string", "description": "the unpaid invoice"},
-            "billing_date": {"type": "string", "format": "date-time", "description": "of the next invoice"},
-            "amount": {"type": "integer", "description": "minor units"},
+            "amount": {"type": "integer", "description": "what is still to be charged, in minor units"},
             "currency": {"type": "string"},
+            "invoice": {"type": "string", "description": "the unpaid invoice"},
+            "billing_date": {"type": "string", "format": "date-time", "description": "of the invoice to come"},
         },
         "payment_method_required": {"change_id": CHANGE_ID},
         "quote_expired": {"quote": QUOTE},

@@ -78,6 +78,7 @@ def test_lost_answer_is_503_and_the_job_repeats_the_call(world: World, api: ApiC
     assert in_flight(world) == []
 
 
+@pytest.mark.usefixtures("api")
 @pytest.mark.parametrize("path", [DETACH, CHOOSE])
 def test_lost_answer_about_a_card_is_made_up_for_by_the_job(world: World, losing: ApiClient, path: str) -> None:
     card = card_of(world)

@@ -1,15 +1,19 @@
 """An organization has one billing operation in flight. Others wait or are refused."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
+import stripe
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
+from gateway.app import build_gateway
 from gateway.db.models import BillingIntent, PaymentMethod, PlanChange
+from gateway.errors import StripeNotCalled
 from gateway.services.intents import reservation
-from gateway.services.intents.reservation import Kind
+from gateway.services.intents.reservation import Kind, reserve
 from gateway.services.plan_changes.request import write_intent
 from schemas.subscription import ChangeCommand
 from tests.support.api import ApiClient, problem_of
@@ -137,3 +141,18 @@ def row(kind: str, object_id: str) -> dict[str, object]:
     """Return an intent as a program without our checks would write it."""
     values = {"organization_id": "org_1", "id": "intent_1", "kind": kind, "object_id": object_id}
     return {**values, "created_at": NOW}
+
+
+def test_operation_that_cannot_be_sent_is_not_reserved(world: World, api: ApiClient) -> None:
+    card = card_of(world)
+    refusing = build_gateway(world.gateway.config)
+    for _ in range(5):
+        with suppress(stripe.APIConnectionError), refusing.gate.attempt():
+            raise stripe.APIConnectionError("hung", should_retry=True)  # type: ignore[no-untyped-call]  # untyped in the SDK
+    refusing.gate.begin_request()
+    with pytest.raises(StripeNotCalled):
+        reserve(refusing, "org_1", Kind.DELETE_PAYMENT_METHOD, card, lambda _: True)
+    refusing.gate.end_request()
+    refusing.database.close()
+    assert in_flight(world) == []
+    assert api("DELETE", f"/payment-methods/{card}").status_code == 204
