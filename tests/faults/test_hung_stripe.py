@@ -121,7 +121,7 @@ def test_an_open_breaker_is_named_and_closes_by_itself(hanging: Hanging) -> None
     found = hanging.web.command("doctor").stdout
     assert "Stripe: the key works" in found
     assert "a circuit breaker is open" in found
-    counts = requests.get(f"http://127.0.0.1:{hanging.web.port}/metrics", timeout=10).text
+    counts = hanging.web.metrics()
     assert "gateway_stripe_breaker_open 1.0" in counts
     assert 'gateway_stripe_breaker_transitions_total{state="open"} 2.0' in counts
     assert 'gateway_stripe_calls_refused_total{reason="threads"}' in counts
