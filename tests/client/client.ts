@@ -36,7 +36,8 @@ export async function upgrade(client: Client, quantity: number, key: string): Pr
       if (error.quote) return error.quote;
       break;
     case "change_in_progress":
-      return follow(client, error.change_id);
+      if (error.change_id) return follow(client, error.change_id);
+      break;
   }
   throw new Error(explain(error));
 }
