@@ -29,7 +29,12 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     resources = config.stash[RESOURCES] = ExitStack()
     directory = Path(resources.enter_context(TemporaryDirectory(prefix="gateway-tests-")))
-    config.stash[POSTGRES] = resources.enter_context(embedded_postgres(directory / "pg"))
+    config.stash[POSTGRES] = server = resources.enter_context(embedded_postgres(directory / "pg"))
+    # No test crashes this server, so it need not wait for the disk. Those that do start servers of their own.
+    with psycopg.connect(server, autocommit=True) as connection:
+        for setting in ("fsync", "full_page_writes"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -2,18 +2,25 @@
 
 from typing import Any
 
-from sqlalchemy import text
-
 from gateway.db.models import Base, Invoice, Organization, PaymentMethod, Plan, Subscription, WebhookEvent
 from gateway.services.runtime import Gateway
 from tests.support.world import World
 
+PROCRASTINATE = ("procrastinate_events", "procrastinate_periodic_defers", "procrastinate_jobs", "procrastinate_workers")
+# TRUNCATE creates new files for each table and index, which takes twenty times as long for a few rows. The setting
+# switches off the foreign keys, and the trigger that protects the history.
+EMPTY = "; ".join(
+    [
+        "SET LOCAL session_replication_role = replica",
+        *(f"DELETE FROM {each}" for each in (*Base.metadata.tables, *PROCRASTINATE)),  # noqa: S608 - names of ours
+    ]
+)
+
 
 def empty(gateway: Gateway) -> None:
     """Delete every row that the previous test left."""
-    tables = ", ".join([*Base.metadata.tables, "procrastinate_jobs", "procrastinate_workers"])
     with gateway.database.transaction() as session:
-        session.execute(text(f"TRUNCATE {tables} CASCADE"))
+        session.connection().exec_driver_sql(EMPTY)
 
 
 def mirror(world: World) -> list[Any]:

@@ -16,7 +16,6 @@ from stripe import StripeClient, WebhookSignature
 from gateway.app import build_gateway
 from gateway.catalog import Catalog, Charge
 from gateway.config import Config
-from gateway.db.models import Base
 from gateway.sandbox import Sandbox
 from gateway.services.operations.catalog_sync import sync_catalog
 from gateway.services.runtime import Caller, Gateway
@@ -26,6 +25,7 @@ from gateway.tasks import build_worker
 from handlers import HANDLERS
 from tests.stateful.convergence.line import Line
 from tests.support.clock import ManualClock
+from tests.support.database import empty
 from tests.support.json_types import Json
 from tests.support.stripe_account import StripeAccount
 
@@ -86,7 +86,7 @@ class SteppedGateway:
             for plan in Catalog.load().plans
         )
         self.gateway = replace(build_gateway(config), stripe=client, clock=self.now, catalog=Catalog(tuple(plans)))
-        self.empty()
+        empty(self.gateway)
         self.inbox = Inbox(self.gateway, HANDLERS)
         self.tasks = build_worker(self.gateway).tasks
         list(sync_catalog(self.gateway))
@@ -95,12 +95,6 @@ class SteppedGateway:
         self.inbox.close()
         self.gateway.database.close()
         self.sandbox.close()
-
-    def empty(self) -> None:
-        """Empty all tables."""
-        tables = ", ".join([*Base.metadata.tables, "procrastinate_jobs", "procrastinate_workers"])
-        with self.gateway.database.transaction() as session:
-            session.execute(text(f"TRUNCATE {tables} CASCADE"))
 
     def now(self) -> datetime:
         """Return the gateway's time."""
