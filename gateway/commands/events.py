@@ -72,7 +72,7 @@ def list_events(*, limit: int, as_json: bool, **selection: Any) -> None:
 def show(event_id: str) -> None:
     """Print one event with its payload, as JSON."""
     event = get_event(load_migrated_gateway(), event_id)
-    payload: Any = f"pruned, because payloads are kept for {PAYLOADS_KEPT.days} days"
+    payload: Any = explain_missing_payload(event)
     if event.payload is not None:
         payload = json_text.loads(event.payload)
     click.echo(json.dumps(event_fields(event) | {"payload": payload}, indent=2))
@@ -109,10 +109,17 @@ def types(*, ignored: bool) -> None:
         click.echo(f"{event_type}  {IGNORED[event_type]}" if ignored else event_type)
 
 
+def explain_missing_payload(event: WebhookEvent) -> str:
+    """Return why an event has no payload."""
+    if event.type not in HANDLERS:
+        return "not kept, because the type has no handler"
+    return f"pruned, because payloads are kept for {PAYLOADS_KEPT.days} days"
+
+
 def explain_refusal(event: WebhookEvent) -> str:
     """Return why an event cannot be replayed."""
     if event.payload is None:
-        return f"its payload is pruned, because payloads are kept for {PAYLOADS_KEPT.days} days"
+        return f"its payload is {explain_missing_payload(event)}"
     if event.state == "rejected":
         return "it belongs to another mode or account, so it is never applied"
     return f"it is {event.state}, and either does not match or is due anyway"

@@ -17,7 +17,7 @@ from tests.support.world import World
 
 
 class HeldHandler:
-    """A handler for ``topup.created`` that blocks until the test resumes it."""
+    """A handler for ``customer.updated`` that blocks until the test resumes it."""
 
     def __init__(self) -> None:
         self.entered = threading.Event()
@@ -35,7 +35,7 @@ def handler() -> HeldHandler:
 
 
 def send(world: World, event_id: str) -> None:
-    assert deliver(world, orjson.dumps(event(id=event_id, type="topup.created"))).status_code == 200
+    assert deliver(world, orjson.dumps(event(id=event_id, type="customer.updated"))).status_code == 200
 
 
 def pending(world: World) -> list[str]:
@@ -43,7 +43,7 @@ def pending(world: World) -> list[str]:
 
 
 def test_second_drain_ends_and_the_first_checks_again(world: World, handler: HeldHandler) -> None:
-    draining = DrainLoop(world.gateway, {"topup.created": handler}, threading.Event(), linger=0)
+    draining = DrainLoop(world.gateway, {"customer.updated": handler}, threading.Event(), linger=0)
     send(world, "evt_1")
     first = threading.Thread(target=draining.run)
     first.start()
@@ -58,7 +58,7 @@ def test_second_drain_ends_and_the_first_checks_again(world: World, handler: Hel
 
 def test_lingering_drain_processes_the_next_event(world: World, handler: HeldHandler) -> None:
     handler.resume.set()
-    draining = DrainLoop(world.gateway, {"topup.created": handler}, threading.Event(), linger=0.5)
+    draining = DrainLoop(world.gateway, {"customer.updated": handler}, threading.Event(), linger=0.5)
     send(world, "evt_1")
     running = threading.Thread(target=draining.run)
     running.start()
@@ -76,6 +76,6 @@ def test_stopping_drain_enqueues_another_for_the_rest(world: World, handler: Hel
     handler.resume.set()
     send(world, "evt_1")
     began = time.monotonic()
-    DrainLoop(world.gateway, {"topup.created": handler}, stopping, linger=60).run()
+    DrainLoop(world.gateway, {"customer.updated": handler}, stopping, linger=60).run()
     assert time.monotonic() - began < 30
     assert "todo" in job_states(world, jobs.DRAIN_INBOX)

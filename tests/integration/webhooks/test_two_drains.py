@@ -25,7 +25,7 @@ MANY = 60
 
 
 class Counting:
-    """Counts ``topup.created`` events. The first event of each drain waits until the other drains have one too."""
+    """Counts ``customer.updated`` events. The first event of each drain waits until the other drains have one too."""
 
     def __init__(self, drains: int) -> None:
         self.seen: Counter[str] = Counter()
@@ -45,7 +45,7 @@ def send(world: World, count: int) -> list[str]:
     """Deliver events whose due times follow their order. Return their ids."""
     ids = [f"evt_test_{number:03d}" for number in range(count)]
     for event_id in ids:
-        assert deliver(world, orjson.dumps(event(id=event_id, type="topup.created"))).status_code == 200
+        assert deliver(world, orjson.dumps(event(id=event_id, type="customer.updated"))).status_code == 200
     with world.gateway.database.transaction() as session:
         for age, event_id in enumerate(reversed(ids)):
             due = world.gateway.clock() - timedelta(seconds=1 + age)
@@ -69,7 +69,7 @@ def test_two_drains_share_the_events_and_apply_each_once(quiet: World, monkeypat
     ids = send(quiet, MANY)
     handler = Counting(drains=2)
     with ThreadPoolExecutor(2) as workers:
-        draining = [workers.submit(drain.drain_inbox, quiet.gateway, {"topup.created": handler}) for _ in range(2)]
+        draining = [workers.submit(drain.drain_inbox, quiet.gateway, {"customer.updated": handler}) for _ in range(2)]
         done = [each.result(timeout=30) for each in draining]
     assert handler.seen == dict.fromkeys(ids, 1)
     assert sum(done) == MANY

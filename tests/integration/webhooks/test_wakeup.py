@@ -22,10 +22,10 @@ def test_failed_drain_does_not_swallow_later_wake_ups(world: World, monkeypatch:
 
     with monkeypatch.context() as broken:
         broken.setattr("gateway.services.webhooks.drain_loop.drain_batch", fail)  # stands for any error in the job
-        deliver(world, orjson.dumps(event(type="topup.created")))
+        deliver(world, orjson.dumps(event(type="customer.updated")))
         eventually(lambda: job_states(world, jobs.DRAIN_INBOX) != [])
         world.work()
-    deliver(world, orjson.dumps(event(id="evt_test_2", type="topup.created")))
+    deliver(world, orjson.dumps(event(id="evt_test_2", type="customer.updated")))
     eventually(lambda: "todo" in job_states(world, jobs.DRAIN_INBOX))
     world.work()
     assert {row.state for row in world.rows(WebhookEvent) if row.id.startswith("evt_test")} == {"ignored"}
