@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Text, bindparam, exists, func, select
+from sqlalchemy import ColumnElement, Text, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 from stripe.params import SubscriptionUpdateParamsItem
 
 from gateway.catalog import Catalog, CatalogPlan, Charge
@@ -44,7 +44,7 @@ class BillingState:
     card: PaymentMethod | None
     """The default card, which Stripe charges."""
     has_unpaid_invoice: bool
-    """Whether the organization still owes money on an open invoice."""
+    """Whether the organization still owes money on an open or written-off invoice."""
     prices: Mapping[str, str]
     """The id of each price that Stripe sells at now, by its lookup key."""
 
@@ -111,9 +111,16 @@ PRICES = (
 )
 # One statement loads everything, because a round trip costs more than the rows.
 REQUESTED = select(bindparam("organization_id", type_=Text).label("id")).subquery()
-HAS_UNPAID_INVOICE = exists().where(
-    Invoice.organization_id == Organization.id, Invoice.status == "open", Invoice.amount_remaining > 0
-)
+UNPAID = ("open", "uncollectible")
+"""The statuses of an invoice that is still owed. A written-off invoice is a debt until it is paid or voided."""
+
+
+def is_unpaid(organization_id: str | InstrumentedAttribute[str]) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions that select an organization's unpaid invoices."""
+    return Invoice.organization_id == organization_id, Invoice.status.in_(UNPAID), Invoice.amount_remaining > 0
+
+
+HAS_UNPAID_INVOICE = exists().where(*is_unpaid(Organization.id))
 BILLING_STATE = (
     select(OrganizationPlan, Subscription, PaymentMethod, PLAN_OF_PRODUCT, PRICES, HAS_UNPAID_INVOICE)
     .select_from(REQUESTED)

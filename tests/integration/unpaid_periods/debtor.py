@@ -1,0 +1,59 @@
+"""An organization that has not paid for its present billing period."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import stripe
+
+from tests.support.api import ApiClient
+from tests.support.clock import StripeTime
+from tests.support.world import World
+
+
+@dataclass
+class Debtor:
+    """The organization, its invoice for the present period, and what it holds at Stripe."""
+
+    world: World
+    api: ApiClient
+    stripe_time: StripeTime
+    subscription: str
+    customer: str
+    renewal: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.renewal = str(self.world.stripe.v1.subscriptions.retrieve(self.subscription).latest_invoice)
+
+    def invoice(self) -> stripe.Invoice:
+        return self.world.stripe.v1.invoices.retrieve(self.renewal)
+
+    def write_off(self) -> None:
+        self.world.stripe.v1.invoices.mark_uncollectible(self.renewal)
+        self.world.settle()
+
+    def void(self) -> None:
+        self.world.stripe.v1.invoices.void_invoice(self.renewal)
+        self.world.settle()
+
+    def pay(self) -> None:
+        self.api.ok("POST", f"/invoices/{self.renewal}/pay")
+        self.world.settle()
+
+    def wait(self, days: float) -> None:
+        """Let time pass at Stripe."""
+        self.stripe_time.ahead += timedelta(days=days).total_seconds()
+        self.world.stripe.v1.subscriptions.retrieve(self.subscription)
+        self.world.settle()
+
+    def pending(self) -> list[int]:
+        """Return the amounts of the customer's pending invoice items, oldest first."""
+        found = self.world.stripe.v1.invoice_items.list({"customer": self.customer, "pending": True, "limit": 100})
+        return [item.amount for item in found.data[::-1]]
+
+    def credited(self) -> list[int]:
+        """Return the totals of the credit notes on the present period's invoice, oldest first."""
+        found = self.world.stripe.v1.credit_notes.list({"invoice": self.renewal})
+        return [note.total for note in found.data[::-1]]
+
+    def balance(self) -> int:
+        return self.world.stripe.v1.customers.retrieve(self.customer).balance or 0
