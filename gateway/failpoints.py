@@ -18,6 +18,8 @@ class Failpoint(StrEnum):
     PAYMENT_AWAITED = "payment_awaited"
     INVOICE_VOIDED = "invoice_voided"
     CHANGE_ENDED = "change_ended"
+    CREDIT_CHARGED_BACK = "credit_charged_back"
+    CREDIT_NOTE_ISSUED = "credit_note_issued"
 
 
 def failpoint(point: Failpoint) -> None:

@@ -7,13 +7,14 @@ from gateway.db.models.checks import Check
 from gateway.db.models.idempotency import IdempotencyKey
 from gateway.db.models.inbox import WebhookEvent
 from gateway.db.models.organizations import Organization, PaymentMethod
-from gateway.db.models.plan_table import IS_OPEN, OPEN_STATES, OrganizationPlan, PlanChange, PlanHistory
+from gateway.db.models.plan_table import IS_OPEN, OPEN_STATES, UNSETTLED, OrganizationPlan, PlanChange, PlanHistory
 from gateway.db.models.reconciliation import Reconciliation, SeenAtStripe, StripeBudget
 from gateway.db.models.sales import SalesInquiry
 
 __all__ = [
     "IS_OPEN",
     "OPEN_STATES",
+    "UNSETTLED",
     "Base",
     "Check",
     "IdempotencyKey",

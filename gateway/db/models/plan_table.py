@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from gateway.db.models.base import Base, Json
 
 OPEN_STATES = ("requested", "processing", "requires_action")
+UNSETTLED = "unsettled_invoices"  # key of ``PlanChange.steps``: the invoices that were not paid before the change
 
 
 class OrganizationPlan(Base):

@@ -12,7 +12,7 @@ from stripe import StripeClient, Subscription
 from stripe.params import SubscriptionCreateParams, SubscriptionUpdateParams
 
 from gateway.catalog import Catalog, Charge
-from gateway.db.models import Json, Organization, PlanChange
+from gateway.db.models import UNSETTLED, Json, Organization, PlanChange
 from gateway.db.models import Subscription as StoredSubscription
 from gateway.errors import QuoteStale
 from gateway.services.plan_table.derive import FREE
@@ -94,6 +94,8 @@ def freeze(session: Session, catalog: Catalog, change: PlanChange, billing: Bill
     elif subscription is not None and UPDATE not in change.steps:
         policy.check_change(billing.plan_state, catalog.get(change.to_plan), change.quantity)
         change.steps = {**change.steps, UPDATE: build_update(catalog, change, billing), MADE_FROM: made_from}
+        if billing.unsettled_renewals:
+            change.steps = {**change.steps, UNSETTLED: billing.unsettled_renewals}
     return Step(
         name=name,
         change_id=change.id,

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Text, bindparam, exists, func, select
+from sqlalchemy import Text, bindparam, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 from stripe.params import SubscriptionUpdateParamsItem
 
 from gateway.catalog import Catalog, CatalogPlan, Charge
@@ -30,6 +30,18 @@ from gateway.services.plan_table.writer import PLAN_OF_PRODUCT
 from gateway.stripe_api.snapshots import ENDED
 
 ProrationBehavior = Literal["always_invoice", "create_prorations", "none"]
+UNPAID = ("open", "uncollectible")
+"""The statuses of an invoice that is still owed. A written-off invoice is a debt until it is paid or voided."""
+
+
+@dataclass(frozen=True)
+class UnsettledInvoice:
+    """An invoice that still asks for money: a draft, or one that is owed."""
+
+    id: str
+    subscription_id: str | None
+    status: str
+    amount_remaining: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +55,8 @@ class BillingState:
     """The subscription item that represents the plan."""
     card: PaymentMethod | None
     """The default card, which Stripe charges."""
-    has_unpaid_invoice: bool
-    """Whether the organization still owes money on an open or written-off invoice."""
+    unsettled_invoices: tuple[UnsettledInvoice, ...]
+    """The organization's invoices that ask for money and are neither paid nor void."""
     prices: Mapping[str, str]
     """The id of each price that Stripe sells at now, by its lookup key."""
 
@@ -54,13 +66,32 @@ class BillingState:
         return self.plan_state.subscription_id is not None
 
     @property
+    def unpaid_invoices(self) -> dict[str, int]:
+        """Return what the organization still owes on each open or written-off invoice, by the invoice's id."""
+        return {each.id: each.amount_remaining for each in self.unsettled_invoices if each.status in UNPAID}
+
+    @property
+    def unsettled_renewals(self) -> list[str]:
+        """Return the ids of the subscription's own invoices that are drafts or unpaid.
+
+        A change makes Stripe credit the unused time on them, although it may never be paid.
+        """
+        if self.subscription is None:
+            return []
+        return [each.id for each in self.unsettled_invoices if each.subscription_id == self.subscription.id]
+
+    @property
     def subscription_version(self) -> str | None:
         """Return the version that a quote is bound to. It changes with the mirrored subscription and never recurs.
 
         The plan's version is part of it. After an upgrade and a downgrade the subscription looks as before, but other
-        prorations are waiting for its billing date.
+        prorations are waiting for its billing date. The unpaid invoices are part of it, because they decide what is
+        credited.
         """
-        return f"{self.plan_version}-{self.subscription.trail[-1]}" if self.subscription is not None else None
+        if self.subscription is None:
+            return None
+        owed = "".join(f"-{invoice_id}:{amount}" for invoice_id, amount in sorted(self.unpaid_invoices.items()))
+        return f"{self.plan_version}-{self.subscription.trail[-1]}{owed}"
 
     def default_quantity(self, plan: str) -> int:
         """Return the quantity of a change that names none: the present one if the plan stays, else 1."""
@@ -111,18 +142,22 @@ PRICES = (
 )
 # One statement loads everything, because a round trip costs more than the rows.
 REQUESTED = select(bindparam("organization_id", type_=Text).label("id")).subquery()
-UNPAID = ("open", "uncollectible")
-"""The statuses of an invoice that is still owed. A written-off invoice is a debt until it is paid or voided."""
-
-
-def is_unpaid(organization_id: str | InstrumentedAttribute[str]) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions that select an organization's unpaid invoices."""
-    return Invoice.organization_id == organization_id, Invoice.status.in_(UNPAID), Invoice.amount_remaining > 0
-
-
-HAS_UNPAID_INVOICE = exists().where(*is_unpaid(Organization.id))
+UNSETTLED_INVOICES = (
+    select(
+        func.json_agg(
+            func.json_build_array(Invoice.id, Invoice.subscription_id, Invoice.status, Invoice.amount_remaining)
+        )
+    )
+    .where(
+        Invoice.organization_id == Organization.id,
+        Invoice.status.in_(("draft", *UNPAID)),
+        Invoice.amount_remaining > 0,
+    )
+    .correlate(Organization)
+    .scalar_subquery()
+)
 BILLING_STATE = (
-    select(OrganizationPlan, Subscription, PaymentMethod, PLAN_OF_PRODUCT, PRICES, HAS_UNPAID_INVOICE)
+    select(OrganizationPlan, Subscription, PaymentMethod, PLAN_OF_PRODUCT, PRICES, UNSETTLED_INVOICES)
     .select_from(REQUESTED)
     .outerjoin(Organization, Organization.id == REQUESTED.c.id)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
@@ -135,7 +170,7 @@ BILLING_STATE = (
 def load_billing_state(session: Session, organization_id: str) -> BillingState:
     """Load the organization's billing state from the local tables."""
     rows = session.execute(BILLING_STATE, {"organization_id": organization_id}).all()
-    row, _, card, plan_of_product, prices, has_unpaid_invoice = rows[0]
+    row, _, card, plan_of_product, prices, unsettled = rows[0]
     subscription = select_current_subscription([each.Subscription for each in rows if each.Subscription is not None])
     if subscription is not None and subscription.status in ENDED:
         subscription = None
@@ -145,6 +180,6 @@ def load_billing_state(session: Session, organization_id: str) -> BillingState:
         subscription=subscription,
         base_item=select_base_item(subscription, plan_of_product or {})[1] if subscription is not None else None,
         card=card,
-        has_unpaid_invoice=has_unpaid_invoice,
+        unsettled_invoices=tuple(UnsettledInvoice(*each) for each in unsettled or ()),
         prices=prices or {},
     )

@@ -20,9 +20,12 @@ class Debtor:
     subscription: str
     customer: str
     renewal: str = field(init=False)
+    price: int = field(init=False)
+    """What the present period costs. The renewal also bills the rest of the period before."""
 
     def __post_init__(self) -> None:
         self.renewal = str(self.world.stripe.v1.subscriptions.retrieve(self.subscription).latest_invoice)
+        [self.price] = [line.amount for line in self.invoice().lines.data if not is_proration(line)]
 
     def invoice(self) -> stripe.Invoice:
         return self.world.stripe.v1.invoices.retrieve(self.renewal)
@@ -36,6 +39,7 @@ class Debtor:
         self.world.settle()
 
     def pay(self) -> None:
+        self.api.add_card(self.world.stripe)
         self.api.ok("POST", f"/invoices/{self.renewal}/pay")
         self.world.settle()
 
@@ -57,3 +61,8 @@ class Debtor:
 
     def balance(self) -> int:
         return self.world.stripe.v1.customers.retrieve(self.customer).balance or 0
+
+
+def is_proration(line: stripe.InvoiceLineItem) -> bool:
+    details = line.parent.subscription_item_details if line.parent else None
+    return details is not None and details.proration

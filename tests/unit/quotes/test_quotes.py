@@ -42,7 +42,7 @@ def billing_state(trail: tuple[str, ...] = ("older", "digest")) -> BillingState:
         subscription=Subscription(id="sub_1", trail=list(trail)),
         base_item={"id": "si_1"},
         card=None,
-        has_unpaid_invoice=False,
+        unsettled_invoices=(),
         prices={},
     )
 
