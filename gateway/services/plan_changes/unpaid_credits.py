@@ -12,7 +12,7 @@ items. It would also credit the unpaid time in the next change of the same perio
 
 Each step follows only from what Stripe holds, so a crash, a retry and another change's withdrawal do no harm. The
 idempotency key of a step names the total that the step starts from. Two processes that read the same total make the
-step once.
+step once. The SDK retries none of these calls. So a replayed answer always belongs to an earlier call.
 """
 
 from datetime import timedelta
@@ -29,7 +29,7 @@ from gateway.services.mirror.refresh import refresh
 from gateway.services.plan_changes.held_credits import CREDITED_INVOICE, HeldCredits, read_held_credits
 from gateway.services.plan_table.attribution import CREDIT_KEY_PREFIX
 from gateway.services.runtime import Gateway
-from gateway.stripe_api.client import stripe_call
+from gateway.stripe_api.client import key_spent, stripe_call
 from gateway.stripe_api.snapshots import CHANGE_ID, InvoiceSnapshot
 
 # Stripe finalizes a draft after an hour and then charges it. Stripe may wait longer, and the job then looks again.
@@ -80,7 +80,23 @@ def withdraw_credits(gateway: Gateway, change_id: str) -> bool:
 
 
 def withdraw_from_invoice(gateway: Gateway, change_id: str, invoice_id: str) -> bool:
-    """Withdraw what Stripe credited of one invoice if it is not paid. Return False if it is still a draft."""
+    """Withdraw what Stripe credited of one invoice if it is not paid. Return False if it is still a draft.
+
+    If an earlier call has spent an idempotency key, that call is over and its effects stand. So read again what Stripe
+    holds, and try the next key. All processes use the keys in the same order. A new failure ends the loop.
+    """
+    attempt = 0
+    while True:
+        try:
+            return try_withdrawal(gateway, change_id, invoice_id, attempt)
+        except (StripeRejected, StripeUnavailable) as error:
+            if not key_spent(error):
+                raise
+        attempt += 1
+
+
+def try_withdrawal(gateway: Gateway, change_id: str, invoice_id: str, attempt: int) -> bool:
+    """Do what ``withdraw_from_invoice`` does, with the idempotency keys of one attempt."""
     try:
         with stripe_call():
             invoice = gateway.stripe.v1.invoices.retrieve(invoice_id)
@@ -91,10 +107,10 @@ def withdraw_from_invoice(gateway: Gateway, change_id: str, invoice_id: str) -> 
     held = read_held_credits(gateway, invoice)
     charged_back = held.charged_back
     if invoice.status != "paid" and held.credited > charged_back:
-        charge_back(gateway, change_id, invoice, held)
+        charge_back(gateway, change_id, invoice, held, attempt)
         charged_back = held.credited
     if (amount := choose_note_amount(invoice, charged_back - held.noted)) > 0:
-        issue_credit_note(gateway, change_id, invoice, held, amount)
+        issue_credit_note(gateway, change_id, invoice, held, amount, attempt)
         refresh(gateway, InvoiceSnapshot.kind, invoice_id)
     return True
 
@@ -111,7 +127,7 @@ def choose_note_amount(invoice: Invoice, wanted: int) -> int:
     return min(wanted, received if invoice.status == "paid" else invoice.amount_remaining)
 
 
-def charge_back(gateway: Gateway, change_id: str, invoice: Invoice, held: HeldCredits) -> None:
+def charge_back(gateway: Gateway, change_id: str, invoice: Invoice, held: HeldCredits, attempt: int) -> None:
     """Add the credit to the subscription's next invoice, which the credit itself reduces."""
     params: InvoiceItemCreateParams = {
         "customer": str(invoice.customer),
@@ -122,13 +138,15 @@ def charge_back(gateway: Gateway, change_id: str, invoice: Invoice, held: HeldCr
     }
     if invoice.parent is not None and invoice.parent.subscription_details is not None:
         params["subscription"] = str(invoice.parent.subscription_details.subscription)
-    key = f"{CREDIT_KEY_PREFIX}{invoice.id}:item:{held.charged_back}"
+    key = f"{CREDIT_KEY_PREFIX}{invoice.id}:item:{held.charged_back}:{attempt}"
     with stripe_call():
-        gateway.stripe.v1.invoice_items.create(params, {"idempotency_key": key})
+        gateway.stripe.v1.invoice_items.create(params, {"idempotency_key": key, "max_network_retries": 0})
     failpoint(Failpoint.CREDIT_CHARGED_BACK)
 
 
-def issue_credit_note(gateway: Gateway, change_id: str, invoice: Invoice, held: HeldCredits, amount: int) -> None:
+def issue_credit_note(
+    gateway: Gateway, change_id: str, invoice: Invoice, held: HeldCredits, amount: int, attempt: int
+) -> None:
     """Take the amount off the invoice. For a paid invoice, add it to the customer's balance.
 
     Stripe may refuse to credit a written-off invoice. The organization then owes the whole period.
@@ -142,10 +160,10 @@ def issue_credit_note(gateway: Gateway, change_id: str, invoice: Invoice, held: 
     }
     if invoice.status == "paid":
         params["credit_amount"] = amount
-    key = f"{CREDIT_KEY_PREFIX}{invoice.id}:note:{held.noted}"
+    key = f"{CREDIT_KEY_PREFIX}{invoice.id}:note:{held.noted}:{attempt}"
     try:
         with stripe_call():
-            gateway.stripe.v1.credit_notes.create(params, {"idempotency_key": key})
+            gateway.stripe.v1.credit_notes.create(params, {"idempotency_key": key, "max_network_retries": 0})
     except StripeRejected:
         if invoice.status != "uncollectible":
             raise

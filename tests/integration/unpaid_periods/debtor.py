@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import stripe
 
+from gateway.services.plan_changes.unpaid_credits import finish_withdrawal
 from tests.support.api import ApiClient
 from tests.support.clock import StripeTime
 from tests.support.world import World
@@ -53,6 +55,26 @@ class Debtor:
         """Return the amounts of the customer's pending invoice items, oldest first."""
         found = self.world.stripe.v1.invoice_items.list({"customer": self.customer, "pending": True, "limit": 100})
         return [item.amount for item in found.data[::-1]]
+
+    def run_withdrawal(self, change_id: str) -> None:
+        """Run the job that withdraws the credits of a change."""
+        finish_withdrawal(self.world.gateway, change_id)
+
+    def add_usage(self, calls: int, price: int) -> None:
+        """Add a metered item to the subscription, as sales does, and report its usage."""
+        v1 = self.world.stripe.v1
+        meter = v1.billing.meters.create(
+            {"display_name": "Calls", "event_name": "calls", "default_aggregation": {"formula": "sum"}}
+        )
+        product = v1.products.create({"name": "Calls"})
+        recurring: Any = {"interval": "month", "usage_type": "metered", "meter": meter.id}
+        metered = v1.prices.create(
+            {"product": product.id, "currency": "usd", "unit_amount": price, "recurring": recurring}
+        )
+        v1.subscriptions.update(self.subscription, {"items": [{"price": metered.id}]})
+        payload = {"stripe_customer_id": self.customer, "value": str(calls)}
+        v1.billing.meter_events.create({"event_name": "calls", "payload": payload})
+        self.world.settle()
 
     def credited(self) -> list[int]:
         """Return the totals of the credit notes on the present period's invoice, oldest first."""
