@@ -36,7 +36,7 @@ from gateway.services.plan_changes.view import ChangeView, get_change, locate_ch
 from gateway.services.quotes.token import Terms, read_token
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
-from gateway.services.subscription.billing_state import choose_charge
+from gateway.services.subscription.billing_state import choose_settlement
 from gateway.stripe_api.times import from_unix
 from schemas.subscription import ChangeCommand
 
@@ -142,7 +142,9 @@ def write_intent(
             policy.check_needs(admitted.transition, card=known)
         if refusal is not None:
             raise refusal
-        charge = choose_charge(gateway.catalog, admitted.source, admitted.target)
+        charge = choose_settlement(
+            gateway.catalog, admitted.billing, admitted.source, admitted.target, admitted.quantity
+        )
         intent = PlanChange(
             id=f"chg_{uuid.uuid4().hex}",
             organization_id=caller.organization_id,

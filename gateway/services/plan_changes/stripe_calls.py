@@ -17,7 +17,7 @@ from gateway.db.models import Subscription as StoredSubscription
 from gateway.errors import QuoteStale
 from gateway.services.plan_table.derive import FREE
 from gateway.services.subscription import policy
-from gateway.services.subscription.billing_state import BillingState, choose_charge, load_billing_state
+from gateway.services.subscription.billing_state import BillingState, choose_settlement, load_billing_state
 from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID
 from gateway.stripe_api.times import to_unix
 
@@ -187,7 +187,7 @@ def build_update(catalog: Catalog, change: PlanChange, billing: BillingState) ->
     params: SubscriptionUpdateParams = {
         "items": billing.build_update_items(target, change.quantity),
         "metadata": {CHANGE_ID: change.id},
-        **SETTLEMENT[choose_charge(catalog, change.from_plan, target)],
+        **SETTLEMENT[choose_settlement(catalog, billing, change.from_plan, target, change.quantity)],
     }
     if change.proration_date is not None:
         params["proration_date"] = to_unix(change.proration_date)

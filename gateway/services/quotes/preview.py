@@ -29,7 +29,7 @@ from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import (
     BillingState,
     ProrationBehavior,
-    choose_charge,
+    choose_settlement,
     load_billing_state,
 )
 from gateway.stripe_api.client import outside_period, stripe_call
@@ -177,7 +177,8 @@ def load_request(
             version=billing.subscription_version,
             plan=target,
             quantity=units,
-            charge_now=choose_charge(gateway.catalog, billing.plan_state.requested_plan, target) == "now",
+            charge_now=choose_settlement(gateway.catalog, billing, billing.plan_state.requested_plan, target, units)
+            == "now",
             proration_date=choose_proration_date(session, billing.subscription, billing.base_item, now),
             billing_date=datetime.fromisoformat(billing.base_item["current_period_end"]),
         )

@@ -133,6 +133,18 @@ def choose_charge(catalog: Catalog, source: str, target: CatalogPlan) -> Charge:
     return (left or target).charge
 
 
+def choose_settlement(
+    catalog: Catalog, billing: BillingState, source: str, target: CatalogPlan, quantity: int
+) -> Charge:
+    """Return when Stripe settles a change from ``billing``. A reduction in an unpaid period waits for the billing date.
+
+    If Stripe invoiced it now, it would move the credit for the unpaid time to the customer's balance. A later declined
+    payment could then discard the item that charges the credit back, but not the credit.
+    """
+    reduces = target.key == FREE or (target.key == source and quantity < billing.plan_state.quantity)
+    return "on_billing_date" if reduces and billing.unsettled_renewals else choose_charge(catalog, source, target)
+
+
 # The ids of the prices that Stripe sells at now, by lookup key. While Stripe moves a key from one price to another, two
 # rows can have it. The price that got the key last comes last and wins.
 PRICES = (
