@@ -30,7 +30,7 @@ from gateway.services.plan_changes.held_credits import CREDITED_INVOICE, HeldCre
 from gateway.services.plan_table.attribution import CREDIT_KEY_PREFIX
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import key_spent, stripe_call
-from gateway.stripe_api.snapshots import CHANGE_ID, InvoiceSnapshot
+from gateway.stripe_api.snapshots import CHANGE_ID, InvoiceSnapshot, UnreadableObject
 
 # Stripe finalizes a draft after an hour and then charges it. Stripe may wait longer, and the job then looks again.
 UNTIL_FINALIZED = timedelta(hours=1, minutes=5)
@@ -41,13 +41,13 @@ log = structlog.get_logger()
 
 
 def withdraw_or_leave_to_job(gateway: Gateway, change_id: str) -> None:
-    """Withdraw the change's credits for unpaid time. If Stripe does not answer, leave them to the job.
+    """Withdraw the change's credits for unpaid time. If Stripe refuses or does not answer, leave them to the job.
 
     The merge that closed the change has queued the job (``finish_withdrawal``).
     """
     try:
         withdraw_credits(gateway, change_id)
-    except (StripeRejected, StripeUnavailable):
+    except (NotFound, StripeRejected, StripeUnavailable, UnreadableObject):
         log.warning("credits_left_to_job", change_id=change_id, exc_info=True)
 
 
