@@ -12,6 +12,7 @@ from tests.support.deployment import Deployment
 from tests.support.wait import eventually
 
 UNPAID = "SELECT id FROM invoices WHERE status = 'open' AND amount_remaining > 0"
+WITHDRAWALS = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = %s"
 PLACES = [Failpoint.ANSWER_MERGED, Failpoint.CREDIT_CHARGED_BACK, Failpoint.CREDIT_NOTE_ISSUED]
 
 
@@ -23,7 +24,7 @@ def fall_behind(stage: Deployment) -> str:
     ahead = timedelta(days=32).total_seconds()
     base = stage.gateway.config.stripe_api_base
     requests.post(f"{base}/_sandbox/clock", json={"advance": int(ahead)}, timeout=30).raise_for_status()
-    eventually(lambda: stage.rows(UNPAID))
+    eventually(lambda: bool(stage.rows(UNPAID)))
     [(invoice,)] = stage.rows(UNPAID)
     return str(invoice)
 
