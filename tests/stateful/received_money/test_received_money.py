@@ -154,7 +154,8 @@ class ReceivedMoney(RuleBasedStateMachine):
         if not self.forgiven:
             assert billed <= value + self.ledger.rounded, f"{billed} received or owed for {float(value)}"
         used = self.ledger.value(int(self.stage.clock.now))
-        unused = max(Fraction(0), books.received + books.drafted + self.forgiven - used)
+        # A draft may still be paid. Once it is declined, its credit must be gone.
+        unused = max(Fraction(0), books.received + self.forgiven - used) + books.drafted
         assert -books.waiting <= unused + self.ledger.rounded, f"{-books.waiting} credited of {float(unused)}"
 
     def teardown(self) -> None:
