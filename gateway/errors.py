@@ -78,7 +78,7 @@ class CardDeclined(GatewayError):
 
 
 class UnpaidInvoice(GatewayError):
-    """The payment of an open invoice failed. The organization must pay it before it can buy more."""
+    """An invoice is unpaid or written off. The organization must pay it before it can buy more."""
 
     status, code, title = 402, "unpaid_invoice", "An invoice is unpaid"
 

@@ -21,6 +21,8 @@ class Failpoint(StrEnum):
     BILLING_INTENT_RESERVED = "billing_intent_reserved"
     BILLING_INTENT_ANSWERED = "billing_intent_answered"
     BILLING_INTENT_RELEASED = "billing_intent_released"
+    CREDIT_CHARGED_BACK = "credit_charged_back"
+    CREDIT_NOTE_ISSUED = "credit_note_issued"
 
 
 def failpoint(point: Failpoint) -> None:

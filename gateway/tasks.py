@@ -28,7 +28,7 @@ from gateway.services.invoices.payment import PAYMENT
 from gateway.services.mirror import refresh
 from gateway.services.operations import retention
 from gateway.services.operations.status import HEARTBEAT_TIMEOUT
-from gateway.services.plan_changes import charge_check, execute
+from gateway.services.plan_changes import charge_check, execute, unpaid_credits
 from gateway.services.plan_changes.payment import ABANDONMENT
 from gateway.services.reconciliation import drift, gap
 from gateway.services.runtime import Gateway
@@ -40,6 +40,8 @@ from handlers import HANDLERS
 
 UNTIL_GIVEN_UP = RetryStrategy(wait=15)  # the change or the intent itself decides when to give up
 STRIPE_AWAY = RetryStrategy(max_attempts=12, exponential_wait=2)  # retries for an hour or two, then the job has failed
+# Retries for a day. If the job fails, time that was never paid stays credited.
+UNTIL_STRIPE_ANSWERS = RetryStrategy(max_attempts=50, linear_wait=60)
 RECONCILING = "reconciling"  # the walks' own queue, so that a worker can leave it out or serve it alone
 OUTAGE_PAUSE = 1  # second before a job tries the database again
 # Seconds without a heartbeat, after which a worker's jobs are retried.
@@ -96,6 +98,10 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
     @app.task(name=jobs.CHECK_CHARGE, retry=STRIPE_AWAY)
     def check_charge(change_id: str) -> None:
         charge_check.check_charge(gateway, change_id)
+
+    @app.task(name=jobs.WITHDRAW_CREDITS, retry=UNTIL_STRIPE_ANSWERS)
+    def withdraw_credits(change_id: str) -> None:
+        unpaid_credits.finish_withdrawal(gateway, change_id)
 
     @app.task(name=jobs.DELIVER_INQUIRY)
     @wait_out_outages(stopping)

@@ -138,6 +138,7 @@ class QuoteSchema(OutputSchema):
     amount_due_now = fields.Integer(metadata={"description": "minor units"})
     amount_due_on_billing_date = fields.Integer(metadata={"description": "minor units"})
     credit = fields.Integer(metadata={"description": "minor units credited for paid time that was not used"})
+    amount_unpaid = fields.Integer(metadata={"description": "minor units still owed on unpaid invoices afterwards"})
     billing_date = utc("when Stripe charges it")
     estimate = fields.Boolean(metadata={"description": "whether further usage may still change the amounts"})
 

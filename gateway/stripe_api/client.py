@@ -244,6 +244,15 @@ def kept_failure(error: StripeUnavailable) -> bool:
     return CaseInsensitiveDict(cause.headers or {}).get("Idempotent-Replayed") == "true"
 
 
+def key_spent(error: StripeRejected | StripeUnavailable) -> bool:
+    """Return whether Stripe replayed the stored answer of an earlier call, or refused its key for other parameters."""
+    cause = error.__cause__
+    if isinstance(cause, stripe.IdempotencyError):
+        return True
+    headers = cause.headers if isinstance(cause, stripe.StripeError) else None
+    return CaseInsensitiveDict(headers or {}).get("Idempotent-Replayed") == "true"
+
+
 def answered_failure(error: StripeUnavailable) -> bool:
     """Return whether Stripe answered 5xx. It repeats that answer for the same idempotency key for a day."""
     cause = error.__cause__

@@ -9,6 +9,7 @@ from gateway.db.models.base import Base, Json
 
 OPEN_STATES = ("requested", "processing", "requires_action")
 PENDING_INVOICE = "pending_invoice"  # key of ``PlanChange.steps``: the invoice that the change waits for
+UNSETTLED = "unsettled_invoices"  # key of ``PlanChange.steps``: the invoices that were not paid before the change
 
 
 class OrganizationPlan(Base):

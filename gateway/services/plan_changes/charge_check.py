@@ -1,7 +1,7 @@
 """Comparing what Stripe charges for a confirmed change with its quote."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 from sqlalchemy.orm import Session
@@ -10,6 +10,7 @@ from stripe import InvoiceItem
 from gateway.db.models import Organization, PlanChange
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_call
+from gateway.stripe_api.snapshots import CHANGE_ID
 from gateway.stripe_api.times import to_unix
 
 CLOCKS_APART = timedelta(hours=1)  # far more than the difference of two clocks, far less than a period
@@ -30,7 +31,7 @@ def check_charge(gateway: Gateway, change_id: str) -> None:
         customer_id = find_customer_id(session, change)
     if change.charged is not None or change.proration_date is None or customer_id is None:
         return
-    items = list_change_items(gateway, customer_id, change.proration_date, change.created_at - CLOCKS_APART)
+    items = list_change_items(gateway, customer_id, change)
     charged = sum(item.amount for item in items)
     due_now = sum_amounts_due(gateway, items) if change.quoted_due_now is not None else None
     with gateway.database.transaction() as session:
@@ -47,13 +48,20 @@ def check_charge(gateway: Gateway, change_id: str) -> None:
         )
 
 
-def list_change_items(gateway: Gateway, customer_id: str, since: datetime, made_after: datetime) -> list[InvoiceItem]:
-    """Return the prorations that begin in exactly that second. They belong to one change."""
+def list_change_items(gateway: Gateway, customer_id: str, change: PlanChange) -> list[InvoiceItem]:
+    """Return the prorations that begin in the change's second, and what it charged back for unpaid time."""
+    since = to_unix(change.created_at - CLOCKS_APART)
     with stripe_call():
-        items = gateway.stripe.v1.invoice_items.list(
-            {"customer": customer_id, "created": {"gte": to_unix(made_after)}, "limit": 100}
-        )
-        return [item for item in items.auto_paging_iter() if item.proration and item.period.start == to_unix(since)]
+        items = gateway.stripe.v1.invoice_items.list({"customer": customer_id, "created": {"gte": since}, "limit": 100})
+        return [item for item in items.auto_paging_iter() if is_of_change(item, change)]
+
+
+def is_of_change(item: InvoiceItem, change: PlanChange) -> bool:
+    """Return whether the change made the item. A charge-back is no proration, but its metadata name the change."""
+    if item.proration:
+        return change.proration_date is not None and item.period.start == to_unix(change.proration_date)
+    metadata = item.to_dict()["metadata"] or {}
+    return bool(metadata.get(CHANGE_ID) == change.id)
 
 
 def sum_amounts_due(gateway: Gateway, items: Iterable[InvoiceItem]) -> int:

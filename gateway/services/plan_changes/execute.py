@@ -45,6 +45,7 @@ from gateway.services.plan_changes.stripe_calls import (
     lock_change,
     spend_key,
 )
+from gateway.services.plan_changes.unpaid_credits import withdraw_or_leave_to_job
 from gateway.services.rate_limits.card_testing import count_decline
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import load_billing_state
@@ -96,6 +97,7 @@ def run_change(gateway: Gateway, change_id: str, first: Step | None = None) -> N
                 performed.add(NEW_KEY)
             else:
                 if step.name == UPDATE:  # the last one
+                    withdraw_or_leave_to_job(gateway, change_id)
                     return
                 performed.add(step.name)
         step = take_next_step(gateway, change_id)

@@ -40,7 +40,7 @@ from gateway.services.quotes.token import Terms, read_token, refuse_foreign_toke
 from gateway.services.rate_limits.card_testing import check_declines
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
-from gateway.services.subscription.billing_state import choose_charge, is_unpaid
+from gateway.services.subscription.billing_state import choose_settlement, is_unpaid
 from gateway.stripe_api.snapshots import InvoiceSnapshot
 from gateway.stripe_api.times import from_unix
 from schemas.subscription import ChangeCommand
@@ -176,7 +176,9 @@ def write_intent(
             policy.check_needs(admitted.transition, card=usable or payment_methods.is_attached(session, card_id))
         if refusal is not None:
             raise refusal
-        charge = choose_charge(gateway.catalog, admitted.source, admitted.target)
+        charge = choose_settlement(
+            gateway.catalog, admitted.billing, admitted.source, admitted.target, admitted.quantity
+        )
         if charge == "now" and policy.Need.CARD in admitted.transition.needs:
             check_declines(session, gateway, caller.organization_id)
         intent = PlanChange(

@@ -12,12 +12,12 @@ from stripe import StripeClient, Subscription
 from stripe.params import SubscriptionCreateParams, SubscriptionUpdateParams
 
 from gateway.catalog import Catalog, Charge
-from gateway.db.models import Json, Organization, PlanChange
+from gateway.db.models import UNSETTLED, Json, Organization, PlanChange
 from gateway.db.models import Subscription as StoredSubscription
 from gateway.errors import QuoteStale
 from gateway.services.plan_table.derive import FREE
 from gateway.services.subscription import policy
-from gateway.services.subscription.billing_state import BillingState, choose_charge, load_billing_state
+from gateway.services.subscription.billing_state import BillingState, choose_settlement, load_billing_state
 from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID
 from gateway.stripe_api.times import to_unix
 
@@ -94,6 +94,8 @@ def freeze(session: Session, catalog: Catalog, change: PlanChange, billing: Bill
     elif subscription is not None and UPDATE not in change.steps:
         policy.check_change(billing.plan_state, catalog.get(change.to_plan), change.quantity)
         change.steps = {**change.steps, UPDATE: build_update(catalog, change, billing), MADE_FROM: made_from}
+        if billing.unsettled_renewals:
+            change.steps = {**change.steps, UNSETTLED: billing.unsettled_renewals}
     return Step(
         name=name,
         change_id=change.id,
@@ -185,7 +187,7 @@ def build_update(catalog: Catalog, change: PlanChange, billing: BillingState) ->
     params: SubscriptionUpdateParams = {
         "items": billing.build_update_items(target, change.quantity),
         "metadata": {CHANGE_ID: change.id},
-        **SETTLEMENT[choose_charge(catalog, change.from_plan, target)],
+        **SETTLEMENT[choose_settlement(catalog, billing, change.from_plan, target, change.quantity)],
     }
     if change.proration_date is not None:
         params["proration_date"] = to_unix(change.proration_date)

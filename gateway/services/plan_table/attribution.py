@@ -9,6 +9,7 @@ from gateway.stripe_api.snapshots import ENDED, Seen
 
 CHANGE_ID_PREFIX = "chg_"  # the ids of plan changes begin with this, and so do the idempotency keys of their calls
 PAYMENT_KEY_PREFIX = "pay:"  # the idempotency keys of payments that a user makes begin with this
+CREDIT_KEY_PREFIX = "unpaid_credit:"  # the idempotency keys of calls that withdraw a credit for unpaid time
 USER, SALES, STRIPE, SYSTEM = "user", "sales", "stripe", "system"
 
 
@@ -20,7 +21,7 @@ class Attribution:
     """``user``: a user, through this gateway. ``sales``: a request to Stripe that is not ours, such as the dashboard's.
     ``stripe``: Stripe's billing itself. ``system``: we found the change at Stripe, so its author is unknown."""
     actor: str | None
-    """The ``sub`` of the user's token. None if the user only paid."""
+    """The ``sub`` of the user's token. None if the user only paid, or if the gateway credited an unpaid invoice."""
     change_id: str | None
     cause: str
     """Where we saw it: the id of the change or event, or the name of the job."""
@@ -40,7 +41,7 @@ def attribute_plan(
     change = find_responsible_change(seen, changes, subscriptions, before)
     if change is not None:
         return Attribution(actor_type=USER, actor=change.actor, change_id=change.id, cause=seen.cause)
-    if (seen.request_key or "").startswith(PAYMENT_KEY_PREFIX):
+    if (seen.request_key or "").startswith((PAYMENT_KEY_PREFIX, CREDIT_KEY_PREFIX)):
         actor_type = USER
     elif seen.by_request is None:
         actor_type = SYSTEM

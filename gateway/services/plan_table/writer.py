@@ -5,7 +5,7 @@ For each organization: derive its plan, compare, write what changed, append to t
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import Table, and_, func, or_, select
@@ -15,6 +15,7 @@ from gateway.db import jobs
 from gateway.db.models import (
     IS_OPEN,
     OPEN_STATES,
+    UNSETTLED,
     Base,
     Invoice,
     Json,
@@ -39,6 +40,8 @@ from gateway.services.plan_table.derive import (
 )
 from gateway.stripe_api.snapshots import Seen
 
+# Delay of the job that withdraws credits. The request that made the change has usually withdrawn them before.
+WITHDRAW_AFTER = timedelta(seconds=20)
 WRITTEN_MODELS: tuple[type[Base], ...] = (OrganizationPlan, PlanChange)
 HISTORY = Base.metadata.tables[PlanHistory.__tablename__]
 
@@ -179,7 +182,8 @@ def close_changes(session: Session, rows: OrganizationRows, state: PlanState, no
     Every merge calls this for the affected organizations, and the first merge that shows the result closes the change.
     It may merge Stripe's answer, a webhook, a refresh, or what the completion job (``jobs.FINISH_CHANGE``, see
     ``plan_changes.execute``) found. A job (``jobs.CHECK_CHARGE``) then compares the charge with the quote in
-    ``plan_changes.charge_check``.
+    ``plan_changes.charge_check``. If an invoice was unpaid, another job (``jobs.WITHDRAW_CREDITS``) first withdraws the
+    credits for time that was not paid, in ``plan_changes.unpaid_credits``.
     """
     subscription = select_current_subscription(rows.subscriptions)
     if subscription is None:
@@ -192,7 +196,9 @@ def close_changes(session: Session, rows: OrganizationRows, state: PlanState, no
         is_fulfilled = (state.plan, state.quantity) == (change.to_plan, change.quantity)
         if subscription.change_id == change.id or is_fulfilled:
             change.close("applied", now)
-            if change.quoted is not None:
+            if UNSETTLED in change.steps:
+                jobs.defer(session, jobs.WITHDRAW_CREDITS, {"change_id": change.id}, at=now + WITHDRAW_AFTER)
+            elif change.quoted is not None:
                 jobs.defer(session, jobs.CHECK_CHARGE, {"change_id": change.id})
         elif change.state == "requires_action" and subscription.pending_until is None:
             change.close("abandoned", now, {"code": PaymentAbandoned.code, "detail": "The payment was not completed."})

@@ -29,17 +29,29 @@ def select_remaining_lines(next_invoice: Invoice, immediate: Invoice | None) -> 
     return [line for line in list_lines(next_invoice) if find_invoice_item(line) not in billed]
 
 
-def compute_next_amount_due(next_invoice: Invoice, lines: list[dict[str, Any]], immediate: Invoice | None) -> int:
-    """Return the amount due of the next invoice, of which only ``lines`` remain.
+def compute_next_amount_due(
+    next_invoice: Invoice, lines: list[dict[str, Any]], immediate: Invoice | None, charged_back: int
+) -> int:
+    """Return the amount due of the next invoice, of which only ``lines`` remain, and which gains ``charged_back``.
 
     Each preview starts from the customer's balance of today. The next invoice starts from the balance that the
     immediate one leaves. Stripe carries over an amount that is too small to charge (about 50 cents).
     """
-    if immediate is None:
+    if immediate is None and charged_back == 0:
         return next_invoice.amount_due
     gone = sum(net_amount(line) for line in list_lines(next_invoice)) - sum(net_amount(line) for line in lines)
-    balance = immediate.starting_balance + immediate.total - immediate.amount_due
-    return max(0, next_invoice.total - gone + balance)
+    balance = next_invoice.starting_balance
+    if immediate is not None:
+        balance = immediate.starting_balance + immediate.total - immediate.amount_due
+    return max(0, next_invoice.total - gone + balance + charged_back)
+
+
+def find_credited_invoice(line: dict[str, Any]) -> str | None:
+    """Return the id of the invoice that a line credits, or None if the line is no credit of an invoice."""
+    parent: dict[str, Any] = line["parent"] or {}
+    details: dict[str, Any] = parent.get(parent.get("type", "")) or {}
+    credited = (details.get("proration_details") or {}).get("credited_items")
+    return credited["invoice"] if credited is not None else None
 
 
 def net_amount(line: dict[str, Any]) -> int:

@@ -1,6 +1,6 @@
 """Quotes: Stripe computes what a change costs from one second on, and a token buys the change at that price."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from gateway.services.mirror.refresh import refresh
 from gateway.services.quotes.lines import (
     QuoteLine,
     compute_next_amount_due,
+    find_credited_invoice,
     list_lines,
     parse_line,
     select_remaining_lines,
@@ -28,13 +29,15 @@ from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import (
     BillingState,
     ProrationBehavior,
-    choose_charge,
+    choose_settlement,
     load_billing_state,
 )
 from gateway.services.subscription.exposure import find_max_quantity
 from gateway.stripe_api.client import outside_period, stripe_call
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from gateway.stripe_api.times import to_unix
+
+CHARGED_BACK = "Unused time that was not paid. It is credited on the unpaid invoice."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,8 @@ class Quote:
     amount_due_on_billing_date: int
     credit: int
     """What the organization gets back for time that it paid and did not use."""
+    amount_unpaid: int
+    """What the organization still owes on unpaid invoices after the change."""
     billing_date: datetime
     estimate: bool
     """Whether further usage may still change the amounts. ``proration_date`` fixes prorations, but not usage."""
@@ -96,8 +101,11 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
     immediate = preview_immediate_invoice(gateway, request) if request.charge_now else None
     next_invoice = preview_invoice(gateway, request, "none" if request.charge_now else "create_prorations")
     next_lines = select_remaining_lines(next_invoice, immediate)
-    lines = [parse_line(line) for line in (*list_lines(immediate), *next_lines)]
-    prorations = [line for line in lines if line.proration and line.period.start == request.proration_date]
+    stripe_lines = [*list_lines(immediate), *next_lines]
+    charges_back = charge_back_unpaid(request, stripe_lines)
+    lines = [*(parse_line(line) for line in stripe_lines), *charges_back.values()]
+    prorations = [line for line in lines if is_of_change(request, line)]
+    charged_back = sum(line.amount for line in charges_back.values())
     due_now = immediate.amount_due if immediate is not None else 0
     terms = Terms(
         organization_id=request.organization_id,
@@ -107,7 +115,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         quantity=request.quantity,
         proration_date=to_unix(request.proration_date),
         amount_due_now=due_now,
-        prorated=sum(line.amount for line in prorations),
+        prorated=sum(line.amount for line in prorations) + charged_back,
         currency=next_invoice.currency,
     )
     expires_at = min(now + QUOTE_LIFETIME, request.billing_date)
@@ -121,11 +129,37 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         currency=next_invoice.currency,
         lines=lines,
         amount_due_now=due_now,
-        amount_due_on_billing_date=compute_next_amount_due(next_invoice, next_lines, immediate),
-        credit=-sum(line.amount for line in prorations if line.amount < 0),
+        amount_due_on_billing_date=compute_next_amount_due(next_invoice, next_lines, immediate, charged_back),
+        credit=-sum(line.amount for line in prorations if line.amount < 0) - charged_back,
+        amount_unpaid=sum(
+            owed - min(owed, charges_back[invoice_id].amount if invoice_id in charges_back else 0)
+            for invoice_id, owed in request.billing.unpaid_invoices.items()
+        ),
         billing_date=request.billing_date,
         estimate=request.billing.has_metered_usage,
     )
+
+
+def is_of_change(request: QuoteRequest, line: QuoteLine) -> bool:
+    """Return whether the change makes this proration. An earlier change's prorations begin in another second."""
+    return line.proration and line.period.start == request.proration_date
+
+
+def charge_back_unpaid(request: QuoteRequest, lines: list[dict[str, Any]]) -> dict[str, QuoteLine]:
+    """Return a line for each unpaid invoice that the change makes Stripe credit, by the invoice's id.
+
+    It charges the credit back, as ``plan_changes/unpaid_credits`` does after the change. The credit then lowers what
+    the organization owes on that invoice.
+    """
+    found: dict[str, QuoteLine] = {}
+    for line in lines:
+        invoice_id, credit = find_credited_invoice(line), parse_line(line)
+        if invoice_id in request.billing.unpaid_invoices and is_of_change(request, credit):
+            earlier = found[invoice_id].amount if invoice_id in found else 0
+            found[invoice_id] = replace(
+                credit, description=CHARGED_BACK, amount=earlier - credit.amount, proration=False
+            )
+    return found
 
 
 def load_request(
@@ -147,7 +181,8 @@ def load_request(
             version=billing.subscription_version,
             plan=target,
             quantity=units,
-            charge_now=choose_charge(gateway.catalog, billing.plan_state.requested_plan, target) == "now",
+            charge_now=choose_settlement(gateway.catalog, billing, billing.plan_state.requested_plan, target, units)
+            == "now",
             proration_date=choose_proration_date(session, billing.subscription, billing.base_item, now),
             billing_date=datetime.fromisoformat(billing.base_item["current_period_end"]),
         )

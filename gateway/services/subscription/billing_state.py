@@ -30,6 +30,18 @@ from gateway.services.plan_table.writer import PLAN_OF_PRODUCT
 from gateway.stripe_api.snapshots import ENDED
 
 ProrationBehavior = Literal["always_invoice", "create_prorations", "none"]
+UNPAID = ("open", "uncollectible")
+"""The statuses of an invoice that is still owed. A written-off invoice is a debt until it is paid or voided."""
+
+
+@dataclass(frozen=True)
+class UnsettledInvoice:
+    """An invoice that still asks for money: a draft, or one that is owed."""
+
+    id: str
+    subscription_id: str | None
+    status: str
+    amount_remaining: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +55,8 @@ class BillingState:
     """The subscription item that represents the plan."""
     card: PaymentMethod | None
     """The default card, which Stripe charges."""
-    has_unpaid_invoice: bool
-    """Whether the organization still owes money on an open invoice."""
-    owed: int
-    """What remains to be paid on its open and its uncollectible invoices, in minor units."""
+    unsettled_invoices: tuple[UnsettledInvoice, ...]
+    """The organization's invoices that ask for money and are neither paid nor void."""
     has_paid: bool
     """Whether Stripe has received money from the organization."""
     prices: Mapping[str, str]
@@ -58,13 +68,32 @@ class BillingState:
         return self.plan_state.subscription_id is not None
 
     @property
+    def unpaid_invoices(self) -> dict[str, int]:
+        """Return what the organization still owes on each open or written-off invoice, by the invoice's id."""
+        return {each.id: each.amount_remaining for each in self.unsettled_invoices if each.status in UNPAID}
+
+    @property
+    def unsettled_renewals(self) -> list[str]:
+        """Return the ids of the subscription's own invoices that are drafts or unpaid.
+
+        A change makes Stripe credit the unused time on them, although it may never be paid.
+        """
+        if self.subscription is None:
+            return []
+        return [each.id for each in self.unsettled_invoices if each.subscription_id == self.subscription.id]
+
+    @property
     def subscription_version(self) -> str | None:
         """Return the version that a quote is bound to. It changes with the mirrored subscription and never recurs.
 
         The plan's version is part of it. After an upgrade and a downgrade the subscription looks as before, but other
-        prorations are waiting for its billing date.
+        prorations are waiting for its billing date. The unpaid invoices are part of it, because they decide what is
+        credited.
         """
-        return f"{self.plan_version}-{self.subscription.trail[-1]}" if self.subscription is not None else None
+        if self.subscription is None:
+            return None
+        owed = "".join(f"-{invoice_id}:{amount}" for invoice_id, amount in sorted(self.unpaid_invoices.items()))
+        return f"{self.plan_version}-{self.subscription.trail[-1]}{owed}"
 
     def default_quantity(self, plan: str) -> int:
         """Return the quantity of a change that names none: the present one if the plan stays, else 1."""
@@ -106,6 +135,18 @@ def choose_charge(catalog: Catalog, source: str, target: CatalogPlan) -> Charge:
     return (left or target).charge
 
 
+def choose_settlement(
+    catalog: Catalog, billing: BillingState, source: str, target: CatalogPlan, quantity: int
+) -> Charge:
+    """Return when Stripe settles a change from ``billing``. A reduction in an unpaid period waits for the billing date.
+
+    If Stripe invoiced it now, it would move the credit for the unpaid time to the customer's balance. A later declined
+    payment could then discard the item that charges the credit back, but not the credit.
+    """
+    reduces = target.key == FREE or (target.key == source and quantity < billing.plan_state.quantity)
+    return "on_billing_date" if reduces and billing.unsettled_renewals else choose_charge(catalog, source, target)
+
+
 # The ids of the prices that Stripe sells at now, by lookup key. While Stripe moves a key from one price to another, two
 # rows can have it. The price that got the key last comes last and wins.
 PRICES = (
@@ -119,19 +160,26 @@ REQUESTED = select(bindparam("organization_id", type_=Text).label("id")).subquer
 
 def is_unpaid(organization_id: str | InstrumentedAttribute[str]) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions that select an organization's unpaid invoices."""
-    return Invoice.organization_id == organization_id, Invoice.status == "open", Invoice.amount_remaining > 0
+    return Invoice.organization_id == organization_id, Invoice.status.in_(UNPAID), Invoice.amount_remaining > 0
 
 
-HAS_UNPAID_INVOICE = exists().where(*is_unpaid(Organization.id))
-# A debt that was written off is still a debt.
-OWED = (
-    select(func.coalesce(func.sum(Invoice.amount_remaining), 0))
-    .where(Invoice.organization_id == Organization.id, Invoice.status.in_(("open", "uncollectible")))
+UNSETTLED_INVOICES = (
+    select(
+        func.json_agg(
+            func.json_build_array(Invoice.id, Invoice.subscription_id, Invoice.status, Invoice.amount_remaining)
+        )
+    )
+    .where(
+        Invoice.organization_id == Organization.id,
+        Invoice.status.in_(("draft", *UNPAID)),
+        Invoice.amount_remaining > 0,
+    )
+    .correlate(Organization)
     .scalar_subquery()
 )
 HAS_PAID = exists().where(Invoice.organization_id == Organization.id, Invoice.status == "paid", Invoice.amount_paid > 0)
 BILLING_STATE = (
-    select(OrganizationPlan, Subscription, PaymentMethod, PLAN_OF_PRODUCT, PRICES, HAS_UNPAID_INVOICE, OWED, HAS_PAID)
+    select(OrganizationPlan, Subscription, PaymentMethod, PLAN_OF_PRODUCT, PRICES, UNSETTLED_INVOICES, HAS_PAID)
     .select_from(REQUESTED)
     .outerjoin(Organization, Organization.id == REQUESTED.c.id)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
@@ -144,7 +192,7 @@ BILLING_STATE = (
 def load_billing_state(session: Session, organization_id: str) -> BillingState:
     """Load the organization's billing state from the local tables."""
     rows = session.execute(BILLING_STATE, {"organization_id": organization_id}).all()
-    row, _, card, plan_of_product, prices, has_unpaid_invoice, owed, has_paid = rows[0]
+    row, _, card, plan_of_product, prices, unsettled, has_paid = rows[0]
     subscription = select_current_subscription([each.Subscription for each in rows if each.Subscription is not None])
     if subscription is not None and subscription.status in ENDED:
         subscription = None
@@ -154,8 +202,7 @@ def load_billing_state(session: Session, organization_id: str) -> BillingState:
         subscription=subscription,
         base_item=select_base_item(subscription, plan_of_product or {})[1] if subscription is not None else None,
         card=card,
-        has_unpaid_invoice=has_unpaid_invoice,
-        owed=int(owed),
+        unsettled_invoices=tuple(UnsettledInvoice(*each) for each in unsettled or ()),
         has_paid=has_paid,
         prices=prices or {},
     )

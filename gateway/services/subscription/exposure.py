@@ -21,7 +21,7 @@ def find_max_quantity(catalog: Catalog, billing: BillingState, target: CatalogPl
     if price is None or exposure is None or price.unit_amount == 0 or charge == "now":
         return target.max_quantity
     bound = exposure.after_payment if billing.has_paid else exposure.before_payment
-    return max(0, min(target.max_quantity, (bound - billing.owed) // price.unit_amount))
+    return max(0, min(target.max_quantity, (bound - sum(billing.unpaid_invoices.values())) // price.unit_amount))
 
 
 def check_change(

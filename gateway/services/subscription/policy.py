@@ -26,7 +26,7 @@ class Need(StrEnum):
 
     CARD = "card"
     PAID_UP = "paid_up"
-    """No invoice with a failed payment is open. Stripe would otherwise credit time that was never paid."""
+    """No invoice is unpaid, neither an open nor a written-off one. Stripe would otherwise credit time never paid."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ def check_change(current: PlanState, target: CatalogPlan, quantity: int) -> Tran
 def check_needs(transition: Transition, *, card: bool = True, paid_up: bool = True) -> None:
     """Raise PaymentMethodRequired or UnpaidInvoice if the transition needs a condition that does not hold."""
     if Need.PAID_UP in transition.needs and not paid_up:
-        raise UnpaidInvoice("Pay the open invoice first.")
+        raise UnpaidInvoice("Pay the unpaid invoice first.")
     if Need.CARD in transition.needs and not card:
         raise PaymentMethodRequired("This plan is paid by card. Please add billing details first.")
 

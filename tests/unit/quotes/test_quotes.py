@@ -42,8 +42,7 @@ def billing_state(trail: tuple[str, ...] = ("older", "digest")) -> BillingState:
         subscription=Subscription(id="sub_1", trail=list(trail)),
         base_item={"id": "si_1"},
         card=None,
-        has_unpaid_invoice=False,
-        owed=0,
+        unsettled_invoices=(),
         has_paid=False,
         prices={},
     )
@@ -188,4 +187,4 @@ def test_items_billed_immediately_are_not_due_later(extra: dict[str, int], more:
     waits = line("ii_waits", 120, **extra)
     immediate = preview_of(waits, total=120 + more)
     later = preview_of(waits, line("ii_next", 25_000), total=25_000 + 120 + more)
-    assert compute_next_amount_due(later, select_remaining_lines(later, immediate), immediate) == 25_000
+    assert compute_next_amount_due(later, select_remaining_lines(later, immediate), immediate, 0) == 25_000

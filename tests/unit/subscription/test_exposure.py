@@ -7,7 +7,7 @@ import pytest
 from gateway.catalog import Catalog, CatalogPlan
 from gateway.errors import ExposureLimit
 from gateway.services.plan_table.derive import NEVER_ENROLLED
-from gateway.services.subscription.billing_state import BillingState
+from gateway.services.subscription.billing_state import BillingState, UnsettledInvoice
 from gateway.services.subscription.exposure import check_change, find_max_quantity
 from gateway.services.subscription.policy import find_transition
 
@@ -19,23 +19,28 @@ NEW = BillingState(
     subscription=None,
     base_item=None,
     card=None,
-    has_unpaid_invoice=False,
-    owed=0,
+    unsettled_invoices=(),
     has_paid=False,
     prices={},
 )
 PROVEN = replace(NEW, has_paid=True)
 
 
+def owing(billing: BillingState, amount: int) -> BillingState:
+    """Return the state with two unpaid invoices of ``amount`` in all. One is written off."""
+    written_off = UnsettledInvoice("in_1", None, "uncollectible", 1)
+    return replace(billing, unsettled_invoices=(written_off, UnsettledInvoice("in_2", None, "open", amount - 1)))
+
+
 @pytest.mark.parametrize(
     ("billing", "possible"),
     [
         (NEW, 4),
-        (replace(NEW, owed=1), 3),
-        (replace(NEW, owed=75_001), 0),
-        (replace(NEW, owed=1_000_000), 0),
+        (owing(NEW, 1), 3),
+        (owing(NEW, 75_001), 0),
+        (owing(NEW, 1_000_000), 0),
         (PROVEN, 100),
-        (replace(PROVEN, owed=2_400_000), 4),
+        (owing(PROVEN, 2_400_000), 4),
     ],
 )
 def test_open_invoices_and_one_period_stay_within_the_bound(billing: BillingState, possible: int) -> None:
@@ -51,11 +56,11 @@ def test_a_refusal_names_the_possible_quantity() -> None:
 
 
 def test_a_reduction_is_never_refused() -> None:
-    owing = replace(NEW, owed=1_000_000)
-    check_change(CATALOG, owing, find_transition("plus", "free"), CATALOG.get("free"), 1)
-    assert find_max_quantity(CATALOG, owing, CATALOG.get("free")) == 1
+    debtor = owing(NEW, 1_000_000)
+    check_change(CATALOG, debtor, find_transition("plus", "free"), CATALOG.get("free"), 1)
+    assert find_max_quantity(CATALOG, debtor, CATALOG.get("free")) == 1
 
 
 @pytest.mark.parametrize("plan", [replace(PLUS, charge="now"), replace(PLUS, exposure=None), replace(PLUS, price=None)])
 def test_a_plan_without_a_bound_has_only_its_own_maximum(plan: CatalogPlan) -> None:
-    assert find_max_quantity(CATALOG, replace(NEW, owed=1_000_000), plan) == 100
+    assert find_max_quantity(CATALOG, owing(NEW, 1_000_000), plan) == 100

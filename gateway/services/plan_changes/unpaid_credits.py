@@ -1,0 +1,171 @@
+"""Withdraw the credits that Stripe makes for time that was never paid.
+
+Stripe prorates as if each invoice will be paid. An organization that leaves a plan whose invoice is unpaid would get a
+credit for the unused time, and the invoice would still ask for the whole period. After such a change, the gateway does
+two things for each unpaid invoice:
+
+1. It charges the credit back with an invoice item of the same amount.
+2. It issues a credit note of that amount on the invoice, so that the organization owes the used time.
+
+The update itself stays the ordinary one. With ``proration_behavior=none``, Stripe would drop the usage of the removed
+items. It would also credit the unpaid time in the next change of the same period.
+
+Each step follows only from what Stripe holds, so a crash, a retry and another change's withdrawal do no harm. The
+idempotency key of a step names the total that the step starts from. Two processes that read the same total make the
+step once. The SDK retries none of these calls. So a replayed answer always belongs to an earlier call.
+"""
+
+from datetime import timedelta
+
+import structlog
+from stripe import Invoice
+from stripe.params import CreditNoteCreateParams, InvoiceItemCreateParams
+
+from gateway.db import jobs
+from gateway.db.models import UNSETTLED, PlanChange
+from gateway.errors import NotFound, StripeRejected, StripeUnavailable
+from gateway.failpoints import Failpoint, failpoint
+from gateway.services.mirror.refresh import refresh
+from gateway.services.plan_changes.held_credits import CREDITED_INVOICE, HeldCredits, read_held_credits
+from gateway.services.plan_table.attribution import CREDIT_KEY_PREFIX
+from gateway.services.runtime import Gateway
+from gateway.stripe_api.client import key_spent, stripe_call
+from gateway.stripe_api.snapshots import CHANGE_ID, InvoiceSnapshot, UnreadableObject
+
+# Stripe finalizes a draft after an hour and then charges it. Stripe may wait longer, and the job then looks again.
+UNTIL_FINALIZED = timedelta(hours=1, minutes=5)
+CHARGE_TEXT = "Unused time that was not paid. It is credited on invoice {}."
+NOTE_TEXT = "Unused time of the billing period."
+
+log = structlog.get_logger()
+
+
+def withdraw_or_leave_to_job(gateway: Gateway, change_id: str) -> None:
+    """Withdraw the change's credits for unpaid time. If Stripe refuses or does not answer, leave them to the job.
+
+    The merge that closed the change has queued the job (``finish_withdrawal``).
+    """
+    try:
+        withdraw_credits(gateway, change_id)
+    except (NotFound, StripeRejected, StripeUnavailable, UnreadableObject):
+        log.warning("credits_left_to_job", change_id=change_id, exc_info=True)
+
+
+def finish_withdrawal(gateway: Gateway, change_id: str) -> None:
+    """Run the job that withdraws the change's credits for unpaid time, and queue the check of its charge.
+
+    Run it again later while an invoice is a draft, because its payment may still fail. Raises StripeRejected or
+    StripeUnavailable, and the worker then retries the job.
+    """
+    is_final = withdraw_credits(gateway, change_id)
+    now = gateway.clock()
+    with gateway.database.transaction() as session:
+        change = session.get_one(PlanChange, change_id)
+        if change.quoted is not None and change.charged is None:
+            jobs.defer(session, jobs.CHECK_CHARGE, {"change_id": change_id})
+        if not is_final:
+            jobs.defer(session, jobs.WITHDRAW_CREDITS, {"change_id": change_id}, at=now + UNTIL_FINALIZED)
+
+
+def withdraw_credits(gateway: Gateway, change_id: str) -> bool:
+    """Withdraw what Stripe credited of the invoices that were unpaid before the change.
+
+    Return False if one of them is still a draft. An ordinary change has no such invoices and costs no call.
+    """
+    with gateway.database.reading() as session:
+        change = session.get_one(PlanChange, change_id)
+    unsettled: list[str] = change.steps.get(UNSETTLED, [])
+    finals = [withdraw_from_invoice(gateway, change_id, each) for each in unsettled]
+    return all(finals)
+
+
+def withdraw_from_invoice(gateway: Gateway, change_id: str, invoice_id: str) -> bool:
+    """Withdraw what Stripe credited of one invoice if it is not paid. Return False if it is still a draft.
+
+    If an earlier call has spent an idempotency key, that call is over and its effects stand. So read again what Stripe
+    holds, and try the next key. All processes use the keys in the same order. A new failure ends the loop.
+    """
+    attempt = 0
+    while True:
+        try:
+            return try_withdrawal(gateway, change_id, invoice_id, attempt)
+        except (StripeRejected, StripeUnavailable) as error:
+            if not key_spent(error):
+                raise
+        attempt += 1
+
+
+def try_withdrawal(gateway: Gateway, change_id: str, invoice_id: str, attempt: int) -> bool:
+    """Do what ``withdraw_from_invoice`` does, with the idempotency keys of one attempt."""
+    try:
+        with stripe_call():
+            invoice = gateway.stripe.v1.invoices.retrieve(invoice_id)
+    except NotFound:  # a draft that was deleted
+        return True
+    if invoice.status == "draft":
+        return False
+    held = read_held_credits(gateway, invoice)
+    charged_back = held.charged_back
+    if invoice.status != "paid" and held.credited > charged_back:
+        charge_back(gateway, change_id, invoice, held, attempt)
+        charged_back = held.credited
+    if (amount := choose_note_amount(invoice, charged_back - held.noted)) > 0:
+        issue_credit_note(gateway, change_id, invoice, held, amount, attempt)
+        refresh(gateway, InvoiceSnapshot.kind, invoice_id)
+    return True
+
+
+def choose_note_amount(invoice: Invoice, wanted: int) -> int:
+    """Return how much of ``wanted`` a credit note can take off the invoice.
+
+    An organization that pays the invoice in the meantime gets the money that it paid for unused time. Nothing is owed
+    on a void invoice.
+    """
+    if invoice.status == "void":
+        return 0
+    received = invoice.amount_paid - invoice.post_payment_credit_notes_amount
+    return min(wanted, received if invoice.status == "paid" else invoice.amount_remaining)
+
+
+def charge_back(gateway: Gateway, change_id: str, invoice: Invoice, held: HeldCredits, attempt: int) -> None:
+    """Add the credit to the subscription's next invoice, which the credit itself reduces."""
+    params: InvoiceItemCreateParams = {
+        "customer": str(invoice.customer),
+        "amount": held.credited - held.charged_back,
+        "currency": invoice.currency,
+        "description": CHARGE_TEXT.format(invoice.number or invoice.id),
+        "metadata": {CREDITED_INVOICE: invoice.id, CHANGE_ID: change_id},
+    }
+    if invoice.parent is not None and invoice.parent.subscription_details is not None:
+        params["subscription"] = str(invoice.parent.subscription_details.subscription)
+    key = f"{CREDIT_KEY_PREFIX}{invoice.id}:item:{held.charged_back}:{attempt}"
+    with stripe_call():
+        gateway.stripe.v1.invoice_items.create(params, {"idempotency_key": key, "max_network_retries": 0})
+    failpoint(Failpoint.CREDIT_CHARGED_BACK)
+
+
+def issue_credit_note(
+    gateway: Gateway, change_id: str, invoice: Invoice, held: HeldCredits, amount: int, attempt: int
+) -> None:
+    """Take the amount off the invoice. For a paid invoice, add it to the customer's balance.
+
+    Stripe may refuse to credit a written-off invoice. The organization then owes the whole period.
+    """
+    params: CreditNoteCreateParams = {
+        "invoice": invoice.id,
+        "amount": amount,
+        "reason": "order_change",
+        "memo": NOTE_TEXT,
+        "metadata": {CREDITED_INVOICE: invoice.id, CHANGE_ID: change_id},
+    }
+    if invoice.status == "paid":
+        params["credit_amount"] = amount
+    key = f"{CREDIT_KEY_PREFIX}{invoice.id}:note:{held.noted}:{attempt}"
+    try:
+        with stripe_call():
+            gateway.stripe.v1.credit_notes.create(params, {"idempotency_key": key, "max_network_retries": 0})
+    except StripeRejected:
+        if invoice.status != "uncollectible":
+            raise
+        log.exception("credit_note_refused", change_id=change_id, invoice_id=invoice.id)
+    failpoint(Failpoint.CREDIT_NOTE_ISSUED)

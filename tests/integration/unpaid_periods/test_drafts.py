@@ -1,0 +1,56 @@
+"""A renewal is a draft for an hour. What a change credits of it counts only if it is paid."""
+
+from datetime import timedelta
+
+import pytest
+
+from gateway.db.models import Subscription
+from tests.integration.unpaid_periods.debtor import Debtor
+from tests.support.api import ApiClient
+from tests.support.clock import StripeTime
+from tests.support.world import World
+
+CARDS = ["pm_card_visa", "pm_card_chargeCustomerFail"]
+
+
+def drafted(world: World, api: ApiClient, stripe_time: StripeTime, card: str) -> Debtor:
+    """Return an organization on Plus whose renewal is a draft, and whose card pays or declines it."""
+    api.ok("PATCH", "/subscription", plan="plus", quantity=3)
+    api.add_card(world.stripe, card)
+    [row] = world.rows(Subscription)
+    period = world.stripe.v1.subscriptions.retrieve(row.id).items.data[0]
+    stripe_time.ahead += period.current_period_end + 60 - stripe_time()
+    customer = str(world.stripe.v1.subscriptions.retrieve(row.id).customer)
+    world.settle()
+    found = Debtor(world, api, stripe_time, row.id, customer)
+    assert found.invoice().status == "draft"
+    return found
+
+
+@pytest.mark.parametrize("card", CARDS)
+def test_credit_of_a_draft_stays_while_it_is_a_draft(
+    world: World, api: ApiClient, stripe_time: StripeTime, card: str
+) -> None:
+    debtor = drafted(world, api, stripe_time, card)
+    change_id = api.ok("DELETE", "/subscription")["id"]
+    debtor.run_withdrawal(change_id)
+    assert [amount < 0 for amount in debtor.pending()] == [True]
+
+
+def test_credit_of_a_draft_that_is_paid_stays(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
+    debtor = drafted(world, api, stripe_time, "pm_card_visa")
+    change_id = api.ok("DELETE", "/subscription")["id"]
+    debtor.wait(days=timedelta(hours=2) / timedelta(days=1))
+    debtor.run_withdrawal(change_id)
+    assert debtor.invoice().status == "paid"
+    assert ([amount < 0 for amount in debtor.pending()], debtor.credited()) == ([True], [])
+
+
+def test_credit_of_a_draft_that_is_declined_is_withdrawn(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
+    debtor = drafted(world, api, stripe_time, "pm_card_chargeCustomerFail")
+    change_id = api.ok("DELETE", "/subscription")["id"]
+    debtor.wait(days=timedelta(hours=2) / timedelta(days=1))
+    debtor.run_withdrawal(change_id)
+    assert debtor.invoice().status == "open"
+    [credit] = debtor.credited()
+    assert sorted(debtor.pending()) == [-credit, credit]
