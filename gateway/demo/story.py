@@ -1,4 +1,4 @@
-"""The story of an organization that goes Free → Plus → Free, first through the interface and then at Stripe alone."""
+"""An organization goes Free → Plus → Free through the interface. Then somebody does the same in Stripe's dashboard."""
 
 import sys
 from functools import partial

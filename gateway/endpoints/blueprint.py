@@ -16,7 +16,7 @@ from schemas.fields import InputSchema
 
 
 class StrictParser(FlaskParser):
-    """Reads bodies with orjson, so that deep nesting, huge integers, NaN and lone surrogates are invalid, not a crash.
+    """Reads bodies with orjson, which refuses deep nesting, huge integers, NaN and lone surrogates without a crash.
 
     It refuses unknown fields in a query too.
     """
@@ -30,7 +30,7 @@ class StrictParser(FlaskParser):
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError as error:
-            # webargs would take the error for an empty body if the text is not UTF-8, because orjson then names none.
+            # If the body is not UTF-8, orjson's error carries no text. webargs would then treat the body as empty.
             self._handle_invalid_json_error(error, req)
 
 
@@ -46,7 +46,7 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]  # ships no types
 
     @staticmethod
     def _generate_etag(etag_data: Any, extra_data: Any = None) -> str:
-        """Begin the tag with the version, because ``conditional`` compares only that."""
+        """Begin the tag with the version, because ``conditional`` compares only the version."""
         digest: str = SmorestBlueprint._generate_etag(etag_data, extra_data)  # noqa: SLF001 - a method of the base class
         return f"{etag_data['version']}-{digest}"
 

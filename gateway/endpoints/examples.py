@@ -1,4 +1,4 @@
-"""One example of each body, for the OpenAPI document."""
+"""One example of each request and response body, for the OpenAPI document."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -94,7 +94,7 @@ def status_gauges(now: Status) -> Iterator[Metric]:
     yield GaugeMetricFamily("gateway_workers", "Workers with a recent heartbeat.", now.workers)
     yield GaugeMetricFamily(
         "gateway_stripe_breaker_open",
-        "Whether a web process or worker has stopped calling Stripe because it does not answer. Alert if it stays.",
+        "Whether a web process or worker has stopped calling Stripe because Stripe does not answer. Alert if it stays.",
         int(now.breaker_open),
     )
 
@@ -106,7 +106,7 @@ def reconciliation_gauges(walks: Mapping[str, Figures]) -> Iterator[Metric]:
     )
     checked = GaugeMetricFamily(
         "gateway_reconciliation_checked_until_timestamp_seconds",
-        "Stripe's time up to which everything is checked.",
+        "Everything before this time, on Stripe's clock, has been checked.",
         labels=["walk"],
     )
     unfinished = GaugeMetricFamily(
@@ -128,7 +128,7 @@ def reconciliation_gauges(walks: Mapping[str, Figures]) -> Iterator[Metric]:
     counts = walks[drift.KIND].counts
     for cause in Cause:
         classes.add_metric([cause], counts.get(cause, 0))
-    # Only a dry run has the fourth resolution, and a dry run stores nothing.
+    # WOULD_HEAL is left out. Only a dry run has it, and a dry run stores nothing.
     for resolution in (Resolution.HEALED, Resolution.LEFT, Resolution.NOT_HEALED):
         outcomes.add_metric([resolution], counts.get(resolution, 0))
     yield from (finished, checked, unfinished, classes, outcomes)

@@ -1,4 +1,4 @@
-"""The pages that Stripe shows in a browser, which are a bank's 3D Secure question and an invoice to view and pay.
+"""The local Stripe's pages in a browser: a bank's 3-D Secure question, invoices to view and pay, and PDFs.
 
 As at Stripe, anyone who knows the id in the address may use the page. Ids cannot be guessed.
 """

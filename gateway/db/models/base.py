@@ -42,8 +42,8 @@ class Mirrored(Base):
     source: Mapped[str | None]
     """Where the stored state came from: ``event``, ``answer`` or ``refresh``."""
     rank: Mapped[int] = mapped_column(server_default="0")
-    """The stored state's rank. An object's rank only grows, so the state of the lower rank is always older."""
+    """How final the stored status is, as the snapshot says. It only grows, so the state of the lower rank is older."""
     trail: Mapped[list[str]] = mapped_column(server_default="{}")
     """Digests of the known states around ``as_of``, oldest first. The last digest is that of the stored state."""
     revision: Mapped[int] = mapped_column(server_default="0")
-    """The number of writes. If it has not changed during a refresh, the refresh has the newer state."""
+    """The number of writes to the row. If it is unchanged when a refresh returns, the refresh's state is newer."""

@@ -13,7 +13,7 @@ class Plan(Mirrored):
 
     product_id: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str | None]
-    """The plan. None after someone removed the metadata, and then the product's subscriptions are unmapped."""
+    """The plan's key, or None if someone removed the metadata. The product's subscriptions are then unmapped."""
     name: Mapped[str]
     active: Mapped[bool]
 
@@ -23,7 +23,8 @@ class Price(Mirrored):
 
     __tablename__ = "prices"
     __table_args__ = (
-        # not unique: when Stripe moves a lookup key to another price, the two events may arrive in the wrong order
+        # not unique: when Stripe moves a lookup key to another price, the two events may arrive in the wrong
+        # order, and for a moment both prices have the key
         Index("ix_prices_lookup_key", "lookup_key"),
         Index("ix_prices_product_id", "product_id"),
         CheckConstraint("unit_amount >= 0", name="unit_amount"),

@@ -1,4 +1,4 @@
-"""The results of periodic checks."""
+"""The results of the periodic checks that call Stripe, such as the one of the webhook endpoint."""
 
 from datetime import datetime
 
