@@ -106,9 +106,11 @@ def try_withdrawal(gateway: Gateway, change_id: str, invoice_id: str, attempt: i
         return False
     held = read_held_credits(gateway, invoice)
     charged_back = held.charged_back
-    if invoice.status != "paid" and held.credited > charged_back:
-        charge_back(gateway, change_id, invoice, held, attempt)
-        charged_back = held.credited
+    # Earlier credits may have paid a part of the invoice. The organization keeps what it is credited of that part.
+    unpaid = min(held.credited, invoice.amount_remaining + invoice.pre_payment_credit_notes_amount)
+    if invoice.status != "paid" and unpaid > charged_back:
+        charge_back(gateway, change_id, invoice, held, unpaid - charged_back, attempt)
+        charged_back = unpaid
     if (amount := choose_note_amount(invoice, charged_back - held.noted)) > 0:
         issue_credit_note(gateway, change_id, invoice, held, amount, attempt)
         refresh(gateway, InvoiceSnapshot.kind, invoice_id)
@@ -127,11 +129,13 @@ def choose_note_amount(invoice: Invoice, wanted: int) -> int:
     return min(wanted, received if invoice.status == "paid" else invoice.amount_remaining)
 
 
-def charge_back(gateway: Gateway, change_id: str, invoice: Invoice, held: HeldCredits, attempt: int) -> None:
+def charge_back(
+    gateway: Gateway, change_id: str, invoice: Invoice, held: HeldCredits, amount: int, attempt: int
+) -> None:
     """Add the credit to the subscription's next invoice, which the credit itself reduces."""
     params: InvoiceItemCreateParams = {
         "customer": str(invoice.customer),
-        "amount": held.credited - held.charged_back,
+        "amount": amount,
         "currency": invoice.currency,
         "description": CHARGE_TEXT.format(invoice.number or invoice.id),
         "metadata": {CREDITED_INVOICE: invoice.id, CHANGE_ID: change_id},

@@ -132,7 +132,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         amount_due_on_billing_date=compute_next_amount_due(next_invoice, next_lines, immediate, charged_back),
         credit=-sum(line.amount for line in prorations if line.amount < 0) - charged_back,
         amount_unpaid=sum(
-            owed - min(owed, charges_back[invoice_id].amount if invoice_id in charges_back else 0)
+            owed - (charges_back[invoice_id].amount if invoice_id in charges_back else 0)
             for invoice_id, owed in request.billing.unpaid_invoices.items()
         ),
         billing_date=request.billing_date,
@@ -149,7 +149,7 @@ def charge_back_unpaid(request: QuoteRequest, lines: list[dict[str, Any]]) -> di
     """Return a line for each unpaid invoice that the change makes Stripe credit, by the invoice's id.
 
     It charges the credit back, as ``plan_changes/unpaid_credits`` does after the change. The credit then lowers what
-    the organization owes on that invoice.
+    the organization owes on that invoice. It charges back at most what is unpaid.
     """
     found: dict[str, QuoteLine] = {}
     for line in lines:
@@ -159,7 +159,8 @@ def charge_back_unpaid(request: QuoteRequest, lines: list[dict[str, Any]]) -> di
             found[invoice_id] = replace(
                 credit, description=CHARGED_BACK, amount=earlier - credit.amount, proration=False
             )
-    return found
+    unpaid = request.billing.unpaid_invoices
+    return {key: replace(line, amount=min(line.amount, unpaid[key])) for key, line in found.items()}
 
 
 def load_request(
