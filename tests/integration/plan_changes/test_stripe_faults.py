@@ -272,4 +272,5 @@ def test_refused_upgrade_that_was_just_paid_is_applied(shop: FaultyShop, monkeyp
     shop.world.stripe.v1.invoices.pay(invoice.id, {"payment_method": good.id})
     assert shop.let_a_minute_pass(change["id"]) == "applied"
     assert row.id == shop.world.stripe.v1.subscriptions.list().data[0].id
+    shop.api.add_card(shop.world.stripe)
     shop.assert_ended(change["id"], "applied")
