@@ -38,11 +38,14 @@ def delete_card(gateway: Gateway, caller: Caller, payment_method_id: str) -> Non
     one that is needed otherwise. If Stripe does not answer (StripeUnavailable), the intent's job removes the card.
     """
     try:
-        retrieve_own_card(gateway, caller, payment_method_id)
+        card = retrieve_own_card(gateway, caller, payment_method_id)
     except NotFound:
         if was_on_file(gateway, caller, payment_method_id):
             return
         raise
+    # Stripe's answer for a detached card does not name the customer. If the mirror did not have the card by then, it
+    # would not learn of the removal, and an upgrade that has just looked the card up would rely on it.
+    merge_snapshots(gateway, card)
 
     def is_on_file(session: Session) -> bool:
         return not is_detached(session, payment_method_id)

@@ -1,5 +1,6 @@
 """A payment method that Stripe still charges for something cannot be removed, and the refusal says for what."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -139,3 +140,27 @@ def test_refusal_leaves_nothing_in_flight(world: World, api: ApiClient) -> None:
     refuse(api, card)
     assert api.ok("POST", f"/invoices/{invoice}/pay")["status"] == "paid"
     assert api("DELETE", f"/payment-methods/{card}").status_code == 204
+
+
+def test_removal_of_a_card_that_the_mirror_lacked_is_known(world: World, api: ApiClient) -> None:
+    world.fault("webhook_dropped", times=100)
+    card = attach(world)
+    assert world.rows(PaymentMethod) == []
+    assert [api("DELETE", f"/payment-methods/{card}").status_code for _ in range(2)] == [204, 204]
+    assert [row.detached for row in world.rows(PaymentMethod)] == [True]
+
+
+def test_card_that_the_mirror_lacked_is_removed_once(world: World, api: ApiClient) -> None:
+    world.fault("webhook_dropped", times=100)
+    card = attach(world)
+    world.fault("delay", method="POST", path="/v1/payment_methods/*/detach", seconds=0.3)
+    token = world.token()
+
+    def delete(_: int) -> int:
+        return ApiClient(world.client.application.test_client(), token)(
+            "DELETE", f"/payment-methods/{card}"
+        ).status_code
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(delete, range(2))) == [204, 204]
+    assert api.ok("GET", "/payment-methods")["data"] == []

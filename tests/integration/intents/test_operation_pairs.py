@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
@@ -11,7 +12,11 @@ from tests.support.operation_pairs import OPERATIONS, Pairs
 from tests.support.world import World
 
 TRIES, MANY_TRIES = 3, 40
+LATER = "on_billing_date"
 SEED = 13
+COMBINATIONS = [  # only a change that is charged now can wait for its payment and be abandoned
+    (charge, first) for charge in get_args(Charge) for first in OPERATIONS if (charge, first) != (LATER, "abandon")
+]
 
 ChargeFor = Callable[[Charge], World]
 
@@ -44,10 +49,9 @@ def test_pair_of_operations_ends_as_stripe_has_it(charging: ChargeFor, first: st
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("charge", ["on_billing_date", "now"])
-@pytest.mark.parametrize("first", OPERATIONS)
-def test_many_pairs_of_operations_end_as_stripe_has_it(charging: ChargeFor, first: str, charge: Charge) -> None:
-    run_pairs(charging("now" if first == "abandon" else charge), first, MANY_TRIES)
+@pytest.mark.parametrize(("charge", "first"), COMBINATIONS)
+def test_many_pairs_of_operations_end_as_stripe_has_it(charging: ChargeFor, charge: Charge, first: str) -> None:
+    run_pairs(charging(charge), first, MANY_TRIES)
 
 
 def test_card_removal_and_upgrade_exclude_each_other(charging: ChargeFor) -> None:
