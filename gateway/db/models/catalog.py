@@ -23,7 +23,7 @@ class Price(Mirrored):
 
     __tablename__ = "prices"
     __table_args__ = (
-        # not unique: when Stripe moves a lookup key to another price, the two events may arrive in the wrong order
+        # Not unique, because the two events may arrive in the wrong order when Stripe moves a lookup key
         Index("ix_prices_lookup_key", "lookup_key"),
         Index("ix_prices_product_id", "product_id"),
         CheckConstraint("unit_amount >= 0", name="unit_amount"),
