@@ -1,4 +1,4 @@
-"""A Stripe that accepts connections but never answers. Other requests are answered, and those that need it fail fast."""
+"""A Stripe that accepts connections but never answers. Only requests that need it fail, and they fail fast."""
 
 import itertools
 import signal
