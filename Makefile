@@ -20,7 +20,7 @@ test-long: install            ## run the tests that take too long for every chan
 
 check: lint types layers unit ## run the quick checks: lint, types, layers and unit tests
 
-bench: install                ## measure speed and memory; never part of the tests
+bench: install                ## measure speed and memory (never part of the tests)
 	$(RUN) -m tests.benchmarks.renewals
 	$(RUN) -m tests.benchmarks.acknowledgement
 	$(RUN) -m tests.benchmarks.end_to_end
@@ -51,13 +51,13 @@ types: install                ## run mypy
 layers: install               ## check that imports point down only
 	$(BIN)/lint-imports
 
-security: install             ## run bandit; each exception is explained on its line
+security: install             ## run bandit (each exception has its reason on its line)
 	$(BIN)/bandit --quiet --recursive gateway handlers schemas wsgi.py
 
 client:                       ## compile a TypeScript client that is generated from docs/openapi.json
 	@tests/client/check
 
-audit: install                ## compare the locked versions with published advisories; needs their service
+audit: install                ## compare the locked versions with published advisories (needs their service)
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement requirements.lock
 
 unit: install                 ## run the unit tests

@@ -54,7 +54,7 @@ class PublishedKeys(jwt.PyJWKClient):
         """Return the keys that verify tokens. Raise IdentityUnavailable if the answer cannot be read or has none."""
         try:
             return super().get_signing_keys(refresh)
-        # PyJWT checks few of the types in the answer, so odd ones raise whatever Python raises for them.
+        # PyJWT checks few of the types in the answer, so a wrong one may raise any of these errors.
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError, KeyError, RecursionError, OSError) as error:
             raise IdentityUnavailable("The identity provider's keys cannot be read.") from error
 

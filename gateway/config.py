@@ -25,7 +25,7 @@ QUOTE_LIFETIME = timedelta(minutes=15)
 
 
 class ConfigError(Exception):
-    """A setting is missing or malformed. The message names it and says what is expected."""
+    """A setting is missing or malformed. The message names it and the expected value."""
 
 
 @dataclass(frozen=True, kw_only=True)

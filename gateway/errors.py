@@ -46,7 +46,7 @@ from typing import ClassVar
 
 
 class GatewayError(Exception):
-    """A failure that the caller is told about. ``code`` is stable, and ``detail`` is for people."""
+    """A failure that is reported to the caller. ``code`` is stable, and ``detail`` is for people."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"

@@ -1,7 +1,7 @@
 """Collect the bytes of one HTTP request as they arrive, and find its end.
 
 The worker gives a request to a thread only when it is complete, so a slow client never occupies a thread. This module
-does not judge a request. When it meets something odd, it calls the request complete, and gunicorn's parser refuses it.
+does not judge a request. It calls a malformed request complete, and gunicorn's parser refuses it.
 """
 
 import re

@@ -64,7 +64,7 @@ log = structlog.get_logger()
 def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float = 0) -> App:
     """Return the Procrastinate application of one worker process.
 
-    The worker sets ``stopping`` when it is told to stop. A drain waits ``linger`` seconds for further events before it
+    The worker sets ``stopping`` when it must stop. A drain waits ``linger`` seconds for further events before it
     ends.
     """
     stopping = stopping or Event()

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what flask-smorest does not derive from the schemas and decorators by itself.
+"""Complete the OpenAPI document that flask-smorest derives from the schemas and decorators.
 
 A view's decorators state its scope, its errors and whether it takes an ``Idempotency-Key``. This module turns that into
 responses, parameters and headers.

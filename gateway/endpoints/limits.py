@@ -1,7 +1,7 @@
 """Limit requests by organization, by user and by address. Flask-Limiter applies the numbers of ``rate_limits.table``.
 
 ``limited`` declares what a request of a view costs. A view without a class has no limit, such as ``/webhooks``, because
-Stripe redelivers whatever it is refused.
+Stripe redelivers every event that is refused.
 """
 
 import logging
@@ -42,7 +42,7 @@ def limited(route_class: RouteClass) -> Callable[[View], View]:
 
 
 def find_address() -> str | None:
-    """Return the address that sends the request, or the network of an IPv6 address, which one person has to oneself.
+    """Return the address that sends the request, or the network of an IPv6 address, which one person holds alone.
 
     Return None for an address that is not public. It belongs to a proxy or to a server of ours, which many people use.
     """

@@ -28,7 +28,7 @@ class Store:
         return self._objects[kind].get(object_id)
 
     def named(self, object_id: str) -> Json | None:
-        """Return the object with this id, whatever its kind, or None."""
+        """Return the object of any kind with this id, or None."""
         return self.find(self._kinds.get(object_id, ""), object_id)
 
     def recall(self, kind: str, note_id: str) -> Json | None:

@@ -1,1 +1,1 @@
-"""The verbs: what this gateway does, free of HTTP and of who calls it."""
+"""The operations of this gateway. They know neither HTTP nor their caller."""

@@ -1,12 +1,12 @@
-"""``Idempotency-Key``: the gateway carries a request out once, and answers a repeated request as it answered the first.
+"""Carry out a request once per ``Idempotency-Key``. Answer a repeated request as the first one was answered.
 
 A request claims its key before it does anything, and stores its answer under the key afterwards. A second request that
 finds the key claimed waits for that answer. The process that claimed the key may have died. After ``CLAIM_TIMEOUT``
 the next request therefore takes the key over. If the first request had begun a plan change, the next one resumes that
 change (``plan_changes/request.py``).
 
-An organization has at most ``MAX_KEYS`` keys. A request with one more is refused. The gateway evicts no key before its
-day is over, because a repeated request would then change the plan, or charge a card, a second time.
+An organization has at most ``MAX_KEYS`` keys. A request with one more is refused. The gateway keeps every key for a
+day. Without its key, a repeated request would change the plan or charge a card a second time.
 """
 
 import json

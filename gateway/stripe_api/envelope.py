@@ -41,7 +41,7 @@ is_id = text(r"[A-Za-z0-9_]{1,255}")
 
 
 class WebhookEnvelope(NamedTuple):
-    """The fields that every event has, whatever its type. ``created`` is in Unix seconds.
+    """The fields that an event of any type has. ``created`` is in Unix seconds.
 
     https://docs.stripe.com/api/events/object
     """

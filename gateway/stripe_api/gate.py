@@ -18,10 +18,10 @@ from gateway.errors import StripeNotCalled
 from gateway.metrics import ATTEMPT_SECONDS, CALLS_REFUSED
 from gateway.stripe_api.breaker import Breaker, Outcome
 
-CONNECT_TIMEOUT, READ_TIMEOUT = 3.0, 20.0  # seconds; the SDK's own 80 would outlive every caller's patience
+CONNECT_TIMEOUT, READ_TIMEOUT = 3.0, 20.0  # seconds. The SDK's own 80 would outlive every caller's patience.
 PERSON_WAITS = 10.0  # seconds, for all calls of one web request together
 SHORTEST_TIMEOUT = 0.1  # seconds
-SHORTEST_CALL = 2.0  # seconds; with less time left, an ordinary call might time out and leave its outcome unknown
+SHORTEST_CALL = 2.0  # seconds. With less time left, an ordinary call might time out and leave its outcome unknown.
 
 
 @dataclass(frozen=True, kw_only=True)

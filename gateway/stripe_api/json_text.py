@@ -43,7 +43,7 @@ def dumps(value: Any) -> bytes:
 
 
 def without_client_secrets(text: bytes) -> bytes:
-    """Return JSON with null for each ``client_secret``. Whoever has one can complete a payment or add a card.
+    """Return JSON with null for each ``client_secret``. Its holder can complete a payment or add a card.
 
     The pattern only matches the name of a member, because a quote inside of a string is escaped.
     """

@@ -89,7 +89,7 @@ def attach(stage: Deployment, organization_id: str) -> str:
 
 
 def assert_done_once(wanted: Wanted) -> None:
-    """Check that Stripe did the operation once, that the tables say so, and that the organization can go on."""
+    """Check that Stripe did the operation once, that the tables show it, and that the organization can make another."""
     stage = wanted.stage
     [(customer,)] = stage.rows(CUSTOMER, wanted.organization_id)
     if wanted.kind is Kind.PAY_INVOICE:

@@ -1,4 +1,4 @@
-"""A Stripe that takes connections and never answers. Whatever does not need it goes on, and the rest fails fast."""
+"""A Stripe that accepts connections but never answers. Only requests that need it fail, and they fail fast."""
 
 import itertools
 import signal
@@ -21,7 +21,7 @@ from tests.support.processes import Process, await_port, free_port, running
 from tests.support.wait import eventually
 
 PERSON_WAITS = 10  # seconds, the bound for all calls of one request
-SOON = 3  # seconds, in which a process answers whatever needs no Stripe, on a busy machine too
+SOON = 3  # seconds in which a process answers requests that need no Stripe, on a busy machine too
 PREVIEWS = 70
 ORGANIZATIONS = tuple(f"org_{number}" for number in range(7))
 
@@ -38,7 +38,7 @@ class Hanging:
         self.sandbox.send(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let Stripe go on, with what it was sent meanwhile too."""
+        """Let Stripe continue, also with the requests that arrived while it hung."""
         self.sandbox.send(signal.SIGCONT)
 
     def preview(self, organization_id: str = ORGANIZATIONS[0]) -> requests.Response:
@@ -67,7 +67,7 @@ def hanging(new_database: NewDatabase, server: str, directory: Path) -> Iterator
     """Web, without a worker, and some enrolled organizations."""
     with new_database(server) as url, TemporaryDirectory(dir=directory) as path:
         logs, port = Path(path), free_port()
-        sandbox_log = logs / "sandbox"  # not a .log: it is Stripe's
+        sandbox_log = logs / "sandbox"  # not a .log, because it is Stripe's
         with running(["-m", "gateway", "sandbox", f"--port={port}"], {}, sandbox_log) as sandbox:
             await_port(port)
             with deployed(url, logs, sandbox_url=f"http://127.0.0.1:{port}") as web:

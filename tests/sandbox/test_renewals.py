@@ -151,7 +151,7 @@ def test_cancel_date_within_the_period_credits_the_rest(account: StripeAccount) 
 def test_cancel_date_in_a_later_period_lowers_its_charge(account: StripeAccount) -> None:
     clock = account.test_clock()
     subscription = account.subscribe(account.on_clock(clock).id, account.price(3100).id)
-    renewal = subscription.items.data[0].current_period_end  # 21 October; the next month has 31 days
+    renewal = subscription.items.data[0].current_period_end  # 21 October. The next month has 31 days.
     account.v1.subscriptions.update(subscription.id, {"cancel_at": renewal + 10 * DAY})
     account.advance(clock, renewal + 2 * DRAFT_SECONDS)
     assert account.invoice(account.again(subscription)).total == 1000

@@ -1,4 +1,4 @@
-"""The billing operations in flight: what the gateway is about to do at Stripe for an organization."""
+"""The billing operations in flight, each of which the gateway is about to carry out at Stripe."""
 
 from datetime import datetime
 
@@ -12,9 +12,9 @@ class BillingIntent(Base):
     """One operation that changes what an organization pays with, or what it has to pay. Plan changes have their table.
 
     The row exists only while the operation is in flight. It is committed before Stripe is called, and the transaction
-    that merges Stripe's answer deletes it. A trigger on this table refuses a row while a plan change is in flight, and
-    one on ``plan_changes`` refuses a change while a row is here. Without them, a card could be removed while an upgrade
-    relies on it.
+    that merges Stripe's answer deletes it. A trigger on this table refuses a row while a plan change is in flight.
+    Another on ``plan_changes`` refuses a change while this table has a row. Without these triggers, a card could be
+    removed while an upgrade relies on it.
     """
 
     __tablename__ = "billing_intents"

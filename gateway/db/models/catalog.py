@@ -23,8 +23,8 @@ class Price(Mirrored):
 
     __tablename__ = "prices"
     __table_args__ = (
-        # not unique: when Stripe moves a lookup key to another price, the two events may arrive in the wrong
-        # order, and for a moment both prices have the key
+        # Not unique. When Stripe moves a lookup key to another price, the two events may arrive in the wrong order, and
+        # for a moment both prices have the key.
         Index("ix_prices_lookup_key", "lookup_key"),
         Index("ix_prices_product_id", "product_id"),
         CheckConstraint("unit_amount >= 0", name="unit_amount"),

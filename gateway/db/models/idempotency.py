@@ -18,7 +18,7 @@ class IdempotencyKey(Base):
         Index(None, "created_at"),  # for pruning
     )
 
-    organization_id: Mapped[str] = mapped_column(primary_key=True)  # no foreign key: it may not exist yet
+    organization_id: Mapped[str] = mapped_column(primary_key=True)  # no foreign key, because it may not exist yet
     key: Mapped[str] = mapped_column(primary_key=True)
     fingerprint: Mapped[str]
     """A digest of method, path and body. The same key with another digest is the client's mistake."""

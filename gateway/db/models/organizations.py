@@ -14,7 +14,7 @@ class Organization(Mirrored):
     __tablename__ = "organizations"
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    # unique: a webhook names only the customer, and two organizations would make it ambiguous
+    # Unique, because a webhook names only the customer. Two organizations would make it ambiguous.
     stripe_customer_id: Mapped[str | None] = mapped_column(unique=True)
     name: Mapped[str | None]
     email: Mapped[str | None]
@@ -22,7 +22,7 @@ class Organization(Mirrored):
     balance: Mapped[int] = mapped_column(server_default="0")
     """Stripe's customer balance in minor units. A negative balance is a credit."""
     deleted: Mapped[bool] = mapped_column(server_default=text("false"))
-    """Whether the customer was deleted at Stripe. Then the organization stays on Free for good."""
+    """Whether the customer was deleted at Stripe. The organization then stays on Free forever."""
     customer_key: Mapped[int] = mapped_column(server_default="0")
     """The number of the idempotency key that creates the customer. It grows when the old key is of no more use."""
     customer_key_since: Mapped[datetime | None]

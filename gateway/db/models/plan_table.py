@@ -47,7 +47,7 @@ class PlanHistory(Base):
 
     __tablename__ = "plan_history"
     __table_args__ = (
-        # unique: two concurrent merges must not both record the same version
+        # unique, because two concurrent merges must not both record the same version
         Index(None, "organization_id", "version", unique=True),
         CheckConstraint("actor_type IN ('user', 'sales', 'stripe', 'system')", name="actor_type"),
         # An entry with a change names the user who requested it. No other entry names a person.
@@ -86,7 +86,7 @@ class PlanChange(Base):
         Index(
             "ix_plan_changes_mischarged", "id", postgresql_where=text("charged <> quoted OR due_now <> quoted_due_now")
         ),
-        # unique: two requests that pass the check at the same moment must not start two changes for an organization
+        # Unique, because two requests may pass the check at the same moment. They must not start two changes.
         Index(
             "uq_plan_changes_in_flight",
             "organization_id",

@@ -16,7 +16,7 @@ class Reconciliation(Base):
         CheckConstraint("kind IN ('gap', 'drift')", name="kind"),
         # The next run starts where a finished run ended. Without ``until`` it would not know where.
         CheckConstraint("finished_at IS NULL OR until IS NOT NULL", name="finished"),
-        # unique: two processes that start at the same moment must resume the same run, and only one makes progress
+        # Unique, because two processes may start at the same moment. They resume the same run, and one makes progress.
         Index("uq_reconciliations_unfinished", "kind", unique=True, postgresql_where=text("finished_at IS NULL")),
         # for the last finished run of a kind, and for pruning
         Index(None, "kind", "started_at"),

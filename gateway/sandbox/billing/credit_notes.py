@@ -1,4 +1,4 @@
-"""Credit notes, which lower what an invoice still asks for or give back what was paid.
+"""Credit notes, which lower what an invoice still asks for or refund paid amounts.
 
 https://docs.stripe.com/invoicing/integration/programmatic-credit-notes. The texts of the errors are inferred. A credit
 note leaves the ledger alone. So a later proration credits the same time again, as users of Stripe report.

@@ -15,7 +15,7 @@ def end_as_scheduled(work: Work, subscription: Json) -> None:
 
 
 def expire_first_invoice(work: Work, subscription: Json) -> None:
-    """Void a first invoice that was not paid within 23 hours, and end the subscription for good.
+    """Void a first invoice that was not paid within 23 hours, and end the subscription.
 
     https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses
     """

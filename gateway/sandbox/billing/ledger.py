@@ -1,6 +1,6 @@
 """The record of what each subscription item was billed for, and which part was credited again.
 
-In flexible billing mode, a credit returns the amount that was really debited, whatever the current price is
+In flexible billing mode, a credit returns the amount that was really debited, independent of the current price
 (https://docs.stripe.com/billing/subscriptions/billing-mode/compare). So the ledger keeps every debit until its period
 ends.
 """

@@ -63,7 +63,7 @@ def charge(  # one parameter per circumstance
 ) -> Json:
     """Try the card once, and return the invoice. Its ``status`` says whether the card paid.
 
-    ``automatic`` means that no request asked for this attempt. ``on_session`` means that the cardholder is present.
+    ``automatic`` means that no request caused this attempt. ``on_session`` means that the cardholder is present.
     After the question for approval, the holder is sent to ``return_url``. ``approved`` means that the holder approved.
     """
     intent = intents.intent_of(work, invoice["id"]) or {}

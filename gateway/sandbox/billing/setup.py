@@ -62,7 +62,7 @@ def _succeed(work: Work, intent: Json, card: Json) -> Json:
 
 
 def _give_to_trial(work: Work, intent: Json, card: Json) -> None:
-    """Make the card the default of the trial that asked for it, which is an inference."""
+    """Make the card the default of the trial that required it, which is an inference."""
     for subscription in list(work.select("subscription", intent["customer"])):
         if subscription["pending_setup_intent"] == intent["id"]:
             work.update(subscription, {"default_payment_method": card["id"], "pending_setup_intent": None})

@@ -12,7 +12,7 @@ _PLACES = 12
 
 
 def amount(given: Json, name: str, param: str = "") -> Json:
-    """Return ``{"unit_amount": 1, "unit_amount_decimal": "1"}``, whichever of the two is given.
+    """Return ``{"unit_amount": 1, "unit_amount_decimal": "1"}``, from either of the two.
 
     A fraction of a cent has only the decimal. Its whole amount is None.
     """

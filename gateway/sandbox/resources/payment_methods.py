@@ -73,7 +73,7 @@ def attach(work: Work, params: Json, payment_method: str) -> Json:
 
 @routes.post("/v1/payment_methods/{payment_method}/detach", PaymentMethodDetachParams)
 def detach(work: Work, params: Json, payment_method: str) -> Json:
-    """Detach the card from its customer for good, and clear it wherever it was the default."""
+    """Detach the card from its customer permanently, and clear it wherever it was the default."""
     found = work.get("payment_method", payment_method, param="payment_method")
     if found["customer"] is None:
         raise invalid("The payment method you provided is not attached to a customer so detachment is impossible.")

@@ -1,7 +1,7 @@
-"""Carrying a billing intent out: its call to Stripe, the merge of the answer, and the end of the intent.
+"""Carry out a billing intent. Call Stripe, merge the answer and delete the intent.
 
 The request (``perform``) and the completion job (``finish_intent``) both make the call, with the same idempotency key.
-Stripe carries a repeated call out once.
+Stripe carries out a repeated call once.
 """
 
 from collections.abc import Callable, Mapping, Sequence

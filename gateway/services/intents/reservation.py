@@ -1,4 +1,4 @@
-"""Reserving an organization's billing for one operation, in the transaction that checks it.
+"""Reserve an organization's billing for one operation, in the transaction that checks it.
 
 Plan changes and billing intents exclude each other. Both lock the organization's row before they check, so the second
 one sees the first. An operation waits for an intent in flight, because an intent takes one call to Stripe. It does not
@@ -26,7 +26,7 @@ T = TypeVar("T")
 LONGEST_WAIT = 5.0  # seconds that an operation waits for another one
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds between two tries. The pause grows, so that many waits are no load.
 # Delay of the completion job. The request has usually ended before. If not, both use the same idempotency key, so
-# Stripe carries the operation out once.
+# Stripe carries out the operation once.
 FINISH_AFTER = timedelta(seconds=20)
 KEY_LIFETIME = timedelta(hours=23)  # Stripe forgets a key after 24 hours, and a later try could act twice
 

@@ -1,4 +1,4 @@
-"""The merge: the only code that writes the mirror and the plan table.
+"""Merge states of Stripe's objects. No other code writes the mirror and the plan table.
 
 Webhooks, answers, refreshes and reconciliation all end here. The merge locks and reads a batch's rows once, lets
 ``ordering`` place each snapshot, and writes the changes in bulk. All of it runs in the caller's transaction.
@@ -29,7 +29,7 @@ def merge(session: Session, observations: Sequence[Observation], now: datetime, 
     This transaction also enqueues jobs. They refresh objects whose states cannot be ordered, and objects that events
     only refer to. ``refresh.run_refresh_job`` and ``refresh.defer_refresh_if_outdated`` continue there.
 
-    ``now`` dates the history. ``attempt`` counts how often in a row Stripe was asked for these objects.
+    ``now`` dates the history. ``attempt`` counts how often in a row these objects were retrieved from Stripe.
     """
     batch = Batch(session, observations)
     positions = sorted(range(len(observations)), key=lambda i: batch_sort_key(observations[i]))

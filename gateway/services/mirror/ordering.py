@@ -1,6 +1,6 @@
 """The order of two states of one Stripe object, as a pure function.
 
-Why time alone is not enough: Stripe promises no order of delivery. Its times have whole seconds. It delivers
+Time alone is not enough, because Stripe promises no order of delivery. Its times have whole seconds. It delivers
 duplicates, sometimes under two event ids. So time decides only between different seconds.
 
 Within one second, the event's *cause* decides. The same holds within the tolerance, if the two times come from
@@ -15,8 +15,8 @@ different clocks of Stripe's. An event says which state it came from, so the eve
 Stripe dates an answer when it sends it. The answer shows the object at some moment since the call began, so an answer
 does not count as newer than changes from that time. The merge asks again after a slow answer.
 
-Why this converges: if no state of a second recurs, the events of that second form a simple path. Each arrival extends
-the known part of the path at one end, or is refreshed. If a state recurs, the path has a cycle, and the arrival that
+This converges. If no state of a second recurs, the events of that second form a simple path. Each arrival extends the
+known part of the path at one end, or is refreshed. If a state recurs, the path has a cycle, and the arrival that
 closes the cycle is refreshed. A state without a place is remembered at the front of the trail, because the refresh
 that it caused comes after it. Either way the final state is right, or it comes from Stripe itself.
 """
@@ -38,7 +38,7 @@ class Verdict(Enum):
 
     APPLY = auto()
     NOTE = auto()
-    """The content is not new, but the state adds to what is known of the order."""
+    """The content is not new, but the state adds to the known order."""
     STALE = auto()
     REFRESH = auto()
 

@@ -1,4 +1,4 @@
-"""Carrying a plan change out: its calls to Stripe, what their answers mean, and how the change ends.
+"""Carry out a plan change. Call Stripe, interpret the answers and end the change.
 
 The web request (``run_change``) and the completion job (``finish_change``) both make the calls. Each call carries an
 idempotency key made of the change's id, so Stripe carries out a repeated call once. ``end_change`` ends a change that

@@ -1,4 +1,4 @@
-"""What Stripe holds about one invoice: the credits against it, and how far the gateway has withdrawn them."""
+"""Read from Stripe the credits against one invoice, and how far the gateway has withdrawn them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class HeldCredits:
     """The credits against one invoice, in minor units."""
 
     credited: int
-    """What Stripe credited of the invoice, for time that the organization gave back."""
+    """What Stripe credited of the invoice, for time that the organization did not use."""
     charged_back: int
     """What the gateway charged to withdraw these credits."""
     noted: int

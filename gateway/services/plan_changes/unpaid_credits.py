@@ -1,8 +1,8 @@
 """Withdraw the credits that Stripe makes for time that was never paid.
 
-Stripe prorates as if each invoice will be paid. An organization that leaves a plan whose invoice is unpaid would get a
-credit for the unused time, and the invoice would still ask for the whole period. After such a change, the gateway does
-two things for each unpaid invoice:
+Stripe prorates as if each invoice will be paid. An organization may leave a plan whose invoice is unpaid. It would get
+a credit for the unused time, and the invoice would still ask for the whole period. After such a change, the gateway
+does two things for each unpaid invoice:
 
 1. It charges the credit back with an invoice item of the same amount.
 2. It issues a credit note of that amount on the invoice, so that the organization owes the used time.

@@ -1,4 +1,4 @@
-"""Quotes: Stripe computes what a change costs from one second on, and a token buys the change at that price."""
+"""Quote a change. Stripe computes its cost from one second on, and the quote's token buys it at that price."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta

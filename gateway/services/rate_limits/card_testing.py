@@ -1,6 +1,6 @@
 """Bound what a thief could learn about stolen cards. Such a thief lets Stripe decline one card after the other.
 
-A payment reserves its place before the call and gives it back unless Stripe declines it. If declines were only counted
+A payment reserves its place before the call and releases it unless Stripe declines it. If declines were only counted
 afterwards, any number of concurrent payments would pass the check first.
 """
 
@@ -41,7 +41,7 @@ def refuse_after_declines(gateway: Gateway, organization_id: str) -> Iterator[No
 
 
 def release_place(gateway: Gateway, limits: Mapping[str, RateLimitItem]) -> None:
-    """Give back the place of a payment that Stripe did not decline."""
+    """Release the place of a payment that Stripe did not decline."""
     try:
         gateway.database.fetch(COUNT, build_counts(limits, -1))
     except DatabaseUnavailable:  # raising it would hide from the caller what became of the payment

@@ -36,7 +36,7 @@ log = structlog.get_logger()
 
 
 class Priority(Enum):
-    """Name who calls Stripe. The value is how far ahead the rate may be used up when a call starts; None means any."""
+    """Name who calls Stripe. The value is how far ahead the rate may be used up when a call starts. None means any."""
 
     USER = None
     REFRESH = timedelta(seconds=0.5)

@@ -1,7 +1,7 @@
 """The limits in numbers. Each class of route has its own, by organization, by user and by address.
 
-Several requests of one page load count separately. The numbers therefore leave a person about ten times what a person
-needs, and they stop a program that repeats a request as fast as it can.
+Several requests of one page load count separately. The numbers therefore allow about ten times the requests that a
+person needs. They stop a program that repeats a request as fast as it can.
 """
 
 from collections.abc import Mapping

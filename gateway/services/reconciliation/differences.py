@@ -2,8 +2,8 @@
 
 These are the causes, in the order in which they are tried:
 
-in_flight       A change of ours is open, an event of the object waits in the inbox, a refresh is queued, or the mirror
-                has a state as recent as Stripe's answer. The walk leaves the object alone.
+in_flight       A change of ours is open, an event of the object waits in the inbox, or a refresh is queued. Or the
+                mirror's state is as recent as Stripe's answer. The walk leaves the object alone.
 failed_event    The inbox received the object's event but could not apply it.
 altered         The merge received Stripe's state, but the tables do not show it. Someone wrote to them, or it is a bug.
 dashboard_edit  A person chose another price, quantity, item or end at Stripe. It was no change of ours, and no event

@@ -1,4 +1,4 @@
-"""Drain the inbox: one drain per process, which gathers events and lingers for the next ones.
+"""Drain the inbox, with one drain per process. It gathers events and lingers for the next ones.
 
 A job costs more than an event. Under load a drain therefore takes the events of some milliseconds at a time and
 continues. Otherwise one job would follow another with hardly an event each.
@@ -11,8 +11,8 @@ from gateway.services.runtime import Gateway
 from gateway.services.webhooks.drain import BATCH, Handlers, drain_batch
 from gateway.services.webhooks.wakeup import defer_drain
 
-GATHER = 0.02  # seconds between two batches; an event waits half of it on average
-LINGER = 0.25  # seconds without an event after which a drain ends; at lower rates, a job per event is affordable
+GATHER = 0.02  # seconds between two batches. An event waits half of it on average.
+LINGER = 0.25  # seconds without an event after which a drain ends. At lower rates, a job per event is affordable.
 
 
 class DrainLoop:

@@ -50,7 +50,7 @@ def load_last_check(gateway: Gateway) -> Check | None:
 
 
 def find_endpoint_problem(gateway: Gateway, public_url: str, types: Iterable[str]) -> str | None:
-    """Describe what is wrong with the endpoint at Stripe, or return None. Raises StripeUnavailable."""
+    """Describe the problem of the endpoint at Stripe, or return None. Raises StripeUnavailable."""
     url = public_url.rstrip("/") + WEBHOOK_PATH
     try:
         with stripe_call():
@@ -66,7 +66,7 @@ def find_endpoint_problem(gateway: Gateway, public_url: str, types: Iterable[str
 
 
 def describe_problem(endpoint: WebhookEndpoint, types: Iterable[str]) -> str | None:
-    """Describe what is wrong with one endpoint, or return None."""
+    """Describe the problem of one endpoint, or return None."""
     if endpoint.status != "enabled":
         return f"{endpoint.id} is {endpoint.status}, so Stripe sends nothing"
     if endpoint.api_version != API_VERSION:

@@ -1,6 +1,6 @@
 """Take Stripe's deliveries: verify, store, acknowledge. Nothing else runs between Stripe and the commit.
 
-The endpoint then calls ``wakeup.Wakeup.request_drain``. The stored events go on in ``drain.drain_batch``.
+The endpoint then calls ``wakeup.Wakeup.request_drain``. Later ``drain.drain_batch`` merges the stored events.
 """
 
 from collections.abc import Collection, Sequence

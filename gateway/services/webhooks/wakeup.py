@@ -1,4 +1,4 @@
-"""Wake the worker after a webhook: one drain job for a burst, and no wake-up lost."""
+"""Wake the worker after a webhook. A burst needs one drain job, and no wake-up is lost."""
 
 import threading
 import time
@@ -93,6 +93,6 @@ class Wakeup:
     def _try_defer_drain(self, *, rely_on_running: bool) -> bool:
         try:
             return defer_drain(self._database, rely_on_running=rely_on_running)
-        except Exception:  # the thread must survive any database error; the event waits for the next wake-up
+        except Exception:  # The thread must survive any database error. The event waits for the next wake-up.
             log.warning("wakeup_failed", exc_info=True)
             return True

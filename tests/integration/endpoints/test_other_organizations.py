@@ -157,7 +157,7 @@ def test_no_route_shows_or_changes_another_organizations_objects(world: World, i
     before = belongings(world)
     found = list(cases(world.client.get("/v1/openapi.json").get_json(), ids))
     assert {each.foreign for each in found} == {*ids, None}
-    found.sort(key=lambda case: case.foreign in {None, "Idempotency-Key"})  # last, because these change what is ours
+    found.sort(key=lambda case: case.foreign in {None, "Idempotency-Key"})  # last, because these change our objects
     for case in found:
         answer = send(world, case)
         assert answer.status_code < 500, case

@@ -82,7 +82,7 @@ def test_upgrade_paid_by_its_customer_leaves_no_unpaid_invoice(world: World, api
         return bool(api.ok("GET", f"/subscription/changes/{change.id}")["state"] == "applied")
 
     eventually(is_applied)
-    assert "open" in {row.status for row in world.rows(Invoice)}  # no event told of the payment
+    assert "open" in {row.status for row in world.rows(Invoice)}  # no event reported the payment
     api.add_card(world.stripe)
     assert api.ok("PATCH", "/subscription", quantity=2)["state"] == "applied"
 

@@ -26,7 +26,7 @@ def gateway(world: World) -> Gateway:
 
 
 def try_payment(gateway: Gateway, error: Exception | None) -> None:
-    """Pay, with this end."""
+    """Pay, with this outcome."""
     with refuse_after_declines(gateway, "org_1"):
         if error is not None:
             raise error

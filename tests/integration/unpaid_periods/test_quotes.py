@@ -1,4 +1,4 @@
-"""The quote of a change in an unpaid period says what is credited and what remains owed."""
+"""The quote of a change in an unpaid period states the credit and the remaining debt."""
 
 import pytest
 

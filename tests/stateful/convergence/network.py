@@ -17,7 +17,7 @@ class Network(Dashboard):
     """Events on their way to the gateway."""
 
     loses = False
-    """Whether deliveries may be lost for good."""
+    """Whether deliveries may be lost permanently."""
 
     def __init__(self) -> None:
         super().__init__()

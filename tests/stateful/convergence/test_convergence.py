@@ -1,4 +1,4 @@
-"""Convergence: whatever happens to the deliveries, the tables end equal to Stripe's state.
+"""The tables end equal to Stripe's state, in whatever way the deliveries fail.
 
 A real gateway runs on a real database, and the sandbox stands in for Stripe. The state machine plays the network, the
 workers, the people at Stripe's dashboard and the gateway's users. At the end of each example, the test compares all
@@ -98,7 +98,7 @@ CHOSEN = settings(
     derandomize="STATEFUL_EXAMPLES" not in os.environ,
     deadline=None,
     suppress_health_check=list(HealthCheck),
-    # No shrinking: it would take an hour.
+    # No shrinking, because it would take an hour.
     phases=[Phase.explicit, Phase.generate],
     database=None,
 )

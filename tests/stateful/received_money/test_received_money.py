@@ -1,4 +1,4 @@
-"""A state machine: the gateway credits at most the money that it received, and every use of a plan is paid or owed.
+"""The gateway credits at most the money that it received, and every use of a plan is paid or owed.
 
 The rules are those of an organization that pays late or never. ``books`` is the oracle. It knows the price, the periods
 and the accepted changes, and none of the gateway's code. This runs a longer search::
@@ -60,7 +60,7 @@ class ReceivedMoney(RuleBasedStateMachine):
     def change(self, quantity: int, *, quoted: bool) -> None:
         """Cancel the plan, upgrade, or change the quantity."""
         if self.charge == "now" and not self.good_card and quantity:
-            return  # a declined payment discards all pending items, whatever they are
+            return  # a declined payment discards pending items of every kind
         plan, units = ("plus", quantity) if quantity else ("free", 1)
         gateway = self.stage.gateway
         try:

@@ -21,7 +21,7 @@ class Corrections(Subscriptions):
         outside=st.booleans(),
     )
     def credit(self, which: int, part: float, form: str, outside: bool) -> None:
-        """Credit a part of the remaining amount. What was paid goes to the balance or is given back elsewhere."""
+        """Credit a part of the remaining amount. The paid part goes to the balance or is refunded elsewhere."""
         found = self.in_status("invoice", *CREDITABLE)
         invoice = self.v1.invoices.retrieve(found[which % len(found)]).to_dict(for_json=True)
         credited = invoice["pre_payment_credit_notes_amount"] + invoice["post_payment_credit_notes_amount"]

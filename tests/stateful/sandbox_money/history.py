@@ -54,7 +54,7 @@ class History:
         """Check the previous state. Several events may report one change, and the first has its ``before``."""
         obj = event["data"]["object"]
         before = self._before[obj["id"]]
-        if before is None:  # the object's first event: the previous state is unknown
+        if before is None:  # the object's first event, so the previous state is unknown
             return
         undone = _undone(obj, event["data"]["previous_attributes"])
         assert same(undone, before), f"{event['type']} of {obj['id']} does not lead back: {undone} is not {before}"

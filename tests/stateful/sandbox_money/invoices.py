@@ -71,9 +71,10 @@ def check_balances(books: Books) -> None:
 def check_money(books: Books, set_by_hand: Json) -> None:
     """Check that no money appears or vanishes.
 
-    For each customer over the whole history: totals of the finalized invoices that are not void - their credit notes
-    + balance set by hand = paid by card + paid elsewhere - given back elsewhere + still owed on open and uncollectible
-    invoices + current balance.
+    This equation holds for each customer over the whole history:
+
+    totals of the finalized invoices that are not void - their credit notes + balance set by hand
+    = paid by card + paid elsewhere - refunded elsewhere + owed on open and uncollectible invoices + current balance
     """
     for customer_id, customer in books.customers.items():
         invoices = [

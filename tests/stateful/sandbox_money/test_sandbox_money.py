@@ -1,4 +1,4 @@
-"""A state machine: the sandbox's books stay correct under any operations, in any order and at any time.
+"""The sandbox's books stay correct under any operations, in any order and at any time.
 
 The rules are an integration's operations on Stripe. The invariants must hold for every Stripe account, and the test
 reads them through the API after the rules. This runs a longer search::

@@ -27,8 +27,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("organization_id", name=op.f("pk_billing_intents")),
         sa.UniqueConstraint("id", name=op.f("uq_billing_intents_id")),
     )
-    # Prevents an operation beside a change in flight: it could remove the card that an upgrade relies on. A change that
-    # waits for its payment may be abandoned or paid. The lock makes two concurrent transactions see each other's row.
+    # Prevents an operation beside a change in flight, because it could remove the card that an upgrade relies on. A
+    # change that waits for its payment may be abandoned or paid. The lock makes two concurrent transactions see each
+    # other's row.
     op.execute("""
         CREATE FUNCTION refuse_intent_beside_change() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
@@ -52,7 +53,7 @@ def upgrade() -> None:
         CREATE TRIGGER no_intent_beside_a_change BEFORE INSERT ON billing_intents
         FOR EACH ROW EXECUTE FUNCTION refuse_intent_beside_change()
     """)
-    # Prevents the reverse: an upgrade that relies on a card while an operation in flight may be removing it.
+    # Prevents an upgrade that relies on a card while an operation in flight may be removing it.
     op.execute("""
         CREATE FUNCTION refuse_change_beside_intent() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
