@@ -43,8 +43,8 @@ def delete_card(gateway: Gateway, caller: Caller, payment_method_id: str) -> Non
         if was_on_file(gateway, caller, payment_method_id):
             return
         raise
-    # Stripe's answer for a detached card does not name the customer. If the mirror did not have the card by then, it
-    # would not learn of the removal, and an upgrade that has just looked the card up would rely on it.
+    # Stripe's answer for a detached card does not name the customer. Without the card's row, the merge would drop the
+    # answer, and an upgrade that has just looked the card up would rely on it.
     merge_snapshots(gateway, card)
 
     def is_on_file(session: Session) -> bool:
