@@ -78,6 +78,7 @@ QUOTE: Json = {
     ],
     "amount_due_now": 0,
     "amount_due_on_billing_date": 75000,
+    "amount_unpaid": 0,
     "credit": 0,
     "billing_date": PERIOD_END,
     "estimate": False,
