@@ -78,7 +78,7 @@ class RateLimits:
         """Return a Flask-Limiter whose limits depend on what ``_begin`` finds."""
         limits = [
             Limit(
-                partial(self._choose_limits, dimension, per_process),
+                partial(self._choose_limits, dimension),
                 partial(find_caller, dimension),
                 partial(name_scope, dimension),
                 shared=True,
@@ -94,6 +94,8 @@ class RateLimits:
             fail_on_first_breach=False,  # Retry-After must be the longest wait
         )
         limiter.logger.setLevel(logging.WARNING)  # `_refuse` logs each refusal already
+        # Without the filter, each webhook would pay for finding out that it has no limit.
+        limiter.request_filter(lambda: g.rate_class is None or (g.rate_class in PER_PROCESS) != per_process)
         limiter.init_app(app)
         return limiter
 
@@ -121,11 +123,9 @@ class RateLimits:
                 for item in self._items[g.rate_class, dimension]
             )
 
-    def _choose_limits(self, dimension: Dimension, per_process: bool) -> str:
+    def _choose_limits(self, dimension: Dimension) -> str:
         """Return Flask-Limiter's notation of the limits on the request. It is empty if there are none."""
-        if g.rate_class is None or (g.rate_class in PER_PROCESS) != per_process or dimension not in g.limited:
-            return ""
-        return ";".join(map(str, self._items[g.rate_class, dimension]))
+        return ";".join(map(str, self._items[g.rate_class, dimension])) if dimension in g.limited else ""
 
     def _list_limits(self) -> list[RequestLimit]:
         return [*self._memory.current_limits, *self._shared.current_limits]
