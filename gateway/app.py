@@ -84,7 +84,8 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     app.extensions[EXTENSION] = WebApp(gateway, HANDLERS.keys())
     app.url_map.converters["card"] = billing_details.CardId
     if proxies := gateway.config.trusted_proxies:  # anyone could write the header, so only our proxies' part counts
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
+        proxied = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0, x_host=0)
+        app.wsgi_app = proxied  # type: ignore[method-assign]  # Flask's documented way to wrap it
     app.before_request(request_checks.refuse_leading_slashes)
     app.before_request(request_checks.read_body)
     response_headers.register(app, gateway.config)

@@ -86,7 +86,7 @@ PARAMETERS: dict[str, Json] = {
 class LeastProperties(BasePlugin):
     """Shows the least number of properties of a body."""
 
-    def schema_helper(self, name: str, definition: Json, schema: Any = None, **_: Any) -> Json:  # noqa: ARG002
+    def schema_helper(self, name: str, definition: Json, schema: Any = None, **_: Any) -> Json:  # noqa: ARG002 - as apispec calls it
         """Return what apispec adds to the schema."""
         kind = schema if isinstance(schema, type) else type(schema)
         least = getattr(kind.Meta, "min_properties", None) if issubclass(kind, Schema) else None

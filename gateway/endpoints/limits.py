@@ -54,7 +54,7 @@ def find_address() -> str | None:
         address = address.ipv4_mapped or address
     if not address.is_global:
         return None
-    return str(address) if address.version == 4 else str(ip_network(f"{address}/64", strict=False))  # noqa: PLR2004
+    return str(address) if address.version == 4 else str(ip_network(f"{address}/64", strict=False))  # noqa: PLR2004 - as above
 
 
 class RateLimits:
