@@ -11,6 +11,7 @@ from stripe.params import SubscriptionUpdateParamsItem
 
 from gateway.catalog import Catalog, CatalogPlan, Charge
 from gateway.db.models import (
+    UNPAID,
     Invoice,
     Organization,
     OrganizationPlan,
@@ -30,8 +31,6 @@ from gateway.services.plan_table.writer import PLAN_OF_PRODUCT
 from gateway.stripe_api.snapshots import ENDED
 
 ProrationBehavior = Literal["always_invoice", "create_prorations", "none"]
-UNPAID = ("open", "uncollectible")
-"""The statuses of an invoice that is still owed. A written-off invoice is a debt until it is paid or voided."""
 
 
 @dataclass(frozen=True)
