@@ -83,7 +83,7 @@ class Invoice(Mirrored):
 
 UNPAID = ("open", "uncollectible")
 """The statuses of an invoice that is still owed. A written-off invoice is a debt until it is paid or voided."""
-# The statuses are literals in the statement. With parameters, PostgreSQL's prepared plan could not use the partial index.
+# The statuses are literals, because PostgreSQL's prepared plan could not use the partial index with parameters.
 IS_UNPAID = and_(
     Invoice.status.in_(bindparam("unpaid_statuses", UNPAID, expanding=True, literal_execute=True)),
     Invoice.amount_remaining > 0,
