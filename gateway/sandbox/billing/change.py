@@ -11,6 +11,7 @@ from gateway.sandbox.billing import (
     payment,
     pending_update,
     scheduled_end,
+    sending,
     usage,
 )
 from gateway.sandbox.billing.cycle import period_at, whole
@@ -156,12 +157,14 @@ def draft_now(work: Work, change: Change) -> Json:
     start = min(item["current_period_start"] for item in items_of(change.subscription))
     pending = invoicing.pending_items(work, change.subscription, loose=False)
     window = (start, work.now)
-    return invoicing.draft(work, change.subscription, reason="subscription_update", pending=pending, window=window)
+    return invoicing.draft(work, change.after, reason="subscription_update", pending=pending, window=window)
 
 
 def _invoice_now(work: Work, change: Change, behavior: str) -> Json:
     owed = _make_pending(work, change)
-    invoice = invoicing.finalize(work, draft_now(work, change))
+    invoice = draft_now(work, change)
+    if not sending.is_sent(invoice):  # that a sent one stays a draft for an hour, as at sign-up, is an inference
+        invoice = invoicing.finalize(work, invoice)
     if invoice["status"] == "open" and behavior != "default_incomplete":
         card = payment.card_for(work, change.after, change.subscription["customer"])
         if behavior == "error_if_incomplete":
