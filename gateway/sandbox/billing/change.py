@@ -13,6 +13,7 @@ from gateway.sandbox.billing import (
     pending_update,
     redemption,
     scheduled_end,
+    sending,
     usage,
 )
 from gateway.sandbox.billing.cycle import period_at, whole
@@ -186,7 +187,9 @@ def draft_now(work: Work, change: Change) -> Json:
 
 def _invoice_now(work: Work, change: Change, behavior: str) -> Json:
     owed = _make_pending(work, change)
-    invoice = invoicing.finalize(work, draft_now(work, change))
+    invoice = draft_now(work, change)
+    if not sending.is_sent(invoice):  # that a sent one stays a draft for an hour, as at sign-up, is an inference
+        invoice = invoicing.finalize(work, invoice)
     if invoice["status"] == "open" and behavior != "default_incomplete":
         card = payment.card_for(work, change.after, change.subscription["customer"])
         if behavior == "error_if_incomplete":
