@@ -153,9 +153,10 @@ def tell(stage: SteppedGateway, events: Sequence[Json], size: int, *, jobs: bool
 
 
 def standings(stage: SteppedGateway) -> list[str]:
-    """Return the standings in the history, each one once as long as it lasts."""
+    """Return the standings in the history of the plan, each one once as long as it lasts."""
     with stage.gateway.database.transaction() as session:
         states = session.scalars(select(PlanHistory.after).order_by(PlanHistory.version)).all()
+    states = [state for state in states if state["requested_plan"] != "free"]
     assert all((state["plan"] == "free") == (state["standing"] == "suspended") for state in states)
     found = [str(state["standing"]) for state in states]
     return [each for index, each in enumerate(found) if index == 0 or each != found[index - 1]]
