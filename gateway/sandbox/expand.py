@@ -101,7 +101,9 @@ def _expand(work: Work, obj: Json, names: list[str], path: str) -> Json:
     value = obj.get(name)
     if isinstance(value, list):
         entries = [_find(work, name, entry) if isinstance(entry, str) else entry for entry in value]
-        return obj | {name: [_expand(work, entry, rest, path) if rest else entry for entry in entries]}
+        return obj | {
+            name: [_expand(work, entry, rest, path) if rest and isinstance(entry, dict) else entry for entry in entries]
+        }
     include = _INCLUDABLE.get((obj.get("object", ""), name))
     if include and value is None:
         value = include(work, obj)

@@ -73,7 +73,7 @@ def planned(work: Work, params: Json) -> Json:
         raise invalid(text)
     subscription = build(work, params, currency=currency) | trials.first(work, params)
     subscription |= sending.requested(subscription, params)
-    items = []
+    items: list[Json] = []
     for price, item in zip(prices, asked, strict=True):
         period = _first_period(subscription, params, price)
         built = build_item(work, subscription["id"], price, item.get("quantity"), period, item.get("metadata") or {})
