@@ -17,4 +17,4 @@ def payment_intent_processing(event: Event) -> list[Reference]:
     reference = id_of((event.object.get("payment_details") or {}).get("order_reference"))
     if reference is None or not reference.startswith(INVOICE_PREFIX):
         return []
-    return [Reference(kind="invoice", id=reference, owner=id_of(event.object["customer"]), as_of=None)]
+    return [Reference(kind="invoice", id=reference, owner=id_of(event.object["customer"]), as_of=event.created)]

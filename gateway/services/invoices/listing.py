@@ -11,7 +11,7 @@ from gateway.services.runtime import Caller, Gateway
 
 # Other drafts are not visible. They can still change, and the organization does not owe them yet.
 VISIBLE = ("open", "paid", "uncollectible", "void")
-# While a subscription is unpaid, Stripe leaves its invoices as drafts. The subscription stays unpaid until they are paid.
+# Stripe leaves the invoices of an unpaid subscription as drafts, and it stays unpaid until they are paid.
 # https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses
 IS_LEFT_AS_DRAFT = and_(
     Invoice.status == "draft",

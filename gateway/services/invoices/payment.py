@@ -27,7 +27,7 @@ from gateway.stripe_api.client import needs_action, refuses, stripe_call
 from gateway.stripe_api.snapshots import InvoiceSnapshot, Snapshot, SubscriptionSnapshot
 
 PAYABLE = (*UNPAID, "draft")
-"""The statuses in which a visible invoice can be paid. ``listing`` shows only drafts that Stripe no longer finalizes."""
+"""The statuses in which a visible invoice can be paid. A visible draft is one that Stripe no longer finalizes."""
 
 
 def pay_invoice(gateway: Gateway, caller: Caller, invoice_id: str) -> Invoice:

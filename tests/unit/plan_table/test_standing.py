@@ -11,6 +11,7 @@ import stripe
 from gateway.db.models import Invoice, Subscription
 from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState, derive_plan_state
 from gateway.services.plan_table.standing import RULES
+from tests.support.json_types import Json
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -53,11 +54,11 @@ def invoice(name: str = "in_1", **changes: Any) -> Invoice:
     return Invoice(id=name, organization_id="org_1", **row | changes)
 
 
-GIVEN_UP = {"payment_under_way": False}
-RETRIED = {"next_payment_attempt": NOW + DAY}
-NOT_TRIED = {"attempted": False}
-UNDER_WAY = {"payment_under_way": True}
-NOT_KNOWN: dict[str, Any] = {}
+GIVEN_UP: Json = {"payment_under_way": False}
+RETRIED: Json = {"next_payment_attempt": NOW + DAY}
+NOT_TRIED: Json = {"attempted": False}
+UNDER_WAY: Json = {"payment_under_way": True}
+NOT_KNOWN: Json = {}
 
 
 def found(status: str, *invoices: Invoice, before: str = "good", **changes: Any) -> tuple[str, str]:
@@ -121,7 +122,7 @@ def test_every_status_in_the_sdk_has_a_rule() -> None:
 
 @pytest.mark.parametrize("status", ["active", "trialing", "past_due"])
 @pytest.mark.parametrize("newest", [NOT_TRIED, RETRIED, UNDER_WAY, NOT_KNOWN], ids=repr)
-def test_a_given_up_invoice_suspends_in_later_months(status: str, newest: dict[str, Any]) -> None:
+def test_a_given_up_invoice_suspends_in_later_months(status: str, newest: Json) -> None:
     older = invoice("in_0", **GIVEN_UP)
     assert found(status, older, invoice(**newest)) == ("free", "suspended")
     assert found(status, invoice(**newest), older) == ("free", "suspended")
@@ -131,7 +132,7 @@ def test_a_given_up_invoice_suspends_in_later_months(status: str, newest: dict[s
 @pytest.mark.parametrize(
     ("newest", "standing"), [(NOT_TRIED, "grace"), (RETRIED, "grace"), (UNDER_WAY, "good")], ids=repr
 )
-def test_a_settled_invoice_no_longer_suspends(ended: str, newest: dict[str, Any], standing: str) -> None:
+def test_a_settled_invoice_no_longer_suspends(ended: str, newest: Json, standing: str) -> None:
     older = invoice("in_0", **GIVEN_UP | {"status": ended, "amount_remaining": 0})
     assert found("past_due", older, invoice(**newest), before="suspended") == ("plus", standing)
 
@@ -144,7 +145,7 @@ def test_the_worst_of_several_invoices_counts() -> None:
 @pytest.mark.parametrize(
     "other", [{"subscription_id": "sub_2"}, {"subscription_id": None}, {"amount_remaining": 0}], ids=repr
 )
-def test_what_is_not_owed_on_the_subscription_is_no_debt_of_it(other: dict[str, Any]) -> None:
+def test_what_is_not_owed_on_the_subscription_is_no_debt_of_it(other: Json) -> None:
     assert found("active", invoice(**GIVEN_UP | other)) == ("plus", "good")
 
 
