@@ -8,6 +8,7 @@ import math
 from flask import Blueprint, Response, request
 
 from gateway.sandbox import encoding, faults
+from gateway.sandbox.billing import redemption
 from gateway.sandbox.clock import LATEST, Clock
 from gateway.sandbox.engine import Engine
 from gateway.sandbox.errors import StripeError, invalid
@@ -43,11 +44,26 @@ def blueprint(engine: Engine, clock: Clock, outbox: Outbox) -> Blueprint:
         engine.settings = engine.settings.changed(_body())
         return _json(engine.settings.shown())
 
+    @control.post("/payment_methods/<method>/automatically_update")
+    def update_card(method: str) -> Response:
+        changes = _new_expiry(_body())
+        with engine.visit(method) as work:
+            found = work.get("payment_method", method, param="payment_method")
+            if found["type"] != "card":
+                raise invalid("Only a card is updated automatically.")
+            changed = {"card": found["card"] | changes}
+            return _json(work.update(found, changed, "payment_method.automatically_updated"))
+
     @control.post("/events/<event>/resend")
     def resend(event: str) -> Response:
         with engine.lock:
             urls = outbox.resend(event)
         return _json({"event": event, "sent_to": urls})
+
+    @control.post("/customers/<customer>/discount")
+    def discount_customer(customer: str) -> Response:
+        with engine.visit(customer) as work:
+            return _json(redemption.give_to_customer(work, customer, _body()), 201)
 
     @control.errorhandler(StripeError)
     def refused(error: StripeError) -> Response:
@@ -73,6 +89,14 @@ def _faults(control: Blueprint, engine: Engine, outbox: Outbox) -> None:
             engine.faults.clear()
             outbox.release()
         return _json({"faults": []})
+
+
+def _new_expiry(body: object) -> Json:
+    if isinstance(body, dict) and body.keys() == {"exp_month", "exp_year"}:
+        month, year = body["exp_month"], body["exp_year"]
+        if type(month) is type(year) is int and 1 <= month <= 12:  # noqa: PLR2004 - the months of a year
+            return body
+    raise invalid('The body must be {"exp_month": month, "exp_year": year} with whole numbers.')
 
 
 def _seconds_ahead(body: object) -> float:

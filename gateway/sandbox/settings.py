@@ -15,12 +15,17 @@ class Settings:
     """Retry and billing settings (https://docs.stripe.com/billing/revenue-recovery/smart-retries).
 
     ``retry_days`` are the days from each failed attempt to the next. If the last attempt fails, the subscription takes
-    the status ``after_retries``. Stripe sends ``invoice.upcoming`` ``upcoming_days`` before a renewal.
+    the status ``after_retries``. Stripe sends ``invoice.upcoming`` ``upcoming_days`` before a renewal. A subscription
+    takes the status ``when_overdue`` when a sent invoice is due and unpaid. ``overdue_days`` later, it takes the status
+    ``after_overdue``.
     """
 
     retry_days: tuple[int, ...] = (3, 5, 7)
     after_retries: Literal["canceled", "unpaid", "past_due"] = "canceled"
     upcoming_days: int = 3
+    when_overdue: Literal["past_due", "active"] = "past_due"
+    after_overdue: Literal["past_due", "unpaid", "canceled"] = "past_due"
+    overdue_days: int = 30
 
     def changed(self, given: object) -> "Settings":
         """Return the settings with ``given`` applied. Raise StripeError naming an invalid setting."""
@@ -46,4 +51,7 @@ _VALID: dict[str, Callable[[object], bool]] = {
     "retry_days": lambda value: isinstance(value, list) and all(_is_day(day) for day in value),
     "after_retries": lambda value: value in ("canceled", "unpaid", "past_due"),
     "upcoming_days": _is_day,
+    "when_overdue": lambda value: value in ("past_due", "active"),
+    "after_overdue": lambda value: value in ("past_due", "unpaid", "canceled"),
+    "overdue_days": _is_day,
 }
