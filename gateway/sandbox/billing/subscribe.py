@@ -1,6 +1,6 @@
 """New subscriptions, whose first invoice is charged immediately."""
 
-from gateway.sandbox.billing import discounts, invoicing, payment, redemption, scheduled_end, trials, usage
+from gateway.sandbox.billing import discounts, invoicing, payment, redemption, scheduled_end, taxes, trials, usage
 from gateway.sandbox.billing.cycle import period_at
 from gateway.sandbox.billing.items import price_of, refuse_doubles, terms
 from gateway.sandbox.errors import invalid, not_built
@@ -65,6 +65,7 @@ def planned(work: Work, params: Json) -> Json:
     if "discounts" in params:
         owner = {"customer": subscription["customer"], "subscription": subscription["id"]}
         subscription["discounts"] = redemption.redeem(work, params["discounts"], owner, currency)
+    subscription |= taxes.requested(work, subscription, params)
     return subscription | with_items(subscription, items)
 
 
