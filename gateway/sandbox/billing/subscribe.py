@@ -8,6 +8,7 @@ from gateway.sandbox.billing import (
     redemption,
     scheduled_end,
     sending,
+    taxes,
     trials,
     usage,
 )
@@ -81,6 +82,7 @@ def planned(work: Work, params: Json) -> Json:
     if "discounts" in params:
         owner = {"customer": subscription["customer"], "subscription": subscription["id"]}
         subscription["discounts"] = redemption.redeem(work, params["discounts"], owner, currency)
+    subscription |= taxes.requested(work, subscription, params)
     return subscription | with_items(subscription, items)
 
 
