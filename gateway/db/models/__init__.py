@@ -18,7 +18,7 @@ from gateway.db.models.plan_table import (
     PlanHistory,
 )
 from gateway.db.models.rate_limits import RateLimitCount
-from gateway.db.models.reconciliation import Reconciliation, SeenAtStripe, StripeBudget
+from gateway.db.models.reconciliation import Adoption, Reconciliation, SeenAtStripe, StripeBudget
 from gateway.db.models.sales import SalesInquiry
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "PENDING_INVOICE",
     "UNPAID",
     "UNSETTLED",
+    "Adoption",
     "Base",
     "BillingIntent",
     "Check",

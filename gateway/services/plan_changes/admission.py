@@ -38,7 +38,7 @@ INTENT_AND_LATEST = (
 
 @dataclass(frozen=True, kw_only=True)
 class Admitted:
-    """A change that has passed all checks but the one for a card."""
+    """A change that has passed all checks but the one for a payment method."""
 
     source: str
     """The plan that the organization leaves."""
@@ -49,7 +49,7 @@ class Admitted:
 
 
 def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None) -> Admitted:
-    """Return the requested change if the organization may make it. Do not check whether a card is on file.
+    """Return the requested change if the organization may make it. Do not check whether a payment method is on file.
 
     Raises OperationInFlight, PreconditionFailed, ChangeInProgress, RateLimited, NotEnrolled, UnpaidInvoice,
     ExposureLimit, CatalogNotSynced, and what ``refuse_deleted_customer``, ``policy.check_change`` and ``Terms.check``
