@@ -1,9 +1,19 @@
 """New subscriptions, whose first invoice is charged immediately."""
 
 from gateway.sandbox import pricing
-from gateway.sandbox.billing import invoicing, on_file, payment, scheduled_end, sending, trials, usage
+from gateway.sandbox.billing import (
+    billing_mode,
+    invoicing,
+    on_file,
+    one_time,
+    payment,
+    scheduled_end,
+    sending,
+    trials,
+    usage,
+)
 from gateway.sandbox.billing.cycle import parts_of, period_at
-from gateway.sandbox.billing.items import price_of, refuse_doubles
+from gateway.sandbox.billing.items import price_of, refuse_doubles, with_price
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.subscription import build, build_item, items_of, metered, with_items
@@ -21,9 +31,11 @@ def subscribe(work: Work, params: Json) -> Json:
     subscription |= scheduled_end.requested(work, subscription, params)
     trial = subscription["status"] == "trialing"
     sent = sending.is_sent(subscription)
+    extra = params.get("add_invoice_items", [])
+    one_time.add(work, subscription, extra)
     if trial:
         subscription |= trials.ask_for_card(work, subscription)
-    elif not any(not metered(item["price"]) for item in items_of(subscription)):
+    elif not extra and all(metered(item["price"]) for item in items_of(subscription)):
         _keep_items(work, subscription)
         return work.add(subscription | {"status": "active"})
     due = _amount_due_now(work, subscription)
@@ -63,7 +75,7 @@ def _amount_due_now(work: Work, subscription: Json) -> int:
 def planned(work: Work, params: Json) -> Json:
     """Return the subscription that the request would create, without storing it."""
     customer = work.get("customer", params["customer"], param="customer")
-    asked = params["items"]
+    asked = [with_price(item) for item in params["items"]]
     prices = [price_of(work, item, f"items[{index}][price]") for index, item in enumerate(asked)]
     refuse_doubles(prices)
     currency = prices[0]["currency"]
@@ -75,6 +87,9 @@ def planned(work: Work, params: Json) -> Json:
         raise invalid(text)
     subscription = build(work, params, currency=currency) | trials.first(work, params)
     subscription |= sending.requested(subscription, params)
+    subscription["billing_mode"] = billing_mode.requested(work, params)
+    if any(metered(price) for price in prices):
+        billing_mode.refuse_in_classic(subscription, "metered prices")
     items = []
     for price, item in zip(prices, asked, strict=True):
         period = _first_period(subscription, params, price)
