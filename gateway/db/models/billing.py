@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.db.models.base import Json, Mirrored
@@ -27,6 +27,16 @@ class Subscription(Mirrored):
     currency: Mapped[str]
     items: Mapped[list[Json]]
     cancel_at: Mapped[datetime | None]
+    cancel_at_period_end: Mapped[bool] = mapped_column(server_default=text("false"))
+    default_payment_method_id: Mapped[str | None]
+    """What Stripe charges for this subscription. None if the customer's default counts."""
+    collection_method: Mapped[str] = mapped_column(server_default="charge_automatically")
+    billing_mode: Mapped[str] = mapped_column(server_default="flexible")
+    schedule_id: Mapped[str | None]
+    pause_behavior: Mapped[str | None]
+    paused_until: Mapped[datetime | None]
+    trial_end: Mapped[datetime | None]
+    discount_ids: Mapped[list[str]] = mapped_column(server_default="{}")
     latest_invoice_id: Mapped[str | None]
     change_id: Mapped[str | None]
     """The plan change that Stripe last carried out, according to the subscription's metadata."""
@@ -50,6 +60,11 @@ class Invoice(Mirrored):
     subscription_id: Mapped[str | None]
     status: Mapped[str]
     billing_reason: Mapped[str | None]
+    collection_method: Mapped[str] = mapped_column(server_default="charge_automatically")
+    due_date: Mapped[datetime | None]
+    attempted: Mapped[bool] = mapped_column(server_default=text("true"))
+    attempt_count: Mapped[int] = mapped_column(server_default="0")
+    auto_advance: Mapped[bool] = mapped_column(server_default=text("false"))
     number: Mapped[str | None]
     currency: Mapped[str]
     total: Mapped[int]

@@ -14,7 +14,7 @@ def requested(work: Work, params: Json) -> Json:
         return {"flexible": None, "type": "classic", "updated_at": None}
     discounts = (given.get("flexible") or {}).get("proration_discounts", "included")
     if discounts != "included":
-        raise not_built("itemized proration discounts", "billing_mode[flexible][proration_discounts]")
+        raise not_built("itemized discounts of prorations", "billing_mode[flexible][proration_discounts]")
     return {"flexible": {"proration_discounts": discounts}, "type": "flexible", "updated_at": work.now}
 
 

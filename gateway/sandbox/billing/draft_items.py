@@ -34,6 +34,4 @@ def take_off(work: Work, invoice: Json, item: Json) -> None:
 
 
 def _set_lines(work: Work, invoice: Json, lines: list[Json]) -> None:
-    work.note("lines", invoice["id"], {"data": lines})
-    balance = work.get("customer", invoice["customer"])["balance"]
-    work.update(invoice, invoicing.totals(invoice, lines, balance))
+    work.update(invoice, invoicing.put_lines(work, invoice, lines))

@@ -3,7 +3,7 @@
 https://docs.stripe.com/invoicing/integration/workflow-transitions
 """
 
-from gateway.sandbox.billing import balance, intents
+from gateway.sandbox.billing import balance, discounts, intents, ledger
 from gateway.sandbox.billing.cycle import Period, parts_of
 from gateway.sandbox.billing.ledger import Debit, remember
 from gateway.sandbox.billing.lines import for_period, from_pending, trial_line
@@ -67,19 +67,18 @@ def draft(  # one parameter per decision
     lines = from_pending(work, invoice_id, pending) + (lines or [])
     sent = subscription["collection_method"] == "send_invoice"
     invoice = objects.build(work, customer, invoice_id=invoice_id, currency=subscription["currency"], reason=reason)
-    invoice |= totals(invoice, lines, customer["balance"])
     invoice |= {
         "auto_advance": auto_advance,
         "automatically_finalizes_at": work.now + DRAFT_SECONDS + 1 if auto_advance else None,
         "collection_method": subscription["collection_method"],
         "due_date": work.now + subscription["days_until_due"] * DAY if sent else None,
+        "discounts": discounts.live(work, discounts.of_subscription(work, subscription), window[1]),
         "next_payment_attempt": work.now + DRAFT_SECONDS if auto_advance and not sent else None,
         "parent": objects.parent_of(subscription),
         "period_end": window[1],
         "period_start": window[0],
     }
-    work.note("lines", invoice_id, {"data": lines})
-    work.add(invoice)
+    invoice = work.add(invoice | put_lines(work, invoice, lines))
     for item in pending:
         work.update(item, {"invoice": invoice_id})
     return invoice
@@ -107,19 +106,38 @@ def _charge_period(work: Work, invoice_id: str, subscription: Json, item: Json, 
     return lines
 
 
-def totals(invoice: Json, lines: list[Json], before: int) -> Json:
-    """Return the fields that follow from the lines and from the customer's balance ``before``."""
-    total = sum(line["amount"] for line in lines)
+def put_lines(work: Work, invoice: Json, lines: list[Json]) -> Json:
+    """Store the draft's lines with their discounts, and return the invoice's fields that follow from them.
+
+    The subtotal is before the invoice's discounts, but after those of its lines, as the SDK says of ``Invoice``.
+    """
+    moment = invoice["period_end"]
+    lines = [line | {"discounts": discounts.live(work, line["discounts"], moment, invoice["id"])} for line in lines]
+    lines = discounts.apply(work, lines, invoice["discounts"], invoice["currency"])
+    for line in lines:
+        ledger.lower(work, line)
+    discounts.use_up(work, invoice, lines)
+    work.note("lines", invoice["id"], {"data": lines})
+    taken = [entry for line in lines for entry in line["discount_amounts"]]
+    of_lines = [entry for line in lines for entry in line["discount_amounts"] if entry["discount"] in line["discounts"]]
+    amount = sum(line["amount"] for line in lines)
+    total = amount - discounts.total(taken)
+    subtotal = amount - discounts.total(of_lines)
+    before = work.get("customer", invoice["customer"])["balance"]
     due, _left = settle(total, before, invoice["currency"])
     return {
         "amount_due": due,
         "amount_remaining": due,
         "lines": objects.lines_page(invoice["id"], lines),
         "starting_balance": before,
-        "subtotal": total,
-        "subtotal_excluding_tax": total,
+        "subtotal": subtotal,
+        "subtotal_excluding_tax": subtotal,
         "total": total,
+        "total_discount_amounts": discounts.combined(taken),
         "total_excluding_tax": total,
+        "total_pretax_credit_amounts": [
+            entry | {"type": "discount"} for entry in discounts.combined(taken) if entry["amount"]
+        ],
     }
 
 

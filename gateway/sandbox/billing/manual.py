@@ -1,7 +1,7 @@
 """Manual invoices (https://docs.stripe.com/api/invoices/create), and the collection settings of a draft."""
 
-from gateway.sandbox.billing import invoicing
-from gateway.sandbox.billing.lines import from_pending
+from gateway.sandbox.billing import discounts, invoicing, redemption
+from gateway.sandbox.billing.lines import from_pending, lines_of
 from gateway.sandbox.billing.sending import ONLY_IF_SENT, SENT_WITHOUT_DATE
 from gateway.sandbox.currencies import known
 from gateway.sandbox.errors import invalid
@@ -29,12 +29,25 @@ def create(work: Work, customer: Json, subscription: Json | None, params: Json) 
         "parent": objects.parent_of(subscription) if subscription else None,
     }
     invoice |= collected(work, invoice, params)
-    lines = from_pending(work, invoice_id, pending)
-    work.note("lines", invoice_id, {"data": lines})
-    work.add(invoice | invoicing.totals(invoice, lines, customer["balance"]))
+    invoice["discounts"] = discounted(work, invoice, params, _inherited(work, customer, subscription))
+    work.add(invoice | invoicing.put_lines(work, invoice, from_pending(work, invoice_id, pending)))
     for item in pending:
         work.update(item, {"invoice": invoice_id})
     return work.get("invoice", invoice_id)
+
+
+def _inherited(work: Work, customer: Json, subscription: Json | None) -> list[str]:
+    """Return the discounts of the subscription or else of the customer, which an invoice has by default."""
+    found = discounts.of_subscription(work, subscription or {"customer": customer["id"], "discounts": []})
+    return discounts.live(work, found, work.now)
+
+
+def discounted(work: Work, invoice: Json, params: Json, default: list[str]) -> list[str]:
+    """Return the invoice's discounts after ``params``, or else ``default``."""
+    if "discounts" not in params:
+        return default
+    owner = {"customer": invoice["customer"], "invoice": invoice["id"]}
+    return redemption.redeem(work, params["discounts"], owner, invoice["currency"])
 
 
 def _included(params: Json) -> bool:
@@ -72,6 +85,12 @@ def collected(work: Work, invoice: Json, params: Json) -> Json:
         "due_date": due_date,
         "next_payment_attempt": work.now + invoicing.DRAFT_SECONDS if advances and not sent else None,
     }
+
+
+def reprice(work: Work, invoice: Json, params: Json) -> Json:
+    """Return the draft's fields after its discounts changed."""
+    changed = {"discounts": discounted(work, invoice, params, invoice["discounts"])}
+    return changed | invoicing.put_lines(work, invoice | changed, lines_of(work, invoice["id"]))
 
 
 def delete(work: Work, invoice: Json) -> Json:

@@ -10,14 +10,13 @@ from gateway.sandbox.billing import (
     collection,
     intents,
     invoicing,
-    ledger,
     on_file,
     payment,
     pending_update,
     sending,
     usage,
 )
-from gateway.sandbox.billing.cycle import period_at, whole
+from gateway.sandbox.billing.cycle import period_at
 from gateway.sandbox.errors import invalid, not_built
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.subscription import cut_short, items_of, metered, period_start, with_items
@@ -106,8 +105,9 @@ def _resume_unchanged(work: Work, subscription: Json, params: Json) -> Json:
     after = subscription | fields
     date = change.proration_date(work, after, params, behavior)
     owed = []
+    costs = change.Costs.of(work, after, items_of(after))
     for item in items_of(after) if behavior != "none" else []:
-        owed += ledger.charge(work, item, date, whole(after, item["price"], date))
+        owed += costs.debits(item, date)
     change.update(work, change.Change(subscription, fields, owed, behavior, []), "allow_incomplete")
     resumed = work.get("subscription", subscription["id"])
     work.tell("customer.subscription.resumed", resumed)

@@ -1,6 +1,6 @@
 """Changes that wait for their payment (https://docs.stripe.com/billing/subscriptions/pending-updates)."""
 
-from gateway.sandbox.billing import on_file
+from gateway.sandbox.billing import discounts, on_file
 from gateway.sandbox.billing.ledger import Proration, record
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
@@ -15,6 +15,7 @@ _SUPPORTED = frozenset(
         "add_invoice_items",
         "billing_cycle_anchor",
         "cancel_at_period_end",
+        "discounts",
         "expand",
         "items",
         "metadata",
@@ -59,6 +60,7 @@ def park(
     ends = [item["current_period_end"] for item in items_of(subscription) if item["current_period_end"] > work.now]
     shown = {
         "billing_cycle_anchor": fields.get("billing_cycle_anchor"),
+        "discounts": fields.get("discounts"),
         "expires_at": min(work.now + LIFETIME, *ends) if ends else work.now + LIFETIME,
         "subscription_items": fields["items"]["data"],
         "trial_end": None,
@@ -85,7 +87,9 @@ def apply(work: Work, subscription: Json) -> Json:
     kept = work.recall("pending_update", subscription["id"]) or {}
     for proration, invoice_item in kept["owed"]:
         record(work, proration, invoice_item)
-    return work.update(subscription, kept["fields"] | {"pending_update": None}, *kept["events"])
+    applied = work.update(subscription, kept["fields"] | {"pending_update": None}, *kept["events"])
+    discounts.announce(work, subscription, applied)
+    return discounts.drop_over(work, applied)
 
 
 def discard(work: Work, subscription: Json) -> Json:

@@ -8,12 +8,14 @@ from gateway.sandbox.objects.subscription import ENDED, items_of, period_end
 from gateway.sandbox.settings import DAY
 from gateway.sandbox.work import Work
 
+_TERMS = {"discounts"}
+"""Parameters that stand beside ``subscription_details`` and change the same subscription."""
 _NONE_UPCOMING = "No upcoming invoices for customer: {customer}"
 
 
 def preview(work: Work, params: Json) -> Json:
     """Return the immediate invoice of a change (``always_invoice``), else the next renewal's including the change."""
-    details = params.get("subscription_details", {})
+    details = params.get("subscription_details", {}) | {key: params[key] for key in _TERMS & params.keys()}
     if "subscription" in params:
         subscription = work.get("subscription", params["subscription"], param="subscription", status=400)
     elif details.get("items"):

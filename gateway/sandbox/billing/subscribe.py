@@ -1,19 +1,20 @@
 """New subscriptions, whose first invoice is charged immediately."""
 
-from gateway.sandbox import pricing
 from gateway.sandbox.billing import (
     billing_mode,
+    discounts,
     invoicing,
     on_file,
     one_time,
     payment,
+    redemption,
     scheduled_end,
     sending,
     trials,
     usage,
 )
-from gateway.sandbox.billing.cycle import parts_of, period_at
-from gateway.sandbox.billing.items import price_of, refuse_doubles, with_price
+from gateway.sandbox.billing.cycle import period_at
+from gateway.sandbox.billing.items import price_of, refuse_doubles, terms, with_price
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.subscription import build, build_item, items_of, metered, with_items
@@ -36,9 +37,9 @@ def subscribe(work: Work, params: Json) -> Json:
     if trial:
         subscription |= trials.ask_for_card(work, subscription)
     elif not extra and all(metered(item["price"]) for item in items_of(subscription)):
-        _keep_items(work, subscription)
-        return work.add(subscription | {"status": "active"})
-    due = _amount_due_now(work, subscription)
+        return _add(work, subscription | {"status": "active"})
+    invoice_id = work.ids.new("in")
+    due = first_invoice(work.trial(), subscription, invoice_id)["amount_due"]
     behavior = params.get("payment_behavior", "allow_incomplete")
     card = None
     if due and not sent and behavior != "default_incomplete":
@@ -48,28 +49,15 @@ def subscribe(work: Work, params: Json) -> Json:
         card = found(work, subscription, subscription["customer"])
     if card and behavior == "error_if_incomplete":
         payment.refuse_incomplete(work, card)
-    invoice_id = work.ids.new("in")
     status = subscription["status"] if trial or (due and not sent) else "active"
-    subscription = work.add(subscription | {"status": status, "latest_invoice": invoice_id})
-    _keep_items(work, subscription)
+    subscription = _add(work, subscription | {"status": status, "latest_invoice": invoice_id})
     invoice = first_invoice(work, subscription, invoice_id)
     if not sent:
         invoice = invoicing.finalize(work, invoice)
+    discounts.drop_over(work, work.get("subscription", subscription["id"]))
     if card:
         payment.charge(work, invoice, card)
     return work.get("subscription", subscription["id"])
-
-
-def _amount_due_now(work: Work, subscription: Json) -> int:
-    """Return the amount to charge now for the first period, which a trial makes free, and for pending items."""
-    total = sum(item["amount"] for item in invoicing.pending_items(work, subscription, loose=True))
-    if subscription["status"] != "trialing":
-        for item in items_of(subscription):
-            period = (item["current_period_start"], item["current_period_end"])
-            total += pricing.total(parts_of(work, subscription, item, period))
-    balance = work.get("customer", subscription["customer"])["balance"]
-    due, _left = invoicing.settle(total, balance, subscription["currency"])
-    return due
 
 
 def planned(work: Work, params: Json) -> Json:
@@ -93,9 +81,11 @@ def planned(work: Work, params: Json) -> Json:
     items = []
     for price, item in zip(prices, asked, strict=True):
         period = _first_period(subscription, params, price)
-        items.append(
-            build_item(work, subscription["id"], price, item.get("quantity"), period, item.get("metadata") or {})
-        )
+        built = build_item(work, subscription["id"], price, item.get("quantity"), period, item.get("metadata") or {})
+        items.append(built | terms(work, subscription, built, item, f"items[{len(items)}]"))
+    if "discounts" in params:
+        owner = {"customer": subscription["customer"], "subscription": subscription["id"]}
+        subscription["discounts"] = redemption.redeem(work, params["discounts"], owner, currency)
     return subscription | with_items(subscription, items)
 
 
@@ -121,8 +111,11 @@ def _first_period(subscription: Json, params: Json, price: Json) -> tuple[int, i
     return period_at(target, price, subscription["created"])
 
 
-def _keep_items(work: Work, subscription: Json) -> None:
-    """Note which subscription owns the items, and count their usage from now on."""
+def _add(work: Work, subscription: Json) -> Json:
+    """Store the subscription, note which items it owns, and count their usage from now on."""
+    work.add(subscription)
+    discounts.announce(work, None, subscription)
     usage.restart(work, [], items_of(subscription))
     for item in items_of(subscription):
         work.note("item_owner", item["id"], {"subscription": subscription["id"]})
+    return subscription

@@ -26,6 +26,7 @@ _PREVIEWED = " ".join(
         "items][quantity",
         "items][deleted",
         "items][metadata",
+        "items][discounts",
         "billing_cycle_anchor",
         "billing_mode",
         "cancel_at",
@@ -40,7 +41,7 @@ _PREVIEWED = " ".join(
 @routes.post(
     "/v1/invoices/create_preview",
     InvoiceCreatePreviewParams,
-    f"customer subscription preview_mode {_PREVIEWED}",
+    f"customer subscription preview_mode discounts {_PREVIEWED}",
 )
 def create_preview(work: Work, params: Json) -> Json:
     """Return the invoice of a proposed change or of the next renewal. Store nothing."""

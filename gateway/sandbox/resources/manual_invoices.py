@@ -10,7 +10,7 @@ from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
 
 routes = Routes()
-_FIELDS = "auto_advance collection_method days_until_due description metadata"
+_FIELDS = "auto_advance collection_method days_until_due description discounts metadata"
 _ALWAYS_EDITABLE = {"expand", "metadata"}
 
 
@@ -44,6 +44,8 @@ def update(work: Work, params: Json, invoice: str) -> Json:
         changes["metadata"] = merged(found["metadata"], params["metadata"])
     if params.keys() & set(manual.COLLECTION):
         changes |= manual.collected(work, found, params)
+    if "discounts" in params:
+        changes |= manual.reprice(work, found, params)
     return work.update(found, changes)
 
 

@@ -27,11 +27,11 @@ from gateway.sandbox.work import Work
 
 routes = Routes()
 _COMMON = (
-    "items[price] items[plan] items[quantity] items[metadata] add_invoice_items[price] add_invoice_items[quantity] "
-    "add_invoice_items[metadata] default_payment_method default_source description metadata "
-    "payment_behavior off_session payment_settings[save_default_payment_method] proration_behavior "
-    "collection_method days_until_due "
-    "cancel_at cancel_at_period_end trial_end trial_settings[end_behavior][missing_payment_method]"
+    "items[price] items[plan] items[quantity] items[metadata] items[discounts] discounts add_invoice_items[price] "
+    "add_invoice_items[quantity] add_invoice_items[metadata] default_payment_method default_source "
+    "description metadata payment_behavior off_session payment_settings[save_default_payment_method] "
+    "proration_behavior collection_method days_until_due cancel_at cancel_at_period_end trial_end "
+    "trial_settings[end_behavior][missing_payment_method]"
 )
 _MOVING_PERIODS = {"billing_cycle_anchor", "cancel_at", "cancel_at_period_end", "items"}
 """A change of any of these replaces a pending update, because that update was computed for the old periods."""

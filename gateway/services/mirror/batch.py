@@ -26,6 +26,8 @@ from gateway.stripe_api.snapshots import (
 )
 
 CATALOG_LOCK = 0x636174  # an arbitrary constant
+CHANGE_CATALOG = select(func.pg_advisory_xact_lock(CATALOG_LOCK))
+READ_CATALOG = select(func.pg_advisory_xact_lock_shared(CATALOG_LOCK))
 KINDS_THAT_CHANGE_PLANS = frozenset({"product", "customer", "subscription", "invoice"})
 # Half of the tolerance between Stripe's clocks. The other half is left for the clocks themselves.
 SLOW_ANSWER = CLOCK_TOLERANCE / 2
@@ -105,8 +107,7 @@ class Batch:
         catalogue merge and a merge that derives plans would miss each other's rows.
         """
         changes_catalog = not {"product", "price"}.isdisjoint(kinds)
-        lock = func.pg_advisory_xact_lock if changes_catalog else func.pg_advisory_xact_lock_shared
-        self.session.execute(select(lock(CATALOG_LOCK)))
+        self.session.execute(CHANGE_CATALOG if changes_catalog else READ_CATALOG)
 
     def load_rows(self, kind: str, observations: Iterable[Observation]) -> None:
         """Read the stored rows of one kind that the observations are about."""
@@ -159,7 +160,16 @@ class Batch:
 
         Stripe's answer for a detached card does not name the customer, so the owner would be lost.
         """
-        card = PaymentMethod(id=card_id, organization_id=holder.id, trail=[], rank=0, revision=0, detached=False)
+        card = PaymentMethod(
+            id=card_id,
+            organization_id=holder.id,
+            type="card",
+            label="",
+            trail=[],
+            rank=0,
+            revision=0,
+            detached=False,
+        )
         self.rows[PaymentMethodSnapshot.kind, card_id] = card
         self.session.add(card)
 

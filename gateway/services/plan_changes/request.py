@@ -30,7 +30,7 @@ from gateway.failpoints import Failpoint, failpoint
 from gateway.services import idempotency
 from gateway.services.customers import payment_methods
 from gateway.services.customers.customer import ensure_customer, lock_organization
-from gateway.services.intents.reservation import locate_change, refuse_operation_in_flight, wait_for_turn
+from gateway.services.intents.reservation import locate_change, wait_for_turn
 from gateway.services.mirror.refresh import merge_snapshots, retrieve_all
 from gateway.services.plan_changes.admission import admit
 from gateway.services.plan_changes.execute import run_change
@@ -118,10 +118,7 @@ def prepare_and_write(gateway: Gateway, caller: Caller, command: ChangeCommand) 
         refuse_foreign_token(gateway.config, caller, command.quote)
         terms = read_token(gateway.config, command.quote, gateway.clock())
     if command.enroll or command.payment_method is not None:
-        # Check before doing anything at Stripe. The check runs in its own transaction, because a rollback for a missing
-        # customer would discard the connection's prepared statements (psycopg drops them).
-        with gateway.database.transaction() as session:
-            admit(session, gateway, caller, command, terms)
+        wait_for_turn(gateway, lambda: check_admission(gateway, caller, command, terms))
         ensure_customer(gateway, caller)
     if command.payment_method is not None:
         payment_methods.set_default(gateway, caller, command.payment_method)
@@ -135,6 +132,16 @@ def prepare_and_write(gateway: Gateway, caller: Caller, command: ChangeCommand) 
     except PaymentMethodRequired:
         card_id = payment_methods.find_usable_default_card(gateway, caller)
         return wait_for_turn(gateway, lambda: write_change(card_id))
+
+
+def check_admission(gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None) -> None:
+    """Raise what ``admit`` raises, before the request does anything at Stripe.
+
+    The check runs in its own transaction, because a rollback for a missing customer would discard the connection's
+    prepared statements (psycopg drops them).
+    """
+    with gateway.database.transaction() as session:
+        admit(session, gateway, caller, command, terms)
 
 
 def refresh_unpaid_invoices(gateway: Gateway, caller: Caller) -> None:
@@ -167,7 +174,6 @@ def write_intent(
     now = gateway.clock()
     with gateway.database.transaction() as session:
         organization = lock_organization(session, caller, now)
-        refuse_operation_in_flight(session, caller.organization_id)
         admitted = admit(session, gateway, caller, command, terms)
         if organization.stripe_customer_id is None:
             raise CustomerMissing("The organization has no customer at Stripe yet.")

@@ -51,6 +51,8 @@ class Step:
     params: Json
     keys_spent: int
     after_revision: int | None
+    leaves_unpaid: bool
+    """Whether an invoice was not paid before the call, so that Stripe may credit time that was never paid."""
 
     def perform(self, stripe: StripeClient) -> Subscription:
         """Make the call. Its idempotency key derives from the change, so Stripe carries out a repeated call once."""
@@ -103,6 +105,7 @@ def freeze(session: Session, catalog: Catalog, change: PlanChange, billing: Bill
         params=change.steps[name],
         keys_spent=count_spent_keys(change, name),
         after_revision=subscription.revision if subscription is not None else None,
+        leaves_unpaid=UNSETTLED in change.steps,
     )
 
 

@@ -3,8 +3,9 @@
 from gateway.stripe_api.events import Event, UnreadableObject
 from gateway.stripe_api.snapshots.base import Seen, Snapshot, Source, answered_at, id_of
 from gateway.stripe_api.snapshots.catalog import PLAN, PriceSnapshot, ProductSnapshot
-from gateway.stripe_api.snapshots.customers import ORGANIZATION_ID, CustomerSnapshot, PaymentMethodSnapshot
+from gateway.stripe_api.snapshots.customers import ORGANIZATION_ID, CustomerSnapshot
 from gateway.stripe_api.snapshots.invoices import SETTLED, InvoiceSnapshot, UpcomingInvoiceSnapshot, upcoming_of
+from gateway.stripe_api.snapshots.payment_methods import PaymentMethodSnapshot
 from gateway.stripe_api.snapshots.references import Observation, Reference, referred, unreadable
 from gateway.stripe_api.snapshots.subscriptions import CHANGE_ID, ENDED, SubscriptionItem, SubscriptionSnapshot
 

@@ -5,7 +5,18 @@ from datetime import datetime
 from typing import ClassVar, Self
 
 from gateway.stripe_api.events import JsonObject, UnreadableObject
-from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, integer, natural, required_id, strict, text, word
+from gateway.stripe_api.snapshots.base import (
+    Seen,
+    Snapshot,
+    flag,
+    id_of,
+    integer,
+    natural,
+    required_id,
+    strict,
+    text,
+    word,
+)
 from gateway.stripe_api.times import from_unix, from_unix_or_none
 
 # Each status with its rank. An uncollectible invoice may still be paid. Paid, void and deleted are final.
@@ -43,6 +54,13 @@ class InvoiceSnapshot(Snapshot):
     subscription_id: str | None
     status: str
     billing_reason: str | None
+    collection_method: str
+    due_date: datetime | None
+    """When an invoice that Stripe sends must be paid. None if Stripe charges the customer."""
+    attempted: bool
+    attempt_count: int
+    """How often Stripe tried to collect the invoice on its own schedule. Attempts by request are not counted."""
+    auto_advance: bool
     number: str | None
     currency: str
     total: int
@@ -77,6 +95,11 @@ class InvoiceSnapshot(Snapshot):
             subscription_id=subscription_of(stripe_object),
             status=stripe_object["status"],
             billing_reason=text(stripe_object["billing_reason"]),
+            collection_method=word(stripe_object["collection_method"]),
+            due_date=from_unix_or_none(stripe_object["due_date"]),
+            attempted=flag(stripe_object["attempted"]),
+            attempt_count=natural(stripe_object["attempt_count"]),
+            auto_advance=flag(stripe_object["auto_advance"]),
             number=text(stripe_object["number"]),
             currency=word(stripe_object["currency"]),
             total=integer(stripe_object["total"]),

@@ -31,6 +31,11 @@ EXPECTED = InvoiceSnapshot(
     subscription_id=SUBSCRIPTION,
     status="paid",
     billing_reason="subscription_update",
+    collection_method="charge_automatically",
+    due_date=None,
+    attempted=True,
+    attempt_count=1,
+    auto_advance=False,
     number="JTIG0Z8S-0002",
     currency="usd",
     total=89164,
@@ -46,6 +51,9 @@ DRAFT = replace(
     EXPECTED,
     seen=seen(FINALIZED, "evt_11Q9HzRJODjELe4EHZPWEaZJ", is_first=True),
     status="draft",
+    attempted=False,
+    attempt_count=0,
+    auto_advance=True,
     number=None,
     amount_paid=0,
     amount_remaining=89164,
@@ -72,7 +80,15 @@ def test_paid_has_the_amounts() -> None:
 
 
 def test_updated_has_the_previous_state() -> None:
-    before = replace(EXPECTED, status="open", amount_paid=0, amount_remaining=89164)
+    before = replace(
+        EXPECTED,
+        status="open",
+        attempted=False,
+        attempt_count=0,
+        auto_advance=True,
+        amount_paid=0,
+        amount_remaining=89164,
+    )
     expected = seen(FINALIZED, "evt_1Z03mLuZBtLHnSPcNznQBaLO", previous=before.digest)
     assert same(recorded_snapshot("invoice.updated"), replace(EXPECTED, seen=expected))
 
