@@ -10,6 +10,7 @@ from gateway.sandbox.billing import (
     redemption,
     scheduled_end,
     sending,
+    taxes,
     trials,
     usage,
 )
@@ -78,7 +79,7 @@ def planned(work: Work, params: Json) -> Json:
     subscription["billing_mode"] = billing_mode.requested(work, params)
     if any(metered(price) for price in prices):
         billing_mode.refuse_in_classic(subscription, "metered prices")
-    items = []
+    items: list[Json] = []
     for price, item in zip(prices, asked, strict=True):
         period = _first_period(subscription, params, price)
         built = build_item(work, subscription["id"], price, item.get("quantity"), period, item.get("metadata") or {})
@@ -86,6 +87,7 @@ def planned(work: Work, params: Json) -> Json:
     if "discounts" in params:
         owner = {"customer": subscription["customer"], "subscription": subscription["id"]}
         subscription["discounts"] = redemption.redeem(work, params["discounts"], owner, currency)
+    subscription |= taxes.requested(work, subscription, params)
     return subscription | with_items(subscription, items)
 
 
