@@ -21,8 +21,8 @@ from procrastinate.jobs import Status
 from gateway.db import jobs
 from gateway.errors import DatabaseUnavailable, ReconciliationInProgress, StripeUnavailable
 from gateway.services.adoption import completion as adoption_completion
-from gateway.services.customers.card_removal import REMOVAL
-from gateway.services.customers.payment_methods import DEFAULT_CHOICE
+from gateway.services.customers.default_method import DEFAULT_CHOICE
+from gateway.services.customers.method_removal import REMOVAL
 from gateway.services.intents.completion import Operation, finish_intent
 from gateway.services.intents.reservation import Kind
 from gateway.services.invoices.payment import PAYMENT

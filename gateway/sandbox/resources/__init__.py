@@ -6,6 +6,7 @@ from gateway.sandbox.resources import (
     charges,
     coupons,
     credit_notes,
+    customer_search,
     customers,
     discounts,
     events,
@@ -26,6 +27,7 @@ from gateway.sandbox.resources import (
     subscription_items,
     subscriptions,
     tax_ids,
+    tax_rates,
     webhook_endpoints,
 )
 
@@ -35,6 +37,7 @@ ROUTES = [
     *charges.routes,
     *coupons.routes,
     *credit_notes.routes,
+    *customer_search.routes,
     *customers.routes,
     *discounts.routes,
     *events.routes,
@@ -54,6 +57,7 @@ ROUTES = [
     *subscription_items.routes,
     *subscriptions.routes,
     *tax_ids.routes,
+    *tax_rates.routes,
     *simulated_clocks.routes,
     *webhook_endpoints.routes,
 ]

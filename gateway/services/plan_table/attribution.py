@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.db.models import OPEN_STATES, PlanChange, Subscription
-from gateway.services.plan_table.derive import NO_SUBSCRIPTION, PlanState, select_current_subscription
+from gateway.services.plan_table.derive import PlanState, select_current_subscription
+from gateway.services.plan_table.standing import NO_SUBSCRIPTION
 from gateway.stripe_api.snapshots import ENDED, Seen
 
 CHANGE_ID_PREFIX = "chg_"  # the ids of plan changes begin with this, and so do the idempotency keys of their calls
