@@ -29,3 +29,11 @@ def run_delayed_jobs(world: World) -> None:
     with world.gateway.database.transaction() as session:
         session.execute(text("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE scheduled_at IS NOT NULL"))
     world.work()
+
+
+def make_due(world: World, task: str) -> None:
+    """Let the task's waiting jobs be due now."""
+    with world.gateway.database.transaction() as session:
+        session.execute(
+            text("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE task_name = :task"), {"task": task}
+        )
