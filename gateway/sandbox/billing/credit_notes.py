@@ -4,7 +4,7 @@ https://docs.stripe.com/invoicing/integration/programmatic-credit-notes. The tex
 note leaves the ledger alone. So a later proration credits the same time again, as users of Stripe report.
 """
 
-from gateway.sandbox.billing import balance, intents, invoicing, payment
+from gateway.sandbox.billing import balance, discounts, intents, invoicing, payment, taxes
 from gateway.sandbox.billing.credit_note_lines import requested
 from gateway.sandbox.currencies import minimum_charge
 from gateway.sandbox.errors import invalid
@@ -32,7 +32,7 @@ def issue(work: Work, invoice: Json, params: Json) -> Json:
     earlier = [line for note in notes if note["status"] == "issued" for line in lines_of(work, note["id"])]
     lines = requested(work, invoice, earlier, params)
     note_id = work.ids.new("cn")
-    note = objects.build(work, note_id, invoice, lines, params, number=len(notes) + 1)
+    note = objects.build(work, note_id, invoice, lines, params, number=len(notes) + 1) | _totals(lines)
     note |= _split(invoice, note["total"], params)
     if params.get("credit_amount"):
         note["customer_balance_transaction"] = balance.credit(work, invoice, note_id, params["credit_amount"])["id"]
@@ -40,6 +40,26 @@ def issue(work: Work, invoice: Json, params: Json) -> Json:
     work.add(note)
     _credit(work, invoice, note)
     return note
+
+
+def _totals(lines: list[Json]) -> Json:
+    """Return the sums of the lines, whose amounts are before discounts and exclusive tax."""
+    subtotal = sum(int(line["amount"]) for line in lines)
+    off = [entry for line in lines for entry in line["discount_amounts"]]
+    taxed = [tax for line in lines for tax in line["taxes"]]
+    net, included = subtotal - discounts.total(off), taxes.total(taxed, "inclusive")
+    total = net + taxes.total(taxed, "exclusive")
+    return {
+        "amount": total,
+        "discount_amount": discounts.total(off),
+        "discount_amounts": discounts.combined(off),
+        "pretax_credit_amounts": [entry | {"type": "discount"} for entry in discounts.combined(off)],
+        "subtotal": subtotal,
+        "subtotal_excluding_tax": subtotal - included,
+        "total": total,
+        "total_excluding_tax": net - included,
+        "total_taxes": taxes.combined(taxed),
+    }
 
 
 def _split(invoice: Json, total: int, params: Json) -> Json:
