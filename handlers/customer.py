@@ -20,4 +20,5 @@ def customer_deleted(event: Event) -> list[CustomerSnapshot]:
     the event or replace it, so both must store the same values.
     """
     last = CustomerSnapshot.from_event(event)
-    return [replace(last, deleted=True, name=None, email=None, default_payment_method_id=None, balance=0)]
+    stub = CustomerSnapshot.read({"id": last.id, "deleted": True}, last.seen)
+    return [replace(stub, organization_id=last.organization_id)]

@@ -1,4 +1,4 @@
-"""``payment_method.*`` reports the cards on file."""
+"""``payment_method.*`` reports the payment methods on file."""
 
 from dataclasses import replace
 
@@ -12,12 +12,12 @@ from handlers.registry import handles
     "payment_method.updated",
 )
 def payment_method(event: Event) -> list[PaymentMethodSnapshot]:
-    """Return the card as it was at the second of the event."""
+    """Return the payment method as it was at the second of the event."""
     return [PaymentMethodSnapshot.from_event(event)]
 
 
 @handles("payment_method.detached")
 def payment_method_detached(event: Event) -> list[PaymentMethodSnapshot]:
-    """Return the card with its former customer. Only the previous attributes still name that customer."""
+    """Return the payment method with its former customer. Only the previous attributes still name that customer."""
     detached = PaymentMethodSnapshot.from_event(event)
     return [replace(detached, customer_id=id_of((event.previous or {}).get("customer")))]

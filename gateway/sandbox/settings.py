@@ -15,13 +15,17 @@ class Settings:
     """Retry, billing and tax settings (https://docs.stripe.com/billing/revenue-recovery/smart-retries).
 
     ``retry_days`` are the days from each failed attempt to the next. If the last attempt fails, the subscription takes
-    the status ``after_retries``. Stripe sends ``invoice.upcoming`` ``upcoming_days`` before a renewal.
-    ``tax_percentages`` are the rates of automatic tax by country. Other countries collect no tax.
+    the status ``after_retries``. Stripe sends ``invoice.upcoming`` ``upcoming_days`` before a renewal. A subscription
+    takes the status ``when_overdue`` when a sent invoice is due and unpaid. ``overdue_days`` later, it takes the status
+    ``after_overdue``. ``tax_percentages`` are the rates of automatic tax by country. Other countries collect no tax.
     """
 
     retry_days: tuple[int, ...] = (3, 5, 7)
     after_retries: Literal["canceled", "unpaid", "past_due"] = "canceled"
     upcoming_days: int = 3
+    when_overdue: Literal["past_due", "active"] = "past_due"
+    after_overdue: Literal["past_due", "unpaid", "canceled"] = "past_due"
+    overdue_days: int = 30
     tax_percentages: dict[str, float] = field(default_factory=lambda: {"DE": 19.0, "GB": 20.0})
 
     def changed(self, given: object) -> "Settings":
@@ -52,5 +56,8 @@ _VALID: dict[str, Callable[[object], bool]] = {
     "retry_days": lambda value: isinstance(value, list) and all(_is_day(day) for day in value),
     "after_retries": lambda value: value in ("canceled", "unpaid", "past_due"),
     "upcoming_days": _is_day,
+    "when_overdue": lambda value: value in ("past_due", "active"),
+    "after_overdue": lambda value: value in ("past_due", "unpaid", "canceled"),
+    "overdue_days": _is_day,
     "tax_percentages": lambda value: isinstance(value, dict) and all(map(_is_percentage, value.values())),
 }

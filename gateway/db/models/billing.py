@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy import CheckConstraint, ForeignKey, Index, and_, bindparam, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.db.models.base import Json, Mirrored
@@ -27,6 +27,16 @@ class Subscription(Mirrored):
     currency: Mapped[str]
     items: Mapped[list[Json]]
     cancel_at: Mapped[datetime | None]
+    cancel_at_period_end: Mapped[bool] = mapped_column(server_default=text("false"))
+    default_payment_method_id: Mapped[str | None]
+    """What Stripe charges for this subscription. None if the customer's default counts."""
+    collection_method: Mapped[str] = mapped_column(server_default="charge_automatically")
+    billing_mode: Mapped[str] = mapped_column(server_default="flexible")
+    schedule_id: Mapped[str | None]
+    pause_behavior: Mapped[str | None]
+    paused_until: Mapped[datetime | None]
+    trial_end: Mapped[datetime | None]
+    discount_ids: Mapped[list[str]] = mapped_column(server_default="{}")
     latest_invoice_id: Mapped[str | None]
     change_id: Mapped[str | None]
     """The plan change that Stripe last carried out, according to the subscription's metadata."""
@@ -41,6 +51,8 @@ class Invoice(Mirrored):
     __tablename__ = "invoices"
     __table_args__ = (
         Index(None, "organization_id", "created"),
+        # Every merge reads an organization's unpaid invoices, and nearly all invoices are paid.
+        Index("ix_invoices_unpaid", "organization_id", postgresql_where=text("status IN ('open', 'uncollectible')")),
         # Stripe's values, and our own ``deleted`` for a draft that was deleted at Stripe
         CheckConstraint("status IN ('draft', 'open', 'paid', 'uncollectible', 'void', 'deleted')", name="status"),
     )
@@ -50,6 +62,13 @@ class Invoice(Mirrored):
     subscription_id: Mapped[str | None]
     status: Mapped[str]
     billing_reason: Mapped[str | None]
+    collection_method: Mapped[str] = mapped_column(server_default="charge_automatically")
+    due_date: Mapped[datetime | None]
+    attempted: Mapped[bool] = mapped_column(server_default=text("true"))
+    attempt_count: Mapped[int] = mapped_column(server_default="0")
+    auto_advance: Mapped[bool] = mapped_column(server_default=text("false"))
+    payment_under_way: Mapped[bool | None]
+    """Whether a payment is in progress, as a lookup found. None if Stripe has shown a newer state since."""
     number: Mapped[str | None]
     currency: Mapped[str]
     total: Mapped[int]
@@ -60,6 +79,15 @@ class Invoice(Mirrored):
     hosted_invoice_url: Mapped[str | None]
     invoice_pdf: Mapped[str | None]
     created: Mapped[datetime]
+
+
+UNPAID = ("open", "uncollectible")
+"""The statuses of an invoice that is still owed. A written-off invoice is a debt until it is paid or voided."""
+# The statuses are literals, because PostgreSQL's prepared plan could not use the partial index with parameters.
+IS_UNPAID = and_(
+    Invoice.status.in_(bindparam("unpaid_statuses", UNPAID, expanding=True, literal_execute=True)),
+    Invoice.amount_remaining > 0,
+)
 
 
 class UpcomingInvoice(Mirrored):

@@ -1,4 +1,4 @@
-"""Organizations and their cards, which mirror Stripe's customers and payment methods."""
+"""Organizations and their payment methods, which mirror Stripe's customers and payment methods."""
 
 from datetime import datetime
 
@@ -19,6 +19,10 @@ class Organization(Mirrored):
     name: Mapped[str | None]
     email: Mapped[str | None]
     default_payment_method_id: Mapped[str | None]
+    default_source_id: Mapped[str | None]
+    """What Stripe charges if neither the subscription nor the invoice settings name a payment method."""
+    currency: Mapped[str | None]
+    """The customer's currency at Stripe, which accepts no other once it is set."""
     balance: Mapped[int] = mapped_column(server_default="0")
     """Stripe's customer balance in minor units. A negative balance is a credit."""
     deleted: Mapped[bool] = mapped_column(server_default=text("false"))
@@ -31,13 +35,16 @@ class Organization(Mirrored):
 
 
 class PaymentMethod(Mirrored):
-    """A card as Stripe describes it. A detached card keeps its row, or a late event could bring it back."""
+    """A payment method as Stripe describes it. A detached one keeps its row, or a late event could bring it back."""
 
     __tablename__ = "payment_methods"
     __table_args__ = (Index(None, "organization_id"),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    type: Mapped[str] = mapped_column(server_default="card")
+    label: Mapped[str] = mapped_column(server_default="")
+    """What a person recognizes it by. Empty until Stripe has shown the payment method."""
     brand: Mapped[str | None]
     last4: Mapped[str | None]
     exp_month: Mapped[int | None]

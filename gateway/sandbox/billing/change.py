@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from gateway.sandbox.billing import (
     collection,
     discounts,
+    intents,
     invoicing,
     items,
     ledger,
@@ -12,6 +13,7 @@ from gateway.sandbox.billing import (
     pending_update,
     redemption,
     scheduled_end,
+    sending,
     taxes,
     usage,
 )
@@ -187,13 +189,15 @@ def draft_now(work: Work, change: Change) -> Json:
 
 def _invoice_now(work: Work, change: Change, behavior: str) -> Json:
     owed = _make_pending(work, change)
-    invoice = invoicing.finalize(work, draft_now(work, change))
+    invoice = draft_now(work, change)
+    if not sending.is_sent(invoice):  # that a sent one stays a draft for an hour, as at sign-up, is an inference
+        invoice = invoicing.finalize(work, invoice)
     if invoice["status"] == "open" and behavior != "default_incomplete":
         card = payment.card_for(work, change.after, change.subscription["customer"])
         if behavior == "error_if_incomplete":
             payment.refuse_incomplete(work, card)
         retried = behavior == "allow_incomplete"
-        invoice = collection.collect(work, invoice) if retried else payment.charge(work, invoice, card)
+        invoice = collection.collect(work, invoice, change.after) if retried else payment.charge(work, invoice, card)
     subscription = work.get("subscription", change.subscription["id"])
     if invoice["status"] == "open" and behavior == "pending_if_incomplete":
         return pending_update.park(work, subscription, change.fields, owed, invoice["id"])
@@ -201,7 +205,8 @@ def _invoice_now(work: Work, change: Change, behavior: str) -> Json:
         ledger.record(work, proration, invoice_item)
     if subscription["status"] in ENDED:  # this was the last attempt to collect
         return work.update(subscription, {"latest_invoice": invoice["id"]})
-    status = _status_change(subscription["status"], invoice["status"])
+    waits = intents.is_processing(work, invoice["id"])
+    status = {} if waits else _status_change(subscription["status"], invoice["status"])
     return take_effect(work, subscription, change.fields | status | {"latest_invoice": invoice["id"]})
 
 

@@ -1,6 +1,6 @@
 """Disputes of charges (https://docs.stripe.com/disputes). The disputed amount is withdrawn until the dispute is won."""
 
-from gateway.sandbox.errors import invalid
+from gateway.sandbox.errors import invalid, not_built
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects import dispute as objects
 from gateway.sandbox.work import Work
@@ -16,6 +16,8 @@ def open_dispute(work: Work, charge: Json, amount: int, reason: str) -> Json:
         raise invalid("Only a charge that was paid and is not yet disputed can be disputed.", param="charge")
     if not 0 < amount <= charge["amount"] - charge["amount_refunded"]:
         raise invalid("The amount must be above 0 and at most what is left of the charge.", param="amount")
+    if charge["payment_method_details"]["type"] != "card":
+        raise not_built("disputes of charges that no card paid", "charge")
     dispute = work.add(objects.build(work, charge, amount, reason), "charge.dispute.created")
     work.tell("charge.dispute.funds_withdrawn", dispute)
     work.update(charge, {"disputed": True})

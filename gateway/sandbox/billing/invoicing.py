@@ -13,6 +13,7 @@ from gateway.sandbox.currencies import minimum_charge
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects import invoice as objects
 from gateway.sandbox.objects.subscription import items_of, metered
+from gateway.sandbox.settings import DAY
 from gateway.sandbox.work import Work
 
 DRAFT_SECONDS = 3600
@@ -66,12 +67,15 @@ def draft(  # one parameter per decision
     customer = work.get("customer", subscription["customer"])
     invoice_id = invoice_id or work.ids.new("in")
     lines = from_pending(work, invoice_id, pending) + (lines or [])
+    sent = subscription["collection_method"] == "send_invoice"
     invoice = objects.build(work, customer, invoice_id=invoice_id, currency=subscription["currency"], reason=reason)
     invoice |= {
         "auto_advance": auto_advance,
         "automatically_finalizes_at": work.now + DRAFT_SECONDS + 1 if auto_advance else None,
+        "collection_method": subscription["collection_method"],
+        "due_date": work.now + subscription["days_until_due"] * DAY if sent else None,
         "discounts": discounts.live(work, discounts.of_subscription(work, subscription), window[1]),
-        "next_payment_attempt": work.now + DRAFT_SECONDS if auto_advance else None,
+        "next_payment_attempt": work.now + DRAFT_SECONDS if auto_advance and not sent else None,
         "parent": objects.parent_of(subscription),
         "period_end": window[1],
         "period_start": window[0],
@@ -155,7 +159,8 @@ def totals(work: Work, invoice: Json, lines: list[Json]) -> Json:
 def finalize(work: Work, invoice: Json, *, collect_at: int | None = None) -> Json:
     """Finalize the draft by giving it a number, settling it with the customer's balance and opening it.
 
-    An invoice with nothing to charge becomes paid immediately. ``collect_at`` is the time of its automatic charge.
+    The events come in the order that users of Stripe report. An invoice with nothing to charge becomes paid
+    immediately. ``collect_at`` is the time of its automatic charge.
     """
     if invoice["automatic_tax"]["enabled"]:
         invoice = _compute_tax(work, invoice)
@@ -170,29 +175,25 @@ def finalize(work: Work, invoice: Json, *, collect_at: int | None = None) -> Jso
     after = work.update(customer, changes)
     balance.moved(work, customer["balance"], after, "applied_to_invoice", invoice["currency"], invoice["id"])
     hosted = f"{work.url}/i/{invoice['id']}"
-    opened = work.update(
-        invoice,
-        {
-            "amount_due": due,
-            "amount_remaining": due,
-            "auto_advance": due > 0 and invoice["auto_advance"],
-            "automatically_finalizes_at": None,
-            "effective_at": work.now,
-            "ending_balance": left,
-            "hosted_invoice_url": hosted,
-            "invoice_pdf": f"{hosted}/pdf",
-            "next_payment_attempt": collect_at if due else None,
-            "number": number,
-            "starting_balance": customer["balance"],
-            "status": "open",
-            "status_transitions": invoice["status_transitions"] | {"finalized_at": work.now},
-        },
-        "invoice.finalized",
-    )
+    final = {
+        "amount_due": due,
+        "amount_remaining": due,
+        "auto_advance": due > 0 and invoice["auto_advance"],
+        "automatically_finalizes_at": None,
+        "effective_at": work.now,
+        "ending_balance": left,
+        "hosted_invoice_url": hosted,
+        "invoice_pdf": f"{hosted}/pdf",
+        "next_payment_attempt": collect_at if due else None,
+        "number": number,
+        "starting_balance": customer["balance"],
+        "status": "open",
+        "status_transitions": invoice["status_transitions"] | {"finalized_at": work.now},
+    }
     if due:
-        intents.prepare(work, opened)
-        return opened
-    return mark_paid(work, opened, attempts=0, charged=0)
+        intents.prepare(work, invoice | final)
+    opened = work.update(invoice, final, "invoice.updated", "invoice.finalized")
+    return opened if due else mark_paid(work, opened, attempts=0, charged=0)
 
 
 def _compute_tax(work: Work, invoice: Json) -> Json:

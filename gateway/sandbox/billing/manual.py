@@ -2,6 +2,7 @@
 
 from gateway.sandbox.billing import discounts, invoicing, redemption, taxes
 from gateway.sandbox.billing.lines import from_pending, lines_of
+from gateway.sandbox.billing.sending import ONLY_IF_SENT, SENT_WITHOUT_DATE
 from gateway.sandbox.currencies import known
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
@@ -11,8 +12,6 @@ from gateway.sandbox.work import Work
 
 PRICING = {"automatic_tax", "default_tax_rates", "discounts"}
 COLLECTION = ("auto_advance", "collection_method", "days_until_due")
-_ONLY_IF_SENT = "You can only specify 'days_until_due' if invoice collection method is 'send_invoice'."
-_SENT_WITHOUT_DATE = "If invoice collection method is 'send_invoice', you must specify 'days_until_due'."
 
 
 def create(work: Work, customer: Json, subscription: Json | None, params: Json) -> Json:
@@ -78,10 +77,10 @@ def collected(work: Work, invoice: Json, params: Json) -> Json:
     due_date = invoice["due_date"] if sent else None
     if "days_until_due" in params:
         if not sent:
-            raise invalid(_ONLY_IF_SENT)
+            raise invalid(ONLY_IF_SENT)
         due_date = invoice["created"] + params["days_until_due"] * DAY
     if sent and due_date is None:
-        raise invalid(_SENT_WITHOUT_DATE)
+        raise invalid(SENT_WITHOUT_DATE)
     return {
         "auto_advance": advances,
         "automatically_finalizes_at": work.now + invoicing.DRAFT_SECONDS + 1 if advances else None,

@@ -3,7 +3,18 @@
 https://docs.stripe.com/billing/subscriptions/pause, https://docs.stripe.com/billing/subscriptions/pause-payment
 """
 
-from gateway.sandbox.billing import cancel, change, collection, invoicing, payment, pending_update, usage
+from gateway.sandbox.billing import (
+    cancel,
+    change,
+    collection,
+    intents,
+    invoicing,
+    on_file,
+    payment,
+    pending_update,
+    sending,
+    usage,
+)
 from gateway.sandbox.billing.cycle import period_at
 from gateway.sandbox.errors import invalid, not_built
 from gateway.sandbox.json_types import Json
@@ -49,6 +60,8 @@ def resume(work: Work, subscription: Json, params: Json) -> Json:
     """Serve ``POST /v1/subscriptions/{id}/resume``. Start a new period, or continue the one that is running."""
     if subscription["status"] != "paused":
         raise invalid("Only a paused subscription can be resumed.")
+    if sending.is_sent(subscription):  # documented for this endpoint, in inferred words
+        raise invalid("Only a subscription that is charged automatically can be resumed.")
     usage.skip(work, subscription)
     if (params.get("billing_cycle_anchor") or {}).get("type") == "unchanged":
         return _resume_unchanged(work, subscription, params)
@@ -70,13 +83,15 @@ def resume(work: Work, subscription: Json, params: Json) -> Json:
     if opened["status"] == "paid":
         return work.update(subscription, fields | {"latest_invoice": invoice["id"]}, *_RESUMED)
     parked = pending_update.park(work, subscription, fields, [], invoice["id"], events=_RESUMED)
-    card = payment.card_on_file(work, subscription, subscription["customer"])
+    card = on_file.method(work, subscription, subscription["customer"])
     if card is None or params.get("payment_behavior") == "resume_on_payment_success":
         return parked
     if payment.charge(work, opened, card)["status"] == "open":
-        # The attempt resumes the subscription even if it failed. The debt is collected like that of a renewal.
+        # The attempt resumes the subscription even if it failed or a bank has not answered yet.
+        # The debt is collected like that of a renewal.
         late = pending_update.apply(work, work.get("subscription", subscription["id"]))
-        work.update(late, {"status": "past_due"})
+        if not intents.is_processing(work, opened["id"]):
+            work.update(late, {"status": "past_due"})
     return work.get("subscription", subscription["id"])
 
 

@@ -1,9 +1,10 @@
 """Changes that wait for their payment (https://docs.stripe.com/billing/subscriptions/pending-updates)."""
 
-from gateway.sandbox.billing import discounts
+from gateway.sandbox.billing import discounts, on_file
 from gateway.sandbox.billing.ledger import Proration, record
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.bank_accounts import account_of
 from gateway.sandbox.objects.subscription import items_of
 from gateway.sandbox.work import Work
 
@@ -34,6 +35,15 @@ def refuse_others(params: Json) -> None:
     for name in sorted(params.keys() - _SUPPORTED):
         text = f"When `payment_behavior` is `pending_if_incomplete`, `{name}` cannot be updated."
         raise invalid(text, param=name)
+
+
+def refuse_late_payers(work: Work, subscription: Json) -> None:
+    """Raise 400 if the subscription's invoices are sent or paid by bank debit. The texts are inferred."""
+    if subscription["collection_method"] == "send_invoice":
+        raise invalid("Pending updates require `collection_method=charge_automatically`.", param="payment_behavior")
+    method = on_file.method(work, subscription, subscription["customer"])
+    if method and account_of(method):
+        raise invalid("Pending updates do not support bank debits.", param="payment_behavior")
 
 
 def park(

@@ -2,8 +2,9 @@
 
 from gateway.sandbox.billing import intents
 from gateway.sandbox.currencies import shown
-from gateway.sandbox.errors import invalid
+from gateway.sandbox.errors import invalid, not_built
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects import bank_accounts
 from gateway.sandbox.objects import refund as objects
 from gateway.sandbox.work import Work
 
@@ -18,6 +19,8 @@ def refund(work: Work, charge: Json, params: Json) -> Json:
     if charge["disputed"]:
         text = f"Charge {charge['id']} has been charged back; cannot issue a refund."
         raise invalid(text, code="charge_disputed")
+    if charge["payment_method_details"]["type"] in bank_accounts.CURRENCY:
+        raise not_built("refunds of bank debits, which take days", "charge")
     left = charge["amount"] - charge["amount_refunded"]
     amount = params.get("amount", left)
     if amount <= 0:

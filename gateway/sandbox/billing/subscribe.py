@@ -1,6 +1,17 @@
 """New subscriptions, whose first invoice is charged immediately."""
 
-from gateway.sandbox.billing import discounts, invoicing, payment, redemption, scheduled_end, taxes, trials, usage
+from gateway.sandbox.billing import (
+    discounts,
+    invoicing,
+    on_file,
+    payment,
+    redemption,
+    scheduled_end,
+    sending,
+    taxes,
+    trials,
+    usage,
+)
 from gateway.sandbox.billing.cycle import period_at
 from gateway.sandbox.billing.items import price_of, refuse_doubles, terms
 from gateway.sandbox.errors import invalid, not_built
@@ -12,11 +23,14 @@ from gateway.sandbox.work import Work
 def subscribe(work: Work, params: Json) -> Json:
     """Create a subscription and charge its first invoice.
 
-    If the charge fails, the subscription stays ``incomplete``. With ``error_if_incomplete``, nothing is created.
+    If the charge fails, the subscription stays ``incomplete``. With ``error_if_incomplete``, nothing is created. A sent
+    invoice stays a draft for an hour, and its subscription is active immediately
+    (https://docs.stripe.com/billing/collection-method).
     """
     subscription = planned(work, params)
     subscription |= scheduled_end.requested(work, subscription, params)
     trial = subscription["status"] == "trialing"
+    sent = sending.is_sent(subscription)
     if trial:
         subscription |= trials.ask_for_card(work, subscription)
     elif not any(not metered(item["price"]) for item in items_of(subscription)):
@@ -25,16 +39,18 @@ def subscribe(work: Work, params: Json) -> Json:
     due = first_invoice(work.trial(), subscription, invoice_id)["amount_due"]
     behavior = params.get("payment_behavior", "allow_incomplete")
     card = None
-    if due and behavior != "default_incomplete":
+    if due and not sent and behavior != "default_incomplete":
         # Pending items are charged immediately, even in a trial. Without a card the trial's invoice stays open, which
         # is an inference.
-        found = payment.card_on_file if trial else payment.card_for
+        found = on_file.method if trial else payment.card_for
         card = found(work, subscription, subscription["customer"])
     if card and behavior == "error_if_incomplete":
         payment.refuse_incomplete(work, card)
-    status = subscription["status"] if due or trial else "active"
+    status = subscription["status"] if trial or (due and not sent) else "active"
     subscription = _add(work, subscription | {"status": status, "latest_invoice": invoice_id})
-    invoice = invoicing.finalize(work, first_invoice(work, subscription, invoice_id))
+    invoice = first_invoice(work, subscription, invoice_id)
+    if not sent:
+        invoice = invoicing.finalize(work, invoice)
     discounts.drop_over(work, work.get("subscription", subscription["id"]))
     if card:
         payment.charge(work, invoice, card)
@@ -57,6 +73,7 @@ def planned(work: Work, params: Json) -> Json:
         )
         raise invalid(text)
     subscription = build(work, params, currency=currency) | trials.first(work, params)
+    subscription |= sending.requested(subscription, params)
     items: list[Json] = []
     for price, item in zip(prices, asked, strict=True):
         period = _first_period(subscription, params, price)

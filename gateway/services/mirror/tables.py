@@ -47,8 +47,9 @@ class Kind:
     def column_values(self, snapshot: Snapshot) -> Json:
         """Return the column values for ``snapshot``."""
         values = {name: getattr(snapshot, name) for name in self.columns}
-        if "items" in values:
-            values["items"] = [item.to_json() for item in values["items"]]
+        if isinstance(snapshot, SubscriptionSnapshot):
+            values["items"] = [item.to_json() for item in snapshot.items]
+            values["discount_ids"] = list(snapshot.discount_ids)
         return values
 
 

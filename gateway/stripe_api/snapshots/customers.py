@@ -1,4 +1,4 @@
-"""Snapshots of customers and their cards."""
+"""Snapshots of customers."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
@@ -10,7 +10,6 @@ from gateway.stripe_api.snapshots.base import (
     flag,
     id_of,
     integer,
-    integer_or_none,
     required_id,
     strict,
     text,
@@ -29,6 +28,10 @@ class CustomerSnapshot(Snapshot):
     name: str | None
     email: str | None
     default_payment_method_id: str | None
+    default_source_id: str | None
+    """What Stripe charges if neither the subscription nor the invoice settings name a payment method."""
+    currency: str | None
+    """The currency of the customer's first charge or subscription. Stripe then accepts no other."""
     balance: int
     deleted: bool = False
 
@@ -55,48 +58,9 @@ class CustomerSnapshot(Snapshot):
             default_payment_method_id=None
             if deleted
             else id_of(stripe_object["invoice_settings"]["default_payment_method"]),
+            default_source_id=None if deleted else id_of(stripe_object.get("default_source")),
+            currency=None if deleted else text(stripe_object.get("currency")),
             balance=0 if deleted else integer(stripe_object["balance"]),
             deleted=deleted,
-            seen=seen,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class PaymentMethodSnapshot(Snapshot):
-    """A card: https://docs.stripe.com/api/payment_methods/object."""
-
-    kind: ClassVar[str] = "payment_method"
-
-    customer_id: str | None = field(compare=False)
-    """The card's customer, or its previous customer if it is ``detached`` and the event names that customer."""
-    brand: str | None
-    last4: str | None
-    exp_month: int | None
-    exp_year: int | None
-    detached: bool
-
-    @property
-    def owner(self) -> str | None:
-        """Return the card's customer, or its previous one."""
-        return self.customer_id
-
-    @property
-    def rank(self) -> int:
-        """Return 1 for a detached card, which can never be attached again, and 0 otherwise."""
-        return int(self.detached)
-
-    @classmethod
-    @strict
-    def read(cls, stripe_object: JsonObject, seen: Seen) -> Self:
-        """Read a payment method. One that is not a card has no brand and no digits."""
-        card = stripe_object.get("card") or {}
-        return cls(
-            id=required_id(stripe_object),
-            customer_id=id_of(stripe_object["customer"]),
-            brand=text(card.get("brand")),
-            last4=text(card.get("last4")),
-            exp_month=integer_or_none(card.get("exp_month")),
-            exp_year=integer_or_none(card.get("exp_year")),
-            detached=stripe_object["customer"] is None,
             seen=seen,
         )

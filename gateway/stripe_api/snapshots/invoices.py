@@ -5,7 +5,18 @@ from datetime import datetime
 from typing import ClassVar, Self
 
 from gateway.stripe_api.events import JsonObject, UnreadableObject
-from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, integer, natural, required_id, strict, text, word
+from gateway.stripe_api.snapshots.base import (
+    Seen,
+    Snapshot,
+    flag,
+    id_of,
+    integer,
+    natural,
+    required_id,
+    strict,
+    text,
+    word,
+)
 from gateway.stripe_api.times import from_unix, from_unix_or_none
 
 # Each status with its rank. An uncollectible invoice may still be paid. Paid, void and deleted are final.
@@ -33,6 +44,21 @@ def upcoming_of(invoice: JsonObject) -> str | None:
     return id_of(invoice["subscription"]) if "subscription" in invoice else subscription_of(invoice)
 
 
+def is_payment_under_way(invoice: JsonObject) -> bool | None:
+    """Return whether a payment of the invoice is in progress. A bank debit takes days.
+
+    Return None if the payments are not expanded. Return None as well for False where it decides nothing, because
+    Stripe will try the invoice, or nothing is owed. https://docs.stripe.com/payments/paymentintents/lifecycle
+    """
+    if "payments" not in invoice or invoice["status"] != "open":
+        return None
+    intents = [each["payment"].get("payment_intent") for each in invoice["payments"]["data"]]
+    if any(isinstance(intent, dict) and intent["status"] == "processing" for intent in intents):
+        return True
+    charged = invoice["collection_method"] == "charge_automatically"
+    return False if charged and invoice["attempted"] and invoice["next_payment_attempt"] is None else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class InvoiceSnapshot(Snapshot):
     """An invoice: https://docs.stripe.com/api/invoices/object."""
@@ -43,6 +69,13 @@ class InvoiceSnapshot(Snapshot):
     subscription_id: str | None
     status: str
     billing_reason: str | None
+    collection_method: str
+    due_date: datetime | None
+    """When an invoice that Stripe sends must be paid. None if Stripe charges the customer."""
+    attempted: bool
+    attempt_count: int
+    """How often Stripe tried to collect the invoice on its own schedule. Attempts by request are not counted."""
+    auto_advance: bool
     number: str | None
     currency: str
     total: int
@@ -50,6 +83,9 @@ class InvoiceSnapshot(Snapshot):
     amount_paid: int
     amount_remaining: int
     next_payment_attempt: datetime | None
+    # Only a lookup shows it, so comparing it would make every lookup look like a change.
+    payment_under_way: bool | None = field(compare=False)
+    """Whether a payment is in progress, as ``is_payment_under_way`` says."""
     # Stripe makes new links for each answer. Comparing them would make every answer look like a change.
     hosted_invoice_url: str | None = field(compare=False)
     invoice_pdf: str | None = field(compare=False)
@@ -77,6 +113,11 @@ class InvoiceSnapshot(Snapshot):
             subscription_id=subscription_of(stripe_object),
             status=stripe_object["status"],
             billing_reason=text(stripe_object["billing_reason"]),
+            collection_method=word(stripe_object["collection_method"]),
+            due_date=from_unix_or_none(stripe_object["due_date"]),
+            attempted=flag(stripe_object["attempted"]),
+            attempt_count=natural(stripe_object["attempt_count"]),
+            auto_advance=flag(stripe_object["auto_advance"]),
             number=text(stripe_object["number"]),
             currency=word(stripe_object["currency"]),
             total=integer(stripe_object["total"]),
@@ -84,6 +125,7 @@ class InvoiceSnapshot(Snapshot):
             amount_paid=integer(stripe_object["amount_paid"]),
             amount_remaining=integer(stripe_object["amount_remaining"]),
             next_payment_attempt=from_unix_or_none(stripe_object["next_payment_attempt"]),
+            payment_under_way=is_payment_under_way(stripe_object),
             hosted_invoice_url=text(stripe_object["hosted_invoice_url"]),
             invoice_pdf=text(stripe_object["invoice_pdf"]),
             created=from_unix(stripe_object["created"]),

@@ -5,7 +5,18 @@ from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from gateway.stripe_api.events import JsonObject, UnreadableObject
-from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, natural, required_id, strict, text, word
+from gateway.stripe_api.snapshots.base import (
+    Seen,
+    Snapshot,
+    flag,
+    id_of,
+    integer_or_none,
+    natural,
+    required_id,
+    strict,
+    text,
+    word,
+)
 from gateway.stripe_api.times import from_unix, from_unix_or_none
 
 CHANGE_ID = "change_id"  # the metadata key with the id of the plan change that Stripe last carried out
@@ -23,6 +34,11 @@ class SubscriptionItem:
     quantity: int
     metered: bool
     """Whether Stripe bills the item by usage, in arrears."""
+    unit_amount: int | None
+    """The price of one unit in minor units. None if the price has tiers or a fraction of a minor unit."""
+    interval: str
+    """The unit of the billing interval: day, week, month or year."""
+    interval_count: int
     current_period_start: datetime
     current_period_end: datetime
 
@@ -35,6 +51,9 @@ class SubscriptionItem:
             product_id=required_id(item["price"]["product"]),
             quantity=natural(1 if item.get("quantity") is None else item["quantity"]),
             metered=item["price"]["recurring"]["usage_type"] == "metered",
+            unit_amount=integer_or_none(item["price"]["unit_amount"]),
+            interval=word(item["price"]["recurring"]["interval"]),
+            interval_count=natural(item["price"]["recurring"]["interval_count"]),
             current_period_start=from_unix(item["current_period_start"]),
             current_period_end=from_unix(item["current_period_end"]),
         )
@@ -55,6 +74,19 @@ class SubscriptionSnapshot(Snapshot):
     currency: str
     items: tuple[SubscriptionItem, ...]
     cancel_at: datetime | None
+    cancel_at_period_end: bool
+    default_payment_method_id: str | None
+    """What Stripe charges before it looks at the customer: the payment method, or else the source of older accounts."""
+    collection_method: str
+    billing_mode: str
+    """``flexible`` or ``classic``, the mode of older accounts, in which Stripe prorates and bills usage differently."""
+    schedule_id: str | None
+    pause_behavior: str | None
+    """What Stripe does with invoices while collection is paused. None if it is not paused."""
+    paused_until: datetime | None
+    """When Stripe resumes collection. None if it is not paused, or paused without an end."""
+    trial_end: datetime | None
+    discount_ids: tuple[str, ...]
     latest_invoice_id: str | None
     change_id: str | None
     pending_until: datetime | None
@@ -77,6 +109,7 @@ class SubscriptionSnapshot(Snapshot):
         if stripe_object["status"] not in STATUSES:
             raise UnreadableObject(f"unknown status {stripe_object['status']!r}")
         items = stripe_object["items"]
+        pause = stripe_object["pause_collection"] or {}
         if items.get("has_more") or not items["data"]:
             raise UnreadableObject("the object does not show all of the subscription's items")
         return cls(
@@ -87,6 +120,17 @@ class SubscriptionSnapshot(Snapshot):
             # Stripe promises no order of the items. Unsorted, the same items in another order would look like a change.
             items=tuple(sorted((SubscriptionItem.read(item) for item in items["data"]), key=lambda item: item.id)),
             cancel_at=from_unix_or_none(stripe_object["cancel_at"]),
+            cancel_at_period_end=flag(stripe_object["cancel_at_period_end"]),
+            default_payment_method_id=id_of(
+                stripe_object["default_payment_method"] or stripe_object.get("default_source")
+            ),
+            collection_method=word(stripe_object["collection_method"]),
+            billing_mode=word(stripe_object["billing_mode"]["type"]),
+            schedule_id=id_of(stripe_object["schedule"]),
+            pause_behavior=text(pause.get("behavior")),
+            paused_until=from_unix_or_none(pause.get("resumes_at")),
+            trial_end=from_unix_or_none(stripe_object["trial_end"]),
+            discount_ids=tuple(sorted(required_id(each) for each in stripe_object["discounts"])),
             latest_invoice_id=id_of(stripe_object["latest_invoice"]),
             change_id=text(stripe_object["metadata"].get(CHANGE_ID)),
             pending_until=from_unix_or_none((stripe_object["pending_update"] or {}).get("expires_at")),

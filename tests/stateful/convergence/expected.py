@@ -49,15 +49,12 @@ def plan_row(subscriptions: Iterable[Json], plans: dict[str, str], invoices: dic
     item = known[0] if len(known) == 1 else items[0]
     plan = plans[item["price"]["product"]] if len(known) == 1 else "unmapped"
     over = current["status"] in OVER
-    invoice = invoices.get(current["latest_invoice"] or "", {})
-    given_up = (
-        current["status"] == "past_due" and invoice.get("status") == "open" and not invoice["next_payment_attempt"]
-    )
-    return {
-        "plan": plan if current["status"] in USABLE and not given_up else "free",
+    standing = standing_of(current, [each for each in invoices.values() if each["subscription_id"] == current["id"]])
+    row = {
+        "plan": plan if current["status"] in USABLE and standing != "suspended" else "free",
         "requested_plan": "free" if over else plan,
         "status": current["status"],
-        "standing": "suspended" if given_up else STANDING.get(current["status"], "good"),
+        "standing": standing,
         "quantity": 1 if over else item["quantity"],
         "currency": current["currency"],
         "subscription_id": current["id"],
@@ -65,6 +62,28 @@ def plan_row(subscriptions: Iterable[Json], plans: dict[str, str], invoices: dic
         "current_period_end": None if over else iso(item["current_period_end"]),
         "cancel_at": iso(current["cancel_at"]),
     }
+    if standing is None:
+        del row["standing"]
+    return row
+
+
+def standing_of(subscription: Json, invoices: list[Json]) -> str | None:
+    """Return the standing, or None if it also depends on what it was before."""
+    status = subscription["status"]
+    if status not in USABLE:
+        return STANDING.get(status, "good")
+    owed = [each for each in invoices if each["status"] in ("open", "uncollectible") and each["amount_remaining"] > 0]
+    if status != "past_due":  # Stripe has not made the change that such an invoice is for
+        owed = [each for each in owed if each["billing_reason"] != "subscription_update"]
+    tried = [each for each in owed if each["attempted"] and not each["payment_under_way"]]
+    if any(each["next_payment_attempt"] is None for each in tried):
+        return "suspended"
+    if tried:
+        return "grace"
+    if status == "past_due" and any(each["status"] == "open" and not each["payment_under_way"] for each in owed):
+        return None
+    under_way = any(each["payment_under_way"] for each in owed)
+    return "good" if under_way else STANDING.get(status, "good")
 
 
 @dataclass
@@ -115,6 +134,11 @@ class Expected:
             if each["customer"] in self.owner
         }
 
+    def _is_under_way(self, invoice: str) -> bool:
+        """Return whether a payment of the invoice is in progress."""
+        found = self.stage.retrieve(f"/v1/invoices/{invoice}?expand[]=payments.data.payment.payment_intent")
+        return any(each["payment"]["payment_intent"]["status"] == "processing" for each in found["payments"]["data"])
+
     def _cards(self) -> dict[str, Json]:
         attached = dict.fromkeys(
             (thing["id"], thing["customer"])
@@ -141,10 +165,14 @@ class Expected:
 
     def _plans(self) -> dict[str, Json]:
         rows = {}
+        invoices = {
+            key: each | {"payment_under_way": each["status"] == "open" and self._is_under_way(key)}
+            for key, each in self.tables["invoices"].items()
+        }
         for customer, name in self.owner.items():
             mine = [each for each in self.subscriptions.values() if each["customer"] == customer]
             deleted = bool(self.customers[customer].get("deleted"))
-            rows[name] = plan_row(mine, self.plans, self.tables["invoices"], deleted=deleted)
+            rows[name] = plan_row(mine, self.plans, invoices, deleted=deleted)
         return rows
 
 
@@ -165,10 +193,12 @@ def price_of(price: Json) -> Json:
 
 def organization_of(customer: Json) -> Json:
     if customer.get("deleted"):
-        row: Json = {"name": None, "email": None, "default_payment_method_id": None, "balance": 0, "deleted": True}
+        none = ("name", "email", "default_payment_method_id", "default_source_id", "currency")
+        row: Json = dict.fromkeys(none) | {"balance": 0, "deleted": True}
     else:
-        row = {name: customer[name] for name in ("name", "email", "balance")}
+        row = {name: customer[name] for name in ("name", "email", "balance", "currency")}
         row |= {"default_payment_method_id": customer["invoice_settings"]["default_payment_method"], "deleted": False}
+        row |= {"default_source_id": customer["default_source"]}
     return row | {"stripe_customer_id": customer["id"]}
 
 
@@ -180,15 +210,25 @@ def subscription_of(subscription: Json, organization: str) -> Json:
             "product_id": item["price"]["product"],
             "quantity": item["quantity"],
             "metered": item["price"]["recurring"]["usage_type"] == "metered",
+            "unit_amount": item["price"]["unit_amount"],
+            "interval": item["price"]["recurring"]["interval"],
+            "interval_count": item["price"]["recurring"]["interval_count"],
             "current_period_start": iso(item["current_period_start"]),
             "current_period_end": iso(item["current_period_end"]),
         }
         for item in subscription["items"]["data"]
     ]
-    return {
+    pause = subscription["pause_collection"] or {}
+    same = ("status", "currency", "cancel_at_period_end", "collection_method")
+    return {name: subscription[name] for name in same} | {
         "organization_id": organization,
-        "status": subscription["status"],
-        "currency": subscription["currency"],
+        "default_payment_method_id": subscription["default_payment_method"] or subscription["default_source"],
+        "billing_mode": subscription["billing_mode"]["type"],
+        "schedule_id": subscription["schedule"],
+        "pause_behavior": pause.get("behavior"),
+        "paused_until": at(pause.get("resumes_at")),
+        "trial_end": at(subscription["trial_end"]),
+        "discount_ids": sorted(subscription["discounts"]),
         "items": sorted(items, key=lambda item: str(item["id"])),
         "cancel_at": at(subscription["cancel_at"]),
         "latest_invoice_id": subscription["latest_invoice"],
@@ -199,12 +239,15 @@ def subscription_of(subscription: Json, organization: str) -> Json:
 
 
 def invoice_of(invoice: Json, organization: str) -> Json:
-    same = ("status", "billing_reason", "number", "currency", "total", "amount_due", "amount_paid", "amount_remaining")
+    amounts = ("total", "amount_due", "amount_paid", "amount_remaining")
+    progress = ("collection_method", "attempted", "attempt_count", "auto_advance")
+    same = ("status", "billing_reason", "number", "currency", *amounts, *progress)
     parent = invoice["parent"]
     return {name: invoice[name] for name in same} | {
         "organization_id": organization,
         "subscription_id": parent["subscription_details"]["subscription"] if parent else None,
         "next_payment_attempt": at(invoice["next_payment_attempt"]),
+        "due_date": at(invoice["due_date"]),
         "created": at(invoice["created"]),
     }
 

@@ -18,10 +18,12 @@ EXPECTED = CustomerSnapshot(
     name="Acme",
     email="owner@acme.example",
     default_payment_method_id=None,
+    default_source_id=None,
+    currency=None,
     balance=0,
     deleted=False,
 )
-WITH_CARD = replace(EXPECTED, default_payment_method_id="pm_1buzrl7wqmmRcZJGl28BFm8R")
+WITH_CARD = replace(EXPECTED, default_payment_method_id="pm_1buzrl7wqmmRcZJGl28BFm8R", currency="usd")
 
 
 def test_created_has_the_organization() -> None:
@@ -40,7 +42,14 @@ def test_deleted_keeps_the_last_state_marked_as_deleted() -> None:
     assert same(
         recorded_snapshot("customer.deleted"),
         replace(
-            WITH_CARD, deleted=True, name=None, email=None, default_payment_method_id=None, balance=0, seen=expected
+            WITH_CARD,
+            deleted=True,
+            name=None,
+            email=None,
+            default_payment_method_id=None,
+            currency=None,
+            balance=0,
+            seen=expected,
         ),
     )
     assert recorded_snapshot("customer.deleted").rank > recorded_snapshot(UPDATED).rank

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.stripe_api.snapshots import InvoiceSnapshot, UnreadableObject, UpcomingInvoiceSnapshot
 from handlers import HANDLERS
+from tests.support.json_types import Json
 from tests.support.recorded_events import (
     ABSENT,
     BILLING_DATE,
@@ -31,6 +32,11 @@ EXPECTED = InvoiceSnapshot(
     subscription_id=SUBSCRIPTION,
     status="paid",
     billing_reason="subscription_update",
+    collection_method="charge_automatically",
+    due_date=None,
+    attempted=True,
+    attempt_count=1,
+    auto_advance=False,
     number="JTIG0Z8S-0002",
     currency="usd",
     total=89164,
@@ -38,6 +44,7 @@ EXPECTED = InvoiceSnapshot(
     amount_paid=89164,
     amount_remaining=0,
     next_payment_attempt=None,
+    payment_under_way=None,
     hosted_invoice_url="https://stripe.test/i/in_1Ddsfxw9Rj48z7MYW57wVs9T",
     invoice_pdf="https://stripe.test/i/in_1Ddsfxw9Rj48z7MYW57wVs9T/pdf",
     created=FINALIZED,
@@ -46,6 +53,9 @@ DRAFT = replace(
     EXPECTED,
     seen=seen(FINALIZED, "evt_11Q9HzRJODjELe4EHZPWEaZJ", is_first=True),
     status="draft",
+    attempted=False,
+    attempt_count=0,
+    auto_advance=True,
     number=None,
     amount_paid=0,
     amount_remaining=89164,
@@ -63,6 +73,34 @@ EXPECTED_UPCOMING = UpcomingInvoiceSnapshot(
 )
 
 
+def payments(*statuses: str) -> Json:
+    """Return expanded payments with intents of these statuses, and one without an intent."""
+    intents = [{"type": "payment_intent", "payment_intent": {"id": "pi_1", "status": each}} for each in statuses]
+    return {"data": [{"payment": each} for each in [{"type": "charge", "charge": "ch_1"}, *intents]]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "under_way"),
+    [
+        ({}, None),  # a webhook
+        ({"payments": payments()}, False),
+        ({"payments": payments("requires_payment_method")}, False),
+        ({"payments": payments("requires_action")}, False),
+        ({"payments": payments("processing")}, True),
+        ({"payments": payments("requires_payment_method", "processing")}, True),
+        ({"payments": payments("canceled"), "next_payment_attempt": 1_790_000_000}, None),
+        ({"payments": payments("canceled"), "attempted": False}, None),
+        ({"payments": payments("canceled"), "collection_method": "send_invoice"}, None),
+        ({"payments": payments("processing"), "collection_method": "send_invoice"}, True),
+        ({"payments": payments("processing"), "status": "paid"}, None),
+    ],
+)
+def test_expanded_payments_show_what_is_under_way(changes: Json, under_way: bool | None) -> None:
+    found = with_change(PAID, {"status": "open", "attempted": True} | changes)
+    assert isinstance(found, InvoiceSnapshot)
+    assert found.payment_under_way is under_way
+
+
 def test_created_is_a_draft() -> None:
     assert same(recorded_snapshot("invoice.created"), DRAFT)
 
@@ -72,7 +110,15 @@ def test_paid_has_the_amounts() -> None:
 
 
 def test_updated_has_the_previous_state() -> None:
-    before = replace(EXPECTED, status="open", amount_paid=0, amount_remaining=89164)
+    before = replace(
+        EXPECTED,
+        status="open",
+        attempted=False,
+        attempt_count=0,
+        auto_advance=True,
+        amount_paid=0,
+        amount_remaining=89164,
+    )
     expected = seen(FINALIZED, "evt_1Z03mLuZBtLHnSPcNznQBaLO", previous=before.digest)
     assert same(recorded_snapshot("invoice.updated"), replace(EXPECTED, seen=expected))
 

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.stripe_api.snapshots import PaymentMethodSnapshot, UnreadableObject
 from handlers import HANDLERS
+from tests.support.json_types import Json
 from tests.support.recorded_events import ABSENT, CUSTOMER, handle, payload, recorded_snapshot, same, seen, with_change
 
 ATTACHED = "payment_method.attached"
@@ -15,6 +16,8 @@ EXPECTED = PaymentMethodSnapshot(
     id="pm_1zm1KphJUDIdLTyy6KTJMtLs",
     seen=seen(datetime(2026, 11, 6, 0, 3, tzinfo=UTC), "evt_11Yk6iNGarbJTCo6pbAR3k0H"),
     customer_id=CUSTOMER,
+    type="card",
+    label="Mastercard •••• 4444",
     brand="mastercard",
     last4="4444",
     exp_month=12,
@@ -41,9 +44,22 @@ def test_every_type_of_the_family_reads_the_same_object(kind: str) -> None:
     assert handle(payload(ATTACHED) | {"type": kind}).digest == EXPECTED.digest
 
 
-def test_a_payment_method_other_than_a_card_has_no_brand() -> None:
-    snapshot = with_change(ATTACHED, {"type": "sepa_debit", "card": ABSENT})
-    assert same(snapshot, replace(EXPECTED, brand=None, last4=None, exp_month=None, exp_year=None))
+@pytest.mark.parametrize(
+    ("kind", "details", "label"),
+    [
+        ("sepa_debit", {"bank_code": "37040044", "country": "DE", "last4": "3000"}, "SEPA Direct Debit •••• 3000"),
+        ("us_bank_account", {"bank_name": "STRIPE TEST BANK", "last4": "6789"}, "STRIPE TEST BANK •••• 6789"),
+        ("link", {"email": "owner@acme.example"}, "Link owner@acme.example"),
+        ("paypal", {"payer_email": "owner@acme.example"}, "PayPal owner@acme.example"),
+        ("card", {"brand": "american_express", "last4": "0005"}, "American Express •••• 0005"),
+        ("naver_pay", {}, "Naver pay"),
+        ("a_type_of_next_year", None, "A type of next year"),
+    ],
+)
+def test_every_type_has_a_label(kind: str, details: Json | None, label: str) -> None:
+    snapshot = with_change(ATTACHED, {"type": kind, "card": ABSENT, kind: details})
+    assert isinstance(snapshot, PaymentMethodSnapshot)
+    assert (snapshot.type, snapshot.label) == (kind, label)
 
 
 @pytest.mark.parametrize(
