@@ -201,7 +201,7 @@ class PlanDetailsSchema(OutputSchema):
     payment_method = fields.Nested(PaymentMethodSchema, allow_none=True)
     latest_invoice = fields.Nested(InvoiceSummarySchema, allow_none=True)
     pending_change = fields.Nested(PendingChangeSchema, allow_none=True)
-    actions = fields.List(one_of("change_plan", "cancel_plan", "contact_sales"))
+    actions = fields.List(one_of("pay_invoice", "change_plan", "cancel_plan", "contact_sales"))
     as_of = utc("when the plan last changed here, or null before the first time", allow_none=True)
     version = fields.Integer()
 

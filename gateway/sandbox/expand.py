@@ -65,6 +65,18 @@ def _tax_ids(work: Work, customer: Json) -> Json:
     return {"object": "list", "data": list(work.select("tax_id", customer["id"])), "has_more": False, "url": url}
 
 
+def _tax(_work: Work, customer: Json) -> Json:
+    """Return how automatic tax locates the customer, which here means by the address alone."""
+    address = customer["address"] or {"country": None}
+    located = {"country": address["country"], "source": "billing_address", "state": address.get("state")}
+    return {
+        "automatic_tax": "supported" if address["country"] else "unrecognized_location",
+        "ip_address": None,
+        "location": located if address["country"] else None,
+        "provider": "stripe",
+    }
+
+
 def _tiers(work: Work, price: Json) -> list[Json] | None:
     return tiers.of(work, price) or None
 
@@ -73,13 +85,14 @@ _INCLUDABLE: dict[tuple[str, str], Callable[[Work, Json], Json | list[Json] | No
     ("invoice", "payments"): _payments,
     ("invoice", "confirmation_secret"): _confirmation_secret,
     ("customer", "subscriptions"): _subscriptions,
+    ("customer", "tax"): _tax,
     ("customer", "tax_ids"): _tax_ids,
     ("customer", "sources"): _sources,
     ("plan", "tiers"): _tiers,
     ("price", "tiers"): _tiers,
 }
 """Fields that are absent unless the request expands them."""
-_ALWAYS_THERE = {"lines", "items", "data", "tax", "tax_ids", "tax_rates"}
+_ALWAYS_THERE = {"lines", "items", "data", "tax_ids", "tax_rates"}
 """Fields that are already in the answer, or that the sandbox never has. Stripe accepts them in a path."""
 
 
@@ -101,7 +114,9 @@ def _expand(work: Work, obj: Json, names: list[str], path: str) -> Json:
     value = obj.get(name)
     if isinstance(value, list):
         entries = [_find(work, name, entry) if isinstance(entry, str) else entry for entry in value]
-        return obj | {name: [_expand(work, entry, rest, path) if rest else entry for entry in entries]}
+        return obj | {
+            name: [_expand(work, entry, rest, path) if rest and isinstance(entry, dict) else entry for entry in entries]
+        }
     include = _INCLUDABLE.get((obj.get("object", ""), name))
     if include and value is None:
         value = include(work, obj)

@@ -98,7 +98,8 @@ def test_once_is_used_up_by_the_first_invoice(account: StripeAccount, test_clock
 def test_once_waits_for_the_next_invoice(account: StripeAccount, test_clock: str) -> None:
     subscription = account.subscribe(account.on_clock(test_clock).id, account.price(1000).id)
     once = coupon(account, percent_off=10, duration="once")
-    updated = account.v1.subscriptions.update(subscription.id, {"discounts": [once]})  # type: ignore[typeddict-item]  # built at run time
+    wanted: Any = {"discounts": [once]}
+    updated = account.v1.subscriptions.update(subscription.id, wanted)
     assert len(updated.discounts) == 1
     assert account.v1.invoices.create_preview({"subscription": subscription.id}).total == 900
     assert len(account.again(subscription).discounts) == 1, "a preview uses nothing up"
@@ -182,10 +183,9 @@ def test_change_is_prorated_with_the_discount_of_the_same_request(
     half = coupon(account, percent_off=50)
     dear = account.price(2000).id
     items = [{"id": subscription.items.data[0].id, "price": dear}]
-    details: Any = {"items": items, "proration_behavior": "always_invoice"}
-    quoted = account.v1.invoices.create_preview(
-        {"subscription": subscription.id, "subscription_details": details, "discounts": [half]}  # type: ignore[typeddict-item]  # built at run time
-    )
+    details = {"items": items, "proration_behavior": "always_invoice"}
+    asked: Any = {"subscription": subscription.id, "subscription_details": details, "discounts": [half]}
+    quoted = account.v1.invoices.create_preview(asked)
     after = account.swap(subscription, dear, proration_behavior="always_invoice", discounts=[half])
     charged = account.invoice(after)
     assert sorted(line.amount for line in charged.lines.data) == [-500, 500]
@@ -208,13 +208,8 @@ def test_manual_invoice_has_discounts_of_its_own(account: StripeAccount, custome
     items.create({"customer": customer, "amount": 1000, "currency": "usd", "discounts": [off(account, 100)]})
     items.create({"customer": customer, "amount": 500, "currency": "usd", "discountable": False})
     items.create({"customer": customer, "amount": -200, "currency": "usd"})
-    invoice = account.v1.invoices.create(
-        {
-            "customer": customer,
-            "pending_invoice_items_behavior": "include",
-            "discounts": [coupon(account, percent_off=10)],  # type: ignore[typeddict-item]  # built at run time
-        }
-    )
+    wanted: Any = {"customer": customer, "pending_invoice_items_behavior": "include"}
+    invoice = account.v1.invoices.create(wanted | {"discounts": [coupon(account, percent_off=10)]})
     assert (taken(invoice), invoice.subtotal, invoice.total) == ([0, 0, 190], 1200, 1110)
     assert account.v1.invoices.update(str(invoice.id), {"discounts": ""}).total == 1200
     assert account.v1.invoices.pay(str(invoice.id)).amount_paid == 1200
@@ -222,9 +217,9 @@ def test_manual_invoice_has_discounts_of_its_own(account: StripeAccount, custome
 
 def test_usage_is_discounted_when_it_is_counted_again(account: StripeAccount, test_clock: str, meter: str) -> None:
     customer = account.on_clock(test_clock).id
-    metered: Any = [{"price": account.metered(meter).id}]
     once = coupon(account, percent_off=50, duration="once")
-    subscription = account.v1.subscriptions.create({"customer": customer, "items": metered, "discounts": [once]})  # type: ignore[typeddict-item]  # built at run time
+    params: Any = {"customer": customer, "items": [{"price": account.metered(meter).id}], "discounts": [once]}
+    subscription = account.v1.subscriptions.create(params)
     account.use(customer, 10)
     account.advance(test_clock, START + MONTH + 60)
     account.use(customer, 10, timestamp=START + MONTH - 60)

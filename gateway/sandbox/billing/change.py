@@ -14,6 +14,7 @@ from gateway.sandbox.billing import (
     redemption,
     scheduled_end,
     sending,
+    taxes,
     usage,
 )
 from gateway.sandbox.billing.cycle import period_at, whole
@@ -64,6 +65,7 @@ def plan(work: Work, subscription: Json, params: Json) -> Change:
     if "discounts" in params:
         owner = {"customer": subscription["customer"], "subscription": subscription["id"]}
         target["discounts"] = redemption.redeem(work, params["discounts"], owner, subscription["currency"])
+    target |= taxes.requested(work, subscription, params)
     after = items.changed(work, target, params.get("items", []))
     if reset or target["cancel_at"] != subscription["cancel_at"]:
         after = [item | _period(target, item, work.now if reset else item["current_period_start"]) for item in after]

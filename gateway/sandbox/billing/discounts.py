@@ -87,6 +87,11 @@ def total(amounts: list[Json]) -> int:
     return sum(int(entry["amount"]) for entry in amounts)
 
 
+def of_line(line: Json) -> list[Json]:
+    """Return the discount amounts of the line's own discounts, without those of its invoice."""
+    return [entry for entry in line["discount_amounts"] if entry["discount"] in line["discounts"]]
+
+
 def combined(amounts: list[Json]) -> list[Json]:
     """Return one entry per discount with the sum of its amounts."""
     sums: dict[str, int] = {}

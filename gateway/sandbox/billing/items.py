@@ -1,6 +1,6 @@
 """The subscription items that result from a request."""
 
-from gateway.sandbox.billing import redemption
+from gateway.sandbox.billing import redemption, taxes
 from gateway.sandbox.billing.cycle import period_at
 from gateway.sandbox.errors import invalid, required
 from gateway.sandbox.json_types import Json
@@ -88,16 +88,19 @@ def _swapped(work: Work, subscription: Json, item: Json, wanted: Json, param: st
 
 
 def terms(work: Work, subscription: Json, item: Json, wanted: Json, param: str) -> Json:
-    """Return the requested discounts of an item, {} for none."""
+    """Return the requested discounts and tax rates of an item, {} for none."""
+    rates = {}
+    if "tax_rates" in wanted:
+        rates["tax_rates"] = taxes.chosen(work, wanted["tax_rates"], f"{param}[tax_rates]")
     if "discounts" not in wanted:
-        return {}
+        return rates
     owner = {
         "customer": subscription["customer"],
         "subscription": subscription["id"],
         "subscription_item": item["id"],
     }
     currency = subscription["currency"]
-    return {"discounts": redemption.redeem(work, wanted["discounts"], owner, currency, f"{param}[discounts]")}
+    return rates | {"discounts": redemption.redeem(work, wanted["discounts"], owner, currency, f"{param}[discounts]")}
 
 
 def _interval(price: Json) -> tuple[str, int]:

@@ -36,6 +36,8 @@ class Debit:
     credited_by: str | None = None
     discounts: tuple[str, ...] = ()
     """The discounts after which ``amount`` was left."""
+    rates: tuple[Json, ...] = ()
+    """The tax rates of the item."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Proration:
     credits: Debit | None = None
     discounts: tuple[str, ...] = ()
     """The discounts after which ``amount`` is left."""
+    rates: tuple[Json, ...] = ()
+    """The tax rates of the item."""
 
 
 def debits(work: Work, item: str) -> list[Debit]:
@@ -91,6 +95,7 @@ def record(work: Work, proration: Proration, invoice_item: str) -> None:
             credited_from=proration.end,
             invoice_item=invoice_item,
             discounts=proration.discounts,
+            rates=proration.rates,
         )
         remember(work, proration.item, debit)
         return
@@ -115,18 +120,16 @@ def unused(work: Work, item: str, date: int) -> list[Proration]:
                 period_end=debit.end,
                 step=step(debit.price["currency"]),
             )
-            until = debit.credited_from
-            found.append(
-                Proration(item, amount, debit.price, debit.quantity, start, until, debit, discounts=debit.discounts)
-            )
+            credit = Proration(item, amount, debit.price, debit.quantity, start, debit.credited_from, debit)
+            found.append(replace(credit, discounts=debit.discounts, rates=debit.rates))
     return found
 
 
 def charge(item: Json, parts: list[Part], start: int, whole: tuple[int, int], discounts: list[str]) -> list[Proration]:
     """Return the debits for an item in its current state, from ``start`` to the end of its period.
 
-    ``parts`` are what the whole period costs after the ``discounts``. ``whole`` is the period that the price is for, and
-    the item's own may be shorter. A price of 0 makes no debit. A price with tiers makes one debit per line of a whole
+    ``parts`` are what the whole period costs after the ``discounts``. ``whole`` is the period that the price is for.
+    The item's own may be shorter. A price of 0 makes no debit. A price with tiers makes one debit per line of a whole
     period. That is an inference, because no proration of tiers was recorded.
     """
     end = item["current_period_end"]
@@ -144,8 +147,8 @@ def charge(item: Json, parts: list[Part], start: int, whole: tuple[int, int], di
                 period_end=whole[1],
                 step=step(price["currency"]),
             )
-            quantity = int(part.quantity)
-            found.append(Proration(item["id"], amount, price, quantity, start, end, discounts=tuple(discounts)))
+            debit = Proration(item["id"], amount, price, int(part.quantity), start, end)
+            found.append(replace(debit, discounts=tuple(discounts), rates=tuple(item["tax_rates"])))
     return found
 
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from gateway.sandbox.billing.ledger import Debit, Proration
+from gateway.sandbox.billing.taxes import keep_rates
 from gateway.sandbox.currencies import money
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects import invoice as objects
@@ -52,6 +53,7 @@ def _pending(work: Work, subscription: Json, proration: Proration) -> Json:
         },
         "quantity": proration.quantity,
         "quantity_decimal": str(proration.quantity),
+        "tax_rates": list(proration.rates),
     }
 
 
@@ -128,6 +130,7 @@ def _line_of_item(work: Work, invoice_id: str, item: Json, ids: dict[str, str]) 
         details["subscription"] = owner["subscription"]
     parent = {"invoice_item_details": None, "subscription_item_details": None, "type": kind} | {kind: details}
     fields = {key: item[key] for key in ("discountable", "discounts", "metadata", "pricing", "quantity_decimal")}
+    keep_rates(work, {"id": ids[item["id"]]}, item["tax_rates"])
     included = (item.get("proration_details") or {}).get("discount_amounts", [])
     return line | fields | {"discount_amounts": included, "id": ids[item["id"]], "parent": parent}
 
@@ -178,6 +181,7 @@ def _of_part(work: Work, invoice_id: str, item: Json, part: Part, period: tuple[
         "type": "subscription_item_details",
     }
     pricing = objects.pricing(price, plain(part.unit_amount))
+    keep_rates(work, line, item["tax_rates"])
     fields = {"discounts": item["discounts"], "pricing": pricing, "quantity_decimal": plain(part.quantity)}
     return line | fields | {"parent": parent}
 

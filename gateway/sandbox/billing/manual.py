@@ -1,6 +1,6 @@
 """Manual invoices (https://docs.stripe.com/api/invoices/create), and the collection settings of a draft."""
 
-from gateway.sandbox.billing import discounts, invoicing, redemption
+from gateway.sandbox.billing import discounts, invoicing, redemption, taxes
 from gateway.sandbox.billing.lines import from_pending, lines_of
 from gateway.sandbox.billing.sending import ONLY_IF_SENT, SENT_WITHOUT_DATE
 from gateway.sandbox.currencies import known
@@ -10,6 +10,7 @@ from gateway.sandbox.objects import invoice as objects
 from gateway.sandbox.settings import DAY
 from gateway.sandbox.work import Work
 
+PRICING = {"automatic_tax", "default_tax_rates", "discounts"}
 COLLECTION = ("auto_advance", "collection_method", "days_until_due")
 
 
@@ -29,6 +30,8 @@ def create(work: Work, customer: Json, subscription: Json | None, params: Json) 
         "parent": objects.parent_of(subscription) if subscription else None,
     }
     invoice |= collected(work, invoice, params)
+    invoice |= taxes.of_invoice(subscription or invoice)
+    invoice |= taxes.requested(work, invoice, params)
     invoice["discounts"] = discounted(work, invoice, params, _inherited(work, customer, subscription))
     work.add(invoice | invoicing.put_lines(work, invoice, from_pending(work, invoice_id, pending)))
     for item in pending:
@@ -88,8 +91,9 @@ def collected(work: Work, invoice: Json, params: Json) -> Json:
 
 
 def reprice(work: Work, invoice: Json, params: Json) -> Json:
-    """Return the draft's fields after its discounts changed."""
+    """Return the draft's fields after its discounts or taxes changed."""
     changed = {"discounts": discounted(work, invoice, params, invoice["discounts"])}
+    changed |= taxes.requested(work, invoice, params)
     return changed | invoicing.put_lines(work, invoice | changed, lines_of(work, invoice["id"]))
 
 

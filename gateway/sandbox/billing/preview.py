@@ -8,7 +8,7 @@ from gateway.sandbox.objects.subscription import ENDED, items_of, period_end
 from gateway.sandbox.settings import DAY
 from gateway.sandbox.work import Work
 
-_TERMS = {"discounts"}
+_TERMS = {"automatic_tax", "discounts"}
 """Parameters that stand beside ``subscription_details`` and change the same subscription."""
 _NONE_UPCOMING = "No upcoming invoices for customer: {customer}"
 

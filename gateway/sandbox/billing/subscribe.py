@@ -8,6 +8,7 @@ from gateway.sandbox.billing import (
     redemption,
     scheduled_end,
     sending,
+    taxes,
     trials,
     usage,
 )
@@ -73,7 +74,7 @@ def planned(work: Work, params: Json) -> Json:
         raise invalid(text)
     subscription = build(work, params, currency=currency) | trials.first(work, params)
     subscription |= sending.requested(subscription, params)
-    items = []
+    items: list[Json] = []
     for price, item in zip(prices, asked, strict=True):
         period = _first_period(subscription, params, price)
         built = build_item(work, subscription["id"], price, item.get("quantity"), period, item.get("metadata") or {})
@@ -81,6 +82,7 @@ def planned(work: Work, params: Json) -> Json:
     if "discounts" in params:
         owner = {"customer": subscription["customer"], "subscription": subscription["id"]}
         subscription["discounts"] = redemption.redeem(work, params["discounts"], owner, currency)
+    subscription |= taxes.requested(work, subscription, params)
     return subscription | with_items(subscription, items)
 
 

@@ -199,4 +199,5 @@ def _pending(work: Work, subscription: Json, item: Json, part: Part) -> Json:
         "pricing": objects.pricing(price, plain(part.unit_amount)),
         "quantity": int(part.quantity),
         "quantity_decimal": plain(part.quantity),
+        "tax_rates": item["tax_rates"],
     }

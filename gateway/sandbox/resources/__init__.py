@@ -26,6 +26,7 @@ from gateway.sandbox.resources import (
     subscription_items,
     subscriptions,
     tax_ids,
+    tax_rates,
     webhook_endpoints,
 )
 
@@ -54,6 +55,7 @@ ROUTES = [
     *subscription_items.routes,
     *subscriptions.routes,
     *tax_ids.routes,
+    *tax_rates.routes,
     *simulated_clocks.routes,
     *webhook_endpoints.routes,
 ]

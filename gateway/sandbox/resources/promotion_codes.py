@@ -68,7 +68,7 @@ def list_all(work: Work, params: Json) -> Json:
         row
         for row in (_shown(work, found) for found in work.select("promotion_code", params.get("customer")))
         if params.get("active") in (None, row["active"])
-        and params.get("code", row["code"]).lower() == row["code"].lower()
+        and str(params.get("code", row["code"])).lower() == row["code"].lower()
         and params.get("coupon") in (None, row["promotion"]["coupon"])
         and in_range(row["created"], params.get("created"))
     )

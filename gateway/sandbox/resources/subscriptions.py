@@ -12,7 +12,7 @@ from stripe.params import (
     SubscriptionUpdateParams,
 )
 
-from gateway.sandbox.billing import change, pausing, pending_update, sending, sources, trials
+from gateway.sandbox.billing import change, pausing, pending_update, sending, sources, taxes, trials
 from gateway.sandbox.billing.cancel import cancel as cancel_now
 from gateway.sandbox.billing.subscribe import subscribe
 from gateway.sandbox.billing.void import void
@@ -26,7 +26,8 @@ from gateway.sandbox.work import Work
 
 routes = Routes()
 _COMMON = (
-    "items[price] items[quantity] items[metadata] items[discounts] discounts default_payment_method default_source "
+    "items[price] items[quantity] items[metadata] items[discounts] items[tax_rates] discounts default_tax_rates "
+    "automatic_tax[enabled] default_payment_method default_source "
     "description metadata payment_behavior off_session payment_settings[save_default_payment_method] "
     "proration_behavior collection_method days_until_due cancel_at cancel_at_period_end trial_end "
     "trial_settings[end_behavior][missing_payment_method]"
@@ -53,6 +54,7 @@ def create(work: Work, params: Json) -> Json:
         text = "Setting `payment_behavior` to `pending_if_incomplete` has no effect when creating a subscription."
         raise invalid(text, param="payment_behavior")
     _check_card(work, params, params["customer"])
+    taxes.require_location(work, params, params["customer"])
     return subscribe(work, params)
 
 
@@ -90,6 +92,7 @@ def update(work: Work, params: Json, subscription: str) -> Json:
         return work.update(found, _changes_after_end(found, params))
     _refuse_other_modes(params)
     _check_card(work, params, found["customer"])
+    taxes.require_location(work, params, found["customer"])
     if params.get("payment_behavior") == "pending_if_incomplete":
         pending_update.refuse_others(params)
         pending_update.refuse_late_payers(work, found)

@@ -1,4 +1,4 @@
-"""Pay an open invoice. This is the only part of the invoices that calls Stripe."""
+"""Pay an unpaid invoice. This is the only part of the invoices that calls Stripe."""
 
 from functools import partial
 
@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from stripe.params import InvoicePayParams
 
-from gateway.db.models import IS_OPEN, BillingIntent, Invoice, PlanChange
+from gateway.db.models import IS_OPEN, UNPAID, BillingIntent, Invoice, PlanChange
 from gateway.errors import (
     CardDeclined,
     InvoiceNotOpen,
@@ -26,11 +26,12 @@ from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import needs_action, refuses, stripe_call
 from gateway.stripe_api.snapshots import InvoiceSnapshot, Snapshot, SubscriptionSnapshot
 
-PAYABLE = ("open", "uncollectible")
+PAYABLE = (*UNPAID, "draft")
+"""The statuses in which a visible invoice can be paid. A visible draft is one that Stripe no longer finalizes."""
 
 
 def pay_invoice(gateway: Gateway, caller: Caller, invoice_id: str) -> Invoice:
-    """Charge an open invoice to the default payment method and return it. Return a paid invoice as it is.
+    """Charge an unpaid invoice to the default payment method and return it. Return a paid invoice as it is.
 
     Raise NotFound, InvoiceNotOpen, ChangeInProgress, PaymentMethodRequired, CardDeclined, PaymentActionRequired or
     StripeUnavailable. Raise RateLimited after too many declines.
@@ -57,12 +58,21 @@ def pay_invoice(gateway: Gateway, caller: Caller, invoice_id: str) -> Invoice:
 
 
 def is_payable(invoice_id: str, session: Session) -> bool:
-    """Return whether the invoice can still be paid. A concurrent request may have paid it."""
-    return session.scalars(select(Invoice.status).where(Invoice.id == invoice_id)).one() in PAYABLE
+    """Return whether the invoice can still be paid. A concurrent request may have paid it.
+
+    Raise InvoiceNotOpen while a payment is in progress, because Stripe would refuse another one.
+    """
+    query = select(Invoice.status, Invoice.payment_under_way).where(Invoice.id == invoice_id)
+    status, is_under_way = session.execute(query).one()
+    if is_under_way:
+        raise InvoiceNotOpen("A payment of this invoice is under way.")
+    return status in PAYABLE
 
 
 def charge_invoice(gateway: Gateway, intent: BillingIntent) -> list[Snapshot]:
-    """Charge the invoice at Stripe. Return the invoice, and the subscription if a plan change waits for the payment.
+    """Charge the invoice at Stripe, and finalize it before if it is a draft.
+
+    Return the invoice, and the subscription if a plan change waits for the payment.
 
     The call names the payment method that Plan Details show, because the invoice, or another subscription that it
     belongs to, may name another one. The person who may have to approve the payment is present. Raise CardDeclined,
@@ -75,13 +85,20 @@ def charge_invoice(gateway: Gateway, intent: BillingIntent) -> list[Snapshot]:
             params["payment_method"] = charged.id
     # The prefix tells ``attribution`` that a user paid, because Stripe's events contain the key.
     key = f"{PAYMENT_KEY_PREFIX}{invoice.id}:{intent.id}"
+    hosted_invoice_url = invoice.hosted_invoice_url
     try:
         with stripe_call():
+            if invoice.status == "draft":
+                # Stripe would finalize it by itself, but the customer may need its page to approve the payment.
+                opened = gateway.stripe.v1.invoices.finalize_invoice(
+                    invoice.id, {"auto_advance": False}, {"idempotency_key": f"{key}:finalize"}
+                )
+                hosted_invoice_url = opened.hosted_invoice_url
             answer = gateway.stripe.v1.invoices.pay(invoice.id, params, {"idempotency_key": key})
     except CardDeclined as error:
         if needs_action(error):
             raise PaymentActionRequired(
-                "The payment needs the cardholder's approval first.", hosted_invoice_url=invoice.hosted_invoice_url
+                "The payment needs the cardholder's approval first.", hosted_invoice_url=hosted_invoice_url
             ) from error
         raise
     except (NotFound, StripeRejected) as error:

@@ -15,6 +15,7 @@ from gateway.services.mirror.tables import KINDS, read_order, write_order
 from gateway.services.plan_table import writer
 from gateway.stripe_api.snapshots import (
     CustomerSnapshot,
+    InvoiceSnapshot,
     Observation,
     PaymentMethodSnapshot,
     PriceSnapshot,
@@ -103,6 +104,9 @@ class Batch:
             )
         for rows in self.organization_rows.values():
             self.rows.update({("subscription", each.id): each for each in rows.subscriptions})
+        for row in self.rows.values():
+            if isinstance(row, Invoice) and row.organization_id in self.organization_rows:
+                self.organization_rows[row.organization_id].invoices[row.id] = row
 
     def lock_catalog(self, kinds: Collection[str]) -> None:
         """Lock the catalogue: exclusively if the batch changes it, otherwise shared.
@@ -201,6 +205,12 @@ class Batch:
             self.to_refresh_again.add((snapshot.kind, snapshot.id))
         return OUTCOME_OF_VERDICT[verdict]
 
+    def look_up_undecided_invoices(self) -> None:
+        """Refresh the unpaid invoices for which only a lookup shows whether a payment is in progress."""
+        for each in self.affected:
+            undecided = writer.find_undecided_invoices(self.organization_rows[each])
+            self.to_refresh.update((InvoiceSnapshot.kind, invoice_id) for invoice_id in undecided)
+
     def find_unknown_payment_methods(self) -> set[str]:
         """Return the ids that a customer or a subscription has begun to name, and that the mirror lacks."""
         known = {stripe_id for kind, stripe_id in self.rows if kind == PaymentMethodSnapshot.kind}
@@ -225,6 +235,8 @@ class Batch:
             self.session.add(new)
         if isinstance(new, Subscription):
             self.organization_rows[new.organization_id].subscriptions.append(new)
+        elif isinstance(new, Invoice):
+            self.organization_rows[new.organization_id].invoices[new.id] = new
         return new
 
     def create_row(self, snapshot: Snapshot) -> Mirrored | None:

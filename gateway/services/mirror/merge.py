@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from gateway.db import bulk, jobs
-from gateway.db.models import Invoice, Mirrored
+from gateway.db.models import Mirrored
 from gateway.services.mirror.batch import Batch, Outcome
 from gateway.services.mirror.refresh_jobs import lookup_job, refresh_job
 from gateway.services.mirror.tables import KINDS
@@ -40,10 +40,10 @@ def merge(session: Session, observations: Sequence[Observation], now: datetime, 
     positions = sorted(range(len(observations)), key=lambda i: batch_sort_key(observations[i]))
     with session.no_autoflush:
         outcomes = {position: batch.apply_observation(observations[position]) for position in positions}
-        bulk.flush(session, Invoice)  # the plan table reads the payments of invoices from the database
         history = writer.update_plan_table(
             session, batch.affected, batch.organization_rows, batch.build_plan_of_product(), now
         )
+        batch.look_up_undecided_invoices()
         bulk.flush(session, Mirrored, *writer.WRITTEN_MODELS, more=history)
     jobs.defer_all(session, build_jobs(batch, now, attempt))
     return [outcomes[position] for position in range(len(observations))]

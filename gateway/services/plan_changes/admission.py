@@ -66,7 +66,7 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     if not billing.is_enrolled and not command.enroll:
         raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
     if policy.Need.PAID_UP in transition.needs:
-        policy.check_needs(transition, paid_up=not billing.unpaid_invoices)
+        policy.check_needs(transition, paid_up=billing.is_paid_up)
     exposure.check_change(gateway.catalog, billing, transition, target, quantity)
     price = billing.get_price_id(target)
     if billing.subscription is None:  # an enrolment starts on Free, so a missing price must not stop it half-way

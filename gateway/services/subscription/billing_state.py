@@ -11,6 +11,7 @@ from stripe.params import SubscriptionUpdateParamsItem
 
 from gateway.catalog import Catalog, CatalogPlan, Charge
 from gateway.db.models import (
+    UNPAID,
     Invoice,
     Organization,
     OrganizationPlan,
@@ -31,8 +32,6 @@ from gateway.services.plan_table.writer import PLAN_OF_PRODUCT
 from gateway.stripe_api.snapshots import BANK_DEBITS, ENDED
 
 ProrationBehavior = Literal["always_invoice", "create_prorations", "none"]
-UNPAID = ("open", "uncollectible")
-"""The statuses of an invoice that is still owed. A written-off invoice is a debt until it is paid or voided."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,8 @@ class UnsettledInvoice:
     subscription_id: str | None
     status: str
     amount_remaining: int
+    is_under_way: bool = False
+    """Whether a payment is in progress, such as a bank debit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,12 @@ class BillingState:
     def unpaid_invoices(self) -> dict[str, int]:
         """Return what the organization still owes on each open or written-off invoice, by the invoice's id."""
         return {each.id: each.amount_remaining for each in self.unsettled_invoices if each.status in UNPAID}
+
+    @property
+    def is_paid_up(self) -> bool:
+        """Return whether no invoice waits for a payment, and no draft keeps the subscription unpaid."""
+        owed = [each for each in self.unsettled_invoices if each.status in UNPAID and not each.is_under_way]
+        return not owed and self.plan_state.status != "unpaid"
 
     @property
     def unsettled_renewals(self) -> list[str]:
@@ -184,7 +191,13 @@ def is_unpaid(organization_id: str | InstrumentedAttribute[str]) -> tuple[Column
 UNSETTLED_INVOICES = (
     select(
         func.json_agg(
-            func.json_build_array(Invoice.id, Invoice.subscription_id, Invoice.status, Invoice.amount_remaining)
+            func.json_build_array(
+                Invoice.id,
+                Invoice.subscription_id,
+                Invoice.status,
+                Invoice.amount_remaining,
+                Invoice.payment_under_way.is_(True),
+            )
         )
     )
     .where(

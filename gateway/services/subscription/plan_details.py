@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import and_, bindparam, select
+from sqlalchemy import and_, bindparam, exists, select
 
 from gateway.catalog import Catalog
 from gateway.db.models import (
@@ -18,8 +18,10 @@ from gateway.db.models import (
     UpcomingInvoice,
 )
 from gateway.services.customers.payment_methods import ShownPaymentMethod, to_shown
+from gateway.services.invoices.listing import IS_PAYABLE
 from gateway.services.mirror.charged_method import IS_CHARGED
 from gateway.services.plan_table.derive import FREE, NEVER_ENROLLED, PlanState
+from gateway.services.plan_table.standing import GOOD
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
 
@@ -92,9 +94,11 @@ class DetailsRow(NamedTuple):
     payment_method: PaymentMethod | None
     invoice: Invoice | None
     change: PlanChange | None
+    may_pay: bool
+    """Whether an invoice can be paid now."""
 
 
-EMPTY_ROW = DetailsRow(False, *[None] * 5)
+EMPTY_ROW = DetailsRow(False, None, None, None, None, None, may_pay=False)
 """The row of an organization that the gateway has never seen."""
 
 # One statement, because the Billing page waits for it and every change answers with it.
@@ -106,8 +110,9 @@ NEWEST_INVOICE = (
     .correlate(Organization)
     .scalar_subquery()
 )
+MAY_PAY = exists().where(Invoice.organization_id == Organization.id, IS_PAYABLE).correlate(Organization)
 SELECT_DETAILS = (
-    select(Organization.deleted, OrganizationPlan, UpcomingInvoice, PaymentMethod, Invoice, PlanChange)
+    select(Organization.deleted, OrganizationPlan, UpcomingInvoice, PaymentMethod, Invoice, PlanChange, MAY_PAY)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.id == OrganizationPlan.subscription_id)
     .outerjoin(
@@ -134,6 +139,8 @@ def build_plan_details(catalog: Catalog, organization_id: str, found: DetailsRow
     if state.current_period_start is not None and state.current_period_end is not None:
         period = Period(start=state.current_period_start, end=state.current_period_end)
     actions = policy.list_actions(state.requested_plan, catalog)
+    if found.may_pay and state.standing != GOOD:
+        actions = [policy.PAY_INVOICE, *actions]
     return PlanDetails(
         organization_id=organization_id,
         plan=state.plan,

@@ -11,6 +11,7 @@ from gateway.services.plan_table.derive import FREE, PlanState
 
 PLUS, ENTERPRISE = "plus", "enterprise"
 CONTACT_SALES = "contact_sales"
+PAY_INVOICE = "pay_invoice"
 
 
 class Channel(Enum):

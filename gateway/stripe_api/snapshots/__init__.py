@@ -1,7 +1,7 @@
 """Stripe's objects as the mirror keeps them. Only this package knows the shape of Stripe's JSON."""
 
 from gateway.stripe_api.events import Event, UnreadableObject
-from gateway.stripe_api.snapshots.base import Seen, Snapshot, Source, answered_at, id_of
+from gateway.stripe_api.snapshots.base import Seen, Snapshot, Source, answered_at, id_of, strict
 from gateway.stripe_api.snapshots.catalog import PLAN, PriceSnapshot, ProductSnapshot
 from gateway.stripe_api.snapshots.customers import ORGANIZATION_ID, CustomerSnapshot
 from gateway.stripe_api.snapshots.invoices import SETTLED, InvoiceSnapshot, UpcomingInvoiceSnapshot, upcoming_of
@@ -34,6 +34,7 @@ __all__ = [
     "answered_at",
     "id_of",
     "referred",
+    "strict",
     "unreadable",
     "upcoming_of",
 ]
