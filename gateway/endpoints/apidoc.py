@@ -20,6 +20,7 @@ FROM_CHANGE = (
     errors.NoChange,
     errors.NotEnrolled,
     errors.PaymentMethodRequired,
+    errors.PlanUnavailable,
     errors.PreconditionFailed,
     errors.QuoteExpired,
     errors.QuoteStale,

@@ -22,6 +22,13 @@ NOW = "2026-11-16T09:00:00Z"
 CARD: Json = {"id": CARD_ID, "brand": "visa", "last4": "4242", "exp_month": 8, "exp_year": 2031}
 LISTED_CARD: Json = {**CARD, "is_default": True, "is_expired": False}
 PERIOD: Json = {"start": PERIOD_START, "end": PERIOD_END}
+PRICE: Json = {
+    "id": "price_1SYqv2KonnectExample05",
+    "unit_amount": 25000,
+    "currency": "usd",
+    "interval": "month",
+    "interval_count": 1,
+}
 DETAILS: Json = {
     "organization_id": "org_1",
     "plan": "plus",
@@ -31,7 +38,13 @@ DETAILS: Json = {
     "standing": "good",
     "quantity": 2,
     "currency": "usd",
+    "price": PRICE,
+    "discounts": [{"name": "Launch", "percent_off": 20.0, "amount_off": None, "currency": None, "ends_at": PERIOD_END}],
     "current_period": PERIOD,
+    "ends_at": None,
+    "paused": False,
+    "paused_until": None,
+    "scheduled": False,
     "billing_date": PERIOD_END,
     "upcoming_charges": None,
     "payment_method": CARD,
@@ -76,11 +89,17 @@ QUOTE: Json = {
             "proration": False,
         },
     ],
+    "subtotal": 75000,
+    "discounts": -15000,
+    "taxes": 11400,
+    "balance": -1400,
     "amount_due_now": 0,
-    "amount_due_on_billing_date": 75000,
+    "amount_due_on_billing_date": 70000,
     "amount_unpaid": 0,
     "credit": 0,
     "billing_date": PERIOD_END,
+    "ends_at": None,
+    "ends_at_cleared": None,
     "estimate": False,
 }
 INVOICE: Json = {
@@ -131,7 +150,7 @@ PLUS: Json = {
     "name": "Plus",
     "description": "For teams.",
     "max_quantity": 100,
-    "price": {"unit_amount": 25000, "currency": "usd", "interval": "month"},
+    "price": PRICE,
     "action": "upgrade",
 }
 

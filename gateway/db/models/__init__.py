@@ -1,7 +1,7 @@
 """The tables. Constraints enforce the invariants that a race could break, and each has a comment with its reason."""
 
 from gateway.db.models.base import Base, Json, Mirrored
-from gateway.db.models.billing import Invoice, Subscription, UpcomingInvoice
+from gateway.db.models.billing import NEWEST_FIRST, Discounts, Invoice, Subscription, UpcomingInvoice
 from gateway.db.models.billing_intents import BillingIntent
 from gateway.db.models.catalog import Plan, Price
 from gateway.db.models.checks import Check
@@ -23,12 +23,14 @@ from gateway.db.models.sales import SalesInquiry
 
 __all__ = [
     "IS_OPEN",
+    "NEWEST_FIRST",
     "OPEN_STATES",
     "PENDING_INVOICE",
     "UNSETTLED",
     "Base",
     "BillingIntent",
     "Check",
+    "Discounts",
     "IdempotencyKey",
     "Invoice",
     "Json",

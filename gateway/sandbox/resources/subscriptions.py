@@ -26,9 +26,9 @@ from gateway.sandbox.work import Work
 
 routes = Routes()
 _COMMON = (
-    "items[price] items[quantity] items[metadata] default_payment_method description metadata payment_behavior "
-    "off_session payment_settings[save_default_payment_method] proration_behavior collection_method days_until_due "
-    "cancel_at cancel_at_period_end trial_end trial_settings[end_behavior][missing_payment_method]"
+    "items[price] items[price_data] items[quantity] items[metadata] default_payment_method description metadata "
+    "payment_behavior off_session payment_settings[save_default_payment_method] proration_behavior collection_method "
+    "days_until_due cancel_at cancel_at_period_end trial_end trial_settings[end_behavior][missing_payment_method]"
 )
 _MOVING_PERIODS = {"billing_cycle_anchor", "cancel_at", "cancel_at_period_end", "items"}
 """A change of any of these replaces a pending update, because that update was computed for the old periods."""

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from gateway.catalog import CatalogPlan
 from gateway.db.models import IS_OPEN, OPEN_STATES, Organization, OrganizationPlan, PlanChange
-from gateway.errors import NotEnrolled, PreconditionFailed
+from gateway.errors import NotEnrolled, PreconditionFailed, QuoteStale
 from gateway.services.customers.deletion import refuse_deleted_customer
 from gateway.services.intents.reservation import change_in_progress
 from gateway.services.plan_table.derive import FREE
@@ -18,6 +18,7 @@ from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import exposure, policy
 from gateway.services.subscription.billing_state import BillingState, load_billing_state
 from gateway.services.subscription.policy import Transition
+from gateway.services.subscription.scheduled_end import refuse_lasting_end
 from schemas.subscription import ChangeCommand
 
 LATEST = (
@@ -47,7 +48,7 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     """Return the requested change if the organization may make it. Do not check whether a card is on file.
 
     Raises PreconditionFailed, ChangeInProgress, RateLimited, NotEnrolled, UnpaidInvoice, ExposureLimit,
-    CatalogNotSynced, and what
+    CatalogNotSynced, QuoteStale if the caller saw another price, and what
     ``refuse_deleted_customer``, ``policy.check_change`` and ``Terms.check`` raise.
     """
     refuse_version_mismatch(session, caller, command)
@@ -57,17 +58,20 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     plan = command.plan or (terms.plan if terms is not None else None)
     target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
     quantity = command.quantity or (terms.quantity if terms is not None else billing.default_quantity(target.key))
-    transition = policy.check_change(billing.plan_state, target, quantity)
+    transition = policy.check_change(billing.plan_state, target, quantity, billing.contract)
+    refuse_lasting_end(gateway.catalog, billing, target)
     if not billing.is_enrolled and not command.enroll:
         raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
     if policy.Need.PAID_UP in transition.needs:
         policy.check_needs(transition, paid_up=not billing.unpaid_invoices)
     exposure.check_change(gateway.catalog, billing, transition, target, quantity)
-    price = billing.get_price_id(target)
+    price = billing.get_price(target)
     if billing.subscription is None:  # an enrolment starts on Free, so a missing price must not stop it half-way
-        billing.get_price_id(gateway.catalog.get(FREE))
+        billing.get_price(gateway.catalog.get(FREE))
+    if command.price not in (None, price.id):
+        raise QuoteStale("The price has changed since it was shown.")
     if terms is not None:
-        terms.check(caller, billing, price, target.key, quantity)
+        terms.check(caller, billing, price.id or "", target.key, quantity)
     return Admitted(
         source=billing.plan_state.requested_plan,
         target=target,

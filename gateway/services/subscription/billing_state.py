@@ -1,7 +1,7 @@
 """An organization's billing state, and the update that changes it. The quote and the change share both."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Text, bindparam, exists, func, select
@@ -27,6 +27,7 @@ from gateway.services.plan_table.derive import (
     select_current_subscription,
 )
 from gateway.services.plan_table.writer import PLAN_OF_PRODUCT
+from gateway.services.subscription.terms import Contract, PlanPrice
 from gateway.stripe_api.snapshots import ENDED
 
 ProrationBehavior = Literal["always_invoice", "create_prorations", "none"]
@@ -59,8 +60,10 @@ class BillingState:
     """The organization's invoices that ask for money and are neither paid nor void."""
     has_paid: bool
     """Whether Stripe has received money from the organization."""
-    prices: Mapping[str, str]
-    """The id of each price that Stripe sells at now, by its lookup key."""
+    prices: Mapping[str, dict[str, Any]]
+    """Each price that Stripe sells at now, by its lookup key."""
+    customer_currency: str | None = None
+    """The currency of the customer. Stripe accepts no other."""
 
     @property
     def is_enrolled(self) -> bool:
@@ -104,27 +107,74 @@ class BillingState:
         """Return whether Stripe counts usage, which it bills when the period or the item ends."""
         return self.subscription is not None and any(item.get("metered") for item in self.subscription.items)
 
-    def get_price_id(self, plan: CatalogPlan) -> str:
-        """Return the id of the price at which Stripe sells ``plan`` now. Raises CatalogNotSynced."""
-        price = self.prices.get(plan.price.lookup_key) if plan.price is not None else None
-        if price is None:
+    @property
+    def contract(self) -> Contract:
+        """Return what a change of plan must keep."""
+        return Contract.of(self.subscription, self.base_item, self.customer_currency)
+
+    def find_price(self, plan: CatalogPlan) -> PlanPrice | None:
+        """Return the price at which the organization has ``plan``, or would get it. None if there is none.
+
+        A plan that stays keeps its price, even if it is archived or negotiated. Free costs 0 in any currency and
+        interval.
+        """
+        if self.subscription is not None and self.base_item is not None and self.is_current(plan):
+            return PlanPrice.of_item(self.subscription, self.base_item)
+        if plan.price is None or not self.contract.sells(plan):
+            return None
+        listed = self.prices.get(plan.price.lookup_key)
+        if listed is None or (listed["currency"], listed["interval"]) != (plan.price.currency, plan.price.interval):
+            return None
+        found = replace(PlanPrice.of_catalog(plan.price, listed["id"]), unit_amount=listed["unit_amount"])
+        currency, interval = self.contract.currency or found.currency, self.contract.interval or found.interval
+        wanted = replace(found, currency=currency, interval=interval, interval_count=self.contract.interval_count)
+        return found if wanted == found else replace(wanted, id=None)
+
+    def is_current(self, plan: CatalogPlan) -> bool:
+        """Return whether the organization is on the plan, paid or not."""
+        return plan.key == self.plan_state.requested_plan
+
+    def get_price(self, plan: CatalogPlan) -> PlanPrice:
+        """Return what ``find_price`` does. Raises CatalogNotSynced."""
+        if (price := self.find_price(plan)) is None:
             raise CatalogNotSynced(
                 f"The gateway does not know Stripe's price for the plan {plan.key}. Run `gateway catalog sync`."
             )
         return price
 
+    def build_price(self, plan: CatalogPlan) -> SubscriptionUpdateParamsItem:
+        """Return the part of an item that names the price of ``plan``. Raises CatalogNotSynced.
+
+        Only Free may need a price that Stripe does not have yet. Stripe then creates it together with the item.
+        https://docs.stripe.com/products-prices/pricing-models#inline-pricing
+        """
+        price = self.get_price(plan)
+        if price.id is not None or plan.price is None:
+            return {"price": price.id or ""}
+        product_id = self.prices[plan.price.lookup_key]["product_id"]
+        return {
+            "price_data": {
+                "product": product_id,
+                "currency": price.currency,
+                "unit_amount": price.unit_amount or 0,
+                "recurring": {"interval": price.interval, "interval_count": price.interval_count},
+            }
+        }
+
     def build_update_items(self, plan: CatalogPlan, quantity: int) -> list[SubscriptionUpdateParamsItem]:
         """Return the items of the update that moves the subscription to ``quantity`` units of ``plan``.
 
         The base item carries its id, because Stripe would otherwise add a second item and bill both. It carries the
-        quantity, because a new price would otherwise reset it to 1. A move to Free deletes all other items, and Stripe
-        bills their usage up to then. https://docs.stripe.com/api/subscriptions/update
+        quantity, because a new price would otherwise reset it to 1. If the plan stays, it names no price, and Stripe
+        keeps the present one. A move to Free deletes all other items, and Stripe bills their usage up to then.
+        https://docs.stripe.com/api/subscriptions/update
         """
         if self.subscription is None or self.base_item is None:
             return []
         others = [item["id"] for item in self.subscription.items if item["id"] != self.base_item["id"]]
-        price = self.get_price_id(plan)
-        base: SubscriptionUpdateParamsItem = {"id": self.base_item["id"], "price": price, "quantity": quantity}
+        base: SubscriptionUpdateParamsItem = {"id": self.base_item["id"], "quantity": quantity}
+        if not self.is_current(plan):
+            base |= self.build_price(plan)
         gone: list[SubscriptionUpdateParamsItem] = [{"id": each, "deleted": True} for each in others]
         return [base, *gone] if plan.key == FREE else [base]
 
@@ -147,10 +197,17 @@ def choose_settlement(
     return "on_billing_date" if reduces and billing.unsettled_renewals else choose_charge(catalog, source, target)
 
 
-# The ids of the prices that Stripe sells at now, by lookup key. While Stripe moves a key from one price to another, two
+# The prices that Stripe sells at now, by lookup key. While Stripe moves a key from one price to another, two
 # rows can have it. The price that got the key last comes last and wins.
+SOLD = func.json_build_object(
+    *(
+        part
+        for name in ("id", "product_id", "unit_amount", "currency", "interval")
+        for part in (name, getattr(Price, name))
+    )
+)
 PRICES = (
-    select(func.json_object_agg(Price.lookup_key, aggregate_order_by(Price.id, Price.as_of)))
+    select(func.json_object_agg(Price.lookup_key, aggregate_order_by(SOLD, Price.as_of)))
     .where(Price.active, Price.lookup_key.is_not(None))
     .scalar_subquery()
 )
@@ -179,7 +236,16 @@ UNSETTLED_INVOICES = (
 )
 HAS_PAID = exists().where(Invoice.organization_id == Organization.id, Invoice.status == "paid", Invoice.amount_paid > 0)
 BILLING_STATE = (
-    select(OrganizationPlan, Subscription, PaymentMethod, PLAN_OF_PRODUCT, PRICES, UNSETTLED_INVOICES, HAS_PAID)
+    select(
+        OrganizationPlan,
+        Subscription,
+        PaymentMethod,
+        PLAN_OF_PRODUCT,
+        PRICES,
+        UNSETTLED_INVOICES,
+        HAS_PAID,
+        Organization.currency,
+    )
     .select_from(REQUESTED)
     .outerjoin(Organization, Organization.id == REQUESTED.c.id)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
@@ -192,7 +258,7 @@ BILLING_STATE = (
 def load_billing_state(session: Session, organization_id: str) -> BillingState:
     """Load the organization's billing state from the local tables."""
     rows = session.execute(BILLING_STATE, {"organization_id": organization_id}).all()
-    row, _, card, plan_of_product, prices, unsettled, has_paid = rows[0]
+    row, _, card, plan_of_product, prices, unsettled, has_paid, currency = rows[0]
     subscription = select_current_subscription([each.Subscription for each in rows if each.Subscription is not None])
     if subscription is not None and subscription.status in ENDED:
         subscription = None
@@ -205,4 +271,5 @@ def load_billing_state(session: Session, organization_id: str) -> BillingState:
         unsettled_invoices=tuple(UnsettledInvoice(*each) for each in unsettled or ()),
         has_paid=has_paid,
         prices=prices or {},
+        customer_currency=currency,
     )
