@@ -55,6 +55,9 @@ def _of_subscription(store: Store, subscription: Json, settings: Settings) -> It
 
 
 def _of_invoice(store: Store, invoice: Json, _settings: Settings) -> Iterator[Step]:
+    answer = collection.debit_ends(store, invoice)
+    if answer:
+        yield Step(answer, collection.end_debit)
     if not invoice["auto_advance"] or store.find("customer", invoice["customer"]) is None:
         return
     if invoice["status"] == "draft" and invoice["automatically_finalizes_at"]:

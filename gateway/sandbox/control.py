@@ -43,6 +43,16 @@ def blueprint(engine: Engine, clock: Clock, outbox: Outbox) -> Blueprint:
         engine.settings = engine.settings.changed(_body())
         return _json(engine.settings.shown())
 
+    @control.post("/payment_methods/<method>/automatically_update")
+    def update_card(method: str) -> Response:
+        changes = _new_expiry(_body())
+        with engine.visit(method) as work:
+            found = work.get("payment_method", method, param="payment_method")
+            if found["type"] != "card":
+                raise invalid("Only a card is updated automatically.")
+            changed = {"card": found["card"] | changes}
+            return _json(work.update(found, changed, "payment_method.automatically_updated"))
+
     @control.post("/events/<event>/resend")
     def resend(event: str) -> Response:
         with engine.lock:
@@ -73,6 +83,14 @@ def _faults(control: Blueprint, engine: Engine, outbox: Outbox) -> None:
             engine.faults.clear()
             outbox.release()
         return _json({"faults": []})
+
+
+def _new_expiry(body: object) -> Json:
+    if isinstance(body, dict) and body.keys() == {"exp_month", "exp_year"}:
+        month, year = body["exp_month"], body["exp_year"]
+        if type(month) is type(year) is int and 1 <= month <= 12:  # noqa: PLR2004 - the months of a year
+            return body
+    raise invalid('The body must be {"exp_month": month, "exp_year": year} with whole numbers.')
 
 
 def _seconds_ahead(body: object) -> float:

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from gateway.sandbox.billing import intents
+from gateway.sandbox.billing import intents, sources
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
-from gateway.sandbox.objects import tiers
+from gateway.sandbox.objects import source, tiers
 from gateway.sandbox.work import Work
 
 _REFERENCES = {
@@ -50,6 +50,12 @@ def _subscriptions(work: Work, customer: Json) -> Json:
     return {"object": "list", "data": rows, "has_more": False, "total_count": len(rows), "url": url}
 
 
+def _sources(work: Work, customer: Json) -> Json:
+    rows = [source.shown(row) for row in sources.of_customer(work, customer["id"])]
+    url = f"/v1/customers/{customer['id']}/sources"
+    return {"object": "list", "data": rows, "has_more": False, "total_count": len(rows), "url": url}
+
+
 def _tax_ids(work: Work, customer: Json) -> Json:
     url = f"/v1/customers/{customer['id']}/tax_ids"
     return {"object": "list", "data": list(work.select("tax_id", customer["id"])), "has_more": False, "url": url}
@@ -64,11 +70,12 @@ _INCLUDABLE: dict[tuple[str, str], Callable[[Work, Json], Json | list[Json] | No
     ("invoice", "confirmation_secret"): _confirmation_secret,
     ("customer", "subscriptions"): _subscriptions,
     ("customer", "tax_ids"): _tax_ids,
+    ("customer", "sources"): _sources,
     ("plan", "tiers"): _tiers,
     ("price", "tiers"): _tiers,
 }
 """Fields that are absent unless the request expands them."""
-_ALWAYS_THERE = {"lines", "items", "data", "discounts", "sources", "tax", "tax_ids", "tax_rates"}
+_ALWAYS_THERE = {"lines", "items", "data", "discounts", "tax", "tax_ids", "tax_rates"}
 """Fields that are already in the answer, or that the sandbox never has. Stripe accepts them in a path."""
 
 
@@ -93,6 +100,8 @@ def _expand(work: Work, obj: Json, names: list[str], path: str) -> Json:
     include = _INCLUDABLE.get((obj.get("object", ""), name))
     if include and value is None:
         value = include(work, obj)
+    elif isinstance(value, str) and name == "default_source":
+        value = source.shown(work.get("payment_method", value))
     elif isinstance(value, str) and name in _REFERENCES:
         found = work.find(_REFERENCES[name], value) or work.recall("deleted", value)
         value = value if found is None else found

@@ -16,6 +16,7 @@ from gateway.sandbox.currencies import shown
 from gateway.sandbox.engine import Engine
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.invoice import subscription_of
+from gateway.sandbox.objects.payment_method import last4_of
 from gateway.sandbox.pdf import text_page
 from gateway.sandbox.work import Work
 
@@ -92,7 +93,7 @@ def _question(work: Work, intent: Json | None) -> Response:
 
 def _last4(work: Work, intent: Json) -> str:
     card = work.find("payment_method", intent["payment_method"]) if intent["payment_method"] else None
-    return str(card["card"]["last4"]) if card else ""
+    return str(last4_of(card)) if card else ""
 
 
 def _answer(work: Work, intent: Json, *, approved: bool) -> Json:
@@ -133,9 +134,15 @@ def _invoice_page(work: Work, invoice: Json | None) -> Response:
         lines=lines_of(work, invoice["id"]),
         money=partial(shown, currency=invoice["currency"]),
         error=(intents.intent_of(work, invoice["id"]) or {}).get("last_payment_error"),
-        last4=card["card"]["last4"] if card else None,
+        method=_named(card) if card else None,
     )
     return make_response(page)
+
+
+def _named(method: Json) -> str:
+    kind = {"card": "the card", "link": "Link"}.get(method["type"], "the bank account")
+    last4 = last4_of(method)
+    return f"{kind} ending in {last4}" if last4 else kind
 
 
 def _card(work: Work, invoice: Json) -> Json | None:

@@ -16,7 +16,7 @@ _EVENT_PREFIX = {
     "discount": "customer.discount",
     "tax_id": "customer.tax_id",
 }
-_WITH_PREVIOUS = {"payment_method.detached"}
+_WITH_PREVIOUS = {"payment_method.automatically_updated", "payment_method.detached"}
 """Event types with ``previous_attributes`` besides ``*.updated``, as recorded from Stripe's API, 2026-08-26.dahlia."""
 
 

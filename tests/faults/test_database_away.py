@@ -57,7 +57,7 @@ def test_web_answers_503_without_a_database_and_loses_nothing(own: Deployment, p
     assert_merged_once(own, deliveries)
 
 
-def test_worker_that_loses_the_database_in_mid_drain_continues_later(own: Deployment, postgres: Crashing) -> None:
+def test_worker_without_its_database_continues_later(own: Deployment, postgres: Crashing) -> None:
     deliveries = one_event_each(own, 3000)
     store(own, deliveries)
     worker = own.work()
@@ -91,7 +91,7 @@ def test_refresh_without_a_database_is_merged_when_it_is_back(own: Deployment, p
     eventually(lambda: own.number("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'gateway.refresh'") == 0)
 
 
-def test_plan_change_without_a_database_is_503_before_any_stripe_call(own: Deployment, postgres: Crashing) -> None:
+def test_change_without_a_database_is_503_and_calls_nobody(own: Deployment, postgres: Crashing) -> None:
     own.serve()
     own.enrol("org_1")
     own.fault("rate_limit", times=100)  # it would show any call to Stripe

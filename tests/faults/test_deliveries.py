@@ -122,7 +122,7 @@ def test_updates_of_one_second_out_of_order_end_in_the_last_one(
 
 
 @pytest.mark.parametrize("first", ["webhook", "answer"])
-def test_webhook_and_answer_of_one_change_have_one_effect_in_either_order(
+def test_webhook_and_answer_have_one_effect_in_either_order(
     running: Deployment, organization_id: str, subscription: Json, first: str
 ) -> None:
     if first == "webhook":

@@ -147,7 +147,7 @@ def test_a_change_that_the_breaker_refuses_leaves_nothing_behind(hanging: Hangin
     assert_ended(hanging.web, organization_id, "applied")
 
 
-def test_a_change_that_stripe_does_not_answer_in_time_ends_by_its_job(hanging: Hanging) -> None:
+def test_a_change_without_an_answer_in_time_ends_by_its_job(hanging: Hanging) -> None:
     hanging.hang()
     asked = time.monotonic()
     answer = hanging.change(ORGANIZATIONS[0])

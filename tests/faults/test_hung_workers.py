@@ -49,7 +49,7 @@ def with_a_hung_worker(stage: Deployment) -> tuple[Process, int, Sequence[bytes]
     return worker, hang(stage, worker), deliveries
 
 
-def test_second_worker_processes_all_events_that_a_hung_one_has_not_locked(own: Deployment) -> None:
+def test_second_worker_drains_what_a_hung_one_has_not_locked(own: Deployment) -> None:
     first, held, deliveries = with_a_hung_worker(own)
     own.work()
     with Burst(own.port, deliveries[3000:]) as burst:

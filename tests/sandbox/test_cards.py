@@ -139,7 +139,7 @@ def test_card_requires_a_token_or_a_number_with_expiry(account: StripeAccount, c
 
 def test_other_payment_method_types_are_not_implemented(account: StripeAccount) -> None:
     with pytest.raises(stripe.InvalidRequestError) as refused:
-        account.v1.payment_methods.create({"type": "sepa_debit"})
+        account.v1.payment_methods.create({"type": "ideal"})
     assert refused.value.code == "sandbox_not_implemented"
 
 

@@ -117,7 +117,7 @@ def test_declined_upgrade_is_retried(account: StripeAccount, test_clock: str) ->
     assert (account.again(late).status, account.invoice(late).status) == ("active", "paid")
 
 
-def test_declined_upgrade_without_retries_ends_the_subscription_unchanged(
+def test_declined_upgrade_without_retries_changes_nothing(
     account: StripeAccount, sandbox: Sandbox, test_clock: str
 ) -> None:
     settings(sandbox, retry_days=[])

@@ -55,7 +55,7 @@ class TestTheNextRenewal:
             ("API calls (Tier 2 at $5.00 / month)", 0, 500),
         ]
 
-    def test_fractional_usage_is_billed_and_negative_usage_is_not_credited(
+    def test_fractions_are_billed_and_negative_usage_not_credited(
         self, account: StripeAccount, meter: str, customer: str
     ) -> None:
         subscription = subscribe(account, customer, account.metered(meter))

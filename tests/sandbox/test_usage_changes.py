@@ -96,7 +96,7 @@ class TestFreeAndPlus:
         update(account, plus, self.downgrade(plus, prices), proration_behavior="always_invoice")
         assert [row.quantity for row in account.pending(customer) if not row.proration] == []
 
-    def test_usage_is_billed_once_when_the_plan_returns_in_the_same_second(
+    def test_usage_is_billed_once_when_the_plan_returns_at_once(
         self, account: StripeAccount, customer: str, free: stripe.Subscription, prices: Any
     ) -> None:
         plus = self.upgrade(account, free, prices)

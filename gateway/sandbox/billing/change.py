@@ -2,7 +2,17 @@
 
 from dataclasses import dataclass
 
-from gateway.sandbox.billing import collection, invoicing, items, ledger, payment, pending_update, scheduled_end, usage
+from gateway.sandbox.billing import (
+    collection,
+    intents,
+    invoicing,
+    items,
+    ledger,
+    payment,
+    pending_update,
+    scheduled_end,
+    usage,
+)
 from gateway.sandbox.billing.cycle import period_at, whole
 from gateway.sandbox.billing.ledger import Proration
 from gateway.sandbox.billing.lines import add_pending
@@ -157,7 +167,7 @@ def _invoice_now(work: Work, change: Change, behavior: str) -> Json:
         if behavior == "error_if_incomplete":
             payment.refuse_incomplete(work, card)
         retried = behavior == "allow_incomplete"
-        invoice = collection.collect(work, invoice) if retried else payment.charge(work, invoice, card)
+        invoice = collection.collect(work, invoice, change.after) if retried else payment.charge(work, invoice, card)
     subscription = work.get("subscription", change.subscription["id"])
     if invoice["status"] == "open" and behavior == "pending_if_incomplete":
         return pending_update.park(work, subscription, change.fields, owed, invoice["id"])
@@ -165,7 +175,8 @@ def _invoice_now(work: Work, change: Change, behavior: str) -> Json:
         ledger.record(work, proration, invoice_item)
     if subscription["status"] in ENDED:  # this was the last attempt to collect
         return work.update(subscription, {"latest_invoice": invoice["id"]})
-    status = _status_change(subscription["status"], invoice["status"])
+    waits = intents.is_processing(work, invoice["id"])
+    status = {} if waits else _status_change(subscription["status"], invoice["status"])
     return take_effect(work, subscription, change.fields | status | {"latest_invoice": invoice["id"]})
 
 

@@ -6,9 +6,14 @@ https://docs.stripe.com/billing/revenue-recovery/smart-retries
 from gateway.sandbox.billing import cancel, invoicing, payment, standing, uncollectible, usage
 from gateway.sandbox.billing.void import void
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.bank_accounts import account_of
 from gateway.sandbox.objects.invoice import subscription_of
 from gateway.sandbox.settings import DAY
+from gateway.sandbox.store import Store
 from gateway.sandbox.work import Work
+
+DEBIT_DAYS = 4
+"""How long a bank takes to answer a debit, as Stripe documents for US accounts."""
 
 
 def finalize(work: Work, invoice: Json) -> Json:
@@ -32,20 +37,58 @@ def finalize(work: Work, invoice: Json) -> Json:
     return collect(work, opened)
 
 
-def collect(work: Work, invoice: Json) -> Json:
-    """Charge the card on file and schedule the next attempt in case it fails. Return the invoice, paid or open."""
-    tries = (work.recall("tries", invoice["id"]) or {"failed": 0})["failed"]
-    days = work.settings.retry_days
+def collect(work: Work, invoice: Json, payer: Json | None = None) -> Json:
+    """Charge the payment method on file and schedule the next attempt in case it fails.
+
+    Return the invoice, paid or open. ``payer`` is the subscription whose payment method pays, as an update will leave
+    it. By default it is the stored one.
+    """
+    card = payment.card_on_file(work, payer or owner(work, invoice), invoice["customer"])
+    if card and payment.can_debit(card, invoice):
+        return payment.charge(work, invoice, card)  # the bank answers later, and only then there is a failure to retry
+    scheduled = _schedule_retry(work, invoice)
+    return _follow_failure(work, payment.charge(work, scheduled, card) if card else payment.fail(work, scheduled))
+
+
+def debit_ends(store: Store, invoice: Json) -> int | None:
+    """Return when a bank answers the debit for the invoice, or None if it never does or was not asked."""
+    noted = store.recall("payment_of_invoice", invoice["id"])
+    intent = store.find("payment_intent", noted["intent"]) if noted else None
+    if intent is None or intent["status"] != "processing":
+        return None
+    account = account_of(store.find("payment_method", intent["payment_method"]) or {"type": None})
+    charge = store.find("charge", intent["latest_charge"])
+    return charge["created"] + DEBIT_DAYS * DAY if charge and account and account.settles else None
+
+
+def end_debit(work: Work, invoice: Json) -> Json:
+    """Store the bank's answer. If the debit failed, schedule the next attempt unless collection has stopped."""
+    if not invoice["auto_advance"]:
+        return payment.end_debit(work, invoice)
+    return _follow_failure(work, payment.end_debit(work, _schedule_retry(work, invoice)))
+
+
+def _failures(work: Work, invoice: Json) -> int:
+    return int((work.recall("tries", invoice["id"]) or {"failed": 0})["failed"])
+
+
+def _schedule_retry(work: Work, invoice: Json) -> Json:
+    """Store when the next attempt follows if this one fails.
+
+    This makes no event of its own. The events of the failed payment show the next attempt.
+    """
+    tries, days = _failures(work, invoice), work.settings.retry_days
     retry = work.now + days[tries] * DAY if tries < len(days) else None
-    subscription = owner(work, invoice)
-    # This makes no event of its own. The events of the failed payment show the next attempt.
-    scheduled = work.amend(invoice, {"auto_advance": retry is not None, "next_payment_attempt": retry})
-    card = payment.card_on_file(work, subscription, invoice["customer"])
-    tried = payment.charge(work, scheduled, card) if card else payment.fail(work, scheduled)
+    return work.amend(invoice, {"auto_advance": retry is not None, "next_payment_attempt": retry})
+
+
+def _follow_failure(work: Work, tried: Json) -> Json:
+    """Count the attempt and update the subscription if the attempt failed. Return the invoice."""
     if tried["status"] == "open":
-        work.note("tries", invoice["id"], {"failed": tries + 1})
+        work.note("tries", tried["id"], {"failed": _failures(work, tried) + 1})
+        subscription = owner(work, tried)
         if subscription:
-            _mark_unpaid(work, work.get("subscription", subscription["id"]), tried, last=retry is None)
+            _mark_unpaid(work, subscription, tried, last=tried["next_payment_attempt"] is None)
     return tried
 
 

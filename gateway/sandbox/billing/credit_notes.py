@@ -28,6 +28,7 @@ def issue(work: Work, invoice: Json, params: Json) -> Json:
     """
     if invoice["status"] not in _CREDITABLE:
         raise invalid(_WRONG_STATUS.format(invoice["status"]), param="invoice")
+    intents.refuse_processing(work, invoice)
     notes = of_invoice(work, invoice)
     earlier = [line for note in notes if note["status"] == "issued" for line in lines_of(work, note["id"])]
     lines = requested(work, invoice, earlier, params)

@@ -1,6 +1,6 @@
 """Ends of subscriptions and pending updates that no request causes."""
 
-from gateway.sandbox.billing import cancel, pending_update
+from gateway.sandbox.billing import cancel, intents, pending_update
 from gateway.sandbox.billing.void import void
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.invoice import subscription_of
@@ -20,7 +20,8 @@ def expire_first_invoice(work: Work, subscription: Json) -> None:
     https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses
     """
     for invoice in list(work.select("invoice", subscription["customer"])):
-        if subscription_of(invoice) == subscription["id"] and invoice["status"] == "open":
+        open_ = subscription_of(invoice) == subscription["id"] and invoice["status"] == "open"
+        if open_ and not intents.is_processing(work, invoice["id"]):
             void(work, invoice)  # the first invoice, and those of later changes
     ended = {"ended_at": work.now, "status": "incomplete_expired"}
     work.update(work.get("subscription", subscription["id"]), ended)

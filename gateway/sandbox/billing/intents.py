@@ -1,6 +1,7 @@
 """The payment intent of an invoice, which finalization makes and which is settled or canceled with the invoice."""
 
 from gateway.sandbox.billing import three_d_secure
+from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects import charge as charges
 from gateway.sandbox.objects import payment_intent as objects
@@ -61,6 +62,47 @@ def fail(work: Work, intent: Json, card: Json, decline: Decline, *, approved: bo
     error = decline.error() | {"charge": charge["id"], "payment_method": card}
     changes = {"latest_charge": charge["id"]} | _waiting(error)
     return work.update(intent, changes, "payment_intent.payment_failed")
+
+
+def begin_debit(work: Work, intent: Json, account: Json) -> Json:
+    """Store that the account's bank was asked for the money. It answers days later."""
+    charge = charges.build(work, intent, account, None, approved=False)
+    work.add(charge | charges.processing(charge), "charge.pending")
+    changes = {
+        "last_payment_error": None,
+        "latest_charge": charge["id"],
+        "next_action": None,
+        "payment_method": account["id"],
+        "status": "processing",
+    }
+    return work.update(intent, changes, "payment_intent.processing")
+
+
+def end_debit(work: Work, intent: Json, account: Json, decline: Decline | None) -> Json:
+    """Store the answer of the account's bank."""
+    charge = work.get("charge", intent["latest_charge"])
+    outcome = "charge.failed" if decline else "charge.succeeded"
+    work.update(charge, charges.answered(charge, decline), outcome)
+    if decline:
+        error = decline.error() | {"charge": charge["id"], "payment_method": account}
+        return work.update(intent, _waiting(error), "payment_intent.payment_failed")
+    changes = {"amount_received": intent["amount"], "status": "succeeded"}
+    return work.update(intent, changes, "payment_intent.succeeded")
+
+
+def is_processing(work: Work, invoice_id: str) -> bool:
+    """Return whether a bank has not yet answered a debit for the invoice."""
+    intent = intent_of(work, invoice_id)
+    return intent is not None and intent["status"] == "processing"
+
+
+def refuse_processing(work: Work, invoice: Json) -> None:
+    """Raise 400 if a bank has not yet answered a debit. Otherwise the customer could pay twice.
+
+    That Stripe refuses is an inference, and so is the text.
+    """
+    if is_processing(work, invoice["id"]):
+        raise invalid("This invoice has a payment that is still processing.", code="payment_intent_unexpected_state")
 
 
 def ask_holder(work: Work, intent: Json, card: Json, return_url: str | None) -> Json:

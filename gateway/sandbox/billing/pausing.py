@@ -3,7 +3,17 @@
 https://docs.stripe.com/billing/subscriptions/pause, https://docs.stripe.com/billing/subscriptions/pause-payment
 """
 
-from gateway.sandbox.billing import cancel, change, collection, invoicing, ledger, payment, pending_update, usage
+from gateway.sandbox.billing import (
+    cancel,
+    change,
+    collection,
+    intents,
+    invoicing,
+    ledger,
+    payment,
+    pending_update,
+    usage,
+)
 from gateway.sandbox.billing.cycle import period_at, whole
 from gateway.sandbox.errors import invalid, not_built
 from gateway.sandbox.json_types import Json
@@ -74,9 +84,11 @@ def resume(work: Work, subscription: Json, params: Json) -> Json:
     if card is None or params.get("payment_behavior") == "resume_on_payment_success":
         return parked
     if payment.charge(work, opened, card)["status"] == "open":
-        # The attempt resumes the subscription even if it failed. The debt is collected like that of a renewal.
+        # The attempt resumes the subscription even if it failed or a bank has not answered yet.
+        # The debt is collected like that of a renewal.
         late = pending_update.apply(work, work.get("subscription", subscription["id"]))
-        work.update(late, {"status": "past_due"})
+        if not intents.is_processing(work, opened["id"]):
+            work.update(late, {"status": "past_due"})
     return work.get("subscription", subscription["id"])
 
 

@@ -1,11 +1,13 @@
-"""The charge of an invoice to a card, and its effect on the subscription."""
+"""The charge of an invoice to a payment method, and its effect on the subscription."""
 
 from gateway.sandbox.billing import cards, intents, pending_update, standing
 from gateway.sandbox.billing.invoicing import mark_paid
 from gateway.sandbox.errors import StripeError, card_error, invalid
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.bank_accounts import CURRENCY, account_of
 from gateway.sandbox.objects.invoice import subscription_of
 from gateway.sandbox.objects.payment_method import decline_of
+from gateway.sandbox.objects.special_cards import Decline
 from gateway.sandbox.work import Work
 
 _NO_CARD = (
@@ -21,21 +23,31 @@ _NEEDS_ACTION = (
     "complete the PaymentIntent on the subscription's latest invoice. Additional information is available here: "
     "https://stripe.com/docs/billing/subscriptions/overview#requires-action"
 )
+_WRONG_CURRENCY = Decline(
+    "payment_method_currency_mismatch",
+    "The payment method cannot be charged in the currency of the invoice.",  # inferred wording
+)
+_NO_DEBIT_OF_UPDATE = "Pending updates do not support bank debits. Pay this invoice with a card."  # inferred wording
 
 
 def card_on_file(work: Work, subscription: Json | None, customer_id: str) -> Json | None:
-    """Return the subscription's own card, else the customer's default one, or None.
+    """Return the subscription's own payment method or source, else the customer's, or None.
 
     https://docs.stripe.com/billing/subscriptions/payment-methods-setting#payment-method-priority
     """
     customer = work.get("customer", customer_id)
-    own = subscription["default_payment_method"] if subscription else None
-    found = own or customer["invoice_settings"]["default_payment_method"]
+    own = subscription or {"default_payment_method": None, "default_source": None}
+    found = (
+        own["default_payment_method"]
+        or own["default_source"]
+        or customer["invoice_settings"]["default_payment_method"]
+        or customer["default_source"]
+    )
     return work.find("payment_method", found) if found else None
 
 
 def card_for(work: Work, subscription: Json | None, customer_id: str) -> Json:
-    """Return the card on file. Raise 400 if there is none."""
+    """Return the payment method on file. Raise 400 if there is none."""
     card = card_on_file(work, subscription, customer_id)
     if card is None:
         raise invalid(_NO_CARD, code="resource_missing")
@@ -61,23 +73,66 @@ def charge(  # one parameter per circumstance
     approved: bool = False,
     return_url: str | None = None,
 ) -> Json:
-    """Try the card once, and return the invoice. Its ``status`` says whether the card paid.
+    """Try the payment method once, and return the invoice. Its ``status`` says whether it is paid.
+
+    A bank account's invoice stays open until ``end_debit()``.
 
     ``automatic`` means that no request caused this attempt. ``on_session`` means that the cardholder is present.
     After the question for approval, the holder is sent to ``return_url``. ``approved`` means that the holder approved.
     """
     intent = intents.intent_of(work, invoice["id"]) or {}
+    if can_debit(card, invoice):
+        return _begin_debit(work, invoice, card, automatic=automatic)
     if not approved and cards.needs_approval(work, card, on_session=on_session):
         intents.ask_holder(work, intent, card, return_url)
         return _wait_for_holder(work, invoice, automatic=automatic)
     if approved:
         cards.remember_set_up(work, card)
-    decline = decline_of(card)
+    decline = _WRONG_CURRENCY if account_of(card) else decline_of(card)
     if decline:
         intents.fail(work, intent, card, decline, approved=approved)
         return fail(work, invoice, automatic=automatic)
     intents.succeed(work, intent, card, approved=approved)
     return _paid(work, invoice, card, automatic=automatic)
+
+
+def can_debit(card: Json, invoice: Json) -> bool:
+    """Return whether the payment method is a bank account in the invoice's currency."""
+    return bool(CURRENCY.get(card["type"]) == invoice["currency"])
+
+
+def _begin_debit(work: Work, invoice: Json, account: Json, *, automatic: bool) -> Json:
+    """Ask the account's bank for the money.
+
+    Until it answers, the invoice is open and not retried. An ``incomplete`` subscription becomes active now
+    (https://docs.stripe.com/billing/subscriptions/ach-debit).
+    """
+    subscription_id = subscription_of(invoice)
+    subscription = work.find("subscription", subscription_id) if subscription_id else None
+    if subscription and not automatic and pending_update.applies(work, subscription, invoice):
+        raise invalid(_NO_DEBIT_OF_UPDATE)
+    cards.attach(work, account, invoice["customer"])
+    intents.begin_debit(work, intents.intent_of(work, invoice["id"]) or {}, account)
+    tries = _counted(invoice, automatic=automatic)
+    changes = {"attempted": True, "attempt_count": invoice["attempt_count"] + tries}
+    waiting = work.update(work.amend(invoice, {"next_payment_attempt": None}), changes)
+    if subscription and subscription["status"] == "incomplete" and subscription["latest_invoice"] == invoice["id"]:
+        work.update(subscription, {"status": "active"})
+    return waiting
+
+
+def end_debit(work: Work, invoice: Json) -> Json:
+    """Store the answer of the bank that was asked, and return the invoice, paid or open."""
+    intent = intents.intent_of(work, invoice["id"]) or {}
+    card = work.get("payment_method", intent["payment_method"])
+    account = account_of(card)
+    decline = account.decline if account else None
+    intents.end_debit(work, intent, card, decline)
+    if decline is None:
+        return _paid(work, invoice, card, automatic=False)
+    failed = work.update(invoice, {})
+    work.tell("invoice.payment_failed", failed)
+    return failed
 
 
 def fail(work: Work, invoice: Json, *, automatic: bool = True) -> Json:

@@ -1,9 +1,8 @@
-"""The setup of cards for payments in the holder's absence (https://docs.stripe.com/payments/save-and-reuse)."""
+"""The setup of payment methods for payments in the holder's absence (https://docs.stripe.com/payments/save-and-reuse)."""
 
 from gateway.sandbox.billing import cards, three_d_secure
-from gateway.sandbox.errors import StripeError
+from gateway.sandbox.errors import StripeError, invalid
 from gateway.sandbox.json_types import Json
-from gateway.sandbox.objects.payment_method import card_of, decline_of
 from gateway.sandbox.objects.special_cards import Decline
 from gateway.sandbox.work import Work
 
@@ -11,12 +10,19 @@ _UNAUTHENTICATED = (
     "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a new PaymentMethod "
     "to attempt to fulfill this SetupIntent again."
 )
+_NOT_ALLOWED = (
+    "The PaymentMethod provided ({}) is not allowed for this SetupIntent. Please attach a PaymentMethod of one of the "
+    "following types: {}."
+)
 
 
 def confirm(work: Work, intent: Json, card: Json, return_url: str | None) -> Json:
-    """Set up the card, decline it, or ask its holder to approve."""
-    decline = decline_of(card)
-    if decline and not card_of(card).attaches:
+    """Set up the payment method, decline a card, or ask its holder to approve."""
+    allowed = intent["payment_method_types"]
+    if card["type"] not in allowed:
+        raise invalid(_NOT_ALLOWED.format(card["type"], ", ".join(allowed)), param="payment_method")
+    decline = cards.refusal(card)
+    if decline:
         return _fail(work, intent, card, decline)
     if cards.needs_approval_to_set_up(card):
         changes = {

@@ -17,6 +17,7 @@ def void(work: Work, invoice: Json) -> Json:
     """
     if not is_unpaid(invoice):
         raise invalid("You can only pass in open invoices. This invoice isn't open.")
+    intents.refuse_processing(work, invoice)
     changes = {
         "auto_advance": False,
         "next_payment_attempt": None,

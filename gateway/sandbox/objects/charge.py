@@ -1,6 +1,7 @@
 """Builder of charges (https://docs.stripe.com/api/charges/object)."""
 
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects import bank_accounts
 from gateway.sandbox.objects.special_cards import Decline
 from gateway.sandbox.work import Work
 
@@ -17,12 +18,12 @@ _DECLINED_MESSAGE = "The bank did not return any further details with this decli
 
 
 def build(work: Work, intent: Json, card: Json, decline: Decline | None, *, approved: bool) -> Json:
-    """Return the charge for one attempt to take an intent's amount from a card.
+    """Return the charge for one attempt to take an intent's amount from a payment method.
 
     The bank declined it if ``decline`` is given. ``approved`` says whether the holder passed 3D Secure.
     """
     taken = 0 if decline else intent["amount"]
-    details = _details(card["card"], intent["amount"], taken, approved=approved)
+    details = _details(card, intent["amount"], taken, approved=approved)
     return {
         "id": work.ids.new("ch"),
         "object": "charge",
@@ -52,7 +53,7 @@ def build(work: Work, intent: Json, card: Json, decline: Decline | None, *, appr
         "paid": decline is None,
         "payment_intent": intent["id"],
         "payment_method": card["id"],
-        "payment_method_details": {"card": details, "type": "card"},
+        "payment_method_details": {card["type"]: details, "type": card["type"]},
         "radar_options": {},
         "receipt_email": None,
         "receipt_number": None,
@@ -70,6 +71,24 @@ def build(work: Work, intent: Json, card: Json, decline: Decline | None, *, appr
     }
 
 
+def processing(charge: Json) -> Json:
+    """Return the fields of a debit that its bank has not answered yet. Stripe counts it as captured, by inference."""
+    return {"paid": False, "status": "pending", "amount_captured": charge["amount"]}
+
+
+def answered(charge: Json, decline: Decline | None) -> Json:
+    """Return the fields of a debit once its bank has answered."""
+    return {
+        "amount_captured": 0 if decline else charge["amount"],
+        "captured": decline is None,
+        "failure_code": decline.code if decline else None,
+        "failure_message": decline.message if decline else None,
+        "outcome": _outcome(decline),
+        "paid": decline is None,
+        "status": "failed" if decline else "succeeded",
+    }
+
+
 def _outcome(decline: Decline | None) -> Json:
     return {
         "advice_code": decline.advice_code if decline else None,
@@ -84,7 +103,12 @@ def _outcome(decline: Decline | None) -> Json:
     }
 
 
-def _details(card: Json, amount: int, taken: int, *, approved: bool) -> Json:
+def _details(method: Json, amount: int, taken: int, *, approved: bool) -> Json:
+    if method["type"] == "link":
+        return {"country": "US"}
+    if method["type"] != "card":
+        return bank_accounts.charged_details(method)
+    card = method["card"]
     shown = ("brand", "checks", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4", "wallet")
     return {name: card[name] for name in (*shown, "regulated_status")} | {
         "amount_authorized": taken or None,

@@ -1,13 +1,14 @@
 """Builders of payment intents (https://docs.stripe.com/api/payment_intents/object) and of invoice payments."""
 
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.payment_method import TYPES
 from gateway.sandbox.work import Work
 
 _DESCRIPTIONS = {"manual": "Payment for Invoice", "subscription_create": "Subscription creation"}
 
 
 def build(work: Work, invoice: Json) -> Json:
-    """Return the payment intent of a finalized invoice. It still needs a card."""
+    """Return the payment intent of a finalized invoice. It still needs a payment method."""
     intent_id = work.ids.new("pi")
     card_options = {
         "installments": None,
@@ -46,7 +47,7 @@ def build(work: Work, invoice: Json) -> Json:
         "payment_method": None,
         "payment_method_configuration_details": None,
         "payment_method_options": {"card": card_options},
-        "payment_method_types": ["card"],
+        "payment_method_types": list(TYPES),
         "processing": None,
         "receipt_email": None,
         "review": None,

@@ -1,6 +1,7 @@
 """Builder of setup intents (https://docs.stripe.com/api/setup_intents/object)."""
 
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.payment_method import TYPES
 from gateway.sandbox.work import Work
 
 
@@ -34,7 +35,7 @@ def build(work: Work, params: Json) -> Json:
         "payment_method_options": {
             "card": {"mandate_options": None, "network": None, "request_three_d_secure": "automatic"}
         },
-        "payment_method_types": params.get("allowed_payment_method_types") or ["card"],
+        "payment_method_types": params.get("allowed_payment_method_types") or list(TYPES),
         "single_use_mandate": None,
         "status": "requires_payment_method",
         "usage": params.get("usage", "off_session"),

@@ -45,7 +45,7 @@ def build(work: Work, params: Json, *, currency: str) -> Json:
         "customer_account": None,
         "days_until_due": None,
         "default_payment_method": params.get("default_payment_method") or None,
-        "default_source": None,
+        "default_source": params.get("default_source") or None,
         "default_tax_rates": [],
         "description": params.get("description") or None,
         "discounts": [],

@@ -13,7 +13,7 @@ from stripe.params import (
 )
 
 from gateway.sandbox import clocks
-from gateway.sandbox.billing import balance, cards
+from gateway.sandbox.billing import balance, cards, sources
 from gateway.sandbox.billing.cancel import cancel, stop_collection
 from gateway.sandbox.errors import invalid, missing
 from gateway.sandbox.json_types import Json
@@ -31,7 +31,7 @@ _LONGEST_EMAIL = 512
 _CLEARABLE = ("description", "email", "name", "phone", "shipping")
 
 
-@routes.post("/v1/customers", CustomerCreateParams, f"{_FIELDS} invoice_prefix payment_method test_clock")
+@routes.post("/v1/customers", CustomerCreateParams, f"{_FIELDS} invoice_prefix payment_method source test_clock")
 def create(work: Work, params: Json) -> Json:
     """Create a customer and attach the card, if one is given. The request may make it the default card."""
     _check_email(params)
@@ -41,7 +41,10 @@ def create(work: Work, params: Json) -> Json:
     settings = customer["invoice_settings"]
     if not params.get("payment_method"):
         _check_default_card(work, customer, settings)
-        return _add(work, customer)
+        added = _add(work, customer)
+        if params.get("source"):
+            sources.add(work, added, params["source"], {})
+        return work.get("customer", customer["id"])
     card = cards.take(work, params["payment_method"], None)
     if settings["default_payment_method"] == params["payment_method"]:  # both name the same test token
         customer["invoice_settings"] = settings | {"default_payment_method": card["id"]}
@@ -63,12 +66,17 @@ def retrieve(work: Work, params: Json, customer: str) -> Json:
     return work.recall("deleted", customer) or work.get("customer", customer)
 
 
-@routes.post("/v1/customers/{customer}", CustomerUpdateParams, _FIELDS)
+@routes.post("/v1/customers/{customer}", CustomerUpdateParams, f"{_FIELDS} default_source source")
 def update(work: Work, params: Json, customer: str) -> Json:
     """Set the given fields. An empty value clears its field."""
     _check_email(params)
     found = work.get("customer", customer)
-    changes = {key: value for key, value in params.items() if key != "expand"}
+    if params.get("default_source"):
+        sources.find(work, customer, params["default_source"], param="default_source")
+    if params.get("source"):
+        sources.add(work, found, params["source"], {}, default=True)
+        found = work.get("customer", customer)
+    changes = {key: value for key, value in params.items() if key not in {"expand", "source"}}
     changes |= {key: changes[key] or None for key in _CLEARABLE if key in changes}
     if "address" in changes:
         changes["address"] = address(changes["address"])

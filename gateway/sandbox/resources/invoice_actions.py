@@ -41,7 +41,8 @@ def finalize(work: Work, params: Json, invoice: str) -> Json:
 def pay(work: Work, params: Json, invoice: str) -> Json:
     """Charge the invoice immediately and finalize it first if it is a draft.
 
-    A decline is a 402 that leaves the invoice unpaid. An uncollectible invoice can be paid too
+    A decline is a 402 that leaves the invoice unpaid. A bank debit leaves it open until the bank answers. An
+    uncollectible invoice can be paid too
     (https://docs.stripe.com/invoicing/overview#uncollectible).
     """
     found = work.get("invoice", invoice, param="invoice")
@@ -53,11 +54,12 @@ def pay(work: Work, params: Json, invoice: str) -> Json:
         return found
     if not is_unpaid(found):
         raise invalid("You can only pay open invoices. This invoice isn't open.")
+    intents.refuse_processing(work, found)
     if params.get("paid_out_of_band"):
         return payment.settle_elsewhere(work, found)
     card = _card(work, found, params.get("payment_method"))
     charged = payment.charge(work, found, card, automatic=False, on_session=not params.get("off_session", True))
-    if charged["status"] != "paid":
+    if charged["status"] != "paid" and not intents.is_processing(work, invoice):
         work.fail(_payment_failure(work, charged))
     return charged
 
@@ -92,6 +94,7 @@ def mark_uncollectible(work: Work, params: Json, invoice: str) -> Json:
     found = work.get("invoice", invoice, param="invoice")
     if found["status"] != "open":
         raise invalid("You can only pass in open invoices. This invoice isn't open.")
+    intents.refuse_processing(work, found)
     return uncollectible.mark(work, found, "user_forgiven")
 
 

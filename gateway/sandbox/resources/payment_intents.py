@@ -29,7 +29,7 @@ def confirm(work: Work, params: Json, intent: str) -> Json:
     Stripe takes approval only in the browser. Here a confirmation without a card counts as approval.
     """
     found = check(work.get("payment_intent", intent, param="intent"), params)
-    if found["status"] in {"succeeded", "canceled"}:
+    if found["status"] in {"succeeded", "canceled", "processing"}:
         raise _unexpected(f"This PaymentIntent's status is {found['status']}, so it could not be confirmed.")
     token = params.get("payment_method")
     if token:

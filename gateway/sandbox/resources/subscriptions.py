@@ -12,7 +12,7 @@ from stripe.params import (
     SubscriptionUpdateParams,
 )
 
-from gateway.sandbox.billing import change, pausing, pending_update, trials
+from gateway.sandbox.billing import change, pausing, pending_update, sources, trials
 from gateway.sandbox.billing.cancel import cancel as cancel_now
 from gateway.sandbox.billing.subscribe import subscribe
 from gateway.sandbox.billing.void import void
@@ -26,12 +26,14 @@ from gateway.sandbox.work import Work
 
 routes = Routes()
 _COMMON = (
-    "items[price] items[price_data] items[quantity] items[metadata] default_payment_method description metadata "
-    "payment_behavior off_session payment_settings[save_default_payment_method] proration_behavior collection_method "
-    "days_until_due cancel_at cancel_at_period_end trial_end trial_settings[end_behavior][missing_payment_method]"
+    "items[price] items[quantity] items[metadata] default_payment_method default_source description metadata "
+    "payment_behavior off_session payment_settings[save_default_payment_method] proration_behavior collection_method days_until_due "
+    "cancel_at cancel_at_period_end trial_end trial_settings[end_behavior][missing_payment_method]"
+    " items[price_data]"
 )
 _MOVING_PERIODS = {"billing_cycle_anchor", "cancel_at", "cancel_at_period_end", "items"}
 """A change of any of these replaces a pending update, because that update was computed for the old periods."""
+_CLEARABLE = ("default_payment_method", "default_source", "description")
 _FIXED_ONCE_CANCELED = "A canceled subscription can only update its cancellation_details and metadata."
 
 
@@ -65,6 +67,8 @@ def _refuse_other_modes(params: Json) -> None:
 
 def _check_card(work: Work, params: Json, customer: str) -> None:
     card_id = params.get("default_payment_method")
+    if params.get("default_source"):
+        sources.find(work, customer, params["default_source"], param="default_source")
     if not card_id:
         return
     card = work.find("payment_method", card_id)
@@ -122,7 +126,7 @@ def _notes(found: Json, params: Json) -> Json:
 def _settings(found: Json, params: Json, now: int) -> Json:
     """Return the changed fields that no invoice depends on."""
     changes = _notes(found, params)
-    changes |= {key: params[key] or None for key in ("default_payment_method", "description") if key in params}
+    changes |= {key: params[key] or None for key in _CLEARABLE if key in params}
     if "payment_settings" in params:
         changes["payment_settings"] = found["payment_settings"] | params["payment_settings"]
     if "trial_settings" in params:

@@ -171,7 +171,16 @@ class Batch:
 
         Stripe's answer for a detached card does not name the customer, so the owner would be lost.
         """
-        card = PaymentMethod(id=card_id, organization_id=holder.id, trail=[], rank=0, revision=0, detached=False)
+        card = PaymentMethod(
+            id=card_id,
+            organization_id=holder.id,
+            type="card",
+            label="",
+            trail=[],
+            rank=0,
+            revision=0,
+            detached=False,
+        )
         self.rows[PaymentMethodSnapshot.kind, card_id] = card
         self.session.add(card)
 

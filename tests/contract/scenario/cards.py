@@ -4,6 +4,7 @@ from typing import Any
 import stripe
 
 from tests.contract.stage import ScenarioAccount
+from tests.support.clock import DAY
 
 
 def cards_come_and_go(stage: ScenarioAccount) -> None:
@@ -50,3 +51,31 @@ def payment_intents_wait_for_the_holder(stage: ScenarioAccount) -> None:
     stage.v1.payment_intents.list({"customer": customer.id})
     charges = stage.v1.charges.list({"customer": customer.id})
     stage.v1.charges.retrieve(charges.data[0].id)
+
+
+def bank_debits_settle_or_fail(stage: ScenarioAccount) -> None:
+    clock = stage.test_clock()
+    for token, currency in (("pm_usBankAccount", "usd"), ("pm_sepaDebit_failed_de", "eur")):
+        customer = stage.on_clock(clock, token)
+        subscription = stage.subscribe(customer.id, stage.price(2000, currency=currency).id)
+        stage.v1.invoices.retrieve(str(subscription.latest_invoice), {"expand": ["payments", "confirmation_secret"]})
+        stage.advance(clock, stage.standing(clock).frozen_time + 5 * DAY)
+        stage.v1.payment_methods.list({"customer": customer.id})
+        stage.v1.payment_intents.list({"customer": customer.id})
+        stage.v1.charges.list({"customer": customer.id})
+
+
+def link_pays(stage: ScenarioAccount) -> None:
+    link = stage.v1.payment_methods.create({"type": "link", "billing_details": {"email": "a@example.test"}})
+    stage.subscribe(stage.customer(link.id).id, stage.price(2000).id)
+
+
+def sources_come_and_go(stage: ScenarioAccount) -> None:
+    customer = stage.v1.customers.create({"source": "tok_visa"})
+    sources = stage.v1.customers.payment_sources
+    source = sources.create(customer.id, {"source": "tok_amex", "metadata": {"a": "b"}}).id
+    stage.v1.customers.retrieve(customer.id, {"expand": ["default_source", "sources"]})
+    sources.retrieve(customer.id, source)
+    sources.list(customer.id)
+    stage.subscribe(customer.id, stage.price(2000).id, default_source=source)
+    sources.delete(customer.id, source)

@@ -81,7 +81,7 @@ def test_events_are_filtered(delivered: World, options: list[str], expected: lis
     assert listed(*options) == expected
 
 
-def test_event_of_a_type_without_a_handler_says_why_it_has_no_payload(delivered: World) -> None:
+def test_ignored_event_says_why_it_has_no_payload(delivered: World) -> None:
     deliver(delivered, json.dumps(event(id="evt_test_3", type="topup.created")))
     assert json.loads(run("show", "evt_test_3").stdout)["payload"] == "not kept, because the type has no handler"
     refused = run("replay", "evt_test_3")

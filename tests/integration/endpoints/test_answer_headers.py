@@ -33,7 +33,7 @@ def answers(world: World) -> dict[str, TestResponse]:
     }
 
 
-def test_every_answer_has_the_headers_and_only_plan_details_may_be_kept(world: World) -> None:
+def test_answers_have_headers_and_only_plan_details_are_kept(world: World) -> None:
     for kind, answer in answers(world).items():
         assert EVERY_ANSWER.items() <= dict(answer.headers).items(), kind
         assert "Strict-Transport-Security" not in answer.headers

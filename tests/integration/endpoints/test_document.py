@@ -48,7 +48,7 @@ def test_every_route_is_documented_or_left_out_on_purpose(world: World, document
     assert rules - LEFT_OUT == set(document["paths"])
 
 
-def test_every_operation_has_an_id_of_its_own_a_scope_and_its_errors(document: Json) -> None:
+def test_every_operation_has_an_id_a_scope_and_its_errors(document: Json) -> None:
     found = dict(operations(document))
     assert len({each["operationId"] for each in found.values()}) == len(found)
     for name, operation in found.items():
@@ -76,7 +76,7 @@ def test_every_pattern_means_the_same_to_a_javascript_engine(document: Json) -> 
         assert not re.search(r"\\[AZzswdb]|\(\?[^:]", pattern), pattern  # missing there, or of another meaning
 
 
-def test_the_patterns_of_text_accept_the_characters_that_the_gateway_accepts() -> None:
+def test_text_patterns_accept_what_the_gateway_accepts() -> None:
     for code in range(sys.maxunicode + 1):
         character = chr(code)
         if 0xD800 <= code <= 0xDFFF:  # no JSON text holds half a surrogate pair

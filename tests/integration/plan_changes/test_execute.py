@@ -23,7 +23,7 @@ def test_change_unverifiable_for_a_day_is_abandoned(world: World) -> None:
     assert [row.state for row in world.rows(PlanChange) if row.id == change_id] == ["abandoned"]
 
 
-def test_price_that_vanishes_before_the_second_call_fails_the_change(world: World) -> None:
+def test_price_gone_before_the_second_call_fails_the_change(world: World) -> None:
     api = world.api()
     api.add_card(world.stripe)
     wanted = ChangeCommand(plan="plus", enroll=True)

@@ -93,7 +93,7 @@ def test_a_change_that_was_not_sent_ends_and_its_key_begins_another(world: World
     assert [state for _, state in upgrades(world)] == ["failed", "applied"]
 
 
-def test_a_change_without_time_for_its_second_call_is_left_to_the_job(world: World, gated: Gated) -> None:
+def test_without_time_for_its_second_call_the_job_ends_it(world: World, gated: Gated) -> None:
     world.api().add_card(world.stripe)
     gated.delays.seconds = [0, PERSON_WAITS - 1]  # to look for a subscription, and to create one
     with gated.request():

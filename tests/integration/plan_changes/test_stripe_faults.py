@@ -130,9 +130,7 @@ def test_second_500_under_the_next_key_leaves_the_change_to_the_job(shop: Faulty
     shop.assert_ended(change["id"], "applied")
 
 
-def test_500_that_stripe_does_not_store_is_retried_under_the_same_key(
-    shop: FaultyShop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_500_not_stored_is_retried_under_the_same_key(shop: FaultyShop, monkeypatch: pytest.MonkeyPatch) -> None:
     # as if it came from a proxy between us and Stripe
     monkeypatch.setattr("gateway.services.plan_changes.execute.kept_failure", lambda _error: False)
     shop.world.fault("error_before", method="POST", path=CHANGING)
@@ -190,7 +188,7 @@ def test_expired_key_is_not_reused_and_its_effect_is_found(shop: FaultyShop, str
     shop.assert_ended(change_id, "applied")
 
 
-def test_expired_key_is_not_reused_and_an_unmade_change_is_abandoned(shop: FaultyShop, stripe_time: StripeTime) -> None:
+def test_expired_key_is_not_reused(shop: FaultyShop, stripe_time: StripeTime) -> None:
     change_id = shop.intend()
     shop.freeze(change_id)
     finish_change(a_day_later(shop, stripe_time), change_id)

@@ -165,10 +165,12 @@ def price_of(price: Json) -> Json:
 
 def organization_of(customer: Json) -> Json:
     if customer.get("deleted"):
-        row: Json = {"name": None, "email": None, "default_payment_method_id": None, "balance": 0, "deleted": True}
+        none = ("name", "email", "default_payment_method_id", "default_source_id", "currency")
+        row: Json = dict.fromkeys(none) | {"balance": 0, "deleted": True}
     else:
-        row = {name: customer[name] for name in ("name", "email", "balance")}
+        row = {name: customer[name] for name in ("name", "email", "balance", "currency")}
         row |= {"default_payment_method_id": customer["invoice_settings"]["default_payment_method"], "deleted": False}
+        row |= {"default_source_id": customer["default_source"]}
     return row | {"stripe_customer_id": customer["id"]}
 
 
@@ -180,15 +182,25 @@ def subscription_of(subscription: Json, organization: str) -> Json:
             "product_id": item["price"]["product"],
             "quantity": item["quantity"],
             "metered": item["price"]["recurring"]["usage_type"] == "metered",
+            "unit_amount": item["price"]["unit_amount"],
+            "interval": item["price"]["recurring"]["interval"],
+            "interval_count": item["price"]["recurring"]["interval_count"],
             "current_period_start": iso(item["current_period_start"]),
             "current_period_end": iso(item["current_period_end"]),
         }
         for item in subscription["items"]["data"]
     ]
-    return {
+    pause = subscription["pause_collection"] or {}
+    same = ("status", "currency", "cancel_at_period_end", "collection_method")
+    return {name: subscription[name] for name in same} | {
         "organization_id": organization,
-        "status": subscription["status"],
-        "currency": subscription["currency"],
+        "default_payment_method_id": subscription["default_payment_method"] or subscription["default_source"],
+        "billing_mode": subscription["billing_mode"]["type"],
+        "schedule_id": subscription["schedule"],
+        "pause_behavior": pause.get("behavior"),
+        "paused_until": at(pause.get("resumes_at")),
+        "trial_end": at(subscription["trial_end"]),
+        "discount_ids": sorted(subscription["discounts"]),
         "items": sorted(items, key=lambda item: str(item["id"])),
         "cancel_at": at(subscription["cancel_at"]),
         "latest_invoice_id": subscription["latest_invoice"],
@@ -199,12 +211,15 @@ def subscription_of(subscription: Json, organization: str) -> Json:
 
 
 def invoice_of(invoice: Json, organization: str) -> Json:
-    same = ("status", "billing_reason", "number", "currency", "total", "amount_due", "amount_paid", "amount_remaining")
+    amounts = ("total", "amount_due", "amount_paid", "amount_remaining")
+    progress = ("collection_method", "attempted", "attempt_count", "auto_advance")
+    same = ("status", "billing_reason", "number", "currency", *amounts, *progress)
     parent = invoice["parent"]
     return {name: invoice[name] for name in same} | {
         "organization_id": organization,
         "subscription_id": parent["subscription_details"]["subscription"] if parent else None,
         "next_payment_attempt": at(invoice["next_payment_attempt"]),
+        "due_date": at(invoice["due_date"]),
         "created": at(invoice["created"]),
     }
 

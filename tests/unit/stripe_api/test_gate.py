@@ -94,7 +94,7 @@ def test_a_request_that_reserved_is_not_refused_for_lack_of_a_place(gate: Gate) 
     gate.end_request()
 
 
-def test_a_request_that_waits_for_another_one_gives_its_place_to_others(gate: Gate) -> None:
+def test_a_waiting_request_gives_its_place_to_others(gate: Gate) -> None:
     gate.begin_request()
     assert gate.reserve() is None
     gate.yield_place()
@@ -104,7 +104,7 @@ def test_a_request_that_waits_for_another_one_gives_its_place_to_others(gate: Ga
     gate.end_request()
 
 
-def test_reserve_returns_the_refusal_of_a_full_gate_and_of_an_open_breaker(gate: Gate) -> None:
+def test_full_gate_and_open_breaker_refuse_a_reservation(gate: Gate) -> None:
     with occupied(gate, SIZE):
         gate.begin_request()
         assert isinstance(gate.reserve(), StripeNotCalled)
