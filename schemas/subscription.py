@@ -46,7 +46,7 @@ class ChangeCommand:
     quantity: int | None = None
     payment_method: str | None = None
     quote: str | None = None
-    price: str | None = None
+    shown_price: str | None = None
     """The id of the price that the caller saw, which must still be the price of the plan."""
     enroll: bool = False
     """Whether an organization without a subscription may get one. Only POST allows it."""
@@ -81,7 +81,7 @@ class ModifySubscriptionSchema(ChangeCommandSchema):
     """The body of a PATCH, with a plan, a quantity, or a quote that names both."""
 
     quote = fields.String(validate=TOKEN, metadata={"description": "Token of a quote, which fixes the cost"})
-    price = fields.String(
+    shown_price = fields.String(
         validate=STRIPE_ID,
         metadata={"description": "`price.id` of the plan as GET /v1/plans showed it, to refuse another price"},
     )

@@ -68,7 +68,7 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     price = billing.get_price(target)
     if billing.subscription is None:  # an enrolment starts on Free, so a missing price must not stop it half-way
         billing.get_price(gateway.catalog.get(FREE))
-    if command.price not in (None, price.id):
+    if command.shown_price not in (None, price.id):
         raise QuoteStale("The price has changed since it was shown.")
     if terms is not None:
         terms.check(caller, billing, price.id or "", target.key, quantity)

@@ -15,13 +15,13 @@ def find_max_quantity(catalog: Catalog, billing: BillingState, target: CatalogPl
     """Return how many units of ``target`` the organization may have now. Only the local tables are read.
 
     A change that is charged now takes effect when it is paid, so it adds nothing that the organization owes. The bound
-    is an amount in the catalogue's currency. Sales agreed a price in another currency, and a price without an amount.
+    holds for the catalogue's currency and interval. Sales agreed a price on other terms, or without an amount per unit.
     """
     price, exposure = billing.find_price(target), target.exposure
     charge = choose_charge(catalog, billing.plan_state.requested_plan, target)
     if price is None or exposure is None or target.price is None or charge == "now":
         return target.max_quantity
-    if not price.unit_amount or price.currency != target.price.currency:
+    if not price.unit_amount or not billing.contract.sells(target):
         return target.max_quantity
     bound = exposure.after_payment if billing.has_paid else exposure.before_payment
     return max(0, min(target.max_quantity, (bound - sum(billing.unpaid_invoices.values())) // price.unit_amount))
