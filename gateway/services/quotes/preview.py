@@ -38,7 +38,7 @@ from gateway.services.subscription.billing_state import (
     load_billing_state,
 )
 from gateway.services.subscription.exposure import find_max_quantity
-from gateway.services.subscription.scheduled_end import build_end_params, find_cleared_end, refuse_lasting_end
+from gateway.services.subscription.scheduled_end import build_end_params, find_cleared_end
 from gateway.services.subscription.terms import find_billing_date, find_next_invoice_date, find_scheduled_end
 from gateway.stripe_api.client import outside_period, stripe_call
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
@@ -194,7 +194,6 @@ def load_request(
         target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
         units = quantity or billing.default_quantity(target.key)
         policy.check_change(billing.plan_state, target, units, billing.contract)
-        refuse_lasting_end(gateway.catalog, billing, target)
         if billing.subscription is None or billing.base_item is None or billing.subscription_version is None:
             raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
         return QuoteRequest(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import and_, bindparam, select
+from sqlalchemy import and_, bindparam, exists, select
 from sqlalchemy.orm import aliased
 
 from gateway.catalog import Catalog
@@ -20,8 +20,11 @@ from gateway.db.models import (
     Subscription,
     UpcomingInvoice,
 )
-from gateway.services.customers.payment_methods import Card, to_card
+from gateway.services.customers.payment_methods import ShownPaymentMethod, to_shown
+from gateway.services.invoices.listing import IS_PAYABLE
+from gateway.services.mirror.charged_method import IS_CHARGED
 from gateway.services.plan_table.derive import FREE, NEVER_ENROLLED, PlanState, select_base_item
+from gateway.services.plan_table.standing import GOOD
 from gateway.services.plan_table.writer import PLAN_OF_PRODUCT
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
@@ -76,7 +79,7 @@ class PendingChange:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanDetails:
-    """One organization's plan with its price, period, card, latest invoice, open change and possible actions."""
+    """One organization's plan with its price, period, payment method, open change and possible actions."""
 
     organization_id: str
     plan: str
@@ -95,7 +98,7 @@ class PlanDetails:
     scheduled: bool
     billing_date: datetime | None
     upcoming_charges: UpcomingCharges | None
-    payment_method: Card | None
+    payment_method: ShownPaymentMethod | None
     latest_invoice: Invoice | None
     pending_change: PendingChange | None
     actions: list[str]
@@ -122,12 +125,14 @@ class DetailsRow(NamedTuple):
     discounts: Discounts | None
     customer_discounts: Discounts | None
     upcoming: UpcomingInvoice | None
-    card: PaymentMethod | None
+    payment_method: PaymentMethod | None
     invoice: Invoice | None
     change: PlanChange | None
+    may_pay: bool
+    """Whether an invoice can be paid now."""
 
 
-EMPTY_ROW = DetailsRow(False, *[None] * 10)
+EMPTY_ROW = DetailsRow(False, *[None] * 10, may_pay=False)
 """The row of an organization that the gateway has never seen."""
 
 CUSTOMER_DISCOUNTS = aliased(Discounts)
@@ -140,6 +145,7 @@ NEWEST_INVOICE = (
     .correlate(Organization)
     .scalar_subquery()
 )
+MAY_PAY = exists().where(Invoice.organization_id == Organization.id, IS_PAYABLE).correlate(Organization)
 SELECT_DETAILS = (
     select(
         Organization.deleted,
@@ -153,16 +159,14 @@ SELECT_DETAILS = (
         PaymentMethod,
         Invoice,
         PlanChange,
+        MAY_PAY,
     )
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.id == OrganizationPlan.subscription_id)
     .outerjoin(Discounts, Discounts.holder_id == Subscription.id)
     .outerjoin(CUSTOMER_DISCOUNTS, CUSTOMER_DISCOUNTS.holder_id == Organization.stripe_customer_id)
     .outerjoin(UpcomingInvoice, UpcomingInvoice.subscription_id == OrganizationPlan.subscription_id)
-    .outerjoin(
-        PaymentMethod,
-        and_(PaymentMethod.id == Organization.default_payment_method_id, PaymentMethod.detached.is_(False)),
-    )
+    .outerjoin(PaymentMethod, IS_CHARGED)
     .outerjoin(Invoice, Invoice.id == NEWEST_INVOICE)
     # A unique index allows one open change per organization.
     .outerjoin(PlanChange, and_(PlanChange.organization_id == Organization.id, IS_OPEN))
@@ -182,6 +186,9 @@ def build_plan_details(catalog: Catalog, organization_id: str, found: DetailsRow
         next_invoice = find_next_invoice_date(subscription.items)
         billing_date = find_billing_date(subscription, next_invoice) if state.requested_plan != FREE else None
     contract = Contract.of(subscription, item, found.customer_currency)
+    actions = policy.list_actions(state.requested_plan, catalog, contract)
+    if found.may_pay and state.standing != GOOD:
+        actions = [policy.PAY_INVOICE, *actions]
     return PlanDetails(
         organization_id=organization_id,
         plan=state.plan,
@@ -200,13 +207,11 @@ def build_plan_details(catalog: Catalog, organization_id: str, found: DetailsRow
         scheduled=contract.scheduled,
         billing_date=billing_date,
         upcoming_charges=build_upcoming_charges(found.upcoming, next_invoice),
-        payment_method=to_card(found.card) if found.card is not None else None,
+        payment_method=to_shown(found.payment_method) if found.payment_method is not None else None,
         latest_invoice=found.invoice,
         pending_change=build_pending_change(found.change) if found.change is not None else None,
         # A customer that was deleted at Stripe cannot come back, so only sales can help.
-        actions=[policy.CONTACT_SALES]
-        if found.deleted
-        else policy.list_actions(state.requested_plan, catalog, contract),
+        actions=[policy.CONTACT_SALES] if found.deleted else actions,
         as_of=row.as_of if row is not None else None,
         version=row.version if row is not None else 0,
     )

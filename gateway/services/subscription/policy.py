@@ -18,7 +18,7 @@ from gateway.services.plan_table.derive import FREE, PlanState
 from gateway.services.subscription.terms import Contract
 
 PLUS, ENTERPRISE = "plus", "enterprise"
-CONTACT_SALES, UNAVAILABLE = "contact_sales", "unavailable"
+CONTACT_SALES, PAY_INVOICE, UNAVAILABLE = "contact_sales", "pay_invoice", "unavailable"
 NO_CONTRACT = Contract()
 
 
@@ -115,7 +115,7 @@ def check_needs(transition: Transition, *, card: bool = True, paid_up: bool = Tr
     if Need.PAID_UP in transition.needs and not paid_up:
         raise UnpaidInvoice("Pay the unpaid invoice first.")
     if Need.CARD in transition.needs and not card:
-        raise PaymentMethodRequired("This plan is paid by card. Please add billing details first.")
+        raise PaymentMethodRequired("This plan needs a payment method. Please add billing details first.")
 
 
 def choose_action(current_plan: str, target: CatalogPlan, contract: Contract = NO_CONTRACT) -> str:

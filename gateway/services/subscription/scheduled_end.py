@@ -6,10 +6,9 @@ Every other change keeps the end. Plan Details and the quote show it.
 from datetime import datetime
 from typing import Literal, TypedDict
 
-from gateway.catalog import Catalog, CatalogPlan
-from gateway.errors import ContactSalesRequired
+from gateway.catalog import CatalogPlan
 from gateway.services.subscription import policy
-from gateway.services.subscription.billing_state import BillingState, choose_charge
+from gateway.services.subscription.billing_state import BillingState
 from gateway.services.subscription.terms import find_scheduled_end
 
 
@@ -36,18 +35,3 @@ def build_end_params(billing: BillingState, target: CatalogPlan) -> EndParams:
     if billing.subscription is None or find_cleared_end(billing, target) is None:
         return {}
     return {"cancel_at_period_end": False} if billing.subscription.cancel_at_period_end else {"cancel_at": ""}
-
-
-def refuse_lasting_end(catalog: Catalog, billing: BillingState, target: CatalogPlan) -> None:
-    """Raise ContactSalesRequired if the change must clear a scheduled end that Stripe cannot clear with it.
-
-    A change that is charged now waits as a pending update, which takes neither parameter. If the end were cleared
-    before and the payment failed, a subscription that was cancelled would run on.
-    https://docs.stripe.com/billing/subscriptions/pending-updates-reference
-    """
-    end = find_cleared_end(billing, target)
-    if end is not None and choose_charge(catalog, billing.plan_state.requested_plan, target) == "now":
-        raise ContactSalesRequired(
-            f"The subscription is scheduled to end on {end:%d %b %Y}. Please contact our sales team to withdraw this "
-            f"end before the change to {target.name}."
-        )
