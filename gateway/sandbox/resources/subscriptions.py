@@ -26,8 +26,8 @@ from gateway.sandbox.work import Work
 
 routes = Routes()
 _COMMON = (
-    "items[price] items[price_data] items[quantity] items[metadata] items[discounts] items[tax_rates] discounts default_tax_rates "
-    "automatic_tax[enabled] default_payment_method default_source "
+    "items[price] items[price_data] items[quantity] items[metadata] items[discounts] items[tax_rates] discounts "
+    "default_tax_rates automatic_tax[enabled] default_payment_method default_source "
     "description metadata payment_behavior off_session payment_settings[save_default_payment_method] "
     "proration_behavior collection_method days_until_due cancel_at cancel_at_period_end trial_end "
     "trial_settings[end_behavior][missing_payment_method]"

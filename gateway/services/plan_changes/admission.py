@@ -18,6 +18,7 @@ from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import exposure, policy
 from gateway.services.subscription.billing_state import REQUESTED, BillingState, load_billing_state
 from gateway.services.subscription.policy import Transition
+from gateway.services.subscription.pricing import get_price
 from schemas.subscription import ChangeCommand
 
 # One statement for both, because a round trip costs more than the rows. It returns a row even without a change.
@@ -68,9 +69,9 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     if policy.Need.PAID_UP in transition.needs:
         policy.check_needs(transition, paid_up=billing.is_paid_up)
     exposure.check_change(gateway.catalog, billing, transition, target, quantity)
-    price = billing.get_price(target)
+    price = get_price(billing, target)
     if billing.subscription is None:  # an enrolment starts on Free, so a missing price must not stop it half-way
-        billing.get_price(gateway.catalog.get(FREE))
+        get_price(billing, gateway.catalog.get(FREE))
     if command.shown_price not in (None, price.id):
         raise QuoteStale("The price has changed since it was shown.")
     if terms is not None:

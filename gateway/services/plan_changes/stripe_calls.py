@@ -18,6 +18,7 @@ from gateway.errors import NoImmediateCharge, QuoteStale
 from gateway.services.plan_table.derive import FREE
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import BillingState, choose_settlement, load_billing_state
+from gateway.services.subscription.pricing import build_price, build_update_items
 from gateway.services.subscription.scheduled_end import build_end_params
 from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID
 from gateway.stripe_api.times import to_unix
@@ -181,7 +182,7 @@ def build_creation(session: Session, catalog: Catalog, change: PlanChange, billi
         metadata[CHANGE_ID] = change.id
     params: SubscriptionCreateParams = {
         "customer": organization.stripe_customer_id or "",
-        "items": [cast("SubscriptionCreateParamsItem", {**billing.build_price(catalog.get(FREE)), "quantity": 1})],
+        "items": [cast("SubscriptionCreateParamsItem", {**build_price(billing, catalog.get(FREE)), "quantity": 1})],
         "billing_mode": {"type": "flexible"},
         "metadata": metadata,
     }
@@ -197,7 +198,7 @@ def build_update(catalog: Catalog, change: PlanChange, billing: BillingState, *,
     """
     target = catalog.get(change.to_plan)
     params: SubscriptionUpdateParams = {
-        "items": billing.build_update_items(target, change.quantity),
+        "items": build_update_items(billing, target, change.quantity),
         "metadata": {CHANGE_ID: change.id},
         **SETTLEMENT[choose_settlement(catalog, billing, change.from_plan, target, change.quantity)],
         **build_end_params(billing, target),

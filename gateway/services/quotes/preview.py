@@ -38,6 +38,7 @@ from gateway.services.subscription.billing_state import (
     load_billing_state,
 )
 from gateway.services.subscription.exposure import find_max_quantity
+from gateway.services.subscription.pricing import build_update_items, get_price
 from gateway.services.subscription.scheduled_end import build_end_params, find_cleared_end
 from gateway.services.subscription.terms import find_billing_date, find_next_invoice_date, find_scheduled_end
 from gateway.stripe_api.client import outside_period, stripe_call
@@ -128,7 +129,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
     terms = Terms(
         organization_id=request.organization_id,
         subscription_version=request.version,
-        price_id=request.billing.get_price(request.plan).id or "",
+        price_id=get_price(request.billing, request.plan).id or "",
         plan=request.plan.key,
         quantity=request.quantity,
         proration_date=to_unix(request.proration_date),
@@ -246,7 +247,7 @@ def preview_invoice(gateway: Gateway, request: QuoteRequest, proration_behavior:
     With ``always_invoice`` it is the immediate invoice, otherwise the next one on the billing date.
     """
     details: Details = {
-        "items": request.billing.build_update_items(request.plan, request.quantity),
+        "items": build_update_items(request.billing, request.plan, request.quantity),
         "proration_behavior": proration_behavior,
     }
     details |= cast("Details", build_end_params(request.billing, request.plan))

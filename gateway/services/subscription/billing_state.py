@@ -1,13 +1,12 @@
 """An organization's billing state, and the update that changes it. The quote and the change share both."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Text, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute, Session
-from stripe.params import SubscriptionUpdateParamsItem
 
 from gateway.catalog import Catalog, CatalogPlan, Charge
 from gateway.db.models import (
@@ -19,7 +18,6 @@ from gateway.db.models import (
     Price,
     Subscription,
 )
-from gateway.errors import CatalogNotSynced
 from gateway.services.mirror.charged_method import IS_CHARGED
 from gateway.services.plan_table.derive import (
     FREE,
@@ -29,7 +27,7 @@ from gateway.services.plan_table.derive import (
     select_current_subscription,
 )
 from gateway.services.plan_table.writer import PLAN_OF_PRODUCT
-from gateway.services.subscription.terms import Contract, PlanPrice
+from gateway.services.subscription.terms import Contract
 from gateway.stripe_api.snapshots import BANK_DEBITS, ENDED
 
 ProrationBehavior = Literal["always_invoice", "create_prorations", "none"]
@@ -136,72 +134,6 @@ class BillingState:
     def contract(self) -> Contract:
         """Return what a change of plan must keep."""
         return Contract.of(self.subscription, self.base_item, self.customer_currency)
-
-    def find_price(self, plan: CatalogPlan) -> PlanPrice | None:
-        """Return the price at which the organization has ``plan``, or would get it. None if there is none.
-
-        A plan that stays keeps its price, even if it is archived or negotiated. Free costs 0 in any currency and
-        interval.
-        """
-        if self.subscription is not None and self.base_item is not None and self.is_current(plan):
-            return PlanPrice.of_item(self.subscription, self.base_item)
-        if plan.price is None or not self.contract.sells(plan):
-            return None
-        listed = self.prices.get(plan.price.lookup_key)
-        if listed is None or (listed["currency"], listed["interval"]) != (plan.price.currency, plan.price.interval):
-            return None
-        found = replace(PlanPrice.of_catalog(plan.price, listed["id"]), unit_amount=listed["unit_amount"])
-        currency, interval = self.contract.currency or found.currency, self.contract.interval or found.interval
-        wanted = replace(found, currency=currency, interval=interval, interval_count=self.contract.interval_count)
-        return found if wanted == found else replace(wanted, id=None)
-
-    def is_current(self, plan: CatalogPlan) -> bool:
-        """Return whether the organization is on the plan, paid or not."""
-        return plan.key == self.plan_state.requested_plan
-
-    def get_price(self, plan: CatalogPlan) -> PlanPrice:
-        """Return what ``find_price`` does. Raises CatalogNotSynced."""
-        if (price := self.find_price(plan)) is None:
-            raise CatalogNotSynced(
-                f"The gateway does not know Stripe's price for the plan {plan.key}. Run `gateway catalog sync`."
-            )
-        return price
-
-    def build_price(self, plan: CatalogPlan) -> SubscriptionUpdateParamsItem:
-        """Return the part of an item that names the price of ``plan``. Raises CatalogNotSynced.
-
-        Only Free may need a price that Stripe does not have yet. Stripe then creates it together with the item.
-        https://docs.stripe.com/products-prices/pricing-models#inline-pricing
-        """
-        price = self.get_price(plan)
-        if price.id is not None or plan.price is None:
-            return {"price": price.id or ""}
-        product_id = self.prices[plan.price.lookup_key]["product_id"]
-        return {
-            "price_data": {
-                "product": product_id,
-                "currency": price.currency,
-                "unit_amount": price.unit_amount or 0,
-                "recurring": {"interval": price.interval, "interval_count": price.interval_count},
-            }
-        }
-
-    def build_update_items(self, plan: CatalogPlan, quantity: int) -> list[SubscriptionUpdateParamsItem]:
-        """Return the items of the update that moves the subscription to ``quantity`` units of ``plan``.
-
-        The base item carries its id, because Stripe would otherwise add a second item and bill both. It carries the
-        quantity, because a new price would otherwise reset it to 1. If the plan stays, it names no price, and Stripe
-        keeps the present one. A move to Free deletes all other items, and Stripe bills their usage up to then.
-        https://docs.stripe.com/api/subscriptions/update
-        """
-        if self.subscription is None or self.base_item is None:
-            return []
-        others = [item["id"] for item in self.subscription.items if item["id"] != self.base_item["id"]]
-        base: SubscriptionUpdateParamsItem = {"id": self.base_item["id"], "quantity": quantity}
-        if not self.is_current(plan):
-            base |= self.build_price(plan)
-        gone: list[SubscriptionUpdateParamsItem] = [{"id": each, "deleted": True} for each in others]
-        return [base, *gone] if plan.key == FREE else [base]
 
 
 def choose_charge(catalog: Catalog, source: str, target: CatalogPlan) -> Charge:

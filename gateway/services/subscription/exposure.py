@@ -9,6 +9,7 @@ from gateway.catalog import Catalog, CatalogPlan
 from gateway.errors import ExposureLimit
 from gateway.services.subscription.billing_state import BillingState, choose_charge
 from gateway.services.subscription.policy import Need, Transition
+from gateway.services.subscription.pricing import find_price
 
 
 def find_max_quantity(catalog: Catalog, billing: BillingState, target: CatalogPlan) -> int:
@@ -17,7 +18,7 @@ def find_max_quantity(catalog: Catalog, billing: BillingState, target: CatalogPl
     A change that is charged now takes effect when it is paid, so it adds nothing that the organization owes. The bound
     holds for the catalogue's currency and interval. Sales agreed a price on other terms, or without an amount per unit.
     """
-    price, exposure = billing.find_price(target), target.exposure
+    price, exposure = find_price(billing, target), target.exposure
     charge = choose_charge(catalog, billing.plan_state.requested_plan, target)
     if price is None or exposure is None or target.price is None or charge == "now":
         return target.max_quantity

@@ -6,6 +6,7 @@ from gateway.db.models import Organization
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import load_billing_state
+from gateway.services.subscription.pricing import find_price
 from gateway.services.subscription.terms import PlanPrice
 
 
@@ -35,7 +36,7 @@ def list_offers(gateway: Gateway, caller: Caller) -> list[PlanOffer]:
             name=plan.name,
             description=plan.description,
             max_quantity=plan.max_quantity,
-            price=(billing.find_price(plan) or PlanPrice.of_catalog(plan.price)) if plan.price is not None else None,
+            price=(find_price(billing, plan) or PlanPrice.of_catalog(plan.price)) if plan.price is not None else None,
             action=policy.CONTACT_SALES if closed else policy.choose_action(current, plan, billing.contract),
         )
         for plan in gateway.catalog.plans

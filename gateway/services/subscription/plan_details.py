@@ -132,7 +132,7 @@ class DetailsRow(NamedTuple):
     """Whether an invoice can be paid now."""
 
 
-EMPTY_ROW = DetailsRow(False, *[None] * 10, may_pay=False)
+EMPTY_ROW = DetailsRow(False, None, None, None, None, None, None, None, None, None, None, may_pay=False)
 """The row of an organization that the gateway has never seen."""
 
 CUSTOMER_DISCOUNTS = aliased(Discounts)
