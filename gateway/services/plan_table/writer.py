@@ -26,6 +26,7 @@ from gateway.db.models import (
     PlanChange,
     PlanHistory,
     Subscription,
+    UpcomingInvoice,
 )
 from gateway.db.queries import among_those
 from gateway.errors import PaymentAbandoned
@@ -52,9 +53,10 @@ log = structlog.get_logger()
 PLAN_OF_PRODUCT = select(func.json_object_agg(Plan.product_id, Plan.key)).where(Plan.key.is_not(None)).scalar_subquery()
 # Built once, because building a statement takes as long as executing it.
 ORGANIZATION_ROWS = (
-    select(Organization.id, OrganizationPlan, Subscription, Invoice, PlanChange, PLAN_OF_PRODUCT)
+    select(Organization.id, OrganizationPlan, Subscription, UpcomingInvoice, Invoice, PlanChange, PLAN_OF_PRODUCT)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.organization_id == Organization.id)
+    .outerjoin(UpcomingInvoice, UpcomingInvoice.subscription_id == Subscription.id)
     .outerjoin(Invoice, and_(Invoice.organization_id == Organization.id, IS_UNPAID))
     .outerjoin(
         PlanChange,
@@ -75,6 +77,8 @@ class OrganizationRows:
     organization: Organization
     subscriptions: list[Subscription] = field(default_factory=list)
     """All subscriptions of the organization."""
+    upcoming: list[UpcomingInvoice] = field(default_factory=list)
+    """The charges that Stripe calculated ahead for these subscriptions."""
     invoices: dict[str, Invoice] = field(default_factory=dict)
     """The unpaid invoices, and the invoices that the merge changes, by id."""
     changes: dict[str, PlanChange] = field(default_factory=dict)
@@ -221,11 +225,15 @@ def load_organization_rows(
     plan_of_product: dict[str, str] = {}
     named = {change_id for each in seen if (change_id := find_reported_change_id(each)) is not None}
     parameters = {"organizations": list(found), "named": list(named)}
-    for organization_id, row, subscription, invoice, change, catalog in session.execute(ORGANIZATION_ROWS, parameters):
+    for organization_id, row, subscription, upcoming, invoice, change, catalog in session.execute(
+        ORGANIZATION_ROWS, parameters
+    ):
         rows = found[organization_id]
         rows.plan_row = row
         if subscription is not None and subscription not in rows.subscriptions:
             rows.subscriptions.append(subscription)
+        if upcoming is not None:
+            rows.upcoming.append(upcoming)
         if invoice is not None:
             rows.invoices[invoice.id] = invoice
         if change is not None:
