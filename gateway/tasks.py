@@ -20,6 +20,7 @@ from procrastinate.jobs import Status
 
 from gateway.db import jobs
 from gateway.errors import DatabaseUnavailable, ReconciliationInProgress, StripeUnavailable
+from gateway.services.customers import adoption
 from gateway.services.customers.card_removal import REMOVAL
 from gateway.services.customers.payment_methods import DEFAULT_CHOICE
 from gateway.services.intents.completion import Operation, finish_intent
@@ -108,6 +109,7 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
     def deliver_inquiry(inquiry_id: str) -> None:
         delivery.deliver_inquiry(gateway, inquiry_id)
 
+    add_adoption(app, gateway)
     add_walks(app, gateway, stopping)
     add_upkeep(app, gateway)
     return app
@@ -134,6 +136,18 @@ def wait_out_outages(stopping: Event) -> Callable[[Callable[P, None]], Callable[
         return patient_job
 
     return decorate
+
+
+def add_adoption(app: App, gateway: Gateway) -> None:
+    """Add the tasks that adopt customers which the gateway did not create."""
+
+    @app.task(name=jobs.FIND_CUSTOMER, retry=UNTIL_STRIPE_ANSWERS)
+    def find_customer(organization_id: str) -> None:
+        adoption.search_for_organization(gateway, organization_id)
+
+    @app.task(name=jobs.FILL_MIRROR, retry=UNTIL_STRIPE_ANSWERS)
+    def fill_mirror(customer_id: str) -> None:
+        adoption.fill_mirror(gateway, customer_id)
 
 
 def add_walks(app: App, gateway: Gateway, stopping: Event) -> None:

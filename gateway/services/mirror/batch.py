@@ -5,8 +5,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from gateway.auth import ORGANIZATION_ID as USABLE_ID
 from gateway.db.models import Invoice, Mirrored, Organization, PaymentMethod, Plan, Price, Subscription
 from gateway.db.queries import among
 from gateway.services.mirror.locks import find_subscribers, lock_organizations
@@ -22,6 +24,7 @@ from gateway.stripe_api.snapshots import (
     Reference,
     Seen,
     Snapshot,
+    Source,
     SubscriptionSnapshot,
 )
 
@@ -29,6 +32,11 @@ CATALOG_LOCK = 0x636174  # an arbitrary constant
 KINDS_THAT_CHANGE_PLANS = frozenset({"product", "customer", "subscription", "invoice"})
 # Half of the tolerance between Stripe's clocks. The other half is left for the clocks themselves.
 SLOW_ANSWER = CLOCK_TOLERANCE / 2
+
+
+def customer_key_prefix(organization_id: str) -> str:
+    """Return how the idempotency keys begin with which the gateway creates an organization's customer."""
+    return f"customer:{organization_id}:"
 
 
 class Outcome(StrEnum):
@@ -63,6 +71,8 @@ class Batch:
         """Kind and id of the objects to refresh again later, because their state may be older than its ``as_of``."""
         self.to_look_up: set[tuple[str, str, datetime]] = set()
         """Kind, id and time of change of the objects to refresh unless another event shows their state."""
+        self.to_fill: set[str] = set()
+        """Ids of the newly linked customers that may already have other objects at Stripe."""
         self.rows: dict[tuple[str, str], Mirrored] = {}
         self.organization_rows: dict[str, writer.OrganizationRows] = {}
         """The rows that each organization's plan follows from. Empty if no observation can change a plan."""
@@ -85,6 +95,7 @@ class Batch:
         organizations = lock_organizations(self.session, observations, self.subscribers)
         self.by_id = {each.id: each for each in organizations}
         self.by_customer = {each.stripe_customer_id: each for each in organizations if each.stripe_customer_id}
+        organizations = [*organizations, *self.create_organizations(snapshots)]
         kinds = {each.kind for each in observations}
         for kind in kinds - {"product", "customer", "subscription"}:
             self.load_rows(kind, observations)
@@ -97,6 +108,32 @@ class Batch:
             )
         for rows in self.organization_rows.values():
             self.rows.update({("subscription", each.id): each for each in rows.subscriptions})
+
+    def create_organizations(self, snapshots: Iterable[Snapshot]) -> Sequence[Organization]:
+        """Create and return the unknown organizations that customers name in their metadata.
+
+        The gateway trusts this metadata, because anyone who may write it may also change prices at Stripe.
+        """
+        naming = {
+            each.organization_id: each
+            for each in snapshots
+            if isinstance(each, CustomerSnapshot)
+            and each.organization_id is not None
+            and USABLE_ID.match(each.organization_id)
+            and each.organization_id not in self.by_id
+            and each.id not in self.by_customer
+            and not each.deleted
+        }
+        if not naming:
+            return ()
+        # Sorted like the locks. Two batches that create the same organizations would deadlock otherwise.
+        values = [{"id": name, "created_at": naming[name].seen.as_of} for name in sorted(naming)]
+        query = insert(Organization).values(values).on_conflict_do_nothing().returning(Organization)
+        created = self.session.scalars(query).all()
+        self.by_id |= {each.id: each for each in created}
+        # Another transaction has just created the others. Locking them now would break the order of the locks.
+        self.to_refresh |= {(each.kind, each.id) for name, each in naming.items() if name not in self.by_id}
+        return created
 
     def lock_catalog(self, kinds: Collection[str]) -> None:
         """Lock the catalogue: exclusively if the batch changes it, otherwise shared.
@@ -236,6 +273,8 @@ class Batch:
         if named is None or named.stripe_customer_id is not None:
             return None
         named.stripe_customer_id = customer.id
+        if not (customer.deleted or is_made_by_gateway(customer, named.id)):
+            self.to_fill.add(customer.id)
         self.by_customer[customer.id] = named
         return named
 
@@ -251,3 +290,9 @@ class Batch:
             self.affected.setdefault(row.organization_id, snapshot.seen)
         elif isinstance(row, Plan):
             self.affected.update(dict.fromkeys(self.subscribers, snapshot.seen))
+
+
+def is_made_by_gateway(customer: CustomerSnapshot, organization_id: str) -> bool:
+    """Return whether the gateway has just created the customer, or has listed what it has. It then knows all of it."""
+    key = customer.seen.request_key or ""
+    return customer.seen.source is Source.ANSWER or key.startswith(customer_key_prefix(organization_id))

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from gateway.db import bulk, jobs
 from gateway.db.models import Invoice, Mirrored
 from gateway.services.mirror.batch import Batch, Outcome
-from gateway.services.mirror.refresh_jobs import lookup_job, refresh_job
+from gateway.services.mirror.refresh_jobs import fill_job, lookup_job, refresh_job
 from gateway.services.mirror.tables import KINDS
 from gateway.services.plan_table import writer
 from gateway.stripe_api.snapshots import Observation, Reference
@@ -55,12 +55,14 @@ def batch_sort_key(observation: Observation) -> tuple[bool, datetime | None, int
 
 
 def build_jobs(batch: Batch, now: datetime, attempt: int) -> Iterator[jobs.Wanted]:
-    """Yield the jobs that refresh an object now, refresh it again later, or refresh it only if it stays outdated."""
+    """Yield the jobs that refresh an object now, later, or only if it stays outdated, and that fill the mirror."""
     for kind, stripe_id in batch.to_refresh:
         yield refresh_job(kind, stripe_id)
     # The delay grows with each attempt. While Stripe is slow, another slow answer settles nothing.
     delay = min(LOOKUP_DELAY * (1 << min(attempt - 1, 16)), LONGEST_LOOKUP_DELAY)
     for kind, stripe_id in batch.to_refresh_again - batch.to_refresh:
         yield refresh_job(kind, stripe_id, at=now + delay, attempt=attempt + 1)
+    for customer_id in batch.to_fill:
+        yield fill_job(customer_id)
     for kind, stripe_id, changed_at in batch.to_look_up:
         yield lookup_job(kind, stripe_id, changed_at, at=now + LOOKUP_DELAY)

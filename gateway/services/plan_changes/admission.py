@@ -11,7 +11,7 @@ from gateway.db.models import IS_OPEN, OPEN_STATES, Organization, OrganizationPl
 from gateway.errors import NotEnrolled, PreconditionFailed
 from gateway.services.customers.deletion import refuse_deleted_customer
 from gateway.services.intents.reservation import change_in_progress
-from gateway.services.plan_table.derive import FREE
+from gateway.services.plan_table.selection import FREE
 from gateway.services.quotes.token import Terms
 from gateway.services.rate_limits.table import CHANGES
 from gateway.services.runtime import Caller, Gateway

@@ -25,7 +25,9 @@ def confirm_change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> 
 
 def make_new_quote(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Quote | None:
     """Return a new quote of the same change, or None if the change is no longer possible or Stripe does not answer."""
-    said, _ = decode_token(gateway.config, command.quote or "")
+    if command.quote is None:
+        return None
+    said, _ = decode_token(gateway.config, command.quote)
     plan, quantity = command.plan or said.get("plan"), command.quantity or said.get("quantity")
     if not isinstance(plan, str) or not isinstance(quantity, int):  # another release wrote other terms
         return None

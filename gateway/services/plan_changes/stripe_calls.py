@@ -15,7 +15,7 @@ from gateway.catalog import Catalog, Charge
 from gateway.db.models import UNSETTLED, Json, Organization, PlanChange
 from gateway.db.models import Subscription as StoredSubscription
 from gateway.errors import QuoteStale
-from gateway.services.plan_table.derive import FREE
+from gateway.services.plan_table.selection import FREE
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import BillingState, choose_settlement, load_billing_state
 from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID

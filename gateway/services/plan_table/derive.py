@@ -8,14 +8,12 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Self
 
 from gateway.db.models import Json, OrganizationPlan, Subscription
+from gateway.services.plan_table.selection import FREE, Plans, select_base_item, select_current_subscription
 from gateway.stripe_api.snapshots import ENDED
 
-FREE = "free"
-UNMAPPED = "unmapped"
-"""The plan of a subscription that the catalogue does not map to one plan. It grants nothing, and it is not Free."""
 NO_SUBSCRIPTION = "none"
 
 
@@ -132,17 +130,17 @@ NEVER_ENROLLED = PlanState(
 
 def derive_plan_state(
     subscriptions: Sequence[Subscription],
-    plan_of_product: Mapping[str, str],
+    plans: Plans,
     payments: Mapping[str, Payment] = MappingProxyType({}),
 ) -> PlanState:
     """Return an organization's plan state, derived from all its subscriptions.
 
-    ``plan_of_product`` is the catalogue. ``payments`` holds the states of the latest invoices by invoice id.
+    ``payments`` holds the states of the latest invoices by invoice id.
     """
-    subscription = select_current_subscription(subscriptions)
+    subscription = select_current_subscription(subscriptions, plans)
     if subscription is None:
         return NEVER_ENROLLED
-    requested_plan, item = select_base_item(subscription, plan_of_product)
+    requested_plan, item = select_base_item(subscription, plans)
     rule = find_rule(subscription.status, payments.get(subscription.latest_invoice_id or "", Payment.UNKNOWN))
     ended = subscription.status in ENDED
     return PlanState(
@@ -157,27 +155,3 @@ def derive_plan_state(
         current_period_end=None if ended else datetime.fromisoformat(item["current_period_end"]),
         cancel_at=subscription.cancel_at,
     )
-
-
-def select_current_subscription(subscriptions: Sequence[Subscription]) -> Subscription | None:
-    """Return the subscription that an organization is on, or was on last.
-
-    A usable subscription comes before one that is merely not ended. Among equals, the newest counts.
-    """
-
-    def precedence(each: Subscription) -> tuple[bool, bool, datetime, str]:
-        return each.status not in ENDED, RULES[each.status].usable, each.created, each.id
-
-    return max(subscriptions, key=precedence, default=None)
-
-
-def select_base_item(subscription: Subscription, plan_of_product: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """Return the plan, and the item that stands for it.
-
-    The plan is UNMAPPED if no item stands for a plan, or if several do.
-    A plan is a product, not a price. An organization that bought it at a price since archived keeps the plan.
-    """
-    mapped = [item for item in subscription.items if item["product_id"] in plan_of_product]
-    if len(mapped) == 1:
-        return plan_of_product[mapped[0]["product_id"]], mapped[0]
-    return UNMAPPED, subscription.items[0]

@@ -27,15 +27,22 @@ from gateway.db.models import (
     Subscription,
 )
 from gateway.db.queries import among, among_those
+from gateway.db.session import PLAN_RANKING
 from gateway.errors import PaymentAbandoned
 from gateway.services.plan_table.attribution import Attribution, attribute_plan, find_reported_change_id
 from gateway.services.plan_table.derive import (
     DECIDED_BY_INVOICE,
     NEVER_ENROLLED,
-    UNMAPPED,
     Payment,
     PlanState,
     derive_plan_state,
+)
+from gateway.services.plan_table.selection import (
+    FREE,
+    UNMAPPED,
+    Plans,
+    has_plan,
+    list_duplicates,
     select_current_subscription,
 )
 from gateway.stripe_api.snapshots import Seen
@@ -94,22 +101,40 @@ def update_plan_table(
     if not affected:
         return {}
     concerned = {each: rows_by_organization[each] for each in affected}
-    states = derive_plan_states(session, concerned, plan_of_product)
+    plans = rank_plans(session, plan_of_product)
+    for each in (each for rows in concerned.values() for each in rows.subscriptions):
+        each.had_plan = bool(each.had_plan) or has_plan(each, plans)
+    states = derive_plan_states(session, concerned, plans)
     history = []
     for organization_id, rows in concerned.items():
         state = states[organization_id]
         before = PlanState.of_row(rows.plan_row) if rows.plan_row is not None else None
         if state != (before or NEVER_ENROLLED):
-            attribution = attribute_plan(affected[organization_id], rows.changes, rows.subscriptions, before)
+            attribution = attribute_plan(
+                affected[organization_id],
+                rows.changes,
+                select_current_subscription(rows.subscriptions, plans),
+                before,
+            )
             row = rows.plan_row or create_row(session, organization_id)
             update_row(row, state, now)
             history.append(build_history_entry(row, before, state, attribution))
-        close_changes(session, rows, state, now)
+        close_changes(session, rows, state, plans, now)
     return {HISTORY: history}
 
 
+def rank_plans(session: Session, plan_of_product: Mapping[str, str] | None) -> Plans:
+    """Return the catalogue of the mirror, in the order of the deployment's own catalogue."""
+    return Plans(plan_of_product or {}, session.info[PLAN_RANKING])
+
+
+def load_plans(session: Session) -> Plans:
+    """Load the catalogue of the mirror, in the order of the deployment's own catalogue."""
+    return rank_plans(session, session.scalar(select(PLAN_OF_PRODUCT)))
+
+
 def derive_plan_states(
-    session: Session, rows_by_organization: Mapping[str, OrganizationRows], plan_of_product: Mapping[str, str]
+    session: Session, rows_by_organization: Mapping[str, OrganizationRows], plans: Plans
 ) -> dict[str, PlanState]:
     """Return the state that the plan table should have for each organization, derived from the mirror."""
     payments = load_payments(session, rows_by_organization.values())
@@ -117,7 +142,7 @@ def derive_plan_states(
     living = {
         each: () if rows.organization.deleted else rows.subscriptions for each, rows in rows_by_organization.items()
     }
-    return {each: derive_plan_state(theirs, plan_of_product, payments) for each, theirs in living.items()}
+    return {each: derive_plan_state(theirs, plans, payments) for each, theirs in living.items()}
 
 
 def load_payments(session: Session, organizations: Iterable[OrganizationRows]) -> dict[str, Payment]:
@@ -176,7 +201,7 @@ def restore_row(session: Session, row: OrganizationPlan | None, entry: PlanHisto
     row.version, row.as_of = entry.version, entry.recorded_at
 
 
-def close_changes(session: Session, rows: OrganizationRows, state: PlanState, now: datetime) -> None:
+def close_changes(session: Session, rows: OrganizationRows, state: PlanState, plans: Plans, now: datetime) -> None:
     """Close each open change that Stripe has carried out, or whose payment was abandoned.
 
     Every merge calls this for the affected organizations, and the first merge that shows the result closes the change.
@@ -185,7 +210,7 @@ def close_changes(session: Session, rows: OrganizationRows, state: PlanState, no
     ``plan_changes.charge_check``. If an invoice was unpaid, another job (``jobs.WITHDRAW_CREDITS``) first withdraws the
     credits for time that was not paid, in ``plan_changes.unpaid_credits``.
     """
-    subscription = select_current_subscription(rows.subscriptions)
+    subscription = select_current_subscription(rows.subscriptions, plans)
     if subscription is None:
         return
     for change in rows.changes.values():
@@ -193,7 +218,9 @@ def close_changes(session: Session, rows: OrganizationRows, state: PlanState, no
             continue
         # Either Stripe carried out this very change, whatever came after it. Or the organization got the wanted plan in
         # another way.
-        is_fulfilled = (state.plan, state.quantity) == (change.to_plan, change.quantity)
+        # A suspended organization is on Free, but its subscription still has the plan that it leaves.
+        present, wanted = (state.plan, state.requested_plan, state.quantity), (change.to_plan,) * 2 + (change.quantity,)
+        is_fulfilled = present == wanted and not (change.to_plan == FREE and list_duplicates(rows.subscriptions, plans))
         if subscription.change_id == change.id or is_fulfilled:
             change.close("applied", now)
             if UNSETTLED in change.steps:

@@ -11,8 +11,9 @@ from stripe import ListObject, StripeObject
 
 from gateway.db.models import Invoice, Organization, Subscription
 from gateway.services.mirror.refresh import retrieve
-from gateway.services.plan_table.derive import DECIDED_BY_INVOICE, NEVER_ENROLLED, UNMAPPED, PlanState
-from gateway.services.plan_table.writer import OrganizationRows, derive_plan_states, load_organization_rows
+from gateway.services.plan_table.derive import DECIDED_BY_INVOICE, NEVER_ENROLLED, PlanState
+from gateway.services.plan_table.selection import UNMAPPED
+from gateway.services.plan_table.writer import OrganizationRows, derive_plan_states, load_organization_rows, rank_plans
 from gateway.services.reconciliation import compare
 from gateway.services.reconciliation.differences import Cause, Difference, Pair, compare_fields
 from gateway.services.runtime import Gateway
@@ -113,7 +114,8 @@ def compare_plan_table(gateway: Gateway, cursor: str | None, _: FindUnseen) -> P
         ids = load_next_ids(session, Organization.id, (Organization.stripe_customer_id.is_not(None),), cursor)
         organizations = session.scalars(select(Organization).where(Organization.id.in_(ids))).all()
         accounts, plan_of_product = load_organization_rows(session, organizations)
-        states = derive_plan_states(session, accounts, plan_of_product)
+        plans = rank_plans(session, plan_of_product)
+        states = derive_plan_states(session, accounts, plans)
     compared = [compare_plan(account, states[each]) for each, account in accounts.items()]
     found = [difference for difference in compared if difference is not None]
     return Page(cursor=next_cursor(ids), looked_at=len(ids), differences=found)

@@ -19,14 +19,9 @@ from gateway.db.models import (
     Subscription,
 )
 from gateway.errors import CatalogNotSynced
-from gateway.services.plan_table.derive import (
-    FREE,
-    NEVER_ENROLLED,
-    PlanState,
-    select_base_item,
-    select_current_subscription,
-)
-from gateway.services.plan_table.writer import PLAN_OF_PRODUCT
+from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
+from gateway.services.plan_table.selection import FREE, select_base_item, select_current_subscription
+from gateway.services.plan_table.writer import PLAN_OF_PRODUCT, rank_plans
 from gateway.stripe_api.snapshots import ENDED
 
 ProrationBehavior = Literal["always_invoice", "create_prorations", "none"]
@@ -193,14 +188,16 @@ def load_billing_state(session: Session, organization_id: str) -> BillingState:
     """Load the organization's billing state from the local tables."""
     rows = session.execute(BILLING_STATE, {"organization_id": organization_id}).all()
     row, _, card, plan_of_product, prices, unsettled, has_paid = rows[0]
-    subscription = select_current_subscription([each.Subscription for each in rows if each.Subscription is not None])
+    plans = rank_plans(session, plan_of_product)
+    subscriptions = [each.Subscription for each in rows if each.Subscription is not None]
+    subscription = select_current_subscription(subscriptions, plans)
     if subscription is not None and subscription.status in ENDED:
         subscription = None
     return BillingState(
         plan_state=PlanState.of_row(row) if row is not None else NEVER_ENROLLED,
         plan_version=row.version if row is not None else 0,
         subscription=subscription,
-        base_item=select_base_item(subscription, plan_of_product or {})[1] if subscription is not None else None,
+        base_item=select_base_item(subscription, plans)[1] if subscription is not None else None,
         card=card,
         unsettled_invoices=tuple(UnsettledInvoice(*each) for each in unsettled or ()),
         has_paid=has_paid,

@@ -16,8 +16,10 @@ from gateway.db.models import (
     PlanChange,
     UpcomingInvoice,
 )
+from gateway.services.customers.adoption import introduce_organization
 from gateway.services.customers.payment_methods import Card, to_card
-from gateway.services.plan_table.derive import FREE, NEVER_ENROLLED, PlanState
+from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
+from gateway.services.plan_table.selection import FREE
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
 
@@ -74,9 +76,14 @@ class PlanDetails:
 
 
 def load_plan_details(gateway: Gateway, caller: Caller) -> PlanDetails:
-    """Load the caller's Plan Details. An organization that has not enrolled is on Free with status ``none``."""
+    """Load the caller's Plan Details. An organization that has not enrolled is on Free with status ``none``.
+
+    On an organization's first request, queue the search for a customer that another program made for it.
+    """
     with gateway.database.reading() as session:
         row = session.execute(SELECT_DETAILS, {"organization_id": caller.organization_id}).one_or_none()
+    if row is None:
+        introduce_organization(gateway, caller)
     found = DetailsRow(*row) if row is not None else EMPTY_ROW
     return build_plan_details(gateway.catalog, caller.organization_id, found)
 

@@ -7,7 +7,8 @@ from types import MappingProxyType
 
 from gateway.catalog import Catalog, CatalogPlan
 from gateway.errors import ContactSalesRequired, InvalidRequest, NoChange, PaymentMethodRequired, UnpaidInvoice
-from gateway.services.plan_table.derive import FREE, PlanState
+from gateway.services.plan_table.derive import PlanState
+from gateway.services.plan_table.selection import FREE
 
 PLUS, ENTERPRISE = "plus", "enterprise"
 CONTACT_SALES = "contact_sales"
