@@ -39,6 +39,7 @@ from gateway.services.mirror.refresh import is_replayed, merge_snapshots, read_a
 from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.plan_changes.payment import resolve_payment
 from gateway.services.plan_changes.stripe_calls import (
+    CANCEL,
     CREATE,
     UPDATE,
     Step,
@@ -130,6 +131,11 @@ def perform_step(gateway: Gateway, step: Step) -> None:
     try:
         with withdraw_if_not_called(gateway, step.change_id), stripe_call():
             answer = step.perform(gateway.stripe)
+    except NotFound:
+        if not step.name.startswith(CANCEL):
+            raise
+        refresh(gateway, SubscriptionSnapshot.kind, step.subscription_id or "")  # an earlier call has ended it
+        return
     except StripeRejected as error:
         if outside_period(error):
             raise QuoteStale("The billing period has ended since the quote was made.") from error

@@ -12,7 +12,7 @@ from stripe import ListObject, StripeObject
 from gateway.db.models import Invoice, Organization, Subscription
 from gateway.services.mirror.refresh import retrieve
 from gateway.services.plan_table.derive import DECIDED_BY_INVOICE, NEVER_ENROLLED, PlanState
-from gateway.services.plan_table.selection import UNMAPPED
+from gateway.services.plan_table.selection import UNMAPPED, Plans, list_duplicates
 from gateway.services.plan_table.writer import OrganizationRows, derive_plan_states, load_organization_rows, rank_plans
 from gateway.services.reconciliation import compare
 from gateway.services.reconciliation.differences import Cause, Difference, Pair, compare_fields
@@ -118,6 +118,7 @@ def compare_plan_table(gateway: Gateway, cursor: str | None, _: FindUnseen) -> P
         states = derive_plan_states(session, accounts, plans)
     compared = [compare_plan(account, states[each]) for each, account in accounts.items()]
     found = [difference for difference in compared if difference is not None]
+    found += [duplicate for account in accounts.values() for duplicate in name_duplicates(account, plans)]
     return Page(cursor=next_cursor(ids), looked_at=len(ids), differences=found)
 
 
@@ -139,6 +140,20 @@ def compare_plan(account: OrganizationRows, expected: PlanState) -> Difference |
     )
 
 
+def name_duplicates(account: OrganizationRows, plans: Plans) -> list[Difference]:
+    """Return the subscriptions that an organization has beside the one that its plan follows from."""
+    return [
+        Difference(
+            kind=SubscriptionSnapshot.kind,
+            stripe_id=each.id,
+            organization_id=account.organization.id,
+            cause=Cause.DUPLICATE_SUBSCRIPTION,
+            fields={},
+        )
+        for each in list_duplicates(account.subscriptions, plans)
+    ]
+
+
 def compare_listed(gateway: Gateway, kind: type[Snapshot], page: ListObject[Listed]) -> Page:
     """Compare one page of a list from Stripe with the mirror."""
     seen = Seen.in_answer(page, cause="drift")
@@ -152,6 +167,7 @@ def compare_listed(gateway: Gateway, kind: type[Snapshot], page: ListObject[List
             unreadable[stripe_object["id"]] = id_of(stripe_object.get("customer")) or ""
     with gateway.database.transaction() as session:
         differences = compare.find_differences(session, snapshots)
+        differences += compare.find_misplaced_customers(session, snapshots)
         differences += compare.uncomparable(
             session, kind.kind, dict.fromkeys(unreadable, Cause.UNREADABLE), customers=unreadable
         )

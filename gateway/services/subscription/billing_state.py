@@ -20,7 +20,7 @@ from gateway.db.models import (
 )
 from gateway.errors import CatalogNotSynced
 from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
-from gateway.services.plan_table.selection import FREE, select_base_item, select_current_subscription
+from gateway.services.plan_table.selection import FREE, list_duplicates, select_base_item, select_current_subscription
 from gateway.services.plan_table.writer import PLAN_OF_PRODUCT, rank_plans
 from gateway.stripe_api.snapshots import ENDED
 
@@ -46,6 +46,8 @@ class BillingState:
     plan_state: PlanState
     plan_version: int
     subscription: Subscription | None
+    duplicates: Mapping[str, str]
+    """The plans of the running subscriptions beside ``subscription``, by the subscription's id."""
     base_item: dict[str, Any] | None
     """The subscription item that represents the plan."""
     card: PaymentMethod | None
@@ -73,9 +75,11 @@ class BillingState:
 
         A change makes Stripe credit the unused time on them, although it may never be paid.
         """
-        if self.subscription is None:
-            return []
-        return [each.id for each in self.unsettled_invoices if each.subscription_id == self.subscription.id]
+        return self.list_unsettled(self.subscription.id) if self.subscription is not None else []
+
+    def list_unsettled(self, subscription_id: str) -> list[str]:
+        """Return the ids of a subscription's invoices that are drafts or unpaid."""
+        return [each.id for each in self.unsettled_invoices if each.subscription_id == subscription_id]
 
     @property
     def subscription_version(self) -> str | None:
@@ -197,6 +201,7 @@ def load_billing_state(session: Session, organization_id: str) -> BillingState:
         plan_state=PlanState.of_row(row) if row is not None else NEVER_ENROLLED,
         plan_version=row.version if row is not None else 0,
         subscription=subscription,
+        duplicates={each.id: select_base_item(each, plans)[0] for each in list_duplicates(subscriptions, plans)},
         base_item=select_base_item(subscription, plans)[1] if subscription is not None else None,
         card=card,
         unsettled_invoices=tuple(UnsettledInvoice(*each) for each in unsettled or ()),

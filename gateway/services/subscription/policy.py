@@ -1,6 +1,6 @@
 """The policy: which plan an organization may change to which, through which channel, and what a change needs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from types import MappingProxyType
@@ -92,6 +92,13 @@ def check_change(current: PlanState, target: CatalogPlan, quantity: int) -> Tran
     if transition.action == "change_quantity" and quantity < current.quantity:
         return Transition(action=transition.action)  # reducing the quantity has no preconditions
     return transition
+
+
+def check_ending(plans: Iterable[str]) -> None:
+    """Raise ContactSalesRequired if only sales may end one of the plans beside the canceled one."""
+    for plan in plans:
+        if find_transition(plan, FREE).channel is Channel.SALES:
+            raise ContactSalesRequired(f"Our sales team ends the other subscription, to {plan.capitalize()}.")
 
 
 def check_needs(transition: Transition, *, card: bool = True, paid_up: bool = True) -> None:

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from gateway.db.models import Invoice, Organization, PaymentMethod, PlanHistory, Subscription
+from gateway.db.models import Invoice, Organization, PaymentMethod, PlanHistory, Subscription, WebhookEvent
 from gateway.services.customers.adoption import search_customer
 from gateway.services.customers.customer import ensure_customer
 from gateway.services.runtime import Caller
 from tests.support.accounts import make_customer, price_id, subscribe
+from tests.support.wait import eventually
 from tests.support.world import World
 
 NOT_OURS = ["", "it's", "a b", "back\\slash", "org_1' OR metadata['x']:'y", "o" * 300]
@@ -95,7 +96,8 @@ def test_deleted_customer_makes_no_organization(world: World) -> None:
     customer = make_customer(world, "org_9")
     world.end_faults()
     world.stripe.v1.customers.delete(customer)
-    world.settle()
+    eventually(lambda: [each.type for each in world.rows(WebhookEvent)] == ["customer.deleted"])
+    world.work()
     assert linked(world) == {}
 
 
