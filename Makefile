@@ -20,13 +20,17 @@ test-long: install            ## run the tests that take too long for every chan
 
 check: lint types layers unit ## run the quick checks: lint, types, layers and unit tests
 
-bench: install                ## measure speed and memory (never part of the tests)
+bench: install                ## measure speed and memory (BASE=../tree compares with another working tree)
 	$(RUN) -m tests.benchmarks.renewals
 	$(RUN) -m tests.benchmarks.acknowledgement
 	$(RUN) -m tests.benchmarks.end_to_end
 	$(RUN) -m tests.benchmarks.changes
 	$(RUN) -m tests.benchmarks.scale
 	$(RUN) -m tests.benchmarks.memory
+ifdef BASE
+	$(RUN) -m tests.benchmarks.compare changes $(BASE)
+	$(RUN) -m tests.benchmarks.compare acknowledgement $(BASE)
+endif
 
 fuzz: install                 ## fuzz ingress and drain, a minute each (ARGS="drained -max_total_time=600")
 	$(RUN) -m tests.fuzz $(ARGS)

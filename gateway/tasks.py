@@ -20,9 +20,10 @@ from procrastinate.jobs import Status
 
 from gateway.db import jobs
 from gateway.errors import DatabaseUnavailable, ReconciliationInProgress, StripeUnavailable
-from gateway.services.customers import adoption
-from gateway.services.customers.card_removal import REMOVAL
-from gateway.services.customers.payment_methods import DEFAULT_CHOICE
+from gateway.services.adoption import completion as adoption_completion
+from gateway.services.customers import existing
+from gateway.services.customers.default_method import DEFAULT_CHOICE
+from gateway.services.customers.method_removal import REMOVAL
 from gateway.services.intents.completion import Operation, finish_intent
 from gateway.services.intents.reservation import Kind
 from gateway.services.invoices.payment import PAYMENT
@@ -109,7 +110,7 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
     def deliver_inquiry(inquiry_id: str) -> None:
         delivery.deliver_inquiry(gateway, inquiry_id)
 
-    add_adoption(app, gateway)
+    add_customer_tasks(app, gateway)
     add_walks(app, gateway, stopping)
     add_upkeep(app, gateway)
     return app
@@ -138,20 +139,20 @@ def wait_out_outages(stopping: Event) -> Callable[[Callable[P, None]], Callable[
     return decorate
 
 
-def add_adoption(app: App, gateway: Gateway) -> None:
+def add_customer_tasks(app: App, gateway: Gateway) -> None:
     """Add the tasks that adopt customers which the gateway did not create."""
 
     @app.task(name=jobs.FIND_CUSTOMER, retry=UNTIL_STRIPE_ANSWERS)
     def find_customer(organization_id: str) -> None:
-        adoption.search_for_organization(gateway, organization_id)
+        existing.search_for_organization(gateway, organization_id)
 
     @app.task(name=jobs.FILL_MIRROR, retry=UNTIL_STRIPE_ANSWERS)
     def fill_mirror(customer_id: str) -> None:
-        adoption.fill_mirror(gateway, customer_id)
+        existing.fill_mirror(gateway, customer_id)
 
 
 def add_walks(app: App, gateway: Gateway, stopping: Event) -> None:
-    """Add the periodic walks of reconciliation."""
+    """Add the periodic walks of reconciliation and adoption."""
 
     # If a worker is killed or stopped during a walk, the next run resumes it.
     @app.periodic(cron="*/5 * * * *")
@@ -165,6 +166,16 @@ def add_walks(app: App, gateway: Gateway, stopping: Event) -> None:
     def walk_drift(timestamp: int) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
         if drift.is_due(gateway):
             run_walk(drift.walk(gateway), jobs.WALK_DRIFT, stopping)
+
+    @app.periodic(cron="* * * * *")
+    @app.task(
+        name=jobs.COMPLETE_ADOPTIONS,
+        queue=RECONCILING,
+        queueing_lock=jobs.COMPLETE_ADOPTIONS,
+        lock=jobs.COMPLETE_ADOPTIONS,
+    )
+    def complete_adoptions(timestamp: int) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
+        run_walk(adoption_completion.complete_all(gateway), jobs.COMPLETE_ADOPTIONS, stopping)
 
 
 def add_upkeep(app: App, gateway: Gateway) -> None:

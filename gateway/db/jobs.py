@@ -29,6 +29,7 @@ WITHDRAW_CREDITS = "gateway.withdraw_credits"
 DELIVER_INQUIRY = "gateway.deliver_inquiry"
 WALK_GAP = "gateway.walk_gap"
 WALK_DRIFT = "gateway.walk_drift"
+COMPLETE_ADOPTIONS = "gateway.complete_adoptions"
 
 # Procrastinate has a partial index for each half.
 QUEUEING_LOCK_STATE = text("""

@@ -169,6 +169,7 @@ def describe_operation(doc: Json, facts: Json, *, spec: APISpec, **_: Any) -> Js
     if is_idempotent:
         replayed = [response for status, response in responses.items() if status in REPLAYED]
         add_header(replayed, "Idempotent-Replayed", "IdempotentReplayed")
+        add_header([responses[errors.RequestInProgress.status]], "Retry-After", "RetryAfterIfKnown")
     doc.setdefault("parameters", []).extend(header_parameters(raised))
     doc["responses"] = dict(sorted(responses.items()))
     doc["security"] = [{"bearer": [facts["scope"]]}]

@@ -1,9 +1,9 @@
 """Carry out a request once per ``Idempotency-Key``. Answer a repeated request as the first one was answered.
 
 A request claims its key before it does anything, and stores its answer under the key afterwards. A second request that
-finds the key claimed waits for that answer. The process that claimed the key may have died. After ``CLAIM_TIMEOUT``
-the next request therefore takes the key over. If the first request had begun a plan change, the next one resumes that
-change (``plan_changes/request.py``).
+finds the key claimed is refused immediately, because waiting requests would hold every thread. The process that claimed
+the key may have died. After ``CLAIM_TIMEOUT`` the next request therefore takes the key over. If the first request had
+begun a plan change, the next one resumes that change (``plan_changes/request.py``).
 
 An organization has at most ``MAX_KEYS`` keys. A request with one more is refused. The gateway keeps every key for a
 day. Without its key, a repeated request would change the plan or charge a card a second time.
@@ -12,7 +12,6 @@ day. Without its key, a repeated request would change the plan or charge a card 
 import json
 import math
 import re
-import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -30,9 +29,7 @@ KEY_LIFETIME = timedelta(hours=24)
 # Five times as many keys as changes are possible within an hour. Concurrent requests may exceed the number a little.
 MAX_KEYS = 100
 CLAIM_TIMEOUT = timedelta(seconds=60)
-LONGEST_WAIT = 10.0  # seconds that a repeated request waits for the first one's answer
-# Seconds between two queries of a waiting request. The pause grows, so that many waiting requests are no load.
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
+RETRY_AFTER = 1  # seconds. An ordinary change takes less.
 NO_CLIENT_SECRET = re.compile(r'("client_secret"\s*:\s*)null')
 
 log = structlog.get_logger()
@@ -50,12 +47,9 @@ class Answer:
 def claim_key(gateway: Gateway, caller: Caller, key: str, fingerprint: str) -> Answer | None:
     """Claim the key. Return the stored answer, or None if the caller must carry the request out.
 
-    Wait while another request holds the key. Raises IdempotencyKeyReused if the key came with another request before.
-    Raises RequestInProgress if the first request takes longer than ``LONGEST_WAIT``. Raises RateLimited if the
-    organization has too many keys.
+    Raises IdempotencyKeyReused if the key came with another request before. Raises RequestInProgress while the first
+    request has no answer. Raises RateLimited if the organization has too many keys.
     """
-    deadline = time.monotonic() + LONGEST_WAIT
-    pause = FIRST_PAUSE
     while True:
         with gateway.database.transaction() as session:
             if insert_key(session, caller, key, fingerprint, gateway.clock()):
@@ -71,10 +65,10 @@ def claim_key(gateway: Gateway, caller: Caller, key: str, fingerprint: str) -> A
             if gateway.clock() > row.claimed_at + CLAIM_TIMEOUT:
                 row.claimed_at = gateway.clock()
                 return None
-        if time.monotonic() > deadline:
-            raise RequestInProgress("The first request with this Idempotency-Key has not been answered yet.")
-        time.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
+            raise RequestInProgress(
+                "The first request with this Idempotency-Key has not been answered yet.",
+                headers={"Retry-After": str(RETRY_AFTER)},
+            )
 
 
 def insert_key(session: Session, caller: Caller, key: str, fingerprint: str, now: datetime) -> bool:

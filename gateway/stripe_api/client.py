@@ -12,6 +12,8 @@ import stripe
 from requests.structures import CaseInsensitiveDict
 from stripe import RequestsClient, StripeClient
 from stripe._base_address import BaseAddresses  # not exported, and the parameter's only type
+from urllib3 import HTTPResponse
+from urllib3.exceptions import HTTPError
 
 from gateway.errors import (
     BillingDetailsRefused,
@@ -42,8 +44,40 @@ class Meter(Protocol):
         """Record that Stripe answered 429 for the ``tries``-th time, and return whether to retry the call."""
 
 
+class BoundedBody:
+    """The body of a response, which must arrive in full until ``deadline``, in seconds of ``time.monotonic``.
+
+    A timeout of the socket begins again with each byte. A body that drips in would hold its thread without an end.
+    """
+
+    def __init__(self, raw: HTTPResponse, deadline: float) -> None:
+        self._raw = raw
+        self._deadline = deadline
+
+    def read(self, size: int) -> bytes:
+        """Return what has arrived, or nothing at the end. Raise a requests.RequestException if it comes too late."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise requests.ReadTimeout("The response came too slowly.")
+        connection = self._raw.connection
+        if connection is not None and connection.sock is not None:
+            connection.sock.settimeout(left)
+        try:
+            return self._raw.read1(size, decode_content=True)
+        except HTTPError as error:
+            raise requests.ConnectionError(error) from error
+
+    def close(self) -> None:
+        """Close the response."""
+        self._raw.close()
+
+    def release_conn(self) -> None:
+        """Return the connection to its pool."""
+        self._raw.release_conn()
+
+
 class BoundedSession(requests.Session):
-    """The connections of one thread. Each attempt gets the timeouts that the gate allows at that moment."""
+    """The connections of one thread. Each attempt gets the time that the gate allows at that moment."""
 
     def __init__(self, gate: Gate) -> None:
         super().__init__()
@@ -51,7 +85,11 @@ class BoundedSession(requests.Session):
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         """Send a request as the SDK wants it, but for its timeout."""
-        return super().request(*args, **{**kwargs, "timeout": self._gate.timeouts()})
+        timeouts = self._gate.timeouts()
+        deadline = time.monotonic() + float(timeouts.total)
+        response = super().request(*args, **{**kwargs, "timeout": timeouts, "stream": True})
+        response.raw = BoundedBody(response.raw, deadline)
+        return response
 
 
 class MeteredClient(RequestsClient):
@@ -163,7 +201,7 @@ def stripe_call() -> Iterator[None]:
         raise CardDeclined(error.user_message or "The card was declined.") from error
     except stripe.InvalidRequestError as error:
         if is_missing_card(error):
-            raise PaymentMethodRequired("There is no card on file. Add billing details first.") from error
+            raise PaymentMethodRequired("There is no payment method on file. Add billing details first.") from error
         if error.code == "resource_missing":
             raise NotFound(error.user_message or "Stripe has no such object.") from error
         raise StripeRejected(error.user_message or "Stripe refused the request.") from error
@@ -174,7 +212,7 @@ def stripe_call() -> Iterator[None]:
 
 
 def is_missing_card(error: stripe.InvalidRequestError) -> bool:
-    """Return whether the customer has no card to charge.
+    """Return whether the customer has no payment method to charge.
 
     Stripe answers ``resource_missing`` then too. But no parameter names the missing object, and the status is not 404.
     """
@@ -201,7 +239,7 @@ def stripe_call_with_input(field: str | None = None) -> Iterator[None]:
         raise BillingDetailsRefused(error.detail, errors=errors, stripe_code=cause.code) from cause
 
 
-def refuses(error: StripeRejected, parameter: str) -> bool:
+def refuses(error: NotFound | StripeRejected, parameter: str) -> bool:
     """Return whether Stripe refused the call because of ``parameter``."""
     cause = error.__cause__
     return isinstance(cause, stripe.InvalidRequestError) and cause.param == parameter

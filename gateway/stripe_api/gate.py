@@ -139,7 +139,7 @@ class Gate:
     def timeouts(self) -> Timeout:
         """Return the timeouts of the next attempt. They are above 0, which urllib3 requires."""
         left = self._time_left()
-        total = max(left, SHORTEST_TIMEOUT) if left is not None else None
+        total = max(left, SHORTEST_TIMEOUT) if left is not None else CONNECT_TIMEOUT + READ_TIMEOUT
         return Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT, total=total)
 
     def has_time(self) -> bool:

@@ -15,8 +15,8 @@ from gateway.db import jobs
 from gateway.db.models import Organization
 from gateway.errors import CustomerMissing, StripeRejected, StripeUnavailable
 from gateway.failpoints import Failpoint, failpoint
-from gateway.services.customers.adoption import adopt_customer, insert_organization, names, search_customer
 from gateway.services.customers.deletion import refuse_deleted_customer
+from gateway.services.customers.existing import adopt_customer, insert_organization, names, search_customer
 from gateway.services.mirror.batch import customer_key_prefix
 from gateway.services.mirror.refresh import merge_answer
 from gateway.services.runtime import Caller, Gateway
@@ -38,7 +38,6 @@ class Customer:
     """The organization's customer at Stripe, as the mirror knows it."""
 
     id: str
-    default_card_id: str | None
     revision: int
 
 
@@ -68,7 +67,7 @@ def find_customer(gateway: Gateway, organization_id: str) -> Customer | None:
         row = session.get(Organization, organization_id)
     if row is None or row.stripe_customer_id is None or row.deleted:
         return None
-    return Customer(id=row.stripe_customer_id, default_card_id=row.default_payment_method_id, revision=row.revision)
+    return Customer(id=row.stripe_customer_id, revision=row.revision)
 
 
 def ensure_customer(gateway: Gateway, caller: Caller) -> str:

@@ -89,7 +89,8 @@ def try_to_reserve(
     now = gateway.clock()
     with gateway.database.transaction() as session:
         session.execute(select(Organization.id).where(Organization.id == organization_id).with_for_update())
-        refuse_operation_in_flight(session, organization_id)
+        if session.scalar(INTENT_ID, {"organization_id": organization_id}) is not None:
+            raise OperationInFlight
         refuse_change_in_flight(session, organization_id, kind, object_id)
         if not check(session):
             return None
@@ -105,12 +106,6 @@ def try_to_reserve(
         session.add(intent)
         jobs.defer(session, jobs.FINISH_INTENT, {"intent_id": intent.id}, lock=intent.id, at=now + FINISH_AFTER)
     return intent
-
-
-def refuse_operation_in_flight(session: Session, organization_id: str) -> None:
-    """Raise OperationInFlight if the organization has a billing intent. The caller has locked the organization."""
-    if session.scalar(INTENT_ID, {"organization_id": organization_id}) is not None:
-        raise OperationInFlight
 
 
 def refuse_change_in_flight(session: Session, organization_id: str, kind: Kind, object_id: str) -> None:

@@ -15,8 +15,10 @@ from gateway.services.mirror.locks import find_subscribers, lock_organizations
 from gateway.services.mirror.ordering import CLOCK_TOLERANCE, Verdict, decide_order
 from gateway.services.mirror.tables import KINDS, read_order, write_order
 from gateway.services.plan_table import writer
+from gateway.services.plan_table.selection import Plans
 from gateway.stripe_api.snapshots import (
     CustomerSnapshot,
+    InvoiceSnapshot,
     Observation,
     PaymentMethodSnapshot,
     PriceSnapshot,
@@ -29,7 +31,11 @@ from gateway.stripe_api.snapshots import (
 )
 
 CATALOG_LOCK = 0x636174  # an arbitrary constant
+CHANGE_CATALOG = select(func.pg_advisory_xact_lock(CATALOG_LOCK))
+READ_CATALOG = select(func.pg_advisory_xact_lock_shared(CATALOG_LOCK))
 KINDS_THAT_CHANGE_PLANS = frozenset({"product", "customer", "subscription", "invoice"})
+# Columns that name a payment method, which may have been put on file without an event that reached the gateway.
+NAMES_OF_PAYMENT_METHODS = frozenset({"default_payment_method_id", "default_source_id"})
 # Half of the tolerance between Stripe's clocks. The other half is left for the clocks themselves.
 SLOW_ANSWER = CLOCK_TOLERANCE / 2
 
@@ -73,6 +79,8 @@ class Batch:
         """Kind, id and time of change of the objects to refresh unless another event shows their state."""
         self.to_fill: set[str] = set()
         """Ids of the newly linked customers that may already have other objects at Stripe."""
+        self.named_payment_methods: set[str] = set()
+        """Ids of the payment methods that a customer or a subscription has begun to name."""
         self.rows: dict[tuple[str, str], Mirrored] = {}
         self.organization_rows: dict[str, writer.OrganizationRows] = {}
         """The rows that each organization's plan follows from. Empty if no observation can change a plan."""
@@ -108,6 +116,9 @@ class Batch:
             )
         for rows in self.organization_rows.values():
             self.rows.update({("subscription", each.id): each for each in rows.subscriptions})
+        for row in self.rows.values():
+            if isinstance(row, Invoice) and row.organization_id in self.organization_rows:
+                self.organization_rows[row.organization_id].invoices[row.id] = row
 
     def create_organizations(self, snapshots: Iterable[Snapshot]) -> Sequence[Organization]:
         """Create and return the unknown organizations that customers name in their metadata.
@@ -142,8 +153,7 @@ class Batch:
         catalogue merge and a merge that derives plans would miss each other's rows.
         """
         changes_catalog = not {"product", "price"}.isdisjoint(kinds)
-        lock = func.pg_advisory_xact_lock if changes_catalog else func.pg_advisory_xact_lock_shared
-        self.session.execute(select(lock(CATALOG_LOCK)))
+        self.session.execute(CHANGE_CATALOG if changes_catalog else READ_CATALOG)
 
     def load_rows(self, kind: str, observations: Iterable[Observation]) -> None:
         """Read the stored rows of one kind that the observations are about."""
@@ -154,11 +164,12 @@ class Batch:
         for row in self.session.scalars(query.execution_options(populate_existing=True)):
             self.rows[kind, getattr(row, key)] = row
 
-    def build_plan_of_product(self) -> dict[str, str]:
-        """Return the catalogue as it is after this batch, product id -> plan."""
+    def build_plans(self) -> Plans:
+        """Return the catalogue as it is after this batch."""
         changed = {row.product_id: row.key for row in self.rows.values() if isinstance(row, Plan)}
         after: dict[str, str | None] = {**self.stored_plan_of_product, **changed}
-        return {product_id: key for product_id, key in after.items() if key is not None}
+        known = {product_id: key for product_id, key in after.items() if key is not None}
+        return writer.rank_plans(self.session, known)
 
     def find_remapped_products(self, snapshots: Iterable[Snapshot]) -> set[str]:
         """Return the products that begin or cease to stand for a plan.
@@ -222,6 +233,8 @@ class Batch:
             for column, value in KINDS[snapshot.kind].column_values(snapshot).items():
                 if getattr(row, column) != value:  # an unchanged column needs no write
                     setattr(row, column, value)
+                    if column in NAMES_OF_PAYMENT_METHODS and value is not None:
+                        self.named_payment_methods.add(value)
             self.mark_affected(snapshot, row)
         elif verdict is Verdict.REFRESH:
             self.to_refresh.add((snapshot.kind, snapshot.id))
@@ -230,6 +243,21 @@ class Batch:
             # call began. An event from in between would look older and be dropped. A later answer includes its change.
             self.to_refresh_again.add((snapshot.kind, snapshot.id))
         return OUTCOME_OF_VERDICT[verdict]
+
+    def look_up_undecided_invoices(self) -> None:
+        """Refresh the unpaid invoices for which only a lookup shows whether a payment is in progress."""
+        plans = self.build_plans()
+        for each in self.affected:
+            undecided = writer.find_undecided_invoices(self.organization_rows[each], plans)
+            self.to_refresh.update((InvoiceSnapshot.kind, invoice_id) for invoice_id in undecided)
+
+    def find_unknown_payment_methods(self) -> set[str]:
+        """Return the ids that a customer or a subscription has begun to name, and that the mirror lacks."""
+        known = {stripe_id for kind, stripe_id in self.rows if kind == PaymentMethodSnapshot.kind}
+        if not (unsure := self.named_payment_methods - known):
+            return unsure
+        stored = select(PaymentMethod.id).where(among(PaymentMethod.id, unsure))
+        return unsure - set(self.session.scalars(stored))
 
     def find_row(self, kind: str, stripe_id: str) -> Mirrored | None:
         """Return the row that already mirrors an object, or None."""
@@ -247,6 +275,8 @@ class Batch:
             self.session.add(new)
         if isinstance(new, Subscription):
             self.organization_rows[new.organization_id].subscriptions.append(new)
+        elif isinstance(new, Invoice):
+            self.organization_rows[new.organization_id].invoices[new.id] = new
         return new
 
     def create_row(self, snapshot: Snapshot) -> Mirrored | None:

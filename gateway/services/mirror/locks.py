@@ -43,8 +43,9 @@ def lock_organizations(
         each.organization_id for each in observations if isinstance(each, CustomerSnapshot) and each.organization_id
     }
     detached_cards = {each.id for each in observations if isinstance(each, PaymentMethodSnapshot) and each.detached}
-    holders_query = select(PaymentMethod.organization_id).where(among(PaymentMethod.id, detached_cards))
     # This query runs separately. Inside the OR, it would make PostgreSQL read all organizations for each batch.
-    holders = session.scalars(holders_query).all() if detached_cards else ()
-    parameters = {"customers": list(customers), "organizations": [*organizations, *also, *holders]}
+    if detached_cards:
+        held = select(PaymentMethod.organization_id).where(among(PaymentMethod.id, detached_cards))
+        organizations.update(session.scalars(held))
+    parameters = {"customers": list(customers), "organizations": [*organizations, *also]}
     return session.scalars(LOCK_ORGANIZATIONS, parameters).all()

@@ -34,7 +34,7 @@ def refresh_lock(kind: str, stripe_id: str) -> str:
 def fill_job(customer_id: str) -> jobs.Wanted:
     """Build the job that merges what a newly linked customer already has at Stripe.
 
-    The worker continues in ``customers.adoption.fill_mirror``.
+    The worker continues in ``customers.existing.fill_mirror``.
     """
     return jobs.Wanted(f"fill_mirror:{customer_id}", jobs.FILL_MIRROR, {"customer_id": customer_id})
 

@@ -3,28 +3,33 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam, or_, select
+from sqlalchemy import and_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from gateway.catalog import CatalogPlan
 from gateway.db.models import IS_OPEN, OPEN_STATES, Organization, OrganizationPlan, PlanChange
 from gateway.errors import NotEnrolled, PreconditionFailed
 from gateway.services.customers.deletion import refuse_deleted_customer
-from gateway.services.intents.reservation import change_in_progress
+from gateway.services.intents.reservation import INTENT_ID, OperationInFlight, change_in_progress
 from gateway.services.plan_table.selection import FREE
 from gateway.services.quotes.token import Terms
 from gateway.services.rate_limits.table import CHANGES
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import exposure, policy
-from gateway.services.subscription.billing_state import BillingState, load_billing_state
+from gateway.services.subscription.billing_state import REQUESTED, BillingState, load_billing_state
 from gateway.services.subscription.policy import Transition
 from schemas.subscription import ChangeCommand
 
-LATEST = (
-    select(PlanChange.id, PlanChange.state, PlanChange.created_at)
-    .where(
-        PlanChange.organization_id == bindparam("organization_id"),
-        or_(IS_OPEN, PlanChange.created_at > bindparam("since")),
+# One statement for both, because a round trip costs more than the rows. It returns a row even without a change.
+INTENT_AND_LATEST = (
+    select(INTENT_ID.scalar_subquery().label("intent_id"), PlanChange.id, PlanChange.state, PlanChange.created_at)
+    .select_from(REQUESTED)
+    .outerjoin(
+        PlanChange,
+        and_(
+            PlanChange.organization_id == REQUESTED.c.id,
+            or_(IS_OPEN, PlanChange.created_at > bindparam("since")),
+        ),
     )
     .order_by(IS_OPEN.desc(), PlanChange.created_at.desc())
     .limit(CHANGES.amount)
@@ -33,7 +38,7 @@ LATEST = (
 
 @dataclass(frozen=True, kw_only=True)
 class Admitted:
-    """A change that has passed all checks but the one for a card."""
+    """A change that has passed all checks but the one for a payment method."""
 
     source: str
     """The plan that the organization leaves."""
@@ -44,14 +49,14 @@ class Admitted:
 
 
 def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None) -> Admitted:
-    """Return the requested change if the organization may make it. Do not check whether a card is on file.
+    """Return the requested change if the organization may make it. Do not check whether a payment method is on file.
 
-    Raises PreconditionFailed, ChangeInProgress, RateLimited, NotEnrolled, UnpaidInvoice, ExposureLimit,
-    CatalogNotSynced, and what
-    ``refuse_deleted_customer``, ``policy.check_change`` and ``Terms.check`` raise.
+    Raises OperationInFlight, PreconditionFailed, ChangeInProgress, RateLimited, NotEnrolled, UnpaidInvoice,
+    ExposureLimit, CatalogNotSynced, and what ``refuse_deleted_customer``, ``policy.check_change`` and ``Terms.check``
+    raise.
     """
     refuse_version_mismatch(session, caller, command)
-    refuse_another_change(session, caller, gateway.clock())
+    refuse_another_operation(session, caller, gateway.clock())
     refuse_deleted_customer(session.get(Organization, caller.organization_id))
     billing = load_billing_state(session, caller.organization_id)
     plan = command.plan or (terms.plan if terms is not None else None)
@@ -63,7 +68,7 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     if not billing.is_enrolled and not command.enroll:
         raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
     if policy.Need.PAID_UP in transition.needs:
-        policy.check_needs(transition, paid_up=not billing.unpaid_invoices)
+        policy.check_needs(transition, paid_up=billing.is_paid_up)
     exposure.check_change(gateway.catalog, billing, transition, target, quantity)
     price = billing.get_price_id(target)
     if billing.subscription is None:  # an enrolment starts on Free, so a missing price must not stop it half-way
@@ -89,14 +94,16 @@ def refuse_version_mismatch(session: Session, caller: Caller, command: ChangeCom
         raise PreconditionFailed(f"The plan is now at version {version}.", version=version)
 
 
-def refuse_another_change(session: Session, caller: Caller, now: datetime) -> None:
-    """Raise ChangeInProgress while another change of the organization is open.
+def refuse_another_operation(session: Session, caller: Caller, now: datetime) -> None:
+    """Raise OperationInFlight or ChangeInProgress while another operation of the organization is in flight.
 
     Raise RateLimited after too many changes. Its ``Retry-After`` is the time until the oldest of them no longer counts.
     """
     since = now - CHANGES.window
-    latest = session.execute(LATEST, {"organization_id": caller.organization_id, "since": since}).all()
-    if latest and latest[0].state in OPEN_STATES:
+    latest = session.execute(INTENT_AND_LATEST, {"organization_id": caller.organization_id, "since": since}).all()
+    if latest[0].intent_id is not None:
+        raise OperationInFlight
+    if latest[0].state in OPEN_STATES:
         raise change_in_progress(latest[0].id)
-    times = [each.created_at for each in latest]
+    times = [each.created_at for each in latest if each.id is not None]
     CHANGES.refuse_more(times, now, f"At most {CHANGES.amount} changes of the plan are possible per hour.")

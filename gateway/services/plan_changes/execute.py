@@ -102,7 +102,8 @@ def run_change(gateway: Gateway, change_id: str, first: Step | None = None) -> N
                 performed.add(NEW_KEY)
             else:
                 if step.name == UPDATE:  # the last one
-                    withdraw_or_leave_to_job(gateway, change_id)
+                    if step.leaves_unpaid:
+                        withdraw_or_leave_to_job(gateway, change_id)
                     return
                 performed.add(step.name)
         step = take_next_step(gateway, change_id)

@@ -17,12 +17,12 @@ from datetime import datetime
 from typing import Any
 
 from gateway.db.models import Subscription
+from gateway.services.plan_table.standing import RULES
 from gateway.stripe_api.snapshots import ENDED
 
 FREE = "free"
 UNMAPPED = "unmapped"
 """The plan of a subscription that once stood for a plan and has no plan's item now. It grants nothing."""
-USABLE = frozenset({"trialing", "active", "past_due"})  # Stripe provides the subscription's service
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def select_current_subscription(subscriptions: Sequence[Subscription], plans: Pl
     def precedence(each: Subscription) -> tuple[bool, bool, tuple[bool, bool, int], datetime, str]:
         running = each.status not in ENDED
         rank = plans.rank(select_base_item(each, plans)[0] if running else FREE)
-        return running, each.status in USABLE, rank, each.created, each.id
+        return running, RULES[each.status].usable, rank, each.created, each.id
 
     return max((each for each in subscriptions if stands_for_plan(each, plans)), key=precedence, default=None)
 

@@ -13,8 +13,8 @@ from gateway.catalog import CatalogPlan
 from gateway.config import QUOTE_LIFETIME
 from gateway.db.models import Organization, PlanChange, Subscription
 from gateway.errors import NotEnrolled, PeriodOver, StripeRejected
-from gateway.services.customers.adoption import introduce_organization
 from gateway.services.customers.deletion import detect_deletion, refuse_deleted_customer
+from gateway.services.customers.existing import introduce_organization
 from gateway.services.mirror.refresh import refresh
 from gateway.services.quotes.lines import (
     QuoteLine,

@@ -24,8 +24,8 @@ import structlog
 from sqlalchemy.orm import Session
 
 from gateway.errors import NotFound, StripeRejected
-from gateway.services.customers.adoption import adopt_customer, search_customer
 from gateway.services.customers.customer import find_customer
+from gateway.services.customers.existing import adopt_customer, search_customer
 from gateway.services.mirror.batch import Outcome
 from gateway.services.mirror.refresh import refresh
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as

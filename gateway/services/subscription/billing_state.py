@@ -11,6 +11,7 @@ from stripe.params import SubscriptionUpdateParamsItem
 
 from gateway.catalog import Catalog, CatalogPlan, Charge
 from gateway.db.models import (
+    UNPAID,
     Invoice,
     Organization,
     OrganizationPlan,
@@ -19,14 +20,13 @@ from gateway.db.models import (
     Subscription,
 )
 from gateway.errors import CatalogNotSynced
+from gateway.services.mirror.charged_method import IS_CHARGED
 from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
 from gateway.services.plan_table.selection import FREE, list_duplicates, select_base_item, select_current_subscription
 from gateway.services.plan_table.writer import PLAN_OF_PRODUCT, rank_plans
-from gateway.stripe_api.snapshots import ENDED
+from gateway.stripe_api.snapshots import BANK_DEBITS, ENDED
 
 ProrationBehavior = Literal["always_invoice", "create_prorations", "none"]
-UNPAID = ("open", "uncollectible")
-"""The statuses of an invoice that is still owed. A written-off invoice is a debt until it is paid or voided."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class UnsettledInvoice:
     subscription_id: str | None
     status: str
     amount_remaining: int
+    is_under_way: bool = False
+    """Whether a payment is in progress, such as a bank debit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +52,8 @@ class BillingState:
     """The plans of the running subscriptions beside ``subscription``, by the subscription's id."""
     base_item: dict[str, Any] | None
     """The subscription item that represents the plan."""
-    card: PaymentMethod | None
-    """The default card, which Stripe charges."""
+    payment_method: PaymentMethod | None
+    """What Stripe charges for the subscription."""
     unsettled_invoices: tuple[UnsettledInvoice, ...]
     """The organization's invoices that ask for money and are neither paid nor void."""
     has_paid: bool
@@ -68,6 +70,12 @@ class BillingState:
     def unpaid_invoices(self) -> dict[str, int]:
         """Return what the organization still owes on each open or written-off invoice, by the invoice's id."""
         return {each.id: each.amount_remaining for each in self.unsettled_invoices if each.status in UNPAID}
+
+    @property
+    def is_paid_up(self) -> bool:
+        """Return whether no invoice waits for a payment, and no draft keeps the subscription unpaid."""
+        owed = [each for each in self.unsettled_invoices if each.status in UNPAID and not each.is_under_way]
+        return not owed and self.plan_state.status != "unpaid"
 
     @property
     def unsettled_renewals(self) -> list[str]:
@@ -93,6 +101,23 @@ class BillingState:
             return None
         owed = "".join(f"-{invoice_id}:{amount}" for invoice_id, amount in sorted(self.unpaid_invoices.items()))
         return f"{self.plan_version}-{self.subscription.trail[-1]}{owed}"
+
+    def find_pending_update_obstacle(self) -> str | None:
+        """Return why Stripe cannot hold a change back until it is paid, or None if it can.
+
+        https://docs.stripe.com/billing/subscriptions/pending-updates
+        """
+        if self.subscription is None:
+            return None
+        if self.subscription.collection_method != "charge_automatically":
+            return "The subscription is paid by invoice, and this change must be paid first. Please contact sales."
+        if self.subscription.cancel_at is not None:
+            ends = f"The subscription ends on {self.subscription.cancel_at:%Y-%m-%d}"
+            return f"{ends}, and a change that must be paid first cannot undo that. Please contact sales."
+        if self.payment_method is not None and self.payment_method.type in BANK_DEBITS:
+            late = f"{self.payment_method.label} takes days to pay"
+            return f"{late}, and this change must be paid first. Please choose another payment method."
+        return None
 
     def default_quantity(self, plan: str) -> int:
         """Return the quantity of a change that names none: the present one if the plan stays, else 1."""
@@ -165,7 +190,13 @@ def is_unpaid(organization_id: str | InstrumentedAttribute[str]) -> tuple[Column
 UNSETTLED_INVOICES = (
     select(
         func.json_agg(
-            func.json_build_array(Invoice.id, Invoice.subscription_id, Invoice.status, Invoice.amount_remaining)
+            func.json_build_array(
+                Invoice.id,
+                Invoice.subscription_id,
+                Invoice.status,
+                Invoice.amount_remaining,
+                Invoice.payment_under_way.is_(True),
+            )
         )
     )
     .where(
@@ -178,12 +209,20 @@ UNSETTLED_INVOICES = (
 )
 HAS_PAID = exists().where(Invoice.organization_id == Organization.id, Invoice.status == "paid", Invoice.amount_paid > 0)
 BILLING_STATE = (
-    select(OrganizationPlan, Subscription, PaymentMethod, PLAN_OF_PRODUCT, PRICES, UNSETTLED_INVOICES, HAS_PAID)
+    select(
+        OrganizationPlan,
+        Subscription,
+        PaymentMethod,
+        PLAN_OF_PRODUCT.label("plan_of_product"),
+        PRICES,
+        UNSETTLED_INVOICES,
+        HAS_PAID,
+    )
     .select_from(REQUESTED)
     .outerjoin(Organization, Organization.id == REQUESTED.c.id)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.organization_id == Organization.id)
-    .outerjoin(PaymentMethod, PaymentMethod.id == Organization.default_payment_method_id)
+    .outerjoin(PaymentMethod, IS_CHARGED)
     .execution_options(populate_existing=True)
 )
 
@@ -191,10 +230,12 @@ BILLING_STATE = (
 def load_billing_state(session: Session, organization_id: str) -> BillingState:
     """Load the organization's billing state from the local tables."""
     rows = session.execute(BILLING_STATE, {"organization_id": organization_id}).all()
-    row, _, card, plan_of_product, prices, unsettled, has_paid = rows[0]
-    plans = rank_plans(session, plan_of_product)
-    subscriptions = [each.Subscription for each in rows if each.Subscription is not None]
+    plans = rank_plans(session, rows[0].plan_of_product)
+    subscriptions = list({each.Subscription.id: each.Subscription for each in rows if each.Subscription}.values())
     subscription = select_current_subscription(subscriptions, plans)
+    row, _, payment_method, _, prices, unsettled, has_paid = next(
+        (each for each in rows if each.Subscription is subscription), rows[0]
+    )
     if subscription is not None and subscription.status in ENDED:
         subscription = None
     return BillingState(
@@ -203,7 +244,7 @@ def load_billing_state(session: Session, organization_id: str) -> BillingState:
         subscription=subscription,
         duplicates={each.id: select_base_item(each, plans)[0] for each in list_duplicates(subscriptions, plans)},
         base_item=select_base_item(subscription, plans)[1] if subscription is not None else None,
-        card=card,
+        payment_method=payment_method,
         unsettled_invoices=tuple(UnsettledInvoice(*each) for each in unsettled or ()),
         has_paid=has_paid,
         prices=prices or {},

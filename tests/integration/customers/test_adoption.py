@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from gateway.db.models import Invoice, Organization, PaymentMethod, PlanHistory, Subscription, WebhookEvent
-from gateway.services.customers.adoption import search_customer
 from gateway.services.customers.customer import ensure_customer
+from gateway.services.customers.existing import search_customer
 from gateway.services.runtime import Caller
 from tests.support.accounts import make_customer, price_id, subscribe
 from tests.support.wait import eventually

@@ -1,12 +1,9 @@
 """A batch of events takes as many statements as a single event."""
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
-import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -15,39 +12,11 @@ from gateway.services.webhooks import drain
 from handlers import HANDLERS
 from tests.support.json_types import Json
 from tests.support.recorded_events import changed
+from tests.support.statements import counted
 from tests.support.stripe_events import deliver
 from tests.support.world import World
 
 MANY = 100
-PING = ";"  # SQLAlchemy's check that a connection is alive
-
-
-@contextmanager
-def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Collect the statements of this thread at the driver, which also sees Procrastinate's statements.
-
-    Leave out the connection check, which SQLAlchemy makes only after a pause.
-    """
-    seen: list[str] = []
-    mine = threading.get_ident()
-    execute, executemany = psycopg.Cursor.execute, psycopg.Cursor.executemany
-
-    def note(query: object, times: int) -> None:
-        if threading.get_ident() == mine and str(query) != PING:
-            seen.extend([str(query)] * times)
-
-    def one(cursor: psycopg.Cursor[Any], query: Any, *args: Any, **options: Any) -> Any:
-        note(query, 1)
-        return execute(cursor, query, *args, **options)
-
-    def many(cursor: psycopg.Cursor[Any], query: Any, rows: Any, **options: Any) -> None:
-        note(query, len(rows))
-        executemany(cursor, query, rows, **options)
-
-    with monkeypatch.context() as driver:
-        driver.setattr(psycopg.Cursor, "execute", one)
-        driver.setattr(psycopg.Cursor, "executemany", many)
-        yield seen
 
 
 def recorded(name: str, number: int, **changes: Any) -> Json:

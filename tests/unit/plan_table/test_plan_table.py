@@ -1,20 +1,17 @@
 """The plan of an organization, for every state of its subscriptions at Stripe."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, get_args
+from typing import Any
 
 import pytest
-import stripe
 
 from gateway.db.models import OrganizationPlan, Subscription
-from gateway.services.plan_table.derive import RULES, Payment, PlanState, derive_plan_state
+from gateway.services.plan_table.derive import PlanState, derive_plan_state
 from gateway.services.plan_table.selection import Plans
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 END = datetime(2026, 12, 1, tzinfo=UTC)
-PLANS = Plans(
-    {"prod_free": "free", "prod_plus": "plus", "prod_enterprise": "enterprise"}, ("free", "plus", "enterprise")
-)
+PLANS = Plans({"prod_free": "free", "prod_plus": "plus", "prod_enterprise": "enterprise"})
 UNKNOWN_PRODUCT = "prod_strange"
 
 
@@ -123,55 +120,13 @@ def test_plan_and_standing_follow_the_status(
     assert found.status == status
 
 
-GOOD, GRACE, SUSPENDED = ("plus", "good"), ("plus", "grace"), ("free", "suspended")
-NOT_YET, OVER = ("free", "good"), ("free", "good")
-# For a subscription to Plus: the plan that the organization may use and its standing, by status and latest invoice.
-TABLE: dict[str, dict[str, tuple[str, str]]] = {
-    #                       unknown     draft       open        overdue     paid        uncollectible  void
-    "active": dict(zip(Payment, [GOOD, GOOD, GOOD, GOOD, GOOD, GOOD, GOOD], strict=True)),
-    "trialing": dict(zip(Payment, [GOOD, GOOD, GOOD, GOOD, GOOD, GOOD, GOOD], strict=True)),
-    "past_due": dict(zip(Payment, [GRACE, GRACE, GRACE, SUSPENDED, GRACE, GRACE, GRACE], strict=True)),
-    "incomplete": dict.fromkeys(Payment, NOT_YET),
-    "incomplete_expired": dict.fromkeys(Payment, SUSPENDED),
-    "unpaid": dict.fromkeys(Payment, SUSPENDED),
-    "paused": dict.fromkeys(Payment, SUSPENDED),
-    "canceled": dict.fromkeys(Payment, OVER),
-}
-
-
-@pytest.mark.parametrize("payment", Payment)
-@pytest.mark.parametrize("status", TABLE)
-def test_status_and_latest_invoice_determine_the_plan(status: str, payment: Payment) -> None:
-    bought = subscription(item("prod_plus"), status=status)
-    bought.latest_invoice_id = "in_1"
-    found = derive_plan_state([bought], PLANS, {"in_1": payment})
-    assert (found.plan, found.standing) == TABLE[status][payment]
-
-
-@pytest.mark.parametrize(
-    ("status", "next_attempt", "payment"),
-    [
-        ("draft", None, "draft"),
-        ("open", START, "open"),
-        ("open", None, "overdue"),
-        ("paid", None, "paid"),
-        ("uncollectible", None, "uncollectible"),
-        ("void", None, "void"),
-        ("deleted", None, "unknown"),
-    ],
-)
-def test_the_payment_state_of_an_invoice(status: str, next_attempt: datetime | None, payment: str) -> None:
-    assert Payment.of_invoice(status, next_attempt) == payment
-
-
-def test_every_status_in_the_sdk_has_a_standing() -> None:
-    assert {*TABLE, "none"} == RULES.keys()
-    assert RULES.keys() == {"none", *get_args(get_args(stripe.Subscription.__annotations__["status"])[0])}
-
-
 def test_an_unknown_product_beside_a_plan_is_ignored() -> None:
     found = state(subscription(item(UNKNOWN_PRODUCT, quantity=9, item_id="si_0"), item("prod_plus", quantity=3)))
     assert (found.plan, found.quantity) == ("plus", 3)
+
+
+def test_a_subscription_to_another_thing_is_ignored() -> None:
+    assert state(subscription(item(UNKNOWN_PRODUCT), had_plan=False)) == state()
 
 
 def test_a_subscription_that_lost_its_plan_is_unmapped() -> None:

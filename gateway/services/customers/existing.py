@@ -15,6 +15,7 @@ from stripe import Customer as StripeCustomer
 from gateway.db import jobs
 from gateway.db.models import Organization
 from gateway.services.mirror.refresh import merge_snapshots, refresh, retrieve
+from gateway.services.plan_table.attribution import ADOPTED
 from gateway.services.plan_table.writer import load_plans
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.runtime import Caller, Gateway
@@ -28,7 +29,6 @@ from gateway.stripe_api.snapshots import (
     SubscriptionSnapshot,
 )
 
-ADOPTED = "adopted"
 MAX_COMPARED = 10  # customers of one organization whose subscriptions are compared
 
 log = structlog.get_logger()
