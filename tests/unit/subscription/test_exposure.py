@@ -17,6 +17,7 @@ NEW = BillingState(
     plan_state=replace(NEVER_ENROLLED, requested_plan="free"),
     plan_version=1,
     subscription=None,
+    duplicates={},
     base_item=None,
     payment_method=None,
     unsettled_invoices=(),
