@@ -110,8 +110,17 @@ def update_plan_table(
             row = rows.plan_row or create_row(session, organization_id)
             update_row(row, state, now)
             history.append(build_history_entry(row, before, state, attribution))
+            if attribution.change_id is None and is_plan_changed(before, state):
+                # Stripe prorates this change as if each invoice will be paid.
+                arguments = {"organization_id": organization_id}
+                jobs.defer(session, jobs.WITHDRAW_FOREIGN_CREDITS, arguments, at=now + WITHDRAW_AFTER)
         close_changes(session, rows, state, now)
     return {HISTORY: history}
+
+
+def is_plan_changed(before: PlanState | None, after: PlanState) -> bool:
+    """Return whether an enrolled organization got another plan or quantity."""
+    return before is not None and (before.requested_plan, before.quantity) != (after.requested_plan, after.quantity)
 
 
 def derive_plan(rows: OrganizationRows, plan_of_product: Mapping[str, str]) -> PlanState:
