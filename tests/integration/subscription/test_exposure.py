@@ -40,11 +40,11 @@ def possible(gateway: Gateway) -> int:
 
 
 def test_a_payment_raises_the_limit(world: World, gateway: Gateway) -> None:
-    assert possible(gateway) == 4
+    assert possible(gateway) == 10
     with pytest.raises(ExposureLimit) as refused:
-        change_plan(gateway, CALLER, ChangeCommand(plan="plus", quantity=5))
-    assert refused.value.members == {"max_quantity": 4}
-    assert change_plan(gateway, CALLER, ChangeCommand(plan="plus", quantity=4)).state == "applied"
+        change_plan(gateway, CALLER, ChangeCommand(plan="plus", quantity=11))
+    assert refused.value.members == {"max_quantity": 10}
+    assert change_plan(gateway, CALLER, ChangeCommand(plan="plus", quantity=10)).state == "applied"
     bill(world, pay=True)
     assert possible(gateway) == 100
     assert change_plan(gateway, CALLER, ChangeCommand(quantity=100)).state == "applied"
