@@ -26,6 +26,7 @@ FROM_CHANGE = (
     errors.QuoteExpired,
     errors.QuoteStale,
     errors.UnpaidInvoice,
+    errors.PaymentDisputed,
 )
 """The errors of the views that change the plan."""
 
