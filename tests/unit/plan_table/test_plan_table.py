@@ -181,4 +181,5 @@ def test_the_history_keeps_times_in_iso_8601() -> None:
         "current_period_start": "2026-11-01T00:00:00+00:00",
         "current_period_end": "2026-12-01T00:00:00+00:00",
         "cancel_at": None,
+        "returned_payments": [],
     }
