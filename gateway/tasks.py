@@ -105,6 +105,10 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
     def withdraw_credits(change_id: str) -> None:
         unpaid_credits.finish_withdrawal(gateway, change_id)
 
+    @app.task(name=jobs.WITHDRAW_FOREIGN_CREDITS, retry=UNTIL_STRIPE_ANSWERS)
+    def withdraw_foreign_credits(organization_id: str) -> None:
+        unpaid_credits.withdraw_foreign_credits(gateway, organization_id)
+
     @app.task(name=jobs.DELIVER_INQUIRY)
     @wait_out_outages(stopping)
     def deliver_inquiry(inquiry_id: str) -> None:

@@ -104,6 +104,7 @@ def cancel(command: ChangeCommand) -> Answer:
     errors.NoChange,
     errors.NotEnrolled,
     errors.PeriodOver,
+    errors.PlanUnavailable,
 )
 @limited(RouteClass.STRIPE)
 @blueprint.arguments(ChangeCommandSchema)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, and_, bindparam, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, and_, bindparam, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.db.models.base import Json, Mirrored
@@ -90,6 +90,27 @@ IS_UNPAID = and_(
     Invoice.status.in_(bindparam("unpaid_statuses", UNPAID, expanding=True, literal_execute=True)),
     Invoice.amount_remaining > 0,
 )
+
+
+# Stripe's times have whole seconds. Of two invoices of one second, the later one has the greater number. A draft has no
+# number yet. Numbers that grow by a digit are longer.
+NEWEST_FIRST = (
+    Invoice.created.desc(),
+    func.coalesce(func.length(Invoice.number), 0).desc(),
+    func.coalesce(Invoice.number, "").desc(),
+    Invoice.id.desc(),
+)
+
+
+class Discounts(Mirrored):
+    """The discounts of a holder, which is a subscription or a customer. Stripe returns no discount by its own id."""
+
+    __tablename__ = "discounts"
+
+    holder_id: Mapped[str] = mapped_column(primary_key=True)
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    entries: Mapped[list[Json]]
+    """Each discount's id, name, percentage or amount, currency and end."""
 
 
 class UpcomingInvoice(Mirrored):

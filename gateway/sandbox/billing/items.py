@@ -5,7 +5,7 @@ from gateway.sandbox.billing.cycle import period_at
 from gateway.sandbox.errors import invalid, required
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.metadata import merged
-from gateway.sandbox.objects.catalog import plan_of
+from gateway.sandbox.objects.catalog import build_price, plan_of
 from gateway.sandbox.objects.subscription import build_item, items_of, metered
 from gateway.sandbox.work import Work
 
@@ -17,7 +17,15 @@ _NO_ITEM_LEFT = "A subscription must have at least one active plan."
 
 
 def price_of(work: Work, item: Json, param: str) -> Json:
-    """Return the price that an item names. Raise 400 unless it is active and recurring."""
+    """Return the price that an item names, or a new one of its ``price_data``. Raise 400 unless it is recurring.
+
+    A named price must be active. A price of ``price_data`` is never active, because only its item uses it.
+    https://docs.stripe.com/products-prices/pricing-models#inline-pricing
+    """
+    if item.get("price_data"):
+        data = item["price_data"]
+        product = work.get("product", data["product"], param=param, status=400)
+        return work.add(build_price(work, data | {"active": False}, product["id"]))
     if not item.get("price"):
         raise required(param)
     price = work.get("price", item["price"], param=param, status=400)
@@ -26,6 +34,11 @@ def price_of(work: Work, item: Json, param: str) -> Json:
     if not price["active"]:
         raise invalid(_INACTIVE, param=param)
     return price
+
+
+def with_price(item: Json) -> Json:
+    """Return the requested item with its price, which the older parameter ``plan`` may name."""
+    return {"price": item["plan"]} | item if "plan" in item else item
 
 
 def refuse_doubles(prices: list[Json]) -> None:
@@ -44,7 +57,7 @@ def refuse_doubles(prices: list[Json]) -> None:
 def changed(work: Work, subscription: Json, asked: list[Json]) -> list[Json]:
     """Return the subscription's items after the requested changes. Items that stay keep their order."""
     after = {item["id"]: item for item in items_of(subscription)}
-    for index, wanted in enumerate(asked):
+    for index, wanted in enumerate(with_price(item) for item in asked):
         param = f"items[{index}]"
         if "id" not in wanted:
             new = _added(work, subscription, wanted, param)
@@ -72,13 +85,13 @@ def _added(work: Work, subscription: Json, wanted: Json, param: str) -> Json:
 
 def _swapped(work: Work, subscription: Json, item: Json, wanted: Json, param: str) -> Json:
     new = dict(item)
-    if wanted.get("price") and wanted["price"] != item["price"]["id"]:
+    if "price_data" in wanted or wanted.get("price", item["price"]["id"]) != item["price"]["id"]:
         price = _same_currency(price_of(work, wanted, f"{param}[price]"), item["price"]["currency"], param)
         new |= {"price": price, "plan": plan_of(price)}
         new.pop("quantity", None)
         if not metered(price):
             new["quantity"] = 1  # a new price resets the quantity unless the request sets it
-        if _interval(price) != _interval(item["price"]):
+        if interval(price) != interval(item["price"]):
             new["current_period_start"], new["current_period_end"] = period_at(subscription, price, work.now)
     if "quantity" in wanted and not metered(new["price"]):
         new["quantity"] = wanted["quantity"]
@@ -103,7 +116,8 @@ def terms(work: Work, subscription: Json, item: Json, wanted: Json, param: str) 
     return rates | {"discounts": redemption.redeem(work, wanted["discounts"], owner, currency, f"{param}[discounts]")}
 
 
-def _interval(price: Json) -> tuple[str, int]:
+def interval(price: Json) -> tuple[str, int]:
+    """Return the unit and the number of units of the price's interval."""
     return price["recurring"]["interval"], price["recurring"]["interval_count"]
 
 

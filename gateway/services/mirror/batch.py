@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from gateway.auth import ORGANIZATION_ID as USABLE_ID
 from gateway.db.models import Invoice, Mirrored, Organization, PaymentMethod, Plan, Price, Subscription
 from gateway.db.queries import among
+from gateway.services.mirror.dependents import find_discount_ids, find_outdated_dependents, is_calculated_before
 from gateway.services.mirror.locks import find_subscribers, lock_organizations
 from gateway.services.mirror.ordering import CLOCK_TOLERANCE, Verdict, decide_order
 from gateway.services.mirror.tables import KINDS, read_order, write_order
@@ -18,6 +19,7 @@ from gateway.services.plan_table import writer
 from gateway.services.plan_table.selection import Plans
 from gateway.stripe_api.snapshots import (
     CustomerSnapshot,
+    DiscountsSnapshot,
     InvoiceSnapshot,
     Observation,
     PaymentMethodSnapshot,
@@ -28,6 +30,7 @@ from gateway.stripe_api.snapshots import (
     Snapshot,
     Source,
     SubscriptionSnapshot,
+    UpcomingInvoiceSnapshot,
 )
 
 CATALOG_LOCK = 0x636174  # an arbitrary constant
@@ -110,12 +113,17 @@ class Batch:
         # A reference need not name its customer, so its subscription is read by id. All other subscriptions come
         # with the rows of their organizations.
         self.load_rows(SubscriptionSnapshot.kind, [each for each in observations if isinstance(each, Reference)])
+        self.load_rows_by_id(DiscountsSnapshot.kind, {each.id for each in snapshots if find_discount_ids(each)})
+        self.load_rows_by_id(
+            SubscriptionSnapshot.kind, {each.id for each in snapshots if isinstance(each, UpcomingInvoiceSnapshot)}
+        )
         if kinds & KINDS_THAT_CHANGE_PLANS:
             self.organization_rows, self.stored_plan_of_product = writer.load_organization_rows(
                 self.session, organizations, [each.seen for each in snapshots]
             )
         for rows in self.organization_rows.values():
             self.rows.update({("subscription", each.id): each for each in rows.subscriptions})
+            self.rows.update({("upcoming_invoice", each.subscription_id): each for each in rows.upcoming})
         for row in self.rows.values():
             if isinstance(row, Invoice) and row.organization_id in self.organization_rows:
                 self.organization_rows[row.organization_id].invoices[row.id] = row
@@ -157,7 +165,11 @@ class Batch:
 
     def load_rows(self, kind: str, observations: Iterable[Observation]) -> None:
         """Read the stored rows of one kind that the observations are about."""
-        if not (ids := {each.id for each in observations if each.kind == kind}):
+        self.load_rows_by_id(kind, {each.id for each in observations if each.kind == kind})
+
+    def load_rows_by_id(self, kind: str, ids: Collection[str]) -> None:
+        """Read the stored rows of one kind with these ids."""
+        if not ids:
             return
         model, key = KINDS[kind].model, KINDS[kind].key
         query = select(model).where(among(model.__table__.columns[key], ids))
@@ -222,6 +234,9 @@ class Batch:
 
     def apply_snapshot(self, snapshot: Snapshot) -> Outcome:
         """Order a state before or after the stored one, and write it to the row if it is newer."""
+        if isinstance(snapshot, UpcomingInvoiceSnapshot) and is_calculated_before(snapshot, self.rows):
+            self.to_refresh.add((snapshot.kind, snapshot.id))
+            return Outcome.REFRESHED
         row = self.find_or_create_row(snapshot)
         if row is None:
             return Outcome.UNKNOWN
@@ -236,6 +251,7 @@ class Batch:
                     if column in NAMES_OF_PAYMENT_METHODS and value is not None:
                         self.named_payment_methods.add(value)
             self.mark_affected(snapshot, row)
+            self.to_refresh |= find_outdated_dependents(self.session, snapshot, self.rows)
         elif verdict is Verdict.REFRESH:
             self.to_refresh.add((snapshot.kind, snapshot.id))
         if snapshot.seen.took > SLOW_ANSWER and verdict is not Verdict.STALE:

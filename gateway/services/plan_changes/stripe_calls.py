@@ -9,7 +9,12 @@ from typing import cast
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from stripe import StripeClient, Subscription
-from stripe.params import SubscriptionCancelParams, SubscriptionCreateParams, SubscriptionUpdateParams
+from stripe.params import (
+    SubscriptionCancelParams,
+    SubscriptionCreateParams,
+    SubscriptionCreateParamsItem,
+    SubscriptionUpdateParams,
+)
 
 from gateway.catalog import Catalog, Charge
 from gateway.db.models import UNSETTLED, Json, Organization, PlanChange
@@ -18,6 +23,8 @@ from gateway.errors import NoImmediateCharge, QuoteStale
 from gateway.services.plan_table.selection import FREE
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import BillingState, choose_settlement, load_billing_state
+from gateway.services.subscription.pricing import build_price, build_update_items
+from gateway.services.subscription.scheduled_end import build_end_params
 from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID
 from gateway.stripe_api.times import to_unix
 
@@ -101,7 +108,8 @@ def freeze(session: Session, catalog: Catalog, change: PlanChange, billing: Bill
     if subscription is None and CREATE not in change.steps:
         change.steps = {**change.steps, CREATE: build_creation(session, catalog, change, billing)}
     elif subscription is not None and UPDATE not in change.steps:
-        transition = policy.check_change(billing.plan_state, catalog.get(change.to_plan), change.quantity)
+        target = catalog.get(change.to_plan)
+        transition = policy.check_change(billing.plan_state, target, change.quantity, billing.contract)
         buys = policy.Need.CARD in transition.needs
         change.steps = {
             **change.steps,
@@ -212,7 +220,7 @@ def build_creation(session: Session, catalog: Catalog, change: PlanChange, billi
         metadata[CHANGE_ID] = change.id
     params: SubscriptionCreateParams = {
         "customer": organization.stripe_customer_id or "",
-        "items": [{"price": billing.get_price_id(catalog.get(FREE)), "quantity": 1}],
+        "items": [cast("SubscriptionCreateParamsItem", {**build_price(billing, catalog.get(FREE)), "quantity": 1})],
         "billing_mode": {"type": "flexible"},
         "metadata": metadata,
     }
@@ -228,9 +236,10 @@ def build_update(catalog: Catalog, change: PlanChange, billing: BillingState, *,
     """
     target = catalog.get(change.to_plan)
     params: SubscriptionUpdateParams = {
-        "items": billing.build_update_items(target, change.quantity),
+        "items": build_update_items(billing, target, change.quantity),
         "metadata": {CHANGE_ID: change.id},
         **SETTLEMENT[choose_settlement(catalog, billing, change.from_plan, target, change.quantity)],
+        **build_end_params(billing, target),
     }
     if "payment_behavior" in params and (obstacle := billing.find_pending_update_obstacle()) is not None:
         if buys:

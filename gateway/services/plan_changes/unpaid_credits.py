@@ -29,6 +29,7 @@ from gateway.services.mirror.refresh import refresh
 from gateway.services.plan_changes.held_credits import CREDITED_INVOICE, HeldCredits, read_held_credits
 from gateway.services.plan_table.attribution import CREDIT_KEY_PREFIX
 from gateway.services.runtime import Gateway
+from gateway.services.subscription.billing_state import load_billing_state
 from gateway.stripe_api.client import key_spent, stripe_call
 from gateway.stripe_api.snapshots import CHANGE_ID, ENDED, InvoiceSnapshot, UnreadableObject
 
@@ -79,7 +80,22 @@ def withdraw_credits(gateway: Gateway, change_id: str) -> bool:
     return all(finals)
 
 
-def withdraw_from_invoice(gateway: Gateway, change_id: str, invoice_id: str) -> bool:
+def withdraw_foreign_credits(gateway: Gateway, organization_id: str) -> None:
+    """Run the job that withdraws the credits of a change that somebody made at Stripe, such as in the dashboard.
+
+    ``plan_table/writer.update_plan_table`` queues it. Run it again later while an invoice is a draft. Raises as
+    ``finish_withdrawal`` does.
+    """
+    with gateway.database.reading() as session:
+        unsettled = load_billing_state(session, organization_id).unsettled_renewals
+    finals = [withdraw_from_invoice(gateway, None, each) for each in unsettled]
+    if not all(finals):
+        at = gateway.clock() + UNTIL_FINALIZED
+        with gateway.database.transaction() as session:
+            jobs.defer(session, jobs.WITHDRAW_FOREIGN_CREDITS, {"organization_id": organization_id}, at=at)
+
+
+def withdraw_from_invoice(gateway: Gateway, change_id: str | None, invoice_id: str) -> bool:
     """Withdraw what Stripe credited of one invoice if it is not paid. Return False if it is still a draft.
 
     If an earlier call has spent an idempotency key, that call is over and its effects stand. So read again what Stripe
@@ -95,7 +111,7 @@ def withdraw_from_invoice(gateway: Gateway, change_id: str, invoice_id: str) -> 
         attempt += 1
 
 
-def try_withdrawal(gateway: Gateway, change_id: str, invoice_id: str, attempt: int) -> bool:
+def try_withdrawal(gateway: Gateway, change_id: str | None, invoice_id: str, attempt: int) -> bool:
     """Do what ``withdraw_from_invoice`` does, with the idempotency keys of one attempt."""
     try:
         with stripe_call():
@@ -130,7 +146,7 @@ def choose_note_amount(invoice: Invoice, wanted: int) -> int:
 
 
 def charge_back(
-    gateway: Gateway, change_id: str, invoice: Invoice, held: HeldCredits, amount: int, attempt: int
+    gateway: Gateway, change_id: str | None, invoice: Invoice, held: HeldCredits, amount: int, attempt: int
 ) -> None:
     """Add the credit to the subscription's next invoice, which the credit itself reduces.
 
@@ -142,7 +158,7 @@ def charge_back(
         "amount": amount,
         "currency": invoice.currency,
         "description": CHARGE_TEXT.format(invoice.number or invoice.id),
-        "metadata": {CREDITED_INVOICE: invoice.id, CHANGE_ID: change_id},
+        "metadata": build_metadata(invoice, change_id),
     }
     if invoice.parent is not None and invoice.parent.subscription_details is not None:
         subscription_id = str(invoice.parent.subscription_details.subscription)
@@ -160,8 +176,14 @@ def is_running(gateway: Gateway, subscription_id: str) -> bool:
         return session.get_one(Subscription, subscription_id).status not in ENDED
 
 
+def build_metadata(invoice: Invoice, change_id: str | None) -> dict[str, str]:
+    """Return the metadata by which ``held_credits`` and ``charge_check`` recognize an item or a credit note of ours."""
+    ours = {CREDITED_INVOICE: invoice.id}
+    return ours if change_id is None else {**ours, CHANGE_ID: change_id}
+
+
 def issue_credit_note(
-    gateway: Gateway, change_id: str, invoice: Invoice, held: HeldCredits, amount: int, attempt: int
+    gateway: Gateway, change_id: str | None, invoice: Invoice, held: HeldCredits, amount: int, attempt: int
 ) -> None:
     """Take the amount off the invoice. For a paid invoice, add it to the customer's balance.
 
@@ -172,7 +194,7 @@ def issue_credit_note(
         "amount": amount,
         "reason": "order_change",
         "memo": NOTE_TEXT,
-        "metadata": {CREDITED_INVOICE: invoice.id, CHANGE_ID: change_id},
+        "metadata": build_metadata(invoice, change_id),
     }
     if invoice.status == "paid":
         params["credit_amount"] = amount

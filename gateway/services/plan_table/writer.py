@@ -26,6 +26,7 @@ from gateway.db.models import (
     PlanChange,
     PlanHistory,
     Subscription,
+    UpcomingInvoice,
 )
 from gateway.db.queries import among_those
 from gateway.db.session import PLAN_RANKING
@@ -55,9 +56,10 @@ log = structlog.get_logger()
 PLAN_OF_PRODUCT = select(func.json_object_agg(Plan.product_id, Plan.key)).where(Plan.key.is_not(None)).scalar_subquery()
 # Built once, because building a statement takes as long as executing it.
 ORGANIZATION_ROWS = (
-    select(Organization.id, OrganizationPlan, Subscription, Invoice, PlanChange, PLAN_OF_PRODUCT)
+    select(Organization.id, OrganizationPlan, Subscription, UpcomingInvoice, Invoice, PlanChange, PLAN_OF_PRODUCT)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.organization_id == Organization.id)
+    .outerjoin(UpcomingInvoice, UpcomingInvoice.subscription_id == Subscription.id)
     .outerjoin(Invoice, and_(Invoice.organization_id == Organization.id, IS_UNPAID))
     .outerjoin(
         PlanChange,
@@ -78,6 +80,8 @@ class OrganizationRows:
     organization: Organization
     subscriptions: list[Subscription] = field(default_factory=list)
     """All subscriptions of the organization."""
+    upcoming: list[UpcomingInvoice] = field(default_factory=list)
+    """The charges that Stripe calculated ahead for these subscriptions."""
     invoices: dict[str, Invoice] = field(default_factory=dict)
     """The unpaid invoices, and the invoices that the merge changes, by id."""
     changes: dict[str, PlanChange] = field(default_factory=dict)
@@ -113,8 +117,17 @@ def update_plan_table(
             row = rows.plan_row or create_row(session, organization_id)
             update_row(row, state, now)
             history.append(build_history_entry(row, before, state, attribution))
+            if attribution.change_id is None and is_plan_changed(before, state):
+                # Stripe prorates this change as if each invoice will be paid.
+                arguments = {"organization_id": organization_id}
+                jobs.defer(session, jobs.WITHDRAW_FOREIGN_CREDITS, arguments, at=now + WITHDRAW_AFTER)
         close_changes(session, rows, state, plans, now)
     return {HISTORY: history}
+
+
+def is_plan_changed(before: PlanState | None, after: PlanState) -> bool:
+    """Return whether an enrolled organization got another plan or quantity."""
+    return before is not None and (before.requested_plan, before.quantity) != (after.requested_plan, after.quantity)
 
 
 def rank_plans(session: Session, plan_of_product: Mapping[str, str] | None) -> Plans:
@@ -231,11 +244,15 @@ def load_organization_rows(
     plan_of_product: dict[str, str] = {}
     named = {change_id for each in seen if (change_id := find_reported_change_id(each)) is not None}
     parameters = {"organizations": list(found), "named": list(named)}
-    for organization_id, row, subscription, invoice, change, catalog in session.execute(ORGANIZATION_ROWS, parameters):
+    for organization_id, row, subscription, upcoming, invoice, change, catalog in session.execute(
+        ORGANIZATION_ROWS, parameters
+    ):
         rows = found[organization_id]
         rows.plan_row = row
         if subscription is not None and subscription not in rows.subscriptions:
             rows.subscriptions.append(subscription)
+        if upcoming is not None:
+            rows.upcoming.append(upcoming)
         if invoice is not None:
             rows.invoices[invoice.id] = invoice
         if change is not None:

@@ -1,130 +1,227 @@
-"""A customer that another program made for an organization becomes the organization's own customer."""
+"""An adoption links every customer once, whatever happens during the run, and fills the mirror."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
-from gateway.db.models import Invoice, Organization, PaymentMethod, PlanHistory, Subscription, WebhookEvent
+from gateway.db.models import Adoption, Invoice, Organization, PaymentMethod, PlanHistory, Reconciliation, Subscription
+from gateway.errors import ReconciliationInProgress, StripeUnavailable
+from gateway.sandbox import Sandbox
+from gateway.services.adoption import completion, walk
+from gateway.services.adoption.survey import Source, Survey
 from gateway.services.customers.customer import ensure_customer
-from gateway.services.customers.existing import search_customer
+from gateway.services.reconciliation.progress import Progress
+from gateway.services.reconciliation.run import reconcile
 from gateway.services.runtime import Caller
-from tests.support.accounts import make_customer, price_id, subscribe
-from tests.support.wait import eventually
+from handlers import HANDLERS
+from tests.support.clock import StripeTime
+from tests.support.existing_account import existing_customer, multiply
 from tests.support.world import World
 
-NOT_OURS = ["", "it's", "a b", "back\\slash", "org_1' OR metadata['x']:'y", "o" * 300]
+SOURCE = Source(metadata_key="workspace")
+NAMED = {"workspace": "org_ada"}
 
 
-def lose_webhooks(world: World) -> None:
-    world.fault("webhook_dropped", times=1000)
+def survey(world: World, source: Source = SOURCE) -> Survey:
+    found = Survey(world.gateway, source)
+    list(found.read())
+    return found
 
 
-def plan(world: World, organization_id: str = "org_1") -> tuple[str, int]:
-    details = world.api(organization_id).ok("GET", "/subscription")
-    return details["plan"], details["quantity"]
+def pages(world: World, source: Source = SOURCE) -> Iterator[tuple[int, Progress]]:
+    """Begin or resume a run, and return its pages."""
+    at = walk.begin(world.gateway)
+    return walk.walk(world.gateway, survey(world, source), at)
 
 
-def linked(world: World) -> dict[str, str | None]:
+def adopt(world: World, source: Source = SOURCE) -> Mapping[str, int]:
+    """Run an adoption to its end, and return its counts."""
+    return list(pages(world, source))[-1][1].counts
+
+
+def links(world: World) -> dict[str, str | None]:
     return {each.id: each.stripe_customer_id for each in world.rows(Organization)}
 
 
-def test_first_request_adopts_what_stripe_has(world: World) -> None:
-    lose_webhooks(world)
-    customer = make_customer(world, "org_1")
-    made = subscribe(world, customer, "plus", quantity=3)
-    assert plan(world) == ("free", 1)  # a read asks Stripe nothing
-    world.work()
-    assert plan(world) == ("plus", 3)
-    assert linked(world) == {"org_1": customer}
-    assert [each.id for each in world.rows(Subscription)] == [made]
-    assert len(world.rows(PaymentMethod)) == len(world.rows(Invoice)) == 1
-    assert [each.cause for each in world.rows(PlanHistory)] == ["adopted"]
+def only_subscription(world: World, customer: str) -> Any:
+    [found] = world.stripe.v1.subscriptions.list({"customer": customer, "status": "all"}).to_dict()["data"]
+    return found
 
 
-def test_reads_search_only_once(world: World) -> None:
-    world.fault("delay", method="GET", path="/v1/customers/search", seconds=0.01, times=1000)
-    for _ in range(3):
-        plan(world)
-    world.work()
-    plan(world)
-    world.work()
-    assert world.faults()[-1]["fired"] == 1
+def differences(world: World) -> list[Any]:
+    return reconcile(world.gateway, HANDLERS, dry_run=True, say=lambda _: None).differences
 
 
-@pytest.mark.parametrize("name", NOT_OURS)
-def test_name_of_no_organization_is_ignored(world: World, name: str) -> None:
-    subscribe(world, make_customer(world, name), "plus")
+def test_reconciliation_finds_nothing_after_an_adoption(world: World, stripe_time: StripeTime) -> None:
+    ada = existing_customer(world.stripe, metadata=NAMED)
+    bob = existing_customer(world.stripe, metadata={"workspace": "org_bob"})
+    world.stripe.v1.subscriptions.cancel(only_subscription(world, bob)["id"])
+    existing_customer(world.stripe)
     world.settle()
-    assert linked(world) == {}
-    assert search_customer(world.gateway, "org_1") is None
+    stripe_time.ahead = 60
+    adopt(world)
+    assert links(world) == {"org_ada": ada, "org_bob": bob}
+    assert len(world.rows(Subscription)) == 2
+    assert differences(world) == []
 
 
-def test_webhook_of_a_customer_adopts_an_unknown_organization(world: World) -> None:
-    customer = make_customer(world, "")
-    made = subscribe(world, customer, "enterprise")
+def test_customer_with_many_subscriptions_gets_all(world: World) -> None:
+    ada = existing_customer(world.stripe, metadata=NAMED)
+    price = only_subscription(world, ada)["items"]["data"][0]["price"]["id"]
+    for _ in range(11):
+        world.stripe.v1.subscriptions.create({"customer": ada, "items": [{"price": price}]})
+    adopt(world)
+    assert len(world.rows(Subscription)) == 12
+
+
+def test_unpaid_plan_is_adopted_in_its_final_standing(world: World) -> None:
+    """The history holds no better standing before the invoices arrive."""
+    existing_customer(world.stripe, metadata=NAMED, card=None, plan="plus", payment_behavior="default_incomplete")
+    adopt(world)
+    [entry] = world.rows(PlanHistory)
+    assert (entry.after["status"], entry.after["plan"]) == ("incomplete", "free")
+    [invoice] = world.rows(Invoice)
+    assert (invoice.status, invoice.amount_remaining) == ("open", 75_000)
+
+
+def test_card_of_the_subscription_is_copied(world: World) -> None:
+    ada = existing_customer(world.stripe, metadata=NAMED)
+    other = world.stripe.v1.payment_methods.attach("pm_card_mastercard", {"customer": ada})
+    world.stripe.v1.subscriptions.update(only_subscription(world, ada)["id"], {"default_payment_method": other.id})
+    adopt(world)
+    assert {each.brand for each in world.rows(PaymentMethod)} == {"visa", "mastercard"}
+
+
+def test_change_during_the_run_is_not_lost(world: World) -> None:
+    """The inbox ignores the events of a customer that is not linked yet."""
+    ada = existing_customer(world.stripe, metadata=NAMED)
     world.settle()
-    assert linked(world) == {}
-    world.stripe.v1.customers.update(customer, {"metadata": {"organization_id": "org_9"}})
+    at = walk.begin(world.gateway)
+    found = survey(world)
+    steps = walk.walk(world.gateway, found, at)
+    original = walk.list_customers
+    subscription = only_subscription(world, ada)
+    item = subscription["items"]["data"][0]["id"]
+
+    def list_and_change(*arguments: Any) -> Any:
+        page = original(*arguments)
+        world.stripe.v1.subscriptions.update(subscription["id"], {"items": [{"id": item, "quantity": 9}]})
+        world.settle()
+        return page
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(walk, "list_customers", list_and_change)
+        patch.setattr(walk, "copy_subscriptions", lambda *_: walk.Counter())  # only the replay can bring the change
+        list(steps)
+    assert world.plan_row("org_ada").quantity == 3
     world.settle()
-    assert linked(world) == {"org_9": customer}
-    assert plan(world, "org_9") == ("enterprise", 1)
-    assert [each.id for each in world.rows(Subscription)] == [made]
-    assert [each.cause for each in world.rows(PlanHistory)] == ["adopted"]
+    assert world.plan_row("org_ada").quantity == 9
 
 
-def test_second_customer_never_takes_over(world: World) -> None:
-    world.api().ok("POST", "/subscription", plan="free")
-    world.settle()
-    first = linked(world)["org_1"]
-    second = make_customer(world, "org_1")
-    subscribe(world, second, "enterprise")
-    world.settle()
-    assert linked(world) == {"org_1": first}
-    assert plan(world) == ("free", 1)
+def test_organization_that_got_a_customer_since_is_left_alone(world: World) -> None:
+    existing_customer(world.stripe, metadata=NAMED)
+    at = walk.begin(world.gateway)
+    found = survey(world)
+    own = ensure_customer(world.gateway, Caller(organization_id="org_ada", actor="test"))
+    counts = list(walk.walk(world.gateway, found, at))[-1][1].counts
+    assert (counts[walk.LINKED], counts[walk.TAKEN]) == (0, 1)
+    assert links(world) == {"org_ada": own}
+    assert world.rows(Subscription) == []
 
 
-def test_renaming_a_linked_customer_moves_nothing(world: World) -> None:
-    world.api().ok("POST", "/subscription", plan="free")
-    customer = linked(world)["org_1"] or ""
-    world.stripe.v1.customers.update(customer, {"metadata": {"organization_id": "org_2"}})
-    world.settle()
-    assert linked(world) == {"org_1": customer}
+def many(world: World, sandbox: Sandbox, count: int) -> None:
+    """Fill the account with customers that name organizations."""
+    multiply(sandbox, existing_customer(world.stripe), count, "workspace")
 
 
-def test_deleted_customer_makes_no_organization(world: World) -> None:
-    lose_webhooks(world)
-    customer = make_customer(world, "org_9")
+def test_killed_run_resumes_from_its_page(world: World, sandbox: Sandbox) -> None:
+    many(world, sandbox, 250)
+    next(pages(world))
+    linked = len(links(world))
+    assert 0 < linked < 250
+    assert [each.finished_at for each in world.rows(Reconciliation)] == [None]
+    [cursor] = [each.cursor for each in world.rows(Reconciliation)]
+    rest = list(pages(world))
+    assert len([objects for objects, _ in rest]) == 2 + 3 + 1
+    assert len(set(links(world).values())) == len(links(world)) == 250
+    assert len(world.rows(PlanHistory)) == 250
+    [run] = world.rows(Reconciliation)
+    assert (run.finished_at is not None, run.cursor != cursor, run.counts[walk.LINKED]) == (True, True, 250)
+
+
+def test_other_claims_start_from_the_first_page(world: World, sandbox: Sandbox) -> None:
+    many(world, sandbox, 150)
+    first = existing_customer(world.stripe)  # Stripe lists the newest customer first
+    next(pages(world))
+    adopt(world, Source(metadata_key="workspace", rows={first: {"org_first"}}))
+    assert len(links(world)) == 151
+
+
+def test_second_run_at_the_same_time_stops(world: World, sandbox: Sandbox) -> None:
+    many(world, sandbox, 150)
+    one, other = pages(world), pages(world)
+    next(one)
+    with pytest.raises(ReconciliationInProgress):
+        next(other)
+    list(one)
+    assert len(links(world)) == 150
+
+
+def test_outage_leaves_a_run_that_resumes(world: World, sandbox: Sandbox) -> None:
+    many(world, sandbox, 150)
+    running = pages(world)
+    next(running)
+    world.fault("error_before", times=100)
+    with pytest.raises(StripeUnavailable):
+        list(running)
     world.end_faults()
-    world.stripe.v1.customers.delete(customer)
-    eventually(lambda: [each.type for each in world.rows(WebhookEvent)] == ["customer.deleted"])
-    world.work()
-    assert linked(world) == {}
+    adopt(world)
+    assert len(world.rows(PlanHistory)) == 150
 
 
-@pytest.mark.parametrize("requested", ["free", "plus"])
-def test_enrolment_over_an_unseen_plan_is_refused(world: World, requested: str) -> None:
-    lose_webhooks(world)
-    customer = make_customer(world, "org_1")
-    made = subscribe(world, customer, "plus", quantity=5)
-    assert world.api().problem("POST", "/subscription", plan=requested) == (409, "quote_stale")
-    assert plan(world) == ("plus", 5)
-    assert [each.id for each in world.stripe.v1.subscriptions.list().data] == [made]
-    assert len(world.stripe.v1.customers.list().data) == 1
+def test_adopted_organization_can_change_its_plan(world: World) -> None:
+    existing_customer(world.stripe, metadata=NAMED)
+    adopt(world)
+    api = world.api("org_ada")
+    assert api.ok("PATCH", "/subscription", quantity=5)["state"] == "applied"
+    assert api.ok("GET", "/subscription")["quantity"] == 5
 
 
-def test_enrolment_uses_the_customer_that_stripe_has(world: World) -> None:
-    lose_webhooks(world)
-    customer = make_customer(world, "org_1")
-    coaching: Any = world.stripe.v1.products.create({"name": "Coaching"})
-    subscribe(world, customer, price=price_id(world, coaching.id))
-    assert world.api().ok("POST", "/subscription", plan="free")["state"] == "applied"
-    assert linked(world) == {"org_1": customer}
-    assert len(world.stripe.v1.subscriptions.list({"customer": customer}).data) == 2
+def stamp(world: World, customer: str) -> str | None:
+    metadata = world.stripe.v1.customers.retrieve(customer).to_dict()["metadata"]
+    return metadata.get("organization_id")
 
 
-def test_the_subscribed_customer_is_chosen_then_the_oldest(world: World) -> None:
-    lose_webhooks(world)
-    first, second, third = (make_customer(world, "org_1") for _ in range(3))
-    assert search_customer(world.gateway, "org_1") in (first, second, third)
-    subscribe(world, second, "plus")
-    assert ensure_customer(world.gateway, Caller(organization_id="org_1", actor="test")) == second
+def test_background_stamps_customers_and_copies_cards(world: World) -> None:
+    ada = existing_customer(world.stripe, metadata=NAMED)
+    world.stripe.v1.payment_methods.attach("pm_card_mastercard", {"customer": ada})
+    adopt(world)
+    assert [each.organization_id for each in world.rows(Adoption)] == ["org_ada"]
+    assert list(completion.complete_all(world.gateway)) == ["org_ada"]
+    assert stamp(world, ada) == "org_ada"
+    assert {each.brand for each in world.rows(PaymentMethod)} == {"visa", "mastercard"}
+    assert completion.count_incomplete(world.gateway) == 0
+
+
+def test_background_resumes_after_an_outage(world: World, sandbox: Sandbox) -> None:
+    many(world, sandbox, 5)
+    adopt(world)
+    world.fault("error_before", path="/v1/customers/*", times=100)
+    with pytest.raises(StripeUnavailable):
+        list(completion.complete_all(world.gateway))
+    assert completion.count_incomplete(world.gateway) == 5
+    world.end_faults()
+    assert len(list(completion.complete_all(world.gateway))) == 5
+    assert completion.count_incomplete(world.gateway) == 0
+
+
+def test_customer_deleted_before_its_stamp_ends_its_plan(world: World) -> None:
+    ada = existing_customer(world.stripe, metadata=NAMED)
+    adopt(world)
+    world.fault("webhook_dropped", times=1000)
+    world.stripe.v1.customers.delete(ada)
+    list(completion.complete_all(world.gateway))
+    [organization] = world.rows(Organization)
+    assert (organization.deleted, world.plan_row("org_ada").plan) == (True, "free")
+    assert completion.count_incomplete(world.gateway) == 0

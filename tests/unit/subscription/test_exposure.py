@@ -22,7 +22,15 @@ NEW = BillingState(
     payment_method=None,
     unsettled_invoices=(),
     has_paid=False,
-    prices={},
+    prices={
+        "konnect_plus_usd_month": {
+            "id": "price_1",
+            "product_id": "konnect_plus",
+            "unit_amount": 25000,
+            "currency": "usd",
+            "interval": "month",
+        }
+    },
 )
 PROVEN = replace(NEW, has_paid=True)
 
