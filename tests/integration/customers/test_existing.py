@@ -8,11 +8,16 @@ from gateway.db.models import Invoice, Organization, PaymentMethod, PlanHistory,
 from gateway.services.customers.customer import ensure_customer
 from gateway.services.customers.existing import search_customer
 from gateway.services.runtime import Caller
-from tests.support.accounts import make_customer, price_id, subscribe
+from tests.support.accounts import make_customer, price_id, show_in_search, subscribe
 from tests.support.wait import eventually
 from tests.support.world import World
 
 NOT_OURS = ["", "it's", "a b", "back\\slash", "org_1' OR metadata['x']:'y", "o" * 300]
+
+
+@pytest.fixture(autouse=True)
+def search(world: World) -> None:
+    show_in_search(world)
 
 
 def lose_webhooks(world: World) -> None:
