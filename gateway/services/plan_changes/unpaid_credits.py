@@ -170,16 +170,16 @@ def charge_back(
     failpoint(Failpoint.CREDIT_CHARGED_BACK)
 
 
-def is_running(gateway: Gateway, subscription_id: str) -> bool:
-    """Return whether the subscription has not ended. Stripe accepts no items for one that has."""
-    with gateway.database.reading() as session:
-        return session.get_one(Subscription, subscription_id).status not in ENDED
-
-
 def build_metadata(invoice: Invoice, change_id: str | None) -> dict[str, str]:
     """Return the metadata by which ``held_credits`` and ``charge_check`` recognize an item or a credit note of ours."""
     ours = {CREDITED_INVOICE: invoice.id}
     return ours if change_id is None else {**ours, CHANGE_ID: change_id}
+
+
+def is_running(gateway: Gateway, subscription_id: str) -> bool:
+    """Return whether the subscription has not ended. Stripe accepts no items for one that has."""
+    with gateway.database.reading() as session:
+        return session.get_one(Subscription, subscription_id).status not in ENDED
 
 
 def issue_credit_note(

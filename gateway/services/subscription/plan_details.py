@@ -189,7 +189,8 @@ def build_plan_details(catalog: Catalog, organization_id: str, found: DetailsRow
     if state.current_period_start is not None and state.current_period_end is not None:
         period = Period(start=state.current_period_start, end=state.current_period_end)
     if subscription is not None and period is not None:
-        item = select_base_item(subscription, Plans(found.plan_of_product or {}, catalog.keys))[1]
+        plans = Plans(found.plan_of_product or {}, [plan.key for plan in catalog.plans])
+        item = select_base_item(subscription, plans)[1]
         next_invoice = find_next_invoice_date(subscription.items)
         billing_date = find_billing_date(subscription, next_invoice) if state.requested_plan != FREE else None
     contract = Contract.of(subscription, item, found.customer_currency)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from gateway.db.models import Subscription
+from gateway.db.models import Organization, Subscription
 from gateway.services.operations.catalog_sync import sync_catalog
 from tests.support.api import ApiClient
 from tests.support.json_types import Json
@@ -79,10 +79,10 @@ def test_a_plan_that_is_not_sold_on_these_terms_is_not_offered(world: World, kin
 
 
 def test_a_customer_in_another_currency_can_enrol(world: World) -> None:
-    sell(world, create_price(world, unit_amount=24000, currency="eur"))
-    [subscription] = world.rows(Subscription)
-    world.stripe.v1.subscriptions.cancel(subscription.id)
-    world.settle()
+    world.api().ok("POST", "/billing-details/setup-intent")
+    world.api().add_card(world.stripe)
+    with world.gateway.database.transaction() as session:
+        session.execute(update(Organization).values(currency="eur"))
     assert world.api().problem("POST", "/subscription", plan="plus") == (409, "plan_unavailable")
     assert world.api().ok("POST", "/subscription", plan="free")["subscription"]["currency"] == "eur"
 

@@ -57,9 +57,10 @@ def test_paused_collection_has_no_billing_date(world: World, api: ApiClient, beh
     assert api.ok("GET", "/subscription")["billing_date"] == before["billing_date"]
 
 
-@pytest.mark.parametrize(("until", "bills"), [(days(3), True), (days(80), False)])
-def test_pause_with_an_end(world: World, api: ApiClient, until: int, *, bills: bool) -> None:
+@pytest.mark.parametrize(("length", "bills"), [(3, True), (80, False)])
+def test_pause_with_an_end(world: World, api: ApiClient, length: int, *, bills: bool) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
+    until = days(length)
     change_at_stripe(world, pause_collection={"behavior": "void", "resumes_at": until})
     details = api.ok("GET", "/subscription")
     assert datetime.fromisoformat(details["paused_until"]).timestamp() == until
@@ -115,7 +116,7 @@ RATES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("rate", [None, *RATES])
 @pytest.mark.parametrize("coupon", [None, *COUPONS])
-@pytest.mark.parametrize("balance", [0, -3300, 1700, -9_000_000])
+@pytest.mark.parametrize("balance", [0, -3300, -9_000_000])
 def test_sums_of_a_quote_add_up(world: World, api: ApiClient, coupon: Any, rate: Any, balance: int) -> None:
     [customer] = world.stripe.v1.customers.list().data
     if balance:
@@ -153,7 +154,7 @@ def announce(world: World, age: int = 0) -> None:
 def test_upcoming_charges_follow_a_change(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     world.settle()
-    announce(world, age=-5)
+    announce(world)
     assert api.ok("GET", "/subscription")["upcoming_charges"]["amount_due"] == 50000
     quote = api.ok("POST", "/subscription/preview", quantity=5)
     changed = api.ok("PATCH", "/subscription", quote=quote["token"])["subscription"]
