@@ -40,6 +40,8 @@ class Subscription(Mirrored):
     latest_invoice_id: Mapped[str | None]
     change_id: Mapped[str | None]
     """The plan change that Stripe last carried out, according to the subscription's metadata."""
+    had_plan: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether the mirror has ever seen an item of a plan's product. The subscription then stands for a plan forever."""
     pending_until: Mapped[datetime | None]
     """When Stripe discards a change that waits for its payment. None if no change waits."""
     created: Mapped[datetime]

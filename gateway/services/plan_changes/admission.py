@@ -11,7 +11,7 @@ from gateway.db.models import IS_OPEN, OPEN_STATES, Organization, OrganizationPl
 from gateway.errors import NotEnrolled, PreconditionFailed, QuoteStale
 from gateway.services.customers.deletion import refuse_deleted_customer
 from gateway.services.intents.reservation import INTENT_ID, OperationInFlight, change_in_progress
-from gateway.services.plan_table.derive import FREE
+from gateway.services.plan_table.selection import FREE
 from gateway.services.quotes.token import Terms
 from gateway.services.rate_limits.table import CHANGES
 from gateway.services.runtime import Caller, Gateway
@@ -64,6 +64,8 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
     quantity = command.quantity or (terms.quantity if terms is not None else billing.default_quantity(target.key))
     transition = policy.check_change(billing.plan_state, target, quantity, billing.contract)
+    if target.key == FREE:
+        policy.check_ending(billing.duplicates.values())
     if not billing.is_enrolled and not command.enroll:
         raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
     if policy.Need.PAID_UP in transition.needs:

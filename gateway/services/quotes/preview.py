@@ -14,8 +14,9 @@ from gateway.config import QUOTE_LIFETIME
 from gateway.db.models import Organization, PlanChange, Subscription
 from gateway.errors import NotEnrolled, PeriodOver, StripeRejected
 from gateway.services.customers.deletion import detect_deletion, refuse_deleted_customer
+from gateway.services.customers.existing import introduce_organization
 from gateway.services.mirror.refresh import refresh
-from gateway.services.plan_table.derive import FREE
+from gateway.services.plan_table.selection import FREE
 from gateway.services.quotes.lines import (
     QuoteLine,
     Sums,
@@ -100,7 +101,11 @@ def quote_change(gateway: Gateway, caller: Caller, plan: str | None, quantity: i
     ``policy.check_change`` raises. Raises PeriodOver if Stripe has not begun the next period either.
     """
     now = gateway.clock().replace(microsecond=0)
-    request = load_request(gateway, caller, plan, quantity, now)
+    try:
+        request = load_request(gateway, caller, plan, quantity, now)
+    except NotEnrolled:  # the organization may have a customer that another program made
+        introduce_organization(gateway, caller)
+        raise
     try:
         return build_quote(gateway, request, now)
     except PeriodOver:  # the webhook that announces the next period may still be on its way

@@ -19,14 +19,9 @@ from gateway.db.models import (
     Subscription,
 )
 from gateway.services.mirror.charged_method import IS_CHARGED
-from gateway.services.plan_table.derive import (
-    FREE,
-    NEVER_ENROLLED,
-    PlanState,
-    select_base_item,
-    select_current_subscription,
-)
-from gateway.services.plan_table.writer import PLAN_OF_PRODUCT
+from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
+from gateway.services.plan_table.selection import FREE, list_duplicates, select_base_item, select_current_subscription
+from gateway.services.plan_table.writer import PLAN_OF_PRODUCT, rank_plans
 from gateway.services.subscription.terms import Contract
 from gateway.stripe_api.snapshots import BANK_DEBITS, ENDED
 
@@ -52,6 +47,8 @@ class BillingState:
     plan_state: PlanState
     plan_version: int
     subscription: Subscription | None
+    duplicates: Mapping[str, str]
+    """The plans of the running subscriptions beside ``subscription``, by the subscription's id."""
     base_item: dict[str, Any] | None
     """The subscription item that represents the plan."""
     payment_method: PaymentMethod | None
@@ -87,9 +84,11 @@ class BillingState:
 
         A change makes Stripe credit the unused time on them, although it may never be paid.
         """
-        if self.subscription is None:
-            return []
-        return [each.id for each in self.unsettled_invoices if each.subscription_id == self.subscription.id]
+        return self.list_unsettled(self.subscription.id) if self.subscription is not None else []
+
+    def list_unsettled(self, subscription_id: str) -> list[str]:
+        """Return the ids of a subscription's invoices that are drafts or unpaid."""
+        return [each.id for each in self.unsettled_invoices if each.subscription_id == subscription_id]
 
     @property
     def subscription_version(self) -> str | None:
@@ -203,7 +202,7 @@ BILLING_STATE = (
         OrganizationPlan,
         Subscription,
         PaymentMethod,
-        PLAN_OF_PRODUCT,
+        PLAN_OF_PRODUCT.label("plan_of_product"),
         PRICES,
         UNSETTLED_INVOICES,
         HAS_PAID,
@@ -221,9 +220,11 @@ BILLING_STATE = (
 def load_billing_state(session: Session, organization_id: str) -> BillingState:
     """Load the organization's billing state from the local tables."""
     rows = session.execute(BILLING_STATE, {"organization_id": organization_id}).all()
-    subscription = select_current_subscription([each.Subscription for each in rows if each.Subscription is not None])
-    row, _, payment_method, plan_of_product, prices, unsettled, has_paid, currency = next(
-        each for each in rows if each.Subscription is subscription
+    plans = rank_plans(session, rows[0].plan_of_product)
+    subscriptions = list({each.Subscription.id: each.Subscription for each in rows if each.Subscription}.values())
+    subscription = select_current_subscription(subscriptions, plans)
+    row, _, payment_method, _, prices, unsettled, has_paid, currency = next(
+        (each for each in rows if each.Subscription is subscription), rows[0]
     )
     if subscription is not None and subscription.status in ENDED:
         subscription = None
@@ -231,7 +232,8 @@ def load_billing_state(session: Session, organization_id: str) -> BillingState:
         plan_state=PlanState.of_row(row) if row is not None else NEVER_ENROLLED,
         plan_version=row.version if row is not None else 0,
         subscription=subscription,
-        base_item=select_base_item(subscription, plan_of_product or {})[1] if subscription is not None else None,
+        duplicates={each.id: select_base_item(each, plans)[0] for each in list_duplicates(subscriptions, plans)},
+        base_item=select_base_item(subscription, plans)[1] if subscription is not None else None,
         payment_method=payment_method,
         unsettled_invoices=tuple(UnsettledInvoice(*each) for each in unsettled or ()),
         has_paid=has_paid,

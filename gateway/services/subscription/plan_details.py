@@ -20,10 +20,12 @@ from gateway.db.models import (
     Subscription,
     UpcomingInvoice,
 )
+from gateway.services.customers.existing import introduce_organization
 from gateway.services.customers.payment_methods import ShownPaymentMethod, to_shown
 from gateway.services.invoices.listing import IS_PAYABLE
 from gateway.services.mirror.charged_method import IS_CHARGED
-from gateway.services.plan_table.derive import FREE, NEVER_ENROLLED, PlanState, select_base_item
+from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
+from gateway.services.plan_table.selection import FREE, Plans, select_base_item
 from gateway.services.plan_table.standing import GOOD
 from gateway.services.plan_table.writer import PLAN_OF_PRODUCT
 from gateway.services.runtime import Caller, Gateway
@@ -107,9 +109,14 @@ class PlanDetails:
 
 
 def load_plan_details(gateway: Gateway, caller: Caller) -> PlanDetails:
-    """Load the caller's Plan Details. An organization that has not enrolled is on Free with status ``none``."""
+    """Load the caller's Plan Details. An organization that has not enrolled is on Free with status ``none``.
+
+    On an organization's first request, queue the search for a customer that another program made for it.
+    """
     with gateway.database.reading() as session:
         row = session.execute(SELECT_DETAILS, {"organization_id": caller.organization_id}).one_or_none()
+    if row is None:
+        introduce_organization(gateway, caller)
     found = DetailsRow(*row) if row is not None else EMPTY_ROW
     return build_plan_details(gateway.catalog, caller.organization_id, found)
 
@@ -182,7 +189,8 @@ def build_plan_details(catalog: Catalog, organization_id: str, found: DetailsRow
     if state.current_period_start is not None and state.current_period_end is not None:
         period = Period(start=state.current_period_start, end=state.current_period_end)
     if subscription is not None and period is not None:
-        item = select_base_item(subscription, found.plan_of_product or {})[1]
+        plans = Plans(found.plan_of_product or {}, [plan.key for plan in catalog.plans])
+        item = select_base_item(subscription, plans)[1]
         next_invoice = find_next_invoice_date(subscription.items)
         billing_date = find_billing_date(subscription, next_invoice) if state.requested_plan != FREE else None
     contract = Contract.of(subscription, item, found.customer_currency)

@@ -1,6 +1,6 @@
 """The policy: which plan an organization may change to which, through which channel, and what a change needs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from types import MappingProxyType
@@ -14,7 +14,8 @@ from gateway.errors import (
     PlanUnavailable,
     UnpaidInvoice,
 )
-from gateway.services.plan_table.derive import FREE, PlanState
+from gateway.services.plan_table.derive import PlanState
+from gateway.services.plan_table.selection import FREE
 from gateway.services.subscription.terms import Contract
 
 PLUS, ENTERPRISE = "plus", "enterprise"
@@ -108,6 +109,13 @@ def check_change(
     if transition.action == "change_quantity" and quantity < current.quantity:
         return Transition(action=transition.action)  # reducing the quantity has no preconditions
     return transition
+
+
+def check_ending(plans: Iterable[str]) -> None:
+    """Raise ContactSalesRequired if only sales may end one of the plans beside the canceled one."""
+    for plan in plans:
+        if find_transition(plan, FREE).channel is Channel.SALES:
+            raise ContactSalesRequired(f"Our sales team ends the other subscription, to {plan.capitalize()}.")
 
 
 def check_needs(transition: Transition, *, card: bool = True, paid_up: bool = True) -> None:

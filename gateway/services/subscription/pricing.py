@@ -6,7 +6,7 @@ from stripe.params import SubscriptionUpdateParamsItem
 
 from gateway.catalog import CatalogPlan
 from gateway.errors import CatalogNotSynced
-from gateway.services.plan_table.derive import FREE
+from gateway.services.plan_table.selection import FREE
 from gateway.services.subscription.billing_state import BillingState
 from gateway.services.subscription.terms import PlanPrice
 

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from gateway.catalog import CatalogPlan, CatalogPrice
 from gateway.db.models import Subscription
-from gateway.services.plan_table.derive import FREE
+from gateway.services.plan_table.selection import FREE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,6 +40,7 @@ def billing_state(trail: tuple[str, ...] = ("older", "digest")) -> BillingState:
         plan_state=NEVER_ENROLLED,
         plan_version=7,
         subscription=Subscription(id="sub_1", trail=list(trail)),
+        duplicates={},
         base_item={"id": "si_1"},
         payment_method=None,
         unsettled_invoices=(),
