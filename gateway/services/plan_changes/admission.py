@@ -63,6 +63,7 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
     quantity = command.quantity or (terms.quantity if terms is not None else billing.default_quantity(target.key))
     transition = policy.check_change(billing.plan_state, target, quantity)
+    policy.refuse_classic(billing.subscription)
     if not billing.is_enrolled and not command.enroll:
         raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
     if policy.Need.PAID_UP in transition.needs:

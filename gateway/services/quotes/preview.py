@@ -173,6 +173,7 @@ def load_request(
         target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
         units = quantity or billing.default_quantity(target.key)
         policy.check_change(billing.plan_state, target, units)
+        policy.refuse_classic(billing.subscription)
         if billing.subscription is None or billing.base_item is None or billing.subscription_version is None:
             raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
         return QuoteRequest(

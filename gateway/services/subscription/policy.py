@@ -6,7 +6,15 @@ from enum import Enum, StrEnum, auto
 from types import MappingProxyType
 
 from gateway.catalog import Catalog, CatalogPlan
-from gateway.errors import ContactSalesRequired, InvalidRequest, NoChange, PaymentMethodRequired, UnpaidInvoice
+from gateway.db.models import Subscription
+from gateway.errors import (
+    ClassicBillingMode,
+    ContactSalesRequired,
+    InvalidRequest,
+    NoChange,
+    PaymentMethodRequired,
+    UnpaidInvoice,
+)
 from gateway.services.plan_table.derive import FREE, PlanState
 
 PLUS, ENTERPRISE = "plus", "enterprise"
@@ -92,6 +100,18 @@ def check_change(current: PlanState, target: CatalogPlan, quantity: int) -> Tran
     if transition.action == "change_quantity" and quantity < current.quantity:
         return Transition(action=transition.action)  # reducing the quantity has no preconditions
     return transition
+
+
+def refuse_classic(subscription: Subscription | None) -> None:
+    """Raise ClassicBillingMode if the subscription is in that mode. ``adopt --migrate`` moves it out of it.
+
+    https://docs.stripe.com/billing/subscriptions/billing-mode
+    """
+    if subscription is not None and subscription.billing_mode == "classic":
+        raise ClassicBillingMode(
+            "The subscription is in Stripe's classic billing mode, so it cannot be changed here yet. "
+            "It must be moved to flexible billing mode first. Please contact our sales team."
+        )
 
 
 def check_needs(transition: Transition, *, card: bool = True, paid_up: bool = True) -> None:
