@@ -10,7 +10,7 @@ from sqlalchemy import select
 from gateway.cli import cli
 from gateway.db.models import Organization, OrganizationPlan, PlanHistory, Reconciliation, Subscription
 from gateway.errors import StripeUnavailable
-from tests.support.existing_account import existing_customer
+from tests.support.existing_account import existing_customer, subscribe
 from tests.support.reconciliation import tables
 from tests.support.world import World
 
@@ -164,12 +164,13 @@ def test_dry_run_lists_what_it_would_migrate(account: World) -> None:
 
 
 def test_migrate_moves_plans_and_nothing_else(account: World) -> None:
-    ada = existing_customer(account.stripe, metadata={KEY: "org_ada"}, **CLASSIC)
+    ada = existing_customer(account.stripe, metadata={KEY: "org_ada"}, plan=None)
     stranger = existing_customer(account.stripe, **CLASSIC)
     support = account.stripe.v1.products.create({"name": "Support"})
     params: Any = {"product": support.id, "currency": "usd", "unit_amount": 900, "recurring": {"interval": "month"}}
     price = account.stripe.v1.prices.create(params)
     account.stripe.v1.subscriptions.create({"customer": ada, "items": [{"price": price.id}], **CLASSIC})
+    subscribe(account.stripe, ada, "plus", **CLASSIC)
     assert "1 moved to flexible billing mode." in adopt("--from-metadata", KEY, "--migrate").stdout
     assert sorted(mode(account, ada)) == ["classic", "flexible"]
     assert mode(account, stranger) == ["classic"]
