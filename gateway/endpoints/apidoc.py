@@ -22,6 +22,7 @@ FROM_CHANGE = (
     errors.NoImmediateCharge,
     errors.NotEnrolled,
     errors.PaymentMethodRequired,
+    errors.PlanUnavailable,
     errors.PreconditionFailed,
     errors.QuoteExpired,
     errors.QuoteStale,

@@ -12,7 +12,7 @@ import stripe
 from requests.structures import CaseInsensitiveDict
 from stripe import RequestsClient, StripeClient
 from stripe._base_address import BaseAddresses  # not exported, and the parameter's only type
-from urllib3 import HTTPResponse
+from urllib3 import HTTPResponse, Timeout
 from urllib3.exceptions import HTTPError
 
 from gateway.errors import (
@@ -85,9 +85,10 @@ class BoundedSession(requests.Session):
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         """Send a request as the SDK wants it, but for its timeout."""
-        timeouts = self._gate.timeouts()
-        deadline = time.monotonic() + float(timeouts.total)
-        response = super().request(*args, **{**kwargs, "timeout": timeouts, "stream": True})
+        seconds = self._gate.longest_attempt()
+        deadline = time.monotonic() + seconds
+        timeout = Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT, total=seconds)
+        response = super().request(*args, **{**kwargs, "timeout": timeout, "stream": True})
         response.raw = BoundedBody(response.raw, deadline)
         return response
 

@@ -12,7 +12,6 @@ from http import HTTPStatus
 from typing import Self
 
 from stripe import APIConnectionError, APIError
-from urllib3 import Timeout
 
 from gateway.errors import StripeNotCalled
 from gateway.metrics import ATTEMPT_SECONDS, CALLS_REFUSED
@@ -136,11 +135,10 @@ class Gate:
                 ATTEMPT_SECONDS.labels(outcome.name.lower()).observe(self._clock() - began)
             self._breaker.leave(episode, outcome)
 
-    def timeouts(self) -> Timeout:
-        """Return the timeouts of the next attempt. They are above 0, which urllib3 requires."""
+    def longest_attempt(self) -> float:
+        """Return how many seconds the next attempt may take. They are above 0, which urllib3 requires."""
         left = self._time_left()
-        total = max(left, SHORTEST_TIMEOUT) if left is not None else CONNECT_TIMEOUT + READ_TIMEOUT
-        return Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT, total=total)
+        return max(left, SHORTEST_TIMEOUT) if left is not None else CONNECT_TIMEOUT + READ_TIMEOUT
 
     def has_time(self) -> bool:
         """Return whether there is time for another attempt."""

@@ -1,39 +1,43 @@
-"""Collects the SQL statements that the code under test executes."""
+"""Records the statements that the gateway executes and checks their query plans."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import psycopg
-import pytest
+from sqlalchemy import event
 
-PING = ";"  # SQLAlchemy's check that a connection is alive
+from gateway.services.runtime import Gateway
+
+BIG = "SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples >= 10000"
 
 
-@contextmanager
-def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Collect the statements of this thread at the driver, which also sees Procrastinate's statements.
+class Statements:
+    """Records each statement so that PostgreSQL can explain it later."""
 
-    Leave out the connection check, which SQLAlchemy makes only after a pause.
-    """
-    seen: list[str] = []
-    mine = threading.get_ident()
-    execute, executemany = psycopg.Cursor.execute, psycopg.Cursor.executemany
+    def __init__(self, gateway: Gateway) -> None:
+        self._seen: dict[str, Any] = {}
+        event.listen(gateway.database.engine, "before_cursor_execute", self._note)
 
-    def note(query: object, times: int) -> None:
-        if threading.get_ident() == mine and str(query) != PING:
-            seen.extend([str(query)] * times)
+    def _note(self, _connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        if statement.lstrip().upper().startswith(("SELECT", "UPDATE", "DELETE", "INSERT")):
+            self._seen[statement] = parameters[0] if isinstance(parameters, list) else parameters
 
-    def one(cursor: psycopg.Cursor[Any], query: Any, *args: Any, **options: Any) -> Any:
-        note(query, 1)
-        return execute(cursor, query, *args, **options)
+    def scans(self, connection: psycopg.Connection) -> Iterator[str]:
+        """Yield the statements that scan a big table."""
+        big = {name for (name,) in connection.execute(BIG)}
+        for statement, parameters in self._seen.items():
+            row = connection.execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters).fetchone()
+            assert row is not None
+            if table := scanned_table(row[0][0]["Plan"], big):
+                yield f"{table}: {' '.join(statement.split())[-300:]}"
 
-    def many(cursor: psycopg.Cursor[Any], query: Any, rows: Any, **options: Any) -> None:
-        note(query, len(rows))
-        executemany(cursor, query, rows, **options)
 
-    with monkeypatch.context() as driver:
-        driver.setattr(psycopg.Cursor, "execute", one)
-        driver.setattr(psycopg.Cursor, "executemany", many)
-        yield seen
+def scanned_table(plan: dict[str, Any], big: Collection[str], *, limited: bool = False) -> str | None:
+    """Return the big table that a plan scans completely, if any. An ordered scan below a limit stops early."""
+    limited = limited or plan["Node Type"] == "Limit"
+    if plan.get("Relation Name") in big:
+        ordered = "Index Name" in plan
+        if plan["Node Type"] == "Seq Scan" or (ordered and "Index Cond" not in plan and not limited):
+            return str(plan["Relation Name"])
+    below = (scanned_table(each, big, limited=limited) for each in plan.get("Plans", ()))
+    return next(filter(None, below), None)

@@ -11,12 +11,13 @@ import structlog
 from sqlalchemy import select
 
 from gateway.db.models import BillingIntent
-from gateway.errors import DatabaseUnavailable, GatewayError, StripeUnavailable
+from gateway.errors import CardDeclined, DatabaseUnavailable, GatewayError, StripeUnavailable
 from gateway.failpoints import Failpoint, failpoint
 from gateway.services.intents.reservation import Kind, is_too_old, release
 from gateway.services.mirror.merge import merge
 from gateway.services.mirror.refresh import retrieve_all
 from gateway.services.mirror.refresh_jobs import defer_refresh
+from gateway.services.rate_limits.card_testing import count_decline
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import kept_failure
 from gateway.stripe_api.snapshots import Snapshot
@@ -91,6 +92,9 @@ def finish_intent(gateway: Gateway, operations: Mapping[Kind, Operation], intent
     except GatewayError as error:
         if is_reserved(gateway, intent):
             raise
+        if isinstance(error, CardDeclined):
+            with gateway.database.transaction() as session:
+                count_decline(session, gateway, intent.organization_id)
         log.warning("billing_intent_refused", intent_id=intent.id, kind=intent.kind, code=error.code, exc_info=True)
 
 

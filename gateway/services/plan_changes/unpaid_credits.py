@@ -22,15 +22,16 @@ from stripe import Invoice
 from stripe.params import CreditNoteCreateParams, InvoiceItemCreateParams
 
 from gateway.db import jobs
-from gateway.db.models import UNSETTLED, PlanChange
+from gateway.db.models import UNSETTLED, PlanChange, Subscription
 from gateway.errors import NotFound, StripeRejected, StripeUnavailable
 from gateway.failpoints import Failpoint, failpoint
 from gateway.services.mirror.refresh import refresh
 from gateway.services.plan_changes.held_credits import CREDITED_INVOICE, HeldCredits, read_held_credits
 from gateway.services.plan_table.attribution import CREDIT_KEY_PREFIX
 from gateway.services.runtime import Gateway
+from gateway.services.subscription.billing_state import load_billing_state
 from gateway.stripe_api.client import key_spent, stripe_call
-from gateway.stripe_api.snapshots import CHANGE_ID, InvoiceSnapshot, UnreadableObject
+from gateway.stripe_api.snapshots import CHANGE_ID, ENDED, InvoiceSnapshot, UnreadableObject
 
 # Stripe finalizes a draft after an hour and then charges it. Stripe may wait longer, and the job then looks again.
 UNTIL_FINALIZED = timedelta(hours=1, minutes=5)
@@ -79,7 +80,22 @@ def withdraw_credits(gateway: Gateway, change_id: str) -> bool:
     return all(finals)
 
 
-def withdraw_from_invoice(gateway: Gateway, change_id: str, invoice_id: str) -> bool:
+def withdraw_foreign_credits(gateway: Gateway, organization_id: str) -> None:
+    """Run the job that withdraws the credits of a change that somebody made at Stripe, such as in the dashboard.
+
+    ``plan_table/writer.update_plan_table`` queues it. Run it again later while an invoice is a draft. Raises as
+    ``finish_withdrawal`` does.
+    """
+    with gateway.database.reading() as session:
+        unsettled = load_billing_state(session, organization_id).unsettled_renewals
+    finals = [withdraw_from_invoice(gateway, None, each) for each in unsettled]
+    if not all(finals):
+        at = gateway.clock() + UNTIL_FINALIZED
+        with gateway.database.transaction() as session:
+            jobs.defer(session, jobs.WITHDRAW_FOREIGN_CREDITS, {"organization_id": organization_id}, at=at)
+
+
+def withdraw_from_invoice(gateway: Gateway, change_id: str | None, invoice_id: str) -> bool:
     """Withdraw what Stripe credited of one invoice if it is not paid. Return False if it is still a draft.
 
     If an earlier call has spent an idempotency key, that call is over and its effects stand. So read again what Stripe
@@ -95,7 +111,7 @@ def withdraw_from_invoice(gateway: Gateway, change_id: str, invoice_id: str) -> 
         attempt += 1
 
 
-def try_withdrawal(gateway: Gateway, change_id: str, invoice_id: str, attempt: int) -> bool:
+def try_withdrawal(gateway: Gateway, change_id: str | None, invoice_id: str, attempt: int) -> bool:
     """Do what ``withdraw_from_invoice`` does, with the idempotency keys of one attempt."""
     try:
         with stripe_call():
@@ -130,26 +146,44 @@ def choose_note_amount(invoice: Invoice, wanted: int) -> int:
 
 
 def charge_back(
-    gateway: Gateway, change_id: str, invoice: Invoice, held: HeldCredits, amount: int, attempt: int
+    gateway: Gateway, change_id: str | None, invoice: Invoice, held: HeldCredits, amount: int, attempt: int
 ) -> None:
-    """Add the credit to the subscription's next invoice, which the credit itself reduces."""
+    """Add the credit to the subscription's next invoice, which the credit itself reduces.
+
+    If the subscription has ended, its final invoice moves the credit to the customer's balance. The customer's next
+    invoice then uses the balance and has this item.
+    """
     params: InvoiceItemCreateParams = {
         "customer": str(invoice.customer),
         "amount": amount,
         "currency": invoice.currency,
         "description": CHARGE_TEXT.format(invoice.number or invoice.id),
-        "metadata": {CREDITED_INVOICE: invoice.id, CHANGE_ID: change_id},
+        "metadata": build_metadata(invoice, change_id),
     }
     if invoice.parent is not None and invoice.parent.subscription_details is not None:
-        params["subscription"] = str(invoice.parent.subscription_details.subscription)
+        subscription_id = str(invoice.parent.subscription_details.subscription)
+        if is_running(gateway, subscription_id):
+            params["subscription"] = subscription_id
     key = f"{CREDIT_KEY_PREFIX}{invoice.id}:item:{held.charged_back}:{attempt}"
     with stripe_call():
         gateway.stripe.v1.invoice_items.create(params, {"idempotency_key": key, "max_network_retries": 0})
     failpoint(Failpoint.CREDIT_CHARGED_BACK)
 
 
+def build_metadata(invoice: Invoice, change_id: str | None) -> dict[str, str]:
+    """Return the metadata by which ``held_credits`` and ``charge_check`` recognize an item or a credit note of ours."""
+    ours = {CREDITED_INVOICE: invoice.id}
+    return ours if change_id is None else {**ours, CHANGE_ID: change_id}
+
+
+def is_running(gateway: Gateway, subscription_id: str) -> bool:
+    """Return whether the subscription has not ended. Stripe accepts no items for one that has."""
+    with gateway.database.reading() as session:
+        return session.get_one(Subscription, subscription_id).status not in ENDED
+
+
 def issue_credit_note(
-    gateway: Gateway, change_id: str, invoice: Invoice, held: HeldCredits, amount: int, attempt: int
+    gateway: Gateway, change_id: str | None, invoice: Invoice, held: HeldCredits, amount: int, attempt: int
 ) -> None:
     """Take the amount off the invoice. For a paid invoice, add it to the customer's balance.
 
@@ -160,7 +194,7 @@ def issue_credit_note(
         "amount": amount,
         "reason": "order_change",
         "memo": NOTE_TEXT,
-        "metadata": {CREDITED_INVOICE: invoice.id, CHANGE_ID: change_id},
+        "metadata": build_metadata(invoice, change_id),
     }
     if invoice.status == "paid":
         params["credit_amount"] = amount

@@ -169,7 +169,8 @@ def test_migrate_moves_plans_and_nothing_else(account: World) -> None:
     support = account.stripe.v1.products.create({"name": "Support"})
     params: Any = {"product": support.id, "currency": "usd", "unit_amount": 900, "recurring": {"interval": "month"}}
     price = account.stripe.v1.prices.create(params)
-    account.stripe.v1.subscriptions.create({"customer": ada, "items": [{"price": price.id}], **CLASSIC})
+    support_params: Any = {"customer": ada, "items": [{"price": price.id}], **CLASSIC}
+    account.stripe.v1.subscriptions.create(support_params)
     subscribe(account.stripe, ada, "plus", **CLASSIC)
     assert "1 moved to flexible billing mode." in adopt("--from-metadata", KEY, "--migrate").stdout
     assert sorted(mode(account, ada)) == ["classic", "flexible"]

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from gateway.app import build_gateway, create_app
 from gateway.db import jobs
-from gateway.db.models import BillingIntent, Invoice, Organization, PaymentMethod, PlanChange
+from gateway.db.models import BillingIntent, Invoice, Organization, PaymentMethod, PlanChange, RateLimitCount
 from gateway.endpoints.request_context import EXTENSION
 from gateway.errors import StripeUnavailable
 from gateway.services.intents.reservation import KEY_LIFETIME, Kind
@@ -122,6 +122,13 @@ def test_what_stripe_refuses_the_job_is_over(world: World, api: ApiClient) -> No
         finish(world, intent.id)
     assert [entry["code"] for entry in logs if entry["event"] == "billing_intent_refused"] == ["card_declined"]
     assert in_flight(world) == []
+
+
+def test_decline_in_the_job_counts_against_the_limit(world: World, api: ApiClient) -> None:
+    invoice = bill(world)
+    api.add_card(world.stripe, "pm_card_chargeCustomerFail")
+    finish(world, hold(world, Kind.PAY_INVOICE, invoice).id)
+    assert [row.count for row in world.rows(RateLimitCount) if "declines" in row.key] == [1, 1]
 
 
 def test_too_old_intent_is_given_up_and_refreshed(world: World) -> None:

@@ -42,6 +42,28 @@ def test_classic_plan_is_shown(world: World, classic: ApiClient) -> None:
     assert running(world).billing_mode.type == "classic"
 
 
+def test_nothing_is_offered_that_would_be_refused(classic: ApiClient) -> None:
+    assert classic.ok("GET", "/subscription")["actions"] == ["contact_sales"]
+    offers = {each["key"]: each["action"] for each in classic.ok("GET", "/plans")["data"]}
+    assert offers == {"free": "contact_sales", "plus": "current", "enterprise": "contact_sales"}
+
+
+def test_end_at_the_period_is_shown(world: World, classic: ApiClient) -> None:
+    world.stripe.v1.subscriptions.update(running(world).id, {"cancel_at_period_end": True})
+    world.settle()
+    shown = classic.ok("GET", "/subscription")
+    assert shown["ends_at"] == shown["current_period"]["end"]
+    world.stripe.v1.subscriptions.update(running(world).id, {"cancel_at_period_end": False})
+    world.settle()
+    assert classic.ok("GET", "/subscription")["ends_at"] is None
+
+
+def test_immediate_end_puts_the_organization_on_free(world: World, classic: ApiClient) -> None:
+    world.stripe.v1.subscriptions.cancel(running(world).id)
+    world.settle()
+    assert classic.ok("GET", "/subscription")["plan"] == "free"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.api import ApiClient
-from tests.support.statements import counted
+from tests.support.counted_statements import counted
 
 
 def test_plan_change_takes_twelve_statements(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 import requests
 import stripe
 
+from gateway.db import jobs
 from gateway.services.plan_changes.unpaid_credits import finish_withdrawal
 from tests.support.api import ApiClient
 from tests.support.clock import StripeTime
+from tests.support.jobs import make_due
 from tests.support.world import World
 
 
@@ -72,6 +74,16 @@ class Debtor:
     def run_withdrawal(self, change_id: str) -> None:
         """Run the job that withdraws the credits of a change."""
         finish_withdrawal(self.world.gateway, change_id)
+
+    def downgrade_in_dashboard(self, price: str) -> None:
+        """Move the subscription to another price directly at Stripe, and do the jobs that follow."""
+        [item] = self.world.stripe.v1.subscriptions.retrieve(self.subscription).items.data
+        self.world.stripe.v1.subscriptions.update(
+            self.subscription, {"items": [{"id": item.id, "price": price, "quantity": 1}]}
+        )
+        self.world.settle()
+        make_due(self.world, jobs.WITHDRAW_FOREIGN_CREDITS)
+        self.world.settle()
 
     def add_usage(self, calls: int, price: int) -> None:
         """Add a metered item to the subscription, as sales does, and report its usage."""

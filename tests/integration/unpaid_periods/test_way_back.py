@@ -112,7 +112,7 @@ def test_failed_bank_debit_of_a_given_up_invoice_suspends_again(debtor: Debtor) 
     debtor.set_after_retries("past_due")
     debtor.wait(20)
     debtor.give_bank_account("pm_usBankAccount_insufficientFunds")
-    debtor.world.stripe.v1.invoices.pay(debtor.renewal)
+    debtor.world.stripe.v1.invoices.pay(debtor.renewal)  # only the payment intent's event shows this
     debtor.world.settle()
     assert (details(debtor)["plan"], details(debtor)["standing"]) == ("plus", "good")
     debtor.wait(6)

@@ -10,9 +10,9 @@ from sqlalchemy import text
 from gateway.db import jobs
 from gateway.services.webhooks import drain
 from handlers import HANDLERS
+from tests.support.counted_statements import counted
 from tests.support.json_types import Json
 from tests.support.recorded_events import changed
-from tests.support.statements import counted
 from tests.support.stripe_events import deliver
 from tests.support.world import World
 

@@ -1,0 +1,33 @@
+"""A change in Stripe's dashboard credits no more than one of ours."""
+
+from gateway.db import jobs
+from tests.integration.unpaid_periods.debtor import Debtor
+from tests.support.billing_operations import job_count
+
+
+def free_price(debtor: Debtor) -> str:
+    [price] = debtor.world.stripe.v1.prices.list({"lookup_keys": ["konnect_free_usd_month"]}).data
+    return price.id
+
+
+def test_dashboard_downgrade_of_an_unpaid_period_only_lowers_the_debt(debtor: Debtor) -> None:
+    debtor.wait(days=9)
+    before = debtor.invoice().amount_remaining
+    debtor.downgrade_in_dashboard(free_price(debtor))
+    assert debtor.api.ok("GET", "/subscription")["requested_plan"] == "free"
+    lowered = before - debtor.invoice().amount_remaining
+    assert debtor.credited() == [lowered]
+    assert (sum(debtor.pending()), debtor.balance()) == (0, 0)
+
+
+def test_dashboard_downgrade_of_a_paid_period_is_credited(debtor: Debtor) -> None:
+    debtor.pay()
+    debtor.downgrade_in_dashboard(free_price(debtor))
+    assert debtor.credited() == []
+    assert sum(debtor.pending()) < 0
+
+
+def test_own_downgrade_queues_no_job_for_foreign_credits(debtor: Debtor) -> None:
+    debtor.api.ok("DELETE", "/subscription")
+    debtor.world.settle()
+    assert job_count(debtor.world, jobs.WITHDRAW_FOREIGN_CREDITS) == 0
