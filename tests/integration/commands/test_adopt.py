@@ -10,6 +10,7 @@ from sqlalchemy import select
 from gateway.cli import cli
 from gateway.db.models import Organization, OrganizationPlan, PlanHistory, Reconciliation, Subscription
 from gateway.errors import StripeUnavailable
+from gateway.services.adoption.migration import migrate_all
 from tests.support.existing_account import existing_customer, subscribe
 from tests.support.reconciliation import tables
 from tests.support.world import World
@@ -179,16 +180,27 @@ def test_migrate_moves_plans_and_nothing_else(account: World) -> None:
     assert "0 moved" in adopt("--from-metadata", KEY, "--migrate").stdout
 
 
-def test_moved_subscription_whose_answer_was_lost_counts_as_moved(account: World) -> None:
-    existing_customer(account.stripe, metadata={KEY: "org_ada"}, **CLASSIC)
+def test_migration_whose_answer_was_lost_is_found(account: World) -> None:
+    ada = existing_customer(account.stripe, metadata={KEY: "org_ada"}, **CLASSIC)
     adopt("--from-metadata", KEY)
     account.fault("webhook_dropped", times=1000)
     account.fault("error_after", path="/v1/subscriptions/*/migrate", times=10)
     lost = adopt("--from-metadata", KEY, "--migrate")
     assert isinstance(lost.exception, StripeUnavailable)
     account.end_faults()
-    again = adopt("--from-metadata", KEY, "--migrate")
-    assert (again.exit_code, "1 moved" in again.stdout) == (0, True)
+    assert adopt("--from-metadata", KEY, "--migrate").exit_code == 0
+    assert [each.billing_mode for each in account.rows(Subscription)] == mode(account, ada) == ["flexible"]
+
+
+def test_subscription_that_somebody_moved_counts_as_moved(account: World) -> None:
+    ada = existing_customer(account.stripe, metadata={KEY: "org_ada"}, **CLASSIC)
+    adopt("--from-metadata", KEY)
+    account.fault("webhook_dropped", times=1000)
+    [subscription] = account.stripe.v1.subscriptions.list({"customer": ada}).data
+    account.stripe.v1.subscriptions.migrate(subscription.id, {"billing_mode": {"type": "flexible"}})
+    [migration] = migrate_all(account.gateway)
+    assert migration.refusal is None
+    assert [each.billing_mode for each in account.rows(Subscription)] == ["flexible"]
 
 
 def test_refused_migration_sets_the_exit_status(account: World) -> None:
