@@ -82,7 +82,7 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     app.url_map.merge_slashes = False  # a path with two slashes is unknown, not redirected to the client's own Host
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it; keeps the schemas' order
     app.extensions[EXTENSION] = WebApp(gateway, HANDLERS.keys())
-    app.url_map.converters["card"] = billing_details.CardId
+    app.url_map.converters["payment_method"] = billing_details.PaymentMethodId
     if proxies := gateway.config.trusted_proxies:  # anyone could write the header, so only our proxies' part counts
         proxied = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0, x_host=0)
         app.wsgi_app = proxied  # type: ignore[method-assign]  # Flask's documented way to wrap it

@@ -18,6 +18,7 @@ from gateway.app import wired
 from gateway.auth import SCOPES, issue_development_token
 from gateway.catalog import Catalog
 from gateway.commands import load_migrated_gateway
+from gateway.commands.customers import customers
 from gateway.commands.doctor import doctor
 from gateway.commands.events import events
 from gateway.commands.plans import plans
@@ -77,6 +78,7 @@ def cli() -> None:
     """Keep Konnect's plans and Stripe's subscriptions in step."""
 
 
+cli.add_command(customers)
 cli.add_command(doctor)
 cli.add_command(events)
 cli.add_command(plans)

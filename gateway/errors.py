@@ -17,6 +17,7 @@ GatewayError                      holds a status, code, title and detail for the
 │  ├─ ExposureLimit               exposure_limit
 │  ├─ InvoiceNotOpen              invoice_not_open
 │  ├─ NoChange                    no_change
+│  ├─ NoImmediateCharge           no_immediate_charge
 │  ├─ NotEnrolled                 not_enrolled
 │  ├─ PaymentAbandoned            payment_abandoned
 │  ├─ PaymentMethodInUse          payment_method_in_use
@@ -126,9 +127,9 @@ class ContactSalesRequired(Conflict):
 
 
 class DefaultPaymentMethod(Conflict):
-    """The card pays for the plan, so it cannot be removed before another one does."""
+    """The payment method pays for the plan, so it cannot be removed before another one does."""
 
-    code, title = "default_payment_method", "The card pays for the plan"
+    code, title = "default_payment_method", "The payment method pays for the plan"
 
 
 class ExposureLimit(Conflict):
@@ -147,6 +148,12 @@ class NoChange(Conflict):
     """The organization already has exactly this."""
 
     code, title = "no_change", "Nothing to change"
+
+
+class NoImmediateCharge(Conflict):
+    """Stripe cannot charge the change before it takes effect. ``detail`` names the cause."""
+
+    code, title = "no_immediate_charge", "The change cannot be charged immediately"
 
 
 class NotEnrolled(Conflict):
@@ -192,9 +199,9 @@ class RequestInProgress(Conflict):
 
 
 class TooManyPaymentMethods(Conflict):
-    """As many cards are on file as an organization may have."""
+    """As many payment methods are on file as an organization may have."""
 
-    code, title = "too_many_payment_methods", "Too many cards are on file"
+    code, title = "too_many_payment_methods", "Too many payment methods are on file"
 
 
 class PreconditionFailed(GatewayError):

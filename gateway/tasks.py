@@ -20,8 +20,9 @@ from procrastinate.jobs import Status
 
 from gateway.db import jobs
 from gateway.errors import DatabaseUnavailable, ReconciliationInProgress, StripeUnavailable
-from gateway.services.customers.card_removal import REMOVAL
-from gateway.services.customers.payment_methods import DEFAULT_CHOICE
+from gateway.services.adoption import completion as adoption_completion
+from gateway.services.customers.default_method import DEFAULT_CHOICE
+from gateway.services.customers.method_removal import REMOVAL
 from gateway.services.intents.completion import Operation, finish_intent
 from gateway.services.intents.reservation import Kind
 from gateway.services.invoices.payment import PAYMENT
@@ -141,7 +142,7 @@ def wait_out_outages(stopping: Event) -> Callable[[Callable[P, None]], Callable[
 
 
 def add_walks(app: App, gateway: Gateway, stopping: Event) -> None:
-    """Add the periodic walks of reconciliation."""
+    """Add the periodic walks of reconciliation and adoption."""
 
     # If a worker is killed or stopped during a walk, the next run resumes it.
     @app.periodic(cron="*/5 * * * *")
@@ -155,6 +156,16 @@ def add_walks(app: App, gateway: Gateway, stopping: Event) -> None:
     def walk_drift(timestamp: int) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
         if drift.is_due(gateway):
             run_walk(drift.walk(gateway), jobs.WALK_DRIFT, stopping)
+
+    @app.periodic(cron="* * * * *")
+    @app.task(
+        name=jobs.COMPLETE_ADOPTIONS,
+        queue=RECONCILING,
+        queueing_lock=jobs.COMPLETE_ADOPTIONS,
+        lock=jobs.COMPLETE_ADOPTIONS,
+    )
+    def complete_adoptions(timestamp: int) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
+        run_walk(adoption_completion.complete_all(gateway), jobs.COMPLETE_ADOPTIONS, stopping)
 
 
 def add_upkeep(app: App, gateway: Gateway) -> None:

@@ -13,7 +13,7 @@ PLAN = "Stripe's old name for a price, and price.* reports the same"
 TAX = "tax ids and addresses are kept at Stripe"
 DISCOUNT = "discounts are not kept, and invoice.* reports what they take off"
 SOURCE = "cards are payment methods, and payment_method.* reports them"
-PAYMENT = "payments in flight are not kept, and invoice.* and customer.subscription.* report how they end"
+PAYMENT = "invoice.* and customer.subscription.* report how a payment ends"
 SETUP = "no card was added"
 METER = "usage is kept with its own acknowledgements"
 
@@ -59,7 +59,6 @@ IGNORED: Mapping[str, str] = MappingProxyType(
         "payment_intent.created": PAYMENT,
         "payment_intent.partially_funded": PAYMENT,
         "payment_intent.payment_failed": PAYMENT,
-        "payment_intent.processing": PAYMENT,
         "payment_intent.requires_action": PAYMENT,
         "payment_intent.succeeded": PAYMENT,
         "plan.created": PLAN,

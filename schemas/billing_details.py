@@ -1,10 +1,10 @@
-"""The schemas of billing details and cards."""
+"""The schemas of billing details and payment methods."""
 
 from marshmallow import fields, validate
 
 from schemas.countries import COUNTRIES
 from schemas.fields import STRIPE_ID, EmailAddress, InputSchema, OutputSchema, Text
-from schemas.subscription import CardSchema
+from schemas.subscription import PaymentMethodSchema
 
 MOST_TAX_IDS = 5  # Stripe keeps no more for a customer
 
@@ -77,26 +77,26 @@ class ShownBillingDetailsSchema(OutputSchema):
 
 
 class SetupIntentSchema(OutputSchema):
-    """The values that Stripe.js needs to add a card in the browser."""
+    """The values that Stripe.js needs to add a payment method in the browser."""
 
     client_secret = fields.String()
     publishable_key = fields.String()
 
 
-class ListedCardSchema(CardSchema):
-    """A card in the list."""
+class ListedPaymentMethodSchema(PaymentMethodSchema):
+    """A payment method in the list."""
 
-    is_default = fields.Boolean()
+    is_default = fields.Boolean(metadata={"description": "whether Stripe charges it for the plan"})
     is_expired = fields.Boolean(metadata={"description": "its expiry month has passed, so it can no longer be charged"})
 
 
-class CardListSchema(OutputSchema):
-    """The cards on file."""
+class PaymentMethodListSchema(OutputSchema):
+    """The payment methods on file."""
 
-    data = fields.List(fields.Nested(ListedCardSchema))
+    data = fields.List(fields.Nested(ListedPaymentMethodSchema))
 
 
-class DefaultCardSchema(InputSchema):
-    """The card to charge."""
+class DefaultPaymentMethodSchema(InputSchema):
+    """The payment method to charge."""
 
     payment_method = fields.String(required=True, validate=STRIPE_ID)

@@ -43,7 +43,7 @@ class ActorSchema(OutputSchema):
 class CauseSchema(OutputSchema):
     """The reason for a change."""
 
-    type = one_of("change", "event", "reconciliation")
+    type = one_of("adoption", "change", "event", "reconciliation")
     id = fields.String(metadata={"description": "of the change or of Stripe's event, or the name of a check"})
 
 

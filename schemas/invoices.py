@@ -19,7 +19,7 @@ class InvoiceSchema(OutputSchema):
 
     id = fields.String()
     number = fields.String(allow_none=True)
-    status = one_of("open", "paid", "uncollectible", "void")
+    status = one_of("draft", "open", "paid", "uncollectible", "void")
     billing_reason = fields.String(allow_none=True)
     currency = Currency()
     total = fields.Integer()

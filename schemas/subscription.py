@@ -26,6 +26,7 @@ CHANGE_ERRORS = (
     "contact_sales_required",
     "invalid_request",
     "no_change",
+    "no_immediate_charge",
     "not_found",
     "payment_abandoned",
     "payment_method_required",
@@ -96,7 +97,8 @@ class CreateSubscriptionSchema(ModifySubscriptionSchema):
 
     plan = PlanKey(required=True, validate=PLAN_KEY)
     payment_method = fields.String(
-        validate=STRIPE_ID, metadata={"description": "A card of the organization, which first becomes the default"}
+        validate=STRIPE_ID,
+        metadata={"description": "A payment method of the organization, which first becomes the default"},
     )
 
     @post_load
@@ -143,10 +145,12 @@ class QuoteSchema(OutputSchema):
     estimate = fields.Boolean(metadata={"description": "whether further usage may still change the amounts"})
 
 
-class CardSchema(OutputSchema):
-    """A card on file."""
+class PaymentMethodSchema(OutputSchema):
+    """A payment method on file, of any type. Only cards have a brand and an expiry."""
 
     id = fields.String()
+    type = fields.String(metadata={"description": "Stripe's word, such as card, link, sepa_debit or us_bank_account"})
+    label = fields.String(metadata={"description": "what a person recognizes it by"})
     brand = fields.String(allow_none=True)
     last4 = fields.String(allow_none=True)
     exp_month = fields.Integer(allow_none=True)
@@ -194,10 +198,10 @@ class PlanDetailsSchema(OutputSchema):
     current_period = fields.Nested(PeriodSchema, allow_none=True)
     billing_date = utc("when the next charge is due, or null on Free", allow_none=True)
     upcoming_charges = fields.Nested(UpcomingChargesSchema, allow_none=True)
-    payment_method = fields.Nested(CardSchema, allow_none=True)
+    payment_method = fields.Nested(PaymentMethodSchema, allow_none=True)
     latest_invoice = fields.Nested(InvoiceSummarySchema, allow_none=True)
     pending_change = fields.Nested(PendingChangeSchema, allow_none=True)
-    actions = fields.List(one_of("change_plan", "cancel_plan", "contact_sales"))
+    actions = fields.List(one_of("pay_invoice", "change_plan", "cancel_plan", "contact_sales"))
     as_of = utc("when the plan last changed here, or null before the first time", allow_none=True)
     version = fields.Integer()
 

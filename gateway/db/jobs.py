@@ -28,6 +28,7 @@ WITHDRAW_FOREIGN_CREDITS = "gateway.withdraw_foreign_credits"
 DELIVER_INQUIRY = "gateway.deliver_inquiry"
 WALK_GAP = "gateway.walk_gap"
 WALK_DRIFT = "gateway.walk_drift"
+COMPLETE_ADOPTIONS = "gateway.complete_adoptions"
 
 # Procrastinate has a partial index for each half.
 QUEUEING_LOCK_STATE = text("""

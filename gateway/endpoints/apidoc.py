@@ -18,6 +18,7 @@ FROM_CHANGE = (
     errors.CustomerMissing,
     errors.ExposureLimit,
     errors.NoChange,
+    errors.NoImmediateCharge,
     errors.NotEnrolled,
     errors.PaymentMethodRequired,
     errors.PreconditionFailed,

@@ -10,28 +10,28 @@ from gateway.endpoints.apidoc import FROM_STRIPE, operation, path_id
 from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.limits import limited
 from gateway.endpoints.request_context import caller, gateway, requires
-from gateway.services.customers import billing_details, card_removal, payment_methods
+from gateway.services.customers import billing_details, default_method, method_removal, payment_methods
 from gateway.services.customers.billing_details import BillingDetails
-from gateway.services.customers.payment_methods import ListedCard, SetupIntent
+from gateway.services.customers.payment_methods import ListedPaymentMethod, SetupIntent
 from gateway.services.rate_limits.table import RouteClass
 from schemas.billing_details import (
     BillingDetailsSchema,
-    CardListSchema,
-    DefaultCardSchema,
-    ListedCardSchema,
+    DefaultPaymentMethodSchema,
+    ListedPaymentMethodSchema,
+    PaymentMethodListSchema,
     SetupIntentSchema,
     ShownBillingDetailsSchema,
 )
 
 
-class CardId(BaseConverter):
-    """The id of a card in a path. ``default`` is none, or its path would seem to allow DELETE."""
+class PaymentMethodId(BaseConverter):
+    """The id of a payment method in a path. ``default`` is none, or its path would seem to allow DELETE."""
 
     regex = r"(?!default\Z)[^/]+"
 
 
-CARD_IN_PATH = path_id("payment_method_id", examples.CARD_ID)
-blueprint = Blueprint("billing_details", __name__, url_prefix="/v1", description="Billing details and cards")
+METHOD_IN_PATH = path_id("payment_method_id", examples.PAYMENT_METHOD_ID)
+blueprint = Blueprint("billing_details", __name__, url_prefix="/v1", description="Billing details and payment methods")
 
 
 @blueprint.get("/billing-details")
@@ -61,7 +61,7 @@ def replace(body: dict[str, Any]) -> BillingDetails:
 @limited(RouteClass.NEW_CARD)
 @blueprint.response(201, SetupIntentSchema)
 def create_setup_intent() -> SetupIntent:
-    """Begin to add a card. Stripe.js in the browser needs the secret."""
+    """Begin to add a payment method. Stripe.js in the browser needs the secret."""
     return payment_methods.create_setup_intent(gateway(), caller())
 
 
@@ -69,24 +69,24 @@ def create_setup_intent() -> SetupIntent:
 @requires("billing:read")
 @operation("listPaymentMethods", *FROM_STRIPE)
 @limited(RouteClass.STRIPE)
-@blueprint.response(200, CardListSchema)
-def list_cards() -> dict[str, list[ListedCard]]:
-    """List the cards on file."""
-    return {"data": payment_methods.list_cards(gateway(), caller())}
+@blueprint.response(200, PaymentMethodListSchema)
+def list_payment_methods() -> dict[str, list[ListedPaymentMethod]]:
+    """List the payment methods on file, of every type."""
+    return {"data": payment_methods.list_payment_methods(gateway(), caller())}
 
 
 @blueprint.put("/payment-methods/default")
 @requires("billing:write")
 @operation("setDefaultPaymentMethod", *FROM_STRIPE, errors.CardDeclined, errors.CardExpired, errors.ChangeInProgress)
 @limited(RouteClass.CARD)
-@blueprint.arguments(DefaultCardSchema)
-@blueprint.response(200, ListedCardSchema)
-def set_default(body: dict[str, str]) -> ListedCard:
-    """Make a card the default one, which Stripe charges."""
-    return payment_methods.set_default(gateway(), caller(), body["payment_method"])
+@blueprint.arguments(DefaultPaymentMethodSchema)
+@blueprint.response(200, ListedPaymentMethodSchema)
+def set_default(body: dict[str, str]) -> ListedPaymentMethod:
+    """Make a payment method the default one, which Stripe charges."""
+    return default_method.set_default(gateway(), caller(), body["payment_method"])
 
 
-@blueprint.delete("/payment-methods/<card:payment_method_id>", parameters=CARD_IN_PATH)
+@blueprint.delete("/payment-methods/<payment_method:payment_method_id>", parameters=METHOD_IN_PATH)
 @requires("billing:write")
 @operation(
     "deletePaymentMethod",
@@ -97,6 +97,6 @@ def set_default(body: dict[str, str]) -> ListedCard:
 )
 @limited(RouteClass.CARD)
 @blueprint.response(204)
-def delete_card(payment_method_id: str) -> None:
-    """Remove a card. One that pays for a plan, an unpaid invoice or pending charges stays."""
-    card_removal.delete_card(gateway(), caller(), payment_method_id)
+def delete_payment_method(payment_method_id: str) -> None:
+    """Remove a payment method. One that pays for a plan, an unpaid invoice or pending charges stays."""
+    method_removal.delete_payment_method(gateway(), caller(), payment_method_id)

@@ -11,7 +11,7 @@ from schemas import billing_details, history, invoices, plans, sales, subscripti
 Json = dict[str, Any]
 
 CHANGE_ID = "chg_0f6b1c2d3e4f5a6b7c8d9e0f1a2b3c4d"
-CARD_ID = "pm_1SYqv2KonnectExample01"
+PAYMENT_METHOD_ID = "pm_1SYqv2KonnectExample01"
 INVOICE_ID = "in_1SYqv2KonnectExample02"
 SIGNED_QUOTE = "eyJhbGciOiJIUzI1NiJ9.eyJhdWQiOiJxdW90ZSJ9.c2lnbmF0dXJl"
 SETUP_INTENT = "seti_1SYqv2KonnectExample04_secret_example"
@@ -19,8 +19,16 @@ ABSENT = None
 PERIOD_START, PERIOD_END = "2026-11-01T09:00:00Z", "2026-12-01T09:00:00Z"
 NOW = "2026-11-16T09:00:00Z"
 
-CARD: Json = {"id": CARD_ID, "brand": "visa", "last4": "4242", "exp_month": 8, "exp_year": 2031}
-LISTED_CARD: Json = {**CARD, "is_default": True, "is_expired": False}
+PAYMENT_METHOD: Json = {
+    "id": PAYMENT_METHOD_ID,
+    "type": "card",
+    "label": "Visa •••• 4242",
+    "brand": "visa",
+    "last4": "4242",
+    "exp_month": 8,
+    "exp_year": 2031,
+}
+LISTED_PAYMENT_METHOD: Json = {**PAYMENT_METHOD, "is_default": True, "is_expired": False}
 PERIOD: Json = {"start": PERIOD_START, "end": PERIOD_END}
 DETAILS: Json = {
     "organization_id": "org_1",
@@ -34,7 +42,7 @@ DETAILS: Json = {
     "current_period": PERIOD,
     "billing_date": PERIOD_END,
     "upcoming_charges": None,
-    "payment_method": CARD,
+    "payment_method": PAYMENT_METHOD,
     "latest_invoice": {"id": INVOICE_ID, "status": "paid", "total": 0, "currency": "usd"},
     "pending_change": None,
     "actions": ["change_plan", "cancel_plan", "contact_sales"],
@@ -138,9 +146,9 @@ PLUS: Json = {
 OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
     {
         billing_details.BillingDetailsSchema: {**BILLING_DETAILS, "tax_ids": [TAX_ID]},
-        billing_details.CardListSchema: {"data": [LISTED_CARD]},
-        billing_details.DefaultCardSchema: {"payment_method": CARD_ID},
-        billing_details.ListedCardSchema: LISTED_CARD,
+        billing_details.PaymentMethodListSchema: {"data": [LISTED_PAYMENT_METHOD]},
+        billing_details.DefaultPaymentMethodSchema: {"payment_method": PAYMENT_METHOD_ID},
+        billing_details.ListedPaymentMethodSchema: LISTED_PAYMENT_METHOD,
         billing_details.SetupIntentSchema: {
             "client_secret": SETUP_INTENT,
             "publishable_key": "pk_test_example",

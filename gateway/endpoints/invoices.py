@@ -51,5 +51,5 @@ def show(invoice_id: str) -> Invoice:
 @limited(RouteClass.PAY)
 @blueprint.response(200, InvoiceSchema)
 def pay(invoice_id: str) -> Invoice:
-    """Charge an invoice to the default card. A paid invoice is returned unchanged."""
+    """Charge an invoice to the default payment method. A paid invoice is returned unchanged."""
     return payment.pay_invoice(gateway(), caller(), invoice_id)

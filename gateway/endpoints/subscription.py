@@ -51,7 +51,7 @@ Answer = tuple[ChangeView, int, dict[str, str]]
 @blueprint.response(200, PlanDetailsSchema)
 def show() -> tuple[PlanDetails, int, dict[str, str]]:
     """Return Plan Details."""
-    # A browser may keep them for its next conditional request, unless they show a card.
+    # A browser may keep them for its next conditional request, unless they show a payment method.
     details = load_plan_details(gateway(), caller())
     return details, 200, {"Cache-Control": "private, no-cache" if details.payment_method is None else "no-store"}
 

@@ -6,7 +6,17 @@ No timer is stored, so none can be lost. After a change, the sandbox simply work
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from gateway.sandbox.billing import boundary, collection, endings, pausing, pending_update, trials, upcoming
+from gateway.sandbox.billing import (
+    boundary,
+    collection,
+    discounts,
+    endings,
+    pausing,
+    pending_update,
+    sending,
+    trials,
+    upcoming,
+)
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.subscription import ENDED, period_end
 from gateway.sandbox.settings import Settings
@@ -48,17 +58,24 @@ def _of_subscription(store: Store, subscription: Json, settings: Settings) -> It
         yield Step(subscription["pause_collection"]["resumes_at"], pausing.collect_again)
     if status == "trialing" and not trials.announced(store, subscription):
         yield Step(trials.announcement(subscription), trials.announce)
+    for ends in discounts.ends(store, subscription):
+        yield Step(ends, discounts.drop_over)
     notice = upcoming.notice(store, subscription, settings)
     if notice:
         yield Step(notice, upcoming.notify)
     yield Step(period_end(subscription), boundary.cross)
 
 
-def _of_invoice(store: Store, invoice: Json, _settings: Settings) -> Iterator[Step]:
+def _of_invoice(store: Store, invoice: Json, settings: Settings) -> Iterator[Step]:
     answer = collection.debit_ends(store, invoice)
     if answer:
         yield Step(answer, collection.end_debit)
-    if not invoice["auto_advance"] or store.find("customer", invoice["customer"]) is None:
+    if store.find("customer", invoice["customer"]) is None:
+        return
+    late = sending.late_at(store, invoice, settings)
+    if late:
+        yield Step(late, sending.become_late)
+    if not invoice["auto_advance"]:
         return
     if invoice["status"] == "draft" and invoice["automatically_finalizes_at"]:
         yield Step(invoice["automatically_finalizes_at"], collection.finalize)

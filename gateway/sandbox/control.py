@@ -8,6 +8,7 @@ import math
 from flask import Blueprint, Response, request
 
 from gateway.sandbox import encoding, faults
+from gateway.sandbox.billing import redemption
 from gateway.sandbox.clock import LATEST, Clock
 from gateway.sandbox.engine import Engine
 from gateway.sandbox.errors import StripeError, invalid
@@ -58,6 +59,11 @@ def blueprint(engine: Engine, clock: Clock, outbox: Outbox) -> Blueprint:
         with engine.lock:
             urls = outbox.resend(event)
         return _json({"event": event, "sent_to": urls})
+
+    @control.post("/customers/<customer>/discount")
+    def discount_customer(customer: str) -> Response:
+        with engine.visit(customer) as work:
+            return _json(redemption.give_to_customer(work, customer, _body()), 201)
 
     @control.errorhandler(StripeError)
     def refused(error: StripeError) -> Response:

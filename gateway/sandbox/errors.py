@@ -16,7 +16,9 @@ from gateway.sandbox.json_types import Json
 _LABELS = {
     "billing.meter": "meter",
     "payment_method": "PaymentMethod",
+    "promotion_code": "promotion code",
     "setup_intent": "setupintent",
+    "tax_rate": "tax rate",
     "webhook_endpoint": "webhook endpoint",
 }
 

@@ -10,11 +10,14 @@ from gateway.sandbox.work import Work
 
 _REFERENCES = {
     "charge": "charge",
+    "coupon": "coupon",
     "credit_note": "credit_note",
     "customer": "customer",
     "customer_balance_transaction": "customer_balance_transaction",
     "default_payment_method": "payment_method",
     "default_price": "price",
+    "discount": "discount",
+    "discounts": "discount",
     "invoice": "invoice",
     "latest_charge": "charge",
     "latest_invoice": "invoice",
@@ -23,6 +26,7 @@ _REFERENCES = {
     "pending_setup_intent": "setup_intent",
     "price": "price",
     "product": "product",
+    "promotion_code": "promotion_code",
     "subscription": "subscription",
 }
 """Field → kind of the object that it names."""
@@ -61,6 +65,18 @@ def _tax_ids(work: Work, customer: Json) -> Json:
     return {"object": "list", "data": list(work.select("tax_id", customer["id"])), "has_more": False, "url": url}
 
 
+def _tax(_work: Work, customer: Json) -> Json:
+    """Return how automatic tax locates the customer, which here means by the address alone."""
+    address = customer["address"] or {"country": None}
+    located = {"country": address["country"], "source": "billing_address", "state": address.get("state")}
+    return {
+        "automatic_tax": "supported" if address["country"] else "unrecognized_location",
+        "ip_address": None,
+        "location": located if address["country"] else None,
+        "provider": "stripe",
+    }
+
+
 def _tiers(work: Work, price: Json) -> list[Json] | None:
     return tiers.of(work, price) or None
 
@@ -69,13 +85,14 @@ _INCLUDABLE: dict[tuple[str, str], Callable[[Work, Json], Json | list[Json] | No
     ("invoice", "payments"): _payments,
     ("invoice", "confirmation_secret"): _confirmation_secret,
     ("customer", "subscriptions"): _subscriptions,
+    ("customer", "tax"): _tax,
     ("customer", "tax_ids"): _tax_ids,
     ("customer", "sources"): _sources,
     ("plan", "tiers"): _tiers,
     ("price", "tiers"): _tiers,
 }
 """Fields that are absent unless the request expands them."""
-_ALWAYS_THERE = {"lines", "items", "data", "discounts", "tax", "tax_ids", "tax_rates"}
+_ALWAYS_THERE = {"lines", "items", "data", "tax_ids", "tax_rates"}
 """Fields that are already in the answer, or that the sandbox never has. Stripe accepts them in a path."""
 
 
@@ -96,17 +113,25 @@ def _expand(work: Work, obj: Json, names: list[str], path: str) -> Json:
     name, rest = names[0], names[1:]
     value = obj.get(name)
     if isinstance(value, list):
-        return obj | {name: [_expand(work, entry, rest, path) if rest else entry for entry in value]}
+        entries = [_find(work, name, entry) if isinstance(entry, str) else entry for entry in value]
+        return obj | {
+            name: [_expand(work, entry, rest, path) if rest and isinstance(entry, dict) else entry for entry in entries]
+        }
     include = _INCLUDABLE.get((obj.get("object", ""), name))
     if include and value is None:
         value = include(work, obj)
     elif isinstance(value, str) and name == "default_source":
         value = source.shown(work.get("payment_method", value))
     elif isinstance(value, str) and name in _REFERENCES:
-        found = work.find(_REFERENCES[name], value) or work.recall("deleted", value)
-        value = value if found is None else found
+        value = _find(work, name, value)
     elif (name not in obj and name not in _ALWAYS_THERE) or (isinstance(value, str | int) and not rest):
         raise invalid(f"This property cannot be expanded ({path}).", param="expand")
     if rest and isinstance(value, dict):
         value = _expand(work, value, rest, path)
     return obj if name not in obj and value is None else obj | {name: value}
+
+
+def _find(work: Work, field: str, object_id: str) -> Json | str:
+    """Return the object that a field names, or the id if the sandbox keeps no such object."""
+    found = work.find(_REFERENCES[field], object_id) if field in _REFERENCES else None
+    return found or work.recall("deleted", object_id) or object_id

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from flask import Blueprint, Response, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from gateway.sandbox.billing import credit_notes, intents, payment, setup
+from gateway.sandbox.billing import credit_notes, intents, on_file, payment, setup
 from gateway.sandbox.billing.lines import lines_of
 from gateway.sandbox.currencies import shown
 from gateway.sandbox.engine import Engine
@@ -150,7 +150,7 @@ def _card(work: Work, invoice: Json) -> Json | None:
         return None
     subscription_id = subscription_of(invoice)
     subscription = work.find("subscription", subscription_id) if subscription_id else None
-    return payment.card_on_file(work, subscription, invoice["customer"])
+    return on_file.method(work, subscription, invoice["customer"])
 
 
 def _pay(work: Work, invoice: Json) -> str:

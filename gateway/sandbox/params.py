@@ -5,6 +5,7 @@ nest and which values an enum allows. Reading them at run time keeps the sandbox
 list.
 """
 
+import re
 import types
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -50,6 +51,7 @@ _ENUM_ORDER = {
 
 _MARKS: tuple[Any, ...] = (NotRequired, Required)
 _BOOLEANS = {"true": True, "false": False}
+_DECIMAL = re.compile(r"-?\d+(\.\d+)?")
 
 
 def read(raw: Json, shape: Any) -> Json:
@@ -138,6 +140,8 @@ def _read_scalar(raw: str, options: tuple[Any, ...], name: str) -> Any:
         if number < 0 and name.rpartition("[")[2].rstrip("]") in _NON_NEGATIVE:
             raise invalid("Invalid non-negative integer", param=name, code="parameter_invalid_integer")
         return number
+    if float in options:
+        return _read_float(raw, name)
     if bool in options:
         if raw in _BOOLEANS:
             return _BOOLEANS[raw]
@@ -148,6 +152,12 @@ def _read_scalar(raw: str, options: tuple[Any, ...], name: str) -> Any:
         kind = "array" if any(get_origin(option) is list for option in options) else "object"
         raise invalid(f"Invalid {kind}", param=name)
     return raw
+
+
+def _read_float(raw: str, name: str) -> float:
+    if not _DECIMAL.fullmatch(raw):
+        raise invalid(f"Invalid decimal: {raw}", param=name, code="parameter_invalid_decimal")  # inferred
+    return float(raw)
 
 
 def _listed(name: str, enum: list[str]) -> str:

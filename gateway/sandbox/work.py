@@ -62,7 +62,7 @@ class Work:
 
     def add(self, obj: Json, *event_types: str) -> Json:
         """Store a new object and make its events. Without ``event_types`` that is ``*.created``, if Stripe has it."""
-        self._keep(obj)
+        self.keep(obj)
         for event_type in event_types or self._default_events(obj, "created"):
             self.tell(event_type, obj)
         return obj
@@ -75,7 +75,7 @@ class Work:
         new = obj | changes
         before = self.untold.pop(obj["id"], obj)
         if new != obj:
-            self._keep(new)
+            self.keep(new)
         if new == before:
             return new
         for event_type in event_types or self._default_events(obj, "updated"):
@@ -89,7 +89,7 @@ class Work:
         """
         new = obj | changes
         self.untold.setdefault(obj["id"], obj)
-        self._keep(new)
+        self.keep(new)
         return new
 
     def remove(self, obj: Json) -> Json:
@@ -121,7 +121,8 @@ class Work:
         """Write all changes to the store."""
         self.store.commit(self.changes)
 
-    def _keep(self, obj: Json) -> None:
+    def keep(self, obj: Json) -> None:
+        """Store the object and make no event."""
         self.changes.setdefault(obj["object"], {})[obj["id"]] = obj
 
     def _default_events(self, obj: Json, verb: str) -> tuple[str, ...]:
@@ -141,4 +142,4 @@ class Work:
             request=self.request,
             endpoints=endpoints,
         )
-        self._keep(event)
+        self.keep(event)

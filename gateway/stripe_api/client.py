@@ -202,7 +202,7 @@ def stripe_call() -> Iterator[None]:
         raise CardDeclined(error.user_message or "The card was declined.") from error
     except stripe.InvalidRequestError as error:
         if is_missing_card(error):
-            raise PaymentMethodRequired("There is no card on file. Add billing details first.") from error
+            raise PaymentMethodRequired("There is no payment method on file. Add billing details first.") from error
         if error.code == "resource_missing":
             raise NotFound(error.user_message or "Stripe has no such object.") from error
         raise StripeRejected(error.user_message or "Stripe refused the request.") from error
@@ -213,7 +213,7 @@ def stripe_call() -> Iterator[None]:
 
 
 def is_missing_card(error: stripe.InvalidRequestError) -> bool:
-    """Return whether the customer has no card to charge.
+    """Return whether the customer has no payment method to charge.
 
     Stripe answers ``resource_missing`` then too. But no parameter names the missing object, and the status is not 404.
     """
@@ -240,7 +240,7 @@ def stripe_call_with_input(field: str | None = None) -> Iterator[None]:
         raise BillingDetailsRefused(error.detail, errors=errors, stripe_code=cause.code) from cause
 
 
-def refuses(error: StripeRejected, parameter: str) -> bool:
+def refuses(error: NotFound | StripeRejected, parameter: str) -> bool:
     """Return whether Stripe refused the call because of ``parameter``."""
     cause = error.__cause__
     return isinstance(cause, stripe.InvalidRequestError) and cause.param == parameter

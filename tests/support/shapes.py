@@ -70,7 +70,7 @@ def _object(value: Any, kind: Any, path: str) -> Iterator[str]:
     hints = _hints(origin)
     if not hints:  # metadata and previous_attributes allow any keys
         return
-    if value.get("deleted") is True and "deleted" in hints:
+    if value.get("deleted") is True and "deleted" in hints and origin is not stripe.Discount:
         yield from _stub(value, origin, path)
         return
     if name_of(origin) not in (None, value.get("object")):

@@ -1,7 +1,7 @@
 """The tables. Constraints enforce the invariants that a race could break, and each has a comment with its reason."""
 
 from gateway.db.models.base import Base, Json, Mirrored
-from gateway.db.models.billing import Invoice, Subscription, UpcomingInvoice
+from gateway.db.models.billing import IS_UNPAID, UNPAID, Invoice, Subscription, UpcomingInvoice
 from gateway.db.models.billing_intents import BillingIntent
 from gateway.db.models.catalog import Plan, Price
 from gateway.db.models.checks import Check
@@ -18,14 +18,17 @@ from gateway.db.models.plan_table import (
     PlanHistory,
 )
 from gateway.db.models.rate_limits import RateLimitCount
-from gateway.db.models.reconciliation import Reconciliation, SeenAtStripe, StripeBudget
+from gateway.db.models.reconciliation import Adoption, Reconciliation, SeenAtStripe, StripeBudget
 from gateway.db.models.sales import SalesInquiry
 
 __all__ = [
     "IS_OPEN",
+    "IS_UNPAID",
     "OPEN_STATES",
     "PENDING_INVOICE",
+    "UNPAID",
     "UNSETTLED",
+    "Adoption",
     "Base",
     "BillingIntent",
     "Check",

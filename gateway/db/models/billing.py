@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, and_, bindparam, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.db.models.base import Json, Mirrored
@@ -51,6 +51,8 @@ class Invoice(Mirrored):
     __tablename__ = "invoices"
     __table_args__ = (
         Index(None, "organization_id", "created"),
+        # Every merge reads an organization's unpaid invoices, and nearly all invoices are paid.
+        Index("ix_invoices_unpaid", "organization_id", postgresql_where=text("status IN ('open', 'uncollectible')")),
         # Stripe's values, and our own ``deleted`` for a draft that was deleted at Stripe
         CheckConstraint("status IN ('draft', 'open', 'paid', 'uncollectible', 'void', 'deleted')", name="status"),
     )
@@ -65,6 +67,8 @@ class Invoice(Mirrored):
     attempted: Mapped[bool] = mapped_column(server_default=text("true"))
     attempt_count: Mapped[int] = mapped_column(server_default="0")
     auto_advance: Mapped[bool] = mapped_column(server_default=text("false"))
+    payment_under_way: Mapped[bool | None]
+    """Whether a payment is in progress, as a lookup found. None if Stripe has shown a newer state since."""
     number: Mapped[str | None]
     currency: Mapped[str]
     total: Mapped[int]
@@ -75,6 +79,15 @@ class Invoice(Mirrored):
     hosted_invoice_url: Mapped[str | None]
     invoice_pdf: Mapped[str | None]
     created: Mapped[datetime]
+
+
+UNPAID = ("open", "uncollectible")
+"""The statuses of an invoice that is still owed. A written-off invoice is a debt until it is paid or voided."""
+# The statuses are literals, because PostgreSQL's prepared plan could not use the partial index with parameters.
+IS_UNPAID = and_(
+    Invoice.status.in_(bindparam("unpaid_statuses", UNPAID, expanding=True, literal_execute=True)),
+    Invoice.amount_remaining > 0,
+)
 
 
 class UpcomingInvoice(Mirrored):

@@ -1,4 +1,4 @@
-"""The progress of reconciliation, so that a killed run can resume, and the budget of calls to Stripe."""
+"""The progress of reconciliation and adoption, so that a killed run can resume, and the budget of calls to Stripe."""
 
 from datetime import datetime
 
@@ -9,11 +9,11 @@ from gateway.db.models.base import Base, Json
 
 
 class Reconciliation(Base):
-    """One run of the gap walk or of the drift walk. It is unfinished while ``finished_at`` is null."""
+    """One run of the gap walk, the drift walk or an adoption. It is unfinished while ``finished_at`` is null."""
 
     __tablename__ = "reconciliations"
     __table_args__ = (
-        CheckConstraint("kind IN ('gap', 'drift')", name="kind"),
+        CheckConstraint("kind IN ('gap', 'drift', 'adoption')", name="kind"),
         # The next run starts where a finished run ended. Without ``until`` it would not know where.
         CheckConstraint("finished_at IS NULL OR until IS NOT NULL", name="finished"),
         # Unique, because two processes may start at the same moment. They resume the same run, and one makes progress.
@@ -25,11 +25,13 @@ class Reconciliation(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str]
     since: Mapped[datetime | None]
-    """The time back to which the gap walk goes. None if it goes back as far as Stripe's list."""
+    """The time back to which the gap walk goes. None if it goes back as far as Stripe's list. An adoption replays the
+    events that were received since then."""
     until: Mapped[datetime | None]
     """Stripe's time of the first answer. A finished run has checked everything before it."""
     cursor: Mapped[str | None]
-    """The last object on the last committed page. In a drift walk, the phase precedes the object."""
+    """The last object on the last committed page. In a drift walk, the phase precedes the object. In an
+    adoption, so does the digest of what it adopts by."""
     counts: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     """The number of differences found so far, by class."""
     started_at: Mapped[datetime]
@@ -47,6 +49,14 @@ class SeenAtStripe(Base):
         ForeignKey("reconciliations.id", ondelete="CASCADE"), primary_key=True
     )
     object_id: Mapped[str] = mapped_column(primary_key=True)
+
+
+class Adoption(Base):
+    """An adopted organization whose customer is not stamped at Stripe yet, and whose cards are not all mirrored."""
+
+    __tablename__ = "adoptions"
+
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"), primary_key=True)
 
 
 class StripeBudget(Base):

@@ -4,13 +4,17 @@ from dataclasses import dataclass
 
 from gateway.sandbox.billing import (
     collection,
+    discounts,
     intents,
     invoicing,
     items,
     ledger,
     payment,
     pending_update,
+    redemption,
     scheduled_end,
+    sending,
+    taxes,
     usage,
 )
 from gateway.sandbox.billing.cycle import period_at, whole
@@ -19,6 +23,7 @@ from gateway.sandbox.billing.lines import add_pending
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.subscription import ENDED, items_of, with_items
+from gateway.sandbox.pricing import Part
 from gateway.sandbox.work import Work
 
 _UNCHARGED = {"trialing", "paused"}
@@ -57,6 +62,10 @@ def plan(work: Work, subscription: Json, params: Json) -> Change:
     reset = _restarts_periods(subscription, params)
     moved = {"billing_cycle_anchor": work.now} if reset else {}
     target = subscription | moved | scheduled_end.requested(work, subscription, params)
+    if "discounts" in params:
+        owner = {"customer": subscription["customer"], "subscription": subscription["id"]}
+        target["discounts"] = redemption.redeem(work, params["discounts"], owner, subscription["currency"])
+    target |= taxes.requested(work, subscription, params)
     after = items.changed(work, target, params.get("items", []))
     if reset or target["cancel_at"] != subscription["cancel_at"]:
         after = [item | _period(target, item, work.now if reset else item["current_period_start"]) for item in after]
@@ -93,28 +102,45 @@ def _period(subscription: Json, item: Json, moment: int) -> Json:
 
 
 def _prorations(work: Work, before: Json, target: Json, after: list[Json], date: int) -> list[Proration]:
+    costs = Costs.of(work, target, after)
     old = {item["id"]: item for item in items_of(before)}
     new = {item["id"]: item for item in after}
     found: list[Proration] = []
     for item_id in old | new:
-        found += _item_prorations(work, target, old.get(item_id), new.get(item_id), date)
+        found += _item_prorations(work, costs, old.get(item_id), new.get(item_id), date)
     return found
 
 
-def _item_prorations(work: Work, target: Json, old: Json | None, new: Json | None, date: int) -> list[Proration]:
+def _item_prorations(work: Work, costs: "Costs", old: Json | None, new: Json | None, date: int) -> list[Proration]:
     if old and new and _costs(old) == _costs(new):
         if old["current_period_end"] == new["current_period_end"]:
             return []
         # The billed part stays. Only the time that the period gained or lost at its end is prorated, as recorded from
         # Stripe's API for a moved anchor.
         lost = ledger.unused(work, old["id"], new["current_period_end"])
-        return lost + _debits(work, target, new, old["current_period_end"])
+        return lost + costs.debits(new, old["current_period_end"])
     given_back = ledger.unused(work, old["id"], date) if old else []
-    return given_back + (_debits(work, target, new, max(date, new["current_period_start"])) if new else [])
+    return given_back + (costs.debits(new, max(date, new["current_period_start"])) if new else [])
 
 
-def _debits(work: Work, target: Json, item: Json, start: int) -> list[Proration]:
-    return ledger.charge(work, item, start, whole(target, item["price"], item["current_period_start"]))
+@dataclass(frozen=True)
+class Costs:
+    """What the items of a subscription cost for a whole period, after its discounts."""
+
+    subscription: Json
+    parts: dict[str, list[Part]]
+    discounts: list[str]
+
+    @classmethod
+    def of(cls, work: Work, subscription: Json, after: list[Json]) -> "Costs":
+        """Work out the costs of the items ``after`` a change."""
+        parts = discounts.net_parts(work, subscription, after)
+        return cls(subscription, parts, discounts.in_force(work, subscription, after))
+
+    def debits(self, item: Json, start: int) -> list[Proration]:
+        """Return the debits for the item from ``start`` to the end of its period."""
+        period = whole(self.subscription, item["price"], item["current_period_start"])
+        return ledger.charge(item, self.parts[item["id"]], start, period, self.discounts)
 
 
 def _costs(item: Json) -> tuple[str, int | None]:
@@ -148,7 +174,9 @@ def take_effect(work: Work, subscription: Json, fields: Json) -> Json:
     """Store the subscription's new fields, and note which subscription owns each item."""
     for item in (fields.get("items") or {"data": []})["data"]:
         work.note("item_owner", item["id"], {"subscription": subscription["id"]})
-    return work.update(subscription, fields)
+    changed = work.update(subscription, fields)
+    discounts.announce(work, subscription, changed)
+    return discounts.drop_over(work, changed)
 
 
 def draft_now(work: Work, change: Change) -> Json:
@@ -156,12 +184,14 @@ def draft_now(work: Work, change: Change) -> Json:
     start = min(item["current_period_start"] for item in items_of(change.subscription))
     pending = invoicing.pending_items(work, change.subscription, loose=False)
     window = (start, work.now)
-    return invoicing.draft(work, change.subscription, reason="subscription_update", pending=pending, window=window)
+    return invoicing.draft(work, change.after, reason="subscription_update", pending=pending, window=window)
 
 
 def _invoice_now(work: Work, change: Change, behavior: str) -> Json:
     owed = _make_pending(work, change)
-    invoice = invoicing.finalize(work, draft_now(work, change))
+    invoice = draft_now(work, change)
+    if not sending.is_sent(invoice):  # that a sent one stays a draft for an hour, as at sign-up, is an inference
+        invoice = invoicing.finalize(work, invoice)
     if invoice["status"] == "open" and behavior != "default_incomplete":
         card = payment.card_for(work, change.after, change.subscription["customer"])
         if behavior == "error_if_incomplete":

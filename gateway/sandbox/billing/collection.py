@@ -3,7 +3,7 @@
 https://docs.stripe.com/billing/revenue-recovery/smart-retries
 """
 
-from gateway.sandbox.billing import cancel, invoicing, payment, standing, uncollectible, usage
+from gateway.sandbox.billing import cancel, invoicing, on_file, payment, sending, standing, uncollectible, usage
 from gateway.sandbox.billing.void import void
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.bank_accounts import account_of
@@ -28,13 +28,11 @@ def finalize(work: Work, invoice: Json) -> Json:
     if opened["status"] == "paid":
         payment.follow_up(work, opened, None)
         return opened
-    if opened["collection_method"] == "send_invoice":
-        return opened
     if paused and paused["behavior"] == "void":
         return void(work, opened)
     if paused and paused["behavior"] == "mark_uncollectible":
         return uncollectible.mark(work, opened, "subscription_paused")
-    return collect(work, opened)
+    return opened if sending.is_sent(opened) else collect(work, opened)
 
 
 def collect(work: Work, invoice: Json, payer: Json | None = None) -> Json:
@@ -43,7 +41,7 @@ def collect(work: Work, invoice: Json, payer: Json | None = None) -> Json:
     Return the invoice, paid or open. ``payer`` is the subscription whose payment method pays, as an update will leave
     it. By default it is the stored one.
     """
-    card = payment.card_on_file(work, payer or owner(work, invoice), invoice["customer"])
+    card = on_file.method(work, payer or owner(work, invoice), invoice["customer"])
     if card and payment.can_debit(card, invoice):
         return payment.charge(work, invoice, card)  # the bank answers later, and only then there is a failure to retry
     scheduled = _schedule_retry(work, invoice)

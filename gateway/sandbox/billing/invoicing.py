@@ -3,14 +3,17 @@
 https://docs.stripe.com/invoicing/integration/workflow-transitions
 """
 
-from gateway.sandbox.billing import balance, intents
+from dataclasses import replace
+
+from gateway.sandbox.billing import balance, discounts, intents, ledger, taxes
 from gateway.sandbox.billing.cycle import Period, parts_of
 from gateway.sandbox.billing.ledger import Debit, remember
-from gateway.sandbox.billing.lines import for_period, from_pending, trial_line
+from gateway.sandbox.billing.lines import for_period, from_pending, lines_of, trial_line
 from gateway.sandbox.currencies import minimum_charge
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects import invoice as objects
 from gateway.sandbox.objects.subscription import items_of, metered
+from gateway.sandbox.settings import DAY
 from gateway.sandbox.work import Work
 
 DRAFT_SECONDS = 3600
@@ -64,18 +67,20 @@ def draft(  # one parameter per decision
     customer = work.get("customer", subscription["customer"])
     invoice_id = invoice_id or work.ids.new("in")
     lines = from_pending(work, invoice_id, pending) + (lines or [])
+    sent = subscription["collection_method"] == "send_invoice"
     invoice = objects.build(work, customer, invoice_id=invoice_id, currency=subscription["currency"], reason=reason)
-    invoice |= totals(invoice, lines, customer["balance"])
     invoice |= {
         "auto_advance": auto_advance,
         "automatically_finalizes_at": work.now + DRAFT_SECONDS + 1 if auto_advance else None,
-        "next_payment_attempt": work.now + DRAFT_SECONDS if auto_advance else None,
+        "collection_method": subscription["collection_method"],
+        "due_date": work.now + subscription["days_until_due"] * DAY if sent else None,
+        "discounts": discounts.live(work, discounts.of_subscription(work, subscription), window[1]),
+        "next_payment_attempt": work.now + DRAFT_SECONDS if auto_advance and not sent else None,
         "parent": objects.parent_of(subscription),
         "period_end": window[1],
         "period_start": window[0],
-    }
-    work.note("lines", invoice_id, {"data": lines})
-    work.add(invoice)
+    } | taxes.of_invoice(subscription)
+    invoice = work.add(invoice | put_lines(work, invoice, lines))
     for item in pending:
         work.update(item, {"invoice": invoice_id})
     return invoice
@@ -95,35 +100,70 @@ def _charge_period(work: Work, invoice_id: str, subscription: Json, item: Json, 
     if subscription["status"] == "trialing":
         lines = [lines[0] | trial_line(work, item)]
     start, end = period
+    rates = tuple(item["tax_rates"])
     for line in lines:
-        debit = Debit(
-            line["amount"], item["price"], line["quantity"], start, end, end, invoice=invoice_id, line=line["id"]
-        )
-        remember(work, item["id"], debit)
+        debit = Debit(line["amount"], item["price"], line["quantity"], start, end, end, invoice_id, line["id"])
+        remember(work, item["id"], replace(debit, rates=rates))
     return lines
 
 
-def totals(invoice: Json, lines: list[Json], before: int) -> Json:
-    """Return the fields that follow from the lines and from the customer's balance ``before``."""
-    total = sum(line["amount"] for line in lines)
+def put_lines(work: Work, invoice: Json, lines: list[Json]) -> Json:
+    """Store the draft's lines with their discounts and taxes, and return the invoice's fields that follow from them."""
+    moment = invoice["period_end"]
+    lines = [line | {"discounts": discounts.live(work, line["discounts"], moment, invoice["id"])} for line in lines]
+    lines = discounts.apply(work, lines, invoice["discounts"], invoice["currency"])
+    lines = [line | {"taxes": taxes.of_line(work, invoice, line, _net(line))} for line in lines]
+    for line in lines:
+        ledger.lower(work, line)
+    discounts.use_up(work, invoice, lines)
+    work.note("lines", invoice["id"], {"data": lines})
+    return totals(work, invoice, lines)
+
+
+def _net(line: Json) -> int:
+    return int(line["amount"]) - discounts.total(line["discount_amounts"])
+
+
+def totals(work: Work, invoice: Json, lines: list[Json]) -> Json:
+    """Return the fields that follow from the lines and from the customer's balance.
+
+    The subtotal is before the invoice's discounts, but after those of its lines, as the SDK says of ``Invoice``.
+    """
+    taken = [entry for line in lines for entry in line["discount_amounts"]]
+    taxed = [tax for line in lines for tax in line["taxes"]]
+    net = sum(_net(line) for line in lines)
+    total = net + taxes.total(taxed, "exclusive")
+    before_group = [(line, line["amount"] - discounts.total(discounts.of_line(line))) for line in lines]
+    subtotal = sum(amount for _line, amount in before_group)
+    included = [tax for line, amount in before_group for tax in taxes.of_line(work, invoice, line, amount)]
+    before = work.get("customer", invoice["customer"])["balance"]
     due, _left = settle(total, before, invoice["currency"])
     return {
         "amount_due": due,
         "amount_remaining": due,
+        "automatic_tax": taxes.automatic(work, invoice),
         "lines": objects.lines_page(invoice["id"], lines),
         "starting_balance": before,
-        "subtotal": total,
-        "subtotal_excluding_tax": total,
+        "subtotal": subtotal,
+        "subtotal_excluding_tax": subtotal - taxes.total(included, "inclusive"),
         "total": total,
-        "total_excluding_tax": total,
+        "total_discount_amounts": discounts.combined(taken),
+        "total_excluding_tax": net - taxes.total(taxed, "inclusive"),
+        "total_pretax_credit_amounts": [
+            entry | {"type": "discount"} for entry in discounts.combined(taken) if entry["amount"]
+        ],
+        "total_taxes": taxes.combined(taxed),
     }
 
 
 def finalize(work: Work, invoice: Json, *, collect_at: int | None = None) -> Json:
     """Finalize the draft by giving it a number, settling it with the customer's balance and opening it.
 
-    An invoice with nothing to charge becomes paid immediately. ``collect_at`` is the time of its automatic charge.
+    The events come in the order that users of Stripe report. An invoice with nothing to charge becomes paid
+    immediately. ``collect_at`` is the time of its automatic charge.
     """
+    if invoice["automatic_tax"]["enabled"]:
+        invoice = _compute_tax(work, invoice)
     customer = work.get("customer", invoice["customer"])
     due, left = settle(invoice["total"], customer["balance"], invoice["currency"])
     number = f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}"
@@ -135,29 +175,32 @@ def finalize(work: Work, invoice: Json, *, collect_at: int | None = None) -> Jso
     after = work.update(customer, changes)
     balance.moved(work, customer["balance"], after, "applied_to_invoice", invoice["currency"], invoice["id"])
     hosted = f"{work.url}/i/{invoice['id']}"
-    opened = work.update(
-        invoice,
-        {
-            "amount_due": due,
-            "amount_remaining": due,
-            "auto_advance": due > 0 and invoice["auto_advance"],
-            "automatically_finalizes_at": None,
-            "effective_at": work.now,
-            "ending_balance": left,
-            "hosted_invoice_url": hosted,
-            "invoice_pdf": f"{hosted}/pdf",
-            "next_payment_attempt": collect_at if due else None,
-            "number": number,
-            "starting_balance": customer["balance"],
-            "status": "open",
-            "status_transitions": invoice["status_transitions"] | {"finalized_at": work.now},
-        },
-        "invoice.finalized",
-    )
+    final = {
+        "amount_due": due,
+        "amount_remaining": due,
+        "auto_advance": due > 0 and invoice["auto_advance"],
+        "automatically_finalizes_at": None,
+        "effective_at": work.now,
+        "ending_balance": left,
+        "hosted_invoice_url": hosted,
+        "invoice_pdf": f"{hosted}/pdf",
+        "next_payment_attempt": collect_at if due else None,
+        "number": number,
+        "starting_balance": customer["balance"],
+        "status": "open",
+        "status_transitions": invoice["status_transitions"] | {"finalized_at": work.now},
+    }
     if due:
-        intents.prepare(work, opened)
-        return opened
-    return mark_paid(work, opened, attempts=0, charged=0)
+        intents.prepare(work, invoice | final)
+    opened = work.update(invoice, final, "invoice.updated", "invoice.finalized")
+    return opened if due else mark_paid(work, opened, attempts=0, charged=0)
+
+
+def _compute_tax(work: Work, invoice: Json) -> Json:
+    """Compute automatic tax again, because the customer's address may have changed since the invoice was drafted."""
+    if not taxes.country_of(work, invoice["customer"]):
+        invoice = taxes.give_up(work, invoice)
+    return work.amend(invoice, put_lines(work, invoice, lines_of(work, invoice["id"])))
 
 
 def mark_paid(work: Work, invoice: Json, *, attempts: int, charged: int, attempted: bool = True) -> Json:

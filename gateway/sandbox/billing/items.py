@@ -1,5 +1,6 @@
 """The subscription items that result from a request."""
 
+from gateway.sandbox.billing import redemption, taxes
 from gateway.sandbox.billing.cycle import period_at
 from gateway.sandbox.errors import invalid, required
 from gateway.sandbox.json_types import Json
@@ -65,7 +66,8 @@ def _added(work: Work, subscription: Json, wanted: Json, param: str) -> Json:
     """Return a new item in the current period, which may begin before the item (as recorded from Stripe's API)."""
     price = _same_currency(price_of(work, wanted, f"{param}[price]"), subscription["currency"], param)
     period = period_at(subscription, price, work.now)
-    return build_item(work, subscription["id"], price, wanted.get("quantity"), period, wanted.get("metadata") or {})
+    built = build_item(work, subscription["id"], price, wanted.get("quantity"), period, wanted.get("metadata") or {})
+    return built | terms(work, subscription, built, wanted, param)
 
 
 def _swapped(work: Work, subscription: Json, item: Json, wanted: Json, param: str) -> Json:
@@ -82,7 +84,23 @@ def _swapped(work: Work, subscription: Json, item: Json, wanted: Json, param: st
         new["quantity"] = wanted["quantity"]
     if "metadata" in wanted:
         new["metadata"] = merged(item["metadata"], wanted["metadata"])
-    return new
+    return new | terms(work, subscription, item, wanted, param)
+
+
+def terms(work: Work, subscription: Json, item: Json, wanted: Json, param: str) -> Json:
+    """Return the requested discounts and tax rates of an item, {} for none."""
+    rates = {}
+    if "tax_rates" in wanted:
+        rates["tax_rates"] = taxes.chosen(work, wanted["tax_rates"], f"{param}[tax_rates]")
+    if "discounts" not in wanted:
+        return rates
+    owner = {
+        "customer": subscription["customer"],
+        "subscription": subscription["id"],
+        "subscription_item": item["id"],
+    }
+    currency = subscription["currency"]
+    return rates | {"discounts": redemption.redeem(work, wanted["discounts"], owner, currency, f"{param}[discounts]")}
 
 
 def _interval(price: Json) -> tuple[str, int]:

@@ -34,6 +34,10 @@ class Debit:
     line: str | None = None
     invoice_item: str | None = None
     credited_by: str | None = None
+    discounts: tuple[str, ...] = ()
+    """The discounts after which ``amount`` was left."""
+    rates: tuple[Json, ...] = ()
+    """The tax rates of the item."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,10 @@ class Proration:
     start: int
     end: int
     credits: Debit | None = None
+    discounts: tuple[str, ...] = ()
+    """The discounts after which ``amount`` is left."""
+    rates: tuple[Json, ...] = ()
+    """The tax rates of the item."""
 
 
 def debits(work: Work, item: str) -> list[Debit]:
@@ -61,6 +69,20 @@ def remember(work: Work, item: str, debit: Debit) -> None:
     work.note("billed", item, {"debits": [*kept, debit]})
 
 
+def lower(work: Work, line: Json) -> None:
+    """Record that discounts lowered the debit of an ordinary line. Credits return the rest only."""
+    details = line["parent"]["subscription_item_details"]
+    if details is None or details["proration"] or not line["discount_amounts"]:
+        return
+    rest = line["amount"] - sum(entry["amount"] for entry in line["discount_amounts"])
+    by = tuple(entry["discount"] for entry in line["discount_amounts"])
+    kept = [
+        replace(debit, amount=rest, discounts=by) if debit.line == line["id"] else debit
+        for debit in debits(work, details["subscription_item"])
+    ]
+    work.note("billed", details["subscription_item"], {"debits": kept})
+
+
 def record(work: Work, proration: Proration, invoice_item: str) -> None:
     """Record a proration once its invoice item exists."""
     if proration.credits is None:
@@ -72,6 +94,8 @@ def record(work: Work, proration: Proration, invoice_item: str) -> None:
             proration.end,
             credited_from=proration.end,
             invoice_item=invoice_item,
+            discounts=proration.discounts,
+            rates=proration.rates,
         )
         remember(work, proration.item, debit)
         return
@@ -96,25 +120,24 @@ def unused(work: Work, item: str, date: int) -> list[Proration]:
                 period_end=debit.end,
                 step=step(debit.price["currency"]),
             )
-            found.append(
-                Proration(item, amount, debit.price, debit.quantity, start, debit.credited_from, credits=debit)
-            )
+            credit = Proration(item, amount, debit.price, debit.quantity, start, debit.credited_from, debit)
+            found.append(replace(credit, discounts=debit.discounts, rates=debit.rates))
     return found
 
 
-def charge(work: Work, item: Json, start: int, whole: tuple[int, int]) -> list[Proration]:
+def charge(item: Json, parts: list[Part], start: int, whole: tuple[int, int], discounts: list[str]) -> list[Proration]:
     """Return the debits for an item in its current state, from ``start`` to the end of its period.
 
-    ``whole`` is the period that the price is for, and the item's own may be shorter. A price of 0 makes no debit. A
-    price with tiers makes one debit per line of a whole period. That is an inference, because no proration of tiers
-    was recorded.
+    ``parts`` are what the whole period costs after the ``discounts``. ``whole`` is the period that the price is for.
+    The item's own may be shorter. A price of 0 makes no debit. A price with tiers makes one debit per line of a whole
+    period. That is an inference, because no proration of tiers was recorded.
     """
     end = item["current_period_end"]
     if start >= end:
         return []
     price = item["price"]
     found = []
-    for part in parts(work, item):
+    for part in parts:
         if part.amount:
             amount = share(
                 part.amount,
@@ -124,7 +147,8 @@ def charge(work: Work, item: Json, start: int, whole: tuple[int, int]) -> list[P
                 period_end=whole[1],
                 step=step(price["currency"]),
             )
-            found.append(Proration(item["id"], amount, price, int(part.quantity), start, end))
+            debit = Proration(item["id"], amount, price, int(part.quantity), start, end)
+            found.append(replace(debit, discounts=tuple(discounts), rates=tuple(item["tax_rates"])))
     return found
 
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from gateway.sandbox.billing.ledger import Debit, Proration
+from gateway.sandbox.billing.taxes import keep_rates
 from gateway.sandbox.currencies import money
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects import invoice as objects
@@ -37,6 +38,8 @@ def _pending(work: Work, subscription: Json, proration: Proration) -> Json:
         period={"end": proration.end, "start": proration.start},
     )
     parent = {"subscription": subscription["id"], "subscription_item": proration.item}
+    if proration.credits is None and proration.discounts:
+        work.note("netted", item["id"], {"discounts": proration.discounts})
     return item | {
         "discountable": False,
         "frozen_fields": _FROZEN,
@@ -44,10 +47,24 @@ def _pending(work: Work, subscription: Json, proration: Proration) -> Json:
         "parent": {"subscription_details": parent, "type": "subscription_details"},
         "pricing": objects.pricing(proration.price, None),
         "proration": True,
-        "proration_details": {"credited_items": _credited(work, proration.credits), "discount_amounts": []},
+        "proration_details": {
+            "credited_items": _credited(work, proration.credits),
+            "discount_amounts": _included(work, proration),
+        },
         "quantity": proration.quantity,
         "quantity_decimal": str(proration.quantity),
+        "tax_rates": list(proration.rates),
     }
+
+
+def _included(work: Work, proration: Proration) -> list[Json]:
+    """Return the discounts that the proration's amount includes, each with an amount of 0.
+
+    Those of the subscription item are left out
+    (https://docs.stripe.com/changelog/clover/2025-09-30/itemize-proration-discount-amounts).
+    """
+    group = [found for found in proration.discounts if work.get("discount", found)["subscription_item"] is None]
+    return [{"amount": 0, "discount": discount} for discount in group]
 
 
 def _credited(work: Work, debit: Debit | None) -> Json | None:
@@ -112,8 +129,10 @@ def _line_of_item(work: Work, invoice_id: str, item: Json, ids: dict[str, str]) 
         kind = "invoice_item_details"
         details["subscription"] = owner["subscription"]
     parent = {"invoice_item_details": None, "subscription_item_details": None, "type": kind} | {kind: details}
-    fields = {key: item[key] for key in ("discountable", "metadata", "pricing", "quantity_decimal")}
-    return line | fields | {"id": ids[item["id"]], "parent": parent}
+    fields = {key: item[key] for key in ("discountable", "discounts", "metadata", "pricing", "quantity_decimal")}
+    keep_rates(work, {"id": ids[item["id"]]}, item["tax_rates"])
+    included = (item.get("proration_details") or {}).get("discount_amounts", [])
+    return line | fields | {"discount_amounts": included, "id": ids[item["id"]], "parent": parent}
 
 
 def _credited_lines(work: Work, invoice_id: str, credited: Json | None, ids: dict[str, str]) -> Json | None:
@@ -162,7 +181,9 @@ def _of_part(work: Work, invoice_id: str, item: Json, part: Part, period: tuple[
         "type": "subscription_item_details",
     }
     pricing = objects.pricing(price, plain(part.unit_amount))
-    return line | {"parent": parent, "pricing": pricing, "quantity_decimal": plain(part.quantity)}
+    keep_rates(work, line, item["tax_rates"])
+    fields = {"discounts": item["discounts"], "pricing": pricing, "quantity_decimal": plain(part.quantity)}
+    return line | fields | {"parent": parent}
 
 
 def plain(number: Decimal) -> str:

@@ -1,7 +1,8 @@
 """Manual invoices (https://docs.stripe.com/api/invoices/create), and the collection settings of a draft."""
 
-from gateway.sandbox.billing import invoicing
-from gateway.sandbox.billing.lines import from_pending
+from gateway.sandbox.billing import discounts, invoicing, redemption, taxes
+from gateway.sandbox.billing.lines import from_pending, lines_of
+from gateway.sandbox.billing.sending import ONLY_IF_SENT, SENT_WITHOUT_DATE
 from gateway.sandbox.currencies import known
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
@@ -9,9 +10,8 @@ from gateway.sandbox.objects import invoice as objects
 from gateway.sandbox.settings import DAY
 from gateway.sandbox.work import Work
 
+PRICING = {"automatic_tax", "default_tax_rates", "discounts"}
 COLLECTION = ("auto_advance", "collection_method", "days_until_due")
-_ONLY_IF_SENT = "You can only specify 'days_until_due' if invoice collection method is 'send_invoice'."
-_SENT_WITHOUT_DATE = "If invoice collection method is 'send_invoice', you must specify 'days_until_due'."
 
 
 def create(work: Work, customer: Json, subscription: Json | None, params: Json) -> Json:
@@ -30,12 +30,27 @@ def create(work: Work, customer: Json, subscription: Json | None, params: Json) 
         "parent": objects.parent_of(subscription) if subscription else None,
     }
     invoice |= collected(work, invoice, params)
-    lines = from_pending(work, invoice_id, pending)
-    work.note("lines", invoice_id, {"data": lines})
-    work.add(invoice | invoicing.totals(invoice, lines, customer["balance"]))
+    invoice |= taxes.of_invoice(subscription or invoice)
+    invoice |= taxes.requested(work, invoice, params)
+    invoice["discounts"] = discounted(work, invoice, params, _inherited(work, customer, subscription))
+    work.add(invoice | invoicing.put_lines(work, invoice, from_pending(work, invoice_id, pending)))
     for item in pending:
         work.update(item, {"invoice": invoice_id})
     return work.get("invoice", invoice_id)
+
+
+def _inherited(work: Work, customer: Json, subscription: Json | None) -> list[str]:
+    """Return the discounts of the subscription or else of the customer, which an invoice has by default."""
+    found = discounts.of_subscription(work, subscription or {"customer": customer["id"], "discounts": []})
+    return discounts.live(work, found, work.now)
+
+
+def discounted(work: Work, invoice: Json, params: Json, default: list[str]) -> list[str]:
+    """Return the invoice's discounts after ``params``, or else ``default``."""
+    if "discounts" not in params:
+        return default
+    owner = {"customer": invoice["customer"], "invoice": invoice["id"]}
+    return redemption.redeem(work, params["discounts"], owner, invoice["currency"])
 
 
 def _included(params: Json) -> bool:
@@ -62,10 +77,10 @@ def collected(work: Work, invoice: Json, params: Json) -> Json:
     due_date = invoice["due_date"] if sent else None
     if "days_until_due" in params:
         if not sent:
-            raise invalid(_ONLY_IF_SENT)
+            raise invalid(ONLY_IF_SENT)
         due_date = invoice["created"] + params["days_until_due"] * DAY
     if sent and due_date is None:
-        raise invalid(_SENT_WITHOUT_DATE)
+        raise invalid(SENT_WITHOUT_DATE)
     return {
         "auto_advance": advances,
         "automatically_finalizes_at": work.now + invoicing.DRAFT_SECONDS + 1 if advances else None,
@@ -73,6 +88,13 @@ def collected(work: Work, invoice: Json, params: Json) -> Json:
         "due_date": due_date,
         "next_payment_attempt": work.now + invoicing.DRAFT_SECONDS if advances and not sent else None,
     }
+
+
+def reprice(work: Work, invoice: Json, params: Json) -> Json:
+    """Return the draft's fields after its discounts or taxes changed."""
+    changed = {"discounts": discounted(work, invoice, params, invoice["discounts"])}
+    changed |= taxes.requested(work, invoice, params)
+    return changed | invoicing.put_lines(work, invoice | changed, lines_of(work, invoice["id"]))
 
 
 def delete(work: Work, invoice: Json) -> Json:

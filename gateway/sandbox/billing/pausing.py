@@ -9,12 +9,13 @@ from gateway.sandbox.billing import (
     collection,
     intents,
     invoicing,
-    ledger,
+    on_file,
     payment,
     pending_update,
+    sending,
     usage,
 )
-from gateway.sandbox.billing.cycle import period_at, whole
+from gateway.sandbox.billing.cycle import period_at
 from gateway.sandbox.errors import invalid, not_built
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.subscription import cut_short, items_of, metered, period_start, with_items
@@ -59,6 +60,8 @@ def resume(work: Work, subscription: Json, params: Json) -> Json:
     """Serve ``POST /v1/subscriptions/{id}/resume``. Start a new period, or continue the one that is running."""
     if subscription["status"] != "paused":
         raise invalid("Only a paused subscription can be resumed.")
+    if sending.is_sent(subscription):  # documented for this endpoint, in inferred words
+        raise invalid("Only a subscription that is charged automatically can be resumed.")
     usage.skip(work, subscription)
     if (params.get("billing_cycle_anchor") or {}).get("type") == "unchanged":
         return _resume_unchanged(work, subscription, params)
@@ -80,7 +83,7 @@ def resume(work: Work, subscription: Json, params: Json) -> Json:
     if opened["status"] == "paid":
         return work.update(subscription, fields | {"latest_invoice": invoice["id"]}, *_RESUMED)
     parked = pending_update.park(work, subscription, fields, [], invoice["id"], events=_RESUMED)
-    card = payment.card_on_file(work, subscription, subscription["customer"])
+    card = on_file.method(work, subscription, subscription["customer"])
     if card is None or params.get("payment_behavior") == "resume_on_payment_success":
         return parked
     if payment.charge(work, opened, card)["status"] == "open":
@@ -99,8 +102,9 @@ def _resume_unchanged(work: Work, subscription: Json, params: Json) -> Json:
     after = subscription | fields
     date = change.proration_date(work, after, params, behavior)
     owed = []
+    costs = change.Costs.of(work, after, items_of(after))
     for item in items_of(after) if behavior != "none" else []:
-        owed += ledger.charge(work, item, date, whole(after, item["price"], date))
+        owed += costs.debits(item, date)
     change.update(work, change.Change(subscription, fields, owed, behavior, []), "allow_incomplete")
     resumed = work.get("subscription", subscription["id"])
     work.tell("customer.subscription.resumed", resumed)

@@ -1,6 +1,6 @@
 """The charge of an invoice to a payment method, and its effect on the subscription."""
 
-from gateway.sandbox.billing import cards, intents, pending_update, standing
+from gateway.sandbox.billing import cards, intents, on_file, pending_update, standing
 from gateway.sandbox.billing.invoicing import mark_paid
 from gateway.sandbox.errors import StripeError, card_error, invalid
 from gateway.sandbox.json_types import Json
@@ -30,25 +30,9 @@ _WRONG_CURRENCY = Decline(
 _NO_DEBIT_OF_UPDATE = "Pending updates do not support bank debits. Pay this invoice with a card."  # inferred wording
 
 
-def card_on_file(work: Work, subscription: Json | None, customer_id: str) -> Json | None:
-    """Return the subscription's own payment method or source, else the customer's, or None.
-
-    https://docs.stripe.com/billing/subscriptions/payment-methods-setting#payment-method-priority
-    """
-    customer = work.get("customer", customer_id)
-    own = subscription or {"default_payment_method": None, "default_source": None}
-    found = (
-        own["default_payment_method"]
-        or own["default_source"]
-        or customer["invoice_settings"]["default_payment_method"]
-        or customer["default_source"]
-    )
-    return work.find("payment_method", found) if found else None
-
-
 def card_for(work: Work, subscription: Json | None, customer_id: str) -> Json:
     """Return the payment method on file. Raise 400 if there is none."""
-    card = card_on_file(work, subscription, customer_id)
+    card = on_file.method(work, subscription, customer_id)
     if card is None:
         raise invalid(_NO_CARD, code="resource_missing")
     return card

@@ -1,8 +1,10 @@
 """Changes that wait for their payment (https://docs.stripe.com/billing/subscriptions/pending-updates)."""
 
+from gateway.sandbox.billing import discounts, on_file
 from gateway.sandbox.billing.ledger import Proration, record
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.bank_accounts import account_of
 from gateway.sandbox.objects.subscription import items_of
 from gateway.sandbox.work import Work
 
@@ -12,6 +14,7 @@ _SUPPORTED = frozenset(
     {
         "billing_cycle_anchor",
         "cancel_at_period_end",
+        "discounts",
         "expand",
         "items",
         "metadata",
@@ -34,6 +37,15 @@ def refuse_others(params: Json) -> None:
         raise invalid(text, param=name)
 
 
+def refuse_late_payers(work: Work, subscription: Json) -> None:
+    """Raise 400 if the subscription's invoices are sent or paid by bank debit. The texts are inferred."""
+    if subscription["collection_method"] == "send_invoice":
+        raise invalid("Pending updates require `collection_method=charge_automatically`.", param="payment_behavior")
+    method = on_file.method(work, subscription, subscription["customer"])
+    if method and account_of(method):
+        raise invalid("Pending updates do not support bank debits.", param="payment_behavior")
+
+
 def park(
     work: Work,
     subscription: Json,
@@ -47,6 +59,7 @@ def park(
     ends = [item["current_period_end"] for item in items_of(subscription) if item["current_period_end"] > work.now]
     shown = {
         "billing_cycle_anchor": fields.get("billing_cycle_anchor"),
+        "discounts": fields.get("discounts"),
         "expires_at": min(work.now + LIFETIME, *ends) if ends else work.now + LIFETIME,
         "subscription_items": fields["items"]["data"],
         "trial_end": None,
@@ -73,7 +86,9 @@ def apply(work: Work, subscription: Json) -> Json:
     kept = work.recall("pending_update", subscription["id"]) or {}
     for proration, invoice_item in kept["owed"]:
         record(work, proration, invoice_item)
-    return work.update(subscription, kept["fields"] | {"pending_update": None}, *kept["events"])
+    applied = work.update(subscription, kept["fields"] | {"pending_update": None}, *kept["events"])
+    discounts.announce(work, subscription, applied)
+    return discounts.drop_over(work, applied)
 
 
 def discard(work: Work, subscription: Json) -> Json:

@@ -1,18 +1,21 @@
 """``invoices.create_preview``, which runs the update itself in a unit of work that is never committed."""
 
-from gateway.sandbox.billing import cancel, change, invoicing, renewal, subscribe, usage
+from gateway.sandbox.billing import cancel, change, invoicing, renewal, sending, subscribe, usage
 from gateway.sandbox.billing.lines import lines_of
 from gateway.sandbox.errors import StripeError, invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.subscription import ENDED, items_of, period_end
+from gateway.sandbox.settings import DAY
 from gateway.sandbox.work import Work
 
+_TERMS = {"automatic_tax", "discounts"}
+"""Parameters that stand beside ``subscription_details`` and change the same subscription."""
 _NONE_UPCOMING = "No upcoming invoices for customer: {customer}"
 
 
 def preview(work: Work, params: Json) -> Json:
     """Return the immediate invoice of a change (``always_invoice``), else the next renewal's including the change."""
-    details = params.get("subscription_details", {})
+    details = params.get("subscription_details", {}) | {key: params[key] for key in _TERMS & params.keys()}
     if "subscription" in params:
         subscription = work.get("subscription", params["subscription"], param="subscription", status=400)
     elif details.get("items"):
@@ -50,6 +53,8 @@ def upcoming(work: Work, subscription: Json) -> Json:
     invoice = invoicing.draft(
         work, renewing, reason="upcoming", pending=pending, window=(start, end), lines=lines, invoice_id=invoice_id
     )
+    if sending.is_sent(invoice):
+        return invoice | {"created": end, "due_date": end + subscription["days_until_due"] * DAY}
     return invoice | {"created": end, "next_payment_attempt": end + invoicing.DRAFT_SECONDS}
 
 

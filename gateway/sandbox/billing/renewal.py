@@ -1,6 +1,6 @@
 """The next period of a subscription, and its invoice."""
 
-from gateway.sandbox.billing import invoicing, usage
+from gateway.sandbox.billing import discounts, invoicing, usage
 from gateway.sandbox.billing.cycle import Period, period_at
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.subscription import items_of, period_end, period_start, with_items
@@ -34,7 +34,7 @@ def next_period(work: Work, subscription: Json, changes: Json, *, reason: str = 
         invoice_id=invoice_id,
         auto_advance=renewed["status"] != "unpaid" and paused["behavior"] != "keep_as_draft",
     )
-    work.update(subscription, renewed | {"latest_invoice": invoice["id"]})
+    discounts.drop_over(work, work.update(subscription, renewed | {"latest_invoice": invoice["id"]}))
     return invoice
 
 

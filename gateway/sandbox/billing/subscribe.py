@@ -1,10 +1,20 @@
 """New subscriptions, whose first invoice is charged immediately."""
 
-from gateway.sandbox import pricing
-from gateway.sandbox.billing import invoicing, payment, scheduled_end, trials, usage
-from gateway.sandbox.billing.cycle import parts_of, period_at
-from gateway.sandbox.billing.items import price_of, refuse_doubles
-from gateway.sandbox.errors import invalid
+from gateway.sandbox.billing import (
+    discounts,
+    invoicing,
+    on_file,
+    payment,
+    redemption,
+    scheduled_end,
+    sending,
+    taxes,
+    trials,
+    usage,
+)
+from gateway.sandbox.billing.cycle import period_at
+from gateway.sandbox.billing.items import price_of, refuse_doubles, terms
+from gateway.sandbox.errors import invalid, not_built
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.subscription import build, build_item, items_of, metered, with_items
 from gateway.sandbox.work import Work
@@ -13,50 +23,44 @@ from gateway.sandbox.work import Work
 def subscribe(work: Work, params: Json) -> Json:
     """Create a subscription and charge its first invoice.
 
-    If the charge fails, the subscription stays ``incomplete``. With ``error_if_incomplete``, nothing is created.
+    If the charge fails, the subscription stays ``incomplete``. With ``error_if_incomplete``, nothing is created. A sent
+    invoice stays a draft for an hour, and its subscription is active immediately
+    (https://docs.stripe.com/billing/collection-method).
     """
     subscription = planned(work, params)
     subscription |= scheduled_end.requested(work, subscription, params)
     trial = subscription["status"] == "trialing"
+    sent = sending.is_sent(subscription)
     if trial:
         subscription |= trials.ask_for_card(work, subscription)
     elif not any(not metered(item["price"]) for item in items_of(subscription)):
-        _keep_items(work, subscription)
-        return work.add(subscription | {"status": "active"})
-    due = _amount_due_now(work, subscription)
+        return _add(work, subscription | {"status": "active"})
+    invoice_id = work.ids.new("in")
+    due = first_invoice(work.trial(), subscription, invoice_id)["amount_due"]
     behavior = params.get("payment_behavior", "allow_incomplete")
     card = None
-    if due and behavior != "default_incomplete":
+    if due and not sent and behavior != "default_incomplete":
         # Pending items are charged immediately, even in a trial. Without a card the trial's invoice stays open, which
         # is an inference.
-        found = payment.card_on_file if trial else payment.card_for
+        found = on_file.method if trial else payment.card_for
         card = found(work, subscription, subscription["customer"])
     if card and behavior == "error_if_incomplete":
         payment.refuse_incomplete(work, card)
-    invoice_id = work.ids.new("in")
-    status = subscription["status"] if due or trial else "active"
-    subscription = work.add(subscription | {"status": status, "latest_invoice": invoice_id})
-    _keep_items(work, subscription)
-    invoice = invoicing.finalize(work, first_invoice(work, subscription, invoice_id))
+    status = subscription["status"] if trial or (due and not sent) else "active"
+    subscription = _add(work, subscription | {"status": status, "latest_invoice": invoice_id})
+    invoice = first_invoice(work, subscription, invoice_id)
+    if not sent:
+        invoice = invoicing.finalize(work, invoice)
+    discounts.drop_over(work, work.get("subscription", subscription["id"]))
     if card:
         payment.charge(work, invoice, card)
     return work.get("subscription", subscription["id"])
 
 
-def _amount_due_now(work: Work, subscription: Json) -> int:
-    """Return the amount to charge now for the first period, which a trial makes free, and for pending items."""
-    total = sum(item["amount"] for item in invoicing.pending_items(work, subscription, loose=True))
-    if subscription["status"] != "trialing":
-        for item in items_of(subscription):
-            period = (item["current_period_start"], item["current_period_end"])
-            total += pricing.total(parts_of(work, subscription, item, period))
-    balance = work.get("customer", subscription["customer"])["balance"]
-    due, _left = invoicing.settle(total, balance, subscription["currency"])
-    return due
-
-
 def planned(work: Work, params: Json) -> Json:
     """Return the subscription that the request would create, without storing it."""
+    if params.get("billing_mode", {}).get("flexible", {}).get("proration_discounts") == "itemized":
+        raise not_built("itemized discounts of prorations", "billing_mode[flexible][proration_discounts]")
     customer = work.get("customer", params["customer"], param="customer")
     asked = params["items"]
     prices = [price_of(work, item, f"items[{index}][price]") for index, item in enumerate(asked)]
@@ -69,12 +73,16 @@ def planned(work: Work, params: Json) -> Json:
         )
         raise invalid(text)
     subscription = build(work, params, currency=currency) | trials.first(work, params)
-    items = []
+    subscription |= sending.requested(subscription, params)
+    items: list[Json] = []
     for price, item in zip(prices, asked, strict=True):
         period = _first_period(subscription, params, price)
-        items.append(
-            build_item(work, subscription["id"], price, item.get("quantity"), period, item.get("metadata") or {})
-        )
+        built = build_item(work, subscription["id"], price, item.get("quantity"), period, item.get("metadata") or {})
+        items.append(built | terms(work, subscription, built, item, f"items[{len(items)}]"))
+    if "discounts" in params:
+        owner = {"customer": subscription["customer"], "subscription": subscription["id"]}
+        subscription["discounts"] = redemption.redeem(work, params["discounts"], owner, currency)
+    subscription |= taxes.requested(work, subscription, params)
     return subscription | with_items(subscription, items)
 
 
@@ -100,8 +108,11 @@ def _first_period(subscription: Json, params: Json, price: Json) -> tuple[int, i
     return period_at(target, price, subscription["created"])
 
 
-def _keep_items(work: Work, subscription: Json) -> None:
-    """Note which subscription owns the items, and count their usage from now on."""
+def _add(work: Work, subscription: Json) -> Json:
+    """Store the subscription, note which items it owns, and count their usage from now on."""
+    work.add(subscription)
+    discounts.announce(work, None, subscription)
     usage.restart(work, [], items_of(subscription))
     for item in items_of(subscription):
         work.note("item_owner", item["id"], {"subscription": subscription["id"]})
+    return subscription

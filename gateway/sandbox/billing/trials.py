@@ -1,6 +1,6 @@
 """Trials, which are free time before the first charge (https://docs.stripe.com/billing/subscriptions/trials)."""
 
-from gateway.sandbox.billing import cancel, collection, pausing, payment, scheduled_end
+from gateway.sandbox.billing import cancel, collection, on_file, pausing, scheduled_end, sending
 from gateway.sandbox.billing.cycle import period_at
 from gateway.sandbox.billing.renewal import next_period
 from gateway.sandbox.errors import invalid, not_built
@@ -48,7 +48,7 @@ def first(work: Work, params: Json) -> Json:
 
 def ask_for_card(work: Work, subscription: Json) -> Json:
     """Return the field with a new setup intent if the trial's customer has no card yet, else {}."""
-    if payment.card_on_file(work, subscription, subscription["customer"]):
+    if sending.is_sent(subscription) or on_file.method(work, subscription, subscription["customer"]):
         return {}
     intent = work.add(setup_intent.build(work, {"customer": subscription["customer"]}))
     return {"pending_setup_intent": intent["id"]}
@@ -103,12 +103,15 @@ def finish_now(work: Work, subscription: Json, fields: Json) -> Json:
     if not _stopped_without_card(work, subscription, over):
         shortened = cut_short(subscription | over, work.now)
         changes = over | shortened | {"billing_cycle_anchor": work.now, "status": "active"}
-        collection.finalize(work, next_period(work, subscription, changes, reason="subscription_update"))
+        invoice = next_period(work, subscription, changes, reason="subscription_update")
+        if not sending.is_sent(invoice):
+            collection.finalize(work, invoice)
     return work.get("subscription", subscription["id"])
 
 
 def _stopped_without_card(work: Work, subscription: Json, fields: Json) -> bool:
-    if payment.card_on_file(work, subscription, subscription["customer"]):
+    after = subscription | fields
+    if sending.is_sent(after) or on_file.method(work, after, subscription["customer"]):
         return False
     how = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
     if how == "cancel":

@@ -107,10 +107,8 @@ def refresh(work: Work, invoice: Json) -> Json:
         fresh = [line | {"id": line_id} for line, line_id in zip(fresh, ids, strict=False)]
         found += fresh
         kept.append(replace(billed, lines=[line["id"] for line in fresh]))
-    work.note("lines", invoice["id"], {"data": found})
     work.note("usage_lines", invoice["id"], {"billed": kept})
-    balance = work.get("customer", invoice["customer"])["balance"]
-    return work.update(invoice, invoicing.totals(invoice, found, balance))
+    return work.update(invoice, invoicing.put_lines(work, invoice, found))
 
 
 def unbilled_since(work: Work, item: Json) -> int:
@@ -201,4 +199,5 @@ def _pending(work: Work, subscription: Json, item: Json, part: Part) -> Json:
         "pricing": objects.pricing(price, plain(part.unit_amount)),
         "quantity": int(part.quantity),
         "quantity_decimal": plain(part.quantity),
+        "tax_rates": item["tax_rates"],
     }

@@ -10,7 +10,7 @@ from stripe.params import (
     InvoiceItemUpdateParams,
 )
 
-from gateway.sandbox.billing import ledger
+from gateway.sandbox.billing import ledger, redemption, taxes
 from gateway.sandbox.currencies import known, step
 from gateway.sandbox.errors import invalid, required
 from gateway.sandbox.json_types import Json
@@ -23,7 +23,7 @@ from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
 
 routes = Routes()
-_FIELDS = "amount description metadata period pricing[price] quantity"
+_FIELDS = "amount description discountable discounts metadata period pricing[price] quantity tax_rates"
 _NOT_ONE_TIME = (
     "The price specified is set to `type=recurring` but this field only accepts prices with `type=one_time`."
 )
@@ -50,10 +50,22 @@ def create(work: Work, params: Json) -> Json:
         period=params.get("period") or {"end": work.now, "start": work.now},
     )
     item |= _priced(work, item, params) | {"metadata": params.get("metadata") or {}, "parent": parent}
+    item |= {"discountable": params.get("discountable", item["amount"] >= 0)} | _terms(work, item, params)
     if subscription and item["currency"] != subscription["currency"]:
         text = f"The subscription is billed in {subscription['currency']}, and the item is in {item['currency']}."
         raise invalid(text, param="currency")
     return work.add(item)
+
+
+def _terms(work: Work, item: Json, params: Json) -> Json:
+    """Return the requested discounts and tax rates, {} for none."""
+    rates = {}
+    if "tax_rates" in params:
+        rates["tax_rates"] = taxes.chosen(work, params["tax_rates"], "tax_rates")
+    if "discounts" not in params:
+        return rates
+    owner = {"customer": item["customer"], "invoice_item": item["id"]}
+    return rates | {"discounts": redemption.redeem(work, params["discounts"], owner, item["currency"])}
 
 
 def _subscription(work: Work, customer: Json, params: Json) -> Json | None:
@@ -108,7 +120,8 @@ def update(work: Work, params: Json, invoiceitem: str) -> Json:
     for name in item["frozen_fields"]:
         if name in params or (name == "pricing" and "amount" in params):
             raise invalid(f"The `{name}` of this invoice item cannot be changed.", param=name)
-    changes: Json = {key: params[key] for key in ("amount", "period") if key in params}
+    changes: Json = {key: params[key] for key in ("amount", "discountable", "period") if key in params}
+    changes |= _terms(work, item, params)
     if "description" in params:
         changes["description"] = params["description"] or None
     if "metadata" in params:

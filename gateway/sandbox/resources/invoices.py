@@ -26,11 +26,14 @@ _PREVIEWED = " ".join(
         "items][quantity",
         "items][deleted",
         "items][metadata",
+        "items][discounts",
+        "items][tax_rates",
         "billing_cycle_anchor",
         "billing_mode",
         "cancel_at",
         "cancel_at_period_end",
         "cancel_now",
+        "default_tax_rates",
         "proration_behavior",
         "proration_date",
     )
@@ -40,7 +43,7 @@ _PREVIEWED = " ".join(
 @routes.post(
     "/v1/invoices/create_preview",
     InvoiceCreatePreviewParams,
-    f"customer subscription preview_mode {_PREVIEWED}",
+    f"customer subscription preview_mode automatic_tax[enabled] discounts {_PREVIEWED}",
 )
 def create_preview(work: Work, params: Json) -> Json:
     """Return the invoice of a proposed change or of the next renewal. Store nothing."""

@@ -10,7 +10,10 @@ from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
 
 routes = Routes()
-_FIELDS = "auto_advance collection_method days_until_due description metadata"
+_FIELDS = (
+    "auto_advance automatic_tax[enabled] collection_method days_until_due default_tax_rates description discounts "
+    "metadata"
+)
 _ALWAYS_EDITABLE = {"expand", "metadata"}
 
 
@@ -44,6 +47,8 @@ def update(work: Work, params: Json, invoice: str) -> Json:
         changes["metadata"] = merged(found["metadata"], params["metadata"])
     if params.keys() & set(manual.COLLECTION):
         changes |= manual.collected(work, found, params)
+    if params.keys() & manual.PRICING:
+        changes |= manual.reprice(work, found, params)
     return work.update(found, changes)
 
 

@@ -25,7 +25,7 @@ from gateway.sandbox.work import Work
 
 routes = Routes()
 _BEHAVIORS = "payment_behavior proration_behavior proration_date"
-_ITEM_FIELDS = "price quantity metadata"
+_ITEM_FIELDS = "price quantity metadata discounts tax_rates"
 
 
 @routes.post("/v1/subscription_items", SubscriptionItemCreateParams, f"subscription {_ITEM_FIELDS} {_BEHAVIORS}")

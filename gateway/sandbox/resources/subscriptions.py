@@ -12,7 +12,7 @@ from stripe.params import (
     SubscriptionUpdateParams,
 )
 
-from gateway.sandbox.billing import change, pausing, pending_update, sources, trials
+from gateway.sandbox.billing import change, pausing, pending_update, sending, sources, taxes, trials
 from gateway.sandbox.billing.cancel import cancel as cancel_now
 from gateway.sandbox.billing.subscribe import subscribe
 from gateway.sandbox.billing.void import void
@@ -26,9 +26,11 @@ from gateway.sandbox.work import Work
 
 routes = Routes()
 _COMMON = (
-    "items[price] items[quantity] items[metadata] default_payment_method default_source description metadata "
-    "payment_behavior off_session payment_settings[save_default_payment_method] proration_behavior collection_method days_until_due "
-    "cancel_at cancel_at_period_end trial_end trial_settings[end_behavior][missing_payment_method]"
+    "items[price] items[quantity] items[metadata] items[discounts] items[tax_rates] discounts default_tax_rates "
+    "automatic_tax[enabled] default_payment_method default_source "
+    "description metadata payment_behavior off_session payment_settings[save_default_payment_method] "
+    "proration_behavior collection_method days_until_due cancel_at cancel_at_period_end trial_end "
+    "trial_settings[end_behavior][missing_payment_method]"
 )
 _MOVING_PERIODS = {"billing_cycle_anchor", "cancel_at", "cancel_at_period_end", "items"}
 """A change of any of these replaces a pending update, because that update was computed for the old periods."""
@@ -52,16 +54,13 @@ def create(work: Work, params: Json) -> Json:
         text = "Setting `payment_behavior` to `pending_if_incomplete` has no effect when creating a subscription."
         raise invalid(text, param="payment_behavior")
     _check_card(work, params, params["customer"])
+    taxes.require_location(work, params, params["customer"])
     return subscribe(work, params)
 
 
 def _refuse_other_modes(params: Json) -> None:
     if params.get("billing_mode", {}).get("type") == "classic":
         raise not_built("classic billing mode", "billing_mode[type]")
-    if params.get("collection_method") == "send_invoice":
-        raise not_built("invoices sent by mail", "collection_method")
-    if "days_until_due" in params:
-        raise invalid("You can only specify 'days_until_due' if invoice collection method is 'send_invoice'.")
 
 
 def _check_card(work: Work, params: Json, customer: str) -> None:
@@ -93,8 +92,10 @@ def update(work: Work, params: Json, subscription: str) -> Json:
         return work.update(found, _changes_after_end(found, params))
     _refuse_other_modes(params)
     _check_card(work, params, found["customer"])
+    taxes.require_location(work, params, found["customer"])
     if params.get("payment_behavior") == "pending_if_incomplete":
         pending_update.refuse_others(params)
+        pending_update.refuse_late_payers(work, found)
     if found["pending_update"] and params.keys() & _MOVING_PERIODS:
         found = drop_pending_update(work, found)
     planned = change.plan(work, found, params)
@@ -126,6 +127,8 @@ def _settings(found: Json, params: Json, now: int) -> Json:
     """Return the changed fields that no invoice depends on."""
     changes = _notes(found, params)
     changes |= {key: params[key] or None for key in _CLEARABLE if key in params}
+    if params.keys() & {"collection_method", "days_until_due"}:
+        changes |= sending.requested(found, params)
     if "payment_settings" in params:
         changes["payment_settings"] = found["payment_settings"] | params["payment_settings"]
     if "trial_settings" in params:
@@ -199,4 +202,5 @@ def _listed(row: Json, params: Json) -> bool:
     has_price = price is None or any(item["price"]["id"] == price for item in items_of(row))
     clock = params.get("test_clock")
     by_clock = row["test_clock"] == clock or (clock is None and "customer" in params)
-    return by_status and has_price and by_clock and in_range(row["created"], params.get("created"))
+    by_method = params.get("collection_method") in (None, row["collection_method"])
+    return by_status and has_price and by_clock and by_method and in_range(row["created"], params.get("created"))

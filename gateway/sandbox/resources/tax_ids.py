@@ -1,4 +1,4 @@
-"""Endpoints of tax ids (https://docs.stripe.com/api/tax_ids). The sandbox stores them but computes no tax."""
+"""Endpoints of tax ids (https://docs.stripe.com/api/tax_ids). No tax depends on them."""
 
 import re
 from typing import get_args

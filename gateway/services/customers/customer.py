@@ -34,7 +34,6 @@ class Customer:
     """The organization's customer at Stripe, as the mirror knows it."""
 
     id: str
-    default_card_id: str | None
     revision: int
 
 
@@ -67,7 +66,7 @@ def find_customer(gateway: Gateway, organization_id: str) -> Customer | None:
         row = session.get(Organization, organization_id)
     if row is None or row.stripe_customer_id is None or row.deleted:
         return None
-    return Customer(id=row.stripe_customer_id, default_card_id=row.default_payment_method_id, revision=row.revision)
+    return Customer(id=row.stripe_customer_id, revision=row.revision)
 
 
 def ensure_customer(gateway: Gateway, caller: Caller) -> str:

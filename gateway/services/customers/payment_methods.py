@@ -1,38 +1,39 @@
-"""The cards on file. Stripe stores them. The gateway changes a card only after Stripe has confirmed whose it is."""
+"""The payment methods on file, of every type. Stripe stores them.
+
+The gateway changes a payment method only after Stripe has confirmed whose it is.
+"""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
-from stripe import Customer as StripeCustomer
 
-from gateway.db.models import BillingIntent, PaymentMethod
-from gateway.errors import CardExpired, NotFound, TooManyPaymentMethods
-from gateway.services.customers.customer import Customer, ensure_customer, find_customer
+from gateway.db.models import PaymentMethod
+from gateway.errors import NotFound, TooManyPaymentMethods
+from gateway.services.customers.customer import ensure_customer, find_customer
 from gateway.services.customers.deletion import detect_deletion
-from gateway.services.intents.completion import Operation, perform
-from gateway.services.intents.reservation import Kind, reserve
-from gateway.services.mirror.refresh import is_replayed, merge_snapshots, retrieve_all
-from gateway.services.rate_limits.table import MAX_CARDS
+from gateway.services.mirror.charged_method import find_charged_method
+from gateway.services.mirror.refresh import merge_snapshots
+from gateway.services.rate_limits.table import MAX_PAYMENT_METHODS
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import stripe_call
-from gateway.stripe_api.snapshots import CustomerSnapshot, PaymentMethodSnapshot, Snapshot
+from gateway.stripe_api.snapshots import PaymentMethodSnapshot
 
 PAYMENT_METHOD_ID = re.compile(r"\A[A-Za-z0-9_]{1,255}\Z")
-DEFAULT = "invoice_settings.default_payment_method"  # the part of a customer that an answer must expand
-COUNT_CARDS = select(func.count()).where(
+COUNT_ON_FILE = select(func.count()).where(
     PaymentMethod.organization_id == bindparam("organization_id"), PaymentMethod.detached.is_(False)
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
-    """A card as a person recognizes it."""
+class ShownPaymentMethod:
+    """A payment method as a person recognizes it."""
 
     id: str
+    type: str
+    label: str
     brand: str | None
     last4: str | None
     exp_month: int | None
@@ -40,8 +41,8 @@ class Card:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListedCard(Card):
-    """A card in the list of all cards on file."""
+class ListedPaymentMethod(ShownPaymentMethod):
+    """A payment method in the list of all that are on file."""
 
     is_default: bool
     is_expired: bool
@@ -49,170 +50,104 @@ class ListedCard(Card):
 
 @dataclass(frozen=True, kw_only=True)
 class SetupIntent:
-    """The values that Stripe.js needs to collect a card in the browser."""
+    """The values that Stripe.js needs to collect a payment method in the browser."""
 
     client_secret: str
     publishable_key: str
 
 
 def create_setup_intent(gateway: Gateway, caller: Caller) -> SetupIntent:
-    """Create the setup intent with which a browser collects a card. Its secret is for this organization alone.
+    """Create the setup intent with which a browser collects a payment method, of any type that the account offers.
 
-    Stripe attaches the card when the browser confirms it. ``list_cards`` or the card's webhook, through
-    ``webhooks.drain.drain``, then brings the card into the mirror.
+    Its secret is for this organization alone. Stripe attaches the payment method when the browser confirms it.
+    ``list_payment_methods`` or the webhook, through ``webhooks.drain.drain``, then brings it into the mirror.
 
-    Raise TooManyPaymentMethods if the mirror already has ``MAX_CARDS`` cards.
+    Raise TooManyPaymentMethods if the mirror already has ``MAX_PAYMENT_METHODS``.
     """
-    refuse_too_many_cards(gateway, caller)
+    refuse_too_many(gateway, caller)
     customer_id = ensure_customer(gateway, caller)
     with detect_deletion(gateway, caller.organization_id), stripe_call():
-        intent = gateway.stripe.v1.setup_intents.create(
-            {"customer": customer_id, "usage": "off_session", "allowed_payment_method_types": ["card"]}
-        )
+        intent = gateway.stripe.v1.setup_intents.create({"customer": customer_id, "usage": "off_session"})
     return SetupIntent(client_secret=intent.client_secret or "", publishable_key=gateway.config.stripe_publishable_key)
 
 
-def refuse_too_many_cards(gateway: Gateway, caller: Caller) -> None:
-    """Raise TooManyPaymentMethods if the organization has as many cards on file as it may have.
+def refuse_too_many(gateway: Gateway, caller: Caller) -> None:
+    """Raise TooManyPaymentMethods if the organization has as many on file as it may have.
 
-    A card's webhook may be late, so the mirror may lack a card. The limit on new cards bounds how many it can lack.
+    A webhook may be late, so the mirror may lack one. The limit on new ones bounds how many it can lack.
     """
     with gateway.database.reading() as session:
-        cards = session.scalars(COUNT_CARDS, {"organization_id": caller.organization_id}).one()
-    if cards >= MAX_CARDS:
-        raise TooManyPaymentMethods(f"At most {MAX_CARDS} cards can be on file. Please remove one first.")
+        on_file = session.scalars(COUNT_ON_FILE, {"organization_id": caller.organization_id}).one()
+    if on_file >= MAX_PAYMENT_METHODS:
+        raise TooManyPaymentMethods(
+            f"At most {MAX_PAYMENT_METHODS} payment methods can be on file. Please remove one first."
+        )
 
 
-def list_cards(gateway: Gateway, caller: Caller) -> list[ListedCard]:
-    """Return the cards that Stripe has on file now.
+def list_payment_methods(gateway: Gateway, caller: Caller) -> list[ListedPaymentMethod]:
+    """Return the payment methods that Stripe has on file now, of every type.
 
-    The mirror may not have a card that was just added, because its webhook can be late.
+    The mirror may not have one that was just added, because its webhook can be late.
     """
     if (customer := find_customer(gateway, caller.organization_id)) is None:
         return []
     with detect_deletion(gateway, caller.organization_id), stripe_call():
-        page = gateway.stripe.v1.customers.payment_methods.list(customer.id, {"type": "card", "limit": 100})
-    cards = PaymentMethodSnapshot.from_list(page, cause="cards listed")
-    merge_snapshots(gateway, *cards)
-    return [to_listed_card(each, customer.default_card_id, gateway.clock()) for each in cards]
+        page = gateway.stripe.v1.customers.payment_methods.list(customer.id, {"limit": 100})
+    on_file = PaymentMethodSnapshot.from_list(page, cause="payment methods listed")
+    merge_snapshots(gateway, *on_file)
+    with gateway.database.reading() as session:
+        charged = find_charged_method(session, caller.organization_id)
+    charged_id = charged.id if charged is not None else None
+    return [to_listed(each, charged_id, gateway.clock()) for each in on_file]
 
 
-def set_default(gateway: Gateway, caller: Caller, payment_method_id: str) -> ListedCard:
-    """Make one of the organization's cards the default. Raise NotFound, CardExpired, CardDeclined or ChangeInProgress.
-
-    If Stripe does not answer (StripeUnavailable), the intent's job makes the card the default.
-    """
-    card = retrieve_own_card(gateway, caller, payment_method_id)
-    if is_expired(card, gateway.clock()):
-        raise CardExpired("The card has expired. Please choose another one.")
-    check = partial(refuse_detached, card.id)
-    intent = reserve(gateway, caller.organization_id, Kind.SET_DEFAULT_PAYMENT_METHOD, card.id, check)
-    if intent is not None:
-        perform(gateway, DEFAULT_CHOICE, intent)
-    return to_listed_card(card, card.id, gateway.clock())
+def is_attached(session: Session, payment_method_id: str | None) -> bool:
+    """Return whether there is such a payment method and the mirror does not know that it was removed."""
+    return payment_method_id is not None and not is_detached(session, payment_method_id)
 
 
-def refuse_detached(card_id: str, session: Session) -> bool:
-    """Return True. Raise NotFound if the card was removed since the request looked it up."""
-    if is_detached(session, card_id):
-        raise NotFound("There is no such payment method.")
-    return True
+def is_detached(session: Session, payment_method_id: str) -> bool:
+    """Return whether the mirror knows that the payment method was removed."""
+    return bool(session.scalar(select(PaymentMethod.detached).where(PaymentMethod.id == payment_method_id)))
 
 
-def choose_default(gateway: Gateway, intent: BillingIntent) -> list[Snapshot]:
-    """Make the card the default at Stripe. Return the customer and the card."""
-    customer = get_customer(gateway, intent)
-    with detect_deletion(gateway, intent.organization_id), stripe_call():
-        answer = gateway.stripe.v1.customers.update(
-            customer.id,
-            {"invoice_settings": {"default_payment_method": intent.object_id}, "expand": [DEFAULT]},
-            {"idempotency_key": intent.id},
-        )
-    if is_replayed(answer):
-        return retrieve_all(gateway, list_card_objects(gateway, intent))
-    return list(read_default(answer, customer, cause="card chosen"))
+def is_usable(found: PaymentMethod | None, now: datetime) -> bool:
+    """Return whether there is a payment method and the mirror knows no reason why it could not be charged."""
+    return found is not None and not is_expired(found, now)
 
 
-def get_customer(gateway: Gateway, intent: BillingIntent) -> Customer:
-    """Return the customer of the intent's organization. Raise NotFound if it was deleted since."""
-    if (customer := find_customer(gateway, intent.organization_id)) is None:
-        raise NotFound("There is no such payment method.")
-    return customer
-
-
-def list_card_objects(gateway: Gateway, intent: BillingIntent) -> list[tuple[str, str]]:
-    """Return the intent's card, and its customer, which names the default card."""
-    customer = find_customer(gateway, intent.organization_id)
-    card = (PaymentMethodSnapshot.kind, intent.object_id)
-    return [card] if customer is None else [card, (CustomerSnapshot.kind, customer.id)]
-
-
-DEFAULT_CHOICE = Operation(call=choose_default, list_objects=list_card_objects)
-
-
-def find_usable_default_card(gateway: Gateway, caller: Caller) -> str | None:
-    """Return the id of the default card that Stripe has now, or None if there is none or it has expired.
-
-    Call this only if the mirror has no usable card. Its webhook can be late, and banks renew cards on their own.
-    """
-    if (customer := find_customer(gateway, caller.organization_id)) is None:
-        return None
-    with stripe_call():
-        answer = gateway.stripe.v1.customers.retrieve(customer.id, {"expand": [DEFAULT]})
-    found, *cards = read_default(answer, customer, cause="card looked up")
-    merge_snapshots(gateway, found, *cards)
-    usable = (each.id for each in cards if not is_expired(each, gateway.clock()))
-    return next(usable, None)
-
-
-def read_default(
-    answer: StripeCustomer, customer: Customer, *, cause: str
-) -> tuple[CustomerSnapshot, *tuple[PaymentMethodSnapshot, ...]]:
-    """Return the customer in an answer, followed by its default card if it has one. The answer expands the card."""
-    found = CustomerSnapshot.from_answer(answer, cause=cause, after_revision=customer.revision)
-    if found.default_payment_method_id is None:
-        return (found,)
-    default = answer.to_dict(for_json=True)["invoice_settings"]["default_payment_method"]
-    return found, PaymentMethodSnapshot.read(default, replace(found.seen, after_revision=None))
-
-
-def is_attached(session: Session, card_id: str | None) -> bool:
-    """Return whether there is such a card and the mirror does not know that it was removed."""
-    return card_id is not None and not is_detached(session, card_id)
-
-
-def is_detached(session: Session, card_id: str) -> bool:
-    """Return whether the mirror knows that the card was removed."""
-    return bool(session.scalar(select(PaymentMethod.detached).where(PaymentMethod.id == card_id)))
-
-
-def is_usable(card: PaymentMethod | None, now: datetime) -> bool:
-    """Return whether there is a card and the mirror knows no reason why it could not be charged."""
-    return card is not None and not card.detached and not is_expired(card, now)
-
-
-def retrieve_own_card(gateway: Gateway, caller: Caller, payment_method_id: str) -> PaymentMethodSnapshot:
-    """Return the caller's card as Stripe has it. Raise NotFound for any other card."""
+def retrieve_own(gateway: Gateway, caller: Caller, payment_method_id: str) -> PaymentMethodSnapshot:
+    """Return the caller's payment method as Stripe has it. Raise NotFound for any other."""
     customer = find_customer(gateway, caller.organization_id)
     if customer is None or not PAYMENT_METHOD_ID.match(payment_method_id):
         raise NotFound("There is no such payment method.")
     with detect_deletion(gateway, caller.organization_id), stripe_call():
         answer = gateway.stripe.v1.customers.payment_methods.retrieve(customer.id, payment_method_id)
-    return PaymentMethodSnapshot.from_answer(answer, cause="card looked up")
+    return PaymentMethodSnapshot.from_answer(answer, cause="payment method looked up")
 
 
-def is_expired(card: PaymentMethodSnapshot | PaymentMethod, now: datetime) -> bool:
-    """Return whether the card's last month is over."""
-    if card.exp_year is None or card.exp_month is None:
+def is_expired(found: PaymentMethodSnapshot | PaymentMethod, now: datetime) -> bool:
+    """Return whether a card's last month is over. Other types do not expire."""
+    if found.exp_year is None or found.exp_month is None:
         return False
-    return (card.exp_year, card.exp_month) < (now.year, now.month)
+    return (found.exp_year, found.exp_month) < (now.year, now.month)
 
 
-def to_card(card: PaymentMethodSnapshot | PaymentMethod) -> Card:
-    """Convert a card to what a person recognizes."""
-    return Card(id=card.id, brand=card.brand, last4=card.last4, exp_month=card.exp_month, exp_year=card.exp_year)
+def to_shown(found: PaymentMethodSnapshot | PaymentMethod) -> ShownPaymentMethod:
+    """Convert a payment method to what a person recognizes."""
+    return ShownPaymentMethod(
+        id=found.id,
+        type=found.type,
+        label=found.label,
+        brand=found.brand,
+        last4=found.last4,
+        exp_month=found.exp_month,
+        exp_year=found.exp_year,
+    )
 
 
-def to_listed_card(card: PaymentMethodSnapshot, default_id: str | None, now: datetime) -> ListedCard:
-    """Convert a card to an entry of the list."""
-    return ListedCard(**vars(to_card(card)), is_default=card.id == default_id, is_expired=is_expired(card, now))
+def to_listed(found: PaymentMethodSnapshot, charged_id: str | None, now: datetime) -> ListedPaymentMethod:
+    """Convert a payment method to an entry of the list. The default is the one that Stripe charges for the plan."""
+    return ListedPaymentMethod(
+        **vars(to_shown(found)), is_default=found.id == charged_id, is_expired=is_expired(found, now)
+    )

@@ -2,15 +2,23 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Select, select, tuple_
+from sqlalchemy import Select, and_, exists, or_, select, tuple_
 from sqlalchemy.orm import Session
 
-from gateway.db.models import Invoice
+from gateway.db.models import IS_UNPAID, Invoice, Subscription
 from gateway.errors import NotFound
 from gateway.services.runtime import Caller, Gateway
 
-# A draft is not visible. It can still change, and the organization does not owe it yet.
+# Other drafts are not visible. They can still change, and the organization does not owe them yet.
 VISIBLE = ("open", "paid", "uncollectible", "void")
+# Stripe leaves the invoices of an unpaid subscription as drafts, and it stays unpaid until they are paid.
+# https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses
+IS_LEFT_AS_DRAFT = and_(
+    Invoice.status == "draft",
+    Invoice.auto_advance.is_(False),
+    exists().where(Subscription.id == Invoice.subscription_id, Subscription.status == "unpaid"),
+)
+IS_PAYABLE = or_(and_(IS_UNPAID, Invoice.payment_under_way.is_not(True)), IS_LEFT_AS_DRAFT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +48,8 @@ def get_invoice(gateway: Gateway, caller: Caller, invoice_id: str) -> Invoice:
 
 def select_visible(caller: Caller) -> Select[Invoice]:
     """Select the invoices that the organization may see."""
-    return select(Invoice).where(Invoice.organization_id == caller.organization_id, Invoice.status.in_(VISIBLE))
+    is_visible = or_(Invoice.status.in_(VISIBLE), IS_LEFT_AS_DRAFT)
+    return select(Invoice).where(Invoice.organization_id == caller.organization_id, is_visible)
 
 
 def load_invoice(session: Session, caller: Caller, invoice_id: str) -> Invoice:

@@ -15,6 +15,7 @@ from gateway.services.mirror.tables import KINDS, read_order, write_order
 from gateway.services.plan_table import writer
 from gateway.stripe_api.snapshots import (
     CustomerSnapshot,
+    InvoiceSnapshot,
     Observation,
     PaymentMethodSnapshot,
     PriceSnapshot,
@@ -29,6 +30,8 @@ CATALOG_LOCK = 0x636174  # an arbitrary constant
 CHANGE_CATALOG = select(func.pg_advisory_xact_lock(CATALOG_LOCK))
 READ_CATALOG = select(func.pg_advisory_xact_lock_shared(CATALOG_LOCK))
 KINDS_THAT_CHANGE_PLANS = frozenset({"product", "customer", "subscription", "invoice"})
+# Columns that name a payment method, which may have been put on file without an event that reached the gateway.
+NAMES_OF_PAYMENT_METHODS = frozenset({"default_payment_method_id", "default_source_id"})
 # Half of the tolerance between Stripe's clocks. The other half is left for the clocks themselves.
 SLOW_ANSWER = CLOCK_TOLERANCE / 2
 
@@ -65,6 +68,8 @@ class Batch:
         """Kind and id of the objects to refresh again later, because their state may be older than its ``as_of``."""
         self.to_look_up: set[tuple[str, str, datetime]] = set()
         """Kind, id and time of change of the objects to refresh unless another event shows their state."""
+        self.named_payment_methods: set[str] = set()
+        """Ids of the payment methods that a customer or a subscription has begun to name."""
         self.rows: dict[tuple[str, str], Mirrored] = {}
         self.organization_rows: dict[str, writer.OrganizationRows] = {}
         """The rows that each organization's plan follows from. Empty if no observation can change a plan."""
@@ -99,6 +104,9 @@ class Batch:
             )
         for rows in self.organization_rows.values():
             self.rows.update({("subscription", each.id): each for each in rows.subscriptions})
+        for row in self.rows.values():
+            if isinstance(row, Invoice) and row.organization_id in self.organization_rows:
+                self.organization_rows[row.organization_id].invoices[row.id] = row
 
     def lock_catalog(self, kinds: Collection[str]) -> None:
         """Lock the catalogue: exclusively if the batch changes it, otherwise shared.
@@ -186,6 +194,8 @@ class Batch:
             for column, value in KINDS[snapshot.kind].column_values(snapshot).items():
                 if getattr(row, column) != value:  # an unchanged column needs no write
                     setattr(row, column, value)
+                    if column in NAMES_OF_PAYMENT_METHODS and value is not None:
+                        self.named_payment_methods.add(value)
             self.mark_affected(snapshot, row)
         elif verdict is Verdict.REFRESH:
             self.to_refresh.add((snapshot.kind, snapshot.id))
@@ -194,6 +204,20 @@ class Batch:
             # call began. An event from in between would look older and be dropped. A later answer includes its change.
             self.to_refresh_again.add((snapshot.kind, snapshot.id))
         return OUTCOME_OF_VERDICT[verdict]
+
+    def look_up_undecided_invoices(self) -> None:
+        """Refresh the unpaid invoices for which only a lookup shows whether a payment is in progress."""
+        for each in self.affected:
+            undecided = writer.find_undecided_invoices(self.organization_rows[each])
+            self.to_refresh.update((InvoiceSnapshot.kind, invoice_id) for invoice_id in undecided)
+
+    def find_unknown_payment_methods(self) -> set[str]:
+        """Return the ids that a customer or a subscription has begun to name, and that the mirror lacks."""
+        known = {stripe_id for kind, stripe_id in self.rows if kind == PaymentMethodSnapshot.kind}
+        if not (unsure := self.named_payment_methods - known):
+            return unsure
+        stored = select(PaymentMethod.id).where(among(PaymentMethod.id, unsure))
+        return unsure - set(self.session.scalars(stored))
 
     def find_row(self, kind: str, stripe_id: str) -> Mirrored | None:
         """Return the row that already mirrors an object, or None."""
@@ -211,6 +235,8 @@ class Batch:
             self.session.add(new)
         if isinstance(new, Subscription):
             self.organization_rows[new.organization_id].subscriptions.append(new)
+        elif isinstance(new, Invoice):
+            self.organization_rows[new.organization_id].invoices[new.id] = new
         return new
 
     def create_row(self, snapshot: Snapshot) -> Mirrored | None:

@@ -10,17 +10,22 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from gateway.db import bulk, jobs
-from gateway.db.models import Invoice, Mirrored
+from gateway.db.models import Mirrored
 from gateway.services.mirror.batch import Batch, Outcome
 from gateway.services.mirror.refresh_jobs import lookup_job, refresh_job
 from gateway.services.mirror.tables import KINDS
 from gateway.services.plan_table import writer
-from gateway.stripe_api.snapshots import Observation, Reference
+from gateway.stripe_api.snapshots import Observation, PaymentMethodSnapshot, Reference
+from gateway.stripe_api.times import from_unix
 
+ANY_STATE = from_unix(0)
+"""The time of change of an object of which any state will do."""
 MERGE_ORDER = {kind: position for position, kind in enumerate(KINDS)}
 # Stripe reports most changes with several events within moments. One of them usually shows the object, so the wait
 # saves most lookups.
 LOOKUP_DELAY, LONGEST_LOOKUP_DELAY = timedelta(seconds=10), timedelta(hours=1)
+# Shorter, because Plan Details show no payment method meanwhile.
+PAYMENT_METHOD_DELAY = timedelta(seconds=2)
 
 
 def merge(session: Session, observations: Sequence[Observation], now: datetime, *, attempt: int = 1) -> list[Outcome]:
@@ -35,10 +40,10 @@ def merge(session: Session, observations: Sequence[Observation], now: datetime, 
     positions = sorted(range(len(observations)), key=lambda i: batch_sort_key(observations[i]))
     with session.no_autoflush:
         outcomes = {position: batch.apply_observation(observations[position]) for position in positions}
-        bulk.flush(session, Invoice)  # the plan table reads the payments of invoices from the database
         history = writer.update_plan_table(
             session, batch.affected, batch.organization_rows, batch.build_plan_of_product(), now
         )
+        batch.look_up_undecided_invoices()
         bulk.flush(session, Mirrored, *writer.WRITTEN_MODELS, more=history)
     jobs.defer_all(session, build_jobs(batch, now, attempt))
     return [outcomes[position] for position in range(len(observations))]
@@ -64,3 +69,5 @@ def build_jobs(batch: Batch, now: datetime, attempt: int) -> Iterator[jobs.Wante
         yield refresh_job(kind, stripe_id, at=now + delay, attempt=attempt + 1)
     for kind, stripe_id, changed_at in batch.to_look_up:
         yield lookup_job(kind, stripe_id, changed_at, at=now + LOOKUP_DELAY)
+    for stripe_id in batch.find_unknown_payment_methods():
+        yield lookup_job(PaymentMethodSnapshot.kind, stripe_id, ANY_STATE, at=now + PAYMENT_METHOD_DELAY)

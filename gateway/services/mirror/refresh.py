@@ -22,7 +22,8 @@ from gateway.stripe_api.snapshots import Snapshot, Source, UnreadableObject
 RETRIEVE: Mapping[str, Callable[[StripeClient, str], StripeObject]] = MappingProxyType(
     {
         "customer": lambda stripe, stripe_id: stripe.v1.customers.retrieve(stripe_id),
-        "invoice": lambda stripe, stripe_id: stripe.v1.invoices.retrieve(stripe_id),
+        # Only this answer shows whether a payment is in progress. A webhook's invoice has no payments.
+        "invoice": lambda stripe, stripe_id: stripe.v1.invoices.retrieve(stripe_id, {"expand": [PAYMENTS]}),
         "payment_method": lambda stripe, stripe_id: stripe.v1.payment_methods.retrieve(stripe_id),
         "price": lambda stripe, stripe_id: stripe.v1.prices.retrieve(stripe_id),
         "product": lambda stripe, stripe_id: stripe.v1.products.retrieve(stripe_id),
@@ -32,6 +33,7 @@ RETRIEVE: Mapping[str, Callable[[StripeClient, str], StripeObject]] = MappingPro
     }
 )
 
+PAYMENTS = "payments.data.payment.payment_intent"
 FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=1), timedelta(hours=1)
 
 log = structlog.get_logger()

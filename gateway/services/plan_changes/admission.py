@@ -38,7 +38,7 @@ INTENT_AND_LATEST = (
 
 @dataclass(frozen=True, kw_only=True)
 class Admitted:
-    """A change that has passed all checks but the one for a card."""
+    """A change that has passed all checks but the one for a payment method."""
 
     source: str
     """The plan that the organization leaves."""
@@ -49,7 +49,7 @@ class Admitted:
 
 
 def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None) -> Admitted:
-    """Return the requested change if the organization may make it. Do not check whether a card is on file.
+    """Return the requested change if the organization may make it. Do not check whether a payment method is on file.
 
     Raises OperationInFlight, PreconditionFailed, ChangeInProgress, RateLimited, NotEnrolled, UnpaidInvoice,
     ExposureLimit, CatalogNotSynced, and what ``refuse_deleted_customer``, ``policy.check_change`` and ``Terms.check``
@@ -66,7 +66,7 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     if not billing.is_enrolled and not command.enroll:
         raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
     if policy.Need.PAID_UP in transition.needs:
-        policy.check_needs(transition, paid_up=not billing.unpaid_invoices)
+        policy.check_needs(transition, paid_up=billing.is_paid_up)
     exposure.check_change(gateway.catalog, billing, transition, target, quantity)
     price = billing.get_price_id(target)
     if billing.subscription is None:  # an enrolment starts on Free, so a missing price must not stop it half-way

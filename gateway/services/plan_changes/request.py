@@ -28,7 +28,7 @@ from gateway.errors import (
 )
 from gateway.failpoints import Failpoint, failpoint
 from gateway.services import idempotency
-from gateway.services.customers import payment_methods
+from gateway.services.customers import default_method, payment_methods
 from gateway.services.customers.customer import ensure_customer, lock_organization
 from gateway.services.intents.reservation import locate_change, wait_for_turn
 from gateway.services.mirror.refresh import merge_snapshots, retrieve_all
@@ -98,7 +98,7 @@ def record_intent(gateway: Gateway, caller: Caller, command: ChangeCommand) -> S
     """Prepare the customer at Stripe, then write the intent. Return the change's first call.
 
     If an unpaid invoice stands in the way, ask Stripe whether it is still unpaid, because its webhook can be late.
-    Raises what ``write_intent`` raises, and what creating the customer or setting its default card raises.
+    Raises what ``write_intent`` raises, and what creating the customer or setting its default payment method raises.
     """
     try:
         return prepare_and_write(gateway, caller, command)
@@ -110,8 +110,8 @@ def record_intent(gateway: Gateway, caller: Caller, command: ChangeCommand) -> S
 def prepare_and_write(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Step:
     """Do what ``record_intent`` does, and believe the mirror about unpaid invoices.
 
-    If the change needs a card and the mirror knows none, ask Stripe whether one is on file. Wait while a billing intent
-    of the organization is in flight, because it may change what the checks depend on.
+    If the change needs a payment method and the mirror knows none, ask Stripe. Wait while a billing intent of the
+    organization is in flight, because it may change what the checks depend on.
     """
     terms = None
     if command.quote is not None:
@@ -121,17 +121,17 @@ def prepare_and_write(gateway: Gateway, caller: Caller, command: ChangeCommand) 
         wait_for_turn(gateway, lambda: check_admission(gateway, caller, command, terms))
         ensure_customer(gateway, caller)
     if command.payment_method is not None:
-        payment_methods.set_default(gateway, caller, command.payment_method)
+        default_method.set_default(gateway, caller, command.payment_method)
 
-    def write_change(card_id: str | None) -> Step:
+    def write_change(method_id: str | None) -> Step:
         refusal = gateway.gate.reserve()
-        return write_intent(gateway, caller, command, terms, card_id=card_id, refusal=refusal)
+        return write_intent(gateway, caller, command, terms, method_id=method_id, refusal=refusal)
 
     try:
         return wait_for_turn(gateway, lambda: write_change(None))
     except PaymentMethodRequired:
-        card_id = payment_methods.find_usable_default_card(gateway, caller)
-        return wait_for_turn(gateway, lambda: write_change(card_id))
+        method_id = default_method.find_chargeable(gateway, caller)
+        return wait_for_turn(gateway, lambda: write_change(method_id))
 
 
 def check_admission(gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None) -> None:
@@ -157,7 +157,7 @@ def write_intent(
     command: ChangeCommand,
     terms: Terms | None,
     *,
-    card_id: str | None = None,
+    method_id: str | None = None,
     refusal: StripeNotCalled | None = None,
 ) -> Step:
     """Write the change, its first call and its completion job in one transaction. Return the call.
@@ -165,11 +165,11 @@ def write_intent(
     Raise ``refusal`` instead, if it is given and the change is admitted. A change that cannot be sent would block the
     organization until its completion job has ended it.
 
-    The transaction locks the organization before it checks the change and the card. If the checks still let two
-    requests through, the unique index on changes in flight stops the second one. ``card_id`` is the default card that
-    Stripe has just named. It counts only while the mirror does not know that it was removed since. Raises what
-    ``admit`` raises, OperationInFlight, CustomerMissing, PaymentMethodRequired, and RateLimited after too many
-    declines.
+    The transaction locks the organization before it checks the change and its payment. If the checks still let two
+    requests through, the unique index on changes in flight stops the second one. ``method_id`` is the payment method
+    that Stripe has just named. It counts only while the mirror does not know that it was removed since. Raises what
+    ``admit`` raises, OperationInFlight, CustomerMissing, PaymentMethodRequired, NoImmediateCharge, and RateLimited
+    after too many declines.
     """
     now = gateway.clock()
     with gateway.database.transaction() as session:
@@ -178,8 +178,8 @@ def write_intent(
         if organization.stripe_customer_id is None:
             raise CustomerMissing("The organization has no customer at Stripe yet.")
         if policy.Need.CARD in admitted.transition.needs:
-            usable = payment_methods.is_usable(admitted.billing.card, now)
-            policy.check_needs(admitted.transition, card=usable or payment_methods.is_attached(session, card_id))
+            usable = payment_methods.is_usable(admitted.billing.payment_method, now)
+            policy.check_needs(admitted.transition, card=usable or payment_methods.is_attached(session, method_id))
         if refusal is not None:
             raise refusal
         charge = choose_settlement(

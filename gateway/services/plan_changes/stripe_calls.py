@@ -14,7 +14,7 @@ from stripe.params import SubscriptionCreateParams, SubscriptionUpdateParams
 from gateway.catalog import Catalog, Charge
 from gateway.db.models import UNSETTLED, Json, Organization, PlanChange
 from gateway.db.models import Subscription as StoredSubscription
-from gateway.errors import QuoteStale
+from gateway.errors import NoImmediateCharge, QuoteStale
 from gateway.services.plan_table.derive import FREE
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import BillingState, choose_settlement, load_billing_state
@@ -83,8 +83,8 @@ def freeze_next_step(session: Session, catalog: Catalog, change_id: str, now: da
 def freeze(session: Session, catalog: Catalog, change: PlanChange, billing: BillingState) -> Step:
     """Store and return the call to make from ``billing``. Keep frozen parameters that still fit the subscription.
 
-    Raises CatalogNotSynced. Raises QuoteStale if the subscription is not the quoted one. Raises what
-    ``policy.check_change`` raises, because sales may have sold another plan since the intent was written.
+    Raises CatalogNotSynced and NoImmediateCharge. Raises QuoteStale if the subscription is not the quoted one. Raises
+    what ``policy.check_change`` raises, because sales may have sold another plan since the intent was written.
     """
     subscription = billing.subscription
     name = CREATE if subscription is None else UPDATE
@@ -94,8 +94,13 @@ def freeze(session: Session, catalog: Catalog, change: PlanChange, billing: Bill
     if subscription is None and CREATE not in change.steps:
         change.steps = {**change.steps, CREATE: build_creation(session, catalog, change, billing)}
     elif subscription is not None and UPDATE not in change.steps:
-        policy.check_change(billing.plan_state, catalog.get(change.to_plan), change.quantity)
-        change.steps = {**change.steps, UPDATE: build_update(catalog, change, billing), MADE_FROM: made_from}
+        transition = policy.check_change(billing.plan_state, catalog.get(change.to_plan), change.quantity)
+        buys = policy.Need.CARD in transition.needs
+        change.steps = {
+            **change.steps,
+            UPDATE: build_update(catalog, change, billing, buys=buys),
+            MADE_FROM: made_from,
+        }
         if billing.unsettled_renewals:
             change.steps = {**change.steps, UNSETTLED: billing.unsettled_renewals}
     return Step(
@@ -181,10 +186,12 @@ def build_creation(session: Session, catalog: Catalog, change: PlanChange, billi
     return dict(params)
 
 
-def build_update(catalog: Catalog, change: PlanChange, billing: BillingState) -> Json:
+def build_update(catalog: Catalog, change: PlanChange, billing: BillingState, *, buys: bool) -> Json:
     """Return the parameters that swap the base item's price.
 
     Stripe prorates from the quote's second. Without a quote it prorates from the second in which it makes the change.
+    Raises NoImmediateCharge if the change buys more and must be paid first, but cannot be. A change that buys nothing
+    need not wait for a payment.
     """
     target = catalog.get(change.to_plan)
     params: SubscriptionUpdateParams = {
@@ -192,6 +199,10 @@ def build_update(catalog: Catalog, change: PlanChange, billing: BillingState) ->
         "metadata": {CHANGE_ID: change.id},
         **SETTLEMENT[choose_settlement(catalog, billing, change.from_plan, target, change.quantity)],
     }
+    if "payment_behavior" in params and (obstacle := billing.find_pending_update_obstacle()) is not None:
+        if buys:
+            raise NoImmediateCharge(obstacle)
+        del params["payment_behavior"]
     if change.proration_date is not None:
         params["proration_date"] = to_unix(change.proration_date)
     return dict(params)

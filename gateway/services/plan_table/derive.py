@@ -3,80 +3,18 @@
 Every decision about a plan is derived here. No decision is stored that does not follow from the mirror.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from enum import StrEnum
-from types import MappingProxyType
 from typing import Any, Self
 
-from gateway.db.models import Json, OrganizationPlan, Subscription
+from gateway.db.models import Invoice, Json, OrganizationPlan, Subscription
+from gateway.services.plan_table.standing import NO_SUBSCRIPTION, RULES, SUSPENDED, derive_standing, find_debts
 from gateway.stripe_api.snapshots import ENDED
 
 FREE = "free"
 UNMAPPED = "unmapped"
 """The plan of a subscription that the catalogue does not map to one plan. It grants nothing, and it is not Free."""
-NO_SUBSCRIPTION = "none"
-
-
-class Payment(StrEnum):
-    """The state of a subscription's latest invoice, as far as it matters for the plan."""
-
-    UNKNOWN = "unknown"
-    """There is no invoice, or the mirror does not have it yet."""
-    DRAFT = "draft"
-    OPEN = "open"
-    """It is not paid yet, and Stripe will still try to collect it."""
-    OVERDUE = "overdue"
-    """It is not paid, and Stripe has stopped trying."""
-    PAID = "paid"
-    UNCOLLECTIBLE = "uncollectible"
-    VOID = "void"
-
-    @classmethod
-    def of_invoice(cls, status: str, next_payment_attempt: datetime | None) -> Self:
-        """Return the payment state of an invoice as the mirror has it."""
-        if status == "deleted":
-            return cls("unknown")
-        return cls("overdue" if status == "open" and next_payment_attempt is None else status)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """The meaning of a status for the plan: https://docs.stripe.com/billing/subscriptions/overview ."""
-
-    standing: str
-    usable: bool
-    """Whether the organization may use the plan, because it is paid or is legitimately not paid yet."""
-
-
-# The rules by Stripe's status. `EXCEPTIONS` adds the cases in which the latest invoice matters too.
-RULES: Mapping[str, Rule] = MappingProxyType(
-    {
-        NO_SUBSCRIPTION: Rule("good", usable=False),
-        "trialing": Rule("good", usable=True),
-        "active": Rule("good", usable=True),  # Stripe says that it is paid, or that nothing is due yet
-        "past_due": Rule("grace", usable=True),  # Stripe is still retrying the payment, so the plan stays usable
-        "incomplete": Rule("good", usable=False),  # the first payment is missing, and there is no plan without it
-        "incomplete_expired": Rule("suspended", usable=False),
-        "unpaid": Rule("suspended", usable=False),
-        "paused": Rule("suspended", usable=False),
-        "canceled": Rule("good", usable=False),
-    }
-)
-EXCEPTIONS: Mapping[tuple[str, Payment], Rule] = MappingProxyType(
-    {
-        # A Stripe account may leave subscriptions past due after the last retry. Without this rule, grace never ends.
-        ("past_due", Payment.OVERDUE): Rule("suspended", usable=False),
-    }
-)
-DECIDED_BY_INVOICE = frozenset(status for status, _ in EXCEPTIONS)
-"""The statuses for which the latest invoice decides the plan."""
-
-
-def find_rule(status: str, payment: Payment) -> Rule:
-    """Return the rule for a status together with the state of the latest invoice."""
-    return EXCEPTIONS.get((status, payment), RULES[status])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,23 +71,30 @@ NEVER_ENROLLED = PlanState(
 def derive_plan_state(
     subscriptions: Sequence[Subscription],
     plan_of_product: Mapping[str, str],
-    payments: Mapping[str, Payment] = MappingProxyType({}),
+    invoices: Collection[Invoice] = (),
+    current: PlanState = NEVER_ENROLLED,
 ) -> PlanState:
-    """Return an organization's plan state, derived from all its subscriptions.
+    """Return an organization's plan state, derived from all its subscriptions and their unpaid ``invoices``.
 
-    ``plan_of_product`` is the catalogue. ``payments`` holds the states of the latest invoices by invoice id.
+    ``plan_of_product`` is the catalogue. ``current`` is the present state, whose standing remains while an unpaid
+    invoice does not decide it.
     """
     subscription = select_current_subscription(subscriptions)
     if subscription is None:
         return NEVER_ENROLLED
     requested_plan, item = select_base_item(subscription, plan_of_product)
-    rule = find_rule(subscription.status, payments.get(subscription.latest_invoice_id or "", Payment.UNKNOWN))
+    standing = derive_standing(
+        subscription.status,
+        find_debts(subscription, invoices).values(),
+        current.standing if current.subscription_id == subscription.id else NEVER_ENROLLED.standing,
+    )
+    is_usable = RULES[subscription.status].usable and standing != SUSPENDED
     ended = subscription.status in ENDED
     return PlanState(
-        plan=requested_plan if rule.usable else FREE,
+        plan=requested_plan if is_usable else FREE,
         requested_plan=FREE if ended else requested_plan,
         status=subscription.status,
-        standing=rule.standing,
+        standing=standing,
         quantity=1 if ended else item["quantity"],
         currency=subscription.currency,
         subscription_id=subscription.id,

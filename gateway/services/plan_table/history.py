@@ -10,11 +10,12 @@ from typing import Self
 from sqlalchemy import select
 
 from gateway.db.models import PlanHistory
+from gateway.services.plan_table.attribution import ADOPTED
 from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
 from gateway.services.runtime import Caller, Gateway
 
 # The prefix of an id in ``cause`` -> the kind of thing that it is the id of.
-CAUSES = {"evt_": "event", "chg_": "change"}
+CAUSES = {"evt_": "event", "chg_": "change", ADOPTED[:4]: "adoption"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,10 @@ class Actor:
 
 @dataclass(frozen=True, kw_only=True)
 class Cause:
-    """Why the plan changed: a change, an event, or a look at Stripe (``reconciliation``, with the name of the job)."""
+    """Why the plan changed: a change, an event, an adoption, or a look at Stripe.
+
+    A look at Stripe has the type ``reconciliation`` and the name of the job.
+    """
 
     type: str
     id: str

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from gateway.db import jobs
 from gateway.db.models import (
     IS_OPEN,
+    IS_UNPAID,
     OPEN_STATES,
     UNSETTLED,
     Base,
@@ -26,18 +27,17 @@ from gateway.db.models import (
     PlanHistory,
     Subscription,
 )
-from gateway.db.queries import among, among_those
+from gateway.db.queries import among_those
 from gateway.errors import PaymentAbandoned
 from gateway.services.plan_table.attribution import Attribution, attribute_plan, find_reported_change_id
 from gateway.services.plan_table.derive import (
-    DECIDED_BY_INVOICE,
     NEVER_ENROLLED,
     UNMAPPED,
-    Payment,
     PlanState,
     derive_plan_state,
     select_current_subscription,
 )
+from gateway.services.plan_table.standing import Debt, find_debts
 from gateway.stripe_api.snapshots import Seen
 
 # Delay of the job that withdraws credits. The request that made the change has usually withdrawn them before.
@@ -52,9 +52,10 @@ log = structlog.get_logger()
 PLAN_OF_PRODUCT = select(func.json_object_agg(Plan.product_id, Plan.key)).where(Plan.key.is_not(None)).scalar_subquery()
 # Built once, because building a statement takes as long as executing it.
 ORGANIZATION_ROWS = (
-    select(Organization.id, OrganizationPlan, Subscription, PlanChange, PLAN_OF_PRODUCT)
+    select(Organization.id, OrganizationPlan, Subscription, Invoice, PlanChange, PLAN_OF_PRODUCT)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.organization_id == Organization.id)
+    .outerjoin(Invoice, and_(Invoice.organization_id == Organization.id, IS_UNPAID))
     .outerjoin(
         PlanChange,
         and_(
@@ -74,6 +75,8 @@ class OrganizationRows:
     organization: Organization
     subscriptions: list[Subscription] = field(default_factory=list)
     """All subscriptions of the organization."""
+    invoices: dict[str, Invoice] = field(default_factory=dict)
+    """The unpaid invoices, and the invoices that the merge changes, by id."""
     changes: dict[str, PlanChange] = field(default_factory=dict)
     """The open change, and the changes that the observations name, by id."""
     plan_row: OrganizationPlan | None = None
@@ -93,14 +96,13 @@ def update_plan_table(
     """
     if not affected:
         return {}
-    concerned = {each: rows_by_organization[each] for each in affected}
-    states = derive_plan_states(session, concerned, plan_of_product)
     history = []
-    for organization_id, rows in concerned.items():
-        state = states[organization_id]
+    for organization_id, seen in affected.items():
+        rows = rows_by_organization[organization_id]
+        state = derive_plan(rows, plan_of_product)
         before = PlanState.of_row(rows.plan_row) if rows.plan_row is not None else None
         if state != (before or NEVER_ENROLLED):
-            attribution = attribute_plan(affected[organization_id], rows.changes, rows.subscriptions, before)
+            attribution = attribute_plan(seen, rows.changes, rows.subscriptions, before)
             row = rows.plan_row or create_row(session, organization_id)
             update_row(row, state, now)
             history.append(build_history_entry(row, before, state, attribution))
@@ -117,26 +119,21 @@ def is_plan_changed(before: PlanState | None, after: PlanState) -> bool:
     return before is not None and (before.requested_plan, before.quantity) != (after.requested_plan, after.quantity)
 
 
-def derive_plan_states(
-    session: Session, rows_by_organization: Mapping[str, OrganizationRows], plan_of_product: Mapping[str, str]
-) -> dict[str, PlanState]:
-    """Return the state that the plan table should have for each organization, derived from the mirror."""
-    payments = load_payments(session, rows_by_organization.values())
+def derive_plan(rows: OrganizationRows, plan_of_product: Mapping[str, str]) -> PlanState:
+    """Return the state that the plan table should have for an organization, derived from the mirror."""
     # Stripe ends the subscriptions of a deleted customer, but its events may not have arrived yet.
-    living = {
-        each: () if rows.organization.deleted else rows.subscriptions for each, rows in rows_by_organization.items()
-    }
-    return {each: derive_plan_state(theirs, plan_of_product, payments) for each, theirs in living.items()}
+    living = () if rows.organization.deleted else rows.subscriptions
+    current = PlanState.of_row(rows.plan_row) if rows.plan_row is not None else NEVER_ENROLLED
+    return derive_plan_state(living, plan_of_product, rows.invoices.values(), current)
 
 
-def load_payments(session: Session, organizations: Iterable[OrganizationRows]) -> dict[str, Payment]:
-    """Return the states of the latest invoices by invoice id, for the subscriptions whose plan they decide."""
-    concerned = [each for rows in organizations for each in rows.subscriptions if each.status in DECIDED_BY_INVOICE]
-    if not concerned:
-        return {}
-    ids = {each.latest_invoice_id for each in concerned if each.latest_invoice_id is not None}
-    query = select(Invoice.id, Invoice.status, Invoice.next_payment_attempt).where(among(Invoice.id, ids))
-    return {each.id: Payment.of_invoice(each.status, each.next_payment_attempt) for each in session.execute(query)}
+def find_undecided_invoices(rows: OrganizationRows) -> list[str]:
+    """Return the ids of the unpaid invoices that only a lookup at Stripe can decide."""
+    subscription = None if rows.organization.deleted else select_current_subscription(rows.subscriptions)
+    if subscription is None:
+        return []
+    debts = find_debts(subscription, rows.invoices.values())
+    return [invoice_id for invoice_id, debt in debts.items() if debt is Debt.NOT_KNOWN]
 
 
 def create_row(session: Session, organization_id: str) -> OrganizationPlan:
@@ -224,11 +221,13 @@ def load_organization_rows(
     plan_of_product: dict[str, str] = {}
     named = {change_id for each in seen if (change_id := find_reported_change_id(each)) is not None}
     parameters = {"organizations": list(found), "named": list(named)}
-    for organization_id, row, subscription, change, catalog in session.execute(ORGANIZATION_ROWS, parameters):
+    for organization_id, row, subscription, invoice, change, catalog in session.execute(ORGANIZATION_ROWS, parameters):
         rows = found[organization_id]
         rows.plan_row = row
         if subscription is not None and subscription not in rows.subscriptions:
             rows.subscriptions.append(subscription)
+        if invoice is not None:
+            rows.invoices[invoice.id] = invoice
         if change is not None:
             rows.changes[change.id] = change
         plan_of_product = catalog or {}

@@ -21,15 +21,15 @@ class RouteClass(StrEnum):
     READ = "read"
     """Reads only our own tables."""
     STRIPE = "stripe"
-    """Calls Stripe, and changes neither the plan nor a card."""
+    """Calls Stripe, and changes neither the plan nor a payment method."""
     CHANGE = "change"
     """Changes the plan."""
     CARD = "card"
-    """Touches a card that is on file."""
+    """Touches a payment method that is on file."""
     NEW_CARD = "new_card"
-    """Begins to add a card."""
+    """Begins to add a payment method."""
     PAY = "pay"
-    """Charges a card."""
+    """Charges a payment method."""
     INQUIRY = "inquiry"
     """Sends a message to the sales team."""
     SERVICE = "service"
@@ -68,7 +68,7 @@ LIMITS: Mapping[RouteClass, Limits] = MappingProxyType(
         RouteClass.STRIPE: Limits(organization="60/minute", user="40/minute", address="120/minute"),
         # A change makes up to four calls, and `CHANGES` below bounds those that are carried out.
         RouteClass.CHANGE: Limits(organization="30/minute", user="20/minute", address="60/minute"),
-        # A person chooses or removes a few cards at most.
+        # A person chooses or removes a few payment methods at most.
         RouteClass.CARD: Limits(organization="20/minute", user="10/minute", address="40/minute"),
         # A thief who tests stolen cards adds hundreds of them. A person tries two or three.
         RouteClass.NEW_CARD: Limits(organization="10/hour; 20/day", user="10/hour; 20/day", address="30/hour; 60/day"),
@@ -92,8 +92,8 @@ INQUIRIES = RowLimit(amount=5, window=timedelta(hours=1))
 
 # Declined payments of one organization. A thief needs hundreds, and a person gives up or calls the bank after a few.
 DECLINES = "5/hour; 10/day"
-# Cards on file of one organization. More would help only a thief, who collects the cards that are valid.
-MAX_CARDS = 10
+# Payment methods on file of one organization. More would help only a thief, who collects the cards that are valid.
+MAX_PAYMENT_METHODS = 10
 
 
 def choose_class(declared: RouteClass, scopes: frozenset[str]) -> RouteClass:

@@ -106,7 +106,9 @@ class Circumstances:
 def compare_row(row: Mirrored, snapshot: Snapshot) -> dict[str, Pair]:
     """Return the fields in which the mirror's row differs from Stripe's object."""
     # Leave out fields that do not count as a change, such as an invoice's links.
-    content = {k: v for k, v in KINDS[snapshot.kind].column_values(snapshot).items() if k in snapshot.compared()}
+    values = KINDS[snapshot.kind].column_values(snapshot)
+    shown = {"payment_under_way"} if values.get("payment_under_way") is not None else set()
+    content = {k: v for k, v in values.items() if k in snapshot.compared() or k in shown}
     return compare_fields(flatten_items({name: getattr(row, name) for name in content}), flatten_items(content))
 
 

@@ -5,14 +5,15 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, select, union
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from stripe import ListObject, StripeObject
 
-from gateway.db.models import Invoice, Organization, Subscription
+from gateway.db.models import IS_UNPAID, Invoice, Organization, Subscription
 from gateway.services.mirror.refresh import retrieve
-from gateway.services.plan_table.derive import DECIDED_BY_INVOICE, NEVER_ENROLLED, UNMAPPED, PlanState
-from gateway.services.plan_table.writer import OrganizationRows, derive_plan_states, load_organization_rows
+from gateway.services.plan_table.derive import NEVER_ENROLLED, UNMAPPED, PlanState
+from gateway.services.plan_table.standing import FOLLOWS_INVOICES
+from gateway.services.plan_table.writer import OrganizationRows, derive_plan, load_organization_rows
 from gateway.services.reconciliation import compare
 from gateway.services.reconciliation.differences import Cause, Difference, Pair, compare_fields
 from gateway.services.runtime import Gateway
@@ -94,14 +95,23 @@ def compare_unlisted_subscriptions(gateway: Gateway, cursor: str | None, find_un
 
 
 def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
-    """Compare the unsettled invoices on which a plan depends. There are few."""
-    decides = (
-        Subscription.status.in_(DECIDED_BY_INVOICE),
+    """Compare the unpaid invoices on which a plan depends. There are few.
+
+    The latest invoice of a subscription is one of them if Stripe says ``past_due`` and the mirror does not have it as
+    unpaid.
+    """
+    owed = (
+        select(Invoice.id)
+        .join(Subscription, Subscription.id == Invoice.subscription_id)
+        .where(IS_UNPAID, Subscription.status.in_(FOLLOWS_INVOICES))
+    )
+    latest = select(Subscription.latest_invoice_id).where(
+        Subscription.status == "past_due",
         Subscription.latest_invoice_id.is_not(None),
         Subscription.latest_invoice_id.not_in(select(Invoice.id).where(Invoice.status.in_(SETTLED))),
     )
     with gateway.database.transaction() as session:
-        ids = load_next_ids(session, Subscription.latest_invoice_id, decides, cursor)
+        ids = load_next_ids(session, union(owed, latest).subquery().c.id, (), cursor)
     return compare_unlisted(gateway, InvoiceSnapshot, ids, ids)
 
 
@@ -113,8 +123,7 @@ def compare_plan_table(gateway: Gateway, cursor: str | None, _: FindUnseen) -> P
         ids = load_next_ids(session, Organization.id, (Organization.stripe_customer_id.is_not(None),), cursor)
         organizations = session.scalars(select(Organization).where(Organization.id.in_(ids))).all()
         accounts, plan_of_product = load_organization_rows(session, organizations)
-        states = derive_plan_states(session, accounts, plan_of_product)
-    compared = [compare_plan(account, states[each]) for each, account in accounts.items()]
+    compared = [compare_plan(account, derive_plan(account, plan_of_product)) for account in accounts.values()]
     found = [difference for difference in compared if difference is not None]
     return Page(cursor=next_cursor(ids), looked_at=len(ids), differences=found)
 
@@ -184,7 +193,10 @@ def compare_unlisted(gateway: Gateway, kind: type[Snapshot], ids: Sequence[str],
 
 
 def load_next_ids(
-    session: Session, column: InstrumentedAttribute[Any], where: Sequence[ColumnElement[bool]], cursor: str | None
+    session: Session,
+    column: InstrumentedAttribute[Any] | ColumnElement[Any],
+    where: Sequence[ColumnElement[bool]],
+    cursor: str | None,
 ) -> list[str]:
     """Return the ids of the next page of a table."""
     query = select(column).where(*where).order_by(column).limit(PAGE_SIZE)

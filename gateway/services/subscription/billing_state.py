@@ -11,6 +11,7 @@ from stripe.params import SubscriptionUpdateParamsItem
 
 from gateway.catalog import Catalog, CatalogPlan, Charge
 from gateway.db.models import (
+    UNPAID,
     Invoice,
     Organization,
     OrganizationPlan,
@@ -19,6 +20,7 @@ from gateway.db.models import (
     Subscription,
 )
 from gateway.errors import CatalogNotSynced
+from gateway.services.mirror.charged_method import IS_CHARGED
 from gateway.services.plan_table.derive import (
     FREE,
     NEVER_ENROLLED,
@@ -27,11 +29,9 @@ from gateway.services.plan_table.derive import (
     select_current_subscription,
 )
 from gateway.services.plan_table.writer import PLAN_OF_PRODUCT
-from gateway.stripe_api.snapshots import ENDED
+from gateway.stripe_api.snapshots import BANK_DEBITS, ENDED
 
 ProrationBehavior = Literal["always_invoice", "create_prorations", "none"]
-UNPAID = ("open", "uncollectible")
-"""The statuses of an invoice that is still owed. A written-off invoice is a debt until it is paid or voided."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class UnsettledInvoice:
     subscription_id: str | None
     status: str
     amount_remaining: int
+    is_under_way: bool = False
+    """Whether a payment is in progress, such as a bank debit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +55,8 @@ class BillingState:
     subscription: Subscription | None
     base_item: dict[str, Any] | None
     """The subscription item that represents the plan."""
-    card: PaymentMethod | None
-    """The default card, which Stripe charges."""
+    payment_method: PaymentMethod | None
+    """What Stripe charges for the subscription."""
     unsettled_invoices: tuple[UnsettledInvoice, ...]
     """The organization's invoices that ask for money and are neither paid nor void."""
     has_paid: bool
@@ -71,6 +73,12 @@ class BillingState:
     def unpaid_invoices(self) -> dict[str, int]:
         """Return what the organization still owes on each open or written-off invoice, by the invoice's id."""
         return {each.id: each.amount_remaining for each in self.unsettled_invoices if each.status in UNPAID}
+
+    @property
+    def is_paid_up(self) -> bool:
+        """Return whether no invoice waits for a payment, and no draft keeps the subscription unpaid."""
+        owed = [each for each in self.unsettled_invoices if each.status in UNPAID and not each.is_under_way]
+        return not owed and self.plan_state.status != "unpaid"
 
     @property
     def unsettled_renewals(self) -> list[str]:
@@ -94,6 +102,23 @@ class BillingState:
             return None
         owed = "".join(f"-{invoice_id}:{amount}" for invoice_id, amount in sorted(self.unpaid_invoices.items()))
         return f"{self.plan_version}-{self.subscription.trail[-1]}{owed}"
+
+    def find_pending_update_obstacle(self) -> str | None:
+        """Return why Stripe cannot hold a change back until it is paid, or None if it can.
+
+        https://docs.stripe.com/billing/subscriptions/pending-updates
+        """
+        if self.subscription is None:
+            return None
+        if self.subscription.collection_method != "charge_automatically":
+            return "The subscription is paid by invoice, and this change must be paid first. Please contact sales."
+        if self.subscription.cancel_at is not None:
+            ends = f"The subscription ends on {self.subscription.cancel_at:%Y-%m-%d}"
+            return f"{ends}, and a change that must be paid first cannot undo that. Please contact sales."
+        if self.payment_method is not None and self.payment_method.type in BANK_DEBITS:
+            late = f"{self.payment_method.label} takes days to pay"
+            return f"{late}, and this change must be paid first. Please choose another payment method."
+        return None
 
     def default_quantity(self, plan: str) -> int:
         """Return the quantity of a change that names none: the present one if the plan stays, else 1."""
@@ -166,7 +191,13 @@ def is_unpaid(organization_id: str | InstrumentedAttribute[str]) -> tuple[Column
 UNSETTLED_INVOICES = (
     select(
         func.json_agg(
-            func.json_build_array(Invoice.id, Invoice.subscription_id, Invoice.status, Invoice.amount_remaining)
+            func.json_build_array(
+                Invoice.id,
+                Invoice.subscription_id,
+                Invoice.status,
+                Invoice.amount_remaining,
+                Invoice.payment_under_way.is_(True),
+            )
         )
     )
     .where(
@@ -184,7 +215,7 @@ BILLING_STATE = (
     .outerjoin(Organization, Organization.id == REQUESTED.c.id)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.organization_id == Organization.id)
-    .outerjoin(PaymentMethod, PaymentMethod.id == Organization.default_payment_method_id)
+    .outerjoin(PaymentMethod, IS_CHARGED)
     .execution_options(populate_existing=True)
 )
 
@@ -192,8 +223,10 @@ BILLING_STATE = (
 def load_billing_state(session: Session, organization_id: str) -> BillingState:
     """Load the organization's billing state from the local tables."""
     rows = session.execute(BILLING_STATE, {"organization_id": organization_id}).all()
-    row, _, card, plan_of_product, prices, unsettled, has_paid = rows[0]
     subscription = select_current_subscription([each.Subscription for each in rows if each.Subscription is not None])
+    row, _, payment_method, plan_of_product, prices, unsettled, has_paid = next(
+        each for each in rows if each.Subscription is subscription
+    )
     if subscription is not None and subscription.status in ENDED:
         subscription = None
     return BillingState(
@@ -201,7 +234,7 @@ def load_billing_state(session: Session, organization_id: str) -> BillingState:
         plan_version=row.version if row is not None else 0,
         subscription=subscription,
         base_item=select_base_item(subscription, plan_of_product or {})[1] if subscription is not None else None,
-        card=card,
+        payment_method=payment_method,
         unsettled_invoices=tuple(UnsettledInvoice(*each) for each in unsettled or ()),
         has_paid=has_paid,
         prices=prices or {},

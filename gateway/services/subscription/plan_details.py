@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import and_, bindparam, select
+from sqlalchemy import and_, bindparam, exists, select
 
 from gateway.catalog import Catalog
 from gateway.db.models import (
@@ -14,10 +14,14 @@ from gateway.db.models import (
     OrganizationPlan,
     PaymentMethod,
     PlanChange,
+    Subscription,
     UpcomingInvoice,
 )
-from gateway.services.customers.payment_methods import Card, to_card
+from gateway.services.customers.payment_methods import ShownPaymentMethod, to_shown
+from gateway.services.invoices.listing import IS_PAYABLE
+from gateway.services.mirror.charged_method import IS_CHARGED
 from gateway.services.plan_table.derive import FREE, NEVER_ENROLLED, PlanState
+from gateway.services.plan_table.standing import GOOD
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
 
@@ -52,7 +56,7 @@ class PendingChange:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanDetails:
-    """One organization's plan with its period, card, latest invoice, open change and possible actions."""
+    """One organization's plan with its period, payment method, latest invoice, open change and possible actions."""
 
     organization_id: str
     plan: str
@@ -65,7 +69,7 @@ class PlanDetails:
     current_period: Period | None
     billing_date: datetime | None
     upcoming_charges: UpcomingCharges | None
-    payment_method: Card | None
+    payment_method: ShownPaymentMethod | None
     latest_invoice: Invoice | None
     pending_change: PendingChange | None
     actions: list[str]
@@ -87,12 +91,14 @@ class DetailsRow(NamedTuple):
     deleted: bool
     plan: OrganizationPlan | None
     upcoming: UpcomingInvoice | None
-    card: PaymentMethod | None
+    payment_method: PaymentMethod | None
     invoice: Invoice | None
     change: PlanChange | None
+    may_pay: bool
+    """Whether an invoice can be paid now."""
 
 
-EMPTY_ROW = DetailsRow(False, *[None] * 5)
+EMPTY_ROW = DetailsRow(False, None, None, None, None, None, may_pay=False)
 """The row of an organization that the gateway has never seen."""
 
 # One statement, because the Billing page waits for it and every change answers with it.
@@ -104,9 +110,11 @@ NEWEST_INVOICE = (
     .correlate(Organization)
     .scalar_subquery()
 )
+MAY_PAY = exists().where(Invoice.organization_id == Organization.id, IS_PAYABLE).correlate(Organization)
 SELECT_DETAILS = (
-    select(Organization.deleted, OrganizationPlan, UpcomingInvoice, PaymentMethod, Invoice, PlanChange)
+    select(Organization.deleted, OrganizationPlan, UpcomingInvoice, PaymentMethod, Invoice, PlanChange, MAY_PAY)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
+    .outerjoin(Subscription, Subscription.id == OrganizationPlan.subscription_id)
     .outerjoin(
         UpcomingInvoice,
         and_(
@@ -115,10 +123,7 @@ SELECT_DETAILS = (
             UpcomingInvoice.billing_date == OrganizationPlan.current_period_end,
         ),
     )
-    .outerjoin(
-        PaymentMethod,
-        and_(PaymentMethod.id == Organization.default_payment_method_id, PaymentMethod.detached.is_(False)),
-    )
+    .outerjoin(PaymentMethod, IS_CHARGED)
     .outerjoin(Invoice, Invoice.id == NEWEST_INVOICE)
     # A unique index allows one open change per organization.
     .outerjoin(PlanChange, and_(PlanChange.organization_id == Organization.id, IS_OPEN))
@@ -134,6 +139,8 @@ def build_plan_details(catalog: Catalog, organization_id: str, found: DetailsRow
     if state.current_period_start is not None and state.current_period_end is not None:
         period = Period(start=state.current_period_start, end=state.current_period_end)
     actions = policy.list_actions(state.requested_plan, catalog)
+    if found.may_pay and state.standing != GOOD:
+        actions = [policy.PAY_INVOICE, *actions]
     return PlanDetails(
         organization_id=organization_id,
         plan=state.plan,
@@ -146,7 +153,7 @@ def build_plan_details(catalog: Catalog, organization_id: str, found: DetailsRow
         current_period=period,
         billing_date=period.end if period is not None and state.requested_plan != FREE else None,
         upcoming_charges=build_upcoming_charges(found.upcoming) if found.upcoming is not None else None,
-        payment_method=to_card(found.card) if found.card is not None else None,
+        payment_method=to_shown(found.payment_method) if found.payment_method is not None else None,
         latest_invoice=found.invoice,
         pending_change=build_pending_change(found.change) if found.change is not None else None,
         # A customer that was deleted at Stripe cannot come back, so only sales can help.

@@ -11,6 +11,7 @@ from gateway.services.plan_table.derive import FREE, PlanState
 
 PLUS, ENTERPRISE = "plus", "enterprise"
 CONTACT_SALES = "contact_sales"
+PAY_INVOICE = "pay_invoice"
 
 
 class Channel(Enum):
@@ -98,7 +99,7 @@ def check_needs(transition: Transition, *, card: bool = True, paid_up: bool = Tr
     if Need.PAID_UP in transition.needs and not paid_up:
         raise UnpaidInvoice("Pay the unpaid invoice first.")
     if Need.CARD in transition.needs and not card:
-        raise PaymentMethodRequired("This plan is paid by card. Please add billing details first.")
+        raise PaymentMethodRequired("This plan needs a payment method. Please add billing details first.")
 
 
 def choose_action(current_plan: str, target: CatalogPlan) -> str:

@@ -1,15 +1,16 @@
 """Stripe's objects as the mirror keeps them. Only this package knows the shape of Stripe's JSON."""
 
 from gateway.stripe_api.events import Event, UnreadableObject
-from gateway.stripe_api.snapshots.base import Seen, Snapshot, Source, answered_at, id_of
+from gateway.stripe_api.snapshots.base import Seen, Snapshot, Source, answered_at, id_of, strict
 from gateway.stripe_api.snapshots.catalog import PLAN, PriceSnapshot, ProductSnapshot
 from gateway.stripe_api.snapshots.customers import ORGANIZATION_ID, CustomerSnapshot
 from gateway.stripe_api.snapshots.invoices import SETTLED, InvoiceSnapshot, UpcomingInvoiceSnapshot, upcoming_of
-from gateway.stripe_api.snapshots.payment_methods import PaymentMethodSnapshot
+from gateway.stripe_api.snapshots.payment_methods import BANK_DEBITS, PaymentMethodSnapshot
 from gateway.stripe_api.snapshots.references import Observation, Reference, referred, unreadable
 from gateway.stripe_api.snapshots.subscriptions import CHANGE_ID, ENDED, SubscriptionItem, SubscriptionSnapshot
 
 __all__ = [
+    "BANK_DEBITS",
     "CHANGE_ID",
     "ENDED",
     "ORGANIZATION_ID",
@@ -33,6 +34,7 @@ __all__ = [
     "answered_at",
     "id_of",
     "referred",
+    "strict",
     "unreadable",
     "upcoming_of",
 ]

@@ -44,6 +44,21 @@ def upcoming_of(invoice: JsonObject) -> str | None:
     return id_of(invoice["subscription"]) if "subscription" in invoice else subscription_of(invoice)
 
 
+def is_payment_under_way(invoice: JsonObject) -> bool | None:
+    """Return whether a payment of the invoice is in progress. A bank debit takes days.
+
+    Return None if the payments are not expanded. Return None as well for False where it decides nothing, because
+    Stripe will try the invoice, or nothing is owed. https://docs.stripe.com/payments/paymentintents/lifecycle
+    """
+    if "payments" not in invoice or invoice["status"] != "open":
+        return None
+    intents = [each["payment"].get("payment_intent") for each in invoice["payments"]["data"]]
+    if any(isinstance(intent, dict) and intent["status"] == "processing" for intent in intents):
+        return True
+    charged = invoice["collection_method"] == "charge_automatically"
+    return False if charged and invoice["attempted"] and invoice["next_payment_attempt"] is None else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class InvoiceSnapshot(Snapshot):
     """An invoice: https://docs.stripe.com/api/invoices/object."""
@@ -68,6 +83,9 @@ class InvoiceSnapshot(Snapshot):
     amount_paid: int
     amount_remaining: int
     next_payment_attempt: datetime | None
+    # Only a lookup shows it, so comparing it would make every lookup look like a change.
+    payment_under_way: bool | None = field(compare=False)
+    """Whether a payment is in progress, as ``is_payment_under_way`` says."""
     # Stripe makes new links for each answer. Comparing them would make every answer look like a change.
     hosted_invoice_url: str | None = field(compare=False)
     invoice_pdf: str | None = field(compare=False)
@@ -107,6 +125,7 @@ class InvoiceSnapshot(Snapshot):
             amount_paid=integer(stripe_object["amount_paid"]),
             amount_remaining=integer(stripe_object["amount_remaining"]),
             next_payment_attempt=from_unix_or_none(stripe_object["next_payment_attempt"]),
+            payment_under_way=is_payment_under_way(stripe_object),
             hosted_invoice_url=text(stripe_object["hosted_invoice_url"]),
             invoice_pdf=text(stripe_object["invoice_pdf"]),
             created=from_unix(stripe_object["created"]),

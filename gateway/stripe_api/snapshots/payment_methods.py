@@ -21,6 +21,10 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "us_bank_account": "US bank account",
     }
 )
+# Types that confirm a payment only after days. https://docs.stripe.com/payments/bank-debits
+BANK_DEBITS = frozenset(
+    {"acss_debit", "au_becs_debit", "bacs_debit", "nz_bank_account", "sepa_debit", "us_bank_account"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)

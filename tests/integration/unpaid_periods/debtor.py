@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import requests
 import stripe
 
 from gateway.db import jobs
@@ -51,6 +52,18 @@ class Debtor:
         """Let time pass at Stripe."""
         self.stripe_time.ahead += timedelta(days=days).total_seconds()
         self.world.stripe.v1.subscriptions.retrieve(self.subscription)
+        self.world.settle()
+
+    def set_after_retries(self, status: str) -> None:
+        """Choose the subscription's status after Stripe's last attempt to collect an invoice."""
+        url = f"{self.world.gateway.config.stripe_api_base}/_sandbox/settings"
+        requests.post(url, json={"after_retries": status}, timeout=5).raise_for_status()
+
+    def give_bank_account(self, token: str) -> None:
+        """Make a bank account the customer's default payment method at Stripe."""
+        attached = self.world.stripe.v1.payment_methods.attach(token, {"customer": self.customer})
+        settings: Any = {"invoice_settings": {"default_payment_method": attached.id}}
+        self.world.stripe.v1.customers.update(self.customer, settings)
         self.world.settle()
 
     def pending(self) -> list[int]:

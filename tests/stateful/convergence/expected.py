@@ -49,15 +49,12 @@ def plan_row(subscriptions: Iterable[Json], plans: dict[str, str], invoices: dic
     item = known[0] if len(known) == 1 else items[0]
     plan = plans[item["price"]["product"]] if len(known) == 1 else "unmapped"
     over = current["status"] in OVER
-    invoice = invoices.get(current["latest_invoice"] or "", {})
-    given_up = (
-        current["status"] == "past_due" and invoice.get("status") == "open" and not invoice["next_payment_attempt"]
-    )
-    return {
-        "plan": plan if current["status"] in USABLE and not given_up else "free",
+    standing = standing_of(current, [each for each in invoices.values() if each["subscription_id"] == current["id"]])
+    row = {
+        "plan": plan if current["status"] in USABLE and standing != "suspended" else "free",
         "requested_plan": "free" if over else plan,
         "status": current["status"],
-        "standing": "suspended" if given_up else STANDING.get(current["status"], "good"),
+        "standing": standing,
         "quantity": 1 if over else item["quantity"],
         "currency": current["currency"],
         "subscription_id": current["id"],
@@ -65,6 +62,28 @@ def plan_row(subscriptions: Iterable[Json], plans: dict[str, str], invoices: dic
         "current_period_end": None if over else iso(item["current_period_end"]),
         "cancel_at": iso(current["cancel_at"]),
     }
+    if standing is None:
+        del row["standing"]
+    return row
+
+
+def standing_of(subscription: Json, invoices: list[Json]) -> str | None:
+    """Return the standing, or None if it also depends on what it was before."""
+    status = subscription["status"]
+    if status not in USABLE:
+        return STANDING.get(status, "good")
+    owed = [each for each in invoices if each["status"] in ("open", "uncollectible") and each["amount_remaining"] > 0]
+    if status != "past_due":  # Stripe has not made the change that such an invoice is for
+        owed = [each for each in owed if each["billing_reason"] != "subscription_update"]
+    tried = [each for each in owed if each["attempted"] and not each["payment_under_way"]]
+    if any(each["next_payment_attempt"] is None for each in tried):
+        return "suspended"
+    if tried:
+        return "grace"
+    if status == "past_due" and any(each["status"] == "open" and not each["payment_under_way"] for each in owed):
+        return None
+    under_way = any(each["payment_under_way"] for each in owed)
+    return "good" if under_way else STANDING.get(status, "good")
 
 
 @dataclass
@@ -115,6 +134,11 @@ class Expected:
             if each["customer"] in self.owner
         }
 
+    def _is_under_way(self, invoice: str) -> bool:
+        """Return whether a payment of the invoice is in progress."""
+        found = self.stage.retrieve(f"/v1/invoices/{invoice}?expand[]=payments.data.payment.payment_intent")
+        return any(each["payment"]["payment_intent"]["status"] == "processing" for each in found["payments"]["data"])
+
     def _cards(self) -> dict[str, Json]:
         attached = dict.fromkeys(
             (thing["id"], thing["customer"])
@@ -141,10 +165,14 @@ class Expected:
 
     def _plans(self) -> dict[str, Json]:
         rows = {}
+        invoices = {
+            key: each | {"payment_under_way": each["status"] == "open" and self._is_under_way(key)}
+            for key, each in self.tables["invoices"].items()
+        }
         for customer, name in self.owner.items():
             mine = [each for each in self.subscriptions.values() if each["customer"] == customer]
             deleted = bool(self.customers[customer].get("deleted"))
-            rows[name] = plan_row(mine, self.plans, self.tables["invoices"], deleted=deleted)
+            rows[name] = plan_row(mine, self.plans, invoices, deleted=deleted)
         return rows
 
 

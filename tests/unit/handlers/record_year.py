@@ -23,6 +23,7 @@ TYPES = [
     "invoice.sent",
     "invoice.voided",
     "invoice_payment.paid",
+    "payment_intent.processing",
     "setup_intent.succeeded",
 ]
 
@@ -62,6 +63,7 @@ def record_year(account: StripeAccount, start: int) -> dict[str, Json]:
         invoice = v1.invoices.create(by_hand | {"pending_invoice_items_behavior": "include"})
         v1.invoices.send_invoice(invoice.id)
         end(invoice.id)
+    account.subscribe(account.on_clock(clock, "pm_usBankAccount_success").id, price)
     # The list starts with the newest event, so the oldest event of each type remains.
     first: dict[str, Json] = {
         event.type: plain(event) for event in v1.events.list({"limit": 100}).auto_paging_iter() if event.type in TYPES

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.stripe_api.snapshots import InvoiceSnapshot, UnreadableObject, UpcomingInvoiceSnapshot
 from handlers import HANDLERS
+from tests.support.json_types import Json
 from tests.support.recorded_events import (
     ABSENT,
     BILLING_DATE,
@@ -43,6 +44,7 @@ EXPECTED = InvoiceSnapshot(
     amount_paid=89164,
     amount_remaining=0,
     next_payment_attempt=None,
+    payment_under_way=None,
     hosted_invoice_url="https://stripe.test/i/in_1Ddsfxw9Rj48z7MYW57wVs9T",
     invoice_pdf="https://stripe.test/i/in_1Ddsfxw9Rj48z7MYW57wVs9T/pdf",
     created=FINALIZED,
@@ -69,6 +71,34 @@ EXPECTED_UPCOMING = UpcomingInvoiceSnapshot(
     currency="usd",
     billing_date=BILLING_DATE,
 )
+
+
+def payments(*statuses: str) -> Json:
+    """Return expanded payments with intents of these statuses, and one without an intent."""
+    intents = [{"type": "payment_intent", "payment_intent": {"id": "pi_1", "status": each}} for each in statuses]
+    return {"data": [{"payment": each} for each in [{"type": "charge", "charge": "ch_1"}, *intents]]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "under_way"),
+    [
+        ({}, None),  # a webhook
+        ({"payments": payments()}, False),
+        ({"payments": payments("requires_payment_method")}, False),
+        ({"payments": payments("requires_action")}, False),
+        ({"payments": payments("processing")}, True),
+        ({"payments": payments("requires_payment_method", "processing")}, True),
+        ({"payments": payments("canceled"), "next_payment_attempt": 1_790_000_000}, None),
+        ({"payments": payments("canceled"), "attempted": False}, None),
+        ({"payments": payments("canceled"), "collection_method": "send_invoice"}, None),
+        ({"payments": payments("processing"), "collection_method": "send_invoice"}, True),
+        ({"payments": payments("processing"), "status": "paid"}, None),
+    ],
+)
+def test_expanded_payments_show_what_is_under_way(changes: Json, under_way: bool | None) -> None:
+    found = with_change(PAID, {"status": "open", "attempted": True} | changes)
+    assert isinstance(found, InvoiceSnapshot)
+    assert found.payment_under_way is under_way
 
 
 def test_created_is_a_draft() -> None:

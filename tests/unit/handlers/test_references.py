@@ -82,3 +82,18 @@ def test_a_payload_without_the_member_is_unreadable(name: str, member: str) -> N
         references(changed(name, {member: ABSENT}))
     with pytest.raises(UnreadableObject):
         references(changed(name, {member: {"object": "odd"}}))
+
+
+def test_a_payment_that_takes_days_refers_to_its_invoice() -> None:
+    event = payload("payment_intent.processing")
+    intent = event["data"]["object"]
+    [found] = references(event)
+    assert (found.kind, found.id) == ("invoice", intent["payment_details"]["order_reference"])
+    assert (found.owner, found.as_of) == (intent["customer"], datetime.fromtimestamp(event["created"], UTC))
+
+
+@pytest.mark.parametrize("reference", [None, "order_1"])
+@pytest.mark.parametrize("path", ["payment_details.order_reference", "payment_details"])
+def test_a_payment_of_no_invoice_refers_to_nothing(path: str, reference: str | None) -> None:
+    value = {"order_reference": reference} if path == "payment_details" and reference else reference
+    assert references(changed("payment_intent.processing", {path: value})) == []

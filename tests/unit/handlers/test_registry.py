@@ -48,6 +48,7 @@ EXPECTED = {
     },
     "credit_note": {"credit_note.created", "credit_note.updated", "credit_note.voided"},
     "invoice_payment_paid": {"invoice_payment.paid"},
+    "payment_intent_processing": {"payment_intent.processing"},
     "setup_intent_succeeded": {"setup_intent.succeeded"},
     "subscription_schedule": {
         "subscription_schedule.aborted",

@@ -1,13 +1,12 @@
 """The plan of an organization, for every state of its subscriptions at Stripe."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, get_args
+from typing import Any
 
 import pytest
-import stripe
 
 from gateway.db.models import OrganizationPlan, Subscription
-from gateway.services.plan_table.derive import RULES, Payment, PlanState, derive_plan_state
+from gateway.services.plan_table.derive import PlanState, derive_plan_state
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 END = datetime(2026, 12, 1, tzinfo=UTC)
@@ -113,52 +112,6 @@ def test_plan_and_standing_follow_the_status(
     found = state(subscription(item(product), status=status))
     assert (found.plan, found.requested_plan, found.standing) == (plan, requested, standing)
     assert found.status == status
-
-
-GOOD, GRACE, SUSPENDED = ("plus", "good"), ("plus", "grace"), ("free", "suspended")
-NOT_YET, OVER = ("free", "good"), ("free", "good")
-# For a subscription to Plus: the plan that the organization may use and its standing, by status and latest invoice.
-TABLE: dict[str, dict[str, tuple[str, str]]] = {
-    #                       unknown     draft       open        overdue     paid        uncollectible  void
-    "active": dict(zip(Payment, [GOOD, GOOD, GOOD, GOOD, GOOD, GOOD, GOOD], strict=True)),
-    "trialing": dict(zip(Payment, [GOOD, GOOD, GOOD, GOOD, GOOD, GOOD, GOOD], strict=True)),
-    "past_due": dict(zip(Payment, [GRACE, GRACE, GRACE, SUSPENDED, GRACE, GRACE, GRACE], strict=True)),
-    "incomplete": dict.fromkeys(Payment, NOT_YET),
-    "incomplete_expired": dict.fromkeys(Payment, SUSPENDED),
-    "unpaid": dict.fromkeys(Payment, SUSPENDED),
-    "paused": dict.fromkeys(Payment, SUSPENDED),
-    "canceled": dict.fromkeys(Payment, OVER),
-}
-
-
-@pytest.mark.parametrize("payment", Payment)
-@pytest.mark.parametrize("status", TABLE)
-def test_status_and_latest_invoice_determine_the_plan(status: str, payment: Payment) -> None:
-    bought = subscription(item("prod_plus"), status=status)
-    bought.latest_invoice_id = "in_1"
-    found = derive_plan_state([bought], PLAN_OF_PRODUCT, {"in_1": payment})
-    assert (found.plan, found.standing) == TABLE[status][payment]
-
-
-@pytest.mark.parametrize(
-    ("status", "next_attempt", "payment"),
-    [
-        ("draft", None, "draft"),
-        ("open", START, "open"),
-        ("open", None, "overdue"),
-        ("paid", None, "paid"),
-        ("uncollectible", None, "uncollectible"),
-        ("void", None, "void"),
-        ("deleted", None, "unknown"),
-    ],
-)
-def test_the_payment_state_of_an_invoice(status: str, next_attempt: datetime | None, payment: str) -> None:
-    assert Payment.of_invoice(status, next_attempt) == payment
-
-
-def test_every_status_in_the_sdk_has_a_standing() -> None:
-    assert {*TABLE, "none"} == RULES.keys()
-    assert RULES.keys() == {"none", *get_args(get_args(stripe.Subscription.__annotations__["status"])[0])}
 
 
 def test_an_unknown_product_beside_a_plan_is_ignored() -> None:

@@ -41,7 +41,7 @@ def billing_state(trail: tuple[str, ...] = ("older", "digest")) -> BillingState:
         plan_version=7,
         subscription=Subscription(id="sub_1", trail=list(trail)),
         base_item={"id": "si_1"},
-        card=None,
+        payment_method=None,
         unsettled_invoices=(),
         has_paid=False,
         prices={},

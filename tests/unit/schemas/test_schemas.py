@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from marshmallow import Schema, ValidationError
 
-from schemas.billing_details import DefaultCardSchema
+from schemas.billing_details import DefaultPaymentMethodSchema
 from schemas.fields import UtcDateTime
 from schemas.subscription import ChangeCommand, ChangeCommandSchema, CreateSubscriptionSchema, ModifySubscriptionSchema
 
@@ -78,12 +78,12 @@ BAD_IDS = ["", "pm_1\n", "\npm_1", "pm_1\0", "pm_1/../x", "pm 1", "pm_é", "pm_\
 @pytest.mark.parametrize("found", BAD_IDS)
 def test_an_invalid_card_id_is_refused(found: Any) -> None:
     assert set(errors(CreateSubscriptionSchema, {"plan": "plus", "payment_method": found})) == {"payment_method"}
-    assert set(errors(DefaultCardSchema, {"payment_method": found})) == {"payment_method"}
+    assert set(errors(DefaultPaymentMethodSchema, {"payment_method": found})) == {"payment_method"}
 
 
 def test_a_default_card_is_required() -> None:
-    assert DefaultCardSchema().load({"payment_method": "pm_1"}) == {"payment_method": "pm_1"}
-    assert set(errors(DefaultCardSchema, {})) == {"payment_method"}
+    assert DefaultPaymentMethodSchema().load({"payment_method": "pm_1"}) == {"payment_method": "pm_1"}
+    assert set(errors(DefaultPaymentMethodSchema, {})) == {"payment_method"}
 
 
 @pytest.mark.parametrize("quote", ["", "a b", "a\n", "a\0", "a" * 4097, 1, None, ["a"]])

@@ -1,0 +1,95 @@
+"""What follows a link in the background: stamp the customer at Stripe, and copy its other payment methods.
+
+Both take calls for each customer, so they would make the link of a large account take hours.
+"""
+
+from collections.abc import Generator
+
+import structlog
+from sqlalchemy import delete, func, select
+
+from gateway.db.models import Adoption, Organization
+from gateway.errors import NotFound, StripeRejected
+from gateway.services.mirror.merge import merge
+from gateway.services.mirror.refresh import read_answer, retrieve_all
+from gateway.services.plan_table.attribution import ADOPTED
+from gateway.services.rate_limits.stripe_budget import Priority, calling_as
+from gateway.services.runtime import Gateway
+from gateway.stripe_api.client import key_refused, stripe_call
+from gateway.stripe_api.snapshots import (
+    ORGANIZATION_ID,
+    CustomerSnapshot,
+    PaymentMethodSnapshot,
+    Snapshot,
+    UnreadableObject,
+)
+
+PAGE_SIZE = 100
+
+log = structlog.get_logger()
+
+
+def count_incomplete(gateway: Gateway) -> int:
+    """Return how many adopted organizations still wait for this module."""
+    with gateway.database.reading() as session:
+        return session.scalars(select(func.count()).select_from(Adoption)).one()
+
+
+def complete_all(gateway: Gateway) -> Generator[str]:
+    """Complete every waiting adoption, and yield its organization. Raise StripeUnavailable.
+
+    An adoption that Stripe refuses stays for the next run. The caller may stop after any organization.
+    """
+    organization_id = ""
+    while waiting := load_waiting(gateway, organization_id):
+        for organization_id, customer_id in waiting:
+            try:
+                complete(gateway, organization_id, customer_id)
+            except (StripeRejected, UnreadableObject) as error:
+                if isinstance(error, StripeRejected) and key_refused(error):
+                    raise
+                log.exception("adoption_incomplete", organization_id=organization_id)
+            yield organization_id
+
+
+def load_waiting(gateway: Gateway, after: str) -> list[tuple[str, str]]:
+    """Return the next waiting organizations with their customers."""
+    query = (
+        select(Adoption.organization_id, Organization.stripe_customer_id)
+        .join(Organization, Organization.id == Adoption.organization_id)
+        .where(Adoption.organization_id > after)
+        .order_by(Adoption.organization_id)
+        .limit(PAGE_SIZE)
+    )
+    with gateway.database.transaction() as session:
+        return [(organization, customer or "") for organization, customer in session.execute(query)]
+
+
+def complete(gateway: Gateway, organization_id: str, customer_id: str) -> None:
+    """Complete one adoption. Raise StripeUnavailable, StripeRejected and UnreadableObject."""
+    with calling_as(Priority.RECONCILIATION):
+        try:
+            found = stamp_and_list(gateway, organization_id, customer_id)
+        except NotFound:  # the customer was deleted since
+            found = retrieve_all(gateway, [(CustomerSnapshot.kind, customer_id)])
+    with gateway.database.transaction() as session:
+        merge(session, found, gateway.clock())
+        session.execute(delete(Adoption).where(Adoption.organization_id == organization_id))
+
+
+def stamp_and_list(gateway: Gateway, organization_id: str, customer_id: str) -> list[Snapshot]:
+    """Write the organization into the customer's metadata. Return the customer and its payment methods.
+
+    With the metadata, a later restore or another gateway finds the link again.
+    """
+    with stripe_call():
+        answer = gateway.stripe.v1.customers.update(
+            customer_id,
+            {"metadata": {ORGANIZATION_ID: organization_id}},
+            {"idempotency_key": f"adopt:{customer_id}:{organization_id}"},
+        )
+        methods = gateway.stripe.v1.customers.payment_methods.list(customer_id, {"limit": 100})
+    return [
+        *read_answer(gateway, CustomerSnapshot, answer, cause=ADOPTED),
+        *PaymentMethodSnapshot.from_list(methods, cause=ADOPTED),
+    ]

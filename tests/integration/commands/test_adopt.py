@@ -1,0 +1,144 @@
+"""``gateway customers adopt`` shows what it links, links it, and says what a person must look at."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli import cli
+from gateway.db.models import Organization, OrganizationPlan, PlanHistory, Reconciliation
+from tests.support.existing_account import existing_customer
+from tests.support.reconciliation import tables
+from tests.support.world import World
+
+KEY = "workspace"
+
+
+@pytest.fixture
+def account(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Set the environment of the command."""
+    config = world.gateway.config
+    monkeypatch.setenv("GATEWAY_DATABASE_URL", config.database_url)
+    monkeypatch.setenv("STRIPE_SECRET_KEY", config.stripe_secret_key)
+    monkeypatch.setenv("STRIPE_API_BASE", config.stripe_api_base or "")
+    monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
+    monkeypatch.setenv("GATEWAY_STRIPE_CALLS_PER_SECOND", "1000")
+    monkeypatch.setattr("gateway.app.configure_logging", lambda: None)  # other tests share this process's logging
+    return world
+
+
+def adopt(*options: str) -> Result:
+    return CliRunner().invoke(cli, ["customers", "adopt", *options])
+
+
+def write_csv(path: Path, *rows: tuple[str, str]) -> str:
+    lines = ["customer_id,organization_id", *(",".join(row) for row in rows)]
+    path.write_text("\n".join(lines), encoding="utf-8-sig")  # with a mark, as spreadsheets write it
+    return str(path)
+
+
+def links(world: World) -> dict[str, str | None]:
+    return {each.id: each.stripe_customer_id for each in world.rows(Organization)}
+
+
+def test_metadata_link_customers_with_their_plans(account: World) -> None:
+    ada = existing_customer(account.stripe, metadata={KEY: "org_ada"}, quantity=4)
+    bob = existing_customer(account.stripe, metadata={KEY: "org_bob"}, plan=None)
+    existing_customer(account.stripe)  # names nobody
+    result = adopt("--from-metadata", KEY)
+    assert result.exit_code == 0, result.output
+    assert links(account) == {"org_ada": ada, "org_bob": bob}
+    [plan] = account.rows(OrganizationPlan)
+    assert (plan.organization_id, plan.plan, plan.quantity, plan.standing) == ("org_ada", "plus", 4, "good")
+    assert "2 to link, 1 of them without a plan" in result.stdout
+    assert "2 linked." in result.stdout
+
+
+def test_history_says_adopted_and_once(account: World) -> None:
+    existing_customer(account.stripe, metadata={KEY: "org_ada"})
+    for _ in range(2):
+        adopt("--from-metadata", KEY)
+    [entry] = account.rows(PlanHistory)
+    assert (entry.cause, entry.actor_type) == ("adopted", "system")
+    [shown] = account.api("org_ada").ok("GET", "/history")["data"]
+    assert shown["cause"] == {"type": "adoption", "id": "adopted"}
+
+
+def test_csv_links_customers(account: World, tmp_path: Path) -> None:
+    ada = existing_customer(account.stripe)
+    existing_customer(account.stripe)
+    result = adopt("--csv", write_csv(tmp_path / "map.csv", (ada, "org_ada")))
+    assert result.exit_code == 0, result.output
+    assert links(account) == {"org_ada": ada}
+    assert account.plan_row("org_ada").plan == "plus"
+
+
+def test_own_metadata_count_without_options(account: World) -> None:
+    ada = existing_customer(account.stripe, metadata={"organization_id": "org_ada"})
+    account.await_deliveries()
+    assert adopt().exit_code == 0
+    assert links(account) == {"org_ada": ada}
+
+
+def test_dry_run_shows_the_same_and_writes_nothing(account: World) -> None:
+    ada = existing_customer(account.stripe, metadata={KEY: "org_ada"})
+    account.settle()
+    before = tables(account)
+    dry = adopt("--from-metadata", KEY, "--dry-run")
+    assert tables(account) == before
+    assert f"{ada} → org_ada  plus, active" in dry.stdout
+    wet = adopt("--from-metadata", KEY)
+    assert dry.stdout.partition("Nothing was written.")[0] == wet.stdout.partition("1 linked.")[0]
+
+
+def test_every_ambiguity_is_shown_and_left_alone(account: World, tmp_path: Path) -> None:
+    stripe = account.stripe
+    account.api("org_served").ok("POST", "/subscription", plan="free")
+    account.settle()
+    served = links(account)["org_served"]
+    account.api("org_closed").ok("POST", "/subscription", plan="free")
+    account.settle()
+    stripe.v1.customers.delete(links(account)["org_closed"] or "")
+    account.settle()
+    stored = links(account)
+    first, second = (existing_customer(stripe, metadata={"organization_id": "org_twice"}, plan=None) for _ in range(2))
+    rival = existing_customer(stripe, plan=None)
+    torn = existing_customer(stripe, metadata={"organization_id": "org_left"}, plan=None)
+    heir = existing_customer(stripe, plan=None)
+    odd = existing_customer(stripe, plan=None)
+    gone = existing_customer(stripe, plan=None)
+    stripe.v1.customers.delete(gone)
+    rows = [
+        (rival, "org_served"),
+        (served or "", "org_thief"),
+        (torn, "org_right"),
+        (heir, "org_closed"),
+        (odd, "no such id"),
+        (gone, "org_gone"),
+        ("cus_nobody", "org_nobody"),
+    ]
+    result = adopt("--csv", write_csv(tmp_path / "map.csv", *rows))
+    assert result.exit_code == 1
+    for customer, reason in (
+        (first, "two_customers"),
+        (second, "two_customers"),
+        (rival, "other_customer"),
+        (served, "contradiction"),
+        (torn, "contradiction"),
+        (heir, "deleted"),
+        (odd, "invalid_organization"),
+        (gone, "unknown_customer"),
+        ("cus_nobody", "unknown_customer"),
+    ):
+        [line] = [each for each in result.stdout.splitlines() if f"{customer} ✗" in each]
+        assert f"  {reason}: " in line
+    assert {name: each for name, each in links(account).items() if each} == stored
+
+
+def test_wrong_files_are_refused_in_one_line(account: World, tmp_path: Path) -> None:
+    (tmp_path / "headless.csv").write_text("cus_1,org_1\n")
+    (tmp_path / "gap.csv").write_text("customer_id,organization_id\ncus_1,\n")
+    assert "must name the columns" in str(adopt("--csv", str(tmp_path / "headless.csv")).exception)
+    assert "Line 2" in str(adopt("--csv", str(tmp_path / "gap.csv")).exception)
+    assert "Choose either" in adopt("--csv", str(tmp_path / "gap.csv"), "--from-metadata", KEY).stderr
+    assert account.rows(Reconciliation) == []
