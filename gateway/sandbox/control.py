@@ -20,6 +20,7 @@ def blueprint(engine: Engine, clock: Clock, outbox: Outbox) -> Blueprint:
     """Return the routes. They answer an error as ``{"error": {"type", "message", "param"}}``."""
     control = Blueprint("control", __name__, url_prefix="/_sandbox")
     _faults(control, engine, outbox)
+    _cards(control, engine)
 
     @control.get("/clock")
     def show_clock() -> Response:
@@ -43,16 +44,6 @@ def blueprint(engine: Engine, clock: Clock, outbox: Outbox) -> Blueprint:
     def change_settings() -> Response:
         engine.settings = engine.settings.changed(_body())
         return _json(engine.settings.shown())
-
-    @control.post("/payment_methods/<method>/automatically_update")
-    def update_card(method: str) -> Response:
-        changes = _new_expiry(_body())
-        with engine.visit(method) as work:
-            found = work.get("payment_method", method, param="payment_method")
-            if found["type"] != "card":
-                raise invalid("Only a card is updated automatically.")
-            changed = {"card": found["card"] | changes}
-            return _json(work.update(found, changed, "payment_method.automatically_updated"))
 
     @control.post("/events/<event>/resend")
     def resend(event: str) -> Response:
@@ -89,6 +80,18 @@ def _faults(control: Blueprint, engine: Engine, outbox: Outbox) -> None:
             engine.faults.clear()
             outbox.release()
         return _json({"faults": []})
+
+
+def _cards(control: Blueprint, engine: Engine) -> None:
+    @control.post("/payment_methods/<method>/automatically_update")
+    def update_card(method: str) -> Response:
+        changes = _new_expiry(_body())
+        with engine.visit(method) as work:
+            found = work.get("payment_method", method, param="payment_method")
+            if found["type"] != "card":
+                raise invalid("Only a card is updated automatically.")
+            changed = {"card": found["card"] | changes}
+            return _json(work.update(found, changed, "payment_method.automatically_updated"))
 
 
 def _new_expiry(body: object) -> Json:

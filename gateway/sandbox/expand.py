@@ -128,7 +128,9 @@ def _expand(work: Work, obj: Json, names: list[str], path: str) -> Json:
         raise invalid(f"This property cannot be expanded ({path}).", param="expand")
     if rest and isinstance(value, dict):
         value = _expand(work, value, rest, path)
-    return obj if name not in obj and value is None else obj | {name: value}
+    if name not in obj and value is None and name != "confirmation_secret":  # recorded as null
+        return obj
+    return obj | {name: value}
 
 
 def _find(work: Work, field: str, object_id: str) -> Json | str:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.search_index import LONGEST_LAG
 
 DAY = 86_400
 
@@ -17,7 +18,8 @@ class Settings:
     ``retry_days`` are the days from each failed attempt to the next. If the last attempt fails, the subscription takes
     the status ``after_retries``. Stripe sends ``invoice.upcoming`` ``upcoming_days`` before a renewal. A subscription
     takes the status ``when_overdue`` when a sent invoice is due and unpaid. ``overdue_days`` later, it takes the status
-    ``after_overdue``. ``tax_percentages`` are the rates of automatic tax by country. Other countries collect no tax.
+    ``after_overdue``. A search shows objects as they were ``search_lag`` seconds of real time ago. ``tax_percentages``
+    are the rates of automatic tax by country. Other countries collect no tax.
     """
 
     retry_days: tuple[int, ...] = (3, 5, 7)
@@ -26,6 +28,7 @@ class Settings:
     when_overdue: Literal["past_due", "active"] = "past_due"
     after_overdue: Literal["past_due", "unpaid", "canceled"] = "past_due"
     overdue_days: int = 30
+    search_lag: float = 1.0
     tax_percentages: dict[str, float] = field(default_factory=lambda: {"DE": 19.0, "GB": 20.0})
 
     def changed(self, given: object) -> "Settings":
@@ -47,6 +50,10 @@ def _is_day(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MAX_DAYS
 
 
+def _is_lag(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LONGEST_LAG
+
+
 def _is_percentage(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _ALL
 
@@ -59,5 +66,6 @@ _VALID: dict[str, Callable[[object], bool]] = {
     "when_overdue": lambda value: value in ("past_due", "active"),
     "after_overdue": lambda value: value in ("past_due", "unpaid", "canceled"),
     "overdue_days": _is_day,
+    "search_lag": _is_lag,
     "tax_percentages": lambda value: isinstance(value, dict) and all(map(_is_percentage, value.values())),
 }

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.search_index import SearchIndex
 
 Tables = dict[str, dict[str, Json | None]]
 """Kind (Stripe's ``object``) → id → object. None marks an object that a request removed."""
@@ -22,6 +23,7 @@ class Store:
         self._of_customer: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
         self._positions: dict[str, int] = {}
         self._kinds: dict[str, str] = {}
+        self.searchable = SearchIndex()
 
     def find(self, kind: str, object_id: str) -> Json | None:
         """Return the object, or None."""
@@ -47,6 +49,7 @@ class Store:
 
     def commit(self, changes: Tables) -> None:
         """Apply all changes of one request."""
+        self.searchable.watch(changes.get("customer", {}))
         for kind, objects in changes.items():
             for object_id, obj in objects.items():
                 self._replace(kind, object_id, obj)

@@ -69,7 +69,7 @@ def test_canceled_subscription_still_accepts_metadata(account: StripeAccount) ->
     ("method", "path"),
     [
         ("GET", "/v1/nothing/here"),
-        ("GET", "/v1/customers/search"),
+        ("GET", "/v1/subscriptions/search"),
         ("GET", "/v1/invoices/upcoming"),
         ("GET", "/v1/invoices/upcoming/lines"),
         ("GET", "/v1/invoices/create_preview"),

@@ -16,8 +16,9 @@ def test_paid_subscription_creates_all_its_events_in_order(account: StripeAccoun
         "customer.subscription.created",
         "invoice.created",
         "customer.updated",
-        "invoice.finalized",
         "payment_intent.created",
+        "invoice.updated",
+        "invoice.finalized",
         "payment_intent.succeeded",
         "charge.succeeded",
         "invoice_payment.paid",
@@ -106,3 +107,16 @@ def test_events_can_be_listed_from_a_given_one(account: StripeAccount) -> None:
     first = account.events()[0]
     page = account.v1.events.list({"ending_before": first.id, "types": ["customer.created"]})
     assert [event.data.object.name for event in page.auto_paging_iter()] == ["b", "c", "d"]
+
+
+def test_finalizing_reports_the_draft_before_it_opened(account: StripeAccount) -> None:
+    account.subscribe(account.customer().id, account.price(2000).id)
+    events = [plain(event) for event in account.events()]
+    kinds = [event["type"] for event in events]
+    place = kinds.index("payment_intent.created")
+    assert kinds[place : place + 3] == ["payment_intent.created", "invoice.updated", "invoice.finalized"]
+    data = events[place + 1]["data"]
+    former = data["previous_attributes"]
+    assert (former["status"], data["object"]["status"]) == ("draft", "open")
+    changed = {"number", "hosted_invoice_url", "invoice_pdf", "effective_at"}
+    assert {name: former[name] for name in changed} == dict.fromkeys(changed)

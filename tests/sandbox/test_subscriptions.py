@@ -7,7 +7,7 @@ import stripe
 
 from gateway.sandbox import Sandbox
 from gateway.sandbox.billing import invoicing
-from tests.support.clock import MONTH, START, ManualClock
+from tests.support.clock import DAY, MONTH, START, ManualClock
 from tests.support.stripe_account import StripeAccount, plain
 
 
@@ -167,3 +167,12 @@ def test_first_period_cut_below_the_minimum_charge_needs_no_payment(account: Str
     invoice = account.invoice(subscription)
     assert (subscription.status, invoice.status) == ("active", "paid")
     assert (invoice.total, invoice.amount_due, invoice.ending_balance) == (33, 0, 33)
+
+
+def test_cancel_after_a_scheduled_end_keeps_its_request_time(account: StripeAccount, test_clock: str) -> None:
+    subscription = account.subscribe(account.on_clock(test_clock).id, account.price(1000).id)
+    asked = account.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True}).canceled_at
+    account.advance(test_clock, START + DAY)
+    ended = account.v1.subscriptions.cancel(subscription.id)
+    assert (ended.status, ended.cancel_at, ended.cancel_at_period_end) == ("canceled", None, False)
+    assert (ended.canceled_at, ended.ended_at) == (asked, START + DAY)

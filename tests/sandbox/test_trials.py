@@ -32,7 +32,7 @@ def test_trial_has_an_invoice_of_zero_and_its_own_period(account: StripeAccount,
     assert (trial.billing_cycle_anchor, period(trial)) == (TRIAL_END, (START, TRIAL_END))
     invoice = account.invoice(trial)
     assert (invoice.status, invoice.total, invoice.billing_reason) == ("paid", 0, "subscription_create")
-    assert invoice.lines.data[0].description == "Trial period for Plus"
+    assert invoice.lines.data[0].description == "Free trial for 1 × Plus"  # noqa: RUF001 - Stripe's sign
 
 
 def test_trial_can_be_given_in_days(account: StripeAccount, test_clock: str) -> None:

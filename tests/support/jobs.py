@@ -24,6 +24,13 @@ def set_job_state(world: World, task: str, state: Status) -> None:
         )
 
 
+def run_delayed_jobs(world: World) -> None:
+    """Make the delayed jobs due, such as lookups, and run them."""
+    with world.gateway.database.transaction() as session:
+        session.execute(text("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE scheduled_at IS NOT NULL"))
+    world.work()
+
+
 def make_due(world: World, task: str) -> None:
     """Let the task's waiting jobs be due now."""
     with world.gateway.database.transaction() as session:

@@ -64,8 +64,8 @@ def _object(value: Any, kind: Any, path: str) -> Iterator[str]:
         yield f"{path}: {value!r} is no object"
         return
     origin = get_origin(kind) or kind
-    if origin is stripe.ListObject:
-        yield from _page(value, get_args(kind)[0] if get_args(kind) else Any, path)
+    if origin in _PAGES:
+        yield from _page(value, _PAGES[origin], get_args(kind)[0] if get_args(kind) else Any, path)
         return
     hints = _hints(origin)
     if not hints:  # metadata and previous_attributes allow any keys
@@ -95,9 +95,12 @@ def name_of(kind: type) -> str | None:
     return getattr(kind, "OBJECT_NAME", None)
 
 
-def _page(value: Json, kind: Any, path: str) -> Iterator[str]:
-    if value.get("object") != "list" or not isinstance(value.get("has_more"), bool) or "url" not in value:
-        yield f"{path}: no list object"
+_PAGES: dict[Any, str] = {stripe.ListObject: "list", stripe.SearchResultObject: "search_result"}
+
+
+def _page(value: Json, name: str, kind: Any, path: str) -> Iterator[str]:
+    if value.get("object") != name or not isinstance(value.get("has_more"), bool) or "url" not in value:
+        yield f"{path}: no {name} object"
     yield from _list(value.get("data"), kind, f"{path}.data")
 
 

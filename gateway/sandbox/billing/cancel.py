@@ -1,6 +1,6 @@
 """The end of a subscription."""
 
-from gateway.sandbox.billing import invoicing, ledger, usage
+from gateway.sandbox.billing import billing_mode, invoicing, ledger, usage
 from gateway.sandbox.billing.lines import add_pending
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.invoice import subscription_of
@@ -27,7 +27,12 @@ def cancel(work: Work, subscription: Json, params: Json) -> Json:
         for item in invoicing.pending_items(work, subscription, loose=False):
             work.remove(item)
     details = params.get("cancellation_details") or {}
-    return end(work, subscription, reason="cancellation_requested", details=details, changes=changes)
+    # An end that was already scheduled keeps the time of its request, as recorded.
+    changes |= {"cancel_at": None, "cancel_at_period_end": False}
+    earlier = subscription["canceled_at"]
+    return end(
+        work, subscription, reason="cancellation_requested", details=details, changes=changes, canceled_at=earlier
+    )
 
 
 def end(
@@ -67,6 +72,7 @@ def stop_collection(work: Work, invoice: Json) -> None:
 
 def give_back(work: Work, subscription: Json, *, tied: bool) -> None:
     """Credit unused time as pending items, ``tied`` to the subscription or on the customer alone."""
+    billing_mode.refuse_in_classic(subscription, "credit for unused time")
     prorations = [credit for item in items_of(subscription) for credit in ledger.unused(work, item["id"], work.now)]
     items = add_pending(work, subscription, prorations, tied=tied)
     for proration, item in zip(prorations, items, strict=True):

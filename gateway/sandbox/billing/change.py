@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.sandbox.billing import (
+    billing_mode,
     collection,
     discounts,
     intents,
@@ -22,7 +23,7 @@ from gateway.sandbox.billing.ledger import Proration
 from gateway.sandbox.billing.lines import add_pending
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
-from gateway.sandbox.objects.subscription import ENDED, items_of, with_items
+from gateway.sandbox.objects.subscription import ENDED, items_of, metered, with_items
 from gateway.sandbox.pricing import Part
 from gateway.sandbox.work import Work
 
@@ -69,12 +70,31 @@ def plan(work: Work, subscription: Json, params: Json) -> Change:
     after = items.changed(work, target, params.get("items", []))
     if reset or target["cancel_at"] != subscription["cancel_at"]:
         after = [item | _period(target, item, work.now if reset else item["current_period_start"]) for item in after]
+    if reset or _moves_classic_anchor(subscription, after):
+        billing_mode.refuse_in_classic(subscription, "a new billing cycle anchor")
+    if any(metered(item["price"]) for item in after):
+        billing_mode.refuse_in_classic(subscription, "metered prices")
     fields = {key: value for key, value in target.items() if value != subscription[key]}
     fields |= scheduled_end.following(target, after) | with_items(subscription, after)
     if behavior == "none" or subscription["status"] in _UNCHARGED:
         return Change(subscription, fields, [], behavior, [])
     used = [item for item in usage.leaving(items_of(subscription), after) if usage.owing(work, item)]
-    return Change(subscription, fields, _prorations(work, subscription, target, after, date), behavior, used)
+    prorations = _prorations(work, subscription, target, after, date)
+    if prorations:
+        billing_mode.refuse_in_classic(subscription, "prorations")
+    return Change(subscription, fields, prorations, behavior, used)
+
+
+def _moves_classic_anchor(subscription: Json, after: list[Json]) -> bool:
+    """Return whether classic billing mode would move the anchor, by another interval or from free to paid.
+
+    https://docs.stripe.com/billing/subscriptions/billing-cycle
+    """
+    before = {item["id"]: item["price"] for item in items_of(subscription)}
+    pairs = [(before[item["id"]], item["price"]) for item in after if item["id"] in before]
+    return any(items.interval(old) != items.interval(new) for old, new in pairs) or any(
+        old["unit_amount"] == 0 and new["unit_amount"] != 0 for old, new in pairs
+    )
 
 
 def _restarts_periods(subscription: Json, params: Json) -> bool:

@@ -98,7 +98,7 @@ def period_lines(work: Work, invoice_id: str, subscription: Json, periods: dict[
 def _charge_period(work: Work, invoice_id: str, subscription: Json, item: Json, period: Period) -> list[Json]:
     lines = for_period(work, invoice_id, item, parts_of(work, subscription, item, period), period)
     if subscription["status"] == "trialing":
-        lines = [lines[0] | trial_line(work, item)]
+        lines = [trial_line(work, item, lines[0])]
     start, end = period
     rates = tuple(item["tax_rates"])
     for line in lines:

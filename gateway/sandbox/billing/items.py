@@ -28,6 +28,11 @@ def price_of(work: Work, item: Json, param: str) -> Json:
     return price
 
 
+def with_price(item: Json) -> Json:
+    """Return the requested item with its price, which the older parameter ``plan`` may name."""
+    return {"price": item["plan"]} | item if "plan" in item else item
+
+
 def refuse_doubles(prices: list[Json]) -> None:
     """Raise 400 if two items share a price.
 
@@ -44,7 +49,7 @@ def refuse_doubles(prices: list[Json]) -> None:
 def changed(work: Work, subscription: Json, asked: list[Json]) -> list[Json]:
     """Return the subscription's items after the requested changes. Items that stay keep their order."""
     after = {item["id"]: item for item in items_of(subscription)}
-    for index, wanted in enumerate(asked):
+    for index, wanted in enumerate(with_price(item) for item in asked):
         param = f"items[{index}]"
         if "id" not in wanted:
             new = _added(work, subscription, wanted, param)
@@ -78,7 +83,7 @@ def _swapped(work: Work, subscription: Json, item: Json, wanted: Json, param: st
         new.pop("quantity", None)
         if not metered(price):
             new["quantity"] = 1  # a new price resets the quantity unless the request sets it
-        if _interval(price) != _interval(item["price"]):
+        if interval(price) != interval(item["price"]):
             new["current_period_start"], new["current_period_end"] = period_at(subscription, price, work.now)
     if "quantity" in wanted and not metered(new["price"]):
         new["quantity"] = wanted["quantity"]
@@ -103,7 +108,8 @@ def terms(work: Work, subscription: Json, item: Json, wanted: Json, param: str) 
     return rates | {"discounts": redemption.redeem(work, wanted["discounts"], owner, currency, f"{param}[discounts]")}
 
 
-def _interval(price: Json) -> tuple[str, int]:
+def interval(price: Json) -> tuple[str, int]:
+    """Return the unit and the number of units of the price's interval."""
     return price["recurring"]["interval"], price["recurring"]["interval_count"]
 
 

@@ -82,12 +82,12 @@ def _where_billed(work: Work, debit: Debit) -> tuple[str | None, str | None]:
         return debit.invoice, debit.line
     item = work.find("invoiceitem", debit.invoice_item)
     for line in lines_of(work, item["invoice"]) if item and item["invoice"] else []:
-        if _invoice_item(line) == debit.invoice_item:
+        if invoice_item_of(line) == debit.invoice_item:
             return line["invoice"], line["id"]
     return None, None
 
 
-def _invoice_item(line: Json) -> str | None:
+def invoice_item_of(line: Json) -> str | None:
     """Return the invoice item that became this line, or None."""
     found: str | None = line["parent"][line["parent"]["type"]]["invoice_item"]
     return found
@@ -148,7 +148,7 @@ def _credited_lines(work: Work, invoice_id: str, credited: Json | None, ids: dic
     if item is None or item["invoice"] is None:  # the debit was deleted, so there is no line to name
         return None
     billed = item["invoice"]
-    lines = [line["id"] for line in lines_of(work, billed) if _invoice_item(line) == debited]
+    lines = [line["id"] for line in lines_of(work, billed) if invoice_item_of(line) == debited]
     return {"invoice": billed, "invoice_line_items": lines}
 
 
@@ -197,17 +197,24 @@ def part_text(work: Work, price: Json, part: Part) -> str:
     A tier's fee has no quantity. Tiers and a product's ``unit_label`` read as in invoices that Stripe sent under
     earlier versions of its API.
     """
-    product = work.find("product", price["product"]) or {}
-    label = f" {product['unit_label']}" if product.get("unit_label") else ""
-    times = "" if part.flat else f"{plain(part.quantity)}{label} × "  # noqa: RUF001 - Stripe's own sign
+    times = "" if part.flat else _counted(work, price, plain(part.quantity))
     tier = f"Tier {part.tier} " if part.tier else ""
     every = f"{money(part.unit_amount, price['currency'])} / {_interval(price['recurring'])}"
     return f"{times}{_name(work, price)} ({tier}at {every})"
 
 
-def trial_line(work: Work, item: Json) -> Json:
-    """Return the fields of a trial period's free line. The words were written from memory and not recorded."""
-    return {"amount": 0, "description": f"Trial period for {_name(work, item['price'])}", "subtotal": 0}
+def trial_line(work: Work, item: Json, line: Json) -> Json:
+    """Return the line as the free one of a trial, whose text was recorded from Stripe's API, 2026-03-25.dahlia."""
+    counted = _counted(work, item["price"], line["quantity_decimal"])
+    free = {"amount": 0, "description": f"Free trial for {counted}{_name(work, item['price'])}", "subtotal": 0}
+    return line | free | {"pricing": line["pricing"] | {"unit_amount_decimal": "0"}}
+
+
+def _counted(work: Work, price: Json, quantity: str) -> str:
+    """Return the start of a line's text, with the quantity and the unit label."""
+    product = work.find("product", price["product"]) or {}
+    label = f" {product['unit_label']}" if product.get("unit_label") else ""
+    return f"{quantity}{label} × "  # noqa: RUF001 - Stripe's own sign
 
 
 def _proration_text(work: Work, proration: Proration) -> str:

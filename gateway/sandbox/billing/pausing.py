@@ -4,6 +4,7 @@ https://docs.stripe.com/billing/subscriptions/pause, https://docs.stripe.com/bil
 """
 
 from gateway.sandbox.billing import (
+    billing_mode,
     cancel,
     change,
     collection,
@@ -41,6 +42,8 @@ def pause_on_request(work: Work, subscription: Json, params: Json) -> Json:
     """Serve ``POST /v1/subscriptions/{id}/pause``. Credit unused time as pending items or on an immediate invoice."""
     if subscription["status"] not in {"active", "past_due", "trialing"}:
         raise invalid(f"A subscription with the status {subscription['status']} cannot be paused.")
+    if billing_mode.is_classic(subscription):  # documented for this endpoint, in inferred words
+        raise invalid("Only a subscription in flexible billing mode can be paused.")
     credit = params.get("bill_for", {}).get("unused_time_from", {}).get("type", "now")
     if credit == "item_current_period_start":
         raise not_built("credit for the whole period", "bill_for[unused_time_from][type]")

@@ -12,6 +12,7 @@ LIFETIME = 23 * 3600
 """Seconds until a pending update expires. It expires earlier if an item's period ends first."""
 _SUPPORTED = frozenset(
     {
+        "add_invoice_items",
         "billing_cycle_anchor",
         "cancel_at_period_end",
         "discounts",

@@ -1,9 +1,11 @@
 """New subscriptions, whose first invoice is charged immediately."""
 
 from gateway.sandbox.billing import (
+    billing_mode,
     discounts,
     invoicing,
     on_file,
+    one_time,
     payment,
     redemption,
     scheduled_end,
@@ -13,8 +15,8 @@ from gateway.sandbox.billing import (
     usage,
 )
 from gateway.sandbox.billing.cycle import period_at
-from gateway.sandbox.billing.items import price_of, refuse_doubles, terms
-from gateway.sandbox.errors import invalid, not_built
+from gateway.sandbox.billing.items import price_of, refuse_doubles, terms, with_price
+from gateway.sandbox.errors import invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.subscription import build, build_item, items_of, metered, with_items
 from gateway.sandbox.work import Work
@@ -31,9 +33,11 @@ def subscribe(work: Work, params: Json) -> Json:
     subscription |= scheduled_end.requested(work, subscription, params)
     trial = subscription["status"] == "trialing"
     sent = sending.is_sent(subscription)
+    extra = params.get("add_invoice_items", [])
+    one_time.add(work, subscription, extra)
     if trial:
         subscription |= trials.ask_for_card(work, subscription)
-    elif not any(not metered(item["price"]) for item in items_of(subscription)):
+    elif not extra and all(metered(item["price"]) for item in items_of(subscription)):
         return _add(work, subscription | {"status": "active"})
     invoice_id = work.ids.new("in")
     due = first_invoice(work.trial(), subscription, invoice_id)["amount_due"]
@@ -59,10 +63,8 @@ def subscribe(work: Work, params: Json) -> Json:
 
 def planned(work: Work, params: Json) -> Json:
     """Return the subscription that the request would create, without storing it."""
-    if params.get("billing_mode", {}).get("flexible", {}).get("proration_discounts") == "itemized":
-        raise not_built("itemized discounts of prorations", "billing_mode[flexible][proration_discounts]")
     customer = work.get("customer", params["customer"], param="customer")
-    asked = params["items"]
+    asked = [with_price(item) for item in params["items"]]
     prices = [price_of(work, item, f"items[{index}][price]") for index, item in enumerate(asked)]
     refuse_doubles(prices)
     currency = prices[0]["currency"]
@@ -74,6 +76,9 @@ def planned(work: Work, params: Json) -> Json:
         raise invalid(text)
     subscription = build(work, params, currency=currency) | trials.first(work, params)
     subscription |= sending.requested(subscription, params)
+    subscription["billing_mode"] = billing_mode.requested(work, params)
+    if any(metered(price) for price in prices):
+        billing_mode.refuse_in_classic(subscription, "metered prices")
     items: list[Json] = []
     for price, item in zip(prices, asked, strict=True):
         period = _first_period(subscription, params, price)

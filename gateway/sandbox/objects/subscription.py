@@ -18,7 +18,7 @@ def trial_settings(params: Json, old: Json) -> Json:
 
 
 def build(work: Work, params: Json, *, currency: str) -> Json:
-    """Return a subscription in flexible billing mode. ``with_items`` adds its items."""
+    """Return a subscription. ``billing.subscribe`` adds its billing mode, collection and items."""
     return {
         "id": work.ids.new("sub"),
         "object": "subscription",
@@ -27,11 +27,7 @@ def build(work: Work, params: Json, *, currency: str) -> Json:
         "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
         "billing_cycle_anchor": work.now,
         "billing_cycle_anchor_config": None,
-        "billing_mode": {
-            "flexible": {"proration_discounts": "included"},
-            "type": "flexible",
-            "updated_at": work.now,
-        },
+        "billing_mode": None,
         "billing_schedules": [],
         "billing_thresholds": None,
         "cancel_at": None,

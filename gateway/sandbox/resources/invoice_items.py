@@ -1,7 +1,5 @@
 """Endpoints of invoice items (https://docs.stripe.com/api/invoiceitems)."""
 
-from fractions import Fraction
-
 from stripe.params import (
     InvoiceItemCreateParams,
     InvoiceItemDeleteParams,
@@ -10,37 +8,31 @@ from stripe.params import (
     InvoiceItemUpdateParams,
 )
 
-from gateway.sandbox.billing import ledger, redemption, taxes
-from gateway.sandbox.currencies import known, step
+from gateway.sandbox.billing import draft_items, ledger, one_time, redemption, taxes
+from gateway.sandbox.currencies import known
 from gateway.sandbox.errors import invalid, required
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.metadata import merged
-from gateway.sandbox.objects.invoice import build_item, pricing
+from gateway.sandbox.objects.invoice import build_item
 from gateway.sandbox.objects.subscription import ENDED
 from gateway.sandbox.pagination import CURSORS, in_range, page
-from gateway.sandbox.proration import nearest
 from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
 
 routes = Routes()
 _FIELDS = "amount description discountable discounts metadata period pricing[price] quantity tax_rates"
-_NOT_ONE_TIME = (
-    "The price specified is set to `type=recurring` but this field only accepts prices with `type=one_time`."
-)
 
 
-@routes.post("/v1/invoiceitems", InvoiceItemCreateParams, f"{_FIELDS} customer currency subscription")
+@routes.post("/v1/invoiceitems", InvoiceItemCreateParams, f"{_FIELDS} customer currency invoice subscription")
 def create(work: Work, params: Json) -> Json:
-    """Add an amount, or a quantity of a one-time price, to the customer's next invoice."""
+    """Add an amount, or a quantity of a one-time price, to the customer's next invoice or to a draft."""
     customer = work.get("customer", params.get("customer", ""), param="customer", status=400)
     if "pricing" not in params and "amount" not in params:
         raise required("amount")
     subscription = _subscription(work, customer, params)
-    parent = None
-    if subscription:
-        details = {"subscription": subscription["id"], "subscription_item": None}
-        parent = {"subscription_details": details, "type": "subscription_details"}
-    implied = (subscription or customer)["currency"] or "usd"
+    parent = one_time.tied_to(subscription) if subscription else None
+    draft = draft_items.draft_for(work, params["invoice"], customer["id"]) if "invoice" in params else None
+    implied = (draft or subscription or customer)["currency"] or "usd"
     item = build_item(
         work,
         customer=customer["id"],
@@ -54,7 +46,7 @@ def create(work: Work, params: Json) -> Json:
     if subscription and item["currency"] != subscription["currency"]:
         text = f"The subscription is billed in {subscription['currency']}, and the item is in {item['currency']}."
         raise invalid(text, param="currency")
-    return work.add(item)
+    return draft_items.put(work, draft, item) if draft else work.add(item)
 
 
 def _terms(work: Work, item: Json, params: Json) -> Json:
@@ -87,19 +79,8 @@ def _priced(work: Work, item: Json, params: Json) -> Json:
     if "amount" in params or ("pricing" not in params and item["pricing"] is None):
         raise invalid("`quantity` and `pricing[price]` require each other and exclude `amount`.")  # inferred wording
     price_id = params["pricing"]["price"] if "pricing" in params else item["pricing"]["price_details"]["price"]
-    price = work.get("price", price_id, param="pricing[price]", status=400)
-    if price["recurring"] is not None:
-        raise invalid(_NOT_ONE_TIME, param="pricing[price]")
     quantity: int = params["quantity"] if "quantity" in params else item["quantity"]
-    description = item["description"] or work.get("product", price["product"])["name"]
-    return {
-        "amount": nearest(Fraction(price["unit_amount_decimal"]) * quantity, step(price["currency"])),
-        "currency": price["currency"],
-        "description": description,
-        "pricing": pricing(price, price["unit_amount_decimal"]),
-        "quantity": quantity,
-        "quantity_decimal": str(quantity),
-    }
+    return one_time.priced(work, price_id, quantity, item["description"], param="pricing[price]")
 
 
 @routes.get("/v1/invoiceitems/{invoiceitem}", InvoiceItemRetrieveParams)
@@ -131,10 +112,13 @@ def update(work: Work, params: Json, invoiceitem: str) -> Json:
 
 @routes.delete("/v1/invoiceitems/{invoiceitem}", InvoiceItemDeleteParams)
 def delete(work: Work, params: Json, invoiceitem: str) -> Json:
-    """Delete an item that is not yet on an invoice."""
+    """Delete an item that is pending or on a draft."""
     item = work.get("invoiceitem", invoiceitem)
     if item["invoice"]:
-        raise invalid("This invoice item is already attached to an invoice and can't be deleted.")
+        invoice = work.get("invoice", item["invoice"])
+        if invoice["status"] != "draft":
+            raise invalid("This invoice item is already attached to an invoice and can't be deleted.")
+        draft_items.take_off(work, invoice, item)
     ledger.forget_pending(work, item)
     return work.remove(item)
 

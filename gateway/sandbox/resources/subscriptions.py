@@ -6,17 +6,28 @@ from stripe.params import (
     SubscriptionCancelParams,
     SubscriptionCreateParams,
     SubscriptionListParams,
+    SubscriptionMigrateParams,
     SubscriptionPauseParams,
     SubscriptionResumeParams,
     SubscriptionRetrieveParams,
     SubscriptionUpdateParams,
 )
 
-from gateway.sandbox.billing import change, pausing, pending_update, sending, sources, taxes, trials
+from gateway.sandbox.billing import (
+    billing_mode,
+    change,
+    one_time,
+    pausing,
+    pending_update,
+    sending,
+    sources,
+    taxes,
+    trials,
+)
 from gateway.sandbox.billing.cancel import cancel as cancel_now
 from gateway.sandbox.billing.subscribe import subscribe
 from gateway.sandbox.billing.void import void
-from gateway.sandbox.errors import invalid, missing, not_built, required
+from gateway.sandbox.errors import invalid, missing, required
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.metadata import merged
 from gateway.sandbox.objects.subscription import ENDED, items_of, trial_settings
@@ -26,8 +37,9 @@ from gateway.sandbox.work import Work
 
 routes = Routes()
 _COMMON = (
-    "items[price] items[quantity] items[metadata] items[discounts] items[tax_rates] discounts default_tax_rates "
-    "automatic_tax[enabled] default_payment_method default_source "
+    "items[price] items[plan] items[quantity] items[metadata] items[discounts] items[tax_rates] discounts "
+    "default_tax_rates automatic_tax[enabled] add_invoice_items[price] "
+    "add_invoice_items[quantity] add_invoice_items[metadata] default_payment_method default_source "
     "description metadata payment_behavior off_session payment_settings[save_default_payment_method] "
     "proration_behavior collection_method days_until_due cancel_at cancel_at_period_end trial_end "
     "trial_settings[end_behavior][missing_payment_method]"
@@ -45,7 +57,6 @@ _FIXED_ONCE_CANCELED = "A canceled subscription can only update its cancellation
 )
 def create(work: Work, params: Json) -> Json:
     """Create a subscription and charge its first invoice immediately."""
-    _refuse_other_modes(params)
     if not params.get("customer"):
         raise required("customer")
     if not params.get("items"):
@@ -56,11 +67,6 @@ def create(work: Work, params: Json) -> Json:
     _check_card(work, params, params["customer"])
     taxes.require_location(work, params, params["customer"])
     return subscribe(work, params)
-
-
-def _refuse_other_modes(params: Json) -> None:
-    if params.get("billing_mode", {}).get("type") == "classic":
-        raise not_built("classic billing mode", "billing_mode[type]")
 
 
 def _check_card(work: Work, params: Json, customer: str) -> None:
@@ -90,7 +96,6 @@ def update(work: Work, params: Json, subscription: str) -> Json:
     found = work.get("subscription", subscription)
     if found["status"] in ENDED:
         return work.update(found, _changes_after_end(found, params))
-    _refuse_other_modes(params)
     _check_card(work, params, found["customer"])
     taxes.require_location(work, params, found["customer"])
     if params.get("payment_behavior") == "pending_if_incomplete":
@@ -100,9 +105,12 @@ def update(work: Work, params: Json, subscription: str) -> Json:
         found = drop_pending_update(work, found)
     planned = change.plan(work, found, params)
     fields = planned.fields | _settings(found | planned.fields, params, work.now)
+    if params.get("add_invoice_items"):
+        billing_mode.refuse_in_classic(found, "`add_invoice_items` on an update")
+        one_time.add(work, found, params["add_invoice_items"])
     if params.get("trial_end") == "now" and found["status"] == "trialing":
         return trials.finish_now(work, found, fields)
-    if params.get("trial_end"):
+    if params.get("trial_end") not in (None, "now"):
         fields |= trials.moved(work, found | fields, params)
     return change.update(work, replace(planned, fields=fields), params.get("payment_behavior", "allow_incomplete"))
 
@@ -150,6 +158,12 @@ def drop_pending_update(work: Work, found: Json) -> Json:
 def cancel(work: Work, params: Json, subscription: str) -> Json:
     """Cancel the subscription immediately."""
     return cancel_now(work, _running(work, subscription), params)
+
+
+@routes.post("/v1/subscriptions/{subscription}/migrate", SubscriptionMigrateParams, "billing_mode")
+def migrate(work: Work, params: Json, subscription: str) -> Json:
+    """Move a classic subscription to flexible billing mode."""
+    return billing_mode.migrate(work, _running(work, subscription), params)
 
 
 @routes.post("/v1/subscriptions/{subscription}/pause", SubscriptionPauseParams, "type invoicing_behavior bill_for")

@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, select
 from gateway.db.models import Adoption, Organization
 from gateway.errors import NotFound, StripeRejected
 from gateway.services.mirror.merge import merge
-from gateway.services.mirror.refresh import read_answer, retrieve_all
+from gateway.services.mirror.refresh import retrieve_all
 from gateway.services.plan_table.attribution import ADOPTED
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.runtime import Gateway
@@ -80,16 +80,13 @@ def complete(gateway: Gateway, organization_id: str, customer_id: str) -> None:
 def stamp_and_list(gateway: Gateway, organization_id: str, customer_id: str) -> list[Snapshot]:
     """Write the organization into the customer's metadata. Return the customer and its payment methods.
 
-    With the metadata, a later restore or another gateway finds the link again.
+    With the metadata, a later restore or another gateway finds the link again. The update sets one value, so repeating
+    it is harmless. Under a fixed idempotency key, Stripe would repeat a 5xx for a day.
     """
     with stripe_call():
-        answer = gateway.stripe.v1.customers.update(
-            customer_id,
-            {"metadata": {ORGANIZATION_ID: organization_id}},
-            {"idempotency_key": f"adopt:{customer_id}:{organization_id}"},
-        )
+        answer = gateway.stripe.v1.customers.update(customer_id, {"metadata": {ORGANIZATION_ID: organization_id}})
         methods = gateway.stripe.v1.customers.payment_methods.list(customer_id, {"limit": 100})
     return [
-        *read_answer(gateway, CustomerSnapshot, answer, cause=ADOPTED),
+        CustomerSnapshot.from_answer(answer, cause=ADOPTED),
         *PaymentMethodSnapshot.from_list(methods, cause=ADOPTED),
     ]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from gateway.db.models import OrganizationPlan, Subscription
-from gateway.errors import NotFound, StripeRejected
-from gateway.services.mirror.refresh import merge_answer
+from gateway.errors import GatewayError, NotFound, StripeRejected
+from gateway.services.mirror.refresh import merge_answer, refresh
 from gateway.services.plan_table.derive import UNMAPPED
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.runtime import Gateway
@@ -52,7 +52,7 @@ def find_classic(gateway: Gateway) -> list[tuple[str, str, int]]:
 def migrate_all(gateway: Gateway) -> Generator[Migration]:
     """Move every subscription that ``find_classic`` finds, and yield each. Raise StripeUnavailable.
 
-    If the process dies, the next call goes on, because the mirror knows which subscriptions have moved.
+    If the process dies, the next call resumes, because the mirror knows which subscriptions have moved.
     """
     for organization_id, subscription_id, revision in find_classic(gateway):
         refusal = None
@@ -61,16 +61,24 @@ def migrate_all(gateway: Gateway) -> Generator[Migration]:
         except (NotFound, StripeRejected) as error:
             if isinstance(error, StripeRejected) and key_refused(error):
                 raise
-            refusal = error.detail
+            refusal = explain_refusal(gateway, subscription_id, error)
         yield Migration(organization_id=organization_id, subscription_id=subscription_id, refusal=refusal)
 
 
 def migrate(gateway: Gateway, subscription_id: str, revision: int) -> None:
-    """Move one subscription. The key contains the revision, because Stripe repeats a refusal under the same key."""
+    """Move one subscription. Repeating the call is harmless, so it has no idempotency key of ours.
+
+    Under a fixed key, Stripe would repeat a 5xx for a day.
+    """
     with calling_as(Priority.RECONCILIATION), stripe_call():
-        answer = gateway.stripe.v1.subscriptions.migrate(
-            subscription_id,
-            {"billing_mode": {"type": "flexible"}},
-            {"idempotency_key": f"migrate:{subscription_id}:{revision}"},
-        )
+        answer = gateway.stripe.v1.subscriptions.migrate(subscription_id, {"billing_mode": {"type": "flexible"}})
     merge_answer(gateway, SubscriptionSnapshot, answer, cause="migrated", after_revision=revision)
+
+
+def explain_refusal(gateway: Gateway, subscription_id: str, error: GatewayError) -> str | None:
+    """Return Stripe's reason, or None if the subscription has moved before. The mirror may not know it yet."""
+    with calling_as(Priority.RECONCILIATION):
+        refresh(gateway, SubscriptionSnapshot.kind, subscription_id)
+    with gateway.database.reading() as session:
+        is_classic = session.get_one(Subscription, subscription_id).billing_mode == CLASSIC
+    return error.detail if is_classic else None

@@ -1,3 +1,5 @@
+import requests
+
 from tests.contract.stage import ScenarioAccount
 
 
@@ -38,3 +40,9 @@ def tax_ids_are_kept(stage: ScenarioAccount) -> None:
     tax_ids.list(customer.id)
     stage.v1.customers.retrieve(customer.id, {"expand": ["tax_ids"]})
     tax_ids.delete(customer.id, tax_id.id)
+
+
+def customers_are_searched(stage: ScenarioAccount) -> None:
+    requests.post(f"{stage.sandbox.url}/_sandbox/settings", json={"search_lag": 0}, timeout=5)
+    stage.v1.customers.create({"email": "a@example.test"})
+    stage.v1.customers.search({"query": "email:'a@example.test'"})

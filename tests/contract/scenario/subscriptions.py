@@ -3,6 +3,7 @@ from contextlib import suppress
 import stripe
 
 from tests.contract.stage import ScenarioAccount
+from tests.support.clock import DAY, START
 
 
 def a_plan_is_changed_up_and_down(stage: ScenarioAccount) -> None:
@@ -51,3 +52,23 @@ def subscriptions_end(stage: ScenarioAccount) -> None:
     for params in ({}, {"prorate": True}, {"prorate": True, "invoice_now": True}):
         ended = stage.subscribe(stage.customer().id, plus.id)
         stage.v1.subscriptions.cancel(ended.id, params)  # type: ignore[arg-type]  # a mixed tuple
+
+
+def a_classic_subscription_migrates(stage: ScenarioAccount) -> None:
+    once = stage.v1.prices.create({"currency": "usd", "unit_amount": 500, "product_data": {"name": "Setup"}})
+    subscription = stage.subscribe(
+        stage.customer().id,
+        stage.price(1000).id,
+        billing_mode={"type": "classic"},
+        add_invoice_items=[{"price": once.id}],
+    )
+    stage.v1.subscriptions.migrate(subscription.id, {"billing_mode": {"type": "flexible"}})
+
+
+def an_invoice_is_sent_and_overdue(stage: ScenarioAccount) -> None:
+    clock = stage.test_clock()
+    customer = stage.on_clock(clock, None)
+    sent = {"collection_method": "send_invoice", "days_until_due": 7}
+    subscription = stage.subscribe(customer.id, stage.price(1000).id, **sent)
+    stage.advance(clock, START + 8 * DAY)
+    stage.v1.invoices.pay(str(subscription.latest_invoice), {"paid_out_of_band": True})

@@ -60,7 +60,7 @@ def test_history_says_adopted_and_once(account: World) -> None:
         adopt("--from-metadata", KEY)
     [entry] = account.rows(PlanHistory)
     assert (entry.cause, entry.actor_type) == ("adopted", "system")
-    [shown] = account.api("org_ada").ok("GET", "/history")["data"]
+    [shown] = account.api("org_ada").ok("GET", "/subscription/history")["data"]
     assert shown["cause"] == {"type": "adoption", "id": "adopted"}
 
 

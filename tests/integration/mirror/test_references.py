@@ -16,7 +16,7 @@ from gateway.sandbox import Sandbox
 from gateway.stripe_api.times import to_unix
 from tests.support.database import state_of
 from tests.support.faults import request_fault
-from tests.support.jobs import job_states
+from tests.support.jobs import job_states, run_delayed_jobs
 from tests.support.plans import live_a_little
 from tests.support.recorded_events import ABSENT, changed, payload
 from tests.support.stripe_events import deliver, event
@@ -37,13 +37,6 @@ def forget_jobs(world: World) -> None:
         session.execute(text("DELETE FROM procrastinate_jobs"))
 
 
-def let_lookups_run(world: World) -> None:
-    """Make the delayed lookups due and run them."""
-    with world.gateway.database.transaction() as session:
-        session.execute(text("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE scheduled_at IS NOT NULL"))
-    world.work()
-
-
 def deliver_recorded(world: World, name: str, **of: Any) -> str:
     """Deliver and process a recorded event about other objects. Return the event's state."""
     at = of.pop("created")
@@ -61,7 +54,7 @@ def subscribed(world: World) -> Subscription:
     api.add_card(world.stripe)
     api.ok("PATCH", "/subscription", plan="plus")
     world.settle()
-    let_lookups_run(world)
+    run_delayed_jobs(world)
     forget_jobs(world)
     return world.rows(Subscription)[0]
 
@@ -90,7 +83,7 @@ def test_object_without_an_own_event_is_looked_up_later(world: World, subscribed
         session.execute(text("DELETE FROM webhook_events WHERE state = 'pending'"))
     assert deliver_recorded(world, "subscription_schedule.updated", **names) == "done"
     assert count_lookups(world) == {jobs.LOOK_UP: 1}
-    let_lookups_run(world)
+    run_delayed_jobs(world)
     assert count_lookups(world) == {jobs.LOOK_UP: 1, jobs.REFRESH: 1}
     assert world.rows(Subscription)[0].source == "refresh"
 
@@ -102,7 +95,7 @@ def test_object_that_another_event_shows_is_not_looked_up(world: World, subscrib
     assert deliver_recorded(world, "subscription_schedule.updated", **names) == "done"
     with world.gateway.database.transaction() as session:  # pretend that another event showed it
         session.get_one(Subscription, subscribed.id).as_of = subscribed.as_of + timedelta(seconds=1)
-    let_lookups_run(world)
+    run_delayed_jobs(world)
     assert count_lookups(world) == {jobs.LOOK_UP: 1}
 
 
@@ -134,7 +127,7 @@ def test_unknown_object_of_our_customer_is_looked_up(world: World) -> None:
         deliver_recorded(world, "setup_intent.succeeded", created=at, customer=owner(world), payment_method=card)
         == "done"
     )
-    let_lookups_run(world)
+    run_delayed_jobs(world)
     assert card in {row.id for row in world.rows(PaymentMethod)}
 
 
@@ -262,12 +255,12 @@ def test_lookup_with_a_refused_key_succeeds_once_the_key_is_right(
     revoked.database.close()
     assert state_of(world, "evt_test") == "done"
     assert job_states(world, jobs.REFRESH) == ["succeeded", "todo"]
-    let_lookups_run(world)
+    run_delayed_jobs(world)
     assert world.plan_row().status == "canceled"
 
 
 def test_ordinary_events_cause_few_refreshes(world: World) -> None:
     live_a_little(world)
     world.settle()
-    let_lookups_run(world)
+    run_delayed_jobs(world)
     assert count_lookups(world)[jobs.REFRESH] < 0.2 * len(world.rows(WebhookEvent))

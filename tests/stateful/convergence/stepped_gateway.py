@@ -158,6 +158,12 @@ class SteppedGateway:
         self.tasks[job.task](**job.args)
         self.end_job(job)
 
+    def run_due_jobs(self) -> None:
+        """Run the jobs that are due, and those that they enqueue."""
+        while due := self.due():
+            for job in due:
+                self.work(job)
+
     def wait_for_a_job(self) -> None:
         """Let time pass until a job is due."""
         if not self.due() and (later := [job.at for job in self.jobs() if job.at is not None]):

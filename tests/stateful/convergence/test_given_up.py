@@ -46,6 +46,7 @@ def test_grace_ends_when_invoice_or_subscription_arrives_last(stage: SteppedGate
         for event in batch:
             stage.deliver(event)
         stage.drain()
+    stage.run_due_jobs()
     check(stage)
 
 
@@ -70,10 +71,25 @@ def test_the_drift_walk_ends_grace_without_invoice_events(stage: SteppedGateway,
     assert walked(stage) == []
 
 
+def test_the_drift_walk_makes_up_for_a_lost_lookup(stage: SteppedGateway) -> None:
+    for event in given_up(stage):
+        stage.deliver(event)
+    stage.drain()
+    for job in stage.due():
+        stage.end_job(job)
+    stage.wait(60)
+    [found] = walked(stage)
+    assert (found.kind, found.resolution) == ("invoice", Resolution.HEALED)
+    assert found.fields == {"payment_under_way": (None, False)}
+    check(stage)
+    assert walked(stage) == []
+
+
 def test_the_drift_walk_looks_up_only_decisive_unpaid_invoices(stage: SteppedGateway) -> None:
     for event in given_up(stage):
         stage.deliver(event)
     stage.drain()
+    stage.run_due_jobs()
     with stage.gateway.database.transaction() as session:  # Stripe makes new links for each answer
         session.execute(text("UPDATE invoices SET invoice_pdf = 'https://example.test/another'"))
     *_, last = drift.walk(stage.gateway)

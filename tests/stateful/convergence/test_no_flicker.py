@@ -5,7 +5,7 @@ worker run after each step or at the end. The history proves that no state was s
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
 import requests
@@ -27,7 +27,16 @@ DECLINED, BANK_ACCOUNT = "pm_card_chargeCustomerFail", "pm_usBankAccount_success
 BROKEN_ACCOUNT = "pm_usBankAccount_insufficientFunds"
 MONTH = 31 * DAY
 PUBLISHED = ("subscription", "invoice", "payment_intent", "customer")
-FORGOTTEN = ("plan_history", "organization_plans", "invoices", "subscriptions", "webhook_events", "procrastinate_jobs")
+TABLES = (
+    "organizations",
+    "payment_methods",
+    "subscriptions",
+    "invoices",
+    "organization_plans",
+    "plan_history",
+    "webhook_events",
+    "procrastinate_jobs",
+)
 
 
 def customer(stage: SteppedGateway) -> str:
@@ -113,18 +122,24 @@ def orders(events: list[Json]) -> Iterator[list[Json]]:
         yield shuffled
 
 
-def forget(stage: SteppedGateway) -> None:
-    """Empty the gateway's tables, apart from the organization and the catalogue."""
+def save(stage: SteppedGateway) -> dict[str, str]:
+    """Return the rows of the gateway's tables as JSON."""
+    with stage.gateway.database.transaction() as session:
+        return {
+            table: session.scalar(text(f"SELECT coalesce(json_agg(row), '[]')::text FROM {table} AS row"))  # noqa: S608
+            for table in TABLES
+        }
+
+
+def restore(stage: SteppedGateway, saved: Mapping[str, str]) -> None:
+    """Put the saved rows back."""
     with stage.gateway.database.transaction() as session:
         session.execute(text("SET LOCAL session_replication_role = replica"))  # a trigger protects the history
-        for table in FORGOTTEN:
+        for table, rows in saved.items():
             session.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - names of ours
-
-
-def run_jobs(stage: SteppedGateway) -> None:
-    while due := stage.due():
-        for job in due:
-            stage.work(job)
+            records = f"json_populate_recordset(NULL::{table}, cast(:rows AS json))"
+            query = f"INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM {records}"  # noqa: S608 - names of ours
+            session.execute(text(query), {"rows": rows})
 
 
 def tell(stage: SteppedGateway, events: Sequence[Json], size: int, *, jobs: bool) -> None:
@@ -134,37 +149,34 @@ def tell(stage: SteppedGateway, events: Sequence[Json], size: int, *, jobs: bool
             stage.deliver(event)
         stage.drain()
         if jobs:
-            run_jobs(stage)
+            stage.run_due_jobs()
 
 
 def standings(stage: SteppedGateway) -> list[str]:
-    """Return the standings in the history, each one once as long as it lasts."""
+    """Return the standings in the history of the plan, each one once as long as it lasts."""
     with stage.gateway.database.transaction() as session:
         states = session.scalars(select(PlanHistory.after).order_by(PlanHistory.version)).all()
+    states = [state for state in states if state["requested_plan"] != "free"]
     assert all((state["plan"] == "free") == (state["standing"] == "suspended") for state in states)
     found = [str(state["standing"]) for state in states]
     return [each for index, each in enumerate(found) if index == 0 or each != found[index - 1]]
 
 
-@pytest.mark.parametrize("jobs", [True, False], ids=["jobs at each step", "jobs at the end"])
-@pytest.mark.parametrize("size", [1, 3], ids=["one by one", "in batches"])
 @pytest.mark.parametrize("story", [pays, is_declined_and_retried, is_given_up, is_approved, is_debited, debit_fails])
-def test_no_order_of_a_renewals_events_flickers(stage: SteppedGateway, story: Story, size: int, *, jobs: bool) -> None:
+def test_no_order_of_a_renewals_events_flickers(stage: SteppedGateway, story: Story) -> None:
     change_plan(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="free", enroll=True))
     give(stage, "pm_card_visa")
     pass_on(stage)
     change_plan(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="plus"))
-    stage.hear()
-    before = [event for event in stage.events if event["data"]["object"]["object"] in PUBLISHED]
-    before = [event for event in before if event["type"] != "customer.subscription.created"]
+    pass_on(stage)
+    stage.run_due_jobs()
     expected = ["good"]
     for events, standing in story(stage):
         told = [event for event in events if event["data"]["object"]["object"] in PUBLISHED]
         expected = expected if expected[-1] == standing else [*expected, standing]
-        for order in orders(told):
-            forget(stage)
-            tell(stage, before, len(before), jobs=False)
-            tell(stage, order, size, jobs=jobs)
-            run_jobs(stage)
+        saved = save(stage)
+        for number, order in enumerate(orders(told)):
+            restore(stage, saved)
+            tell(stage, order, 3 if number % 2 else 1, jobs=number % 3 == 0)
+            stage.run_due_jobs()
             assert standings(stage) == expected, [event["type"] for event in order]
-        before += told

@@ -88,6 +88,7 @@ def test_content_of_an_invoice() -> None:
         "amount_paid": 89164,
         "amount_remaining": 0,
         "next_payment_attempt": None,
+        "payment_under_way": None,
         "hosted_invoice_url": "https://stripe.test/i/in_1Ddsfxw9Rj48z7MYW57wVs9T",
         "invoice_pdf": "https://stripe.test/i/in_1Ddsfxw9Rj48z7MYW57wVs9T/pdf",
         "created": AT,
