@@ -8,7 +8,7 @@ import math
 from flask import Blueprint, Response, request
 
 from gateway.sandbox import encoding, faults
-from gateway.sandbox.billing import redemption
+from gateway.sandbox.billing import disputes, redemption
 from gateway.sandbox.clock import LATEST, Clock
 from gateway.sandbox.engine import Engine
 from gateway.sandbox.errors import StripeError, invalid
@@ -21,6 +21,7 @@ def blueprint(engine: Engine, clock: Clock, outbox: Outbox) -> Blueprint:
     control = Blueprint("control", __name__, url_prefix="/_sandbox")
     _faults(control, engine, outbox)
     _cards(control, engine)
+    _done_elsewhere(control, engine)
 
     @control.get("/clock")
     def show_clock() -> Response:
@@ -51,16 +52,38 @@ def blueprint(engine: Engine, clock: Clock, outbox: Outbox) -> Blueprint:
             urls = outbox.resend(event)
         return _json({"event": event, "sent_to": urls})
 
-    @control.post("/customers/<customer>/discount")
-    def discount_customer(customer: str) -> Response:
-        with engine.visit(customer) as work:
-            return _json(redemption.give_to_customer(work, customer, _body()), 201)
-
     @control.errorhandler(StripeError)
     def refused(error: StripeError) -> Response:
         return _json({"error": error.fields}, error.status)
 
     return control
+
+
+def _done_elsewhere(control: Blueprint, engine: Engine) -> None:
+    """Add what cardholders, banks and older API versions do at Stripe."""
+
+    @control.post("/disputes")
+    def open_dispute() -> Response:
+        body = _object(_body(), {"charge", "amount", "reason"})
+        with engine.visit(str(body.get("charge"))) as work:
+            charge = work.get("charge", str(body.get("charge")), param="charge")
+            amount, reason = body.get("amount", charge["amount"]), body.get("reason", "fraudulent")
+            if not isinstance(amount, int) or not isinstance(reason, str):
+                raise invalid("The amount must be an integer, and the reason a text.", param="amount")
+            return _json(disputes.open_dispute(work, charge, amount, reason), 201)
+
+    @control.post("/disputes/<dispute>")
+    def decide_dispute(dispute: str) -> Response:
+        status = _object(_body(), {"status"}).get("status")
+        if status not in ("won", "lost"):
+            raise invalid("The status must be won or lost.", param="status")
+        with engine.visit(dispute) as work:
+            return _json(disputes.close(work, work.get("dispute", dispute), status))
+
+    @control.post("/customers/<customer>/discount")
+    def discount_customer(customer: str) -> Response:
+        with engine.visit(customer) as work:
+            return _json(redemption.give_to_customer(work, customer, _body()), 201)
 
 
 def _faults(control: Blueprint, engine: Engine, outbox: Outbox) -> None:
@@ -107,6 +130,12 @@ def _seconds_ahead(body: object) -> float:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
         raise invalid('The body must be {"advance": seconds} with a number above 0.', param="advance")
     return seconds
+
+
+def _object(body: object, names: set[str]) -> Json:
+    if not isinstance(body, dict) or not body.keys() <= names:
+        raise invalid(f"The body must be a JSON object of {', '.join(sorted(names))}.")
+    return body
 
 
 def _body() -> object:

@@ -26,6 +26,7 @@ _REFERENCES = {
     "pending_setup_intent": "setup_intent",
     "price": "price",
     "product": "product",
+    "refund": "refund",
     "promotion_code": "promotion_code",
     "subscription": "subscription",
 }

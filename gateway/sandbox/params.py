@@ -20,7 +20,7 @@ from gateway.sandbox.json_types import Json
 _NAMES = {"Mapping": Mapping, "StripeContext": object}
 """Names that the SDK imports for type checkers only."""
 
-_NON_NEGATIVE = {"quantity", "unit_amount", "flat_amount", "credit_amount", "out_of_band_amount"}
+_NON_NEGATIVE = {"quantity", "unit_amount", "flat_amount", "credit_amount", "out_of_band_amount", "refund_amount"}
 _CLIENT_OPTIONS = frozenset(get_type_hints(stripe.RequestOptions, localns=_NAMES))
 """Options that the SDK's ``…Params`` inherit for its old interface. Stripe does not take them as parameters."""
 

@@ -211,7 +211,7 @@ def test_notes_cannot_exceed_the_invoice(account: StripeAccount, paid: stripe.In
         ({"amount": 0}, "must be positive"),
         ({"amount": -5}, "must be positive"),
         ({}, "exactly one of"),
-        ({"amount": 100, "refund_amount": 100}, "does not implement the parameter `refund_amount`"),
+        ({"amount": 100, "refund_amount": 101}, "must equal the post-payment amount of 100. It is 101"),
         ({"amount": 100, "refunds": [{"refund": "re_1"}]}, "does not implement the parameter `refunds"),
         ({"amount": 100, "colour": "red"}, "unknown parameter: colour"),
         ({"amount": 100, "reason": "whim"}, "Invalid reason"),

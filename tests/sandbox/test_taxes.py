@@ -188,3 +188,24 @@ def test_rates_and_automatic_tax_exclude_each_other(account: StripeAccount) -> N
         account.subscribe(
             in_country(account, "DE"), account.price(1000).id, default_tax_rates=[rate(account, 10)], **ON
         )
+
+
+def test_credit_note_credits_tax_and_discount_in_proportion(account: StripeAccount, customer: str) -> None:
+    half = account.v1.coupons.create({"percent_off": 50, "duration": "forever"}).id
+    terms: Json = {"default_tax_rates": [rate(account, 10)], "discounts": [{"coupon": half}]}
+    invoice = account.invoice(account.subscribe(customer, account.price(1000).id, quantity=4, **terms))
+    assert invoice.total == 2200
+    line: Any = {"type": "invoice_line_item", "invoice_line_item": invoice.lines.data[0].id, "quantity": 1}
+    note = account.v1.credit_notes.create({"invoice": str(invoice.id), "lines": [line], "credit_amount": 550})
+    assert (note.subtotal, note.discount_amount, note.total_excluding_tax, note.total) == (1000, 500, 500, 550)
+    assert plain(note)["total_taxes"][0]["amount"] == 50
+    assert plain(note)["lines"]["data"][0]["discount_amount"] == 500
+    assert account.v1.customers.retrieve(customer).balance == -550
+
+
+def test_credit_note_of_an_inclusive_price_shows_its_tax(account: StripeAccount, customer: str) -> None:
+    rates = [rate(account, 19, inclusive=True)]
+    invoice = account.invoice(account.subscribe(customer, account.price(1190).id, default_tax_rates=rates))
+    line: Any = {"type": "invoice_line_item", "invoice_line_item": invoice.lines.data[0].id, "amount": 1190}
+    note = account.v1.credit_notes.create({"invoice": str(invoice.id), "lines": [line], "credit_amount": 1190})
+    assert (note.total, note.total_excluding_tax, note.subtotal_excluding_tax) == (1190, 1000, 1000)

@@ -90,7 +90,26 @@ def _of_invoice_line(work: Work, invoice: Json, others: list[Json], wanted: Json
         description=billed["description"],
         metadata=wanted.get("metadata") or {},
     )
-    return line | {"invoice_line_item": billed["id"]} | _units(billed, wanted)
+    parts = _parts(billed, line["amount"], step(invoice["currency"]))
+    return line | parts | {"invoice_line_item": billed["id"]} | _units(billed, wanted)
+
+
+def _parts(billed: Json, amount: int, unit: int) -> Json:
+    """Return the discounts and taxes that are credited with an ``amount`` of the line, in proportion.
+
+    Each part is rounded like a line, which is an inference.
+    """
+    share = Fraction(amount, billed["amount"]) if billed["amount"] else Fraction(0)
+    off = [entry | {"amount": nearest(entry["amount"] * share, unit)} for entry in billed["discount_amounts"]]
+    taxes = [
+        tax | {key: nearest(tax[key] * share, unit) for key in ("amount", "taxable_amount")} for tax in billed["taxes"]
+    ]
+    return {
+        "discount_amount": sum(entry["amount"] for entry in off),
+        "discount_amounts": off,
+        "pretax_credit_amounts": [entry | {"type": "discount"} for entry in off],
+        "taxes": taxes,
+    }
 
 
 def _refuse_excess(billed: Json, credited: int, measure: str, param: str) -> None:

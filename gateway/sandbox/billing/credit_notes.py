@@ -4,7 +4,7 @@ https://docs.stripe.com/invoicing/integration/programmatic-credit-notes. The tex
 note leaves the ledger alone. So a later proration credits the same time again, as users of Stripe report.
 """
 
-from gateway.sandbox.billing import balance, intents, invoicing, payment
+from gateway.sandbox.billing import balance, discounts, intents, invoicing, payment, refunds, taxes
 from gateway.sandbox.billing.credit_note_lines import requested
 from gateway.sandbox.currencies import minimum_charge
 from gateway.sandbox.errors import invalid
@@ -17,7 +17,7 @@ _CREDITABLE = {"open", "paid", "uncollectible"}
 _WRONG_STATUS = "You can only create a credit note for an open, paid or uncollectible invoice. This invoice is {}."
 _NOT_POSITIVE = "The total of a credit note must be positive."
 _TOO_MUCH = "The credit note's total of {} is more than the {} that can still be credited on this invoice."
-_WRONG_SUM = "The sum of `credit_amount` and `out_of_band_amount` must equal the post-payment amount of {}. It is {}."
+_WRONG_SUM = "The sum of credit, refund and out-of-band amounts must equal the post-payment amount of {}. It is {}."
 
 
 def issue(work: Work, invoice: Json, params: Json) -> Json:
@@ -33,8 +33,10 @@ def issue(work: Work, invoice: Json, params: Json) -> Json:
     earlier = [line for note in notes if note["status"] == "issued" for line in lines_of(work, note["id"])]
     lines = requested(work, invoice, earlier, params)
     note_id = work.ids.new("cn")
-    note = objects.build(work, note_id, invoice, lines, params, number=len(notes) + 1)
-    note |= _split(invoice, note["total"], params)
+    note = objects.build(work, note_id, invoice, lines, params, number=len(notes) + 1) | _totals(lines)
+    note |= _split(invoice, note["total"], params, _refunded_apart(work, invoice, notes))
+    if params.get("refund_amount"):
+        note["refunds"] = [_refund(work, invoice, params)]
     if params.get("credit_amount"):
         note["customer_balance_transaction"] = balance.credit(work, invoice, note_id, params["credit_amount"])["id"]
     work.note("credit_note_lines", note_id, {"data": lines})
@@ -43,19 +45,54 @@ def issue(work: Work, invoice: Json, params: Json) -> Json:
     return note
 
 
-def _split(invoice: Json, total: int, params: Json) -> Json:
+def _totals(lines: list[Json]) -> Json:
+    """Return the sums of the lines, whose amounts are before discounts and exclusive tax."""
+    subtotal = sum(int(line["amount"]) for line in lines)
+    off = [entry for line in lines for entry in line["discount_amounts"]]
+    taxed = [tax for line in lines for tax in line["taxes"]]
+    net, included = subtotal - discounts.total(off), taxes.total(taxed, "inclusive")
+    total = net + taxes.total(taxed, "exclusive")
+    return {
+        "amount": total,
+        "discount_amount": discounts.total(off),
+        "discount_amounts": discounts.combined(off),
+        "pretax_credit_amounts": [entry | {"type": "discount"} for entry in discounts.combined(off)],
+        "subtotal": subtotal,
+        "subtotal_excluding_tax": subtotal - included,
+        "total": total,
+        "total_excluding_tax": net - included,
+        "total_taxes": taxes.combined(taxed),
+    }
+
+
+def _split(invoice: Json, total: int, params: Json, refunded: int) -> Json:
     """Return how much of the total is still due, how much was paid, and the type that follows. Raise 400 for excess."""
-    creditable = invoice["total"] - _credited(invoice)
+    creditable = invoice["total"] - _credited(invoice) - refunded
     if total <= 0:
         raise invalid(_NOT_POSITIVE, param="amount")
     if total > creditable:
         raise invalid(_TOO_MUCH.format(total, creditable), param="amount")
     due = min(total, invoice["amount_remaining"])
-    given = params.get("credit_amount", 0) + params.get("out_of_band_amount", 0)
+    given = sum(params.get(f"{way}_amount", 0) for way in ("credit", "out_of_band", "refund"))
     if given != total - due:
         raise invalid(_WRONG_SUM.format(total - due, given), param="credit_amount")
     kind = "mixed" if 0 < due < total else "pre_payment" if due else "post_payment"
     return {"post_payment_amount": total - due, "pre_payment_amount": due, "type": kind}
+
+
+def _refund(work: Work, invoice: Json, params: Json) -> Json:
+    charge = refunds.charge_of(work, invoice)
+    if charge is None:
+        raise invalid("No charge paid this invoice, so nothing can be refunded.", param="refund_amount")
+    made = refunds.refund(work, charge, {"amount": params["refund_amount"]})
+    return {"amount_refunded": made["amount"], "refund": made["id"], "type": "refund"}
+
+
+def _refunded_apart(work: Work, invoice: Json, notes: list[Json]) -> int:
+    """Return what was refunded without a credit note. It can no longer be credited, as the SDK says."""
+    charge = refunds.charge_of(work, invoice)
+    by_notes = sum(entry["amount_refunded"] for note in notes for entry in note["refunds"])
+    return int(charge["amount_refunded"]) - by_notes if charge else 0
 
 
 def _credited(invoice: Json) -> int:

@@ -1,12 +1,12 @@
 """The charge of an invoice to a payment method, and its effect on the subscription."""
 
-from gateway.sandbox.billing import cards, intents, on_file, pending_update, standing
+from gateway.sandbox.billing import cards, disputes, intents, on_file, pending_update, standing
 from gateway.sandbox.billing.invoicing import mark_paid
 from gateway.sandbox.errors import StripeError, card_error, invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.bank_accounts import CURRENCY, account_of
 from gateway.sandbox.objects.invoice import subscription_of
-from gateway.sandbox.objects.payment_method import decline_of
+from gateway.sandbox.objects.payment_method import card_of, decline_of
 from gateway.sandbox.objects.special_cards import Decline
 from gateway.sandbox.work import Work
 
@@ -154,7 +154,17 @@ def _paid(work: Work, invoice: Json, card: Json, *, automatic: bool) -> Json:
     tries = _counted(invoice, automatic=automatic)
     paid = mark_paid(work, invoice, attempts=tries, charged=invoice["amount_due"])
     follow_up(work, paid, card)
+    _dispute(work, invoice, card)
     return work.get("invoice", invoice["id"])
+
+
+def _dispute(work: Work, invoice: Json, card: Json) -> None:
+    """Dispute the charge if the test card is for that (https://docs.stripe.com/testing#disputes)."""
+    test_card = card_of(card)
+    intent = intents.intent_of(work, invoice["id"])
+    if test_card and test_card.dispute and intent:
+        charge = work.get("charge", intent["latest_charge"])
+        disputes.open_dispute(work, charge, charge["amount"], test_card.dispute)
 
 
 def approve(work: Work, intent: Json) -> Json:

@@ -8,12 +8,11 @@ EMBEDDED_LINES = 10
 
 
 def build(work: Work, note_id: str, invoice: Json, lines: list[Json], params: Json, *, number: int) -> Json:
-    """Return a credit note for the invoice. The caller fills in how its total is split."""
-    total = sum(line["amount"] for line in lines)
+    """Return a credit note for the invoice. The caller fills in its sums and how its total is split."""
     return {
         "id": note_id,
         "object": "credit_note",
-        "amount": total,
+        "amount": 0,
         "amount_shipping": 0,
         "created": work.now,
         "currency": invoice["currency"],
@@ -43,10 +42,10 @@ def build(work: Work, note_id: str, invoice: Json, lines: list[Json], params: Js
         "refunds": [],
         "shipping_cost": None,
         "status": "issued",
-        "subtotal": total,
-        "subtotal_excluding_tax": total,
-        "total": total,
-        "total_excluding_tax": total,
+        "subtotal": 0,
+        "subtotal_excluding_tax": 0,
+        "total": 0,
+        "total_excluding_tax": 0,
         "total_taxes": [],
         "type": "pre_payment",
         "voided_at": None,

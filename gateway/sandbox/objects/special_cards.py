@@ -59,6 +59,8 @@ class TestCard:
     decline: Decline | None = None
     attaches: bool = True
     three_d_secure: ThreeDSecure = ThreeDSecure.NOT_REQUIRED
+    dispute: str | None = None
+    """The reason for which the holder disputes each charge, or None."""
 
     @property
     def last4(self) -> str:
@@ -120,6 +122,9 @@ CARDS = (
     TestCard("4000000000006975", "visa_chargeDeclinedVelocityLimitExceeded", decline=_OFTEN, attaches=False),
     # Stripe attaches the card, but every charge is declined.
     TestCard("4000000000000341", "chargeCustomerFail visa_chargeCustomerFail", decline=GENERIC),
+    # Charges succeed, and the holder disputes them.
+    TestCard("4000000000000259", "createDispute", dispute="fraudulent"),
+    TestCard("4000000000002685", "createDisputeProductNotReceived", dispute="product_not_received"),
     # The holder must approve.
     TestCard("4000002760003184", "authenticationRequired", three_d_secure=_ALWAYS),
     TestCard("4000002500003155", "authenticationRequiredOnSetup", three_d_secure=_UNTIL_SET_UP),

@@ -24,7 +24,7 @@ _LINES = " ".join(
     for name in ("type", "invoice_line_item", "amount", "quantity", "description", "unit_amount", "metadata")
 )
 _FIELDS = (
-    f"invoice amount {_LINES} credit_amount out_of_band_amount reason memo metadata effective_at "
+    f"invoice amount {_LINES} credit_amount out_of_band_amount refund_amount reason memo metadata effective_at "
     "email_type"  # Stripe mails nothing in test mode
 )
 

@@ -22,7 +22,7 @@ from gateway.services.customers.payment_methods import (
 from gateway.services.intents.completion import Operation, perform
 from gateway.services.intents.reservation import Kind, reserve
 from gateway.services.mirror.charged_method import get_default, get_own
-from gateway.services.mirror.refresh import is_replayed, merge_snapshots, read_answer, retrieve
+from gateway.services.mirror.refresh import is_replayed, load_revision, merge_snapshots, read_answer, retrieve
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.events import JsonObject
@@ -75,13 +75,14 @@ def choose_default(gateway: Gateway, intent: BillingIntent) -> list[Snapshot]:
         answer = retrieve_customer(gateway, customer)
     states: list[Snapshot] = list(read_default(answer, customer, cause="default chosen"))
     for subscription_id in find_overriding(gateway, intent, answer):
+        revision = load_revision(gateway, SubscriptionSnapshot.kind, subscription_id)
         with stripe_call():
             changed = gateway.stripe.v1.subscriptions.update(
                 subscription_id,
                 {"default_payment_method": intent.object_id},
                 {"idempotency_key": f"{intent.id}:{subscription_id}"},
             )
-        states += read_answer(gateway, SubscriptionSnapshot, changed, cause="default chosen")
+        states += read_answer(gateway, SubscriptionSnapshot, changed, cause="default chosen", after_revision=revision)
     return states
 
 
@@ -146,15 +147,16 @@ def find_chargeable(gateway: Gateway, caller: Caller) -> str | None:
     """
     if (customer := find_customer(gateway, caller.organization_id)) is None:
         return None
-    answer = retrieve_customer(gateway, customer)
     with gateway.database.reading() as session:
-        current = session.get(OrganizationPlan, caller.organization_id)
-    running = {each["id"]: each for each in list_subscriptions(answer)}
-    subscription = running.get(current.subscription_id or "") if current is not None else None
+        plan = session.get(OrganizationPlan, caller.organization_id)
+    current = plan.subscription_id if plan is not None else None
+    revision = load_revision(gateway, SubscriptionSnapshot.kind, current) if current is not None else None
+    answer = retrieve_customer(gateway, customer)
+    subscription = next((each for each in list_subscriptions(answer) if each["id"] == current), None)
     found, *default = read_default(answer, customer, cause="payment method looked up")
     states: list[Snapshot] = [found, *default]
     if subscription is not None:
-        states.append(SubscriptionSnapshot.read(subscription, replace(found.seen, after_revision=None)))
+        states.append(SubscriptionSnapshot.read(subscription, replace(found.seen, after_revision=revision)))
     charged_id = (subscription and get_own(subscription)) or get_default(found)
     charged: Snapshot | None = next((each for each in default if each.id == charged_id), None)
     if charged_id is not None and charged is None:

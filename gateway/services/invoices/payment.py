@@ -89,7 +89,7 @@ def charge_invoice(gateway: Gateway, intent: BillingIntent) -> list[Snapshot]:
     try:
         with stripe_call():
             if invoice.status == "draft":
-                # Stripe would finalize it by itself, but the cardholder may need its page to approve the payment.
+                # Stripe would finalize it by itself, but the customer may need its page to approve the payment.
                 opened = gateway.stripe.v1.invoices.finalize_invoice(
                     invoice.id, {"auto_advance": False}, {"idempotency_key": f"{key}:finalize"}
                 )

@@ -38,6 +38,9 @@ def a_paid_invoice_is_credited_to_the_balance(stage: ScenarioAccount) -> None:
     stage.v1.credit_notes.retrieve(note.id, {"expand": expand})
     with suppress(stripe.InvalidRequestError):
         stage.v1.credit_notes.create({"invoice": invoice.id, "amount": 1, "refund_amount": 1})
+    again = stage.invoice(stage.subscribe(customer.id, stage.price(2000).id))
+    refunded = stage.v1.credit_notes.create({"invoice": str(again.id), "amount": 500, "refund_amount": 500})
+    stage.v1.credit_notes.retrieve(refunded.id, {"expand": ["refunds.refund"]})
 
 
 def an_uncollectible_invoice_is_credited_paid_or_void(stage: ScenarioAccount) -> None:

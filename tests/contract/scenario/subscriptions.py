@@ -1,4 +1,5 @@
 from contextlib import suppress
+from typing import Any
 
 import stripe
 
@@ -68,7 +69,7 @@ def a_classic_subscription_migrates(stage: ScenarioAccount) -> None:
 def an_invoice_is_sent_and_overdue(stage: ScenarioAccount) -> None:
     clock = stage.test_clock()
     customer = stage.on_clock(clock, None)
-    sent = {"collection_method": "send_invoice", "days_until_due": 7}
+    sent: Any = {"collection_method": "send_invoice", "days_until_due": 7}
     subscription = stage.subscribe(customer.id, stage.price(1000).id, **sent)
     stage.advance(clock, START + 8 * DAY)
     stage.v1.invoices.pay(str(subscription.latest_invoice), {"paid_out_of_band": True})

@@ -4,7 +4,6 @@ import pytest
 
 from gateway.db.models import Invoice
 from tests.integration.unpaid_periods.debtor import Debtor
-from tests.support.jobs import run_delayed_jobs
 from tests.support.json_types import Json
 
 UNPAID = (402, "unpaid_invoice")
@@ -115,7 +114,6 @@ def test_failed_bank_debit_of_a_given_up_invoice_suspends_again(debtor: Debtor) 
     debtor.give_bank_account("pm_usBankAccount_insufficientFunds")
     debtor.world.stripe.v1.invoices.pay(debtor.renewal)  # only the payment intent's event shows this
     debtor.world.settle()
-    run_delayed_jobs(debtor.world)
     assert (details(debtor)["plan"], details(debtor)["standing"]) == ("plus", "good")
     debtor.wait(6)
     assert (details(debtor)["plan"], details(debtor)["standing"]) == ("free", "suspended")

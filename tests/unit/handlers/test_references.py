@@ -85,11 +85,10 @@ def test_a_payload_without_the_member_is_unreadable(name: str, member: str) -> N
 
 
 def test_a_payment_that_takes_days_refers_to_its_invoice() -> None:
-    event = payload("payment_intent.processing")
-    intent = event["data"]["object"]
-    [found] = references(event)
+    intent = payload("payment_intent.processing")["data"]["object"]
+    [found] = references(payload("payment_intent.processing"))
     assert (found.kind, found.id) == ("invoice", intent["payment_details"]["order_reference"])
-    assert (found.owner, found.as_of) == (intent["customer"], datetime.fromtimestamp(event["created"], UTC))
+    assert (found.owner, found.as_of) == (intent["customer"], None)  # whatever the mirror knows
 
 
 @pytest.mark.parametrize("reference", [None, "order_1"])

@@ -156,7 +156,7 @@ def test_an_invoice_for_a_change_that_was_not_made_is_no_debt() -> None:
 
 
 def test_a_due_date_is_over_once_stripe_shows_either_object_after_it() -> None:
-    early = {"collection_method": "send_invoice", "due_date": NOW - DAY, "as_of": NOW - 2 * DAY}
+    early: Json = {"collection_method": "send_invoice", "due_date": NOW - DAY, "as_of": NOW - 2 * DAY}
     assert found("past_due", invoice(**early)) == ("plus", "grace")
     assert found("past_due", invoice(**early), as_of=NOW - 2 * DAY) == ("plus", "good")
 
