@@ -18,7 +18,7 @@ from gateway.db.models import (
     UpcomingInvoice,
 )
 from gateway.services.customers.payment_methods import ShownPaymentMethod, to_shown
-from gateway.services.invoices.listing import IS_PAYABLE
+from gateway.services.invoices.listing import IS_PAYABLE, IS_VISIBLE
 from gateway.services.mirror.charged_method import IS_CHARGED
 from gateway.services.plan_table.derive import FREE, NEVER_ENROLLED, PlanState
 from gateway.services.plan_table.standing import GOOD
@@ -104,7 +104,7 @@ EMPTY_ROW = DetailsRow(False, None, None, None, None, None, may_pay=False)
 # One statement, because the Billing page waits for it and every change answers with it.
 NEWEST_INVOICE = (
     select(Invoice.id)
-    .where(Invoice.organization_id == Organization.id)
+    .where(Invoice.organization_id == Organization.id, IS_VISIBLE)
     .order_by(Invoice.created.desc(), Invoice.id.desc())
     .limit(1)
     .correlate(Organization)
