@@ -43,7 +43,8 @@ def build_gateway(config: Config, share: Share | None = None) -> Gateway:
 
     ``share`` bounds the threads that calls to Stripe may hold. The default is that of a web process.
     """
-    database = Database(config.database_url)
+    catalog = Catalog.load(config.catalog)
+    database = Database(config.database_url, plan_ranking=catalog.keys)
     budget = Budget(database, config.stripe_calls_per_second)
     gate = Gate(Breaker(on_open=budget.note_breaker_open), share or Share.of_web(config.web_threads))
     return Gateway(
@@ -51,7 +52,7 @@ def build_gateway(config: Config, share: Share | None = None) -> Gateway:
         database=database,
         stripe=stripe_client(config.stripe_secret_key, config.stripe_api_base, budget, gate),
         gate=gate,
-        catalog=Catalog.load(config.catalog),
+        catalog=catalog,
     )
 
 

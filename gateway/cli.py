@@ -59,6 +59,9 @@ def main() -> None:
         fail(f"the database cannot be reached: {error.orig}".partition("\n")[0])
 
 
+METRICS_ABOVE = 1464  # the metrics' port above the public one, so 9464 for 8000
+
+
 def refuse_undecodable(arguments: Sequence[str]) -> None:
     """Raise UsageError if an argument is not UTF-8, which neither the database nor a token accepts."""
     try:
@@ -90,8 +93,7 @@ cli.add_command(worker)
 @click.option("--bind", default="127.0.0.1:8000", show_default=True, help="Address and port.")
 @click.option(
     "--metrics-bind",
-    default="127.0.0.1:9464",
-    show_default=True,
+    show_default="127.0.0.1:9464 for port 8000, and as far from any other port",
     help="Address and port of /metrics. Keep it inside your network.",
 )
 @click.option("--workers", default=WORKERS, show_default=True, help="Number of processes.")
@@ -103,15 +105,23 @@ cli.add_command(worker)
     envvar="GATEWAY_WEB_THREADS",
     help="Threads per process. Half of them may be busy with Stripe.",
 )
-def serve(bind: str, metrics_bind: str, workers: int, threads: int) -> None:
+def serve(bind: str, metrics_bind: str | None, workers: int, threads: int) -> None:
     """Serve the web interface with gunicorn."""
     Config.from_environment()  # report a wrong setting here, before a gunicorn worker fails to boot
-    os.environ[LISTENER] = str(listen_for_metrics(metrics_bind))
+    os.environ[LISTENER] = str(listen_for_metrics(metrics_bind or choose_metrics_address(bind)))
     arguments = [f"--workers={workers}", f"--threads={threads}", f"--bind={bind}"]
     os.environ["GATEWAY_WEB_THREADS"] = str(threads)  # each web process sizes its calls to Stripe by it
     os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="gateway-metrics-")  # new, so that the counts start at zero
     command = [sys.executable, "-m", "gunicorn", *arguments, *OPTIONS, "wsgi:app"]
     os.execv(sys.executable, command)  # nosec B606  # noqa: S606 - no shell: gunicorn replaces this process and gets its signals
+
+
+def choose_metrics_address(bind: str) -> str:
+    """Return an address for the metrics that follows from ``bind``, so that two gateways share one machine."""
+    _, _, port = bind.rpartition(":")
+    if not port.isdecimal():  # a Unix socket
+        return "127.0.0.1:9464"
+    return f"127.0.0.1:{int(port) + METRICS_ABOVE if int(port) < 1 << 15 else int(port) - METRICS_ABOVE}"
 
 
 def listen_for_metrics(address: str) -> int:

@@ -21,6 +21,7 @@ GatewayError                      holds a status, code, title and detail for the
 │  ├─ NotEnrolled                 not_enrolled
 │  ├─ PaymentAbandoned            payment_abandoned
 │  ├─ PaymentMethodInUse          payment_method_in_use
+│  ├─ PlanUnavailable             plan_unavailable
 │  ├─ QuoteExpired                quote_expired
 │  ├─ QuoteStale                  quote_stale
 │  ├─ ReconciliationInProgress    reconciliation_in_progress
@@ -172,6 +173,12 @@ class PaymentMethodInUse(Conflict):
     """The payment method is needed for something that is still to be charged. The members say for what."""
 
     code, title = "payment_method_in_use", "The payment method is still needed"
+
+
+class PlanUnavailable(Conflict):
+    """The plan is not sold in the currency and interval of the organization's subscription."""
+
+    code, title = "plan_unavailable", "The plan is not sold on these terms"
 
 
 class QuoteExpired(Conflict):

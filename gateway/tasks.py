@@ -21,6 +21,7 @@ from procrastinate.jobs import Status
 from gateway.db import jobs
 from gateway.errors import DatabaseUnavailable, ReconciliationInProgress, StripeUnavailable
 from gateway.services.adoption import completion as adoption_completion
+from gateway.services.customers import existing
 from gateway.services.customers.default_method import DEFAULT_CHOICE
 from gateway.services.customers.method_removal import REMOVAL
 from gateway.services.intents.completion import Operation, finish_intent
@@ -113,6 +114,7 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
     def deliver_inquiry(inquiry_id: str) -> None:
         delivery.deliver_inquiry(gateway, inquiry_id)
 
+    add_customer_tasks(app, gateway)
     add_walks(app, gateway, stopping)
     add_upkeep(app, gateway)
     return app
@@ -139,6 +141,18 @@ def wait_out_outages(stopping: Event) -> Callable[[Callable[P, None]], Callable[
         return patient_job
 
     return decorate
+
+
+def add_customer_tasks(app: App, gateway: Gateway) -> None:
+    """Add the tasks that adopt customers which the gateway did not create."""
+
+    @app.task(name=jobs.FIND_CUSTOMER, retry=UNTIL_STRIPE_ANSWERS)
+    def find_customer(organization_id: str) -> None:
+        existing.search_for_organization(gateway, organization_id)
+
+    @app.task(name=jobs.FILL_MIRROR, retry=UNTIL_STRIPE_ANSWERS)
+    def fill_mirror(customer_id: str) -> None:
+        existing.fill_mirror(gateway, customer_id)
 
 
 def add_walks(app: App, gateway: Gateway, stopping: Event) -> None:

@@ -11,7 +11,6 @@ REFUND = "a refund leaves its invoice paid, with the same amounts (and since bas
 DISPUTE = "a dispute changes no subscription or invoice until somebody acts, which has its own events"
 PLAN = "Stripe's old name for a price, and price.* reports the same"
 TAX = "tax ids and addresses are kept at Stripe"
-DISCOUNT = "discounts are not kept, and invoice.* reports what they take off"
 SOURCE = "cards are payment methods, and payment_method.* reports them"
 PAYMENT = "invoice.* and customer.subscription.* report how a payment ends"
 SETUP = "no card was added"
@@ -41,9 +40,6 @@ IGNORED: Mapping[str, str] = MappingProxyType(
         "charge.succeeded": CHARGE,
         "charge.updated": CHARGE,
         "checkout.session.expired": "the session created nothing, because a subscription needs payment first",
-        "customer.discount.created": DISCOUNT,
-        "customer.discount.deleted": DISCOUNT,
-        "customer.discount.updated": DISCOUNT,
         "customer.source.created": SOURCE,
         "customer.source.deleted": SOURCE,
         "customer.source.expiring": SOURCE,

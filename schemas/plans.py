@@ -2,15 +2,8 @@
 
 from marshmallow import fields
 
-from schemas.fields import Currency, OutputSchema, PlanKey, one_of
-
-
-class PlanPriceSchema(OutputSchema):
-    """The price of one unit."""
-
-    unit_amount = fields.Integer(metadata={"description": "minor units"})
-    currency = Currency()
-    interval = one_of("day", "week", "month", "year")
+from schemas.fields import OutputSchema, PlanKey, one_of
+from schemas.subscription import PriceSchema
 
 
 class PlanSchema(OutputSchema):
@@ -20,8 +13,8 @@ class PlanSchema(OutputSchema):
     name = fields.String()
     description = fields.String()
     max_quantity = fields.Integer()
-    price = fields.Nested(PlanPriceSchema, allow_none=True, metadata={"description": "null if sales agrees the price"})
-    action = one_of("current", "upgrade", "downgrade", "contact_sales")
+    price = fields.Nested(PriceSchema, allow_none=True, metadata={"description": "null if sales agrees the price"})
+    action = one_of("current", "upgrade", "downgrade", "contact_sales", "unavailable")
 
 
 class PlanListSchema(OutputSchema):

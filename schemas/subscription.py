@@ -30,6 +30,7 @@ CHANGE_ERRORS = (
     "not_found",
     "payment_abandoned",
     "payment_method_required",
+    "plan_unavailable",
     "quote_stale",
     "stripe_rejected",
     "stripe_unavailable",
@@ -46,6 +47,8 @@ class ChangeCommand:
     quantity: int | None = None
     payment_method: str | None = None
     quote: str | None = None
+    shown_price: str | None = None
+    """The id of the price that the caller saw, which must still be the price of the plan."""
     enroll: bool = False
     """Whether an organization without a subscription may get one. Only POST allows it."""
     if_match: frozenset[int] | None = None
@@ -79,6 +82,10 @@ class ModifySubscriptionSchema(ChangeCommandSchema):
     """The body of a PATCH, with a plan, a quantity, or a quote that names both."""
 
     quote = fields.String(validate=TOKEN, metadata={"description": "Token of a quote, which fixes the cost"})
+    shown_price = fields.String(
+        validate=STRIPE_ID,
+        metadata={"description": "`price.id` of the plan as GET /v1/plans showed it, to refuse another price"},
+    )
 
 
 class CancelSubscriptionSchema(InputSchema):
@@ -124,6 +131,30 @@ class QuoteLineSchema(OutputSchema):
     proration = fields.Boolean()
 
 
+class PriceSchema(OutputSchema):
+    """The price of one unit."""
+
+    id = fields.String(
+        allow_none=True, metadata={"description": "Stripe's id, or null if Stripe has no such price yet"}
+    )
+    unit_amount = fields.Integer(
+        allow_none=True, metadata={"description": "minor units, or null for tiers and for fractions of a minor unit"}
+    )
+    currency = Currency()
+    interval = one_of("day", "week", "month", "year")
+    interval_count = fields.Integer(metadata={"description": "intervals between two billing dates"})
+
+
+class DiscountSchema(OutputSchema):
+    """A discount. Either `percent_off` or `amount_off` is set."""
+
+    name = fields.String()
+    percent_off = fields.Float(allow_none=True)
+    amount_off = fields.Integer(allow_none=True, metadata={"description": "minor units"})
+    currency = Currency(allow_none=True)
+    ends_at = utc("when the discount ends, or null if no date is set", allow_none=True)
+
+
 class QuoteSchema(OutputSchema):
     """The cost of a change."""
 
@@ -137,11 +168,28 @@ class QuoteSchema(OutputSchema):
     )
     currency = Currency()
     lines = fields.List(fields.Nested(QuoteLineSchema))
+    subtotal = fields.Integer(attribute="sums.subtotal", metadata={"description": "the sum of the lines"})
+    discounts = fields.Integer(
+        attribute="sums.discounts",
+        metadata={"description": "minor units that discounts take off, as a negative amount"},
+    )
+    taxes = fields.Integer(
+        attribute="sums.taxes", metadata={"description": "minor units of taxes on top, without those in the lines"}
+    )
+    balance = fields.Integer(
+        attribute="sums.balance",
+        metadata={
+            "description": "minor units that the customer's balance takes off (negative), or adds or carries over "
+            "(positive). `subtotal`, `discounts`, `taxes` and `balance` add up to the two amounts due."
+        },
+    )
     amount_due_now = fields.Integer(metadata={"description": "minor units"})
     amount_due_on_billing_date = fields.Integer(metadata={"description": "minor units"})
     credit = fields.Integer(metadata={"description": "minor units credited for paid time that was not used"})
     amount_unpaid = fields.Integer(metadata={"description": "minor units still owed on unpaid invoices afterwards"})
-    billing_date = utc("when Stripe charges it")
+    billing_date = utc("when Stripe charges it, or null while collection is paused", allow_none=True)
+    ends_at = utc("when the subscription ends after the change, or null", allow_none=True)
+    ends_at_cleared = utc("the scheduled end that the change clears, or null", allow_none=True)
     estimate = fields.Boolean(metadata={"description": "whether further usage may still change the amounts"})
 
 
@@ -195,8 +243,14 @@ class PlanDetailsSchema(OutputSchema):
     standing = one_of(*STANDINGS)
     quantity = fields.Integer()
     currency = Currency(allow_none=True)
+    price = fields.Nested(PriceSchema, allow_none=True, metadata={"description": "paid now, or null without a plan"})
+    discounts = fields.List(fields.Nested(DiscountSchema))
     current_period = fields.Nested(PeriodSchema, allow_none=True)
-    billing_date = utc("when the next charge is due, or null on Free", allow_none=True)
+    ends_at = utc("when the subscription is scheduled to end, or null", allow_none=True)
+    paused = fields.Boolean(metadata={"description": "whether Stripe collects no payments for now"})
+    paused_until = utc("when Stripe collects payments again, or null if that is not set", allow_none=True)
+    scheduled = fields.Boolean(metadata={"description": "whether sales planned the subscription, and must change it"})
+    billing_date = utc("when the next charge is due, or null on Free and while collection is paused", allow_none=True)
     upcoming_charges = fields.Nested(UpcomingChargesSchema, allow_none=True)
     payment_method = fields.Nested(PaymentMethodSchema, allow_none=True)
     latest_invoice = fields.Nested(InvoiceSummarySchema, allow_none=True)

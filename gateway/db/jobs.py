@@ -17,6 +17,8 @@ from gateway.errors import DatabaseUnavailable
 
 DRAIN_INBOX = "gateway.drain_inbox"
 REFRESH = "gateway.refresh"
+FILL_MIRROR = "gateway.fill_mirror"
+FIND_CUSTOMER = "gateway.find_customer"
 LOOK_UP = "gateway.look_up"
 PRUNE_INBOX = "gateway.prune_inbox"
 CHECK_ENDPOINT = "gateway.check_endpoint"

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -20,6 +21,7 @@ from gateway.errors import DatabaseUnavailable
 # SQLSTATE classes of an outage: connection exception, insufficient resources, shutdown and crash. Not every
 # OperationalError of psycopg is an outage. A deadlock or an oversized index key concerns only one statement.
 OUTAGES = ("08", "53", "57P0")
+PLAN_RANKING = "plan_ranking"  # a session's ``info`` holds the keys of the plans under this key, smallest plan first
 RETURNED_AT = "returned_at"  # a pooled connection stores under this key when it was last returned
 RECENTLY_USED = 0.1  # seconds
 # We notice a vanished server, and the server notices a vanished client, within half a minute and not when TCP gives up.
@@ -58,7 +60,9 @@ def translate_outages() -> Iterator[None]:
 class Database:
     """PostgreSQL behind a connection pool. Each process creates one after the fork, and its threads share it."""
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, plan_ranking: Sequence[str] = ()) -> None:
+        """Connect to ``url`` on first use. ``plan_ranking`` is the catalogue's order, which the plan table follows."""
+        self._session = partial(Session, expire_on_commit=False, info={PLAN_RANKING: plan_ranking})
         self.engine: Engine = create_engine(
             make_url(url).set(drivername="postgresql+psycopg"),
             pool_size=pool_size,
@@ -78,7 +82,11 @@ class Database:
         Raises DatabaseUnavailable if the database cannot be reached or goes down during the block. Then the caller does
         not know whether the transaction committed.
         """
-        with translate_outages(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with (
+            translate_outages(),
+            self._session(self.engine) as session,
+            session.begin(),
+        ):
             yield session
 
     @contextmanager
@@ -87,7 +95,11 @@ class Database:
 
         Raises DatabaseUnavailable.
         """
-        with translate_outages(), Session(self._autocommit_engine, expire_on_commit=False) as session, session.begin():
+        with (
+            translate_outages(),
+            self._session(self._autocommit_engine) as session,
+            session.begin(),
+        ):
             yield session
 
     def execute(self, statement: Executable) -> int:

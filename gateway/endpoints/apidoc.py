@@ -21,6 +21,7 @@ FROM_CHANGE = (
     errors.NoImmediateCharge,
     errors.NotEnrolled,
     errors.PaymentMethodRequired,
+    errors.PlanUnavailable,
     errors.PreconditionFailed,
     errors.QuoteExpired,
     errors.QuoteStale,

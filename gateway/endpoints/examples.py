@@ -30,6 +30,13 @@ PAYMENT_METHOD: Json = {
 }
 LISTED_PAYMENT_METHOD: Json = {**PAYMENT_METHOD, "is_default": True, "is_expired": False}
 PERIOD: Json = {"start": PERIOD_START, "end": PERIOD_END}
+PRICE: Json = {
+    "id": "price_1SYqv2KonnectExample05",
+    "unit_amount": 25000,
+    "currency": "usd",
+    "interval": "month",
+    "interval_count": 1,
+}
 DETAILS: Json = {
     "organization_id": "org_1",
     "plan": "plus",
@@ -39,7 +46,13 @@ DETAILS: Json = {
     "standing": "good",
     "quantity": 2,
     "currency": "usd",
+    "price": PRICE,
+    "discounts": [{"name": "Launch", "percent_off": 20.0, "amount_off": None, "currency": None, "ends_at": PERIOD_END}],
     "current_period": PERIOD,
+    "ends_at": None,
+    "paused": False,
+    "paused_until": None,
+    "scheduled": False,
     "billing_date": PERIOD_END,
     "upcoming_charges": None,
     "payment_method": PAYMENT_METHOD,
@@ -84,11 +97,17 @@ QUOTE: Json = {
             "proration": False,
         },
     ],
+    "subtotal": 75000,
+    "discounts": -15000,
+    "taxes": 11400,
+    "balance": -1400,
     "amount_due_now": 0,
-    "amount_due_on_billing_date": 75000,
+    "amount_due_on_billing_date": 70000,
     "amount_unpaid": 0,
     "credit": 0,
     "billing_date": PERIOD_END,
+    "ends_at": None,
+    "ends_at_cleared": None,
     "estimate": False,
 }
 INVOICE: Json = {
@@ -139,7 +158,7 @@ PLUS: Json = {
     "name": "Plus",
     "description": "For teams.",
     "max_quantity": 100,
-    "price": {"unit_amount": 25000, "currency": "usd", "interval": "month"},
+    "price": PRICE,
     "action": "upgrade",
 }
 

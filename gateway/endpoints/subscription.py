@@ -15,7 +15,7 @@ from gateway.services.intents.reservation import locate_change
 from gateway.services.plan_changes.confirm import confirm_change
 from gateway.services.plan_changes.payment import abandon_change
 from gateway.services.plan_changes.view import ChangeView, get_change, list_changes
-from gateway.services.plan_table.derive import FREE
+from gateway.services.plan_table.selection import FREE
 from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.rate_limits.table import RouteClass
 from gateway.services.subscription.plan_details import PlanDetails, load_plan_details
@@ -104,6 +104,7 @@ def cancel(command: ChangeCommand) -> Answer:
     errors.NoChange,
     errors.NotEnrolled,
     errors.PeriodOver,
+    errors.PlanUnavailable,
 )
 @limited(RouteClass.STRIPE)
 @blueprint.arguments(ChangeCommandSchema)

@@ -28,7 +28,7 @@ def test_plus_has_a_price_and_a_maximum_quantity() -> None:
         lookup_key="konnect_plus_usd_month", currency="usd", unit_amount=25000, interval="month"
     )
     assert (plus.name, plus.max_quantity) == ("Plus", 100)
-    assert plus.exposure == Exposure(before_payment=100_000, after_payment=2_500_000)
+    assert plus.exposure == Exposure(before_payment=250_000, after_payment=2_500_000)
 
 
 def test_enterprise_has_no_price() -> None:

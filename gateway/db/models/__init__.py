@@ -1,7 +1,15 @@
 """The tables. Constraints enforce the invariants that a race could break, and each has a comment with its reason."""
 
 from gateway.db.models.base import Base, Json, Mirrored
-from gateway.db.models.billing import IS_UNPAID, UNPAID, Invoice, Subscription, UpcomingInvoice
+from gateway.db.models.billing import (
+    IS_UNPAID,
+    NEWEST_FIRST,
+    UNPAID,
+    Discounts,
+    Invoice,
+    Subscription,
+    UpcomingInvoice,
+)
 from gateway.db.models.billing_intents import BillingIntent
 from gateway.db.models.catalog import Plan, Price
 from gateway.db.models.checks import Check
@@ -24,6 +32,7 @@ from gateway.db.models.sales import SalesInquiry
 __all__ = [
     "IS_OPEN",
     "IS_UNPAID",
+    "NEWEST_FIRST",
     "OPEN_STATES",
     "PENDING_INVOICE",
     "UNPAID",
@@ -32,6 +41,7 @@ __all__ = [
     "Base",
     "BillingIntent",
     "Check",
+    "Discounts",
     "IdempotencyKey",
     "Invoice",
     "Json",

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, and_, bindparam, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, and_, bindparam, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.db.models.base import Json, Mirrored
@@ -40,6 +40,8 @@ class Subscription(Mirrored):
     latest_invoice_id: Mapped[str | None]
     change_id: Mapped[str | None]
     """The plan change that Stripe last carried out, according to the subscription's metadata."""
+    had_plan: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether the mirror has ever seen an item of a plan's product. The subscription then stands for a plan forever."""
     pending_until: Mapped[datetime | None]
     """When Stripe discards a change that waits for its payment. None if no change waits."""
     created: Mapped[datetime]
@@ -88,6 +90,27 @@ IS_UNPAID = and_(
     Invoice.status.in_(bindparam("unpaid_statuses", UNPAID, expanding=True, literal_execute=True)),
     Invoice.amount_remaining > 0,
 )
+
+
+# Stripe's times have whole seconds. Of two invoices of one second, the later one has the greater number. A draft has no
+# number yet. Numbers that grow by a digit are longer.
+NEWEST_FIRST = (
+    Invoice.created.desc(),
+    func.coalesce(func.length(Invoice.number), 0).desc(),
+    func.coalesce(Invoice.number, "").desc(),
+    Invoice.id.desc(),
+)
+
+
+class Discounts(Mirrored):
+    """The discounts of a holder, which is a subscription or a customer. Stripe returns no discount by its own id."""
+
+    __tablename__ = "discounts"
+
+    holder_id: Mapped[str] = mapped_column(primary_key=True)
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    entries: Mapped[list[Json]]
+    """Each discount's id, name, percentage or amount, currency and end."""
 
 
 class UpcomingInvoice(Mirrored):

@@ -5,7 +5,7 @@ from gateway.sandbox.billing.cycle import period_at
 from gateway.sandbox.errors import invalid, required
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.metadata import merged
-from gateway.sandbox.objects.catalog import plan_of
+from gateway.sandbox.objects.catalog import build_price, plan_of
 from gateway.sandbox.objects.subscription import build_item, items_of, metered
 from gateway.sandbox.work import Work
 
@@ -17,7 +17,15 @@ _NO_ITEM_LEFT = "A subscription must have at least one active plan."
 
 
 def price_of(work: Work, item: Json, param: str) -> Json:
-    """Return the price that an item names. Raise 400 unless it is active and recurring."""
+    """Return the price that an item names, or a new one of its ``price_data``. Raise 400 unless it is recurring.
+
+    A named price must be active. A price of ``price_data`` is never active, because only its item uses it.
+    https://docs.stripe.com/products-prices/pricing-models#inline-pricing
+    """
+    if item.get("price_data"):
+        data = item["price_data"]
+        product = work.get("product", data["product"], param=param, status=400)
+        return work.add(build_price(work, data | {"active": False}, product["id"]))
     if not item.get("price"):
         raise required(param)
     price = work.get("price", item["price"], param=param, status=400)
@@ -77,7 +85,7 @@ def _added(work: Work, subscription: Json, wanted: Json, param: str) -> Json:
 
 def _swapped(work: Work, subscription: Json, item: Json, wanted: Json, param: str) -> Json:
     new = dict(item)
-    if wanted.get("price") and wanted["price"] != item["price"]["id"]:
+    if "price_data" in wanted or wanted.get("price", item["price"]["id"]) != item["price"]["id"]:
         price = _same_currency(price_of(work, wanted, f"{param}[price]"), item["price"]["currency"], param)
         new |= {"price": price, "plan": plan_of(price)}
         new.pop("quantity", None)

@@ -73,10 +73,11 @@ def of_invoice(subscription: Json) -> Json:
 
 def automatic(work: Work, invoice: Json) -> Json:
     """Return the invoice's ``automatic_tax`` with its provider and status."""
-    if not invoice["automatic_tax"]["enabled"]:
-        return invoice["automatic_tax"] | {"provider": None, "status": None}
-    status = "complete" if country_of(work, invoice["customer"]) else _NEEDS_LOCATION
-    return invoice["automatic_tax"] | {"provider": "stripe", "status": status}
+    shown: Json = {"provider": None, "status": None}
+    if invoice["automatic_tax"]["enabled"]:
+        status = "complete" if country_of(work, invoice["customer"]) else _NEEDS_LOCATION
+        shown = {"provider": "stripe", "status": status}
+    return {**invoice["automatic_tax"], **shown}
 
 
 def keep_rates(work: Work, line: Json, rates: list[Json]) -> None:

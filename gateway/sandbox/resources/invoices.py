@@ -23,6 +23,7 @@ _PREVIEWED = " ".join(
     for name in (
         "items][id",
         "items][price",
+        "items][price_data",
         "items][quantity",
         "items][deleted",
         "items][metadata",

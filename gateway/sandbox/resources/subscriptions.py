@@ -37,8 +37,8 @@ from gateway.sandbox.work import Work
 
 routes = Routes()
 _COMMON = (
-    "items[price] items[plan] items[quantity] items[metadata] items[discounts] items[tax_rates] discounts "
-    "default_tax_rates automatic_tax[enabled] add_invoice_items[price] "
+    "items[price] items[plan] items[price_data] items[quantity] items[metadata] items[discounts] items[tax_rates] "
+    "discounts default_tax_rates automatic_tax[enabled] add_invoice_items[price] "
     "add_invoice_items[quantity] add_invoice_items[metadata] default_payment_method default_source "
     "description metadata payment_behavior off_session payment_settings[save_default_payment_method] "
     "proration_behavior collection_method days_until_due cancel_at cancel_at_period_end trial_end "

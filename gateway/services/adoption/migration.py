@@ -12,7 +12,7 @@ from sqlalchemy import select
 from gateway.db.models import OrganizationPlan, Subscription
 from gateway.errors import GatewayError, NotFound, StripeRejected
 from gateway.services.mirror.refresh import merge_answer, refresh
-from gateway.services.plan_table.derive import UNMAPPED
+from gateway.services.plan_table.selection import UNMAPPED
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import key_refused, stripe_call

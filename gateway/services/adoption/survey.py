@@ -13,8 +13,9 @@ from gateway.db.queries import among
 from gateway.services.adoption.claims import Claims, Decision, Stored, decide_links
 from gateway.services.adoption.lists import list_customers, list_unpaid_invoices
 from gateway.services.mirror.tables import KINDS
-from gateway.services.plan_table.derive import UNMAPPED, PlanState, derive_plan_state
-from gateway.services.plan_table.writer import PLAN_OF_PRODUCT
+from gateway.services.plan_table.derive import PlanState, derive_plan_state
+from gateway.services.plan_table.selection import UNMAPPED
+from gateway.services.plan_table.writer import load_plans
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.snapshots import ORGANIZATION_ID, InvoiceSnapshot, SubscriptionSnapshot
@@ -94,10 +95,10 @@ class Survey:
     def _derive_plans(self, accounts: Mapping[str, Account]) -> None:
         """Derive each target's plan with the rules of the plan table, from rows that are never stored."""
         with self._gateway.database.reading() as session:
-            plan_of_product = session.scalar(select(PLAN_OF_PRODUCT)) or {}
+            plans = load_plans(session)
         for customer, organization in self.targets.items():
             rows = {each.id: to_row(each, organization) for each in accounts[customer].subscriptions}
-            state = derive_plan_state(list(rows.values()), plan_of_product)
+            state = derive_plan_state(list(rows.values()), plans)
             self.plans[customer] = state
             current = rows.get(state.subscription_id or "")
             if has_plan(state) and current is not None and current.billing_mode == "classic":

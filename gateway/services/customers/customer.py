@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, select, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 from stripe import Customer as StripeCustomer
 from stripe.params import CustomerCreateParams, CustomerListParams
 
+from gateway.db import jobs
 from gateway.db.models import Organization
 from gateway.errors import CustomerMissing, StripeRejected, StripeUnavailable
 from gateway.failpoints import Failpoint, failpoint
 from gateway.services.customers.deletion import refuse_deleted_customer
-from gateway.services.mirror.refresh import merge_answer, refresh
+from gateway.services.customers.existing import adopt_customer, insert_organization, names, search_customer
+from gateway.services.mirror.batch import customer_key_prefix
+from gateway.services.mirror.refresh import merge_answer
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import answered_failure, refuses, stripe_call
 from gateway.stripe_api.snapshots import ORGANIZATION_ID, CustomerSnapshot
@@ -24,6 +26,8 @@ from gateway.stripe_api.times import to_unix
 
 # Stripe forgets an idempotency key after 24 hours. A later call under it could create a second customer.
 KEY_LIFETIME = timedelta(hours=23)
+# Delay of the job that searches for the customer of a new organization. An enrolment has searched by itself before.
+SEARCH_AFTER = timedelta(minutes=1)
 MAX_CLOCK_SKEW = timedelta(hours=1)  # our clock and Stripe's never differ by more
 
 ORGANIZATION_FOR_UPDATE = select(Organization).where(Organization.id == bindparam("organization_id")).with_for_update()
@@ -42,11 +46,8 @@ def ensure_organization(session: Session, caller: Caller, now: datetime) -> Orga
     its_id = {"organization_id": caller.organization_id}
     if (known := session.scalar(ORGANIZATION_FOR_UPDATE, its_id)) is not None:
         return known
-    session.execute(
-        insert(Organization)
-        .values(id=caller.organization_id, name=caller.name, email=caller.email, created_at=now)
-        .on_conflict_do_nothing()
-    )
+    if insert_organization(session, caller, now):
+        jobs.defer(session, jobs.FIND_CUSTOMER, its_id, at=now + SEARCH_AFTER)
     return session.scalars(ORGANIZATION_FOR_UPDATE, its_id).one()
 
 
@@ -70,10 +71,13 @@ def find_customer(gateway: Gateway, organization_id: str) -> Customer | None:
 
 
 def ensure_customer(gateway: Gateway, caller: Caller) -> str:
-    """Return the id of the organization's Stripe customer. Create the customer if there is none.
+    """Return the id of the organization's Stripe customer. Adopt or create the customer if there is none.
 
     Raise StripeUnavailable, ContactSalesRequired if the customer was deleted earlier, and CustomerMissing if someone
     deleted the new customer before the merge linked it.
+
+    Another program may have made a customer that names the organization, so the gateway searches Stripe first. The
+    search does not show a customer of the last minute.
 
     Concurrent calls are safe, and so is a call after a crash. The idempotency key and the parameters derive only from
     the organization's row, so Stripe returns the same customer. If the process dies before the merge, the customer's
@@ -94,8 +98,11 @@ def ensure_customer(gateway: Gateway, caller: Caller) -> str:
             organization.customer_key += 1
             organization.customer_key_since = None
         organization.customer_key_since = organization.customer_key_since or now
-    if organization.customer_key > 0 and (found := find_customer_at_stripe(gateway, organization)) is not None:
-        refresh(gateway, CustomerSnapshot.kind, found)
+    found = search_customer(gateway, organization.id)
+    if found is None and organization.customer_key > 0:
+        found = find_customer_at_stripe(gateway, organization)
+    if found is not None:
+        adopt_customer(gateway, found)
         return get_customer_id(gateway, caller)
     try:
         answer = create_customer(gateway, organization)
@@ -127,7 +134,7 @@ def create_customer(gateway: Gateway, organization: Organization) -> StripeCusto
         params["name"] = organization.name
     if organization.email is not None:
         params["email"] = organization.email
-    key = f"customer:{organization.id}:{organization.customer_key}"
+    key = f"{customer_key_prefix(organization.id)}{organization.customer_key}"
     with stripe_call():
         return gateway.stripe.v1.customers.create(params, {"idempotency_key": key})
 
@@ -156,6 +163,6 @@ def find_customer_at_stripe(gateway: Gateway, organization: Organization) -> str
         filters["email"] = organization.email
     with stripe_call():
         for customer in gateway.stripe.v1.customers.list(filters).auto_paging_iter():
-            if customer.metadata and customer.metadata.to_dict().get(ORGANIZATION_ID) == organization.id:
+            if names(customer, organization.id):
                 return customer.id
     return None

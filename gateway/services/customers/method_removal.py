@@ -16,7 +16,7 @@ from gateway.services.intents.reservation import Kind, reserve
 from gateway.services.mirror.charged_method import get_default, get_own
 from gateway.services.mirror.refresh import merge_snapshots, read_answer, retrieve_all
 from gateway.services.mirror.refresh_jobs import defer_refresh
-from gateway.services.plan_table.derive import FREE
+from gateway.services.plan_table.selection import FREE
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import nothing_upcoming, stripe_call
 from gateway.stripe_api.snapshots import (

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Select, and_, exists, or_, select, tuple_
 from sqlalchemy.orm import Session
 
-from gateway.db.models import IS_UNPAID, Invoice, Subscription
+from gateway.db.models import IS_UNPAID, NEWEST_FIRST, Invoice, Subscription
 from gateway.errors import NotFound
 from gateway.services.runtime import Caller, Gateway
 
@@ -32,11 +32,12 @@ class InvoicePage:
 
 def load_page(gateway: Gateway, caller: Caller, *, limit: int, starting_after: str | None) -> InvoicePage:
     """Return the invoices after ``starting_after``, or the newest. Raise NotFound if that is another's invoice."""
-    query = select_visible(caller).order_by(Invoice.created.desc(), Invoice.id.desc()).limit(limit + 1)
+    query = select_visible(caller).order_by(*NEWEST_FIRST).limit(limit + 1)
     with gateway.database.transaction() as session:
         if starting_after is not None:
             last = load_invoice(session, caller, starting_after)
-            query = query.where(tuple_(Invoice.created, Invoice.id) < (last.created, last.id))
+            position = (last.created, len(last.number or ""), last.number or "", last.id)
+            query = query.where(tuple_(*(each.element for each in NEWEST_FIRST)) < position)
         rows = session.scalars(query).all()
     return InvoicePage(data=list(rows[:limit]), has_more=len(rows) > limit)
 

@@ -5,16 +5,21 @@ from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from gateway.auth import ORGANIZATION_ID as USABLE_ID
 from gateway.db.models import Invoice, Mirrored, Organization, PaymentMethod, Plan, Price, Subscription
 from gateway.db.queries import among
+from gateway.services.mirror.dependents import find_discount_ids, find_outdated_dependents, is_calculated_before
 from gateway.services.mirror.locks import find_subscribers, lock_organizations
 from gateway.services.mirror.ordering import CLOCK_TOLERANCE, Verdict, decide_order
 from gateway.services.mirror.tables import KINDS, read_order, write_order
 from gateway.services.plan_table import writer
+from gateway.services.plan_table.selection import Plans
 from gateway.stripe_api.snapshots import (
     CustomerSnapshot,
+    DiscountsSnapshot,
     InvoiceSnapshot,
     Observation,
     PaymentMethodSnapshot,
@@ -23,7 +28,9 @@ from gateway.stripe_api.snapshots import (
     Reference,
     Seen,
     Snapshot,
+    Source,
     SubscriptionSnapshot,
+    UpcomingInvoiceSnapshot,
 )
 
 CATALOG_LOCK = 0x636174  # an arbitrary constant
@@ -34,6 +41,11 @@ KINDS_THAT_CHANGE_PLANS = frozenset({"product", "customer", "subscription", "inv
 NAMES_OF_PAYMENT_METHODS = frozenset({"default_payment_method_id", "default_source_id"})
 # Half of the tolerance between Stripe's clocks. The other half is left for the clocks themselves.
 SLOW_ANSWER = CLOCK_TOLERANCE / 2
+
+
+def customer_key_prefix(organization_id: str) -> str:
+    """Return how the idempotency keys begin with which the gateway creates an organization's customer."""
+    return f"customer:{organization_id}:"
 
 
 class Outcome(StrEnum):
@@ -68,6 +80,8 @@ class Batch:
         """Kind and id of the objects to refresh again later, because their state may be older than its ``as_of``."""
         self.to_look_up: set[tuple[str, str, datetime]] = set()
         """Kind, id and time of change of the objects to refresh unless another event shows their state."""
+        self.to_fill: set[str] = set()
+        """Ids of the newly linked customers that may already have other objects at Stripe."""
         self.named_payment_methods: set[str] = set()
         """Ids of the payment methods that a customer or a subscription has begun to name."""
         self.rows: dict[tuple[str, str], Mirrored] = {}
@@ -92,21 +106,53 @@ class Batch:
         organizations = lock_organizations(self.session, observations, self.subscribers)
         self.by_id = {each.id: each for each in organizations}
         self.by_customer = {each.stripe_customer_id: each for each in organizations if each.stripe_customer_id}
+        organizations = [*organizations, *self.create_organizations(snapshots)]
         kinds = {each.kind for each in observations}
         for kind in kinds - {"product", "customer", "subscription"}:
             self.load_rows(kind, observations)
         # A reference need not name its customer, so its subscription is read by id. All other subscriptions come
         # with the rows of their organizations.
         self.load_rows(SubscriptionSnapshot.kind, [each for each in observations if isinstance(each, Reference)])
+        self.load_rows_by_id(DiscountsSnapshot.kind, {each.id for each in snapshots if find_discount_ids(each)})
+        self.load_rows_by_id(
+            SubscriptionSnapshot.kind, {each.id for each in snapshots if isinstance(each, UpcomingInvoiceSnapshot)}
+        )
         if kinds & KINDS_THAT_CHANGE_PLANS:
             self.organization_rows, self.stored_plan_of_product = writer.load_organization_rows(
                 self.session, organizations, [each.seen for each in snapshots]
             )
         for rows in self.organization_rows.values():
             self.rows.update({("subscription", each.id): each for each in rows.subscriptions})
+            self.rows.update({("upcoming_invoice", each.subscription_id): each for each in rows.upcoming})
         for row in self.rows.values():
             if isinstance(row, Invoice) and row.organization_id in self.organization_rows:
                 self.organization_rows[row.organization_id].invoices[row.id] = row
+
+    def create_organizations(self, snapshots: Iterable[Snapshot]) -> Sequence[Organization]:
+        """Create and return the unknown organizations that customers name in their metadata.
+
+        The gateway trusts this metadata, because anyone who may write it may also change prices at Stripe.
+        """
+        naming = {
+            each.organization_id: each
+            for each in snapshots
+            if isinstance(each, CustomerSnapshot)
+            and each.organization_id is not None
+            and USABLE_ID.match(each.organization_id)
+            and each.organization_id not in self.by_id
+            and each.id not in self.by_customer
+            and not each.deleted
+        }
+        if not naming:
+            return ()
+        # Sorted like the locks. Two batches that create the same organizations would deadlock otherwise.
+        values = [{"id": name, "created_at": naming[name].seen.as_of} for name in sorted(naming)]
+        query = insert(Organization).values(values).on_conflict_do_nothing().returning(Organization)
+        created = self.session.scalars(query).all()
+        self.by_id |= {each.id: each for each in created}
+        # Another transaction has just created the others. Locking them now would break the order of the locks.
+        self.to_refresh |= {(each.kind, each.id) for name, each in naming.items() if name not in self.by_id}
+        return created
 
     def lock_catalog(self, kinds: Collection[str]) -> None:
         """Lock the catalogue: exclusively if the batch changes it, otherwise shared.
@@ -119,18 +165,23 @@ class Batch:
 
     def load_rows(self, kind: str, observations: Iterable[Observation]) -> None:
         """Read the stored rows of one kind that the observations are about."""
-        if not (ids := {each.id for each in observations if each.kind == kind}):
+        self.load_rows_by_id(kind, {each.id for each in observations if each.kind == kind})
+
+    def load_rows_by_id(self, kind: str, ids: Collection[str]) -> None:
+        """Read the stored rows of one kind with these ids."""
+        if not ids:
             return
         model, key = KINDS[kind].model, KINDS[kind].key
         query = select(model).where(among(model.__table__.columns[key], ids))
         for row in self.session.scalars(query.execution_options(populate_existing=True)):
             self.rows[kind, getattr(row, key)] = row
 
-    def build_plan_of_product(self) -> dict[str, str]:
-        """Return the catalogue as it is after this batch, product id -> plan."""
+    def build_plans(self) -> Plans:
+        """Return the catalogue as it is after this batch."""
         changed = {row.product_id: row.key for row in self.rows.values() if isinstance(row, Plan)}
         after: dict[str, str | None] = {**self.stored_plan_of_product, **changed}
-        return {product_id: key for product_id, key in after.items() if key is not None}
+        known = {product_id: key for product_id, key in after.items() if key is not None}
+        return writer.rank_plans(self.session, known)
 
     def find_remapped_products(self, snapshots: Iterable[Snapshot]) -> set[str]:
         """Return the products that begin or cease to stand for a plan.
@@ -183,6 +234,9 @@ class Batch:
 
     def apply_snapshot(self, snapshot: Snapshot) -> Outcome:
         """Order a state before or after the stored one, and write it to the row if it is newer."""
+        if isinstance(snapshot, UpcomingInvoiceSnapshot) and is_calculated_before(snapshot, self.rows):
+            self.to_refresh.add((snapshot.kind, snapshot.id))
+            return Outcome.REFRESHED
         row = self.find_or_create_row(snapshot)
         if row is None:
             return Outcome.UNKNOWN
@@ -197,6 +251,7 @@ class Batch:
                     if column in NAMES_OF_PAYMENT_METHODS and value is not None:
                         self.named_payment_methods.add(value)
             self.mark_affected(snapshot, row)
+            self.to_refresh |= find_outdated_dependents(self.session, snapshot, self.rows)
         elif verdict is Verdict.REFRESH:
             self.to_refresh.add((snapshot.kind, snapshot.id))
         if snapshot.seen.took > SLOW_ANSWER and verdict is not Verdict.STALE:
@@ -207,8 +262,9 @@ class Batch:
 
     def look_up_undecided_invoices(self) -> None:
         """Refresh the unpaid invoices for which only a lookup shows whether a payment is in progress."""
+        plans = self.build_plans()
         for each in self.affected:
-            undecided = writer.find_undecided_invoices(self.organization_rows[each])
+            undecided = writer.find_undecided_invoices(self.organization_rows[each], plans)
             self.to_refresh.update((InvoiceSnapshot.kind, invoice_id) for invoice_id in undecided)
 
     def find_unknown_payment_methods(self) -> set[str]:
@@ -263,6 +319,8 @@ class Batch:
         if named is None or named.stripe_customer_id is not None:
             return None
         named.stripe_customer_id = customer.id
+        if not (customer.deleted or is_made_by_gateway(customer, named.id)):
+            self.to_fill.add(customer.id)
         self.by_customer[customer.id] = named
         return named
 
@@ -278,3 +336,9 @@ class Batch:
             self.affected.setdefault(row.organization_id, snapshot.seen)
         elif isinstance(row, Plan):
             self.affected.update(dict.fromkeys(self.subscribers, snapshot.seen))
+
+
+def is_made_by_gateway(customer: CustomerSnapshot, organization_id: str) -> bool:
+    """Return whether the gateway has just created the customer, or has listed what it has. It then knows all of it."""
+    key = customer.seen.request_key or ""
+    return customer.seen.source is Source.ANSWER or key.startswith(customer_key_prefix(organization_id))

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from gateway.db import bulk, jobs
 from gateway.db.models import Mirrored
 from gateway.services.mirror.batch import Batch, Outcome
-from gateway.services.mirror.refresh_jobs import lookup_job, refresh_job
+from gateway.services.mirror.refresh_jobs import fill_job, lookup_job, refresh_job
 from gateway.services.mirror.tables import KINDS
 from gateway.services.plan_table import writer
 from gateway.stripe_api.snapshots import Observation, PaymentMethodSnapshot, Reference
@@ -40,9 +40,7 @@ def merge(session: Session, observations: Sequence[Observation], now: datetime, 
     positions = sorted(range(len(observations)), key=lambda i: batch_sort_key(observations[i]))
     with session.no_autoflush:
         outcomes = {position: batch.apply_observation(observations[position]) for position in positions}
-        history = writer.update_plan_table(
-            session, batch.affected, batch.organization_rows, batch.build_plan_of_product(), now
-        )
+        history = writer.update_plan_table(session, batch.affected, batch.organization_rows, batch.build_plans(), now)
         batch.look_up_undecided_invoices()
         bulk.flush(session, Mirrored, *writer.WRITTEN_MODELS, more=history)
     jobs.defer_all(session, build_jobs(batch, now, attempt))
@@ -60,13 +58,15 @@ def batch_sort_key(observation: Observation) -> tuple[bool, datetime | None, int
 
 
 def build_jobs(batch: Batch, now: datetime, attempt: int) -> Iterator[jobs.Wanted]:
-    """Yield the jobs that refresh an object now, refresh it again later, or refresh it only if it stays outdated."""
+    """Yield the jobs that refresh an object now, later, or only if it stays outdated, and that fill the mirror."""
     for kind, stripe_id in batch.to_refresh:
         yield refresh_job(kind, stripe_id)
     # The delay grows with each attempt. While Stripe is slow, another slow answer settles nothing.
     delay = min(LOOKUP_DELAY * (1 << min(attempt - 1, 16)), LONGEST_LOOKUP_DELAY)
     for kind, stripe_id in batch.to_refresh_again - batch.to_refresh:
         yield refresh_job(kind, stripe_id, at=now + delay, attempt=attempt + 1)
+    for customer_id in batch.to_fill:
+        yield fill_job(customer_id)
     for kind, stripe_id, changed_at in batch.to_look_up:
         yield lookup_job(kind, stripe_id, changed_at, at=now + LOOKUP_DELAY)
     for stripe_id in batch.find_unknown_payment_methods():

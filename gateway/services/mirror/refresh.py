@@ -19,9 +19,27 @@ from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import key_refused, nothing_upcoming, stripe_call
 from gateway.stripe_api.snapshots import Snapshot, Source, UnreadableObject
 
+
+def retrieve_holder(stripe: StripeClient, holder_id: str) -> StripeObject:
+    """Retrieve a subscription or a customer with its discounts and their coupons.
+
+    Stripe expands four levels at most, so the discounts of items take another call.
+    https://docs.stripe.com/api/expanding_objects
+    """
+    if not holder_id.startswith("sub_"):
+        return stripe.v1.customers.retrieve(holder_id, {"expand": ["discount.source.coupon"]})
+    found = stripe.v1.subscriptions.retrieve(holder_id, {"expand": ["discounts.source.coupon"]})
+    if any(item.discounts for item in found["items"].data):
+        found["items"] = stripe.v1.subscription_items.list(
+            {"subscription": holder_id, "expand": ["data.discounts.source.coupon"], "limit": 100}
+        )
+    return found
+
+
 RETRIEVE: Mapping[str, Callable[[StripeClient, str], StripeObject]] = MappingProxyType(
     {
         "customer": lambda stripe, stripe_id: stripe.v1.customers.retrieve(stripe_id),
+        "discounts": retrieve_holder,
         # Only this answer shows whether a payment is in progress. A webhook's invoice has no payments.
         "invoice": lambda stripe, stripe_id: stripe.v1.invoices.retrieve(stripe_id, {"expand": [PAYMENTS]}),
         "payment_method": lambda stripe, stripe_id: stripe.v1.payment_methods.retrieve(stripe_id),

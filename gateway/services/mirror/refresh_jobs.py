@@ -31,6 +31,14 @@ def refresh_lock(kind: str, stripe_id: str) -> str:
     return f"refresh:{kind}:{stripe_id}"
 
 
+def fill_job(customer_id: str) -> jobs.Wanted:
+    """Build the job that merges what a newly linked customer already has at Stripe.
+
+    The worker continues in ``customers.existing.fill_mirror``.
+    """
+    return jobs.Wanted(f"fill_mirror:{customer_id}", jobs.FILL_MIRROR, {"customer_id": customer_id})
+
+
 def lookup_job(kind: str, stripe_id: str, changed_at: datetime, *, at: datetime) -> jobs.Wanted:
     """Build the job that refreshes an object only if the mirror still has no state as new as ``changed_at``.
 

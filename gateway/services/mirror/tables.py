@@ -6,6 +6,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 from gateway.db.models import (
+    Discounts,
     Invoice,
     Json,
     Mirrored,
@@ -19,6 +20,7 @@ from gateway.db.models import (
 from gateway.services.mirror.ordering import Order
 from gateway.stripe_api.snapshots import (
     CustomerSnapshot,
+    DiscountsSnapshot,
     InvoiceSnapshot,
     PaymentMethodSnapshot,
     PriceSnapshot,
@@ -50,6 +52,8 @@ class Kind:
         if isinstance(snapshot, SubscriptionSnapshot):
             values["items"] = [item.to_json() for item in snapshot.items]
             values["discount_ids"] = list(snapshot.discount_ids)
+        if isinstance(snapshot, DiscountsSnapshot):
+            values["entries"] = [each.to_json() for each in snapshot.entries]
         return values
 
 
@@ -62,6 +66,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             Kind(CustomerSnapshot, Organization, "stripe_customer_id"),
             Kind(PaymentMethodSnapshot, PaymentMethod, "id"),
             Kind(SubscriptionSnapshot, Subscription, "id"),
+            Kind(DiscountsSnapshot, Discounts, "holder_id"),
             Kind(InvoiceSnapshot, Invoice, "id"),
             Kind(UpcomingInvoiceSnapshot, UpcomingInvoice, "subscription_id"),
         )

@@ -8,16 +8,17 @@ from sqlalchemy.orm import Session
 
 from gateway.catalog import CatalogPlan
 from gateway.db.models import IS_OPEN, OPEN_STATES, Organization, OrganizationPlan, PlanChange
-from gateway.errors import NotEnrolled, PreconditionFailed
+from gateway.errors import NotEnrolled, PreconditionFailed, QuoteStale
 from gateway.services.customers.deletion import refuse_deleted_customer
 from gateway.services.intents.reservation import INTENT_ID, OperationInFlight, change_in_progress
-from gateway.services.plan_table.derive import FREE
+from gateway.services.plan_table.selection import FREE
 from gateway.services.quotes.token import Terms
 from gateway.services.rate_limits.table import CHANGES
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import exposure, policy
 from gateway.services.subscription.billing_state import REQUESTED, BillingState, load_billing_state
 from gateway.services.subscription.policy import Transition
+from gateway.services.subscription.pricing import get_price
 from schemas.subscription import ChangeCommand
 
 # One statement for both, because a round trip costs more than the rows. It returns a row even without a change.
@@ -52,8 +53,8 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     """Return the requested change if the organization may make it. Do not check whether a payment method is on file.
 
     Raises OperationInFlight, PreconditionFailed, ChangeInProgress, RateLimited, NotEnrolled, UnpaidInvoice,
-    ExposureLimit, CatalogNotSynced, and what ``refuse_deleted_customer``, ``policy.check_change`` and ``Terms.check``
-    raise.
+    ExposureLimit, CatalogNotSynced, QuoteStale if the caller saw another price, and what ``refuse_deleted_customer``,
+    ``policy.check_change`` and ``Terms.check`` raise.
     """
     refuse_version_mismatch(session, caller, command)
     refuse_another_operation(session, caller, gateway.clock())
@@ -62,17 +63,21 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     plan = command.plan or (terms.plan if terms is not None else None)
     target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
     quantity = command.quantity or (terms.quantity if terms is not None else billing.default_quantity(target.key))
-    transition = policy.check_change(billing.plan_state, target, quantity)
+    transition = policy.check_change(billing.plan_state, target, quantity, billing.contract)
+    if target.key == FREE:
+        policy.check_ending(billing.duplicates.values())
     if not billing.is_enrolled and not command.enroll:
         raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
     if policy.Need.PAID_UP in transition.needs:
         policy.check_needs(transition, paid_up=billing.is_paid_up)
     exposure.check_change(gateway.catalog, billing, transition, target, quantity)
-    price = billing.get_price_id(target)
+    price = get_price(billing, target)
     if billing.subscription is None:  # an enrolment starts on Free, so a missing price must not stop it half-way
-        billing.get_price_id(gateway.catalog.get(FREE))
+        get_price(billing, gateway.catalog.get(FREE))
+    if command.shown_price not in (None, price.id):
+        raise QuoteStale("The price has changed since it was shown.")
     if terms is not None:
-        terms.check(caller, billing, price, target.key, quantity)
+        terms.check(caller, billing, price.id or "", target.key, quantity)
     return Admitted(
         source=billing.plan_state.requested_plan,
         target=target,

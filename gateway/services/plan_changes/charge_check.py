@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from stripe import InvoiceItem
 
 from gateway.db.models import Organization, PlanChange
+from gateway.services.plan_changes.stripe_calls import MADE_FROM
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import CHANGE_ID
@@ -57,7 +58,14 @@ def list_change_items(gateway: Gateway, customer_id: str, change: PlanChange) ->
 
 
 def is_of_change(item: InvoiceItem, change: PlanChange) -> bool:
-    """Return whether the change made the item. A charge-back is no proration, but its metadata name the change."""
+    """Return whether the change made the item. A charge-back is no proration, but its metadata name the change.
+
+    The quote covers the subscription that the change updates, and not the duplicates that Cancel plan ends.
+    """
+    updated = change.steps.get(MADE_FROM)
+    parent = item.parent.subscription_details if item.parent is not None else None
+    if updated and (parent is None or parent.subscription != updated[0]):
+        return False
     if item.proration:
         return change.proration_date is not None and item.period.start == to_unix(change.proration_date)
     metadata = item.to_dict()["metadata"] or {}

@@ -1,4 +1,4 @@
-"""Confirming a quote. A quote that no longer holds is refused together with a new one."""
+"""Confirming a quote or a price. One that no longer holds is refused together with a new quote."""
 
 from gateway.errors import GatewayError, QuoteExpired, QuoteStale
 from gateway.services.plan_changes.request import change_plan
@@ -25,9 +25,9 @@ def confirm_change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> 
 
 def make_new_quote(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Quote | None:
     """Return a new quote of the same change, or None if the change is no longer possible or Stripe does not answer."""
-    said, _ = decode_token(gateway.config, command.quote or "")
+    said = decode_token(gateway.config, command.quote)[0] if command.quote is not None else {}
     plan, quantity = command.plan or said.get("plan"), command.quantity or said.get("quantity")
-    if not isinstance(plan, str) or not isinstance(quantity, int):  # another release wrote other terms
+    if not isinstance(plan, str | None) or not isinstance(quantity, int | None):  # another release wrote other terms
         return None
     try:
         return quote_change(gateway, caller, plan, quantity)

@@ -12,9 +12,11 @@ from datetime import timedelta
 
 import stripe
 import structlog
+from sqlalchemy import select
 
 from gateway.db import jobs
-from gateway.db.models import OPEN_STATES, PlanChange
+from gateway.db.models import OPEN_STATES, PlanChange, Subscription
+from gateway.db.queries import among
 from gateway.errors import (
     CardDeclined,
     CatalogNotSynced,
@@ -37,6 +39,7 @@ from gateway.services.mirror.refresh import is_replayed, merge_snapshots, read_a
 from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.plan_changes.payment import resolve_payment
 from gateway.services.plan_changes.stripe_calls import (
+    CANCEL,
     CREATE,
     UPDATE,
     Step,
@@ -46,6 +49,8 @@ from gateway.services.plan_changes.stripe_calls import (
     spend_key,
 )
 from gateway.services.plan_changes.unpaid_credits import withdraw_or_leave_to_job
+from gateway.services.plan_table.selection import stands_for_plan
+from gateway.services.plan_table.writer import load_plans
 from gateway.services.rate_limits.card_testing import count_decline
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import load_billing_state
@@ -127,6 +132,11 @@ def perform_step(gateway: Gateway, step: Step) -> None:
     try:
         with withdraw_if_not_called(gateway, step.change_id), stripe_call():
             answer = step.perform(gateway.stripe)
+    except NotFound:
+        if not step.name.startswith(CANCEL):
+            raise
+        refresh(gateway, SubscriptionSnapshot.kind, step.subscription_id or "")  # an earlier call has ended it
+        return
     except StripeRejected as error:
         if outside_period(error):
             raise QuoteStale("The billing period has ended since the quote was made.") from error
@@ -207,7 +217,7 @@ def retire_key(gateway: Gateway, step: Step) -> None:
 
 
 def adopt_subscription(gateway: Gateway, step: Step) -> bool:
-    """Merge the customer's subscriptions from Stripe. Return whether one of them has not ended.
+    """Merge the customer's subscriptions from Stripe. Return whether one that runs stands for a plan.
 
     Sales may have created it in the dashboard. An earlier attempt may have created it too, if its answer was lost and
     Stripe has forgotten its key. The change then updates this subscription, because a second one would bill twice.
@@ -217,7 +227,10 @@ def adopt_subscription(gateway: Gateway, step: Step) -> bool:
     found = SubscriptionSnapshot.from_list(page, cause="subscription found")
     with gateway.database.transaction() as session:
         merge(session, found, gateway.clock())
-    return any(each.status not in ENDED for each in found)
+        ids = [each.id for each in found if each.status not in ENDED]
+        plans = load_plans(session)
+        stored = session.scalars(select(Subscription).where(among(Subscription.id, ids))).all()
+        return any(stands_for_plan(each, plans) for each in stored)
 
 
 def finish_change(gateway: Gateway, change_id: str) -> None:

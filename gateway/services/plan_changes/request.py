@@ -13,7 +13,7 @@ import uuid
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
 
 from gateway.db import bulk, jobs
 from gateway.db.models import Invoice, PlanChange
@@ -21,6 +21,7 @@ from gateway.errors import (
     CustomerMissing,
     DatabaseUnavailable,
     PaymentMethodRequired,
+    QuoteStale,
     StripeNotCalled,
     StripeUnavailable,
     UnpaidInvoice,
@@ -36,11 +37,12 @@ from gateway.services.plan_changes.admission import admit
 from gateway.services.plan_changes.execute import run_change
 from gateway.services.plan_changes.stripe_calls import Step, freeze
 from gateway.services.plan_changes.view import ChangeView, get_change
+from gateway.services.plan_table.selection import FREE
 from gateway.services.quotes.token import Terms, read_token, refuse_foreign_token
 from gateway.services.rate_limits.card_testing import check_declines
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
-from gateway.services.subscription.billing_state import choose_settlement, is_unpaid
+from gateway.services.subscription.billing_state import choose_settlement, is_unpaid, load_billing_state
 from gateway.stripe_api.snapshots import InvoiceSnapshot
 from gateway.stripe_api.times import from_unix
 from schemas.subscription import ChangeCommand
@@ -118,8 +120,10 @@ def prepare_and_write(gateway: Gateway, caller: Caller, command: ChangeCommand) 
         refuse_foreign_token(gateway.config, caller, command.quote)
         terms = read_token(gateway.config, command.quote, gateway.clock())
     if command.enroll or command.payment_method is not None:
-        wait_for_turn(gateway, lambda: check_admission(gateway, caller, command, terms))
+        was_enrolled = wait_for_turn(gateway, lambda: check_admission(gateway, caller, command, terms))
         ensure_customer(gateway, caller)
+        if not was_enrolled:
+            refuse_adopted_plan(gateway, caller)
     if command.payment_method is not None:
         default_method.set_default(gateway, caller, command.payment_method)
 
@@ -134,14 +138,26 @@ def prepare_and_write(gateway: Gateway, caller: Caller, command: ChangeCommand) 
         return wait_for_turn(gateway, lambda: write_change(method_id))
 
 
-def check_admission(gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None) -> None:
-    """Raise what ``admit`` raises, before the request does anything at Stripe.
+def check_admission(gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None) -> bool:
+    """Return whether the organization is enrolled, before the request does anything at Stripe. Raise as ``admit``.
 
     The check runs in its own transaction, because a rollback for a missing customer would discard the connection's
     prepared statements (psycopg drops them).
     """
     with gateway.database.transaction() as session:
-        admit(session, gateway, caller, command, terms)
+        return admit(session, gateway, caller, command, terms).billing.is_enrolled
+
+
+def refuse_adopted_plan(gateway: Gateway, caller: Caller) -> None:
+    """Raise QuoteStale if the organization turned out to have a plan that the gateway did not sell.
+
+    The caller saw Free, so an enrolment on Free would cancel a plan that is paid for.
+    """
+    with gateway.database.transaction() as session:
+        plan = load_billing_state(session, caller.organization_id).plan_state.requested_plan
+        sold = session.scalar(select(exists().where(PlanChange.organization_id == caller.organization_id)))
+    if plan != FREE and not sold:
+        raise QuoteStale("The organization already has a plan at Stripe. Look at it and try again.")
 
 
 def refresh_unpaid_invoices(gateway: Gateway, caller: Caller) -> None:

@@ -1,6 +1,6 @@
 """The Stripe calls of a plan change, one at a time. The gateway stores their parameters before it makes them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -9,15 +9,22 @@ from typing import cast
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from stripe import StripeClient, Subscription
-from stripe.params import SubscriptionCreateParams, SubscriptionUpdateParams
+from stripe.params import (
+    SubscriptionCancelParams,
+    SubscriptionCreateParams,
+    SubscriptionCreateParamsItem,
+    SubscriptionUpdateParams,
+)
 
 from gateway.catalog import Catalog, Charge
 from gateway.db.models import UNSETTLED, Json, Organization, PlanChange
 from gateway.db.models import Subscription as StoredSubscription
 from gateway.errors import NoImmediateCharge, QuoteStale
-from gateway.services.plan_table.derive import FREE
+from gateway.services.plan_table.selection import FREE
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import BillingState, choose_settlement, load_billing_state
+from gateway.services.subscription.pricing import build_price, build_update_items
+from gateway.services.subscription.scheduled_end import build_end_params
 from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID
 from gateway.stripe_api.times import to_unix
 
@@ -36,6 +43,7 @@ SETTLEMENT: Mapping[Charge, SubscriptionUpdateParams] = MappingProxyType(
     }
 )
 CREATE, UPDATE = "create_subscription", "update_subscription"
+CANCEL = "cancel:"  # begins the name of the call that ends a duplicate, and the subscription's id follows
 # Keys of ``PlanChange.steps``: the number of spent idempotency keys of each call, and the items of the frozen update.
 KEYS_SPENT, MADE_FROM = "keys_spent", "made_from"
 KEY_LIFETIME = timedelta(hours=23)  # Stripe forgets a key after 24 hours, and a later try could act twice
@@ -57,6 +65,10 @@ class Step:
     def perform(self, stripe: StripeClient) -> Subscription:
         """Make the call. Its idempotency key derives from the change, so Stripe carries out a repeated call once."""
         key = f"{self.change_id}:{self.name}" + (f":{self.keys_spent}" if self.keys_spent else "")
+        if self.name.startswith(CANCEL):  # Stripe ignores keys of a DELETE, and answers a repeated one with 404
+            return stripe.v1.subscriptions.cancel(
+                self.subscription_id or "", cast("SubscriptionCancelParams", self.params)
+            )
         if self.subscription_id is None:
             return stripe.v1.subscriptions.create(
                 cast("SubscriptionCreateParams", self.params), {"idempotency_key": key}
@@ -87,6 +99,8 @@ def freeze(session: Session, catalog: Catalog, change: PlanChange, billing: Bill
     what ``policy.check_change`` raises, because sales may have sold another plan since the intent was written.
     """
     subscription = billing.subscription
+    if change.to_plan == FREE and billing.duplicates:
+        return freeze_ending(session, change, billing, min(billing.duplicates))
     name = CREATE if subscription is None else UPDATE
     made_from = describe_items(subscription)
     if change.steps.get(MADE_FROM, made_from) != made_from:
@@ -94,15 +108,15 @@ def freeze(session: Session, catalog: Catalog, change: PlanChange, billing: Bill
     if subscription is None and CREATE not in change.steps:
         change.steps = {**change.steps, CREATE: build_creation(session, catalog, change, billing)}
     elif subscription is not None and UPDATE not in change.steps:
-        transition = policy.check_change(billing.plan_state, catalog.get(change.to_plan), change.quantity)
+        target = catalog.get(change.to_plan)
+        transition = policy.check_change(billing.plan_state, target, change.quantity, billing.contract)
         buys = policy.Need.CARD in transition.needs
         change.steps = {
             **change.steps,
             UPDATE: build_update(catalog, change, billing, buys=buys),
             MADE_FROM: made_from,
         }
-        if billing.unsettled_renewals:
-            change.steps = {**change.steps, UNSETTLED: billing.unsettled_renewals}
+        note_unsettled(change, billing.unsettled_renewals)
     return Step(
         name=name,
         change_id=change.id,
@@ -112,6 +126,33 @@ def freeze(session: Session, catalog: Catalog, change: PlanChange, billing: Bill
         after_revision=subscription.revision if subscription is not None else None,
         leaves_unpaid=UNSETTLED in change.steps,
     )
+
+
+def freeze_ending(session: Session, change: PlanChange, billing: BillingState, subscription_id: str) -> Step:
+    """Store and return the call that ends one duplicate. Cancel plan ends all of them before it changes the plan.
+
+    Stripe credits the unused time, and bills the usage and all pending prorations on a final invoice.
+    https://docs.stripe.com/api/subscriptions/cancel
+    """
+    name = f"{CANCEL}{subscription_id}"
+    params: SubscriptionCancelParams = {"prorate": True, "invoice_now": True}
+    change.steps = {**change.steps, name: dict(params)}
+    note_unsettled(change, billing.list_unsettled(subscription_id))
+    return Step(
+        name=name,
+        change_id=change.id,
+        subscription_id=subscription_id,
+        params=dict(params),
+        keys_spent=0,
+        leaves_unpaid=False,
+        after_revision=session.get_one(StoredSubscription, subscription_id).revision,
+    )
+
+
+def note_unsettled(change: PlanChange, invoices: Sequence[str]) -> None:
+    """Store the invoices that are not paid before the change. Credits for them must be withdrawn after it."""
+    if invoices:
+        change.steps = {**change.steps, UNSETTLED: sorted({*change.steps.get(UNSETTLED, ()), *invoices})}
 
 
 def describe_items(subscription: StoredSubscription | None) -> list[Json | str]:
@@ -179,7 +220,7 @@ def build_creation(session: Session, catalog: Catalog, change: PlanChange, billi
         metadata[CHANGE_ID] = change.id
     params: SubscriptionCreateParams = {
         "customer": organization.stripe_customer_id or "",
-        "items": [{"price": billing.get_price_id(catalog.get(FREE)), "quantity": 1}],
+        "items": [cast("SubscriptionCreateParamsItem", {**build_price(billing, catalog.get(FREE)), "quantity": 1})],
         "billing_mode": {"type": "flexible"},
         "metadata": metadata,
     }
@@ -195,9 +236,10 @@ def build_update(catalog: Catalog, change: PlanChange, billing: BillingState, *,
     """
     target = catalog.get(change.to_plan)
     params: SubscriptionUpdateParams = {
-        "items": billing.build_update_items(target, change.quantity),
+        "items": build_update_items(billing, target, change.quantity),
         "metadata": {CHANGE_ID: change.id},
         **SETTLEMENT[choose_settlement(catalog, billing, change.from_plan, target, change.quantity)],
+        **build_end_params(billing, target),
     }
     if "payment_behavior" in params and (obstacle := billing.find_pending_update_obstacle()) is not None:
         if buys:

@@ -22,7 +22,7 @@ from stripe import Invoice
 from stripe.params import CreditNoteCreateParams, InvoiceItemCreateParams
 
 from gateway.db import jobs
-from gateway.db.models import UNSETTLED, PlanChange
+from gateway.db.models import UNSETTLED, PlanChange, Subscription
 from gateway.errors import NotFound, StripeRejected, StripeUnavailable
 from gateway.failpoints import Failpoint, failpoint
 from gateway.services.mirror.refresh import refresh
@@ -31,7 +31,7 @@ from gateway.services.plan_table.attribution import CREDIT_KEY_PREFIX
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import load_billing_state
 from gateway.stripe_api.client import key_spent, stripe_call
-from gateway.stripe_api.snapshots import CHANGE_ID, InvoiceSnapshot, UnreadableObject
+from gateway.stripe_api.snapshots import CHANGE_ID, ENDED, InvoiceSnapshot, UnreadableObject
 
 # Stripe finalizes a draft after an hour and then charges it. Stripe may wait longer, and the job then looks again.
 UNTIL_FINALIZED = timedelta(hours=1, minutes=5)
@@ -148,7 +148,11 @@ def choose_note_amount(invoice: Invoice, wanted: int) -> int:
 def charge_back(
     gateway: Gateway, change_id: str | None, invoice: Invoice, held: HeldCredits, amount: int, attempt: int
 ) -> None:
-    """Add the credit to the subscription's next invoice, which the credit itself reduces."""
+    """Add the credit to the subscription's next invoice, which the credit itself reduces.
+
+    If the subscription has ended, its final invoice moves the credit to the customer's balance. The customer's next
+    invoice then uses the balance and has this item.
+    """
     params: InvoiceItemCreateParams = {
         "customer": str(invoice.customer),
         "amount": amount,
@@ -157,7 +161,9 @@ def charge_back(
         "metadata": build_metadata(invoice, change_id),
     }
     if invoice.parent is not None and invoice.parent.subscription_details is not None:
-        params["subscription"] = str(invoice.parent.subscription_details.subscription)
+        subscription_id = str(invoice.parent.subscription_details.subscription)
+        if is_running(gateway, subscription_id):
+            params["subscription"] = subscription_id
     key = f"{CREDIT_KEY_PREFIX}{invoice.id}:item:{held.charged_back}:{attempt}"
     with stripe_call():
         gateway.stripe.v1.invoice_items.create(params, {"idempotency_key": key, "max_network_retries": 0})
@@ -168,6 +174,12 @@ def build_metadata(invoice: Invoice, change_id: str | None) -> dict[str, str]:
     """Return the metadata by which ``held_credits`` and ``charge_check`` recognize an item or a credit note of ours."""
     ours = {CREDITED_INVOICE: invoice.id}
     return ours if change_id is None else {**ours, CHANGE_ID: change_id}
+
+
+def is_running(gateway: Gateway, subscription_id: str) -> bool:
+    """Return whether the subscription has not ended. Stripe accepts no items for one that has."""
+    with gateway.database.reading() as session:
+        return session.get_one(Subscription, subscription_id).status not in ENDED
 
 
 def issue_credit_note(

@@ -1,10 +1,10 @@
 """Find out who changed a plan and why, from the observation that showed it and from our own plan changes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.db.models import OPEN_STATES, PlanChange, Subscription
-from gateway.services.plan_table.derive import PlanState, select_current_subscription
+from gateway.services.plan_table.derive import PlanState
 from gateway.services.plan_table.standing import NO_SUBSCRIPTION
 from gateway.stripe_api.snapshots import ENDED, Seen
 
@@ -33,15 +33,15 @@ class Attribution:
 def attribute_plan(
     seen: Seen,
     changes: Mapping[str, PlanChange],
-    subscriptions: Sequence[Subscription],
+    subscription: Subscription | None,
     before: PlanState | None,
 ) -> Attribution:
     """Return who changed an organization's plan and why: a change of ours, or the author that Stripe names.
 
     ``changes`` are the organization's own changes by id. Call this before ``writer.close_changes`` closes the fulfilled
-    ones. ``before`` is the plan table's state before the change.
+    ones. ``subscription`` is the organization's current one. ``before`` is the plan table's state before the change.
     """
-    change = find_responsible_change(seen, changes, subscriptions, before)
+    change = find_responsible_change(seen, changes, subscription, before)
     if change is not None:
         return Attribution(actor_type=USER, actor=change.actor, change_id=change.id, cause=seen.cause)
     if (seen.request_key or "").startswith((PAYMENT_KEY_PREFIX, CREDIT_KEY_PREFIX)):
@@ -56,11 +56,10 @@ def attribute_plan(
 def find_responsible_change(
     seen: Seen,
     changes: Mapping[str, PlanChange],
-    subscriptions: Sequence[Subscription],
+    subscription: Subscription | None,
     before: PlanState | None,
 ) -> PlanChange | None:
     """Return the change of ours that changed an organization's plan, or None."""
-    subscription = select_current_subscription(subscriptions)
     metadata_change_id = subscription.change_id if subscription is not None else None
     reported_id = find_reported_change_id(seen)
     change = changes.get(reported_id or "")

@@ -3,18 +3,15 @@
 Every decision about a plan is derived here. No decision is stored that does not follow from the mirror.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 from gateway.db.models import Invoice, Json, OrganizationPlan, Subscription
+from gateway.services.plan_table.selection import FREE, Plans, select_base_item, select_current_subscription
 from gateway.services.plan_table.standing import NO_SUBSCRIPTION, RULES, SUSPENDED, derive_standing, find_debts
 from gateway.stripe_api.snapshots import ENDED
-
-FREE = "free"
-UNMAPPED = "unmapped"
-"""The plan of a subscription that the catalogue does not map to one plan. It grants nothing, and it is not Free."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,19 +67,19 @@ NEVER_ENROLLED = PlanState(
 
 def derive_plan_state(
     subscriptions: Sequence[Subscription],
-    plan_of_product: Mapping[str, str],
+    plans: Plans,
     invoices: Collection[Invoice] = (),
     current: PlanState = NEVER_ENROLLED,
 ) -> PlanState:
     """Return an organization's plan state, derived from all its subscriptions and their unpaid ``invoices``.
 
-    ``plan_of_product`` is the catalogue. ``current`` is the present state, whose standing remains while an unpaid
+    ``current`` is the present state, whose standing remains while an unpaid
     invoice does not decide it.
     """
-    subscription = select_current_subscription(subscriptions)
+    subscription = select_current_subscription(subscriptions, plans)
     if subscription is None:
         return NEVER_ENROLLED
-    requested_plan, item = select_base_item(subscription, plan_of_product)
+    requested_plan, item = select_base_item(subscription, plans)
     standing = derive_standing(
         subscription.status,
         find_debts(subscription, invoices).values(),
@@ -102,27 +99,3 @@ def derive_plan_state(
         current_period_end=None if ended else datetime.fromisoformat(item["current_period_end"]),
         cancel_at=subscription.cancel_at,
     )
-
-
-def select_current_subscription(subscriptions: Sequence[Subscription]) -> Subscription | None:
-    """Return the subscription that an organization is on, or was on last.
-
-    A usable subscription comes before one that is merely not ended. Among equals, the newest counts.
-    """
-
-    def precedence(each: Subscription) -> tuple[bool, bool, datetime, str]:
-        return each.status not in ENDED, RULES[each.status].usable, each.created, each.id
-
-    return max(subscriptions, key=precedence, default=None)
-
-
-def select_base_item(subscription: Subscription, plan_of_product: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """Return the plan, and the item that stands for it.
-
-    The plan is UNMAPPED if no item stands for a plan, or if several do.
-    A plan is a product, not a price. An organization that bought it at a price since archived keeps the plan.
-    """
-    mapped = [item for item in subscription.items if item["product_id"] in plan_of_product]
-    if len(mapped) == 1:
-        return plan_of_product[mapped[0]["product_id"]], mapped[0]
-    return UNMAPPED, subscription.items[0]

@@ -26,15 +26,19 @@ from gateway.db.models import (
     PlanChange,
     PlanHistory,
     Subscription,
+    UpcomingInvoice,
 )
 from gateway.db.queries import among_those
+from gateway.db.session import PLAN_RANKING
 from gateway.errors import PaymentAbandoned
 from gateway.services.plan_table.attribution import Attribution, attribute_plan, find_reported_change_id
-from gateway.services.plan_table.derive import (
-    NEVER_ENROLLED,
+from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState, derive_plan_state
+from gateway.services.plan_table.selection import (
+    FREE,
     UNMAPPED,
-    PlanState,
-    derive_plan_state,
+    Plans,
+    has_plan,
+    list_duplicates,
     select_current_subscription,
 )
 from gateway.services.plan_table.standing import Debt, find_debts
@@ -52,9 +56,10 @@ log = structlog.get_logger()
 PLAN_OF_PRODUCT = select(func.json_object_agg(Plan.product_id, Plan.key)).where(Plan.key.is_not(None)).scalar_subquery()
 # Built once, because building a statement takes as long as executing it.
 ORGANIZATION_ROWS = (
-    select(Organization.id, OrganizationPlan, Subscription, Invoice, PlanChange, PLAN_OF_PRODUCT)
+    select(Organization.id, OrganizationPlan, Subscription, UpcomingInvoice, Invoice, PlanChange, PLAN_OF_PRODUCT)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.organization_id == Organization.id)
+    .outerjoin(UpcomingInvoice, UpcomingInvoice.subscription_id == Subscription.id)
     .outerjoin(Invoice, and_(Invoice.organization_id == Organization.id, IS_UNPAID))
     .outerjoin(
         PlanChange,
@@ -75,6 +80,8 @@ class OrganizationRows:
     organization: Organization
     subscriptions: list[Subscription] = field(default_factory=list)
     """All subscriptions of the organization."""
+    upcoming: list[UpcomingInvoice] = field(default_factory=list)
+    """The charges that Stripe calculated ahead for these subscriptions."""
     invoices: dict[str, Invoice] = field(default_factory=dict)
     """The unpaid invoices, and the invoices that the merge changes, by id."""
     changes: dict[str, PlanChange] = field(default_factory=dict)
@@ -86,7 +93,7 @@ def update_plan_table(
     session: Session,
     affected: Mapping[str, Seen],
     rows_by_organization: Mapping[str, OrganizationRows],
-    plan_of_product: Mapping[str, str],
+    plans: Plans,
     now: datetime,
 ) -> Mapping[Table, Sequence[Json]]:
     """Bring the plan table in step for the affected organizations, and return the new rows of the history.
@@ -99,10 +106,14 @@ def update_plan_table(
     history = []
     for organization_id, seen in affected.items():
         rows = rows_by_organization[organization_id]
-        state = derive_plan(rows, plan_of_product)
+        for each in rows.subscriptions:
+            each.had_plan = bool(each.had_plan) or has_plan(each, plans)
+        state = derive_plan(rows, plans)
         before = PlanState.of_row(rows.plan_row) if rows.plan_row is not None else None
         if state != (before or NEVER_ENROLLED):
-            attribution = attribute_plan(seen, rows.changes, rows.subscriptions, before)
+            attribution = attribute_plan(
+                seen, rows.changes, select_current_subscription(rows.subscriptions, plans), before
+            )
             row = rows.plan_row or create_row(session, organization_id)
             update_row(row, state, now)
             history.append(build_history_entry(row, before, state, attribution))
@@ -110,7 +121,7 @@ def update_plan_table(
                 # Stripe prorates this change as if each invoice will be paid.
                 arguments = {"organization_id": organization_id}
                 jobs.defer(session, jobs.WITHDRAW_FOREIGN_CREDITS, arguments, at=now + WITHDRAW_AFTER)
-        close_changes(session, rows, state, now)
+        close_changes(session, rows, state, plans, now)
     return {HISTORY: history}
 
 
@@ -119,17 +130,27 @@ def is_plan_changed(before: PlanState | None, after: PlanState) -> bool:
     return before is not None and (before.requested_plan, before.quantity) != (after.requested_plan, after.quantity)
 
 
-def derive_plan(rows: OrganizationRows, plan_of_product: Mapping[str, str]) -> PlanState:
+def rank_plans(session: Session, plan_of_product: Mapping[str, str] | None) -> Plans:
+    """Return the catalogue of the mirror, in the order of the deployment's own catalogue."""
+    return Plans(plan_of_product or {}, session.info[PLAN_RANKING])
+
+
+def load_plans(session: Session) -> Plans:
+    """Load the catalogue of the mirror, in the order of the deployment's own catalogue."""
+    return rank_plans(session, session.scalar(select(PLAN_OF_PRODUCT)))
+
+
+def derive_plan(rows: OrganizationRows, plans: Plans) -> PlanState:
     """Return the state that the plan table should have for an organization, derived from the mirror."""
     # Stripe ends the subscriptions of a deleted customer, but its events may not have arrived yet.
     living = () if rows.organization.deleted else rows.subscriptions
     current = PlanState.of_row(rows.plan_row) if rows.plan_row is not None else NEVER_ENROLLED
-    return derive_plan_state(living, plan_of_product, rows.invoices.values(), current)
+    return derive_plan_state(living, plans, rows.invoices.values(), current)
 
 
-def find_undecided_invoices(rows: OrganizationRows) -> list[str]:
+def find_undecided_invoices(rows: OrganizationRows, plans: Plans) -> list[str]:
     """Return the ids of the unpaid invoices that only a lookup at Stripe can decide."""
-    subscription = None if rows.organization.deleted else select_current_subscription(rows.subscriptions)
+    subscription = None if rows.organization.deleted else select_current_subscription(rows.subscriptions, plans)
     if subscription is None:
         return []
     debts = find_debts(subscription, rows.invoices.values())
@@ -182,7 +203,7 @@ def restore_row(session: Session, row: OrganizationPlan | None, entry: PlanHisto
     row.version, row.as_of = entry.version, entry.recorded_at
 
 
-def close_changes(session: Session, rows: OrganizationRows, state: PlanState, now: datetime) -> None:
+def close_changes(session: Session, rows: OrganizationRows, state: PlanState, plans: Plans, now: datetime) -> None:
     """Close each open change that Stripe has carried out, or whose payment was abandoned.
 
     Every merge calls this for the affected organizations, and the first merge that shows the result closes the change.
@@ -191,7 +212,7 @@ def close_changes(session: Session, rows: OrganizationRows, state: PlanState, no
     ``plan_changes.charge_check``. If an invoice was unpaid, another job (``jobs.WITHDRAW_CREDITS``) first withdraws the
     credits for time that was not paid, in ``plan_changes.unpaid_credits``.
     """
-    subscription = select_current_subscription(rows.subscriptions)
+    subscription = select_current_subscription(rows.subscriptions, plans)
     if subscription is None:
         return
     for change in rows.changes.values():
@@ -199,7 +220,9 @@ def close_changes(session: Session, rows: OrganizationRows, state: PlanState, no
             continue
         # Either Stripe carried out this very change, whatever came after it. Or the organization got the wanted plan in
         # another way.
-        is_fulfilled = (state.plan, state.quantity) == (change.to_plan, change.quantity)
+        # A suspended organization is on Free, but its subscription still has the plan that it leaves.
+        present, wanted = (state.plan, state.requested_plan, state.quantity), (change.to_plan,) * 2 + (change.quantity,)
+        is_fulfilled = present == wanted and not (change.to_plan == FREE and list_duplicates(rows.subscriptions, plans))
         if subscription.change_id == change.id or is_fulfilled:
             change.close("applied", now)
             if UNSETTLED in change.steps:
@@ -221,11 +244,15 @@ def load_organization_rows(
     plan_of_product: dict[str, str] = {}
     named = {change_id for each in seen if (change_id := find_reported_change_id(each)) is not None}
     parameters = {"organizations": list(found), "named": list(named)}
-    for organization_id, row, subscription, invoice, change, catalog in session.execute(ORGANIZATION_ROWS, parameters):
+    for organization_id, row, subscription, upcoming, invoice, change, catalog in session.execute(
+        ORGANIZATION_ROWS, parameters
+    ):
         rows = found[organization_id]
         rows.plan_row = row
         if subscription is not None and subscription not in rows.subscriptions:
             rows.subscriptions.append(subscription)
+        if upcoming is not None:
+            rows.upcoming.append(upcoming)
         if invoice is not None:
             rows.invoices[invoice.id] = invoice
         if change is not None:

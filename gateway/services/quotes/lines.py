@@ -29,21 +29,45 @@ def select_remaining_lines(next_invoice: Invoice, immediate: Invoice | None) -> 
     return [line for line in list_lines(next_invoice) if find_invoice_item(line) not in billed]
 
 
-def compute_next_amount_due(
-    next_invoice: Invoice, lines: list[dict[str, Any]], immediate: Invoice | None, charged_back: int
-) -> int:
-    """Return the amount due of the next invoice, of which only ``lines`` remain, and which gains ``charged_back``.
+@dataclass(frozen=True, kw_only=True)
+class Sums:
+    """The sums of a quote. ``subtotal``, ``discounts``, ``taxes`` and ``balance`` add up to what is due."""
+
+    subtotal: int
+    """The sum of the lines."""
+    discounts: int
+    """What discounts take off, as a negative amount."""
+    taxes: int
+    """The taxes that come on top. A tax that the lines include is not in it."""
+    balance: int
+    """What the customer's balance takes off (negative), or what it adds or carries over (positive)."""
+
+
+def sum_up(lines: list[dict[str, Any]], charged_back: int, total: int, due: int) -> Sums:
+    """Return the sums of Stripe's ``lines`` and of what is charged back. ``total`` is that of their invoices."""
+    subtotal = sum(line["amount"] for line in lines) + charged_back
+    discounts = -sum(sum_discounts(line) for line in lines)
+    return Sums(subtotal=subtotal, discounts=discounts, taxes=total - subtotal - discounts, balance=due - total)
+
+
+def compute_next_total(next_invoice: Invoice, lines: list[dict[str, Any]], charged_back: int) -> int:
+    """Return the total of the next invoice, of which only ``lines`` remain, and which gains ``charged_back``."""
+    gone = sum(net_amount(line) for line in list_lines(next_invoice)) - sum(net_amount(line) for line in lines)
+    return next_invoice.total - gone + charged_back
+
+
+def compute_next_amount_due(next_invoice: Invoice, total: int, immediate: Invoice | None) -> int:
+    """Return the amount due of the next invoice, which has this ``total``.
 
     Each preview starts from the customer's balance of today. The next invoice starts from the balance that the
     immediate one leaves. Stripe carries over an amount that is too small to charge (about 50 cents).
     """
-    if immediate is None and charged_back == 0:
+    if immediate is None and total == next_invoice.total:
         return next_invoice.amount_due
-    gone = sum(net_amount(line) for line in list_lines(next_invoice)) - sum(net_amount(line) for line in lines)
     balance = next_invoice.starting_balance
     if immediate is not None:
         balance = immediate.starting_balance + immediate.total - immediate.amount_due
-    return max(0, next_invoice.total - gone + balance + charged_back)
+    return max(0, total + balance)
 
 
 def find_credited_invoice(line: dict[str, Any]) -> str | None:
@@ -56,10 +80,15 @@ def find_credited_invoice(line: dict[str, Any]) -> str | None:
 
 def net_amount(line: dict[str, Any]) -> int:
     """Return what a line adds to its invoice's total, with its discounts and the taxes that come on top."""
-    discounts: int = sum(each["amount"] for each in line["discount_amounts"] or ())
     on_top: int = sum(each["amount"] for each in line["taxes"] or () if each["tax_behavior"] == "exclusive")
     amount: int = line["amount"]
-    return amount - discounts + on_top
+    return amount - sum_discounts(line) + on_top
+
+
+def sum_discounts(line: dict[str, Any]) -> int:
+    """Return what the discounts take off a line."""
+    discounts: int = sum(each["amount"] for each in line["discount_amounts"] or ())
+    return discounts
 
 
 def find_invoice_item(line: dict[str, Any]) -> str | None:

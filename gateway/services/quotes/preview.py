@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -14,14 +14,20 @@ from gateway.config import QUOTE_LIFETIME
 from gateway.db.models import Organization, PlanChange, Subscription
 from gateway.errors import NotEnrolled, PeriodOver, StripeRejected
 from gateway.services.customers.deletion import detect_deletion, refuse_deleted_customer
+from gateway.services.customers.existing import introduce_organization
 from gateway.services.mirror.refresh import refresh
+from gateway.services.plan_table.selection import FREE
 from gateway.services.quotes.lines import (
     QuoteLine,
+    Sums,
     compute_next_amount_due,
+    compute_next_total,
     find_credited_invoice,
     list_lines,
+    net_amount,
     parse_line,
     select_remaining_lines,
+    sum_up,
 )
 from gateway.services.quotes.token import Terms, sign_token
 from gateway.services.runtime import Caller, Gateway
@@ -33,6 +39,9 @@ from gateway.services.subscription.billing_state import (
     load_billing_state,
 )
 from gateway.services.subscription.exposure import find_max_quantity
+from gateway.services.subscription.pricing import build_update_items, get_price
+from gateway.services.subscription.scheduled_end import build_end_params, find_cleared_end
+from gateway.services.subscription.terms import find_billing_date, find_next_invoice_date, find_scheduled_end
 from gateway.stripe_api.client import outside_period, stripe_call
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from gateway.stripe_api.times import to_unix
@@ -55,11 +64,17 @@ class Quote:
     lines: list[QuoteLine]
     amount_due_now: int
     amount_due_on_billing_date: int
+    sums: Sums
     credit: int
-    """What the organization gets back for time that it paid and did not use."""
+    """What the organization gets back for time that it paid and did not use, with its discounts and taxes."""
     amount_unpaid: int
     """What the organization still owes on unpaid invoices after the change."""
-    billing_date: datetime
+    billing_date: datetime | None
+    """When Stripe charges it. None if the collection of payments is paused on that date."""
+    ends_at: datetime | None
+    """When the subscription ends after the change. None if no end is scheduled."""
+    ends_at_cleared: datetime | None
+    """The scheduled end that the change clears."""
     estimate: bool
     """Whether further usage may still change the amounts. ``proration_date`` fixes prorations, but not usage."""
 
@@ -70,13 +85,13 @@ class QuoteRequest:
 
     organization_id: str
     billing: BillingState
-    subscription_id: str
+    subscription: Subscription
     version: str
     plan: CatalogPlan
     quantity: int
     charge_now: bool
     proration_date: datetime
-    billing_date: datetime
+    next_invoice: datetime
 
 
 def quote_change(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None) -> Quote:
@@ -86,17 +101,21 @@ def quote_change(gateway: Gateway, caller: Caller, plan: str | None, quantity: i
     ``policy.check_change`` raises. Raises PeriodOver if Stripe has not begun the next period either.
     """
     now = gateway.clock().replace(microsecond=0)
-    request = load_request(gateway, caller, plan, quantity, now)
+    try:
+        request = load_request(gateway, caller, plan, quantity, now)
+    except NotEnrolled:  # the organization may have a customer that another program made
+        introduce_organization(gateway, caller)
+        raise
     try:
         return build_quote(gateway, request, now)
     except PeriodOver:  # the webhook that announces the next period may still be on its way
-        refresh(gateway, SubscriptionSnapshot.kind, request.subscription_id)
+        refresh(gateway, SubscriptionSnapshot.kind, request.subscription.id)
     return build_quote(gateway, load_request(gateway, caller, plan, quantity, now), now)
 
 
 def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote:
     """Build the quote from Stripe's previews. Raises PeriodOver."""
-    if request.billing_date <= now:
+    if request.next_invoice <= now:
         raise PeriodOver("The billing period is ending. Please try again.")
     immediate = preview_immediate_invoice(gateway, request) if request.charge_now else None
     next_invoice = preview_invoice(gateway, request, "none" if request.charge_now else "create_prorations")
@@ -107,10 +126,15 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
     prorations = [line for line in lines if is_of_change(request, line)]
     charged_back = sum(line.amount for line in charges_back.values())
     due_now = immediate.amount_due if immediate is not None else 0
+    next_total = compute_next_total(next_invoice, next_lines, charged_back)
+    due_later = compute_next_amount_due(next_invoice, next_total, immediate)
+    total = next_total + (immediate.total if immediate is not None else 0)
+    credited = [line for line in stripe_lines if line["amount"] < 0 and is_of_change(request, parse_line(line))]
+    cleared_end = find_cleared_end(request.billing, request.plan)
     terms = Terms(
         organization_id=request.organization_id,
         subscription_version=request.version,
-        price_id=request.billing.get_price_id(request.plan),
+        price_id=get_price(request.billing, request.plan).id or "",
         plan=request.plan.key,
         quantity=request.quantity,
         proration_date=to_unix(request.proration_date),
@@ -118,7 +142,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         prorated=sum(line.amount for line in prorations) + charged_back,
         currency=next_invoice.currency,
     )
-    expires_at = min(now + QUOTE_LIFETIME, request.billing_date)
+    expires_at = min(now + QUOTE_LIFETIME, request.next_invoice)
     return Quote(
         token=sign_token(gateway.config, terms, expires_at),
         expires_at=expires_at,
@@ -129,13 +153,16 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         currency=next_invoice.currency,
         lines=lines,
         amount_due_now=due_now,
-        amount_due_on_billing_date=compute_next_amount_due(next_invoice, next_lines, immediate, charged_back),
-        credit=-sum(line.amount for line in prorations if line.amount < 0) - charged_back,
+        amount_due_on_billing_date=due_later,
+        sums=sum_up(stripe_lines, charged_back, total, due_now + due_later),
+        credit=-sum(net_amount(line) for line in credited) - charged_back,
         amount_unpaid=sum(
             owed - (charges_back[invoice_id].amount if invoice_id in charges_back else 0)
             for invoice_id, owed in request.billing.unpaid_invoices.items()
         ),
-        billing_date=request.billing_date,
+        billing_date=find_billing_date(request.subscription, request.next_invoice),
+        ends_at=find_scheduled_end(request.subscription) if cleared_end is None else None,
+        ends_at_cleared=cleared_end,
         estimate=request.billing.has_metered_usage,
     )
 
@@ -172,20 +199,22 @@ def load_request(
         billing = load_billing_state(session, caller.organization_id)
         target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
         units = quantity or billing.default_quantity(target.key)
-        policy.check_change(billing.plan_state, target, units)
+        policy.check_change(billing.plan_state, target, units, billing.contract)
         if billing.subscription is None or billing.base_item is None or billing.subscription_version is None:
             raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
         return QuoteRequest(
             organization_id=caller.organization_id,
             billing=billing,
-            subscription_id=billing.subscription.id,
+            subscription=billing.subscription,
             version=billing.subscription_version,
             plan=target,
             quantity=units,
             charge_now=choose_settlement(gateway.catalog, billing, billing.plan_state.requested_plan, target, units)
             == "now",
             proration_date=choose_proration_date(session, billing.subscription, billing.base_item, now),
-            billing_date=datetime.fromisoformat(billing.base_item["current_period_end"]),
+            next_invoice=find_next_invoice_date(
+                [billing.base_item] if target.key == FREE else billing.subscription.items
+            ),
         )
 
 
@@ -223,15 +252,16 @@ def preview_invoice(gateway: Gateway, request: QuoteRequest, proration_behavior:
     With ``always_invoice`` it is the immediate invoice, otherwise the next one on the billing date.
     """
     details: Details = {
-        "items": request.billing.build_update_items(request.plan, request.quantity),
+        "items": build_update_items(request.billing, request.plan, request.quantity),
         "proration_behavior": proration_behavior,
     }
+    details |= cast("Details", build_end_params(request.billing, request.plan))
     if proration_behavior != "none":  # Stripe refuses the date together with "none"
         details["proration_date"] = to_unix(request.proration_date)
     try:
         with detect_deletion(gateway, request.organization_id), stripe_call():
             return gateway.stripe.v1.invoices.create_preview(
-                {"subscription": request.subscription_id, "subscription_details": details}
+                {"subscription": request.subscription.id, "subscription_details": details}
             )
     except StripeRejected as error:
         if outside_period(error):

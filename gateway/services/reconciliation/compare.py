@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from gateway.db import jobs
@@ -61,6 +61,36 @@ def find_differences(session: Session, snapshots: Sequence[Snapshot]) -> list[Di
         )
         for match, fields in differing
     ]
+
+
+def find_misplaced_customers(session: Session, snapshots: Sequence[Snapshot]) -> list[Difference]:
+    """Return the customers that name an unknown organization, or one that has another customer."""
+    naming = {each.id: name for each in snapshots if (name := named_organization(each)) is not None}
+    query = select(Organization.id, Organization.stripe_customer_id).where(
+        or_(Organization.id.in_(naming.values()), Organization.stripe_customer_id.in_(naming))
+    )
+    customers = {name: customer_id for name, customer_id in session.execute(query)}  # noqa: C416 - rows are no tuples to mypy
+    linked = set(customers.values())
+    # A customer whose event waits in the inbox is about to be linked.
+    waiting = find_ids_with_events(session, naming, "pending")
+    return [
+        Difference(
+            kind=CustomerSnapshot.kind,
+            stripe_id=customer_id,
+            organization_id=name,
+            cause=Cause.DUPLICATE_CUSTOMER
+            if name in customers
+            else (Cause.IN_FLIGHT if customer_id in waiting else Cause.UNLINKED_CUSTOMER),
+            fields={},
+        )
+        for customer_id, name in naming.items()
+        if customer_id not in linked and customers.get(name, "") is not None
+    ]
+
+
+def named_organization(snapshot: Snapshot) -> str | None:
+    """Return the organization that a customer names in its metadata, or None."""
+    return snapshot.organization_id or None if isinstance(snapshot, CustomerSnapshot) else None
 
 
 def match_snapshots(session: Session, snapshots: Sequence[Snapshot]) -> list[Match]:

@@ -11,9 +11,16 @@ dashboard_edit  A person chose another price, quantity, item or end at Stripe. I
 missed_event    Any other state that no event reported. Stripe caused it, or a change of ours did.
 gone            Stripe does not know the object. The key belongs to another account, or test data was deleted.
 unreadable      Stripe's object has a shape or a status that the gateway does not know.
-unmapped        The subscription's prices belong to no plan of the catalogue, or to several.
+unmapped        The subscription had a plan, and its prices belong to no plan of the catalogue now.
 
-A refresh heals every cause except in_flight, gone, unreadable and unmapped.
+Three more causes name an object that stands beside the right one, or that has no organization yet:
+
+duplicate_subscription  It runs and has a plan, but another subscription of the organization has a higher one. Both
+                        are billed. Cancel plan ends all of them.
+duplicate_customer      Its metadata name an organization that has another customer.
+unlinked_customer       Its metadata name an organization that the gateway does not know. The walk adopts it.
+
+A refresh heals every cause except in_flight, gone, unreadable, unmapped and the two duplicates.
 """
 
 from collections.abc import Collection, Mapping
@@ -43,6 +50,14 @@ class Cause(StrEnum):
     GONE = "gone"
     UNREADABLE = "unreadable"
     UNMAPPED = "unmapped"
+    DUPLICATE_SUBSCRIPTION = "duplicate_subscription"
+    DUPLICATE_CUSTOMER = "duplicate_customer"
+    UNLINKED_CUSTOMER = "unlinked_customer"
+
+
+NEEDS_A_PERSON = frozenset(
+    {Cause.GONE, Cause.UNREADABLE, Cause.UNMAPPED, Cause.DUPLICATE_SUBSCRIPTION, Cause.DUPLICATE_CUSTOMER}
+)
 
 
 class Resolution(StrEnum):
@@ -74,7 +89,7 @@ class Difference:
     @property
     def healable(self) -> bool:
         """Return whether a refresh from Stripe can help."""
-        return self.cause not in (Cause.GONE, Cause.UNREADABLE, Cause.UNMAPPED)
+        return self.cause not in NEEDS_A_PERSON
 
     def to_json(self) -> dict[str, Any]:
         """Return the difference for ``--json``, with times in ISO 8601."""

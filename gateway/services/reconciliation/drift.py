@@ -24,6 +24,8 @@ import structlog
 from sqlalchemy.orm import Session
 
 from gateway.errors import NotFound, StripeRejected
+from gateway.services.customers.customer import find_customer
+from gateway.services.customers.existing import adopt_customer, search_customer
 from gateway.services.mirror.batch import Outcome
 from gateway.services.mirror.refresh import refresh
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
@@ -170,6 +172,8 @@ def heal(gateway: Gateway, difference: Difference) -> Difference:
     it. Raise StripeUnavailable. The cursor then stays, and the next walk compares the page again.
     """
     try:
+        if difference.cause is Cause.UNLINKED_CUSTOMER:
+            return adopt(gateway, difference)
         outcome = refresh(gateway, difference.kind, difference.stripe_id)
     except UnreadableObject:
         return replace(difference, cause=Cause.UNREADABLE)
@@ -181,3 +185,15 @@ def heal(gateway: Gateway, difference: Difference) -> Difference:
     if outcome is Outcome.UNKNOWN:
         return difference
     return replace(difference, resolution=Resolution.LEFT if outcome is Outcome.REFRESHED else Resolution.HEALED)
+
+
+def adopt(gateway: Gateway, difference: Difference) -> Difference:
+    """Adopt a customer for the unknown organization that it names, unless another one is the better choice."""
+    chosen = search_customer(gateway, difference.organization_id)
+    adopt_customer(gateway, chosen or difference.stripe_id)
+    linked = find_customer(gateway, difference.organization_id)
+    if linked is None:  # no token could name such an organization
+        return difference
+    if linked.id != difference.stripe_id:
+        return replace(difference, cause=Cause.DUPLICATE_CUSTOMER)
+    return replace(difference, resolution=Resolution.HEALED)

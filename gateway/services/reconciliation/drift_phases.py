@@ -11,9 +11,10 @@ from stripe import ListObject, StripeObject
 
 from gateway.db.models import IS_UNPAID, Invoice, Organization, Subscription
 from gateway.services.mirror.refresh import retrieve
-from gateway.services.plan_table.derive import NEVER_ENROLLED, UNMAPPED, PlanState
+from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
+from gateway.services.plan_table.selection import UNMAPPED, Plans, list_duplicates
 from gateway.services.plan_table.standing import FOLLOWS_INVOICES
-from gateway.services.plan_table.writer import OrganizationRows, derive_plan, load_organization_rows
+from gateway.services.plan_table.writer import OrganizationRows, derive_plan, load_organization_rows, rank_plans
 from gateway.services.reconciliation import compare
 from gateway.services.reconciliation.differences import Cause, Difference, Pair, compare_fields
 from gateway.services.runtime import Gateway
@@ -123,8 +124,10 @@ def compare_plan_table(gateway: Gateway, cursor: str | None, _: FindUnseen) -> P
         ids = load_next_ids(session, Organization.id, (Organization.stripe_customer_id.is_not(None),), cursor)
         organizations = session.scalars(select(Organization).where(Organization.id.in_(ids))).all()
         accounts, plan_of_product = load_organization_rows(session, organizations)
-    compared = [compare_plan(account, derive_plan(account, plan_of_product)) for account in accounts.values()]
+        plans = rank_plans(session, plan_of_product)
+    compared = [compare_plan(account, derive_plan(account, plans)) for account in accounts.values()]
     found = [difference for difference in compared if difference is not None]
+    found += [duplicate for account in accounts.values() for duplicate in name_duplicates(account, plans)]
     return Page(cursor=next_cursor(ids), looked_at=len(ids), differences=found)
 
 
@@ -146,6 +149,20 @@ def compare_plan(account: OrganizationRows, expected: PlanState) -> Difference |
     )
 
 
+def name_duplicates(account: OrganizationRows, plans: Plans) -> list[Difference]:
+    """Return the subscriptions that an organization has beside the one that its plan follows from."""
+    return [
+        Difference(
+            kind=SubscriptionSnapshot.kind,
+            stripe_id=each.id,
+            organization_id=account.organization.id,
+            cause=Cause.DUPLICATE_SUBSCRIPTION,
+            fields={},
+        )
+        for each in list_duplicates(account.subscriptions, plans)
+    ]
+
+
 def compare_listed(gateway: Gateway, kind: type[Snapshot], page: ListObject[Listed]) -> Page:
     """Compare one page of a list from Stripe with the mirror."""
     seen = Seen.in_answer(page, cause="drift")
@@ -159,6 +176,7 @@ def compare_listed(gateway: Gateway, kind: type[Snapshot], page: ListObject[List
             unreadable[stripe_object["id"]] = id_of(stripe_object.get("customer")) or ""
     with gateway.database.transaction() as session:
         differences = compare.find_differences(session, snapshots)
+        differences += compare.find_misplaced_customers(session, snapshots)
         differences += compare.uncomparable(
             session, kind.kind, dict.fromkeys(unreadable, Cause.UNREADABLE), customers=unreadable
         )

@@ -7,7 +7,6 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Text, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute, Session
-from stripe.params import SubscriptionUpdateParamsItem
 
 from gateway.catalog import Catalog, CatalogPlan, Charge
 from gateway.db.models import (
@@ -19,16 +18,11 @@ from gateway.db.models import (
     Price,
     Subscription,
 )
-from gateway.errors import CatalogNotSynced
 from gateway.services.mirror.charged_method import IS_CHARGED
-from gateway.services.plan_table.derive import (
-    FREE,
-    NEVER_ENROLLED,
-    PlanState,
-    select_base_item,
-    select_current_subscription,
-)
-from gateway.services.plan_table.writer import PLAN_OF_PRODUCT
+from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
+from gateway.services.plan_table.selection import FREE, list_duplicates, select_base_item, select_current_subscription
+from gateway.services.plan_table.writer import PLAN_OF_PRODUCT, rank_plans
+from gateway.services.subscription.terms import Contract
 from gateway.stripe_api.snapshots import BANK_DEBITS, ENDED
 
 ProrationBehavior = Literal["always_invoice", "create_prorations", "none"]
@@ -53,6 +47,8 @@ class BillingState:
     plan_state: PlanState
     plan_version: int
     subscription: Subscription | None
+    duplicates: Mapping[str, str]
+    """The plans of the running subscriptions beside ``subscription``, by the subscription's id."""
     base_item: dict[str, Any] | None
     """The subscription item that represents the plan."""
     payment_method: PaymentMethod | None
@@ -61,8 +57,10 @@ class BillingState:
     """The organization's invoices that ask for money and are neither paid nor void."""
     has_paid: bool
     """Whether Stripe has received money from the organization."""
-    prices: Mapping[str, str]
-    """The id of each price that Stripe sells at now, by its lookup key."""
+    prices: Mapping[str, dict[str, Any]]
+    """Each price that Stripe sells at now, by its lookup key."""
+    customer_currency: str | None = None
+    """The currency of the customer. Stripe accepts no other."""
 
     @property
     def is_enrolled(self) -> bool:
@@ -86,9 +84,11 @@ class BillingState:
 
         A change makes Stripe credit the unused time on them, although it may never be paid.
         """
-        if self.subscription is None:
-            return []
-        return [each.id for each in self.unsettled_invoices if each.subscription_id == self.subscription.id]
+        return self.list_unsettled(self.subscription.id) if self.subscription is not None else []
+
+    def list_unsettled(self, subscription_id: str) -> list[str]:
+        """Return the ids of a subscription's invoices that are drafts or unpaid."""
+        return [each.id for each in self.unsettled_invoices if each.subscription_id == subscription_id]
 
     @property
     def subscription_version(self) -> str | None:
@@ -129,29 +129,10 @@ class BillingState:
         """Return whether Stripe counts usage, which it bills when the period or the item ends."""
         return self.subscription is not None and any(item.get("metered") for item in self.subscription.items)
 
-    def get_price_id(self, plan: CatalogPlan) -> str:
-        """Return the id of the price at which Stripe sells ``plan`` now. Raises CatalogNotSynced."""
-        price = self.prices.get(plan.price.lookup_key) if plan.price is not None else None
-        if price is None:
-            raise CatalogNotSynced(
-                f"The gateway does not know Stripe's price for the plan {plan.key}. Run `gateway catalog sync`."
-            )
-        return price
-
-    def build_update_items(self, plan: CatalogPlan, quantity: int) -> list[SubscriptionUpdateParamsItem]:
-        """Return the items of the update that moves the subscription to ``quantity`` units of ``plan``.
-
-        The base item carries its id, because Stripe would otherwise add a second item and bill both. It carries the
-        quantity, because a new price would otherwise reset it to 1. A move to Free deletes all other items, and Stripe
-        bills their usage up to then. https://docs.stripe.com/api/subscriptions/update
-        """
-        if self.subscription is None or self.base_item is None:
-            return []
-        others = [item["id"] for item in self.subscription.items if item["id"] != self.base_item["id"]]
-        price = self.get_price_id(plan)
-        base: SubscriptionUpdateParamsItem = {"id": self.base_item["id"], "price": price, "quantity": quantity}
-        gone: list[SubscriptionUpdateParamsItem] = [{"id": each, "deleted": True} for each in others]
-        return [base, *gone] if plan.key == FREE else [base]
+    @property
+    def contract(self) -> Contract:
+        """Return what a change of plan must keep."""
+        return Contract.of(self.subscription, self.base_item, self.customer_currency)
 
 
 def choose_charge(catalog: Catalog, source: str, target: CatalogPlan) -> Charge:
@@ -172,10 +153,17 @@ def choose_settlement(
     return "on_billing_date" if reduces and billing.unsettled_renewals else choose_charge(catalog, source, target)
 
 
-# The ids of the prices that Stripe sells at now, by lookup key. While Stripe moves a key from one price to another, two
+# The prices that Stripe sells at now, by lookup key. While Stripe moves a key from one price to another, two
 # rows can have it. The price that got the key last comes last and wins.
+SOLD = func.json_build_object(
+    *(
+        part
+        for name in ("id", "product_id", "unit_amount", "currency", "interval")
+        for part in (name, getattr(Price, name))
+    )
+)
 PRICES = (
-    select(func.json_object_agg(Price.lookup_key, aggregate_order_by(Price.id, Price.as_of)))
+    select(func.json_object_agg(Price.lookup_key, aggregate_order_by(SOLD, Price.as_of)))
     .where(Price.active, Price.lookup_key.is_not(None))
     .scalar_subquery()
 )
@@ -210,7 +198,16 @@ UNSETTLED_INVOICES = (
 )
 HAS_PAID = exists().where(Invoice.organization_id == Organization.id, Invoice.status == "paid", Invoice.amount_paid > 0)
 BILLING_STATE = (
-    select(OrganizationPlan, Subscription, PaymentMethod, PLAN_OF_PRODUCT, PRICES, UNSETTLED_INVOICES, HAS_PAID)
+    select(
+        OrganizationPlan,
+        Subscription,
+        PaymentMethod,
+        PLAN_OF_PRODUCT.label("plan_of_product"),
+        PRICES,
+        UNSETTLED_INVOICES,
+        HAS_PAID,
+        Organization.currency,
+    )
     .select_from(REQUESTED)
     .outerjoin(Organization, Organization.id == REQUESTED.c.id)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
@@ -223,9 +220,11 @@ BILLING_STATE = (
 def load_billing_state(session: Session, organization_id: str) -> BillingState:
     """Load the organization's billing state from the local tables."""
     rows = session.execute(BILLING_STATE, {"organization_id": organization_id}).all()
-    subscription = select_current_subscription([each.Subscription for each in rows if each.Subscription is not None])
-    row, _, payment_method, plan_of_product, prices, unsettled, has_paid = next(
-        each for each in rows if each.Subscription is subscription
+    plans = rank_plans(session, rows[0].plan_of_product)
+    subscriptions = list({each.Subscription.id: each.Subscription for each in rows if each.Subscription}.values())
+    subscription = select_current_subscription(subscriptions, plans)
+    row, _, payment_method, _, prices, unsettled, has_paid, currency = next(
+        (each for each in rows if each.Subscription is subscription), rows[0]
     )
     if subscription is not None and subscription.status in ENDED:
         subscription = None
@@ -233,9 +232,11 @@ def load_billing_state(session: Session, organization_id: str) -> BillingState:
         plan_state=PlanState.of_row(row) if row is not None else NEVER_ENROLLED,
         plan_version=row.version if row is not None else 0,
         subscription=subscription,
-        base_item=select_base_item(subscription, plan_of_product or {})[1] if subscription is not None else None,
+        duplicates={each.id: select_base_item(each, plans)[0] for each in list_duplicates(subscriptions, plans)},
+        base_item=select_base_item(subscription, plans)[1] if subscription is not None else None,
         payment_method=payment_method,
         unsettled_invoices=tuple(UnsettledInvoice(*each) for each in unsettled or ()),
         has_paid=has_paid,
         prices=prices or {},
+        customer_currency=currency,
     )

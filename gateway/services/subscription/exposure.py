@@ -9,16 +9,20 @@ from gateway.catalog import Catalog, CatalogPlan
 from gateway.errors import ExposureLimit
 from gateway.services.subscription.billing_state import BillingState, choose_charge
 from gateway.services.subscription.policy import Need, Transition
+from gateway.services.subscription.pricing import find_price
 
 
 def find_max_quantity(catalog: Catalog, billing: BillingState, target: CatalogPlan) -> int:
     """Return how many units of ``target`` the organization may have now. Only the local tables are read.
 
-    A change that is charged now takes effect when it is paid, so it adds nothing that the organization owes.
+    A change that is charged now takes effect when it is paid, so it adds nothing that the organization owes. The bound
+    holds for the catalogue's currency and interval. Sales agreed a price on other terms, or without an amount per unit.
     """
-    price, exposure = target.price, target.exposure
+    price, exposure = find_price(billing, target), target.exposure
     charge = choose_charge(catalog, billing.plan_state.requested_plan, target)
-    if price is None or exposure is None or price.unit_amount == 0 or charge == "now":
+    if price is None or exposure is None or target.price is None or charge == "now":
+        return target.max_quantity
+    if not price.unit_amount or not billing.contract.sells(target):
         return target.max_quantity
     bound = exposure.after_payment if billing.has_paid else exposure.before_payment
     return max(0, min(target.max_quantity, (bound - sum(billing.unpaid_invoices.values())) // price.unit_amount))

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from gateway.catalog import CatalogPrice
 from gateway.db.models import Organization
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import load_billing_state
+from gateway.services.subscription.pricing import find_price
+from gateway.services.subscription.terms import PlanPrice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +18,8 @@ class PlanOffer:
     name: str
     description: str
     max_quantity: int
-    price: CatalogPrice | None
+    price: PlanPrice | None
+    """The price at which the organization has the plan or would get it. The list price if it cannot get the plan."""
     action: str
 
 
@@ -25,7 +27,8 @@ def list_offers(gateway: Gateway, caller: Caller) -> list[PlanOffer]:
     """Return every plan, from the smallest to the largest."""
     with gateway.database.transaction() as session:
         organization = session.get(Organization, caller.organization_id)
-        current = load_billing_state(session, caller.organization_id).plan_state.requested_plan
+        billing = load_billing_state(session, caller.organization_id)
+    current = billing.plan_state.requested_plan
     closed = organization is not None and organization.deleted
     return [
         PlanOffer(
@@ -33,8 +36,8 @@ def list_offers(gateway: Gateway, caller: Caller) -> list[PlanOffer]:
             name=plan.name,
             description=plan.description,
             max_quantity=plan.max_quantity,
-            price=plan.price,
-            action=policy.CONTACT_SALES if closed else policy.choose_action(current, plan),
+            price=(find_price(billing, plan) or PlanPrice.of_catalog(plan.price)) if plan.price is not None else None,
+            action=policy.CONTACT_SALES if closed else policy.choose_action(current, plan, billing.contract),
         )
         for plan in gateway.catalog.plans
     ]

@@ -5,10 +5,13 @@ from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import and_, bindparam, exists, select
+from sqlalchemy.orm import aliased
 
 from gateway.catalog import Catalog
 from gateway.db.models import (
     IS_OPEN,
+    NEWEST_FIRST,
+    Discounts,
     Invoice,
     Organization,
     OrganizationPlan,
@@ -17,13 +20,24 @@ from gateway.db.models import (
     Subscription,
     UpcomingInvoice,
 )
+from gateway.services.customers.existing import introduce_organization
 from gateway.services.customers.payment_methods import ShownPaymentMethod, to_shown
 from gateway.services.invoices.listing import IS_PAYABLE, IS_VISIBLE
 from gateway.services.mirror.charged_method import IS_CHARGED
-from gateway.services.plan_table.derive import FREE, NEVER_ENROLLED, PlanState
+from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
+from gateway.services.plan_table.selection import FREE, Plans, select_base_item
 from gateway.services.plan_table.standing import GOOD
+from gateway.services.plan_table.writer import PLAN_OF_PRODUCT
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
+from gateway.services.subscription.terms import (
+    Contract,
+    PlanPrice,
+    find_billing_date,
+    find_next_invoice_date,
+    find_scheduled_end,
+    is_collection_paused,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +59,17 @@ class UpcomingCharges:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Discount:
+    """A discount that Stripe takes off the invoices, as a percentage or as an amount in minor units."""
+
+    name: str
+    percent_off: float | None
+    amount_off: int | None
+    currency: str | None
+    ends_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class PendingChange:
     """The change that has not ended yet."""
 
@@ -56,7 +81,7 @@ class PendingChange:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanDetails:
-    """One organization's plan with its period, payment method, latest invoice, open change and possible actions."""
+    """One organization's plan with its price, period, payment method, open change and possible actions."""
 
     organization_id: str
     plan: str
@@ -66,7 +91,13 @@ class PlanDetails:
     standing: str
     quantity: int
     currency: str | None
+    price: PlanPrice | None
+    discounts: list[Discount]
     current_period: Period | None
+    ends_at: datetime | None
+    paused: bool
+    paused_until: datetime | None
+    scheduled: bool
     billing_date: datetime | None
     upcoming_charges: UpcomingCharges | None
     payment_method: ShownPaymentMethod | None
@@ -78,9 +109,14 @@ class PlanDetails:
 
 
 def load_plan_details(gateway: Gateway, caller: Caller) -> PlanDetails:
-    """Load the caller's Plan Details. An organization that has not enrolled is on Free with status ``none``."""
+    """Load the caller's Plan Details. An organization that has not enrolled is on Free with status ``none``.
+
+    On an organization's first request, queue the search for a customer that another program made for it.
+    """
     with gateway.database.reading() as session:
         row = session.execute(SELECT_DETAILS, {"organization_id": caller.organization_id}).one_or_none()
+    if row is None:
+        introduce_organization(gateway, caller)
     found = DetailsRow(*row) if row is not None else EMPTY_ROW
     return build_plan_details(gateway.catalog, caller.organization_id, found)
 
@@ -89,7 +125,12 @@ class DetailsRow(NamedTuple):
     """The columns of ``SELECT_DETAILS`` in its order."""
 
     deleted: bool
+    customer_currency: str | None
+    plan_of_product: dict[str, str] | None
     plan: OrganizationPlan | None
+    subscription: Subscription | None
+    discounts: Discounts | None
+    customer_discounts: Discounts | None
     upcoming: UpcomingInvoice | None
     payment_method: PaymentMethod | None
     invoice: Invoice | None
@@ -98,31 +139,40 @@ class DetailsRow(NamedTuple):
     """Whether an invoice can be paid now."""
 
 
-EMPTY_ROW = DetailsRow(False, None, None, None, None, None, may_pay=False)
+EMPTY_ROW = DetailsRow(False, None, None, None, None, None, None, None, None, None, None, may_pay=False)
 """The row of an organization that the gateway has never seen."""
 
+CUSTOMER_DISCOUNTS = aliased(Discounts)
 # One statement, because the Billing page waits for it and every change answers with it.
 NEWEST_INVOICE = (
     select(Invoice.id)
     .where(Invoice.organization_id == Organization.id, IS_VISIBLE)
-    .order_by(Invoice.created.desc(), Invoice.id.desc())
+    .order_by(*NEWEST_FIRST)
     .limit(1)
     .correlate(Organization)
     .scalar_subquery()
 )
 MAY_PAY = exists().where(Invoice.organization_id == Organization.id, IS_PAYABLE).correlate(Organization)
 SELECT_DETAILS = (
-    select(Organization.deleted, OrganizationPlan, UpcomingInvoice, PaymentMethod, Invoice, PlanChange, MAY_PAY)
+    select(
+        Organization.deleted,
+        Organization.currency,
+        PLAN_OF_PRODUCT,
+        OrganizationPlan,
+        Subscription,
+        Discounts,
+        CUSTOMER_DISCOUNTS,
+        UpcomingInvoice,
+        PaymentMethod,
+        Invoice,
+        PlanChange,
+        MAY_PAY,
+    )
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.id == OrganizationPlan.subscription_id)
-    .outerjoin(
-        UpcomingInvoice,
-        and_(
-            UpcomingInvoice.subscription_id == OrganizationPlan.subscription_id,
-            # Charges calculated for an earlier billing date would be wrong for the next one.
-            UpcomingInvoice.billing_date == OrganizationPlan.current_period_end,
-        ),
-    )
+    .outerjoin(Discounts, Discounts.holder_id == Subscription.id)
+    .outerjoin(CUSTOMER_DISCOUNTS, CUSTOMER_DISCOUNTS.holder_id == Organization.stripe_customer_id)
+    .outerjoin(UpcomingInvoice, UpcomingInvoice.subscription_id == OrganizationPlan.subscription_id)
     .outerjoin(PaymentMethod, IS_CHARGED)
     .outerjoin(Invoice, Invoice.id == NEWEST_INVOICE)
     # A unique index allows one open change per organization.
@@ -133,12 +183,18 @@ SELECT_DETAILS = (
 
 def build_plan_details(catalog: Catalog, organization_id: str, found: DetailsRow) -> PlanDetails:
     """Build the Plan Details from the row that ``SELECT_DETAILS`` found."""
-    row = found.plan
+    row, subscription = found.plan, found.subscription
     state = PlanState.of_row(row) if row is not None else NEVER_ENROLLED
-    period = None
+    period, item, next_invoice, billing_date = None, None, None, None
     if state.current_period_start is not None and state.current_period_end is not None:
         period = Period(start=state.current_period_start, end=state.current_period_end)
-    actions = policy.list_actions(state.requested_plan, catalog)
+    if subscription is not None and period is not None:
+        plans = Plans(found.plan_of_product or {}, [plan.key for plan in catalog.plans])
+        item = select_base_item(subscription, plans)[1]
+        next_invoice = find_next_invoice_date(subscription.items)
+        billing_date = find_billing_date(subscription, next_invoice) if state.requested_plan != FREE else None
+    contract = Contract.of(subscription, item, found.customer_currency)
+    actions = policy.list_actions(state.requested_plan, catalog, contract)
     if found.may_pay and state.standing != GOOD:
         actions = [policy.PAY_INVOICE, *actions]
     return PlanDetails(
@@ -150,9 +206,15 @@ def build_plan_details(catalog: Catalog, organization_id: str, found: DetailsRow
         standing=state.standing,
         quantity=state.quantity,
         currency=state.currency,
+        price=PlanPrice.of_item(subscription, item) if subscription is not None and item is not None else None,
+        discounts=list_discounts(found),
         current_period=period,
-        billing_date=period.end if period is not None and state.requested_plan != FREE else None,
-        upcoming_charges=build_upcoming_charges(found.upcoming) if found.upcoming is not None else None,
+        ends_at=find_scheduled_end(subscription) if subscription is not None and period is not None else None,
+        paused=subscription is not None and is_collection_paused(subscription),
+        paused_until=subscription.paused_until if subscription is not None else None,
+        scheduled=contract.scheduled,
+        billing_date=billing_date,
+        upcoming_charges=build_upcoming_charges(found.upcoming, next_invoice),
         payment_method=to_shown(found.payment_method) if found.payment_method is not None else None,
         latest_invoice=found.invoice,
         pending_change=build_pending_change(found.change) if found.change is not None else None,
@@ -163,8 +225,33 @@ def build_plan_details(catalog: Catalog, organization_id: str, found: DetailsRow
     )
 
 
-def build_upcoming_charges(upcoming: UpcomingInvoice) -> UpcomingCharges:
-    """Build the upcoming charges from their row."""
+def list_discounts(found: DetailsRow) -> list[Discount]:
+    """Return the discounts of the subscription and its items. Without one, the customer's own discount counts.
+
+    A discount that the subscription no longer names is used up. https://docs.stripe.com/billing/subscriptions/coupons
+    """
+    if found.subscription is None:
+        return []
+    held = found.discounts.entries if found.discounts is not None else []
+    current = [each for each in held if each["id"] in found.subscription.discount_ids]
+    if not current and found.customer_discounts is not None:
+        current = found.customer_discounts.entries
+    return [
+        Discount(
+            name=each["name"],
+            percent_off=each["percent_off"],
+            amount_off=each["amount_off"],
+            currency=each["currency"],
+            ends_at=datetime.fromisoformat(each["ends_at"]) if each["ends_at"] is not None else None,
+        )
+        for each in current
+    ]
+
+
+def build_upcoming_charges(upcoming: UpcomingInvoice | None, next_invoice: datetime | None) -> UpcomingCharges | None:
+    """Build the upcoming charges from their row. Return None for charges of an earlier billing date."""
+    if upcoming is None or upcoming.billing_date != next_invoice:
+        return None
     return UpcomingCharges(
         amount_due=upcoming.amount_due,
         currency=upcoming.currency,

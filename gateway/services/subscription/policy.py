@@ -1,17 +1,26 @@
 """The policy: which plan an organization may change to which, through which channel, and what a change needs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from types import MappingProxyType
 
 from gateway.catalog import Catalog, CatalogPlan
-from gateway.errors import ContactSalesRequired, InvalidRequest, NoChange, PaymentMethodRequired, UnpaidInvoice
-from gateway.services.plan_table.derive import FREE, PlanState
+from gateway.errors import (
+    ContactSalesRequired,
+    InvalidRequest,
+    NoChange,
+    PaymentMethodRequired,
+    PlanUnavailable,
+    UnpaidInvoice,
+)
+from gateway.services.plan_table.derive import PlanState
+from gateway.services.plan_table.selection import FREE
+from gateway.services.subscription.terms import Contract
 
 PLUS, ENTERPRISE = "plus", "enterprise"
-CONTACT_SALES = "contact_sales"
-PAY_INVOICE = "pay_invoice"
+CONTACT_SALES, PAY_INVOICE, UNAVAILABLE = "contact_sales", "pay_invoice", "unavailable"
+NO_CONTRACT = Contract()
 
 
 class Channel(Enum):
@@ -73,15 +82,23 @@ def resolve_target(catalog: Catalog, current: PlanState, plan: str | None) -> Ca
     return catalog.get(plan or current.requested_plan)
 
 
-def check_change(current: PlanState, target: CatalogPlan, quantity: int) -> Transition:
+def check_change(
+    current: PlanState, target: CatalogPlan, quantity: int, contract: Contract = NO_CONTRACT
+) -> Transition:
     """Return the transition from ``current`` to ``quantity`` units of ``target``.
 
-    Raises ContactSalesRequired, NoChange, and InvalidRequest if the quantity is too large.
+    Raises ContactSalesRequired, PlanUnavailable, NoChange, and InvalidRequest if the quantity is too large.
     """
     transition = find_transition(current.requested_plan, target.key)
     if transition.channel is Channel.SALES:
         raise ContactSalesRequired(
             f"Our sales team makes changes from {current.requested_plan.capitalize()} to {target.name}."
+        )
+    if contract.scheduled:
+        raise ContactSalesRequired("Our sales team has scheduled this subscription. Please contact them to change it.")
+    if target.key != current.requested_plan and not contract.sells(target):
+        raise PlanUnavailable(
+            f"{target.name} is not sold in {contract}, as the subscription is billed. Please contact our sales team."
         )
     if quantity > target.max_quantity:
         raise InvalidRequest(
@@ -94,6 +111,13 @@ def check_change(current: PlanState, target: CatalogPlan, quantity: int) -> Tran
     return transition
 
 
+def check_ending(plans: Iterable[str]) -> None:
+    """Raise ContactSalesRequired if only sales may end one of the plans beside the canceled one."""
+    for plan in plans:
+        if find_transition(plan, FREE).channel is Channel.SALES:
+            raise ContactSalesRequired(f"Our sales team ends the other subscription, to {plan.capitalize()}.")
+
+
 def check_needs(transition: Transition, *, card: bool = True, paid_up: bool = True) -> None:
     """Raise PaymentMethodRequired or UnpaidInvoice if the transition needs a condition that does not hold."""
     if Need.PAID_UP in transition.needs and not paid_up:
@@ -102,14 +126,19 @@ def check_needs(transition: Transition, *, card: bool = True, paid_up: bool = Tr
         raise PaymentMethodRequired("This plan needs a payment method. Please add billing details first.")
 
 
-def choose_action(current_plan: str, target: CatalogPlan) -> str:
-    """Return the action of the button beside a plan: current, upgrade, downgrade or contact_sales."""
-    return "current" if current_plan == target.key else find_transition(current_plan, target.key).action
+def choose_action(current_plan: str, target: CatalogPlan, contract: Contract = NO_CONTRACT) -> str:
+    """Return the action of the button beside a plan: current, upgrade, downgrade, contact_sales or unavailable."""
+    if current_plan == target.key:
+        return "current"
+    transition = find_transition(current_plan, target.key)
+    if transition.channel is Channel.SALES or contract.scheduled:
+        return CONTACT_SALES
+    return transition.action if contract.sells(target) else UNAVAILABLE
 
 
-def list_actions(current_plan: str, catalog: Catalog) -> list[str]:
+def list_actions(current_plan: str, catalog: Catalog, contract: Contract = NO_CONTRACT) -> list[str]:
     """Return the actions that the organization can take on its plan."""
-    towards = {choose_action(current_plan, plan) for plan in catalog.plans if plan.key != current_plan}
+    towards = {choose_action(current_plan, plan, contract) for plan in catalog.plans if plan.key != current_plan}
     actions = ["change_plan"] if towards & {"upgrade", "downgrade"} else []
     if "downgrade" in towards:
         actions.append("cancel_plan")

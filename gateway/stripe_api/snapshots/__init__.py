@@ -4,9 +4,10 @@ from gateway.stripe_api.events import Event, UnreadableObject
 from gateway.stripe_api.snapshots.base import Seen, Snapshot, Source, answered_at, id_of, strict
 from gateway.stripe_api.snapshots.catalog import PLAN, PriceSnapshot, ProductSnapshot
 from gateway.stripe_api.snapshots.customers import ORGANIZATION_ID, CustomerSnapshot
+from gateway.stripe_api.snapshots.discounts import DiscountsSnapshot
 from gateway.stripe_api.snapshots.invoices import SETTLED, InvoiceSnapshot, UpcomingInvoiceSnapshot, upcoming_of
 from gateway.stripe_api.snapshots.payment_methods import BANK_DEBITS, PaymentMethodSnapshot
-from gateway.stripe_api.snapshots.references import Observation, Reference, referred, unreadable
+from gateway.stripe_api.snapshots.references import Observation, Reference, discounts_of, referred, unreadable
 from gateway.stripe_api.snapshots.subscriptions import CHANGE_ID, ENDED, SubscriptionItem, SubscriptionSnapshot
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "PLAN",
     "SETTLED",
     "CustomerSnapshot",
+    "DiscountsSnapshot",
     "Event",
     "InvoiceSnapshot",
     "Observation",
@@ -32,6 +34,7 @@ __all__ = [
     "UnreadableObject",
     "UpcomingInvoiceSnapshot",
     "answered_at",
+    "discounts_of",
     "id_of",
     "referred",
     "strict",

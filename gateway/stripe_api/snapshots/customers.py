@@ -14,6 +14,7 @@ from gateway.stripe_api.snapshots.base import (
     strict,
     text,
 )
+from gateway.stripe_api.snapshots.discounts import discount_ids_of
 
 ORGANIZATION_ID = "organization_id"  # the metadata key by which a Stripe object names our organization
 
@@ -33,6 +34,8 @@ class CustomerSnapshot(Snapshot):
     currency: str | None
     """The currency of the customer's first charge or subscription. Stripe then accepts no other."""
     balance: int
+    discount_ids: tuple[str, ...]
+    """The customer's own discount. Stripe takes it off the invoices of subscriptions that have no discount."""
     deleted: bool = False
 
     @property
@@ -61,6 +64,7 @@ class CustomerSnapshot(Snapshot):
             default_source_id=None if deleted else id_of(stripe_object.get("default_source")),
             currency=None if deleted else text(stripe_object.get("currency")),
             balance=0 if deleted else integer(stripe_object["balance"]),
+            discount_ids=() if deleted else discount_ids_of(stripe_object),
             deleted=deleted,
             seen=seen,
         )

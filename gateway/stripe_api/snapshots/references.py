@@ -7,6 +7,7 @@ from datetime import datetime
 from gateway.stripe_api.events import Event
 from gateway.stripe_api.snapshots.base import Snapshot, id_of, strict
 from gateway.stripe_api.snapshots.customers import ORGANIZATION_ID
+from gateway.stripe_api.snapshots.discounts import DiscountsSnapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,16 @@ def referred(event: Event, kind: str, member: str | None = None) -> list[Referen
     if found is None:
         return []
     return [Reference(kind=kind, id=found, owner=id_of(event.object.get("customer")), as_of=event.created)]
+
+
+@strict
+def discounts_of(event: Event) -> list[Reference]:
+    """Return the reference to the discounts of the subscription or customer that holds the event's discount."""
+    customer_id = id_of(event.object["customer"])
+    holder_id = id_of(event.object["subscription"]) or customer_id
+    if holder_id is None:
+        return []
+    return [Reference(kind=DiscountsSnapshot.kind, id=holder_id, owner=customer_id, as_of=None)]
 
 
 def owner_in(event: Event) -> str | None:

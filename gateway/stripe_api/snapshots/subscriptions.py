@@ -17,6 +17,7 @@ from gateway.stripe_api.snapshots.base import (
     text,
     word,
 )
+from gateway.stripe_api.snapshots.discounts import discount_ids_of
 from gateway.stripe_api.times import from_unix, from_unix_or_none
 
 CHANGE_ID = "change_id"  # the metadata key with the id of the plan change that Stripe last carried out
@@ -87,6 +88,7 @@ class SubscriptionSnapshot(Snapshot):
     """When Stripe resumes collection. None if it is not paused, or paused without an end."""
     trial_end: datetime | None
     discount_ids: tuple[str, ...]
+    """The discounts of the subscription and of its items."""
     latest_invoice_id: str | None
     change_id: str | None
     pending_until: datetime | None
@@ -130,7 +132,7 @@ class SubscriptionSnapshot(Snapshot):
             pause_behavior=text(pause.get("behavior")),
             paused_until=from_unix_or_none(pause.get("resumes_at")),
             trial_end=from_unix_or_none(stripe_object["trial_end"]),
-            discount_ids=tuple(sorted(required_id(each) for each in stripe_object["discounts"])),
+            discount_ids=discount_ids_of(stripe_object),
             latest_invoice_id=id_of(stripe_object["latest_invoice"]),
             change_id=text(stripe_object["metadata"].get(CHANGE_ID)),
             pending_until=from_unix_or_none((stripe_object["pending_update"] or {}).get("expires_at")),

@@ -40,11 +40,11 @@ def possible(gateway: Gateway) -> int:
 
 
 def test_a_payment_raises_the_limit(world: World, gateway: Gateway) -> None:
-    assert possible(gateway) == 4
+    assert possible(gateway) == 10
     with pytest.raises(ExposureLimit) as refused:
-        change_plan(gateway, CALLER, ChangeCommand(plan="plus", quantity=5))
-    assert refused.value.members == {"max_quantity": 4}
-    assert change_plan(gateway, CALLER, ChangeCommand(plan="plus", quantity=4)).state == "applied"
+        change_plan(gateway, CALLER, ChangeCommand(plan="plus", quantity=11))
+    assert refused.value.members == {"max_quantity": 10}
+    assert change_plan(gateway, CALLER, ChangeCommand(plan="plus", quantity=10)).state == "applied"
     bill(world, pay=True)
     assert possible(gateway) == 100
     assert change_plan(gateway, CALLER, ChangeCommand(quantity=100)).state == "applied"
@@ -52,15 +52,15 @@ def test_a_payment_raises_the_limit(world: World, gateway: Gateway) -> None:
 
 def test_a_debt_that_was_written_off_lowers_it(world: World, gateway: Gateway) -> None:
     bill(world, pay=False)
-    assert possible(gateway) == 3
+    assert possible(gateway) == 9
 
 
 def test_a_reduction_is_possible_beyond_it(world: World, gateway: Gateway) -> None:
     generous = replace(gateway, catalog=world.gateway.catalog)
-    assert change_plan(generous, CALLER, ChangeCommand(plan="plus", quantity=9)).state == "applied"
+    assert change_plan(generous, CALLER, ChangeCommand(plan="plus", quantity=19)).state == "applied"
     with pytest.raises(ExposureLimit):
-        change_plan(gateway, CALLER, ChangeCommand(quantity=10))
-    assert change_plan(gateway, CALLER, ChangeCommand(quantity=8)).state == "applied"
+        change_plan(gateway, CALLER, ChangeCommand(quantity=20))
+    assert change_plan(gateway, CALLER, ChangeCommand(quantity=18)).state == "applied"
 
 
 def test_an_enrolment_has_the_same_limit(world: World, gateway: Gateway) -> None:

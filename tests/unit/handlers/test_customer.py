@@ -21,6 +21,7 @@ EXPECTED = CustomerSnapshot(
     default_source_id=None,
     currency=None,
     balance=0,
+    discount_ids=(),
     deleted=False,
 )
 WITH_CARD = replace(EXPECTED, default_payment_method_id="pm_1buzrl7wqmmRcZJGl28BFm8R", currency="usd")

@@ -58,6 +58,7 @@ EXPECTED = {
         "subscription_schedule.updated",
     },
     "subscription_schedule_released": {"subscription_schedule.released"},
+    "discount": {"customer.discount.created", "customer.discount.deleted", "customer.discount.updated"},
     "invoice_deleted": {"invoice.deleted"},
     "invoice_upcoming": {"invoice.upcoming"},
     "payment_method": {

@@ -20,6 +20,7 @@ def test_kinds_are_merged_after_the_kinds_they_refer_to() -> None:
         "customer",
         "payment_method",
         "subscription",
+        "discounts",
         "invoice",
         "upcoming_invoice",
     ]

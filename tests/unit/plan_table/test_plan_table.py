@@ -7,10 +7,11 @@ import pytest
 
 from gateway.db.models import OrganizationPlan, Subscription
 from gateway.services.plan_table.derive import PlanState, derive_plan_state
+from gateway.services.plan_table.selection import Plans
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 END = datetime(2026, 12, 1, tzinfo=UTC)
-PLAN_OF_PRODUCT = {"prod_free": "free", "prod_plus": "plus", "prod_enterprise": "enterprise"}
+PLANS = Plans({"prod_free": "free", "prod_plus": "plus", "prod_enterprise": "enterprise"})
 UNKNOWN_PRODUCT = "prod_strange"
 
 
@@ -26,7 +27,11 @@ def item(product: str, *, quantity: int = 1, item_id: str = "si_1") -> dict[str,
 
 
 def subscription(
-    *items: dict[str, Any], status: str = "active", created: datetime = START, name: str = "sub_1"
+    *items: dict[str, Any],
+    status: str = "active",
+    created: datetime = START,
+    name: str = "sub_1",
+    had_plan: bool = True,
 ) -> Subscription:
     return Subscription(
         id=name,
@@ -37,12 +42,13 @@ def subscription(
         cancel_at=None,
         latest_invoice_id=None,
         change_id=None,
+        had_plan=had_plan,
         created=created,
     )
 
 
 def state(*subscriptions: Subscription) -> PlanState:
-    return derive_plan_state(subscriptions, PLAN_OF_PRODUCT)
+    return derive_plan_state(subscriptions, PLANS)
 
 
 def test_an_organization_without_a_subscription_is_on_free() -> None:
@@ -119,12 +125,11 @@ def test_an_unknown_product_beside_a_plan_is_ignored() -> None:
     assert (found.plan, found.quantity) == ("plus", 3)
 
 
-def test_two_plans_in_one_subscription_are_unmapped() -> None:
-    found = state(subscription(item("prod_free"), item("prod_plus", item_id="si_2")))
-    assert (found.plan, found.requested_plan) == ("unmapped", "unmapped")
+def test_a_subscription_to_another_thing_is_ignored() -> None:
+    assert state(subscription(item(UNKNOWN_PRODUCT), had_plan=False)) == state()
 
 
-def test_a_subscription_without_a_plan_is_unmapped() -> None:
+def test_a_subscription_that_lost_its_plan_is_unmapped() -> None:
     found = state(subscription(item(UNKNOWN_PRODUCT, quantity=4)))
     assert (found.plan, found.requested_plan, found.quantity) == ("unmapped", "unmapped", 4)
     assert found.subscription_id == "sub_1"

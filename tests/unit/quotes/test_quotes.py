@@ -12,7 +12,7 @@ from gateway.auth import issue_development_token
 from gateway.db.models import Subscription
 from gateway.errors import GatewayError, InvalidRequest, NotFound, QuoteExpired, QuoteStale
 from gateway.services.plan_table.derive import NEVER_ENROLLED
-from gateway.services.quotes.lines import compute_next_amount_due, select_remaining_lines
+from gateway.services.quotes.lines import compute_next_amount_due, compute_next_total, select_remaining_lines
 from gateway.services.quotes.token import Terms, derive_signing_key, read_token, sign_token
 from gateway.services.runtime import Caller
 from gateway.services.subscription.billing_state import BillingState
@@ -40,6 +40,7 @@ def billing_state(trail: tuple[str, ...] = ("older", "digest")) -> BillingState:
         plan_state=NEVER_ENROLLED,
         plan_version=7,
         subscription=Subscription(id="sub_1", trail=list(trail)),
+        duplicates={},
         base_item={"id": "si_1"},
         payment_method=None,
         unsettled_invoices=(),
@@ -187,4 +188,5 @@ def test_items_billed_immediately_are_not_due_later(extra: dict[str, int], more:
     waits = line("ii_waits", 120, **extra)
     immediate = preview_of(waits, total=120 + more)
     later = preview_of(waits, line("ii_next", 25_000), total=25_000 + 120 + more)
-    assert compute_next_amount_due(later, select_remaining_lines(later, immediate), immediate, 0) == 25_000
+    total = compute_next_total(later, select_remaining_lines(later, immediate), 0)
+    assert (total, compute_next_amount_due(later, total, immediate)) == (25_000, 25_000)

@@ -17,11 +17,20 @@ NEW = BillingState(
     plan_state=replace(NEVER_ENROLLED, requested_plan="free"),
     plan_version=1,
     subscription=None,
+    duplicates={},
     base_item=None,
     payment_method=None,
     unsettled_invoices=(),
     has_paid=False,
-    prices={},
+    prices={
+        "konnect_plus_usd_month": {
+            "id": "price_1",
+            "product_id": "konnect_plus",
+            "unit_amount": 25000,
+            "currency": "usd",
+            "interval": "month",
+        }
+    },
 )
 PROVEN = replace(NEW, has_paid=True)
 
@@ -35,9 +44,9 @@ def owing(billing: BillingState, amount: int) -> BillingState:
 @pytest.mark.parametrize(
     ("billing", "possible"),
     [
-        (NEW, 4),
-        (owing(NEW, 1), 3),
-        (owing(NEW, 75_001), 0),
+        (NEW, 10),
+        (owing(NEW, 1), 9),
+        (owing(NEW, 225_001), 0),
         (owing(NEW, 1_000_000), 0),
         (PROVEN, 100),
         (owing(PROVEN, 2_400_000), 4),
@@ -49,10 +58,12 @@ def test_open_invoices_and_one_period_stay_within_the_bound(billing: BillingStat
 
 def test_a_refusal_names_the_possible_quantity() -> None:
     transition = find_transition("free", "plus")
-    check_change(CATALOG, NEW, transition, PLUS, 4)
-    with pytest.raises(ExposureLimit, match="At most 4 units of Plus are possible before the first payment") as refused:
-        check_change(CATALOG, NEW, transition, PLUS, 5)
-    assert refused.value.members == {"max_quantity": 4}
+    check_change(CATALOG, NEW, transition, PLUS, 10)
+    with pytest.raises(
+        ExposureLimit, match="At most 10 units of Plus are possible before the first payment"
+    ) as refused:
+        check_change(CATALOG, NEW, transition, PLUS, 11)
+    assert refused.value.members == {"max_quantity": 10}
 
 
 def test_a_reduction_is_never_refused() -> None:

@@ -1,0 +1,60 @@
+"""The objects that a change of another object makes outdated: upcoming charges, and the discounts of a holder."""
+
+from collections.abc import Mapping, MutableMapping
+
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from gateway.db.models import Discounts, Mirrored, UpcomingInvoice
+from gateway.stripe_api.snapshots import (
+    ENDED,
+    CustomerSnapshot,
+    DiscountsSnapshot,
+    Snapshot,
+    Source,
+    SubscriptionSnapshot,
+    UpcomingInvoiceSnapshot,
+)
+
+Rows = MutableMapping[tuple[str, str], Mirrored]
+
+
+def find_discount_ids(snapshot: Snapshot) -> tuple[str, ...]:
+    """Return the ids of the discounts that a subscription or customer holds."""
+    return snapshot.discount_ids if isinstance(snapshot, SubscriptionSnapshot | CustomerSnapshot) else ()
+
+
+def find_outdated_dependents(session: Session, snapshot: Snapshot, rows: Rows) -> set[tuple[str, str]]:
+    """Return kind and id of the objects to refresh, because ``snapshot`` has just been applied to its row.
+
+    A subscription or customer names a discount that the mirror does not know. The charges of a subscription were
+    calculated before it changed.
+    """
+    outdated = set()
+    discounts = rows.get((DiscountsSnapshot.kind, snapshot.id))
+    known = {each["id"] for each in discounts.entries} if isinstance(discounts, Discounts) else set()
+    if not known.issuperset(find_discount_ids(snapshot)):
+        outdated.add((DiscountsSnapshot.kind, snapshot.id))
+    upcoming = rows.get((UpcomingInvoiceSnapshot.kind, snapshot.id))
+    if isinstance(snapshot, SubscriptionSnapshot) and isinstance(upcoming, UpcomingInvoice):
+        remove_upcoming_charges(session, upcoming, rows)
+        # After a renewal the charges are history, and Stripe announces the next ones.
+        next_invoice = min(item.current_period_end for item in snapshot.items)
+        if upcoming.billing_date == next_invoice and snapshot.status not in ENDED:
+            outdated.add((UpcomingInvoiceSnapshot.kind, snapshot.id))
+    return outdated
+
+
+def remove_upcoming_charges(session: Session, upcoming: UpcomingInvoice, rows: Rows) -> None:
+    """Delete the charges now. A later flush would also delete charges that a later snapshot of the batch shows."""
+    del rows[UpcomingInvoiceSnapshot.kind, upcoming.subscription_id]
+    session.expunge(upcoming)
+    session.execute(delete(UpcomingInvoice).where(UpcomingInvoice.subscription_id == upcoming.subscription_id))
+
+
+def is_calculated_before(upcoming: UpcomingInvoiceSnapshot, rows: Mapping[tuple[str, str], Mirrored]) -> bool:
+    """Return whether an event shows charges that Stripe may have calculated before the subscription last changed."""
+    subscription = rows.get((SubscriptionSnapshot.kind, upcoming.id))
+    if upcoming.seen.source is not Source.EVENT or subscription is None or subscription.as_of is None:
+        return False
+    return subscription.as_of >= upcoming.seen.as_of

@@ -1,0 +1,37 @@
+"""The scheduled end of a subscription. An upgrade clears it, because the organization buys more time.
+
+Every other change keeps the end. Plan Details and the quote show it.
+"""
+
+from datetime import datetime
+from typing import Literal, TypedDict
+
+from gateway.catalog import CatalogPlan
+from gateway.services.subscription import policy
+from gateway.services.subscription.billing_state import BillingState
+from gateway.services.subscription.terms import find_scheduled_end
+
+
+class EndParams(TypedDict, total=False):
+    """The parameters of an update that clear a scheduled end. Stripe refuses both together."""
+
+    cancel_at: Literal[""]
+    cancel_at_period_end: bool
+
+
+def find_cleared_end(billing: BillingState, target: CatalogPlan) -> datetime | None:
+    """Return the scheduled end that a change to ``target`` clears, or None."""
+    transition = policy.find_transition(billing.plan_state.requested_plan, target.key)
+    if billing.subscription is None or transition.action != "upgrade":
+        return None
+    return find_scheduled_end(billing.subscription)
+
+
+def build_end_params(billing: BillingState, target: CatalogPlan) -> EndParams:
+    """Return the parameters that clear the end which a change to ``target`` clears.
+
+    https://docs.stripe.com/billing/subscriptions/cancel#reactivating-canceled-subscriptions
+    """
+    if billing.subscription is None or find_cleared_end(billing, target) is None:
+        return {}
+    return {"cancel_at_period_end": False} if billing.subscription.cancel_at_period_end else {"cancel_at": ""}

@@ -1,0 +1,109 @@
+"""The terms of a subscription: its price, currency, interval and schedule, its end and its next invoice."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from gateway.catalog import CatalogPlan, CatalogPrice
+from gateway.db.models import Subscription
+from gateway.services.plan_table.selection import FREE
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanPrice:
+    """The price of one unit of a plan for one organization."""
+
+    id: str | None
+    """Stripe's id. None for a price that Stripe does not have yet."""
+    unit_amount: int | None
+    """In minor units of ``currency``. None for tiers and for an amount with a fraction of a minor unit."""
+    currency: str
+    interval: str
+    interval_count: int
+
+    @classmethod
+    def of_item(cls, subscription: Subscription, item: dict[str, Any]) -> Self:
+        """Return the price of a mirrored item. An item of an older release has no amount and no interval yet."""
+        return cls(
+            id=item["price_id"],
+            unit_amount=item.get("unit_amount"),
+            currency=subscription.currency,
+            interval=item.get("interval", "month"),
+            interval_count=item.get("interval_count", 1),
+        )
+
+    @classmethod
+    def of_catalog(cls, price: CatalogPrice, stripe_id: str | None = None) -> Self:
+        """Return the price of the catalogue."""
+        return cls(
+            id=stripe_id,
+            unit_amount=price.unit_amount,
+            currency=price.currency,
+            interval=price.interval,
+            interval_count=1,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """What a change of plan must keep. None stands for anything."""
+
+    currency: str | None = None
+    interval: str | None = None
+    interval_count: int = 1
+    scheduled: bool = False
+    """Whether a schedule at Stripe controls the subscription. A change would reach only its present phase."""
+
+    @classmethod
+    def of(cls, subscription: Subscription | None, item: dict[str, Any] | None, currency: str | None) -> Self:
+        """Return the contract of a subscription and its base item. Without them, only the customer's currency binds."""
+        if subscription is None or item is None:
+            return cls(currency=currency)
+        price = PlanPrice.of_item(subscription, item)
+        return cls(
+            currency=price.currency,
+            interval=price.interval,
+            interval_count=price.interval_count,
+            scheduled=subscription.schedule_id is not None,
+        )
+
+    def sells(self, plan: CatalogPlan) -> bool:
+        """Return whether the plan is sold in this currency and interval. Free is, because it costs 0 in all of them."""
+        if plan.key == FREE or plan.price is None:
+            return True
+        return (
+            self.currency in (None, plan.price.currency)
+            and self.interval in (None, plan.price.interval)
+            and self.interval_count == 1
+        )
+
+    def __str__(self) -> str:
+        """Return the currency and the interval for people, such as ``EUR per 3 months``."""
+        count = f"{self.interval_count} {self.interval}s" if self.interval_count > 1 else self.interval
+        return " per ".join(part for part in ((self.currency or "").upper(), count) if part)
+
+
+def find_next_invoice_date(items: list[dict[str, Any]]) -> datetime:
+    """Return when Stripe makes the next invoice. Of items with several intervals, the earliest period end decides."""
+    return min(datetime.fromisoformat(item["current_period_end"]) for item in items)
+
+
+def find_scheduled_end(subscription: Subscription) -> datetime | None:
+    """Return when the subscription is to end, or None.
+
+    https://docs.stripe.com/billing/subscriptions/cancel
+    """
+    if subscription.cancel_at is None and subscription.cancel_at_period_end:
+        return find_next_invoice_date(subscription.items)
+    return subscription.cancel_at
+
+
+def is_collection_paused(subscription: Subscription) -> bool:
+    """Return whether Stripe collects nothing: it paused the collection of payments or the whole subscription."""
+    return subscription.pause_behavior is not None or subscription.status == "paused"
+
+
+def find_billing_date(subscription: Subscription, next_invoice: datetime) -> datetime | None:
+    """Return ``next_invoice``, or None if the collection of payments is paused on that date."""
+    until = subscription.paused_until
+    return None if is_collection_paused(subscription) and (until is None or until > next_invoice) else next_invoice

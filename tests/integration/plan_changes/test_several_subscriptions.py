@@ -1,0 +1,97 @@
+"""Cancel plan with several subscriptions to plans, and plans beside subscriptions to other things."""
+
+from typing import Any
+
+import pytest
+
+from gateway.db.models import Organization, PlanChange
+from gateway.services.plan_changes.execute import finish_change
+from tests.support.accounts import metered_price, price_id, subscribe
+from tests.support.api import ApiClient
+from tests.support.world import World
+
+
+@pytest.fixture
+def customer(world: World, api: ApiClient) -> str:
+    """Return the customer of an organization on Plus."""
+    api.ok("PATCH", "/subscription", plan="plus")
+    world.settle()
+    return world.rows(Organization)[0].stripe_customer_id or ""
+
+
+def running(world: World) -> dict[str, list[str]]:
+    """Return the products of each running subscription at Stripe, by its id."""
+    found: Any = world.stripe.v1.subscriptions.list({"limit": 100}).to_dict()["data"]
+    return {each["id"]: [item["price"]["product"] for item in each["items"]["data"]] for each in found}
+
+
+def coach(world: World, customer: str, **more: Any) -> str:
+    """Sell a subscription to something that is no plan, and return its id."""
+    product = world.stripe.v1.products.create({"name": "Coaching"})
+    return subscribe(world, customer, price=price_id(world, product.id), **more)
+
+
+@pytest.mark.parametrize("others", [1, 2])
+def test_other_things_neither_hide_nor_block_a_plan(world: World, api: ApiClient, customer: str, others: int) -> None:
+    bought = [coach(world, customer) for _ in range(others)]
+    world.settle()
+    assert api.ok("GET", "/subscription")["plan"] == "plus"
+    assert api.ok("PATCH", "/subscription", quantity=2)["subscription"]["quantity"] == 2
+    assert api.ok("DELETE", "/subscription")["subscription"]["plan"] == "free"
+    assert running(world).keys() >= set(bought)
+
+
+@pytest.mark.parametrize("lost", [None, "response_lost", "error_before"])
+def test_cancel_plan_ends_all_plans(world: World, api: ApiClient, customer: str, lost: str | None) -> None:
+    [enrolled] = running(world)
+    for plan in ("plus", "plus", "free"):
+        subscribe(world, customer, plan)
+    coaching = coach(world, customer)
+    world.settle()
+    assert world.plan_row().plan == "plus"
+    if lost is not None:
+        world.fault(lost, method="DELETE", path="/v1/subscriptions/*", skip=1)
+    first = api("DELETE", "/subscription").get_json()
+    for _ in range(2):
+        finish_change(world.gateway, first["id"])
+    world.settle()
+    assert [each.state for each in world.rows(PlanChange)][-1] == "applied"
+    left = running(world)
+    assert left.pop(coaching)
+    assert [*left.values()] == [["konnect_free"]]
+    assert enrolled not in left  # the newest one of the same plan counts
+    assert api.ok("GET", "/subscription")["plan"] == "free"
+    assert api.problem("DELETE", "/subscription") == (409, "no_change")
+
+
+def test_a_duplicate_that_sales_sold_is_left_to_sales(world: World, api: ApiClient, customer: str) -> None:
+    sold = subscribe(world, customer, "enterprise")
+    world.settle()
+    assert api.ok("GET", "/subscription")["plan"] == "enterprise"
+    assert api.problem("DELETE", "/subscription") == (409, "contact_sales_required")
+    assert sold in running(world)
+
+
+def test_overage_price_of_the_plan_belongs_to_it(world: World, api: ApiClient, customer: str) -> None:
+    [subscription] = running(world)
+    for _ in range(2):
+        world.stripe.v1.subscription_items.create(
+            {"subscription": subscription, "price": metered_price(world, "konnect_plus")}
+        )
+    world.settle()
+    assert api.ok("GET", "/subscription")["plan"] == "plus"
+    assert api.ok("PATCH", "/subscription", quantity=3)["subscription"]["quantity"] == 3
+    assert len(running(world)[subscription]) == 3
+    assert api.ok("DELETE", "/subscription")["subscription"]["plan"] == "free"
+    assert running(world) == {subscription: ["konnect_free"]}
+    assert customer
+
+
+def test_credits_for_unused_time_are_billed(world: World, api: ApiClient, customer: str) -> None:
+    bought = {subscribe(world, customer, "plus") for _ in range(2)}
+    world.settle()
+    [duplicate] = bought - {world.plan_row().subscription_id or ""}
+    api.ok("DELETE", "/subscription")
+    ended: Any = world.stripe.v1.subscriptions.retrieve(duplicate).to_dict()
+    final: Any = world.stripe.v1.invoices.retrieve(ended["latest_invoice"]).to_dict()
+    assert (ended["status"], -25000 <= final["total"] < -24000) == ("canceled", True)

@@ -1,0 +1,41 @@
+"""Subscriptions on terms that the catalogue does not have, as sales creates them in the dashboard."""
+
+from typing import Any
+
+from stripe import Subscription
+
+from tests.support.json_types import Json
+from tests.support.world import World
+
+
+def create_price(world: World, product: str = "konnect_plus", **terms: Any) -> str:
+    """Create a price of a plan's product and return its id. By default it is monthly and in dollars."""
+    params: Any = {"product": product, "currency": "usd", "recurring": {"interval": "month"}} | terms
+    return world.stripe.v1.prices.create(params).id
+
+
+def sell(world: World, price_id: str, quantity: int = 1, **more: Any) -> None:
+    """Subscribe a new customer of the organization to the price, as sales does, and wait for the webhooks."""
+    world.api().ok("POST", "/billing-details/setup-intent")  # creates the customer
+    world.api().add_card(world.stripe)
+    [customer] = world.stripe.v1.customers.list().data
+    params: Any = {"customer": customer.id, "items": [{"price": price_id, "quantity": quantity}]}
+    world.stripe.v1.subscriptions.create(params | more)
+    world.settle()
+
+
+def change_at_stripe(world: World, **params: Any) -> None:
+    """Change the organization's subscription in the dashboard, and wait for the webhooks."""
+    changes: Any = params
+    world.stripe.v1.subscriptions.update(world.plan_row().subscription_id or "", changes)
+    world.settle()
+
+
+def at_stripe(world: World) -> Subscription:
+    """Retrieve the organization's subscription from Stripe."""
+    return world.stripe.v1.subscriptions.retrieve(world.plan_row().subscription_id or "")
+
+
+def due(quote: Json) -> int:
+    """Return the whole amount that a quote says is due."""
+    return int(quote["amount_due_now"]) + int(quote["amount_due_on_billing_date"])
