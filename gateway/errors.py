@@ -13,6 +13,7 @@ GatewayError                      holds a status, code, title and detail for the
 ├─ NotFound                404    not_found
 ├─ Conflict                409
 │  ├─ ChangeInProgress            change_in_progress
+│  ├─ ClassicBillingMode          classic_billing_mode
 │  ├─ ContactSalesRequired        contact_sales_required
 │  ├─ DefaultPaymentMethod        default_payment_method
 │  ├─ ExposureLimit               exposure_limit
@@ -126,6 +127,12 @@ class ChangeInProgress(Conflict):
     """Another change of this organization, or another operation on its billing, has not ended yet."""
 
     code, title = "change_in_progress", "Another change is in progress"
+
+
+class ClassicBillingMode(Conflict):
+    """The subscription is in classic billing mode, in which Stripe prorates in another way than our quotes say."""
+
+    code, title = "classic_billing_mode", "The subscription is in classic billing mode"
 
 
 class ContactSalesRequired(Conflict):

@@ -209,7 +209,7 @@ class InvoiceSummarySchema(OutputSchema):
     """The summary of an invoice."""
 
     id = fields.String()
-    status = one_of("draft", "open", "paid", "uncollectible", "void", "deleted")
+    status = one_of("draft", "open", "paid", "uncollectible", "void")
     total = fields.Integer(metadata={"description": "minor units"})
     currency = Currency()
 

@@ -15,6 +15,7 @@ FROM_CHANGE = (
     errors.CardDeclined,
     errors.CatalogNotSynced,
     errors.ChangeInProgress,
+    errors.ClassicBillingMode,
     errors.CustomerMissing,
     errors.ExposureLimit,
     errors.NoChange,

@@ -23,7 +23,7 @@ from gateway.db.models import (
 )
 from gateway.services.customers.existing import introduce_organization
 from gateway.services.customers.payment_methods import ShownPaymentMethod, to_shown
-from gateway.services.invoices.listing import IS_PAYABLE
+from gateway.services.invoices.listing import IS_PAYABLE, IS_VISIBLE
 from gateway.services.mirror.charged_method import IS_CHARGED
 from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
 from gateway.services.plan_table.selection import FREE, Plans, select_base_item
@@ -148,7 +148,7 @@ CUSTOMER_DISCOUNTS = aliased(Discounts)
 # One statement, because the Billing page waits for it and every change answers with it.
 NEWEST_INVOICE = (
     select(Invoice.id)
-    .where(Invoice.organization_id == Organization.id)
+    .where(Invoice.organization_id == Organization.id, IS_VISIBLE)
     .order_by(*NEWEST_FIRST)
     .limit(1)
     .correlate(Organization)

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from gateway.catalog import Catalog, CatalogPlan
 from gateway.errors import (
+    ClassicBillingMode,
     ContactSalesRequired,
     InvalidRequest,
     NoChange,
@@ -88,7 +89,8 @@ def check_change(
 ) -> Transition:
     """Return the transition from ``current`` to ``quantity`` units of ``target``.
 
-    Raises ContactSalesRequired, PlanUnavailable, NoChange, and InvalidRequest if the quantity is too large.
+    Raises ContactSalesRequired, ClassicBillingMode, PlanUnavailable and NoChange. Raises InvalidRequest if the quantity
+    is too large.
     """
     transition = find_transition(current.requested_plan, target.key)
     if transition.channel is Channel.SALES:
@@ -97,6 +99,11 @@ def check_change(
         )
     if contract.scheduled:
         raise ContactSalesRequired("Our sales team has scheduled this subscription. Please contact them to change it.")
+    if contract.classic:
+        raise ClassicBillingMode(
+            "The subscription is in Stripe's classic billing mode, so it cannot be changed here yet. "
+            "It must be moved to flexible billing mode first. Please contact our sales team."
+        )
     if target.key != current.requested_plan and not contract.sells(target):
         raise PlanUnavailable(
             f"{target.name} is not sold in {contract}, as the subscription is billed. Please contact our sales team."
@@ -134,7 +141,7 @@ def choose_action(current_plan: str, target: CatalogPlan, contract: Contract = N
     if current_plan == target.key:
         return "current"
     transition = find_transition(current_plan, target.key)
-    if transition.channel is Channel.SALES or contract.scheduled:
+    if transition.channel is Channel.SALES or contract.scheduled or contract.classic:
         return CONTACT_SALES
     return transition.action if contract.sells(target) else UNAVAILABLE
 
