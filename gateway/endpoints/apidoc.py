@@ -26,8 +26,8 @@ FROM_CHANGE = (
     errors.PreconditionFailed,
     errors.QuoteExpired,
     errors.QuoteStale,
-    errors.UnpaidInvoice,
     errors.PaymentDisputed,
+    errors.UnpaidInvoice,
 )
 """The errors of the views that change the plan."""
 
