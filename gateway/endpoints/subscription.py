@@ -101,6 +101,7 @@ def cancel(command: ChangeCommand) -> Answer:
     "previewChange",
     *FROM_STRIPE,
     errors.CatalogNotSynced,
+    errors.ClassicBillingMode,
     errors.NoChange,
     errors.NotEnrolled,
     errors.PeriodOver,

@@ -13,6 +13,7 @@ from gateway.db.models import (
     NEWEST_FIRST,
     Discounts,
     Invoice,
+    Json,
     Organization,
     OrganizationPlan,
     PaymentMethod,
@@ -93,6 +94,7 @@ class PlanDetails:
     currency: str | None
     price: PlanPrice | None
     discounts: list[Discount]
+    returned_payments: list[Json]
     current_period: Period | None
     ends_at: datetime | None
     paused: bool
@@ -208,6 +210,7 @@ def build_plan_details(catalog: Catalog, organization_id: str, found: DetailsRow
         currency=state.currency,
         price=PlanPrice.of_item(subscription, item) if subscription is not None and item is not None else None,
         discounts=list_discounts(found),
+        returned_payments=state.returned_payments,
         current_period=period,
         ends_at=find_scheduled_end(subscription) if subscription is not None and period is not None else None,
         paused=subscription is not None and is_collection_paused(subscription),
