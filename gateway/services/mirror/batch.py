@@ -16,6 +16,7 @@ from gateway.services.mirror.locks import find_subscribers, lock_organizations
 from gateway.services.mirror.ordering import CLOCK_TOLERANCE, Verdict, decide_order
 from gateway.services.mirror.tables import KINDS, read_order, write_order
 from gateway.services.plan_table import writer
+from gateway.services.plan_table.attribution import ADOPTED
 from gateway.services.plan_table.selection import Plans
 from gateway.stripe_api.snapshots import (
     CustomerSnapshot,
@@ -319,7 +320,8 @@ class Batch:
         if named is None or named.stripe_customer_id is not None:
             return None
         named.stripe_customer_id = customer.id
-        if not (customer.deleted or is_made_by_gateway(customer, named.id)):
+        # An adoption of the whole account fills the mirror itself, and not with a job for each customer.
+        if not (customer.deleted or is_made_by_gateway(customer, named.id) or customer.seen.cause == ADOPTED):
             self.to_fill.add(customer.id)
         self.by_customer[customer.id] = named
         return named
