@@ -6,6 +6,7 @@ GatewayError                      holds a status, code, title and detail for the
 ├─ PaymentMethodRequired   402    payment_method_required
 ├─ CardDeclined            402    card_declined
 ├─ UnpaidInvoice           402    unpaid_invoice
+├─ PaymentDisputed         402    payment_disputed
 ├─ CardExpired             402    card_expired
 ├─ PaymentActionRequired   402    payment_action_required
 ├─ Forbidden               403    forbidden
@@ -84,6 +85,12 @@ class UnpaidInvoice(GatewayError):
     """An invoice is unpaid or written off. The organization must pay it before it can buy more."""
 
     status, code, title = 402, "unpaid_invoice", "An invoice is unpaid"
+
+
+class PaymentDisputed(GatewayError):
+    """The organization got the money of a payment back by a dispute. Sales must settle it before it can buy more."""
+
+    status, code, title = 402, "payment_disputed", "A payment was disputed"
 
 
 class CardExpired(GatewayError):

@@ -26,6 +26,7 @@ FROM_CHANGE = (
     errors.PreconditionFailed,
     errors.QuoteExpired,
     errors.QuoteStale,
+    errors.PaymentDisputed,
     errors.UnpaidInvoice,
 )
 """The errors of the views that change the plan."""

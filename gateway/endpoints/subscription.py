@@ -58,7 +58,7 @@ def show() -> tuple[PlanDetails, int, dict[str, str]]:
 
 @blueprint.post("")
 @requires("billing:write")
-@operation("createSubscription", *FROM_CHANGE, errors.CardExpired)
+@operation("createSubscription", *FROM_CHANGE, errors.CardExpired, errors.TooManyPaymentMethods)
 @limited(RouteClass.CHANGE)
 @idempotent
 @blueprint.arguments(CreateSubscriptionSchema)

@@ -11,6 +11,7 @@ from gateway.errors import (
     ContactSalesRequired,
     InvalidRequest,
     NoChange,
+    PaymentDisputed,
     PaymentMethodRequired,
     PlanUnavailable,
     UnpaidInvoice,
@@ -125,8 +126,10 @@ def check_ending(plans: Iterable[str]) -> None:
             raise ContactSalesRequired(f"Our sales team ends the other subscription, to {plan.capitalize()}.")
 
 
-def check_needs(transition: Transition, *, card: bool = True, paid_up: bool = True) -> None:
-    """Raise PaymentMethodRequired or UnpaidInvoice if the transition needs a condition that does not hold."""
+def check_needs(transition: Transition, *, card: bool = True, paid_up: bool = True, lost_dispute: bool = False) -> None:
+    """Raise PaymentDisputed, UnpaidInvoice or PaymentMethodRequired if a needed condition does not hold."""
+    if Need.PAID_UP in transition.needs and lost_dispute:
+        raise PaymentDisputed("A payment was disputed and went back. Please contact our sales team.")
     if Need.PAID_UP in transition.needs and not paid_up:
         raise UnpaidInvoice("Pay the unpaid invoice first.")
     if Need.CARD in transition.needs and not card:
