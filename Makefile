@@ -27,6 +27,7 @@ bench: install                ## measure speed and memory (BASE=../tree compares
 	$(RUN) -m tests.benchmarks.changes
 	$(RUN) -m tests.benchmarks.scale
 	$(RUN) -m tests.benchmarks.memory
+	$(RUN) -m tests.benchmarks.adoption
 ifdef BASE
 	$(RUN) -m tests.benchmarks.compare changes $(BASE)
 	$(RUN) -m tests.benchmarks.compare acknowledgement $(BASE)

@@ -44,7 +44,8 @@ def build_gateway(config: Config, share: Share | None = None) -> Gateway:
     ``share`` bounds the threads that calls to Stripe may hold. The default is that of a web process.
     """
     catalog = Catalog.load(config.catalog)
-    database = Database(config.database_url, plan_ranking=catalog.keys)
+    suspends = catalog.on_dispute == "suspend"
+    database = Database(config.database_url, plan_ranking=catalog.keys, suspends_disputed=suspends)
     budget = Budget(database, config.stripe_calls_per_second)
     gate = Gate(Breaker(on_open=budget.note_breaker_open), share or Share.of_web(config.web_threads))
     return Gateway(

@@ -10,6 +10,7 @@ from gateway.config import ConfigError
 from gateway.errors import InvalidRequest
 
 Charge = Literal["on_billing_date", "now"]
+OnDispute = Literal["keep", "suspend"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,12 @@ class Catalog:
     """All plans, from the smallest to the largest."""
 
     plans: tuple[CatalogPlan, ...]
+    on_dispute: OnDispute = "keep"
+    """Whether an organization keeps its plan after it got money back by a dispute. It can buy nothing in any case."""
+
+    def __post_init__(self) -> None:
+        if self.on_dispute not in get_args(OnDispute):
+            raise ConfigError(f"catalog.toml: on_dispute must be one of {', '.join(get_args(OnDispute))}.")
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
@@ -74,7 +81,8 @@ class Catalog:
             tuple(
                 CatalogPlan(**plan | {key: kind(**plan[key]) for key, kind in TABLES.items() if key in plan})
                 for plan in data["plans"]
-            )
+            ),
+            on_dispute=data.get("on_dispute", "keep"),
         )
 
     def find(self, key: str) -> CatalogPlan | None:

@@ -6,12 +6,14 @@ GatewayError                      holds a status, code, title and detail for the
 ├─ PaymentMethodRequired   402    payment_method_required
 ├─ CardDeclined            402    card_declined
 ├─ UnpaidInvoice           402    unpaid_invoice
+├─ PaymentDisputed         402    payment_disputed
 ├─ CardExpired             402    card_expired
 ├─ PaymentActionRequired   402    payment_action_required
 ├─ Forbidden               403    forbidden
 ├─ NotFound                404    not_found
 ├─ Conflict                409
 │  ├─ ChangeInProgress            change_in_progress
+│  ├─ ClassicBillingMode          classic_billing_mode
 │  ├─ ContactSalesRequired        contact_sales_required
 │  ├─ DefaultPaymentMethod        default_payment_method
 │  ├─ ExposureLimit               exposure_limit
@@ -85,6 +87,12 @@ class UnpaidInvoice(GatewayError):
     status, code, title = 402, "unpaid_invoice", "An invoice is unpaid"
 
 
+class PaymentDisputed(GatewayError):
+    """The organization got the money of a payment back by a dispute. Sales must settle it before it can buy more."""
+
+    status, code, title = 402, "payment_disputed", "A payment was disputed"
+
+
 class CardExpired(GatewayError):
     """The card's expiry month has passed."""
 
@@ -119,6 +127,12 @@ class ChangeInProgress(Conflict):
     """Another change of this organization, or another operation on its billing, has not ended yet."""
 
     code, title = "change_in_progress", "Another change is in progress"
+
+
+class ClassicBillingMode(Conflict):
+    """The subscription is in classic billing mode, in which Stripe prorates in another way than our quotes say."""
+
+    code, title = "classic_billing_mode", "The subscription is in classic billing mode"
 
 
 class ContactSalesRequired(Conflict):

@@ -1,6 +1,7 @@
 """Turn Stripe's events into snapshots. Handlers are pure functions that use no database, no clock and no network."""
 
 from handlers import (
+    charge,
     checkout_session,
     credit_note,
     customer,
@@ -22,6 +23,7 @@ from handlers.registry import HANDLERS
 __all__ = [
     "HANDLERS",
     "IGNORED",
+    "charge",
     "checkout_session",
     "credit_note",
     "customer",

@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from schemas.fields import PLAN_KEY, Currency, InputSchema, OutputSchema, one_of, utc
-from schemas.subscription import STANDINGS, STATUSES
+from schemas.subscription import STANDINGS, STATUSES, ReturnedPaymentSchema
 
 
 class HistoryQuerySchema(InputSchema):
@@ -60,6 +60,7 @@ class PlanStateSchema(OutputSchema):
     current_period_start = utc("first moment of the period, or null without a subscription", allow_none=True)
     current_period_end = utc("first moment after the period, or null without a subscription", allow_none=True)
     cancel_at = utc("when the subscription is to end, or null", allow_none=True)
+    returned_payments = fields.List(fields.Nested(ReturnedPaymentSchema))
 
 
 class EntrySchema(OutputSchema):

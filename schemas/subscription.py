@@ -209,7 +209,7 @@ class InvoiceSummarySchema(OutputSchema):
     """The summary of an invoice."""
 
     id = fields.String()
-    status = one_of("draft", "open", "paid", "uncollectible", "void", "deleted")
+    status = one_of("draft", "open", "paid", "uncollectible", "void")
     total = fields.Integer(metadata={"description": "minor units"})
     currency = Currency()
 
@@ -232,6 +232,18 @@ class PendingChangeSchema(OutputSchema):
     quantity = fields.Integer()
 
 
+class ReturnedPaymentSchema(OutputSchema):
+    """A payment that was refunded or disputed."""
+
+    charge = fields.String()
+    invoice = fields.String(allow_none=True)
+    currency = Currency()
+    amount = fields.Integer(metadata={"description": "what was paid, in minor units"})
+    refunded = fields.Integer(metadata={"description": "what was refunded of it"})
+    lost = fields.Integer(metadata={"description": "what a lost dispute took back of it"})
+    dispute = one_of("open", "lost", allow_none=True, metadata={"description": "null without an open or lost dispute"})
+
+
 class PlanDetailsSchema(OutputSchema):
     """The Plan Details of an organization."""
 
@@ -245,6 +257,7 @@ class PlanDetailsSchema(OutputSchema):
     currency = Currency(allow_none=True)
     price = fields.Nested(PriceSchema, allow_none=True, metadata={"description": "paid now, or null without a plan"})
     discounts = fields.List(fields.Nested(DiscountSchema))
+    returned_payments = fields.List(fields.Nested(ReturnedPaymentSchema))
     current_period = fields.Nested(PeriodSchema, allow_none=True)
     ends_at = utc("when the subscription is scheduled to end, or null", allow_none=True)
     paused = fields.Boolean(metadata={"description": "whether Stripe collects no payments for now"})

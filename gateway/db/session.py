@@ -22,6 +22,7 @@ from gateway.errors import DatabaseUnavailable
 # OperationalError of psycopg is an outage. A deadlock or an oversized index key concerns only one statement.
 OUTAGES = ("08", "53", "57P0")
 PLAN_RANKING = "plan_ranking"  # a session's ``info`` holds the keys of the plans under this key, smallest plan first
+SUSPENDS_DISPUTED = "suspends_disputed"  # under this key it holds the catalogue's ``on_dispute``
 RETURNED_AT = "returned_at"  # a pooled connection stores under this key when it was last returned
 RECENTLY_USED = 0.1  # seconds
 # We notice a vanished server, and the server notices a vanished client, within half a minute and not when TCP gives up.
@@ -60,9 +61,12 @@ def translate_outages() -> Iterator[None]:
 class Database:
     """PostgreSQL behind a connection pool. Each process creates one after the fork, and its threads share it."""
 
-    def __init__(self, url: str, *, pool_size: int = 10, plan_ranking: Sequence[str] = ()) -> None:
-        """Connect to ``url`` on first use. ``plan_ranking`` is the catalogue's order, which the plan table follows."""
-        self._session = partial(Session, expire_on_commit=False, info={PLAN_RANKING: plan_ranking})
+    def __init__(
+        self, url: str, *, pool_size: int = 10, plan_ranking: Sequence[str] = (), suspends_disputed: bool = False
+    ) -> None:
+        """Connect to ``url`` on first use. The plan table follows the catalogue's order and its ``on_dispute``."""
+        rules = {PLAN_RANKING: plan_ranking, SUSPENDS_DISPUTED: suspends_disputed}
+        self._session = partial(Session, expire_on_commit=False, info=rules)
         self.engine: Engine = create_engine(
             make_url(url).set(drivername="postgresql+psycopg"),
             pool_size=pool_size,

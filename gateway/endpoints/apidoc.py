@@ -15,6 +15,7 @@ FROM_CHANGE = (
     errors.CardDeclined,
     errors.CatalogNotSynced,
     errors.ChangeInProgress,
+    errors.ClassicBillingMode,
     errors.CustomerMissing,
     errors.ExposureLimit,
     errors.NoChange,
@@ -25,6 +26,7 @@ FROM_CHANGE = (
     errors.PreconditionFailed,
     errors.QuoteExpired,
     errors.QuoteStale,
+    errors.PaymentDisputed,
     errors.UnpaidInvoice,
 )
 """The errors of the views that change the plan."""

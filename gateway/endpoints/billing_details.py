@@ -77,7 +77,14 @@ def list_payment_methods() -> dict[str, list[ListedPaymentMethod]]:
 
 @blueprint.put("/payment-methods/default")
 @requires("billing:write")
-@operation("setDefaultPaymentMethod", *FROM_STRIPE, errors.CardDeclined, errors.CardExpired, errors.ChangeInProgress)
+@operation(
+    "setDefaultPaymentMethod",
+    *FROM_STRIPE,
+    errors.CardDeclined,
+    errors.CardExpired,
+    errors.ChangeInProgress,
+    errors.TooManyPaymentMethods,
+)
 @limited(RouteClass.CARD)
 @blueprint.arguments(DefaultPaymentMethodSchema)
 @blueprint.response(200, ListedPaymentMethodSchema)

@@ -48,6 +48,7 @@ DETAILS: Json = {
     "currency": "usd",
     "price": PRICE,
     "discounts": [{"name": "Launch", "percent_off": 20.0, "amount_off": None, "currency": None, "ends_at": PERIOD_END}],
+    "returned_payments": [],
     "current_period": PERIOD,
     "ends_at": None,
     "paused": False,
@@ -151,6 +152,7 @@ ENTRY: Json = {
         "current_period_start": PERIOD_START,
         "current_period_end": PERIOD_END,
         "cancel_at": None,
+        "returned_payments": [],
     },
 }
 PLUS: Json = {

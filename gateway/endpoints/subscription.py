@@ -58,7 +58,7 @@ def show() -> tuple[PlanDetails, int, dict[str, str]]:
 
 @blueprint.post("")
 @requires("billing:write")
-@operation("createSubscription", *FROM_CHANGE, errors.CardExpired)
+@operation("createSubscription", *FROM_CHANGE, errors.CardExpired, errors.TooManyPaymentMethods)
 @limited(RouteClass.CHANGE)
 @idempotent
 @blueprint.arguments(CreateSubscriptionSchema)
@@ -101,6 +101,7 @@ def cancel(command: ChangeCommand) -> Answer:
     "previewChange",
     *FROM_STRIPE,
     errors.CatalogNotSynced,
+    errors.ClassicBillingMode,
     errors.NoChange,
     errors.NotEnrolled,
     errors.PeriodOver,

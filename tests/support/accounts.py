@@ -2,7 +2,15 @@
 
 from typing import Any
 
+import requests
+
 from tests.support.world import World
+
+
+def show_in_search(world: World) -> None:
+    """Make Stripe's search show every object immediately."""
+    url = f"{world.gateway.config.stripe_api_base}/_sandbox/settings"
+    requests.post(url, json={"search_lag": 0}, timeout=5).raise_for_status()
 
 
 def make_customer(world: World, organization_id: str, card: str = "pm_card_visa") -> str:

@@ -8,8 +8,6 @@ from stripe import StripeClient
 from gateway.sandbox import Sandbox
 from tests.support.json_types import Json
 
-LOOKUP_KEY = "konnect_{plan}_usd_month"
-
 
 def existing_customer(
     stripe: StripeClient,
@@ -26,10 +24,15 @@ def existing_customer(
         attached = stripe.v1.payment_methods.attach(card, {"customer": customer.id})
         stripe.v1.customers.update(customer.id, {"invoice_settings": {"default_payment_method": attached.id}})
     if plan is not None:
-        [price] = stripe.v1.prices.list({"lookup_keys": [LOOKUP_KEY.format(plan=plan)]}).data
-        params: Any = {"customer": customer.id, "items": [{"price": price.id, "quantity": quantity}]}
-        stripe.v1.subscriptions.create(params | subscription)
+        subscribe(stripe, customer.id, plan, quantity, **subscription)
     return customer.id
+
+
+def subscribe(stripe: StripeClient, customer_id: str, plan: str, quantity: int = 1, **more: Any) -> None:
+    """Subscribe a customer to a plan as another program does."""
+    [price] = stripe.v1.prices.list({"lookup_keys": [f"konnect_{plan}_usd_month"]}).data
+    params: Any = {"customer": customer_id, "items": [{"price": price.id, "quantity": quantity}]}
+    stripe.v1.subscriptions.create(params | more)
 
 
 def multiply(sandbox: Sandbox, customer_id: str, count: int, metadata_key: str) -> None:

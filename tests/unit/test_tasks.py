@@ -14,6 +14,7 @@ def test_each_periodic_task_has_its_schedule() -> None:
         jobs.DRAIN_INBOX: "* * * * *",
         jobs.WALK_GAP: "*/5 * * * *",
         jobs.WALK_DRIFT: "42 * * * *",  # the minute depends on the database's address
+        jobs.COMPLETE_ADOPTIONS: "* * * * *",
         jobs.PRUNE_INBOX: "17 * * * * 35",
         jobs.CHECK_ENDPOINT: "27 * * * *",
         "gateway.retry_stalled_jobs": "* * * * * */10",

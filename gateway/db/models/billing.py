@@ -113,6 +113,28 @@ class Discounts(Mirrored):
     """Each discount's id, name, percentage or amount, currency and end."""
 
 
+class Charge(Mirrored):
+    """A charge that was refunded or disputed. The mirror keeps no others, because invoices show what was paid."""
+
+    __tablename__ = "charges"
+    __table_args__ = (
+        Index(None, "organization_id"),
+        # An unknown state would not stop the next purchase.
+        CheckConstraint("dispute IN ('open', 'lost')", name="dispute"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    invoice_id: Mapped[str | None]
+    currency: Mapped[str]
+    amount: Mapped[int]
+    amount_refunded: Mapped[int]
+    dispute: Mapped[str | None]
+    """``open``, ``lost``, or None if no dispute is open or lost."""
+    amount_lost: Mapped[int]
+    created: Mapped[datetime]
+
+
 class UpcomingInvoice(Mirrored):
     """The charges that Stripe calculated three days ahead. The invoice has no id, so each subscription has one row."""
 

@@ -38,6 +38,8 @@ class OrganizationPlan(Base):
     current_period_start: Mapped[datetime | None]
     current_period_end: Mapped[datetime | None]
     cancel_at: Mapped[datetime | None]
+    returned_payments: Mapped[list[Json]] = mapped_column(server_default="[]")
+    """The payments that were refunded or disputed, as ``derive.to_returned`` writes them."""
     as_of: Mapped[datetime]
     version: Mapped[int]
 

@@ -16,6 +16,7 @@ from gateway.services.customers.payment_methods import (
     ListedPaymentMethod,
     is_detached,
     is_expired,
+    refuse_more_than,
     retrieve_own,
     to_listed,
 )
@@ -23,6 +24,7 @@ from gateway.services.intents.completion import Operation, perform
 from gateway.services.intents.reservation import Kind, reserve
 from gateway.services.mirror.charged_method import get_default, get_own
 from gateway.services.mirror.refresh import is_replayed, load_revision, merge_snapshots, read_answer, retrieve
+from gateway.services.rate_limits.table import MAX_PAYMENT_METHODS
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.events import JsonObject
@@ -35,23 +37,28 @@ DEFAULT, SUBSCRIPTIONS = "invoice_settings.default_payment_method", "subscriptio
 def set_default(gateway: Gateway, caller: Caller, payment_method_id: str) -> ListedPaymentMethod:
     """Make Stripe charge one of the organization's payment methods for the plan.
 
-    Raise NotFound, CardExpired, CardDeclined or ChangeInProgress. If Stripe does not answer (StripeUnavailable), the
-    intent's job completes the choice.
+    Raise NotFound, CardExpired, CardDeclined, ChangeInProgress or TooManyPaymentMethods. If Stripe does not answer
+    (StripeUnavailable), the intent's job completes the choice.
     """
     chosen = retrieve_own(gateway, caller, payment_method_id)
     if is_expired(chosen, gateway.clock()):
         raise CardExpired("The card has expired. Please choose another payment method.")
-    check = partial(refuse_detached, chosen.id)
+    check = partial(refuse_unusable, caller.organization_id, chosen.id)
     intent = reserve(gateway, caller.organization_id, Kind.SET_DEFAULT_PAYMENT_METHOD, chosen.id, check)
     if intent is not None:
         perform(gateway, DEFAULT_CHOICE, intent)
     return to_listed(chosen, chosen.id, gateway.clock())
 
 
-def refuse_detached(payment_method_id: str, session: Session) -> bool:
-    """Return True. Raise NotFound if the payment method was removed since the request looked it up."""
+def refuse_unusable(organization_id: str, payment_method_id: str, session: Session) -> bool:
+    """Return True. Raise NotFound if the payment method was removed since the request looked it up.
+
+    Raise TooManyPaymentMethods if more are on file than are possible. Setup intents that were created before the last
+    one was added can attach more. None of them becomes the default until the others are removed.
+    """
     if is_detached(session, payment_method_id):
         raise NotFound("There is no such payment method.")
+    refuse_more_than(session, organization_id, MAX_PAYMENT_METHODS)
     return True
 
 

@@ -77,8 +77,12 @@ def refuse_too_many(gateway: Gateway, caller: Caller) -> None:
     A webhook may be late, so the mirror may lack one. The limit on new ones bounds how many it can lack.
     """
     with gateway.database.reading() as session:
-        on_file = session.scalars(COUNT_ON_FILE, {"organization_id": caller.organization_id}).one()
-    if on_file >= MAX_PAYMENT_METHODS:
+        refuse_more_than(session, caller.organization_id, MAX_PAYMENT_METHODS - 1)
+
+
+def refuse_more_than(session: Session, organization_id: str, number: int) -> None:
+    """Raise TooManyPaymentMethods if the organization has more than ``number`` on file."""
+    if session.scalars(COUNT_ON_FILE, {"organization_id": organization_id}).one() > number:
         raise TooManyPaymentMethods(
             f"At most {MAX_PAYMENT_METHODS} payment methods can be on file. Please remove one first."
         )

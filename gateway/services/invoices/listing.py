@@ -18,6 +18,7 @@ IS_LEFT_AS_DRAFT = and_(
     Invoice.auto_advance.is_(False),
     exists().where(Subscription.id == Invoice.subscription_id, Subscription.status == "unpaid"),
 )
+IS_VISIBLE = or_(Invoice.status.in_(VISIBLE), IS_LEFT_AS_DRAFT)
 IS_PAYABLE = or_(and_(IS_UNPAID, Invoice.payment_under_way.is_not(True)), IS_LEFT_AS_DRAFT)
 
 
@@ -49,8 +50,7 @@ def get_invoice(gateway: Gateway, caller: Caller, invoice_id: str) -> Invoice:
 
 def select_visible(caller: Caller) -> Select[Invoice]:
     """Select the invoices that the organization may see."""
-    is_visible = or_(Invoice.status.in_(VISIBLE), IS_LEFT_AS_DRAFT)
-    return select(Invoice).where(Invoice.organization_id == caller.organization_id, is_visible)
+    return select(Invoice).where(Invoice.organization_id == caller.organization_id, IS_VISIBLE)
 
 
 def load_invoice(session: Session, caller: Caller, invoice_id: str) -> Invoice:

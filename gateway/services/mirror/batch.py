@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from gateway.auth import ORGANIZATION_ID as USABLE_ID
-from gateway.db.models import Invoice, Mirrored, Organization, PaymentMethod, Plan, Price, Subscription
+from gateway.db.models import Charge, Invoice, Mirrored, Organization, PaymentMethod, Plan, Price, Subscription
 from gateway.db.queries import among
 from gateway.services.mirror.dependents import find_discount_ids, find_outdated_dependents, is_calculated_before
 from gateway.services.mirror.locks import find_subscribers, lock_organizations
@@ -36,7 +36,7 @@ from gateway.stripe_api.snapshots import (
 CATALOG_LOCK = 0x636174  # an arbitrary constant
 CHANGE_CATALOG = select(func.pg_advisory_xact_lock(CATALOG_LOCK))
 READ_CATALOG = select(func.pg_advisory_xact_lock_shared(CATALOG_LOCK))
-KINDS_THAT_CHANGE_PLANS = frozenset({"product", "customer", "subscription", "invoice"})
+KINDS_THAT_CHANGE_PLANS = frozenset({"product", "customer", "subscription", "invoice", "charge"})
 # Columns that name a payment method, which may have been put on file without an event that reached the gateway.
 NAMES_OF_PAYMENT_METHODS = frozenset({"default_payment_method_id", "default_source_id"})
 # Half of the tolerance between Stripe's clocks. The other half is left for the clocks themselves.
@@ -293,6 +293,8 @@ class Batch:
             self.organization_rows[new.organization_id].subscriptions.append(new)
         elif isinstance(new, Invoice):
             self.organization_rows[new.organization_id].invoices[new.id] = new
+        elif isinstance(new, Charge):
+            self.organization_rows[new.organization_id].charges[new.id] = new
         return new
 
     def create_row(self, snapshot: Snapshot) -> Mirrored | None:
@@ -332,7 +334,7 @@ class Batch:
             self.affected.setdefault(row.id, snapshot.seen)
         elif isinstance(row, Subscription):
             self.affected[row.organization_id] = snapshot.seen
-        elif isinstance(row, Invoice):  # its payment may decide whether the organization keeps the plan
+        elif isinstance(row, Invoice | Charge):  # its payment may decide whether the organization keeps the plan
             self.affected.setdefault(row.organization_id, snapshot.seen)
         elif isinstance(row, Plan):
             self.affected.update(dict.fromkeys(self.subscribers, snapshot.seen))

@@ -7,6 +7,7 @@ from types import MappingProxyType
 import structlog
 from sqlalchemy import select
 from stripe import StripeClient, StripeObject
+from stripe.params import InvoicePaymentListParamsPayment
 
 from gateway.db.models import Mirrored
 from gateway.errors import NotFound, StripeRejected, StripeUnavailable
@@ -36,8 +37,22 @@ def retrieve_holder(stripe: StripeClient, holder_id: str) -> StripeObject:
     return found
 
 
+def retrieve_charge(stripe: StripeClient, charge_id: str) -> StripeObject:
+    """Retrieve a charge with its disputes and with the invoice that it paid, which the charge does not name.
+
+    https://docs.stripe.com/api/invoice-payment
+    """
+    found = stripe.v1.charges.retrieve(charge_id)
+    found["disputes"] = stripe.v1.disputes.list({"charge": charge_id, "limit": 100})
+    if found.payment_intent is not None:  # a charge of an older program has none
+        paid: InvoicePaymentListParamsPayment = {"type": "payment_intent", "payment_intent": str(found.payment_intent)}
+        found["invoice_payments"] = stripe.v1.invoice_payments.list({"payment": paid, "limit": 1})
+    return found
+
+
 RETRIEVE: Mapping[str, Callable[[StripeClient, str], StripeObject]] = MappingProxyType(
     {
+        "charge": retrieve_charge,
         "customer": lambda stripe, stripe_id: stripe.v1.customers.retrieve(stripe_id),
         "discounts": retrieve_holder,
         # Only this answer shows whether a payment is in progress. A webhook's invoice has no payments.

@@ -6,6 +6,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 from gateway.db.models import (
+    Charge,
     Discounts,
     Invoice,
     Json,
@@ -19,6 +20,7 @@ from gateway.db.models import (
 )
 from gateway.services.mirror.ordering import Order
 from gateway.stripe_api.snapshots import (
+    ChargeSnapshot,
     CustomerSnapshot,
     DiscountsSnapshot,
     InvoiceSnapshot,
@@ -68,6 +70,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             Kind(SubscriptionSnapshot, Subscription, "id"),
             Kind(DiscountsSnapshot, Discounts, "holder_id"),
             Kind(InvoiceSnapshot, Invoice, "id"),
+            Kind(ChargeSnapshot, Charge, "id"),
             Kind(UpcomingInvoiceSnapshot, UpcomingInvoice, "subscription_id"),
         )
     }

@@ -69,7 +69,7 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     if not billing.is_enrolled and not command.enroll:
         raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
     if policy.Need.PAID_UP in transition.needs:
-        policy.check_needs(transition, paid_up=billing.is_paid_up)
+        policy.check_needs(transition, paid_up=billing.is_paid_up, lost_dispute=billing.has_lost_dispute)
     exposure.check_change(gateway.catalog, billing, transition, target, quantity)
     price = get_price(billing, target)
     if billing.subscription is None:  # an enrolment starts on Free, so a missing price must not stop it half-way

@@ -1,4 +1,4 @@
-"""Withdraw the credits that Stripe makes for time that was never paid.
+"""Withdraw the credits that Stripe makes for time that was never paid, or whose payment went back.
 
 Stripe prorates as if each invoice will be paid. An organization may leave a plan whose invoice is unpaid. It would get
 a credit for the unused time, and the invoice would still ask for the whole period. After such a change, the gateway
@@ -18,11 +18,12 @@ step once. The SDK retries none of these calls. So a replayed answer always belo
 from datetime import timedelta
 
 import structlog
+from sqlalchemy import func, select
 from stripe import Invoice
 from stripe.params import CreditNoteCreateParams, InvoiceItemCreateParams
 
 from gateway.db import jobs
-from gateway.db.models import UNSETTLED, PlanChange, Subscription
+from gateway.db.models import UNSETTLED, Charge, PlanChange, Subscription
 from gateway.errors import NotFound, StripeRejected, StripeUnavailable
 from gateway.failpoints import Failpoint, failpoint
 from gateway.services.mirror.refresh import refresh
@@ -31,7 +32,7 @@ from gateway.services.plan_table.attribution import CREDIT_KEY_PREFIX
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import load_billing_state
 from gateway.stripe_api.client import key_spent, stripe_call
-from gateway.stripe_api.snapshots import CHANGE_ID, ENDED, InvoiceSnapshot, UnreadableObject
+from gateway.stripe_api.snapshots import CHANGE_ID, ENDED, InvoiceSnapshot, SubscriptionSnapshot, UnreadableObject
 
 # Stripe finalizes a draft after an hour and then charges it. Stripe may wait longer, and the job then looks again.
 UNTIL_FINALIZED = timedelta(hours=1, minutes=5)
@@ -122,15 +123,25 @@ def try_withdrawal(gateway: Gateway, change_id: str | None, invoice_id: str, att
         return False
     held = read_held_credits(gateway, invoice)
     charged_back = held.charged_back
+    returned = load_returned(gateway, invoice_id)
     # Earlier credits may have paid a part of the invoice. The organization keeps what it is credited of that part.
-    unpaid = min(held.credited, invoice.amount_remaining + invoice.pre_payment_credit_notes_amount)
-    if invoice.status != "paid" and unpaid > charged_back:
+    owed = 0 if invoice.status == "paid" else invoice.amount_remaining + invoice.pre_payment_credit_notes_amount
+    unpaid = min(held.credited, owed + returned)
+    if unpaid > charged_back:
         charge_back(gateway, change_id, invoice, held, unpaid - charged_back, attempt)
         charged_back = unpaid
-    if (amount := choose_note_amount(invoice, charged_back - held.noted)) > 0:
+    # A credit note would give returned money once more.
+    if (amount := choose_note_amount(invoice, charged_back - held.noted - returned)) > 0:
         issue_credit_note(gateway, change_id, invoice, held, amount, attempt)
         refresh(gateway, InvoiceSnapshot.kind, invoice_id)
     return True
+
+
+def load_returned(gateway: Gateway, invoice_id: str) -> int:
+    """Return what refunds and lost disputes took back of an invoice's payments."""
+    amount = func.coalesce(func.sum(Charge.amount_refunded + Charge.amount_lost), 0)
+    with gateway.database.reading() as session:
+        return int(session.scalar(select(amount).where(Charge.invoice_id == invoice_id)) or 0)
 
 
 def choose_note_amount(invoice: Invoice, wanted: int) -> int:
@@ -165,8 +176,17 @@ def charge_back(
         if is_running(gateway, subscription_id):
             params["subscription"] = subscription_id
     key = f"{CREDIT_KEY_PREFIX}{invoice.id}:item:{held.charged_back}:{attempt}"
-    with stripe_call():
-        gateway.stripe.v1.invoice_items.create(params, {"idempotency_key": key, "max_network_retries": 0})
+    try:
+        with stripe_call():
+            gateway.stripe.v1.invoice_items.create(params, {"idempotency_key": key, "max_network_retries": 0})
+    except StripeRejected as error:
+        if "subscription" not in params or key_spent(error):
+            raise
+        # The subscription may have ended since the mirror saw it. Without this, the credit would never be withdrawn.
+        refresh(gateway, SubscriptionSnapshot.kind, params["subscription"])
+        if is_running(gateway, params["subscription"]):
+            raise
+        charge_back(gateway, change_id, invoice, held, amount, attempt)
     failpoint(Failpoint.CREDIT_CHARGED_BACK)
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Self
 
-from gateway.db.models import Invoice, Json, OrganizationPlan, Subscription
+from gateway.db.models import Charge, Invoice, Json, OrganizationPlan, Subscription
 from gateway.services.plan_table.selection import FREE, Plans, select_base_item, select_current_subscription
 from gateway.services.plan_table.standing import NO_SUBSCRIPTION, RULES, SUSPENDED, derive_standing, find_debts
-from gateway.stripe_api.snapshots import ENDED
+from gateway.stripe_api.snapshots import ENDED, LOST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,7 @@ class PlanState:
     current_period_start: datetime | None
     current_period_end: datetime | None
     cancel_at: datetime | None
+    returned_payments: list[Json]
 
     @classmethod
     def of_row(cls, row: OrganizationPlan) -> Self:
@@ -62,6 +63,7 @@ NEVER_ENROLLED = PlanState(
     current_period_start=None,
     current_period_end=None,
     cancel_at=None,
+    returned_payments=[],
 )
 
 
@@ -69,22 +71,26 @@ def derive_plan_state(
     subscriptions: Sequence[Subscription],
     plans: Plans,
     invoices: Collection[Invoice] = (),
+    charges: Collection[Charge] = (),
     current: PlanState = NEVER_ENROLLED,
 ) -> PlanState:
     """Return an organization's plan state, derived from all its subscriptions and their unpaid ``invoices``.
 
-    ``current`` is the present state, whose standing remains while an unpaid
-    invoice does not decide it.
+    ``charges`` are those that were refunded or disputed. ``current`` is the present state, whose standing remains while
+    an unpaid invoice does not decide it.
     """
+    returned = [to_returned(each) for each in sorted(charges, key=lambda each: each.id) if is_returned(each)]
     subscription = select_current_subscription(subscriptions, plans)
     if subscription is None:
-        return NEVER_ENROLLED
+        return replace(NEVER_ENROLLED, returned_payments=returned)
     requested_plan, item = select_base_item(subscription, plans)
     standing = derive_standing(
         subscription.status,
         find_debts(subscription, invoices).values(),
         current.standing if current.subscription_id == subscription.id else NEVER_ENROLLED.standing,
     )
+    if plans.suspends_disputed and any(each.dispute == LOST for each in charges):
+        standing = SUSPENDED
     is_usable = RULES[subscription.status].usable and standing != SUSPENDED
     ended = subscription.status in ENDED
     return PlanState(
@@ -98,4 +104,23 @@ def derive_plan_state(
         current_period_start=None if ended else datetime.fromisoformat(item["current_period_start"]),
         current_period_end=None if ended else datetime.fromisoformat(item["current_period_end"]),
         cancel_at=subscription.cancel_at,
+        returned_payments=returned,
     )
+
+
+def is_returned(charge: Charge) -> bool:
+    """Return whether money of the charge went back, or may go back by a dispute."""
+    return charge.amount_refunded > 0 or charge.dispute is not None
+
+
+def to_returned(charge: Charge) -> Json:
+    """Return what the plan table and the history show of a refunded or disputed charge."""
+    return {
+        "charge": charge.id,
+        "invoice": charge.invoice_id,
+        "currency": charge.currency,
+        "amount": charge.amount,
+        "refunded": charge.amount_refunded,
+        "lost": charge.amount_lost,
+        "dispute": charge.dispute,
+    }

@@ -33,6 +33,8 @@ class Plans:
     """The plan that each product stands for."""
     ranking: Sequence[str] = ()
     """The keys of the plans, from the smallest plan to the largest."""
+    suspends_disputed: bool = False
+    """Whether an organization loses the use of its plan when it gets money back by a dispute."""
 
     def rank(self, plan: str) -> tuple[bool, bool, int]:
         """Return the plan's rank. UNMAPPED comes between Free and the other plans, because it hides a sold product."""

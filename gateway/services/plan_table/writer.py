@@ -18,6 +18,7 @@ from gateway.db.models import (
     OPEN_STATES,
     UNSETTLED,
     Base,
+    Charge,
     Invoice,
     Json,
     Organization,
@@ -29,7 +30,7 @@ from gateway.db.models import (
     UpcomingInvoice,
 )
 from gateway.db.queries import among_those
-from gateway.db.session import PLAN_RANKING
+from gateway.db.session import PLAN_RANKING, SUSPENDS_DISPUTED
 from gateway.errors import PaymentAbandoned
 from gateway.services.plan_table.attribution import Attribution, attribute_plan, find_reported_change_id
 from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState, derive_plan_state
@@ -56,11 +57,14 @@ log = structlog.get_logger()
 PLAN_OF_PRODUCT = select(func.json_object_agg(Plan.product_id, Plan.key)).where(Plan.key.is_not(None)).scalar_subquery()
 # Built once, because building a statement takes as long as executing it.
 ORGANIZATION_ROWS = (
-    select(Organization.id, OrganizationPlan, Subscription, UpcomingInvoice, Invoice, PlanChange, PLAN_OF_PRODUCT)
+    select(
+        Organization.id, OrganizationPlan, Subscription, UpcomingInvoice, Invoice, Charge, PlanChange, PLAN_OF_PRODUCT
+    )
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.organization_id == Organization.id)
     .outerjoin(UpcomingInvoice, UpcomingInvoice.subscription_id == Subscription.id)
     .outerjoin(Invoice, and_(Invoice.organization_id == Organization.id, IS_UNPAID))
+    .outerjoin(Charge, Charge.organization_id == Organization.id)
     .outerjoin(
         PlanChange,
         and_(
@@ -84,6 +88,8 @@ class OrganizationRows:
     """The charges that Stripe calculated ahead for these subscriptions."""
     invoices: dict[str, Invoice] = field(default_factory=dict)
     """The unpaid invoices, and the invoices that the merge changes, by id."""
+    charges: dict[str, Charge] = field(default_factory=dict)
+    """The refunded and disputed charges, by id."""
     changes: dict[str, PlanChange] = field(default_factory=dict)
     """The open change, and the changes that the observations name, by id."""
     plan_row: OrganizationPlan | None = None
@@ -132,7 +138,8 @@ def is_plan_changed(before: PlanState | None, after: PlanState) -> bool:
 
 def rank_plans(session: Session, plan_of_product: Mapping[str, str] | None) -> Plans:
     """Return the catalogue of the mirror, in the order of the deployment's own catalogue."""
-    return Plans(plan_of_product or {}, session.info[PLAN_RANKING])
+    ranking, suspends_disputed = session.info[PLAN_RANKING], session.info[SUSPENDS_DISPUTED]
+    return Plans(plan_of_product or {}, ranking, suspends_disputed=suspends_disputed)
 
 
 def load_plans(session: Session) -> Plans:
@@ -145,7 +152,7 @@ def derive_plan(rows: OrganizationRows, plans: Plans) -> PlanState:
     # Stripe ends the subscriptions of a deleted customer, but its events may not have arrived yet.
     living = () if rows.organization.deleted else rows.subscriptions
     current = PlanState.of_row(rows.plan_row) if rows.plan_row is not None else NEVER_ENROLLED
-    return derive_plan_state(living, plans, rows.invoices.values(), current)
+    return derive_plan_state(living, plans, rows.invoices.values(), rows.charges.values(), current)
 
 
 def find_undecided_invoices(rows: OrganizationRows, plans: Plans) -> list[str]:
@@ -244,7 +251,7 @@ def load_organization_rows(
     plan_of_product: dict[str, str] = {}
     named = {change_id for each in seen if (change_id := find_reported_change_id(each)) is not None}
     parameters = {"organizations": list(found), "named": list(named)}
-    for organization_id, row, subscription, upcoming, invoice, change, catalog in session.execute(
+    for organization_id, row, subscription, upcoming, invoice, charge, change, catalog in session.execute(
         ORGANIZATION_ROWS, parameters
     ):
         rows = found[organization_id]
@@ -255,6 +262,8 @@ def load_organization_rows(
             rows.upcoming.append(upcoming)
         if invoice is not None:
             rows.invoices[invoice.id] = invoice
+        if charge is not None:
+            rows.charges[charge.id] = charge
         if change is not None:
             rows.changes[change.id] = change
         plan_of_product = catalog or {}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Text, bindparam, exists, func, select
+from sqlalchemy import ColumnElement, Text, bindparam, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -18,6 +18,7 @@ from gateway.db.models import (
     Price,
     Subscription,
 )
+from gateway.db.models import Charge as StoredCharge
 from gateway.services.mirror.charged_method import IS_CHARGED
 from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
 from gateway.services.plan_table.selection import FREE, list_duplicates, select_base_item, select_current_subscription
@@ -38,6 +39,15 @@ class UnsettledInvoice:
     amount_remaining: int
     is_under_way: bool = False
     """Whether a payment is in progress, such as a bank debit."""
+
+
+@dataclass(frozen=True)
+class ReturnedPayment:
+    """A paid invoice whose money went back, in part or in full, by a refund or a lost dispute."""
+
+    invoice_id: str
+    subscription_id: str | None
+    is_lost: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +71,12 @@ class BillingState:
     """Each price that Stripe sells at now, by its lookup key."""
     customer_currency: str | None = None
     """The currency of the customer. Stripe accepts no other."""
+    returned_payments: tuple[ReturnedPayment, ...] = ()
+
+    @property
+    def has_lost_dispute(self) -> bool:
+        """Return whether the organization got money back by a dispute that sales has not settled."""
+        return any(each.is_lost for each in self.returned_payments)
 
     @property
     def is_enrolled(self) -> bool:
@@ -80,15 +96,17 @@ class BillingState:
 
     @property
     def unsettled_renewals(self) -> list[str]:
-        """Return the ids of the subscription's own invoices that are drafts or unpaid.
+        """Return the ids of the subscription's own invoices that are drafts or unpaid, or whose money went back.
 
-        A change makes Stripe credit the unused time on them, although it may never be paid.
+        A change makes Stripe credit the unused time on them, although we may never have the money.
         """
         return self.list_unsettled(self.subscription.id) if self.subscription is not None else []
 
     def list_unsettled(self, subscription_id: str) -> list[str]:
-        """Return the ids of a subscription's invoices that are drafts or unpaid."""
-        return [each.id for each in self.unsettled_invoices if each.subscription_id == subscription_id]
+        """Return the ids of a subscription's invoices that are drafts or unpaid, or whose money went back."""
+        unsettled = [each.id for each in self.unsettled_invoices if each.subscription_id == subscription_id]
+        returned = {each.invoice_id for each in self.returned_payments if each.subscription_id == subscription_id}
+        return [*unsettled, *sorted(returned)]
 
     @property
     def subscription_version(self) -> str | None:
@@ -196,6 +214,21 @@ UNSETTLED_INVOICES = (
     .correlate(Organization)
     .scalar_subquery()
 )
+RETURNED_PAYMENTS = (
+    select(
+        func.json_agg(
+            func.json_build_array(StoredCharge.invoice_id, Invoice.subscription_id, StoredCharge.amount_lost > 0)
+        )
+    )
+    .select_from(StoredCharge)
+    .outerjoin(Invoice, Invoice.id == StoredCharge.invoice_id)
+    .where(
+        StoredCharge.organization_id == Organization.id,
+        or_(StoredCharge.amount_refunded > 0, StoredCharge.amount_lost > 0),
+    )
+    .correlate(Organization)
+    .scalar_subquery()
+)
 HAS_PAID = exists().where(Invoice.organization_id == Organization.id, Invoice.status == "paid", Invoice.amount_paid > 0)
 BILLING_STATE = (
     select(
@@ -207,6 +240,7 @@ BILLING_STATE = (
         UNSETTLED_INVOICES,
         HAS_PAID,
         Organization.currency,
+        RETURNED_PAYMENTS,
     )
     .select_from(REQUESTED)
     .outerjoin(Organization, Organization.id == REQUESTED.c.id)
@@ -223,7 +257,7 @@ def load_billing_state(session: Session, organization_id: str) -> BillingState:
     plans = rank_plans(session, rows[0].plan_of_product)
     subscriptions = list({each.Subscription.id: each.Subscription for each in rows if each.Subscription}.values())
     subscription = select_current_subscription(subscriptions, plans)
-    row, _, payment_method, _, prices, unsettled, has_paid, currency = next(
+    row, _, payment_method, _, prices, unsettled, has_paid, currency, returned = next(
         (each for each in rows if each.Subscription is subscription), rows[0]
     )
     if subscription is not None and subscription.status in ENDED:
@@ -239,4 +273,5 @@ def load_billing_state(session: Session, organization_id: str) -> BillingState:
         has_paid=has_paid,
         prices=prices or {},
         customer_currency=currency,
+        returned_payments=tuple(ReturnedPayment(*each) for each in returned or ()),
     )

@@ -13,6 +13,7 @@ from gateway.db.models import (
     NEWEST_FIRST,
     Discounts,
     Invoice,
+    Json,
     Organization,
     OrganizationPlan,
     PaymentMethod,
@@ -22,7 +23,7 @@ from gateway.db.models import (
 )
 from gateway.services.customers.existing import introduce_organization
 from gateway.services.customers.payment_methods import ShownPaymentMethod, to_shown
-from gateway.services.invoices.listing import IS_PAYABLE
+from gateway.services.invoices.listing import IS_PAYABLE, IS_VISIBLE
 from gateway.services.mirror.charged_method import IS_CHARGED
 from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
 from gateway.services.plan_table.selection import FREE, Plans, select_base_item
@@ -93,6 +94,7 @@ class PlanDetails:
     currency: str | None
     price: PlanPrice | None
     discounts: list[Discount]
+    returned_payments: list[Json]
     current_period: Period | None
     ends_at: datetime | None
     paused: bool
@@ -146,7 +148,7 @@ CUSTOMER_DISCOUNTS = aliased(Discounts)
 # One statement, because the Billing page waits for it and every change answers with it.
 NEWEST_INVOICE = (
     select(Invoice.id)
-    .where(Invoice.organization_id == Organization.id)
+    .where(Invoice.organization_id == Organization.id, IS_VISIBLE)
     .order_by(*NEWEST_FIRST)
     .limit(1)
     .correlate(Organization)
@@ -208,6 +210,7 @@ def build_plan_details(catalog: Catalog, organization_id: str, found: DetailsRow
         currency=state.currency,
         price=PlanPrice.of_item(subscription, item) if subscription is not None and item is not None else None,
         discounts=list_discounts(found),
+        returned_payments=state.returned_payments,
         current_period=period,
         ends_at=find_scheduled_end(subscription) if subscription is not None and period is not None else None,
         paused=subscription is not None and is_collection_paused(subscription),

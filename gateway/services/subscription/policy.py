@@ -7,9 +7,11 @@ from types import MappingProxyType
 
 from gateway.catalog import Catalog, CatalogPlan
 from gateway.errors import (
+    ClassicBillingMode,
     ContactSalesRequired,
     InvalidRequest,
     NoChange,
+    PaymentDisputed,
     PaymentMethodRequired,
     PlanUnavailable,
     UnpaidInvoice,
@@ -87,7 +89,8 @@ def check_change(
 ) -> Transition:
     """Return the transition from ``current`` to ``quantity`` units of ``target``.
 
-    Raises ContactSalesRequired, PlanUnavailable, NoChange, and InvalidRequest if the quantity is too large.
+    Raises ContactSalesRequired, ClassicBillingMode, PlanUnavailable and NoChange. Raises InvalidRequest if the quantity
+    is too large.
     """
     transition = find_transition(current.requested_plan, target.key)
     if transition.channel is Channel.SALES:
@@ -96,6 +99,11 @@ def check_change(
         )
     if contract.scheduled:
         raise ContactSalesRequired("Our sales team has scheduled this subscription. Please contact them to change it.")
+    if contract.classic:
+        raise ClassicBillingMode(
+            "The subscription is in Stripe's classic billing mode, so it cannot be changed here yet. "
+            "It must be moved to flexible billing mode first. Please contact our sales team."
+        )
     if target.key != current.requested_plan and not contract.sells(target):
         raise PlanUnavailable(
             f"{target.name} is not sold in {contract}, as the subscription is billed. Please contact our sales team."
@@ -118,8 +126,10 @@ def check_ending(plans: Iterable[str]) -> None:
             raise ContactSalesRequired(f"Our sales team ends the other subscription, to {plan.capitalize()}.")
 
 
-def check_needs(transition: Transition, *, card: bool = True, paid_up: bool = True) -> None:
-    """Raise PaymentMethodRequired or UnpaidInvoice if the transition needs a condition that does not hold."""
+def check_needs(transition: Transition, *, card: bool = True, paid_up: bool = True, lost_dispute: bool = False) -> None:
+    """Raise PaymentDisputed, UnpaidInvoice or PaymentMethodRequired if a needed condition does not hold."""
+    if Need.PAID_UP in transition.needs and lost_dispute:
+        raise PaymentDisputed("A payment was disputed and went back. Please contact our sales team.")
     if Need.PAID_UP in transition.needs and not paid_up:
         raise UnpaidInvoice("Pay the unpaid invoice first.")
     if Need.CARD in transition.needs and not card:
@@ -131,7 +141,7 @@ def choose_action(current_plan: str, target: CatalogPlan, contract: Contract = N
     if current_plan == target.key:
         return "current"
     transition = find_transition(current_plan, target.key)
-    if transition.channel is Channel.SALES or contract.scheduled:
+    if transition.channel is Channel.SALES or contract.scheduled or contract.classic:
         return CONTACT_SALES
     return transition.action if contract.sells(target) else UNAVAILABLE
 

@@ -53,6 +53,9 @@ class Contract:
     interval_count: int = 1
     scheduled: bool = False
     """Whether a schedule at Stripe controls the subscription. A change would reach only its present phase."""
+    classic: bool = False
+    """Whether Stripe prorates and bills usage in its classic way, which our quotes do not follow.
+    https://docs.stripe.com/billing/subscriptions/billing-mode """
 
     @classmethod
     def of(cls, subscription: Subscription | None, item: dict[str, Any] | None, currency: str | None) -> Self:
@@ -65,6 +68,7 @@ class Contract:
             interval=price.interval,
             interval_count=price.interval_count,
             scheduled=subscription.schedule_id is not None,
+            classic=subscription.billing_mode == "classic",
         )
 
     def sells(self, plan: CatalogPlan) -> bool:

@@ -3,6 +3,7 @@
 from gateway.stripe_api.events import Event, UnreadableObject
 from gateway.stripe_api.snapshots.base import Seen, Snapshot, Source, answered_at, id_of, strict
 from gateway.stripe_api.snapshots.catalog import PLAN, PriceSnapshot, ProductSnapshot
+from gateway.stripe_api.snapshots.charges import LOST, ChargeSnapshot
 from gateway.stripe_api.snapshots.customers import ORGANIZATION_ID, CustomerSnapshot
 from gateway.stripe_api.snapshots.discounts import DiscountsSnapshot
 from gateway.stripe_api.snapshots.invoices import SETTLED, InvoiceSnapshot, UpcomingInvoiceSnapshot, upcoming_of
@@ -14,9 +15,11 @@ __all__ = [
     "BANK_DEBITS",
     "CHANGE_ID",
     "ENDED",
+    "LOST",
     "ORGANIZATION_ID",
     "PLAN",
     "SETTLED",
+    "ChargeSnapshot",
     "CustomerSnapshot",
     "DiscountsSnapshot",
     "Event",

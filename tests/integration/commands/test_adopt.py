@@ -1,13 +1,17 @@
 """``gateway customers adopt`` shows what it links, links it, and says what a person must look at."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import select
 
 from gateway.cli import cli
-from gateway.db.models import Organization, OrganizationPlan, PlanHistory, Reconciliation
-from tests.support.existing_account import existing_customer
+from gateway.db.models import Organization, OrganizationPlan, PlanHistory, Reconciliation, Subscription
+from gateway.errors import StripeUnavailable
+from gateway.services.adoption.migration import migrate_all
+from tests.support.existing_account import existing_customer, subscribe
 from tests.support.reconciliation import tables
 from tests.support.world import World
 
@@ -142,3 +146,70 @@ def test_wrong_files_are_refused_in_one_line(account: World, tmp_path: Path) -> 
     assert "Line 2" in str(adopt("--csv", str(tmp_path / "gap.csv")).exception)
     assert "Choose either" in adopt("--csv", str(tmp_path / "gap.csv"), "--from-metadata", KEY).stderr
     assert account.rows(Reconciliation) == []
+
+
+CLASSIC: Any = {"billing_mode": {"type": "classic"}}
+
+
+def mode(world: World, customer: str) -> list[str]:
+    return [each.billing_mode.type for each in world.stripe.v1.subscriptions.list({"customer": customer}).data]
+
+
+def test_dry_run_lists_what_it_would_migrate(account: World) -> None:
+    ada = existing_customer(account.stripe, metadata={KEY: "org_ada"}, **CLASSIC)
+    existing_customer(account.stripe, metadata={KEY: "org_bob"})
+    dry = adopt("--from-metadata", KEY, "--dry-run", "--migrate")
+    assert f"{ada} → org_ada  plus, active, classic billing mode" in dry.stdout
+    assert "1 would move to flexible billing mode. There is no way back." in dry.stdout
+    assert mode(account, ada) == ["classic"]
+
+
+def test_migrate_moves_plans_and_nothing_else(account: World) -> None:
+    ada = existing_customer(account.stripe, metadata={KEY: "org_ada"}, plan=None)
+    stranger = existing_customer(account.stripe, **CLASSIC)
+    support = account.stripe.v1.products.create({"name": "Support"})
+    params: Any = {"product": support.id, "currency": "usd", "unit_amount": 900, "recurring": {"interval": "month"}}
+    price = account.stripe.v1.prices.create(params)
+    support_params: Any = {"customer": ada, "items": [{"price": price.id}], **CLASSIC}
+    account.stripe.v1.subscriptions.create(support_params)
+    subscribe(account.stripe, ada, "plus", **CLASSIC)
+    assert "1 moved to flexible billing mode." in adopt("--from-metadata", KEY, "--migrate").stdout
+    assert sorted(mode(account, ada)) == ["classic", "flexible"]
+    assert mode(account, stranger) == ["classic"]
+    assert account.api("org_ada").ok("PATCH", "/subscription", quantity=5)["state"] == "applied"
+    assert "0 moved" in adopt("--from-metadata", KEY, "--migrate").stdout
+
+
+def test_migration_whose_answer_was_lost_is_found(account: World) -> None:
+    ada = existing_customer(account.stripe, metadata={KEY: "org_ada"}, **CLASSIC)
+    adopt("--from-metadata", KEY)
+    account.fault("webhook_dropped", times=1000)
+    account.fault("error_after", path="/v1/subscriptions/*/migrate", times=10)
+    lost = adopt("--from-metadata", KEY, "--migrate")
+    assert isinstance(lost.exception, StripeUnavailable)
+    account.end_faults()
+    assert adopt("--from-metadata", KEY, "--migrate").exit_code == 0
+    assert [each.billing_mode for each in account.rows(Subscription)] == mode(account, ada) == ["flexible"]
+
+
+def test_subscription_that_somebody_moved_counts_as_moved(account: World) -> None:
+    ada = existing_customer(account.stripe, metadata={KEY: "org_ada"}, **CLASSIC)
+    adopt("--from-metadata", KEY)
+    account.fault("webhook_dropped", times=1000)
+    [subscription] = account.stripe.v1.subscriptions.list({"customer": ada}).data
+    account.stripe.v1.subscriptions.migrate(subscription.id, {"billing_mode": {"type": "flexible"}})
+    [migration] = migrate_all(account.gateway)
+    assert migration.refusal is None
+    assert [each.billing_mode for each in account.rows(Subscription)] == ["flexible"]
+
+
+def test_refused_migration_sets_the_exit_status(account: World) -> None:
+    ada = existing_customer(account.stripe, metadata={KEY: "org_ada"}, **CLASSIC)
+    adopt("--from-metadata", KEY)
+    with account.gateway.database.transaction() as session:
+        row = session.scalars(select(Subscription)).one()
+        row.id, plan = "sub_gone", session.get_one(OrganizationPlan, "org_ada")
+        plan.subscription_id = "sub_gone"
+    result = CliRunner().invoke(cli, ["customers", "adopt", "--migrate"])
+    assert (result.exit_code, mode(account, ada)) == (1, ["classic"])
+    assert "sub_gone NOT moved: No such subscription" in result.stdout

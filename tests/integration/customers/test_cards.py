@@ -237,6 +237,23 @@ def test_card_of_an_upgrade_in_flight_cannot_be_deleted(world: World) -> None:
     assert api.problem("DELETE", f"/payment-methods/{card}") == (409, "change_in_progress")
 
 
+def test_more_than_ten_cards_cannot_be_used(world: World) -> None:
+    api = world.api()
+    api.ok("POST", "/subscription", plan="free")
+    intents = [api.ok("POST", "/billing-details/setup-intent")["client_secret"] for _ in range(11)]
+    cards = []
+    for secret in intents:
+        confirmed = world.stripe.v1.setup_intents.confirm(
+            secret.split("_secret_")[0], {"payment_method": "pm_card_visa"}
+        )
+        cards.append(str(confirmed.payment_method))
+    world.settle()
+    choose = ("PUT", "/payment-methods/default")
+    assert api.problem(*choose, payment_method=cards[10]) == (409, "too_many_payment_methods")
+    assert api("DELETE", f"/payment-methods/{cards[0]}").status_code == 204
+    assert api(*choose, payment_method=cards[10]).status_code == 200
+
+
 def test_with_ten_cards_on_file_there_is_no_setup_intent(world: World) -> None:
     api = world.api()
     api.ok("POST", "/subscription", plan="free")

@@ -58,6 +58,14 @@ def test_invoices_are_listed_newest_first_without_calling_stripe(world: World, a
     assert api.problem("GET", f"/invoices/{draft}") == (404, "not_found")
 
 
+def test_plan_details_show_the_newest_invoice_that_is_listed(world: World, api: ApiClient) -> None:
+    shown, draft = bill(world), bill(world, finalized=False)
+    assert api.ok("GET", "/subscription")["latest_invoice"]["id"] == shown
+    world.stripe.v1.invoices.delete(draft)
+    world.settle()
+    assert api.ok("GET", "/subscription")["latest_invoice"]["id"] == shown
+
+
 def test_open_invoice_is_paid_by_the_default_card(world: World, api: ApiClient) -> None:
     invoice = bill(world, 1234)
     before = api.ok("GET", f"/invoices/{invoice}")

@@ -8,6 +8,7 @@ from gateway.db.models import Organization, PlanChange
 from gateway.services.plan_changes.execute import finish_change
 from tests.support.accounts import metered_price, price_id, subscribe
 from tests.support.api import ApiClient
+from tests.support.wait import eventually
 from tests.support.world import World
 
 
@@ -95,3 +96,18 @@ def test_credits_for_unused_time_are_billed(world: World, api: ApiClient, custom
     ended: Any = world.stripe.v1.subscriptions.retrieve(duplicate).to_dict()
     final: Any = world.stripe.v1.invoices.retrieve(ended["latest_invoice"]).to_dict()
     assert (ended["status"], -25000 <= final["total"] < -24000) == ("canceled", True)
+
+
+def test_unpaid_duplicate_is_not_credited(world: World, api: ApiClient, customer: str) -> None:
+    unpaid = subscribe(world, customer, "plus", collection_method="send_invoice", days_until_due=30)
+    invoice = str(world.stripe.v1.subscriptions.retrieve(unpaid).latest_invoice)
+    world.stripe.v1.invoices.finalize_invoice(invoice)
+    eventually(lambda: subscribe(world, customer, "plus") > unpaid)  # of one second, the greatest id counts
+    world.settle()
+    assert world.plan_row().subscription_id != unpaid
+    assert api.ok("DELETE", "/subscription")["subscription"]["plan"] == "free"
+    world.settle()
+    items: Any = world.stripe.v1.invoice_items.list({"customer": customer, "limit": 100}).to_dict()["data"]
+    charged_back = sum(each["amount"] for each in items if each["metadata"].get("credited_invoice") == invoice)
+    left = world.stripe.v1.invoices.retrieve(invoice)
+    assert (24_000 < charged_back <= 25_000, left.amount_remaining) == (True, 25_000 - charged_back)

@@ -5,7 +5,7 @@ import pytest
 from gateway.db.models import Organization
 from gateway.sandbox import Sandbox
 from gateway.services.reconciliation import drift
-from tests.support.accounts import make_customer, price_id, subscribe
+from tests.support.accounts import make_customer, price_id, show_in_search, subscribe
 from tests.support.api import ApiClient
 from tests.support.reconciliation import drop_webhooks
 from tests.support.world import World
@@ -54,6 +54,7 @@ def test_other_customers_of_an_organization_are_named(world: World) -> None:
 
 def test_unlinked_customer_is_named_and_adopted(world: World, sandbox: Sandbox, api: ApiClient) -> None:
     assert api.ok("GET", "/subscription")["plan"] == "free"
+    show_in_search(world)
     drop_webhooks(world, sandbox)
     poor, rich = make_customer(world, "org_7"), make_customer(world, "org_7")
     subscribe(world, rich, "plus", quantity=4)

@@ -125,7 +125,7 @@ def test_sums_of_a_quote_add_up(world: World, api: ApiClient, coupon: Any, rate:
         created = world.stripe.v1.coupons.create(coupon)
         change_at_stripe(world, discounts=[{"coupon": created.id}])
     if rate is not None:
-        tax = world.stripe.v1.tax_rates.create({"display_name": "VAT", **rate})
+        tax = world.stripe.v1.tax_rates.create(rate | {"display_name": "VAT"})
         change_at_stripe(world, default_tax_rates=[tax.id])
     for body in ({"plan": "plus", "quantity": 3}, {"quantity": 1}, {"plan": "free"}):
         quote = api.ok("POST", "/subscription/preview", **body)

@@ -22,6 +22,7 @@ def test_kinds_are_merged_after_the_kinds_they_refer_to() -> None:
         "subscription",
         "discounts",
         "invoice",
+        "charge",
         "upcoming_invoice",
     ]
 

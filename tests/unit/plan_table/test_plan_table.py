@@ -63,6 +63,7 @@ def test_an_organization_without_a_subscription_is_on_free() -> None:
         current_period_start=None,
         current_period_end=None,
         cancel_at=None,
+        returned_payments=[],
     )
 
 
@@ -80,6 +81,7 @@ def test_the_row_is_derived_from_the_base_item() -> None:
         current_period_start=START,
         current_period_end=END,
         cancel_at=END,
+        returned_payments=[],
     )
 
 
@@ -179,4 +181,5 @@ def test_the_history_keeps_times_in_iso_8601() -> None:
         "current_period_start": "2026-11-01T00:00:00+00:00",
         "current_period_end": "2026-12-01T00:00:00+00:00",
         "cancel_at": None,
+        "returned_payments": [],
     }

@@ -65,7 +65,7 @@ NOT_KNOWN: Json = {}
 def found(status: str, *invoices: Invoice, before: str = "good", **changes: Any) -> tuple[str, str]:
     """Return plan and standing of an organization on Plus whose present standing is ``before``."""
     present = replace(NEVER_ENROLLED, subscription_id="sub_1", standing=before)
-    state = derive_plan_state([subscription(status, **changes)], Plans({"prod_plus": "plus"}), invoices, present)
+    state = derive_plan_state([subscription(status, **changes)], Plans({"prod_plus": "plus"}), invoices, (), present)
     return state.plan, state.standing
 
 
@@ -164,5 +164,5 @@ def test_a_due_date_is_over_once_stripe_shows_either_object_after_it() -> None:
 
 def test_another_subscriptions_standing_is_not_kept() -> None:
     ended: PlanState = replace(NEVER_ENROLLED, subscription_id="sub_0", standing="suspended")
-    state = derive_plan_state([subscription("active")], Plans({"prod_plus": "plus"}), [invoice(**NOT_KNOWN)], ended)
+    state = derive_plan_state([subscription("active")], Plans({"prod_plus": "plus"}), [invoice(**NOT_KNOWN)], (), ended)
     assert (state.plan, state.standing) == ("plus", "good")
