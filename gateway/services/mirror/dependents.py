@@ -1,6 +1,7 @@
 """The objects that a change of another object makes outdated: upcoming charges, and the discounts of a holder."""
 
 from collections.abc import Mapping, MutableMapping
+from collections.abc import Set as AbstractSet
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -35,6 +36,15 @@ def find_discount_ids(snapshot: Snapshot) -> tuple[str, ...]:
     return snapshot.discount_ids if isinstance(snapshot, SubscriptionSnapshot | CustomerSnapshot) else ()
 
 
+def lacks_discounts(snapshot: Snapshot, known: AbstractSet[str]) -> bool:
+    """Return whether the mirror's discounts of a holder are outdated. ``known`` are their ids.
+
+    A subscription may have used up some of them, which its row shows. A customer's row shows none.
+    """
+    held = set(find_discount_ids(snapshot))
+    return known != held if isinstance(snapshot, CustomerSnapshot) else not held <= known
+
+
 def find_outdated_dependents(session: Session, snapshot: Snapshot, rows: Rows) -> set[tuple[str, str]]:
     """Return kind and id of the objects to refresh, because ``snapshot`` has just been applied to its row.
 
@@ -44,7 +54,7 @@ def find_outdated_dependents(session: Session, snapshot: Snapshot, rows: Rows) -
     outdated = set()
     discounts = rows.get((DiscountsSnapshot.kind, snapshot.id))
     known = {each["id"] for each in discounts.entries} if isinstance(discounts, Discounts) else set()
-    if not known.issuperset(find_discount_ids(snapshot)):
+    if lacks_discounts(snapshot, known):
         outdated.add((DiscountsSnapshot.kind, snapshot.id))
     upcoming = rows.get((UpcomingInvoiceSnapshot.kind, snapshot.id))
     if isinstance(snapshot, SubscriptionSnapshot) and isinstance(upcoming, UpcomingInvoice):
