@@ -22,6 +22,7 @@ from gateway.endpoints.metrics import render
 from gateway.endpoints.request_context import EXTENSION
 from gateway.sandbox import Sandbox
 from gateway.services.reconciliation import drift, gap
+from gateway.services.reconciliation.differences import Cause
 from gateway.services.webhooks import endpoint_check
 from handlers import HANDLERS
 from tests.support.clock import StripeTime
@@ -160,7 +161,7 @@ def test_differences_are_counted_by_class_and_outcome(world: World, sandbox: San
         'gateway_reconciliation_differences{class="dashboard_edit"}': 1,
         'gateway_reconciliation_outcomes{outcome="healed"}': 1,
     }
-    assert len(shown) == 8 + 3
+    assert len(shown) == len(Cause) + 3
     assert found['gateway_reconciliation_finished_timestamp_seconds{walk="drift"}'] > 0
 
 
