@@ -25,8 +25,8 @@ from gateway.db.queries import among
 from gateway.errors import NotFound
 from gateway.services.adoption.lists import ListedCustomer, ListedSubscription, list_customers, list_subscriptions
 from gateway.services.adoption.survey import Survey
-from gateway.services.mirror.batch import Outcome
 from gateway.services.mirror.merge import merge
+from gateway.services.mirror.outcome import Outcome
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.reconciliation import progress
 from gateway.services.reconciliation.progress import Progress

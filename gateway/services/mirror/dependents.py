@@ -1,15 +1,18 @@
 """The objects that a change of another object makes outdated: upcoming charges, and the discounts of a holder."""
 
 from collections.abc import Mapping, MutableMapping
+from collections.abc import Set as AbstractSet
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from gateway.db.models import Discounts, Mirrored, UpcomingInvoice
+from gateway.db.models import Discounts, Mirrored, PaymentMethod, UpcomingInvoice
+from gateway.db.queries import among
 from gateway.stripe_api.snapshots import (
     ENDED,
     CustomerSnapshot,
     DiscountsSnapshot,
+    PaymentMethodSnapshot,
     Snapshot,
     Source,
     SubscriptionSnapshot,
@@ -17,11 +20,29 @@ from gateway.stripe_api.snapshots import (
 )
 
 Rows = MutableMapping[tuple[str, str], Mirrored]
+# Columns that name a payment method, which may have been put on file without an event that reached the gateway.
+NAMES_OF_PAYMENT_METHODS = frozenset({"default_payment_method_id", "default_source_id"})
+
+
+def find_unknown_payment_methods(session: Session, named: set[str], rows: Rows) -> set[str]:
+    """Return the ids among ``named`` that the mirror lacks."""
+    if not (unsure := named - {stripe_id for kind, stripe_id in rows if kind == PaymentMethodSnapshot.kind}):
+        return set()
+    return unsure - set(session.scalars(select(PaymentMethod.id).where(among(PaymentMethod.id, unsure))))
 
 
 def find_discount_ids(snapshot: Snapshot) -> tuple[str, ...]:
     """Return the ids of the discounts that a subscription or customer holds."""
     return snapshot.discount_ids if isinstance(snapshot, SubscriptionSnapshot | CustomerSnapshot) else ()
+
+
+def lacks_discounts(snapshot: Snapshot, known: AbstractSet[str]) -> bool:
+    """Return whether the mirror's discounts of a holder are outdated. ``known`` are their ids.
+
+    A subscription may have used up some of them, which its row shows. A customer's row shows none.
+    """
+    held = set(find_discount_ids(snapshot))
+    return known != held if isinstance(snapshot, CustomerSnapshot) else not held <= known
 
 
 def find_outdated_dependents(session: Session, snapshot: Snapshot, rows: Rows) -> set[tuple[str, str]]:
@@ -33,7 +54,7 @@ def find_outdated_dependents(session: Session, snapshot: Snapshot, rows: Rows) -
     outdated = set()
     discounts = rows.get((DiscountsSnapshot.kind, snapshot.id))
     known = {each["id"] for each in discounts.entries} if isinstance(discounts, Discounts) else set()
-    if not known.issuperset(find_discount_ids(snapshot)):
+    if lacks_discounts(snapshot, known):
         outdated.add((DiscountsSnapshot.kind, snapshot.id))
     upcoming = rows.get((UpcomingInvoiceSnapshot.kind, snapshot.id))
     if isinstance(snapshot, SubscriptionSnapshot) and isinstance(upcoming, UpcomingInvoice):

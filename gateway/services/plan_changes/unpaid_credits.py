@@ -32,7 +32,7 @@ from gateway.services.plan_table.attribution import CREDIT_KEY_PREFIX
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import load_billing_state
 from gateway.stripe_api.client import key_spent, stripe_call
-from gateway.stripe_api.snapshots import CHANGE_ID, ENDED, InvoiceSnapshot, UnreadableObject
+from gateway.stripe_api.snapshots import CHANGE_ID, ENDED, InvoiceSnapshot, SubscriptionSnapshot, UnreadableObject
 
 # Stripe finalizes a draft after an hour and then charges it. Stripe may wait longer, and the job then looks again.
 UNTIL_FINALIZED = timedelta(hours=1, minutes=5)
@@ -176,8 +176,17 @@ def charge_back(
         if is_running(gateway, subscription_id):
             params["subscription"] = subscription_id
     key = f"{CREDIT_KEY_PREFIX}{invoice.id}:item:{held.charged_back}:{attempt}"
-    with stripe_call():
-        gateway.stripe.v1.invoice_items.create(params, {"idempotency_key": key, "max_network_retries": 0})
+    try:
+        with stripe_call():
+            gateway.stripe.v1.invoice_items.create(params, {"idempotency_key": key, "max_network_retries": 0})
+    except StripeRejected as error:
+        if "subscription" not in params or key_spent(error):
+            raise
+        # The subscription may have ended since the mirror saw it. Without this, the credit would never be withdrawn.
+        refresh(gateway, SubscriptionSnapshot.kind, params["subscription"])
+        if is_running(gateway, params["subscription"]):
+            raise
+        charge_back(gateway, change_id, invoice, held, amount, attempt)
     failpoint(Failpoint.CREDIT_CHARGED_BACK)
 
 

@@ -2,16 +2,45 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from gateway.db import jobs
-from gateway.db.models import IS_OPEN, Invoice, Mirrored, Organization, PlanChange, Subscription, WebhookEvent
+from gateway.db.models import (
+    IS_OPEN,
+    Discounts,
+    Invoice,
+    Mirrored,
+    Organization,
+    PaymentMethod,
+    PlanChange,
+    Subscription,
+    WebhookEvent,
+)
+from gateway.services.mirror.dependents import find_discount_ids, lacks_discounts
 from gateway.services.mirror.ordering import CLOCK_TOLERANCE
 from gateway.services.mirror.refresh_jobs import refresh_lock
 from gateway.services.reconciliation.differences import Cause, Circumstances, Difference, Pair, classify, compare_row
-from gateway.stripe_api.snapshots import CustomerSnapshot, InvoiceSnapshot, Snapshot
+from gateway.stripe_api.snapshots import (
+    CustomerSnapshot,
+    DiscountsSnapshot,
+    InvoiceSnapshot,
+    PaymentMethodSnapshot,
+    Snapshot,
+    SubscriptionSnapshot,
+)
+
+Row = Subscription | Invoice | PaymentMethod
+MODELS: Mapping[str, type[Row]] = MappingProxyType(
+    {
+        SubscriptionSnapshot.kind: Subscription,
+        InvoiceSnapshot.kind: Invoice,
+        PaymentMethodSnapshot.kind: PaymentMethod,
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +76,13 @@ class Match:
 
 def find_differences(session: Session, snapshots: Sequence[Snapshot]) -> list[Difference]:
     """Return how Stripe's objects differ from the mirror. Skip those that belong to no organization of ours."""
-    differing = [(match, fields) for match in match_snapshots(session, snapshots) if (fields := match.fields)]
+    matches = match_snapshots(session, snapshots)
+    differing = [(match, fields) for match in matches if (fields := match.fields)]
+    discounts = find_missed_discounts(session, matches)
     if not differing:
-        return []
+        return discounts
     known = load_circumstances(session, [match for match, _ in differing])
-    return [
+    return discounts + [
         Difference(
             kind=match.snapshot.kind,
             stripe_id=match.snapshot.id,
@@ -60,6 +91,25 @@ def find_differences(session: Session, snapshots: Sequence[Snapshot]) -> list[Di
             fields=fields,
         )
         for match, fields in differing
+    ]
+
+
+def find_missed_discounts(session: Session, matches: Sequence[Match]) -> list[Difference]:
+    """Return the holders whose discounts at Stripe are not those in the mirror."""
+    holders = {match.snapshot.id: match for match in matches if not isinstance(match.row, Invoice | PaymentMethod)}
+    query = select(Discounts).where(Discounts.holder_id.in_(holders))
+    known = {row.holder_id: {each["id"] for each in row.entries} for row in session.scalars(query)}
+    missed = {key: each for key, each in holders.items() if lacks_discounts(each.snapshot, known.get(key, set()))}
+    queued = jobs.unfinished(session, [refresh_lock(DiscountsSnapshot.kind, each) for each in missed])
+    return [
+        Difference(
+            kind=DiscountsSnapshot.kind,
+            stripe_id=holder_id,
+            organization_id=match.organization_id,
+            cause=Cause.IN_FLIGHT if refresh_lock(DiscountsSnapshot.kind, holder_id) in queued else Cause.MISSED_EVENT,
+            fields={"discount_ids": (sorted(known.get(holder_id, ())), list(find_discount_ids(match.snapshot)))},
+        )
+        for holder_id, match in missed.items()
     ]
 
 
@@ -99,25 +149,26 @@ def match_snapshots(session: Session, snapshots: Sequence[Snapshot]) -> list[Mat
     named = load_unlinked_organizations(
         session, {each.organization_id for each in snapshots if isinstance(each, CustomerSnapshot)}
     )
-    rows: dict[str, Subscription | Invoice] = {}
+    rows: dict[str, Row] = {}
     for kind in {each.kind for each in snapshots} - {CustomerSnapshot.kind}:
         rows |= load_rows(session, kind, [each.id for each in snapshots])
     found = []
     for each in snapshots:
         owner = by_customer.get(each.owner or "")
+        row: Mirrored | None = rows.get(each.id)
         if isinstance(each, CustomerSnapshot):
-            owner = owner or named.get(each.organization_id or "")
+            owner = row = owner or named.get(each.organization_id or "")
         if owner is not None:
-            row = owner if isinstance(each, CustomerSnapshot) else rows.get(each.id)
             found.append(Match(snapshot=each, organization_id=owner.id, row=row))
+        elif isinstance(row, PaymentMethod):  # a detached one names no customer
+            found.append(Match(snapshot=each, organization_id=row.organization_id, row=row))
     return found
 
 
-def load_rows(session: Session, kind: str, ids: Collection[str]) -> dict[str, Subscription | Invoice]:
-    """Load the mirror's rows of subscriptions or invoices, by id."""
-    if kind == InvoiceSnapshot.kind:
-        return {row.id: row for row in session.scalars(select(Invoice).where(Invoice.id.in_(ids)))}
-    return {row.id: row for row in session.scalars(select(Subscription).where(Subscription.id.in_(ids)))}
+def load_rows(session: Session, kind: str, ids: Collection[str]) -> dict[str, Row]:
+    """Load the mirror's rows of subscriptions, invoices or payment methods, by id."""
+    model: type[Any] = MODELS[kind]
+    return {row.id: row for row in session.scalars(select(model).where(model.id.in_(ids)))}
 
 
 def load_organizations(session: Session, customers: Collection[str]) -> dict[str, Organization]:

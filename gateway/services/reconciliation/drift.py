@@ -2,10 +2,10 @@
 
 The walk runs in phases, and each phase in pages:
 
-1. Stripe's lists of customers and of subscriptions
-2. customers and subscriptions that are alive in the mirror but were in neither list
-3. the unpaid invoices that decide a plan, one by one
-4. the plan table against the mirror
+1. Stripe's lists of customers and of subscriptions, with the payment methods that these name, and of the invoices
+   that are not settled
+2. customers, subscriptions, payment methods and unpaid invoices that the mirror has but no list showed, one by one
+3. the plan table against the mirror
 
 After each page, the walk heals the page's differences. Then it stores the cursor.
 
@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from types import MappingProxyType
 
 import structlog
@@ -26,7 +27,7 @@ from sqlalchemy.orm import Session
 from gateway.errors import NotFound, StripeRejected
 from gateway.services.customers.customer import find_customer
 from gateway.services.customers.existing import adopt_customer, search_customer
-from gateway.services.mirror.batch import Outcome
+from gateway.services.mirror.outcome import Outcome
 from gateway.services.mirror.refresh import refresh
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.reconciliation import drift_phases, progress
@@ -42,8 +43,12 @@ PHASES: Mapping[str, Phase] = MappingProxyType(
     {
         "customers": drift_phases.compare_customers,
         "subscriptions": drift_phases.compare_subscriptions,
+        "draft_invoices": partial(drift_phases.compare_invoices, "draft"),
+        "open_invoices": partial(drift_phases.compare_invoices, "open"),
+        "uncollectible_invoices": partial(drift_phases.compare_invoices, "uncollectible"),
         "unlisted_customers": drift_phases.compare_unlisted_customers,
         "unlisted_subscriptions": drift_phases.compare_unlisted_subscriptions,
+        "unlisted_payment_methods": drift_phases.compare_unlisted_payment_methods,
         "unpaid_invoices": drift_phases.compare_unpaid_invoices,
         "plan_table": drift_phases.compare_plan_table,
     }

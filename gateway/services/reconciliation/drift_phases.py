@@ -3,27 +3,29 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import ColumnElement, select, union
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from stripe import ListObject, StripeObject
+from stripe.params import CustomerListParams, InvoiceListParams, SubscriptionListParams
 
-from gateway.db.models import IS_UNPAID, Invoice, Organization, Subscription
+from gateway.db.models import IS_UNPAID, Invoice, Organization, PaymentMethod, Subscription
 from gateway.services.mirror.refresh import retrieve
 from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
 from gateway.services.plan_table.selection import UNMAPPED, Plans, list_duplicates
-from gateway.services.plan_table.standing import FOLLOWS_INVOICES
 from gateway.services.plan_table.writer import OrganizationRows, derive_plan, load_organization_rows, rank_plans
 from gateway.services.reconciliation import compare
 from gateway.services.reconciliation.differences import Cause, Difference, Pair, compare_fields
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_call
+from gateway.stripe_api.events import JsonObject
 from gateway.stripe_api.snapshots import (
     ENDED,
     SETTLED,
     CustomerSnapshot,
     InvoiceSnapshot,
+    PaymentMethodSnapshot,
     Seen,
     Snapshot,
     SubscriptionSnapshot,
@@ -53,23 +55,42 @@ Phase = Callable[[Gateway, str | None, FindUnseen], Page]
 
 
 def compare_customers(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
-    """Compare a page of Stripe's customers. Ignore those that belong to no organization of ours."""
+    """Compare a page of Stripe's customers and their default payment methods.
+
+    Ignore those that belong to no organization of ours.
+    """
+    params: CustomerListParams = {"limit": PAGE_SIZE, "expand": ["data.invoice_settings.default_payment_method"]}
+    if cursor is not None:
+        params["starting_after"] = cursor
     with stripe_call():
-        page = gateway.stripe.v1.customers.list(
-            {"limit": PAGE_SIZE} if cursor is None else {"limit": PAGE_SIZE, "starting_after": cursor}
-        )
+        page = gateway.stripe.v1.customers.list(params)
     return compare_listed(gateway, CustomerSnapshot, page)
 
 
 def compare_subscriptions(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
-    """Compare a page of Stripe's subscriptions, including ended ones."""
+    """Compare a page of Stripe's subscriptions, including ended ones, and the payment methods that they name."""
+    params: SubscriptionListParams = {
+        "limit": PAGE_SIZE,
+        "status": "all",
+        "expand": ["data.default_payment_method"],
+    }
+    if cursor is not None:
+        params["starting_after"] = cursor
     with stripe_call():
-        page = gateway.stripe.v1.subscriptions.list(
-            {"limit": PAGE_SIZE, "status": "all"}
-            if cursor is None
-            else {"limit": PAGE_SIZE, "status": "all", "starting_after": cursor}
-        )
+        page = gateway.stripe.v1.subscriptions.list(params)
     return compare_listed(gateway, SubscriptionSnapshot, page)
+
+
+def compare_invoices(
+    status: Literal["draft", "open", "uncollectible"], gateway: Gateway, cursor: str | None, _: FindUnseen
+) -> Page:
+    """Compare a page of Stripe's invoices of one status. There are few of each status that is not settled."""
+    params: InvoiceListParams = {"limit": PAGE_SIZE, "status": status}
+    if cursor is not None:
+        params["starting_after"] = cursor
+    with stripe_call():
+        page = gateway.stripe.v1.invoices.list(params)
+    return compare_listed(gateway, InvoiceSnapshot, page)
 
 
 def compare_unlisted_customers(gateway: Gateway, cursor: str | None, find_unseen: FindUnseen) -> Page:
@@ -95,25 +116,37 @@ def compare_unlisted_subscriptions(gateway: Gateway, cursor: str | None, find_un
     return compare_unlisted(gateway, SubscriptionSnapshot, ids, suspects)
 
 
-def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
-    """Compare the unpaid invoices on which a plan depends. There are few.
+def compare_unlisted_payment_methods(gateway: Gateway, cursor: str | None, find_unseen: FindUnseen) -> Page:
+    """Compare payment methods on file in the mirror that no customer and no subscription in Stripe's lists names.
+
+    Somebody may have detached them. A payment method that the mirror lacks is found only where Stripe charges it.
+    """
+    with gateway.database.transaction() as session:
+        ids = load_next_ids(session, PaymentMethod.id, (PaymentMethod.detached.is_(False),), cursor)
+        suspects = find_unseen(session, ids)
+    return compare_unlisted(gateway, PaymentMethodSnapshot, ids, suspects)
+
+
+def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, find_unseen: FindUnseen) -> Page:
+    """Compare unpaid invoices that were not in Stripe's lists, or for which only a lookup decides the standing.
 
     The latest invoice of a subscription is one of them if Stripe says ``past_due`` and the mirror does not have it as
     unpaid.
     """
-    owed = (
-        select(Invoice.id)
-        .join(Subscription, Subscription.id == Invoice.subscription_id)
-        .where(IS_UNPAID, Subscription.status.in_(FOLLOWS_INVOICES))
-    )
     latest = select(Subscription.latest_invoice_id).where(
         Subscription.status == "past_due",
         Subscription.latest_invoice_id.is_not(None),
         Subscription.latest_invoice_id.not_in(select(Invoice.id).where(Invoice.status.in_(SETTLED))),
     )
     with gateway.database.transaction() as session:
-        ids = load_next_ids(session, union(owed, latest).subquery().c.id, (), cursor)
-    return compare_unlisted(gateway, InvoiceSnapshot, ids, ids)
+        unpaid = union(select(Invoice.id).where(IS_UNPAID), latest).subquery()
+        ids = load_next_ids(session, unpaid.c.id, (), cursor)
+        # The lists do not show whether a payment is in progress.
+        undecided = select(Invoice.id).where(
+            Invoice.id.in_(ids), Invoice.attempted, Invoice.next_payment_attempt.is_(None)
+        )
+        suspects = find_unseen(session, ids) | set(session.scalars(undecided))
+    return compare_unlisted(gateway, InvoiceSnapshot, ids, suspects)
 
 
 def compare_plan_table(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
@@ -164,30 +197,38 @@ def name_duplicates(account: OrganizationRows, plans: Plans) -> list[Difference]
 
 
 def compare_listed(gateway: Gateway, kind: type[Snapshot], page: ListObject[Listed]) -> Page:
-    """Compare one page of a list from Stripe with the mirror."""
+    """Compare one page of a list from Stripe, and the payment methods that it expands, with the mirror."""
     seen = Seen.in_answer(page, cause="drift")
+    objects = [each.to_dict(for_json=True) for each in page.data]
+    methods = {method["id"]: method for each in objects if isinstance(method := read_default_method(each), dict)}
     snapshots: list[Snapshot] = []
-    unreadable: dict[str, str] = {}  # id -> customer
-    for each in page.data:
-        stripe_object = each.to_dict(for_json=True)
+    unreadable: dict[str, dict[str, str]] = {kind.kind: {}, PaymentMethodSnapshot.kind: {}}  # id -> customer
+    for found, each in [(kind, each) for each in objects] + [
+        (PaymentMethodSnapshot, each) for each in methods.values()
+    ]:
         try:
-            snapshots.append(kind.read(stripe_object, seen))
+            snapshots.append(found.read(each, seen))
         except UnreadableObject:
-            unreadable[stripe_object["id"]] = id_of(stripe_object.get("customer")) or ""
+            unreadable[found.kind][each["id"]] = id_of(each.get("customer")) or ""
     with gateway.database.transaction() as session:
         differences = compare.find_differences(session, snapshots)
         differences += compare.find_misplaced_customers(session, snapshots)
-        differences += compare.uncomparable(
-            session, kind.kind, dict.fromkeys(unreadable, Cause.UNREADABLE), customers=unreadable
-        )
-    ids = [str(each["id"]) for each in page.data]
+        for name, customers in unreadable.items():
+            causes = dict.fromkeys(customers, Cause.UNREADABLE)
+            differences += compare.uncomparable(session, name, causes, customers=customers)
+    ids = [str(each["id"]) for each in objects]
     return Page(
         cursor=ids[-1] if page.has_more else None,
         looked_at=len(ids),
         answered_at=seen.as_of,
         differences=differences,
-        seen=ids,
+        seen=[*ids, *methods],
     )
+
+
+def read_default_method(holder: JsonObject) -> object:
+    """Return the payment method that a customer, subscription or invoice names, expanded where the list expands it."""
+    return holder.get("default_payment_method") or (holder.get("invoice_settings") or {}).get("default_payment_method")
 
 
 def compare_unlisted(gateway: Gateway, kind: type[Snapshot], ids: Sequence[str], suspects: Collection[str]) -> Page:

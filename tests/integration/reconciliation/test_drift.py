@@ -209,7 +209,7 @@ def test_killed_walk_resumes_at_its_last_page(settled: World, monkeypatch: pytes
     pages = [next(walk) for _ in range(2)]
     walk.close()
     assert [page.differences for page in pages] == [[], []]
-    assert len(settled.rows(SeenAtStripe)) == 2
+    assert len(settled.rows(SeenAtStripe)) == 3  # two customers and a default payment method
     assert classes(walk_drift(settled)) == [("subscription", "dashboard_edit", "healed")]
     [run] = settled.rows(Reconciliation)
     assert run.finished_at is not None

@@ -1,8 +1,13 @@
 """A change in Stripe's dashboard credits no more than one of ours."""
 
+from typing import Any
+
 from gateway.db import jobs
+from gateway.sandbox import Sandbox
 from tests.integration.unpaid_periods.debtor import Debtor
 from tests.support.billing_operations import job_count
+from tests.support.jobs import make_due
+from tests.support.reconciliation import drop_webhooks
 
 
 def free_price(debtor: Debtor) -> str:
@@ -18,6 +23,18 @@ def test_dashboard_downgrade_of_an_unpaid_period_only_lowers_the_debt(debtor: De
     lowered = before - debtor.invoice().amount_remaining
     assert debtor.credited() == [lowered]
     assert (sum(debtor.pending()), debtor.balance()) == (0, 0)
+
+
+def test_credit_is_withdrawn_after_an_end_that_no_event_reported(debtor: Debtor, sandbox: Sandbox) -> None:
+    debtor.wait(days=9)
+    [item] = debtor.world.stripe.v1.subscriptions.retrieve(debtor.subscription).items.data
+    params: Any = {"items": [{"id": item.id, "price": free_price(debtor), "quantity": 1}]}
+    debtor.world.stripe.v1.subscriptions.update(debtor.subscription, params)
+    drop_webhooks(debtor.world, sandbox)
+    debtor.world.stripe.v1.subscriptions.cancel(debtor.subscription)
+    make_due(debtor.world, jobs.WITHDRAW_FOREIGN_CREDITS)
+    debtor.world.work()
+    assert len(debtor.credited()) == 1
 
 
 def test_dashboard_downgrade_of_a_paid_period_is_credited(debtor: Debtor) -> None:

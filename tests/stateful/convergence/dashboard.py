@@ -11,7 +11,8 @@ from tests.support.clock import DAY
 from tests.support.json_types import Json
 
 ORGANIZATIONS = ("org_1", "org_2")
-WHOSE = st.sampled_from(ORGANIZATIONS)
+WHOSE = st.sampled_from(["org_1", "org_1", "org_2", "org_2", "org_3"])
+"""The third organization appears later, if at all."""
 PAUSES = st.sampled_from([0, 0, 0, 0, 1, 2, 3, 30])
 """Seconds until the next step. Most steps happen in the same second."""
 CARD_REQUIRING_ACTION = "pm_card_authenticationRequired"

@@ -1,89 +1,22 @@
-"""The tables as they should be. This module reads Stripe's JSON by itself and uses no code of the gateway."""
+"""The tables as they should be. This module reads Stripe's JSON by itself and uses no rules of the gateway."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy import select
+
+from gateway.db.models import Subscription
+from tests.stateful.convergence.expected_plan import iso, plan_items, plan_row
 from tests.stateful.convergence.stepped_gateway import SteppedGateway
 from tests.support.json_types import Json
 
-OVER = ("canceled", "incomplete_expired")
-USABLE = ("trialing", "active", "past_due")
-STANDING = {"past_due": "grace", "unpaid": "suspended", "paused": "suspended", "incomplete_expired": "suspended"}
 Tables = dict[str, dict[str, Json]]
 """Rows by table and key."""
-
-NO_PLAN: Json = {
-    "plan": "free",
-    "requested_plan": "free",
-    "status": "none",
-    "standing": "good",
-    "quantity": 1,
-    "currency": None,
-    "subscription_id": None,
-    "current_period_start": None,
-    "current_period_end": None,
-    "cancel_at": None,
-}
 
 
 def at(seconds: int | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-def iso(seconds: int | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
-
-
-def plan_row(subscriptions: Iterable[Json], plans: dict[str, str], invoices: dict[str, Json], *, deleted: bool) -> Json:
-    """Return the plan table row of a customer with these subscriptions. ``plans`` maps products to plans."""
-    if deleted or not (found := list(subscriptions)):
-        return NO_PLAN
-    # A live subscription takes precedence over an ended one, then a usable one, and then the newest one.
-    current = max(
-        found, key=lambda each: (each["status"] not in OVER, each["status"] in USABLE, each["created"], each["id"])
-    )
-    items = sorted(current["items"]["data"], key=lambda item: str(item["id"]))
-    known = [item for item in items if item["price"]["product"] in plans]
-    item = known[0] if len(known) == 1 else items[0]
-    plan = plans[item["price"]["product"]] if len(known) == 1 else "unmapped"
-    over = current["status"] in OVER
-    standing = standing_of(current, [each for each in invoices.values() if each["subscription_id"] == current["id"]])
-    row = {
-        "plan": plan if current["status"] in USABLE and standing != "suspended" else "free",
-        "requested_plan": "free" if over else plan,
-        "status": current["status"],
-        "standing": standing,
-        "quantity": 1 if over else item["quantity"],
-        "currency": current["currency"],
-        "subscription_id": current["id"],
-        "current_period_start": None if over else iso(item["current_period_start"]),
-        "current_period_end": None if over else iso(item["current_period_end"]),
-        "cancel_at": iso(current["cancel_at"]),
-    }
-    if standing is None:
-        del row["standing"]
-    return row
-
-
-def standing_of(subscription: Json, invoices: list[Json]) -> str | None:
-    """Return the standing, or None if it also depends on what it was before."""
-    status = subscription["status"]
-    if status not in USABLE:
-        return STANDING.get(status, "good")
-    owed = [each for each in invoices if each["status"] in ("open", "uncollectible") and each["amount_remaining"] > 0]
-    if status != "past_due":  # Stripe has not made the change that such an invoice is for
-        owed = [each for each in owed if each["billing_reason"] != "subscription_update"]
-    tried = [each for each in owed if each["attempted"] and not each["payment_under_way"]]
-    if any(each["next_payment_attempt"] is None for each in tried):
-        return "suspended"
-    if tried:
-        return "grace"
-    if status == "past_due" and any(each["status"] == "open" and not each["payment_under_way"] for each in owed):
-        return None
-    under_way = any(each["payment_under_way"] for each in owed)
-    return "good" if under_way else STANDING.get(status, "good")
 
 
 @dataclass
@@ -146,7 +79,7 @@ class Expected:
             if name == "payment_method.attached" and thing["customer"] in self.owner
         )
         return {
-            card: card_of(self.stage.retrieve(f"/v1/payment_methods/{card}"), self.owner[customer])
+            card: method_of(self.stage.retrieve(f"/v1/payment_methods/{card}"), self.owner[customer])
             for card, customer in attached
         }
 
@@ -163,8 +96,26 @@ class Expected:
             if thing["customer"] in self.owner
         }
 
+    def named_methods(self) -> set[str]:
+        """Return the payment methods that a customer or a subscription names as the one to charge."""
+        tables = (self.tables["organizations"], self.tables["subscriptions"])
+        return {row["default_payment_method_id"] for table in tables for row in table.values()}
+
+    def changed_since_announced(self) -> set[str]:
+        """Return the subscriptions that changed after Stripe last announced their next invoice."""
+        changed: set[str] = set()
+        for event in self.stage.events:
+            thing = event["data"]["object"]
+            if event["type"] == "invoice.upcoming":
+                changed.discard(thing["parent"]["subscription_details"]["subscription"])
+            elif thing["object"] == "subscription":
+                changed.add(thing["id"])
+        return changed
+
     def _plans(self) -> dict[str, Json]:
         rows = {}
+        now = datetime.fromtimestamp(self.stage.clock(), UTC)
+        had_plan = self.stood_for_plans()
         invoices = {
             key: each | {"payment_under_way": each["status"] == "open" and self._is_under_way(key)}
             for key, each in self.tables["invoices"].items()
@@ -172,8 +123,24 @@ class Expected:
         for customer, name in self.owner.items():
             mine = [each for each in self.subscriptions.values() if each["customer"] == customer]
             deleted = bool(self.customers[customer].get("deleted"))
-            rows[name] = plan_row(mine, self.plans, invoices, deleted=deleted)
+            rows[name] = plan_row(mine, self.plans, invoices, deleted=deleted, had_plan=had_plan, now=now)
         return rows
+
+    def stood_for_plans(self) -> set[str]:
+        """Return the subscriptions that stand for a plan even without a plan's item.
+
+        The gateway knows what it changed itself. It remembers an item of a plan's product, but not every event shows
+        such an item. So this takes what the gateway remembers, and checks that Stripe once had it.
+        """
+        states = [thing for _, thing in self._events_about("subscription")]
+        products = [thing for _, thing in self._events_about("product")]
+        ever = {each["id"] for each in products if each["metadata"].get("konnect_plan")} | self.plans.keys()
+        possible = {state["id"] for state in states if plan_items(state, dict.fromkeys(ever, ""))}
+        with self.stage.gateway.database.transaction() as session:
+            remembered = set(session.scalars(select(Subscription.id).where(Subscription.had_plan)))
+        assert remembered & self.subscriptions.keys() <= possible, "a subscription never had a plan"
+        changed = {key for key, each in self.subscriptions.items() if each["metadata"].get("change_id")}
+        return remembered | changed
 
 
 def plan_of(product: Json) -> Json:
@@ -252,6 +219,9 @@ def invoice_of(invoice: Json, organization: str) -> Json:
     }
 
 
-def card_of(card: Json, organization: str) -> Json:
-    row = {name: card["card"][name] for name in ("brand", "last4", "exp_month", "exp_year")}
-    return row | {"organization_id": organization, "detached": card["customer"] is None}
+def method_of(method: Json, organization: str) -> Json:
+    """Return the row of a payment method of any type."""
+    details = method[method["type"]]
+    row = {name: details.get(name) for name in ("last4", "exp_month", "exp_year")}
+    row |= {"brand": details.get("brand"), "type": method["type"]}
+    return row | {"organization_id": organization, "detached": method["customer"] is None}

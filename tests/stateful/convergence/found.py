@@ -20,7 +20,8 @@ from gateway.db.models import (
     UpcomingInvoice,
     WebhookEvent,
 )
-from tests.stateful.convergence.expected import NO_PLAN, OVER, USABLE, Expected, Tables, plan_row
+from tests.stateful.convergence.expected import Expected, Tables
+from tests.stateful.convergence.expected_plan import NO_PLAN, OVER, USABLE, plan_row
 from tests.stateful.convergence.stepped_gateway import SteppedGateway
 from tests.support.json_types import Json
 
@@ -126,11 +127,13 @@ def check_held(stage: SteppedGateway, expected: Expected, organization: str, cla
     events = [event for event in stage.events if event["data"]["object"].get("customer") in mine]
     states = [each["data"]["object"] for each in events if each["data"]["object"]["object"] == "subscription"]
     mappings = mappings_of(stage)
-    held = [[core(plan_row([state], plans, {}, deleted=False)) for plans in mappings] for state in states]
+    ids = {state["id"] for state in states}
+    terms: Any = {"deleted": False, "had_plan": ids, "now": stage.now()}
+    held = [[core(plan_row([state], plans, {}, **terms)) for plans in mappings] for state in states]
     for row in claimed:
         assert row == NO_PLAN or any(core(row) in rows for rows in held), f"Stripe never had this state: {row}"
         assert row["standing"] in STANDINGS_OF.get(row["status"], ("good", "suspended")), f"a wrong standing: {row}"
-    if len({state["id"] for state in states}) == len(mappings) == 1:
+    if len(ids) == len(mappings) == 1:
         remaining = iter([row for rows in held for row in rows] + [core(NO_PLAN)])
         for row, _ in groupby(map(core, claimed)):
             assert row in remaining, f"the history went back to {row} in {claimed}"

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import Any
 
-from stripe import Invoice
+from stripe import Invoice, InvoiceLineItem
 
 from gateway.catalog import Catalog, CatalogPlan, CatalogPrice, Charge
 from gateway.db.models import PlanChange
@@ -15,7 +16,7 @@ from gateway.services.plan_changes.request import change_plan
 from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.runtime import Caller
 from schemas.subscription import ChangeCommand
-from tests.stateful.convergence.stepped_gateway import SteppedGateway
+from tests.stateful.convergence.stepped_gateway import SteppedGateway, pass_on
 
 ORGANIZATION = "org_1"
 MINIMUM_CHARGE = 50  # for a card, in cents and in yen
@@ -42,6 +43,10 @@ class QuotingShop:
     currency: str
     charge: Charge
     price: int
+    percent_off: int = 0
+    amount_off: int = 0
+    tax: float = 0.0
+    tax_included: bool = False
 
     def __post_init__(self) -> None:
         self.sell(self.price)
@@ -51,6 +56,23 @@ class QuotingShop:
         self.stage.account.give_card(customer.id, "pm_card_visa")
         [subscription] = self.stage.account.v1.subscriptions.list().data
         self.subscription = subscription.id
+        self.apply_terms()
+
+    def apply_terms(self) -> None:
+        """Give the subscription its discounts and its tax rate, as sales does."""
+        v1 = self.stage.account.v1
+        forever: Any = {"duration": "forever"}
+        offers: list[Any] = [{"percent_off": self.percent_off}] if self.percent_off else []
+        offers += [{"amount_off": self.amount_off, "currency": self.currency}] if self.amount_off else []
+        coupons = [v1.coupons.create(offer | forever).id for offer in offers]
+        terms: Any = {"discounts": [{"coupon": each} for each in coupons]} if coupons else {}
+        if self.tax:
+            rate = v1.tax_rates.create({"display_name": "VAT", "percentage": self.tax, "inclusive": self.tax_included})
+            terms["default_tax_rates"] = [rate.id]
+        if terms:
+            v1.subscriptions.update(self.subscription, terms)
+            pass_on(self.stage)
+            self.stage.wait(1)
 
     @property
     def caller(self) -> Caller:
@@ -114,8 +136,14 @@ class QuotingShop:
         assert sum(invoice.amount_due for invoice in new_invoices) == quote.amount_due_now
         assert all(invoice.status == "paid" for invoice in new_invoices)
         assert len(new_invoices) <= (self.charge == "now")
-        assert quote.credit == -sum(line.amount for line in own if line.amount < 0)
         upcoming = self.next_invoice()
+        credited = [
+            line
+            for invoice in (*new_invoices, upcoming)
+            for line in invoice.lines.data
+            if line.amount < 0 and (line.description, line.amount) in new_items
+        ]
+        assert quote.credit == -sum(map(net_of, credited))
         carried_over = bool(new_invoices) and 0 < quote.amount_due_on_billing_date < MINIMUM_CHARGE
         assert upcoming.amount_due == (0 if carried_over else quote.amount_due_on_billing_date)
         billed = sum((lines_of(invoice) for invoice in (*new_invoices, upcoming)), Counter())
@@ -136,6 +164,12 @@ class QuotingShop:
             quoted = [each for each in session.query(PlanChange) if each.quoted is not None]
         for each in quoted:
             self.check(each.id, each.quoted or 0)
+
+
+def net_of(line: InvoiceLineItem) -> int:
+    """Return a line's amount after its discounts and with the taxes that come on top."""
+    off = sum(each.amount for each in line.discount_amounts or [])
+    return line.amount - off + sum(each.amount for each in line.taxes or [] if each.tax_behavior == "exclusive")
 
 
 def lines_of(invoice: Invoice) -> Lines:

@@ -8,9 +8,11 @@ from typing import ClassVar, get_args
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
+from sqlalchemy import select
 
 from gateway.catalog import Charge
 from gateway.db import jobs
+from gateway.db.models import OrganizationPlan
 from gateway.errors import CardDeclined, GatewayError, StripeUnavailable
 from gateway.services.mirror.merge import merge
 from gateway.services.mirror.refresh import retrieve
@@ -19,9 +21,11 @@ from gateway.services.reconciliation.run import reconcile
 from gateway.stripe_api.snapshots import Snapshot
 from handlers import HANDLERS
 from schemas.subscription import ChangeCommand
+from tests.stateful.convergence.charges import ShownMethods
 from tests.stateful.convergence.dashboard import CARDS, ORGANIZATIONS, PAUSES, WHOSE
 from tests.stateful.convergence.network import EXTRAS, FORMS, PICKS, Network
 from tests.stateful.convergence.stepped_gateway import Job, SteppedGateway
+from tests.support.clock import DAY
 from tests.support.json_types import Json
 
 MEANWHILE = st.sampled_from([None, None, "deliver", "edit", "edit and deliver", "deliver before", "slow", "lost"])
@@ -198,6 +202,36 @@ class Workers(Network):
 
     def reconcile(self) -> None:
         reconcile(self.stage.gateway, HANDLERS, dry_run=False, say=lambda _: None)
+
+    @precondition(lambda self: not self.loses)
+    @rule(whose=WHOSE, how=st.sampled_from(["renew", "charge now", "pay"]))
+    def charge(self, whose: str, how: str) -> None:
+        """Let Stripe charge once all is known, and check that it charges the payment method shown."""
+        self.settle()
+        self.check_charges(whose, how)
+
+    def check_charges(self, whose: str, how: str) -> None:
+        shown = ShownMethods(self.stage, list(self.customers))
+        rows = {row.subscription_id: row.organization_id for row in self.plan_rows()}
+        plans = {key: name for key, name in rows.items() if key is not None}
+        if how == "charge now" and (mine := [key for key, name in plans.items() if name == whose]):
+            items = self.stage.retrieve(f"/v1/subscriptions/{mine[0]}")["items"]["data"]
+            changed: Json = {"items": [{"id": items[0]["id"], "quantity": items[0]["quantity"] + 1}]}
+            self.stage.allowed(
+                lambda: self.v1.subscriptions.update(mine[0], changed | {"proration_behavior": "always_invoice"})
+            )
+        elif how == "pay":
+            for subscription in plans:
+                for each in self.stage.read("/v1/invoices", subscription=subscription, status="open"):
+                    self.stage.allowed(lambda invoice=each["id"]: self.v1.invoices.pay(invoice))  # type: ignore[misc]  # a default
+        elif how == "renew":
+            for days in (31, 2):  # with the first retry
+                self.stage.wait(days * DAY)
+        self.calls["charges"] += shown.check(plans)
+
+    def plan_rows(self) -> list[OrganizationPlan]:
+        with self.stage.gateway.database.transaction() as session:
+            return list(session.scalars(select(OrganizationPlan)))
 
     def settle(self) -> None:
         """Deliver all events and run all jobs, in a random order."""
