@@ -100,7 +100,7 @@ def test_pause_serves_users_and_postpones_refreshes(world: World) -> None:
     world.api().ok("PATCH", "/subscription", quantity=3)
     run_refresh_job(world.gateway, "subscription", world.rows(Subscription)[0].id, 1)
     assert time.monotonic() - started < 5
-    assert job_states(world, "gateway.refresh") == ["todo"]
+    assert job_states(world, "gateway.refresh").count("todo") == 1
 
 
 def test_users_429_is_answered_immediately_and_pauses_walks(world: World, sandbox: Sandbox) -> None:
