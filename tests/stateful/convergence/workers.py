@@ -236,11 +236,11 @@ class Workers(Network):
     def settle(self) -> None:
         """Deliver all events and run all jobs, in a random order."""
         for turn in count():
-            assert turn < 3000, "the machine never comes to rest"
             self.listen()
             if not self.on_its_way:
                 self.stage.drain()
             waiting = self.runnable(self.stage.jobs())
+            assert turn < 3000, f"the machine never comes to rest, because of {waiting}"
             if not (self.on_its_way or waiting or self.held):
                 break
             if not (self.on_its_way or self.held):  # a job that always runs too early would return forever
