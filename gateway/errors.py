@@ -1,48 +1,6 @@
-"""Every error that this gateway raises on purpose, in one tree.
+"""Every error that this gateway raises on purpose.
 
-GatewayError                      holds a status, code, title and detail for the caller
-├─ WebhookRefused          400    webhook_refused
-├─ Unauthorized            401    unauthorized
-├─ PaymentMethodRequired   402    payment_method_required
-├─ CardDeclined            402    card_declined
-├─ UnpaidInvoice           402    unpaid_invoice
-├─ PaymentDisputed         402    payment_disputed
-├─ CardExpired             402    card_expired
-├─ PaymentActionRequired   402    payment_action_required
-├─ Forbidden               403    forbidden
-├─ NotFound                404    not_found
-├─ Conflict                409
-│  ├─ ChangeInProgress            change_in_progress
-│  ├─ ClassicBillingMode          classic_billing_mode
-│  ├─ ContactSalesRequired        contact_sales_required
-│  ├─ DefaultPaymentMethod        default_payment_method
-│  ├─ ExposureLimit               exposure_limit
-│  ├─ InvoiceNotOpen              invoice_not_open
-│  ├─ NoChange                    no_change
-│  ├─ NoImmediateCharge           no_immediate_charge
-│  ├─ NotEnrolled                 not_enrolled
-│  ├─ PaymentAbandoned            payment_abandoned
-│  ├─ PaymentMethodInUse          payment_method_in_use
-│  ├─ PlanUnavailable             plan_unavailable
-│  ├─ QuoteExpired                quote_expired
-│  ├─ QuoteStale                  quote_stale
-│  ├─ ReconciliationInProgress    reconciliation_in_progress
-│  ├─ RequestInProgress           request_in_progress
-│  └─ TooManyPaymentMethods       too_many_payment_methods
-├─ PreconditionFailed      412    precondition_failed
-├─ BillingDetailsRefused   422    billing_details_refused
-├─ InvalidRequest          422    invalid_request
-├─ IdempotencyKeyReused    422    idempotency_key_reused
-├─ RateLimited             429    rate_limited
-├─ StripeRejected          502    stripe_rejected
-├─ IdentityUnavailable     503    identity_unavailable
-├─ CatalogNotSynced        503    catalog_not_synced
-├─ CustomerMissing         503    customer_missing
-├─ PeriodOver              503    period_over
-├─ StripeUnavailable       503    stripe_unavailable
-│  └─ StripeNotCalled
-└─ DatabaseUnavailable     503    database_unavailable
-
+``GatewayError`` holds a status, code and title for the caller. docs/api.md lists all codes.
 ``gateway.problems`` renders each of them as an RFC 9457 problem.
 """
 

@@ -6,7 +6,8 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from schemas.fields import PLAN_KEY, Currency, InputSchema, OutputSchema, one_of, utc
-from schemas.subscription import STANDINGS, STATUSES, ReturnedPaymentSchema
+from schemas.subscription import STANDINGS, STATUSES
+from schemas.terms import ReturnedPaymentSchema
 
 
 class HistoryQuerySchema(InputSchema):

@@ -3,7 +3,7 @@
 from marshmallow import fields
 
 from schemas.fields import OutputSchema, PlanKey, one_of
-from schemas.subscription import PriceSchema
+from schemas.terms import PriceSchema
 
 
 class PlanSchema(OutputSchema):

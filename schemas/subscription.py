@@ -6,6 +6,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
 from schemas.fields import PLAN_KEY, STRIPE_ID, TOKEN, Currency, InputSchema, OutputSchema, PlanKey, one_of, utc
+from schemas.terms import DiscountSchema, PriceSchema, ReturnedPaymentSchema
 
 STATUSES = (
     "none",
@@ -131,30 +132,6 @@ class QuoteLineSchema(OutputSchema):
     proration = fields.Boolean()
 
 
-class PriceSchema(OutputSchema):
-    """The price of one unit."""
-
-    id = fields.String(
-        allow_none=True, metadata={"description": "Stripe's id, or null if Stripe has no such price yet"}
-    )
-    unit_amount = fields.Integer(
-        allow_none=True, metadata={"description": "minor units, or null for tiers and for fractions of a minor unit"}
-    )
-    currency = Currency()
-    interval = one_of("day", "week", "month", "year")
-    interval_count = fields.Integer(metadata={"description": "intervals between two billing dates"})
-
-
-class DiscountSchema(OutputSchema):
-    """A discount. Either `percent_off` or `amount_off` is set."""
-
-    name = fields.String()
-    percent_off = fields.Float(allow_none=True)
-    amount_off = fields.Integer(allow_none=True, metadata={"description": "minor units"})
-    currency = Currency(allow_none=True)
-    ends_at = utc("when the discount ends, or null if no date is set", allow_none=True)
-
-
 class QuoteSchema(OutputSchema):
     """The cost of a change."""
 
@@ -230,18 +207,6 @@ class PendingChangeSchema(OutputSchema):
     state = one_of("requested", "processing", "requires_action")
     to_plan = fields.String(validate=PLAN_KEY)
     quantity = fields.Integer()
-
-
-class ReturnedPaymentSchema(OutputSchema):
-    """A payment that was refunded or disputed."""
-
-    charge = fields.String()
-    invoice = fields.String(allow_none=True)
-    currency = Currency()
-    amount = fields.Integer(metadata={"description": "what was paid, in minor units"})
-    refunded = fields.Integer(metadata={"description": "what was refunded of it"})
-    lost = fields.Integer(metadata={"description": "what a lost dispute took back of it"})
-    dispute = one_of("open", "lost", allow_none=True, metadata={"description": "null without an open or lost dispute"})
 
 
 class PlanDetailsSchema(OutputSchema):

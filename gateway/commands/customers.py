@@ -88,7 +88,7 @@ def link(gateway: Gateway, survey: Survey, at: Progress) -> bool:
     click.echo(f"{at.counts[walk.LINKED]} linked.")
     if taken := at.counts[walk.TAKEN]:
         click.echo(f"{taken} organizations got another customer in the meantime.")
-    click.echo(f"{count_incomplete(gateway)} wait for the worker to write their metadata and copy their cards.")
+    click.echo(f"{count_incomplete(gateway)} wait for the worker to write their metadata and copy the rest.")
     return not taken
 
 

@@ -7,7 +7,7 @@ Stripe redelivers every event that is refused.
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
@@ -57,6 +57,19 @@ def find_address() -> str | None:
     return str(address) if address.version == 4 else str(ip_network(f"{address}/64", strict=False))  # noqa: PLR2004 - as above
 
 
+class ClassLimiter(Limiter):
+    """Flask-Limiter for some classes of routes. It skips all other requests, so that webhooks do not pay for limits."""
+
+    def __init__(self, classes: Collection[RouteClass], **options: Any) -> None:
+        self._classes = classes
+        # Each limit has a function of its own instead of the first argument.
+        super().__init__(lambda: "", **options)
+
+    def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
+        if g.rate_class in self._classes:
+            super()._check_request_limit(callable_name, in_middleware)
+
+
 class RateLimits:
     """The limits of one application. Classes in ``PER_PROCESS`` count in memory, and the others in PostgreSQL."""
 
@@ -68,13 +81,13 @@ class RateLimits:
             for dimension in Dimension
         }
         app.before_request(self._begin)
-        self._memory = self._add_limiter(app, "memory://", per_process=True)
-        self._shared = self._add_limiter(app, f"{SCHEME}://", per_process=False, database=gateway.database)
+        self._memory = self._add_limiter(app, PER_PROCESS, "memory://")
+        self._shared = self._add_limiter(app, {*RouteClass} - PER_PROCESS, f"{SCHEME}://", database=gateway.database)
         app.after_request(self._add_headers)
         app.teardown_request(self._end)
         app.register_error_handler(RateLimitExceeded, self._refuse)
 
-    def _add_limiter(self, app: Flask, uri: str, *, per_process: bool, **options: Any) -> Limiter:
+    def _add_limiter(self, app: Flask, classes: Collection[RouteClass], uri: str, **options: Any) -> Limiter:
         """Return a Flask-Limiter whose limits depend on what ``_begin`` finds."""
         limits = [
             Limit(
@@ -85,8 +98,8 @@ class RateLimits:
             )
             for dimension in Dimension
         ]
-        limiter = Limiter(
-            lambda: "",  # each limit has a function of its own
+        limiter = ClassLimiter(
+            classes,
             default_limits=[*limits],
             storage_uri=uri,
             storage_options=options,
@@ -94,8 +107,6 @@ class RateLimits:
             fail_on_first_breach=False,  # Retry-After must be the longest wait
         )
         limiter.logger.setLevel(logging.WARNING)  # `_refuse` logs each refusal already
-        # Without the filter, each webhook would pay for finding out that it has no limit.
-        limiter.request_filter(lambda: g.rate_class is None or (g.rate_class in PER_PROCESS) != per_process)
         limiter.init_app(app)
         return limiter
 
@@ -142,7 +153,7 @@ class RateLimits:
 
     def _add_headers(self, response: Response) -> Response:
         """Add the headers of draft-ietf-httpapi-ratelimit-headers to an answer of a limited view."""
-        if limits := self._list_limits():
+        if g.get("rate_class") is not None and (limits := self._list_limits()):
             response.headers["RateLimit-Policy"] = ", ".join(map(describe_policy, limits))
             response.headers["RateLimit"] = ", ".join(map(describe_window, limits))
         return response

@@ -145,14 +145,14 @@ def test_declined_payments_are_few_even_at_the_same_moment(shipped: Deployment, 
     assert member("GET", f"/invoices/{invoice.id}").json()["status"] == "open"
 
 
-def test_a_new_organization_gets_four_units_and_the_preview_says_so(member: Member) -> None:
+def test_a_new_organization_gets_ten_units_and_a_preview_says_so(member: Member) -> None:
     member.add_card()
     preview = member("POST", "/subscription/preview", plan="plus", quantity=100)
-    assert (preview.status_code, preview.json()["max_quantity"]) == (200, 4)
+    assert (preview.status_code, preview.json()["max_quantity"]) == (200, 10)
     refused = member("PATCH", "/subscription", plan="plus", quantity=100)
     assert (refused.status_code, refused.json()["code"]) == (409, "exposure_limit")
-    assert refused.json()["max_quantity"] == 4
-    assert member("PATCH", "/subscription", plan="plus", quantity=4).status_code == 200
+    assert refused.json()["max_quantity"] == 10
+    assert member("PATCH", "/subscription", plan="plus", quantity=10).status_code == 200
 
 
 def test_idempotency_keys_are_bounded(shipped: Deployment, member: Member) -> None:

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from werkzeug.exceptions import UnprocessableEntity
 from werkzeug.test import TestResponse
 
-from gateway import errors, problems
+from gateway import problems
 from gateway.errors import (
     Conflict,
     GatewayError,
@@ -125,13 +125,8 @@ def family(error: type[GatewayError]) -> Iterator[type[GatewayError]]:
         yield from family(each)
 
 
-def test_every_error_has_its_own_code_and_is_in_the_tree() -> None:
-    tree = str(errors.__doc__)
+def test_every_error_has_its_own_code() -> None:
     sharing = {StripeNotCalled}  # its callers need to know no more than that Stripe is unavailable
     kinds = [each for each in family(GatewayError) if each not in {GatewayError, Conflict, *sharing}]
     assert len({each.code for each in kinds}) == len(kinds)
-    for each in kinds:
-        (line,) = (line for line in tree.splitlines() if each.__name__ in line.split())
-        assert line.split()[-1] == each.code
-        assert str(each.status) in line or issubclass(each, Conflict)
-        assert each.status == 409 or not issubclass(each, Conflict)
+    assert {each.status for each in kinds if issubclass(each, Conflict)} == {409}

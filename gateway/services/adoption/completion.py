@@ -1,28 +1,21 @@
-"""What follows a link in the background: stamp the customer at Stripe, and copy its other payment methods.
+"""What follows a link in the background: stamp the customer at Stripe, and copy what its page did not show.
 
-Both take calls for each customer, so they would make the link of a large account take hours.
+Both take calls for each customer, so they would make the link of a large account take an hour.
 """
 
 from collections.abc import Generator
+from contextlib import suppress
 
 import structlog
 from sqlalchemy import delete, func, select
 
 from gateway.db.models import Adoption, Organization
 from gateway.errors import NotFound, StripeRejected
-from gateway.services.mirror.merge import merge
-from gateway.services.mirror.refresh import retrieve_all
-from gateway.services.plan_table.attribution import ADOPTED
+from gateway.services.customers.existing import fill_mirror
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import key_refused, stripe_call
-from gateway.stripe_api.snapshots import (
-    ORGANIZATION_ID,
-    CustomerSnapshot,
-    PaymentMethodSnapshot,
-    Snapshot,
-    UnreadableObject,
-)
+from gateway.stripe_api.snapshots import ORGANIZATION_ID, UnreadableObject
 
 PAGE_SIZE = 100
 
@@ -66,27 +59,13 @@ def load_waiting(gateway: Gateway, after: str) -> list[tuple[str, str]]:
 
 
 def complete(gateway: Gateway, organization_id: str, customer_id: str) -> None:
-    """Complete one adoption. Raise StripeUnavailable, StripeRejected and UnreadableObject."""
-    with calling_as(Priority.RECONCILIATION):
-        try:
-            found = stamp_and_list(gateway, organization_id, customer_id)
-        except NotFound:  # the customer was deleted since
-            found = retrieve_all(gateway, [(CustomerSnapshot.kind, customer_id)])
-    with gateway.database.transaction() as session:
-        merge(session, found, gateway.clock())
-        session.execute(delete(Adoption).where(Adoption.organization_id == organization_id))
-
-
-def stamp_and_list(gateway: Gateway, organization_id: str, customer_id: str) -> list[Snapshot]:
-    """Write the organization into the customer's metadata. Return the customer and its payment methods.
+    """Complete one adoption. Raise StripeUnavailable, StripeRejected and UnreadableObject.
 
     With the metadata, a later restore or another gateway finds the link again. The update sets one value, so repeating
     it is harmless. Under a fixed idempotency key, Stripe would repeat a 5xx for a day.
     """
-    with stripe_call():
-        answer = gateway.stripe.v1.customers.update(customer_id, {"metadata": {ORGANIZATION_ID: organization_id}})
-        methods = gateway.stripe.v1.customers.payment_methods.list(customer_id, {"limit": 100})
-    return [
-        CustomerSnapshot.from_answer(answer, cause=ADOPTED),
-        *PaymentMethodSnapshot.from_list(methods, cause=ADOPTED),
-    ]
+    with calling_as(Priority.RECONCILIATION), suppress(NotFound), stripe_call():  # the customer may be deleted since
+        gateway.stripe.v1.customers.update(customer_id, {"metadata": {ORGANIZATION_ID: organization_id}})
+    fill_mirror(gateway, customer_id)
+    with gateway.database.transaction() as session:
+        session.execute(delete(Adoption).where(Adoption.organization_id == organization_id))

@@ -11,7 +11,7 @@ The transaction that merges a page also moves the cursor. The next run resumes a
 """
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -25,14 +25,14 @@ from gateway.db.queries import among
 from gateway.errors import NotFound
 from gateway.services.adoption.lists import ListedCustomer, ListedSubscription, list_customers, list_subscriptions
 from gateway.services.adoption.survey import Survey
-from gateway.services.mirror.batch import Outcome
 from gateway.services.mirror.merge import merge
+from gateway.services.mirror.outcome import Outcome
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.reconciliation import progress
 from gateway.services.reconciliation.progress import Progress
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks.replay import Selection, find_replayable, replay_events
-from gateway.stripe_api.snapshots import Snapshot
+from gateway.stripe_api.snapshots import CustomerSnapshot, Snapshot
 
 KIND = "adoption"
 LINKED, TAKEN = "linked", "taken"  # what the progress counts
@@ -131,36 +131,48 @@ def link_customers(
 ) -> Counter[str]:
     """Link the page's customers. Count those that were linked, and organizations that got another customer since."""
     links = survey.decision.links
-    found = {links[each.id]: each for each in listed if each.id in links and each.customer is not None}
-    if not found:
+    snapshots = [
+        snapshot
+        for each in listed
+        if each.id in links and each.customer is not None
+        for snapshot in build_account(each.customer, links[each.id], list(list_details(survey, each)))
+    ]
+    if not snapshots:
         return Counter()
     now = gateway.clock()
     # Sort the rows. Two transactions that insert the same organizations would deadlock otherwise.
-    rows = [{"id": organization, "created_at": now} for organization in sorted(found)]
+    organizations = sorted(each.organization_id or "" for each in snapshots if isinstance(each, CustomerSnapshot))
+    rows = [{"id": each, "created_at": now} for each in organizations]
     session.execute(insert(Organization).values(rows).on_conflict_do_nothing())
-    customers = [
-        replace(each.customer, organization_id=organization)
-        for organization, each in found.items()
-        if each.customer is not None
+    outcomes = merge(session, snapshots, now)
+    linked = [
+        {"organization_id": each.organization_id}
+        for each, outcome in zip(snapshots, outcomes, strict=True)
+        if isinstance(each, CustomerSnapshot) and outcome is not Outcome.UNKNOWN
     ]
-    # Merge the customers first, because a state that is older than the link would find no owner.
-    outcomes = merge(session, customers, now)
-    linked = [each for each, outcome in zip(customers, outcomes, strict=True) if outcome is not Outcome.UNKNOWN]
-    merge(session, list(collect_details(survey, found.values())), now)
     if linked:
-        adopted = [{"organization_id": each.organization_id} for each in linked]
-        session.execute(insert(Adoption).values(adopted).on_conflict_do_nothing())
-    return Counter({LINKED: len(linked), TAKEN: len(customers) - len(linked)})
+        session.execute(insert(Adoption).values(linked).on_conflict_do_nothing())
+    return Counter({LINKED: len(linked), TAKEN: len(organizations) - len(linked)})
 
 
-def collect_details(survey: Survey, listed: Iterable[ListedCustomer]) -> Generator[Snapshot]:
-    """Yield what Stripe showed of the customers. The merge skips those that are linked to no organization."""
-    for each in listed:
+def list_details(survey: Survey, listed: ListedCustomer) -> Generator[Snapshot]:
+    """Yield what Stripe showed of a customer besides itself."""
+    yield from listed.others
+    for each in listed.subscriptions:
+        yield each.subscription
         yield from each.others
-        for subscription in each.subscriptions:
-            yield subscription.subscription
-            yield from subscription.others
-        yield from survey.unpaid_invoices[each.id]
+    yield from survey.unpaid_invoices[listed.id]
+
+
+def build_account(customer: CustomerSnapshot, organization_id: str, details: Sequence[Snapshot]) -> list[Snapshot]:
+    """Return a customer that names its organization, followed by its details.
+
+    The merge goes by time, and an invoice that it meets before the link has no owner. So the customer has the earliest
+    time of all. It is no older than that, and the run replays the events since then.
+    """
+    as_of = min(each.seen.as_of for each in (customer, *details))
+    named = replace(customer, organization_id=organization_id, seen=replace(customer.seen, as_of=as_of))
+    return [named, *details]
 
 
 def copy_subscriptions(

@@ -17,7 +17,7 @@ from gateway.errors import CustomerMissing, StripeRejected, StripeUnavailable
 from gateway.failpoints import Failpoint, failpoint
 from gateway.services.customers.deletion import refuse_deleted_customer
 from gateway.services.customers.existing import adopt_customer, insert_organization, names, search_customer
-from gateway.services.mirror.batch import customer_key_prefix
+from gateway.services.mirror.created_customers import customer_key_prefix
 from gateway.services.mirror.refresh import merge_answer
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import answered_failure, refuses, stripe_call

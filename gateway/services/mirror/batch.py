@@ -2,18 +2,24 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from enum import StrEnum
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from gateway.auth import ORGANIZATION_ID as USABLE_ID
 from gateway.db.models import Charge, Invoice, Mirrored, Organization, PaymentMethod, Plan, Price, Subscription
 from gateway.db.queries import among
-from gateway.services.mirror.dependents import find_discount_ids, find_outdated_dependents, is_calculated_before
-from gateway.services.mirror.locks import find_subscribers, lock_organizations
+from gateway.services.mirror.created_customers import is_made_by_gateway
+from gateway.services.mirror.dependents import (
+    NAMES_OF_PAYMENT_METHODS,
+    find_discount_ids,
+    find_outdated_dependents,
+    is_calculated_before,
+)
+from gateway.services.mirror.locks import find_subscribers, lock_catalog, lock_organizations
 from gateway.services.mirror.ordering import CLOCK_TOLERANCE, Verdict, decide_order
+from gateway.services.mirror.outcome import OUTCOME_OF_VERDICT, Outcome
 from gateway.services.mirror.tables import KINDS, read_order, write_order
 from gateway.services.plan_table import writer
 from gateway.services.plan_table.selection import Plans
@@ -28,43 +34,13 @@ from gateway.stripe_api.snapshots import (
     Reference,
     Seen,
     Snapshot,
-    Source,
     SubscriptionSnapshot,
     UpcomingInvoiceSnapshot,
 )
 
-CATALOG_LOCK = 0x636174  # an arbitrary constant
-CHANGE_CATALOG = select(func.pg_advisory_xact_lock(CATALOG_LOCK))
-READ_CATALOG = select(func.pg_advisory_xact_lock_shared(CATALOG_LOCK))
 KINDS_THAT_CHANGE_PLANS = frozenset({"product", "customer", "subscription", "invoice", "charge"})
-# Columns that name a payment method, which may have been put on file without an event that reached the gateway.
-NAMES_OF_PAYMENT_METHODS = frozenset({"default_payment_method_id", "default_source_id"})
 # Half of the tolerance between Stripe's clocks. The other half is left for the clocks themselves.
 SLOW_ANSWER = CLOCK_TOLERANCE / 2
-
-
-def customer_key_prefix(organization_id: str) -> str:
-    """Return how the idempotency keys begin with which the gateway creates an organization's customer."""
-    return f"customer:{organization_id}:"
-
-
-class Outcome(StrEnum):
-    """What the merge did with an observation."""
-
-    APPLIED = "applied"
-    NOTED = "noted"
-    STALE = "stale"
-    REFRESHED = "refreshed"
-    UNKNOWN = "unknown"
-    """The customer is no organization of ours, or the product is no plan."""
-
-
-OUTCOME_OF_VERDICT = {
-    Verdict.APPLY: Outcome.APPLIED,
-    Verdict.NOTE: Outcome.NOTED,
-    Verdict.STALE: Outcome.STALE,
-    Verdict.REFRESH: Outcome.REFRESHED,
-}
 
 
 class Batch:
@@ -98,7 +74,7 @@ class Batch:
     def lock_and_load(self, observations: Sequence[Observation]) -> None:
         """Lock the organizations that the observations concern, and read the rows to merge into."""
         snapshots = [each for each in observations if isinstance(each, Snapshot)]
-        self.lock_catalog({snapshot.kind for snapshot in snapshots})
+        lock_catalog(self.session, {snapshot.kind for snapshot in snapshots})
         self.load_rows("product", snapshots)
         self.subscribers = find_subscribers(self.session, self.find_remapped_products(snapshots))
         # Lock all organizations with one sorted statement, before any of their rows. Two batches that share
@@ -153,15 +129,6 @@ class Batch:
         # Another transaction has just created the others. Locking them now would break the order of the locks.
         self.to_refresh |= {(each.kind, each.id) for name, each in naming.items() if name not in self.by_id}
         return created
-
-    def lock_catalog(self, kinds: Collection[str]) -> None:
-        """Lock the catalogue: exclusively if the batch changes it, otherwise shared.
-
-        Catalogue rows belong to no organization, so no organization's lock protects them. Without this lock, a
-        catalogue merge and a merge that derives plans would miss each other's rows.
-        """
-        changes_catalog = not {"product", "price"}.isdisjoint(kinds)
-        self.session.execute(CHANGE_CATALOG if changes_catalog else READ_CATALOG)
 
     def load_rows(self, kind: str, observations: Iterable[Observation]) -> None:
         """Read the stored rows of one kind that the observations are about."""
@@ -267,14 +234,6 @@ class Batch:
             undecided = writer.find_undecided_invoices(self.organization_rows[each], plans)
             self.to_refresh.update((InvoiceSnapshot.kind, invoice_id) for invoice_id in undecided)
 
-    def find_unknown_payment_methods(self) -> set[str]:
-        """Return the ids that a customer or a subscription has begun to name, and that the mirror lacks."""
-        known = {stripe_id for kind, stripe_id in self.rows if kind == PaymentMethodSnapshot.kind}
-        if not (unsure := self.named_payment_methods - known):
-            return unsure
-        stored = select(PaymentMethod.id).where(among(PaymentMethod.id, unsure))
-        return unsure - set(self.session.scalars(stored))
-
     def find_row(self, kind: str, stripe_id: str) -> Mirrored | None:
         """Return the row that already mirrors an object, or None."""
         return self.by_customer.get(stripe_id) if kind == "customer" else self.rows.get((kind, stripe_id))
@@ -338,9 +297,3 @@ class Batch:
             self.affected.setdefault(row.organization_id, snapshot.seen)
         elif isinstance(row, Plan):
             self.affected.update(dict.fromkeys(self.subscribers, snapshot.seen))
-
-
-def is_made_by_gateway(customer: CustomerSnapshot, organization_id: str) -> bool:
-    """Return whether the gateway has just created the customer, or has listed what it has. It then knows all of it."""
-    key = customer.seen.request_key or ""
-    return customer.seen.source is Source.ANSWER or key.startswith(customer_key_prefix(organization_id))

@@ -3,14 +3,16 @@
 from collections.abc import Mapping, MutableMapping
 from collections.abc import Set as AbstractSet
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from gateway.db.models import Discounts, Mirrored, UpcomingInvoice
+from gateway.db.models import Discounts, Mirrored, PaymentMethod, UpcomingInvoice
+from gateway.db.queries import among
 from gateway.stripe_api.snapshots import (
     ENDED,
     CustomerSnapshot,
     DiscountsSnapshot,
+    PaymentMethodSnapshot,
     Snapshot,
     Source,
     SubscriptionSnapshot,
@@ -18,6 +20,15 @@ from gateway.stripe_api.snapshots import (
 )
 
 Rows = MutableMapping[tuple[str, str], Mirrored]
+# Columns that name a payment method, which may have been put on file without an event that reached the gateway.
+NAMES_OF_PAYMENT_METHODS = frozenset({"default_payment_method_id", "default_source_id"})
+
+
+def find_unknown_payment_methods(session: Session, named: set[str], rows: Rows) -> set[str]:
+    """Return the ids among ``named`` that the mirror lacks."""
+    if not (unsure := named - {stripe_id for kind, stripe_id in rows if kind == PaymentMethodSnapshot.kind}):
+        return set()
+    return unsure - set(session.scalars(select(PaymentMethod.id).where(among(PaymentMethod.id, unsure))))
 
 
 def find_discount_ids(snapshot: Snapshot) -> tuple[str, ...]:

@@ -3,9 +3,9 @@
 A transaction that has locked an organization owns all of its rows, including rows that do not exist yet.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from gateway.db.models import Organization, PaymentMethod, Subscription
@@ -21,6 +21,19 @@ LOCK_ORGANIZATIONS = (
     .with_for_update()
     .execution_options(populate_existing=True)
 )
+CATALOG_LOCK = 0x636174  # an arbitrary constant
+CHANGE_CATALOG = select(func.pg_advisory_xact_lock(CATALOG_LOCK))
+READ_CATALOG = select(func.pg_advisory_xact_lock_shared(CATALOG_LOCK))
+
+
+def lock_catalog(session: Session, kinds: Collection[str]) -> None:
+    """Lock the catalogue: exclusively if the batch changes it, otherwise shared.
+
+    Catalogue rows belong to no organization, so no organization's lock protects them. Without this lock, a
+    catalogue merge and a merge that derives plans would miss each other's rows.
+    """
+    changes_catalog = not {"product", "price"}.isdisjoint(kinds)
+    session.execute(CHANGE_CATALOG if changes_catalog else READ_CATALOG)
 
 
 def find_subscribers(session: Session, product_ids: Iterable[str]) -> list[str]:

@@ -11,7 +11,9 @@ from sqlalchemy.orm import Session
 
 from gateway.db import bulk, jobs
 from gateway.db.models import Mirrored
-from gateway.services.mirror.batch import Batch, Outcome
+from gateway.services.mirror.batch import Batch
+from gateway.services.mirror.dependents import find_unknown_payment_methods
+from gateway.services.mirror.outcome import Outcome
 from gateway.services.mirror.refresh_jobs import fill_job, lookup_job, refresh_job
 from gateway.services.mirror.tables import KINDS
 from gateway.services.plan_table import writer
@@ -69,5 +71,5 @@ def build_jobs(batch: Batch, now: datetime, attempt: int) -> Iterator[jobs.Wante
         yield fill_job(customer_id)
     for kind, stripe_id, changed_at in batch.to_look_up:
         yield lookup_job(kind, stripe_id, changed_at, at=now + LOOKUP_DELAY)
-    for stripe_id in batch.find_unknown_payment_methods():
+    for stripe_id in find_unknown_payment_methods(batch.session, batch.named_payment_methods, batch.rows):
         yield lookup_job(PaymentMethodSnapshot.kind, stripe_id, ANY_STATE, at=now + PAYMENT_METHOD_DELAY)

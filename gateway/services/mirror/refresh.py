@@ -11,8 +11,8 @@ from stripe.params import InvoicePaymentListParamsPayment
 
 from gateway.db.models import Mirrored
 from gateway.errors import NotFound, StripeRejected, StripeUnavailable
-from gateway.services.mirror.batch import Outcome
 from gateway.services.mirror.merge import merge
+from gateway.services.mirror.outcome import Outcome
 from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.mirror.tables import KINDS
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as

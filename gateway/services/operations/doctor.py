@@ -100,7 +100,7 @@ def check_webhook_endpoint(gateway: Gateway, types: Iterable[str]) -> Finding:
 def check_catalog(gateway: Gateway) -> Finding:
     """Check that the mirror's prices match ``catalog.toml``."""
     with gateway.database.transaction() as session:
-        sold = session.scalar(select(PRICES)) or {}
+        sold = {key: price["id"] for key, price in (session.scalar(select(PRICES)) or {}).items()}
         prices = {price.id: price for price in session.scalars(select(Price).where(among(Price.id, sold.values())))}
     listed = {plan.key: plan.price for plan in gateway.catalog.plans if plan.price is not None}
     found = {key: prices.get(sold.get(price.lookup_key, "")) for key, price in listed.items()}

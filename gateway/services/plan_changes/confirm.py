@@ -27,7 +27,8 @@ def make_new_quote(gateway: Gateway, caller: Caller, command: ChangeCommand) -> 
     """Return a new quote of the same change, or None if the change is no longer possible or Stripe does not answer."""
     said = decode_token(gateway.config, command.quote)[0] if command.quote is not None else {}
     plan, quantity = command.plan or said.get("plan"), command.quantity or said.get("quantity")
-    if not isinstance(plan, str | None) or not isinstance(quantity, int | None):  # another release wrote other terms
+    has_terms = isinstance(plan, str) and isinstance(quantity, int)
+    if command.quote is not None and not has_terms:  # another release wrote other terms
         return None
     try:
         return quote_change(gateway, caller, plan, quantity)

@@ -26,10 +26,8 @@ COUNT = text("""
             CASE WHEN known.expires_at > statement_timestamp() THEN known.count ELSE 0 END + CAST(:amount AS bigint)),
         expires_at =
             CASE WHEN known.expires_at > statement_timestamp() THEN known.expires_at ELSE excluded.expires_at END
-    RETURNING key, count, extract(epoch FROM expires_at - statement_timestamp())""")
-# The commit does not wait for the disk, because a crash of PostgreSQL may forget the requests of its last second.
-# ``set_config`` holds until the transaction ends, so this statement must be alone in its transaction.
-COUNT_REQUEST = text(f"{COUNT.text}, set_config('synchronous_commit', 'off', true)")
+    RETURNING key, count, extract(epoch FROM expires_at - statement_timestamp())
+""")
 FIND = text("""
     SELECT key, count, extract(epoch FROM expires_at - statement_timestamp()) FROM rate_limit_counts
     WHERE key = ANY(CAST(:keys AS text[])) AND expires_at > statement_timestamp()
@@ -57,8 +55,8 @@ def build_parameters(windows: Iterable[tuple[str, int]], amount: int) -> dict[st
 
 
 def read_windows(rows: Iterable[Row[Any]]) -> dict[str, Window]:
-    """Return the windows that ``COUNT``, ``COUNT_REQUEST`` or ``FIND`` found, by key."""
-    return {key: Window(count=count, seconds=float(seconds)) for key, count, seconds, *_ in map(tuple, rows)}
+    """Return the windows that ``COUNT`` or ``FIND`` found, by key."""
+    return {key: Window(count=count, seconds=float(seconds)) for key, count, seconds in map(tuple, rows)}
 
 
 def find_wait(windows: dict[str, Window], limits: dict[str, RateLimitItem], *, next_one: int = 0) -> int | None:

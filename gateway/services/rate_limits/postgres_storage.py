@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from gateway.db.models import RateLimitCount
 from gateway.db.session import Database
 from gateway.errors import DatabaseUnavailable
-from gateway.services.rate_limits.counts import COUNT_REQUEST, FIND, Window, build_parameters, read_windows
+from gateway.services.rate_limits.counts import COUNT, FIND, Window, build_parameters, read_windows
 
 SCHEME = "gateway-postgresql"
 NOTHING = Window(count=0, seconds=0)
@@ -87,7 +87,7 @@ class PostgresStorage(Storage):
         self._database.execute(delete(RateLimitCount).where(RateLimitCount.key == key))
 
     def _count(self, windows: Iterable[tuple[str, int]], amount: int) -> dict[str, Window]:
-        return self._fetch(COUNT_REQUEST, build_parameters(windows, amount))
+        return self._fetch(COUNT, build_parameters(windows, amount))
 
     def _find(self, key: str) -> Window:
         if key in self._request.windows:

@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session
 from gateway.errors import NotFound, StripeRejected
 from gateway.services.customers.customer import find_customer
 from gateway.services.customers.existing import adopt_customer, search_customer
-from gateway.services.mirror.batch import Outcome
+from gateway.services.mirror.outcome import Outcome
 from gateway.services.mirror.refresh import refresh
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.reconciliation import drift_phases, progress

@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 from gateway.db.models import WebhookEvent
 from gateway.db.queries import among
 from gateway.errors import DatabaseUnavailable
-from gateway.services.mirror.batch import Outcome
 from gateway.services.mirror.merge import merge
+from gateway.services.mirror.outcome import Outcome
 from gateway.services.mirror.tables import KINDS
 from gateway.services.runtime import Gateway
 from gateway.stripe_api import json_text

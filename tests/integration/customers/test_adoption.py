@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from gateway.db import jobs
 from gateway.db.models import Adoption, Invoice, Organization, PaymentMethod, PlanHistory, Reconciliation, Subscription
 from gateway.errors import ReconciliationInProgress, StripeUnavailable
 from gateway.sandbox import Sandbox
@@ -198,6 +200,16 @@ def test_background_stamps_customers_and_copies_cards(world: World) -> None:
     assert stamp(world, ada) == "org_ada"
     assert {each.brand for each in world.rows(PaymentMethod)} == {"visa", "mastercard"}
     assert completion.count_incomplete(world.gateway) == 0
+
+
+def test_adoption_queues_no_job_for_each_customer(world: World, sandbox: Sandbox) -> None:
+    """Ten thousand jobs would keep the inbox waiting for an hour."""
+    many(world, sandbox, 30)
+    world.settle()
+    adopt(world)
+    with world.gateway.database.transaction() as session:
+        queued = session.scalars(text("SELECT task_name FROM procrastinate_jobs WHERE status = 'todo'")).all()
+    assert {jobs.REFRESH, jobs.LOOK_UP, jobs.FILL_MIRROR}.isdisjoint(queued)
 
 
 def test_background_resumes_after_an_outage(world: World, sandbox: Sandbox) -> None:

@@ -31,6 +31,8 @@ def stripe_with_bodies(*, dripping: bool, chunked: bool) -> Iterator[tuple[str, 
             connections.add(self.client_address)
             self.send_response(200)
             self.send_header("Request-Id", "req_1")
+            if self.path.endswith("cus_last"):
+                self.send_header("Connection", "close")  # or the client's socket would outlive the test
             self.send_header(*(("Transfer-Encoding", "chunked") if chunked else ("Content-Length", str(len(BODY)))))
             self.end_headers()
             for byte in BODY:
@@ -64,7 +66,7 @@ def test_dripping_body_ends_with_the_requests_time(monkeypatch: pytest.MonkeyPat
         began = time.monotonic()
         with pytest.raises(StripeUnavailable), stripe_call():
             stripe_client("sk_test_unit", url, None, gate).v1.customers.retrieve("cus_1")
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < PAUSE * len(BODY)
     gate.end_request()
 
 
@@ -73,5 +75,6 @@ def test_calls_share_a_connection(*, chunked: bool) -> None:
     gate = Gate(Breaker(), Share(size=1, waiting=0, patience=0))
     with stripe_with_bodies(dripping=False, chunked=chunked) as (url, connections):
         stripe = stripe_client("sk_test_unit", url, None, gate)
-        assert [stripe.v1.customers.retrieve("cus_1").id for _ in range(3)] == ["cus_1"] * 3
+        for customer in ("cus_1", "cus_2", "cus_last"):
+            assert stripe.v1.customers.retrieve(customer).id == "cus_1"
         assert len(connections) == 1
