@@ -29,6 +29,8 @@ def test_credit_is_withdrawn_after_an_end_that_no_event_reported(debtor: Debtor,
     debtor.wait(days=9)
     [item] = debtor.world.stripe.v1.subscriptions.retrieve(debtor.subscription).items.data
     params: Any = {"items": [{"id": item.id, "price": free_price(debtor), "quantity": 1}]}
+    # Stripe deletes pending credits with the subscription, but not those on an invoice.
+    params |= {"proration_behavior": "always_invoice"}
     debtor.world.stripe.v1.subscriptions.update(debtor.subscription, params)
     drop_webhooks(debtor.world, sandbox)
     debtor.world.stripe.v1.subscriptions.cancel(debtor.subscription)

@@ -20,6 +20,7 @@ NO_PLAN: Json = {
     "current_period_start": None,
     "current_period_end": None,
     "cancel_at": None,
+    "returned_payments": [],
 }
 
 
@@ -70,6 +71,7 @@ def plan_row(
         "current_period_start": None if over else iso(item["current_period_start"]),
         "current_period_end": None if over else iso(item["current_period_end"]),
         "cancel_at": iso(current["cancel_at"]),
+        "returned_payments": [],
     }
     if standing is None:
         del row["standing"]
