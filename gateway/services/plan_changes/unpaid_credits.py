@@ -26,7 +26,7 @@ from gateway.db import jobs
 from gateway.db.models import UNSETTLED, Charge, PlanChange, Subscription
 from gateway.errors import NotFound, StripeRejected, StripeUnavailable
 from gateway.failpoints import Failpoint, failpoint
-from gateway.services.mirror.refresh import refresh
+from gateway.services.mirror.refresh import PAYMENTS, refresh
 from gateway.services.plan_changes.held_credits import CREDITED_INVOICE, HeldCredits, read_held_credits
 from gateway.services.plan_table.attribution import CREDIT_KEY_PREFIX
 from gateway.services.runtime import Gateway
@@ -72,7 +72,8 @@ def finish_withdrawal(gateway: Gateway, change_id: str) -> None:
 def withdraw_credits(gateway: Gateway, change_id: str) -> bool:
     """Withdraw what Stripe credited of the invoices that were unpaid before the change.
 
-    Return False if one of them is still a draft. An ordinary change has no such invoices and costs no call.
+    Return False if one of them is still a draft or being paid. An ordinary change has no such invoices and costs no
+    call.
     """
     with gateway.database.reading() as session:
         change = session.get_one(PlanChange, change_id)
@@ -84,8 +85,8 @@ def withdraw_credits(gateway: Gateway, change_id: str) -> bool:
 def withdraw_foreign_credits(gateway: Gateway, organization_id: str) -> None:
     """Run the job that withdraws the credits of a change that somebody made at Stripe, such as in the dashboard.
 
-    ``plan_table/writer.update_plan_table`` queues it. Run it again later while an invoice is a draft. Raises as
-    ``finish_withdrawal`` does.
+    ``plan_table/writer.update_plan_table`` queues it. Run it again later while an invoice is a draft or being
+    paid. Raises as ``finish_withdrawal`` does.
     """
     with gateway.database.reading() as session:
         unsettled = load_billing_state(session, organization_id).unsettled_renewals
@@ -97,7 +98,9 @@ def withdraw_foreign_credits(gateway: Gateway, organization_id: str) -> None:
 
 
 def withdraw_from_invoice(gateway: Gateway, change_id: str | None, invoice_id: str) -> bool:
-    """Withdraw what Stripe credited of one invoice if it is not paid. Return False if it is still a draft.
+    """Withdraw what Stripe credited of one invoice if it is not paid.
+
+    Return False if it is still a draft, or if a payment is in progress.
 
     If an earlier call has spent an idempotency key, that call is over and its effects stand. So read again what Stripe
     holds, and try the next key. All processes use the keys in the same order. A new failure ends the loop.
@@ -116,10 +119,12 @@ def try_withdrawal(gateway: Gateway, change_id: str | None, invoice_id: str, att
     """Do what ``withdraw_from_invoice`` does, with the idempotency keys of one attempt."""
     try:
         with stripe_call():
-            invoice = gateway.stripe.v1.invoices.retrieve(invoice_id)
+            invoice = gateway.stripe.v1.invoices.retrieve(invoice_id, {"expand": [PAYMENTS]})
     except NotFound:  # a draft that was deleted
         return True
-    if invoice.status == "draft":
+    # A bank debit takes days. Until its end Stripe issues no credit note, and the time may still be paid.
+    under_way = InvoiceSnapshot.from_answer(invoice, cause="withdrawal").payment_under_way
+    if invoice.status == "draft" or under_way:
         return False
     held = read_held_credits(gateway, invoice)
     charged_back = held.charged_back

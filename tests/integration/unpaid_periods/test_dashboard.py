@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from gateway.db import jobs
 from gateway.sandbox import Sandbox
 from tests.integration.unpaid_periods.debtor import Debtor
@@ -37,6 +39,20 @@ def test_credit_is_withdrawn_after_an_end_that_no_event_reported(debtor: Debtor,
     make_due(debtor.world, jobs.WITHDRAW_FOREIGN_CREDITS)
     debtor.world.work()
     assert len(debtor.credited()) == 1
+
+
+@pytest.mark.parametrize(("token", "notes"), [("pm_usBankAccount", 0), ("pm_usBankAccount_insufficientFunds", 1)])
+def test_credit_waits_for_the_end_of_a_bank_debit(debtor: Debtor, token: str, notes: int) -> None:
+    debtor.give_bank_account(token)
+    debtor.world.stripe.v1.invoices.pay(debtor.renewal)
+    debtor.downgrade_in_dashboard(free_price(debtor))
+    credit = sum(debtor.pending())
+    assert (credit < 0, debtor.credited()) == (True, [])
+    debtor.wait(days=8)
+    make_due(debtor.world, jobs.WITHDRAW_FOREIGN_CREDITS)
+    debtor.world.settle()
+    assert len(debtor.credited()) == notes
+    assert sum(debtor.pending()) == (0 if notes else credit)
 
 
 def test_dashboard_downgrade_of_a_paid_period_is_credited(debtor: Debtor) -> None:
