@@ -62,5 +62,8 @@ def test_a_year_of_renewals_and_changes_costs_few_calls(stage: SteppedGateway) -
     print(f"{calls} calls for {len(stage.delivered)} events")  # noqa: T201 - reports the measurement
     expected = Expected(stage)
     check_inbox(stage)
-    check_tables(stage, expected, expected.tables)
+    # The charges that Stripe calculated ahead go with the next change of their subscription.
+    outdated = expected.changed_since_announced()
+    upcoming = {key: row for key, row in expected.tables["upcoming_invoices"].items() if key not in outdated}
+    check_tables(stage, expected, expected.tables | {"upcoming_invoices": upcoming})
     check_history(stage, expected)
