@@ -101,7 +101,7 @@ class LostForGood(Lost):
 
 MACHINES = {"delivered": Delivered, "lost": Lost, "lost for good": LostForGood}
 CHOSEN = settings(
-    max_examples=int(os.environ.get("STATEFUL_EXAMPLES", "5")),
+    max_examples=int(os.environ.get("STATEFUL_EXAMPLES", "3")),
     stateful_step_count=int(os.environ.get("STATEFUL_STEPS", "25")),
     derandomize="STATEFUL_EXAMPLES" not in os.environ,
     deadline=None,
