@@ -50,7 +50,7 @@ def build_account(work: Work, account: TestAccount, params: Json) -> Json:
 def build_link(work: Work, params: Json) -> Json:
     """Return a Link payment method, which pays like a card that is never declined."""
     email = (params.get("billing_details") or {}).get("email")
-    return _build(work, "link", {"email": email, "persistent_token": None}, params)
+    return _build(work, "link", {"email": email, "persistent_token": None}, params)  # nosec B105 - no password, but a field that is null
 
 
 def last4_of(payment_method: Json) -> str | None:
