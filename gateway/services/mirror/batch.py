@@ -211,7 +211,7 @@ class Batch:
         verdict, order = decide_order(stored, snapshot)
         if order != stored:
             write_order(row, order)
-        if verdict is Verdict.APPLY:
+        if verdict in {Verdict.APPLY, Verdict.APPLY_AND_REFRESH}:
             for column, value in KINDS[snapshot.kind].column_values(snapshot).items():
                 if getattr(row, column) != value:  # an unchanged column needs no write
                     setattr(row, column, value)
@@ -219,7 +219,7 @@ class Batch:
                         self.named_payment_methods.add(value)
             self.mark_affected(snapshot, row)
             self.to_refresh |= find_outdated_dependents(self.session, snapshot, self.rows)
-        elif verdict is Verdict.REFRESH:
+        if verdict in {Verdict.REFRESH, Verdict.APPLY_AND_REFRESH}:
             self.to_refresh.add((snapshot.kind, snapshot.id))
         if snapshot.seen.took > SLOW_ANSWER and verdict is not Verdict.STALE:
             # A slow answer carries the time at which it ended. It shows the object as it was at some moment since the

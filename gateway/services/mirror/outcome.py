@@ -18,6 +18,7 @@ class Outcome(StrEnum):
 
 OUTCOME_OF_VERDICT = {
     Verdict.APPLY: Outcome.APPLIED,
+    Verdict.APPLY_AND_REFRESH: Outcome.APPLIED,
     Verdict.NOTE: Outcome.NOTED,
     Verdict.STALE: Outcome.STALE,
     Verdict.REFRESH: Outcome.REFRESHED,

@@ -101,20 +101,22 @@ class LostForGood(Lost):
 
 
 MACHINES = {"delivered": Delivered, "lost": Lost, "lost for good": LostForGood}
-CHOSEN = settings(
-    max_examples=int(os.environ.get("STATEFUL_EXAMPLES", "3")),
-    stateful_step_count=int(os.environ.get("STATEFUL_STEPS", "25")),
-    derandomize="STATEFUL_EXAMPLES" not in os.environ,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    # No shrinking, because it would take an hour.
-    phases=[Phase.explicit, Phase.generate],
-    database=None,
-)
+EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "5"))
 
 
 @pytest.mark.parametrize("fate", MACHINES)
-def test_the_tables_end_equal_to_stripes_state(fate: str, database_url: str) -> None:
+@pytest.mark.parametrize("examples", [EXAMPLES, pytest.param(100, marks=pytest.mark.long)])
+def test_the_tables_end_equal_to_stripes_state(fate: str, examples: int, database_url: str) -> None:
+    chosen = settings(
+        max_examples=examples,
+        stateful_step_count=int(os.environ.get("STATEFUL_STEPS", "25")),
+        derandomize="STATEFUL_EXAMPLES" not in os.environ,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        # No shrinking, because it would take an hour.
+        phases=[Phase.explicit, Phase.generate],
+        database=None,
+    )
     machine: type[RuleBasedStateMachine] = type(fate, (MACHINES[fate],), {"database_url": database_url})
-    run_state_machine_as_test(machine, settings=CHOSEN)
+    run_state_machine_as_test(machine, settings=chosen)
     print(fate, dict(Workers.calls))  # noqa: T201 - `-rP` shows how many calls the chaos costs
