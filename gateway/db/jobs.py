@@ -68,6 +68,15 @@ class Wanted(NamedTuple):
     at: datetime | None = None
 
 
+def withdrawal_job(organization_id: str, at: datetime | None = None) -> Wanted:
+    """Build the job that withdraws the credits of changes that somebody made at Stripe.
+
+    The worker continues in ``plan_changes.unpaid_credits.withdraw_foreign_credits``.
+    """
+    key = f"withdraw_foreign_credits:{organization_id}"
+    return Wanted(key, WITHDRAW_FOREIGN_CREDITS, {"organization_id": organization_id}, at=at)
+
+
 def standing(session: Session, queueing_lock: str) -> tuple[bool, bool]:
     """Return whether a job with this queueing lock is waiting, and whether one is running.
 

@@ -15,15 +15,17 @@ idempotency key of a step names the total that the step starts from. Two process
 step once. The SDK retries none of these calls. So a replayed answer always belongs to an earlier call.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from stripe import Invoice
 from stripe.params import CreditNoteCreateParams, InvoiceItemCreateParams
 
 from gateway.db import jobs
-from gateway.db.models import UNSETTLED, Charge, PlanChange, Subscription
+from gateway.db.models import UNSETTLED, Charge, Organization, PlanChange, Subscription
+from gateway.db.models import Invoice as StoredInvoice
 from gateway.errors import NotFound, StripeRejected, StripeUnavailable
 from gateway.failpoints import Failpoint, failpoint
 from gateway.services.mirror.refresh import PAYMENTS, refresh
@@ -85,16 +87,24 @@ def withdraw_credits(gateway: Gateway, change_id: str) -> bool:
 def withdraw_foreign_credits(gateway: Gateway, organization_id: str) -> None:
     """Run the job that withdraws the credits of a change that somebody made at Stripe, such as in the dashboard.
 
-    ``plan_table/writer.update_plan_table`` queues it. Run it again later while an invoice is a draft or being
-    paid. Raises as ``finish_withdrawal`` does.
+    ``plan_table/writer.update_plan_table`` queues it. If an invoice is a draft or being paid, ``mirror.merge.merge``
+    queues it again with the invoice's next state. Raises as ``finish_withdrawal`` does.
     """
     with gateway.database.reading() as session:
         unsettled = load_billing_state(session, organization_id).unsettled_renewals
-    finals = [withdraw_from_invoice(gateway, None, each) for each in unsettled]
-    if not all(finals):
-        at = gateway.clock() + UNTIL_FINALIZED
+    # Written before Stripe is asked. Otherwise the merge could miss a state between the answer and the mark.
+    mark_withdrawals(gateway, organization_id, unsettled, waits=True)
+    finals = [each for each in unsettled if withdraw_from_invoice(gateway, None, each)]
+    mark_withdrawals(gateway, organization_id, finals, waits=False)
+
+
+def mark_withdrawals(gateway: Gateway, organization_id: str, invoices: Sequence[str], *, waits: bool) -> None:
+    """Store whether the credits of the organization's invoices wait to be withdrawn."""
+    if invoices:
         with gateway.database.transaction() as session:
-            jobs.defer(session, jobs.WITHDRAW_FOREIGN_CREDITS, {"organization_id": organization_id}, at=at)
+            # The merge locks the organization before its rows. Without the same order, the two could deadlock.
+            session.execute(select(Organization.id).where(Organization.id == organization_id).with_for_update())
+            session.execute(update(StoredInvoice).where(StoredInvoice.id.in_(invoices)).values(withdrawal_waits=waits))
 
 
 def withdraw_from_invoice(gateway: Gateway, change_id: str | None, invoice_id: str) -> bool:

@@ -125,8 +125,7 @@ def update_plan_table(
             history.append(build_history_entry(row, before, state, attribution))
             if attribution.change_id is None and is_plan_changed(before, state):
                 # Stripe prorates this change as if each invoice will be paid.
-                arguments = {"organization_id": organization_id}
-                jobs.defer(session, jobs.WITHDRAW_FOREIGN_CREDITS, arguments, at=now + WITHDRAW_AFTER)
+                jobs.defer_all(session, [jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER)])
         close_changes(session, rows, state, plans, now)
     return {HISTORY: history}
 

@@ -4,9 +4,11 @@ from datetime import timedelta
 
 import pytest
 
+from gateway.db import jobs
 from gateway.db.models import Subscription
 from tests.integration.unpaid_periods.debtor import Debtor
 from tests.support.api import ApiClient
+from tests.support.billing_operations import job_count
 from tests.support.clock import StripeTime
 from tests.support.world import World
 
@@ -54,3 +56,16 @@ def test_credit_of_a_draft_that_is_declined_is_withdrawn(world: World, api: ApiC
     assert debtor.invoice().status == "open"
     [credit] = debtor.credited()
     assert sorted(debtor.pending()) == [-credit, credit]
+
+
+@pytest.mark.parametrize(("card", "notes"), [("pm_card_visa", 0), ("pm_card_chargeCustomerFail", 1)])
+def test_dashboards_credit_of_a_draft_waits_without_a_job(
+    world: World, api: ApiClient, stripe_time: StripeTime, card: str, notes: int
+) -> None:
+    debtor = drafted(world, api, stripe_time, card)
+    [free] = world.stripe.v1.prices.list({"lookup_keys": ["konnect_free_usd_month"]}).data
+    debtor.downgrade_in_dashboard(free.id)
+    assert job_count(world, jobs.WITHDRAW_FOREIGN_CREDITS) == 0
+    debtor.wait(days=1)
+    assert len(debtor.credited()) == notes
+    assert job_count(world, jobs.WITHDRAW_FOREIGN_CREDITS) == 0

@@ -31,7 +31,7 @@ from tests.support.json_types import Json
 MEANWHILE = st.sampled_from([None, None, "deliver", "edit", "edit and deliver", "deliver before", "slow", "lost"])
 """What happens while a call or its answer is in flight."""
 
-POLLING = {jobs.WITHDRAW_CREDITS, jobs.WITHDRAW_FOREIGN_CREDITS}
+POLLING = {jobs.WITHDRAW_CREDITS}
 """Jobs that look again every hour at a draft or a payment in progress. Stripe may leave a draft as it is."""
 
 
