@@ -11,7 +11,7 @@ from tests.support.json_types import Json
 
 NEWCOMER = "org_3"
 """An organization whose customer another program makes."""
-BANK_DEBITS = ("pm_usBankAccount_success", "pm_usBankAccount_insufficientFunds")
+BANK_DEBITS = ("pm_usBankAccount_success", "pm_usBankAccount_insufficientFunds", "pm_sepaDebit")
 METHODS: Any = st.tuples(
     st.sampled_from(["pm_card_visa", "pm_card_amex", "pm_card_chargeCustomerFail", "link", *BANK_DEBITS]),
     st.sampled_from(["subscription", "customer", "neither"]),

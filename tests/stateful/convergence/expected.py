@@ -29,7 +29,8 @@ class Expected:
     def __post_init__(self) -> None:
         created = [event["data"]["object"] for event in self.stage.events if event["type"] == "customer.created"]
         self.owner = {each["id"]: each["metadata"].get("organization_id") for each in created}
-        self.owner = {customer: name for customer, name in self.owner.items() if name}
+        first = {name: customer for customer, name in reversed(self.owner.items()) if name}
+        self.owner = {customer: name for name, customer in first.items()}
         self.customers = {each: self.stage.retrieve(f"/v1/customers/{each}") for each in self.owner}
         self.products = {each["id"]: each for each in self.stage.read("/v1/products")}
         self.plans = {
@@ -124,7 +125,32 @@ class Expected:
             mine = [each for each in self.subscriptions.values() if each["customer"] == customer]
             deleted = bool(self.customers[customer].get("deleted"))
             rows[name] = plan_row(mine, self.plans, invoices, deleted=deleted, had_plan=had_plan, now=now)
+            rows[name] = rows[name] | {"returned_payments": self._returned(customer)}
         return rows
+
+    def _returned(self, customer: str) -> list[Json]:
+        """Return the customer's refunded and disputed charges."""
+        found = []
+        for charge in sorted(self.stage.read("/v1/charges", customer=customer), key=lambda each: str(each["id"])):
+            disputes = [
+                each for each in self.stage.read("/v1/disputes", charge=charge["id"]) if each["status"] != "won"
+            ]
+            lost = sum(each["amount"] for each in disputes if each["status"] == "lost")
+            paid: Json = {"type": "payment_intent", "payment_intent": charge["payment_intent"]}
+            if charge["amount_refunded"] or disputes:
+                [payment] = self.stage.read("/v1/invoice_payments", payment=paid)
+                found.append(
+                    {
+                        "charge": charge["id"],
+                        "invoice": payment["invoice"],
+                        "currency": charge["currency"],
+                        "amount": charge["amount"],
+                        "refunded": charge["amount_refunded"],
+                        "lost": lost,
+                        "dispute": "lost" if lost else "open" if disputes else None,
+                    }
+                )
+        return found
 
     def stood_for_plans(self) -> set[str]:
         """Return the subscriptions that stand for a plan even without a plan's item.
@@ -175,7 +201,7 @@ def subscription_of(subscription: Json, organization: str) -> Json:
             "id": item["id"],
             "price_id": item["price"]["id"],
             "product_id": item["price"]["product"],
-            "quantity": item["quantity"],
+            "quantity": item.get("quantity", 1),  # a metered item has none
             "metered": item["price"]["recurring"]["usage_type"] == "metered",
             "unit_amount": item["price"]["unit_amount"],
             "interval": item["price"]["recurring"]["interval"],

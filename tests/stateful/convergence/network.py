@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from tests.stateful.convergence import deliveries
-from tests.stateful.convergence.arrangements import Arrangements
+from tests.stateful.convergence.returns import Returns
 from tests.support.json_types import Json
 
 PICKS = st.lists(st.integers(0, 40), max_size=6)
@@ -13,7 +13,7 @@ FORMS = ["as it is"] * 6 + ["older version", "older shape"]
 EXTRAS = ["none"] * 4 + ["again", "twin", "live"]
 
 
-class Network(Arrangements):
+class Network(Returns):
     """Events on their way to the gateway."""
 
     loses = False

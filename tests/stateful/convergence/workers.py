@@ -78,6 +78,10 @@ class Workers(Network):
         }
         for name, product in products.items():
             self.prices[name] = self.v1.prices.create(monthly | product | {"unit_amount": 700}).id
+        calls = {"display_name": "Calls", "event_name": "calls", "default_aggregation": {"formula": "sum"}}
+        usage = {"interval": "month", "usage_type": "metered", "meter": self.v1.billing.meters.create(calls).id}
+        metered: Json = {"product_data": {"name": "Calls"}, "unit_amount": 700, "recurring": usage}
+        self.prices["metered"] = self.v1.prices.create(monthly | metered).id
 
     def enrol(self, organization: str, card: str, plan: str) -> None:
         caller = self.stage.caller(organization)
