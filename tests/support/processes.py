@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from gateway.cli import OPTIONS, THREADS, WORKERS
+from gateway.commands.serve import OPTIONS, THREADS, WORKERS
 from tests.support.wait import eventually
 
 START_TIMEOUT, STOP_TIMEOUT = 60, 60  # seconds
