@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from gateway.sandbox import StartError, serve
+from gateway.sandbox import serve
 
 
 @click.command()
@@ -17,7 +17,4 @@ from gateway.sandbox import StartError, serve
 @click.option("--webhook", metavar="URL", help="Send all events to this endpoint, and print its signing secret.")
 def sandbox(port: int, seed: Path | None, webhook: str | None) -> None:
     """Run a local Stripe that keeps everything in memory."""
-    try:
-        serve(port=port, seed_file=seed, webhook=webhook, say=click.echo)
-    except StartError as error:
-        raise click.ClickException(str(error)) from error
+    serve(port=port, seed_file=seed, webhook=webhook, say=click.echo)

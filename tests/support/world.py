@@ -1,9 +1,8 @@
 """A gateway, its Stripe and the operations that integration tests need on them."""
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flask.testing import FlaskClient
 from procrastinate import PsycopgConnector
@@ -47,11 +46,9 @@ class World(SandboxFaults):
         Enqueue a drain first, because the wake-up thread may not have done so yet.
         """
         defer_drain(self.gateway.database)
-        # One connection suffices for a worker that ends at once.
-        connector = PsycopgConnector(conninfo=self.gateway.config.database_url, min_size=1)
-        build_worker(self.gateway).with_connector(connector).run_worker(
-            queues=["default"], wait=False, listen_notify=False, install_signal_handlers=False
-        )
+        connector = PsycopgConnector(conninfo=self.gateway.config.database_url, min_size=1)  # more would only be opened
+        with build_worker(self.gateway).replace_connector(connector) as worker:
+            worker.run_worker(queues=["default"], wait=False, listen_notify=False, install_signal_handlers=False)
 
     def settle(self) -> None:
         """Wait until Stripe has delivered every event, then process them."""
@@ -64,8 +61,8 @@ class World(SandboxFaults):
 
     def read_events(self) -> list[Json]:
         """Return Stripe's newest events as JSON, because the SDK takes long to build a hundred objects of them."""
-        answer = self.stripe.raw_request("get", "/v1/events", limit=100)
-        events: list[Json] = json.loads(answer.data)["data"]
+        answer: Any = self.stripe.raw_request("get", "/v1/events", limit=100).data
+        events: list[Json] = answer["data"]
         return events
 
     def rows(self, model: type[Row]) -> list[Row]:
