@@ -20,7 +20,7 @@ COMMANDS = MappingProxyType(
         "sales": "List and deliver the inquiries to sales.",
         "sandbox": "Run a local Stripe that keeps everything in memory.",
         "serve": "Serve the web interface with gunicorn.",
-        "token": "Print a development token that is valid for a day.",
+        "token": "Print a development token that is valid for a day.",  # nosec B105  # a text, not a token
         "worker": "Process the inbox and the jobs until stopped.",
     }
 )
