@@ -33,15 +33,16 @@ SETTLEMENT: Mapping[Charge, SubscriptionUpdateParams] = MappingProxyType(
         # The prorations wait as pending invoice items for the billing date. Each call says so explicitly, like the
         # flexible billing mode that this depends on.
         "on_billing_date": {"proration_behavior": "create_prorations"},
-        # Stripe invoices the change immediately, and keeps it as a pending update until it is paid. ``payment.py``
-        # reads the payment from the expanded invoice.
+        # Stripe invoices the change immediately. If the payment fails, Stripe saves neither the change nor the invoice,
+        # so older items stay pending. If the cardholder must approve, ``payment.hold_back`` changes the call.
         "now": {
             "proration_behavior": "always_invoice",
-            "payment_behavior": "pending_if_incomplete",
+            "payment_behavior": "error_if_incomplete",
             "expand": ["latest_invoice.payments"],
         },
     }
 )
+HELD_BACK = "pending_if_incomplete"
 CREATE, UPDATE = "create_subscription", "update_subscription"
 CANCEL = "cancel:"  # begins the name of the call that ends a duplicate, and the subscription's id follows
 # Keys of ``PlanChange.steps``: the number of spent idempotency keys of each call, and the items of the frozen update.
@@ -61,6 +62,11 @@ class Step:
     after_revision: int | None
     leaves_unpaid: bool
     """Whether an invoice was not paid before the call, so that Stripe may credit time that was never paid."""
+
+    @property
+    def is_held_back(self) -> bool:
+        """Return whether Stripe parks the change until the cardholder approves the payment."""
+        return self.params.get("payment_behavior") == HELD_BACK
 
     def perform(self, stripe: StripeClient) -> Subscription:
         """Make the call. Its idempotency key derives from the change, so Stripe carries out a repeated call once."""
@@ -241,10 +247,11 @@ def build_update(catalog: Catalog, change: PlanChange, billing: BillingState, *,
         **SETTLEMENT[choose_settlement(catalog, billing, change.from_plan, target, change.quantity)],
         **build_end_params(billing, target),
     }
-    if "payment_behavior" in params and (obstacle := billing.find_pending_update_obstacle()) is not None:
-        if buys:
+    if "payment_behavior" in params:
+        if not buys:
+            del params["payment_behavior"]
+        elif (obstacle := billing.find_immediate_charge_obstacle()) is not None:
             raise NoImmediateCharge(obstacle)
-        del params["payment_behavior"]
     if change.proration_date is not None:
         params["proration_date"] = to_unix(change.proration_date)
     return dict(params)

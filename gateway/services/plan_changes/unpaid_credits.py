@@ -28,6 +28,7 @@ from gateway.errors import NotFound, StripeRejected, StripeUnavailable
 from gateway.failpoints import Failpoint, failpoint
 from gateway.services.mirror.refresh import PAYMENTS, refresh
 from gateway.services.plan_changes.held_credits import CREDITED_INVOICE, HeldCredits, read_held_credits
+from gateway.services.plan_changes.stripe_calls import Step
 from gateway.services.plan_table.attribution import CREDIT_KEY_PREFIX
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import load_billing_state
@@ -42,15 +43,17 @@ NOTE_TEXT = "Unused time of the billing period."
 log = structlog.get_logger()
 
 
-def withdraw_or_leave_to_job(gateway: Gateway, change_id: str) -> None:
+def withdraw_or_leave_to_job(gateway: Gateway, last: Step) -> None:
     """Withdraw the change's credits for unpaid time. If Stripe refuses or does not answer, leave them to the job.
 
-    The merge that closed the change has queued the job (``finish_withdrawal``).
+    ``last`` is the call that made the change. The merge of its answer has queued the job (``finish_withdrawal``).
     """
+    if not last.leaves_unpaid:
+        return
     try:
-        withdraw_credits(gateway, change_id)
+        withdraw_credits(gateway, last.change_id)
     except (NotFound, StripeRejected, StripeUnavailable, UnreadableObject):
-        log.warning("credits_left_to_job", change_id=change_id, exc_info=True)
+        log.warning("credits_left_to_job", change_id=last.change_id, exc_info=True)
 
 
 def finish_withdrawal(gateway: Gateway, change_id: str) -> None:

@@ -20,7 +20,7 @@ class QuoteLine:
     proration: bool
 
 
-def select_remaining_lines(next_invoice: Invoice, immediate: Invoice | None) -> list[dict[str, Any]]:
+def select_remaining_lines(next_invoice: Invoice | None, immediate: Invoice | None) -> list[dict[str, Any]]:
     """Return the lines that the next invoice will have after the immediate one.
 
     Each preview contains all pending invoice items. The immediate invoice takes them, so the next one will not.
@@ -50,18 +50,22 @@ def sum_up(lines: list[dict[str, Any]], charged_back: int, total: int, due: int)
     return Sums(subtotal=subtotal, discounts=discounts, taxes=total - subtotal - discounts, balance=due - total)
 
 
-def compute_next_total(next_invoice: Invoice, lines: list[dict[str, Any]], charged_back: int) -> int:
+def compute_next_total(next_invoice: Invoice | None, lines: list[dict[str, Any]], charged_back: int) -> int:
     """Return the total of the next invoice, of which only ``lines`` remain, and which gains ``charged_back``."""
+    if next_invoice is None:
+        return charged_back
     gone = sum(net_amount(line) for line in list_lines(next_invoice)) - sum(net_amount(line) for line in lines)
     return next_invoice.total - gone + charged_back
 
 
-def compute_next_amount_due(next_invoice: Invoice, total: int, immediate: Invoice | None) -> int:
+def compute_next_amount_due(next_invoice: Invoice | None, total: int, immediate: Invoice | None) -> int:
     """Return the amount due of the next invoice, which has this ``total``.
 
     Each preview starts from the customer's balance of today. The next invoice starts from the balance that the
     immediate one leaves. Stripe carries over an amount that is too small to charge (about 50 cents).
     """
+    if next_invoice is None:
+        return 0
     if immediate is None and total == next_invoice.total:
         return next_invoice.amount_due
     balance = next_invoice.starting_balance

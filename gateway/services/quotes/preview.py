@@ -42,7 +42,7 @@ from gateway.services.subscription.exposure import find_max_quantity
 from gateway.services.subscription.pricing import build_update_items, get_price
 from gateway.services.subscription.scheduled_end import build_end_params, find_cleared_end
 from gateway.services.subscription.terms import find_billing_date, find_next_invoice_date, find_scheduled_end
-from gateway.stripe_api.client import outside_period, stripe_call
+from gateway.stripe_api.client import nothing_upcoming, outside_period, stripe_call
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from gateway.stripe_api.times import to_unix
 
@@ -118,7 +118,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
     if request.next_invoice <= now:
         raise PeriodOver("The billing period is ending. Please try again.")
     immediate = preview_immediate_invoice(gateway, request) if request.charge_now else None
-    next_invoice = preview_invoice(gateway, request, "none" if request.charge_now else "create_prorations")
+    next_invoice = preview_next_invoice(gateway, request)
     next_lines = select_remaining_lines(next_invoice, immediate)
     stripe_lines = [*list_lines(immediate), *next_lines]
     charges_back = charge_back_unpaid(request, stripe_lines)
@@ -140,7 +140,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         proration_date=to_unix(request.proration_date),
         amount_due_now=due_now,
         prorated=sum(line.amount for line in prorations) + charged_back,
-        currency=next_invoice.currency,
+        currency=request.subscription.currency,
     )
     expires_at = min(now + QUOTE_LIFETIME, request.next_invoice)
     return Quote(
@@ -150,7 +150,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         plan=request.plan.key,
         quantity=request.quantity,
         max_quantity=find_max_quantity(gateway.catalog, request.billing, request.plan),
-        currency=next_invoice.currency,
+        currency=request.subscription.currency,
         lines=lines,
         amount_due_now=due_now,
         amount_due_on_billing_date=due_later,
@@ -226,6 +226,16 @@ def preview_immediate_invoice(gateway: Gateway, request: QuoteRequest) -> Invoic
     invoice = preview_invoice(gateway, request, "always_invoice")
     lines = [parse_line(line) for line in list_lines(invoice)]
     return invoice if any(line.proration and line.period.start == request.proration_date for line in lines) else None
+
+
+def preview_next_invoice(gateway: Gateway, request: QuoteRequest) -> Invoice | None:
+    """Preview the next invoice. Return None if the subscription ends first, and nothing is left for it."""
+    try:
+        return preview_invoice(gateway, request, "none" if request.charge_now else "create_prorations")
+    except StripeRejected as error:
+        if request.charge_now and nothing_upcoming(error):
+            return None
+        raise
 
 
 def choose_proration_date(

@@ -121,18 +121,12 @@ class BillingState:
         owed = "".join(f"-{invoice_id}:{amount}" for invoice_id, amount in sorted(self.unpaid_invoices.items()))
         return f"{self.plan_version}-{self.subscription.trail[-1]}{owed}"
 
-    def find_pending_update_obstacle(self) -> str | None:
-        """Return why Stripe cannot hold a change back until it is paid, or None if it can.
-
-        https://docs.stripe.com/billing/subscriptions/pending-updates
-        """
+    def find_immediate_charge_obstacle(self) -> str | None:
+        """Return why Stripe cannot charge a change before it takes effect, or None if it can."""
         if self.subscription is None:
             return None
         if self.subscription.collection_method != "charge_automatically":
             return "The subscription is paid by invoice, and this change must be paid first. Please contact sales."
-        if self.subscription.cancel_at is not None:
-            ends = f"The subscription ends on {self.subscription.cancel_at:%Y-%m-%d}"
-            return f"{ends}, and a change that must be paid first cannot undo that. Please contact sales."
         if self.payment_method is not None and self.payment_method.type in BANK_DEBITS:
             late = f"{self.payment_method.label} takes days to pay"
             return f"{late}, and this change must be paid first. Please choose another payment method."

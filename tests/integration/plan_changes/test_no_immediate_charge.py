@@ -42,12 +42,6 @@ def debit_on_the_subscription(world: World, api: ApiClient) -> None:
     world.stripe.v1.subscriptions.update(subscription_of(world), {"default_payment_method": method})
 
 
-def scheduled_end(world: World, api: ApiClient) -> None:
-    """Let the subscription end with its period."""
-    api.add_card(world.stripe)
-    world.stripe.v1.subscriptions.update(subscription_of(world), {"cancel_at_period_end": True})
-
-
 def paid_by_invoice(world: World, api: ApiClient) -> None:
     """Let Stripe send the invoices instead of charging them."""
     api.add_card(world.stripe)
@@ -59,7 +53,6 @@ def paid_by_invoice(world: World, api: ApiClient) -> None:
 OBSTACLES = [
     (debit, "takes days to pay"),
     (debit_on_the_subscription, "SEPA Direct Debit •••• 3000 takes days to pay"),
-    (scheduled_end, "The subscription ends on"),
     (paid_by_invoice, "paid by invoice"),
 ]
 
