@@ -30,6 +30,8 @@ from gateway.services.mirror.refresh import PAYMENTS, refresh
 from gateway.services.plan_changes.held_credits import CREDITED_INVOICE, HeldCredits, read_held_credits
 from gateway.services.plan_changes.stripe_calls import Step
 from gateway.services.plan_table.attribution import CREDIT_KEY_PREFIX
+from gateway.services.plan_table.selection import stands_for_plan
+from gateway.services.plan_table.writer import load_plans
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import load_billing_state
 from gateway.stripe_api.client import key_spent, stripe_call
@@ -92,8 +94,12 @@ def withdraw_foreign_credits(gateway: Gateway, organization_id: str) -> None:
     paid. Raises as ``finish_withdrawal`` does.
     """
     with gateway.database.reading() as session:
-        unsettled = load_billing_state(session, organization_id).unsettled_renewals
-    finals = [withdraw_from_invoice(gateway, None, each) for each in unsettled]
+        plans = load_plans(session)
+        rows = session.scalars(select(Subscription).where(Subscription.organization_id == organization_id)).all()
+        billing = load_billing_state(session, organization_id)
+    # Also those that have ended, because a cancellation may credit the unused time.
+    ours = [each.id for each in rows if stands_for_plan(each, plans)]
+    finals = [withdraw_from_invoice(gateway, None, each) for own in ours for each in billing.list_unsettled(own)]
     if not all(finals):
         at = gateway.clock() + UNTIL_FINALIZED
         with gateway.database.transaction() as session:
@@ -103,7 +109,7 @@ def withdraw_foreign_credits(gateway: Gateway, organization_id: str) -> None:
 def withdraw_from_invoice(gateway: Gateway, change_id: str | None, invoice_id: str) -> bool:
     """Withdraw what Stripe credited of one invoice if it is not paid.
 
-    Return False if it is still a draft, or if a payment is in progress.
+    Return False if it is still a draft, if a payment is in progress, or if Stripe may write the credit off itself.
 
     If an earlier call has spent an idempotency key, that call is over and its effects stand. So read again what Stripe
     holds, and try the next key. All processes use the keys in the same order. A new failure ends the loop.
@@ -130,6 +136,8 @@ def try_withdrawal(gateway: Gateway, change_id: str | None, invoice_id: str, att
     if invoice.status == "draft" or under_way:
         return False
     held = read_held_credits(gateway, invoice)
+    if not held.is_final:
+        return False
     charged_back = held.charged_back
     returned = load_returned(gateway, invoice_id)
     # Earlier credits may have paid a part of the invoice. The organization keeps what it is credited of that part.
