@@ -12,7 +12,7 @@ from stripe.params import InvoiceCreatePreviewParamsSubscriptionDetails as Detai
 from gateway.catalog import CatalogPlan
 from gateway.config import QUOTE_LIFETIME
 from gateway.db.models import Organization, PlanChange, Subscription
-from gateway.errors import NotEnrolled, PeriodOver, StripeRejected
+from gateway.errors import NoImmediateCharge, NotEnrolled, PeriodOver, StripeRejected
 from gateway.services.customers.deletion import detect_deletion, refuse_deleted_customer
 from gateway.services.customers.existing import introduce_organization
 from gateway.services.mirror.refresh import refresh
@@ -33,6 +33,7 @@ from gateway.services.quotes.token import Terms, sign_token
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import (
+    PAID_BY_INVOICE,
     BillingState,
     ProrationBehavior,
     choose_settlement,
@@ -193,15 +194,25 @@ def charge_back_unpaid(request: QuoteRequest, lines: list[dict[str, Any]]) -> di
 def load_request(
     gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None, now: datetime
 ) -> QuoteRequest:
-    """Load the request from the local tables. Raises NotEnrolled, and what ``policy.check_change`` raises."""
+    """Load the request from the local tables. Raises NotEnrolled, and what ``policy.check_change`` raises.
+
+    Raises NoImmediateCharge if the change must be paid first and Stripe charges no payment method.
+    """
     with gateway.database.transaction() as session:
         refuse_deleted_customer(session.get(Organization, caller.organization_id))
         billing = load_billing_state(session, caller.organization_id)
         target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
         units = quantity or billing.default_quantity(target.key)
-        policy.check_change(billing.plan_state, target, units, billing.contract)
+        transition = policy.check_change(billing.plan_state, target, units, billing.contract)
         if billing.subscription is None or billing.base_item is None or billing.subscription_version is None:
             raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
+        settlement = choose_settlement(gateway.catalog, billing, billing.plan_state.requested_plan, target, units)
+        if (
+            settlement == "now"
+            and policy.Need.CARD in transition.needs
+            and billing.subscription.collection_method != "charge_automatically"
+        ):
+            raise NoImmediateCharge(PAID_BY_INVOICE)
         return QuoteRequest(
             organization_id=caller.organization_id,
             billing=billing,
@@ -209,8 +220,7 @@ def load_request(
             version=billing.subscription_version,
             plan=target,
             quantity=units,
-            charge_now=choose_settlement(gateway.catalog, billing, billing.plan_state.requested_plan, target, units)
-            == "now",
+            charge_now=settlement == "now",
             proration_date=choose_proration_date(session, billing.subscription, billing.base_item, now),
             next_invoice=find_next_invoice_date(
                 [billing.base_item] if target.key == FREE else billing.subscription.items

@@ -26,6 +26,7 @@ from gateway.services.plan_table.writer import PLAN_OF_PRODUCT, rank_plans
 from gateway.services.subscription.terms import Contract
 from gateway.stripe_api.snapshots import BANK_DEBITS, ENDED
 
+PAID_BY_INVOICE = "The subscription is paid by invoice, and this change must be paid first. Please contact sales."
 ProrationBehavior = Literal["always_invoice", "create_prorations", "none"]
 
 
@@ -126,7 +127,7 @@ class BillingState:
         if self.subscription is None:
             return None
         if self.subscription.collection_method != "charge_automatically":
-            return "The subscription is paid by invoice, and this change must be paid first. Please contact sales."
+            return PAID_BY_INVOICE
         if self.payment_method is not None and self.payment_method.type in BANK_DEBITS:
             late = f"{self.payment_method.label} takes days to pay"
             return f"{late}, and this change must be paid first. Please choose another payment method."

@@ -81,6 +81,16 @@ def test_plan_that_cannot_be_charged_now_can_be_left(
     assert api.ok("DELETE", "/subscription")["state"] == "applied"
 
 
+def test_quote_agrees_for_a_subscription_paid_by_invoice(world: World, api: ApiClient) -> None:
+    api.add_card(world.stripe)
+    api.ok("PATCH", "/subscription", plan="plus", quantity=2)
+    paid_by_invoice(world, api)
+    world.settle()
+    assert api.problem("POST", "/subscription/preview", quantity=3) == NOT_IMMEDIATE
+    quote = api.ok("POST", "/subscription/preview", quantity=1)
+    assert api.ok("PATCH", "/subscription", quote=quote["token"])["state"] == "applied"
+
+
 def test_link_pays_immediately(world: World, api: ApiClient) -> None:
     link = world.stripe.v1.payment_methods.create({"type": "link", "billing_details": {"email": "a@example.com"}}).id
     world.stripe.v1.payment_methods.attach(link, {"customer": customer_of(world)})
