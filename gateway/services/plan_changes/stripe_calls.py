@@ -17,7 +17,7 @@ from stripe.params import (
 )
 
 from gateway.catalog import Catalog, Charge
-from gateway.db.models import UNSETTLED, Json, Organization, PlanChange
+from gateway.db.models import UNSETTLED, Invoice, Json, Organization, PlanChange
 from gateway.db.models import Subscription as StoredSubscription
 from gateway.errors import NoImmediateCharge, QuoteStale
 from gateway.services.plan_table.selection import FREE
@@ -143,7 +143,11 @@ def freeze_ending(session: Session, change: PlanChange, billing: BillingState, s
     name = f"{CANCEL}{subscription_id}"
     params: SubscriptionCancelParams = {"prorate": True, "invoice_now": True}
     change.steps = {**change.steps, name: dict(params)}
-    note_unsettled(change, billing.list_unsettled(subscription_id))
+    row = session.get_one(StoredSubscription, subscription_id)
+    begins = min(datetime.fromisoformat(item["current_period_start"]) for item in row.items)
+    # Also what is paid. Stripe writes a negative final invoice off, and the withdrawal then credits it.
+    of_period = select(Invoice.id).where(Invoice.subscription_id == subscription_id, Invoice.created >= begins)
+    note_unsettled(change, [*billing.list_unsettled(subscription_id), *session.scalars(of_period)])
     return Step(
         name=name,
         change_id=change.id,
@@ -151,12 +155,12 @@ def freeze_ending(session: Session, change: PlanChange, billing: BillingState, s
         params=dict(params),
         keys_spent=0,
         leaves_unpaid=False,
-        after_revision=session.get_one(StoredSubscription, subscription_id).revision,
+        after_revision=row.revision,
     )
 
 
 def note_unsettled(change: PlanChange, invoices: Sequence[str]) -> None:
-    """Store the invoices that are not paid before the change. Credits for them must be withdrawn after it."""
+    """Store the invoices whose credits must be checked after the change."""
     if invoices:
         change.steps = {**change.steps, UNSETTLED: sorted({*change.steps.get(UNSETTLED, ()), *invoices})}
 

@@ -1,12 +1,15 @@
 """The lines of Stripe's previews, and the amounts that follow from them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stripe import Invoice
 
 from gateway.services.subscription.plan_details import Period
 from gateway.stripe_api.times import from_unix
+
+CHARGED_BACK = "Unused time that was not paid. It is credited on the unpaid invoice."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,23 @@ def select_remaining_lines(next_invoice: Invoice | None, immediate: Invoice | No
     """
     billed = {find_invoice_item(line) for line in list_lines(immediate)} - {None}
     return [line for line in list_lines(next_invoice) if find_invoice_item(line) not in billed]
+
+
+def charge_back_unpaid(unpaid: Mapping[str, int], prorations: list[dict[str, Any]]) -> dict[str, QuoteLine]:
+    """Return a line for each ``unpaid`` invoice that the change makes Stripe credit, by the invoice's id.
+
+    It charges the credit back, as ``plan_changes/unpaid_credits`` does after the change. The credit then lowers what
+    the organization owes on that invoice. It charges back at most what is unpaid.
+    """
+    found: dict[str, QuoteLine] = {}
+    for line in prorations:
+        if (invoice_id := find_credited_invoice(line)) is not None and invoice_id in unpaid:
+            credit = parse_line(line)
+            earlier = found[invoice_id].amount if invoice_id in found else 0
+            found[invoice_id] = replace(
+                credit, description=CHARGED_BACK, amount=earlier - credit.amount, proration=False
+            )
+    return {key: replace(line, amount=min(line.amount, unpaid[key])) for key, line in found.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

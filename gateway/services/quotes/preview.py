@@ -1,6 +1,6 @@
 """Quote a change. Stripe computes its cost from one second on, and the quote's token buys it at that price."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -17,12 +17,13 @@ from gateway.services.customers.deletion import detect_deletion, refuse_deleted_
 from gateway.services.customers.existing import introduce_organization
 from gateway.services.mirror.refresh import refresh
 from gateway.services.plan_table.selection import FREE
+from gateway.services.quotes.endings import preview_endings
 from gateway.services.quotes.lines import (
     QuoteLine,
     Sums,
+    charge_back_unpaid,
     compute_next_amount_due,
     compute_next_total,
-    find_credited_invoice,
     list_lines,
     net_amount,
     parse_line,
@@ -46,8 +47,6 @@ from gateway.services.subscription.terms import find_billing_date, find_next_inv
 from gateway.stripe_api.client import nothing_upcoming, outside_period, stripe_call
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from gateway.stripe_api.times import to_unix
-
-CHARGED_BACK = "Unused time that was not paid. It is credited on the unpaid invoice."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +76,10 @@ class Quote:
     ends_at_cleared: datetime | None
     """The scheduled end that the change clears."""
     estimate: bool
-    """Whether further usage may still change the amounts. ``proration_date`` fixes prorations, but not usage."""
+    """Whether the amounts may still change. ``proration_date`` fixes prorations, but not usage.
+
+    It does not fix those of the duplicates that Cancel plan ends either.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,16 +123,23 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
     immediate = preview_immediate_invoice(gateway, request) if request.charge_now else None
     next_invoice = preview_next_invoice(gateway, request)
     next_lines = select_remaining_lines(next_invoice, immediate)
-    stripe_lines = [*list_lines(immediate), *next_lines]
-    charges_back = charge_back_unpaid(request, stripe_lines)
-    lines = [*(parse_line(line) for line in stripe_lines), *charges_back.values()]
-    prorations = [line for line in lines if is_of_change(request, line)]
+    own_lines = [*list_lines(immediate), *next_lines]
+    prorations = [line for line in own_lines if is_of_change(request, parse_line(line))]
+    endings = preview_endings(gateway, request.billing.duplicates) if request.plan.key == FREE else []
+    ending_lines = [line for each in endings for line in list_lines(each)]
+    unpaid = request.billing.unpaid_invoices
+    own_charges = charge_back_unpaid(unpaid, prorations)
+    charges_back = {**own_charges, **charge_back_unpaid(unpaid, ending_lines)}
+    own_charged_back = sum(line.amount for line in own_charges.values())
     charged_back = sum(line.amount for line in charges_back.values())
     due_now = immediate.amount_due if immediate is not None else 0
-    next_total = compute_next_total(next_invoice, next_lines, charged_back)
+    due_for_endings = sum(each.amount_due for each in endings)
+    next_total = compute_next_total(next_invoice, next_lines, own_charged_back)
     due_later = compute_next_amount_due(next_invoice, next_total, immediate)
     total = next_total + (immediate.total if immediate is not None else 0)
-    credited = [line for line in stripe_lines if line["amount"] < 0 and is_of_change(request, parse_line(line))]
+    total += sum(each.total for each in endings) + charged_back - own_charged_back
+    stripe_lines = [*own_lines, *ending_lines]
+    credited = [line for line in [*prorations, *ending_lines] if line["amount"] < 0]
     cleared_end = find_cleared_end(request.billing, request.plan)
     terms = Terms(
         organization_id=request.organization_id,
@@ -140,7 +149,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         quantity=request.quantity,
         proration_date=to_unix(request.proration_date),
         amount_due_now=due_now,
-        prorated=sum(line.amount for line in prorations) + charged_back,
+        prorated=sum(line["amount"] for line in prorations) + own_charged_back,
         currency=request.subscription.currency,
     )
     expires_at = min(now + QUOTE_LIFETIME, request.next_invoice)
@@ -152,43 +161,22 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         quantity=request.quantity,
         max_quantity=find_max_quantity(gateway.catalog, request.billing, request.plan),
         currency=request.subscription.currency,
-        lines=lines,
-        amount_due_now=due_now,
+        lines=[*(parse_line(line) for line in stripe_lines), *charges_back.values()],
+        amount_due_now=due_now + due_for_endings,
         amount_due_on_billing_date=due_later,
-        sums=sum_up(stripe_lines, charged_back, total, due_now + due_later),
+        sums=sum_up(stripe_lines, charged_back, total, due_now + due_for_endings + due_later),
         credit=-sum(net_amount(line) for line in credited) - charged_back,
-        amount_unpaid=sum(
-            owed - (charges_back[invoice_id].amount if invoice_id in charges_back else 0)
-            for invoice_id, owed in request.billing.unpaid_invoices.items()
-        ),
+        amount_unpaid=sum(unpaid.values()) - charged_back,
         billing_date=find_billing_date(request.subscription, request.next_invoice),
         ends_at=find_scheduled_end(request.subscription) if cleared_end is None else None,
         ends_at_cleared=cleared_end,
-        estimate=request.billing.has_metered_usage,
+        estimate=request.billing.has_metered_usage or bool(endings),  # no date fixes the prorations of an ending
     )
 
 
 def is_of_change(request: QuoteRequest, line: QuoteLine) -> bool:
     """Return whether the change makes this proration. An earlier change's prorations begin in another second."""
     return line.proration and line.period.start == request.proration_date
-
-
-def charge_back_unpaid(request: QuoteRequest, lines: list[dict[str, Any]]) -> dict[str, QuoteLine]:
-    """Return a line for each unpaid invoice that the change makes Stripe credit, by the invoice's id.
-
-    It charges the credit back, as ``plan_changes/unpaid_credits`` does after the change. The credit then lowers what
-    the organization owes on that invoice. It charges back at most what is unpaid.
-    """
-    found: dict[str, QuoteLine] = {}
-    for line in lines:
-        invoice_id, credit = find_credited_invoice(line), parse_line(line)
-        if invoice_id in request.billing.unpaid_invoices and is_of_change(request, credit):
-            earlier = found[invoice_id].amount if invoice_id in found else 0
-            found[invoice_id] = replace(
-                credit, description=CHARGED_BACK, amount=earlier - credit.amount, proration=False
-            )
-    unpaid = request.billing.unpaid_invoices
-    return {key: replace(line, amount=min(line.amount, unpaid[key])) for key, line in found.items()}
 
 
 def load_request(
@@ -204,6 +192,8 @@ def load_request(
         target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
         units = quantity or billing.default_quantity(target.key)
         transition = policy.check_change(billing.plan_state, target, units, billing.contract)
+        if target.key == FREE:
+            policy.check_ending(billing.duplicates.values())
         if billing.subscription is None or billing.base_item is None or billing.subscription_version is None:
             raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
         settlement = choose_settlement(gateway.catalog, billing, billing.plan_state.requested_plan, target, units)

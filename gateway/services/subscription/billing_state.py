@@ -115,12 +115,13 @@ class BillingState:
 
         The plan's version is part of it. After an upgrade and a downgrade the subscription looks as before, but other
         prorations are waiting for its billing date. The unpaid invoices are part of it, because they decide what is
-        credited.
+        credited. The duplicates are part of it, because Cancel plan ends them.
         """
         if self.subscription is None:
             return None
         owed = "".join(f"-{invoice_id}:{amount}" for invoice_id, amount in sorted(self.unpaid_invoices.items()))
-        return f"{self.plan_version}-{self.subscription.trail[-1]}{owed}"
+        ended = "".join(f"-{subscription_id}" for subscription_id in sorted(self.duplicates))
+        return f"{self.plan_version}-{self.subscription.trail[-1]}{owed}{ended}"
 
     def find_immediate_charge_obstacle(self) -> str | None:
         """Return why Stripe cannot charge a change before it takes effect, or None if it can."""
