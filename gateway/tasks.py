@@ -21,7 +21,7 @@ from procrastinate.jobs import Status
 from gateway.db import jobs
 from gateway.errors import DatabaseUnavailable, ReconciliationInProgress, StripeUnavailable
 from gateway.services.adoption import completion as adoption_completion
-from gateway.services.customers import existing
+from gateway.services.customers import existing, surplus
 from gateway.services.customers.default_method import DEFAULT_CHOICE
 from gateway.services.customers.method_removal import REMOVAL
 from gateway.services.intents.completion import Operation, finish_intent
@@ -144,11 +144,15 @@ def wait_out_outages(stopping: Event) -> Callable[[Callable[P, None]], Callable[
 
 
 def add_customer_tasks(app: App, gateway: Gateway) -> None:
-    """Add the tasks that adopt customers which the gateway did not create."""
+    """Add the tasks that adopt customers which the gateway did not create, and that bound what is on file."""
 
     @app.task(name=jobs.FIND_CUSTOMER, retry=UNTIL_STRIPE_ANSWERS)
     def find_customer(organization_id: str) -> None:
         existing.search_for_organization(gateway, organization_id)
+
+    @app.task(name=jobs.DETACH_SURPLUS, retry=STRIPE_AWAY)
+    def detach_surplus(payment_method_id: str) -> None:
+        surplus.detach_surplus(gateway, payment_method_id)
 
     @app.task(name=jobs.FILL_MIRROR, retry=UNTIL_STRIPE_ANSWERS)
     def fill_mirror(customer_id: str) -> None:

@@ -167,7 +167,9 @@ class QuoteSchema(OutputSchema):
     billing_date = utc("when Stripe charges it, or null while collection is paused", allow_none=True)
     ends_at = utc("when the subscription ends after the change, or null", allow_none=True)
     ends_at_cleared = utc("the scheduled end that the change clears, or null", allow_none=True)
-    estimate = fields.Boolean(metadata={"description": "whether further usage may still change the amounts"})
+    estimate = fields.Boolean(
+        metadata={"description": "whether the amounts may still change, by usage or with each second"}
+    )
 
 
 class PaymentMethodSchema(OutputSchema):

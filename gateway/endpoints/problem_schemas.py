@@ -47,6 +47,7 @@ OPTIONAL_MEMBERS: Mapping[str, Mapping[str, Json]] = MappingProxyType(
         "database_unavailable": {"change_id": CHANGE_ID},
         "invalid_request": {"errors": ERRORS, "change_id": CHANGE_ID},
         "no_change": {"change_id": CHANGE_ID},
+        "no_immediate_charge": {"change_id": CHANGE_ID},
         "not_found": {"change_id": CHANGE_ID},
         "payment_method_in_use": {
             "amount": {"type": "integer", "description": "what is still to be charged, in minor units"},

@@ -103,6 +103,7 @@ def cancel(command: ChangeCommand) -> Answer:
     errors.CatalogNotSynced,
     errors.ClassicBillingMode,
     errors.NoChange,
+    errors.NoImmediateCharge,
     errors.NotEnrolled,
     errors.PeriodOver,
     errors.PlanUnavailable,

@@ -249,7 +249,7 @@ def refuses(error: NotFound | StripeRejected, parameter: str) -> bool:
 def needs_action(error: CardDeclined) -> bool:
     """Return whether the cardholder must first approve the payment (3-D Secure). The bank has not refused the card."""
     cause = error.__cause__
-    return isinstance(cause, stripe.CardError) and cause.code == "invoice_payment_intent_requires_action"
+    return isinstance(cause, stripe.CardError) and (cause.code or "").endswith("_payment_intent_requires_action")
 
 
 def nothing_upcoming(error: StripeRejected) -> bool:

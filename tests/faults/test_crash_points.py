@@ -39,13 +39,12 @@ IN_EACH_CHANGE = [Failpoint.INTENT_WRITTEN, Failpoint.STRIPE_ANSWERED, Failpoint
 IN_EACH_JOB = [Failpoint.PARAMETERS_FROZEN, Failpoint.STRIPE_ANSWERED, Failpoint.ANSWER_MERGED]
 UNPAID = "SELECT count(*) FROM invoices WHERE organization_id = %s AND status = 'open'"
 ENDS = {GOOD: "applied", ASKS_ITS_HOLDER: "requires_action", DECLINED: "failed"}
-EVERYBODY = {"org_good": GOOD, "org_asked": ASKS_ITS_HOLDER, "org_declined": DECLINED}
+ANSWERED = {"org_good": GOOD, "org_asked": ASKS_ITS_HOLDER}  # Stripe answers a declined card with an error
 CONCERNED: Mapping[Failpoint, dict[str, str]] = {
     Failpoint.INTENT_WRITTEN: {"org_good": GOOD},
-    Failpoint.STRIPE_ANSWERED: EVERYBODY,
-    Failpoint.ANSWER_MERGED: EVERYBODY,
+    Failpoint.STRIPE_ANSWERED: ANSWERED,
+    Failpoint.ANSWER_MERGED: ANSWERED,
     Failpoint.PAYMENT_AWAITED: {"org_asked": ASKS_ITS_HOLDER},
-    Failpoint.INVOICE_VOIDED: {"org_declined": DECLINED},
     Failpoint.CHANGE_ENDED: {"org_declined": DECLINED},
 }
 

@@ -92,3 +92,15 @@ def test_item_of_an_ended_subscription_is_refused(account: StripeAccount, subscr
     account.v1.subscriptions.cancel(subscription.id)
     with pytest.raises(stripe.InvalidRequestError, match="has ended"):
         add(account, subscription, -100)
+
+
+def test_item_with_an_amount_names_a_price(account: StripeAccount) -> None:
+    customer = account.customer()
+    item = account.v1.invoice_items.create({"customer": customer.id, "amount": 1000, "currency": "usd"})
+    assert item.pricing is not None
+    assert item.pricing.price_details is not None
+    price = account.v1.prices.retrieve(str(item.pricing.price_details.price))
+    assert (item.pricing.type, price.unit_amount, price.active) == ("price_details", 1000, False)
+    changed = account.v1.invoice_items.update(item.id, {"amount": -5})
+    assert changed.pricing is not None
+    assert str(changed.pricing.unit_amount_decimal) == "-5"

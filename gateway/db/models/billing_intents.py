@@ -34,5 +34,8 @@ class BillingIntent(Base):
     """The idempotency key of the call derives from it, so Stripe carries out a repeated call once."""
     kind: Mapped[str]
     object_id: Mapped[str]
-    """The payment method, invoice or plan change. With the kind, it is all that a repeated call needs."""
+    """The payment method, invoice or plan change that the operation is about."""
+    # Stored, because the default may change before a repeated call. Stripe refuses other parameters under one key.
+    payment_method_id: Mapped[str | None]
+    """What a payment charges. None if the mirror knew nothing, and for the other kinds."""
     created_at: Mapped[datetime]

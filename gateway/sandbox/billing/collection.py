@@ -60,8 +60,11 @@ def debit_ends(store: Store, invoice: Json) -> int | None:
 
 
 def end_debit(work: Work, invoice: Json) -> Json:
-    """Store the bank's answer. If the debit failed, schedule the next attempt unless collection has stopped."""
-    if not invoice["auto_advance"]:
+    """Store the bank's answer. If the debit failed, schedule the next attempt unless collection has stopped.
+
+    Stripe never charges a sent invoice by itself (https://docs.stripe.com/billing/collection-method).
+    """
+    if not invoice["auto_advance"] or sending.is_sent(invoice):
         return payment.end_debit(work, invoice)
     return _follow_failure(work, payment.end_debit(work, _schedule_retry(work, invoice)))
 

@@ -5,6 +5,7 @@ from fractions import Fraction
 from gateway.sandbox.currencies import step
 from gateway.sandbox.errors import invalid, required
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.catalog import build_price, build_product
 from gateway.sandbox.objects.invoice import build_item, pricing
 from gateway.sandbox.objects.subscription import items_of
 from gateway.sandbox.proration import nearest
@@ -28,6 +29,19 @@ def priced(work: Work, price_id: str, quantity: int, description: str | None, *,
         "quantity": quantity,
         "quantity_decimal": str(quantity),
     }
+
+
+def of_amount(work: Work, amount: int, currency: str, description: str | None) -> Json:
+    """Return the ``pricing`` of an invoice item with an amount, which names a price as recorded from Stripe's API.
+
+    Stripe makes the price for this item alone. That both it and its product are inactive, and that no event reports
+    them, is an inference.
+    """
+    product = build_product(work, {"name": description or "Invoice item", "active": False})
+    price = build_price(work, {"active": False, "currency": currency, "unit_amount": amount}, product["id"])
+    work.keep(product)
+    work.keep(price)
+    return pricing(price, str(amount))
 
 
 def tied_to(subscription: Json) -> Json:

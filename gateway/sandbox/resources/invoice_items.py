@@ -75,7 +75,12 @@ def _subscription(work: Work, customer: Json, params: Json) -> Json | None:
 def _priced(work: Work, item: Json, params: Json) -> Json:
     """Return the fields that depend on the price and the quantity, if either is given. An amount excludes both."""
     if not params.keys() & {"pricing", "quantity"}:
-        return {}
+        given = "amount" in params
+        return (
+            {"pricing": one_time.of_amount(work, item["amount"], item["currency"], item["description"])}
+            if given
+            else {}
+        )
     if "amount" in params or ("pricing" not in params and item["pricing"] is None):
         raise invalid("`quantity` and `pricing[price]` require each other and exclude `amount`.")  # inferred wording
     price_id = params["pricing"]["price"] if "pricing" in params else item["pricing"]["price_details"]["price"]

@@ -19,7 +19,7 @@ from gateway.services.mirror.refresh import merge_snapshots
 from gateway.services.rate_limits.table import MAX_PAYMENT_METHODS
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import stripe_call
-from gateway.stripe_api.snapshots import PaymentMethodSnapshot
+from gateway.stripe_api.snapshots import ORGANIZATION_ID, PaymentMethodSnapshot
 
 PAYMENT_METHOD_ID = re.compile(r"\A[A-Za-z0-9_]{1,255}\Z")
 COUNT_ON_FILE = select(func.count()).where(
@@ -67,7 +67,13 @@ def create_setup_intent(gateway: Gateway, caller: Caller) -> SetupIntent:
     refuse_too_many(gateway, caller)
     customer_id = ensure_customer(gateway, caller)
     with detect_deletion(gateway, caller.organization_id), stripe_call():
-        intent = gateway.stripe.v1.setup_intents.create({"customer": customer_id, "usage": "off_session"})
+        intent = gateway.stripe.v1.setup_intents.create(
+            {
+                "customer": customer_id,
+                "usage": "off_session",
+                "metadata": {ORGANIZATION_ID: caller.organization_id},  # tells whose setup intent it is
+            }
+        )
     return SetupIntent(client_secret=intent.client_secret or "", publishable_key=gateway.config.stripe_publishable_key)
 
 

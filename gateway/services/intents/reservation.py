@@ -19,6 +19,7 @@ from gateway.db import jobs
 from gateway.db.models import IS_OPEN, BillingIntent, Organization, PlanChange
 from gateway.errors import ChangeInProgress
 from gateway.failpoints import Failpoint, failpoint
+from gateway.services.mirror.charged_method import find_charged_method
 from gateway.services.runtime import Gateway
 
 T = TypeVar("T")
@@ -96,11 +97,13 @@ def try_to_reserve(
             return None
         if refusal is not None:
             raise refusal
+        charged = find_charged_method(session, organization_id) if kind is Kind.PAY_INVOICE else None
         intent = BillingIntent(
             organization_id=organization_id,
             id=f"intent_{uuid.uuid4().hex}",
             kind=kind.value,
             object_id=object_id,
+            payment_method_id=charged.id if charged is not None else None,
             created_at=now,
         )
         session.add(intent)

@@ -18,7 +18,6 @@ from gateway.errors import (
 from gateway.services.intents.completion import Operation, perform
 from gateway.services.intents.reservation import Kind, reserve
 from gateway.services.invoices.listing import get_invoice
-from gateway.services.mirror.charged_method import find_charged_method
 from gateway.services.mirror.refresh import read_answer, retrieve_all
 from gateway.services.plan_table.attribution import PAYMENT_KEY_PREFIX
 from gateway.services.rate_limits.card_testing import refuse_after_declines
@@ -74,15 +73,16 @@ def charge_invoice(gateway: Gateway, intent: BillingIntent) -> list[Snapshot]:
 
     Return the invoice, and the subscription if a plan change waits for the payment.
 
-    The call names the payment method that Plan Details show, because the invoice, or another subscription that it
-    belongs to, may name another one. The person who may have to approve the payment is present. Raise CardDeclined,
-    PaymentActionRequired, or PaymentMethodRequired if the payment method was removed at Stripe.
+    The call names the payment method that Plan Details showed when the intent was committed, because the invoice, or
+    another subscription that it belongs to, may name another one. The person who may have to approve the payment is
+    present. Raise CardDeclined, PaymentActionRequired, or PaymentMethodRequired if the payment method was removed at
+    Stripe.
     """
     params: InvoicePayParams = {"off_session": False}
+    if intent.payment_method_id is not None:
+        params["payment_method"] = intent.payment_method_id
     with gateway.database.reading() as session:
         invoice = session.get_one(Invoice, intent.object_id)
-        if (charged := find_charged_method(session, intent.organization_id)) is not None:
-            params["payment_method"] = charged.id
     # The prefix tells ``attribution`` that a user paid, because Stripe's events contain the key.
     key = f"{PAYMENT_KEY_PREFIX}{invoice.id}:{intent.id}"
     hosted_invoice_url = invoice.hosted_invoice_url

@@ -1,18 +1,21 @@
-"""The objects that a change of another object makes outdated: upcoming charges, and the discounts of a holder."""
+"""What a change of an object entails for others: outdated charges and discounts, and too many payment methods."""
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from gateway.db.models import Discounts, Mirrored, PaymentMethod, UpcomingInvoice
+from gateway.db.models import Discounts, Mirrored, Organization, PaymentMethod, UpcomingInvoice
 from gateway.db.queries import among
+from gateway.services.rate_limits.table import MAX_PAYMENT_METHODS
 from gateway.stripe_api.snapshots import (
     ENDED,
     CustomerSnapshot,
     DiscountsSnapshot,
+    Observation,
     PaymentMethodSnapshot,
+    Reference,
     Snapshot,
     Source,
     SubscriptionSnapshot,
@@ -29,6 +32,28 @@ def find_unknown_payment_methods(session: Session, named: set[str], rows: Rows) 
     if not (unsure := named - {stripe_id for kind, stripe_id in rows if kind == PaymentMethodSnapshot.kind}):
         return set()
     return unsure - set(session.scalars(select(PaymentMethod.id).where(among(PaymentMethod.id, unsure))))
+
+
+def find_surplus_methods(
+    session: Session, observations: Sequence[Observation], organizations: Mapping[str, Organization]
+) -> list[str]:
+    """Return the payment methods that our setup intents have attached although enough were on file before.
+
+    ``organizations`` maps a customer's id to its organization. Of several that were attached together, those that came
+    last are too many.
+    """
+    added = [each for each in observations if isinstance(each, Reference) and each.is_added]
+    surplus = []
+    for position, each in enumerate(added):
+        if (organization := organizations.get(each.owner or "")) is not None:
+            earlier = select(func.count()).where(
+                PaymentMethod.organization_id == organization.id,
+                PaymentMethod.detached.is_(False),
+                PaymentMethod.id.not_in([later.id for later in added[position:]]),
+            )
+            if session.scalars(earlier).one() >= MAX_PAYMENT_METHODS:
+                surplus.append(each.id)
+    return surplus
 
 
 def find_discount_ids(snapshot: Snapshot) -> tuple[str, ...]:

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from gateway.db import bulk, jobs
 from gateway.db.models import Invoice, Mirrored
 from gateway.services.mirror.batch import Batch
-from gateway.services.mirror.dependents import find_unknown_payment_methods
+from gateway.services.mirror.dependents import find_surplus_methods, find_unknown_payment_methods
 from gateway.services.mirror.outcome import Outcome
-from gateway.services.mirror.refresh_jobs import fill_job, lookup_job, refresh_job
+from gateway.services.mirror.refresh_jobs import fill_job, lookup_job, refresh_job, surplus_job
 from gateway.services.mirror.tables import KINDS
 from gateway.services.plan_table import writer
 from gateway.stripe_api.snapshots import Observation, PaymentMethodSnapshot, Reference
@@ -46,7 +46,8 @@ def merge(session: Session, observations: Sequence[Observation], now: datetime, 
         history = writer.update_plan_table(session, batch.affected, batch.organization_rows, batch.build_plans(), now)
         batch.look_up_undecided_invoices()
         bulk.flush(session, Mirrored, *writer.WRITTEN_MODELS, more=history)
-    jobs.defer_all(session, build_jobs(batch, now, attempt))
+    surplus = find_surplus_methods(session, observations, batch.by_customer)
+    jobs.defer_all(session, [*build_jobs(batch, now, attempt), *map(surplus_job, surplus)])
     return [outcomes[position] for position in range(len(observations))]
 
 

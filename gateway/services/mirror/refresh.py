@@ -9,7 +9,7 @@ from sqlalchemy import select
 from stripe import StripeClient, StripeObject
 from stripe.params import InvoicePaymentListParamsPayment
 
-from gateway.db.models import Mirrored
+from gateway.db.models import Invoice, Mirrored, Organization
 from gateway.errors import NotFound, StripeRejected, StripeUnavailable
 from gateway.services.mirror.merge import merge
 from gateway.services.mirror.outcome import Outcome
@@ -18,7 +18,7 @@ from gateway.services.mirror.tables import KINDS
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import key_refused, nothing_upcoming, stripe_call
-from gateway.stripe_api.snapshots import Snapshot, Source, UnreadableObject
+from gateway.stripe_api.snapshots import InvoiceSnapshot, Seen, Snapshot, Source, UnreadableObject
 
 
 def retrieve_holder(stripe: StripeClient, holder_id: str) -> StripeObject:
@@ -97,7 +97,7 @@ def retrieve(gateway: Gateway, kind: str, stripe_id: str) -> Snapshot | None:
         with stripe_call():
             answer = RETRIEVE[kind](gateway.stripe, stripe_id)
     except NotFound:
-        return None
+        return find_deleted_draft(gateway, stripe_id, after_revision) if kind == InvoiceSnapshot.kind else None
     except StripeRejected as error:
         if nothing_upcoming(error):
             return None
@@ -110,6 +110,34 @@ def retrieve(gateway: Gateway, kind: str, stripe_id: str) -> Snapshot | None:
         # The event is already marked done. Only this log line and the failed job show that the state is unknown.
         log.exception("refresh_unreadable", kind=kind, stripe_id=stripe_id)
         raise
+
+
+def find_deleted_draft(gateway: Gateway, invoice_id: str, after_revision: int | None) -> Snapshot | None:
+    """Return the state of a draft in the mirror that Stripe no longer has, or None if there is no such draft.
+
+    Only drafts can be deleted, and Stripe keeps nothing of them. It still has the customer, unless the key belongs to
+    another account. https://docs.stripe.com/api/invoices/delete
+    """
+    query = (
+        select(Invoice, Organization.stripe_customer_id)
+        .join(Organization, Organization.id == Invoice.organization_id)
+        .where(Invoice.id == invoice_id, Invoice.status == "draft", Organization.stripe_customer_id.is_not(None))
+    )
+    with gateway.database.reading() as session:
+        found = session.execute(query).one_or_none()
+    if found is None:
+        return None
+    draft, customer_id = found
+    try:
+        with stripe_call():
+            customer = gateway.stripe.v1.customers.retrieve(customer_id or "")
+    except NotFound:
+        return None
+    known = {name: getattr(draft, name) for name in KINDS[InvoiceSnapshot.kind].columns}
+    seen = Seen.in_answer(
+        customer, cause=f"refresh of {invoice_id}", source=Source.REFRESH, after_revision=after_revision
+    )
+    return InvoiceSnapshot(**known | {"id": invoice_id, "customer_id": customer_id, "status": "deleted", "seen": seen})
 
 
 def retrieve_all(gateway: Gateway, objects: Iterable[tuple[str, str]]) -> list[Snapshot]:

@@ -39,6 +39,15 @@ def fill_job(customer_id: str) -> jobs.Wanted:
     return jobs.Wanted(f"fill_mirror:{customer_id}", jobs.FILL_MIRROR, {"customer_id": customer_id})
 
 
+def surplus_job(payment_method_id: str) -> jobs.Wanted:
+    """Build the job that detaches a payment method beyond the limit.
+
+    The worker continues in ``customers.surplus.detach_surplus``.
+    """
+    arguments = {"payment_method_id": payment_method_id}
+    return jobs.Wanted(f"detach_surplus:{payment_method_id}", jobs.DETACH_SURPLUS, arguments)
+
+
 def lookup_job(kind: str, stripe_id: str, changed_at: datetime, *, at: datetime) -> jobs.Wanted:
     """Build the job that refreshes an object only if the mirror still has no state as new as ``changed_at``.
 

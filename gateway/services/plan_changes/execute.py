@@ -24,6 +24,7 @@ from gateway.errors import (
     ContactSalesRequired,
     GatewayError,
     InvalidRequest,
+    NoImmediateCharge,
     NotFound,
     PaymentMethodRequired,
     QuoteStale,
@@ -35,9 +36,14 @@ from gateway.failpoints import Failpoint, failpoint
 from gateway.services import idempotency
 from gateway.services.customers.deletion import check_for_deletion
 from gateway.services.mirror.merge import merge
-from gateway.services.mirror.refresh import is_replayed, merge_snapshots, read_answer, refresh, retrieve_all
+from gateway.services.mirror.refresh import merge_snapshots, refresh
 from gateway.services.mirror.refresh_jobs import defer_refresh
-from gateway.services.plan_changes.payment import resolve_payment
+from gateway.services.plan_changes.payment import (
+    hold_back,
+    read_step_answer,
+    refuse_unsafe_wait,
+    resolve_payment,
+)
 from gateway.services.plan_changes.stripe_calls import (
     CANCEL,
     CREATE,
@@ -55,15 +61,7 @@ from gateway.services.rate_limits.card_testing import count_decline
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import load_billing_state
 from gateway.stripe_api.client import kept_failure, outside_period, stripe_call
-from gateway.stripe_api.events import JsonObject
-from gateway.stripe_api.snapshots import (
-    ENDED,
-    InvoiceSnapshot,
-    Seen,
-    Snapshot,
-    SubscriptionSnapshot,
-    UnreadableObject,
-)
+from gateway.stripe_api.snapshots import ENDED, SubscriptionSnapshot, UnreadableObject
 
 AFTER_EXPIRY = timedelta(minutes=1)  # time for Stripe to announce that the payment came too late
 SOON = timedelta(seconds=15)  # time for a queued refresh to run
@@ -90,10 +88,18 @@ def run_change(gateway: Gateway, change_id: str, first: Step | None = None) -> N
         else:
             try:
                 perform_step(gateway, step)
-            except (CardDeclined, NotFound, PaymentMethodRequired, QuoteStale, StripeRejected) as error:
-                reason = explain_failure(gateway, change_id, error)
-                end_change(gateway, change_id, "failed", reason, stale_subscription_id=step.subscription_id)
-                return
+            except (
+                CardDeclined,
+                NoImmediateCharge,
+                NotFound,
+                PaymentMethodRequired,
+                QuoteStale,
+                StripeRejected,
+            ) as error:
+                if not hold_back(gateway, step, error):
+                    reason = explain_failure(gateway, change_id, error)
+                    end_change(gateway, change_id, "failed", reason, stale_subscription_id=step.subscription_id)
+                    return
             except StripeUnavailable as error:
                 # At most one new key per run, because Stripe may keep failing for a long time.
                 if not kept_failure(error) or NEW_KEY in performed:
@@ -102,8 +108,7 @@ def run_change(gateway: Gateway, change_id: str, first: Step | None = None) -> N
                 performed.add(NEW_KEY)
             else:
                 if step.name == UPDATE:  # the last one
-                    if step.leaves_unpaid:
-                        withdraw_or_leave_to_job(gateway, change_id)
+                    withdraw_or_leave_to_job(gateway, step)
                     return
                 performed.add(step.name)
         step = take_next_step(gateway, change_id)
@@ -127,8 +132,11 @@ def take_next_step(gateway: Gateway, change_id: str) -> Step | None:
 def perform_step(gateway: Gateway, step: Step) -> None:
     """Make one call, merge its answer, and resolve the payment that the change may wait for.
 
-    Raises as ``stripe_call`` and ``resolve_payment`` do. Raises QuoteStale if the quote's billing period has ended.
+    Raises as ``stripe_call``, ``refuse_unsafe_wait`` and ``resolve_payment`` do. Raises QuoteStale if the quote's
+    billing period has ended.
     """
+    if step.is_held_back:
+        refuse_unsafe_wait(gateway, step)
     try:
         with withdraw_if_not_called(gateway, step.change_id), stripe_call():
             answer = step.perform(gateway.stripe)
@@ -165,24 +173,6 @@ def withdraw_if_not_called(gateway: Gateway, change_id: str) -> Iterator[None]:
                 change.close("failed", gateway.clock(), {"code": error.code, "detail": error.detail})
                 idempotency.unlink_change(session, change)
         raise
-
-
-def read_step_answer(gateway: Gateway, step: Step, answer: stripe.Subscription) -> list[Snapshot]:
-    """Return the subscription in the answer, and the invoice that Stripe made for a change that is charged now.
-
-    Without the invoice, the mirror could show it open until the webhook of its payment arrives. The next change would
-    then be refused over an invoice that is paid.
-    """
-    states = read_answer(
-        gateway, SubscriptionSnapshot, answer, cause=step.change_id, after_revision=step.after_revision
-    )
-    if not isinstance(answer.latest_invoice, stripe.Invoice):
-        return states
-    if is_replayed(answer):
-        return [*states, *retrieve_all(gateway, [(InvoiceSnapshot.kind, answer.latest_invoice.id)])]
-    seen = Seen.in_answer(answer, cause=step.change_id)
-    invoice: JsonObject = answer.to_dict(for_json=True)["latest_invoice"]
-    return [*states, InvoiceSnapshot.read(invoice, seen)]
 
 
 def explain_failure(gateway: Gateway, change_id: str, error: GatewayError) -> GatewayError:

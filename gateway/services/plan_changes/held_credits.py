@@ -1,6 +1,6 @@
 """Read from Stripe the credits against one invoice, and how far the gateway has withdrawn them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -22,9 +22,11 @@ class HeldCredits:
     credited: int
     """What Stripe credited of the invoice, for time that the organization did not use."""
     charged_back: int
-    """What the gateway charged to withdraw these credits."""
+    """What the gateway charged to withdraw these credits, and what Stripe itself wrote off of them."""
     noted: int
     """What the gateway's credit notes took off the invoice instead."""
+    is_final: bool
+    """Whether none of the credits is on a draft that Stripe may write off."""
 
 
 def read_held_credits(gateway: Gateway, invoice: Invoice) -> HeldCredits:
@@ -37,12 +39,48 @@ def read_held_credits(gateway: Gateway, invoice: Invoice) -> HeldCredits:
         items = {item.id: item.to_dict(for_json=True) for item in listed.auto_paging_iter()}
         notes = gateway.stripe.v1.credit_notes.list({"invoice": invoice.id, "limit": 100})
         ours = [note.to_dict(for_json=True) for note in notes.auto_paging_iter()]
-    credits_against = [item for item in items.values() if credits_invoice(item, invoice.id, items)]
+    lines = list_lines(gateway, invoice) if any(is_of_cancellation(item) for item in items.values()) else []
+    found = [item for item in items.values() if credits_invoice(item, invoice.id, items) or credits_line(item, lines)]
+    bills = retrieve_bills(gateway, found)
+    given = [item for item in found if item["invoice"] is None or counts(bills[item["invoice"]])]
     return HeldCredits(
-        credited=-sum(item["amount"] for item in credits_against if counts(gateway, item)),
-        charged_back=sum(item["amount"] for item in items.values() if is_ours(item, invoice.id)),
+        credited=-sum(item["amount"] for item in given),
+        charged_back=sum(item["amount"] for item in items.values() if is_ours(item, invoice.id))
+        + sum(compute_written_off(bill, given) for bill in bills.values()),
         noted=sum(note["total"] for note in ours if note["status"] == "issued" and is_ours(note, invoice.id)),
+        is_final=not any(bill.status == "draft" and bill.total < 0 for bill in bills.values()),
     )
+
+
+def list_lines(gateway: Gateway, invoice: Invoice) -> list[Json]:
+    """List all lines of an invoice."""
+    with stripe_call():
+        lines = gateway.stripe.v1.invoices.line_items.list(invoice.id, {"limit": 100})
+        return [line.to_dict(for_json=True) for line in lines.auto_paging_iter()]
+
+
+def is_of_cancellation(item: Json) -> bool:
+    """Return whether an item is a credit that the end of a subscription left on the customer.
+
+    Stripe no longer ties it to the subscription, and does not say which invoice it credits.
+    """
+    return bool(item["proration"] and item["parent"] is None and item["amount"] < 0)
+
+
+def credits_line(item: Json, lines: Sequence[Json]) -> bool:
+    """Return whether the credit of a cancellation returns the rest of one of the invoice's ``lines``."""
+    return is_of_cancellation(item) and any(
+        describe_time(line) == describe_time(item)
+        and line["period"]["start"] <= item["period"]["start"]
+        and line["amount"] >= -item["amount"]
+        for line in lines
+    )
+
+
+def describe_time(sold: Json) -> tuple[Json | None, int, int]:
+    """Return what the credit of a line has in common with it: the price, the quantity and the end of the period."""
+    pricing = sold["pricing"] or {}
+    return pricing.get("price_details"), sold["quantity"], sold["period"]["end"]
 
 
 def credits_invoice(item: Json, invoice_id: str, items: Mapping[str, Json]) -> bool:
@@ -60,17 +98,29 @@ def credits_invoice(item: Json, invoice_id: str, items: Mapping[str, Json]) -> b
     return debit is not None and debit["invoice"] == invoice_id
 
 
-def counts(gateway: Gateway, item: Json) -> bool:
-    """Return whether a credit is the organization's.
-
-    It is not if its invoice is void. It is not yet if it belongs to a change that waits for its payment.
-    """
-    if item["invoice"] is None:
-        return True
+def retrieve_bills(gateway: Gateway, found: Sequence[Json]) -> dict[str, Invoice]:
+    """Retrieve the invoices that contain these items, by id."""
+    ids = sorted({item["invoice"] for item in found if item["invoice"] is not None})
     with stripe_call():
-        invoice = gateway.stripe.v1.invoices.retrieve(item["invoice"])
-    waits = invoice.status == "open" and invoice.billing_reason == "subscription_update"
-    return invoice.status != "void" and not waits
+        return {each: gateway.stripe.v1.invoices.retrieve(each) for each in ids}
+
+
+def counts(bill: Invoice) -> bool:
+    """Return whether a credit on this invoice is the organization's.
+
+    It is not if the invoice is void. It is not yet if it belongs to a change that waits for its payment.
+    """
+    waits = bill.status == "open" and bill.billing_reason == "subscription_update"
+    return bill.status != "void" and not waits
+
+
+def compute_written_off(bill: Invoice, given: Sequence[Json]) -> int:
+    """Return how much of the credits on this invoice the organization never gets.
+
+    Stripe writes the final invoice of a subscription off if its total is negative.
+    """
+    on_it = -sum(item["amount"] for item in given if item["invoice"] == bill.id)
+    return min(on_it, -bill.total) if bill.status == "uncollectible" and bill.total < 0 else 0
 
 
 def is_ours(stripe_object: Json, invoice_id: str) -> bool:

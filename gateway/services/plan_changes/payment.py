@@ -1,7 +1,8 @@
 """Changes that take effect only after they are paid (``charge = "now"``).
 
-Stripe keeps such a change as the subscription's pending update while its invoice is open. A declined card changes
-nothing. A customer who must approve the payment (3-D Secure) has time until the update expires.
+A declined card changes nothing, because Stripe then saves neither the change nor its invoice. If the cardholder must
+approve the payment (3-D Secure), a second call makes Stripe keep the change as the subscription's pending update. Its
+invoice is open until the holder approves or the update expires.
 https://docs.stripe.com/billing/subscriptions/pending-updates
 """
 
@@ -9,25 +10,95 @@ import uuid
 from functools import partial
 
 from sqlalchemy.orm import Session
-from stripe import Invoice, PaymentIntent
+from stripe import Invoice, PaymentIntent, Subscription
 
 from gateway.db.models import PENDING_INVOICE, BillingIntent, PlanChange
-from gateway.errors import CardDeclined, Conflict, StripeRejected
+from gateway.errors import CardDeclined, Conflict, GatewayError, NoImmediateCharge, StripeRejected
 from gateway.failpoints import Failpoint, failpoint
 from gateway.services.intents.completion import Operation, perform
 from gateway.services.intents.reservation import Kind, reserve
-from gateway.services.mirror.refresh import merge_answer, read_answer, retrieve_all
-from gateway.services.plan_changes.stripe_calls import lock_change
+from gateway.services.mirror.refresh import is_replayed, merge_answer, read_answer, retrieve_all
+from gateway.services.plan_changes.charge_check import find_customer_id
+from gateway.services.plan_changes.stripe_calls import (
+    HELD_BACK,
+    Step,
+    count_spent_keys,
+    lock_change,
+    mark_key_spent,
+)
 from gateway.services.plan_changes.view import ChangeView, get_change
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription.billing_state import load_billing_state
-from gateway.stripe_api.client import stripe_call
-from gateway.stripe_api.snapshots import InvoiceSnapshot, Snapshot, SubscriptionSnapshot
+from gateway.stripe_api.client import needs_action, stripe_call
+from gateway.stripe_api.events import JsonObject
+from gateway.stripe_api.snapshots import InvoiceSnapshot, Seen, Snapshot, SubscriptionSnapshot
 
 AWAITS_CUSTOMER = frozenset({"requires_action", "requires_confirmation"})
 PAYMENT_FAILED = frozenset({"requires_payment_method", "canceled"})
 FINAL_STATUSES = frozenset({"void", "paid"})
 UNANSWERED = frozenset({"requested", "processing"})
+
+
+def hold_back(gateway: Gateway, step: Step, error: GatewayError) -> bool:
+    """Let the next call park the change until the cardholder approves. Return False if the error asks for nothing."""
+    if step.is_held_back or not isinstance(error, CardDeclined) or not needs_action(error):
+        return False
+    with gateway.database.transaction() as session:
+        change = lock_change(session, step.change_id)
+        if count_spent_keys(change, step.name) == step.keys_spent:
+            change.steps = {**change.steps, step.name: {**step.params, "payment_behavior": HELD_BACK}}
+            mark_key_spent(change, step.name)
+    return True
+
+
+def refuse_unsafe_wait(gateway: Gateway, step: Step) -> None:
+    """Raise NoImmediateCharge if the change cannot wait for its cardholder.
+
+    The parked change's invoice takes the subscription's pending items and unbilled usage. If the payment never comes,
+    Stripe voids the invoice, and they would be lost. A pending update cannot clear a scheduled end.
+    """
+    with gateway.database.reading() as session:
+        change = session.get_one(PlanChange, step.change_id)
+        billing = load_billing_state(session, change.organization_id)
+        customer_id = find_customer_id(session, change) or ""
+    cause = None
+    if step.params.keys() & {"cancel_at", "cancel_at_period_end"}:
+        cause = "the subscription is scheduled to end"
+    elif billing.has_metered_usage:
+        cause = "usage is not billed yet"
+    elif has_pending_items(gateway, customer_id, step.subscription_id):
+        cause = "earlier changes are not billed yet"
+    if cause is not None:
+        raise NoImmediateCharge(
+            f"The card asks its holder to approve the payment, and the change cannot wait for that while {cause}. "
+            "Please choose another payment method."
+        )
+
+
+def has_pending_items(gateway: Gateway, customer_id: str, subscription_id: str | None) -> bool:
+    """Return whether items wait for the next invoice of the subscription. It may take those of no subscription too."""
+    with stripe_call():
+        items = gateway.stripe.v1.invoice_items.list({"customer": customer_id, "pending": True, "limit": 100})
+        parents = [item.parent.subscription_details if item.parent else None for item in items.auto_paging_iter()]
+    return any(parent is None or parent.subscription == subscription_id for parent in parents)
+
+
+def read_step_answer(gateway: Gateway, step: Step, answer: Subscription) -> list[Snapshot]:
+    """Return the subscription in the answer, and the invoice that Stripe made for a change that is charged now.
+
+    Without the invoice, the mirror could show it open until the webhook of its payment arrives. The next change would
+    then be refused over an invoice that is paid.
+    """
+    states = read_answer(
+        gateway, SubscriptionSnapshot, answer, cause=step.change_id, after_revision=step.after_revision
+    )
+    if not isinstance(answer.latest_invoice, Invoice):
+        return states
+    if is_replayed(answer):
+        return [*states, *retrieve_all(gateway, [(InvoiceSnapshot.kind, answer.latest_invoice.id)])]
+    seen = Seen.in_answer(answer, cause=step.change_id)
+    invoice: JsonObject = answer.to_dict(for_json=True)["latest_invoice"]
+    return [*states, InvoiceSnapshot.read(invoice, seen)]
 
 
 def resolve_payment(gateway: Gateway, change_id: str, invoice: Invoice) -> None:

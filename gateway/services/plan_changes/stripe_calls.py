@@ -17,7 +17,7 @@ from stripe.params import (
 )
 
 from gateway.catalog import Catalog, Charge
-from gateway.db.models import UNSETTLED, Json, Organization, PlanChange
+from gateway.db.models import UNSETTLED, Invoice, Json, Organization, PlanChange
 from gateway.db.models import Subscription as StoredSubscription
 from gateway.errors import NoImmediateCharge, QuoteStale
 from gateway.services.plan_table.selection import FREE
@@ -33,15 +33,16 @@ SETTLEMENT: Mapping[Charge, SubscriptionUpdateParams] = MappingProxyType(
         # The prorations wait as pending invoice items for the billing date. Each call says so explicitly, like the
         # flexible billing mode that this depends on.
         "on_billing_date": {"proration_behavior": "create_prorations"},
-        # Stripe invoices the change immediately, and keeps it as a pending update until it is paid. ``payment.py``
-        # reads the payment from the expanded invoice.
+        # Stripe invoices the change immediately. If the payment fails, Stripe saves neither the change nor the invoice,
+        # so older items stay pending. If the cardholder must approve, ``payment.hold_back`` changes the call.
         "now": {
             "proration_behavior": "always_invoice",
-            "payment_behavior": "pending_if_incomplete",
+            "payment_behavior": "error_if_incomplete",
             "expand": ["latest_invoice.payments"],
         },
     }
 )
+HELD_BACK = "pending_if_incomplete"
 CREATE, UPDATE = "create_subscription", "update_subscription"
 CANCEL = "cancel:"  # begins the name of the call that ends a duplicate, and the subscription's id follows
 # Keys of ``PlanChange.steps``: the number of spent idempotency keys of each call, and the items of the frozen update.
@@ -61,6 +62,11 @@ class Step:
     after_revision: int | None
     leaves_unpaid: bool
     """Whether an invoice was not paid before the call, so that Stripe may credit time that was never paid."""
+
+    @property
+    def is_held_back(self) -> bool:
+        """Return whether Stripe parks the change until the cardholder approves the payment."""
+        return self.params.get("payment_behavior") == HELD_BACK
 
     def perform(self, stripe: StripeClient) -> Subscription:
         """Make the call. Its idempotency key derives from the change, so Stripe carries out a repeated call once."""
@@ -137,7 +143,11 @@ def freeze_ending(session: Session, change: PlanChange, billing: BillingState, s
     name = f"{CANCEL}{subscription_id}"
     params: SubscriptionCancelParams = {"prorate": True, "invoice_now": True}
     change.steps = {**change.steps, name: dict(params)}
-    note_unsettled(change, billing.list_unsettled(subscription_id))
+    row = session.get_one(StoredSubscription, subscription_id)
+    begins = min(datetime.fromisoformat(item["current_period_start"]) for item in row.items)
+    # Also what is paid. Stripe writes a negative final invoice off, and the withdrawal then credits it.
+    of_period = select(Invoice.id).where(Invoice.subscription_id == subscription_id, Invoice.created >= begins)
+    note_unsettled(change, [*billing.list_unsettled(subscription_id), *session.scalars(of_period)])
     return Step(
         name=name,
         change_id=change.id,
@@ -145,12 +155,12 @@ def freeze_ending(session: Session, change: PlanChange, billing: BillingState, s
         params=dict(params),
         keys_spent=0,
         leaves_unpaid=False,
-        after_revision=session.get_one(StoredSubscription, subscription_id).revision,
+        after_revision=row.revision,
     )
 
 
 def note_unsettled(change: PlanChange, invoices: Sequence[str]) -> None:
-    """Store the invoices that are not paid before the change. Credits for them must be withdrawn after it."""
+    """Store the invoices whose credits must be checked after the change."""
     if invoices:
         change.steps = {**change.steps, UNSETTLED: sorted({*change.steps.get(UNSETTLED, ()), *invoices})}
 
@@ -241,10 +251,11 @@ def build_update(catalog: Catalog, change: PlanChange, billing: BillingState, *,
         **SETTLEMENT[choose_settlement(catalog, billing, change.from_plan, target, change.quantity)],
         **build_end_params(billing, target),
     }
-    if "payment_behavior" in params and (obstacle := billing.find_pending_update_obstacle()) is not None:
-        if buys:
+    if "payment_behavior" in params:
+        if not buys:
+            del params["payment_behavior"]
+        elif (obstacle := billing.find_immediate_charge_obstacle()) is not None:
             raise NoImmediateCharge(obstacle)
-        del params["payment_behavior"]
     if change.proration_date is not None:
         params["proration_date"] = to_unix(change.proration_date)
     return dict(params)

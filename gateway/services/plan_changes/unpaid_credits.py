@@ -30,7 +30,10 @@ from gateway.errors import NotFound, StripeRejected, StripeUnavailable
 from gateway.failpoints import Failpoint, failpoint
 from gateway.services.mirror.refresh import PAYMENTS, refresh
 from gateway.services.plan_changes.held_credits import CREDITED_INVOICE, HeldCredits, read_held_credits
+from gateway.services.plan_changes.stripe_calls import Step
 from gateway.services.plan_table.attribution import CREDIT_KEY_PREFIX
+from gateway.services.plan_table.selection import stands_for_plan
+from gateway.services.plan_table.writer import load_plans
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import load_billing_state
 from gateway.stripe_api.client import key_spent, stripe_call
@@ -44,15 +47,17 @@ NOTE_TEXT = "Unused time of the billing period."
 log = structlog.get_logger()
 
 
-def withdraw_or_leave_to_job(gateway: Gateway, change_id: str) -> None:
+def withdraw_or_leave_to_job(gateway: Gateway, last: Step) -> None:
     """Withdraw the change's credits for unpaid time. If Stripe refuses or does not answer, leave them to the job.
 
-    The merge that closed the change has queued the job (``finish_withdrawal``).
+    ``last`` is the call that made the change. The merge of its answer has queued the job (``finish_withdrawal``).
     """
+    if not last.leaves_unpaid:
+        return
     try:
-        withdraw_credits(gateway, change_id)
+        withdraw_credits(gateway, last.change_id)
     except (NotFound, StripeRejected, StripeUnavailable, UnreadableObject):
-        log.warning("credits_left_to_job", change_id=change_id, exc_info=True)
+        log.warning("credits_left_to_job", change_id=last.change_id, exc_info=True)
 
 
 def finish_withdrawal(gateway: Gateway, change_id: str) -> None:
@@ -91,7 +96,12 @@ def withdraw_foreign_credits(gateway: Gateway, organization_id: str) -> None:
     queues it again with the invoice's next state. Raises as ``finish_withdrawal`` does.
     """
     with gateway.database.reading() as session:
-        unsettled = load_billing_state(session, organization_id).unsettled_renewals
+        plans = load_plans(session)
+        rows = session.scalars(select(Subscription).where(Subscription.organization_id == organization_id)).all()
+        billing = load_billing_state(session, organization_id)
+    # Also those that have ended, because a cancellation may credit the unused time.
+    ours = [each.id for each in rows if stands_for_plan(each, plans)]
+    unsettled = [each for own in ours for each in billing.list_unsettled(own)]
     # Written before Stripe is asked. Otherwise the merge could miss a state between the answer and the mark.
     mark_withdrawals(gateway, organization_id, unsettled, waits=True)
     finals = [each for each in unsettled if withdraw_from_invoice(gateway, None, each)]
@@ -110,7 +120,7 @@ def mark_withdrawals(gateway: Gateway, organization_id: str, invoices: Sequence[
 def withdraw_from_invoice(gateway: Gateway, change_id: str | None, invoice_id: str) -> bool:
     """Withdraw what Stripe credited of one invoice if it is not paid.
 
-    Return False if it is still a draft, or if a payment is in progress.
+    Return False if it is still a draft, if a payment is in progress, or if Stripe may write the credit off itself.
 
     If an earlier call has spent an idempotency key, that call is over and its effects stand. So read again what Stripe
     holds, and try the next key. All processes use the keys in the same order. A new failure ends the loop.
@@ -137,6 +147,8 @@ def try_withdrawal(gateway: Gateway, change_id: str | None, invoice_id: str, att
     if invoice.status == "draft" or under_way:
         return False
     held = read_held_credits(gateway, invoice)
+    if not held.is_final:
+        return False
     charged_back = held.charged_back
     returned = load_returned(gateway, invoice_id)
     # Earlier credits may have paid a part of the invoice. The organization keeps what it is credited of that part.

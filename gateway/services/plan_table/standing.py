@@ -33,6 +33,8 @@ class Debt(StrEnum):
     """Stripe sent it to the customer, and it is not due yet."""
     OVERDUE = "overdue"
     """Stripe sent it to the customer, and its due date is over."""
+    OVERDUE_TRIED = "overdue_tried"
+    """It is overdue and was tried. A lookup must show whether a payment is in progress."""
 
 
 class Span(NamedTuple):
@@ -66,6 +68,7 @@ PAYING = {
     Debt.GIVEN_UP: Span(SUSPENDED, SUSPENDED),
     Debt.SENT: Span(GOOD, GOOD),
     Debt.OVERDUE: Span(GRACE, GRACE),
+    Debt.OVERDUE_TRIED: Span(GOOD, GRACE),
 }
 # Stripe may report the status before the failed payment. Until both are known, the standing stays as it is.
 LATE = PAYING | {Debt.NOT_TRIED: Span(GOOD, GRACE)}
@@ -82,6 +85,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "canceled": Rule(GOOD, usable=False),
     }
 )
+UNDECIDED = frozenset({Debt.NOT_KNOWN, Debt.OVERDUE_TRIED})
+"""The debts that only a lookup at Stripe can decide."""
 FOLLOWS_INVOICES = frozenset(status for status, rule in RULES.items() if rule.debts)
 """The statuses for which the unpaid invoices decide the standing."""
 
@@ -120,7 +125,10 @@ def read_debt(subscription: Subscription, invoice: Invoice) -> Debt | None:
     if invoice.collection_method == "send_invoice":
         shown = [each for each in (invoice.as_of, subscription.as_of) if each is not None]
         is_over = invoice.due_date is not None and any(invoice.due_date <= each for each in shown)
-        return Debt.OVERDUE if is_over else Debt.SENT
+        if not is_over:
+            return Debt.SENT
+        is_unknown = invoice.status == "open" and invoice.attempted and invoice.payment_under_way is None
+        return Debt.OVERDUE_TRIED if is_unknown else Debt.OVERDUE
     if invoice.status == "uncollectible":
         # Stripe also writes invoices off untried while collection is paused, which means that the plan costs nothing.
         return Debt.GIVEN_UP if invoice.attempted else None

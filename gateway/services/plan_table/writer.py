@@ -42,7 +42,7 @@ from gateway.services.plan_table.selection import (
     list_duplicates,
     select_current_subscription,
 )
-from gateway.services.plan_table.standing import Debt, find_debts
+from gateway.services.plan_table.standing import UNDECIDED, find_debts
 from gateway.stripe_api.snapshots import Seen
 
 # Delay of the job that withdraws credits. The request that made the change has usually withdrawn them before.
@@ -160,7 +160,7 @@ def find_undecided_invoices(rows: OrganizationRows, plans: Plans) -> list[str]:
     if subscription is None:
         return []
     debts = find_debts(subscription, rows.invoices.values())
-    return [invoice_id for invoice_id, debt in debts.items() if debt is Debt.NOT_KNOWN]
+    return [invoice_id for invoice_id, debt in debts.items() if debt in UNDECIDED]
 
 
 def create_row(session: Session, organization_id: str) -> OrganizationPlan:

@@ -1,12 +1,15 @@
 """The lines of Stripe's previews, and the amounts that follow from them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stripe import Invoice
 
 from gateway.services.subscription.plan_details import Period
 from gateway.stripe_api.times import from_unix
+
+CHARGED_BACK = "Unused time that was not paid. It is credited on the unpaid invoice."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,13 +23,30 @@ class QuoteLine:
     proration: bool
 
 
-def select_remaining_lines(next_invoice: Invoice, immediate: Invoice | None) -> list[dict[str, Any]]:
+def select_remaining_lines(next_invoice: Invoice | None, immediate: Invoice | None) -> list[dict[str, Any]]:
     """Return the lines that the next invoice will have after the immediate one.
 
     Each preview contains all pending invoice items. The immediate invoice takes them, so the next one will not.
     """
     billed = {find_invoice_item(line) for line in list_lines(immediate)} - {None}
     return [line for line in list_lines(next_invoice) if find_invoice_item(line) not in billed]
+
+
+def charge_back_unpaid(unpaid: Mapping[str, int], prorations: list[dict[str, Any]]) -> dict[str, QuoteLine]:
+    """Return a line for each ``unpaid`` invoice that the change makes Stripe credit, by the invoice's id.
+
+    It charges the credit back, as ``plan_changes/unpaid_credits`` does after the change. The credit then lowers what
+    the organization owes on that invoice. It charges back at most what is unpaid.
+    """
+    found: dict[str, QuoteLine] = {}
+    for line in prorations:
+        if (invoice_id := find_credited_invoice(line)) is not None and invoice_id in unpaid:
+            credit = parse_line(line)
+            earlier = found[invoice_id].amount if invoice_id in found else 0
+            found[invoice_id] = replace(
+                credit, description=CHARGED_BACK, amount=earlier - credit.amount, proration=False
+            )
+    return {key: replace(line, amount=min(line.amount, unpaid[key])) for key, line in found.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,18 +70,22 @@ def sum_up(lines: list[dict[str, Any]], charged_back: int, total: int, due: int)
     return Sums(subtotal=subtotal, discounts=discounts, taxes=total - subtotal - discounts, balance=due - total)
 
 
-def compute_next_total(next_invoice: Invoice, lines: list[dict[str, Any]], charged_back: int) -> int:
+def compute_next_total(next_invoice: Invoice | None, lines: list[dict[str, Any]], charged_back: int) -> int:
     """Return the total of the next invoice, of which only ``lines`` remain, and which gains ``charged_back``."""
+    if next_invoice is None:
+        return charged_back
     gone = sum(net_amount(line) for line in list_lines(next_invoice)) - sum(net_amount(line) for line in lines)
     return next_invoice.total - gone + charged_back
 
 
-def compute_next_amount_due(next_invoice: Invoice, total: int, immediate: Invoice | None) -> int:
+def compute_next_amount_due(next_invoice: Invoice | None, total: int, immediate: Invoice | None) -> int:
     """Return the amount due of the next invoice, which has this ``total``.
 
     Each preview starts from the customer's balance of today. The next invoice starts from the balance that the
     immediate one leaves. Stripe carries over an amount that is too small to charge (about 50 cents).
     """
+    if next_invoice is None:
+        return 0
     if immediate is None and total == next_invoice.total:
         return next_invoice.amount_due
     balance = next_invoice.starting_balance

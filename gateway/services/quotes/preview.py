@@ -1,6 +1,6 @@
 """Quote a change. Stripe computes its cost from one second on, and the quote's token buys it at that price."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -12,17 +12,18 @@ from stripe.params import InvoiceCreatePreviewParamsSubscriptionDetails as Detai
 from gateway.catalog import CatalogPlan
 from gateway.config import QUOTE_LIFETIME
 from gateway.db.models import Organization, PlanChange, Subscription
-from gateway.errors import NotEnrolled, PeriodOver, StripeRejected
+from gateway.errors import NoImmediateCharge, NotEnrolled, PeriodOver, StripeRejected
 from gateway.services.customers.deletion import detect_deletion, refuse_deleted_customer
 from gateway.services.customers.existing import introduce_organization
 from gateway.services.mirror.refresh import refresh
 from gateway.services.plan_table.selection import FREE
+from gateway.services.quotes.endings import preview_endings
 from gateway.services.quotes.lines import (
     QuoteLine,
     Sums,
+    charge_back_unpaid,
     compute_next_amount_due,
     compute_next_total,
-    find_credited_invoice,
     list_lines,
     net_amount,
     parse_line,
@@ -33,6 +34,7 @@ from gateway.services.quotes.token import Terms, sign_token
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import (
+    PAID_BY_INVOICE,
     BillingState,
     ProrationBehavior,
     choose_settlement,
@@ -42,11 +44,9 @@ from gateway.services.subscription.exposure import find_max_quantity
 from gateway.services.subscription.pricing import build_update_items, get_price
 from gateway.services.subscription.scheduled_end import build_end_params, find_cleared_end
 from gateway.services.subscription.terms import find_billing_date, find_next_invoice_date, find_scheduled_end
-from gateway.stripe_api.client import outside_period, stripe_call
+from gateway.stripe_api.client import nothing_upcoming, outside_period, stripe_call
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from gateway.stripe_api.times import to_unix
-
-CHARGED_BACK = "Unused time that was not paid. It is credited on the unpaid invoice."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,10 @@ class Quote:
     ends_at_cleared: datetime | None
     """The scheduled end that the change clears."""
     estimate: bool
-    """Whether further usage may still change the amounts. ``proration_date`` fixes prorations, but not usage."""
+    """Whether the amounts may still change. ``proration_date`` fixes prorations, but not usage.
+
+    It does not fix those of the duplicates that Cancel plan ends either.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,18 +121,25 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
     if request.next_invoice <= now:
         raise PeriodOver("The billing period is ending. Please try again.")
     immediate = preview_immediate_invoice(gateway, request) if request.charge_now else None
-    next_invoice = preview_invoice(gateway, request, "none" if request.charge_now else "create_prorations")
+    next_invoice = preview_next_invoice(gateway, request)
     next_lines = select_remaining_lines(next_invoice, immediate)
-    stripe_lines = [*list_lines(immediate), *next_lines]
-    charges_back = charge_back_unpaid(request, stripe_lines)
-    lines = [*(parse_line(line) for line in stripe_lines), *charges_back.values()]
-    prorations = [line for line in lines if is_of_change(request, line)]
+    own_lines = [*list_lines(immediate), *next_lines]
+    prorations = [line for line in own_lines if is_of_change(request, parse_line(line))]
+    endings = preview_endings(gateway, request.billing.duplicates) if request.plan.key == FREE else []
+    ending_lines = [line for each in endings for line in list_lines(each)]
+    unpaid = request.billing.unpaid_invoices
+    own_charges = charge_back_unpaid(unpaid, prorations)
+    charges_back = {**own_charges, **charge_back_unpaid(unpaid, ending_lines)}
+    own_charged_back = sum(line.amount for line in own_charges.values())
     charged_back = sum(line.amount for line in charges_back.values())
     due_now = immediate.amount_due if immediate is not None else 0
-    next_total = compute_next_total(next_invoice, next_lines, charged_back)
+    due_for_endings = sum(each.amount_due for each in endings)
+    next_total = compute_next_total(next_invoice, next_lines, own_charged_back)
     due_later = compute_next_amount_due(next_invoice, next_total, immediate)
     total = next_total + (immediate.total if immediate is not None else 0)
-    credited = [line for line in stripe_lines if line["amount"] < 0 and is_of_change(request, parse_line(line))]
+    total += sum(each.total for each in endings) + charged_back - own_charged_back
+    stripe_lines = [*own_lines, *ending_lines]
+    credited = [line for line in [*prorations, *ending_lines] if line["amount"] < 0]
     cleared_end = find_cleared_end(request.billing, request.plan)
     terms = Terms(
         organization_id=request.organization_id,
@@ -139,8 +149,8 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         quantity=request.quantity,
         proration_date=to_unix(request.proration_date),
         amount_due_now=due_now,
-        prorated=sum(line.amount for line in prorations) + charged_back,
-        currency=next_invoice.currency,
+        prorated=sum(line["amount"] for line in prorations) + own_charged_back,
+        currency=request.subscription.currency,
     )
     expires_at = min(now + QUOTE_LIFETIME, request.next_invoice)
     return Quote(
@@ -150,20 +160,17 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         plan=request.plan.key,
         quantity=request.quantity,
         max_quantity=find_max_quantity(gateway.catalog, request.billing, request.plan),
-        currency=next_invoice.currency,
-        lines=lines,
-        amount_due_now=due_now,
+        currency=request.subscription.currency,
+        lines=[*(parse_line(line) for line in stripe_lines), *charges_back.values()],
+        amount_due_now=due_now + due_for_endings,
         amount_due_on_billing_date=due_later,
-        sums=sum_up(stripe_lines, charged_back, total, due_now + due_later),
+        sums=sum_up(stripe_lines, charged_back, total, due_now + due_for_endings + due_later),
         credit=-sum(net_amount(line) for line in credited) - charged_back,
-        amount_unpaid=sum(
-            owed - (charges_back[invoice_id].amount if invoice_id in charges_back else 0)
-            for invoice_id, owed in request.billing.unpaid_invoices.items()
-        ),
+        amount_unpaid=sum(unpaid.values()) - charged_back,
         billing_date=find_billing_date(request.subscription, request.next_invoice),
         ends_at=find_scheduled_end(request.subscription) if cleared_end is None else None,
         ends_at_cleared=cleared_end,
-        estimate=request.billing.has_metered_usage,
+        estimate=request.billing.has_metered_usage or bool(endings),  # no date fixes the prorations of an ending
     )
 
 
@@ -172,36 +179,30 @@ def is_of_change(request: QuoteRequest, line: QuoteLine) -> bool:
     return line.proration and line.period.start == request.proration_date
 
 
-def charge_back_unpaid(request: QuoteRequest, lines: list[dict[str, Any]]) -> dict[str, QuoteLine]:
-    """Return a line for each unpaid invoice that the change makes Stripe credit, by the invoice's id.
-
-    It charges the credit back, as ``plan_changes/unpaid_credits`` does after the change. The credit then lowers what
-    the organization owes on that invoice. It charges back at most what is unpaid.
-    """
-    found: dict[str, QuoteLine] = {}
-    for line in lines:
-        invoice_id, credit = find_credited_invoice(line), parse_line(line)
-        if invoice_id in request.billing.unpaid_invoices and is_of_change(request, credit):
-            earlier = found[invoice_id].amount if invoice_id in found else 0
-            found[invoice_id] = replace(
-                credit, description=CHARGED_BACK, amount=earlier - credit.amount, proration=False
-            )
-    unpaid = request.billing.unpaid_invoices
-    return {key: replace(line, amount=min(line.amount, unpaid[key])) for key, line in found.items()}
-
-
 def load_request(
     gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None, now: datetime
 ) -> QuoteRequest:
-    """Load the request from the local tables. Raises NotEnrolled, and what ``policy.check_change`` raises."""
+    """Load the request from the local tables. Raises NotEnrolled, and what ``policy.check_change`` raises.
+
+    Raises NoImmediateCharge if the change must be paid first and Stripe charges no payment method.
+    """
     with gateway.database.transaction() as session:
         refuse_deleted_customer(session.get(Organization, caller.organization_id))
         billing = load_billing_state(session, caller.organization_id)
         target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
         units = quantity or billing.default_quantity(target.key)
-        policy.check_change(billing.plan_state, target, units, billing.contract)
+        transition = policy.check_change(billing.plan_state, target, units, billing.contract)
+        if target.key == FREE:
+            policy.check_ending(billing.duplicates.values())
         if billing.subscription is None or billing.base_item is None or billing.subscription_version is None:
             raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
+        settlement = choose_settlement(gateway.catalog, billing, billing.plan_state.requested_plan, target, units)
+        if (
+            settlement == "now"
+            and policy.Need.CARD in transition.needs
+            and billing.subscription.collection_method != "charge_automatically"
+        ):
+            raise NoImmediateCharge(PAID_BY_INVOICE)
         return QuoteRequest(
             organization_id=caller.organization_id,
             billing=billing,
@@ -209,8 +210,7 @@ def load_request(
             version=billing.subscription_version,
             plan=target,
             quantity=units,
-            charge_now=choose_settlement(gateway.catalog, billing, billing.plan_state.requested_plan, target, units)
-            == "now",
+            charge_now=settlement == "now",
             proration_date=choose_proration_date(session, billing.subscription, billing.base_item, now),
             next_invoice=find_next_invoice_date(
                 [billing.base_item] if target.key == FREE else billing.subscription.items
@@ -226,6 +226,16 @@ def preview_immediate_invoice(gateway: Gateway, request: QuoteRequest) -> Invoic
     invoice = preview_invoice(gateway, request, "always_invoice")
     lines = [parse_line(line) for line in list_lines(invoice)]
     return invoice if any(line.proration and line.period.start == request.proration_date for line in lines) else None
+
+
+def preview_next_invoice(gateway: Gateway, request: QuoteRequest) -> Invoice | None:
+    """Preview the next invoice. Return None if the subscription ends first, and nothing is left for it."""
+    try:
+        return preview_invoice(gateway, request, "none" if request.charge_now else "create_prorations")
+    except StripeRejected as error:
+        if request.charge_now and nothing_upcoming(error):
+            return None
+        raise
 
 
 def choose_proration_date(

@@ -128,7 +128,7 @@ def compare_unlisted_payment_methods(gateway: Gateway, cursor: str | None, find_
 
 
 def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, find_unseen: FindUnseen) -> Page:
-    """Compare unpaid invoices that were not in Stripe's lists, or for which only a lookup decides the standing.
+    """Compare unsettled invoices that were not in Stripe's lists, or for which only a lookup decides the standing.
 
     The latest invoice of a subscription is one of them if Stripe says ``past_due`` and the mirror does not have it as
     unpaid.
@@ -139,11 +139,11 @@ def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, find_unseen: F
         Subscription.latest_invoice_id.not_in(select(Invoice.id).where(Invoice.status.in_(SETTLED))),
     )
     with gateway.database.transaction() as session:
-        unpaid = union(select(Invoice.id).where(IS_UNPAID), latest).subquery()
-        ids = load_next_ids(session, unpaid.c.id, (), cursor)
+        unsettled = union(select(Invoice.id).where(Invoice.status.not_in(SETTLED)), latest).subquery()
+        ids = load_next_ids(session, unsettled.c.id, (), cursor)
         # The lists do not show whether a payment is in progress.
         undecided = select(Invoice.id).where(
-            Invoice.id.in_(ids), Invoice.attempted, Invoice.next_payment_attempt.is_(None)
+            Invoice.id.in_(ids), IS_UNPAID, Invoice.attempted, Invoice.next_payment_attempt.is_(None)
         )
         suspects = find_unseen(session, ids) | set(session.scalars(undecided))
     return compare_unlisted(gateway, InvoiceSnapshot, ids, suspects)

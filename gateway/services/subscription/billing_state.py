@@ -26,6 +26,7 @@ from gateway.services.plan_table.writer import PLAN_OF_PRODUCT, rank_plans
 from gateway.services.subscription.terms import Contract
 from gateway.stripe_api.snapshots import BANK_DEBITS, ENDED
 
+PAID_BY_INVOICE = "The subscription is paid by invoice, and this change must be paid first. Please contact sales."
 ProrationBehavior = Literal["always_invoice", "create_prorations", "none"]
 
 
@@ -114,25 +115,20 @@ class BillingState:
 
         The plan's version is part of it. After an upgrade and a downgrade the subscription looks as before, but other
         prorations are waiting for its billing date. The unpaid invoices are part of it, because they decide what is
-        credited.
+        credited. The duplicates are part of it, because Cancel plan ends them.
         """
         if self.subscription is None:
             return None
         owed = "".join(f"-{invoice_id}:{amount}" for invoice_id, amount in sorted(self.unpaid_invoices.items()))
-        return f"{self.plan_version}-{self.subscription.trail[-1]}{owed}"
+        ended = "".join(f"-{subscription_id}" for subscription_id in sorted(self.duplicates))
+        return f"{self.plan_version}-{self.subscription.trail[-1]}{owed}{ended}"
 
-    def find_pending_update_obstacle(self) -> str | None:
-        """Return why Stripe cannot hold a change back until it is paid, or None if it can.
-
-        https://docs.stripe.com/billing/subscriptions/pending-updates
-        """
+    def find_immediate_charge_obstacle(self) -> str | None:
+        """Return why Stripe cannot charge a change before it takes effect, or None if it can."""
         if self.subscription is None:
             return None
         if self.subscription.collection_method != "charge_automatically":
-            return "The subscription is paid by invoice, and this change must be paid first. Please contact sales."
-        if self.subscription.cancel_at is not None:
-            ends = f"The subscription ends on {self.subscription.cancel_at:%Y-%m-%d}"
-            return f"{ends}, and a change that must be paid first cannot undo that. Please contact sales."
+            return PAID_BY_INVOICE
         if self.payment_method is not None and self.payment_method.type in BANK_DEBITS:
             late = f"{self.payment_method.label} takes days to pay"
             return f"{late}, and this change must be paid first. Please choose another payment method."

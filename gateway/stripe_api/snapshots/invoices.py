@@ -44,19 +44,19 @@ def upcoming_of(invoice: JsonObject) -> str | None:
     return id_of(invoice["subscription"]) if "subscription" in invoice else subscription_of(invoice)
 
 
-def is_payment_under_way(invoice: JsonObject) -> bool | None:
+def is_payment_under_way(invoice: JsonObject, shown_at: datetime) -> bool | None:
     """Return whether a payment of the invoice is in progress. A bank debit takes days.
 
     Return None if the payments are not expanded. Return None as well for False where it decides nothing, because
-    Stripe will try the invoice, or nothing is owed. https://docs.stripe.com/payments/paymentintents/lifecycle
+    Stripe will try the invoice, or nothing is owed yet. https://docs.stripe.com/payments/paymentintents/lifecycle
     """
     if "payments" not in invoice or invoice["status"] != "open":
         return None
     intents = [each["payment"].get("payment_intent") for each in invoice["payments"]["data"]]
     if any(isinstance(intent, dict) and intent["status"] == "processing" for intent in intents):
         return True
-    charged = invoice["collection_method"] == "charge_automatically"
-    return False if charged and invoice["attempted"] and invoice["next_payment_attempt"] is None else None
+    is_due = invoice["due_date"] is None or from_unix(invoice["due_date"]) <= shown_at
+    return False if is_due and invoice["attempted"] and invoice["next_payment_attempt"] is None else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,7 @@ class InvoiceSnapshot(Snapshot):
             amount_paid=integer(stripe_object["amount_paid"]),
             amount_remaining=integer(stripe_object["amount_remaining"]),
             next_payment_attempt=from_unix_or_none(stripe_object["next_payment_attempt"]),
-            payment_under_way=is_payment_under_way(stripe_object),
+            payment_under_way=is_payment_under_way(stripe_object, seen.as_of),
             hosted_invoice_url=text(stripe_object["hosted_invoice_url"]),
             invoice_pdf=text(stripe_object["invoice_pdf"]),
             created=from_unix(stripe_object["created"]),

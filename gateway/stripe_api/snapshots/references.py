@@ -22,6 +22,8 @@ class Reference:
     """When the object may have changed. With None, the gateway looks it up however new the mirror's state is."""
     ours: bool = False
     """Whether the event itself proves that the object is ours."""
+    is_added: bool = False
+    """Whether it is a payment method that a setup intent of the gateway has attached."""
 
 
 Observation = Snapshot | Reference  # what an event says about one object

@@ -78,6 +78,21 @@ def test_lost_answer_is_503_and_the_job_repeats_the_call(world: World, api: ApiC
     assert in_flight(world) == []
 
 
+def test_repeated_payment_charges_the_same_card(world: World, api: ApiClient, losing: ApiClient) -> None:
+    invoice, card = bill(world), card_of(world)
+    world.fault("response_lost", method="POST", path=PAY)
+    assert losing.problem("POST", f"/invoices/{invoice}/pay") == (503, "stripe_unavailable")
+    other = world.stripe.v1.payment_methods.attach("pm_card_mastercard", {"customer": customer_of(world)}).id
+    world.stripe.v1.customers.update(customer_of(world), {"invoice_settings": {"default_payment_method": other}})
+    world.settle()
+    [intent] = world.rows(BillingIntent)
+    with capture_logs() as logs:
+        finish(world, intent.id)
+    assert [entry["event"] for entry in logs if entry["event"] == "billing_intent_refused"] == []
+    assert [each.payment_method for each in world.stripe.v1.charges.list()] == [card]
+    assert api.ok("GET", f"/invoices/{invoice}")["status"] == "paid"
+
+
 @pytest.mark.usefixtures("api")
 @pytest.mark.parametrize("path", [DETACH, CHOOSE])
 def test_lost_answer_about_a_card_is_made_up_for_by_the_job(world: World, losing: ApiClient, path: str) -> None:

@@ -16,6 +16,7 @@ from gateway.endpoints.request_context import EXTENSION
 from gateway.services.plan_changes.charge_check import check_charge
 from gateway.services.plan_changes.execute import finish_change
 from gateway.services.runtime import Gateway
+from tests.support.accounts import metered_price
 from tests.support.api import ApiClient
 from tests.support.clock import StripeTime
 from tests.support.json_types import Json
@@ -130,12 +131,68 @@ def test_a_declined_card_is_402_and_changes_nothing(world: World, api: ApiClient
     assert api.problem("PATCH", "/subscription", plan="plus") == (402, "card_declined")
     still = at_stripe(world)
     assert (still.pending_update, still.items.data[0].price.unit_amount, still.status) == (None, 0, "active")
-    assert invoice_of(still).status == "void"
+    assert [each.status for each in world.stripe.v1.invoices.list()] == ["paid"]  # the one of the enrolment
     world.settle()
     assert api.ok("GET", "/subscription")["plan"] == "free"
     assert unended(world) == []
     api.add_card(world.stripe)
     assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
+
+
+def pending(world: World) -> list[int]:
+    """Return the amounts that wait for the next invoice."""
+    return [item.amount for item in world.stripe.v1.invoice_items.list({"pending": True})]
+
+
+@pytest.mark.parametrize(
+    ("card", "refusal"), [(DECLINED, (402, "card_declined")), (ASKS_ITS_HOLDER, (409, "no_immediate_charge"))]
+)
+def test_failed_charge_keeps_the_items_of_earlier_changes(
+    world: World, api: ApiClient, card: str, refusal: tuple[int, str]
+) -> None:
+    add_item(world)
+    api.add_card(world.stripe, card)
+    assert api.problem("PATCH", "/subscription", plan="plus") == refusal
+    assert (pending(world), at_stripe(world).pending_update) == ([7777], None)
+    api.add_card(world.stripe)
+    assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
+    assert pending(world) == []
+
+
+def end_with_the_period(world: World) -> None:
+    """Schedule the end of the subscription, as in the dashboard."""
+    world.stripe.v1.subscriptions.update(at_stripe(world).id, {"cancel_at_period_end": True})
+    world.settle()
+
+
+def test_upgrade_charged_now_clears_a_scheduled_end(world: World, api: ApiClient) -> None:
+    end_with_the_period(world)
+    api.add_card(world.stripe, ASKS_ITS_HOLDER)
+    assert api.problem("PATCH", "/subscription", plan="plus") == (409, "no_immediate_charge")
+    api.add_card(world.stripe)
+    quote = api.ok("POST", "/subscription/preview", plan="plus")
+    assert api.ok("PATCH", "/subscription", quote=quote["token"])["state"] == "applied"
+    assert at_stripe(world).cancel_at is None
+
+
+@pytest.mark.parametrize(("card", "state"), [("pm_card_visa", "applied"), (ASKS_ITS_HOLDER, "requires_action")])
+def test_increase_charged_now_keeps_a_scheduled_end(world: World, api: ApiClient, card: str, state: str) -> None:
+    api.add_card(world.stripe)
+    api.ok("PATCH", "/subscription", plan="plus")
+    end_with_the_period(world)
+    api.add_card(world.stripe, card)
+    quote = api.ok("POST", "/subscription/preview", quantity=2)
+    assert api.ok("PATCH", "/subscription", quote=quote["token"])["state"] == state
+    assert at_stripe(world).cancel_at is not None
+
+
+def test_usage_is_not_left_to_a_charge_that_waits(world: World, api: ApiClient) -> None:
+    subscription = at_stripe(world)
+    product = str(subscription.items.data[0].price.product)
+    world.stripe.v1.subscription_items.create({"subscription": subscription.id, "price": metered_price(world, product)})
+    world.settle()
+    api.add_card(world.stripe, ASKS_ITS_HOLDER)
+    assert api.problem("PATCH", "/subscription", plan="plus") == (409, "no_immediate_charge")
 
 
 def test_card_that_requires_approval_gives_the_plan_after_it(world: World, api: ApiClient) -> None:

@@ -42,12 +42,6 @@ def debit_on_the_subscription(world: World, api: ApiClient) -> None:
     world.stripe.v1.subscriptions.update(subscription_of(world), {"default_payment_method": method})
 
 
-def scheduled_end(world: World, api: ApiClient) -> None:
-    """Let the subscription end with its period."""
-    api.add_card(world.stripe)
-    world.stripe.v1.subscriptions.update(subscription_of(world), {"cancel_at_period_end": True})
-
-
 def paid_by_invoice(world: World, api: ApiClient) -> None:
     """Let Stripe send the invoices instead of charging them."""
     api.add_card(world.stripe)
@@ -59,7 +53,6 @@ def paid_by_invoice(world: World, api: ApiClient) -> None:
 OBSTACLES = [
     (debit, "takes days to pay"),
     (debit_on_the_subscription, "SEPA Direct Debit •••• 3000 takes days to pay"),
-    (scheduled_end, "The subscription ends on"),
     (paid_by_invoice, "paid by invoice"),
 ]
 
@@ -86,6 +79,16 @@ def test_plan_that_cannot_be_charged_now_can_be_left(
     world.settle()
     assert api.problem("PATCH", "/subscription", quantity=2) == NOT_IMMEDIATE
     assert api.ok("DELETE", "/subscription")["state"] == "applied"
+
+
+def test_quote_agrees_for_a_subscription_paid_by_invoice(world: World, api: ApiClient) -> None:
+    api.add_card(world.stripe)
+    api.ok("PATCH", "/subscription", plan="plus", quantity=2)
+    paid_by_invoice(world, api)
+    world.settle()
+    assert api.problem("POST", "/subscription/preview", quantity=3) == NOT_IMMEDIATE
+    quote = api.ok("POST", "/subscription/preview", quantity=1)
+    assert api.ok("PATCH", "/subscription", quote=quote["token"])["state"] == "applied"
 
 
 def test_link_pays_immediately(world: World, api: ApiClient) -> None:

@@ -181,6 +181,24 @@ def test_unpaid_invoice_paid_meanwhile_is_healed(plus: World, sandbox: Sandbox, 
     assert plus.rows(Invoice)[-1].status == "paid"
 
 
+@pytest.mark.parametrize("status", ["paid", "void", "deleted"])
+def test_draft_settled_meanwhile_is_healed(plus: World, sandbox: Sandbox, stripe_time: StripeTime, status: str) -> None:
+    invoices = plus.stripe.v1.invoices
+    made = invoices.create({"customer": customer_of(plus)}).id
+    plus.stripe.v1.invoice_items.create(
+        {"customer": customer_of(plus), "invoice": made, "amount": 700, "currency": "usd"}
+    )
+    plus.settle()
+    drop_webhooks(plus, sandbox)
+    if status == "deleted":
+        invoices.delete(made)
+    else:
+        invoices.finalize_invoice(made)
+        (invoices.pay if status == "paid" else invoices.void_invoice)(made)
+    check_healed(plus, stripe_time, {("invoice", "missed_event")})
+    assert [each.status for each in plus.rows(Invoice) if each.id == made] == [status]
+
+
 def test_charged_method_is_shown_after_the_walk(plus: World, sandbox: Sandbox, stripe_time: StripeTime) -> None:
     drop_webhooks(plus, sandbox)
     another_own_method(plus)

@@ -27,6 +27,33 @@ def test_dashboard_downgrade_of_an_unpaid_period_only_lowers_the_debt(debtor: De
     assert (sum(debtor.pending()), debtor.balance()) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("params", "is_lowered"),
+    [({}, False), ({"prorate": True}, True), ({"prorate": True, "invoice_now": True}, True)],
+)
+def test_cancellation_of_an_unpaid_period_only_lowers_the_debt(debtor: Debtor, params: Any, is_lowered: bool) -> None:
+    debtor.wait(days=9)
+    before = debtor.invoice().amount_remaining
+    debtor.world.stripe.v1.subscriptions.cancel(debtor.subscription, params)
+    for _ in range(2):  # Stripe decides about a final credit when it finalizes its draft
+        debtor.wait(days=0.1)
+        make_due(debtor.world, jobs.WITHDRAW_FOREIGN_CREDITS)
+        debtor.world.settle()
+    lowered = before - debtor.invoice().amount_remaining
+    assert (debtor.credited(), lowered > 0) == ([lowered] if is_lowered else [], is_lowered)
+    assert (sum(debtor.pending()), debtor.balance()) == (0, 0)
+
+
+def test_cancellation_of_a_paid_period_is_credited(debtor: Debtor) -> None:
+    debtor.pay()
+    debtor.world.stripe.v1.subscriptions.cancel(debtor.subscription, {"prorate": True})
+    debtor.world.settle()
+    make_due(debtor.world, jobs.WITHDRAW_FOREIGN_CREDITS)
+    debtor.world.settle()
+    assert debtor.credited() == []
+    assert sum(debtor.pending()) < 0
+
+
 def test_credit_is_withdrawn_after_an_end_that_no_event_reported(debtor: Debtor, sandbox: Sandbox) -> None:
     debtor.wait(days=9)
     [item] = debtor.world.stripe.v1.subscriptions.retrieve(debtor.subscription).items.data
