@@ -65,7 +65,7 @@ def plan_row(
         "requested_plan": "free" if over else plan,
         "status": current["status"],
         "standing": standing,
-        "quantity": 1 if over else item["quantity"],
+        "quantity": 1 if over else item.get("quantity", 1),  # a metered item has none
         "currency": current["currency"],
         "subscription_id": current["id"],
         "current_period_start": None if over else iso(item["current_period_start"]),

@@ -223,7 +223,7 @@ class Workers(Network):
         plans = {key: name for key, name in rows.items() if key is not None}
         if how == "charge now" and (mine := [key for key, name in plans.items() if name == whose]):
             items = self.stage.retrieve(f"/v1/subscriptions/{mine[0]}")["items"]["data"]
-            changed: Json = {"items": [{"id": items[0]["id"], "quantity": items[0]["quantity"] + 1}]}
+            changed: Json = {"items": [{"id": items[0]["id"], "quantity": items[0].get("quantity", 1) + 1}]}
             self.stage.allowed(
                 lambda: self.v1.subscriptions.update(mine[0], changed | {"proration_behavior": "always_invoice"})
             )
