@@ -12,7 +12,7 @@ from gateway.sandbox.billing import cards, setup
 from gateway.sandbox.errors import StripeError, invalid
 from gateway.sandbox.json_types import Json
 from gateway.sandbox.objects.setup_intent import build
-from gateway.sandbox.pagination import CURSORS, page
+from gateway.sandbox.pagination import CURSORS, in_range, page
 from gateway.sandbox.resources.client_secrets import check
 from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
@@ -82,8 +82,9 @@ def cancel(work: Work, params: Json, intent: str) -> Json:
     return work.update(found, changes, "setup_intent.canceled")
 
 
-@routes.get("/v1/setup_intents", SetupIntentListParams, f"{CURSORS} customer")
+@routes.get("/v1/setup_intents", SetupIntentListParams, f"{CURSORS} customer created")
 def list_all(work: Work, params: Json) -> Json:
-    """List setup intents, filtered by customer."""
-    rows = work.select("setup_intent", params.get("customer"))
+    """List setup intents, filtered by customer and time of creation."""
+    found = work.select("setup_intent", params.get("customer"))
+    rows = (row for row in found if in_range(row["created"], params.get("created")))
     return page(work, rows, params, kind="setup_intent", url="/v1/setup_intents")

@@ -2,8 +2,8 @@
 
 The walk runs in phases, and each phase in pages:
 
-1. Stripe's lists of customers and of subscriptions, with the payment methods that these name, and of the invoices
-   that are not settled
+1. Stripe's lists of customers and of subscriptions, with the payment methods that these name, of the setup intents
+   since the last walk, and of the invoices that are not settled
 2. customers, subscriptions, payment methods and unpaid invoices that the mirror has but no list showed, one by one
 3. the plan table against the mirror
 
@@ -30,19 +30,20 @@ from gateway.services.customers.existing import adopt_customer, search_customer
 from gateway.services.mirror.outcome import Outcome
 from gateway.services.mirror.refresh import refresh
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
-from gateway.services.reconciliation import drift_phases, progress
+from gateway.services.reconciliation import added_methods, drift_phases, progress
 from gateway.services.reconciliation.differences import Cause, Difference, Resolution
 from gateway.services.reconciliation.drift_phases import FindUnseen, Page, Phase
 from gateway.services.reconciliation.progress import Progress
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.snapshots import UnreadableObject
 
-KIND = "drift"
+KIND = progress.DRIFT
 INTERVAL = timedelta(hours=23, minutes=30)  # less than a day, because the hourly job would just miss an exact day
 PHASES: Mapping[str, Phase] = MappingProxyType(
     {
         "customers": drift_phases.compare_customers,
         "subscriptions": drift_phases.compare_subscriptions,
+        "added_payment_methods": added_methods.compare_added_payment_methods,
         "draft_invoices": partial(drift_phases.compare_invoices, "draft"),
         "open_invoices": partial(drift_phases.compare_invoices, "open"),
         "uncollectible_invoices": partial(drift_phases.compare_invoices, "uncollectible"),

@@ -119,7 +119,8 @@ def compare_unlisted_subscriptions(gateway: Gateway, cursor: str | None, find_un
 def compare_unlisted_payment_methods(gateway: Gateway, cursor: str | None, find_unseen: FindUnseen) -> Page:
     """Compare payment methods on file in the mirror that no customer and no subscription in Stripe's lists names.
 
-    Somebody may have detached them. A payment method that the mirror lacks is found only where Stripe charges it.
+    Somebody may have detached them. A payment method that the mirror lacks is found where Stripe charges it, or
+    by the setup intent that attached it.
     """
     with gateway.database.transaction() as session:
         ids = load_next_ids(session, PaymentMethod.id, (PaymentMethod.detached.is_(False),), cursor)

@@ -19,6 +19,7 @@ from gateway.db.models import Reconciliation, SeenAtStripe
 from gateway.errors import ReconciliationInProgress
 
 RETENTION = timedelta(days=90)  # how long finished runs are kept
+DRIFT = "drift"  # the kind of the drift walk's runs
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,7 @@ def sql(world: World, statement: str) -> None:
 def test_no_difference_when_every_webhook_arrived(settled: World) -> None:
     assert walk_drift(settled) == []
     [run] = settled.rows(Reconciliation)
-    assert run.counts == {"customers": 1, "subscriptions": 1, "plan_table": 1}
+    assert run.counts == {"customers": 1, "subscriptions": 1, "added_payment_methods": 1, "plan_table": 1}
     assert settled.rows(SeenAtStripe) == []
 
 

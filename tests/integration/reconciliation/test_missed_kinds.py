@@ -77,6 +77,12 @@ def expired_card(world: World) -> None:
     world.stripe.v1.payment_methods.update(own.id, {"card": {"exp_month": 3, "exp_year": 2035}})
 
 
+def added_card(world: World) -> None:
+    """Add a card that is not the default, as a browser does."""
+    secret = world.api().ok("POST", "/billing-details/setup-intent")["client_secret"]
+    world.stripe.v1.setup_intents.confirm(secret.split("_secret_")[0], {"payment_method": "pm_card_visa"})
+
+
 def detached_card(world: World) -> None:
     [spare] = [each for each in world.rows(PaymentMethod) if each.brand == "amex"]
     world.stripe.v1.payment_methods.detach(spare.id)
@@ -147,6 +153,7 @@ KINDS: dict[Callable[[World], None], set[tuple[str, str]]] = {
     another_default: {("customer", "missed_event"), ("payment_method", "missed_event")},
     another_own_method: {("subscription", "missed_event"), ("payment_method", "missed_event")},
     expired_card: {("payment_method", "missed_event")},
+    added_card: {("payment_method", "missed_event")},
     detached_card: {("payment_method", "missed_event")},
     detached_own_method: {("subscription", "missed_event"), ("payment_method", "missed_event")},
     subscription_discount: {("subscription", "missed_event"), ("discounts", "missed_event")},
