@@ -19,7 +19,7 @@ def sync_catalog(gateway: Gateway) -> Iterator[str]:
     """Update Stripe's products and prices and merge them into the mirror. Yield a line for each plan."""
     for plan in gateway.catalog.plans:
         product = ensure_product(gateway.stripe, plan)
-        prices = ensure_price(gateway.stripe, product.id, plan.price) if plan.price is not None else []
+        prices = [found for price in plan.prices for found in ensure_price(gateway.stripe, product.id, price)]
         with gateway.database.transaction() as session:
             merge(session, [product, *prices], gateway.clock())
         yield f"{plan.name}: product {product.id}, " + (f"price {prices[-1].id}" if prices else "sold by sales")
@@ -63,7 +63,7 @@ def ensure_price(stripe: StripeClient, product_id: str, wanted: CatalogPrice) ->
             {
                 "product": product_id,
                 "currency": wanted.currency,
-                "unit_amount": wanted.unit_amount,
+                "unit_amount": wanted.unit_amount or 0,
                 "recurring": {"interval": wanted.interval},
                 "lookup_key": wanted.lookup_key,
                 "transfer_lookup_key": True,

@@ -102,9 +102,12 @@ def check_catalog(gateway: Gateway) -> Finding:
     with gateway.database.transaction() as session:
         sold = {key: price["id"] for key, price in (session.scalar(select(PRICES)) or {}).items()}
         prices = {price.id: price for price in session.scalars(select(Price).where(among(Price.id, sold.values())))}
-    listed = {plan.key: plan.price for plan in gateway.catalog.plans if plan.price is not None}
-    found = {key: prices.get(sold.get(price.lookup_key, "")) for key, price in listed.items()}
-    wrong = [key for key, price in found.items() if price is None or not matches_catalog(price, listed[key])]
+    listed = [
+        (plan, each, prices.get(sold.get(each.lookup_key, "")))
+        for plan in gateway.catalog.plans
+        for each in plan.sold_prices
+    ]
+    wrong = dict.fromkeys(plan.key for plan, each, price in listed if price is None or not matches_catalog(price, each))
     if wrong:
         text = f"catalogue: {', '.join(wrong)}: another price at Stripe, or none. Run `gateway catalog sync`."
         return Finding(ok=False, text=text)

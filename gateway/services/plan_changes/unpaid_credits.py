@@ -89,7 +89,7 @@ def withdraw_foreign_credits(gateway: Gateway, organization_id: str) -> None:
     paid. Raises as ``finish_withdrawal`` does.
     """
     with gateway.database.reading() as session:
-        unsettled = load_billing_state(session, organization_id).unsettled_renewals
+        unsettled = load_billing_state(session, organization_id, gateway.catalog).unsettled_renewals
     finals = [withdraw_from_invoice(gateway, None, each) for each in unsettled]
     if not all(finals):
         at = gateway.clock() + UNTIL_FINALIZED

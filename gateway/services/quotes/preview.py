@@ -16,7 +16,6 @@ from gateway.errors import NotEnrolled, PeriodOver, StripeRejected
 from gateway.services.customers.deletion import detect_deletion, refuse_deleted_customer
 from gateway.services.customers.existing import introduce_organization
 from gateway.services.mirror.refresh import refresh
-from gateway.services.plan_table.selection import FREE
 from gateway.services.quotes.lines import (
     QuoteLine,
     Sums,
@@ -130,7 +129,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
     due_later = compute_next_amount_due(next_invoice, next_total, immediate)
     total = next_total + (immediate.total if immediate is not None else 0)
     credited = [line for line in stripe_lines if line["amount"] < 0 and is_of_change(request, parse_line(line))]
-    cleared_end = find_cleared_end(request.billing, request.plan)
+    cleared_end = find_cleared_end(gateway.catalog, request.billing, request.plan)
     terms = Terms(
         organization_id=request.organization_id,
         subscription_version=request.version,
@@ -196,10 +195,10 @@ def load_request(
     """Load the request from the local tables. Raises NotEnrolled, and what ``policy.check_change`` raises."""
     with gateway.database.transaction() as session:
         refuse_deleted_customer(session.get(Organization, caller.organization_id))
-        billing = load_billing_state(session, caller.organization_id)
+        billing = load_billing_state(session, caller.organization_id, gateway.catalog)
         target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
         units = quantity or billing.default_quantity(target.key)
-        policy.check_change(billing.plan_state, target, units, billing.contract)
+        policy.check_change(gateway.catalog, billing.plan_state, target, units, billing.contract)
         if billing.subscription is None or billing.base_item is None or billing.subscription_version is None:
             raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
         return QuoteRequest(
@@ -212,9 +211,7 @@ def load_request(
             charge_now=choose_settlement(gateway.catalog, billing, billing.plan_state.requested_plan, target, units)
             == "now",
             proration_date=choose_proration_date(session, billing.subscription, billing.base_item, now),
-            next_invoice=find_next_invoice_date(
-                [billing.base_item] if target.key == FREE else billing.subscription.items
-            ),
+            next_invoice=find_next_invoice_date([billing.base_item] if target.is_floor else billing.subscription.items),
         )
 
 
@@ -255,7 +252,7 @@ def preview_invoice(gateway: Gateway, request: QuoteRequest, proration_behavior:
         "items": build_update_items(request.billing, request.plan, request.quantity),
         "proration_behavior": proration_behavior,
     }
-    details |= cast("Details", build_end_params(request.billing, request.plan))
+    details |= cast("Details", build_end_params(gateway.catalog, request.billing, request.plan))
     if proration_behavior != "none":  # Stripe refuses the date together with "none"
         details["proration_date"] = to_unix(request.proration_date)
     try:

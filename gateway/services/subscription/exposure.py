@@ -18,9 +18,10 @@ def find_max_quantity(catalog: Catalog, billing: BillingState, target: CatalogPl
     A change that is charged now takes effect when it is paid, so it adds nothing that the organization owes. The bound
     holds for the catalogue's currency and interval. Sales agreed a price on other terms, or without an amount per unit.
     """
-    price, exposure = find_price(billing, target), target.exposure
+    price = find_price(billing, target)
+    exposure = target.exposure.get(price.currency) if price is not None else None
     charge = choose_charge(catalog, billing.plan_state.requested_plan, target)
-    if price is None or exposure is None or target.price is None or charge == "now":
+    if price is None or exposure is None or charge == "now":
         return target.max_quantity
     if not price.unit_amount or not billing.contract.sells(target):
         return target.max_quantity

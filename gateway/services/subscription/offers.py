@@ -27,7 +27,7 @@ def list_offers(gateway: Gateway, caller: Caller) -> list[PlanOffer]:
     """Return every plan, from the smallest to the largest."""
     with gateway.database.transaction() as session:
         organization = session.get(Organization, caller.organization_id)
-        billing = load_billing_state(session, caller.organization_id)
+        billing = load_billing_state(session, caller.organization_id, gateway.catalog)
     current = billing.plan_state.requested_plan
     closed = organization is not None and organization.deleted
     return [
@@ -36,8 +36,11 @@ def list_offers(gateway: Gateway, caller: Caller) -> list[PlanOffer]:
             name=plan.name,
             description=plan.description,
             max_quantity=plan.max_quantity,
-            price=(find_price(billing, plan) or PlanPrice.of_catalog(plan.price)) if plan.price is not None else None,
-            action=policy.CONTACT_SALES if closed else policy.choose_action(current, plan, billing.contract),
+            price=find_price(billing, plan) or (PlanPrice.of_catalog(plan.prices[0]) if plan.prices else None),
+            action=policy.CONTACT_SALES
+            if closed
+            else policy.choose_action(gateway.catalog, current, plan, billing.contract),
         )
         for plan in gateway.catalog.plans
+        if not plan.archived or plan.key == current
     ]

@@ -82,7 +82,7 @@ class SteppedGateway:
             config.stripe_secret_key, base_addresses=addresses, max_network_retries=0, http_client=self.line
         )
         plans = (
-            replace(plan, charge=self.charge, exposure=None) if plan.key == "plus" else plan
+            replace(plan, charge=self.charge, exposure={}) if plan.key == "plus" else plan
             for plan in Catalog.load().plans
         )
         self.gateway = replace(build_gateway(config), stripe=client, clock=self.now, catalog=Catalog(tuple(plans)))
