@@ -37,6 +37,7 @@ CHANGE_ERRORS = (
     "stripe_unavailable",
 )
 """The codes of the errors with which a change may end."""
+CURRENCY = validate.Regexp(r"\A[a-z]{3}\Z", error="Must be a currency in lower case, such as usd.")
 QUANTITY = validate.Range(min=1, max=1_000_000, error="Must be a whole number from 1 to 1,000,000.")
 
 
@@ -50,6 +51,8 @@ class ChangeCommand:
     quote: str | None = None
     shown_price: str | None = None
     """The id of the price that the caller saw, which must still be the price of the plan."""
+    currency: str | None = None
+    """The currency of an enrolment. It is fixed afterwards."""
     enroll: bool = False
     """Whether an organization without a subscription may get one. Only POST allows it."""
     if_match: frozenset[int] | None = None
@@ -104,6 +107,10 @@ class CreateSubscriptionSchema(ModifySubscriptionSchema):
     """The body of a POST, with the plan to start on."""
 
     plan = PlanKey(required=True, validate=PLAN_KEY)
+    currency = fields.String(
+        validate=CURRENCY,
+        metadata={"description": "Currency to be billed in, see `prices` of GET /v1/plans. It is fixed afterwards."},
+    )
     payment_method = fields.String(
         validate=STRIPE_ID,
         metadata={"description": "A payment method of the organization, which first becomes the default"},

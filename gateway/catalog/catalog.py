@@ -43,6 +43,11 @@ class Catalog:
             )
         return plan
 
+    def is_managed_by_sales(self, key: str) -> bool:
+        """Return whether the sales team alone manages the plan with the key, its payment methods and its invoices."""
+        plan = self.find(key)
+        return plan is not None and plan.sales
+
     @property
     def floor(self) -> CatalogPlan:
         """The plan that costs nothing."""
@@ -57,6 +62,11 @@ class Catalog:
     def keys(self) -> tuple[str, ...]:
         """The plans' keys, from the lowest rank to the highest."""
         return tuple(plan.key for plan in self.plans)
+
+    def list_features(self, plan: CatalogPlan) -> dict[str, bool]:
+        """Return every feature of the catalogue, and whether the plan has it."""
+        known = dict.fromkeys((name for each in self.plans for name in each.features), False)
+        return known | dict(plan.features)
 
     def name_of(self, key: str) -> str:
         """Return a plan's display name, even if the plan is not in the catalogue."""

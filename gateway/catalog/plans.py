@@ -135,8 +135,12 @@ class CatalogPlan:
     @property
     def sold_prices(self) -> tuple[CatalogPrice, ...]:
         """All prices that the plan is sold at, with the metered ones. None for an archived plan."""
-        metered = tuple(price for each in self.metered for price in each.prices)
-        return () if self.archived else self.prices + metered
+        return () if self.archived else self.prices + self.metered_prices
+
+    @property
+    def metered_prices(self) -> tuple[CatalogPrice, ...]:
+        """The metered prices, of all meters and currencies."""
+        return tuple(price for metered in self.metered for price in metered.prices)
 
     def find_price(self, currency: str, interval: str) -> CatalogPrice | None:
         """Return the price in the currency and interval, or None."""

@@ -11,7 +11,7 @@ from gateway.catalog.currencies import CURRENCIES
 from gateway.catalog.plans import Aggregation, Charge, Interval, TaxBehavior, TiersMode
 
 LARGEST = 99_999_999  # the largest amount per unit in most of Stripe's currencies
-DECIMAL = re.compile(r"[0-9]{1,8}(\.[0-9]{1,12})?")
+DECIMAL = re.compile(r"[0-9]{1,8}(\.[0-9]{1,6})?")  # with more digits, Python would write an exponent
 KEY = re.compile(r"[a-z0-9_]{1,64}")
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 Test = Callable[[Any], bool]

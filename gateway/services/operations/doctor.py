@@ -10,7 +10,7 @@ from gateway.db.migrate import is_migrated
 from gateway.db.models import Price
 from gateway.db.queries import among
 from gateway.errors import DatabaseUnavailable, StripeRejected, StripeUnavailable
-from gateway.services.operations.catalog_sync import matches_catalog
+from gateway.services.operations.price_terms import matches_catalog
 from gateway.services.operations.status import Status, load_status
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import PRICES

@@ -38,7 +38,7 @@ from gateway.services.subscription.billing_state import (
     load_billing_state,
 )
 from gateway.services.subscription.exposure import find_max_quantity
-from gateway.services.subscription.pricing import build_update_items, get_price
+from gateway.services.subscription.pricing import build_update_items, name_prices
 from gateway.services.subscription.scheduled_end import build_end_params, find_cleared_end
 from gateway.services.subscription.terms import find_billing_date, find_next_invoice_date, find_scheduled_end
 from gateway.stripe_api.client import outside_period, stripe_call
@@ -133,7 +133,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
     terms = Terms(
         organization_id=request.organization_id,
         subscription_version=request.version,
-        price_id=get_price(request.billing, request.plan).id or "",
+        price_id=name_prices(request.billing, request.plan),
         plan=request.plan.key,
         quantity=request.quantity,
         proration_date=to_unix(request.proration_date),
@@ -162,7 +162,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         billing_date=find_billing_date(request.subscription, request.next_invoice),
         ends_at=find_scheduled_end(request.subscription) if cleared_end is None else None,
         ends_at_cleared=cleared_end,
-        estimate=request.billing.has_metered_usage,
+        estimate=request.billing.has_metered_usage or bool(request.plan.metered),
     )
 
 

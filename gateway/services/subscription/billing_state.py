@@ -71,6 +71,8 @@ class BillingState:
     """Each price that Stripe sells at now, by its lookup key."""
     contract: Contract
     """What a change of plan must keep."""
+    metered_items: frozenset[str] = frozenset()
+    """The ids of the items that bill the usage of the plan."""
     returned_payments: tuple[ReturnedPayment, ...] = ()
 
     @property
@@ -262,7 +264,8 @@ def load_billing_state(
     )
     if subscription is not None and subscription.status in ENDED:
         subscription = None
-    base_item = select_base_item(subscription, plans)[1] if subscription is not None else None
+    plan, base_item = select_base_item(subscription, plans) if subscription is not None else (None, None)
+    items = subscription.items if subscription is not None else []
     return BillingState(
         plan_state=PlanState.of_row(row) if row is not None else never_enrolled(plans.floor),
         plan_version=row.version if row is not None else 0,
@@ -276,5 +279,8 @@ def load_billing_state(
         contract=Contract.of(subscription, base_item)
         if subscription is not None and base_item is not None
         else Contract.of_enrolment(catalog, currency, wanted_currencies),
+        metered_items=frozenset(
+            item["id"] for item in items if item.get("metered") and plans.of_product.get(item["product_id"]) == plan
+        ),
         returned_payments=tuple(ReturnedPayment(*each) for each in returned or ()),
     )

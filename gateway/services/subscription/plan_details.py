@@ -120,7 +120,7 @@ def load_plan_details(gateway: Gateway, caller: Caller) -> PlanDetails:
     if row is None:
         introduce_organization(gateway, caller)
     found = DetailsRow(*row) if row is not None else EMPTY_ROW
-    return build_plan_details(gateway.catalog, caller.organization_id, found)
+    return build_plan_details(gateway.catalog, caller, found)
 
 
 class DetailsRow(NamedTuple):
@@ -183,7 +183,7 @@ SELECT_DETAILS = (
 )
 
 
-def build_plan_details(catalog: Catalog, organization_id: str, found: DetailsRow) -> PlanDetails:
+def build_plan_details(catalog: Catalog, caller: Caller, found: DetailsRow) -> PlanDetails:
     """Build the Plan Details from the row that ``SELECT_DETAILS`` found."""
     row, subscription = found.plan, found.subscription
     state = PlanState.of_row(row) if row is not None else never_enrolled(catalog.floor.key)
@@ -197,14 +197,14 @@ def build_plan_details(catalog: Catalog, organization_id: str, found: DetailsRow
         billing_date = (
             find_billing_date(subscription, next_invoice) if state.requested_plan != catalog.floor.key else None
         )
-    contract = Contract.of_enrolment(catalog, found.customer_currency)
+    contract = Contract.of_enrolment(catalog, found.customer_currency, [caller.currency])
     if subscription is not None and item is not None:
         contract = Contract.of(subscription, item)
     actions = policy.list_actions(catalog, state.requested_plan, contract)
-    if found.may_pay and state.standing != GOOD:
+    if found.may_pay and state.standing != GOOD and not catalog.is_managed_by_sales(state.requested_plan):
         actions = [policy.PAY_INVOICE, *actions]
     return PlanDetails(
-        organization_id=organization_id,
+        organization_id=caller.organization_id,
         plan=state.plan,
         plan_name=catalog.name_of(state.plan),
         requested_plan=state.requested_plan,

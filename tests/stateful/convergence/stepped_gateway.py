@@ -24,6 +24,7 @@ from gateway.services.webhooks.inbox import Inbox
 from gateway.tasks import build_worker
 from handlers import HANDLERS
 from tests.stateful.convergence.line import Line
+from tests.support.catalogs import PLAIN_CATALOG
 from tests.support.clock import ManualClock
 from tests.support.database import empty
 from tests.support.json_types import Json
@@ -83,7 +84,7 @@ class SteppedGateway:
         )
         plans = (
             replace(plan, charge=self.charge, exposure={}) if plan.key == "plus" else plan
-            for plan in Catalog.load().plans
+            for plan in PLAIN_CATALOG.plans
         )
         self.gateway = replace(build_gateway(config), stripe=client, clock=self.now, catalog=Catalog(tuple(plans)))
         empty(self.gateway)

@@ -4,15 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.catalog import Catalog, CatalogPlan
+from gateway.catalog import CatalogPlan
 from gateway.errors import ExposureLimit
 from gateway.services.plan_table.derive import never_enrolled
 from gateway.services.subscription.billing_state import BillingState, UnsettledInvoice
 from gateway.services.subscription.exposure import check_change, find_max_quantity
 from gateway.services.subscription.policy import find_transition
 from gateway.services.subscription.terms import Contract
+from tests.support.catalogs import PLAIN_CATALOG
 
-CATALOG = Catalog.load()
+CATALOG = PLAIN_CATALOG
 PLUS = CATALOG.get("plus")
 NEW = BillingState(
     plan_state=never_enrolled("free"),

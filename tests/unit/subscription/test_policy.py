@@ -25,8 +25,9 @@ from gateway.services.subscription.policy import (
     resolve_target,
 )
 from gateway.services.subscription.terms import Contract
+from tests.support.catalogs import PLAIN_CATALOG
 
-CATALOG = Catalog.load()
+CATALOG = PLAIN_CATALOG
 NEVER_ENROLLED = never_enrolled("free")
 MONTHLY = Contract(currency="usd", interval="month")
 SALES, SAME = ContactSalesRequired, NoChange
