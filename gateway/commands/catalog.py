@@ -10,6 +10,7 @@ from gateway.catalog import Catalog
 from gateway.commands import load_gateway, load_migrated_gateway
 from gateway.services.operations.catalog_diff import compare_catalog
 from gateway.services.operations.catalog_sync import count_on_old_prices, sync_catalog
+from gateway.services.operations.price_migration import migrate_subscribers
 from gateway.services.subscription.policy import list_transitions
 
 FILE = click.argument(
@@ -72,3 +73,19 @@ def sync() -> None:
     click.echo("Stripe matches the catalogue.")
     if staying := count_on_old_prices(gateway):
         click.echo(f"{staying} subscriptions stay on old prices. `gateway catalog migrate-subscribers` moves them.")
+
+
+@catalog.command("migrate-subscribers")
+@click.option("--dry-run", is_flag=True, help="Print what each next invoice would cost, and change nothing.")
+def move_subscribers(*, dry_run: bool) -> None:
+    """Move subscriptions from old prices to the catalogue's. The amount changes with their next period.
+
+    A later run resumes with those that have not moved. Exit with status 1 if one of them was not moved.
+    """
+    refused = 0
+    for migration in migrate_subscribers(load_migrated_gateway(), dry_run=dry_run):
+        click.echo(migration)
+        refused += migration.refusal is not None
+    click.echo("Nothing was changed." if dry_run else f"{refused} subscriptions were not moved.")
+    if refused:
+        raise click.exceptions.Exit(1)

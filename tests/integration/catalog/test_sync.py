@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import update
 
 from gateway.catalog import Catalog
 from gateway.cli import cli
 from gateway.config import ConfigError
+from gateway.db.models import PlanChange
 from gateway.services.operations.catalog_diff import compare_catalog
 from gateway.services.operations.catalog_sync import count_on_old_prices, sync_catalog
 from tests.support.accounts import make_customer, subscribe
@@ -154,3 +156,47 @@ def test_show_prints_the_catalogue_and_its_policy() -> None:
         ["basic", "team", "upgrade", "self_service", "card", "paid_up"],
         ["basic", "legacy", "unavailable", "self_service"],
     ]
+
+
+@pytest.fixture
+def on_old_prices(world: World, tmp_path: Path) -> Path:
+    """Put an organization on the old prices of the catalogue that is returned, with some usage."""
+    api = world.api()
+    api.ok("POST", "/subscription", plan="basic")
+    api.add_card(world.stripe)
+    api.ok("PATCH", "/subscription", plan="starter", quantity=3)
+    [customer] = world.stripe.v1.customers.list().data
+    world.stripe.v1.billing.meter_events.create(
+        {"event_name": "test_calls", "payload": {"stripe_customer_id": customer.id, "value": "1200"}}
+    )
+    path = tmp_path / "raised.toml"
+    edit(world, path, ("unit_amount = 1000 }", "unit_amount = 1200 }"), ('"0.5"', '"0.6"'))
+    list(sync_catalog(world.gateway))
+    world.settle()
+    return path
+
+
+def test_subscribers_move_deliberately_and_once(world: World, on_old_prices: Path) -> None:
+    world.work()
+    subscription = at_stripe(world)
+    line = f"org_1  {subscription.id}  next invoice 6100 → 6700 USD"
+    quoted = run(world, "migrate-subscribers", "--dry-run", catalog=on_old_prices)
+    assert quoted.output == f"{line}\nNothing was changed.\n"
+    assert at_stripe(world)["items"] == subscription["items"]
+    moved = run(world, "migrate-subscribers", catalog=on_old_prices)
+    assert (moved.exit_code, moved.output) == (0, f"{line}\n0 subscriptions were not moved.\n")
+    prices = {item.price.lookup_key: getattr(item, "quantity", None) for item in at_stripe(world)["items"].data}
+    assert prices == {"konnect_starter_usd_month": 3, "konnect_starter_calls_usd_month": None}
+    assert run(world, "migrate-subscribers", catalog=on_old_prices).output == "0 subscriptions were not moved.\n"
+    world.settle()
+    upcoming = world.stripe.v1.invoices.create_preview({"subscription": subscription.id})
+    assert upcoming.amount_due == 6700  # with the usage until then, at the old price
+    assert world.api().ok("GET", "/subscription")["price"]["unit_amount"] == 1200
+
+
+def test_a_subscription_with_a_change_in_flight_is_not_moved(world: World, on_old_prices: Path) -> None:
+    with world.gateway.database.transaction() as session:
+        session.execute(update(PlanChange).values(state="processing"))
+    result = run(world, "migrate-subscribers", catalog=on_old_prices)
+    assert "NOT moved: Another change has not ended yet." in result.output
+    assert result.exit_code == 1
