@@ -39,17 +39,17 @@ def store(gateway: Gateway, snapshots: Snapshots) -> None:
 
 
 def find_old_prices(gateway: Gateway) -> dict[str, str]:
-    """Return the lookup key that each archived price of the catalogue's plans had, by the price's id.
+    """Return the lookup key that each old price of the catalogue's plans had, by the price's id.
 
-    ``catalog_diff.archive_price`` has noted it. A price that sales agreed on has no such note, so it is no old price.
+    The sync noted it before another price took the key over. A price that sales agreed on has no such note.
     """
     found = {}
     for plan in gateway.catalog.plans:
         for product, _ in list_products(gateway.catalog, plan):
             with stripe_call():
-                page = gateway.stripe.v1.prices.list({"product": product, "active": False, "limit": 100})
+                page = gateway.stripe.v1.prices.list({"product": product, "limit": 100})
                 for price in page.auto_paging_iter():
-                    if REPLACED in price.metadata:
+                    if price.lookup_key is None and REPLACED in price.metadata:
                         found[price.id] = price.metadata[REPLACED]
     return found
 

@@ -128,7 +128,7 @@ def find_moves(gateway: Gateway, subscription: StripeSubscription) -> list[Move]
     for item in subscription["items"].data:
         now = sold.get(item.price.metadata.to_dict().get(REPLACED, ""))
         recurring = item.price.recurring
-        if now is None or recurring is None:
+        if now is None or recurring is None or now["id"] == item.price.id:
             continue
         if (now["currency"], now["interval"]) != (item.price.currency, recurring.interval):
             continue

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import update
+from stripe import Price
 
 from gateway.catalog import Catalog
 from gateway.cli import cli
@@ -32,6 +33,12 @@ def edit(world: World, path: Path, *pairs: tuple[str, str]) -> None:
 
 def differences(world: World) -> list[str]:
     return [each.text for each in compare_catalog(world.gateway.stripe, world.gateway.catalog).differences]
+
+
+def sold_at(world: World, lookup_key: str) -> Price:
+    """Return the price that Stripe sells at under the lookup key."""
+    [price] = world.stripe.v1.prices.list({"lookup_keys": [lookup_key], "active": True}).data
+    return price
 
 
 def run(world: World, *arguments: str, catalog: Path = FIVE_PLANS) -> Result:
@@ -69,7 +76,7 @@ def test_a_new_amount_makes_a_new_price_and_keeps_subscribers(world: World, tmp_
     ]
     world.settle()
     assert api.ok("GET", "/subscription")["price"]["unit_amount"] == 1000
-    [sold] = world.stripe.v1.prices.list({"lookup_keys": ["konnect_starter_usd_month"]}).data
+    sold = sold_at(world, "konnect_starter_usd_month")
     assert (sold.unit_amount, sold.active, world.stripe.v1.prices.retrieve(old.id).active) == (1200, True, False)
     assert (differences(world), count_on_old_prices(world.gateway)) == ([], 1)
 
@@ -196,7 +203,18 @@ def test_subscribers_move_deliberately_and_once(world: World, on_old_prices: Pat
 
 def test_a_subscription_with_a_change_in_flight_is_not_moved(world: World, on_old_prices: Path) -> None:
     with world.gateway.database.transaction() as session:
-        session.execute(update(PlanChange).values(state="processing"))
+        in_flight = update(PlanChange).where(PlanChange.to_plan == "starter")
+        session.execute(in_flight.values(state="processing", ended_at=None))
     result = run(world, "migrate-subscribers", catalog=on_old_prices)
     assert "NOT moved: Another change has not ended yet." in result.output
     assert result.exit_code == 1
+
+
+def test_a_price_is_known_as_old_if_the_sync_dies_before_archiving_it(world: World, tmp_path: Path) -> None:
+    subscribe(world, make_customer(world, "org_1"), price=sold_at(world, "konnect_starter_usd_month").id)
+    edit(world, tmp_path / "raised.toml", ("unit_amount = 1000 }", "unit_amount = 1200 }"))
+    list(sync_catalog(world.gateway))
+    [old] = world.stripe.v1.prices.list({"product": "konnect_starter", "active": False}).data
+    world.stripe.v1.prices.update(old.id, {"active": True})  # as before the sync's last call
+    world.settle()
+    assert (differences(world), count_on_old_prices(world.gateway)) == ([], 1)
