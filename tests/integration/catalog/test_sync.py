@@ -218,3 +218,12 @@ def test_a_price_is_known_as_old_if_the_sync_dies_before_archiving_it(world: Wor
     world.stripe.v1.prices.update(old.id, {"active": True})  # as before the sync's last call
     world.settle()
     assert (differences(world), count_on_old_prices(world.gateway)) == ([], 1)
+
+
+def test_a_quote_is_bound_to_the_metered_prices_too(world: World, tmp_path: Path) -> None:
+    world.api().ok("POST", "/subscription", plan="basic")
+    world.api().add_card(world.stripe)
+    quote = world.api().ok("POST", "/subscription/preview", plan="starter")
+    edit(world, tmp_path / "raised.toml", ('"0.5"', '"0.6"'))
+    list(sync_catalog(world.gateway))
+    assert world.api().problem("PATCH", "/subscription", quote=quote["token"]) == (409, "quote_stale")
