@@ -15,7 +15,7 @@ INTERVALS = ("month", "year")
 @st.composite
 def catalogs(draw: st.DrawFn) -> Catalog:
     """Draw a catalogue. Its keys say nothing about the plans, and its plans are in any order."""
-    ranks = draw(st.lists(st.integers(0, 99), min_size=1, max_size=6, unique=True))
+    ranks = draw(st.lists(st.integers(0, 7), min_size=1, max_size=6, unique=True))
     currencies = draw(st.lists(st.sampled_from(CURRENCIES), min_size=1, unique=True))
     meters = [{"key": "calls", "name": "Calls", "event_name": "calls", "aggregation": "sum"}]
     plans = [draw_plan(draw, rank, currencies, is_floor=rank == min(ranks)) for rank in ranks]
