@@ -81,6 +81,8 @@ class Principal:
     scopes: frozenset[str]
     name: str | None
     email: str | None
+    currency: str | None
+    """The currency in which the organization wants to be billed, if the identity provider knows it."""
 
     def require(self, scope: str) -> str:
         """Return the organization that the token names. Raise Forbidden if there is none or ``scope`` is missing."""
@@ -126,6 +128,7 @@ class TokenVerifier:
             scopes=frozenset((text_claim(claims, "scope") or "").split()),
             name=free_text(claims, "organization_name"),
             email=email_address(claims, "email"),
+            currency=text_claim(claims, "currency"),
         )
 
 

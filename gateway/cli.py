@@ -9,7 +9,7 @@ import click
 
 COMMANDS = MappingProxyType(
     {
-        "catalog": "Show the plans that this deployment sells, or sync them to Stripe.",
+        "catalog": "Check and show the plans that this deployment sells, and make Stripe match.",
         "customers": "Take over the customers of an existing Stripe account.",
         "demo": "Start everything on this machine and play the story of one organization.",
         "doctor": "Check settings, database, Stripe, webhook endpoint and workers.",

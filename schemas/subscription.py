@@ -37,6 +37,7 @@ CHANGE_ERRORS = (
     "stripe_unavailable",
 )
 """The codes of the errors with which a change may end."""
+CURRENCY = validate.Regexp(r"\A[a-z]{3}\Z", error="Must be a currency in lower case, such as usd.")
 QUANTITY = validate.Range(min=1, max=1_000_000, error="Must be a whole number from 1 to 1,000,000.")
 
 
@@ -50,6 +51,8 @@ class ChangeCommand:
     quote: str | None = None
     shown_price: str | None = None
     """The id of the price that the caller saw, which must still be the price of the plan."""
+    currency: str | None = None
+    """The currency of an enrolment. It is fixed afterwards."""
     enroll: bool = False
     """Whether an organization without a subscription may get one. Only POST allows it."""
     if_match: frozenset[int] | None = None
@@ -92,7 +95,7 @@ class ModifySubscriptionSchema(ChangeCommandSchema):
 class CancelSubscriptionSchema(InputSchema):
     """The query of a DELETE."""
 
-    quote = fields.String(validate=TOKEN, metadata={"description": "Token of a quote for Free"})
+    quote = fields.String(validate=TOKEN, metadata={"description": "Token of a quote for the plan that costs nothing"})
 
     @post_load
     def command(self, data: dict[str, Any], **_: Any) -> ChangeCommand:
@@ -104,6 +107,10 @@ class CreateSubscriptionSchema(ModifySubscriptionSchema):
     """The body of a POST, with the plan to start on."""
 
     plan = PlanKey(required=True, validate=PLAN_KEY)
+    currency = fields.String(
+        validate=CURRENCY,
+        metadata={"description": "Currency to be billed in, see `prices` of GET /v1/plans. It is fixed afterwards."},
+    )
     payment_method = fields.String(
         validate=STRIPE_ID,
         metadata={"description": "A payment method of the organization, which first becomes the default"},
@@ -230,7 +237,10 @@ class PlanDetailsSchema(OutputSchema):
     paused = fields.Boolean(metadata={"description": "whether Stripe collects no payments for now"})
     paused_until = utc("when Stripe collects payments again, or null if that is not set", allow_none=True)
     scheduled = fields.Boolean(metadata={"description": "whether sales planned the subscription, and must change it"})
-    billing_date = utc("when the next charge is due, or null on Free and while collection is paused", allow_none=True)
+    billing_date = utc(
+        "when the next charge is due, or null for a plan that costs nothing and while paused",
+        allow_none=True,
+    )
     upcoming_charges = fields.Nested(UpcomingChargesSchema, allow_none=True)
     payment_method = fields.Nested(PaymentMethodSchema, allow_none=True)
     latest_invoice = fields.Nested(InvoiceSummarySchema, allow_none=True)

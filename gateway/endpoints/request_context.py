@@ -71,6 +71,7 @@ def requires(scope: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 actor=who.subject,
                 name=who.name,
                 email=who.email,
+                currency=who.currency,
             )
             refuse_unread_body()
             return view(*args, **kwargs)

@@ -15,7 +15,6 @@ from gateway.services.intents.reservation import locate_change
 from gateway.services.plan_changes.confirm import confirm_change
 from gateway.services.plan_changes.payment import abandon_change
 from gateway.services.plan_changes.view import ChangeView, get_change, list_changes
-from gateway.services.plan_table.selection import FREE
 from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.rate_limits.table import RouteClass
 from gateway.services.subscription.plan_details import PlanDetails, load_plan_details
@@ -91,8 +90,9 @@ def modify(command: ChangeCommand) -> Answer:
 @blueprint.response(200, ChangeResultSchema)
 @blueprint.alt_response(202, **OUTCOME_UNKNOWN)
 def cancel(command: ChangeCommand) -> Answer:
-    """Cancel the plan, which moves the organization to Free immediately, prorated."""
-    return answer(confirm_change(gateway(), caller(), conditional(replace(command, plan=FREE))), done=200)
+    """Cancel the plan, which moves the organization to the floor plan immediately, prorated."""
+    command = replace(command, plan=gateway().catalog.floor.key)
+    return answer(confirm_change(gateway(), caller(), conditional(command)), done=200)
 
 
 @blueprint.post("/preview")

@@ -33,5 +33,7 @@ class Caller:
     actor: str
     name: str | None = None
     email: str | None = None
+    currency: str | None = None
+    """The currency of the token. It counts only for an enrolment, and only if the catalogue is sold in it."""
     idempotency_key: str | None = None
     """The request's ``Idempotency-Key`` header, by which the gateway recognizes a repeated request."""

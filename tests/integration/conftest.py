@@ -43,7 +43,13 @@ def sandbox(stripe_time: StripeTime) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def config(database_url: str, sandbox: Sandbox, tmp_path: Path) -> Config:
+def catalog_file(tmp_path: Path) -> Path:
+    """Return the file of the catalogue. A module with another catalogue has a fixture of this name."""
+    return write_catalog(tmp_path / "catalog.toml")
+
+
+@pytest.fixture
+def config(database_url: str, sandbox: Sandbox, catalog_file: Path) -> Config:
     return Config(
         database_url=database_url,
         stripe_secret_key="sk_test_gateway",
@@ -52,7 +58,7 @@ def config(database_url: str, sandbox: Sandbox, tmp_path: Path) -> Config:
         stripe_api_base=sandbox.url,
         stripe_calls_per_second=1000,  # the budget's tests set their own rate
         rate_limit_factor=1000,  # the limits' tests set their own
-        catalog=write_catalog(tmp_path / "catalog.toml"),
+        catalog=catalog_file,
         jwt_development_secret="a secret that only these tests know",
     )
 

@@ -23,6 +23,7 @@ def test_a_valid_token_identifies_the_caller() -> None:
         scopes=frozenset({"billing:read", "billing:write"}),
         name="Acme",
         email="owner@acme.example",
+        currency=None,
     )
 
 
@@ -30,7 +31,12 @@ def test_a_development_token_is_valid_for_a_day() -> None:
     now = datetime.now(UTC)
     found = principal_of(issue_development_token(CONFIG, "org_1", now, scopes=("billing:read",), name="Acme"))
     assert found == Principal(
-        subject="development", organization_id="org_1", scopes=frozenset({"billing:read"}), name="Acme", email=None
+        subject="development",
+        organization_id="org_1",
+        scopes=frozenset({"billing:read"}),
+        name="Acme",
+        email=None,
+        currency=None,
     )
     principal_of(issue_development_token(CONFIG, "org_1", now - timedelta(hours=23)))
     assert "expired" in refused(issue_development_token(CONFIG, "org_1", now - timedelta(hours=25)))

@@ -21,7 +21,8 @@ class BillingIntent(Base):
     __table_args__ = (
         # A kind that no worker knows would never be completed, and would block its organization.
         CheckConstraint(
-            "kind IN ('set_default_payment_method', 'delete_payment_method', 'pay_invoice', 'abandon_change')",
+            "kind IN ('set_default_payment_method', 'delete_payment_method', 'pay_invoice', 'abandon_change',"
+            " 'move_prices')",
             name="kind",
         ),
     )
@@ -34,7 +35,7 @@ class BillingIntent(Base):
     """The idempotency key of the call derives from it, so Stripe carries out a repeated call once."""
     kind: Mapped[str]
     object_id: Mapped[str]
-    """The payment method, invoice or plan change that the operation is about."""
+    """The payment method, invoice, plan change or subscription. Stored, with the kind, for a repeated call."""
     # Stored, because the default may change before a repeated call. Stripe refuses other parameters under one key.
     payment_method_id: Mapped[str | None]
     """What a payment charges. None if the mirror knew nothing, and for the other kinds."""

@@ -26,7 +26,7 @@ class Organization(Mirrored):
     balance: Mapped[int] = mapped_column(server_default="0")
     """Stripe's customer balance in minor units. A negative balance is a credit."""
     deleted: Mapped[bool] = mapped_column(server_default=text("false"))
-    """Whether the customer was deleted at Stripe. The organization then stays on Free forever."""
+    """Whether the customer was deleted at Stripe. The organization then stays on the floor plan forever."""
     customer_key: Mapped[int] = mapped_column(server_default="0")
     """The number of the idempotency key that creates the customer. It grows when the old key is of no more use."""
     customer_key_since: Mapped[datetime | None]

@@ -16,7 +16,6 @@ from gateway.services.intents.reservation import Kind, reserve
 from gateway.services.mirror.charged_method import get_default, get_own
 from gateway.services.mirror.refresh import merge_snapshots, read_answer, retrieve_all
 from gateway.services.mirror.refresh_jobs import defer_refresh
-from gateway.services.plan_table.selection import FREE
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import nothing_upcoming, stripe_call
 from gateway.stripe_api.snapshots import (
@@ -93,7 +92,7 @@ def refuse_needed(gateway: Gateway, intent: BillingIntent, customer: Customer) -
     with gateway.database.reading() as session:
         plan = session.get(OrganizationPlan, intent.organization_id)
     is_charged = default == intent.object_id or bool(charging)
-    if plan is not None and plan.requested_plan != FREE:
+    if plan is not None and plan.requested_plan != gateway.catalog.floor.key:
         if is_charged:
             raise DefaultPaymentMethod(
                 "This payment method pays for the plan. Please make another one the default first."

@@ -14,6 +14,7 @@ from gateway.db.models import PaymentMethod
 from gateway.errors import NotFound, TooManyPaymentMethods
 from gateway.services.customers.customer import ensure_customer, find_customer
 from gateway.services.customers.deletion import detect_deletion
+from gateway.services.intents.reservation import refuse_sales_plan
 from gateway.services.mirror.charged_method import find_charged_method
 from gateway.services.mirror.refresh import merge_snapshots
 from gateway.services.rate_limits.table import MAX_PAYMENT_METHODS
@@ -62,9 +63,10 @@ def create_setup_intent(gateway: Gateway, caller: Caller) -> SetupIntent:
     Its secret is for this organization alone. Stripe attaches the payment method when the browser confirms it.
     ``list_payment_methods`` or the webhook, through ``webhooks.drain.drain``, then brings it into the mirror.
 
-    Raise TooManyPaymentMethods if the mirror already has ``MAX_PAYMENT_METHODS``.
+    Raise TooManyPaymentMethods if the mirror already has ``MAX_PAYMENT_METHODS``, and ContactSalesRequired if sales
+    manages the plan.
     """
-    refuse_too_many(gateway, caller)
+    refuse_new_method(gateway, caller)
     customer_id = ensure_customer(gateway, caller)
     with detect_deletion(gateway, caller.organization_id), stripe_call():
         intent = gateway.stripe.v1.setup_intents.create(
@@ -77,12 +79,15 @@ def create_setup_intent(gateway: Gateway, caller: Caller) -> SetupIntent:
     return SetupIntent(client_secret=intent.client_secret or "", publishable_key=gateway.config.stripe_publishable_key)
 
 
-def refuse_too_many(gateway: Gateway, caller: Caller) -> None:
-    """Raise TooManyPaymentMethods if the organization has as many on file as it may have.
+def refuse_new_method(gateway: Gateway, caller: Caller) -> None:
+    """Raise ContactSalesRequired if sales manages the plan.
+
+    Raise TooManyPaymentMethods if the organization has as many on file as it may have.
 
     A webhook may be late, so the mirror may lack one. The limit on new ones bounds how many it can lack.
     """
     with gateway.database.reading() as session:
+        refuse_sales_plan(session, gateway.catalog, caller.organization_id)
         refuse_more_than(session, caller.organization_id, MAX_PAYMENT_METHODS - 1)
 
 

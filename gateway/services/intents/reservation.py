@@ -15,9 +15,10 @@ from typing import TypeVar
 from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session
 
+from gateway.catalog import Catalog
 from gateway.db import jobs
-from gateway.db.models import IS_OPEN, BillingIntent, Organization, PlanChange
-from gateway.errors import ChangeInProgress
+from gateway.db.models import IS_OPEN, BillingIntent, Organization, OrganizationPlan, PlanChange
+from gateway.errors import ChangeInProgress, ContactSalesRequired
 from gateway.failpoints import Failpoint, failpoint
 from gateway.services.mirror.charged_method import find_charged_method
 from gateway.services.runtime import Gateway
@@ -41,6 +42,7 @@ class Kind(StrEnum):
     DELETE_PAYMENT_METHOD = "delete_payment_method"
     PAY_INVOICE = "pay_invoice"
     ABANDON_CHANGE = "abandon_change"
+    MOVE_PRICES = "move_prices"
 
 
 class OperationInFlight(Exception):
@@ -75,6 +77,7 @@ def reserve(
     ``check`` reads the mirror in the same transaction. It raises if the operation must not be done, and returns whether
     it is still needed. Raises ChangeInProgress, with its Location for a plan change. Raises StripeNotCalled if the gate
     refuses calls to Stripe, because an intent that cannot be sent would block the organization.
+    Raises ContactSalesRequired if sales manages the plan.
     """
     intent = wait_for_turn(gateway, lambda: try_to_reserve(gateway, organization_id, kind, object_id, check))
     if intent is not None:
@@ -92,6 +95,8 @@ def try_to_reserve(
         session.execute(select(Organization.id).where(Organization.id == organization_id).with_for_update())
         if session.scalar(INTENT_ID, {"organization_id": organization_id}) is not None:
             raise OperationInFlight
+        if kind not in (Kind.ABANDON_CHANGE, Kind.MOVE_PRICES):
+            refuse_sales_plan(session, gateway.catalog, organization_id)
         refuse_change_in_flight(session, organization_id, kind, object_id)
         if not check(session):
             return None
@@ -109,6 +114,15 @@ def try_to_reserve(
         session.add(intent)
         jobs.defer(session, jobs.FINISH_INTENT, {"intent_id": intent.id}, lock=intent.id, at=now + FINISH_AFTER)
     return intent
+
+
+def refuse_sales_plan(session: Session, catalog: Catalog, organization_id: str) -> None:
+    """Raise ContactSalesRequired if the organization is on a plan whose billing the sales team manages."""
+    requested = select(OrganizationPlan.requested_plan).where(OrganizationPlan.organization_id == organization_id)
+    plan = session.scalar(requested)
+    if plan is not None and catalog.is_managed_by_sales(plan):
+        text = f"Our sales team manages the payment methods and invoices of {catalog.name_of(plan)}."
+        raise ContactSalesRequired(text)
 
 
 def refuse_change_in_flight(session: Session, organization_id: str, kind: Kind, object_id: str) -> None:

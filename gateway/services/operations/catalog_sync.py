@@ -1,86 +1,70 @@
-"""Make Stripe's products and prices match ``catalog.toml``. A second run changes nothing."""
+"""Make Stripe's meters, products and prices match ``catalog.toml``. A second run changes nothing."""
 
 from collections.abc import Iterator
 
-from stripe import StripeClient
+from sqlalchemy import ARRAY, Text, bindparam, cast, func, select
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 
-from gateway.catalog import CatalogPlan, CatalogPrice
-from gateway.db.models import Price
-from gateway.errors import NotFound
+from gateway.db.models import Subscription
 from gateway.services.mirror.merge import merge
+from gateway.services.operations.catalog_diff import (
+    REPLACED,
+    Snapshots,
+    compare_catalog,
+    list_products,
+)
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_call
-from gateway.stripe_api.snapshots import PLAN, PriceSnapshot, ProductSnapshot
-
-CAUSE = "catalog sync"
+from gateway.stripe_api.snapshots import ENDED
 
 
 def sync_catalog(gateway: Gateway) -> Iterator[str]:
-    """Update Stripe's products and prices and merge them into the mirror. Yield a line for each plan."""
-    for plan in gateway.catalog.plans:
-        product = ensure_product(gateway.stripe, plan)
-        prices = ensure_price(gateway.stripe, product.id, plan.price) if plan.price is not None else []
+    """Yield a line for each difference between the catalogue and Stripe, and then remove them all.
+
+    The mirror gets all products and prices of the catalogue. Raise ConfigError before anything changes, if a meter has
+    other terms at Stripe.
+    """
+    comparison = compare_catalog(gateway.stripe, gateway.catalog)
+    yield from (difference.text for difference in comparison.differences)
+    store(gateway, comparison.found)
+    for difference in comparison.differences:
+        store(gateway, difference.remove())
+
+
+def store(gateway: Gateway, snapshots: Snapshots) -> None:
+    """Merge products and prices into the mirror."""
+    if snapshots:
         with gateway.database.transaction() as session:
-            merge(session, [product, *prices], gateway.clock())
-        yield f"{plan.name}: product {product.id}, " + (f"price {prices[-1].id}" if prices else "sold by sales")
+            merge(session, snapshots, gateway.clock())
 
 
-def ensure_product(stripe: StripeClient, plan: CatalogPlan) -> ProductSnapshot:
-    """Return the plan's product. Create or update it if necessary.
+def find_old_prices(gateway: Gateway) -> dict[str, str]:
+    """Return the lookup key that each old price of the catalogue's plans had, by the price's id.
 
-    The gateway chooses the product's id, so concurrent runs cannot create it twice.
+    The sync noted it before another price took the key over. A price that sales agreed on has no such note.
     """
-    product_id = f"konnect_{plan.key}"
-    try:
-        with stripe_call():
-            product = stripe.v1.products.retrieve(product_id)
-    except NotFound:
-        with stripe_call():
-            product = stripe.v1.products.create({"id": product_id, "name": plan.name, "metadata": {PLAN: plan.key}})
-    found = ProductSnapshot.from_answer(product, cause=CAUSE)
-    if (found.name, found.key, found.active) == (plan.name, plan.key, True):
-        return found
-    with stripe_call():
-        product = stripe.v1.products.update(
-            product_id, {"name": plan.name, "active": True, "metadata": {PLAN: plan.key}}
-        )
-    return ProductSnapshot.from_answer(product, cause=CAUSE)
+    found = {}
+    for plan in gateway.catalog.plans:
+        for product, _ in list_products(gateway.catalog, plan):
+            with stripe_call():
+                page = gateway.stripe.v1.prices.list({"product": product, "limit": 100})
+                for price in page.auto_paging_iter():
+                    if price.lookup_key is None and REPLACED in price.metadata:
+                        found[price.id] = price.metadata[REPLACED]
+    return found
 
 
-def ensure_price(stripe: StripeClient, product_id: str, wanted: CatalogPrice) -> list[PriceSnapshot]:
-    """Return the prices that were under the lookup key, and last the one to sell at. Create that one if necessary.
-
-    The amount of a price at Stripe cannot change. For another amount, Stripe needs a new price, which takes over the
-    lookup key. The old price is archived, and its subscriptions stay on it.
-    """
-    with stripe_call():
-        page = stripe.v1.prices.list({"lookup_keys": [wanted.lookup_key], "active": True, "limit": 1})
-    found = PriceSnapshot.from_list(page, cause=CAUSE)
-    if found and matches_product_and_catalog(found[0], product_id, wanted):
-        return found
-    with stripe_call():
-        created = stripe.v1.prices.create(
-            {
-                "product": product_id,
-                "currency": wanted.currency,
-                "unit_amount": wanted.unit_amount,
-                "recurring": {"interval": wanted.interval},
-                "lookup_key": wanted.lookup_key,
-                "transfer_lookup_key": True,
-            }
-        )
-    archived = []
-    for old in found:
-        with stripe_call():
-            archived.append(stripe.v1.prices.update(old.id, {"active": False}))
-    return [PriceSnapshot.from_answer(each, cause=CAUSE) for each in (*archived, created)]
+# The running subscriptions that have an item at one of the prices. An operator's command may read all subscriptions.
+PRICE_IDS = func.jsonb_path_query_array(Subscription.items, cast("$[*].price_id", JSONPATH), type_=JSONB)
+HOLDERS = (
+    select(Subscription)
+    .where(Subscription.status.not_in(ENDED), PRICE_IDS.has_any(bindparam("prices", type_=ARRAY(Text))))
+    .order_by(Subscription.id)
+)
 
 
-def matches_product_and_catalog(price: PriceSnapshot, product_id: str, wanted: CatalogPrice) -> bool:
-    """Return whether a price belongs to the product and matches the catalogue."""
-    return price.product_id == product_id and matches_catalog(price, wanted)
-
-
-def matches_catalog(price: PriceSnapshot | Price, wanted: CatalogPrice) -> bool:
-    """Return whether a price has the catalogue's currency, amount and interval."""
-    return (price.currency, price.unit_amount, price.interval) == (wanted.currency, wanted.unit_amount, wanted.interval)
+def count_on_old_prices(gateway: Gateway) -> int:
+    """Return how many running subscriptions have an item at an old price."""
+    old = list(find_old_prices(gateway))
+    with gateway.database.reading() as session:
+        return len(session.scalars(HOLDERS, {"prices": old}).all())

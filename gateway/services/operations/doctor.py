@@ -10,7 +10,7 @@ from gateway.db.migrate import is_migrated
 from gateway.db.models import Price
 from gateway.db.queries import among
 from gateway.errors import DatabaseUnavailable, StripeRejected, StripeUnavailable
-from gateway.services.operations.catalog_sync import matches_catalog
+from gateway.services.operations.price_terms import matches_catalog
 from gateway.services.operations.status import Status, load_status
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import PRICES
@@ -102,9 +102,12 @@ def check_catalog(gateway: Gateway) -> Finding:
     with gateway.database.transaction() as session:
         sold = {key: price["id"] for key, price in (session.scalar(select(PRICES)) or {}).items()}
         prices = {price.id: price for price in session.scalars(select(Price).where(among(Price.id, sold.values())))}
-    listed = {plan.key: plan.price for plan in gateway.catalog.plans if plan.price is not None}
-    found = {key: prices.get(sold.get(price.lookup_key, "")) for key, price in listed.items()}
-    wrong = [key for key, price in found.items() if price is None or not matches_catalog(price, listed[key])]
+    listed = [
+        (plan, each, prices.get(sold.get(each.lookup_key, "")))
+        for plan in gateway.catalog.plans
+        for each in plan.sold_prices
+    ]
+    wrong = dict.fromkeys(plan.key for plan, each, price in listed if price is None or not matches_catalog(price, each))
     if wrong:
         text = f"catalogue: {', '.join(wrong)}: another price at Stripe, or none. Run `gateway catalog sync`."
         return Finding(ok=False, text=text)

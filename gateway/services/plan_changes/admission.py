@@ -6,19 +6,18 @@ from datetime import datetime
 from sqlalchemy import and_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
-from gateway.catalog import CatalogPlan
+from gateway.catalog import Catalog, CatalogPlan
 from gateway.db.models import IS_OPEN, OPEN_STATES, Organization, OrganizationPlan, PlanChange
-from gateway.errors import NotEnrolled, PreconditionFailed, QuoteStale
+from gateway.errors import InvalidRequest, NotEnrolled, PreconditionFailed, QuoteStale
 from gateway.services.customers.deletion import refuse_deleted_customer
 from gateway.services.intents.reservation import INTENT_ID, OperationInFlight, change_in_progress
-from gateway.services.plan_table.selection import FREE
 from gateway.services.quotes.token import Terms
 from gateway.services.rate_limits.table import CHANGES
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import exposure, policy
 from gateway.services.subscription.billing_state import REQUESTED, BillingState, load_billing_state
 from gateway.services.subscription.policy import Transition
-from gateway.services.subscription.pricing import get_price
+from gateway.services.subscription.pricing import get_price, name_prices
 from schemas.subscription import ChangeCommand
 
 # One statement for both, because a round trip costs more than the rows. It returns a row even without a change.
@@ -59,25 +58,28 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     refuse_version_mismatch(session, caller, command)
     refuse_another_operation(session, caller, gateway.clock())
     refuse_deleted_customer(session.get(Organization, caller.organization_id))
-    billing = load_billing_state(session, caller.organization_id)
+    billing = load_billing_state(session, caller.organization_id, gateway.catalog, (command.currency, caller.currency))
+    refuse_other_currency(gateway.catalog, billing, command.currency)
     plan = command.plan or (terms.plan if terms is not None else None)
     target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
     quantity = command.quantity or (terms.quantity if terms is not None else billing.default_quantity(target.key))
-    transition = policy.check_change(billing.plan_state, target, quantity, billing.contract)
-    if target.key == FREE:
-        policy.check_ending(billing.duplicates.values())
+    transition = policy.check_change(gateway.catalog, billing.plan_state, target, quantity, billing.contract)
+    if target.is_floor:
+        policy.check_ending(gateway.catalog, billing.duplicates.values())
     if not billing.is_enrolled and not command.enroll:
         raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
     if policy.Need.PAID_UP in transition.needs:
         policy.check_needs(transition, paid_up=billing.is_paid_up, lost_dispute=billing.has_lost_dispute)
     exposure.check_change(gateway.catalog, billing, transition, target, quantity)
     price = get_price(billing, target)
-    if billing.subscription is None:  # an enrolment starts on Free, so a missing price must not stop it half-way
-        get_price(billing, gateway.catalog.get(FREE))
+    if (
+        billing.subscription is None
+    ):  # an enrolment starts on the floor plan, so a missing price must not stop it half-way
+        get_price(billing, gateway.catalog.floor)
     if command.shown_price not in (None, price.id):
         raise QuoteStale("The price has changed since it was shown.")
     if terms is not None:
-        terms.check(caller, billing, price.id or "", target.key, quantity)
+        terms.check(caller, billing, name_prices(billing, target), target.key, quantity)
     return Admitted(
         source=billing.plan_state.requested_plan,
         target=target,
@@ -85,6 +87,17 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
         transition=transition,
         billing=billing,
     )
+
+
+def refuse_other_currency(catalog: Catalog, billing: BillingState, currency: str | None) -> None:
+    """Raise InvalidRequest if the organization cannot be billed in the requested currency."""
+    if currency in (None, billing.contract.currency):
+        return
+    sold = catalog.floor.currencies
+    reason = f"Must be one of: {', '.join(sold)}."
+    if currency in sold:
+        reason = f"The currency is {billing.contract.currency}, and Stripe cannot change it."
+    raise InvalidRequest("The currency is not possible.", errors={"currency": [reason]})
 
 
 def refuse_version_mismatch(session: Session, caller: Caller, command: ChangeCommand) -> None:

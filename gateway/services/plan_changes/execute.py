@@ -233,7 +233,7 @@ def finish_change(gateway: Gateway, change_id: str) -> None:
         unfinished = session.get_one(PlanChange, change_id)
         if unfinished.state not in OPEN_STATES:
             return
-        subscription = load_billing_state(session, unfinished.organization_id).subscription
+        subscription = load_billing_state(session, unfinished.organization_id, gateway.catalog).subscription
     too_old = is_too_old(unfinished, gateway.clock())
     try:
         if subscription is not None:
@@ -260,7 +260,7 @@ def queue_completion_job(gateway: Gateway, change_id: str) -> None:
         waiting = session.get_one(PlanChange, change_id)
         if waiting.state not in OPEN_STATES:
             return
-        subscription = load_billing_state(session, waiting.organization_id).subscription
+        subscription = load_billing_state(session, waiting.organization_id, gateway.catalog).subscription
         until = subscription.pending_until if subscription is not None else None
         at = max(until or now, now) + AFTER_EXPIRY if waiting.state == "requires_action" else now + SOON
         jobs.defer(session, jobs.FINISH_CHANGE, {"change_id": change_id}, lock=change_id, at=at)

@@ -59,7 +59,7 @@ def refuse_unsafe_wait(gateway: Gateway, step: Step) -> None:
     """
     with gateway.database.reading() as session:
         change = session.get_one(PlanChange, step.change_id)
-        billing = load_billing_state(session, change.organization_id)
+        billing = load_billing_state(session, change.organization_id, gateway.catalog)
         customer_id = find_customer_id(session, change) or ""
     cause = None
     if step.params.keys() & {"cancel_at", "cancel_at_period_end"}:
@@ -129,7 +129,7 @@ def wait_for_customer(gateway: Gateway, change_id: str, invoice: Invoice, intent
     """Store the secret that the customer's browser needs, unless a webhook has ended the pending update already."""
     with gateway.database.transaction() as session:
         change = lock_change(session, change_id)
-        subscription = load_billing_state(session, change.organization_id).subscription
+        subscription = load_billing_state(session, change.organization_id, gateway.catalog).subscription
         pending = subscription is not None and subscription.pending_until is not None
         if change.state in UNANSWERED and pending:
             change.state, change.client_secret = "requires_action", intent.client_secret
@@ -195,7 +195,7 @@ def list_pending_objects(gateway: Gateway, intent: BillingIntent) -> list[tuple[
     """Return the invoice that the change waits for, and the subscription with the pending update."""
     with gateway.database.transaction() as session:
         change = session.get_one(PlanChange, intent.object_id)
-        subscription = load_billing_state(session, change.organization_id).subscription
+        subscription = load_billing_state(session, change.organization_id, gateway.catalog).subscription
     found = [(InvoiceSnapshot.kind, change.steps[PENDING_INVOICE]["id"])]
     return found if subscription is None else [*found, (SubscriptionSnapshot.kind, subscription.id)]
 

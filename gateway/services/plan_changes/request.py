@@ -37,7 +37,6 @@ from gateway.services.plan_changes.admission import admit
 from gateway.services.plan_changes.execute import run_change
 from gateway.services.plan_changes.stripe_calls import Step, freeze
 from gateway.services.plan_changes.view import ChangeView, get_change
-from gateway.services.plan_table.selection import FREE
 from gateway.services.quotes.token import Terms, read_token, refuse_foreign_token
 from gateway.services.rate_limits.card_testing import check_declines
 from gateway.services.runtime import Caller, Gateway
@@ -151,12 +150,12 @@ def check_admission(gateway: Gateway, caller: Caller, command: ChangeCommand, te
 def refuse_adopted_plan(gateway: Gateway, caller: Caller) -> None:
     """Raise QuoteStale if the organization turned out to have a plan that the gateway did not sell.
 
-    The caller saw Free, so an enrolment on Free would cancel a plan that is paid for.
+    The caller saw the floor plan, so an enrolment on it would cancel a plan that is paid for.
     """
     with gateway.database.transaction() as session:
-        plan = load_billing_state(session, caller.organization_id).plan_state.requested_plan
+        plan = load_billing_state(session, caller.organization_id, gateway.catalog).plan_state.requested_plan
         sold = session.scalar(select(exists().where(PlanChange.organization_id == caller.organization_id)))
-    if plan != FREE and not sold:
+    if plan != gateway.catalog.floor.key and not sold:
         raise QuoteStale("The organization already has a plan at Stripe. Look at it and try again.")
 
 

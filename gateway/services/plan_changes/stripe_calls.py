@@ -20,7 +20,6 @@ from gateway.catalog import Catalog, Charge
 from gateway.db.models import UNSETTLED, Invoice, Json, Organization, PlanChange
 from gateway.db.models import Subscription as StoredSubscription
 from gateway.errors import NoImmediateCharge, QuoteStale
-from gateway.services.plan_table.selection import FREE
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import BillingState, choose_settlement, load_billing_state
 from gateway.services.subscription.pricing import build_price, build_update_items
@@ -93,7 +92,7 @@ def freeze_next_step(session: Session, catalog: Catalog, change_id: str, now: da
     change = lock_change(session, change_id)
     if change.state not in ("requested", "processing") or is_too_old(change, now):
         return None
-    step = freeze(session, catalog, change, load_billing_state(session, change.organization_id))
+    step = freeze(session, catalog, change, load_billing_state(session, change.organization_id, catalog))
     change.state = "processing"
     return step
 
@@ -105,7 +104,7 @@ def freeze(session: Session, catalog: Catalog, change: PlanChange, billing: Bill
     what ``policy.check_change`` raises, because sales may have sold another plan since the intent was written.
     """
     subscription = billing.subscription
-    if change.to_plan == FREE and billing.duplicates:
+    if change.to_plan == catalog.floor.key and billing.duplicates:
         return freeze_ending(session, change, billing, min(billing.duplicates))
     name = CREATE if subscription is None else UPDATE
     made_from = describe_items(subscription)
@@ -115,7 +114,7 @@ def freeze(session: Session, catalog: Catalog, change: PlanChange, billing: Bill
         change.steps = {**change.steps, CREATE: build_creation(session, catalog, change, billing)}
     elif subscription is not None and UPDATE not in change.steps:
         target = catalog.get(change.to_plan)
-        transition = policy.check_change(billing.plan_state, target, change.quantity, billing.contract)
+        transition = policy.check_change(catalog, billing.plan_state, target, change.quantity, billing.contract)
         buys = policy.Need.CARD in transition.needs
         change.steps = {
             **change.steps,
@@ -176,10 +175,10 @@ def describe_items(subscription: StoredSubscription | None) -> list[Json | str]:
 def refreeze(change: PlanChange) -> None:
     """Discard the frozen update, so that ``freeze`` builds it from the present items. Raises QuoteStale.
 
-    The old update is dangerous after the items have changed. Stripe would keep and bill a new item beside Free, and
-    refuse an item that is gone. Other parameters need another idempotency key. If Stripe still carries the old call
-    out, it asks for the same price and quantity of the same item. The later one of the two calls then finds nothing to
-    change or to charge.
+    The old update is dangerous after the items have changed. Stripe would keep and bill a new item beside the floor
+    plan, and refuse an item that is gone. Other parameters need another idempotency key. If Stripe still carries the
+    old call out, it asks for the same price and quantity of the same item. The later one of the two calls then finds
+    nothing to change or to charge.
     """
     if change.quoted is not None:
         raise QuoteStale("The subscription has changed since the quote was confirmed.")
@@ -220,17 +219,17 @@ def lock_change(session: Session, change_id: str) -> PlanChange:
 
 
 def build_creation(session: Session, catalog: Catalog, change: PlanChange, billing: BillingState) -> Json:
-    """Return the parameters that enrol the organization: a subscription to Free, which has a real price of 0.
+    """Return the parameters that enrol the organization: a subscription to the floor plan.
 
     The later update depends on its flexible billing mode.
     """
     organization = session.get_one(Organization, change.organization_id)
     metadata = {ORGANIZATION_ID: organization.id}
-    if change.to_plan == FREE:  # a change to a paid plan is not carried out yet
+    if change.to_plan == catalog.floor.key:  # a change to a paid plan is not carried out yet
         metadata[CHANGE_ID] = change.id
     params: SubscriptionCreateParams = {
         "customer": organization.stripe_customer_id or "",
-        "items": [cast("SubscriptionCreateParamsItem", {**build_price(billing, catalog.get(FREE)), "quantity": 1})],
+        "items": [cast("SubscriptionCreateParamsItem", {**build_price(billing, catalog.floor), "quantity": 1})],
         "billing_mode": {"type": "flexible"},
         "metadata": metadata,
     }
@@ -249,7 +248,7 @@ def build_update(catalog: Catalog, change: PlanChange, billing: BillingState, *,
         "items": build_update_items(billing, target, change.quantity),
         "metadata": {CHANGE_ID: change.id},
         **SETTLEMENT[choose_settlement(catalog, billing, change.from_plan, target, change.quantity)],
-        **build_end_params(billing, target),
+        **build_end_params(catalog, billing, target),
     }
     if "payment_behavior" in params:
         if not buys:

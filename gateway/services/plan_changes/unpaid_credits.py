@@ -98,7 +98,7 @@ def withdraw_foreign_credits(gateway: Gateway, organization_id: str) -> None:
     with gateway.database.reading() as session:
         plans = load_plans(session)
         rows = session.scalars(select(Subscription).where(Subscription.organization_id == organization_id)).all()
-        billing = load_billing_state(session, organization_id)
+        billing = load_billing_state(session, organization_id, gateway.catalog)
     # Also those that have ended, because a cancellation may credit the unused time.
     ours = [each.id for each in rows if stands_for_plan(each, plans)]
     unsettled = [each for own in ours for each in billing.list_unsettled(own)]

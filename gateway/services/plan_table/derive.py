@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Self
 
 from gateway.db.models import Charge, Invoice, Json, OrganizationPlan, Subscription
-from gateway.services.plan_table.selection import FREE, Plans, select_base_item, select_current_subscription
-from gateway.services.plan_table.standing import NO_SUBSCRIPTION, RULES, SUSPENDED, derive_standing, find_debts
+from gateway.services.plan_table.selection import Plans, select_base_item, select_current_subscription
+from gateway.services.plan_table.standing import GOOD, NO_SUBSCRIPTION, RULES, SUSPENDED, derive_standing, find_debts
 from gateway.stripe_api.snapshots import ENDED, LOST
 
 
@@ -48,23 +48,29 @@ class PlanState:
         known = {field.name: field.type for field in fields(cls)}
         values = {name: value for name, value in state.items() if name in known}
         times = {name for name, value in values.items() if known[name] == datetime | None and value is not None}
-        return replace(NEVER_ENROLLED, **values | {name: datetime.fromisoformat(values[name]) for name in times})
+        return replace(
+            never_enrolled(values["plan"]), **values | {name: datetime.fromisoformat(values[name]) for name in times}
+        )
 
 
 COLUMNS = tuple(field.name for field in fields(PlanState))
-NEVER_ENROLLED = PlanState(
-    plan=FREE,
-    requested_plan=FREE,
-    status=NO_SUBSCRIPTION,
-    standing="good",
-    quantity=1,
-    currency=None,
-    subscription_id=None,
-    current_period_start=None,
-    current_period_end=None,
-    cancel_at=None,
-    returned_payments=[],
-)
+
+
+def never_enrolled(floor: str) -> PlanState:
+    """Return the state of an organization that was never enrolled. It is on the floor plan with the key ``floor``."""
+    return PlanState(
+        plan=floor,
+        requested_plan=floor,
+        status=NO_SUBSCRIPTION,
+        standing=GOOD,
+        quantity=1,
+        currency=None,
+        subscription_id=None,
+        current_period_start=None,
+        current_period_end=None,
+        cancel_at=None,
+        returned_payments=[],
+    )
 
 
 def derive_plan_state(
@@ -72,30 +78,30 @@ def derive_plan_state(
     plans: Plans,
     invoices: Collection[Invoice] = (),
     charges: Collection[Charge] = (),
-    current: PlanState = NEVER_ENROLLED,
+    current: PlanState | None = None,
 ) -> PlanState:
     """Return an organization's plan state, derived from all its subscriptions and their unpaid ``invoices``.
 
-    ``charges`` are those that were refunded or disputed. ``current`` is the present state, whose standing remains while
-    an unpaid invoice does not decide it.
+    ``charges`` are those that were refunded or disputed. ``current`` is the present state, if there is one. Its
+    standing remains while an unpaid invoice does not decide it.
     """
     returned = [to_returned(each) for each in sorted(charges, key=lambda each: each.id) if is_returned(each)]
     subscription = select_current_subscription(subscriptions, plans)
     if subscription is None:
-        return replace(NEVER_ENROLLED, returned_payments=returned)
+        return replace(never_enrolled(plans.floor), returned_payments=returned)
     requested_plan, item = select_base_item(subscription, plans)
     standing = derive_standing(
         subscription.status,
         find_debts(subscription, invoices).values(),
-        current.standing if current.subscription_id == subscription.id else NEVER_ENROLLED.standing,
+        current.standing if current is not None and current.subscription_id == subscription.id else GOOD,
     )
     if plans.suspends_disputed and any(each.dispute == LOST for each in charges):
         standing = SUSPENDED
     is_usable = RULES[subscription.status].usable and standing != SUSPENDED
     ended = subscription.status in ENDED
     return PlanState(
-        plan=requested_plan if is_usable else FREE,
-        requested_plan=FREE if ended else requested_plan,
+        plan=requested_plan if is_usable else plans.floor,
+        requested_plan=plans.floor if ended else requested_plan,
         status=subscription.status,
         standing=standing,
         quantity=1 if ended else item["quantity"],

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from gateway.db.models import PlanHistory
 from gateway.services.plan_table.attribution import ADOPTED
-from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
+from gateway.services.plan_table.derive import PlanState, never_enrolled
 from gateway.services.runtime import Caller, Gateway
 
 # The prefix of an id in ``cause`` -> the kind of thing that it is the id of.
@@ -39,7 +39,7 @@ class Cause:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """The plan as it was from ``recorded_at`` on. Version 0 stands for Free before the first recorded entry."""
+    """The plan as it was from ``recorded_at`` on. Version 0 is the floor plan before the first recorded entry."""
 
     version: int
     recorded_at: datetime | None
@@ -67,9 +67,6 @@ class Page:
     has_more: bool
 
 
-BEFORE_FIRST_ENTRY = Entry(version=0, recorded_at=None, actor=None, cause=None, plan=NEVER_ENROLLED)
-
-
 def list_entries(gateway: Gateway, caller: Caller, *, limit: int, starting_after: int | None) -> Page:
     """Return the entries before version ``starting_after``, or the newest entries."""
     query = select(PlanHistory).where(PlanHistory.organization_id == caller.organization_id)
@@ -93,7 +90,10 @@ def find_entry_at(gateway: Gateway, caller: Caller, moment: datetime) -> Page:
     )
     with gateway.database.transaction() as session:
         row = session.scalars(query).one_or_none()
-    return Page(data=[Entry.of_row(row) if row is not None else BEFORE_FIRST_ENTRY], has_more=False)
+    before_first = Entry(
+        version=0, recorded_at=None, actor=None, cause=None, plan=never_enrolled(gateway.catalog.floor.key)
+    )
+    return Page(data=[Entry.of_row(row) if row is not None else before_first], has_more=False)
 
 
 def read_cause(row: PlanHistory) -> Cause:

@@ -6,7 +6,7 @@ A subscription stands for the organization's plan in two cases:
 
 - It has an item of a plan's product.
 - It had such an item earlier, or the gateway once changed it. Such a subscription is ``unmapped`` now. Without this
-  case, an organization that pays for a product unknown to the catalogue would silently be on Free.
+  case, an organization that pays for a product unknown to the catalogue would silently be on the floor plan.
 
 All other subscriptions are to other things, and the gateway ignores them.
 """
@@ -20,7 +20,6 @@ from gateway.db.models import Subscription
 from gateway.services.plan_table.standing import RULES
 from gateway.stripe_api.snapshots import ENDED
 
-FREE = "free"
 UNMAPPED = "unmapped"
 """The plan of a subscription that once stood for a plan and has no plan's item now. It grants nothing."""
 
@@ -31,14 +30,19 @@ class Plans:
 
     of_product: Mapping[str, str]
     """The plan that each product stands for."""
-    ranking: Sequence[str] = ()
-    """The keys of the plans, from the smallest plan to the largest."""
+    ranking: Sequence[str]
+    """The keys of the plans, from the lowest rank to the highest. The first one is the floor plan."""
     suspends_disputed: bool = False
     """Whether an organization loses the use of its plan when it gets money back by a dispute."""
 
+    @property
+    def floor(self) -> str:
+        """The key of the floor plan, to which every organization falls back."""
+        return self.ranking[0]
+
     def rank(self, plan: str) -> tuple[bool, bool, int]:
-        """Return the plan's rank. UNMAPPED comes between Free and the other plans, because it hides a sold product."""
-        return plan != FREE, plan != UNMAPPED, self.ranking.index(plan) if plan in self.ranking else -1
+        """Return the plan's rank. UNMAPPED comes after the floor plan alone, because it hides a sold product."""
+        return plan != self.floor, plan != UNMAPPED, self.ranking.index(plan) if plan in self.ranking else -1
 
 
 def select_current_subscription(subscriptions: Sequence[Subscription], plans: Plans) -> Subscription | None:
@@ -50,7 +54,7 @@ def select_current_subscription(subscriptions: Sequence[Subscription], plans: Pl
 
     def precedence(each: Subscription) -> tuple[bool, bool, tuple[bool, bool, int], datetime, str]:
         running = each.status not in ENDED
-        rank = plans.rank(select_base_item(each, plans)[0] if running else FREE)
+        rank = plans.rank(select_base_item(each, plans)[0] if running else plans.floor)
         return running, RULES[each.status].usable, rank, each.created, each.id
 
     return max((each for each in subscriptions if stands_for_plan(each, plans)), key=precedence, default=None)

@@ -33,9 +33,8 @@ from gateway.db.queries import among_those
 from gateway.db.session import PLAN_RANKING, SUSPENDS_DISPUTED
 from gateway.errors import PaymentAbandoned
 from gateway.services.plan_table.attribution import Attribution, attribute_plan, find_reported_change_id
-from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState, derive_plan_state
+from gateway.services.plan_table.derive import PlanState, derive_plan_state, never_enrolled
 from gateway.services.plan_table.selection import (
-    FREE,
     UNMAPPED,
     Plans,
     has_plan,
@@ -116,7 +115,7 @@ def update_plan_table(
             each.had_plan = bool(each.had_plan) or has_plan(each, plans)
         state = derive_plan(rows, plans)
         before = PlanState.of_row(rows.plan_row) if rows.plan_row is not None else None
-        if state != (before or NEVER_ENROLLED):
+        if state != (before or never_enrolled(plans.floor)):
             attribution = attribute_plan(
                 seen, rows.changes, select_current_subscription(rows.subscriptions, plans), before
             )
@@ -150,7 +149,7 @@ def derive_plan(rows: OrganizationRows, plans: Plans) -> PlanState:
     """Return the state that the plan table should have for an organization, derived from the mirror."""
     # Stripe ends the subscriptions of a deleted customer, but its events may not have arrived yet.
     living = () if rows.organization.deleted else rows.subscriptions
-    current = PlanState.of_row(rows.plan_row) if rows.plan_row is not None else NEVER_ENROLLED
+    current = PlanState.of_row(rows.plan_row) if rows.plan_row is not None else None
     return derive_plan_state(living, plans, rows.invoices.values(), rows.charges.values(), current)
 
 
@@ -226,9 +225,10 @@ def close_changes(session: Session, rows: OrganizationRows, state: PlanState, pl
             continue
         # Either Stripe carried out this very change, whatever came after it. Or the organization got the wanted plan in
         # another way.
-        # A suspended organization is on Free, but its subscription still has the plan that it leaves.
+        # A suspended organization is on the floor plan, but its subscription still has the plan that it leaves.
         present, wanted = (state.plan, state.requested_plan, state.quantity), (change.to_plan,) * 2 + (change.quantity,)
-        is_fulfilled = present == wanted and not (change.to_plan == FREE and list_duplicates(rows.subscriptions, plans))
+        ends_all = change.to_plan == plans.floor
+        is_fulfilled = present == wanted and not (ends_all and list_duplicates(rows.subscriptions, plans))
         if subscription.change_id == change.id or is_fulfilled:
             change.close("applied", now)
             if UNSETTLED in change.steps:

@@ -16,7 +16,6 @@ from gateway.errors import NoImmediateCharge, NotEnrolled, PeriodOver, StripeRej
 from gateway.services.customers.deletion import detect_deletion, refuse_deleted_customer
 from gateway.services.customers.existing import introduce_organization
 from gateway.services.mirror.refresh import refresh
-from gateway.services.plan_table.selection import FREE
 from gateway.services.quotes.endings import preview_endings
 from gateway.services.quotes.lines import (
     QuoteLine,
@@ -41,7 +40,7 @@ from gateway.services.subscription.billing_state import (
     load_billing_state,
 )
 from gateway.services.subscription.exposure import find_max_quantity
-from gateway.services.subscription.pricing import build_update_items, get_price
+from gateway.services.subscription.pricing import build_update_items, name_prices
 from gateway.services.subscription.scheduled_end import build_end_params, find_cleared_end
 from gateway.services.subscription.terms import find_billing_date, find_next_invoice_date, find_scheduled_end
 from gateway.stripe_api.client import nothing_upcoming, outside_period, stripe_call
@@ -125,7 +124,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
     next_lines = select_remaining_lines(next_invoice, immediate)
     own_lines = [*list_lines(immediate), *next_lines]
     prorations = [line for line in own_lines if is_of_change(request, parse_line(line))]
-    endings = preview_endings(gateway, request.billing.duplicates) if request.plan.key == FREE else []
+    endings = preview_endings(gateway, request.billing.duplicates) if request.plan.is_floor else []
     ending_lines = [line for each in endings for line in list_lines(each)]
     unpaid = request.billing.unpaid_invoices
     own_charges = charge_back_unpaid(unpaid, prorations)
@@ -140,11 +139,11 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
     total += sum(each.total for each in endings) + charged_back - own_charged_back
     stripe_lines = [*own_lines, *ending_lines]
     credited = [line for line in [*prorations, *ending_lines] if line["amount"] < 0]
-    cleared_end = find_cleared_end(request.billing, request.plan)
+    cleared_end = find_cleared_end(gateway.catalog, request.billing, request.plan)
     terms = Terms(
         organization_id=request.organization_id,
         subscription_version=request.version,
-        price_id=get_price(request.billing, request.plan).id or "",
+        price_id=name_prices(request.billing, request.plan),
         plan=request.plan.key,
         quantity=request.quantity,
         proration_date=to_unix(request.proration_date),
@@ -170,7 +169,8 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         billing_date=find_billing_date(request.subscription, request.next_invoice),
         ends_at=find_scheduled_end(request.subscription) if cleared_end is None else None,
         ends_at_cleared=cleared_end,
-        estimate=request.billing.has_metered_usage or bool(endings),  # no date fixes the prorations of an ending
+        # No date fixes the prorations of an ending, and no quote knows the usage that is still to come.
+        estimate=request.billing.has_metered_usage or bool(request.plan.metered) or bool(endings),
     )
 
 
@@ -188,12 +188,12 @@ def load_request(
     """
     with gateway.database.transaction() as session:
         refuse_deleted_customer(session.get(Organization, caller.organization_id))
-        billing = load_billing_state(session, caller.organization_id)
+        billing = load_billing_state(session, caller.organization_id, gateway.catalog)
         target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
         units = quantity or billing.default_quantity(target.key)
-        transition = policy.check_change(billing.plan_state, target, units, billing.contract)
-        if target.key == FREE:
-            policy.check_ending(billing.duplicates.values())
+        transition = policy.check_change(gateway.catalog, billing.plan_state, target, units, billing.contract)
+        if target.is_floor:
+            policy.check_ending(gateway.catalog, billing.duplicates.values())
         if billing.subscription is None or billing.base_item is None or billing.subscription_version is None:
             raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
         settlement = choose_settlement(gateway.catalog, billing, billing.plan_state.requested_plan, target, units)
@@ -212,9 +212,7 @@ def load_request(
             quantity=units,
             charge_now=settlement == "now",
             proration_date=choose_proration_date(session, billing.subscription, billing.base_item, now),
-            next_invoice=find_next_invoice_date(
-                [billing.base_item] if target.key == FREE else billing.subscription.items
-            ),
+            next_invoice=find_next_invoice_date([billing.base_item] if target.is_floor else billing.subscription.items),
         )
 
 
@@ -265,7 +263,7 @@ def preview_invoice(gateway: Gateway, request: QuoteRequest, proration_behavior:
         "items": build_update_items(request.billing, request.plan, request.quantity),
         "proration_behavior": proration_behavior,
     }
-    details |= cast("Details", build_end_params(request.billing, request.plan))
+    details |= cast("Details", build_end_params(gateway.catalog, request.billing, request.plan))
     if proration_behavior != "none":  # Stripe refuses the date together with "none"
         details["proration_date"] = to_unix(request.proration_date)
     try:

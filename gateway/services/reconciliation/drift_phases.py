@@ -12,7 +12,7 @@ from stripe.params import CustomerListParams, InvoiceListParams, SubscriptionLis
 
 from gateway.db.models import IS_UNPAID, Invoice, Organization, PaymentMethod, Subscription
 from gateway.services.mirror.refresh import retrieve
-from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
+from gateway.services.plan_table.derive import PlanState, never_enrolled
 from gateway.services.plan_table.selection import UNMAPPED, Plans, list_duplicates
 from gateway.services.plan_table.writer import OrganizationRows, derive_plan, load_organization_rows, rank_plans
 from gateway.services.reconciliation import compare
@@ -159,16 +159,16 @@ def compare_plan_table(gateway: Gateway, cursor: str | None, _: FindUnseen) -> P
         organizations = session.scalars(select(Organization).where(Organization.id.in_(ids))).all()
         accounts, plan_of_product = load_organization_rows(session, organizations)
         plans = rank_plans(session, plan_of_product)
-    compared = [compare_plan(account, derive_plan(account, plans)) for account in accounts.values()]
+    compared = [compare_plan(account, derive_plan(account, plans), plans.floor) for account in accounts.values()]
     found = [difference for difference in compared if difference is not None]
     found += [duplicate for account in accounts.values() for duplicate in name_duplicates(account, plans)]
     return Page(cursor=next_cursor(ids), looked_at=len(ids), differences=found)
 
 
-def compare_plan(account: OrganizationRows, expected: PlanState) -> Difference | None:
+def compare_plan(account: OrganizationRows, expected: PlanState, floor: str) -> Difference | None:
     """Return how an organization's plan differs from what the mirror implies, or that it is unmapped, or None."""
     organization = account.organization
-    ours = PlanState.of_row(account.plan_row) if account.plan_row is not None else NEVER_ENROLLED
+    ours = PlanState.of_row(account.plan_row) if account.plan_row is not None else never_enrolled(floor)
     pairs = compare_fields(asdict(ours), asdict(expected))
     fields: dict[str, Pair] = {f"plan_table.{name}": pair for name, pair in pairs.items()}
     if not fields and expected.requested_plan != UNMAPPED:

@@ -1,6 +1,6 @@
 """An organization's billing state, and the update that changes it. The quote and the change share both."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,8 +20,8 @@ from gateway.db.models import (
 )
 from gateway.db.models import Charge as StoredCharge
 from gateway.services.mirror.charged_method import IS_CHARGED
-from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
-from gateway.services.plan_table.selection import FREE, list_duplicates, select_base_item, select_current_subscription
+from gateway.services.plan_table.derive import PlanState, never_enrolled
+from gateway.services.plan_table.selection import list_duplicates, select_base_item, select_current_subscription
 from gateway.services.plan_table.writer import PLAN_OF_PRODUCT, rank_plans
 from gateway.services.subscription.terms import Contract
 from gateway.stripe_api.snapshots import BANK_DEBITS, ENDED
@@ -70,8 +70,10 @@ class BillingState:
     """Whether Stripe has received money from the organization."""
     prices: Mapping[str, dict[str, Any]]
     """Each price that Stripe sells at now, by its lookup key."""
-    customer_currency: str | None = None
-    """The currency of the customer. Stripe accepts no other."""
+    contract: Contract
+    """What a change of plan must keep."""
+    metered_items: frozenset[str] = frozenset()
+    """The ids of the items that bill the usage of the plan."""
     returned_payments: tuple[ReturnedPayment, ...] = ()
 
     @property
@@ -143,15 +145,10 @@ class BillingState:
         """Return whether Stripe counts usage, which it bills when the period or the item ends."""
         return self.subscription is not None and any(item.get("metered") for item in self.subscription.items)
 
-    @property
-    def contract(self) -> Contract:
-        """Return what a change of plan must keep."""
-        return Contract.of(self.subscription, self.base_item, self.customer_currency)
-
 
 def choose_charge(catalog: Catalog, source: str, target: CatalogPlan) -> Charge:
-    """Return when Stripe settles a change. The paid plan decides, also for an organization that leaves it for Free."""
-    left = catalog.find(source) if target.key == FREE else None
+    """Return when Stripe settles a change. The paid plan decides, also for one that is left for the floor plan."""
+    left = catalog.find(source) if target.is_floor else None
     return (left or target).charge
 
 
@@ -163,7 +160,7 @@ def choose_settlement(
     If Stripe invoiced it now, it would move the credit for the unpaid time to the customer's balance. A later declined
     payment could then discard the item that charges the credit back, but not the credit.
     """
-    reduces = target.key == FREE or (target.key == source and quantity < billing.plan_state.quantity)
+    reduces = target.is_floor or (target.key == source and quantity < billing.plan_state.quantity)
     return "on_billing_date" if reduces and billing.unsettled_renewals else choose_charge(catalog, source, target)
 
 
@@ -247,8 +244,13 @@ BILLING_STATE = (
 )
 
 
-def load_billing_state(session: Session, organization_id: str) -> BillingState:
-    """Load the organization's billing state from the local tables."""
+def load_billing_state(
+    session: Session, organization_id: str, catalog: Catalog, wanted_currencies: Iterable[str | None] = ()
+) -> BillingState:
+    """Load the organization's billing state from the local tables.
+
+    If Stripe has not fixed the customer's currency yet, the first of ``wanted_currencies`` counts that is sold.
+    """
     rows = session.execute(BILLING_STATE, {"organization_id": organization_id}).all()
     plans = rank_plans(session, rows[0].plan_of_product)
     subscriptions = list({each.Subscription.id: each.Subscription for each in rows if each.Subscription}.values())
@@ -258,16 +260,23 @@ def load_billing_state(session: Session, organization_id: str) -> BillingState:
     )
     if subscription is not None and subscription.status in ENDED:
         subscription = None
+    plan, base_item = select_base_item(subscription, plans) if subscription is not None else (None, None)
+    items = subscription.items if subscription is not None else []
     return BillingState(
-        plan_state=PlanState.of_row(row) if row is not None else NEVER_ENROLLED,
+        plan_state=PlanState.of_row(row) if row is not None else never_enrolled(plans.floor),
         plan_version=row.version if row is not None else 0,
         subscription=subscription,
         duplicates={each.id: select_base_item(each, plans)[0] for each in list_duplicates(subscriptions, plans)},
-        base_item=select_base_item(subscription, plans)[1] if subscription is not None else None,
+        base_item=base_item,
         payment_method=payment_method,
         unsettled_invoices=tuple(UnsettledInvoice(*each) for each in unsettled or ()),
         has_paid=has_paid,
         prices=prices or {},
-        customer_currency=currency,
+        contract=Contract.of(subscription, base_item)
+        if subscription is not None and base_item is not None
+        else Contract.of_enrolment(catalog, currency, wanted_currencies),
+        metered_items=frozenset(
+            item["id"] for item in items if item.get("metered") and plans.of_product.get(item["product_id"]) == plan
+        ),
         returned_payments=tuple(ReturnedPayment(*each) for each in returned or ()),
     )

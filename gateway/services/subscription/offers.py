@@ -1,13 +1,35 @@
 """The plans of the catalogue as one organization sees them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
+from gateway.catalog import Catalog, CatalogPlan, CatalogPrice, Tier, TiersMode, Trial
 from gateway.db.models import Organization
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
-from gateway.services.subscription.billing_state import load_billing_state
-from gateway.services.subscription.pricing import find_price
+from gateway.services.subscription.billing_state import BillingState, load_billing_state
+from gateway.services.subscription.pricing import find_listed, find_price
 from gateway.services.subscription.terms import PlanPrice
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListPrice(PlanPrice):
+    """A price of the catalogue. Either ``unit_amount``, ``unit_amount_decimal`` or ``tiers`` holds the amounts."""
+
+    unit_amount_decimal: Decimal | None
+    tiers_mode: TiersMode | None
+    tiers: tuple[Tier, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeteredOffer:
+    """Usage that a plan bills every month."""
+
+    meter: str
+    name: str
+    included: int
+    prices: list[ListPrice]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,27 +39,63 @@ class PlanOffer:
     key: str
     name: str
     description: str
+    unit: str | None
     max_quantity: int
     price: PlanPrice | None
     """The price at which the organization has the plan or would get it. The list price if it cannot get the plan."""
+    prices: list[ListPrice]
+    metered: list[MeteredOffer]
+    limits: Mapping[str, int | None]
+    features: Mapping[str, bool]
+    trial: Trial | None
     action: str
 
 
 def list_offers(gateway: Gateway, caller: Caller) -> list[PlanOffer]:
-    """Return every plan, from the smallest to the largest."""
+    """Return the plans on sale by rank, and the archived plan that the organization may still have."""
     with gateway.database.transaction() as session:
         organization = session.get(Organization, caller.organization_id)
-        billing = load_billing_state(session, caller.organization_id)
-    current = billing.plan_state.requested_plan
+        billing = load_billing_state(session, caller.organization_id, gateway.catalog, [caller.currency])
     closed = organization is not None and organization.deleted
-    return [
-        PlanOffer(
-            key=plan.key,
-            name=plan.name,
-            description=plan.description,
-            max_quantity=plan.max_quantity,
-            price=(find_price(billing, plan) or PlanPrice.of_catalog(plan.price)) if plan.price is not None else None,
-            action=policy.CONTACT_SALES if closed else policy.choose_action(current, plan, billing.contract),
-        )
-        for plan in gateway.catalog.plans
-    ]
+    current = billing.plan_state.requested_plan
+    shown = [plan for plan in gateway.catalog.plans if not plan.archived or plan.key == current]
+    return [offer_plan(gateway.catalog, billing, plan, closed=closed) for plan in shown]
+
+
+def offer_plan(catalog: Catalog, billing: BillingState, plan: CatalogPlan, *, closed: bool) -> PlanOffer:
+    """Return the offer of one plan. An organization is ``closed`` if its customer was deleted at Stripe."""
+    action = policy.choose_action(catalog, billing.plan_state.requested_plan, plan, billing.contract)
+    names = {meter.key: meter.name for meter in catalog.meters}
+    return PlanOffer(
+        key=plan.key,
+        name=plan.name,
+        description=plan.description,
+        unit=plan.unit,
+        max_quantity=plan.max_quantity,
+        price=find_price(billing, plan) or (PlanPrice.of_catalog(plan.prices[0]) if plan.prices else None),
+        prices=[list_price(billing, price) for price in plan.prices],
+        metered=[
+            MeteredOffer(
+                meter=metered.meter,
+                name=names[metered.meter],
+                included=metered.included,
+                prices=[list_price(billing, price) for price in metered.prices],
+            )
+            for metered in plan.metered
+        ],
+        limits=plan.limits,
+        features=catalog.list_features(plan),
+        trial=plan.trial,
+        action=policy.CONTACT_SALES if closed else action,
+    )
+
+
+def list_price(billing: BillingState, price: CatalogPrice) -> ListPrice:
+    """Return a price of the catalogue. It has no id while Stripe does not sell at it."""
+    listed = find_listed(billing, price)
+    return ListPrice(
+        **vars(PlanPrice.of_catalog(price, listed["id"] if listed is not None else None)),
+        unit_amount_decimal=price.unit_amount_decimal,
+        tiers_mode=price.tiers_mode,
+        tiers=price.tiers,
+    )

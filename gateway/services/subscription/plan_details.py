@@ -25,8 +25,8 @@ from gateway.services.customers.existing import introduce_organization
 from gateway.services.customers.payment_methods import ShownPaymentMethod, to_shown
 from gateway.services.invoices.listing import IS_PAYABLE, IS_VISIBLE
 from gateway.services.mirror.charged_method import IS_CHARGED
-from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
-from gateway.services.plan_table.selection import FREE, Plans, select_base_item
+from gateway.services.plan_table.derive import PlanState, never_enrolled
+from gateway.services.plan_table.selection import Plans, select_base_item
 from gateway.services.plan_table.standing import GOOD
 from gateway.services.plan_table.writer import PLAN_OF_PRODUCT
 from gateway.services.runtime import Caller, Gateway
@@ -111,7 +111,7 @@ class PlanDetails:
 
 
 def load_plan_details(gateway: Gateway, caller: Caller) -> PlanDetails:
-    """Load the caller's Plan Details. An organization that has not enrolled is on Free with status ``none``.
+    """Load the caller's Plan Details. An organization that has not enrolled is on the floor plan with status ``none``.
 
     On an organization's first request, queue the search for a customer that another program made for it.
     """
@@ -120,7 +120,7 @@ def load_plan_details(gateway: Gateway, caller: Caller) -> PlanDetails:
     if row is None:
         introduce_organization(gateway, caller)
     found = DetailsRow(*row) if row is not None else EMPTY_ROW
-    return build_plan_details(gateway.catalog, caller.organization_id, found)
+    return build_plan_details(gateway.catalog, caller, found)
 
 
 class DetailsRow(NamedTuple):
@@ -183,24 +183,28 @@ SELECT_DETAILS = (
 )
 
 
-def build_plan_details(catalog: Catalog, organization_id: str, found: DetailsRow) -> PlanDetails:
+def build_plan_details(catalog: Catalog, caller: Caller, found: DetailsRow) -> PlanDetails:
     """Build the Plan Details from the row that ``SELECT_DETAILS`` found."""
     row, subscription = found.plan, found.subscription
-    state = PlanState.of_row(row) if row is not None else NEVER_ENROLLED
+    state = PlanState.of_row(row) if row is not None else never_enrolled(catalog.floor.key)
     period, item, next_invoice, billing_date = None, None, None, None
     if state.current_period_start is not None and state.current_period_end is not None:
         period = Period(start=state.current_period_start, end=state.current_period_end)
     if subscription is not None and period is not None:
-        plans = Plans(found.plan_of_product or {}, [plan.key for plan in catalog.plans])
+        plans = Plans(found.plan_of_product or {}, catalog.keys)
         item = select_base_item(subscription, plans)[1]
         next_invoice = find_next_invoice_date(subscription.items)
-        billing_date = find_billing_date(subscription, next_invoice) if state.requested_plan != FREE else None
-    contract = Contract.of(subscription, item, found.customer_currency)
-    actions = policy.list_actions(state.requested_plan, catalog, contract)
-    if found.may_pay and state.standing != GOOD:
+        billing_date = (
+            find_billing_date(subscription, next_invoice) if state.requested_plan != catalog.floor.key else None
+        )
+    contract = Contract.of_enrolment(catalog, found.customer_currency, [caller.currency])
+    if subscription is not None and item is not None:
+        contract = Contract.of(subscription, item)
+    actions = policy.list_actions(catalog, state.requested_plan, contract)
+    if found.may_pay and state.standing != GOOD and not catalog.is_managed_by_sales(state.requested_plan):
         actions = [policy.PAY_INVOICE, *actions]
     return PlanDetails(
-        organization_id=organization_id,
+        organization_id=caller.organization_id,
         plan=state.plan,
         plan_name=catalog.name_of(state.plan),
         requested_plan=state.requested_plan,

@@ -1,9 +1,8 @@
 """The policy: which plan an organization may change to which, through which channel, and what a change needs."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from enum import Enum, StrEnum, auto
-from types import MappingProxyType
 
 from gateway.catalog import Catalog, CatalogPlan
 from gateway.errors import (
@@ -17,12 +16,9 @@ from gateway.errors import (
     UnpaidInvoice,
 )
 from gateway.services.plan_table.derive import PlanState
-from gateway.services.plan_table.selection import FREE
 from gateway.services.subscription.terms import Contract
 
-PLUS, ENTERPRISE = "plus", "enterprise"
 CONTACT_SALES, PAY_INVOICE, UNAVAILABLE = "contact_sales", "pay_invoice", "unavailable"
-NO_CONTRACT = Contract()
 
 
 class Channel(Enum):
@@ -52,26 +48,31 @@ class Transition:
 
 BUYING = frozenset({Need.CARD, Need.PAID_UP})
 THROUGH_SALES = Transition(action=CONTACT_SALES, channel=Channel.SALES)
-
-# (from, to). A pair that is missing here goes through sales, such as one with an unmapped plan.
-TRANSITIONS: Mapping[tuple[str, str], Transition] = MappingProxyType(
-    {
-        (FREE, FREE): Transition(action="enroll"),
-        (FREE, PLUS): Transition(action="upgrade", needs=BUYING),
-        (FREE, ENTERPRISE): THROUGH_SALES,
-        (PLUS, FREE): Transition(action="downgrade"),
-        (PLUS, PLUS): Transition(action="change_quantity", needs=BUYING),
-        (PLUS, ENTERPRISE): THROUGH_SALES,
-        (ENTERPRISE, FREE): THROUGH_SALES,
-        (ENTERPRISE, PLUS): THROUGH_SALES,
-        (ENTERPRISE, ENTERPRISE): THROUGH_SALES,
-    }
-)
+ENROLL, UPGRADE = Transition(action="enroll"), Transition(action="upgrade", needs=BUYING)
+DOWNGRADE = Transition(action="downgrade")
+CHANGE_QUANTITY = Transition(action="change_quantity", needs=BUYING)
 
 
-def find_transition(source: str, target: str) -> Transition:
-    """Return the transition from one plan to another."""
-    return TRANSITIONS.get((source, target), THROUGH_SALES)
+def find_transition(catalog: Catalog, source: str, target: CatalogPlan) -> Transition:
+    """Return the transition from the plan with the key ``source``, which follows from rank, price and ``sales``.
+
+    A plan that the catalogue does not know, such as an unmapped one, goes through sales.
+    """
+    left = catalog.find(source)
+    if left is None or left.sales or target.sales:
+        return THROUGH_SALES
+    if left.key == target.key:
+        return ENROLL if target.is_floor else CHANGE_QUANTITY
+    return UPGRADE if target.rank > left.rank else DOWNGRADE
+
+
+def list_transitions(catalog: Catalog) -> Iterator[tuple[str, str, Transition]]:
+    """Yield the whole policy table, as the keys of both plans and the transition."""
+    for source in catalog.plans:
+        for target in catalog.plans:
+            found = find_transition(catalog, source.key, target)
+            is_withdrawn = target.archived and target.key != source.key and found.channel is Channel.SELF_SERVICE
+            yield source.key, target.key, Transition(action=UNAVAILABLE) if is_withdrawn else found
 
 
 def resolve_target(catalog: Catalog, current: PlanState, plan: str | None) -> CatalogPlan:
@@ -85,17 +86,17 @@ def resolve_target(catalog: Catalog, current: PlanState, plan: str | None) -> Ca
 
 
 def check_change(
-    current: PlanState, target: CatalogPlan, quantity: int, contract: Contract = NO_CONTRACT
+    catalog: Catalog, current: PlanState, target: CatalogPlan, quantity: int, contract: Contract
 ) -> Transition:
     """Return the transition from ``current`` to ``quantity`` units of ``target``.
 
     Raises ContactSalesRequired, ClassicBillingMode, PlanUnavailable and NoChange. Raises InvalidRequest if the quantity
     is too large.
     """
-    transition = find_transition(current.requested_plan, target.key)
+    transition = find_transition(catalog, current.requested_plan, target)
     if transition.channel is Channel.SALES:
         raise ContactSalesRequired(
-            f"Our sales team makes changes from {current.requested_plan.capitalize()} to {target.name}."
+            f"Our sales team makes changes from {catalog.name_of(current.requested_plan)} to {target.name}."
         )
     if contract.scheduled:
         raise ContactSalesRequired("Our sales team has scheduled this subscription. Please contact them to change it.")
@@ -114,16 +115,18 @@ def check_change(
         )
     if current.subscription_id is not None and (current.requested_plan, current.quantity) == (target.key, quantity):
         raise NoChange(f"The organization already has {target.name} in this quantity.")
-    if transition.action == "change_quantity" and quantity < current.quantity:
-        return Transition(action=transition.action)  # reducing the quantity has no preconditions
+    if transition == CHANGE_QUANTITY and quantity < current.quantity:
+        return replace(transition, needs=frozenset())  # reducing the quantity has no preconditions
+    if transition == DOWNGRADE and quantity > current.quantity:
+        return replace(transition, needs=BUYING)  # more units of a smaller plan may cost more
     return transition
 
 
-def check_ending(plans: Iterable[str]) -> None:
+def check_ending(catalog: Catalog, plans: Iterable[str]) -> None:
     """Raise ContactSalesRequired if only sales may end one of the plans beside the canceled one."""
     for plan in plans:
-        if find_transition(plan, FREE).channel is Channel.SALES:
-            raise ContactSalesRequired(f"Our sales team ends the other subscription, to {plan.capitalize()}.")
+        if find_transition(catalog, plan, catalog.floor).channel is Channel.SALES:
+            raise ContactSalesRequired(f"Our sales team ends the other subscription, to {catalog.name_of(plan)}.")
 
 
 def check_needs(transition: Transition, *, card: bool = True, paid_up: bool = True, lost_dispute: bool = False) -> None:
@@ -136,19 +139,21 @@ def check_needs(transition: Transition, *, card: bool = True, paid_up: bool = Tr
         raise PaymentMethodRequired("This plan needs a payment method. Please add billing details first.")
 
 
-def choose_action(current_plan: str, target: CatalogPlan, contract: Contract = NO_CONTRACT) -> str:
+def choose_action(catalog: Catalog, current_plan: str, target: CatalogPlan, contract: Contract) -> str:
     """Return the action of the button beside a plan: current, upgrade, downgrade, contact_sales or unavailable."""
     if current_plan == target.key:
         return "current"
-    transition = find_transition(current_plan, target.key)
+    transition = find_transition(catalog, current_plan, target)
     if transition.channel is Channel.SALES or contract.scheduled or contract.classic:
         return CONTACT_SALES
     return transition.action if contract.sells(target) else UNAVAILABLE
 
 
-def list_actions(current_plan: str, catalog: Catalog, contract: Contract = NO_CONTRACT) -> list[str]:
+def list_actions(catalog: Catalog, current_plan: str, contract: Contract) -> list[str]:
     """Return the actions that the organization can take on its plan."""
-    towards = {choose_action(current_plan, plan, contract) for plan in catalog.plans if plan.key != current_plan}
+    towards = {
+        choose_action(catalog, current_plan, plan, contract) for plan in catalog.plans if plan.key != current_plan
+    }
     actions = ["change_plan"] if towards & {"upgrade", "downgrade"} else []
     if "downgrade" in towards:
         actions.append("cancel_plan")

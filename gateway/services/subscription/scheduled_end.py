@@ -6,7 +6,7 @@ Every other change keeps the end. Plan Details and the quote show it.
 from datetime import datetime
 from typing import Literal, TypedDict
 
-from gateway.catalog import CatalogPlan
+from gateway.catalog import Catalog, CatalogPlan
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import BillingState
 from gateway.services.subscription.terms import find_scheduled_end
@@ -19,19 +19,19 @@ class EndParams(TypedDict, total=False):
     cancel_at_period_end: bool
 
 
-def find_cleared_end(billing: BillingState, target: CatalogPlan) -> datetime | None:
+def find_cleared_end(catalog: Catalog, billing: BillingState, target: CatalogPlan) -> datetime | None:
     """Return the scheduled end that a change to ``target`` clears, or None."""
-    transition = policy.find_transition(billing.plan_state.requested_plan, target.key)
-    if billing.subscription is None or transition.action != "upgrade":
+    transition = policy.find_transition(catalog, billing.plan_state.requested_plan, target)
+    if billing.subscription is None or transition != policy.UPGRADE:
         return None
     return find_scheduled_end(billing.subscription)
 
 
-def build_end_params(billing: BillingState, target: CatalogPlan) -> EndParams:
+def build_end_params(catalog: Catalog, billing: BillingState, target: CatalogPlan) -> EndParams:
     """Return the parameters that clear the end which a change to ``target`` clears.
 
     https://docs.stripe.com/billing/subscriptions/cancel#reactivating-canceled-subscriptions
     """
-    if billing.subscription is None or find_cleared_end(billing, target) is None:
+    if billing.subscription is None or find_cleared_end(catalog, billing, target) is None:
         return {}
     return {"cancel_at_period_end": False} if billing.subscription.cancel_at_period_end else {"cancel_at": ""}

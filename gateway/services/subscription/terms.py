@@ -1,12 +1,12 @@
 """The terms of a subscription: its price, currency, interval and schedule, its end and its next invoice."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from gateway.catalog import CatalogPlan, CatalogPrice
+from gateway.catalog import Catalog, CatalogPlan, CatalogPrice
 from gateway.db.models import Subscription
-from gateway.services.plan_table.selection import FREE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +46,10 @@ class PlanPrice:
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """What a change of plan must keep. None stands for anything."""
+    """What a change of plan must keep."""
 
-    currency: str | None = None
-    interval: str | None = None
+    currency: str
+    interval: str
     interval_count: int = 1
     scheduled: bool = False
     """Whether a schedule at Stripe controls the subscription. A change would reach only its present phase."""
@@ -58,10 +58,8 @@ class Contract:
     https://docs.stripe.com/billing/subscriptions/billing-mode """
 
     @classmethod
-    def of(cls, subscription: Subscription | None, item: dict[str, Any] | None, currency: str | None) -> Self:
-        """Return the contract of a subscription and its base item. Without them, only the customer's currency binds."""
-        if subscription is None or item is None:
-            return cls(currency=currency)
+    def of(cls, subscription: Subscription, item: dict[str, Any]) -> Self:
+        """Return the contract of a subscription and its base item."""
         price = PlanPrice.of_item(subscription, item)
         return cls(
             currency=price.currency,
@@ -71,20 +69,31 @@ class Contract:
             classic=subscription.billing_mode == "classic",
         )
 
+    @classmethod
+    def of_enrolment(cls, catalog: Catalog, fixed: str | None, wanted: Iterable[str | None] = ()) -> Self:
+        """Return the contract that an organization without a subscription would begin, on the floor plan.
+
+        The customer's currency is ``fixed``. If it has none yet, the first currency of ``wanted`` counts that is sold.
+        """
+        prices, sold = catalog.floor.prices, catalog.floor.currencies
+        currency = fixed or next((each for each in wanted if each in sold), None) or sold[0]
+        interval = next((price.interval for price in prices if price.currency == currency), prices[0].interval)
+        return cls(currency=currency, interval=interval)
+
+    def find_price(self, plan: CatalogPlan) -> CatalogPrice | None:
+        """Return the price of a plan on sale in this currency and interval, or None."""
+        if plan.archived or self.interval_count != 1:
+            return None
+        return plan.find_price(self.currency, self.interval)
+
     def sells(self, plan: CatalogPlan) -> bool:
-        """Return whether the plan is sold in this currency and interval. Free is, because it costs 0 in all of them."""
-        if plan.key == FREE or plan.price is None:
-            return True
-        return (
-            self.currency in (None, plan.price.currency)
-            and self.interval in (None, plan.price.interval)
-            and self.interval_count == 1
-        )
+        """Return whether the plan is sold on these terms. The floor plan is, because it costs 0 on any terms."""
+        return plan.is_floor or self.find_price(plan) is not None
 
     def __str__(self) -> str:
         """Return the currency and the interval for people, such as ``EUR per 3 months``."""
         count = f"{self.interval_count} {self.interval}s" if self.interval_count > 1 else self.interval
-        return " per ".join(part for part in ((self.currency or "").upper(), count) if part)
+        return f"{self.currency.upper()} per {count}"
 
 
 def find_next_invoice_date(items: list[dict[str, Any]]) -> datetime:

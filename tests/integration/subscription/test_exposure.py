@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.catalog import Catalog
 from gateway.errors import ExposureLimit
 from gateway.services.plan_changes.request import change_plan
 from gateway.services.quotes.preview import quote_change
 from gateway.services.runtime import Gateway
 from schemas.subscription import ChangeCommand
 from tests.support.api import ApiClient
+from tests.support.catalogs import PLAIN_CATALOG
 from tests.support.world import CALLER, World
 
 
@@ -18,7 +18,7 @@ from tests.support.world import CALLER, World
 def gateway(world: World, api: ApiClient) -> Gateway:
     """Return a gateway with the shipped catalogue. The organization is on Free with a card."""
     assert api.ok("GET", "/subscription")["plan"] == "free"
-    return replace(world.gateway, catalog=Catalog.load())
+    return replace(world.gateway, catalog=PLAIN_CATALOG)
 
 
 def bill(world: World, *, pay: bool) -> None:

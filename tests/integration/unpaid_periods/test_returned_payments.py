@@ -87,7 +87,11 @@ def test_lost_dispute_stops_purchases_until_settled(payer: Debtor) -> None:
 
 def test_catalogue_can_suspend_the_plan(payer: Debtor) -> None:
     config = payer.world.gateway.config
-    strict = replace(payer.world.gateway, database=Database(config.database_url, suspends_disputed=True))
+    ranking = payer.world.gateway.catalog.keys
+    strict = replace(
+        payer.world.gateway,
+        database=Database(config.database_url, plan_ranking=ranking, suspends_disputed=True),
+    )
     charge = charge_of(payer)
     dispute(payer, "lost")
     [row] = payer.world.rows(Charge)

@@ -81,12 +81,13 @@ class QuotingShop:
     def sell(self, price: int) -> None:
         """Change the price of Plus."""
         plans = (
-            CatalogPlan(key="free", name="Free", description="", price=self.priced("free", 0)),
+            CatalogPlan(key="free", name="Free", description="", rank=0, prices=(self.priced("free", 0),)),
             CatalogPlan(
                 key="plus",
                 name="Plus",
                 description="",
-                price=self.priced("plus", price),
+                rank=1,
+                prices=(self.priced("plus", price),),
                 max_quantity=100,
                 charge=self.charge,
             ),

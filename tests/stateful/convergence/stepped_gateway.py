@@ -24,6 +24,7 @@ from gateway.services.webhooks.inbox import Inbox
 from gateway.tasks import build_worker
 from handlers import HANDLERS
 from tests.stateful.convergence.line import Line
+from tests.support.catalogs import PLAIN_CATALOG
 from tests.support.clock import ManualClock
 from tests.support.database import empty, reopen_database
 from tests.support.json_types import Json
@@ -82,8 +83,8 @@ class SteppedGateway:
             config.stripe_secret_key, base_addresses=addresses, max_network_retries=0, http_client=self.line
         )
         plans = (
-            replace(plan, charge=self.charge, exposure=None) if plan.key == "plus" else plan
-            for plan in Catalog.load().plans
+            replace(plan, charge=self.charge, exposure={}) if plan.key == "plus" else plan
+            for plan in PLAIN_CATALOG.plans
         )
         built = build_gateway(config, open_database=reopen_database)
         self.gateway = replace(built, stripe=client, clock=self.now, catalog=Catalog(tuple(plans)))

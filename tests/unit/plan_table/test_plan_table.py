@@ -11,7 +11,9 @@ from gateway.services.plan_table.selection import Plans
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 END = datetime(2026, 12, 1, tzinfo=UTC)
-PLANS = Plans({"prod_free": "free", "prod_plus": "plus", "prod_enterprise": "enterprise"})
+PLANS = Plans(
+    {"prod_free": "free", "prod_plus": "plus", "prod_enterprise": "enterprise"}, ["free", "plus", "enterprise"]
+)
 UNKNOWN_PRODUCT = "prod_strange"
 
 

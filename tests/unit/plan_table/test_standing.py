@@ -9,7 +9,7 @@ import pytest
 import stripe
 
 from gateway.db.models import Invoice, Subscription
-from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState, derive_plan_state
+from gateway.services.plan_table.derive import PlanState, derive_plan_state, never_enrolled
 from gateway.services.plan_table.selection import Plans
 from gateway.services.plan_table.standing import RULES
 from tests.support.json_types import Json
@@ -64,8 +64,10 @@ NOT_KNOWN: Json = {}
 
 def found(status: str, *invoices: Invoice, before: str = "good", **changes: Any) -> tuple[str, str]:
     """Return plan and standing of an organization on Plus whose present standing is ``before``."""
-    present = replace(NEVER_ENROLLED, subscription_id="sub_1", standing=before)
-    state = derive_plan_state([subscription(status, **changes)], Plans({"prod_plus": "plus"}), invoices, (), present)
+    present = replace(never_enrolled("free"), subscription_id="sub_1", standing=before)
+    state = derive_plan_state(
+        [subscription(status, **changes)], Plans({"prod_plus": "plus"}, ["free", "plus"]), invoices, (), present
+    )
     return state.plan, state.standing
 
 
@@ -169,6 +171,8 @@ def test_a_due_date_is_over_once_stripe_shows_either_object_after_it() -> None:
 
 
 def test_another_subscriptions_standing_is_not_kept() -> None:
-    ended: PlanState = replace(NEVER_ENROLLED, subscription_id="sub_0", standing="suspended")
-    state = derive_plan_state([subscription("active")], Plans({"prod_plus": "plus"}), [invoice(**NOT_KNOWN)], (), ended)
+    ended: PlanState = replace(never_enrolled("free"), subscription_id="sub_0", standing="suspended")
+    state = derive_plan_state(
+        [subscription("active")], Plans({"prod_plus": "plus"}, ["free", "plus"]), [invoice(**NOT_KNOWN)], (), ended
+    )
     assert (state.plan, state.standing) == ("plus", "good")

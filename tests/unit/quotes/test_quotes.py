@@ -11,11 +11,12 @@ from stripe import Invoice
 from gateway.auth import issue_development_token
 from gateway.db.models import Subscription
 from gateway.errors import GatewayError, InvalidRequest, NotFound, QuoteExpired, QuoteStale
-from gateway.services.plan_table.derive import NEVER_ENROLLED
+from gateway.services.plan_table.derive import never_enrolled
 from gateway.services.quotes.lines import compute_next_amount_due, compute_next_total, select_remaining_lines
 from gateway.services.quotes.token import Terms, derive_signing_key, read_token, sign_token
 from gateway.services.runtime import Caller
 from gateway.services.subscription.billing_state import BillingState
+from gateway.services.subscription.terms import Contract
 from tests.support.config import DEVELOPMENT_SECRET, NOW, config
 
 CONFIG = config()
@@ -37,7 +38,7 @@ CALLER = Caller(organization_id="org_1", actor="user_1")
 
 def billing_state(trail: tuple[str, ...] = ("older", "digest")) -> BillingState:
     return BillingState(
-        plan_state=NEVER_ENROLLED,
+        plan_state=never_enrolled("free"),
         plan_version=7,
         subscription=Subscription(id="sub_1", trail=list(trail)),
         duplicates={},
@@ -46,6 +47,7 @@ def billing_state(trail: tuple[str, ...] = ("older", "digest")) -> BillingState:
         unsettled_invoices=(),
         has_paid=False,
         prices={},
+        contract=Contract(currency="usd", interval="month"),
     )
 
 

@@ -4,17 +4,19 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.catalog import Catalog, CatalogPlan
+from gateway.catalog import CatalogPlan
 from gateway.errors import ExposureLimit
-from gateway.services.plan_table.derive import NEVER_ENROLLED
+from gateway.services.plan_table.derive import never_enrolled
 from gateway.services.subscription.billing_state import BillingState, UnsettledInvoice
 from gateway.services.subscription.exposure import check_change, find_max_quantity
 from gateway.services.subscription.policy import find_transition
+from gateway.services.subscription.terms import Contract
+from tests.support.catalogs import PLAIN_CATALOG
 
-CATALOG = Catalog.load()
+CATALOG = PLAIN_CATALOG
 PLUS = CATALOG.get("plus")
 NEW = BillingState(
-    plan_state=replace(NEVER_ENROLLED, requested_plan="free"),
+    plan_state=never_enrolled("free"),
     plan_version=1,
     subscription=None,
     duplicates={},
@@ -22,6 +24,7 @@ NEW = BillingState(
     payment_method=None,
     unsettled_invoices=(),
     has_paid=False,
+    contract=Contract(currency="usd", interval="month"),
     prices={
         "konnect_plus_usd_month": {
             "id": "price_1",
@@ -57,7 +60,7 @@ def test_open_invoices_and_one_period_stay_within_the_bound(billing: BillingStat
 
 
 def test_a_refusal_names_the_possible_quantity() -> None:
-    transition = find_transition("free", "plus")
+    transition = find_transition(CATALOG, "free", PLUS)
     check_change(CATALOG, NEW, transition, PLUS, 10)
     with pytest.raises(
         ExposureLimit, match="At most 10 units of Plus are possible before the first payment"
@@ -68,10 +71,10 @@ def test_a_refusal_names_the_possible_quantity() -> None:
 
 def test_a_reduction_is_never_refused() -> None:
     debtor = owing(NEW, 1_000_000)
-    check_change(CATALOG, debtor, find_transition("plus", "free"), CATALOG.get("free"), 1)
+    check_change(CATALOG, debtor, find_transition(CATALOG, "plus", CATALOG.floor), CATALOG.get("free"), 1)
     assert find_max_quantity(CATALOG, debtor, CATALOG.get("free")) == 1
 
 
-@pytest.mark.parametrize("plan", [replace(PLUS, charge="now"), replace(PLUS, exposure=None), replace(PLUS, price=None)])
+@pytest.mark.parametrize("plan", [replace(PLUS, charge="now"), replace(PLUS, exposure={}), replace(PLUS, prices=())])
 def test_a_plan_without_a_bound_has_only_its_own_maximum(plan: CatalogPlan) -> None:
     assert find_max_quantity(CATALOG, owing(NEW, 1_000_000), plan) == 100

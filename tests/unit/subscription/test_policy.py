@@ -1,7 +1,6 @@
 """The policy of plan changes, with the whole table of transitions."""
 
 from dataclasses import replace
-from itertools import product
 
 import pytest
 
@@ -14,19 +13,23 @@ from gateway.errors import (
     PaymentMethodRequired,
     UnpaidInvoice,
 )
-from gateway.services.plan_table.derive import NEVER_ENROLLED, PlanState
+from gateway.services.plan_table.derive import PlanState, never_enrolled
 from gateway.services.subscription.policy import (
-    BUYING,
-    TRANSITIONS,
-    Transition,
+    DOWNGRADE,
+    ENROLL,
+    UPGRADE,
     check_change,
     check_needs,
     choose_action,
     list_actions,
     resolve_target,
 )
+from gateway.services.subscription.terms import Contract
+from tests.support.catalogs import PLAIN_CATALOG
 
-CATALOG = Catalog.load()
+CATALOG = PLAIN_CATALOG
+NEVER_ENROLLED = never_enrolled("free")
+MONTHLY = Contract(currency="usd", interval="month")
 SALES, SAME = ContactSalesRequired, NoChange
 
 
@@ -55,10 +58,10 @@ def on(plan: str, quantity: int = 1) -> PlanState:
 def test_each_pair_of_plans_has_its_transition(source: str, target: str, outcome: str | type[GatewayError]) -> None:
     plan = CATALOG.get(target)
     if isinstance(outcome, str):
-        assert check_change(on(source), plan, 1).action == outcome
+        assert check_change(CATALOG, on(source), plan, 1, MONTHLY).action == outcome
     else:
         with pytest.raises(outcome):
-            check_change(on(source), plan, 1)
+            check_change(CATALOG, on(source), plan, 1, MONTHLY)
 
 
 def test_unmapped_cannot_be_requested() -> None:
@@ -83,51 +86,51 @@ def test_a_current_plan_that_is_not_sold_requires_sales(present: str) -> None:
 
 
 def test_a_new_organization_may_take_free_or_plus() -> None:
-    assert check_change(NEVER_ENROLLED, CATALOG.get("free"), 1) == Transition(action="enroll")
-    assert check_change(NEVER_ENROLLED, CATALOG.get("plus"), 1) == Transition(action="upgrade", needs=BUYING)
+    assert check_change(CATALOG, NEVER_ENROLLED, CATALOG.get("free"), 1, MONTHLY) == ENROLL
+    assert check_change(CATALOG, NEVER_ENROLLED, CATALOG.get("plus"), 1, MONTHLY) == UPGRADE
     with pytest.raises(ContactSalesRequired):
-        check_change(NEVER_ENROLLED, CATALOG.get("enterprise"), 1)
+        check_change(CATALOG, NEVER_ENROLLED, CATALOG.get("enterprise"), 1, MONTHLY)
 
 
 @pytest.mark.parametrize(("held", "wanted"), [(1, 2), (5, 1), (99, 100)])
 def test_another_quantity_of_plus_is_a_change(held: int, wanted: int) -> None:
-    assert check_change(on("plus", held), CATALOG.get("plus"), wanted).action == "change_quantity"
+    assert check_change(CATALOG, on("plus", held), CATALOG.get("plus"), wanted, MONTHLY).action == "change_quantity"
 
 
 @pytest.mark.parametrize(("plan", "quantity"), [("free", 1), ("plus", 1), ("plus", 5)])
 def test_the_current_plan_and_quantity_are_no_change(plan: str, quantity: int) -> None:
     with pytest.raises(NoChange):
-        check_change(on(plan, quantity), CATALOG.get(plan), quantity)
+        check_change(CATALOG, on(plan, quantity), CATALOG.get(plan), quantity, MONTHLY)
 
 
 def test_the_requested_plan_counts_and_not_the_one_in_use() -> None:
     unpaid = replace(on("plus"), plan="free", status="unpaid", standing="suspended")
-    assert check_change(unpaid, CATALOG.get("free"), 1).action == "downgrade"
+    assert check_change(CATALOG, unpaid, CATALOG.get("free"), 1, MONTHLY).action == "downgrade"
     with pytest.raises(NoChange):
-        check_change(unpaid, CATALOG.get("plus"), 1)
+        check_change(CATALOG, unpaid, CATALOG.get("plus"), 1, MONTHLY)
 
 
 @pytest.mark.parametrize(("target", "quantity"), [("plus", 101), ("plus", 1_000_000), ("free", 2)])
 def test_too_large_a_quantity_is_refused_with_the_limit(target: str, quantity: int) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        check_change(on("plus"), CATALOG.get(target), quantity)
+        check_change(CATALOG, on("plus"), CATALOG.get(target), quantity, MONTHLY)
     plan = CATALOG.get(target)
     errors = {"quantity": [f"At most {plan.max_quantity} for {plan.name}."]}
     assert caught.value.members == {"errors": errors}
 
 
 def test_the_maximum_quantity_is_allowed() -> None:
-    assert check_change(on("free"), CATALOG.get("plus"), 100).action == "upgrade"
+    assert check_change(CATALOG, on("free"), CATALOG.get("plus"), 100, MONTHLY).action == "upgrade"
 
 
 def test_contact_sales_takes_precedence_over_the_quantity() -> None:
     with pytest.raises(ContactSalesRequired):
-        check_change(on("plus"), CATALOG.get("enterprise"), 2)
+        check_change(CATALOG, on("plus"), CATALOG.get("enterprise"), 2, MONTHLY)
 
 
 @pytest.mark.parametrize(("source", "held", "target", "wanted"), [("free", 1, "plus", 1), ("plus", 1, "plus", 2)])
 def test_buying_more_requires_a_card_and_no_unpaid_invoice(source: str, held: int, target: str, wanted: int) -> None:
-    transition = check_change(on(source, held), CATALOG.get(target), wanted)
+    transition = check_change(CATALOG, on(source, held), CATALOG.get(target), wanted, MONTHLY)
     check_needs(transition, card=True, paid_up=True)
     with pytest.raises(PaymentMethodRequired):
         check_needs(transition, card=False)
@@ -140,11 +143,15 @@ def test_buying_more_requires_a_card_and_no_unpaid_invoice(source: str, held: in
     [(on("plus", 3), "free", 1), (on("plus", 3), "plus", 2), (NEVER_ENROLLED, "free", 1)],
 )
 def test_buying_less_and_enrolling_have_no_preconditions(current: PlanState, target: str, wanted: int) -> None:
-    check_needs(check_change(current, CATALOG.get(target), wanted), card=False, paid_up=False)
+    check_needs(check_change(CATALOG, current, CATALOG.get(target), wanted, MONTHLY), card=False, paid_up=False)
 
 
-def test_the_table_has_every_pair_of_plans() -> None:
-    assert TRANSITIONS.keys() == set(product(CATALOG.keys, repeat=2))
+def test_more_units_of_a_smaller_plan_are_bought() -> None:
+    starter = replace(CATALOG.get("plus"), key="starter", rank=1)
+    catalog = Catalog((CATALOG.floor, starter, replace(CATALOG.get("plus"), rank=2)))
+    assert check_change(catalog, on("plus", 3), starter, 3, MONTHLY) == DOWNGRADE
+    with pytest.raises(PaymentMethodRequired):
+        check_needs(check_change(catalog, on("plus", 3), starter, 4, MONTHLY), card=False)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +164,7 @@ def test_the_table_has_every_pair_of_plans() -> None:
     ],
 )
 def test_the_action_towards_each_plan(current: str, actions: list[str]) -> None:
-    assert [choose_action(current, plan) for plan in CATALOG.plans] == actions
+    assert [choose_action(CATALOG, current, plan, MONTHLY) for plan in CATALOG.plans] == actions
 
 
 @pytest.mark.parametrize(
@@ -170,4 +177,4 @@ def test_the_action_towards_each_plan(current: str, actions: list[str]) -> None:
     ],
 )
 def test_the_actions_from_each_plan(current: str, actions: list[str]) -> None:
-    assert list_actions(current, CATALOG) == actions
+    assert list_actions(CATALOG, current, MONTHLY) == actions

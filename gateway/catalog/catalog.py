@@ -1,0 +1,74 @@
+"""All plans of a deployment, as ``catalog.toml`` lists them."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal, Self
+
+from gateway.catalog.plans import CatalogPlan, Meter
+from gateway.catalog.read import read_catalog
+from gateway.errors import InvalidRequest
+
+OnDispute = Literal["keep", "suspend"]
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All plans, from the lowest rank to the highest. The floor plan comes first."""
+
+    plans: tuple[CatalogPlan, ...]
+    meters: tuple[Meter, ...] = ()
+    on_dispute: OnDispute = "keep"
+    """Whether an organization keeps its plan after it got money back by a dispute. It can buy nothing in any case."""
+    automatic_tax: bool = False
+    """Whether Stripe computes the taxes. https://docs.stripe.com/tax"""
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Self:
+        """Read the catalogue at ``path``, or the one that comes with the gateway.
+
+        Raises ConfigError if the file cannot be read, and CatalogMistakes with all mistakes in it.
+        """
+        return cls(**read_catalog(path or Path(str(files("gateway").joinpath("catalog.toml")))))
+
+    def find(self, key: str) -> CatalogPlan | None:
+        """Return the plan with the key, or None."""
+        return next((plan for plan in self.plans if plan.key == key), None)
+
+    def get(self, key: str) -> CatalogPlan:
+        """Return the plan with the key. Raise InvalidRequest if there is none."""
+        if (plan := self.find(key)) is None:
+            raise InvalidRequest(
+                "There is no such plan.", errors={"plan": [f"Must be one of: {', '.join(self.keys)}."]}
+            )
+        return plan
+
+    def is_managed_by_sales(self, key: str) -> bool:
+        """Return whether the sales team alone manages the plan with the key, its payment methods and its invoices."""
+        plan = self.find(key)
+        return plan is not None and plan.sales
+
+    @property
+    def floor(self) -> CatalogPlan:
+        """The plan that costs nothing."""
+        return next(plan for plan in self.plans if plan.is_floor)
+
+    @property
+    def trial_plan(self) -> CatalogPlan | None:
+        """The plan that a new organization may try, or None."""
+        return next((plan for plan in self.plans if plan.trial is not None), None)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The plans' keys, from the lowest rank to the highest."""
+        return tuple(plan.key for plan in self.plans)
+
+    def list_features(self, plan: CatalogPlan) -> dict[str, bool]:
+        """Return every feature of the catalogue, and whether the plan has it."""
+        known = dict.fromkeys((name for each in self.plans for name in each.features), False)
+        return known | dict(plan.features)
+
+    def name_of(self, key: str) -> str:
+        """Return a plan's display name, even if the plan is not in the catalogue."""
+        plan = self.find(key)
+        return plan.name if plan is not None else key.capitalize()
