@@ -146,7 +146,7 @@ def wait_out_outages(stopping: Event) -> Callable[[Callable[P, None]], Callable[
 
 
 def add_customer_tasks(app: App, gateway: Gateway) -> None:
-    """Add the tasks that adopt customers which the gateway did not create, and that bound what is on file."""
+    """Add the tasks that adopt customers of other programs, and that detach surplus payment methods."""
 
     @app.task(name=jobs.FIND_CUSTOMER, retry=UNTIL_STRIPE_ANSWERS)
     def find_customer(organization_id: str) -> None:
