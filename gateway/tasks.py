@@ -75,7 +75,7 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
     draining = DrainLoop(gateway, HANDLERS, stopping, linger)
     app = App(connector=PsycopgConnector(conninfo=gateway.config.database_url))
 
-    # Runs each minute in addition to the wake-ups. Otherwise an event whose wake-up was lost would wait for ever.
+    # Runs each minute in addition to the wake-ups. Otherwise an event whose wake-up was lost would wait forever.
     @app.periodic(cron="* * * * *")
     @app.task(name=jobs.DRAIN_INBOX, queueing_lock=jobs.DRAIN_INBOX)
     def drain_inbox(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task

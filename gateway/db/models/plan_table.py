@@ -13,7 +13,7 @@ UNSETTLED = "unsettled_invoices"  # key of ``PlanChange.steps``: the invoices th
 
 
 class OrganizationPlan(Base):
-    """A row of the plan table. It says which plan an organization is on. Only the merge and a rebuild write it."""
+    """A row of the plan table. It says which plan one organization is on. Only the merge writes it."""
 
     __tablename__ = "organization_plans"
     __table_args__ = (
