@@ -28,13 +28,13 @@ class Unauthorized(GatewayError):
 
 
 class PaymentMethodRequired(GatewayError):
-    """The plan needs billing details, and none are on file."""
+    """The plan needs a payment method, and none that Stripe can charge is on file."""
 
     status, code, title = 402, "payment_method_required", "A payment method is required"
 
 
 class CardDeclined(GatewayError):
-    """The card's issuer refused the card."""
+    """The card's issuer or the bank declined the payment."""
 
     status, code, title = 402, "card_declined", "The card was declined"
 
@@ -112,7 +112,7 @@ class ExposureLimit(Conflict):
 
 
 class InvoiceNotOpen(Conflict):
-    """The invoice is void or deleted, so it cannot be paid."""
+    """The invoice is void or deleted, or a payment of it is in progress."""
 
     code, title = "invoice_not_open", "The invoice is not open"
 

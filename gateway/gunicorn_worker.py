@@ -47,7 +47,7 @@ STATUSES: dict[type[Exception], int] = {
 
 
 class Incomplete(ParseException):
-    """gunicorn's parser looks for more than has arrived, so the request is malformed."""
+    """gunicorn's parser asks for more bytes than the complete request has, so the request is malformed."""
 
 
 class Received(Unreader):

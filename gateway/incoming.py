@@ -35,7 +35,7 @@ class RequestTooSlow(ParseException):
 
 
 class Incoming:
-    """One request in arrival. The work is in proportion to its length, however small the pieces are."""
+    """One request that is arriving. Parsing takes time in proportion to its length, however small the pieces are."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -45,7 +45,7 @@ class Incoming:
         self._excess: ParseException | None = None
         self._head_ended = False
         self._searched = 0
-        """The bytes before this place hold no end of a line, or of the head, that is still to be found."""
+        """Where the search for the end of a line, or of the head, continues."""
         self._ends_at: int | None = None
         """Where the request ends, if it has a length. None for a chunked body."""
         self._chunk = 0

@@ -26,7 +26,7 @@ SIGNATURES = Counter(
 )
 ATTEMPT_SECONDS = Histogram(
     "gateway_stripe_call_seconds",
-    "Duration of the web's calls to Stripe by outcome: answered, failed (5xx), silent. A retry counts for itself.",
+    "Duration of the web's calls to Stripe by outcome: answered, failed (5xx), silent. A retry counts separately.",
     ["outcome"],
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40),
     registry=REGISTRY,
@@ -37,7 +37,7 @@ CALLS_REFUSED = Counter(
     ["reason"],
     registry=REGISTRY,
 )
-# Without a label, it would open a file of counts in gunicorn's first process too, which calls nothing.
+# Without a label, it would also open a file of counts in gunicorn's first process, which never calls Stripe.
 BREAKER_TRANSITIONS = Counter(
     "gateway_stripe_breaker_transitions",
     "How often a web process stopped calling Stripe because it did not answer (open), and resumed (closed).",

@@ -35,7 +35,7 @@ CONTENT_TYPE = "application/problem+json"
 # A service attaches its own objects to an error. These schemas turn such a member into JSON.
 MEMBER_SCHEMAS = {"quote": QuoteSchema()}
 HEADERS = "ANSWER_HEADERS"
-"""Where an application's configuration has the headers of every answer, for those that gunicorn gives in its place."""
+"""The key of Flask's configuration that holds the headers of every answer. gunicorn's own answers carry them too."""
 
 log = structlog.get_logger()
 

@@ -75,7 +75,7 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
     draining = DrainLoop(gateway, HANDLERS, stopping, linger)
     app = App(connector=PsycopgConnector(conninfo=gateway.config.database_url))
 
-    # Runs each minute in addition to the wake-ups. Otherwise an event whose wake-up was lost would wait for ever.
+    # Runs each minute in addition to the wake-ups. Otherwise an event whose wake-up was lost would wait forever.
     @app.periodic(cron="* * * * *")
     @app.task(name=jobs.DRAIN_INBOX, queueing_lock=jobs.DRAIN_INBOX)
     def drain_inbox(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
@@ -146,7 +146,7 @@ def wait_out_outages(stopping: Event) -> Callable[[Callable[P, None]], Callable[
 
 
 def add_customer_tasks(app: App, gateway: Gateway) -> None:
-    """Add the tasks that adopt customers which the gateway did not create, and that bound what is on file."""
+    """Add the tasks that adopt customers of other programs, and that detach surplus payment methods."""
 
     @app.task(name=jobs.FIND_CUSTOMER, retry=UNTIL_STRIPE_ANSWERS)
     def find_customer(organization_id: str) -> None:

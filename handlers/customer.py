@@ -14,10 +14,10 @@ def customer(event: Event) -> list[CustomerSnapshot]:
 
 @handles("customer.deleted")
 def customer_deleted(event: Event) -> list[CustomerSnapshot]:
-    """Return the customer as the stub that Stripe answers to a retrieve would show it.
+    """Return the deleted customer as a retrieve shows it.
 
-    The payload is the last full object instead of the stub, as recorded from Stripe's API. A refresh may come before
-    the event or replace it, so both must store the same values.
+    Stripe answers a retrieve with a stub. The payload is the last full object, as recorded from Stripe's API. A refresh
+    may come before the event or replace it, so both must store the same values.
     """
     last = CustomerSnapshot.from_event(event)
     stub = CustomerSnapshot.read({"id": last.id, "deleted": True}, last.seen)

@@ -13,7 +13,7 @@ TAX = "tax ids and addresses are kept at Stripe"
 SOURCE = "cards are payment methods, and payment_method.* reports them"
 PAYMENT = "invoice.* and customer.subscription.* report how a payment ends"
 SETUP = "no card was added"
-METER = "usage is kept with its own acknowledgements"
+METER = "meters are kept at Stripe, and the catalogue declares them"
 
 IGNORED: Mapping[str, str] = MappingProxyType(
     {

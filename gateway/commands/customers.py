@@ -23,7 +23,9 @@ def customers() -> None:
 
 
 @customers.command()
-@click.option("--from-metadata", "metadata_key", metavar="KEY", help="The customers' metadata name organizations here.")
+@click.option(
+    "--from-metadata", "metadata_key", metavar="KEY", help="Metadata key under which customers name their organization."
+)
 @click.option(
     "--csv",
     "file",
@@ -31,7 +33,7 @@ def customers() -> None:
     help="File with the columns customer_id and organization_id.",
 )
 @click.option("--dry-run", is_flag=True, help="Report what would be done, and write nothing.")
-@click.option("--migrate", is_flag=True, help="Then move subscriptions out of classic billing mode. It is final.")
+@click.option("--migrate", is_flag=True, help="Also move subscriptions out of classic billing mode for good.")
 def adopt(*, metadata_key: str | None, file: Path | None, dry_run: bool, migrate: bool) -> None:
     """Link Stripe's customers to organizations, and copy their subscriptions.
 

@@ -11,7 +11,7 @@ from gateway.metrics import DIRECTORY
 from gateway.metrics_listener import LISTENER, listen
 
 # Without reuse-port, kept-alive connections may all land on one gunicorn worker.
-# A client that sends its body slowly occupies a thread. With few threads, a dozen such clients would block the rest.
+# Half of the threads may wait for Stripe at a time. The other half must suffice for webhooks and reads.
 WORKERS, THREADS = 2, Config.web_threads
 OPTIONS = ("--reuse-port", "--no-control-socket", "--access-logfile=-", "--config=python:gateway.gunicorn_hooks")
 METRICS_ABOVE = 1464  # the metrics' port above the public one, so 9464 for 8000
@@ -21,7 +21,7 @@ METRICS_ABOVE = 1464  # the metrics' port above the public one, so 9464 for 8000
 @click.option("--bind", default="127.0.0.1:8000", show_default=True, help="Address and port.")
 @click.option(
     "--metrics-bind",
-    show_default="127.0.0.1:9464 for port 8000, and as far from any other port",
+    show_default=f"127.0.0.1, {METRICS_ABOVE} above the port of --bind, or below a port from 32768 on",
     help="Address and port of /metrics. Keep it inside your network.",
 )
 @click.option("--workers", default=WORKERS, show_default=True, help="Number of processes.")

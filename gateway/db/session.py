@@ -25,9 +25,9 @@ PLAN_RANKING = "plan_ranking"  # a session's ``info`` holds the keys of the plan
 SUSPENDS_DISPUTED = "suspends_disputed"  # under this key it holds the catalogue's ``on_dispute``
 RETURNED_AT = "returned_at"  # a pooled connection stores under this key when it was last returned
 RECENTLY_USED = 0.1  # seconds
-# We notice a vanished server, and the server notices a vanished client, within half a minute and not when TCP gives up.
-# Without the idle timeout, a process that hangs or is cut off would keep its transaction's locks for that long. Our
-# transactions wait only for the database, so none of them reaches the timeout in normal operation.
+# With these settings we notice a vanished server, and the server a vanished client, within half a minute. Without the
+# idle timeout, a process that hangs would keep its transaction's locks until it ends. Our transactions wait only for
+# the database, so none of them reaches the timeout in normal operation.
 CONNECT: Mapping[str, Any] = MappingProxyType(
     {
         "connect_timeout": 5,

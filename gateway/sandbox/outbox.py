@@ -1,4 +1,4 @@
-"""The way from an event to its deliveries, subject to the requested faults."""
+"""Send each event to its endpoints, subject to the requested faults."""
 
 import threading
 from collections.abc import Sequence

@@ -90,7 +90,7 @@ class Timekeeper:
             _log.exception("The due step of %s %s failed", kind, object_id)
             clock = self._store.find(clocks.KIND, clock_id) if clock_id else None
             if clock is None:
-                # Count the retry from the present. After a leap of a year, the step would fail for each hour of it.
+                # Count the retry from the present. Otherwise a clock moved by a year would retry it for each hour.
                 self._timeline.put(None, until + _RETRY_AFTER, {"id": object_id, "object": kind})
                 return True
             self._stop_clock(clock, "internal_failure", clock["frozen_time"])

@@ -103,7 +103,7 @@ class Breaker:
         now = self._clock()
         self._probe_at = now + PAUSE
         self._episode += 1
-        if self._opened_at is None:  # otherwise a probe failed, which is no news
+        if self._opened_at is None:  # otherwise a probe failed, which is no transition
             self._opened_at = now
             BREAKER_TRANSITIONS.labels("open").inc()
             log.warning("stripe_breaker_opened", strikes=self._strikes)

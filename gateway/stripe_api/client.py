@@ -45,9 +45,9 @@ class Meter(Protocol):
 
 
 class BoundedBody:
-    """The body of a response, which must arrive in full until ``deadline``, in seconds of ``time.monotonic``.
+    """The body of a response, which must arrive in full before ``deadline``, in seconds of ``time.monotonic``.
 
-    A timeout of the socket begins again with each byte. A body that drips in would hold its thread without an end.
+    A timeout of the socket begins again with each byte. A body that arrives byte by byte would hold its thread forever.
     """
 
     def __init__(self, raw: HTTPResponse, deadline: float) -> None:
@@ -84,7 +84,7 @@ class BoundedSession(requests.Session):
         self._gate = gate
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send a request as the SDK wants it, but for its timeout."""
+        """Send the SDK's request, with the gate's timeout instead of the SDK's."""
         seconds = self._gate.longest_attempt()
         deadline = time.monotonic() + seconds
         timeout = Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT, total=seconds)
@@ -110,7 +110,7 @@ class MeteredClient(RequestsClient):
         return super().request_with_retries(*args, **kwargs)
 
     def _should_retry(self, *args: Any) -> bool:
-        """Do not retry without time, because the caller would get no answer from the retry either."""
+        """Return False if no time is left, because the retry could not answer the caller in time either."""
         return bool(super()._should_retry(*args)) and (self._gate is None or self._gate.has_time())
 
     def request(

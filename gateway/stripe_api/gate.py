@@ -93,7 +93,7 @@ class Gate:
         return None
 
     def yield_place(self) -> None:
-        """Free the place of this thread while it waits for something else than Stripe. The next call occupies one."""
+        """Free the place of this thread while it waits for something other than Stripe. The next call occupies one."""
         self._free_place()
 
     def begin_call(self) -> None:

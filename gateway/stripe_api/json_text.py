@@ -45,6 +45,6 @@ def dumps(value: Any) -> bytes:
 def without_client_secrets(text: bytes) -> bytes:
     """Return JSON with null for each ``client_secret``. Its holder can complete a payment or add a card.
 
-    The pattern only matches the name of a member, because a quote inside of a string is escaped.
+    The pattern only matches the name of a member, because a quote inside a string is escaped.
     """
     return CLIENT_SECRET.sub(rb"\1null", text) if b"client_secret" in text else text

@@ -28,7 +28,7 @@ class Wanted:
     path: str
 
     def ask(self) -> None:
-        """Ask for it. The web process dies over it, so there may be no answer."""
+        """Send its request. The web process dies during it, so there may be no answer."""
         method = {Kind.SET_DEFAULT_PAYMENT_METHOD: "PUT", Kind.PAY_INVOICE: "POST"}.get(self.kind, "DELETE")
         body: Json = {"payment_method": self.object_id} if method == "PUT" else {}
         with suppress(requests.ConnectionError):
@@ -36,7 +36,7 @@ class Wanted:
             raise AssertionError(answer.text)
 
     def reserve(self) -> None:
-        """Reserve it and do no more, as a web process that dies there."""
+        """Reserve it and do nothing more, like a web process that dies right after the commit."""
         assert reserve(self.stage.gateway, self.organization_id, self.kind, self.object_id, lambda _: True) is not None
 
 

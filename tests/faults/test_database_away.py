@@ -91,7 +91,7 @@ def test_refresh_without_a_database_is_merged_when_it_is_back(own: Deployment, p
     eventually(lambda: own.number("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'gateway.refresh'") == 0)
 
 
-def test_change_without_a_database_is_503_and_calls_nobody(own: Deployment, postgres: Crashing) -> None:
+def test_change_without_a_database_is_503_and_not_sent_to_stripe(own: Deployment, postgres: Crashing) -> None:
     own.serve()
     own.enrol("org_1")
     own.fault("rate_limit", times=100)  # it would show any call to Stripe

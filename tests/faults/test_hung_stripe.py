@@ -28,17 +28,17 @@ ORGANIZATIONS = tuple(f"org_{number}" for number in range(7))
 
 @dataclass
 class Hanging:
-    """The web of a Stripe that can be stopped."""
+    """A web deployment, and a Stripe process that a test can stop."""
 
     web: Deployment
     sandbox: Process
 
     def hang(self) -> None:
-        """Let Stripe answer nothing any more."""
+        """Stop Stripe from answering."""
         self.sandbox.send(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let Stripe continue, also with the requests that arrived while it hung."""
+        """Let Stripe continue, beginning with the requests that arrived while it hung."""
         self.sandbox.send(signal.SIGCONT)
 
     def preview(self, organization_id: str = ORGANIZATIONS[0]) -> requests.Response:
@@ -50,7 +50,7 @@ class Hanging:
 
     @contextmanager
     def flooded(self) -> Iterator[list[Future[requests.Response]]]:
-        """Ask for many previews at a time."""
+        """Request many previews at a time."""
         with ThreadPoolExecutor(PREVIEWS) as pool:
             asking = itertools.islice(itertools.cycle(ORGANIZATIONS), PREVIEWS)
             yield [pool.submit(self.preview, organization_id) for organization_id in asking]
@@ -64,7 +64,7 @@ class Hanging:
 
 @pytest.fixture
 def hanging(new_database: NewDatabase, server: str, directory: Path) -> Iterator[Hanging]:
-    """Web, without a worker, and some enrolled organizations."""
+    """Deploy web without a worker, and enrol some organizations."""
     with new_database(server) as url, TemporaryDirectory(dir=directory) as path:
         logs, port = Path(path), free_port()
         sandbox_log = logs / "sandbox"  # not a .log, because it is Stripe's
@@ -78,7 +78,7 @@ def hanging(new_database: NewDatabase, server: str, directory: Path) -> Iterator
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """How long a call takes."""
+    """Return how many seconds a call takes."""
     began = time.monotonic()
     call()
     return time.monotonic() - began

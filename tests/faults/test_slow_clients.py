@@ -103,4 +103,4 @@ def test_slow_drip_is_cut_off_at_the_deadline(running: Deployment) -> None:
                     return
             except TimeoutError:
                 continue
-    pytest.fail("it could go on for ever")
+    pytest.fail("the gateway never cut the client off")

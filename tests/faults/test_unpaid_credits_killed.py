@@ -12,7 +12,6 @@ from tests.support.deployment import Deployment
 from tests.support.wait import eventually
 
 UNPAID = "SELECT id FROM invoices WHERE status = 'open' AND amount_remaining > 0"
-WITHDRAWALS = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = %s"
 PLACES = [Failpoint.ANSWER_MERGED, Failpoint.CREDIT_CHARGED_BACK, Failpoint.CREDIT_NOTE_ISSUED]
 
 

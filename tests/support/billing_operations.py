@@ -38,7 +38,7 @@ def bill(world: World) -> str:
 
 
 def hold(world: World, kind: Kind, object_id: str) -> BillingIntent:
-    """Reserve an operation, as a process does that dies right after that."""
+    """Reserve an operation and do nothing more, like a process that dies right after the commit."""
     intent = reserve(world.gateway, "org_1", kind, object_id, lambda _: True)
     assert intent is not None
     return intent

@@ -22,7 +22,7 @@ class Document:
         self.validator = cache(self._validator)
 
     def problem(self, method: str, path: str, response: Response) -> str | None:
-        """Say what the document does not describe. A path or method that is not in it is none of its business."""
+        """Say what the document does not describe. Ignore a path or method that is not in the document."""
         operation = self.paths.get(path, {}).get(method.lower())
         if operation is None:
             return None

@@ -9,12 +9,12 @@ from gateway.db.models.base import Base
 
 
 class BillingIntent(Base):
-    """One operation that changes what an organization pays with, or what it has to pay. Plan changes have their table.
+    """One operation that changes what an organization pays with, or what it has to pay.
 
-    The row exists only while the operation is in flight. It is committed before Stripe is called, and the transaction
-    that merges Stripe's answer deletes it. A trigger on this table refuses a row while a plan change is in flight.
-    Another on ``plan_changes`` refuses a change while this table has a row. Without these triggers, a card could be
-    removed while an upgrade relies on it.
+    Plan changes have their own table. The row exists only while the operation is in flight. It is committed before
+    Stripe is called, and the transaction that merges Stripe's answer deletes it. A trigger on this table refuses a row
+    while a plan change is in flight. Another on ``plan_changes`` refuses a change while this table has a row. Without
+    these triggers, a card could be removed while an upgrade relies on it.
     """
 
     __tablename__ = "billing_intents"

@@ -28,7 +28,7 @@ class Organization(Mirrored):
     deleted: Mapped[bool] = mapped_column(server_default=text("false"))
     """Whether the customer was deleted at Stripe. The organization then stays on the floor plan forever."""
     customer_key: Mapped[int] = mapped_column(server_default="0")
-    """The number of the idempotency key that creates the customer. It grows when the old key is of no more use."""
+    """The number of the idempotency key that creates the customer. It grows when the old key can no longer be used."""
     customer_key_since: Mapped[datetime | None]
     """When the gateway first used that key."""
     created_at: Mapped[datetime]

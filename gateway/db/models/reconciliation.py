@@ -30,8 +30,8 @@ class Reconciliation(Base):
     until: Mapped[datetime | None]
     """Stripe's time of the first answer. A finished run has checked everything before it."""
     cursor: Mapped[str | None]
-    """The last object on the last committed page. In a drift walk, the phase precedes the object. In an
-    adoption, so does the digest of what it adopts by."""
+    """``object`` in a gap walk, ``phase/object`` in a drift walk, ``digest/phase/object`` in an adoption. The object is
+    the last one on the last committed page. The digest is that of the adoption's source."""
     counts: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     """The number of differences found so far, by class."""
     started_at: Mapped[datetime]
@@ -52,7 +52,7 @@ class SeenAtStripe(Base):
 
 
 class Adoption(Base):
-    """An adopted organization whose customer is not stamped at Stripe yet, and whose cards are not all mirrored."""
+    """An adopted organization whose customer does not name it at Stripe yet, and whose cards are not all mirrored."""
 
     __tablename__ = "adoptions"
 

@@ -41,7 +41,7 @@ def credit(work: Work, invoice: Json, note_id: str, amount: int) -> Json:
 
 
 def carry_over(work: Work, invoice: Json, amount: int) -> None:
-    """Move a rest that is too small for a card to the balance.
+    """Move a remainder that is too small for a card to the balance.
 
     Stripe documents this for every open invoice (https://docs.stripe.com/invoicing/overview#open). That it also does so
     after a credit note is an inference.

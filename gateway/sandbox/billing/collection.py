@@ -43,7 +43,7 @@ def collect(work: Work, invoice: Json, payer: Json | None = None) -> Json:
     """
     card = on_file.method(work, payer or owner(work, invoice), invoice["customer"])
     if card and payment.can_debit(card, invoice):
-        return payment.charge(work, invoice, card)  # the bank answers later, and only then there is a failure to retry
+        return payment.charge(work, invoice, card)  # the bank answers later, and only then can a failure be retried
     scheduled = _schedule_retry(work, invoice)
     return _follow_failure(work, payment.charge(work, scheduled, card) if card else payment.fail(work, scheduled))
 

@@ -129,8 +129,8 @@ def charge(item: Json, parts: list[Part], start: int, whole: tuple[int, int], di
     """Return the debits for an item in its current state, from ``start`` to the end of its period.
 
     ``parts`` are what the whole period costs after the ``discounts``. ``whole`` is the period that the price is for.
-    The item's own may be shorter. A price of 0 makes no debit. A price with tiers makes one debit per line of a whole
-    period. That is an inference, because no proration of tiers was recorded.
+    The item's own period may be shorter. A price of 0 makes no debit. A price with tiers makes one debit per line of a
+    whole period. That is an inference, because no proration of tiers was recorded.
     """
     end = item["current_period_end"]
     if start >= end:

@@ -62,7 +62,7 @@ def charge(  # one parameter per circumstance
     A bank account's invoice stays open until ``end_debit()``.
 
     ``automatic`` means that no request caused this attempt. ``on_session`` means that the cardholder is present.
-    After the question for approval, the holder is sent to ``return_url``. ``approved`` means that the holder approved.
+    After the approval page, the holder is sent to ``return_url``. ``approved`` means that the holder approved.
     """
     intent = intents.intent_of(work, invoice["id"]) or {}
     if can_debit(card, invoice):

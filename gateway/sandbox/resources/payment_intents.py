@@ -11,7 +11,6 @@ from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
 
 routes = Routes()
-_CONFIRMED = "payment_method client_secret return_url"
 
 
 @routes.get("/v1/payment_intents/{intent}", PaymentIntentRetrieveParams, "client_secret")

@@ -26,7 +26,7 @@ routes = Routes()
     "restrictions[first_time_transaction]",
 )
 def create(work: Work, params: Json) -> Json:
-    """Create a code that customers enter to redeem a coupon. Active codes of a customer differ."""
+    """Create a code that customers enter to redeem a coupon. A customer's active codes must differ."""
     if not params["promotion"].get("coupon"):
         raise required("promotion[coupon]")
     coupon = work.get("coupon", params["promotion"]["coupon"], param="promotion[coupon]", status=400)

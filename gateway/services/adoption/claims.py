@@ -1,6 +1,6 @@
 """Decide which customer belongs to which organization. Pure functions.
 
-A *claim* says that a customer belongs to an organization. The customer's metadata make it, or a row of a CSV file.
+A *claim* says that a customer belongs to an organization. It comes from the customer's metadata or from a CSV file.
 """
 
 import csv

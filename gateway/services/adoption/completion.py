@@ -1,6 +1,7 @@
-"""What follows a link in the background: stamp the customer at Stripe, and copy what its page did not show.
+"""Complete the adoption of each linked customer in the background.
 
-Both take calls for each customer, so they would make the link of a large account take an hour.
+Name the organization in the customer's metadata at Stripe, and copy what Stripe's list did not show. Each customer
+takes several calls. During the walk, they would make the adoption of a large account take an hour.
 """
 
 from collections.abc import Generator
@@ -23,7 +24,7 @@ log = structlog.get_logger()
 
 
 def count_incomplete(gateway: Gateway) -> int:
-    """Return how many adopted organizations still wait for this module."""
+    """Return how many adopted organizations are not complete yet."""
     with gateway.database.reading() as session:
         return session.scalars(select(func.count()).select_from(Adoption)).one()
 

@@ -33,7 +33,7 @@ class Migration:
 def find_classic(gateway: Gateway) -> list[tuple[str, str, int]]:
     """Return the classic subscriptions that stand for a plan: organization, subscription and revision.
 
-    Subscriptions to other products stay in their mode, because they are none of the gateway's business.
+    Subscriptions to other products stay in their mode, because the gateway ignores them.
     """
     query = (
         select(Subscription.organization_id, Subscription.id, Subscription.revision)

@@ -167,8 +167,8 @@ def list_details(survey: Survey, listed: ListedCustomer) -> Generator[Snapshot]:
 def build_account(customer: CustomerSnapshot, organization_id: str, details: Sequence[Snapshot]) -> list[Snapshot]:
     """Return a customer that names its organization, followed by its details.
 
-    The merge goes by time, and an invoice that it meets before the link has no owner. So the customer has the earliest
-    time of all. It is no older than that, and the run replays the events since then.
+    The merge applies states in order of time, and drops an invoice that comes before the link. So the customer gets the
+    earliest of these times. No change is lost, because the run replays the events since it began.
     """
     as_of = min(each.seen.as_of for each in (customer, *details))
     named = replace(customer, organization_id=organization_id, seen=replace(customer.seen, as_of=as_of))

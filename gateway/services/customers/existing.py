@@ -63,8 +63,8 @@ def search_for_organization(gateway: Gateway, organization_id: str) -> None:
 def search_customer(gateway: Gateway, organization_id: str) -> str | None:
     """Return the id of the customer at Stripe that names the organization, or None.
 
-    If there are several, return one that is subscribed to a plan, and the oldest of those. Log the others. Their
-    organization has its customer then, and each reconciliation reports them. Stripe's search shows a new customer after
+    If there are several, return one that is subscribed to a plan, and the oldest of those. Log the others.
+    They are duplicates, which each reconciliation reports. Stripe's search shows a new customer after
     about a minute. https://docs.stripe.com/search
     """
     value = organization_id.replace("\\", "\\\\").replace("'", "\\'")

@@ -26,7 +26,7 @@ from gateway.services.runtime import Gateway
 T = TypeVar("T")
 
 LONGEST_WAIT = 5.0  # seconds that an operation waits for another one
-FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds between two tries. The pause grows, so that many waits are no load.
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds between two tries. It grows, so that waiting causes little load.
 # Delay of the completion job. The request has usually ended before. If not, both use the same idempotency key, so
 # Stripe carries out the operation once.
 FINISH_AFTER = timedelta(seconds=20)

@@ -73,10 +73,9 @@ def charge_invoice(gateway: Gateway, intent: BillingIntent) -> list[Snapshot]:
 
     Return the invoice, and the subscription if a plan change waits for the payment.
 
-    The call names the payment method that Plan Details showed when the intent was committed, because the invoice, or
-    another subscription that it belongs to, may name another one. The person who may have to approve the payment is
-    present. Raise CardDeclined, PaymentActionRequired, or PaymentMethodRequired if the payment method was removed at
-    Stripe.
+    The call names the payment method that Plan Details showed when the intent was committed. The invoice, or another
+    subscription that it belongs to, may name another one. The person who may have to approve the payment is present.
+    Raise CardDeclined, PaymentActionRequired, or PaymentMethodRequired if the payment method was removed at Stripe.
     """
     params: InvoicePayParams = {"off_session": False}
     if intent.payment_method_id is not None:

@@ -39,7 +39,7 @@ from gateway.stripe_api.snapshots import (
 )
 
 KINDS_THAT_CHANGE_PLANS = frozenset({"product", "customer", "subscription", "invoice", "charge"})
-# Half of the tolerance between Stripe's clocks. The other half is left for the clocks themselves.
+# Half of the tolerance between Stripe's clocks. The other half covers the clocks' own difference.
 SLOW_ANSWER = CLOCK_TOLERANCE / 2
 
 

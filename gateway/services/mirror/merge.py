@@ -21,12 +21,12 @@ from gateway.stripe_api.snapshots import Observation, PaymentMethodSnapshot, Ref
 from gateway.stripe_api.times import from_unix
 
 ANY_STATE = from_unix(0)
-"""The time of change of an object of which any state will do."""
+"""The time of change to pass for an object whose state may have any age."""
 MERGE_ORDER = {kind: position for position, kind in enumerate(KINDS)}
 # Stripe reports most changes with several events within moments. One of them usually shows the object, so the wait
 # saves most lookups.
 LOOKUP_DELAY, LONGEST_LOOKUP_DELAY = timedelta(seconds=10), timedelta(hours=1)
-# Shorter, because Plan Details show no payment method meanwhile.
+# Shorter, because Plan Details show no payment method until then.
 PAYMENT_METHOD_DELAY = timedelta(seconds=2)
 
 
@@ -35,7 +35,7 @@ def merge(session: Session, observations: Sequence[Observation], now: datetime, 
 
     This transaction also enqueues jobs. They refresh objects whose states cannot be ordered, and objects that events
     only refer to. ``refresh.run_refresh_job`` and ``refresh.defer_refresh_if_outdated`` continue there. Other jobs
-    withdraw the credits of an invoice that has just left the draft or the payment that they waited for.
+    withdraw the credits that waited for an invoice, once the invoice is no longer a draft.
 
     ``now`` dates the history. ``attempt`` counts how often in a row these objects were retrieved from Stripe.
     """

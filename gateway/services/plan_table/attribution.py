@@ -11,7 +11,7 @@ from gateway.stripe_api.snapshots import ENDED, Seen
 CHANGE_ID_PREFIX = "chg_"  # the ids of plan changes begin with this, and so do the idempotency keys of their calls
 PAYMENT_KEY_PREFIX = "pay:"  # the idempotency keys of payments that a user makes begin with this
 CREDIT_KEY_PREFIX = "unpaid_credit:"  # the idempotency keys of calls that withdraw a credit for unpaid time
-# The cause of what an adoption shows. The plan was there before, so nobody must be told of a change with this cause.
+# The cause of what an adoption shows. The organization had the plan before, so such an entry reports no change.
 ADOPTED = "adopted"
 USER, SALES, STRIPE, SYSTEM = "user", "sales", "stripe", "system"
 

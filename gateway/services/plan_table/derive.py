@@ -1,6 +1,6 @@
 """Derive an organization's plan from the mirror's rows.
 
-Every decision about a plan is derived here. No decision is stored that does not follow from the mirror.
+Every decision about a plan is derived here. The gateway stores no decision that does not follow from the mirror.
 """
 
 from collections.abc import Collection, Sequence
@@ -43,7 +43,7 @@ class PlanState:
     def of_json(cls, state: Json) -> "PlanState":
         """Return the state that ``to_json`` wrote.
 
-        A field that did not exist then gets the value of an organization that was never enrolled.
+        A field that did not exist when the entry was written gets the value of an organization that was never enrolled.
         """
         known = {field.name: field.type for field in fields(cls)}
         values = {name: value for name, value in state.items() if name in known}

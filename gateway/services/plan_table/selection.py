@@ -41,7 +41,7 @@ class Plans:
         return self.ranking[0]
 
     def rank(self, plan: str) -> tuple[bool, bool, int]:
-        """Return the plan's rank. UNMAPPED comes after the floor plan alone, because it hides a sold product."""
+        """Return the plan's rank. UNMAPPED ranks just above the floor plan, because the organization may pay for it."""
         return plan != self.floor, plan != UNMAPPED, self.ranking.index(plan) if plan in self.ranking else -1
 
 
@@ -83,7 +83,8 @@ def select_base_item(subscription: Subscription, plans: Plans) -> tuple[str, dic
 
     A plan is a product, not a price. An organization that bought it at a price since archived keeps the plan. Metered
     prices of the product belong to the plan, so a licensed item comes first. Among items of several plans, the highest
-    plan counts. Among several items of one plan, the dearest counts. The plan is UNMAPPED if no item stands for one.
+    plan counts. Among several items of one plan, the most expensive one counts. The plan is UNMAPPED if no item stands
+    for one.
     """
 
     def precedence(item: dict[str, Any]) -> tuple[bool, tuple[bool, bool, int], int, str]:

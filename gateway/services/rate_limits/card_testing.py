@@ -1,4 +1,4 @@
-"""Bound what a thief could learn about stolen cards. Such a thief lets Stripe decline one card after the other.
+"""Bound how many stolen cards a thief can test. A thief tries one card after another until Stripe accepts one.
 
 A payment reserves its place before the call and releases it unless Stripe declines it. If declines were only counted
 afterwards, any number of concurrent payments would pass the check first.

@@ -30,7 +30,7 @@ FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(seconds=30)
 FORGOTTEN_AFTER = timedelta(minutes=2)
 MAX_AHEAD = timedelta(seconds=5)  # a burst of users' calls delays the background no longer than this
 MAX_TRIES = 10  # for one call of reconciliation, which takes about three minutes
-LONGEST_PROBE = timedelta(seconds=45)  # of the worker, two attempts and the pause between them
+LONGEST_PROBE = timedelta(seconds=45)  # a worker's probe takes two attempts and the pause between them
 
 log = structlog.get_logger()
 
@@ -73,9 +73,9 @@ class Budget:
         self._count_call = update(StripeBudget).values(used_until=used_until).returning(unflushed)
 
     def note_breaker_open(self, pause: float) -> None:
-        """Let other processes see that this one calls Stripe no more.
+        """Let other processes see that this one has stopped calling Stripe.
 
-        The note outlives the pause by the probe that follows it, or it would flicker while Stripe hangs.
+        The note lasts until the probe after the pause has ended. Otherwise it would flicker while Stripe hangs.
         """
         until = func.clock_timestamp() + timedelta(seconds=pause) + LONGEST_PROBE
         latest = func.greatest(StripeBudget.breaker_open_until, until)

@@ -85,7 +85,7 @@ PER_PROCESS = frozenset({RouteClass.READ, RouteClass.SERVICE})  # a read must no
 SERVICE_SCOPES = frozenset({"plans:read", "usage:write"})
 
 
-# Each upgrade with a downgrade leaves a credit, and Stripe limits the number of invoices of a subscription.
+# An upgrade followed by a downgrade leaves a credit, and Stripe limits the number of invoices of a subscription.
 CHANGES = RowLimit(amount=20, window=timedelta(hours=1))
 # A sixth inquiry within an hour does not come from a person.
 INQUIRIES = RowLimit(amount=5, window=timedelta(hours=1))

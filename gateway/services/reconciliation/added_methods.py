@@ -13,7 +13,7 @@ from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import PaymentMethodSnapshot, Seen, UnreadableObject
 from gateway.stripe_api.times import to_unix
 
-LONGEST_SETUP = timedelta(days=1)  # that a browser takes from the creation of a setup intent to its confirmation
+LONGEST_SETUP = timedelta(days=1)  # from the creation of a setup intent to its confirmation in a browser
 
 
 def compare_added_payment_methods(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
@@ -35,7 +35,7 @@ def compare_added_payment_methods(gateway: Gateway, cursor: str | None, _: FindU
     methods = [each.to_dict(for_json=True)["payment_method"] for each in page.data if each.status == "succeeded"]
     snapshots = []
     for each in methods:
-        with suppress(UnreadableObject):  # the mirror is then without it, as after its events
+        with suppress(UnreadableObject):  # the mirror lacks it, as it does after its unreadable events
             snapshots.append(PaymentMethodSnapshot.read(each, seen))
     with gateway.database.transaction() as session:
         differences = compare.find_differences(session, snapshots)

@@ -1,4 +1,4 @@
-"""A webhook's way from Stripe's POST to the merge.
+"""Store the webhooks that Stripe posts, and merge their events.
 
 ``inbox.Inbox.receive`` stores the event, and ``wakeup.Wakeup.request_drain`` enqueues the drain job. In the worker,
 ``drain_loop.DrainLoop.run`` claims events in batches, and ``drain.drain_batch`` merges each batch.

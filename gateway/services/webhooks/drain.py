@@ -161,7 +161,7 @@ def find_distrust_reason(event: Event) -> str | None:
 def find_mirrored_kind(event: Event) -> str | None:
     """Return the kind of the event's object, or None if the mirror does not keep such objects.
 
-    An object may not say its kind. Then the event's type says it.
+    If the object does not name its kind, the event's type does.
     """
     kind = event.object.get("object", event.type.rpartition(".")[0].rpartition(".")[2])
     if kind == "invoice" and event.object.get("id") is None:

@@ -63,7 +63,7 @@ def build_insert(rows: int) -> bytes:
 
 
 class Inbox:
-    """A process's way into the inbox. Its threads share it, and the rows that they store together commit together."""
+    """The inbox, as one process writes to it. Its threads share it, and commit their rows together."""
 
     def __init__(self, gateway: Gateway, handled: Collection[str]) -> None:
         """Open nothing yet. ``handled`` are the event types that have a handler."""

@@ -47,8 +47,8 @@ def upcoming_of(invoice: JsonObject) -> str | None:
 def is_payment_under_way(invoice: JsonObject, shown_at: datetime) -> bool | None:
     """Return whether a payment of the invoice is in progress. A bank debit takes days.
 
-    Return None if the payments are not expanded. Return None as well for False where it decides nothing, because
-    Stripe will try the invoice, or nothing is owed yet. https://docs.stripe.com/payments/paymentintents/lifecycle
+    Return None if the payments are not expanded. Also return None where False would decide nothing, because Stripe
+    will try the invoice again, or nothing is owed yet. https://docs.stripe.com/payments/paymentintents/lifecycle
     """
     if "payments" not in invoice or invoice["status"] != "open":
         return None

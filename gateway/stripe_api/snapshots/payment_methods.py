@@ -9,7 +9,7 @@ from gateway.stripe_api.events import JsonObject
 from gateway.stripe_api.snapshots.base import Seen, Snapshot, id_of, integer_or_none, required_id, strict, text, word
 
 DOTS = "•••• "
-# Types with a name that their own word does not give. https://docs.stripe.com/payments/payment-methods/overview
+# Readable names of the types whose word for Stripe is not readable. https://docs.stripe.com/payments/payment-methods/overview
 NAMES: Mapping[str, str] = MappingProxyType(
     {
         "acss_debit": "Pre-authorized debit",

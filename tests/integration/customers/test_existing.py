@@ -37,7 +37,7 @@ def test_first_request_adopts_what_stripe_has(world: World) -> None:
     lose_webhooks(world)
     customer = make_customer(world, "org_1")
     made = subscribe(world, customer, "plus", quantity=3)
-    assert plan(world) == ("free", 1)  # a read asks Stripe nothing
+    assert plan(world) == ("free", 1)  # a read never calls Stripe
     world.work()
     assert plan(world) == ("plus", 3)
     assert linked(world) == {"org_1": customer}

@@ -95,7 +95,7 @@ def test_repeated_payment_charges_the_same_card(world: World, api: ApiClient, lo
 
 @pytest.mark.usefixtures("api")
 @pytest.mark.parametrize("path", [DETACH, CHOOSE])
-def test_lost_answer_about_a_card_is_made_up_for_by_the_job(world: World, losing: ApiClient, path: str) -> None:
+def test_job_repeats_a_card_call_whose_answer_was_lost(world: World, losing: ApiClient, path: str) -> None:
     card = card_of(world)
     world.fault("response_lost", method="POST", path=path)
     request = ("DELETE", f"/payment-methods/{card}") if path == DETACH else ("PUT", "/payment-methods/default")
@@ -108,7 +108,7 @@ def test_lost_answer_about_a_card_is_made_up_for_by_the_job(world: World, losing
     assert in_flight(world) == []
 
 
-def test_500_that_stripe_keeps_is_settled_at_once(world: World, api: ApiClient) -> None:
+def test_500_that_stripe_keeps_is_settled_immediately(world: World, api: ApiClient) -> None:
     card = card_of(world)
     world.fault("webhook_dropped", times=100)
     world.fault("error_after", method="POST", path=DETACH)
@@ -129,7 +129,7 @@ def test_job_leaves_the_intent_while_stripe_is_away(world: World, api: ApiClient
     assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
 
 
-def test_what_stripe_refuses_the_job_is_over(world: World, api: ApiClient) -> None:
+def test_job_ends_an_operation_that_stripe_refuses(world: World, api: ApiClient) -> None:
     invoice = bill(world)
     api.add_card(world.stripe, "pm_card_chargeCustomerFail")
     intent = hold(world, Kind.PAY_INVOICE, invoice)

@@ -1,4 +1,4 @@
-"""A subscription in classic billing mode is shown rightly, and refuses every change with the cause."""
+"""A subscription in classic billing mode is shown correctly, and refuses every change with the cause."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A request is not refused over a state that an answer of Stripe's to the gateway has already disproved."""
+"""The gateway refuses no request over a state that one of Stripe's answers has already disproved."""
 
 from dataclasses import replace
 
@@ -29,13 +29,13 @@ def api(world: World) -> ApiClient:
 
 
 def drop(world: World, *events: str) -> None:
-    """Let webhooks stall."""
+    """Make Stripe drop these webhooks."""
     for event in events:
         world.fault("webhook_dropped", event=event, times=100)
 
 
 def work_until_told_of_the_invoice(world: World) -> None:
-    """Work off the webhooks that say that the change's invoice was made and is open."""
+    """Process the webhooks that report the change's invoice as created and open."""
 
     def is_told() -> bool:
         world.work()

@@ -52,7 +52,7 @@ class Gated:
 
     @contextmanager
     def request(self) -> Iterator[None]:
-        """Be in a web request."""
+        """Run the block as a web request."""
         self.gateway.gate.begin_request()
         yield
         self.gateway.gate.end_request()
@@ -69,7 +69,7 @@ def gated(world: World) -> Gated:
 
 
 def upgrades(world: World) -> list[tuple[str, str]]:
-    """Id and state of each, oldest first."""
+    """Return the id and the state of each upgrade, oldest first."""
     rows = sorted(world.rows(PlanChange), key=lambda row: row.created_at)
     return [(row.id, row.state) for row in rows if row.to_plan == "plus"]
 

@@ -6,7 +6,7 @@ from tests.integration.unpaid_periods.debtor import Debtor
 
 
 def leave(debtor: Debtor) -> int:
-    """Cancel the plan and return what the period's invoice asks for less than before."""
+    """Cancel the plan and return by how much the amount due of the period's invoice fell."""
     before = debtor.invoice().amount_remaining
     assert debtor.api.ok("DELETE", "/subscription")["state"] == "applied"
     return before - debtor.invoice().amount_remaining

@@ -1,4 +1,4 @@
-"""Money that went back by a refund or a dispute is shown, is credited to nobody, and stops the next purchase."""
+"""Money that went back by a refund or a dispute is shown and never credited. A lost dispute stops purchases."""
 
 from dataclasses import replace
 from datetime import timedelta

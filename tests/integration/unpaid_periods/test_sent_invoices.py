@@ -1,4 +1,4 @@
-"""A sent invoice that is overdue costs no standing while a bank debit pays it."""
+"""An overdue sent invoice does not lower the standing while a bank debit pays it."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""The way back from an unpaid subscription. Plan Details show what must be paid, and nothing is sold until then."""
+"""An unpaid subscription becomes active by payment. Until then, Plan Details show the debt and nothing is sold."""
 
 import pytest
 

@@ -83,7 +83,7 @@ def plan_items(subscription: Json, plans: dict[str, str]) -> list[Json]:
 
 
 def base_of(subscription: Json, plans: dict[str, str]) -> tuple[str, Json]:
-    """Return the plan of a subscription and its item: the highest plan, and of one plan the dearest price."""
+    """Return the plan of a subscription and its item: the highest plan, and within a plan the most expensive price."""
     items = sorted(subscription["items"]["data"], key=lambda item: str(item["id"]))
     if not (known := plan_items(subscription, plans)):
         return "unmapped", items[0]

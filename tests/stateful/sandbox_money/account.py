@@ -44,7 +44,6 @@ class WatchedAccount:
     last: object = None
     """The answer to the last POST."""
     _prices: dict[tuple[object, ...], str] = field(default_factory=dict)
-    _lines: dict[str, list[Json]] = field(default_factory=dict)
     _meter: str = ""
 
     def begin(self, at: int) -> None:

@@ -11,7 +11,7 @@ WHICH = st.integers(0, 3)
 
 
 class Corrections(Subscriptions):
-    """Each correction is one request. Stripe may refuse it, which the model need not foresee."""
+    """Each correction is one request. Stripe may refuse it, which the model need not predict."""
 
     @precondition(lambda self: self.in_status("invoice", *CREDITABLE))
     @rule(

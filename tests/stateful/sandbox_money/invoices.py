@@ -24,7 +24,7 @@ def check_sums(books: Books) -> None:
 
 def _check_amounts(invoice: Json) -> None:
     due, paid, left = (invoice[f"amount_{kind}"] for kind in ("due", "paid", "remaining"))
-    if invoice["status"] != "uncollectible":  # a debt that was written off may be credited down to any rest
+    if invoice["status"] != "uncollectible":  # a written-off debt may be credited down to any remainder
         assert due == 0 or due >= minimum_charge(invoice["currency"]), invoice
     assert (paid, left) == ((due, 0) if invoice["status"] == "paid" else (0, due)), invoice
     if invoice["status"] == "open":

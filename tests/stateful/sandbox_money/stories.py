@@ -1,4 +1,4 @@
-"""Rules for important sequences, which single random steps would seldom form."""
+"""Rules for important sequences, which single random steps would rarely form."""
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule

@@ -59,7 +59,7 @@ def test_a_value_nested_too_deeply_is_unreadable(path: str) -> None:
         with_change("invoice.paid", {path: nested(100_000)})
 
 
-def test_a_previous_state_nested_too_deeply_is_marked_as_odd() -> None:
+def test_a_previous_state_nested_too_deeply_is_unreadable() -> None:
     event = payload("customer.updated")
     event["data"]["object"]["metadata"] = event["data"]["previous_attributes"]["metadata"] = nested(1_020)
     assert Event.from_json(event).odd_previous

@@ -92,7 +92,7 @@ def test_an_event_of_another_shape_is_unreadable(wrong: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("odd", ["a", ["a"], 1, True])
-def test_an_unreadable_previous_state_is_marked_as_odd(odd: Any) -> None:
+def test_an_unreadable_previous_state_is_marked_as_unreadable(odd: Any) -> None:
     event = Event.from_json(EVENT | {"data": {"object": {"id": "cus_1"}, "previous_attributes": odd}})
     assert (event.previous, event.odd_previous) == (None, True)
     assert not Event.from_json(EVENT).odd_previous

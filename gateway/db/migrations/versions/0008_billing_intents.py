@@ -1,4 +1,4 @@
-"""One billing operation in flight per organization, and none beside a plan change in flight."""
+"""Allow one billing operation in flight per organization, and none beside a plan change in flight."""
 
 import sqlalchemy as sa
 from alembic import op

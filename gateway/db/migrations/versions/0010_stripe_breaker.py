@@ -1,4 +1,4 @@
-"""Until when a process that stopped calling Stripe counts as silent."""
+"""Add the time until which a process that stopped calling Stripe shows as open."""
 
 import sqlalchemy as sa
 from alembic import op

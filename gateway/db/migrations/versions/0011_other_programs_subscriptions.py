@@ -1,4 +1,4 @@
-"""What subscriptions and invoices of other programs carry. Reconciliation fills the columns of existing rows."""
+"""Add the fields that matter for objects of other programs. Reconciliation fills the columns of existing rows."""
 
 from typing import Any
 

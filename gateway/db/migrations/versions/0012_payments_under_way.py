@@ -1,4 +1,4 @@
-"""Whether a payment of an invoice is in progress, and an index of the unpaid invoices that decide the standing."""
+"""Store whether a payment of an invoice is in progress, and index the unpaid invoices that decide the standing."""
 
 import sqlalchemy as sa
 from alembic import op

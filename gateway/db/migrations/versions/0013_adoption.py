@@ -1,4 +1,4 @@
-"""Runs that adopt an existing account, and the adopted organizations that still wait for background work."""
+"""Add runs that adopt an existing account, and the adopted organizations that still wait for background work."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The discounts of subscriptions and customers."""
+"""Add the discounts of subscriptions and customers."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Charges that were refunded or disputed, and what the plan table shows of them."""
+"""Add charges that were refunded or disputed, and what the plan table shows of them."""
 
 import sqlalchemy as sa
 from alembic import op

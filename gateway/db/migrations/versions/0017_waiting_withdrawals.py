@@ -1,4 +1,4 @@
-"""Invoices whose credits are withdrawn once they are final."""
+"""Mark the invoices whose credits the gateway withdraws once the invoice is final."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The payment method that the intent of a payment charges."""
+"""Add the payment method that the intent of a payment charges."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The operation that moves a subscription to the catalogue's present prices."""
+"""Allow the operation that moves a subscription to the catalogue's present prices."""
 
 from alembic import op
 
