@@ -21,6 +21,7 @@ from gateway.commands import load_migrated_gateway
 from gateway.commands.customers import customers
 from gateway.commands.doctor import doctor
 from gateway.commands.events import events
+from gateway.commands.grants import grants
 from gateway.commands.plans import plans
 from gateway.commands.sales import sales
 from gateway.commands.worker import worker
@@ -84,6 +85,7 @@ def cli() -> None:
 cli.add_command(customers)
 cli.add_command(doctor)
 cli.add_command(events)
+cli.add_command(grants)
 cli.add_command(plans)
 cli.add_command(sales)
 cli.add_command(worker)
