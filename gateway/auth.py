@@ -86,11 +86,15 @@ class Principal:
 
     def require(self, scope: str) -> str:
         """Return the organization that the token names. Raise Forbidden if there is none or ``scope`` is missing."""
-        if scope not in self.scopes:
-            raise Forbidden(f"The token lacks the scope {scope}.")
+        self.require_scope(scope)
         if self.organization_id is None or not ORGANIZATION_ID.match(self.organization_id):
             raise Forbidden("The token names no organization.")
         return self.organization_id
+
+    def require_scope(self, scope: str) -> None:
+        """Raise Forbidden if ``scope`` is missing. That is enough for a service, which may name any organization."""
+        if scope not in self.scopes:
+            raise Forbidden(f"The token lacks the scope {scope}.")
 
 
 class TokenVerifier:

@@ -15,6 +15,7 @@ from gateway.db.models import Organization, PlanChange, Subscription
 from gateway.errors import NotEnrolled, PeriodOver, StripeRejected
 from gateway.services.customers.deletion import detect_deletion, refuse_deleted_customer
 from gateway.services.customers.existing import introduce_organization
+from gateway.services.entitlements.over_limits import OverLimit, find_levels, find_over_limits
 from gateway.services.mirror.refresh import refresh
 from gateway.services.quotes.lines import (
     QuoteLine,
@@ -76,6 +77,8 @@ class Quote:
     """The scheduled end that the change clears."""
     estimate: bool
     """Whether further usage may still change the amounts. ``proration_date`` fixes prorations, but not usage."""
+    over_limits: list[OverLimit]
+    """The limits of the new plan that the organization exceeds now. Nothing prevents the change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +133,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
     total = next_total + (immediate.total if immediate is not None else 0)
     credited = [line for line in stripe_lines if line["amount"] < 0 and is_of_change(request, parse_line(line))]
     cleared_end = find_cleared_end(gateway.catalog, request.billing, request.plan)
+    present = request.billing.plan_state
     terms = Terms(
         organization_id=request.organization_id,
         subscription_version=request.version,
@@ -163,6 +167,11 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         ends_at=find_scheduled_end(request.subscription) if cleared_end is None else None,
         ends_at_cleared=cleared_end,
         estimate=request.billing.has_metered_usage or bool(request.plan.metered),
+        over_limits=find_over_limits(
+            gateway.catalog,
+            request.plan,
+            find_levels(gateway.catalog, present.requested_plan, present.quantity),
+        ),
     )
 
 
