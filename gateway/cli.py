@@ -5,7 +5,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,8 +15,8 @@ from sqlalchemy.exc import DBAPIError
 
 from gateway.app import wired
 from gateway.auth import SCOPES, issue_development_token
-from gateway.catalog import Catalog
 from gateway.commands import load_migrated_gateway
+from gateway.commands.catalog import catalog
 from gateway.commands.customers import customers
 from gateway.commands.doctor import doctor
 from gateway.commands.events import events
@@ -31,7 +30,6 @@ from gateway.db.session import is_outage
 from gateway.errors import GatewayError
 from gateway.metrics import DIRECTORY
 from gateway.metrics_server import LISTENER, listen
-from gateway.services.operations.catalog_sync import sync_catalog
 from gateway.services.reconciliation.run import reconcile as run_reconciliation
 from handlers import HANDLERS
 
@@ -82,6 +80,7 @@ def cli() -> None:
     """Keep Konnect's plans and Stripe's subscriptions in step."""
 
 
+cli.add_command(catalog)
 cli.add_command(customers)
 cli.add_command(doctor)
 cli.add_command(events)
@@ -140,24 +139,6 @@ def listen_for_metrics(address: str) -> int:
 def migrate() -> None:
     """Migrate the database to the newest version."""
     migrate_database(wired().database)
-
-
-@cli.group()
-def catalog() -> None:
-    """Show the plans that this deployment sells, or sync them to Stripe."""
-
-
-@catalog.command("sync")
-def catalog_sync() -> None:
-    """Make Stripe's products and prices match the catalogue."""
-    for line in sync_catalog(load_migrated_gateway()):
-        click.echo(line)
-
-
-@catalog.command("show")
-def catalog_show() -> None:
-    """Print the catalogue as the gateway reads it."""
-    click.echo(json.dumps([asdict(plan) for plan in Catalog.load(Config.from_environment().catalog).plans], indent=2))
 
 
 @cli.command()

@@ -30,6 +30,7 @@ from gateway.services.intents.reservation import Kind
 from gateway.services.invoices.payment import PAYMENT
 from gateway.services.mirror import refresh
 from gateway.services.operations import retention
+from gateway.services.operations.price_migration import PRICE_MOVE
 from gateway.services.operations.status import HEARTBEAT_TIMEOUT
 from gateway.services.plan_changes import charge_check, execute, unpaid_credits
 from gateway.services.plan_changes.payment import ABANDONMENT
@@ -56,6 +57,7 @@ OPERATIONS: Mapping[Kind, Operation] = MappingProxyType(
         Kind.DELETE_PAYMENT_METHOD: REMOVAL,
         Kind.PAY_INVOICE: PAYMENT,
         Kind.ABANDON_CHANGE: ABANDONMENT,
+        Kind.MOVE_PRICES: PRICE_MOVE,
     }
 )
 

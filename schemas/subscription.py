@@ -95,7 +95,7 @@ class ModifySubscriptionSchema(ChangeCommandSchema):
 class CancelSubscriptionSchema(InputSchema):
     """The query of a DELETE."""
 
-    quote = fields.String(validate=TOKEN, metadata={"description": "Token of a quote for Free"})
+    quote = fields.String(validate=TOKEN, metadata={"description": "Token of a quote for the plan that costs nothing"})
 
     @post_load
     def command(self, data: dict[str, Any], **_: Any) -> ChangeCommand:
@@ -239,7 +239,10 @@ class PlanDetailsSchema(OutputSchema):
     paused = fields.Boolean(metadata={"description": "whether Stripe collects no payments for now"})
     paused_until = utc("when Stripe collects payments again, or null if that is not set", allow_none=True)
     scheduled = fields.Boolean(metadata={"description": "whether sales planned the subscription, and must change it"})
-    billing_date = utc("when the next charge is due, or null on Free and while collection is paused", allow_none=True)
+    billing_date = utc(
+        "when the next charge is due, or null for a plan that costs nothing and while paused",
+        allow_none=True,
+    )
     upcoming_charges = fields.Nested(UpcomingChargesSchema, allow_none=True)
     payment_method = fields.Nested(PaymentMethodSchema, allow_none=True)
     latest_invoice = fields.Nested(InvoiceSummarySchema, allow_none=True)

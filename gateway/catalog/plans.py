@@ -1,5 +1,6 @@
 """What a plan of the catalogue consists of. All amounts are in minor units of their currency."""
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -30,9 +31,14 @@ class Amount:
     unit_amount_decimal: Decimal | None = None
 
     @property
+    def per_unit(self) -> Decimal:
+        """The amount of one unit, 0 without one."""
+        return Decimal(self.unit_amount or 0) + (self.unit_amount_decimal or 0)
+
+    @property
     def is_free(self) -> bool:
         """Return whether a unit costs nothing."""
-        return not self.unit_amount and not self.unit_amount_decimal
+        return not self.per_unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +70,34 @@ class CatalogPrice(Amount):
     def is_free(self) -> bool:
         """Return whether any quantity costs nothing."""
         return super().is_free and all(tier.is_free and not tier.flat_amount for tier in self.tiers)
+
+    def compute_amount(self, quantity: int) -> Decimal:
+        """Return what ``quantity`` units cost for one interval, before Stripe rounds it.
+
+        https://docs.stripe.com/products-prices/pricing-models#tiered-pricing
+        """
+        if not self.tiers:
+            return quantity * self.per_unit
+        start, total = 0, Decimal(0)
+        for tier in self.tiers:
+            is_last = tier.up_to is None or quantity <= tier.up_to
+            if self.tiers_mode == "volume" and is_last:
+                return quantity * tier.per_unit + (tier.flat_amount or 0)
+            end = quantity if tier.up_to is None else min(quantity, tier.up_to)
+            total += (end - start) * tier.per_unit + (tier.flat_amount or 0)
+            if is_last:
+                break
+            start = end
+        return total
+
+    def find_quantity(self, amount: int, most: int) -> int:
+        """Return how many units, but at most ``most``, never cost more than ``amount``. Fewer units may cost more."""
+        fits = 0
+        for end in [tier.up_to for tier in self.tiers if tier.up_to is not None and tier.up_to < most] + [most]:
+            if self.compute_amount(end) > amount:  # within a tier, more units cost more
+                return fits + bisect_right(range(fits + 1, end + 1), Decimal(amount), key=self.compute_amount)
+            fits = end
+        return fits
 
 
 @dataclass(frozen=True, kw_only=True)

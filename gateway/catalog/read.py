@@ -28,6 +28,11 @@ def read_catalog(path: Path) -> dict[str, Any]:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"the catalogue cannot be read: {error}") from error
+    return parse_catalog(data)
+
+
+def parse_catalog(data: Table) -> dict[str, Any]:
+    """Return the arguments of the Catalog that ``data`` describes. Raises CatalogMistakes."""
     mistakes: list[Mistake] = []
     try:
         tables = CatalogTable().load(data)
@@ -62,7 +67,7 @@ def is_consequence(mistake: Mistake, reported: Sequence[Mistake]) -> bool:
 
 
 def describe(data: Table, mistake: Mistake) -> str:
-    """Return the line for a mistake, such as ``plan plus, prices[0].currency: expected …``."""
+    """Return the line for a mistake, such as ``plan team, prices[0].currency: expected …``."""
     path, text = mistake
     owner = ""
     if len(path) > 1 and path[0] in ("plans", "meters") and isinstance(path[1], int):

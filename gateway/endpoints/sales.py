@@ -19,5 +19,5 @@ blueprint = Blueprint("sales", __name__, url_prefix="/v1/sales-inquiries", descr
 @blueprint.arguments(SalesInquirySchema)
 @blueprint.response(201, StoredInquirySchema)
 def inquire(form: dict[str, str]) -> SalesInquiry:
-    """Send an inquiry to sales, mostly about Enterprise. After a few in an hour, 429 says when to try again."""
+    """Send an inquiry to sales, such as for a plan of theirs. After a few in an hour, 429 says when to try again."""
     return inquiries.store_inquiry(gateway(), caller(), form)

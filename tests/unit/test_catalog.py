@@ -1,13 +1,23 @@
 """The catalogue of plans that this deployment sells."""
 
+import tomllib
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from decimal import Decimal
+from functools import reduce
+from operator import getitem
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gateway.catalog import Catalog, CatalogMistakes, CatalogPrice, Exposure, Metered, Tier
+from gateway.catalog import Catalog, CatalogMistakes, CatalogPrice, Exposure, Metered, Tier, TiersMode
+from gateway.catalog.read import parse_catalog
 from gateway.config import ConfigError
 from gateway.errors import InvalidRequest
+from tests.support.catalogs import FIVE_PLANS
 
 CATALOG = Catalog.load()
 FLOOR = '[[plans]]\nkey = "basic"\nname = "Basic"\ndescription = ""\nrank = 0\n'
@@ -293,3 +303,58 @@ def test_an_unknown_plan_is_not_found_and_refused(key: str) -> None:
 def test_every_plan_has_a_name_even_unmapped() -> None:
     assert CATALOG.name_of("plus") == "Plus"
     assert CATALOG.name_of("unmapped") == "Unmapped"
+
+
+def list_places(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of each value in tables and lists."""
+    yield path
+    pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for name, value in pairs:
+        yield from list_places(value, (*path, name))
+
+
+FIVE = tomllib.loads(FIVE_PLANS.read_text(encoding="utf-8"))
+SCALARS = st.booleans() | st.integers(-2, 2**40) | st.floats() | st.text(max_size=3) | st.dates()
+JUNK = SCALARS | st.lists(SCALARS, max_size=2) | st.dictionaries(st.text(max_size=3), SCALARS, max_size=2)
+
+
+@given(st.sampled_from([path for path in list_places(FIVE) if path]), JUNK)
+def test_no_value_causes_a_traceback(path: tuple[Any, ...], junk: Any) -> None:
+    data = deepcopy(FIVE)
+    parent = reduce(getitem, path[:-1], data)
+    parent[path[-1]] = junk
+    lines: Sequence[str] = ["catalog.toml: "]
+    try:
+        parse_catalog(data)
+    except CatalogMistakes as mistakes:
+        lines = mistakes.lines
+    assert lines
+    assert all(": " in line and "\n" not in line for line in lines)
+
+
+def tiered(mode: TiersMode) -> CatalogPrice:
+    tiers = (Tier(up_to=10, unit_amount=400), Tier(up_to=20, unit_amount=300, flat_amount=50), Tier(unit_amount=100))
+    return CatalogPrice(lookup_key="key", currency="usd", interval="month", tiers=tiers, tiers_mode=mode)
+
+
+@pytest.mark.parametrize(
+    ("mode", "quantity", "amount"),
+    [
+        ("graduated", 10, 4000),
+        ("graduated", 11, 4350),
+        ("graduated", 21, 7150),
+        ("volume", 10, 4000),
+        ("volume", 11, 3350),
+        ("volume", 21, 2100),
+    ],
+)
+def test_tiers_add_up(mode: TiersMode, quantity: int, amount: int) -> None:
+    assert tiered(mode).compute_amount(quantity) == amount
+
+
+@given(st.sampled_from(["graduated", "volume"]), st.integers(0, 9000), st.integers(1, 40))
+def test_no_quantity_up_to_the_possible_one_costs_more(mode: TiersMode, amount: int, most: int) -> None:
+    price = tiered(mode)
+    possible = price.find_quantity(amount, most)
+    assert all(price.compute_amount(each) <= amount for each in range(1, possible + 1))
+    assert possible == most or price.compute_amount(possible + 1) > amount

@@ -21,7 +21,8 @@ class BillingIntent(Base):
     __table_args__ = (
         # A kind that no worker knows would never be completed, and would block its organization.
         CheckConstraint(
-            "kind IN ('set_default_payment_method', 'delete_payment_method', 'pay_invoice', 'abandon_change')",
+            "kind IN ('set_default_payment_method', 'delete_payment_method', 'pay_invoice', 'abandon_change',"
+            " 'move_prices')",
             name="kind",
         ),
     )
@@ -34,5 +35,5 @@ class BillingIntent(Base):
     """The idempotency key of the call derives from it, so Stripe carries out a repeated call once."""
     kind: Mapped[str]
     object_id: Mapped[str]
-    """The payment method, invoice or plan change. With the kind, it is all that a repeated call needs."""
+    """The payment method, invoice, plan change or subscription. With the kind, it is all that a repeated call needs."""
     created_at: Mapped[datetime]

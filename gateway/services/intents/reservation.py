@@ -41,6 +41,7 @@ class Kind(StrEnum):
     DELETE_PAYMENT_METHOD = "delete_payment_method"
     PAY_INVOICE = "pay_invoice"
     ABANDON_CHANGE = "abandon_change"
+    MOVE_PRICES = "move_prices"
 
 
 class OperationInFlight(Exception):
@@ -93,7 +94,7 @@ def try_to_reserve(
         session.execute(select(Organization.id).where(Organization.id == organization_id).with_for_update())
         if session.scalar(INTENT_ID, {"organization_id": organization_id}) is not None:
             raise OperationInFlight
-        if kind is not Kind.ABANDON_CHANGE:
+        if kind not in (Kind.ABANDON_CHANGE, Kind.MOVE_PRICES):
             refuse_sales_plan(session, gateway.catalog, organization_id)
         refuse_change_in_flight(session, organization_id, kind, object_id)
         if not check(session):

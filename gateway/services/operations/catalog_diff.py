@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from stripe import StripeClient
-from stripe.params import ProductUpdateParams
+from stripe.params import PriceUpdateParams, ProductUpdateParams
 
 from gateway.catalog import Catalog, CatalogPlan, CatalogPrice, Meter
 from gateway.config import ConfigError
@@ -15,7 +15,7 @@ from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import PLAN, PriceSnapshot, ProductSnapshot
 
 CAUSE = "catalog sync"
-REPLACED = "konnect_replaced"  # the metadata key of an archived price with the lookup key that it had
+REPLACED = "konnect_replaced"  # the metadata key of an old price with the lookup key that it had
 PAGE = 100
 LOOKUP_KEYS = 10  # Stripe filters by at most ten lookup keys in one call
 Snapshots = Sequence[ProductSnapshot | PriceSnapshot]
@@ -179,10 +179,13 @@ def differ_in_price(
     """
 
     def remove() -> Snapshots:
+        if found is not None:
+            # Note the key first. If the command dies before the end, the price is still known as an old one.
+            update_price(stripe, found.id, {"metadata": {REPLACED: price.lookup_key}})
         params = build_params(price, find_product(plan, price), find_meter(meter_ids, price))
         with stripe_call():
             created = stripe.v1.prices.create(params)
-        archived = archive_price(stripe, found, price.lookup_key) if found is not None else []
+        archived = [update_price(stripe, found.id, {"active": False})] if found is not None else []
         return [*archived, PriceSnapshot.from_answer(created, cause=CAUSE)]
 
     text = f"{plan.key}: create the price {price.lookup_key}, {describe_terms(price)}"
@@ -195,15 +198,19 @@ def list_withdrawn(stripe: StripeClient, plan: CatalogPlan, prices: FoundPrices)
     return [
         Difference(
             f"{plan.key}: archive the price {key}, because the plan is no longer sold",
-            partial(archive_price, stripe, prices[key][1], key),
+            partial(withdraw_price, stripe, prices[key][1].id),
         )
         for key in withdrawn
         if key in prices
     ]
 
 
-def archive_price(stripe: StripeClient, found: PriceSnapshot, lookup_key: str) -> Snapshots:
-    """Archive a price, and note the lookup key that it had."""
+def update_price(stripe: StripeClient, price_id: str, changes: PriceUpdateParams) -> PriceSnapshot:
+    """Change what can change of a price, and return it."""
     with stripe_call():
-        answer = stripe.v1.prices.update(found.id, {"active": False, "metadata": {REPLACED: lookup_key}})
-    return [PriceSnapshot.from_answer(answer, cause=CAUSE)]
+        return PriceSnapshot.from_answer(stripe.v1.prices.update(price_id, changes), cause=CAUSE)
+
+
+def withdraw_price(stripe: StripeClient, price_id: str) -> Snapshots:
+    """Archive a price that has no successor."""
+    return [update_price(stripe, price_id, {"active": False})]

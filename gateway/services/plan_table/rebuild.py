@@ -92,7 +92,7 @@ def check_row(
 
 
 def describe_differences(row: OrganizationPlan | None, entry: PlanHistory) -> Iterator[str]:
-    """Yield each field that differs, as ``plan: free, but plus in its history``."""
+    """Yield each field that differs, as ``plan: basic, but team in its history``."""
     if row is None:
         yield "the row is missing"
         return

@@ -5,28 +5,32 @@ ever charge. The catalogue therefore bounds what an organization may owe, and th
 received money from it. The organization would owe its open invoices and one period of the units that it wants.
 """
 
+from dataclasses import replace
+
 from gateway.catalog import Catalog, CatalogPlan
 from gateway.errors import ExposureLimit
 from gateway.services.subscription.billing_state import BillingState, choose_charge
 from gateway.services.subscription.policy import Need, Transition
-from gateway.services.subscription.pricing import find_price
+from gateway.services.subscription.pricing import find_listed, find_price
 
 
 def find_max_quantity(catalog: Catalog, billing: BillingState, target: CatalogPlan) -> int:
     """Return how many units of ``target`` the organization may have now. Only the local tables are read.
 
     A change that is charged now takes effect when it is paid, so it adds nothing that the organization owes. The bound
-    holds for the catalogue's currency and interval. Sales agreed a price on other terms, or without an amount per unit.
+    holds for the catalogue's currency and interval. Sales agreed a price on other terms, or with tiers of its own.
     """
-    price = find_price(billing, target)
-    exposure = target.exposure.get(price.currency) if price is not None else None
+    price, listed = find_price(billing, target), billing.contract.find_price(target)
     charge = choose_charge(catalog, billing.plan_state.requested_plan, target)
-    if price is None or exposure is None or charge == "now":
+    if price is None or listed is None or charge == "now" or price.currency not in target.exposure:
         return target.max_quantity
-    if not price.unit_amount or not billing.contract.sells(target):
+    if price.unit_amount is not None:
+        listed = replace(listed, unit_amount=price.unit_amount, unit_amount_decimal=None, tiers=())
+    elif (sold := find_listed(billing, listed)) is None or sold["id"] != price.id:
         return target.max_quantity
+    exposure = target.exposure[price.currency]
     bound = exposure.after_payment if billing.has_paid else exposure.before_payment
-    return max(0, min(target.max_quantity, (bound - sum(billing.unpaid_invoices.values())) // price.unit_amount))
+    return listed.find_quantity(max(0, bound - sum(billing.unpaid_invoices.values())), target.max_quantity)
 
 
 def check_change(

@@ -1,6 +1,6 @@
 """The policy: which plan an organization may change to which, through which channel, and what a change needs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum, auto
 
@@ -64,6 +64,15 @@ def find_transition(catalog: Catalog, source: str, target: CatalogPlan) -> Trans
     if left.key == target.key:
         return ENROLL if target.is_floor else CHANGE_QUANTITY
     return UPGRADE if target.rank > left.rank else DOWNGRADE
+
+
+def list_transitions(catalog: Catalog) -> Iterator[tuple[str, str, Transition]]:
+    """Yield the whole policy table, as the keys of both plans and the transition."""
+    for source in catalog.plans:
+        for target in catalog.plans:
+            found = find_transition(catalog, source.key, target)
+            is_withdrawn = target.archived and target.key != source.key and found.channel is Channel.SELF_SERVICE
+            yield source.key, target.key, Transition(action=UNAVAILABLE) if is_withdrawn else found
 
 
 def resolve_target(catalog: Catalog, current: PlanState, plan: str | None) -> CatalogPlan:

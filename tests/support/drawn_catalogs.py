@@ -1,0 +1,42 @@
+"""Catalogues of one to six plans, drawn by Hypothesis."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from gateway.catalog import Catalog
+from gateway.catalog.read import parse_catalog
+from tests.support.json_types import Json
+
+CURRENCIES = ("usd", "eur", "jpy")
+INTERVALS = ("month", "year")
+
+
+@st.composite
+def catalogs(draw: st.DrawFn) -> Catalog:
+    """Draw a catalogue. Its keys say nothing about the plans, and its plans are in any order."""
+    ranks = draw(st.lists(st.integers(0, 7), min_size=1, max_size=6, unique=True))
+    currencies = draw(st.lists(st.sampled_from(CURRENCIES), min_size=1, unique=True))
+    meters = [{"key": "calls", "name": "Calls", "event_name": "calls", "aggregation": "sum"}]
+    plans = [draw_plan(draw, rank, currencies, is_floor=rank == min(ranks)) for rank in ranks]
+    return Catalog(**parse_catalog({"plans": plans, "meters": meters}))
+
+
+def draw_plan(draw: st.DrawFn, rank: int, currencies: list[str], *, is_floor: bool) -> Json:
+    """Draw the table of one plan."""
+    plan: dict[str, Any] = {"key": f"plan_{rank}", "name": f"Plan {rank}", "description": "", "rank": rank}
+    if is_floor:
+        return plan | {"prices": [price(currency, "month", 0) for currency in currencies]}
+    plan |= {"sales": draw(st.booleans()), "archived": draw(st.booleans()), "max_quantity": draw(st.integers(1, 9))}
+    pairs = [(currency, interval) for currency in currencies for interval in INTERVALS]
+    sold = draw(st.lists(st.sampled_from(pairs), min_size=1, unique=True))
+    plan["prices"] = [price(*pair, draw(st.integers(1, 5000))) for pair in sold]
+    if draw(st.booleans()):
+        rates = [{"currency": each, "unit_amount": 1} for each in dict.fromkeys(currency for currency, _ in sold)]
+        plan["metered"] = [{"meter": "calls", "included": draw(st.integers(0, 9)), "prices": rates}]
+    return plan
+
+
+def price(currency: str, interval: str, amount: int) -> Json:
+    """Return the table of a price."""
+    return {"currency": currency, "interval": interval, "unit_amount": amount}
