@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import click
 
 from gateway.auth import ORGANIZATION_ID
-from gateway.commands import load_migrated_gateway
+from gateway.commands.loading import load_migrated_gateway
 from gateway.db.models import Grant
 from gateway.services.grants import add_grant, end_grant, list_grants
 
