@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import ColumnElement, Select, bindparam, select
+from sqlalchemy.dialects import postgresql
 
 from gateway.catalog import Catalog, CatalogPlan
 from gateway.db.models import OrganizationPlan
@@ -34,20 +35,27 @@ class CurrentPlan(NamedTuple):
 
 
 COLUMNS: Select[Any] = select(*(getattr(OrganizationPlan, name) for name in CurrentPlan._fields))
-# Built once, because building a statement takes as long as executing it.
-FIND_ONE = COLUMNS.where(OrganizationPlan.organization_id == bindparam("organization_id"))
-FIND_SEVERAL = COLUMNS.where(among_those(OrganizationPlan.organization_id, "organization_ids"))
+
+
+def compile_query(condition: ColumnElement[bool]) -> str:
+    """Return the SELECT with this condition as psycopg's text."""
+    dialect = postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy declares no types here
+    return str(COLUMNS.where(condition).compile(dialect=dialect))
+
+
+FIND_ONE = compile_query(OrganizationPlan.organization_id == bindparam("organization_id"))
+FIND_SEVERAL = compile_query(among_those(OrganizationPlan.organization_id, "organization_ids"))
 
 
 def find_current_plan(gateway: Gateway, organization_id: str) -> CurrentPlan:
     """Return an organization's plan now. One that the gateway has never seen is on the floor plan."""
-    rows = gateway.database.fetch(FIND_ONE, {"organization_id": organization_id})
+    rows = gateway.database.read(FIND_ONE, {"organization_id": organization_id})
     return read_row(gateway, rows[0]) if rows else never_seen(gateway, organization_id)
 
 
 def find_current_plans(gateway: Gateway, organization_ids: Sequence[str]) -> list[CurrentPlan]:
     """Return the plans of several organizations in the order of their ids."""
-    rows = gateway.database.fetch(FIND_SEVERAL, {"organization_ids": organization_ids})
+    rows = gateway.database.read(FIND_SEVERAL, {"organization_ids": organization_ids})
     found = {row[0]: read_row(gateway, row) for row in rows}
     return [found.get(each) or never_seen(gateway, each) for each in organization_ids]
 
