@@ -11,6 +11,8 @@ from gateway.config import Config, ConfigError
 from gateway.db.session import Database
 from gateway.endpoints import (
     billing_details,
+    entitlements,
+    flags,
     health,
     history,
     invoices,
@@ -90,6 +92,7 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it; keeps the schemas' order
     app.extensions[EXTENSION] = WebApp(gateway, HANDLERS.keys())
     app.url_map.converters["payment_method"] = billing_details.PaymentMethodId
+    app.url_map.converters["organization"] = entitlements.OrganizationId
     if proxies := gateway.config.trusted_proxies:  # anyone could write the header, so only our proxies' part counts
         proxied = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0, x_host=0)
         app.wsgi_app = proxied  # type: ignore[method-assign]  # Flask's documented way to wrap it
@@ -98,7 +101,7 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     response_headers.register(app, gateway.config)
     RateLimits(app, gateway)
     api = Api(app, plan_keys=gateway.catalog.keys)
-    for resource in (plans, subscription, history, billing_details, invoices, sales):
+    for resource in (plans, subscription, history, entitlements, flags, billing_details, invoices, sales):
         api.register_blueprint(resource.blueprint)
     for plain in (webhooks.blueprint, health.blueprint):
         app.register_blueprint(plain)

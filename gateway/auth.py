@@ -5,6 +5,7 @@ issues them, signed with a shared secret. The configuration allows only one of t
 """
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +22,9 @@ ORGANIZATION_ID = re.compile(r"\A[A-Za-z0-9_.:-]{1,128}\Z")
 REQUIRED_CLAIMS = ["exp", "iss", "aud", "sub"]
 JWKS_ALGORITHMS = ("RS256", "ES256", "EdDSA")  # asymmetric only, or the public key could pass as a shared secret
 DEVELOPMENT_ALGORITHM = "HS256"
+# A service sends the same token with thousands of requests. A withdrawn key counts at most this much longer.
+REMEMBERED_FOR = 60  # seconds
+MOST_REMEMBERED = 10_000
 SCOPES = ("billing:read", "billing:write")
 EMAIL = EmailAddress()
 
@@ -86,11 +90,15 @@ class Principal:
 
     def require(self, scope: str) -> str:
         """Return the organization that the token names. Raise Forbidden if there is none or ``scope`` is missing."""
-        if scope not in self.scopes:
-            raise Forbidden(f"The token lacks the scope {scope}.")
+        self.require_scope(scope)
         if self.organization_id is None or not ORGANIZATION_ID.match(self.organization_id):
             raise Forbidden("The token names no organization.")
         return self.organization_id
+
+    def require_scope(self, scope: str) -> None:
+        """Raise Forbidden if ``scope`` is missing. That is enough for a service, which may name any organization."""
+        if scope not in self.scopes:
+            raise Forbidden(f"The token lacks the scope {scope}.")
 
 
 class TokenVerifier:
@@ -98,6 +106,7 @@ class TokenVerifier:
 
     def __init__(self, config: Config) -> None:
         self._issuer, self._audience = config.jwt_issuer, config.jwt_audience
+        self._verified: dict[str, tuple[float, Principal]] = {}
         self._keys: Keys
         if config.jwks_url is not None:
             self._keys = JwksKeys(config.jwks_url)
@@ -105,12 +114,35 @@ class TokenVerifier:
             self._keys = DevelopmentKeys(config.jwt_development_secret or "")
 
     def verify(self, authorization: str | None) -> Principal:
-        """Return the principal of an ``Authorization`` header. Raise Unauthorized, without details for an attacker."""
+        """Return the principal of an ``Authorization`` header. Raise Unauthorized, without details for an attacker.
+
+        A verified token is not verified again for a minute, or until it expires.
+        """
+        until, known = self._verified.get(authorization or "", (0.0, None))
+        now = time.time()
+        if known is not None and now < until:
+            return known
+        claims = self._read_claims(authorization)
+        found = Principal(
+            subject=free_text(claims, "sub") or "",
+            organization_id=text_claim(claims, "organization_id"),
+            scopes=frozenset((text_claim(claims, "scope") or "").split()),
+            name=free_text(claims, "organization_name"),
+            email=email_address(claims, "email"),
+            currency=text_claim(claims, "currency"),
+        )
+        if len(self._verified) >= MOST_REMEMBERED:
+            self._verified.clear()
+        self._verified[authorization or ""] = min(now + REMEMBERED_FOR, int(claims["exp"])), found
+        return found
+
+    def _read_claims(self, authorization: str | None) -> dict[str, Any]:
+        """Verify the token of an ``Authorization`` header, and return its claims."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise unauthorized("Send a bearer token in the Authorization header.")
         try:
-            claims = jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 token,
                 self._keys.key_for(token),
                 algorithms=self._keys.algorithms,
@@ -122,14 +154,7 @@ class TokenVerifier:
             raise unauthorized("The token has expired.") from error
         except (jwt.PyJWTError, ValueError) as error:
             raise unauthorized("The token is not valid.") from error
-        return Principal(
-            subject=free_text(claims, "sub") or "",
-            organization_id=text_claim(claims, "organization_id"),
-            scopes=frozenset((text_claim(claims, "scope") or "").split()),
-            name=free_text(claims, "organization_name"),
-            email=email_address(claims, "email"),
-            currency=text_claim(claims, "currency"),
-        )
+        return claims
 
 
 def text_claim(claims: dict[str, Any], name: str) -> str | None:
@@ -162,9 +187,17 @@ def unauthorized(detail: str) -> Unauthorized:
 
 
 def issue_development_token(
-    config: Config, organization_id: str, now: datetime, *, scopes: tuple[str, ...] = SCOPES, name: str | None = None
+    config: Config,
+    organization_id: str | None,
+    now: datetime,
+    *,
+    scopes: tuple[str, ...] = SCOPES,
+    name: str | None = None,
 ) -> str:
-    """Return a development token that is valid for a day. Raise ValueError if the issuer is switched off."""
+    """Return a development token that is valid for a day. Raise ValueError if the issuer is switched off.
+
+    A service's token needs no organization.
+    """
     if config.jwt_development_secret is None:
         raise ValueError("The development issuer is off because GATEWAY_JWT_DEVELOPMENT_SECRET is not set.")
     claims = {

@@ -14,6 +14,7 @@ COMMANDS = MappingProxyType(
         "demo": "Start everything on this machine and play the story of one organization.",
         "doctor": "Check settings, database, Stripe, webhook endpoint and workers.",
         "events": "Show and replay the events that came from Stripe.",
+        "grants": "Give organizations complimentary plans, without a subscription at Stripe.",
         "migrate": "Migrate the database to the newest version.",
         "plans": "Check and repair the plan table.",
         "reconcile": "Find and repair what no webhook reported.",

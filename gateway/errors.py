@@ -75,6 +75,18 @@ class NotFound(GatewayError):
     status, code, title = 404, "not_found", "Not found"
 
 
+class FlagNotFound(NotFound):
+    """The catalogue has no feature and no limit of the flag's name. The members are those of OFREP."""
+
+    code, title = "flag_not_found", "There is no such flag"
+
+
+class EvaluationRefused(GatewayError):
+    """The body of a flag evaluation cannot be used. The members are those of OFREP."""
+
+    status, code, title = 400, "evaluation_refused", "The evaluation is not possible"
+
+
 class Conflict(GatewayError):
     """The request is well formed but not possible in the present state."""
 

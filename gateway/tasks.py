@@ -20,6 +20,7 @@ from procrastinate.jobs import Status
 
 from gateway.db import jobs
 from gateway.errors import DatabaseUnavailable, ReconciliationInProgress, StripeUnavailable
+from gateway.services import grants
 from gateway.services.adoption import completion as adoption_completion
 from gateway.services.customers import existing, surplus
 from gateway.services.customers.default_method import DEFAULT_CHOICE
@@ -189,7 +190,7 @@ def add_walks(app: App, gateway: Gateway, stopping: Event) -> None:
 
 
 def add_upkeep(app: App, gateway: Gateway) -> None:
-    """Add the tasks that prune the inbox, check the webhook endpoint and retry stalled jobs."""
+    """Add the tasks that prune the inbox, check the webhook endpoint, end grants and retry stalled jobs."""
 
     # The last field is seconds. The task runs between the others and deletes their failures once they have succeeded.
     @app.periodic(cron="17 * * * * 35")
@@ -201,6 +202,11 @@ def add_upkeep(app: App, gateway: Gateway) -> None:
     @app.task(name=jobs.CHECK_ENDPOINT, queueing_lock=jobs.CHECK_ENDPOINT)
     def check_endpoint(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
         endpoint_check.check_endpoint(gateway, HANDLERS)
+
+    @app.periodic(cron="* * * * *")
+    @app.task(name=jobs.END_GRANTS, queueing_lock=jobs.END_GRANTS)
+    def end_grants(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
+        grants.end_due_grants(gateway)
 
     # The jobs of a killed worker are retried within a minute.
     @app.periodic(cron="* * * * * */10")

@@ -35,17 +35,21 @@ class ActorSchema(OutputSchema):
         "user",
         "sales",
         "stripe",
+        "operator",
         "system",
-        metadata={"description": "user (here), sales (at Stripe), stripe (its own billing) or system (unknown)"},
+        metadata={
+            "description": "user (here), sales (at Stripe), stripe (its own billing), operator (of the gateway) or "
+            "system (by time, or unknown)"
+        },
     )
-    id = fields.String(allow_none=True, metadata={"description": "the user's `sub`, or null for a user who only paid"})
+    id = fields.String(allow_none=True, metadata={"description": "the `sub` of a user who changed the plan, or null"})
 
 
 class CauseSchema(OutputSchema):
     """The reason for a change."""
 
-    type = one_of("adoption", "change", "event", "reconciliation")
-    id = fields.String(metadata={"description": "of the change or of Stripe's event, or the name of a check"})
+    type = one_of("adoption", "change", "event", "grant", "reconciliation")
+    id = fields.String(metadata={"description": "of the change, the grant or Stripe's event, or the name of a check"})
 
 
 class PlanStateSchema(OutputSchema):
@@ -62,6 +66,10 @@ class PlanStateSchema(OutputSchema):
     current_period_end = utc("first moment after the period, or null without a subscription", allow_none=True)
     cancel_at = utc("when the subscription is to end, or null", allow_none=True)
     returned_payments = fields.List(fields.Nested(ReturnedPaymentSchema))
+    granted_plan = fields.String(
+        validate=PLAN_KEY, allow_none=True, metadata={"description": "the complimentary plan, or null"}
+    )
+    granted_until = utc("when the complimentary plan ends, or null", allow_none=True)
 
 
 class EntrySchema(OutputSchema):

@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
 from schemas.fields import PLAN_KEY, STRIPE_ID, TOKEN, Currency, InputSchema, OutputSchema, PlanKey, one_of, utc
-from schemas.terms import DiscountSchema, PriceSchema, ReturnedPaymentSchema
+from schemas.terms import DiscountSchema, GrantSchema, OverLimitSchema, PriceSchema, ReturnedPaymentSchema
 
 STATUSES = (
     "none",
@@ -177,6 +177,9 @@ class QuoteSchema(OutputSchema):
     estimate = fields.Boolean(
         metadata={"description": "whether the amounts may still change, by usage or with each second"}
     )
+    over_limits = fields.List(
+        fields.Nested(OverLimitSchema), metadata={"description": "the new plan's limits that the organization exceeds"}
+    )
 
 
 class PaymentMethodSchema(OutputSchema):
@@ -232,6 +235,7 @@ class PlanDetailsSchema(OutputSchema):
     price = fields.Nested(PriceSchema, allow_none=True, metadata={"description": "paid now, or null without a plan"})
     discounts = fields.List(fields.Nested(DiscountSchema))
     returned_payments = fields.List(fields.Nested(ReturnedPaymentSchema))
+    grant = fields.Nested(GrantSchema, allow_none=True, metadata={"description": "a complimentary plan, or null"})
     current_period = fields.Nested(PeriodSchema, allow_none=True)
     ends_at = utc("when the subscription is scheduled to end, or null", allow_none=True)
     paused = fields.Boolean(metadata={"description": "whether Stripe collects no payments for now"})

@@ -2,7 +2,7 @@
 
 from marshmallow import fields
 
-from schemas.fields import Currency, OutputSchema, one_of, utc
+from schemas.fields import PLAN_KEY, Currency, OutputSchema, one_of, utc
 
 
 class PriceSchema(OutputSchema):
@@ -27,6 +27,21 @@ class DiscountSchema(OutputSchema):
     amount_off = fields.Integer(allow_none=True, metadata={"description": "minor units"})
     currency = Currency(allow_none=True)
     ends_at = utc("when the discount ends, or null if no date is set", allow_none=True)
+
+
+class GrantSchema(OutputSchema):
+    """A complimentary plan. The organization uses the higher one of it and the subscription's plan."""
+
+    plan = fields.String(validate=PLAN_KEY, metadata={"description": "of the catalogue of that time"})
+    until = utc("when it ends")
+
+
+class OverLimitSchema(OutputSchema):
+    """A limit of a plan that the organization exceeds."""
+
+    limit = fields.String()
+    allowed = fields.Integer()
+    present = fields.Integer(metadata={"description": "what the organization has now"})
 
 
 class ReturnedPaymentSchema(OutputSchema):

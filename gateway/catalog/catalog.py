@@ -68,6 +68,14 @@ class Catalog:
         known = dict.fromkeys((name for each in self.plans for name in each.features), False)
         return known | dict(plan.features)
 
+    def list_limits(self, plan: CatalogPlan) -> dict[str, int | None]:
+        """Return every limit of the catalogue, and what the plan allows. None stands for unlimited.
+
+        A limit that the plan does not name is unlimited.
+        """
+        known = dict.fromkeys((name for each in self.plans for name in each.limits), None)
+        return known | dict(plan.limits)
+
     def name_of(self, key: str) -> str:
         """Return a plan's display name, even if the plan is not in the catalogue."""
         plan = self.find(key)

@@ -26,6 +26,15 @@ def find_mistakes(catalog: Table) -> Iterator[Mistake]:
     for index in trials[1:]:
         yield ("plans", index, "trial"), "expected a trial of one plan only"
     yield from check_floor(plans)
+    yield from check_names(plans)
+
+
+def check_names(plans: Sequence[Table]) -> Iterator[Mistake]:
+    """Yield a mistake for each feature that has the name of a limit. Both are flags, and a flag has one type."""
+    limits = {name for plan in plans for name in plan.get("limits", {})}
+    for index, plan in enumerate(plans):
+        for name in limits.intersection(plan.get("features", {})):
+            yield ("plans", index, "features", name), "is the name of a limit too, expected another name"
 
 
 def check_doubles(where: Path, tables: Sequence[Table], *names: str) -> Iterator[Mistake]:

@@ -9,9 +9,9 @@ from gateway.config import Config
 
 
 @click.command()
-@click.option("--organization", required=True, help="Id of the organization the token is for.")
+@click.option("--organization", help="Id of the organization the token is for. A service's token needs none.")
 @click.option("--scope", "scopes", multiple=True, default=SCOPES, show_default=True, help="Can be repeated.")
-def token(organization: str, scopes: tuple[str, ...]) -> None:
+def token(organization: str | None, scopes: tuple[str, ...]) -> None:
     """Print a development token that is valid for a day."""
     config = Config.from_environment()
     if config.jwt_development_secret is None:

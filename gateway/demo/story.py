@@ -17,6 +17,7 @@ def play(stage: Stage) -> None:
     add_card(stage)
     quote = preview(stage)
     upgrade(stage, quote)
+    read_entitlements(stage)
     ask_for_enterprise(stage)
     cancel(stage)
     change_in_the_dashboard(stage)
@@ -85,15 +86,24 @@ def upgrade(stage: Stage, quote: dict[str, Any]) -> None:
     stage.follow("webhooks confirm it", lambda: row_is(stage, "plus"), "customer.subscription.updated")
 
 
+def read_entitlements(stage: Stage) -> None:
+    """Show what the organization may use now."""
+    stage.step("6. Konnect asks what it may use now")
+    found = stage.call("GET", "/entitlements").json()
+    stage.say(", ".join(f"{name}: {'unlimited' if most is None else most}" for name, most in found["limits"].items()))
+    has = [name for name, included in found["features"].items() if included]
+    stage.check(right=found["plan"] == "plus" and "email_support" in has, text=f"Plus, with {' and '.join(has)}")
+
+
 def ask_for_enterprise(stage: Stage) -> None:
     """Show that only sales can sell Enterprise."""
-    stage.step("6. It asks for Enterprise")
+    stage.step("7. It asks for Enterprise")
     expect_problem(stage, stage.call("PATCH", "/subscription", plan="enterprise").json(), 409, "contact_sales_required")
 
 
 def cancel(stage: Stage) -> None:
     """Return to Free immediately, with a credit for the unused time."""
-    stage.step("7. It cancels the plan: Plus → Free")
+    stage.step("8. It cancels the plan: Plus → Free")
     known = {item.id for item in stage.pending_items()}
     change = stage.call("DELETE", "/subscription").json()
     stage.check(right=is_on(stage, "free", change), text="Free immediately, from the API's answer")
@@ -106,7 +116,7 @@ def cancel(stage: Stage) -> None:
 def change_in_the_dashboard(stage: Stage) -> None:
     """Change the plan as a person does in Stripe's dashboard, so that only webhooks tell the gateway."""
     prices = {each: price_id(stage, each) for each in ("plus", "free")}
-    for number, (plan, price) in enumerate(prices.items(), start=8):
+    for number, (plan, price) in enumerate(prices.items(), start=9):
         stage.step(f"{number}. Somebody moves it to {plan.capitalize()} in Stripe's dashboard, without the gateway")
         row = stage.plan_row()
         subscription = stage.stripe.v1.subscriptions.retrieve((row and row.subscription_id) or "")

@@ -20,6 +20,7 @@ from schemas.fields import PlanKey, UtcDateTime
 
 DESCRIPTION = """\
 Plans, changes of plan, billing details, cards and invoices of the organization that the bearer token names.
+Services look up the plans and entitlements of any organization, with the scope `plans:read`.
 
 Every error is a problem of RFC 9457, whose `code` is stable. Besides the answers that each operation lists:
 - A path that does not exist is 404 `not_found`, and a method that a path does not have is 405 `method_not_allowed`.
@@ -154,7 +155,7 @@ def describe_operation(doc: Json, facts: Json, *, spec: APISpec, **_: Any) -> Js
     takes_input = responses.pop(HTTPStatus.UNPROCESSABLE_ENTITY, None) is not None
     is_idempotent = facts.get("idempotent", False)
     raised = {*ANY_VIEW, *facts.get("errors", ())}
-    if takes_input or is_idempotent:
+    if (takes_input and errors.EvaluationRefused not in raised) or is_idempotent:
         raised.add(errors.InvalidRequest)
     if is_idempotent:
         raised |= {errors.IdempotencyKeyReused, errors.RequestInProgress}

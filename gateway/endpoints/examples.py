@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema
 
-from schemas import billing_details, history, invoices, plans, sales, subscription
+from schemas import billing_details, entitlements, flags, history, invoices, plans, sales, subscription
 
 Json = dict[str, Any]
 
@@ -49,6 +49,7 @@ DETAILS: Json = {
     "price": PRICE,
     "discounts": [{"name": "Launch", "percent_off": 20.0, "amount_off": None, "currency": None, "ends_at": PERIOD_END}],
     "returned_payments": [],
+    "grant": None,
     "current_period": PERIOD,
     "ends_at": None,
     "paused": False,
@@ -110,6 +111,7 @@ QUOTE: Json = {
     "ends_at": None,
     "ends_at_cleared": None,
     "estimate": False,
+    "over_limits": [],
 }
 INVOICE: Json = {
     "id": INVOICE_ID,
@@ -153,6 +155,8 @@ ENTRY: Json = {
         "current_period_end": PERIOD_END,
         "cancel_at": None,
         "returned_payments": [],
+        "granted_plan": None,
+        "granted_until": None,
     },
 }
 LIST_PRICE: Json = {**PRICE, "unit_amount_decimal": None, "tiers_mode": None, "tiers": []}
@@ -187,6 +191,24 @@ PLUS: Json = {
     "action": "upgrade",
 }
 
+CURRENT_PLAN: Json = {
+    "organization_id": "org_1",
+    "plan": "plus",
+    "plan_name": "Plus",
+    "status": "active",
+    "standing": "good",
+    "quantity": 2,
+    "granted_until": None,
+    "version": 4,
+}
+EVALUATION: Json = {
+    "key": "email_support",
+    "value": True,
+    "reason": "TARGETING_MATCH",
+    "variant": "plus",
+    "metadata": {"standing": "good"},
+}
+
 OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
     {
         billing_details.BillingDetailsSchema: {**BILLING_DETAILS, "tax_ids": [TAX_ID]},
@@ -201,6 +223,18 @@ OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
             **BILLING_DETAILS,
             "tax_ids": [{**TAX_ID, "verification": "pending"}],
         },
+        entitlements.CurrentPlanListSchema: {"data": [CURRENT_PLAN]},
+        entitlements.CurrentPlanSchema: CURRENT_PLAN,
+        entitlements.EntitlementsSchema: {
+            **CURRENT_PLAN,
+            "limits": PLUS["limits"],
+            "features": PLUS["features"],
+            "over_limits": [],
+        },
+        entitlements.PlansQuerySchema: {"organization_ids": ["org_1"]},
+        flags.BulkEvaluationSchema: {"flags": [EVALUATION]},
+        flags.EvaluationRequestSchema: {"context": {"targetingKey": "org_1"}},
+        flags.EvaluationSchema: EVALUATION,
         history.HistorySchema: {"data": [ENTRY], "has_more": False},
         invoices.InvoiceListSchema: {"data": [INVOICE], "has_more": False},
         invoices.InvoiceSchema: INVOICE,

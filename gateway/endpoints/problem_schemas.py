@@ -29,6 +29,15 @@ REQUIRED_MEMBERS: Mapping[str, Mapping[str, Json]] = MappingProxyType(
             "errors": ERRORS,
             "stripe_code": {"type": ["string", "null"], "description": "Stripe's own code of the refusal"},
         },
+        "evaluation_refused": {
+            "errorCode": {"type": "string", "enum": ["PARSE_ERROR", "TARGETING_KEY_MISSING", "INVALID_CONTEXT"]},
+            "errorDetails": {"type": "string"},
+        },
+        "flag_not_found": {
+            "key": {"type": "string"},
+            "errorCode": {"const": "FLAG_NOT_FOUND"},
+            "errorDetails": {"type": "string"},
+        },
         "exposure_limit": {"max_quantity": {"type": "integer", "description": "units that are possible now"}},
         "payment_action_required": {
             "hosted_invoice_url": {"type": ["string", "null"], "description": "where the cardholder approves it"}
@@ -45,6 +54,7 @@ OPTIONAL_MEMBERS: Mapping[str, Mapping[str, Json]] = MappingProxyType(
         "change_in_progress": {"change_id": CHANGE_ID},
         "contact_sales_required": {"change_id": CHANGE_ID},
         "database_unavailable": {"change_id": CHANGE_ID},
+        "evaluation_refused": {"key": {"type": "string"}},
         "invalid_request": {"errors": ERRORS, "change_id": CHANGE_ID},
         "no_change": {"change_id": CHANGE_ID},
         "no_immediate_charge": {"change_id": CHANGE_ID},

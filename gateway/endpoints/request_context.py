@@ -61,18 +61,21 @@ def requires(scope: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
     The caller's organization is the token's.
     """
+    return guard(scope, set_caller)
+
+
+def requires_service(scope: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Refuse the same for a scope of services. A service may name any organization, so its token need not name one."""
+    return guard(scope, Principal.require_scope)
+
+
+def guard(scope: str, check: Callable[[Principal, str], None]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Run ``check`` with the token's claims before the view, and document the scope."""
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            who = principal()
-            g.caller = Caller(
-                organization_id=who.require(scope),
-                actor=who.subject,
-                name=who.name,
-                email=who.email,
-                currency=who.currency,
-            )
+            check(principal(), scope)
             refuse_unread_body()
             return view(*args, **kwargs)
 
@@ -80,3 +83,14 @@ def requires(scope: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return guarded
 
     return decorate
+
+
+def set_caller(who: Principal, scope: str) -> None:
+    """Set the caller that ``caller`` returns. Raise Forbidden."""
+    g.caller = Caller(
+        organization_id=who.require(scope),
+        actor=who.subject,
+        name=who.name,
+        email=who.email,
+        currency=who.currency,
+    )

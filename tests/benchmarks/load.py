@@ -1,5 +1,6 @@
 """A load generator that uses little CPU itself, with one thread, keep-alive sockets and prepared bytes."""
 
+import re
 import selectors
 import socket
 import statistics
@@ -7,6 +8,8 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def fire(port: int, requests: Sequence[bytes], connections: int, rate: float | N
             for key, _events in selector.select(pause):
                 answered = key.fileobj
                 assert isinstance(answered, socket.socket)
-                _require_ok(answered.recv(65536))
+                _receive_ok(answered)
                 sent, moment = sent_at.pop(answered)
                 answered_at[sent] = time.perf_counter()
                 latencies.append(answered_at[sent] - moment)
@@ -74,7 +77,21 @@ def _paced(requests: Sequence[bytes], rate: float | None) -> Iterator[tuple[int,
         yield number, request, number / rate if rate else 0.0
 
 
-def _require_ok(answer: bytes) -> None:
-    """Raise RuntimeError for any answer but 200. These answers have no body, so one read returns all of it."""
-    if not answer.startswith(b"HTTP/1.1 200 ") or not answer.endswith(b"\r\n\r\n"):
-        raise RuntimeError(f"not acknowledged: {answer[:200]!r}")
+def _receive_ok(connection: socket.socket) -> None:
+    """Receive an answer with its body. Raise RuntimeError for any answer but 200."""
+    answer = connection.recv(65536)
+    while not _is_complete(answer):
+        answer += connection.recv(65536)
+    if not answer.startswith(b"HTTP/1.1 200 "):
+        raise RuntimeError(f"not answered: {answer[:200]!r}")
+
+
+def _is_complete(answer: bytes) -> bool:
+    """Return whether this is a whole answer. Raise RuntimeError if it does not say how long it is."""
+    head, end, body = answer.partition(b"\r\n\r\n")
+    if answer and not end:
+        return False
+    length = CONTENT_LENGTH.search(head)
+    if length is None:
+        raise RuntimeError(f"not answered: {answer[:200]!r}")
+    return len(body) >= int(length[1])

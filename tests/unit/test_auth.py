@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.auth import Principal, issue_development_token
+from gateway.auth import DevelopmentKeys, Principal, TokenVerifier, issue_development_token
 from gateway.errors import Forbidden, Unauthorized
 from tests.support.config import DEVELOPMENT_SECRET, config
 from tests.unit.tokens import CONFIG, VERIFIER, claims, principal_of, refused, token
@@ -40,6 +41,21 @@ def test_a_development_token_is_valid_for_a_day() -> None:
     )
     principal_of(issue_development_token(CONFIG, "org_1", now - timedelta(hours=23)))
     assert "expired" in refused(issue_development_token(CONFIG, "org_1", now - timedelta(hours=25)))
+
+
+@pytest.mark.parametrize(("lifetime", "remembered"), [(300, 59), (30, 29)])
+def test_a_verified_token_is_remembered_until_it_expires(
+    monkeypatch: pytest.MonkeyPatch, lifetime: int, remembered: int
+) -> None:
+    now, verifier = int(time.time()), TokenVerifier(CONFIG)
+    header = f"Bearer {token(exp=now + lifetime)}"
+    found = verifier.verify(header)
+    monkeypatch.setattr(verifier, "_keys", DevelopmentKeys("another secret, which has not signed the token"))
+    monkeypatch.setattr("gateway.auth.time.time", lambda: now + remembered)
+    assert verifier.verify(header) is found
+    monkeypatch.setattr("gateway.auth.time.time", lambda: now + remembered + 2)
+    with pytest.raises(Unauthorized):
+        verifier.verify(header)
 
 
 def test_the_development_issuer_can_be_disabled() -> None:

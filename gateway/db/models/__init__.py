@@ -14,6 +14,7 @@ from gateway.db.models.billing import (
 from gateway.db.models.billing_intents import BillingIntent
 from gateway.db.models.catalog import Plan, Price
 from gateway.db.models.checks import Check
+from gateway.db.models.grants import Grant
 from gateway.db.models.idempotency import IdempotencyKey
 from gateway.db.models.inbox import WebhookEvent
 from gateway.db.models.organizations import Organization, PaymentMethod
@@ -44,6 +45,7 @@ __all__ = [
     "Charge",
     "Check",
     "Discounts",
+    "Grant",
     "IdempotencyKey",
     "Invoice",
     "Json",

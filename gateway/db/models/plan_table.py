@@ -13,11 +13,13 @@ UNSETTLED = "unsettled_invoices"  # key of ``PlanChange.steps``: the invoices th
 
 
 class OrganizationPlan(Base):
-    """A row of the plan table. It says which plan one organization is on. Only the merge writes it."""
+    """A row of the plan table. It says which plan one organization is on. The merge and grants write it."""
 
     __tablename__ = "organization_plans"
     __table_args__ = (
         CheckConstraint("standing IN ('good', 'grace', 'suspended')", name="standing"),
+        # The plan that a grant gives is shown until a moment, so one without the other would last for ever or never.
+        CheckConstraint("(granted_plan IS NULL) = (granted_until IS NULL)", name="granted"),
         CheckConstraint("quantity >= 0", name="quantity"),  # someone may set 0 in Stripe's dashboard
         # Each scrape of the metrics counts the unmapped organizations.
         Index(
@@ -27,7 +29,10 @@ class OrganizationPlan(Base):
 
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"), primary_key=True)
     plan: Mapped[str]
-    """The plan that the organization may use, after proof of payment. ``unmapped`` if the price belongs to no plan."""
+    """The plan that the organization may use, after proof of payment or by a grant.
+
+    ``unmapped`` if the price belongs to no plan. A reader must call ``PlanState.at``, because the grant may be over.
+    """
     requested_plan: Mapped[str]
     """The plan of the organization's subscription at Stripe, paid or not."""
     status: Mapped[str]
@@ -40,6 +45,9 @@ class OrganizationPlan(Base):
     cancel_at: Mapped[datetime | None]
     returned_payments: Mapped[list[Json]] = mapped_column(server_default="[]")
     """The payments that were refunded or disputed, as ``derive.to_returned`` writes them."""
+    granted_plan: Mapped[str | None]
+    """The complimentary plan of the grant that has not been ended."""
+    granted_until: Mapped[datetime | None]
     as_of: Mapped[datetime]
     version: Mapped[int]
 
@@ -51,10 +59,13 @@ class PlanHistory(Base):
     __table_args__ = (
         # unique, because two concurrent merges must not both record the same version
         Index(None, "organization_id", "version", unique=True),
-        CheckConstraint("actor_type IN ('user', 'sales', 'stripe', 'system')", name="actor_type"),
-        # An entry with a change names the user who requested it. No other entry names a person.
+        CheckConstraint("actor_type IN ('user', 'sales', 'stripe', 'system', 'operator')", name="actor_type"),
+        # An entry with a change names the user who requested it, and one of a grant may name the operator. No other
+        # entry names a person.
         CheckConstraint(
-            "(actor IS NULL) = (change_id IS NULL) AND (actor IS NULL OR actor_type = 'user')", name="user"
+            "(change_id IS NULL OR actor_type = 'user')"
+            " AND (actor IS NULL) = (change_id IS NULL AND actor_type <> 'operator')",
+            name="actor",
         ),
     )
 
@@ -62,11 +73,11 @@ class PlanHistory(Base):
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     version: Mapped[int]
     actor_type: Mapped[str] = mapped_column(server_default="system")
-    """Who changed the plan: ``user``, ``sales``, ``stripe`` or ``system``."""
+    """Who changed the plan: ``user``, ``sales``, ``stripe``, ``operator`` or ``system``."""
     actor: Mapped[str | None]
     change_id: Mapped[str | None] = mapped_column(ForeignKey("plan_changes.id"))
     cause: Mapped[str]
-    """The id of the event or change, or the name of the job, from which the merge learned of it."""
+    """The id of the event, change or grant, or the name of the job, from which the merge learned of it."""
     before: Mapped[Json | None]
     after: Mapped[Json]
     recorded_at: Mapped[datetime]

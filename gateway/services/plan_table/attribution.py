@@ -9,11 +9,12 @@ from gateway.services.plan_table.standing import NO_SUBSCRIPTION
 from gateway.stripe_api.snapshots import ENDED, Seen
 
 CHANGE_ID_PREFIX = "chg_"  # the ids of plan changes begin with this, and so do the idempotency keys of their calls
+GRANT_ID_PREFIX = "grt_"  # the ids of grants begin with this
 PAYMENT_KEY_PREFIX = "pay:"  # the idempotency keys of payments that a user makes begin with this
 CREDIT_KEY_PREFIX = "unpaid_credit:"  # the idempotency keys of calls that withdraw a credit for unpaid time
 # The cause of what an adoption shows. The organization had the plan before, so such an entry reports no change.
 ADOPTED = "adopted"
-USER, SALES, STRIPE, SYSTEM = "user", "sales", "stripe", "system"
+USER, SALES, STRIPE, OPERATOR, SYSTEM = "user", "sales", "stripe", "operator", "system"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,12 +23,16 @@ class Attribution:
 
     actor_type: str
     """``user``: a user, through this gateway. ``sales``: a request to Stripe that is not ours, such as the dashboard's.
-    ``stripe``: Stripe's billing itself. ``system``: we found the change at Stripe, so its author is unknown."""
+    ``stripe``: Stripe's billing itself. ``operator``: a person with our command. ``system``: the time, which ends a
+    grant, or an unknown author of a change that we found at Stripe."""
     actor: str | None
-    """The ``sub`` of the user's token. None if the user only paid, or if the gateway credited an unpaid invoice."""
+    """The ``sub`` of the user's token, or the operator's name.
+
+    None if the user only paid, or if the gateway credited an unpaid invoice.
+    """
     change_id: str | None
     cause: str
-    """Where we saw it: the id of the change or event, or the name of the job."""
+    """Where we saw it: the id of the change, event or grant, or the name of the job."""
 
 
 def attribute_plan(

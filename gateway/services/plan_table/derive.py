@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Self
 
-from gateway.db.models import Charge, Invoice, Json, OrganizationPlan, Subscription
+from gateway.db.models import Charge, Grant, Invoice, Json, OrganizationPlan, Subscription
 from gateway.services.plan_table.selection import Plans, select_base_item, select_current_subscription
 from gateway.services.plan_table.standing import GOOD, NO_SUBSCRIPTION, RULES, SUSPENDED, derive_standing, find_debts
 from gateway.stripe_api.snapshots import ENDED, LOST
@@ -29,6 +29,21 @@ class PlanState:
     current_period_end: datetime | None
     cancel_at: datetime | None
     returned_payments: list[Json]
+    granted_plan: str | None
+    granted_until: datetime | None
+
+    def at(self, moment: datetime, floor: str) -> Self:
+        """Return the state at ``moment``, without a grant that is over by then.
+
+        A job ends the grant in the plan table. It may be late, and the organization must get nothing extra meanwhile.
+        """
+        if self.granted_until is None or moment < self.granted_until:
+            return self
+        return replace(self, plan=self.find_subscribed_plan(floor), granted_plan=None, granted_until=None)
+
+    def find_subscribed_plan(self, floor: str) -> str:
+        """Return the plan that the organization may use by its subscription alone, without a grant."""
+        return find_subscribed_plan(self.requested_plan, self.status, self.standing, floor=floor)
 
     @classmethod
     def of_row(cls, row: OrganizationPlan) -> Self:
@@ -70,7 +85,24 @@ def never_enrolled(floor: str) -> PlanState:
         current_period_end=None,
         cancel_at=None,
         returned_payments=[],
+        granted_plan=None,
+        granted_until=None,
     )
+
+
+def find_subscribed_plan(requested_plan: str, status: str, standing: str, *, floor: str) -> str:
+    """Return the plan that the organization may use by its subscription alone, without a grant."""
+    is_usable = RULES[status].usable and standing != SUSPENDED
+    return requested_plan if is_usable else floor
+
+
+def add_grant(state: PlanState, grant: Grant | None, plans: Plans) -> PlanState:
+    """Return the state with the higher one of the subscribed and the granted plan. An unknown plan grants nothing."""
+    if grant is None:
+        return state
+    known = [grant.plan] if grant.plan in plans.ranking else []
+    plan = max([state.plan, *known], key=plans.rank)
+    return replace(state, plan=plan, granted_plan=grant.plan, granted_until=grant.until)
 
 
 def derive_plan_state(
@@ -97,10 +129,9 @@ def derive_plan_state(
     )
     if plans.suspends_disputed and any(each.dispute == LOST for each in charges):
         standing = SUSPENDED
-    is_usable = RULES[subscription.status].usable and standing != SUSPENDED
     ended = subscription.status in ENDED
-    return PlanState(
-        plan=requested_plan if is_usable else plans.floor,
+    state = replace(
+        never_enrolled(plans.floor),
         requested_plan=plans.floor if ended else requested_plan,
         status=subscription.status,
         standing=standing,
@@ -112,6 +143,7 @@ def derive_plan_state(
         cancel_at=subscription.cancel_at,
         returned_payments=returned,
     )
+    return replace(state, plan=state.find_subscribed_plan(plans.floor))
 
 
 def is_returned(charge: Charge) -> bool:

@@ -3,24 +3,24 @@
 It is read from our database, without a call to Stripe.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
 
 from sqlalchemy import select
 
 from gateway.db.models import PlanHistory
-from gateway.services.plan_table.attribution import ADOPTED
+from gateway.services.plan_table.attribution import ADOPTED, GRANT_ID_PREFIX, USER
 from gateway.services.plan_table.derive import PlanState, never_enrolled
 from gateway.services.runtime import Caller, Gateway
 
 # The prefix of an id in ``cause`` -> the kind of thing that it is the id of.
-CAUSES = {"evt_": "event", "chg_": "change", ADOPTED[:4]: "adoption"}
+CAUSES = {"evt_": "event", "chg_": "change", GRANT_ID_PREFIX: "grant", ADOPTED[:4]: "adoption"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """Who changed the plan."""
+    """Who changed the plan. Only a user is named, because an operator's name concerns no customer."""
 
     type: str
     id: str | None
@@ -28,7 +28,7 @@ class Actor:
 
 @dataclass(frozen=True, kw_only=True)
 class Cause:
-    """Why the plan changed: a change, an event, an adoption, or a look at Stripe.
+    """Why the plan changed: a change, an event, a grant, an adoption, or a look at Stripe.
 
     A look at Stripe has the type ``reconciliation`` and the name of the job.
     """
@@ -53,7 +53,7 @@ class Entry:
         return cls(
             version=row.version,
             recorded_at=row.recorded_at,
-            actor=Actor(type=row.actor_type, id=row.actor),
+            actor=Actor(type=row.actor_type, id=row.actor if row.actor_type == USER else None),
             cause=read_cause(row),
             plan=PlanState.of_json(row.after),
         )
@@ -93,7 +93,9 @@ def find_entry_at(gateway: Gateway, caller: Caller, moment: datetime) -> Page:
     before_first = Entry(
         version=0, recorded_at=None, actor=None, cause=None, plan=never_enrolled(gateway.catalog.floor.key)
     )
-    return Page(data=[Entry.of_row(row) if row is not None else before_first], has_more=False)
+    found = Entry.of_row(row) if row is not None else before_first
+    plan = found.plan.at(moment, gateway.catalog.floor.key)
+    return Page(data=[replace(found, plan=plan)], has_more=False)
 
 
 def read_cause(row: PlanHistory) -> Cause:

@@ -19,6 +19,7 @@ from gateway.db.models import (
     UNSETTLED,
     Base,
     Charge,
+    Grant,
     Invoice,
     Json,
     Organization,
@@ -33,7 +34,12 @@ from gateway.db.queries import among_those
 from gateway.db.session import PLAN_RANKING, SUSPENDS_DISPUTED
 from gateway.errors import PaymentAbandoned
 from gateway.services.plan_table.attribution import Attribution, attribute_plan, find_reported_change_id
-from gateway.services.plan_table.derive import PlanState, derive_plan_state, never_enrolled
+from gateway.services.plan_table.derive import (
+    PlanState,
+    add_grant,
+    derive_plan_state,
+    never_enrolled,
+)
 from gateway.services.plan_table.selection import (
     UNMAPPED,
     Plans,
@@ -57,7 +63,15 @@ PLAN_OF_PRODUCT = select(func.json_object_agg(Plan.product_id, Plan.key)).where(
 # Built once, because building a statement takes as long as executing it.
 ORGANIZATION_ROWS = (
     select(
-        Organization.id, OrganizationPlan, Subscription, UpcomingInvoice, Invoice, Charge, PlanChange, PLAN_OF_PRODUCT
+        Organization.id,
+        OrganizationPlan,
+        Subscription,
+        UpcomingInvoice,
+        Invoice,
+        Charge,
+        PlanChange,
+        Grant,
+        PLAN_OF_PRODUCT,
     )
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.organization_id == Organization.id)
@@ -71,6 +85,7 @@ ORGANIZATION_ROWS = (
             or_(IS_OPEN, among_those(PlanChange.id, "named")),
         ),
     )
+    .outerjoin(Grant, and_(Grant.organization_id == Organization.id, Grant.ended_at.is_(None)))
     .where(among_those(Organization.id, "organizations"))
     .execution_options(populate_existing=True)
 )
@@ -92,6 +107,8 @@ class OrganizationRows:
     changes: dict[str, PlanChange] = field(default_factory=dict)
     """The open change, and the changes that the observations name, by id."""
     plan_row: OrganizationPlan | None = None
+    grant: Grant | None = None
+    """The grant that has not been ended."""
 
 
 def update_plan_table(
@@ -119,14 +136,22 @@ def update_plan_table(
             attribution = attribute_plan(
                 seen, rows.changes, select_current_subscription(rows.subscriptions, plans), before
             )
-            row = rows.plan_row or create_row(session, organization_id)
-            update_row(row, state, now)
-            history.append(build_history_entry(row, before, state, attribution))
+            history.append(record_state(session, rows, state, attribution, now))
             if attribution.change_id is None and is_plan_changed(before, state):
                 # Stripe prorates this change as if each invoice will be paid.
                 jobs.defer_all(session, [jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER)])
         close_changes(session, rows, state, plans, now)
     return {HISTORY: history}
+
+
+def record_state(
+    session: Session, rows: OrganizationRows, state: PlanState, attribution: Attribution, now: datetime
+) -> Json:
+    """Write an organization's new state to its row, and return the history's entry for it."""
+    before = PlanState.of_row(rows.plan_row) if rows.plan_row is not None else None
+    row = rows.plan_row or create_row(session, rows.organization.id)
+    update_row(row, state, now)
+    return build_history_entry(row, before, state, attribution)
 
 
 def is_plan_changed(before: PlanState | None, after: PlanState) -> bool:
@@ -150,7 +175,8 @@ def derive_plan(rows: OrganizationRows, plans: Plans) -> PlanState:
     # Stripe ends the subscriptions of a deleted customer, but its events may not have arrived yet.
     living = () if rows.organization.deleted else rows.subscriptions
     current = PlanState.of_row(rows.plan_row) if rows.plan_row is not None else None
-    return derive_plan_state(living, plans, rows.invoices.values(), rows.charges.values(), current)
+    state = derive_plan_state(living, plans, rows.invoices.values(), rows.charges.values(), current)
+    return add_grant(state, rows.grant, plans)
 
 
 def find_undecided_invoices(rows: OrganizationRows, plans: Plans) -> list[str]:
@@ -226,7 +252,9 @@ def close_changes(session: Session, rows: OrganizationRows, state: PlanState, pl
         # Either Stripe carried out this very change, whatever came after it. Or the organization got the wanted plan in
         # another way.
         # A suspended organization is on the floor plan, but its subscription still has the plan that it leaves.
-        present, wanted = (state.plan, state.requested_plan, state.quantity), (change.to_plan,) * 2 + (change.quantity,)
+        # A grant does not count, because a change concerns the subscription alone.
+        present = (state.find_subscribed_plan(plans.floor), state.requested_plan, state.quantity)
+        wanted = (change.to_plan, change.to_plan, change.quantity)
         ends_all = change.to_plan == plans.floor
         is_fulfilled = present == wanted and not (ends_all and list_duplicates(rows.subscriptions, plans))
         if subscription.change_id == change.id or is_fulfilled:
@@ -250,11 +278,11 @@ def load_organization_rows(
     plan_of_product: dict[str, str] = {}
     named = {change_id for each in seen if (change_id := find_reported_change_id(each)) is not None}
     parameters = {"organizations": list(found), "named": list(named)}
-    for organization_id, row, subscription, upcoming, invoice, charge, change, catalog in session.execute(
+    for organization_id, row, subscription, upcoming, invoice, charge, change, grant, catalog in session.execute(
         ORGANIZATION_ROWS, parameters
     ):
         rows = found[organization_id]
-        rows.plan_row = row
+        rows.plan_row, rows.grant = row, grant
         if subscription is not None and subscription not in rows.subscriptions:
             rows.subscriptions.append(subscription)
         if upcoming is not None:

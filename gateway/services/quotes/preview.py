@@ -15,6 +15,7 @@ from gateway.db.models import Organization, PlanChange, Subscription
 from gateway.errors import NoImmediateCharge, NotEnrolled, PeriodOver, StripeRejected
 from gateway.services.customers.deletion import detect_deletion, refuse_deleted_customer
 from gateway.services.customers.existing import introduce_organization
+from gateway.services.entitlements.over_limits import OverLimit, find_levels, find_over_limits
 from gateway.services.mirror.refresh import refresh
 from gateway.services.quotes.endings import preview_endings
 from gateway.services.quotes.lines import (
@@ -79,6 +80,8 @@ class Quote:
 
     It does not fix those of the duplicates that Cancel plan ends either.
     """
+    over_limits: list[OverLimit]
+    """The limits of the new plan that the organization exceeds now. Nothing prevents the change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +143,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
     stripe_lines = [*own_lines, *ending_lines]
     credited = [line for line in [*prorations, *ending_lines] if line["amount"] < 0]
     cleared_end = find_cleared_end(gateway.catalog, request.billing, request.plan)
+    present = request.billing.plan_state
     terms = Terms(
         organization_id=request.organization_id,
         subscription_version=request.version,
@@ -171,6 +175,11 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         ends_at_cleared=cleared_end,
         # No date fixes the prorations of an ending, and no quote knows the usage that is still to come.
         estimate=request.billing.has_metered_usage or bool(request.plan.metered) or bool(endings),
+        over_limits=find_over_limits(
+            gateway.catalog,
+            request.plan,
+            find_levels(gateway.catalog, present.requested_plan, present.quantity),
+        ),
     )
 
 

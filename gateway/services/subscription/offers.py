@@ -83,7 +83,7 @@ def offer_plan(catalog: Catalog, billing: BillingState, plan: CatalogPlan, *, cl
             )
             for metered in plan.metered
         ],
-        limits=plan.limits,
+        limits=catalog.list_limits(plan),
         features=catalog.list_features(plan),
         trial=plan.trial,
         action=policy.CONTACT_SALES if closed else action,

@@ -7,7 +7,6 @@ from typing import NamedTuple
 from sqlalchemy import and_, bindparam, exists, select
 from sqlalchemy.orm import aliased
 
-from gateway.catalog import Catalog
 from gateway.db.models import (
     IS_OPEN,
     NEWEST_FIRST,
@@ -81,6 +80,14 @@ class PendingChange:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShownGrant:
+    """A complimentary plan, and when it ends."""
+
+    plan: str
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlanDetails:
     """One organization's plan with its price, period, payment method, open change and possible actions."""
 
@@ -95,6 +102,7 @@ class PlanDetails:
     price: PlanPrice | None
     discounts: list[Discount]
     returned_payments: list[Json]
+    grant: ShownGrant | None
     current_period: Period | None
     ends_at: datetime | None
     paused: bool
@@ -120,7 +128,7 @@ def load_plan_details(gateway: Gateway, caller: Caller) -> PlanDetails:
     if row is None:
         introduce_organization(gateway, caller)
     found = DetailsRow(*row) if row is not None else EMPTY_ROW
-    return build_plan_details(gateway.catalog, caller, found)
+    return build_plan_details(gateway, caller, found)
 
 
 class DetailsRow(NamedTuple):
@@ -183,10 +191,11 @@ SELECT_DETAILS = (
 )
 
 
-def build_plan_details(catalog: Catalog, caller: Caller, found: DetailsRow) -> PlanDetails:
+def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow) -> PlanDetails:
     """Build the Plan Details from the row that ``SELECT_DETAILS`` found."""
-    row, subscription = found.plan, found.subscription
+    catalog, row, subscription = gateway.catalog, found.plan, found.subscription
     state = PlanState.of_row(row) if row is not None else never_enrolled(catalog.floor.key)
+    state = state.at(gateway.clock(), catalog.floor.key)
     period, item, next_invoice, billing_date = None, None, None, None
     if state.current_period_start is not None and state.current_period_end is not None:
         period = Period(start=state.current_period_start, end=state.current_period_end)
@@ -215,6 +224,7 @@ def build_plan_details(catalog: Catalog, caller: Caller, found: DetailsRow) -> P
         price=PlanPrice.of_item(subscription, item) if subscription is not None and item is not None else None,
         discounts=list_discounts(found),
         returned_payments=state.returned_payments,
+        grant=build_grant(state),
         current_period=period,
         ends_at=find_scheduled_end(subscription) if subscription is not None and period is not None else None,
         paused=subscription is not None and is_collection_paused(subscription),
@@ -230,6 +240,13 @@ def build_plan_details(catalog: Catalog, caller: Caller, found: DetailsRow) -> P
         as_of=row.as_of if row is not None else None,
         version=row.version if row is not None else 0,
     )
+
+
+def build_grant(state: PlanState) -> ShownGrant | None:
+    """Return the running grant, or None."""
+    if state.granted_plan is None or state.granted_until is None:
+        return None
+    return ShownGrant(plan=state.granted_plan, until=state.granted_until)
 
 
 def list_discounts(found: DetailsRow) -> list[Discount]:

@@ -146,3 +146,18 @@ def test_answer_of_another_shape_means_stripe_is_unavailable(shell: Shell, answe
         assert shell.complaint("reconcile", STRIPE_API_BASE=url).startswith("gateway: Stripe did not answer")
         status, out, err = shell("doctor", STRIPE_API_BASE=url)
     assert (status, "✗ Stripe: Stripe did not answer" in out, err) == (1, True, "")
+
+
+def test_grants_are_added_listed_and_ended(shell: Shell) -> None:
+    shell.monkeypatch.setenv("USER", "ada")
+    added = ("grants", "add", "org_1", "plus", "--until", "2099-01-01", "--reason", "Beta")
+    row = "org_1  plus  until 2099-01-01 00:00  by ada: Beta"
+    assert shell(*added) == (0, f"{row}\n", "")
+    assert "End it first" in shell.complaint(*added)
+    assert "is over" in shell.complaint("grants", "add", "org_2", "plus", "--until", "2001-01-01", "--reason", "Beta")
+    assert "must be the id" in shell.complaint("grants", "end", "org 1")
+    assert shell("grants", "list") == (0, f"{row}\n", "")
+    status, out, _ = shell("grants", "end", "org_1", "--by", "bob")
+    assert (status, out.startswith(f"{row}  ended "), out.endswith(" by bob\n")) == (0, True, True)
+    assert shell("grants", "list") == (0, "", "")
+    assert shell("grants", "list", "org_1") == (0, out, "")

@@ -12,7 +12,7 @@ from gateway.db.models import Base, Invoice, Organization
 from tests.support.json_types import Json
 from tests.support.world import World
 
-OWN = {"at", "currency", "If-Match", "If-None-Match", "limit", "plan", "quantity", "shown_price"}
+OWN = {"at", "context", "currency", "If-Match", "If-None-Match", "key", "limit", "plan", "quantity", "shown_price"}
 """Parameters and fields that name nothing of another organization."""
 WHOLE_BODIES = {"createSalesInquiry", "replaceBillingDetails"}
 """Operations whose bodies hold only what a person typed."""
@@ -49,6 +49,8 @@ def ids(world: World) -> dict[str, str]:
         "quote": quote["token"],
         "starting_after": world.rows(Invoice)[0].id,
         "Idempotency-Key": "key-of-org-1",
+        "organization_id": "org_1",
+        "organization_ids": "org_1",
     }
 
 

@@ -21,6 +21,8 @@ NO_PLAN: Json = {
     "current_period_end": None,
     "cancel_at": None,
     "returned_payments": [],
+    "granted_plan": None,
+    "granted_until": None,
 }
 
 
@@ -72,6 +74,8 @@ def plan_row(
         "current_period_end": None if over else iso(item["current_period_end"]),
         "cancel_at": iso(current["cancel_at"]),
         "returned_payments": [],
+        "granted_plan": None,
+        "granted_until": None,
     }
     if standing is None:
         del row["standing"]

@@ -101,7 +101,7 @@ class LostForGood(Lost):
 
 
 MACHINES = {"delivered": Delivered, "lost": Lost, "lost for good": LostForGood}
-EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "5"))
+EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "3"))
 
 
 @pytest.mark.parametrize("fate", MACHINES)

@@ -14,7 +14,7 @@ INTERFACE: dict[str, Any] = json.loads((ROOT / "docs/interface.json").read_text(
 OPENAPI: dict[str, Any] = json.loads((ROOT / "docs/openapi.json").read_text(encoding="utf-8"))
 SETTING = re.compile(r"\b(?:GATEWAY|STRIPE)_[A-Z_]+\b")
 METRIC = re.compile(r"\bgateway_[a-z_]+\b")
-ENDPOINT = re.compile(r"`(GET|POST|PUT|PATCH|DELETE) (/v1/[^`]*)`")
+ENDPOINT = re.compile(r"`(GET|POST|PUT|PATCH|DELETE) (/(?:ofrep/)?v1/[^`]*)`")
 
 
 def read_settings() -> set[str]:

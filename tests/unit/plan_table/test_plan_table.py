@@ -66,6 +66,8 @@ def test_an_organization_without_a_subscription_is_on_free() -> None:
         current_period_end=None,
         cancel_at=None,
         returned_payments=[],
+        granted_plan=None,
+        granted_until=None,
     )
 
 
@@ -84,6 +86,8 @@ def test_the_row_is_derived_from_the_base_item() -> None:
         current_period_end=END,
         cancel_at=END,
         returned_payments=[],
+        granted_plan=None,
+        granted_until=None,
     )
 
 
@@ -184,4 +188,6 @@ def test_the_history_keeps_times_in_iso_8601() -> None:
         "current_period_end": "2026-12-01T00:00:00+00:00",
         "cancel_at": None,
         "returned_payments": [],
+        "granted_plan": None,
+        "granted_until": None,
     }

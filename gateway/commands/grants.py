@@ -1,0 +1,70 @@
+"""``gateway grants`` gives organizations complimentary plans."""
+
+from datetime import UTC, datetime
+
+import click
+
+from gateway.auth import ORGANIZATION_ID
+from gateway.commands.loading import load_migrated_gateway
+from gateway.db.models import Grant
+from gateway.services.grants import add_grant, end_grant, list_grants
+
+OPERATOR = click.option(
+    "--by", "operator", envvar="USER", required=True, help="Your name, for the history.  [env: USER]"
+)
+
+
+def read_organization(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Return the id of an organization. Raise BadParameter if no token could name it."""
+    if value is not None and not ORGANIZATION_ID.match(value):
+        raise click.BadParameter("must be the id of an organization")
+    return value
+
+
+ORGANIZATION = click.argument("organization", callback=read_organization)
+
+
+@click.group()
+def grants() -> None:
+    """Give organizations complimentary plans, without a subscription at Stripe."""
+
+
+@grants.command()
+@ORGANIZATION
+@click.argument("plan")
+@click.option(
+    "--until",
+    required=True,
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]),
+    help="The end, in UTC. A date means its first moment.",
+)
+@click.option("--reason", required=True, help="Why, for whoever reads the list.")
+@OPERATOR
+def add(organization: str, plan: str, until: datetime, reason: str, operator: str) -> None:
+    """Grant a plan to an organization. It uses the higher one of this plan and its subscription's plan."""
+    gateway, end = load_migrated_gateway(), until.replace(tzinfo=UTC)
+    click.echo(format_row(add_grant(gateway, organization, plan, until=end, reason=reason, operator=operator)))
+
+
+@grants.command("list")
+@click.argument("organization", required=False, callback=read_organization)
+def show(organization: str | None) -> None:
+    """List all running grants, or all grants that an organization ever had, newest first."""
+    for grant in list_grants(load_migrated_gateway(), organization):
+        click.echo(format_row(grant))
+
+
+@grants.command()
+@ORGANIZATION
+@OPERATOR
+def end(organization: str, operator: str) -> None:
+    """End an organization's grant now."""
+    click.echo(format_row(end_grant(load_migrated_gateway(), organization, operator)))
+
+
+def format_row(grant: Grant) -> str:
+    """Return the grant as one row."""
+    ended = f"  ended {grant.ended_at:%Y-%m-%d %H:%M}" if grant.ended_at is not None else ""
+    ended += f" by {grant.ended_by}" if grant.ended_by is not None else ""
+    what = f"{grant.organization_id}  {grant.plan}  until {grant.until:%Y-%m-%d %H:%M}"
+    return f"{what}  by {grant.granted_by}: {grant.reason}{ended}"

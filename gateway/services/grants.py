@@ -1,0 +1,121 @@
+"""Complimentary plans. An organization uses the higher one of its subscription's plan and its grant's plan.
+
+Stripe knows nothing of a grant. An organization has at most one at a time.
+"""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from gateway.db import bulk
+from gateway.db.models import Grant, Organization
+from gateway.errors import Conflict, InvalidRequest, NotFound
+from gateway.services.customers.customer import ensure_organization
+from gateway.services.mirror.locks import lock_catalog
+from gateway.services.plan_table import writer
+from gateway.services.plan_table.attribution import GRANT_ID_PREFIX, OPERATOR, SYSTEM, Attribution
+from gateway.services.runtime import Caller, Gateway
+
+
+def add_grant(
+    gateway: Gateway, organization_id: str, plan: str, *, until: datetime, reason: str, operator: str
+) -> Grant:
+    """Grant a plan until a moment. Raise Conflict if a grant is running.
+
+    Raises InvalidRequest for an unknown plan, for the floor plan, and for a moment that is over.
+    """
+    now = gateway.clock()
+    if gateway.catalog.get(plan).is_floor:
+        raise InvalidRequest(f"Every organization may use {gateway.catalog.name_of(plan)} anyway.")
+    if until <= now:
+        raise InvalidRequest(f"{until:%Y-%m-%d %H:%M} is over.")
+    with gateway.database.transaction() as session:
+        organization = lock(session, Caller(organization_id=organization_id, actor=operator), now)
+        if (running := find_running(session, organization_id)) is not None:
+            if now < running.until:
+                raise Conflict(f"{organization_id} has a grant until {running.until:%Y-%m-%d %H:%M}. End it first.")
+            end(session, organization, running, None, now)
+        grant = Grant(
+            id=f"{GRANT_ID_PREFIX}{uuid.uuid4().hex}",
+            organization_id=organization_id,
+            plan=plan,
+            until=until,
+            reason=reason,
+            granted_by=operator,
+            created_at=now,
+        )
+        session.add(grant)
+        update_plan(session, organization, grant.id, operator, now)
+    return grant
+
+
+def end_grant(gateway: Gateway, organization_id: str, operator: str) -> Grant:
+    """End the organization's grant now. Raise NotFound if none is running."""
+    now = gateway.clock()
+    with gateway.database.transaction() as session:
+        organization = lock(session, Caller(organization_id=organization_id, actor=operator), now)
+        running = find_running(session, organization_id)
+        if running is None:
+            raise NotFound(f"{organization_id} has no grant.")
+        end(session, organization, running, operator if now < running.until else None, now)
+    return running
+
+
+def end_due_grants(gateway: Gateway) -> int:
+    """Run the job that ends the grants whose time is over, one per transaction, and return their number.
+
+    Readers show such a grant no more, even if this job is late.
+    """
+    now = gateway.clock()
+    with gateway.database.reading() as session:
+        due = session.scalars(select(Grant.organization_id).where(Grant.ended_at.is_(None), Grant.until <= now)).all()
+    ended = 0
+    for organization_id in due:
+        with gateway.database.transaction() as session:
+            organization = lock(session, Caller(organization_id=organization_id, actor=SYSTEM), now)
+            running = find_running(session, organization_id)
+            if running is not None and running.until <= now:  # another process may have ended it
+                end(session, organization, running, None, now)
+                ended += 1
+    return ended
+
+
+def list_grants(gateway: Gateway, organization_id: str | None) -> Sequence[Grant]:
+    """Return the grants of one organization, or all that have not been ended, newest first."""
+    chosen = Grant.ended_at.is_(None) if organization_id is None else Grant.organization_id == organization_id
+    with gateway.database.reading() as session:
+        return session.scalars(select(Grant).where(chosen).order_by(Grant.created_at.desc(), Grant.id)).all()
+
+
+def lock(session: Session, caller: Caller, now: datetime) -> Organization:
+    """Lock the catalogue and the organization as a merge does and in its order, and return the organization."""
+    lock_catalog(session, ())
+    return ensure_organization(session, caller, now)
+
+
+def find_running(session: Session, organization_id: str) -> Grant | None:
+    """Return the organization's grant that has not been ended."""
+    return session.scalar(select(Grant).where(Grant.organization_id == organization_id, Grant.ended_at.is_(None)))
+
+
+def end(session: Session, organization: Organization, grant: Grant, operator: str | None, now: datetime) -> None:
+    """End a grant: early by an operator, or by time."""
+    grant.ended_at, grant.ended_by = now, operator
+    update_plan(session, organization, grant.id, operator, now)
+
+
+def update_plan(
+    session: Session, organization: Organization, grant_id: str, operator: str | None, now: datetime
+) -> None:
+    """Derive the plan again, and write it to the plan table and the history. The caller holds the lock."""
+    accounts, plan_of_product = writer.load_organization_rows(session, [organization])
+    rows = accounts[organization.id]
+    state = writer.derive_plan(rows, writer.rank_plans(session, plan_of_product))
+    attribution = Attribution(
+        actor_type=SYSTEM if operator is None else OPERATOR, actor=operator, change_id=None, cause=grant_id
+    )
+    entry = writer.record_state(session, rows, state, attribution, now)
+    bulk.flush(session, *writer.WRITTEN_MODELS, more={writer.HISTORY: [entry]})

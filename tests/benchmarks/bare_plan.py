@@ -1,0 +1,24 @@
+"""The yardstick of entitlements: a Flask view that executes the same SELECT and returns the row as JSON."""
+
+import os
+import threading
+from typing import Any
+
+import psycopg
+from flask import Flask
+from psycopg.rows import dict_row
+
+from gateway.services.entitlements.lookup import FIND_ONE
+
+app = Flask("bare_plan", static_folder=None)
+_local = threading.local()
+
+
+@app.get("/v1/organizations/<organization_id>/entitlements")
+def show(organization_id: str) -> dict[str, Any]:
+    """Return the organization's row of the plan table."""
+    if not hasattr(_local, "connection"):
+        _local.connection = psycopg.connect(os.environ["GATEWAY_DATABASE_URL"], autocommit=True)
+    row = _local.connection.cursor(row_factory=dict_row).execute(FIND_ONE, {"organization_id": organization_id})
+    found: dict[str, Any] = row.fetchone()
+    return found
