@@ -101,14 +101,12 @@ class LostForGood(Lost):
 
 
 MACHINES = {"delivered": Delivered, "lost": Lost, "lost for good": LostForGood}
-EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "3"))
 
 
 @pytest.mark.parametrize("fate", MACHINES)
-@pytest.mark.parametrize("examples", [EXAMPLES, pytest.param(100, marks=pytest.mark.long)])
-def test_the_tables_end_equal_to_stripes_state(fate: str, examples: int, database_url: str) -> None:
+def test_the_tables_end_equal_to_stripes_state(fate: str, database_url: str) -> None:
     chosen = settings(
-        max_examples=examples,
+        max_examples=int(os.environ.get("STATEFUL_EXAMPLES", "3")),
         stateful_step_count=int(os.environ.get("STATEFUL_STEPS", "25")),
         derandomize="STATEFUL_EXAMPLES" not in os.environ,
         deadline=None,
