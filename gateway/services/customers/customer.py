@@ -16,7 +16,13 @@ from gateway.db.models import Organization
 from gateway.errors import CustomerMissing, StripeRejected, StripeUnavailable
 from gateway.failpoints import Failpoint, failpoint
 from gateway.services.customers.deletion import refuse_deleted_customer
-from gateway.services.customers.existing import adopt_customer, insert_organization, names, search_customer
+from gateway.services.customers.existing import (
+    adopt_customer,
+    insert_organization,
+    is_anothers,
+    names,
+    search_customer,
+)
 from gateway.services.mirror.created_customers import customer_key_prefix
 from gateway.services.mirror.refresh import merge_answer
 from gateway.services.runtime import Caller, Gateway
@@ -163,6 +169,6 @@ def find_customer_at_stripe(gateway: Gateway, organization: Organization) -> str
         filters["email"] = organization.email
     with stripe_call():
         for customer in gateway.stripe.v1.customers.list(filters).auto_paging_iter():
-            if names(customer, organization.id):
+            if names(customer, organization.id) and not is_anothers(gateway, organization.id, customer.id):
                 return customer.id
     return None

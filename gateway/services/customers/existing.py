@@ -8,6 +8,7 @@ organization's own first request queues ``search_for_organization``. The history
 from datetime import datetime
 
 import structlog
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 from stripe import Customer as StripeCustomer
@@ -71,6 +72,7 @@ def search_customer(gateway: Gateway, organization_id: str) -> str | None:
     with stripe_call():
         page = gateway.stripe.v1.customers.search({"query": f"metadata['{ORGANIZATION_ID}']:'{value}'", "limit": 100})
     found = sorted((each for each in page.data if names(each, organization_id)), key=lambda each: each.created)
+    found = [each for each in found if not is_anothers(gateway, organization_id, each.id)]
     if len(found) > 1:
         subscribed = [each for each in found[:MAX_COMPARED] if is_subscribed(gateway, each.id)]
         found = sorted(found, key=lambda each: each not in subscribed)
@@ -82,6 +84,13 @@ def search_customer(gateway: Gateway, organization_id: str) -> str | None:
 def names(customer: StripeCustomer, organization_id: str) -> bool:
     """Return whether the customer's metadata name exactly this organization."""
     return bool(customer.metadata and customer.metadata.to_dict().get(ORGANIZATION_ID) == organization_id)
+
+
+def is_anothers(gateway: Gateway, organization_id: str, customer_id: str) -> bool:
+    """Return whether the customer belongs to another organization. Renaming it at Stripe moves nothing."""
+    owner = select(Organization.id).where(Organization.stripe_customer_id == customer_id)
+    with gateway.database.reading() as session:
+        return session.scalar(owner) not in (None, organization_id)
 
 
 def is_subscribed(gateway: Gateway, customer_id: str) -> bool:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from gateway.db import bulk, jobs
-from gateway.db.models import Invoice, Mirrored
+from gateway.db.models import Charge, Invoice, Mirrored
 from gateway.services.mirror.batch import Batch
 from gateway.services.mirror.dependents import find_surplus_methods, find_unknown_payment_methods
 from gateway.services.mirror.outcome import Outcome
@@ -35,7 +35,8 @@ def merge(session: Session, observations: Sequence[Observation], now: datetime, 
 
     This transaction also enqueues jobs. They refresh objects whose states cannot be ordered, and objects that events
     only refer to. ``refresh.run_refresh_job`` and ``refresh.defer_refresh_if_outdated`` continue there. Other jobs
-    withdraw the credits that waited for an invoice, once the invoice is no longer a draft.
+    withdraw the credits that waited for an invoice, once it is no longer a draft, or for an invoice whose money went
+    back.
 
     ``now`` dates the history. ``attempt`` counts how often in a row these objects were retrieved from Stripe.
     """
@@ -71,6 +72,9 @@ def build_jobs(batch: Batch, now: datetime, attempt: int) -> Iterator[jobs.Wante
         yield refresh_job(kind, stripe_id, at=now + delay, attempt=attempt + 1)
     for row in batch.rows.values():
         if isinstance(row, Invoice) and row.withdrawal_waits and row.status != "draft":
+            yield jobs.withdrawal_job(row.organization_id)
+        elif isinstance(row, Charge) and (row.amount_refunded or row.amount_lost):
+            # The unused time of the period may be credited already, as if the money had stayed.
             yield jobs.withdrawal_job(row.organization_id)
     for customer_id in batch.to_fill:
         yield fill_job(customer_id)

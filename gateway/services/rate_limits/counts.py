@@ -45,7 +45,7 @@ class Window:
 
 def digest(text: str) -> str:
     """Return what stands for a caller in a key. It hides personal data, and bounds the key's length."""
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def build_parameters(windows: Iterable[tuple[str, int]], amount: int) -> dict[str, Any]:

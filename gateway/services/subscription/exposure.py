@@ -2,7 +2,8 @@
 
 Stripe charges a change on the billing date, up to a month after the use began. The card may be one that no bank would
 ever charge. The catalogue therefore bounds what an organization may owe, and the bound is lower until Stripe has
-received money from it. The organization would owe its open invoices and one period of the units that it wants.
+received money from it. The organization would owe its open invoices and one period of the units that it wants. The
+bound is that of a month. A yearly price may cost twelve times as much, because one period of it is twelve months.
 """
 
 from dataclasses import replace
@@ -12,6 +13,8 @@ from gateway.errors import ExposureLimit
 from gateway.services.subscription.billing_state import BillingState, choose_charge
 from gateway.services.subscription.policy import Need, Transition
 from gateway.services.subscription.pricing import find_listed, find_price
+
+MONTHS = {"month": 1, "year": 12}
 
 
 def find_max_quantity(catalog: Catalog, billing: BillingState, target: CatalogPlan) -> int:
@@ -30,6 +33,7 @@ def find_max_quantity(catalog: Catalog, billing: BillingState, target: CatalogPl
         return target.max_quantity
     exposure = target.exposure[price.currency]
     bound = exposure.after_payment if billing.has_paid else exposure.before_payment
+    bound *= MONTHS[listed.interval]
     return listed.find_quantity(max(0, bound - sum(billing.unpaid_invoices.values())), target.max_quantity)
 
 

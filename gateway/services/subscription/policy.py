@@ -100,6 +100,8 @@ def check_change(
         )
     if contract.scheduled:
         raise ContactSalesRequired("Our sales team has scheduled this subscription. Please contact them to change it.")
+    if contract.paused:
+        raise ContactSalesRequired("The subscription is paused. Please contact our sales team to resume it.")
     if contract.classic:
         raise ClassicBillingMode(
             "The subscription is in Stripe's classic billing mode, so it cannot be changed here yet. "
@@ -144,7 +146,7 @@ def choose_action(catalog: Catalog, current_plan: str, target: CatalogPlan, cont
     if current_plan == target.key:
         return "current"
     transition = find_transition(catalog, current_plan, target)
-    if transition.channel is Channel.SALES or contract.scheduled or contract.classic:
+    if transition.channel is Channel.SALES or contract.is_fixed:
         return CONTACT_SALES
     return transition.action if contract.sells(target) else UNAVAILABLE
 

@@ -56,6 +56,14 @@ class Contract:
     classic: bool = False
     """Whether Stripe prorates and bills usage in its classic way, which our quotes do not follow.
     https://docs.stripe.com/billing/subscriptions/billing-mode """
+    paused: bool = False
+    """Whether Stripe has paused the whole subscription. It begins no periods and makes no invoices until it is resumed.
+    https://docs.stripe.com/billing/subscriptions/pause """
+
+    @property
+    def is_fixed(self) -> bool:
+        """Return whether a plan's change must wait for the sales team."""
+        return self.scheduled or self.classic or self.paused
 
     @classmethod
     def of(cls, subscription: Subscription, item: dict[str, Any]) -> Self:
@@ -67,6 +75,7 @@ class Contract:
             interval_count=price.interval_count,
             scheduled=subscription.schedule_id is not None,
             classic=subscription.billing_mode == "classic",
+            paused=subscription.status == "paused",
         )
 
     @classmethod

@@ -94,6 +94,8 @@ def test_renaming_a_linked_customer_moves_nothing(world: World) -> None:
     world.stripe.v1.customers.update(customer, {"metadata": {"organization_id": "org_2"}})
     world.settle()
     assert linked(world) == {"org_1": customer}
+    world.api("org_2").ok("POST", "/subscription", plan="free")
+    assert linked(world)["org_2"] not in (None, customer)
 
 
 def test_deleted_customer_makes_no_organization(world: World) -> None:

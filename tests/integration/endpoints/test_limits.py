@@ -182,3 +182,7 @@ def test_with_the_database_away_nothing_is_500(world: World) -> None:
     for method, path in (("GET", "/v1/plans"), ("GET", "/v1/payment-methods"), ("DELETE", "/v1/subscription")):
         assert problem_of(web(method, path)) == (503, "database_unavailable")
     app.extensions[EXTENSION].close()
+
+
+def test_caller_that_is_not_unicode_is_counted(world: World) -> None:
+    assert world.api("org_\ud800").problem("GET", "/subscription") == (403, "forbidden")

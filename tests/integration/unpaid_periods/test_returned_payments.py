@@ -122,6 +122,23 @@ def test_leaving_after_a_lost_dispute_credits_nothing(payer: Debtor) -> None:
     assert (given_back(payer), payer.credited()) == (0, [])
 
 
+@pytest.mark.parametrize("share", [0.1, 1.0])
+def test_refund_after_leaving_withdraws_the_credit(payer: Debtor, share: float) -> None:
+    paid = payer.invoice().amount_paid
+    payer.api.ok("DELETE", "/subscription")
+    payer.world.settle()
+    credit = given_back(payer)
+    refund(payer, int(paid * share))
+    assert given_back(payer) == max(0, credit - int(paid * share))
+
+
+def test_dispute_after_leaving_withdraws_the_credit(payer: Debtor) -> None:
+    payer.api.ok("DELETE", "/subscription")
+    payer.world.settle()
+    dispute(payer, "lost")
+    assert (given_back(payer), payer.credited()) == (0, [])
+
+
 def test_anothers_dispute_changes_nothing(payer: Debtor) -> None:
     v1 = payer.world.stripe.v1
     stranger = v1.customers.create({"name": "Somebody else"})

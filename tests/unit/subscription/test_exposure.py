@@ -59,6 +59,18 @@ def test_open_invoices_and_one_period_stay_within_the_bound(billing: BillingStat
     assert find_max_quantity(CATALOG, billing, PLUS) == possible
 
 
+def test_a_year_may_cost_twelve_times_as_much() -> None:
+    [monthly] = PLUS.prices
+    yearly = replace(PLUS, prices=(replace(monthly, interval="year", unit_amount=250_000, lookup_key="yearly"),))
+    sold = {"id": "price_2", "product_id": "konnect_plus", "unit_amount": 250_000, "currency": "usd"}
+    billing = replace(
+        NEW,
+        contract=Contract(currency="usd", interval="year"),
+        prices={"yearly": sold | {"interval": "year"}},
+    )
+    assert find_max_quantity(CATALOG, billing, yearly) == 12
+
+
 def test_a_refusal_names_the_possible_quantity() -> None:
     transition = find_transition(CATALOG, "free", PLUS)
     check_change(CATALOG, NEW, transition, PLUS, 10)

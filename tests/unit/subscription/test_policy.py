@@ -119,6 +119,14 @@ def test_too_large_a_quantity_is_refused_with_the_limit(target: str, quantity: i
     assert caught.value.members == {"errors": errors}
 
 
+@pytest.mark.parametrize(("target", "quantity"), [("plus", 2), ("free", 1)])
+def test_a_paused_subscription_goes_through_sales(target: str, quantity: int) -> None:
+    paused = replace(MONTHLY, paused=True)
+    with pytest.raises(ContactSalesRequired, match="paused"):
+        check_change(CATALOG, on("plus"), CATALOG.get(target), quantity, paused)
+    assert list_actions(CATALOG, "plus", paused) == ["contact_sales"]
+
+
 def test_the_maximum_quantity_is_allowed() -> None:
     assert check_change(CATALOG, on("free"), CATALOG.get("plus"), 100, MONTHLY).action == "upgrade"
 
