@@ -61,7 +61,7 @@ def moved(work: Work, subscription: Json, params: Json) -> Json:
     trial of a running subscription is an inference, as is that it asks for no card.
     """
     end = wanted(work, params)
-    trial = {"billing_cycle_anchor": end, "trial_end": end}
+    trial: Json = {"billing_cycle_anchor": end, "trial_end": end}
     if subscription["status"] != "trialing":
         if subscription["status"] != "active" or params.get("proration_behavior") != "none":
             raise not_built("a prorated trial for a subscription that is not new", "trial_end")

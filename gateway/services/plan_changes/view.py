@@ -56,7 +56,7 @@ def get_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
         client_secret=found.client_secret,
         error=found.error,
         created_at=found.created_at,
-        subscription=build_plan_details(gateway.catalog, caller, DetailsRow(*details)),
+        subscription=build_plan_details(gateway, caller, DetailsRow(*details)),
     )
 
 

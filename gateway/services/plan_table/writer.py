@@ -27,6 +27,7 @@ from gateway.db.models import (
     PlanChange,
     PlanHistory,
     Subscription,
+    Trial,
     UpcomingInvoice,
 )
 from gateway.db.queries import among_those
@@ -42,6 +43,7 @@ from gateway.services.plan_table.selection import (
     select_current_subscription,
 )
 from gateway.services.plan_table.standing import Debt, find_debts
+from gateway.services.plan_table.trials import defer_trial_jobs, record_trials, shows_trial
 from gateway.stripe_api.snapshots import Seen
 
 # Delay of the job that withdraws credits. The request that made the change has usually withdrawn them before.
@@ -57,7 +59,15 @@ PLAN_OF_PRODUCT = select(func.json_object_agg(Plan.product_id, Plan.key)).where(
 # Built once, because building a statement takes as long as executing it.
 ORGANIZATION_ROWS = (
     select(
-        Organization.id, OrganizationPlan, Subscription, UpcomingInvoice, Invoice, Charge, PlanChange, PLAN_OF_PRODUCT
+        Organization.id,
+        OrganizationPlan,
+        Subscription,
+        UpcomingInvoice,
+        Invoice,
+        Charge,
+        PlanChange,
+        Trial.reason,
+        PLAN_OF_PRODUCT,
     )
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.organization_id == Organization.id)
@@ -71,6 +81,7 @@ ORGANIZATION_ROWS = (
             or_(IS_OPEN, among_those(PlanChange.id, "named")),
         ),
     )
+    .outerjoin(Trial, Trial.organization_id == Organization.id)
     .where(among_those(Organization.id, "organizations"))
     .execution_options(populate_existing=True)
 )
@@ -92,6 +103,8 @@ class OrganizationRows:
     changes: dict[str, PlanChange] = field(default_factory=dict)
     """The open change, and the changes that the observations name, by id."""
     plan_row: OrganizationPlan | None = None
+    had_trial: bool = False
+    """Whether the trial of the organization is recorded."""
 
 
 def update_plan_table(
@@ -126,7 +139,11 @@ def update_plan_table(
                 # Stripe prorates this change as if each invoice will be paid.
                 arguments = {"organization_id": organization_id}
                 jobs.defer(session, jobs.WITHDRAW_FOREIGN_CREDITS, arguments, at=now + WITHDRAW_AFTER)
+        defer_trial_jobs(session, organization_id, before.status if before is not None else None, state.status)
         close_changes(session, rows, state, plans, now)
+    unrecorded = (rows_by_organization[each] for each in affected if not rows_by_organization[each].had_trial)
+    shown = [rows.organization.id for rows in unrecorded if any(map(shows_trial, rows.subscriptions))]
+    record_trials(session, shown, "at_stripe", now)
     return {HISTORY: history}
 
 
@@ -251,11 +268,11 @@ def load_organization_rows(
     plan_of_product: dict[str, str] = {}
     named = {change_id for each in seen if (change_id := find_reported_change_id(each)) is not None}
     parameters = {"organizations": list(found), "named": list(named)}
-    for organization_id, row, subscription, upcoming, invoice, charge, change, catalog in session.execute(
+    for organization_id, row, subscription, upcoming, invoice, charge, change, trial, catalog in session.execute(
         ORGANIZATION_ROWS, parameters
     ):
         rows = found[organization_id]
-        rows.plan_row = row
+        rows.plan_row, rows.had_trial = row, trial is not None
         if subscription is not None and subscription not in rows.subscriptions:
             rows.subscriptions.append(subscription)
         if upcoming is not None:

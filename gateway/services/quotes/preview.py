@@ -12,7 +12,7 @@ from stripe.params import InvoiceCreatePreviewParamsSubscriptionDetails as Detai
 from gateway.catalog import CatalogPlan
 from gateway.config import QUOTE_LIFETIME
 from gateway.db.models import Organization, PlanChange, Subscription
-from gateway.errors import NotEnrolled, PeriodOver, StripeRejected
+from gateway.errors import NoChange, NotEnrolled, PeriodOver, StripeRejected
 from gateway.services.customers.deletion import detect_deletion, refuse_deleted_customer
 from gateway.services.customers.existing import introduce_organization
 from gateway.services.mirror.refresh import refresh
@@ -41,6 +41,7 @@ from gateway.services.subscription.exposure import find_max_quantity
 from gateway.services.subscription.pricing import build_update_items, name_prices
 from gateway.services.subscription.scheduled_end import build_end_params, find_cleared_end
 from gateway.services.subscription.terms import find_billing_date, find_next_invoice_date, find_scheduled_end
+from gateway.services.subscription.trials import is_trialing
 from gateway.stripe_api.client import outside_period, stripe_call
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from gateway.stripe_api.times import to_unix
@@ -198,7 +199,11 @@ def load_request(
         billing = load_billing_state(session, caller.organization_id, gateway.catalog)
         target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
         units = quantity or billing.default_quantity(target.key)
-        policy.check_change(gateway.catalog, billing.plan_state, target, units, billing.contract)
+        try:
+            policy.check_change(gateway.catalog, billing.plan_state, target, units, billing.contract)
+        except NoChange:  # during a trial, the quote says what the present plan will cost after it
+            if not is_trialing(billing.subscription):
+                raise
         if billing.subscription is None or billing.base_item is None or billing.subscription_version is None:
             raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
         return QuoteRequest(

@@ -49,6 +49,7 @@ class Transition:
 BUYING = frozenset({Need.CARD, Need.PAID_UP})
 THROUGH_SALES = Transition(action=CONTACT_SALES, channel=Channel.SALES)
 ENROLL, UPGRADE = Transition(action="enroll"), Transition(action="upgrade", needs=BUYING)
+START_TRIAL = Transition(action="start_trial", needs=frozenset({Need.PAID_UP}))
 DOWNGRADE = Transition(action="downgrade")
 CHANGE_QUANTITY = Transition(action="change_quantity", needs=BUYING)
 
@@ -117,6 +118,8 @@ def check_change(
         raise NoChange(f"The organization already has {target.name} in this quantity.")
     if transition == CHANGE_QUANTITY and quantity < current.quantity:
         return replace(transition, needs=frozenset())  # reducing the quantity has no preconditions
+    if transition == CHANGE_QUANTITY and contract.ends_unpaid:
+        return replace(transition, needs=frozenset({Need.PAID_UP}))
     if transition == DOWNGRADE and quantity > current.quantity:
         return replace(transition, needs=BUYING)  # more units of a smaller plan may cost more
     return transition

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from gateway.catalog import Catalog, CatalogPlan, CatalogPrice
 from gateway.db.models import Subscription
+from gateway.stripe_api.snapshots import TRIALING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,9 @@ class Contract:
     """Whether Stripe prorates and bills usage in its classic way, which our quotes do not follow.
     https://docs.stripe.com/billing/subscriptions/billing-mode """
 
+    ends_unpaid: bool = False
+    """Whether Stripe ends the subscription after its trial unless there is a payment method. It owes nothing so far."""
+
     @classmethod
     def of(cls, subscription: Subscription, item: dict[str, Any]) -> Self:
         """Return the contract of a subscription and its base item."""
@@ -67,6 +71,7 @@ class Contract:
             interval_count=price.interval_count,
             scheduled=subscription.schedule_id is not None,
             classic=subscription.billing_mode == "classic",
+            ends_unpaid=subscription.status == TRIALING and subscription.missing_payment_method == "cancel",
         )
 
     @classmethod
