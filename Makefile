@@ -17,6 +17,7 @@ test: lint types layers security tests client ## run everything that CI runs
 
 test-long: install            ## run the tests that take too long for every change
 	$(BIN)/pytest -m long $(ARGS)
+	STATEFUL_EXAMPLES=100 $(BIN)/pytest tests/stateful $(ARGS)
 
 check: lint types layers unit ## run the quick checks: lint, types, layers and unit tests
 

@@ -1,5 +1,7 @@
 """Build the web process from its configuration, database, Stripe client, blueprints and error handlers."""
 
+from collections.abc import Callable
+
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -38,14 +40,17 @@ BEARER = {
 }
 
 
-def build_gateway(config: Config, share: Share | None = None) -> Gateway:
+def build_gateway(
+    config: Config, share: Share | None = None, *, open_database: Callable[..., Database] = Database
+) -> Gateway:
     """Build the objects that one process shares. Connections open on first use, which is after gunicorn's fork.
 
-    ``share`` bounds the threads that calls to Stripe may hold. The default is that of a web process.
+    ``share`` bounds the threads that calls to Stripe may hold. The default is that of a web process. The tests pass an
+    ``open_database`` that keeps its compiled statements from test to test.
     """
     catalog = Catalog.load(config.catalog)
     suspends = catalog.on_dispute == "suspend"
-    database = Database(config.database_url, plan_ranking=catalog.keys, suspends_disputed=suspends)
+    database = open_database(config.database_url, plan_ranking=catalog.keys, suspends_disputed=suspends)
     budget = Budget(database, config.stripe_calls_per_second)
     gate = Gate(Breaker(on_open=budget.note_breaker_open), share or Share.of_web(config.web_threads))
     return Gateway(

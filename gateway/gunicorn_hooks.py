@@ -4,9 +4,12 @@ import os
 import shutil
 from typing import Any
 
-from gateway import gc_tuning, metrics_server
+from gateway import app, gc_tuning, metrics_server
 from gateway.metrics import DIRECTORY
 
+preloaded = (
+    app  # gunicorn's first process imports the modules, so that its workers need neither time nor memory for them
+)
 worker_class = "gateway.gunicorn_worker.GatewayWorker"
 logger_class = "gateway.access_log.AccessLogger"
 worker_connections = 400  # per process, so that the usual limit of 1024 open files suffices

@@ -18,22 +18,12 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from gateway.endpoints import metrics
 from gateway.endpoints.request_context import EXTENSION
+from gateway.metrics_listener import LISTENER
 from gateway.services.runtime import Gateway
 
-LISTENER = "GATEWAY_METRICS_LISTENER"
-"""The variable in which ``gateway serve`` hands on the number of the socket's file."""
 SLOWEST = 5  # seconds that a client may take for its request
 
 log = structlog.get_logger()
-
-
-def listen(address: str) -> socket.socket:
-    """Listen on ``address``, such as ``127.0.0.1:9464`` or ``[::1]:9464``. Raise ValueError or OSError."""
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]")
-    listener = socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.set_inheritable(True)
-    return listener
 
 
 def start(app: Flask) -> None:

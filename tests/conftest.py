@@ -1,5 +1,6 @@
 """One embedded PostgreSQL serves the whole run. Each parallel worker has its own database."""
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -47,6 +48,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_configure_node(node: object) -> None:
     """Pass the server's address to each worker of pytest-xdist."""
     node.workerinput["postgres"] = node.config.stash[POSTGRES]  # type: ignore[attr-defined]  # xdist's, untyped
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of parallel workers. Many tests wait for a process, so there is one more than processors."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from gateway.catalog import Catalog
-from gateway.commands import load_gateway, load_migrated_gateway
+from gateway.commands.loading import load_gateway, load_migrated_gateway
 from gateway.services.operations.catalog_diff import compare_catalog
 from gateway.services.operations.catalog_sync import count_on_old_prices, sync_catalog
 from gateway.services.operations.price_migration import migrate_subscribers

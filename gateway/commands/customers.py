@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gateway.commands import load_migrated_gateway
+from gateway.commands.loading import load_migrated_gateway
 from gateway.services.adoption import walk
 from gateway.services.adoption.claims import REASON_TEXTS, read_rows
 from gateway.services.adoption.completion import count_incomplete

@@ -2,7 +2,7 @@
 
 import click
 
-from gateway.commands import load_gateway
+from gateway.commands.loading import load_gateway
 from gateway.services.operations.doctor import run_checks
 from handlers import HANDLERS
 

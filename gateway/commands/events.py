@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gateway.commands import load_migrated_gateway
+from gateway.commands.loading import load_migrated_gateway
 from gateway.db.models import WebhookEvent
 from gateway.services.operations.retention import PAYLOADS_KEPT
 from gateway.services.webhooks.replay import Selection, find_events, find_replayable, get_event, replay_events

@@ -2,7 +2,7 @@
 
 import click
 
-from gateway.commands import load_migrated_gateway
+from gateway.commands.loading import load_migrated_gateway
 from gateway.services.plan_table.rebuild import rebuild_plan_table
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gateway.commands import load_migrated_gateway
+from gateway.commands.loading import load_migrated_gateway
 from gateway.db.models import SalesInquiry
 from gateway.services.sales.delivery import deliver_inquiry
 from gateway.services.sales.inquiries import find_inquiries

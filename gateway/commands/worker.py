@@ -12,7 +12,7 @@ from procrastinate import App
 from procrastinate.exceptions import ConnectorException
 
 from gateway import gc_tuning
-from gateway.commands import load_gateway, refuse_unmigrated
+from gateway.commands.loading import load_gateway, refuse_unmigrated
 from gateway.db.session import is_outage
 from gateway.errors import DatabaseUnavailable
 from gateway.services.operations.status import HEARTBEAT_TIMEOUT

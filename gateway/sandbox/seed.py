@@ -17,7 +17,7 @@ _FIXTURE_FIELDS = {"name", "path", "method", "params", "expected_error_type"}
 _METHODS = ("get", "post", "delete")
 
 
-class StartError(Exception):
+class StartError(OSError):
     """The sandbox cannot start as requested. The message is one line for the user."""
 
 

@@ -40,6 +40,7 @@ def test_killed_web_has_stored_all_acknowledged_events(own: Deployment) -> None:
     deliveries = one_event_each(own, 1500)
     with Burst(own.port, deliveries) as burst:
         web = own.serve()
+        eventually(lambda: len(web.children()) == 2)
         one_worker = random.choice(web.children())  # noqa: S311 - not a secret
         strike(web, burst, [one_worker])
         assert acknowledged_but_lost(own, burst.acknowledged) == set()
@@ -52,6 +53,7 @@ def test_killed_web_has_stored_all_acknowledged_events(own: Deployment) -> None:
         assert acknowledged_but_lost(own, burst.acknowledged) == set()
 
         web = own.serve()
+        eventually(lambda: len(web.children()) == 2)  # the strike kills the children that it finds
         cut = burst.cut
         strike(web, burst, [psutil.Process(web.pid), *web.children()])
         assert burst.cut > cut

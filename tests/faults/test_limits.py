@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +13,8 @@ import jwt
 import pytest
 import requests
 
+from gateway.catalog import Catalog
+from gateway.services.operations.catalog_sync import sync_catalog
 from tests.faults.conftest import NewDatabase
 from tests.support.deployment import Deployment, deployed
 from tests.support.wait import eventually
@@ -29,6 +32,7 @@ def shipped(new_database: NewDatabase, server: str, directory: Path) -> Iterator
         deployment = resources.enter_context(deployed(url, logs))
         for name in ("GATEWAY_RATE_LIMIT_FACTOR", "GATEWAY_CATALOG"):
             deployment.environment.pop(name, None)
+        list(sync_catalog(replace(deployment.gateway, catalog=Catalog.load())))
         deployment.serve()
         deployment.work()
         yield deployment

@@ -6,7 +6,7 @@ import socket
 import pytest
 import requests
 
-from gateway.cli import THREADS, WORKERS
+from gateway.commands.serve import THREADS, WORKERS
 from tests.faults.raw_http import bearer, exchange, head
 from tests.support.deployment import Deployment
 from tests.support.processes import free_port

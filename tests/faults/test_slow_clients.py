@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 import requests
 
-from gateway.cli import THREADS, WORKERS
+from gateway.commands.serve import THREADS, WORKERS
 from gateway.gunicorn_hooks import worker_connections
 from gateway.gunicorn_worker import ANSWER_TIMEOUT, REQUEST_TIMEOUT
 from tests.faults.raw_http import bearer, head

@@ -18,7 +18,7 @@ from gateway.stripe_api.client import API_VERSION, stripe_client
 from tests.support.api import ApiClient
 from tests.support.catalogs import write_catalog
 from tests.support.clock import StripeTime
-from tests.support.database import empty
+from tests.support.database import empty, reopen_database
 from tests.support.documented import watch
 from tests.support.stripe_events import WEBHOOK_SECRET
 from tests.support.world import World
@@ -69,7 +69,7 @@ def world(config: Config) -> Iterator[World]:
 
     The endpoint comes last, so that no deliveries are in flight when the test begins.
     """
-    set_up = build_gateway(config)
+    set_up = build_gateway(config, open_database=reopen_database)
     empty(set_up)
     list(sync_catalog(set_up))
     set_up.database.close()
@@ -89,7 +89,9 @@ def world(config: Config) -> Iterator[World]:
         }
     )
     assert endpoint.secret is not None
-    gateway = build_gateway(replace(config, stripe_webhook_secrets=(WEBHOOK_SECRET, endpoint.secret)))
+    gateway = build_gateway(
+        replace(config, stripe_webhook_secrets=(WEBHOOK_SECRET, endpoint.secret)), open_database=reopen_database
+    )
     app = create_app(gateway)
     undocumented = watch(app)
     front.wsgi_app = app.wsgi_app  # type: ignore[method-assign]  # Flask's documented way to replace the application

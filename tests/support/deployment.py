@@ -30,7 +30,7 @@ from tests.support.bulk_events import SECRET, now
 from tests.support.catalogs import write_catalog
 from tests.support.faults import SandboxFaults
 from tests.support.json_types import Json
-from tests.support.processes import Process, await_port, free_port, running, settings
+from tests.support.processes import Process, await_port, free_port, running_gateway, settings
 from tests.support.wait import eventually
 
 WAITING = """
@@ -72,7 +72,7 @@ class Deployment(SandboxFaults):
     def _run(self, name: str, arguments: list[str], dying_at: Failpoint | None) -> Process:
         log = self.logs / f"{name}.log"
         environment = self.environment | ({VARIABLE: dying_at.value} if dying_at is not None else {})
-        return self.processes.enter_context(running(["-m", "gateway", *arguments], environment, log))
+        return self.processes.enter_context(running_gateway(arguments, environment, log))
 
     def said(self) -> str:
         """Return everything that web and worker have logged."""

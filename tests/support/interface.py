@@ -17,6 +17,7 @@ from gateway import metrics as counts
 from gateway.cli import cli
 from gateway.endpoints.metrics import gauges
 from gateway.services.runtime import Gateway
+from tests.support.commands import subcommands
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -70,5 +71,5 @@ def command(shown: click.Command) -> dict[str, Any]:
     }
     found: dict[str, Any] = {"help": shown.help, "parameters": parameters}
     if isinstance(shown, click.Group):
-        found["commands"] = {name: command(each) for name, each in sorted(shown.commands.items())}
+        found["commands"] = {name: command(each) for name, each in subcommands(shown)}
     return found

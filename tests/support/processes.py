@@ -7,35 +7,37 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import psutil
 
-from gateway.cli import OPTIONS, THREADS, WORKERS
+from gateway.commands.serve import OPTIONS, THREADS, WORKERS
+from tests.support import forked_gateway
 from tests.support.wait import eventually
 
 START_TIMEOUT, STOP_TIMEOUT = 60, 60  # seconds
 
 
 class Process:
-    """A Python process and its children. They run in their own session and write to one log."""
+    """A process and its children. They run in their own session and write to one log."""
 
-    def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, child: subprocess.Popen[bytes] | BaseProcess, log: Path) -> None:
+        assert child.pid is not None
+        self._child = child
         self._log = log
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, *arguments],
-                env=settings(environment),
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        self.pid = self._process.pid
+        self.pid = child.pid
+
+    @property
+    def status(self) -> int | None:
+        """Return the exit status, or None while the process runs."""
+        return self._child.poll() if isinstance(self._child, subprocess.Popen) else self._child.exitcode
 
     @property
     def alive(self) -> bool:
         """Return whether the process still runs."""
-        return self._process.poll() is None
+        return self.status is None
 
     def children(self) -> list[psutil.Process]:
         """Return the child processes, which are gunicorn's workers."""
@@ -48,15 +50,19 @@ class Process:
     def kill(self) -> None:
         """Kill the process and its children with SIGKILL."""
         self.send(signal.SIGKILL)
-        self._process.wait()
+        self.wait()
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM to the process but not to its children, as a supervisor does."""
-        self._process.send_signal(signal.SIGTERM)
+        os.kill(self.pid, signal.SIGTERM)
 
     def wait(self) -> int:
         """Wait until the process ends and return its exit status."""
-        return self._process.wait(STOP_TIMEOUT)
+        if isinstance(self._child, subprocess.Popen):
+            return self._child.wait(STOP_TIMEOUT)
+        self._child.join(STOP_TIMEOUT)
+        assert self._child.exitcode is not None
+        return self._child.exitcode
 
     def log(self) -> str:
         """Return everything that the process has logged."""
@@ -65,8 +71,38 @@ class Process:
 
 @contextmanager
 def running(arguments: list[str], environment: Mapping[str, str], log: Path) -> Iterator[Process]:
-    """Run a process for the length of the block. Kill it and its children even if the block raises."""
-    process = Process(arguments, environment, log)
+    """Run Python for the length of the block. Kill it and its children even if the block raises."""
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            [sys.executable, *arguments],
+            env=settings(environment),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    with ended(Process(child, log)) as process:
+        yield process
+
+
+@contextmanager
+def running_gateway(arguments: list[str], environment: Mapping[str, str], log: Path) -> Iterator[Process]:
+    """Run ``gateway ARGUMENTS`` for the length of the block, in a fork of a process that has imported it.
+
+    An import takes a second of CPU, and the fault tests start hundreds of processes.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload([forked_gateway.__name__])
+    child = context.Process(target=forked_gateway.run, args=(arguments, settings(environment), log))
+    child.start()
+    process = Process(child, log)
+    eventually(lambda: not process.alive or os.getsid(process.pid) == process.pid)  # signals go to the session
+    with ended(process):
+        yield process
+
+
+@contextmanager
+def ended(process: Process) -> Iterator[Process]:
+    """Kill the process and its children at the end of the block."""
     try:
         yield process
     finally:

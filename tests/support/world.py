@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flask.testing import FlaskClient
+from procrastinate import PsycopgConnector
 from sqlalchemy import select, text
 from stripe import StripeClient
 
@@ -15,6 +16,7 @@ from gateway.services.webhooks.wakeup import defer_drain
 from gateway.tasks import build_worker
 from tests.support.api import ApiClient
 from tests.support.faults import SandboxFaults
+from tests.support.json_types import Json
 from tests.support.wait import eventually
 
 NOWHERE = "http://127.0.0.1:1"
@@ -44,9 +46,9 @@ class World(SandboxFaults):
         Enqueue a drain first, because the wake-up thread may not have done so yet.
         """
         defer_drain(self.gateway.database)
-        build_worker(self.gateway).run_worker(
-            queues=["default"], wait=False, listen_notify=False, install_signal_handlers=False
-        )
+        connector = PsycopgConnector(conninfo=self.gateway.config.database_url, min_size=1)  # more would only be opened
+        with build_worker(self.gateway).replace_connector(connector) as worker:
+            worker.run_worker(queues=["default"], wait=False, listen_notify=False, install_signal_handlers=False)
 
     def settle(self) -> None:
         """Wait until Stripe has delivered every event, then process them."""
@@ -55,7 +57,13 @@ class World(SandboxFaults):
 
     def await_deliveries(self) -> None:
         """Wait until Stripe has delivered every event."""
-        eventually(lambda: all(each.pending_webhooks == 0 for each in self.stripe.v1.events.list({"limit": 100})))
+        eventually(lambda: all(each["pending_webhooks"] == 0 for each in self.read_events()))
+
+    def read_events(self) -> list[Json]:
+        """Return Stripe's newest events as JSON, because the SDK takes long to build a hundred objects of them."""
+        answer: Any = self.stripe.raw_request("get", "/v1/events", limit=100).data
+        events: list[Json] = answer["data"]
+        return events
 
     def rows(self, model: type[Row]) -> list[Row]:
         """Return all rows of a table, ordered by primary key."""

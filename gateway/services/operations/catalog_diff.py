@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from stripe import StripeClient
-from stripe.params import PriceUpdateParams, ProductUpdateParams
+from stripe.params import ProductUpdateParams
 
 from gateway.catalog import Catalog, CatalogPlan, CatalogPrice, Meter
 from gateway.config import ConfigError
@@ -15,7 +15,7 @@ from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import PLAN, PriceSnapshot, ProductSnapshot
 
 CAUSE = "catalog sync"
-REPLACED = "konnect_replaced"  # the metadata key of an old price with the lookup key that it had
+SOLD_UNDER = "konnect_lookup_key"  # the metadata key that names the lookup key under which a price was sold
 PAGE = 100
 LOOKUP_KEYS = 10  # Stripe filters by at most ten lookup keys in one call
 Snapshots = Sequence[ProductSnapshot | PriceSnapshot]
@@ -179,13 +179,10 @@ def differ_in_price(
     """
 
     def remove() -> Snapshots:
-        if found is not None:
-            # Note the key first. If the command dies before the end, the price is still known as an old one.
-            update_price(stripe, found.id, {"metadata": {REPLACED: price.lookup_key}})
         params = build_params(price, find_product(plan, price), find_meter(meter_ids, price))
         with stripe_call():
-            created = stripe.v1.prices.create(params)
-        archived = [update_price(stripe, found.id, {"active": False})] if found is not None else []
+            created = stripe.v1.prices.create(params | {"metadata": {SOLD_UNDER: price.lookup_key}})
+        archived = [archive_price(stripe, found.id, price.lookup_key)] if found is not None else []
         return [*archived, PriceSnapshot.from_answer(created, cause=CAUSE)]
 
     text = f"{plan.key}: create the price {price.lookup_key}, {describe_terms(price)}"
@@ -198,19 +195,20 @@ def list_withdrawn(stripe: StripeClient, plan: CatalogPlan, prices: FoundPrices)
     return [
         Difference(
             f"{plan.key}: archive the price {key}, because the plan is no longer sold",
-            partial(withdraw_price, stripe, prices[key][1].id),
+            partial(withdraw_price, stripe, prices[key][1].id, key),
         )
         for key in withdrawn
         if key in prices
     ]
 
 
-def update_price(stripe: StripeClient, price_id: str, changes: PriceUpdateParams) -> PriceSnapshot:
-    """Change what can change of a price, and return it."""
+def archive_price(stripe: StripeClient, price_id: str, lookup_key: str) -> PriceSnapshot:
+    """Archive a price. An earlier release has not noted its lookup key."""
     with stripe_call():
-        return PriceSnapshot.from_answer(stripe.v1.prices.update(price_id, changes), cause=CAUSE)
+        answer = stripe.v1.prices.update(price_id, {"active": False, "metadata": {SOLD_UNDER: lookup_key}})
+    return PriceSnapshot.from_answer(answer, cause=CAUSE)
 
 
-def withdraw_price(stripe: StripeClient, price_id: str) -> Snapshots:
+def withdraw_price(stripe: StripeClient, price_id: str, lookup_key: str) -> Snapshots:
     """Archive a price that has no successor."""
-    return [update_price(stripe, price_id, {"active": False})]
+    return [archive_price(stripe, price_id, lookup_key)]

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 from gateway.db.models import Subscription
 from gateway.services.mirror.merge import merge
 from gateway.services.operations.catalog_diff import (
-    REPLACED,
+    SOLD_UNDER,
     Snapshots,
     compare_catalog,
     list_products,
@@ -26,9 +26,13 @@ def sync_catalog(gateway: Gateway) -> Iterator[str]:
     """
     comparison = compare_catalog(gateway.stripe, gateway.catalog)
     yield from (difference.text for difference in comparison.differences)
-    store(gateway, comparison.found)
+    changed: set[str] = set()
     for difference in comparison.differences:
-        store(gateway, difference.remove())
+        snapshots = difference.remove()
+        store(gateway, snapshots)
+        changed |= {snapshot.id for snapshot in snapshots}
+    # The older state of a changed object could look as new as the present one. Stripe's times have whole seconds.
+    store(gateway, [snapshot for snapshot in comparison.found if snapshot.id not in changed])
 
 
 def store(gateway: Gateway, snapshots: Snapshots) -> None:
@@ -41,7 +45,7 @@ def store(gateway: Gateway, snapshots: Snapshots) -> None:
 def find_old_prices(gateway: Gateway) -> dict[str, str]:
     """Return the lookup key that each old price of the catalogue's plans had, by the price's id.
 
-    The sync noted it before another price took the key over. A price that sales agreed on has no such note.
+    The sync notes it when it creates a price. A price that sales agreed on has no such note.
     """
     found = {}
     for plan in gateway.catalog.plans:
@@ -49,8 +53,8 @@ def find_old_prices(gateway: Gateway) -> dict[str, str]:
             with stripe_call():
                 page = gateway.stripe.v1.prices.list({"product": product, "limit": 100})
                 for price in page.auto_paging_iter():
-                    if price.lookup_key is None and REPLACED in price.metadata:
-                        found[price.id] = price.metadata[REPLACED]
+                    if price.lookup_key is None and SOLD_UNDER in price.metadata:
+                        found[price.id] = price.metadata[SOLD_UNDER]
     return found
 
 

@@ -24,7 +24,7 @@ from gateway.errors import DatabaseUnavailable, GatewayError, StripeUnavailable
 from gateway.services.intents.completion import Operation, perform
 from gateway.services.intents.reservation import Kind, reserve
 from gateway.services.mirror.refresh import load_revision, read_answer
-from gateway.services.operations.catalog_diff import REPLACED
+from gateway.services.operations.catalog_diff import SOLD_UNDER
 from gateway.services.operations.catalog_sync import HOLDERS, find_old_prices
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.runtime import Gateway
@@ -112,7 +112,7 @@ def is_running(subscription_id: str, session: Session) -> bool:
 
 
 def retrieve(gateway: Gateway, subscription_id: str) -> StripeSubscription:
-    """Return the subscription as Stripe has it now. Its prices show what they were replaced by."""
+    """Return the subscription as Stripe has it now. Its prices show the lookup keys that they had."""
     with stripe_call():
         return gateway.stripe.v1.subscriptions.retrieve(subscription_id)
 
@@ -126,7 +126,7 @@ def find_moves(gateway: Gateway, subscription: StripeSubscription) -> list[Move]
         sold = session.scalar(select(PRICES)) or {}
     moves = []
     for item in subscription["items"].data:
-        now = sold.get(item.price.metadata.to_dict().get(REPLACED, ""))
+        now = sold.get(item.price.metadata.to_dict().get(SOLD_UNDER, ""))
         recurring = item.price.recurring
         if now is None or recurring is None or now["id"] == item.price.id:
             continue

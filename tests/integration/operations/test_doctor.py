@@ -158,6 +158,7 @@ def test_doctor_prints_a_line_per_check_and_exits_with_1(healthy: World, monkeyp
     config = healthy.gateway.config
     monkeypatch.setenv("GATEWAY_DATABASE_URL", config.database_url)
     monkeypatch.setenv("GATEWAY_PUBLIC_URL", config.public_url or "")
+    monkeypatch.setenv("GATEWAY_CATALOG", str(config.catalog))
     monkeypatch.setenv("STRIPE_SECRET_KEY", config.stripe_secret_key)
     monkeypatch.setenv("STRIPE_API_BASE", config.stripe_api_base or "")
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRETS", "whsec_a,whsec_b")

@@ -58,7 +58,7 @@ def test_partitioned_inbox_works_as_before(gateway: Gateway) -> None:
             receive(inbox, event_id)
     assert drain.drain_inbox(gateway, HANDLERS) == 2
     found = replay.find_events(gateway, Selection(), 10)
-    assert [(each.id, each.state) for each in found] == [("evt_after", "ignored"), ("evt_before", "ignored")]
+    assert [(each.id, each.state) for each in found] == [("evt_after", "done"), ("evt_before", "done")]
 
     later = replace(gateway, clock=lambda: found[0].received_at + retention.PAYLOADS_KEPT * 2)
     retention.prune(later)

@@ -26,7 +26,7 @@ from handlers import HANDLERS
 from tests.stateful.convergence.line import Line
 from tests.support.catalogs import PLAIN_CATALOG
 from tests.support.clock import ManualClock
-from tests.support.database import empty
+from tests.support.database import empty, reopen_database
 from tests.support.json_types import Json
 from tests.support.stripe_account import StripeAccount
 
@@ -86,7 +86,8 @@ class SteppedGateway:
             replace(plan, charge=self.charge, exposure={}) if plan.key == "plus" else plan
             for plan in PLAIN_CATALOG.plans
         )
-        self.gateway = replace(build_gateway(config), stripe=client, clock=self.now, catalog=Catalog(tuple(plans)))
+        built = build_gateway(config, open_database=reopen_database)
+        self.gateway = replace(built, stripe=client, clock=self.now, catalog=Catalog(tuple(plans)))
         empty(self.gateway)
         self.inbox = Inbox(self.gateway, HANDLERS)
         self.tasks = build_worker(self.gateway).tasks

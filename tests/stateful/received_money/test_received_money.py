@@ -167,7 +167,7 @@ class ReceivedMoney(RuleBasedStateMachine):
 
 
 CHOSEN = settings(
-    max_examples=int(os.environ.get("STATEFUL_EXAMPLES", "5")),
+    max_examples=int(os.environ.get("STATEFUL_EXAMPLES", "3")),
     stateful_step_count=int(os.environ.get("STATEFUL_STEPS", "25")),
     derandomize="STATEFUL_EXAMPLES" not in os.environ,
     deadline=None,

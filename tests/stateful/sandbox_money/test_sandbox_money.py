@@ -139,7 +139,7 @@ class MoneyMachine(Stories):
 
 
 MoneyMachine.TestCase.settings = settings(
-    max_examples=int(os.environ.get("STATEFUL_EXAMPLES", "60")),
+    max_examples=int(os.environ.get("STATEFUL_EXAMPLES", "20")),
     stateful_step_count=int(os.environ.get("STATEFUL_STEPS", "12")),
     derandomize="STATEFUL_EXAMPLES" not in os.environ,
     deadline=None,

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli import cli
+from tests.support.commands import subcommands
 from tests.support.documents import DOCUMENTS, ROOT, Document, name_of
 
 MAKE, SHELL = shutil.which("make") or "make", shutil.which("sh") or "sh"
@@ -34,7 +35,7 @@ def runnable_commands(command: click.Command, name: tuple[str, ...] = ()) -> Ite
     if not isinstance(command, click.Group):
         yield name
         return
-    for each, below in command.commands.items():
+    for each, below in subcommands(command):
         yield from runnable_commands(below, (*name, each))
 
 

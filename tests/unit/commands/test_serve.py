@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.cli import choose_metrics_address
+from gateway.commands.serve import choose_metrics_address
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,32 @@
+"""Build the gateway for a command that needs it."""
+
+import click
+
+from gateway.app import wired
+from gateway.db.migrate import is_migrated
+from gateway.db.session import Database
+from gateway.services.runtime import Gateway
+from gateway.stripe_api.gate import Share
+
+
+def load_gateway(share: Share | None = None) -> Gateway:
+    """Build the gateway from the environment, and close it when the command ends. Raise ConfigError."""
+    gateway = wired(share)
+    click.get_current_context().call_on_close(gateway.database.close)
+    return gateway
+
+
+def load_migrated_gateway() -> Gateway:
+    """Build the gateway for a command that needs the tables.
+
+    Raise ConfigError, DatabaseUnavailable, or ClickException if the database is not migrated.
+    """
+    gateway = load_gateway()
+    refuse_unmigrated(gateway.database)
+    return gateway
+
+
+def refuse_unmigrated(database: Database) -> None:
+    """Raise ClickException if the database is not migrated, or DatabaseUnavailable if it is down."""
+    if not is_migrated(database):
+        raise click.ClickException("The database is not migrated. Run `gateway migrate`.")

@@ -1,0 +1,64 @@
+"""``gateway serve`` starts gunicorn, which loads ``wsgi.py``."""
+
+import os
+import sys
+import tempfile
+
+import click
+
+from gateway.config import Config
+from gateway.metrics import DIRECTORY
+from gateway.metrics_listener import LISTENER, listen
+
+# Without reuse-port, kept-alive connections may all land on one gunicorn worker.
+# A client that sends its body slowly occupies a thread. With few threads, a dozen such clients would block the rest.
+WORKERS, THREADS = 2, Config.web_threads
+OPTIONS = ("--reuse-port", "--no-control-socket", "--access-logfile=-", "--config=python:gateway.gunicorn_hooks")
+METRICS_ABOVE = 1464  # the metrics' port above the public one, so 9464 for 8000
+
+
+@click.command()
+@click.option("--bind", default="127.0.0.1:8000", show_default=True, help="Address and port.")
+@click.option(
+    "--metrics-bind",
+    show_default="127.0.0.1:9464 for port 8000, and as far from any other port",
+    help="Address and port of /metrics. Keep it inside your network.",
+)
+@click.option("--workers", default=WORKERS, show_default=True, help="Number of processes.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=THREADS,
+    show_default=True,
+    envvar="GATEWAY_WEB_THREADS",
+    help="Threads per process. Half of them may be busy with Stripe.",
+)
+def serve(bind: str, metrics_bind: str | None, workers: int, threads: int) -> None:
+    """Serve the web interface with gunicorn."""
+    Config.from_environment()  # report a wrong setting here, before a gunicorn worker fails to boot
+    os.environ[LISTENER] = str(listen_for_metrics(metrics_bind or choose_metrics_address(bind)))
+    arguments = [f"--workers={workers}", f"--threads={threads}", f"--bind={bind}"]
+    os.environ["GATEWAY_WEB_THREADS"] = str(threads)  # each web process sizes its calls to Stripe by it
+    os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="gateway-metrics-")  # new, so that the counts start at zero
+    command = [sys.executable, "-m", "gunicorn", *arguments, *OPTIONS, "wsgi:app"]
+    os.execv(sys.executable, command)  # nosec B606  # noqa: S606 - no shell: gunicorn replaces this process and gets its signals
+
+
+def choose_metrics_address(bind: str) -> str:
+    """Return an address for the metrics that follows from ``bind``, so that two gateways share one machine."""
+    _, _, port = bind.rpartition(":")
+    if not port.isdecimal():  # a Unix socket
+        return "127.0.0.1:9464"
+    return f"127.0.0.1:{int(port) + METRICS_ABOVE if int(port) < 1 << 15 else int(port) - METRICS_ABOVE}"
+
+
+def listen_for_metrics(address: str) -> int:
+    """Return the file number of a socket that listens on ``address``, for gunicorn to inherit."""
+    try:
+        return listen(address).detach()
+    except ValueError as error:
+        raise click.UsageError(f"--metrics-bind must look like 127.0.0.1:9464, not {address!r}.") from error
+    except OSError as error:
+        raise OSError(
+            f"cannot listen for metrics on {address}: {error.strerror}. Choose another address with --metrics-bind."
+        ) from error

@@ -1,0 +1,19 @@
+"""``gateway token`` issues a token for development."""
+
+from datetime import UTC, datetime
+
+import click
+
+from gateway.auth import SCOPES, issue_development_token
+from gateway.config import Config
+
+
+@click.command()
+@click.option("--organization", required=True, help="Id of the organization the token is for.")
+@click.option("--scope", "scopes", multiple=True, default=SCOPES, show_default=True, help="Can be repeated.")
+def token(organization: str, scopes: tuple[str, ...]) -> None:
+    """Print a development token that is valid for a day."""
+    config = Config.from_environment()
+    if config.jwt_development_secret is None:
+        raise click.ClickException("The development issuer is off because GATEWAY_JWT_DEVELOPMENT_SECRET is not set.")
+    click.echo(issue_development_token(config, organization, datetime.now(UTC), scopes=scopes))

@@ -1,0 +1,14 @@
+"""The commands below a command."""
+
+from collections.abc import Iterator
+
+import click
+
+
+def subcommands(group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    """Yield the name and the command of each subcommand, sorted by name."""
+    context = click.Context(group)
+    for name in sorted(group.list_commands(context)):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield name, command
