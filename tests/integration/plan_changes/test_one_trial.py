@@ -106,7 +106,7 @@ def catalog_file(tmp_path: Path) -> Path:
     return write_catalog(tmp_path / "catalog.toml", trial_days=30)
 
 
-@pytest.mark.parametrize("examples", [2, pytest.param(300, marks=pytest.mark.long)])
+@pytest.mark.parametrize("examples", [2, pytest.param(100, marks=pytest.mark.long)])
 def test_no_order_of_events_gives_a_second_trial(world: World, examples: int) -> None:
     show_in_search(world)
 
