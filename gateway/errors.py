@@ -195,6 +195,12 @@ class TooManyPaymentMethods(Conflict):
     code, title = "too_many_payment_methods", "Too many payment methods are on file"
 
 
+class TrialUnavailable(Conflict):
+    """The organization cannot start the trial: it has had it, it is on another plan, or it pays by invoice."""
+
+    code, title = "trial_unavailable", "The trial cannot be started"
+
+
 class PreconditionFailed(GatewayError):
     """The plan's version is not one that the caller named in If-Match."""
 

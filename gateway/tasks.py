@@ -22,7 +22,7 @@ from gateway.db import jobs
 from gateway.errors import DatabaseUnavailable, ReconciliationInProgress, StripeUnavailable
 from gateway.services import grants
 from gateway.services.adoption import completion as adoption_completion
-from gateway.services.customers import existing, surplus
+from gateway.services.customers import existing, first_method, surplus
 from gateway.services.customers.default_method import DEFAULT_CHOICE
 from gateway.services.customers.method_removal import REMOVAL
 from gateway.services.intents.completion import Operation, finish_intent
@@ -34,6 +34,7 @@ from gateway.services.operations.price_migration import PRICE_MOVE
 from gateway.services.operations.status import HEARTBEAT_TIMEOUT
 from gateway.services.plan_changes import charge_check, execute, unpaid_credits
 from gateway.services.plan_changes.payment import ABANDONMENT
+from gateway.services.plan_changes.return_to_floor import RETURN, return_to_floor
 from gateway.services.reconciliation import drift, gap
 from gateway.services.runtime import Gateway
 from gateway.services.sales import delivery
@@ -58,6 +59,7 @@ OPERATIONS: Mapping[Kind, Operation] = MappingProxyType(
         Kind.PAY_INVOICE: PAYMENT,
         Kind.ABANDON_CHANGE: ABANDONMENT,
         Kind.MOVE_PRICES: PRICE_MOVE,
+        Kind.RETURN_TO_FLOOR: RETURN,
     }
 )
 
@@ -118,6 +120,7 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
         delivery.deliver_inquiry(gateway, inquiry_id)
 
     add_customer_tasks(app, gateway)
+    add_trial_tasks(app, gateway)
     add_walks(app, gateway, stopping)
     add_upkeep(app, gateway)
     return app
@@ -160,6 +163,18 @@ def add_customer_tasks(app: App, gateway: Gateway) -> None:
     @app.task(name=jobs.FILL_MIRROR, retry=UNTIL_STRIPE_ANSWERS)
     def fill_mirror(customer_id: str) -> None:
         existing.fill_mirror(gateway, customer_id)
+
+
+def add_trial_tasks(app: App, gateway: Gateway) -> None:
+    """Add the tasks that follow the start of a trial, and its end without a payment method."""
+
+    @app.task(name=jobs.CHOOSE_FIRST_METHOD, retry=UNTIL_STRIPE_ANSWERS)
+    def choose_first_method(organization_id: str) -> None:
+        first_method.choose_first_method(gateway, organization_id)
+
+    @app.task(name=jobs.RETURN_TO_FLOOR, retry=UNTIL_STRIPE_ANSWERS)
+    def return_from_trial(organization_id: str) -> None:
+        return_to_floor(gateway, organization_id)
 
 
 def add_walks(app: App, gateway: Gateway, stopping: Event) -> None:

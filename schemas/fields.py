@@ -97,6 +97,15 @@ class EmailAddress(Text):
         self.validators.append(validate.Email())
 
 
+class StrictBoolean(fields.Boolean):
+    """True or false as JSON has them. marshmallow's own field also takes words and numbers."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, *args, **kwargs)
+
+
 class Currency(fields.String):
     """A currency of ISO 4217 in lower case, as Stripe writes it."""
 

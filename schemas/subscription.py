@@ -5,7 +5,18 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
-from schemas.fields import PLAN_KEY, STRIPE_ID, TOKEN, Currency, InputSchema, OutputSchema, PlanKey, one_of, utc
+from schemas.fields import (
+    PLAN_KEY,
+    STRIPE_ID,
+    TOKEN,
+    Currency,
+    InputSchema,
+    OutputSchema,
+    PlanKey,
+    StrictBoolean,
+    one_of,
+    utc,
+)
 from schemas.terms import DiscountSchema, GrantSchema, OverLimitSchema, PriceSchema, ReturnedPaymentSchema
 
 STATUSES = (
@@ -53,6 +64,8 @@ class ChangeCommand:
     """The id of the price that the caller saw, which must still be the price of the plan."""
     currency: str | None = None
     """The currency of an enrolment. It is fixed afterwards."""
+    trial: bool = False
+    """Whether the change must start the trial of the plan."""
     enroll: bool = False
     """Whether an organization without a subscription may get one. Only POST allows it."""
     if_match: frozenset[int] | None = None
@@ -72,8 +85,8 @@ class ChangeCommandSchema(InputSchema):
 
     @validates_schema
     def refuse_empty_body(self, data: dict[str, Any], **_: Any) -> None:
-        """Raise ValidationError for an empty body, which would change nothing."""
-        if not data:
+        """Raise ValidationError for an empty body if it would change nothing."""
+        if not data and self.Meta.min_properties:
             raise ValidationError("Say what to change.")
 
     @post_load
@@ -90,6 +103,13 @@ class ModifySubscriptionSchema(ChangeCommandSchema):
         validate=STRIPE_ID,
         metadata={"description": "`price.id` of the plan as GET /v1/plans showed it, to refuse another price"},
     )
+    trial = StrictBoolean(metadata={"description": "true to start the trial, see `actions` of GET /v1/subscription"})
+
+    @validates_schema
+    def refuse_quoted_trial(self, data: dict[str, Any], **_: Any) -> None:
+        """Raise ValidationError for a trial with a quote, because a quote buys the plan."""
+        if data.get("trial") and "quote" in data:
+            raise ValidationError("A trial costs nothing, so it has no quote.", "quote")
 
 
 class CancelSubscriptionSchema(InputSchema):
@@ -104,9 +124,13 @@ class CancelSubscriptionSchema(InputSchema):
 
 
 class CreateSubscriptionSchema(ModifySubscriptionSchema):
-    """The body of a POST, with the plan to start on."""
+    """The body of a POST. Without a plan, the organization starts on the catalogue's trial."""
 
-    plan = PlanKey(required=True, validate=PLAN_KEY)
+    class Meta(ChangeCommandSchema.Meta):
+        """Options for the OpenAPI document. An enrolment need not say anything."""
+
+        min_properties = 0
+
     currency = fields.String(
         validate=CURRENCY,
         metadata={"description": "Currency to be billed in, see `prices` of GET /v1/plans. It is fixed afterwards."},
@@ -221,6 +245,16 @@ class PendingChangeSchema(OutputSchema):
     quantity = fields.Integer()
 
 
+class TrialStateSchema(OutputSchema):
+    """A trial that has not ended."""
+
+    ends_at = utc("when Stripe ends it. Only then does the plan cost anything")
+    days_left = fields.Integer(metadata={"description": "days that have begun or are still to begin"})
+    converts = fields.Boolean(
+        metadata={"description": "whether Stripe then bills the plan, and the organization keeps it"}
+    )
+
+
 class PlanDetailsSchema(OutputSchema):
     """The Plan Details of an organization."""
 
@@ -246,10 +280,11 @@ class PlanDetailsSchema(OutputSchema):
         allow_none=True,
     )
     upcoming_charges = fields.Nested(UpcomingChargesSchema, allow_none=True)
+    trial = fields.Nested(TrialStateSchema, allow_none=True, metadata={"description": "null outside of a trial"})
     payment_method = fields.Nested(PaymentMethodSchema, allow_none=True)
     latest_invoice = fields.Nested(InvoiceSummarySchema, allow_none=True)
     pending_change = fields.Nested(PendingChangeSchema, allow_none=True)
-    actions = fields.List(one_of("pay_invoice", "change_plan", "cancel_plan", "contact_sales"))
+    actions = fields.List(one_of("pay_invoice", "start_trial", "change_plan", "cancel_plan", "contact_sales"))
     as_of = utc("when the plan last changed here, or null before the first time", allow_none=True)
     version = fields.Integer()
 

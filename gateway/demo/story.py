@@ -1,4 +1,4 @@
-"""An organization goes Free → Plus → Free through the interface. Then somebody does the same in Stripe's dashboard."""
+"""An organization tries Plus, and goes Free → Plus → Free. Then somebody does the same in Stripe's dashboard."""
 
 import sys
 from functools import partial
@@ -13,6 +13,7 @@ from gateway.demo.stage import Stage, money
 def play(stage: Stage) -> None:
     """Play the story step by step. The stage marks and remembers each step that fails."""
     enrol(stage)
+    end_trial(stage)
     ask_without_a_card(stage)
     add_card(stage)
     quote = preview(stage)
@@ -25,27 +26,41 @@ def play(stage: Stage) -> None:
 
 
 def enrol(stage: Stage) -> None:
-    """Enrol a new organization on Free."""
+    """Enrol a new organization, which starts its trial."""
     stage.step(f"1. {stage.organization_id} signs up")
     details = stage.call("GET", "/subscription").json()
     stage.check(right=details["status"] == "none", text="it is not enrolled yet, so it is on Free with status none")
-    change = stage.call("POST", "/subscription", plan="free").json()
+    change = stage.call("POST", "/subscription").json()
     stage.check(
-        right=change.get("state") == "applied" and is_on(stage, "free", change),
-        text="enrolled, with a Stripe subscription to Free at a real price of 0.00",
+        right=change.get("state") == "applied" and is_on(stage, "plus", change),
+        text="enrolled, and on the trial of Plus, without a card",
     )
-    stage.follow("webhooks confirm it", lambda: row_is(stage, "free"), "customer.subscription.created", "invoice.paid")
+    trial = change["subscription"]["trial"]
+    stage.check(
+        right=not trial["converts"], text=f"it has no card, so Stripe ends the trial on {trial['ends_at'][:10]}"
+    )
+    stage.follow("webhooks confirm it", lambda: row_is(stage, "plus"), "customer.subscription.updated")
+
+
+def end_trial(stage: Stage) -> None:
+    """End the trial early, which leaves the organization on Free."""
+    stage.step("2. It ends the trial")
+    change = stage.call("DELETE", "/subscription").json()
+    stage.check(right=is_on(stage, "free", change), text="Free, with a Stripe subscription at a real price of 0.00")
+    again = stage.call("PATCH", "/subscription", trial=True).json()
+    expect_problem(stage, again, 409, "trial_unavailable")
+    stage.follow("webhooks confirm it", lambda: row_is(stage, "free"), "customer.subscription.updated", "invoice.paid")
 
 
 def ask_without_a_card(stage: Stage) -> None:
     """Show that an upgrade needs billing details."""
-    stage.step("2. It asks for Plus without billing details")
+    stage.step("3. It asks for Plus without billing details")
     expect_problem(stage, stage.call("PATCH", "/subscription", plan="plus").json(), 402, "payment_method_required")
 
 
 def add_card(stage: Stage) -> None:
     """Add a card. The story confirms the setup intent itself, as Stripe.js does in the browser."""
-    stage.step("3. It adds a card")
+    stage.step("4. It adds a card")
     intent = stage.call("POST", "/billing-details/setup-intent").json()
     confirmed = stage.stripe.v1.setup_intents.confirm(
         intent["client_secret"].partition("_secret_")[0], {"payment_method": "pm_card_visa"}
@@ -57,7 +72,7 @@ def add_card(stage: Stage) -> None:
 
 def preview(stage: Stage) -> dict[str, Any]:
     """Ask what Plus would cost."""
-    stage.step("4. It asks what Plus would cost")
+    stage.step("5. It asks what Plus would cost")
     quote: dict[str, Any] = stage.call("POST", "/subscription/preview", plan="plus").json()
     for line in quote["lines"]:
         stage.say(f"{money(line['amount'], line['currency']):>14}  {line['description']}")
@@ -71,7 +86,7 @@ def preview(stage: Stage) -> dict[str, Any]:
 
 def upgrade(stage: Stage, quote: dict[str, Any]) -> None:
     """Confirm the quote."""
-    stage.step("5. It confirms: Free → Plus")
+    stage.step("6. It confirms: Free → Plus")
     before = stage.charged()
     change = stage.call("PATCH", "/subscription", quote=quote["token"]).json()
     stage.check(right=is_on(stage, "plus", change), text="Plus immediately, from the API's answer, without a webhook")

@@ -57,6 +57,7 @@ DETAILS: Json = {
     "scheduled": False,
     "billing_date": PERIOD_END,
     "upcoming_charges": None,
+    "trial": None,
     "payment_method": PAYMENT_METHOD,
     "latest_invoice": {"id": INVOICE_ID, "status": "paid", "total": 0, "currency": "usd"},
     "pending_change": None,

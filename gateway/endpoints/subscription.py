@@ -57,20 +57,22 @@ def show() -> tuple[PlanDetails, int, dict[str, str]]:
 
 @blueprint.post("")
 @requires("billing:write")
-@operation("createSubscription", *FROM_CHANGE, errors.CardExpired, errors.TooManyPaymentMethods)
+@operation(
+    "createSubscription", *FROM_CHANGE, errors.CardExpired, errors.TooManyPaymentMethods, errors.TrialUnavailable
+)
 @limited(RouteClass.CHANGE)
 @idempotent
 @blueprint.arguments(CreateSubscriptionSchema)
 @blueprint.response(201, ChangeResultSchema)
 @blueprint.alt_response(202, **OUTCOME_UNKNOWN)
 def create(command: ChangeCommand) -> Answer:
-    """Enrol the organization and move it to a plan."""
+    """Enrol the organization and move it to a plan. Without one, start the trial."""
     return answer(confirm_change(gateway(), caller(), conditional(command)), done=201)
 
 
 @blueprint.patch("")
 @requires("billing:write")
-@operation("modifySubscription", *FROM_CHANGE)
+@operation("modifySubscription", *FROM_CHANGE, errors.TrialUnavailable)
 @limited(RouteClass.CHANGE)
 @idempotent
 @blueprint.arguments(ModifySubscriptionSchema)

@@ -17,6 +17,7 @@ from gateway.services.customers.customer import ensure_organization
 from gateway.services.mirror.locks import lock_catalog
 from gateway.services.plan_table import writer
 from gateway.services.plan_table.attribution import GRANT_ID_PREFIX, OPERATOR, SYSTEM, Attribution
+from gateway.services.plan_table.rows import load_organization_rows, rank_plans
 from gateway.services.runtime import Caller, Gateway
 
 
@@ -111,9 +112,9 @@ def update_plan(
     session: Session, organization: Organization, grant_id: str, operator: str | None, now: datetime
 ) -> None:
     """Derive the plan again, and write it to the plan table and the history. The caller holds the lock."""
-    accounts, plan_of_product = writer.load_organization_rows(session, [organization])
+    accounts, plan_of_product = load_organization_rows(session, [organization])
     rows = accounts[organization.id]
-    state = writer.derive_plan(rows, writer.rank_plans(session, plan_of_product))
+    state = writer.derive_plan(rows, rank_plans(session, plan_of_product))
     attribution = Attribution(
         actor_type=SYSTEM if operator is None else OPERATOR, actor=operator, change_id=None, cause=grant_id
     )

@@ -153,3 +153,35 @@ def test_usage_in_a_trial_is_free(account: StripeAccount, test_clock: str) -> No
     account.advance(test_clock, TRIAL_END + MONTH + DAY)
     lines = plain(account.invoice(account.again(trial)))["lines"]["data"]
     assert [(line["quantity"], line["amount"]) for line in lines] == [(1, 3000), (7, 70)]
+
+
+def test_running_subscription_begins_a_trial(account: StripeAccount, test_clock: str) -> None:
+    customer = account.on_clock(test_clock, None)
+    free = account.subscribe(customer.id, account.price(0).id)
+    account.advance(test_clock, START + DAY)
+    ends: Any = {"trial_end": TRIAL_END, "proration_behavior": "none", **without_card("cancel")}
+    account.swap(free, account.price(3000).id, **ends)
+    trial = account.again(free)
+    assert (trial.status, trial.trial_start, trial.trial_end) == ("trialing", START + DAY, TRIAL_END)
+    assert (period(trial), account.pending(customer.id)) == ((START + DAY, TRIAL_END), [])
+    account.advance(test_clock, TRIAL_END + 1)
+    assert account.again(free).status == "canceled"
+
+
+def test_ending_a_trial_on_a_free_price_needs_no_card(account: StripeAccount, test_clock: str) -> None:
+    trial = begin(account, test_clock, card=None, **without_card("cancel"))
+    ends: Any = {"trial_end": "now", "proration_behavior": "none", **without_card("create_invoice")}
+    account.swap(trial, account.price(0).id, **ends)
+    free = account.again(trial)
+    assert (free.status, account.invoice(free).total) == ("active", 0)
+    account.advance(test_clock, TRIAL_END + MONTH)
+    assert account.again(trial).status == "active"
+
+
+def test_sent_invoices_and_cancel_without_a_card_are_refused(account: StripeAccount, test_clock: str) -> None:
+    sent: Any = {"collection_method": "send_invoice", "days_until_due": 30}
+    with pytest.raises(stripe.InvalidRequestError, match="missing_payment_method"):
+        begin(account, test_clock, **without_card("cancel"), **sent)
+    trial = begin(account, test_clock, **without_card("cancel"))
+    with pytest.raises(stripe.InvalidRequestError, match="missing_payment_method"):
+        account.v1.subscriptions.update(trial.id, sent)

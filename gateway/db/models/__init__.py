@@ -30,6 +30,7 @@ from gateway.db.models.plan_table import (
 from gateway.db.models.rate_limits import RateLimitCount
 from gateway.db.models.reconciliation import Adoption, Reconciliation, SeenAtStripe, StripeBudget
 from gateway.db.models.sales import SalesInquiry
+from gateway.db.models.trials import TRIAL_END, Trial
 
 __all__ = [
     "IS_OPEN",
@@ -37,6 +38,7 @@ __all__ = [
     "NEWEST_FIRST",
     "OPEN_STATES",
     "PENDING_INVOICE",
+    "TRIAL_END",
     "UNPAID",
     "UNSETTLED",
     "Adoption",
@@ -63,6 +65,7 @@ __all__ = [
     "SeenAtStripe",
     "StripeBudget",
     "Subscription",
+    "Trial",
     "UpcomingInvoice",
     "WebhookEvent",
 ]

@@ -36,6 +36,8 @@ class Subscription(Mirrored):
     pause_behavior: Mapped[str | None]
     paused_until: Mapped[datetime | None]
     trial_end: Mapped[datetime | None]
+    missing_payment_method: Mapped[str | None]
+    """What Stripe does if a trial ends without a payment method: ``cancel``, ``create_invoice`` or ``pause``."""
     discount_ids: Mapped[list[str]] = mapped_column(server_default="{}")
     latest_invoice_id: Mapped[str | None]
     change_id: Mapped[str | None]

@@ -76,6 +76,7 @@ def planned(work: Work, params: Json) -> Json:
         raise invalid(text)
     subscription = build(work, params, currency=currency) | trials.first(work, params)
     subscription |= sending.requested(subscription, params)
+    trials.refuse_sent(subscription)
     subscription["billing_mode"] = billing_mode.requested(work, params)
     if any(metered(price) for price in prices):
         billing_mode.refuse_in_classic(subscription, "metered prices")

@@ -55,17 +55,35 @@ def ask_for_card(work: Work, subscription: Json) -> Json:
 
 
 def moved(work: Work, subscription: Json, params: Json) -> Json:
-    """Return the fields of a trial that now ends at another time."""
-    if subscription["status"] != "trialing":
-        raise not_built("a trial for a subscription that is not new", "trial_end")
+    """Return the fields of a trial that now ends at another time, or that a running subscription now begins.
+
+    Stripe prorates the period that such a trial cuts short. That is not built. That Stripe makes no invoice for the
+    trial of a running subscription is an inference, as is that it asks for no card.
+    """
     end = wanted(work, params)
-    after = subscription | {"billing_cycle_anchor": end, "trial_end": end}
+    trial: Json = {"billing_cycle_anchor": end, "trial_end": end}
+    if subscription["status"] != "trialing":
+        if subscription["status"] != "active" or params.get("proration_behavior") != "none":
+            raise not_built("a prorated trial for a subscription that is not new", "trial_end")
+        trial |= {"status": "trialing", "trial_start": work.now}
+    after = subscription | trial
     items = []
     for item in items_of(subscription):
         start, over = period_at(after, item["price"], work.now)
         items.append(item | {"current_period_end": over, "current_period_start": start})
     fields = with_items(subscription, items) | scheduled_end.following(subscription, items)
-    return {"billing_cycle_anchor": end, "trial_end": end} | fields
+    return trial | fields
+
+
+def refuse_sent(subscription: Json) -> None:
+    """Raise 400 if the trial is to end without a card, but the subscription's invoices are sent.
+
+    Stripe's text is not recorded. https://docs.stripe.com/billing/subscriptions/trials
+    """
+    how = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
+    if how == "cancel" and sending.is_sent(subscription):
+        text = "`missing_payment_method` cannot be `cancel` if the collection method is `send_invoice`."
+        raise invalid(text, param="trial_settings[end_behavior][missing_payment_method]")
 
 
 def announcement(subscription: Json) -> int:
@@ -113,7 +131,7 @@ def _stopped_without_card(work: Work, subscription: Json, fields: Json) -> bool:
     after = subscription | fields
     if sending.is_sent(after) or on_file.method(work, after, subscription["customer"]):
         return False
-    how = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
+    how = after["trial_settings"]["end_behavior"]["missing_payment_method"]
     if how == "cancel":
         cancel.end(work, subscription, changes=fields)
     if how == "pause":

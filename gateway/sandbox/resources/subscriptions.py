@@ -105,6 +105,7 @@ def update(work: Work, params: Json, subscription: str) -> Json:
         found = drop_pending_update(work, found)
     planned = change.plan(work, found, params)
     fields = planned.fields | _settings(found | planned.fields, params, work.now)
+    trials.refuse_sent(found | fields)
     if params.get("add_invoice_items"):
         billing_mode.refuse_in_classic(found, "`add_invoice_items` on an update")
         one_time.add(work, found, params["add_invoice_items"])

@@ -14,8 +14,8 @@ from gateway.services.adoption.claims import Claims, Decision, Stored, decide_li
 from gateway.services.adoption.lists import list_customers, list_unpaid_invoices
 from gateway.services.mirror.tables import KINDS
 from gateway.services.plan_table.derive import PlanState, derive_plan_state
+from gateway.services.plan_table.rows import load_plans
 from gateway.services.plan_table.selection import UNMAPPED
-from gateway.services.plan_table.writer import load_plans
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.snapshots import ORGANIZATION_ID, InvoiceSnapshot, SubscriptionSnapshot

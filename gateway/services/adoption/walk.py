@@ -27,6 +27,7 @@ from gateway.services.adoption.lists import ListedCustomer, ListedSubscription, 
 from gateway.services.adoption.survey import Survey
 from gateway.services.mirror.merge import merge
 from gateway.services.mirror.outcome import Outcome
+from gateway.services.plan_table.trials import record_trials
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.reconciliation import progress
 from gateway.services.reconciliation.progress import Progress
@@ -146,12 +147,13 @@ def link_customers(
     session.execute(insert(Organization).values(rows).on_conflict_do_nothing())
     outcomes = merge(session, snapshots, now)
     linked = [
-        {"organization_id": each.organization_id}
+        {"organization_id": each.organization_id or ""}
         for each, outcome in zip(snapshots, outcomes, strict=True)
         if isinstance(each, CustomerSnapshot) and outcome is not Outcome.UNKNOWN
     ]
     if linked:
         session.execute(insert(Adoption).values(linked).on_conflict_do_nothing())
+        record_trials(session, [each["organization_id"] for each in linked], "adopted", now)
     return Counter({LINKED: len(linked), TAKEN: len(organizations) - len(linked)})
 
 

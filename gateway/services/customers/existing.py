@@ -17,7 +17,7 @@ from gateway.db import jobs
 from gateway.db.models import Organization
 from gateway.services.mirror.refresh import merge_snapshots, refresh, retrieve
 from gateway.services.plan_table.attribution import ADOPTED
-from gateway.services.plan_table.writer import load_plans
+from gateway.services.plan_table.rows import load_plans
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import stripe_call

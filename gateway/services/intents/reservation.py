@@ -43,6 +43,7 @@ class Kind(StrEnum):
     PAY_INVOICE = "pay_invoice"
     ABANDON_CHANGE = "abandon_change"
     MOVE_PRICES = "move_prices"
+    RETURN_TO_FLOOR = "return_to_floor"
 
 
 class OperationInFlight(Exception):

@@ -22,6 +22,7 @@ from gateway.services.mirror.ordering import CLOCK_TOLERANCE, Verdict, decide_or
 from gateway.services.mirror.outcome import OUTCOME_OF_VERDICT, Outcome
 from gateway.services.mirror.tables import KINDS, read_order, write_order
 from gateway.services.plan_table import writer
+from gateway.services.plan_table.rows import OrganizationRows, load_organization_rows, rank_plans
 from gateway.services.plan_table.selection import Plans
 from gateway.stripe_api.snapshots import (
     CustomerSnapshot,
@@ -61,7 +62,7 @@ class Batch:
         self.named_payment_methods: set[str] = set()
         """Ids of the payment methods that a customer or a subscription has begun to name."""
         self.rows: dict[tuple[str, str], Mirrored] = {}
-        self.organization_rows: dict[str, writer.OrganizationRows] = {}
+        self.organization_rows: dict[str, OrganizationRows] = {}
         """The rows that each organization's plan follows from. Empty if no observation can change a plan."""
         self.stored_plan_of_product: dict[str, str] = {}
         """The catalogue before this batch, product id -> plan. It is read together with ``organization_rows``."""
@@ -94,7 +95,7 @@ class Batch:
             SubscriptionSnapshot.kind, {each.id for each in snapshots if isinstance(each, UpcomingInvoiceSnapshot)}
         )
         if kinds & KINDS_THAT_CHANGE_PLANS:
-            self.organization_rows, self.stored_plan_of_product = writer.load_organization_rows(
+            self.organization_rows, self.stored_plan_of_product = load_organization_rows(
                 self.session, organizations, [each.seen for each in snapshots]
             )
         for rows in self.organization_rows.values():
@@ -148,7 +149,7 @@ class Batch:
         changed = {row.product_id: row.key for row in self.rows.values() if isinstance(row, Plan)}
         after: dict[str, str | None] = {**self.stored_plan_of_product, **changed}
         known = {product_id: key for product_id, key in after.items() if key is not None}
-        return writer.rank_plans(self.session, known)
+        return rank_plans(self.session, known)
 
     def find_remapped_products(self, snapshots: Iterable[Snapshot]) -> set[str]:
         """Return the products that begin or cease to stand for a plan.

@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from gateway.db import bulk, jobs
-from gateway.db.models import Charge, Invoice, Mirrored
+from gateway.db.models import Charge, Invoice, Mirrored, PaymentMethod
 from gateway.services.mirror.batch import Batch
 from gateway.services.mirror.dependents import find_surplus_methods, find_unknown_payment_methods
 from gateway.services.mirror.outcome import Outcome
-from gateway.services.mirror.refresh_jobs import fill_job, lookup_job, refresh_job, surplus_job
+from gateway.services.mirror.refresh_jobs import fill_job, first_method_job, lookup_job, refresh_job, surplus_job
 from gateway.services.mirror.tables import KINDS
 from gateway.services.plan_table import writer
+from gateway.services.plan_table.trials import find_trialing, record_trials
 from gateway.stripe_api.snapshots import Observation, PaymentMethodSnapshot, Reference
 from gateway.stripe_api.times import from_unix
 
@@ -45,10 +46,15 @@ def merge(session: Session, observations: Sequence[Observation], now: datetime, 
     with session.no_autoflush:
         outcomes = {position: batch.apply_observation(observations[position]) for position in positions}
         history = writer.update_plan_table(session, batch.affected, batch.organization_rows, batch.build_plans(), now)
+        record_trials(session, [batch.by_customer[each].id for each in batch.to_fill], "adopted", now)
         batch.look_up_undecided_invoices()
         bulk.flush(session, Mirrored, *writer.WRITTEN_MODELS, more=history)
     surplus = find_surplus_methods(session, observations, batch.by_customer)
-    jobs.defer_all(session, [*build_jobs(batch, now, attempt), *map(surplus_job, surplus)])
+    methods = [row for row in batch.rows.values() if isinstance(row, PaymentMethod) and not row.detached]
+    trialing = find_trialing(session, {each.organization_id for each in methods})
+    jobs.defer_all(
+        session, [*build_jobs(batch, now, attempt), *map(surplus_job, surplus), *map(first_method_job, trialing)]
+    )
     return [outcomes[position] for position in range(len(observations))]
 
 

@@ -6,9 +6,9 @@ from datetime import datetime
 from sqlalchemy import and_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
-from gateway.catalog import Catalog, CatalogPlan
+from gateway.catalog import Catalog, CatalogPlan, Trial
 from gateway.db.models import IS_OPEN, OPEN_STATES, Organization, OrganizationPlan, PlanChange
-from gateway.errors import InvalidRequest, NotEnrolled, PreconditionFailed, QuoteStale
+from gateway.errors import InvalidRequest, NotEnrolled, PreconditionFailed, QuoteStale, TrialUnavailable
 from gateway.services.customers.deletion import refuse_deleted_customer
 from gateway.services.intents.reservation import INTENT_ID, OperationInFlight, change_in_progress
 from gateway.services.quotes.token import Terms
@@ -18,6 +18,7 @@ from gateway.services.subscription import exposure, policy
 from gateway.services.subscription.billing_state import REQUESTED, BillingState, load_billing_state
 from gateway.services.subscription.policy import Transition
 from gateway.services.subscription.pricing import get_price, name_prices
+from gateway.services.subscription.trials import find_startable
 from schemas.subscription import ChangeCommand
 
 # One statement for both, because a round trip costs more than the rows. It returns a row even without a change.
@@ -46,6 +47,8 @@ class Admitted:
     quantity: int
     transition: Transition
     billing: BillingState
+    trial: Trial | None
+    """The trial that the change starts."""
 
 
 def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None) -> Admitted:
@@ -53,17 +56,20 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
 
     Raises OperationInFlight, PreconditionFailed, ChangeInProgress, RateLimited, NotEnrolled, UnpaidInvoice,
     ExposureLimit, CatalogNotSynced, QuoteStale if the caller saw another price, and what ``refuse_deleted_customer``,
-    ``policy.check_change`` and ``Terms.check`` raise.
+    ``choose_trial``, ``policy.check_change`` and ``Terms.check`` raise.
     """
     refuse_version_mismatch(session, caller, command)
     refuse_another_operation(session, caller, gateway.clock())
     refuse_deleted_customer(session.get(Organization, caller.organization_id))
     billing = load_billing_state(session, caller.organization_id, gateway.catalog, (command.currency, caller.currency))
     refuse_other_currency(gateway.catalog, billing, command.currency)
-    plan = command.plan or (terms.plan if terms is not None else None)
+    trial_plan = choose_trial(gateway.catalog, billing, command, terms)
+    plan = trial_plan.key if trial_plan is not None else command.plan or (terms.plan if terms is not None else None)
     target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
     quantity = command.quantity or (terms.quantity if terms is not None else billing.default_quantity(target.key))
     transition = policy.check_change(gateway.catalog, billing.plan_state, target, quantity, billing.contract)
+    if trial_plan is not None:
+        transition = policy.START_TRIAL
     if target.is_floor:
         policy.check_ending(gateway.catalog, billing.duplicates.values())
     if not billing.is_enrolled and not command.enroll:
@@ -86,7 +92,31 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
         quantity=quantity,
         transition=transition,
         billing=billing,
+        trial=trial_plan.trial if trial_plan is not None else None,
     )
+
+
+def choose_trial(
+    catalog: Catalog, billing: BillingState, command: ChangeCommand, terms: Terms | None
+) -> CatalogPlan | None:
+    """Return the plan whose trial the change starts, or None.
+
+    An enrolment that names no plan starts the trial if one is left, and is one on the floor plan otherwise. Raises
+    InvalidRequest if the catalogue has no such trial, and TrialUnavailable.
+    """
+    subscription, current = billing.subscription, billing.plan_state.requested_plan
+    found = find_startable(catalog, current, billing.contract, subscription, had_trial=billing.had_trial)
+    if not command.trial:
+        names_nothing = command.plan is None and terms is None
+        return found if command.enroll and names_nothing and not billing.is_enrolled else None
+    offered = catalog.trial_plan
+    if offered is None or command.plan not in (None, offered.key):
+        sold = f"Only {offered.key} has a trial." if offered is not None else "No plan has a trial."
+        raise InvalidRequest("There is no such trial.", errors={"trial": [sold]})
+    if found is None:
+        had = "The organization has had its trial." if billing.had_trial else f"It starts from {catalog.floor.name}."
+        raise TrialUnavailable(f"The trial of {offered.name} cannot be started. {had}")
+    return found
 
 
 def refuse_other_currency(catalog: Catalog, billing: BillingState, currency: str | None) -> None:

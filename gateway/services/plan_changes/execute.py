@@ -55,8 +55,9 @@ from gateway.services.plan_changes.stripe_calls import (
     spend_key,
 )
 from gateway.services.plan_changes.unpaid_credits import withdraw_or_leave_to_job
+from gateway.services.plan_table.rows import load_plans
 from gateway.services.plan_table.selection import stands_for_plan
-from gateway.services.plan_table.writer import load_plans
+from gateway.services.plan_table.trials import fail_change
 from gateway.services.rate_limits.card_testing import count_decline
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import load_billing_state
@@ -170,7 +171,7 @@ def withdraw_if_not_called(gateway: Gateway, change_id: str) -> Iterator[None]:
         with gateway.database.transaction() as session:
             change = lock_change(session, change_id)
             if change.state == "requested":
-                change.close("failed", gateway.clock(), {"code": error.code, "detail": error.detail})
+                fail_change(session, change, "failed", gateway.clock(), {"code": error.code, "detail": error.detail})
                 idempotency.unlink_change(session, change)
         raise
 
@@ -278,7 +279,7 @@ def end_change(
     with gateway.database.transaction() as session:
         ending = lock_change(session, change_id)
         if ending.state in OPEN_STATES:
-            ending.close(state, gateway.clock(), {"code": error.code, "detail": error.detail})
+            fail_change(session, ending, state, gateway.clock(), {"code": error.code, "detail": error.detail})
             if isinstance(error, CardDeclined):
                 count_decline(session, gateway, ending.organization_id)
         if stale_subscription_id is not None:

@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import exists, select, update
 
 from gateway.db import bulk, jobs
-from gateway.db.models import Invoice, PlanChange
+from gateway.db.models import TRIAL_END, Invoice, PlanChange, Trial
 from gateway.errors import (
     CustomerMissing,
     DatabaseUnavailable,
@@ -43,7 +43,7 @@ from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import choose_settlement, is_unpaid, load_billing_state
 from gateway.stripe_api.snapshots import InvoiceSnapshot
-from gateway.stripe_api.times import from_unix
+from gateway.stripe_api.times import from_unix, to_unix
 from schemas.subscription import ChangeCommand
 
 # Delay of the completion job. The request has usually ended before. If not, both use the same idempotency keys, so
@@ -213,12 +213,14 @@ def write_intent(
             proration_date=from_unix(terms.proration_date) if terms is not None else None,
             quoted=terms.prorated if terms is not None else None,
             quoted_due_now=terms.amount_due_now if terms is not None and charge == "now" else None,
-            steps={},
+            steps={} if admitted.trial is None else {TRIAL_END: to_unix(now + timedelta(days=admitted.trial.days))},
             created_at=now,
         )
         first = freeze(session, gateway.catalog, intent, admitted.billing)
         session.add(intent)
         bulk.flush(session, PlanChange)
+        if admitted.trial is not None:
+            session.add(Trial(organization_id=organization.id, reason="started", change_id=intent.id, created_at=now))
         idempotency.link_change(session, caller, intent.id)
         jobs.defer(session, jobs.FINISH_CHANGE, {"change_id": intent.id}, lock=intent.id, at=now + FINISH_AFTER)
     failpoint(Failpoint.INTENT_WRITTEN)

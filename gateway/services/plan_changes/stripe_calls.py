@@ -16,15 +16,16 @@ from stripe.params import (
     SubscriptionUpdateParams,
 )
 
-from gateway.catalog import Catalog, Charge
-from gateway.db.models import UNSETTLED, Invoice, Json, Organization, PlanChange
+from gateway.catalog import Catalog, CatalogPlan, Charge
+from gateway.db.models import TRIAL_END, UNSETTLED, Invoice, Json, Organization, PlanChange
 from gateway.db.models import Subscription as StoredSubscription
 from gateway.errors import NoImmediateCharge, QuoteStale
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import BillingState, choose_settlement, load_billing_state
 from gateway.services.subscription.pricing import build_price, build_update_items
 from gateway.services.subscription.scheduled_end import build_end_params
-from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID
+from gateway.services.subscription.trials import END_NOW, build_begin, is_trialing
+from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID, TRIALING
 from gateway.stripe_api.times import to_unix
 
 SETTLEMENT: Mapping[Charge, SubscriptionUpdateParams] = MappingProxyType(
@@ -165,11 +166,12 @@ def note_unsettled(change: PlanChange, invoices: Sequence[str]) -> None:
 
 
 def describe_items(subscription: StoredSubscription | None) -> list[Json | str]:
-    """Return what an update depends on: the subscription's id, and its items with prices and quantities."""
+    """Return what an update depends on: the subscription's id, its trial, and its items with prices and quantities."""
     if subscription is None:
         return []
     items = [{key: item[key] for key in ("id", "price_id", "quantity")} for item in subscription.items]
-    return [subscription.id, *sorted(items, key=lambda item: str(item["id"]))]
+    trial = [TRIALING] if is_trialing(subscription) else []  # after the trial, ending it would restart the paid period
+    return [subscription.id, *trial, *sorted(items, key=lambda item: str(item["id"]))]
 
 
 def refreeze(change: PlanChange) -> None:
@@ -224,22 +226,28 @@ def build_creation(session: Session, catalog: Catalog, change: PlanChange, billi
     The later update depends on its flexible billing mode.
     """
     organization = session.get_one(Organization, change.organization_id)
-    metadata = {ORGANIZATION_ID: organization.id}
-    if change.to_plan == catalog.floor.key:  # a change to a paid plan is not carried out yet
-        metadata[CHANGE_ID] = change.id
-    params: SubscriptionCreateParams = {
+    # A change to a paid plan is not carried out yet.
+    metadata = {CHANGE_ID: change.id} if change.to_plan == catalog.floor.key else {}
+    return dict(build_floor_subscription(organization, catalog, billing, metadata))
+
+
+def build_floor_subscription(
+    organization: Organization, catalog: Catalog, billing: BillingState, metadata: dict[str, str]
+) -> SubscriptionCreateParams:
+    """Return the parameters that subscribe the organization to the floor plan."""
+    return {
         "customer": organization.stripe_customer_id or "",
         "items": [cast("SubscriptionCreateParamsItem", {**build_price(billing, catalog.floor), "quantity": 1})],
         "billing_mode": {"type": "flexible"},
-        "metadata": metadata,
+        "metadata": {ORGANIZATION_ID: organization.id, **metadata},
     }
-    return dict(params)
 
 
 def build_update(catalog: Catalog, change: PlanChange, billing: BillingState, *, buys: bool) -> Json:
     """Return the parameters that swap the base item's price.
 
     Stripe prorates from the quote's second. Without a quote it prorates from the second in which it makes the change.
+    It prorates nothing if the change begins or ends a trial, and then accepts no second.
     Raises NoImmediateCharge if the change buys more and must be paid first, but cannot be. A change that buys nothing
     need not wait for a payment.
     """
@@ -247,7 +255,7 @@ def build_update(catalog: Catalog, change: PlanChange, billing: BillingState, *,
     params: SubscriptionUpdateParams = {
         "items": build_update_items(billing, target, change.quantity),
         "metadata": {CHANGE_ID: change.id},
-        **SETTLEMENT[choose_settlement(catalog, billing, change.from_plan, target, change.quantity)],
+        **build_settlement(catalog, change, billing, target),
         **build_end_params(catalog, billing, target),
     }
     if "payment_behavior" in params:
@@ -255,6 +263,17 @@ def build_update(catalog: Catalog, change: PlanChange, billing: BillingState, *,
             del params["payment_behavior"]
         elif (obstacle := billing.find_immediate_charge_obstacle()) is not None:
             raise NoImmediateCharge(obstacle)
-    if change.proration_date is not None:
+    if change.proration_date is not None and params["proration_behavior"] != "none":
         params["proration_date"] = to_unix(change.proration_date)
     return dict(params)
+
+
+def build_settlement(
+    catalog: Catalog, change: PlanChange, billing: BillingState, target: CatalogPlan
+) -> SubscriptionUpdateParams:
+    """Return the part of the update that says when Stripe charges it. A change within a trial keeps the trial's end."""
+    if TRIAL_END in change.steps:
+        return build_begin(change.steps[TRIAL_END])
+    if target.is_floor and is_trialing(billing.subscription):
+        return END_NOW
+    return SETTLEMENT[choose_settlement(catalog, billing, change.from_plan, target, change.quantity)]

@@ -32,8 +32,8 @@ from gateway.services.mirror.refresh import PAYMENTS, refresh
 from gateway.services.plan_changes.held_credits import CREDITED_INVOICE, HeldCredits, read_held_credits
 from gateway.services.plan_changes.stripe_calls import Step
 from gateway.services.plan_table.attribution import CREDIT_KEY_PREFIX
+from gateway.services.plan_table.rows import load_plans
 from gateway.services.plan_table.selection import stands_for_plan
-from gateway.services.plan_table.writer import load_plans
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import load_billing_state
 from gateway.stripe_api.client import key_spent, stripe_call

@@ -3,43 +3,32 @@
 For each organization: derive its plan, compare, write what changed, append to the history and close plan changes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import Table, and_, func, or_, select
+from sqlalchemy import Table
 from sqlalchemy.orm import Session
 
 from gateway.db import jobs
 from gateway.db.models import (
-    IS_OPEN,
-    IS_UNPAID,
     OPEN_STATES,
     UNSETTLED,
     Base,
-    Charge,
-    Grant,
-    Invoice,
     Json,
-    Organization,
     OrganizationPlan,
-    Plan,
     PlanChange,
     PlanHistory,
-    Subscription,
-    UpcomingInvoice,
 )
-from gateway.db.queries import among_those
-from gateway.db.session import PLAN_RANKING, SUSPENDS_DISPUTED
 from gateway.errors import PaymentAbandoned
-from gateway.services.plan_table.attribution import Attribution, attribute_plan, find_reported_change_id
+from gateway.services.plan_table.attribution import Attribution, attribute_plan
 from gateway.services.plan_table.derive import (
     PlanState,
     add_grant,
     derive_plan_state,
     never_enrolled,
 )
+from gateway.services.plan_table.rows import OrganizationRows
 from gateway.services.plan_table.selection import (
     UNMAPPED,
     Plans,
@@ -48,6 +37,7 @@ from gateway.services.plan_table.selection import (
     select_current_subscription,
 )
 from gateway.services.plan_table.standing import UNDECIDED, find_debts
+from gateway.services.plan_table.trials import defer_trial_jobs, record_trials, shows_trial
 from gateway.stripe_api.snapshots import Seen
 
 # Delay of the job that withdraws credits. The request that made the change has usually withdrawn them before.
@@ -56,59 +46,6 @@ WRITTEN_MODELS: tuple[type[Base], ...] = (OrganizationPlan, PlanChange)
 HISTORY = Base.metadata.tables[PlanHistory.__tablename__]
 
 log = structlog.get_logger()
-
-
-# The catalogue, product id -> plan. Other queries read it as one of their columns.
-PLAN_OF_PRODUCT = select(func.json_object_agg(Plan.product_id, Plan.key)).where(Plan.key.is_not(None)).scalar_subquery()
-# Built once, because building a statement takes as long as executing it.
-ORGANIZATION_ROWS = (
-    select(
-        Organization.id,
-        OrganizationPlan,
-        Subscription,
-        UpcomingInvoice,
-        Invoice,
-        Charge,
-        PlanChange,
-        Grant,
-        PLAN_OF_PRODUCT,
-    )
-    .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
-    .outerjoin(Subscription, Subscription.organization_id == Organization.id)
-    .outerjoin(UpcomingInvoice, UpcomingInvoice.subscription_id == Subscription.id)
-    .outerjoin(Invoice, and_(Invoice.organization_id == Organization.id, IS_UNPAID))
-    .outerjoin(Charge, Charge.organization_id == Organization.id)
-    .outerjoin(
-        PlanChange,
-        and_(
-            PlanChange.organization_id == Organization.id,
-            or_(IS_OPEN, among_those(PlanChange.id, "named")),
-        ),
-    )
-    .outerjoin(Grant, and_(Grant.organization_id == Organization.id, Grant.ended_at.is_(None)))
-    .where(among_those(Organization.id, "organizations"))
-    .execution_options(populate_existing=True)
-)
-
-
-@dataclass
-class OrganizationRows:
-    """The rows that an organization's plan follows from, and its row of the plan table."""
-
-    organization: Organization
-    subscriptions: list[Subscription] = field(default_factory=list)
-    """All subscriptions of the organization."""
-    upcoming: list[UpcomingInvoice] = field(default_factory=list)
-    """The charges that Stripe calculated ahead for these subscriptions."""
-    invoices: dict[str, Invoice] = field(default_factory=dict)
-    """The unpaid invoices, and the invoices that the merge changes, by id."""
-    charges: dict[str, Charge] = field(default_factory=dict)
-    """The refunded and disputed charges, by id."""
-    changes: dict[str, PlanChange] = field(default_factory=dict)
-    """The open change, and the changes that the observations name, by id."""
-    plan_row: OrganizationPlan | None = None
-    grant: Grant | None = None
-    """The grant that has not been ended."""
 
 
 def update_plan_table(
@@ -140,7 +77,11 @@ def update_plan_table(
             if attribution.change_id is None and is_plan_changed(before, state):
                 # Stripe prorates this change as if each invoice will be paid.
                 jobs.defer_all(session, [jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER)])
+        defer_trial_jobs(session, organization_id, before.status if before is not None else None, state.status)
         close_changes(session, rows, state, plans, now)
+    unrecorded = (rows_by_organization[each] for each in affected if not rows_by_organization[each].had_trial)
+    shown = [rows.organization.id for rows in unrecorded if any(map(shows_trial, rows.subscriptions))]
+    record_trials(session, shown, "at_stripe", now)
     return {HISTORY: history}
 
 
@@ -157,17 +98,6 @@ def record_state(
 def is_plan_changed(before: PlanState | None, after: PlanState) -> bool:
     """Return whether an enrolled organization got another plan or quantity."""
     return before is not None and (before.requested_plan, before.quantity) != (after.requested_plan, after.quantity)
-
-
-def rank_plans(session: Session, plan_of_product: Mapping[str, str] | None) -> Plans:
-    """Return the catalogue of the mirror, in the order of the deployment's own catalogue."""
-    ranking, suspends_disputed = session.info[PLAN_RANKING], session.info[SUSPENDS_DISPUTED]
-    return Plans(plan_of_product or {}, ranking, suspends_disputed=suspends_disputed)
-
-
-def load_plans(session: Session) -> Plans:
-    """Load the catalogue of the mirror, in the order of the deployment's own catalogue."""
-    return rank_plans(session, session.scalar(select(PLAN_OF_PRODUCT)))
 
 
 def derive_plan(rows: OrganizationRows, plans: Plans) -> PlanState:
@@ -265,33 +195,3 @@ def close_changes(session: Session, rows: OrganizationRows, state: PlanState, pl
                 jobs.defer(session, jobs.CHECK_CHARGE, {"change_id": change.id})
         elif change.state == "requires_action" and subscription.pending_until is None:
             change.close("abandoned", now, {"code": PaymentAbandoned.code, "detail": "The payment was not completed."})
-
-
-def load_organization_rows(
-    session: Session, organizations: Iterable[Organization], seen: Iterable[Seen] = ()
-) -> tuple[dict[str, OrganizationRows], dict[str, str]]:
-    """Return the rows of these organizations by id, and the catalogue to derive their plans with.
-
-    Rows that are locked stay locked. ``seen`` are the observed states, which may name a change.
-    """
-    found = {each.id: OrganizationRows(each) for each in organizations}
-    plan_of_product: dict[str, str] = {}
-    named = {change_id for each in seen if (change_id := find_reported_change_id(each)) is not None}
-    parameters = {"organizations": list(found), "named": list(named)}
-    for organization_id, row, subscription, upcoming, invoice, charge, change, grant, catalog in session.execute(
-        ORGANIZATION_ROWS, parameters
-    ):
-        rows = found[organization_id]
-        rows.plan_row, rows.grant = row, grant
-        if subscription is not None and subscription not in rows.subscriptions:
-            rows.subscriptions.append(subscription)
-        if upcoming is not None:
-            rows.upcoming.append(upcoming)
-        if invoice is not None:
-            rows.invoices[invoice.id] = invoice
-        if charge is not None:
-            rows.charges[charge.id] = charge
-        if change is not None:
-            rows.changes[change.id] = change
-        plan_of_product = catalog or {}
-    return found, plan_of_product

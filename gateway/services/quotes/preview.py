@@ -12,7 +12,7 @@ from stripe.params import InvoiceCreatePreviewParamsSubscriptionDetails as Detai
 from gateway.catalog import CatalogPlan
 from gateway.config import QUOTE_LIFETIME
 from gateway.db.models import Organization, PlanChange, Subscription
-from gateway.errors import NoImmediateCharge, NotEnrolled, PeriodOver, StripeRejected
+from gateway.errors import NoChange, NoImmediateCharge, NotEnrolled, PeriodOver, StripeRejected
 from gateway.services.customers.deletion import detect_deletion, refuse_deleted_customer
 from gateway.services.customers.existing import introduce_organization
 from gateway.services.entitlements.over_limits import OverLimit, find_levels, find_over_limits
@@ -44,6 +44,7 @@ from gateway.services.subscription.exposure import find_max_quantity
 from gateway.services.subscription.pricing import build_update_items, name_prices
 from gateway.services.subscription.scheduled_end import build_end_params, find_cleared_end
 from gateway.services.subscription.terms import find_billing_date, find_next_invoice_date, find_scheduled_end
+from gateway.services.subscription.trials import is_trialing
 from gateway.stripe_api.client import nothing_upcoming, outside_period, stripe_call
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from gateway.stripe_api.times import to_unix
@@ -200,7 +201,12 @@ def load_request(
         billing = load_billing_state(session, caller.organization_id, gateway.catalog)
         target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
         units = quantity or billing.default_quantity(target.key)
-        transition = policy.check_change(gateway.catalog, billing.plan_state, target, units, billing.contract)
+        try:
+            needs = policy.check_change(gateway.catalog, billing.plan_state, target, units, billing.contract).needs
+        except NoChange:  # during a trial, the quote says what the present plan will cost after it
+            if not is_trialing(billing.subscription):
+                raise
+            needs = frozenset()
         if target.is_floor:
             policy.check_ending(gateway.catalog, billing.duplicates.values())
         if billing.subscription is None or billing.base_item is None or billing.subscription_version is None:
@@ -208,7 +214,7 @@ def load_request(
         settlement = choose_settlement(gateway.catalog, billing, billing.plan_state.requested_plan, target, units)
         if (
             settlement == "now"
-            and policy.Need.CARD in transition.needs
+            and policy.Need.CARD in needs
             and billing.subscription.collection_method != "charge_automatically"
         ):
             raise NoImmediateCharge(PAID_BY_INVOICE)

@@ -13,8 +13,9 @@ from stripe.params import CustomerListParams, InvoiceListParams, SubscriptionLis
 from gateway.db.models import IS_UNPAID, Invoice, Organization, PaymentMethod, Subscription
 from gateway.services.mirror.refresh import retrieve
 from gateway.services.plan_table.derive import PlanState, never_enrolled
+from gateway.services.plan_table.rows import OrganizationRows, load_organization_rows, rank_plans
 from gateway.services.plan_table.selection import UNMAPPED, Plans, list_duplicates
-from gateway.services.plan_table.writer import OrganizationRows, derive_plan, load_organization_rows, rank_plans
+from gateway.services.plan_table.writer import derive_plan
 from gateway.services.reconciliation import compare
 from gateway.services.reconciliation.differences import Cause, Difference, Pair, compare_fields
 from gateway.services.runtime import Gateway

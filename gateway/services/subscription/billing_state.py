@@ -17,12 +17,13 @@ from gateway.db.models import (
     PaymentMethod,
     Price,
     Subscription,
+    Trial,
 )
 from gateway.db.models import Charge as StoredCharge
 from gateway.services.mirror.charged_method import IS_CHARGED
 from gateway.services.plan_table.derive import PlanState, never_enrolled
+from gateway.services.plan_table.rows import PLAN_OF_PRODUCT, rank_plans
 from gateway.services.plan_table.selection import list_duplicates, select_base_item, select_current_subscription
-from gateway.services.plan_table.writer import PLAN_OF_PRODUCT, rank_plans
 from gateway.services.subscription.terms import Contract
 from gateway.stripe_api.snapshots import BANK_DEBITS, ENDED
 
@@ -75,6 +76,8 @@ class BillingState:
     metered_items: frozenset[str] = frozenset()
     """The ids of the items that bill the usage of the plan."""
     returned_payments: tuple[ReturnedPayment, ...] = ()
+    had_trial: bool = False
+    """Whether the organization has had the one trial that it gets."""
 
     @property
     def has_lost_dispute(self) -> bool:
@@ -223,6 +226,7 @@ RETURNED_PAYMENTS = (
     .scalar_subquery()
 )
 HAS_PAID = exists().where(Invoice.organization_id == Organization.id, Invoice.status == "paid", Invoice.amount_paid > 0)
+HAD_TRIAL = exists().where(Trial.organization_id == Organization.id).correlate(Organization)
 BILLING_STATE = (
     select(
         OrganizationPlan,
@@ -234,6 +238,7 @@ BILLING_STATE = (
         HAS_PAID,
         Organization.currency,
         RETURNED_PAYMENTS,
+        HAD_TRIAL,
     )
     .select_from(REQUESTED)
     .outerjoin(Organization, Organization.id == REQUESTED.c.id)
@@ -255,7 +260,7 @@ def load_billing_state(
     plans = rank_plans(session, rows[0].plan_of_product)
     subscriptions = list({each.Subscription.id: each.Subscription for each in rows if each.Subscription}.values())
     subscription = select_current_subscription(subscriptions, plans)
-    row, _, payment_method, _, prices, unsettled, has_paid, currency, returned = next(
+    row, _, payment_method, _, prices, unsettled, has_paid, currency, returned, had_trial = next(
         (each for each in rows if each.Subscription is subscription), rows[0]
     )
     if subscription is not None and subscription.status in ENDED:
@@ -279,4 +284,5 @@ def load_billing_state(
             item["id"] for item in items if item.get("metered") and plans.of_product.get(item["product_id"]) == plan
         ),
         returned_payments=tuple(ReturnedPayment(*each) for each in returned or ()),
+        had_trial=had_trial,
     )

@@ -41,7 +41,7 @@ def check_change(
     catalog: Catalog, billing: BillingState, transition: Transition, target: CatalogPlan, quantity: int
 ) -> None:
     """Raise ExposureLimit, which names the possible quantity, if the change adds more than the organization may owe."""
-    if Need.CARD not in transition.needs:
+    if Need.PAID_UP not in transition.needs:
         return
     possible = find_max_quantity(catalog, billing, target)
     if quantity > possible:

@@ -25,11 +25,12 @@ from gateway.services.customers.payment_methods import ShownPaymentMethod, to_sh
 from gateway.services.invoices.listing import IS_PAYABLE, IS_VISIBLE
 from gateway.services.mirror.charged_method import IS_CHARGED
 from gateway.services.plan_table.derive import PlanState, never_enrolled
+from gateway.services.plan_table.rows import PLAN_OF_PRODUCT
 from gateway.services.plan_table.selection import Plans, select_base_item
 from gateway.services.plan_table.standing import GOOD
-from gateway.services.plan_table.writer import PLAN_OF_PRODUCT
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
+from gateway.services.subscription.billing_state import HAD_TRIAL
 from gateway.services.subscription.terms import (
     Contract,
     PlanPrice,
@@ -38,6 +39,8 @@ from gateway.services.subscription.terms import (
     find_scheduled_end,
     is_collection_paused,
 )
+from gateway.services.subscription.trials import TrialView, find_startable, view_trial
+from gateway.stripe_api.snapshots import ENDED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +113,7 @@ class PlanDetails:
     scheduled: bool
     billing_date: datetime | None
     upcoming_charges: UpcomingCharges | None
+    trial: TrialView | None
     payment_method: ShownPaymentMethod | None
     latest_invoice: Invoice | None
     pending_change: PendingChange | None
@@ -147,9 +151,12 @@ class DetailsRow(NamedTuple):
     change: PlanChange | None
     may_pay: bool
     """Whether an invoice can be paid now."""
+    had_trial: bool
 
 
-EMPTY_ROW = DetailsRow(False, None, None, None, None, None, None, None, None, None, None, may_pay=False)
+EMPTY_ROW = DetailsRow(
+    False, None, None, None, None, None, None, None, None, None, None, may_pay=False, had_trial=False
+)
 """The row of an organization that the gateway has never seen."""
 
 CUSTOMER_DISCOUNTS = aliased(Discounts)
@@ -177,6 +184,7 @@ SELECT_DETAILS = (
         Invoice,
         PlanChange,
         MAY_PAY,
+        HAD_TRIAL,
     )
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.id == OrganizationPlan.subscription_id)
@@ -210,6 +218,9 @@ def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow) -> P
     if subscription is not None and item is not None:
         contract = Contract.of(subscription, item)
     actions = policy.list_actions(catalog, state.requested_plan, contract)
+    running = subscription if subscription is not None and subscription.status not in ENDED else None
+    if find_startable(catalog, state.requested_plan, contract, running, had_trial=found.had_trial) is not None:
+        actions = [policy.START_TRIAL.action, *actions]
     if found.may_pay and state.standing != GOOD and not catalog.is_managed_by_sales(state.requested_plan):
         actions = [policy.PAY_INVOICE, *actions]
     return PlanDetails(
@@ -232,6 +243,7 @@ def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow) -> P
         scheduled=contract.scheduled,
         billing_date=billing_date,
         upcoming_charges=build_upcoming_charges(found.upcoming, next_invoice),
+        trial=view_trial(subscription, has_method=found.payment_method is not None, now=gateway.clock()),
         payment_method=to_shown(found.payment_method) if found.payment_method is not None else None,
         latest_invoice=found.invoice,
         pending_change=build_pending_change(found.change) if found.change is not None else None,

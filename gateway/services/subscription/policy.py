@@ -49,6 +49,7 @@ class Transition:
 BUYING = frozenset({Need.CARD, Need.PAID_UP})
 THROUGH_SALES = Transition(action=CONTACT_SALES, channel=Channel.SALES)
 ENROLL, UPGRADE = Transition(action="enroll"), Transition(action="upgrade", needs=BUYING)
+START_TRIAL = Transition(action="start_trial", needs=frozenset({Need.PAID_UP}))
 DOWNGRADE = Transition(action="downgrade")
 CHANGE_QUANTITY = Transition(action="change_quantity", needs=BUYING)
 
@@ -98,15 +99,7 @@ def check_change(
         raise ContactSalesRequired(
             f"Our sales team makes changes from {catalog.name_of(current.requested_plan)} to {target.name}."
         )
-    if contract.scheduled:
-        raise ContactSalesRequired("Our sales team has scheduled this subscription. Please contact them to change it.")
-    if contract.paused:
-        raise ContactSalesRequired("The subscription is paused. Please contact our sales team to resume it.")
-    if contract.classic:
-        raise ClassicBillingMode(
-            "The subscription is in Stripe's classic billing mode, so it cannot be changed here yet. "
-            "It must be moved to flexible billing mode first. Please contact our sales team."
-        )
+    refuse_fixed(contract)
     if target.key != current.requested_plan and not contract.sells(target):
         raise PlanUnavailable(
             f"{target.name} is not sold in {contract}, as the subscription is billed. Please contact our sales team."
@@ -119,9 +112,24 @@ def check_change(
         raise NoChange(f"The organization already has {target.name} in this quantity.")
     if transition == CHANGE_QUANTITY and quantity < current.quantity:
         return replace(transition, needs=frozenset())  # reducing the quantity has no preconditions
+    if transition == CHANGE_QUANTITY and contract.ends_unpaid:
+        return replace(transition, needs=frozenset({Need.PAID_UP}))
     if transition == DOWNGRADE and quantity > current.quantity:
         return replace(transition, needs=BUYING)  # more units of a smaller plan may cost more
     return transition
+
+
+def refuse_fixed(contract: Contract) -> None:
+    """Raise ContactSalesRequired or ClassicBillingMode if a plan's change must wait for the sales team."""
+    if contract.scheduled:
+        raise ContactSalesRequired("Our sales team has scheduled this subscription. Please contact them to change it.")
+    if contract.paused:
+        raise ContactSalesRequired("The subscription is paused. Please contact our sales team to resume it.")
+    if contract.classic:
+        raise ClassicBillingMode(
+            "The subscription is in Stripe's classic billing mode, so it cannot be changed here yet. "
+            "It must be moved to flexible billing mode first. Please contact our sales team."
+        )
 
 
 def check_ending(catalog: Catalog, plans: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from gateway.catalog import Catalog, CatalogPlan, CatalogPrice
 from gateway.db.models import Subscription
+from gateway.stripe_api.snapshots import TRIALING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,9 @@ class Contract:
     """Whether Stripe has paused the whole subscription. It begins no periods and makes no invoices until it is resumed.
     https://docs.stripe.com/billing/subscriptions/pause """
 
+    ends_unpaid: bool = False
+    """Whether Stripe ends the subscription after its trial unless there is a payment method. It owes nothing so far."""
+
     @property
     def is_fixed(self) -> bool:
         """Return whether a plan's change must wait for the sales team."""
@@ -76,6 +80,7 @@ class Contract:
             scheduled=subscription.schedule_id is not None,
             classic=subscription.billing_mode == "classic",
             paused=subscription.status == "paused",
+            ends_unpaid=subscription.status == TRIALING and subscription.missing_payment_method == "cancel",
         )
 
     @classmethod

@@ -9,7 +9,13 @@ from gateway.stripe_api.snapshots.discounts import DiscountsSnapshot
 from gateway.stripe_api.snapshots.invoices import SETTLED, InvoiceSnapshot, UpcomingInvoiceSnapshot, upcoming_of
 from gateway.stripe_api.snapshots.payment_methods import BANK_DEBITS, PaymentMethodSnapshot
 from gateway.stripe_api.snapshots.references import Observation, Reference, discounts_of, referred, unreadable
-from gateway.stripe_api.snapshots.subscriptions import CHANGE_ID, ENDED, SubscriptionItem, SubscriptionSnapshot
+from gateway.stripe_api.snapshots.subscriptions import (
+    CHANGE_ID,
+    ENDED,
+    TRIALING,
+    SubscriptionItem,
+    SubscriptionSnapshot,
+)
 
 __all__ = [
     "BANK_DEBITS",
@@ -19,6 +25,7 @@ __all__ = [
     "ORGANIZATION_ID",
     "PLAN",
     "SETTLED",
+    "TRIALING",
     "ChargeSnapshot",
     "CustomerSnapshot",
     "DiscountsSnapshot",

@@ -22,7 +22,8 @@ from gateway.stripe_api.times import from_unix, from_unix_or_none
 
 CHANGE_ID = "change_id"  # the metadata key with the id of the plan change that Stripe last carried out
 ENDED = frozenset({"canceled", "incomplete_expired"})  # Stripe's terminal statuses
-STATUSES = ENDED | {"incomplete", "trialing", "active", "past_due", "unpaid", "paused"}
+TRIALING = "trialing"
+STATUSES = ENDED | {TRIALING, "incomplete", "active", "past_due", "unpaid", "paused"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +88,8 @@ class SubscriptionSnapshot(Snapshot):
     paused_until: datetime | None
     """When Stripe resumes collection. None if it is not paused, or paused without an end."""
     trial_end: datetime | None
+    missing_payment_method: str | None
+    """What Stripe does if a trial ends without a payment method: ``cancel``, ``create_invoice`` or ``pause``."""
     discount_ids: tuple[str, ...]
     """The discounts of the subscription and of its items."""
     latest_invoice_id: str | None
@@ -112,6 +115,7 @@ class SubscriptionSnapshot(Snapshot):
             raise UnreadableObject(f"unknown status {stripe_object['status']!r}")
         items = stripe_object["items"]
         pause = stripe_object["pause_collection"] or {}
+        trial = stripe_object.get("trial_settings") or {"end_behavior": {}}
         if items.get("has_more") or not items["data"]:
             raise UnreadableObject("the object does not show all of the subscription's items")
         return cls(
@@ -132,6 +136,7 @@ class SubscriptionSnapshot(Snapshot):
             pause_behavior=text(pause.get("behavior")),
             paused_until=from_unix_or_none(pause.get("resumes_at")),
             trial_end=from_unix_or_none(stripe_object["trial_end"]),
+            missing_payment_method=text(trial["end_behavior"].get("missing_payment_method")),
             discount_ids=discount_ids_of(stripe_object),
             latest_invoice_id=id_of(stripe_object["latest_invoice"]),
             change_id=text(stripe_object["metadata"].get(CHANGE_ID)),

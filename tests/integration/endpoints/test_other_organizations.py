@@ -12,7 +12,9 @@ from gateway.db.models import Base, Invoice, Organization
 from tests.support.json_types import Json
 from tests.support.world import World
 
-OWN = {"at", "context", "currency", "If-Match", "If-None-Match", "key", "limit", "plan", "quantity", "shown_price"}
+OWN = {"at", "context", "currency", "If-Match", "If-None-Match", "key", "limit", "plan", "quantity", "shown_price"} | {
+    "trial"
+}
 """Parameters and fields that name nothing of another organization."""
 WHOLE_BODIES = {"createSalesInquiry", "replaceBillingDetails"}
 """Operations whose bodies hold only what a person typed."""

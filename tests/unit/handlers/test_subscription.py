@@ -82,6 +82,7 @@ def subscription(
         pause_behavior=None,
         paused_until=None,
         trial_end=None,
+        missing_payment_method="create_invoice",
         discount_ids=(),
         latest_invoice_id=invoice,
         change_id=change,

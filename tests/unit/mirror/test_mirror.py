@@ -65,6 +65,7 @@ def test_content_of_a_subscription() -> None:
         "pause_behavior": None,
         "paused_until": None,
         "trial_end": None,
+        "missing_payment_method": "create_invoice",
         "discount_ids": [],
         "latest_invoice_id": "in_1Ddsfxw9Rj48z7MYW57wVs9T",
         "change_id": "chg_2",

@@ -28,13 +28,19 @@ def test_a_modification_accepts_a_quote_instead() -> None:
     assert ModifySubscriptionSchema().load({"quote": "a.b-c_d"}) == ChangeCommand(quote="a.b-c_d")
 
 
-def test_a_creation_requires_a_plan_and_accepts_a_card() -> None:
+def test_a_creation_accepts_a_card_and_needs_no_plan() -> None:
     body: dict[str, Any] = {"plan": "plus", "quantity": 1, "payment_method": "pm_1", "quote": "a.b.c"}
     assert CreateSubscriptionSchema().load(body) == ChangeCommand(**body, enroll=True)
-    assert errors(CreateSubscriptionSchema, {"quantity": 1}) == {"plan": ["Missing data for required field."]}
+    assert CreateSubscriptionSchema().load({}) == ChangeCommand(enroll=True)
 
 
-@pytest.mark.parametrize("schema", COMMANDS)
+@pytest.mark.parametrize("body", [{"trial": 1}, {"trial": "true"}, {"trial": True, "quote": "a.b.c"}])
+def test_a_trial_is_a_boolean_without_a_quote(body: Any) -> None:
+    errors(ModifySubscriptionSchema, body)
+    assert ModifySubscriptionSchema().load({"trial": True}) == ChangeCommand(trial=True)
+
+
+@pytest.mark.parametrize("schema", [ChangeCommandSchema, ModifySubscriptionSchema])
 def test_an_empty_body_is_refused(schema: type[Schema]) -> None:
     errors(schema, {})
 
