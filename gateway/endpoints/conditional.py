@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from flask import request
 
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 
 # RFC 9110, 8.8.3 and 5.6.1, which allow empty list elements. WSGI decodes the header as latin-1.
 TAGS = r'[ \t]*(?:(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"[ \t]*)?'

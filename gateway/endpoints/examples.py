@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema
 
-from schemas import billing_details, entitlements, flags, history, invoices, plans, sales, subscription
+from schemas import billing_details, changes, entitlements, flags, history, invoices, plans, sales, subscription
 
 Json = dict[str, Any]
 
@@ -247,11 +247,11 @@ OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
             "message": "We need more than 100 units.",
         },
         sales.StoredInquirySchema: {"id": "inq_0f6b1c2d3e4f5a6b7c8d9e0f1a2b3c4d", "created_at": NOW},
-        subscription.ChangeCommandSchema: {"plan": "plus", "quantity": 2},
+        changes.ChangeCommandSchema: {"plan": "plus", "quantity": 2},
         subscription.ChangeListSchema: {"data": [CHANGE]},
         subscription.ChangeResultSchema: CHANGE_RESULT,
-        subscription.CreateSubscriptionSchema: {"plan": "free"},
-        subscription.ModifySubscriptionSchema: {"quote": SIGNED_QUOTE},
+        changes.CreateSubscriptionSchema: {"plan": "free"},
+        changes.ModifySubscriptionSchema: {"quote": SIGNED_QUOTE},
         subscription.PlanDetailsSchema: DETAILS,
         subscription.QuoteSchema: QUOTE,
     }

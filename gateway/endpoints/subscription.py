@@ -18,17 +18,14 @@ from gateway.services.plan_changes.view import ChangeView, get_change, list_chan
 from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.rate_limits.table import RouteClass
 from gateway.services.subscription.plan_details import PlanDetails, load_plan_details
-from schemas.subscription import (
+from schemas.changes import (
     CancelSubscriptionSchema,
     ChangeCommand,
     ChangeCommandSchema,
-    ChangeListSchema,
-    ChangeResultSchema,
     CreateSubscriptionSchema,
     ModifySubscriptionSchema,
-    PlanDetailsSchema,
-    QuoteSchema,
 )
+from schemas.subscription import ChangeListSchema, ChangeResultSchema, PlanDetailsSchema, QuoteSchema
 
 blueprint = Blueprint(
     "subscription", __name__, url_prefix="/v1/subscription", description="The organization's plan and its changes"

@@ -13,7 +13,7 @@ import requests
 from gateway.failpoints import KILLED, Failpoint
 from gateway.services.plan_changes.request import write_intent
 from gateway.services.runtime import Caller
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.faults.changes import (
     ASKS_ITS_HOLDER,
     DECLINED,

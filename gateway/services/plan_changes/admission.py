@@ -19,7 +19,7 @@ from gateway.services.subscription.billing_state import REQUESTED, BillingState,
 from gateway.services.subscription.policy import Transition
 from gateway.services.subscription.pricing import get_price, name_prices
 from gateway.services.subscription.trials import find_startable
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 
 # One statement for both, because a round trip costs more than the rows. It returns a row even without a change.
 INTENT_AND_LATEST = (

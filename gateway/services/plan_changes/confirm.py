@@ -6,7 +6,7 @@ from gateway.services.plan_changes.view import ChangeView
 from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.quotes.token import decode_token
 from gateway.services.runtime import Caller, Gateway
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 
 
 def confirm_change(gateway: Gateway, caller: Caller, command: ChangeCommand) -> ChangeView:

@@ -44,7 +44,7 @@ from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import choose_settlement, is_unpaid, load_billing_state
 from gateway.stripe_api.snapshots import InvoiceSnapshot
 from gateway.stripe_api.times import from_unix, to_unix
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 
 # Delay of the completion job. The request has usually ended before. If not, both use the same idempotency keys, so
 # Stripe carries the change out once.

@@ -211,9 +211,8 @@ def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow) -> P
         plans = Plans(found.plan_of_product or {}, catalog.keys)
         item = select_base_item(subscription, plans)[1]
         next_invoice = find_next_invoice_date(subscription.items)
-        billing_date = (
-            find_billing_date(subscription, next_invoice) if state.requested_plan != catalog.floor.key else None
-        )
+        if state.requested_plan != catalog.floor.key:
+            billing_date = find_billing_date(subscription, next_invoice)
     contract = Contract.of_enrolment(catalog, found.customer_currency, [caller.currency])
     if subscription is not None and item is not None:
         contract = Contract.of(subscription, item)

@@ -10,7 +10,7 @@ from gateway.app import build_gateway, create_app
 from gateway.db.models import Organization, PaymentMethod
 from gateway.endpoints.request_context import EXTENSION
 from gateway.services.plan_changes.request import write_intent
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.support.api import ApiClient
 from tests.support.json_types import Json
 from tests.support.payment_methods import attach, customer_of

@@ -21,7 +21,7 @@ from gateway.services.plan_changes import admission
 from gateway.services.plan_changes.request import change_plan, write_intent
 from gateway.services.rate_limits.table import CHANGES
 from gateway.services.runtime import Caller
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.support.api import ApiClient, problem_of
 from tests.support.world import World
 

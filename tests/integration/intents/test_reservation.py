@@ -15,7 +15,7 @@ from gateway.errors import StripeNotCalled
 from gateway.services.intents import reservation
 from gateway.services.intents.reservation import Kind, reserve
 from gateway.services.plan_changes.request import write_intent
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.support.api import ApiClient, problem_of
 from tests.support.billing_operations import bill, card_of, finish, hold, in_flight, let_go, upgrade_that_waits
 from tests.support.world import CALLER, World

@@ -7,7 +7,7 @@ from gateway.db.models import Organization, PlanChange, Subscription
 from gateway.services.plan_changes.execute import finish_change
 from gateway.services.plan_changes.request import write_intent
 from gateway.services.quotes.token import Terms, read_token
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.support.api import ApiClient
 from tests.support.world import CALLER, World
 

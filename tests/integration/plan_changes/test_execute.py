@@ -9,7 +9,7 @@ from gateway.app import build_gateway
 from gateway.db.models import Organization, PlanChange, Price, Subscription
 from gateway.services.plan_changes.execute import finish_change
 from gateway.services.plan_changes.request import write_intent
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.support.world import CALLER, NOWHERE, World
 
 

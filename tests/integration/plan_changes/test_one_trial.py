@@ -16,7 +16,7 @@ from gateway.db.models import Organization
 from gateway.errors import GatewayError
 from gateway.services.plan_changes.confirm import confirm_change
 from gateway.services.runtime import Caller
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.support.accounts import make_customer, show_in_search
 from tests.support.catalogs import write_catalog
 from tests.support.world import World

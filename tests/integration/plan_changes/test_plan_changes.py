@@ -15,7 +15,7 @@ from gateway.services.plan_changes.execute import finish_change
 from gateway.services.plan_changes.request import change_plan, write_intent
 from gateway.services.plan_changes.stripe_calls import Step, freeze_next_step
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.support.api import ApiClient
 from tests.support.clock import StripeTime
 from tests.support.metrics import scrape

@@ -16,7 +16,7 @@ from gateway.services.runtime import Gateway
 from gateway.stripe_api.breaker import PAUSE, Breaker
 from gateway.stripe_api.client import stripe_client
 from gateway.stripe_api.gate import PERSON_WAITS, Gate, Share
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.support.monotonic import MonotonicClock
 from tests.support.world import CALLER, World
 

@@ -17,7 +17,7 @@ from gateway.services.plan_changes.request import write_intent
 from gateway.services.plan_changes.stripe_calls import Step, freeze_next_step
 from gateway.services.runtime import Gateway
 from gateway.stripe_api import client
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.support.api import ApiClient
 from tests.support.clock import StripeTime
 from tests.support.json_types import Json

@@ -10,7 +10,7 @@ import pytest
 from gateway.db.models import Invoice, Organization, PlanChange, PlanHistory, Subscription, Trial
 from gateway.services.plan_changes.execute import run_change
 from gateway.services.plan_changes.request import record_intent
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.support.accounts import make_customer, show_in_search
 from tests.support.api import ApiClient
 from tests.support.catalogs import write_catalog

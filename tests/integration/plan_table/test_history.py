@@ -15,7 +15,7 @@ from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.plan_changes.request import write_intent
 from gateway.services.runtime import Caller
 from gateway.stripe_api.snapshots import CHANGE_ID
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.support.api import ApiClient, problem_of
 from tests.support.json_types import Json
 from tests.support.stripe_events import deliver

@@ -18,7 +18,7 @@ from gateway.services.plan_changes.charge_check import check_charge
 from gateway.services.plan_changes.confirm import confirm_change
 from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.quotes.token import ALGORITHM, AUDIENCE, derive_signing_key, read_token
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.support.api import ApiClient, problem_of
 from tests.support.clock import StripeTime
 from tests.support.json_types import Json

@@ -14,7 +14,7 @@ from gateway.errors import CardDeclined, PaymentActionRequired, RateLimited, Str
 from gateway.services.plan_changes.request import change_plan
 from gateway.services.rate_limits.card_testing import refuse_after_declines
 from gateway.services.runtime import Gateway
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.support.api import ApiClient
 from tests.support.world import CALLER, World
 

@@ -16,7 +16,7 @@ from gateway.services.reconciliation.differences import Difference
 from gateway.services.webhooks import drain
 from gateway.stripe_api.snapshots import CustomerSnapshot, SubscriptionSnapshot
 from handlers import HANDLERS
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.support.clock import StripeTime
 from tests.support.plans import on_plus
 from tests.support.reconciliation import drop_webhooks, set_quantity_at_stripe, subscription_items, tables

@@ -8,7 +8,7 @@ from gateway.errors import ExposureLimit
 from gateway.services.plan_changes.request import change_plan
 from gateway.services.quotes.preview import quote_change
 from gateway.services.runtime import Gateway
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.support.api import ApiClient
 from tests.support.catalogs import PLAIN_CATALOG
 from tests.support.world import CALLER, World

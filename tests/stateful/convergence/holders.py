@@ -10,7 +10,7 @@ from gateway.db.models import PlanChange
 from gateway.errors import GatewayError
 from gateway.services.plan_changes.payment import abandon_change
 from gateway.services.plan_changes.request import change_plan
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.stateful.convergence.dashboard import CARD_REQUIRING_ACTION, PAUSES, WHOSE
 from tests.stateful.convergence.network import FORMS, PICKS
 from tests.stateful.convergence.workers import MEANWHILE, Workers

@@ -15,7 +15,7 @@ from gateway.services.plan_changes.confirm import confirm_change
 from gateway.services.plan_changes.request import change_plan
 from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.runtime import Caller
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.stateful.convergence.stepped_gateway import SteppedGateway, pass_on
 
 ORGANIZATION = "org_1"

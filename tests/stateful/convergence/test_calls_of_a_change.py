@@ -4,7 +4,7 @@ import pytest
 
 from gateway.catalog import Charge
 from gateway.services.plan_changes.request import change_plan
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.stateful.convergence.shop import QuotingShop
 from tests.stateful.convergence.stepped_gateway import SteppedGateway
 

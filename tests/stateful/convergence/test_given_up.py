@@ -10,7 +10,7 @@ from sqlalchemy import text
 from gateway.services.plan_changes.request import change_plan
 from gateway.services.reconciliation import drift
 from gateway.services.reconciliation.differences import Difference, Resolution
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.stateful.convergence.expected import Expected
 from tests.stateful.convergence.found import check_tables
 from tests.stateful.convergence.stepped_gateway import SteppedGateway, pass_on

@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 
 from gateway.db.models import PlanHistory
 from gateway.services.plan_changes.request import change_plan
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.stateful.convergence.dashboard import CARD_REQUIRING_ACTION
 from tests.stateful.convergence.stepped_gateway import SteppedGateway, pass_on
 from tests.support.clock import DAY

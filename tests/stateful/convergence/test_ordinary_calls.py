@@ -4,7 +4,7 @@ from itertools import groupby
 
 from gateway.services.plan_changes.request import change_plan
 from handlers import HANDLERS
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.stateful.convergence.expected import Expected
 from tests.stateful.convergence.found import check_history, check_inbox, check_tables
 from tests.stateful.convergence.stepped_gateway import SteppedGateway

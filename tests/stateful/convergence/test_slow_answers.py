@@ -8,7 +8,7 @@ from gateway.db import jobs
 from gateway.services.mirror.refresh import refresh
 from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.plan_changes.request import change_plan
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.stateful.convergence.expected import Expected
 from tests.stateful.convergence.found import check_tables
 from tests.stateful.convergence.stepped_gateway import SteppedGateway, pass_on

@@ -20,7 +20,7 @@ from gateway.services.plan_changes.request import change_plan
 from gateway.services.reconciliation.run import reconcile
 from gateway.stripe_api.snapshots import Snapshot
 from handlers import HANDLERS
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.stateful.convergence.charges import ShownMethods
 from tests.stateful.convergence.dashboard import CARDS, ORGANIZATIONS, PAUSES, WHOSE
 from tests.stateful.convergence.network import EXTRAS, FORMS, PICKS, Network

@@ -22,7 +22,7 @@ from gateway.errors import GatewayError
 from gateway.services.plan_changes.confirm import confirm_change
 from gateway.services.plan_changes.request import change_plan
 from gateway.services.quotes.preview import quote_change
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 from tests.stateful.convergence.stepped_gateway import SteppedGateway, pass_on
 from tests.stateful.received_money.books import Books, Ledger
 from tests.support.clock import DAY

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.endpoints.conditional import conditional
-from schemas.subscription import ChangeCommand
+from schemas.changes import ChangeCommand
 
 APP = Flask("conditional")
 COMMAND = ChangeCommand(plan="plus")

@@ -7,8 +7,8 @@ import pytest
 from marshmallow import Schema, ValidationError
 
 from schemas.billing_details import DefaultPaymentMethodSchema
+from schemas.changes import ChangeCommand, ChangeCommandSchema, CreateSubscriptionSchema, ModifySubscriptionSchema
 from schemas.fields import UtcDateTime
-from schemas.subscription import ChangeCommand, ChangeCommandSchema, CreateSubscriptionSchema, ModifySubscriptionSchema
 
 COMMANDS = [ChangeCommandSchema, ModifySubscriptionSchema, CreateSubscriptionSchema]
 
