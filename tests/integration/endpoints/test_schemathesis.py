@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from werkzeug.serving import make_server
 
+from gateway.auth import SCOPES
 from gateway.db.models import Invoice
 from tests.integration.conftest import QuietHandler
 from tests.support.api import ApiClient
@@ -18,6 +19,7 @@ from tests.support.documented import close
 from tests.support.world import World
 
 ROOT = Path(__file__).parents[3]
+ALL_SCOPES = (*SCOPES, "plans:read")
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 
@@ -45,7 +47,7 @@ def test_every_answer_is_documented(world: World, url: str, api: ApiClient, tmp_
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", "openapi.json"]
     found = subprocess.run(
         [*command, "--url", url, "--max-examples", str(examples), "--no-color"],
-        env=os.environ | ids | {"GATEWAY_TOKEN": world.token(), "PYTHONPATH": str(ROOT)},
+        env=os.environ | ids | {"GATEWAY_TOKEN": world.token(scopes=ALL_SCOPES), "PYTHONPATH": str(ROOT)},
         cwd=tmp_path,
         text=True,
         stdout=subprocess.PIPE,
