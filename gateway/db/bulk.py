@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
+from typing import Any
 
 import orjson
-from sqlalchemy import JSON, Column, Table, Text, bindparam, cast, func, select
+from sqlalchemy import JSON, Column, ColumnElement, DefaultClause, Table, Text, bindparam, cast, func, select
 from sqlalchemy import column as named
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Session
@@ -57,15 +58,25 @@ def statement(shape: Shape) -> Insert:
 def upsert(table: Table, names: tuple[str, ...]) -> Insert:
     """Return an upsert. Its rows come from the parameter named after the table.
 
-    A row whose key exists is overwritten.
+    A row whose key exists is overwritten. A new row beside known ones may lack a value that the database supplies.
     """
     sent = func.json_to_recordset(cast(bindparam(table.name, type_=Text), JSON)).table_valued(
         *(named(name, table.columns[name].type) for name in names)
     )
-    inserted = insert(table).from_select(names, select(sent.render_derived(with_types=True)))
+    rows = sent.render_derived(with_types=True)
+    values = [or_default(rows.c[name], table.columns[name]) for name in names]
+    inserted = insert(table).from_select(names, select(*values))
     others = [name for name in names if name not in table.primary_key.columns]
     update = {name: inserted.excluded[name] for name in others}
     return inserted.on_conflict_do_update(index_elements=table.primary_key.columns, set_=update)
+
+
+def or_default(sent: ColumnElement[Any], column: Column[object]) -> ColumnElement[Any]:
+    """Return what was sent for a column, or the column's default where nothing was."""
+    if column.nullable or not isinstance(column.server_default, DefaultClause):
+        return sent
+    default = column.server_default.arg
+    return func.coalesce(sent, cast(default, column.type) if isinstance(default, str) else default)
 
 
 def left_to_database(column: Column[object], rows: Sequence[Base]) -> bool:

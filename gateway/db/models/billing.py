@@ -72,9 +72,9 @@ class Invoice(Mirrored):
     attempt_count: Mapped[int] = mapped_column(server_default="0")
     auto_advance: Mapped[bool] = mapped_column(server_default=text("false"))
     payment_under_way: Mapped[bool | None]
+    """Whether a payment is in progress, as a lookup found. None if Stripe has shown a newer state since."""
     withdrawal_waits: Mapped[bool] = mapped_column(server_default=text("false"))
     """Whether the next event about the invoice queues the withdrawal of its credits, unless it is still a draft."""
-    """Whether a payment is in progress, as a lookup found. None if Stripe has shown a newer state since."""
     number: Mapped[str | None]
     currency: Mapped[str]
     total: Mapped[int]

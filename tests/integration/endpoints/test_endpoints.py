@@ -48,7 +48,6 @@ def test_read_only_token_changes_nothing(world: World, method: str, path: str) -
 @pytest.mark.parametrize(
     "body",
     [
-        {},
         {"plan": "platinum"},
         {"plan": 7},
         {"plan": None},
