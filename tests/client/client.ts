@@ -90,8 +90,8 @@ function explain(problem: Problem): string {
 export async function mistakes(client: Client): Promise<void> {
   // @ts-expect-error A plan that the catalogue does not list.
   await client.PATCH("/v1/subscription", { body: { plan: "platinum" } });
-  // @ts-expect-error A POST without its plan.
-  await client.POST("/v1/subscription", { body: { quantity: 1 } });
+  // @ts-expect-error A trial that is neither true nor false.
+  await client.POST("/v1/subscription", { body: { trial: "yes" } });
   // @ts-expect-error An address without its country.
   await client.PUT("/v1/billing-details", { body: { name: "A", email: "a@example.com", address: { line1: "B" }, tax_ids: [] } });
   const { data } = await client.GET("/v1/subscription");
