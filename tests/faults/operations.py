@@ -12,6 +12,7 @@ from gateway.stripe_api.snapshots import InvoiceSnapshot
 from tests.faults.changes import ASKS_ITS_HOLDER, GOOD, enrol, interface, last_change
 from tests.support.deployment import Deployment
 from tests.support.json_types import Json
+from tests.support.wait import eventually
 
 CUSTOMER = "SELECT stripe_customer_id FROM organizations WHERE id = %s"
 IN_FLIGHT = "SELECT count(*) FROM billing_intents"
@@ -106,7 +107,8 @@ def assert_done_once(wanted: Wanted) -> None:
         assert settings is not None
         assert settings.default_payment_method == default
         mirrored = "SELECT default_payment_method_id FROM organizations WHERE id = %s"
-        assert stage.rows(mirrored, wanted.organization_id) == [(default,)]
+        # A refresh settles the third state of one second.
+        eventually(lambda: stage.rows(mirrored, wanted.organization_id) == [(default,)])
     with interface(stage, wanted.organization_id) as api:
         if wanted.kind is Kind.DELETE_PAYMENT_METHOD:
             assert api.problem("PATCH", "/subscription", plan="plus") == (402, "payment_method_required")

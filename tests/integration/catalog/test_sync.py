@@ -226,4 +226,5 @@ def test_a_quote_is_bound_to_the_metered_prices_too(world: World, tmp_path: Path
     quote = world.api().ok("POST", "/subscription/preview", plan="starter")
     edit(world, tmp_path / "raised.toml", ('"0.5"', '"0.6"'))
     list(sync_catalog(world.gateway))
+    world.settle()  # a refresh settles the third state that a price had within one second
     assert world.api().problem("PATCH", "/subscription", quote=quote["token"]) == (409, "quote_stale")
