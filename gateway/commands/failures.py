@@ -8,7 +8,7 @@ from gateway.errors import GatewayError
 
 
 def explain(error: Exception) -> str | None:
-    """Return one line that says what is wrong, or None if the error is a fault of ours."""
+    """Return one line that says what is wrong, or None if only an engineer can fix it."""
     if isinstance(error, ConfigError | GatewayError | OSError):
         return str(error)
     if isinstance(error, DBAPIError) and is_outage(error.orig):

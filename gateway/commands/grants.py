@@ -10,7 +10,7 @@ from gateway.db.models import Grant
 from gateway.services.grants import add_grant, end_grant, list_grants
 
 OPERATOR = click.option(
-    "--by", "operator", envvar="USER", required=True, help="Your name, for the history.  [env: USER]"
+    "--by", "operator", envvar="USER", show_envvar=True, required=True, help="Your name, for the history."
 )
 
 
@@ -38,7 +38,7 @@ def grants() -> None:
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]),
     help="The end, in UTC. A date means its first moment.",
 )
-@click.option("--reason", required=True, help="Why, for whoever reads the list.")
+@click.option("--reason", required=True, help="Why. `gateway grants list` shows it.")
 @OPERATOR
 def add(organization: str, plan: str, until: datetime, reason: str, operator: str) -> None:
     """Grant a plan to an organization. It uses the higher one of this plan and its subscription's plan."""

@@ -22,7 +22,7 @@ def find_directory_without_space(pgdata: Path, runtime_path: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix="gateway-postgres-")) if " " in str(found) else found
 
 
-postgres_server.find_suitable_socket_dir = find_directory_without_space  # type: ignore[attr-defined]  # imported there
+postgres_server.find_suitable_socket_dir = find_directory_without_space  # type: ignore[attr-defined]  # its import is no public name
 
 
 @contextmanager

@@ -14,10 +14,10 @@ from gateway.db.models import Charge, Invoice, Mirrored, PaymentMethod
 from gateway.services.mirror.batch import Batch
 from gateway.services.mirror.dependents import find_surplus_methods, find_unknown_payment_methods
 from gateway.services.mirror.outcome import Outcome
-from gateway.services.mirror.refresh_jobs import fill_job, first_method_job, lookup_job, refresh_job, surplus_job
+from gateway.services.mirror.refresh_jobs import fill_job, lookup_job, refresh_job, surplus_job
 from gateway.services.mirror.tables import KINDS
 from gateway.services.plan_table import writer
-from gateway.services.plan_table.trials import find_trialing, record_trials
+from gateway.services.plan_table.trials import find_trialing, first_method_job, record_trials
 from gateway.stripe_api.snapshots import Observation, PaymentMethodSnapshot, Reference
 from gateway.stripe_api.times import from_unix
 

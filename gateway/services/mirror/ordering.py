@@ -44,7 +44,7 @@ SAME_CLOCK = timedelta(0)
 ORDERED = 2
 """The length of a trail that can be continued: the state before and one state, or ``created`` and one state."""
 UNKNOWN = ""
-"""It stands in a trail for unknown states. What is before it has no known place."""
+"""A trail holds it in place of states that are not known. The order of the states before it is not known either."""
 
 
 class Verdict(Enum):

@@ -48,15 +48,6 @@ def surplus_job(payment_method_id: str) -> jobs.Wanted:
     return jobs.Wanted(f"detach_surplus:{payment_method_id}", jobs.DETACH_SURPLUS, arguments)
 
 
-def first_method_job(organization_id: str) -> jobs.Wanted:
-    """Build the job that makes the first payment method of an organization in a trial its default.
-
-    The worker continues in ``customers.first_method``.
-    """
-    arguments = {"organization_id": organization_id}
-    return jobs.Wanted(f"choose_first_method:{organization_id}", jobs.CHOOSE_FIRST_METHOD, arguments)
-
-
 def lookup_job(kind: str, stripe_id: str, changed_at: datetime, *, at: datetime) -> jobs.Wanted:
     """Build the job that refreshes an object only if the mirror still has no state as new as ``changed_at``.
 

@@ -145,7 +145,7 @@ def freeze_ending(session: Session, change: PlanChange, billing: BillingState, s
     change.steps = {**change.steps, name: dict(params)}
     row = session.get_one(StoredSubscription, subscription_id)
     begins = min(datetime.fromisoformat(item["current_period_start"]) for item in row.items)
-    # Also what is paid. Stripe writes a negative final invoice off, and the withdrawal then credits it.
+    # Include paid invoices. Stripe writes a negative final invoice off, and the withdrawal then credits the paid time.
     of_period = select(Invoice.id).where(Invoice.subscription_id == subscription_id, Invoice.created >= begins)
     note_unsettled(change, [*billing.list_unsettled(subscription_id), *session.scalars(of_period)])
     return Step(

@@ -30,10 +30,19 @@ def shows_trial(subscription: Subscription) -> bool:
     return of_plan and subscription.trial_end is not None
 
 
+def first_method_job(organization_id: str) -> jobs.Wanted:
+    """Build the job that makes the first payment method of an organization in a trial its default.
+
+    The worker continues in ``customers.first_method.choose_first_method``.
+    """
+    arguments = {"organization_id": organization_id}
+    return jobs.Wanted(f"choose_first_method:{organization_id}", jobs.CHOOSE_FIRST_METHOD, arguments)
+
+
 def defer_trial_jobs(session: Session, organization_id: str, before: str | None, after: str) -> None:
     """Enqueue what follows the start of a trial, or its end without a payment method. Both are Stripe's statuses."""
     if after == TRIALING != before:
-        jobs.defer(session, jobs.CHOOSE_FIRST_METHOD, {"organization_id": organization_id})
+        jobs.defer_all(session, [first_method_job(organization_id)])
     if before == TRIALING and after == "canceled":
         jobs.defer(session, jobs.RETURN_TO_FLOOR, {"organization_id": organization_id})
 

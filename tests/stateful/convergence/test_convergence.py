@@ -7,11 +7,9 @@ tables with those that ``expected`` derives from Stripe's own JSON. This runs a 
     STATEFUL_EXAMPLES=500 STATEFUL_STEPS=40 pytest tests/stateful/convergence/test_convergence.py -n0
 """
 
-import os
 import sys
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from gateway.db.models import PaymentMethod, UpcomingInvoice
@@ -21,6 +19,7 @@ from tests.stateful.convergence.found import check_changes, check_history, check
 from tests.stateful.convergence.holders import Holders
 from tests.stateful.convergence.workers import POLLING, Workers
 from tests.support.json_types import Json
+from tests.support.machines import drawn
 
 ONLY_IN_EVENTS = ("invoices", "upcoming_invoices")
 """The drift walk does not compare all of these tables. Stripe lists the events that update them for 30 days."""
@@ -105,16 +104,6 @@ MACHINES = {"delivered": Delivered, "lost": Lost, "lost for good": LostForGood}
 
 @pytest.mark.parametrize("fate", MACHINES)
 def test_the_tables_end_equal_to_stripes_state(fate: str, database_url: str) -> None:
-    chosen = settings(
-        max_examples=int(os.environ.get("STATEFUL_EXAMPLES", "3")),
-        stateful_step_count=int(os.environ.get("STATEFUL_STEPS", "25")),
-        derandomize="STATEFUL_EXAMPLES" not in os.environ,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        # No shrinking, because it would take an hour.
-        phases=[Phase.explicit, Phase.generate],
-        database=None,
-    )
     machine: type[RuleBasedStateMachine] = type(fate, (MACHINES[fate],), {"database_url": database_url})
-    run_state_machine_as_test(machine, settings=chosen)
+    run_state_machine_as_test(machine, settings=drawn(examples=3, steps=25))
     print(fate, dict(Workers.calls))  # noqa: T201 - `-rP` shows how many calls the chaos costs

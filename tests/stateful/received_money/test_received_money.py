@@ -6,13 +6,11 @@ and the accepted changes, and none of the gateway's code. This runs a longer sea
     STATEFUL_EXAMPLES=500 STATEFUL_STEPS=40 pytest tests/stateful/received_money -n0
 """
 
-import os
 from fractions import Fraction
 from typing import Any
 
 import pytest
 import requests
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
@@ -27,6 +25,7 @@ from tests.stateful.convergence.stepped_gateway import SteppedGateway, pass_on
 from tests.stateful.received_money.books import Books, Ledger
 from tests.support.clock import DAY
 from tests.support.faults import request_fault
+from tests.support.machines import drawn
 
 PRICE = 25000
 HOUR = 3600
@@ -166,15 +165,7 @@ class ReceivedMoney(RuleBasedStateMachine):
             self.stage.close()
 
 
-CHOSEN = settings(
-    max_examples=int(os.environ.get("STATEFUL_EXAMPLES", "3")),
-    stateful_step_count=int(os.environ.get("STATEFUL_STEPS", "25")),
-    derandomize="STATEFUL_EXAMPLES" not in os.environ,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.generate],
-    database=None,
-)
+CHOSEN = drawn(examples=3, steps=25)
 
 
 @pytest.mark.parametrize("charge", ["on_billing_date", "now"])

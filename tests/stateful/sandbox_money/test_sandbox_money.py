@@ -6,10 +6,8 @@ reads them through the API after the rules. This runs a longer search::
     STATEFUL_EXAMPLES=2000 STATEFUL_STEPS=40 pytest tests/stateful/sandbox_money -n0
 """
 
-import os
 import sys
 
-from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant
 
 from tests.stateful.sandbox_money import billed, credit_notes, invoices, periods
@@ -20,6 +18,7 @@ from tests.stateful.sandbox_money.in_force import InForce
 from tests.stateful.sandbox_money.stories import Stories
 from tests.support.clock import START
 from tests.support.json_types import Json
+from tests.support.machines import drawn
 
 STEPS_BETWEEN = 5
 """The test reads and checks the books after this many steps, and at the end."""
@@ -138,11 +137,5 @@ class MoneyMachine(Stories):
         self.usage.check(self.books)
 
 
-MoneyMachine.TestCase.settings = settings(
-    max_examples=int(os.environ.get("STATEFUL_EXAMPLES", "20")),
-    stateful_step_count=int(os.environ.get("STATEFUL_STEPS", "12")),
-    derandomize="STATEFUL_EXAMPLES" not in os.environ,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+MoneyMachine.TestCase.settings = drawn(examples=20, steps=12)
 TestSandboxMoney = MoneyMachine.TestCase

@@ -1,0 +1,13 @@
+"""A SELECT that goes to the driver directly treats an outage as all other statements do."""
+
+import pytest
+
+from gateway.errors import DatabaseUnavailable
+from tests.support.world import World
+
+
+def test_a_connection_that_ends_in_a_read_is_an_outage(world: World) -> None:
+    database = world.gateway.database
+    with pytest.raises(DatabaseUnavailable):
+        database.read("SELECT pg_terminate_backend(pg_backend_pid())", {})
+    assert database.read("SELECT 1", {}) == [(1,)]
