@@ -1,5 +1,6 @@
 """Defers background jobs. A job is a row in the same database, so it exists only if its transaction commits."""
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime
@@ -43,9 +44,21 @@ QUEUEING_LOCK_STATE = text("""
             WHERE queueing_lock = :lock AND status = 'doing' AND worker_id IS NOT NULL)
 """)
 
+# The rows are locked in the order of their queueing locks, so that two transactions cannot deadlock here. A job that a
+# worker takes in the meantime is not deleted, because the lock reads its status again.
 WAITING = text("""
-    SELECT queueing_lock FROM procrastinate_jobs
-    WHERE queueing_lock = ANY(CAST(:locks AS text[])) AND status = 'todo'
+    WITH wanted AS (
+        SELECT queueing_lock, due
+        FROM unnest(CAST(:locks AS text[]), CAST(:times AS timestamptz[])) AS wanted (queueing_lock, due)
+    ), too_late AS (
+        SELECT job.id FROM procrastinate_jobs AS job JOIN wanted USING (queueing_lock)
+        WHERE job.status = 'todo' AND job.scheduled_at > COALESCE(wanted.due, now())
+        ORDER BY queueing_lock FOR UPDATE OF job
+    ), deleted AS (
+        DELETE FROM procrastinate_jobs AS job USING too_late WHERE job.id = too_late.id RETURNING job.id
+    )
+    SELECT job.queueing_lock FROM procrastinate_jobs AS job JOIN wanted USING (queueing_lock)
+    WHERE job.status = 'todo' AND job.id NOT IN (SELECT id FROM deleted)
 """)
 
 # Workers delete the jobs that succeeded and keep those that failed. So a periodic task's last run succeeded if its job
@@ -108,19 +121,31 @@ def defer(
 
 
 def defer_all(session: Session, wanted: Iterable[Wanted]) -> None:
-    """Enqueue many jobs as ``defer`` does, with two statements for any number of jobs.
+    """Enqueue many jobs, with two statements for any number of jobs. At most one job waits under a queueing lock.
 
-    One query finds the jobs that are already waiting, and one INSERT enqueues the others. If another transaction
-    enqueues one of them between the two, this function inserts them one by one. The last job of a queueing lock wins.
+    The first statement finds the jobs that are already waiting, and deletes those that would start too late. So a job
+    that is wanted now does not wait for the time of an earlier request. One INSERT enqueues the others. If another
+    transaction enqueues one of them between the two, this function enqueues them one by one. Of two jobs with the same
+    queueing lock, the earlier one wins.
     """
     # Without the sorting, two transactions that want the same jobs could deadlock on the queueing locks.
-    by_lock = {each.queueing_lock: each for each in sorted(wanted, key=lambda each: each.queueing_lock)}
-    waiting = set(session.scalars(WAITING, {"locks": list(by_lock)})) if by_lock else set()
+    by_lock = {each.queueing_lock: each for each in sorted(wanted, key=enqueuing_order)}
+    if not insert(session, missing_jobs(session, by_lock)):
+        for each in by_lock.values():
+            insert(session, missing_jobs(session, {each.queueing_lock: each}))
+
+
+def enqueuing_order(wanted: Wanted) -> tuple[str, float]:
+    """Return the key that sorts jobs by queueing lock, and the earliest of a lock last."""
+    return wanted.queueing_lock, math.inf if wanted.at is None else -wanted.at.timestamp()
+
+
+def missing_jobs(session: Session, by_lock: Mapping[str, Wanted]) -> list[Job]:
+    """Return the jobs for which none waits that starts in time. Delete the waiting ones that would start too late."""
+    values = {"locks": list(by_lock), "times": [each.at for each in by_lock.values()]}
+    waiting = set(session.scalars(WAITING, values)) if by_lock else set()
     new = [each for queueing_lock, each in by_lock.items() if queueing_lock not in waiting]
-    jobs = [job_of(each.task, each.arguments, each.queueing_lock, each.lock, each.at) for each in new]
-    if jobs and not insert(session, jobs):
-        for job in jobs:
-            insert(session, [job])
+    return [job_of(each.task, each.arguments, each.queueing_lock, each.lock, each.at) for each in new]
 
 
 def job_of(
@@ -134,6 +159,8 @@ def job_of(
 
 def insert(session: Session, jobs: Sequence[Job]) -> bool:
     """Insert all jobs in this order, or none. Return False if a waiting job holds one of the queueing locks."""
+    if not jobs:
+        return True
     connection = session.connection()
     try:
         # Without the savepoint, a conflict of queueing locks would abort the caller's whole transaction. The session

@@ -1,8 +1,9 @@
 """Jobs are rows of the same database, so a rollback removes the jobs of its transaction."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -64,6 +65,35 @@ def test_jobs_keep_locks_and_times_and_merge_into_waiting_ones(world: World) -> 
         ("refresh:a", "refresh:a", "a", None),
         ("refresh:c", "refresh:c", "c", later),
     ]
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+@pytest.mark.parametrize(("first", "second"), [(3600, None), (3600, 60), (60, 3600), (None, 3600)])
+def test_earlier_of_two_requests_wins(world: World, batches: int, first: int | None, second: int | None) -> None:
+    start = datetime.now(UTC).replace(microsecond=0)
+    times = [None if each is None else start + timedelta(seconds=each) for each in (first, second)]
+    with world.gateway.database.transaction() as session:
+        if batches == 1:
+            jobs.defer_all(session, [wanted("a", at) for at in times])
+        for at in times if batches == 2 else ():
+            jobs.defer_all(session, [wanted("a", at)])
+    earliest = None if None in times else min(filter(None, times))
+    assert [at for *_, at in enqueued(world)] == [earliest]
+
+
+def test_earlier_request_wins_against_one_that_commits_meanwhile(world: World) -> None:
+    with ThreadPoolExecutor(1) as other:
+        with world.gateway.database.transaction() as session:
+            jobs.defer_all(session, [wanted("a", datetime.now(UTC) + timedelta(hours=1))])
+
+            def defer_now() -> None:
+                with world.gateway.database.transaction() as theirs:
+                    jobs.defer_all(theirs, [wanted("a")])
+
+            deferring = other.submit(defer_now)
+            eventually(lambda: world.blocked() == 1)
+        deferring.result(timeout=10)
+    assert [at for *_, at in enqueued(world)] == [None]
 
 
 def test_opposite_enqueuing_orders_do_not_deadlock(world: World) -> None:
