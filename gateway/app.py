@@ -1,5 +1,6 @@
 """Build the web process from its configuration, database, Stripe client, blueprints and error handlers."""
 
+import logging
 from collections.abc import Callable
 
 from flask import Flask
@@ -21,6 +22,7 @@ from gateway.endpoints import (
     response_headers,
     sales,
     subscription,
+    trail,
     webhooks,
 )
 from gateway.endpoints.document import DESCRIPTION, Api
@@ -69,9 +71,9 @@ def build_gateway(
     )
 
 
-def wired(share: Share | None = None) -> Gateway:
-    """Build the gateway from the environment. Raise ConfigError if a setting is wrong."""
-    configure_logging()
+def wired(share: Share | None = None, level: int = logging.INFO) -> Gateway:
+    """Build the gateway from the environment, and log from ``level`` on. Raise ConfigError if a setting is wrong."""
+    configure_logging(level)
     return build_gateway(Config.from_environment(), share)
 
 
@@ -113,5 +115,5 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     app.before_request(gateway.gate.begin_request)
     app.teardown_request(lambda _error: gateway.gate.end_request())
     ingress = webhooks.WebhookIngress(app.wsgi_app, web, app.config[problems.HEADERS])
-    app.wsgi_app = ingress  # type: ignore[method-assign]  # Flask's documented way to wrap it
+    app.wsgi_app = trail.Trail(ingress)  # type: ignore[method-assign]  # Flask's documented way to wrap it
     return app

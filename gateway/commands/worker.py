@@ -1,6 +1,7 @@
 """``gateway worker`` processes the inbox and the jobs until it is stopped. It survives outages of the database."""
 
 import asyncio
+import logging
 import signal
 import threading
 from contextlib import suppress
@@ -15,6 +16,7 @@ from gateway import gc_tuning
 from gateway.commands.loading import load_gateway, refuse_unmigrated
 from gateway.db.session import is_outage
 from gateway.errors import DatabaseUnavailable
+from gateway.job_log import log_job
 from gateway.services.operations.status import HEARTBEAT_TIMEOUT
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks.drain_loop import LINGER
@@ -33,7 +35,7 @@ log = structlog.get_logger()
 @click.option("--concurrency", default=4, show_default=True, help="Number of jobs that run at a time.")
 def worker(concurrency: int) -> None:
     """Process the inbox and the jobs until stopped."""
-    gateway = load_gateway(Share.of_worker(concurrency))
+    gateway = load_gateway(Share.of_worker(concurrency), logging.INFO)
     with suppress(DatabaseUnavailable):  # the worker waits for a database that is down
         refuse_unmigrated(gateway.database)
     gc_tuning.reduce_gc()
@@ -73,6 +75,7 @@ async def keep_working(app: App, concurrency: int, stopping: threading.Event) ->
                     shutdown_graceful_timeout=GRACE,
                     update_heartbeat_interval=HEARTBEAT_TIMEOUT.total_seconds() / 3,
                     stalled_worker_timeout=HEARTBEAT_TIMEOUT.total_seconds(),
+                    worker_middleware=[log_job],
                     install_signal_handlers=False,  # with them, this loop would take a stop for a lost database
                 )
         except (ConnectorException, psycopg.OperationalError) as error:

@@ -29,6 +29,9 @@ Every error is a problem of RFC 9457, whose `code` is stable. Besides the answer
 - A path that does not exist is 404 `not_found`, and a method that a path does not have is 405 `method_not_allowed`.
 - A request that is not valid HTTP, or is too long or too slow, may be 400, 408, 414, 417, 431 or 501 on any path.
 
+Every answer has a header `X-Request-Id`, which names the request in our logs. So does a problem's `request_id`.
+A request may bring its own, of up to 64 letters, digits, dots, dashes and underscores, or a `traceparent`.
+
 Amounts are in minor units of their currency, such as cents. Times are in UTC.
 Stripe's webhooks, the health checks and the metrics are not part of this document, because no client of this interface
 calls them.

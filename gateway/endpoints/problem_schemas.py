@@ -106,6 +106,7 @@ def schema(status: Json, code: Json, required: Mapping[str, Json], optional: Map
         "status": status,
         "code": code,
         "detail": {"type": ["string", "null"], "description": "for people"},
+        "request_id": {"type": "string", "description": "names the request in the logs"},
         **required,
     }
     return {"type": "object", "required": list(always), "properties": {**always, **optional}}

@@ -5,6 +5,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar, cast
 
 from flask import current_app, g, request
+from structlog.contextvars import bind_contextvars
 
 from gateway.auth import Principal, TokenVerifier
 from gateway.endpoints.apidoc import describe
@@ -87,8 +88,10 @@ def guard(scope: str, check: Callable[[Principal, str], None]) -> Callable[[Call
 
 def set_caller(who: Principal, scope: str) -> None:
     """Set the caller that ``caller`` returns. Raise Forbidden."""
+    organization_id = who.require(scope)
+    bind_contextvars(organization_id=organization_id)
     g.caller = Caller(
-        organization_id=who.require(scope),
+        organization_id=organization_id,
         actor=who.subject,
         name=who.name,
         email=who.email,

@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
 
 import orjson
 import requests
 import stripe
+import structlog
 from requests.structures import CaseInsensitiveDict
 from stripe import RequestsClient, StripeClient
 from stripe._base_address import BaseAddresses  # not exported, and the parameter's only type
@@ -29,6 +31,8 @@ API_VERSION: Final = "2026-10-28.endive"  # the version that the pinned SDK and 
 MAX_NETWORK_RETRIES = 1  # a StripeClient's default is 0. Both attempts carry the same idempotency key.
 
 TOOK: Final = "Gateway-Took"  # a header that we add to each response: the seconds that the call took
+
+log = structlog.get_logger()
 
 # With telemetry, the SDK writes a file below the home directory. A container may have no home directory.
 stripe.enable_telemetry = False
@@ -113,17 +117,32 @@ class MeteredClient(RequestsClient):
     def _timed(
         self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any
     ) -> tuple[Any, int, Mapping[str, str]]:
-        """Make the call, and add a header with its duration to the response.
+        """Make the call, log it, and add a header with its duration to the response.
+
+        The log leaves out the query, which may hold an e-mail address.
 
         Raises APIError for a 2xx response that does not come from Stripe, such as a proxy's page. Its fields would be
         missing later, where the cause is hard to see.
         """
         started = time.monotonic()
-        body, status, response_headers = super().request(method, url, headers, post_data)
-        took = time.monotonic() - started
+        status, answer_headers = None, CaseInsensitiveDict[str]()
+        try:
+            body, status, response_headers = super().request(method, url, headers, post_data)
+            answer_headers.update(response_headers)
+        finally:
+            took = time.monotonic() - started
+            log.info(
+                "stripe_call",
+                method=method,
+                path=urlsplit(url).path,
+                status=status,  # None if Stripe did not answer
+                ms=round(took * 1000, 1),
+                stripe_request_id=answer_headers.get("Request-Id"),
+            )
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES and not has_stripe_shape(body):
             raise stripe.APIError("the response does not come from Stripe", http_status=status)
-        return body, status, CaseInsensitiveDict({**response_headers, TOOK: f"{took:.3f}"})
+        answer_headers[TOOK] = f"{took:.3f}"
+        return body, status, answer_headers
 
 
 def has_stripe_shape(body: bytes | str) -> bool:

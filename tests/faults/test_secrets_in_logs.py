@@ -74,4 +74,4 @@ def event(event_id: str, event_type: str, about: dict[str, object]) -> bytes:
 @pytest.mark.parametrize("path", ["/a%0Ab", "/a%0D%0Ab"])
 def test_path_cannot_forge_a_line_of_the_log(running: Deployment, path: str) -> None:
     exchange(running.port, head(f"GET {path}"))
-    eventually(lambda: f'"GET {path} HTTP/1.1" 404' in running.said())
+    eventually(lambda: f'"path": "{path}", "status": 404' in running.said())

@@ -14,6 +14,7 @@ from datetime import timedelta
 
 import structlog
 from sqlalchemy import exists, select, update
+from structlog.contextvars import bind_contextvars
 
 from gateway.db import bulk, jobs
 from gateway.db.models import TRIAL_END, Invoice, PlanChange, Trial
@@ -223,6 +224,8 @@ def write_intent(
             session.add(Trial(organization_id=organization.id, reason="started", change_id=intent.id, created_at=now))
         idempotency.link_change(session, caller, intent.id)
         jobs.defer(session, jobs.FINISH_CHANGE, {"change_id": intent.id}, lock=intent.id, at=now + FINISH_AFTER)
+    bind_contextvars(change_id=intent.id)
+    log.info("change_requested", from_plan=intent.from_plan, to_plan=intent.to_plan, quantity=intent.quantity)
     failpoint(Failpoint.INTENT_WRITTEN)
     return first
 

@@ -215,3 +215,7 @@ def close_changes(session: Session, rows: OrganizationRows, state: PlanState, pl
                 jobs.defer(session, jobs.CHECK_CHARGE, {"change_id": change.id})
         elif change.state == "requires_action" and subscription.pending_until is None:
             change.close("abandoned", now, {"code": PaymentAbandoned.code, "detail": "The payment was not completed."})
+        else:
+            continue
+        # The transaction can still fail. Its failure is then logged too, and another merge closes the change.
+        log.info("change_closed", change_id=change.id, organization_id=change.organization_id, state=change.state)

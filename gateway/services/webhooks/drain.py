@@ -24,7 +24,14 @@ from gateway.services.mirror.tables import KINDS
 from gateway.services.runtime import Gateway
 from gateway.stripe_api import json_text
 from gateway.stripe_api.client import API_VERSION
-from gateway.stripe_api.snapshots import Event, Observation, UnreadableObject, unreadable, upcoming_of
+from gateway.stripe_api.snapshots import (
+    Event,
+    Observation,
+    SubscriptionSnapshot,
+    UnreadableObject,
+    unreadable,
+    upcoming_of,
+)
 
 Handlers = Mapping[str, Callable[[Event], Sequence[Observation]]]
 
@@ -71,7 +78,9 @@ def drain_batch(gateway: Gateway, handlers: Handlers) -> int:
         with gateway.database.transaction() as session:
             events = claim_events(session, gateway.clock())
             ids = [event.id for event in events]
-            merge_events(session, events, handlers, gateway.clock())
+            changes = merge_events(session, events, handlers, gateway.clock())
+        if ids:
+            log.info("events_merged", event_ids=ids, change_ids=changes)
     except DatabaseUnavailable:
         raise
     except Exception:  # `drain_event` finds and records the error with its event
@@ -85,7 +94,9 @@ def drain_event(gateway: Gateway, handlers: Handlers, event_id: str) -> None:
     """Process one event alone, and record a failure with it."""
     try:
         with gateway.database.transaction() as session:
-            merge_events(session, claim_events(session, gateway.clock(), event_id), handlers, gateway.clock())
+            events = claim_events(session, gateway.clock(), event_id)
+            changes = merge_events(session, events, handlers, gateway.clock())
+        log.info("events_merged", event_ids=[event.id for event in events], change_ids=changes)
     except DatabaseUnavailable:
         raise
     except Exception as error:  # any error is recorded, and the event is retried or becomes dead
@@ -108,10 +119,13 @@ def claim_events(session: Session, now: datetime, event_id: str | None = None) -
     return [ClaimedEvent(*row) for row in session.execute(query)]
 
 
-def merge_events(session: Session, events: Sequence[ClaimedEvent], handlers: Handlers, now: datetime) -> None:
-    """Merge what the events show, and mark each one done or ignored."""
+def merge_events(session: Session, events: Sequence[ClaimedEvent], handlers: Handlers, now: datetime) -> list[str]:
+    """Merge what the events show, and mark each one done or ignored.
+
+    Return the ids of the plan changes that the shown subscriptions name.
+    """
     if not events:
-        return
+        return []
     reads = [read_event(event, handlers) for event in events]
     outcomes = iter(merge(session, [observation for each in reads for observation in each.observations], now))
     states: dict[str, list[str]] = {"done": [], "ignored": []}
@@ -126,6 +140,8 @@ def merge_events(session: Session, events: Sequence[ClaimedEvent], handlers: Han
                 update(WebhookEvent).where(among(WebhookEvent.id, ids)).values(values),
                 execution_options={"synchronize_session": False},
             )
+    shown = [seen for each in reads for seen in each.observations if isinstance(seen, SubscriptionSnapshot)]
+    return sorted({seen.change_id for seen in shown if seen.change_id is not None})
 
 
 def read_event(stored: ClaimedEvent, handlers: Handlers) -> ReadEvent:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
+from structlog.contextvars import bind_contextvars
 
 from gateway.config import WEBHOOK_TOLERANCE
 from gateway.db.models import WebhookEvent
@@ -81,6 +82,7 @@ class Inbox:
         now = self._gateway.clock()
         check_signature(self._gateway, body, signature, now)
         row = build_row(self._gateway, body, now)
+        bind_contextvars(event_id=row.id)
         is_handled = row.type in self._handled
         self._commits.add(row if is_handled else without_payload(row))
         return is_handled

@@ -49,7 +49,7 @@ def shell(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setenv("STRIPE_SECRET_KEY", config.stripe_secret_key)
     monkeypatch.setenv("STRIPE_API_BASE", config.stripe_api_base or "")
     monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
-    monkeypatch.setattr("gateway.app.configure_logging", lambda: None)  # other tests share this process's logging
+    monkeypatch.setattr("gateway.app.configure_logging", lambda _: None)  # other tests share this process's logging
     return Shell(monkeypatch, capsys)
 
 

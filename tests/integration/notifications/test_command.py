@@ -19,7 +19,7 @@ def changed(world: World, api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> Wo
     monkeypatch.setenv("STRIPE_SECRET_KEY", config.stripe_secret_key)
     monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
     monkeypatch.setenv("GATEWAY_RECEIVERS", str(config.receivers))
-    monkeypatch.setattr("gateway.app.configure_logging", lambda: None)  # other tests share this process's logging
+    monkeypatch.setattr("gateway.app.configure_logging", lambda _: None)  # other tests share this process's logging
     api.ok("PATCH", "/subscription", plan="plus")
     return world
 

@@ -1,0 +1,32 @@
+"""WSGI middleware that names each request in the logs and in its answer."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from gateway.request_id import HEADER, choose_request_id
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+class Trail:
+    """Binds the request's id to all that its thread logs, and adds it to the answer's headers."""
+
+    def __init__(self, application: "WSGIApplication") -> None:
+        self._application = application
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer one request.
+
+        What is bound stays until the thread's next request, because gunicorn logs the access after this call.
+        """
+        request_id = choose_request_id(environ)
+        clear_contextvars()
+        bind_contextvars(request_id=request_id)
+
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            return start_response(status, [*headers, (HEADER, request_id)], *error)
+
+        return self._application(environ, start)
