@@ -10,6 +10,7 @@ import click
 COMMANDS = MappingProxyType(
     {
         "catalog": "Check and show the plans that this deployment sells, and make Stripe match.",
+        "changes": "Show plan changes, as an operator follows them through the logs.",
         "customers": "Take over the customers of an existing Stripe account.",
         "demo": "Start everything on this machine and play the story of one organization.",
         "doctor": "Check settings, database, Stripe, webhook endpoint and workers.",
@@ -17,6 +18,7 @@ COMMANDS = MappingProxyType(
         "grants": "Give organizations complimentary plans, without a subscription at Stripe.",
         "migrate": "Migrate the database to the newest version.",
         "notifications": "Show and replay the notifications to other systems.",
+        "organizations": "Show what is known of an organization.",
         "plans": "Check and repair the plan table.",
         "reconcile": "Find and repair what no webhook reported.",
         "sales": "List and deliver the inquiries to sales.",

@@ -37,6 +37,8 @@ from gateway.stripe_api.snapshots import (
 PAGE_SIZE = 100  # the most that Stripe returns in one page
 
 Listed = TypeVar("Listed", bound=StripeObject)
+UnsettledStatus = Literal["draft", "open", "uncollectible"]
+UNSETTLED_STATUSES: Sequence[UnsettledStatus] = ("draft", "open", "uncollectible")
 FindUnseen = Callable[[Session, Collection[str]], set[str]]
 """Returns those of the ids that were not in Stripe's lists."""
 
@@ -82,9 +84,7 @@ def compare_subscriptions(gateway: Gateway, cursor: str | None, _: FindUnseen) -
     return compare_listed(gateway, SubscriptionSnapshot, page)
 
 
-def compare_invoices(
-    status: Literal["draft", "open", "uncollectible"], gateway: Gateway, cursor: str | None, _: FindUnseen
-) -> Page:
+def compare_invoices(status: UnsettledStatus, gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
     """Compare a page of Stripe's invoices of one status. There are few of each status that is not settled."""
     params: InvoiceListParams = {"limit": PAGE_SIZE, "status": status}
     if cursor is not None:
@@ -154,16 +154,21 @@ def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, find_unseen: F
 def compare_plan_table(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
     """Compare a page of the plan table with what the mirror implies."""
     with gateway.database.transaction() as session:
+        ids = load_next_ids(session, Organization.id, (Organization.stripe_customer_id.is_not(None),), cursor)
+    return Page(cursor=next_cursor(ids), looked_at=len(ids), differences=compare_plans(gateway, ids))
+
+
+def compare_plans(gateway: Gateway, ids: Sequence[str]) -> list[Difference]:
+    """Return how the plans of these organizations differ from what the mirror implies."""
+    with gateway.database.transaction() as session:
         # Read one snapshot of the database. A concurrent merge would look like a difference otherwise.
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-        ids = load_next_ids(session, Organization.id, (Organization.stripe_customer_id.is_not(None),), cursor)
         organizations = session.scalars(select(Organization).where(Organization.id.in_(ids))).all()
         accounts, plan_of_product = load_organization_rows(session, organizations)
         plans = rank_plans(session, plan_of_product)
     compared = [compare_plan(account, derive_plan(account, plans), plans.floor) for account in accounts.values()]
     found = [difference for difference in compared if difference is not None]
-    found += [duplicate for account in accounts.values() for duplicate in name_duplicates(account, plans)]
-    return Page(cursor=next_cursor(ids), looked_at=len(ids), differences=found)
+    return found + [duplicate for account in accounts.values() for duplicate in name_duplicates(account, plans)]
 
 
 def compare_plan(account: OrganizationRows, expected: PlanState, floor: str) -> Difference | None:

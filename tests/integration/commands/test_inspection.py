@@ -1,0 +1,65 @@
+"""An operator sees a change and an organization, and every difference to Stripe with its cause."""
+
+import json
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import text
+
+from gateway.cli import cli
+from tests.support.api import ApiClient
+from tests.support.world import World
+
+
+@pytest.fixture(autouse=True)
+def environment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = world.gateway.config
+    monkeypatch.setenv("GATEWAY_DATABASE_URL", config.database_url)
+    monkeypatch.setenv("GATEWAY_CATALOG", str(config.catalog))
+    monkeypatch.setenv("STRIPE_SECRET_KEY", config.stripe_secret_key)
+    monkeypatch.setenv("STRIPE_API_BASE", config.stripe_api_base or "")
+    monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
+    monkeypatch.setattr("gateway.app.configure_logging", lambda _: None)  # other tests share this process's logging
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+def test_change_is_shown_with_its_events_and_jobs(world: World, api: ApiClient) -> None:
+    change_id = api.ok("PATCH", "/subscription", plan="plus")["id"]
+    assert change_id in run("changes", "list", "--organization", "org_1", "--state", "applied").output
+    assert run("changes", "list", "--state", "failed").output == ""
+    shown = json.loads(run("changes", "show", change_id).output)
+    assert (shown["state"], shown["to_plan"], shown["history"][0]["change_id"]) == ("applied", "plus", change_id)
+    assert [each["task_name"] for each in shown["jobs"]] == ["gateway.finish_change"]
+    world.settle()
+    shown = json.loads(run("changes", "show", change_id).output)
+    assert "customer.subscription.updated" in {each["type"] for each in shown["events"]}
+
+
+def test_organization_is_shown_without_an_email_address(world: World, api: ApiClient) -> None:
+    api.ok("PATCH", "/subscription", plan="plus")
+    world.settle()
+    result = run("organizations", "show", "org_1", "--verify")
+    shown = json.loads(result.output)
+    assert (result.exit_code, shown["differences"], shown["plan"]["plan"]) == (0, [], "plus")
+    assert shown["subscriptions"][0]["id"] in shown["reason"]
+    assert all(shown[each] for each in ("history", "changes", "payment_methods", "events"))
+    assert "@" not in result.output
+
+
+@pytest.mark.usefixtures("api")
+def test_verify_names_each_difference_with_its_cause(world: World) -> None:
+    with world.gateway.database.transaction() as session:
+        session.execute(text("UPDATE organization_plans SET plan = 'plus'"))
+        session.execute(text("UPDATE organizations SET as_of = as_of - interval '1 hour', balance = 7"))
+    result = run("organizations", "show", "org_1", "--verify")
+    found = {(each["kind"], each["class"], *each["fields"]) for each in json.loads(result.output)["differences"]}
+    assert result.exit_code == 1
+    assert found == {("customer", "altered", "balance"), ("subscription", "altered", "plan_table.plan")}
+
+
+@pytest.mark.parametrize("arguments", [("changes", "show", "chg_x"), ("organizations", "show", "org_x")])
+def test_unknown_id_is_reported(arguments: tuple[str, ...]) -> None:
+    assert "There is no" in str(run(*arguments).exception)
