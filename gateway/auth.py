@@ -16,6 +16,7 @@ from marshmallow import ValidationError
 
 from gateway.config import Config
 from gateway.errors import Forbidden, IdentityUnavailable, Unauthorized
+from gateway.metrics import KEY_SERVER_FAILURES
 from schemas.fields import EmailAddress
 
 ORGANIZATION_ID = re.compile(r"\A[A-Za-z0-9_.:-]{1,128}\Z")
@@ -60,6 +61,7 @@ class PublishedKeys(jwt.PyJWKClient):
             return super().get_signing_keys(refresh)
         # PyJWT checks few of the types in the answer, so a wrong one may raise any of these errors.
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError, KeyError, RecursionError, OSError) as error:
+            KEY_SERVER_FAILURES.labels(type(error).__name__).inc()
             raise IdentityUnavailable("The identity provider's keys cannot be read.") from error
 
 

@@ -44,6 +44,12 @@ BREAKER_TRANSITIONS = Counter(
     ["state"],
     registry=REGISTRY,
 )
+KEY_SERVER_FAILURES = Counter(
+    "gateway_key_server_failures",
+    "How often the identity provider's keys could not be read, by the class of the error.",
+    ["error"],
+    registry=REGISTRY,
+)
 LIMITED = Counter(
     "gateway_requests_limited",
     "Requests refused with 429, by the limit that they exceeded: the class of the route and who is limited.",

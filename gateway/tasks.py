@@ -30,7 +30,7 @@ from gateway.services.intents.reservation import Kind
 from gateway.services.invoices.payment import PAYMENT
 from gateway.services.mirror import refresh
 from gateway.services.notifications import delivery
-from gateway.services.operations import retention
+from gateway.services.operations import catalog_check, retention
 from gateway.services.operations.price_migration import PRICE_MOVE
 from gateway.services.operations.status import HEARTBEAT_TIMEOUT
 from gateway.services.plan_changes import charge_check, execute, unpaid_credits
@@ -228,6 +228,7 @@ def add_upkeep(app: App, gateway: Gateway) -> None:
     @app.task(name=jobs.CHECK_ENDPOINT, queueing_lock=jobs.CHECK_ENDPOINT)
     def check_endpoint(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
         endpoint_check.check_endpoint(gateway, HANDLERS)
+        catalog_check.check_prices(gateway)
 
     @app.periodic(cron="* * * * *")
     @app.task(name=jobs.END_GRANTS, queueing_lock=jobs.END_GRANTS)

@@ -8,15 +8,18 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.db.checks import load_result
 from gateway.errors import DatabaseUnavailable
 from gateway.metrics import render_counts
 from gateway.services.notifications.records import ReceiverReport
-from gateway.services.operations.status import Status, count_never_delivered, load_status
+from gateway.services.operations import catalog_check
+from gateway.services.operations.status import Status, count_never_delivered, load_status, measure_free_disk
 from gateway.services.reconciliation import drift
 from gateway.services.reconciliation.differences import Cause, Resolution
 from gateway.services.reconciliation.run import Figures, load_reconciliation_figures
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks.endpoint_check import load_last_check
+from gateway.services.webhooks.refusals import find_signature_problem
 
 log = structlog.get_logger()
 
@@ -55,6 +58,20 @@ def gauges(parts: Gateway) -> Iterator[Metric]:
         "Stored events that were never delivered. The gap walk found them in Stripe's list.",
         count_never_delivered(parts),
     )
+    yield GaugeMetricFamily(
+        "gateway_webhook_signature_problem",
+        "Whether deliveries were refused for their signature and none was accepted since. Alert on 1.",
+        int(find_signature_problem(parts) is not None),
+    )
+    yield GaugeMetricFamily(
+        "gateway_disk_free_ratio", "Free part of the disk of this machine's temporary files.", measure_free_disk()
+    )
+    if (prices := load_result(parts.database, catalog_check.CHECK_NAME)) is not None:
+        yield GaugeMetricFamily(
+            "gateway_catalog_problem",
+            "Whether the last check found prices at Stripe that differ from the catalogue. Alert on 1.",
+            int(prices.problem is not None),
+        )
     if (check := load_last_check(parts)) is not None:
         yield GaugeMetricFamily(
             "gateway_webhook_endpoint_problem",
@@ -93,6 +110,15 @@ def status_gauges(now: Status) -> Iterator[Metric]:
     )
     yield from receiver_gauges(now.receivers)
     yield GaugeMetricFamily("gateway_jobs_stalled", "Running jobs whose worker was killed.", now.stalled_jobs)
+    yield GaugeMetricFamily(
+        "gateway_jobs_lag_seconds", "Seconds since the longest waiting job became due.", now.job_lag.total_seconds()
+    )
+    if now.periodic_age is not None:
+        yield GaugeMetricFamily(
+            "gateway_periodic_jobs_age_seconds",
+            "Seconds since a worker last started a periodic job. One starts every minute.",
+            now.periodic_age.total_seconds(),
+        )
     yield GaugeMetricFamily("gateway_workers", "Workers with a recent heartbeat.", now.workers)
     yield GaugeMetricFamily(
         "gateway_stripe_breaker_open",

@@ -22,7 +22,7 @@ def test_change_is_followed_by_its_id(own: Deployment) -> None:
     def merged() -> list[Json]:
         return [each for each in read_lines(own) if change_id in each.get("change_ids", ())]
 
-    eventually(merged)
+    eventually(lambda: merged() != [])
     eventually(own.all_done)
     for process in (web, worker):
         process.ask_to_stop()

@@ -1,45 +1,49 @@
 """Check the whole installation. Each check asks the real system and yields one line in plain words."""
 
+import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
 from gateway.db.migrate import is_migrated
-from gateway.db.models import Price
+from gateway.db.models import Price, WebhookEvent
 from gateway.db.queries import among
 from gateway.errors import DatabaseUnavailable, StripeRejected, StripeUnavailable
 from gateway.services.notifications.records import ReceiverReport
+from gateway.services.operations.catalog_check import find_price_problem
+from gateway.services.operations.findings import Finding
 from gateway.services.operations.price_terms import matches_catalog
-from gateway.services.operations.status import Status, load_status
+from gateway.services.operations.reachability import check_key_server, explain_stripe
+from gateway.services.operations.status import Status, load_status, measure_free_disk
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import PRICES
 from gateway.services.webhooks.endpoint_check import WEBHOOK_PATH, find_endpoint_problem
+from gateway.services.webhooks.refusals import find_signature_problem
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots.base import answered_at
 
 MAX_SKEW = timedelta(minutes=1)  # a signature is valid for five
 MAX_FACTOR = 10  # one organization then has as many calls to Stripe as our whole budget
 MAX_LAG = timedelta(minutes=1)  # the drain runs every minute, even if every wake-up is lost
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check."""
-
-    ok: bool
-    text: str
+MAX_JOB_LAG = timedelta(minutes=5)
+MAX_PERIODIC_AGE = timedelta(minutes=3)  # one of them starts every minute
+RECENTLY = timedelta(hours=1)
+LEAST_FREE = 0.05
 
 
 def run_checks(gateway: Gateway, types: Iterable[str]) -> Iterator[Finding]:
     """Run all checks whose preconditions hold. ``types`` names the event types that have a handler."""
     yield from check_settings(gateway)
+    yield check_key_server(gateway.config)
+    yield check_disk()
     migrated = check_database(gateway)
     yield migrated
     if migrated.ok:
         yield from check_stripe(gateway, types)  # needs the database, which counts each call
         yield check_catalog(gateway)
+        yield check_signatures(gateway)
+        yield check_modes(gateway)
         yield from check_work(load_status(gateway))
 
 
@@ -71,11 +75,12 @@ def check_stripe(gateway: Gateway, types: Iterable[str]) -> Iterator[Finding]:
         with stripe_call():
             answer = gateway.stripe.v1.products.list({"limit": 1})
     except (StripeRejected, StripeUnavailable) as error:
-        yield Finding(ok=False, text=f"Stripe: {error.detail} ({type(error.__cause__).__name__})")
+        yield Finding(ok=False, text=f"Stripe: {explain_stripe(error)}")
         return
     yield Finding(ok=True, text="Stripe: the key works")
     yield check_clock(gateway.clock() - answered_at(answer))
     yield check_webhook_endpoint(gateway, types)
+    yield check_prices_at_stripe(gateway)
 
 
 def check_clock(skew: timedelta) -> Finding:
@@ -96,6 +101,50 @@ def check_webhook_endpoint(gateway: Gateway, types: Iterable[str]) -> Finding:
         problem = error.detail
     good = f"enabled for {gateway.config.public_url.rstrip('/')}{WEBHOOK_PATH}, with every handled type"
     return Finding(ok=problem is None, text=f"webhook endpoint: {problem or good}")
+
+
+def check_prices_at_stripe(gateway: Gateway) -> Finding:
+    """Check that Stripe's products and prices match ``catalog.toml``."""
+    try:
+        problem = find_price_problem(gateway)
+    except StripeUnavailable as error:
+        problem = explain_stripe(error)
+    return Finding(ok=problem is None, text=f"prices: {problem or 'Stripe matches the catalogue'}")
+
+
+def check_signatures(gateway: Gateway) -> Finding:
+    """Check that deliveries are not refused for a wrong secret."""
+    problem = find_signature_problem(gateway)
+    return Finding(ok=problem is None, text=f"webhook signatures: {problem or 'accepted'}")
+
+
+def check_modes(gateway: Gateway) -> Finding:
+    """Check that the keys and the deliveries belong to one mode."""
+    config, mode = gateway.config, "live" if gateway.config.livemode else "test"
+    if config.stripe_publishable_key and f"_{mode}_" not in config.stripe_publishable_key[:8]:
+        text = f"STRIPE_PUBLISHABLE_KEY is not of {mode} mode, but STRIPE_SECRET_KEY is. Set both for the same mode."
+        return Finding(ok=False, text=f"modes: {text}")
+    foreign = select(
+        exists().where(
+            WebhookEvent.payload.is_not(None),
+            WebhookEvent.received_at > gateway.clock() - RECENTLY,
+            WebhookEvent.state == "rejected",
+            WebhookEvent.livemode.is_not(config.livemode),
+        )
+    )
+    with gateway.database.reading() as session:
+        if session.scalar(foreign):
+            text = f"events of the other mode arrive. Replace the endpoint or the keys, so that all are of {mode} mode."
+            return Finding(ok=False, text=f"modes: {text}")
+    return Finding(ok=True, text=f"modes: keys and events are of {mode} mode")
+
+
+def check_disk() -> Finding:
+    """Check that there is space for temporary files, which hold the counts of the web processes."""
+    free = measure_free_disk()
+    text = f"disk: {free:.0%} of {tempfile.gettempdir()} is free"
+    advice = ". Free some space, or set TMPDIR to another disk." if free < LEAST_FREE else ""
+    return Finding(ok=free >= LEAST_FREE, text=text + advice)
 
 
 def check_catalog(gateway: Gateway) -> Finding:
@@ -133,7 +182,20 @@ def check_work(now: Status) -> Iterator[Finding]:
     names = ": " + ", ".join(f"{task} ({number})" for task, number in sorted(failed.items())) if failed else ""
     yield Finding(ok=not failed, text=f"jobs: {sum(failed.values())} failed{names}")
     yield Finding(ok=now.stalled_jobs == 0, text=f"jobs: {now.stalled_jobs} stalled")
+    yield from check_pace(now)
     yield from map(check_receiver, now.receivers)
+
+
+def check_pace(now: Status) -> Iterator[Finding]:
+    """Check that the workers keep up, and that they start the periodic jobs."""
+    waits = f"jobs: the oldest has been due for {now.job_lag.total_seconds():.0f} seconds"
+    late = now.job_lag > MAX_JOB_LAG
+    yield Finding(ok=not late, text=waits + (". Add a worker, or raise its --concurrency." if late else ""))
+    age = now.periodic_age
+    stalled = age is not None and age > MAX_PERIODIC_AGE
+    started = "not yet started" if age is None else f"last started {age.total_seconds():.0f} seconds ago"
+    advice = ". Restart the workers, and compare their clocks." if stalled else ""
+    yield Finding(ok=not stalled, text=f"periodic jobs: {started}{advice}")
 
 
 def check_receiver(receiver: ReceiverReport) -> Finding:

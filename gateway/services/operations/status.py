@@ -4,6 +4,8 @@ Each query reads a partial index or a table that stays small. With ten million s
 none.
 """
 
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -49,6 +51,15 @@ STALLED = text("""
     WHERE job.status = 'doing' AND (worker.last_heartbeat > now() - :silence) IS NOT TRUE
 """)
 
+# A job that waits for another one of its lock is not late.
+JOB_LAG = text("""
+    SELECT max(now() - COALESCE(job.scheduled_at, deferred.at)) FROM procrastinate_jobs AS job
+    LEFT JOIN procrastinate_events AS deferred ON deferred.job_id = job.id AND deferred.type = 'deferred'
+    WHERE job.status = 'todo' AND COALESCE(job.scheduled_at, deferred.at) <= now() AND NOT EXISTS (
+        SELECT FROM procrastinate_jobs AS running WHERE running.lock = job.lock AND running.status = 'doing')
+""")
+PERIODIC_AGE = text("SELECT now() - to_timestamp(max(defer_timestamp)) FROM procrastinate_periodic_defers")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
@@ -72,6 +83,10 @@ class Status:
     """Jobs by task and status: todo, doing, failed."""
     stalled_jobs: int
     """Jobs of killed workers that no other worker has taken over yet."""
+    job_lag: timedelta
+    """How long the oldest waiting job has been due."""
+    periodic_age: timedelta | None
+    """How long ago a periodic job was last started. None if none ever was."""
     workers: int
     breaker_open: bool
     """Whether a process has stopped calling Stripe because it does not answer."""
@@ -97,6 +112,8 @@ def load_status(gateway: Gateway) -> Status:
             receivers=report_receivers(session, gateway.receivers.keys()),
             jobs={(task, state): number for task, state, number in session.execute(JOBS)},
             stalled_jobs=session.scalar(STALLED, silence) or 0,
+            job_lag=session.scalar(JOB_LAG) or timedelta(0),
+            periodic_age=session.scalar(PERIODIC_AGE),
             workers=session.scalar(WORKERS, silence) or 0,
             breaker_open=session.scalar(BREAKER_OPEN) or False,
         )
@@ -114,6 +131,12 @@ def measure_lag(session: Session, gateway: Gateway) -> timedelta:
     due = (WebhookEvent.state.in_(("pending", "failed")), WebhookEvent.next_attempt_at <= now)
     oldest = session.scalar(select(func.min(WebhookEvent.next_attempt_at)).where(*due))
     return now - oldest if oldest is not None else timedelta(0)
+
+
+def measure_free_disk() -> float:
+    """Return which part of the disk of the temporary files is free on this machine."""
+    usage = shutil.disk_usage(tempfile.gettempdir())
+    return usage.free / usage.total
 
 
 def count_never_delivered(gateway: Gateway) -> int:

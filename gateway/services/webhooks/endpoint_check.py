@@ -6,10 +6,9 @@ https://docs.stripe.com/api/webhook_endpoints/object
 from collections.abc import Iterable
 
 import structlog
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 from stripe import WebhookEndpoint
 
+from gateway.db.checks import load_result, store_result
 from gateway.db.models import Check
 from gateway.errors import StripeRejected, StripeUnavailable
 from gateway.services.runtime import Gateway
@@ -36,17 +35,12 @@ def check_endpoint(gateway: Gateway, types: Iterable[str]) -> None:
         return
     if problem is not None:
         log.error("webhook_endpoint_wrong", problem=problem)
-    values = {"problem": problem, "checked_at": gateway.clock()}
-    with gateway.database.transaction() as session:
-        session.execute(
-            insert(Check).values(name=CHECK_NAME, **values).on_conflict_do_update(index_elements=["name"], set_=values)
-        )
+    store_result(gateway.database, CHECK_NAME, problem, gateway.clock())
 
 
 def load_last_check(gateway: Gateway) -> Check | None:
     """Return the stored result, or None if the endpoint was never checked."""
-    with gateway.database.transaction() as session:
-        return session.scalar(select(Check).where(Check.name == CHECK_NAME))
+    return load_result(gateway.database, CHECK_NAME)
 
 
 def find_endpoint_problem(gateway: Gateway, public_url: str, types: Iterable[str]) -> str | None:

@@ -19,6 +19,7 @@ from gateway.errors import WebhookRefused
 from gateway.metrics import SIGNATURES
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks.group_commit import GroupCommit
+from gateway.services.webhooks.refusals import Refusals
 from gateway.stripe_api import json_text
 from gateway.stripe_api.envelope import WebhookEnvelope
 from gateway.stripe_api.signature import verify
@@ -72,6 +73,7 @@ class Inbox:
         self._handled = handled
         self._writer = Writer(gateway.database)
         self._commits = GroupCommit(self._store)
+        self._refusals = Refusals(gateway.database)
 
     def receive(self, body: bytes, signature: str | None) -> bool:
         """Store one delivery. Return whether the drain has something to do. When this returns, it is committed.
@@ -80,7 +82,11 @@ class Inbox:
         Raises WebhookRefused (nothing is stored) and DatabaseUnavailable (Stripe will deliver it again).
         """
         now = self._gateway.clock()
-        check_signature(self._gateway, body, signature, now)
+        try:
+            check_signature(self._gateway, body, signature, now)
+        except WebhookRefused:
+            self._refusals.note(now)
+            raise
         row = build_row(self._gateway, body, now)
         bind_contextvars(event_id=row.id)
         is_handled = row.type in self._handled

@@ -79,6 +79,25 @@ def leave_a_job(status: str) -> Change:
     return lambda world: sql(world, f"INSERT INTO procrastinate_jobs (queue_name, task_name, status) {values}")
 
 
+def leave_a_late_job(world: World) -> None:
+    values = "VALUES ('default', 'gateway.refresh', 'todo', now() - interval '10 minutes')"
+    sql(world, f"INSERT INTO procrastinate_jobs (queue_name, task_name, status, scheduled_at) {values}")
+
+
+def stop_periodic_jobs(world: World) -> None:
+    values = "VALUES ('gateway.drain_inbox', extract(epoch FROM now())::bigint - 600, '')"
+    sql(world, f"INSERT INTO procrastinate_periodic_defers (task_name, defer_timestamp, periodic_id) {values}")
+
+
+def refuse_a_delivery(world: World) -> None:
+    refused = world.client.post("/webhooks/stripe", data=b"{}", headers={"Stripe-Signature": "t=1,v1=0"})
+    assert refused.status_code == 400
+
+
+def rename_a_product(world: World) -> None:
+    world.stripe.v1.products.update("konnect_plus", {"name": "Another name"})
+
+
 def test_healthy_gateway_lists_its_checks_without_problems(healthy: World) -> None:
     findings = list(doctor.run_checks(healthy.gateway, HANDLERS))
     assert [finding.text for finding in findings if not finding.ok] == []
@@ -86,6 +105,7 @@ def test_healthy_gateway_lists_its_checks_without_problems(healthy: World) -> No
     assert checked == {
         *("settings", "limits", "database", "Stripe", "clock"),
         *("webhook endpoint", "catalogue", "workers", "inbox", "jobs"),
+        *("key server", "disk", "prices", "webhook signatures", "modes", "periodic jobs"),
     }
 
 
@@ -115,6 +135,11 @@ def test_healthy_gateway_lists_its_checks_without_problems(healthy: World) -> No
         (leave_a_dead_event, "`gateway events list --state dead`"),
         (leave_a_job("failed"), "jobs: 1 failed: gateway.refresh (1)"),
         (leave_a_job("doing"), "jobs: 1 stalled"),
+        (leave_a_late_job, "jobs: the oldest has been due for 60"),
+        (stop_periodic_jobs, "periodic jobs: last started 60"),
+        (refuse_a_delivery, "Compare STRIPE_WEBHOOK_SECRETS with the signing secret"),
+        (lambda world: deliver(world, json.dumps(event(livemode=True))), "modes: events of the other mode arrive"),
+        (rename_a_product, "prices: Stripe differs (plus: update the product konnect_plus)"),
     ],
 )
 def test_doctor_reports_exactly_the_problem(healthy: World, change: Change, message: str) -> None:
@@ -127,6 +152,24 @@ def test_doctor_reports_limits_that_protect_nothing(healthy: World) -> None:
     generous = replace(healthy.gateway.config, rate_limit_factor=11)
     [found] = wrong(replace(healthy.gateway, config=generous))
     assert found == "limits: 11 times the shipped numbers, so one organization can use up Stripe's rate limit for all"
+
+
+def test_accepted_delivery_ends_the_report_of_refused_ones(healthy: World) -> None:
+    refuse_a_delivery(healthy)
+    deliver(healthy, json.dumps(event()))
+    healthy.work()
+    assert wrong(healthy.gateway) == []
+
+
+def test_full_disk_and_keys_of_two_modes_are_reported(healthy: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "measure_free_disk", lambda: 0.01)
+    config = replace(healthy.gateway.config, stripe_publishable_key="pk_live_1")
+    disk, modes = wrong(replace(healthy.gateway, config=config))
+    assert disk.endswith("Free some space, or set TMPDIR to another disk.")
+    assert (
+        modes
+        == "modes: STRIPE_PUBLISHABLE_KEY is not of test mode, but STRIPE_SECRET_KEY is. Set both for the same mode."
+    )
 
 
 def test_endpoint_for_exactly_the_handled_types_is_no_problem(healthy: World) -> None:
@@ -164,7 +207,7 @@ def test_doctor_prints_a_line_per_check_and_exits_with_1(healthy: World, monkeyp
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRETS", "whsec_a,whsec_b")
     monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
     good = CliRunner().invoke(cli, ["doctor"], catch_exceptions=False)
-    assert (good.exit_code, good.output.count("✓"), "✗" in good.output) == (0, 13, False)
+    assert (good.exit_code, good.output.count("✓"), "✗" in good.output) == (0, 20, False)
     disable(healthy)
     bad = CliRunner().invoke(cli, ["doctor"], catch_exceptions=False)
     assert (bad.exit_code, bad.output.count("✗")) == (1, 1)
