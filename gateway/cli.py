@@ -51,6 +51,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="konnect-stripe-gateway", message="%(version)s")
 def cli() -> None:
     """Keep Konnect's plans and Stripe's subscriptions in step."""
 

@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pkgutil import iter_modules
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from gateway import commands
 from gateway.cli import COMMANDS, cli
@@ -32,3 +34,14 @@ def test_an_unknown_command_is_refused() -> None:
 def test_help_imports_no_library_of_the_service() -> None:
     script = f"import sys, gateway.cli; sys.exit(sum(name in sys.modules for name in {HEAVY!r}))"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_version_is_printed() -> None:
+    result = CliRunner().invoke(cli, ["--version"])
+    assert (result.exit_code, result.output.strip()) == (0, version("konnect-stripe-gateway"))
+
+
+def test_shell_completes_a_command() -> None:
+    environment = {"_GATEWAY_COMPLETE": "bash_complete", "COMP_WORDS": "gateway work", "COMP_CWORD": "1"}
+    result = CliRunner().invoke(cli, env=environment, prog_name="gateway")
+    assert result.output.strip() == "plain,worker"

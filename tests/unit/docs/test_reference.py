@@ -9,11 +9,11 @@ import pytest
 
 from gateway.problems import KNOWN
 from tests.support.documents import DOCUMENTS, ROOT, Document, document, name_of, table_rows
+from tests.support.metric_names import METRIC, read_metrics
 
 INTERFACE: dict[str, Any] = json.loads((ROOT / "docs/interface.json").read_text(encoding="utf-8"))
 OPENAPI: dict[str, Any] = json.loads((ROOT / "docs/openapi.json").read_text(encoding="utf-8"))
 SETTING = re.compile(r"\b(?:GATEWAY|STRIPE)_[A-Z_]+\b")
-METRIC = re.compile(r"\bgateway_[a-z_]+\b")
 ENDPOINT = re.compile(r"`(GET|POST|PUT|PATCH|DELETE) (/(?:ofrep/)?v1/[^`]*)`")
 
 
@@ -27,15 +27,6 @@ def read_settings() -> set[str]:
 
 def is_named(node: ast.expr, name: str) -> bool:
     return isinstance(node, ast.Name) and node.id == name
-
-
-def read_metrics() -> set[str]:
-    """Return the names of all metrics, as a scrape shows them."""
-    counters = {name for name, each in INTERFACE["metrics"].items() if each["type"] == "counter"}
-    tree = ast.parse((ROOT / "gateway/endpoints/metrics.py").read_text(encoding="utf-8"))
-    words = {str(each.value) for each in ast.walk(tree) if isinstance(each, ast.Constant)}
-    gauges = {word for word in words if METRIC.fullmatch(word)}
-    return (set(INTERFACE["metrics"]) - counters) | gauges | {f"{name}_total" for name in counters}
 
 
 def test_configuration_lists_every_setting() -> None:
