@@ -7,9 +7,10 @@ from flask import request
 from werkzeug.exceptions import ClientDisconnected, NotFound, RequestEntityTooLarge
 
 from gateway.config import WEBHOOK_MAX_BYTES
-from gateway.endpoints import webhooks
+from gateway.endpoints import usage, webhooks
 
 MAX_BYTES = 64 * 1024
+SENDS_MORE = (usage.blueprint.name, webhooks.blueprint.name)  # these may send as much as Stripe does
 
 
 def refuse_leading_slashes() -> None:
@@ -27,7 +28,7 @@ def read_body() -> None:
     This runs for every path and before the token is verified. A malformed chunk would otherwise only be noticed after
     the answer. Werkzeug silently cuts a chunked body at its limit, so a body of exactly that length counts as too long.
     """
-    limit = WEBHOOK_MAX_BYTES if request.blueprint == webhooks.blueprint.name else MAX_BYTES
+    limit = WEBHOOK_MAX_BYTES if request.blueprint in SENDS_MORE else MAX_BYTES
     request.max_content_length = limit
     length = len(request.get_data())
     if length >= limit:

@@ -31,6 +31,7 @@ from gateway.db.models.rate_limits import RateLimitCount
 from gateway.db.models.reconciliation import Adoption, Reconciliation, SeenAtStripe, StripeBudget
 from gateway.db.models.sales import SalesInquiry
 from gateway.db.models.trials import TRIAL_END, Trial
+from gateway.db.models.usage import UNSENT, UsageEstimate, UsageEvent, UsageReport
 
 __all__ = [
     "IS_OPEN",
@@ -40,6 +41,7 @@ __all__ = [
     "PENDING_INVOICE",
     "TRIAL_END",
     "UNPAID",
+    "UNSENT",
     "UNSETTLED",
     "Adoption",
     "Base",
@@ -67,5 +69,8 @@ __all__ = [
     "Subscription",
     "Trial",
     "UpcomingInvoice",
+    "UsageEstimate",
+    "UsageEvent",
+    "UsageReport",
     "WebhookEvent",
 ]
