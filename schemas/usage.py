@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from marshmallow import fields, post_load, validate
+from marshmallow import ValidationError, fields, post_load, validate
 
 from schemas.entitlements import ORGANIZATION_ID
 from schemas.fields import Currency, InputSchema, OutputSchema, one_of, utc
@@ -42,7 +42,11 @@ class SentEventSchema(InputSchema):
     @post_load
     def event(self, data: dict[str, Any], **_: Any) -> SentEvent:
         """Return the event, with its time in UTC and in whole seconds, as Stripe keeps it."""
-        return SentEvent(**data | {"occurred_at": data["occurred_at"].astimezone(UTC).replace(microsecond=0)})
+        try:
+            occurred_at = data["occurred_at"].astimezone(UTC).replace(microsecond=0)
+        except OverflowError as error:  # before the year 1 or after the year 9999 in UTC
+            raise ValidationError("Not a valid datetime.", "occurred_at") from error
+        return SentEvent(**data | {"occurred_at": occurred_at})
 
 
 class UsageSchema(InputSchema):

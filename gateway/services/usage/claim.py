@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from gateway.db.models import UNSENT, Organization, UsageReport
 from gateway.services.runtime import Gateway
 
-BATCH = 200
+BATCH = 100
 LEASE = timedelta(minutes=3)
 """How long a claimed report belongs to its job. Another one sends it again if the first was killed."""
 FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=15), timedelta(hours=1)

@@ -12,8 +12,9 @@ from threading import Event
 from types import MappingProxyType
 
 import stripe
+import structlog
 
-from gateway.errors import NotFound, StripeNotCalled, StripeRejected, StripeUnavailable
+from gateway.errors import DatabaseUnavailable, NotFound, StripeNotCalled, StripeRejected, StripeUnavailable
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.runtime import Gateway
 from gateway.services.usage.claim import ClaimedReport, Reason, Sent, claim_reports, record_outcomes
@@ -42,14 +43,29 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
 """Stripe's codes, from its answers and from its error reports. Any other one means ``Reason.OTHER``."""
 
 
+log = structlog.get_logger()
+
+
 def send_due_reports(gateway: Gateway, stopping: Event) -> int:
     """Run the job that sends all due reports, and return how many attempts it made."""
     attempts, ends = 0, time.monotonic() + LONGEST_RUN
     with ThreadPoolExecutor(SENDERS) as pool:
         while time.monotonic() < ends and not stopping.is_set() and (claimed := claim_reports(gateway)):
-            record_outcomes(gateway, pool.map(partial(send_report, gateway), claimed))
+            record_outcomes(gateway, pool.map(partial(try_report, gateway), claimed))
             attempts += len(claimed)
     return attempts
+
+
+def try_report(gateway: Gateway, report: ClaimedReport) -> Sent:
+    """Send one report. An unexpected error must not keep the outcomes of the others from being recorded."""
+    try:
+        return send_report(gateway, report)
+    except DatabaseUnavailable:
+        raise
+    except Exception as error:  # recorded with the report, which is sent again later
+        log.exception("usage_not_sent", report_id=str(report.id))
+        since = report.uncertain_since or gateway.clock()
+        return Sent(report=report, error=type(error).__name__, uncertain_since=since)
 
 
 def send_report(gateway: Gateway, report: ClaimedReport) -> Sent:

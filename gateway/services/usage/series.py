@@ -10,6 +10,7 @@ from gateway.errors import InvalidRequest
 from gateway.services.runtime import Gateway
 
 LONGEST = timedelta(days=366)
+EARLIEST, LATEST = date(2000, 1, 1), date(2999, 12, 31)
 
 # A day's value of a meter that keeps the last value is that of the latest report. All other meters add up.
 SELECT_DAYS = text("""
@@ -68,8 +69,8 @@ def load_series(gateway: Gateway, organization_id: str, first: date | None, last
     """Return the usage from ``first`` to ``last``, by default of this calendar month. Raises InvalidRequest."""
     last = last or gateway.clock().date()
     first = first or last.replace(day=1)
-    if not timedelta(0) <= last - first < LONGEST:
-        raise InvalidRequest(f"From the first to the last day, there may be at most {LONGEST.days} days.")
+    if not EARLIEST <= first <= last <= LATEST or last - first >= LONGEST:
+        raise InvalidRequest(f"`to` must be on or after `from`, and there may be at most {LONGEST.days} days.")
     values = {"organization_id": organization_id, "since": begin_of(first), "until": begin_of(last + timedelta(days=1))}
     days: dict[str, list[Day]] = {each.key: [] for each in gateway.catalog.meters}
     for meter, day, quantity, acknowledged, refused in gateway.database.fetch(SELECT_DAYS, values):
