@@ -70,7 +70,7 @@ def claim_reports(gateway: Gateway) -> list[ClaimedReport]:
         rows = session.scalars(due.limit(BATCH).with_for_update(skip_locked=True)).all()
         query = select(Organization.id, Organization.stripe_customer_id)
         query = query.where(Organization.id.in_({row.organization_id for row in rows}), ~Organization.deleted)
-        customers = dict(session.execute(query).tuples().all())
+        customers = dict(session.execute(query).all())
         claimed = [build_claim(row, customers.get(row.organization_id)) for row in rows]
         for row in rows:
             row.state, row.sent_quantity = "sending", row.quantity

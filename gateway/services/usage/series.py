@@ -73,9 +73,9 @@ def load_series(gateway: Gateway, organization_id: str, first: date | None, last
         raise InvalidRequest(f"`to` must be on or after `from`, and there may be at most {LONGEST.days} days.")
     values = {"organization_id": organization_id, "since": begin_of(first), "until": begin_of(last + timedelta(days=1))}
     days: dict[str, list[Day]] = {each.key: [] for each in gateway.catalog.meters}
-    for meter, day, quantity, acknowledged, refused in gateway.database.fetch(SELECT_DAYS, values):
-        shown = Day(date=day, quantity=int(quantity), acknowledged=int(acknowledged or 0), refused=int(refused or 0))
-        days.setdefault(meter, []).append(shown)
+    for row in gateway.database.fetch(SELECT_DAYS, values):
+        amounts = {name: int(getattr(row, name) or 0) for name in ("quantity", "acknowledged", "refused")}
+        days.setdefault(row.meter, []).append(Day(date=row.day, **amounts))
     known = {each.key: each for each in gateway.catalog.meters}
     return UsageSeries(
         first=first,

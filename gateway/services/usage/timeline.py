@@ -11,9 +11,9 @@ from gateway.services.runtime import Gateway
 
 # For each organization: its plans since the time, and the one that was in force at the time.
 FIND_PLANS = text("""
-    SELECT wanted.id, plan.recorded_at, plan.after ->> 'requested_plan',
-        CAST(plan.after ->> 'current_period_start' AS timestamptz),
-        CAST(plan.after ->> 'current_period_end' AS timestamptz)
+    SELECT wanted.id, plan.recorded_at, plan.after ->> 'requested_plan' AS plan,
+        CAST(plan.after ->> 'current_period_start' AS timestamptz) AS period_start,
+        CAST(plan.after ->> 'current_period_end' AS timestamptz) AS period_end
     FROM unnest(CAST(:organization_ids AS text[])) AS wanted (id) CROSS JOIN LATERAL (
         (SELECT recorded_at, after FROM plan_history WHERE organization_id = wanted.id AND recorded_at > :since)
         UNION ALL
@@ -48,11 +48,12 @@ def load_timelines(gateway: Gateway, organization_ids: Collection[str], since: d
     """Return the timelines of the organizations from ``since`` on."""
     timelines = {each: Timeline() for each in organization_ids}
     rows = gateway.database.fetch(FIND_PLANS, {"organization_ids": list(organization_ids), "since": since})
-    for organization_id, recorded_at, plan, *period in rows:
-        timeline = timelines[organization_id]
-        timeline.since.append(recorded_at)
-        timeline.plans.append(plan)
-        timeline.boundaries += [recorded_at, *(each for each in period if each is not None)]
+    for row in rows:
+        timeline = timelines[row.id]
+        timeline.since.append(row.recorded_at)
+        timeline.plans.append(row.plan)
+        period = (each for each in (row.period_start, row.period_end) if each is not None)
+        timeline.boundaries += [row.recorded_at, *period]
     for timeline in timelines.values():
         timeline.boundaries.sort()
     return timelines

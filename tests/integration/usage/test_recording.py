@@ -1,6 +1,7 @@
 """Usage events are stored once, and every event of a call is answered for."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def test_repeated_event_is_stored_and_added_up_once(world: World) -> None:
         ({"occurred_at": ago(minutes=-6)}, "too_far_ahead"),
     ],
 )
-def test_event_that_stripe_would_refuse_is_not_stored(world: World, fields: dict[str, str], reason: str) -> None:
+def test_event_that_stripe_would_refuse_is_not_stored(world: World, fields: dict[str, Any], reason: str) -> None:
     answer = send_usage(world, usage_event("e1", **fields), usage_event("e2"))
     assert answer == {"new": ["e2"], "known": [], "refused": [{"id": "e1", "reason": reason}]}
     assert [each.id for each in world.rows(UsageEvent)] == ["e2"]
