@@ -24,7 +24,6 @@ OWN = {
     "limit",
     "plan",
     "quantity",
-} | {
     "shown_price",
     "to",
     "trial",

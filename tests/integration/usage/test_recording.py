@@ -1,11 +1,14 @@
 """Usage events are stored once, and every event of a call is answered for."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from gateway.db.models import UsageEvent, UsageReport
+from gateway.services.usage.record import record_usage
+from schemas.usage import SentEvent
 from tests.support.api import ApiClient
 from tests.support.usage import send_usage, usage_event
 from tests.support.world import World
@@ -82,9 +85,9 @@ def test_no_report_crosses_an_hour_or_a_plan_change(world: World, api: ApiClient
 
 @pytest.mark.parametrize(("meter", "quantities"), [("api_calls", [9]), ("portal_services", [2]), ("logins", [1, 1])])
 def test_aggregation_decides_what_is_added_up(world: World, meter: str, quantities: list[int]) -> None:
-    minute = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    late = usage_event("e1", 2, meter=meter, occurred_at=(minute - timedelta(seconds=10)).isoformat())
-    early = usage_event("e2", 7, meter=meter, occurred_at=(minute - timedelta(seconds=20)).isoformat())
-    send_usage(world, late)
-    send_usage(world, early)
+    now = datetime.now(UTC)
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    standing = replace(world.gateway, clock=lambda: now)  # one report takes up what arrives in one minute
+    record_usage(standing, [SentEvent("e1", "org_1", meter, 2, hour - timedelta(seconds=10))])
+    record_usage(standing, [SentEvent("e2", "org_1", meter, 7, hour - timedelta(seconds=20))])
     assert [each.quantity for each in world.rows(UsageReport)] == quantities

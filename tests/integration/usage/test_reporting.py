@@ -1,19 +1,23 @@
 """Usage reaches Stripe once, whatever Stripe answers."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
 
-from gateway.db.models import UsageReport
+from gateway.db.models import UsageEvent, UsageReport
+from gateway.errors import DatabaseUnavailable
+from gateway.services.usage.record import record_usage
+from schemas.usage import SentEvent
 from tests.support.clock import DAY, StripeTime
 from tests.support.stripe_events import deliver
 from tests.support.usage import counted_usage, report_usage, send_usage, usage_event
 from tests.support.world import World
 
 METER_EVENTS = {"method": "POST", "path": "/v2/billing/meter_events"}
-MINUTES = timedelta(minutes=10)
+TEN_MINUTES = timedelta(minutes=10)
 pytestmark = pytest.mark.usefixtures("plus")
 
 
@@ -36,14 +40,14 @@ def test_sum_is_sent_once_its_minute_is_over(world: World) -> None:
 
 
 def test_event_of_a_sealed_report_is_not_stored(world: World) -> None:
-    event = usage_event("e1", 3, occurred_at=soon())
-    send_usage(world, event)
+    now = datetime.now(UTC).replace(microsecond=0)
+    standing = replace(world.gateway, clock=lambda: now)  # a request that takes minutes
+    first, second = (SentEvent(each, "org_1", "api_calls", 1, now + timedelta(seconds=2)) for each in ("e1", "e2"))
+    record_usage(standing, [first])
     report_usage(world)
-    answer = world.api(scopes=("usage:write",))("POST", "/usage", events=[usage_event("e2", occurred_at=soon())])
-    if answer.status_code == 503:  # the same minute
-        assert report(world).events == 1
-    else:
-        assert {each.state for each in world.rows(UsageReport)} == {"sent", "open"}
+    with pytest.raises(DatabaseUnavailable):
+        record_usage(standing, [second])
+    assert (report(world).events, [each.id for each in world.rows(UsageEvent)]) == (1, ["e1"])
 
 
 @pytest.mark.parametrize(
@@ -56,7 +60,7 @@ def test_report_is_counted_once_after_a_failure(world: World, kind: str, state: 
     report_usage(world)
     assert (report(world).state, report(world).attempts) == (state, 1)
     world.end_faults()
-    report_usage(world, after=MINUTES)
+    report_usage(world, after=TEN_MINUTES)
     assert (report(world).state, counted_usage(world)) == ("sent", 3)
 
 
