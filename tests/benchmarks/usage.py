@@ -22,7 +22,7 @@ STORED = 10_000_000
 TARGET = 5_000  # events a second
 FILL = """
     INSERT INTO usage_events (id, organization_id, meter, quantity, occurred_at, report_id)
-    SELECT gen_random_uuid()::text, 'org_' || n % 200, 'api_calls', 1, now() - n * interval '0.2 seconds',
+    SELECT gen_random_uuid()::text, 'org_' || n %% 200, 'api_calls', 1, now() - n * interval '0.2 seconds',
         md5((n / 100)::text)::uuid FROM generate_series(1, %s) AS n"""
 
 
