@@ -4,7 +4,7 @@ Each query reads a partial index or a table that stays small. With ten million s
 none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,6 +15,7 @@ from gateway.db.models import (
     IS_OPEN,
     OPEN_STATES,
     UNSENT,
+    Notification,
     OrganizationPlan,
     PlanChange,
     SalesInquiry,
@@ -22,6 +23,7 @@ from gateway.db.models import (
     UsageReport,
     WebhookEvent,
 )
+from gateway.services.notifications.records import ReceiverReport, report_receivers
 from gateway.services.runtime import Gateway
 
 COUNT_LIMIT = 100_000  # beyond it, the exact number no longer matters
@@ -67,6 +69,8 @@ class Status:
     """Organizations whose subscription belongs to no plan of the catalogue. Any number above 0 needs a person."""
     undelivered_inquiries: int
     """Inquiries that the sales team's own system has not accepted."""
+    receivers: Sequence[ReceiverReport]
+    """The receivers of notifications."""
     jobs: Mapping[tuple[str, str], int]
     """Jobs by task and status: todo, doing, failed."""
     usage: Mapping[str, int]
@@ -83,7 +87,10 @@ class Status:
 def load_status(gateway: Gateway) -> Status:
     """Load the current status. Raise DatabaseUnavailable."""
     open_changes = select(PlanChange.state, func.count()).where(IS_OPEN)
-    undelivered = select(func.count()).where(SalesInquiry.delivered_at.is_(None))
+    delivered = select(Notification.id).where(
+        Notification.id == SalesInquiry.id, Notification.delivered_at.is_not(None)
+    )
+    undelivered = select(func.count()).select_from(SalesInquiry).where(~delivered.exists())
     silence = {"silence": HEARTBEAT_TIMEOUT}
     with gateway.database.transaction() as session:
         changes = dict(session.execute(open_changes.group_by(PlanChange.state)).all())
@@ -94,6 +101,7 @@ def load_status(gateway: Gateway) -> Status:
             mischarged=session.scalar(MISCHARGED) or 0,
             unmapped=session.scalar(UNMAPPED) or 0,
             undelivered_inquiries=session.scalar(undelivered) or 0,
+            receivers=report_receivers(session, gateway.receivers.keys()),
             jobs={(task, state): number for task, state, number in session.execute(JOBS)},
             usage={"unsent": count_reports(session, UNSENT), "refused": count_reports(session, REFUSED)},
             usage_lag=measure_usage_lag(session, gateway),
