@@ -23,6 +23,7 @@ from gateway.endpoints import (
     sales,
     subscription,
     trail,
+    usage,
     webhooks,
 )
 from gateway.endpoints.document import DESCRIPTION, Api
@@ -108,7 +109,7 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     response_headers.register(app, gateway.config)
     RateLimits(app, gateway)
     api = Api(app, plan_keys=gateway.catalog.keys)
-    for resource in (plans, subscription, history, entitlements, flags, billing_details, invoices, sales):
+    for resource in (plans, subscription, history, entitlements, flags, billing_details, invoices, usage, sales):
         api.register_blueprint(resource.blueprint)
     app.register_blueprint(health.blueprint)
     problems.register(app)

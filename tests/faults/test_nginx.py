@@ -78,6 +78,15 @@ def test_answers_pass_with_their_headers(running: Deployment, proxy: int) -> Non
     assert send(running, proxy, "GET /v1/nothing").code == "not_found"
 
 
+def test_request_id_passes_and_is_logged(running: Deployment, proxy: int, log: Path) -> None:
+    answer = send(running, proxy, "GET /v1/plans", b"", "X-Request-Id: of-a-client")
+    assert answer.headers["x-request-id"] == "of-a-client"
+    made = send(running, proxy, "GET /v1/plans", b"", "X-Request-Id: not/safe").headers["x-request-id"]
+    assert len(made) == 32
+    assert made in log.read_text()
+    assert made in running.said()
+
+
 @pytest.mark.usefixtures("running")
 def test_slow_clients_never_reach_the_gateway(proxy: int) -> None:
     beginnings = (b"", b"GET / HT", head("POST /webhooks/stripe", "Content-Length: 100") + b"x")
