@@ -8,7 +8,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway import problems
 from gateway.catalog import Catalog
-from gateway.config import Config, ConfigError
+from gateway.config import NO_SECRETS, Config, ConfigError
 from gateway.db.session import Database
 from gateway.endpoints import (
     billing_details,
@@ -83,7 +83,7 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     if gateway is None:
         gateway = wired()
     if not gateway.config.stripe_webhook_secrets:
-        raise ConfigError("STRIPE_WEBHOOK_SECRETS is not set, so the gateway would refuse every delivery.")
+        raise ConfigError(NO_SECRETS)
     app = Flask("gateway", static_folder=None)
     app.config.update(
         API_TITLE="Konnect billing",

@@ -18,7 +18,7 @@ COMMANDS = MappingProxyType(
         "grants": "Give organizations complimentary plans, without a subscription at Stripe.",
         "migrate": "Migrate the database to the newest version.",
         "notifications": "Show and replay the notifications to other systems.",
-        "organizations": "Show what is known of an organization.",
+        "organizations": "Show and export what is known of an organization.",
         "plans": "Check and repair the plan table.",
         "reconcile": "Find and repair what no webhook reported.",
         "sales": "List and deliver the inquiries to sales.",

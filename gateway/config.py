@@ -1,6 +1,8 @@
 """Frozen, typed settings, read once from the environment. A missing or malformed value stops the start."""
 
+import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +24,13 @@ SIGNING_SECRET = re.compile(r"\Awhsec_(?:[A-Za-z0-9+/]{4}){8,22}(?:[A-Za-z0-9+/]
 WEBHOOK_TOLERANCE = timedelta(minutes=5)  # Stripe's default. Here it limits future times too
 WEBHOOK_MAX_BYTES = 256 * 1024
 QUOTE_LIFETIME = timedelta(minutes=15)
+
+
+ONE_ISSUER = (
+    "Set either GATEWAY_JWKS_URL (tokens of your identity provider) or "
+    "GATEWAY_JWT_DEVELOPMENT_SECRET (development only), but not both."
+)
+NO_SECRETS = "STRIPE_WEBHOOK_SECRETS is not set, so the gateway would refuse every delivery."
 
 
 class ConfigError(Exception):
@@ -60,10 +69,7 @@ class Config:
 
     def __post_init__(self) -> None:
         if (self.jwks_url is None) == (self.jwt_development_secret is None):
-            raise ConfigError(
-                "Set either GATEWAY_JWKS_URL (tokens of your identity provider) or "
-                "GATEWAY_JWT_DEVELOPMENT_SECRET (development only), but not both."
-            )
+            raise ConfigError(ONE_ISSUER)
         if self.jwt_development_secret is not None and self.livemode:
             raise ConfigError("GATEWAY_JWT_DEVELOPMENT_SECRET cannot be used with a live Stripe key.")
         if not all(WEBHOOK_SECRET.match(secret) for secret in self.stripe_webhook_secrets):
@@ -87,8 +93,11 @@ class Config:
         return "_live_" in self.stripe_secret_key[:8]
 
     @classmethod
-    def from_environment(cls) -> Self:
-        """Read the settings. Raise one ConfigError that names every missing or malformed setting."""
+    def from_environment(cls, *, to_serve: bool = False) -> Self:
+        """Read the settings. Raise one ConfigError that names every missing or malformed setting.
+
+        ``to_serve`` demands the settings that only the web process needs too.
+        """
         env = Env(eager=False)
         database_url = env.str("GATEWAY_DATABASE_URL", validate=require_database_url)
         stripe_secret_key = env.str(
@@ -114,10 +123,15 @@ class Config:
         jwt_audience = env.str("GATEWAY_JWT_AUDIENCE", "konnect-billing", validate=validate.Length(min=1))
         jwks_url = env.str("GATEWAY_JWKS_URL", None, validate=matches(HTTP_URL, "http://… or https://…"))
         development_secret = env.str("GATEWAY_JWT_DEVELOPMENT_SECRET", None, validate=validate.Length(min=32))
+        missing = [NO_SECRETS] if to_serve and not webhook_secrets else []
+        if not {"GATEWAY_JWKS_URL", "GATEWAY_JWT_DEVELOPMENT_SECRET"} & os.environ.keys():
+            missing.append(ONE_ISSUER)
         try:
             env.seal()
         except EnvError as error:
-            raise ConfigError(describe_errors(error)) from error
+            raise ConfigError(describe_errors(error, missing)) from error
+        if missing:
+            raise ConfigError("\n".join(missing))
         return cls(
             database_url=database_url,
             stripe_secret_key=stripe_secret_key,
@@ -165,9 +179,8 @@ def require_database_url(url: str) -> None:
         raise ValidationError("must look like postgresql://…, with a numeric port and with parameters that libpq knows")
 
 
-def describe_errors(error: EnvError) -> str:
+def describe_errors(error: EnvError, missing: Iterable[str]) -> str:
     """Return one line for each wrong setting."""
     messages: dict[str, list[str]] = getattr(error, "error_messages", {})
-    return "some settings are missing or malformed.\n" + "\n".join(
-        f"  {name}: {' '.join(said)}" for name, said in messages.items()
-    )
+    lines = [*(f"{name}: {' '.join(said)}" for name, said in messages.items()), *missing]
+    return "some settings are missing or malformed.\n" + "\n".join(f"  {line}" for line in lines)

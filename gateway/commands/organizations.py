@@ -1,17 +1,18 @@
-"""``gateway organizations`` shows what is known of an organization."""
+"""``gateway organizations`` shows and exports what is known of an organization."""
 
 import json
 
 import click
 
 from gateway.commands.loading import load_migrated_gateway
+from gateway.services.operations.export import export_organization
 from gateway.services.operations.inspection import show_organization
 from gateway.services.reconciliation.verify import verify_organization
 
 
 @click.group()
 def organizations() -> None:
-    """Show what is known of an organization."""
+    """Show and export what is known of an organization."""
 
 
 @organizations.command()
@@ -27,3 +28,15 @@ def show(organization: str, *, verify: bool) -> None:
     click.echo(json.dumps(found, indent=2, default=str))
     if differences:
         raise click.exceptions.Exit(1)
+
+
+@organizations.command()
+@click.argument("organization")
+def export(organization: str) -> None:
+    """Print all rows about an organization, one JSON object per line. They hold personal data."""
+    customer = None
+    for row in export_organization(load_migrated_gateway(), organization):
+        customer = row.get("stripe_customer_id") or customer
+        click.echo(json.dumps(row, default=str))
+    if customer is not None:
+        click.echo(f"Stripe holds more: the customer {customer} with its payment methods and invoices.", err=True)

@@ -2,14 +2,16 @@
 
 import fcntl
 import os
+import shlex
 import signal
 import socket
 import subprocess  # nosec B404  # it starts our own commands, with fixed arguments
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import click
 import requests
@@ -34,13 +36,50 @@ def require_free_port(port: int, option: str) -> None:
 @contextmanager
 def only_demo_in(directory: Path) -> Iterator[None]:
     """Lock ``directory`` for the length of the block. Raise DemoError if another demo holds it."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("w") as lock:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        opened = (directory / "lock").open("w")
+    except PermissionError as error:
+        advice = f"Remove it with `sudo rm -r {shlex.quote(str(directory))}`, or choose another one with --data-dir."
+        raise DemoError(f"{directory} belongs to another user, as after a demo with sudo. {advice}") from error
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise DemoError(f"another demo runs in {directory}. Choose another directory with --data-dir.") from error
         yield
+
+
+def end_leftovers(logs: Path) -> None:
+    """End the processes that a killed demo has left behind. They would hold the ports of the next one.
+
+    Such a process still locks its file, so the number in the file cannot be that of another process.
+    """
+    for path in sorted(logs.glob("*.pid")):
+        with path.open() as file:
+            if gets_lock(file, 0):
+                continue
+            process = int(file.read())
+            click.echo(f"Ending {path.stem} (process {process}), which a killed demo has left behind.")
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                with suppress(ProcessLookupError):
+                    os.killpg(process, number)
+                if gets_lock(file, STOP_TIMEOUT):
+                    break
+
+
+def gets_lock(file: IO[str], seconds: float) -> bool:
+    """Return whether the file's lock can be taken in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
 
 
 class Child:
@@ -54,6 +93,7 @@ class Child:
         self._command = [sys.executable, "-m", "gateway", *arguments]
         self._environment = {**os.environ, **environment}
         self._log = logs / f"{name}.log"
+        self._pid = logs / f"{name}.pid"
         logs.mkdir(parents=True, exist_ok=True)
         self._log.write_bytes(b"")
         self._process = self._start()
@@ -87,10 +127,18 @@ class Child:
             self._process.wait()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        with self._log.open("ab") as output:
-            return subprocess.Popen(  # nosec B603  # noqa: S603 - our own command
-                self._command, env=self._environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        with self._log.open("ab") as output, self._pid.open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)  # the process inherits the lock, and holds it until it ends
+            process = subprocess.Popen(  # nosec B603  # noqa: S603 - our own command
+                self._command,
+                env=self._environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=[held.fileno()],
             )
+            held.write(str(process.pid))
+            return process
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from gateway.app import build_gateway
 from gateway.config import Config
 from gateway.db.migrate import migrate
 from gateway.demo.postgres import embedded_postgres
-from gateway.demo.processes import Child, DemoError, only_demo_in, require_free_port, running, wait_for
+from gateway.demo.processes import Child, DemoError, end_leftovers, only_demo_in, require_free_port, running, wait_for
 from gateway.demo.receiver import start_receiver
 from gateway.demo.stage import Stage
 from gateway.demo.story import play, what_to_try
@@ -39,6 +39,7 @@ def run(*, port: int, metrics_port: int, sandbox_port: int, data_dir: Path, exit
         with ExitStack() as resources:
             own_key = own_test_key(port)
             resources.enter_context(only_demo_in(data_dir))
+            end_leftovers(data_dir / "logs")
             require_free_port(port, "--port")
             require_free_port(metrics_port, "--metrics-port")
             environment = start_database(resources, data_dir, keep=own_key is not None)
@@ -54,7 +55,8 @@ def run(*, port: int, metrics_port: int, sandbox_port: int, data_dir: Path, exit
             play(stage)
             if not exit_after:
                 metrics = f"http://127.0.0.1:{metrics_port}/metrics"
-                written = write_environment(environment, data_dir)
+                addresses = {"DEMO_URL": stage.url, "DEMO_STRIPE": stage.stripe_url, "DEMO_METRICS": metrics}
+                written = write_environment(environment | addresses, data_dir)
                 click.echo(what_to_try(stage, metrics, written, data_dir.resolve() / "logs"))
                 serve_until_interrupted(children, sandbox)
     except KeyboardInterrupt:

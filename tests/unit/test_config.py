@@ -204,3 +204,15 @@ def test_an_invalid_sales_webhook_secret_is_refused(monkeypatch: pytest.MonkeyPa
 def test_sales_webhook_url_and_secret_require_each_other(monkeypatch: pytest.MonkeyPatch, one: str) -> None:
     both = {"GATEWAY_SALES_WEBHOOK_URL": "https://crm.example/x", "GATEWAY_SALES_WEBHOOK_SECRET": SIGNING_SECRET}
     assert "together, or neither" in refusal(monkeypatch, GOOD | {one: both[one]})
+
+
+def test_all_missing_settings_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config.from_environment(to_serve=True)
+    monkeypatch.setenv("GATEWAY_JWKS_URL", "no address")
+    names = ("GATEWAY_DATABASE_URL", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRETS", "GATEWAY_JWKS_URL")
+    assert [name for name in names if name not in str(caught.value)] == []
+    with pytest.raises(ConfigError) as caught:
+        Config.from_environment()
+    assert "STRIPE_WEBHOOK_SECRETS" not in str(caught.value)
+    assert "GATEWAY_JWKS_URL: must look like" in str(caught.value)

@@ -7,6 +7,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import text
 
 from gateway.cli import cli
+from gateway.services.operations.export import list_tables
 from tests.support.api import ApiClient
 from tests.support.world import World
 
@@ -60,6 +61,28 @@ def test_verify_names_each_difference_with_its_cause(world: World) -> None:
     assert found == {("customer", "altered", "balance"), ("subscription", "altered", "plan_table.plan")}
 
 
-@pytest.mark.parametrize("arguments", [("changes", "show", "chg_x"), ("organizations", "show", "org_x")])
+def test_export_has_every_row_and_no_secret(world: World, api: ApiClient) -> None:
+    api.ok("PATCH", "/subscription", plan="plus")
+    world.api("org_2").ok("POST", "/subscription", plan="free")
+    world.settle()
+    result = run("organizations", "export", "org_1")
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    tables = {each["table"] for each in rows}
+    assert tables >= {"organizations", "subscriptions", "payment_methods", "plan_changes", "plan_history"}
+    payloads = [each["payload"] for each in rows if each["table"] == "webhook_events"]
+    assert {each["object"] for each in payloads if each is not None} == {"event"}
+    assert "Stripe holds more: the customer cus_" in result.stderr
+    assert "org_2" not in result.stdout
+    assert "_secret_" not in result.stdout
+
+
+def test_each_table_is_exported_or_names_no_organization() -> None:
+    assert {each.name for each in list_tables() if "organization_id" not in each.c} == {"organizations"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("organizations", "export", "org_x"), ("changes", "show", "chg_x"), ("organizations", "show", "org_x")],
+)
 def test_unknown_id_is_reported(arguments: tuple[str, ...]) -> None:
     assert "There is no" in str(run(*arguments).exception)

@@ -1,0 +1,29 @@
+"""The next demo ends what a killed demo has left behind, and says what stands in its way."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.demo.processes import Child, DemoError, end_leftovers, only_demo_in
+from tests.support.processes import await_port, free_port
+
+
+def test_process_of_a_killed_demo_is_ended_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    port = free_port()
+    left = Child("sandbox", ["sandbox", f"--port={port}"], {}, tmp_path)
+    await_port(port)
+    assert left.ending() is None
+    end_leftovers(tmp_path)
+    assert left.ending() is not None
+    assert "Ending sandbox (process" in capsys.readouterr().out
+    end_leftovers(tmp_path)
+    assert capsys.readouterr().out == ""
+
+
+def test_directory_of_another_user_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "open", refuse)  # root may open everything
+    with pytest.raises(DemoError, match=r"belongs to another user.* `sudo rm -r"), only_demo_in(tmp_path):
+        pytest.fail("The directory was opened.")
