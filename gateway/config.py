@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError
 
 STRIPE_KEY = re.compile(r"\A(?:sk|rk)_(?:live|test)_\S+\Z")
 HTTP_URL = re.compile(r"\Ahttps?://[^\s/]+\S*\Z")
+ORIGIN = re.compile(r"\Ahttps?://[a-z0-9.-]+(?::\d+)?\Z")
 WEBHOOK_SECRET = re.compile(r"\Awhsec_\S+\Z")
 POSTGRES_URL = re.compile(r"\Apostgres(?:ql)?://\S+\Z")
 LOCAL_URL = re.compile(r"\Ahttp://(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?(?:/\S*)?\Z")
@@ -53,6 +54,8 @@ class Config:
     """Multiplies the limits on callers' requests and on declined payments, for organizations with many users."""
     trusted_proxies: int = 0
     """How many proxies in front of the gateway append the address of their client to ``X-Forwarded-For``."""
+    cors_origins: tuple[str, ...] = ()
+    """The origins of user interfaces whose browsers may call the interface, such as ``https://konnect.example``."""
     catalog: Path | None = None
     """The file of the plans that are sold. None means the catalog.toml that comes with the gateway."""
     receivers: Path | None = None
@@ -110,6 +113,7 @@ class Config:
         web_threads = env.int("GATEWAY_WEB_THREADS", cls.web_threads, validate=validate.Range(min=1))
         rate_limit_factor = env.int("GATEWAY_RATE_LIMIT_FACTOR", 1, validate=validate.Range(min=1, max=1000))
         trusted_proxies = env.int("GATEWAY_TRUSTED_PROXIES", 0, validate=validate.Range(min=0, max=10))
+        cors_origins: list[str] = env.list("GATEWAY_CORS_ORIGINS", [], validate=require_origins)
         catalog: Path | None = env.path("GATEWAY_CATALOG", None)
         receivers: Path | None = env.path("GATEWAY_RECEIVERS", None)
         public_url = env.str("GATEWAY_PUBLIC_URL", None, validate=matches(HTTP_URL, "http://… or https://…"))
@@ -142,6 +146,7 @@ class Config:
             web_threads=web_threads,
             rate_limit_factor=rate_limit_factor,
             trusted_proxies=trusted_proxies,
+            cors_origins=tuple(origin.strip() for origin in cors_origins),
             catalog=catalog,
             receivers=receivers,
             public_url=public_url,
@@ -162,6 +167,14 @@ def is_private_url(url: str) -> bool:
 def matches(pattern: re.Pattern[str], example: str) -> validate.Regexp:
     """Return a check whose error shows an example and never the value, which may be a secret."""
     return validate.Regexp(pattern, error=f"must look like {example}")
+
+
+def require_origins(origins: list[str]) -> None:
+    """Raise ValidationError unless each is an origin as browsers send it. A pattern would let in unknown sites."""
+    if not all(ORIGIN.match(origin.strip()) for origin in origins):
+        raise ValidationError(
+            "must look like https://konnect.example,https://other.example, in lower case, without paths"
+        )
 
 
 def require_database_url(url: str) -> None:

@@ -1,23 +1,50 @@
 """The headers of every answer."""
 
+from collections.abc import Iterable
+
 from flask import Flask, Response
+from flask_cors import CORS
 
 from gateway import problems
 from gateway.config import Config
+from gateway.request_id import HEADER
 
 A_YEAR = 31_536_000  # seconds
+# What a browser may send to the interface and read from its answers, besides what it always may.
+ASKED = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", HEADER, "traceparent"]
+TOLD = ["ETag", "Idempotent-Replayed", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", HEADER]
 
 
 def register(app: Flask, config: Config) -> None:
     """Give every answer of ``app`` the headers, those to requests that gunicorn refuses included."""
     headers = answer_headers(config)
     app.config[problems.HEADERS] = headers
+    if config.cors_origins:
+        allow_origins(app, config.cors_origins)
 
     @app.after_request
     def add(response: Response) -> Response:
         for name, value in headers.items():
             response.headers.setdefault(name, value)
         return response
+
+
+def allow_origins(app: Flask, origins: Iterable[str]) -> None:
+    """Let the browsers of these origins call the interface. Its tokens are headers, so no cookie is allowed.
+
+    https://fetch.spec.whatwg.org/#http-cors-protocol
+    """
+    CORS(
+        app,
+        resources=r"/v1/*",
+        origins=list(origins),
+        methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=ASKED,
+        expose_headers=TOLD,
+        max_age=600,
+        send_wildcard=False,
+        always_send=False,  # only a request with an Origin gets the headers
+    )
 
 
 def answer_headers(config: Config) -> dict[str, str]:

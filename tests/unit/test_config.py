@@ -56,6 +56,7 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "GATEWAY_PUBLIC_URL": "https://billing.example",
         "GATEWAY_SALES_WEBHOOK_URL": "https://crm.example/inquiries?token=x",
         "GATEWAY_SALES_WEBHOOK_SECRET": SIGNING_SECRET,
+        "GATEWAY_CORS_ORIGINS": "https://konnect.example, http://localhost:5173",
         "GATEWAY_JWT_ISSUER": "https://id.example/",
         "GATEWAY_JWT_AUDIENCE": "billing",
     }
@@ -216,3 +217,10 @@ def test_all_missing_settings_are_reported_together(monkeypatch: pytest.MonkeyPa
         Config.from_environment()
     assert "STRIPE_WEBHOOK_SECRETS" not in str(caught.value)
     assert "GATEWAY_JWKS_URL: must look like" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "https://*.example", "https://a.example/", "a.example", "null", "https://A.example"]
+)
+def test_pattern_or_address_is_no_origin(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    assert "GATEWAY_CORS_ORIGINS" in refusal(monkeypatch, GOOD | {"GATEWAY_CORS_ORIGINS": origin})
