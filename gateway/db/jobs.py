@@ -35,6 +35,7 @@ DELIVER_INQUIRY = "gateway.deliver_inquiry"
 WALK_GAP = "gateway.walk_gap"
 WALK_DRIFT = "gateway.walk_drift"
 COMPLETE_ADOPTIONS = "gateway.complete_adoptions"
+CALCULATE_CHARGES = "gateway.calculate_charges"
 END_GRANTS = "gateway.end_grants"
 
 # Procrastinate has a partial index for each half.

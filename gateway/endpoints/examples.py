@@ -6,7 +6,18 @@ from typing import Any
 
 from marshmallow import Schema
 
-from schemas import billing_details, changes, entitlements, flags, history, invoices, plans, sales, subscription
+from schemas import (
+    billing_details,
+    billing_portal,
+    changes,
+    entitlements,
+    flags,
+    history,
+    invoices,
+    plans,
+    sales,
+    subscription,
+)
 
 Json = dict[str, Any]
 
@@ -60,6 +71,8 @@ DETAILS: Json = {
     "trial": None,
     "payment_method": PAYMENT_METHOD,
     "latest_invoice": {"id": INVOICE_ID, "status": "paid", "total": 0, "currency": "usd"},
+    "payment_problem": None,
+    "credit_balance": 0,
     "pending_change": None,
     "actions": ["change_plan", "cancel_plan", "contact_sales"],
     "as_of": NOW,
@@ -124,10 +137,29 @@ INVOICE: Json = {
     "amount_due": 75000,
     "amount_paid": 0,
     "amount_remaining": 75000,
+    "amount_refunded": 0,
     "created": PERIOD_END,
     "next_payment_attempt": "2026-12-04T09:00:00Z",
     "hosted_invoice_url": "https://invoice.stripe.com/i/example",
     "invoice_pdf": "https://invoice.stripe.com/i/example/pdf",
+}
+LINE: Json = {
+    "kind": "plan",
+    "description": "2 x Plus (at $250.00 / month)",
+    "quantity": 2,
+    "amount": 50000,
+    "discount": -10000,
+    "tax": 7600,
+    "period": {"start": PERIOD_END, "end": "2027-01-01T09:00:00Z"},
+}
+USAGE = "1370000 x API calls (at $0.00002 / month)"
+USAGE_LINE: Json = {
+    **LINE,
+    "kind": "usage",
+    "description": USAGE,
+    "quantity": 1370000,
+    "amount": 27400,
+    "period": PERIOD,
 }
 ADDRESS: Json = {
     "line1": "Hafenstraße 1",
@@ -224,6 +256,8 @@ OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
             **BILLING_DETAILS,
             "tax_ids": [{**TAX_ID, "verification": "pending"}],
         },
+        billing_portal.OpenPortalSchema: {"return_url": "https://konnect.example/billing"},
+        billing_portal.PortalSchema: {"url": "https://billing.stripe.com/p/session/test_example"},
         entitlements.CurrentPlanListSchema: {"data": [CURRENT_PLAN]},
         entitlements.CurrentPlanSchema: CURRENT_PLAN,
         entitlements.EntitlementsSchema: {
@@ -239,6 +273,13 @@ OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
         history.HistorySchema: {"data": [ENTRY], "has_more": False},
         invoices.InvoiceListSchema: {"data": [INVOICE], "has_more": False},
         invoices.InvoiceSchema: INVOICE,
+        invoices.DetailedInvoiceSchema: {
+            **INVOICE,
+            "lines": [LINE, {**USAGE_LINE, "discount": 0, "tax": 0}],
+            "calculated_due": 74600,
+            "differences": [{"cause": "usage", "amount": 400}],
+        },
+        invoices.ReceiptSchema: {"receipt_url": "https://pay.stripe.com/receipts/example"},
         plans.PlanListSchema: {"data": [PLUS]},
         sales.SalesInquirySchema: {
             "name": "Kim Example",
