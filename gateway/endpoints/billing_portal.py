@@ -20,6 +20,6 @@ blueprint = Blueprint(
 @limited(RouteClass.STRIPE)
 @blueprint.arguments(OpenPortalSchema)
 @blueprint.response(201, PortalSchema)
-def create(body: dict[str, str | None]) -> dict[str, str]:
+def create(body: dict[str, str]) -> dict[str, str]:
     """Open Stripe's billing portal for cards, invoices and tax ids. It changes no plan."""
     return {"url": open_portal(gateway(), caller(), body["return_url"])}

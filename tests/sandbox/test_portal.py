@@ -8,7 +8,7 @@ import stripe
 
 from tests.support.stripe_account import StripeAccount
 
-ALL: dict[str, Any] = {
+ALL: Any = {
     "customer_update": {"enabled": True, "allowed_updates": ["tax_id"]},
     "invoice_history": {"enabled": True},
     "payment_method_update": {"enabled": True},
@@ -34,7 +34,9 @@ def press(url: str, **form: str) -> requests.Response:
 
 
 def default_of(account: StripeAccount, customer: str) -> str:
-    return str(account.v1.customers.retrieve(customer).invoice_settings.default_payment_method)
+    settings = account.v1.customers.retrieve(customer).invoice_settings
+    assert settings is not None
+    return str(settings.default_payment_method)
 
 
 def test_cards_tax_ids_and_invoices_are_managed(account: StripeAccount, customer: str) -> None:
@@ -76,6 +78,7 @@ def test_session_needs_an_active_configuration(account: StripeAccount, customer:
     configuration = portal.configurations.create({"features": ALL})
     portal.configurations.update(configuration.id, {"active": False})
     assert portal.configurations.list({"active": True}).data == []
-    for params in ({"customer": customer}, {"customer": customer, "configuration": configuration.id}):
+    without: Any = {"customer": customer}
+    for params in (without, without | {"configuration": configuration.id}):
         with pytest.raises(stripe.InvalidRequestError):
             portal.sessions.create(params)

@@ -4,15 +4,11 @@ https://docs.stripe.com/customer-management
 """
 
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from stripe.billing_portal import Configuration
-from stripe.params.billing_portal import (
-    ConfigurationCreateParams,
-    ConfigurationCreateParamsFeatures,
-    SessionCreateParams,
-)
+from stripe.params.billing_portal import ConfigurationCreateParams, SessionCreateParams
 
 from gateway.services.customers.customer import ensure_customer
 from gateway.services.customers.deletion import detect_deletion
@@ -23,20 +19,22 @@ from gateway.stripe_api.client import stripe_call
 OWNER: Final = {"created_by": "konnect_billing"}
 """The metadata by which the gateway finds its configuration among those of the account."""
 # A change of the plan must go through the gateway, which quotes it and knows what sales must decide.
-FEATURES: Final[ConfigurationCreateParamsFeatures] = {
+# The SDK's types of features differ between creation and update, so this is Any.
+FEATURES: Final[Any] = {
     "customer_update": {"enabled": True, "allowed_updates": ["tax_id"]},
     "invoice_history": {"enabled": True},
     "payment_method_update": {"enabled": True},
     "subscription_cancel": {"enabled": False},
+    "subscription_pause": {"enabled": False},
     "subscription_update": {"enabled": False},
 }
 PARAMS: Final[ConfigurationCreateParams] = {"features": FEATURES, "metadata": OWNER, "name": "Konnect billing"}
 
 
-def open_portal(gateway: Gateway, caller: Caller, return_url: str | None) -> str:
+def open_portal(gateway: Gateway, caller: Caller, return_url: str) -> str:
     """Create a session of the portal and return its address, which is valid for a short time and for this customer.
 
-    The portal links to ``return_url``, if it is given. Raise ContactSalesRequired if sales manages the plan or the
+    The portal links back to ``return_url``. Raise ContactSalesRequired if sales manages the plan or the
     customer was deleted. Raise CustomerMissing or StripeUnavailable.
     """
     with gateway.database.reading() as session:
@@ -44,9 +42,8 @@ def open_portal(gateway: Gateway, caller: Caller, return_url: str | None) -> str
     params: SessionCreateParams = {
         "customer": ensure_customer(gateway, caller),
         "configuration": ensure_configuration(gateway),
+        "return_url": return_url,
     }
-    if return_url is not None:
-        params["return_url"] = return_url
     with detect_deletion(gateway, caller.organization_id), stripe_call():
         return gateway.stripe.v1.billing_portal.sessions.create(params).url
 

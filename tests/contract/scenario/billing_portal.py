@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import requests
 import stripe
@@ -7,7 +9,7 @@ from tests.contract.stage import ScenarioAccount
 
 def a_portal_is_configured_and_opened(stage: ScenarioAccount) -> None:
     portal = stage.v1.billing_portal
-    features = {"invoice_history": {"enabled": True}, "payment_method_update": {"enabled": True}}
+    features: Any = {"invoice_history": {"enabled": True}, "payment_method_update": {"enabled": True}}
     configuration = portal.configurations.create({"features": features, "metadata": {"a": "b"}})
     portal.configurations.retrieve(configuration.id)
     portal.configurations.list({"active": True})

@@ -53,6 +53,6 @@ def test_plan_of_sales_has_no_portal(world: World, api: ApiClient) -> None:
 
 
 def test_return_address_must_be_a_web_address(world: World, api: ApiClient) -> None:
-    for address in ("javascript:alert(1)", "/billing", "ftp://konnect.example"):
+    for address in ("javascript:alert(1)", "/billing", "ftp://konnect.example", "https://konnect.example@a.test"):
         assert api.problem("POST", "/billing-portal", return_url=address) == (422, "invalid_request")
     assert configurations(world) == []
