@@ -61,14 +61,16 @@ class InvoiceLineSchema(OutputSchema):
 class DifferenceSchema(OutputSchema):
     """A reason why the invoice differs from the charges calculated before the billing date."""
 
-    cause = one_of("usage", "change", "balance")
+    cause = one_of("usage", "change", "balance", "unexplained")
     amount = fields.Integer(metadata={"description": "minor units that it adds to the amount due"})
 
 
 class DetailedInvoiceSchema(InvoiceSchema):
     """An invoice with its lines."""
 
-    lines = fields.List(fields.Nested(InvoiceLineSchema))
+    lines = fields.List(
+        fields.Nested(InvoiceLineSchema), allow_none=True, metadata={"description": "null until all lines are known"}
+    )
     calculated_due = fields.Integer(
         allow_none=True,
         metadata={"description": "the amount due that was calculated before the billing date, or null if none was"},

@@ -167,5 +167,7 @@ class UpcomingInvoice(Mirrored):
     amount_due: Mapped[int]
     currency: Mapped[str]
     billing_date: Mapped[datetime]
+    total: Mapped[int | None]
+    """The total before the customer's balance. None in a row that an earlier release wrote."""
     lines: Mapped[list[Json] | None]
     """The lines, as in ``Invoice``."""

@@ -1,7 +1,7 @@
 """The charges that Stripe calculates some days before the billing date.
 
 Stripe sends ``invoice.upcoming`` as early as the account's settings say. The gateway promises the charges three days
-ahead, so ``calculate_charges`` asks Stripe for those that no event has brought by then.
+ahead, so ``calculate_charges`` asks Stripe for those that no event has brought by then, or that are older.
 https://docs.stripe.com/billing/subscriptions/webhooks
 """
 
@@ -19,6 +19,8 @@ from gateway.stripe_api.snapshots import UpcomingInvoiceSnapshot
 LEAD = timedelta(days=3)
 # Stripe's own event may be late. The hourly job still runs on the third day before the billing date.
 GRACE = timedelta(hours=1)
+# Stripe's own event on the third day is early enough, even if Stripe sends it somewhat too early.
+OLDEST = LEAD + timedelta(days=1)
 BILLED = ("trialing", "active", "past_due")
 
 
@@ -47,7 +49,7 @@ def build_upcoming_charges(upcoming: UpcomingInvoice | None, next_invoice: datet
 
 
 def calculate_charges(gateway: Gateway) -> int:
-    """Enqueue the calculation of the charges that are due within three days and unknown. Return how many.
+    """Enqueue the calculation of the charges that are due within three days and unknown or old. Return how many.
 
     A subscription that ends by then may have no further invoice, so only Stripe's event shows its charges.
     """
@@ -58,7 +60,11 @@ def calculate_charges(gateway: Gateway) -> int:
         .join(OrganizationPlan, OrganizationPlan.subscription_id == Subscription.id)
         .outerjoin(
             UpcomingInvoice,
-            and_(UpcomingInvoice.subscription_id == Subscription.id, UpcomingInvoice.billing_date >= billing_date),
+            and_(
+                UpcomingInvoice.subscription_id == Subscription.id,
+                UpcomingInvoice.billing_date >= billing_date,
+                UpcomingInvoice.as_of >= billing_date - OLDEST,
+            ),
         )
         .where(
             billing_date > now,

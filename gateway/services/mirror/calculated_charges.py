@@ -17,7 +17,9 @@ class Cause(StrEnum):
     CHANGE = "change"
     """A change of the subscription, a discount or a tax since, or an item that was added."""
     BALANCE = "balance"
-    """Another balance of the customer, or an amount that Stripe carries over or rounds."""
+    """Another balance of the customer, or an amount that is too small to charge."""
+    UNEXPLAINED = "unexplained"
+    """What the lines and the balance do not show, such as billing credits."""
 
 
 def is_calculated(invoice: InvoiceSnapshot, upcoming: UpcomingInvoice | None) -> bool:
@@ -25,6 +27,7 @@ def is_calculated(invoice: InvoiceSnapshot, upcoming: UpcomingInvoice | None) ->
     return (
         upcoming is not None
         and upcoming.lines is not None
+        and upcoming.total is not None
         and invoice.billing_reason == "subscription_cycle"
         and invoice.status in FINALIZED
         and invoice.period_end == upcoming.billing_date
@@ -34,13 +37,19 @@ def is_calculated(invoice: InvoiceSnapshot, upcoming: UpcomingInvoice | None) ->
 def compare_with_calculated(invoice: Invoice, upcoming: UpcomingInvoice) -> None:
     """Store the calculated amount with the invoice, and what explains the difference.
 
-    The causes add up to the difference. Both must have their lines.
+    The causes add up to the difference. Both must have their lines, and ``upcoming`` its total.
     """
-    ours, its = upcoming.lines or [], invoice.lines or []
-    usage = sum_net(its, usage=True) - sum_net(ours, usage=True)
-    change = sum_net(its, usage=False) - sum_net(ours, usage=False)
-    balance = invoice.amount_due - upcoming.amount_due - usage - change
-    found = {Cause.USAGE: usage, Cause.CHANGE: change, Cause.BALANCE: balance}
+    before, after = upcoming.lines or [], invoice.lines or []
+    usage = sum_net(after, usage=True) - sum_net(before, usage=True)
+    change = sum_net(after, usage=False) - sum_net(before, usage=False)
+    total = invoice.total - (upcoming.total or 0)
+    due = invoice.amount_due - upcoming.amount_due
+    found = {
+        Cause.USAGE: usage,
+        Cause.CHANGE: change,
+        Cause.BALANCE: due - total,
+        Cause.UNEXPLAINED: total - usage - change,
+    }
     invoice.calculated_due = upcoming.amount_due
     invoice.differences = [{"cause": cause, "amount": amount} for cause, amount in found.items() if amount]
 

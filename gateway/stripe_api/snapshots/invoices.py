@@ -165,6 +165,7 @@ class UpcomingInvoiceSnapshot(Snapshot):
     amount_due: int
     currency: str
     billing_date: datetime
+    total: int
     lines: tuple[InvoiceLine, ...] | None
     """The lines. None if Stripe has not shown all of them."""
 
@@ -186,6 +187,7 @@ class UpcomingInvoiceSnapshot(Snapshot):
             amount_due=natural(stripe_object["amount_due"]),
             currency=word(stripe_object["currency"]),
             billing_date=from_unix(stripe_object["period_end"]),
+            total=integer(stripe_object["total"]),
             lines=read_lines(stripe_object),
             seen=seen,
         )

@@ -27,7 +27,7 @@ def test_all_lines_of_a_long_invoice_are_shown(world: World, api: ApiClient) -> 
     assert sum(each["amount"] + each["discount"] + each["tax"] for each in shown["lines"]) == shown["total"]
     assert {each["kind"] for each in shown["lines"]} == {"item"}
     assert len(shown["lines"]) == 12
-    world.fault("error", times=100)
+    world.fault("error_before", times=100)
     assert api.ok("GET", f"/invoices/{invoice}") == shown
 
 

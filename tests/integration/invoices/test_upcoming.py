@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from gateway import catalog
 from gateway.db.models import Subscription, UpcomingInvoice
@@ -34,7 +35,24 @@ def test_charges_without_an_event_are_calculated_three_days_ahead(world: World, 
     world.work()
     shown = api.ok("GET", "/subscription")["upcoming_charges"]
     assert sum(each["amount"] for each in shown["lines"]) == shown["amount_due"] > 0
-    assert calculate(timedelta(days=1)) == 0
+
+
+def test_charges_announced_too_early_are_calculated_again(
+    world: World, api: ApiClient, stripe_time: StripeTime
+) -> None:
+    api.ok("PATCH", "/subscription", plan="plus", quantity=2)
+    world.settle()
+    end = world.plan_row().current_period_end
+    assert end is not None
+    [subscription] = world.rows(Subscription)
+    stripe_time.ahead = (end - world.gateway.clock() - timedelta(days=2)).total_seconds()
+    world.stripe.v1.subscriptions.retrieve(subscription.id)
+    world.settle()
+    later = replace(world.gateway, clock=lambda: end - timedelta(days=2))
+    assert calculate_charges(later) == 0
+    with world.gateway.database.transaction() as session:
+        session.execute(update(UpcomingInvoice).values(as_of=end - timedelta(days=7)))
+    assert calculate_charges(later) == 1
 
 
 def test_invoice_is_compared_with_the_calculated_charges(world: World, api: ApiClient, stripe_time: StripeTime) -> None:

@@ -75,6 +75,7 @@ EXPECTED_UPCOMING = UpcomingInvoiceSnapshot(
     amount_due=142498,
     currency="usd",
     billing_date=BILLING_DATE,
+    total=142498,
     lines=read_lines(payload(UPCOMING)["data"]["object"]),
 )
 

@@ -14,24 +14,27 @@ def line(kind: str, amount: int, **more: Any) -> Json:
 
 
 PLAN, USAGE = line("plan", 5000), line("usage", 70)
+PAID = {"balance": -5055}
+"""The cause of an invoice of 5085 that the balance pays. It paid 30 of the calculated charges."""
 
 
 @pytest.mark.parametrize(
-    ("lines", "amount_due", "causes"),
+    ("lines", "total", "amount_due", "causes"),
     [
-        ([PLAN, USAGE], 5070, {}),
-        ([PLAN, line("usage", 90)], 5090, {"usage": 20}),
-        ([PLAN, line("usage", 90, tax=8)], 5098, {"usage": 28}),
-        ([PLAN, USAGE, line("proration", -400)], 4670, {"change": -400}),
-        ([line("plan", 5000, discount=-500), USAGE], 4570, {"change": -500}),
-        ([PLAN, USAGE, line("item", 1)], 5071, {"change": 1}),
-        ([PLAN, USAGE], 4070, {"balance": -1000}),
-        ([PLAN, line("usage", 90), line("item", 5)], 0, {"usage": 20, "change": 5, "balance": -5095}),
+        ([PLAN, USAGE], 5070, 5040, {}),
+        ([PLAN, line("usage", 90)], 5090, 5060, {"usage": 20}),
+        ([PLAN, line("usage", 90, tax=8)], 5098, 5068, {"usage": 28}),
+        ([PLAN, USAGE, line("proration", -400)], 4670, 4640, {"change": -400}),
+        ([line("plan", 5000, discount=-500), USAGE], 4570, 4540, {"change": -500}),
+        ([PLAN, USAGE, line("item", 1)], 5071, 5041, {"change": 1}),
+        ([PLAN, USAGE], 5070, 4070, {"balance": -970}),
+        ([PLAN, USAGE], 5000, 4970, {"unexplained": -70}),
+        ([PLAN, line("usage", 90), line("item", 5)], 5085, 0, {"usage": 20, "change": 5, "unexplained": -10} | PAID),
     ],
 )
-def test_causes_add_up_to_the_difference(lines: list[Json], amount_due: int, causes: Json) -> None:
-    invoice = Invoice(amount_due=amount_due, lines=lines)
-    compare_with_calculated(invoice, UpcomingInvoice(amount_due=5070, lines=[PLAN, USAGE]))
-    assert invoice.calculated_due == 5070
+def test_causes_add_up_to_the_difference(lines: list[Json], total: int, amount_due: int, causes: Json) -> None:
+    invoice = Invoice(amount_due=amount_due, total=total, lines=lines)
+    compare_with_calculated(invoice, UpcomingInvoice(amount_due=5040, total=5070, lines=[PLAN, USAGE]))
+    assert invoice.calculated_due == 5040
     assert {each["cause"]: each["amount"] for each in invoice.differences} == causes
-    assert sum(causes.values()) == amount_due - 5070
+    assert sum(causes.values()) == amount_due - 5040

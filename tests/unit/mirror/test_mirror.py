@@ -110,7 +110,7 @@ def test_content_of_an_invoice() -> None:
 def test_content_of_the_other_kinds() -> None:
     upcoming = content("invoice.upcoming")
     assert sum_of(upcoming.pop("lines")) == 142498
-    assert upcoming == {"amount_due": 142498, "currency": "usd", "billing_date": BILLING_DATE}
+    assert upcoming == {"amount_due": 142498, "currency": "usd", "total": 142498, "billing_date": BILLING_DATE}
     assert content("customer.deleted") == {
         "name": None,
         "email": None,

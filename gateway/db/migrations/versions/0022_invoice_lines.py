@@ -19,11 +19,13 @@ def upgrade() -> None:
         op.f("ck_invoices_differences"), "invoices", "calculated_due IS NOT NULL OR differences = '[]'"
     )
     op.create_index("ix_invoices_differing", "invoices", ["created"], postgresql_where=sa.text("differences <> '[]'"))
+    op.add_column("upcoming_invoices", sa.Column("total", sa.BigInteger))
     op.add_column("upcoming_invoices", sa.Column("lines", JSONB))
 
 
 def downgrade() -> None:
     op.drop_column("upcoming_invoices", "lines")
+    op.drop_column("upcoming_invoices", "total")
     op.drop_index("ix_invoices_differing", "invoices")
     op.drop_constraint(op.f("ck_invoices_differences"), "invoices", type_="check")
     for column in ("differences", "calculated_due", "lines", "action_required"):
