@@ -46,6 +46,8 @@ class Subscription(Mirrored):
     """Whether the mirror has ever seen an item of a plan's product. The subscription then stands for a plan forever."""
     pending_until: Mapped[datetime | None]
     """When Stripe discards a change that waits for its payment. None if no change waits."""
+    announced: Mapped[list[str]] = mapped_column(server_default="{}")
+    """The ids of the events of which the receivers were notified. A replay of such an event notifies nobody."""
     created: Mapped[datetime]
 
 
@@ -96,6 +98,8 @@ class Invoice(Mirrored):
     """The amount due that Stripe calculated before the billing date. None if it did not, or for another invoice."""
     differences: Mapped[list[Json]] = mapped_column(server_default="[]")
     """What explains the difference to ``calculated_due``, as cause and amount."""
+    announced: Mapped[list[str]] = mapped_column(server_default="{}")
+    """The ids of the events of which the receivers were notified, as for a subscription."""
     created: Mapped[datetime]
     amount_refunded: Mapped[int | None] = query_expression()
     """What was paid back of the charges. Only ``invoices.listing`` loads it."""

@@ -4,7 +4,7 @@ Each query reads a partial index or a table that stays small. With ten million s
 none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from gateway.db.models import (
     IS_OPEN,
     OPEN_STATES,
+    Notification,
     OrganizationPlan,
     PlanChange,
     SalesInquiry,
@@ -21,6 +22,7 @@ from gateway.db.models import (
     WebhookEvent,
 )
 from gateway.services.mirror.calculated_charges import Cause
+from gateway.services.notifications.records import ReceiverReport, report_receivers
 from gateway.services.runtime import Gateway
 
 COUNT_LIMIT = 100_000  # beyond it, the exact number no longer matters
@@ -75,6 +77,8 @@ class Status:
     """Invoices of the last month that differ from the charges calculated ahead, by cause. Counted to 100,000."""
     undelivered_inquiries: int
     """Inquiries that the sales team's own system has not accepted."""
+    receivers: Sequence[ReceiverReport]
+    """The receivers of notifications."""
     jobs: Mapping[tuple[str, str], int]
     """Jobs by task and status: todo, doing, failed."""
     stalled_jobs: int
@@ -87,7 +91,10 @@ class Status:
 def load_status(gateway: Gateway) -> Status:
     """Load the current status. Raise DatabaseUnavailable."""
     open_changes = select(PlanChange.state, func.count()).where(IS_OPEN)
-    undelivered = select(func.count()).where(SalesInquiry.delivered_at.is_(None))
+    delivered = select(Notification.id).where(
+        Notification.id == SalesInquiry.id, Notification.delivered_at.is_not(None)
+    )
+    undelivered = select(func.count()).select_from(SalesInquiry).where(~delivered.exists())
     silence = {"silence": HEARTBEAT_TIMEOUT}
     with gateway.database.transaction() as session:
         changes = dict(session.execute(open_changes.group_by(PlanChange.state)).all())
@@ -99,6 +106,7 @@ def load_status(gateway: Gateway) -> Status:
             unmapped=session.scalar(UNMAPPED) or 0,
             differing_invoices=count_differing(session, gateway),
             undelivered_inquiries=session.scalar(undelivered) or 0,
+            receivers=report_receivers(session, gateway.receivers.keys()),
             jobs={(task, state): number for task, state, number in session.execute(JOBS)},
             stalled_jobs=session.scalar(STALLED, silence) or 0,
             workers=session.scalar(WORKERS, silence) or 0,
