@@ -49,17 +49,20 @@ def open_portal(gateway: Gateway, caller: Caller, return_url: str) -> str:
 
 
 def ensure_configuration(gateway: Gateway) -> str:
-    """Return the id of the gateway's configuration of the portal. Create it, or correct it if somebody changed it."""
+    """Return the id of the gateway's configuration of the portal. Create it, or correct it if somebody changed it.
+
+    An inactive one counts too. Stripe would answer the idempotency key with it for a day.
+    """
     configurations = gateway.stripe.v1.billing_portal.configurations
     with stripe_call():
-        listed = configurations.list({"active": True, "limit": 100}).auto_paging_iter()
+        listed = configurations.list({"limit": 100}).auto_paging_iter()
         found = next((each for each in listed if is_own(each)), None)
         if found is None:
             # The key makes concurrent requests create one configuration. Another release may want other features.
             digest = blake2b(orjson.dumps(PARAMS), digest_size=8).hexdigest()
             return configurations.create(PARAMS, {"idempotency_key": f"portal_configuration:{digest}"}).id
         if not is_as_wanted(found):
-            configurations.update(found.id, {"features": FEATURES})
+            configurations.update(found.id, {"active": True, "features": FEATURES})
     return found.id
 
 
@@ -69,6 +72,6 @@ def is_own(configuration: Configuration) -> bool:
 
 
 def is_as_wanted(configuration: Configuration) -> bool:
-    """Return whether the configuration has each of the settings in ``FEATURES``."""
+    """Return whether the configuration is active and has each of the settings in ``FEATURES``."""
     features = configuration.features.to_dict()
-    return all(features[name].items() >= wanted.items() for name, wanted in FEATURES.items())
+    return configuration.active and all(features[name].items() >= wanted.items() for name, wanted in FEATURES.items())

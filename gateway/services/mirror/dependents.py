@@ -91,13 +91,13 @@ def find_outdated_dependents(session: Session, snapshot: Snapshot, rows: Rows) -
             remove_upcoming_charges(session, upcoming, rows)
         if upcoming.billing_date == next_invoice and snapshot.status not in ENDED:
             outdated.add((UpcomingInvoiceSnapshot.kind, snapshot.id))
-    if isinstance(snapshot, InvoiceSnapshot) and not is_compared(snapshot, rows):
+    if isinstance(snapshot, InvoiceSnapshot) and not compare_once(snapshot, rows):
         outdated.add((InvoiceSnapshot.kind, snapshot.id))
     return outdated
 
 
-def is_compared(snapshot: InvoiceSnapshot, rows: Rows) -> bool:
-    """Compare an invoice with the charges calculated ahead, once. Return False if its lines must be looked up first."""
+def compare_once(snapshot: InvoiceSnapshot, rows: Rows) -> bool:
+    """Compare an invoice with the charges calculated ahead. Return False if its lines must be looked up first."""
     invoice = rows[InvoiceSnapshot.kind, snapshot.id]
     upcoming = rows.get((UpcomingInvoiceSnapshot.kind, snapshot.subscription_id or ""))
     if not (isinstance(invoice, Invoice) and isinstance(upcoming, UpcomingInvoice)):

@@ -32,7 +32,7 @@ def test_one_configuration_serves_every_session(world: World, api: ApiClient) ->
     first, second = (api.ok("POST", "/billing-portal", return_url=BACK)["url"] for _ in range(2))
     assert first != second
     [own] = [each for each in configurations(world) if each.id != other.id]
-    portal.configurations.update(own.id, {"features": {"subscription_cancel": {"enabled": True}}})
+    portal.configurations.update(own.id, {"features": {"subscription_cancel": {"enabled": True}}, "active": False})
     api.ok("POST", "/billing-portal", return_url=BACK)
     [own] = [each for each in configurations(world) if each.id != other.id]
     features = own.features.to_dict()
