@@ -22,6 +22,7 @@ from gateway.endpoints import (
     response_headers,
     sales,
     subscription,
+    usage,
     webhooks,
 )
 from gateway.endpoints.document import DESCRIPTION, Api
@@ -116,6 +117,7 @@ def create_app(gateway: Gateway | None = None) -> Flask:
         billing_details,
         billing_portal,
         invoices,
+        usage,
         sales,
     ):
         api.register_blueprint(resource.blueprint)

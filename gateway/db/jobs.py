@@ -37,6 +37,8 @@ WALK_DRIFT = "gateway.walk_drift"
 COMPLETE_ADOPTIONS = "gateway.complete_adoptions"
 CALCULATE_CHARGES = "gateway.calculate_charges"
 END_GRANTS = "gateway.end_grants"
+SEND_USAGE = "gateway.send_usage"
+NOTE_REFUSED_USAGE = "gateway.note_refused_usage"
 
 # Procrastinate has a partial index for each half.
 QUEUEING_LOCK_STATE = text("""

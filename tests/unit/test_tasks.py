@@ -19,5 +19,6 @@ def test_each_periodic_task_has_its_schedule() -> None:
         jobs.CHECK_ENDPOINT: "27 * * * *",
         jobs.CALCULATE_CHARGES: "42 * * * *",
         jobs.END_GRANTS: "* * * * *",
+        jobs.SEND_USAGE: "* * * * *",
         "gateway.retry_stalled_jobs": "* * * * * */10",
     }
