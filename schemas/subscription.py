@@ -11,7 +11,7 @@ from schemas.fields import (
     utc,
 )
 from schemas.invoices import InvoiceLineSchema
-from schemas.terms import DiscountSchema, GrantSchema, OverLimitSchema, PriceSchema, ReturnedPaymentSchema
+from schemas.terms import INTERVALS, DiscountSchema, GrantSchema, OverLimitSchema, PriceSchema, ReturnedPaymentSchema
 
 STATUSES = (
     "none",
@@ -25,10 +25,12 @@ STATUSES = (
     "paused",
 )
 STANDINGS = ("good", "grace", "suspended")
+ACTIONS = ("pay_invoice", "start_trial", "change_plan", "change_interval", "cancel_plan", "contact_sales")
 CHANGE_STATES = ("requested", "processing", "requires_action", "applied", "failed", "abandoned")
 PAYMENT_PROBLEMS = ("retries_ended", "overdue", "action_required", "payment_method_required", "payment_failed")
 CHANGE_ERRORS = (
     "card_declined",
+    "billing_address_required",
     "catalog_not_synced",
     "contact_sales_required",
     "invalid_request",
@@ -70,6 +72,7 @@ class QuoteSchema(OutputSchema):
     proration_date = utc("the second from which Stripe prorates")
     plan = PlanKey()
     quantity = fields.Integer()
+    interval = one_of(*INTERVALS, metadata={"description": "of the plan's price after the change"})
     max_quantity = fields.Integer(
         metadata={"description": "units that are possible now, before the organization would owe too much"}
     )
@@ -82,6 +85,9 @@ class QuoteSchema(OutputSchema):
     )
     taxes = fields.Integer(
         attribute="sums.taxes", metadata={"description": "minor units of taxes on top, without those in the lines"}
+    )
+    taxes_included = fields.Integer(
+        attribute="sums.taxes_included", metadata={"description": "minor units of taxes that the lines include"}
     )
     balance = fields.Integer(
         attribute="sums.balance",
@@ -199,7 +205,7 @@ class PlanDetailsSchema(OutputSchema):
     )
     credit_balance = fields.Integer(metadata={"description": "minor units that Stripe takes off the next invoices"})
     pending_change = fields.Nested(PendingChangeSchema, allow_none=True)
-    actions = fields.List(one_of("pay_invoice", "start_trial", "change_plan", "cancel_plan", "contact_sales"))
+    actions = fields.List(one_of(*ACTIONS))
     as_of = utc("when the plan last changed here, or null before the first time", allow_none=True)
     version = fields.Integer()
 
@@ -219,6 +225,9 @@ class ChangeSchema(OutputSchema):
     from_plan = fields.String(validate=PLAN_KEY, metadata={"description": "of the catalogue of that time"})
     to_plan = fields.String(validate=PLAN_KEY, metadata={"description": "of the catalogue of that time"})
     quantity = fields.Integer()
+    interval = one_of(
+        "month", "year", allow_none=True, metadata={"description": "the interval that it moves to, or null"}
+    )
     error = fields.Nested(ChangeErrorSchema, allow_none=True)
     created_at = utc("when it was requested")
 

@@ -21,6 +21,7 @@ PLUS: Json = {
     "max_quantity": 100,
     "price": PRICE,
     "prices": [LIST_PRICE],
+    "intervals": ["month"],
     "metered": [
         {
             "meter": "portal_services",

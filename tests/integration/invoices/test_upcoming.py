@@ -22,7 +22,7 @@ def catalog_file() -> Path:
     return Path(catalog.__file__).parents[1] / "catalog.toml"
 
 
-def test_charges_without_an_event_are_calculated_three_days_ahead(world: World, api: ApiClient) -> None:
+def test_charges_without_an_event_are_calculated_ahead(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus", quantity=2)
     world.settle()
     billing_date = world.plan_row().current_period_end
