@@ -20,6 +20,7 @@ OWN = {
     "from",
     "If-Match",
     "If-None-Match",
+    "interval",
     "key",
     "limit",
     "plan",
