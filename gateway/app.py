@@ -12,6 +12,7 @@ from gateway.config import NO_SECRETS, Config, ConfigError
 from gateway.db.session import Database
 from gateway.endpoints import (
     billing_details,
+    billing_portal,
     entitlements,
     flags,
     health,
@@ -109,7 +110,18 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     response_headers.register(app, gateway.config)
     RateLimits(app, gateway)
     api = Api(app, plan_keys=gateway.catalog.keys)
-    for resource in (plans, subscription, history, entitlements, flags, billing_details, invoices, usage, sales):
+    for resource in (
+        plans,
+        subscription,
+        history,
+        entitlements,
+        flags,
+        billing_details,
+        billing_portal,
+        invoices,
+        usage,
+        sales,
+    ):
         api.register_blueprint(resource.blueprint)
     app.register_blueprint(health.blueprint)
     problems.register(app)
