@@ -172,9 +172,7 @@ def matches(pattern: re.Pattern[str], example: str) -> validate.Regexp:
 def require_origins(origins: list[str]) -> None:
     """Raise ValidationError unless each is an origin as browsers send it. A pattern would let in unknown sites."""
     if not all(ORIGIN.match(origin.strip()) for origin in origins):
-        raise ValidationError(
-            "must look like https://konnect.example,https://other.example, in lower case, without paths"
-        )
+        raise ValidationError("must look like https://konnect.example,https://other.example, in lower case")
 
 
 def require_database_url(url: str) -> None:

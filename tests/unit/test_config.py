@@ -69,6 +69,7 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         public_url="https://billing.example",
         sales_webhook_url="https://crm.example/inquiries?token=x",
         sales_webhook_secret=SIGNING_SECRET,
+        cors_origins=("https://konnect.example", "http://localhost:5173"),
         jwt_issuer="https://id.example/",
         jwt_audience="billing",
         jwks_url="https://id.example/jwks.json",
