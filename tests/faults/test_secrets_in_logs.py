@@ -10,6 +10,7 @@ from tests.support.deployment import Deployment, sign
 from tests.support.wait import eventually
 
 MARK = "query_string_that_nobody_may_log"
+NAME, EMAIL = "Ada whom nobody may log", "ada.whom.nobody.may.log@ada.example"
 
 
 def test_no_line_of_a_log_holds_a_secret(own: Deployment) -> None:
@@ -17,6 +18,7 @@ def test_no_line_of_a_log_holds_a_secret(own: Deployment) -> None:
     own.work()
     own.enrol("org_logs")
     token = issue_development_token(own.gateway.config, "org_logs", own.gateway.clock())
+    own.ok("org_logs", "PUT", "/billing-details", name=NAME, email=EMAIL, address=None, tax_ids=[])
     intent = own.ok("org_logs", "POST", "/billing-details/setup-intent")["client_secret"]
     quote = own.ok("org_logs", "POST", "/subscription/preview", plan="plus")["token"]
     signature = sign(b"{}")
@@ -38,6 +40,9 @@ def test_no_line_of_a_log_holds_a_secret(own: Deployment) -> None:
         signature,
         signature.partition("v1=")[2],
         MARK,
+        NAME,
+        EMAIL,
+        r"\u2022",  # the dots in the label of a card, as JSON has them
         own.environment["STRIPE_SECRET_KEY"],
         own.environment["GATEWAY_JWT_DEVELOPMENT_SECRET"],
         *own.environment["STRIPE_WEBHOOK_SECRETS"].split(","),
