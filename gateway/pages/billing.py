@@ -1,0 +1,151 @@
+"""``GET /billing`` is the Billing and Usage page. Its files are read once, so that serving them takes no disk."""
+
+import gzip
+import hashlib
+import mimetypes
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, render_template, request
+from werkzeug.exceptions import NotFound
+
+from gateway.config import Config
+from schemas.countries import COUNTRIES
+
+FILES = Path(__file__).parent / "static"
+STATIC, THEME = "/billing/static/", "/billing/theme/"
+# What Stripe.js and its Payment Element need. https://docs.stripe.com/security/guide#content-security-policy
+STRIPE_SCRIPTS = ("https://js.stripe.com", "https://*.js.stripe.com")
+STRIPE_CALLS = ("https://api.stripe.com",)
+STRIPE_FRAMES = (*STRIPE_SCRIPTS, "https://hooks.stripe.com")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaticFile:
+    """A file in memory, plain and compressed."""
+
+    content: bytes
+    compressed: bytes
+    content_type: str
+    tag: str
+
+    def answer(self) -> Response:
+        """Return the file, or 304 if the browser has it. A browser asks each time, so that it never mixes releases."""
+        is_compressed = "gzip" in request.accept_encodings
+        response = Response(self.compressed if is_compressed else self.content, content_type=self.content_type)
+        if is_compressed:
+            response.content_encoding = "gzip"
+        response.vary.add("Accept-Encoding")
+        response.cache_control.no_cache = True
+        response.set_etag(self.tag)
+        return response.make_conditional(request)
+
+
+def load_files(folder: Path) -> dict[str, StaticFile]:
+    """Read all files in the folder. The keys are their paths in it."""
+    return {
+        path.relative_to(folder).as_posix(): load_file(path) for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+def load_file(path: Path) -> StaticFile:
+    """Read one file."""
+    content = path.read_bytes()
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    is_text = kind.startswith("text/") or kind == "application/json"
+    return StaticFile(
+        content=content,
+        compressed=gzip.compress(content, mtime=0),
+        content_type=f"{kind}; charset=utf-8" if is_text else kind,
+        tag=hashlib.sha256(content).hexdigest()[:32],
+    )
+
+
+def build_policy(config: Config) -> str:
+    """Return the Content-Security-Policy. No script and no style may stand in the page itself."""
+    calls, scripts, frames = list_stripe_sources(config)
+    directives = {
+        "default-src": ["'none'"],
+        "script-src": ["'self'", *scripts],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "connect-src": ["'self'", *calls],
+        "frame-src": frames or ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'none'"],
+        "frame-ancestors": ["'self'", *config.ui_origins],
+    }
+    return "; ".join(f"{name} {' '.join(sources)}" for name, sources in directives.items())
+
+
+def find_sandbox(config: Config) -> str | None:
+    """Return the address of the local Stripe, or None. A live card never goes to another address than Stripe's own."""
+    return config.stripe_api_base if not config.livemode else None
+
+
+def list_stripe_sources(config: Config) -> tuple[list[str], list[str], list[str]]:
+    """Return the addresses to call, to load scripts from, and to frame."""
+    if (sandbox := find_sandbox(config)) is not None:
+        return [sandbox], [], []
+    if not config.stripe_publishable_key:
+        return [], [], []
+    return [*STRIPE_CALLS], [*STRIPE_SCRIPTS], [*STRIPE_FRAMES]
+
+
+def choose_return(config: Config, wanted: str | None) -> str | None:
+    """Return the address to go back to, or None if it is not a page of one of our UIs."""
+    if wanted is None:
+        return None
+    parts = urlsplit(wanted)
+    return wanted if f"{parts.scheme}://{parts.netloc}" in config.ui_origins else None
+
+
+def list_modules(files: Mapping[str, StaticFile]) -> Iterator[str]:
+    """Yield the modules to fetch together with the page, which would otherwise be found one after the other."""
+    return (name for name in files if name.endswith(".js") and name != "main.js")
+
+
+def build_blueprint(config: Config) -> Blueprint:
+    """Return the page's routes. None of them needs a token, because the page's calls carry it."""
+    blueprint = Blueprint("billing_page", __name__, template_folder="templates")
+    files = load_files(FILES)
+    theme = load_files(config.billing_theme) if config.billing_theme is not None else {}
+    modules = list(list_modules(files))
+    policy = build_policy(config)
+
+    @blueprint.get("/billing")
+    def show() -> Response:
+        response = Response(
+            render_template(
+                "billing.html",
+                static=STATIC,
+                theme=THEME if theme else None,
+                has_logo="logo.svg" in theme,
+                modules=modules,
+                countries=" ".join(COUNTRIES),
+                publishable_key=config.stripe_publishable_key,
+                sandbox=find_sandbox(config),
+                return_to=choose_return(config, request.args.get("return_to")),
+            )
+        )
+        response.headers["Content-Security-Policy"] = policy
+        return response
+
+    @blueprint.get(f"{STATIC}<path:name>")
+    def show_file(name: str) -> Response:
+        return find_file(files, name)
+
+    @blueprint.get(f"{THEME}<path:name>")
+    def show_theme(name: str) -> Response:
+        return find_file(theme, name)
+
+    return blueprint
+
+
+def find_file(files: Mapping[str, StaticFile], name: str) -> Response:
+    """Answer with the file of that name. Raise NotFound."""
+    if name not in files:
+        raise NotFound
+    return files[name].answer()

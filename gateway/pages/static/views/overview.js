@@ -1,0 +1,176 @@
+// Overview: the plan, what it costs, and what needs attention.
+
+import { get } from "../api.js";
+import { abandon, approve, follow, makeChange } from "../change.js";
+import { action, card, h, link, notice, outside, page, pill, row } from "../dom.js";
+import { featureName, limitName, limitText, priceText, unitsText } from "../offers.js";
+import { explain } from "../problems.js";
+import { mayChange } from "../session.js";
+import { date, list, money, number, t } from "../words.js";
+
+export async function overview() {
+  const [details, offers] = await Promise.all([get("/subscription"), get("/plans")]);
+  const offer = offers.data.find((each) => each.key === details.requested_plan);
+  const floor = offers.data[0].name;
+  const trialOffer = offers.data.find((each) => each.trial);
+  if (details.pending_change && details.pending_change.state !== "requires_action") {
+    follow(details.pending_change).catch(() => {}); // the next look at the page shows the state
+  }
+  return page(
+    t("overview.title"),
+    pendingNotice(details, offers),
+    await paymentNotice(details, floor),
+    trialNotice(details, floor),
+    endNotice(details, offers),
+    pausedNotice(details),
+    planCard(details, offer, trialOffer),
+    billingCard(details),
+    limitsCard(details, offers),
+  );
+}
+
+const nameOf = (offers, key) => offers.data.find((each) => each.key === key)?.name ?? key;
+
+function pendingNotice({ pending_change: change }, offers) {
+  if (!change) return null;
+  const plan = nameOf(offers, change.to_plan);
+  const problems = h("div", {});
+  const failed = (problem) => problems.replaceChildren(explain(problem));
+  if (change.state !== "requires_action") return notice("busy", h("p", {}, t("pending.running", { plan })));
+  const buttons = [
+    action(t("pending.approve"), () => approve(change.id), failed),
+    action(t("pending.abandon"), () => abandon(change.id), failed, ""),
+  ];
+  return notice("warn", h("p", {}, t("pending.approval", { plan })), mayChange() && h("div", { class: "buttons" }, buttons), problems);
+}
+
+async function paymentNotice(details, floor) {
+  if (details.standing === "good") return null;
+  const open = (await get("/invoices?limit=20")).data.find((each) => ["open", "uncollectible", "draft"].includes(each.status));
+  const next = open?.next_payment_attempt;
+  const amount = open && money(open.amount_remaining, open.currency);
+  const parts = [
+    open ? t("dunning.invoice", { amount, number: open.number ?? t("invoice.draft") }) : t("dunning.plain"),
+    next && t("dunning.next", { date: date(next) }),
+    t(details.standing === "suspended" ? "dunning.suspended" : "dunning.grace", { floor }),
+  ];
+  const actions = details.actions.includes("pay_invoice") && mayChange() && [
+    link("/history", t("dunning.pay"), "button primary"),
+    link("/payment-methods", t("dunning.method"), "button"),
+  ];
+  return notice(
+    details.standing === "suspended" ? "bad" : "warn",
+    h("h2", {}, t(`standing.${details.standing}`)),
+    h("p", {}, parts.filter(Boolean).join(" ")),
+    h("div", { class: "buttons" }, actions, open?.hosted_invoice_url && outside(open.hosted_invoice_url, t("invoice.view"))),
+  );
+}
+
+function trialNotice({ trial, plan_name: plan, payment_method: method }, floor) {
+  if (!trial) return null;
+  const values = { plan, floor, method: method?.label, date: date(trial.ends_at) };
+  const then = t(trial.converts ? "trial.converts" : "trial.ends", values);
+  return notice(
+    "info",
+    h("h2", {}, t("trial.left", { plan, count: trial.days_left })),
+    h("p", {}, then),
+    !trial.converts && mayChange() && h("div", { class: "buttons" }, link("/payment-methods/new", t("trial.add_card"), "button")),
+  );
+}
+
+function endNotice({ ends_at: end, trial, grant }, offers) {
+  const shown = [];
+  if (end && !trial) shown.push(notice("warn", h("p", {}, t("ends", { date: date(end) }))));
+  if (grant) shown.push(notice("info", h("p", {}, t("grant", { plan: nameOf(offers, grant.plan), date: date(grant.until) }))));
+  return shown;
+}
+
+function pausedNotice({ paused, paused_until: until }) {
+  if (!paused) return null;
+  return notice("info", h("p", {}, until ? t("paused.until", { date: date(until) }) : t("paused")));
+}
+
+function planCard(details, offer, trialOffer) {
+  const changing = Boolean(details.pending_change);
+  const can = (name) => details.actions.includes(name) && mayChange() && !changing;
+  const problems = h("div", {});
+  const startTrial = () =>
+    details.status === "none"
+      ? makeChange("POST", "/subscription", {})
+      : makeChange("PATCH", "/subscription", { trial: true });
+  return h(
+    "section",
+    { class: "card plan" },
+    h("div", { class: "plan-head" }, h("h2", { class: "plan-name" }, details.plan_name), statusPill(details)),
+    h("p", { class: "lead" }, costText(details, offer)),
+    details.requested_plan !== details.plan && !details.grant &&
+      h("p", { class: "muted" }, t("overview.requested", { plan: offer?.name ?? details.requested_plan })),
+    h(
+      "div",
+      { class: "buttons" },
+      can("start_trial") && trialOffer &&
+        action(t("trial.start", { plan: trialOffer.name }), startTrial, (problem) => problems.replaceChildren(explain(problem))),
+      can("change_plan") && link("/plans", t("overview.change"), can("start_trial") ? "button" : "button primary"),
+      can("cancel_plan") && link("/cancel", t("overview.cancel"), "button"),
+      !can("change_plan") && !changing && mayChange() && link("/sales", t("sales.action"), "button primary"),
+    ),
+    can("start_trial") && trialOffer && h("p", { class: "muted" }, t("trial.terms", { count: trialOffer.trial.days, plan: trialOffer.name })),
+    !mayChange() && h("p", { class: "muted" }, t("read_only")),
+    problems,
+  );
+}
+
+function statusPill({ standing, status, trial }) {
+  if (standing !== "good") return pill(t(`standing.${standing}`), standing === "grace" ? "warn" : "bad");
+  if (trial) return pill(t("status.trialing"), "info");
+  return status === "none" ? null : pill(t("status.active"), "good");
+}
+
+function costText({ price, quantity, trial }, offer) {
+  if (!price) return t("price.free");
+  if (price.unit_amount === 0) return t("price.free");
+  const units = unitsText(offer, quantity);
+  const each = priceText(price);
+  return trial ? t("overview.trial_cost", { units, price: each }) : t("overview.cost", { units, price: each });
+}
+
+function billingCard(details) {
+  const { upcoming_charges: upcoming, payment_method: method, billing_date: next } = details;
+  const facts = [
+    row(t("overview.billing_date"), next ? date(next) : t("overview.no_billing_date")),
+    upcoming &&
+      row(
+        t("overview.next_charge"),
+        t("overview.charge", { amount: money(upcoming.amount_due, upcoming.currency), date: date(upcoming.billing_date) }),
+        upcoming.calculated_at && t("overview.calculated", { date: date(upcoming.calculated_at) }),
+      ),
+    row(
+      t("overview.method"),
+      method ? method.label : t("overview.no_method"),
+      h("a", { href: "#/payment-methods", class: "link" }, t(method ? "overview.change_method" : "overview.add_method")),
+    ),
+    details.discounts.map((each) =>
+      row(t("overview.discount"), discountText(each), each.ends_at && t("overview.until", { date: date(each.ends_at) })),
+    ),
+  ];
+  return card(t("overview.billing"), h("dl", { class: "facts" }, facts));
+}
+
+function discountText({ name, percent_off: percent, amount_off: amount, currency }) {
+  return percent === null ? `${name} (−${money(amount, currency)})` : `${name} (−${number(percent)} %)`;
+}
+
+function limitsCard(details, offers) {
+  const plan = offers.data.find((each) => each.key === details.plan);
+  if (!plan) return null;
+  const features = Object.keys(plan.features).filter((each) => plan.features[each]);
+  return card(
+    t("overview.included", { plan: plan.name }),
+    h(
+      "dl",
+      { class: "facts" },
+      Object.entries(plan.limits).map(([name, most]) => row(limitName(name), limitText(name, most))),
+      features.length > 0 && row(t("overview.features"), list(features.map((each) => featureName(each)))),
+    ),
+  );
+}
