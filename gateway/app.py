@@ -91,7 +91,7 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     )
     app.url_map.merge_slashes = False  # a path with two slashes is unknown, not redirected to the client's own Host
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it; keeps the schemas' order
-    app.extensions[EXTENSION] = WebApp(gateway, HANDLERS.keys())
+    app.extensions[EXTENSION] = web = WebApp(gateway, HANDLERS.keys())
     app.url_map.converters["payment_method"] = billing_details.PaymentMethodId
     app.url_map.converters["organization"] = entitlements.OrganizationId
     if proxies := gateway.config.trusted_proxies:  # anyone could write the header, so only our proxies' part counts
@@ -104,9 +104,11 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     api = Api(app, plan_keys=gateway.catalog.keys)
     for resource in (plans, subscription, history, entitlements, flags, billing_details, invoices, sales):
         api.register_blueprint(resource.blueprint)
-    for plain in (webhooks.blueprint, health.blueprint, billing.build_blueprint(gateway.config)):
+    for plain in (health.blueprint, billing.build_blueprint(gateway.config)):
         app.register_blueprint(plain)
     problems.register(app)
     app.before_request(gateway.gate.begin_request)
     app.teardown_request(lambda _error: gateway.gate.end_request())
+    ingress = webhooks.WebhookIngress(app.wsgi_app, web, app.config[problems.HEADERS])
+    app.wsgi_app = ingress  # type: ignore[method-assign]  # Flask's documented way to wrap it
     return app

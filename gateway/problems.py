@@ -1,6 +1,7 @@
 """Render every error as an RFC 9457 problem with a stable ``code`` and never a traceback."""
 
 import json
+from collections.abc import Callable
 from http import HTTPStatus
 
 import structlog
@@ -42,11 +43,13 @@ log = structlog.get_logger()
 
 def register(app: Flask) -> None:
     """Render every error of ``app`` as a problem."""
-    app.register_error_handler(GatewayError, render_gateway_error)
-    app.register_error_handler(HTTPException, render_http_error)
-    for malformed in (ParseException, ClientDisconnected):
-        app.register_error_handler(malformed, render_malformed_request)
-    app.register_error_handler(Exception, render_unexpected_error)
+    for kind, handler in RENDERERS.items():
+        app.register_error_handler(kind, handler)
+
+
+def render(error: Exception) -> Response:
+    """Render an error as ``app`` would."""
+    return next(RENDERERS[kind] for kind in type(error).__mro__ if kind in RENDERERS)(error)
 
 
 def render_gateway_error(error: GatewayError) -> Response:
@@ -102,3 +105,13 @@ def render_problem(
     """Return the problem as a response."""
     body = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail, **members}
     return Response(json.dumps(body), status, headers, content_type=CONTENT_TYPE)
+
+
+RENDERERS: dict[type[Exception], Callable[..., Response]] = {
+    GatewayError: render_gateway_error,
+    HTTPException: render_http_error,
+    ParseException: render_malformed_request,
+    ClientDisconnected: render_malformed_request,
+    Exception: render_unexpected_error,
+}
+"""The functions that render errors. The most derived class counts, as in Flask."""

@@ -14,6 +14,8 @@ from gateway.metrics_listener import LISTENER, listen
 # Half of the threads may wait for Stripe at a time. The other half must suffice for webhooks and reads.
 WORKERS, THREADS = 2, Config.web_threads
 OPTIONS = ("--reuse-port", "--no-control-socket", "--access-logfile=-", "--config=python:gateway.gunicorn_hooks")
+# glibc would wait for dead name servers for most of a minute, longer than any person, and no timeout of ours ends that.
+RESOLVER = "timeout:1 attempts:1 ndots:1"
 METRICS_ABOVE = 1464  # the metrics' port above the public one, so 9464 for 8000
 
 
@@ -37,6 +39,7 @@ def serve(bind: str, metrics_bind: str | None, workers: int, threads: int) -> No
     """Serve the web interface with gunicorn."""
     Config.from_environment()  # report a wrong setting here, before a gunicorn worker fails to boot
     os.environ[LISTENER] = str(listen_for_metrics(metrics_bind or choose_metrics_address(bind)))
+    os.environ.setdefault("RES_OPTIONS", RESOLVER)
     arguments = [f"--workers={workers}", f"--threads={threads}", f"--bind={bind}"]
     os.environ["GATEWAY_WEB_THREADS"] = str(threads)  # each web process sizes its calls to Stripe by it
     os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="gateway-metrics-")  # new, so that the counts start at zero

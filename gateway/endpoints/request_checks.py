@@ -4,10 +4,8 @@ The whole body is read here, so that no view runs with half of it.
 """
 
 from flask import request
+from werkzeug import Request
 from werkzeug.exceptions import ClientDisconnected, NotFound, RequestEntityTooLarge
-
-from gateway.config import WEBHOOK_MAX_BYTES
-from gateway.endpoints import webhooks
 
 MAX_BYTES = 64 * 1024
 
@@ -22,15 +20,23 @@ def refuse_leading_slashes() -> None:
 
 
 def read_body() -> None:
-    """Read the body. Raise RequestEntityTooLarge if it is too long, or ClientDisconnected if it is too short.
+    """Read the body. Raise as ``read_whole_body`` does.
 
     This runs for every path and before the token is verified. A malformed chunk would otherwise only be noticed after
-    the answer. Werkzeug silently cuts a chunked body at its limit, so a body of exactly that length counts as too long.
+    the answer.
     """
-    limit = WEBHOOK_MAX_BYTES if request.blueprint == webhooks.blueprint.name else MAX_BYTES
-    request.max_content_length = limit
-    length = len(request.get_data())
-    if length >= limit:
+    read_whole_body(request, MAX_BYTES)
+
+
+def read_whole_body(received: Request, limit: int) -> bytes:
+    """Return the body. Raise RequestEntityTooLarge if it is too long, or ClientDisconnected if it is too short.
+
+    Werkzeug silently cuts a chunked body at its limit, so a body of exactly that length counts as too long.
+    """
+    received.max_content_length = limit
+    body = received.get_data()
+    if len(body) >= limit:
         raise RequestEntityTooLarge
-    if request.content_length not in (None, length):
+    if received.content_length not in (None, len(body)):
         raise ClientDisconnected
+    return body

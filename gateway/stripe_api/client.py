@@ -12,8 +12,7 @@ import stripe
 from requests.structures import CaseInsensitiveDict
 from stripe import RequestsClient, StripeClient
 from stripe._base_address import BaseAddresses  # not exported, and the parameter's only type
-from urllib3 import HTTPResponse, Timeout
-from urllib3.exceptions import HTTPError
+from urllib3 import Timeout
 
 from gateway.errors import (
     BillingDetailsRefused,
@@ -24,6 +23,7 @@ from gateway.errors import (
     StripeUnavailable,
 )
 from gateway.stripe_api.gate import CONNECT_TIMEOUT, READ_TIMEOUT, Gate
+from gateway.stripe_api.prompt_http import PromptAdapter
 
 API_VERSION: Final = "2026-10-28.endive"  # the version that the pinned SDK and our webhook endpoint speak
 MAX_NETWORK_RETRIES = 1  # a StripeClient's default is 0. Both attempts carry the same idempotency key.
@@ -44,53 +44,19 @@ class Meter(Protocol):
         """Record that Stripe answered 429 for the ``tries``-th time, and return whether to retry the call."""
 
 
-class BoundedBody:
-    """The body of a response, which must arrive in full before ``deadline``, in seconds of ``time.monotonic``.
-
-    A timeout of the socket begins again with each byte. A body that arrives byte by byte would hold its thread forever.
-    """
-
-    def __init__(self, raw: HTTPResponse, deadline: float) -> None:
-        self._raw = raw
-        self._deadline = deadline
-
-    def read(self, size: int) -> bytes:
-        """Return what has arrived, or nothing at the end. Raise a requests.RequestException if it comes too late."""
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise requests.ReadTimeout("The response came too slowly.")
-        connection = self._raw.connection
-        if connection is not None and connection.sock is not None:
-            connection.sock.settimeout(left)
-        try:
-            return self._raw.read1(size, decode_content=True)
-        except HTTPError as error:
-            raise requests.ConnectionError(error) from error
-
-    def close(self) -> None:
-        """Close the response."""
-        self._raw.close()
-
-    def release_conn(self) -> None:
-        """Return the connection to its pool."""
-        self._raw.release_conn()
-
-
 class BoundedSession(requests.Session):
     """The connections of one thread. Each attempt gets the time that the gate allows at that moment."""
 
     def __init__(self, gate: Gate) -> None:
         super().__init__()
         self._gate = gate
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, PromptAdapter())
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         """Send the SDK's request, with the gate's timeout instead of the SDK's."""
-        seconds = self._gate.longest_attempt()
-        deadline = time.monotonic() + seconds
-        timeout = Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT, total=seconds)
-        response = super().request(*args, **{**kwargs, "timeout": timeout, "stream": True})
-        response.raw = BoundedBody(response.raw, deadline)
-        return response
+        timeout = Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT, total=self._gate.longest_attempt())
+        return super().request(*args, **{**kwargs, "timeout": timeout})
 
 
 class MeteredClient(RequestsClient):

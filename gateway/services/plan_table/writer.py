@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy import Table
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import get_history
 
 from gateway.db import jobs
 from gateway.db.models import (
@@ -19,6 +20,7 @@ from gateway.db.models import (
     OrganizationPlan,
     PlanChange,
     PlanHistory,
+    Subscription,
 )
 from gateway.errors import PaymentAbandoned
 from gateway.services.plan_table.attribution import Attribution, attribute_plan
@@ -35,10 +37,11 @@ from gateway.services.plan_table.selection import (
     has_plan,
     list_duplicates,
     select_current_subscription,
+    stands_for_plan,
 )
 from gateway.services.plan_table.standing import UNDECIDED, find_debts
 from gateway.services.plan_table.trials import defer_trial_jobs, record_trials, shows_trial
-from gateway.stripe_api.snapshots import Seen
+from gateway.stripe_api.snapshots import ENDED, Seen
 
 # Delay of the job that withdraws credits. The request that made the change has usually withdrawn them before.
 WITHDRAW_AFTER = timedelta(seconds=20)
@@ -77,6 +80,8 @@ def update_plan_table(
             if attribution.change_id is None and is_plan_changed(before, state):
                 # Stripe prorates this change as if each invoice will be paid.
                 jobs.defer_all(session, [jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER)])
+        elif is_duplicate_changed(rows.subscriptions, plans):
+            jobs.defer_all(session, [jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER)])
         defer_trial_jobs(session, organization_id, before.status if before is not None else None, state.status)
         close_changes(session, rows, state, plans, now)
     unrecorded = (rows_by_organization[each] for each in affected if not rows_by_organization[each].had_trial)
@@ -98,6 +103,21 @@ def record_state(
 def is_plan_changed(before: PlanState | None, after: PlanState) -> bool:
     """Return whether an enrolled organization got another plan or quantity."""
     return before is not None and (before.requested_plan, before.quantity) != (after.requested_plan, after.quantity)
+
+
+def is_duplicate_changed(subscriptions: Sequence[Subscription], plans: Plans) -> bool:
+    """Return whether a subscription to a plan beside the current one has just ended or got other items.
+
+    Stripe may credit its unused time, although the organization's plan stays the same.
+    """
+    if len(subscriptions) == 1:  # nearly always
+        return False
+    current = select_current_subscription(subscriptions, plans)
+    others = [each for each in subscriptions if each is not current and stands_for_plan(each, plans)]
+    return any(
+        get_history(each, "items").deleted or (each.status in ENDED and get_history(each, "status").deleted)
+        for each in others
+    )
 
 
 def derive_plan(rows: OrganizationRows, plans: Plans) -> PlanState:

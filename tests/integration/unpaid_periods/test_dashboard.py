@@ -44,6 +44,29 @@ def test_cancellation_of_an_unpaid_period_only_lowers_the_debt(debtor: Debtor, p
     assert (sum(debtor.pending()), debtor.balance()) == (0, 0)
 
 
+@pytest.mark.parametrize("cancels", [True, False])
+def test_credit_of_a_duplicate_only_lowers_the_debt(debtor: Debtor, cancels: bool) -> None:
+    debtor.wait(days=9)
+    v1 = debtor.world.stripe.v1
+    [item] = v1.subscriptions.retrieve(debtor.subscription).items.data
+    on_account: Any = {"collection_method": "send_invoice", "days_until_due": 30}
+    items: Any = [{"price": item.price.id, "quantity": item.quantity}]
+    v1.subscriptions.create({"customer": debtor.customer, "items": items, **on_account})
+    debtor.world.settle()
+    before, plan = debtor.invoice().amount_remaining, debtor.api.ok("GET", "/subscription")["plan"]
+    if cancels:
+        v1.subscriptions.cancel(debtor.subscription, {"prorate": True})
+        debtor.wait(days=0.1)  # Stripe decides about a final credit when it finalizes its draft
+        make_due(debtor.world, jobs.WITHDRAW_FOREIGN_CREDITS)
+        debtor.world.settle()
+    else:
+        debtor.downgrade_in_dashboard(free_price(debtor))
+    lowered = before - debtor.invoice().amount_remaining
+    assert (debtor.credited(), lowered > 0) == ([lowered], True)
+    assert (sum(debtor.pending()), debtor.balance()) == (0, 0)
+    assert debtor.api.ok("GET", "/subscription")["plan"] == plan
+
+
 def test_cancellation_of_a_paid_period_is_credited(debtor: Debtor) -> None:
     debtor.pay()
     debtor.world.stripe.v1.subscriptions.cancel(debtor.subscription, {"prorate": True})
