@@ -27,7 +27,7 @@ from gateway.endpoints.document import DESCRIPTION, Api
 from gateway.endpoints.limits import RateLimits
 from gateway.endpoints.request_context import EXTENSION, WebApp
 from gateway.logging import configure_logging
-from gateway.pages import billing
+from gateway.pages import billing, reference
 from gateway.services.rate_limits.stripe_budget import Budget
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.breaker import Breaker
@@ -104,7 +104,7 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     api = Api(app, plan_keys=gateway.catalog.keys)
     for resource in (plans, subscription, history, entitlements, flags, billing_details, invoices, sales):
         api.register_blueprint(resource.blueprint)
-    for plain in (health.blueprint, billing.build_blueprint(gateway.config)):
+    for plain in (health.blueprint, billing.build_blueprint(gateway.config), reference.build_blueprint()):
         app.register_blueprint(plain)
     problems.register(app)
     app.before_request(gateway.gate.begin_request)

@@ -1,1 +1,1 @@
-"""The Billing and Usage page, which runs in a browser and calls only the public JSON interface."""
+"""The pages that people open in a browser. They call only the public JSON interface."""

@@ -1,17 +1,13 @@
-"""``GET /billing`` is the Billing and Usage page. Its files are read once, so that serving them takes no disk."""
+"""``GET /billing`` is the Billing and Usage page."""
 
-import gzip
-import hashlib
-import mimetypes
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, render_template, request
-from werkzeug.exceptions import NotFound
 
 from gateway.config import Config
+from gateway.pages.files import StaticFile, find_file, load_files
 from schemas.countries import COUNTRIES
 
 FILES = Path(__file__).parent / "static"
@@ -20,47 +16,6 @@ STATIC, THEME = "/billing/static/", "/billing/theme/"
 STRIPE_SCRIPTS = ("https://js.stripe.com", "https://*.js.stripe.com")
 STRIPE_CALLS = ("https://api.stripe.com",)
 STRIPE_FRAMES = (*STRIPE_SCRIPTS, "https://hooks.stripe.com")
-
-
-@dataclass(frozen=True, kw_only=True)
-class StaticFile:
-    """A file in memory, plain and compressed."""
-
-    content: bytes
-    compressed: bytes
-    content_type: str
-    tag: str
-
-    def answer(self) -> Response:
-        """Return the file, or 304 if the browser has it. A browser asks each time, so that it never mixes releases."""
-        is_compressed = "gzip" in request.accept_encodings
-        response = Response(self.compressed if is_compressed else self.content, content_type=self.content_type)
-        if is_compressed:
-            response.content_encoding = "gzip"
-        response.vary.add("Accept-Encoding")
-        response.cache_control.no_cache = True
-        response.set_etag(self.tag)
-        return response.make_conditional(request)
-
-
-def load_files(folder: Path) -> dict[str, StaticFile]:
-    """Read all files in the folder. The keys are their paths in it."""
-    return {
-        path.relative_to(folder).as_posix(): load_file(path) for path in sorted(folder.rglob("*")) if path.is_file()
-    }
-
-
-def load_file(path: Path) -> StaticFile:
-    """Read one file."""
-    content = path.read_bytes()
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    is_text = kind.startswith("text/") or kind == "application/json"
-    return StaticFile(
-        content=content,
-        compressed=gzip.compress(content, mtime=0),
-        content_type=f"{kind}; charset=utf-8" if is_text else kind,
-        tag=hashlib.sha256(content).hexdigest()[:32],
-    )
 
 
 def build_policy(config: Config) -> str:
@@ -110,20 +65,22 @@ def list_modules(files: Mapping[str, StaticFile]) -> Iterator[str]:
 def build_blueprint(config: Config) -> Blueprint:
     """Return the page's routes. None of them needs a token, because the page's calls carry it."""
     blueprint = Blueprint("billing_page", __name__, template_folder="templates")
-    files = load_files(FILES)
-    theme = load_files(config.billing_theme) if config.billing_theme is not None else {}
-    modules = list(list_modules(files))
     policy = build_policy(config)
+
+    def load_theme() -> dict[str, StaticFile]:
+        return load_files(config.billing_theme) if config.billing_theme is not None else {}
 
     @blueprint.get("/billing")
     def show() -> Response:
+        theme = load_theme()
         response = Response(
             render_template(
                 "billing.html",
                 static=STATIC,
-                theme=THEME if theme else None,
+                theme=THEME,
+                has_style="theme.css" in theme,
                 has_logo="logo.svg" in theme,
-                modules=modules,
+                modules=list_modules(load_files(FILES)),
                 countries=" ".join(COUNTRIES),
                 publishable_key=config.stripe_publishable_key,
                 sandbox=find_sandbox(config),
@@ -135,17 +92,10 @@ def build_blueprint(config: Config) -> Blueprint:
 
     @blueprint.get(f"{STATIC}<path:name>")
     def show_file(name: str) -> Response:
-        return find_file(files, name)
+        return find_file(load_files(FILES), name)
 
     @blueprint.get(f"{THEME}<path:name>")
     def show_theme(name: str) -> Response:
-        return find_file(theme, name)
+        return find_file(load_theme(), name)
 
     return blueprint
-
-
-def find_file(files: Mapping[str, StaticFile], name: str) -> Response:
-    """Answer with the file of that name. Raise NotFound."""
-    if name not in files:
-        raise NotFound
-    return files[name].answer()
