@@ -14,7 +14,19 @@ PLURAL = re.compile(r"\.(?:one|other)\Z")
 # Texts for the catalogue's own words. A word without a text is shown as the catalogue has it.
 WORDS = ("feature", "limit", "meter", "per", "plan", "unit", "units")
 # Words of the interface, from which the page builds the key of a text.
-BUILT = ("actor", "details", "interval", "intervals", "invoice", "nav", "place", "problem", "quote", "standing")
+BUILT = (
+    "actor",
+    "details",
+    "interval",
+    "intervals",
+    "invoice",
+    "nav",
+    "place",
+    "problem",
+    "quote",
+    "reason",
+    "standing",
+)
 
 
 @cache

@@ -2,12 +2,17 @@
 
 import { call, get } from "../api.js";
 import { makeChange } from "../change.js";
-import { action, card, h, link, notice, page, present } from "../dom.js";
+import { action, card, choice, h, link, notice, page, present } from "../dom.js";
 import { losses } from "../offers.js";
 import { explain } from "../problems.js";
 import { chargeSentence, overLimits, quoteCard } from "../quote.js";
 import { mayChange } from "../session.js";
 import { money, t } from "../words.js";
+
+// Stripe's reasons. https://docs.stripe.com/api/subscriptions/object#subscription_object-cancellation_details
+const REASONS = [
+  "too_expensive", "missing_features", "switched_service", "unused", "too_complex", "low_quality", "customer_service", "other",
+];
 
 export async function cancel() {
   const [details, offers] = await Promise.all([get("/subscription"), get("/plans")]);
@@ -20,16 +25,30 @@ export async function cancel() {
   const names = { from: details.plan_name, to: floor.name };
   const lost = offer ? losses(offer, floor) : [];
   const place = h("div", { class: "stack" });
+  const comment = h("textarea", { id: "field-comment", name: "comment", rows: 3, maxlength: 500 });
+  const reason = h(
+    "form",
+    {},
+    choice("feedback", t("cancel.reason"), [["", t("cancel.no_reason")], ...REASONS.map((each) => [each, t(`reason.${each}`)])], ""),
+    h("div", { class: "field" }, h("label", { for: comment.id }, t("cancel.comment")), comment),
+  );
+  reason.addEventListener("submit", (event) => event.preventDefault());
+
+  function readReason() {
+    const given = Object.entries(Object.fromEntries(new FormData(reason))).filter(([, text]) => text.trim());
+    return given.length > 0 ? Object.fromEntries(given) : undefined;
+  }
 
   function show(current, ...above) {
     const problems = h("div", {});
-    const confirm = () => makeChange("DELETE", `/subscription?quote=${current.token}`);
+    const confirm = () => makeChange("DELETE", `/subscription?quote=${current.token}`, readReason());
     const refused = (problem) =>
       problem.quote ? show(problem.quote, explain(problem)) : problems.replaceChildren(explain(problem, confirm));
     place.replaceChildren(
       ...above,
       ...present(overLimits(current)),
       quoteCard(current),
+      card(t("cancel.why"), reason),
       h(
         "section",
         { class: "card confirm" },
