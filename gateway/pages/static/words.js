@@ -2,7 +2,7 @@
 
 const LANGUAGES = ["en", "de"];
 const wanted = navigator.languages.find((each) => LANGUAGES.includes(each.split("-")[0])) ?? "en";
-export const language = wanted.split("-")[0];
+const language = wanted.split("-")[0];
 const texts = {};
 
 // Stripe's amounts have these decimals. Those of Intl differ for some currencies, such as ISK.
