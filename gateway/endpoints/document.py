@@ -6,10 +6,13 @@ responses, parameters and headers.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from http import HTTPStatus
+from threading import Lock
 from typing import Any
 
 from apispec import APISpec, BasePlugin
+from flask import Response, jsonify
 from flask_smorest import Api as SmorestApi
+from flask_smorest import Blueprint
 from marshmallow import Schema, fields
 
 from gateway import errors, problems
@@ -100,14 +103,35 @@ class Api(SmorestApi):  # type: ignore[misc]  # ships no types
     DEFAULT_ERROR_RESPONSE_NAME = None  # each view states its errors, so that a client knows them
 
     def __init__(self, *args: Any, plan_keys: Collection[str], **kwargs: Any) -> None:
-        self._plan_keys = list(plan_keys)
+        self.plan_keys = list(plan_keys)
+        self._undescribed: list[Blueprint] = []
+        self._describing = Lock()
         super().__init__(*args, spec_kwargs={"extra_plugins": [LeastProperties()]}, **kwargs)
+
+    def register_blueprint(self, blueprint: Blueprint) -> None:
+        """Register the views. They are described when a client asks for the document, which few processes see."""
+        self._app.extensions["flask-smorest"]["blp_name_to_api"][blueprint.name] = self  # for its views' ETags
+        self._app.register_blueprint(blueprint)
+        self._undescribed.append(blueprint)
+
+    def describe(self) -> Json:
+        """Return the document."""
+        with self._describing:  # two requests may ask for it first
+            while self._undescribed:
+                blueprint = self._undescribed.pop(0)
+                blueprint.register_views_in_doc(self, self._app, self.spec, name=blueprint.name, parameters=None)
+                self.spec.tag({"name": blueprint.name, "description": blueprint.description})
+            document: Json = self.spec.to_dict()
+            return document
+
+    def _openapi_json(self) -> Response:
+        return jsonify(self.describe())
 
     def _init_spec(self, **options: Any) -> None:
         super()._init_spec(**options)
         self.register_field(UtcDateTime, "string", "date-time")
         self.ma_plugin.converter.add_attribute_function(
-            lambda _, field, ret: describe_field(field, ret, self._plan_keys)
+            lambda _, field, ret: describe_field(field, ret, self.plan_keys)
         )
         components = self.spec.components
         components.schema("Problem", problem_schemas.any_problem())

@@ -13,6 +13,10 @@ HEADERS = ("ETag", "Idempotent-Replayed", "Location", "RateLimit", "Retry-After"
 """The headers of an answer that mean something to a client of the interface."""
 
 
+DOCUMENTS: dict[tuple[str, ...], "Document"] = {}
+"""The documents that this process has read, by their plans."""
+
+
 class Document:
     """An OpenAPI document that finds answers it does not describe."""
 
@@ -75,7 +79,10 @@ def close(schema: Any) -> Any:
 
 def watch(app: Flask) -> list[str]:
     """Return a list to which each answer is added that the application's document does not describe."""
-    document = Document(app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.to_dict())
+    api = app.extensions["flask-smorest"]["apis"][""]["ext_obj"]
+    plans = tuple(api.plan_keys)
+    # Applications differ only by their plans. Describing one takes longer than an ordinary request.
+    document = DOCUMENTS.get(plans) or DOCUMENTS.setdefault(plans, Document(api.describe()))
     undocumented: list[str] = []
 
     @app.after_request
