@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, render_template, request
 
@@ -51,10 +50,8 @@ def list_stripe_sources(config: Config) -> tuple[list[str], list[str], list[str]
 
 def choose_return(config: Config, wanted: str | None) -> str | None:
     """Return the address to go back to, or None if it is not a page of one of our UIs."""
-    if wanted is None:
-        return None
-    parts = urlsplit(wanted)
-    return wanted if f"{parts.scheme}://{parts.netloc}" in config.ui_origins else None
+    allowed = tuple(f"{origin}/" for origin in config.ui_origins)
+    return wanted if wanted is not None and f"{wanted}/".startswith(allowed) else None
 
 
 def list_modules(files: Mapping[str, StaticFile]) -> Iterator[str]:

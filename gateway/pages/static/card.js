@@ -105,7 +105,9 @@ export async function finishReturn() {
     } else {
       waiting.clear();
       if (!returned && intent.status !== "requires_action") return;
-      const reason = intent.last_setup_error?.message;
+      const error = intent.last_setup_error;
+      // Stripe's text about a failed approval is for developers.
+      const reason = error?.code === "setup_intent_authentication_failure" ? null : error?.message;
       flashNext(notice("bad", h("p", {}, [reason, t("card.abandoned")].filter(Boolean).join(" "))));
     }
   } catch (problem) {

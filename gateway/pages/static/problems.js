@@ -43,7 +43,7 @@ export function explain(problem, retry) {
   const fields = Object.entries(problem.errors ?? {}).map(([name, text]) => h("li", {}, `${name}: ${JSON.stringify(text)}`));
   return notice(
     "bad",
-    h("p", {}, [known, detail].filter(Boolean).join(" ") || t("problem.internal_error")),
+    h("p", {}, [detail, known].filter(Boolean).join(" ") || t("problem.internal_error")),
     fields.length > 0 && h("ul", {}, fields),
     problem.wait && h("p", {}, t("problem.wait", { count: problem.wait })),
     h(

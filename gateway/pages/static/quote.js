@@ -25,7 +25,6 @@ export function quoteCard(quote) {
       ),
       h("tfoot", {}, line(t("quote.now"), quote.amount_due_now, "sum"), line(onDate, quote.amount_due_on_billing_date, "total")),
     ),
-    quote.estimate && h("p", { class: "muted" }, t("quote.estimate")),
     quote.amount_unpaid > 0 && h("p", { class: "muted" }, t("quote.unpaid", { amount: amount(quote.amount_unpaid) })),
     quote.ends_at_cleared && h("p", { class: "muted" }, t("quote.clears_end", { date: date(quote.ends_at_cleared) })),
   );
@@ -37,11 +36,11 @@ export function chargeSentence(quote, method) {
     now: money(quote.amount_due_now, quote.currency),
     later: money(quote.amount_due_on_billing_date, quote.currency),
     date: quote.billing_date && date(quote.billing_date),
-    method,
+    method: method?.replaceAll(" ", "\u00a0"),
   };
   if (!quote.billing_date) return t("charge.now", values);
-  if (!method) return t("charge.nobody", values);
-  return t("charge.both", values);
+  const key = method && quote.amount_due_on_billing_date > 0 ? "charge.both" : "charge.nobody";
+  return [t(key, values), quote.estimate && t("quote.estimate")].filter(Boolean).join(" ");
 }
 
 export function overLimits({ over_limits: found }) {

@@ -47,8 +47,6 @@ export function money(amount, currency) {
 export const date = (value) => new Intl.DateTimeFormat(wanted, { dateStyle: "long" }).format(new Date(value));
 export const shortDate = (value) => new Intl.DateTimeFormat(wanted, { dateStyle: "medium" }).format(new Date(value));
 
-export const list = (words) => new Intl.ListFormat(wanted, { type: "conjunction" }).format(words);
-
 // Format a span of hours in the largest unit that fits.
 export function hours(value) {
   const days = value / 24;

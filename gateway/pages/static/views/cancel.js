@@ -40,7 +40,7 @@ export async function cancel() {
   }
 
   function show(current, ...above) {
-    const problems = h("div", {});
+    const problems = h("div", { class: "problems" });
     const confirm = () => makeChange("DELETE", `/subscription?quote=${current.token}`, readReason());
     const refused = (problem) =>
       problem.quote ? show(problem.quote, explain(problem)) : problems.replaceChildren(explain(problem, confirm));
@@ -68,6 +68,7 @@ export async function cancel() {
         "ul",
         { class: "points plain" },
         h("li", {}, t("cancel.immediately", names)),
+        details.trial && h("li", {}, t("cancel.trial")),
         quote.credit > 0 && h("li", {}, t("cancel.credit", { amount: money(quote.credit, quote.currency) })),
         quote.estimate && h("li", {}, t("cancel.usage")),
         h("li", {}, t("cancel.data")),

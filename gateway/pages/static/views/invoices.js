@@ -34,7 +34,7 @@ function pages(first, draw, path, cursor, empty) {
   if (first.data.length === 0) return h("p", { class: "muted" }, empty);
   const rows = h("ul", { class: "rows" });
   const place = h("div", {}, rows);
-  const problems = h("div", {});
+  const problems = h("div", { class: "problems" });
   let last;
   const add = ({ data, has_more: hasMore }) => {
     rows.append(...data.map((each) => draw(each)));
@@ -53,7 +53,7 @@ function pages(first, draw, path, cursor, empty) {
 }
 
 function invoice(each, details, isManaged) {
-  const problems = h("div", {});
+  const problems = h("div", { class: "problems" });
   const amount = money(each.total, each.currency);
   const pay = async () => {
     await call("POST", `/invoices/${each.id}/pay`);

@@ -31,7 +31,7 @@ async function addMethod() {
 }
 
 function item(method, isManaged) {
-  const problems = h("div", {});
+  const problems = h("div", { class: "problems" });
   const failed = (problem) => problems.replaceChildren(explain(problem));
   const show = (text) => {
     flashNext(notice("good", h("p", {}, t(text, { method: method.label }))));

@@ -6,7 +6,7 @@ import { action, card, h, link, notice, outside, page, pill, row } from "../dom.
 import { featureName, limitName, limitText, priceText, unitsText } from "../offers.js";
 import { explain } from "../problems.js";
 import { mayChange } from "../session.js";
-import { date, list, money, number, t } from "../words.js";
+import { date, money, number, t } from "../words.js";
 
 export async function overview() {
   const [details, offers] = await Promise.all([get("/subscription"), get("/plans")]);
@@ -34,7 +34,7 @@ const nameOf = (offers, key) => offers.data.find((each) => each.key === key)?.na
 function pendingNotice({ pending_change: change }, offers) {
   if (!change) return null;
   const plan = nameOf(offers, change.to_plan);
-  const problems = h("div", {});
+  const problems = h("div", { class: "problems" });
   const failed = (problem) => problems.replaceChildren(explain(problem));
   if (change.state !== "requires_action") return notice("busy", h("p", {}, t("pending.running", { plan })));
   const buttons = [
@@ -93,7 +93,8 @@ function pausedNotice({ paused, paused_until: until }) {
 function planCard(details, offer, trialOffer) {
   const changing = Boolean(details.pending_change);
   const can = (name) => details.actions.includes(name) && mayChange() && !changing;
-  const problems = h("div", {});
+  const isQuiet = can("start_trial") || details.standing !== "good"; // one button stands out
+  const problems = h("div", { class: "problems" });
   const startTrial = () =>
     details.status === "none"
       ? makeChange("POST", "/subscription", {})
@@ -110,7 +111,7 @@ function planCard(details, offer, trialOffer) {
       { class: "buttons" },
       can("start_trial") && trialOffer &&
         action(t("trial.start", { plan: trialOffer.name }), startTrial, (problem) => problems.replaceChildren(explain(problem))),
-      can("change_plan") && link("/plans", t("overview.change"), can("start_trial") ? "button" : "button primary"),
+      can("change_plan") && link("/plans", t("overview.change"), isQuiet ? "button" : "button primary"),
       can("cancel_plan") && link("/cancel", t("overview.cancel"), "button"),
       !can("change_plan") && !changing && mayChange() && link("/sales", t("sales.action"), "button primary"),
     ),
@@ -170,7 +171,7 @@ function limitsCard(details, offers) {
       "dl",
       { class: "facts" },
       Object.entries(plan.limits).map(([name, most]) => row(limitName(name), limitText(name, most))),
-      features.length > 0 && row(t("overview.features"), list(features.map((each) => featureName(each)))),
+      features.length > 0 && row(t("overview.features"), features.map((each) => featureName(each)).join(", ")),
     ),
   );
 }

@@ -26,7 +26,7 @@ export async function purchase(key, step) {
   const here = `/plans/${key}`;
   const title = t(isCurrent ? "purchase.quantity_title" : "purchase.title", { plan: offer.name });
   const proceed = () => (location.hash === `#${here}` ? dispatchEvent(new Event("billing:show")) : (location.hash = here));
-  if (step === "details" || !isComplete(billed)) {
+  if (step === "details" || (!isCurrent && !isComplete(billed))) {
     return page(title, steps(1), card(t("details.title"), h("p", { class: "muted" }, t("details.why")), detailsForm(billed, t("continue"), proceed)));
   }
   if (step === "card" || !details.payment_method) {
@@ -64,7 +64,7 @@ async function review(details, offer, billed, here) {
   }
 
   function show(quote, ...above) {
-    const problems = h("div", {});
+    const problems = h("div", { class: "problems" });
     const buy = async () => {
       await makeChange("PATCH", "/subscription", { quote: quote.token });
       chosen.clear();
