@@ -16,7 +16,7 @@ from gateway.sandbox.engine import Engine
 from gateway.sandbox.faults import Faults
 from gateway.sandbox.ids import Ids
 from gateway.sandbox.outbox import Outbox
-from gateway.sandbox.store import Store
+from gateway.sandbox.store import Store, Tables
 from gateway.sandbox.web import create_app
 
 HOST = "127.0.0.1"
@@ -51,7 +51,7 @@ class Sandbox:
         self.url = f"http://{HOST}:{self._server.port}"
         self._engine.url = self.url
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), name="sandbox-http", daemon=True
+            target=self._server.serve_forever, args=(0.01,), name="sandbox-http", daemon=True
         )
         self._time = threading.Thread(target=self._run_clock, name="sandbox-time", daemon=True)
         self._closed = threading.Event()
@@ -77,6 +77,17 @@ class Sandbox:
         self._server.hang_up()
         self._server.server_close()
         self._outbox.deliverer.close()
+
+    def save(self) -> Tables:
+        """Return all objects, for ``load``. Idempotency keys and requested faults are not among them."""
+        with self._engine.lock:
+            return self._engine.store.copy()
+
+    def load(self, objects: Tables) -> None:
+        """Add the objects of another sandbox, and do later what they make due."""
+        with self._engine.lock:
+            self._engine.store.commit(objects)
+            self._engine.time.watch(objects)
 
     def __enter__(self) -> Self:
         return self.start()

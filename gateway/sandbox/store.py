@@ -47,6 +47,10 @@ class Store:
         """Return the position of a list cursor. Deleted objects keep theirs, as recorded from Stripe's API."""
         return self._positions.get(object_id)
 
+    def copy(self) -> Tables:
+        """Return all objects. Nothing changes them later."""
+        return {kind: dict(objects) for kind, objects in self._objects.items()}
+
     def commit(self, changes: Tables) -> None:
         """Apply all changes of one request."""
         self.searchable.watch(changes.get("customer", {}))

@@ -20,8 +20,14 @@ from tests.support.catalogs import write_catalog
 from tests.support.clock import StripeTime
 from tests.support.database import empty, reopen_database
 from tests.support.documented import watch
+from tests.support.saved_state import SavedStates
 from tests.support.stripe_events import WEBHOOK_SECRET
 from tests.support.world import World
+
+SYNCED = SavedStates(lifetime=3600)
+"""What is there after the sync of a catalogue."""
+ENROLLED = SavedStates(lifetime=2)
+"""What is there after ``api`` has set up its organization. Its subscription must look new."""
 
 
 class QuietHandler(WSGIRequestHandler):
@@ -64,19 +70,22 @@ def config(database_url: str, sandbox: Sandbox, catalog_file: Path) -> Config:
 
 
 @pytest.fixture
-def world(config: Config) -> Iterator[World]:
+def world(config: Config, sandbox: Sandbox, catalog_file: Path) -> Iterator[World]:
     """Set up a gateway with an empty database, a synced catalogue and a webhook endpoint at the sandbox.
 
     The endpoint comes last, so that no deliveries are in flight when the test begins.
     """
     set_up = build_gateway(config, open_database=reopen_database)
-    empty(set_up)
-    list(sync_catalog(set_up))
+    catalog = catalog_file.read_bytes()
+    if not SYNCED.restore(catalog, set_up.database, sandbox):
+        empty(set_up)
+        list(sync_catalog(set_up))
+        SYNCED.save(catalog, set_up.database, sandbox)
     set_up.database.close()
     front = Flask("front")  # the application needs the endpoint's secret, which needs an address
     server = make_server("127.0.0.1", 0, front, threaded=True, request_handler=QuietHandler)
     server.daemon_threads = False  # type: ignore[attr-defined]  # closing then waits for deliveries in flight
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.005,), daemon=True)
     thread.start()
     stripe = stripe_client(
         config.stripe_secret_key, config.stripe_api_base
@@ -104,10 +113,13 @@ def world(config: Config) -> Iterator[World]:
 
 
 @pytest.fixture
-def api(world: World) -> ApiClient:
+def api(world: World, sandbox: Sandbox, catalog_file: Path) -> ApiClient:
     """Return a client for an organization that is on Free with a card on file."""
     api = world.api()
-    api.ok("POST", "/subscription", plan="free")
-    api.add_card(world.stripe)
-    world.settle()
+    catalog, database = catalog_file.read_bytes(), world.gateway.database
+    if not ENROLLED.restore(catalog, database, sandbox):
+        api.ok("POST", "/subscription", plan="free")
+        api.add_card(world.stripe)
+        world.settle()
+        ENROLLED.save(catalog, database, sandbox)
     return api

@@ -3,20 +3,16 @@
 from functools import cache
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from gateway.db.models import Base, Invoice, Organization, PaymentMethod, Plan, Subscription, WebhookEvent
 from gateway.db.session import Database
 from gateway.services.runtime import Gateway
 from tests.support.world import World
 
 PROCRASTINATE = ("procrastinate_events", "procrastinate_periodic_defers", "procrastinate_jobs", "procrastinate_workers")
-# TRUNCATE creates new files for each table and index, which takes twenty times as long for a few rows. The setting
-# switches off the foreign keys, and the trigger that protects the history.
-EMPTY = "; ".join(
-    [
-        "SET LOCAL session_replication_role = replica",
-        *(f"DELETE FROM {each}" for each in (*Base.metadata.tables, *PROCRASTINATE)),  # noqa: S608 - names of ours
-    ]
-)
+# TRUNCATE creates new files for each table and index, which takes twenty times as long for a few rows.
+DELETE = "; ".join(f"DELETE FROM {each}" for each in (*Base.metadata.tables, *PROCRASTINATE))  # noqa: S608 - names of ours
 
 
 reopen_database = cache(Database)
@@ -27,7 +23,18 @@ to compile, and opens new connections after it was closed."""
 def empty(gateway: Gateway) -> None:
     """Delete every row that the previous test left."""
     with gateway.database.transaction() as session:
-        session.connection().exec_driver_sql(EMPTY)
+        write_freely(session)
+        delete_rows(session)
+
+
+def write_freely(session: Session) -> None:
+    """Switch off the foreign keys, and the trigger that protects the history, for this transaction."""
+    session.connection().exec_driver_sql("SET LOCAL session_replication_role = replica")
+
+
+def delete_rows(session: Session) -> None:
+    """Delete all rows of all tables."""
+    session.connection().exec_driver_sql(DELETE)
 
 
 def mirror(world: World) -> list[Any]:

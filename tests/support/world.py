@@ -48,6 +48,7 @@ class World(SandboxFaults):
         defer_drain(self.gateway.database)
         connector = PsycopgConnector(conninfo=self.gateway.config.database_url, min_size=1)  # more would only be opened
         with build_worker(self.gateway).replace_connector(connector) as worker:
+            worker.periodic_registry.periodic_tasks.clear()  # stopping their loop often takes a second
             worker.run_worker(queues=["default"], wait=False, listen_notify=False, install_signal_handlers=False)
 
     def settle(self) -> None:

@@ -49,9 +49,9 @@ def test_credit_of_a_duplicate_only_lowers_the_debt(debtor: Debtor, cancels: boo
     debtor.wait(days=9)
     v1 = debtor.world.stripe.v1
     [item] = v1.subscriptions.retrieve(debtor.subscription).items.data
-    on_account: Any = {"collection_method": "send_invoice", "days_until_due": 30}
-    items: Any = [{"price": item.price.id, "quantity": item.quantity}]
-    v1.subscriptions.create({"customer": debtor.customer, "items": items, **on_account})
+    params: Any = {"customer": debtor.customer, "collection_method": "send_invoice", "days_until_due": 30}
+    params["items"] = [{"price": item.price.id, "quantity": item.quantity}]
+    v1.subscriptions.create(params)
     debtor.world.settle()
     before, plan = debtor.invoice().amount_remaining, debtor.api.ok("GET", "/subscription")["plan"]
     if cancels:
