@@ -1,4 +1,4 @@
-"""A real browser on a running gateway. Each module has one browser and one gateway."""
+"""A real browser on a running gateway, which all tests of a worker share."""
 
 import itertools
 import os
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=SKIPPED))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Start Debian's Chromium."""
     with sync_playwright() as playwright:
@@ -42,7 +42,7 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def deployment(request: pytest.FixtureRequest, worker_id: str) -> Iterator[Deployment]:
     """Run web and worker on a database of their own, with a trial of Plus."""
     server = request.config.stash[POSTGRES]

@@ -71,14 +71,14 @@ def test_card_with_3d_secure_is_approved_or_refused(visitor: Visitor) -> None:
 def test_other_tab_makes_the_quote_stale(visitor: Visitor) -> None:
     visitor.subscribe()
     visitor.open("/plans/plus")
-    visitor.page.get_by_label("Services").fill("3")
-    visitor.page.get_by_label("Services").press("Tab")
+    visitor.page.get_by_label("Quantity").fill("3")
+    visitor.page.get_by_label("Quantity").press("Tab")
     visitor.see("You pay $0.00 today.")
     visitor.deployment.ok(visitor.organization, "PATCH", "/subscription", quantity=2)
     visitor.press("Confirm change")
     visitor.see("Your plan or a price has changed in the meantime.")
     visitor.press("Confirm change")
-    visitor.see("3 services at $250.00 / month each")
+    visitor.see("3 units at $250.00 per month")
 
 
 def test_lost_connection_leaves_a_truthful_page(visitor: Visitor) -> None:

@@ -46,10 +46,10 @@ class Visitor:
         self.page.goto(f"{address}#token={self.token(scopes)}&page={quote(view)}")
         self.heading().wait_for()
 
-    def go(self, view: str) -> None:
+    def go(self, view: str, heading: str) -> None:
         """Go to another view, and wait until it is shown."""
         self.page.evaluate("(view) => { location.hash = view; }", view)
-        self.page.wait_for_function("!document.querySelector('main').hasAttribute('aria-busy')")
+        self.heading(heading).wait_for()
 
     def heading(self, text: str | None = None) -> Locator:
         """Return the view's heading."""

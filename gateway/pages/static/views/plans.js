@@ -58,7 +58,7 @@ function tileAction(offer, { trial }, isCurrent) {
   }
   if (offer.action === "unavailable") return h("p", { class: "muted" }, t("plans.unavailable"));
   if (isCurrent) {
-    const more = offer.unit && mayChange() && !trial && link(`/plans/${offer.key}`, t("plans.quantity"), "button");
+    const more = offer.max_quantity > 1 && mayChange() && !trial && link(`/plans/${offer.key}`, t("plans.quantity"), "button");
     return [h("p", { class: "chosen" }, t(trial ? "plans.trial" : "plans.current")), more];
   }
   if (!mayChange()) return null;

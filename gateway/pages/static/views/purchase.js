@@ -92,7 +92,7 @@ async function review(details, offer, billed, here) {
   return [
     card(
       null,
-      offer.unit && quantityField(offer, quantity, quoteAgain),
+      offer.max_quantity > 1 && quantityField(offer, quantity, quoteAgain),
       h(
         "dl",
         { class: "facts" },
