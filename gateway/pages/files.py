@@ -23,14 +23,15 @@ class StaticFile:
 
     def answer(self) -> Response:
         """Return the file, or 304 if the browser has it. A browser asks each time, so that it never mixes releases."""
-        is_compressed = "gzip" in request.accept_encodings
+        is_compressed = request.accept_encodings.quality("gzip") > 0
         response = Response(self.compressed if is_compressed else self.content, content_type=self.content_type)
         if is_compressed:
             response.content_encoding = "gzip"
         response.vary.add("Accept-Encoding")
         response.cache_control.no_cache = True
         response.set_etag(self.tag)
-        return response.make_conditional(request)
+        response.make_conditional(request)
+        return response
 
 
 @cache

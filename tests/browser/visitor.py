@@ -1,13 +1,16 @@
 """A person who uses the Billing page: what they open, click, type and read."""
 
 import re
+from functools import partial
 from urllib.parse import quote
 
 from playwright.sync_api import BrowserContext, Locator, Page
 
 from gateway.auth import SCOPES, issue_development_token
+from tests.support.api import take_card
 from tests.support.deployment import Deployment
 from tests.support.json_types import Json
+from tests.support.wait import eventually
 
 AMOUNT = re.compile(r"-?\$[\d,]+\.\d\d")
 NAME = "Example Ltd"
@@ -101,3 +104,20 @@ class Visitor:
         """Put the organization on Plus without the page."""
         self.deployment.enrol(self.organization)
         self.deployment.ok(self.organization, "PATCH", "/subscription", plan="plus")
+
+    def use_card(self, template: str) -> None:
+        """Add one of Stripe's test cards without the page, and make it the default."""
+        take_card(partial(self.deployment.ok, self.organization), self.deployment.stripe, template)
+
+    def move_to_enterprise(self) -> None:
+        """Move the organization to Enterprise in Stripe's dashboard, as sales does. Wait until the gateway knows."""
+        stripe = self.deployment.stripe.v1
+        query = "SELECT subscription_id FROM organization_plans WHERE organization_id = %s"
+        [(subscription_id,)] = self.deployment.rows(query, self.organization)
+        [product] = [each for each in stripe.products.list().data if each.metadata.get("konnect_plan") == "enterprise"]
+        price = stripe.prices.create(
+            {"product": product.id, "currency": "usd", "unit_amount": 900_000, "recurring": {"interval": "month"}}
+        )
+        item = stripe.subscriptions.retrieve(subscription_id).items.data[0].id
+        stripe.subscriptions.update(subscription_id, {"items": [{"id": item, "price": price.id}]})
+        eventually(lambda: self.details()["plan"] == "enterprise")
