@@ -13,7 +13,9 @@ from tests.support.json_types import Json
 from tests.support.world import World
 
 OWN = {"at", "context", "currency", "If-Match", "If-None-Match", "key", "limit", "plan", "quantity", "shown_price"} | {
-    "trial"
+    "trial",
+    "comment",
+    "feedback",
 }
 """Parameters and fields that name nothing of another organization."""
 WHOLE_BODIES = {"createSalesInquiry", "replaceBillingDetails"}
