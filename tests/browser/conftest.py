@@ -13,10 +13,10 @@ from playwright.sync_api import Browser, sync_playwright
 
 from gateway.db.migrate import migrate
 from gateway.db.session import Database
-from tests.browser.visitor import Visitor
 from tests.conftest import POSTGRES
 from tests.support.catalogs import write_catalog
 from tests.support.deployment import Deployment, deployed
+from tests.support.visitor import Visitor
 
 BROWSER = shutil.which("chromium")
 SKIPPED = "no browser is installed (apt-get install chromium)"

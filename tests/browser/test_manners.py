@@ -3,7 +3,7 @@
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from tests.browser.visitor import Visitor
+from tests.support.visitor import Visitor
 
 VIEWS = {
     "/plans": "Change your plan",

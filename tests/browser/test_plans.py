@@ -1,6 +1,6 @@
 """People change their plan, click by click."""
 
-from tests.browser.visitor import ASKING, DECLINED, Visitor
+from tests.support.visitor import ASKING, DECLINED, Visitor
 
 
 def money(amount: int) -> str:

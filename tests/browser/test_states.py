@@ -9,7 +9,7 @@ import pytest
 import requests
 from playwright.sync_api import ViewportSize
 
-from tests.browser.visitor import Visitor
+from tests.support.visitor import Visitor
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.long

@@ -114,7 +114,7 @@ class Visitor:
         stripe = self.deployment.stripe.v1
         query = "SELECT subscription_id FROM organization_plans WHERE organization_id = %s"
         [(subscription_id,)] = self.deployment.rows(query, self.organization)
-        [product] = [each for each in stripe.products.list().data if each.metadata.get("konnect_plan") == "enterprise"]
+        [product] = [each for each in stripe.products.list().data if each.name == "Enterprise"]
         price = stripe.prices.create(
             {"product": product.id, "currency": "usd", "unit_amount": 900_000, "recurring": {"interval": "month"}}
         )
