@@ -28,6 +28,7 @@ from gateway.endpoints.limits import RateLimits
 from gateway.endpoints.request_context import EXTENSION, WebApp
 from gateway.logging import configure_logging
 from gateway.pages import billing, reference
+from gateway.receivers import load_receivers
 from gateway.services.rate_limits.stripe_budget import Budget
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.breaker import Breaker
@@ -53,7 +54,10 @@ def build_gateway(
     """
     catalog = Catalog.load(config.catalog)
     suspends = catalog.on_dispute == "suspend"
-    database = open_database(config.database_url, plan_ranking=catalog.keys, suspends_disputed=suspends)
+    receivers = load_receivers(config)
+    database = open_database(
+        config.database_url, plan_ranking=catalog.keys, suspends_disputed=suspends, receivers=tuple(receivers)
+    )
     budget = Budget(database, config.stripe_calls_per_second)
     gate = Gate(Breaker(on_open=budget.note_breaker_open), share or Share.of_web(config.web_threads))
     return Gateway(
@@ -62,6 +66,7 @@ def build_gateway(
         stripe=stripe_client(config.stripe_secret_key, config.stripe_api_base, budget, gate),
         gate=gate,
         catalog=catalog,
+        receivers=receivers,
     )
 
 

@@ -29,6 +29,7 @@ from gateway.services.intents.completion import Operation, finish_intent
 from gateway.services.intents.reservation import Kind
 from gateway.services.invoices.payment import PAYMENT
 from gateway.services.mirror import refresh
+from gateway.services.notifications import delivery
 from gateway.services.operations import retention
 from gateway.services.operations.price_migration import PRICE_MOVE
 from gateway.services.operations.status import HEARTBEAT_TIMEOUT
@@ -37,7 +38,6 @@ from gateway.services.plan_changes.payment import ABANDONMENT
 from gateway.services.plan_changes.return_to_floor import RETURN, return_to_floor
 from gateway.services.reconciliation import drift, gap
 from gateway.services.runtime import Gateway
-from gateway.services.sales import delivery
 from gateway.services.webhooks import endpoint_check
 from gateway.services.webhooks.drain_loop import DrainLoop
 from gateway.stripe_api.times import from_unix
@@ -114,14 +114,10 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
     def withdraw_foreign_credits(organization_id: str) -> None:
         unpaid_credits.withdraw_foreign_credits(gateway, organization_id)
 
-    @app.task(name=jobs.DELIVER_INQUIRY)
-    @wait_out_outages(stopping)
-    def deliver_inquiry(inquiry_id: str) -> None:
-        delivery.deliver_inquiry(gateway, inquiry_id)
-
     add_customer_tasks(app, gateway)
     add_trial_tasks(app, gateway)
     add_walks(app, gateway, stopping)
+    add_notifications(app, gateway, stopping)
     add_upkeep(app, gateway)
     return app
 
@@ -202,6 +198,21 @@ def add_walks(app: App, gateway: Gateway, stopping: Event) -> None:
     )
     def complete_adoptions(timestamp: int) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
         run_walk(adoption_completion.complete_all(gateway), jobs.COMPLETE_ADOPTIONS, stopping)
+
+
+def add_notifications(app: App, gateway: Gateway, stopping: Event) -> None:
+    """Add one periodic task for each receiver of notifications, so that a slow one does not delay the others."""
+    for name in gateway.receivers:
+        task = f"{jobs.DELIVER_NOTIFICATIONS}.{name}"
+
+        # Runs every five seconds. The lock keeps the order, because two runs might send two notifications of one
+        # organization at the same moment.
+        @app.periodic(cron="* * * * * */5")
+        @app.task(name=task, queueing_lock=task, lock=task)
+        def deliver_notifications(timestamp: int | None = None, name: str = name) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
+            for _ in delivery.deliver_due(gateway, name):
+                if stopping.is_set():
+                    return
 
 
 def add_upkeep(app: App, gateway: Gateway) -> None:

@@ -17,6 +17,7 @@ from gateway.db.models.checks import Check
 from gateway.db.models.grants import Grant
 from gateway.db.models.idempotency import IdempotencyKey
 from gateway.db.models.inbox import WebhookEvent
+from gateway.db.models.notifications import Notification, ReceiverState
 from gateway.db.models.organizations import Organization, PaymentMethod
 from gateway.db.models.plan_table import (
     IS_OPEN,
@@ -52,6 +53,7 @@ __all__ = [
     "Invoice",
     "Json",
     "Mirrored",
+    "Notification",
     "Organization",
     "OrganizationPlan",
     "PaymentMethod",
@@ -60,6 +62,7 @@ __all__ = [
     "PlanHistory",
     "Price",
     "RateLimitCount",
+    "ReceiverState",
     "Reconciliation",
     "SalesInquiry",
     "SeenAtStripe",

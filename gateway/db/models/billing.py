@@ -46,6 +46,8 @@ class Subscription(Mirrored):
     """Whether the mirror has ever seen an item of a plan's product. The subscription then stands for a plan forever."""
     pending_until: Mapped[datetime | None]
     """When Stripe discards a change that waits for its payment. None if no change waits."""
+    announced: Mapped[list[str]] = mapped_column(server_default="{}")
+    """The ids of the events of which the receivers were notified. A replay of such an event notifies nobody."""
     created: Mapped[datetime]
 
 
@@ -84,6 +86,8 @@ class Invoice(Mirrored):
     next_payment_attempt: Mapped[datetime | None]
     hosted_invoice_url: Mapped[str | None]
     invoice_pdf: Mapped[str | None]
+    announced: Mapped[list[str]] = mapped_column(server_default="{}")
+    """The ids of the events of which the receivers were notified, as for a subscription."""
     created: Mapped[datetime]
 
 

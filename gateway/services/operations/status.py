@@ -4,7 +4,7 @@ Each query reads a partial index or a table that stays small. With ten million s
 none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -14,12 +14,14 @@ from sqlalchemy.orm import Session
 from gateway.db.models import (
     IS_OPEN,
     OPEN_STATES,
+    Notification,
     OrganizationPlan,
     PlanChange,
     SalesInquiry,
     StripeBudget,
     WebhookEvent,
 )
+from gateway.services.notifications.records import ReceiverReport, report_receivers
 from gateway.services.runtime import Gateway
 
 COUNT_LIMIT = 100_000  # beyond it, the exact number no longer matters
@@ -64,6 +66,8 @@ class Status:
     """Organizations whose subscription belongs to no plan of the catalogue. Any number above 0 needs a person."""
     undelivered_inquiries: int
     """Inquiries that the sales team's own system has not accepted."""
+    receivers: Sequence[ReceiverReport]
+    """The receivers of notifications."""
     jobs: Mapping[tuple[str, str], int]
     """Jobs by task and status: todo, doing, failed."""
     stalled_jobs: int
@@ -76,7 +80,10 @@ class Status:
 def load_status(gateway: Gateway) -> Status:
     """Load the current status. Raise DatabaseUnavailable."""
     open_changes = select(PlanChange.state, func.count()).where(IS_OPEN)
-    undelivered = select(func.count()).where(SalesInquiry.delivered_at.is_(None))
+    delivered = select(Notification.id).where(
+        Notification.id == SalesInquiry.id, Notification.delivered_at.is_not(None)
+    )
+    undelivered = select(func.count()).select_from(SalesInquiry).where(~delivered.exists())
     silence = {"silence": HEARTBEAT_TIMEOUT}
     with gateway.database.transaction() as session:
         changes = dict(session.execute(open_changes.group_by(PlanChange.state)).all())
@@ -87,6 +94,7 @@ def load_status(gateway: Gateway) -> Status:
             mischarged=session.scalar(MISCHARGED) or 0,
             unmapped=session.scalar(UNMAPPED) or 0,
             undelivered_inquiries=session.scalar(undelivered) or 0,
+            receivers=report_receivers(session, gateway.receivers.keys()),
             jobs={(task, state): number for task, state, number in session.execute(JOBS)},
             stalled_jobs=session.scalar(STALLED, silence) or 0,
             workers=session.scalar(WORKERS, silence) or 0,

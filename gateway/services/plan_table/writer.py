@@ -23,6 +23,7 @@ from gateway.db.models import (
     Subscription,
 )
 from gateway.errors import PaymentAbandoned
+from gateway.services.plan_table.announcements import build_written_rows
 from gateway.services.plan_table.attribution import Attribution, attribute_plan
 from gateway.services.plan_table.derive import (
     PlanState,
@@ -46,7 +47,6 @@ from gateway.stripe_api.snapshots import ENDED, Seen
 # Delay of the job that withdraws credits. The request that made the change has usually withdrawn them before.
 WITHDRAW_AFTER = timedelta(seconds=20)
 WRITTEN_MODELS: tuple[type[Base], ...] = (OrganizationPlan, PlanChange)
-HISTORY = Base.metadata.tables[PlanHistory.__tablename__]
 
 log = structlog.get_logger()
 
@@ -58,14 +58,14 @@ def update_plan_table(
     plans: Plans,
     now: datetime,
 ) -> Mapping[Table, Sequence[Json]]:
-    """Bring the plan table in step for the affected organizations, and return the new rows of the history.
+    """Bring the plan table in step for the affected organizations, and return the new rows of history and outbox.
 
     ``affected`` maps an organization's id to the state that affects it. The caller has locked these organizations. The
-    changed rows stay in the session, and ``mirror.merge.merge`` writes them together with the history's rows.
+    changed rows stay in the session, and ``mirror.merge.merge`` writes them together with the returned rows.
     """
     if not affected:
         return {}
-    history = []
+    history: list[Json] = []
     for organization_id, seen in affected.items():
         rows = rows_by_organization[organization_id]
         for each in rows.subscriptions:
@@ -87,7 +87,7 @@ def update_plan_table(
     unrecorded = (rows_by_organization[each] for each in affected if not rows_by_organization[each].had_trial)
     shown = [rows.organization.id for rows in unrecorded if any(map(shows_trial, rows.subscriptions))]
     record_trials(session, shown, "at_stripe", now)
-    return {HISTORY: history}
+    return build_written_rows(session, history, plans.floor, now)
 
 
 def record_state(

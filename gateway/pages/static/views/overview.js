@@ -130,8 +130,9 @@ function statusPill({ standing, status, trial }) {
 function costText({ price, quantity, trial }, offer) {
   if (!price) return t("price.free");
   if (price.unit_amount === 0) return t("price.free");
-  const units = unitsText(offer, quantity);
   const each = priceText(price);
+  if (quantity === 1 && !offer?.unit && !trial) return each;
+  const units = unitsText(offer, quantity);
   return trial ? t("overview.trial_cost", { units, price: each }) : t("overview.cost", { units, price: each });
 }
 
@@ -148,7 +149,8 @@ function billingCard(details) {
     row(
       t("overview.method"),
       method ? method.label : t("overview.no_method"),
-      h("a", { href: "#/payment-methods", class: "link" }, t(method ? "overview.change_method" : "overview.add_method")),
+      details.actions.includes("change_plan") &&
+        link("/payment-methods", t(method ? "overview.change_method" : "overview.add_method")),
     ),
     details.discounts.map((each) =>
       row(t("overview.discount"), discountText(each), each.ends_at && t("overview.until", { date: date(each.ends_at) })),
@@ -165,6 +167,7 @@ function limitsCard(details, offers) {
   const plan = offers.data.find((each) => each.key === details.plan);
   if (!plan) return null;
   const features = Object.keys(plan.features).filter((each) => plan.features[each]);
+  if (features.length === 0 && Object.keys(plan.limits).length === 0) return null;
   return card(
     t("overview.included", { plan: plan.name }),
     h(

@@ -20,18 +20,17 @@ export async function plans() {
 function tile(offer, details) {
   const isCurrent = offer.key === details.requested_plan;
   const features = Object.keys(offer.features).filter((each) => offer.features[each]);
+  const points = [
+    ...Object.entries(offer.limits).map(([name, most]) => `${limitName(name)}: ${limitText(name, most)}`),
+    ...features.map((each) => featureName(each)),
+  ];
   return h(
     "section",
     { class: `card tile ${isCurrent ? "current" : ""}`, "aria-labelledby": `plan-${offer.key}` },
     h("h2", { id: `plan-${offer.key}` }, offer.name),
     h("p", { class: "muted" }, label("plan", `${offer.key}.description`, offer.description)),
     priceBlock(offer),
-    h(
-      "ul",
-      { class: "points" },
-      Object.entries(offer.limits).map(([name, most]) => h("li", {}, `${limitName(name)}: ${limitText(name, most)}`)),
-      features.map((each) => h("li", {}, featureName(each))),
-    ),
+    points.length > 0 && h("ul", { class: "points" }, points.map((each) => h("li", {}, each))),
     offer.metered.length > 0 && meters(offer, details.currency),
     h("div", { class: "tile-action" }, !details.pending_change && tileAction(offer, details, isCurrent)),
   );
@@ -40,9 +39,13 @@ function tile(offer, details) {
 function priceBlock(offer) {
   if (offer.price === null) return h("p", { class: "price" }, t("price.agreed"));
   if (offer.price.unit_amount === 0) return h("p", { class: "price" }, t("price.free"));
-  const unit = offer.unit ? t("price.per", { unit: label("per", offer.unit) }) : "";
-  return h("p", { class: "price" }, amountText(offer.price), h("span", { class: "muted" }, ` ${unit} / ${intervalText(offer.price)}`));
+  return h("p", { class: "price" }, amountText(offer.price), h("span", { class: "muted" }, unitText(offer)));
 }
+
+const unitText = ({ unit, price }) =>
+  unit
+    ? `${t("price.per", { unit: label("per", unit) })} / ${intervalText(price)}`
+    : t("price.per", { unit: intervalText(price) });
 
 const meters = (offer, currency) =>
   h(
