@@ -38,9 +38,9 @@ export function chargeSentence(quote, method) {
     date: quote.billing_date && date(quote.billing_date),
     method: method?.replaceAll(" ", "\u00a0"),
   };
-  if (!quote.billing_date) return t("charge.now", values);
-  const key = method && quote.amount_due_on_billing_date > 0 ? "charge.both" : "charge.nobody";
-  return [t(key, values), quote.estimate && t("quote.estimate")].filter(Boolean).join(" ");
+  const now = t(method && quote.amount_due_now > 0 ? "charge.now_method" : "charge.now", values);
+  const later = t(method && quote.amount_due_on_billing_date > 0 ? "charge.later_method" : "charge.later", values);
+  return [now, quote.billing_date && later, quote.estimate && t("quote.estimate")].filter(Boolean).join(" ");
 }
 
 export function overLimits({ over_limits: found }) {
