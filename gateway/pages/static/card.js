@@ -3,7 +3,7 @@
 import { call } from "./api.js";
 import { announce, busy, field, form, h, notice } from "./dom.js";
 import { explain, flashNext } from "./problems.js";
-import { slot } from "./session.js";
+import { claims, slot } from "./session.js";
 import { confirmCard, isSandbox, loadStripe, retrieveIntent, StripeRefusal } from "./stripe.js";
 import { t } from "./words.js";
 
@@ -16,8 +16,8 @@ const refused = (problem) =>
     : explain(problem);
 
 // Return a form that adds a card and makes it the one that is charged. `done` continues.
-export async function cardForm(button, next, done) {
-  return isSandbox ? sandboxForm(button, next, done) : paymentElement(button, next, done);
+export async function cardForm(button, next, currency, done) {
+  return isSandbox ? sandboxForm(button, next, done) : paymentElement(button, next, currency ?? claims().currency ?? "usd", done);
 }
 
 function sandboxForm(button, next, done) {
@@ -47,11 +47,11 @@ function sandboxForm(button, next, done) {
 }
 
 // Stripe's Payment Element in deferred mode. https://docs.stripe.com/payments/accept-a-payment-deferred?type=setup
-async function paymentElement(button, next, done) {
+async function paymentElement(button, next, currency, done) {
   const stripe = await loadStripe().catch(() => null);
   if (stripe === null) return refused(new StripeRefusal());
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const elements = stripe.elements({ mode: "setup", currency: "usd", appearance: { theme: dark ? "night" : "stripe" } });
+  const elements = stripe.elements({ mode: "setup", currency, appearance: { theme: dark ? "night" : "stripe" } });
   const place = h("div", { class: "payment-element" });
   elements.create("payment").mount(place);
   const problems = h("div", { class: "problems" });

@@ -26,7 +26,8 @@ async function addMethod() {
     flashNext(notice("good", h("p", {}, t("card.added"))));
     location.hash = "/payment-methods";
   };
-  const body = await cardForm(t("methods.save"), "/payment-methods", done);
+  const { currency } = await get("/subscription");
+  const body = await cardForm(t("methods.save"), "/payment-methods", currency, done);
   return page(t("methods.add"), card(null, h("p", { class: "muted" }, t("card.why")), body), h("p", {}, link("/payment-methods", t("stop"))));
 }
 

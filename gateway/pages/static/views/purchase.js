@@ -30,7 +30,7 @@ export async function purchase(key, step) {
     return page(title, steps(1), card(t("details.title"), h("p", { class: "muted" }, t("details.why")), detailsForm(billed, t("continue"), proceed)));
   }
   if (step === "card" || !details.payment_method) {
-    const body = await cardForm(t("continue"), here, proceed);
+    const body = await cardForm(t("continue"), here, details.currency, proceed);
     return page(title, steps(2), card(t("card.title"), h("p", { class: "muted" }, t("card.why")), body));
   }
   return page(title, isCurrent ? null : steps(3), ...(await review(details, offer, billed, here)));
