@@ -21,6 +21,7 @@ from gateway.endpoints import (
     response_headers,
     sales,
     subscription,
+    usage,
     webhooks,
 )
 from gateway.endpoints.document import DESCRIPTION, Api
@@ -107,7 +108,7 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     response_headers.register(app, gateway.config)
     RateLimits(app, gateway)
     api = Api(app, plan_keys=gateway.catalog.keys)
-    for resource in (plans, subscription, history, entitlements, flags, billing_details, invoices, sales):
+    for resource in (plans, subscription, history, entitlements, flags, billing_details, invoices, usage, sales):
         api.register_blueprint(resource.blueprint)
     for plain in (health.blueprint, billing.build_blueprint(gateway.config), reference.build_blueprint()):
         app.register_blueprint(plain)

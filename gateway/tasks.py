@@ -38,6 +38,7 @@ from gateway.services.plan_changes.payment import ABANDONMENT
 from gateway.services.plan_changes.return_to_floor import RETURN, return_to_floor
 from gateway.services.reconciliation import drift, gap
 from gateway.services.runtime import Gateway
+from gateway.services.usage import error_reports, report_to_stripe
 from gateway.services.webhooks import endpoint_check
 from gateway.services.webhooks.drain_loop import DrainLoop
 from gateway.stripe_api.times import from_unix
@@ -116,6 +117,7 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
 
     add_customer_tasks(app, gateway)
     add_trial_tasks(app, gateway)
+    add_usage_tasks(app, gateway, stopping)
     add_walks(app, gateway, stopping)
     add_notifications(app, gateway, stopping)
     add_upkeep(app, gateway)
@@ -171,6 +173,20 @@ def add_trial_tasks(app: App, gateway: Gateway) -> None:
     @app.task(name=jobs.RETURN_TO_FLOOR, retry=UNTIL_STRIPE_ANSWERS)
     def return_from_trial(organization_id: str) -> None:
         return_to_floor(gateway, organization_id)
+
+
+def add_usage_tasks(app: App, gateway: Gateway, stopping: Event) -> None:
+    """Add the tasks that send usage to Stripe, and that note what Stripe refused of it later."""
+
+    # If a run lasts longer than a minute, the next one runs beside it and takes other reports.
+    @app.periodic(cron="* * * * *")
+    @app.task(name=jobs.SEND_USAGE, queueing_lock=jobs.SEND_USAGE)
+    def send_usage(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
+        report_to_stripe.send_due_reports(gateway, stopping)
+
+    @app.task(name=jobs.NOTE_REFUSED_USAGE, retry=UNTIL_STRIPE_ANSWERS)
+    def note_refused_usage(event_id: str) -> None:
+        error_reports.note_refused_usage(gateway, event_id)
 
 
 def add_walks(app: App, gateway: Gateway, stopping: Event) -> None:

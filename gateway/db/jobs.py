@@ -36,6 +36,8 @@ WALK_GAP = "gateway.walk_gap"
 WALK_DRIFT = "gateway.walk_drift"
 COMPLETE_ADOPTIONS = "gateway.complete_adoptions"
 END_GRANTS = "gateway.end_grants"
+SEND_USAGE = "gateway.send_usage"
+NOTE_REFUSED_USAGE = "gateway.note_refused_usage"
 
 # Procrastinate has a partial index for each half.
 QUEUEING_LOCK_STATE = text("""

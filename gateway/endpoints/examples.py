@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema
 
-from schemas import billing_details, changes, entitlements, flags, history, invoices, plans, sales, subscription
+from schemas import billing_details, changes, entitlements, flags, history, invoices, plans, sales, subscription, usage
 
 Json = dict[str, Any]
 
@@ -202,6 +202,33 @@ CURRENT_PLAN: Json = {
     "granted_until": None,
     "version": 4,
 }
+EVENT: Json = {
+    "id": "a3b1c2d4-0000-4000-8000-000000000001",
+    "organization_id": "org_1",
+    "meter": "api_calls",
+    "quantity": 120,
+    "occurred_at": NOW,
+}
+AMOUNTS: Json = {"quantity": 120, "acknowledged": 120, "refused": 0}
+METER_USAGE: Json = {
+    "meter": "api_calls",
+    "name": "API calls",
+    "aggregation": "sum",
+    "total": AMOUNTS,
+    "days": [{"date": "2026-11-16", **AMOUNTS}],
+}
+ESTIMATE: Json = {
+    "currency": "usd",
+    "base": 50000,
+    "prorations": -1250,
+    "usage": 2400,
+    "discounts": 0,
+    "tax": 0,
+    "balance": 0,
+    "due": 51150,
+    "billing_date": PERIOD_END,
+    "calculated_at": NOW,
+}
 EVALUATION: Json = {
     "key": "email_support",
     "value": True,
@@ -254,6 +281,10 @@ OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
         changes.CancellationReasonSchema: {"feedback": "missing_features", "comment": "We need SAML."},
         changes.ModifySubscriptionSchema: {"quote": SIGNED_QUOTE},
         subscription.PlanDetailsSchema: DETAILS,
+        usage.RecordedUsageSchema: {"new": [EVENT["id"]], "known": [], "refused": []},
+        usage.UsageEstimateSchema: {"estimate": ESTIMATE},
+        usage.UsageSchema: {"events": [EVENT]},
+        usage.UsageSeriesSchema: {"from": "2026-11-01", "to": "2026-11-16", "meters": [METER_USAGE]},
         subscription.QuoteSchema: QUOTE,
     }
 )

@@ -91,6 +91,17 @@ def status_gauges(now: Status) -> Iterator[Metric]:
         "Inquiries that sales' own system has not accepted.",
         now.undelivered_inquiries,
     )
+    reports = GaugeMetricFamily(
+        "gateway_usage_reports", "Usage reports that wait, or that Stripe refused. Alert on refused.", labels=["state"]
+    )
+    for state, number in now.usage.items():
+        reports.add_metric([state], number)
+    yield reports
+    yield GaugeMetricFamily(
+        "gateway_usage_lag_seconds",
+        "Seconds since the longest waiting usage report became due.",
+        now.usage_lag.total_seconds(),
+    )
     yield from receiver_gauges(now.receivers)
     yield GaugeMetricFamily("gateway_jobs_stalled", "Running jobs whose worker was killed.", now.stalled_jobs)
     yield GaugeMetricFamily("gateway_workers", "Workers with a recent heartbeat.", now.workers)

@@ -32,6 +32,7 @@ from gateway.db.models.rate_limits import RateLimitCount
 from gateway.db.models.reconciliation import Adoption, Reconciliation, SeenAtStripe, StripeBudget
 from gateway.db.models.sales import SalesInquiry
 from gateway.db.models.trials import TRIAL_END, Trial
+from gateway.db.models.usage import UNSENT, UsageEstimate, UsageEvent, UsageReport
 
 __all__ = [
     "IS_OPEN",
@@ -41,6 +42,7 @@ __all__ = [
     "PENDING_INVOICE",
     "TRIAL_END",
     "UNPAID",
+    "UNSENT",
     "UNSETTLED",
     "Adoption",
     "Base",
@@ -70,5 +72,8 @@ __all__ = [
     "Subscription",
     "Trial",
     "UpcomingInvoice",
+    "UsageEstimate",
+    "UsageEvent",
+    "UsageReport",
     "WebhookEvent",
 ]

@@ -12,10 +12,23 @@ from gateway.db.models import Base, Invoice, Organization
 from tests.support.json_types import Json
 from tests.support.world import World
 
-OWN = {"at", "context", "currency", "If-Match", "If-None-Match", "key", "limit", "plan", "quantity", "shown_price"} | {
-    "trial",
+OWN = {
+    "at",
     "comment",
+    "context",
+    "currency",
+    "events",
     "feedback",
+    "from",
+    "If-Match",
+    "If-None-Match",
+    "key",
+    "limit",
+    "plan",
+    "quantity",
+    "shown_price",
+    "to",
+    "trial",
 }
 """Parameters and fields that name nothing of another organization."""
 WHOLE_BODIES = {"createSalesInquiry", "replaceBillingDetails"}
