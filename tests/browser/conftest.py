@@ -11,16 +11,16 @@ import psycopg
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+import gateway
 from gateway.db.migrate import migrate
 from gateway.db.session import Database
 from tests.conftest import POSTGRES
-from tests.support.catalogs import write_catalog
 from tests.support.deployment import Deployment, deployed
 from tests.support.visitor import Visitor
 
 BROWSER = shutil.which("chromium")
 SKIPPED = "no browser is installed (apt-get install chromium)"
-TRIAL_DAYS = 30
+CATALOG = Path(gateway.__file__).with_name("catalog.toml")
 _numbers = itertools.count()
 
 
@@ -44,7 +44,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def deployment(request: pytest.FixtureRequest, worker_id: str) -> Iterator[Deployment]:
-    """Run web and worker on a database of their own, with a trial of Plus."""
+    """Run web and worker on a database of their own, with the catalogue that the gateway ships."""
     server = request.config.stash[POSTGRES]
     name = f"browser_{worker_id}"
     url = server.replace("/gateway?", f"/{name}?")
@@ -53,12 +53,10 @@ def deployment(request: pytest.FixtureRequest, worker_id: str) -> Iterator[Deplo
         database = Database(url)
         migrate(database)
         database.close()
-        with TemporaryDirectory(prefix="gateway-tests-") as path:
-            catalog = write_catalog(Path(path) / "catalog.toml", trial_days=TRIAL_DAYS)
-            with deployed(url, Path(path), catalog) as set_up:
-                set_up.serve()
-                set_up.work()
-                yield set_up
+        with TemporaryDirectory(prefix="gateway-tests-") as path, deployed(url, Path(path), CATALOG) as set_up:
+            set_up.serve()
+            set_up.work()
+            yield set_up
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 

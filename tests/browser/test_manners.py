@@ -14,6 +14,7 @@ VIEWS = {
     "/history": "Billing history",
     "/details": "Billing details",
     "/sales": "Contact Sales",
+    "/usage": "Usage",
     "/": "Your plan",
 }
 SHIFT = """() => new Promise((resolve) => {

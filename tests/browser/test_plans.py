@@ -68,17 +68,30 @@ def test_card_with_3d_secure_is_approved_or_refused(visitor: Visitor) -> None:
     visitor.see("Done. Your organization is on Plus now.")
 
 
+def test_usage_and_estimate_are_those_of_the_interface(visitor: Visitor) -> None:
+    visitor.subscribe()
+    visitor.use("api_calls", 1_200_000)
+    estimate = visitor.deployment.ok(visitor.organization, "GET", "/usage/estimate")["estimate"]
+    visitor.open()
+    visitor.see("1,200,000 this month")
+    visitor.see(money(estimate["due"]))
+    visitor.follow("Usage")
+    visitor.heading("Usage").wait_for()
+    visitor.see("$20.00 per million")
+    assert "1,200,000" in visitor.page.locator("main").inner_text()
+
+
 def test_other_tab_makes_the_quote_stale(visitor: Visitor) -> None:
     visitor.subscribe()
     visitor.open("/plans/plus")
-    visitor.page.get_by_label("Quantity").fill("3")
-    visitor.page.get_by_label("Quantity").press("Tab")
+    visitor.page.get_by_label("Services").fill("3")
+    visitor.page.get_by_label("Services").press("Tab")
     visitor.see("You pay $0.00 today.")
     visitor.deployment.ok(visitor.organization, "PATCH", "/subscription", quantity=2)
     visitor.press("Confirm change")
     visitor.see("Your plan or a price has changed in the meantime.")
     visitor.press("Confirm change")
-    visitor.see("3 units at $250.00 per month")
+    visitor.see("3 services at $250.00 per month")
 
 
 def test_lost_connection_leaves_a_truthful_page(visitor: Visitor) -> None:

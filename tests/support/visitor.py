@@ -4,6 +4,7 @@ import re
 from functools import partial
 from urllib.parse import quote
 
+import requests
 from playwright.sync_api import BrowserContext, Locator, Page
 
 from gateway.auth import SCOPES, issue_development_token
@@ -104,6 +105,17 @@ class Visitor:
         """Put the organization on Plus without the page."""
         self.deployment.enrol(self.organization)
         self.deployment.ok(self.organization, "PATCH", "/subscription", plan="plus")
+
+    def use(self, meter: str, quantity: int) -> None:
+        """Report usage, as Konnect's own services do."""
+        gateway = self.deployment.gateway
+        token = issue_development_token(gateway.config, None, gateway.clock(), scopes=("usage:write",))
+        event = {"id": f"{self.organization}.{meter}", "organization_id": self.organization, "meter": meter}
+        event |= {"quantity": quantity, "occurred_at": gateway.clock().isoformat()}
+        address = f"http://127.0.0.1:{self.deployment.port}/v1/usage"
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = requests.post(address, json={"events": [event]}, headers=headers, timeout=10)
+        assert answer.json()["new"], answer.text
 
     def use_card(self, template: str) -> None:
         """Add one of Stripe's test cards without the page, and make it the default."""

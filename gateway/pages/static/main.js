@@ -15,6 +15,7 @@ import { sales } from "./views/sales.js";
 import { methods } from "./views/methods.js";
 import { invoices } from "./views/invoices.js";
 import { details } from "./views/details.js";
+import { usage } from "./views/usage.js";
 
 const VIEWS = [
   [/^\/$/, overview, "/"],
@@ -25,8 +26,11 @@ const VIEWS = [
   [/^\/payment-methods(\/new)?$/, methods, "/payment-methods"],
   [/^\/history$/, invoices, "/history"],
   [/^\/details$/, details, "/details"],
+  [/^\/usage$/, usage, "/usage"],
 ];
-const SECTIONS = { "/": "overview", "/payment-methods": "methods", "/history": "history", "/details": "details" };
+const SECTIONS = {
+  "/": "overview", "/usage": "usage", "/payment-methods": "methods", "/history": "history", "/details": "details",
+};
 
 const main = document.querySelector("main");
 let turn = 0;

@@ -45,6 +45,7 @@ export function money(amount, currency) {
 }
 
 export const date = (value) => new Intl.DateTimeFormat(wanted, { dateStyle: "long" }).format(new Date(value));
+export const time = (value) => new Intl.DateTimeFormat(wanted, { dateStyle: "medium", timeStyle: "short" }).format(new Date(value));
 export const shortDate = (value) => new Intl.DateTimeFormat(wanted, { dateStyle: "medium" }).format(new Date(value));
 
 // Format a span of hours in the largest unit that fits.

@@ -17,6 +17,7 @@ WORDS = ("feature", "limit", "meter", "per", "plan", "unit", "units")
 BUILT = (
     "actor",
     "details",
+    "estimate",
     "interval",
     "intervals",
     "invoice",

@@ -6,10 +6,10 @@ import { action, card, h, link, notice, outside, page, pill, row } from "../dom.
 import { featureName, limitName, limitText, priceText, unitsText } from "../offers.js";
 import { explain } from "../problems.js";
 import { mayChange } from "../session.js";
-import { date, money, number, t } from "../words.js";
+import { date, label, money, number, t, time } from "../words.js";
 
 export async function overview() {
-  const [details, offers] = await Promise.all([get("/subscription"), get("/plans")]);
+  const [details, offers, used] = await Promise.all([get("/subscription"), get("/plans"), get("/usage")]);
   const offer = offers.data.find((each) => each.key === details.requested_plan);
   const floor = offers.data[0].name;
   const trialOffer = offers.data.find((each) => each.trial);
@@ -25,7 +25,8 @@ export async function overview() {
     pausedNotice(details),
     planCard(details, offer, trialOffer),
     billingCard(details),
-    limitsCard(details, offers),
+    details.billing_date && !details.trial && estimateCard(),
+    limitsCard(details, offers, used),
   );
 }
 
@@ -163,7 +164,40 @@ function discountText({ name, percent_off: percent, amount_off: amount, currency
   return percent === null ? `${name} (−${money(amount, currency)})` : `${name} (−${number(percent)} %)`;
 }
 
-function limitsCard(details, offers) {
+// The estimate takes a call to Stripe, so it arrives after the page. Its place is kept.
+function estimateCard() {
+  const place = h("div", { class: "estimate", "aria-busy": "true" }, h("p", { class: "muted" }, t("busy")));
+  get("/usage/estimate").then(
+    ({ estimate }) =>
+      place.replaceChildren(...(estimate ? estimateTable(estimate) : [h("p", { class: "muted" }, t("estimate.none"))])),
+    () => place.replaceChildren(h("p", { class: "muted" }, t("estimate.failed"))),
+  ).finally(() => place.removeAttribute("aria-busy"));
+  return card(t("estimate.title"), place);
+}
+
+// What the organization has of a limited thing: the units that it pays, or what a meter says.
+function presentText(name, plan, { quantity, price }, used) {
+  const meter = used.meters.find((each) => each.meter === name);
+  if (meter) return t("overview.present", { count: meter.total.quantity });
+  return name === plan.unit && price?.unit_amount > 0 ? t("overview.present", { count: quantity }) : null;
+}
+
+function estimateTable(estimate) {
+  const parts = ["base", "prorations", "usage", "discounts", "tax", "balance"];
+  const line = (name, value, kind) =>
+    h("tr", { class: kind }, h("th", { scope: "row" }, name), h("td", {}, money(value, estimate.currency)));
+  return [
+    h(
+      "table",
+      { class: "lines" },
+      h("tbody", {}, parts.filter((each) => estimate[each] !== 0).map((each) => line(t(`estimate.${each}`), estimate[each]))),
+      h("tfoot", {}, line(t("estimate.due", { date: date(estimate.billing_date) }), estimate.due, "total")),
+    ),
+    h("p", { class: "muted" }, t("overview.calculated", { date: time(estimate.calculated_at) })),
+  ];
+}
+
+function limitsCard(details, offers, used) {
   const plan = offers.data.find((each) => each.key === details.plan);
   if (!plan) return null;
   const features = Object.keys(plan.features).filter((each) => plan.features[each]);
@@ -173,7 +207,10 @@ function limitsCard(details, offers) {
     h(
       "dl",
       { class: "facts" },
-      Object.entries(plan.limits).map(([name, most]) => row(limitName(name), limitText(name, most))),
+      Object.entries(plan.limits).map(([name, most]) => row(limitName(name), limitText(name, most), presentText(name, plan, details, used))),
+      used.meters
+        .filter((each) => !(each.meter in plan.limits))
+        .map((each) => row(label("meter", each.meter, each.name), t("overview.this_month", { count: each.total.quantity }))),
       features.length > 0 && row(t("overview.features"), features.map((each) => featureName(each)).join(", ")),
     ),
   );
