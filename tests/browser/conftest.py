@@ -1,4 +1,7 @@
-"""A real browser on a running gateway, which all tests of a worker share."""
+"""A real browser on a running gateway, which the tests of this folder share.
+
+Playwright keeps an event loop in this thread, in which no other loop can run. So it must end before other tests begin.
+"""
 
 import itertools
 import os
@@ -32,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=SKIPPED))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Start Debian's Chromium."""
     with sync_playwright() as playwright:
@@ -41,7 +44,7 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def deployment(request: pytest.FixtureRequest, worker_id: str) -> Iterator[Deployment]:
     """Run web and worker on a database of their own, with the catalogue that the gateway ships."""
     server = request.config.stash[POSTGRES]

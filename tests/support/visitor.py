@@ -110,7 +110,7 @@ class Visitor:
         """Report usage, as Konnect's own services do."""
         gateway = self.deployment.gateway
         token = issue_development_token(gateway.config, None, gateway.clock(), scopes=("usage:write",))
-        event = {"id": f"{self.organization}.{meter}", "organization_id": self.organization, "meter": meter}
+        event: Json = {"id": f"{self.organization}.{meter}", "organization_id": self.organization, "meter": meter}
         event |= {"quantity": quantity, "occurred_at": gateway.clock().isoformat()}
         address = f"http://127.0.0.1:{self.deployment.port}/v1/usage"
         headers = {"Authorization": f"Bearer {token}"}
