@@ -68,6 +68,21 @@ def test_card_with_3d_secure_is_approved_or_refused(visitor: Visitor) -> None:
     visitor.see("Done. Your organization is on Plus now.")
 
 
+def test_switch_to_the_year_is_charged_as_quoted(visitor: Visitor) -> None:
+    visitor.subscribe()
+    visitor.open("/plans")
+    visitor.press("Yearly")
+    visitor.see("$2,500.00")
+    with visitor.page.expect_response("**/subscription/preview") as answered:
+        visitor.follow("Switch to yearly billing")
+    due = money(answered.value.json()["amount_due_now"])
+    visitor.see(f"We charge {due} to Visa")
+    visitor.press("Confirm change")
+    visitor.see("1 service at $2,500.00 per year")
+    [invoice, *_] = visitor.deployment.ok(visitor.organization, "GET", "/invoices")["data"]
+    assert (money(invoice["amount_paid"]), invoice["status"]) == (due, "paid")
+
+
 def test_usage_and_estimate_are_those_of_the_interface(visitor: Visitor) -> None:
     visitor.subscribe()
     visitor.use("api_calls", 1_200_000)

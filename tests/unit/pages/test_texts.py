@@ -16,6 +16,7 @@ WORDS = ("feature", "limit", "meter", "per", "plan", "unit", "units")
 # Words of the interface, from which the page builds the key of a text.
 BUILT = (
     "actor",
+    "billed",
     "details",
     "estimate",
     "interval",

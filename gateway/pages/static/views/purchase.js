@@ -7,12 +7,10 @@ import { action, card, h, link, notice, page, present } from "../dom.js";
 import { unitsName } from "../offers.js";
 import { explain } from "../problems.js";
 import { chargeSentence, overLimits, quoteCard } from "../quote.js";
-import { mayChange, slot } from "../session.js";
+import { mayChange } from "../session.js";
 import { t } from "../words.js";
 import { addressText, detailsForm, isComplete } from "./details.js";
-
-// The quantity that the reader chose, which a visit to the bank's page must not lose.
-const chosen = slot("quantity");
+import { choice } from "./plans.js";
 
 export async function purchase(key, step) {
   let [details, offers] = await Promise.all([get("/subscription"), get("/plans")]);
@@ -24,7 +22,11 @@ export async function purchase(key, step) {
   if (details.status === "none") details = (await call("POST", "/subscription", { body: { plan: details.plan } })).subscription;
   const billed = await get("/billing-details");
   const here = `/plans/${key}`;
-  const title = t(isCurrent ? "purchase.quantity_title" : "purchase.title", { plan: offer.name });
+  const interval = chooseInterval(offer);
+  const isSwitch = isCurrent && interval !== undefined && interval !== details.price?.interval;
+  const title = isSwitch
+    ? t(`plans.switch.${interval}`)
+    : t(isCurrent ? "purchase.quantity_title" : "purchase.title", { plan: offer.name });
   const proceed = () => (location.hash === `#${here}` ? dispatchEvent(new Event("billing:show")) : (location.hash = here));
   if (step === "details" || (!isCurrent && !isComplete(billed))) {
     return page(title, steps(1), card(t("details.title"), h("p", { class: "muted" }, t("details.why")), detailsForm(billed, t("continue"), proceed)));
@@ -33,7 +35,7 @@ export async function purchase(key, step) {
     const body = await cardForm(t("continue"), here, details.currency, proceed);
     return page(title, steps(2), card(t("card.title"), h("p", { class: "muted" }, t("card.why")), body));
   }
-  return page(title, isCurrent ? null : steps(3), ...(await review(details, offer, billed, here)));
+  return page(title, isCurrent ? null : steps(3), ...(await review(details, offer, billed, here, isSwitch)));
 }
 
 function steps(current) {
@@ -45,18 +47,26 @@ function steps(current) {
   );
 }
 
-async function review(details, offer, billed, here) {
+// The interval that the reader chose among the tiles, if the plan is sold at it.
+function chooseInterval(offer) {
+  const chosen = choice.read()?.interval;
+  return offer.intervals.includes(chosen) ? chosen : undefined;
+}
+
+async function review(details, offer, billed, here, isSwitch) {
   const isCurrent = details.requested_plan === offer.key;
   const place = h("div", { class: "stack", "aria-live": "polite" });
-  let quantity = Math.min(chosen.read()?.[offer.key] ?? details.quantity, offer.max_quantity) || 1;
+  const chosen = choice.read() ?? {};
+  const interval = chooseInterval(offer);
+  let quantity = Math.min((chosen.plan === offer.key && chosen.quantity) || details.quantity, offer.max_quantity) || 1;
 
   // Quote the quantity. A quote that no longer holds comes with a new one, which the reader has to confirm again.
   async function quoteAgain(units = quantity) {
     quantity = units;
-    chosen.write({ [offer.key]: units });
+    choice.write({ plan: offer.key, quantity, interval });
     place.setAttribute("aria-busy", "true");
     try {
-      show(await call("POST", "/subscription/preview", { body: { plan: offer.key, quantity } }));
+      show(await call("POST", "/subscription/preview", { body: { plan: offer.key, quantity, interval } }));
     } catch (problem) {
       place.replaceChildren(explain(problem, quoteAgain));
     }
@@ -67,7 +77,7 @@ async function review(details, offer, billed, here) {
     const problems = h("div", { class: "problems" });
     const buy = async () => {
       await makeChange("PATCH", "/subscription", { quote: quote.token });
-      chosen.clear();
+      choice.clear();
     };
     const refused = (problem) =>
       problem.quote ? show(problem.quote, explain(problem)) : problems.replaceChildren(explain(problem, quoteAgain));
@@ -87,7 +97,7 @@ async function review(details, offer, billed, here) {
     );
   }
 
-  if (isCurrent && quantity === details.quantity) place.replaceChildren(h("p", { class: "muted" }, t("purchase.choose")));
+  if (isCurrent && !isSwitch && quantity === details.quantity) place.replaceChildren(h("p", { class: "muted" }, t("purchase.choose")));
   else await quoteAgain();
   return [
     card(
