@@ -19,6 +19,7 @@ OWN = {
     "currency",
     "events",
     "feedback",
+    "interval",
     "from",
     "If-Match",
     "If-None-Match",

@@ -28,6 +28,7 @@ BUILT = (
     "quote",
     "reason",
     "standing",
+    "switch",
 )
 
 

@@ -92,7 +92,7 @@ function tileAction(offer, { trial, price, actions }, isCurrent, interval) {
   if (offer.action === "unavailable") return h("p", { class: "muted" }, t("plans.unavailable"));
   const moves = isCurrent && actions.includes("change_interval") && interval !== price?.interval && offer.intervals.includes(interval);
   if (moves && mayChange()) {
-    return [link(`/plans/${offer.key}`, t(`plans.switch.${interval}`), "button primary"), h("p", { class: "muted" }, t("plans.upgrade_note"))];
+    return [link(`/plans/${offer.key}`, t(`switch.${interval}`), "button primary"), h("p", { class: "muted" }, t("plans.upgrade_note"))];
   }
   if (isCurrent) {
     const more = offer.max_quantity > 1 && mayChange() && !trial && link(`/plans/${offer.key}`, t("plans.quantity"), "button");

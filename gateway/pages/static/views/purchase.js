@@ -25,7 +25,7 @@ export async function purchase(key, step) {
   const interval = chooseInterval(offer);
   const isSwitch = isCurrent && interval !== undefined && interval !== details.price?.interval;
   const title = isSwitch
-    ? t(`plans.switch.${interval}`)
+    ? t(`switch.${interval}`)
     : t(isCurrent ? "purchase.quantity_title" : "purchase.title", { plan: offer.name });
   const proceed = () => (location.hash === `#${here}` ? dispatchEvent(new Event("billing:show")) : (location.hash = here));
   if (step === "details" || (!isCurrent && !isComplete(billed))) {
