@@ -11,6 +11,7 @@ from gateway.config import Config, ConfigError
 from gateway.db.session import Database
 from gateway.endpoints import (
     billing_details,
+    billing_portal,
     entitlements,
     flags,
     health,
@@ -108,7 +109,18 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     response_headers.register(app, gateway.config)
     RateLimits(app, gateway)
     api = Api(app, plan_keys=gateway.catalog.keys)
-    for resource in (plans, subscription, history, entitlements, flags, billing_details, invoices, usage, sales):
+    for resource in (
+        plans,
+        subscription,
+        history,
+        entitlements,
+        flags,
+        billing_details,
+        billing_portal,
+        invoices,
+        usage,
+        sales,
+    ):
         api.register_blueprint(resource.blueprint)
     for plain in (health.blueprint, billing.build_blueprint(gateway.config), reference.build_blueprint()):
         app.register_blueprint(plain)
