@@ -23,6 +23,7 @@ BUILT = (
     "intervals",
     "invoice",
     "nav",
+    "payment_problem",
     "place",
     "problem",
     "quote",

@@ -64,6 +64,11 @@ function invoice(each, details, isManaged) {
     const page_ = problem.hosted_invoice_url;
     problems.replaceChildren(explain(problem), ...(page_ ? [outside(page_, t("invoice.approve"))] : []));
   };
+  const showReceipt = async () => {
+    const { receipt_url: receipt } = await get(`/invoices/${each.id}/receipt`);
+    if (receipt) location.assign(receipt);
+    else problems.replaceChildren(notice("info", h("p", {}, t("invoice.no_receipt"))));
+  };
   const remaining = money(each.amount_remaining, each.currency);
   const mayPay = PAYABLE.has(each.status) && each.amount_remaining > 0 && mayChange() && !isManaged;
   return h(
@@ -83,6 +88,7 @@ function invoice(each, details, isManaged) {
       mayPay && details.payment_method && action(t("invoice.pay", { amount: remaining }), pay, failed),
       each.hosted_invoice_url && outside(each.hosted_invoice_url, t("invoice.view")),
       each.invoice_pdf && outside(each.invoice_pdf, t("invoice.pdf")),
+      each.amount_paid > 0 && action(t("invoice.receipt"), showReceipt, failed, "as-link"),
     ),
     mayPay && h("p", { class: "muted" }, payText(each, remaining, details.payment_method)),
     problems,

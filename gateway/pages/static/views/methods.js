@@ -18,7 +18,19 @@ export async function methods(isNew) {
     card(null, data.length === 0 ? h("p", { class: "muted" }, t("methods.empty")) : h("ul", { class: "rows" }, data.map((each) => item(each, isManaged)))),
     mayChange() && !isManaged && h("div", { class: "buttons" }, link("/payment-methods/new", t("methods.add"), "button primary")),
     mayChange() && !isManaged && h("p", { class: "muted" }, t("methods.note")),
+    mayChange() && !isManaged && portal(),
   );
+}
+
+// Stripe's own portal, for what this page does not show.
+function portal() {
+  const problems = h("div", { class: "problems" });
+  const open = async () => {
+    const { url } = await call("POST", "/billing-portal", { body: { return_url: location.href } });
+    location.assign(url);
+  };
+  const button = action(t("methods.portal"), open, (problem) => problems.replaceChildren(explain(problem)), "");
+  return [h("div", { class: "buttons" }, button), h("p", { class: "muted" }, t("methods.portal_note")), problems];
 }
 
 async function addMethod() {

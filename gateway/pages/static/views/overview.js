@@ -50,7 +50,9 @@ async function paymentNotice(details, floor) {
   const open = (await get("/invoices?limit=20")).data.find((each) => ["open", "uncollectible", "draft"].includes(each.status));
   const next = open?.next_payment_attempt;
   const amount = open && money(open.amount_remaining, open.currency);
+  const reason = details.payment_problem && t(`payment_problem.${details.payment_problem.reason}`);
   const parts = [
+    reason,
     open ? t("dunning.invoice", { amount, number: open.number ?? t("invoice.draft") }) : t("dunning.plain"),
     next && t("dunning.next", { date: date(next) }),
     t(details.standing === "suspended" ? "dunning.suspended" : "dunning.grace", { floor }),
@@ -153,6 +155,7 @@ function billingCard(details) {
       details.actions.includes("change_plan") &&
         link("/payment-methods", t(method ? "overview.change_method" : "overview.add_method")),
     ),
+    details.credit_balance > 0 && row(t("overview.credit"), money(details.credit_balance, details.currency)),
     details.discounts.map((each) =>
       row(t("overview.discount"), discountText(each), each.ends_at && t("overview.until", { date: date(each.ends_at) })),
     ),
