@@ -81,6 +81,9 @@ def test_switch_to_the_year_is_charged_as_quoted(visitor: Visitor) -> None:
     visitor.see("1 service at $2,500.00 per year")
     [invoice, *_] = visitor.deployment.ok(visitor.organization, "GET", "/invoices")["data"]
     assert (money(invoice["amount_paid"]), invoice["status"]) == (due, "paid")
+    visitor.follow("Billing history")
+    visitor.press("Receipt")
+    visitor.page.wait_for_url("**/receipts/*")
 
 
 def test_usage_and_estimate_are_those_of_the_interface(visitor: Visitor) -> None:

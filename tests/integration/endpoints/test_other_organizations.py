@@ -23,7 +23,6 @@ OWN = {
     "from",
     "If-Match",
     "If-None-Match",
-    "interval",
     "key",
     "limit",
     "plan",
