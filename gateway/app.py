@@ -31,6 +31,7 @@ from gateway.endpoints.document import DESCRIPTION, Api
 from gateway.endpoints.limits import RateLimits
 from gateway.endpoints.request_context import EXTENSION, WebApp
 from gateway.logging import configure_logging
+from gateway.pages import billing, reference
 from gateway.receivers import load_receivers
 from gateway.services.rate_limits.stripe_budget import Budget
 from gateway.services.runtime import Gateway
@@ -123,7 +124,8 @@ def create_app(gateway: Gateway | None = None) -> Flask:
         sales,
     ):
         api.register_blueprint(resource.blueprint)
-    app.register_blueprint(health.blueprint)
+    for plain in (health.blueprint, billing.build_blueprint(gateway.config), reference.build_blueprint()):
+        app.register_blueprint(plain)
     problems.register(app)
     app.before_request(gateway.gate.begin_request)
     app.teardown_request(lambda _error: gateway.gate.end_request())

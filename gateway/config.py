@@ -54,8 +54,6 @@ class Config:
     """Multiplies the limits on callers' requests and on declined payments, for organizations with many users."""
     trusted_proxies: int = 0
     """How many proxies in front of the gateway append the address of their client to ``X-Forwarded-For``."""
-    cors_origins: tuple[str, ...] = ()
-    """The origins of user interfaces whose browsers may call the interface, such as ``https://konnect.example``."""
     catalog: Path | None = None
     """The file of the plans that are sold. None means the catalog.toml that comes with the gateway."""
     receivers: Path | None = None
@@ -65,6 +63,10 @@ class Config:
     sales_webhook_url: str | None = field(default=None, repr=False)
     """Where the gateway posts sales inquiries. The URL may itself hold a secret."""
     sales_webhook_secret: str | None = field(default=None, repr=False)
+    ui_origins: tuple[str, ...] = ()
+    """The origins of the UIs that may call the interface and embed the Billing page, and to which it may lead back."""
+    billing_theme: Path | None = None
+    """A folder with the Billing page's theme.css and logo.svg."""
     jwt_issuer: str = "konnect"
     jwt_audience: str = "konnect-billing"
     jwks_url: str | None = None
@@ -113,7 +115,6 @@ class Config:
         web_threads = env.int("GATEWAY_WEB_THREADS", cls.web_threads, validate=validate.Range(min=1))
         rate_limit_factor = env.int("GATEWAY_RATE_LIMIT_FACTOR", 1, validate=validate.Range(min=1, max=1000))
         trusted_proxies = env.int("GATEWAY_TRUSTED_PROXIES", 0, validate=validate.Range(min=0, max=10))
-        cors_origins: list[str] = env.list("GATEWAY_CORS_ORIGINS", [], validate=require_origins)
         catalog: Path | None = env.path("GATEWAY_CATALOG", None)
         receivers: Path | None = env.path("GATEWAY_RECEIVERS", None)
         public_url = env.str("GATEWAY_PUBLIC_URL", None, validate=matches(HTTP_URL, "http://… or https://…"))
@@ -123,6 +124,8 @@ class Config:
             None,
             validate=matches(SIGNING_SECRET, "whsec_… with 24 bytes or more in base64"),
         )
+        ui_origins: list[str] = env.list("GATEWAY_UI_ORIGINS", [], validate=require_origins)
+        billing_theme: Path | None = env.path("GATEWAY_BILLING_THEME", None)
         jwt_issuer = env.str("GATEWAY_JWT_ISSUER", "konnect", validate=validate.Length(min=1))
         jwt_audience = env.str("GATEWAY_JWT_AUDIENCE", "konnect-billing", validate=validate.Length(min=1))
         jwks_url = env.str("GATEWAY_JWKS_URL", None, validate=matches(HTTP_URL, "http://… or https://…"))
@@ -146,12 +149,13 @@ class Config:
             web_threads=web_threads,
             rate_limit_factor=rate_limit_factor,
             trusted_proxies=trusted_proxies,
-            cors_origins=tuple(origin.strip() for origin in cors_origins),
             catalog=catalog,
             receivers=receivers,
             public_url=public_url,
             sales_webhook_url=sales_url,
             sales_webhook_secret=sales_secret,
+            ui_origins=tuple(origin.strip() for origin in ui_origins),
+            billing_theme=billing_theme,
             jwt_issuer=jwt_issuer,
             jwt_audience=jwt_audience,
             jwks_url=jwks_url,
@@ -170,9 +174,9 @@ def matches(pattern: re.Pattern[str], example: str) -> validate.Regexp:
 
 
 def require_origins(origins: list[str]) -> None:
-    """Raise ValidationError unless each is an origin as browsers send it. A pattern would let in unknown sites."""
+    """Raise ValidationError unless each entry is an origin as browsers send it, without a path."""
     if not all(ORIGIN.match(origin.strip()) for origin in origins):
-        raise ValidationError("must look like https://konnect.example,https://other.example, in lower case")
+        raise ValidationError("must look like https://konnect.example, comma-separated and without a path")
 
 
 def require_database_url(url: str) -> None:

@@ -286,6 +286,7 @@ OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
         subscription.ChangeListSchema: {"data": [CHANGE]},
         subscription.ChangeResultSchema: CHANGE_RESULT,
         changes.CreateSubscriptionSchema: {"plan": "free"},
+        changes.CancellationReasonSchema: {"feedback": "missing_features", "comment": "We need SAML."},
         changes.ModifySubscriptionSchema: {"quote": SIGNED_QUOTE},
         subscription.PlanDetailsSchema: DETAILS,
         usage.RecordedUsageSchema: {"new": [EVENT["id"]], "known": [], "refused": []},

@@ -19,8 +19,8 @@ def register(app: Flask, config: Config) -> None:
     """Give every answer of ``app`` the headers, those to requests that gunicorn refuses included."""
     headers = answer_headers(config)
     app.config[problems.HEADERS] = headers
-    if config.cors_origins:
-        allow_origins(app, config.cors_origins)
+    if config.ui_origins:
+        allow_origins(app, config.ui_origins)
 
     @app.after_request
     def add(response: Response) -> Response:

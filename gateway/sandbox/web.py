@@ -16,13 +16,13 @@ from gateway.sandbox.routing import Route
 
 _NO_IDS = frozenset(["search", "upcoming", "preview", "create_preview", "report_payment"])
 """Path segments that are not ids. ``/v1/customers/search``, for example, names no customer."""
-_FOR_BROWSERS = ("/v1/payment_intents/", "/v1/setup_intents/")
+_FOR_BROWSERS = ("/v1/payment_intents/", "/v1/payment_methods", "/v1/setup_intents/")
 _CORS = {
     "Access-Control-Allow-Headers": "authorization, content-type, stripe-version",
     "Access-Control-Allow-Methods": "GET, POST",
     "Access-Control-Allow-Origin": "*",
 }
-"""Headers that let a page of another origin confirm an intent, as Stripe.js does from any site."""
+"""Headers that let a page of another origin take a card and confirm an intent, as Stripe.js does from any site."""
 
 
 def create_app(engine: Engine, control: Blueprint) -> Flask:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -56,7 +57,8 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "GATEWAY_PUBLIC_URL": "https://billing.example",
         "GATEWAY_SALES_WEBHOOK_URL": "https://crm.example/inquiries?token=x",
         "GATEWAY_SALES_WEBHOOK_SECRET": SIGNING_SECRET,
-        "GATEWAY_CORS_ORIGINS": "https://konnect.example, http://localhost:5173",
+        "GATEWAY_UI_ORIGINS": "https://konnect.example, http://localhost:8080",
+        "GATEWAY_BILLING_THEME": "/etc/gateway/theme",
         "GATEWAY_JWT_ISSUER": "https://id.example/",
         "GATEWAY_JWT_AUDIENCE": "billing",
     }
@@ -69,7 +71,8 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         public_url="https://billing.example",
         sales_webhook_url="https://crm.example/inquiries?token=x",
         sales_webhook_secret=SIGNING_SECRET,
-        cors_origins=("https://konnect.example", "http://localhost:5173"),
+        ui_origins=("https://konnect.example", "http://localhost:8080"),
+        billing_theme=Path("/etc/gateway/theme"),
         jwt_issuer="https://id.example/",
         jwt_audience="billing",
         jwks_url="https://id.example/jwks.json",
@@ -224,4 +227,4 @@ def test_all_missing_settings_are_reported_together(monkeypatch: pytest.MonkeyPa
     "origin", ["*", "https://*.example", "https://a.example/", "a.example", "null", "https://A.example"]
 )
 def test_pattern_or_address_is_no_origin(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
-    assert "GATEWAY_CORS_ORIGINS" in refusal(monkeypatch, GOOD | {"GATEWAY_CORS_ORIGINS": origin})
+    assert "GATEWAY_UI_ORIGINS" in refusal(monkeypatch, GOOD | {"GATEWAY_UI_ORIGINS": origin})

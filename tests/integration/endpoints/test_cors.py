@@ -16,7 +16,7 @@ ALLOWED = "Access-Control-Allow-Origin"
 
 @pytest.fixture
 def client(world: World) -> Iterator[FlaskClient]:
-    app = create_app(replace(world.gateway, config=replace(world.gateway.config, cors_origins=(UI,))))
+    app = create_app(replace(world.gateway, config=replace(world.gateway.config, ui_origins=(UI,))))
     yield app.test_client()
     app.extensions[EXTENSION].close()
 

@@ -14,13 +14,15 @@ from tests.support.world import World
 
 OWN = {
     "at",
+    "comment",
     "context",
     "currency",
     "events",
+    "feedback",
+    "interval",
     "from",
     "If-Match",
     "If-None-Match",
-    "interval",
     "key",
     "limit",
     "plan",
