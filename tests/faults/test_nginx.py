@@ -16,6 +16,7 @@ from gateway.endpoints.request_checks import MAX_BYTES
 from tests.faults.raw_http import Answer, bearer, exchange, head
 from tests.support.deployment import Deployment
 from tests.support.processes import await_port, free_port
+from tests.support.wait import eventually
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -83,8 +84,8 @@ def test_request_id_passes_and_is_logged(running: Deployment, proxy: int, log: P
     assert answer.headers["x-request-id"] == "of-a-client"
     made = send(running, proxy, "GET /v1/plans", b"", "X-Request-Id: not/safe").headers["x-request-id"]
     assert len(made) == 32
-    assert made in log.read_text()
-    assert made in running.said()
+    eventually(lambda: made in log.read_text())  # both write their lines after the answer
+    eventually(lambda: made in running.said())
 
 
 @pytest.mark.usefixtures("running")
