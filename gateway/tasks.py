@@ -14,11 +14,12 @@ from typing import ParamSpec
 from zlib import crc32
 
 import structlog
-from procrastinate import App, PsycopgConnector, RetryStrategy
+from procrastinate import App, RetryStrategy
 from procrastinate.exceptions import UniqueViolation
 from procrastinate.jobs import Status
 
 from gateway.db import jobs
+from gateway.db.queue import queue_connector
 from gateway.errors import DatabaseUnavailable, ReconciliationInProgress, StripeUnavailable
 from gateway.services import grants
 from gateway.services.adoption import completion as adoption_completion
@@ -76,7 +77,7 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
     """
     stopping = stopping or Event()
     draining = DrainLoop(gateway, HANDLERS, stopping, linger)
-    app = App(connector=PsycopgConnector(conninfo=gateway.config.database_url))
+    app = App(connector=queue_connector(gateway.config.database_url))
 
     # Runs each minute in addition to the wake-ups. Otherwise an event whose wake-up was lost would wait forever.
     @app.periodic(cron="* * * * *")

@@ -8,7 +8,6 @@ from contextlib import suppress
 import click
 import psycopg
 import structlog
-from procrastinate import App
 from procrastinate.exceptions import ConnectorException
 
 from gateway import gc_tuning
@@ -18,6 +17,7 @@ from gateway.errors import DatabaseUnavailable
 from gateway.services.operations.status import HEARTBEAT_TIMEOUT
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks.drain_loop import LINGER
+from gateway.services.webhooks.wakeup import defer_drain
 from gateway.stripe_api.gate import Share
 from gateway.tasks import build_worker
 
@@ -43,7 +43,7 @@ def worker(concurrency: int) -> None:
 async def work(gateway: Gateway, concurrency: int) -> None:
     """Work until SIGTERM or SIGINT, then let running jobs finish. A second signal has its default effect."""
     stopping = threading.Event()
-    working = asyncio.create_task(keep_working(build_worker(gateway, stopping, LINGER), concurrency, stopping))
+    working = asyncio.create_task(keep_working(gateway, concurrency, stopping))
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -58,13 +58,17 @@ async def work(gateway: Gateway, concurrency: int) -> None:
         await working
 
 
-async def keep_working(app: App, concurrency: int, stopping: threading.Event) -> None:
+async def keep_working(gateway: Gateway, concurrency: int, stopping: threading.Event) -> None:
     """Start Procrastinate's worker again whenever it loses the database and ends, with an error or without.
 
     The jobs of the worker that ended are retried like those of a killed worker.
     """
+    app = build_worker(gateway, stopping, LINGER)
     while not stopping.is_set():
         try:
+            # Without this drain, events that became due during an outage would wait for the next full minute. It also
+            # fails until the database is back, and then the pool opens without delay.
+            await asyncio.to_thread(defer_drain, gateway.database)
             async with app.open_async():
                 await app.run_worker_async(
                     concurrency=concurrency,
@@ -75,8 +79,8 @@ async def keep_working(app: App, concurrency: int, stopping: threading.Event) ->
                     stalled_worker_timeout=HEARTBEAT_TIMEOUT.total_seconds(),
                     install_signal_handlers=False,  # with them, this loop would take a stop for a lost database
                 )
-        except (ConnectorException, psycopg.OperationalError) as error:
-            if not is_outage(error if isinstance(error, psycopg.OperationalError) else error.__cause__):
+        except (ConnectorException, psycopg.Error, DatabaseUnavailable) as error:
+            if not (isinstance(error, DatabaseUnavailable) or is_outage(error) or is_outage(error.__cause__)):
                 raise
             log.warning("worker_without_database", exc_info=True)
         await asyncio.sleep(OUTAGE_PAUSE)

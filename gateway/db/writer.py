@@ -36,7 +36,7 @@ class Writer:
         """
         try:
             return self._execute(statement, parameters, formats)
-        except psycopg.OperationalError as error:
+        except psycopg.Error as error:
             self.close()
             if not is_outage(error):
                 raise
