@@ -2,11 +2,12 @@
 
 Procrastinate must never retry a job that has a ``queueing_lock``. While the job runs, another one may be queued under
 the same lock. The retry would then fail, because only one job may wait under a lock. The drain needs no retry, because
-it runs each minute anyway. The refresh queues its own successor. Without the database it cannot queue one, so it waits
+it runs each minute anyway. The refresh queues its own successor. Without the database neither can go on, so they wait
 (``wait_out_outages``).
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import wraps
 from threading import Event
 from types import MappingProxyType
@@ -19,7 +20,7 @@ from procrastinate.exceptions import UniqueViolation
 from procrastinate.jobs import Status
 
 from gateway.db import jobs
-from gateway.db.queue import queue_connector
+from gateway.db.queue import QueueConnector
 from gateway.errors import DatabaseUnavailable, ReconciliationInProgress, StripeUnavailable
 from gateway.services import grants
 from gateway.services.adoption import completion as adoption_completion
@@ -42,6 +43,7 @@ from gateway.services.sales import delivery
 from gateway.services.webhooks import endpoint_check
 from gateway.services.webhooks.drain_loop import DrainLoop
 from gateway.stripe_api.times import from_unix
+from gateway.supervision import Supervision
 from handlers import HANDLERS
 
 UNTIL_GIVEN_UP = RetryStrategy(wait=15)  # the change or the intent itself decides when to give up
@@ -69,21 +71,24 @@ P = ParamSpec("P")
 log = structlog.get_logger()
 
 
-def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float = 0) -> App:
+def build_worker(gateway: Gateway, supervised: Supervision | None = None, linger: float = 0) -> App:
     """Return the Procrastinate application of one worker process.
 
-    The worker sets ``stopping`` when it must stop. A drain waits ``linger`` seconds for further events before it
-    ends.
+    A drain waits ``linger`` seconds for further events before it ends.
     """
-    stopping = stopping or Event()
-    draining = DrainLoop(gateway, HANDLERS, stopping, linger)
-    app = App(connector=queue_connector(gateway.config.database_url))
+    supervised = supervised or Supervision()
+    stopping = supervised.stopping
+    draining = DrainLoop(gateway, HANDLERS, supervised, linger)
+    drain = wait_out_outages(supervised.ending)(draining.run)
+    app = App(connector=QueueConnector(gateway.config.database_url, supervised))
 
     # Runs each minute in addition to the wake-ups. Otherwise an event whose wake-up was lost would wait forever.
     @app.periodic(cron="* * * * *")
     @app.task(name=jobs.DRAIN_INBOX, queueing_lock=jobs.DRAIN_INBOX)
     def drain_inbox(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
-        draining.run()
+        # A failed job would raise an alarm for an outage that is over. The worker drains again at its next start.
+        with suppress(DatabaseUnavailable):
+            drain()
 
     @app.task(name=jobs.REFRESH)
     @wait_out_outages(stopping)
@@ -122,7 +127,7 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
 
     add_customer_tasks(app, gateway)
     add_trial_tasks(app, gateway)
-    add_walks(app, gateway, stopping)
+    add_walks(app, gateway, supervised.ending)
     add_upkeep(app, gateway)
     return app
 
@@ -178,21 +183,21 @@ def add_trial_tasks(app: App, gateway: Gateway) -> None:
         return_to_floor(gateway, organization_id)
 
 
-def add_walks(app: App, gateway: Gateway, stopping: Event) -> None:
+def add_walks(app: App, gateway: Gateway, ending: Event) -> None:
     """Add the periodic walks of reconciliation and adoption."""
 
     # If a worker is killed or stopped during a walk, the next run resumes it.
     @app.periodic(cron="*/5 * * * *")
     @app.task(name=jobs.WALK_GAP, queue=RECONCILING, queueing_lock=jobs.WALK_GAP, lock=jobs.WALK_GAP)
     def walk_gap(timestamp: int) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
-        run_walk(gap.walk(gateway, HANDLERS.keys()), jobs.WALK_GAP, stopping)
+        run_walk(gap.walk(gateway, HANDLERS.keys()), jobs.WALK_GAP, ending)
 
     # The walk runs once a day. The hourly check lets an interrupted walk resume before tomorrow.
     @app.periodic(cron=f"{minute_for(gateway.config.database_url)} * * * *")
     @app.task(name=jobs.WALK_DRIFT, queue=RECONCILING, queueing_lock=jobs.WALK_DRIFT, lock=jobs.WALK_DRIFT)
     def walk_drift(timestamp: int) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
         if drift.is_due(gateway):
-            run_walk(drift.walk(gateway), jobs.WALK_DRIFT, stopping)
+            run_walk(drift.walk(gateway), jobs.WALK_DRIFT, ending)
 
     @app.periodic(cron="* * * * *")
     @app.task(
@@ -202,7 +207,7 @@ def add_walks(app: App, gateway: Gateway, stopping: Event) -> None:
         lock=jobs.COMPLETE_ADOPTIONS,
     )
     def complete_adoptions(timestamp: int) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
-        run_walk(adoption_completion.complete_all(gateway), jobs.COMPLETE_ADOPTIONS, stopping)
+        run_walk(adoption_completion.complete_all(gateway), jobs.COMPLETE_ADOPTIONS, ending)
 
 
 def add_upkeep(app: App, gateway: Gateway) -> None:
@@ -236,11 +241,11 @@ def add_upkeep(app: App, gateway: Gateway) -> None:
             log.warning("stalled_job_taken_up", task=job.task_name, job_id=job.id)
 
 
-def run_walk(walk: Iterable[object], task: str, stopping: Event) -> None:
-    """Run a walk to its end or until the worker stops. Its committed steps stay."""
+def run_walk(walk: Iterable[object], task: str, ending: Event) -> None:
+    """Run a walk to its end or until the worker ends. Its committed steps stay."""
     try:
         for _ in walk:
-            if stopping.is_set():
+            if ending.is_set():
                 return
     except ReconciliationInProgress:
         log.info("reconciliation_left_to_another", task=task)

@@ -103,7 +103,13 @@ def test_an_invalid_stripe_key_is_refused(monkeypatch: pytest.MonkeyPatch, key: 
     "url",
     [
         *("", "postgresql", "sqlite:///x", "postgresql+psycopg://h/d", "postgresql://h/d\n", "postgresql://h/\udcff"),
-        *(f"postgresql://h:{SECRET}/d", f"postgresql://a:1,b:{SECRET}/d", f"postgresql://h/d?{SECRET}=x", "postgresql://[::1/d", "postgresql://h/%zz"),
+        *(
+            f"postgresql://h:{SECRET}/d",
+            f"postgresql://a:1,b:{SECRET}/d",
+            f"postgresql://h/d?{SECRET}=x",
+            "postgresql://[::1/d",
+            "postgresql://h/%zz",
+        ),
     ],
 )
 def test_an_invalid_database_url_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:

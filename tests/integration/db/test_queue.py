@@ -5,15 +5,16 @@ import time
 
 import psycopg
 
-from gateway.db.queue import queue_connector
+from gateway.db.queue import QueueConnector
 from gateway.db.session import CONNECT
+from gateway.supervision import Supervision
 
 END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'queue'"
 
 
 def test_dead_connections_are_replaced_together(database_url: str) -> None:
     async def reconnect() -> float:
-        connector = queue_connector(f"{database_url}&application_name=queue")
+        connector = QueueConnector(f"{database_url}&application_name=queue", Supervision())
         await connector.open_async()
         try:
             with psycopg.connect(database_url, autocommit=True) as other:
@@ -31,7 +32,7 @@ def test_dead_connections_are_replaced_together(database_url: str) -> None:
 
 def test_queue_connections_have_the_timeouts_of_all_others(database_url: str) -> None:
     async def parameters() -> dict[str, str]:
-        connector = queue_connector(database_url)
+        connector = QueueConnector(database_url, Supervision())
         await connector.open_async()
         try:
             async with connector.pool.connection() as connection:
