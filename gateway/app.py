@@ -21,12 +21,14 @@ from gateway.endpoints import (
     response_headers,
     sales,
     subscription,
+    usage,
     webhooks,
 )
 from gateway.endpoints.document import DESCRIPTION, Api
 from gateway.endpoints.limits import RateLimits
 from gateway.endpoints.request_context import EXTENSION, WebApp
 from gateway.logging import configure_logging
+from gateway.receivers import load_receivers
 from gateway.services.rate_limits.stripe_budget import Budget
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.breaker import Breaker
@@ -52,7 +54,10 @@ def build_gateway(
     """
     catalog = Catalog.load(config.catalog)
     suspends = catalog.on_dispute == "suspend"
-    database = open_database(config.database_url, plan_ranking=catalog.keys, suspends_disputed=suspends)
+    receivers = load_receivers(config)
+    database = open_database(
+        config.database_url, plan_ranking=catalog.keys, suspends_disputed=suspends, receivers=tuple(receivers)
+    )
     budget = Budget(database, config.stripe_calls_per_second)
     gate = Gate(Breaker(on_open=budget.note_breaker_open), share or Share.of_web(config.web_threads))
     return Gateway(
@@ -61,6 +66,7 @@ def build_gateway(
         stripe=stripe_client(config.stripe_secret_key, config.stripe_api_base, budget, gate),
         gate=gate,
         catalog=catalog,
+        receivers=receivers,
     )
 
 
@@ -101,7 +107,7 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     response_headers.register(app, gateway.config)
     RateLimits(app, gateway)
     api = Api(app, plan_keys=gateway.catalog.keys)
-    for resource in (plans, subscription, history, entitlements, flags, billing_details, invoices, sales):
+    for resource in (plans, subscription, history, entitlements, flags, billing_details, invoices, usage, sales):
         api.register_blueprint(resource.blueprint)
     app.register_blueprint(health.blueprint)
     problems.register(app)

@@ -16,6 +16,7 @@ COMMANDS = MappingProxyType(
         "events": "Show and replay the events that came from Stripe.",
         "grants": "Give organizations complimentary plans, without a subscription at Stripe.",
         "migrate": "Migrate the database to the newest version.",
+        "notifications": "Show and replay the notifications to other systems.",
         "plans": "Check and repair the plan table.",
         "reconcile": "Find and repair what no webhook reported.",
         "sales": "List and deliver the inquiries to sales.",

@@ -45,6 +45,8 @@ class Config:
     """How many proxies in front of the gateway append the address of their client to ``X-Forwarded-For``."""
     catalog: Path | None = None
     """The file of the plans that are sold. None means the catalog.toml that comes with the gateway."""
+    receivers: Path | None = None
+    """The file of the receivers of notifications. None means that there are none."""
     public_url: str | None = None
     """The gateway's address from outside, without a path. The gateway finds its webhook endpoint at Stripe by it."""
     sales_webhook_url: str | None = field(default=None, repr=False)
@@ -75,8 +77,7 @@ class Config:
         """
         if (self.sales_webhook_url is None) != (self.sales_webhook_secret is None):
             raise ConfigError("Set GATEWAY_SALES_WEBHOOK_URL and GATEWAY_SALES_WEBHOOK_SECRET together, or neither.")
-        url = self.sales_webhook_url
-        if url is not None and not url.startswith("https://") and not LOCAL_URL.match(url):
+        if self.sales_webhook_url is not None and not is_private_url(self.sales_webhook_url):
             raise ConfigError("GATEWAY_SALES_WEBHOOK_URL must begin with https://, unless it is on this machine.")
 
     @property
@@ -100,6 +101,7 @@ class Config:
         rate_limit_factor = env.int("GATEWAY_RATE_LIMIT_FACTOR", 1, validate=validate.Range(min=1, max=1000))
         trusted_proxies = env.int("GATEWAY_TRUSTED_PROXIES", 0, validate=validate.Range(min=0, max=10))
         catalog: Path | None = env.path("GATEWAY_CATALOG", None)
+        receivers: Path | None = env.path("GATEWAY_RECEIVERS", None)
         public_url = env.str("GATEWAY_PUBLIC_URL", None, validate=matches(HTTP_URL, "http://… or https://…"))
         sales_url = env.str("GATEWAY_SALES_WEBHOOK_URL", None, validate=matches(HTTP_URL, "https://…"))
         sales_secret = env.str(
@@ -126,6 +128,7 @@ class Config:
             rate_limit_factor=rate_limit_factor,
             trusted_proxies=trusted_proxies,
             catalog=catalog,
+            receivers=receivers,
             public_url=public_url,
             sales_webhook_url=sales_url,
             sales_webhook_secret=sales_secret,
@@ -134,6 +137,11 @@ class Config:
             jwks_url=jwks_url,
             jwt_development_secret=development_secret,
         )
+
+
+def is_private_url(url: str) -> bool:
+    """Return whether only the receiver can read what is sent to ``url``: it is encrypted, or stays on this machine."""
+    return HTTP_URL.match(url) is not None and (url.startswith("https://") or LOCAL_URL.match(url) is not None)
 
 
 def matches(pattern: re.Pattern[str], example: str) -> validate.Regexp:

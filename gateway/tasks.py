@@ -31,6 +31,7 @@ from gateway.services.intents.completion import Operation, finish_intent
 from gateway.services.intents.reservation import Kind
 from gateway.services.invoices.payment import PAYMENT
 from gateway.services.mirror import refresh
+from gateway.services.notifications import delivery
 from gateway.services.operations import retention
 from gateway.services.operations.price_migration import PRICE_MOVE
 from gateway.services.operations.status import HEARTBEAT_TIMEOUT
@@ -39,7 +40,7 @@ from gateway.services.plan_changes.payment import ABANDONMENT
 from gateway.services.plan_changes.return_to_floor import RETURN, return_to_floor
 from gateway.services.reconciliation import drift, gap
 from gateway.services.runtime import Gateway
-from gateway.services.sales import delivery
+from gateway.services.usage import error_reports, report_to_stripe
 from gateway.services.webhooks import endpoint_check
 from gateway.services.webhooks.drain_loop import DrainLoop
 from gateway.stripe_api.times import from_unix
@@ -120,14 +121,11 @@ def build_worker(gateway: Gateway, supervised: Supervision | None = None, linger
     def withdraw_foreign_credits(organization_id: str) -> None:
         unpaid_credits.withdraw_foreign_credits(gateway, organization_id)
 
-    @app.task(name=jobs.DELIVER_INQUIRY)
-    @wait_out_outages(stopping)
-    def deliver_inquiry(inquiry_id: str) -> None:
-        delivery.deliver_inquiry(gateway, inquiry_id)
-
     add_customer_tasks(app, gateway)
     add_trial_tasks(app, gateway)
+    add_usage_tasks(app, gateway, supervised.ending)
     add_walks(app, gateway, supervised.ending)
+    add_notifications(app, gateway, supervised.ending)
     add_upkeep(app, gateway)
     return app
 
@@ -183,6 +181,20 @@ def add_trial_tasks(app: App, gateway: Gateway) -> None:
         return_to_floor(gateway, organization_id)
 
 
+def add_usage_tasks(app: App, gateway: Gateway, ending: Event) -> None:
+    """Add the tasks that send usage to Stripe, and that note what Stripe refused of it later."""
+
+    # If a run lasts longer than a minute, the next one runs beside it and takes other reports.
+    @app.periodic(cron="* * * * *")
+    @app.task(name=jobs.SEND_USAGE, queueing_lock=jobs.SEND_USAGE)
+    def send_usage(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
+        report_to_stripe.send_due_reports(gateway, ending)
+
+    @app.task(name=jobs.NOTE_REFUSED_USAGE, retry=UNTIL_STRIPE_ANSWERS)
+    def note_refused_usage(event_id: str) -> None:
+        error_reports.note_refused_usage(gateway, event_id)
+
+
 def add_walks(app: App, gateway: Gateway, ending: Event) -> None:
     """Add the periodic walks of reconciliation and adoption."""
 
@@ -208,6 +220,21 @@ def add_walks(app: App, gateway: Gateway, ending: Event) -> None:
     )
     def complete_adoptions(timestamp: int) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
         run_walk(adoption_completion.complete_all(gateway), jobs.COMPLETE_ADOPTIONS, ending)
+
+
+def add_notifications(app: App, gateway: Gateway, ending: Event) -> None:
+    """Add one periodic task for each receiver of notifications, so that a slow one does not delay the others."""
+    for name in gateway.receivers:
+        task = f"{jobs.DELIVER_NOTIFICATIONS}.{name}"
+
+        # Runs every five seconds. The lock keeps the order, because two runs might send two notifications of one
+        # organization at the same moment.
+        @app.periodic(cron="* * * * * */5")
+        @app.task(name=task, queueing_lock=task, lock=task)
+        def deliver_notifications(timestamp: int | None = None, name: str = name) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
+            for _ in delivery.deliver_due(gateway, name):
+                if ending.is_set():
+                    return
 
 
 def add_upkeep(app: App, gateway: Gateway) -> None:

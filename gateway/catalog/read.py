@@ -1,5 +1,7 @@
 """Read ``catalog.toml``. All mistakes are reported together, before anything is sent to Stripe."""
 
+import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -73,10 +75,15 @@ def describe(data: Table, mistake: Mistake) -> str:
     if len(path) > 1 and path[0] in ("plans", "meters") and isinstance(path[1], int):
         table = data[path[0]][path[1]]
         key = table.get("key") if isinstance(table, dict) else None
-        owner = f"{str(path[0]).removesuffix('s')} {key if isinstance(key, str) else f'number {path[1] + 1}'}"
+        owner = f"{str(path[0]).removesuffix('s')} {quote(key) if isinstance(key, str) else f'number {path[1] + 1}'}"
         path = path[2:]
-    keys = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+    keys = "".join(f"[{part}]" if isinstance(part, int) else f".{quote(str(part))}" for part in path).removeprefix(".")
     return f"{', '.join(part for part in (owner, keys) if part) or 'catalog.toml'}: {text}"
+
+
+def quote(name: str) -> str:
+    """Return a name as TOML writes it, which is always one line."""
+    return name if re.fullmatch(r"[\w-]+", name) else json.dumps(name)
 
 
 def build_plan(table: Table, catalog: Table) -> CatalogPlan:

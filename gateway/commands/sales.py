@@ -1,15 +1,15 @@
 """``gateway sales`` lists the inquiries to sales and delivers them to sales' own system."""
 
 import json
-from datetime import datetime
 from typing import Any
 
 import click
 
 from gateway.commands.loading import load_migrated_gateway
-from gateway.db.models import SalesInquiry
-from gateway.services.sales.delivery import deliver_inquiry
-from gateway.services.sales.inquiries import find_inquiries
+from gateway.db.models import Notification, SalesInquiry
+from gateway.services.notifications.outbox import to_text
+from gateway.services.notifications.records import state_of
+from gateway.services.sales.inquiries import deliver_inquiries, find_inquiries
 
 LIMIT = click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 
@@ -26,8 +26,8 @@ def sales() -> None:
 def list_inquiries(*, undelivered: bool, limit: int, as_json: bool) -> None:
     """List the newest inquiries, newest first."""
     found = find_inquiries(load_migrated_gateway(), undelivered=undelivered, limit=limit)
-    for inquiry in found:
-        click.echo(json.dumps(inquiry_fields(inquiry)) if as_json else format_row(inquiry))
+    for inquiry, notification in found:
+        click.echo(json.dumps(inquiry_fields(inquiry, notification)) if as_json else format_row(inquiry, notification))
     if not found and not as_json:
         click.echo("No inquiries.", err=True)
 
@@ -36,32 +36,28 @@ def list_inquiries(*, undelivered: bool, limit: int, as_json: bool) -> None:
 @LIMIT
 def deliver(limit: int) -> None:
     """Deliver all undelivered inquiries now, even those given up. Exit with status 1 if any is left."""
-    gateway = load_migrated_gateway()
-    waiting = find_inquiries(gateway, undelivered=True, limit=limit)
-    delivered = sum(deliver_inquiry(gateway, inquiry.id) for inquiry in waiting)
-    click.echo(f"{delivered} of {len(waiting)} delivered.")
-    if delivered < len(waiting):
+    delivered, undelivered = deliver_inquiries(load_migrated_gateway(), limit)
+    click.echo(f"{delivered} of {undelivered} delivered.")
+    if delivered < undelivered:
         raise click.exceptions.Exit(1)
 
 
-def state_of(inquiry: SalesInquiry) -> str:
-    """Return how far the delivery of an inquiry has come."""
-    if inquiry.delivered_at is not None:
-        return "delivered"
-    if inquiry.next_attempt_at is not None:
-        return "waiting"
-    return "given_up" if inquiry.attempts else "stored"
+def describe_state(notification: Notification | None) -> str:
+    """Return how far the delivery of an inquiry has come. Without a receiver it was only stored."""
+    return "stored" if notification is None else state_of(notification)
 
 
-def inquiry_fields(inquiry: SalesInquiry) -> dict[str, Any]:
-    """Return all columns and the state, for JSON."""
-    values = {column.key: getattr(inquiry, column.key) for column in SalesInquiry.__table__.columns}
-    shown = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
-    return shown | {"state": state_of(inquiry)}
+def inquiry_fields(inquiry: SalesInquiry, notification: Notification | None) -> dict[str, Any]:
+    """Return all columns and the delivery, for JSON."""
+    columns = [(column.key, getattr(inquiry, column.key)) for column in SalesInquiry.__table__.columns]
+    delivery = [(name, getattr(notification, name, None)) for name in ("next_attempt_at", "error", "delivered_at")]
+    attempts = notification.attempts if notification is not None else 0
+    return to_text([*columns, ("attempts", attempts), *delivery, ("state", describe_state(notification))])
 
 
-def format_row(inquiry: SalesInquiry) -> str:
+def format_row(inquiry: SalesInquiry, notification: Notification | None) -> str:
     """Return the inquiry as one row of the table."""
-    error = f"  {inquiry.error}" if inquiry.error else ""
-    what = f"{inquiry.created_at:%Y-%m-%d %H:%M:%S}  {state_of(inquiry):9}  {inquiry.attempts:2}  {inquiry.id}"
+    error = f"  {notification.error}" if notification is not None and notification.error else ""
+    attempts = notification.attempts if notification is not None else 0
+    what = f"{inquiry.created_at:%Y-%m-%d %H:%M:%S}  {describe_state(notification):9}  {attempts:2}  {inquiry.id}"
     return f"{what}  {inquiry.organization_id}  {inquiry.name} <{inquiry.email}>, {inquiry.company}{error}"

@@ -23,6 +23,7 @@ from gateway.errors import DatabaseUnavailable
 OUTAGES = ("08", "53", "57P0", "25006")
 PLAN_RANKING = "plan_ranking"  # a session's ``info`` holds the keys of the plans under this key, smallest plan first
 SUSPENDS_DISPUTED = "suspends_disputed"  # under this key it holds the catalogue's ``on_dispute``
+RECEIVERS = "receivers"  # under this key it holds the names of the receivers of notifications
 RETURNED_AT = "returned_at"  # a pooled connection stores under this key when it was last returned
 RECENTLY_USED = 0.1  # seconds
 # With these settings we notice a vanished server within a quarter of a minute, and no connection is opened to a server
@@ -81,10 +82,19 @@ class Database:
     """PostgreSQL behind a connection pool. Each process creates one after the fork, and its threads share it."""
 
     def __init__(
-        self, url: str, *, pool_size: int = 10, plan_ranking: Sequence[str] = (), suspends_disputed: bool = False
+        self,
+        url: str,
+        *,
+        pool_size: int = 10,
+        plan_ranking: Sequence[str] = (),
+        suspends_disputed: bool = False,
+        receivers: Sequence[str] = (),
     ) -> None:
-        """Connect to ``url`` on first use. The plan table follows the catalogue's order and its ``on_dispute``."""
-        rules = {PLAN_RANKING: plan_ranking, SUSPENDS_DISPUTED: suspends_disputed}
+        """Connect to ``url`` on first use. The plan table follows the catalogue's order and its ``on_dispute``.
+
+        A change is announced to the ``receivers``, which are given by name.
+        """
+        rules = {PLAN_RANKING: plan_ranking, SUSPENDS_DISPUTED: suspends_disputed, RECEIVERS: receivers}
         self._session = partial(Session, expire_on_commit=False, info=rules)
         self.url = url
         self.engine: Engine = create_engine(

@@ -15,6 +15,7 @@ from gateway.config import Config
 from gateway.db.migrate import migrate
 from gateway.demo.postgres import embedded_postgres
 from gateway.demo.processes import Child, DemoError, only_demo_in, require_free_port, running, wait_for
+from gateway.demo.receiver import start_receiver
 from gateway.demo.stage import Stage
 from gateway.demo.story import play, what_to_try
 from gateway.services.operations.catalog_sync import sync_catalog
@@ -45,9 +46,11 @@ def run(*, port: int, metrics_port: int, sandbox_port: int, data_dir: Path, exit
             if own_key is None:
                 sandbox, settings = start_sandbox(resources, sandbox_port, port, data_dir)
                 environment |= settings
+            settings, notified = start_receiver(resources, data_dir)
+            environment |= settings
             gateway = prepare(resources, environment)
             children = start_gateway(resources, environment, port, metrics_port, data_dir)
-            stage = Stage(gateway, f"http://127.0.0.1:{port}", f"org_{secrets.token_hex(4)}")
+            stage = Stage(gateway, f"http://127.0.0.1:{port}", f"org_{secrets.token_hex(4)}", notified)
             play(stage)
             if not exit_after:
                 metrics = f"http://127.0.0.1:{metrics_port}/metrics"

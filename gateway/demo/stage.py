@@ -1,7 +1,7 @@
 """Let the story call the JSON interface as a browser does and Stripe as its dashboard does, and read the tables."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,13 +20,14 @@ PATIENCE = 30  # seconds that a webhook may take, because it may come from a rea
 class Stage:
     """One organization's view of the gateway and of Stripe, and whether all checks so far passed."""
 
-    def __init__(self, gateway: Gateway, url: str, organization_id: str) -> None:
+    def __init__(self, gateway: Gateway, url: str, organization_id: str, notified: Sequence[dict[str, Any]]) -> None:
         self.url, self.organization_id = url, organization_id
         self.token = issue_development_token(gateway.config, organization_id, datetime.now(UTC), name="Demo Ltd")
         self.stripe: StripeClient = gateway.stripe
         self.stripe_url = gateway.config.stripe_api_base or "your Stripe test account"
         self.all_right = True
         self._gateway = gateway
+        self._notified = notified
         self._shown: set[str] = set()
 
     @property
@@ -71,6 +72,18 @@ class Stage:
         """Return what Stripe has charged the organization so far, in minor units."""
         invoices = self.stripe.v1.invoices.list({"customer": self.customer_id(), "limit": 100})
         return sum(invoice.amount_paid for invoice in invoices.data)
+
+    def await_notification(self, event_type: str, status: str) -> dict[str, Any]:
+        """Return the ``data`` of the notification of this organization's new status, or nothing if it does not come."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            for message in list(self._notified):
+                data: dict[str, Any] = message["data"]
+                about = (message["type"], data["organization_id"], data.get("after", {}).get("status"))
+                if about == (event_type, self.organization_id, status):
+                    return data
+            time.sleep(0.05)
+        return {}
 
     def follow(self, what: str, condition: Callable[[], bool], *types: str) -> None:
         """Wait until ``condition`` holds and events of all ``types`` are done, then print the events that arrived."""

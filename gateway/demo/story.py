@@ -99,6 +99,10 @@ def upgrade(stage: Stage, quote: dict[str, Any]) -> None:
         text="exactly the quoted items are pending for the billing date",
     )
     stage.follow("webhooks confirm it", lambda: row_is(stage, "plus"), "customer.subscription.updated")
+    told = stage.await_notification("plan.changed", "active")
+    if told:
+        stage.say(f"plan.changed: {told['before']['plan']} → {told['after']['plan']}, by a {told['actor_type']}")
+    stage.check(right=told != {}, text="Konnect's own system is notified, in a signed webhook")
 
 
 def read_entitlements(stage: Stage) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema
 
-from schemas import billing_details, changes, entitlements, flags, history, invoices, plans, sales, subscription
+from schemas import billing_details, changes, entitlements, flags, history, invoices, plans, sales, subscription, usage
 
 Json = dict[str, Any]
 
@@ -61,7 +61,7 @@ DETAILS: Json = {
     "payment_method": PAYMENT_METHOD,
     "latest_invoice": {"id": INVOICE_ID, "status": "paid", "total": 0, "currency": "usd"},
     "pending_change": None,
-    "actions": ["change_plan", "cancel_plan", "contact_sales"],
+    "actions": ["change_plan", "change_interval", "cancel_plan", "contact_sales"],
     "as_of": NOW,
     "version": 4,
 }
@@ -71,6 +71,7 @@ CHANGE: Json = {
     "from_plan": "free",
     "to_plan": "plus",
     "quantity": 2,
+    "interval": None,
     "error": None,
     "created_at": NOW,
 }
@@ -82,6 +83,7 @@ QUOTE: Json = {
     "proration_date": NOW,
     "plan": "plus",
     "quantity": 2,
+    "interval": "month",
     "max_quantity": 40,
     "currency": "usd",
     "lines": [
@@ -103,6 +105,7 @@ QUOTE: Json = {
     "subtotal": 75000,
     "discounts": -15000,
     "taxes": 11400,
+    "taxes_included": 0,
     "balance": -1400,
     "amount_due_now": 0,
     "amount_due_on_billing_date": 70000,
@@ -121,6 +124,7 @@ INVOICE: Json = {
     "billing_reason": "subscription_cycle",
     "currency": "usd",
     "total": 75000,
+    "taxes": 0,
     "amount_due": 75000,
     "amount_paid": 0,
     "amount_remaining": 75000,
@@ -170,6 +174,7 @@ PLUS: Json = {
     "max_quantity": 100,
     "price": PRICE,
     "prices": [LIST_PRICE],
+    "intervals": ["month"],
     "metered": [
         {
             "meter": "portal_services",
@@ -201,6 +206,33 @@ CURRENT_PLAN: Json = {
     "quantity": 2,
     "granted_until": None,
     "version": 4,
+}
+EVENT: Json = {
+    "id": "a3b1c2d4-0000-4000-8000-000000000001",
+    "organization_id": "org_1",
+    "meter": "api_calls",
+    "quantity": 120,
+    "occurred_at": NOW,
+}
+AMOUNTS: Json = {"quantity": 120, "acknowledged": 120, "refused": 0}
+METER_USAGE: Json = {
+    "meter": "api_calls",
+    "name": "API calls",
+    "aggregation": "sum",
+    "total": AMOUNTS,
+    "days": [{"date": "2026-11-16", **AMOUNTS}],
+}
+ESTIMATE: Json = {
+    "currency": "usd",
+    "base": 50000,
+    "prorations": -1250,
+    "usage": 2400,
+    "discounts": 0,
+    "tax": 0,
+    "balance": 0,
+    "due": 51150,
+    "billing_date": PERIOD_END,
+    "calculated_at": NOW,
 }
 EVALUATION: Json = {
     "key": "email_support",
@@ -253,6 +285,10 @@ OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
         changes.CreateSubscriptionSchema: {"plan": "free"},
         changes.ModifySubscriptionSchema: {"quote": SIGNED_QUOTE},
         subscription.PlanDetailsSchema: DETAILS,
+        usage.RecordedUsageSchema: {"new": [EVENT["id"]], "known": [], "refused": []},
+        usage.UsageEstimateSchema: {"estimate": ESTIMATE},
+        usage.UsageSchema: {"events": [EVENT]},
+        usage.UsageSeriesSchema: {"from": "2026-11-01", "to": "2026-11-16", "meters": [METER_USAGE]},
         subscription.QuoteSchema: QUOTE,
     }
 )

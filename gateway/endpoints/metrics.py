@@ -1,6 +1,6 @@
 """The metrics for Prometheus. They name no organization, no object and no secret."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 import structlog
@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from gateway.errors import DatabaseUnavailable
 from gateway.metrics import render_counts
+from gateway.services.notifications.records import ReceiverReport
 from gateway.services.operations.status import Status, count_never_delivered, load_status
 from gateway.services.reconciliation import drift
 from gateway.services.reconciliation.differences import Cause, Resolution
@@ -90,6 +91,18 @@ def status_gauges(now: Status) -> Iterator[Metric]:
         "Inquiries that sales' own system has not accepted.",
         now.undelivered_inquiries,
     )
+    reports = GaugeMetricFamily(
+        "gateway_usage_reports", "Usage reports that wait, or that Stripe refused. Alert on refused.", labels=["state"]
+    )
+    for state, number in now.usage.items():
+        reports.add_metric([state], number)
+    yield reports
+    yield GaugeMetricFamily(
+        "gateway_usage_lag_seconds",
+        "Seconds since the longest waiting usage report became due.",
+        now.usage_lag.total_seconds(),
+    )
+    yield from receiver_gauges(now.receivers)
     yield GaugeMetricFamily("gateway_jobs_stalled", "Running jobs whose worker was killed.", now.stalled_jobs)
     yield GaugeMetricFamily("gateway_workers", "Workers with a recent heartbeat.", now.workers)
     yield GaugeMetricFamily(
@@ -97,6 +110,23 @@ def status_gauges(now: Status) -> Iterator[Metric]:
         "Whether a web process or worker has stopped calling Stripe because Stripe does not answer. Alert if it stays.",
         int(now.breaker_open),
     )
+
+
+def receiver_gauges(receivers: Iterable[ReceiverReport]) -> Iterator[Metric]:
+    """Yield how far the notifications have come, and which receivers are paused."""
+    notifications = GaugeMetricFamily(
+        "gateway_notifications", "Notifications that wait or were given up.", labels=["receiver", "state"]
+    )
+    paused = GaugeMetricFamily(
+        "gateway_receiver_paused",
+        "Whether a receiver has failed several times in a row. Alert on 1.",
+        labels=["receiver"],
+    )
+    for each in receivers:
+        notifications.add_metric([each.name, "waiting"], each.waiting)
+        notifications.add_metric([each.name, "given_up"], each.given_up)
+        paused.add_metric([each.name], int(each.is_paused))
+    yield from (notifications, paused)
 
 
 def reconciliation_gauges(walks: Mapping[str, Figures]) -> Iterator[Metric]:

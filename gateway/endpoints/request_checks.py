@@ -7,6 +7,9 @@ from flask import request
 from werkzeug import Request
 from werkzeug.exceptions import ClientDisconnected, NotFound, RequestEntityTooLarge
 
+from gateway.config import WEBHOOK_MAX_BYTES
+from gateway.endpoints import usage
+
 MAX_BYTES = 64 * 1024
 
 
@@ -25,7 +28,8 @@ def read_body() -> None:
     This runs for every path and before the token is verified. A malformed chunk would otherwise only be noticed after
     the answer.
     """
-    read_whole_body(request, MAX_BYTES)
+    # Usage comes in batches, which may be as long as a webhook.
+    read_whole_body(request, WEBHOOK_MAX_BYTES if request.blueprint == usage.blueprint.name else MAX_BYTES)
 
 
 def read_whole_body(received: Request, limit: int) -> bytes:

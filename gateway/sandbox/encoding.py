@@ -1,15 +1,31 @@
-"""Encoding of answers as JSON, and decoding of credentials."""
+"""Encoding of answers as JSON, and decoding of JSON bodies and credentials."""
 
 import base64
 import binascii
 import json
 
+from gateway.sandbox.errors import v2_error
 from gateway.sandbox.json_types import Json
 
 
 def dump(answer: Json) -> bytes:
     """Encode an answer as indented JSON, as Stripe sends it."""
     return json.dumps(answer, indent=2, ensure_ascii=False).encode()
+
+
+def load(body: bytes) -> Json:
+    """Decode the body of a request to v2: an object of texts and of such objects. An empty body has no parameters."""
+    try:
+        found = json.loads(body or b"{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not _has_texts_only(found):
+        raise v2_error("invalid_fields", "The body must be a JSON object of strings.")
+    return found
+
+
+def _has_texts_only(value: object) -> bool:
+    return all(map(_has_texts_only, value.values())) if isinstance(value, dict) else isinstance(value, str)
 
 
 def basic_user(credentials: str) -> str:

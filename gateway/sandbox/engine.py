@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from gateway.sandbox import clocks, encoding, forms, params
 from gateway.sandbox.errors import StripeError, invalid, not_built, server_error
@@ -24,6 +25,8 @@ from gateway.sandbox.work import Work
 
 _VERSION = re.compile(r"^\d{4}-\d{2}-\d{2}(\.[a-z]+)?$")
 _FORMS = ("", "application/x-www-form-urlencoded", "multipart/form-data")
+V2 = "/v2/"
+"""What the paths of the API of v2 begin with. Its bodies are JSON. https://docs.stripe.com/api-v2-overview"""
 _log = logging.getLogger(__name__)
 
 
@@ -38,6 +41,8 @@ class Call:
     version: str = ""
     idempotency_key: str | None = None
     content_type: str = ""
+    body: bytes = b""
+    """The JSON body of a request to v2."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +110,7 @@ class Engine:
             api_key = _authenticate(call)
             if route is None:
                 raise _unrecognized(call)
-            if call.content_type not in _FORMS:
-                raise invalid(f"Parameters must be form-encoded, not {call.content_type}.")
-            given = params.read(forms.decode(call.pairs), route.shape)
+            given = params.read(_decode(call), route.shape)
             _refuse_publishable(api_key, given)
             params.refuse_unbuilt(given, route.built, f"{route.method} {route.path}")
             order = _Order(call, route, given, names, request_id)
@@ -124,12 +127,16 @@ class Engine:
         if len(key) > MAX_LENGTH:
             raise invalid(f"Idempotency keys can only be up to {MAX_LENGTH} characters long.")
         own = f"{api_key}\n{key}"
-        fingerprint = hashlib.sha256(repr((order.call.path, sorted(order.call.pairs))).encode()).hexdigest()
+        call = order.call
+        fingerprint = hashlib.sha256(repr((call.path, sorted(call.pairs), call.body)).encode()).hexdigest()
         kept = self.keys.claim(own, key, fingerprint, self.clock())
         if kept:
             return Reply(kept, replayed=True)
         reply = self._answer(order)
-        self.keys.keep(own, reply.answer)
+        if call.path.startswith(V2) and reply.answer.status != HTTPStatus.OK:
+            self.keys.release(own)
+        else:
+            self.keys.keep(own, reply.answer)
         return reply
 
     def _answer(self, order: "_Order") -> Reply:
@@ -188,6 +195,15 @@ class _Order:
     given: Json
     names: dict[str, str]
     request_id: str
+
+
+def _decode(call: Call) -> Json:
+    """Return the parameters as nested objects of strings."""
+    if call.path.startswith(V2):
+        return forms.decode(call.pairs) | encoding.load(call.body)
+    if call.content_type not in _FORMS:
+        raise invalid(f"Parameters must be form-encoded, not {call.content_type}.")
+    return forms.decode(call.pairs)
 
 
 def _authenticate(call: Call) -> str:

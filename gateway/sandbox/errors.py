@@ -6,6 +6,7 @@ StripeError                    any error body, with its HTTP status
   ├─ missing()                 404 (400 for an id inside a body) resource_missing
   ├─ card_error()              402 card_error
   ├─ server_error()            500 api_error
+  ├─ v2_error()                400 (or another status) with the code of an API of v2
   └─ not_built()               400 sandbox_not_implemented, which Stripe does not have
 
 Texts and statuses are as recorded from Stripe's API, 2026-08-26.dahlia, unless the function says otherwise.
@@ -67,6 +68,13 @@ def card_error(code: str, message: str) -> StripeError:
 def server_error() -> StripeError:
     """Return the error for a failure on Stripe's side. It does not say whether the work was done."""
     return StripeError(500, "api_error", "An unknown error occurred")
+
+
+def v2_error(code: str, message: str, status: int = 400) -> StripeError:
+    """Return an error of the v2 API, which has a code and a message only (https://docs.stripe.com/error-low-level)."""
+    error = StripeError(status, "", message, code=code, request_log_url="")
+    error.fields["doc_url"] = ""
+    return error
 
 
 def not_built(what: str, param: str | None = None) -> StripeError:

@@ -1,7 +1,8 @@
 """Idempotency keys as Stripe keeps them (https://docs.stripe.com/api/idempotent_requests).
 
 Once a request's work has begun, its answer is kept for 24 hours. That includes card errors and failures.
-Requests that fail the parameter checks never get here, so their key stays free.
+Requests that fail the parameter checks never get here, so their key stays free. The v2 API keeps no failures, and
+repeats the work instead (https://docs.stripe.com/api-v2-overview).
 """
 
 import threading
@@ -60,6 +61,11 @@ class IdempotencyKeys:
         with self._lock:
             if kept := self._kept.get(key):  # the key may have expired during the work
                 kept.answer = answer
+
+    def release(self, key: str) -> None:
+        """Free the key of failed work, so that the next request with it does the work."""
+        with self._lock:
+            self._kept.pop(key, None)
 
     def _prune(self, now: float) -> None:
         while self._kept:

@@ -8,7 +8,7 @@ from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule, UnicodeConverter, ValidationError
 
-from gateway.sandbox.engine import Call, Engine
+from gateway.sandbox.engine import V2, Call, Engine
 from gateway.sandbox.events import API_VERSION
 from gateway.sandbox.pages import blueprint
 from gateway.sandbox.resources import ROUTES
@@ -91,6 +91,7 @@ def _respond(engine: Engine, route: Route | None, names: dict[str, str]) -> Resp
         version=request.headers.get("Stripe-Version", ""),
         idempotency_key=key,
         content_type=request.mimetype,
+        body=request.get_data() if request.path.startswith(V2) else b"",
     )
     reply = engine.handle(call, route, names)
     response = Response(reply.answer.body, reply.answer.status, content_type="application/json")

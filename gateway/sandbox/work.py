@@ -16,6 +16,8 @@ _EVENT_PREFIX = {
     "discount": "customer.discount",
     "tax_id": "customer.tax_id",
 }
+THIN = "v2.core.event"
+"""The kind of thin events. Their deliveries lack the data, which the receiver retrieves."""
 _WITH_PREVIOUS = {"payment_method.automatically_updated", "payment_method.detached"}
 """Event types with ``previous_attributes`` besides ``*.updated``, as recorded from Stripe's API, 2026-08-26.dahlia."""
 
@@ -115,7 +117,9 @@ class Work:
 
     def new_events(self) -> list[Json]:
         """Return the events of this request, oldest first."""
-        return [event for event in self.changes.get("event", {}).values() if event is not None]
+        snapshots = [event for event in self.changes.get("event", {}).values() if event is not None]
+        thin = [event for event in self.changes.get(THIN, {}).values() if event is not None]
+        return snapshots + [{name: event[name] for name in event.keys() - {"changes", "data"}} for event in thin]
 
     def commit(self) -> None:
         """Write all changes to the store."""

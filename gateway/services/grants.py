@@ -16,6 +16,7 @@ from gateway.errors import Conflict, InvalidRequest, NotFound
 from gateway.services.customers.customer import ensure_organization
 from gateway.services.mirror.locks import lock_catalog
 from gateway.services.plan_table import writer
+from gateway.services.plan_table.announcements import build_written_rows
 from gateway.services.plan_table.attribution import GRANT_ID_PREFIX, OPERATOR, SYSTEM, Attribution
 from gateway.services.plan_table.rows import load_organization_rows, rank_plans
 from gateway.services.runtime import Caller, Gateway
@@ -114,9 +115,10 @@ def update_plan(
     """Derive the plan again, and write it to the plan table and the history. The caller holds the lock."""
     accounts, plan_of_product = load_organization_rows(session, [organization])
     rows = accounts[organization.id]
-    state = writer.derive_plan(rows, rank_plans(session, plan_of_product))
+    plans = rank_plans(session, plan_of_product)
+    state = writer.derive_plan(rows, plans)
     attribution = Attribution(
         actor_type=SYSTEM if operator is None else OPERATOR, actor=operator, change_id=None, cause=grant_id
     )
     entry = writer.record_state(session, rows, state, attribution, now)
-    bulk.flush(session, *writer.WRITTEN_MODELS, more={writer.HISTORY: [entry]})
+    bulk.flush(session, *writer.WRITTEN_MODELS, more=build_written_rows(session, [entry], plans.floor, now))

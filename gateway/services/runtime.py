@@ -1,14 +1,16 @@
 """The objects that every service receives. The composition roots build them once per process."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from stripe import StripeClient
 
 from gateway.catalog import Catalog
 from gateway.config import Config
 from gateway.db.session import Database
+from gateway.receivers import Receiver
 from gateway.stripe_api.gate import Gate
 
 
@@ -22,6 +24,8 @@ class Gateway:
     gate: Gate
     """The bounds of the calls that ``stripe`` makes."""
     catalog: Catalog
+    receivers: Mapping[str, Receiver] = field(default_factory=lambda: MappingProxyType({}))
+    """The receivers of notifications, by name."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 

@@ -6,10 +6,12 @@ time of an acknowledgement.
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Self
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from gateway.errors import WebhookRefused
 
+THIN = "v2.core.event"  # the ``object`` of a thin event
 LATEST = 2**33  # the latest time that we accept, in Unix seconds: the year 2242
 
 
@@ -56,34 +58,64 @@ class WebhookEnvelope(NamedTuple):
     object_id: str | None
 
     @classmethod
-    def read(cls, event: Any) -> Self:
+    def read(cls, event: Any) -> "WebhookEnvelope":
         """Read an event's JSON. Raises WebhookRefused with the names of the missing or invalid fields."""
         if not isinstance(event, Mapping):
             raise WebhookRefused("The body is not a single Stripe event.")
+        if event.get("object") == THIN:
+            return check(read_thin(event))
         data = event.get("data")
         stripe_object = data.get("object") if isinstance(data, Mapping) else None
         if not isinstance(stripe_object, Mapping):
             raise WebhookRefused("The body is not a Stripe event.", errors={"data": ["Not valid."]})
         get: Callable[[str], Any] = event.get
-        parsed = cls(
-            get("id"),
-            get("object"),
-            get("type"),
-            get("created"),
-            get("livemode"),
-            get("api_version"),
-            get("account"),
-            stripe_object.get("id"),
+        return check(
+            cls(
+                get("id"),
+                get("object"),
+                get("type"),
+                get("created"),
+                get("livemode"),
+                get("api_version"),
+                get("account"),
+                stripe_object.get("id"),
+            )
         )
-        wrong = [name for name, is_right, value in zip(cls._fields, CHECKS, parsed, strict=True) if not is_right(value)]
-        if wrong:
-            raise WebhookRefused("The body is not a Stripe event.", errors={name: ["Not valid."] for name in wrong})
-        return parsed
+
+
+def check(parsed: WebhookEnvelope) -> WebhookEnvelope:
+    """Return the envelope. Raises WebhookRefused with the names of the missing or invalid fields."""
+    checked = zip(parsed._fields, CHECKS, parsed, strict=True)
+    if wrong := [name for name, is_right, value in checked if not is_right(value)]:
+        raise WebhookRefused("The body is not a Stripe event.", errors={name: ["Not valid."] for name in wrong})
+    return parsed
+
+
+def read_thin(event: Mapping[str, Any]) -> WebhookEnvelope:
+    """Return the envelope of a thin event, whose time is text and whose ``context`` names a connected account.
+
+    https://docs.stripe.com/api/v2/core/events/object
+    """
+    related = event.get("related_object")
+    try:
+        created = int(datetime.fromisoformat(event["created"]).timestamp())
+    except (KeyError, TypeError, ValueError, OverflowError):
+        created = -1  # which the check refuses
+    return WebhookEnvelope(
+        id=event.get("id", ""),
+        object=THIN,
+        type=event.get("type", ""),
+        created=created,
+        livemode=event.get("livemode", ""),
+        api_version=None,
+        account=event.get("context"),
+        object_id=related.get("id") if isinstance(related, Mapping) else None,
+    )
 
 
 CHECKS = (
     is_id,
-    text("event"),
+    text(r"event|v2\.core\.event"),
     text(r"[a-z0-9_.]{1,255}"),
     is_second,
     is_flag,

@@ -78,11 +78,11 @@ def _paced(requests: Sequence[bytes], rate: float | None) -> Iterator[tuple[int,
 
 
 def _receive_ok(connection: socket.socket) -> None:
-    """Receive an answer with its body. Raise RuntimeError for any answer but 200."""
+    """Receive an answer with its body. Raise RuntimeError for any answer but 200 and 202."""
     answer = connection.recv(65536)
     while not _is_complete(answer):
         answer += connection.recv(65536)
-    if not answer.startswith(b"HTTP/1.1 200 "):
+    if not answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 202 ")):
         raise RuntimeError(f"not answered: {answer[:200]!r}")
 
 

@@ -33,19 +33,19 @@ def call(method: str, path: str) -> Call:
 
 @cache
 def operations() -> dict[Call, SdkOperation]:
-    """Return all calls of the SDK's v1 services."""
+    """Return all calls of the SDK's v1 and v2 services."""
     found = {}
     for module in _service_modules():
         for function in _functions(module):
             for where in _requests(function):
-                if where[1].startswith("/v1/"):
+                if where[1].startswith(("/v1/", "/v2/")):
                     found[where] = _operation(function, module)
     return found
 
 
 def _service_modules() -> Iterator[ModuleType]:
     for info in pkgutil.walk_packages(stripe.__path__, "stripe."):
-        if info.name.endswith("_service") and ".v2." not in info.name:
+        if info.name.endswith("_service"):
             yield importlib.import_module(info.name)
 
 

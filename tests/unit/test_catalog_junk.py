@@ -7,7 +7,7 @@ from functools import reduce
 from operator import getitem
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.catalog import CatalogMistakes
@@ -28,6 +28,8 @@ SCALARS = st.booleans() | st.integers(-2, 2**40) | st.floats() | st.text(max_siz
 JUNK = SCALARS | st.lists(SCALARS, max_size=2) | st.dictionaries(st.text(max_size=3), SCALARS, max_size=2)
 
 
+@example(path=("meters", 0), junk={"\n": False})
+@example(path=("plans", 0, "key"), junk="a\n")
 @given(st.sampled_from([path for path in list_places(FIVE) if path]), JUNK)
 def test_no_value_causes_a_traceback(path: tuple[Any, ...], junk: Any) -> None:
     data = deepcopy(FIVE)

@@ -18,5 +18,6 @@ def test_each_periodic_task_has_its_schedule() -> None:
         jobs.PRUNE_INBOX: "17 * * * * 35",
         jobs.CHECK_ENDPOINT: "27 * * * *",
         jobs.END_GRANTS: "* * * * *",
+        jobs.SEND_USAGE: "* * * * *",
         "gateway.retry_stalled_jobs": "* * * * * */10",
     }

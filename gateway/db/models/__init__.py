@@ -17,6 +17,7 @@ from gateway.db.models.checks import Check
 from gateway.db.models.grants import Grant
 from gateway.db.models.idempotency import IdempotencyKey
 from gateway.db.models.inbox import WebhookEvent
+from gateway.db.models.notifications import Notification, ReceiverState
 from gateway.db.models.organizations import Organization, PaymentMethod
 from gateway.db.models.plan_table import (
     IS_OPEN,
@@ -31,6 +32,7 @@ from gateway.db.models.rate_limits import RateLimitCount
 from gateway.db.models.reconciliation import Adoption, Reconciliation, SeenAtStripe, StripeBudget
 from gateway.db.models.sales import SalesInquiry
 from gateway.db.models.trials import TRIAL_END, Trial
+from gateway.db.models.usage import UNSENT, UsageEstimate, UsageEvent, UsageReport
 
 __all__ = [
     "IS_OPEN",
@@ -40,6 +42,7 @@ __all__ = [
     "PENDING_INVOICE",
     "TRIAL_END",
     "UNPAID",
+    "UNSENT",
     "UNSETTLED",
     "Adoption",
     "Base",
@@ -52,6 +55,7 @@ __all__ = [
     "Invoice",
     "Json",
     "Mirrored",
+    "Notification",
     "Organization",
     "OrganizationPlan",
     "PaymentMethod",
@@ -60,6 +64,7 @@ __all__ = [
     "PlanHistory",
     "Price",
     "RateLimitCount",
+    "ReceiverState",
     "Reconciliation",
     "SalesInquiry",
     "SeenAtStripe",
@@ -67,5 +72,8 @@ __all__ = [
     "Subscription",
     "Trial",
     "UpcomingInvoice",
+    "UsageEstimate",
+    "UsageEvent",
+    "UsageReport",
     "WebhookEvent",
 ]

@@ -38,6 +38,8 @@ class Subscription(Mirrored):
     trial_end: Mapped[datetime | None]
     missing_payment_method: Mapped[str | None]
     """What Stripe does if a trial ends without a payment method: ``cancel``, ``create_invoice`` or ``pause``."""
+    automatic_tax: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether Stripe computes the taxes."""
     discount_ids: Mapped[list[str]] = mapped_column(server_default="{}")
     latest_invoice_id: Mapped[str | None]
     change_id: Mapped[str | None]
@@ -46,6 +48,8 @@ class Subscription(Mirrored):
     """Whether the mirror has ever seen an item of a plan's product. The subscription then stands for a plan forever."""
     pending_until: Mapped[datetime | None]
     """When Stripe discards a change that waits for its payment. None if no change waits."""
+    announced: Mapped[list[str]] = mapped_column(server_default="{}")
+    """The ids of the events of which the receivers were notified. A replay of such an event notifies nobody."""
     created: Mapped[datetime]
 
 
@@ -78,12 +82,16 @@ class Invoice(Mirrored):
     number: Mapped[str | None]
     currency: Mapped[str]
     total: Mapped[int]
+    taxes: Mapped[int | None]
+    """The taxes that the total contains. None until Stripe has shown the invoice to a release that keeps them."""
     amount_due: Mapped[int]
     amount_paid: Mapped[int]
     amount_remaining: Mapped[int]
     next_payment_attempt: Mapped[datetime | None]
     hosted_invoice_url: Mapped[str | None]
     invoice_pdf: Mapped[str | None]
+    announced: Mapped[list[str]] = mapped_column(server_default="{}")
+    """The ids of the events of which the receivers were notified, as for a subscription."""
     created: Mapped[datetime]
 
 

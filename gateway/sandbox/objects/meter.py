@@ -3,6 +3,7 @@
 import hashlib
 
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.thin_event import iso
 from gateway.sandbox.work import Work
 
 
@@ -36,6 +37,15 @@ def build_event(work: Work, params: Json, identifier: str, timestamp: int) -> Js
         "livemode": False,
         "payload": params["payload"],
         "timestamp": timestamp,
+    }
+
+
+def build_v2_event(work: Work, params: Json, identifier: str, timestamp: int) -> Json:
+    """Return a meter event of v2, whose times are text (https://docs.stripe.com/api/v2/billing/meter-event/object)."""
+    return build_event(work, params, identifier, timestamp) | {
+        "object": "v2.billing.meter_event",
+        "created": iso(work.now),
+        "timestamp": iso(timestamp),
     }
 
 

@@ -30,6 +30,8 @@ from gateway.sandbox.resources import (
     subscriptions,
     tax_ids,
     tax_rates,
+    v2_events,
+    v2_meter_events,
     webhook_endpoints,
 )
 
@@ -63,5 +65,7 @@ ROUTES = [
     *tax_ids.routes,
     *tax_rates.routes,
     *simulated_clocks.routes,
+    *v2_events.routes,
+    *v2_meter_events.routes,
     *webhook_endpoints.routes,
 ]

@@ -11,11 +11,13 @@ from sqlalchemy.orm import Session
 
 from gateway.db import bulk, jobs
 from gateway.db.models import Charge, Invoice, Mirrored, PaymentMethod
+from gateway.services.mirror.announcements import describe_changes
 from gateway.services.mirror.batch import Batch
 from gateway.services.mirror.dependents import find_surplus_methods, find_unknown_payment_methods
 from gateway.services.mirror.outcome import Outcome
 from gateway.services.mirror.refresh_jobs import fill_job, lookup_job, refresh_job, surplus_job
 from gateway.services.mirror.tables import KINDS
+from gateway.services.notifications.outbox import NOTIFICATIONS, build_rows
 from gateway.services.plan_table import writer
 from gateway.services.plan_table.trials import find_trialing, first_method_job, record_trials
 from gateway.stripe_api.snapshots import Observation, PaymentMethodSnapshot, Reference
@@ -32,7 +34,7 @@ PAYMENT_METHOD_DELAY = timedelta(seconds=2)
 
 
 def merge(session: Session, observations: Sequence[Observation], now: datetime, *, attempt: int = 1) -> list[Outcome]:
-    """Merge the observations into mirror, plan table and history, and return their outcomes in the same order.
+    """Merge the observations into mirror, plan table, history and outbox, and return their outcomes in the same order.
 
     This transaction also enqueues jobs. They refresh objects whose states cannot be ordered, and objects that events
     only refer to. ``refresh.run_refresh_job`` and ``refresh.defer_refresh_if_outdated`` continue there. Other jobs
@@ -45,10 +47,12 @@ def merge(session: Session, observations: Sequence[Observation], now: datetime, 
     positions = sorted(range(len(observations)), key=lambda i: batch_sort_key(observations[i]))
     with session.no_autoflush:
         outcomes = {position: batch.apply_observation(observations[position]) for position in positions}
-        history = writer.update_plan_table(session, batch.affected, batch.organization_rows, batch.build_plans(), now)
+        written = writer.update_plan_table(session, batch.affected, batch.organization_rows, batch.build_plans(), now)
+        changed = build_rows(session, describe_changes(observations, batch.rows), now)
+        written = {**written, NOTIFICATIONS: [*written.get(NOTIFICATIONS, ()), *changed]}
         record_trials(session, [batch.by_customer[each].id for each in batch.to_fill], "adopted", now)
         batch.look_up_undecided_invoices()
-        bulk.flush(session, Mirrored, *writer.WRITTEN_MODELS, more=history)
+        bulk.flush(session, Mirrored, *writer.WRITTEN_MODELS, more=written)
     surplus = find_surplus_methods(session, observations, batch.by_customer)
     methods = [row for row in batch.rows.values() if isinstance(row, PaymentMethod) and not row.detached]
     trialing = find_trialing(session, {each.organization_id for each in methods})

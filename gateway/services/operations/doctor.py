@@ -10,6 +10,7 @@ from gateway.db.migrate import is_migrated
 from gateway.db.models import Price
 from gateway.db.queries import among
 from gateway.errors import DatabaseUnavailable, StripeRejected, StripeUnavailable
+from gateway.services.notifications.records import ReceiverReport
 from gateway.services.operations.price_terms import matches_catalog
 from gateway.services.operations.status import Status, load_status
 from gateway.services.runtime import Gateway
@@ -132,3 +133,18 @@ def check_work(now: Status) -> Iterator[Finding]:
     names = ": " + ", ".join(f"{task} ({number})" for task, number in sorted(failed.items())) if failed else ""
     yield Finding(ok=not failed, text=f"jobs: {sum(failed.values())} failed{names}")
     yield Finding(ok=now.stalled_jobs == 0, text=f"jobs: {now.stalled_jobs} stalled")
+    yield from map(check_receiver, now.receivers)
+
+
+def check_receiver(receiver: ReceiverReport) -> Finding:
+    """Check that a receiver of notifications accepts them."""
+    problem = None
+    if not receiver.is_configured:
+        problem = "It is not configured, so nothing sends them"
+    elif receiver.state is not None and receiver.is_paused:
+        since = f"{receiver.state.failing_since:%Y-%m-%d %H:%M}"
+        problem = f"It has failed since {since} and is paused ({receiver.state.error})"
+    elif receiver.given_up:
+        problem = "See `gateway notifications list --state given_up`"
+    counts = f"receiver {receiver.name}: {receiver.waiting} notifications wait, {receiver.given_up} given up"
+    return Finding(ok=problem is None, text=f"{counts}. {problem}." if problem else counts)

@@ -6,7 +6,8 @@ import structlog
 from sqlalchemy import ColumnElement, Delete, Select, Update, delete, select, update
 
 from gateway.db import jobs
-from gateway.db.models import IdempotencyKey, WebhookEvent
+from gateway.db.models import IdempotencyKey, Notification, WebhookEvent
+from gateway.receivers import INQUIRY
 from gateway.services import idempotency
 from gateway.services.rate_limits import counts
 from gateway.services.runtime import Gateway
@@ -15,13 +16,16 @@ PAYLOADS_KEPT = timedelta(days=30)  # Stripe lists and redelivers no older event
 ROWS_KEPT = timedelta(days=180)  # id, type and state tell what arrived and how it ended
 # a dead event keeps its payload until a person has investigated it
 IS_FINISHED = WebhookEvent.state.in_(("done", "ignored", "rejected"))
+NOTIFICATIONS_KEPT = timedelta(days=30)
+# Inquiries stay, because the notification says whether an inquiry was delivered.
+IS_OVER = (Notification.next_attempt_at.is_(None), Notification.type != INQUIRY)
 BATCH_SIZE = 1000
 
 log = structlog.get_logger()
 
 
 def prune(gateway: Gateway) -> None:
-    """Delete old payloads, rows, idempotency keys and expired counts of the rate limits.
+    """Delete old payloads, rows, idempotency keys, notifications, and expired counts of the rate limits.
 
     Each batch has its own transaction, so that ingress and the drain wait for one batch at most.
     """
@@ -32,6 +36,7 @@ def prune(gateway: Gateway) -> None:
     with gateway.database.transaction() as session:
         session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - idempotency.KEY_LIFETIME))
         session.execute(counts.PRUNE)
+        session.execute(delete(Notification).where(Notification.created_at < now - NOTIFICATIONS_KEPT, *IS_OVER))
         jobs.forget_failures(session, jobs.PRUNE_INBOX)
     log.info("inbox_pruned", payloads=payloads, rows=rows)
 

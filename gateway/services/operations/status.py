@@ -4,22 +4,26 @@ Each query reads a partial index or a table that stays small. With ten million s
 none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import func, or_, select, text
+from sqlalchemy import TextClause, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from gateway.db.models import (
     IS_OPEN,
     OPEN_STATES,
+    UNSENT,
+    Notification,
     OrganizationPlan,
     PlanChange,
     SalesInquiry,
     StripeBudget,
+    UsageReport,
     WebhookEvent,
 )
+from gateway.services.notifications.records import ReceiverReport, report_receivers
 from gateway.services.runtime import Gateway
 
 COUNT_LIMIT = 100_000  # beyond it, the exact number no longer matters
@@ -35,6 +39,7 @@ UNMAPPED = select(func.count()).where(OrganizationPlan.requested_plan == text("'
 MISCHARGED = select(func.count()).where(
     or_(PlanChange.charged != PlanChange.quoted, PlanChange.due_now != PlanChange.quoted_due_now)
 )
+REFUSED = text("state = 'refused'")
 BREAKER_OPEN = select(StripeBudget.breaker_open_until > func.clock_timestamp())
 JOBS = text("""
     SELECT task_name, status::text, count(*) FROM procrastinate_jobs
@@ -64,8 +69,14 @@ class Status:
     """Organizations whose subscription belongs to no plan of the catalogue. Any number above 0 needs a person."""
     undelivered_inquiries: int
     """Inquiries that the sales team's own system has not accepted."""
+    receivers: Sequence[ReceiverReport]
+    """The receivers of notifications."""
     jobs: Mapping[tuple[str, str], int]
     """Jobs by task and status: todo, doing, failed."""
+    usage: Mapping[str, int]
+    """Usage reports that are not sent yet (``unsent``), and that Stripe refused. Counted to 100,000."""
+    usage_lag: timedelta
+    """How long the longest waiting usage report has been due."""
     stalled_jobs: int
     """Jobs of killed workers that no other worker has taken over yet."""
     workers: int
@@ -76,7 +87,10 @@ class Status:
 def load_status(gateway: Gateway) -> Status:
     """Load the current status. Raise DatabaseUnavailable."""
     open_changes = select(PlanChange.state, func.count()).where(IS_OPEN)
-    undelivered = select(func.count()).where(SalesInquiry.delivered_at.is_(None))
+    delivered = select(Notification.id).where(
+        Notification.id == SalesInquiry.id, Notification.delivered_at.is_not(None)
+    )
+    undelivered = select(func.count()).select_from(SalesInquiry).where(~delivered.exists())
     silence = {"silence": HEARTBEAT_TIMEOUT}
     with gateway.database.transaction() as session:
         changes = dict(session.execute(open_changes.group_by(PlanChange.state)).all())
@@ -87,7 +101,10 @@ def load_status(gateway: Gateway) -> Status:
             mischarged=session.scalar(MISCHARGED) or 0,
             unmapped=session.scalar(UNMAPPED) or 0,
             undelivered_inquiries=session.scalar(undelivered) or 0,
+            receivers=report_receivers(session, gateway.receivers.keys()),
             jobs={(task, state): number for task, state, number in session.execute(JOBS)},
+            usage={"unsent": count_reports(session, UNSENT), "refused": count_reports(session, REFUSED)},
+            usage_lag=measure_usage_lag(session, gateway),
             stalled_jobs=session.scalar(STALLED, silence) or 0,
             workers=session.scalar(WORKERS, silence) or 0,
             breaker_open=session.scalar(BREAKER_OPEN) or False,
@@ -106,6 +123,18 @@ def measure_lag(session: Session, gateway: Gateway) -> timedelta:
     due = (WebhookEvent.state.in_(("pending", "failed")), WebhookEvent.next_attempt_at <= now)
     oldest = session.scalar(select(func.min(WebhookEvent.next_attempt_at)).where(*due))
     return now - oldest if oldest is not None else timedelta(0)
+
+
+def count_reports(session: Session, condition: TextClause) -> int:
+    """Count the usage reports of a condition for which there is a partial index, up to ``COUNT_LIMIT``."""
+    some = select(UsageReport.id).where(condition).limit(COUNT_LIMIT).subquery()
+    return session.scalar(select(func.count()).select_from(some)) or 0
+
+
+def measure_usage_lag(session: Session, gateway: Gateway) -> timedelta:
+    """Return how long the longest waiting usage report has been due."""
+    oldest = session.scalar(select(func.min(UsageReport.next_attempt_at)).where(UNSENT))
+    return max(gateway.clock() - oldest, timedelta(0)) if oldest is not None else timedelta(0)
 
 
 def count_never_delivered(gateway: Gateway) -> int:

@@ -23,6 +23,7 @@ from gateway.db.models import (
     Subscription,
 )
 from gateway.errors import PaymentAbandoned
+from gateway.services.plan_table.announcements import build_written_rows
 from gateway.services.plan_table.attribution import Attribution, attribute_plan
 from gateway.services.plan_table.derive import (
     PlanState,
@@ -36,6 +37,7 @@ from gateway.services.plan_table.selection import (
     Plans,
     has_plan,
     list_duplicates,
+    select_base_item,
     select_current_subscription,
     stands_for_plan,
 )
@@ -46,7 +48,6 @@ from gateway.stripe_api.snapshots import ENDED, Seen
 # Delay of the job that withdraws credits. The request that made the change has usually withdrawn them before.
 WITHDRAW_AFTER = timedelta(seconds=20)
 WRITTEN_MODELS: tuple[type[Base], ...] = (OrganizationPlan, PlanChange)
-HISTORY = Base.metadata.tables[PlanHistory.__tablename__]
 
 log = structlog.get_logger()
 
@@ -58,14 +59,14 @@ def update_plan_table(
     plans: Plans,
     now: datetime,
 ) -> Mapping[Table, Sequence[Json]]:
-    """Bring the plan table in step for the affected organizations, and return the new rows of the history.
+    """Bring the plan table in step for the affected organizations, and return the new rows of history and outbox.
 
     ``affected`` maps an organization's id to the state that affects it. The caller has locked these organizations. The
-    changed rows stay in the session, and ``mirror.merge.merge`` writes them together with the history's rows.
+    changed rows stay in the session, and ``mirror.merge.merge`` writes them together with the returned rows.
     """
     if not affected:
         return {}
-    history = []
+    history: list[Json] = []
     for organization_id, seen in affected.items():
         rows = rows_by_organization[organization_id]
         for each in rows.subscriptions:
@@ -87,7 +88,7 @@ def update_plan_table(
     unrecorded = (rows_by_organization[each] for each in affected if not rows_by_organization[each].had_trial)
     shown = [rows.organization.id for rows in unrecorded if any(map(shows_trial, rows.subscriptions))]
     record_trials(session, shown, "at_stripe", now)
-    return {HISTORY: history}
+    return build_written_rows(session, history, plans.floor, now)
 
 
 def record_state(
@@ -206,7 +207,12 @@ def close_changes(session: Session, rows: OrganizationRows, state: PlanState, pl
         present = (state.find_subscribed_plan(plans.floor), state.requested_plan, state.quantity)
         wanted = (change.to_plan, change.to_plan, change.quantity)
         ends_all = change.to_plan == plans.floor
-        is_fulfilled = present == wanted and not (ends_all and list_duplicates(rows.subscriptions, plans))
+        interval = select_base_item(subscription, plans)[1].get("interval")
+        is_fulfilled = (
+            present == wanted
+            and change.interval in (None, interval)
+            and not (ends_all and list_duplicates(rows.subscriptions, plans))
+        )
         if subscription.change_id == change.id or is_fulfilled:
             change.close("applied", now)
             if UNSETTLED in change.steps:

@@ -41,6 +41,8 @@ class Priority(Enum):
     USER = None
     REFRESH = timedelta(seconds=0.5)
     RECONCILIATION = timedelta(0)
+    METER_EVENT = timedelta.max
+    """Stripe counts meter events apart, and takes 1,000 a second. https://docs.stripe.com/rate-limits"""
 
 
 # A context variable, because the SDK makes the call deep inside. A caller that sets nothing counts as a user.
@@ -87,6 +89,8 @@ class Budget:
     def acquire(self) -> None:
         """Wait until a call may be made. Raises StripeUnavailable if a refresh would wait for too long."""
         priority = _priority.get()
+        if priority is Priority.METER_EVENT:
+            return
         while wait := self._take_share(priority):
             if priority is Priority.REFRESH and wait > self.LONGEST_WAIT:
                 raise StripeUnavailable("Stripe asked for fewer calls. The gateway makes this call later.")
@@ -98,6 +102,8 @@ class Budget:
         Stripe did nothing for the refused call. Only reconciliation repeats it here. A user gets an error immediately,
         and a refresh queues itself again.
         """
+        if _priority.get() is Priority.METER_EVENT:
+            return False
         with self._database.transaction() as session:
             now, row = lock_budget(session)
             # A 429 during a pause belongs to the burst that began it. Counting it would make the pause too long.

@@ -1,5 +1,1 @@
-"""Inquiries to the sales team.
-
-``inquiries.store_inquiry`` stores an inquiry together with a job. In that job, ``delivery.deliver_inquiry`` sends it to
-the sales team's own system.
-"""
+"""Inquiries to the sales team: ``inquiries`` stores, lists and sends them."""

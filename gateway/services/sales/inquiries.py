@@ -1,23 +1,30 @@
-"""Store inquiries from the contact form.
+"""Store inquiries from the contact form, and notify the sales team's own system of them.
 
-The same transaction queues a job, in which ``delivery.deliver_inquiry`` sends the inquiry to the sales team's system.
+An inquiry is a notification with the inquiry's id, see ``notifications.outbox``. Without ``GATEWAY_SALES_WEBHOOK_URL``
+it is only stored.
 """
 
 import uuid
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from gateway.db import jobs
-from gateway.db.models import SalesInquiry
+from gateway.db.models import Notification, SalesInquiry
+from gateway.db.queries import among
+from gateway.errors import InvalidRequest
+from gateway.receivers import INQUIRY, SALES
 from gateway.services.customers.customer import ensure_organization
+from gateway.services.notifications.delivery import deliver_due
+from gateway.services.notifications.outbox import Fact, build_row, to_text
+from gateway.services.notifications.records import replay
 from gateway.services.rate_limits.table import INQUIRIES
 from gateway.services.runtime import Caller, Gateway
 
 
 def store_inquiry(gateway: Gateway, caller: Caller, form: dict[str, str]) -> SalesInquiry:
-    """Store an inquiry that ``SalesInquirySchema`` loaded, and queue its delivery. Raise RateLimited.
+    """Store an inquiry that ``SalesInquirySchema`` loaded, and its notification. Raise RateLimited.
 
     The transaction locks the organization's row, so that concurrent requests count each other. An organization whose
     customer was deleted may send inquiries too, because only the sales team can help it.
@@ -34,8 +41,8 @@ def store_inquiry(gateway: Gateway, caller: Caller, form: dict[str, str]) -> Sal
             **form,
         )
         session.add(inquiry)
-        if gateway.config.sales_webhook_url is not None:
-            defer_delivery(session, inquiry, at=now)
+        if SALES in gateway.receivers:
+            session.add(Notification(**build_row(describe_inquiry(inquiry), SALES, inquiry.id, now)))
         return inquiry
 
 
@@ -50,20 +57,42 @@ def refuse_too_many(session: Session, caller: Caller, now: datetime) -> None:
     INQUIRIES.refuse_more(session.scalars(query).all(), now, "We have your messages. Please wait for our answer.")
 
 
-def defer_delivery(session: Session, inquiry: SalesInquiry, *, at: datetime) -> None:
-    """Queue the next attempt, unless one is already queued.
-
-    ``delivery.deliver_inquiry`` makes the attempt in the worker.
-    """
-    inquiry.next_attempt_at = at
-    key = f"inquiry:{inquiry.id}"
-    jobs.defer(session, jobs.DELIVER_INQUIRY, {"inquiry_id": inquiry.id}, queueing_lock=key, lock=key, at=at)
+def describe_inquiry(inquiry: SalesInquiry) -> Fact:
+    """Return what the sales team's system is told."""
+    names = ("id", "organization_id", "name", "email", "company", "message", "created_at")
+    data = to_text((name, getattr(inquiry, name)) for name in names)
+    return Fact(inquiry.organization_id, INQUIRY, data)
 
 
-def find_inquiries(gateway: Gateway, *, undelivered: bool, limit: int) -> list[SalesInquiry]:
-    """Return the newest inquiries, newest first."""
-    query = select(SalesInquiry).order_by(SalesInquiry.created_at.desc(), SalesInquiry.id).limit(limit)
+def find_inquiries(
+    gateway: Gateway, *, undelivered: bool, limit: int
+) -> list[tuple[SalesInquiry, Notification | None]]:
+    """Return the newest inquiries, newest first, each with its notification. One that was only stored has none."""
+    query = select(SalesInquiry, Notification).outerjoin(Notification, Notification.id == SalesInquiry.id)
     if undelivered:
-        query = query.where(SalesInquiry.delivered_at.is_(None))
-    with gateway.database.transaction() as session:
-        return list(session.scalars(query))
+        query = query.where(Notification.delivered_at.is_(None))
+    newest = query.order_by(SalesInquiry.created_at.desc(), SalesInquiry.id).limit(limit)
+    with gateway.database.reading() as session:
+        return [(inquiry, notification) for inquiry, notification in session.execute(newest)]
+
+
+def deliver_inquiries(gateway: Gateway, limit: int) -> tuple[int, int]:
+    """Send the newest undelivered inquiries now, and return how many were delivered and how many there were.
+
+    Raises InvalidRequest if no receiver is set.
+    """
+    if SALES not in gateway.receivers:
+        raise InvalidRequest("GATEWAY_SALES_WEBHOOK_URL is not set.")
+    now = gateway.clock()
+    found = find_inquiries(gateway, undelivered=True, limit=limit)
+    stored = [build_row(describe_inquiry(each), SALES, each.id, now) for each, sent in found if sent is None]
+    if stored:
+        with gateway.database.transaction() as session:
+            session.execute(insert(Notification).on_conflict_do_nothing(), stored)
+    ids = [inquiry.id for inquiry, _ in found]
+    replay(gateway, ids)
+    for _ in deliver_due(gateway, SALES):
+        pass
+    delivered = select(func.count()).where(among(Notification.id, ids), Notification.delivered_at.is_not(None))
+    with gateway.database.reading() as session:
+        return session.scalar(delivered) or 0, len(ids)

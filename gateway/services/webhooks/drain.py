@@ -15,6 +15,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from gateway.db import jobs
 from gateway.db.models import WebhookEvent
 from gateway.db.queries import among
 from gateway.errors import DatabaseUnavailable
@@ -22,6 +23,7 @@ from gateway.services.mirror.merge import merge
 from gateway.services.mirror.outcome import Outcome
 from gateway.services.mirror.tables import KINDS
 from gateway.services.runtime import Gateway
+from gateway.services.webhooks import thin
 from gateway.stripe_api import json_text
 from gateway.stripe_api.client import API_VERSION
 from gateway.stripe_api.snapshots import Event, Observation, UnreadableObject, unreadable, upcoming_of
@@ -51,6 +53,8 @@ class ReadEvent:
 
     event_id: str
     observations: Sequence[Observation]
+    job: jobs.Wanted | None = None
+    """The job that retrieves the data of a thin event."""
 
 
 def drain_inbox(gateway: Gateway, handlers: Handlers) -> int:
@@ -114,10 +118,11 @@ def merge_events(session: Session, events: Sequence[ClaimedEvent], handlers: Han
         return
     reads = [read_event(event, handlers) for event in events]
     outcomes = iter(merge(session, [observation for each in reads for observation in each.observations], now))
+    jobs.defer_all(session, [each.job for each in reads if each.job is not None])
     states: dict[str, list[str]] = {"done": [], "ignored": []}
     for each in reads:
         own_outcomes = [next(outcomes) for _ in each.observations]
-        useful = any(outcome is not Outcome.UNKNOWN for outcome in own_outcomes)
+        useful = each.job is not None or any(outcome is not Outcome.UNKNOWN for outcome in own_outcomes)
         states["done" if useful else "ignored"].append(each.event_id)
     for state, ids in states.items():
         if ids:
@@ -133,6 +138,8 @@ def read_event(stored: ClaimedEvent, handlers: Handlers) -> ReadEvent:
 
     If the handler must not or cannot read the object, ask for a refresh instead of guessing.
     """
+    if stored.type in thin.TASKS:
+        return ReadEvent(stored.id, (), thin.build_job(stored.id, stored.type))
     handler = handlers.get(stored.type)
     if handler is None or stored.payload is None:  # a constraint ensures that every due event has a payload
         return ReadEvent(stored.id, ())

@@ -18,6 +18,7 @@ from gateway.errors import WebhookRefused
 from gateway.metrics import SIGNATURES
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks.group_commit import GroupCommit
+from gateway.services.webhooks.thin import TASKS
 from gateway.stripe_api import json_text
 from gateway.stripe_api.envelope import WebhookEnvelope
 from gateway.stripe_api.signature import verify
@@ -81,7 +82,7 @@ class Inbox:
         now = self._gateway.clock()
         check_signature(self._gateway, body, signature, now)
         row = build_row(self._gateway, body, now)
-        is_handled = row.type in self._handled
+        is_handled = row.type in self._handled or row.type in TASKS
         self._commits.add(row if is_handled else without_payload(row))
         return is_handled
 

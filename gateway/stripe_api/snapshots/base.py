@@ -48,11 +48,13 @@ class Seen:
     took: timedelta = timedelta(0)
     """How long Stripe took to answer. ``as_of`` is the end of that time, but the state may date from its beginning."""
 
-    # The plan history names the author by these two. The merge does not order by them, so they are not compared.
+    # The plan history and the notifications need these. The merge does not order by them, so they are not compared.
     by_request: bool | None = field(default=None, compare=False)
     """Whether a request caused the event. False means that Stripe acted by itself, None that there is no event."""
     request_key: str | None = field(default=None, compare=False)
     """The idempotency key of the request that caused the event."""
+    event_type: str | None = field(default=None, compare=False)
+    """The type of the event. Some types report what the object's state does not show, such as a declined payment."""
 
     @classmethod
     def in_event(cls, event: Event) -> Self:
@@ -64,6 +66,7 @@ class Seen:
             is_first=event.is_first,
             by_request=event.by_request,
             request_key=event.request_key,
+            event_type=event.type,
         )
 
     @classmethod

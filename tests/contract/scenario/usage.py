@@ -1,4 +1,7 @@
+from contextlib import suppress
 from typing import Any
+
+import stripe
 
 from tests.contract.stage import ScenarioAccount
 
@@ -20,6 +23,16 @@ def usage_is_counted(stage: ScenarioAccount) -> None:
     stage.v1.billing.meters.event_summaries.list(meter.id, times)
     cancel: Any = {"event_name": "api_calls", "type": "cancel", "cancel": {"identifier": event.identifier}}
     stage.v1.billing.meter_event_adjustments.create(cancel)
+
+
+def usage_is_validated_synchronously(stage: ScenarioAccount) -> None:
+    stage.meter()
+    payload = {"stripe_customer_id": "cus_unknown", "value": "3"}
+    stage.client.v2.billing.meter_events.create({"event_name": "api_calls", "payload": payload, "identifier": "use_1"})
+    [report] = stage.client.v2.core.events.list().data
+    stage.client.v2.core.events.retrieve(report.id)
+    with suppress(stripe.InvalidRequestError):
+        stage.client.v2.billing.meter_events.create({"event_name": "no_such", "payload": payload})
 
 
 def usage_is_billed_with_and_without_tiers(stage: ScenarioAccount) -> None:

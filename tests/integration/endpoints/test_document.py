@@ -53,7 +53,7 @@ def test_every_operation_has_an_id_a_scope_and_its_errors(document: Json) -> Non
     assert len({each["operationId"] for each in found.values()}) == len(found)
     for name, operation in found.items():
         [scope] = operation["security"][0]["bearer"]
-        assert scope in {"billing:read", "billing:write", "plans:read"}, name
+        assert scope in {"billing:read", "billing:write", "plans:read", "usage:write"}, name
         assert {"400", "401", "403", "413", "415", "429", "500", "503"} <= set(operation["responses"]), name
         assert "default" not in operation["responses"], name
 

@@ -12,8 +12,21 @@ from gateway.db.models import Base, Invoice, Organization
 from tests.support.json_types import Json
 from tests.support.world import World
 
-OWN = {"at", "context", "currency", "If-Match", "If-None-Match", "key", "limit", "plan", "quantity", "shown_price"} | {
-    "trial"
+OWN = {
+    "at",
+    "context",
+    "currency",
+    "events",
+    "from",
+    "If-Match",
+    "If-None-Match",
+    "key",
+    "limit",
+    "plan",
+    "quantity",
+    "shown_price",
+    "to",
+    "trial",
 }
 """Parameters and fields that name nothing of another organization."""
 WHOLE_BODIES = {"createSalesInquiry", "replaceBillingDetails"}

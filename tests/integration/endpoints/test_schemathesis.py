@@ -19,7 +19,7 @@ from tests.support.documented import close
 from tests.support.world import World
 
 ROOT = Path(__file__).parents[3]
-ALL_SCOPES = (*SCOPES, "plans:read")
+ALL_SCOPES = (*SCOPES, "plans:read", "usage:write")
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 

@@ -16,18 +16,20 @@ from sqlalchemy import text
 from standardwebhooks import Webhook
 
 from gateway.cli import cli
-from gateway.services.sales.delivery import RETRY_WAITS, deliver_inquiry
+from gateway.db.models import Notification
+from gateway.services.notifications.delivery import RETRY_WAITS
 from gateway.tasks import build_worker
 from tests.support.json_types import Json
-from tests.support.sales import FORM, SECRET, SalesReceiver, let_time_pass, only_inquiry, send_inquiry
+from tests.support.notified import SECRET, NotifiedSystem, another_world, make_due, notify
+from tests.support.sales import FORM, only_delivery, send_inquiry
 from tests.support.wait import eventually
 from tests.support.world import World
 
 
-def test_inquiry_is_stored_and_delivered_signed(sales: World, receiver: SalesReceiver) -> None:
+def test_inquiry_is_stored_and_delivered_signed(sales: World, receiver: NotifiedSystem) -> None:
     inquiry_id = send_inquiry(sales)
-    assert only_inquiry(sales).delivered_at is None  # the person does not wait for the delivery
-    sales.work()
+    assert only_delivery(sales).delivered_at is None  # the person does not wait for the delivery
+    notify(sales)
     [(headers, body)] = receiver.requests
     message: Json = Webhook(SECRET).verify(body, headers)
     assert (message["type"], message["data"]["id"], headers["webhook-id"]) == (
@@ -38,58 +40,43 @@ def test_inquiry_is_stored_and_delivered_signed(sales: World, receiver: SalesRec
     assert {name: message["data"][name] for name in FORM} == {**FORM, "message": "Enterprise?\nSoon, please."}
     assert message["data"]["organization_id"] == "org_1"
     assert message["timestamp"].endswith("Z")
-    inquiry = only_inquiry(sales)
+    inquiry = only_delivery(sales)
     assert (inquiry.attempts, inquiry.error, inquiry.next_attempt_at) == (1, None, None)
     assert inquiry.delivered_at is not None
 
 
-def test_after_two_500s_the_third_attempt_delivers_under_the_same_id(sales: World, receiver: SalesReceiver) -> None:
+def test_after_two_500s_the_third_attempt_delivers_under_the_same_id(sales: World, receiver: NotifiedSystem) -> None:
     receiver.answers = [500, 500]
     inquiry_id = send_inquiry(sales)
-    sales.work()
-    assert (only_inquiry(sales).attempts, only_inquiry(sales).error) == (1, "HTTP 500")
-    waits = only_inquiry(sales).next_attempt_at
+    notify(sales)
+    assert (only_delivery(sales).attempts, only_delivery(sales).error) == (1, "HTTP 500")
+    waits = only_delivery(sales).next_attempt_at
     assert waits is not None
     assert waits > datetime.now(UTC) + RETRY_WAITS[0] - timedelta(seconds=3)
     for _ in range(2):
-        sales.work()  # the next attempt is not due yet
-        let_time_pass(sales)
-        sales.work()
+        notify(sales)  # the next attempt is not due yet
+        make_due(sales)
+        notify(sales)
     assert receiver.ids() == [inquiry_id] * 3
-    assert (only_inquiry(sales).attempts, only_inquiry(sales).error) == (3, None)
-    assert only_inquiry(sales).delivered_at is not None
-    let_time_pass(sales)
-    sales.work()
+    assert (only_delivery(sales).attempts, only_delivery(sales).error) == (3, None)
+    assert only_delivery(sales).delivered_at is not None
+    make_due(sales)
+    notify(sales)
     assert len(receiver.requests) == 3
 
 
 @pytest.mark.parametrize("status", [199 + 102, 302, 307, 400, 404, 410, 429, 503])
 def test_any_status_but_2xx_is_retried_without_following_redirects(
-    sales: World, receiver: SalesReceiver, status: int
+    sales: World, receiver: NotifiedSystem, status: int
 ) -> None:
     receiver.answers = [status]
     send_inquiry(sales)
-    sales.work()
-    assert (only_inquiry(sales).error, len(receiver.requests)) == (f"HTTP {status}", 1)
-    assert only_inquiry(sales).delivered_at is None
+    notify(sales)
+    assert (only_delivery(sales).error, len(receiver.requests)) == (f"HTTP {status}", 1)
+    assert only_delivery(sales).delivered_at is None
 
 
-def test_unreachable_receiver_is_retried_and_finally_given_up(sales: World) -> None:
-    unreachable = replace(sales.gateway.config, sales_webhook_url="http://127.0.0.1:1/?token=in-the-address")
-    away = replace(sales.gateway, config=unreachable)
-    inquiry_id = send_inquiry(sales)
-    for attempt in range(len(RETRY_WAITS) + 1):
-        assert only_inquiry(sales).next_attempt_at is not None, attempt
-        assert not deliver_inquiry(away, inquiry_id)
-    given_up = only_inquiry(sales)
-    assert (given_up.attempts, given_up.next_attempt_at, given_up.error) == (
-        len(RETRY_WAITS) + 1,
-        None,
-        "ConnectionError",
-    )
-
-
-def test_inquiry_of_a_killed_worker_is_sent_again(sales: World, receiver: SalesReceiver) -> None:
+def test_inquiry_of_a_killed_worker_is_sent_again(sales: World, receiver: NotifiedSystem) -> None:
     receiver.blocking = True
     inquiry_id = send_inquiry(sales)
     config = sales.gateway.config
@@ -107,14 +94,13 @@ def test_inquiry_of_a_killed_worker_is_sent_again(sales: World, receiver: SalesR
     worker.wait()
     receiver.blocking = False
     receiver.unblocked.set()
-    assert (only_inquiry(sales).attempts, only_inquiry(sales).delivered_at) == (0, None)
+    assert (only_delivery(sales).attempts, only_delivery(sales).delivered_at) == (0, None)
     with sales.gateway.database.transaction() as session:  # make its last heartbeat look old
         session.execute(text("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 hour'"))
     retry_stalled_jobs(sales)
-    let_time_pass(sales)
     sales.work()
     assert receiver.ids() == [inquiry_id] * 2
-    assert only_inquiry(sales).delivered_at is not None
+    assert only_delivery(sales).delivered_at is not None
 
 
 def retry_stalled_jobs(world: World) -> None:
@@ -126,11 +112,11 @@ def retry_stalled_jobs(world: World) -> None:
 
 
 def test_inquiry_waits_until_a_receiver_is_configured(
-    world: World, sales: World, receiver: SalesReceiver, monkeypatch: pytest.MonkeyPatch
+    world: World, sales: World, receiver: NotifiedSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_inquiry(world)
-    world.work()
-    assert (only_inquiry(world).attempts, receiver.requests) == (0, [])
+    notify(world)
+    assert (world.rows(Notification), receiver.requests) == ([], [])
     assert run_sales(sales, monkeypatch, "list").stdout.split()[2] == "stored"
     assert run_sales(sales, monkeypatch, "deliver").stdout == "1 of 1 delivered.\n"
     assert len(receiver.requests) == 1
@@ -147,13 +133,13 @@ def run_sales(world: World, monkeypatch: pytest.MonkeyPatch, *arguments: str) ->
 
 
 def test_undelivered_inquiries_can_be_listed_and_delivered(
-    sales: World, receiver: SalesReceiver, monkeypatch: pytest.MonkeyPatch
+    sales: World, receiver: NotifiedSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_inquiry(sales, message="first")
-    sales.work()
+    notify(sales)
     receiver.answers = [500, 500]
     second = send_inquiry(sales, message="second")
-    sales.work()
+    notify(sales)
     rows = [json.loads(row) for row in run_sales(sales, monkeypatch, "list", "--json").stdout.splitlines()]
     assert [(row["message"], row["state"]) for row in rows] == [("second", "waiting"), ("first", "delivered")]
     [waiting] = run_sales(sales, monkeypatch, "list", "--undelivered").stdout.splitlines()
@@ -166,13 +152,16 @@ def test_undelivered_inquiries_can_be_listed_and_delivered(
 
 
 def test_no_log_line_shows_the_inquirer_or_the_receiver(
-    sales: World, receiver: SalesReceiver, caplog: pytest.LogCaptureFixture
+    sales: World, receiver: NotifiedSystem, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver.answers = [500]
-    inquiry_id = send_inquiry(sales)
-    sales.work()
+    send_inquiry(sales)
+    notify(sales)
     unreachable = replace(sales.gateway.config, sales_webhook_url="http://127.0.0.1:1/in-the-address")
-    deliver_inquiry(replace(sales.gateway, config=unreachable), inquiry_id)
-    assert caplog.text.count("sales_inquiry_sent") == 2
-    output = caplog.text + repr(sales.gateway.config) + (only_inquiry(sales).error or "")
+    with another_world(sales, unreachable) as away:
+        make_due(away)
+        notify(away)
+    assert caplog.text.count("notification_sent") == 2
+    assert only_delivery(sales).error == "ConnectionError"
+    output = caplog.text + repr(sales.gateway.config) + (only_delivery(sales).error or "")
     assert not [word for word in ("ada@example", "Ada GmbH", "Enterprise?", "in-the-address", SECRET) if word in output]

@@ -15,7 +15,8 @@ from gateway.endpoints.request_context import EXTENSION
 from gateway.services.runtime import Caller
 from gateway.services.sales.inquiries import store_inquiry
 from tests.support.api import ApiClient, problem_of
-from tests.support.sales import FORM, SalesReceiver, send_inquiry
+from tests.support.notified import NotifiedSystem, notify
+from tests.support.sales import FORM, send_inquiry
 from tests.support.world import World
 
 
@@ -79,12 +80,12 @@ def test_invalid_inquiry_is_422_and_is_not_stored(sales: World, wrong: dict[str,
     assert sales.rows(SalesInquiry) == []
 
 
-def test_inquiry_keeps_every_language(sales: World, receiver: SalesReceiver) -> None:
+def test_inquiry_keeps_every_language(sales: World, receiver: NotifiedSystem) -> None:
     # Both need invisible joiners: a Persian name, and an emoji of a family.
     persian = "\u0641\u0627\u0637\u0645\u0647\u200c\u0632\u0647\u0631\u0627"
     family = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
     send_inquiry(sales, name=persian, company="Søn & Løg A/S", message=f"{family} „Grüße“\n\t<b>x</b>")
-    sales.work()
+    notify(sales)
     message = json.loads(receiver.requests[0][1])
     assert (message["data"]["name"], message["data"]["message"]) == (persian, f"{family} „Grüße“\n\t<b>x</b>")
 
@@ -97,10 +98,10 @@ def test_closed_account_may_send_an_inquiry(sales: World) -> None:
     assert [row.id for row in sales.rows(Organization)] == ["org_1"]
 
 
-def test_table_refuses_an_inquiry_that_the_form_should_refuse(sales: World, receiver: SalesReceiver) -> None:
+def test_table_refuses_an_inquiry_that_the_form_should_refuse(sales: World, receiver: NotifiedSystem) -> None:
     with pytest.raises(IntegrityError):
         store_inquiry(sales.gateway, Caller(organization_id="org_1", actor="test"), {**FORM, "message": "x" * 5001})
-    sales.work()
+    notify(sales)
     assert (receiver.requests, sales.rows(SalesInquiry)) == ([], [])
 
 

@@ -70,7 +70,7 @@ def test_a_body_that_is_not_an_event_is_refused(body: Any) -> None:
         ("id", "evt_1\n"),
         ("id", "evt_1\0"),
         ("id", "e" * 256),
-        ("object", "v2.core.event"),
+        ("object", "v2.core.other"),
         ("object", None),
         ("type", "a b"),
         ("type", "invoice.paid\n"),
@@ -115,3 +115,27 @@ def test_an_object_id_that_postgresql_refuses_is_refused(object_id: Any) -> None
 def test_the_object_id_comes_only_from_the_object() -> None:
     body = EVENT | {"object_id": "sub_2", "data": {"object": {}}}
     assert WebhookEnvelope.read(body).object_id is None
+
+
+THIN_EVENT: dict[str, Any] = {
+    "id": "evt_test_1",
+    "object": "v2.core.event",
+    "type": "v1.billing.meter.error_report_triggered",
+    "created": "2026-11-01T00:00:00.500Z",
+    "livemode": False,
+    "related_object": {"id": "mtr_1", "type": "billing.meter", "url": "/v1/billing/meters/mtr_1"},
+}
+
+
+def test_a_thin_event_has_a_time_in_text_and_no_data() -> None:
+    found = WebhookEnvelope.read(THIN_EVENT)
+    assert (found.id, found.created, found.object_id, found.account) == ("evt_test_1", 1_793_491_200, "mtr_1", None)
+    assert WebhookEnvelope.read(THIN_EVENT | {"related_object": None}).object_id is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("id", None), ("type", ""), ("created", 1_793_491_200), ("created", "today"), ("livemode", None)],
+)
+def test_an_invalid_field_of_a_thin_event_is_named(name: str, value: Any) -> None:
+    assert set(refused(THIN_EVENT | {name: value})) == {name}

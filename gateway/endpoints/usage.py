@@ -1,0 +1,57 @@
+"""The resource ``/v1/usage``."""
+
+from datetime import date
+from typing import Any
+
+from gateway.endpoints.apidoc import FROM_STRIPE, operation
+from gateway.endpoints.blueprint import Blueprint
+from gateway.endpoints.limits import limited
+from gateway.endpoints.request_context import caller, gateway, requires, requires_service
+from gateway.services.quotes.estimate import DatedEstimate, load_estimate
+from gateway.services.rate_limits.table import RouteClass
+from gateway.services.usage.record import record_usage
+from gateway.services.usage.series import UsageSeries, load_series
+from schemas.usage import (
+    RecordedUsageSchema,
+    SentEvent,
+    UsageEstimateSchema,
+    UsageQuerySchema,
+    UsageSchema,
+    UsageSeriesSchema,
+)
+
+blueprint = Blueprint("usage", __name__, url_prefix="/v1/usage", description="Usage that is billed")
+
+
+@blueprint.post("")
+@requires_service("usage:write")
+@operation("recordUsage")
+@limited(RouteClass.SERVICE)
+@blueprint.arguments(UsageSchema)
+@blueprint.response(202, RecordedUsageSchema)
+def record(body: dict[str, list[SentEvent]]) -> dict[str, Any]:
+    """Store usage events of any organizations. An event that is sent again is not counted again."""
+    recorded = record_usage(gateway(), body["events"])
+    refused = [{"id": each, "reason": reason} for each, reason in recorded.refused.items()]
+    return {"new": recorded.new, "known": recorded.known, "refused": refused}
+
+
+@blueprint.get("")
+@requires("billing:read")
+@operation("getUsage")
+@limited(RouteClass.READ)
+@blueprint.arguments(UsageQuerySchema, location="query")
+@blueprint.response(200, UsageSeriesSchema)
+def show(query: dict[str, date]) -> UsageSeries:
+    """Show usage by meter and day, and how much of it Stripe has counted."""
+    return load_series(gateway(), caller().organization_id, query.get("first"), query.get("last"))
+
+
+@blueprint.get("/estimate")
+@requires("billing:read")
+@operation("getUsageEstimate", *FROM_STRIPE)
+@limited(RouteClass.STRIPE)
+@blueprint.response(200, UsageEstimateSchema)
+def estimate() -> dict[str, DatedEstimate | None]:
+    """Estimate the cost of the month, as Stripe previews the next invoice. It is kept for five minutes."""
+    return {"estimate": load_estimate(gateway(), caller())}

@@ -1,0 +1,64 @@
+"""Tell the receivers of notifications what an entry of the plan history means. Pure functions."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+from sqlalchemy import Table
+from sqlalchemy.orm import Session
+
+from gateway.db.models import Base, Json, PlanHistory
+from gateway.services.notifications.outbox import NOTIFICATIONS, Fact, build_rows, to_text
+from gateway.services.plan_table.attribution import ADOPTED
+from gateway.services.plan_table.derive import PlanState, never_enrolled
+from gateway.stripe_api.snapshots import TRIALING
+
+HISTORY = Base.metadata.tables[PlanHistory.__tablename__]
+SHOWN = ("plan", "requested_plan", "quantity", "status", "standing", "current_period_end", "cancel_at")
+PLAN = ("plan", "requested_plan", "quantity")
+
+
+def build_written_rows(
+    session: Session, history: Sequence[Json], floor: str, now: datetime
+) -> dict[Table, Sequence[Json]]:
+    """Return the rows that record new plans: the entries of the history, and the notifications of them."""
+    facts = (fact for entry in history for fact in describe_entry(entry, floor))
+    return {HISTORY: history, NOTIFICATIONS: build_rows(session, facts, now)}
+
+
+def describe_entry(entry: Json, floor: str) -> Iterator[Fact]:
+    """Yield the facts that an entry of the plan history shows. An adoption shows none, because nothing changed."""
+    if entry["cause"] == ADOPTED:
+        return
+    before, after = show_state(entry["before"] or never_enrolled(floor).to_json()), show_state(entry["after"])
+    data = {
+        "organization_id": entry["organization_id"],
+        "version": entry["version"],
+        "actor_type": entry["actor_type"],
+        "change_id": entry["change_id"],
+        "before": before,
+        "after": after,
+    }
+    for fact_type in find_types(before, after):
+        yield Fact(entry["organization_id"], fact_type, data)
+
+
+def find_types(before: Json, after: Json) -> Iterator[str]:
+    """Yield the types of the facts that a change of the plan state shows."""
+    if differ(before, after, PLAN):
+        yield "plan.changed"
+    if differ(before, after, ["standing"]):
+        yield "standing.changed"
+    if before["status"] != TRIALING == after["status"]:
+        yield "trial.started"
+    if before["status"] == TRIALING != after["status"]:
+        yield "trial.ended"
+
+
+def differ(before: Json, after: Json, names: Iterable[str]) -> bool:
+    """Return whether the states differ in one of these fields."""
+    return any(before[name] != after[name] for name in names)
+
+
+def show_state(state: Json) -> Json:
+    """Return the part of a state of the history that a receiver sees."""
+    return to_text((name, getattr(PlanState.of_json(state), name)) for name in SHOWN)

@@ -1,0 +1,116 @@
+"""Estimate the cost of the month. Stripe previews the next invoice from what has happened up to now.
+
+https://docs.stripe.com/api/invoices/create_preview
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+from stripe import Invoice
+
+from gateway.db.models import OrganizationPlan, Price, Subscription, UsageEstimate
+from gateway.errors import StripeRejected
+from gateway.services.quotes.lines import list_lines, sum_up
+from gateway.services.runtime import Caller, Gateway
+from gateway.stripe_api.client import nothing_upcoming, stripe_call
+from gateway.stripe_api.snapshots import TRIALING
+
+KEPT_FOR = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What the next invoice would be now, in minor units.
+
+    All amounts but ``due`` add up to it. ``discounts`` and a credit in ``balance`` are negative.
+    """
+
+    currency: str
+    base: int
+    prorations: int
+    usage: int
+    discounts: int
+    tax: int
+    balance: int
+    due: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatedEstimate(Estimate):
+    """An estimate with the time from which it is, and the date of the invoice."""
+
+    billing_date: datetime
+    calculated_at: datetime
+
+
+def load_estimate(gateway: Gateway, caller: Caller) -> DatedEstimate | None:
+    """Return the estimate, at most five minutes old and never older than the last change of the plan table.
+
+    Return None without a subscription, during a trial, and if Stripe will make no further invoice.
+    """
+    now = gateway.clock()
+    with gateway.database.reading() as session:
+        plan = session.get(OrganizationPlan, caller.organization_id)
+        if plan is None or plan.subscription_id is None or plan.current_period_end is None or plan.status == TRIALING:
+            return None
+        kept = session.get(UsageEstimate, caller.organization_id)
+        if kept is not None and kept.version == plan.version and now - kept.calculated_at < KEPT_FOR:
+            return DatedEstimate(**kept.amounts, billing_date=plan.current_period_end, calculated_at=kept.calculated_at)
+        metered_prices = find_metered_prices(gateway, session, plan.subscription_id)
+    try:
+        with stripe_call():
+            invoice = gateway.stripe.v1.invoices.create_preview({"subscription": plan.subscription_id})
+    except StripeRejected as error:
+        if nothing_upcoming(error):
+            return None
+        raise
+    amounts = asdict(split_amounts(invoice, metered_prices))
+    values = {"version": plan.version, "amounts": amounts, "calculated_at": now}
+    upsert = insert(UsageEstimate).values(organization_id=caller.organization_id, **values)
+    gateway.database.execute(upsert.on_conflict_do_update(index_elements=["organization_id"], set_=values))
+    return DatedEstimate(**amounts, billing_date=plan.current_period_end, calculated_at=now)
+
+
+def find_metered_prices(gateway: Gateway, session: Session, subscription_id: str) -> set[str]:
+    """Return the ids of the metered prices of the subscription and of the catalogue."""
+    keys = [price.lookup_key for plan in gateway.catalog.plans for price in plan.metered_prices]
+    of_catalog = session.scalars(select(Price.id).where(Price.lookup_key.in_(keys)))
+    subscription = session.get(Subscription, subscription_id)
+    items = subscription.items if subscription is not None else []
+    return {*of_catalog, *(item["price_id"] for item in items if item.get("metered"))}
+
+
+def split_amounts(invoice: Invoice, metered_prices: set[str]) -> Estimate:
+    """Return the preview's amounts, divided by what they are for."""
+    lines = list_lines(invoice)
+    prorations = [line for line in lines if is_proration(line)]
+    usage = [line for line in lines if not is_proration(line) and find_price(line) in metered_prices]
+    sums = sum_up(lines, 0, invoice.total, invoice.amount_due)
+    prorated, used = (sum(line["amount"] for line in each) for each in (prorations, usage))
+    return Estimate(
+        currency=invoice.currency,
+        base=sums.subtotal - prorated - used,
+        prorations=prorated,
+        usage=used,
+        discounts=sums.discounts,
+        tax=sums.taxes,
+        balance=sums.balance,
+        due=invoice.amount_due,
+    )
+
+
+def is_proration(line: dict[str, Any]) -> bool:
+    """Return whether the line prorates a change."""
+    parent: dict[str, Any] = line["parent"] or {}
+    details: dict[str, Any] = parent.get(parent.get("type", "")) or {}
+    return bool(details.get("proration"))
+
+
+def find_price(line: dict[str, Any]) -> str | None:
+    """Return the id of the line's price, or None."""
+    details = (line["pricing"] or {}).get("price_details")
+    return details["price"] if details is not None else None

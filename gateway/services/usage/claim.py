@@ -1,0 +1,124 @@
+"""Claim due reports, and record what became of them. Between the two, no transaction is open."""
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from gateway.db.models import UNSENT, Organization, UsageReport
+from gateway.services.runtime import Gateway
+
+BATCH = 100
+LEASE = timedelta(minutes=3)
+"""How long a claimed report belongs to its job. Another one sends it again if the first was killed."""
+FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=15), timedelta(hours=1)
+
+log = structlog.get_logger()
+
+
+class Reason(StrEnum):
+    """Why Stripe will not count a report."""
+
+    UNKNOWN_METER = "unknown_meter"
+    TOO_OLD = "too_old"
+    TOO_FAR_AHEAD = "too_far_ahead"
+    UNKNOWN_CUSTOMER = "unknown_customer"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimedReport:
+    """A report that one job may send now. Nothing else changes its quantity any more."""
+
+    id: uuid.UUID
+    organization_id: str
+    customer_id: str | None
+    meter: str
+    aggregation: str
+    occurred_at: datetime
+    quantity: int
+    uncertain_since: datetime | None
+
+    @property
+    def identifier(self) -> str:
+        """Return the identifier by which Stripe recognizes that an event is sent again."""
+        return f"usage_{self.id.hex}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """The outcome of one attempt. Without ``counted`` and ``reason``, the report is sent again later."""
+
+    report: ClaimedReport
+    counted: bool = False
+    reason: Reason | None = None
+    error: str | None = None
+    uncertain_since: datetime | None = None
+    """Since when Stripe may have counted the report."""
+
+
+def claim_reports(gateway: Gateway) -> list[ClaimedReport]:
+    """Lock the due reports that no other job has locked, seal them, and return them."""
+    now = gateway.clock()
+    due = select(UsageReport).where(UNSENT, UsageReport.next_attempt_at <= now).order_by(UsageReport.next_attempt_at)
+    with gateway.database.transaction() as session:
+        rows = session.scalars(due.limit(BATCH).with_for_update(skip_locked=True)).all()
+        query = select(Organization.id, Organization.stripe_customer_id)
+        query = query.where(Organization.id.in_({row.organization_id for row in rows}), ~Organization.deleted)
+        customers = dict(session.execute(query).all())
+        claimed = [build_claim(row, customers.get(row.organization_id)) for row in rows]
+        for row in rows:
+            row.state, row.sent_quantity = "sending", row.quantity
+            row.attempts += 1
+            row.next_attempt_at = now + LEASE
+            row.uncertain_since = row.uncertain_since or now  # a job that is killed leaves the outcome unknown
+    return claimed
+
+
+def build_claim(row: UsageReport, customer_id: str | None) -> ClaimedReport:
+    """Return the claim of a row as it is before this attempt."""
+    return ClaimedReport(
+        id=row.id,
+        organization_id=row.organization_id,
+        customer_id=customer_id,
+        meter=row.meter,
+        aggregation=row.aggregation,
+        occurred_at=row.occurred_at,
+        quantity=row.quantity,
+        uncertain_since=row.uncertain_since,
+    )
+
+
+def record_outcomes(gateway: Gateway, outcomes: Iterable[Sent]) -> None:
+    """Store the outcomes of a batch. A report that has ended in the meantime stays as it is."""
+    now = gateway.clock()
+    by_id = {each.report.id: each for each in outcomes}
+    query = select(UsageReport).where(UsageReport.id.in_(by_id), UsageReport.state == "sending")
+    with gateway.database.transaction() as session:
+        for row in session.scalars(query.order_by(UsageReport.id).with_for_update()):
+            outcome = by_id[row.id]
+            row.error, row.uncertain_since = outcome.error, outcome.uncertain_since
+            if outcome.counted:
+                row.state, row.ended_at = "sent", now
+            elif outcome.reason is not None:
+                refuse(row, outcome.reason, outcome.error, now)
+            else:
+                row.next_attempt_at = now + min(FIRST_RETRY * (1 << min(row.attempts - 1, 16)), LONGEST_RETRY)
+
+
+def mark_sent(session: Session, report_id: uuid.UUID, now: datetime) -> None:
+    """Mark a report as counted by Stripe, unless it has ended."""
+    row = session.get_one(UsageReport, report_id, with_for_update=True)
+    if row.state == "sending":
+        row.state, row.ended_at, row.uncertain_since = "sent", now, None
+
+
+def refuse(row: UsageReport, reason: Reason, error: str | None, now: datetime) -> None:
+    """Mark a report as refused by Stripe. The log names it, because somebody must decide what to do about it."""
+    row.state, row.reason, row.error, row.ended_at, row.uncertain_since = "refused", reason, error, now, None
+    log.error("usage_refused", report_id=str(row.id), organization_id=row.organization_id, reason=reason, error=error)

@@ -1,0 +1,59 @@
+"""The times at which an organization's billing period or plan changed. No report adds up usage across one of them."""
+
+from bisect import bisect_right
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import text
+
+from gateway.services.runtime import Gateway
+
+# For each organization: its plans since the time, and the one that was in force at the time.
+FIND_PLANS = text("""
+    SELECT wanted.id, plan.recorded_at, plan.after ->> 'requested_plan' AS plan,
+        CAST(plan.after ->> 'current_period_start' AS timestamptz) AS period_start,
+        CAST(plan.after ->> 'current_period_end' AS timestamptz) AS period_end
+    FROM unnest(CAST(:organization_ids AS text[])) AS wanted (id) CROSS JOIN LATERAL (
+        (SELECT recorded_at, after FROM plan_history WHERE organization_id = wanted.id AND recorded_at > :since)
+        UNION ALL
+        (SELECT recorded_at, after FROM plan_history WHERE organization_id = wanted.id AND recorded_at <= :since
+            ORDER BY version DESC LIMIT 1)
+    ) AS plan
+    ORDER BY wanted.id, plan.recorded_at
+""")
+
+
+@dataclass
+class Timeline:
+    """The plans of one organization, each with the time from which it was in force, and all boundaries between sums."""
+
+    since: list[datetime] = field(default_factory=list)
+    plans: list[str] = field(default_factory=list)
+    boundaries: list[datetime] = field(default_factory=list)
+
+    def find_plan(self, moment: datetime) -> str | None:
+        """Return the plan of the subscription at ``moment``, or None if there was no subscription yet."""
+        position = bisect_right(self.since, moment)
+        return self.plans[position - 1] if position else None
+
+    def find_start(self, moment: datetime) -> datetime:
+        """Return the begin of the part of an hour to which ``moment`` belongs."""
+        hour = moment.replace(minute=0, second=0, microsecond=0)
+        position = bisect_right(self.boundaries, moment)
+        return max(hour, self.boundaries[position - 1]) if position else hour
+
+
+def load_timelines(gateway: Gateway, organization_ids: Collection[str], since: datetime) -> dict[str, Timeline]:
+    """Return the timelines of the organizations from ``since`` on."""
+    timelines = {each: Timeline() for each in organization_ids}
+    rows = gateway.database.fetch(FIND_PLANS, {"organization_ids": list(organization_ids), "since": since})
+    for row in rows:
+        timeline = timelines[row.id]
+        timeline.since.append(row.recorded_at)
+        timeline.plans.append(row.plan)
+        period = (each for each in (row.period_start, row.period_end) if each is not None)
+        timeline.boundaries += [row.recorded_at, *period]
+    for timeline in timelines.values():
+        timeline.boundaries.sort()
+    return timelines

@@ -1,0 +1,63 @@
+"""The file of the receivers is read completely or refused, and no message shows a secret."""
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from gateway.config import ConfigError
+from gateway.receivers import INQUIRY, SALES, load_receivers, wants
+from tests.support.config import config
+
+SECRET = f"whsec_{base64.b64encode(b'a secret that only these tests know').decode()}"
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_file_and_sales_settings_give_the_receivers(tmp_path: Path) -> None:
+    file = written(tmp_path / "r.toml", f'[konnect]\nurl = "https://konnect.example/"\nsecrets = ["{SECRET}"]\n')
+    settings = config(receivers=file, sales_webhook_url="https://sales.example/", sales_webhook_secret=SECRET)
+    found = load_receivers(settings)
+    assert {name: each.url for name, each in found.items()} == {
+        "konnect": "https://konnect.example/",
+        SALES: "https://sales.example/",
+    }
+    assert SECRET not in repr(found)
+    assert load_receivers(config()) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("konnect = 1", "konnect: expected a table with the keys url and secrets"),
+        (f'[konnect]\nurl = "http://konnect.example"\nsecrets = ["{SECRET}"]', "konnect: url must begin with https://"),
+        ('[konnect]\nurl = "https://k.example"\nsecrets = ["whsec_short"]', "konnect: secrets must be a list"),
+        ('[konnect]\nurl = "https://k.example"\nsecrets = []', "konnect: secrets must be a list"),
+        (f'[sales]\nurl = "https://k.example"\nsecrets = ["{SECRET}"]', "sales: GATEWAY_SALES_WEBHOOK_URL sets"),
+        (f'["K 1"]\nurl = "https://k.example"\nsecrets = ["{SECRET}"]', "K 1: a name has small letters"),
+        (f'[konnect]\nurl = "https://k.example"\nsecrets = ["{SECRET}"]\nx = 1', "konnect: expected a table"),
+        ("[konnect", "not a TOML file"),
+    ],
+)
+def test_mistake_in_the_file_is_named(tmp_path: Path, text: str, mistake: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_receivers(config(receivers=written(tmp_path / "r.toml", text)))
+    assert mistake in str(raised.value)
+    assert SECRET not in str(raised.value)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_receivers(config(receivers=tmp_path / "none.toml"))
+
+
+def test_only_sales_gets_inquiries() -> None:
+    assert [wants(name, kind) for name in (SALES, "konnect") for kind in (INQUIRY, "plan.changed")] == [
+        True,
+        False,
+        False,
+        True,
+    ]
