@@ -17,7 +17,7 @@ from procrastinate.worker import Worker
 
 from gateway import gc_tuning
 from gateway.commands.loading import load_gateway, refuse_unmigrated
-from gateway.db.session import Database, is_outage
+from gateway.db.session import Database, is_busy, is_outage
 from gateway.errors import DatabaseUnavailable
 from gateway.services.operations.status import HEARTBEAT_TIMEOUT
 from gateway.services.runtime import Gateway
@@ -81,7 +81,8 @@ async def keep_working(gateway: Gateway, concurrency: int, supervised: Supervisi
             async with app.open_async():
                 await EndingWorker(app, supervised, concurrency).run()  # type: ignore[no-untyped-call]  # Procrastinate's
         except (ConnectorException, psycopg.Error, DatabaseUnavailable) as error:
-            if not (isinstance(error, DatabaseUnavailable) or is_outage(error) or is_outage(error.__cause__)):
+            cause = error.__cause__ if isinstance(error, ConnectorException) else error
+            if not (isinstance(error, DatabaseUnavailable) or is_outage(cause) or is_busy(cause)):
                 raise
             log.warning("worker_without_database", exc_info=True)
         await asyncio.sleep(OUTAGE_PAUSE)

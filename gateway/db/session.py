@@ -21,6 +21,7 @@ from gateway.errors import DatabaseUnavailable
 # SQLSTATE classes of an outage: connection exception, insufficient resources, shutdown and crash, read-only server. Not
 # every OperationalError of psycopg is an outage. A deadlock or an oversized index key concerns only one statement.
 OUTAGES = ("08", "53", "57P0", "25006")
+BUSY = ("55P03", "57014")  # SQLSTATEs of lock_timeout and statement_timeout
 PLAN_RANKING = "plan_ranking"  # a session's ``info`` holds the keys of the plans under this key, smallest plan first
 SUSPENDS_DISPUTED = "suspends_disputed"  # under this key it holds the catalogue's ``on_dispute``
 RECEIVERS = "receivers"  # under this key it holds the names of the receivers of notifications
@@ -52,6 +53,12 @@ def is_outage(error: BaseException | None) -> bool:
     return error.sqlstate.startswith(OUTAGES)
 
 
+def is_busy(error: BaseException | None) -> bool:
+    """Return whether PostgreSQL gave up waiting, because of ``lock_timeout`` or ``statement_timeout``."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(cause, psycopg.Error) and cause.sqlstate in BUSY
+
+
 def is_read_only(connection: psycopg.BaseConnection[Any]) -> bool:
     """Return whether the server refuses writes. PostgreSQL reports it with its answers, so this asks nothing.
 
@@ -63,17 +70,17 @@ def is_read_only(connection: psycopg.BaseConnection[Any]) -> bool:
 
 @contextmanager
 def translate_outages() -> Iterator[None]:
-    """Raise DatabaseUnavailable for an error that means that the database is down or all connections are in use."""
+    """Raise DatabaseUnavailable if the database is down or too busy, or if all connections are in use."""
     try:
         yield
     except PoolTimeout as error:
         raise DatabaseUnavailable("All database connections are in use. Please try again.") from error
     except DBAPIError as error:
-        if error.connection_invalidated or is_outage(error.orig):
+        if error.connection_invalidated or is_outage(error.orig) or is_busy(error):
             raise DatabaseUnavailable("The database cannot be reached. Please try again.") from error
         raise
     except psycopg.Error as error:  # from the driver itself, as in `read`
-        if is_outage(error):
+        if is_outage(error) or is_busy(error):
             raise DatabaseUnavailable("The database cannot be reached. Please try again.") from error
         raise
 
