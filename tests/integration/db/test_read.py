@@ -14,7 +14,12 @@ def test_a_connection_that_ends_in_a_read_is_an_outage(world: World) -> None:
     assert database.read("SELECT 1", {}) == [(1,)]
 
 
-def test_a_statement_that_times_out_is_an_outage(world: World) -> None:
-    with pytest.raises(DatabaseUnavailable), world.gateway.database.transaction() as session:
+def wait_too_long(world: World) -> None:
+    with world.gateway.database.transaction() as session:
         session.execute(text("SET LOCAL statement_timeout = 10"))
         session.execute(text("SELECT pg_sleep(5)"))
+
+
+def test_a_statement_that_times_out_is_an_outage(world: World) -> None:
+    with pytest.raises(DatabaseUnavailable):
+        wait_too_long(world)
