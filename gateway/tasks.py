@@ -34,6 +34,7 @@ from gateway.services.operations import retention
 from gateway.services.operations.price_migration import PRICE_MOVE
 from gateway.services.operations.status import HEARTBEAT_TIMEOUT
 from gateway.services.plan_changes import charge_check, execute, unpaid_credits
+from gateway.services.plan_changes.longer_trial import EXTENSION
 from gateway.services.plan_changes.payment import ABANDONMENT
 from gateway.services.plan_changes.return_to_floor import RETURN, return_to_floor
 from gateway.services.reconciliation import drift, gap
@@ -61,6 +62,7 @@ OPERATIONS: Mapping[Kind, Operation] = MappingProxyType(
         Kind.ABANDON_CHANGE: ABANDONMENT,
         Kind.MOVE_PRICES: PRICE_MOVE,
         Kind.RETURN_TO_FLOOR: RETURN,
+        Kind.EXTEND_TRIAL: EXTENSION,
     }
 )
 

@@ -44,6 +44,7 @@ class Kind(StrEnum):
     ABANDON_CHANGE = "abandon_change"
     MOVE_PRICES = "move_prices"
     RETURN_TO_FLOOR = "return_to_floor"
+    EXTEND_TRIAL = "extend_trial"
 
 
 class OperationInFlight(Exception):
@@ -96,7 +97,7 @@ def try_to_reserve(
         session.execute(select(Organization.id).where(Organization.id == organization_id).with_for_update())
         if session.scalar(INTENT_ID, {"organization_id": organization_id}) is not None:
             raise OperationInFlight
-        if kind not in (Kind.ABANDON_CHANGE, Kind.MOVE_PRICES):
+        if kind not in (Kind.ABANDON_CHANGE, Kind.MOVE_PRICES, Kind.EXTEND_TRIAL):
             refuse_sales_plan(session, gateway.catalog, organization_id)
         refuse_change_in_flight(session, organization_id, kind, object_id)
         if not check(session):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.db.models import OPEN_STATES, PlanChange, Subscription
+from gateway.db.models import OPEN_STATES, Grant, PlanChange, Subscription
 from gateway.services.plan_table.derive import PlanState
 from gateway.services.plan_table.standing import NO_SUBSCRIPTION
 from gateway.stripe_api.snapshots import ENDED, Seen
@@ -40,12 +40,16 @@ def attribute_plan(
     changes: Mapping[str, PlanChange],
     subscription: Subscription | None,
     before: PlanState | None,
+    grant: Grant | None = None,
 ) -> Attribution:
-    """Return who changed an organization's plan and why: a change of ours, or the author that Stripe names.
+    """Return who changed an organization's plan and why: a change or grant of ours, or the author that Stripe names.
 
     ``changes`` are the organization's own changes by id. Call this before ``writer.close_changes`` closes the fulfilled
     ones. ``subscription`` is the organization's current one. ``before`` is the plan table's state before the change.
+    ``grant`` is the longer trial that ``seen`` names.
     """
+    if grant is not None:
+        return Attribution(actor_type=OPERATOR, actor=grant.granted_by, change_id=None, cause=grant.id)
     change = find_responsible_change(seen, changes, subscription, before)
     if change is not None:
         return Attribution(actor_type=USER, actor=change.actor, change_id=change.id, cause=seen.cause)
@@ -89,3 +93,8 @@ def find_reported_change_id(seen: Seen) -> str | None:
         return seen.cause
     key = seen.request_key or ""
     return key.partition(":")[0] if key.startswith(CHANGE_ID_PREFIX) else None
+
+
+def find_named_grant_id(seen: Seen) -> str | None:
+    """Return the id of the longer trial whose call returned this state, or caused the event that shows it."""
+    return next((each for each in (seen.cause, seen.request_key or "") if each.startswith(GRANT_ID_PREFIX)), None)

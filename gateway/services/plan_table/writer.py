@@ -16,6 +16,7 @@ from gateway.db.models import (
     OPEN_STATES,
     UNSETTLED,
     Base,
+    Grant,
     Json,
     OrganizationPlan,
     PlanChange,
@@ -24,7 +25,7 @@ from gateway.db.models import (
 )
 from gateway.errors import PaymentAbandoned
 from gateway.services.plan_table.announcements import build_written_rows
-from gateway.services.plan_table.attribution import Attribution, attribute_plan
+from gateway.services.plan_table.attribution import Attribution, attribute_plan, find_named_grant_id
 from gateway.services.plan_table.derive import (
     PlanState,
     add_grant,
@@ -74,9 +75,8 @@ def update_plan_table(
         state = derive_plan(rows, plans)
         before = PlanState.of_row(rows.plan_row) if rows.plan_row is not None else None
         if state != (before or never_enrolled(plans.floor)):
-            attribution = attribute_plan(
-                seen, rows.changes, select_current_subscription(rows.subscriptions, plans), before
-            )
+            current = select_current_subscription(rows.subscriptions, plans)
+            attribution = attribute_plan(seen, rows.changes, current, before, find_named_grant(session, seen))
             history.append(record_state(session, rows, state, attribution, now))
             if attribution.change_id is None and is_plan_changed(before, state):
                 # Stripe prorates this change as if each invoice will be paid.
@@ -89,6 +89,12 @@ def update_plan_table(
     shown = [rows.organization.id for rows in unrecorded if any(map(shows_trial, rows.subscriptions))]
     record_trials(session, shown, "at_stripe", now)
     return build_written_rows(session, history, plans.floor, now)
+
+
+def find_named_grant(session: Session, seen: Seen) -> Grant | None:
+    """Return the longer trial that a state names. Only the event or the answer of its own call names one."""
+    grant_id = find_named_grant_id(seen)
+    return session.get(Grant, grant_id) if grant_id is not None else None
 
 
 def record_state(
