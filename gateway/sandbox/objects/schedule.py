@@ -62,5 +62,5 @@ def _terms(subscription: Json) -> Json:
 
 def _item(item: Json) -> Json:
     quantity = {"quantity": item["quantity"]} if "quantity" in item else {}
-    price = item["price"]["id"]
-    return {"billing_thresholds": None, "discounts": [], "metadata": item["metadata"], "price": price} | quantity
+    sold = {"plan": item["price"]["id"], "price": item["price"]["id"]}
+    return {"billing_thresholds": None, "discounts": [], "metadata": item["metadata"]} | sold | quantity
