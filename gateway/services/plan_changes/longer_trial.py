@@ -123,7 +123,7 @@ def find_running(session: Session, organization_id: str) -> Grant | None:
 
 
 def get_running(session: Session, organization_id: str) -> Grant:
-    """Return the same. Raise Conflict if there is none, because the trial has ended since."""
+    """Return the organization's longer trial. Raise Conflict if it ended together with the trial."""
     if (grant := find_running(session, organization_id)) is None:
         raise Conflict(f"The trial of {organization_id} has ended.")
     return grant
