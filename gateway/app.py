@@ -20,6 +20,7 @@ from gateway.endpoints import (
     request_checks,
     response_headers,
     sales,
+    spend_alerts,
     subscription,
     usage,
     webhooks,
@@ -107,7 +108,18 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     response_headers.register(app, gateway.config)
     RateLimits(app, gateway)
     api = Api(app, plan_keys=gateway.catalog.keys)
-    for resource in (plans, subscription, history, entitlements, flags, billing_details, invoices, usage, sales):
+    for resource in (
+        plans,
+        subscription,
+        history,
+        entitlements,
+        flags,
+        billing_details,
+        invoices,
+        usage,
+        spend_alerts,
+        sales,
+    ):
         api.register_blueprint(resource.blueprint)
     app.register_blueprint(health.blueprint)
     problems.register(app)

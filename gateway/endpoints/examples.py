@@ -6,7 +6,19 @@ from typing import Any
 
 from marshmallow import Schema
 
-from schemas import billing_details, changes, entitlements, flags, history, invoices, plans, sales, subscription, usage
+from schemas import (
+    billing_details,
+    changes,
+    entitlements,
+    flags,
+    history,
+    invoices,
+    plans,
+    sales,
+    spend_alerts,
+    subscription,
+    usage,
+)
 
 Json = dict[str, Any]
 
@@ -229,6 +241,7 @@ ESTIMATE: Json = {
     "billing_date": PERIOD_END,
     "calculated_at": NOW,
 }
+SPEND_ALERTS: Json = {"amounts": [50000, 100000], "spend_limit": 200000}
 EVALUATION: Json = {
     "key": "email_support",
     "value": True,
@@ -258,6 +271,7 @@ OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
             "limits": PLUS["limits"],
             "features": PLUS["features"],
             "over_limits": [],
+            "over_spend_limit": False,
         },
         entitlements.PlansQuerySchema: {"organization_ids": ["org_1"]},
         flags.BulkEvaluationSchema: {"flags": [EVALUATION]},
@@ -274,6 +288,8 @@ OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
             "message": "We need more than 100 units.",
         },
         sales.StoredInquirySchema: {"id": "inq_0f6b1c2d3e4f5a6b7c8d9e0f1a2b3c4d", "created_at": NOW},
+        spend_alerts.ShownSpendAlertsSchema: {"currency": "usd", **SPEND_ALERTS},
+        spend_alerts.SpendAlertsSchema: SPEND_ALERTS,
         changes.ChangeCommandSchema: {"plan": "plus", "quantity": 2},
         subscription.ChangeListSchema: {"data": [CHANGE]},
         subscription.ChangeResultSchema: CHANGE_RESULT,

@@ -54,4 +54,4 @@ def show(query: dict[str, date]) -> UsageSeries:
 @blueprint.response(200, UsageEstimateSchema)
 def estimate() -> dict[str, DatedEstimate | None]:
     """Estimate the cost of the month, as Stripe previews the next invoice. It is kept for five minutes."""
-    return {"estimate": load_estimate(gateway(), caller())}
+    return {"estimate": load_estimate(gateway(), caller().organization_id)}

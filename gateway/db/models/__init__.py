@@ -31,6 +31,7 @@ from gateway.db.models.plan_table import (
 from gateway.db.models.rate_limits import RateLimitCount
 from gateway.db.models.reconciliation import Adoption, Reconciliation, SeenAtStripe, StripeBudget
 from gateway.db.models.sales import SalesInquiry
+from gateway.db.models.spend import SpendAlerts, SpendCheck, SpendCrossing
 from gateway.db.models.trials import TRIAL_END, Trial
 from gateway.db.models.usage import UNSENT, UsageEstimate, UsageEvent, UsageReport
 
@@ -68,6 +69,9 @@ __all__ = [
     "Reconciliation",
     "SalesInquiry",
     "SeenAtStripe",
+    "SpendAlerts",
+    "SpendCheck",
+    "SpendCrossing",
     "StripeBudget",
     "Subscription",
     "Trial",

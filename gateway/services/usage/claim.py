@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from gateway.db.models import UNSENT, Organization, UsageReport
 from gateway.services.runtime import Gateway
+from gateway.services.spend_checks import request_checks
 
 BATCH = 100
 LEASE = timedelta(minutes=3)
@@ -77,6 +78,7 @@ def claim_reports(gateway: Gateway) -> list[ClaimedReport]:
             row.attempts += 1
             row.next_attempt_at = now + LEASE
             row.uncertain_since = row.uncertain_since or now  # a job that is killed leaves the outcome unknown
+        request_checks(session, customers, now)
     return claimed
 
 

@@ -8,6 +8,9 @@ from tests.support.api import ApiClient
 from tests.support.catalogs import PLAIN
 
 METERS = """
+[spend_alerts]
+usd = 70000
+
 [[meters]]
 key = "api_calls"
 name = "API calls"
