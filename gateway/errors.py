@@ -159,6 +159,12 @@ class PaymentMethodInUse(Conflict):
     code, title = "payment_method_in_use", "The payment method is still needed"
 
 
+class BillingAddressRequired(Conflict):
+    """Stripe cannot compute the taxes, because it does not know the country of the customer's address."""
+
+    code, title = "billing_address_required", "A billing address is required"
+
+
 class PlanUnavailable(Conflict):
     """The plan is not sold in the currency and interval of the organization's subscription."""
 

@@ -15,6 +15,7 @@ from schemas.fields import (
 )
 
 CURRENCY = validate.Regexp(r"\A[a-z]{3}\Z", error="Must be a currency in lower case, such as usd.")
+INTERVAL = validate.OneOf(("month", "year"))
 QUANTITY = validate.Range(min=1, max=1_000_000, error="Must be a whole number from 1 to 1,000,000.")
 
 
@@ -24,6 +25,7 @@ class ChangeCommand:
 
     plan: str | None = None
     quantity: int | None = None
+    interval: str | None = None
     payment_method: str | None = None
     quote: str | None = None
     shown_price: str | None = None
@@ -48,6 +50,9 @@ class ChangeCommandSchema(InputSchema):
 
     plan = PlanKey(validate=PLAN_KEY, metadata={"description": "Key of the plan, see GET /v1/plans"})
     quantity = fields.Integer(strict=True, validate=QUANTITY)
+    interval = fields.String(
+        validate=INTERVAL, metadata={"description": "Interval to be billed at, see `intervals` of GET /v1/plans"}
+    )
 
     @validates_schema
     def refuse_empty_body(self, data: dict[str, Any], **_: Any) -> None:
@@ -62,7 +67,7 @@ class ChangeCommandSchema(InputSchema):
 
 
 class ModifySubscriptionSchema(ChangeCommandSchema):
-    """The body of a PATCH, with a plan, a quantity, or a quote that names both."""
+    """The body of a PATCH, with a plan, a quantity, an interval, or a quote that names them."""
 
     quote = fields.String(validate=TOKEN, metadata={"description": "Token of a quote, which fixes the cost"})
     shown_price = fields.String(

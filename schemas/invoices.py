@@ -23,6 +23,9 @@ class InvoiceSchema(OutputSchema):
     billing_reason = fields.String(allow_none=True)
     currency = Currency()
     total = fields.Integer()
+    taxes = fields.Integer(
+        allow_none=True, metadata={"description": "taxes that the total contains, or null for an old invoice"}
+    )
     amount_due = fields.Integer()
     amount_paid = fields.Integer()
     amount_remaining = fields.Integer()

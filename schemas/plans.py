@@ -50,6 +50,9 @@ class PlanSchema(OutputSchema):
     max_quantity = fields.Integer()
     price = fields.Nested(PriceSchema, allow_none=True, metadata={"description": "null if sales agrees the price"})
     prices = fields.List(fields.Nested(ListPriceSchema), metadata={"description": "all list prices"})
+    intervals = fields.List(
+        one_of("month", "year"), metadata={"description": "intervals at which the organization can name the plan"}
+    )
     metered = fields.List(fields.Nested(MeteredSchema))
     limits = fields.Dict(
         keys=fields.String(), values=fields.Integer(allow_none=True), metadata={"description": "null is unlimited"}

@@ -10,7 +10,7 @@ from schemas.fields import (
     one_of,
     utc,
 )
-from schemas.terms import DiscountSchema, GrantSchema, OverLimitSchema, PriceSchema, ReturnedPaymentSchema
+from schemas.terms import INTERVALS, DiscountSchema, GrantSchema, OverLimitSchema, PriceSchema, ReturnedPaymentSchema
 
 STATUSES = (
     "none",
@@ -24,9 +24,11 @@ STATUSES = (
     "paused",
 )
 STANDINGS = ("good", "grace", "suspended")
+ACTIONS = ("pay_invoice", "start_trial", "change_plan", "change_interval", "cancel_plan", "contact_sales")
 CHANGE_STATES = ("requested", "processing", "requires_action", "applied", "failed", "abandoned")
 CHANGE_ERRORS = (
     "card_declined",
+    "billing_address_required",
     "catalog_not_synced",
     "contact_sales_required",
     "invalid_request",
@@ -68,6 +70,7 @@ class QuoteSchema(OutputSchema):
     proration_date = utc("the second from which Stripe prorates")
     plan = PlanKey()
     quantity = fields.Integer()
+    interval = one_of(*INTERVALS, metadata={"description": "of the plan's price after the change"})
     max_quantity = fields.Integer(
         metadata={"description": "units that are possible now, before the organization would owe too much"}
     )
@@ -80,6 +83,9 @@ class QuoteSchema(OutputSchema):
     )
     taxes = fields.Integer(
         attribute="sums.taxes", metadata={"description": "minor units of taxes on top, without those in the lines"}
+    )
+    taxes_included = fields.Integer(
+        attribute="sums.taxes_included", metadata={"description": "minor units of taxes that the lines include"}
     )
     balance = fields.Integer(
         attribute="sums.balance",
@@ -181,7 +187,7 @@ class PlanDetailsSchema(OutputSchema):
     payment_method = fields.Nested(PaymentMethodSchema, allow_none=True)
     latest_invoice = fields.Nested(InvoiceSummarySchema, allow_none=True)
     pending_change = fields.Nested(PendingChangeSchema, allow_none=True)
-    actions = fields.List(one_of("pay_invoice", "start_trial", "change_plan", "cancel_plan", "contact_sales"))
+    actions = fields.List(one_of(*ACTIONS))
     as_of = utc("when the plan last changed here, or null before the first time", allow_none=True)
     version = fields.Integer()
 
@@ -201,6 +207,9 @@ class ChangeSchema(OutputSchema):
     from_plan = fields.String(validate=PLAN_KEY, metadata={"description": "of the catalogue of that time"})
     to_plan = fields.String(validate=PLAN_KEY, metadata={"description": "of the catalogue of that time"})
     quantity = fields.Integer()
+    interval = one_of(
+        "month", "year", allow_none=True, metadata={"description": "the interval that it moves to, or null"}
+    )
     error = fields.Nested(ChangeErrorSchema, allow_none=True)
     created_at = utc("when it was requested")
 

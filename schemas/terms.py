@@ -4,6 +4,8 @@ from marshmallow import fields
 
 from schemas.fields import PLAN_KEY, Currency, OutputSchema, one_of, utc
 
+INTERVALS = ("day", "week", "month", "year")
+
 
 class PriceSchema(OutputSchema):
     """The price of one unit."""
@@ -15,7 +17,7 @@ class PriceSchema(OutputSchema):
         allow_none=True, metadata={"description": "minor units, or null for tiers and for fractions of a minor unit"}
     )
     currency = Currency()
-    interval = one_of("day", "week", "month", "year")
+    interval = one_of(*INTERVALS)
     interval_count = fields.Integer(metadata={"description": "intervals between two billing dates"})
 
 

@@ -12,6 +12,7 @@ FROM_STRIPE = (errors.ContactSalesRequired, errors.NotFound, errors.StripeReject
 """The errors of every view that calls Stripe. The first one says that the customer was deleted there."""
 FROM_CHANGE = (
     *FROM_STRIPE,
+    errors.BillingAddressRequired,
     errors.CardDeclined,
     errors.CatalogNotSynced,
     errors.ChangeInProgress,

@@ -73,7 +73,7 @@ DETAILS: Json = {
     "payment_method": PAYMENT_METHOD,
     "latest_invoice": {"id": INVOICE_ID, "status": "paid", "total": 0, "currency": "usd"},
     "pending_change": None,
-    "actions": ["change_plan", "cancel_plan", "contact_sales"],
+    "actions": ["change_plan", "change_interval", "cancel_plan", "contact_sales"],
     "as_of": NOW,
     "version": 4,
 }
@@ -83,6 +83,7 @@ CHANGE: Json = {
     "from_plan": "free",
     "to_plan": "plus",
     "quantity": 2,
+    "interval": None,
     "error": None,
     "created_at": NOW,
 }
@@ -94,6 +95,7 @@ QUOTE: Json = {
     "proration_date": NOW,
     "plan": "plus",
     "quantity": 2,
+    "interval": "month",
     "max_quantity": 40,
     "currency": "usd",
     "lines": [
@@ -115,6 +117,7 @@ QUOTE: Json = {
     "subtotal": 75000,
     "discounts": -15000,
     "taxes": 11400,
+    "taxes_included": 0,
     "balance": -1400,
     "amount_due_now": 0,
     "amount_due_on_billing_date": 70000,
@@ -133,6 +136,7 @@ INVOICE: Json = {
     "billing_reason": "subscription_cycle",
     "currency": "usd",
     "total": 75000,
+    "taxes": 0,
     "amount_due": 75000,
     "amount_paid": 0,
     "amount_remaining": 75000,
@@ -182,6 +186,7 @@ PLUS: Json = {
     "max_quantity": 100,
     "price": PRICE,
     "prices": [LIST_PRICE],
+    "intervals": ["month"],
     "metered": [
         {
             "meter": "portal_services",

@@ -48,6 +48,7 @@ REQUIRED_MEMBERS: Mapping[str, Mapping[str, Json]] = MappingProxyType(
 # A change that Stripe refuses has ended with one of these codes. The same code without a change has no `change_id`.
 OPTIONAL_MEMBERS: Mapping[str, Mapping[str, Json]] = MappingProxyType(
     {
+        "billing_address_required": {"change_id": CHANGE_ID},
         "card_declined": {"change_id": CHANGE_ID},
         "catalog_not_synced": {"change_id": CHANGE_ID},
         # Without a change, another operation on cards or invoices is in progress.

@@ -76,7 +76,7 @@ def create(command: ChangeCommand) -> Answer:
 @blueprint.response(200, ChangeResultSchema)
 @blueprint.alt_response(202, **OUTCOME_UNKNOWN)
 def modify(command: ChangeCommand) -> Answer:
-    """Move the organization to another plan or quantity, prorated."""
+    """Move the organization to another plan, quantity or interval, prorated."""
     return answer(confirm_change(gateway(), caller(), conditional(command)), done=200)
 
 
@@ -99,6 +99,7 @@ def cancel(command: ChangeCommand) -> Answer:
 @operation(
     "previewChange",
     *FROM_STRIPE,
+    errors.BillingAddressRequired,
     errors.CatalogNotSynced,
     errors.ClassicBillingMode,
     errors.NoChange,
@@ -112,7 +113,7 @@ def cancel(command: ChangeCommand) -> Answer:
 @blueprint.response(200, QuoteSchema)
 def preview(command: ChangeCommand) -> Quote:
     """Quote a change. Return its cost and a token that buys it at that cost."""
-    return quote_change(gateway(), caller(), command.plan, command.quantity)
+    return quote_change(gateway(), caller(), command.plan, command.quantity, command.interval)
 
 
 @blueprint.get("/changes")

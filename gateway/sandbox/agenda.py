@@ -12,6 +12,7 @@ from gateway.sandbox.billing import (
     discounts,
     endings,
     pausing,
+    pending_interval,
     pending_update,
     sending,
     trials,
@@ -63,7 +64,13 @@ def _of_subscription(store: Store, subscription: Json, settings: Settings) -> It
     notice = upcoming.notice(store, subscription, settings)
     if notice:
         yield Step(notice, upcoming.notify)
+    yield from _bills(subscription)
+
+
+def _bills(subscription: Json) -> Iterator[Step]:
     yield Step(period_end(subscription), boundary.cross)
+    if subscription["next_pending_invoice_item_invoice"]:
+        yield Step(subscription["next_pending_invoice_item_invoice"], pending_interval.bill)
 
 
 def _of_invoice(store: Store, invoice: Json, settings: Settings) -> Iterator[Step]:

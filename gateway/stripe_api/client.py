@@ -15,6 +15,7 @@ from stripe._base_address import BaseAddresses  # not exported, and the paramete
 from urllib3 import Timeout
 
 from gateway.errors import (
+    BillingAddressRequired,
     BillingDetailsRefused,
     CardDeclined,
     NotFound,
@@ -26,6 +27,7 @@ from gateway.stripe_api.gate import CONNECT_TIMEOUT, READ_TIMEOUT, Gate
 from gateway.stripe_api.prompt_http import PromptAdapter
 
 API_VERSION: Final = "2026-10-28.endive"  # the version that the pinned SDK and our webhook endpoint speak
+NEEDS_ADDRESS: Final = "The taxes depend on the billing address. Please add it first."
 MAX_NETWORK_RETRIES = 1  # a StripeClient's default is 0. Both attempts carry the same idempotency key.
 
 TOOK: Final = "Gateway-Took"  # a header that we add to each response: the seconds that the call took
@@ -169,6 +171,8 @@ def stripe_call() -> Iterator[None]:
     except stripe.InvalidRequestError as error:
         if is_missing_card(error):
             raise PaymentMethodRequired("There is no payment method on file. Add billing details first.") from error
+        if error.code == "customer_tax_location_invalid":
+            raise BillingAddressRequired(NEEDS_ADDRESS) from error
         if error.code == "resource_missing":
             raise NotFound(error.user_message or "Stripe has no such object.") from error
         raise StripeRejected(error.user_message or "Stripe refused the request.") from error

@@ -1,11 +1,13 @@
-"""Catalogues of one to six plans, drawn by Hypothesis."""
+"""Catalogues drawn by Hypothesis: of one to six plans, or with the plans of the plain one on other terms."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
-from gateway.catalog import Catalog
+from gateway.catalog import Catalog, CatalogPrice, Charge, Meter, Metered, Tier, Trial
 from gateway.catalog.read import parse_catalog
+from tests.support.catalogs import PLAIN_CATALOG
 from tests.support.json_types import Json
 
 CURRENCIES = ("usd", "eur", "jpy")
@@ -40,3 +42,33 @@ def draw_plan(draw: st.DrawFn, rank: int, currencies: list[str], *, is_floor: bo
 def price(currency: str, interval: str, amount: int) -> Json:
     """Return the table of a price."""
     return {"currency": currency, "interval": interval, "unit_amount": amount}
+
+
+@st.composite
+def catalogs_of_plus(draw: st.DrawFn) -> Catalog:
+    """Draw a catalogue with the plans of the plain one. Plus may have tiers, a yearly price, usage and a trial."""
+    plus = PLAIN_CATALOG.get("plus")
+    monthly = plus.prices[0]
+    sold = [draw_price(draw, monthly)]
+    if draw(st.booleans()):
+        sold.append(draw_price(draw, replace(monthly, lookup_key="konnect_plus_usd_year", interval="year")))
+    rate = replace(monthly, lookup_key="konnect_plus_calls_usd_month", meter="calls", unit_amount=2)
+    changed = replace(
+        plus,
+        charge=draw(st.sampled_from(get_args(Charge))),
+        prices=tuple(sold),
+        metered=(Metered(meter="calls", prices=(rate,)),) if draw(st.booleans()) else (),
+        trial=Trial(days=draw(st.sampled_from([1, 30]))) if draw(st.booleans()) else None,
+        exposure={},
+    )
+    calls = Meter(key="calls", name="Calls", event_name="calls_of_plus", aggregation="sum")
+    return Catalog(tuple(changed if plan is plus else plan for plan in PLAIN_CATALOG.plans), meters=(calls,))
+
+
+def draw_price(draw: st.DrawFn, price: CatalogPrice) -> CatalogPrice:
+    """Draw the amounts of a price, per unit or with tiers."""
+    amounts = st.integers(1, 50_000)
+    if draw(st.booleans()):
+        return replace(price, unit_amount=draw(amounts))
+    tiers = (Tier(up_to=2, unit_amount=draw(amounts)), Tier(unit_amount=draw(amounts)))
+    return replace(price, unit_amount=None, tiers=tiers, tiers_mode=draw(st.sampled_from(["graduated", "volume"])))

@@ -38,6 +38,8 @@ class Subscription(Mirrored):
     trial_end: Mapped[datetime | None]
     missing_payment_method: Mapped[str | None]
     """What Stripe does if a trial ends without a payment method: ``cancel``, ``create_invoice`` or ``pause``."""
+    automatic_tax: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether Stripe computes the taxes."""
     discount_ids: Mapped[list[str]] = mapped_column(server_default="{}")
     latest_invoice_id: Mapped[str | None]
     change_id: Mapped[str | None]
@@ -80,6 +82,8 @@ class Invoice(Mirrored):
     number: Mapped[str | None]
     currency: Mapped[str]
     total: Mapped[int]
+    taxes: Mapped[int | None]
+    """The taxes that the total contains. None until Stripe has shown the invoice to a release that keeps them."""
     amount_due: Mapped[int]
     amount_paid: Mapped[int]
     amount_remaining: Mapped[int]

@@ -23,6 +23,8 @@ class Organization(Mirrored):
     """What Stripe charges if neither the subscription nor the invoice settings name a payment method."""
     currency: Mapped[str | None]
     """The customer's currency at Stripe, which accepts no other once it is set."""
+    country: Mapped[str | None]
+    """The country of the customer's address, from which Stripe computes automatic tax."""
     balance: Mapped[int] = mapped_column(server_default="0")
     """Stripe's customer balance in minor units. A negative balance is a credit."""
     deleted: Mapped[bool] = mapped_column(server_default=text("false"))

@@ -93,6 +93,7 @@ class PlanChange(Base):
         ),
         CheckConstraint("(ended_at IS NULL) = (state IN ('requested', 'processing', 'requires_action'))", name="ended"),
         CheckConstraint("quantity > 0", name="quantity"),
+        CheckConstraint("interval IN ('month', 'year')", name="interval"),
         # only a payment in progress needs the secret, and keeping it longer would only risk a leak
         CheckConstraint("client_secret IS NULL OR state = 'requires_action'", name="client_secret"),
         # Each scrape of the metrics counts the charges that differ from their quotes.
@@ -116,6 +117,8 @@ class PlanChange(Base):
     from_plan: Mapped[str]
     to_plan: Mapped[str]
     quantity: Mapped[int]
+    interval: Mapped[str | None]
+    """The interval that the change moves the subscription to. None if it keeps the present one."""
     proration_date: Mapped[datetime | None]
     """The second from which Stripe prorates, as quoted. Without a quote, Stripe prorates from the time of the call."""
     quoted: Mapped[int | None]

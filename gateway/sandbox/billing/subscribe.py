@@ -7,6 +7,7 @@ from gateway.sandbox.billing import (
     on_file,
     one_time,
     payment,
+    pending_interval,
     redemption,
     scheduled_end,
     sending,
@@ -88,7 +89,7 @@ def planned(work: Work, params: Json) -> Json:
     if "discounts" in params:
         owner = {"customer": subscription["customer"], "subscription": subscription["id"]}
         subscription["discounts"] = redemption.redeem(work, params["discounts"], owner, currency)
-    subscription |= taxes.requested(work, subscription, params)
+    subscription |= taxes.requested(work, subscription, params) | pending_interval.requested(params, work.now)
     return subscription | with_items(subscription, items)
 
 

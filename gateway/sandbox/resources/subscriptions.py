@@ -18,6 +18,7 @@ from gateway.sandbox.billing import (
     change,
     one_time,
     pausing,
+    pending_interval,
     pending_update,
     sending,
     sources,
@@ -42,6 +43,7 @@ _COMMON = (
     "add_invoice_items[quantity] add_invoice_items[metadata] default_payment_method default_source "
     "description metadata payment_behavior off_session payment_settings[save_default_payment_method] "
     "proration_behavior collection_method days_until_due cancel_at cancel_at_period_end trial_end "
+    "pending_invoice_item_interval "
     "trial_settings[end_behavior][missing_payment_method]"
 )
 _MOVING_PERIODS = {"billing_cycle_anchor", "cancel_at", "cancel_at_period_end", "items"}
@@ -134,7 +136,7 @@ def _notes(found: Json, params: Json) -> Json:
 
 def _settings(found: Json, params: Json, now: int) -> Json:
     """Return the changed fields that no invoice depends on."""
-    changes = _notes(found, params)
+    changes = _notes(found, params) | pending_interval.requested(params, now)
     changes |= {key: params[key] or None for key in _CLEARABLE if key in params}
     if params.keys() & {"collection_method", "days_until_due"}:
         changes |= sending.requested(found, params)

@@ -9,6 +9,7 @@ from stripe import TaxId as StripeTaxId
 from stripe.params import CustomerUpdateParams
 
 from gateway.errors import BillingDetailsRefused
+from gateway.services.customers.automatic_tax import switch_on_tax
 from gateway.services.customers.customer import Customer, ensure_customer, find_customer
 from gateway.services.customers.deletion import refuse_if_deleted
 from gateway.services.customers.tax_ids import TAX_IDS, Exchange, find_duplicates, key_of, remove_tax_ids, tax_ids_of
@@ -77,6 +78,8 @@ def replace_billing_details(gateway: Gateway, caller: Caller, wanted: Mapping[st
     details = to_billing_details(updated, without=unwanted)
     state = CustomerSnapshot.from_answer(updated, cause="billing details", after_revision=customer.revision)
     merge_snapshots(gateway, state)
+    if updated.address is not None:
+        switch_on_tax(gateway, caller.organization_id)
     return details
 
 

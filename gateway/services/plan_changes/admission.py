@@ -16,6 +16,7 @@ from gateway.services.rate_limits.table import CHANGES
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import exposure, policy
 from gateway.services.subscription.billing_state import REQUESTED, BillingState, load_billing_state
+from gateway.services.subscription.intervals import check_interval
 from gateway.services.subscription.policy import Transition
 from gateway.services.subscription.pricing import get_price, name_prices
 from gateway.services.subscription.trials import find_startable
@@ -47,6 +48,7 @@ class Admitted:
     quantity: int
     transition: Transition
     billing: BillingState
+    """The state with the contract that the change moves to."""
     trial: Trial | None
     """The trial that the change starts."""
 
@@ -56,18 +58,21 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
 
     Raises OperationInFlight, PreconditionFailed, ChangeInProgress, RateLimited, NotEnrolled, UnpaidInvoice,
     ExposureLimit, CatalogNotSynced, QuoteStale if the caller saw another price, and what ``refuse_deleted_customer``,
-    ``choose_trial``, ``policy.check_change`` and ``Terms.check`` raise.
+    ``choose_trial``, ``policy.check_change``, ``check_interval`` and ``Terms.check`` raise.
     """
     refuse_version_mismatch(session, caller, command)
     refuse_another_operation(session, caller, gateway.clock())
     refuse_deleted_customer(session.get(Organization, caller.organization_id))
     billing = load_billing_state(session, caller.organization_id, gateway.catalog, (command.currency, caller.currency))
     refuse_other_currency(gateway.catalog, billing, command.currency)
+    interval = command.interval or (terms.interval if terms is not None else None) or None
+    billing = billing.with_interval(interval)
     trial_plan = choose_trial(gateway.catalog, billing, command, terms)
     plan = trial_plan.key if trial_plan is not None else command.plan or (terms.plan if terms is not None else None)
     target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
     quantity = command.quantity or (terms.quantity if terms is not None else billing.default_quantity(target.key))
     transition = policy.check_change(gateway.catalog, billing.plan_state, target, quantity, billing.contract)
+    check_interval(billing, target, interval)
     if trial_plan is not None:
         transition = policy.START_TRIAL
     if target.is_floor:

@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import structlog
 from sqlalchemy.orm import Session
-from stripe import InvoiceItem
+from stripe import Invoice, InvoiceItem
 
 from gateway.db.models import Organization, PlanChange
-from gateway.services.plan_changes.stripe_calls import MADE_FROM
+from gateway.services.plan_changes.stripe_calls import MADE_FROM, UPDATE
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import CHANGE_ID
@@ -50,11 +50,35 @@ def check_charge(gateway: Gateway, change_id: str) -> None:
 
 
 def list_change_items(gateway: Gateway, customer_id: str, change: PlanChange) -> list[InvoiceItem]:
-    """Return the prorations that begin in the change's second, and what it charged back for unpaid time."""
+    """Return the prorations that begin in the change's second, and what it charged back for unpaid time.
+
+    If the change restarted the periods, the debits begin in the second in which Stripe made it. A later change may have
+    made such items too, so only those count that are on an invoice of this change.
+    """
     since = to_unix(change.created_at - CLOCKS_APART)
     with stripe_call():
         items = gateway.stripe.v1.invoice_items.list({"customer": customer_id, "created": {"gte": since}, "limit": 100})
-        return [item for item in items.auto_paging_iter() if is_of_change(item, change)]
+        found = [item for item in items.auto_paging_iter() if is_of_change(item, change)]
+        if not restarts(change):
+            return found
+        return [
+            item for item in found if any(names_change(each, change) for each in retrieve_invoices(gateway, [item]))
+        ]
+
+
+def restarts(change: PlanChange) -> bool:
+    """Return whether the change restarted the billing periods."""
+    return "billing_cycle_anchor" in change.steps.get(UPDATE, {})
+
+
+def names_change(invoice: Invoice, change: PlanChange) -> bool:
+    """Return whether the invoice shows the metadata that the change gave its subscription.
+
+    https://docs.stripe.com/api/invoices/object
+    """
+    parent = invoice.parent.subscription_details if invoice.parent is not None else None
+    metadata = parent.to_dict()["metadata"] if parent is not None else None
+    return bool((metadata or {}).get(CHANGE_ID) == change.id)
 
 
 def is_of_change(item: InvoiceItem, change: PlanChange) -> bool:
@@ -67,16 +91,22 @@ def is_of_change(item: InvoiceItem, change: PlanChange) -> bool:
     if updated and (parent is None or parent.subscription != updated[0]):
         return False
     if item.proration:
-        return change.proration_date is not None and item.period.start == to_unix(change.proration_date)
+        quoted = to_unix(change.proration_date) if change.proration_date is not None else None
+        return quoted is not None and (item.period.start == quoted or (restarts(change) and item.period.start > quoted))
     metadata = item.to_dict()["metadata"] or {}
     return bool(metadata.get(CHANGE_ID) == change.id)
 
 
 def sum_amounts_due(gateway: Gateway, items: Iterable[InvoiceItem]) -> int:
     """Return the amount due of the invoice that contains these items, or 0 if there is none."""
-    invoices = {item.invoice if isinstance(item.invoice, str) else item.invoice.id for item in items if item.invoice}
     with stripe_call():
-        return sum(gateway.stripe.v1.invoices.retrieve(each).amount_due for each in invoices)
+        return sum(invoice.amount_due for invoice in retrieve_invoices(gateway, items))
+
+
+def retrieve_invoices(gateway: Gateway, items: Iterable[InvoiceItem]) -> list[Invoice]:
+    """Return the invoices that contain the items."""
+    invoices = {item.invoice if isinstance(item.invoice, str) else item.invoice.id for item in items if item.invoice}
+    return [gateway.stripe.v1.invoices.retrieve(each) for each in sorted(invoices)]
 
 
 def find_customer_id(session: Session, change: PlanChange) -> str | None:

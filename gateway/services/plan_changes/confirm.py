@@ -27,10 +27,11 @@ def make_new_quote(gateway: Gateway, caller: Caller, command: ChangeCommand) -> 
     """Return a new quote of the same change, or None if the change is no longer possible or Stripe does not answer."""
     said = decode_token(gateway.config, command.quote)[0] if command.quote is not None else {}
     plan, quantity = command.plan or said.get("plan"), command.quantity or said.get("quantity")
+    interval = command.interval or said.get("interval") or None
     has_terms = isinstance(plan, str) and isinstance(quantity, int)
     if command.quote is not None and not has_terms:  # another release wrote other terms
         return None
     try:
-        return quote_change(gateway, caller, plan, quantity)
+        return quote_change(gateway, caller, plan, quantity, interval)
     except GatewayError:
         return None

@@ -18,6 +18,7 @@ from gateway.db import jobs
 from gateway.db.models import OPEN_STATES, PlanChange, Subscription
 from gateway.db.queries import among
 from gateway.errors import (
+    BillingAddressRequired,
     CardDeclined,
     CatalogNotSynced,
     Conflict,
@@ -90,6 +91,7 @@ def run_change(gateway: Gateway, change_id: str, first: Step | None = None) -> N
             try:
                 perform_step(gateway, step)
             except (
+                BillingAddressRequired,
                 CardDeclined,
                 NoImmediateCharge,
                 NotFound,

@@ -12,7 +12,7 @@ from functools import partial
 from sqlalchemy.orm import Session
 from stripe import Invoice, PaymentIntent, Subscription
 
-from gateway.db.models import PENDING_INVOICE, BillingIntent, PlanChange
+from gateway.db.models import PENDING_INVOICE, BillingIntent, Json, PlanChange
 from gateway.errors import CardDeclined, Conflict, GatewayError, NoImmediateCharge, StripeRejected
 from gateway.failpoints import Failpoint, failpoint
 from gateway.services.intents.completion import Operation, perform
@@ -46,16 +46,22 @@ def hold_back(gateway: Gateway, step: Step, error: GatewayError) -> bool:
     with gateway.database.transaction() as session:
         change = lock_change(session, step.change_id)
         if count_spent_keys(change, step.name) == step.keys_spent:
-            change.steps = {**change.steps, step.name: {**step.params, "payment_behavior": HELD_BACK}}
+            change.steps = {**change.steps, step.name: {**can_wait(step.params), "payment_behavior": HELD_BACK}}
             mark_key_spent(change, step.name)
     return True
+
+
+def can_wait(params: Json) -> Json:
+    """Return the parameters without the one that a pending update cannot hold and that changes no amount."""
+    return {name: value for name, value in params.items() if name != "pending_invoice_item_interval"}
 
 
 def refuse_unsafe_wait(gateway: Gateway, step: Step) -> None:
     """Raise NoImmediateCharge if the change cannot wait for its cardholder.
 
     The parked change's invoice takes the subscription's pending items and unbilled usage. If the payment never comes,
-    Stripe voids the invoice, and they would be lost. A pending update cannot clear a scheduled end.
+    Stripe voids the invoice, and they would be lost. A pending update can neither clear a scheduled end nor switch on
+    automatic tax.
     """
     with gateway.database.reading() as session:
         change = session.get_one(PlanChange, step.change_id)
@@ -64,6 +70,8 @@ def refuse_unsafe_wait(gateway: Gateway, step: Step) -> None:
     cause = None
     if step.params.keys() & {"cancel_at", "cancel_at_period_end"}:
         cause = "the subscription is scheduled to end"
+    elif "automatic_tax" in step.params:
+        cause = "the taxes are not set up"
     elif billing.has_metered_usage:
         cause = "usage is not billed yet"
     elif has_pending_items(gateway, customer_id, step.subscription_id):

@@ -41,7 +41,8 @@ from gateway.services.quotes.token import Terms, read_token, refuse_foreign_toke
 from gateway.services.rate_limits.card_testing import check_declines
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
-from gateway.services.subscription.billing_state import choose_settlement, is_unpaid, load_billing_state
+from gateway.services.subscription.billing_state import is_unpaid, load_billing_state
+from gateway.services.subscription.settlement import choose_settlement
 from gateway.stripe_api.snapshots import InvoiceSnapshot
 from gateway.stripe_api.times import from_unix, to_unix
 from schemas.changes import ChangeCommand
@@ -210,6 +211,7 @@ def write_intent(
             from_plan=admitted.source,
             to_plan=admitted.target.key,
             quantity=admitted.quantity,
+            interval=admitted.billing.contract.interval if admitted.billing.contract.moves else None,
             proration_date=from_unix(terms.proration_date) if terms is not None else None,
             quoted=terms.prorated if terms is not None else None,
             quoted_due_now=terms.amount_due_now if terms is not None and charge == "now" else None,

@@ -21,9 +21,11 @@ from gateway.db.models import TRIAL_END, UNSETTLED, Invoice, Json, Organization,
 from gateway.db.models import Subscription as StoredSubscription
 from gateway.errors import NoImmediateCharge, QuoteStale
 from gateway.services.subscription import policy
-from gateway.services.subscription.billing_state import BillingState, choose_settlement, load_billing_state
+from gateway.services.subscription.billing_state import BillingState, load_billing_state
 from gateway.services.subscription.pricing import build_price, build_update_items
 from gateway.services.subscription.scheduled_end import build_end_params
+from gateway.services.subscription.settlement import build_restart, choose_settlement, restarts_periods
+from gateway.services.subscription.tax import build_tax_params
 from gateway.services.subscription.trials import END_NOW, build_begin, is_trialing
 from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID, TRIALING
 from gateway.stripe_api.times import to_unix
@@ -114,12 +116,12 @@ def freeze(session: Session, catalog: Catalog, change: PlanChange, billing: Bill
     if subscription is None and CREATE not in change.steps:
         change.steps = {**change.steps, CREATE: build_creation(session, catalog, change, billing)}
     elif subscription is not None and UPDATE not in change.steps:
-        target = catalog.get(change.to_plan)
-        transition = policy.check_change(catalog, billing.plan_state, target, change.quantity, billing.contract)
+        target, moved = catalog.get(change.to_plan), billing.with_interval(change.interval)
+        transition = policy.check_change(catalog, billing.plan_state, target, change.quantity, moved.contract)
         buys = policy.Need.CARD in transition.needs
         change.steps = {
             **change.steps,
-            UPDATE: build_update(catalog, change, billing, buys=buys),
+            UPDATE: build_update(catalog, change, moved, buys=buys),
             MADE_FROM: made_from,
         }
         note_unsettled(change, billing.unsettled_renewals)
@@ -235,12 +237,14 @@ def build_floor_subscription(
     organization: Organization, catalog: Catalog, billing: BillingState, metadata: dict[str, str]
 ) -> SubscriptionCreateParams:
     """Return the parameters that subscribe the organization to the floor plan."""
-    return {
+    params: SubscriptionCreateParams = {
         "customer": organization.stripe_customer_id or "",
         "items": [cast("SubscriptionCreateParamsItem", {**build_price(billing, catalog.floor), "quantity": 1})],
         "billing_mode": {"type": "flexible"},
         "metadata": {ORGANIZATION_ID: organization.id, **metadata},
     }
+    tax = build_tax_params(catalog, billing, catalog.floor, is_free_now=True)
+    return params | cast("SubscriptionCreateParams", tax)
 
 
 def build_update(catalog: Catalog, change: PlanChange, billing: BillingState, *, buys: bool) -> Json:
@@ -252,11 +256,13 @@ def build_update(catalog: Catalog, change: PlanChange, billing: BillingState, *,
     need not wait for a payment.
     """
     target = catalog.get(change.to_plan)
+    is_free_now = TRIAL_END in change.steps or is_trialing(billing.subscription)
     params: SubscriptionUpdateParams = {
         "items": build_update_items(billing, target, change.quantity),
         "metadata": {CHANGE_ID: change.id},
         **build_settlement(catalog, change, billing, target),
         **build_end_params(catalog, billing, target),
+        **build_tax_params(catalog, billing, target, is_free_now=is_free_now),
     }
     if "payment_behavior" in params:
         if not buys:
@@ -271,9 +277,14 @@ def build_update(catalog: Catalog, change: PlanChange, billing: BillingState, *,
 def build_settlement(
     catalog: Catalog, change: PlanChange, billing: BillingState, target: CatalogPlan
 ) -> SubscriptionUpdateParams:
-    """Return the part of the update that says when Stripe charges it. A change within a trial keeps the trial's end."""
+    """Return the part of the update that says when Stripe charges it. A change within a trial keeps the trial's end.
+
+    Flexible billing mode keeps the old billing date unless the call says otherwise.
+    https://docs.stripe.com/billing/subscriptions/billing-mode/compare
+    """
     if TRIAL_END in change.steps:
         return build_begin(change.steps[TRIAL_END])
     if target.is_floor and is_trialing(billing.subscription):
         return END_NOW
-    return SETTLEMENT[choose_settlement(catalog, billing, change.from_plan, target, change.quantity)]
+    settlement = SETTLEMENT[choose_settlement(catalog, billing, change.from_plan, target, change.quantity)]
+    return {**settlement, **build_restart(billing)} if restarts_periods(billing) else settlement

@@ -155,7 +155,10 @@ def try_withdrawal(gateway: Gateway, change_id: str | None, invoice_id: str, att
     owed = 0 if invoice.status == "paid" else invoice.amount_remaining + invoice.pre_payment_credit_notes_amount
     unpaid = min(held.credited, owed + returned)
     if unpaid > charged_back:
-        charge_back(gateway, change_id, invoice, held, unpaid - charged_back, attempt)
+        try:
+            charge_back(gateway, change_id, invoice, held, unpaid - charged_back, attempt)
+        except NotFound:  # the customer was deleted, and its credits with it
+            return True
         charged_back = unpaid
     # A credit note would give returned money once more.
     if (amount := choose_note_amount(invoice, charged_back - held.noted - returned)) > 0:

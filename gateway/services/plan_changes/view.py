@@ -31,6 +31,7 @@ class ChangeView:
     from_plan: str
     to_plan: str
     quantity: int
+    interval: str | None
     client_secret: str | None
     error: Json | None
     created_at: datetime
@@ -53,6 +54,7 @@ def get_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
         from_plan=found.from_plan,
         to_plan=found.to_plan,
         quantity=found.quantity,
+        interval=found.interval,
         client_secret=found.client_secret,
         error=found.error,
         created_at=found.created_at,

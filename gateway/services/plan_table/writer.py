@@ -37,6 +37,7 @@ from gateway.services.plan_table.selection import (
     Plans,
     has_plan,
     list_duplicates,
+    select_base_item,
     select_current_subscription,
     stands_for_plan,
 )
@@ -211,7 +212,12 @@ def close_changes(session: Session, rows: OrganizationRows, state: PlanState, pl
         present = (state.find_subscribed_plan(plans.floor), state.requested_plan, state.quantity)
         wanted = (change.to_plan, change.to_plan, change.quantity)
         ends_all = change.to_plan == plans.floor
-        is_fulfilled = present == wanted and not (ends_all and list_duplicates(rows.subscriptions, plans))
+        interval = select_base_item(subscription, plans)[1].get("interval")
+        is_fulfilled = (
+            present == wanted
+            and change.interval in (None, interval)
+            and not (ends_all and list_duplicates(rows.subscriptions, plans))
+        )
         if subscription.change_id == change.id or is_fulfilled:
             change.close("applied", now)
             if UNSETTLED in change.steps:

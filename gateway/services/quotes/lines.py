@@ -6,6 +6,7 @@ from typing import Any
 
 from stripe import Invoice
 
+from gateway.catalog import TaxBehavior
 from gateway.services.subscription.plan_details import Period
 from gateway.stripe_api.times import from_unix
 
@@ -59,6 +60,8 @@ class Sums:
     """What discounts take off, as a negative amount."""
     taxes: int
     """The taxes that come on top. A tax that the lines include is not in it."""
+    taxes_included: int
+    """The taxes that the lines include."""
     balance: int
     """What the customer's balance takes off (negative), or what it adds or carries over (positive)."""
 
@@ -67,7 +70,13 @@ def sum_up(lines: list[dict[str, Any]], charged_back: int, total: int, due: int)
     """Return the sums of Stripe's ``lines`` and of what is charged back. ``total`` is that of their invoices."""
     subtotal = sum(line["amount"] for line in lines) + charged_back
     discounts = -sum(sum_discounts(line) for line in lines)
-    return Sums(subtotal=subtotal, discounts=discounts, taxes=total - subtotal - discounts, balance=due - total)
+    return Sums(
+        subtotal=subtotal,
+        discounts=discounts,
+        taxes=total - subtotal - discounts,
+        taxes_included=sum(sum_taxes(line, "inclusive") for line in lines),
+        balance=due - total,
+    )
 
 
 def compute_next_total(next_invoice: Invoice | None, lines: list[dict[str, Any]], charged_back: int) -> int:
@@ -104,9 +113,14 @@ def find_credited_invoice(line: dict[str, Any]) -> str | None:
 
 def net_amount(line: dict[str, Any]) -> int:
     """Return what a line adds to its invoice's total, with its discounts and the taxes that come on top."""
-    on_top: int = sum(each["amount"] for each in line["taxes"] or () if each["tax_behavior"] == "exclusive")
     amount: int = line["amount"]
-    return amount - sum_discounts(line) + on_top
+    return amount - sum_discounts(line) + sum_taxes(line, "exclusive")
+
+
+def sum_taxes(line: dict[str, Any], behavior: TaxBehavior) -> int:
+    """Return the taxes of a line that come on top of it (``exclusive``), or that it includes (``inclusive``)."""
+    taxes: int = sum(each["amount"] for each in line["taxes"] or () if each["tax_behavior"] == behavior)
+    return taxes
 
 
 def sum_discounts(line: dict[str, Any]) -> int:
@@ -116,10 +130,13 @@ def sum_discounts(line: dict[str, Any]) -> int:
 
 
 def find_invoice_item(line: dict[str, Any]) -> str | None:
-    """Return the id of the invoice item behind a line, or None if the line comes from the subscription itself."""
+    """Return the id of the invoice item behind a line, or None if the line comes from the subscription itself.
+
+    The line of a pending proration names the subscription's item too.
+    """
     parent: dict[str, Any] = line["parent"] or {}
-    details = parent.get("invoice_item_details")
-    return details["invoice_item"] if details is not None else None
+    details: dict[str, Any] = parent.get(parent.get("type", "")) or {}
+    return details.get("invoice_item")
 
 
 def list_lines(invoice: Invoice | None) -> list[dict[str, Any]]:

@@ -1,19 +1,16 @@
 """Quote a change. Stripe computes its cost from one second on, and the quote's token buys it at that price."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import cast
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 from stripe import Invoice
+from stripe.params import InvoiceCreatePreviewParams
 from stripe.params import InvoiceCreatePreviewParamsSubscriptionDetails as Details
 
-from gateway.catalog import CatalogPlan
 from gateway.config import QUOTE_LIFETIME
-from gateway.db.models import Organization, PlanChange, Subscription
-from gateway.errors import NoChange, NoImmediateCharge, NotEnrolled, PeriodOver, StripeRejected
-from gateway.services.customers.deletion import detect_deletion, refuse_deleted_customer
+from gateway.errors import BillingAddressRequired, NotEnrolled, PeriodOver, StripeRejected
+from gateway.services.customers.deletion import detect_deletion
 from gateway.services.customers.existing import introduce_organization
 from gateway.services.entitlements.over_limits import OverLimit, find_levels, find_over_limits
 from gateway.services.mirror.refresh import refresh
@@ -30,24 +27,21 @@ from gateway.services.quotes.lines import (
     select_remaining_lines,
     sum_up,
 )
+from gateway.services.quotes.request import QuoteRequest, load_request
 from gateway.services.quotes.token import Terms, sign_token
 from gateway.services.runtime import Caller, Gateway
-from gateway.services.subscription import policy
-from gateway.services.subscription.billing_state import (
-    PAID_BY_INVOICE,
-    BillingState,
-    ProrationBehavior,
-    choose_settlement,
-    load_billing_state,
-)
+from gateway.services.subscription.billing_state import ProrationBehavior
 from gateway.services.subscription.exposure import find_max_quantity
-from gateway.services.subscription.pricing import build_update_items, name_prices
+from gateway.services.subscription.pricing import build_update_items, get_price, name_prices
 from gateway.services.subscription.scheduled_end import build_end_params, find_cleared_end
-from gateway.services.subscription.terms import find_billing_date, find_next_invoice_date, find_scheduled_end
+from gateway.services.subscription.tax import build_tax_params
+from gateway.services.subscription.terms import find_billing_date, find_scheduled_end
 from gateway.services.subscription.trials import is_trialing
-from gateway.stripe_api.client import nothing_upcoming, outside_period, stripe_call
+from gateway.stripe_api.client import NEEDS_ADDRESS, nothing_upcoming, outside_period, stripe_call
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
-from gateway.stripe_api.times import to_unix
+from gateway.stripe_api.times import from_unix, to_unix
+
+LACKS_ADDRESS = "requires_location_inputs"  # https://docs.stripe.com/api/invoices/object#invoice_object-automatic_tax
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +53,7 @@ class Quote:
     proration_date: datetime
     plan: str
     quantity: int
+    interval: str
     max_quantity: int
     """How many units the organization may have now. A confirmation of a larger quote is refused."""
     currency: str
@@ -85,30 +80,17 @@ class Quote:
     """The limits of the new plan that the organization exceeds now. Nothing prevents the change."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class QuoteRequest:
-    """The change to quote, and the billing state that it starts from."""
-
-    organization_id: str
-    billing: BillingState
-    subscription: Subscription
-    version: str
-    plan: CatalogPlan
-    quantity: int
-    charge_now: bool
-    proration_date: datetime
-    next_invoice: datetime
-
-
-def quote_change(gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None) -> Quote:
+def quote_change(
+    gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None, interval: str | None = None
+) -> Quote:
     """Quote the move to ``quantity`` units of ``plan`` from this second on. A quote needs no card.
 
-    If the local period has ended, refresh the subscription and try once more. Raises NotEnrolled, and what
-    ``policy.check_change`` raises. Raises PeriodOver if Stripe has not begun the next period either.
+    If the local period has ended, refresh the subscription and try once more. Raises what ``load_request`` raises.
+    Raises PeriodOver if Stripe has not begun the next period either.
     """
     now = gateway.clock().replace(microsecond=0)
     try:
-        request = load_request(gateway, caller, plan, quantity, now)
+        request = load_request(gateway, caller, plan, quantity, interval, now)
     except NotEnrolled:  # the organization may have a customer that another program made
         introduce_organization(gateway, caller)
         raise
@@ -116,7 +98,7 @@ def quote_change(gateway: Gateway, caller: Caller, plan: str | None, quantity: i
         return build_quote(gateway, request, now)
     except PeriodOver:  # the webhook that announces the next period may still be on its way
         refresh(gateway, SubscriptionSnapshot.kind, request.subscription.id)
-    return build_quote(gateway, load_request(gateway, caller, plan, quantity, now), now)
+    return build_quote(gateway, load_request(gateway, caller, plan, quantity, interval, now), now)
 
 
 def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote:
@@ -124,10 +106,12 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
     if request.next_invoice <= now:
         raise PeriodOver("The billing period is ending. Please try again.")
     immediate = preview_immediate_invoice(gateway, request) if request.charge_now else None
+    if request.restarts and immediate is not None:
+        request = replace(request, proration_date=read_proration_date(immediate) or request.proration_date)
     next_invoice = preview_next_invoice(gateway, request)
     next_lines = select_remaining_lines(next_invoice, immediate)
     own_lines = [*list_lines(immediate), *next_lines]
-    prorations = [line for line in own_lines if is_of_change(request, parse_line(line))]
+    prorations = [line for line in own_lines if request.makes(parse_line(line))]
     endings = preview_endings(gateway, request.billing.duplicates) if request.plan.is_floor else []
     ending_lines = [line for each in endings for line in list_lines(each)]
     unpaid = request.billing.unpaid_invoices
@@ -151,6 +135,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         price_id=name_prices(request.billing, request.plan),
         plan=request.plan.key,
         quantity=request.quantity,
+        interval=request.billing.contract.interval if request.billing.contract.moves else "",
         proration_date=to_unix(request.proration_date),
         amount_due_now=due_now,
         prorated=sum(line["amount"] for line in prorations) + own_charged_back,
@@ -163,6 +148,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         proration_date=request.proration_date,
         plan=request.plan.key,
         quantity=request.quantity,
+        interval=get_price(request.billing, request.plan).interval,
         max_quantity=find_max_quantity(gateway.catalog, request.billing, request.plan),
         currency=request.subscription.currency,
         lines=[*(parse_line(line) for line in stripe_lines), *charges_back.values()],
@@ -171,7 +157,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         sums=sum_up(stripe_lines, charged_back, total, due_now + due_for_endings + due_later),
         credit=-sum(net_amount(line) for line in credited) - charged_back,
         amount_unpaid=sum(unpaid.values()) - charged_back,
-        billing_date=find_billing_date(request.subscription, request.next_invoice),
+        billing_date=find_next_billing_date(request, next_invoice),
         ends_at=find_scheduled_end(request.subscription) if cleared_end is None else None,
         ends_at_cleared=cleared_end,
         # No date fixes the prorations of an ending, and no quote knows the usage that is still to come.
@@ -184,51 +170,14 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
     )
 
 
-def is_of_change(request: QuoteRequest, line: QuoteLine) -> bool:
-    """Return whether the change makes this proration. An earlier change's prorations begin in another second."""
-    return line.proration and line.period.start == request.proration_date
+def find_next_billing_date(request: QuoteRequest, next_invoice: Invoice | None) -> datetime | None:
+    """Return when Stripe makes the next invoice after the change, or None if there is none.
 
-
-def load_request(
-    gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None, now: datetime
-) -> QuoteRequest:
-    """Load the request from the local tables. Raises NotEnrolled, and what ``policy.check_change`` raises.
-
-    Raises NoImmediateCharge if the change must be paid first and Stripe charges no payment method.
+    If the change restarts the periods, Stripe's preview says when the first one ends.
     """
-    with gateway.database.transaction() as session:
-        refuse_deleted_customer(session.get(Organization, caller.organization_id))
-        billing = load_billing_state(session, caller.organization_id, gateway.catalog)
-        target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
-        units = quantity or billing.default_quantity(target.key)
-        try:
-            needs = policy.check_change(gateway.catalog, billing.plan_state, target, units, billing.contract).needs
-        except NoChange:  # during a trial, the quote says what the present plan will cost after it
-            if not is_trialing(billing.subscription):
-                raise
-            needs = frozenset()
-        if target.is_floor:
-            policy.check_ending(gateway.catalog, billing.duplicates.values())
-        if billing.subscription is None or billing.base_item is None or billing.subscription_version is None:
-            raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
-        settlement = choose_settlement(gateway.catalog, billing, billing.plan_state.requested_plan, target, units)
-        if (
-            settlement == "now"
-            and policy.Need.CARD in needs
-            and billing.subscription.collection_method != "charge_automatically"
-        ):
-            raise NoImmediateCharge(PAID_BY_INVOICE)
-        return QuoteRequest(
-            organization_id=caller.organization_id,
-            billing=billing,
-            subscription=billing.subscription,
-            version=billing.subscription_version,
-            plan=target,
-            quantity=units,
-            charge_now=settlement == "now",
-            proration_date=choose_proration_date(session, billing.subscription, billing.base_item, now),
-            next_invoice=find_next_invoice_date([billing.base_item] if target.is_floor else billing.subscription.items),
-        )
+    if not request.restarts:
+        return find_billing_date(request.subscription, request.next_invoice)
+    return find_billing_date(request.subscription, from_unix(next_invoice.period_end)) if next_invoice else None
 
 
 def preview_immediate_invoice(gateway: Gateway, request: QuoteRequest) -> Invoice | None:
@@ -237,8 +186,20 @@ def preview_immediate_invoice(gateway: Gateway, request: QuoteRequest) -> Invoic
     Stripe makes no invoice then, and its preview shows the next invoice instead.
     """
     invoice = preview_invoice(gateway, request, "always_invoice")
+    if request.restarts:
+        return invoice if read_proration_date(invoice) is not None else None
     lines = [parse_line(line) for line in list_lines(invoice)]
-    return invoice if any(line.proration and line.period.start == request.proration_date for line in lines) else None
+    return invoice if any(request.makes(line) for line in lines) else None
+
+
+def read_proration_date(preview: Invoice) -> datetime | None:
+    """Return the second from which Stripe prorates in a preview, or None if it prorates nothing.
+
+    https://docs.stripe.com/api/invoices/object#invoice_object-parent-subscription_details-subscription_proration_date
+    """
+    details = preview.parent.subscription_details if preview.parent is not None else None
+    second = details.subscription_proration_date if details is not None else None
+    return from_unix(second) if second is not None else None
 
 
 def preview_next_invoice(gateway: Gateway, request: QuoteRequest) -> Invoice | None:
@@ -251,42 +212,35 @@ def preview_next_invoice(gateway: Gateway, request: QuoteRequest) -> Invoice | N
         raise
 
 
-def choose_proration_date(
-    session: Session, subscription: Subscription, base_item: dict[str, Any], now: datetime
-) -> datetime:
-    """Return the first second from now on from which Stripe has prorated nothing of the subscription yet.
-
-    The second tells this change's invoice items from those of an earlier change. Two changes may come in one second, so
-    the present second may be taken. It may also lie before the period, because Stripe's clock may be ahead of ours.
-    """
-    a_second = timedelta(seconds=1)
-    seconds = [now, datetime.fromisoformat(base_item["current_period_start"])]
-    if subscription.as_of is not None:  # Stripe made all prorations known here by this second
-        seconds.append(subscription.as_of.replace(microsecond=0) + a_second)
-    ours = select(func.max(PlanChange.proration_date)).where(PlanChange.organization_id == subscription.organization_id)
-    if (last := session.scalar(ours)) is not None:
-        seconds.append(last + a_second)
-    return max(seconds)
-
-
 def preview_invoice(gateway: Gateway, request: QuoteRequest, proration_behavior: ProrationBehavior) -> Invoice:
     """Return Stripe's preview of an invoice. Raises PeriodOver.
 
-    With ``always_invoice`` it is the immediate invoice, otherwise the next one on the billing date.
+    With ``always_invoice`` it is the immediate invoice, otherwise the next one on the billing date. Raises
+    BillingAddressRequired if Stripe cannot compute the taxes of a plan.
     """
     details: Details = {
         "items": build_update_items(request.billing, request.plan, request.quantity),
         "proration_behavior": proration_behavior,
     }
+    if request.restarts:
+        details["billing_cycle_anchor"] = {"type": "now"}
     details |= cast("Details", build_end_params(gateway.catalog, request.billing, request.plan))
-    if proration_behavior != "none":  # Stripe refuses the date together with "none"
+    # Stripe refuses the date together with "none". New periods begin in a second of its own clock.
+    if proration_behavior != "none" and not request.restarts:
         details["proration_date"] = to_unix(request.proration_date)
+    params: InvoiceCreatePreviewParams = {
+        "subscription": request.subscription.id,
+        "subscription_details": details,
+    }
+    is_free_now = is_trialing(request.subscription)
+    tax = build_tax_params(gateway.catalog, request.billing, request.plan, is_free_now=is_free_now)
     try:
         with detect_deletion(gateway, request.organization_id), stripe_call():
-            return gateway.stripe.v1.invoices.create_preview(
-                {"subscription": request.subscription.id, "subscription_details": details}
-            )
+            preview = gateway.stripe.v1.invoices.create_preview(params | cast("InvoiceCreatePreviewParams", tax))
     except StripeRejected as error:
         if outside_period(error):
             raise PeriodOver("The billing period is ending. Please try again.") from error
         raise
+    if preview.automatic_tax.status == LACKS_ADDRESS and not request.plan.is_floor:
+        raise BillingAddressRequired(NEEDS_ADDRESS)
+    return preview

@@ -26,6 +26,8 @@ class Terms:
     price_id: str
     plan: str
     quantity: int
+    interval: str
+    """The interval that the change moves to. Empty if it keeps the present one."""
     proration_date: int
     amount_due_now: int
     prorated: int

@@ -1,14 +1,14 @@
 """An organization's billing state, and the update that changes it. The quote and the change share both."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
 
 from sqlalchemy import ColumnElement, Text, bindparam, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from gateway.catalog import Catalog, CatalogPlan, Charge
+from gateway.catalog import Catalog
 from gateway.db.models import (
     UNPAID,
     Invoice,
@@ -76,6 +76,8 @@ class BillingState:
     metered_items: frozenset[str] = frozenset()
     """The ids of the items that bill the usage of the plan."""
     returned_payments: tuple[ReturnedPayment, ...] = ()
+    country: str | None = None
+    """The country of the customer's address."""
     had_trial: bool = False
     """Whether the organization has had the one trial that it gets."""
 
@@ -139,6 +141,10 @@ class BillingState:
             return f"{late}, and this change must be paid first. Please choose another payment method."
         return None
 
+    def with_interval(self, interval: str | None) -> Self:
+        """Return the state for a change that moves the subscription to ``interval``, or None for one that does not."""
+        return replace(self, contract=self.contract.with_interval(interval))
+
     def default_quantity(self, plan: str) -> int:
         """Return the quantity of a change that names none: the present one if the plan stays, else 1."""
         return max(self.plan_state.quantity, 1) if plan == self.plan_state.requested_plan else 1
@@ -147,24 +153,6 @@ class BillingState:
     def has_metered_usage(self) -> bool:
         """Return whether Stripe counts usage, which it bills when the period or the item ends."""
         return self.subscription is not None and any(item.get("metered") for item in self.subscription.items)
-
-
-def choose_charge(catalog: Catalog, source: str, target: CatalogPlan) -> Charge:
-    """Return when Stripe settles a change. The paid plan decides, also for one that is left for the floor plan."""
-    left = catalog.find(source) if target.is_floor else None
-    return (left or target).charge
-
-
-def choose_settlement(
-    catalog: Catalog, billing: BillingState, source: str, target: CatalogPlan, quantity: int
-) -> Charge:
-    """Return when Stripe settles a change from ``billing``. A reduction in an unpaid period waits for the billing date.
-
-    If Stripe invoiced it now, it would move the credit for the unpaid time to the customer's balance. A later declined
-    payment could then discard the item that charges the credit back, but not the credit.
-    """
-    reduces = target.is_floor or (target.key == source and quantity < billing.plan_state.quantity)
-    return "on_billing_date" if reduces and billing.unsettled_renewals else choose_charge(catalog, source, target)
 
 
 # The prices that Stripe sells at now, by lookup key. While Stripe moves a key from one price to another, two
@@ -237,6 +225,7 @@ BILLING_STATE = (
         UNSETTLED_INVOICES,
         HAS_PAID,
         Organization.currency,
+        Organization.country,
         RETURNED_PAYMENTS,
         HAD_TRIAL,
     )
@@ -260,7 +249,7 @@ def load_billing_state(
     plans = rank_plans(session, rows[0].plan_of_product)
     subscriptions = list({each.Subscription.id: each.Subscription for each in rows if each.Subscription}.values())
     subscription = select_current_subscription(subscriptions, plans)
-    row, _, payment_method, _, prices, unsettled, has_paid, currency, returned, had_trial = next(
+    row, _, payment_method, _, prices, unsettled, has_paid, currency, country, returned, had_trial = next(
         (each for each in rows if each.Subscription is subscription), rows[0]
     )
     if subscription is not None and subscription.status in ENDED:
@@ -284,5 +273,6 @@ def load_billing_state(
             item["id"] for item in items if item.get("metered") and plans.of_product.get(item["product_id"]) == plan
         ),
         returned_payments=tuple(ReturnedPayment(*each) for each in returned or ()),
+        country=country,
         had_trial=had_trial,
     )

@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from gateway.catalog import Catalog, CatalogPlan
 from gateway.errors import ExposureLimit
-from gateway.services.subscription.billing_state import BillingState, choose_charge
+from gateway.services.subscription.billing_state import BillingState
 from gateway.services.subscription.policy import Need, Transition
 from gateway.services.subscription.pricing import find_listed, find_price
+from gateway.services.subscription.settlement import choose_charge
 
 MONTHS = {"month": 1, "year": 12}
 
@@ -24,7 +25,7 @@ def find_max_quantity(catalog: Catalog, billing: BillingState, target: CatalogPl
     holds for the catalogue's currency and interval. Sales agreed a price on other terms, or with tiers of its own.
     """
     price, listed = find_price(billing, target), billing.contract.find_price(target)
-    charge = choose_charge(catalog, billing.plan_state.requested_plan, target)
+    charge = choose_charge(catalog, billing, billing.plan_state.requested_plan, target)
     if price is None or listed is None or charge == "now" or price.currency not in target.exposure:
         return target.max_quantity
     if price.unit_amount is not None:

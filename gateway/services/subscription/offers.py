@@ -44,6 +44,8 @@ class PlanOffer:
     price: PlanPrice | None
     """The price at which the organization has the plan or would get it. The list price if it cannot get the plan."""
     prices: list[ListPrice]
+    intervals: list[str]
+    """The intervals at which the plan is on sale in the organization's currency."""
     metered: list[MeteredOffer]
     limits: Mapping[str, int | None]
     features: Mapping[str, bool]
@@ -74,6 +76,7 @@ def offer_plan(catalog: Catalog, billing: BillingState, plan: CatalogPlan, *, cl
         max_quantity=plan.max_quantity,
         price=find_price(billing, plan) or (PlanPrice.of_catalog(plan.prices[0]) if plan.prices else None),
         prices=[list_price(billing, price) for price in plan.prices],
+        intervals=policy.list_intervals(plan, billing.contract),
         metered=[
             MeteredOffer(
                 meter=metered.meter,

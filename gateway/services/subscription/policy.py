@@ -52,6 +52,7 @@ ENROLL, UPGRADE = Transition(action="enroll"), Transition(action="upgrade", need
 START_TRIAL = Transition(action="start_trial", needs=frozenset({Need.PAID_UP}))
 DOWNGRADE = Transition(action="downgrade")
 CHANGE_QUANTITY = Transition(action="change_quantity", needs=BUYING)
+CHANGE_INTERVAL = Transition(action="change_interval", needs=BUYING)
 
 
 def find_transition(catalog: Catalog, source: str, target: CatalogPlan) -> Transition:
@@ -89,8 +90,9 @@ def resolve_target(catalog: Catalog, current: PlanState, plan: str | None) -> Ca
 def check_change(
     catalog: Catalog, current: PlanState, target: CatalogPlan, quantity: int, contract: Contract
 ) -> Transition:
-    """Return the transition from ``current`` to ``quantity`` units of ``target``.
+    """Return the transition from ``current`` to ``quantity`` units of ``target`` on the terms of ``contract``.
 
+    A move to another interval begins a period that is paid in full, so it needs what a purchase needs.
     Raises ContactSalesRequired, ClassicBillingMode, PlanUnavailable and NoChange. Raises InvalidRequest if the quantity
     is too large.
     """
@@ -100,22 +102,24 @@ def check_change(
             f"Our sales team makes changes from {catalog.name_of(current.requested_plan)} to {target.name}."
         )
     refuse_fixed(contract)
-    if target.key != current.requested_plan and not contract.sells(target):
-        raise PlanUnavailable(
-            f"{target.name} is not sold in {contract}, as the subscription is billed. Please contact our sales team."
-        )
+    if (contract.moves or target.key != current.requested_plan) and not contract.sells(target):
+        billed = "" if contract.moves else ", as the subscription is billed"
+        raise PlanUnavailable(f"{target.name} is not sold in {contract}{billed}. Please contact our sales team.")
     if quantity > target.max_quantity:
         raise InvalidRequest(
             "The quantity is too large.", errors={"quantity": [f"At most {target.max_quantity} for {target.name}."]}
         )
-    if current.subscription_id is not None and (current.requested_plan, current.quantity) == (target.key, quantity):
+    is_same = (current.requested_plan, current.quantity) == (target.key, quantity) and not contract.moves
+    if current.subscription_id is not None and is_same:
         raise NoChange(f"The organization already has {target.name} in this quantity.")
+    if transition == CHANGE_QUANTITY and contract.moves:
+        transition = CHANGE_INTERVAL
     if transition == CHANGE_QUANTITY and quantity < current.quantity:
         return replace(transition, needs=frozenset())  # reducing the quantity has no preconditions
-    if transition == CHANGE_QUANTITY and contract.ends_unpaid:
+    if transition in (CHANGE_QUANTITY, CHANGE_INTERVAL) and contract.ends_unpaid:
         return replace(transition, needs=frozenset({Need.PAID_UP}))
-    if transition == DOWNGRADE and quantity > current.quantity:
-        return replace(transition, needs=BUYING)  # more units of a smaller plan may cost more
+    if transition == DOWNGRADE and (contract.moves or quantity > current.quantity):
+        return replace(transition, needs=BUYING)  # a year or more units of a smaller plan may cost more
     return transition
 
 
@@ -165,6 +169,21 @@ def list_actions(catalog: Catalog, current_plan: str, contract: Contract) -> lis
         choose_action(catalog, current_plan, plan, contract) for plan in catalog.plans if plan.key != current_plan
     }
     actions = ["change_plan"] if towards & {"upgrade", "downgrade"} else []
+    if can_change_interval(catalog, current_plan, contract):
+        actions.append(CHANGE_INTERVAL.action)
     if "downgrade" in towards:
         actions.append("cancel_plan")
     return [*actions, CONTACT_SALES]
+
+
+def can_change_interval(catalog: Catalog, current_plan: str, contract: Contract) -> bool:
+    """Return whether the organization can be billed for its plan at another interval."""
+    plan = catalog.find(current_plan)
+    if plan is None or plan.is_floor or plan.sales or contract.is_fixed:
+        return False
+    return any(contract.with_interval(each).moves for each in list_intervals(plan, contract))
+
+
+def list_intervals(plan: CatalogPlan, contract: Contract) -> list[str]:
+    """Return the intervals at which a plan is on sale in the currency of ``contract``, in the order of its prices."""
+    return [each.interval for each in plan.prices if each.currency == contract.currency and not plan.archived]

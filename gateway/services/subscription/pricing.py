@@ -62,8 +62,8 @@ def name_prices(billing: BillingState, plan: CatalogPlan) -> str:
 
 
 def is_current(billing: BillingState, plan: CatalogPlan) -> bool:
-    """Return whether the organization is on the plan, paid or not."""
-    return plan.key == billing.plan_state.requested_plan
+    """Return whether the organization is on the plan and stays at its price, paid or not."""
+    return plan.key == billing.plan_state.requested_plan and not billing.contract.moves
 
 
 def get_price(billing: BillingState, plan: CatalogPlan) -> PlanPrice:

@@ -1,4 +1,4 @@
-"""The scheduled end of a subscription. An upgrade clears it, because the organization buys more time.
+"""The scheduled end of a subscription. An upgrade or another interval clears it, because it buys more time.
 
 Every other change keeps the end. Plan Details and the quote show it.
 """
@@ -22,7 +22,8 @@ class EndParams(TypedDict, total=False):
 def find_cleared_end(catalog: Catalog, billing: BillingState, target: CatalogPlan) -> datetime | None:
     """Return the scheduled end that a change to ``target`` clears, or None."""
     transition = policy.find_transition(catalog, billing.plan_state.requested_plan, target)
-    if billing.subscription is None or transition != policy.UPGRADE:
+    buys_time = transition == policy.UPGRADE or billing.contract.moves
+    if billing.subscription is None or not buys_time:
         return None
     return find_scheduled_end(billing.subscription)
 

@@ -1,7 +1,7 @@
 """The terms of a subscription: its price, currency, interval and schedule, its end and its next invoice."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
@@ -61,6 +61,8 @@ class Contract:
     """Whether Stripe has paused the whole subscription. It begins no periods and makes no invoices until it is resumed.
     https://docs.stripe.com/billing/subscriptions/pause """
 
+    moves: bool = False
+    """Whether the change moves the subscription to this interval from another one."""
     ends_unpaid: bool = False
     """Whether Stripe ends the subscription after its trial unless there is a payment method. It owes nothing so far."""
 
@@ -93,6 +95,12 @@ class Contract:
         currency = fixed or next((each for each in wanted if each in sold), None) or sold[0]
         interval = next((price.interval for price in prices if price.currency == currency), prices[0].interval)
         return cls(currency=currency, interval=interval)
+
+    def with_interval(self, interval: str | None) -> Self:
+        """Return the contract after a move to ``interval``. Without another one, nothing moves."""
+        if interval is None or (interval, 1) == (self.interval, self.interval_count):
+            return self
+        return replace(self, interval=interval, interval_count=1, moves=True)
 
     def find_price(self, plan: CatalogPlan) -> CatalogPrice | None:
         """Return the price of a plan on sale in this currency and interval, or None."""

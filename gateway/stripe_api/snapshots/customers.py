@@ -33,6 +33,8 @@ class CustomerSnapshot(Snapshot):
     """What Stripe charges if neither the subscription nor the invoice settings name a payment method."""
     currency: str | None
     """The currency of the customer's first charge or subscription. Stripe then accepts no other."""
+    country: str | None
+    """The country of the address, from which Stripe computes automatic tax."""
     balance: int
     discount_ids: tuple[str, ...]
     """The customer's own discount. Stripe takes it off the invoices of subscriptions that have no discount."""
@@ -63,6 +65,7 @@ class CustomerSnapshot(Snapshot):
             else id_of(stripe_object["invoice_settings"]["default_payment_method"]),
             default_source_id=None if deleted else id_of(stripe_object.get("default_source")),
             currency=None if deleted else text(stripe_object.get("currency")),
+            country=None if deleted else text((stripe_object["address"] or {}).get("country")),
             balance=0 if deleted else integer(stripe_object["balance"]),
             discount_ids=() if deleted else discount_ids_of(stripe_object),
             deleted=deleted,

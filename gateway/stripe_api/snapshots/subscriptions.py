@@ -90,6 +90,8 @@ class SubscriptionSnapshot(Snapshot):
     trial_end: datetime | None
     missing_payment_method: str | None
     """What Stripe does if a trial ends without a payment method: ``cancel``, ``create_invoice`` or ``pause``."""
+    automatic_tax: bool
+    """Whether Stripe computes the taxes."""
     discount_ids: tuple[str, ...]
     """The discounts of the subscription and of its items."""
     latest_invoice_id: str | None
@@ -137,6 +139,7 @@ class SubscriptionSnapshot(Snapshot):
             paused_until=from_unix_or_none(pause.get("resumes_at")),
             trial_end=from_unix_or_none(stripe_object["trial_end"]),
             missing_payment_method=text(trial["end_behavior"].get("missing_payment_method")),
+            automatic_tax=flag(stripe_object["automatic_tax"]["enabled"]),
             discount_ids=discount_ids_of(stripe_object),
             latest_invoice_id=id_of(stripe_object["latest_invoice"]),
             change_id=text(stripe_object["metadata"].get(CHANGE_ID)),

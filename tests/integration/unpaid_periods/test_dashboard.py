@@ -44,6 +44,17 @@ def test_cancellation_of_an_unpaid_period_only_lowers_the_debt(debtor: Debtor, p
     assert (sum(debtor.pending()), debtor.balance()) == (0, 0)
 
 
+def test_credit_of_a_deleted_customer_needs_no_withdrawal(debtor: Debtor, sandbox: Sandbox) -> None:
+    debtor.wait(days=9)
+    debtor.world.stripe.v1.subscriptions.cancel(debtor.subscription, {"prorate": True})
+    debtor.wait(days=0.1)
+    debtor.world.stripe.v1.customers.delete(debtor.customer)
+    drop_webhooks(debtor.world, sandbox)
+    make_due(debtor.world, jobs.WITHDRAW_FOREIGN_CREDITS)
+    debtor.world.work()
+    assert job_count(debtor.world, jobs.WITHDRAW_FOREIGN_CREDITS) == 0
+
+
 @pytest.mark.parametrize("cancels", [True, False])
 def test_credit_of_a_duplicate_only_lowers_the_debt(debtor: Debtor, cancels: bool) -> None:
     debtor.wait(days=9)

@@ -187,12 +187,13 @@ def price_of(price: Json) -> Json:
 
 def organization_of(customer: Json) -> Json:
     if customer.get("deleted"):
-        none = ("name", "email", "default_payment_method_id", "default_source_id", "currency")
+        none = ("name", "email", "default_payment_method_id", "default_source_id", "currency", "country")
         row: Json = dict.fromkeys(none) | {"balance": 0, "deleted": True}
     else:
         row = {name: customer[name] for name in ("name", "email", "balance", "currency")}
         row |= {"default_payment_method_id": customer["invoice_settings"]["default_payment_method"], "deleted": False}
         row |= {"default_source_id": customer["default_source"]}
+        row |= {"country": (customer["address"] or {}).get("country")}
     return row | {"stripe_customer_id": customer["id"]}
 
 
@@ -218,6 +219,7 @@ def subscription_of(subscription: Json, organization: str) -> Json:
         "organization_id": organization,
         "default_payment_method_id": subscription["default_payment_method"] or subscription["default_source"],
         "billing_mode": subscription["billing_mode"]["type"],
+        "automatic_tax": subscription["automatic_tax"]["enabled"],
         "schedule_id": subscription["schedule"],
         "pause_behavior": pause.get("behavior"),
         "paused_until": at(pause.get("resumes_at")),
@@ -240,6 +242,7 @@ def invoice_of(invoice: Json, organization: str) -> Json:
     return {name: invoice[name] for name in same} | {
         "organization_id": organization,
         "subscription_id": parent["subscription_details"]["subscription"] if parent else None,
+        "taxes": sum(each["amount"] for each in invoice["total_taxes"]),
         "next_payment_attempt": at(invoice["next_payment_attempt"]),
         "due_date": at(invoice["due_date"]),
         "created": at(invoice["created"]),

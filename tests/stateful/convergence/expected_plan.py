@@ -87,15 +87,21 @@ def plan_items(subscription: Json, plans: dict[str, str]) -> list[Json]:
 
 
 def base_of(subscription: Json, plans: dict[str, str]) -> tuple[str, Json]:
-    """Return the plan of a subscription and its item: the highest plan, and within a plan the most expensive price."""
+    """Return the plan of a subscription and its item: licensed before metered, the highest plan, the highest price."""
     items = sorted(subscription["items"]["data"], key=lambda item: str(item["id"]))
     if not (known := plan_items(subscription, plans)):
         return "unmapped", items[0]
     ranked = [
-        (RANKING.index(plans[each["price"]["product"]]), each["price"]["unit_amount"], each["id"], each)
+        (
+            each["price"]["recurring"]["usage_type"] == "licensed",
+            RANKING.index(plans[each["price"]["product"]]),
+            each["price"]["unit_amount"] or 0,
+            each["id"],
+            each,
+        )
         for each in known
     ]
-    item = max(ranked, key=lambda each: each[:3])[3]
+    item = max(ranked, key=lambda each: each[:4])[4]
     return plans[item["price"]["product"]], item
 
 

@@ -33,6 +33,12 @@ from tests.support.stripe_account import StripeAccount
 SECRET = "whsec_stateful"
 
 
+def sell_plus(charge: Charge) -> Catalog:
+    """Return the plain catalogue with a Plus that is charged at ``charge``, without bounds on what is owed for it."""
+    plans = PLAIN_CATALOG.plans
+    return Catalog(tuple(replace(plan, charge=charge, exposure={}) if plan.key == "plus" else plan for plan in plans))
+
+
 @dataclass(frozen=True)
 class Job:
     """A job in the queue."""
@@ -48,12 +54,13 @@ class Job:
 class SteppedGateway:
     """Stripe and the gateway.
 
-    The gateway's clock is ``skew`` seconds ahead of Stripe's. ``charge`` says when this deployment charges for Plus.
+    The gateway's clock is ``skew`` seconds ahead of Stripe's.
     """
 
     database_url: str
     skew: int = 0
-    charge: Charge = "on_billing_date"
+    catalog: Catalog = field(default_factory=lambda: sell_plus("on_billing_date"))
+    """What this deployment sells."""
     clock: ManualClock = field(default_factory=ManualClock)
     sandbox: Sandbox = field(init=False)
     account: StripeAccount = field(init=False)
@@ -82,12 +89,8 @@ class SteppedGateway:
         client = StripeClient(
             config.stripe_secret_key, base_addresses=addresses, max_network_retries=0, http_client=self.line
         )
-        plans = (
-            replace(plan, charge=self.charge, exposure={}) if plan.key == "plus" else plan
-            for plan in PLAIN_CATALOG.plans
-        )
         built = build_gateway(config, open_database=reopen_database)
-        self.gateway = replace(built, stripe=client, clock=self.now, catalog=Catalog(tuple(plans)))
+        self.gateway = replace(built, stripe=client, clock=self.now, catalog=self.catalog)
         empty(self.gateway)
         self.inbox = Inbox(self.gateway, HANDLERS)
         self.tasks = build_worker(self.gateway).tasks

@@ -4,13 +4,13 @@ from collections import Counter
 from contextlib import suppress
 from itertools import count
 from random import Random
-from typing import ClassVar, get_args
+from typing import ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 from sqlalchemy import select
 
-from gateway.catalog import Charge
+from gateway.catalog import Catalog
 from gateway.db import jobs
 from gateway.db.models import OrganizationPlan
 from gateway.errors import CardDeclined, GatewayError, StripeUnavailable
@@ -26,6 +26,7 @@ from tests.stateful.convergence.dashboard import CARDS, ORGANIZATIONS, PAUSES, W
 from tests.stateful.convergence.network import EXTRAS, FORMS, PICKS, Network
 from tests.stateful.convergence.stepped_gateway import Job, SteppedGateway
 from tests.support.clock import DAY
+from tests.support.drawn_catalogs import INTERVALS, catalogs_of_plus
 from tests.support.json_types import Json
 
 MEANWHILE = st.sampled_from([None, None, "deliver", "edit", "edit and deliver", "deliver before", "slow", "lost"])
@@ -53,11 +54,11 @@ class Workers(Network):
         skew=st.sampled_from([0, 0, -20, 20]),
         card=CARDS,
         plan=st.sampled_from(["free", "plus"]),
-        charge=st.sampled_from(get_args(Charge)),
+        catalog=catalogs_of_plus(),
         seed=st.integers(0, 1_000_000),
     )
-    def begin(self, skew: int, card: str, plan: str, charge: Charge, seed: int) -> None:
-        self.stage = SteppedGateway(self.database_url, skew, charge)
+    def begin(self, skew: int, card: str, plan: str, catalog: Catalog, seed: int) -> None:
+        self.stage = SteppedGateway(self.database_url, skew, catalog)
         self.random = Random(seed)  # noqa: S311 - not a secret
         self.make_prices()
         stranger = self.stage.account.customer()
@@ -95,17 +96,34 @@ class Workers(Network):
         whose=WHOSE,
         plan=st.sampled_from(["free", "plus"]),
         quantity=st.integers(1, 3),
+        interval=st.sampled_from([None, None, *INTERVALS]),
         meanwhile=MEANWHILE,
         picks=PICKS,
         pause=PAUSES,
     )
     def change_plan(
-        self, whose: str, plan: str, quantity: int, meanwhile: str | None, picks: list[int], pause: int
+        self,
+        whose: str,
+        plan: str,
+        quantity: int,
+        interval: str | None,
+        meanwhile: str | None,
+        picks: list[int],
+        pause: int,
     ) -> None:
         """Change the plan through the gateway, which may refuse it."""
-        quantity = 1 if plan == "free" else quantity
+        command = ChangeCommand(plan=plan, quantity=quantity, interval=interval)
+        if plan == "free":
+            command = ChangeCommand(plan=plan, quantity=1)
+        self.change(whose, command, meanwhile, picks, pause)
+
+    @rule(whose=WHOSE, meanwhile=MEANWHILE, picks=PICKS, pause=PAUSES)
+    def start_trial(self, whose: str, meanwhile: str | None, picks: list[int], pause: int) -> None:
+        """Start the trial of Plus through the gateway, if there is one and the organization has not had it."""
+        self.change(whose, ChangeCommand(trial=True), meanwhile, picks, pause)
+
+    def change(self, whose: str, command: ChangeCommand, meanwhile: str | None, picks: list[int], pause: int) -> None:
         self.plan_meanwhile(meanwhile, whose, picks)
-        command = ChangeCommand(plan=plan, quantity=quantity)
         with suppress(GatewayError):
             change_plan(self.stage.gateway, self.stage.caller(whose), command)
         self.stage.line.forget()

@@ -21,7 +21,7 @@ from gateway.services.plan_changes.confirm import confirm_change
 from gateway.services.plan_changes.request import change_plan
 from gateway.services.quotes.preview import quote_change
 from schemas.changes import ChangeCommand
-from tests.stateful.convergence.stepped_gateway import SteppedGateway, pass_on
+from tests.stateful.convergence.stepped_gateway import SteppedGateway, pass_on, sell_plus
 from tests.stateful.received_money.books import Books, Ledger
 from tests.support.clock import DAY
 from tests.support.faults import request_fault
@@ -41,7 +41,7 @@ class ReceivedMoney(RuleBasedStateMachine):
 
     @initialize()
     def enrol(self) -> None:
-        self.stage = SteppedGateway(self.database_url, charge=self.charge)
+        self.stage = SteppedGateway(self.database_url, catalog=sell_plus(self.charge))
         wanted: Any = {"retry_days": [1], "after_retries": "past_due"}
         assert requests.post(f"{self.stage.sandbox.url}/_sandbox/settings", json=wanted, timeout=5).ok
         self.caller = self.stage.caller("org_1")

@@ -20,6 +20,7 @@ EXPECTED = CustomerSnapshot(
     default_payment_method_id=None,
     default_source_id=None,
     currency=None,
+    country=None,
     balance=0,
     discount_ids=(),
     deleted=False,

@@ -40,6 +40,7 @@ EXPECTED = InvoiceSnapshot(
     number="JTIG0Z8S-0002",
     currency="usd",
     total=89164,
+    taxes=0,
     amount_due=89164,
     amount_paid=89164,
     amount_remaining=0,

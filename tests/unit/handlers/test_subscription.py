@@ -78,6 +78,7 @@ def subscription(
         default_payment_method_id=None,
         collection_method="charge_automatically",
         billing_mode="flexible",
+        automatic_tax=False,
         schedule_id=None,
         pause_behavior=None,
         paused_until=None,

@@ -61,6 +61,7 @@ def test_content_of_a_subscription() -> None:
         "default_payment_method_id": None,
         "collection_method": "charge_automatically",
         "billing_mode": "flexible",
+        "automatic_tax": False,
         "schedule_id": None,
         "pause_behavior": None,
         "paused_until": None,
@@ -87,6 +88,7 @@ def test_content_of_an_invoice() -> None:
         "number": "JTIG0Z8S-0002",
         "currency": "usd",
         "total": 89164,
+        "taxes": 0,
         "amount_due": 89164,
         "amount_paid": 89164,
         "amount_remaining": 0,
@@ -106,6 +108,7 @@ def test_content_of_the_other_kinds() -> None:
         "default_payment_method_id": None,
         "default_source_id": None,
         "currency": None,
+        "country": None,
         "balance": 0,
         "deleted": True,
     }

@@ -27,6 +27,7 @@ TERMS = Terms(
     price_id="price_1",
     plan="plus",
     quantity=3,
+    interval="",
     proration_date=1_793_534_400,
     amount_due_now=0,
     prorated=12_345,
@@ -160,14 +161,22 @@ def test_a_quote_for_a_missing_subscription_is_stale() -> None:
         )
 
 
-def line(item: str, amount: int, *, discount: int = 0, exclusive: int = 0, inclusive: int = 0) -> dict[str, Any]:
+def line(
+    item: str,
+    amount: int,
+    *,
+    discount: int = 0,
+    exclusive: int = 0,
+    inclusive: int = 0,
+    parent: str = "invoice_item_details",
+) -> dict[str, Any]:
     """Return a preview line for an invoice item, with its amount, discount and taxes."""
     taxes = [{"amount": exclusive, "tax_behavior": "exclusive"}, {"amount": inclusive, "tax_behavior": "inclusive"}]
     return {
         "amount": amount,
         "discount_amounts": [{"amount": discount, "discount": "di_1"}] if discount else None,
         "taxes": taxes,
-        "parent": {"invoice_item_details": {"invoice_item": item}},
+        "parent": {"type": parent, parent: {"invoice_item": item}},
     }
 
 
@@ -180,13 +189,14 @@ def preview_of(*lines: dict[str, Any], total: int) -> Invoice:
     ("extra", "more"),
     [
         ({}, 0),
+        ({"parent": "subscription_item_details"}, 0),  # a pending proration
         ({"discount": 60}, -60),
         ({"exclusive": 24}, 24),
         ({"inclusive": 20}, 0),
         ({"discount": 60, "exclusive": 12}, -48),
     ],
 )
-def test_items_billed_immediately_are_not_due_later(extra: dict[str, int], more: int) -> None:
+def test_items_billed_immediately_are_not_due_later(extra: dict[str, Any], more: int) -> None:
     waits = line("ii_waits", 120, **extra)
     immediate = preview_of(waits, total=120 + more)
     later = preview_of(waits, line("ii_next", 25_000), total=25_000 + 120 + more)

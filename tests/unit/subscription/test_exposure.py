@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.catalog import CatalogPlan
+from gateway.db.models import Subscription
 from gateway.errors import ExposureLimit
 from gateway.services.plan_table.derive import never_enrolled
 from gateway.services.subscription.billing_state import BillingState, UnsettledInvoice
@@ -59,7 +60,7 @@ def test_open_invoices_and_one_period_stay_within_the_bound(billing: BillingStat
     assert find_max_quantity(CATALOG, billing, PLUS) == possible
 
 
-def test_a_year_may_cost_twelve_times_as_much() -> None:
+def test_a_year_that_is_paid_by_invoice_may_cost_twelve_times_as_much() -> None:
     [monthly] = PLUS.prices
     yearly = replace(PLUS, prices=(replace(monthly, interval="year", unit_amount=250_000, lookup_key="yearly"),))
     sold = {"id": "price_2", "product_id": "konnect_plus", "unit_amount": 250_000, "currency": "usd"}
@@ -67,6 +68,7 @@ def test_a_year_may_cost_twelve_times_as_much() -> None:
         NEW,
         contract=Contract(currency="usd", interval="year"),
         prices={"yearly": sold | {"interval": "year"}},
+        subscription=Subscription(status="active", collection_method="send_invoice"),
     )
     assert find_max_quantity(CATALOG, billing, yearly) == 12
 

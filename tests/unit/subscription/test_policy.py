@@ -11,10 +11,12 @@ from gateway.errors import (
     InvalidRequest,
     NoChange,
     PaymentMethodRequired,
+    PlanUnavailable,
     UnpaidInvoice,
 )
 from gateway.services.plan_table.derive import PlanState, never_enrolled
 from gateway.services.subscription.policy import (
+    CHANGE_INTERVAL,
     DOWNGRADE,
     ENROLL,
     UPGRADE,
@@ -186,3 +188,31 @@ def test_the_action_towards_each_plan(current: str, actions: list[str]) -> None:
 )
 def test_the_actions_from_each_plan(current: str, actions: list[str]) -> None:
     assert list_actions(CATALOG, current, MONTHLY) == actions
+
+
+def sell_yearly() -> Catalog:
+    """Return the catalogue with a yearly price of Plus."""
+    plus = CATALOG.get("plus")
+    yearly = replace(plus, prices=(*plus.prices, replace(plus.prices[0], interval="year")))
+    return replace(CATALOG, plans=tuple(yearly if plan is plus else plan for plan in CATALOG.plans))
+
+
+def test_another_interval_is_bought() -> None:
+    catalog, year = sell_yearly(), MONTHLY.with_interval("year")
+    plus = catalog.get("plus")
+    assert check_change(catalog, on("plus", 3), plus, 3, year) == CHANGE_INTERVAL
+    assert check_change(catalog, on("plus", 3), plus, 2, year) == CHANGE_INTERVAL
+    assert check_change(catalog, on("free"), plus, 1, year) == UPGRADE
+    assert CHANGE_INTERVAL.needs == UPGRADE.needs
+    with pytest.raises(NoChange):
+        check_change(catalog, on("plus"), plus, 1, MONTHLY.with_interval("month"))
+    with pytest.raises(PlanUnavailable):
+        check_change(CATALOG, on("plus"), CATALOG.get("plus"), 1, year)
+
+
+def test_the_interval_can_be_changed_where_another_one_is_sold() -> None:
+    catalog = sell_yearly()
+    assert "change_interval" in list_actions(catalog, "plus", MONTHLY)
+    assert "change_interval" not in list_actions(catalog, "plus", replace(MONTHLY, currency="eur"))
+    assert "change_interval" not in list_actions(catalog, "plus", replace(MONTHLY, scheduled=True))
+    assert "change_interval" not in list_actions(catalog, "free", MONTHLY)

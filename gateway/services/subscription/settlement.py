@@ -1,0 +1,56 @@
+"""When Stripe settles a change: with the next invoice, or now.
+
+The prorations of a change wait as pending items for the next invoice. At a yearly price they could wait for a year. A
+move to another interval also begins a new period, which is paid in full at its beginning.
+https://docs.stripe.com/billing/subscriptions/billing-cycle
+"""
+
+from stripe.params import SubscriptionUpdateParams
+
+from gateway.catalog import Catalog, CatalogPlan, Charge
+from gateway.services.subscription.billing_state import BillingState
+from gateway.services.subscription.trials import is_trialing
+
+
+def restarts_periods(billing: BillingState) -> bool:
+    """Return whether the change restarts the billing periods. Within a trial, the paid period begins at its end."""
+    return billing.contract.moves and not is_trialing(billing.subscription)
+
+
+def choose_charge(catalog: Catalog, billing: BillingState, source: str, target: CatalogPlan) -> Charge:
+    """Return when Stripe settles a change. The paid plan decides, also for one that is left for the floor plan.
+
+    A change at a yearly price is settled now if Stripe can charge it, and a move to another interval in any case.
+    """
+    if restarts_periods(billing):
+        return "now"
+    is_yearly = billing.contract.interval == "year" and not is_trialing(billing.subscription)
+    if is_yearly and billing.find_immediate_charge_obstacle() is None:
+        return "now"
+    left = catalog.find(source) if target.is_floor else None
+    return (left or target).charge
+
+
+def choose_settlement(
+    catalog: Catalog, billing: BillingState, source: str, target: CatalogPlan, quantity: int
+) -> Charge:
+    """Return when Stripe settles a change from ``billing``. A reduction in an unpaid period waits for the billing date.
+
+    If Stripe invoiced it now, it would move the credit for the unpaid time to the customer's balance. A later declined
+    payment could then discard the item that charges the credit back, but not the credit.
+    """
+    reduces = target.is_floor or (target.key == source and quantity < billing.plan_state.quantity)
+    if reduces and billing.unsettled_renewals and not billing.contract.moves:
+        return "on_billing_date"
+    return choose_charge(catalog, billing, source, target)
+
+
+def build_restart(billing: BillingState) -> SubscriptionUpdateParams:
+    """Return the part of the update that begins new periods. Stripe invoices what is pending in a year each month.
+
+    https://docs.stripe.com/api/subscriptions/update#update_subscription-pending_invoice_item_interval
+    """
+    return {
+        "billing_cycle_anchor": {"type": "now"},
+        "pending_invoice_item_interval": {"interval": "month"} if billing.contract.interval == "year" else "",
+    }

@@ -1,0 +1,48 @@
+"""Web dies while an organization begins its trial, and restarts. The organization gets exactly one trial."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+import requests
+
+from gateway.failpoints import KILLED, Failpoint
+from tests.faults.changes import await_end, start_again
+from tests.faults.conftest import NewDatabase
+from tests.support.catalogs import write_catalog
+from tests.support.deployment import Deployment, deployed
+from tests.support.wait import eventually
+
+
+@pytest.fixture
+def own(new_database: NewDatabase, server: str, directory: Path) -> Iterator[Deployment]:
+    """Set up a deployment whose catalogue has a trial."""
+    with new_database(server) as url, TemporaryDirectory(dir=directory) as path:
+        catalog = write_catalog(Path(path) / "catalog.toml", trial_days=30)
+        with deployed(url, Path(path), catalog) as set_up:
+            yield set_up
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "point",
+    [
+        Failpoint.PARAMETERS_FROZEN,  # between the call that enrols and the one that begins the trial
+        Failpoint.INTENT_WRITTEN,
+        Failpoint.STRIPE_ANSWERED,
+        Failpoint.ANSWER_MERGED,
+    ],
+)
+def test_a_trial_begins_once_although_web_dies(own: Deployment, point: Failpoint) -> None:
+    web = own.serve(dying_at=point)
+    with pytest.raises(requests.ConnectionError):
+        own.api("org_1", "POST", "/subscription")
+    eventually(lambda: f"exited with code {KILLED}" in web.log())
+    web.kill()
+    start_again(own)
+    await_end(own)
+    details = own.ok("org_1", "GET", "/subscription")
+    assert (details["plan"], details["status"], details["trial"]["days_left"]) == ("plus", "trialing", 30)
+    assert own.rows("SELECT organization_id, reason FROM trials") == [("org_1", "started")]
+    assert own.api("org_1", "POST", "/subscription", trial=True).json()["code"] == "trial_unavailable"

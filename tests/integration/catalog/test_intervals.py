@@ -1,0 +1,89 @@
+"""An organization moves between prices by the month and by the year, and pays exactly what was quoted."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.support.accounts import make_customer, subscribe
+from tests.support.api import ApiClient
+from tests.support.other_terms import at_stripe, change_at_stripe
+from tests.support.quoted_changes import make_quoted
+from tests.support.world import World
+
+
+@pytest.fixture
+def api(world: World) -> ApiClient:
+    """Return a client for an organization that is on the floor plan with a card."""
+    api = world.api()
+    api.ok("POST", "/subscription", plan="basic")
+    api.add_card(world.stripe)
+    return api
+
+
+def held(world: World) -> list[tuple[str | None, int | None]]:
+    """Return the lookup key and the quantity of each item of the subscription at Stripe."""
+    items = at_stripe(world)["items"].data
+    return sorted((item.price.lookup_key, getattr(item, "quantity", None)) for item in items)
+
+
+def test_a_year_begins_when_it_is_bought(world: World, api: ApiClient) -> None:
+    quote = make_quoted(world, plan="starter", quantity=2, interval="year")
+    assert (quote["amount_due_now"], quote["interval"]) == (20000, "year")
+    assert held(world) == [("konnect_starter_calls_usd_month", None), ("konnect_starter_usd_year", 2)]
+    details = api.ok("GET", "/subscription")
+    period = {key: datetime.fromisoformat(at) for key, at in details["current_period"].items()}
+    assert period["end"] - period["start"] >= timedelta(days=365)
+    # Usage is billed monthly, so the first billing date is that of the metered item.
+    assert details["billing_date"] < details["current_period"]["end"]
+    late = datetime.fromisoformat(details["billing_date"]) - datetime.fromisoformat(quote["billing_date"])
+    assert timedelta(0) <= late < timedelta(minutes=1)
+
+
+def test_a_month_follows_a_year_and_is_paid_by_its_rest(world: World, api: ApiClient) -> None:
+    make_quoted(world, plan="starter", interval="year")
+    assert "change_interval" in api.ok("GET", "/subscription")["actions"]
+    quote = make_quoted(world, interval="month")
+    assert (quote["amount_due_now"], quote["plan"]) == (0, "starter")
+    assert quote["credit"] == pytest.approx(10000, abs=5)
+    [customer] = world.stripe.v1.customers.list().data
+    assert customer.balance == 1000 - quote["credit"]
+    assert held(world)[-1] == ("konnect_starter_usd_month", 1)
+
+
+def test_more_seats_of_a_year_are_charged_now(world: World, api: ApiClient) -> None:
+    api.ok("PATCH", "/subscription", plan="starter", interval="year")
+    quote = make_quoted(world, quantity=3)
+    assert quote["amount_due_now"] == pytest.approx(20000, abs=5)
+    assert make_quoted(world, quantity=1)["amount_due_now"] == 0
+    assert api.ok("DELETE", "/subscription")["subscription"]["plan"] == "basic"
+
+
+def test_an_enrolment_names_the_interval(world: World) -> None:
+    api = world.api()
+    api.add_card(world.stripe)
+    enrolled = api.ok("POST", "/subscription", plan="starter", interval="year")
+    assert (enrolled["interval"], enrolled["subscription"]["price"]["unit_amount"]) == ("year", 10000)
+    [starter] = [each for each in api.ok("GET", "/plans")["data"] if each["key"] == "starter"]
+    assert (starter["intervals"], starter["price"]["interval"]) == (["month", "year"], "year")
+
+
+def test_an_interval_that_cannot_be_had_is_refused(world: World, api: ApiClient) -> None:
+    assert api.problem("PATCH", "/subscription", plan="basic", interval="year") == (422, "invalid_request")
+    assert api.problem("PATCH", "/subscription", plan="starter", interval="week") == (422, "invalid_request")
+    quote = api.ok("POST", "/subscription/preview", plan="starter", interval="year")
+    assert api.problem("PATCH", "/subscription", quote=quote["token"], interval="month") == (409, "quote_stale")
+    api.ok("PATCH", "/subscription", plan="starter")
+    assert api.problem("PATCH", "/subscription", interval="month") == (409, "no_change")
+    euro = world.api("org_2")
+    euro.ok("POST", "/subscription", plan="basic", currency="jpy")
+    assert euro.problem("POST", "/subscription/preview", plan="starter", interval="year") == (409, "plan_unavailable")
+
+
+def test_other_items_keep_the_interval(world: World) -> None:
+    subscribe(world, make_customer(world, "org_1"), "starter", quantity=1)
+    world.settle()
+    support = world.stripe.v1.products.create({"name": "Support"})
+    recurring: Any = {"product": support.id, "currency": "usd", "unit_amount": 5, "recurring": {"interval": "month"}}
+    change_at_stripe(world, items=[{"price": world.stripe.v1.prices.create(recurring).id}])
+    assert world.api().problem("PATCH", "/subscription", interval="year") == (409, "contact_sales_required")
