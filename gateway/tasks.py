@@ -28,6 +28,7 @@ from gateway.services.customers.method_removal import REMOVAL
 from gateway.services.intents.completion import Operation, finish_intent
 from gateway.services.intents.reservation import Kind
 from gateway.services.invoices.payment import PAYMENT
+from gateway.services.levels.follow import follow_levels
 from gateway.services.mirror import refresh
 from gateway.services.notifications import delivery
 from gateway.services.operations import retention
@@ -188,6 +189,11 @@ def add_usage_tasks(app: App, gateway: Gateway, stopping: Event) -> None:
     @app.task(name=jobs.NOTE_REFUSED_USAGE, retry=UNTIL_STRIPE_ANSWERS)
     def note_refused_usage(event_id: str) -> None:
         error_reports.note_refused_usage(gateway, event_id)
+
+    @app.periodic(cron="* * * * *")
+    @app.task(name=jobs.FOLLOW_LEVELS, queueing_lock=jobs.FOLLOW_LEVELS)
+    def follow_all_levels(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
+        follow_levels(gateway, stopping)
 
     @app.periodic(cron="* * * * *")
     @app.task(name=jobs.CHECK_SPEND, queueing_lock=jobs.CHECK_SPEND)

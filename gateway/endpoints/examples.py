@@ -303,6 +303,7 @@ OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
         subscription.PlanDetailsSchema: DETAILS,
         usage.RecordedUsageSchema: {"new": [EVENT["id"]], "known": [], "refused": []},
         usage.UsageEstimateSchema: {"estimate": ESTIMATE},
+        usage.UsageLevelSchema: {"organization_id": "org_1", "meter": "services", "value": 7},
         usage.UsageSchema: {"events": [EVENT]},
         usage.UsageSeriesSchema: {"from": "2026-11-01", "to": "2026-11-16", "meters": [METER_USAGE]},
         subscription.QuoteSchema: QUOTE,

@@ -17,6 +17,7 @@ from gateway.db.models.checks import Check
 from gateway.db.models.grants import Grant
 from gateway.db.models.idempotency import IdempotencyKey
 from gateway.db.models.inbox import WebhookEvent
+from gateway.db.models.levels import UsageLevel
 from gateway.db.models.notifications import Notification, ReceiverState
 from gateway.db.models.organizations import Organization, PaymentMethod
 from gateway.db.models.plan_table import (
@@ -78,6 +79,7 @@ __all__ = [
     "UpcomingInvoice",
     "UsageEstimate",
     "UsageEvent",
+    "UsageLevel",
     "UsageReport",
     "WebhookEvent",
 ]
