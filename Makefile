@@ -31,6 +31,7 @@ bench: install                ## measure speed and memory (BASE=../tree compares
 	$(RUN) -m tests.benchmarks.scale
 	$(RUN) -m tests.benchmarks.memory
 	$(RUN) -m tests.benchmarks.adoption
+	$(RUN) -m tests.benchmarks.billing_page
 ifdef BASE
 	$(RUN) -m tests.benchmarks.compare changes $(BASE)
 	$(RUN) -m tests.benchmarks.compare acknowledgement $(BASE)

@@ -11,6 +11,7 @@ from gateway.config import Config, ConfigError
 from gateway.db.session import Database
 from gateway.endpoints import (
     billing_details,
+    billing_portal,
     entitlements,
     flags,
     health,
@@ -29,6 +30,7 @@ from gateway.endpoints.document import DESCRIPTION, Api
 from gateway.endpoints.limits import RateLimits
 from gateway.endpoints.request_context import EXTENSION, WebApp
 from gateway.logging import configure_logging
+from gateway.pages import billing, reference
 from gateway.receivers import load_receivers
 from gateway.services.rate_limits.stripe_budget import Budget
 from gateway.services.runtime import Gateway
@@ -115,13 +117,15 @@ def create_app(gateway: Gateway | None = None) -> Flask:
         entitlements,
         flags,
         billing_details,
+        billing_portal,
         invoices,
         usage,
         spend_alerts,
         sales,
     ):
         api.register_blueprint(resource.blueprint)
-    app.register_blueprint(health.blueprint)
+    for plain in (health.blueprint, billing.build_blueprint(gateway.config), reference.build_blueprint()):
+        app.register_blueprint(plain)
     problems.register(app)
     app.before_request(gateway.gate.begin_request)
     app.teardown_request(lambda _error: gateway.gate.end_request())

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 
 STRIPE_KEY = re.compile(r"\A(?:sk|rk)_(?:live|test)_\S+\Z")
 HTTP_URL = re.compile(r"\Ahttps?://[^\s/]+\S*\Z")
+ORIGIN = re.compile(r"\Ahttps?://[a-z0-9.-]+(?::\d+)?\Z")
 WEBHOOK_SECRET = re.compile(r"\Awhsec_\S+\Z")
 POSTGRES_URL = re.compile(r"\Apostgres(?:ql)?://\S+\Z")
 LOCAL_URL = re.compile(r"\Ahttp://(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?(?:/\S*)?\Z")
@@ -53,6 +54,10 @@ class Config:
     sales_webhook_url: str | None = field(default=None, repr=False)
     """Where the gateway posts sales inquiries. The URL may itself hold a secret."""
     sales_webhook_secret: str | None = field(default=None, repr=False)
+    ui_origins: tuple[str, ...] = ()
+    """The origins of the UIs that may embed the Billing page, and to which it may lead back."""
+    billing_theme: Path | None = None
+    """A folder with the Billing page's theme.css and logo.svg."""
     jwt_issuer: str = "konnect"
     jwt_audience: str = "konnect-billing"
     jwks_url: str | None = None
@@ -110,6 +115,8 @@ class Config:
             None,
             validate=matches(SIGNING_SECRET, "whsec_… with 24 bytes or more in base64"),
         )
+        ui_origins: list[str] = env.list("GATEWAY_UI_ORIGINS", [], validate=require_origins)
+        billing_theme: Path | None = env.path("GATEWAY_BILLING_THEME", None)
         jwt_issuer = env.str("GATEWAY_JWT_ISSUER", "konnect", validate=validate.Length(min=1))
         jwt_audience = env.str("GATEWAY_JWT_AUDIENCE", "konnect-billing", validate=validate.Length(min=1))
         jwks_url = env.str("GATEWAY_JWKS_URL", None, validate=matches(HTTP_URL, "http://… or https://…"))
@@ -133,6 +140,8 @@ class Config:
             public_url=public_url,
             sales_webhook_url=sales_url,
             sales_webhook_secret=sales_secret,
+            ui_origins=tuple(origin.strip() for origin in ui_origins),
+            billing_theme=billing_theme,
             jwt_issuer=jwt_issuer,
             jwt_audience=jwt_audience,
             jwks_url=jwks_url,
@@ -148,6 +157,12 @@ def is_private_url(url: str) -> bool:
 def matches(pattern: re.Pattern[str], example: str) -> validate.Regexp:
     """Return a check whose error shows an example and never the value, which may be a secret."""
     return validate.Regexp(pattern, error=f"must look like {example}")
+
+
+def require_origins(origins: list[str]) -> None:
+    """Raise ValidationError unless each entry is an origin as browsers send it, without a path."""
+    if not all(ORIGIN.match(origin.strip()) for origin in origins):
+        raise ValidationError("must look like https://konnect.example, comma-separated and without a path")
 
 
 def require_database_url(url: str) -> None:

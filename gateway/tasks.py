@@ -27,6 +27,7 @@ from gateway.services.customers.default_method import DEFAULT_CHOICE
 from gateway.services.customers.method_removal import REMOVAL
 from gateway.services.intents.completion import Operation, finish_intent
 from gateway.services.intents.reservation import Kind
+from gateway.services.invoices import upcoming
 from gateway.services.invoices.payment import PAYMENT
 from gateway.services.levels.follow import follow_levels
 from gateway.services.mirror import refresh
@@ -244,7 +245,7 @@ def add_notifications(app: App, gateway: Gateway, stopping: Event) -> None:
 
 
 def add_upkeep(app: App, gateway: Gateway) -> None:
-    """Add the tasks that prune the inbox, check the webhook endpoint, end grants and retry stalled jobs."""
+    """Add the tasks of upkeep, and those that end grants, calculate charges ahead and retry stalled jobs."""
 
     # The last field is seconds. The task runs between the others and deletes their failures once they have succeeded.
     @app.periodic(cron="17 * * * * 35")
@@ -261,6 +262,11 @@ def add_upkeep(app: App, gateway: Gateway) -> None:
     @app.task(name=jobs.END_GRANTS, queueing_lock=jobs.END_GRANTS)
     def end_grants(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
         grants.end_due_grants(gateway)
+
+    @app.periodic(cron=f"{minute_for(gateway.config.database_url)} * * * *")
+    @app.task(name=jobs.CALCULATE_CHARGES, queueing_lock=jobs.CALCULATE_CHARGES)
+    def calculate_charges(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
+        upcoming.calculate_charges(gateway)
 
     # The jobs of a killed worker are retried within a minute.
     @app.periodic(cron="* * * * * */10")

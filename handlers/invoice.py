@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gateway.stripe_api.snapshots import Event, InvoiceSnapshot
+from gateway.stripe_api.snapshots import Event, InvoiceSnapshot, Observation, Reference
 from handlers.registry import handles
 
 
@@ -14,7 +14,6 @@ from handlers.registry import handles
     "invoice.overdue",
     "invoice.overpaid",
     "invoice.paid",
-    "invoice.payment_action_required",
     "invoice.payment_attempt_required",
     "invoice.payment_failed",
     "invoice.payment_succeeded",
@@ -26,6 +25,13 @@ from handlers.registry import handles
 def invoice(event: Event) -> list[InvoiceSnapshot]:
     """Return the invoice as it was at the second of the event."""
     return [InvoiceSnapshot.from_event(event)]
+
+
+@handles("invoice.payment_action_required")
+def invoice_payment_action_required(event: Event) -> list[Observation]:
+    """Return the invoice, and look it up. Only a lookup shows that the cardholder must approve the payment."""
+    snapshot = InvoiceSnapshot.from_event(event)
+    return [snapshot, Reference(kind=InvoiceSnapshot.kind, id=snapshot.id, owner=snapshot.customer_id, as_of=None)]
 
 
 @handles("invoice.deleted")

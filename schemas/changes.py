@@ -12,9 +12,20 @@ from schemas.fields import (
     InputSchema,
     PlanKey,
     StrictBoolean,
+    Text,
 )
 
 CURRENCY = validate.Regexp(r"\A[a-z]{3}\Z", error="Must be a currency in lower case, such as usd.")
+FEEDBACK = (
+    "customer_service",
+    "low_quality",
+    "missing_features",
+    "other",
+    "switched_service",
+    "too_complex",
+    "too_expensive",
+    "unused",
+)
 INTERVAL = validate.OneOf(("month", "year"))
 QUANTITY = validate.Range(min=1, max=1_000_000, error="Must be a whole number from 1 to 1,000,000.")
 
@@ -36,6 +47,8 @@ class ChangeCommand:
     """Whether the change must start the trial of the plan."""
     enroll: bool = False
     """Whether an organization without a subscription may get one. Only POST allows it."""
+    cancellation: dict[str, str] | None = None
+    """Why the plan is cancelled, in Stripe's words (`feedback`) and in the caller's (`comment`)."""
     if_match: frozenset[int] | None = None
     """The plan versions of ``If-Match``, one of which must be the present one."""
 
@@ -92,6 +105,16 @@ class CancelSubscriptionSchema(InputSchema):
     def command(self, data: dict[str, Any], **_: Any) -> ChangeCommand:
         """Return the command without its plan."""
         return ChangeCommand(**data)
+
+
+class CancellationReasonSchema(InputSchema):
+    """The optional body of a DELETE, which says why the plan is cancelled.
+
+    The reasons are Stripe's (https://docs.stripe.com/api/subscriptions/object#subscription_object-cancellation_details).
+    """
+
+    feedback = fields.String(validate=validate.OneOf(FEEDBACK))
+    comment = Text(longest=500, lines=True)
 
 
 class CreateSubscriptionSchema(ModifySubscriptionSchema):

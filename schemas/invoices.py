@@ -29,10 +29,66 @@ class InvoiceSchema(OutputSchema):
     amount_due = fields.Integer()
     amount_paid = fields.Integer()
     amount_remaining = fields.Integer()
+    amount_refunded = fields.Integer(metadata={"description": "what was paid back"})
     created = utc("when Stripe drafted the invoice")
     next_payment_attempt = utc("when Stripe will try to charge it again, or null if it will not", allow_none=True)
     hosted_invoice_url = fields.String(allow_none=True, metadata={"description": "a page at Stripe"})
     invoice_pdf = fields.String(allow_none=True)
+
+
+class LinePeriodSchema(OutputSchema):
+    """The period that a line bills, as the mirror stores it. Its end belongs to the next period."""
+
+    start = fields.String(metadata={"format": "date-time"})
+    end = fields.String(metadata={"format": "date-time"})
+
+
+class InvoiceLineSchema(OutputSchema):
+    """A line of an invoice. `amount`, `discount` and `tax` add up to its part of the total."""
+
+    kind = one_of(
+        "plan",
+        "usage",
+        "proration",
+        "item",
+        metadata={"description": "a price in advance, usage of a past period, a change within a period, or else"},
+    )
+    description = fields.String(allow_none=True)
+    quantity = fields.Integer(allow_none=True)
+    amount = fields.Integer(metadata={"description": "minor units, negative for a credit"})
+    discount = fields.Integer(metadata={"description": "minor units that discounts take off, as a negative amount"})
+    tax = fields.Integer(metadata={"description": "minor units of taxes that come on top"})
+    period = fields.Nested(LinePeriodSchema)
+
+
+class DifferenceSchema(OutputSchema):
+    """A reason why the invoice differs from the charges calculated before the billing date."""
+
+    cause = one_of("usage", "change", "balance", "unexplained")
+    amount = fields.Integer(metadata={"description": "minor units that it adds to the amount due"})
+
+
+class DetailedInvoiceSchema(InvoiceSchema):
+    """An invoice with its lines."""
+
+    lines = fields.List(
+        fields.Nested(InvoiceLineSchema), allow_none=True, metadata={"description": "null until all lines are known"}
+    )
+    calculated_due = fields.Integer(
+        allow_none=True,
+        metadata={"description": "the amount due that was calculated before the billing date, or null if none was"},
+    )
+    differences = fields.List(
+        fields.Nested(DifferenceSchema), metadata={"description": "they add up to the difference to `calculated_due`"}
+    )
+
+
+class ReceiptSchema(OutputSchema):
+    """The receipt of an invoice."""
+
+    receipt_url = fields.String(
+        allow_none=True, metadata={"description": "a page at Stripe, or null if nothing was charged"}
+    )
 
 
 class InvoiceListSchema(OutputSchema):

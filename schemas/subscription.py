@@ -10,6 +10,7 @@ from schemas.fields import (
     one_of,
     utc,
 )
+from schemas.invoices import InvoiceLineSchema
 from schemas.terms import INTERVALS, DiscountSchema, GrantSchema, OverLimitSchema, PriceSchema, ReturnedPaymentSchema
 
 STATUSES = (
@@ -26,6 +27,7 @@ STATUSES = (
 STANDINGS = ("good", "grace", "suspended")
 ACTIONS = ("pay_invoice", "start_trial", "change_plan", "change_interval", "cancel_plan", "contact_sales")
 CHANGE_STATES = ("requested", "processing", "requires_action", "applied", "failed", "abandoned")
+PAYMENT_PROBLEMS = ("retries_ended", "overdue", "action_required", "payment_method_required", "payment_failed")
 CHANGE_ERRORS = (
     "card_declined",
     "billing_address_required",
@@ -135,8 +137,20 @@ class UpcomingChargesSchema(OutputSchema):
 
     amount_due = fields.Integer(metadata={"description": "minor units"})
     currency = Currency()
+    lines = fields.List(
+        fields.Nested(InvoiceLineSchema), allow_none=True, metadata={"description": "null until all lines are known"}
+    )
     calculated_at = utc("when Stripe calculated it, or null if unknown", allow_none=True)
     billing_date = utc("when Stripe charges it")
+
+
+class PaymentProblemSchema(OutputSchema):
+    """An unpaid invoice that the organization should take care of."""
+
+    reason = one_of(*PAYMENT_PROBLEMS)
+    invoice = fields.String(metadata={"description": "the id of the invoice"})
+    pay_url = fields.String(allow_none=True, metadata={"description": "a page at Stripe where the invoice can be paid"})
+    next_attempt_at = utc("when Stripe tries again, or null if it will not", allow_none=True)
 
 
 class PendingChangeSchema(OutputSchema):
@@ -186,6 +200,10 @@ class PlanDetailsSchema(OutputSchema):
     trial = fields.Nested(TrialStateSchema, allow_none=True, metadata={"description": "null outside of a trial"})
     payment_method = fields.Nested(PaymentMethodSchema, allow_none=True)
     latest_invoice = fields.Nested(InvoiceSummarySchema, allow_none=True)
+    payment_problem = fields.Nested(
+        PaymentProblemSchema, allow_none=True, metadata={"description": "null while no payment has failed"}
+    )
+    credit_balance = fields.Integer(metadata={"description": "minor units that Stripe takes off the next invoices"})
     pending_change = fields.Nested(PendingChangeSchema, allow_none=True)
     actions = fields.List(one_of(*ACTIONS))
     as_of = utc("when the plan last changed here, or null before the first time", allow_none=True)

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 import orjson
-from sqlalchemy import JSON, Column, ColumnElement, DefaultClause, Table, Text, bindparam, cast, func, select
+from sqlalchemy import JSON, Column, ColumnElement, DefaultClause, Table, Text, bindparam, cast, func, literal, select
 from sqlalchemy import column as named
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Session
@@ -76,7 +76,8 @@ def or_default(sent: ColumnElement[Any], column: Column[object]) -> ColumnElemen
     if column.nullable or not isinstance(column.server_default, DefaultClause):
         return sent
     default = column.server_default.arg
-    return func.coalesce(sent, cast(default, column.type) if isinstance(default, str) else default)
+    # As text, because a JSON column would bind the string "[]" instead of an empty list.
+    return func.coalesce(sent, cast(literal(default, Text), column.type) if isinstance(default, str) else default)
 
 
 def left_to_database(column: Column[object], rows: Sequence[Base]) -> bool:

@@ -185,7 +185,14 @@ def what_to_try(stage: Stage, metrics: str, environment: Path, logs: Path) -> st
     """Return the addresses and commands to continue with."""
     gateway = Path(sys.executable).with_name("gateway")
     return f"""
-The gateway keeps serving until Ctrl-C. To continue with {stage.organization_id} in another terminal:
+The gateway keeps serving until Ctrl-C. Open the Billing page of {stage.organization_id}:
+
+  {stage.url}/billing#token={stage.token}
+
+Click Change Plan, then Upgrade to Plus. The card is on file already, so the page shows the quote. Click Subscribe, and
+then Cancel Plan to go back. The card 4000 0025 0000 3155 shows 3-D Secure.
+
+To continue in another terminal:
 
   export TOKEN={stage.token}
   curl -H "Authorization: Bearer $TOKEN" {stage.url}/v1/subscription

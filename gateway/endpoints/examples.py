@@ -6,8 +6,10 @@ from typing import Any
 
 from marshmallow import Schema
 
+from gateway.endpoints.plan_examples import PLUS, PRICE
 from schemas import (
     billing_details,
+    billing_portal,
     changes,
     entitlements,
     flags,
@@ -42,13 +44,6 @@ PAYMENT_METHOD: Json = {
 }
 LISTED_PAYMENT_METHOD: Json = {**PAYMENT_METHOD, "is_default": True, "is_expired": False}
 PERIOD: Json = {"start": PERIOD_START, "end": PERIOD_END}
-PRICE: Json = {
-    "id": "price_1SYqv2KonnectExample05",
-    "unit_amount": 25000,
-    "currency": "usd",
-    "interval": "month",
-    "interval_count": 1,
-}
 DETAILS: Json = {
     "organization_id": "org_1",
     "plan": "plus",
@@ -72,6 +67,8 @@ DETAILS: Json = {
     "trial": None,
     "payment_method": PAYMENT_METHOD,
     "latest_invoice": {"id": INVOICE_ID, "status": "paid", "total": 0, "currency": "usd"},
+    "payment_problem": None,
+    "credit_balance": 0,
     "pending_change": None,
     "actions": ["change_plan", "change_interval", "cancel_plan", "contact_sales"],
     "as_of": NOW,
@@ -140,10 +137,29 @@ INVOICE: Json = {
     "amount_due": 75000,
     "amount_paid": 0,
     "amount_remaining": 75000,
+    "amount_refunded": 0,
     "created": PERIOD_END,
     "next_payment_attempt": "2026-12-04T09:00:00Z",
     "hosted_invoice_url": "https://invoice.stripe.com/i/example",
     "invoice_pdf": "https://invoice.stripe.com/i/example/pdf",
+}
+LINE: Json = {
+    "kind": "plan",
+    "description": "2 x Plus (at $250.00 / month)",
+    "quantity": 2,
+    "amount": 50000,
+    "discount": -10000,
+    "tax": 7600,
+    "period": {"start": PERIOD_END, "end": "2027-01-01T09:00:00Z"},
+}
+USAGE = "1370000 x API calls (at $0.00002 / month)"
+USAGE_LINE: Json = {
+    **LINE,
+    "kind": "usage",
+    "description": USAGE,
+    "quantity": 1370000,
+    "amount": 27400,
+    "period": PERIOD,
 }
 ADDRESS: Json = {
     "line1": "Hafenstraße 1",
@@ -176,39 +192,6 @@ ENTRY: Json = {
         "granted_until": None,
     },
 }
-LIST_PRICE: Json = {**PRICE, "unit_amount_decimal": None, "tiers_mode": None, "tiers": []}
-TIER: Json = {"up_to": None, "unit_amount": 0, "unit_amount_decimal": None, "flat_amount": None}
-PLUS: Json = {
-    "key": "plus",
-    "name": "Plus",
-    "description": "For teams.",
-    "unit": "services",
-    "max_quantity": 100,
-    "price": PRICE,
-    "prices": [LIST_PRICE],
-    "intervals": ["month"],
-    "metered": [
-        {
-            "meter": "portal_services",
-            "name": "Dev Portal services",
-            "included": 10,
-            "prices": [
-                {
-                    **LIST_PRICE,
-                    "id": "price_1SYqv2KonnectExample06",
-                    "unit_amount": None,
-                    "tiers_mode": "graduated",
-                    "tiers": [{**TIER, "up_to": 10}, {**TIER, "unit_amount": 500}],
-                }
-            ],
-        }
-    ],
-    "limits": {"services": None, "analytics_hours": 4392},
-    "features": {"email_support": True, "on_call_support": False},
-    "trial": {"days": 30},
-    "action": "upgrade",
-}
-
 CURRENT_PLAN: Json = {
     "organization_id": "org_1",
     "plan": "plus",
@@ -269,6 +252,8 @@ OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
             **BILLING_DETAILS,
             "tax_ids": [{**TAX_ID, "verification": "pending"}],
         },
+        billing_portal.OpenPortalSchema: {"return_url": "https://konnect.example/billing"},
+        billing_portal.PortalSchema: {"url": "https://billing.stripe.com/p/session/test_example"},
         entitlements.CurrentPlanListSchema: {"data": [CURRENT_PLAN]},
         entitlements.CurrentPlanSchema: CURRENT_PLAN,
         entitlements.EntitlementsSchema: {
@@ -285,6 +270,13 @@ OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
         history.HistorySchema: {"data": [ENTRY], "has_more": False},
         invoices.InvoiceListSchema: {"data": [INVOICE], "has_more": False},
         invoices.InvoiceSchema: INVOICE,
+        invoices.DetailedInvoiceSchema: {
+            **INVOICE,
+            "lines": [LINE, {**USAGE_LINE, "discount": 0, "tax": 0}],
+            "calculated_due": 74600,
+            "differences": [{"cause": "usage", "amount": 400}],
+        },
+        invoices.ReceiptSchema: {"receipt_url": "https://pay.stripe.com/receipts/example"},
         plans.PlanListSchema: {"data": [PLUS]},
         sales.SalesInquirySchema: {
             "name": "Kim Example",
@@ -299,6 +291,7 @@ OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
         subscription.ChangeListSchema: {"data": [CHANGE]},
         subscription.ChangeResultSchema: CHANGE_RESULT,
         changes.CreateSubscriptionSchema: {"plan": "free"},
+        changes.CancellationReasonSchema: {"feedback": "missing_features", "comment": "We need SAML."},
         changes.ModifySubscriptionSchema: {"quote": SIGNED_QUOTE},
         subscription.PlanDetailsSchema: DETAILS,
         usage.RecordedUsageSchema: {"new": [EVENT["id"]], "known": [], "refused": []},

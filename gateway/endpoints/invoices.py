@@ -9,9 +9,15 @@ from gateway.endpoints.apidoc import FROM_STRIPE, operation, path_id
 from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.limits import limited
 from gateway.endpoints.request_context import caller, gateway, requires
-from gateway.services.invoices import listing, payment
+from gateway.services.invoices import listing, payment, receipts
 from gateway.services.rate_limits.table import RouteClass
-from schemas.invoices import InvoiceListSchema, InvoiceQuerySchema, InvoiceSchema
+from schemas.invoices import (
+    DetailedInvoiceSchema,
+    InvoiceListSchema,
+    InvoiceQuerySchema,
+    InvoiceSchema,
+    ReceiptSchema,
+)
 
 blueprint = Blueprint("invoices", __name__, url_prefix="/v1/invoices", description="The organization's invoices")
 
@@ -29,12 +35,22 @@ def list_invoices(query: dict[str, Any]) -> listing.InvoicePage:
 
 @blueprint.get("/<invoice_id>", parameters=path_id("invoice_id", examples.INVOICE_ID))
 @requires("billing:read")
-@operation("getInvoice", errors.NotFound)
+@operation("getInvoice", *FROM_STRIPE)
 @limited(RouteClass.READ)
-@blueprint.response(200, InvoiceSchema)
+@blueprint.response(200, DetailedInvoiceSchema)
 def show(invoice_id: str) -> Invoice:
-    """Return one invoice."""
-    return listing.get_invoice(gateway(), caller(), invoice_id)
+    """Return one invoice with its lines."""
+    return listing.get_detailed_invoice(gateway(), caller(), invoice_id)
+
+
+@blueprint.get("/<invoice_id>/receipt", parameters=path_id("invoice_id", examples.INVOICE_ID))
+@requires("billing:read")
+@operation("getReceipt", *FROM_STRIPE)
+@limited(RouteClass.STRIPE)
+@blueprint.response(200, ReceiptSchema)
+def show_receipt(invoice_id: str) -> dict[str, str | None]:
+    """Return the page of the receipt for the newest payment."""
+    return {"receipt_url": receipts.find_receipt_url(gateway(), caller(), invoice_id)}
 
 
 @blueprint.post("/<invoice_id>/pay", parameters=path_id("invoice_id", examples.INVOICE_ID))

@@ -74,7 +74,14 @@ def status_gauges(now: Status) -> Iterator[Metric]:
     jobs = GaugeMetricFamily("gateway_jobs", "Jobs that wait, run or have failed.", labels=["task", "status"])
     for labels, number in now.jobs.items():
         jobs.add_metric(labels, number)
-    yield from (events, changes, jobs)
+    differing = GaugeMetricFamily(
+        "gateway_invoices_differing",
+        "Invoices of the last 31 days that differ from the charges calculated ahead, by what explains the difference.",
+        labels=["cause"],
+    )
+    for cause, number in now.differing_invoices.items():
+        differing.add_metric([cause], number)
+    yield from (events, changes, jobs, differing)
     yield GaugeMetricFamily(
         "gateway_plan_changes_mischarged", "Plan changes charged otherwise than quoted. Alert on any.", now.mischarged
     )

@@ -20,6 +20,7 @@ from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.rate_limits.table import RouteClass
 from gateway.services.subscription.plan_details import PlanDetails, load_plan_details
 from schemas.changes import (
+    CancellationReasonSchema,
     CancelSubscriptionSchema,
     ChangeCommand,
     ChangeCommandSchema,
@@ -88,11 +89,12 @@ def modify(command: ChangeCommand) -> Answer:
 @limited(RouteClass.CHANGE)
 @idempotent
 @blueprint.arguments(CancelSubscriptionSchema, location="query")
+@blueprint.arguments(CancellationReasonSchema, required=False)
 @blueprint.response(200, ChangeResultSchema)
 @blueprint.alt_response(202, **OUTCOME_UNKNOWN)
-def cancel(command: ChangeCommand) -> Answer:
+def cancel(command: ChangeCommand, reason: dict[str, str]) -> Answer:
     """Cancel the plan, which moves the organization to the floor plan immediately, prorated."""
-    command = replace(command, plan=gateway().catalog.floor.key)
+    command = replace(command, plan=gateway().catalog.floor.key, cancellation=reason or None)
     settle_level(gateway(), caller().organization_id)
     return answer(confirm_change(gateway(), caller(), conditional(command)), done=200)
 

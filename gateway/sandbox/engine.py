@@ -111,7 +111,7 @@ class Engine:
             if route is None:
                 raise _unrecognized(call)
             given = params.read(_decode(call), route.shape)
-            _refuse_publishable(api_key, given)
+            _refuse_publishable(api_key, call, given)
             params.refuse_unbuilt(given, route.built, f"{route.method} {route.path}")
             order = _Order(call, route, given, names, request_id)
             if limited := self.faults.limit(call.method, call.path):
@@ -219,9 +219,10 @@ def _authenticate(call: Call) -> str:
     return key
 
 
-def _refuse_publishable(key: str, given: Json) -> None:
-    """Refuse a publishable key without an intent's client secret (https://docs.stripe.com/keys)."""
-    if key.startswith("pk_test_") and not given.get("client_secret"):
+def _refuse_publishable(key: str, call: Call, given: Json) -> None:
+    """Refuse a publishable key without an intent's client secret, except to take a card (https://docs.stripe.com/keys)."""
+    takes_card = (call.method, call.path) == ("POST", "/v1/payment_methods")
+    if key.startswith("pk_test_") and not takes_card and not given.get("client_secret"):
         text = "This API call cannot be made with a publishable API key. Please use a secret API key."
         raise invalid(text, code="secret_key_required", status=401)
 

@@ -93,7 +93,7 @@ _INCLUDABLE: dict[tuple[str, str], Callable[[Work, Json], Json | list[Json] | No
     ("price", "tiers"): _tiers,
 }
 """Fields that are absent unless the request expands them."""
-_ALWAYS_THERE = {"lines", "items", "data", "tax_ids", "tax_rates"}
+_ALWAYS_THERE = {"charge", "lines", "items", "data", "tax_ids", "tax_rates"}
 """Fields that are already in the answer, or that the sandbox never has. Stripe accepts them in a path."""
 
 

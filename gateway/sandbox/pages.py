@@ -1,4 +1,4 @@
-"""The local Stripe's pages in a browser: a bank's 3-D Secure question, invoices to view and pay, and PDFs.
+"""The local Stripe's pages in a browser: a bank's 3-D Secure question, invoices to view and pay, receipts and PDFs.
 
 As at Stripe, anyone who knows the id in the address may use the page. Ids cannot be guessed.
 """
@@ -54,6 +54,11 @@ def blueprint(engine: Engine) -> Blueprint:
             found = _finalized(work, invoice_id)
             return redirect(_pay(work, found), _SEE_OTHER) if found else _invoice_page(work, None)
 
+    _add_documents(pages, engine)
+    return pages
+
+
+def _add_documents(pages: Blueprint, engine: Engine) -> None:
     @pages.get("/i/<invoice_id>/pdf")
     def pdf(invoice_id: str) -> Response:
         with engine.visit(invoice_id) as work:
@@ -70,7 +75,14 @@ def blueprint(engine: Engine) -> Blueprint:
                 return _missing()
             return Response(text_page(_credit_note_text(work, found)), content_type="application/pdf")
 
-    return pages
+    @pages.get("/receipts/<charge_id>")
+    def receipt(charge_id: str) -> Response:
+        with engine.visit(charge_id) as work:
+            found = work.find("charge", charge_id)
+            if found is None or not found["paid"]:
+                return _missing()
+            money = partial(shown, currency=found["currency"])
+            return make_response(render_template("receipt.html", charge=found, money=money))
 
 
 def _missing() -> Response:

@@ -8,21 +8,21 @@ from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule, UnicodeConverter, ValidationError
 
+from gateway.sandbox import pages, portal_pages
 from gateway.sandbox.engine import V2, Call, Engine
 from gateway.sandbox.events import API_VERSION
-from gateway.sandbox.pages import blueprint
 from gateway.sandbox.resources import ROUTES
 from gateway.sandbox.routing import Route
 
 _NO_IDS = frozenset(["search", "upcoming", "preview", "create_preview", "report_payment"])
 """Path segments that are not ids. ``/v1/customers/search``, for example, names no customer."""
-_FOR_BROWSERS = ("/v1/payment_intents/", "/v1/setup_intents/")
+_FOR_BROWSERS = ("/v1/payment_intents/", "/v1/payment_methods", "/v1/setup_intents/")
 _CORS = {
     "Access-Control-Allow-Headers": "authorization, content-type, stripe-version",
     "Access-Control-Allow-Methods": "GET, POST",
     "Access-Control-Allow-Origin": "*",
 }
-"""Headers that let a page of another origin confirm an intent, as Stripe.js does from any site."""
+"""Headers that let a page of another origin take a card and confirm an intent, as Stripe.js does from any site."""
 
 
 def create_app(engine: Engine, control: Blueprint) -> Flask:
@@ -36,7 +36,8 @@ def create_app(engine: Engine, control: Blueprint) -> Flask:
             "description": "A local Stripe. Point a Stripe SDK's base address here.",
         }
     )
-    app.register_blueprint(blueprint(engine))
+    app.register_blueprint(pages.blueprint(engine))
+    app.register_blueprint(portal_pages.blueprint(engine))
     for route in ROUTES:
         rule = route.path.replace("{", "<id:").replace("}", ">")
         app.add_url_rule(rule, f"{route.method} {route.path}", _view(engine, route), methods=[route.method])

@@ -183,7 +183,7 @@ def test_unknown_page_is_not_found(sandbox: Sandbox, path: str) -> None:
 
 
 class TestBrowserKeys:
-    """A page of another origin may only read and confirm intents whose secret it has, as Stripe.js does."""
+    """A page of another origin may only take cards, and use the intents whose secret it has, as Stripe.js does."""
 
     def test_reading_and_confirming_require_the_secret(self, sandbox: Sandbox, intent: stripe.PaymentIntent) -> None:
         browser = client(sandbox, "pk_test_browser").v1.payment_intents
@@ -197,6 +197,13 @@ class TestBrowserKeys:
         params: Any = {"client_secret": created.client_secret}
         assert browser.confirm(created.id, params | {"payment_method": "pm_card_visa"}).status == "succeeded"
         assert browser.retrieve(created.id, params).status == "succeeded"
+
+    def test_publishable_key_takes_a_card_and_reads_none(self, sandbox: Sandbox) -> None:
+        browser = client(sandbox, "pk_test_browser").v1.payment_methods
+        card: Any = {"number": "4242424242424242", "exp_month": 12, "exp_year": 2040, "cvc": "123"}
+        taken = browser.create({"type": "card", "card": card})
+        with pytest.raises(stripe.AuthenticationError):
+            browser.retrieve(taken.id)
 
     def test_publishable_key_without_a_secret_is_refused(self, sandbox: Sandbox, intent: stripe.PaymentIntent) -> None:
         browser = client(sandbox, "pk_test_browser").v1

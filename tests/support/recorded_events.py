@@ -28,8 +28,8 @@ def payload(name: str) -> Json:
 
 def handle(event: Json) -> Snapshot:
     """Return the snapshot that the event's handler returns."""
-    (snapshot,) = HANDLERS[event["type"]](Event.from_json(event))
-    assert isinstance(snapshot, Snapshot)
+    found = HANDLERS[event["type"]](Event.from_json(event))
+    (snapshot,) = [each for each in found if isinstance(each, Snapshot)]
     return snapshot
 
 

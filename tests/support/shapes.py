@@ -147,7 +147,7 @@ class _Names(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         name = name.removesuffix("Resource")
-        for module in (stripe, stripe.billing, stripe.checkout, stripe.test_helpers):
+        for module in (stripe, stripe.billing, stripe.billing_portal, stripe.checkout, stripe.test_helpers):
             if hasattr(module, name):
                 return getattr(module, name)
         raise KeyError(name)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +57,8 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "GATEWAY_PUBLIC_URL": "https://billing.example",
         "GATEWAY_SALES_WEBHOOK_URL": "https://crm.example/inquiries?token=x",
         "GATEWAY_SALES_WEBHOOK_SECRET": SIGNING_SECRET,
+        "GATEWAY_UI_ORIGINS": "https://konnect.example, http://localhost:8080",
+        "GATEWAY_BILLING_THEME": "/etc/gateway/theme",
         "GATEWAY_JWT_ISSUER": "https://id.example/",
         "GATEWAY_JWT_AUDIENCE": "billing",
     }
@@ -68,6 +71,8 @@ def test_every_setting_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         public_url="https://billing.example",
         sales_webhook_url="https://crm.example/inquiries?token=x",
         sales_webhook_secret=SIGNING_SECRET,
+        ui_origins=("https://konnect.example", "http://localhost:8080"),
+        billing_theme=Path("/etc/gateway/theme"),
         jwt_issuer="https://id.example/",
         jwt_audience="billing",
         jwks_url="https://id.example/jwks.json",

@@ -17,6 +17,7 @@ def test_each_periodic_task_has_its_schedule() -> None:
         jobs.COMPLETE_ADOPTIONS: "* * * * *",
         jobs.PRUNE_INBOX: "17 * * * * 35",
         jobs.CHECK_ENDPOINT: "27 * * * *",
+        jobs.CALCULATE_CHARGES: "42 * * * *",
         jobs.END_GRANTS: "* * * * *",
         jobs.SEND_USAGE: "* * * * *",
         "gateway.retry_stalled_jobs": "* * * * * */10",

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, and_, bindparam, func, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, query_expression
 
 from gateway.db.models.base import Json, Mirrored
 
@@ -61,6 +61,10 @@ class Invoice(Mirrored):
         Index(None, "organization_id", "created"),
         # Every merge reads an organization's unpaid invoices, and nearly all invoices are paid.
         Index("ix_invoices_unpaid", "organization_id", postgresql_where=text("status IN ('open', 'uncollectible')")),
+        # Each scrape of the metrics counts the invoices that differ from the charges calculated ahead.
+        Index("ix_invoices_differing", "created", postgresql_where=text("differences <> '[]'")),
+        # A difference to nothing would be counted in the metric.
+        CheckConstraint("calculated_due IS NOT NULL OR differences = '[]'", name="differences"),
         # Stripe's values, and our own ``deleted`` for a draft that was deleted at Stripe
         CheckConstraint("status IN ('draft', 'open', 'paid', 'uncollectible', 'void', 'deleted')", name="status"),
     )
@@ -77,6 +81,8 @@ class Invoice(Mirrored):
     auto_advance: Mapped[bool] = mapped_column(server_default=text("false"))
     payment_under_way: Mapped[bool | None]
     """Whether a payment is in progress, as a lookup found. None if Stripe has shown a newer state since."""
+    action_required: Mapped[bool | None]
+    """Whether the cardholder must approve the payment, as a lookup found. None like ``payment_under_way``."""
     withdrawal_waits: Mapped[bool] = mapped_column(server_default=text("false"))
     """Whether the next event about the invoice queues the withdrawal of its credits, unless it is still a draft."""
     number: Mapped[str | None]
@@ -90,9 +96,17 @@ class Invoice(Mirrored):
     next_payment_attempt: Mapped[datetime | None]
     hosted_invoice_url: Mapped[str | None]
     invoice_pdf: Mapped[str | None]
+    lines: Mapped[list[Json] | None]
+    """The lines, as ``InvoiceLine.to_json`` writes them. None if Stripe has not shown all of them."""
+    calculated_due: Mapped[int | None]
+    """The amount due that Stripe calculated before the billing date. None if it did not, or for another invoice."""
+    differences: Mapped[list[Json]] = mapped_column(server_default="[]")
+    """What explains the difference to ``calculated_due``, as cause and amount."""
     announced: Mapped[list[str]] = mapped_column(server_default="{}")
     """The ids of the events of which the receivers were notified, as for a subscription."""
     created: Mapped[datetime]
+    amount_refunded: Mapped[int | None] = query_expression()
+    """What was paid back of the charges. Only ``invoices.listing`` loads it."""
 
 
 UNPAID = ("open", "uncollectible")
@@ -148,7 +162,10 @@ class Charge(Mirrored):
 
 
 class UpcomingInvoice(Mirrored):
-    """The charges that Stripe calculated three days ahead. The invoice has no id, so each subscription has one row."""
+    """The charges that Stripe calculated three days ahead. The invoice has no id, so each subscription has one row.
+
+    The row stays after the billing date, until Stripe calculates the next charges. The invoice is compared with it.
+    """
 
     __tablename__ = "upcoming_invoices"
     __table_args__ = (CheckConstraint("amount_due >= 0", name="amount_due"),)  # never negative at Stripe
@@ -158,3 +175,7 @@ class UpcomingInvoice(Mirrored):
     amount_due: Mapped[int]
     currency: Mapped[str]
     billing_date: Mapped[datetime]
+    total: Mapped[int | None]
+    """The total before the customer's balance. None in a row that an earlier release wrote."""
+    lines: Mapped[list[Json] | None]
+    """The lines, as in ``Invoice``."""

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.db.models.base import Base, Json
@@ -129,6 +130,8 @@ class PlanChange(Base):
     """The quote's immediate invoice total, including other items. None if Stripe creates no invoice immediately."""
     due_now: Mapped[int | None]
     """The amount due on that invoice."""
+    cancellation: Mapped[Json | None] = mapped_column(JSONB(none_as_null=True))
+    """Why the organization cancelled the plan, in its own words."""
     steps: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     """The parameters of each Stripe call, stored before the call. A retry must send exactly the same parameters."""
     client_secret: Mapped[str | None]

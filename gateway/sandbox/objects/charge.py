@@ -23,9 +23,10 @@ def build(work: Work, intent: Json, card: Json, decline: Decline | None, *, appr
     The bank declined it if ``decline`` is given. ``approved`` says whether the holder passed 3D Secure.
     """
     taken = 0 if decline else intent["amount"]
+    charge_id = work.ids.new("ch")
     details = _details(card, intent["amount"], taken, approved=approved)
     return {
-        "id": work.ids.new("ch"),
+        "id": charge_id,
         "object": "charge",
         "amount": intent["amount"],
         "amount_captured": taken,
@@ -57,7 +58,7 @@ def build(work: Work, intent: Json, card: Json, decline: Decline | None, *, appr
         "radar_options": {},
         "receipt_email": None,
         "receipt_number": None,
-        "receipt_url": None,
+        "receipt_url": None if decline else f"{work.url}/receipts/{charge_id}",
         "refunded": False,
         "review": None,
         "shipping": None,

@@ -3,6 +3,7 @@
 from gateway.sandbox.resources import (
     accounts,
     balance_transactions,
+    billing_portal,
     charges,
     coupons,
     credit_notes,
@@ -38,6 +39,7 @@ from gateway.sandbox.resources import (
 ROUTES = [
     *accounts.routes,
     *balance_transactions.routes,
+    *billing_portal.routes,
     *charges.routes,
     *coupons.routes,
     *credit_notes.routes,

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Select, and_, exists, or_, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, and_, exists, func, or_, select, tuple_
+from sqlalchemy.orm import Session, with_expression
 
-from gateway.db.models import IS_UNPAID, NEWEST_FIRST, Invoice, Subscription
+from gateway.db.models import IS_UNPAID, NEWEST_FIRST, Charge, Invoice, Subscription
 from gateway.errors import NotFound
+from gateway.services.mirror.refresh import refresh
 from gateway.services.runtime import Caller, Gateway
+from gateway.stripe_api.snapshots import InvoiceSnapshot
 
 # Other drafts are not visible. They can still change, and the organization does not owe them yet.
 VISIBLE = ("open", "paid", "uncollectible", "void")
@@ -17,6 +19,11 @@ IS_LEFT_AS_DRAFT = and_(
     Invoice.status == "draft",
     Invoice.auto_advance.is_(False),
     exists().where(Subscription.id == Invoice.subscription_id, Subscription.status == "unpaid"),
+)
+REFUNDED = (
+    select(func.coalesce(func.sum(Charge.amount_refunded), 0))
+    .where(Charge.organization_id == Invoice.organization_id, Charge.invoice_id == Invoice.id)
+    .scalar_subquery()
 )
 IS_VISIBLE = or_(Invoice.status.in_(VISIBLE), IS_LEFT_AS_DRAFT)
 IS_PAYABLE = or_(and_(IS_UNPAID, Invoice.payment_under_way.is_not(True)), IS_LEFT_AS_DRAFT)
@@ -48,9 +55,22 @@ def get_invoice(gateway: Gateway, caller: Caller, invoice_id: str) -> Invoice:
         return load_invoice(session, caller, invoice_id)
 
 
+def get_detailed_invoice(gateway: Gateway, caller: Caller, invoice_id: str) -> Invoice:
+    """Return one invoice with its lines. Raise NotFound or StripeUnavailable.
+
+    The mirror may lack the lines, because an event shows only ten. They are then retrieved once.
+    """
+    invoice = get_invoice(gateway, caller, invoice_id)
+    if invoice.lines is not None:
+        return invoice
+    refresh(gateway, InvoiceSnapshot.kind, invoice.id)
+    return get_invoice(gateway, caller, invoice_id)
+
+
 def select_visible(caller: Caller) -> Select[Invoice]:
     """Select the invoices that the organization may see."""
-    return select(Invoice).where(Invoice.organization_id == caller.organization_id, IS_VISIBLE)
+    query = select(Invoice).options(with_expression(Invoice.amount_refunded, REFUNDED))
+    return query.where(Invoice.organization_id == caller.organization_id, IS_VISIBLE)
 
 
 def load_invoice(session: Session, caller: Caller, invoice_id: str) -> Invoice:

@@ -15,7 +15,7 @@ from gateway.services.mirror.dependents import (
     NAMES_OF_PAYMENT_METHODS,
     find_discount_ids,
     find_outdated_dependents,
-    is_calculated_before,
+    must_be_recalculated,
 )
 from gateway.services.mirror.locks import find_subscribers, lock_catalog, lock_organizations
 from gateway.services.mirror.ordering import CLOCK_TOLERANCE, Verdict, decide_order
@@ -202,7 +202,7 @@ class Batch:
 
     def apply_snapshot(self, snapshot: Snapshot) -> Outcome:
         """Order a state before or after the stored one, and write it to the row if it is newer."""
-        if isinstance(snapshot, UpcomingInvoiceSnapshot) and is_calculated_before(snapshot, self.rows):
+        if isinstance(snapshot, UpcomingInvoiceSnapshot) and must_be_recalculated(snapshot, self.rows):
             self.to_refresh.add((snapshot.kind, snapshot.id))
             return Outcome.REFRESHED
         row = self.find_or_create_row(snapshot)

@@ -6,13 +6,15 @@ from collections.abc import Set as AbstractSet
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from gateway.db.models import Discounts, Mirrored, Organization, PaymentMethod, UpcomingInvoice
+from gateway.db.models import Discounts, Invoice, Mirrored, Organization, PaymentMethod, UpcomingInvoice
 from gateway.db.queries import among
+from gateway.services.mirror.calculated_charges import compare_with_calculated, is_calculated
 from gateway.services.rate_limits.table import MAX_PAYMENT_METHODS
 from gateway.stripe_api.snapshots import (
     ENDED,
     CustomerSnapshot,
     DiscountsSnapshot,
+    InvoiceSnapshot,
     Observation,
     PaymentMethodSnapshot,
     Reference,
@@ -74,7 +76,7 @@ def find_outdated_dependents(session: Session, snapshot: Snapshot, rows: Rows) -
     """Return kind and id of the objects to refresh, because ``snapshot`` has just been applied to its row.
 
     A subscription or customer names a discount that the mirror does not know. The charges of a subscription were
-    calculated before it changed.
+    calculated before it changed. An invoice does not show all lines, and is to be compared with calculated charges.
     """
     outdated = set()
     discounts = rows.get((DiscountsSnapshot.kind, snapshot.id))
@@ -83,12 +85,28 @@ def find_outdated_dependents(session: Session, snapshot: Snapshot, rows: Rows) -
         outdated.add((DiscountsSnapshot.kind, snapshot.id))
     upcoming = rows.get((UpcomingInvoiceSnapshot.kind, snapshot.id))
     if isinstance(snapshot, SubscriptionSnapshot) and isinstance(upcoming, UpcomingInvoice):
-        remove_upcoming_charges(session, upcoming, rows)
-        # After a renewal the charges are history, and Stripe announces the next ones.
         next_invoice = min(item.current_period_end for item in snapshot.items)
+        # After a renewal the charges are history, and the invoice is still to be compared with them.
+        if snapshot.status in ENDED or next_invoice <= upcoming.billing_date:
+            remove_upcoming_charges(session, upcoming, rows)
         if upcoming.billing_date == next_invoice and snapshot.status not in ENDED:
             outdated.add((UpcomingInvoiceSnapshot.kind, snapshot.id))
+    if isinstance(snapshot, InvoiceSnapshot) and not compare_once(snapshot, rows):
+        outdated.add((InvoiceSnapshot.kind, snapshot.id))
     return outdated
+
+
+def compare_once(snapshot: InvoiceSnapshot, rows: Rows) -> bool:
+    """Compare an invoice with the charges calculated ahead. Return False if its lines must be looked up first."""
+    invoice = rows[InvoiceSnapshot.kind, snapshot.id]
+    upcoming = rows.get((UpcomingInvoiceSnapshot.kind, snapshot.subscription_id or ""))
+    if not (isinstance(invoice, Invoice) and isinstance(upcoming, UpcomingInvoice)):
+        return True
+    if invoice.calculated_due is not None or not is_calculated(snapshot, upcoming):
+        return True
+    if snapshot.lines is not None:
+        compare_with_calculated(invoice, upcoming)
+    return snapshot.lines is not None
 
 
 def remove_upcoming_charges(session: Session, upcoming: UpcomingInvoice, rows: Rows) -> None:
@@ -98,9 +116,9 @@ def remove_upcoming_charges(session: Session, upcoming: UpcomingInvoice, rows: R
     session.execute(delete(UpcomingInvoice).where(UpcomingInvoice.subscription_id == upcoming.subscription_id))
 
 
-def is_calculated_before(upcoming: UpcomingInvoiceSnapshot, rows: Mapping[tuple[str, str], Mirrored]) -> bool:
-    """Return whether an event shows charges that Stripe may have calculated before the subscription last changed."""
+def must_be_recalculated(upcoming: UpcomingInvoiceSnapshot, rows: Mapping[tuple[str, str], Mirrored]) -> bool:
+    """Return whether an event shows too few lines, or charges that may be older than the subscription's last change."""
     subscription = rows.get((SubscriptionSnapshot.kind, upcoming.id))
     if upcoming.seen.source is not Source.EVENT or subscription is None or subscription.as_of is None:
         return False
-    return subscription.as_of >= upcoming.seen.as_of
+    return upcoming.lines is None or subscription.as_of >= upcoming.seen.as_of

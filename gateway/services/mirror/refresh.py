@@ -50,13 +50,24 @@ def retrieve_charge(stripe: StripeClient, charge_id: str) -> StripeObject:
     return found
 
 
+def retrieve_invoice(stripe: StripeClient, invoice_id: str) -> StripeObject:
+    """Retrieve an invoice with all its lines and its payments. Its first answer shows ten lines.
+
+    Only this answer shows whether a payment is in progress. A webhook's invoice has no payments.
+    """
+    found = stripe.v1.invoices.retrieve(invoice_id, {"expand": [PAYMENTS]})
+    if found.lines.has_more:
+        lines = stripe.v1.invoices.line_items.list(invoice_id, {"limit": 100})
+        found.lines["data"], found.lines["has_more"] = list(lines.auto_paging_iter()), False
+    return found
+
+
 RETRIEVE: Mapping[str, Callable[[StripeClient, str], StripeObject]] = MappingProxyType(
     {
         "charge": retrieve_charge,
         "customer": lambda stripe, stripe_id: stripe.v1.customers.retrieve(stripe_id),
         "discounts": retrieve_holder,
-        # Only this answer shows whether a payment is in progress. A webhook's invoice has no payments.
-        "invoice": lambda stripe, stripe_id: stripe.v1.invoices.retrieve(stripe_id, {"expand": [PAYMENTS]}),
+        "invoice": retrieve_invoice,
         "payment_method": lambda stripe, stripe_id: stripe.v1.payment_methods.retrieve(stripe_id),
         "price": lambda stripe, stripe_id: stripe.v1.prices.retrieve(stripe_id),
         "product": lambda stripe, stripe_id: stripe.v1.products.retrieve(stripe_id),
@@ -137,6 +148,7 @@ def find_deleted_draft(gateway: Gateway, invoice_id: str, after_revision: int | 
     seen = Seen.in_answer(
         customer, cause=f"refresh of {invoice_id}", source=Source.REFRESH, after_revision=after_revision
     )
+    known |= {"lines": None, "period_end": draft.created}  # a deleted draft has none, and is never compared
     return InvoiceSnapshot(**known | {"id": invoice_id, "customer_id": customer_id, "status": "deleted", "seen": seen})
 
 

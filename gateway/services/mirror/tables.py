@@ -56,6 +56,8 @@ class Kind:
             values["discount_ids"] = list(snapshot.discount_ids)
         if isinstance(snapshot, DiscountsSnapshot):
             values["entries"] = [each.to_json() for each in snapshot.entries]
+        if isinstance(snapshot, InvoiceSnapshot | UpcomingInvoiceSnapshot) and snapshot.lines is not None:
+            values["lines"] = [each.to_json() for each in snapshot.lines]
         return values
 
 

@@ -23,6 +23,7 @@ from gateway.db.models import (
     UsageReport,
     WebhookEvent,
 )
+from gateway.services.mirror.calculated_charges import Cause
 from gateway.services.notifications.records import ReceiverReport, report_receivers
 from gateway.services.runtime import Gateway
 
@@ -39,6 +40,14 @@ UNMAPPED = select(func.count()).where(OrganizationPlan.requested_plan == text("'
 MISCHARGED = select(func.count()).where(
     or_(PlanChange.charged != PlanChange.quoted, PlanChange.due_now != PlanChange.quoted_due_now)
 )
+# Invoices of the last month that differ from the charges calculated ahead, by what explains the difference.
+DIFFERING = text("""
+    SELECT difference ->> 'cause', count(*) FROM (
+        SELECT differences FROM invoices WHERE differences <> '[]' AND created > :since LIMIT :most
+    ) AS invoice, jsonb_array_elements(invoice.differences) AS difference
+    GROUP BY 1
+""")
+A_MONTH = timedelta(days=31)
 REFUSED = text("state = 'refused'")
 BREAKER_OPEN = select(StripeBudget.breaker_open_until > func.clock_timestamp())
 JOBS = text("""
@@ -67,6 +76,8 @@ class Status:
     """Plan changes whose charge at Stripe differs from the quote. Any number above 0 needs a person."""
     unmapped: int
     """Organizations whose subscription belongs to no plan of the catalogue. Any number above 0 needs a person."""
+    differing_invoices: Mapping[str, int]
+    """Invoices of the last month that differ from the charges calculated ahead, by cause. Counted to 100,000."""
     undelivered_inquiries: int
     """Inquiries that the sales team's own system has not accepted."""
     receivers: Sequence[ReceiverReport]
@@ -100,6 +111,7 @@ def load_status(gateway: Gateway) -> Status:
             changes=dict.fromkeys(OPEN_STATES, 0) | changes,
             mischarged=session.scalar(MISCHARGED) or 0,
             unmapped=session.scalar(UNMAPPED) or 0,
+            differing_invoices=count_differing(session, gateway),
             undelivered_inquiries=session.scalar(undelivered) or 0,
             receivers=report_receivers(session, gateway.receivers.keys()),
             jobs={(task, state): number for task, state, number in session.execute(JOBS)},
@@ -115,6 +127,12 @@ def count_events(session: Session, state: str) -> int:
     """Count the events in ``state``, up to ``COUNT_LIMIT``."""
     some = select(WebhookEvent.id).where(WebhookEvent.state == state).limit(COUNT_LIMIT).subquery()
     return session.scalar(select(func.count()).select_from(some)) or 0
+
+
+def count_differing(session: Session, gateway: Gateway) -> dict[str, int]:
+    """Count the invoices of the last month that differ from the charges calculated ahead, by cause."""
+    found = session.execute(DIFFERING, {"since": gateway.clock() - A_MONTH, "most": COUNT_LIMIT})
+    return dict.fromkeys(Cause, 0) | {cause: number for cause, number in found}  # noqa: C416 - rows are no tuples to mypy
 
 
 def measure_lag(session: Session, gateway: Gateway) -> timedelta:

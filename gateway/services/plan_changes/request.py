@@ -216,6 +216,7 @@ def write_intent(
             proration_date=from_unix(terms.proration_date) if terms is not None else None,
             quoted=terms.prorated if terms is not None else None,
             quoted_due_now=terms.amount_due_now if terms is not None and charge == "now" else None,
+            cancellation=command.cancellation,
             steps={} if admitted.trial is None else {TRIAL_END: to_unix(now + timedelta(days=admitted.trial.days))},
             created_at=now,
         )

@@ -14,6 +14,7 @@ from stripe.params import (
     SubscriptionCreateParams,
     SubscriptionCreateParamsItem,
     SubscriptionUpdateParams,
+    SubscriptionUpdateParamsCancellationDetails,
 )
 
 from gateway.catalog import Catalog, CatalogPlan, Charge
@@ -274,6 +275,8 @@ def build_update(catalog: Catalog, change: PlanChange, billing: BillingState, *,
             del params["payment_behavior"]
         elif (obstacle := billing.find_immediate_charge_obstacle()) is not None:
             raise NoImmediateCharge(obstacle)
+    if change.cancellation is not None:
+        params["cancellation_details"] = cast("SubscriptionUpdateParamsCancellationDetails", change.cancellation)
     if change.proration_date is not None and params["proration_behavior"] != "none":
         params["proration_date"] = to_unix(change.proration_date)
     return dict(params)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import aliased
 from gateway.db.models import Json, Organization, PlanChange
 from gateway.errors import NotFound
 from gateway.services.runtime import Caller, Gateway
+from gateway.services.subscription.payment_problem import load_unpaid_invoices
 from gateway.services.subscription.plan_details import SELECT_DETAILS, DetailsRow, PlanDetails, build_plan_details
 
 CHANGE_ID = re.compile(r"\Achg_[0-9a-f]{32}\Z")
@@ -45,9 +46,11 @@ def get_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
     with gateway.database.reading() as session:
         parameters = {"organization_id": caller.organization_id, "change_id": change_id}
         row = session.execute(SELECT_CHANGE_AND_DETAILS, parameters).one_or_none()
-    if row is None:
-        raise NotFound("There is no such change.")
-    *details, found = row
+        if row is None:
+            raise NotFound("There is no such change.")
+        *columns, found = row
+        details = DetailsRow(*columns)
+        unpaid = load_unpaid_invoices(session, caller.organization_id) if details.may_pay else ()
     return ChangeView(
         id=found.id,
         state=found.state,
@@ -58,7 +61,7 @@ def get_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
         client_secret=found.client_secret,
         error=found.error,
         created_at=found.created_at,
-        subscription=build_plan_details(gateway, caller, DetailsRow(*details)),
+        subscription=build_plan_details(gateway, caller, details, unpaid),
     )
 
 

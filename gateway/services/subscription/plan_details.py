@@ -1,5 +1,6 @@
 """Plan Details: what the Billing page shows of an organization. Only the local tables are read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from gateway.db.models import (
 from gateway.services.customers.existing import introduce_organization
 from gateway.services.customers.payment_methods import ShownPaymentMethod, to_shown
 from gateway.services.invoices.listing import IS_PAYABLE, IS_VISIBLE
+from gateway.services.invoices.upcoming import UpcomingCharges, build_upcoming_charges
 from gateway.services.mirror.charged_method import IS_CHARGED
 from gateway.services.plan_table.derive import PlanState, never_enrolled
 from gateway.services.plan_table.rows import PLAN_OF_PRODUCT
@@ -31,6 +33,12 @@ from gateway.services.plan_table.standing import GOOD
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import HAD_TRIAL
+from gateway.services.subscription.payment_problem import (
+    PaymentProblem,
+    Unpaid,
+    find_payment_problem,
+    load_unpaid_invoices,
+)
 from gateway.services.subscription.terms import (
     Contract,
     PlanPrice,
@@ -49,16 +57,6 @@ class Period:
 
     start: datetime
     end: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class UpcomingCharges:
-    """The charges that Stripe calculated before the billing date."""
-
-    amount_due: int
-    currency: str
-    calculated_at: datetime | None
-    billing_date: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +114,9 @@ class PlanDetails:
     trial: TrialView | None
     payment_method: ShownPaymentMethod | None
     latest_invoice: Invoice | None
+    payment_problem: PaymentProblem | None
+    credit_balance: int
+    """What Stripe takes off the next invoices, in minor units of the customer's currency."""
     pending_change: PendingChange | None
     actions: list[str]
     as_of: datetime | None
@@ -129,10 +130,11 @@ def load_plan_details(gateway: Gateway, caller: Caller) -> PlanDetails:
     """
     with gateway.database.reading() as session:
         row = session.execute(SELECT_DETAILS, {"organization_id": caller.organization_id}).one_or_none()
+        found = DetailsRow(*row) if row is not None else EMPTY_ROW
+        unpaid = load_unpaid_invoices(session, caller.organization_id) if found.may_pay else ()
     if row is None:
         introduce_organization(gateway, caller)
-    found = DetailsRow(*row) if row is not None else EMPTY_ROW
-    return build_plan_details(gateway, caller, found)
+    return build_plan_details(gateway, caller, found, unpaid)
 
 
 class DetailsRow(NamedTuple):
@@ -140,6 +142,7 @@ class DetailsRow(NamedTuple):
 
     deleted: bool
     customer_currency: str | None
+    balance: int
     plan_of_product: dict[str, str] | None
     plan: OrganizationPlan | None
     subscription: Subscription | None
@@ -155,7 +158,7 @@ class DetailsRow(NamedTuple):
 
 
 EMPTY_ROW = DetailsRow(
-    False, None, None, None, None, None, None, None, None, None, None, may_pay=False, had_trial=False
+    False, None, 0, None, None, None, None, None, None, None, None, None, may_pay=False, had_trial=False
 )
 """The row of an organization that the gateway has never seen."""
 
@@ -174,6 +177,7 @@ SELECT_DETAILS = (
     select(
         Organization.deleted,
         Organization.currency,
+        Organization.balance,
         PLAN_OF_PRODUCT,
         OrganizationPlan,
         Subscription,
@@ -199,8 +203,8 @@ SELECT_DETAILS = (
 )
 
 
-def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow) -> PlanDetails:
-    """Build the Plan Details from the row that ``SELECT_DETAILS`` found."""
+def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow, unpaid: Sequence[Unpaid]) -> PlanDetails:
+    """Build the Plan Details from the row that ``SELECT_DETAILS`` found, and the unpaid invoices."""
     catalog, row, subscription = gateway.catalog, found.plan, found.subscription
     state = PlanState.of_row(row) if row is not None else never_enrolled(catalog.floor.key)
     state = state.at(gateway.clock(), catalog.floor.key)
@@ -245,6 +249,8 @@ def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow) -> P
         trial=view_trial(subscription, has_method=found.payment_method is not None, now=gateway.clock()),
         payment_method=to_shown(found.payment_method) if found.payment_method is not None else None,
         latest_invoice=found.invoice,
+        payment_problem=find_payment_problem(unpaid, state.standing, has_method=found.payment_method is not None),
+        credit_balance=max(0, -found.balance),
         pending_change=build_pending_change(found.change) if found.change is not None else None,
         # A customer that was deleted at Stripe cannot come back, so only sales can help.
         actions=[policy.CONTACT_SALES] if found.deleted else actions,
@@ -281,18 +287,6 @@ def list_discounts(found: DetailsRow) -> list[Discount]:
         )
         for each in current
     ]
-
-
-def build_upcoming_charges(upcoming: UpcomingInvoice | None, next_invoice: datetime | None) -> UpcomingCharges | None:
-    """Build the upcoming charges from their row. Return None for charges of an earlier billing date."""
-    if upcoming is None or upcoming.billing_date != next_invoice:
-        return None
-    return UpcomingCharges(
-        amount_due=upcoming.amount_due,
-        currency=upcoming.currency,
-        calculated_at=upcoming.as_of,
-        billing_date=upcoming.billing_date,
-    )
 
 
 def build_pending_change(change: PlanChange) -> PendingChange:

@@ -6,6 +6,7 @@ from gateway.stripe_api.snapshots.catalog import PLAN, PriceSnapshot, ProductSna
 from gateway.stripe_api.snapshots.charges import LOST, ChargeSnapshot
 from gateway.stripe_api.snapshots.customers import ORGANIZATION_ID, CustomerSnapshot
 from gateway.stripe_api.snapshots.discounts import DiscountsSnapshot
+from gateway.stripe_api.snapshots.invoice_lines import LineKind
 from gateway.stripe_api.snapshots.invoices import SETTLED, InvoiceSnapshot, UpcomingInvoiceSnapshot, upcoming_of
 from gateway.stripe_api.snapshots.payment_methods import BANK_DEBITS, PaymentMethodSnapshot
 from gateway.stripe_api.snapshots.references import Observation, Reference, discounts_of, referred, unreadable
@@ -31,6 +32,7 @@ __all__ = [
     "DiscountsSnapshot",
     "Event",
     "InvoiceSnapshot",
+    "LineKind",
     "Observation",
     "PaymentMethodSnapshot",
     "PriceSnapshot",

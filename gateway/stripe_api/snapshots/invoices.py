@@ -17,6 +17,7 @@ from gateway.stripe_api.snapshots.base import (
     text,
     word,
 )
+from gateway.stripe_api.snapshots.invoice_lines import InvoiceLine, read_lines
 from gateway.stripe_api.times import from_unix, from_unix_or_none
 
 # Each status with its rank. An uncollectible invoice may still be paid. Paid, void and deleted are final.
@@ -52,11 +53,23 @@ def is_payment_under_way(invoice: JsonObject, shown_at: datetime) -> bool | None
     """
     if "payments" not in invoice or invoice["status"] != "open":
         return None
-    intents = [each["payment"].get("payment_intent") for each in invoice["payments"]["data"]]
-    if any(isinstance(intent, dict) and intent["status"] == "processing" for intent in intents):
+    if has_intent(invoice, "processing"):
         return True
     is_due = invoice["due_date"] is None or from_unix(invoice["due_date"]) <= shown_at
     return False if is_due and invoice["attempted"] and invoice["next_payment_attempt"] is None else None
+
+
+def is_action_required(invoice: JsonObject) -> bool | None:
+    """Return whether a payment waits for the cardholder's approval. Return None if the payments are not expanded."""
+    if "payments" not in invoice or invoice["status"] != "open":
+        return None
+    return has_intent(invoice, "requires_action")
+
+
+def has_intent(invoice: JsonObject, status: str) -> bool:
+    """Return whether the expanded payments of an invoice have an intent in ``status``."""
+    intents = [each["payment"].get("payment_intent") for each in invoice["payments"]["data"]]
+    return any(isinstance(intent, dict) and intent["status"] == status for intent in intents)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +102,15 @@ class InvoiceSnapshot(Snapshot):
     # Only a lookup shows it, so comparing it would make every lookup look like a change.
     payment_under_way: bool | None = field(compare=False)
     """Whether a payment is in progress, as ``is_payment_under_way`` says."""
+    action_required: bool | None = field(compare=False)  # only a lookup shows it
     # Stripe makes new links for each answer. Comparing them would make every answer look like a change.
     hosted_invoice_url: str | None = field(compare=False)
     invoice_pdf: str | None = field(compare=False)
+    # A finalized invoice keeps its lines, and a draft with other lines has another total.
+    lines: tuple[InvoiceLine, ...] | None = field(compare=False)
+    """The lines. None if Stripe has not shown all of them."""
+    period_end: datetime = field(compare=False)
+    """When what the invoice collects was due."""
     created: datetime
 
     @property
@@ -130,8 +149,11 @@ class InvoiceSnapshot(Snapshot):
             amount_remaining=integer(stripe_object["amount_remaining"]),
             next_payment_attempt=from_unix_or_none(stripe_object["next_payment_attempt"]),
             payment_under_way=is_payment_under_way(stripe_object, seen.as_of),
+            action_required=is_action_required(stripe_object),
             hosted_invoice_url=text(stripe_object["hosted_invoice_url"]),
             invoice_pdf=text(stripe_object["invoice_pdf"]),
+            lines=read_lines(stripe_object),
+            period_end=from_unix(stripe_object["period_end"]),
             created=from_unix(stripe_object["created"]),
             seen=seen,
         )
@@ -147,6 +169,9 @@ class UpcomingInvoiceSnapshot(Snapshot):
     amount_due: int
     currency: str
     billing_date: datetime
+    total: int
+    lines: tuple[InvoiceLine, ...] | None
+    """The lines. None if Stripe has not shown all of them."""
 
     @property
     def owner(self) -> str:
@@ -166,5 +191,7 @@ class UpcomingInvoiceSnapshot(Snapshot):
             amount_due=natural(stripe_object["amount_due"]),
             currency=word(stripe_object["currency"]),
             billing_date=from_unix(stripe_object["period_end"]),
+            total=integer(stripe_object["total"]),
+            lines=read_lines(stripe_object),
             seen=seen,
         )

@@ -16,6 +16,7 @@ CLOSED = (409, "contact_sales_required")
 CARD = "its_card"  # stands for the organization's card
 REQUESTS: dict[str, tuple[str, str, Json]] = {
     "set up": ("POST", "/billing-details/setup-intent", {}),
+    "portal": ("POST", "/billing-portal", {"return_url": "https://konnect.example"}),
     "list": ("GET", "/payment-methods", {}),
     "choose": ("PUT", "/payment-methods/default", {"payment_method": CARD}),
     "preview": ("POST", "/subscription/preview", {"plan": "plus", "quantity": 3}),

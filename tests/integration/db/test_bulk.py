@@ -33,7 +33,9 @@ def flush(session: Session, added: Invoice) -> dict[str, bool]:
     """Write the new row and the changed ones. Return ``withdrawal_waits`` of all rows."""
     session.add(added)
     bulk.flush(session, Invoice)
-    return {each.id: each.withdrawal_waits for each in session.scalars(select(Invoice))}
+    rows = session.scalars(select(Invoice)).all()
+    assert [each.differences for each in rows] == [[]] * len(rows)
+    return {each.id: each.withdrawal_waits for each in rows}
 
 
 def test_a_new_row_beside_a_known_one_gets_its_defaults(world: World) -> None:

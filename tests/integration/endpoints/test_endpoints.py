@@ -21,6 +21,7 @@ ROUTES = [
     ("GET", "/billing-details"),
     ("PUT", "/billing-details"),
     ("POST", "/billing-details/setup-intent"),
+    ("POST", "/billing-portal"),
     ("GET", "/invoices"),
     ("GET", "/invoices/in_1"),
     ("POST", "/invoices/in_1/pay"),

@@ -14,9 +14,12 @@ from tests.support.world import World
 
 OWN = {
     "at",
+    "comment",
     "context",
     "currency",
     "events",
+    "feedback",
+    "interval",
     "from",
     "If-Match",
     "If-None-Match",
@@ -24,6 +27,7 @@ OWN = {
     "limit",
     "plan",
     "quantity",
+    "return_url",
     "shown_price",
     "to",
     "trial",

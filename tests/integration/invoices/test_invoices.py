@@ -72,7 +72,8 @@ def test_open_invoice_is_paid_by_the_default_card(world: World, api: ApiClient) 
     assert (before["status"], before["amount_remaining"]) == ("open", 1234)
     paid = api.ok("POST", f"/invoices/{invoice}/pay")
     assert (paid["status"], paid["amount_paid"], paid["amount_remaining"]) == ("paid", 1234, 0)
-    assert paid == api.ok("GET", f"/invoices/{invoice}") == api.ok("POST", f"/invoices/{invoice}/pay")
+    assert paid == api.ok("POST", f"/invoices/{invoice}/pay")
+    assert paid.items() <= api.ok("GET", f"/invoices/{invoice}").items()
     assert paid_at_stripe(world) == 1234
 
 

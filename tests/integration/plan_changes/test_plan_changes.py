@@ -57,6 +57,16 @@ def test_confirming_a_quote_produces_exactly_its_lines(world: World, api: ApiCli
     assert upcoming.amount_due == quote["amount_due_on_billing_date"]
 
 
+def test_reason_of_a_cancellation_is_kept_and_sent_to_stripe(world: World, api: ApiClient) -> None:
+    api.ok("PATCH", "/subscription", plan="plus")
+    reason = {"feedback": "missing_features", "comment": "We need SAML."}
+    api.ok("DELETE", "/subscription", **reason)
+    subscription = world.stripe.v1.subscriptions.retrieve(world.rows(Subscription)[0].id)
+    assert subscription.cancellation_details is not None
+    assert {name: subscription.cancellation_details[name] for name in reason} == reason
+    assert [change.cancellation for change in world.rows(PlanChange) if change.cancellation] == [reason]
+
+
 def test_a_quote_costs_the_same_minutes_later(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
     quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=100)
     stripe_time.ahead = 240  # 100 x 250.00 a month is about a cent a second, so another moment has another price

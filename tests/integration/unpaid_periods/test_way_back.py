@@ -19,6 +19,24 @@ def unpaid(debtor: Debtor) -> list[Json]:
     return [each for each in listed if each["status"] in ("draft", "open", "uncollectible")]
 
 
+def test_payment_problem_lasts_until_the_payment(debtor: Debtor) -> None:
+    shown = details(debtor)
+    [failed] = unpaid(debtor)
+    assert shown["standing"] == "grace"
+    assert shown["payment_problem"] == {
+        "reason": "payment_failed",
+        "invoice": debtor.renewal,
+        "pay_url": failed["hosted_invoice_url"],
+        "next_attempt_at": failed["next_payment_attempt"],
+    }
+    debtor.api.add_card(debtor.world.stripe, "pm_card_authenticationRequired")
+    debtor.wait(4)
+    assert details(debtor)["payment_problem"]["reason"] == "action_required"
+    debtor.pay()
+    shown = details(debtor)
+    assert (shown["standing"], shown["payment_problem"]) == ("good", None)
+
+
 @pytest.fixture
 def abandoned(debtor: Debtor) -> Debtor:
     """Return an organization whose subscription is unpaid, with an open invoice and the drafts of two months."""
@@ -32,6 +50,8 @@ def test_unpaid_subscription_shows_what_must_be_paid(abandoned: Debtor) -> None:
     shown = details(abandoned)
     assert (shown["plan"], shown["standing"]) == ("free", "suspended")
     assert shown["actions"][0] == "pay_invoice"
+    problem = shown["payment_problem"]
+    assert (problem["reason"], problem["invoice"]) == ("retries_ended", abandoned.renewal)
     assert [each["status"] for each in unpaid(abandoned)] == ["open", "draft", "draft"]
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.stripe_api.snapshots import InvoiceSnapshot, UnreadableObject, UpcomingInvoiceSnapshot
+from gateway.stripe_api.snapshots.invoice_lines import read_lines
 from handlers import HANDLERS
 from tests.support.json_types import Json
 from tests.support.recorded_events import (
@@ -16,6 +17,7 @@ from tests.support.recorded_events import (
     handle,
     payload,
     recorded_snapshot,
+    references,
     same,
     seen,
     with_change,
@@ -46,8 +48,11 @@ EXPECTED = InvoiceSnapshot(
     amount_remaining=0,
     next_payment_attempt=None,
     payment_under_way=None,
+    action_required=None,
     hosted_invoice_url="https://stripe.test/i/in_1Ddsfxw9Rj48z7MYW57wVs9T",
     invoice_pdf="https://stripe.test/i/in_1Ddsfxw9Rj48z7MYW57wVs9T/pdf",
+    lines=read_lines(payload(PAID)["data"]["object"]),
+    period_end=FINALIZED,
     created=FINALIZED,
 )
 DRAFT = replace(
@@ -71,6 +76,8 @@ EXPECTED_UPCOMING = UpcomingInvoiceSnapshot(
     amount_due=142498,
     currency="usd",
     billing_date=BILLING_DATE,
+    total=142498,
+    lines=read_lines(payload(UPCOMING)["data"]["object"]),
 )
 
 
@@ -101,6 +108,19 @@ def test_expanded_payments_show_what_is_under_way(changes: Json, under_way: bool
     found = with_change(PAID, {"status": "open", "attempted": True} | changes)
     assert isinstance(found, InvoiceSnapshot)
     assert found.payment_under_way is under_way
+
+
+@pytest.mark.parametrize(("status", "required"), [("requires_action", True), ("requires_payment_method", False)])
+def test_expanded_payments_show_a_required_approval(status: str, *, required: bool) -> None:
+    found = with_change(PAID, {"status": "open", "payments": payments(status)})
+    assert isinstance(found, InvoiceSnapshot)
+    assert found.action_required is required
+
+
+def test_required_action_is_looked_up_at_any_age() -> None:
+    event = payload("invoice.payment_action_required")
+    [reference] = references(event)
+    assert (reference.kind, reference.id, reference.as_of) == ("invoice", event["data"]["object"]["id"], None)
 
 
 def test_created_is_a_draft() -> None:

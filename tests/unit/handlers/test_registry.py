@@ -32,7 +32,6 @@ EXPECTED = {
         "invoice.overdue",
         "invoice.overpaid",
         "invoice.paid",
-        "invoice.payment_action_required",
         "invoice.payment_attempt_required",
         "invoice.payment_failed",
         "invoice.payment_succeeded",
@@ -69,6 +68,7 @@ EXPECTED = {
     "subscription_schedule_released": {"subscription_schedule.released"},
     "discount": {"customer.discount.created", "customer.discount.deleted", "customer.discount.updated"},
     "invoice_deleted": {"invoice.deleted"},
+    "invoice_payment_action_required": {"invoice.payment_action_required"},
     "invoice_upcoming": {"invoice.upcoming"},
     "payment_method": {
         "payment_method.attached",

@@ -1,6 +1,7 @@
 """The columns in which the mirror stores a snapshot."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,11 @@ def test_kinds_are_merged_after_the_kinds_they_refer_to() -> None:
 def test_the_key_column_exists(name: str) -> None:
     kind = KINDS[name]
     assert kind.model.__table__.columns[kind.key].primary_key or kind.model.__table__.columns[kind.key].unique
+
+
+def sum_of(lines: Any) -> int:
+    """Return the total of an invoice with these lines."""
+    return sum(each["amount"] + each["discount"] + each["tax"] for each in lines)
 
 
 def content(event: str) -> dict[str, object]:
@@ -76,7 +82,9 @@ def test_content_of_a_subscription() -> None:
 
 
 def test_content_of_an_invoice() -> None:
-    assert content("invoice.paid") == {
+    found = content("invoice.paid")
+    assert sum_of(found.pop("lines")) == 89164
+    assert found == {
         "subscription_id": "sub_1W1sHmK3iPuNwiMvlW33EgIc",
         "status": "paid",
         "billing_reason": "subscription_update",
@@ -94,6 +102,7 @@ def test_content_of_an_invoice() -> None:
         "amount_remaining": 0,
         "next_payment_attempt": None,
         "payment_under_way": None,
+        "action_required": None,
         "hosted_invoice_url": "https://stripe.test/i/in_1Ddsfxw9Rj48z7MYW57wVs9T",
         "invoice_pdf": "https://stripe.test/i/in_1Ddsfxw9Rj48z7MYW57wVs9T/pdf",
         "created": AT,
@@ -101,7 +110,9 @@ def test_content_of_an_invoice() -> None:
 
 
 def test_content_of_the_other_kinds() -> None:
-    assert content("invoice.upcoming") == {"amount_due": 142498, "currency": "usd", "billing_date": BILLING_DATE}
+    upcoming = content("invoice.upcoming")
+    assert sum_of(upcoming.pop("lines")) == 142498
+    assert upcoming == {"amount_due": 142498, "currency": "usd", "total": 142498, "billing_date": BILLING_DATE}
     assert content("customer.deleted") == {
         "name": None,
         "email": None,

@@ -1,0 +1,76 @@
+// Add a payment method in the browser: with Stripe's own form, or against the local Stripe with a card form.
+
+const { publishableKey, sandbox } = document.body.dataset;
+export const isSandbox = sandbox !== undefined;
+
+// Raised with Stripe's own words for the cardholder.
+export class StripeRefusal extends Error {}
+
+let loading;
+
+// Load Stripe.js. Stripe requires that it comes from its own address. https://docs.stripe.com/js/including
+export function loadStripe() {
+  loading ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = "https://js.stripe.com/endive/stripe.js";
+    script.addEventListener("load", () => resolve(window.Stripe(publishableKey)));
+    script.addEventListener("error", () => {
+      loading = undefined;
+      reject(new StripeRefusal());
+    });
+    document.head.append(script);
+  });
+  return loading;
+}
+
+// Call the local Stripe as Stripe.js calls Stripe, with the publishable key and the intent's secret.
+async function callSandbox(path, parameters, method = "POST") {
+  const body = new URLSearchParams(parameters);
+  const request = { method, headers: { Authorization: `Bearer ${publishableKey}` } };
+  const address = method === "GET" ? `${sandbox}${path}?${body}` : `${sandbox}${path}`;
+  const response = await fetch(address, method === "GET" ? request : { ...request, body }).catch(() => null);
+  const answer = (await response?.json()) ?? {};
+  if (!response?.ok) throw new StripeRefusal(answer.error?.message);
+  return answer;
+}
+
+// Confirm a setup intent with the card that was typed, and return the intent. It may need the holder's approval.
+export async function confirmCard(secret, card, returnTo) {
+  const method = await callSandbox("/v1/payment_methods", {
+    type: "card",
+    "card[number]": card.number,
+    "card[exp_month]": card.expiry.split("/")[0].trim(),
+    "card[exp_year]": (card.expiry.split("/")[1] ?? "").trim(),
+    "card[cvc]": card.cvc,
+  });
+  return callSandbox(`/v1/setup_intents/${intentOf(secret)}/confirm`, {
+    client_secret: secret,
+    payment_method: method.id,
+    return_url: returnTo,
+  });
+}
+
+// Return the intent that belongs to a secret, in its present state.
+export async function retrieveIntent(secret) {
+  const kind = secret.startsWith("seti_") ? "setup" : "payment";
+  if (isSandbox) {
+    return callSandbox(`/v1/${kind}_intents/${intentOf(secret)}`, { client_secret: secret }, "GET");
+  }
+  const stripe = await loadStripe();
+  const found = await (kind === "setup" ? stripe.retrieveSetupIntent(secret) : stripe.retrievePaymentIntent(secret));
+  if (found.error) throw new StripeRefusal(found.error.message);
+  return found.setupIntent ?? found.paymentIntent;
+}
+
+// Let the cardholder approve the payment of a change, on the bank's page or in Stripe's own window.
+export async function approvePayment(secret, returnTo) {
+  if (!isSandbox) {
+    const done = await (await loadStripe()).handleNextAction({ clientSecret: secret });
+    if (done.error) throw new StripeRefusal(done.error.message);
+    return;
+  }
+  const intent = await callSandbox(`/v1/payment_intents/${intentOf(secret)}`, { client_secret: secret }, "GET");
+  location.assign(intent.next_action?.redirect_to_url?.url ?? `${sandbox}/3d_secure/${intent.id}`);
+}
+
+const intentOf = (secret) => secret.split("_secret_")[0];

@@ -1,0 +1,220 @@
+// Overview: the plan, what it costs, and what needs attention.
+
+import { get } from "../api.js";
+import { abandon, approve, follow, makeChange } from "../change.js";
+import { action, card, h, link, notice, outside, page, pill, row } from "../dom.js";
+import { featureName, limitName, limitText, priceText, unitsText } from "../offers.js";
+import { explain } from "../problems.js";
+import { mayChange } from "../session.js";
+import { date, label, money, number, t, time } from "../words.js";
+
+export async function overview() {
+  const [details, offers, used] = await Promise.all([get("/subscription"), get("/plans"), get("/usage")]);
+  const offer = offers.data.find((each) => each.key === details.requested_plan);
+  const floor = offers.data[0].name;
+  const trialOffer = offers.data.find((each) => each.trial);
+  if (details.pending_change && details.pending_change.state !== "requires_action") {
+    follow(details.pending_change).catch(() => {}); // the next look at the page shows the state
+  }
+  return page(
+    t("overview.title"),
+    pendingNotice(details, offers),
+    await paymentNotice(details, floor),
+    trialNotice(details, floor),
+    endNotice(details, offers),
+    pausedNotice(details),
+    planCard(details, offer, trialOffer),
+    billingCard(details),
+    details.billing_date && !details.trial && estimateCard(),
+    limitsCard(details, offers, used),
+  );
+}
+
+const nameOf = (offers, key) => offers.data.find((each) => each.key === key)?.name ?? key;
+
+function pendingNotice({ pending_change: change }, offers) {
+  if (!change) return null;
+  const plan = nameOf(offers, change.to_plan);
+  const problems = h("div", { class: "problems" });
+  const failed = (problem) => problems.replaceChildren(explain(problem));
+  if (change.state !== "requires_action") return notice("busy", h("p", {}, t("pending.running", { plan })));
+  const buttons = [
+    action(t("pending.approve"), () => approve(change.id), failed),
+    action(t("pending.abandon"), () => abandon(change.id), failed, ""),
+  ];
+  return notice("warn", h("p", {}, t("pending.approval", { plan })), mayChange() && h("div", { class: "buttons" }, buttons), problems);
+}
+
+async function paymentNotice(details, floor) {
+  if (details.standing === "good") return null;
+  const open = (await get("/invoices?limit=20")).data.find((each) => ["open", "uncollectible", "draft"].includes(each.status));
+  const next = open?.next_payment_attempt;
+  const amount = open && money(open.amount_remaining, open.currency);
+  const reason = details.payment_problem && t(`payment_problem.${details.payment_problem.reason}`);
+  const parts = [
+    reason,
+    open ? t("dunning.invoice", { amount, number: open.number ?? t("invoice.draft") }) : t("dunning.plain"),
+    next && t("dunning.next", { date: date(next) }),
+    t(details.standing === "suspended" ? "dunning.suspended" : "dunning.grace", { floor }),
+  ];
+  const actions = details.actions.includes("pay_invoice") && mayChange() && [
+    link("/history", t("dunning.pay"), "button primary"),
+    link("/payment-methods", t("dunning.method"), "button"),
+  ];
+  return notice(
+    details.standing === "suspended" ? "bad" : "warn",
+    h("h2", {}, t(`standing.${details.standing}`)),
+    h("p", {}, parts.filter(Boolean).join(" ")),
+    h("div", { class: "buttons" }, actions, open?.hosted_invoice_url && outside(open.hosted_invoice_url, t("invoice.view"))),
+  );
+}
+
+function trialNotice({ trial, plan_name: plan, payment_method: method }, floor) {
+  if (!trial) return null;
+  const values = { plan, floor, method: method?.label, date: date(trial.ends_at) };
+  const then = t(trial.converts ? "trial.converts" : "trial.ends", values);
+  return notice(
+    "info",
+    h("h2", {}, t("trial.left", { plan, count: trial.days_left })),
+    h("p", {}, then),
+    !trial.converts && mayChange() && h("div", { class: "buttons" }, link("/payment-methods/new", t("trial.add_card"), "button")),
+  );
+}
+
+function endNotice({ ends_at: end, trial, grant }, offers) {
+  const shown = [];
+  if (end && !trial) shown.push(notice("warn", h("p", {}, t("ends", { date: date(end) }))));
+  if (grant) shown.push(notice("info", h("p", {}, t("grant", { plan: nameOf(offers, grant.plan), date: date(grant.until) }))));
+  return shown;
+}
+
+function pausedNotice({ paused, paused_until: until }) {
+  if (!paused) return null;
+  return notice("info", h("p", {}, until ? t("paused.until", { date: date(until) }) : t("paused")));
+}
+
+function planCard(details, offer, trialOffer) {
+  const changing = Boolean(details.pending_change);
+  const can = (name) => details.actions.includes(name) && mayChange() && !changing;
+  const isQuiet = can("start_trial") || details.standing !== "good"; // one button stands out
+  const problems = h("div", { class: "problems" });
+  const startTrial = () =>
+    details.status === "none"
+      ? makeChange("POST", "/subscription", {})
+      : makeChange("PATCH", "/subscription", { trial: true });
+  return h(
+    "section",
+    { class: "card plan" },
+    h("div", { class: "plan-head" }, h("h2", { class: "plan-name" }, details.plan_name), statusPill(details)),
+    h("p", { class: "lead" }, costText(details, offer)),
+    details.requested_plan !== details.plan && !details.grant &&
+      h("p", { class: "muted" }, t("overview.requested", { plan: offer?.name ?? details.requested_plan })),
+    h(
+      "div",
+      { class: "buttons" },
+      can("start_trial") && trialOffer &&
+        action(t("trial.start", { plan: trialOffer.name }), startTrial, (problem) => problems.replaceChildren(explain(problem))),
+      can("change_plan") && link("/plans", t("overview.change"), isQuiet ? "button" : "button primary"),
+      can("cancel_plan") && link("/cancel", t("overview.cancel"), "button"),
+      !can("change_plan") && !changing && mayChange() && link("/sales", t("sales.action"), "button primary"),
+    ),
+    can("start_trial") && trialOffer && h("p", { class: "muted" }, t("trial.terms", { count: trialOffer.trial.days, plan: trialOffer.name })),
+    !mayChange() && h("p", { class: "muted" }, t("read_only")),
+    problems,
+  );
+}
+
+function statusPill({ standing, status, trial }) {
+  if (standing !== "good") return pill(t(`standing.${standing}`), standing === "grace" ? "warn" : "bad");
+  if (trial) return pill(t("status.trialing"), "info");
+  return status === "none" ? null : pill(t("status.active"), "good");
+}
+
+function costText({ price, quantity, trial }, offer) {
+  if (!price) return t("price.free");
+  if (price.unit_amount === 0) return t("price.free");
+  const each = priceText(price);
+  if (quantity === 1 && !offer?.unit && !trial) return each;
+  const units = unitsText(offer, quantity);
+  return trial ? t("overview.trial_cost", { units, price: each }) : t("overview.cost", { units, price: each });
+}
+
+function billingCard(details) {
+  const { upcoming_charges: upcoming, payment_method: method, billing_date: next } = details;
+  const facts = [
+    row(t("overview.billing_date"), next ? date(next) : t("overview.no_billing_date")),
+    upcoming &&
+      row(
+        t("overview.next_charge"),
+        t("overview.charge", { amount: money(upcoming.amount_due, upcoming.currency), date: date(upcoming.billing_date) }),
+        upcoming.calculated_at && t("overview.calculated", { date: date(upcoming.calculated_at) }),
+      ),
+    row(
+      t("overview.method"),
+      method ? method.label : t("overview.no_method"),
+      details.actions.includes("change_plan") &&
+        link("/payment-methods", t(method ? "overview.change_method" : "overview.add_method")),
+    ),
+    details.credit_balance > 0 && row(t("overview.credit"), money(details.credit_balance, details.currency)),
+    details.discounts.map((each) =>
+      row(t("overview.discount"), discountText(each), each.ends_at && t("overview.until", { date: date(each.ends_at) })),
+    ),
+  ];
+  return card(t("overview.billing"), h("dl", { class: "facts" }, facts));
+}
+
+function discountText({ name, percent_off: percent, amount_off: amount, currency }) {
+  return percent === null ? `${name} (−${money(amount, currency)})` : `${name} (−${number(percent)} %)`;
+}
+
+// The estimate takes a call to Stripe, so it arrives after the page. Its place is kept.
+function estimateCard() {
+  const place = h("div", { class: "estimate", "aria-busy": "true" }, h("p", { class: "muted" }, t("busy")));
+  get("/usage/estimate").then(
+    ({ estimate }) =>
+      place.replaceChildren(...(estimate ? estimateTable(estimate) : [h("p", { class: "muted" }, t("estimate.none"))])),
+    () => place.replaceChildren(h("p", { class: "muted" }, t("estimate.failed"))),
+  ).finally(() => place.removeAttribute("aria-busy"));
+  return card(t("estimate.title"), place);
+}
+
+// What the organization has of a limited thing: the units that it pays, or what a meter says.
+function presentText(name, plan, { quantity, price }, used) {
+  const meter = used.meters.find((each) => each.meter === name);
+  if (meter) return t("overview.present", { count: meter.total.quantity });
+  return name === plan.unit && price?.unit_amount > 0 ? t("overview.present", { count: quantity }) : null;
+}
+
+function estimateTable(estimate) {
+  const parts = ["base", "prorations", "usage", "discounts", "tax", "balance"];
+  const line = (name, value, kind) =>
+    h("tr", { class: kind }, h("th", { scope: "row" }, name), h("td", {}, money(value, estimate.currency)));
+  return [
+    h(
+      "table",
+      { class: "lines" },
+      h("tbody", {}, parts.filter((each) => estimate[each] !== 0).map((each) => line(t(`estimate.${each}`), estimate[each]))),
+      h("tfoot", {}, line(t("estimate.due", { date: date(estimate.billing_date) }), estimate.due, "total")),
+    ),
+    h("p", { class: "muted" }, t("overview.calculated", { date: time(estimate.calculated_at) })),
+  ];
+}
+
+function limitsCard(details, offers, used) {
+  const plan = offers.data.find((each) => each.key === details.plan);
+  if (!plan) return null;
+  const features = Object.keys(plan.features).filter((each) => plan.features[each]);
+  if (features.length === 0 && Object.keys(plan.limits).length === 0) return null;
+  return card(
+    t("overview.included", { plan: plan.name }),
+    h(
+      "dl",
+      { class: "facts" },
+      Object.entries(plan.limits).map(([name, most]) => row(limitName(name), limitText(name, most), presentText(name, plan, details, used))),
+      used.meters
+        .filter((each) => !(each.meter in plan.limits))
+        .map((each) => row(label("meter", each.meter, each.name), t("overview.this_month", { count: each.total.quantity }))),
+      features.length > 0 && row(t("overview.features"), features.map((each) => featureName(each)).join(", ")),
+    ),
+  );
+}

@@ -1,0 +1,128 @@
+// Upgrade, or change the quantity: billing details, a card, then the quote and Subscribe.
+
+import { call, get } from "../api.js";
+import { cardForm } from "../card.js";
+import { makeChange } from "../change.js";
+import { action, card, h, link, notice, page, present } from "../dom.js";
+import { unitsName } from "../offers.js";
+import { explain } from "../problems.js";
+import { chargeSentence, overLimits, quoteCard } from "../quote.js";
+import { mayChange } from "../session.js";
+import { t } from "../words.js";
+import { addressText, detailsForm, isComplete } from "./details.js";
+import { choice } from "./plans.js";
+
+export async function purchase(key, step) {
+  let [details, offers] = await Promise.all([get("/subscription"), get("/plans")]);
+  const offer = offers.data.find((each) => each.key === key);
+  const isCurrent = details.requested_plan === key;
+  if (!offer || !mayChange() || !["upgrade", "downgrade", "current"].includes(offer.action)) {
+    return page(t("plans.title"), notice("info", h("p", {}, t("purchase.impossible"))), link("/plans", t("plans.title"), "button"));
+  }
+  if (details.status === "none") details = (await call("POST", "/subscription", { body: { plan: details.plan } })).subscription;
+  const billed = await get("/billing-details");
+  const here = `/plans/${key}`;
+  const interval = chooseInterval(offer);
+  const isSwitch = isCurrent && interval !== undefined && interval !== details.price?.interval;
+  const title = isSwitch
+    ? t(`switch.${interval}`)
+    : t(isCurrent ? "purchase.quantity_title" : "purchase.title", { plan: offer.name });
+  const proceed = () => (location.hash === `#${here}` ? dispatchEvent(new Event("billing:show")) : (location.hash = here));
+  if (step === "details" || (!isCurrent && !isComplete(billed))) {
+    return page(title, steps(1), card(t("details.title"), h("p", { class: "muted" }, t("details.why")), detailsForm(billed, t("continue"), proceed)));
+  }
+  if (step === "card" || !details.payment_method) {
+    const body = await cardForm(t("continue"), here, details.currency, proceed);
+    return page(title, steps(2), card(t("card.title"), h("p", { class: "muted" }, t("card.why")), body));
+  }
+  return page(title, isCurrent ? null : steps(3), ...(await review(details, offer, billed, here, isSwitch)));
+}
+
+function steps(current) {
+  const names = ["details.title", "card.title", "purchase.review"];
+  return h(
+    "ol",
+    { class: "steps" },
+    names.map((name, index) => h("li", { "aria-current": index + 1 === current ? "step" : null }, t(name))),
+  );
+}
+
+// The interval that the reader chose among the tiles, if the plan is sold at it.
+function chooseInterval(offer) {
+  const chosen = choice.read()?.interval;
+  return offer.intervals.includes(chosen) ? chosen : undefined;
+}
+
+async function review(details, offer, billed, here, isSwitch) {
+  const isCurrent = details.requested_plan === offer.key;
+  const place = h("div", { class: "stack", "aria-live": "polite" });
+  const chosen = choice.read() ?? {};
+  const interval = chooseInterval(offer);
+  let quantity = Math.min((chosen.plan === offer.key && chosen.quantity) || details.quantity, offer.max_quantity) || 1;
+
+  // Quote the quantity. A quote that no longer holds comes with a new one, which the reader has to confirm again.
+  async function quoteAgain(units = quantity) {
+    quantity = units;
+    choice.write({ plan: offer.key, quantity, interval });
+    place.setAttribute("aria-busy", "true");
+    try {
+      show(await call("POST", "/subscription/preview", { body: { plan: offer.key, quantity, interval } }));
+    } catch (problem) {
+      place.replaceChildren(explain(problem, quoteAgain));
+    }
+    place.removeAttribute("aria-busy");
+  }
+
+  function show(quote, ...above) {
+    const problems = h("div", { class: "problems" });
+    const buy = async () => {
+      await makeChange("PATCH", "/subscription", { quote: quote.token });
+      choice.clear();
+    };
+    const refused = (problem) =>
+      problem.quote ? show(problem.quote, explain(problem)) : problems.replaceChildren(explain(problem, quoteAgain));
+    const sentence = chargeSentence(quote, details.payment_method.label);
+    const button = action(t(isCurrent ? "purchase.confirm" : "purchase.subscribe"), buy, refused);
+    place.replaceChildren(
+      ...above,
+      quoteCard(quote),
+      ...present(overLimits(quote)),
+      h(
+        "section",
+        { class: "card confirm" },
+        h("p", { class: "lead" }, sentence),
+        h("div", { class: "buttons" }, button, link("/plans", t("stop"), "button")),
+        problems,
+      ),
+    );
+  }
+
+  if (isCurrent && !isSwitch && quantity === details.quantity) place.replaceChildren(h("p", { class: "muted" }, t("purchase.choose")));
+  else await quoteAgain();
+  return [
+    card(
+      null,
+      offer.max_quantity > 1 && quantityField(offer, quantity, quoteAgain),
+      h(
+        "dl",
+        { class: "facts" },
+        fact(t("details.title"), [billed.name, addressText(billed.address)].filter(Boolean).join(", "), `${here}/details`),
+        fact(t("overview.method"), details.payment_method.label, `${here}/card`),
+      ),
+    ),
+    place,
+  ];
+}
+
+const fact = (name, value, to) =>
+  h("div", { class: "fact" }, h("dt", {}, name), h("dd", {}, value, link(to, [t("edit"), h("span", { class: "hidden" }, ` (${name})`)])));
+
+function quantityField(offer, quantity, changed) {
+  const input = h("input", {
+    id: "field-quantity", type: "number", min: 1, max: offer.max_quantity, value: quantity, inputmode: "numeric",
+  });
+  input.addEventListener("change", () => {
+    if (input.reportValidity() && input.value !== "") changed(Number(input.value));
+  });
+  return h("div", { class: "field short" }, h("label", { for: input.id }, unitsName(offer)), input);
+}
