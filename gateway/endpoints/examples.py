@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import Schema
 
 from gateway.endpoints.plan_examples import PLUS, PRICE
+from gateway.endpoints.usage_examples import ESTIMATE, EVENT, METER_USAGE, SPEND_ALERTS
 from schemas import (
     billing_details,
     billing_portal,
@@ -202,34 +203,6 @@ CURRENT_PLAN: Json = {
     "granted_until": None,
     "version": 4,
 }
-EVENT: Json = {
-    "id": "a3b1c2d4-0000-4000-8000-000000000001",
-    "organization_id": "org_1",
-    "meter": "api_calls",
-    "quantity": 120,
-    "occurred_at": NOW,
-}
-AMOUNTS: Json = {"quantity": 120, "acknowledged": 120, "refused": 0}
-METER_USAGE: Json = {
-    "meter": "api_calls",
-    "name": "API calls",
-    "aggregation": "sum",
-    "total": AMOUNTS,
-    "days": [{"date": "2026-11-16", **AMOUNTS}],
-}
-ESTIMATE: Json = {
-    "currency": "usd",
-    "base": 50000,
-    "prorations": -1250,
-    "usage": 2400,
-    "discounts": 0,
-    "tax": 0,
-    "balance": 0,
-    "due": 51150,
-    "billing_date": PERIOD_END,
-    "calculated_at": NOW,
-}
-SPEND_ALERTS: Json = {"amounts": [50000, 100000], "spend_limit": 200000}
 EVALUATION: Json = {
     "key": "email_support",
     "value": True,
