@@ -2,10 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-from sqlalchemy import update
-
-from gateway.db.models import Organization, UsageReport
+from gateway.db.models import Organization
 from gateway.services.plan_changes.execute import finish_change
 from tests.support.api import ApiClient
 from tests.support.usage import counted_usage, send_usage, usage_event
@@ -38,13 +35,3 @@ def test_downgrade_waits_until_stripe_takes_the_usage(world: World, plus: ApiCli
     world.end_faults()
     finish_change(world.gateway, change["id"])
     assert (world.plan_row().plan, billed_usage(world)) == ("free", 30)
-
-
-@pytest.mark.usefixtures("plus")
-def test_usage_after_an_early_report_goes_into_the_next_minutes(world: World) -> None:
-    at = soon()
-    send_usage(world, usage_event("e1", 30, occurred_at=at))
-    with world.gateway.database.transaction() as session:
-        session.execute(update(UsageReport).values(state="sending", sent_quantity=UsageReport.quantity))
-    assert send_usage(world, usage_event("e2", 5, occurred_at=at))["new"] == ["e2"]
-    assert sorted(each.quantity for each in world.rows(UsageReport)) == [5, 30]
