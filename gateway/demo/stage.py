@@ -29,6 +29,10 @@ class Stage:
         self._gateway = gateway
         self._notified = notified
         self._shown: set[str] = set()
+        self._steps = 0
+        self._service_token = issue_development_token(
+            gateway.config, None, datetime.now(UTC), scopes=("usage:write",), name="Konnect"
+        )
 
     @property
     def status(self) -> int:
@@ -36,8 +40,14 @@ class Stage:
         return 0 if self.all_right else 1
 
     def step(self, title: str) -> None:
-        """Print the title of a step."""
-        click.secho(f"\n{title}", bold=True)
+        """Print the number and the title of a step."""
+        self._steps += 1
+        click.secho(f"\n{self._steps}. {title}", bold=True)
+
+    def conclude(self) -> None:
+        """Print whether all steps came out right."""
+        text = "Every step came out right." if self.all_right else "Some steps did not come out right, see ✗."
+        click.secho(f"\n{text}", bold=True)
 
     def say(self, text: str) -> None:
         """Print a line of a step."""
@@ -48,9 +58,9 @@ class Stage:
         self.all_right &= right
         click.secho(f"  {'✓' if right else '✗'} {text}", fg="green" if right else "red")
 
-    def call(self, method: str, path: str, **body: Any) -> requests.Response:
-        """Call the gateway as the UI does."""
-        headers = {"Authorization": f"Bearer {self.token}"}
+    def call(self, method: str, path: str, *, service: bool = False, **body: Any) -> requests.Response:
+        """Call the gateway as the UI does, or as one of Konnect's services."""
+        headers = {"Authorization": f"Bearer {self._service_token if service else self.token}"}
         return requests.request(method, f"{self.url}/v1{path}", json=body or None, headers=headers, timeout=30)
 
     def plan_row(self) -> OrganizationPlan | None:
@@ -73,14 +83,15 @@ class Stage:
         invoices = self.stripe.v1.invoices.list({"customer": self.customer_id(), "limit": 100})
         return sum(invoice.amount_paid for invoice in invoices.data)
 
-    def await_notification(self, event_type: str, status: str) -> dict[str, Any]:
-        """Return the ``data`` of the notification of this organization's new status, or nothing if it does not come."""
+    def await_notification(self, event_type: str, plan: str, status: str) -> dict[str, Any]:
+        """Return the ``data`` of the notification of this organization's new plan, or nothing if it does not come."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             for message in list(self._notified):
                 data: dict[str, Any] = message["data"]
-                about = (message["type"], data["organization_id"], data.get("after", {}).get("status"))
-                if about == (event_type, self.organization_id, status):
+                after = data.get("after", {})
+                about = (message["type"], data["organization_id"], after.get("plan"), after.get("status"))
+                if about == (event_type, self.organization_id, plan, status):
                     return data
             time.sleep(0.05)
         return {}

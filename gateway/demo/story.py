@@ -1,6 +1,7 @@
 """An organization tries Plus, and goes Free → Plus → Free. Then somebody does the same in Stripe's dashboard."""
 
 import sys
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 from stripe import InvoiceItem
 
 from gateway.demo.stage import Stage, money
+
+CALLS = 120_000
 
 
 def play(stage: Stage) -> None:
@@ -19,15 +22,16 @@ def play(stage: Stage) -> None:
     quote = preview(stage)
     upgrade(stage, quote)
     read_entitlements(stage)
+    use(stage)
     ask_for_enterprise(stage)
     cancel(stage)
     change_in_the_dashboard(stage)
-    stage.step("Every step came out right." if stage.all_right else "Some steps did not come out right, see ✗.")
+    stage.conclude()
 
 
 def enrol(stage: Stage) -> None:
     """Enrol a new organization, which starts its trial."""
-    stage.step(f"1. {stage.organization_id} signs up")
+    stage.step(f"{stage.organization_id} signs up")
     details = stage.call("GET", "/subscription").json()
     stage.check(right=details["status"] == "none", text="it is not enrolled yet, so it is on Free with status none")
     change = stage.call("POST", "/subscription").json()
@@ -44,7 +48,7 @@ def enrol(stage: Stage) -> None:
 
 def end_trial(stage: Stage) -> None:
     """End the trial early, which leaves the organization on Free."""
-    stage.step("2. It ends the trial")
+    stage.step("It ends the trial")
     change = stage.call("DELETE", "/subscription").json()
     stage.check(right=is_on(stage, "free", change), text="Free, with a Stripe subscription at a real price of 0.00")
     again = stage.call("PATCH", "/subscription", trial=True).json()
@@ -54,13 +58,13 @@ def end_trial(stage: Stage) -> None:
 
 def ask_without_a_card(stage: Stage) -> None:
     """Show that an upgrade needs billing details."""
-    stage.step("3. It asks for Plus without billing details")
+    stage.step("It asks for Plus without billing details")
     expect_problem(stage, stage.call("PATCH", "/subscription", plan="plus").json(), 402, "payment_method_required")
 
 
 def add_card(stage: Stage) -> None:
     """Add a card. The story confirms the setup intent itself, as Stripe.js does in the browser."""
-    stage.step("4. It adds a card")
+    stage.step("It adds a card")
     intent = stage.call("POST", "/billing-details/setup-intent").json()
     confirmed = stage.stripe.v1.setup_intents.confirm(
         intent["client_secret"].partition("_secret_")[0], {"payment_method": "pm_card_visa"}
@@ -72,7 +76,7 @@ def add_card(stage: Stage) -> None:
 
 def preview(stage: Stage) -> dict[str, Any]:
     """Ask what Plus would cost."""
-    stage.step("5. It asks what Plus would cost")
+    stage.step("It asks what Plus would cost")
     quote: dict[str, Any] = stage.call("POST", "/subscription/preview", plan="plus").json()
     for line in quote["lines"]:
         stage.say(f"{money(line['amount'], line['currency']):>14}  {line['description']}")
@@ -86,7 +90,7 @@ def preview(stage: Stage) -> dict[str, Any]:
 
 def upgrade(stage: Stage, quote: dict[str, Any]) -> None:
     """Confirm the quote."""
-    stage.step("6. It confirms: Free → Plus")
+    stage.step("It confirms: Free → Plus")
     before = stage.charged()
     change = stage.call("PATCH", "/subscription", quote=quote["token"]).json()
     stage.check(right=is_on(stage, "plus", change), text="Plus immediately, from the API's answer, without a webhook")
@@ -99,7 +103,7 @@ def upgrade(stage: Stage, quote: dict[str, Any]) -> None:
         text="exactly the quoted items are pending for the billing date",
     )
     stage.follow("webhooks confirm it", lambda: row_is(stage, "plus"), "customer.subscription.updated")
-    told = stage.await_notification("plan.changed", "active")
+    told = stage.await_notification("plan.changed", "plus", "active")
     if told:
         stage.say(f"plan.changed: {told['before']['plan']} → {told['after']['plan']}, by a {told['actor_type']}")
     stage.check(right=told != {}, text="Konnect's own system is notified, in a signed webhook")
@@ -107,22 +111,44 @@ def upgrade(stage: Stage, quote: dict[str, Any]) -> None:
 
 def read_entitlements(stage: Stage) -> None:
     """Show what the organization may use now."""
-    stage.step("6. Konnect asks what it may use now")
+    stage.step("Konnect asks what it may use now")
     found = stage.call("GET", "/entitlements").json()
     stage.say(", ".join(f"{name}: {'unlimited' if most is None else most}" for name, most in found["limits"].items()))
     has = [name for name, included in found["features"].items() if included]
     stage.check(right=found["plan"] == "plus" and "email_support" in has, text=f"Plus, with {' and '.join(has)}")
 
 
+def use(stage: Stage) -> None:
+    """Report usage as Konnect's services do, and ask what the month costs so far."""
+    stage.step("Konnect reports its API calls")
+    now = datetime.now(UTC).isoformat()
+    call = {"organization_id": stage.organization_id, "meter": "api_calls", "quantity": CALLS, "occurred_at": now}
+    events = [{"id": f"{stage.organization_id}-{number}", **call} for number in range(2)]
+    first = stage.call("POST", "/usage", service=True, events=events[:1]).json()
+    both = stage.call("POST", "/usage", service=True, events=events).json()
+    stage.check(
+        right=(len(first["new"]), len(both["new"]), len(both["known"])) == (1, 1, 1),
+        text="each event counts once, however often it is sent; a worker sends them to Stripe's meter",
+    )
+    day = stage.call("GET", "/usage").json()
+    total = next(each["total"]["quantity"] for each in day["meters"] if each["meter"] == "api_calls")
+    stage.check(right=total == 2 * CALLS, text=f"{total:,} calls this month")
+    estimate = stage.call("GET", "/usage/estimate").json()["estimate"]
+    parts = ", ".join(f"{name} {money(estimate[name], estimate['currency'])}" for name in ("base", "prorations"))
+    stage.check(
+        right=estimate["due"] > 0, text=f"estimated so far: {money(estimate['due'], estimate['currency'])} ({parts})"
+    )
+
+
 def ask_for_enterprise(stage: Stage) -> None:
     """Show that only sales can sell Enterprise."""
-    stage.step("7. It asks for Enterprise")
+    stage.step("It asks for Enterprise")
     expect_problem(stage, stage.call("PATCH", "/subscription", plan="enterprise").json(), 409, "contact_sales_required")
 
 
 def cancel(stage: Stage) -> None:
     """Return to Free immediately, with a credit for the unused time."""
-    stage.step("8. It cancels the plan: Plus → Free")
+    stage.step("It cancels the plan: Plus → Free")
     known = {item.id for item in stage.pending_items()}
     change = stage.call("DELETE", "/subscription").json()
     stage.check(right=is_on(stage, "free", change), text="Free immediately, from the API's answer")
@@ -135,8 +161,8 @@ def cancel(stage: Stage) -> None:
 def change_in_the_dashboard(stage: Stage) -> None:
     """Change the plan as a person does in Stripe's dashboard, so that only webhooks tell the gateway."""
     prices = {each: price_id(stage, each) for each in ("plus", "free")}
-    for number, (plan, price) in enumerate(prices.items(), start=9):
-        stage.step(f"{number}. Somebody moves it to {plan.capitalize()} in Stripe's dashboard, without the gateway")
+    for plan, price in prices.items():
+        stage.step(f"Somebody moves it to {plan.capitalize()} in Stripe's dashboard, without the gateway")
         row = stage.plan_row()
         subscription = stage.stripe.v1.subscriptions.retrieve((row and row.subscription_id) or "")
         stage.stripe.v1.subscriptions.update(

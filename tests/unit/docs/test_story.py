@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.documents import ROOT, document
 
-TITLE = re.compile(r"^(\d+\. .+)$", re.MULTILINE)
+TITLE = re.compile(r"^\d+\. (.+)$", re.MULTILINE)
 CHECK = re.compile(r"^  ✓ (.+)$", re.MULTILINE)
 
 
