@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from threading import Event
 
 import structlog
-from sqlalchemy import and_, case, func, or_, select, update
+from sqlalchemy import case, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from gateway.catalog import CatalogPlan
@@ -34,12 +34,15 @@ log = structlog.get_logger()
 
 
 def follow_levels(gateway: Gateway, stopping: Event) -> int:
-    """Run the job that changes the quantities of all due levels, and return how many levels it looked at."""
-    looked_at = 0
-    while not stopping.is_set() and (claimed := claim_levels(gateway)):
+    """Run the job that changes the quantities of all due levels, and return how many levels it looked at.
+
+    It looks at each one once. A level that cannot be followed stays due until its period ends.
+    """
+    looked_at, last = 0, ("", "")
+    while not stopping.is_set() and (claimed := claim_levels(gateway, after=last)):
         for organization_id, unit in claimed:
             follow_level(gateway, organization_id, unit)
-        looked_at += len(claimed)
+        looked_at, last = looked_at + len(claimed), claimed[-1]
     return looked_at
 
 
@@ -64,8 +67,11 @@ def keep_for_quote(gateway: Gateway, organization_id: str) -> None:
     gateway.database.execute(reported.values(quoted_until=gateway.clock() + QUOTE_LIFETIME))
 
 
-def claim_levels(gateway: Gateway) -> list[tuple[str, str]]:
-    """Claim the levels that are due, or whose period is about to end. Another job repeats them after the lease."""
+def claim_levels(gateway: Gateway, after: tuple[str, str]) -> list[tuple[str, str]]:
+    """Claim the levels that are due, or whose period is about to end, in order from ``after`` on.
+
+    Another job repeats them after the lease.
+    """
     now = gateway.clock()
     ending = OrganizationPlan.current_period_end
     query = (
@@ -73,11 +79,10 @@ def claim_levels(gateway: Gateway) -> list[tuple[str, str]]:
         .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == UsageLevel.organization_id)
         .where(
             UsageLevel.due_at.is_not(None),
-            or_(
-                UsageLevel.due_at <= now,
-                and_(ending <= now + BEFORE_PERIOD_END, ending > now, UsageLevel.due_at > now + LEASE),
-            ),
+            or_(UsageLevel.due_at <= now, ending.between(now, now + BEFORE_PERIOD_END)),
+            tuple_(UsageLevel.organization_id, UsageLevel.unit) > after,
         )
+        .order_by(UsageLevel.organization_id, UsageLevel.unit)
         .limit(BATCH)
     )
     with gateway.database.transaction() as session:

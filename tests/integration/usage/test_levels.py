@@ -72,6 +72,9 @@ def test_waiting_level_is_applied_before_the_period_ends(world: World) -> None:
     with world.gateway.database.transaction() as session:
         session.execute(text("UPDATE organization_plans SET current_period_end = now() + interval '9 minutes'"))
     assert follow(world) == 4
+    report(world, 50)  # more than the exposure allows, so the level goes on waiting
+    assert follow(world) == 10
+    assert (follow(world), waits(world)) == (10, True)
 
 
 def test_user_cannot_choose_a_reported_quantity(world: World, plus: ApiClient) -> None:
