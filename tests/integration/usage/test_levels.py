@@ -25,6 +25,12 @@ def follow(world: World, *, hours: float = 0) -> int:
     return world.plan_row().quantity
 
 
+def end_period(world: World) -> None:
+    """Let the period end in nine minutes, until the next merge shows its real end."""
+    with world.gateway.database.transaction() as session:
+        session.execute(text("UPDATE organization_plans SET current_period_end = now() + interval '9 minutes'"))
+
+
 def waits(world: World) -> bool:
     [level] = world.rows(UsageLevel)
     return level.due_at is not None
@@ -69,11 +75,12 @@ def test_waiting_level_is_applied_before_the_period_ends(world: World) -> None:
     follow(world)
     report(world, 4)
     assert follow(world) == 2
-    with world.gateway.database.transaction() as session:
-        session.execute(text("UPDATE organization_plans SET current_period_end = now() + interval '9 minutes'"))
+    end_period(world)
     assert follow(world) == 4
     report(world, 50)  # more than the exposure allows, so the level goes on waiting
+    end_period(world)
     assert follow(world) == 10
+    end_period(world)
     assert (follow(world), waits(world)) == (10, True)
 
 
