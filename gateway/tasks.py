@@ -2,11 +2,12 @@
 
 Procrastinate must never retry a job that has a ``queueing_lock``. While the job runs, another one may be queued under
 the same lock. The retry would then fail, because only one job may wait under a lock. The drain needs no retry, because
-it runs each minute anyway. The refresh queues its own successor. Without the database it cannot queue one, so it waits
+it runs each minute anyway. The refresh queues its own successor. Without the database neither can go on, so they wait
 (``wait_out_outages``).
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import wraps
 from threading import Event
 from types import MappingProxyType
@@ -14,11 +15,12 @@ from typing import ParamSpec
 from zlib import crc32
 
 import structlog
-from procrastinate import App, PsycopgConnector, RetryStrategy
+from procrastinate import App, RetryStrategy
 from procrastinate.exceptions import UniqueViolation
 from procrastinate.jobs import Status
 
 from gateway.db import jobs
+from gateway.db.queue import QueueConnector
 from gateway.errors import DatabaseUnavailable, ReconciliationInProgress, StripeUnavailable
 from gateway.services import grants
 from gateway.services.adoption import completion as adoption_completion
@@ -45,6 +47,7 @@ from gateway.services.usage import error_reports, report_to_stripe
 from gateway.services.webhooks import endpoint_check
 from gateway.services.webhooks.drain_loop import DrainLoop
 from gateway.stripe_api.times import from_unix
+from gateway.supervision import Supervision
 from handlers import HANDLERS
 
 UNTIL_GIVEN_UP = RetryStrategy(wait=15)  # the change or the intent itself decides when to give up
@@ -72,21 +75,24 @@ P = ParamSpec("P")
 log = structlog.get_logger()
 
 
-def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float = 0) -> App:
+def build_worker(gateway: Gateway, supervised: Supervision | None = None, linger: float = 0) -> App:
     """Return the Procrastinate application of one worker process.
 
-    The worker sets ``stopping`` when it must stop. A drain waits ``linger`` seconds for further events before it
-    ends.
+    A drain waits ``linger`` seconds for further events before it ends.
     """
-    stopping = stopping or Event()
-    draining = DrainLoop(gateway, HANDLERS, stopping, linger)
-    app = App(connector=PsycopgConnector(conninfo=gateway.config.database_url))
+    supervised = supervised or Supervision()
+    stopping = supervised.stopping
+    draining = DrainLoop(gateway, HANDLERS, supervised, linger)
+    drain = wait_out_outages(supervised.ending)(draining.run)
+    app = App(connector=QueueConnector(gateway.config.database_url, supervised))
 
     # Runs each minute in addition to the wake-ups. Otherwise an event whose wake-up was lost would wait forever.
     @app.periodic(cron="* * * * *")
     @app.task(name=jobs.DRAIN_INBOX, queueing_lock=jobs.DRAIN_INBOX)
     def drain_inbox(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
-        draining.run()
+        # A failed job would raise an alarm for an outage that is over. The worker drains again at its next start.
+        with suppress(DatabaseUnavailable):
+            drain()
 
     @app.task(name=jobs.REFRESH)
     @wait_out_outages(stopping)
@@ -120,9 +126,9 @@ def build_worker(gateway: Gateway, stopping: Event | None = None, linger: float 
 
     add_customer_tasks(app, gateway)
     add_trial_tasks(app, gateway)
-    add_usage_tasks(app, gateway, stopping)
-    add_walks(app, gateway, stopping)
-    add_notifications(app, gateway, stopping)
+    add_usage_tasks(app, gateway, supervised.ending)
+    add_walks(app, gateway, supervised.ending)
+    add_notifications(app, gateway, supervised.ending)
     add_upkeep(app, gateway)
     return app
 
@@ -178,14 +184,14 @@ def add_trial_tasks(app: App, gateway: Gateway) -> None:
         return_to_floor(gateway, organization_id)
 
 
-def add_usage_tasks(app: App, gateway: Gateway, stopping: Event) -> None:
+def add_usage_tasks(app: App, gateway: Gateway, ending: Event) -> None:
     """Add the tasks that send usage to Stripe, note what Stripe refused of it later, and compare it with the alerts."""
 
     # If a run lasts longer than a minute, the next one runs beside it and takes other reports.
     @app.periodic(cron="* * * * *")
     @app.task(name=jobs.SEND_USAGE, queueing_lock=jobs.SEND_USAGE)
     def send_usage(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
-        report_to_stripe.send_due_reports(gateway, stopping)
+        report_to_stripe.send_due_reports(gateway, ending)
 
     @app.task(name=jobs.NOTE_REFUSED_USAGE, retry=UNTIL_STRIPE_ANSWERS)
     def note_refused_usage(event_id: str) -> None:
@@ -194,29 +200,29 @@ def add_usage_tasks(app: App, gateway: Gateway, stopping: Event) -> None:
     @app.periodic(cron="* * * * *")
     @app.task(name=jobs.FOLLOW_LEVELS, queueing_lock=jobs.FOLLOW_LEVELS)
     def follow_all_levels(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
-        follow_levels(gateway, stopping)
+        follow_levels(gateway, ending)
 
     @app.periodic(cron="* * * * *")
     @app.task(name=jobs.CHECK_SPEND, queueing_lock=jobs.CHECK_SPEND)
     def check_all_spend(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
-        check_spend(gateway, stopping)
+        check_spend(gateway, ending)
 
 
-def add_walks(app: App, gateway: Gateway, stopping: Event) -> None:
+def add_walks(app: App, gateway: Gateway, ending: Event) -> None:
     """Add the periodic walks of reconciliation and adoption."""
 
     # If a worker is killed or stopped during a walk, the next run resumes it.
     @app.periodic(cron="*/5 * * * *")
     @app.task(name=jobs.WALK_GAP, queue=RECONCILING, queueing_lock=jobs.WALK_GAP, lock=jobs.WALK_GAP)
     def walk_gap(timestamp: int) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
-        run_walk(gap.walk(gateway, HANDLERS.keys()), jobs.WALK_GAP, stopping)
+        run_walk(gap.walk(gateway, HANDLERS.keys()), jobs.WALK_GAP, ending)
 
     # The walk runs once a day. The hourly check lets an interrupted walk resume before tomorrow.
     @app.periodic(cron=f"{minute_for(gateway.config.database_url)} * * * *")
     @app.task(name=jobs.WALK_DRIFT, queue=RECONCILING, queueing_lock=jobs.WALK_DRIFT, lock=jobs.WALK_DRIFT)
     def walk_drift(timestamp: int) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
         if drift.is_due(gateway):
-            run_walk(drift.walk(gateway), jobs.WALK_DRIFT, stopping)
+            run_walk(drift.walk(gateway), jobs.WALK_DRIFT, ending)
 
     @app.periodic(cron="* * * * *")
     @app.task(
@@ -226,10 +232,10 @@ def add_walks(app: App, gateway: Gateway, stopping: Event) -> None:
         lock=jobs.COMPLETE_ADOPTIONS,
     )
     def complete_adoptions(timestamp: int) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
-        run_walk(adoption_completion.complete_all(gateway), jobs.COMPLETE_ADOPTIONS, stopping)
+        run_walk(adoption_completion.complete_all(gateway), jobs.COMPLETE_ADOPTIONS, ending)
 
 
-def add_notifications(app: App, gateway: Gateway, stopping: Event) -> None:
+def add_notifications(app: App, gateway: Gateway, ending: Event) -> None:
     """Add one periodic task for each receiver of notifications, so that a slow one does not delay the others."""
     for name in gateway.receivers:
         task = f"{jobs.DELIVER_NOTIFICATIONS}.{name}"
@@ -240,7 +246,7 @@ def add_notifications(app: App, gateway: Gateway, stopping: Event) -> None:
         @app.task(name=task, queueing_lock=task, lock=task)
         def deliver_notifications(timestamp: int | None = None, name: str = name) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
             for _ in delivery.deliver_due(gateway, name):
-                if stopping.is_set():
+                if ending.is_set():
                     return
 
 
@@ -280,11 +286,11 @@ def add_upkeep(app: App, gateway: Gateway) -> None:
             log.warning("stalled_job_taken_up", task=job.task_name, job_id=job.id)
 
 
-def run_walk(walk: Iterable[object], task: str, stopping: Event) -> None:
-    """Run a walk to its end or until the worker stops. Its committed steps stay."""
+def run_walk(walk: Iterable[object], task: str, ending: Event) -> None:
+    """Run a walk to its end or until the worker ends. Its committed steps stay."""
     try:
         for _ in walk:
-            if stopping.is_set():
+            if ending.is_set():
                 return
     except ReconciliationInProgress:
         log.info("reconciliation_left_to_another", task=task)

@@ -1,24 +1,30 @@
 """``gateway worker`` processes the inbox and the jobs until it is stopped. It survives outages of the database."""
 
 import asyncio
+import os
 import signal
 import threading
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import click
 import psycopg
 import structlog
-from procrastinate import App
+from procrastinate import App, JobContext
 from procrastinate.exceptions import ConnectorException
+from procrastinate.worker import Worker
 
 from gateway import gc_tuning
 from gateway.commands.loading import load_gateway, refuse_unmigrated
-from gateway.db.session import is_outage
+from gateway.db.session import Database, is_busy, is_outage
 from gateway.errors import DatabaseUnavailable
 from gateway.services.operations.status import HEARTBEAT_TIMEOUT
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks.drain_loop import LINGER
+from gateway.services.webhooks.wakeup import defer_drain
 from gateway.stripe_api.gate import Share
+from gateway.supervision import FETCH, LIMIT, Supervision
 from gateway.tasks import build_worker
 
 GRACE = 25  # seconds for running jobs to end at a stop, less than the 30 that supervisors usually give
@@ -42,14 +48,17 @@ def worker(concurrency: int) -> None:
 
 async def work(gateway: Gateway, concurrency: int) -> None:
     """Work until SIGTERM or SIGINT, then let running jobs finish. A second signal has its default effect."""
-    stopping = threading.Event()
-    working = asyncio.create_task(keep_working(build_worker(gateway, stopping, LINGER), concurrency, stopping))
+    supervised = Supervision()
+    watching = threading.Thread(target=watch, args=(gateway.database, supervised), name="watchdog", daemon=True)
+    watching.start()
+    working = asyncio.create_task(keep_working(gateway, concurrency, supervised))
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
         for number in STOP:
             loop.remove_signal_handler(number)
-        stopping.set()
+        supervised.stopping.set()
+        supervised.ending.set()
         working.cancel()
 
     for number in STOP:
@@ -58,25 +67,80 @@ async def work(gateway: Gateway, concurrency: int) -> None:
         await working
 
 
-async def keep_working(app: App, concurrency: int, stopping: threading.Event) -> None:
+async def keep_working(gateway: Gateway, concurrency: int, supervised: Supervision) -> None:
     """Start Procrastinate's worker again whenever it loses the database and ends, with an error or without.
 
     The jobs of the worker that ended are retried like those of a killed worker.
     """
-    while not stopping.is_set():
+    app = build_worker(gateway, supervised, LINGER)
+    while True:
         try:
+            # Without this drain, events that became due during an outage would wait for the next full minute. It also
+            # fails until the database is back, and then the pool opens without delay.
+            await asyncio.to_thread(defer_drain, gateway.database)
             async with app.open_async():
-                await app.run_worker_async(
-                    concurrency=concurrency,
-                    fetch_job_polling_interval=LOOK_EVERY,
-                    delete_jobs="successful",
-                    shutdown_graceful_timeout=GRACE,
-                    update_heartbeat_interval=HEARTBEAT_TIMEOUT.total_seconds() / 3,
-                    stalled_worker_timeout=HEARTBEAT_TIMEOUT.total_seconds(),
-                    install_signal_handlers=False,  # with them, this loop would take a stop for a lost database
-                )
-        except (ConnectorException, psycopg.OperationalError) as error:
-            if not is_outage(error if isinstance(error, psycopg.OperationalError) else error.__cause__):
+                await EndingWorker(app, supervised, concurrency).run()  # type: ignore[no-untyped-call]  # Procrastinate's
+        except (ConnectorException, psycopg.Error, DatabaseUnavailable) as error:
+            cause = error.__cause__ if isinstance(error, ConnectorException) else error
+            if not (isinstance(error, DatabaseUnavailable) or is_outage(cause) or is_busy(cause)):
                 raise
             log.warning("worker_without_database", exc_info=True)
         await asyncio.sleep(OUTAGE_PAUSE)
+
+
+class EndingWorker(Worker):
+    """Procrastinate's worker, which tells its jobs to end when it stops. It also stops when a loop of its own fails.
+
+    It waits for running jobs before it can start again, and under steady load a drain would never end by itself.
+    """
+
+    def __init__(self, app: App, supervised: Supervision, concurrency: int) -> None:
+        """Begin with no loop that turns."""
+        super().__init__(
+            app,
+            concurrency=concurrency,
+            fetch_job_polling_interval=LOOK_EVERY,
+            delete_jobs="successful",
+            shutdown_graceful_timeout=GRACE,
+            update_heartbeat_interval=HEARTBEAT_TIMEOUT.total_seconds() / 3,
+            stalled_worker_timeout=HEARTBEAT_TIMEOUT.total_seconds(),
+            install_signal_handlers=False,  # with them, `keep_working` would take a stop for a lost database
+            worker_middleware=[self._note_job],
+        )
+        self._supervised = supervised
+        self._jobs = 0
+        supervised.reset()
+        supervised.ending.clear()
+
+    def stop(self) -> None:
+        """Stop, and tell the jobs."""
+        self._supervised.ending.set()
+        super().stop()  # type: ignore[no-untyped-call]  # Procrastinate's
+
+    async def _note_job(self, run: Callable[[], Awaitable[Any]], _context: JobContext, _worker: Worker) -> Any:
+        """Run a job. While all slots are taken, the worker need not fetch another."""
+        self._jobs += 1
+        if self._jobs == self.concurrency:
+            self._supervised.rest(FETCH)
+        try:
+            return await run()
+        finally:
+            self._jobs -= 1
+            self._supervised.beat(FETCH)
+
+
+def watch(database: Database, supervised: Supervision) -> None:
+    """End the process if one of its loops does not turn, so that its supervisor restarts it.
+
+    Without the database no loop needs to turn, so that is not counted.
+    """
+    while not supervised.stopping.wait(1):
+        if (loop := supervised.count_second()) is None:
+            continue
+        try:
+            database.connect().close()
+        except psycopg.Error:
+            supervised.reset()
+        else:
+            log.critical("worker_loop_stuck", loop=loop, seconds=LIMIT)
+            os._exit(1)

@@ -13,7 +13,7 @@ from procrastinate.jobs import Job
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from gateway.db.session import is_outage
+from gateway.db.session import is_busy, is_outage
 from gateway.errors import DatabaseUnavailable
 
 DRAIN_INBOX = "gateway.drain_inbox"
@@ -175,7 +175,7 @@ def insert(session: Session, jobs: Sequence[Job]) -> bool:
     except AlreadyEnqueued:
         return False
     except ConnectorException as error:
-        if is_outage(error.__cause__):
+        if is_outage(error.__cause__) or is_busy(error.__cause__):
             raise DatabaseUnavailable("The database cannot be reached. Please try again.") from error
         raise
     return True

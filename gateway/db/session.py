@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, Executable, Row, create_engine, event, make_url
+from sqlalchemy import Engine, Executable, Row, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -18,47 +18,69 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.errors import DatabaseUnavailable
 
-# SQLSTATE classes of an outage: connection exception, insufficient resources, shutdown and crash. Not every
-# OperationalError of psycopg is an outage. A deadlock or an oversized index key concerns only one statement.
-OUTAGES = ("08", "53", "57P0")
+# SQLSTATE classes of an outage: connection exception, insufficient resources, shutdown and crash, read-only server. Not
+# every OperationalError of psycopg is an outage. A deadlock or an oversized index key concerns only one statement.
+OUTAGES = ("08", "53", "57P0", "25006")
+BUSY = ("55P03", "57014")  # SQLSTATEs of lock_timeout and statement_timeout
 PLAN_RANKING = "plan_ranking"  # a session's ``info`` holds the keys of the plans under this key, smallest plan first
 SUSPENDS_DISPUTED = "suspends_disputed"  # under this key it holds the catalogue's ``on_dispute``
 RECEIVERS = "receivers"  # under this key it holds the names of the receivers of notifications
 RETURNED_AT = "returned_at"  # a pooled connection stores under this key when it was last returned
 RECENTLY_USED = 0.1  # seconds
-# With these settings we notice a vanished server, and the server a vanished client, within half a minute. Without the
-# idle timeout, a process that hangs would keep its transaction's locks until it ends. Our transactions wait only for
-# the database, so none of them reaches the timeout in normal operation.
+# With these settings we notice a vanished server within a quarter of a minute, and no connection is opened to a server
+# that refuses writes. Without the idle timeout, a process that hangs would keep its transaction's locks until it ends.
+# Our transactions wait only for the database, so none of them reaches the timeout in normal operation.
 CONNECT: Mapping[str, Any] = MappingProxyType(
     {
         "connect_timeout": 5,
-        "tcp_user_timeout": 25_000,
-        "keepalives_idle": 10,
-        "keepalives_interval": 5,
+        "tcp_user_timeout": 10_000,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
         "keepalives_count": 3,
-        "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=30s",
+        "target_session_attrs": "read-write",
+        "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=15s",
     }
 )
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Return whether ``error`` means that the database is down. An error without a SQLSTATE is a failed connection."""
-    return isinstance(error, psycopg.OperationalError) and (error.sqlstate or "08").startswith(OUTAGES)
+    """Return whether ``error`` means that the database is down or refuses writes.
+
+    An OperationalError without a SQLSTATE is a failed connection.
+    """
+    if not isinstance(error, psycopg.Error) or error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError)
+    return error.sqlstate.startswith(OUTAGES)
+
+
+def is_busy(error: BaseException | None) -> bool:
+    """Return whether PostgreSQL gave up waiting, because of ``lock_timeout`` or ``statement_timeout``."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(cause, psycopg.Error) and cause.sqlstate in BUSY
+
+
+def is_read_only(connection: psycopg.BaseConnection[Any]) -> bool:
+    """Return whether the server refuses writes. PostgreSQL reports it with its answers, so this asks nothing.
+
+    https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC
+    """
+    status = connection.info.parameter_status
+    return "on" in (status("default_transaction_read_only"), status("in_hot_standby"))
 
 
 @contextmanager
 def translate_outages() -> Iterator[None]:
-    """Raise DatabaseUnavailable for an error that means that the database is down or all connections are in use."""
+    """Raise DatabaseUnavailable if the database is down or too busy, or if all connections are in use."""
     try:
         yield
     except PoolTimeout as error:
         raise DatabaseUnavailable("All database connections are in use. Please try again.") from error
     except DBAPIError as error:
-        if error.connection_invalidated or is_outage(error.orig):
+        if error.connection_invalidated or is_outage(error.orig) or is_busy(error):
             raise DatabaseUnavailable("The database cannot be reached. Please try again.") from error
         raise
-    except psycopg.OperationalError as error:  # from the driver itself, as in `read`
-        if is_outage(error):
+    except psycopg.Error as error:  # from the driver itself, as in `read`
+        if is_outage(error) or is_busy(error):
             raise DatabaseUnavailable("The database cannot be reached. Please try again.") from error
         raise
 
@@ -81,14 +103,16 @@ class Database:
         """
         rules = {PLAN_RANKING: plan_ranking, SUSPENDS_DISPUTED: suspends_disputed, RECEIVERS: receivers}
         self._session = partial(Session, expire_on_commit=False, info=rules)
+        self.url = url
         self.engine: Engine = create_engine(
-            make_url(url).set(drivername="postgresql+psycopg"),
+            "postgresql+psycopg://",
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=5,
             hide_parameters=True,  # logs contain error texts, which must not show names, addresses or payloads
             connect_args=CONNECT,
         )
+        event.listen(self.engine, "do_connect", self._open)
         event.listen(self.engine, "checkin", self._note_return)
         event.listen(self.engine, "checkout", self._replace_if_dead)
         self._autocommit_engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -141,25 +165,29 @@ class Database:
 
     def connect(self) -> psycopg.Connection[Any]:
         """Open an autocommit connection outside the pool. Raises psycopg.OperationalError if that fails."""
-        url = self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        return psycopg.connect(url, autocommit=True, **CONNECT)
+        return psycopg.connect(self.url, autocommit=True, **CONNECT)
+
+    def _open(self, _dialect: object, _record: object, _positional: object, named: Mapping[str, Any]) -> Any:
+        """Open a connection of the pool. SQLAlchemy cannot read a URL with several hosts, so libpq reads it."""
+        return psycopg.connect(self.url, **named)
 
     def _note_return(self, _connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
         record.info[RETURNED_AT] = time.monotonic()
 
     def _replace_if_dead(self, connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
-        """Ping the connection, and have the pool replace it if it is dead.
+        """Ping the connection, and have the pool replace it if it is dead or the server has become read-only.
 
         Otherwise each connection would fail one request after a restart of the database. A connection that was in use a
         moment ago needs no ping, because no database restarts that fast. A request takes a connection several times in
         a row, so this saves round trips. If an administrator ends a connection in that moment, one request fails.
         """
-        if time.monotonic() - record.info.get(RETURNED_AT, math.inf) < RECENTLY_USED:
-            return
         try:
-            self.engine.dialect.do_ping(connection)
+            if time.monotonic() - record.info.get(RETURNED_AT, math.inf) >= RECENTLY_USED:
+                self.engine.dialect.do_ping(connection)
         except psycopg.Error as error:
             raise InvalidatePoolError from error  # the other connections died with it
+        if is_read_only(connection):  # type: ignore[arg-type]  # psycopg's
+            raise InvalidatePoolError
 
     def close(self) -> None:
         """Close the pooled connections."""

@@ -7,9 +7,11 @@ import psycopg
 from psycopg import pq
 from psycopg.errors import error_from_result
 
-from gateway.db.session import Database, is_outage
+from gateway.db.session import Database, is_busy, is_outage
 from gateway.errors import DatabaseUnavailable
 
+# Every request that writes waits for the statement in progress, so a locked table would soon hold all threads.
+LOCK_TIMEOUT = "SET lock_timeout = '2s'"
 Parameter: TypeAlias = bytes | None  # PostgreSQL's text of a value, raw bytes for the binary format, or NULL
 
 
@@ -31,13 +33,15 @@ class Writer:
 
         The statement names its parameters $1, $2 and so on. ``formats`` has 0 (text) or 1 (binary) for each parameter.
         The statement must be safe to execute twice. If the database closed the connection, for example by a restart,
-        the writer opens another connection and retries the statement once. Raises DatabaseUnavailable, and then the
-        caller does not know whether the statement committed.
+        the writer opens another connection and retries the statement once. Raises DatabaseUnavailable, also if the
+        statement waits longer than ``LOCK_TIMEOUT``. Then the caller does not know whether the statement committed.
         """
         try:
             return self._execute(statement, parameters, formats)
-        except psycopg.OperationalError as error:
+        except psycopg.Error as error:
             self.close()
+            if is_busy(error):
+                raise DatabaseUnavailable("The table is locked. Please try again.") from error
             if not is_outage(error):
                 raise
         try:
@@ -56,6 +60,7 @@ class Writer:
     def _execute(self, statement: bytes, parameters: Sequence[Parameter], formats: Sequence[int]) -> int:
         if self._connection is None:
             self._connection = self._database.connect()
+            self._connection.execute(LOCK_TIMEOUT)
         libpq = self._connection.pgconn
         if statement not in self._names:
             name = str(len(self._names)).encode()

@@ -108,7 +108,13 @@ def test_an_invalid_stripe_key_is_refused(monkeypatch: pytest.MonkeyPatch, key: 
     "url",
     [
         *("", "postgresql", "sqlite:///x", "postgresql+psycopg://h/d", "postgresql://h/d\n", "postgresql://h/\udcff"),
-        *(f"postgresql://h:{SECRET}/d", f"postgresql://h/d?{SECRET}=x", "postgresql://[::1/d", "postgresql://h/%zz"),
+        *(
+            f"postgresql://h:{SECRET}/d",
+            f"postgresql://a:1,b:{SECRET}/d",
+            f"postgresql://h/d?{SECRET}=x",
+            "postgresql://[::1/d",
+            "postgresql://h/%zz",
+        ),
     ],
 )
 def test_an_invalid_database_url_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
@@ -118,6 +124,11 @@ def test_an_invalid_database_url_is_refused(monkeypatch: pytest.MonkeyPatch, url
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
 def test_both_postgresql_url_schemes_are_accepted(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     url = f"{scheme}://h/d?sslmode=require"
+    assert read(monkeypatch, GOOD | {"GATEWAY_DATABASE_URL": url}).database_url == url
+
+
+def test_database_url_may_name_several_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgresql://u@a:5432,b:5433/d"
     assert read(monkeypatch, GOOD | {"GATEWAY_DATABASE_URL": url}).database_url == url
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from gateway.db import jobs
 from gateway.db.models import WebhookEvent
 from gateway.db.queries import among
+from gateway.db.session import is_busy
 from gateway.errors import DatabaseUnavailable
 from gateway.services.mirror.merge import merge
 from gateway.services.mirror.outcome import Outcome
@@ -76,9 +77,10 @@ def drain_batch(gateway: Gateway, handlers: Handlers) -> int:
             events = claim_events(session, gateway.clock())
             ids = [event.id for event in events]
             merge_events(session, events, handlers, gateway.clock())
-    except DatabaseUnavailable:
-        raise
-    except Exception:  # `drain_event` finds and records the error with its event
+    except Exception as error:  # `drain_event` finds and records the error with its event
+        # A batch that exceeds a timeout of the database would exceed it again. Without any event, the inbox is locked.
+        if isinstance(error, DatabaseUnavailable) and not (ids and is_busy(error.__cause__)):
+            raise
         log.warning("batch_failed", events=len(ids), exc_info=True)
         for event_id in ids:
             drain_event(gateway, handlers, event_id)
@@ -90,9 +92,9 @@ def drain_event(gateway: Gateway, handlers: Handlers, event_id: str) -> None:
     try:
         with gateway.database.transaction() as session:
             merge_events(session, claim_events(session, gateway.clock(), event_id), handlers, gateway.clock())
-    except DatabaseUnavailable:
-        raise
     except Exception as error:  # any error is recorded, and the event is retried or becomes dead
+        if isinstance(error, DatabaseUnavailable) and not is_busy(error.__cause__):
+            raise
         log.warning("event_failed", event_id=event_id, exc_info=True)
         with gateway.database.transaction() as session:
             record_failure(session, event_id, error, gateway.clock())

@@ -10,6 +10,7 @@ import time
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks.drain import BATCH, Handlers, drain_batch
 from gateway.services.webhooks.wakeup import defer_drain
+from gateway.supervision import DRAIN, Supervision
 
 GATHER = 0.02  # seconds between two batches. An event waits half of it on average.
 LINGER = 0.25  # seconds without an event after which a drain ends. At lower rates, a job per event is affordable.
@@ -18,10 +19,10 @@ LINGER = 0.25  # seconds without an event after which a drain ends. At lower rat
 class DrainLoop:
     """Runs one drain at a time in a process. Further drain jobs end immediately, and the running drain looks again."""
 
-    def __init__(self, gateway: Gateway, handlers: Handlers, stopping: threading.Event, linger: float) -> None:
+    def __init__(self, gateway: Gateway, handlers: Handlers, supervised: Supervision, linger: float) -> None:
         self._gateway = gateway
         self._handlers = handlers
-        self._stopping = stopping
+        self._supervised = supervised
         self._linger = linger
         self._requested = threading.Event()
         self._running = threading.Lock()
@@ -39,15 +40,17 @@ class DrainLoop:
                 self._requested.clear()
                 self._drain_until_idle()
             finally:
+                self._supervised.rest(DRAIN)
                 self._running.release()
 
     def _drain_until_idle(self) -> None:
         last = time.monotonic()
         while True:
+            self._supervised.beat(DRAIN)
             done = drain_batch(self._gateway, self._handlers)
-            # An inbox that fills as fast as it is drained would keep a stopping worker forever. Leave the rest to
-            # another worker.
-            if self._stopping.is_set():
+            # An inbox that fills as fast as it is drained would keep an ending worker forever. Leave the rest to
+            # another worker, or to this one after its restart.
+            if self._supervised.ending.is_set():
                 defer_drain(self._gateway.database)
                 return
             if done:
@@ -55,4 +58,4 @@ class DrainLoop:
             elif time.monotonic() - last >= self._linger:
                 return
             if done < BATCH and self._linger:
-                self._stopping.wait(GATHER)
+                self._supervised.ending.wait(GATHER)

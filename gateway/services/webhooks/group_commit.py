@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from gateway.errors import DatabaseUnavailable
+
 Row = TypeVar("Row")
 
 
@@ -49,8 +51,10 @@ class GroupCommit(Generic[Row]):
     def _commit_group(self) -> None:
         with self._lock:
             group, self._waiting = self._waiting, []
-        if not self._write_group(group) and len(group) > 1:
-            for each in group:  # one bad row must not fail the others, so each is tried alone
+        error = self._write_group(group)
+        # One bad row must not fail the others, so each is tried alone. Without the database, all would fail again.
+        if error is not None and not isinstance(error, DatabaseUnavailable) and len(group) > 1:
+            for each in group:
                 self._write_group([each])
         with self._lock:
             following = self._waiting[:1]
@@ -58,7 +62,7 @@ class GroupCommit(Generic[Row]):
         for each in (*group, *following):
             each.wake.release()
 
-    def _write_group(self, group: list[_PendingRow[Row]]) -> bool:
+    def _write_group(self, group: list[_PendingRow[Row]]) -> Exception | None:
         error = None
         try:
             self._write([each.row for each in group])
@@ -66,4 +70,4 @@ class GroupCommit(Generic[Row]):
             error = caught
         for each in group:
             each.finished, each.error = True, error
-        return error is None
+        return error

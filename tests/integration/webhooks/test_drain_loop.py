@@ -10,6 +10,7 @@ from gateway.db import jobs
 from gateway.db.models import WebhookEvent
 from gateway.services.webhooks.drain_loop import DrainLoop
 from gateway.stripe_api.snapshots import Event, Snapshot
+from gateway.supervision import Supervision
 from tests.support.jobs import job_states
 from tests.support.stripe_events import deliver, event
 from tests.support.wait import eventually
@@ -43,7 +44,7 @@ def pending(world: World) -> list[str]:
 
 
 def test_second_drain_ends_and_the_first_checks_again(world: World, handler: HeldHandler) -> None:
-    draining = DrainLoop(world.gateway, {"customer.updated": handler}, threading.Event(), linger=0)
+    draining = DrainLoop(world.gateway, {"customer.updated": handler}, Supervision(), linger=0)
     send(world, "evt_1")
     first = threading.Thread(target=draining.run)
     first.start()
@@ -58,7 +59,7 @@ def test_second_drain_ends_and_the_first_checks_again(world: World, handler: Hel
 
 def test_lingering_drain_processes_the_next_event(world: World, handler: HeldHandler) -> None:
     handler.resume.set()
-    draining = DrainLoop(world.gateway, {"customer.updated": handler}, threading.Event(), linger=0.5)
+    draining = DrainLoop(world.gateway, {"customer.updated": handler}, Supervision(), linger=0.5)
     send(world, "evt_1")
     running = threading.Thread(target=draining.run)
     running.start()
@@ -71,11 +72,11 @@ def test_lingering_drain_processes_the_next_event(world: World, handler: HeldHan
 
 
 def test_stopping_drain_enqueues_another_for_the_rest(world: World, handler: HeldHandler) -> None:
-    stopping = threading.Event()
-    stopping.set()
+    supervised = Supervision()
+    supervised.ending.set()
     handler.resume.set()
     send(world, "evt_1")
     began = time.monotonic()
-    DrainLoop(world.gateway, {"customer.updated": handler}, stopping, linger=60).run()
+    DrainLoop(world.gateway, {"customer.updated": handler}, supervised, linger=60).run()
     assert time.monotonic() - began < 30
     assert "todo" in job_states(world, jobs.DRAIN_INBOX)

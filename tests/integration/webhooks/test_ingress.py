@@ -3,6 +3,7 @@
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -13,8 +14,12 @@ from sqlalchemy import select, text, update
 
 from gateway.app import build_gateway, create_app
 from gateway.config import WEBHOOK_MAX_BYTES
+from gateway.db import writer
 from gateway.db.models import WebhookEvent
 from gateway.endpoints.request_context import EXTENSION
+from gateway.errors import DatabaseUnavailable
+from gateway.services.webhooks.inbox import Inbox
+from handlers import HANDLERS
 from tests.support.api import problem_of
 from tests.support.stripe_events import WEBHOOK_SECRET, deliver, event, signature
 from tests.support.world import World
@@ -133,6 +138,17 @@ def test_event_of_another_mode_or_account_is_stored_as_rejected(world: World, fo
     assert deliver(world, json.dumps(event(**foreign))).status_code == 200
     world.work()
     assert [row.state for row in stored(world)] == ["rejected"]
+
+
+def test_webhook_waits_briefly_for_a_locked_inbox(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "LOCK_TIMEOUT", "SET lock_timeout = '50ms'")
+    body = orjson.dumps(event())
+    with closing(Inbox(world.gateway, HANDLERS)) as inbox:
+        with world.gateway.database.transaction() as session:
+            session.execute(text("LOCK TABLE webhook_events"))
+            with pytest.raises(DatabaseUnavailable):
+                inbox.receive(body, signature(body.decode()))
+        assert inbox.receive(body, signature(body.decode()))
 
 
 def test_webhook_without_a_database_is_503(world: World) -> None:

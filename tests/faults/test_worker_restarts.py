@@ -1,0 +1,55 @@
+"""The queue's worker loses a connection that it cannot do without. It starts again, also under steady load."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.sql import SQL, Identifier
+
+from tests.faults.burst import Burst
+from tests.faults.merged import assert_merged_once, one_event_each, pending
+from tests.support.deployment import Deployment
+from tests.support.wait import eventually
+
+END_LISTENER = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = %s AND state = 'idle' AND (query LIKE 'LISTEN%%' OR query = 'SELECT 1')
+"""
+WORKERS = "SELECT coalesce(max(id), 0) FROM procrastinate_workers"
+FAILED = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'failed'"
+
+
+@contextmanager
+def without_new_connections(server: str, database: str) -> Iterator[None]:
+    """End the worker's connection that listens, and refuse new ones for the length of the block."""
+    allow = SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(allow.format(Identifier(database), SQL("false")))
+        try:
+            connection.execute(END_LISTENER, [database])
+            yield
+        finally:
+            connection.execute(allow.format(Identifier(database), SQL("true")))
+
+
+@pytest.mark.long
+def test_worker_without_its_listener_restarts_under_load(own: Deployment, server: str) -> None:
+    deliveries = one_event_each(own, 6000)
+    own.serve()
+    worker = own.work()
+    before = own.number(WORKERS)
+    database = str(conninfo_to_dict(own.environment["GATEWAY_DATABASE_URL"])["dbname"])
+    with Burst(own.port, deliveries) as burst:
+        burst.start()
+        eventually(lambda: len(burst.acknowledged) > 200)
+        with without_new_connections(server, database):
+            eventually(lambda: "Side task listener failed" in worker.log())
+        eventually(lambda: own.number(WORKERS) > before, 10)
+        assert burst.waiting > 0, "the burst ended too early"
+        burst.finish(60)
+    eventually(lambda: pending(own) == 0)
+    assert worker.alive
+    assert own.number(FAILED) == 0
+    assert_merged_once(own, deliveries)
