@@ -21,6 +21,7 @@ from gateway.endpoints import (
     request_checks,
     response_headers,
     sales,
+    spend_alerts,
     subscription,
     usage,
     webhooks,
@@ -119,6 +120,7 @@ def create_app(gateway: Gateway | None = None) -> Flask:
         billing_portal,
         invoices,
         usage,
+        spend_alerts,
         sales,
     ):
         api.register_blueprint(resource.blueprint)

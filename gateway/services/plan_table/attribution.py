@@ -14,6 +14,7 @@ PAYMENT_KEY_PREFIX = "pay:"  # the idempotency keys of payments that a user make
 CREDIT_KEY_PREFIX = "unpaid_credit:"  # the idempotency keys of calls that withdraw a credit for unpaid time
 # The cause of what an adoption shows. The organization had the plan before, so such an entry reports no change.
 ADOPTED = "adopted"
+USAGE = "usage"  # the actor of a change with which the quantity follows a level
 USER, SALES, STRIPE, OPERATOR, SYSTEM = "user", "sales", "stripe", "operator", "system"
 
 
