@@ -22,6 +22,7 @@ from gateway.endpoints import (
     request_checks,
     response_headers,
     sales,
+    spend_alerts,
     subscription,
     trail,
     usage,
@@ -121,6 +122,7 @@ def create_app(gateway: Gateway | None = None) -> Flask:
         billing_portal,
         invoices,
         usage,
+        spend_alerts,
         sales,
     ):
         api.register_blueprint(resource.blueprint)

@@ -15,7 +15,7 @@ COMMANDS = MappingProxyType(
         "demo": "Start everything on this machine and play the story of one organization.",
         "doctor": "Check settings, database, Stripe, webhook endpoint and workers.",
         "events": "Show and replay the events that came from Stripe.",
-        "grants": "Give organizations complimentary plans, without a subscription at Stripe.",
+        "grants": "Give organizations complimentary plans, and longer trials.",
         "migrate": "Migrate the database to the newest version.",
         "notifications": "Show and replay the notifications to other systems.",
         "organizations": "Show and export what is known of an organization.",

@@ -171,6 +171,12 @@ class PlanUnavailable(Conflict):
     code, title = "plan_unavailable", "The plan is not sold on these terms"
 
 
+class QuantityFollowsUsage(Conflict):
+    """The quantity of this plan follows a level that a service reports, so users cannot choose it."""
+
+    code, title = "quantity_follows_usage", "The quantity follows usage"
+
+
 class QuoteExpired(Conflict):
     """The quote is too old to be used."""
 

@@ -31,16 +31,19 @@ from gateway.services.intents.completion import Operation, finish_intent
 from gateway.services.intents.reservation import Kind
 from gateway.services.invoices import upcoming
 from gateway.services.invoices.payment import PAYMENT
+from gateway.services.levels.follow import follow_levels
 from gateway.services.mirror import refresh
 from gateway.services.notifications import delivery
 from gateway.services.operations import catalog_check, retention
 from gateway.services.operations.price_migration import PRICE_MOVE
 from gateway.services.operations.status import HEARTBEAT_TIMEOUT
 from gateway.services.plan_changes import charge_check, execute, unpaid_credits
+from gateway.services.plan_changes.longer_trial import EXTENSION
 from gateway.services.plan_changes.payment import ABANDONMENT
 from gateway.services.plan_changes.return_to_floor import RETURN, return_to_floor
 from gateway.services.reconciliation import drift, gap
 from gateway.services.runtime import Gateway
+from gateway.services.spend_alerts.check import check_spend
 from gateway.services.usage import error_reports, report_to_stripe
 from gateway.services.webhooks import endpoint_check
 from gateway.services.webhooks.drain_loop import DrainLoop
@@ -65,6 +68,7 @@ OPERATIONS: Mapping[Kind, Operation] = MappingProxyType(
         Kind.ABANDON_CHANGE: ABANDONMENT,
         Kind.MOVE_PRICES: PRICE_MOVE,
         Kind.RETURN_TO_FLOOR: RETURN,
+        Kind.EXTEND_TRIAL: EXTENSION,
     }
 )
 
@@ -183,7 +187,7 @@ def add_trial_tasks(app: App, gateway: Gateway) -> None:
 
 
 def add_usage_tasks(app: App, gateway: Gateway, ending: Event) -> None:
-    """Add the tasks that send usage to Stripe, and that note what Stripe refused of it later."""
+    """Add the tasks that send usage to Stripe, note what Stripe refused of it later, and compare it with the alerts."""
 
     # If a run lasts longer than a minute, the next one runs beside it and takes other reports.
     @app.periodic(cron="* * * * *")
@@ -194,6 +198,16 @@ def add_usage_tasks(app: App, gateway: Gateway, ending: Event) -> None:
     @app.task(name=jobs.NOTE_REFUSED_USAGE, retry=UNTIL_STRIPE_ANSWERS)
     def note_refused_usage(event_id: str) -> None:
         error_reports.note_refused_usage(gateway, event_id)
+
+    @app.periodic(cron="* * * * *")
+    @app.task(name=jobs.FOLLOW_LEVELS, queueing_lock=jobs.FOLLOW_LEVELS)
+    def follow_all_levels(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
+        follow_levels(gateway, ending)
+
+    @app.periodic(cron="* * * * *")
+    @app.task(name=jobs.CHECK_SPEND, queueing_lock=jobs.CHECK_SPEND)
+    def check_all_spend(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
+        check_spend(gateway, ending)
 
 
 def add_walks(app: App, gateway: Gateway, ending: Event) -> None:

@@ -33,6 +33,9 @@ class EntitlementsSchema(CurrentPlanSchema):
     over_limits = fields.List(
         fields.Nested(OverLimitSchema), metadata={"description": "the limits whose level is known and exceeded"}
     )
+    over_spend_limit = fields.Boolean(
+        metadata={"description": "whether this month's spend has reached the organization's own limit"}
+    )
 
 
 class PlansQuerySchema(InputSchema):

@@ -72,6 +72,16 @@ class RecordedUsageSchema(OutputSchema):
     refused = fields.List(fields.Nested(RefusedEventSchema), metadata={"description": "events that are not stored"})
 
 
+class UsageLevelSchema(InputSchema):
+    """How many an organization has of what the quantity of its plan counts."""
+
+    organization_id = fields.String(required=True, validate=ORGANIZATION_ID)
+    meter = fields.String(
+        required=True, validate=METER_KEY, metadata={"description": "what a plan counts, such as services"}
+    )
+    value = fields.Integer(required=True, strict=True, validate=QUANTITY)
+
+
 class UsageQuerySchema(InputSchema):
     """The days to show."""
 

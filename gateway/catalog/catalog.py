@@ -1,6 +1,7 @@
 """All plans of a deployment, as ``catalog.toml`` lists them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal, Self
@@ -22,6 +23,8 @@ class Catalog:
     """Whether an organization keeps its plan after it got money back by a dispute. It can buy nothing in any case."""
     automatic_tax: bool = False
     """Whether Stripe computes the taxes. https://docs.stripe.com/tax"""
+    spend_alerts: Mapping[str, int] = field(default_factory=dict)
+    """The spend by currency at which an organization is notified that has chosen no amounts itself."""
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:

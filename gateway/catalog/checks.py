@@ -27,6 +27,10 @@ def find_mistakes(catalog: Table) -> Iterator[Mistake]:
         yield ("plans", index, "trial"), "expected a trial of one plan only"
     yield from check_floor(plans)
     yield from check_names(plans)
+    sold = {price.get("currency") for plan in plans for price in plan.get("prices", [])}
+    for currency in catalog.get("spend_alerts", {}):
+        if currency not in sold:
+            yield ("spend_alerts", currency), "no plan has a price in this currency"
 
 
 def check_names(plans: Sequence[Table]) -> Iterator[Mistake]:

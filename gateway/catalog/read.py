@@ -49,7 +49,7 @@ def parse_catalog(data: Table) -> dict[str, Any]:
             build_plan(plan, tables) for plan in sorted(tables["plans"], key=lambda plan: int(plan["rank"]))
         ),
         "meters": tuple(Meter(**meter) for meter in tables.get("meters", [])),
-        **{name: tables[name] for name in ("on_dispute", "automatic_tax") if name in tables},
+        **{name: tables[name] for name in ("on_dispute", "automatic_tax", "spend_alerts") if name in tables},
     }
 
 

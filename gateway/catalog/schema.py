@@ -162,6 +162,15 @@ class Features(Names):
         return super()._deserialize(dict.fromkeys(value, True) if is_list else value)
 
 
+class Amounts(Names):
+    """A table of amounts by currency."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"a whole number of minor units from 1 to {LARGEST}", lambda value: is_whole(value, 1, LARGEST)
+        )
+
+
 class TierTable(Table):
     """A tier of a price."""
 
@@ -265,3 +274,4 @@ class CatalogTable(Table):
     on_dispute = Value("keep or suspend", lambda value: value in ("keep", "suspend"))
     automatic_tax = flag()
     tax_behavior = one_of(TaxBehavior)
+    spend_alerts = Amounts()

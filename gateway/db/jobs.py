@@ -39,6 +39,8 @@ CALCULATE_CHARGES = "gateway.calculate_charges"
 END_GRANTS = "gateway.end_grants"
 SEND_USAGE = "gateway.send_usage"
 NOTE_REFUSED_USAGE = "gateway.note_refused_usage"
+FOLLOW_LEVELS = "gateway.follow_levels"
+CHECK_SPEND = "gateway.check_spend"
 
 # Procrastinate has a partial index for each half.
 QUEUEING_LOCK_STATE = text("""

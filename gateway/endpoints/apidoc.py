@@ -25,6 +25,7 @@ FROM_CHANGE = (
     errors.PaymentMethodRequired,
     errors.PlanUnavailable,
     errors.PreconditionFailed,
+    errors.QuantityFollowsUsage,
     errors.QuoteExpired,
     errors.QuoteStale,
     errors.PaymentDisputed,

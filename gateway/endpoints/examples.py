@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import Schema
 
 from gateway.endpoints.plan_examples import PLUS, PRICE
+from gateway.endpoints.usage_examples import ESTIMATE, EVENT, METER_USAGE, SPEND_ALERTS
 from schemas import (
     billing_details,
     billing_portal,
@@ -17,6 +18,7 @@ from schemas import (
     invoices,
     plans,
     sales,
+    spend_alerts,
     subscription,
     usage,
 )
@@ -201,33 +203,6 @@ CURRENT_PLAN: Json = {
     "granted_until": None,
     "version": 4,
 }
-EVENT: Json = {
-    "id": "a3b1c2d4-0000-4000-8000-000000000001",
-    "organization_id": "org_1",
-    "meter": "api_calls",
-    "quantity": 120,
-    "occurred_at": NOW,
-}
-AMOUNTS: Json = {"quantity": 120, "acknowledged": 120, "refused": 0}
-METER_USAGE: Json = {
-    "meter": "api_calls",
-    "name": "API calls",
-    "aggregation": "sum",
-    "total": AMOUNTS,
-    "days": [{"date": "2026-11-16", **AMOUNTS}],
-}
-ESTIMATE: Json = {
-    "currency": "usd",
-    "base": 50000,
-    "prorations": -1250,
-    "usage": 2400,
-    "discounts": 0,
-    "tax": 0,
-    "balance": 0,
-    "due": 51150,
-    "billing_date": PERIOD_END,
-    "calculated_at": NOW,
-}
 EVALUATION: Json = {
     "key": "email_support",
     "value": True,
@@ -259,6 +234,7 @@ OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
             "limits": PLUS["limits"],
             "features": PLUS["features"],
             "over_limits": [],
+            "over_spend_limit": False,
         },
         entitlements.PlansQuerySchema: {"organization_ids": ["org_1"]},
         flags.BulkEvaluationSchema: {"flags": [EVALUATION]},
@@ -282,6 +258,8 @@ OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
             "message": "We need more than 100 units.",
         },
         sales.StoredInquirySchema: {"id": "inq_0f6b1c2d3e4f5a6b7c8d9e0f1a2b3c4d", "created_at": NOW},
+        spend_alerts.ShownSpendAlertsSchema: {"currency": "usd", **SPEND_ALERTS},
+        spend_alerts.SpendAlertsSchema: SPEND_ALERTS,
         changes.ChangeCommandSchema: {"plan": "plus", "quantity": 2},
         subscription.ChangeListSchema: {"data": [CHANGE]},
         subscription.ChangeResultSchema: CHANGE_RESULT,
@@ -291,6 +269,7 @@ OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
         subscription.PlanDetailsSchema: DETAILS,
         usage.RecordedUsageSchema: {"new": [EVENT["id"]], "known": [], "refused": []},
         usage.UsageEstimateSchema: {"estimate": ESTIMATE},
+        usage.UsageLevelSchema: {"organization_id": "org_1", "meter": "services", "value": 7},
         usage.UsageSchema: {"events": [EVENT]},
         usage.UsageSeriesSchema: {"from": "2026-11-01", "to": "2026-11-16", "meters": [METER_USAGE]},
         subscription.QuoteSchema: QUOTE,

@@ -12,6 +12,7 @@ from gateway.endpoints.idempotent import idempotent
 from gateway.endpoints.limits import limited
 from gateway.endpoints.request_context import caller, gateway, requires
 from gateway.services.intents.reservation import locate_change
+from gateway.services.levels.follow import keep_for_quote, settle_level
 from gateway.services.plan_changes.confirm import confirm_change
 from gateway.services.plan_changes.payment import abandon_change
 from gateway.services.plan_changes.view import ChangeView, get_change, list_changes
@@ -78,6 +79,7 @@ def create(command: ChangeCommand) -> Answer:
 @blueprint.alt_response(202, **OUTCOME_UNKNOWN)
 def modify(command: ChangeCommand) -> Answer:
     """Move the organization to another plan, quantity or interval, prorated."""
+    settle_level(gateway(), caller().organization_id)
     return answer(confirm_change(gateway(), caller(), conditional(command)), done=200)
 
 
@@ -93,6 +95,7 @@ def modify(command: ChangeCommand) -> Answer:
 def cancel(command: ChangeCommand, reason: dict[str, str]) -> Answer:
     """Cancel the plan, which moves the organization to the floor plan immediately, prorated."""
     command = replace(command, plan=gateway().catalog.floor.key, cancellation=reason or None)
+    settle_level(gateway(), caller().organization_id)
     return answer(confirm_change(gateway(), caller(), conditional(command)), done=200)
 
 
@@ -109,12 +112,14 @@ def cancel(command: ChangeCommand, reason: dict[str, str]) -> Answer:
     errors.NotEnrolled,
     errors.PeriodOver,
     errors.PlanUnavailable,
+    errors.QuantityFollowsUsage,
 )
 @limited(RouteClass.STRIPE)
 @blueprint.arguments(ChangeCommandSchema)
 @blueprint.response(200, QuoteSchema)
 def preview(command: ChangeCommand) -> Quote:
     """Quote a change. Return its cost and a token that buys it at that cost."""
+    keep_for_quote(gateway(), caller().organization_id)
     return quote_change(gateway(), caller(), command.plan, command.quantity, command.interval)
 
 

@@ -7,6 +7,8 @@ from gateway.endpoints.apidoc import FROM_STRIPE, operation
 from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.limits import limited
 from gateway.endpoints.request_context import caller, gateway, requires, requires_service
+from gateway.services.levels.follow import settle_level
+from gateway.services.levels.report import report_level
 from gateway.services.quotes.estimate import DatedEstimate, load_estimate
 from gateway.services.rate_limits.table import RouteClass
 from gateway.services.usage.record import record_usage
@@ -15,6 +17,7 @@ from schemas.usage import (
     RecordedUsageSchema,
     SentEvent,
     UsageEstimateSchema,
+    UsageLevelSchema,
     UsageQuerySchema,
     UsageSchema,
     UsageSeriesSchema,
@@ -36,6 +39,18 @@ def record(body: dict[str, list[SentEvent]]) -> dict[str, Any]:
     return {"new": recorded.new, "known": recorded.known, "refused": refused}
 
 
+@blueprint.put("/levels")
+@requires_service("usage:write")
+@operation("reportUsageLevel")
+@limited(RouteClass.SERVICE)
+@blueprint.arguments(UsageLevelSchema)
+@blueprint.response(202, UsageLevelSchema)
+def report(body: dict[str, Any]) -> dict[str, Any]:
+    """Report how many an organization has of what its plan's quantity counts. The subscription follows."""
+    report_level(gateway(), body["organization_id"], body["meter"], body["value"])
+    return body
+
+
 @blueprint.get("")
 @requires("billing:read")
 @operation("getUsage")
@@ -54,4 +69,5 @@ def show(query: dict[str, date]) -> UsageSeries:
 @blueprint.response(200, UsageEstimateSchema)
 def estimate() -> dict[str, DatedEstimate | None]:
     """Estimate the cost of the month, as Stripe previews the next invoice. It is kept for five minutes."""
-    return {"estimate": load_estimate(gateway(), caller())}
+    settle_level(gateway(), caller().organization_id)
+    return {"estimate": load_estimate(gateway(), caller().organization_id)}

@@ -1,25 +1,27 @@
 """Complimentary plans. An organization uses the higher one of its subscription's plan and its grant's plan.
 
-Stripe knows nothing of a grant. An organization has at most one at a time.
+Stripe knows nothing of such a grant. An organization has at most one at a time. ``plan_changes/longer_trial`` grants
+longer trials.
 """
 
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from gateway.db import bulk
-from gateway.db.models import Grant, Organization
+from gateway.db.models import Grant, Organization, OrganizationPlan
 from gateway.errors import Conflict, InvalidRequest, NotFound
 from gateway.services.customers.customer import ensure_organization
 from gateway.services.mirror.locks import lock_catalog
 from gateway.services.plan_table import writer
 from gateway.services.plan_table.announcements import build_written_rows
 from gateway.services.plan_table.attribution import GRANT_ID_PREFIX, OPERATOR, SYSTEM, Attribution
-from gateway.services.plan_table.rows import load_organization_rows, rank_plans
+from gateway.services.plan_table.rows import IS_GRANTED_PLAN, load_organization_rows, rank_plans
 from gateway.services.runtime import Caller, Gateway
+from gateway.stripe_api.snapshots import TRIALING
 
 
 def add_grant(
@@ -61,7 +63,7 @@ def end_grant(gateway: Gateway, organization_id: str, operator: str) -> Grant:
         organization = lock(session, Caller(organization_id=organization_id, actor=operator), now)
         running = find_running(session, organization_id)
         if running is None:
-            raise NotFound(f"{organization_id} has no grant.")
+            raise NotFound(f"{organization_id} has no complimentary plan.")
         end(session, organization, running, operator if now < running.until else None, now)
     return running
 
@@ -69,18 +71,24 @@ def end_grant(gateway: Gateway, organization_id: str, operator: str) -> Grant:
 def end_due_grants(gateway: Gateway) -> int:
     """Run the job that ends the grants whose time is over, one per transaction, and return their number.
 
-    Readers show such a grant no more, even if this job is late.
+    Readers show such a grant no more, even if this job is late. A longer trial also ends when the trial does.
     """
     now = gateway.clock()
+    is_over = or_(Grant.until <= now, and_(Grant.extends_trial, OrganizationPlan.status != TRIALING))
+    query = (
+        select(Grant.id, Grant.organization_id)
+        .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Grant.organization_id)
+        .where(Grant.ended_at.is_(None), is_over)
+    )
     with gateway.database.reading() as session:
-        due = session.scalars(select(Grant.organization_id).where(Grant.ended_at.is_(None), Grant.until <= now)).all()
+        due = session.execute(query).all()
     ended = 0
-    for organization_id in due:
+    for grant_id, organization_id in due:
         with gateway.database.transaction() as session:
             organization = lock(session, Caller(organization_id=organization_id, actor=SYSTEM), now)
-            running = find_running(session, organization_id)
-            if running is not None and running.until <= now:  # another process may have ended it
-                end(session, organization, running, None, now)
+            grant = session.get_one(Grant, grant_id)
+            if grant.ended_at is None:  # another process may have ended it
+                end(session, organization, grant, None, now)
                 ended += 1
     return ended
 
@@ -99,14 +107,15 @@ def lock(session: Session, caller: Caller, now: datetime) -> Organization:
 
 
 def find_running(session: Session, organization_id: str) -> Grant | None:
-    """Return the organization's grant that has not been ended."""
-    return session.scalar(select(Grant).where(Grant.organization_id == organization_id, Grant.ended_at.is_(None)))
+    """Return the organization's complimentary plan that has not been ended."""
+    return session.scalar(select(Grant).where(Grant.organization_id == organization_id, IS_GRANTED_PLAN))
 
 
 def end(session: Session, organization: Organization, grant: Grant, operator: str | None, now: datetime) -> None:
     """End a grant: early by an operator, or by time."""
     grant.ended_at, grant.ended_by = now, operator
-    update_plan(session, organization, grant.id, operator, now)
+    if not grant.extends_trial:  # the plan table shows the trial as Stripe has it
+        update_plan(session, organization, grant.id, operator, now)
 
 
 def update_plan(

@@ -1,6 +1,7 @@
-"""Web dies while an organization begins its trial, and restarts. The organization gets exactly one trial."""
+"""A process dies while a trial begins or gets longer. The organization gets exactly one trial, of the right length."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -8,7 +9,7 @@ import pytest
 import requests
 
 from gateway.failpoints import KILLED, Failpoint
-from tests.faults.changes import await_end, start_again
+from tests.faults.changes import await_end, let_a_minute_pass, start_again
 from tests.faults.conftest import NewDatabase
 from tests.support.catalogs import write_catalog
 from tests.support.deployment import Deployment, deployed
@@ -46,3 +47,22 @@ def test_a_trial_begins_once_although_web_dies(own: Deployment, point: Failpoint
     assert (details["plan"], details["status"], details["trial"]["days_left"]) == ("plus", "trialing", 30)
     assert own.rows("SELECT organization_id, reason FROM trials") == [("org_1", "started")]
     assert own.api("org_1", "POST", "/subscription", trial=True).json()["code"] == "trial_unavailable"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "point",
+    [Failpoint.BILLING_INTENT_RESERVED, Failpoint.BILLING_INTENT_ANSWERED, Failpoint.BILLING_INTENT_RELEASED],
+)
+def test_a_longer_trial_is_completed_although_the_command_dies(own: Deployment, point: Failpoint) -> None:
+    own.serve()
+    own.ok("org_1", "POST", "/subscription")
+    until = (datetime.now(UTC) + timedelta(days=50)).date()
+    command = ("grants", "extend-trial", "org_1", "--until", str(until), "--reason", "Vacation", "--by", "ada")
+    assert own.command(*command, dying_at=point).returncode == KILLED
+    own.work()
+    let_a_minute_pass(own)
+    eventually(lambda: own.number("SELECT count(*) FROM billing_intents") == 0)
+    assert own.ok("org_1", "GET", "/subscription")["trial"]["ends_at"].startswith(str(until))
+    [(grant,)] = own.rows("SELECT id FROM grants WHERE ended_at IS NULL")
+    assert own.rows("SELECT actor FROM plan_history WHERE cause = %s", grant) == [("ada",)]

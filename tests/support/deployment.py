@@ -78,10 +78,10 @@ class Deployment(SandboxFaults):
         """Return everything that web and worker have logged."""
         return "".join(log.read_text(errors="replace") for log in self.logs.glob("*.log"))
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run ``gateway ARGUMENTS`` and return the completed process."""
+    def command(self, *arguments: str, dying_at: Failpoint | None = None) -> subprocess.CompletedProcess[str]:
+        """Run ``gateway ARGUMENTS`` and return the completed process. It dies when it reaches ``dying_at``."""
         command = [sys.executable, "-m", "gateway", *arguments]
-        environment = settings(self.environment)
+        environment = settings(self.environment) | ({VARIABLE: dying_at.value} if dying_at is not None else {})
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
     def rows(self, query: str, *parameters: object) -> list[TupleRow]:

@@ -20,5 +20,7 @@ def test_each_periodic_task_has_its_schedule() -> None:
         jobs.CALCULATE_CHARGES: "42 * * * *",
         jobs.END_GRANTS: "* * * * *",
         jobs.SEND_USAGE: "* * * * *",
+        jobs.FOLLOW_LEVELS: "* * * * *",
+        jobs.CHECK_SPEND: "* * * * *",
         "gateway.retry_stalled_jobs": "* * * * * */10",
     }

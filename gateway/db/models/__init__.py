@@ -17,6 +17,7 @@ from gateway.db.models.checks import Check
 from gateway.db.models.grants import Grant
 from gateway.db.models.idempotency import IdempotencyKey
 from gateway.db.models.inbox import WebhookEvent
+from gateway.db.models.levels import UsageLevel
 from gateway.db.models.notifications import Notification, ReceiverState
 from gateway.db.models.organizations import Organization, PaymentMethod
 from gateway.db.models.plan_table import (
@@ -31,6 +32,7 @@ from gateway.db.models.plan_table import (
 from gateway.db.models.rate_limits import RateLimitCount
 from gateway.db.models.reconciliation import Adoption, Reconciliation, SeenAtStripe, StripeBudget
 from gateway.db.models.sales import SalesInquiry
+from gateway.db.models.spend import SpendAlerts, SpendCheck, SpendCrossing
 from gateway.db.models.trials import TRIAL_END, Trial
 from gateway.db.models.usage import UNSENT, UsageEstimate, UsageEvent, UsageReport
 
@@ -68,12 +70,16 @@ __all__ = [
     "Reconciliation",
     "SalesInquiry",
     "SeenAtStripe",
+    "SpendAlerts",
+    "SpendCheck",
+    "SpendCrossing",
     "StripeBudget",
     "Subscription",
     "Trial",
     "UpcomingInvoice",
     "UsageEstimate",
     "UsageEvent",
+    "UsageLevel",
     "UsageReport",
     "WebhookEvent",
 ]

@@ -22,7 +22,7 @@ class BillingIntent(Base):
         # A kind that no worker knows would never be completed, and would block its organization.
         CheckConstraint(
             "kind IN ('set_default_payment_method', 'delete_payment_method', 'pay_invoice', 'abandon_change',"
-            " 'move_prices', 'return_to_floor')",
+            " 'move_prices', 'return_to_floor', 'extend_trial')",
             name="kind",
         ),
     )

@@ -1,4 +1,4 @@
-"""Complimentary plans, which sales or support give an organization without a subscription at Stripe."""
+"""Complimentary plans and longer trials, which sales or support give an organization."""
 
 from datetime import datetime
 
@@ -9,12 +9,21 @@ from gateway.db.models.base import Base
 
 
 class Grant(Base):
-    """A complimentary plan. A trigger allows only one change of a row, its end, and refuses to delete a row."""
+    """A complimentary plan, or a longer trial of a plan.
+
+    A trigger allows only one change of a row, its end, and refuses to delete a row.
+    """
 
     __tablename__ = "grants"
     __table_args__ = (
         # Unique, because two commands may run at the same moment. Ending one grant would leave the other one's plan.
-        Index("uq_grants_running", "organization_id", unique=True, postgresql_where=text("ended_at IS NULL")),
+        Index(
+            "uq_grants_running",
+            "organization_id",
+            "extends_trial",
+            unique=True,
+            postgresql_where=text("ended_at IS NULL"),
+        ),
         Index("ix_grants_due", "until", postgresql_where=text("ended_at IS NULL")),  # read by the job each minute
         # A grant that ends before it begins would never be shown, but would still block another one.
         CheckConstraint("until > created_at", name="until"),
@@ -23,6 +32,8 @@ class Grant(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    extends_trial: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether it moves the end of a trial at Stripe, and grants no plan itself."""
     plan: Mapped[str]
     until: Mapped[datetime]
     reason: Mapped[str]

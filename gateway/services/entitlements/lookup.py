@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, bindparam, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, select, text
 from sqlalchemy.dialects import postgresql
 
 from gateway.catalog import Catalog, CatalogPlan
-from gateway.db.models import OrganizationPlan
+from gateway.db.models import OrganizationPlan, SpendAlerts, SpendCrossing
 from gateway.db.queries import among_those
 from gateway.services.entitlements.over_limits import find_levels, find_over_limits
 from gateway.services.plan_table.derive import find_subscribed_plan
@@ -32,9 +32,22 @@ class CurrentPlan(NamedTuple):
     quantity: int
     granted_until: datetime | None
     version: int
+    over_spend_until: datetime | None = None
+    """The end of the period in which the spend reached the present spend limit."""
 
 
-COLUMNS: Select[Any] = select(*(getattr(OrganizationPlan, name) for name in CurrentPlan._fields))
+OVER_SPEND_UNTIL = (
+    select(func.max(SpendCrossing.period_end))
+    .join(SpendAlerts, SpendAlerts.organization_id == SpendCrossing.organization_id)
+    .where(
+        SpendCrossing.organization_id == OrganizationPlan.organization_id,
+        SpendCrossing.kind == text("'limit'"),
+        SpendCrossing.amount == SpendAlerts.spend_limit,
+    )
+    .correlate(OrganizationPlan)
+    .scalar_subquery()
+)
+COLUMNS: Select[Any] = select(*(getattr(OrganizationPlan, name) for name in CurrentPlan._fields[:-1]), OVER_SPEND_UNTIL)
 
 
 def compile_query(condition: ColumnElement[bool]) -> str:
@@ -61,8 +74,10 @@ def find_current_plans(gateway: Gateway, organization_ids: Sequence[str]) -> lis
 
 
 def read_row(gateway: Gateway, row: Sequence[Any]) -> CurrentPlan:
-    """Return the plan of a row, without a grant that is over."""
+    """Return the plan of a row, without a grant or a spend limit that is over."""
     current = CurrentPlan(*row)
+    if current.over_spend_until is not None and gateway.clock() >= current.over_spend_until:
+        current = current._replace(over_spend_until=None)
     if current.granted_until is None or gateway.clock() < current.granted_until:
         return current
     plan = find_subscribed_plan(
@@ -107,4 +122,5 @@ def show_entitlements(catalog: Catalog, current: CurrentPlan) -> Json:
         "limits": catalog.list_limits(plan),
         "features": catalog.list_features(plan),
         "over_limits": [each._asdict() for each in find_over_limits(catalog, plan, levels)],
+        "over_spend_limit": current.over_spend_until is not None,
     }

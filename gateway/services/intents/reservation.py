@@ -21,6 +21,7 @@ from gateway.db.models import IS_OPEN, BillingIntent, Organization, Organization
 from gateway.errors import ChangeInProgress, ContactSalesRequired
 from gateway.failpoints import Failpoint, failpoint
 from gateway.services.mirror.charged_method import find_charged_method
+from gateway.services.plan_table.attribution import USAGE
 from gateway.services.runtime import Gateway
 
 T = TypeVar("T")
@@ -44,6 +45,7 @@ class Kind(StrEnum):
     ABANDON_CHANGE = "abandon_change"
     MOVE_PRICES = "move_prices"
     RETURN_TO_FLOOR = "return_to_floor"
+    EXTEND_TRIAL = "extend_trial"
 
 
 class OperationInFlight(Exception):
@@ -96,7 +98,7 @@ def try_to_reserve(
         session.execute(select(Organization.id).where(Organization.id == organization_id).with_for_update())
         if session.scalar(INTENT_ID, {"organization_id": organization_id}) is not None:
             raise OperationInFlight
-        if kind not in (Kind.ABANDON_CHANGE, Kind.MOVE_PRICES):
+        if kind not in (Kind.ABANDON_CHANGE, Kind.MOVE_PRICES, Kind.EXTEND_TRIAL):
             refuse_sales_plan(session, gateway.catalog, organization_id)
         refuse_change_in_flight(session, organization_id, kind, object_id)
         if not check(session):
@@ -135,12 +137,19 @@ def refuse_change_in_flight(session: Session, organization_id: str, kind: Kind, 
     change = session.scalars(query).one_or_none()
     if change is None:
         return
+    if is_of_usage(change.actor, change.state):
+        raise OperationInFlight
     ends_the_wait = (kind, object_id) in {
         (Kind.ABANDON_CHANGE, change.id),
         (Kind.PAY_INVOICE, change.pending_invoice_id),
     }
     if change.state != "requires_action" or not ends_the_wait:
         raise change_in_progress(change.id)
+
+
+def is_of_usage(actor: str | None, state: str | None) -> bool:
+    """Return whether a change only makes the quantity follow a level. It takes one call to Stripe, so users wait."""
+    return actor == USAGE and state in ("requested", "processing")
 
 
 def change_in_progress(change_id: str) -> ChangeInProgress:

@@ -10,13 +10,15 @@ from gateway.catalog import Catalog, CatalogPlan, Trial
 from gateway.db.models import IS_OPEN, OPEN_STATES, Organization, OrganizationPlan, PlanChange
 from gateway.errors import InvalidRequest, NotEnrolled, PreconditionFailed, QuoteStale, TrialUnavailable
 from gateway.services.customers.deletion import refuse_deleted_customer
-from gateway.services.intents.reservation import INTENT_ID, OperationInFlight, change_in_progress
+from gateway.services.intents.reservation import INTENT_ID, OperationInFlight, change_in_progress, is_of_usage
+from gateway.services.plan_table.attribution import USAGE
 from gateway.services.quotes.token import Terms
 from gateway.services.rate_limits.table import CHANGES
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import exposure, policy
 from gateway.services.subscription.billing_state import REQUESTED, BillingState, load_billing_state
 from gateway.services.subscription.intervals import check_interval
+from gateway.services.subscription.levels import choose_quantity
 from gateway.services.subscription.policy import Transition
 from gateway.services.subscription.pricing import get_price, name_prices
 from gateway.services.subscription.trials import find_startable
@@ -24,13 +26,19 @@ from schemas.changes import ChangeCommand
 
 # One statement for both, because a round trip costs more than the rows. It returns a row even without a change.
 INTENT_AND_LATEST = (
-    select(INTENT_ID.scalar_subquery().label("intent_id"), PlanChange.id, PlanChange.state, PlanChange.created_at)
+    select(
+        INTENT_ID.scalar_subquery().label("intent_id"),
+        PlanChange.id,
+        PlanChange.state,
+        PlanChange.actor,
+        PlanChange.created_at,
+    )
     .select_from(REQUESTED)
     .outerjoin(
         PlanChange,
         and_(
             PlanChange.organization_id == REQUESTED.c.id,
-            or_(IS_OPEN, PlanChange.created_at > bindparam("since")),
+            or_(IS_OPEN, and_(PlanChange.created_at > bindparam("since"), PlanChange.actor != USAGE)),
         ),
     )
     .order_by(IS_OPEN.desc(), PlanChange.created_at.desc())
@@ -70,7 +78,9 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     trial_plan = choose_trial(gateway.catalog, billing, command, terms)
     plan = trial_plan.key if trial_plan is not None else command.plan or (terms.plan if terms is not None else None)
     target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
-    quantity = command.quantity or (terms.quantity if terms is not None else billing.default_quantity(target.key))
+    quantity = command.quantity or (terms.quantity if terms is not None else None)
+    if quantity is None or (terms is None and caller.actor != USAGE):
+        quantity = choose_quantity(session, gateway.catalog, caller.organization_id, billing, target, quantity)
     transition = policy.check_change(gateway.catalog, billing.plan_state, target, quantity, billing.contract)
     check_interval(billing, target, interval)
     if trial_plan is not None:
@@ -154,7 +164,11 @@ def refuse_another_operation(session: Session, caller: Caller, now: datetime) ->
     latest = session.execute(INTENT_AND_LATEST, {"organization_id": caller.organization_id, "since": since}).all()
     if latest[0].intent_id is not None:
         raise OperationInFlight
+    if is_of_usage(latest[0].actor, latest[0].state):
+        raise OperationInFlight
     if latest[0].state in OPEN_STATES:
         raise change_in_progress(latest[0].id)
+    if caller.actor == USAGE:
+        return
     times = [each.created_at for each in latest if each.id is not None]
     CHANGES.refuse_more(times, now, f"At most {CHANGES.amount} changes of the plan are possible per hour.")

@@ -39,6 +39,7 @@ from gateway.services.customers.deletion import check_for_deletion
 from gateway.services.mirror.merge import merge
 from gateway.services.mirror.refresh import merge_snapshots, refresh
 from gateway.services.mirror.refresh_jobs import defer_refresh
+from gateway.services.plan_changes.final_usage import send_final_usage
 from gateway.services.plan_changes.payment import (
     hold_back,
     read_step_answer,
@@ -140,6 +141,8 @@ def perform_step(gateway: Gateway, step: Step) -> None:
     """
     if step.is_held_back:
         refuse_unsafe_wait(gateway, step)
+    if step.removes_items:
+        send_final_usage(gateway, step)
     try:
         with withdraw_if_not_called(gateway, step.change_id), stripe_call():
             answer = step.perform(gateway.stripe)

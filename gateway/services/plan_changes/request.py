@@ -43,6 +43,7 @@ from gateway.services.rate_limits.card_testing import check_declines
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import is_unpaid, load_billing_state
+from gateway.services.subscription.levels import recheck_levels
 from gateway.services.subscription.settlement import choose_settlement
 from gateway.stripe_api.snapshots import InvoiceSnapshot
 from gateway.stripe_api.times import from_unix, to_unix
@@ -225,6 +226,8 @@ def write_intent(
         bulk.flush(session, PlanChange)
         if admitted.trial is not None:
             session.add(Trial(organization_id=organization.id, reason="started", change_id=intent.id, created_at=now))
+        if admitted.source != admitted.target.key and admitted.target.unit is not None:
+            recheck_levels(session, caller.organization_id, now)
         idempotency.link_change(session, caller, intent.id)
         jobs.defer(session, jobs.FINISH_CHANGE, {"change_id": intent.id}, lock=intent.id, at=now + FINISH_AFTER)
     bind_contextvars(change_id=intent.id)

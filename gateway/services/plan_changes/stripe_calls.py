@@ -71,6 +71,11 @@ class Step:
         """Return whether Stripe parks the change until the cardholder approves the payment."""
         return self.params.get("payment_behavior") == HELD_BACK
 
+    @property
+    def removes_items(self) -> bool:
+        """Return whether the call removes metered items, so that Stripe bills no later usage of them."""
+        return any(item.get("deleted") for item in self.params.get("items", ()))
+
     def perform(self, stripe: StripeClient) -> Subscription:
         """Make the call. Its idempotency key derives from the change, so Stripe carries out a repeated call once."""
         key = f"{self.change_id}:{self.name}" + (f":{self.keys_spent}" if self.keys_spent else "")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.db.models import OPEN_STATES, PlanChange, Subscription
+from gateway.db.models import OPEN_STATES, Grant, PlanChange, Subscription
 from gateway.services.plan_table.derive import PlanState
 from gateway.services.plan_table.standing import NO_SUBSCRIPTION
 from gateway.stripe_api.snapshots import ENDED, Seen
@@ -14,6 +14,7 @@ PAYMENT_KEY_PREFIX = "pay:"  # the idempotency keys of payments that a user make
 CREDIT_KEY_PREFIX = "unpaid_credit:"  # the idempotency keys of calls that withdraw a credit for unpaid time
 # The cause of what an adoption shows. The organization had the plan before, so such an entry reports no change.
 ADOPTED = "adopted"
+USAGE = "usage"  # the actor of a change with which the quantity follows a level
 USER, SALES, STRIPE, OPERATOR, SYSTEM = "user", "sales", "stripe", "operator", "system"
 
 
@@ -40,12 +41,16 @@ def attribute_plan(
     changes: Mapping[str, PlanChange],
     subscription: Subscription | None,
     before: PlanState | None,
+    grant: Grant | None = None,
 ) -> Attribution:
-    """Return who changed an organization's plan and why: a change of ours, or the author that Stripe names.
+    """Return who changed an organization's plan and why: a change or grant of ours, or the author that Stripe names.
 
     ``changes`` are the organization's own changes by id. Call this before ``writer.close_changes`` closes the fulfilled
     ones. ``subscription`` is the organization's current one. ``before`` is the plan table's state before the change.
+    ``grant`` is the longer trial that ``seen`` names.
     """
+    if grant is not None:
+        return Attribution(actor_type=OPERATOR, actor=grant.granted_by, change_id=None, cause=grant.id)
     change = find_responsible_change(seen, changes, subscription, before)
     if change is not None:
         return Attribution(actor_type=USER, actor=change.actor, change_id=change.id, cause=seen.cause)
@@ -89,3 +94,8 @@ def find_reported_change_id(seen: Seen) -> str | None:
         return seen.cause
     key = seen.request_key or ""
     return key.partition(":")[0] if key.startswith(CHANGE_ID_PREFIX) else None
+
+
+def find_named_grant_id(seen: Seen) -> str | None:
+    """Return the id of the longer trial whose call returned this state, or caused the event that shows it."""
+    return next((each for each in (seen.cause, seen.request_key or "") if each.startswith(GRANT_ID_PREFIX)), None)

@@ -26,6 +26,7 @@ from gateway.services.plan_table.attribution import find_reported_change_id
 from gateway.services.plan_table.selection import Plans
 from gateway.stripe_api.snapshots import Seen
 
+IS_GRANTED_PLAN = and_(Grant.ended_at.is_(None), Grant.extends_trial.is_(False))
 # The catalogue, product id -> plan. Other queries read it as one of their columns.
 PLAN_OF_PRODUCT = select(func.json_object_agg(Plan.product_id, Plan.key)).where(Plan.key.is_not(None)).scalar_subquery()
 # Built once, because building a statement takes as long as executing it.
@@ -54,7 +55,7 @@ ORGANIZATION_ROWS = (
             or_(IS_OPEN, among_those(PlanChange.id, "named")),
         ),
     )
-    .outerjoin(Grant, and_(Grant.organization_id == Organization.id, Grant.ended_at.is_(None)))
+    .outerjoin(Grant, and_(Grant.organization_id == Organization.id, IS_GRANTED_PLAN))
     .outerjoin(Trial, Trial.organization_id == Organization.id)
     .where(among_those(Organization.id, "organizations"))
     .execution_options(populate_existing=True)
@@ -78,7 +79,7 @@ class OrganizationRows:
     """The open change, and the changes that the observations name, by id."""
     plan_row: OrganizationPlan | None = None
     grant: Grant | None = None
-    """The grant that has not been ended."""
+    """The complimentary plan that has not been ended."""
     had_trial: bool = False
     """Whether the trial of the organization is recorded."""
 

@@ -16,6 +16,7 @@ from gateway.db.models import (
     OPEN_STATES,
     UNSETTLED,
     Base,
+    Grant,
     Json,
     OrganizationPlan,
     PlanChange,
@@ -24,7 +25,7 @@ from gateway.db.models import (
 )
 from gateway.errors import PaymentAbandoned
 from gateway.services.plan_table.announcements import build_written_rows
-from gateway.services.plan_table.attribution import Attribution, attribute_plan
+from gateway.services.plan_table.attribution import Attribution, attribute_plan, find_named_grant_id
 from gateway.services.plan_table.derive import (
     PlanState,
     add_grant,
@@ -43,6 +44,7 @@ from gateway.services.plan_table.selection import (
 )
 from gateway.services.plan_table.standing import UNDECIDED, find_debts
 from gateway.services.plan_table.trials import defer_trial_jobs, record_trials, shows_trial
+from gateway.services.spend_checks import request_checks
 from gateway.stripe_api.snapshots import ENDED, Seen
 
 # Delay of the job that withdraws credits. The request that made the change has usually withdrawn them before.
@@ -67,6 +69,7 @@ def update_plan_table(
     if not affected:
         return {}
     history: list[Json] = []
+    changed: list[str] = []
     for organization_id, seen in affected.items():
         rows = rows_by_organization[organization_id]
         for each in rows.subscriptions:
@@ -74,13 +77,14 @@ def update_plan_table(
         state = derive_plan(rows, plans)
         before = PlanState.of_row(rows.plan_row) if rows.plan_row is not None else None
         if state != (before or never_enrolled(plans.floor)):
-            attribution = attribute_plan(
-                seen, rows.changes, select_current_subscription(rows.subscriptions, plans), before
-            )
+            current = select_current_subscription(rows.subscriptions, plans)
+            attribution = attribute_plan(seen, rows.changes, current, before, find_named_grant(session, seen))
             history.append(record_state(session, rows, state, attribution, now))
-            if attribution.change_id is None and is_plan_changed(before, state):
-                # Stripe prorates this change as if each invoice will be paid.
-                jobs.defer_all(session, [jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER)])
+            if is_plan_changed(before, state):
+                changed.append(organization_id)
+                if attribution.change_id is None:
+                    # Stripe prorates this change as if each invoice will be paid.
+                    jobs.defer_all(session, [jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER)])
         elif is_duplicate_changed(rows.subscriptions, plans):
             jobs.defer_all(session, [jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER)])
         defer_trial_jobs(session, organization_id, before.status if before is not None else None, state.status)
@@ -88,7 +92,14 @@ def update_plan_table(
     unrecorded = (rows_by_organization[each] for each in affected if not rows_by_organization[each].had_trial)
     shown = [rows.organization.id for rows in unrecorded if any(map(shows_trial, rows.subscriptions))]
     record_trials(session, shown, "at_stripe", now)
+    request_checks(session, changed, now)
     return build_written_rows(session, history, plans.floor, now)
+
+
+def find_named_grant(session: Session, seen: Seen) -> Grant | None:
+    """Return the longer trial that a state names. Only the event or the answer of its own call names one."""
+    grant_id = find_named_grant_id(seen)
+    return session.get(Grant, grant_id) if grant_id is not None else None
 
 
 def record_state(

@@ -15,7 +15,7 @@ from stripe import Invoice
 from gateway.db.models import OrganizationPlan, Price, Subscription, UsageEstimate
 from gateway.errors import StripeRejected
 from gateway.services.quotes.lines import list_lines, sum_up
-from gateway.services.runtime import Caller, Gateway
+from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import nothing_upcoming, stripe_call
 from gateway.stripe_api.snapshots import TRIALING
 
@@ -47,17 +47,17 @@ class DatedEstimate(Estimate):
     calculated_at: datetime
 
 
-def load_estimate(gateway: Gateway, caller: Caller) -> DatedEstimate | None:
+def load_estimate(gateway: Gateway, organization_id: str) -> DatedEstimate | None:
     """Return the estimate, at most five minutes old and never older than the last change of the plan table.
 
     Return None without a subscription, during a trial, and if Stripe will make no further invoice.
     """
     now = gateway.clock()
     with gateway.database.reading() as session:
-        plan = session.get(OrganizationPlan, caller.organization_id)
+        plan = session.get(OrganizationPlan, organization_id)
         if plan is None or plan.subscription_id is None or plan.current_period_end is None or plan.status == TRIALING:
             return None
-        kept = session.get(UsageEstimate, caller.organization_id)
+        kept = session.get(UsageEstimate, organization_id)
         if kept is not None and kept.version == plan.version and now - kept.calculated_at < KEPT_FOR:
             return DatedEstimate(**kept.amounts, billing_date=plan.current_period_end, calculated_at=kept.calculated_at)
         metered_prices = find_metered_prices(gateway, session, plan.subscription_id)
@@ -70,7 +70,7 @@ def load_estimate(gateway: Gateway, caller: Caller) -> DatedEstimate | None:
         raise
     amounts = asdict(split_amounts(invoice, metered_prices))
     values = {"version": plan.version, "amounts": amounts, "calculated_at": now}
-    upsert = insert(UsageEstimate).values(organization_id=caller.organization_id, **values)
+    upsert = insert(UsageEstimate).values(organization_id=organization_id, **values)
     gateway.database.execute(upsert.on_conflict_do_update(index_elements=["organization_id"], set_=values))
     return DatedEstimate(**amounts, billing_date=plan.current_period_end, calculated_at=now)
 

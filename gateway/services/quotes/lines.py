@@ -105,10 +105,27 @@ def compute_next_amount_due(next_invoice: Invoice | None, total: int, immediate:
 
 def find_credited_invoice(line: dict[str, Any]) -> str | None:
     """Return the id of the invoice that a line credits, or None if the line is no credit of an invoice."""
+    credited = find_credited_items(line)
+    return credited["invoice"] if credited is not None else None
+
+
+def select_credits(prorations: list[dict[str, Any]], lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the prorations that credit billed time. ``lines`` are all lines of the previews.
+
+    If a debit is not billed yet, the preview contains it. Its credit only takes it back, and gives nothing.
+    https://docs.stripe.com/api/invoice-line-item/object#invoice_line_item_object-parent
+    """
+    unbilled = {line["id"] for line in lines}
+    found = [(line, find_credited_items(line) or {}) for line in prorations if line["amount"] < 0]
+    return [line for line, credited in found if unbilled.isdisjoint(credited.get("invoice_line_items", ()))]
+
+
+def find_credited_items(line: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the invoice and the lines that a line credits, or None if it names none."""
     parent: dict[str, Any] = line["parent"] or {}
     details: dict[str, Any] = parent.get(parent.get("type", "")) or {}
-    credited = (details.get("proration_details") or {}).get("credited_items")
-    return credited["invoice"] if credited is not None else None
+    credited: dict[str, Any] | None = (details.get("proration_details") or {}).get("credited_items")
+    return credited
 
 
 def net_amount(line: dict[str, Any]) -> int:

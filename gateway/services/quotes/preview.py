@@ -24,6 +24,7 @@ from gateway.services.quotes.lines import (
     list_lines,
     net_amount,
     parse_line,
+    select_credits,
     select_remaining_lines,
     sum_up,
 )
@@ -62,7 +63,10 @@ class Quote:
     amount_due_on_billing_date: int
     sums: Sums
     credit: int
-    """What the organization gets back for time that it paid and did not use, with its discounts and taxes."""
+    """What the organization gets back for time that it paid and did not use, with its discounts and taxes.
+
+    A charge that waits for the billing date is not paid. A change that takes it back credits nothing.
+    """
     amount_unpaid: int
     """What the organization still owes on unpaid invoices after the change."""
     billing_date: datetime | None
@@ -126,7 +130,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
     total = next_total + (immediate.total if immediate is not None else 0)
     total += sum(each.total for each in endings) + charged_back - own_charged_back
     stripe_lines = [*own_lines, *ending_lines]
-    credited = [line for line in [*prorations, *ending_lines] if line["amount"] < 0]
+    credited = select_credits([*prorations, *ending_lines], stripe_lines)
     cleared_end = find_cleared_end(gateway.catalog, request.billing, request.plan)
     present = request.billing.plan_state
     terms = Terms(

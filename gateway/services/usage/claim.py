@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from gateway.db.models import UNSENT, Organization, UsageReport
 from gateway.services.runtime import Gateway
+from gateway.services.spend_checks import request_checks
 
 BATCH = 100
 LEASE = timedelta(minutes=3)
@@ -62,12 +63,21 @@ class Sent:
     """Since when Stripe may have counted the report."""
 
 
-def claim_reports(gateway: Gateway) -> list[ClaimedReport]:
-    """Lock the due reports that no other job has locked, seal them, and return them."""
+def claim_reports(gateway: Gateway, organization_id: str | None = None) -> list[ClaimedReport]:
+    """Lock the due reports that no other job has locked, seal them, and return them.
+
+    With an organization, its reports are due now, also those that still take up events. Another job may be sending one
+    of them. Stripe counts it once, because both send the same identifier.
+    """
     now = gateway.clock()
-    due = select(UsageReport).where(UNSENT, UsageReport.next_attempt_at <= now).order_by(UsageReport.next_attempt_at)
+    unsent = select(UsageReport).where(UNSENT).limit(BATCH)
+    if organization_id is None:
+        due = unsent.where(UsageReport.next_attempt_at <= now).order_by(UsageReport.next_attempt_at)
+    else:
+        # Sorted as the statement that stores events sorts them, because this waits for locks and could else deadlock.
+        due = unsent.where(UsageReport.organization_id == organization_id).order_by(UsageReport.id)
     with gateway.database.transaction() as session:
-        rows = session.scalars(due.limit(BATCH).with_for_update(skip_locked=True)).all()
+        rows = session.scalars(due.with_for_update(skip_locked=organization_id is None)).all()
         query = select(Organization.id, Organization.stripe_customer_id)
         query = query.where(Organization.id.in_({row.organization_id for row in rows}), ~Organization.deleted)
         customers = dict(session.execute(query).all())
@@ -77,6 +87,7 @@ def claim_reports(gateway: Gateway) -> list[ClaimedReport]:
             row.attempts += 1
             row.next_attempt_at = now + LEASE
             row.uncertain_since = row.uncertain_since or now  # a job that is killed leaves the outcome unknown
+        request_checks(session, customers, now)
     return claimed
 
 

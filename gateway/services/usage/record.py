@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+import structlog
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
@@ -24,6 +25,8 @@ SEALED_AFTER = timedelta(minutes=2)
 
 The minute between is for transactions that are still running."""
 NAMESPACE = uuid.UUID("6f1c6a0e-7f0f-4d55-9d07-6a6f3c1f2b11")
+
+log = structlog.get_logger()
 
 # One statement stores the events and adds the new ones up. So an event counts if and only if it is stored. Both inserts
 # are sorted, because two processes that lock the same rows in another order would deadlock.
@@ -128,8 +131,28 @@ def find_refusal(event: SentEvent, meters: Mapping[str, Meter], now: datetime) -
 def store_events(
     gateway: Gateway, events: Mapping[str, SentEvent], meters: Mapping[str, Meter], now: datetime
 ) -> list[str]:
-    """Store the events and add the new ones to their reports, in one transaction. Return the ids of the new ones."""
+    """Store the events and return the ids of the new ones. Raises DatabaseUnavailable.
+
+    If a downgrade has sent a report of this minute early, its events go into the next minute's reports.
+    """
     window = now.replace(second=0, microsecond=0)
+    try:
+        return add_to_reports(gateway, events, meters, window)
+    except IntegrityError:
+        log.info("usage_report_sent_early", exc_info=True)
+    try:
+        return add_to_reports(gateway, events, meters, window + timedelta(minutes=1))
+    except IntegrityError as error:  # the request took so long that the next minute's were sent too
+        raise DatabaseUnavailable("The events took too long to store. Please try again.") from error
+
+
+def add_to_reports(
+    gateway: Gateway, events: Mapping[str, SentEvent], meters: Mapping[str, Meter], window: datetime
+) -> list[str]:
+    """Store the events and add the new ones to the reports of the minute ``window``, in one transaction.
+
+    Return the ids of the new ones. Raises IntegrityError if one of the reports was sent, and nothing is stored then.
+    """
     timelines = load_timelines(
         gateway, {each.organization_id for each in events.values()}, min(each.occurred_at for each in events.values())
     )
@@ -153,11 +176,7 @@ def store_events(
         "states": [each.state for each in distinct],
         "due": window + SEALED_AFTER,
     }
-    try:
-        new = {row.id for row in gateway.database.fetch(STORE, values)}
-    except IntegrityError as error:
-        # The request took so long that a report was sent meanwhile. Nothing is stored.
-        raise DatabaseUnavailable("The events took too long to store. Please try again.") from error
+    new = {row.id for row in gateway.database.fetch(STORE, values)}
     return [each for each in events if each in new]
 
 

@@ -56,6 +56,17 @@ def send_due_reports(gateway: Gateway, stopping: Event) -> int:
     return attempts
 
 
+def send_all_reports(gateway: Gateway, organization_id: str) -> bool:
+    """Send what an organization has used up to now. Return whether Stripe has counted or refused all of it."""
+    with ThreadPoolExecutor(SENDERS) as pool:
+        while claimed := claim_reports(gateway, organization_id):
+            outcomes = list(pool.map(partial(try_report, gateway), claimed))
+            record_outcomes(gateway, outcomes)
+            if not all(each.counted or each.reason for each in outcomes):
+                return False
+    return True
+
+
 def try_report(gateway: Gateway, report: ClaimedReport) -> Sent:
     """Send one report. An unexpected error must not keep the outcomes of the others from being recorded."""
     try:

@@ -156,6 +156,8 @@ def test_grants_are_added_listed_and_ended(shell: Shell) -> None:
     assert "End it first" in shell.complaint(*added)
     assert "is over" in shell.complaint("grants", "add", "org_2", "plus", "--until", "2001-01-01", "--reason", "Beta")
     assert "must be the id" in shell.complaint("grants", "end", "org 1")
+    longer = ("grants", "extend-trial", "org_1", "--until", "2099-01-01", "--reason", "Beta")
+    assert "org_1 is in no trial" in shell.complaint(*longer)
     assert shell("grants", "list") == (0, f"{row}\n", "")
     status, out, _ = shell("grants", "end", "org_1", "--by", "bob")
     assert (status, out.startswith(f"{row}  ended "), out.endswith(" by bob\n")) == (0, True, True)

@@ -13,6 +13,7 @@ from tests.support.json_types import Json
 from tests.support.world import World
 
 OWN = {
+    "amounts",
     "at",
     "comment",
     "context",
@@ -25,12 +26,15 @@ OWN = {
     "If-None-Match",
     "key",
     "limit",
+    "meter",
     "plan",
     "quantity",
     "return_url",
     "shown_price",
+    "spend_limit",
     "to",
     "trial",
+    "value",
 }
 """Parameters and fields that name nothing of another organization."""
 WHOLE_BODIES = {"createSalesInquiry", "replaceBillingDetails"}

@@ -20,6 +20,7 @@ from tests.support.counted_statements import counted
 from tests.support.existing_account import existing_customer
 from tests.support.json_types import Json
 from tests.support.notified import NotifiedSystem, notify
+from tests.support.reconciliation import walk_gap
 from tests.support.world import World
 
 
@@ -71,6 +72,31 @@ def test_trial_is_told_from_its_start_to_its_end(
     go_on(world, stripe_time, days=1)
     assert told(world, konnect) == ["plan.changed", "trial.ended"]
     assert konnect.messages()[-1]["data"]["after"]["plan"] == "free"
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_end_of_a_trial_is_told_three_days_before(
+    world: World, konnect: NotifiedSystem, stripe_time: StripeTime, lost: bool
+) -> None:
+    world.api().ok("POST", "/subscription")
+    world.settle()
+    go_on(world, stripe_time, days=-3.1)
+    assert "trial.will_end" not in told(world, konnect)
+    if lost:
+        world.fault("webhook_dropped", event="customer.subscription.trial_will_end")
+        stripe_time.ahead += 0.2 * DAY
+        at_stripe(world)
+        assert "trial.will_end" not in told(world, konnect)
+        walk_gap(world)
+        world.work()
+    else:
+        go_on(world, stripe_time, days=-2.9)
+    messages = told_messages(world, konnect)
+    [announced] = [each["data"] for each in messages if each["type"] == "trial.will_end"]
+    assert announced["trial_end"] == world.api().ok("GET", "/subscription")["trial"]["ends_at"]
+    walk_gap(world)
+    world.work()
+    assert told(world, konnect) == []
 
 
 def test_unpaid_month_is_told_until_it_is_paid(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from gateway.db.models import Organization
 from gateway.errors import GatewayError
 from gateway.services.plan_changes.confirm import confirm_change
+from gateway.services.plan_changes.longer_trial import extend_trial
 from gateway.services.runtime import Caller
 from schemas.changes import ChangeCommand
 from tests.support.accounts import make_customer, show_in_search
@@ -71,6 +73,12 @@ class Seeker:
         make_customer(self.world, self.organization_id)
         self.world.settle()
 
+    def extend(self) -> None:
+        """Let an operator move the end of the trial, if there is one."""
+        until = self.world.gateway.clock() + timedelta(days=60)
+        with suppress(GatewayError):
+            extend_trial(self.world.gateway, self.organization_id, until=until, reason="test", operator="ada")
+
     def delete_customer(self) -> None:
         if self.customer_id is not None:
             with suppress(Exception):  # it is deleted already
@@ -98,6 +106,7 @@ ACTIONS: list[Callable[[Seeker], None]] = [
     Seeker.lapse,
     Seeker.get_another_customer,
     Seeker.delete_customer,
+    Seeker.extend,
 ]
 
 

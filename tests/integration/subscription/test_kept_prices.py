@@ -145,8 +145,9 @@ def test_a_synced_catalogue_changes_no_subscription(world: World, api: ApiClient
 
 def test_a_scheduled_subscription_is_changed_by_sales(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
-    with world.gateway.database.transaction() as session:
-        session.execute(update(Subscription).values(schedule_id="sub_sched_1"))
+    schedules = world.stripe.v1.subscription_schedules
+    schedule = schedules.create({"from_subscription": world.plan_row().subscription_id or ""})
+    world.settle()
     details = api.ok("GET", "/subscription")
     assert (details["scheduled"], details["actions"]) == (True, ["contact_sales"])
     for method, body in (("PATCH", {"quantity": 2}), ("PATCH", {"plan": "free"}), ("DELETE", {})):
@@ -154,6 +155,17 @@ def test_a_scheduled_subscription_is_changed_by_sales(world: World, api: ApiClie
     assert api.problem("POST", "/subscription/preview", quantity=2) == (409, "contact_sales_required")
     actions = [each["action"] for each in api.ok("GET", "/plans")["data"]]
     assert actions == ["contact_sales", "current", "contact_sales"]
+    schedules.release(schedule.id)
+    world.settle()
+    assert api.ok("PATCH", "/subscription", quantity=2)["subscription"]["scheduled"] is False
+
+
+def test_a_canceled_schedule_ends_the_plan(world: World, api: ApiClient) -> None:
+    api.ok("PATCH", "/subscription", plan="plus")
+    schedules = world.stripe.v1.subscription_schedules
+    schedules.cancel(schedules.create({"from_subscription": world.plan_row().subscription_id or ""}).id)
+    world.settle()
+    assert (world.plan_row().plan, world.plan_row().status) == ("free", "canceled")
 
 
 def test_the_earliest_period_end_is_the_billing_date(world: World) -> None:

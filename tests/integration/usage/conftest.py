@@ -8,6 +8,9 @@ from tests.support.api import ApiClient
 from tests.support.catalogs import PLAIN
 
 METERS = """
+[spend_alerts]
+usd = 70000
+
 [[meters]]
 key = "api_calls"
 name = "API calls"
@@ -50,6 +53,7 @@ def catalog_file(tmp_path: Path) -> Path:
     """Return the file of the catalogue, whose Plus has three metered prices."""
     path = tmp_path / "catalog.toml"
     plain = PLAIN.read_text(encoding="utf-8")
+    plain = plain.replace("max_quantity = 100", 'unit = "services"\nmax_quantity = 100')
     path.write_text(METERS + plain.replace('[[plans]]\nkey = "enterprise"\n', METERED), encoding="utf-8")
     return path
 

@@ -39,15 +39,17 @@ def test_sum_is_sent_once_its_minute_is_over(world: World) -> None:
     assert (report(world).state, report_usage(world)) == ("sent", 0)
 
 
-def test_event_of_a_sealed_report_is_not_stored(world: World) -> None:
+def test_event_of_a_sealed_report_goes_into_the_next_minutes(world: World) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     standing = replace(world.gateway, clock=lambda: now)  # a request that takes minutes
-    first, second = (SentEvent(each, "org_1", "api_calls", 1, now + timedelta(seconds=2)) for each in ("e1", "e2"))
-    record_usage(standing, [first])
-    report_usage(world)
+    events = [SentEvent(each, "org_1", "api_calls", 1, now + timedelta(seconds=2)) for each in ("e1", "e2", "e3")]
+    for event in events[:2]:
+        assert record_usage(standing, [event]).new == [event.id]
+        assert report_usage(world, after=TEN_MINUTES) == 1
     with pytest.raises(DatabaseUnavailable):
-        record_usage(standing, [second])
-    assert (report(world).events, [each.id for each in world.rows(UsageEvent)]) == (1, ["e1"])
+        record_usage(standing, [events[2]])
+    assert sorted(each.id for each in world.rows(UsageEvent)) == ["e1", "e2"]
+    assert [each.events for each in world.rows(UsageReport)] == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from gateway.services.notifications.delivery import build_message
 from gateway.services.notifications.outbox import Fact
 from gateway.services.plan_table.announcements import describe_entry
 from gateway.services.plan_table.derive import PlanState, never_enrolled
+from gateway.services.spend_alerts.check import Situation, Threshold, describe_crossing
+from gateway.services.spend_alerts.spend import Period
 from tests.support.documents import document
 from tests.support.json_types import Json
 
@@ -72,6 +74,10 @@ def built() -> Iterator[Fact]:
     upcoming = UpcomingInvoice(subscription_id="sub_1", organization_id="org_1", amount_due=1, currency="usd")
     upcoming.billing_date = NOW + timedelta(days=3)
     yield from describe_change(upcoming)
+    month = Period(start=NOW, end=NOW + timedelta(days=30))
+    situation = Situation(currency="usd", period=month, thresholds=(), recorded=None)
+    for kind in ("alert", "limit"):
+        yield describe_crossing("org_1", situation, Threshold(1, kind), 2)
 
 
 BUILT = MappingProxyType({fact.type: fact for fact in built()})

@@ -12,7 +12,12 @@ from gateway.auth import issue_development_token
 from gateway.db.models import Subscription
 from gateway.errors import GatewayError, InvalidRequest, NotFound, QuoteExpired, QuoteStale
 from gateway.services.plan_table.derive import never_enrolled
-from gateway.services.quotes.lines import compute_next_amount_due, compute_next_total, select_remaining_lines
+from gateway.services.quotes.lines import (
+    compute_next_amount_due,
+    compute_next_total,
+    select_credits,
+    select_remaining_lines,
+)
 from gateway.services.quotes.token import Terms, derive_signing_key, read_token, sign_token
 from gateway.services.runtime import Caller
 from gateway.services.subscription.billing_state import BillingState
@@ -202,3 +207,17 @@ def test_items_billed_immediately_are_not_due_later(extra: dict[str, Any], more:
     later = preview_of(waits, line("ii_next", 25_000), total=25_000 + 120 + more)
     total = compute_next_total(later, select_remaining_lines(later, immediate), 0)
     assert (total, compute_next_amount_due(later, total, immediate)) == (25_000, 25_000)
+
+
+def test_only_billed_time_is_credited() -> None:
+    def proration(line_id: str, amount: int, credited: str | None = None) -> dict[str, Any]:
+        named = {"invoice": "in_1", "invoice_line_items": [credited]} if credited else None
+        details = {"proration_details": {"credited_items": named}}
+        parent = {"type": "subscription_item_details", "subscription_item_details": details}
+        return {"id": line_id, "amount": amount, "parent": parent}
+
+    waits, debit = proration("il_waits", 300), proration("il_debit", 50)
+    takes_back, credit = proration("il_takes_back", -250, "il_waits"), proration("il_credit", -100, "il_billed")
+    of_cancellation = proration("il_canceled", -70) | {"parent": {"type": "invoice_item_details"}}
+    made = [takes_back, credit, debit, of_cancellation]
+    assert select_credits(made, [waits, *made]) == [credit, of_cancellation]

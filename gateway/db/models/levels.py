@@ -1,0 +1,31 @@
+"""The levels that the quantities of subscriptions follow, such as the number of services."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from gateway.db.models.base import Base
+
+
+class UsageLevel(Base):
+    """How many of the things an organization has that the quantity of a plan counts, as a service last reported it."""
+
+    __tablename__ = "usage_levels"
+    __table_args__ = (
+        CheckConstraint("value >= 0", name="value"),
+        # The worker looks for the levels that wait.
+        Index("ix_usage_levels_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    )
+
+    # No foreign key. A service may report an organization that the gateway has never seen.
+    organization_id: Mapped[str] = mapped_column(primary_key=True)
+    unit: Mapped[str] = mapped_column(primary_key=True)
+    """What the level counts, as plans of the catalogue name it."""
+    value: Mapped[int]
+    due_at: Mapped[datetime | None]
+    """When the worker compares the level with the quantity. None if it is not waiting."""
+    changed_at: Mapped[datetime | None]
+    """When the quantity last followed the level."""
+    quoted_until: Mapped[datetime | None]
+    """Until when a quote may be valid. A change of the quantity would make it stale."""

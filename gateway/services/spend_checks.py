@@ -1,0 +1,51 @@
+"""The organizations whose spend must be checked. Whatever may raise the spend adds one in its own transaction."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from gateway.db.models import SpendCheck
+from gateway.db.queries import among
+
+BATCH = 100
+AGAIN_AFTER = timedelta(minutes=2)
+EXPIRES_AFTER = timedelta(minutes=15)
+
+
+class ClaimedCheck(NamedTuple):
+    """A check that one job makes now. ``due_at`` is when another job would repeat it."""
+
+    organization_id: str
+    due_at: datetime
+    expires_at: datetime
+
+
+def request_checks(session: Session, organization_ids: Iterable[str], now: datetime) -> None:
+    """Make the worker check these organizations. The rows are sorted, because two transactions would else deadlock."""
+    rows = [{"organization_id": each, "due_at": now, "expires_at": now + EXPIRES_AFTER} for each in organization_ids]
+    if not rows:
+        return
+    upsert = insert(SpendCheck).values(sorted(rows, key=lambda row: str(row["organization_id"])))
+    wanted = upsert.excluded
+    values = {"due_at": func.least(SpendCheck.due_at, wanted.due_at), "expires_at": wanted.expires_at}
+    session.execute(upsert.on_conflict_do_update(index_elements=["organization_id"], set_=values))
+
+
+def claim_checks(session: Session, now: datetime) -> list[ClaimedCheck]:
+    """Claim the due checks that no other job has locked. Another job repeats them in two minutes."""
+    due = select(SpendCheck.organization_id).where(SpendCheck.due_at <= now).order_by(SpendCheck.due_at)
+    claimed = session.scalars(due.limit(BATCH).with_for_update(skip_locked=True)).all()
+    ahead = update(SpendCheck).where(among(SpendCheck.organization_id, claimed)).values(due_at=now + AGAIN_AFTER)
+    columns = (SpendCheck.organization_id, SpendCheck.due_at, SpendCheck.expires_at)
+    rows = session.execute(ahead.returning(*columns), execution_options={"synchronize_session": False})
+    return [ClaimedCheck(*row) for row in rows]
+
+
+def end_check(session: Session, check: ClaimedCheck) -> None:
+    """Remove a check that is made, unless somebody has requested another one in the meantime."""
+    is_same = (SpendCheck.organization_id == check.organization_id, SpendCheck.due_at == check.due_at)
+    session.execute(delete(SpendCheck).where(*is_same))

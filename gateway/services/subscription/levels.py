@@ -1,0 +1,68 @@
+"""The quantity that follows from a reported level."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from gateway.catalog import Catalog, CatalogPlan
+from gateway.db.models import UsageLevel
+from gateway.errors import QuantityFollowsUsage
+from gateway.services.subscription.billing_state import BillingState
+from gateway.services.subscription.exposure import find_max_quantity
+
+RECHECK_AFTER = timedelta(minutes=1)
+
+
+def choose_quantity(
+    session: Session,
+    catalog: Catalog,
+    organization_id: str,
+    billing: BillingState,
+    target: CatalogPlan,
+    wanted: int | None,
+) -> int:
+    """Return the quantity of a change. Without a reported level, it is ``wanted`` or the default.
+
+    Where a level is reported, another plan buys the present level, and the present plan keeps its quantity until the
+    worker changes it. Raise QuantityFollowsUsage if the user wants another quantity.
+    """
+    level = find_level(session, organization_id, target)
+    if level is None:
+        return wanted or billing.default_quantity(target.key)
+    if target.key == billing.plan_state.requested_plan:
+        quantity = billing.default_quantity(target.key)
+    else:
+        quantity = fit_level(catalog, billing, target, level.value)
+    if wanted not in (None, quantity):
+        raise QuantityFollowsUsage(f"The number of {level.unit} determines the quantity. It is {quantity}.")
+    return quantity
+
+
+def find_level(session: Session, organization_id: str, plan: CatalogPlan) -> UsageLevel | None:
+    """Return the level of what the plan's quantity counts, or None if none is reported."""
+    if plan.unit is None:
+        return None
+    return session.get(UsageLevel, (organization_id, plan.unit), populate_existing=True)
+
+
+def fit_level(catalog: Catalog, billing: BillingState, plan: CatalogPlan, value: int) -> int:
+    """Return the quantity for a level: at least 1, and not more than the organization may owe.
+
+    The quantity that it has already stays allowed.
+    """
+    present = billing.plan_state.quantity if plan.key == billing.plan_state.requested_plan else 1
+    return max(1, min(value, max(present, find_max_quantity(catalog, billing, plan))))
+
+
+def recheck_levels(session: Session, organization_id: str, now: datetime) -> None:
+    """Make the worker compare the levels with the plan that the organization has after a change.
+
+    The change may have bought fewer units than the level, or a level may have been reported since its quote.
+    """
+    session.execute(
+        update(UsageLevel)
+        .where(UsageLevel.organization_id == organization_id)
+        .values(due_at=now + RECHECK_AFTER)
+        .execution_options(synchronize_session=False)
+    )

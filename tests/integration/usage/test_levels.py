@@ -1,0 +1,115 @@
+"""The quantity of the subscription follows the level that a service reports."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from threading import Event
+
+import pytest
+from sqlalchemy import text
+
+from gateway.db.models import PlanChange, UsageLevel
+from gateway.services.levels.follow import follow_levels
+from tests.support.api import ApiClient
+from tests.support.world import World
+
+
+def report(world: World, value: int) -> None:
+    body = {"organization_id": "org_1", "meter": "services", "value": value}
+    assert world.api(scopes=("usage:write",)).ok("PUT", "/usage/levels", **body) == body
+
+
+def follow(world: World, *, hours: float = 0) -> int:
+    """Let the worker follow the levels, so many hours later, and return the quantity."""
+    later = datetime.now(UTC) + timedelta(hours=hours)
+    follow_levels(replace(world.gateway, clock=lambda: later), Event())
+    return world.plan_row().quantity
+
+
+def end_period(world: World) -> None:
+    """Let the period end in nine minutes, until the next merge shows its real end."""
+    with world.gateway.database.transaction() as session:
+        session.execute(text("UPDATE organization_plans SET current_period_end = now() + interval '9 minutes'"))
+
+
+def waits(world: World) -> bool:
+    [level] = world.rows(UsageLevel)
+    return level.due_at is not None
+
+
+@pytest.mark.usefixtures("plus")
+def test_burst_of_levels_is_one_change_and_the_last_wins(world: World) -> None:
+    report(world, 3)
+    assert follow(world) == 3
+    for value in (4, 9, 5):
+        report(world, value)
+    assert (follow(world), waits(world)) == (3, True)
+    assert (follow(world, hours=8), waits(world)) == (5, False)
+    changes = world.rows(PlanChange)
+    assert [each.actor for each in changes].count("usage") == 2
+    report(world, 0)
+    assert follow(world, hours=17) == 1
+
+
+def test_waiting_level_is_applied_before_a_quote_and_kept_for_it(world: World, plus: ApiClient) -> None:
+    report(world, 3)
+    follow(world)
+    report(world, 5)
+    quote = plus.ok("POST", "/subscription/preview", plan="free")
+    assert world.plan_row().quantity == 5
+    report(world, 7)
+    assert follow(world, hours=0.1) == 5
+    assert plus.ok("PATCH", "/subscription", quote=quote["token"])["state"] == "applied"
+    assert (follow(world, hours=1), waits(world)) == (1, False)
+
+
+def test_estimate_contains_a_waiting_level(world: World, plus: ApiClient) -> None:
+    report(world, 2)
+    follow(world)
+    report(world, 4)
+    assert plus.ok("GET", "/usage/estimate")["estimate"]["base"] == 4 * 25000
+
+
+@pytest.mark.usefixtures("plus")
+def test_waiting_level_is_applied_before_the_period_ends(world: World) -> None:
+    report(world, 2)
+    follow(world)
+    report(world, 4)
+    assert follow(world) == 2
+    end_period(world)
+    assert follow(world) == 4
+    report(world, 50)  # more than the exposure allows, so the level goes on waiting
+    end_period(world)
+    assert follow(world) == 10
+    end_period(world)
+    assert (follow(world), waits(world)) == (10, True)
+
+
+def test_user_cannot_choose_a_reported_quantity(world: World, plus: ApiClient) -> None:
+    report(world, 3)
+    follow(world)
+    assert plus.problem("PATCH", "/subscription", quantity=2) == (409, "quantity_follows_usage")
+    assert plus.problem("POST", "/subscription/preview", quantity=2) == (409, "quantity_follows_usage")
+
+
+def test_upgrade_buys_the_level_as_far_as_the_exposure_allows(world: World, api: ApiClient) -> None:
+    report(world, 12)
+    assert (follow(world), waits(world)) == (1, False)
+    assert api.ok("PATCH", "/subscription", plan="plus")["quantity"] == 10
+    assert waits(world)
+
+
+def test_changes_of_levels_do_not_use_up_a_users_limit(world: World, plus: ApiClient) -> None:
+    with world.gateway.database.transaction() as session:
+        session.execute(
+            text(
+                "INSERT INTO plan_changes (id, organization_id, state, actor, from_plan, to_plan, quantity, created_at,"
+                " ended_at) SELECT 'chg_' || n, 'org_1', 'applied', 'usage', 'plus', 'plus', 1, now(), now()"
+                " FROM generate_series(1, 30) AS n"
+            )
+        )
+    assert plus.ok("PATCH", "/subscription", quantity=2)["state"] == "applied"
+
+
+def test_level_of_something_that_no_plan_counts_is_refused(world: World) -> None:
+    body = {"organization_id": "org_1", "meter": "seats", "value": 1}
+    assert world.api(scopes=("usage:write",)).problem("PUT", "/usage/levels", **body) == (422, "invalid_request")
