@@ -15,8 +15,6 @@ from tests.support.stripe_answers import stripe_that_answers
 from tests.support.stripe_events import deliver, event
 from tests.support.world import World
 
-INQUIRY = {"name": "Ada", "email": "ada@example.test", "company": "Ada GmbH", "message": "Enterprise?"}
-
 
 @dataclass
 class Shell:
@@ -85,7 +83,7 @@ def write_to_the_plan_table(world: World) -> None:
         (lambda _: None, ("doctor",), "no worker is alive"),
         (prune_an_event, ("events", "replay", "evt_test"), "its payload is pruned"),
         (write_to_the_plan_table, ("plans", "rebuild"), "differs   org_1"),
-        (lambda world: world.api().ok("POST", "/sales-inquiries", **INQUIRY), ("sales", "deliver"), "0 of 1 delivered"),
+        (lambda _: None, ("sales", "deliver"), "GATEWAY_SALES_WEBHOOK_URL is not set."),
     ],
     ids=["doctor", "replay", "rebuild", "deliver"],
 )
@@ -98,7 +96,7 @@ def test_problem_sets_the_exit_status(
     assert status == 1
 
 
-@pytest.mark.parametrize("arguments", [("plans", "rebuild"), ("sales", "deliver"), ("events", "list"), ("--help",)])
+@pytest.mark.parametrize("arguments", [("plans", "rebuild"), ("sales", "list"), ("events", "list"), ("--help",)])
 def test_successful_command_exits_with_0(shell: Shell, arguments: tuple[str, ...]) -> None:
     assert shell(*arguments)[0] == 0
 

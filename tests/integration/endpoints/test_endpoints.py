@@ -229,4 +229,4 @@ def test_the_interface_describes_itself(world: World) -> None:
     document = world.client.get("/v1/openapi.json").get_json()
     assert set(document["paths"]) >= {"/v1/subscription", "/v1/subscription/preview", "/v1/plans"}
     assert "requestBody" in document["paths"]["/v1/subscription"]["patch"]
-    assert "requestBody" not in document["paths"]["/v1/subscription"]["delete"]
+    assert "requestBody" not in document["paths"]["/v1/subscription"]["get"]

@@ -18,7 +18,8 @@ from tests.support.api import problem_of
 from tests.support.world import World
 
 PUBLIC, OTHER, PRIVATE = "8.8.8.8", "9.9.9.9", "10.0.0.1"
-UNLIMITED_ROUTES = {"/webhooks/stripe", "/health/live", "/health/ready", "/metrics", "/v1/openapi.json"}
+UNLIMITED_ROUTES = {"/health/live", "/health/ready", "/v1/openapi.json", "/docs", "/docs/<name>"}
+UNLIMITED_ROUTES |= {"/billing", "/billing/static/<path:name>", "/billing/theme/<path:name>"}
 
 
 class Web:
