@@ -296,11 +296,3 @@ class WebhookRefused(GatewayError):
     """The delivery's signature or shape is not valid. The gateway stores none of it."""
 
     status, code, title = 400, "webhook_refused", "The delivery was refused"
-
-
-def of_code(code: str) -> type[GatewayError]:
-    """Return the error class that has the recorded ``code``."""
-    classes = [GatewayError]
-    for each in classes:
-        classes += each.__subclasses__()
-    return next(each for each in classes if each.code == code)

@@ -21,12 +21,12 @@ from gateway.db.models import TRIAL_END, Invoice, PlanChange, Trial
 from gateway.errors import (
     CustomerMissing,
     DatabaseUnavailable,
+    GatewayError,
     PaymentMethodRequired,
     QuoteStale,
     StripeNotCalled,
     StripeUnavailable,
     UnpaidInvoice,
-    of_code,
 )
 from gateway.failpoints import Failpoint, failpoint
 from gateway.services import idempotency
@@ -81,8 +81,18 @@ def change_plan(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Cha
         # The outcome is unknown and the change cannot be read. The Location lets the caller look at it later.
         raise DatabaseUnavailable(error.detail, headers=locate_change(change_id), change_id=change_id) from error
     if view.state == "failed" and view.error is not None:
-        raise of_code(view.error["code"])(view.error["detail"], headers=locate_change(change_id), change_id=change_id)
+        raise error_of_code(view.error["code"])(
+            view.error["detail"], headers=locate_change(change_id), change_id=change_id
+        )
     return view
+
+
+def error_of_code(code: str) -> type[GatewayError]:
+    """Return the error class that has the recorded ``code``."""
+    classes = [GatewayError]
+    for each in classes:
+        classes += each.__subclasses__()
+    return next(each for each in classes if each.code == code)
 
 
 def run_or_leave_to_job(gateway: Gateway, change_id: str, first: Step | None) -> None:
