@@ -56,6 +56,12 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+@pytest.fixture(autouse=True)
+def log_level() -> None:
+    """Show each test the informative lines. A command in the test before may have raised the level."""
+    logging.getLogger().setLevel(logging.INFO)
+
+
 @pytest.fixture(scope="session")
 def database_url(request: pytest.FixtureRequest, worker_id: str) -> str:
     """Create and migrate a database for this worker."""

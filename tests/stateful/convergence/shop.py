@@ -1,6 +1,7 @@
 """An organization and the deployment that it buys from."""
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -127,11 +128,11 @@ class QuotingShop:
         assert change.state == "applied"
         new_items = Counter(item for item_id, item in self.items().items() if item_id not in items)
         new_invoices = [invoice for invoice_id, invoice in self.invoices().items() if invoice_id not in invoices]
-        self.compare(quote, new_items, new_invoices)
+        self.compare(quote, new_items, new_invoices, invoices)
         self.check(change.id, sum(amount * times for (_, amount), times in new_items.items()))
 
-    def compare(self, quote: Quote, new_items: Lines, new_invoices: list[Invoice]) -> None:
-        """Compare the quote with Stripe's invoices and invoice items."""
+    def compare(self, quote: Quote, new_items: Lines, new_invoices: list[Invoice], earlier: Collection[str]) -> None:
+        """Compare the quote with what Stripe has now. ``earlier`` are the invoices before the change."""
         own = [line for line in quote.lines if line.proration and line.period.start == quote.proration_date]
         assert Counter((line.description, line.amount) for line in own) == new_items
         assert sum(invoice.amount_due for invoice in new_invoices) == quote.amount_due_now
@@ -142,7 +143,7 @@ class QuotingShop:
             line
             for invoice in (*new_invoices, upcoming)
             for line in invoice.lines.data
-            if line.amount < 0 and (line.description, line.amount) in new_items
+            if (line.description, line.amount) in new_items and gives_back(line, earlier)
         ]
         assert quote.credit == -sum(map(net_of, credited))
         carried_over = bool(new_invoices) and 0 < quote.amount_due_on_billing_date < MINIMUM_CHARGE
@@ -165,6 +166,13 @@ class QuotingShop:
             quoted = [each for each in session.query(PlanChange) if each.quoted is not None]
         for each in quoted:
             self.check(each.id, each.quoted or 0)
+
+
+def gives_back(line: InvoiceLineItem, invoices: Collection[str]) -> bool:
+    """Return whether a line credits one of the invoices, and not a charge that was never billed."""
+    parent: Any = line.to_dict()["parent"]
+    credited = (parent[parent["type"]].get("proration_details") or {}).get("credited_items") or {}
+    return line.amount < 0 and credited.get("invoice") in invoices
 
 
 def net_of(line: InvoiceLineItem) -> int:

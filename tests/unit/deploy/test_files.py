@@ -63,8 +63,10 @@ def test_promtool_accepts_rules_and_configuration() -> None:
 @pytest.mark.skipif(ANALYZE is None, reason="systemd is not installed")
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     assert ANALYZE is not None
-    for unit in UNITS:  # the command must exist on the machine that checks
-        (tmp_path / unit.name).write_text(unit.read_text().replace("/opt/gateway/bin/gateway", sys.executable))
+    command = tmp_path / "gateway"  # it must exist on the machine that checks, and its path has no spaces
+    command.symlink_to(sys.executable)
+    for unit in UNITS:
+        (tmp_path / unit.name).write_text(unit.read_text().replace("/opt/gateway/bin/gateway", str(command)))
     paths = [str(tmp_path / unit.name) for unit in UNITS]
     result = subprocess.run([ANALYZE, "verify", *paths], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
