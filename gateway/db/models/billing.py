@@ -49,7 +49,7 @@ class Subscription(Mirrored):
     pending_until: Mapped[datetime | None]
     """When Stripe discards a change that waits for its payment. None if no change waits."""
     announced: Mapped[list[str]] = mapped_column(server_default="{}")
-    """The ids of the events of which the receivers were notified. A replay of such an event notifies nobody."""
+    """The ids of the events of which the receivers were notified. A replay of such an event sends no notification."""
     created: Mapped[datetime]
 
 
