@@ -147,8 +147,8 @@ def note_result(
 def find_earliest_change(level: UsageLevel, end: datetime, changes: int, now: datetime, *, at_once: bool) -> datetime:
     """Return when the quantity may change: not while a quote may be valid, and not before the pause is over.
 
-    Shortly before the period ends, and for a caller that needs the present level, the quantity may change during the
-    pause, while Stripe takes more items on the invoice. ``changes`` is how many the period until ``end`` has had.
+    Shortly before the period ends, and for a caller that needs the present level, the pause does not count. That holds
+    while Stripe takes more items on the invoice. ``changes`` is how many the period until ``end`` has had.
     """
     if level.quoted_until is not None and level.quoted_until > now:
         return level.quoted_until
