@@ -52,6 +52,6 @@ class SpendCheck(Base):
 
     organization_id: Mapped[str] = mapped_column(primary_key=True)
     due_at: Mapped[datetime]
-    """When to check next. A job moves it ahead before it checks, so that another job repeats the check if this one dies."""
+    """When to check next. A job moves it ahead before it checks, so that another one repeats a check whose job died."""
     expires_at: Mapped[datetime]
     """Until when a spend near an alert is checked again. Stripe may count the usage late."""
