@@ -28,7 +28,7 @@ class AccessLogger(Logger):
                 ms=round(request_time.total_seconds() * 1000, 1),
                 client=environ["REMOTE_ADDR"],
             )
-        clear_contextvars()  # the thread's next request may never reach the application, and is another one
+        clear_contextvars()  # the next request may be refused before it binds ids of its own
 
     def _set_handler(self, log: Any, output: str | None, fmt: logging.Formatter, stream: Any = None) -> None:  # noqa: ARG002 - ours replaces it
         super()._set_handler(log, output, build_formatter(), stream)

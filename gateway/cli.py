@@ -10,7 +10,7 @@ import click
 COMMANDS = MappingProxyType(
     {
         "catalog": "Check and show the plans that this deployment sells, and make Stripe match.",
-        "changes": "Show plan changes, as an operator follows them through the logs.",
+        "changes": "Show plan changes with their history, events and jobs.",
         "customers": "Take over the customers of an existing Stripe account.",
         "demo": "Start everything on this machine and play the story of one organization.",
         "doctor": "Check settings, database, Stripe, webhook endpoint and workers.",

@@ -163,7 +163,7 @@ class Config:
 
 
 def is_private_url(url: str) -> bool:
-    """Return whether only the receiver can read what is sent to ``url``: it is encrypted, or stays on this machine."""
+    """Return whether requests to ``url`` are encrypted or stay on this machine."""
     return HTTP_URL.match(url) is not None and (url.startswith("https://") or LOCAL_URL.match(url) is not None)
 
 

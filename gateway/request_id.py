@@ -8,7 +8,7 @@ from typing import Any
 from structlog.contextvars import get_contextvars
 
 HEADER = "X-Request-Id"
-# Whoever sends an id decides what the log says, so an id has no characters that a log or a shell might interpret.
+# The caller chooses the id, so it may have no characters that a log or a shell would interpret.
 SAFE = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 TRACE = re.compile(r"\A(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-|\Z)")
 

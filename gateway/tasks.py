@@ -174,7 +174,7 @@ def add_trial_tasks(app: App, gateway: Gateway) -> None:
 
 
 def add_usage_tasks(app: App, gateway: Gateway, ending: Event) -> None:
-    """Add the tasks that send usage to Stripe, note what Stripe refused of it later, and compare it with the alerts."""
+    """Add the tasks that send usage to Stripe, note later refusals, follow levels, and check spend alerts."""
 
     # If a run lasts longer than a minute, the next one runs beside it and takes other reports.
     @app.periodic(cron="* * * * *")

@@ -42,7 +42,10 @@ class ActorSchema(OutputSchema):
             "system (by time, or unknown)"
         },
     )
-    id = fields.String(allow_none=True, metadata={"description": "the `sub` of a user who changed the plan, or null"})
+    id = fields.String(
+        allow_none=True,
+        metadata={"description": "the `sub` of a user who changed the plan, `usage` if it follows a level, or null"},
+    )
 
 
 class CauseSchema(OutputSchema):

@@ -51,7 +51,9 @@ class InvoiceLineSchema(OutputSchema):
         "usage",
         "proration",
         "item",
-        metadata={"description": "a price in advance, usage of a past period, a change within a period, or else"},
+        metadata={
+            "description": "a price in advance, usage of a past period, a change within a period, or another item"
+        },
     )
     description = fields.String(allow_none=True)
     quantity = fields.Integer(allow_none=True)
@@ -79,7 +81,8 @@ class DetailedInvoiceSchema(InvoiceSchema):
         metadata={"description": "the amount due that was calculated before the billing date, or null if none was"},
     )
     differences = fields.List(
-        fields.Nested(DifferenceSchema), metadata={"description": "they add up to the difference to `calculated_due`"}
+        fields.Nested(DifferenceSchema),
+        metadata={"description": "causes that add up to the difference from `calculated_due`"},
     )
 
 

@@ -51,7 +51,8 @@ class PlanSchema(OutputSchema):
     price = fields.Nested(PriceSchema, allow_none=True, metadata={"description": "null if sales agrees the price"})
     prices = fields.List(fields.Nested(ListPriceSchema), metadata={"description": "all list prices"})
     intervals = fields.List(
-        one_of("month", "year"), metadata={"description": "intervals at which the organization can name the plan"}
+        one_of("month", "year"),
+        metadata={"description": "intervals at which the plan is on sale in the organization's currency"},
     )
     metered = fields.List(fields.Nested(MeteredSchema))
     limits = fields.Dict(

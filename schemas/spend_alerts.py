@@ -40,7 +40,7 @@ class SpendAlertsSchema(InputSchema):
 
 
 class ShownSpendAlertsSchema(OutputSchema):
-    """The alerts that hold."""
+    """The alerts that apply."""
 
     currency = Currency()
     amounts = fields.List(fields.Integer(), metadata={"description": "minor units, ascending"})

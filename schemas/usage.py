@@ -73,7 +73,7 @@ class RecordedUsageSchema(OutputSchema):
 
 
 class UsageLevelSchema(InputSchema):
-    """How many an organization has of what the quantity of its plan counts."""
+    """How many an organization has of what its plan's quantity counts."""
 
     organization_id = fields.String(required=True, validate=ORGANIZATION_ID)
     meter = fields.String(

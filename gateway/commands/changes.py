@@ -11,7 +11,7 @@ from gateway.services.operations.inspection import list_changes, show_change
 
 @click.group()
 def changes() -> None:
-    """Show plan changes, as an operator follows them through the logs."""
+    """Show plan changes with their history, events and jobs."""
 
 
 @changes.command("list")

@@ -93,11 +93,11 @@ async def keep_working(gateway: Gateway, concurrency: int, supervised: Supervisi
 class EndingWorker(Worker):
     """Procrastinate's worker, which tells its jobs to end when it stops. It also stops when a loop of its own fails.
 
-    It waits for running jobs before it can start again, and under steady load a drain would never end by itself.
+    Procrastinate waits for running jobs before it starts again. Under steady load, a drain would never end by itself.
     """
 
     def __init__(self, app: App, supervised: Supervision, concurrency: int) -> None:
-        """Begin with no loop that turns."""
+        """Expect no loop to turn yet."""
         super().__init__(
             app,
             concurrency=concurrency,
@@ -115,7 +115,7 @@ class EndingWorker(Worker):
         supervised.ending.clear()
 
     def stop(self) -> None:
-        """Stop, and tell the jobs."""
+        """Stop, and make the jobs end."""
         self._supervised.ending.set()
         super().stop()  # type: ignore[no-untyped-call]  # Procrastinate's
 
@@ -134,7 +134,7 @@ class EndingWorker(Worker):
 def watch(database: Database, supervised: Supervision) -> None:
     """End the process if one of its loops does not turn, so that its supervisor restarts it.
 
-    Without the database no loop needs to turn, so that is not counted.
+    Without the database no loop can turn, so that time does not count.
     """
     while not supervised.stopping.wait(1):
         if (loop := supervised.count_second()) is None:

@@ -146,7 +146,7 @@ def enqueuing_order(wanted: Wanted) -> tuple[str, float]:
 
 
 def missing_jobs(session: Session, by_lock: Mapping[str, Wanted]) -> list[Job]:
-    """Return the jobs for which none waits that starts in time. Delete the waiting ones that would start too late."""
+    """Return the jobs for which no waiting job starts in time. Delete the waiting ones that would start too late."""
     values = {"locks": list(by_lock), "times": [each.at for each in by_lock.values()]}
     waiting = set(session.scalars(WAITING, values)) if by_lock else set()
     new = [each for queueing_lock, each in by_lock.items() if queueing_lock not in waiting]

@@ -77,7 +77,7 @@ class QueueConnector(PsycopgConnector):
 def build_pool(*, check: object, **options: Any) -> AsyncConnectionPool:  # noqa: ARG001 - replaces Procrastinate's check
     """Return a pool that replaces all of its connections when one of them turns out to be dead.
 
-    They died together. Otherwise each of them would make a caller wait for seconds.
+    All of them died together. Each one that stays would make a caller wait for seconds.
     """
 
     async def check_or_drain(connection: psycopg.AsyncConnection[Any]) -> None:

@@ -27,7 +27,7 @@ SUSPENDS_DISPUTED = "suspends_disputed"  # under this key it holds the catalogue
 RECEIVERS = "receivers"  # under this key it holds the names of the receivers of notifications
 RETURNED_AT = "returned_at"  # a pooled connection stores under this key when it was last returned
 RECENTLY_USED = 0.1  # seconds
-# With these settings we notice a vanished server within a quarter of a minute, and no connection is opened to a server
+# With these settings we notice a vanished server within 15 seconds, and no connection is opened to a server
 # that refuses writes. Without the idle timeout, a process that hangs would keep its transaction's locks until it ends.
 # Our transactions wait only for the database, so none of them reaches the timeout in normal operation.
 CONNECT: Mapping[str, Any] = MappingProxyType(
@@ -60,7 +60,7 @@ def is_busy(error: BaseException | None) -> bool:
 
 
 def is_read_only(connection: psycopg.BaseConnection[Any]) -> bool:
-    """Return whether the server refuses writes. PostgreSQL reports it with its answers, so this asks nothing.
+    """Return whether the server refuses writes. PostgreSQL reports it with its answers, so this takes no round trip.
 
     https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC
     """
@@ -99,7 +99,7 @@ class Database:
     ) -> None:
         """Connect to ``url`` on first use. The plan table follows the catalogue's order and its ``on_dispute``.
 
-        A change is announced to the ``receivers``, which are given by name.
+        ``receivers`` names the receivers that are notified of changes.
         """
         rules = {PLAN_RANKING: plan_ranking, SUSPENDS_DISPUTED: suspends_disputed, RECEIVERS: receivers}
         self._session = partial(Session, expire_on_commit=False, info=rules)

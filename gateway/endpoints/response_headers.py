@@ -10,9 +10,9 @@ from gateway.config import Config
 from gateway.request_id import HEADER
 
 A_YEAR = 31_536_000  # seconds
-# What a browser may send to the interface and read from its answers, besides what it always may.
-ASKED = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", HEADER, "traceparent"]
-TOLD = ["ETag", "Idempotent-Replayed", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", HEADER]
+# The headers that a browser may send and read, besides those that the CORS protocol always allows.
+SENT_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", HEADER, "traceparent"]
+READ_HEADERS = ["ETag", "Idempotent-Replayed", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", HEADER]
 
 
 def register(app: Flask, config: Config) -> None:
@@ -39,8 +39,8 @@ def allow_origins(app: Flask, origins: Iterable[str]) -> None:
         resources=r"/v1/*",
         origins=list(origins),
         methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=ASKED,
-        expose_headers=TOLD,
+        allow_headers=SENT_HEADERS,
+        expose_headers=READ_HEADERS,
         max_age=600,
         send_wildcard=False,
         always_send=False,  # only a request with an Origin gets the headers

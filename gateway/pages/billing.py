@@ -18,7 +18,7 @@ STRIPE_FRAMES = (*STRIPE_SCRIPTS, "https://hooks.stripe.com")
 
 
 def build_policy(config: Config) -> str:
-    """Return the Content-Security-Policy. No script and no style may stand in the page itself."""
+    """Return the Content-Security-Policy. The page may have no inline script or style."""
     calls, scripts, frames = list_stripe_sources(config)
     directives = {
         "default-src": ["'none'"],
@@ -55,7 +55,7 @@ def choose_return(config: Config, wanted: str | None) -> str | None:
 
 
 def list_modules(files: Mapping[str, StaticFile]) -> Iterator[str]:
-    """Yield the modules to fetch together with the page, which would otherwise be found one after the other."""
+    """Yield the modules to fetch together. Otherwise the browser would find them one after the other."""
     return (name for name in files if name.endswith(".js") and name != "main.js")
 
 

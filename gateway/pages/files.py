@@ -1,4 +1,4 @@
-"""The files of the pages. A process reads each one when it is first asked for, and then keeps it in memory."""
+"""The files of the pages. A process reads each one on its first request, and then keeps it in memory."""
 
 import gzip
 import hashlib

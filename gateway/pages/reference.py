@@ -18,7 +18,7 @@ POLICY = (
 
 
 def build_blueprint() -> Blueprint:
-    """Return the routes. The document is public, and a request from the page needs a token as any other."""
+    """Return the routes. The document is public, but the requests that the page makes need a token."""
     blueprint = Blueprint("reference", __name__, template_folder="templates")
     paths = {path.name: path for path in (ASSETS / SCRIPT, ASSETS / STYLE, ASSETS / ICON, STARTER)}
 

@@ -14,7 +14,7 @@ def dump(answer: Json) -> bytes:
 
 
 def load(body: bytes) -> Json:
-    """Decode the body of a request to v2: an object of texts and of such objects. An empty body has no parameters."""
+    """Decode the JSON body of a request to v2. Its values are strings or objects. An empty body is an empty object."""
     try:
         found = json.loads(body or b"{}")
     except ValueError:

@@ -1,4 +1,4 @@
-"""The organizations whose spend must be checked. Whatever may raise the spend adds one in its own transaction."""
+"""The organizations whose spend must be checked. Each transaction that may raise a spend requests a check."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ class ClaimedCheck(NamedTuple):
 
 
 def request_checks(session: Session, organization_ids: Iterable[str], now: datetime) -> None:
-    """Make the worker check these organizations. The rows are sorted, because two transactions would else deadlock."""
+    """Make the worker check these organizations. Sort the rows, because two transactions could deadlock otherwise."""
     rows = [{"organization_id": each, "due_at": now, "expires_at": now + EXPIRES_AFTER} for each in organization_ids]
     if not rows:
         return
@@ -46,6 +46,6 @@ def claim_checks(session: Session, now: datetime) -> list[ClaimedCheck]:
 
 
 def end_check(session: Session, check: ClaimedCheck) -> None:
-    """Remove a check that is made, unless somebody has requested another one in the meantime."""
+    """Remove a check that is made, unless another one was requested in the meantime."""
     is_same = (SpendCheck.organization_id == check.organization_id, SpendCheck.due_at == check.due_at)
     session.execute(delete(SpendCheck).where(*is_same))

@@ -1,6 +1,6 @@
 """HTTP connections to Stripe whose responses must arrive in full within the read timeout.
 
-The timeout of a socket begins again with each byte. A response that drips in would hold its thread forever.
+The timeout of a socket begins again with each byte. A response that arrives byte by byte would hold its thread forever.
 """
 
 import io
@@ -35,13 +35,13 @@ class PromptReader(io.RawIOBase):
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
-        """Give up the socket, which stays open for the next response."""
+        """Release the socket, which stays open for the next response."""
         self._raw.close()
         super().close()
 
 
 class PromptResponse(HTTPResponse):
-    """A response whose status, headers and body must arrive before the socket's timeout is over once."""
+    """A response whose status, headers and body must all arrive within one timeout of the socket."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)

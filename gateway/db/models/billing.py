@@ -49,7 +49,7 @@ class Subscription(Mirrored):
     pending_until: Mapped[datetime | None]
     """When Stripe discards a change that waits for its payment. None if no change waits."""
     announced: Mapped[list[str]] = mapped_column(server_default="{}")
-    """The ids of the events of which the receivers were notified. A replay of such an event notifies nobody."""
+    """The ids of the events of which the receivers were notified. A replay of such an event sends no notification."""
     created: Mapped[datetime]
 
 
@@ -63,7 +63,7 @@ class Invoice(Mirrored):
         Index("ix_invoices_unpaid", "organization_id", postgresql_where=text("status IN ('open', 'uncollectible')")),
         # Each scrape of the metrics counts the invoices that differ from the charges calculated ahead.
         Index("ix_invoices_differing", "created", postgresql_where=text("differences <> '[]'")),
-        # A difference to nothing would be counted in the metric.
+        # The metric would count a difference although there was nothing to compare with.
         CheckConstraint("calculated_due IS NOT NULL OR differences = '[]'", name="differences"),
         # Stripe's values, and our own ``deleted`` for a draft that was deleted at Stripe
         CheckConstraint("status IN ('draft', 'open', 'paid', 'uncollectible', 'void', 'deleted')", name="status"),
@@ -162,7 +162,7 @@ class Charge(Mirrored):
 
 
 class UpcomingInvoice(Mirrored):
-    """The charges that Stripe calculated three days ahead. The invoice has no id, so each subscription has one row.
+    """The charges that Stripe calculated some days ahead. The invoice has no id, so each subscription has one row.
 
     The row stays after the billing date, until Stripe calculates the next charges. The invoice is compared with it.
     """

@@ -9,7 +9,7 @@ from gateway.db.models.base import Base
 
 
 class UsageLevel(Base):
-    """How many of the things an organization has that the quantity of a plan counts, as a service last reported it."""
+    """How many an organization has of what a plan's quantity counts, as a service last reported it."""
 
     __tablename__ = "usage_levels"
     __table_args__ = (

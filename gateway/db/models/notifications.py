@@ -60,7 +60,7 @@ class ReceiverState(Base):
     __tablename__ = "receiver_states"
     __table_args__ = (
         CheckConstraint("failures >= 0", name="failures"),
-        # Without the time of the first failure, nobody could say for how long the receiver has failed.
+        # Without the time of the first failure, ``gateway doctor`` could not say how long the receiver has failed.
         CheckConstraint("(failures = 0) = (failing_since IS NULL)", name="failing"),
         # A receiver that answers must not stay paused.
         CheckConstraint("paused_until IS NULL OR failures > 0", name="paused"),

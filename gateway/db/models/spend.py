@@ -45,13 +45,13 @@ class SpendCrossing(Base):
 class SpendCheck(Base):
     """An organization whose spend the worker must compare with its alerts.
 
-    It has no foreign key. The lock that one takes could deadlock with a merge that waits for this row.
+    It has no foreign key, because the key's lock could deadlock with a merge that waits for this row.
     """
 
     __tablename__ = "spend_checks"
 
     organization_id: Mapped[str] = mapped_column(primary_key=True)
     due_at: Mapped[datetime]
-    """When to check next. A job that checks sets it ahead, so that another one repeats a check whose job was killed."""
+    """When to check next. A job moves it ahead before it checks, so that another one repeats a check whose job died."""
     expires_at: Mapped[datetime]
     """Until when a spend near an alert is checked again. Stripe may count the usage late."""

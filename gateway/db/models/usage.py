@@ -34,11 +34,11 @@ class UsageEvent(Base):
 class UsageReport(Base):
     """What one Stripe meter event reports: the usage of one organization and meter, received within one minute.
 
-    open        takes up events until its minute is over
+    open        gets further events until its minute is over
     sending     belongs to a job that sends it, or waits for the next attempt
     sent        Stripe has counted it
     refused     Stripe refused it for ``reason``, and will not count it
-    not_billed  The organization was on the floor plan, so Stripe has nothing to bill and is not told
+    not_billed  The organization was on the floor plan, so nothing is sent to Stripe
     """
 
     __tablename__ = "usage_reports"
@@ -63,7 +63,7 @@ class UsageReport(Base):
     meter: Mapped[str]
     aggregation: Mapped[str]
     starts_at: Mapped[datetime]
-    """The begin of the part of an hour whose usage it adds up. No boundary of a period or plan lies within it."""
+    """The start of the part of an hour whose usage it adds up. No boundary of a period or plan lies within it."""
     occurred_at: Mapped[datetime]
     """When the latest of its events occurred. Stripe bills the report at this time."""
     quantity: Mapped[int]

@@ -18,7 +18,8 @@ log = structlog.get_logger()
 def switch_on_tax(gateway: Gateway, organization_id: str) -> None:
     """Switch on automatic tax for the running subscriptions that the gateway made or changed.
 
-    Stripe refuses it for one that has tax rates of its own or has just ended, which no billing details can repair.
+    Stripe refuses it for a subscription that has tax rates of its own or has just ended. New billing details cannot
+    repair that, so a refusal is only logged.
     https://docs.stripe.com/tax/subscriptions
     """
     if not gateway.catalog.automatic_tax:

@@ -51,7 +51,7 @@ def open_portal(gateway: Gateway, caller: Caller, return_url: str) -> str:
 def ensure_configuration(gateway: Gateway) -> str:
     """Return the id of the gateway's configuration of the portal. Create it, or correct it if somebody changed it.
 
-    An inactive one counts too. Stripe would answer the idempotency key with it for a day.
+    An inactive one counts too, because Stripe repeats its answer to the idempotency key for a day.
     """
     configurations = gateway.stripe.v1.billing_portal.configurations
     with stripe_call():

@@ -36,7 +36,7 @@ log = structlog.get_logger()
 def follow_levels(gateway: Gateway, stopping: Event) -> int:
     """Run the job that changes the quantities of all due levels, and return how many levels it looked at.
 
-    It looks at each one once. A level that cannot be followed stays due until its period ends.
+    One run looks at each level once. Near the end of a period it would otherwise claim the same levels forever.
     """
     looked_at, last = 0, ("", "")
     while not stopping.is_set() and (claimed := claim_levels(gateway, after=last)):
@@ -49,7 +49,7 @@ def follow_levels(gateway: Gateway, stopping: Event) -> int:
 def settle_level(gateway: Gateway, organization_id: str) -> None:
     """Change the quantity without delay if a level waits, before the caller quotes or changes the subscription.
 
-    It stays as it is while a quote may be valid.
+    The quantity stays as it is while a quote may be valid.
     """
     with gateway.database.reading() as session:
         waiting = select(UsageLevel.unit).where(
@@ -61,7 +61,7 @@ def settle_level(gateway: Gateway, organization_id: str) -> None:
 
 
 def keep_for_quote(gateway: Gateway, organization_id: str) -> None:
-    """Keep the quantity as it is while a quote that is made now may be valid. Change it before if a level waits."""
+    """Change the quantity if a level waits, and then keep it while a quote that is made now may be valid."""
     settle_level(gateway, organization_id)
     reported = update(UsageLevel).where(UsageLevel.organization_id == organization_id)
     gateway.database.execute(reported.values(quoted_until=gateway.clock() + QUOTE_LIFETIME))
@@ -101,12 +101,12 @@ def follow_level(gateway: Gateway, organization_id: str, unit: str, *, at_once: 
         plan = gateway.catalog.find(billing.plan_state.requested_plan)
         changes = count_changes(session, organization_id, billing)
     if plan is None or plan.unit != unit or plan.sales or billing.subscription is None:
-        note_result(gateway, level, due_at=None)  # another plan buys the present level
+        note_result(gateway, level, due_at=None)  # a move to another plan buys the level of that time
         return
     end = billing.plan_state.current_period_end or now
     quantity = fit_level(gateway.catalog, billing, plan, level.value)
     if quantity == billing.plan_state.quantity:
-        # What the organization may owe grows when it pays.
+        # A payment raises what the organization may owe, so look again later.
         note_result(gateway, level, due_at=now + SHORTEST_PAUSE if quantity < level.value else None)
     elif (earliest := find_earliest_change(level, end, changes, now, at_once=at_once)) > now:
         note_result(gateway, level, due_at=earliest)
@@ -115,7 +115,7 @@ def follow_level(gateway: Gateway, organization_id: str, unit: str, *, at_once: 
 
 
 def change_quantity(gateway: Gateway, level: UsageLevel, plan: CatalogPlan, quantity: int) -> None:
-    """Change the quantity as a user does, and note the result. What refuses the change must not stop the caller."""
+    """Change the quantity as a user does, and note the result. A refused change must not stop the caller."""
     now = gateway.clock()
     caller = Caller(organization_id=level.organization_id, actor=USAGE)
     try:
@@ -147,8 +147,8 @@ def note_result(
 def find_earliest_change(level: UsageLevel, end: datetime, changes: int, now: datetime, *, at_once: bool) -> datetime:
     """Return when the quantity may change: not while a quote may be valid, and not before the pause is over.
 
-    The pause ends early before the period does, and for a caller who needs the present level, while Stripe still takes
-    more items on the invoice. ``changes`` is how many the period until ``end`` has had.
+    Shortly before the period ends, and for a caller that needs the present level, the pause does not count. That holds
+    while Stripe takes more items on the invoice. ``changes`` is how many the period until ``end`` has had.
     """
     if level.quoted_until is not None and level.quoted_until > now:
         return level.quoted_until
@@ -160,7 +160,7 @@ def find_earliest_change(level: UsageLevel, end: datetime, changes: int, now: da
 
 
 def count_changes(session: Session, organization_id: str, billing: BillingState) -> int:
-    """Return how many changes the organization has made in this period, of all actors."""
+    """Return how many changes were applied in this period, by any actor."""
     since = billing.plan_state.current_period_start
     if since is None:
         return 0

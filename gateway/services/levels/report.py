@@ -9,7 +9,7 @@ from gateway.services.runtime import Gateway
 
 
 def report_level(gateway: Gateway, organization_id: str, unit: str, value: int) -> None:
-    """Store how many the organization has. The worker changes the quantity. Raise InvalidRequest for another unit."""
+    """Store a level, which the worker applies later. Raise InvalidRequest if no plan's quantity counts ``unit``."""
     units = sorted({plan.unit for plan in gateway.catalog.plans if plan.unit is not None})
     if unit not in units:
         known = f"Must be one of: {', '.join(units)}." if units else "No plan's quantity counts anything."

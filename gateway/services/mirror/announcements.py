@@ -1,4 +1,4 @@
-"""Tell the receivers of notifications what a merge changes in the mirror, apart from plans.
+"""Describe what a merge changes in the mirror, apart from plans, to the receivers of notifications.
 
 This runs between placing the snapshots and writing the rows, while SQLAlchemy still knows the values from before.
 """
@@ -13,7 +13,7 @@ from gateway.services.notifications.outbox import Fact, to_text
 from gateway.services.plan_table.attribution import ADOPTED
 from gateway.stripe_api.snapshots import SETTLED, TRIALING, Observation, Snapshot
 
-# The events that report what the state of their object does not show. https://docs.stripe.com/api/events/types
+# These events report something that the state of their object does not show. https://docs.stripe.com/api/events/types
 TYPE_OF_EVENT: Mapping[str, str] = MappingProxyType(
     {
         "customer.subscription.trial_will_end": "trial.will_end",
@@ -27,9 +27,9 @@ UPCOMING = ("currency", "amount_due", "billing_date")
 
 
 def describe_changes(observations: Sequence[Observation], rows: Mapping[tuple[str, str], Mirrored]) -> Iterator[Fact]:
-    """Yield the facts that the observations show, each object's once. An adoption shows none.
+    """Yield the facts that the observations show, once for each object. An adoption shows none.
 
-    Mark the events that are announced in their objects' rows.
+    Record each announced event in the row of its object.
     """
     paid_or_calculated: set[tuple[str, str]] = set()
     for each in observations:

@@ -76,7 +76,7 @@ def find_outdated_dependents(session: Session, snapshot: Snapshot, rows: Rows) -
     """Return kind and id of the objects to refresh, because ``snapshot`` has just been applied to its row.
 
     A subscription or customer names a discount that the mirror does not know. The charges of a subscription were
-    calculated before it changed. An invoice does not show all lines, and is to be compared with calculated charges.
+    calculated before it changed. An invoice lacks lines that the comparison with its calculated charges needs.
     """
     outdated = set()
     discounts = rows.get((DiscountsSnapshot.kind, snapshot.id))
@@ -86,7 +86,7 @@ def find_outdated_dependents(session: Session, snapshot: Snapshot, rows: Rows) -
     upcoming = rows.get((UpcomingInvoiceSnapshot.kind, snapshot.id))
     if isinstance(snapshot, SubscriptionSnapshot) and isinstance(upcoming, UpcomingInvoice):
         next_invoice = min(item.current_period_end for item in snapshot.items)
-        # After a renewal the charges are history, and the invoice is still to be compared with them.
+        # After a renewal the charges stay, because the invoice must still be compared with them.
         if snapshot.status in ENDED or next_invoice <= upcoming.billing_date:
             remove_upcoming_charges(session, upcoming, rows)
         if upcoming.billing_date == next_invoice and snapshot.status not in ENDED:

@@ -57,7 +57,7 @@ def deliver_due(gateway: Gateway, name: str) -> Generator[bool]:
 
 
 def load_due(gateway: Gateway, name: str) -> Sequence[Notification]:
-    """Return the due notifications of a receiver that is not paused. Each is the first that its organization awaits.
+    """Return the due notifications of a receiver that is not paused. Each is the first that waits for its organization.
 
     A later notification of an organization waits until the receiver has accepted the first one.
     """
@@ -152,7 +152,7 @@ def plan_retry(notification: Notification, state: ReceiverState, now: datetime) 
 
 
 def note_failure(session: Session, name: str, error: str, now: datetime) -> ReceiverState:
-    """Count a failure, pause the receiver if it is one of several in a row, and return its state."""
+    """Count a failure, and pause the receiver after ``PAUSE_AFTER`` failures in a row. Return its state."""
     session.execute(insert(ReceiverState).values(name=name).on_conflict_do_nothing())
     state = session.get_one(ReceiverState, name, with_for_update=True)
     state.failures, state.error = state.failures + 1, error

@@ -28,7 +28,7 @@ class Fact(NamedTuple):
 
 
 def build_rows(session: Session, facts: Iterable[Fact], now: datetime) -> list[Json]:
-    """Return the outbox's rows for the facts, in their order: one row for each receiver that gets the type.
+    """Return a row of the outbox for each fact and each receiver that gets its type, in the order of the facts.
 
     The caller has locked the organizations, which keeps their notifications in order. Without a receiver, this reads no
     fact.

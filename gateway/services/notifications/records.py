@@ -57,7 +57,7 @@ class ReceiverReport:
 
     @property
     def is_paused(self) -> bool:
-        """Return whether the gateway attempts only one notification now and then, because so many have failed."""
+        """Return whether the gateway has paused the receiver after several failures in a row."""
         return self.state is not None and self.state.paused_until is not None
 
 
@@ -86,7 +86,7 @@ def get_notification(gateway: Gateway, notification_id: str) -> Notification:
 
 
 def replay(gateway: Gateway, ids: Collection[str]) -> int:
-    """Send these notifications again, under their ids, and return how many there are. Their receivers are tried now."""
+    """Send these notifications again, under their ids, and return how many there are. End their receivers' pauses."""
     now = gateway.clock()
     again = (
         update(Notification)

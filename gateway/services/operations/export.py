@@ -1,17 +1,14 @@
 """Export everything that the database keeps about an organization."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from sqlalchemy import RowMapping, Table, select
 
-from gateway.db.models import Base, Organization, WebhookEvent
+from gateway.db.models import Base, Json, Organization, WebhookEvent
 from gateway.db.queries import among
 from gateway.errors import NotFound
 from gateway.services.runtime import Gateway
 from gateway.stripe_api import json_text
-
-Json = dict[str, Any]
 
 ORGANIZATIONS, EVENTS = Organization.__tablename__, WebhookEvent.__tablename__
 # These tables name no organization. The counts of the rate limits do, and expire within a day.

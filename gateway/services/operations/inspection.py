@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
@@ -10,6 +9,7 @@ from sqlalchemy.orm import Session
 from gateway.db.models import (
     NEWEST_FIRST,
     Invoice,
+    Json,
     Organization,
     OrganizationPlan,
     PaymentMethod,
@@ -21,8 +21,6 @@ from gateway.db.models import (
 from gateway.db.queries import among
 from gateway.errors import NotFound
 from gateway.services.runtime import Gateway
-
-Json = dict[str, Any]
 
 SHOWN = 10  # of each kind, the newest ones
 # An operator's command may scan the jobs, of which few are unfinished.

@@ -1,6 +1,6 @@
 """A longer trial, which an operator grants. It moves the end of a trial that is running at Stripe.
 
-Stripe has the end of the trial, and the grant is the record of who moved it and why.
+Stripe stores the end of the trial. The grant records who moved it and why.
 https://docs.stripe.com/billing/subscriptions/trials
 """
 
@@ -86,7 +86,7 @@ def record_grant(grant: Grant, session: Session) -> bool:
 def move_trial_end(gateway: Gateway, intent: BillingIntent) -> list[Snapshot]:
     """Move the end of the trial at Stripe, and return the subscription. If Stripe refuses, end the grant and raise.
 
-    Raises Conflict if the trial has ended. The same call would begin a second trial then.
+    Raises Conflict if the trial has ended, because the same call would then begin a second trial.
     """
     with gateway.database.reading() as session:
         grant = get_running(session, intent.organization_id)

@@ -1,4 +1,4 @@
-"""Tell the receivers of notifications what an entry of the plan history means. Pure functions."""
+"""Describe the entries of the plan history to the receivers of notifications."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime

@@ -14,7 +14,7 @@ from stripe import Invoice
 
 from gateway.db.models import OrganizationPlan, Price, Subscription, UsageEstimate
 from gateway.errors import StripeRejected
-from gateway.services.quotes.lines import list_lines, sum_up
+from gateway.services.quotes.lines import get_details, list_lines, sum_up
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import nothing_upcoming, stripe_call
 from gateway.stripe_api.snapshots import TRIALING
@@ -105,9 +105,7 @@ def split_amounts(invoice: Invoice, metered_prices: set[str]) -> Estimate:
 
 def is_proration(line: dict[str, Any]) -> bool:
     """Return whether the line prorates a change."""
-    parent: dict[str, Any] = line["parent"] or {}
-    details: dict[str, Any] = parent.get(parent.get("type", "")) or {}
-    return bool(details.get("proration"))
+    return bool(get_details(line).get("proration"))
 
 
 def find_price(line: dict[str, Any]) -> str | None:

@@ -122,9 +122,7 @@ def select_credits(prorations: list[dict[str, Any]], lines: list[dict[str, Any]]
 
 def find_credited_items(line: dict[str, Any]) -> dict[str, Any] | None:
     """Return the invoice and the lines that a line credits, or None if it names none."""
-    parent: dict[str, Any] = line["parent"] or {}
-    details: dict[str, Any] = parent.get(parent.get("type", "")) or {}
-    credited: dict[str, Any] | None = (details.get("proration_details") or {}).get("credited_items")
+    credited: dict[str, Any] | None = (get_details(line).get("proration_details") or {}).get("credited_items")
     return credited
 
 
@@ -151,9 +149,14 @@ def find_invoice_item(line: dict[str, Any]) -> str | None:
 
     The line of a pending proration names the subscription's item too.
     """
+    return get_details(line).get("invoice_item")
+
+
+def get_details(line: dict[str, Any]) -> dict[str, Any]:
+    """Return what Stripe says of a line's origin, or {} for a line without one."""
     parent: dict[str, Any] = line["parent"] or {}
     details: dict[str, Any] = parent.get(parent.get("type", "")) or {}
-    return details.get("invoice_item")
+    return details
 
 
 def list_lines(invoice: Invoice | None) -> list[dict[str, Any]]:

@@ -58,7 +58,7 @@ def refuse_too_many(session: Session, caller: Caller, now: datetime) -> None:
 
 
 def describe_inquiry(inquiry: SalesInquiry) -> Fact:
-    """Return what the sales team's system is told."""
+    """Return the notification to the sales team's system."""
     names = ("id", "organization_id", "name", "email", "company", "message", "created_at")
     data = to_text((name, getattr(inquiry, name)) for name in names)
     return Fact(inquiry.organization_id, INQUIRY, data)

@@ -90,12 +90,12 @@ def check_organization(gateway: Gateway, organization_id: str) -> bool:
     if situation is None or not situation.is_near:
         return True
     if gateway.clock() >= situation.period.end:
-        return False  # Stripe's preview is that of the next period already
+        return False  # Stripe previews the next period already
     with calling_as(Priority.REFRESH):
         estimate = load_estimate(gateway, organization_id)
     if estimate is None:
         return True
-    # Stripe may count usage late. It is ours that counts, unless Stripe bills it at other prices.
+    # Stripe may count usage late. So our records count if they show more, unless Stripe bills other prices.
     usage = max(estimate.usage, situation.recorded.usage) if situation.recorded is not None else estimate.usage
     spend = estimate.due - estimate.balance - estimate.usage + usage
     reached = [each for each in sorted(situation.thresholds) if each.amount <= spend]
@@ -104,10 +104,7 @@ def check_organization(gateway: Gateway, organization_id: str) -> bool:
 
 
 def load_situation(session: Session, gateway: Gateway, organization_id: str) -> Situation | None:
-    """Return what to compare, or None if the organization pays nothing. Sales alone watches the plans that it sells.
-
-    A trial costs nothing.
-    """
+    """Return what to compare, or None on the floor plan, in a trial, and on a plan that sales manages."""
     billing = load_billing_state(session, organization_id, gateway.catalog)
     plan = billing.plan_state.requested_plan
     if billing.subscription is None or billing.subscription.status == TRIALING or plan == gateway.catalog.floor.key:

@@ -45,7 +45,7 @@ class RecordedSpend:
 
 
 def find_period(items: Iterable[Json]) -> Period:
-    """Return the period of the item that Stripe invoices next. Metered items have a month, also beside a year."""
+    """Return the period of the item that Stripe invoices next. Metered items are monthly, also beside a yearly plan."""
     item = min(items, key=lambda each: datetime.fromisoformat(each["current_period_end"]))
     start, end = (datetime.fromisoformat(item[f"current_period_{each}"]) for each in ("start", "end"))
     return Period(start=start, end=end)

@@ -1,4 +1,4 @@
-"""A change to another interval: by the month or by the year. Stripe credits the old period and begins a new one.
+"""A change between the monthly and the yearly interval. Stripe credits the old period and begins a new one.
 
 A plan's metered prices stay monthly, so its items may have several intervals.
 https://docs.stripe.com/billing/subscriptions/mixed-interval
@@ -13,8 +13,8 @@ def check_interval(billing: BillingState, target: CatalogPlan, interval: str | N
     """Raise if the organization cannot name ``interval`` for ``target``, or move to the interval of ``billing``.
 
     Raises InvalidRequest for the floor plan. Raises ContactSalesRequired if the subscription has other items. Their
-    periods would restart too, in a second that no quote knows. Raises UnpaidInvoice if a year may not be paid for,
-    because Stripe would credit it to the customer's balance.
+    periods would restart too, in a second that no quote knows. Raises UnpaidInvoice if the present year may be
+    unpaid, because Stripe would credit it to the customer's balance.
     """
     if interval is not None and target.is_floor:
         raise InvalidRequest(

@@ -24,7 +24,7 @@ def choose_quantity(
 ) -> int:
     """Return the quantity of a change. Without a reported level, it is ``wanted`` or the default.
 
-    Where a level is reported, another plan buys the present level, and the present plan keeps its quantity until the
+    Where a level is reported, a move to another plan buys that level. The present plan keeps its quantity until the
     worker changes it. Raise QuantityFollowsUsage if the user wants another quantity.
     """
     level = find_level(session, organization_id, target)

@@ -18,7 +18,7 @@ def restarts_periods(billing: BillingState) -> bool:
 
 
 def choose_charge(catalog: Catalog, billing: BillingState, source: str, target: CatalogPlan) -> Charge:
-    """Return when Stripe settles a change. The paid plan decides, also for one that is left for the floor plan.
+    """Return when Stripe settles a change. The paid plan decides, even if it is left for the floor plan.
 
     A change at a yearly price is settled now if Stripe can charge it, and a move to another interval in any case.
     """

@@ -66,15 +66,15 @@ class Sent:
 def claim_reports(gateway: Gateway, organization_id: str | None = None) -> list[ClaimedReport]:
     """Lock the due reports that no other job has locked, seal them, and return them.
 
-    With an organization, its reports are due now, also those that still take up events. Another job may be sending one
-    of them. Stripe counts it once, because both send the same identifier.
+    With an organization, all its unsent reports are due now, open ones included. Another job may be sending one of
+    them. Stripe counts it once, because both send the same identifier.
     """
     now = gateway.clock()
     unsent = select(UsageReport).where(UNSENT).limit(BATCH)
     if organization_id is None:
         due = unsent.where(UsageReport.next_attempt_at <= now).order_by(UsageReport.next_attempt_at)
     else:
-        # Sorted as the statement that stores events sorts them, because this waits for locks and could else deadlock.
+        # Sorted as the statement that stores events sorts them, because this waits for locks and could deadlock.
         due = unsent.where(UsageReport.organization_id == organization_id).order_by(UsageReport.id)
     with gateway.database.transaction() as session:
         rows = session.scalars(due.with_for_update(skip_locked=organization_id is None)).all()

@@ -21,7 +21,7 @@ from schemas.usage import SentEvent
 OLDEST, NEWEST = timedelta(days=35), timedelta(minutes=5)
 """Stripe refuses usage that occurred longer ago or further ahead. https://docs.stripe.com/api/v2/billing/meter-event"""
 SEALED_AFTER = timedelta(minutes=2)
-"""A report takes up the events that arrive within one minute, and is sent this long after that minute began.
+"""A report adds up the events that arrive in one minute, and is sent this long after that minute began.
 
 The minute between is for transactions that are still running."""
 NAMESPACE = uuid.UUID("6f1c6a0e-7f0f-4d55-9d07-6a6f3c1f2b11")

@@ -94,7 +94,7 @@ def load_series(gateway: Gateway, organization_id: str, first: date | None, last
 
 
 def begin_of(day: date) -> datetime:
-    """Return the begin of a day in UTC."""
+    """Return the start of a day in UTC."""
     return datetime.combine(day, time(), UTC)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from gateway.services.runtime import Gateway
 
-# For each organization: its plans since the time, and the one that was in force at the time.
+# Finds each organization's plans since the time, and the one that was in force at that time.
 FIND_PLANS = text("""
     SELECT wanted.id, plan.recorded_at, plan.after ->> 'requested_plan' AS plan,
         CAST(plan.after ->> 'current_period_start' AS timestamptz) AS period_start,
@@ -26,7 +26,7 @@ FIND_PLANS = text("""
 
 @dataclass
 class Timeline:
-    """The plans of one organization, each with the time from which it was in force, and all boundaries between sums."""
+    """The plans of one organization, each with the time from which it was in force, and the times no report crosses."""
 
     since: list[datetime] = field(default_factory=list)
     plans: list[str] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Timeline:
         return self.plans[position - 1] if position else None
 
     def find_start(self, moment: datetime) -> datetime:
-        """Return the begin of the part of an hour to which ``moment`` belongs."""
+        """Return the start of the part of an hour to which ``moment`` belongs."""
         hour = moment.replace(minute=0, second=0, microsecond=0)
         position = bisect_right(self.boundaries, moment)
         return max(hour, self.boundaries[position - 1]) if position else hour

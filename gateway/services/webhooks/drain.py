@@ -87,7 +87,8 @@ def drain_batch(gateway: Gateway, handlers: Handlers) -> int:
         if ids:
             log.info("events_merged", event_ids=ids, change_ids=changes)
     except Exception as error:  # `drain_event` finds and records the error with its event
-        # A batch that exceeds a timeout of the database would exceed it again. Without any event, the inbox is locked.
+        # A batch that exceeded a timeout would exceed it again, so its events are tried alone. If no event was claimed,
+        # the inbox itself is locked.
         if isinstance(error, DatabaseUnavailable) and not (ids and is_busy(error.__cause__)):
             raise
         log.warning("batch_failed", events=len(ids), exc_info=True)

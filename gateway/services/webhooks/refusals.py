@@ -45,7 +45,7 @@ def find_signature_problem(gateway: Gateway) -> str | None:
     refused = load_result(gateway.database, CHECK_NAME)
     if refused is None:
         return None
-    # Partial, as the index of the kept payloads. Every type that the endpoint subscribes to keeps its payload.
+    # Only kept payloads, because they have a partial index. Every type that the endpoint subscribes to keeps them.
     accepted = select(func.max(WebhookEvent.received_at)).where(
         WebhookEvent.payload.is_not(None), WebhookEvent.source == "webhook"
     )

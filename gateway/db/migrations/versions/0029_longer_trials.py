@@ -30,7 +30,7 @@ def downgrade() -> None:
 
 
 def replace_index(columns: list[str]) -> None:
-    """Create the index of running grants anew on these columns."""
+    """Replace the index of running grants by one on these columns."""
     op.drop_index("uq_grants_running", "grants")
     op.create_index("uq_grants_running", "grants", columns, unique=True, postgresql_where=sa.text("ended_at IS NULL"))
 
