@@ -21,6 +21,8 @@ from schemas.fields import EmailAddress
 
 ORGANIZATION_ID = re.compile(r"\A[A-Za-z0-9_.:-]{1,128}\Z")
 REQUIRED_CLAIMS = ["exp", "iss", "aud", "sub"]
+# The gateway itself is the actor of changes that follow usage. Such a change passes limits that hold for users.
+RESERVED_SUBJECT = "usage"
 JWKS_ALGORITHMS = ("RS256", "ES256", "EdDSA")  # asymmetric only, or the public key could pass as a shared secret
 DEVELOPMENT_ALGORITHM = "HS256"
 # A service sends the same token with thousands of requests. A withdrawn key counts at most this much longer.
@@ -133,6 +135,8 @@ class TokenVerifier:
             email=email_address(claims, "email"),
             currency=text_claim(claims, "currency"),
         )
+        if found.subject == RESERVED_SUBJECT:
+            raise unauthorized("The token's subject is reserved.")
         if len(self._verified) >= MOST_REMEMBERED:
             self._verified.clear()
         self._verified[authorization or ""] = min(now + REMEMBERED_FOR, int(claims["exp"])), found
