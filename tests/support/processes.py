@@ -1,6 +1,7 @@
 """Starts and stops the gateway's processes for the benchmarks and the fault tests."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -128,9 +129,15 @@ def gunicorn(application: str, port: int) -> list[str]:
 
 
 def free_port() -> int:
-    """Return a port on which no process listens."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """Return a port on which no process listens.
+
+    It lies outside the range from which the kernel chooses for port 0. Otherwise a server of a parallel test could get
+    it before our process listens on it.
+    """
+    while True:
+        port = secrets.choice(range(10_000, 32_000))  # Hypothesis seeds ``random`` alike in parallel tests
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def await_port(port: int) -> None:
