@@ -88,11 +88,11 @@ def change_plan(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Cha
 
 
 def error_of_code(code: str) -> type[GatewayError]:
-    """Return the error class that has the recorded ``code``."""
+    """Return the error class that has the recorded ``code``. An older release may have recorded one that is gone."""
     classes = [GatewayError]
     for each in classes:
         classes += each.__subclasses__()
-    return next(each for each in classes if each.code == code)
+    return next((each for each in classes if each.code == code), GatewayError)
 
 
 def run_or_leave_to_job(gateway: Gateway, change_id: str, first: Step | None) -> None:

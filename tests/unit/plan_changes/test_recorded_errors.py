@@ -1,0 +1,11 @@
+"""A failed change raises the error that was recorded for it."""
+
+import pytest
+
+from gateway.errors import CardDeclined, GatewayError
+from gateway.services.plan_changes.request import error_of_code
+
+
+@pytest.mark.parametrize(("code", "raised"), [("card_declined", CardDeclined), ("of_an_older_release", GatewayError)])
+def test_recorded_code_names_its_error(code: str, raised: type[GatewayError]) -> None:
+    assert error_of_code(code) is raised
