@@ -18,8 +18,10 @@ from typing import Any
 from gateway.config import SIGNING_SECRET, Config, ConfigError, is_private_url
 
 SALES = "sales"
-"""The receiver that ``GATEWAY_SALES_WEBHOOK_URL`` sets. It gets the sales inquiries, and no other receiver does."""
+"""The receiver that ``GATEWAY_SALES_WEBHOOK_URL`` sets. It alone gets ``FOR_SALES``."""
 INQUIRY = "sales_inquiry.created"
+CANCELLATION = "cancellation_reason.given"
+FOR_SALES = frozenset({INQUIRY, CANCELLATION})
 NAME = re.compile(r"\A[a-z][a-z0-9_-]{0,39}\Z")
 
 
@@ -34,8 +36,8 @@ class Receiver:
 
 
 def wants(receiver: str, notification_type: str) -> bool:
-    """Return whether a receiver gets the notifications of a type. Inquiries hold personal data for sales alone."""
-    return (receiver == SALES) == (notification_type == INQUIRY)
+    """Return whether a receiver gets the notifications of a type. What people write to sales is for sales alone."""
+    return (receiver == SALES) == (notification_type in FOR_SALES)
 
 
 def load_receivers(config: Config) -> Mapping[str, Receiver]:

@@ -130,4 +130,4 @@ def update_plan(
         actor_type=SYSTEM if operator is None else OPERATOR, actor=operator, change_id=None, cause=grant_id
     )
     entry = writer.record_state(session, rows, state, attribution, now)
-    bulk.flush(session, *writer.WRITTEN_MODELS, more=build_written_rows(session, [entry], plans.floor, now))
+    bulk.flush(session, *writer.WRITTEN_MODELS, more=build_written_rows(session, [entry], [], plans.floor, now))

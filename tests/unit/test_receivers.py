@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import ConfigError
-from gateway.receivers import INQUIRY, SALES, load_receivers, wants
+from gateway.receivers import CANCELLATION, INQUIRY, SALES, load_receivers, wants
 from tests.support.config import config
 
 SECRET = f"whsec_{base64.b64encode(b'a secret that only these tests know').decode()}"
@@ -54,10 +54,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         load_receivers(config(receivers=tmp_path / "none.toml"))
 
 
-def test_only_sales_gets_inquiries() -> None:
-    assert [wants(name, kind) for name in (SALES, "konnect") for kind in (INQUIRY, "plan.changed")] == [
-        True,
-        False,
-        False,
-        True,
-    ]
+@pytest.mark.parametrize("kind", [INQUIRY, CANCELLATION])
+def test_only_sales_gets_what_is_written_to_it(kind: str) -> None:
+    found = {(name, each) for name in (SALES, "konnect") for each in (kind, "plan.changed") if wants(name, each)}
+    assert found == {(SALES, kind), ("konnect", "plan.changed")}

@@ -1,4 +1,4 @@
-"""Describe the entries of the plan history to the receivers of notifications."""
+"""Describe the entries of the plan history, and the reasons of cancellations, to the receivers of notifications."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -6,7 +6,8 @@ from datetime import datetime
 from sqlalchemy import Table
 from sqlalchemy.orm import Session
 
-from gateway.db.models import Base, Json, PlanHistory
+from gateway.db.models import Base, Json, PlanChange, PlanHistory
+from gateway.receivers import CANCELLATION
 from gateway.services.notifications.outbox import NOTIFICATIONS, Fact, build_rows, to_text
 from gateway.services.plan_table.attribution import ADOPTED
 from gateway.services.plan_table.derive import PlanState, never_enrolled
@@ -18,11 +19,28 @@ PLAN = ("plan", "requested_plan", "quantity")
 
 
 def build_written_rows(
-    session: Session, history: Sequence[Json], floor: str, now: datetime
+    session: Session, history: Sequence[Json], applied: Iterable[PlanChange], floor: str, now: datetime
 ) -> dict[Table, Sequence[Json]]:
-    """Return the rows that record new plans: the entries of the history, and the notifications of them."""
-    facts = (fact for entry in history for fact in describe_entry(entry, floor))
+    """Return the rows that record new plans: the entries of the history, and the notifications of them.
+
+    ``applied`` are the changes that Stripe has carried out.
+    """
+    facts = [fact for entry in history for fact in describe_entry(entry, floor)]
+    facts += [describe_reason(change) for change in applied if change.cancellation is not None]
     return {HISTORY: history, NOTIFICATIONS: build_rows(session, facts, now)}
+
+
+def describe_reason(change: PlanChange) -> Fact:
+    """Return why an organization cancelled its plan, for the sales team."""
+    reason = change.cancellation or {}
+    data = {
+        "organization_id": change.organization_id,
+        "change_id": change.id,
+        "plan": change.from_plan,
+        "feedback": reason.get("feedback"),
+        "comment": reason.get("comment"),
+    }
+    return Fact(change.organization_id, CANCELLATION, data)
 
 
 def describe_entry(entry: Json, floor: str) -> Iterator[Fact]:

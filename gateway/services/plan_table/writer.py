@@ -70,6 +70,7 @@ def update_plan_table(
         return {}
     history: list[Json] = []
     changed: list[str] = []
+    applied: list[PlanChange] = []
     for organization_id, seen in affected.items():
         rows = rows_by_organization[organization_id]
         for each in rows.subscriptions:
@@ -88,12 +89,12 @@ def update_plan_table(
         elif is_duplicate_changed(rows.subscriptions, plans):
             jobs.defer_all(session, [jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER)])
         defer_trial_jobs(session, organization_id, before.status if before is not None else None, state.status)
-        close_changes(session, rows, state, plans, now)
+        applied += close_changes(session, rows, state, plans, now)
     unrecorded = (rows_by_organization[each] for each in affected if not rows_by_organization[each].had_trial)
     shown = [rows.organization.id for rows in unrecorded if any(map(shows_trial, rows.subscriptions))]
     record_trials(session, shown, "at_stripe", now)
     request_checks(session, changed, now)
-    return build_written_rows(session, history, plans.floor, now)
+    return build_written_rows(session, history, applied, plans.floor, now)
 
 
 def find_named_grant(session: Session, seen: Seen) -> Grant | None:
@@ -196,8 +197,10 @@ def restore_row(session: Session, row: OrganizationPlan | None, entry: PlanHisto
     row.version, row.as_of = entry.version, entry.recorded_at
 
 
-def close_changes(session: Session, rows: OrganizationRows, state: PlanState, plans: Plans, now: datetime) -> None:
-    """Close each open change that Stripe has carried out, or whose payment was abandoned.
+def close_changes(
+    session: Session, rows: OrganizationRows, state: PlanState, plans: Plans, now: datetime
+) -> list[PlanChange]:
+    """Close each open change whose payment was abandoned, or that Stripe has carried out. Return the latter.
 
     Every merge calls this for the affected organizations, and the first merge that shows the result closes the change.
     It may merge Stripe's answer, a webhook, a refresh, or what the completion job (``jobs.FINISH_CHANGE``, see
@@ -207,7 +210,8 @@ def close_changes(session: Session, rows: OrganizationRows, state: PlanState, pl
     """
     subscription = select_current_subscription(rows.subscriptions, plans)
     if subscription is None:
-        return
+        return []
+    applied: list[PlanChange] = []
     for change in rows.changes.values():
         if change.state not in OPEN_STATES:
             continue
@@ -226,6 +230,7 @@ def close_changes(session: Session, rows: OrganizationRows, state: PlanState, pl
         )
         if subscription.change_id == change.id or is_fulfilled:
             change.close("applied", now)
+            applied.append(change)
             if UNSETTLED in change.steps:
                 jobs.defer(session, jobs.WITHDRAW_CREDITS, {"change_id": change.id}, at=now + WITHDRAW_AFTER)
             elif change.quoted is not None:
@@ -236,3 +241,4 @@ def close_changes(session: Session, rows: OrganizationRows, state: PlanState, pl
             continue
         # The transaction can still fail. Its failure is then logged too, and another merge closes the change.
         log.info("change_closed", change_id=change.id, organization_id=change.organization_id, state=change.state)
+    return applied

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from gateway.db.models import Invoice, Notification, Subscription, UpcomingInvoice
+from gateway.db.models import Invoice, Notification, PlanChange, Subscription, UpcomingInvoice
 from gateway.services.mirror.announcements import TYPE_OF_EVENT, announce_event, describe_change
 from gateway.services.notifications.delivery import build_message
 from gateway.services.notifications.outbox import Fact
-from gateway.services.plan_table.announcements import describe_entry
+from gateway.services.plan_table.announcements import describe_entry, describe_reason
 from gateway.services.plan_table.derive import PlanState, never_enrolled
 from gateway.services.spend_alerts.check import Situation, Threshold, describe_crossing
 from gateway.services.spend_alerts.spend import Period
@@ -74,6 +74,8 @@ def built() -> Iterator[Fact]:
     upcoming = UpcomingInvoice(subscription_id="sub_1", organization_id="org_1", amount_due=1, currency="usd")
     upcoming.billing_date = NOW + timedelta(days=3)
     yield from describe_change(upcoming)
+    reason = {"feedback": "unused", "comment": "We left."}
+    yield describe_reason(PlanChange(id="chg_1", organization_id="org_1", from_plan="plus", cancellation=reason))
     month = Period(start=NOW, end=NOW + timedelta(days=30))
     situation = Situation(currency="usd", period=month, thresholds=(), recorded=None)
     for kind in ("alert", "limit"):
