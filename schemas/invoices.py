@@ -32,6 +32,10 @@ class InvoiceSchema(OutputSchema):
     amount_refunded = fields.Integer(metadata={"description": "what was paid back"})
     created = utc("when Stripe drafted the invoice")
     next_payment_attempt = utc("when Stripe will try to charge it again, or null if it will not", allow_none=True)
+    payment_under_way = fields.Boolean(
+        allow_none=True,
+        metadata={"description": "whether a payment such as a bank debit is in progress, or null if that is unknown"},
+    )
     hosted_invoice_url = fields.String(allow_none=True, metadata={"description": "a page at Stripe"})
     invoice_pdf = fields.String(allow_none=True)
 

@@ -141,6 +141,7 @@ INVOICE: Json = {
     "amount_refunded": 0,
     "created": PERIOD_END,
     "next_payment_attempt": "2026-12-04T09:00:00Z",
+    "payment_under_way": False,
     "hosted_invoice_url": "https://invoice.stripe.com/i/example",
     "invoice_pdf": "https://invoice.stripe.com/i/example/pdf",
 }

@@ -70,7 +70,7 @@ function invoice(each, details, isManaged) {
     else problems.replaceChildren(notice("info", h("p", {}, t("invoice.no_receipt"))));
   };
   const remaining = money(each.amount_remaining, each.currency);
-  const mayPay = PAYABLE.has(each.status) && each.amount_remaining > 0 && mayChange() && !isManaged;
+  const mayPay = PAYABLE.has(each.status) && each.amount_remaining > 0 && !each.payment_under_way && mayChange() && !isManaged;
   return h(
     "li",
     {},
@@ -79,7 +79,7 @@ function invoice(each, details, isManaged) {
       { class: "item" },
       h("strong", {}, shortDate(each.created)),
       h("span", { class: "muted" }, each.number ?? t("invoice.draft")),
-      pill(t(`invoice.${each.status}`), KINDS[each.status]),
+      each.payment_under_way ? pill(t("invoice.under_way"), "info") : pill(t(`invoice.${each.status}`), KINDS[each.status]),
       h("span", { class: "amount" }, amount),
     ),
     h(

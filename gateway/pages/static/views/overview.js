@@ -9,7 +9,9 @@ import { mayChange } from "../session.js";
 import { date, label, money, number, t, time } from "../words.js";
 
 export async function overview() {
-  const [details, offers, used] = await Promise.all([get("/subscription"), get("/plans"), get("/usage")]);
+  const [details, offers, used, { data: bills }] = await Promise.all([
+    get("/subscription"), get("/plans"), get("/usage"), get("/invoices?limit=20"),
+  ]);
   const offer = offers.data.find((each) => each.key === details.requested_plan);
   const floor = offers.data[0].name;
   const trialOffer = offers.data.find((each) => each.trial);
@@ -19,7 +21,8 @@ export async function overview() {
   return page(
     t("overview.title"),
     pendingNotice(details, offers),
-    await paymentNotice(details, floor),
+    paymentNotice(details, floor, bills),
+    bills.filter((each) => each.payment_under_way).map((each) => underWayNotice(each)),
     trialNotice(details, floor),
     endNotice(details, offers),
     pausedNotice(details),
@@ -45,9 +48,13 @@ function pendingNotice({ pending_change: change }, offers) {
   return notice("warn", h("p", {}, t("pending.approval", { plan })), mayChange() && h("div", { class: "buttons" }, buttons), problems);
 }
 
-async function paymentNotice(details, floor) {
+function underWayNotice({ amount_remaining: amount, currency, number: name }) {
+  return notice("info", h("p", {}, t("pending.payment", { amount: money(amount, currency), number: name })));
+}
+
+function paymentNotice(details, floor, bills) {
   if (details.standing === "good") return null;
-  const open = (await get("/invoices?limit=20")).data.find((each) => ["open", "uncollectible", "draft"].includes(each.status));
+  const open = bills.find((each) => ["open", "uncollectible", "draft"].includes(each.status));
   const next = open?.next_payment_attempt;
   const amount = open && money(open.amount_remaining, open.currency);
   const reason = details.payment_problem && t(`payment_problem.${details.payment_problem.reason}`);
