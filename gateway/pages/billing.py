@@ -11,6 +11,7 @@ from schemas.countries import COUNTRIES
 
 FILES = Path(__file__).parent / "static"
 STATIC, THEME = "/billing/static/", "/billing/theme/"
+FIRST_VIEW = "views/overview.js"
 # What Stripe.js and its Payment Element need. https://docs.stripe.com/security/guide#content-security-policy
 STRIPE_SCRIPTS = ("https://js.stripe.com", "https://*.js.stripe.com")
 STRIPE_CALLS = ("https://api.stripe.com",)
@@ -55,8 +56,15 @@ def choose_return(config: Config, wanted: str | None) -> str | None:
 
 
 def list_modules(files: Mapping[str, StaticFile]) -> Iterator[str]:
-    """Yield the modules to fetch together. Otherwise the browser would find them one after the other."""
-    return (name for name in files if name.endswith(".js") and name != "main.js")
+    """Yield the modules of the first load. Otherwise the browser would find them one after the other.
+
+    It loads the other views when they are shown.
+    """
+    return (
+        name
+        for name in files
+        if name.endswith(".js") and name != "main.js" and (not name.startswith("views/") or name == FIRST_VIEW)
+    )
 
 
 def build_blueprint(config: Config) -> Blueprint:

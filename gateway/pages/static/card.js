@@ -10,11 +10,6 @@ import { t } from "./words.js";
 // The secret of the setup intent whose card waits for approval, and the view to return to.
 const waiting = slot("setup");
 
-const refused = (problem) =>
-  problem instanceof StripeRefusal
-    ? notice("bad", h("p", {}, problem.message || t("problem.offline")))
-    : explain(problem);
-
 // Return a form that adds a card and makes it the one that is charged. `done` continues.
 export async function cardForm(button, next, currency, done) {
   return isSandbox ? sandboxForm(button, next, done) : paymentElement(button, next, currency ?? claims().currency ?? "usd", done);
@@ -43,13 +38,13 @@ function sandboxForm(button, next, done) {
     await useMethod(intent);
     done();
   };
-  return form(fields, button, submit, refused);
+  return form(fields, button, submit, explain);
 }
 
 // Stripe's Payment Element in deferred mode. https://docs.stripe.com/payments/accept-a-payment-deferred?type=setup
 async function paymentElement(button, next, currency, done) {
   const stripe = await loadStripe().catch(() => null);
-  if (stripe === null) return refused(new StripeRefusal());
+  if (stripe === null) return explain(new StripeRefusal());
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const elements = stripe.elements({ mode: "setup", currency, appearance: { theme: dark ? "night" : "stripe" } });
   const place = h("div", { class: "payment-element" });
@@ -67,7 +62,7 @@ async function paymentElement(button, next, currency, done) {
     await useMethod(answer.setupIntent);
     done();
   };
-  save.addEventListener("click", () => busy(save, submit, (problem) => problems.replaceChildren(refused(problem))));
+  save.addEventListener("click", () => busy(save, submit, (problem) => problems.replaceChildren(explain(problem))));
   return h("div", {}, place, problems, h("div", { class: "buttons" }, save));
 }
 
@@ -112,7 +107,7 @@ export async function finishReturn() {
     }
   } catch (problem) {
     waiting.clear();
-    flashNext(refused(problem));
+    flashNext(explain(problem));
   }
   announce("");
   dispatchEvent(new Event("billing:show"));

@@ -5,14 +5,14 @@ import { call, get, Problem } from "./api.js";
 import { h, notice } from "./dom.js";
 import { explain, flashNext } from "./problems.js";
 import { slot } from "./session.js";
-import { approvePayment } from "./stripe.js";
+import { approvePayment, pause } from "./stripe.js";
 import { t } from "./words.js";
 
 const sent = slot("change");
 const OPEN = new Set(["requested", "processing", "requires_action"]);
 const EVERY = 700; // milliseconds between two looks at a change
 
-const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+const connected = () => new Promise((resolve) => addEventListener("online", resolve, { once: true }));
 const showAgain = () => dispatchEvent(new Event("billing:show"));
 
 function open(path) {
@@ -75,9 +75,14 @@ function finish(change) {
 
 // Let the holder of the card approve the payment that a change waits for.
 export async function approve(id) {
-  const change = await get(`/subscription/changes/${id}`);
+  const look = () => get(`/subscription/changes/${id}`);
+  let change = await look();
   if (change.state === "requires_action") await approvePayment(change.client_secret);
-  else await follow(change);
+  while (change.state === "requires_action") {
+    await pause(EVERY); // Stripe reports the payment to the gateway
+    change = await look();
+  }
+  await follow(change);
 }
 
 export async function abandon(id) {
@@ -100,7 +105,7 @@ export async function resumeChange() {
         flashNext(explain(problem));
         return showAgain();
       }
-      await pause((problem.wait ?? 2) * 1000);
+      await Promise.race([pause((problem.wait ?? 2) * 1000), connected()]);
     }
   }
 }

@@ -7,49 +7,56 @@ import { finishReturn } from "./card.js";
 import { resumeChange } from "./change.js";
 import { takeToken, token } from "./session.js";
 import { loadTexts, t } from "./words.js";
-import { overview } from "./views/overview.js";
-import { plans } from "./views/plans.js";
-import { purchase } from "./views/purchase.js";
-import { cancel } from "./views/cancel.js";
-import { sales } from "./views/sales.js";
-import { methods } from "./views/methods.js";
-import { invoices } from "./views/invoices.js";
-import { details } from "./views/details.js";
-import { usage } from "./views/usage.js";
 
+// The address of each view, its module in the folder views, and the section that it belongs to.
 const VIEWS = [
-  [/^\/$/, overview, "/"],
-  [/^\/plans$/, plans, "/"],
-  [/^\/plans\/([a-z0-9_]+)(?:\/(details|card))?$/, purchase, "/"],
-  [/^\/cancel$/, cancel, "/"],
-  [/^\/sales$/, sales, "/"],
-  [/^\/payment-methods(\/new)?$/, methods, "/payment-methods"],
-  [/^\/history$/, invoices, "/history"],
-  [/^\/details$/, details, "/details"],
-  [/^\/usage$/, usage, "/usage"],
+  [/^\/$/, "overview", "/"],
+  [/^\/plans$/, "plans", "/"],
+  [/^\/plans\/([a-z0-9_]+)(?:\/(details|card))?$/, "purchase", "/"],
+  [/^\/cancel$/, "cancel", "/"],
+  [/^\/sales$/, "sales", "/"],
+  [/^\/payment-methods(\/new)?$/, "methods", "/payment-methods"],
+  [/^\/history$/, "invoices", "/history"],
+  [/^\/details$/, "details", "/details"],
+  [/^\/usage$/, "usage", "/usage"],
 ];
 const SECTIONS = {
   "/": "overview", "/usage": "usage", "/payment-methods": "methods", "/history": "history", "/details": "details",
 };
 
 const main = document.querySelector("main");
+const reload = () => location.reload();
 let turn = 0;
+let retry = null; // shows a view that failed again
+
+// Load a view when it is first shown. Throw a Problem.
+async function load(name) {
+  try {
+    return (await import(`./views/${name}.js`))[name];
+  } catch {
+    throw new Problem({ isFile: true, ...(navigator.onLine ? { code: "internal_error", status: 500 } : { code: "offline", status: 0 }) });
+  }
+}
 
 // Show the view of the address. The old one stays until the new one is complete, so that nothing jumps.
 async function show({ first = false } = {}) {
   const mine = ++turn;
   const path = location.hash.slice(1) || "/";
-  const [pattern, view, section] = VIEWS.find(([each]) => each.test(path)) ?? VIEWS[0];
+  const [pattern, name, section] = VIEWS.find(([each]) => each.test(path)) ?? VIEWS[0];
   main.setAttribute("aria-busy", "true");
   let content;
+  let again = null;
   try {
     if (!token()) throw new Problem({ code: "unauthorized", status: 401 });
+    const view = await load(name);
     content = await view(...(pattern.exec(path) ?? []).slice(1));
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
-    content = page(t(problem.status === 401 ? "expired.title" : "failed.title"), explain(problem, show));
+    again = problem.isFile ? reload : show; // a browser may not fetch a file again that it once failed to fetch
+    content = page(t(problem.status === 401 ? "expired.title" : "failed.title"), explain(problem, again));
   }
   if (mine !== turn) return; // the reader has moved on
+  retry = again;
   main.replaceChildren(...takeFlash(), ...content);
   main.removeAttribute("aria-busy");
   drawNavigation(section);
@@ -60,6 +67,9 @@ async function show({ first = false } = {}) {
     heading.focus({ preventScroll: true });
   }
 }
+
+// Show the Overview's present state. What somebody types in another view is left alone.
+const refresh = () => ["", "#/"].includes(location.hash) && show({ first: true });
 
 function drawNavigation(current) {
   const entries = Object.entries(SECTIONS).map(([path, name]) => {
@@ -86,13 +96,11 @@ async function start() {
     takeToken();
     show();
   });
-  addEventListener("online", () => show());
+  addEventListener("online", () => (retry ?? refresh)());
   // A page from the browser's memory may show a button that still works on an abandoned step.
   addEventListener("pageshow", (event) => event.persisted && show());
-  // Another tab may have changed the plan. Forms are left alone.
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && !main.querySelector("form") && ["", "#/"].includes(location.hash)) show({ first: true });
-  });
+  // Another tab may have changed the plan.
+  document.addEventListener("visibilitychange", () => !document.hidden && refresh());
   addEventListener("billing:show", () => show());
   await show({ first: true });
   if (token()) {

@@ -45,7 +45,7 @@ export function explain(problem, retry) {
     "bad",
     h("p", {}, [detail, known].filter(Boolean).join(" ") || t("problem.internal_error")),
     fields.length > 0 && h("ul", {}, fields),
-    problem.wait && h("p", {}, t("problem.wait", { count: problem.wait })),
+    problem.wait && h("p", {}, waitText(problem.wait)),
     h(
       "div",
       { class: "buttons" },
@@ -55,6 +55,9 @@ export function explain(problem, retry) {
     ),
   );
 }
+
+const waitText = (seconds) =>
+  seconds < 120 ? t("problem.wait", { count: seconds }) : t("problem.wait_minutes", { count: Math.ceil(seconds / 60) });
 
 function backLink() {
   const back = document.querySelector("[data-back]");

@@ -1,11 +1,20 @@
 // Add a payment method in the browser: with Stripe's own form, or against the local Stripe with a card form.
 
+import { t } from "./words.js";
+
 const { publishableKey, sandbox } = document.body.dataset;
 export const isSandbox = sandbox !== undefined;
 
-// Raised with Stripe's own words for the cardholder.
-export class StripeRefusal extends Error {}
+// A refusal of Stripe in its own words for the cardholder. Without words, Stripe was not reached.
+export class StripeRefusal extends Error {
+  constructor(detail) {
+    super(detail);
+    this.detail = detail;
+    this.code = detail ? "refused" : "offline";
+  }
+}
 
+const EVERY = 700; // milliseconds between two looks at an intent
 let loading;
 
 // Load Stripe.js. Stripe requires that it comes from its own address. https://docs.stripe.com/js/including
@@ -62,15 +71,25 @@ export async function retrieveIntent(secret) {
   return found.setupIntent ?? found.paymentIntent;
 }
 
-// Let the cardholder approve the payment of a change, on the bank's page or in Stripe's own window.
-export async function approvePayment(secret, returnTo) {
-  if (!isSandbox) {
-    const done = await (await loadStripe()).handleNextAction({ clientSecret: secret });
-    if (done.error) throw new StripeRefusal(done.error.message);
-    return;
-  }
-  const intent = await callSandbox(`/v1/payment_intents/${intentOf(secret)}`, { client_secret: secret }, "GET");
-  location.assign(intent.next_action?.redirect_to_url?.url ?? `${sandbox}/3d_secure/${intent.id}`);
+// Let the cardholder approve the payment of a change, and return when they have. Throw a StripeRefusal if they refuse.
+export async function approvePayment(secret) {
+  const { error } = isSandbox
+    ? await askInAnotherTab(secret)
+    : await (await loadStripe()).handleNextAction({ clientSecret: secret });
+  if (!error) return;
+  // Stripe's text about a failed approval is for developers.
+  throw new StripeRefusal(error.code === "payment_intent_authentication_failure" ? t("pending.refused") : error.message);
 }
+
+async function askInAnotherTab(secret) {
+  open(`${sandbox}/3d_secure/${intentOf(secret)}`, "_blank", "noopener");
+  for (;;) {
+    const intent = await retrieveIntent(secret);
+    if (intent.status !== "requires_action") return { error: intent.last_payment_error };
+    await pause(EVERY);
+  }
+}
+
+export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 const intentOf = (secret) => secret.split("_secret_")[0];

@@ -44,6 +44,10 @@ export function money(amount, currency) {
   return new Intl.NumberFormat(wanted, { ...format, maximumFractionDigits: most }).format(amount / 10 ** decimals);
 }
 
+// Convert between minor units and the number in the currency's own unit, as a person types it.
+export const toUnits = (amount, currency) => (amount / 10 ** digits(currency)).toFixed(digits(currency));
+export const toMinorUnits = (text, currency) => Math.round(Number(text) * 10 ** digits(currency));
+
 export const date = (value) => new Intl.DateTimeFormat(wanted, { dateStyle: "long" }).format(new Date(value));
 export const time = (value) => new Intl.DateTimeFormat(wanted, { dateStyle: "medium", timeStyle: "short" }).format(new Date(value));
 export const shortDate = (value) => new Intl.DateTimeFormat(wanted, { dateStyle: "medium" }).format(new Date(value));

@@ -1,16 +1,19 @@
-// Usage: a chart by day for each meter, the totals, and what the plan includes.
+// Usage: a chart by day for each meter, the totals, what the plan includes, and the spend alerts.
 
 import { get } from "../api.js";
 import { card, h, page, row } from "../dom.js";
 import { meteredText } from "../offers.js";
 import { label, number, shortDate, t } from "../words.js";
+import { alertsCard } from "./alerts.js";
 
 const HEIGHT = 120;
 const BAR = 12; // width of a day in the chart's own units
 const DAY = 24 * 60 * 60 * 1000;
 
 export async function usage() {
-  const [series, details, offers] = await Promise.all([get("/usage"), get("/subscription"), get("/plans")]);
+  const [series, details, offers, alerts] = await Promise.all([
+    get("/usage"), get("/subscription"), get("/plans"), get("/spend-alerts"),
+  ]);
   const offer = offers.data.find((each) => each.key === details.plan);
   const days = listDays(series.from, series.to);
   const span = t("usage.span", { from: shortDate(series.from), to: shortDate(series.to) });
@@ -19,6 +22,7 @@ export async function usage() {
     h("p", { class: "muted" }, span),
     series.meters.length === 0 && card(null, h("p", { class: "muted" }, t("usage.empty"))),
     series.meters.map((meter) => meterCard(meter, days, offer, details.currency)),
+    alertsCard(alerts, offers.data[0]),
   );
 }
 
@@ -59,7 +63,7 @@ function chart(days, quantities) {
   const rows = days
     .filter((day) => quantities.has(day))
     .map((day) => h("tr", {}, h("th", { scope: "row" }, shortDate(day)), h("td", {}, number(quantities.get(day)))));
-  return [drawing, h("details", {}, h("summary", {}, t("usage.days")), h("table", { class: "lines" }, h("tbody", {}, rows)))];
+  return [drawing, rows.length > 0 && h("details", {}, h("summary", {}, t("usage.days")), h("table", { class: "lines" }, h("tbody", {}, rows)))];
 }
 
 function svg(tag, attributes, text) {
