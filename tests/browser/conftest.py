@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import BrowserContext, sync_playwright
 
 from gateway.db.migrate import migrate
 from gateway.db.session import Database
@@ -36,11 +36,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
-    """Start Debian's Chromium."""
+def context() -> Iterator[BrowserContext]:
+    """Start Debian's Chromium. The tests share its cache, and each one has tabs of its own."""
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield started
+        shared = started.new_context(locale="en-US", timezone_id="UTC")
+        shared.set_default_timeout(10_000)
+        yield shared
         started.close()
 
 
@@ -63,12 +65,12 @@ def deployment(request: pytest.FixtureRequest, worker_id: str) -> Iterator[Deplo
 
 
 @pytest.fixture
-def visitor(browser: Browser, deployment: Deployment) -> Iterator[Visitor]:
-    """Open a window for a new organization. Fail if the page logs an error or breaks its own policy."""
-    context = browser.new_context(locale="en-US", timezone_id="UTC")
-    context.set_default_timeout(10_000)
+def visitor(context: BrowserContext, deployment: Deployment) -> Iterator[Visitor]:
+    """Open a tab for a new organization. Fail if the page logs an error or breaks its own policy."""
     found = Visitor(deployment, context, f"org_browser_{next(_numbers)}")
     yield found
     deployment.end_faults()
-    context.close()
+    context.set_offline(False)
+    for page in context.pages:
+        page.close()
     assert found.errors == []

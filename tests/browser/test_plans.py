@@ -1,23 +1,27 @@
-"""People change their plan, click by click."""
+"""People change their plan, click by click, at the amounts of the quote and of Stripe's objects."""
 
+from collections.abc import Callable
+
+from tests.support.json_types import Json
+from tests.support.shown_amounts import invoiced, money, priced, quoted, upcoming
 from tests.support.visitor import ASKING, DECLINED, Visitor
 
 
-def money(amount: int) -> str:
-    return f"{'-' if amount < 0 else ''}${abs(amount) / 100:,.2f}"
-
-
-def shown_amounts(quote: dict[str, object]) -> set[str]:
-    """Return the amounts that a page may show of a quote."""
-    lines = quote["lines"]
-    assert isinstance(lines, list)
-    names = ("subtotal", "discounts", "taxes", "balance", "amount_due_now", "amount_due_on_billing_date", "credit")
-    return {money(line["amount"]) for line in lines} | {money(int(str(quote[name]))) for name in names}
+def read_quote(visitor: Visitor, act: Callable[[], None]) -> Json:
+    """Return the quote that an action asks for, once the page shows it and no other amount."""
+    with visitor.page.expect_response("**/subscription/preview") as answered:
+        act()
+    quote: Json = answered.value.json()
+    visitor.see("What you pay")
+    assert set(visitor.amounts()) <= quoted(quote)
+    return quote
 
 
 def choose_plus(visitor: Visitor) -> None:
     visitor.open()
     visitor.follow("Change Plan")
+    visitor.see("Upgrade to Plus")
+    assert set(visitor.amounts()) <= priced(visitor.deployment.stripe)
     visitor.follow("Upgrade to Plus")
 
 
@@ -28,23 +32,23 @@ def test_new_organization_tries_plus_without_a_card(visitor: Visitor) -> None:
     assert visitor.details()["plan"] == "plus"
 
 
-def test_card_buys_plus_at_the_quoted_amounts(visitor: Visitor) -> None:
+def test_card_buys_plus_and_cancels_it_at_the_quoted_amounts(visitor: Visitor) -> None:
     choose_plus(visitor)
     visitor.enter_details()
     visitor.see("Card number")
-    with visitor.page.expect_response("**/subscription/preview") as answered:
-        visitor.enter_card()
-    quote = answered.value.json()
+    quote = read_quote(visitor, visitor.enter_card)
     visitor.see("You pay $0.00 today.")
-    assert set(visitor.amounts()) <= shown_amounts(quote)
     visitor.press("Subscribe")
     visitor.see("Done. Your organization is on Plus now.")
     assert visitor.details()["plan"] == "plus"
-    visitor.follow("Cancel Plan")
-    with visitor.page.expect_response("**/subscription?quote=*"):
-        visitor.press("Confirm Downgrade")
+    due = upcoming(visitor.deployment.stripe, visitor.ids()[1])
+    visitor.see("if nothing changes")
+    assert (money(quote["amount_due_on_billing_date"]), due in visitor.amounts()) == (due, True)
+    quote = read_quote(visitor, lambda: visitor.follow("Cancel Plan"))
+    visitor.press("Confirm Downgrade")
     visitor.see("Done. Your organization is on Free now.")
     assert visitor.details()["plan"] == "free"
+    assert money(quote["amount_due_on_billing_date"]) == upcoming(visitor.deployment.stripe, visitor.ids()[1])
 
 
 def test_declined_card_shows_the_banks_reason(visitor: Visitor) -> None:
@@ -62,6 +66,10 @@ def test_card_with_3d_secure_is_approved_or_refused(visitor: Visitor) -> None:
     visitor.press("Fail authentication")
     visitor.see("The approval was not completed.")
     visitor.enter_card(ASKING)
+    visitor.see("Complete authentication")
+    visitor.page.go_back()
+    visitor.see("The approval was not completed.")
+    visitor.enter_card(ASKING)
     visitor.press("Complete authentication")
     visitor.see("The payment method is on file and is the default.")
     visitor.press("Subscribe")
@@ -73,53 +81,93 @@ def test_switch_to_the_year_is_charged_as_quoted(visitor: Visitor) -> None:
     visitor.open("/plans")
     visitor.press("Yearly")
     visitor.see("$2,500.00")
-    with visitor.page.expect_response("**/subscription/preview") as answered:
-        visitor.follow("Switch to yearly billing")
-    due = money(answered.value.json()["amount_due_now"])
+    quote = read_quote(visitor, lambda: visitor.follow("Switch to yearly billing"))
+    due = money(quote["amount_due_now"])
     visitor.see(f"We charge {due} to Visa")
     visitor.press("Confirm change")
     visitor.see("1 service at $2,500.00 per year")
-    [invoice, *_] = visitor.deployment.ok(visitor.organization, "GET", "/invoices")["data"]
-    assert (money(invoice["amount_paid"]), invoice["status"]) == (due, "paid")
+    customer, _ = visitor.ids()
+    assert due in invoiced(visitor.deployment.stripe, customer, ["amount_paid"])
     visitor.follow("Billing history")
+    visitor.see("Paid")
+    assert set(visitor.amounts()) == invoiced(visitor.deployment.stripe, customer, ["total"])
     visitor.press("Receipt")
     visitor.page.wait_for_url("**/receipts/*")
 
 
-def test_usage_and_estimate_are_those_of_the_interface(visitor: Visitor) -> None:
+def test_payment_waits_for_the_holder_of_the_card(visitor: Visitor) -> None:
+    visitor.deployment.enrol(visitor.organization)
+    visitor.use_card("pm_card_authenticationRequired")
+    buy_a_year(visitor)
+    visitor.enter_details()
+    visitor.press("Subscribe")
+    answer_bank(visitor, "Fail authentication")
+    visitor.see("The payment was not approved, and nothing was charged.")
+    visitor.press("Cancel the change")
+    visitor.see("The change was cancelled. Nothing was charged.")
+    buy_a_year(visitor)
+    visitor.press("Subscribe")
+    answer_bank(visitor, "Complete authentication")
+    visitor.see("Done. Your organization is on Plus now.")
+    visitor.see("1 service at $2,500.00 per year")
+
+
+def answer_bank(visitor: Visitor, answer: str) -> None:
+    """Answer the question of the bank, which the page opens in another tab."""
+    with visitor.context.expect_page() as opened:
+        visitor.press("Approve the payment")
+    opened.value.get_by_role("button", name=answer).click()
+    opened.value.close()
+
+
+def buy_a_year(visitor: Visitor) -> None:
+    visitor.open("/plans")
+    visitor.press("Yearly")
+    visitor.follow("Upgrade to Plus")
+
+
+def test_sales_are_asked_for_enterprise_and_about_leaving_it(visitor: Visitor) -> None:
     visitor.subscribe()
-    visitor.use("api_calls", 1_200_000)
-    estimate = visitor.deployment.ok(visitor.organization, "GET", "/usage/estimate")["estimate"]
+    visitor.open("/plans")
+    visitor.follow("Contact Sales")
+    visitor.fill(email="kim@example.com", company="Example Ltd", message="We grow.")
+    visitor.fill(name="Kim")
+    visitor.press("Send")
+    visitor.see("Thank you. Our sales team has your message and answers to kim@example.com.")
+    visitor.move_to_enterprise()
+    visitor.open("/history")
+    visitor.see("Our sales team manages the payments")
+    visitor.go("/payment-methods", "Payment methods")
+    visitor.see("Our sales team manages the payments")
+    assert visitor.page.get_by_role("button").count() == 0
+    visitor.go("/", "Your plan")
+    visitor.follow("Contact Sales")
+    visitor.fill(name="Kim", email="kim@example.com", company="Example Ltd", message="We shrink.")
+    visitor.press("Send")
+    visitor.see("Thank you.")
+    assert (
+        visitor.deployment.number(
+            "SELECT count(*) FROM sales_inquiries WHERE organization_id = %s", visitor.organization
+        )
+        == 2
+    )
+
+
+def test_keyboard_alone_goes_to_plus_and_back(visitor: Visitor) -> None:
     visitor.open()
-    visitor.see("1,200,000 this month")
-    visitor.see(money(estimate["due"]))
-    visitor.follow("Usage")
-    visitor.heading("Usage").wait_for()
-    visitor.see("$20.00 per million")
-    assert "1,200,000" in visitor.page.locator("main").inner_text()
-
-
-def test_other_tab_makes_the_quote_stale(visitor: Visitor) -> None:
-    visitor.subscribe()
-    visitor.open("/plans/plus")
-    visitor.page.get_by_label("Services").fill("3")
-    visitor.page.get_by_label("Services").press("Tab")
+    visitor.enter_on("Change Plan")
+    visitor.see("Upgrade to Plus")
+    visitor.enter_on("Upgrade to Plus")
+    visitor.see("Street and number")
+    visitor.type(email="billing@example.com", line1="1 Main Street", city="Springfield")
+    visitor.page.keyboard.press("Enter")
+    visitor.see("Card number")
+    visitor.type(number="4242424242424242", expiry="12 / 34", cvc="123")
+    visitor.page.keyboard.press("Enter")
     visitor.see("You pay $0.00 today.")
-    visitor.deployment.ok(visitor.organization, "PATCH", "/subscription", quantity=2)
-    visitor.press("Confirm change")
-    visitor.see("Your plan or a price has changed in the meantime.")
-    visitor.press("Confirm change")
-    visitor.see("3 services at $250.00 per month")
-
-
-def test_lost_connection_leaves_a_truthful_page(visitor: Visitor) -> None:
-    visitor.subscribe()
-    visitor.open("/cancel")
-    visitor.see("Confirm Downgrade")
-    visitor.context.set_offline(True)
-    visitor.press("Confirm Downgrade")
-    visitor.see("The connection was lost before the answer came.")
-    assert visitor.details()["plan"] == "plus"
-    visitor.context.set_offline(False)
+    visitor.enter_on("Subscribe")
+    visitor.see("Done. Your organization is on Plus now.")
+    visitor.enter_on("Cancel Plan")
+    visitor.see("What happens when you confirm")
+    visitor.enter_on("Confirm Downgrade")
     visitor.see("Done. Your organization is on Free now.")
-    assert visitor.details()["plan"] == "free"

@@ -1,6 +1,7 @@
 """A person who uses the Billing page: what they open, click, type and read."""
 
 import re
+from datetime import timedelta
 from functools import partial
 from urllib.parse import quote
 
@@ -11,15 +12,18 @@ from gateway.auth import SCOPES, issue_development_token
 from tests.support.api import take_card
 from tests.support.deployment import Deployment
 from tests.support.json_types import Json
-from tests.support.wait import eventually
+from tests.support.shown_amounts import money
+from tests.support.wait import eventually, poll
 
 AMOUNT = re.compile(r"-?\$[\d,]+\.\d\d")
 NAME = "Example Ltd"
 GOOD, DECLINED, ASKING = "4242 4242 4242 4242", "4000 0000 0000 0002", "4000 0025 0000 3155"
+LONG_AGO = timedelta(days=-2)
+FOCUSED = "() => { const {activeElement: e} = document; return [e.getAttribute('aria-label') ?? e.innerText, e.name]; }"
 
 
 class Visitor:
-    """One window, and the organization whose administrator uses it."""
+    """One tab, and the organization whose administrator uses it."""
 
     def __init__(self, deployment: Deployment, context: BrowserContext, organization: str) -> None:
         self.deployment, self.context, self.organization = deployment, context, organization
@@ -37,18 +41,22 @@ class Visitor:
         if "Content Security Policy" in text:
             self.errors.append(text)
 
-    def token(self, scopes: tuple[str, ...] = SCOPES) -> str:
+    def another_tab(self) -> "Visitor":
+        """Return the same person in another tab."""
+        return Visitor(self.deployment, self.context, self.organization)
+
+    def token(self, scopes: tuple[str, ...] = SCOPES, age: timedelta = timedelta()) -> str:
         """Return a token of the organization."""
         gateway = self.deployment.gateway
         return issue_development_token(
-            gateway.config, self.organization, gateway.clock(), scopes=scopes, name="Example Ltd"
+            gateway.config, self.organization, gateway.clock() + age, scopes=scopes, name="Example Ltd"
         )
 
-    def open(self, view: str = "/", scopes: tuple[str, ...] = SCOPES) -> None:
+    def open(self, view: str = "/", scopes: tuple[str, ...] = SCOPES, age: timedelta = timedelta()) -> None:
         """Open the page as the Konnect UI does, with a token in the fragment."""
         address = f"http://127.0.0.1:{self.deployment.port}/billing"
-        self.page.goto(f"{address}#token={self.token(scopes)}&page={quote(view)}")
-        self.heading().wait_for()
+        self.page.goto(f"{address}#token={self.token(scopes, age)}&page={quote(view)}")
+        self.page.locator("main:not([aria-busy])").wait_for()
 
     def go(self, view: str, heading: str) -> None:
         """Go to another view, and wait until it is shown."""
@@ -70,6 +78,25 @@ class Visitor:
     def follow(self, name: str) -> None:
         """Follow a link."""
         self.page.get_by_role("link", name=name, exact=True).first.click()
+
+    def tab_to(self, name: str) -> None:
+        """Press the tab key until the focus is on the control or field of that name."""
+        for _ in range(40):
+            self.page.keyboard.press("Tab")
+            if name in self.page.evaluate(FOCUSED):
+                return
+        raise AssertionError(f"the tab key does not reach {name}")
+
+    def enter_on(self, name: str) -> None:
+        """Go to a control with the tab key, and press Enter."""
+        self.tab_to(name)
+        self.page.keyboard.press("Enter")
+
+    def type(self, **values: str) -> None:
+        """Type into fields by their names, with the keyboard alone."""
+        for name, value in values.items():
+            self.tab_to(name)
+            self.page.keyboard.type(value)
 
     def fill(self, **values: str) -> None:
         """Fill fields by the names that they have in the form."""
@@ -97,6 +124,15 @@ class Visitor:
         """Return all amounts that the page shows."""
         return AMOUNT.findall(self.page.locator("main").inner_text())
 
+    def ids(self) -> tuple[str, str]:
+        """Return the ids of the organization's customer and subscription at Stripe."""
+        query = (
+            "SELECT stripe_customer_id, subscription_id FROM organizations"
+            " JOIN organization_plans ON organization_id = id WHERE id = %s"
+        )
+        [(customer, subscription)] = self.deployment.rows(query, self.organization)
+        return str(customer), str(subscription)
+
     def details(self) -> Json:
         """Return Plan Details."""
         return self.deployment.ok(self.organization, "GET", "/subscription")
@@ -121,15 +157,36 @@ class Visitor:
         """Add one of Stripe's test cards without the page, and make it the default."""
         take_card(partial(self.deployment.ok, self.organization), self.deployment.stripe, template)
 
+    def begin_bank_debit(self) -> str:
+        """Pay for another service by a bank debit, which takes days, in Stripe's dashboard. Return the amount.
+
+        Wait until the gateway knows.
+        """
+        self.use_card("pm_usBankAccount_success")
+        stripe = self.deployment.stripe.v1
+        _, subscription = self.ids()
+        item = stripe.subscriptions.retrieve(subscription).items.data[0].id
+        stripe.subscriptions.update(
+            subscription, {"items": [{"id": item, "quantity": 2}], "proration_behavior": "always_invoice"}
+        )
+        invoices = poll(
+            lambda: self.deployment.ok(self.organization, "GET", "/invoices")["data"],
+            lambda found: any(each["payment_under_way"] for each in found),
+        )
+        return money(invoices[0]["amount_remaining"])
+
     def move_to_enterprise(self) -> None:
         """Move the organization to Enterprise in Stripe's dashboard, as sales does. Wait until the gateway knows."""
-        stripe = self.deployment.stripe.v1
-        query = "SELECT subscription_id FROM organization_plans WHERE organization_id = %s"
-        [(subscription_id,)] = self.deployment.rows(query, self.organization)
-        [product] = [each for each in stripe.products.list().data if each.name == "Enterprise"]
-        price = stripe.prices.create(
-            {"product": product.id, "currency": "usd", "unit_amount": 900_000, "recurring": {"interval": "month"}}
-        )
-        item = stripe.subscriptions.retrieve(subscription_id).items.data[0].id
-        stripe.subscriptions.update(subscription_id, {"items": [{"id": item, "price": price.id}]})
+        self.give_price("Enterprise", 900_000)
         eventually(lambda: self.details()["plan"] == "enterprise")
+
+    def give_price(self, plan: str, amount: int) -> None:
+        """Give the organization a price of its own in Stripe's dashboard, in cents a month."""
+        stripe = self.deployment.stripe.v1
+        _, subscription = self.ids()
+        [product] = [each for each in stripe.products.list().data if each.name == plan]
+        price = stripe.prices.create(
+            {"product": product.id, "currency": "usd", "unit_amount": amount, "recurring": {"interval": "month"}}
+        )
+        item = stripe.subscriptions.retrieve(subscription).items.data[0].id
+        stripe.subscriptions.update(subscription, {"items": [{"id": item, "price": price.id}]})

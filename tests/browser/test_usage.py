@@ -1,0 +1,46 @@
+"""The Usage section shows usage, estimates and spend alerts."""
+
+from tests.support.shown_amounts import upcoming
+from tests.support.visitor import Visitor
+
+
+def test_usage_and_estimate_are_those_of_stripe(visitor: Visitor) -> None:
+    visitor.subscribe()
+    visitor.use("api_calls", 1_200_000)
+    visitor.open()
+    visitor.see("1,200,000 this month")
+    visitor.see("if nothing changes")
+    assert upcoming(visitor.deployment.stripe, visitor.ids()[1]) in visitor.amounts()
+    visitor.follow("Usage")
+    visitor.heading("Usage").wait_for()
+    visitor.see("$20.00 per million")
+    assert "1,200,000" in visitor.page.locator("main").inner_text()
+
+
+def test_spend_alerts_are_set_edited_and_deleted(visitor: Visitor) -> None:
+    visitor.subscribe()
+    visitor.open("/usage")
+    amounts = visitor.page.get_by_label("Amount in USD")
+    amounts.fill("500.5")
+    visitor.press("Add an alert")
+    amounts.nth(1).fill("1000")
+    visitor.page.get_by_label("Spend limit in USD").fill("2000")
+    visitor.press("Save alerts")
+    visitor.see("The spend alerts are saved.")
+    assert read_alerts(visitor) == ([50_050, 100_000], 200_000)
+    visitor.press("Delete the alert at $500.50")
+    amounts.fill("750.005")
+    visitor.press("Save alerts")
+    visitor.page.locator(".fault").wait_for()
+    amounts.fill("750")
+    visitor.page.get_by_label("Spend limit in USD").fill("")
+    visitor.press("Save alerts")
+    visitor.see("The spend alerts are saved.")
+    visitor.page.reload()
+    visitor.see("Spend alerts")
+    assert (amounts.input_value(), read_alerts(visitor)) == ("750.00", ([75_000], None))
+
+
+def read_alerts(visitor: Visitor) -> tuple[list[int], int | None]:
+    found = visitor.deployment.ok(visitor.organization, "GET", "/spend-alerts")
+    return found["amounts"], found["spend_limit"]
