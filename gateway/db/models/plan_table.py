@@ -60,11 +60,11 @@ class PlanHistory(Base):
     __table_args__ = (
         # unique, because two concurrent merges must not both record the same version
         Index(None, "organization_id", "version", unique=True),
-        CheckConstraint("actor_type IN ('user', 'sales', 'stripe', 'system', 'operator')", name="actor_type"),
-        # An entry with a change names the user who requested it, and one of a grant may name the operator. No other
-        # entry names a person.
+        CheckConstraint("actor_type IN ('user', 'sales', 'stripe', 'system', 'operator', 'usage')", name="actor_type"),
+        # An entry with a change names who requested it, and one of a grant may name the operator. No other entry names
+        # a person.
         CheckConstraint(
-            "(change_id IS NULL OR actor_type = 'user')"
+            "(change_id IS NULL OR actor_type IN ('user', 'usage'))"
             " AND (actor IS NULL) = (change_id IS NULL AND actor_type <> 'operator')",
             name="actor",
         ),
@@ -74,7 +74,7 @@ class PlanHistory(Base):
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     version: Mapped[int]
     actor_type: Mapped[str] = mapped_column(server_default="system")
-    """Who changed the plan: ``user``, ``sales``, ``stripe``, ``operator`` or ``system``."""
+    """Who changed the plan: ``user``, ``usage``, ``sales``, ``stripe``, ``operator`` or ``system``."""
     actor: Mapped[str | None]
     change_id: Mapped[str | None] = mapped_column(ForeignKey("plan_changes.id"))
     cause: Mapped[str]
