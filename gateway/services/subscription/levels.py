@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from gateway.catalog import Catalog, CatalogPlan
@@ -44,6 +44,14 @@ def find_level(session: Session, organization_id: str, plan: CatalogPlan) -> Usa
     if plan.unit is None:
         return None
     return session.get(UsageLevel, (organization_id, plan.unit), populate_existing=True)
+
+
+def load_levels(session: Session, organization_id: str) -> dict[str, int]:
+    """Return the reported levels of an organization by unit."""
+    rows = session.execute(
+        select(UsageLevel.unit, UsageLevel.value).where(UsageLevel.organization_id == organization_id)
+    )
+    return {row.unit: row.value for row in rows}
 
 
 def fit_level(catalog: Catalog, billing: BillingState, plan: CatalogPlan, value: int) -> int:
