@@ -15,16 +15,16 @@ from gateway.catalog import Catalog, CatalogPlan
 from gateway.db.models import Json, PlanHistory
 from gateway.services.subscription.billing_state import BillingState
 from gateway.services.subscription.pricing import find_listed, find_metered_ids
+from gateway.services.usage.aggregation import add_up
 
 # What Stripe has counted, or will count. Usage of the floor plan is not billed.
-SELECT_USAGE = text("""
-    SELECT meter, CASE aggregation WHEN 'last' THEN (array_agg(quantity ORDER BY occurred_at DESC))[1]
-        ELSE sum(quantity) END AS quantity
+SELECT_USAGE = text(f"""
+    SELECT meter, {add_up()} AS quantity
     FROM usage_reports
     WHERE organization_id = :organization_id AND starts_at >= :since AND starts_at < :until
         AND state IN ('open', 'sending', 'sent')
     GROUP BY meter, aggregation
-""")
+""")  # noqa: S608 - the expression is ours
 
 
 @dataclass(frozen=True, kw_only=True)
