@@ -32,6 +32,7 @@ class CurrentPlan(NamedTuple):
     quantity: int
     granted_until: datetime | None
     version: int
+    leaving: bool = False
     over_spend_until: datetime | None = None
     """The end of the period in which the spend reached the present spend limit."""
     reported_levels: Mapping[str, int] | None = None
@@ -91,7 +92,11 @@ def read_row(gateway: Gateway, row: Sequence[Any]) -> CurrentPlan:
     if current.granted_until is None or gateway.clock() < current.granted_until:
         return current
     plan = find_subscribed_plan(
-        current.requested_plan, current.status, current.standing, floor=gateway.catalog.floor.key
+        current.requested_plan,
+        current.status,
+        current.standing,
+        leaving=current.leaving,
+        floor=gateway.catalog.floor.key,
     )
     return current._replace(plan=plan, granted_until=None)
 
