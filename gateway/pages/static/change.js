@@ -12,6 +12,10 @@ const sent = slot("change");
 const OPEN = new Set(["requested", "processing", "requires_action"]);
 const EVERY = 700; // milliseconds between two looks at a change
 
+// Whether the organization has lost the plan that it leaves. Stripe follows once it has counted the usage.
+const hasLeft = ({ state, from_plan, to_plan, subscription }) =>
+  state === "processing" && from_plan !== to_plan && subscription.plan === to_plan && !subscription.grant;
+
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 const showAgain = () => dispatchEvent(new Event("billing:show"));
 
@@ -56,7 +60,7 @@ export async function follow(change) {
     open("/");
     return;
   }
-  while (OPEN.has(change.state)) {
+  while (OPEN.has(change.state) && !hasLeft(change)) {
     await pause(EVERY);
     change = await get(`/subscription/changes/${change.id}`);
     if (change.state === "requires_action") return open("/");
@@ -65,7 +69,7 @@ export async function follow(change) {
 }
 
 function finish(change) {
-  if (change.state === "applied") {
+  if (change.state === "applied" || hasLeft(change)) {
     flashNext(notice("good", h("p", {}, t("change.applied", { plan: change.subscription.plan_name }))));
     return open("/");
   }

@@ -18,7 +18,13 @@ from gateway.errors import NoImmediateCharge
 from gateway.services.subscription.billing_state import BillingState
 from gateway.services.subscription.pricing import build_price, build_update_items
 from gateway.services.subscription.scheduled_end import build_end_params
-from gateway.services.subscription.settlement import build_restart, choose_settlement, restarts_periods
+from gateway.services.subscription.settlement import (
+    MONTHLY,
+    build_restart,
+    choose_settlement,
+    keeps_pending_for_a_year,
+    restarts_periods,
+)
 from gateway.services.subscription.tax import build_tax_params
 from gateway.services.subscription.trials import END_NOW, build_begin, is_trialing
 from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID
@@ -87,6 +93,8 @@ def build_update(catalog: Catalog, change: PlanChange, billing: BillingState, *,
             del params["payment_behavior"]
         elif (obstacle := billing.find_immediate_charge_obstacle()) is not None:
             raise NoImmediateCharge(obstacle)
+    if billing.contract.interval == "year" and keeps_pending_for_a_year(billing.subscription):
+        params = MONTHLY | params
     if change.cancellation is not None:
         params["cancellation_details"] = cast("SubscriptionUpdateParamsCancellationDetails", change.cancellation)
     if change.proration_date is not None and params["proration_behavior"] != "none":

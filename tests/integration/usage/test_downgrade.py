@@ -13,6 +13,7 @@ from gateway.services.mirror.refresh import refresh
 from gateway.services.plan_changes.execute import end_change, finish_change
 from gateway.services.plan_changes.final_usage import LONGEST_WAIT
 from gateway.services.plan_changes.unbilled_usage import bill_unbilled_usage
+from gateway.services.runtime import Gateway
 from gateway.services.usage.record import SEALED_AFTER, record_usage
 from schemas.usage import SentEvent
 from tests.support.api import ApiClient
@@ -44,10 +45,15 @@ def billed_calls(world: World) -> int:
     return sum(each.amount for each in list_usage(world)) // CENTS_PER_CALL
 
 
+def at(world: World, after: timedelta) -> Gateway:
+    """Return the gateway with a clock that is so far ahead."""
+    later = datetime.now(UTC) + after
+    return replace(world.gateway, clock=lambda: later)
+
+
 def finish(world: World, change: Json, *, after: timedelta = timedelta(0)) -> str:
     """Run the completion job so much later, and return the state of the change."""
-    later = datetime.now(UTC) + after
-    finish_change(replace(world.gateway, clock=lambda: later), change["id"])
+    finish_change(at(world, after), change["id"])
     return get_change(world, change).state
 
 
@@ -110,10 +116,9 @@ def test_usage_that_arrives_after_the_downgrade_is_billed_once(world: World, plu
     event = SentEvent("e1", "org_1", "api_calls", 10, datetime.now(UTC).replace(microsecond=0))
     record_usage(world.gateway, [event])
     plus.ok("DELETE", "/subscription")
-    for minutes in (5, 10):
-        later = datetime.now(UTC) + timedelta(minutes=minutes)
-        record_usage(replace(world.gateway, clock=lambda at=later: at), [event._replace(id=f"late{minutes}")])
-        report_usage(world, after=timedelta(minutes=minutes) + SEALED_AFTER)
+    for after in (timedelta(minutes=5), timedelta(minutes=10)):
+        record_usage(at(world, after), [event._replace(id=f"after {after}")])
+        report_usage(world, after=after + SEALED_AFTER)
         world.work()
     assert [each.state for each in world.rows(UsageReport)].count("invoiced") == 2
     assert (counted_usage(world), billed_calls(world), len(list_usage(world))) == (10, 30, 2)
