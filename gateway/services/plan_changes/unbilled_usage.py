@@ -7,7 +7,7 @@ https://docs.stripe.com/billing/subscriptions/billing-mode/compare
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import cast
 
 import structlog
@@ -21,9 +21,9 @@ from gateway.failpoints import Failpoint, failpoint
 from gateway.services.plan_changes.stripe_calls import MADE_FROM
 from gateway.services.plan_changes.unpaid_credits import is_running
 from gateway.services.runtime import Gateway
-from gateway.services.usage.ended_plans import take_final_usage
+from gateway.services.usage.ended_plans import sum_usage, take_back
 from gateway.stripe_api.client import key_spent, stripe_call
-from gateway.stripe_api.times import to_unix
+from gateway.stripe_api.times import from_unix, to_unix
 
 CLOCKS_APART = timedelta(hours=1)  # far more than the difference of two clocks
 USAGE_OF = "usage_of"  # the metadata key of our items, with the id of the subscription item whose usage they bill
@@ -41,7 +41,9 @@ class LeftItem:
     """Its price, whose tiers are expanded."""
     meter: Meter
     bills: Sequence[InvoiceItem]
-    """The invoice items that bill its usage, those of Stripe and ours."""
+    """The invoice items that bill its usage at this price, those of Stripe and ours."""
+    since: datetime
+    """The start of the usage that they bill. If the item had another price in this period, Stripe has billed that."""
 
     @property
     def own_bills(self) -> list[InvoiceItem]:
@@ -68,25 +70,29 @@ def bill_unbilled_usage(gateway: Gateway, change_id: str) -> None:
 
 def try_to_bill(gateway: Gateway, change_id: str, attempt: int) -> None:
     """Do what ``bill_unbilled_usage`` does, with the idempotency keys of one attempt."""
+    floor = gateway.catalog.floor.key
     with gateway.database.transaction() as session:
         change = session.get_one(PlanChange, change_id)
-        used = take_final_usage(session, change, gateway.catalog.floor.key, gateway.clock())
+        take_back(session, change, floor, gateway.clock())
+        began = datetime.fromisoformat(change.steps[FINAL_USAGE]["start"])
+        is_used = any(sum_usage(session, change, floor, began).values())
         customer_id = session.get_one(Organization, change.organization_id).stripe_customer_id
-    if customer_id is None or not any(used.values()):
+    if customer_id is None or not is_used:
         return
     try:
-        for left in load_left_items(gateway, change, customer_id):
-            billed = sum(each.amount for each in left.bills)
-            missing = price_usage(left.price, used.get(left.meter.key, 0)) - billed
+        for left in load_left_items(gateway, change, customer_id, began):
+            with gateway.database.reading() as session:
+                used = sum_usage(session, change, floor, left.since).get(left.meter.key, 0)
+            missing = price_usage(left.price, used) - sum(each.amount for each in left.bills)
             if missing > 0:
                 charge(gateway, change, customer_id, left, missing, attempt)
     except NotFound:  # the customer was deleted
         log.warning("usage_left_unbilled", change_id=change_id, organization_id=change.organization_id)
 
 
-def load_left_items(gateway: Gateway, change: PlanChange, customer_id: str) -> Iterator[LeftItem]:
-    """Yield the metered items that the change has removed, with what Stripe says about them."""
-    since = to_unix(change.created_at - CLOCKS_APART)
+def load_left_items(gateway: Gateway, change: PlanChange, customer_id: str, began: datetime) -> Iterator[LeftItem]:
+    """Yield the metered items that the change has removed, with what Stripe says about them since the period began."""
+    since = to_unix(began - CLOCKS_APART)
     meters = {each.event_name: each for each in gateway.catalog.meters}
     with stripe_call():
         listed = gateway.stripe.v1.invoice_items.list(
@@ -100,7 +106,14 @@ def load_left_items(gateway: Gateway, change: PlanChange, customer_id: str) -> I
             event_name = gateway.stripe.v1.billing.meters.retrieve(meter_id).event_name if meter_id else ""
         if event_name in meters:
             bills = [each for each in items if bills_usage_of(each, item_id)]
-            yield LeftItem(id=item_id, price=price, meter=meters[event_name], bills=bills)
+            earlier = [each for each in bills if not is_ours(each, item_id) and find_price(each) != price_id]
+            yield LeftItem(
+                id=item_id,
+                price=price,
+                meter=meters[event_name],
+                bills=[each for each in bills if each not in earlier],
+                since=max([began, *(from_unix(each.period.end + 1) for each in earlier)]),
+            )
 
 
 def bills_usage_of(item: InvoiceItem, item_id: str) -> bool:
@@ -108,6 +121,12 @@ def bills_usage_of(item: InvoiceItem, item_id: str) -> bool:
     parent = item.parent.subscription_details if item.parent is not None else None
     is_of_stripe = parent is not None and parent.subscription_item == item_id and not item.proration
     return is_of_stripe or is_ours(item, item_id)
+
+
+def find_price(item: InvoiceItem) -> str | None:
+    """Return the id of the price of an invoice item, or None."""
+    details = item.pricing.price_details if item.pricing is not None else None
+    return str(details.price) if details is not None else None
 
 
 def is_ours(item: InvoiceItem, item_id: str) -> bool:

@@ -44,7 +44,7 @@ TAKE_BACK = text(f"""
 SUM_USAGE = text(f"""
     SELECT meter, {add_up()} AS quantity FROM (
         SELECT report.* FROM usage_reports AS report JOIN plan_changes AS change ON {IS_OF_CHANGE}
-        WHERE change.id = :change_id AND report.state IN ('sent', 'invoiced')
+        WHERE change.id = :change_id AND report.state IN ('sent', 'invoiced') AND report.occurred_at >= :since
     ) AS used GROUP BY meter, aggregation
 """)  # noqa: S608 - the expressions are ours
 
@@ -58,8 +58,12 @@ def find_ended(session: Session, report_ids: Collection[uuid.UUID], floor: str) 
     return {row.id: row.change_id for row in rows}
 
 
-def take_final_usage(session: Session, change: PlanChange, floor: str, now: datetime) -> dict[str, int]:
-    """Return the usage of the plan's last period by meter. Reports of it that are in flight are not sent again."""
+def take_back(session: Session, change: PlanChange, floor: str, now: datetime) -> None:
+    """Mark the usage of the plan's last period that is in flight, so that it is not sent again."""
     session.execute(TAKE_BACK, {"change_id": change.id, "floor": floor, "now": now})
-    rows = session.execute(SUM_USAGE, {"change_id": change.id, "floor": floor})
+
+
+def sum_usage(session: Session, change: PlanChange, floor: str, since: datetime) -> dict[str, int]:
+    """Return the usage of the plan's last period by meter, as far as it occurred since a moment."""
+    rows = session.execute(SUM_USAGE, {"change_id": change.id, "floor": floor, "since": since})
     return {row.meter: int(row.quantity) for row in rows}

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import stripe
@@ -19,6 +20,7 @@ from schemas.usage import SentEvent
 from tests.support.api import ApiClient
 from tests.support.database import write_freely
 from tests.support.json_types import Json
+from tests.support.other_terms import at_stripe, change_at_stripe
 from tests.support.usage import counted_usage, report_usage, send_usage, usage_event
 from tests.support.world import World
 
@@ -122,6 +124,20 @@ def test_usage_that_arrives_after_the_downgrade_is_billed_once(world: World, plu
         world.work()
     assert [each.state for each in world.rows(UsageReport)].count("invoiced") == 2
     assert (counted_usage(world), billed_calls(world), len(list_usage(world))) == (10, 30, 2)
+
+
+def test_usage_at_an_earlier_price_stays_billed_at_it(world: World, plus: ApiClient) -> None:
+    send_usage(world, usage_event("e1", 30))
+    report_usage(world)
+    [calls] = [each for each in at_stripe(world)["items"].data if each.price.unit_amount == CENTS_PER_CALL]
+    recurring: Any = {"interval": "month", "usage_type": "metered", "meter": calls.price.recurring.meter}
+    dearer: Any = {"product": calls.price.product, "currency": "usd", "unit_amount": 5, "recurring": recurring}
+    change_at_stripe(world, items=[{"id": calls.id, "price": world.stripe.v1.prices.create(dearer).id}])
+    world.set_at_stripe(usage_lag=3600)
+    send_usage(world, usage_event("e2", 10, occurred_at=(datetime.now(UTC) + timedelta(seconds=1)).isoformat()))
+    finish(world, plus.ok("DELETE", "/subscription"), after=LONGEST_WAIT)
+    world.work()
+    assert sorted(each.amount for each in list_usage(world)) == [50, 60]
 
 
 def test_plan_returns_if_stripe_refuses_the_downgrade(world: World, plus: ApiClient) -> None:
