@@ -38,7 +38,7 @@ def leave_to_job(gateway: Gateway, change_id: str) -> None:
 
 def lock_with_plan(session: Session, change_id: str) -> PlanChange:
     """Lock a change and its organization for ``update_plan``, in the order in which a merge locks them."""
-    lock_catalog(session, ())
+    lock_catalog(session, to_change=False)
     return lock_change(session, change_id)
 
 

@@ -18,7 +18,7 @@ from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import PAID_BY_INVOICE, BillingState, load_billing_state
 from gateway.services.subscription.intervals import check_interval
-from gateway.services.subscription.levels import choose_quantity, load_levels
+from gateway.services.subscription.levels import choose_quantity
 from gateway.services.subscription.settlement import choose_settlement, restarts_periods
 from gateway.services.subscription.terms import find_next_invoice_date
 from gateway.services.subscription.trials import is_trialing
@@ -66,7 +66,7 @@ def load_request(
         refuse_deleted_customer(session.get(Organization, caller.organization_id))
         billing = load_billing_state(session, caller.organization_id, gateway.catalog).with_interval(interval)
         target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
-        units = choose_quantity(session, gateway.catalog, caller.organization_id, billing, target, quantity)
+        units = choose_quantity(gateway.catalog, billing, target, quantity)
         try:
             needs = policy.check_change(gateway.catalog, billing.plan_state, target, units, billing.contract).needs
         except NoChange:  # during a trial, the quote says what the present plan will cost after it
@@ -97,12 +97,7 @@ def load_request(
             restarts=restarts_periods(billing),
             proration_date=choose_proration_date(session, billing.subscription, billing.base_item, now),
             next_invoice=find_next_invoice_date([billing.base_item] if target.is_floor else billing.subscription.items),
-            levels=find_levels(
-                gateway.catalog,
-                present.requested_plan,
-                present.quantity,
-                load_levels(session, caller.organization_id),
-            ),
+            levels=find_levels(gateway.catalog, present.requested_plan, present.quantity, billing.levels),
         )
 
 
