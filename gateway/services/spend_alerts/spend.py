@@ -24,7 +24,7 @@ SELECT_USAGE = text(f"""
     WHERE organization_id = :organization_id AND starts_at >= :since AND starts_at < :until
         AND state IN ('open', 'sending', 'sent')
     GROUP BY meter, aggregation
-""")  # noqa: S608 - the expression is ours
+""")  # nosec B608  # noqa: S608 - the expression is ours
 
 
 @dataclass(frozen=True, kw_only=True)

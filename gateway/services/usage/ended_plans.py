@@ -26,11 +26,11 @@ IS_OF_CHANGE = f"""report.organization_id = change.organization_id
             AND begun.recorded_at <= greatest(report.occurred_at, change.created_at)
             AND begun.after ->> 'requested_plan' <> :floor
             AND COALESCE(begun.before ->> 'requested_plan', :floor) = :floor
-    )"""
+    )"""  # nosec B608 - the expression is ours
 FIND_ENDED = text(f"""
     SELECT report.id, change.id AS change_id FROM usage_reports AS report JOIN plan_changes AS change ON {IS_OF_CHANGE}
     WHERE report.id = ANY(CAST(:ids AS uuid[])) AND change.state = 'applied' AND change.steps ? 'final_usage'
-""")  # noqa: S608 - the conditions are ours
+""")  # nosec B608  # noqa: S608 - the conditions are ours
 # Their outcome is unknown, and nobody sends them again. An open report may get further events, and is claimed later.
 # Sorted, as every statement that locks several reports is.
 TAKE_BACK = text(f"""
@@ -40,13 +40,13 @@ TAKE_BACK = text(f"""
     )
     UPDATE usage_reports SET state = 'invoiced', ended_at = :now, uncertain_since = NULL
     FROM unsent WHERE usage_reports.id = unsent.id
-""")  # noqa: S608 - the condition is ours
+""")  # nosec B608  # noqa: S608 - the condition is ours
 SUM_USAGE = text(f"""
     SELECT meter, {add_up()} AS quantity FROM (
         SELECT report.* FROM usage_reports AS report JOIN plan_changes AS change ON {IS_OF_CHANGE}
         WHERE change.id = :change_id AND report.state IN ('sent', 'invoiced') AND report.occurred_at >= :since
     ) AS used GROUP BY meter, aggregation
-""")  # noqa: S608 - the expressions are ours
+""")  # nosec B608  # noqa: S608 - the expressions are ours
 
 
 def find_ended(session: Session, report_ids: Collection[uuid.UUID], floor: str) -> dict[uuid.UUID, str]:

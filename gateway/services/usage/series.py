@@ -20,7 +20,7 @@ SELECT_DAYS = text(f"""
     FROM usage_reports
     WHERE organization_id = :organization_id AND starts_at >= :since AND starts_at < :until
     GROUP BY meter, aggregation, day ORDER BY meter, day
-""")  # noqa: S608 - the expressions are ours
+""")  # nosec B608  # noqa: S608 - the expressions are ours
 
 
 @dataclass(frozen=True, kw_only=True)
