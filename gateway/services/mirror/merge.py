@@ -1,4 +1,4 @@
-"""Merge states of Stripe's objects. No other code writes the mirror, and only grants write the plan table as well.
+"""Merge states of Stripe's objects. No other code writes the mirror. Grants and downgrades write the plan table, too.
 
 Webhooks, answers, refreshes and reconciliation all end here. The merge locks and reads a batch's rows once, lets
 ``ordering`` place each snapshot, and writes the changes in bulk. All of it runs in the caller's transaction.
