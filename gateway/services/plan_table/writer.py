@@ -46,8 +46,8 @@ from gateway.services.plan_table.selection import (
     stands_for_plan,
 )
 from gateway.services.plan_table.standing import UNDECIDED, find_debts
-from gateway.services.plan_table.trials import defer_trial_jobs, record_trials, shows_trial
-from gateway.services.spend_checks import request_checks
+from gateway.services.plan_table.trials import list_trial_jobs, record_trials, shows_trial
+from gateway.services.spend_checks import SPEND_CHECKS, build_checks
 from gateway.stripe_api.snapshots import ENDED, Seen
 
 # Delay of the job that withdraws credits. The request that made the change has usually withdrawn them before.
@@ -63,16 +63,17 @@ def update_plan_table(
     rows_by_organization: Mapping[str, OrganizationRows],
     plans: Plans,
     now: datetime,
-) -> Mapping[Table, Sequence[Json]]:
-    """Bring the plan table in step for the affected organizations, and return the new rows of history and outbox.
+) -> tuple[Mapping[Table, Sequence[Json]], Sequence[jobs.Wanted]]:
+    """Bring the plan table in step for the affected organizations. Return the new rows of other tables, and jobs.
 
     ``affected`` maps an organization's id to the state that affects it. The caller has locked these organizations. The
     changed rows stay in the session, and ``mirror.merge.merge`` writes them together with the returned rows.
     """
     if not affected:
-        return {}
+        return {}, ()
     history: list[Json] = []
     changed: list[str] = []
+    wanted: list[jobs.Wanted] = []
     for organization_id, seen in affected.items():
         rows = rows_by_organization[organization_id]
         for each in rows.subscriptions:
@@ -87,16 +88,16 @@ def update_plan_table(
                 changed.append(organization_id)
                 if attribution.change_id is None:
                     # Stripe prorates this change as if each invoice will be paid.
-                    jobs.defer_all(session, [jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER)])
+                    wanted.append(jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER))
         elif is_duplicate_changed(rows.subscriptions, plans):
-            jobs.defer_all(session, [jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER)])
-        defer_trial_jobs(session, organization_id, before.status if before is not None else None, state.status)
+            wanted.append(jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER))
+        wanted += list_trial_jobs(organization_id, before.status if before is not None else None, state.status)
         close_changes(session, rows, state, plans, now)
     unrecorded = (rows_by_organization[each] for each in affected if not rows_by_organization[each].had_trial)
     shown = [rows.organization.id for rows in unrecorded if any(map(shows_trial, rows.subscriptions))]
     record_trials(session, shown, "at_stripe", now)
-    request_checks(session, changed, now)
-    return build_written_rows(session, history, plans.floor, now)
+    written = build_written_rows(session, history, plans.floor, now)
+    return {**written, SPEND_CHECKS: build_checks(changed, now)}, wanted
 
 
 def find_named_grant(session: Session, seen: Seen) -> Grant | None:

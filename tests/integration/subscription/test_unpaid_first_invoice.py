@@ -18,7 +18,8 @@ def incomplete(world: World) -> str:
     return made
 
 
-def test_it_can_be_paid_and_not_changed(world: World, incomplete: str) -> None:
+@pytest.mark.usefixtures("incomplete")
+def test_it_can_be_paid_and_not_changed(world: World) -> None:
     api = world.api()
     details = api.ok("GET", "/subscription")
     assert (details["plan"], details["status"]) == ("free", "incomplete")
