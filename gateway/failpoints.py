@@ -23,6 +23,8 @@ class Failpoint(StrEnum):
     BILLING_INTENT_RELEASED = "billing_intent_released"
     CREDIT_CHARGED_BACK = "credit_charged_back"
     CREDIT_NOTE_ISSUED = "credit_note_issued"
+    PLAN_LEFT = "plan_left"
+    USAGE_BILLED = "usage_billed"
 
 
 def failpoint(point: Failpoint) -> None:

@@ -29,7 +29,7 @@ from gateway.services.invoices.payment import PAYMENT
 from gateway.services.levels.follow import follow_levels
 from gateway.services.mirror import refresh
 from gateway.services.operations.price_migration import PRICE_MOVE
-from gateway.services.plan_changes import charge_check, execute, unpaid_credits
+from gateway.services.plan_changes import charge_check, execute, unbilled_usage, unpaid_credits
 from gateway.services.plan_changes.longer_trial import EXTENSION
 from gateway.services.plan_changes.payment import ABANDONMENT
 from gateway.services.plan_changes.return_to_floor import RETURN, return_to_floor
@@ -43,7 +43,7 @@ from handlers import HANDLERS
 
 UNTIL_GIVEN_UP = RetryStrategy(wait=15)  # the change or the intent itself decides when to give up
 STRIPE_AWAY = RetryStrategy(max_attempts=12, exponential_wait=2)  # retries for an hour or two, then the job has failed
-# Retries for a day. If the job fails, time that was never paid stays credited.
+# Retries for a day. If the job fails, time that was never paid stays credited, or usage unbilled.
 UNTIL_STRIPE_ANSWERS = RetryStrategy(max_attempts=50, linear_wait=60)
 OUTAGE_PAUSE = 1  # second before a job tries the database again
 
@@ -174,13 +174,17 @@ def add_trial_tasks(app: App, gateway: Gateway) -> None:
 
 
 def add_usage_tasks(app: App, gateway: Gateway, ending: Event) -> None:
-    """Add the tasks that send usage to Stripe, note later refusals, follow levels, and check spend alerts."""
+    """Add the tasks that send and bill usage, note later refusals, follow levels, and check spend alerts."""
 
     # If a run lasts longer than a minute, the next one runs beside it and takes other reports.
     @app.periodic(cron="* * * * *")
     @app.task(name=jobs.SEND_USAGE, queueing_lock=jobs.SEND_USAGE)
     def send_usage(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
         report_to_stripe.send_due_reports(gateway, ending)
+
+    @app.task(name=jobs.BILL_USAGE, retry=UNTIL_STRIPE_ANSWERS)
+    def bill_usage(change_id: str) -> None:
+        unbilled_usage.bill_unbilled_usage(gateway, change_id)
 
     @app.task(name=jobs.NOTE_REFUSED_USAGE, retry=UNTIL_STRIPE_ANSWERS)
     def note_refused_usage(event_id: str) -> None:

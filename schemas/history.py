@@ -33,19 +33,17 @@ class ActorSchema(OutputSchema):
 
     type = one_of(
         "user",
+        "usage",
         "sales",
         "stripe",
         "operator",
         "system",
         metadata={
-            "description": "user (here), sales (at Stripe), stripe (its own billing), operator (of the gateway) or "
-            "system (by time, or unknown)"
+            "description": "user (here), usage (a level that the quantity follows), sales (at Stripe), stripe (its own "
+            "billing), operator (of the gateway) or system (by time, or unknown)"
         },
     )
-    id = fields.String(
-        allow_none=True,
-        metadata={"description": "the `sub` of a user who changed the plan, `usage` if it follows a level, or null"},
-    )
+    id = fields.String(allow_none=True, metadata={"description": "the `sub` of a user who changed the plan, or null"})
 
 
 class CauseSchema(OutputSchema):

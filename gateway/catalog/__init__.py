@@ -13,6 +13,7 @@ from gateway.catalog.plans import (
     Tier,
     TiersMode,
     Trial,
+    round_amount,
 )
 from gateway.catalog.read import CatalogMistakes
 
@@ -31,4 +32,5 @@ __all__ = [
     "Tier",
     "TiersMode",
     "Trial",
+    "round_amount",
 ]

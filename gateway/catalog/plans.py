@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
 
 Interval = Literal["month", "year"]
@@ -98,6 +98,11 @@ class CatalogPrice(Amount):
                 return fits + bisect_right(range(fits + 1, end + 1), Decimal(amount), key=self.compute_amount)
             fits = end
         return fits
+
+
+def round_amount(amount: Decimal) -> int:
+    """Return the amount in whole minor units, as Stripe rounds a line of an invoice."""
+    return int(amount.to_integral_value(ROUND_HALF_UP))
 
 
 @dataclass(frozen=True, kw_only=True)

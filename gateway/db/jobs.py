@@ -41,6 +41,7 @@ SEND_USAGE = "gateway.send_usage"
 NOTE_REFUSED_USAGE = "gateway.note_refused_usage"
 FOLLOW_LEVELS = "gateway.follow_levels"
 CHECK_SPEND = "gateway.check_spend"
+BILL_USAGE = "gateway.bill_usage"
 
 # Procrastinate has a partial index for each half.
 QUEUEING_LOCK_STATE = text("""
@@ -97,6 +98,14 @@ def withdrawal_job(organization_id: str, at: datetime | None = None) -> Wanted:
     """
     key = f"withdraw_foreign_credits:{organization_id}"
     return Wanted(key, WITHDRAW_FOREIGN_CREDITS, {"organization_id": organization_id}, at=at)
+
+
+def defer_usage_bill(session: Session, change_id: str) -> None:
+    """Enqueue the job that bills what Stripe has not billed of a plan that an organization has left.
+
+    The worker continues in ``plan_changes.unbilled_usage``, one job of a change at a time.
+    """
+    defer(session, BILL_USAGE, {"change_id": change_id}, lock=f"bill_usage:{change_id}")
 
 
 def standing(session: Session, queueing_lock: str) -> tuple[bool, bool]:

@@ -18,8 +18,9 @@ class Settings:
     ``retry_days`` are the days from each failed attempt to the next. If the last attempt fails, the subscription takes
     the status ``after_retries``. Stripe sends ``invoice.upcoming`` ``upcoming_days`` before a renewal. A subscription
     takes the status ``when_overdue`` when a sent invoice is due and unpaid. ``overdue_days`` later, it takes the status
-    ``after_overdue``. A search shows objects as they were ``search_lag`` seconds of real time ago. ``tax_percentages``
-    are the rates of automatic tax by country. Other countries collect no tax.
+    ``after_overdue``. A search shows objects as they were ``search_lag`` seconds of real time ago. Usage counts
+    ``usage_lag`` seconds of real time after its report. ``tax_percentages`` are the rates of automatic tax by country.
+    Other countries collect no tax.
     """
 
     retry_days: tuple[int, ...] = (3, 5, 7)
@@ -29,6 +30,7 @@ class Settings:
     after_overdue: Literal["past_due", "unpaid", "canceled"] = "past_due"
     overdue_days: int = 30
     search_lag: float = 1.0
+    usage_lag: float = 0.0
     tax_percentages: dict[str, float] = field(default_factory=lambda: {"DE": 19.0, "GB": 20.0})
 
     def changed(self, given: object) -> "Settings":
@@ -67,5 +69,6 @@ _VALID: dict[str, Callable[[object], bool]] = {
     "after_overdue": lambda value: value in ("past_due", "unpaid", "canceled"),
     "overdue_days": _is_day,
     "search_lag": _is_lag,
+    "usage_lag": _is_lag,
     "tax_percentages": lambda value: isinstance(value, dict) and all(map(_is_percentage, value.values())),
 }

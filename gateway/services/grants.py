@@ -11,15 +11,13 @@ from datetime import datetime
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
-from gateway.db import bulk
 from gateway.db.models import Grant, Organization, OrganizationPlan
 from gateway.errors import Conflict, InvalidRequest, NotFound
 from gateway.services.customers.customer import ensure_organization
 from gateway.services.mirror.locks import lock_catalog
-from gateway.services.plan_table import writer
-from gateway.services.plan_table.announcements import build_written_rows
 from gateway.services.plan_table.attribution import GRANT_ID_PREFIX, OPERATOR, SYSTEM, Attribution
-from gateway.services.plan_table.rows import IS_GRANTED_PLAN, load_organization_rows, rank_plans
+from gateway.services.plan_table.rows import IS_GRANTED_PLAN
+from gateway.services.plan_table.writer import derive_again
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.snapshots import TRIALING
 
@@ -122,12 +120,7 @@ def update_plan(
     session: Session, organization: Organization, grant_id: str, operator: str | None, now: datetime
 ) -> None:
     """Derive the plan again, and write it to the plan table and the history. The caller holds the lock."""
-    accounts, plan_of_product = load_organization_rows(session, [organization])
-    rows = accounts[organization.id]
-    plans = rank_plans(session, plan_of_product)
-    state = writer.derive_plan(rows, plans)
     attribution = Attribution(
         actor_type=SYSTEM if operator is None else OPERATOR, actor=operator, change_id=None, cause=grant_id
     )
-    entry = writer.record_state(session, rows, state, attribution, now)
-    bulk.flush(session, *writer.WRITTEN_MODELS, more=build_written_rows(session, [entry], [], plans.floor, now))
+    derive_again(session, organization, attribution, now)

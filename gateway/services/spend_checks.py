@@ -4,21 +4,15 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from gateway.db.models import SpendCheck
+from gateway.db import bulk
+from gateway.db.models import Base, Json, SpendCheck
 from gateway.db.queries import among
 
 BATCH = 100
-# The rows are sorted, because two transactions could deadlock otherwise. An INSERT with a VALUES list would be compiled
-# for each number of rows.
-REQUEST = text("""
-    INSERT INTO spend_checks AS known (organization_id, due_at, expires_at)
-    SELECT id, :now, :expires_at FROM unnest(CAST(:organizations AS text[])) AS wanted (id) ORDER BY id
-    ON CONFLICT (organization_id) DO UPDATE
-    SET due_at = least(known.due_at, excluded.due_at), expires_at = excluded.expires_at
-""")
+SPEND_CHECKS = Base.metadata.tables[SpendCheck.__tablename__]
 AGAIN_AFTER = timedelta(minutes=2)
 EXPIRES_AFTER = timedelta(minutes=15)
 
@@ -31,12 +25,19 @@ class ClaimedCheck(NamedTuple):
     expires_at: datetime
 
 
+def build_checks(organization_ids: Iterable[str], now: datetime) -> list[Json]:
+    """Return the rows that make the worker check these organizations, for ``bulk.flush``.
+
+    They are sorted, because two transactions could deadlock otherwise.
+    """
+    return [
+        {"organization_id": each, "due_at": now, "expires_at": now + EXPIRES_AFTER} for each in sorted(organization_ids)
+    ]
+
+
 def request_checks(session: Session, organization_ids: Iterable[str], now: datetime) -> None:
     """Make the worker check these organizations."""
-    ids = list(organization_ids)
-    if ids:
-        parameters = {"organizations": ids, "now": now, "expires_at": now + EXPIRES_AFTER}
-        session.connection().execute(REQUEST, parameters)
+    bulk.flush(session, more={SPEND_CHECKS: build_checks(organization_ids, now)})
 
 
 def claim_checks(session: Session, now: datetime) -> list[ClaimedCheck]:

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import requests
 import stripe
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -79,6 +80,17 @@ class TestFreeAndPlus:
         invoice = account.invoice(down)
         assert (invoice.status, invoice.total, invoice.billing_reason) == ("paid", 10000, "subscription_update")
         assert billed(invoice.lines.data) == billed(shown.lines.data)
+        assert account.pending(customer) == []
+
+    def test_usage_that_is_not_counted_yet_is_never_billed(
+        self, account: StripeAccount, sandbox: Sandbox, customer: str, free: stripe.Subscription, prices: Any
+    ) -> None:
+        plus = self.upgrade(account, free, prices, proration_behavior="none")
+        account.use(customer, 1000)
+        for lag in (60, 0):
+            requests.post(f"{sandbox.url}/_sandbox/settings", json={"usage_lag": lag}, timeout=5).raise_for_status()
+            if lag:
+                update(account, plus, self.downgrade(plus, prices))
         assert account.pending(customer) == []
 
     def test_downgrade_without_prorations_does_not_bill_usage(

@@ -45,6 +45,11 @@ class SandboxFaults:
         """Add a fault. The sandbox's README lists the kinds."""
         request_fault(self._sandbox_url, kind=kind, **fields)
 
+    def set_at_stripe(self, **settings: Any) -> None:
+        """Change settings of the account. The sandbox's README lists them."""
+        answer = requests.post(f"{self._sandbox_url}/_sandbox/settings", json=settings, timeout=10)
+        assert answer.status_code == 200, answer.text
+
     def faults(self) -> list[Json]:
         """Return the faults that were added and how often each has fired."""
         return list_faults(self._sandbox_url)

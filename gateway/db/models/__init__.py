@@ -21,6 +21,7 @@ from gateway.db.models.levels import UsageLevel
 from gateway.db.models.notifications import Notification, ReceiverState
 from gateway.db.models.organizations import Organization, PaymentMethod
 from gateway.db.models.plan_table import (
+    FINAL_USAGE,
     IS_OPEN,
     OPEN_STATES,
     PENDING_INVOICE,
@@ -37,6 +38,7 @@ from gateway.db.models.trials import TRIAL_END, Trial
 from gateway.db.models.usage import UNSENT, UsageEstimate, UsageEvent, UsageReport
 
 __all__ = [
+    "FINAL_USAGE",
     "IS_OPEN",
     "IS_UNPAID",
     "NEWEST_FIRST",

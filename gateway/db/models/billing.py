@@ -40,6 +40,8 @@ class Subscription(Mirrored):
     """What Stripe does if a trial ends without a payment method: ``cancel``, ``create_invoice`` or ``pause``."""
     automatic_tax: Mapped[bool] = mapped_column(server_default=text("false"))
     """Whether Stripe computes the taxes."""
+    invoices_pending: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether Stripe invoices pending items at an interval of their own, and not only with the period."""
     discount_ids: Mapped[list[str]] = mapped_column(server_default="{}")
     latest_invoice_id: Mapped[str | None]
     change_id: Mapped[str | None]

@@ -11,6 +11,8 @@ from gateway.db.models.base import Base, Json
 OPEN_STATES = ("requested", "processing", "requires_action")
 PENDING_INVOICE = "pending_invoice"  # key of ``PlanChange.steps``: the invoice that the change waits for
 UNSETTLED = "unsettled_invoices"  # key of ``PlanChange.steps``: the invoices that were not paid before the change
+FINAL_USAGE = "final_usage"
+"""Key of ``PlanChange.steps``: the metered items that the change removes, and the period whose usage they bill."""
 
 
 class OrganizationPlan(Base):
@@ -46,6 +48,8 @@ class OrganizationPlan(Base):
     cancel_at: Mapped[datetime | None]
     returned_payments: Mapped[list[Json]] = mapped_column(server_default="[]")
     """The payments that were refunded or disputed, as ``derive.to_returned`` writes them."""
+    leaving: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether the organization has left its plan for the floor plan, and Stripe has not made the change yet."""
     granted_plan: Mapped[str | None]
     """The complimentary plan of the grant that has not been ended."""
     granted_until: Mapped[datetime | None]
@@ -60,11 +64,11 @@ class PlanHistory(Base):
     __table_args__ = (
         # unique, because two concurrent merges must not both record the same version
         Index(None, "organization_id", "version", unique=True),
-        CheckConstraint("actor_type IN ('user', 'sales', 'stripe', 'system', 'operator')", name="actor_type"),
-        # An entry with a change names the user who requested it, and one of a grant may name the operator. No other
-        # entry names a person.
+        CheckConstraint("actor_type IN ('user', 'sales', 'stripe', 'system', 'operator', 'usage')", name="actor_type"),
+        # An entry with a change names who requested it, and one of a grant may name the operator. No other entry names
+        # a person.
         CheckConstraint(
-            "(change_id IS NULL OR actor_type = 'user')"
+            "(change_id IS NULL OR actor_type IN ('user', 'usage'))"
             " AND (actor IS NULL) = (change_id IS NULL AND actor_type <> 'operator')",
             name="actor",
         ),
@@ -74,7 +78,7 @@ class PlanHistory(Base):
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     version: Mapped[int]
     actor_type: Mapped[str] = mapped_column(server_default="system")
-    """Who changed the plan: ``user``, ``sales``, ``stripe``, ``operator`` or ``system``."""
+    """Who changed the plan: ``user``, ``usage``, ``sales``, ``stripe``, ``operator`` or ``system``."""
     actor: Mapped[str | None]
     change_id: Mapped[str | None] = mapped_column(ForeignKey("plan_changes.id"))
     cause: Mapped[str]
@@ -134,6 +138,8 @@ class PlanChange(Base):
     """Why the organization cancelled the plan, in its own words."""
     steps: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     """The parameters of each Stripe call, stored before the call. A retry must send exactly the same parameters."""
+    left_at: Mapped[datetime | None]
+    """When the organization lost the use of the plan that it leaves, before Stripe made the change. None otherwise."""
     client_secret: Mapped[str | None]
     """The secret with which the customer's browser completes the payment that the change waits for."""
     error: Mapped[Json | None]

@@ -38,15 +38,16 @@ class UsageReport(Base):
     sending     belongs to a job that sends it, or waits for the next attempt
     sent        Stripe has counted it
     refused     Stripe refused it for ``reason``, and will not count it
+    invoiced    Stripe may not have counted it when its plan ended. An invoice item bills what Stripe has not billed.
     not_billed  The organization was on the floor plan, so nothing is sent to Stripe
     """
 
     __tablename__ = "usage_reports"
     __table_args__ = (
         # The sender would never find a report in an unknown state.
-        CheckConstraint("state IN ('open', 'sending', 'sent', 'refused', 'not_billed')", name="state"),
+        CheckConstraint("state IN ('open', 'sending', 'sent', 'refused', 'invoiced', 'not_billed')", name="state"),
         CheckConstraint("(reason IS NOT NULL) = (state = 'refused')", name="reason"),
-        CheckConstraint("(ended_at IS NOT NULL) = (state IN ('sent', 'refused'))", name="ended"),
+        CheckConstraint("(ended_at IS NOT NULL) = (state IN ('sent', 'refused', 'invoiced'))", name="ended"),
         # An event that was added after the report went to Stripe would never be billed. Its transaction fails instead.
         CheckConstraint("sent_quantity IS NULL OR sent_quantity = quantity", name="sent_quantity"),
         CheckConstraint("(sent_quantity IS NULL) = (state IN ('open', 'not_billed'))", name="sealed"),

@@ -13,6 +13,11 @@ const OPEN = new Set(["requested", "processing", "requires_action"]);
 const EVERY = 700; // milliseconds between two looks at a change
 
 const connected = () => new Promise((resolve) => addEventListener("online", resolve, { once: true }));
+
+// Whether the organization has lost the plan that it leaves. Stripe follows once it has counted the usage.
+const hasLeft = ({ state, from_plan, to_plan, subscription }) =>
+  state === "processing" && from_plan !== to_plan && subscription.plan === to_plan && !subscription.grant;
+
 const showAgain = () => dispatchEvent(new Event("billing:show"));
 
 function open(path) {
@@ -56,7 +61,7 @@ export async function follow(change) {
     open("/");
     return;
   }
-  while (OPEN.has(change.state)) {
+  while (OPEN.has(change.state) && !hasLeft(change)) {
     await pause(EVERY);
     change = await get(`/subscription/changes/${change.id}`);
     if (change.state === "requires_action") return open("/");
@@ -65,7 +70,7 @@ export async function follow(change) {
 }
 
 function finish(change) {
-  if (change.state === "applied") {
+  if (change.state === "applied" || hasLeft(change)) {
     flashNext(notice("good", h("p", {}, t("change.applied", { plan: change.subscription.plan_name }))));
     return open("/");
   }

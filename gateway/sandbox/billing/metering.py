@@ -4,6 +4,7 @@ https://docs.stripe.com/billing/subscriptions/usage-based/meters/configure. Even
 (UTC). So reading a period's usage takes time for its days only, and not for every event ever reported.
 """
 
+import time
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -19,12 +20,16 @@ IDENTIFIER_SECONDS = DAY
 
 @dataclass(frozen=True)
 class Event:
-    """A use of ``value`` units at ``timestamp``. ``number`` counts all events from 1 in the order of their reports."""
+    """A use of ``value`` units at ``timestamp``.
+
+    ``number`` counts all events from 1 in the order of their reports. ``received`` is the real time of the report.
+    """
 
     identifier: str
     timestamp: int
     number: int
     value: Decimal
+    received: float
 
 
 def active_meter(work: Work, event_name: str) -> Json | None:
@@ -35,7 +40,7 @@ def active_meter(work: Work, event_name: str) -> Json | None:
 
 def record(work: Work, meter: str, customer: str, identifier: str, timestamp: int, value: Decimal) -> None:
     """Store an event."""
-    event = Event(identifier, timestamp, reported(work) + 1, value)
+    event = Event(identifier, timestamp, reported(work) + 1, value, time.monotonic())
     day = _day(meter, customer, timestamp)
     work.note("usage", day, {"events": [*_kept(work, day), event]})
     work.note("meter_event", identifier, {"day": day, "meter": meter, "received": work.now})
@@ -61,12 +66,21 @@ def cancel(work: Work, identifier: str, day: str) -> None:
 
 
 def events(work: Work, meter: str, customer: str, start: int, end: int, after: int = 0) -> list[Event]:
-    """Return the events with ``start`` <= timestamp < ``end`` that come after number ``after``, oldest first."""
+    """Return the events with ``start`` <= timestamp < ``end`` that come after number ``after``, oldest first.
+
+    Stripe counts usage some time after it has accepted it. Events of the last ``usage_lag`` seconds are left out.
+    https://docs.stripe.com/api/billing/meter-event-summary
+    """
+    counted = time.monotonic() - work.settings.usage_lag
     # A request may name any time. Events lie at most minutes ahead and never before 1970, so skip all other days.
     # Walking through them would make a request with a remote bound very slow.
     days = range(max(start - start % DAY, 0), min(end, work.now + DAY), DAY)
     found = [event for moment in days for event in _kept(work, _day(meter, customer, moment))]
-    wanted = [event for event in found if start <= event.timestamp < end and event.number > after]
+    wanted = [
+        event
+        for event in found
+        if start <= event.timestamp < end and event.number > after and event.received <= counted
+    ]
     return sorted(wanted, key=lambda event: (event.timestamp, event.number))
 
 

@@ -31,14 +31,15 @@ def priced(work: Work, price_id: str, quantity: int, description: str | None, *,
     }
 
 
-def of_amount(work: Work, amount: int, currency: str, description: str | None) -> Json:
+def of_amount(work: Work, amount: int, currency: str, description: str | None, tax_behavior: str) -> Json:
     """Return the ``pricing`` of an invoice item with an amount, which names a price as recorded from Stripe's API.
 
     Stripe makes the price for this item alone. That both it and its product are inactive, and that no event reports
     them, is an inference.
     """
     product = build_product(work, {"name": description or "Invoice item", "active": False})
-    price = build_price(work, {"active": False, "currency": currency, "unit_amount": amount}, product["id"])
+    terms = {"active": False, "currency": currency, "unit_amount": amount, "tax_behavior": tax_behavior}
+    price = build_price(work, terms, product["id"])
     work.keep(product)
     work.keep(price)
     return pricing(price, str(amount))

@@ -20,7 +20,7 @@ from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
 
 routes = Routes()
-_FIELDS = "amount description discountable discounts metadata period pricing[price] quantity tax_rates"
+_FIELDS = "amount description discountable discounts metadata period pricing[price] quantity tax_behavior tax_rates"
 
 
 @routes.post("/v1/invoiceitems", InvoiceItemCreateParams, f"{_FIELDS} customer currency invoice subscription")
@@ -75,17 +75,21 @@ def _subscription(work: Work, customer: Json, params: Json) -> Json | None:
 def _priced(work: Work, item: Json, params: Json) -> Json:
     """Return the fields that depend on the price and the quantity, if either is given. An amount excludes both."""
     if not params.keys() & {"pricing", "quantity"}:
-        given = "amount" in params
-        return (
-            {"pricing": one_time.of_amount(work, item["amount"], item["currency"], item["description"])}
-            if given
-            else {}
-        )
+        if "amount" not in params:
+            return {}
+        tax = _tax_behavior(work, item, params)
+        return {"pricing": one_time.of_amount(work, item["amount"], item["currency"], item["description"], tax)}
     if "amount" in params or ("pricing" not in params and item["pricing"] is None):
         raise invalid("`quantity` and `pricing[price]` require each other and exclude `amount`.")  # inferred wording
     price_id = params["pricing"]["price"] if "pricing" in params else item["pricing"]["price_details"]["price"]
     quantity: int = params["quantity"] if "quantity" in params else item["quantity"]
     return one_time.priced(work, price_id, quantity, item["description"], param="pricing[price]")
+
+
+def _tax_behavior(work: Work, item: Json, params: Json) -> str:
+    """Return whether the amount contains the tax. An item that is changed keeps that of its price."""
+    price = work.get("price", item["pricing"]["price_details"]["price"]) if item["pricing"] else {}
+    return str(params.get("tax_behavior") or price.get("tax_behavior", "unspecified"))
 
 
 @routes.get("/v1/invoiceitems/{invoiceitem}", InvoiceItemRetrieveParams)

@@ -3,7 +3,7 @@
 Other services call this more often than anything else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, func, select, text
 from sqlalchemy.dialects import postgresql
 
 from gateway.catalog import Catalog, CatalogPlan
-from gateway.db.models import OrganizationPlan, SpendAlerts, SpendCrossing
+from gateway.db.models import OrganizationPlan, SpendAlerts, SpendCrossing, UsageLevel
 from gateway.db.queries import among_those
 from gateway.services.entitlements.over_limits import find_levels, find_over_limits
 from gateway.services.plan_table.derive import find_subscribed_plan
@@ -32,8 +32,11 @@ class CurrentPlan(NamedTuple):
     quantity: int
     granted_until: datetime | None
     version: int
+    leaving: bool = False
     over_spend_until: datetime | None = None
     """The end of the period in which the spend reached the present spend limit."""
+    reported_levels: Mapping[str, int] | None = None
+    """The levels that services have reported, by unit."""
 
 
 OVER_SPEND_UNTIL = (
@@ -47,7 +50,15 @@ OVER_SPEND_UNTIL = (
     .correlate(OrganizationPlan)
     .scalar_subquery()
 )
-COLUMNS: Select[Any] = select(*(getattr(OrganizationPlan, name) for name in CurrentPlan._fields[:-1]), OVER_SPEND_UNTIL)
+REPORTED_LEVELS = (
+    select(func.json_object_agg(UsageLevel.unit, UsageLevel.value))
+    .where(UsageLevel.organization_id == OrganizationPlan.organization_id)
+    .correlate(OrganizationPlan)
+    .scalar_subquery()
+)
+COLUMNS: Select[Any] = select(
+    *(getattr(OrganizationPlan, name) for name in CurrentPlan._fields[:-2]), OVER_SPEND_UNTIL, REPORTED_LEVELS
+)
 
 
 def compile_query(condition: ColumnElement[bool]) -> str:
@@ -81,7 +92,11 @@ def read_row(gateway: Gateway, row: Sequence[Any]) -> CurrentPlan:
     if current.granted_until is None or gateway.clock() < current.granted_until:
         return current
     plan = find_subscribed_plan(
-        current.requested_plan, current.status, current.standing, floor=gateway.catalog.floor.key
+        current.requested_plan,
+        current.status,
+        current.standing,
+        leaving=current.leaving,
+        floor=gateway.catalog.floor.key,
     )
     return current._replace(plan=plan, granted_until=None)
 
@@ -117,7 +132,7 @@ def show_plan(catalog: Catalog, current: CurrentPlan) -> Json:
 def show_entitlements(catalog: Catalog, current: CurrentPlan) -> Json:
     """Return an organization's entitlements as ``schemas.entitlements.EntitlementsSchema`` describes them."""
     plan = find_usable_plan(catalog, current.plan)
-    levels = find_levels(catalog, current.requested_plan, current.quantity)
+    levels = find_levels(catalog, current.requested_plan, current.quantity, current.reported_levels or {})
     return show_plan(catalog, current) | {
         "limits": catalog.list_limits(plan),
         "features": catalog.list_features(plan),

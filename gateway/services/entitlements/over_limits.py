@@ -14,10 +14,14 @@ class OverLimit(NamedTuple):
     present: int
 
 
-def find_levels(catalog: Catalog, requested_plan: str, quantity: int) -> dict[str, int]:
-    """Return the known levels by name: the subscription's quantity, if its plan says what the quantity counts."""
+def find_levels(catalog: Catalog, requested_plan: str, quantity: int, reported: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the known levels by name: the ``reported`` ones, and the subscription's quantity of another unit.
+
+    The quantity may stay below a reported level, and follows it later.
+    """
     plan = catalog.find(requested_plan)
-    return {plan.unit: quantity} if plan is not None and plan.unit is not None else {}
+    counted = {plan.unit: quantity} if plan is not None and plan.unit is not None else {}
+    return counted | dict(reported)
 
 
 def find_over_limits(catalog: Catalog, plan: CatalogPlan, levels: Mapping[str, int]) -> list[OverLimit]:

@@ -1,4 +1,4 @@
-"""Merge states of Stripe's objects. No other code writes the mirror, and only grants write the plan table as well.
+"""Merge states of Stripe's objects. No other code writes the mirror. Grants and downgrades write the plan table, too.
 
 Webhooks, answers, refreshes and reconciliation all end here. The merge locks and reads a batch's rows once, lets
 ``ordering`` place each snapshot, and writes the changes in bulk. All of it runs in the caller's transaction.
@@ -50,7 +50,7 @@ def merge(session: Session, observations: Sequence[Observation], now: datetime, 
         outcomes = {position: batch.apply_observation(observations[position]) for position in positions}
         plans = batch.build_plans()
         restore_lost_changes(session, observations, batch.by_customer, batch.organization_rows, plans, now)
-        written = writer.update_plan_table(session, batch.affected, batch.organization_rows, plans, now)
+        written, wanted = writer.update_plan_table(session, batch.affected, batch.organization_rows, plans, now)
         changed = build_rows(session, describe_changes(observations, batch.rows), now)
         written = {**written, NOTIFICATIONS: [*written.get(NOTIFICATIONS, ()), *changed]}
         record_trials(session, [batch.by_customer[each].id for each in batch.to_fill], "adopted", now)
@@ -60,7 +60,8 @@ def merge(session: Session, observations: Sequence[Observation], now: datetime, 
     methods = [row for row in batch.rows.values() if isinstance(row, PaymentMethod) and not row.detached]
     trialing = find_trialing(session, {each.organization_id for each in methods})
     jobs.defer_all(
-        session, [*build_jobs(batch, now, attempt), *map(surplus_job, surplus), *map(first_method_job, trialing)]
+        session,
+        [*wanted, *build_jobs(batch, now, attempt), *map(surplus_job, surplus), *map(first_method_job, trialing)],
     )
     return [outcomes[position] for position in range(len(observations))]
 

@@ -39,7 +39,8 @@ from gateway.services.customers.deletion import check_for_deletion
 from gateway.services.mirror.merge import merge
 from gateway.services.mirror.refresh import merge_snapshots, refresh
 from gateway.services.mirror.refresh_jobs import defer_refresh
-from gateway.services.plan_changes.final_usage import send_final_usage
+from gateway.services.plan_changes.final_usage import waits_for_usage
+from gateway.services.plan_changes.leaving import leave_to_job, lock_with_plan, update_plan
 from gateway.services.plan_changes.payment import (
     hold_back,
     read_step_answer,
@@ -75,14 +76,14 @@ log = structlog.get_logger()
 
 
 def run_change(gateway: Gateway, change_id: str, first: Step | None = None) -> None:
-    """Make the remaining calls of the change, and end the change if Stripe refuses one.
+    """Make the remaining calls of the change, and end the change if Stripe refuses one. Return early if it must wait.
 
     ``first`` is the call that ``write_intent`` has just frozen. The merge of the last answer closes the change. Raises
     StripeUnavailable if it is unknown whether Stripe carried a call out.
     """
     performed: set[str] = set()
     step = first or take_next_step(gateway, change_id)
-    while step is not None and step.name not in performed:
+    while step is not None and step.name not in performed and not waits_for_usage(gateway, step):
         if step.name == CREATE and adopt_subscription(gateway, step):
             # The mirror still lacks the subscription. A refresh is queued, and the completion job runs after it.
             if ADOPT in performed:
@@ -141,8 +142,6 @@ def perform_step(gateway: Gateway, step: Step) -> None:
     """
     if step.is_held_back:
         refuse_unsafe_wait(gateway, step)
-    if step.removes_items:
-        send_final_usage(gateway, step)
     try:
         with withdraw_if_not_called(gateway, step.change_id), stripe_call():
             answer = step.perform(gateway.stripe)
@@ -241,6 +240,8 @@ def finish_change(gateway: Gateway, change_id: str) -> None:
             return
         subscription = load_billing_state(session, unfinished.organization_id, gateway.catalog).subscription
     too_old = is_too_old(unfinished, gateway.clock())
+    if not too_old:
+        leave_to_job(gateway, change_id)  # the request's process may have died before it did so
     try:
         if subscription is not None:
             refresh(gateway, SubscriptionSnapshot.kind, subscription.id)
@@ -281,12 +282,15 @@ def end_change(
     job refreshes it (``mirror/refresh.run_refresh_job``).
     """
     log.warning("change_without_success", change_id=change_id, state=state, code=error.code, exc_info=error)
+    now = gateway.clock()
     with gateway.database.transaction() as session:
-        ending = lock_change(session, change_id)
-        if ending.state in OPEN_STATES:
-            fail_change(session, ending, state, gateway.clock(), {"code": error.code, "detail": error.detail})
-            if isinstance(error, CardDeclined):
-                count_decline(session, gateway, ending.organization_id)
+        ending = lock_with_plan(session, change_id)
         if stale_subscription_id is not None:
             defer_refresh(session, SubscriptionSnapshot.kind, stale_subscription_id)
+        if ending.state in OPEN_STATES:
+            fail_change(session, ending, state, now, {"code": error.code, "detail": error.detail})
+            if isinstance(error, CardDeclined):
+                count_decline(session, gateway, ending.organization_id)
+            if ending.left_at is not None:
+                update_plan(session, ending, now)
     failpoint(Failpoint.CHANGE_ENDED)

@@ -3,31 +3,44 @@
 https://docs.stripe.com/billing/subscriptions/billing-mode/compare
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
-from gateway.db.models import PlanChange
-from gateway.errors import StripeUnavailable
+from gateway.db.models import FINAL_USAGE, PlanChange
 from gateway.services.plan_changes.stripe_calls import Step
 from gateway.services.runtime import Gateway
 from gateway.services.usage.report_to_stripe import send_all_reports
+from gateway.services.usage.summary import has_counted
 
 LONGEST_WAIT = timedelta(minutes=2)
+BEFORE_PERIOD_END = timedelta(minutes=1)
+"""How long before its end a period is not waited for. Stripe would renew the plan, and charge another period."""
 
 log = structlog.get_logger()
 
 
-def send_final_usage(gateway: Gateway, step: Step) -> None:
-    """Send the usage up to now, because Stripe bills it when it removes the items, and never later.
+def waits_for_usage(gateway: Gateway, step: Step) -> bool:
+    """Send the usage up to now. Return whether the call must wait until Stripe has counted it.
 
-    Raise StripeUnavailable if Stripe does not take it, so that the completion job tries again. After two minutes the
-    call is made anyway, because the organization must not stay on a plan that it has left.
+    Stripe bills what it has counted when it removes the items. After two minutes the call is made anyway, because
+    Stripe may count for hours. ``unbilled_usage`` then bills the rest.
     """
+    if not step.removes_items:
+        return False
     with gateway.database.reading() as session:
         change = session.get_one(PlanChange, step.change_id)
-    if send_all_reports(gateway, change.organization_id):
-        return
-    if gateway.clock() < change.created_at + LONGEST_WAIT:
-        raise StripeUnavailable("Stripe has not taken the usage of the plan yet.")
-    log.error("usage_left_unbilled", change_id=step.change_id, organization_id=change.organization_id)
+    final = change.steps.get(FINAL_USAGE)
+    is_counted = send_all_reports(gateway, change.organization_id) and (
+        final is None or has_counted(gateway, change.organization_id, datetime.fromisoformat(final["start"]))
+    )
+    if is_counted:
+        return False
+    until = change.created_at + LONGEST_WAIT
+    if final is not None:
+        until = min(until, datetime.fromisoformat(final["end"]) - BEFORE_PERIOD_END)
+    if gateway.clock() < until:
+        log.info("change_waits_for_usage", change_id=change.id, organization_id=change.organization_id)
+        return True
+    log.warning("usage_not_counted_in_time", change_id=change.id, organization_id=change.organization_id)
+    return False

@@ -13,7 +13,7 @@ import uuid
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, select
 from structlog.contextvars import bind_contextvars
 
 from gateway.db import bulk, jobs
@@ -36,6 +36,7 @@ from gateway.services.intents.reservation import locate_change, wait_for_turn
 from gateway.services.mirror.refresh import merge_snapshots, retrieve_all
 from gateway.services.plan_changes.admission import admit
 from gateway.services.plan_changes.execute import run_change
+from gateway.services.plan_changes.leaving import UNANSWERED, leave_to_job
 from gateway.services.plan_changes.stripe_calls import Step, freeze
 from gateway.services.plan_changes.view import ChangeView, get_change
 from gateway.services.quotes.token import Terms, read_token, refuse_foreign_token
@@ -60,8 +61,8 @@ def change_plan(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Cha
     """Move the organization to a plan and quantity. Enrol it first if ``command.enroll`` is set.
 
     Return the change in one of three states. ``applied`` means that Stripe carried it out. ``requires_action`` means
-    that the customer must approve the payment. ``processing`` means that Stripe's answer is unknown. The completion job
-    (``execute.finish_change``) then ends the change within a minute.
+    that the customer must approve the payment. ``processing`` means that Stripe's answer is unknown, or that the change
+    waits for usage. The completion job (``execute.finish_change``) then ends the change within minutes.
 
     Resume the change that an earlier request with the same idempotency key began. Raises what ``record_intent`` raises,
     and no change is written then. Raises the recorded error, such as CardDeclined or StripeRejected, if the change has
@@ -74,8 +75,8 @@ def change_plan(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Cha
     try:
         run_or_leave_to_job(gateway, change_id, first)
         view = get_change(gateway, caller, change_id)
-        if view.state == "requested":
-            mark_processing(gateway, change_id)
+        if view.state in UNANSWERED:
+            leave_to_job(gateway, change_id)
             view = get_change(gateway, caller, change_id)
     except DatabaseUnavailable as error:
         # The outcome is unknown and the change cannot be read. The Location lets the caller look at it later.
@@ -244,10 +245,3 @@ def write_intent(
     log.info("change_requested", from_plan=intent.from_plan, to_plan=intent.to_plan, quantity=intent.quantity)
     failpoint(Failpoint.INTENT_WRITTEN)
     return first
-
-
-def mark_processing(gateway: Gateway, change_id: str) -> None:
-    """Mark a change whose first call got no answer. Stripe may have carried it out."""
-    unanswered = update(PlanChange).where(PlanChange.id == change_id, PlanChange.state == "requested")
-    with gateway.database.transaction() as session:
-        session.execute(unanswered.values(state="processing"))

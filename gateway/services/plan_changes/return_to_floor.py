@@ -12,7 +12,7 @@ from gateway.db.models import BillingIntent, Organization, OrganizationPlan
 from gateway.services.intents.completion import Operation, perform
 from gateway.services.intents.reservation import Kind, reserve
 from gateway.services.mirror.refresh import read_answer
-from gateway.services.plan_changes.stripe_calls import build_floor_subscription
+from gateway.services.plan_changes.call_params import build_floor_subscription
 from gateway.services.plan_table.rows import load_plans
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import load_billing_state

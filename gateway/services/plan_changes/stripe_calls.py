@@ -1,50 +1,25 @@
 """The Stripe calls of a plan change, one at a time. The gateway stores their parameters before it makes them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from typing import cast
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from stripe import StripeClient, Subscription
-from stripe.params import (
-    SubscriptionCancelParams,
-    SubscriptionCreateParams,
-    SubscriptionCreateParamsItem,
-    SubscriptionUpdateParams,
-    SubscriptionUpdateParamsCancellationDetails,
-)
+from stripe.params import SubscriptionCancelParams, SubscriptionCreateParams, SubscriptionUpdateParams
 
-from gateway.catalog import Catalog, CatalogPlan, Charge
-from gateway.db.models import TRIAL_END, UNSETTLED, Invoice, Json, Organization, PlanChange
+from gateway.catalog import Catalog
+from gateway.db.models import FINAL_USAGE, UNSETTLED, Invoice, Json, Organization, PlanChange
 from gateway.db.models import Subscription as StoredSubscription
-from gateway.errors import NoImmediateCharge, QuoteStale
+from gateway.errors import QuoteStale
+from gateway.services.plan_changes.call_params import build_creation, build_update
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import BillingState, load_billing_state
-from gateway.services.subscription.pricing import build_price, build_update_items
-from gateway.services.subscription.scheduled_end import build_end_params
-from gateway.services.subscription.settlement import build_restart, choose_settlement, restarts_periods
-from gateway.services.subscription.tax import build_tax_params
-from gateway.services.subscription.trials import END_NOW, build_begin, is_trialing
-from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID, TRIALING
-from gateway.stripe_api.times import to_unix
+from gateway.services.subscription.trials import is_trialing
+from gateway.stripe_api.snapshots import TRIALING
 
-SETTLEMENT: Mapping[Charge, SubscriptionUpdateParams] = MappingProxyType(
-    {
-        # The prorations wait as pending invoice items for the billing date. Each call says so explicitly, like the
-        # flexible billing mode that this depends on.
-        "on_billing_date": {"proration_behavior": "create_prorations"},
-        # Stripe invoices the change immediately. If the payment fails, Stripe saves neither the change nor the invoice,
-        # so older items stay pending. If the cardholder must approve, ``payment.hold_back`` changes the call.
-        "now": {
-            "proration_behavior": "always_invoice",
-            "payment_behavior": "error_if_incomplete",
-            "expand": ["latest_invoice.payments"],
-        },
-    }
-)
 HELD_BACK = "pending_if_incomplete"
 CREATE, UPDATE = "create_subscription", "update_subscription"
 CANCEL = "cancel:"  # begins the name of the call that ends a duplicate, and the subscription's id follows
@@ -125,11 +100,10 @@ def freeze(session: Session, catalog: Catalog, change: PlanChange, billing: Bill
         target, moved = catalog.get(change.to_plan), billing.with_interval(change.interval)
         transition = policy.check_change(catalog, billing.plan_state, target, change.quantity, moved.contract)
         buys = policy.Need.CARD in transition.needs
-        change.steps = {
-            **change.steps,
-            UPDATE: build_update(catalog, change, moved, buys=buys),
-            MADE_FROM: made_from,
-        }
+        update = build_update(catalog, change, moved, buys=buys)
+        change.steps = {**change.steps, UPDATE: update, MADE_FROM: made_from}
+        if target.is_floor and (final := describe_final_usage(subscription, update)) is not None:
+            change.steps = {**change.steps, FINAL_USAGE: final}
         note_unsettled(change, billing.unsettled_renewals)
     return Step(
         name=name,
@@ -182,6 +156,19 @@ def describe_items(subscription: StoredSubscription | None) -> list[Json | str]:
     return [subscription.id, *trial, *sorted(items, key=lambda item: str(item["id"]))]
 
 
+def describe_final_usage(subscription: StoredSubscription, update: Json) -> Json | None:
+    """Return the metered items that the update removes, with their prices and the period whose usage they bill.
+
+    Return None if Stripe bills no usage with the update, as within a trial.
+    """
+    removed = {item["id"] for item in update["items"] if item.get("deleted")}
+    metered = [item for item in subscription.items if item["id"] in removed and item.get("metered")]
+    if not metered or update["proration_behavior"] == "none":
+        return None
+    start, end = (min(item[f"current_period_{each}"] for item in metered) for each in ("start", "end"))
+    return {"items": {item["id"]: item["price_id"] for item in metered}, "start": start, "end": end}
+
+
 def refreeze(change: PlanChange) -> None:
     """Discard the frozen update, so that ``freeze`` builds it from the present items. Raises QuoteStale.
 
@@ -192,7 +179,7 @@ def refreeze(change: PlanChange) -> None:
     """
     if change.quoted is not None:
         raise QuoteStale("The subscription has changed since the quote was confirmed.")
-    change.steps = {name: step for name, step in change.steps.items() if name not in (UPDATE, MADE_FROM)}
+    change.steps = {name: step for name, step in change.steps.items() if name not in (UPDATE, MADE_FROM, FINAL_USAGE)}
     mark_key_spent(change, UPDATE)
 
 
@@ -226,73 +213,3 @@ def lock_change(session: Session, change_id: str) -> PlanChange:
     owner = select(PlanChange.organization_id).where(PlanChange.id == change_id).scalar_subquery()
     session.execute(select(Organization.id).where(Organization.id == owner).with_for_update())
     return session.get_one(PlanChange, change_id, with_for_update=True, populate_existing=True)
-
-
-def build_creation(session: Session, catalog: Catalog, change: PlanChange, billing: BillingState) -> Json:
-    """Return the parameters that enrol the organization: a subscription to the floor plan.
-
-    The later update depends on its flexible billing mode.
-    """
-    organization = session.get_one(Organization, change.organization_id)
-    # A change to a paid plan is not carried out yet.
-    metadata = {CHANGE_ID: change.id} if change.to_plan == catalog.floor.key else {}
-    return dict(build_floor_subscription(organization, catalog, billing, metadata))
-
-
-def build_floor_subscription(
-    organization: Organization, catalog: Catalog, billing: BillingState, metadata: dict[str, str]
-) -> SubscriptionCreateParams:
-    """Return the parameters that subscribe the organization to the floor plan."""
-    params: SubscriptionCreateParams = {
-        "customer": organization.stripe_customer_id or "",
-        "items": [cast("SubscriptionCreateParamsItem", {**build_price(billing, catalog.floor), "quantity": 1})],
-        "billing_mode": {"type": "flexible"},
-        "metadata": {ORGANIZATION_ID: organization.id, **metadata},
-    }
-    tax = build_tax_params(catalog, billing, catalog.floor, is_free_now=True)
-    return params | cast("SubscriptionCreateParams", tax)
-
-
-def build_update(catalog: Catalog, change: PlanChange, billing: BillingState, *, buys: bool) -> Json:
-    """Return the parameters that swap the base item's price.
-
-    Stripe prorates from the quote's second. Without a quote it prorates from the second in which it makes the change.
-    It prorates nothing if the change begins or ends a trial, and then accepts no second.
-    Raises NoImmediateCharge if the change buys more and must be paid first, but cannot be. A change that buys nothing
-    need not wait for a payment.
-    """
-    target = catalog.get(change.to_plan)
-    is_free_now = TRIAL_END in change.steps or is_trialing(billing.subscription)
-    params: SubscriptionUpdateParams = {
-        "items": build_update_items(billing, target, change.quantity),
-        "metadata": {CHANGE_ID: change.id},
-        **build_settlement(catalog, change, billing, target),
-        **build_end_params(catalog, billing, target),
-        **build_tax_params(catalog, billing, target, is_free_now=is_free_now),
-    }
-    if "payment_behavior" in params:
-        if not buys:
-            del params["payment_behavior"]
-        elif (obstacle := billing.find_immediate_charge_obstacle()) is not None:
-            raise NoImmediateCharge(obstacle)
-    if change.cancellation is not None:
-        params["cancellation_details"] = cast("SubscriptionUpdateParamsCancellationDetails", change.cancellation)
-    if change.proration_date is not None and params["proration_behavior"] != "none":
-        params["proration_date"] = to_unix(change.proration_date)
-    return dict(params)
-
-
-def build_settlement(
-    catalog: Catalog, change: PlanChange, billing: BillingState, target: CatalogPlan
-) -> SubscriptionUpdateParams:
-    """Return the part of the update that says when Stripe charges it. A change within a trial keeps the trial's end.
-
-    Flexible billing mode keeps the old billing date unless the call says otherwise.
-    https://docs.stripe.com/billing/subscriptions/billing-mode/compare
-    """
-    if TRIAL_END in change.steps:
-        return build_begin(change.steps[TRIAL_END])
-    if target.is_floor and is_trialing(billing.subscription):
-        return END_NOW
-    settlement = SETTLEMENT[choose_settlement(catalog, billing, change.from_plan, target, change.quantity)]
-    return {**settlement, **build_restart(billing)} if restarts_periods(billing) else settlement

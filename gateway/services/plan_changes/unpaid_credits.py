@@ -36,6 +36,7 @@ from gateway.services.plan_table.rows import load_plans
 from gateway.services.plan_table.selection import stands_for_plan
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import load_billing_state
+from gateway.services.subscription.settlement import MONTHLY, keeps_pending_for_a_year
 from gateway.stripe_api.client import key_spent, stripe_call
 from gateway.stripe_api.snapshots import CHANGE_ID, ENDED, InvoiceSnapshot, SubscriptionSnapshot, UnreadableObject
 
@@ -207,6 +208,8 @@ def charge_back(
             params["subscription"] = subscription_id
     key = f"{CREDIT_KEY_PREFIX}{invoice.id}:item:{held.charged_back}:{attempt}"
     try:
+        if "subscription" in params:
+            invoice_pending_monthly(gateway, params["subscription"])
         with stripe_call():
             gateway.stripe.v1.invoice_items.create(params, {"idempotency_key": key, "max_network_retries": 0})
     except StripeRejected as error:
@@ -224,6 +227,16 @@ def build_metadata(invoice: Invoice, change_id: str | None) -> dict[str, str]:
     """Return the metadata by which ``held_credits`` and ``charge_check`` recognize an item or a credit note of ours."""
     ours = {CREDITED_INVOICE: invoice.id}
     return ours if change_id is None else {**ours, CHANGE_ID: change_id}
+
+
+def invoice_pending_monthly(gateway: Gateway, subscription_id: str) -> None:
+    """Make Stripe invoice a pending item within a month, where it could wait for a year."""
+    with gateway.database.reading() as session:
+        keeps = keeps_pending_for_a_year(session.get_one(Subscription, subscription_id))
+    if keeps:
+        with stripe_call():
+            key = f"{CREDIT_KEY_PREFIX}{subscription_id}:interval"
+            gateway.stripe.v1.subscriptions.update(subscription_id, MONTHLY, {"idempotency_key": key})
 
 
 def is_running(gateway: Gateway, subscription_id: str) -> bool:

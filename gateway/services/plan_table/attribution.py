@@ -16,7 +16,7 @@ PAYMENT_KEY_PREFIX = "pay:"  # the idempotency keys of payments that a user make
 CREDIT_KEY_PREFIX = "unpaid_credit:"  # the idempotency keys of calls that withdraw a credit for unpaid time
 # The cause of what an adoption shows. The organization had the plan before, so such an entry reports no change.
 ADOPTED = "adopted"
-USAGE = "usage"  # the actor of a change with which the quantity follows a level
+USAGE = "usage"  # the actor of a change with which the quantity follows a level, and its type
 USER, SALES, STRIPE, OPERATOR, SYSTEM = "user", "sales", "stripe", "operator", "system"
 
 
@@ -25,11 +25,11 @@ class Attribution:
     """The author and the cause of an entry in the plan history."""
 
     actor_type: str
-    """``user``: a user, through this gateway. ``sales``: a request to Stripe that is not ours, such as the dashboard's.
-    ``stripe``: Stripe's billing itself. ``operator``: a person with our command. ``system``: the time, which ends a
-    grant, or an unknown author of a change that we found at Stripe."""
+    """``user``: a user, through this gateway. ``usage``: a level that the quantity follows. ``sales``: a request to
+    Stripe that is not ours, such as the dashboard's. ``stripe``: Stripe's billing itself. ``operator``: a person with
+    our command. ``system``: the time, which ends a grant, or an unknown author of a change that we found at Stripe."""
     actor: str | None
-    """The ``sub`` of the user's token, or the operator's name.
+    """The ``sub`` of the user's token, the operator's name, or ``usage``.
 
     None if the user only paid, or if the gateway credited an unpaid invoice.
     """
@@ -55,7 +55,7 @@ def attribute_plan(
         return Attribution(actor_type=OPERATOR, actor=grant.granted_by, change_id=None, cause=grant.id)
     change = find_responsible_change(seen, changes, subscription, before)
     if change is not None:
-        return Attribution(actor_type=USER, actor=change.actor, change_id=change.id, cause=seen.cause)
+        return attribute_to_change(change, seen.cause)
     if (seen.request_key or "").startswith((PAYMENT_KEY_PREFIX, CREDIT_KEY_PREFIX)):
         actor_type = USER
     elif seen.by_request is None:
@@ -63,6 +63,12 @@ def attribute_plan(
     else:
         actor_type = SALES if seen.by_request else STRIPE
     return Attribution(actor_type=actor_type, actor=None, change_id=None, cause=seen.cause)
+
+
+def attribute_to_change(change: PlanChange, cause: str) -> Attribution:
+    """Return the author of a change of ours. ``cause`` says where we saw it."""
+    actor_type = USAGE if change.actor == USAGE else USER
+    return Attribution(actor_type=actor_type, actor=change.actor, change_id=change.id, cause=cause)
 
 
 def find_responsible_change(

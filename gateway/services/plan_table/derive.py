@@ -1,6 +1,6 @@
-"""Derive an organization's plan from the mirror's rows.
+"""Derive an organization's plan from the mirror's rows, its grant and its open change.
 
-Every decision about a plan is derived here. The gateway stores no decision that does not follow from the mirror.
+Every decision about a plan is derived here. The gateway stores no decision that does not follow from these rows.
 """
 
 from collections.abc import Collection, Sequence
@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Self
 
-from gateway.db.models import Charge, Grant, Invoice, Json, OrganizationPlan, Subscription
+from gateway.db.models import OPEN_STATES, Charge, Grant, Invoice, Json, OrganizationPlan, PlanChange, Subscription
 from gateway.services.plan_table.selection import Plans, select_base_item, select_current_subscription
 from gateway.services.plan_table.standing import GOOD, NO_SUBSCRIPTION, RULES, SUSPENDED, derive_standing, find_debts
 from gateway.stripe_api.snapshots import ENDED, LOST
@@ -31,6 +31,7 @@ class PlanState:
     returned_payments: list[Json]
     granted_plan: str | None
     granted_until: datetime | None
+    leaving: bool = False
 
     def at(self, moment: datetime, floor: str) -> Self:
         """Return the state at ``moment``, without a grant that is over by then.
@@ -43,7 +44,7 @@ class PlanState:
 
     def find_subscribed_plan(self, floor: str) -> str:
         """Return the plan that the organization may use by its subscription alone, without a grant."""
-        return find_subscribed_plan(self.requested_plan, self.status, self.standing, floor=floor)
+        return find_subscribed_plan(self.requested_plan, self.status, self.standing, leaving=self.leaving, floor=floor)
 
     @classmethod
     def of_row(cls, row: OrganizationPlan) -> Self:
@@ -90,10 +91,19 @@ def never_enrolled(floor: str) -> PlanState:
     )
 
 
-def find_subscribed_plan(requested_plan: str, status: str, standing: str, *, floor: str) -> str:
+def find_subscribed_plan(requested_plan: str, status: str, standing: str, *, leaving: bool, floor: str) -> str:
     """Return the plan that the organization may use by its subscription alone, without a grant."""
-    is_usable = RULES[status].usable and standing != SUSPENDED
+    is_usable = RULES[status].usable and standing != SUSPENDED and not leaving
     return requested_plan if is_usable else floor
+
+
+def leave_plan(state: PlanState, changes: Collection[PlanChange], floor: str) -> PlanState:
+    """Return the state without the plan that one of the ``changes`` has left. Stripe has not made these changes yet."""
+    is_left = any(
+        each.left_at is not None and each.state in OPEN_STATES and each.from_plan == state.requested_plan
+        for each in changes
+    )
+    return replace(state, plan=floor, leaving=True) if is_left else state
 
 
 def add_grant(state: PlanState, grant: Grant | None, plans: Plans) -> PlanState:

@@ -39,12 +39,14 @@ def first_method_job(organization_id: str) -> jobs.Wanted:
     return jobs.Wanted(f"choose_first_method:{organization_id}", jobs.CHOOSE_FIRST_METHOD, arguments)
 
 
-def defer_trial_jobs(session: Session, organization_id: str, before: str | None, after: str) -> None:
-    """Enqueue what follows the start of a trial, or its end without a payment method. Both are Stripe's statuses."""
+def list_trial_jobs(organization_id: str, before: str | None, after: str) -> list[jobs.Wanted]:
+    """Return the jobs that follow the start of a trial, or its end. ``before`` and ``after`` are Stripe's statuses."""
     if after == TRIALING != before:
-        jobs.defer_all(session, [first_method_job(organization_id)])
-    if before == TRIALING and after == "canceled":
-        jobs.defer(session, jobs.RETURN_TO_FLOOR, {"organization_id": organization_id})
+        return [first_method_job(organization_id)]
+    if before == TRIALING and after == "canceled":  # it ended without a payment method
+        arguments = {"organization_id": organization_id}
+        return [jobs.Wanted(f"return_to_floor:{organization_id}", jobs.RETURN_TO_FLOOR, arguments)]
+    return []
 
 
 def find_trialing(session: Session, organization_ids: Collection[str]) -> Sequence[str]:

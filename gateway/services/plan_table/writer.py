@@ -11,13 +11,15 @@ from sqlalchemy import Table
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import get_history
 
-from gateway.db import jobs
+from gateway.db import bulk, jobs
 from gateway.db.models import (
+    FINAL_USAGE,
     OPEN_STATES,
     UNSETTLED,
     Base,
     Grant,
     Json,
+    Organization,
     OrganizationPlan,
     PlanChange,
     PlanHistory,
@@ -30,9 +32,10 @@ from gateway.services.plan_table.derive import (
     PlanState,
     add_grant,
     derive_plan_state,
+    leave_plan,
     never_enrolled,
 )
-from gateway.services.plan_table.rows import OrganizationRows
+from gateway.services.plan_table.rows import OrganizationRows, load_organization_rows, rank_plans
 from gateway.services.plan_table.selection import (
     UNMAPPED,
     Plans,
@@ -43,8 +46,8 @@ from gateway.services.plan_table.selection import (
     stands_for_plan,
 )
 from gateway.services.plan_table.standing import UNDECIDED, find_debts
-from gateway.services.plan_table.trials import defer_trial_jobs, record_trials, shows_trial
-from gateway.services.spend_checks import request_checks
+from gateway.services.plan_table.trials import list_trial_jobs, record_trials, shows_trial
+from gateway.services.spend_checks import SPEND_CHECKS, build_checks
 from gateway.stripe_api.snapshots import ENDED, Seen
 
 # Delay of the job that withdraws credits. The request that made the change has usually withdrawn them before.
@@ -60,17 +63,18 @@ def update_plan_table(
     rows_by_organization: Mapping[str, OrganizationRows],
     plans: Plans,
     now: datetime,
-) -> Mapping[Table, Sequence[Json]]:
-    """Bring the plan table in step for the affected organizations, and return the new rows of history and outbox.
+) -> tuple[Mapping[Table, Sequence[Json]], Sequence[jobs.Wanted]]:
+    """Bring the plan table in step for the affected organizations. Return the new rows of other tables, and jobs.
 
     ``affected`` maps an organization's id to the state that affects it. The caller has locked these organizations. The
     changed rows stay in the session, and ``mirror.merge.merge`` writes them together with the returned rows.
     """
     if not affected:
-        return {}
+        return {}, ()
     history: list[Json] = []
     changed: list[str] = []
     applied: list[PlanChange] = []
+    wanted: list[jobs.Wanted] = []
     for organization_id, seen in affected.items():
         rows = rows_by_organization[organization_id]
         for each in rows.subscriptions:
@@ -85,16 +89,16 @@ def update_plan_table(
                 changed.append(organization_id)
                 if attribution.change_id is None:
                     # Stripe prorates this change as if each invoice will be paid.
-                    jobs.defer_all(session, [jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER)])
+                    wanted.append(jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER))
         elif is_duplicate_changed(rows.subscriptions, plans):
-            jobs.defer_all(session, [jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER)])
-        defer_trial_jobs(session, organization_id, before.status if before is not None else None, state.status)
+            wanted.append(jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER))
+        wanted += list_trial_jobs(organization_id, before.status if before is not None else None, state.status)
         applied += close_changes(session, rows, state, plans, now)
     unrecorded = (rows_by_organization[each] for each in affected if not rows_by_organization[each].had_trial)
     shown = [rows.organization.id for rows in unrecorded if any(map(shows_trial, rows.subscriptions))]
     record_trials(session, shown, "at_stripe", now)
-    request_checks(session, changed, now)
-    return build_written_rows(session, history, applied, plans.floor, now)
+    written = build_written_rows(session, history, applied, plans.floor, now)
+    return {**written, SPEND_CHECKS: build_checks(changed, now)}, wanted
 
 
 def find_named_grant(session: Session, seen: Seen) -> Grant | None:
@@ -133,12 +137,28 @@ def is_duplicate_changed(subscriptions: Sequence[Subscription], plans: Plans) ->
     )
 
 
+def derive_again(session: Session, organization: Organization, attribution: Attribution, now: datetime) -> None:
+    """Derive the plan after a change of ours that Stripe has not made, and write it to plan table and history.
+
+    The caller has locked the catalogue and the organization, in this order. It must not alter the rows afterwards.
+    """
+    accounts, plan_of_product = load_organization_rows(session, [organization])
+    rows, plans = accounts[organization.id], rank_plans(session, plan_of_product)
+    state = derive_plan(rows, plans)
+    if rows.plan_row is not None and state == PlanState.of_row(rows.plan_row):
+        return
+    entry = record_state(session, rows, state, attribution, now)
+    bulk.flush(session, *WRITTEN_MODELS, more=build_written_rows(session, [entry], [], plans.floor, now))
+
+
 def derive_plan(rows: OrganizationRows, plans: Plans) -> PlanState:
     """Return the state that the plan table should have for an organization, derived from the mirror."""
     # Stripe ends the subscriptions of a deleted customer, but its events may not have arrived yet.
     living = () if rows.organization.deleted else rows.subscriptions
     current = PlanState.of_row(rows.plan_row) if rows.plan_row is not None else None
     state = derive_plan_state(living, plans, rows.invoices.values(), rows.charges.values(), current)
+    made = {each.change_id for each in rows.subscriptions}
+    state = leave_plan(state, [each for each in rows.changes.values() if each.id not in made], plans.floor)
     return add_grant(state, rows.grant, plans)
 
 
@@ -206,7 +226,8 @@ def close_changes(
     It may merge Stripe's answer, a webhook, a refresh, or what the completion job (``jobs.FINISH_CHANGE``, see
     ``plan_changes.execute``) found. A job (``jobs.CHECK_CHARGE``) then compares the charge with the quote in
     ``plan_changes.charge_check``. If an invoice was unpaid, another job (``jobs.WITHDRAW_CREDITS``) first withdraws the
-    credits for time that was not paid, in ``plan_changes.unpaid_credits``.
+    credits for time that was not paid, in ``plan_changes.unpaid_credits``. A third one (``jobs.BILL_USAGE``) bills what
+    Stripe had not counted of the usage of a plan that ended, in ``plan_changes.unbilled_usage``.
     """
     subscription = select_current_subscription(rows.subscriptions, plans)
     if subscription is None:
@@ -235,6 +256,8 @@ def close_changes(
                 jobs.defer(session, jobs.WITHDRAW_CREDITS, {"change_id": change.id}, at=now + WITHDRAW_AFTER)
             elif change.quoted is not None:
                 jobs.defer(session, jobs.CHECK_CHARGE, {"change_id": change.id})
+            if FINAL_USAGE in change.steps:
+                jobs.defer_usage_bill(session, change.id)
         elif change.state == "requires_action" and subscription.pending_until is None:
             change.close("abandoned", now, {"code": PaymentAbandoned.code, "detail": "The payment was not completed."})
         else:

@@ -12,7 +12,7 @@ from gateway.config import QUOTE_LIFETIME
 from gateway.errors import BillingAddressRequired, NotEnrolled, PeriodOver, StripeRejected
 from gateway.services.customers.deletion import detect_deletion
 from gateway.services.customers.existing import introduce_organization
-from gateway.services.entitlements.over_limits import OverLimit, find_levels, find_over_limits
+from gateway.services.entitlements.over_limits import OverLimit, find_over_limits
 from gateway.services.mirror.refresh import refresh
 from gateway.services.quotes.endings import preview_endings
 from gateway.services.quotes.lines import (
@@ -132,7 +132,6 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
     stripe_lines = [*own_lines, *ending_lines]
     credited = select_credits([*prorations, *ending_lines], stripe_lines)
     cleared_end = find_cleared_end(gateway.catalog, request.billing, request.plan)
-    present = request.billing.plan_state
     terms = Terms(
         organization_id=request.organization_id,
         subscription_version=request.version,
@@ -166,11 +165,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         ends_at_cleared=cleared_end,
         # No date fixes the prorations of an ending, and no quote knows the usage that is still to come.
         estimate=request.billing.has_metered_usage or bool(request.plan.metered) or bool(endings),
-        over_limits=find_over_limits(
-            gateway.catalog,
-            request.plan,
-            find_levels(gateway.catalog, present.requested_plan, present.quantity),
-        ),
+        over_limits=find_over_limits(gateway.catalog, request.plan, request.levels),
     )
 
 

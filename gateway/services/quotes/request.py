@@ -1,5 +1,6 @@
 """The change to quote, and the second from which Stripe prorates it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from gateway.catalog import CatalogPlan
 from gateway.db.models import Organization, PlanChange, Subscription
 from gateway.errors import NoChange, NoImmediateCharge, NotEnrolled
 from gateway.services.customers.deletion import refuse_deleted_customer
+from gateway.services.entitlements.over_limits import find_levels
 from gateway.services.quotes.lines import QuoteLine
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
@@ -40,6 +42,8 @@ class QuoteRequest:
     """If the change restarts the periods, the second of Stripe's preview replaces it."""
     next_invoice: datetime
     """When the present period ends."""
+    levels: Mapping[str, int]
+    """What the organization has of what plans limit, as far as it is known."""
 
     def makes(self, line: QuoteLine) -> bool:
         """Return whether the change makes this proration. An earlier change's prorations begin in an earlier second.
@@ -74,7 +78,8 @@ def load_request(
             policy.check_ending(gateway.catalog, billing.duplicates.values())
         if billing.subscription is None or billing.base_item is None or billing.subscription_version is None:
             raise NotEnrolled("Enrol the organization first: POST /v1/subscription.")
-        settlement = choose_settlement(gateway.catalog, billing, billing.plan_state.requested_plan, target, units)
+        present = billing.plan_state
+        settlement = choose_settlement(gateway.catalog, billing, present.requested_plan, target, units)
         if (
             settlement == "now"
             and policy.Need.CARD in needs
@@ -92,6 +97,7 @@ def load_request(
             restarts=restarts_periods(billing),
             proration_date=choose_proration_date(session, billing.subscription, billing.base_item, now),
             next_invoice=find_next_invoice_date([billing.base_item] if target.is_floor else billing.subscription.items),
+            levels=find_levels(gateway.catalog, present.requested_plan, present.quantity, billing.levels),
         )
 
 

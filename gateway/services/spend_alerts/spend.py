@@ -6,25 +6,25 @@ It lacks discounts and taxes, which Stripe knows. So it only decides whether to 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from gateway.catalog import Catalog, CatalogPlan
+from gateway.catalog import Catalog, CatalogPlan, round_amount
 from gateway.db.models import Json, PlanHistory
 from gateway.services.subscription.billing_state import BillingState
 from gateway.services.subscription.pricing import find_listed, find_metered_ids
+from gateway.services.usage.aggregation import add_up
 
 # What Stripe has counted, or will count. Usage of the floor plan is not billed.
-SELECT_USAGE = text("""
-    SELECT meter, CASE aggregation WHEN 'last' THEN (array_agg(quantity ORDER BY occurred_at DESC))[1]
-        ELSE sum(quantity) END AS quantity
+SELECT_USAGE = text(f"""
+    SELECT meter, {add_up()} AS quantity
     FROM usage_reports
     WHERE organization_id = :organization_id AND starts_at >= :since AND starts_at < :until
         AND state IN ('open', 'sending', 'sent')
     GROUP BY meter, aggregation
-""")
+""")  # nosec B608  # noqa: S608 - the expression is ours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +110,3 @@ def price_usage(plan: CatalogPlan, currency: str, usage: dict[str, int]) -> int:
     """Return what the usage by meter costs. Stripe rounds each line of an invoice."""
     prices = [each for each in plan.metered_prices if each.currency == currency]
     return sum(round_amount(each.compute_amount(usage.get(each.meter or "", 0))) for each in prices)
-
-
-def round_amount(amount: Decimal) -> int:
-    """Return the amount in whole minor units."""
-    return int(amount.to_integral_value(ROUND_HALF_UP))

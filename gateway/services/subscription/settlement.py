@@ -8,6 +8,7 @@ https://docs.stripe.com/billing/subscriptions/billing-cycle
 from stripe.params import SubscriptionUpdateParams
 
 from gateway.catalog import Catalog, CatalogPlan, Charge
+from gateway.db.models import Subscription
 from gateway.services.subscription.billing_state import BillingState
 from gateway.services.subscription.trials import is_trialing
 
@@ -45,12 +46,22 @@ def choose_settlement(
     return choose_charge(catalog, billing, source, target)
 
 
-def build_restart(billing: BillingState) -> SubscriptionUpdateParams:
-    """Return the part of the update that begins new periods. Stripe invoices what is pending in a year each month.
+MONTHLY: SubscriptionUpdateParams = {"pending_invoice_item_interval": {"interval": "month"}}
+"""Makes Stripe invoice pending items each month.
 
-    https://docs.stripe.com/api/subscriptions/update#update_subscription-pending_invoice_item_interval
-    """
-    return {
-        "billing_cycle_anchor": {"type": "now"},
-        "pending_invoice_item_interval": {"interval": "month"} if billing.contract.interval == "year" else "",
-    }
+https://docs.stripe.com/api/subscriptions/update#update_subscription-pending_invoice_item_interval
+"""
+
+
+def keeps_pending_for_a_year(subscription: Subscription | None) -> bool:
+    """Return whether the pending items of a subscription could wait for a year. Another program may have made it."""
+    if subscription is None or subscription.invoices_pending:
+        return False
+    return any(item.get("interval") == "year" for item in subscription.items)
+
+
+def build_restart(billing: BillingState) -> SubscriptionUpdateParams:
+    """Return the part of the update that begins new periods. Stripe invoices what is pending in a year each month."""
+    is_yearly = billing.contract.interval == "year"
+    interval = MONTHLY if is_yearly else SubscriptionUpdateParams(pending_invoice_item_interval="")
+    return {"billing_cycle_anchor": {"type": "now"}, **interval}

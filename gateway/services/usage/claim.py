@@ -10,9 +10,11 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from gateway.db import jobs
 from gateway.db.models import UNSENT, Organization, UsageReport
 from gateway.services.runtime import Gateway
 from gateway.services.spend_checks import request_checks
+from gateway.services.usage.ended_plans import find_ended
 
 BATCH = 100
 LEASE = timedelta(minutes=3)
@@ -69,6 +71,18 @@ def claim_reports(gateway: Gateway, organization_id: str | None = None) -> list[
     With an organization, all its unsent reports are due now, open ones included. Another job may be sending one of
     them. Stripe counts it once, because both send the same identifier.
     """
+    while True:
+        claimed, is_left = claim_batch(gateway, organization_id)
+        if claimed or not is_left:
+            return claimed
+
+
+def claim_batch(gateway: Gateway, organization_id: str | None) -> tuple[list[ClaimedReport], bool]:
+    """Do what ``claim_reports`` does with one batch. Return whether more reports may be due, too.
+
+    A report of a plan that the organization has left is not sent. A job bills it instead
+    (``plan_changes.unbilled_usage``).
+    """
     now = gateway.clock()
     unsent = select(UsageReport).where(UNSENT).limit(BATCH)
     if organization_id is None:
@@ -81,14 +95,22 @@ def claim_reports(gateway: Gateway, organization_id: str | None = None) -> list[
         query = select(Organization.id, Organization.stripe_customer_id)
         query = query.where(Organization.id.in_({row.organization_id for row in rows}), ~Organization.deleted)
         customers = dict(session.execute(query).all())
-        claimed = [build_claim(row, customers.get(row.organization_id)) for row in rows]
+        ended = find_ended(session, [row.id for row in rows], gateway.catalog.floor.key)
+        for change_id in sorted({*ended.values()}):
+            jobs.defer_usage_bill(session, change_id)
+        due_rows = [row for row in rows if row.id not in ended]
+        claimed = [build_claim(row, customers.get(row.organization_id)) for row in due_rows]
         for row in rows:
+            if row.id in ended:
+                row.state, row.sent_quantity, row.ended_at = "invoiced", row.quantity, now
+                row.uncertain_since = None
+        for row in due_rows:
             row.state, row.sent_quantity = "sending", row.quantity
             row.attempts += 1
             row.next_attempt_at = now + LEASE
             row.uncertain_since = row.uncertain_since or now  # a job that is killed leaves the outcome unknown
         request_checks(session, customers, now)
-    return claimed
+    return claimed, bool(ended)
 
 
 def build_claim(row: UsageReport, customer_id: str | None) -> ClaimedReport:

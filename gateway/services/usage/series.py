@@ -8,23 +8,19 @@ from sqlalchemy import text
 
 from gateway.errors import InvalidRequest
 from gateway.services.runtime import Gateway
+from gateway.services.usage.aggregation import add_up
 
 LONGEST = timedelta(days=366)
 EARLIEST, LATEST = date(2000, 1, 1), date(2999, 12, 31)
 
-# A day's value of a meter that keeps the last value is that of the latest report. All other meters add up.
-SELECT_DAYS = text("""
-    SELECT meter, CAST(starts_at AT TIME ZONE 'UTC' AS date) AS day,
-        CASE aggregation WHEN 'last' THEN (array_agg(quantity ORDER BY occurred_at DESC))[1]
-            ELSE sum(quantity) END AS quantity,
-        CASE aggregation
-            WHEN 'last' THEN (array_agg(quantity ORDER BY occurred_at DESC) FILTER (WHERE state = 'sent'))[1]
-            ELSE sum(quantity) FILTER (WHERE state = 'sent') END AS acknowledged,
+SELECT_DAYS = text(f"""
+    SELECT meter, CAST(starts_at AT TIME ZONE 'UTC' AS date) AS day, {add_up()} AS quantity,
+        {add_up("state IN ('sent', 'invoiced')")} AS acknowledged,
         sum(quantity) FILTER (WHERE state = 'refused') AS refused
     FROM usage_reports
     WHERE organization_id = :organization_id AND starts_at >= :since AND starts_at < :until
     GROUP BY meter, aggregation, day ORDER BY meter, day
-""")
+""")  # nosec B608  # noqa: S608 - the expressions are ours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +29,7 @@ class Amounts:
 
     quantity: int
     acknowledged: int
-    """The part that Stripe has counted. Usage of the floor plan is never sent to Stripe."""
+    """The part that Stripe has counted or bills. Usage of the floor plan is never sent to Stripe."""
     refused: int
     """The part that Stripe refused and does not bill."""
 
@@ -85,7 +81,7 @@ def load_series(gateway: Gateway, organization_id: str, first: date | None, last
                 meter=key,
                 name=known[key].name if key in known else key,
                 aggregation=known[key].aggregation if key in known else "sum",
-                total=add_up(found, keeps_last=key in known and known[key].aggregation == "last"),
+                total=compute_total(found, keeps_last=key in known and known[key].aggregation == "last"),
                 days=found,
             )
             for key, found in days.items()
@@ -98,7 +94,7 @@ def begin_of(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
-def add_up(days: Iterable[Day], *, keeps_last: bool) -> Amounts:
+def compute_total(days: Iterable[Day], *, keeps_last: bool) -> Amounts:
     """Return the total of the days. For a meter that keeps the last value, that is the last day's value."""
     found = list(days)
     counted = found[-1:] if keeps_last else found

@@ -1,20 +1,35 @@
-"""Find out from Stripe's summaries whether Stripe has counted a report whose outcome is unknown.
+"""Find out from Stripe's summaries what Stripe has counted.
 
 https://docs.stripe.com/api/billing/meter-event-summary
 """
 
+from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from sqlalchemy import func, select
+import structlog
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from gateway.db.models import UsageReport
+from gateway.errors import NotFound, StripeRejected, StripeUnavailable
 from gateway.services.runtime import Gateway
+from gateway.services.usage.aggregation import add_up
 from gateway.services.usage.claim import ClaimedReport, mark_sent
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.times import from_unix, to_unix
 
 MINUTE = 60  # seconds. Summaries begin and end at whole minutes.
+AHEAD = timedelta(minutes=5)  # how far ahead usage may occur
+SUM_SENT = text(f"""
+    SELECT meter, aggregation, {add_up()} AS quantity,
+        (SELECT stripe_customer_id FROM organizations WHERE organizations.id = :organization_id) AS customer_id
+    FROM usage_reports
+    WHERE organization_id = :organization_id AND state = 'sent' AND occurred_at >= :since
+        AND starts_at > CAST(:since AS timestamptz) - interval '1 hour'
+    GROUP BY meter, aggregation
+""")  # nosec B608  # noqa: S608 - the expression is ours
+
+log = structlog.get_logger()
 
 
 class Verdict(Enum):
@@ -32,21 +47,59 @@ def compare_summary(gateway: Gateway, report: ClaimedReport, event_name: str) ->
     If the report is among them, mark it as sent. Raises StripeUnavailable, StripeRejected and NotFound.
     """
     begin = to_unix(report.occurred_at) // MINUTE * MINUTE
-    with stripe_call():
-        meters = gateway.stripe.v1.billing.meters.list({"status": "active", "limit": 100}).auto_paging_iter()
-        meter_id = next((each.id for each in meters if each.event_name == event_name), None)
-        if meter_id is None or report.customer_id is None:
-            return Verdict.NOT_COUNTED  # sending it shows what Stripe says about it
-        summaries = gateway.stripe.v1.billing.meters.event_summaries.list(
-            meter_id, {"customer": report.customer_id, "start_time": begin, "end_time": begin + MINUTE}
-        )
-        counted = sum(each.aggregated_value for each in summaries.data)
+    meter_id = list_meter_ids(gateway).get(event_name)
+    if meter_id is None or report.customer_id is None:
+        return Verdict.NOT_COUNTED  # sending it shows what Stripe says about it
+    counted = read_summary(gateway, meter_id, report.customer_id, begin, begin + MINUTE)
     with gateway.database.transaction() as session:
         known = lock_and_sum(session, report, begin)
         if counted >= known + report.quantity:
             mark_sent(session, report.id, gateway.clock())
             return Verdict.COUNTED
     return Verdict.NOT_COUNTED if counted == known else Verdict.UNCLEAR
+
+
+def list_meter_ids(gateway: Gateway) -> dict[str, str]:
+    """Return the ids of Stripe's active meters by the names of their events."""
+    with stripe_call():
+        meters = gateway.stripe.v1.billing.meters.list({"status": "active", "limit": 100}).auto_paging_iter()
+        return {each.event_name: each.id for each in meters}
+
+
+def read_summary(gateway: Gateway, meter_id: str, customer_id: str, begin: int, end: int) -> float:
+    """Return what Stripe has counted between two whole minutes."""
+    with stripe_call():
+        summaries = gateway.stripe.v1.billing.meters.event_summaries.list(
+            meter_id, {"customer": customer_id, "start_time": begin, "end_time": end}
+        )
+        return sum(each.aggregated_value for each in summaries.data)
+
+
+def has_counted(gateway: Gateway, organization_id: str, since: datetime) -> bool:
+    """Return whether Stripe's summaries contain all usage since then that was sent. False if Stripe does not say.
+
+    Another program may send usage of the same meter. So Stripe may have counted more, unless the last value counts.
+    """
+    begin = to_unix(since) // MINUTE * MINUTE
+    end = to_unix(gateway.clock() + AHEAD) // MINUTE * MINUTE + MINUTE
+    values = {"organization_id": organization_id, "since": from_unix(begin)}
+    sent = list(gateway.database.fetch(SUM_SENT, values))
+    if not sent:
+        return True
+    event_names = {each.key: each.event_name for each in gateway.catalog.meters}
+    try:
+        meter_ids = list_meter_ids(gateway)
+        for row in sent:
+            meter_id = meter_ids.get(event_names.get(row.meter, ""))
+            if meter_id is None:  # Stripe bills no usage of such a meter
+                continue
+            counted = read_summary(gateway, meter_id, row.customer_id, begin, end)
+            if counted < row.quantity or (row.aggregation == "last" and counted != row.quantity):
+                return False
+    except (NotFound, StripeRejected, StripeUnavailable):
+        log.warning("usage_summary_not_read", organization_id=organization_id, exc_info=True)
+        return False
+    return True
 
 
 def lock_and_sum(session: Session, report: ClaimedReport, begin: int) -> int:

@@ -13,7 +13,8 @@ from gateway.services.runtime import Gateway
 FIND_PLANS = text("""
     SELECT wanted.id, plan.recorded_at, plan.after ->> 'requested_plan' AS plan,
         CAST(plan.after ->> 'current_period_start' AS timestamptz) AS period_start,
-        CAST(plan.after ->> 'current_period_end' AS timestamptz) AS period_end
+        CAST(plan.after ->> 'current_period_end' AS timestamptz) AS period_end,
+        COALESCE(CAST(plan.after ->> 'leaving' AS boolean), FALSE) AS leaving
     FROM unnest(CAST(:organization_ids AS text[])) AS wanted (id) CROSS JOIN LATERAL (
         (SELECT recorded_at, after FROM plan_history WHERE organization_id = wanted.id AND recorded_at > :since)
         UNION ALL
@@ -33,7 +34,10 @@ class Timeline:
     boundaries: list[datetime] = field(default_factory=list)
 
     def find_plan(self, moment: datetime) -> str | None:
-        """Return the plan of the subscription at ``moment``, or None if there was no subscription yet."""
+        """Return the plan of the subscription at ``moment``, or None if there was no subscription yet.
+
+        It is the floor plan from the moment at which the organization left its plan, although Stripe changes it later.
+        """
         position = bisect_right(self.since, moment)
         return self.plans[position - 1] if position else None
 
@@ -51,7 +55,7 @@ def load_timelines(gateway: Gateway, organization_ids: Collection[str], since: d
     for row in rows:
         timeline = timelines[row.id]
         timeline.since.append(row.recorded_at)
-        timeline.plans.append(row.plan)
+        timeline.plans.append(gateway.catalog.floor.key if row.leaving else row.plan)
         period = (each for each in (row.period_start, row.period_end) if each is not None)
         timeline.boundaries += [row.recorded_at, *period]
     for timeline in timelines.values():

@@ -92,6 +92,8 @@ class SubscriptionSnapshot(Snapshot):
     """What Stripe does if a trial ends without a payment method: ``cancel``, ``create_invoice`` or ``pause``."""
     automatic_tax: bool
     """Whether Stripe computes the taxes."""
+    invoices_pending: bool
+    """Whether Stripe invoices pending items at an interval of their own, and not only with the period."""
     discount_ids: tuple[str, ...]
     """The discounts of the subscription and of its items."""
     latest_invoice_id: str | None
@@ -140,6 +142,7 @@ class SubscriptionSnapshot(Snapshot):
             trial_end=from_unix_or_none(stripe_object["trial_end"]),
             missing_payment_method=text(trial["end_behavior"].get("missing_payment_method")),
             automatic_tax=flag(stripe_object["automatic_tax"]["enabled"]),
+            invoices_pending=stripe_object.get("pending_invoice_item_interval") is not None,
             discount_ids=discount_ids_of(stripe_object),
             latest_invoice_id=id_of(stripe_object["latest_invoice"]),
             change_id=text(stripe_object["metadata"].get(CHANGE_ID)),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.accounts import make_customer, subscribe
+from tests.support.accounts import make_customer, price_id, subscribe
 from tests.support.api import ApiClient
 from tests.support.clock import StripeTime
 from tests.support.other_terms import at_stripe, change_at_stripe
@@ -103,3 +103,14 @@ def test_other_items_keep_the_interval(world: World) -> None:
     recurring: Any = {"product": support.id, "currency": "usd", "unit_amount": 5, "recurring": {"interval": "month"}}
     change_at_stripe(world, items=[{"price": world.stripe.v1.prices.create(recurring).id}])
     assert world.api().problem("PATCH", "/subscription", interval="year") == (409, "contact_sales_required")
+
+
+def test_pending_items_of_others_yearly_subscriptions_wait_a_month(world: World) -> None:
+    subscribe(world, make_customer(world, "org_1"), price=price_id(world, "konnect_starter", interval="year"))
+    world.settle()
+    assert at_stripe(world)["pending_invoice_item_interval"] is None
+    world.api().ok("PATCH", "/subscription", plan="starter", quantity=2)
+    first = at_stripe(world)["next_pending_invoice_item_invoice"]
+    assert at_stripe(world)["pending_invoice_item_interval"].interval == "month"
+    world.api().ok("PATCH", "/subscription", plan="starter", quantity=1)
+    assert at_stripe(world)["next_pending_invoice_item_invoice"] == first

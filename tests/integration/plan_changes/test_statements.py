@@ -6,8 +6,8 @@ from tests.support.api import ApiClient
 from tests.support.counted_statements import counted
 
 
-def test_plan_change_takes_fourteen_statements(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plan_change_takes_twelve_statements(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     api.ok("PATCH", "/subscription", plan="plus")  # the first change also prepares what later ones share
     with counted(monkeypatch) as statements:
         api.ok("PATCH", "/subscription", quantity=2)
-    assert len(statements) == 14, statements
+    assert len(statements) == 12, statements

@@ -1,37 +1,147 @@
-"""A downgrade bills the usage that the gateway has not sent yet."""
+"""A downgrade bills all usage once. The plan ends immediately, also while Stripe still counts."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from gateway.db.models import Organization
-from gateway.services.plan_changes.execute import finish_change
+import pytest
+import stripe
+from sqlalchemy import text
+
+from gateway.db.models import Organization, PlanChange, UsageReport
+from gateway.errors import StripeRejected
+from gateway.services.mirror.refresh import refresh
+from gateway.services.plan_changes.execute import end_change, finish_change
+from gateway.services.plan_changes.final_usage import LONGEST_WAIT
+from gateway.services.plan_changes.unbilled_usage import bill_unbilled_usage
+from gateway.services.runtime import Gateway
+from gateway.services.usage.record import SEALED_AFTER, record_usage
+from schemas.usage import SentEvent
 from tests.support.api import ApiClient
-from tests.support.usage import counted_usage, send_usage, usage_event
+from tests.support.database import write_freely
+from tests.support.json_types import Json
+from tests.support.other_terms import at_stripe, change_at_stripe
+from tests.support.usage import counted_usage, report_usage, send_usage, usage_event
 from tests.support.world import World
 
-
-def soon() -> str:
-    """Return a time after the upgrade, which Stripe bills at the price of Plus."""
-    return (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+CENTS_PER_CALL = 2
 
 
-def billed_usage(world: World) -> int:
-    """Return the units of usage that Stripe has made invoice items of."""
+@pytest.fixture
+def plus(world: World, plus: ApiClient) -> ApiClient:
+    """Return a client for an organization that has been on Plus for an hour, according to our history."""
+    with world.gateway.database.transaction() as session:
+        write_freely(session)
+        session.execute(text("UPDATE plan_history SET recorded_at = recorded_at - interval '1 hour'"))
+    return plus
+
+
+def list_usage(world: World) -> list[stripe.InvoiceItem]:
+    """Return the invoice items that bill usage, those of Stripe and ours."""
     [organization] = world.rows(Organization)
     items = world.stripe.v1.invoice_items.list({"customer": organization.stripe_customer_id or ""}).data
-    return sum(each.quantity for each in items if not each.proration)
+    return [each for each in items if not each.proration]
+
+
+def billed_calls(world: World) -> int:
+    return sum(each.amount for each in list_usage(world)) // CENTS_PER_CALL
+
+
+def at(world: World, after: timedelta) -> Gateway:
+    """Return the gateway with a clock that is so far ahead."""
+    later = datetime.now(UTC) + after
+    return replace(world.gateway, clock=lambda: later)
+
+
+def finish(world: World, change: Json, *, after: timedelta = timedelta(0)) -> str:
+    """Run the completion job so much later, and return the state of the change."""
+    finish_change(at(world, after), change["id"])
+    return get_change(world, change).state
+
+
+def get_change(world: World, change: Json) -> PlanChange:
+    return next(each for each in world.rows(PlanChange) if each.id == change["id"])
+
+
+def leave_while_stripe_counts(world: World, plus: ApiClient) -> Json:
+    """Send 30 calls that Stripe does not count yet, cancel the plan, and return the change."""
+    world.set_at_stripe(usage_lag=3600)
+    send_usage(world, usage_event("e1", 30))
+    return plus.ok("DELETE", "/subscription")
 
 
 def test_downgrade_sends_open_usage_before_it_removes_the_items(world: World, plus: ApiClient) -> None:
-    send_usage(world, usage_event("e1", 30, occurred_at=soon()))
+    send_usage(world, usage_event("e1", 30))
     plus.ok("DELETE", "/subscription")
-    assert (counted_usage(world), billed_usage(world)) == (30, 30)
+    assert (counted_usage(world), billed_calls(world)) == (30, 30)
 
 
 def test_downgrade_waits_until_stripe_takes_the_usage(world: World, plus: ApiClient) -> None:
-    send_usage(world, usage_event("e1", 30, occurred_at=soon()))
+    send_usage(world, usage_event("e1", 30))
     world.fault(kind="error_before", times=2, method="POST", path="/v2/billing/meter_events")
     change = plus.ok("DELETE", "/subscription")
-    assert (change["state"], world.plan_row().plan) == ("processing", "plus")
+    assert (change["state"], world.plan_row().plan) == ("processing", "free")
     world.end_faults()
-    finish_change(world.gateway, change["id"])
-    assert (world.plan_row().plan, billed_usage(world)) == ("free", 30)
+    assert (finish(world, change), billed_calls(world)) == ("applied", 30)
+
+
+def test_plan_ends_immediately_while_stripe_counts(world: World, plus: ApiClient) -> None:
+    change = leave_while_stripe_counts(world, plus)
+    details = plus.ok("GET", "/subscription")
+    assert (details["plan"], details["requested_plan"], details["pending_change"]["id"]) == (
+        "free",
+        "plus",
+        change["id"],
+    )
+    assert plus.problem("PATCH", "/subscription", plan="plus", quantity=2) == (409, "change_in_progress")
+    send_usage(world, usage_event("e2", 5, occurred_at=(datetime.now(UTC) + timedelta(seconds=1)).isoformat()))
+    [*_, during] = sorted(world.rows(UsageReport), key=lambda each: each.occurred_at)
+    assert during.state == "not_billed"
+    refresh(world.gateway, "subscription", world.plan_row().subscription_id or "")
+    assert (finish(world, change), world.plan_row().plan) == ("processing", "free")
+    world.set_at_stripe(usage_lag=0)
+    assert (finish(world, change), billed_calls(world)) == ("applied", 30)
+    row = world.plan_row()
+    assert (row.plan, row.requested_plan, row.leaving) == ("free", "free", False)
+
+
+def test_uncounted_usage_becomes_an_invoice_item(world: World, plus: ApiClient) -> None:
+    change = leave_while_stripe_counts(world, plus)
+    assert (finish(world, change, after=LONGEST_WAIT), billed_calls(world)) == ("applied", 0)
+    world.work()
+    assert billed_calls(world) == 30
+    bill_unbilled_usage(world.gateway, change["id"])
+    assert billed_calls(world) == 30
+
+
+def test_usage_that_arrives_after_the_downgrade_is_billed_once(world: World, plus: ApiClient) -> None:
+    event = SentEvent("e1", "org_1", "api_calls", 10, datetime.now(UTC).replace(microsecond=0))
+    record_usage(world.gateway, [event])
+    plus.ok("DELETE", "/subscription")
+    for after in (timedelta(minutes=5), timedelta(minutes=10)):
+        record_usage(at(world, after), [event._replace(id=f"after {after}")])
+        report_usage(world, after=after + SEALED_AFTER)
+        world.work()
+    assert [each.state for each in world.rows(UsageReport)].count("invoiced") == 2
+    assert (counted_usage(world), billed_calls(world), len(list_usage(world))) == (10, 30, 2)
+
+
+def test_usage_at_an_earlier_price_stays_billed_at_it(world: World, plus: ApiClient) -> None:
+    send_usage(world, usage_event("e1", 30))
+    report_usage(world)
+    [calls] = [each for each in at_stripe(world)["items"].data if each.price.unit_amount == CENTS_PER_CALL]
+    recurring: Any = {"interval": "month", "usage_type": "metered", "meter": calls.price.recurring.meter}
+    dearer: Any = {"product": calls.price.product, "currency": "usd", "unit_amount": 5, "recurring": recurring}
+    change_at_stripe(world, items=[{"id": calls.id, "price": world.stripe.v1.prices.create(dearer).id}])
+    world.set_at_stripe(usage_lag=3600)
+    send_usage(world, usage_event("e2", 10, occurred_at=(datetime.now(UTC) + timedelta(seconds=1)).isoformat()))
+    finish(world, plus.ok("DELETE", "/subscription"), after=LONGEST_WAIT)
+    world.work()
+    assert sorted(each.amount for each in list_usage(world)) == [50, 60]
+
+
+def test_plan_returns_if_stripe_refuses_the_downgrade(world: World, plus: ApiClient) -> None:
+    change = leave_while_stripe_counts(world, plus)
+    end_change(world.gateway, change["id"], "failed", StripeRejected("No."))
+    row = world.plan_row()
+    assert (row.plan, row.leaving, get_change(world, change).state) == ("plus", False, "failed")

@@ -46,6 +46,7 @@ def test_burst_of_levels_is_one_change_and_the_last_wins(world: World) -> None:
     assert (follow(world, hours=8), waits(world)) == (5, False)
     changes = world.rows(PlanChange)
     assert [each.actor for each in changes].count("usage") == 2
+    assert world.api().ok("GET", "/subscription/history")["data"][0]["actor"] == {"type": "usage", "id": None}
     report(world, 0)
     assert follow(world, hours=17) == 1
 

@@ -23,6 +23,7 @@ NO_PLAN: Json = {
     "returned_payments": [],
     "granted_plan": None,
     "granted_until": None,
+    "leaving": False,
 }
 
 
@@ -76,6 +77,7 @@ def plan_row(
         "returned_payments": [],
         "granted_plan": None,
         "granted_until": None,
+        "leaving": False,
     }
     if standing is None:
         del row["standing"]

@@ -48,6 +48,12 @@ def test_the_quantity_counts_the_unit_of_the_subscribed_plan() -> None:
     assert entitlements(KONNECT, on("free", "free", 5))["over_limits"] == []
 
 
+def test_a_reported_level_comes_before_the_quantity() -> None:
+    reported = on("free", "plus", 5)._replace(reported_levels={"services": 7, "portal_services": 11})
+    found = entitlements(KONNECT, reported)["over_limits"]
+    assert [(each["limit"], each["present"]) for each in found] == [("services", 7), ("portal_services", 11)]
+
+
 def test_an_unlimited_limit_is_a_flag_above_all_others() -> None:
     flag = evaluate_flag(KONNECT, on("plus"), "services")
     assert (flag["value"], flag["metadata"]["unlimited"], flag["variant"]) == (UNLIMITED, True, "plus")

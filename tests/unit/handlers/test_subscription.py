@@ -84,6 +84,7 @@ def subscription(
         paused_until=None,
         trial_end=None,
         missing_payment_method="create_invoice",
+        invoices_pending=False,
         discount_ids=(),
         latest_invoice_id=invoice,
         change_id=change,

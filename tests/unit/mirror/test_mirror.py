@@ -73,6 +73,7 @@ def test_content_of_a_subscription() -> None:
         "paused_until": None,
         "trial_end": None,
         "missing_payment_method": "create_invoice",
+        "invoices_pending": False,
         "discount_ids": [],
         "latest_invoice_id": "in_1Ddsfxw9Rj48z7MYW57wVs9T",
         "change_id": "chg_2",

@@ -190,4 +190,5 @@ def test_the_history_keeps_times_in_iso_8601() -> None:
         "returned_payments": [],
         "granted_plan": None,
         "granted_until": None,
+        "leaving": False,
     }

@@ -1,0 +1,14 @@
+"""How SQL adds up usage reports by a meter's aggregation.
+
+https://docs.stripe.com/billing/subscriptions/usage-based/meters/configure
+"""
+
+
+def add_up(condition: str = "TRUE") -> str:
+    """Return the expression for the usage of a group of reports that fulfil ``condition``.
+
+    A meter with the aggregation ``last`` keeps the value of the latest report. All others add up.
+    """
+    return f"""CASE aggregation
+        WHEN 'last' THEN (array_agg(quantity ORDER BY occurred_at DESC, id DESC) FILTER (WHERE {condition}))[1]
+        ELSE sum(quantity) FILTER (WHERE {condition}) END"""

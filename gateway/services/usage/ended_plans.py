@@ -1,0 +1,69 @@
+"""The usage of a plan that an organization has left. Stripe bills none of it after it has removed the metered items.
+
+Such usage is not sent any more. ``plan_changes.unbilled_usage`` bills what Stripe has not billed.
+"""
+
+import uuid
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from gateway.db.models import PlanChange
+from gateway.services.usage.aggregation import add_up
+
+# Stripe bills the period in which it removes the items. It has billed the period before with the renewal.
+SINCE = """CASE WHEN change.ended_at >= CAST(change.steps -> 'final_usage' ->> 'end' AS timestamptz)
+    THEN CAST(change.steps -> 'final_usage' ->> 'end' AS timestamptz)
+    ELSE CAST(change.steps -> 'final_usage' ->> 'start' AS timestamptz) END"""
+# The organization may have bought a plan again, and left it again. So no such purchase lies between report and change.
+IS_OF_CHANGE = f"""report.organization_id = change.organization_id
+    AND report.starts_at > {SINCE} - interval '1 hour' AND report.occurred_at >= {SINCE}
+    AND NOT EXISTS (
+        SELECT FROM plan_history AS begun WHERE begun.organization_id = change.organization_id
+            AND begun.recorded_at > least(report.occurred_at, change.created_at)
+            AND begun.recorded_at <= greatest(report.occurred_at, change.created_at)
+            AND begun.after ->> 'requested_plan' <> :floor
+            AND COALESCE(begun.before ->> 'requested_plan', :floor) = :floor
+    )"""  # nosec B608 - the expression is ours
+FIND_ENDED = text(f"""
+    SELECT report.id, change.id AS change_id FROM usage_reports AS report JOIN plan_changes AS change ON {IS_OF_CHANGE}
+    WHERE report.id = ANY(CAST(:ids AS uuid[])) AND change.state = 'applied' AND change.steps ? 'final_usage'
+""")  # nosec B608  # noqa: S608 - the conditions are ours
+# Their outcome is unknown, and nobody sends them again. An open report may get further events, and is claimed later.
+# Sorted, as every statement that locks several reports is.
+TAKE_BACK = text(f"""
+    WITH unsent AS (
+        SELECT report.id FROM usage_reports AS report JOIN plan_changes AS change ON {IS_OF_CHANGE}
+        WHERE change.id = :change_id AND report.state = 'sending' ORDER BY report.id FOR UPDATE OF report
+    )
+    UPDATE usage_reports SET state = 'invoiced', ended_at = :now, uncertain_since = NULL
+    FROM unsent WHERE usage_reports.id = unsent.id
+""")  # nosec B608  # noqa: S608 - the condition is ours
+SUM_USAGE = text(f"""
+    SELECT meter, {add_up()} AS quantity FROM (
+        SELECT report.* FROM usage_reports AS report JOIN plan_changes AS change ON {IS_OF_CHANGE}
+        WHERE change.id = :change_id AND report.state IN ('sent', 'invoiced') AND report.occurred_at >= :since
+    ) AS used GROUP BY meter, aggregation
+""")  # nosec B608  # noqa: S608 - the expressions are ours
+
+
+def find_ended(session: Session, report_ids: Collection[uuid.UUID], floor: str) -> dict[uuid.UUID, str]:
+    """Return the reports whose plan the organization has left, each with the change that ended the plan.
+
+    The caller has locked the reports.
+    """
+    rows = session.execute(FIND_ENDED, {"ids": list(report_ids), "floor": floor})
+    return {row.id: row.change_id for row in rows}
+
+
+def take_back(session: Session, change: PlanChange, floor: str, now: datetime) -> None:
+    """Mark the usage of the plan's last period that is in flight, so that it is not sent again."""
+    session.execute(TAKE_BACK, {"change_id": change.id, "floor": floor, "now": now})
+
+
+def sum_usage(session: Session, change: PlanChange, floor: str, since: datetime) -> dict[str, int]:
+    """Return the usage of the plan's last period by meter, as far as it occurred since a moment."""
+    rows = session.execute(SUM_USAGE, {"change_id": change.id, "floor": floor, "since": since})
+    return {row.meter: int(row.quantity) for row in rows}
