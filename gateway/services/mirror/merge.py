@@ -48,7 +48,8 @@ def merge(session: Session, observations: Sequence[Observation], now: datetime, 
     with session.no_autoflush:
         outcomes = {position: batch.apply_observation(observations[position]) for position in positions}
         written = writer.update_plan_table(session, batch.affected, batch.organization_rows, batch.build_plans(), now)
-        changed = build_rows(session, describe_changes(observations, batch.rows), now)
+        in_order = [observations[position] for position in positions]  # as it happened, and not as it arrived
+        changed = build_rows(session, describe_changes(in_order, batch.rows), now)
         written = {**written, NOTIFICATIONS: [*written.get(NOTIFICATIONS, ()), *changed]}
         record_trials(session, [batch.by_customer[each].id for each in batch.to_fill], "adopted", now)
         batch.look_up_undecided_invoices()

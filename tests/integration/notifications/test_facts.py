@@ -121,6 +121,19 @@ def test_unpaid_month_is_told_until_it_is_paid(
     assert (paid["invoice_id"], paid["amount_paid"]) == (unpaid.id, amount)
 
 
+def test_failed_payments_are_told_as_they_happened(
+    world: World, api: ApiClient, konnect: NotifiedSystem, stripe_time: StripeTime
+) -> None:
+    api.ok("PATCH", "/subscription", plan="plus")
+    api.add_card(world.stripe, "pm_card_chargeCustomerFail")
+    told(world, konnect)
+    world.fault("webhook_reordered", event="invoice.payment_failed", count=2)
+    go_on(world, stripe_time, days=4)
+    failed = [each["data"] for each in told_messages(world, konnect) if each["type"] == "payment.failed"]
+    assert [each["attempt_count"] for each in failed] == [1, 2]
+    assert failed[0]["next_payment_attempt"] < failed[1]["next_payment_attempt"]
+
+
 def test_approval_is_told_and_replayed_events_are_not(
     world: World, api: ApiClient, konnect: NotifiedSystem, stripe_time: StripeTime
 ) -> None:
