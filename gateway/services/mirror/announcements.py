@@ -74,10 +74,15 @@ def describe_change(row: Mirrored) -> Iterator[Fact]:
     if isinstance(row, Invoice) and row.status == "paid" and find_earlier(row, "status") != "paid" and row.total > 0:
         data = describe_invoice(row.organization_id, row, (*INVOICE, "invoice_pdf"))
         yield Fact(row.organization_id, "invoice.paid", data)
-    if isinstance(row, UpcomingInvoice) and is_recalculated(row):
+    if isinstance(row, UpcomingInvoice) and has_amounts(row) and is_recalculated(row):
         names = ("organization_id", "subscription_id", *UPCOMING)
         data = to_text((name, getattr(row, name)) for name in names)
         yield Fact(row.organization_id, "charges.calculated", data)
+
+
+def has_amounts(upcoming: UpcomingInvoice) -> bool:
+    """Return whether a line has an amount. The floor plan has none, and neither has a year in a month without usage."""
+    return upcoming.lines is None or any(line["amount"] for line in upcoming.lines)
 
 
 def is_recalculated(upcoming: UpcomingInvoice) -> bool:
