@@ -60,7 +60,11 @@ def test_story_succeeds_from_an_empty_directory(directory: Path, environment: di
     assert done.stdout.count("from webhooks alone") == 2
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGHUP], ids=["Ctrl-C", "the terminal is closed"])
+@pytest.mark.parametrize(
+    "end",
+    [signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.long)],
+    ids=["Ctrl-C", "the terminal is closed"],
+)
 def test_stopped_demo_stops_all_its_processes(
     directory: Path, environment: dict[str, str], end: signal.Signals
 ) -> None:
