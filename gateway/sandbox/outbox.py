@@ -1,7 +1,7 @@
 """Send each event to its endpoints, subject to the requested faults."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 
 from gateway.sandbox.errors import missing
@@ -20,7 +20,14 @@ class Outbox:
     """
 
     def __init__(
-        self, *, store: Store, ids: Ids, faults: Faults, lock: threading.Lock, retry_delays: Sequence[float]
+        self,
+        *,
+        store: Store,
+        ids: Ids,
+        faults: Faults,
+        lock: threading.Lock,
+        retry_delays: Sequence[float],
+        signing_clock: Callable[[], float],
     ) -> None:
         self._store = store
         self._ids = ids
@@ -28,7 +35,7 @@ class Outbox:
         self._lock = lock
         self._held: dict[int, tuple[Fault, list[list[Message]]]] = {}
         self._accepted: set[tuple[str, str]] = set()
-        self.deliverer = Deliverer(retry_delays=retry_delays, delivered=self._count_delivery)
+        self.deliverer = Deliverer(retry_delays=retry_delays, delivered=self._count_delivery, clock=signing_clock)
 
     def send(self, events: list[Json]) -> None:
         """Deliver events to their subscribed endpoints. An event without such an endpoint uses up no fault."""

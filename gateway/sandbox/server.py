@@ -28,8 +28,9 @@ RETRY_DELAYS = (1, 5, 25, 125)
 class Sandbox:
     """A local Stripe, which ``with Sandbox() as sandbox: …`` starts and closes.
 
-    The object holds all state. ``clock`` returns unix seconds. ``seed`` makes the ids reproducible. Port 0 selects a
-    free port. Raise OSError if the port is taken.
+    The object holds all state. ``clock`` returns unix seconds. ``signing_clock`` is the clock of those who receive
+    webhooks, which is usually this machine's. ``seed`` makes the ids reproducible. Port 0 selects a free port. Raise
+    OSError if the port is taken.
     """
 
     def __init__(
@@ -37,11 +38,19 @@ class Sandbox:
         *,
         port: int = 0,
         clock: Callable[[], float] = time.time,
+        signing_clock: Callable[[], float] = time.time,
         seed: int | str | None = None,
         retry_delays: Sequence[float] = RETRY_DELAYS,
     ) -> None:
         ids, store, faults, lock = Ids(seed), Store(), Faults(), threading.Lock()
-        self._outbox = Outbox(store=store, ids=ids, faults=faults, lock=lock, retry_delays=retry_delays)
+        self._outbox = Outbox(
+            store=store,
+            ids=ids,
+            faults=faults,
+            lock=lock,
+            retry_delays=retry_delays,
+            signing_clock=signing_clock,
+        )
         self._clock = Clock(clock)
         self._engine = Engine(
             clock=self._clock, ids=ids, deliver=self._outbox.send, store=store, faults=faults, lock=lock

@@ -47,14 +47,17 @@ class _Delivery:
 class Deliverer:
     """Threads that post each message until it is answered 2xx or ``retry_delays`` (seconds) are used up.
 
-    Every attempt signs the same body again with the machine's own clock. Receivers check the age of a signature by
-    their clock, so the sandbox's clock would not do. Redirects are not followed (https://docs.stripe.com/webhooks).
+    Every attempt signs the same body again at the time of ``clock``. Receivers check the age of a signature by their
+    clock, so that of the sandbox may not do. Redirects are not followed (https://docs.stripe.com/webhooks).
     Deliveries start in the order of ``put()``, and retries come later. As with Stripe, receivers must not rely on the
     order of arrival.
     """
 
-    def __init__(self, *, retry_delays: Sequence[float], delivered: Callable[[Message], None]) -> None:
+    def __init__(
+        self, *, retry_delays: Sequence[float], delivered: Callable[[Message], None], clock: Callable[[], float]
+    ) -> None:
         self._retry_delays = retry_delays
+        self._clock = clock
         self._delivered = delivered
         self._queue: list[_Delivery] = []
         self._changed = threading.Condition()
@@ -119,7 +122,7 @@ class Deliverer:
         return None
 
     def _try(self, session: requests.Session, delivery: _Delivery) -> None:
-        accepted = _post(session, delivery.message)
+        accepted = _post(session, delivery.message, self._clock())
         if accepted:
             self._delivered(delivery.message)
         with self._changed:
@@ -139,11 +142,11 @@ class Deliverer:
         self._changed.notify()
 
 
-def _post(session: requests.Session, message: Message) -> bool:
+def _post(session: requests.Session, message: Message, now: float) -> bool:
     body = encoding.dump(message.event).decode()
     headers = {
         "Content-Type": "application/json; charset=utf-8",
-        "Stripe-Signature": stripe.WebhookSignature.generate_signature_header(body, message.secret, int(time.time())),
+        "Stripe-Signature": stripe.WebhookSignature.generate_signature_header(body, message.secret, int(now)),
         "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
     }
     try:

@@ -1,8 +1,9 @@
 """The gateway runs over HTTP on a real database, with the sandbox in place of Stripe."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.support.catalogs import write_catalog
 from tests.support.clock import StripeTime
 from tests.support.database import empty, reopen_database
 from tests.support.documented import watch
+from tests.support.notified import NotifiedSystem, notified_system
 from tests.support.saved_state import SavedStates
 from tests.support.stripe_events import WEBHOOK_SECRET
 from tests.support.world import World
@@ -40,6 +42,12 @@ class QuietHandler(WSGIRequestHandler):
 @pytest.fixture
 def stripe_time() -> StripeTime:
     return StripeTime()
+
+
+@pytest.fixture
+def gateway_clock() -> Callable[[], datetime]:
+    """Return the gateway's clock. A module with another clock has a fixture of this name."""
+    return lambda: datetime.now(UTC)
 
 
 @pytest.fixture
@@ -70,7 +78,9 @@ def config(database_url: str, sandbox: Sandbox, catalog_file: Path) -> Config:
 
 
 @pytest.fixture
-def world(config: Config, sandbox: Sandbox, catalog_file: Path) -> Iterator[World]:
+def world(
+    config: Config, sandbox: Sandbox, catalog_file: Path, gateway_clock: Callable[[], datetime]
+) -> Iterator[World]:
     """Set up a gateway with an empty database, a synced catalogue and a webhook endpoint at the sandbox.
 
     The endpoint comes last, so that no deliveries are in flight when the test begins.
@@ -101,6 +111,7 @@ def world(config: Config, sandbox: Sandbox, catalog_file: Path) -> Iterator[Worl
     gateway = build_gateway(
         replace(config, stripe_webhook_secrets=(WEBHOOK_SECRET, endpoint.secret)), open_database=reopen_database
     )
+    gateway = replace(gateway, clock=gateway_clock)
     app = create_app(gateway)
     undocumented = watch(app)
     front.wsgi_app = app.wsgi_app  # type: ignore[method-assign]  # Flask's documented way to replace the application
@@ -110,6 +121,13 @@ def world(config: Config, sandbox: Sandbox, catalog_file: Path) -> Iterator[Worl
     server.server_close()
     app.extensions[EXTENSION].close()
     assert undocumented == []
+
+
+@pytest.fixture
+def konnect() -> Iterator[NotifiedSystem]:
+    """Return a system that is notified, if the module's configuration names it as a receiver."""
+    with notified_system() as found:
+        yield found
 
 
 @pytest.fixture

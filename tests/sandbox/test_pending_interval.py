@@ -1,5 +1,6 @@
 """Pending items of a yearly subscription are invoiced each month."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.support.clock import MONTH, START
@@ -22,6 +23,15 @@ def test_pending_items_of_a_year_are_invoiced_after_a_month(account: StripeAccou
     assert (invoices[0].total, len(invoices)) == (12000, 2)
     account.advance(clock, START + 2 * MONTH + 86400)
     assert len(account.v1.invoices.list({"subscription": subscription.id}).data) == 2
+
+
+def test_interval_keeps_its_day_after_a_short_month(account: StripeAccount) -> None:
+    begins, march = (int(datetime(2027, *day, tzinfo=UTC).timestamp()) for day in ((1, 30), (3, 30)))
+    clock = account.test_clock(begins)
+    subscription = account.subscribe(account.on_clock(clock).id, account.price(12000, interval="year").id)
+    account.v1.subscriptions.update(subscription.id, MONTHLY)
+    account.advance(clock, march - 86400)
+    assert account.again(subscription).next_pending_invoice_item_invoice == march
 
 
 def test_the_interval_can_be_cleared(account: StripeAccount) -> None:

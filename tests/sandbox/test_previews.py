@@ -153,3 +153,19 @@ def test_customer_without_active_subscription_has_no_preview(account: StripeAcco
         with pytest.raises(stripe.InvalidRequestError, match="No upcoming invoices") as refused:
             account.v1.invoices.create_preview(named)
         assert refused.value.code == "invoice_upcoming_none"
+
+
+def test_next_invoice_is_that_of_the_period_which_ends_first(sandbox: Sandbox, clock: ManualClock) -> None:
+    account = StripeAccount(sandbox)
+    clock.now = START
+    customer = account.customer()
+    used = account.metered(account.meter().id)
+    items: Any = [{"price": account.price(12_000, interval="year").id}, {"price": used.id}]
+    subscription = account.v1.subscriptions.create({"customer": customer.id, "items": items})
+    clock.now = START + MONTH + 9 * DAY
+    preview = account.v1.invoices.create_preview({"subscription": subscription.id})
+    assert [line.amount for line in preview.lines.data] == [0]
+    clock.now = START + 2 * MONTH + 9 * DAY
+    renewal = account.invoice(account.again(subscription))
+    assert (renewal.period_start, renewal.period_end) == (preview.period_start, preview.period_end)
+    assert preview.period_end - preview.period_start < 32 * DAY

@@ -6,6 +6,7 @@ from gateway.catalog import Catalog
 
 PLAIN = Path(__file__).with_name("plain.toml")
 FIVE_PLANS = Path(__file__).with_name("five_plans.toml")
+STORY = Path(__file__).with_name("story.toml")
 PLAIN_CATALOG = Catalog.load(PLAIN)
 
 

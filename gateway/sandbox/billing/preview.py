@@ -4,7 +4,7 @@ from gateway.sandbox.billing import cancel, change, invoicing, renewal, sending,
 from gateway.sandbox.billing.lines import lines_of
 from gateway.sandbox.errors import StripeError, invalid
 from gateway.sandbox.json_types import Json
-from gateway.sandbox.objects.subscription import ENDED, items_of, period_end
+from gateway.sandbox.objects.subscription import ENDED, first_period, period_end
 from gateway.sandbox.settings import DAY
 from gateway.sandbox.work import Work
 
@@ -39,7 +39,7 @@ def upcoming(work: Work, subscription: Json) -> Json:
 
     It has the pending items. For the items whose period ends first, it also has the next period and the usage so far.
     """
-    start, end = min((item["current_period_start"], item["current_period_end"]) for item in items_of(subscription))
+    start, end = first_period(subscription)
     ending = bool(subscription["cancel_at"]) and subscription["cancel_at"] <= end
     invoice_id = work.ids.new("in")
     renewing = subscription | ({"status": "active"} if subscription["status"] == "trialing" else {})

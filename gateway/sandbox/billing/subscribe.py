@@ -89,7 +89,8 @@ def planned(work: Work, params: Json) -> Json:
     if "discounts" in params:
         owner = {"customer": subscription["customer"], "subscription": subscription["id"]}
         subscription["discounts"] = redemption.redeem(work, params["discounts"], owner, currency)
-    subscription |= taxes.requested(work, subscription, params) | pending_interval.requested(params, work.now)
+    subscription |= taxes.requested(work, subscription, params)
+    subscription |= pending_interval.requested(work, subscription["id"], params)
     return subscription | with_items(subscription, items)
 
 

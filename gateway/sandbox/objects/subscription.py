@@ -108,14 +108,21 @@ def with_items(subscription: Json, items: list[Json]) -> Json:
     }
 
 
+def first_period(subscription: Json) -> tuple[int, int]:
+    """Return the start and the end of the period that ends first. Items with several intervals have several periods."""
+    periods = [(int(item["current_period_end"]), int(item["current_period_start"])) for item in items_of(subscription)]
+    end, start = min(periods)
+    return start, end
+
+
 def period_end(subscription: Json) -> int:
     """Return the earliest end of the items' periods, in unix seconds."""
-    return min(int(item["current_period_end"]) for item in items_of(subscription))
+    return first_period(subscription)[1]
 
 
 def period_start(subscription: Json) -> int:
-    """Return the earliest start of the items' periods, in unix seconds."""
-    return min(int(item["current_period_start"]) for item in items_of(subscription))
+    """Return the start of the period that ends first, in unix seconds."""
+    return first_period(subscription)[0]
 
 
 def cut_short(subscription: Json, moment: int) -> Json:

@@ -110,7 +110,7 @@ def update(work: Work, params: Json, subscription: str) -> Json:
     if found["pending_update"] and params.keys() & _MOVING_PERIODS:
         found = drop_pending_update(work, found)
     planned = change.plan(work, found, params)
-    fields = planned.fields | _settings(found | planned.fields, params, work.now)
+    fields = planned.fields | _settings(work, found | planned.fields, params)
     trials.refuse_sent(found | fields)
     if params.get("add_invoice_items"):
         billing_mode.refuse_in_classic(found, "`add_invoice_items` on an update")
@@ -138,9 +138,9 @@ def _notes(found: Json, params: Json) -> Json:
     return changes
 
 
-def _settings(found: Json, params: Json, now: int) -> Json:
+def _settings(work: Work, found: Json, params: Json) -> Json:
     """Return the changed fields that no invoice depends on."""
-    changes = _notes(found, params) | pending_interval.requested(params, now)
+    changes = _notes(found, params) | pending_interval.requested(work, found["id"], params)
     changes |= {key: params[key] or None for key in _CLEARABLE if key in params}
     if params.keys() & {"collection_method", "days_until_due"}:
         changes |= sending.requested(found, params)
@@ -149,7 +149,7 @@ def _settings(found: Json, params: Json, now: int) -> Json:
     if "trial_settings" in params:
         changes["trial_settings"] = trial_settings(params, found["trial_settings"])
     if "pause_collection" in params:
-        changes["pause_collection"] = pausing.collection_paused(params["pause_collection"], now)
+        changes["pause_collection"] = pausing.collection_paused(params["pause_collection"], work.now)
     return changes
 
 

@@ -8,7 +8,7 @@ https://docs.stripe.com/billing/subscriptions/webhooks
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, select
+from sqlalchemy import DateTime, and_, literal_column, select
 
 from gateway.db import jobs
 from gateway.db.models import Json, OrganizationPlan, Subscription, UpcomingInvoice
@@ -22,6 +22,12 @@ GRACE = timedelta(hours=1)
 # Stripe's own event on the third day is early enough, even if Stripe sends it somewhat too early.
 OLDEST = LEAD + timedelta(days=1)
 BILLED = ("trialing", "active", "past_due")
+# As ``terms.find_next_invoice_date``. Beside a yearly price, metered prices are billed monthly.
+NEXT_INVOICE = literal_column(
+    "(SELECT min(CAST(item ->> 'current_period_end' AS timestamptz))"
+    " FROM jsonb_array_elements(subscriptions.items) AS item)",
+    DateTime(timezone=True),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +59,7 @@ def calculate_charges(gateway: Gateway) -> int:
 
     A subscription that ends by then may have no further invoice, so only Stripe's event shows its charges.
     """
-    now = gateway.clock()
-    billing_date = OrganizationPlan.current_period_end
+    now, billing_date = gateway.clock(), NEXT_INVOICE
     query = (
         select(Subscription.id)
         .join(OrganizationPlan, OrganizationPlan.subscription_id == Subscription.id)

@@ -51,7 +51,8 @@ def merge(session: Session, observations: Sequence[Observation], now: datetime, 
         plans = batch.build_plans()
         restore_lost_changes(session, observations, batch.by_customer, batch.organization_rows, plans, now)
         written, wanted = writer.update_plan_table(session, batch.affected, batch.organization_rows, plans, now)
-        changed = build_rows(session, describe_changes(observations, batch.rows), now)
+        in_order = [observations[position] for position in positions]  # as it happened, and not as it arrived
+        changed = build_rows(session, describe_changes(in_order, batch.rows), now)
         written = {**written, NOTIFICATIONS: [*written.get(NOTIFICATIONS, ()), *changed]}
         record_trials(session, [batch.by_customer[each].id for each in batch.to_fill], "adopted", now)
         batch.look_up_undecided_invoices()

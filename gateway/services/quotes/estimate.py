@@ -16,6 +16,7 @@ from gateway.db.models import OrganizationPlan, Price, Subscription, UsageEstima
 from gateway.errors import StripeRejected
 from gateway.services.quotes.lines import get_details, list_lines, sum_up
 from gateway.services.runtime import Gateway
+from gateway.services.subscription.terms import find_next_invoice_date
 from gateway.stripe_api.client import nothing_upcoming, stripe_call
 from gateway.stripe_api.snapshots import TRIALING
 
@@ -55,15 +56,17 @@ def load_estimate(gateway: Gateway, organization_id: str) -> DatedEstimate | Non
     now = gateway.clock()
     with gateway.database.reading() as session:
         plan = session.get(OrganizationPlan, organization_id)
-        if plan is None or plan.subscription_id is None or plan.current_period_end is None or plan.status == TRIALING:
+        if plan is None or plan.current_period_end is None or plan.status == TRIALING:
             return None
+        subscription = session.get_one(Subscription, plan.subscription_id)
+        billing_date = find_next_invoice_date(subscription.items)
         kept = session.get(UsageEstimate, organization_id)
         if kept is not None and kept.version == plan.version and now - kept.calculated_at < KEPT_FOR:
-            return DatedEstimate(**kept.amounts, billing_date=plan.current_period_end, calculated_at=kept.calculated_at)
-        metered_prices = find_metered_prices(gateway, session, plan.subscription_id)
+            return DatedEstimate(**kept.amounts, billing_date=billing_date, calculated_at=kept.calculated_at)
+        metered_prices = find_metered_prices(gateway, session, subscription)
     try:
         with stripe_call():
-            invoice = gateway.stripe.v1.invoices.create_preview({"subscription": plan.subscription_id})
+            invoice = gateway.stripe.v1.invoices.create_preview({"subscription": subscription.id})
     except StripeRejected as error:
         if nothing_upcoming(error):
             return None
@@ -72,16 +75,14 @@ def load_estimate(gateway: Gateway, organization_id: str) -> DatedEstimate | Non
     values = {"version": plan.version, "amounts": amounts, "calculated_at": now}
     upsert = insert(UsageEstimate).values(organization_id=organization_id, **values)
     gateway.database.execute(upsert.on_conflict_do_update(index_elements=["organization_id"], set_=values))
-    return DatedEstimate(**amounts, billing_date=plan.current_period_end, calculated_at=now)
+    return DatedEstimate(**amounts, billing_date=billing_date, calculated_at=now)
 
 
-def find_metered_prices(gateway: Gateway, session: Session, subscription_id: str) -> set[str]:
+def find_metered_prices(gateway: Gateway, session: Session, subscription: Subscription) -> set[str]:
     """Return the ids of the metered prices of the subscription and of the catalogue."""
     keys = [price.lookup_key for plan in gateway.catalog.plans for price in plan.metered_prices]
     of_catalog = session.scalars(select(Price.id).where(Price.lookup_key.in_(keys)))
-    subscription = session.get(Subscription, subscription_id)
-    items = subscription.items if subscription is not None else []
-    return {*of_catalog, *(item["price_id"] for item in items if item.get("metered"))}
+    return {*of_catalog, *(item["price_id"] for item in subscription.items if item.get("metered"))}
 
 
 def split_amounts(invoice: Invoice, metered_prices: set[str]) -> Estimate:

@@ -9,17 +9,21 @@ from sqlalchemy import text
 
 from gateway.services.runtime import Gateway
 
-# Finds each organization's plans since the time, and the one that was in force at that time.
+# Finds each organization's plans since the time, and the one that was in force at that time. Beside a yearly price,
+# usage is billed each month. So it also finds the periods of the items, which have no plan and no time of record.
 FIND_PLANS = text("""
-    SELECT wanted.id, plan.recorded_at, plan.after ->> 'requested_plan' AS plan,
-        CAST(plan.after ->> 'current_period_start' AS timestamptz) AS period_start,
-        CAST(plan.after ->> 'current_period_end' AS timestamptz) AS period_end,
-        COALESCE(CAST(plan.after ->> 'leaving' AS boolean), FALSE) AS leaving
+    SELECT wanted.id, plan.recorded_at, plan.state ->> 'requested_plan' AS plan,
+        CAST(plan.state ->> 'current_period_start' AS timestamptz) AS period_start,
+        CAST(plan.state ->> 'current_period_end' AS timestamptz) AS period_end,
+        COALESCE(CAST(plan.state ->> 'leaving' AS boolean), FALSE) AS leaving
     FROM unnest(CAST(:organization_ids AS text[])) AS wanted (id) CROSS JOIN LATERAL (
-        (SELECT recorded_at, after FROM plan_history WHERE organization_id = wanted.id AND recorded_at > :since)
+        (SELECT recorded_at, after AS state FROM plan_history
+            WHERE organization_id = wanted.id AND recorded_at > :since)
         UNION ALL
         (SELECT recorded_at, after FROM plan_history WHERE organization_id = wanted.id AND recorded_at <= :since
             ORDER BY version DESC LIMIT 1)
+        UNION ALL
+        (SELECT NULL, item FROM subscriptions, jsonb_array_elements(items) AS item WHERE organization_id = wanted.id)
     ) AS plan
     ORDER BY wanted.id, plan.recorded_at
 """)
@@ -54,10 +58,11 @@ def load_timelines(gateway: Gateway, organization_ids: Collection[str], since: d
     rows = gateway.database.fetch(FIND_PLANS, {"organization_ids": list(organization_ids), "since": since})
     for row in rows:
         timeline = timelines[row.id]
-        timeline.since.append(row.recorded_at)
-        timeline.plans.append(gateway.catalog.floor.key if row.leaving else row.plan)
-        period = (each for each in (row.period_start, row.period_end) if each is not None)
-        timeline.boundaries += [row.recorded_at, *period]
+        if row.recorded_at is not None:
+            timeline.since.append(row.recorded_at)
+            timeline.plans.append(gateway.catalog.floor.key if row.leaving else row.plan)
+        times = (row.recorded_at, row.period_start, row.period_end)
+        timeline.boundaries += [each for each in times if each is not None]
     for timeline in timelines.values():
         timeline.boundaries.sort()
     return timelines

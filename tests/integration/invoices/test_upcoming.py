@@ -1,7 +1,7 @@
 """Charges are calculated three days ahead, and the invoice is compared with them."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from sqlalchemy import update
 from gateway import catalog
 from gateway.db.models import Subscription, UpcomingInvoice
 from gateway.services.invoices.upcoming import GRACE, LEAD, calculate_charges
+from gateway.services.usage.timeline import load_timelines
 from tests.support.api import ApiClient
 from tests.support.clock import StripeTime
 from tests.support.metrics import scrape
@@ -35,6 +36,18 @@ def test_charges_without_an_event_are_calculated_ahead(world: World, api: ApiCli
     world.work()
     shown = api.ok("GET", "/subscription")["upcoming_charges"]
     assert sum(each["amount"] for each in shown["lines"]) == shown["amount_due"] > 0
+
+
+def test_year_is_billed_for_usage_each_month(world: World, api: ApiClient) -> None:
+    api.ok("PATCH", "/subscription", plan="plus", interval="year")
+    world.settle()
+    [subscription] = world.rows(Subscription)
+    billing_date = min(datetime.fromisoformat(each["current_period_end"]) for each in subscription.items)
+    assert calculate_charges(replace(world.gateway, clock=lambda: billing_date - LEAD + GRACE)) == 1
+    estimate = api.ok("GET", "/usage/estimate")["estimate"]
+    assert datetime.fromisoformat(estimate["billing_date"]) == billing_date
+    timeline = load_timelines(world.gateway, ["org_1"], world.gateway.clock())["org_1"]
+    assert timeline.find_start(billing_date) == billing_date  # no report adds up usage of two months
 
 
 def test_charges_announced_too_early_are_calculated_again(

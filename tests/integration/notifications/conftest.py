@@ -1,6 +1,5 @@
 """A system that is notified, and a gateway that notifies it."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,13 +7,7 @@ import pytest
 
 from gateway.config import Config
 from tests.support.catalogs import write_catalog
-from tests.support.notified import NotifiedSystem, notified_system, write_receivers
-
-
-@pytest.fixture
-def konnect() -> Iterator[NotifiedSystem]:
-    with notified_system() as found:
-        yield found
+from tests.support.notified import NotifiedSystem, write_receivers
 
 
 @pytest.fixture

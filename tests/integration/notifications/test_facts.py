@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.db.models import Invoice, Notification, Organization, WebhookEvent
+from gateway.db.models import Invoice, Notification, Organization, UpcomingInvoice, WebhookEvent
 from gateway.services.adoption import walk
 from gateway.services.adoption.survey import Source, Survey
 from gateway.services.grants import add_grant
@@ -119,6 +119,26 @@ def test_unpaid_month_is_told_until_it_is_paid(
     assert sorted(data) == ["invoice.paid", "standing.changed"]
     paid = data["invoice.paid"]
     assert (paid["invoice_id"], paid["amount_paid"]) == (unpaid.id, amount)
+
+
+def test_failed_payments_are_told_as_they_happened(
+    world: World, api: ApiClient, konnect: NotifiedSystem, stripe_time: StripeTime
+) -> None:
+    api.ok("PATCH", "/subscription", plan="plus")
+    api.add_card(world.stripe, "pm_card_chargeCustomerFail")
+    told(world, konnect)
+    world.fault("webhook_reordered", event="invoice.payment_failed", count=2)
+    go_on(world, stripe_time, days=4)
+    failed = [each["data"] for each in told_messages(world, konnect) if each["type"] == "payment.failed"]
+    assert [each["attempt_count"] for each in failed] == [1, 2]
+    assert failed[0]["next_payment_attempt"] < failed[1]["next_payment_attempt"]
+
+
+@pytest.mark.usefixtures("api")
+def test_month_without_an_amount_is_not_told(world: World, konnect: NotifiedSystem, stripe_time: StripeTime) -> None:
+    go_on(world, stripe_time, days=-2)
+    [calculated] = world.rows(UpcomingInvoice)
+    assert (calculated.amount_due, told(world, konnect)) == (0, [])
 
 
 def test_approval_is_told_and_replayed_events_are_not(
