@@ -18,6 +18,7 @@ from procrastinate.worker import Worker
 
 from gateway import gc_tuning
 from gateway.commands.loading import load_gateway, refuse_unmigrated
+from gateway.db.pooler import refuse_pooler
 from gateway.db.session import Database, is_busy, is_outage
 from gateway.errors import DatabaseUnavailable
 from gateway.job_log import log_job
@@ -43,6 +44,7 @@ log = structlog.get_logger()
 def worker(concurrency: int) -> None:
     """Process the inbox and the jobs until stopped."""
     gateway = load_gateway(Share.of_worker(concurrency), logging.INFO)
+    refuse_pooler(gateway.database)
     with suppress(DatabaseUnavailable):  # the worker waits for a database that is down
         refuse_unmigrated(gateway.database)
     gc_tuning.reduce_gc()
@@ -88,8 +90,10 @@ async def keep_working(gateway: Gateway, concurrency: int, supervised: Supervisi
     app = build_worker(gateway, supervised, LINGER)
     while True:
         try:
-            # Without this drain, events that became due during an outage would wait for the next full minute. It also
-            # fails until the database is back, and then the pool opens without delay.
+            # The queue's pool opens without delay only if the database accepts new connections. Those that the
+            # process already has prove nothing.
+            await asyncio.to_thread(open_and_close, gateway.database)
+            # Without this drain, events that became due during an outage would wait for the next full minute.
             await asyncio.to_thread(defer_drain, gateway.database)
             async with app.open_async():
                 await EndingWorker(app, supervised, concurrency).run()  # type: ignore[no-untyped-call]  # Procrastinate's
@@ -98,6 +102,11 @@ async def keep_working(gateway: Gateway, concurrency: int, supervised: Supervisi
                 raise
             log.warning("worker_without_database", exc_info=True)
         await asyncio.sleep(OUTAGE_PAUSE)
+
+
+def open_and_close(database: Database) -> None:
+    """Open a new connection and close it. Raise psycopg.OperationalError if the database accepts none."""
+    database.connect().close()
 
 
 def lacks_database(error: Exception) -> bool:
