@@ -21,7 +21,7 @@ TABLE = re.compile(r"(?<=<!-- make chaos writes this table -->\n).*?(?=\n\n)", r
 HEAD = "| fault | what happens | how long | what to do |\n|---|---|---|---|"
 MERGES_GO_ON = 0.5  # seconds at the median, below which a fault does not stop the merges
 WARM_UP, REPORT_TIMEOUT = 5, 40  # seconds
-LOG_SHOWN = 8000  # characters of the processes' logs after a failure
+LOG_SHOWN = 20_000  # characters of the processes' warnings and errors after a failure
 pause = threading.Event().wait
 
 
@@ -101,7 +101,8 @@ def main(*, write: bool, names: Sequence[str]) -> None:
                         click.echo(measured[-1].describe())
             stage.assert_sound()
         except BaseException:
-            click.echo(stage.gateway.said()[-LOG_SHOWN:], err=True)
+            serious = [line for line in stage.gateway.said().splitlines() if '"level": "info"' not in line]
+            click.echo("\n".join(serious)[-LOG_SHOWN:], err=True)
             raise
         click.echo(f"Nothing lost or doubled, nothing stuck, all as at Stripe. Plan changes: {dict(load.answers)}")
     rows = [each.row() for each in measured]
