@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
 
-.PHONY: help demo test test-long check unit bench fuzz interface install lint types layers security tests client audit \
+.PHONY: help demo test test-long check unit bench chaos fuzz interface install lint types layers security tests client audit \
         format lock clean
 
 # The first target, so that `make` alone starts nothing.
@@ -36,6 +36,9 @@ ifdef BASE
 	$(RUN) -m tests.benchmarks.compare changes $(BASE)
 	$(RUN) -m tests.benchmarks.compare acknowledgement $(BASE)
 endif
+
+chaos: install                ## run all faults of queue and database under load, and rewrite their table in docs/operations.md
+	$(RUN) -m tests.chaos --write $(ARGS)
 
 fuzz: install                 ## fuzz ingress and drain, a minute each (ARGS="drained -max_total_time=600")
 	$(RUN) -m tests.fuzz $(ARGS)

@@ -72,6 +72,7 @@ def build_gateway(
         gate=gate,
         catalog=catalog,
         receivers=receivers,
+        clock=database.now,
     )
 
 

@@ -10,6 +10,8 @@ import selectors
 import socket
 import time
 from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -33,6 +35,9 @@ REQUEST_TIMEOUT = 15.0  # seconds in which a request must arrive completely
 ANSWER_TIMEOUT = 10.0  # seconds in which a client must take an answer
 LINGER = 2.0  # seconds in which a client must close its side of a connection that we closed
 PIECE = 64 * 1024
+# Each has a thread of its own. Requests that wait for a lock or for Stripe may hold all other threads, and readiness
+# waits for a lost database. A supervisor that got no answer from liveness would kill a process that only waits.
+PROBES = (b"/health/live", b"/health/ready")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 NOTHING_TO_ACCEPT = (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK)
 STATUSES: dict[type[Exception], int] = {
@@ -80,6 +85,7 @@ class GatewayWorker(ThreadWorker):
     def init_process(self) -> None:
         """Begin without connections."""
         self.closing_conns: deque[Connection] = deque()
+        self.probe_threads: Mapping[bytes, Executor] = {path: ThreadPoolExecutor(1) for path in PROBES}
         super().init_process()
 
     def accept(self, listener: socket.socket) -> None:
@@ -92,6 +98,12 @@ class GatewayWorker(ThreadWorker):
             return
         self.nr_conns += 1
         self.receive(Connection(self.cfg, client, address, listener.getsockname()))
+
+    def enqueue_req(self, conn: Connection) -> None:
+        """Give a complete request to a thread."""
+        threads = self.probe_threads.get(conn.incoming.target, self.tpool)
+        answered = threads.submit(self.handle, conn)
+        answered.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
 
     def receive(self, conn: Connection, data: bytes | None = None) -> None:
         """Receive a request, of which ``data`` is here already."""

@@ -13,6 +13,7 @@ from gateway.config import WEBHOOK_MAX_BYTES
 HEAD_LIMIT = 64 * 1024  # bytes of the request line and the headers together
 CHUNKED_LIMIT = 2 * WEBHOOK_MAX_BYTES  # bytes of a chunked body as sent, with the chunks' size lines
 CHUNK_LINE_LIMIT = 1024  # bytes of a chunk's size line with its extensions, which we ignore
+LINE_LOOKED_AT = 64  # bytes of the request line, more than the paths have that the worker looks for
 END_OF_HEAD = b"\r\n\r\n"
 BARE_LF = re.compile(rb"(?<!\r)\n")
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
@@ -50,6 +51,12 @@ class Incoming:
         """Where the request ends, if it has a length. None for a chunked body."""
         self._chunk = 0
         """Where the size line of the next chunk begins."""
+
+    @property
+    def target(self) -> bytes:
+        """Return the target of the request line, cut off after ``LINE_LOOKED_AT`` bytes of the line."""
+        words = bytes(self.data[:LINE_LOOKED_AT]).partition(b"\r\n")[0].split(b" ")
+        return words[1] if len(words) > 1 else b""
 
     def feed(self, piece: bytes) -> None:
         """Add the bytes that arrived, and notice whether the request is complete now."""

@@ -7,7 +7,6 @@ it runs each minute anyway. The refresh queues its own successor. Without the da
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import wraps
 from threading import Event
 from types import MappingProxyType
@@ -79,9 +78,7 @@ def build_worker(gateway: Gateway, supervised: Supervision | None = None, linger
     @app.periodic(cron="* * * * *")
     @app.task(name=jobs.DRAIN_INBOX, queueing_lock=jobs.DRAIN_INBOX)
     def drain_inbox(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
-        # A failed job would raise an alarm for an outage that is over. The worker drains again at its next start.
-        with suppress(DatabaseUnavailable):
-            drain()
+        drain()
 
     @app.task(name=jobs.REFRESH)
     @wait_out_outages(stopping)

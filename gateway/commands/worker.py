@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +13,7 @@ import psycopg
 import structlog
 from procrastinate import App, JobContext
 from procrastinate.exceptions import ConnectorException
+from procrastinate.middleware import AsyncCallNext
 from procrastinate.worker import Worker
 
 from gateway import gc_tuning
@@ -23,6 +23,7 @@ from gateway.db.session import Database, is_busy, is_outage
 from gateway.errors import DatabaseUnavailable
 from gateway.job_log import log_job
 from gateway.services.operations.status import HEARTBEAT_TIMEOUT
+from gateway.services.operations.worker_clocks import REPORT_EVERY, report_clock
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks.drain_loop import LINGER
 from gateway.services.webhooks.wakeup import defer_drain
@@ -56,6 +57,7 @@ async def work(gateway: Gateway, concurrency: int) -> None:
     watching = threading.Thread(target=watch, args=(gateway.database, supervised), name="watchdog", daemon=True)
     watching.start()
     working = asyncio.create_task(keep_working(gateway, concurrency, supervised))
+    reporting = asyncio.create_task(keep_reporting_clock(gateway))
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -69,6 +71,15 @@ async def work(gateway: Gateway, concurrency: int) -> None:
         loop.add_signal_handler(number, stop)
     with suppress(asyncio.CancelledError):
         await working
+    reporting.cancel()
+
+
+async def keep_reporting_clock(gateway: Gateway) -> None:
+    """Report regularly whether this machine's clock is wrong."""
+    while True:
+        with suppress(DatabaseUnavailable):
+            await asyncio.to_thread(report_clock, gateway)
+        await asyncio.sleep(REPORT_EVERY.total_seconds())
 
 
 async def keep_working(gateway: Gateway, concurrency: int, supervised: Supervision) -> None:
@@ -79,17 +90,42 @@ async def keep_working(gateway: Gateway, concurrency: int, supervised: Supervisi
     app = build_worker(gateway, supervised, LINGER)
     while True:
         try:
-            # Without this drain, events that became due during an outage would wait for the next full minute. It also
-            # fails until the database is back, and then the pool opens without delay.
+            # The queue's pool opens without delay only if the database accepts new connections. Those that the
+            # process already has prove nothing.
+            await asyncio.to_thread(open_and_close, gateway.database)
+            # Without this drain, events that became due during an outage would wait for the next full minute.
             await asyncio.to_thread(defer_drain, gateway.database)
             async with app.open_async():
                 await EndingWorker(app, supervised, concurrency).run()  # type: ignore[no-untyped-call]  # Procrastinate's
         except (ConnectorException, psycopg.Error, DatabaseUnavailable) as error:
-            cause = error.__cause__ if isinstance(error, ConnectorException) else error
-            if not (isinstance(error, DatabaseUnavailable) or is_outage(cause) or is_busy(cause)):
+            if not lacks_database(error):
                 raise
             log.warning("worker_without_database", exc_info=True)
         await asyncio.sleep(OUTAGE_PAUSE)
+
+
+def open_and_close(database: Database) -> None:
+    """Open a new connection and close it. Raise psycopg.OperationalError if the database accepts none."""
+    database.connect().close()
+
+
+def lacks_database(error: Exception) -> bool:
+    """Return whether the error means that the database is down or busy."""
+    cause = error.__cause__ if isinstance(error, ConnectorException) else error
+    return isinstance(error, DatabaseUnavailable) or is_outage(cause) or is_busy(cause)
+
+
+async def leave_to_next_run(run: AsyncCallNext, context: JobContext, _worker: object) -> Any:
+    """Run a job. If it is periodic and lacks the database, its next run does the work, so it does not fail.
+
+    A failed job would raise an alarm for an outage that is over.
+    """
+    try:
+        return await run()
+    except (ConnectorException, DatabaseUnavailable) as error:
+        periodic = {each.task.name for each in context.app.periodic_registry.periodic_tasks.values()}
+        if context.job.task_name not in periodic or not lacks_database(error):
+            raise
 
 
 class EndingWorker(Worker):
@@ -109,7 +145,7 @@ class EndingWorker(Worker):
             update_heartbeat_interval=HEARTBEAT_TIMEOUT.total_seconds() / 3,
             stalled_worker_timeout=HEARTBEAT_TIMEOUT.total_seconds(),
             install_signal_handlers=False,  # with them, `keep_working` would take a stop for a lost database
-            worker_middleware=[self._note_job, log_job],
+            worker_middleware=[self._note_job, leave_to_next_run, log_job],
         )
         self._supervised = supervised
         self._jobs = 0
@@ -121,7 +157,7 @@ class EndingWorker(Worker):
         self._supervised.ending.set()
         super().stop()  # type: ignore[no-untyped-call]  # Procrastinate's
 
-    async def _note_job(self, run: Callable[[], Awaitable[Any]], _context: JobContext, _worker: Worker) -> Any:
+    async def _note_job(self, run: AsyncCallNext, _context: JobContext, _worker: Worker) -> Any:
         """Run a job. While all slots are taken, the worker need not fetch another."""
         self._jobs += 1
         if self._jobs == self.concurrency:

@@ -30,6 +30,7 @@ def migrate(database: Database) -> None:
     It does not change a database that a newer release has migrated. This release can still use such a database.
     """
     with database.engine.begin() as connection:
+        connection.execute(text("SET LOCAL lock_timeout = 0"))  # another machine's migration may take long
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         if not has_all(connection):
             command.upgrade(alembic_config(connection), "head")

@@ -3,7 +3,8 @@
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -16,21 +17,25 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from gateway.db.clock import DatabaseClock
 from gateway.errors import DatabaseUnavailable
 
 # SQLSTATE classes of an outage: connection exception, insufficient resources, shutdown and crash, read-only server. Not
 # every OperationalError of psycopg is an outage. A deadlock or an oversized index key concerns only one statement.
 OUTAGES = ("08", "53", "57P0", "25006")
-BUSY = ("55P03", "57014")  # SQLSTATEs of lock_timeout and statement_timeout
+LOCKED = "55P03"  # SQLSTATE of lock_timeout
+BUSY = (LOCKED, "57014")  # and of statement_timeout
+BUSY_DETAIL = "The database is busy, or something in it is locked. Please try again."
 PLAN_RANKING = "plan_ranking"  # a session's ``info`` holds the keys of the plans under this key, smallest plan first
 SUSPENDS_DISPUTED = "suspends_disputed"  # under this key it holds the catalogue's ``on_dispute``
 RECEIVERS = "receivers"  # under this key it holds the names of the receivers of notifications
 RETURNED_AT = "returned_at"  # a pooled connection stores under this key when it was last returned
 RECENTLY_USED = 0.1  # seconds
 # Without the idle timeout, a process that hangs would keep its transaction's locks until it ends. Our transactions wait
-# only for the database, so none of them reaches the timeout in normal operation.
+# only for the database, so none of them reaches the timeout in normal operation. Without the lock timeout, an
+# organization that stays locked would soon hold all threads of a process.
 SESSION_SETTINGS: Mapping[str, str] = MappingProxyType(
-    {"timezone": "UTC", "idle_in_transaction_session_timeout": "15s"}
+    {"timezone": "UTC", "idle_in_transaction_session_timeout": "15s", "lock_timeout": "5s"}
 )
 # With these settings we notice a vanished server within 15 seconds, and no connection is opened to a server
 # that refuses writes.
@@ -59,8 +64,18 @@ def is_outage(error: BaseException | None) -> bool:
 
 def is_busy(error: BaseException | None) -> bool:
     """Return whether PostgreSQL gave up waiting, because of ``lock_timeout`` or ``statement_timeout``."""
+    return find_sqlstate(error) in BUSY
+
+
+def is_locked(error: BaseException | None) -> bool:
+    """Return whether PostgreSQL gave up waiting for another session's lock."""
+    return find_sqlstate(error) == LOCKED
+
+
+def find_sqlstate(error: BaseException | None) -> str | None:
+    """Return the SQLSTATE of an error of the driver or of SQLAlchemy."""
     cause = error.orig if isinstance(error, DBAPIError) else error
-    return isinstance(cause, psycopg.Error) and cause.sqlstate in BUSY
+    return cause.sqlstate if isinstance(cause, psycopg.Error) else None
 
 
 def is_read_only(connection: psycopg.BaseConnection[Any]) -> bool:
@@ -80,11 +95,15 @@ def translate_outages() -> Iterator[None]:
     except PoolTimeout as error:
         raise DatabaseUnavailable("All database connections are in use. Please try again.") from error
     except DBAPIError as error:
-        if error.connection_invalidated or is_outage(error.orig) or is_busy(error):
+        if is_busy(error):
+            raise DatabaseUnavailable(BUSY_DETAIL) from error
+        if error.connection_invalidated or is_outage(error.orig):
             raise DatabaseUnavailable("The database cannot be reached. Please try again.") from error
         raise
     except psycopg.Error as error:  # from the driver itself, as in `read`
-        if is_outage(error) or is_busy(error):
+        if is_busy(error):
+            raise DatabaseUnavailable(BUSY_DETAIL) from error
+        if is_outage(error):
             raise DatabaseUnavailable("The database cannot be reached. Please try again.") from error
         raise
 
@@ -108,6 +127,8 @@ class Database:
         rules = {PLAN_RANKING: plan_ranking, SUSPENDS_DISPUTED: suspends_disputed, RECEIVERS: receivers}
         self._session = partial(Session, expire_on_commit=False, info=rules)
         self.url = url
+        self._clock = DatabaseClock()
+        self._asked = False
         self.engine: Engine = create_engine(
             "postgresql+psycopg://",
             pool_size=pool_size,
@@ -167,27 +188,40 @@ class Database:
             driver: psycopg.Connection[tuple[Any, ...]] = pooled.connection.driver_connection  # type: ignore[assignment]  # psycopg's
             return driver.execute(query, parameters).fetchall()
 
+    def now(self) -> datetime:
+        """Return the database's time in UTC. If it was never reached, return this machine's time.
+
+        Only the first call connects. While the database is away, others would wait for nothing.
+        """
+        if not self._asked:
+            self._asked = True
+            with suppress(DatabaseUnavailable), translate_outages():
+                self.engine.connect().close()  # reads the clock
+        return self._clock()
+
     def connect(self) -> psycopg.Connection[Any]:
         """Open an autocommit connection outside the pool. Raises psycopg.OperationalError if that fails."""
         return psycopg.connect(self.url, autocommit=True, **CONNECT)
 
     def _open(self, _dialect: object, _record: object, _positional: object, named: Mapping[str, Any]) -> Any:
         """Open a connection of the pool. SQLAlchemy cannot read a URL with several hosts, so libpq reads it."""
-        return psycopg.connect(self.url, **named)
+        connection = psycopg.connect(self.url, **named)
+        self._clock.read(connection)
+        return connection
 
     def _note_return(self, _connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
         record.info[RETURNED_AT] = time.monotonic()
 
     def _replace_if_dead(self, connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
-        """Ping the connection, and have the pool replace it if it is dead or the server has become read-only.
+        """Read the clock. Have the pool replace the connection if it is dead or the server has become read-only.
 
         Otherwise each connection would fail one request after a restart of the database. A connection that was in use a
-        moment ago needs no ping, because no database restarts that fast. A request takes a connection several times in
+        moment ago needs no check, because no database restarts that fast. A request takes a connection several times in
         a row, so this saves round trips. If an administrator ends a connection in that moment, one request fails.
         """
         try:
-            if time.monotonic() - record.info.get(RETURNED_AT, math.inf) >= RECENTLY_USED:
-                self.engine.dialect.do_ping(connection)
+            if self._clock.is_old or time.monotonic() - record.info.get(RETURNED_AT, math.inf) >= RECENTLY_USED:
+                self._clock.read(connection)  # type: ignore[arg-type]  # psycopg's
         except psycopg.Error as error:
             raise InvalidatePoolError from error  # the other connections died with it
         if is_read_only(connection):  # type: ignore[arg-type]  # psycopg's

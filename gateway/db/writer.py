@@ -12,6 +12,8 @@ from gateway.errors import DatabaseUnavailable
 
 # Every request that writes waits for the statement in progress, so a locked table would soon hold all threads.
 LOCK_TIMEOUT = "SET lock_timeout = '2s'"
+# After a statement that waited in vain, until one succeeds. Otherwise the requests would arrive faster than they fail.
+SHORT_TIMEOUT = "SET lock_timeout = '100ms'"
 Parameter: TypeAlias = bytes | None  # PostgreSQL's text of a value, raw bytes for the binary format, or NULL
 
 
@@ -27,6 +29,7 @@ class Writer:
         self._database = database
         self._connection: psycopg.Connection[Any] | None = None
         self._names: dict[bytes, bytes] = {}  # the prepared statements of this connection
+        self._is_locked = False
 
     def execute(self, statement: bytes, parameters: Sequence[Parameter], formats: Sequence[int]) -> int:
         """Execute and commit an INSERT, UPDATE or DELETE, and return the number of rows.
@@ -34,13 +37,14 @@ class Writer:
         The statement names its parameters $1, $2 and so on. ``formats`` has 0 (text) or 1 (binary) for each parameter.
         The statement must be safe to execute twice. If the database closed the connection, for example by a restart,
         the writer opens another connection and retries the statement once. Raises DatabaseUnavailable, also if the
-        statement waits longer than ``LOCK_TIMEOUT``. Then the caller does not know whether the statement committed.
+        statement waits longer than the lock timeout. Then the caller does not know whether the statement committed.
         """
         try:
             return self._execute(statement, parameters, formats)
         except psycopg.Error as error:
             self.close()
             if is_busy(error):
+                self._is_locked = True
                 raise DatabaseUnavailable("The table is locked. Please try again.") from error
             if not is_outage(error):
                 raise
@@ -60,14 +64,18 @@ class Writer:
     def _execute(self, statement: bytes, parameters: Sequence[Parameter], formats: Sequence[int]) -> int:
         if self._connection is None:
             self._connection = self._database.connect()
-            self._connection.execute(LOCK_TIMEOUT)
+            self._connection.execute(SHORT_TIMEOUT if self._is_locked else LOCK_TIMEOUT)
         libpq = self._connection.pgconn
         if statement not in self._names:
             name = str(len(self._names)).encode()
             require_success(libpq.prepare(name, statement))
             self._names[statement] = name
         result = libpq.exec_prepared(self._names[statement], parameters, formats)  # type: ignore[arg-type]  # its type forbids NULL
-        return require_success(result).command_tuples or 0
+        rows = require_success(result).command_tuples or 0
+        if self._is_locked:
+            self._connection.execute(LOCK_TIMEOUT)
+            self._is_locked = False
+        return rows
 
 
 def require_success(result: pq.abc.PGresult) -> pq.abc.PGresult:

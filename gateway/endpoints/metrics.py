@@ -1,6 +1,7 @@
 """The metrics for Prometheus. They name no organization, no object and no secret."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import structlog
@@ -21,6 +22,10 @@ from gateway.services.runtime import Gateway
 from gateway.services.webhooks.endpoint_check import load_last_check
 from gateway.services.webhooks.refusals import find_signature_problem
 
+# If the database's host has vanished, a read takes longer than Prometheus waits for a scrape.
+READ_TIMEOUT = 6.0  # seconds
+READER = ThreadPoolExecutor(1, thread_name_prefix="metrics-reader")
+
 log = structlog.get_logger()
 
 
@@ -39,9 +44,11 @@ class DatabaseGauges(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield all gauges, or only that the database is unavailable."""
+        reading = READER.submit(lambda: list(gauges(self._gateway)))
         try:
-            found = list(gauges(self._gateway))
-        except DatabaseUnavailable:
+            found = reading.result(READ_TIMEOUT)
+        except (DatabaseUnavailable, TimeoutError):
+            reading.cancel()
             log.warning("metrics_without_database", exc_info=True)
             yield GaugeMetricFamily("gateway_database_up", "Whether the database answers.", 0)
             return
@@ -111,6 +118,11 @@ def status_gauges(now: Status) -> Iterator[Metric]:
         "gateway_inbox_lag_seconds", "Seconds since the longest waiting event became due.", now.lag.total_seconds()
     )
     yield GaugeMetricFamily(
+        "gateway_organizations_locked",
+        "Organizations whose events wait because another session keeps the organization locked. Alert if it stays.",
+        len(now.locked),
+    )
+    yield GaugeMetricFamily(
         "gateway_sales_inquiries_undelivered",
         "Inquiries that sales' own system has not accepted.",
         now.undelivered_inquiries,
@@ -138,6 +150,11 @@ def status_gauges(now: Status) -> Iterator[Metric]:
             now.periodic_age.total_seconds(),
         )
     yield GaugeMetricFamily("gateway_workers", "Workers with a recent heartbeat.", now.workers)
+    yield GaugeMetricFamily(
+        "gateway_worker_clocks_wrong",
+        "Workers whose machine's clock differs from the database's. Alert on any.",
+        len(now.wrong_clocks),
+    )
     yield GaugeMetricFamily(
         "gateway_stripe_breaker_open",
         "Whether a web process or worker has stopped calling Stripe because Stripe does not answer. Alert if it stays.",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 
 from stripe import StripeClient
@@ -16,7 +16,7 @@ from gateway.stripe_api.gate import Gate
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """Hold one process's configuration, database, Stripe client and catalogue. ``clock`` returns the time in UTC."""
+    """Hold one process's configuration, database, Stripe client and catalogue."""
 
     config: Config
     database: Database
@@ -26,7 +26,8 @@ class Gateway:
     catalog: Catalog
     receivers: Mapping[str, Receiver] = field(default_factory=lambda: MappingProxyType({}))
     """The receivers of notifications, by name."""
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Callable[[], datetime]
+    """Returns the time in UTC. It is the database's time, so that all machines agree about it."""
 
 
 @dataclass(frozen=True, kw_only=True)

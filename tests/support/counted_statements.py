@@ -8,21 +8,21 @@ from typing import Any
 import psycopg
 import pytest
 
-PING = ";"  # SQLAlchemy's check that a connection is alive
+from gateway.db.clock import READ
 
 
 @contextmanager
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Collect the statements of this thread at the driver, which also sees Procrastinate's statements.
 
-    Leave out the connection check, which SQLAlchemy makes only after a pause.
+    Leave out the reading of the clock, which also checks a connection and is made only after a pause.
     """
     seen: list[str] = []
     mine = threading.get_ident()
     execute, executemany = psycopg.Cursor.execute, psycopg.Cursor.executemany
 
     def note(query: object, times: int) -> None:
-        if threading.get_ident() == mine and str(query) != PING:
+        if threading.get_ident() == mine and str(query) != READ:
             seen.extend([str(query)] * times)
 
     def one(cursor: psycopg.Cursor[Any], query: Any, *args: Any, **options: Any) -> Any:

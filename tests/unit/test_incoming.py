@@ -93,3 +93,15 @@ def test_reading_stops_when_the_request_is_too_large(sent: bytes, error: type[Ex
     assert len(incoming.data) <= CHUNKED_LIMIT + 3 * HEAD_LIMIT
     with pytest.raises(error):
         incoming.request()
+
+
+@pytest.mark.parametrize(
+    ("request_line", "target"),
+    [
+        (b"GET /health/live HTTP/1.1", b"/health/live"),
+        (b"GET /health/live?a HTTP/1.1", b"/health/live?a"),
+        (b"GET", b""),
+    ],
+)
+def test_target_is_read_from_the_request_line(request_line: bytes, target: bytes) -> None:
+    assert fed(request_line + b"\r\nHost: x\r\n\r\n").target == target

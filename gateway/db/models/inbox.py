@@ -34,6 +34,10 @@ class WebhookEvent(Base):
         Index("ix_webhook_events_pruned", "received_at", postgresql_where=text("payload IS NULL")),
         # Each scrape of the metrics counts the dead events.
         Index("ix_webhook_events_dead", "received_at", postgresql_where=text("state = 'dead'")),
+        # The drain looks for events whose organization has been unlocked. Partial, because these are very few.
+        Index("ix_webhook_events_waiting", "waits_for", postgresql_where=text("waits_for IS NOT NULL")),
+        # Only an event that has not been merged can wait. Another would count as waiting forever.
+        CheckConstraint("waits_for IS NULL OR state IN ('pending', 'failed')", name="waits_for"),
         # The drain may retry events in every other state, and without the payload it could not.
         CheckConstraint("payload IS NOT NULL OR state IN ('done', 'ignored', 'rejected')", name="payload"),
     )
@@ -52,6 +56,8 @@ class WebhookEvent(Base):
     state: Mapped[str] = mapped_column(server_default="pending")
     attempts: Mapped[int] = mapped_column(server_default="0")
     next_attempt_at: Mapped[datetime]
+    waits_for: Mapped[str | None]
+    """The organization that another session has locked. The drain leaves the event out until it is unlocked."""
     error: Mapped[str | None]
     received_at: Mapped[datetime]
     processed_at: Mapped[datetime | None]

@@ -17,7 +17,7 @@ from gateway.services.mirror.dependents import (
     find_outdated_dependents,
     must_be_recalculated,
 )
-from gateway.services.mirror.locks import find_subscribers, lock_catalog, lock_organizations
+from gateway.services.mirror.locks import CATALOG_KINDS, find_subscribers, lock_catalog, lock_organizations
 from gateway.services.mirror.ordering import CLOCK_TOLERANCE, Verdict, decide_order
 from gateway.services.mirror.outcome import OUTCOME_OF_VERDICT, Outcome
 from gateway.services.mirror.tables import KINDS, read_order, write_order
@@ -75,7 +75,7 @@ class Batch:
     def lock_and_load(self, observations: Sequence[Observation]) -> None:
         """Lock the organizations that the observations concern, and read the rows to merge into."""
         snapshots = [each for each in observations if isinstance(each, Snapshot)]
-        if any(each.kind in ("product", "price") for each in snapshots):
+        if any(each.kind in CATALOG_KINDS for each in snapshots):
             lock_catalog(self.session, to_change=True)
             self.load_rows("product", snapshots)
         self.subscribers = find_subscribers(self.session, self.find_remapped_products(snapshots))

@@ -10,7 +10,8 @@ from stripe import StripeClient, StripeObject
 from stripe.params import InvoicePaymentListParamsPayment
 
 from gateway.db.models import Invoice, Mirrored, Organization
-from gateway.errors import NotFound, StripeRejected, StripeUnavailable
+from gateway.db.session import is_locked
+from gateway.errors import DatabaseUnavailable, NotFound, StripeRejected, StripeUnavailable
 from gateway.services.mirror.merge import merge
 from gateway.services.mirror.outcome import Outcome
 from gateway.services.mirror.refresh_jobs import defer_refresh
@@ -174,12 +175,15 @@ def defer_refresh_if_outdated(gateway: Gateway, kind: str, stripe_id: str, chang
 def run_refresh_job(gateway: Gateway, kind: str, stripe_id: str, attempt: int) -> None:
     """Run the refresh job that ``refresh_jobs.refresh_job`` builds.
 
-    If Stripe is unavailable, limits our calls or refuses the key, enqueue a successor for later.
+    If Stripe is unavailable, limits our calls or refuses the key, enqueue a successor for later. Do the same if the
+    organization stays locked, so that the job does not hold a thread that other organizations need.
     """
     try:
         with calling_as(Priority.REFRESH):
             refresh(gateway, kind, stripe_id, attempt)
-    except (StripeUnavailable, StripeRejected) as error:
+    except (StripeUnavailable, StripeRejected, DatabaseUnavailable) as error:
+        if isinstance(error, DatabaseUnavailable) and not is_locked(error.__cause__):
+            raise
         # The event is already marked done. Without a successor, no job would retry with the right key.
         if isinstance(error, StripeRejected) and not key_refused(error):
             raise

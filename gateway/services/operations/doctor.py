@@ -1,7 +1,7 @@
 """Check the whole installation. Each check asks the real system and yields one line in plain words."""
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
 from sqlalchemy import exists, select
@@ -10,11 +10,13 @@ from gateway.db.migrate import is_migrated
 from gateway.db.models import Price, WebhookEvent
 from gateway.db.pooler import find_pooler_problem
 from gateway.db.queries import among
+from gateway.db.session import is_locked
 from gateway.errors import DatabaseUnavailable, StripeRejected, StripeUnavailable
 from gateway.services.notifications.records import ReceiverReport
 from gateway.services.operations.catalog_check import find_price_problem
 from gateway.services.operations.durability import check_durability
 from gateway.services.operations.findings import Finding
+from gateway.services.operations.locked import LOCKED_TABLES, Locked
 from gateway.services.operations.price_terms import matches_catalog
 from gateway.services.operations.reachability import check_key_server, explain_stripe
 from gateway.services.operations.status import Status, load_status, measure_free_disk
@@ -42,12 +44,22 @@ def run_checks(gateway: Gateway, types: Iterable[str]) -> Iterator[Finding]:
     migrated = check_database(gateway)
     yield migrated
     if migrated.ok:
-        yield check_durability(gateway.database)
-        yield from check_stripe(gateway, types)  # needs the database, which counts each call
-        yield check_catalog(gateway)
-        yield check_signatures(gateway)
-        yield check_modes(gateway)
-        yield from check_work(load_status(gateway))
+        try:
+            yield from check_contents(gateway, types)
+        except DatabaseUnavailable as error:
+            yield describe_outage(error)
+            if is_locked(error.__cause__):
+                yield from check_tables(gateway)
+
+
+def check_contents(gateway: Gateway, types: Iterable[str]) -> Iterator[Finding]:
+    """Run the checks that read the database. Raise DatabaseUnavailable."""
+    yield check_durability(gateway.database)
+    yield from check_stripe(gateway, types)  # needs the database, which counts each call
+    yield check_catalog(gateway)
+    yield check_signatures(gateway)
+    yield check_modes(gateway)
+    yield from check_work(load_status(gateway))
 
 
 def check_settings(gateway: Gateway) -> Iterator[Finding]:
@@ -71,7 +83,20 @@ def check_database(gateway: Gateway) -> Finding:
             return Finding(ok=True, text="database: reachable and migrated")
         return Finding(ok=False, text="database: not migrated. Run `gateway migrate`.")
     except DatabaseUnavailable as error:
-        return Finding(ok=False, text=f"database: {error.detail} ({error.__cause__})".partition("\n")[0])
+        return describe_outage(error)
+
+
+def describe_outage(error: DatabaseUnavailable) -> Finding:
+    """Return the reason why the database could not be read."""
+    return Finding(ok=False, text=f"database: {error.detail} ({error.__cause__})".partition("\n")[0])
+
+
+def check_tables(gateway: Gateway) -> Iterator[Finding]:
+    """Name the sessions that keep a whole table locked."""
+    with gateway.database.reading() as session:
+        for table, pid in session.execute(LOCKED_TABLES):
+            text = f"locks: {table} is locked by session {pid} of PostgreSQL. End that session's transaction."
+            yield Finding(ok=False, text=text)
 
 
 def check_stripe(gateway: Gateway, types: Iterable[str]) -> Iterator[Finding]:
@@ -89,7 +114,7 @@ def check_stripe(gateway: Gateway, types: Iterable[str]) -> Iterator[Finding]:
 
 
 def check_clock(skew: timedelta) -> Finding:
-    """Check that this machine's clock agrees with Stripe's. Signatures and quotes depend on the time."""
+    """Check that the database's clock agrees with Stripe's. Signatures and quotes depend on the time."""
     if abs(skew) <= MAX_SKEW:
         return Finding(ok=True, text="clock: agrees with Stripe's")
     words = f"{abs(skew).total_seconds():.0f} seconds {'ahead of' if skew > timedelta(0) else 'behind'} Stripe's"
@@ -177,9 +202,14 @@ def check_work(now: Status) -> Iterator[Finding]:
     )
     no_worker = "no worker is alive. Start `gateway worker`."
     yield Finding(ok=now.workers > 0, text=f"workers: {now.workers or no_worker}")
+    for each in now.wrong_clocks:
+        yield Finding(ok=False, text=f"clocks: {each}. Run NTP on that machine.")
+    if not now.wrong_clocks:
+        yield Finding(ok=True, text="clocks: those of all workers agree with the database's")
     waiting = f"{now.events['pending']} events pending, {now.events['failed']} to be retried"
     late = f"the oldest has been due for {now.lag.total_seconds():.0f} seconds"
     yield Finding(ok=now.lag <= MAX_LAG, text=f"inbox: {waiting}" + (f", {late}" if now.lag > MAX_LAG else ""))
+    yield from check_locks(now.locked)
     dead = now.events["dead"]
     advice = ". See `gateway events list --state dead`." if dead else ""
     yield Finding(ok=dead == 0, text=f"inbox: {dead} dead events{advice}")
@@ -189,6 +219,14 @@ def check_work(now: Status) -> Iterator[Finding]:
     yield Finding(ok=now.stalled_jobs == 0, text=f"jobs: {now.stalled_jobs} stalled")
     yield from check_pace(now)
     yield from map(check_receiver, now.receivers)
+
+
+def check_locks(locked: Sequence[Locked]) -> Iterator[Finding]:
+    """Check that no events wait because another session keeps their organization locked."""
+    for each in locked:
+        yield Finding(ok=False, text=f"locks: {each.describe()}. End that session's transaction.")
+    if not locked:
+        yield Finding(ok=True, text="locks: no events wait for a lock")
 
 
 def check_pace(now: Status) -> Iterator[Finding]:

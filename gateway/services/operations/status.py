@@ -27,6 +27,8 @@ from gateway.db.models import (
 )
 from gateway.services.mirror.calculated_charges import Cause
 from gateway.services.notifications.records import ReceiverReport, report_receivers
+from gateway.services.operations.locked import Locked, find_locked_organizations
+from gateway.services.operations.worker_clocks import find_wrong_clocks
 from gateway.services.runtime import Gateway
 
 COUNT_LIMIT = 100_000  # beyond it, the exact number no longer matters
@@ -51,7 +53,7 @@ DIFFERING = text("""
 """)
 A_MONTH = timedelta(days=31)
 REFUSED = text("state = 'refused'")
-BREAKER_OPEN = select(StripeBudget.breaker_open_until > func.clock_timestamp())
+BREAKER_OPEN = select(StripeBudget.breaker_open_until > func.gateway_now())
 JOBS = text("""
     SELECT task_name, status::text, count(*) FROM procrastinate_jobs
     WHERE status <> 'succeeded' GROUP BY task_name, status
@@ -81,6 +83,8 @@ class Status:
     """Events by state, for the states that need work or a person: pending, failed, dead. Counted to 100,000."""
     lag: timedelta
     """How long the oldest waiting event has been due."""
+    locked: Sequence[Locked]
+    """The organizations whose events wait for another session's lock."""
     changes: Mapping[str, int]
     """Open plan changes by state."""
     mischarged: int
@@ -106,6 +110,8 @@ class Status:
     periodic_age: timedelta | None
     """How long ago a periodic job was last started. None if none ever was."""
     workers: int
+    wrong_clocks: Sequence[str]
+    """The workers whose clock differs from the database's, in words."""
     breaker_open: bool
     """Whether a process has stopped calling Stripe because it does not answer."""
 
@@ -123,6 +129,7 @@ def load_status(gateway: Gateway) -> Status:
         return Status(
             events={state: count_events(session, state) for state in ("pending", "failed", "dead")},
             lag=measure_lag(session, gateway),
+            locked=find_locked_organizations(session, gateway.clock()),
             changes=dict.fromkeys(OPEN_STATES, 0) | changes,
             mischarged=session.scalar(MISCHARGED) or 0,
             unmapped=session.scalar(UNMAPPED) or 0,
@@ -136,6 +143,7 @@ def load_status(gateway: Gateway) -> Status:
             job_lag=session.scalar(JOB_LAG) or timedelta(0),
             periodic_age=session.scalar(PERIODIC_AGE),
             workers=session.scalar(WORKERS, silence) or 0,
+            wrong_clocks=find_wrong_clocks(session, gateway.clock()),
             breaker_open=session.scalar(BREAKER_OPEN) or False,
         )
 

@@ -68,7 +68,7 @@ class Budget:
     def __init__(self, database: Database, calls_per_second: int) -> None:
         self._database = database
         self._share = timedelta(seconds=1) / calls_per_second
-        now = func.clock_timestamp()
+        now = func.gateway_now()
         used_until = func.least(func.greatest(StripeBudget.used_until, now) + self._share, now + MAX_AHEAD)
         # The commit does not wait for the disk, because a crash of PostgreSQL may forget the calls of its last second.
         unflushed = func.set_config("synchronous_commit", "off", True)
@@ -79,7 +79,7 @@ class Budget:
 
         The note lasts until the probe after the pause has ended. Otherwise it would flicker while Stripe hangs.
         """
-        until = func.clock_timestamp() + timedelta(seconds=pause) + LONGEST_PROBE
+        until = func.gateway_now() + timedelta(seconds=pause) + LONGEST_PROBE
         latest = func.greatest(StripeBudget.breaker_open_until, until)
         try:
             self._database.execute(update(StripeBudget).values(breaker_open_until=latest))
@@ -138,6 +138,6 @@ def lock_budget(session: Session) -> tuple[datetime, StripeBudget]:
     """Lock the row until the transaction ends. Return PostgreSQL's time and the row."""
     query = select(StripeBudget).with_for_update()
     if (row := session.scalar(query)) is None:
-        session.execute(insert(StripeBudget).values(used_until=func.clock_timestamp()).on_conflict_do_nothing())
+        session.execute(insert(StripeBudget).values(used_until=func.gateway_now()).on_conflict_do_nothing())
         row = session.scalars(query).one()
-    return session.scalars(select(func.clock_timestamp())).one(), row
+    return session.scalars(select(func.gateway_now())).one(), row

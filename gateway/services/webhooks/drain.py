@@ -11,20 +11,22 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from gateway.db import jobs
 from gateway.db.models import WebhookEvent
 from gateway.db.queries import among
-from gateway.db.session import is_busy
+from gateway.db.session import is_busy, is_locked
 from gateway.errors import DatabaseUnavailable
+from gateway.services.mirror.locks import OTHER
 from gateway.services.mirror.merge import merge
 from gateway.services.mirror.outcome import Outcome
 from gateway.services.mirror.tables import KINDS
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks import thin
+from gateway.services.webhooks.put_off import put_off, put_off_locked, resume_unlocked
 from gateway.stripe_api import json_text
 from gateway.stripe_api.client import API_VERSION
 from gateway.stripe_api.snapshots import (
@@ -42,6 +44,9 @@ BATCH = 400
 DUE_STATES = ("pending", "failed")
 MAX_ATTEMPTS = 10  # with the backoff below, about a day
 FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=5), timedelta(hours=12)
+# Most sessions hold their locks for some milliseconds. A drain that waited for the others would stop all organizations.
+SHORT_WAIT = text("SET LOCAL lock_timeout = '200ms'")
+MOST_LOCKED = 5  # single events that run into a lock. After them, the lock concerns more than single organizations
 
 log = structlog.get_logger()
 
@@ -66,46 +71,66 @@ class ReadEvent:
 
 
 def drain_inbox(gateway: Gateway, handlers: Handlers) -> int:
-    """Process every due event, and return how many events were processed."""
+    """Process every due event, and return how many. Try those that wait for a lock once more at the end."""
     total = 0
-    while done := drain_batch(gateway, handlers):
-        total += done
+    for _ in range(2):
+        while done := drain_batch(gateway, handlers):
+            total += done
+        if not resume_unlocked(gateway):
+            break
     return total
 
 
-def drain_batch(gateway: Gateway, handlers: Handlers) -> int:
+def drain_batch(gateway: Gateway, handlers: Handlers, *, skip_locked: bool = False) -> int:
     """Process one batch, and return the number of its events.
 
-    If the batch fails, try each event alone, so that one poison event does not stop the others.
+    If another session keeps an organization locked, repeat the batch with ``skip_locked``. It puts off the events of
+    that organization. If the batch fails, try each event alone, so that one poison event does not stop the others.
     """
     ids: list[str] = []
     try:
         with gateway.database.transaction() as session:
+            session.execute(SHORT_WAIT)
             events = claim_events(session, gateway.clock())
             ids = [event.id for event in events]
-            changes = merge_events(session, events, handlers, gateway.clock())
-        if ids:
-            log.info("events_merged", event_ids=ids, change_ids=changes)
+            merged = merge_events(session, events, handlers, gateway.clock(), skip_locked=skip_locked)
+        log_merged(merged)
     except Exception as error:  # `drain_event` finds and records the error with its event
         # A batch that exceeded a timeout would exceed it again, so its events are tried alone. If no event was claimed,
         # the inbox itself is locked.
         if isinstance(error, DatabaseUnavailable) and not (ids and is_busy(error.__cause__)):
             raise
+        if is_locked(error.__cause__) and not skip_locked:
+            return drain_batch(gateway, handlers, skip_locked=True)
         log.warning("batch_failed", events=len(ids), exc_info=True)
-        for event_id in ids:
-            drain_event(gateway, handlers, event_id)
+        drain_one_by_one(gateway, handlers, ids)
     return len(ids)
 
 
+def drain_one_by_one(gateway: Gateway, handlers: Handlers, event_ids: Sequence[str]) -> None:
+    """Process each event alone. Raise DatabaseUnavailable if many of them run into a lock."""
+    locked = 0
+    for event_id in event_ids:
+        try:
+            drain_event(gateway, handlers, event_id)
+        except DatabaseUnavailable as error:
+            locked += 1
+            if not is_locked(error.__cause__) or locked == MOST_LOCKED:
+                raise
+            with gateway.database.transaction() as session:
+                put_off(session, {event_id: OTHER})
+
+
 def drain_event(gateway: Gateway, handlers: Handlers, event_id: str) -> None:
-    """Process one event alone, and record a failure with it."""
+    """Process one event alone, and record a failure with it. Raise DatabaseUnavailable if it runs into a lock."""
     try:
         with gateway.database.transaction() as session:
+            session.execute(SHORT_WAIT)
             events = claim_events(session, gateway.clock(), event_id)
-            changes = merge_events(session, events, handlers, gateway.clock())
-        log.info("events_merged", event_ids=[event.id for event in events], change_ids=changes)
+            merged = merge_events(session, events, handlers, gateway.clock(), skip_locked=True)
+        log_merged(merged)
     except Exception as error:  # any error is recorded, and the event is retried or becomes dead
-        if isinstance(error, DatabaseUnavailable) and not is_busy(error.__cause__):
+        if isinstance(error, DatabaseUnavailable) and (is_locked(error.__cause__) or not is_busy(error.__cause__)):
             raise
         log.warning("event_failed", event_id=event_id, exc_info=True)
         with gateway.database.transaction() as session:
@@ -117,6 +142,7 @@ def claim_events(session: Session, now: datetime, event_id: str | None = None) -
     query = (
         select(*(getattr(WebhookEvent, name) for name in ClaimedEvent._fields))
         .where(WebhookEvent.state.in_(DUE_STATES), WebhookEvent.next_attempt_at <= now)
+        .where(WebhookEvent.waits_for.is_(None))
         .order_by(WebhookEvent.next_attempt_at)
         .limit(BATCH)
         .with_for_update(skip_locked=True)
@@ -126,14 +152,19 @@ def claim_events(session: Session, now: datetime, event_id: str | None = None) -
     return [ClaimedEvent(*row) for row in session.execute(query)]
 
 
-def merge_events(session: Session, events: Sequence[ClaimedEvent], handlers: Handlers, now: datetime) -> list[str]:
-    """Merge what the events show, and mark each one done or ignored.
+def merge_events(
+    session: Session, events: Sequence[ClaimedEvent], handlers: Handlers, now: datetime, *, skip_locked: bool
+) -> list[ReadEvent]:
+    """Merge what the events show, mark each one done or ignored, and return those that were merged.
 
-    Return the ids of the plan changes that the shown subscriptions name.
+    With ``skip_locked``, put off those that concern a locked organization.
     """
-    if not events:
-        return []
     reads = [read_event(event, handlers) for event in events]
+    if skip_locked:
+        waiting = put_off_locked(session, {each.event_id: each.observations for each in reads})
+        reads = [each for each in reads if each.event_id not in waiting]
+    if not reads:
+        return []
     outcomes = iter(merge(session, [observation for each in reads for observation in each.observations], now))
     jobs.defer_all(session, [each.job for each in reads if each.job is not None])
     states: dict[str, list[str]] = {"done": [], "ignored": []}
@@ -148,8 +179,15 @@ def merge_events(session: Session, events: Sequence[ClaimedEvent], handlers: Han
                 update(WebhookEvent).where(among(WebhookEvent.id, ids)).values(values),
                 execution_options={"synchronize_session": False},
             )
-    shown = [seen for each in reads for seen in each.observations if isinstance(seen, SubscriptionSnapshot)]
-    return sorted({seen.change_id for seen in shown if seen.change_id is not None})
+    return reads
+
+
+def log_merged(reads: Sequence[ReadEvent]) -> None:
+    """Log the merged events, and the plan changes that their subscriptions name."""
+    if reads:
+        shown = [seen for each in reads for seen in each.observations if isinstance(seen, SubscriptionSnapshot)]
+        changes = sorted({seen.change_id for seen in shown if seen.change_id is not None})
+        log.info("events_merged", event_ids=[each.event_id for each in reads], change_ids=changes)
 
 
 def read_event(stored: ClaimedEvent, handlers: Handlers) -> ReadEvent:

@@ -9,11 +9,13 @@ import time
 
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks.drain import BATCH, Handlers, drain_batch
+from gateway.services.webhooks.put_off import resume_unlocked
 from gateway.services.webhooks.wakeup import defer_drain
 from gateway.supervision import DRAIN, Supervision
 
 GATHER = 0.02  # seconds between two batches. An event waits half of it on average.
 LINGER = 0.25  # seconds without an event after which a drain ends. At lower rates, a job per event is affordable.
+LOOK_AGAIN = 0.5  # seconds between two looks whether locked organizations are unlocked
 
 
 class DrainLoop:
@@ -44,18 +46,25 @@ class DrainLoop:
                 self._running.release()
 
     def _drain_until_idle(self) -> None:
-        last = time.monotonic()
+        last = looked = time.monotonic()
+        is_waiting = False
         while True:
             self._supervised.beat(DRAIN)
-            done = drain_batch(self._gateway, self._handlers)
+            # While an organization stays locked, a batch that waits for it again would delay the others.
+            done = drain_batch(self._gateway, self._handlers, skip_locked=is_waiting)
             # An inbox that fills as fast as it is drained would keep an ending worker forever. Leave the rest to
             # another worker, or to this one after its restart.
             if self._supervised.ending.is_set():
                 defer_drain(self._gateway.database)
                 return
+            now = time.monotonic()
             if done:
-                last = time.monotonic()
-            elif time.monotonic() - last >= self._linger:
+                last = now
+            is_idle = not done and now - last >= self._linger
+            if now - looked >= LOOK_AGAIN or (is_idle and not is_waiting):
+                is_waiting = resume_unlocked(self._gateway) is not None
+                looked = now
+            if is_idle and not is_waiting:
                 return
-            if done < BATCH and self._linger:
+            if done < BATCH and (self._linger or is_waiting):
                 self._supervised.ending.wait(GATHER)
