@@ -14,6 +14,7 @@ from gateway.services.notifications.records import ReceiverReport
 from gateway.services.operations.catalog_check import find_price_problem
 from gateway.services.operations.findings import Finding
 from gateway.services.operations.price_terms import matches_catalog
+from gateway.services.operations.probe_results import check_probe
 from gateway.services.operations.reachability import check_key_server, explain_stripe
 from gateway.services.operations.status import Status, load_status, measure_free_disk
 from gateway.services.runtime import Gateway
@@ -44,6 +45,7 @@ def run_checks(gateway: Gateway, types: Iterable[str]) -> Iterator[Finding]:
         yield check_catalog(gateway)
         yield check_signatures(gateway)
         yield check_modes(gateway)
+        yield check_probe(gateway)
         yield from check_work(load_status(gateway))
 
 

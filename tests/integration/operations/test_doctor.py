@@ -105,7 +105,7 @@ def test_healthy_gateway_lists_its_checks_without_problems(healthy: World) -> No
     assert checked == {
         *("settings", "limits", "database", "Stripe", "clock"),
         *("webhook endpoint", "catalogue", "workers", "inbox", "jobs"),
-        *("key server", "disk", "prices", "webhook signatures", "modes", "periodic jobs"),
+        *("key server", "disk", "prices", "webhook signatures", "modes", "periodic jobs", "probe"),
     }
 
 
@@ -207,7 +207,7 @@ def test_doctor_prints_a_line_per_check_and_exits_with_1(healthy: World, monkeyp
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRETS", "whsec_a,whsec_b")
     monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
     good = CliRunner().invoke(cli, ["doctor"], catch_exceptions=False)
-    assert (good.exit_code, good.output.count("✓"), "✗" in good.output) == (0, 20, False)
+    assert (good.exit_code, good.output.count("✓"), "✗" in good.output) == (0, 21, False)
     disable(healthy)
     bad = CliRunner().invoke(cli, ["doctor"], catch_exceptions=False)
     assert (bad.exit_code, bad.output.count("✗")) == (1, 1)
