@@ -20,7 +20,7 @@ COMMANDS = MappingProxyType(
         "notifications": "Show and replay the notifications to other systems.",
         "organizations": "Show, export and erase what is known of an organization.",
         "plans": "Check and repair the plan table.",
-        "probe": "Change a plan at Stripe, and measure how long the webhooks take.",
+        "probe": "Upgrade and downgrade an organization of its own, with a test key.",
         "reconcile": "Find and repair what no webhook reported.",
         "sales": "List and deliver the inquiries to sales.",
         "sandbox": "Run a local Stripe that keeps everything in memory.",

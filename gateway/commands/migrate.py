@@ -1,12 +1,15 @@
 """``gateway migrate`` creates or changes the tables."""
 
+import logging
+
 import click
 
-from gateway.app import wired
+from gateway.commands.loading import load_gateway
+from gateway.config import Need
 from gateway.db.migrate import migrate as migrate_database
 
 
 @click.command()
 def migrate() -> None:
     """Migrate the database to the newest version."""
-    migrate_database(wired().database)
+    migrate_database(load_gateway((Need.DATABASE,), level=logging.INFO).database)

@@ -21,7 +21,7 @@ def organizations() -> None:
 @click.option("--verify", is_flag=True, help="Compare it with Stripe now. Exit with status 1 if something differs.")
 def show(organization: str, *, verify: bool) -> None:
     """Print the plan and its reason, history, changes, cards, invoices, last events and unfinished jobs, as JSON."""
-    gateway = load_migrated_gateway()
+    gateway = load_migrated_gateway(calls_stripe=verify)
     found = show_organization(gateway, organization)
     differences = verify_organization(gateway, organization) if verify else []
     if verify:
