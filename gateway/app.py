@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from gateway import problems
+from gateway import problems, telemetry
 from gateway.catalog import Catalog
 from gateway.config import MISSING, Config, ConfigError, Need
 from gateway.db.session import Database
@@ -81,6 +81,7 @@ def wired(needs: Collection[Need] = tuple(Need), share: Share | None = None, lev
     ``needs`` names what the caller cannot do without.
     """
     configure_logging(level)
+    telemetry.start_from_environment()
     return build_gateway(Config.from_environment(needs), share)
 
 

@@ -9,6 +9,8 @@ from procrastinate import JobContext
 from procrastinate.middleware import AsyncCallNext
 from structlog.contextvars import bind_contextvars
 
+from gateway import telemetry
+
 log = structlog.get_logger()
 
 
@@ -22,7 +24,8 @@ async def log_job(call_next: AsyncCallNext, context: JobContext, _worker: object
     bind_contextvars(**ids, job_id=job.id, task=job.task_name)
     started, outcome = time.monotonic(), "done"
     try:
-        return await call_next()
+        with telemetry.span("job", task=job.task_name, job_id=job.id, **ids):
+            return await call_next()
     except asyncio.CancelledError:
         outcome = "stopped"
         raise

@@ -25,6 +25,7 @@ from gateway.services.mirror.outcome import Outcome
 from gateway.services.mirror.tables import KINDS
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks import thin
+from gateway.services.webhooks.traces import trace_events
 from gateway.stripe_api import json_text
 from gateway.stripe_api.client import API_VERSION
 from gateway.stripe_api.snapshots import (
@@ -83,9 +84,10 @@ def drain_batch(gateway: Gateway, handlers: Handlers) -> int:
         with gateway.database.transaction() as session:
             events = claim_events(session, gateway.clock())
             ids = [event.id for event in events]
-            changes = merge_events(session, events, handlers, gateway.clock())
+            shown = merge_events(session, events, handlers, gateway.clock())
         if ids:
-            log.info("events_merged", event_ids=ids, change_ids=changes)
+            log.info("events_merged", event_ids=ids, change_ids=sorted(shown))
+            trace_events(gateway, shown)
     except Exception as error:  # `drain_event` finds and records the error with its event
         # A batch that exceeded a timeout would exceed it again, so its events are tried alone. If no event was claimed,
         # the inbox itself is locked.
@@ -102,8 +104,9 @@ def drain_event(gateway: Gateway, handlers: Handlers, event_id: str) -> None:
     try:
         with gateway.database.transaction() as session:
             events = claim_events(session, gateway.clock(), event_id)
-            changes = merge_events(session, events, handlers, gateway.clock())
-        log.info("events_merged", event_ids=[event.id for event in events], change_ids=changes)
+            shown = merge_events(session, events, handlers, gateway.clock())
+        log.info("events_merged", event_ids=[event.id for event in events], change_ids=sorted(shown))
+        trace_events(gateway, shown)
     except Exception as error:  # any error is recorded, and the event is retried or becomes dead
         if isinstance(error, DatabaseUnavailable) and not is_busy(error.__cause__):
             raise
@@ -126,13 +129,13 @@ def claim_events(session: Session, now: datetime, event_id: str | None = None) -
     return [ClaimedEvent(*row) for row in session.execute(query)]
 
 
-def merge_events(session: Session, events: Sequence[ClaimedEvent], handlers: Handlers, now: datetime) -> list[str]:
+def merge_events(session: Session, events: Sequence[ClaimedEvent], handlers: Handlers, now: datetime) -> dict[str, str]:
     """Merge what the events show, and mark each one done or ignored.
 
-    Return the ids of the plan changes that the shown subscriptions name.
+    Return the ids of the plan changes that the shown subscriptions name, each with the last event that shows it.
     """
     if not events:
-        return []
+        return {}
     reads = [read_event(event, handlers) for event in events]
     outcomes = iter(merge(session, [observation for each in reads for observation in each.observations], now))
     jobs.defer_all(session, [each.job for each in reads if each.job is not None])
@@ -148,8 +151,8 @@ def merge_events(session: Session, events: Sequence[ClaimedEvent], handlers: Han
                 update(WebhookEvent).where(among(WebhookEvent.id, ids)).values(values),
                 execution_options={"synchronize_session": False},
             )
-    shown = [seen for each in reads for seen in each.observations if isinstance(seen, SubscriptionSnapshot)]
-    return sorted({seen.change_id for seen in shown if seen.change_id is not None})
+    shown = [(each, seen) for each in reads for seen in each.observations if isinstance(seen, SubscriptionSnapshot)]
+    return {seen.change_id: each.event_id for each, seen in shown if seen.change_id is not None}
 
 
 def read_event(stored: ClaimedEvent, handlers: Handlers) -> ReadEvent:
