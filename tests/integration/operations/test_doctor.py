@@ -156,6 +156,7 @@ def test_doctor_reports_limits_that_protect_nothing(healthy: World) -> None:
 
 def test_accepted_delivery_ends_the_report_of_refused_ones(healthy: World) -> None:
     refuse_a_delivery(healthy)
+    assert healthy.client.get("/health/ready").status_code == 200  # anyone can send a bad signature
     deliver(healthy, json.dumps(event()))
     healthy.work()
     assert wrong(healthy.gateway) == []
