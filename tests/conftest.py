@@ -59,8 +59,8 @@ def pytest_configure_node(node: object) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return the number of parallel workers. Many tests wait for a process, so there is one more than processors."""
-    return (os.cpu_count() or 1) + 1
+    """Return the number of parallel workers. Many tests wait for a process, so there are more than processors."""
+    return (os.cpu_count() or 1) + 3
 
 
 @pytest.fixture(autouse=True)

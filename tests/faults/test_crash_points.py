@@ -163,6 +163,7 @@ def test_change_charged_now_survives_the_death_of_web_and_worker(own_at_once: De
     assert_all_is_well(own_at_once, organizations)
 
 
+@pytest.mark.long
 def test_change_ends_within_a_real_minute_after_two_deaths(own: Deployment) -> None:
     """Web dies, then the worker dies while finishing the change. Both restart immediately, as under a supervisor."""
     enrol(own, "org_good", GOOD)

@@ -26,7 +26,7 @@ from tests.support.world import World
 
 SYNCED = SavedStates(lifetime=3600)
 """What is there after the sync of a catalogue."""
-ENROLLED = SavedStates(lifetime=2)
+ENROLLED = SavedStates(lifetime=30)
 """What is there after ``api`` has set up its organization. Its subscription must look new."""
 
 
@@ -76,12 +76,12 @@ def world(config: Config, sandbox: Sandbox, catalog_file: Path) -> Iterator[Worl
     The endpoint comes last, so that no deliveries are in flight when the test begins.
     """
     set_up = build_gateway(config, open_database=reopen_database)
-    catalog = catalog_file.read_bytes()
-    if not SYNCED.restore(catalog, set_up.database, sandbox):
+
+    def sync() -> None:
         empty(set_up)
         list(sync_catalog(set_up))
-        SYNCED.save(catalog, set_up.database, sandbox)
-    set_up.database.close()
+
+    SYNCED.set_up(catalog_file.read_bytes(), set_up.database, sandbox, sync)
     front = Flask("front")  # the application needs the endpoint's secret, which needs an address
     server = make_server("127.0.0.1", 0, front, threaded=True, request_handler=QuietHandler)
     server.daemon_threads = False  # type: ignore[attr-defined]  # closing then waits for deliveries in flight
@@ -104,7 +104,7 @@ def world(config: Config, sandbox: Sandbox, catalog_file: Path) -> Iterator[Worl
     app = create_app(gateway)
     undocumented = watch(app)
     front.wsgi_app = app.wsgi_app  # type: ignore[method-assign]  # Flask's documented way to replace the application
-    yield World(gateway=gateway, stripe=stripe, client=app.test_client())
+    yield World(gateway=gateway, stripe=stripe, sandbox=sandbox, client=app.test_client())
     server.shutdown()
     thread.join()
     server.server_close()
@@ -113,13 +113,14 @@ def world(config: Config, sandbox: Sandbox, catalog_file: Path) -> Iterator[Worl
 
 
 @pytest.fixture
-def api(world: World, sandbox: Sandbox, catalog_file: Path) -> ApiClient:
+def api(world: World, catalog_file: Path) -> ApiClient:
     """Return a client for an organization that is on Free with a card on file."""
     api = world.api()
-    catalog, database = catalog_file.read_bytes(), world.gateway.database
-    if not ENROLLED.restore(catalog, database, sandbox):
+
+    def enrol() -> None:
         api.ok("POST", "/subscription", plan="free")
         api.add_card(world.stripe)
         world.settle()
-        ENROLLED.save(catalog, database, sandbox)
+
+    ENROLLED.set_up(catalog_file.read_bytes(), world.gateway.database, world.sandbox, enrol)
     return api

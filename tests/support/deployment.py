@@ -60,7 +60,7 @@ class Deployment(SandboxFaults):
         size = [] if dying_at is None else ["--workers=1"]  # gunicorn replaces each worker that dies
         addresses = [f"--bind=127.0.0.1:{self.port}", f"--metrics-bind=127.0.0.1:{self.metrics_port}"]
         web = self._run("web", ["serve", *addresses, *size], dying_at)
-        await_port(self.port)
+        await_port(self.port, web)
         return web
 
     def work(self, dying_at: Failpoint | None = None) -> Process:

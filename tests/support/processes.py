@@ -140,9 +140,14 @@ def free_port() -> int:
             return port
 
 
-def await_port(port: int) -> None:
-    """Wait until a process listens on the port."""
-    eventually(lambda: accepts_connections(port), START_TIMEOUT)
+def await_port(port: int, process: Process | None = None) -> None:
+    """Wait until a process listens on the port. If ``process`` ends instead, fail with its log."""
+
+    def listens() -> bool:
+        assert process is None or process.alive, process.log()
+        return accepts_connections(port)
+
+    eventually(listens, START_TIMEOUT)
 
 
 def accepts_connections(port: int) -> bool:

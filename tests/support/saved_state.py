@@ -5,7 +5,7 @@ time matters is kept for seconds only.
 """
 
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,17 +58,14 @@ class SavedStates:
         self._lifetime = lifetime
         self._states: dict[Hashable, SavedState] = {}
 
-    def restore(self, key: Hashable, database: Database, sandbox: Sandbox) -> bool:
-        """Restore the state if there is one."""
+    def set_up(self, key: Hashable, database: Database, sandbox: Sandbox, set_up: Callable[[], None]) -> None:
+        """Restore what ``set_up`` did for this key before. If that is missing or too old, do it and save the result."""
         state = self._states.get(key)
         if state is None or time.monotonic() - state.saved_at > self._lifetime:
-            return False
-        state.restore(database, sandbox)
-        return True
-
-    def save(self, key: Hashable, database: Database, sandbox: Sandbox) -> None:
-        """Save the present state."""
-        self._states[key] = SavedState.of(database, sandbox)
+            set_up()
+            self._states[key] = SavedState.of(database, sandbox)
+        else:
+            state.restore(database, sandbox)
 
 
 def copy_from(driver: psycopg.Connection[Any], table: str) -> bytes:

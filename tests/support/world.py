@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from flask.testing import FlaskClient
 from procrastinate import PsycopgConnector
@@ -11,12 +11,12 @@ from stripe import StripeClient
 
 from gateway.auth import SCOPES, issue_development_token
 from gateway.db.models import Base, OrganizationPlan
+from gateway.sandbox import Sandbox
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.webhooks.wakeup import defer_drain
 from gateway.tasks import build_worker
 from tests.support.api import ApiClient
 from tests.support.faults import SandboxFaults
-from tests.support.json_types import Json
 from tests.support.wait import eventually
 
 NOWHERE = "http://127.0.0.1:1"
@@ -30,6 +30,7 @@ class World(SandboxFaults):
 
     gateway: Gateway
     stripe: StripeClient
+    sandbox: Sandbox
     client: FlaskClient
 
     def api(self, organization_id: str = "org_1", scopes: tuple[str, ...] = SCOPES) -> ApiClient:
@@ -58,13 +59,8 @@ class World(SandboxFaults):
 
     def await_deliveries(self) -> None:
         """Wait until Stripe has delivered every event."""
-        eventually(lambda: all(each["pending_webhooks"] == 0 for each in self.read_events()))
-
-    def read_events(self) -> list[Json]:
-        """Return Stripe's newest events as JSON, because the SDK takes long to build a hundred objects of them."""
-        answer: Any = self.stripe.raw_request("get", "/v1/events", limit=100).data
-        events: list[Json] = answer["data"]
-        return events
+        pending = {"delivery_success": False, "limit": 1}
+        eventually(lambda: not self.stripe.v1.events.list(pending).data)
 
     def rows(self, model: type[Row]) -> list[Row]:
         """Return all rows of a table, ordered by primary key."""

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -6,18 +7,39 @@ from gateway.db.models import Subscription
 from tests.integration.unpaid_periods.debtor import Debtor
 from tests.support.api import ApiClient
 from tests.support.clock import StripeTime
+from tests.support.saved_state import SavedStates
 from tests.support.world import World
+
+RENEWED = SavedStates(lifetime=30)
+"""What is there after the first renewal."""
 
 
 @pytest.fixture
-def debtor(world: World, api: ApiClient, stripe_time: StripeTime) -> Debtor:
+def renew(world: World, api: ApiClient, stripe_time: StripeTime) -> Callable[..., Debtor]:
+    """Return a function that puts an organization on three units of Plus and lets its first renewal pass."""
+
+    def renew(*, card: str, days: int, status: str) -> Debtor:
+        def set_up() -> None:
+            api.ok("PATCH", "/subscription", plan="plus", quantity=3)
+            if card != "pm_card_visa":
+                api.add_card(world.stripe, card)
+            stripe_time.ahead = ahead
+            world.settle()
+
+        ahead = timedelta(days=days).total_seconds()
+        RENEWED.set_up((card, days), world.gateway.database, world.sandbox, set_up)
+        stripe_time.ahead = ahead
+        [row] = world.rows(Subscription)
+        at_stripe = world.stripe.v1.subscriptions.retrieve(row.id)
+        assert at_stripe.status == status
+        return Debtor(world, api, stripe_time, row.id, str(at_stripe.customer))
+
+    return renew
+
+
+@pytest.fixture
+def debtor(renew: Callable[..., Debtor]) -> Debtor:
     """Return an organization with three units of Plus whose first renewal was declined."""
-    api.ok("PATCH", "/subscription", plan="plus", quantity=3)
-    api.add_card(world.stripe, "pm_card_chargeCustomerFail")
-    stripe_time.ahead = timedelta(days=32).total_seconds()
-    [row] = world.rows(Subscription)
-    assert world.stripe.v1.subscriptions.retrieve(row.id).status == "past_due"
-    world.settle()
-    found = Debtor(world, api, stripe_time, row.id, str(world.stripe.v1.subscriptions.retrieve(row.id).customer))
+    found = renew(card="pm_card_chargeCustomerFail", days=32, status="past_due")
     assert found.invoice().status == "open"
     return found

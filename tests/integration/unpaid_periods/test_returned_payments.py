@@ -1,30 +1,22 @@
 """Money that went back by a refund or a dispute is shown and never credited. A lost dispute stops purchases."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 import requests
 
-from gateway.db.models import Charge, PlanHistory, Subscription
+from gateway.db.models import Charge, PlanHistory
 from gateway.db.session import Database
 from gateway.services.mirror.refresh import refresh
 from tests.integration.unpaid_periods.debtor import Debtor
-from tests.support.api import ApiClient
-from tests.support.clock import StripeTime
 from tests.support.json_types import Json
-from tests.support.world import World
 
 
 @pytest.fixture
-def payer(world: World, api: ApiClient, stripe_time: StripeTime) -> Debtor:
+def payer(renew: Callable[..., Debtor]) -> Debtor:
     """Return an organization with three units of Plus whose first renewal was paid a while ago."""
-    api.ok("PATCH", "/subscription", plan="plus", quantity=3)
-    stripe_time.ahead = timedelta(days=40).total_seconds()
-    [row] = world.rows(Subscription)
-    assert world.stripe.v1.subscriptions.retrieve(row.id).status == "active"
-    world.settle()
-    found = Debtor(world, api, stripe_time, row.id, str(world.stripe.v1.subscriptions.retrieve(row.id).customer))
+    found = renew(card="pm_card_visa", days=40, status="active")
     assert found.invoice().status == "paid"
     return found
 
