@@ -20,7 +20,7 @@ async def log_job(call_next: AsyncCallNext, context: JobContext, _worker: object
     Procrastinate runs each job in a task of its own, so what is bound ends with the job.
     """
     job = context.job
-    ids = {name: value for name, value in job.task_kwargs.items() if name.endswith("_id")}
+    ids = {name: each for name, each in job.task_kwargs.items() if name.endswith("_id") and isinstance(each, str)}
     bind_contextvars(**ids, job_id=job.id, task=job.task_name)
     started, outcome = time.monotonic(), "done"
     try:
