@@ -16,6 +16,7 @@ from gateway.db.checks import store_result
 from gateway.db.models import Check, OrganizationPlan, WebhookEvent
 from gateway.errors import InvalidRequest, StripeRejected, StripeUnavailable
 from gateway.services.operations.probe_results import DOWNGRADE, UPGRADE
+from gateway.services.operations.reachability import explain_stripe
 from gateway.services.plan_changes.request import change_plan
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription.billing_state import BillingState, load_billing_state
@@ -74,7 +75,7 @@ def move(gateway: Gateway, plan: CatalogPlan, patience: timedelta) -> tuple[str 
                 {"idempotency_key": f"probe:{uuid.uuid4().hex}"},
             )
     except (StripeRejected, StripeUnavailable) as error:
-        return f"Stripe did not change the subscription: {error.detail}", None
+        return f"Stripe did not change the subscription: {explain_stripe(error)}", None
     while time.monotonic() - began < patience.total_seconds():
         now = look(gateway, billing.subscription.id)
         if now.plan == plan.key and now.deliveries > before.deliveries:
