@@ -102,7 +102,7 @@ def list_grants(gateway: Gateway, organization_id: str | None) -> Sequence[Grant
 
 def lock(session: Session, caller: Caller, now: datetime) -> Organization:
     """Lock the catalogue and the organization as a merge does and in its order, and return the organization."""
-    lock_catalog(session, ())
+    lock_catalog(session, to_change=False)
     return ensure_organization(session, caller, now)
 
 

@@ -4,14 +4,21 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import delete, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.orm import Session
 
 from gateway.db.models import SpendCheck
 from gateway.db.queries import among
 
 BATCH = 100
+# The rows are sorted, because two transactions could deadlock otherwise. An INSERT with a VALUES list would be compiled
+# for each number of rows.
+REQUEST = text("""
+    INSERT INTO spend_checks AS known (organization_id, due_at, expires_at)
+    SELECT id, :now, :expires_at FROM unnest(CAST(:organizations AS text[])) AS wanted (id) ORDER BY id
+    ON CONFLICT (organization_id) DO UPDATE
+    SET due_at = least(known.due_at, excluded.due_at), expires_at = excluded.expires_at
+""")
 AGAIN_AFTER = timedelta(minutes=2)
 EXPIRES_AFTER = timedelta(minutes=15)
 
@@ -25,14 +32,11 @@ class ClaimedCheck(NamedTuple):
 
 
 def request_checks(session: Session, organization_ids: Iterable[str], now: datetime) -> None:
-    """Make the worker check these organizations. Sort the rows, because two transactions could deadlock otherwise."""
-    rows = [{"organization_id": each, "due_at": now, "expires_at": now + EXPIRES_AFTER} for each in organization_ids]
-    if not rows:
-        return
-    upsert = insert(SpendCheck).values(sorted(rows, key=lambda row: str(row["organization_id"])))
-    wanted = upsert.excluded
-    values = {"due_at": func.least(SpendCheck.due_at, wanted.due_at), "expires_at": wanted.expires_at}
-    session.execute(upsert.on_conflict_do_update(index_elements=["organization_id"], set_=values))
+    """Make the worker check these organizations."""
+    ids = list(organization_ids)
+    if ids:
+        parameters = {"organizations": ids, "now": now, "expires_at": now + EXPIRES_AFTER}
+        session.connection().execute(REQUEST, parameters)
 
 
 def claim_checks(session: Session, now: datetime) -> list[ClaimedCheck]:

@@ -29,6 +29,9 @@ ITEMS_PER_CHANGE = 2
 LEASE = timedelta(minutes=2)
 BEFORE_PERIOD_END = timedelta(minutes=10)
 BATCH = 100
+WAITING_UNITS = """
+    SELECT unit FROM usage_levels WHERE organization_id = %(organization_id)s AND due_at IS NOT NULL
+"""
 
 log = structlog.get_logger()
 
@@ -51,12 +54,7 @@ def settle_level(gateway: Gateway, organization_id: str) -> None:
 
     The quantity stays as it is while a quote may be valid.
     """
-    with gateway.database.reading() as session:
-        waiting = select(UsageLevel.unit).where(
-            UsageLevel.organization_id == organization_id, UsageLevel.due_at.is_not(None)
-        )
-        units = session.scalars(waiting).all()
-    for unit in units:
+    for (unit,) in gateway.database.read(WAITING_UNITS, {"organization_id": organization_id}):
         follow_level(gateway, organization_id, unit, at_once=True)
 
 

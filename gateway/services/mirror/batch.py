@@ -75,11 +75,11 @@ class Batch:
     def lock_and_load(self, observations: Sequence[Observation]) -> None:
         """Lock the organizations that the observations concern, and read the rows to merge into."""
         snapshots = [each for each in observations if isinstance(each, Snapshot)]
-        lock_catalog(self.session, {snapshot.kind for snapshot in snapshots})
-        self.load_rows("product", snapshots)
+        if any(each.kind in ("product", "price") for each in snapshots):
+            lock_catalog(self.session, to_change=True)
+            self.load_rows("product", snapshots)
         self.subscribers = find_subscribers(self.session, self.find_remapped_products(snapshots))
-        # Lock all organizations with one sorted statement, before any of their rows. Two batches that share
-        # organizations then wait for each other. Without the order, they would deadlock.
+        # One sorted statement locks all organizations before any of their rows. Without the order, batches deadlock.
         organizations = lock_organizations(self.session, observations, self.subscribers)
         self.by_id = {each.id: each for each in organizations}
         self.by_customer = {each.stripe_customer_id: each for each in organizations if each.stripe_customer_id}

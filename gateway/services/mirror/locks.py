@@ -3,9 +3,9 @@
 A transaction that has locked an organization owns all of its rows, including rows that do not exist yet.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from gateway.db.models import Organization, PaymentMethod, Subscription
@@ -24,16 +24,17 @@ LOCK_ORGANIZATIONS = (
 CATALOG_LOCK = 0x636174  # an arbitrary constant
 CHANGE_CATALOG = select(func.pg_advisory_xact_lock(CATALOG_LOCK))
 READ_CATALOG = select(func.pg_advisory_xact_lock_shared(CATALOG_LOCK))
+# PostgreSQL evaluates the condition once, before it looks for rows. One statement saves each merge a round trip.
+LOCK_WITH_CATALOG = LOCK_ORGANIZATIONS.where(cast(READ_CATALOG.scalar_subquery(), Text).is_not(None))
 
 
-def lock_catalog(session: Session, kinds: Collection[str]) -> None:
-    """Lock the catalogue: exclusively if the batch changes it, otherwise shared.
+def lock_catalog(session: Session, *, to_change: bool) -> None:
+    """Lock the catalogue: exclusively to change it, otherwise shared.
 
     Catalogue rows belong to no organization, so no organization's lock protects them. Without this lock, a
     catalogue merge and a merge that derives plans would miss each other's rows.
     """
-    changes_catalog = not {"product", "price"}.isdisjoint(kinds)
-    session.execute(CHANGE_CATALOG if changes_catalog else READ_CATALOG)
+    session.execute(CHANGE_CATALOG if to_change else READ_CATALOG)
 
 
 def find_subscribers(session: Session, product_ids: Iterable[str]) -> list[str]:
@@ -47,7 +48,7 @@ def find_subscribers(session: Session, product_ids: Iterable[str]) -> list[str]:
 def lock_organizations(
     session: Session, observations: Sequence[Observation], also: Iterable[str]
 ) -> Sequence[Organization]:
-    """Lock the organizations that the observations belong to, and those in ``also``.
+    """Lock the catalogue, shared, and the organizations that the observations belong to, and those in ``also``.
 
     An observation names its organization by customer, by metadata, or by a card that the organization had.
     """
@@ -61,4 +62,4 @@ def lock_organizations(
         held = select(PaymentMethod.organization_id).where(among(PaymentMethod.id, detached_cards))
         organizations.update(session.scalars(held))
     parameters = {"customers": list(customers), "organizations": [*organizations, *also]}
-    return session.scalars(LOCK_ORGANIZATIONS, parameters).all()
+    return session.scalars(LOCK_WITH_CATALOG, parameters).all()

@@ -80,7 +80,7 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
     quantity = command.quantity or (terms.quantity if terms is not None else None)
     if quantity is None or (terms is None and caller.actor != USAGE):
-        quantity = choose_quantity(session, gateway.catalog, caller.organization_id, billing, target, quantity)
+        quantity = choose_quantity(gateway.catalog, billing, target, quantity)
     transition = policy.check_change(gateway.catalog, billing.plan_state, target, quantity, billing.contract)
     check_interval(billing, target, interval)
     if trial_plan is not None:

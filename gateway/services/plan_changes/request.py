@@ -238,7 +238,7 @@ def write_intent(
         bulk.flush(session, PlanChange)
         if admitted.trial is not None:
             session.add(Trial(organization_id=organization.id, reason="started", change_id=intent.id, created_at=now))
-        if admitted.source != admitted.target.key and admitted.target.unit is not None:
+        if admitted.source != admitted.target.key and admitted.target.unit in admitted.billing.levels:
             recheck_levels(session, caller.organization_id, now)
         idempotency.link_change(session, caller, intent.id)
         jobs.defer(session, jobs.FINISH_CHANGE, {"change_id": intent.id}, lock=intent.id, at=now + FINISH_AFTER)

@@ -62,7 +62,7 @@ def load_request(
         refuse_deleted_customer(session.get(Organization, caller.organization_id))
         billing = load_billing_state(session, caller.organization_id, gateway.catalog).with_interval(interval)
         target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
-        units = choose_quantity(session, gateway.catalog, caller.organization_id, billing, target, quantity)
+        units = choose_quantity(gateway.catalog, billing, target, quantity)
         try:
             needs = policy.check_change(gateway.catalog, billing.plan_state, target, units, billing.contract).needs
         except NoChange:  # during a trial, the quote says what the present plan will cost after it

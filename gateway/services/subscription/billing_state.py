@@ -1,7 +1,7 @@
 """An organization's billing state, and the update that changes it. The quote and the change share both."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 from sqlalchemy import ColumnElement, Text, bindparam, exists, func, or_, select
@@ -18,6 +18,7 @@ from gateway.db.models import (
     Price,
     Subscription,
     Trial,
+    UsageLevel,
 )
 from gateway.db.models import Charge as StoredCharge
 from gateway.services.mirror.charged_method import IS_CHARGED
@@ -80,6 +81,8 @@ class BillingState:
     """The country of the customer's address."""
     had_trial: bool = False
     """Whether the organization has had the one trial that it gets."""
+    levels: Mapping[str, int] = field(default_factory=dict)
+    """The reported level of each unit that the quantity of a plan may count."""
 
     @property
     def has_lost_dispute(self) -> bool:
@@ -214,6 +217,12 @@ RETURNED_PAYMENTS = (
     .scalar_subquery()
 )
 HAS_PAID = exists().where(Invoice.organization_id == Organization.id, Invoice.status == "paid", Invoice.amount_paid > 0)
+LEVELS = (
+    select(func.json_object_agg(UsageLevel.unit, UsageLevel.value))
+    .where(UsageLevel.organization_id == REQUESTED.c.id)
+    .correlate(REQUESTED)
+    .scalar_subquery()
+)
 HAD_TRIAL = exists().where(Trial.organization_id == Organization.id).correlate(Organization)
 BILLING_STATE = (
     select(
@@ -228,6 +237,7 @@ BILLING_STATE = (
         Organization.country,
         RETURNED_PAYMENTS,
         HAD_TRIAL,
+        LEVELS,
     )
     .select_from(REQUESTED)
     .outerjoin(Organization, Organization.id == REQUESTED.c.id)
@@ -249,7 +259,7 @@ def load_billing_state(
     plans = rank_plans(session, rows[0].plan_of_product)
     subscriptions = list({each.Subscription.id: each.Subscription for each in rows if each.Subscription}.values())
     subscription = select_current_subscription(subscriptions, plans)
-    row, _, payment_method, _, prices, unsettled, has_paid, currency, country, returned, had_trial = next(
+    row, _, payment_method, _, prices, unsettled, has_paid, currency, country, returned, had_trial, levels = next(
         (each for each in rows if each.Subscription is subscription), rows[0]
     )
     if subscription is not None and subscription.status in ENDED:
@@ -275,4 +285,5 @@ def load_billing_state(
         returned_payments=tuple(ReturnedPayment(*each) for each in returned or ()),
         country=country,
         had_trial=had_trial,
+        levels=levels or {},
     )

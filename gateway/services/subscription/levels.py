@@ -14,36 +14,22 @@ from gateway.services.subscription.exposure import find_max_quantity
 RECHECK_AFTER = timedelta(minutes=1)
 
 
-def choose_quantity(
-    session: Session,
-    catalog: Catalog,
-    organization_id: str,
-    billing: BillingState,
-    target: CatalogPlan,
-    wanted: int | None,
-) -> int:
+def choose_quantity(catalog: Catalog, billing: BillingState, target: CatalogPlan, wanted: int | None) -> int:
     """Return the quantity of a change. Without a reported level, it is ``wanted`` or the default.
 
     Where a level is reported, a move to another plan buys that level. The present plan keeps its quantity until the
     worker changes it. Raise QuantityFollowsUsage if the user wants another quantity.
     """
-    level = find_level(session, organization_id, target)
+    level = billing.levels.get(target.unit or "")
     if level is None:
         return wanted or billing.default_quantity(target.key)
     if target.key == billing.plan_state.requested_plan:
         quantity = billing.default_quantity(target.key)
     else:
-        quantity = fit_level(catalog, billing, target, level.value)
+        quantity = fit_level(catalog, billing, target, level)
     if wanted not in (None, quantity):
-        raise QuantityFollowsUsage(f"The number of {level.unit} determines the quantity. It is {quantity}.")
+        raise QuantityFollowsUsage(f"The number of {target.unit} determines the quantity. It is {quantity}.")
     return quantity
-
-
-def find_level(session: Session, organization_id: str, plan: CatalogPlan) -> UsageLevel | None:
-    """Return the level of what the plan's quantity counts, or None if none is reported."""
-    if plan.unit is None:
-        return None
-    return session.get(UsageLevel, (organization_id, plan.unit), populate_existing=True)
 
 
 def fit_level(catalog: Catalog, billing: BillingState, plan: CatalogPlan, value: int) -> int:

@@ -1,12 +1,13 @@
 """An organization moves between prices by the month and by the year, and pays exactly what was quoted."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.support.accounts import make_customer, subscribe
 from tests.support.api import ApiClient
+from tests.support.clock import StripeTime
 from tests.support.other_terms import at_stripe, change_at_stripe
 from tests.support.quoted_changes import make_quoted
 from tests.support.world import World
@@ -31,6 +32,7 @@ def test_a_year_begins_when_it_is_bought(world: World, api: ApiClient) -> None:
     quote = make_quoted(world, plan="starter", quantity=2, interval="year")
     assert (quote["amount_due_now"], quote["interval"]) == (20000, "year")
     assert held(world) == [("konnect_starter_calls_usd_month", None), ("konnect_starter_usd_year", 2)]
+    assert at_stripe(world).pending_invoice_item_interval.interval == "month"
     details = api.ok("GET", "/subscription")
     period = {key: datetime.fromisoformat(at) for key, at in details["current_period"].items()}
     assert period["end"] - period["start"] >= timedelta(days=365)
@@ -49,6 +51,7 @@ def test_a_month_follows_a_year_and_is_paid_by_its_rest(world: World, api: ApiCl
     [customer] = world.stripe.v1.customers.list().data
     assert customer.balance == 1000 - quote["credit"]
     assert held(world)[-1] == ("konnect_starter_usd_month", 1)
+    assert at_stripe(world).pending_invoice_item_interval is None
 
 
 def test_more_seats_of_a_year_are_charged_now(world: World, api: ApiClient) -> None:
@@ -57,6 +60,19 @@ def test_more_seats_of_a_year_are_charged_now(world: World, api: ApiClient) -> N
     assert quote["amount_due_now"] == pytest.approx(20000, abs=5)
     assert make_quoted(world, quantity=1)["amount_due_now"] == 0
     assert api.ok("DELETE", "/subscription")["subscription"]["plan"] == "basic"
+
+
+def test_a_year_that_is_not_settled_keeps_its_interval(
+    world: World, api: ApiClient, stripe_time: StripeTime
+) -> None:
+    """The renewal is a draft for an hour. Stripe would credit a year that may never be paid."""
+    api.ok("PATCH", "/subscription", plan="starter", interval="year")
+    begun = at_stripe(world).billing_cycle_anchor
+    ends = datetime.fromtimestamp(begun, UTC).replace(year=datetime.fromtimestamp(begun, UTC).year + 1)
+    stripe_time.ahead = (ends - datetime.now(UTC)).total_seconds() + 60
+    assert world.stripe.v1.invoices.list({"status": "draft"}).data
+    world.settle()
+    assert api.problem("PATCH", "/subscription", interval="month") == (402, "unpaid_invoice")
 
 
 def test_an_enrolment_names_the_interval(world: World) -> None:
