@@ -7,11 +7,11 @@ from gateway.logging import build_formatter
 
 LEAKS = re.compile(
     r"""
-      \b[srp]k_(?:test|live)_\w{4,} | \bwhsec_\w{4,}  # keys of Stripe, and signing secrets
+      \b[sr]k_(?:test|live)_\w{4,} | \bwhsec_\w{4,}   # keys of Stripe, and signing secrets
     | \w_secret_\w+                                   # client secrets
     | \beyJ[\w-]+\.[\w-]+\.[\w-]+                     # tokens
     | \bv1=[0-9a-f]{64}                               # signatures of webhooks
-    | \b[\w.+-]+@[\w-]+\.[a-z]{2,}\b                  # e-mail addresses
+    | \b(?!support@stripe\.com)[\w.+-]+@[\w-]+\.[a-z]{2,}\b  # e-mail addresses, but not that of the SDK's errors
     | (?:\u2022|\\u2022)+\s?\d{4} | \b4[0-9]{15}\b    # the label and the number of a card
     """,
     re.VERBOSE,

@@ -62,9 +62,7 @@ def test_more_seats_of_a_year_are_charged_now(world: World, api: ApiClient) -> N
     assert api.ok("DELETE", "/subscription")["subscription"]["plan"] == "basic"
 
 
-def test_a_year_that_is_not_settled_keeps_its_interval(
-    world: World, api: ApiClient, stripe_time: StripeTime
-) -> None:
+def test_a_year_that_is_not_settled_keeps_its_interval(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
     """The renewal is a draft for an hour. Stripe would credit a year that may never be paid."""
     api.ok("PATCH", "/subscription", plan="starter", interval="year")
     begun = at_stripe(world).billing_cycle_anchor
