@@ -15,6 +15,7 @@ from gateway.db.migrate import migrate
 from gateway.db.session import Database
 from gateway.demo.postgres import embedded_postgres
 from gateway.demo.processes import DemoError
+from gateway.gc_tuning import reduce_gc
 from gateway.logging import configure_logging
 from tests.support.leaks import LeakDetector
 
@@ -44,6 +45,11 @@ def pytest_configure(config: pytest.Config) -> None:
         for setting in ("fsync", "full_page_writes"):
             connection.execute(f"ALTER SYSTEM SET {setting} = off")
         connection.execute("SELECT pg_reload_conf()")
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage less often, as the gateway's own processes do. What is loaded by now stays."""
+    reduce_gc()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

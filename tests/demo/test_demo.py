@@ -62,7 +62,11 @@ def test_story_succeeds_from_an_empty_directory(directory: Path, environment: di
     assert find_leaks("".join(each.read_text() for each in directory.glob("demo/logs/*.log"))) == []
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGHUP], ids=["Ctrl-C", "the terminal is closed"])
+@pytest.mark.parametrize(
+    "end",
+    [signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.long)],
+    ids=["Ctrl-C", "the terminal is closed"],
+)
 def test_stopped_demo_stops_all_its_processes(
     directory: Path, environment: dict[str, str], end: signal.Signals
 ) -> None:

@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from procrastinate import PsycopgConnector
 from sqlalchemy import select, text
 from stripe import StripeClient
+from stripe.params import EventListParams
 
 from gateway.auth import SCOPES, issue_development_token
 from gateway.db.models import Base, OrganizationPlan
@@ -59,7 +60,7 @@ class World(SandboxFaults):
 
     def await_deliveries(self) -> None:
         """Wait until Stripe has delivered every event."""
-        pending = {"delivery_success": False, "limit": 1}
+        pending: EventListParams = {"delivery_success": False, "limit": 1}
         eventually(lambda: not self.stripe.v1.events.list(pending).data)
 
     def rows(self, model: type[Row]) -> list[Row]:

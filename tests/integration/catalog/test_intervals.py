@@ -32,7 +32,9 @@ def test_a_year_begins_when_it_is_bought(world: World, api: ApiClient) -> None:
     quote = make_quoted(world, plan="starter", quantity=2, interval="year")
     assert (quote["amount_due_now"], quote["interval"]) == (20000, "year")
     assert held(world) == [("konnect_starter_calls_usd_month", None), ("konnect_starter_usd_year", 2)]
-    assert at_stripe(world).pending_invoice_item_interval.interval == "month"
+    invoiced = at_stripe(world).pending_invoice_item_interval
+    assert invoiced is not None
+    assert invoiced.interval == "month"
     details = api.ok("GET", "/subscription")
     period = {key: datetime.fromisoformat(at) for key, at in details["current_period"].items()}
     assert period["end"] - period["start"] >= timedelta(days=365)
