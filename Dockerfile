@@ -12,7 +12,10 @@ RUN python -m venv /opt/gateway \
 FROM python:3.12-slim
 COPY --from=build /opt/gateway /opt/gateway
 ENV PATH=/opt/gateway/bin:$PATH PYTHONUNBUFFERED=1
-RUN useradd --system --uid 10001 --no-create-home gateway
+# Without receivers of notifications, their file is empty. `gateway notifications receivers add` writes it.
+RUN useradd --system --uid 10001 --no-create-home gateway \
+ && install --directory --owner=gateway /etc/gateway \
+ && install --owner=gateway --mode=600 /dev/null /etc/gateway/receivers.toml
 USER 10001
 WORKDIR /tmp
 EXPOSE 8000 9464

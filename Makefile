@@ -10,7 +10,7 @@ RUN := $(BIN)/python
 help:                         ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: install                 ## play one organization's story on real parts (ARGS=--exit stops after it)
+demo: install                 ## play a story on real parts (ARGS=--exit stops after it)
 	@$(BIN)/gateway demo $(ARGS)
 
 test: lint types layers security tests client ## run everything that CI runs

@@ -12,7 +12,7 @@ COMMANDS = MappingProxyType(
         "catalog": "Check and show the plans that this deployment sells, and make Stripe match.",
         "changes": "Show plan changes with their history, events and jobs.",
         "customers": "Take over the customers of an existing Stripe account.",
-        "demo": "Start everything on this machine and play the story of one organization.",
+        "demo": "Start everything on this machine and play a story.",
         "doctor": "Check settings, database, Stripe, webhook endpoint and workers.",
         "events": "Show and replay the events that came from Stripe.",
         "grants": "Give organizations complimentary plans, and longer trials.",

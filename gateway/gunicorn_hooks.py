@@ -2,10 +2,16 @@
 
 import os
 import shutil
+import signal
+import sys
 from typing import Any
 
 from gateway import app, gc_tuning, metrics_server
+from gateway.config import Config, ConfigError
+from gateway.db.pooler import refuse_pooler
+from gateway.db.session import Database
 from gateway.metrics import DIRECTORY
+from gateway.web_listeners import choose_listeners, close_other_listeners, open_listeners
 
 preloaded = (
     app  # gunicorn's first process imports the modules, so that its workers need neither time nor memory for them
@@ -17,6 +23,25 @@ limit_request_line = 4094  # bytes
 limit_request_fields = 64
 limit_request_field_size = 8190  # bytes, enough for a token with many claims
 forwarder_headers = ""  # gunicorn would let a proxy's client choose SCRIPT_NAME, and so move every path
+pre_fork, post_fork = choose_listeners, close_other_listeners
+# TTIN and TTOU change the number of workers, which must stay that of the listening sockets. USR2 starts a second
+# server, which would share its files of counts with this one.
+IGNORED_SIGNALS = (signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2)
+
+
+def on_starting(server: Any) -> None:
+    """Open the sockets that the workers listen on. End the process if a connection pooler would break its work."""
+    try:
+        refuse_pooler(Database(Config.from_environment().database_url))
+    except ConfigError as error:
+        sys.exit(f"gateway: {error}")
+    open_listeners(server)
+
+
+def when_ready(_server: object) -> None:
+    """Ignore the signals that gunicorn would handle wrongly here."""
+    for number in IGNORED_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def on_exit(_server: object) -> None:

@@ -1,5 +1,7 @@
 """The receivers of notifications. ``GATEWAY_RECEIVERS`` names the TOML file that lists them.
 
+A person edits the file, or ``gateway notifications receivers`` rewrites it. The processes read it when they start.
+
 Each table of the file is a receiver. Its ``url`` is where the gateway posts, and its ``secrets`` sign::
 
     [konnect]
@@ -7,11 +9,16 @@ Each table of the file is a receiver. Its ``url`` is where the gateway posts, an
     secrets = ["whsec_…"]
 """
 
+import base64
+import json
+import os
 import re
+import secrets
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from types import MappingProxyType
 from typing import Any
 
@@ -73,6 +80,52 @@ def find_mistakes(name: str, table: Any) -> Iterator[str]:
         return
     if not isinstance(table["url"], str) or not is_private_url(table["url"]):
         yield "url must begin with https://, unless it is on this machine"
-    secrets = table["secrets"] if isinstance(table["secrets"], list) else []
-    if not secrets or not all(isinstance(each, str) and SIGNING_SECRET.match(each) for each in secrets):
+    listed = table["secrets"] if isinstance(table["secrets"], list) else []
+    if not listed or not all(isinstance(each, str) and SIGNING_SECRET.match(each) for each in listed):
         yield "secrets must be a list of whsec_… with 24 bytes or more in base64"
+
+
+def add_receiver(path: Path, name: str, url: str) -> str:
+    """Add a receiver to the file, which need not exist yet. Return its new secret. Raise ConfigError."""
+    listed = read_receivers(path) if path.exists() else {}
+    if name in listed:
+        raise ConfigError(f"There is a receiver {name} already.")
+    secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    if mistakes := list(find_mistakes(name, {"url": url, "secrets": [secret]})):
+        raise ConfigError(f"The receiver {name} cannot be added: {'; '.join(mistakes)}.")
+    write_receivers(path, {**listed, name: Receiver(name=name, url=url, secrets=(secret,))})
+    return secret
+
+
+def remove_receiver(path: Path, name: str) -> None:
+    """Remove a receiver from the file. Raise ConfigError if it is not there."""
+    listed = read_receivers(path)
+    if name not in listed:
+        raise ConfigError(f"There is no receiver {name} in {path}.")
+    write_receivers(path, {other: each for other, each in listed.items() if other != name})
+
+
+def write_receivers(path: Path, receivers: Mapping[str, Receiver]) -> None:
+    """Replace the file, so that no process reads half of it. It keeps its mode and its owner.
+
+    A new file is readable only by its owner, because the secrets sign. A JSON string is also a TOML string.
+    """
+    tables = [
+        f"[{each.name}]\nurl = {json.dumps(each.url, ensure_ascii=False)}\nsecrets = {json.dumps(each.secrets)}\n"
+        for each in receivers.values()
+    ]
+    target = path.resolve()
+    with NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, delete=False) as file:
+        temporary = Path(file.name)
+        try:
+            file.write("\n".join(tables))
+            file.flush()
+            os.fsync(file.fileno())
+            read_receivers(temporary)  # a URL with an odd character must not break the file
+            if target.exists():
+                before = target.stat()
+                os.chown(temporary, before.st_uid, before.st_gid)
+                temporary.chmod(before.st_mode)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)

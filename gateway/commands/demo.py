@@ -23,6 +23,6 @@ PORT = click.IntRange(1, 65535)
     help="Holds PostgreSQL and the logs. The local Stripe forgets everything, so with it the database starts empty.",
 )
 def demo(*, exit_after: bool, port: int, metrics_port: int, sandbox_port: int, data_dir: Path) -> None:
-    """Start everything on this machine and play the story of one organization."""
+    """Start everything on this machine and play a story."""
     options = {"port": port, "metrics_port": metrics_port, "sandbox_port": sandbox_port}
     sys.exit(run(**options, data_dir=data_dir, exit_after=exit_after))

@@ -1,12 +1,15 @@
-"""``gateway notifications`` shows and replays the notifications to other systems."""
+"""``gateway notifications`` shows and replays the notifications to other systems, and changes their receivers."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
 
 from gateway.commands.loading import load_migrated_gateway
+from gateway.config import Config, ConfigError
 from gateway.db.models import Notification
+from gateway.receivers import add_receiver, remove_receiver
 from gateway.services.notifications.delivery import build_message
 from gateway.services.notifications.outbox import to_text
 from gateway.services.notifications.records import (
@@ -68,8 +71,13 @@ def send_again(*, notification_ids: tuple[str, ...], given_up: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-@notifications.command()
+@notifications.group()
 def receivers() -> None:
+    """Show and change the receivers of notifications."""
+
+
+@receivers.command("list")
+def list_receivers() -> None:
     """List the receivers, and what they have not accepted."""
     gateway = load_migrated_gateway()
     with gateway.database.reading() as session:
@@ -78,6 +86,30 @@ def receivers() -> None:
         click.echo(format_receiver(each))
     if not found:
         click.echo("No receivers. GATEWAY_RECEIVERS names the file that lists them.", err=True)
+
+
+@receivers.command()
+@click.argument("name")
+@click.argument("url")
+def add(name: str, url: str) -> None:
+    """Add a receiver to the file of GATEWAY_RECEIVERS, and print its new secret. Rewrites the file without comments."""
+    click.echo(add_receiver(receivers_file(), name, url))
+    click.echo(f"Added {name}, which verifies with this secret. Restart web processes and workers.", err=True)
+
+
+@receivers.command()
+@click.argument("name")
+def remove(name: str) -> None:
+    """Remove a receiver from the file of GATEWAY_RECEIVERS. Rewrites the file without comments."""
+    remove_receiver(receivers_file(), name)
+    click.echo(f"Removed {name}. Restart web processes and workers.", err=True)
+
+
+def receivers_file() -> Path:
+    """Return the file of the receivers. Raise ConfigError if no setting names it."""
+    if (path := Config.from_environment(()).receivers) is None:
+        raise ConfigError("GATEWAY_RECEIVERS must name the file that lists the receivers.")
+    return path
 
 
 def describe(notification: Notification) -> dict[str, Any]:

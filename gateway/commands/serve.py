@@ -10,10 +10,9 @@ from gateway.config import Config
 from gateway.metrics import DIRECTORY
 from gateway.metrics_listener import LISTENER, listen
 
-# Without reuse-port, kept-alive connections may all land on one gunicorn worker.
 # Half of the threads may wait for Stripe at a time. The other half must suffice for webhooks and reads.
 WORKERS, THREADS = 2, Config.web_threads
-OPTIONS = ("--reuse-port", "--no-control-socket", "--access-logfile=-", "--config=python:gateway.gunicorn_hooks")
+OPTIONS = ("--no-control-socket", "--access-logfile=-", "--config=python:gateway.gunicorn_hooks")
 # glibc would wait for a dead name server for most of a minute, and no timeout of ours ends that wait.
 RESOLVER = "timeout:1 attempts:1 ndots:1"
 METRICS_ABOVE = 1464  # the metrics' port above the public one, so 9464 for 8000

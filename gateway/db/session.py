@@ -27,9 +27,13 @@ SUSPENDS_DISPUTED = "suspends_disputed"  # under this key it holds the catalogue
 RECEIVERS = "receivers"  # under this key it holds the names of the receivers of notifications
 RETURNED_AT = "returned_at"  # a pooled connection stores under this key when it was last returned
 RECENTLY_USED = 0.1  # seconds
+# Without the idle timeout, a process that hangs would keep its transaction's locks until it ends. Our transactions wait
+# only for the database, so none of them reaches the timeout in normal operation.
+SESSION_SETTINGS: Mapping[str, str] = MappingProxyType(
+    {"timezone": "UTC", "idle_in_transaction_session_timeout": "15s"}
+)
 # With these settings we notice a vanished server within 15 seconds, and no connection is opened to a server
-# that refuses writes. Without the idle timeout, a process that hangs would keep its transaction's locks until it ends.
-# Our transactions wait only for the database, so none of them reaches the timeout in normal operation.
+# that refuses writes.
 CONNECT: Mapping[str, Any] = MappingProxyType(
     {
         "connect_timeout": 5,
@@ -38,7 +42,7 @@ CONNECT: Mapping[str, Any] = MappingProxyType(
         "keepalives_interval": 2,
         "keepalives_count": 3,
         "target_session_attrs": "read-write",
-        "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=15s",
+        "options": " ".join(f"-c {name}={value}" for name, value in SESSION_SETTINGS.items()),
     }
 )
 

@@ -1,4 +1,4 @@
-"""``gateway demo`` runs everything on one machine and plays the story of one organization."""
+"""``gateway demo`` runs everything on one machine and plays a story."""
 
 from gateway.demo.run import run
 

@@ -1,5 +1,6 @@
 """Start everything, each part after those that it needs."""
 
+import logging
 import os
 import secrets
 import shlex
@@ -10,9 +11,9 @@ from pathlib import Path
 
 import click
 
-from gateway.app import build_gateway
-from gateway.config import Config
+from gateway.app import wired
 from gateway.db.migrate import migrate
+from gateway.demo.month import play_month
 from gateway.demo.postgres import embedded_postgres
 from gateway.demo.processes import Child, DemoError, end_leftovers, only_demo_in, require_free_port, running, wait_for
 from gateway.demo.receiver import start_receiver
@@ -53,6 +54,8 @@ def run(*, port: int, metrics_port: int, sandbox_port: int, data_dir: Path, exit
             children = start_gateway(resources, environment, port, metrics_port, data_dir)
             stage = Stage(gateway, f"http://127.0.0.1:{port}", f"org_{secrets.token_hex(4)}", notified)
             play(stage)
+            play_month(stage)
+            stage.conclude()
             if not exit_after:
                 metrics = f"http://127.0.0.1:{metrics_port}/metrics"
                 addresses = {"DEMO_URL": stage.url, "DEMO_STRIPE": stage.stripe_url, "DEMO_METRICS": metrics}
@@ -115,7 +118,7 @@ def start_sandbox(resources: ExitStack, port: int, web_port: int, data_dir: Path
 def prepare(resources: ExitStack, environment: dict[str, str]) -> Gateway:
     """Create the tables, and the plans at Stripe."""
     os.environ.update(environment)
-    gateway = build_gateway(Config.from_environment())
+    gateway = wired(level=logging.WARNING)
     resources.callback(gateway.database.close)
     click.echo("Creating the tables, and the plans at Stripe …")
     migrate(gateway.database)

@@ -1,7 +1,8 @@
 """Let the story call the JSON interface as a browser does and Stripe as its dashboard does, and read the tables."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,20 +14,21 @@ from stripe import InvoiceItem, StripeClient
 from gateway.auth import issue_development_token
 from gateway.db.models import Organization, OrganizationPlan, WebhookEvent
 from gateway.services.runtime import Gateway
+from gateway.services.usage.report_to_stripe import send_all_reports
 
 PATIENCE = 30  # seconds that a webhook may take, because it may come from a real Stripe account
 
 
 class Stage:
-    """One organization's view of the gateway and of Stripe, and whether all checks so far passed."""
+    """An organization's view of the gateway and of Stripe, and whether all checks so far passed."""
 
     def __init__(self, gateway: Gateway, url: str, organization_id: str, notified: Sequence[dict[str, Any]]) -> None:
-        self.url, self.organization_id = url, organization_id
-        self.token = issue_development_token(gateway.config, organization_id, datetime.now(UTC), name="Demo Ltd")
+        self.url = url
         self.stripe: StripeClient = gateway.stripe
         self.stripe_url = gateway.config.stripe_api_base or "your Stripe test account"
         self.all_right = True
         self._gateway = gateway
+        self.organization_id, self.token = organization_id, self._issue_token(organization_id)
         self._notified = notified
         self._shown: set[str] = set()
         self._steps = 0
@@ -38,6 +40,14 @@ class Stage:
     def status(self) -> int:
         """The exit status."""
         return 0 if self.all_right else 1
+
+    @contextmanager
+    def acting_for(self, organization_id: str) -> Iterator[None]:
+        """Act for another organization for the length of the block."""
+        before = self.organization_id, self.token
+        self.organization_id, self.token = organization_id, self._issue_token(organization_id)
+        yield
+        self.organization_id, self.token = before
 
     def step(self, title: str) -> None:
         """Print the number and the title of a step."""
@@ -83,15 +93,17 @@ class Stage:
         invoices = self.stripe.v1.invoices.list({"customer": self.customer_id(), "limit": 100})
         return sum(invoice.amount_paid for invoice in invoices.data)
 
-    def await_notification(self, event_type: str, plan: str, status: str) -> dict[str, Any]:
-        """Return the ``data`` of the notification of this organization's new plan, or nothing if it does not come."""
+    def send_usage(self) -> bool:
+        """Send the organization's usage to Stripe, as a worker does within minutes. Return whether Stripe took it."""
+        return send_all_reports(self._gateway, self.organization_id)
+
+    def await_notification(self, event_type: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Return the ``data`` of a notification about the organization, or nothing if it does not come."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             for message in list(self._notified):
                 data: dict[str, Any] = message["data"]
-                after = data.get("after", {})
-                about = (message["type"], data["organization_id"], after.get("plan"), after.get("status"))
-                if about == (event_type, self.organization_id, plan, status):
+                if (message["type"], data["organization_id"]) == (event_type, self.organization_id) and fits(data):
                     return data
             time.sleep(0.05)
         return {}
@@ -115,6 +127,9 @@ class Stage:
         with self._gateway.database.transaction() as session:
             events = session.scalars(select(WebhookEvent).order_by(WebhookEvent.received_at)).all()
         return [each for each in events if each.id not in self._shown]
+
+    def _issue_token(self, organization_id: str) -> str:
+        return issue_development_token(self._gateway.config, organization_id, datetime.now(UTC), name="Demo Ltd")
 
 
 def money(amount: int, currency: str) -> str:

@@ -26,7 +26,6 @@ def play(stage: Stage) -> None:
     ask_for_enterprise(stage)
     cancel(stage)
     change_in_the_dashboard(stage)
-    stage.conclude()
 
 
 def enrol(stage: Stage) -> None:
@@ -103,7 +102,9 @@ def upgrade(stage: Stage, quote: dict[str, Any]) -> None:
         text="exactly the quoted items are pending for the billing date",
     )
     stage.follow("webhooks confirm it", lambda: row_is(stage, "plus"), "customer.subscription.updated")
-    told = stage.await_notification("plan.changed", "plus", "active")
+    told = stage.await_notification(
+        "plan.changed", lambda data: (data["after"]["plan"], data["after"]["status"]) == ("plus", "active")
+    )
     if told:
         stage.say(f"plan.changed: {told['before']['plan']} → {told['after']['plan']}, by a {told['actor_type']}")
     stage.check(right=told != {}, text="Konnect's own system is notified, in a signed webhook")

@@ -113,6 +113,7 @@ def cancel(command: ChangeCommand, reason: dict[str, str]) -> Answer:
     errors.PeriodOver,
     errors.PlanUnavailable,
     errors.QuantityFollowsUsage,
+    errors.UnpaidInvoice,
 )
 @limited(RouteClass.STRIPE)
 @blueprint.arguments(ChangeCommandSchema)

@@ -45,17 +45,19 @@ def build_requests(token: str) -> Iterator[bytes]:
         yield f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-def measure(parts: Rig, token: str, port: int, label: str) -> None:
-    """Print the rate of several runs, and how many events are stored then."""
+def measure(parts: Rig, token: str, port: int, label: str) -> float:
+    """Print the rate of several runs, and how many events the reports hold then. Return the median rate."""
     runs = [fire(port, list(build_requests(token)), CONNECTIONS) for _ in range(RUNS)]
     rates = sorted(each.rate * BATCH for each in runs)
     p99 = statistics.median(each.p99 for each in runs)
     with parts.connect() as connection:
         counted = connection.execute("SELECT sum(quantity) FROM usage_reports").fetchone()
+    median = statistics.median(rates)
     click.echo(
-        f"{label:>18}: {statistics.median(rates):7,.0f} events/s (at least {TARGET:,}; {rates[0]:,.0f} to "
+        f"{label:>18}: {median:7,.0f} events/s (at least {TARGET:,}; {rates[0]:,.0f} to "
         f"{rates[-1]:,.0f}), p99 {p99 * 1000:5.0f} ms for {BATCH:,}; reports hold {counted[0] if counted else 0:,}"
     )
+    return median
 
 
 def fill(connection: psycopg.Connection) -> None:
@@ -82,10 +84,11 @@ def main() -> None:
         with parts.connect() as connection:
             with_organizations(connection, ORGANIZATIONS)
         with parts.web("wsgi:app") as port:
-            measure(parts, token, port, "empty table")
+            empty = measure(parts, token, port, "empty table")
             with parts.connect() as connection:
                 fill(connection)
-            measure(parts, token, port, "ten million stored")
+            full = measure(parts, token, port, "ten million stored")
+        click.echo(f"{'ratio':>18}: {full / empty:7.2f}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http.client import HTTPException, HTTPResponse
 from typing import Self
 
@@ -18,8 +18,9 @@ PAUSE = 0.01  # seconds between a failure and the next try on that connection
 class Burst:
     """Sends deliveries to a local port and counts the results."""
 
-    def __init__(self, port: int, deliveries: Sequence[bytes]) -> None:
+    def __init__(self, port: int, deliveries: Sequence[bytes], name_of: Callable[[bytes], str] = id_of) -> None:
         self._port = port
+        self._name_of = name_of
         self._waiting = deque(deliveries)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -29,9 +30,9 @@ class Burst:
         self.cut = 0
         """The number of deliveries whose connection broke before an answer."""
         self.acknowledged: set[str] = set()
-        """The ids of the events that the gateway answered with 200."""
+        """The names of the deliveries that the gateway accepted, which are their events' ids by default."""
         self.refusals: Counter[int] = Counter()
-        """The number of answers for each status other than 200."""
+        """The number of answers for each status that accepts nothing."""
         self.unreachable = 0
         """The number of connections that failed because no process listened."""
 
@@ -103,10 +104,11 @@ class Burst:
             connection.close()
             self.cut += 1
             return None, False
-        if answer.status == 200:
-            self.acknowledged.add(id_of(delivery))
+        accepted = answer.status in (200, 202)
+        if accepted:
+            self.acknowledged.add(self._name_of(delivery))
         else:
             self.refusals[answer.status] += 1
         if answer.will_close:
             connection.close()
-        return None if answer.will_close else connection, answer.status == 200
+        return None if answer.will_close else connection, accepted

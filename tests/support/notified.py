@@ -17,6 +17,7 @@ from gateway.app import build_gateway, create_app
 from gateway.config import Config
 from gateway.endpoints.request_context import EXTENSION
 from gateway.services.notifications.delivery import deliver_due
+from tests.support.deployment import Deployment
 from tests.support.json_types import Json
 from tests.support.world import World
 
@@ -104,7 +105,7 @@ def notify(world: World) -> None:
         list(deliver_due(world.gateway, name))
 
 
-def make_due(world: World) -> None:
+def make_due(world: World | Deployment) -> None:
     """Make every waiting notification due now, and end every pause."""
     with world.gateway.database.transaction() as session:
         session.execute(text("UPDATE notifications SET next_attempt_at = now() WHERE next_attempt_at IS NOT NULL"))

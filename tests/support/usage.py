@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.services.usage.record import SEALED_AFTER
 from gateway.services.usage.report_to_stripe import send_due_reports
+from tests.support.deployment import Deployment
 from tests.support.json_types import Json
 from tests.support.world import World
 
@@ -36,7 +37,7 @@ def report_usage(world: World, *, after: timedelta = SEALED_AFTER) -> int:
     return send_due_reports(replace(world.gateway, clock=lambda: later), Event())
 
 
-def counted_usage(world: World, meter: str = "api_calls", organization_id: str = "org_1") -> float:
+def counted_usage(world: World | Deployment, meter: str = "api_calls", organization_id: str = "org_1") -> float:
     """Return Stripe's sum of the organization's usage."""
     customer = world.gateway.database.read(
         "SELECT stripe_customer_id FROM organizations WHERE id = %(id)s", {"id": organization_id}

@@ -49,6 +49,8 @@ _COMMON = (
 _MOVING_PERIODS = {"billing_cycle_anchor", "cancel_at", "cancel_at_period_end", "items"}
 """A change of any of these replaces a pending update, because that update was computed for the old periods."""
 _CLEARABLE = ("default_payment_method", "default_source", "description")
+_BEFORE_THE_FIRST_PAYMENT = {"metadata", "default_payment_method", "default_source", "expand"}
+"""What an incomplete subscription can change (https://docs.stripe.com/api/subscriptions/object)."""
 _FIXED_ONCE_CANCELED = "A canceled subscription can only update its cancellation_details and metadata."
 
 
@@ -98,6 +100,8 @@ def update(work: Work, params: Json, subscription: str) -> Json:
     found = work.get("subscription", subscription)
     if found["status"] in ENDED:
         return work.update(found, _changes_after_end(found, params))
+    if found["status"] == "incomplete" and params.keys() - _BEFORE_THE_FIRST_PAYMENT:
+        raise invalid("An incomplete subscription can only update its payment method and metadata.")
     _check_card(work, params, found["customer"])
     taxes.require_location(work, params, found["customer"])
     if params.get("payment_behavior") == "pending_if_incomplete":

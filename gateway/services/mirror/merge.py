@@ -20,6 +20,7 @@ from gateway.services.mirror.refresh_jobs import fill_job, lookup_job, refresh_j
 from gateway.services.mirror.tables import KINDS
 from gateway.services.notifications.outbox import NOTIFICATIONS, build_rows
 from gateway.services.plan_table import writer
+from gateway.services.plan_table.lost_changes import restore_lost_changes
 from gateway.services.plan_table.trials import find_trialing, first_method_job, record_trials
 from gateway.stripe_api.snapshots import Observation, PaymentMethodSnapshot, Reference
 from gateway.stripe_api.times import from_unix
@@ -48,7 +49,9 @@ def merge(session: Session, observations: Sequence[Observation], now: datetime, 
     positions = sorted(range(len(observations)), key=lambda i: batch_sort_key(observations[i]))
     with telemetry.span("merge"), session.no_autoflush:
         outcomes = {position: batch.apply_observation(observations[position]) for position in positions}
-        written = writer.update_plan_table(session, batch.affected, batch.organization_rows, batch.build_plans(), now)
+        plans = batch.build_plans()
+        restore_lost_changes(session, observations, batch.by_customer, batch.organization_rows, plans, now)
+        written = writer.update_plan_table(session, batch.affected, batch.organization_rows, plans, now)
         changed = build_rows(session, describe_changes(observations, batch.rows), now)
         written = {**written, NOTIFICATIONS: [*written.get(NOTIFICATIONS, ()), *changed]}
         record_trials(session, [batch.by_customer[each].id for each in batch.to_fill], "adopted", now)
@@ -63,14 +66,15 @@ def merge(session: Session, observations: Sequence[Observation], now: datetime, 
     return [outcomes[position] for position in range(len(observations))]
 
 
-def batch_sort_key(observation: Observation) -> tuple[bool, datetime | None, int]:
+def batch_sort_key(observation: Observation) -> tuple[bool, datetime | None, int, bool]:
     """Return the key that sorts snapshots by time, and references after them.
 
-    A snapshot of the same batch may make a reference's lookup unnecessary.
+    A snapshot of the same batch may make a reference's lookup unnecessary. Within a second, an object's creation comes
+    first. It shows who created the object.
     """
     if isinstance(observation, Reference):
-        return True, None, 0
-    return False, observation.seen.as_of, MERGE_ORDER[observation.kind]
+        return True, None, 0, False
+    return False, observation.seen.as_of, MERGE_ORDER[observation.kind], not observation.seen.is_first
 
 
 def build_jobs(batch: Batch, now: datetime, attempt: int) -> Iterator[jobs.Wanted]:

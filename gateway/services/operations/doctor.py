@@ -8,10 +8,12 @@ from sqlalchemy import exists, select
 
 from gateway.db.migrate import is_migrated
 from gateway.db.models import Price, WebhookEvent
+from gateway.db.pooler import find_pooler_problem
 from gateway.db.queries import among
 from gateway.errors import DatabaseUnavailable, StripeRejected, StripeUnavailable
 from gateway.services.notifications.records import ReceiverReport
 from gateway.services.operations.catalog_check import find_price_problem
+from gateway.services.operations.durability import check_durability
 from gateway.services.operations.findings import Finding
 from gateway.services.operations.price_terms import matches_catalog
 from gateway.services.operations.probe_results import check_probe
@@ -41,6 +43,7 @@ def run_checks(gateway: Gateway, types: Iterable[str]) -> Iterator[Finding]:
     migrated = check_database(gateway)
     yield migrated
     if migrated.ok:
+        yield check_durability(gateway.database)
         yield from check_stripe(gateway, types)  # needs the database, which counts each call
         yield check_catalog(gateway)
         yield check_signatures(gateway)
@@ -62,8 +65,10 @@ def check_settings(gateway: Gateway) -> Iterator[Finding]:
 
 
 def check_database(gateway: Gateway) -> Finding:
-    """Check that the database answers and has the current schema."""
+    """Check that the database answers, has the current schema, and is not behind a pooler that breaks sessions."""
     try:
+        if (problem := find_pooler_problem(gateway.database)) is not None:
+            return Finding(ok=False, text=f"database: {problem}")
         if is_migrated(gateway.database):
             return Finding(ok=True, text="database: reachable and migrated")
         return Finding(ok=False, text="database: not migrated. Run `gateway migrate`.")

@@ -17,8 +17,6 @@ ROWS_KEPT = timedelta(days=180)  # id, type and state tell what arrived and how 
 # a dead event keeps its payload until a person has investigated it
 IS_FINISHED = WebhookEvent.state.in_(("done", "ignored", "rejected"))
 NOTIFICATIONS_KEPT = timedelta(days=30)
-# Inquiries stay, because the notification says whether an inquiry was delivered.
-IS_OVER = (Notification.next_attempt_at.is_(None), Notification.type != INQUIRY)
 BATCH_SIZE = 1000
 
 log = structlog.get_logger()
@@ -36,9 +34,19 @@ def prune(gateway: Gateway) -> None:
     with gateway.database.transaction() as session:
         session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - idempotency.KEY_LIFETIME))
         session.execute(counts.PRUNE)
-        session.execute(delete(Notification).where(Notification.created_at < now - NOTIFICATIONS_KEPT, *IS_OVER))
+        session.execute(delete_old_notifications(gateway, now))
         jobs.forget_failures(session, jobs.PRUNE_INBOX)
     log.info("inbox_pruned", payloads=payloads, rows=rows)
+
+
+def delete_old_notifications(gateway: Gateway, now: datetime) -> Delete:
+    """Delete the old notifications, apart from those that are still sent.
+
+    Inquiries stay, because the notification says whether an inquiry was delivered.
+    """
+    is_waiting = Notification.next_attempt_at.is_not(None) & Notification.receiver.in_(gateway.receivers)
+    is_old = Notification.created_at < now - NOTIFICATIONS_KEPT
+    return delete(Notification).where(is_old, ~is_waiting, Notification.type != INQUIRY)
 
 
 def change_in_batches(

@@ -1,6 +1,5 @@
 """Plan changes as the API shows them."""
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,12 +8,10 @@ from sqlalchemy.orm import aliased
 
 from gateway.db.models import Json, Organization, PlanChange
 from gateway.errors import NotFound
+from gateway.services.plan_table.attribution import CHANGE_ID
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription.payment_problem import load_unpaid_invoices
 from gateway.services.subscription.plan_details import SELECT_DETAILS, DetailsRow, PlanDetails, build_plan_details
-
-CHANGE_ID = re.compile(r"\Achg_[0-9a-f]{32}\Z")
-
 
 REQUESTED_CHANGE = aliased(PlanChange)
 SELECT_CHANGE_AND_DETAILS = SELECT_DETAILS.add_columns(REQUESTED_CHANGE).join(

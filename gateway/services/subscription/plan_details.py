@@ -224,7 +224,8 @@ def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow, unpa
     running = subscription if subscription is not None and subscription.status not in ENDED else None
     if find_startable(catalog, state.requested_plan, contract, running, had_trial=found.had_trial) is not None:
         actions = [policy.START_TRIAL.action, *actions]
-    if found.may_pay and state.standing != GOOD and not catalog.is_managed_by_sales(state.requested_plan):
+    is_due = state.standing != GOOD or contract.unbegun
+    if found.may_pay and is_due and not catalog.is_managed_by_sales(state.requested_plan):
         actions = [policy.PAY_INVOICE, *actions]
     return PlanDetails(
         organization_id=caller.organization_id,

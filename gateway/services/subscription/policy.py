@@ -93,8 +93,8 @@ def check_change(
     """Return the transition from ``current`` to ``quantity`` units of ``target`` on the terms of ``contract``.
 
     A move to another interval begins a period that is paid in full, so it needs what a purchase needs.
-    Raises ContactSalesRequired, ClassicBillingMode, PlanUnavailable and NoChange. Raises InvalidRequest if the quantity
-    is too large.
+    Raises what ``refuse_fixed`` raises, PlanUnavailable and NoChange. Raises InvalidRequest if the quantity is too
+    large.
     """
     transition = find_transition(catalog, current.requested_plan, target)
     if transition.channel is Channel.SALES:
@@ -124,7 +124,12 @@ def check_change(
 
 
 def refuse_fixed(contract: Contract) -> None:
-    """Raise ContactSalesRequired or ClassicBillingMode if a plan's change must wait for the sales team."""
+    """Raise ContactSalesRequired or ClassicBillingMode if a plan's change must wait for the sales team.
+
+    Raise UnpaidInvoice if it must wait for the first payment.
+    """
+    if contract.unbegun:
+        raise UnpaidInvoice("The subscription begins when its first invoice is paid. It ends within a day otherwise.")
     if contract.scheduled:
         raise ContactSalesRequired("Our sales team has scheduled this subscription. Please contact them to change it.")
     if contract.paused:

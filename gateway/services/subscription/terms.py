@@ -60,6 +60,9 @@ class Contract:
     paused: bool = False
     """Whether Stripe has paused the whole subscription. It begins no periods and makes no invoices until it is resumed.
     https://docs.stripe.com/billing/subscriptions/pause """
+    unbegun: bool = False
+    """Whether the first invoice is not paid yet. Until then, Stripe changes nothing but metadata and payment method.
+    https://docs.stripe.com/api/subscriptions/object#subscription_object-status """
 
     moves: bool = False
     """Whether the change moves the subscription to this interval from another one."""
@@ -68,8 +71,8 @@ class Contract:
 
     @property
     def is_fixed(self) -> bool:
-        """Return whether a plan's change must wait for the sales team."""
-        return self.scheduled or self.classic or self.paused
+        """Return whether a plan's change must wait for the sales team, or for the first payment."""
+        return self.scheduled or self.classic or self.paused or self.unbegun
 
     @classmethod
     def of(cls, subscription: Subscription, item: dict[str, Any]) -> Self:
@@ -82,6 +85,7 @@ class Contract:
             scheduled=subscription.schedule_id is not None,
             classic=subscription.billing_mode == "classic",
             paused=subscription.status == "paused",
+            unbegun=subscription.status == "incomplete",
             ends_unpaid=subscription.status == TRIALING and subscription.missing_payment_method == "cancel",
         )
 

@@ -29,7 +29,7 @@ def run(*arguments: str) -> Result:
 
 
 def test_notifications_are_listed_shown_and_replayed(changed: World, konnect: NotifiedSystem) -> None:
-    assert run("receivers").stdout == "konnect  1 waiting  0 given up  ok\n"
+    assert run("receivers", "list").stdout == "konnect  1 waiting  0 given up  ok\n"
     notify(changed)
     [row] = [json.loads(line) for line in run("list", "--organization", "org_1", "--json").stdout.splitlines()]
     assert (row["type"], row["state"], row["attempts"]) == ("plan.changed", "delivered", 1)

@@ -165,3 +165,6 @@ def test_old_notifications_are_deleted_unless_they_wait(world: World) -> None:
         session.execute(text("UPDATE notifications SET created_at = created_at - interval '31 days'"))
     prune(world.gateway)
     assert [row.data["number"] for row in world.rows(Notification)] == [2]
+    with another_world(world, replace(world.gateway.config, receivers=None)) as without:
+        prune(without.gateway)
+    assert world.rows(Notification) == []

@@ -103,7 +103,7 @@ def test_healthy_gateway_lists_its_checks_without_problems(healthy: World) -> No
     assert [finding.text for finding in findings if not finding.ok] == []
     checked = {finding.text.partition(":")[0] for finding in findings}
     assert checked == {
-        *("settings", "limits", "database", "Stripe", "clock"),
+        *("settings", "limits", "database", "commits", "Stripe", "clock"),
         *("webhook endpoint", "catalogue", "workers", "inbox", "jobs"),
         *("key server", "disk", "prices", "webhook signatures", "modes", "periodic jobs", "probe"),
     }

@@ -20,7 +20,7 @@ from tests.support.metric_names import METRIC, read_metrics
 DEPLOY = ROOT / "deploy"
 RULES: list[dict[str, Any]] = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"][0]["rules"]
 DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana/gateway.json").read_text(encoding="utf-8"))
-UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+UNITS = sorted((DEPLOY / "systemd").iterdir())
 MANIFESTS: list[dict[str, Any]] = list(yaml.safe_load_all((DEPLOY / "kubernetes/gateway.yaml").read_text()))
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SUFFIX = re.compile(r"_(?:bucket|count|sum)$")
@@ -78,7 +78,9 @@ def commands() -> list[list[str]]:
     pods = [each["spec"]["template"]["spec"] for each in MANIFESTS if "template" in each["spec"]]
     in_pods = [container.get("command") for pod in pods for container in pod["containers"]]
     in_units = [
-        re.findall(r"^ExecStart=\S+/(gateway .*)$", unit.read_text(), re.MULTILINE)[0].split() for unit in UNITS
+        each.split()
+        for unit in UNITS
+        for each in re.findall(r"^ExecStart=\S+/(gateway .*)$", unit.read_text(), re.MULTILINE)
     ]
     image = re.findall(r"^CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     found = [*composed, *in_pods, *in_units, *(json.loads(each) for each in image)]
