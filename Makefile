@@ -83,7 +83,7 @@ format: install               ## fix what ruff can fix, and format
 	$(BIN)/ruff format .
 
 lock: install                 ## raise every pinned version
-	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --extra dev --extra demo \
+	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --extra dev --extra demo --extra telemetry \
 	  --no-annotate --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
 
 clean:                        ## delete .venv and all caches

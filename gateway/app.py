@@ -1,14 +1,14 @@
 """Build the web process from its configuration, database, Stripe client, blueprints and error handlers."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from gateway import problems
+from gateway import problems, telemetry
 from gateway.catalog import Catalog
-from gateway.config import NO_SECRETS, Config, ConfigError
+from gateway.config import MISSING, Config, ConfigError, Need
 from gateway.db.session import Database
 from gateway.endpoints import (
     billing_details,
@@ -76,10 +76,14 @@ def build_gateway(
     )
 
 
-def wired(share: Share | None = None, level: int = logging.INFO) -> Gateway:
-    """Build the gateway from the environment, and log from ``level`` on. Raise ConfigError if a setting is wrong."""
+def wired(needs: Collection[Need] = tuple(Need), share: Share | None = None, level: int = logging.INFO) -> Gateway:
+    """Build the gateway from the environment, and log from ``level`` on. Raise ConfigError if a setting is wrong.
+
+    ``needs`` names what the caller cannot do without.
+    """
     configure_logging(level)
-    return build_gateway(Config.from_environment(), share)
+    telemetry.start_from_environment()
+    return build_gateway(Config.from_environment(needs), share)
 
 
 def create_app(gateway: Gateway | None = None) -> Flask:
@@ -87,7 +91,7 @@ def create_app(gateway: Gateway | None = None) -> Flask:
     if gateway is None:
         gateway = wired()
     if not gateway.config.stripe_webhook_secrets:
-        raise ConfigError(NO_SECRETS)
+        raise ConfigError(MISSING[Need.WEBHOOKS])
     app = Flask("gateway", static_folder=None)
     app.config.update(
         API_TITLE="Konnect billing",

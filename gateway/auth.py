@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import jwt
 from marshmallow import ValidationError
 
-from gateway.config import Config
+from gateway.config import MISSING, Config, ConfigError, Need
 from gateway.errors import Forbidden, IdentityUnavailable, Unauthorized
 from gateway.metrics import KEY_SERVER_FAILURES
 from schemas.fields import EmailAddress
@@ -109,13 +109,16 @@ class TokenVerifier:
     """Verifies bearer tokens with the keys that the configuration names."""
 
     def __init__(self, config: Config) -> None:
+        """Read no key yet. Raise ConfigError if the configuration names none."""
         self._issuer, self._audience = config.jwt_issuer, config.jwt_audience
         self._verified: dict[str, tuple[float, Principal]] = {}
         self._keys: Keys
         if config.jwks_url is not None:
             self._keys = JwksKeys(config.jwks_url)
+        elif config.jwt_development_secret is not None:
+            self._keys = DevelopmentKeys(config.jwt_development_secret)
         else:
-            self._keys = DevelopmentKeys(config.jwt_development_secret or "")
+            raise ConfigError(MISSING[Need.TOKENS])
 
     def verify(self, authorization: str | None) -> Principal:
         """Return the principal of an ``Authorization`` header. Raise Unauthorized, without details for an attacker.

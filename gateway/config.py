@@ -2,10 +2,12 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import Enum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 import psycopg
@@ -30,7 +32,25 @@ ONE_ISSUER = (
     "Set either GATEWAY_JWKS_URL (tokens of your identity provider) or "
     "GATEWAY_JWT_DEVELOPMENT_SECRET (development only), but not both."
 )
-NO_SECRETS = "STRIPE_WEBHOOK_SECRETS is not set, so the gateway would refuse every delivery."
+
+
+class Need(Enum):
+    """What a command cannot do without. The value names the settings, one of which must be set."""
+
+    DATABASE = ("GATEWAY_DATABASE_URL",)
+    STRIPE = ("STRIPE_SECRET_KEY",)
+    WEBHOOKS = ("STRIPE_WEBHOOK_SECRETS",)
+    TOKENS = ("GATEWAY_JWKS_URL", "GATEWAY_JWT_DEVELOPMENT_SECRET")
+
+
+MISSING: Mapping[Need, str] = MappingProxyType(
+    {
+        Need.DATABASE: "GATEWAY_DATABASE_URL is not set. It must look like postgresql://…",
+        Need.STRIPE: "STRIPE_SECRET_KEY is not set. It must look like sk_test_…, sk_live_…, rk_test_… or rk_live_…",
+        Need.WEBHOOKS: "STRIPE_WEBHOOK_SECRETS is not set, so the gateway would refuse every delivery.",
+        Need.TOKENS: f"No token could be verified. {ONE_ISSUER}",
+    }
+)
 
 
 class ConfigError(Exception):
@@ -72,7 +92,7 @@ class Config:
     jwt_development_secret: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if (self.jwks_url is None) == (self.jwt_development_secret is None):
+        if self.jwks_url is not None and self.jwt_development_secret is not None:
             raise ConfigError(ONE_ISSUER)
         if self.jwt_development_secret is not None and self.livemode:
             raise ConfigError("GATEWAY_JWT_DEVELOPMENT_SECRET cannot be used with a live Stripe key.")
@@ -97,15 +117,15 @@ class Config:
         return "_live_" in self.stripe_secret_key[:8]
 
     @classmethod
-    def from_environment(cls, *, to_serve: bool = False) -> Self:
-        """Read the settings. Raise one ConfigError that names every missing or malformed setting.
+    def from_environment(cls, needs: Collection[Need] = tuple(Need)) -> Self:
+        """Read the settings. Raise one ConfigError that names every malformed one, and every missing one of ``needs``.
 
-        ``to_serve`` demands the settings that only the web process needs too.
+        The web process needs all of them. Without them, the database's URL and Stripe's key are empty.
         """
         env = Env(eager=False)
-        database_url = env.str("GATEWAY_DATABASE_URL", validate=require_database_url)
+        database_url = env.str("GATEWAY_DATABASE_URL", "", validate=require_database_url)
         stripe_secret_key = env.str(
-            "STRIPE_SECRET_KEY", validate=matches(STRIPE_KEY, "sk_test_…, sk_live_…, rk_test_… or rk_live_…")
+            "STRIPE_SECRET_KEY", "", validate=matches(STRIPE_KEY, "sk_test_…, sk_live_…, rk_test_… or rk_live_…")
         )
         stripe_publishable_key = env.str("STRIPE_PUBLISHABLE_KEY", "")
         webhook_secrets: list[str] = env.list("STRIPE_WEBHOOK_SECRETS", [])
@@ -129,15 +149,14 @@ class Config:
         jwt_audience = env.str("GATEWAY_JWT_AUDIENCE", "konnect-billing", validate=validate.Length(min=1))
         jwks_url = env.str("GATEWAY_JWKS_URL", None, validate=matches(HTTP_URL, "http://… or https://…"))
         development_secret = env.str("GATEWAY_JWT_DEVELOPMENT_SECRET", None, validate=validate.Length(min=32))
-        missing = [NO_SECRETS] if to_serve and not webhook_secrets else []
-        if not {"GATEWAY_JWKS_URL", "GATEWAY_JWT_DEVELOPMENT_SECRET"} & os.environ.keys():
-            missing.append(ONE_ISSUER)
+        missing = [text for need, text in MISSING.items() if need in needs and not any(map(os.environ.get, need.value))]
+        malformed: dict[str, list[str]] = {}
         try:
             env.seal()
         except EnvError as error:
-            raise ConfigError(describe_errors(error, missing)) from error
-        if missing:
-            raise ConfigError("\n".join(missing))
+            malformed = getattr(error, "error_messages", {})
+        if malformed or missing:
+            raise ConfigError(describe_errors(malformed, missing))
         return cls(
             database_url=database_url,
             stripe_secret_key=stripe_secret_key,
@@ -189,8 +208,7 @@ def require_database_url(url: str) -> None:
         raise ValidationError("must look like postgresql://…, with a numeric port and with parameters that libpq knows")
 
 
-def describe_errors(error: EnvError, missing: Iterable[str]) -> str:
+def describe_errors(malformed: Mapping[str, Iterable[str]], missing: Iterable[str]) -> str:
     """Return one line for each wrong setting."""
-    messages: dict[str, list[str]] = getattr(error, "error_messages", {})
-    lines = [*(f"{name}: {' '.join(said)}" for name, said in messages.items()), *missing]
+    lines = [*(f"{name}: {' '.join(said)}" for name, said in malformed.items()), *missing]
     return "some settings are missing or malformed.\n" + "\n".join(f"  {line}" for line in lines)

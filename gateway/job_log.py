@@ -9,6 +9,8 @@ from procrastinate import JobContext
 from procrastinate.middleware import AsyncCallNext
 from structlog.contextvars import bind_contextvars
 
+from gateway import telemetry
+
 log = structlog.get_logger()
 
 
@@ -18,11 +20,12 @@ async def log_job(call_next: AsyncCallNext, context: JobContext, _worker: object
     Procrastinate runs each job in a task of its own, so what is bound ends with the job.
     """
     job = context.job
-    ids = {name: value for name, value in job.task_kwargs.items() if name.endswith("_id")}
+    ids = {name: each for name, each in job.task_kwargs.items() if name.endswith("_id") and isinstance(each, str)}
     bind_contextvars(**ids, job_id=job.id, task=job.task_name)
     started, outcome = time.monotonic(), "done"
     try:
-        return await call_next()
+        with telemetry.span("job", task=job.task_name, job_id=job.id, **ids):
+            return await call_next()
     except asyncio.CancelledError:
         outcome = "stopped"
         raise

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,8 +14,10 @@ from hypothesis import settings
 from gateway.db.migrate import migrate
 from gateway.db.session import Database
 from gateway.demo.postgres import embedded_postgres
+from gateway.demo.processes import DemoError
 from gateway.gc_tuning import reduce_gc
 from gateway.logging import configure_logging
+from tests.support.leaks import LeakDetector
 
 POSTGRES = pytest.StashKey[str]()
 RESOURCES = pytest.StashKey[ExitStack]()
@@ -32,7 +35,11 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     resources = config.stash[RESOURCES] = ExitStack()
     directory = Path(resources.enter_context(TemporaryDirectory(prefix="gateway-tests-")))
-    config.stash[POSTGRES] = server = resources.enter_context(embedded_postgres(directory / "pg"))
+    try:
+        server = resources.enter_context(embedded_postgres(directory / "pg"))
+    except DemoError as error:
+        raise pytest.UsageError(str(error)) from error
+    config.stash[POSTGRES] = server
     # No test crashes this server, so it need not wait for the disk. Those that do start servers of their own.
     with psycopg.connect(server, autocommit=True) as connection:
         for setting in ("fsync", "full_page_writes"):
@@ -63,9 +70,17 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 @pytest.fixture(autouse=True)
-def log_level() -> None:
-    """Show each test the informative lines. A command in the test before may have raised the level."""
-    logging.getLogger().setLevel(logging.INFO)
+def clean_logs() -> Iterator[None]:
+    """Fail a test that logs a secret, an e-mail address or card data. Show it the informative lines.
+
+    A command in the test before may have raised the level, or removed the handlers.
+    """
+    logger, detector = logging.getLogger(), LeakDetector()
+    logger.setLevel(logging.INFO)
+    logger.addHandler(detector)
+    yield
+    logger.removeHandler(detector)
+    assert detector.leaks == []
 
 
 @pytest.fixture(scope="session")

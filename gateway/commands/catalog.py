@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from gateway.catalog import Catalog
-from gateway.commands.loading import load_gateway, load_migrated_gateway
+from gateway.commands.loading import STRIPE, load_gateway, load_migrated_gateway
 from gateway.services.operations.catalog_diff import compare_catalog
 from gateway.services.operations.catalog_sync import count_on_old_prices, sync_catalog
 from gateway.services.operations.price_migration import migrate_subscribers
@@ -55,7 +55,7 @@ def format_policy(found: Catalog) -> str:
 @catalog.command()
 def diff() -> None:
     """Print how Stripe differs from the catalogue, and change nothing. Exit with status 0 if it does not differ."""
-    gateway = load_gateway()
+    gateway = load_gateway(STRIPE)
     differences = compare_catalog(gateway.stripe, gateway.catalog).differences
     for difference in differences:
         click.echo(difference.text)
@@ -67,7 +67,7 @@ def diff() -> None:
 @catalog.command()
 def sync() -> None:
     """Print how Stripe differs from the catalogue, and make it match. Subscriptions keep their prices."""
-    gateway = load_migrated_gateway()
+    gateway = load_migrated_gateway(calls_stripe=True)
     for line in sync_catalog(gateway):
         click.echo(line)
     click.echo("Stripe matches the catalogue.")
@@ -83,7 +83,7 @@ def move_subscribers(*, dry_run: bool) -> None:
     A later run resumes with those that have not moved. Exit with status 1 if one of them was not moved.
     """
     refused = 0
-    for migration in migrate_subscribers(load_migrated_gateway(), dry_run=dry_run):
+    for migration in migrate_subscribers(load_migrated_gateway(calls_stripe=True), dry_run=dry_run):
         click.echo(migration)
         refused += migration.refusal is not None
     click.echo("Nothing was changed." if dry_run else f"{refused} subscriptions were not moved.")

@@ -42,7 +42,7 @@ def adopt(*, metadata_key: str | None, file: Path | None, dry_run: bool, migrate
     if metadata_key is not None and file is not None:
         raise click.UsageError("Choose either --from-metadata or --csv.")
     rows = read_rows(file.read_text(encoding="utf-8-sig").splitlines()) if file is not None else {}
-    gateway = load_migrated_gateway()
+    gateway = load_migrated_gateway(calls_stripe=True)
     at = Progress() if dry_run else walk.begin(gateway)
     survey = Survey(gateway, Source(metadata_key=metadata_key or ORGANIZATION_ID, rows=rows))
     with click.progressbar(survey.read(), label="Reading the customers", file=sys.stderr) as pages:

@@ -59,7 +59,7 @@ def add(organization: str, plan: str, until: datetime, reason: str, operator: st
 @OPERATOR
 def extend(organization: str, until: datetime, reason: str, operator: str) -> None:
     """Move the end of an organization's trial at Stripe."""
-    gateway, end = load_migrated_gateway(), until.replace(tzinfo=UTC)
+    gateway, end = load_migrated_gateway(calls_stripe=True), until.replace(tzinfo=UTC)
     click.echo(format_row(extend_trial(gateway, organization, until=end, reason=reason, operator=operator)))
 
 

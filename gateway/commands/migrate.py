@@ -1,8 +1,11 @@
 """``gateway migrate`` creates or changes the tables."""
 
+import logging
+
 import click
 
-from gateway.app import wired
+from gateway.commands.loading import load_gateway
+from gateway.config import Need
 from gateway.db.migrate import migrate as migrate_database
 from gateway.db.pooler import refuse_pooler
 
@@ -10,6 +13,6 @@ from gateway.db.pooler import refuse_pooler
 @click.command()
 def migrate() -> None:
     """Migrate the database to the newest version."""
-    database = wired().database
+    database = load_gateway((Need.DATABASE,), level=logging.INFO).database
     refuse_pooler(database)
     migrate_database(database)

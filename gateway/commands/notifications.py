@@ -107,7 +107,7 @@ def remove(name: str) -> None:
 
 def receivers_file() -> Path:
     """Return the file of the receivers. Raise ConfigError if no setting names it."""
-    if (path := Config.from_environment().receivers) is None:
+    if (path := Config.from_environment(()).receivers) is None:
         raise ConfigError("GATEWAY_RECEIVERS must name the file that lists the receivers.")
     return path
 

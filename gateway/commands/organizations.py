@@ -1,10 +1,11 @@
-"""``gateway organizations`` shows and exports what is known of an organization."""
+"""``gateway organizations`` shows, exports and erases what is known of an organization."""
 
 import json
 
 import click
 
 from gateway.commands.loading import load_migrated_gateway
+from gateway.services.operations.erasure import erase_organization
 from gateway.services.operations.export import export_organization
 from gateway.services.operations.inspection import show_organization
 from gateway.services.reconciliation.verify import verify_organization
@@ -12,7 +13,7 @@ from gateway.services.reconciliation.verify import verify_organization
 
 @click.group()
 def organizations() -> None:
-    """Show and export what is known of an organization."""
+    """Show, export and erase what is known of an organization."""
 
 
 @organizations.command()
@@ -20,7 +21,7 @@ def organizations() -> None:
 @click.option("--verify", is_flag=True, help="Compare it with Stripe now. Exit with status 1 if something differs.")
 def show(organization: str, *, verify: bool) -> None:
     """Print the plan and its reason, history, changes, cards, invoices, last events and unfinished jobs, as JSON."""
-    gateway = load_migrated_gateway()
+    gateway = load_migrated_gateway(calls_stripe=verify)
     found = show_organization(gateway, organization)
     differences = verify_organization(gateway, organization) if verify else []
     if verify:
@@ -40,3 +41,16 @@ def export(organization: str) -> None:
         click.echo(json.dumps(row, default=str))
     if customer is not None:
         click.echo(f"Stripe holds more: the customer {customer} with its payment methods and invoices.", err=True)
+
+
+@organizations.command()
+@click.argument("organization")
+@click.confirmation_option(prompt="This cannot be undone. Erase the personal data of this organization?")
+def erase(organization: str) -> None:
+    """Erase the names, cards, messages and user ids of an organization. Keep the records of its money without them."""
+    erasure = erase_organization(load_migrated_gateway(), organization)
+    kept = ", ".join(f"{table} ({rows})" for table, rows in erasure.kept.items())
+    click.echo(f"Erased. Kept under the id {organization}, without names: {kept}.")
+    if erasure.customer_id is not None:
+        click.echo(f"Stripe still holds the deleted customer {erasure.customer_id}, with names on its invoices.")
+        click.echo("A redaction job removes the names there: https://docs.stripe.com/privacy/redaction")

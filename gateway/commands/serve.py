@@ -36,7 +36,7 @@ METRICS_ABOVE = 1464  # the metrics' port above the public one, so 9464 for 8000
 )
 def serve(bind: str, metrics_bind: str | None, workers: int, threads: int) -> None:
     """Serve the web interface with gunicorn."""
-    Config.from_environment(to_serve=True)  # report a wrong setting here, before a gunicorn worker fails to boot
+    Config.from_environment()  # report a wrong setting here, before a gunicorn worker fails to boot
     os.environ[LISTENER] = str(listen_for_metrics(metrics_bind or choose_metrics_address(bind)))
     os.environ.setdefault("RES_OPTIONS", RESOLVER)
     arguments = [f"--workers={workers}", f"--threads={threads}", f"--bind={bind}"]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import click
 
 from gateway.auth import SCOPES, issue_development_token
-from gateway.config import Config
+from gateway.config import Config, Need
 
 
 @click.command()
@@ -13,7 +13,7 @@ from gateway.config import Config
 @click.option("--scope", "scopes", multiple=True, default=SCOPES, show_default=True, help="Can be repeated.")
 def token(organization: str | None, scopes: tuple[str, ...]) -> None:
     """Print a development token that is valid for a day."""
-    config = Config.from_environment()
+    config = Config.from_environment((Need.TOKENS,))
     if config.jwt_development_secret is None:
         raise click.ClickException("The development issuer is off because GATEWAY_JWT_DEVELOPMENT_SECRET is not set.")
     click.echo(issue_development_token(config, organization, datetime.now(UTC), scopes=scopes))

@@ -17,7 +17,7 @@ from procrastinate.middleware import AsyncCallNext
 from procrastinate.worker import Worker
 
 from gateway import gc_tuning
-from gateway.commands.loading import load_gateway, refuse_unmigrated
+from gateway.commands.loading import STRIPE, load_gateway, refuse_unmigrated
 from gateway.db.pooler import refuse_pooler
 from gateway.db.session import Database, is_busy, is_outage
 from gateway.errors import DatabaseUnavailable
@@ -43,7 +43,7 @@ log = structlog.get_logger()
 @click.option("--concurrency", default=4, show_default=True, help="Number of jobs that run at a time.")
 def worker(concurrency: int) -> None:
     """Process the inbox and the jobs until stopped."""
-    gateway = load_gateway(Share.of_worker(concurrency), logging.INFO)
+    gateway = load_gateway(STRIPE, Share.of_worker(concurrency), logging.INFO)
     refuse_pooler(gateway.database)
     with suppress(DatabaseUnavailable):  # the worker waits for a database that is down
         refuse_unmigrated(gateway.database)

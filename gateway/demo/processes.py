@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess  # nosec B404  # it starts our own commands, with fixed arguments
@@ -17,6 +18,7 @@ import click
 import requests
 
 START_TIMEOUT, STOP_TIMEOUT = 30, 15  # seconds
+SPACE = 300 << 20  # bytes
 
 
 class DemoError(OSError):
@@ -31,6 +33,14 @@ def require_free_port(port: int, option: str) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise DemoError(f"port {port} is taken. Choose another one with {option}.") from error
+
+
+def require_space(directory: Path) -> None:
+    """Raise DemoError if the disk of ``directory`` has no space for a database and its logs."""
+    free = shutil.disk_usage(directory).free
+    if free < SPACE:
+        advice = "Free some space, or choose another disk with --data-dir (TMPDIR for the tests)."
+        raise DemoError(f"{directory} has {free >> 20} MB left, and PostgreSQL needs {SPACE >> 20} MB. {advice}")
 
 
 @contextmanager

@@ -10,10 +10,12 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gateway.db.checks import load_result
+from gateway.db.models import Check
 from gateway.errors import DatabaseUnavailable
 from gateway.metrics import render_counts
 from gateway.services.notifications.records import ReceiverReport
 from gateway.services.operations import catalog_check
+from gateway.services.operations.probe_results import load_last_run
 from gateway.services.operations.status import Status, count_never_delivered, load_status, measure_free_disk
 from gateway.services.reconciliation import drift
 from gateway.services.reconciliation.differences import Cause, Resolution
@@ -85,6 +87,27 @@ def gauges(parts: Gateway) -> Iterator[Metric]:
             "Whether the last check found a problem with the webhook endpoint at Stripe.",
             int(check.problem is not None),
         )
+    yield from probe_gauges(load_last_run(parts))
+
+
+def probe_gauges(run: Iterable[Check]) -> Iterator[Metric]:
+    """Yield what the last run of the probe measured. Yield nothing if it never ran."""
+    seconds = GaugeMetricFamily(
+        "gateway_probe_seconds", "Seconds until webhooks brought the probe's new plan.", labels=["step"]
+    )
+    problem = GaugeMetricFamily(
+        "gateway_probe_problem", "Whether webhooks did not bring the probe's new plan. Alert on 1.", labels=["step"]
+    )
+    finished = GaugeMetricFamily(
+        "gateway_probe_finished_timestamp_seconds", "End of the probe's step.", labels=["step"]
+    )
+    for each in run:
+        step = [each.name.removeprefix("probe_")]
+        problem.add_metric(step, int(each.problem is not None))
+        finished.add_metric(step, unix_time(each.checked_at))
+        if each.seconds is not None:
+            seconds.add_metric(step, each.seconds)
+    yield from (seconds, problem, finished)
 
 
 def status_gauges(now: Status) -> Iterator[Metric]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from gateway import telemetry
 from gateway.request_id import HEADER, choose_request_id
 
 if TYPE_CHECKING:
@@ -26,7 +27,11 @@ class Trail:
         clear_contextvars()
         bind_contextvars(request_id=request_id)
 
+        about = {"method": environ["REQUEST_METHOD"], "path": environ["PATH_INFO"]}
+
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            note(status=int(status.partition(" ")[0]))
             return start_response(status, [*headers, (HEADER, request_id)], *error)
 
-        return self._application(environ, start)
+        with telemetry.span("request", environ.get("HTTP_TRACEPARENT"), request_id=request_id, **about) as note:
+            return self._application(environ, start)

@@ -16,6 +16,7 @@ from stripe import RequestsClient, StripeClient
 from stripe._base_address import BaseAddresses  # not exported, and the parameter's only type
 from urllib3 import Timeout
 
+from gateway import telemetry
 from gateway.errors import (
     BillingAddressRequired,
     BillingDetailsRefused,
@@ -128,19 +129,17 @@ class MeteredClient(RequestsClient):
         """
         started = time.monotonic()
         status, answer_headers = None, CaseInsensitiveDict[str]()
-        try:
-            body, status, response_headers = super().request(method, url, headers, post_data)
-            answer_headers.update(response_headers)
-        finally:
-            took = time.monotonic() - started
-            log.info(
-                "stripe_call",
-                method=method,
-                path=urlsplit(url).path,
-                status=status,  # None if Stripe did not answer
-                ms=round(took * 1000, 1),
-                stripe_request_id=answer_headers.get("Request-Id"),
-            )
+        about = {"method": method, "path": urlsplit(url).path}
+        with telemetry.span("stripe_call", **about) as note:
+            try:
+                body, status, response_headers = super().request(method, url, headers, post_data)
+                answer_headers.update(response_headers)
+            finally:
+                took = time.monotonic() - started
+                # The status is None if Stripe did not answer.
+                answer = {"status": status, "stripe_request_id": answer_headers.get("Request-Id")}
+                log.info("stripe_call", **about, ms=round(took * 1000, 1), **answer)
+                note(**answer)
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES and not has_stripe_shape(body):
             raise stripe.APIError("the response does not come from Stripe", http_status=status)
         answer_headers[TOOK] = f"{took:.3f}"

@@ -14,6 +14,7 @@ import psutil
 import pytest
 import requests
 
+from tests.support.leaks import find_leaks
 from tests.support.processes import free_port
 from tests.support.wait import eventually
 
@@ -58,6 +59,7 @@ def test_story_succeeds_from_an_empty_directory(directory: Path, environment: di
     assert "Every step came out right." in done.stdout
     assert "✗" not in done.stdout
     assert done.stdout.count("from webhooks alone") == 2
+    assert find_leaks("".join(each.read_text() for each in directory.glob("demo/logs/*.log"))) == []
 
 
 @pytest.mark.parametrize(

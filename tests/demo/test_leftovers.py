@@ -1,9 +1,11 @@
 """The next demo ends what a killed demo has left behind, and says what stands in its way."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from gateway.demo.postgres import embedded_postgres
 from gateway.demo.processes import Child, DemoError, end_leftovers, only_demo_in
 from tests.support.processes import await_port, free_port
 
@@ -18,6 +20,12 @@ def test_process_of_a_killed_demo_is_ended_and_named(tmp_path: Path, capsys: pyt
     assert "Ending sandbox (process" in capsys.readouterr().out
     end_leftovers(tmp_path)
     assert capsys.readouterr().out == ""
+
+
+def test_full_disk_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=5 << 20))
+    with pytest.raises(DemoError, match=r"has 5 MB left.*Free some space.*--data-dir"), embedded_postgres(tmp_path):
+        pytest.fail("PostgreSQL was started.")
 
 
 def test_directory_of_another_user_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

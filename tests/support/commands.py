@@ -12,3 +12,12 @@ def subcommands(group: click.Group) -> Iterator[tuple[str, click.Command]]:
         command = group.get_command(context, name)
         assert command is not None
         yield name, command
+
+
+def runnable_commands(command: click.Command, name: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the names of all commands that have no subcommands."""
+    if not isinstance(command, click.Group):
+        yield name
+        return
+    for each, below in subcommands(command):
+        yield from runnable_commands(below, (*name, each))

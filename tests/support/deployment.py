@@ -30,6 +30,7 @@ from tests.support.bulk_events import SECRET, now
 from tests.support.catalogs import write_catalog
 from tests.support.faults import SandboxFaults
 from tests.support.json_types import Json
+from tests.support.leaks import find_leaks
 from tests.support.processes import Process, await_port, free_port, running_gateway, settings
 from tests.support.wait import eventually
 
@@ -224,3 +225,4 @@ def deployed(
         set_up = Deployment(gateway, stripe, sandbox_url, port, free_port(), environment, directory)
         with set_up.processes:
             yield set_up
+        assert find_leaks(set_up.said()) == []

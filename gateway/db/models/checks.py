@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from sqlalchemy import Double
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.db.models.base import Base
@@ -16,3 +17,5 @@ class Check(Base):
     problem: Mapped[str | None]
     """A description of the problem, or None if there is none."""
     checked_at: Mapped[datetime]
+    seconds: Mapped[float | None] = mapped_column(Double)
+    """What the check measured. None if it failed, or measures nothing."""

@@ -143,6 +143,8 @@ class PlanChange(Base):
     client_secret: Mapped[str | None]
     """The secret with which the customer's browser completes the payment that the change waits for."""
     error: Mapped[Json | None]
+    traceparent: Mapped[str | None]
+    """The span of the request, for the trace that the events of the change continue. None if none is recorded."""
     created_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
 

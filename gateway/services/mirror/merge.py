@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
+from gateway import telemetry
 from gateway.db import bulk, jobs
 from gateway.db.models import Charge, Invoice, Mirrored, PaymentMethod
 from gateway.services.mirror.announcements import describe_changes
@@ -46,7 +47,7 @@ def merge(session: Session, observations: Sequence[Observation], now: datetime, 
     """
     batch = Batch(session, observations)
     positions = sorted(range(len(observations)), key=lambda i: batch_sort_key(observations[i]))
-    with session.no_autoflush:
+    with telemetry.span("merge"), session.no_autoflush:
         outcomes = {position: batch.apply_observation(observations[position]) for position in positions}
         plans = batch.build_plans()
         restore_lost_changes(session, observations, batch.by_customer, batch.organization_rows, plans, now)

@@ -18,6 +18,7 @@ from gateway.services.operations.durability import check_durability
 from gateway.services.operations.findings import Finding
 from gateway.services.operations.locked import LOCKED_TABLES, Locked
 from gateway.services.operations.price_terms import matches_catalog
+from gateway.services.operations.probe_results import check_probe
 from gateway.services.operations.reachability import check_key_server, explain_stripe
 from gateway.services.operations.status import Status, load_status, measure_free_disk
 from gateway.services.runtime import Gateway
@@ -59,6 +60,7 @@ def check_contents(gateway: Gateway, types: Iterable[str]) -> Iterator[Finding]:
     yield check_catalog(gateway)
     yield check_signatures(gateway)
     yield check_modes(gateway)
+    yield check_probe(gateway)
     yield from check_work(load_status(gateway))
 
 

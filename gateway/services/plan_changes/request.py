@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy import exists, select
 from structlog.contextvars import bind_contextvars
 
+from gateway import telemetry
 from gateway.db import bulk, jobs
 from gateway.db.models import TRIAL_END, Invoice, PlanChange, Trial
 from gateway.errors import (
@@ -230,6 +231,7 @@ def write_intent(
             quoted_due_now=terms.amount_due_now if terms is not None and charge == "now" else None,
             cancellation=command.cancellation,
             steps={} if admitted.trial is None else {TRIAL_END: to_unix(now + timedelta(days=admitted.trial.days))},
+            traceparent=telemetry.get_traceparent(),
             created_at=now,
         )
         first = freeze(session, gateway.catalog, intent, admitted.billing)

@@ -27,6 +27,7 @@ from gateway.services.mirror.tables import KINDS
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks import thin
 from gateway.services.webhooks.put_off import put_off, put_off_locked, resume_unlocked
+from gateway.services.webhooks.traces import trace_events
 from gateway.stripe_api import json_text
 from gateway.stripe_api.client import API_VERSION
 from gateway.stripe_api.snapshots import (
@@ -94,7 +95,7 @@ def drain_batch(gateway: Gateway, handlers: Handlers, *, skip_locked: bool = Fal
             events = claim_events(session, gateway.clock())
             ids = [event.id for event in events]
             merged = merge_events(session, events, handlers, gateway.clock(), skip_locked=skip_locked)
-        log_merged(merged)
+        report_merged(gateway, merged)
     except Exception as error:  # `drain_event` finds and records the error with its event
         # A batch that exceeded a timeout would exceed it again, so its events are tried alone. If no event was claimed,
         # the inbox itself is locked.
@@ -128,7 +129,7 @@ def drain_event(gateway: Gateway, handlers: Handlers, event_id: str) -> None:
             session.execute(SHORT_WAIT)
             events = claim_events(session, gateway.clock(), event_id)
             merged = merge_events(session, events, handlers, gateway.clock(), skip_locked=True)
-        log_merged(merged)
+        report_merged(gateway, merged)
     except Exception as error:  # any error is recorded, and the event is retried or becomes dead
         if isinstance(error, DatabaseUnavailable) and (is_locked(error.__cause__) or not is_busy(error.__cause__)):
             raise
@@ -182,12 +183,13 @@ def merge_events(
     return reads
 
 
-def log_merged(reads: Sequence[ReadEvent]) -> None:
-    """Log the merged events, and the plan changes that their subscriptions name."""
+def report_merged(gateway: Gateway, reads: Sequence[ReadEvent]) -> None:
+    """Log and trace the merged events, and the plan changes that their subscriptions name."""
     if reads:
-        shown = [seen for each in reads for seen in each.observations if isinstance(seen, SubscriptionSnapshot)]
-        changes = sorted({seen.change_id for seen in shown if seen.change_id is not None})
-        log.info("events_merged", event_ids=[each.event_id for each in reads], change_ids=changes)
+        shown = [(each, seen) for each in reads for seen in each.observations if isinstance(seen, SubscriptionSnapshot)]
+        changes = {seen.change_id: each.event_id for each, seen in shown if seen.change_id is not None}
+        log.info("events_merged", event_ids=[each.event_id for each in reads], change_ids=sorted(changes))
+        trace_events(gateway, changes)
 
 
 def read_event(stored: ClaimedEvent, handlers: Handlers) -> ReadEvent:

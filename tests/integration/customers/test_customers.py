@@ -69,8 +69,9 @@ def test_a_process_killed_in_the_call_leaves_no_second_customer(world: World) ->
     world.fault("delay", method="POST", path="/v1/customers", seconds=30)
     code = (
         "from gateway.app import wired; from gateway.services.customers.customer import ensure_customer;"
-        "from gateway.services.runtime import Caller;"
-        "ensure_customer(wired(), Caller(organization_id='org_1', actor='t', name='Ada', email='ada@example.test'))"
+        "from gateway.services.runtime import Caller; from gateway.commands.loading import STRIPE;"
+        "gateway = wired(STRIPE);"
+        "ensure_customer(gateway, Caller(organization_id='org_1', actor='t', name='Ada', email='ada@example.test'))"
     )
     config = world.gateway.config
     settings = {

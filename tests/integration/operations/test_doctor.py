@@ -105,7 +105,7 @@ def test_healthy_gateway_lists_its_checks_without_problems(healthy: World) -> No
     assert checked == {
         *("settings", "limits", "database", "commits", "Stripe", "clock"),
         *("webhook endpoint", "catalogue", "workers", "clocks", "inbox", "locks", "jobs"),
-        *("key server", "disk", "prices", "webhook signatures", "modes", "periodic jobs"),
+        *("key server", "disk", "prices", "webhook signatures", "modes", "periodic jobs", "probe"),
     }
 
 
@@ -156,6 +156,7 @@ def test_doctor_reports_limits_that_protect_nothing(healthy: World) -> None:
 
 def test_accepted_delivery_ends_the_report_of_refused_ones(healthy: World) -> None:
     refuse_a_delivery(healthy)
+    assert healthy.client.get("/health/ready").status_code == 200  # anyone can send a bad signature
     deliver(healthy, json.dumps(event()))
     healthy.work()
     assert wrong(healthy.gateway) == []
@@ -207,7 +208,7 @@ def test_doctor_prints_a_line_per_check_and_exits_with_1(healthy: World, monkeyp
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRETS", "whsec_a,whsec_b")
     monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
     good = CliRunner().invoke(cli, ["doctor"], catch_exceptions=False)
-    assert (good.exit_code, good.output.count("✓"), "✗" in good.output) == (0, 23, False)
+    assert (good.exit_code, good.output.count("✓"), "✗" in good.output) == (0, 24, False)
     disable(healthy)
     bad = CliRunner().invoke(cli, ["doctor"], catch_exceptions=False)
     assert (bad.exit_code, bad.output.count("✗")) == (1, 1)

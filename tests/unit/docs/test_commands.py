@@ -4,14 +4,12 @@ import importlib.util
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 
-import click
 import pytest
 from click.testing import CliRunner
 
 from gateway.cli import cli
-from tests.support.commands import subcommands
+from tests.support.commands import runnable_commands
 from tests.support.documents import DOCUMENTS, ROOT, Document, name_of
 
 MAKE, SHELL = shutil.which("make") or "make", shutil.which("sh") or "sh"
@@ -28,15 +26,6 @@ def make_lines() -> set[tuple[str, ...]]:
 
 def python_lines() -> set[tuple[str, ...]]:
     return {tuple(words[1:]) for each in DOCUMENTS for words in each.commands() if words[:2] == ["python", "-m"]}
-
-
-def runnable_commands(command: click.Command, name: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield the names of all commands that have no subcommands."""
-    if not isinstance(command, click.Group):
-        yield name
-        return
-    for each, below in subcommands(command):
-        yield from runnable_commands(below, (*name, each))
 
 
 @pytest.mark.parametrize("words", sorted(gateway_lines()), ids=" ".join)

@@ -10,6 +10,7 @@ import pytest
 from gateway.errors import StripeRejected, StripeUnavailable
 from gateway.services.operations import reachability
 from gateway.services.operations.reachability import check_key_server, explain_stripe
+from gateway.stripe_api import client
 from gateway.stripe_api.client import stripe_call, stripe_client
 from tests.support.config import config
 
@@ -78,3 +79,9 @@ def test_wrong_key_and_refused_connection_are_two_sentences() -> None:
     with answering(http("401 Unauthorized", b'{"error": {"message": "Invalid API Key"}}')) as url:
         assert WRONG_KEY in explain(url)
     assert REFUSED in explain("http://127.0.0.1:1")
+
+
+def test_late_answer_of_stripe_is_a_third_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "READ_TIMEOUT", 0.2)
+    with answering(None) as url:
+        assert LATE in explain(url)
