@@ -21,6 +21,9 @@ from gateway.logging import configure_logging
 from tests.support.leaks import LeakDetector
 
 HERE = Path(__file__).parent
+# No test crashes the shared server, so it need not wait for the disk. Those that do start servers of their own. Each
+# parallel worker keeps connections, and processes that its tests share.
+SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": 300}
 POSTGRES = pytest.StashKey[str]()
 RESOURCES = pytest.StashKey[ExitStack]()
 
@@ -38,15 +41,12 @@ def pytest_configure(config: pytest.Config) -> None:
     resources = config.stash[RESOURCES] = ExitStack()
     directory = Path(resources.enter_context(TemporaryDirectory(prefix="gateway-tests-")))
     try:
-        server = resources.enter_context(embedded_postgres(directory / "pg"))
+        with embedded_postgres(directory / "pg") as server, psycopg.connect(server, autocommit=True) as connection:
+            for setting, value in SETTINGS.items():
+                connection.execute(f"ALTER SYSTEM SET {setting} = {value}")
+        config.stash[POSTGRES] = resources.enter_context(embedded_postgres(directory / "pg", keep=True))
     except DemoError as error:
         raise pytest.UsageError(str(error)) from error
-    config.stash[POSTGRES] = server
-    # No test crashes this server, so it need not wait for the disk. Those that do start servers of their own.
-    with psycopg.connect(server, autocommit=True) as connection:
-        for setting in ("fsync", "full_page_writes"):
-            connection.execute(f"ALTER SYSTEM SET {setting} = off")
-        connection.execute("SELECT pg_reload_conf()")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -33,7 +33,7 @@ keep_database = cache(KeptDatabase)
 def reopen_database(url: str, **options: Any) -> Database:
     """Return the same Database for the same arguments.
 
-    Close the connections of the others. PostgreSQL has a hundred, and all parallel tests share them.
+    Close the connections of the others, which another file of tests has left.
     """
     database = keep_database(url, **options)
     for other in KEPT - {database}:
