@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ from gateway.gc_tuning import reduce_gc
 from gateway.logging import configure_logging
 from tests.support.leaks import LeakDetector
 
+HERE = Path(__file__).parent
 POSTGRES = pytest.StashKey[str]()
 RESOURCES = pytest.StashKey[ExitStack]()
 
@@ -45,6 +47,22 @@ def pytest_configure(config: pytest.Config) -> None:
         for setting in ("fsync", "full_page_writes"):
             connection.execute(f"ALTER SYSTEM SET {setting} = off")
         connection.execute("SELECT pg_reload_conf()")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the files of tests that mostly wait over the run. Other tests use the processors meanwhile."""
+    total = Counter(is_waiting(each) for each in items)
+    passed: Counter[bool] = Counter()
+    place: dict[Path, float] = {}
+    for each in items:
+        passed[is_waiting(each)] += 1
+        place.setdefault(each.path, passed[is_waiting(each)] / total[is_waiting(each)])
+    items.sort(key=lambda each: place[each.path])  # the order within a file stays
+
+
+def is_waiting(item: pytest.Item) -> bool:
+    """Return whether a test mostly waits for other processes."""
+    return item.path.relative_to(HERE).parts[0] in ("demo", "faults")
 
 
 def pytest_collection_finish() -> None:

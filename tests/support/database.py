@@ -26,8 +26,20 @@ class KeptDatabase(Database):
         """Keep the connections."""
 
 
-reopen_database = cache(KeptDatabase)
-"""Return the same Database for the same arguments."""
+KEPT: set[Database] = set()
+keep_database = cache(KeptDatabase)
+
+
+def reopen_database(url: str, **options: Any) -> Database:
+    """Return the same Database for the same arguments.
+
+    Close the connections of the others. PostgreSQL has a hundred, and all parallel tests share them.
+    """
+    database = keep_database(url, **options)
+    for other in KEPT - {database}:
+        other.engine.dispose()
+    KEPT.add(database)
+    return database
 
 
 def empty(gateway: Gateway) -> None:
