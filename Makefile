@@ -24,6 +24,7 @@ check: lint types layers unit ## run the quick checks: lint, types, layers and u
 bench: install                ## measure speed and memory (BASE=../tree compares with another working tree)
 	$(RUN) -m tests.benchmarks.renewals
 	$(RUN) -m tests.benchmarks.acknowledgement
+	$(RUN) -m tests.benchmarks.merge
 	$(RUN) -m tests.benchmarks.end_to_end
 	$(RUN) -m tests.benchmarks.changes
 	$(RUN) -m tests.benchmarks.entitlements
@@ -35,6 +36,7 @@ bench: install                ## measure speed and memory (BASE=../tree compares
 ifdef BASE
 	$(RUN) -m tests.benchmarks.compare changes $(BASE)
 	$(RUN) -m tests.benchmarks.compare acknowledgement $(BASE)
+	$(RUN) -m tests.benchmarks.compare merge $(BASE)
 endif
 
 chaos: install                ## run all faults of queue and database under load, and rewrite their table in docs/operations.md

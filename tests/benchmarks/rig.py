@@ -13,7 +13,7 @@ from gateway.db.migrate import migrate
 from gateway.db.session import Database
 from gateway.demo.postgres import embedded_postgres
 from tests.support.bulk_events import SECRET
-from tests.support.processes import await_port, free_port, gunicorn, running
+from tests.support.processes import Process, await_port, free_port, gunicorn, running
 
 
 @dataclass
@@ -48,10 +48,10 @@ class Rig:
             yield port
 
     @contextmanager
-    def worker(self) -> Iterator[None]:
+    def worker(self) -> Iterator[Process]:
         """Run ``gateway worker``."""
-        with running(["-m", "gateway", "worker"], self.environment, self.logs / "worker.log"):
-            yield
+        with running(["-m", "gateway", "worker"], self.environment, self.logs / "worker.log") as process:
+            yield process
 
 
 @contextmanager
