@@ -4,6 +4,7 @@ import sys
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from stripe import InvoiceItem
@@ -210,7 +211,7 @@ def row_is(stage: Stage, plan: str) -> bool:
 
 def what_to_try(stage: Stage, metrics: str, environment: Path, logs: Path) -> str:
     """Return the addresses and commands to continue with."""
-    gateway = Path(sys.executable).with_name("gateway")
+    gateway = quote(str(Path(sys.executable).with_name("gateway")))  # for a folder with a space in its name
     return f"""
 The gateway keeps serving until Ctrl-C. Open the Billing page of {stage.organization_id}:
 
@@ -229,7 +230,7 @@ To continue in another terminal:
 
 For another organization:
 
-  . {environment}     # the settings of this demo
+  . {quote(str(environment))}     # the settings of this demo
   export TOKEN=$({gateway} token --organization org_mine)
 
   The interface       {stage.url}/v1/openapi.json
