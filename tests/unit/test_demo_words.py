@@ -17,4 +17,4 @@ def test_printed_file_is_read_in_a_folder_with_a_space(tmp_path: Path) -> None:
     words = what_to_try(stage, "http://127.0.0.1:2/metrics", environment, tmp_path)
     [line] = [each.strip() for each in words.splitlines() if each.startswith("  . ")]
     script = f"{line}\necho $SEEN"
-    assert subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout == "yes\n"
+    assert subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True).stdout == "yes\n"
