@@ -56,9 +56,9 @@ install: .venv/installed      ## install the locked dependencies into .venv
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
 	@$(RUN) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@echo "Installing the locked dependencies into .venv …"
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-compile --requirement requirements.lock
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@$(RUN) -m compileall -q gateway handlers schemas
+	@$(RUN) -m compileall -q -j 0 .venv/lib gateway handlers schemas
 	@touch $@
 
 lint: install                 ## run ruff
