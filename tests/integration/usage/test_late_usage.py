@@ -27,6 +27,7 @@ def period_end(world: World, plus: ApiClient) -> datetime:
     with world.gateway.database.transaction() as session:
         write_freely(session)
         session.execute(text("UPDATE plan_history SET recorded_at = recorded_at - interval '1 day'"))
+    assert plus.ok("GET", "/subscription")["plan"] == "plus"
     end = world.plan_row().current_period_end
     assert end is not None
     return end
