@@ -76,7 +76,7 @@ def build_worker(gateway: Gateway, supervised: Supervision | None = None, linger
 
     # Runs each minute in addition to the wake-ups. Otherwise an event whose wake-up was lost would wait forever.
     @app.periodic(cron="* * * * *")
-    @app.task(name=jobs.DRAIN_INBOX, queueing_lock=jobs.DRAIN_INBOX)
+    @app.task(name=jobs.DRAIN_INBOX, queueing_lock=jobs.DRAIN_INBOX, priority=jobs.PRIORITIES[jobs.DRAIN_INBOX])
     def drain_inbox(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
         drain()
 
@@ -175,7 +175,7 @@ def add_usage_tasks(app: App, gateway: Gateway, ending: Event) -> None:
 
     # If a run lasts longer than a minute, the next one runs beside it and takes other reports.
     @app.periodic(cron="* * * * *")
-    @app.task(name=jobs.SEND_USAGE, queueing_lock=jobs.SEND_USAGE)
+    @app.task(name=jobs.SEND_USAGE, queueing_lock=jobs.SEND_USAGE, priority=jobs.PRIORITIES[jobs.SEND_USAGE])
     def send_usage(timestamp: int | None = None) -> None:  # noqa: ARG001 - Procrastinate passes it to a periodic task
         report_to_stripe.send_due_reports(gateway, ending)
 

@@ -43,6 +43,13 @@ FOLLOW_LEVELS = "gateway.follow_levels"
 CHECK_SPEND = "gateway.check_spend"
 BILL_USAGE = "gateway.bill_usage"
 
+PRIORITIES: Mapping[str, int] = MappingProxyType({DRAIN_INBOX: 1, SEND_USAGE: 1})
+"""The tasks that workers take before all others, which have the priority 0.
+
+Each of them is one job for all that waits. So it takes one place of a worker only, and would otherwise wait behind
+thousands of refreshes.
+"""
+
 # Procrastinate has a partial index for each half.
 QUEUEING_LOCK_STATE = text("""
     SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE queueing_lock = :lock AND status = 'todo'),
@@ -167,7 +174,12 @@ def job_of(
 ) -> Job:
     """Return Procrastinate's object for a job."""
     return _app.configure_task(
-        task, queueing_lock=queueing_lock, lock=lock, schedule_at=at, task_kwargs=dict(arguments)
+        task,
+        priority=PRIORITIES.get(task, 0),
+        queueing_lock=queueing_lock,
+        lock=lock,
+        schedule_at=at,
+        task_kwargs=dict(arguments),
     ).job
 
 

@@ -92,10 +92,10 @@ class Life:
         self.expected.change(self.now, "free", 1, self.expected.interval)
         assert self.api.ok("DELETE", "/subscription")["state"] == "applied"
 
-    def use(self, **quantities: int) -> None:
-        """Report usage, as a service of Konnect does."""
+    def use(self, days_ago: int = 0, **quantities: int) -> None:
+        """Report usage, as a service of Konnect does. If it is of an invoiced period, it is billed as if it was new."""
         self.raised_spend = True
-        occurred_at = datetime.fromtimestamp(self.now, UTC).isoformat()
+        occurred_at = datetime.fromtimestamp(self.now - days_ago * DAY, UTC).isoformat()
         events: list[Json] = []
         for meter, quantity in quantities.items():
             self.expected.use(self.now, meter, quantity)

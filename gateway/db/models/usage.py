@@ -51,6 +51,8 @@ class UsageReport(Base):
         # An event that was added after the report went to Stripe would never be billed. Its transaction fails instead.
         CheckConstraint("sent_quantity IS NULL OR sent_quantity = quantity", name="sent_quantity"),
         CheckConstraint("(sent_quantity IS NULL) = (state IN ('open', 'not_billed'))", name="sealed"),
+        # Usage moves to a later period only. A meter that keeps the last value would take an old one for the present.
+        CheckConstraint("moved_to IS NULL OR (moved_to > occurred_at AND aggregation <> 'last')", name="moved_to"),
         # The sender looks for due reports. Partial, so that the index stays small however many reports are stored.
         Index("ix_usage_reports_due", "next_attempt_at", postgresql_where=UNSENT),
         # Each scrape of the metrics counts the refused ones.
@@ -66,7 +68,9 @@ class UsageReport(Base):
     starts_at: Mapped[datetime]
     """The start of the part of an hour whose usage it adds up. No boundary of a period or plan lies within it."""
     occurred_at: Mapped[datetime]
-    """When the latest of its events occurred. Stripe bills the report at this time."""
+    """When the latest of its events occurred. Stripe bills the report at this time, unless it is moved."""
+    moved_to: Mapped[datetime | None]
+    """When Stripe counts the report, because the period in which it occurred was invoiced before it was sent."""
     quantity: Mapped[int]
     events: Mapped[int]
     sent_quantity: Mapped[int | None]
@@ -80,6 +84,11 @@ class UsageReport(Base):
     error: Mapped[str | None]
     """Stripe's words about the last attempt."""
     ended_at: Mapped[datetime | None]
+
+    @property
+    def counts_at(self) -> datetime:
+        """Return the time at which Stripe counts the report."""
+        return self.moved_to or self.occurred_at
 
 
 class UsageEstimate(Base):

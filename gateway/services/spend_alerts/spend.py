@@ -15,16 +15,17 @@ from gateway.catalog import Catalog, CatalogPlan, round_amount
 from gateway.db.models import Json, PlanHistory
 from gateway.services.subscription.billing_state import BillingState
 from gateway.services.subscription.pricing import find_listed, find_metered_ids
-from gateway.services.usage.aggregation import add_up
+from gateway.services.usage.aggregation import LONGEST_DELAY, add_up
 
 # What Stripe has counted, or will count. Usage of the floor plan is not billed.
 SELECT_USAGE = text(f"""
     SELECT meter, {add_up()} AS quantity
     FROM usage_reports
-    WHERE organization_id = :organization_id AND starts_at >= :since AND starts_at < :until
+    WHERE organization_id = :organization_id AND COALESCE(moved_to, starts_at) >= :since AND starts_at < :until
+        AND starts_at > CAST(:since AS timestamptz) - interval '{LONGEST_DELAY.days} days'
         AND state IN ('open', 'sending', 'sent')
     GROUP BY meter, aggregation
-""")  # nosec B608  # noqa: S608 - the expression is ours
+""")  # nosec B608  # noqa: S608 - the expressions are ours
 
 
 @dataclass(frozen=True, kw_only=True)

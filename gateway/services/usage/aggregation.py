@@ -3,6 +3,13 @@
 https://docs.stripe.com/billing/subscriptions/usage-based/meters/configure
 """
 
+from datetime import timedelta
+
+COUNTS_AT = "COALESCE(moved_to, occurred_at)"
+"""The expression for the time at which Stripe counts a report, as ``UsageReport.counts_at`` has it."""
+LONGEST_DELAY = timedelta(days=36)
+"""How long before that time the hour of a report begins at most. Usage of more than 35 days ago is not stored."""
+
 
 def add_up(condition: str = "TRUE") -> str:
     """Return the expression for the usage of a group of reports that fulfil ``condition``.

@@ -15,6 +15,8 @@ from gateway.db.models import UNSENT, Organization, UsageReport
 from gateway.services.runtime import Gateway
 from gateway.services.spend_checks import request_checks
 from gateway.services.usage.ended_plans import find_ended
+from gateway.services.usage.late_usage import move_late_reports
+from gateway.stripe_api.times import to_unix
 
 BATCH = 100
 LEASE = timedelta(minutes=3)
@@ -44,6 +46,7 @@ class ClaimedReport:
     meter: str
     aggregation: str
     occurred_at: datetime
+    moved_to: datetime | None
     quantity: int
     uncertain_since: datetime | None
 
@@ -51,6 +54,16 @@ class ClaimedReport:
     def identifier(self) -> str:
         """Return the identifier by which Stripe recognizes that an event is sent again."""
         return f"usage_{self.id.hex}"
+
+    @property
+    def counts_at(self) -> datetime:
+        """Return the time at which Stripe counts the report."""
+        return self.moved_to or self.occurred_at
+
+    @property
+    def idempotency_key(self) -> str:
+        """Return the key of the call. It differs once the report is moved, because Stripe compares the parameters."""
+        return self.identifier if self.moved_to is None else f"{self.identifier}_{to_unix(self.moved_to)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +112,7 @@ def claim_batch(gateway: Gateway, organization_id: str | None) -> tuple[list[Cla
         for change_id in sorted({*ended.values()}):
             jobs.defer_usage_bill(session, change_id)
         due_rows = [row for row in rows if row.id not in ended]
+        move_late_reports(session, due_rows, now)
         claimed = [build_claim(row, customers.get(row.organization_id)) for row in due_rows]
         for row in rows:
             if row.id in ended:
@@ -122,6 +136,7 @@ def build_claim(row: UsageReport, customer_id: str | None) -> ClaimedReport:
         meter=row.meter,
         aggregation=row.aggregation,
         occurred_at=row.occurred_at,
+        moved_to=row.moved_to,
         quantity=row.quantity,
         uncertain_since=row.uncertain_since,
     )

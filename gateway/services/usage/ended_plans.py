@@ -11,21 +11,27 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from gateway.db.models import PlanChange
-from gateway.services.usage.aggregation import add_up
+from gateway.services.usage.aggregation import COUNTS_AT, LONGEST_DELAY, add_up
 
 # Stripe bills the period in which it removes the items. It has billed the period before with the renewal.
 SINCE = """CASE WHEN change.ended_at >= CAST(change.steps -> 'final_usage' ->> 'end' AS timestamptz)
     THEN CAST(change.steps -> 'final_usage' ->> 'end' AS timestamptz)
     ELSE CAST(change.steps -> 'final_usage' ->> 'start' AS timestamptz) END"""
 # The organization may have bought a plan again, and left it again. So no such purchase lies between report and change.
+# A trial, whose usage is free, does not end between them either. Usage of an earlier period belongs to the change if
+# Stripe has certainly not counted it, because Stripe has invoiced that period. A value that a later one has replaced
+# does not count.
 IS_OF_CHANGE = f"""report.organization_id = change.organization_id
-    AND report.starts_at > {SINCE} - interval '1 hour' AND report.occurred_at >= {SINCE}
+    AND report.starts_at > {SINCE} - interval '{LONGEST_DELAY.days} days'
+    AND ({COUNTS_AT} >= {SINCE}
+        OR (report.state <> 'sent' AND report.uncertain_since IS NULL AND report.aggregation <> 'last'))
     AND NOT EXISTS (
         SELECT FROM plan_history AS begun WHERE begun.organization_id = change.organization_id
             AND begun.recorded_at > least(report.occurred_at, change.created_at)
             AND begun.recorded_at <= greatest(report.occurred_at, change.created_at)
             AND begun.after ->> 'requested_plan' <> :floor
-            AND COALESCE(begun.before ->> 'requested_plan', :floor) = :floor
+            AND (COALESCE(begun.before ->> 'requested_plan', :floor) = :floor
+                OR (begun.before ->> 'status' = 'trialing' AND begun.after ->> 'status' <> 'trialing'))
     )"""  # nosec B608 - the expression is ours
 FIND_ENDED = text(f"""
     SELECT report.id, change.id AS change_id FROM usage_reports AS report JOIN plan_changes AS change ON {IS_OF_CHANGE}
@@ -44,7 +50,8 @@ TAKE_BACK = text(f"""
 SUM_USAGE = text(f"""
     SELECT meter, {add_up()} AS quantity FROM (
         SELECT report.* FROM usage_reports AS report JOIN plan_changes AS change ON {IS_OF_CHANGE}
-        WHERE change.id = :change_id AND report.state IN ('sent', 'invoiced') AND report.occurred_at >= :since
+        WHERE change.id = :change_id AND report.state IN ('sent', 'invoiced')
+            AND ({COUNTS_AT} >= :since OR ({COUNTS_AT} < {SINCE} AND report.state = 'invoiced'))
     ) AS used GROUP BY meter, aggregation
 """)  # nosec B608  # noqa: S608 - the expressions are ours
 
@@ -64,6 +71,6 @@ def take_back(session: Session, change: PlanChange, floor: str, now: datetime) -
 
 
 def sum_usage(session: Session, change: PlanChange, floor: str, since: datetime) -> dict[str, int]:
-    """Return the usage of the plan's last period by meter, as far as it occurred since a moment."""
+    """Return the usage that the plan's last period bills by meter, as far as it counts since a moment."""
     rows = session.execute(SUM_USAGE, {"change_id": change.id, "floor": floor, "since": since})
     return {row.meter: int(row.quantity) for row in rows}

@@ -18,7 +18,7 @@ from gateway.services.usage.claim import Reason, refuse
 from gateway.services.usage.report_to_stripe import REASONS
 from gateway.stripe_api.client import stripe_call
 
-IDENTIFIER = re.compile(r"usage_([0-9a-f]{32})")
+IDENTIFIER = re.compile(r"usage_([0-9a-f]{32})(_\d+)?")
 
 log = structlog.get_logger()
 
@@ -49,7 +49,7 @@ def note_refused_usage(gateway: Gateway, event_id: str) -> int:
 def read_samples(reason: dict[str, Any]) -> Iterator[tuple[uuid.UUID, str, str]]:
     """Yield the id of each report that Stripe names, with Stripe's code and message.
 
-    Stripe names a request by its idempotency key, which is our identifier. Other programs send events too.
+    Stripe names a request by its idempotency key, which begins with our identifier. Other programs send events too.
     """
     for error in reason["error_types"]:
         for sample in error["sample_errors"]:

@@ -102,9 +102,9 @@ def send_report(gateway: Gateway, report: ClaimedReport) -> Sent:
                     "event_name": event_name,
                     "identifier": report.identifier,
                     "payload": {"stripe_customer_id": report.customer_id, "value": str(report.quantity)},
-                    "timestamp": report.occurred_at.isoformat().replace("+00:00", "Z"),
+                    "timestamp": report.counts_at.isoformat().replace("+00:00", "Z"),
                 },
-                {"idempotency_key": report.identifier},
+                {"idempotency_key": report.idempotency_key},
             )
     except StripeNotCalled as error:
         return Sent(report=report, error=error.detail, uncertain_since=since)

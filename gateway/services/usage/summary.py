@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from gateway.db.models import UsageReport
 from gateway.errors import NotFound, StripeRejected, StripeUnavailable
 from gateway.services.runtime import Gateway
-from gateway.services.usage.aggregation import add_up
+from gateway.services.usage.aggregation import COUNTS_AT, LONGEST_DELAY, add_up
 from gateway.services.usage.claim import ClaimedReport, mark_sent
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.times import from_unix, to_unix
@@ -24,10 +24,10 @@ SUM_SENT = text(f"""
     SELECT meter, aggregation, {add_up()} AS quantity,
         (SELECT stripe_customer_id FROM organizations WHERE organizations.id = :organization_id) AS customer_id
     FROM usage_reports
-    WHERE organization_id = :organization_id AND state = 'sent' AND occurred_at >= :since
-        AND starts_at > CAST(:since AS timestamptz) - interval '1 hour'
+    WHERE organization_id = :organization_id AND state = 'sent' AND {COUNTS_AT} >= :since
+        AND starts_at > CAST(:since AS timestamptz) - interval '{LONGEST_DELAY.days} days'
     GROUP BY meter, aggregation
-""")  # nosec B608  # noqa: S608 - the expression is ours
+""")  # nosec B608  # noqa: S608 - the expressions are ours
 
 log = structlog.get_logger()
 
@@ -44,9 +44,18 @@ class Verdict(Enum):
 def compare_summary(gateway: Gateway, report: ClaimedReport, event_name: str) -> Verdict:
     """Compare Stripe's sum of the report's minute with the reports that Stripe has counted.
 
-    If the report is among them, mark it as sent. Raises StripeUnavailable, StripeRejected and NotFound.
+    A report that was moved may have been sent before, too. So both minutes are compared. If Stripe has counted the
+    report, mark it as sent. Raises StripeUnavailable, StripeRejected and NotFound.
     """
-    begin = to_unix(report.occurred_at) // MINUTE * MINUTE
+    minutes = {to_unix(each) // MINUTE * MINUTE for each in (report.occurred_at, report.counts_at)}
+    verdicts = {compare_minute(gateway, report, event_name, begin) for begin in sorted(minutes)}
+    if Verdict.COUNTED in verdicts:
+        return Verdict.COUNTED
+    return Verdict.NOT_COUNTED if verdicts == {Verdict.NOT_COUNTED} else Verdict.UNCLEAR
+
+
+def compare_minute(gateway: Gateway, report: ClaimedReport, event_name: str, begin: int) -> Verdict:
+    """Do what ``compare_summary`` does for the minute that begins at ``begin``."""
     meter_id = list_meter_ids(gateway).get(event_name)
     if meter_id is None or report.customer_id is None:
         return Verdict.NOT_COUNTED  # sending it shows what Stripe says about it
@@ -110,12 +119,13 @@ def lock_and_sum(session: Session, report: ClaimedReport, begin: int) -> int:
     """
     key = f"usage:{report.organization_id}:{report.meter}:{begin}"
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
+    counts_at = func.coalesce(UsageReport.moved_to, UsageReport.occurred_at)
     query = select(func.coalesce(func.sum(UsageReport.quantity), 0)).where(
         UsageReport.organization_id == report.organization_id,
-        UsageReport.starts_at <= report.occurred_at,
-        UsageReport.starts_at > from_unix(begin - 3600),
-        UsageReport.occurred_at >= from_unix(begin),
-        UsageReport.occurred_at < from_unix(begin + MINUTE),
+        UsageReport.starts_at < from_unix(begin + MINUTE),
+        UsageReport.starts_at > from_unix(begin) - LONGEST_DELAY,
+        counts_at >= from_unix(begin),
+        counts_at < from_unix(begin + MINUTE),
         UsageReport.meter == report.meter,
         UsageReport.state == "sent",
     )

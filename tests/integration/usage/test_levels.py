@@ -1,5 +1,6 @@
 """The quantity of the subscription follows the level that a service reports."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -10,6 +11,7 @@ from sqlalchemy import text
 from gateway.db.models import PlanChange, UsageLevel
 from gateway.services.levels.follow import follow_levels
 from tests.support.api import ApiClient
+from tests.support.wait import eventually
 from tests.support.world import World
 
 
@@ -97,6 +99,17 @@ def test_upgrade_buys_the_level_as_far_as_the_exposure_allows(world: World, api:
     assert (follow(world), waits(world)) == (1, False)
     assert api.ok("PATCH", "/subscription", plan="plus")["quantity"] == 10
     assert waits(world)
+
+
+def test_user_waits_for_a_change_that_follows_a_level(world: World, plus: ApiClient) -> None:
+    report(world, 3)
+    world.fault("delay", method="POST", path="/v1/subscriptions/*", seconds=0.5)
+    with ThreadPoolExecutor(1) as threads:
+        following = threads.submit(follow, world)
+        eventually(lambda: [each.state for each in world.rows(PlanChange) if each.actor == "usage"] == ["requested"])
+        assert plus.ok("DELETE", "/subscription")["state"] == "applied"
+        following.result()
+    assert [each.state for each in world.rows(PlanChange) if each.actor == "usage"] == ["applied"]
 
 
 def test_changes_of_levels_do_not_use_up_a_users_limit(world: World, plus: ApiClient) -> None:

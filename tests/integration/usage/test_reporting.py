@@ -104,14 +104,15 @@ def test_deleted_customer_is_unknown(world: World) -> None:
     assert (report(world).state, report(world).reason) == ("refused", "unknown_customer")
 
 
-def test_error_report_marks_a_report_that_was_accepted(world: World) -> None:
+@pytest.mark.parametrize("kind", ["error_report_triggered", "no_meter_found"])
+def test_error_report_marks_a_report_that_was_accepted(world: World, kind: str) -> None:
     send_usage(world, usage_event("e1", occurred_at=soon()))
     customer = world.gateway.database.read("SELECT stripe_customer_id FROM organizations", {})[0][0]
     world.stripe.v1.customers.delete(customer)  # and the gateway does not know it yet
     report_usage(world)
     url, key = world.gateway.config.stripe_api_base, world.gateway.config.stripe_secret_key
     [event] = requests.get(f"{url}/v2/core/events", auth=(key, ""), timeout=5).json()["data"]
-    thin = {name: event[name] for name in event if name != "data"}
+    thin = {name: event[name] for name in event if name != "data"} | {"type": f"v1.billing.meter.{kind}"}
     assert deliver(world, json.dumps(thin)).status_code == 200
     world.work()
     assert (report(world).state, report(world).reason) == ("refused", "unknown_customer")
