@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
 
-.PHONY: help demo test test-long check unit bench chaos fuzz interface install lint types layers security tests client audit \
+.PHONY: help demo test test-long screenshots check unit bench chaos fuzz interface install lint types layers security tests client audit \
         format lock clean
 
 # The first target, so that `make` alone starts nothing.
@@ -18,6 +18,9 @@ test: lint types layers security tests client ## run everything that CI runs
 test-long: install            ## run the tests that take too long for every change
 	$(BIN)/pytest -m long $(ARGS)
 	STATEFUL_EXAMPLES=100 $(BIN)/pytest tests/stateful $(ARGS)
+
+screenshots: install          ## write the states of the Billing page to .screenshots, in light and dark, narrow and wide
+	SCREENSHOTS=.screenshots $(BIN)/pytest -n 0 -m "" tests/browser $(ARGS)
 
 check: lint types layers unit ## run the quick checks: lint, types, layers and unit tests
 

@@ -60,8 +60,8 @@ def test_money_has_the_decimals_of_its_currency(visitor: Visitor) -> None:
 def test_german_browser_gets_german_texts_and_formats(visitor: Visitor) -> None:
     browser = visitor.page.context.browser
     assert browser is not None
-    german = Visitor(visitor.deployment, browser.new_context(locale="de-DE"), visitor.organization)
+    german = Visitor(visitor.deployment, browser.new_page(locale="de-DE"), visitor.organization)
     german.open("/plans")
     german.heading("Tarif ändern").wait_for()
     german.see("250,00")
-    german.context.close()
+    german.page.close()

@@ -7,6 +7,9 @@ import { claims, slot } from "./session.js";
 import { confirmCard, isSandbox, loadStripe, retrieveIntent, StripeRefusal } from "./stripe.js";
 import { t } from "./words.js";
 
+// https://docs.stripe.com/testing#cards
+const TEST_CARDS = { "4242 4242 4242 4242": "accepted", "4000 0025 0000 3155": "asks", "4000 0000 0000 0002": "declined" };
+
 // The secret of the setup intent whose card waits for approval, and the view to return to.
 const waiting = slot("setup");
 
@@ -29,6 +32,11 @@ function sandboxForm(button, next, done) {
       field("cvc", t("card.cvc"), { required: true, inputmode: "numeric", autocomplete: "cc-csc", pattern: "[0-9]{3,4}", placeholder: "123" }),
     ),
     h("p", { class: "muted" }, t("card.sandbox")),
+    h(
+      "ul",
+      { class: "points plain" },
+      Object.entries(TEST_CARDS).map(([number, what]) => h("li", {}, h("strong", { class: "number" }, number), ` ${t(`card.${what}`)}`)),
+    ),
   ];
   const submit = async (card) => {
     const secret = await beginSetup(next);
