@@ -165,6 +165,7 @@ class Visitor:
             lambda: self.deployment.ok(self.organization, "GET", "/invoices")["data"],
             lambda found: any(each["payment_under_way"] for each in found),
         )
+        eventually(lambda: self.details()["quantity"] == 2)
         return money(invoices[0]["amount_remaining"])
 
     def move_to_enterprise(self) -> None:

@@ -52,7 +52,7 @@ function sandboxForm(button, next, done) {
 // Stripe's Payment Element in deferred mode. https://docs.stripe.com/payments/accept-a-payment-deferred?type=setup
 async function paymentElement(button, next, currency, done) {
   const stripe = await loadStripe().catch(() => null);
-  if (stripe === null) return explain(new StripeRefusal());
+  if (stripe === null) return explain(new StripeRefusal(), () => dispatchEvent(new Event("billing:show")));
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const elements = stripe.elements({ mode: "setup", currency, appearance: { theme: dark ? "night" : "stripe" } });
   const place = h("div", { class: "payment-element" });

@@ -10,7 +10,8 @@ export class StripeRefusal extends Error {
   constructor(detail) {
     super(detail);
     this.detail = detail;
-    this.code = detail ? "refused" : "offline";
+    this.code = detail ? "refused" : "stripe_unavailable";
+    this.isUnknown = !detail;
   }
 }
 
