@@ -27,7 +27,7 @@ function sandboxForm(button, next, done) {
       "div",
       { class: "columns" },
       field("expiry", t("card.expiry"), {
-        required: true, autocomplete: "cc-exp", pattern: "\\s*[0-9]{1,2}\\s*/\\s*[0-9]{2,4}\\s*", placeholder: t("card.expiry_example"),
+        required: true, autocomplete: "cc-exp", pattern: "\\s*[0-9]{2}\\s*/?\\s*[0-9]{2,4}\\s*", placeholder: t("card.expiry_example"),
       }),
       field("cvc", t("card.cvc"), { required: true, inputmode: "numeric", autocomplete: "cc-csc", pattern: "[0-9]{3,4}", placeholder: "123" }),
     ),
