@@ -8,7 +8,11 @@ import { confirmCard, isSandbox, loadStripe, retrieveIntent, StripeRefusal } fro
 import { t } from "./words.js";
 
 // https://docs.stripe.com/testing#cards
-const TEST_CARDS = { "4242 4242 4242 4242": "accepted", "4000 0025 0000 3155": "asks", "4000 0000 0000 0002": "declined" };
+const TEST_CARDS = {
+  "4242 4242 4242 4242": "card.accepted",
+  "4000 0025 0000 3155": "card.asks",
+  "4000 0000 0000 0002": "card.declined",
+};
 
 // The secret of the setup intent whose card waits for approval, and the view to return to.
 const waiting = slot("setup");
@@ -35,7 +39,7 @@ function sandboxForm(button, next, done) {
     h(
       "ul",
       { class: "points plain" },
-      Object.entries(TEST_CARDS).map(([number, what]) => h("li", {}, h("strong", { class: "number" }, number), ` ${t(`card.${what}`)}`)),
+      Object.entries(TEST_CARDS).map(([number, text]) => h("li", {}, h("strong", { class: "number" }, number), ` ${t(text)}`)),
     ),
   ];
   const submit = async (card) => {
