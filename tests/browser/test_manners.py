@@ -1,5 +1,7 @@
 """The page is accessible, does not jump, is small, and speaks the reader's language."""
 
+import pytest
+
 from tests.support.accessibility import find_violations
 from tests.support.visitor import Visitor
 
@@ -44,7 +46,9 @@ def test_axe_finds_nothing_in_any_view(visitor: Visitor) -> None:
         assert visitor.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
 
 
-def test_first_load_is_small_and_does_not_jump(visitor: Visitor) -> None:
+@pytest.mark.parametrize("width", [360, 1280])
+def test_first_load_is_small_and_does_not_jump(visitor: Visitor, width: int) -> None:
+    visitor.page.set_viewport_size({"width": width, "height": 740})
     visitor.open()
     assert visitor.page.evaluate(SHIFT) < 0.1
     assert visitor.page.evaluate(LOADED) < FIRST_LOAD

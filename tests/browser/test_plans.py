@@ -86,6 +86,7 @@ def test_card_with_3d_secure_is_approved_or_refused(visitor: Visitor) -> None:
 
 def test_switch_to_the_year_is_charged_as_quoted(visitor: Visitor) -> None:
     visitor.subscribe()
+    visitor.deployment.ok(visitor.organization, "PATCH", "/subscription", quantity=5)
     visitor.open("/plans")
     visitor.press("Yearly")
     visitor.see("$2,500.00")
@@ -95,12 +96,17 @@ def test_switch_to_the_year_is_charged_as_quoted(visitor: Visitor) -> None:
     visitor.see(f"We charge {due} to Visa")
     photograph(visitor, "yearly-quote")
     visitor.press("Confirm change")
-    visitor.see("1 service at $2,500.00 per year")
+    visitor.see("5 services at $2,500.00 per year")
     customer, _ = visitor.ids()
     assert due in invoiced(visitor.deployment.stripe, customer, ["amount_paid"])
     visitor.follow("Billing history")
     visitor.see("Paid")
     assert set(visitor.amounts()) == invoiced(visitor.deployment.stripe, customer, ["total"])
+    quote = read_quote(visitor, lambda: visitor.go("/cancel", "Cancel your plan"))
+    visitor.see(f"{money(quote['credit'])} is credited for the time that you do not use.")
+    visitor.see("Services: you have 5, and up to 3 can be used.")
+    photograph(visitor, "cancel-year")
+    visitor.go("/history", "Billing history")
     visitor.press("Receipt")
     visitor.page.wait_for_url("**/receipts/*")
 
