@@ -69,3 +69,9 @@ def test_german_browser_gets_german_texts_and_formats(visitor: Visitor) -> None:
     german.heading("Tarif ändern").wait_for()
     german.see("250,00")
     german.page.close()
+
+
+@pytest.mark.long
+def test_reference_shows_the_interface(visitor: Visitor) -> None:
+    visitor.page.goto(f"http://127.0.0.1:{visitor.deployment.port}/docs")
+    visitor.see("/v1/subscription/preview")
