@@ -6,7 +6,7 @@ RUN := $(BIN)/python
 # them would spend seconds on compiling the project again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-long check unit bench chaos fuzz interface install lint types layers security tests client audit \
+.PHONY: help demo test test-long screenshots check unit bench chaos fuzz interface install lint types layers security tests client audit \
         format lock clean
 
 # The first target, so that `make` alone starts nothing.
@@ -23,6 +23,9 @@ test: install                 ## run everything that CI runs
 test-long: install            ## run the tests that take too long for every change
 	$(BIN)/pytest -m long $(ARGS)
 	STATEFUL_EXAMPLES=100 $(BIN)/pytest tests/stateful $(ARGS)
+
+screenshots: install          ## write the states of the Billing page to .screenshots, in light and dark, narrow and wide
+	SCREENSHOTS=.screenshots $(BIN)/pytest -n 0 -m "" tests/browser $(ARGS)
 
 check: lint types layers unit ## run the quick checks: lint, types, layers and unit tests
 

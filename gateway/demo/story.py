@@ -217,8 +217,8 @@ The gateway keeps serving until Ctrl-C. Open the Billing page of {stage.organiza
 
   {stage.url}/billing#token={stage.token}
 
-Click Change Plan, then Upgrade to Plus. The card is on file already, so the page shows the quote. Click Subscribe, and
-then Cancel Plan to go back. The card 4000 0025 0000 3155 shows 3-D Secure.
+Click Change Plan, then Upgrade to Plus, and type any address. A card is on file already, so the quote comes next. Click
+Subscribe, and then Cancel Plan to go back. Under Payment methods, the card 4000 0025 0000 3155 shows 3-D Secure.
 
 To continue in another terminal:
 
@@ -228,10 +228,11 @@ To continue in another terminal:
   curl -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \\
        -d '{{"plan": "plus"}}' {stage.url}/v1/subscription/preview
 
-For another organization:
+For another organization, which is new and has no card:
 
   . {quote(str(environment))}     # the settings of this demo
   export TOKEN=$({gateway} token --organization org_mine)
+  echo "$DEMO_URL/billing#token=$TOKEN"     # its Billing page
 
   The interface       {stage.url}/v1/openapi.json
   Stripe              {stage.stripe_url}

@@ -28,7 +28,7 @@ def main(purchases: int) -> None:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         times = []
         for number in range(purchases):
-            visitor = Visitor(deployment, browser.new_context(locale="en-US"), f"org_{number}")
+            visitor = Visitor(deployment, browser.new_page(locale="en-US"), f"org_{number}")
             deployment.enrol(visitor.organization)
             visitor.open("/plans/plus/details")
             visitor.enter_details()

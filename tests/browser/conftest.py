@@ -1,4 +1,4 @@
-"""A real browser on a running gateway, which the tests of this folder share.
+"""A real browser on a running gateway, which the tests of this folder share. Most of them use the same tab.
 
 Playwright keeps an event loop in this thread, in which no other loop can run. So it must end before other tests begin.
 """
@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
-from playwright.sync_api import BrowserContext, sync_playwright
+from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from gateway.db.migrate import migrate
 from gateway.db.session import Database
@@ -37,13 +37,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="package")
 def context() -> Iterator[BrowserContext]:
-    """Start Debian's Chromium. The tests share its cache, and each one has tabs of its own."""
+    """Start Debian's Chromium. The tests share its cache."""
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         shared = started.new_context(locale="en-US", timezone_id="UTC")
         shared.set_default_timeout(10_000)
         yield shared
         started.close()
+
+
+@pytest.fixture(scope="package")
+def errors(context: BrowserContext) -> list[str]:
+    """Collect the errors of all tabs, and what breaks the page's own policy."""
+    found: list[str] = []
+    context.on("weberror", lambda each: found.append(str(each.error)))
+    context.on("console", lambda each: found.append(each.text) if "Content Security Policy" in each.text else None)
+    return found
+
+
+@pytest.fixture(scope="package")
+def tab(context: BrowserContext) -> Page:
+    """Open the tab that the tests share, because a new one takes longer than a view of the page."""
+    return context.new_page()
 
 
 @pytest.fixture(scope="package")
@@ -65,12 +80,17 @@ def deployment(request: pytest.FixtureRequest, worker_id: str) -> Iterator[Deplo
 
 
 @pytest.fixture
-def visitor(context: BrowserContext, deployment: Deployment) -> Iterator[Visitor]:
-    """Open a tab for a new organization. Fail if the page logs an error or breaks its own policy."""
-    found = Visitor(deployment, context, f"org_browser_{next(_numbers)}")
-    yield found
+def visitor(deployment: Deployment, tab: Page, errors: list[str]) -> Iterator[Visitor]:
+    """Clear the tab for a new organization. Fail if the page logs an error or breaks its own policy."""
+    tab.goto(f"http://127.0.0.1:{deployment.port}/billing/static/texts/en.json")
+    tab.evaluate("sessionStorage.clear()")
+    tab.set_viewport_size({"width": 1280, "height": 720})
+    yield Visitor(deployment, tab, f"org_browser_{next(_numbers)}")
     deployment.end_faults()
-    context.set_offline(False)
-    for page in context.pages:
-        page.close()
-    assert found.errors == []
+    tab.context.set_offline(False)
+    for page in tab.context.pages:
+        if page != tab:
+            page.close()
+    found = errors.copy()
+    errors.clear()
+    assert found == []

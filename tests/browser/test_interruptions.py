@@ -1,5 +1,6 @@
 """Something comes between a person and their change: another tab, a reload, the back button, a lost connection."""
 
+from tests.support.screenshots import photograph
 from tests.support.shown_amounts import quoted
 from tests.support.visitor import Visitor
 from tests.support.wait import eventually
@@ -36,6 +37,7 @@ def test_changed_price_is_shown_before_it_is_charged(visitor: Visitor) -> None:
     with visitor.page.expect_response("**/subscription") as answered:
         visitor.press("Confirm change")
     visitor.see("Your plan or a price has changed in the meantime. Nothing was charged.")
+    photograph(visitor, "price-changed")
     assert set(visitor.amounts()) <= quoted(answered.value.json()["quote"])
     assert visitor.details()["quantity"] == 1
 
@@ -58,6 +60,7 @@ def test_change_of_somebody_else_is_followed_without_a_reload(visitor: Visitor) 
     visitor.deployment.call_and_leave(visitor.organization, "PATCH", "/subscription", plan="free")
     visitor.open()
     visitor.see("Your plan is changing to Free.")
+    photograph(visitor, "change-in-progress")
     visitor.deployment.end_faults()
     visitor.see("Done. Your organization is on Free now.")
 
@@ -82,6 +85,7 @@ def test_lost_connection_leaves_a_truthful_page(visitor: Visitor) -> None:
     visitor.context.set_offline(True)
     visitor.press("Confirm Downgrade")
     visitor.see("The connection was lost before the answer came.")
+    photograph(visitor, "answer-lost")
     assert visitor.details()["plan"] == "plus"
     visitor.context.set_offline(False)
     visitor.see("Done. Your organization is on Free now.")
@@ -94,6 +98,7 @@ def test_missing_connection_is_said_and_overcome(visitor: Visitor) -> None:
         visitor.context.set_offline(True)
         visitor.follow(offline_view)
         visitor.see("There is no connection.")
+        photograph(visitor, "offline")
         visitor.context.set_offline(False)
         visitor.heading(offline_view).wait_for()
         visitor.go("/", "Your plan")

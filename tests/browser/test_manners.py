@@ -1,5 +1,7 @@
 """The page is accessible, does not jump, is small, and speaks the reader's language."""
 
+import pytest
+
 from tests.support.accessibility import find_violations
 from tests.support.visitor import Visitor
 
@@ -44,7 +46,9 @@ def test_axe_finds_nothing_in_any_view(visitor: Visitor) -> None:
         assert visitor.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
 
 
-def test_first_load_is_small_and_does_not_jump(visitor: Visitor) -> None:
+@pytest.mark.parametrize("width", [360, 1280])
+def test_first_load_is_small_and_does_not_jump(visitor: Visitor, width: int) -> None:
+    visitor.page.set_viewport_size({"width": width, "height": 740})
     visitor.open()
     assert visitor.page.evaluate(SHIFT) < 0.1
     assert visitor.page.evaluate(LOADED) < FIRST_LOAD
@@ -60,8 +64,14 @@ def test_money_has_the_decimals_of_its_currency(visitor: Visitor) -> None:
 def test_german_browser_gets_german_texts_and_formats(visitor: Visitor) -> None:
     browser = visitor.page.context.browser
     assert browser is not None
-    german = Visitor(visitor.deployment, browser.new_context(locale="de-DE"), visitor.organization)
+    german = Visitor(visitor.deployment, browser.new_page(locale="de-DE"), visitor.organization)
     german.open("/plans")
     german.heading("Tarif ändern").wait_for()
     german.see("250,00")
-    german.context.close()
+    german.page.close()
+
+
+@pytest.mark.long
+def test_reference_shows_the_interface(visitor: Visitor) -> None:
+    visitor.page.goto(f"http://127.0.0.1:{visitor.deployment.port}/docs")
+    visitor.see("/v1/subscription/preview")

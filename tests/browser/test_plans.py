@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from tests.support.json_types import Json
+from tests.support.screenshots import photograph
 from tests.support.shown_amounts import invoiced, money, priced, quoted, upcoming
 from tests.support.visitor import ASKING, DECLINED, Visitor
 
@@ -22,6 +23,7 @@ def choose_plus(visitor: Visitor) -> None:
     visitor.follow("Change Plan")
     visitor.see("Upgrade to Plus")
     assert set(visitor.amounts()) <= priced(visitor.deployment.stripe)
+    photograph(visitor, "plans")
     visitor.follow("Upgrade to Plus")
 
 
@@ -29,6 +31,7 @@ def test_new_organization_tries_plus_without_a_card(visitor: Visitor) -> None:
     visitor.open()
     visitor.press("Try Plus for free")
     visitor.see("Your trial of Plus ends in 30 days")
+    photograph(visitor, "trial")
     assert visitor.details()["plan"] == "plus"
 
 
@@ -36,15 +39,19 @@ def test_card_buys_plus_and_cancels_it_at_the_quoted_amounts(visitor: Visitor) -
     choose_plus(visitor)
     visitor.enter_details()
     visitor.see("Card number")
+    photograph(visitor, "purchase-card")
     quote = read_quote(visitor, visitor.enter_card)
     visitor.see("You pay $0.00 today.")
+    photograph(visitor, "purchase-quote")
     visitor.press("Subscribe")
     visitor.see("Done. Your organization is on Plus now.")
     assert visitor.details()["plan"] == "plus"
     due = upcoming(visitor.deployment.stripe, visitor.ids()[1])
     visitor.see("if nothing changes")
+    photograph(visitor, "subscribed")
     assert (money(quote["amount_due_on_billing_date"]), due in visitor.amounts()) == (due, True)
     quote = read_quote(visitor, lambda: visitor.follow("Cancel Plan"))
+    photograph(visitor, "cancel")
     visitor.press("Confirm Downgrade")
     visitor.see("Done. Your organization is on Free now.")
     assert visitor.details()["plan"] == "free"
@@ -56,6 +63,7 @@ def test_declined_card_shows_the_banks_reason(visitor: Visitor) -> None:
     visitor.enter_details()
     visitor.enter_card(DECLINED)
     visitor.see("Your card was declined.")
+    photograph(visitor, "card-declined")
     assert visitor.details()["payment_method"] is None
 
 
@@ -78,19 +86,27 @@ def test_card_with_3d_secure_is_approved_or_refused(visitor: Visitor) -> None:
 
 def test_switch_to_the_year_is_charged_as_quoted(visitor: Visitor) -> None:
     visitor.subscribe()
+    visitor.deployment.ok(visitor.organization, "PATCH", "/subscription", quantity=5)
     visitor.open("/plans")
     visitor.press("Yearly")
     visitor.see("$2,500.00")
+    photograph(visitor, "plans-yearly")
     quote = read_quote(visitor, lambda: visitor.follow("Switch to yearly billing"))
     due = money(quote["amount_due_now"])
     visitor.see(f"We charge {due} to Visa")
+    photograph(visitor, "yearly-quote")
     visitor.press("Confirm change")
-    visitor.see("1 service at $2,500.00 per year")
+    visitor.see("5 services at $2,500.00 per year")
     customer, _ = visitor.ids()
     assert due in invoiced(visitor.deployment.stripe, customer, ["amount_paid"])
     visitor.follow("Billing history")
     visitor.see("Paid")
     assert set(visitor.amounts()) == invoiced(visitor.deployment.stripe, customer, ["total"])
+    quote = read_quote(visitor, lambda: visitor.go("/cancel", "Cancel your plan"))
+    visitor.see(f"{money(quote['credit'])} is credited for the time that you do not use.")
+    visitor.see("Services: you have 5, and up to 3 can be used.")
+    photograph(visitor, "cancel-year")
+    visitor.go("/history", "Billing history")
     visitor.press("Receipt")
     visitor.page.wait_for_url("**/receipts/*")
 
@@ -101,6 +117,8 @@ def test_payment_waits_for_the_holder_of_the_card(visitor: Visitor) -> None:
     buy_a_year(visitor)
     visitor.enter_details()
     visitor.press("Subscribe")
+    visitor.see("Your bank asks you to approve the payment")
+    photograph(visitor, "approval")
     answer_bank(visitor, "Fail authentication")
     visitor.see("The payment was not approved, and nothing was charged.")
     visitor.press("Cancel the change")
@@ -140,7 +158,9 @@ def test_sales_are_asked_for_enterprise_and_about_leaving_it(visitor: Visitor) -
     visitor.go("/payment-methods", "Payment methods")
     visitor.see("Our sales team manages the payments")
     assert visitor.page.get_by_role("button").count() == 0
+    photograph(visitor, "enterprise-methods")
     visitor.go("/", "Your plan")
+    photograph(visitor, "enterprise")
     visitor.follow("Contact Sales")
     visitor.fill(name="Kim", email="kim@example.com", company="Example Ltd", message="We shrink.")
     visitor.press("Send")
@@ -162,7 +182,7 @@ def test_keyboard_alone_goes_to_plus_and_back(visitor: Visitor) -> None:
     visitor.type(email="billing@example.com", line1="1 Main Street", city="Springfield")
     visitor.page.keyboard.press("Enter")
     visitor.see("Card number")
-    visitor.type(number="4242424242424242", expiry="12 / 34", cvc="123")
+    visitor.type(number="4242424242424242", expiry="1234", cvc="123")
     visitor.page.keyboard.press("Enter")
     visitor.see("You pay $0.00 today.")
     visitor.enter_on("Subscribe")

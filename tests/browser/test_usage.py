@@ -1,5 +1,6 @@
 """The Usage section shows usage, estimates and spend alerts."""
 
+from tests.support.screenshots import photograph
 from tests.support.shown_amounts import upcoming
 from tests.support.visitor import Visitor
 
@@ -15,6 +16,7 @@ def test_usage_and_estimate_are_those_of_stripe(visitor: Visitor) -> None:
     visitor.heading("Usage").wait_for()
     visitor.see("$20.00 per million")
     assert "1,200,000" in visitor.page.locator("main").inner_text()
+    photograph(visitor, "usage")
 
 
 def test_spend_alerts_are_set_edited_and_deleted(visitor: Visitor) -> None:
@@ -28,6 +30,7 @@ def test_spend_alerts_are_set_edited_and_deleted(visitor: Visitor) -> None:
     visitor.press("Save alerts")
     visitor.see("The spend alerts are saved.")
     assert read_alerts(visitor) == ([50_050, 100_000], 200_000)
+    photograph(visitor, "usage-alerts")
     visitor.press("Delete the alert at $500.50")
     amounts.fill("750.005")
     visitor.press("Save alerts")

@@ -13,7 +13,9 @@ from typing import Any
 
 import psycopg
 import requests
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
+from psycopg.sql import SQL, Identifier
 from stripe import StripeClient
 
 from gateway.app import build_gateway
@@ -38,6 +40,11 @@ WAITING = """
     SELECT (SELECT count(*) FROM webhook_events WHERE state IN ('pending', 'failed'))
          + (SELECT count(*) FROM procrastinate_jobs
             WHERE status = 'doing' OR status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now()))
+"""
+
+END_SESSIONS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = %s AND query NOT LIKE 'LISTEN%%'
 """
 
 
@@ -136,6 +143,23 @@ class Deployment(SandboxFaults):
         """Call the JSON interface, but hang up before the answer arrives."""
         with suppress(requests.ReadTimeout):
             self.api(organization_id, method, path, timeout=0.5, **body)
+
+    @contextmanager
+    def without_database(self) -> Iterator[None]:
+        """End the sessions of the gateway's database, and refuse new ones for the length of the block.
+
+        The worker keeps the connection that listens, so that it need not start again.
+        """
+        url = self.environment["GATEWAY_DATABASE_URL"]
+        name = str(conninfo_to_dict(url)["dbname"])
+        allow = SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+        with psycopg.connect(url, dbname="postgres", autocommit=True) as connection:
+            connection.execute(allow.format(Identifier(name), SQL("false")))
+            try:
+                connection.execute(END_SESSIONS, [name])
+                yield
+            finally:
+                connection.execute(allow.format(Identifier(name), SQL("true")))
 
     def refresh(self, kind: str, stripe_id: str) -> None:
         """Enqueue the job that retrieves an object from Stripe."""

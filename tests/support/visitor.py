@@ -6,7 +6,7 @@ from functools import partial
 from urllib.parse import quote
 
 import requests
-from playwright.sync_api import BrowserContext, Locator, Page
+from playwright.sync_api import Locator, Page
 
 from gateway.auth import SCOPES, issue_development_token
 from tests.support.api import take_card
@@ -25,25 +25,13 @@ FOCUSED = "() => { const {activeElement: e} = document; return [e.getAttribute('
 class Visitor:
     """One tab, and the organization whose administrator uses it."""
 
-    def __init__(self, deployment: Deployment, context: BrowserContext, organization: str) -> None:
-        self.deployment, self.context, self.organization = deployment, context, organization
-        self.errors: list[str] = []
-        self.page = self.new_page()
-
-    def new_page(self) -> Page:
-        """Open another tab."""
-        page = self.context.new_page()
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda message: self._note(message.text))
-        return page
-
-    def _note(self, text: str) -> None:
-        if "Content Security Policy" in text:
-            self.errors.append(text)
+    def __init__(self, deployment: Deployment, page: Page, organization: str) -> None:
+        self.deployment, self.page, self.organization = deployment, page, organization
+        self.context = page.context
 
     def another_tab(self) -> "Visitor":
         """Return the same person in another tab."""
-        return Visitor(self.deployment, self.context, self.organization)
+        return Visitor(self.deployment, self.context.new_page(), self.organization)
 
     def token(self, scopes: tuple[str, ...] = SCOPES, age: timedelta = timedelta()) -> str:
         """Return a token of the organization."""
@@ -115,9 +103,13 @@ class Visitor:
         )
         self.press("Continue")
 
+    def fill_card(self, number: str = GOOD) -> None:
+        """Type a card."""
+        self.fill(number=number, expiry="12 / 34", cvc="123")
+
     def enter_card(self, number: str = GOOD) -> None:
         """Type a card and continue."""
-        self.fill(number=number, expiry="12 / 34", cvc="123")
+        self.fill_card(number)
         self.press("Continue")
 
     def amounts(self) -> list[str]:
@@ -173,6 +165,7 @@ class Visitor:
             lambda: self.deployment.ok(self.organization, "GET", "/invoices")["data"],
             lambda found: any(each["payment_under_way"] for each in found),
         )
+        eventually(lambda: self.details()["quantity"] == 2)
         return money(invoices[0]["amount_remaining"])
 
     def move_to_enterprise(self) -> None:

@@ -7,6 +7,13 @@ import { claims, slot } from "./session.js";
 import { confirmCard, isSandbox, loadStripe, retrieveIntent, StripeRefusal } from "./stripe.js";
 import { t } from "./words.js";
 
+// https://docs.stripe.com/testing#cards
+const TEST_CARDS = {
+  "4242 4242 4242 4242": "card.accepted",
+  "4000 0025 0000 3155": "card.asks",
+  "4000 0000 0000 0002": "card.declined",
+};
+
 // The secret of the setup intent whose card waits for approval, and the view to return to.
 const waiting = slot("setup");
 
@@ -24,11 +31,16 @@ function sandboxForm(button, next, done) {
       "div",
       { class: "columns" },
       field("expiry", t("card.expiry"), {
-        required: true, autocomplete: "cc-exp", pattern: "\\s*[0-9]{1,2}\\s*/\\s*[0-9]{2,4}\\s*", placeholder: t("card.expiry_example"),
+        required: true, autocomplete: "cc-exp", pattern: "\\s*[0-9]{2}\\s*/?\\s*[0-9]{2,4}\\s*", placeholder: t("card.expiry_example"),
       }),
       field("cvc", t("card.cvc"), { required: true, inputmode: "numeric", autocomplete: "cc-csc", pattern: "[0-9]{3,4}", placeholder: "123" }),
     ),
     h("p", { class: "muted" }, t("card.sandbox")),
+    h(
+      "ul",
+      { class: "points plain" },
+      Object.entries(TEST_CARDS).map(([number, text]) => h("li", {}, h("strong", { class: "number" }, number), ` ${t(text)}`)),
+    ),
   ];
   const submit = async (card) => {
     const secret = await beginSetup(next);
@@ -44,7 +56,7 @@ function sandboxForm(button, next, done) {
 // Stripe's Payment Element in deferred mode. https://docs.stripe.com/payments/accept-a-payment-deferred?type=setup
 async function paymentElement(button, next, currency, done) {
   const stripe = await loadStripe().catch(() => null);
-  if (stripe === null) return explain(new StripeRefusal());
+  if (stripe === null) return explain(new StripeRefusal(), () => dispatchEvent(new Event("billing:show")));
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const elements = stripe.elements({ mode: "setup", currency, appearance: { theme: dark ? "night" : "stripe" } });
   const place = h("div", { class: "payment-element" });

@@ -71,7 +71,8 @@ export async function follow(change) {
 
 function finish(change) {
   if (change.state === "applied" || hasLeft(change)) {
-    flashNext(notice("good", h("p", {}, t("change.applied", { plan: change.subscription.plan_name }))));
+    const text = change.from_plan === change.to_plan ? "change.applied_same" : "change.applied";
+    flashNext(notice("good", h("p", {}, t(text, { plan: change.subscription.plan_name }))));
     return open("/");
   }
   flashNext(explain(new Problem({ ...change.error, status: 409 })));

@@ -24,6 +24,8 @@ const SECTIONS = {
   "/": "overview", "/usage": "usage", "/payment-methods": "methods", "/history": "history", "/details": "details",
 };
 
+const TITLES = { 401: "expired.title", 403: "forbidden.title" };
+
 const main = document.querySelector("main");
 const reload = () => location.reload();
 let turn = 0;
@@ -53,7 +55,7 @@ async function show({ first = false } = {}) {
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
     again = problem.isFile ? reload : show; // a browser may not fetch a file again that it once failed to fetch
-    content = page(t(problem.status === 401 ? "expired.title" : "failed.title"), explain(problem, again));
+    content = page(t(TITLES[problem.status] ?? "failed.title"), explain(problem, again));
   }
   if (mine !== turn) return; // the reader has moved on
   retry = again;

@@ -24,7 +24,6 @@ const DETAILED = new Set(["card_declined", "no_immediate_charge", "invalid_reque
 const PLACES = {
   payment_method_required: "/payment-methods",
   card_expired: "/payment-methods",
-  default_payment_method: "/payment-methods/new",
   unpaid_invoice: "/history",
   payment_action_required: "/history",
   payment_method_in_use: "/history",

@@ -2,12 +2,12 @@
 
 import { card, h, notice } from "./dom.js";
 import { limitName, limitText } from "./offers.js";
-import { date, money, number, t } from "./words.js";
+import { date, dates, money, number, t } from "./words.js";
 
 export function quoteCard(quote) {
   const amount = (value) => money(value, quote.currency);
-  const line = (text, value, kind = "") =>
-    h("tr", { class: kind }, h("th", { scope: "row" }, text), h("td", {}, amount(value)));
+  const line = (text, value, kind = "", note = null) =>
+    h("tr", { class: kind }, h("th", { scope: "row" }, text, note && h("span", { class: "note" }, note)), h("td", {}, amount(value)));
   const extra = ["discounts", "taxes", "balance"].filter((each) => quote[each] !== 0);
   const onDate = quote.billing_date ? t("quote.on_date", { date: date(quote.billing_date) }) : t("quote.later");
   return card(
@@ -19,7 +19,7 @@ export function quoteCard(quote) {
       h(
         "tbody",
         {},
-        quote.lines.map((each) => line(each.description ?? "", each.amount)),
+        quote.lines.map((each) => line(each.description ?? "", each.amount, "", dates(each.period))),
         extra.length > 0 && line(t("quote.subtotal"), quote.subtotal, "sum"),
         extra.map((each) => line(t(`quote.${each}`), quote[each])),
       ),

@@ -10,7 +10,8 @@ export class StripeRefusal extends Error {
   constructor(detail) {
     super(detail);
     this.detail = detail;
-    this.code = detail ? "refused" : "offline";
+    this.code = detail ? "refused" : "stripe_unavailable";
+    this.isUnknown = !detail;
   }
 }
 
@@ -45,11 +46,12 @@ async function callSandbox(path, parameters, method = "POST") {
 
 // Confirm a setup intent with the card that was typed, and return the intent. It may need the holder's approval.
 export async function confirmCard(secret, card, returnTo) {
+  const [month, year] = [card.expiry.trim().slice(0, 2), card.expiry.trim().slice(2).replace(/\D/g, "")];
   const method = await callSandbox("/v1/payment_methods", {
     type: "card",
     "card[number]": card.number,
-    "card[exp_month]": card.expiry.split("/")[0].trim(),
-    "card[exp_year]": (card.expiry.split("/")[1] ?? "").trim(),
+    "card[exp_month]": month,
+    "card[exp_year]": year,
     "card[cvc]": card.cvc,
   });
   return callSandbox(`/v1/setup_intents/${intentOf(secret)}/confirm`, {

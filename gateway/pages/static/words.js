@@ -52,6 +52,10 @@ export const date = (value) => new Intl.DateTimeFormat(wanted, { dateStyle: "lon
 export const time = (value) => new Intl.DateTimeFormat(wanted, { dateStyle: "medium", timeStyle: "short" }).format(new Date(value));
 export const shortDate = (value) => new Intl.DateTimeFormat(wanted, { dateStyle: "medium" }).format(new Date(value));
 
+// Format a period. An end at midnight belongs to the day that begins.
+export const dates = ({ start, end }) =>
+  new Intl.DateTimeFormat(wanted, { dateStyle: "medium" }).formatRange(new Date(start), new Date(end));
+
 // Format a span of hours in the largest unit that fits.
 export function hours(value) {
   const days = value / 24;

@@ -2,6 +2,7 @@
 
 import { call, get } from "../api.js";
 import { action, card, h, link, notice, outside, page, pill } from "../dom.js";
+import { unitsText } from "../offers.js";
 import { explain, flashNext } from "../problems.js";
 import { mayChange } from "../session.js";
 import { label, money, shortDate, t } from "../words.js";
@@ -14,7 +15,7 @@ export async function invoices() {
     get("/subscription"), get("/invoices"), get("/subscription/history"), get("/plans"),
   ]);
   const isManaged = !details.actions.includes("change_plan") && details.actions.includes("contact_sales");
-  const plan = (key) => offers.data.find((each) => each.key === key)?.name ?? key;
+  const find = (key) => offers.data.find((each) => each.key === key);
   return page(
     t("history.title"),
     isManaged && notice("info", h("p", {}, t("managed")), h("div", { class: "buttons" }, link("/sales", t("sales.action"), "button"))),
@@ -24,7 +25,7 @@ export async function invoices() {
     ),
     card(
       t("history.plan"),
-      pages(entries, (each) => entry(each, plan), "/subscription/history", (last) => last.version, t("history.no_changes")),
+      pages(entries, (each) => entry(each, find(each.plan.plan)), "/subscription/history", (last) => last.version, t("history.no_changes")),
     ),
   );
 }
@@ -101,8 +102,9 @@ function payText({ next_payment_attempt: next }, amount, method) {
   return next ? `${sentence} ${t("invoice.next", { date: shortDate(next) })}` : sentence;
 }
 
-function entry(each, plan) {
-  const { plan: state, actor, recorded_at: time } = each;
+// A state of the plan. The `offer` is missing if the plan is no longer in the catalogue.
+function entry({ plan: state, actor, recorded_at: time }, offer) {
+  const isCounted = offer?.unit && offer.price?.unit_amount !== 0;
   return h(
     "li",
     {},
@@ -110,7 +112,8 @@ function entry(each, plan) {
       "div",
       { class: "item" },
       h("strong", {}, time ? shortDate(time) : "–"),
-      h("span", {}, plan(state.plan)),
+      h("span", {}, [offer?.name ?? state.plan, isCounted && unitsText(offer, state.quantity)].filter(Boolean).join(", ")),
+      state.status === "trialing" && pill(t("status.trialing"), "info"),
       state.standing !== "good" && pill(t(`standing.${state.standing}`), state.standing === "grace" ? "warn" : "bad"),
       h("span", { class: "muted" }, actor ? label("actor", actor.type) : ""),
     ),

@@ -11,14 +11,18 @@ export async function methods(isNew) {
   if (isNew && mayChange()) return addMethod();
   const [{ data }, details] = await Promise.all([get("/payment-methods"), get("/subscription")]);
   const isManaged = !details.actions.includes("change_plan") && details.actions.includes("contact_sales");
+  const isOwn = mayChange() && !isManaged;
   return page(
     t("methods.title"),
     isManaged && notice("info", h("p", {}, t("managed")), h("div", { class: "buttons" }, link("/sales", t("sales.action"), "button"))),
     !mayChange() && notice("info", h("p", {}, t("read_only"))),
-    card(null, data.length === 0 ? h("p", { class: "muted" }, t("methods.empty")) : h("ul", { class: "rows" }, data.map((each) => item(each, isManaged)))),
-    mayChange() && !isManaged && h("div", { class: "buttons" }, link("/payment-methods/new", t("methods.add"), "button primary")),
-    mayChange() && !isManaged && h("p", { class: "muted" }, t("methods.note")),
-    mayChange() && !isManaged && portal(),
+    card(
+      null,
+      data.length === 0 ? h("p", { class: "muted" }, t("methods.empty")) : h("ul", { class: "rows" }, data.map((each) => item(each, isOwn))),
+      isOwn && h("div", { class: "buttons" }, link("/payment-methods/new", t("methods.add"), "button primary")),
+      isOwn && data.length > 0 && h("p", { class: "muted" }, t("methods.note")),
+    ),
+    isOwn && card(null, portal()),
   );
 }
 
@@ -30,7 +34,7 @@ function portal() {
     location.assign(url);
   };
   const button = action(t("methods.portal"), open, (problem) => problems.replaceChildren(explain(problem)), "");
-  return [h("div", { class: "buttons" }, button), h("p", { class: "muted" }, t("methods.portal_note")), problems];
+  return [h("p", { class: "muted" }, t("methods.portal_note")), h("div", { class: "buttons" }, button), problems];
 }
 
 async function addMethod() {
@@ -43,7 +47,7 @@ async function addMethod() {
   return page(t("methods.add"), card(null, h("p", { class: "muted" }, t("card.why")), body), h("p", {}, link("/payment-methods", t("stop"))));
 }
 
-function item(method, isManaged) {
+function item(method, isOwn) {
   const problems = h("div", { class: "problems" });
   const failed = (problem) => problems.replaceChildren(explain(problem));
   const show = (text) => {
@@ -70,12 +74,12 @@ function item(method, isManaged) {
       method.is_default && pill(t("methods.default"), "good"),
       method.is_expired && pill(t("methods.is_expired"), "bad"),
     ),
-    mayChange() && !isManaged &&
+    isOwn &&
       h(
         "div",
         { class: "buttons" },
         !method.is_default && !method.is_expired && named(action(t("methods.make_default"), makeDefault, failed, ""), "methods.make_default_of", method),
-        named(action(t("methods.remove"), remove, failed, "quiet"), "methods.remove_of", method),
+        named(action(t("methods.remove"), remove, failed, ""), "methods.remove_of", method),
       ),
     problems,
   );

@@ -35,12 +35,13 @@ export async function overview() {
 
 const nameOf = (offers, key) => offers.data.find((each) => each.key === key)?.name ?? key;
 
-function pendingNotice({ pending_change: change }, offers) {
+function pendingNotice({ pending_change: change, plan: now }, offers) {
   if (!change) return null;
   const plan = nameOf(offers, change.to_plan);
   const problems = h("div", { class: "problems" });
   const failed = (problem) => problems.replaceChildren(explain(problem));
-  if (change.state !== "requires_action") return notice("busy", h("p", {}, t("pending.running", { plan })));
+  const running = change.to_plan === now ? t("pending.running_same") : t("pending.running", { plan });
+  if (change.state !== "requires_action") return notice("busy", h("p", {}, running));
   const buttons = [
     action(t("pending.approve"), () => approve(change.id), failed),
     action(t("pending.abandon"), () => abandon(change.id), failed, ""),
@@ -72,7 +73,7 @@ function paymentNotice(details, floor, bills) {
     details.standing === "suspended" ? "bad" : "warn",
     h("h2", {}, t(`standing.${details.standing}`)),
     h("p", {}, parts.filter(Boolean).join(" ")),
-    h("div", { class: "buttons" }, actions, open?.hosted_invoice_url && outside(open.hosted_invoice_url, t("invoice.view"))),
+    h("div", { class: "buttons" }, actions, open?.hosted_invoice_url && outside(open.hosted_invoice_url, t("dunning.view"))),
   );
 }
 
@@ -113,9 +114,7 @@ function planCard(details, offer, trialOffer) {
     "section",
     { class: "card plan" },
     h("div", { class: "plan-head" }, h("h2", { class: "plan-name" }, details.plan_name), statusPill(details)),
-    h("p", { class: "lead" }, costText(details, offer)),
-    details.requested_plan !== details.plan && !details.grant &&
-      h("p", { class: "muted" }, t("overview.requested", { plan: offer?.name ?? details.requested_plan })),
+    h("p", { class: "lead" }, leadText(details, offer)),
     h(
       "div",
       { class: "buttons" },
@@ -137,6 +136,14 @@ function statusPill({ standing, status, trial }) {
   return status === "none" ? null : pill(t("status.active"), "good");
 }
 
+// What the organization pays for its plan, or for the plan that it cannot use now.
+function leadText(details, offer) {
+  const { plan, requested_plan: requested, grant, pending_change: change } = details;
+  if (plan === requested || grant) return costText(details, offer);
+  if (change) return t("plans.pending"); // Stripe still has the plan that the organization has left
+  return t("overview.requested", { plan: offer?.name ?? requested, cost: costText(details, offer) });
+}
+
 function costText({ price, quantity, trial }, offer) {
   if (!price) return t("price.free");
   if (price.unit_amount === 0) return t("price.free");
@@ -147,9 +154,9 @@ function costText({ price, quantity, trial }, offer) {
 }
 
 function billingCard(details) {
-  const { upcoming_charges: upcoming, payment_method: method, billing_date: next } = details;
+  const { upcoming_charges: upcoming, payment_method: method, billing_date: next, trial } = details;
   const facts = [
-    row(t("overview.billing_date"), next ? date(next) : t("overview.no_billing_date")),
+    row(t("overview.billing_date"), next && (!trial || trial.converts) ? date(next) : t("overview.no_billing_date")),
     upcoming &&
       row(
         t("overview.next_charge"),
@@ -159,7 +166,7 @@ function billingCard(details) {
     row(
       t("overview.method"),
       method ? method.label : t("overview.no_method"),
-      details.actions.includes("change_plan") &&
+      details.actions.includes("change_plan") && mayChange() &&
         link("/payment-methods", t(method ? "overview.change_method" : "overview.add_method")),
     ),
     details.credit_balance > 0 && row(t("overview.credit"), money(details.credit_balance, details.currency)),
@@ -193,14 +200,14 @@ function presentText(name, plan, { quantity, price }, used) {
 }
 
 function estimateTable(estimate) {
-  const parts = ["base", "prorations", "usage", "discounts", "tax", "balance"];
+  const parts = ["prorations", "base", "usage", "discounts", "tax", "balance"];
   const line = (name, value, kind) =>
     h("tr", { class: kind }, h("th", { scope: "row" }, name), h("td", {}, money(value, estimate.currency)));
   return [
     h(
       "table",
       { class: "lines" },
-      h("tbody", {}, parts.filter((each) => estimate[each] !== 0).map((each) => line(t(`estimate.${each}`), estimate[each]))),
+      h("tbody", {}, parts.filter((each) => estimate[each] !== 0).map((each) => line(t(`estimate.${each}`, { date: date(estimate.billing_date) }), estimate[each]))),
       h("tfoot", {}, line(t("estimate.due", { date: date(estimate.billing_date) }), estimate.due, "total")),
     ),
     h("p", { class: "muted" }, t("overview.calculated", { date: time(estimate.calculated_at) })),

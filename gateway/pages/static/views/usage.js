@@ -50,6 +50,7 @@ function meterCard(meter, days, offer, currency) {
 
 // A bar for each day. A screen reader gets the same numbers as a table.
 function chart(days, quantities) {
+  if (quantities.size === 0) return h("p", { class: "muted" }, t("usage.empty"));
   const most = Math.max(1, ...quantities.values());
   const drawing = svg("svg", {
     class: "chart", viewBox: `0 0 ${days.length * BAR} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true",
@@ -63,7 +64,8 @@ function chart(days, quantities) {
   const rows = days
     .filter((day) => quantities.has(day))
     .map((day) => h("tr", {}, h("th", { scope: "row" }, shortDate(day)), h("td", {}, number(quantities.get(day)))));
-  return [drawing, rows.length > 0 && h("details", {}, h("summary", {}, t("usage.days")), h("table", { class: "lines" }, h("tbody", {}, rows)))];
+  const axis = h("div", { class: "axis muted", "aria-hidden": "true" }, [days[0], days.at(-1)].map((day) => h("span", {}, shortDate(day))));
+  return [drawing, axis, h("details", {}, h("summary", {}, t("usage.days")), h("table", { class: "lines" }, h("tbody", {}, rows)))];
 }
 
 function svg(tag, attributes, text) {
