@@ -25,7 +25,7 @@ from gateway.db.session import Database
 from gateway.errors import DatabaseUnavailable
 from gateway.job_log import log_job
 from gateway.services.operations.status import HEARTBEAT_TIMEOUT
-from gateway.services.operations.worker_clocks import REPORT_EVERY, report_clock
+from gateway.services.operations.worker_reports import REPORT_EVERY, report_worker
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks.drain_loop import LINGER
 from gateway.services.webhooks.wakeup import defer_drain
@@ -59,7 +59,7 @@ async def work(gateway: Gateway, concurrency: int) -> None:
     watching = threading.Thread(target=watch, args=(gateway.database, supervised), name="watchdog", daemon=True)
     watching.start()
     working = asyncio.create_task(keep_working(gateway, concurrency, supervised))
-    reporting = asyncio.create_task(keep_reporting_clock(gateway))
+    reporting = asyncio.create_task(keep_reporting(gateway, supervised))
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -76,11 +76,11 @@ async def work(gateway: Gateway, concurrency: int) -> None:
     reporting.cancel()
 
 
-async def keep_reporting_clock(gateway: Gateway) -> None:
-    """Report regularly whether this machine's clock is wrong."""
+async def keep_reporting(gateway: Gateway, supervised: Supervision) -> None:
+    """Report regularly whether this machine's clock is wrong, and whether its connection was lost."""
     while True:
         with suppress(DatabaseUnavailable):
-            await asyncio.to_thread(report_clock, gateway)
+            await asyncio.to_thread(report_worker, gateway, supervised.take_losses())
         await asyncio.sleep(REPORT_EVERY.total_seconds())
 
 

@@ -75,6 +75,7 @@ class QueueConnector(PsycopgConnector):
                 await self._listen(on_notification, channels)
             except psycopg.OperationalError as error:
                 log.warning("listener_without_database", error=str(error))
+                self._supervised.note_loss()
             self._supervised.beat(supervision.LISTEN)
             await asyncio.sleep(RETRY_AFTER)
 
