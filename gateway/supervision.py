@@ -15,6 +15,7 @@ class Supervision:
         self.ending = threading.Event()
         """Jobs must end soon, because the process stops or the queue's worker starts again."""
         self._silence: dict[str, int] = {}
+        self._losses = 0
         self._lock = threading.Lock()
 
     def beat(self, loop: str) -> None:
@@ -26,6 +27,17 @@ class Supervision:
         """Note that a loop has nothing to do, so it need not turn."""
         with self._lock:
             self._silence.pop(loop, None)
+
+    def note_loss(self) -> None:
+        """Count a loss of the connection that listens."""
+        with self._lock:
+            self._losses += 1
+
+    def take_losses(self) -> int:
+        """Return the number of losses since the last call."""
+        with self._lock:
+            losses, self._losses = self._losses, 0
+            return losses
 
     def reset(self) -> None:
         """Expect no loop to turn until its next beat."""

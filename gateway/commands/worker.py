@@ -15,15 +15,17 @@ from procrastinate import App, JobContext
 from procrastinate.exceptions import ConnectorException
 from procrastinate.middleware import AsyncCallNext
 from procrastinate.worker import Worker
+from psycopg.errors import ForeignKeyViolation
 
 from gateway import gc_tuning
 from gateway.commands.loading import STRIPE, load_gateway, refuse_unmigrated
 from gateway.db.pooler import refuse_pooler
-from gateway.db.session import Database, is_busy, is_outage
+from gateway.db.queue import lacks_database
+from gateway.db.session import Database
 from gateway.errors import DatabaseUnavailable
 from gateway.job_log import log_job
 from gateway.services.operations.status import HEARTBEAT_TIMEOUT
-from gateway.services.operations.worker_clocks import REPORT_EVERY, report_clock
+from gateway.services.operations.worker_reports import REPORT_EVERY, report_worker
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks.drain_loop import LINGER
 from gateway.services.webhooks.wakeup import defer_drain
@@ -57,7 +59,7 @@ async def work(gateway: Gateway, concurrency: int) -> None:
     watching = threading.Thread(target=watch, args=(gateway.database, supervised), name="watchdog", daemon=True)
     watching.start()
     working = asyncio.create_task(keep_working(gateway, concurrency, supervised))
-    reporting = asyncio.create_task(keep_reporting_clock(gateway))
+    reporting = asyncio.create_task(keep_reporting(gateway, supervised))
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -74,45 +76,32 @@ async def work(gateway: Gateway, concurrency: int) -> None:
     reporting.cancel()
 
 
-async def keep_reporting_clock(gateway: Gateway) -> None:
-    """Report regularly whether this machine's clock is wrong."""
+async def keep_reporting(gateway: Gateway, supervised: Supervision) -> None:
+    """Report regularly whether this machine's clock is wrong, and whether its connection was lost."""
     while True:
         with suppress(DatabaseUnavailable):
-            await asyncio.to_thread(report_clock, gateway)
+            await asyncio.to_thread(report_worker, gateway, supervised.take_losses())
         await asyncio.sleep(REPORT_EVERY.total_seconds())
 
 
 async def keep_working(gateway: Gateway, concurrency: int, supervised: Supervision) -> None:
-    """Start Procrastinate's worker again whenever it loses the database and ends, with an error or without.
+    """Start Procrastinate's worker again whenever it ends, with an error or without.
 
-    The jobs of the worker that ended are retried like those of a killed worker.
+    Its statements wait for a lost database, so it ends only if it cannot know whether it has taken a job, or if another
+    worker took it for dead. Its jobs are then retried like those of a killed worker.
     """
     app = build_worker(gateway, supervised, LINGER)
-    while True:
-        try:
-            # The queue's pool opens without delay only if the database accepts new connections. Those that the
-            # process already has prove nothing.
-            await asyncio.to_thread(open_and_close, gateway.database)
-            # Without this drain, events that became due during an outage would wait for the next full minute.
-            await asyncio.to_thread(defer_drain, gateway.database)
-            async with app.open_async():
+    async with app.open_async():
+        while not supervised.stopping.is_set():
+            try:
+                # Without this drain, events that are due already would wait for the next full minute.
+                await asyncio.to_thread(defer_drain, gateway.database)
                 await EndingWorker(app, supervised, concurrency).run()  # type: ignore[no-untyped-call]  # Procrastinate's
-        except (ConnectorException, psycopg.Error, DatabaseUnavailable) as error:
-            if not lacks_database(error):
-                raise
-            log.warning("worker_without_database", exc_info=True)
-        await asyncio.sleep(OUTAGE_PAUSE)
-
-
-def open_and_close(database: Database) -> None:
-    """Open a new connection and close it. Raise psycopg.OperationalError if the database accepts none."""
-    database.connect().close()
-
-
-def lacks_database(error: Exception) -> bool:
-    """Return whether the error means that the database is down or busy."""
-    cause = error.__cause__ if isinstance(error, ConnectorException) else error
-    return isinstance(error, DatabaseUnavailable) or is_outage(cause) or is_busy(cause)
+            except (ConnectorException, DatabaseUnavailable) as error:
+                if not (lacks_database(error) or isinstance(error.__cause__, ForeignKeyViolation)):
+                    raise
+                log.warning("worker_without_database", exc_info=True)
+            await asyncio.sleep(OUTAGE_PAUSE)
 
 
 async def leave_to_next_run(run: AsyncCallNext, context: JobContext, _worker: object) -> Any:
@@ -151,6 +140,16 @@ class EndingWorker(Worker):
         self._jobs = 0
         supervised.reset()
         supervised.ending.clear()
+
+    async def _periodic_deferrer(self) -> None:
+        """Start again after an outage. Otherwise the loop would make up for each turn that it missed."""
+        while True:
+            try:
+                await super()._periodic_deferrer()  # type: ignore[no-untyped-call]  # Procrastinate's
+            except ConnectorException as error:
+                if not lacks_database(error):
+                    raise
+            await asyncio.sleep(OUTAGE_PAUSE)
 
     def stop(self) -> None:
         """Stop, and make the jobs end."""

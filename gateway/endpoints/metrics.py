@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
+import psycopg
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -46,16 +47,34 @@ class DatabaseGauges(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield all gauges, or only that the database is unavailable."""
-        reading = READER.submit(lambda: list(gauges(self._gateway)))
+        reading = READER.submit(read, self._gateway)
         try:
             found = reading.result(READ_TIMEOUT)
         except (DatabaseUnavailable, TimeoutError):
             reading.cancel()
             log.warning("metrics_without_database", exc_info=True)
-            yield GaugeMetricFamily("gateway_database_up", "Whether the database answers.", 0)
+            yield database_up(is_up=False)
             return
-        yield GaugeMetricFamily("gateway_database_up", "Whether the database answers.", 1)
         yield from found
+
+
+def database_up(*, is_up: bool) -> Metric:
+    """Return the gauge of the database's availability."""
+    return GaugeMetricFamily("gateway_database_up", "Whether the database answers and accepts connections.", is_up)
+
+
+def read(parts: Gateway) -> list[Metric]:
+    """Return all gauges. Raise DatabaseUnavailable.
+
+    A database that accepts no new connection still answers on those that a process has, until they end.
+    """
+    found = list(gauges(parts))
+    try:
+        parts.database.connect().close()
+    except psycopg.OperationalError:
+        log.warning("metrics_without_new_connection", exc_info=True)
+        return [database_up(is_up=False), *found]
+    return [database_up(is_up=True), *found]
 
 
 def gauges(parts: Gateway) -> Iterator[Metric]:
@@ -177,6 +196,11 @@ def status_gauges(now: Status) -> Iterator[Metric]:
         "gateway_worker_clocks_wrong",
         "Workers whose machine's clock differs from the database's. Alert on any.",
         len(now.wrong_clocks),
+    )
+    yield GaugeMetricFamily(
+        "gateway_worker_connections_lost",
+        "Workers whose listening connection was lost within the last seconds. Alert if it stays.",
+        len(now.lost_connections),
     )
     yield GaugeMetricFamily(
         "gateway_stripe_breaker_open",

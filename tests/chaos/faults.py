@@ -1,17 +1,21 @@
 """The faults, what happens under each, and what an operator does."""
 
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import psycopg
 import requests
 from psycopg.sql import SQL, Identifier
 
 from tests.chaos.hosts import FAR, PORT, can_cut_links, cut, linked, reachable, standby
 from tests.chaos.stage import Stage
+from tests.support.pgbouncer import IGNORES_SETTINGS, PGBOUNCER, pgbouncer
 
 END_ALL = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -19,6 +23,7 @@ END_ALL = """
 """
 END_LISTENER = END_ALL + " AND state = 'idle' AND (query LIKE 'LISTEN%%' OR query = 'SELECT 1')"
 DATABASE = "gateway"
+PROBERS, PROBE_EVERY = 4, 0.1  # clients, and seconds between two requests of each
 AFTER_RESTART = 15  # seconds until the load goes on as before after the worker was killed
 FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 pause = threading.Event().wait
@@ -105,28 +110,59 @@ def locked(statement: str) -> Callable[[Stage], AbstractContextManager[None]]:
 
 
 @contextmanager
-def locked_inbox(stage: Stage) -> Iterator[None]:
-    """Lock the inbox. Liveness must be answered all the time."""
+def answered(stage: Stage, timeout: float) -> Iterator[None]:
+    """Ask for liveness on new connections, and check that each request is answered."""
     live = f"http://127.0.0.1:{stage.gateway.port}/health/live"
     over = threading.Event()
     failures: list[str] = []
 
     def probe() -> None:
-        while not over.wait(0.2):
+        while not over.wait(PROBE_EVERY):
             try:
-                requests.get(live, timeout=2).raise_for_status()
+                requests.get(live, timeout=timeout).raise_for_status()
             except requests.RequestException as error:
                 failures.append(repr(error))
 
-    prober = threading.Thread(target=probe)
-    with locked("LOCK TABLE webhook_events")(stage):
-        prober.start()
-        try:
-            yield
-        finally:
-            over.set()
-            prober.join()
+    probers = [threading.Thread(target=probe) for _ in range(PROBERS)]
+    for each in probers:
+        each.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for each in probers:
+            each.join()
     assert failures == [], failures
+
+
+@contextmanager
+def locked_inbox(stage: Stage) -> Iterator[None]:
+    """Lock the inbox. Liveness must be answered all the time."""
+    with locked("LOCK TABLE webhook_events")(stage), answered(stage, 2):
+        yield
+
+
+@contextmanager
+def replaced_processes(stage: Stage) -> Iterator[None]:
+    """Replace the web processes twice, as after a new catalogue. No request may be lost."""
+    assert stage.web is not None
+    with answered(stage, 10):
+        for _ in range(2):
+            old = stage.web.children()
+            os.kill(stage.web.pid, signal.SIGHUP)
+            psutil.wait_procs(old, timeout=30)
+            assert not any(each.is_running() for each in old)
+        yield
+
+
+@contextmanager
+def behind_pooler(stage: Stage) -> Iterator[None]:
+    """Start web and worker behind PgBouncer in transaction mode, and correct the setting at the end."""
+    direct = stage.gateway.environment["GATEWAY_DATABASE_URL"]
+    with pgbouncer(direct, "transaction", IGNORES_SETTINGS) as url:
+        stage.move_to(url)
+        yield
+    stage.move_to(direct)
 
 
 @contextmanager
@@ -179,14 +215,17 @@ FAULTS = (
         strike=killed_sessions,
         happens="Some requests are 503. The sessions are replaced.",
         advice="Find out who ends them.",
+        in_doctor="connections: connection of worker",
+        in_metrics="gateway_worker_connections_lost 1.0",
         seconds=20,
     ),
     Fault(
         name="no new connections, and LISTEN is cut",
         strike=exhausted_connections,
-        happens="The worker ends its drain and starts again.",
+        happens="Web and worker go on with their connections.",
         advice="Free connections, or raise `max_connections`.",
         in_doctor="database:",
+        in_metrics="gateway_database_up 0.0",
     ),
     Fault(
         name="one organization is locked",
@@ -203,6 +242,15 @@ FAULTS = (
         happens="Deliveries are 503, and Stripe repeats them. Health is answered.",
         advice="End the session that `gateway doctor` names.",
         in_doctor="webhook_events is locked by session",
+        in_metrics="gateway_database_up 0.0",
+        seconds=20,
+    ),
+    Fault(
+        name="the job queue is locked",
+        strike=locked("LOCK TABLE procrastinate_jobs"),
+        happens="Events are stored. Changes are 503. The worker waits.",
+        advice="End the session that `gateway doctor` names.",
+        in_doctor="procrastinate_jobs is locked by session",
         in_metrics="gateway_database_up 0.0",
         seconds=20,
     ),
@@ -224,6 +272,21 @@ FAULTS = (
         in_metrics="gateway_worker_clocks_wrong 1.0",
         seconds=20,
         needs=lambda: bool(FAKETIME),
+    ),
+    Fault(
+        name="SIGHUP replaces the web processes twice",
+        strike=replaced_processes,
+        happens="No request is lost.",
+        advice="Nothing.",
+    ),
+    Fault(
+        name="PgBouncer in transaction mode",
+        strike=behind_pooler,
+        happens="Web and worker refuse to start.",
+        advice="Set its `pool_mode` to `session`, or connect to PostgreSQL directly.",
+        in_doctor="leads to a connection pooler",
+        in_metrics="ConnectionError",
+        needs=lambda: PGBOUNCER is not None,
     ),
     Fault(
         name="the primary's host vanishes, and its standby is promoted after 20 seconds",

@@ -1,9 +1,9 @@
-"""The deployment under the faults. It restarts its worker as a supervisor does, and measures how merges go on."""
+"""The deployment under the faults. It restarts its processes as a supervisor does, and measures how merges go on."""
 
 import statistics
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -16,10 +16,11 @@ from gateway.db.session import Database
 from gateway.sandbox import Sandbox
 from tests.faults.postgres import Crashing, crashing_postgres
 from tests.support.deployment import Deployment, deployed
-from tests.support.processes import Process, running
+from tests.support.processes import Process, await_port, running
 from tests.support.wait import eventually, poll
 
 ORGANIZATIONS = 24
+RESTART_AFTER = 0.5  # seconds between the end of a process and its restart
 # Stripe goes on for three days. Here it goes on for as long as the longest fault.
 RETRIES = (0.05, 0.2, 0.5, 1.0, *[2.0] * 60)
 RESUMED = (
@@ -53,7 +54,7 @@ MIRRORED = """
 
 @dataclass
 class Stage:
-    """A deployment, its server, and its supervised worker."""
+    """A deployment, its server, and its supervised processes."""
 
     gateway: Deployment
     server: Crashing
@@ -66,48 +67,62 @@ class Stage:
     """What the worker's environment has beside the gateway's settings."""
     customers: dict[str, str] = field(default_factory=dict)
     """The customer of each organization."""
+    web: Process | None = None
+    worker: Process | None = None
     _ending: threading.Event = field(default_factory=threading.Event)
-    _web: Process | None = None
-    _worker: Process | None = None
+    _supervisors: list[threading.Thread] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        self._web = self.gateway.serve()
+        self._supervisors = [threading.Thread(target=each) for each in (self._supervise_web, self._supervise_worker)]
+        for each in self._supervisors:
+            each.start()
+        await_port(self.gateway.port)
         for number in range(ORGANIZATIONS):
             name = f"org_{number}"
             self.customers[name] = self.gateway.enrol(name)["customer"]
             self.gateway.ok(name, "PATCH", "/subscription", plan="plus")
-        self._supervisor = threading.Thread(target=self._supervise)
-        self._supervisor.start()
         eventually(self.gateway.all_done, 60)
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._ending.set()
-        self._supervisor.join()
+        for each in self._supervisors:
+            each.join()
 
-    def _supervise(self) -> None:
+    def _supervise_web(self) -> None:
+        addresses = [f"--bind=127.0.0.1:{self.gateway.port}", f"--metrics-bind=127.0.0.1:{self.gateway.metrics_port}"]
         while not self._ending.is_set():
-            environment = {**self.gateway.environment, **self.worker_environment}
-            log = self.gateway.logs / "worker.log"
-            with running(["-m", "gateway", "worker"], environment, log) as self._worker:
-                while self._worker.alive and not self._ending.wait(0.2):
-                    pass
+            with self._running("serve", *addresses) as self.web:
+                self._await_end(self.web)
+
+    def _supervise_worker(self) -> None:
+        while not self._ending.is_set():
+            with self._running("worker", **self.worker_environment) as self.worker:
+                self._await_end(self.worker)
+
+    def _running(self, command: str, *options: str, **environment: str) -> AbstractContextManager[Process]:
+        log = self.gateway.logs / f"{command}.log"
+        return running(["-m", "gateway", command, *options], {**self.gateway.environment, **environment}, log)
+
+    def _await_end(self, process: Process) -> None:
+        while process.alive and not self._ending.wait(0.2):
+            pass
+        self._ending.wait(RESTART_AFTER)
 
     def restart_worker(self, **environment: str) -> None:
         """Kill the worker. Its supervisor starts it again, with these variables beside the gateway's settings."""
         self.worker_environment = environment
-        if self._worker is not None:
+        if self.worker is not None:
             with suppress(ProcessLookupError):
-                self._worker.kill()
+                self.worker.kill()
 
     def move_to(self, database_url: str) -> None:
         """Restart web and worker with another address of their database."""
         self.gateway.environment["GATEWAY_DATABASE_URL"] = database_url
         self.restart_worker()
-        assert self._web is not None
-        self._web.ask_to_stop()
-        self._web.wait()
-        self._web = self.gateway.serve()
+        if self.web is not None:
+            with suppress(ProcessLookupError):
+                self.web.ask_to_stop()
 
     def rows(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Execute a statement on the database itself and return its rows."""

@@ -2,11 +2,13 @@
 
 import signal
 import threading
+import time
 
 import psycopg
 import pytest
 import requests
 
+from gateway.commands.worker import GRACE
 from gateway.db.session import Database
 from gateway.db.writer import Writer
 from gateway.errors import DatabaseUnavailable
@@ -73,6 +75,17 @@ def test_worker_without_its_database_continues_later(own: Deployment, postgres: 
     eventually(lambda: pending(own) == 0, 60)
     assert worker.alive
     assert_merged_once(own, deliveries)
+
+
+@pytest.mark.long
+def test_worker_without_its_database_stops_in_time(own: Deployment, postgres: Crashing) -> None:
+    worker = own.work()
+    with postgres.crashed():
+        eventually(lambda: "worker_without_database" in worker.log())
+        worker.ask_to_stop()
+        stopping = time.monotonic()
+        assert worker.wait() == 0
+    assert time.monotonic() - stopping < GRACE
 
 
 def test_refresh_without_a_database_is_merged_when_it_is_back(own: Deployment, postgres: Crashing) -> None:

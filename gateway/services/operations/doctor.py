@@ -208,6 +208,10 @@ def check_work(now: Status) -> Iterator[Finding]:
         yield Finding(ok=False, text=f"clocks: {each}. Run NTP on that machine.")
     if not now.wrong_clocks:
         yield Finding(ok=True, text="clocks: those of all workers agree with the database's")
+    for each in now.lost_connections:
+        yield Finding(ok=False, text=f"connections: {each}. Find out who ends the sessions of PostgreSQL.")
+    if not now.lost_connections:
+        yield Finding(ok=True, text="connections: no worker has lost its own within seconds")
     waiting = f"{now.events['pending']} events pending, {now.events['failed']} to be retried"
     late = f"the oldest has been due for {now.lag.total_seconds():.0f} seconds"
     yield Finding(ok=now.lag <= MAX_LAG, text=f"inbox: {waiting}" + (f", {late}" if now.lag > MAX_LAG else ""))

@@ -28,7 +28,7 @@ from gateway.db.models import (
 from gateway.services.mirror.calculated_charges import Cause
 from gateway.services.notifications.records import ReceiverReport, report_receivers
 from gateway.services.operations.locked import Locked, find_locked_organizations
-from gateway.services.operations.worker_clocks import find_wrong_clocks
+from gateway.services.operations.worker_reports import CLOCK, CONNECTION, find_reports
 from gateway.services.runtime import Gateway
 
 COUNT_LIMIT = 100_000  # beyond it, the exact number no longer matters
@@ -112,6 +112,8 @@ class Status:
     workers: int
     wrong_clocks: Sequence[str]
     """The workers whose clock differs from the database's, in words."""
+    lost_connections: Sequence[str]
+    """The workers whose listening connection was lost a moment ago, in words."""
     breaker_open: bool
     """Whether a process has stopped calling Stripe because it does not answer."""
 
@@ -143,7 +145,8 @@ def load_status(gateway: Gateway) -> Status:
             job_lag=session.scalar(JOB_LAG) or timedelta(0),
             periodic_age=session.scalar(PERIODIC_AGE),
             workers=session.scalar(WORKERS, silence) or 0,
-            wrong_clocks=find_wrong_clocks(session, gateway.clock()),
+            wrong_clocks=find_reports(session, CLOCK, gateway.clock()),
+            lost_connections=find_reports(session, CONNECTION, gateway.clock()),
             breaker_open=session.scalar(BREAKER_OPEN) or False,
         )
 

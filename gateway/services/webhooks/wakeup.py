@@ -7,6 +7,7 @@ import structlog
 
 from gateway.db import jobs
 from gateway.db.session import Database
+from gateway.errors import DatabaseUnavailable
 
 # Seconds between two wake-ups of one process. A wake-up delays concurrent acknowledgements by half a millisecond, and a
 # burst has many events. The drain that the first wake-up started lingers longer than this, so it sees the later events.
@@ -17,6 +18,7 @@ MAX_RELIANCE = 1.0
 # Seconds that the last wake-up may take when the process ends. Without the limit, a database that does not answer would
 # block the process.
 CLOSE_TIMEOUT = 5.0
+OUTAGE_PAUSE = 1.0  # second before the wake-up tries the database again
 
 log = structlog.get_logger()
 
@@ -93,6 +95,10 @@ class Wakeup:
     def _try_defer_drain(self, *, rely_on_running: bool) -> bool:
         try:
             return defer_drain(self._database, rely_on_running=rely_on_running)
+        except DatabaseUnavailable:  # without another try, the event could wait for a minute after the outage
+            log.warning("wakeup_failed", exc_info=True)
+            self._stopped.wait(OUTAGE_PAUSE)
+            return False
         except Exception:  # The thread must survive any database error. The event waits for the next wake-up.
             log.warning("wakeup_failed", exc_info=True)
             return True

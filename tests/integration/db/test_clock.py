@@ -11,7 +11,7 @@ import pytest
 from gateway.db import session as sessions
 from gateway.db.session import Database
 from gateway.services.operations.status import load_status
-from gateway.services.operations.worker_clocks import report_clock
+from gateway.services.operations.worker_reports import report_worker
 from tests.support.metrics import scrape
 from tests.support.world import World
 
@@ -43,10 +43,10 @@ def test_time_does_not_go_back_between_two_readings(world: World) -> None:
 
 def test_worker_with_a_wrong_clock_is_named_until_it_is_right(world: World, ahead: Database) -> None:
     later = replace(world.gateway, database=ahead, clock=ahead.now)
-    report_clock(later)
+    report_worker(later, 0)
     [found] = load_status(later).wrong_clocks
     assert found.startswith(f"clock of worker {os.getpid()} on ")
     assert found.endswith("600 seconds behind the database's")
     assert scrape(later)["gateway_worker_clocks_wrong"] == 1
-    report_clock(replace(later, clock=lambda: datetime.now(UTC)))  # this machine's clock has been set
+    report_worker(replace(later, clock=lambda: datetime.now(UTC)), 0)  # this machine's clock has been set
     assert load_status(later).wrong_clocks == []

@@ -16,6 +16,7 @@ from gateway.db.models import WebhookEvent
 from gateway.endpoints.request_context import EXTENSION
 from gateway.sandbox import Sandbox
 from gateway.services.operations import doctor
+from gateway.services.operations.worker_reports import report_worker
 from gateway.services.runtime import Gateway
 from gateway.services.webhooks import endpoint_check
 from handlers import HANDLERS
@@ -104,7 +105,7 @@ def test_healthy_gateway_lists_its_checks_without_problems(healthy: World) -> No
     checked = {finding.text.partition(":")[0] for finding in findings}
     assert checked == {
         *("settings", "limits", "database", "commits", "Stripe", "clock"),
-        *("webhook endpoint", "catalogue", "workers", "clocks", "inbox", "locks", "jobs"),
+        *("webhook endpoint", "catalogue", "workers", "clocks", "connections", "inbox", "locks", "jobs"),
         *("key server", "disk", "prices", "webhook signatures", "modes", "periodic jobs", "probe"),
     }
 
@@ -123,6 +124,10 @@ def test_healthy_gateway_lists_its_checks_without_problems(healthy: World) -> No
         (
             lambda world: sql(world, "UPDATE stripe_budget SET breaker_open_until = now() + interval '1 minute'"),
             "a circuit breaker is open",
+        ),
+        (
+            lambda world: report_worker(world.gateway, 3),
+            "connections: connection of worker",
         ),
         (lambda world: sql(world, "DELETE FROM prices"), "Run `gateway catalog sync`"),
         (lambda world: sql(world, "UPDATE prices SET unit_amount = unit_amount + 1"), "free, plus: another price"),
@@ -208,7 +213,7 @@ def test_doctor_prints_a_line_per_check_and_exits_with_1(healthy: World, monkeyp
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRETS", "whsec_a,whsec_b")
     monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
     good = CliRunner().invoke(cli, ["doctor"], catch_exceptions=False)
-    assert (good.exit_code, good.output.count("✓"), "✗" in good.output) == (0, 24, False)
+    assert (good.exit_code, good.output.count("✓"), "✗" in good.output) == (0, 25, False)
     disable(healthy)
     bad = CliRunner().invoke(cli, ["doctor"], catch_exceptions=False)
     assert (bad.exit_code, bad.output.count("✗")) == (1, 1)

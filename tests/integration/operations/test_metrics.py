@@ -21,6 +21,7 @@ from gateway.db.models import WebhookEvent
 from gateway.endpoints.metrics import render
 from gateway.endpoints.request_context import EXTENSION
 from gateway.sandbox import Sandbox
+from gateway.services.operations.worker_reports import report_worker
 from gateway.services.reconciliation import drift, gap
 from gateway.services.reconciliation.differences import Cause
 from gateway.services.webhooks import endpoint_check
@@ -175,6 +176,12 @@ def test_metrics_show_the_webhook_endpoint_after_a_check(world: World) -> None:
     world.stripe.v1.webhook_endpoints.update(endpoint.id, {"disabled": True})
     endpoint_check.check_endpoint(gateway, HANDLERS)
     assert scrape(world.gateway)["gateway_webhook_endpoint_problem"] == 1
+
+
+def test_metrics_count_workers_that_lose_connections(world: World) -> None:
+    assert scrape(world.gateway)["gateway_worker_connections_lost"] == 0
+    report_worker(world.gateway, 3)
+    assert scrape(world.gateway)["gateway_worker_connections_lost"] == 1
 
 
 def test_metrics_report_a_missing_database(world: World) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.db.session import Database
+from gateway.errors import DatabaseUnavailable
 from gateway.services.webhooks import wakeup as wakeup_module
 from gateway.services.webhooks.wakeup import Wakeup
 
@@ -92,6 +93,24 @@ def test_a_close_during_wake_up_checks_once_and_ends(
     assert inbox.started.acquire(timeout=10)
     closing.join(10)
     assert not closing.is_alive()
+
+
+def test_wake_up_is_repeated_after_an_outage(inbox: HeldInbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks: list[bool] = []
+
+    def fail_once(_database: Database, *, rely_on_running: bool) -> bool:  # noqa: ARG001 - the signature of defer_drain
+        checks.append(True)
+        if len(checks) == 1:
+            raise DatabaseUnavailable("away")
+        return inbox.check(_database, rely_on_running=False)
+
+    monkeypatch.setattr(wakeup_module, "defer_drain", fail_once)
+    monkeypatch.setattr(wakeup_module, "OUTAGE_PAUSE", 0.01)
+    wakeup = Wakeup(Database("postgresql://nowhere"))
+    wakeup.request_drain()
+    assert inbox.started.acquire(timeout=10)
+    inbox.resume.release(10)
+    wakeup.close()
 
 
 def test_an_unresponsive_database_does_not_delay_close(
