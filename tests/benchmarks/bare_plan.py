@@ -1,4 +1,4 @@
-"""The yardstick of entitlements: a Flask view that executes the same SELECT and returns the row as JSON."""
+"""The yardstick of reads: a Flask view that executes the SELECT of entitlements and returns the row as JSON."""
 
 import os
 import threading
