@@ -16,7 +16,9 @@ help:                         ## print the targets
 demo: install                 ## play a story on real parts (ARGS=--exit stops after it)
 	@$(BIN)/gateway demo $(ARGS)
 
-test: lint types layers security tests client ## run everything that CI runs
+test: install                 ## run everything that CI runs
+	@$(MAKE) --no-print-directory -j 2 lint types layers security client
+	@$(MAKE) --no-print-directory tests
 
 test-long: install            ## run the tests that take too long for every change
 	$(BIN)/pytest -m long $(ARGS)
