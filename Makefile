@@ -35,7 +35,7 @@ bench: install                ## measure speed and memory (BASE=../tree compares
 	$(RUN) -m tests.benchmarks.merge
 	$(RUN) -m tests.benchmarks.end_to_end
 	$(RUN) -m tests.benchmarks.changes
-	$(RUN) -m tests.benchmarks.entitlements
+	$(RUN) -m tests.benchmarks.reads
 	$(RUN) -m tests.benchmarks.usage
 	$(RUN) -m tests.benchmarks.scale
 	$(RUN) -m tests.benchmarks.memory

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
@@ -180,13 +180,18 @@ class Database:
             return connection.execute(statement, parameters).all()
 
     def read(self, query: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Execute one SELECT with the driver alone, and return its rows. Raises DatabaseUnavailable.
+        """Execute and commit one statement with the driver alone, and return its rows. Raises DatabaseUnavailable.
 
-        SQLAlchemy's own execution takes as long as a short SELECT. Only the most frequent reads need this.
+        SQLAlchemy's own execution takes as long as a short SELECT. Only the most frequent statements need this.
         """
-        with translate_outages(), self._autocommit_engine.connect() as pooled:
-            driver: psycopg.Connection[tuple[Any, ...]] = pooled.connection.driver_connection  # type: ignore[assignment]  # psycopg's
-            return driver.execute(query, parameters).fetchall()
+        with translate_outages(), closing(self.engine.raw_connection()) as pooled:
+            driver: psycopg.Connection[tuple[Any, ...]] = pooled.driver_connection  # type: ignore[assignment]  # psycopg's
+            driver.autocommit = True
+            try:
+                return driver.execute(query, parameters).fetchall()
+            finally:
+                if not driver.closed:
+                    driver.autocommit = False
 
     def now(self) -> datetime:
         """Return the database's time in UTC. If it was never reached, return this machine's time.

@@ -1,4 +1,4 @@
-"""The yardstick of entitlements: a Flask view that executes the same SELECT and returns the row as JSON."""
+"""The yardstick of reads: a Flask view that executes the SELECT of entitlements and returns the row as JSON."""
 
 import os
 import threading
@@ -19,6 +19,6 @@ def show(organization_id: str) -> dict[str, Any]:
     """Return the organization's row of the plan table."""
     if not hasattr(_local, "connection"):
         _local.connection = psycopg.connect(os.environ["GATEWAY_DATABASE_URL"], autocommit=True)
-    row = _local.connection.cursor(row_factory=dict_row).execute(FIND_ONE, {"organization_id": organization_id})
+    row = _local.connection.cursor(row_factory=dict_row).execute(FIND_ONE.sql, {"organization_id": organization_id})
     found: dict[str, Any] = row.fetchone()
     return found

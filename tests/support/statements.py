@@ -1,7 +1,7 @@
 """Records the statements that the gateway executes and checks their query plans."""
 
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 from sqlalchemy import event
@@ -16,11 +16,17 @@ class Statements:
 
     def __init__(self, gateway: Gateway) -> None:
         self._seen: dict[str, Any] = {}
-        event.listen(gateway.database.engine, "before_cursor_execute", self._note)
+        seen = self._seen
 
-    def _note(self, _connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
-        if statement.lstrip().upper().startswith(("SELECT", "UPDATE", "DELETE", "INSERT")):
-            self._seen[statement] = parameters[0] if isinstance(parameters, list) else parameters
+        class Recorder(psycopg.Cursor[Any]):
+            def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
+                if query.lstrip().upper().startswith(("SELECT", "UPDATE", "DELETE", "INSERT")):
+                    seen[query] = params
+                return super().execute(query, params, **options)
+
+        @event.listens_for(gateway.database.engine, "checkout")
+        def record(connection: psycopg.Connection[Any], *_: object) -> None:
+            connection.cursor_factory = Recorder
 
     def scans(self, connection: psycopg.Connection) -> Iterator[str]:
         """Yield the statements that scan a big table."""

@@ -63,7 +63,7 @@ def lock_organization(session: Session, caller: Caller, now: datetime) -> Organi
     Raise ContactSalesRequired if the customer was deleted at Stripe.
     """
     organization = ensure_organization(session, caller, now)
-    refuse_deleted_customer(organization)
+    refuse_deleted_customer(is_deleted=organization.deleted)
     return organization
 
 

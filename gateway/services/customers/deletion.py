@@ -11,9 +11,9 @@ from gateway.services.runtime import Gateway
 from gateway.stripe_api.snapshots import CustomerSnapshot, Snapshot
 
 
-def refuse_deleted_customer(organization: Organization | None) -> None:
+def refuse_deleted_customer(*, is_deleted: bool) -> None:
     """Raise ContactSalesRequired if the mirror says that the organization's customer was deleted."""
-    if organization is not None and organization.deleted:
+    if is_deleted:
         raise_account_closed()
 
 
@@ -40,7 +40,7 @@ def check_for_deletion(gateway: Gateway, organization_id: str) -> None:
     """Retrieve the organization's customer from Stripe. Raise ContactSalesRequired if it was deleted."""
     with gateway.database.reading() as session:
         organization = session.get_one(Organization, organization_id)
-    refuse_deleted_customer(organization)
+    refuse_deleted_customer(is_deleted=organization.deleted)
     if organization.stripe_customer_id is not None:
         refuse_if_deleted(gateway, retrieve(gateway, CustomerSnapshot.kind, organization.stripe_customer_id))
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, select, text
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import Select, bindparam, func, select
 
 from gateway.catalog import Catalog, CatalogPlan
 from gateway.db.models import OrganizationPlan, SpendAlerts, SpendCrossing, UsageLevel
+from gateway.db.prepared import Prepared
 from gateway.db.queries import among_those
 from gateway.services.entitlements.over_limits import find_levels, find_over_limits
 from gateway.services.plan_table.derive import find_subscribed_plan
@@ -44,7 +44,7 @@ OVER_SPEND_UNTIL = (
     .join(SpendAlerts, SpendAlerts.organization_id == SpendCrossing.organization_id)
     .where(
         SpendCrossing.organization_id == OrganizationPlan.organization_id,
-        SpendCrossing.kind == text("'limit'"),
+        SpendCrossing.kind == "limit",
         SpendCrossing.amount == SpendAlerts.spend_limit,
     )
     .correlate(OrganizationPlan)
@@ -61,25 +61,19 @@ COLUMNS: Select[Any] = select(
 )
 
 
-def compile_query(condition: ColumnElement[bool]) -> str:
-    """Return the SELECT with this condition as psycopg's text."""
-    dialect = postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy declares no types here
-    return str(COLUMNS.where(condition).compile(dialect=dialect))
-
-
-FIND_ONE = compile_query(OrganizationPlan.organization_id == bindparam("organization_id"))
-FIND_SEVERAL = compile_query(among_those(OrganizationPlan.organization_id, "organization_ids"))
+FIND_ONE = Prepared(COLUMNS.where(OrganizationPlan.organization_id == bindparam("organization_id")))
+FIND_SEVERAL = Prepared(COLUMNS.where(among_those(OrganizationPlan.organization_id, "organization_ids")))
 
 
 def find_current_plan(gateway: Gateway, organization_id: str) -> CurrentPlan:
     """Return an organization's plan now. One that the gateway has never seen is on the floor plan."""
-    rows = gateway.database.read(FIND_ONE, {"organization_id": organization_id})
+    rows = FIND_ONE.read(gateway.database, {"organization_id": organization_id})
     return read_row(gateway, rows[0]) if rows else never_seen(gateway, organization_id)
 
 
 def find_current_plans(gateway: Gateway, organization_ids: Sequence[str]) -> list[CurrentPlan]:
     """Return the plans of several organizations in the order of their ids."""
-    rows = gateway.database.read(FIND_SEVERAL, {"organization_ids": organization_ids})
+    rows = FIND_SEVERAL.read(gateway.database, {"organization_ids": organization_ids})
     found = {row[0]: read_row(gateway, row) for row in rows}
     return [found.get(each) or never_seen(gateway, each) for each in organization_ids]
 

@@ -22,7 +22,7 @@ from gateway.services.operations.probe_results import check_probe
 from gateway.services.operations.reachability import check_key_server, explain_stripe
 from gateway.services.operations.status import Status, load_status, measure_free_disk
 from gateway.services.runtime import Gateway
-from gateway.services.subscription.billing_state import PRICES
+from gateway.services.subscription.billing_rows import PRICES
 from gateway.services.webhooks.endpoint_check import WEBHOOK_PATH, find_endpoint_problem
 from gateway.services.webhooks.refusals import find_signature_problem
 from gateway.stripe_api.client import stripe_call

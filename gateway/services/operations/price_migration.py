@@ -28,7 +28,7 @@ from gateway.services.operations.catalog_diff import SOLD_UNDER
 from gateway.services.operations.catalog_sync import HOLDERS, find_old_prices
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.runtime import Gateway
-from gateway.services.subscription.billing_state import PRICES
+from gateway.services.subscription.billing_rows import PRICES
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import ENDED, Snapshot, SubscriptionSnapshot
 

@@ -7,7 +7,8 @@ from sqlalchemy import and_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from gateway.catalog import Catalog, CatalogPlan, Trial
-from gateway.db.models import IS_OPEN, OPEN_STATES, Organization, OrganizationPlan, PlanChange
+from gateway.db.models import IS_OPEN, OPEN_STATES, PlanChange
+from gateway.db.prepared import Prepared
 from gateway.errors import InvalidRequest, NotEnrolled, PreconditionFailed, QuoteStale, TrialUnavailable
 from gateway.services.customers.deletion import refuse_deleted_customer
 from gateway.services.intents.reservation import INTENT_ID, OperationInFlight, change_in_progress, is_of_usage
@@ -16,7 +17,8 @@ from gateway.services.quotes.token import Terms
 from gateway.services.rate_limits.table import CHANGES
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import exposure, policy
-from gateway.services.subscription.billing_state import REQUESTED, BillingState, load_billing_state
+from gateway.services.subscription.billing_rows import REQUESTED
+from gateway.services.subscription.billing_state import BillingState, load_billing_state
 from gateway.services.subscription.intervals import check_interval
 from gateway.services.subscription.levels import choose_quantity
 from gateway.services.subscription.policy import Transition
@@ -25,7 +27,7 @@ from gateway.services.subscription.trials import find_startable
 from schemas.changes import ChangeCommand
 
 # One statement for both, because a round trip costs more than the rows. It returns a row even without a change.
-INTENT_AND_LATEST = (
+INTENT_AND_LATEST = Prepared(
     select(
         INTENT_ID.scalar_subquery().label("intent_id"),
         PlanChange.id,
@@ -68,10 +70,10 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     ExposureLimit, CatalogNotSynced, QuoteStale if the caller saw another price, and what ``refuse_deleted_customer``,
     ``choose_trial``, ``policy.check_change``, ``check_interval`` and ``Terms.check`` raise.
     """
-    refuse_version_mismatch(session, caller, command)
-    refuse_another_operation(session, caller, gateway.clock())
-    refuse_deleted_customer(session.get(Organization, caller.organization_id))
     billing = load_billing_state(session, caller.organization_id, gateway.catalog, (command.currency, caller.currency))
+    refuse_version_mismatch(billing, command)
+    refuse_another_operation(session, caller, gateway.clock())
+    refuse_deleted_customer(is_deleted=billing.is_deleted)
     refuse_other_currency(gateway.catalog, billing, command.currency)
     interval = command.interval or (terms.interval if terms is not None else None) or None
     billing = billing.with_interval(interval)
@@ -145,13 +147,10 @@ def refuse_other_currency(catalog: Catalog, billing: BillingState, currency: str
     raise InvalidRequest("The currency is not possible.", errors={"currency": [reason]})
 
 
-def refuse_version_mismatch(session: Session, caller: Caller, command: ChangeCommand) -> None:
+def refuse_version_mismatch(billing: BillingState, command: ChangeCommand) -> None:
     """Raise PreconditionFailed if the caller saw another version of the plan than the present one."""
-    if command.if_match is None:
-        return
-    row = session.get(OrganizationPlan, caller.organization_id, populate_existing=True)
-    version = row.version if row is not None else 0
-    if version not in command.if_match:
+    version = billing.plan_version
+    if command.if_match is not None and version not in command.if_match:
         raise PreconditionFailed(f"The plan is now at version {version}.", version=version)
 
 
@@ -161,14 +160,14 @@ def refuse_another_operation(session: Session, caller: Caller, now: datetime) ->
     Raise RateLimited after too many changes. Its ``Retry-After`` is the time until the oldest of them no longer counts.
     """
     since = now - CHANGES.window
-    latest = session.execute(INTENT_AND_LATEST, {"organization_id": caller.organization_id, "since": since}).all()
-    if latest[0].intent_id is not None:
+    parameters = {"organization_id": caller.organization_id, "since": since}
+    latest = INTENT_AND_LATEST.read_in(session, parameters)
+    intent_id, change_id, state, actor, _ = latest[0]
+    if intent_id is not None or is_of_usage(actor, state):
         raise OperationInFlight
-    if is_of_usage(latest[0].actor, latest[0].state):
-        raise OperationInFlight
-    if latest[0].state in OPEN_STATES:
-        raise change_in_progress(latest[0].id)
+    if state in OPEN_STATES:
+        raise change_in_progress(change_id)
     if caller.actor == USAGE:
         return
-    times = [each.created_at for each in latest if each.id is not None]
+    times = [created_at for _, change_id, _, _, created_at in latest if change_id is not None]
     CHANGES.refuse_more(times, now, f"At most {CHANGES.amount} changes of the plan are possible per hour.")

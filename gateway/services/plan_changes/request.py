@@ -13,12 +13,13 @@ import uuid
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import exists, select
+from sqlalchemy import bindparam, exists, select
 from structlog.contextvars import bind_contextvars
 
 from gateway import telemetry
 from gateway.db import bulk, jobs
-from gateway.db.models import TRIAL_END, Invoice, PlanChange, Trial
+from gateway.db.models import TRIAL_END, Invoice, Organization, PlanChange, Trial
+from gateway.db.prepared import Prepared
 from gateway.errors import (
     CustomerMissing,
     DatabaseUnavailable,
@@ -32,7 +33,7 @@ from gateway.errors import (
 from gateway.failpoints import Failpoint, failpoint
 from gateway.services import idempotency
 from gateway.services.customers import default_method, payment_methods
-from gateway.services.customers.customer import ensure_customer, lock_organization
+from gateway.services.customers.customer import ensure_customer
 from gateway.services.intents.reservation import locate_change, wait_for_turn
 from gateway.services.mirror.refresh import merge_snapshots, retrieve_all
 from gateway.services.plan_changes.admission import admit
@@ -44,7 +45,8 @@ from gateway.services.quotes.token import Terms, read_token, refuse_foreign_toke
 from gateway.services.rate_limits.card_testing import check_declines
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
-from gateway.services.subscription.billing_state import is_unpaid, load_billing_state
+from gateway.services.subscription.billing_rows import is_unpaid
+from gateway.services.subscription.billing_state import load_billing_state
 from gateway.services.subscription.levels import recheck_levels
 from gateway.services.subscription.settlement import choose_settlement
 from gateway.stripe_api.snapshots import InvoiceSnapshot
@@ -54,6 +56,7 @@ from schemas.changes import ChangeCommand
 # Delay of the completion job. The request has usually ended before. If not, both use the same idempotency keys, so
 # Stripe carries the change out once.
 FINISH_AFTER = timedelta(seconds=20)
+LOCK = Prepared(select(Organization.id).where(Organization.id == bindparam("organization_id")).with_for_update())
 
 log = structlog.get_logger()
 
@@ -203,9 +206,9 @@ def write_intent(
     """
     now = gateway.clock()
     with gateway.database.transaction() as session:
-        organization = lock_organization(session, caller, now)
+        LOCK.read_in(session, {"organization_id": caller.organization_id})
         admitted = admit(session, gateway, caller, command, terms)
-        if organization.stripe_customer_id is None:
+        if admitted.billing.customer_id is None:
             raise CustomerMissing("The organization has no customer at Stripe yet.")
         if policy.Need.CARD in admitted.transition.needs:
             usable = payment_methods.is_usable(admitted.billing.payment_method, now)
@@ -238,7 +241,9 @@ def write_intent(
         session.add(intent)
         bulk.flush(session, PlanChange)
         if admitted.trial is not None:
-            session.add(Trial(organization_id=organization.id, reason="started", change_id=intent.id, created_at=now))
+            session.add(
+                Trial(organization_id=caller.organization_id, reason="started", change_id=intent.id, created_at=now)
+            )
         if admitted.source != admitted.target.key and admitted.target.unit in admitted.billing.levels:
             recheck_levels(session, caller.organization_id, now)
         idempotency.link_change(session, caller, intent.id)

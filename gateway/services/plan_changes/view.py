@@ -7,16 +7,18 @@ from sqlalchemy import and_, bindparam, select
 from sqlalchemy.orm import aliased
 
 from gateway.db.models import Json, Organization, PlanChange
+from gateway.db.prepared import Prepared
 from gateway.errors import NotFound
 from gateway.services.plan_table.attribution import CHANGE_ID
 from gateway.services.runtime import Caller, Gateway
-from gateway.services.subscription.payment_problem import load_unpaid_invoices
 from gateway.services.subscription.plan_details import SELECT_DETAILS, DetailsRow, PlanDetails, build_plan_details
 
 REQUESTED_CHANGE = aliased(PlanChange)
-SELECT_CHANGE_AND_DETAILS = SELECT_DETAILS.add_columns(REQUESTED_CHANGE).join(
-    REQUESTED_CHANGE,
-    and_(REQUESTED_CHANGE.organization_id == Organization.id, REQUESTED_CHANGE.id == bindparam("change_id")),
+CHANGE_AND_DETAILS = Prepared(
+    SELECT_DETAILS.add_columns(REQUESTED_CHANGE).join(
+        REQUESTED_CHANGE,
+        and_(REQUESTED_CHANGE.organization_id == Organization.id, REQUESTED_CHANGE.id == bindparam("change_id")),
+    )
 )
 
 
@@ -40,14 +42,11 @@ def get_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
     """Return one of the organization's changes. Raises NotFound."""
     if not CHANGE_ID.match(change_id):
         raise NotFound("There is no such change.")
-    with gateway.database.reading() as session:
-        parameters = {"organization_id": caller.organization_id, "change_id": change_id}
-        row = session.execute(SELECT_CHANGE_AND_DETAILS, parameters).one_or_none()
-        if row is None:
-            raise NotFound("There is no such change.")
-        *columns, found = row
-        details = DetailsRow(*columns)
-        unpaid = load_unpaid_invoices(session, caller.organization_id) if details.may_pay else ()
+    parameters = {"organization_id": caller.organization_id, "change_id": change_id}
+    rows = CHANGE_AND_DETAILS.read(gateway.database, parameters)
+    if not rows:
+        raise NotFound("There is no such change.")
+    *columns, found = rows[0]
     return ChangeView(
         id=found.id,
         state=found.state,
@@ -58,7 +57,7 @@ def get_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
         client_secret=found.client_secret,
         error=found.error,
         created_at=found.created_at,
-        subscription=build_plan_details(gateway, caller, details, unpaid),
+        subscription=build_plan_details(gateway, caller, DetailsRow(*columns)),
     )
 
 

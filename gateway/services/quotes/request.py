@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from gateway.catalog import CatalogPlan
-from gateway.db.models import Organization, PlanChange, Subscription
+from gateway.db.models import PlanChange, Subscription
 from gateway.errors import NoChange, NoImmediateCharge, NotEnrolled
 from gateway.services.customers.deletion import refuse_deleted_customer
 from gateway.services.entitlements.over_limits import find_levels
@@ -63,8 +63,8 @@ def load_request(
     Raises NotEnrolled. Raises NoImmediateCharge if the change must be paid first and Stripe charges no payment method.
     """
     with gateway.database.transaction() as session:
-        refuse_deleted_customer(session.get(Organization, caller.organization_id))
         billing = load_billing_state(session, caller.organization_id, gateway.catalog).with_interval(interval)
+        refuse_deleted_customer(is_deleted=billing.is_deleted)
         target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
         units = choose_quantity(gateway.catalog, billing, target, quantity)
         try:

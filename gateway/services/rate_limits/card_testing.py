@@ -26,7 +26,7 @@ def refuse_after_declines(gateway: Gateway, organization_id: str) -> Iterator[No
     Raises RateLimited. No transaction is open during the block. If the process dies in it, the payment stays counted.
     """
     limits = build_limits(gateway, organization_id)
-    wait = find_wait(read_windows(gateway.database.fetch(COUNT, build_counts(limits, 1))), limits)
+    wait = find_wait(read_windows(gateway.database.read(COUNT, build_counts(limits, 1))), limits)
     declined = False
     try:
         if wait is not None:
@@ -43,7 +43,7 @@ def refuse_after_declines(gateway: Gateway, organization_id: str) -> Iterator[No
 def release_place(gateway: Gateway, limits: Mapping[str, RateLimitItem]) -> None:
     """Release the place of a payment that Stripe did not decline."""
     try:
-        gateway.database.fetch(COUNT, build_counts(limits, -1))
+        gateway.database.read(COUNT, build_counts(limits, -1))
     except DatabaseUnavailable:  # raising it would hide from the caller what became of the payment
         log.warning("payment_stays_counted", exc_info=True)
 
@@ -51,14 +51,14 @@ def release_place(gateway: Gateway, limits: Mapping[str, RateLimitItem]) -> None
 def check_declines(session: Session, gateway: Gateway, organization_id: str) -> None:
     """Raise RateLimited if the organization may not try another payment now."""
     limits = build_limits(gateway, organization_id)
-    windows = read_windows(session.execute(FIND, {"keys": list(limits)}).all())
+    windows = read_windows(session.connection().exec_driver_sql(FIND, {"keys": list(limits)}).all())
     if (wait := find_wait(windows, limits, next_one=1)) is not None:
         raise build_error(wait)
 
 
 def count_decline(session: Session, gateway: Gateway, organization_id: str) -> None:
     """Count in ``session`` that Stripe declined a payment of the organization."""
-    session.execute(COUNT, build_counts(build_limits(gateway, organization_id), 1))
+    session.connection().exec_driver_sql(COUNT, build_counts(build_limits(gateway, organization_id), 1))
 
 
 def build_limits(gateway: Gateway, organization_id: str) -> dict[str, RateLimitItem]:

@@ -6,9 +6,9 @@ from threading import local
 from types import MappingProxyType
 from typing import Any
 
+import psycopg
 from limits.storage import Storage
-from sqlalchemy import Executable, delete, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import delete
 
 from gateway.db.models import RateLimitCount
 from gateway.db.session import Database
@@ -73,7 +73,7 @@ class PostgresStorage(Storage):
     def check(self) -> bool:
         """Return whether the database answers."""
         try:
-            self._database.fetch(text("SELECT 1"), {})
+            self._database.read("SELECT 1", {})
         except DatabaseUnavailable:
             return False
         return True
@@ -94,12 +94,12 @@ class PostgresStorage(Storage):
             return self._request.windows[key]
         return self._fetch(FIND, {"keys": [key]}).get(key, NOTHING)
 
-    def _fetch(self, statement: Executable, parameters: dict[str, Any]) -> dict[str, Window]:
+    def _fetch(self, statement: str, parameters: dict[str, Any]) -> dict[str, Window]:
         """Run a statement and return the windows that it finds. Raise DatabaseUnavailable if it fails in any way.
 
         The caller then gets 503, even if only this table is missing. All limited writes need the database anyway.
         """
         try:
-            return read_windows(self._database.fetch(statement, parameters))
-        except DBAPIError as error:
+            return read_windows(self._database.read(statement, parameters))
+        except psycopg.Error as error:
             raise DatabaseUnavailable("The request cannot be counted. Please try again.") from error

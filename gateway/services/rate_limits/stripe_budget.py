@@ -32,6 +32,13 @@ MAX_AHEAD = timedelta(seconds=5)  # a burst of users' calls delays the backgroun
 MAX_TRIES = 10  # for one call of reconciliation, which takes about three minutes
 LONGEST_PROBE = timedelta(seconds=45)  # a worker's probe takes two attempts and the pause between them
 
+# The commit does not wait for the disk, because a crash of PostgreSQL may forget the calls of its last second.
+TAKE_SHARE = """
+    UPDATE stripe_budget
+    SET used_until = least(greatest(used_until, gateway_now()) + %(share)s, gateway_now() + %(ahead)s)
+    RETURNING set_config('synchronous_commit', 'off', true)
+"""
+
 log = structlog.get_logger()
 
 
@@ -68,11 +75,6 @@ class Budget:
     def __init__(self, database: Database, calls_per_second: int) -> None:
         self._database = database
         self._share = timedelta(seconds=1) / calls_per_second
-        now = func.gateway_now()
-        used_until = func.least(func.greatest(StripeBudget.used_until, now) + self._share, now + MAX_AHEAD)
-        # The commit does not wait for the disk, because a crash of PostgreSQL may forget the calls of its last second.
-        unflushed = func.set_config("synchronous_commit", "off", True)
-        self._count_call = update(StripeBudget).values(used_until=used_until).returning(unflushed)
 
     def note_breaker_open(self, pause: float) -> None:
         """Let other processes see that this one has stopped calling Stripe.
@@ -131,7 +133,7 @@ class Budget:
 
     def _take_without_waiting(self) -> bool:
         """Take a share for a call that does not wait. Return False if the row does not exist yet."""
-        return self._database.execute(self._count_call) == 1
+        return bool(self._database.read(TAKE_SHARE, {"share": self._share, "ahead": MAX_AHEAD}))
 
 
 def lock_budget(session: Session) -> tuple[datetime, StripeBudget]:

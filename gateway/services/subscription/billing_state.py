@@ -4,27 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
-from sqlalchemy import ColumnElement, Text, bindparam, exists, func, or_, select
-from sqlalchemy.dialects.postgresql import aggregate_order_by
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from gateway.catalog import Catalog
-from gateway.db.models import (
-    UNPAID,
-    Invoice,
-    Organization,
-    OrganizationPlan,
-    PaymentMethod,
-    Price,
-    Subscription,
-    Trial,
-    UsageLevel,
-)
-from gateway.db.models import Charge as StoredCharge
-from gateway.services.mirror.charged_method import IS_CHARGED
+from gateway.db.models import UNPAID, PaymentMethod, Subscription
 from gateway.services.plan_table.derive import PlanState, never_enrolled
-from gateway.services.plan_table.rows import PLAN_OF_PRODUCT, rank_plans
+from gateway.services.plan_table.rows import rank_plans
 from gateway.services.plan_table.selection import list_duplicates, select_base_item, select_current_subscription
+from gateway.services.subscription.billing_rows import BILLING_STATE, BillingRow
 from gateway.services.subscription.terms import Contract
 from gateway.stripe_api.snapshots import BANK_DEBITS, ENDED
 
@@ -83,6 +70,10 @@ class BillingState:
     """Whether the organization has had the one trial that it gets."""
     levels: Mapping[str, int] = field(default_factory=dict)
     """The reported level of each unit that the quantity of a plan may count."""
+    customer_id: str | None = None
+    """The organization's customer at Stripe."""
+    is_deleted: bool = False
+    """Whether this customer was deleted at Stripe."""
 
     @property
     def has_lost_dispute(self) -> bool:
@@ -158,96 +149,6 @@ class BillingState:
         return self.subscription is not None and any(item.get("metered") for item in self.subscription.items)
 
 
-# The prices that Stripe sells at now, by lookup key. While Stripe moves a key from one price to another, two
-# rows can have it. The price that got the key last comes last and wins.
-SOLD = func.json_build_object(
-    *(
-        part
-        for name in ("id", "product_id", "unit_amount", "currency", "interval")
-        for part in (name, getattr(Price, name))
-    )
-)
-PRICES = (
-    select(func.json_object_agg(Price.lookup_key, aggregate_order_by(SOLD, Price.as_of)))
-    .where(Price.active, Price.lookup_key.is_not(None))
-    .scalar_subquery()
-)
-# One statement loads everything, because a round trip costs more than the rows.
-REQUESTED = select(bindparam("organization_id", type_=Text).label("id")).subquery()
-
-
-def is_unpaid(organization_id: str | InstrumentedAttribute[str]) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions that select an organization's unpaid invoices."""
-    return Invoice.organization_id == organization_id, Invoice.status.in_(UNPAID), Invoice.amount_remaining > 0
-
-
-UNSETTLED_INVOICES = (
-    select(
-        func.json_agg(
-            func.json_build_array(
-                Invoice.id,
-                Invoice.subscription_id,
-                Invoice.status,
-                Invoice.amount_remaining,
-                Invoice.payment_under_way.is_(True),
-            )
-        )
-    )
-    .where(
-        Invoice.organization_id == Organization.id,
-        Invoice.status.in_(("draft", *UNPAID)),
-        Invoice.amount_remaining > 0,
-    )
-    .correlate(Organization)
-    .scalar_subquery()
-)
-RETURNED_PAYMENTS = (
-    select(
-        func.json_agg(
-            func.json_build_array(StoredCharge.invoice_id, Invoice.subscription_id, StoredCharge.amount_lost > 0)
-        )
-    )
-    .select_from(StoredCharge)
-    .outerjoin(Invoice, Invoice.id == StoredCharge.invoice_id)
-    .where(
-        StoredCharge.organization_id == Organization.id,
-        or_(StoredCharge.amount_refunded > 0, StoredCharge.amount_lost > 0),
-    )
-    .correlate(Organization)
-    .scalar_subquery()
-)
-HAS_PAID = exists().where(Invoice.organization_id == Organization.id, Invoice.status == "paid", Invoice.amount_paid > 0)
-LEVELS = (
-    select(func.json_object_agg(UsageLevel.unit, UsageLevel.value))
-    .where(UsageLevel.organization_id == REQUESTED.c.id)
-    .correlate(REQUESTED)
-    .scalar_subquery()
-)
-HAD_TRIAL = exists().where(Trial.organization_id == Organization.id).correlate(Organization)
-BILLING_STATE = (
-    select(
-        OrganizationPlan,
-        Subscription,
-        PaymentMethod,
-        PLAN_OF_PRODUCT.label("plan_of_product"),
-        PRICES,
-        UNSETTLED_INVOICES,
-        HAS_PAID,
-        Organization.currency,
-        Organization.country,
-        RETURNED_PAYMENTS,
-        HAD_TRIAL,
-        LEVELS,
-    )
-    .select_from(REQUESTED)
-    .outerjoin(Organization, Organization.id == REQUESTED.c.id)
-    .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
-    .outerjoin(Subscription, Subscription.organization_id == Organization.id)
-    .outerjoin(PaymentMethod, IS_CHARGED)
-    .execution_options(populate_existing=True)
-)
-
-
 def load_billing_state(
     session: Session, organization_id: str, catalog: Catalog, wanted_currencies: Iterable[str | None] = ()
 ) -> BillingState:
@@ -255,35 +156,35 @@ def load_billing_state(
 
     If Stripe has not fixed the customer's currency yet, the first of ``wanted_currencies`` counts that is sold.
     """
-    rows = session.execute(BILLING_STATE, {"organization_id": organization_id}).all()
+    rows = [BillingRow(*each) for each in BILLING_STATE.read_in(session, {"organization_id": organization_id})]
     plans = rank_plans(session, rows[0].plan_of_product)
-    subscriptions = list({each.Subscription.id: each.Subscription for each in rows if each.Subscription}.values())
+    subscriptions = [each.subscription for each in rows if each.subscription is not None]
     subscription = select_current_subscription(subscriptions, plans)
-    row, _, payment_method, _, prices, unsettled, has_paid, currency, country, returned, had_trial, levels = next(
-        (each for each in rows if each.Subscription is subscription), rows[0]
-    )
+    found = next((each for each in rows if each.subscription is subscription), rows[0])
     if subscription is not None and subscription.status in ENDED:
         subscription = None
     plan, base_item = select_base_item(subscription, plans) if subscription is not None else (None, None)
     items = subscription.items if subscription is not None else []
     return BillingState(
-        plan_state=PlanState.of_row(row) if row is not None else never_enrolled(plans.floor),
-        plan_version=row.version if row is not None else 0,
+        plan_state=PlanState.of_row(found.plan) if found.plan is not None else never_enrolled(plans.floor),
+        plan_version=found.plan.version if found.plan is not None else 0,
         subscription=subscription,
         duplicates={each.id: select_base_item(each, plans)[0] for each in list_duplicates(subscriptions, plans)},
         base_item=base_item,
-        payment_method=payment_method,
-        unsettled_invoices=tuple(UnsettledInvoice(*each) for each in unsettled or ()),
-        has_paid=has_paid,
-        prices=prices or {},
+        payment_method=found.payment_method,
+        unsettled_invoices=tuple(UnsettledInvoice(*each) for each in found.unsettled or ()),
+        has_paid=found.has_paid,
+        prices=found.prices or {},
         contract=Contract.of(subscription, base_item)
         if subscription is not None and base_item is not None
-        else Contract.of_enrolment(catalog, currency, wanted_currencies),
+        else Contract.of_enrolment(catalog, found.currency, wanted_currencies),
         metered_items=frozenset(
             item["id"] for item in items if item.get("metered") and plans.of_product.get(item["product_id"]) == plan
         ),
-        returned_payments=tuple(ReturnedPayment(*each) for each in returned or ()),
-        country=country,
-        had_trial=had_trial,
-        levels=levels or {},
+        returned_payments=tuple(ReturnedPayment(*each) for each in found.returned or ()),
+        country=found.country,
+        had_trial=found.had_trial,
+        levels=found.levels or {},
+        customer_id=found.customer_id,
+        is_deleted=bool(found.deleted),
     )

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from gateway.catalog import Catalog, CatalogPlan, CatalogPrice, Tier, TiersMode, Trial
-from gateway.db.models import Organization
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import BillingState, load_billing_state
@@ -55,17 +54,15 @@ class PlanOffer:
 
 def list_offers(gateway: Gateway, caller: Caller) -> list[PlanOffer]:
     """Return the plans on sale by rank, and the archived plan that the organization may still have."""
-    with gateway.database.transaction() as session:
-        organization = session.get(Organization, caller.organization_id)
+    with gateway.database.reading() as session:
         billing = load_billing_state(session, caller.organization_id, gateway.catalog, [caller.currency])
-    closed = organization is not None and organization.deleted
     current = billing.plan_state.requested_plan
     shown = [plan for plan in gateway.catalog.plans if not plan.archived or plan.key == current]
-    return [offer_plan(gateway.catalog, billing, plan, closed=closed) for plan in shown]
+    return [offer_plan(gateway.catalog, billing, plan) for plan in shown]
 
 
-def offer_plan(catalog: Catalog, billing: BillingState, plan: CatalogPlan, *, closed: bool) -> PlanOffer:
-    """Return the offer of one plan. An organization is ``closed`` if its customer was deleted at Stripe."""
+def offer_plan(catalog: Catalog, billing: BillingState, plan: CatalogPlan) -> PlanOffer:
+    """Return the offer of one plan. If the customer was deleted at Stripe, only sales can help."""
     action = policy.choose_action(catalog, billing.plan_state.requested_plan, plan, billing.contract)
     names = {meter.key: meter.name for meter in catalog.meters}
     return PlanOffer(
@@ -89,7 +86,7 @@ def offer_plan(catalog: Catalog, billing: BillingState, plan: CatalogPlan, *, cl
         limits=catalog.list_limits(plan),
         features=catalog.list_features(plan),
         trial=plan.trial,
-        action=policy.CONTACT_SALES if closed else action,
+        action=policy.CONTACT_SALES if billing.is_deleted else action,
     )
 
 

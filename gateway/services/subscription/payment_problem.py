@@ -6,13 +6,20 @@ from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import bindparam, select
 
 from gateway.db.models import IS_UNPAID, Invoice, Subscription
+from gateway.db.prepared import Prepared
+from gateway.db.session import Database
 from gateway.services.plan_table.standing import GOOD, UNDECIDED, Debt, read_debt
 
 Unpaid = tuple[Subscription, Invoice]
+UNPAID_INVOICES = Prepared(
+    select(Subscription, Invoice)
+    .join(Invoice, Invoice.subscription_id == Subscription.id)
+    .where(Invoice.organization_id == bindparam("organization_id"), Subscription.had_plan, IS_UNPAID)
+    .order_by(Invoice.created, Invoice.id)
+)
 
 
 class Reason(StrEnum):
@@ -54,15 +61,10 @@ class PaymentProblem:
     """When Stripe tries again. None if it will not."""
 
 
-def load_unpaid_invoices(session: Session, organization_id: str) -> Sequence[Unpaid]:
+def load_unpaid_invoices(database: Database, organization_id: str) -> Sequence[Unpaid]:
     """Return the unpaid invoices of plans, with their subscriptions, oldest first."""
-    query = (
-        select(Subscription, Invoice)
-        .join(Invoice, Invoice.subscription_id == Subscription.id)
-        .where(Invoice.organization_id == organization_id, Subscription.had_plan, IS_UNPAID)
-        .order_by(Invoice.created, Invoice.id)
-    )
-    return [(subscription, invoice) for subscription, invoice in session.execute(query)]
+    rows = UNPAID_INVOICES.read(database, {"organization_id": organization_id})
+    return [(subscription, invoice) for subscription, invoice in rows]
 
 
 def find_payment_problem(unpaid: Iterable[Unpaid], standing: str, *, has_method: bool) -> PaymentProblem | None:

@@ -1,6 +1,5 @@
 """Plan Details: what the Billing page shows of an organization. Only the local tables are read."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -21,6 +20,7 @@ from gateway.db.models import (
     Subscription,
     UpcomingInvoice,
 )
+from gateway.db.prepared import Prepared
 from gateway.services.customers.existing import introduce_organization
 from gateway.services.customers.payment_methods import ShownPaymentMethod, to_shown
 from gateway.services.invoices.listing import IS_PAYABLE, IS_VISIBLE
@@ -32,10 +32,9 @@ from gateway.services.plan_table.selection import Plans, select_base_item
 from gateway.services.plan_table.standing import GOOD
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
-from gateway.services.subscription.billing_state import HAD_TRIAL
+from gateway.services.subscription.billing_rows import HAD_TRIAL
 from gateway.services.subscription.payment_problem import (
     PaymentProblem,
-    Unpaid,
     find_payment_problem,
     load_unpaid_invoices,
 )
@@ -128,13 +127,10 @@ def load_plan_details(gateway: Gateway, caller: Caller) -> PlanDetails:
 
     On an organization's first request, queue the search for a customer that another program made for it.
     """
-    with gateway.database.reading() as session:
-        row = session.execute(SELECT_DETAILS, {"organization_id": caller.organization_id}).one_or_none()
-        found = DetailsRow(*row) if row is not None else EMPTY_ROW
-        unpaid = load_unpaid_invoices(session, caller.organization_id) if found.may_pay else ()
-    if row is None:
+    rows = DETAILS.read(gateway.database, {"organization_id": caller.organization_id})
+    if not rows:
         introduce_organization(gateway, caller)
-    return build_plan_details(gateway, caller, found, unpaid)
+    return build_plan_details(gateway, caller, DetailsRow(*rows[0]) if rows else EMPTY_ROW)
 
 
 class DetailsRow(NamedTuple):
@@ -190,6 +186,7 @@ SELECT_DETAILS = (
         MAY_PAY,
         HAD_TRIAL,
     )
+    .select_from(Organization)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.id == OrganizationPlan.subscription_id)
     .outerjoin(Discounts, Discounts.holder_id == Subscription.id)
@@ -201,11 +198,13 @@ SELECT_DETAILS = (
     .outerjoin(PlanChange, and_(PlanChange.organization_id == Organization.id, IS_OPEN))
     .where(Organization.id == bindparam("organization_id"))
 )
+DETAILS = Prepared(SELECT_DETAILS)
 
 
-def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow, unpaid: Sequence[Unpaid]) -> PlanDetails:
-    """Build the Plan Details from the row that ``SELECT_DETAILS`` found, and the unpaid invoices."""
+def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow) -> PlanDetails:
+    """Build the Plan Details from the row that ``SELECT_DETAILS`` found, and load unpaid invoices if there are any."""
     catalog, row, subscription = gateway.catalog, found.plan, found.subscription
+    unpaid = load_unpaid_invoices(gateway.database, caller.organization_id) if found.may_pay else ()
     state = PlanState.of_row(row) if row is not None else never_enrolled(catalog.floor.key)
     state = state.at(gateway.clock(), catalog.floor.key)
     period, item, next_invoice, billing_date = None, None, None, None

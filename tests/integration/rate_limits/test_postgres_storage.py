@@ -2,20 +2,18 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.strategies import FixedWindowRateLimiter
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from gateway.db.models import RateLimitCount
 from gateway.errors import DatabaseUnavailable
 from gateway.services.operations import retention
 from gateway.services.rate_limits.postgres_storage import PostgresStorage
+from tests.support.counted_statements import counted
 from tests.support.world import World
 
 ITEM: RateLimitItem = RateLimitItemPerMinute(50)
@@ -37,21 +35,6 @@ with ThreadPoolExecutor(8) as pool:
 @pytest.fixture
 def storage(world: World) -> PostgresStorage:
     return PostgresStorage(database=world.gateway.database)
-
-
-@contextmanager
-def counted_statements(world: World) -> Iterator[list[str]]:
-    """Collect what the gateway's engine executes."""
-    seen: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_: Any) -> None:
-        seen.append(statement)
-
-    event.listen(world.gateway.database.engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(world.gateway.database.engine, "before_cursor_execute", note)
 
 
 def end_windows(world: World) -> None:
@@ -88,10 +71,12 @@ def test_a_window_ends_and_another_begins(world: World, storage: PostgresStorage
     assert storage.incr("key", 60) == 1
 
 
-def test_a_request_costs_one_statement_under_all_its_keys(world: World, storage: PostgresStorage) -> None:
+def test_a_request_costs_one_statement_under_all_its_keys(
+    storage: PostgresStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     limiter = FixedWindowRateLimiter(storage)
     callers = ("organization", "user", "address")
-    with counted_statements(world) as statements:
+    with counted(monkeypatch) as statements:
         storage.begin_request((ITEM.key_for(each), ITEM.get_expiry()) for each in callers)
         assert [limiter.hit(ITEM, each) for each in callers] == [True] * 3
         assert {limiter.get_window_stats(ITEM, each).remaining for each in callers} == {49}

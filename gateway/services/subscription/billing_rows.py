@@ -1,0 +1,131 @@
+"""The statement that reads an organization's billing state. A round trip costs more than the rows, so there is one."""
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Text, bindparam, exists, func, or_, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.orm import InstrumentedAttribute
+
+from gateway.db.models import (
+    UNPAID,
+    Invoice,
+    Organization,
+    OrganizationPlan,
+    PaymentMethod,
+    Price,
+    Subscription,
+    Trial,
+    UsageLevel,
+)
+from gateway.db.models import Charge as StoredCharge
+from gateway.db.prepared import Prepared
+from gateway.services.mirror.charged_method import IS_CHARGED
+from gateway.services.plan_table.rows import PLAN_OF_PRODUCT
+
+# The prices that Stripe sells at now, by lookup key. While Stripe moves a key from one price to another, two
+# rows can have it. The price that got the key last comes last and wins.
+SOLD = func.json_build_object(
+    *(
+        part
+        for name in ("id", "product_id", "unit_amount", "currency", "interval")
+        for part in (name, getattr(Price, name))
+    )
+)
+PRICES = (
+    select(func.json_object_agg(Price.lookup_key, aggregate_order_by(SOLD, Price.as_of)))
+    .where(Price.active, Price.lookup_key.is_not(None))
+    .scalar_subquery()
+)
+REQUESTED = select(bindparam("organization_id", type_=Text).label("id")).subquery()
+
+
+def is_unpaid(organization_id: str | InstrumentedAttribute[str]) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions that select an organization's unpaid invoices."""
+    return Invoice.organization_id == organization_id, Invoice.status.in_(UNPAID), Invoice.amount_remaining > 0
+
+
+UNSETTLED_INVOICES = (
+    select(
+        func.json_agg(
+            func.json_build_array(
+                Invoice.id,
+                Invoice.subscription_id,
+                Invoice.status,
+                Invoice.amount_remaining,
+                Invoice.payment_under_way.is_(True),
+            )
+        )
+    )
+    .where(
+        Invoice.organization_id == Organization.id,
+        Invoice.status.in_(("draft", *UNPAID)),
+        Invoice.amount_remaining > 0,
+    )
+    .correlate(Organization)
+    .scalar_subquery()
+)
+RETURNED_PAYMENTS = (
+    select(
+        func.json_agg(
+            func.json_build_array(StoredCharge.invoice_id, Invoice.subscription_id, StoredCharge.amount_lost > 0)
+        )
+    )
+    .select_from(StoredCharge)
+    .outerjoin(Invoice, Invoice.id == StoredCharge.invoice_id)
+    .where(
+        StoredCharge.organization_id == Organization.id,
+        or_(StoredCharge.amount_refunded > 0, StoredCharge.amount_lost > 0),
+    )
+    .correlate(Organization)
+    .scalar_subquery()
+)
+HAS_PAID = exists().where(Invoice.organization_id == Organization.id, Invoice.status == "paid", Invoice.amount_paid > 0)
+LEVELS = (
+    select(func.json_object_agg(UsageLevel.unit, UsageLevel.value))
+    .where(UsageLevel.organization_id == REQUESTED.c.id)
+    .correlate(REQUESTED)
+    .scalar_subquery()
+)
+HAD_TRIAL = exists().where(Trial.organization_id == Organization.id).correlate(Organization)
+BILLING_STATE = Prepared(
+    select(
+        OrganizationPlan,
+        Subscription,
+        PaymentMethod,
+        PLAN_OF_PRODUCT,
+        PRICES,
+        UNSETTLED_INVOICES,
+        HAS_PAID,
+        Organization.stripe_customer_id,
+        Organization.deleted,
+        Organization.currency,
+        Organization.country,
+        RETURNED_PAYMENTS,
+        HAD_TRIAL,
+        LEVELS,
+    )
+    .select_from(REQUESTED)
+    .outerjoin(Organization, Organization.id == REQUESTED.c.id)
+    .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
+    .outerjoin(Subscription, Subscription.organization_id == Organization.id)
+    .outerjoin(PaymentMethod, IS_CHARGED)
+)
+
+
+class BillingRow(NamedTuple):
+    """The columns of ``BILLING_STATE`` in its order. There is one row for each subscription, and at least one."""
+
+    plan: OrganizationPlan | None
+    subscription: Subscription | None
+    payment_method: PaymentMethod | None
+    plan_of_product: dict[str, str] | None
+    prices: dict[str, dict[str, Any]] | None
+    unsettled: list[tuple[str, str | None, str, int, bool]] | None
+    has_paid: bool
+    customer_id: str | None
+    deleted: bool | None
+    currency: str | None
+    country: str | None
+    returned: list[tuple[str, str | None, bool]] | None
+    had_trial: bool
+    levels: dict[str, int] | None
