@@ -105,6 +105,7 @@ def test_switch_to_the_year_is_charged_as_quoted(visitor: Visitor) -> None:
     quote = read_quote(visitor, lambda: visitor.go("/cancel", "Cancel your plan"))
     visitor.see(f"{money(quote['credit'])} is credited for the time that you do not use.")
     visitor.see("Services: you have 5, and up to 3 can be used.")
+    visitor.see("Kept as credit for later charges")
     photograph(visitor, "cancel-year")
     visitor.go("/history", "Billing history")
     visitor.press("Receipt")

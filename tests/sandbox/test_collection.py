@@ -185,3 +185,15 @@ def test_upcoming_notice_is_sent_as_early_as_the_settings_say(
     account.advance(test_clock, START + MONTH)
     (notice,) = account.events(type="invoice.upcoming")
     assert notice.created == subscription.items.data[0].current_period_end - 7 * DAY
+
+
+def test_upcoming_notice_shows_ten_lines(account: StripeAccount, test_clock: str) -> None:
+    customer = account.on_clock(test_clock).id
+    subscription = account.subscribe(customer, account.price(3000).id).id
+    item: Any = {"customer": customer, "subscription": subscription, "currency": "usd", "amount": 1}
+    for _ in range(10):
+        account.v1.invoice_items.create(item)
+    account.advance(test_clock, START + MONTH)
+    (notice,) = account.events(type="invoice.upcoming")
+    lines = notice.data.object["lines"]
+    assert (len(lines.data), lines.has_more) == (10, True)

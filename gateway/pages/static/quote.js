@@ -21,13 +21,19 @@ export function quoteCard(quote) {
         {},
         quote.lines.map((each) => line(each.description ?? "", each.amount, "", dates(each.period))),
         extra.length > 0 && line(t("quote.subtotal"), quote.subtotal, "sum"),
-        extra.map((each) => line(t(`quote.${each}`), quote[each])),
+        extra.map((each) => line(t(each === "balance" ? balanceKey(quote) : `quote.${each}`), quote[each])),
       ),
       h("tfoot", {}, line(t("quote.now"), quote.amount_due_now, "sum"), line(onDate, quote.amount_due_on_billing_date, "total")),
     ),
     quote.amount_unpaid > 0 && h("p", { class: "muted" }, t("quote.unpaid", { amount: amount(quote.amount_unpaid) })),
     quote.ends_at_cleared && h("p", { class: "muted" }, t("quote.clears_end", { date: date(quote.ends_at_cleared) })),
   );
+}
+
+// A quote takes credit from the balance, keeps its own credit there, or charges what the balance owes.
+function balanceKey({ balance, subtotal }) {
+  if (balance < 0) return "quote.balance_used";
+  return subtotal < 0 ? "quote.balance_kept" : "quote.balance";
 }
 
 // Who pays how much and when, for the sentence beside the button.

@@ -7,6 +7,7 @@ subscription is not announced.
 from gateway.sandbox.billing import preview
 from gateway.sandbox.errors import StripeError
 from gateway.sandbox.json_types import Json
+from gateway.sandbox.objects.invoice import EMBEDDED_LINES
 from gateway.sandbox.objects.subscription import period_end, period_start
 from gateway.sandbox.settings import DAY, Settings
 from gateway.sandbox.store import Store
@@ -33,4 +34,5 @@ def notify(work: Work, subscription: Json) -> None:
         return
     lines = [line | {"invoice": None} for line in invoice["lines"]["data"]]
     without_id = {key: value for key, value in invoice.items() if key != "id"}
-    work.tell("invoice.upcoming", without_id | {"lines": invoice["lines"] | {"data": lines}})
+    shown = {"data": lines[:EMBEDDED_LINES], "has_more": len(lines) > EMBEDDED_LINES}
+    work.tell("invoice.upcoming", without_id | {"lines": invoice["lines"] | shown})
