@@ -48,4 +48,4 @@ def move_late_reports(session: Session, reports: Collection[UsageReport], now: d
         is_free = period.trial_end is not None and report.occurred_at < period.trial_end
         open_since = min(period.starts_at, period.draft_starts_at or period.starts_at)
         if report.counts_at < open_since and not is_free:
-            report.moved_to = now.replace(microsecond=0)
+            report.moved_to = max(now.replace(microsecond=0), period.starts_at)  # our clock may be behind Stripe's

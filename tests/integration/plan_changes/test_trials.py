@@ -65,6 +65,7 @@ def test_floor_plan_keeps_the_trial_for_later(world: World) -> None:
     assert (enrolled["plan"], enrolled["trial"], "start_trial" in enrolled["actions"]) == ("free", None, True)
     assert api.problem("PATCH", "/subscription", plan="plus") == (402, "payment_method_required")
     assert api.ok("PATCH", "/subscription", plan="plus", trial=True)["subscription"]["status"] == "trialing"
+    assert api.ok("GET", "/usage/estimate") == {"estimate": None}
     assert "start_trial" not in api.ok("DELETE", "/subscription")["subscription"]["actions"]
     assert api.problem("PATCH", "/subscription", trial=True) == UNAVAILABLE
 

@@ -2,6 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import update
+
+from gateway.db.models import UsageEstimate
 from tests.support.api import ApiClient
 from tests.support.usage import report_usage, send_usage, usage_event
 from tests.support.world import World
@@ -30,7 +33,7 @@ def test_days_out_of_order_or_too_many_are_refused(api: ApiClient) -> None:
         assert api.problem("GET", f"/usage?{days}") == (422, "invalid_request")
 
 
-def test_estimate_adds_up_and_is_kept_until_the_plan_changes(world: World, plus: ApiClient) -> None:
+def test_estimate_adds_up_and_is_kept_for_five_minutes(world: World, plus: ApiClient) -> None:
     first = plus.ok("GET", "/usage/estimate")["estimate"]
     parts = ("base", "prorations", "usage", "discounts", "tax", "balance")
     assert sum(first[each] for each in parts) == first["due"]
@@ -38,6 +41,9 @@ def test_estimate_adds_up_and_is_kept_until_the_plan_changes(world: World, plus:
     send_usage(world, usage_event("e1", 100, occurred_at=soon().isoformat()))
     report_usage(world)
     assert plus.ok("GET", "/usage/estimate")["estimate"] == first
+    age = {UsageEstimate.calculated_at: UsageEstimate.calculated_at - timedelta(minutes=5)}
+    world.gateway.database.execute(update(UsageEstimate).values(age))
+    assert plus.ok("GET", "/usage/estimate")["estimate"]["usage"] == 200
     plus.ok("PATCH", "/subscription", quantity=2)
     changed = plus.ok("GET", "/usage/estimate")["estimate"]
     assert (changed["base"], changed["usage"]) == (50000, 200)
