@@ -39,6 +39,7 @@ def test_open_invoice_is_paid_after_a_failed_renewal(visitor: Visitor) -> None:
     visitor.see(f"Thank you. {amount} is paid.")
     photograph(visitor, "payment-paid")
     assert invoiced(visitor.deployment.stripe, visitor.ids()[0], ["amount_remaining"]) == {"$0.00"}
+    eventually(lambda: visitor.details()["standing"] == "good")
     visitor.follow("Overview")
     visitor.heading("Your plan").wait_for()
     assert visitor.page.get_by_text("Payment overdue").count() == 0

@@ -5,8 +5,11 @@ import { action, card, h, link, notice, outside, page, pill } from "../dom.js";
 import { unitsText } from "../offers.js";
 import { explain, flashNext } from "../problems.js";
 import { mayChange } from "../session.js";
+import { pause } from "../stripe.js";
 import { label, money, shortDate, t } from "../words.js";
 
+const EVERY = 500; // milliseconds between two looks at the plan
+const LOOKS = 6;
 const PAYABLE = new Set(["open", "uncollectible", "draft"]);
 const KINDS = { paid: "good", open: "warn", uncollectible: "bad", draft: "warn", void: "" };
 
@@ -53,11 +56,20 @@ function pages(first, draw, path, cursor, empty) {
   return place;
 }
 
+// The plan recovers once Stripe reports the payment to the gateway, unless another invoice is unpaid.
+async function awaitRecovery(standing) {
+  for (let looks = 0; looks < LOOKS; looks += 1) {
+    if ((await get("/subscription")).standing !== standing) return;
+    await pause(EVERY);
+  }
+}
+
 function invoice(each, details, isManaged) {
   const problems = h("div", { class: "problems" });
   const amount = money(each.total, each.currency);
   const pay = async () => {
     await call("POST", `/invoices/${each.id}/pay`);
+    if (details.standing !== "good") await awaitRecovery(details.standing).catch(() => {}); // it is paid in any case
     flashNext(notice("good", h("p", {}, t("invoice.paid_now", { amount: money(each.amount_remaining, each.currency) }))));
     dispatchEvent(new Event("billing:show"));
   };
