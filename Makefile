@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python
 
-.PHONY: help demo test test-long check unit bench chaos fuzz interface install lint types layers security tests client audit \
+.PHONY: help demo test test-long check unit bench chaos simulate fuzz interface install lint types layers security tests client audit \
         format lock clean
 
 # The first target, so that `make` alone starts nothing.
@@ -41,6 +41,10 @@ endif
 
 chaos: install                ## run all faults of queue and database under load, and rewrite their table in docs/operations.md
 	$(RUN) -m tests.chaos --write $(ARGS)
+
+simulate: install             ## let organizations live for years (SEED=7 YEARS=5 SEEDS=10 ORGANIZATIONS=20)
+	$(RUN) -m tests.simulation --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) --years $(or $(YEARS),1) \
+	  --organizations $(or $(ORGANIZATIONS),20)
 
 fuzz: install                 ## fuzz ingress and drain, a minute each (ARGS="drained -max_total_time=600")
 	$(RUN) -m tests.fuzz $(ARGS)

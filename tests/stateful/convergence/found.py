@@ -145,8 +145,8 @@ def check_held(stage: SteppedGateway, expected: Expected, organization: str, cla
 
 
 def core(row: Json) -> Json:
-    """Return the row without what follows from the invoices, the charges and the open change."""
-    other = ("plan", "standing", "returned_payments", "leaving")
+    """Return the row without what follows from the invoices, the charges, the grants and the open change."""
+    other = ("plan", "standing", "returned_payments", "granted_plan", "granted_until", "leaving")
     return {name: value for name, value in row.items() if name not in other}
 
 
