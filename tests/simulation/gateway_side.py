@@ -3,7 +3,7 @@
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -16,7 +16,7 @@ import jwt
 import orjson
 import psycopg
 from procrastinate.retry import RetryStrategy
-from sqlalchemy import TextClause, event, text
+from sqlalchemy import Row, TextClause, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 from stripe import WebhookSignature
@@ -56,13 +56,12 @@ DUE = text("""
     SELECT id, task_name, args, attempts FROM procrastinate_jobs
     WHERE status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= :now) ORDER BY id
 """)
-NEXT = text("""
-    SELECT least(
-        (SELECT min(COALESCE(scheduled_at, :now)) FROM procrastinate_jobs WHERE status = 'todo'),
-        (SELECT min(next_attempt_at) FROM webhook_events WHERE state IN ('pending', 'failed') AND waits_for IS NULL),
-        (SELECT min(next_attempt_at) FROM notifications WHERE next_attempt_at IS NOT NULL AND delivered_at IS NULL)
-    )
+WAITING = text("""
+    SELECT (SELECT min(next_attempt_at) FROM webhook_events WHERE state IN ('pending', 'failed') AND waits_for IS NULL),
+        (SELECT min(next_attempt_at) FROM notifications WHERE next_attempt_at IS NOT NULL AND delivered_at IS NULL),
+        (SELECT min(COALESCE(scheduled_at, :now)) FROM procrastinate_jobs WHERE status = 'todo')
 """)
+"""When the first event, the first notification and the first job are due."""
 START = text("UPDATE procrastinate_jobs SET status = 'doing', attempts = attempts + 1 WHERE id = :id")
 END = text("DELETE FROM procrastinate_jobs WHERE id = :id")
 LATER = text("UPDATE procrastinate_jobs SET status = 'todo', scheduled_at = :at WHERE id = :id")
@@ -203,26 +202,32 @@ class GatewaySide:
         answer = self.mortal(lambda: call_wsgi(self.app, "POST", WEBHOOK_PATH, "", headers, delivery)[0])
         return answer is not None and answer.status_code == HTTPStatus.OK
 
-    def work(self, *periodic: str) -> None:
-        """Run a drain, the given periodic tasks and all due jobs, as a worker does."""
-        for task in (jobs.DRAIN_INBOX, NOTIFY, *periodic):
-            self.mortal(lambda task=task: self._run_periodic(task))  # type: ignore[misc]  # a default
-        while due := self._read_due():
-            for job in due:
-                self._run(*job)
+    def work(self, *periodic: str) -> float | None:
+        """Run periodic tasks, and all that is due, as a worker does. Return when something is due next, or None."""
+        for task in periodic:
+            self._run_periodic(task)
+        before = None
+        while (waiting := self._find_waiting()) != before:
+            before = waiting
+            events, notifications, queued = (at is not None and at <= self.clock.now() for at in waiting)
+            if events:
+                self._run_periodic(jobs.DRAIN_INBOX)
+            if notifications:
+                self._run_periodic(NOTIFY)
+            if queued:
+                for job in self.gateway.database.fetch(DUE, {"now": self.clock.now()}):
+                    self._run(*job)
+        return min((at.timestamp() for at in waiting if at is not None), default=None)
 
     def _run_periodic(self, task: str) -> None:
         """Run a periodic task. If it fails, its next run makes good for it."""
         with suppress(GatewayError):
-            self.tasks[task](timestamp=int(self.clock()))
+            self.mortal(lambda: self.tasks[task](timestamp=int(self.clock())))
 
-    def _read_due(self) -> Sequence[Any]:
-        return self.gateway.database.fetch(DUE, {"now": self.clock.now()})
-
-    def next_due(self) -> float | None:
-        """Return when the worker has something to do, or None."""
-        [(at,)] = self.gateway.database.fetch(NEXT, {"now": self.clock.now()})
-        return None if at is None else at.timestamp()
+    def _find_waiting(self) -> Row[Any]:
+        """Return when the first event, the first notification and the first job are due."""
+        [found] = self.gateway.database.fetch(WAITING, {"now": self.clock.now()})
+        return found
 
     def _run(self, number: int, task: str, arguments: Json, attempts: int) -> None:
         """Run one job, and put it back if it fails and its task is retried."""

@@ -48,7 +48,7 @@ class Others:
 
     def act(self) -> None:
         """Do one thing to one organization."""
-        if self.random.random() < 0.3:
+        if self.world.is_left_alone or self.random.random() < 0.3:
             self.operate()
         elif found := list(self.world.stripe.list_all("customer")):
             self.meddle(self.random.choice(found))

@@ -1,9 +1,20 @@
 """Whole systems live for months, and what must hold does hold. ``make simulate`` lets them live longer."""
 
+import logging
+from collections.abc import Iterator
+
 import pytest
 
 from tests.simulation.invariants import digest
 from tests.simulation.simulation import Simulation
+
+
+@pytest.fixture(autouse=True)
+def no_logs() -> Iterator[None]:
+    """Log nothing. A year has many thousand lines."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
 
 
 def live(database_url: str, seed: int, years: float) -> str:
