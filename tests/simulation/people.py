@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -146,7 +147,7 @@ class People:
                     self.ask("DELETE", f"/subscription/changes/{each['id']}")
                     continue
                 intent = shown["client_secret"].split("_secret_")[0]
-                self.world.try_at_stripe(lambda intent=intent: self.world.stripe.v1.payment_intents.confirm(intent))
+                self.world.try_at_stripe(partial(self.world.stripe.v1.payment_intents.confirm, intent))
 
     def cancel(self) -> None:
         """Return to Free."""

@@ -4,6 +4,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
 from unittest.mock import patch
 
@@ -92,7 +93,7 @@ class Simulation:
         self.gateway.gateway.database.execute(EMPTY)
         list(sync_catalog(self.gateway.gateway))
         for each in self.people:
-            self.plan(self.random.uniform(0, 5 * self.pause * DAY), lambda each=each: self.live(each))
+            self.plan(self.random.uniform(0, 5 * self.pause * DAY), partial(self.live, each))
         self.others.make_prices()
         self.plan(2 * self.interference * DAY, self.let_others_act)
         self.trouble_begins()
@@ -111,7 +112,7 @@ class Simulation:
         """Let people act, and plan their next act."""
         if not self.is_calm:
             people.act()
-        self.plan(people.next_act(), lambda: self.live(people))
+        self.plan(people.next_act(), partial(self.live, people))
 
     def let_others_act(self) -> None:
         """Let somebody else act, and plan the next time."""
@@ -154,7 +155,7 @@ class Simulation:
         if self.agenda and self.agenda[0][0] <= self.clock():
             heapq.heappop(self.agenda)[2]()
         if self.walk_at <= self.clock():
-            self.walk_at = self.clock() + self.random.choice((1, 8, 8, 15)) * DAY
+            self.walk_at = self.clock() + self.random.choice((1, 10, 30)) * DAY
             self.work(*SELDOM)
         elif self.upkeep_at <= self.clock():
             self.upkeep_at = self.clock() + 3 * DAY
@@ -183,9 +184,10 @@ class Simulation:
         """End all trouble, and let four days pass, so that everything is delivered, retried and reconciled."""
         self.trouble_ends()
         self.others.end_grants()
-        for _ in range(4):
-            self.run_until(self.clock() + DAY)
+        self.run_until(self.clock() + 3 * DAY)
+        for _ in range(2):  # what the walks find may need another look
             self.work(*OFTEN, *SELDOM)
+            self.run_until(self.clock() + DAY / 2)
 
     def close(self) -> None:
         self.gateway.close()
