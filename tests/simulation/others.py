@@ -1,5 +1,6 @@
 """Everybody else: sales and other programs at Stripe's dashboard, and the gateway's operators."""
 
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,6 +33,8 @@ class Others:
     random: Random
 
     def __post_init__(self) -> None:
+        self.elsewhere: Counter[str] = Counter()
+        """What each customer paid without Stripe."""
         self.meddled: set[str] = set()
         """The customers whose invoices or subscriptions somebody edited, so that the money no longer follows from the
         gateway's own rules."""
@@ -111,12 +114,17 @@ class Others:
             invoice = self.random.choice(waiting)
             acts = (
                 lambda: v1.pay(invoice),
-                lambda: v1.pay(invoice, {"paid_out_of_band": True}),
+                lambda: self.pay_elsewhere(customer, invoice),
                 lambda: v1.void_invoice(invoice),
                 lambda: v1.finalize_invoice(invoice),
                 lambda: v1.mark_uncollectible(invoice),
             )
             self.world.try_at_stripe(self.random.choice(acts))
+
+    def pay_elsewhere(self, customer: str, invoice: str) -> None:
+        """Note that an invoice was paid without Stripe."""
+        paid = self.v1.invoices.pay(invoice, {"paid_out_of_band": True})
+        self.elsewhere[customer] += paid.amount_paid
 
     def refund(self, customer: str, _subscriptions: list[Json]) -> None:
         """Give money back."""
