@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, text
 
-from gateway.db.models import Base, Notification, PlanChange, PlanHistory, WebhookEvent
+from gateway.db.models import Base, Notification, PlanChange, PlanHistory, RateLimitCount, WebhookEvent
 from gateway.services.reconciliation import drift
 from gateway.services.reconciliation.differences import Cause
 from handlers import HANDLERS
@@ -109,10 +109,12 @@ def check_notifications(world: "Simulation") -> None:
 
 
 def digest(world: "Simulation") -> str:
-    """Return a hash of all tables, of everything at Stripe and of everything that Konnect was told."""
+    """Return a hash of the tables, of all events at Stripe and of everything that Konnect was told."""
     found = hashlib.sha256()
     with world.gateway.gateway.database.transaction() as session:
         for table in Base.metadata.sorted_tables:
+            if table.name == RateLimitCount.__tablename__:
+                continue  # its windows end by PostgreSQL's own clock, and here no limit is ever reached
             rows = session.execute(select(table).order_by(*table.primary_key)).all()
             found.update(repr([table.name, *rows]).encode())
         found.update(repr(session.execute(JOBS).all()).encode())
