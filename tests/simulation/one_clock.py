@@ -81,6 +81,7 @@ def in_one_time(clock: OneClock, source: random.Random) -> Iterator[None]:
         patch.object(time, "monotonic", clock),
         patch.object(time, "sleep", clock.sleep),
         patch.object(uuid, "uuid4", draw_uuid),
+        patch.object(os, "urandom", source.randbytes),
         patch.object(os, "_exit", die),
         patch.object(report_to_stripe, "ThreadPoolExecutor", InlineExecutor),
     ):
