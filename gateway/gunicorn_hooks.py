@@ -10,7 +10,7 @@ from gateway import app, gc_tuning, metrics_server
 from gateway.config import Config, ConfigError
 from gateway.db.pooler import refuse_pooler
 from gateway.db.session import Database
-from gateway.metrics import DIRECTORY
+from gateway.metrics_listener import COUNTS
 from gateway.web_listeners import choose_listeners, close_other_listeners, open_listeners
 
 preloaded = (
@@ -46,7 +46,7 @@ def when_ready(_server: object) -> None:
 
 def on_exit(_server: object) -> None:
     """Remove the files with the counts of this server's processes."""
-    shutil.rmtree(os.environ[DIRECTORY], ignore_errors=True)
+    shutil.rmtree(os.environ[COUNTS], ignore_errors=True)
 
 
 def post_worker_init(worker: Any) -> None:

@@ -9,7 +9,8 @@ import os
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+from gateway.metrics_listener import COUNTS
+
 REGISTRY = CollectorRegistry()
 
 DELIVERIES = Counter(
@@ -60,7 +61,7 @@ LIMITED = Counter(
 
 def render_counts() -> bytes:
     """Return all counts in Prometheus' text format."""
-    if DIRECTORY not in os.environ:
+    if COUNTS not in os.environ:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library has no annotations

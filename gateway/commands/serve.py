@@ -1,14 +1,14 @@
-"""``gateway serve`` starts gunicorn, which loads ``wsgi.py``."""
+"""``gateway serve`` becomes gunicorn, which loads ``wsgi.py``."""
 
 import os
 import sys
 import tempfile
 
 import click
+from gunicorn.app import wsgiapp
 
 from gateway.config import Config
-from gateway.metrics import DIRECTORY
-from gateway.metrics_listener import LISTENER, listen
+from gateway.metrics_listener import COUNTS, LISTENER, listen
 
 # Half of the threads may wait for Stripe at a time. The other half must suffice for webhooks and reads.
 WORKERS, THREADS = 2, Config.web_threads
@@ -39,11 +39,13 @@ def serve(bind: str, metrics_bind: str | None, workers: int, threads: int) -> No
     Config.from_environment()  # report a wrong setting here, before a gunicorn worker fails to boot
     os.environ[LISTENER] = str(listen_for_metrics(metrics_bind or choose_metrics_address(bind)))
     os.environ.setdefault("RES_OPTIONS", RESOLVER)
-    arguments = [f"--workers={workers}", f"--threads={threads}", f"--bind={bind}"]
     os.environ["GATEWAY_WEB_THREADS"] = str(threads)  # each web process sizes its calls to Stripe by it
-    os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="gateway-metrics-")  # new, so that the counts start at zero
-    command = [sys.executable, "-m", "gunicorn", *arguments, *OPTIONS, "wsgi:app"]
-    os.execv(sys.executable, command)  # nosec B606  # noqa: S606 - no shell: gunicorn replaces this process and gets its signals
+    # The directory is new, so the counts start at zero. No module that counts may be imported before, because
+    # prometheus_client looks for the directory when it is imported.
+    os.environ[COUNTS] = tempfile.mkdtemp(prefix="gateway-metrics-")
+    size = [f"--workers={workers}", f"--threads={threads}"]
+    sys.argv = ["gunicorn", *size, f"--bind={bind}", *OPTIONS, "wsgi:app"]
+    wsgiapp.run()
 
 
 def choose_metrics_address(bind: str) -> str:

@@ -5,10 +5,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway import cli
+from prometheus_client import values
+
+from gateway import cli, gunicorn_hooks
 from gateway.commands import serve, worker
 
-preloaded = (serve, worker)
+preloaded = (serve, gunicorn_hooks, worker)
 
 
 def run(arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
@@ -19,5 +21,7 @@ def run(arguments: list[str], environment: Mapping[str, str], log: Path) -> None
         os.dup2(output.fileno(), sys.stderr.fileno())
     os.environ.clear()
     os.environ.update(environment)
+    if arguments[0] == "serve":  # prometheus_client was imported before `serve` could name a directory for the counts
+        values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]  # without annotations
     sys.argv = ["gateway", *arguments]
     cli.main()

@@ -105,5 +105,5 @@ MACHINES = {"delivered": Delivered, "lost": Lost, "lost for good": LostForGood}
 @pytest.mark.parametrize("fate", MACHINES)
 def test_the_tables_end_equal_to_stripes_state(fate: str, database_url: str) -> None:
     machine: type[RuleBasedStateMachine] = type(fate, (MACHINES[fate],), {"database_url": database_url})
-    run_state_machine_as_test(machine, settings=drawn(examples=3, steps=25))
+    run_state_machine_as_test(machine, settings=drawn(examples=2, steps=25))
     print(fate, dict(Workers.calls))  # noqa: T201 - `-rP` shows how many calls the chaos costs

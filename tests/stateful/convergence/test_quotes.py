@@ -42,7 +42,7 @@ EVERYTHING = {"percent_off": 33, "amount_off": 700, "tax": 8.875}
 
 
 @settings(
-    max_examples=int(os.environ.get("STATEFUL_EXAMPLES", "10")),
+    max_examples=int(os.environ.get("STATEFUL_EXAMPLES", "6")),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @example(currency="usd", charge="on_billing_date", price=25_000, terms={}, moves=IN_ONE_SECOND)

@@ -165,7 +165,7 @@ class ReceivedMoney(RuleBasedStateMachine):
             self.stage.close()
 
 
-CHOSEN = drawn(examples=3, steps=25)
+CHOSEN = drawn(examples=2, steps=25)
 
 
 @pytest.mark.parametrize("charge", ["on_billing_date", "now"])

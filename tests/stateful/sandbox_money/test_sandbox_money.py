@@ -137,5 +137,5 @@ class MoneyMachine(Stories):
         self.usage.check(self.books)
 
 
-MoneyMachine.TestCase.settings = drawn(examples=20, steps=12)
+MoneyMachine.TestCase.settings = drawn(examples=10, steps=12)
 TestSandboxMoney = MoneyMachine.TestCase
