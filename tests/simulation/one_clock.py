@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from typing import Any, Self, TypeVar
 from unittest.mock import patch
 
+from stripe import _api_requestor
+
 from gateway.failpoints import VARIABLE
 from gateway.services.usage import report_to_stripe
 
@@ -81,7 +83,8 @@ def in_one_time(clock: OneClock, source: random.Random) -> Iterator[None]:
         patch.object(time, "monotonic", clock),
         patch.object(time, "sleep", clock.sleep),
         patch.object(uuid, "uuid4", draw_uuid),
-        patch.object(os, "urandom", source.randbytes),
+        # Not os.urandom, of which SQLAlchemy draws a name for each query that it has not compiled before.
+        patch.object(_api_requestor, "_generate_idempotency_key", lambda: draw_uuid().hex),
         patch.object(os, "_exit", die),
         patch.object(report_to_stripe, "ThreadPoolExecutor", InlineExecutor),
     ):
