@@ -215,8 +215,8 @@ class GatewaySide:
             if notifications:
                 self._run_periodic(NOTIFY)
             if queued:
-                for number, task, arguments, attempts in self.gateway.database.fetch(DUE, {"now": self.clock.now()}):
-                    self._run(number, task, arguments, attempts)
+                for job in self.gateway.database.fetch(DUE, {"now": self.clock.now()}):
+                    self._run(job.id, job.task_name, job.args, job.attempts)
         return min((at.timestamp() for at in waiting if at is not None), default=None)
 
     def _run_periodic(self, task: str) -> None:
