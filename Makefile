@@ -6,8 +6,8 @@ RUN := $(BIN)/python
 # them would spend seconds on compiling the project again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-long screenshots check unit bench chaos fuzz interface install lint types layers security tests client audit \
-        format lock clean
+.PHONY: help demo test test-long screenshots check unit bench chaos simulate fuzz interface install lint types layers security \
+        tests client audit format lock clean
 
 # The first target, so that `make` alone starts nothing.
 help:                         ## print the targets
@@ -49,6 +49,10 @@ endif
 
 chaos: install                ## run all faults of queue and database under load, and rewrite their table in docs/operations.md
 	$(RUN) -m tests.chaos --write $(ARGS)
+
+simulate: install             ## let organizations live for years (SEED=7 YEARS=5 SEEDS=10 ORGANIZATIONS=20)
+	$(RUN) -m tests.simulation --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) --years $(or $(YEARS),1) \
+	  --organizations $(or $(ORGANIZATIONS),20)
 
 fuzz: install                 ## fuzz ingress and drain, a minute each (ARGS="drained -max_total_time=600")
 	$(RUN) -m tests.fuzz $(ARGS)

@@ -1,0 +1,92 @@
+"""One clock and one source of randomness for everything in this process: the gateway, its libraries and the sandbox."""
+
+import math
+import os
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Self, TypeVar
+from unittest.mock import patch
+
+from stripe import _api_requestor
+
+from gateway.failpoints import VARIABLE
+from gateway.services.usage import report_to_stripe
+
+BEGINS = 2_000_000_000
+"""The first second, in May 2033. PostgreSQL's own clock, which a few statements read, is earlier for many years."""
+R = TypeVar("R")
+
+
+class Died(BaseException):
+    """The process died. No handler of the gateway catches it."""
+
+
+class OneClock:
+    """A clock that stands still between the steps of the simulation. A process that sleeps moves it."""
+
+    def __init__(self) -> None:
+        self.seconds: float = BEGINS
+
+    def __call__(self) -> float:
+        """Return the time in Unix seconds."""
+        return self.seconds
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+    def move(self, seconds: float) -> None:
+        """Move the clock to a moment. It never goes back."""
+        self.seconds = max(self.seconds, seconds)
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass, in whole milliseconds. Without the rounding up, a tiny pause would never end."""
+        self.seconds = math.ceil((self.seconds + seconds) * 1000) / 1000
+
+
+class InlineExecutor:
+    """Runs each call at once, in the order of the calls. Threads would run them in any order."""
+
+    def __init__(self, _threads: int) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+    def map(self, call: Callable[[Any], R], arguments: Iterable[Any]) -> list[R]:
+        return [call(each) for each in arguments]
+
+
+def die(_status: int) -> None:
+    """Stand in for the end of the process at a failpoint."""
+    raise Died("failpoint " + os.environ[VARIABLE])
+
+
+@contextmanager
+def in_one_time(clock: OneClock, source: random.Random) -> Iterator[None]:
+    """Let the standard library read ``clock``, draw from ``source`` and start no thread for the gateway's usage."""
+
+    def draw_uuid() -> uuid.UUID:
+        return uuid.UUID(int=source.getrandbits(128), version=4)
+
+    state = random.getstate()
+    random.seed(source.getrandbits(64))
+    with (
+        patch.object(time, "time", clock),
+        patch.object(time, "monotonic", clock),
+        patch.object(time, "sleep", clock.sleep),
+        patch.object(uuid, "uuid4", draw_uuid),
+        # Not os.urandom, of which SQLAlchemy draws a name for each query that it has not compiled before.
+        patch.object(_api_requestor, "_generate_idempotency_key", lambda: draw_uuid().hex),
+        patch.object(os, "_exit", die),
+        patch.object(report_to_stripe, "ThreadPoolExecutor", InlineExecutor),
+    ):
+        yield
+    random.setstate(state)

@@ -1,0 +1,37 @@
+"""Whole systems live for months, and what must hold does hold. ``make simulate`` lets them live longer."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests.simulation.invariants import digest
+from tests.simulation.simulation import Simulation
+
+
+@pytest.fixture(autouse=True)
+def no_logs() -> Iterator[None]:
+    """Log nothing. A year has many thousand lines."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def live(database_url: str, seed: int, years: float) -> str:
+    """Live for some years, and return the digest of everything."""
+    simulation = Simulation(database_url, seed, organizations=3, pause=3, interference=4)
+    try:
+        simulation.run(years)
+        return digest(simulation)
+    finally:
+        simulation.close()
+
+
+def test_a_seed_gives_the_same_run_to_the_last_row(database_url: str) -> None:
+    assert live(database_url, 1, 0.04) == live(database_url, 1, 0.04)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(2, 12))
+def test_everything_holds_after_a_year(seed: int, database_url: str) -> None:
+    live(database_url, seed, 1)
