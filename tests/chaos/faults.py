@@ -57,7 +57,7 @@ FAULTS = (
         strike=killed_sessions,
         happens="Some requests are 503. The sessions are replaced.",
         advice="Find out who ends them.",
-        in_doctor="connections: connection of worker",
+        in_doctor="connection",  # of a worker, or its own, which may end too
         in_metrics="gateway_worker_connections_lost 1.0",
         seconds=20,
     ),
