@@ -13,7 +13,7 @@ import click
 
 from gateway.logging import configure_logging
 from tests.chaos.faults import FAULTS, Fault
-from tests.chaos.load import Load
+from tests.chaos.load import EVENTS_PER_SECOND, Load
 from tests.chaos.stage import Stage, percentile, staged
 
 PAGE = Path(__file__).parents[2] / "docs/operations.md"
@@ -50,7 +50,8 @@ class Measured:
         """Return the row of the table."""
         since = "of its start" if self.fault.from_start else "of its end"
         long = f"Merges resume within {self.resumed:.1f} s {since}."
-        if (median := percentile(self.during, 50)) < MERGES_GO_ON:
+        arrive = len(self.during) > self.lasted * EVENTS_PER_SECOND / 2  # otherwise only its first moments are seen
+        if arrive and (median := percentile(self.during, 50)) < MERGES_GO_ON:
             rest = f"The rest follows within {self.caught_up:.1f} s."
             long = f"Merges go on, after {median * 1000:.0f} ms at the median. {rest}"
         return f"| {self.fault.name} | {self.fault.happens} | {long} | {self.fault.advice} |"

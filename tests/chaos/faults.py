@@ -1,32 +1,25 @@
 """The faults, what happens under each, and what an operator does."""
 
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 
-import psutil
-import psycopg
-import requests
-from psycopg.sql import SQL, Identifier
-
-from tests.chaos.hosts import FAR, PORT, can_cut_links, cut, linked, reachable, standby
+from tests.chaos.hosts import can_cut_links
 from tests.chaos.stage import Stage
-from tests.support.pgbouncer import IGNORES_SETTINGS, PGBOUNCER, pgbouncer
-
-END_ALL = """
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = %s AND pid <> pg_backend_pid() AND backend_type = 'client backend'
-"""
-END_LISTENER = END_ALL + " AND state = 'idle' AND (query LIKE 'LISTEN%%' OR query = 'SELECT 1')"
-DATABASE = "gateway"
-PROBERS, PROBE_EVERY = 4, 0.1  # clients, and seconds between two requests of each
-AFTER_RESTART = 15  # seconds until the load goes on as before after the worker was killed
-FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-pause = threading.Event().wait
+from tests.chaos.strikes import (
+    FAKETIME,
+    behind_pooler,
+    exhausted_connections,
+    killed_sessions,
+    late_clock,
+    locked,
+    locked_inbox,
+    promoted_standby,
+    read_only,
+    replaced_processes,
+    restarted,
+)
+from tests.support.pgbouncer import PGBOUNCER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,157 +43,6 @@ class Fault:
     needs: Callable[[], bool] = lambda: True
 
 
-@contextmanager
-def session(stage: Stage, database: str = DATABASE) -> Iterator[psycopg.Connection]:
-    """Open a session of an operator, which the gateway's settings do not concern."""
-    url = stage.direct_url.replace("/gateway?", f"/{database}?")
-    with psycopg.connect(url, autocommit=True) as connection:
-        yield connection
-
-
-@contextmanager
-def exhausted_connections(stage: Stage) -> Iterator[None]:
-    """Refuse new connections, and end the one that listens."""
-    allow = SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
-    with session(stage, "postgres") as admin:
-        admin.execute(allow.format(Identifier(DATABASE), SQL("false")))
-        try:
-            admin.execute(END_LISTENER, [DATABASE])
-            yield
-        finally:
-            admin.execute(allow.format(Identifier(DATABASE), SQL("true")))
-
-
-@contextmanager
-def restarted(stage: Stage) -> Iterator[None]:
-    """Crash the server, and start it again at the end."""
-    with stage.server.crashed():
-        yield
-
-
-@contextmanager
-def killed_sessions(stage: Stage) -> Iterator[None]:
-    """End all sessions every two seconds."""
-    over = threading.Event()
-
-    def kill() -> None:
-        while not over.wait(2):
-            with session(stage, "postgres") as admin:
-                admin.execute(END_ALL, [DATABASE])
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
-        yield
-    finally:
-        over.set()
-        killer.join()
-
-
-def locked(statement: str) -> Callable[[Stage], AbstractContextManager[None]]:
-    """Return a fault that holds a lock in an open transaction."""
-
-    @contextmanager
-    def strike(stage: Stage) -> Iterator[None]:
-        with psycopg.connect(stage.direct_url) as connection:
-            connection.execute(statement.encode())
-            yield
-
-    return strike
-
-
-@contextmanager
-def answered(stage: Stage, timeout: float) -> Iterator[None]:
-    """Ask for liveness on new connections, and check that each request is answered."""
-    live = f"http://127.0.0.1:{stage.gateway.port}/health/live"
-    over = threading.Event()
-    failures: list[str] = []
-
-    def probe() -> None:
-        while not over.wait(PROBE_EVERY):
-            try:
-                requests.get(live, timeout=timeout).raise_for_status()
-            except requests.RequestException as error:
-                failures.append(repr(error))
-
-    probers = [threading.Thread(target=probe) for _ in range(PROBERS)]
-    for each in probers:
-        each.start()
-    try:
-        yield
-    finally:
-        over.set()
-        for each in probers:
-            each.join()
-    assert failures == [], failures
-
-
-@contextmanager
-def locked_inbox(stage: Stage) -> Iterator[None]:
-    """Lock the inbox. Liveness must be answered all the time."""
-    with locked("LOCK TABLE webhook_events")(stage), answered(stage, 2):
-        yield
-
-
-@contextmanager
-def replaced_processes(stage: Stage) -> Iterator[None]:
-    """Replace the web processes twice, as after a new catalogue. No request may be lost."""
-    assert stage.web is not None
-    with answered(stage, 10):
-        for _ in range(2):
-            old = stage.web.children()
-            os.kill(stage.web.pid, signal.SIGHUP)
-            psutil.wait_procs(old, timeout=30)
-            assert not any(each.is_running() for each in old)
-        yield
-
-
-@contextmanager
-def behind_pooler(stage: Stage) -> Iterator[None]:
-    """Start web and worker behind PgBouncer in transaction mode, and correct the setting at the end."""
-    direct = stage.gateway.environment["GATEWAY_DATABASE_URL"]
-    with pgbouncer(direct, "transaction", IGNORES_SETTINGS) as url:
-        stage.move_to(url)
-        yield
-    stage.move_to(direct)
-
-
-@contextmanager
-def read_only(stage: Stage) -> Iterator[None]:
-    """Make all sessions refuse writes."""
-    with session(stage) as admin:
-        admin.execute("ALTER SYSTEM SET default_transaction_read_only = on")
-        admin.execute("SELECT pg_reload_conf()")
-        try:
-            yield
-        finally:
-            admin.execute("ALTER SYSTEM RESET default_transaction_read_only")
-            admin.execute("SELECT pg_reload_conf()")
-
-
-@contextmanager
-def late_clock(stage: Stage) -> Iterator[None]:
-    """Run the worker on a machine whose clock is ten minutes behind. It stays so, because it does no harm."""
-    stage.restart_worker(LD_PRELOAD=str(FAKETIME[0]), FAKETIME="-600s", FAKETIME_DONT_FAKE_MONOTONIC="1")
-    pause(AFTER_RESTART)
-    yield
-
-
-@contextmanager
-def promoted_standby(stage: Stage) -> Iterator[None]:
-    """Let the host of the primary vanish, and promote its standby at the end. The gateway stays with the standby."""
-    second = stage.resources.enter_context(standby(stage.direct_url, stage.data, stage.data.with_name("standby")))
-    port = stage.resources.enter_context(reachable(second))
-    with linked(stage.direct_url) as link:
-        stage.move_to(f"postgresql://postgres@/{DATABASE}?host={FAR},127.0.0.1&port={PORT},{port}")
-        pause(AFTER_RESTART)
-        cut(link)
-        yield
-        with psycopg.connect(second, autocommit=True) as connection:
-            connection.execute("SELECT pg_promote()")
-        stage.direct_url = second
-
-
 FAULTS = (
     Fault(
         name="PostgreSQL is down for some seconds",
@@ -215,7 +57,7 @@ FAULTS = (
         strike=killed_sessions,
         happens="Some requests are 503. The sessions are replaced.",
         advice="Find out who ends them.",
-        in_doctor="connections: connection of worker",
+        in_doctor="connection",  # of a worker, or its own, which may end too
         in_metrics="gateway_worker_connections_lost 1.0",
         seconds=20,
     ),

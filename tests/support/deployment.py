@@ -249,4 +249,5 @@ def deployed(
         set_up = Deployment(gateway, stripe, sandbox_url, port, free_port(), environment, directory)
         with set_up.processes:
             yield set_up
-        assert find_leaks(set_up.said()) == []
+        leaks = find_leaks(set_up.said())
+        assert leaks == [], leaks

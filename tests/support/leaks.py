@@ -8,7 +8,7 @@ from gateway.logging import build_formatter
 LEAKS = re.compile(
     r"""
       \b[sr]k_(?:test|live)_\w{4,} | \bwhsec_\w{4,}   # keys of Stripe, and signing secrets
-    | \w_secret_\w+                                   # client secrets
+    | \w(?<!client)_secret_\w+                        # client secrets, but not a column's alias in a statement
     | \beyJ[\w-]+\.[\w-]+\.[\w-]+                     # tokens
     | \bv1=[0-9a-f]{64}                               # signatures of webhooks
     | \b(?!support@stripe\.com)[\w.+-]+@[\w-]+\.[a-z]{2,}\b  # e-mail addresses, but not that of the SDK's errors
