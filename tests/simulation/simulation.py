@@ -59,7 +59,7 @@ class Simulation:
         self.walk_at: float = BEGINS
         self.is_calm = False
         self.is_left_alone = self.seed % 3 == 0
-        """Whether only the gateway and its operators act, so that all money follows from the gateway's rules."""
+        """Whether only the gateway and its operators act, so that all changes are the gateway's own."""
         settings = Settings(
             retry_days=self.random.choice(((3, 5, 7), (1, 2), (7,))),
             after_retries=self.random.choice(("canceled", "unpaid", "past_due")),
