@@ -37,7 +37,7 @@ def build_checks(organization_ids: Iterable[str], now: datetime) -> list[Json]:
 
 def request_checks(session: Session, organization_ids: Iterable[str], now: datetime) -> None:
     """Make the worker check these organizations."""
-    bulk.flush(session, more={SPEND_CHECKS: build_checks(organization_ids, now)})
+    bulk.flush(session, (), {SPEND_CHECKS: build_checks(organization_ids, now)})
 
 
 def claim_checks(session: Session, now: datetime) -> list[ClaimedCheck]:

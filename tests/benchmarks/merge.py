@@ -1,7 +1,7 @@
 """Measures how fast the worker merges a full inbox, and the processor time of worker and PostgreSQL for each event."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import click
 import psutil
@@ -9,7 +9,7 @@ import psycopg
 
 from tests.benchmarks.load import fire
 from tests.benchmarks.rig import Rig, rig
-from tests.support import bulk_events
+from tests.support import bulk_events, mixed_events
 from tests.support.wait import eventually
 
 ORGANIZATIONS, EVENTS, SLICE = 1_000, 18_000, 3_000
@@ -65,18 +65,28 @@ def drain(parts: Rig, connection: psycopg.Connection) -> None:
     )
 
 
-def main() -> None:
-    """Run the benchmark."""
+def measure(build: Callable[[int, int], Sequence[bytes]], *, sells_plan: bool) -> None:
+    """Fill an inbox with the deliveries that ``build`` returns, and measure its merge."""
     with rig() as parts, parts.connect() as connection:
         bulk_events.enrol(connection, ORGANIZATIONS)
+        if sells_plan:
+            mixed_events.sell_plan(connection)
         with parts.web("wsgi:app") as port:
-            fire(port, bulk_events.requests(SLICE, ORGANIZATIONS), CONNECTIONS)  # every organization's first state
+            fire(port, build(SLICE, ORGANIZATIONS), CONNECTIONS)  # every organization's first state
             with parts.worker():
                 eventually(lambda: count_pending(connection) == 0, LONGEST, POLL_INTERVAL)
             for _ in range(EVENTS // SLICE):
-                fire(port, bulk_events.requests(SLICE, ORGANIZATIONS), CONNECTIONS)
+                fire(port, build(SLICE, ORGANIZATIONS), CONNECTIONS)
         connection.execute("VACUUM (ANALYZE)")
         drain(parts, connection)
+
+
+def main() -> None:
+    """Run the benchmark."""
+    click.echo("changes of subscriptions to something else than a plan:")
+    measure(bulk_events.requests, sells_plan=False)
+    click.echo("mixed events of subscriptions to a plan and of their invoices:")
+    measure(mixed_events.requests, sells_plan=True)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def enrol(connection: psycopg.Connection, organizations: int) -> None:
 def requests(count: int, organizations: int) -> Sequence[bytes]:
     """Return ``count`` freshly signed deliveries. Each has a newer state than the one before."""
     template = json.loads(RECORDED.read_text())
-    return [_delivery(_event(template, next(_numbers), organizations)) for _ in range(count)]
+    return [build_delivery(_event(template, next(_numbers), organizations)) for _ in range(count)]
 
 
 def product_id() -> str:
@@ -64,7 +64,8 @@ def _event(template: dict[str, Any], number: int, organizations: int) -> bytes:
     return orjson.dumps(template)
 
 
-def _delivery(body: bytes) -> bytes:
+def build_delivery(body: bytes) -> bytes:
+    """Return the signed request that delivers an event."""
     signature = WebhookSignature.generate_signature_header(body.decode(), SECRET, now())
     head = (
         "POST /webhooks/stripe HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json; charset=utf-8\r\n"

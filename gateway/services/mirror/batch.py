@@ -1,6 +1,6 @@
 """One merge's batch: the rows that it locks and reads, and the place of each snapshot."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy import select
@@ -8,8 +8,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from gateway.auth import ORGANIZATION_ID as USABLE_ID
-from gateway.db.models import Charge, Invoice, Mirrored, Organization, PaymentMethod, Plan, Price, Subscription
-from gateway.db.queries import among
+from gateway.db import detached
+from gateway.db.detached import columns_of
+from gateway.db.models import Base, Charge, Invoice, Mirrored, Organization, PaymentMethod, Plan, Price, Subscription
+from gateway.db.queries import among_those
 from gateway.services.mirror.created_customers import is_made_by_gateway
 from gateway.services.mirror.dependents import (
     NAMES_OF_PAYMENT_METHODS,
@@ -102,8 +104,8 @@ class Batch:
             self.rows.update({("subscription", each.id): each for each in rows.subscriptions})
             self.rows.update({("upcoming_invoice", each.subscription_id): each for each in rows.upcoming})
         for row in self.rows.values():
-            if isinstance(row, Invoice) and row.organization_id in self.organization_rows:
-                self.organization_rows[row.organization_id].invoices[row.id] = row
+            if isinstance(row, Invoice | Charge) and row.organization_id in self.organization_rows:
+                self.organization_rows[row.organization_id].add(row)
 
     def create_organizations(self, snapshots: Iterable[Snapshot]) -> Sequence[Organization]:
         """Create and return the unknown organizations that customers name in their metadata.
@@ -124,8 +126,8 @@ class Batch:
             return ()
         # Sorted like the locks. Two batches that create the same organizations would deadlock otherwise.
         values = [{"id": name, "created_at": naming[name].seen.as_of} for name in sorted(naming)]
-        query = insert(Organization).values(values).on_conflict_do_nothing().returning(Organization)
-        created = self.session.scalars(query).all()
+        query = insert(Organization).values(values).on_conflict_do_nothing().returning(*columns_of(Organization))
+        created = detached.read_all(self.session, Organization, query, {})
         self.by_id |= {each.id: each for each in created}
         # Another transaction has just created the others. Locking them now would break the order of the locks.
         self.to_refresh |= {(each.kind, each.id) for name, each in naming.items() if name not in self.by_id}
@@ -140,8 +142,8 @@ class Batch:
         if not ids:
             return
         model, key = KINDS[kind].model, KINDS[kind].key
-        query = select(model).where(among(model.__table__.columns[key], ids))
-        for row in self.session.scalars(query.execution_options(populate_existing=True)):
+        query = select(*columns_of(model)).where(among_those(model.__table__.columns[key], "ids"))
+        for row in detached.read_all(self.session, model, query, {"ids": list(ids)}):
             self.rows[kind, getattr(row, key)] = row
 
     def build_plans(self) -> Plans:
@@ -188,17 +190,9 @@ class Batch:
         Stripe's answer for a detached card does not name the customer, so the owner would be lost.
         """
         card = PaymentMethod(
-            id=card_id,
-            organization_id=holder.id,
-            type="card",
-            label="",
-            trail=[],
-            rank=0,
-            revision=0,
-            detached=False,
+            id=card_id, organization_id=holder.id, type="card", label="", trail=[], rank=0, revision=0, detached=False
         )
         self.rows[PaymentMethodSnapshot.kind, card_id] = card
-        self.session.add(card)
 
     def apply_snapshot(self, snapshot: Snapshot) -> Outcome:
         """Order a state before or after the stored one, and write it to the row if it is newer."""
@@ -213,8 +207,9 @@ class Batch:
         if order != stored:
             write_order(row, order)
         if verdict in {Verdict.APPLY, Verdict.APPLY_AND_REFRESH}:
+            before = row.loaded()
             for column, value in KINDS[snapshot.kind].column_values(snapshot).items():
-                if getattr(row, column) != value:  # an unchanged column needs no write
+                if before.get(column) != value:  # an unchanged column needs no write
                     setattr(row, column, value)
                     if column in NAMES_OF_PAYMENT_METHODS and value is not None:
                         self.named_payment_methods.add(value)
@@ -248,13 +243,8 @@ class Batch:
         new = self.create_row(snapshot)
         if new is not None:
             self.rows[snapshot.kind, snapshot.id] = new
-            self.session.add(new)
-        if isinstance(new, Subscription):
-            self.organization_rows[new.organization_id].subscriptions.append(new)
-        elif isinstance(new, Invoice):
-            self.organization_rows[new.organization_id].invoices[new.id] = new
-        elif isinstance(new, Charge):
-            self.organization_rows[new.organization_id].charges[new.id] = new
+        if isinstance(new, Subscription | Invoice | Charge):
+            self.organization_rows[new.organization_id].add(new)
         return new
 
     def create_row(self, snapshot: Snapshot) -> Mirrored | None:
@@ -285,6 +275,13 @@ class Batch:
             self.to_fill.add(customer.id)
         self.by_customer[customer.id] = named
         return named
+
+    def list_rows(self) -> Iterator[Base]:
+        """Yield all rows that the merge may have changed."""
+        yield from self.by_id.values()
+        yield from self.rows.values()
+        for rows in self.organization_rows.values():
+            yield from rows.list_written()
 
     def mark_affected(self, snapshot: Snapshot, row: Mirrored) -> None:
         """Remember the organization whose plan may have changed, and the state that may have changed it."""

@@ -110,9 +110,8 @@ def compare_once(snapshot: InvoiceSnapshot, rows: Rows) -> bool:
 
 
 def remove_upcoming_charges(session: Session, upcoming: UpcomingInvoice, rows: Rows) -> None:
-    """Delete the charges now. A later flush would also delete charges that a later snapshot of the batch shows."""
+    """Delete the charges now. A later snapshot of the batch may show new ones, which the merge writes at its end."""
     del rows[UpcomingInvoiceSnapshot.kind, upcoming.subscription_id]
-    session.expunge(upcoming)
     session.execute(delete(UpcomingInvoice).where(UpcomingInvoice.subscription_id == upcoming.subscription_id))
 
 

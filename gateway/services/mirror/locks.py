@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from sqlalchemy import Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 
+from gateway.db import detached
+from gateway.db.detached import columns_of
 from gateway.db.models import Organization, PaymentMethod, Subscription
 from gateway.db.queries import among, among_those
 from gateway.stripe_api.snapshots import (
@@ -19,13 +21,12 @@ from gateway.stripe_api.snapshots import (
 )
 
 LOCK_ORGANIZATIONS = (
-    select(Organization)
+    select(*columns_of(Organization))
     .where(
         or_(among_those(Organization.stripe_customer_id, "customers"), among_those(Organization.id, "organizations"))
     )
     .order_by(Organization.id)
     .with_for_update()
-    .execution_options(populate_existing=True)
 )
 CONCERNED_ORGANIZATIONS = select(Organization.id, Organization.stripe_customer_id).where(
     or_(among_those(Organization.stripe_customer_id, "customers"), among_those(Organization.id, "organizations"))
@@ -64,7 +65,7 @@ def lock_organizations(
     customers, organizations = find_owners(observations)
     held = find_card_holders(session, observations).values()
     parameters = {"customers": customers, "organizations": [*organizations, *held, *also]}
-    return session.scalars(LOCK_WITH_CATALOG, parameters).all()
+    return detached.read_all(session, Organization, LOCK_WITH_CATALOG, parameters)
 
 
 def find_owners(observations: Iterable[Observation]) -> tuple[list[str], list[str]]:

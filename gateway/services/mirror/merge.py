@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from gateway import telemetry
 from gateway.db import bulk, jobs
-from gateway.db.models import Charge, Invoice, Mirrored, PaymentMethod
+from gateway.db.models import Charge, Invoice, PaymentMethod
 from gateway.services.mirror.announcements import describe_changes
 from gateway.services.mirror.batch import Batch
 from gateway.services.mirror.dependents import find_surplus_methods, find_unknown_payment_methods
@@ -57,7 +57,7 @@ def merge(session: Session, observations: Sequence[Observation], now: datetime, 
         written = {**written, NOTIFICATIONS: [*written.get(NOTIFICATIONS, ()), *changed]}
         record_trials(session, [batch.by_customer[each].id for each in batch.to_fill], "adopted", now)
         batch.look_up_undecided_invoices()
-        bulk.flush(session, Mirrored, *writer.WRITTEN_MODELS, more=written)
+        bulk.flush(session, batch.list_rows(), written)
     surplus = find_surplus_methods(session, observations, batch.by_customer)
     methods = [row for row in batch.rows.values() if isinstance(row, PaymentMethod) and not row.detached]
     trialing = find_trialing(session, {each.organization_id for each in methods})

@@ -77,21 +77,15 @@ def decide_order(stored: Order | None, incoming: Snapshot) -> tuple[Verdict, Ord
     """
     seen = incoming.seen
     before = stored.trail[-1] if stored is not None else UNKNOWN
-    fresh = Order(
-        as_of=seen.as_of,
-        source=seen.source,
-        rank=incoming.rank,
-        trail=(incoming.digest,) if seen.is_first else (seen.previous or before, incoming.digest),
-        revision=1,
-    )
+    trail: tuple[str, ...] = (incoming.digest,) if seen.is_first else (seen.previous or before, incoming.digest)
     if stored is None:
-        return Verdict.APPLY, fresh
+        return Verdict.APPLY, Order(as_of=seen.as_of, source=seen.source, rank=incoming.rank, trail=trail, revision=1)
     knows_stored_state = seen.after_revision == stored.revision  # the call began after the stored state was written
     # A stored time later than Stripe's clock is wrong. Keeping it would make every later state look stale.
     stored_time_is_wrong = knows_stored_state and stored.as_of > seen.as_of + CLOCK_TOLERANCE
     as_of = seen.as_of if stored_time_is_wrong else max(stored.as_of, seen.as_of)
     source = seen.source if as_of == seen.as_of else stored.source  # the clock that ``as_of`` comes from
-    successor = replace(fresh, as_of=as_of, source=source, revision=stored.revision + 1)
+    successor = Order(as_of=as_of, source=source, rank=incoming.rank, trail=trail, revision=stored.revision + 1)
     if incoming.rank != stored.rank:  # a rank never falls, so it decides before the clocks
         return (Verdict.APPLY, successor) if incoming.rank > stored.rank else (Verdict.STALE, stored)
     tolerance = SAME_CLOCK if seen.source is stored.source is Source.EVENT else CLOCK_TOLERANCE

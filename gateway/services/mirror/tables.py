@@ -50,7 +50,8 @@ class Kind:
 
     def column_values(self, snapshot: Snapshot) -> Json:
         """Return the column values for ``snapshot``."""
-        values = {name: getattr(snapshot, name) for name in self.columns}
+        shown = vars(snapshot)
+        values = {name: shown[name] for name in self.columns}
         if isinstance(snapshot, SubscriptionSnapshot):
             values["items"] = [item.to_json() for item in snapshot.items]
             values["discount_ids"] = list(snapshot.discount_ids)
@@ -84,18 +85,24 @@ def read_order(row: Mirrored) -> Order | None:
 
     Return None if Stripe has shown no state yet, as for an organization without a customer.
     """
-    if row.as_of is None or row.source is None:
+    stored = row.loaded()
+    as_of, source = stored.get("as_of"), stored.get("source")
+    if as_of is None or source is None:
         return None
     return Order(
-        as_of=row.as_of,
-        source=Source(row.source),
-        rank=row.rank,
-        trail=tuple(row.trail),
-        revision=row.revision,
+        as_of=as_of,
+        source=Source(source),
+        rank=stored["rank"],
+        trail=tuple(stored["trail"]),
+        revision=stored["revision"],
     )
 
 
 def write_order(row: Mirrored, order: Order) -> None:
-    """Store ``order`` with ``row``."""
-    row.as_of, row.source, row.rank = order.as_of, order.source, order.rank
-    row.trail, row.revision = list(order.trail), order.revision
+    """Store ``order`` with ``row``. What stays the same needs no write."""
+    row.as_of, row.trail, row.revision = order.as_of, list(order.trail), order.revision
+    stored = row.loaded()
+    if stored.get("source") != order.source:
+        row.source = order.source
+    if stored.get("rank") != order.rank:
+        row.rank = order.rank

@@ -238,8 +238,7 @@ def write_intent(
             created_at=now,
         )
         first = freeze(session, gateway.catalog, intent, admitted.billing)
-        session.add(intent)
-        bulk.flush(session, PlanChange)
+        bulk.flush(session, [intent])
         if admitted.trial is not None:
             session.add(
                 Trial(organization_id=caller.organization_id, reason="started", change_id=intent.id, created_at=now)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import chain
 
 from sqlalchemy import Table
 from sqlalchemy.orm import Session
@@ -25,9 +26,9 @@ def build_written_rows(
 
     ``applied`` are the changes that Stripe has carried out.
     """
-    facts = [fact for entry in history for fact in describe_entry(entry, floor)]
-    facts += [describe_reason(change) for change in applied if change.cancellation is not None]
-    return {HISTORY: history, NOTIFICATIONS: build_rows(session, facts, now)}
+    entries = (fact for entry in history for fact in describe_entry(entry, floor))
+    reasons = (describe_reason(change) for change in applied if change.cancellation is not None)
+    return {HISTORY: history, NOTIFICATIONS: build_rows(session, chain(entries, reasons), now)}
 
 
 def describe_reason(change: PlanChange) -> Fact:
@@ -79,4 +80,5 @@ def differ(before: Json, after: Json, names: Iterable[str]) -> bool:
 
 def show_state(state: Json) -> Json:
     """Return the part of a state of the history that a receiver sees."""
-    return to_text((name, getattr(PlanState.of_json(state), name)) for name in SHOWN)
+    shown = PlanState.of_json(state)
+    return to_text((name, getattr(shown, name)) for name in SHOWN)

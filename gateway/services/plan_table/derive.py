@@ -49,7 +49,8 @@ class PlanState:
     @classmethod
     def of_row(cls, row: OrganizationPlan) -> Self:
         """Return the content of ``row``."""
-        return cls(**{name: getattr(row, name) for name in COLUMNS})
+        stored = row.loaded()
+        return cls(**{name: stored[name] for name in COLUMNS})
 
     def to_json(self) -> Json:
         """Return the state as the history stores it, with times in ISO 8601."""
@@ -140,9 +141,10 @@ def derive_plan_state(
     if plans.suspends_disputed and any(each.dispute == LOST for each in charges):
         standing = SUSPENDED
     ended = subscription.status in ENDED
-    state = replace(
-        never_enrolled(plans.floor),
-        requested_plan=plans.floor if ended else requested_plan,
+    requested_plan = plans.floor if ended else requested_plan
+    return PlanState(
+        plan=find_subscribed_plan(requested_plan, subscription.status, standing, leaving=False, floor=plans.floor),
+        requested_plan=requested_plan,
         status=subscription.status,
         standing=standing,
         quantity=1 if ended else item["quantity"],
@@ -152,8 +154,9 @@ def derive_plan_state(
         current_period_end=None if ended else datetime.fromisoformat(item["current_period_end"]),
         cancel_at=subscription.cancel_at,
         returned_payments=returned,
+        granted_plan=None,
+        granted_until=None,
     )
-    return replace(state, plan=state.find_subscribed_plan(plans.floor))
 
 
 def is_returned(charge: Charge) -> bool:

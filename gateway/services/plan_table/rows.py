@@ -3,12 +3,16 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import and_, func, or_, select
+import orjson
+from sqlalchemy import Text, and_, cast, exists, func, or_, select
 from sqlalchemy.orm import Session
 
+from gateway.db import detached
+from gateway.db.detached import columns_of
 from gateway.db.models import (
     IS_OPEN,
     IS_UNPAID,
+    Base,
     Charge,
     Grant,
     Invoice,
@@ -29,25 +33,20 @@ from gateway.stripe_api.snapshots import Seen
 IS_GRANTED_PLAN = and_(Grant.ended_at.is_(None), Grant.extends_trial.is_(False))
 # The catalogue, product id -> plan. Other queries read it as one of their columns.
 PLAN_OF_PRODUCT = select(func.json_object_agg(Plan.product_id, Plan.key)).where(Plan.key.is_not(None)).scalar_subquery()
+# Few organizations have these rows, and some have many of both. Joined, each invoice would come with each charge.
+HAS_DEBTS = exists().where(Invoice.organization_id == Organization.id, IS_UNPAID)
+HAS_CHARGES = exists().where(Charge.organization_id == Organization.id)
 # Built once, because building a statement takes as long as executing it.
+DEBTS = select(*columns_of(Invoice)).where(among_those(Invoice.organization_id, "organizations"), IS_UNPAID)
+CHARGES = select(*columns_of(Charge)).where(among_those(Charge.organization_id, "organizations"))
+JOINED = (OrganizationPlan, Subscription, UpcomingInvoice, PlanChange, Grant)
 ORGANIZATION_ROWS = (
-    select(
-        Organization.id,
-        OrganizationPlan,
-        Subscription,
-        UpcomingInvoice,
-        Invoice,
-        Charge,
-        PlanChange,
-        Grant,
-        Trial.reason,
-        PLAN_OF_PRODUCT,
-    )
+    # The catalogue is text, because it is read once and not with each row.
+    select(*columns_of(*JOINED), Organization.id, Trial.reason, cast(PLAN_OF_PRODUCT, Text), HAS_DEBTS, HAS_CHARGES)
+    .select_from(Organization)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.organization_id == Organization.id)
     .outerjoin(UpcomingInvoice, UpcomingInvoice.subscription_id == Subscription.id)
-    .outerjoin(Invoice, and_(Invoice.organization_id == Organization.id, IS_UNPAID))
-    .outerjoin(Charge, Charge.organization_id == Organization.id)
     .outerjoin(
         PlanChange,
         and_(
@@ -58,7 +57,6 @@ ORGANIZATION_ROWS = (
     .outerjoin(Grant, and_(Grant.organization_id == Organization.id, IS_GRANTED_PLAN))
     .outerjoin(Trial, Trial.organization_id == Organization.id)
     .where(among_those(Organization.id, "organizations"))
-    .execution_options(populate_existing=True)
 )
 
 
@@ -83,6 +81,19 @@ class OrganizationRows:
     had_trial: bool = False
     """Whether the trial of the organization is recorded."""
 
+    def add(self, row: Subscription | Invoice | Charge) -> None:
+        """Add a new subscription. Add an invoice or a charge, or replace the one with its id."""
+        if isinstance(row, Subscription):
+            self.subscriptions.append(row)
+        elif isinstance(row, Invoice):
+            self.invoices[row.id] = row
+        else:
+            self.charges[row.id] = row
+
+    def list_written(self) -> list[Base]:
+        """Return the rows apart from the mirror's, which a new plan or the end of a change writes."""
+        return [*self.changes.values()] if self.plan_row is None else [self.plan_row, *self.changes.values()]
+
 
 def rank_plans(session: Session, plan_of_product: Mapping[str, str] | None) -> Plans:
     """Return the catalogue of the mirror, in the order of the deployment's own catalogue."""
@@ -100,27 +111,44 @@ def load_organization_rows(
 ) -> tuple[dict[str, OrganizationRows], dict[str, str]]:
     """Return the rows of these organizations by id, and the catalogue to derive their plans with.
 
-    Rows that are locked stay locked. ``seen`` are the observed states, which may name a change.
+    They belong to no session, so the caller passes those that it changes to ``bulk.flush``. ``seen`` are the observed
+    states, which may name a change.
     """
     found = {each.id: OrganizationRows(each) for each in organizations}
-    plan_of_product: dict[str, str] = {}
     named = {change_id for each in seen if (change_id := find_reported_change_id(each)) is not None}
     parameters = {"organizations": list(found), "named": list(named)}
-    for organization_id, row, subscription, upcoming, invoice, charge, change, grant, trial, catalog in session.execute(
-        ORGANIZATION_ROWS, parameters
-    ):
-        rows = found[organization_id]
-        rows.plan_row, rows.grant = row, grant
-        rows.had_trial = trial is not None
-        if subscription is not None and subscription not in rows.subscriptions:
-            rows.subscriptions.append(subscription)
+    indebted, charged = set(), set()
+    catalog: str | None = None
+    for row in detached.read(session, JOINED, ORGANIZATION_ROWS, parameters):
+        *joined, organization_id, trial, catalog, has_debts, has_charges = row
+        add_joined(found[organization_id], *joined)
+        found[organization_id].had_trial = trial is not None
+        if has_debts:
+            indebted.add(organization_id)
+        if has_charges:
+            charged.add(organization_id)
+    if indebted:
+        for invoice in detached.read_all(session, Invoice, DEBTS, {"organizations": list(indebted)}):
+            found[invoice.organization_id].add(invoice)
+    if charged:
+        for charge in detached.read_all(session, Charge, CHARGES, {"organizations": list(charged)}):
+            found[charge.organization_id].add(charge)
+    return found, orjson.loads(catalog) if catalog is not None else {}
+
+
+def add_joined(
+    rows: OrganizationRows,
+    plan_row: OrganizationPlan | None,
+    subscription: Subscription | None,
+    upcoming: UpcomingInvoice | None,
+    change: PlanChange | None,
+    grant: Grant | None,
+) -> None:
+    """Add the objects of one joined row. Each subscription comes once with each change."""
+    rows.plan_row, rows.grant = plan_row, grant
+    if subscription is not None and subscription not in rows.subscriptions:
+        rows.add(subscription)
         if upcoming is not None:
             rows.upcoming.append(upcoming)
-        if invoice is not None:
-            rows.invoices[invoice.id] = invoice
-        if charge is not None:
-            rows.charges[charge.id] = charge
-        if change is not None:
-            rows.changes[change.id] = change
-        plan_of_product = catalog or {}
-    return found, plan_of_product
+    if change is not None:
+        rows.changes[change.id] = change

@@ -16,7 +16,6 @@ from gateway.db.models import (
     FINAL_USAGE,
     OPEN_STATES,
     UNSETTLED,
-    Base,
     Grant,
     Json,
     Organization,
@@ -52,7 +51,6 @@ from gateway.stripe_api.snapshots import ENDED, Seen
 
 # Delay of the job that withdraws credits. The request that made the change has usually withdrawn them before.
 WITHDRAW_AFTER = timedelta(seconds=20)
-WRITTEN_MODELS: tuple[type[Base], ...] = (OrganizationPlan, PlanChange)
 
 log = structlog.get_logger()
 
@@ -66,8 +64,8 @@ def update_plan_table(
 ) -> tuple[Mapping[Table, Sequence[Json]], Sequence[jobs.Wanted]]:
     """Bring the plan table in step for the affected organizations. Return the new rows of other tables, and jobs.
 
-    ``affected`` maps an organization's id to the state that affects it. The caller has locked these organizations. The
-    changed rows stay in the session, and ``mirror.merge.merge`` writes them together with the returned rows.
+    ``affected`` maps an organization's id to the state that affects it. The caller has locked these organizations. Then
+    ``mirror.merge.merge`` writes the changed rows together with the returned ones.
     """
     if not affected:
         return {}, ()
@@ -84,7 +82,7 @@ def update_plan_table(
         if state != (before or never_enrolled(plans.floor)):
             current = select_current_subscription(rows.subscriptions, plans)
             attribution = attribute_plan(seen, rows.changes, current, before, find_named_grant(session, seen))
-            history.append(record_state(session, rows, state, attribution, now))
+            history.append(record_state(rows, state, attribution, now))
             if is_plan_changed(before, state):
                 changed.append(organization_id)
                 if attribution.change_id is None:
@@ -107,14 +105,13 @@ def find_named_grant(session: Session, seen: Seen) -> Grant | None:
     return session.get(Grant, grant_id) if grant_id is not None else None
 
 
-def record_state(
-    session: Session, rows: OrganizationRows, state: PlanState, attribution: Attribution, now: datetime
-) -> Json:
+def record_state(rows: OrganizationRows, state: PlanState, attribution: Attribution, now: datetime) -> Json:
     """Write an organization's new state to its row, and return the history's entry for it."""
     before = PlanState.of_row(rows.plan_row) if rows.plan_row is not None else None
-    row = rows.plan_row or create_row(session, rows.organization.id)
-    update_row(row, state, now)
-    return build_history_entry(row, before, state, attribution)
+    if rows.plan_row is None:
+        rows.plan_row = OrganizationPlan(organization_id=rows.organization.id, version=0)
+    update_row(rows.plan_row, state, now)
+    return build_history_entry(rows.plan_row, before, state, attribution)
 
 
 def is_plan_changed(before: PlanState | None, after: PlanState) -> bool:
@@ -147,8 +144,8 @@ def derive_again(session: Session, organization: Organization, attribution: Attr
     state = derive_plan(rows, plans)
     if rows.plan_row is not None and state == PlanState.of_row(rows.plan_row):
         return
-    entry = record_state(session, rows, state, attribution, now)
-    bulk.flush(session, *WRITTEN_MODELS, more=build_written_rows(session, [entry], [], plans.floor, now))
+    entry = record_state(rows, state, attribution, now)
+    bulk.flush(session, rows.list_written(), build_written_rows(session, [entry], [], plans.floor, now))
 
 
 def derive_plan(rows: OrganizationRows, plans: Plans) -> PlanState:
@@ -164,18 +161,12 @@ def derive_plan(rows: OrganizationRows, plans: Plans) -> PlanState:
 
 def find_undecided_invoices(rows: OrganizationRows, plans: Plans) -> list[str]:
     """Return the ids of the unpaid invoices that only a lookup at Stripe can decide."""
-    subscription = None if rows.organization.deleted else select_current_subscription(rows.subscriptions, plans)
-    if subscription is None:
+    if not rows.invoices or rows.organization.deleted:
+        return []
+    if (subscription := select_current_subscription(rows.subscriptions, plans)) is None:
         return []
     debts = find_debts(subscription, rows.invoices.values())
     return [invoice_id for invoice_id, debt in debts.items() if debt in UNDECIDED]
-
-
-def create_row(session: Session, organization_id: str) -> OrganizationPlan:
-    """Create the plan table's row of an organization that has none."""
-    row = OrganizationPlan(organization_id=organization_id, version=0)
-    session.add(row)
-    return row
 
 
 def update_row(row: OrganizationPlan, state: PlanState, now: datetime) -> None:
@@ -229,13 +220,11 @@ def close_changes(
     credits for time that was not paid, in ``plan_changes.unpaid_credits``. A third one (``jobs.BILL_USAGE``) bills what
     Stripe had not counted of the usage of a plan that ended, in ``plan_changes.unbilled_usage``.
     """
-    subscription = select_current_subscription(rows.subscriptions, plans)
-    if subscription is None:
+    in_flight = [each for each in rows.changes.values() if each.state in OPEN_STATES]
+    if not in_flight or (subscription := select_current_subscription(rows.subscriptions, plans)) is None:
         return []
     applied: list[PlanChange] = []
-    for change in rows.changes.values():
-        if change.state not in OPEN_STATES:
-            continue
+    for change in in_flight:
         # Either Stripe carried out this very change, whatever came after it. Or the organization got the wanted plan in
         # another way.
         # A suspended organization is on the floor plan, but its subscription still has the plan that it leaves.

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -10,6 +10,7 @@ from functools import cache, cached_property, wraps
 from hashlib import blake2b
 from typing import ClassVar, ParamSpec, Self, TypeVar
 
+import orjson
 from stripe import ListObject, StripeObject
 
 from gateway.stripe_api.client import TOOK
@@ -57,12 +58,13 @@ class Seen:
     """The type of the event. Some types report what the object's state does not show, such as a declined payment."""
 
     @classmethod
-    def in_event(cls, event: Event) -> Self:
+    def in_event(cls, event: Event, previous: str | None = None) -> Self:
         """Describe the origin of the state in ``event``."""
         return cls(
             as_of=event.created,
             source=Source.EVENT,
             cause=event.id,
+            previous=previous,
             is_first=event.is_first,
             by_request=event.by_request,
             request_key=event.request_key,
@@ -114,8 +116,9 @@ class Snapshot:
     @cached_property
     def digest(self) -> str:
         """Return a digest of the content. Equal content has an equal digest, wherever the gateway saw it."""
-        content = [getattr(self, name) for name in self.compared()]
-        return blake2b(repr(content).encode(), digest_size=12).hexdigest()
+        shown = vars(self)
+        content = [shown[name] for name in self.compared()]
+        return blake2b(orjson.dumps(content), digest_size=12).hexdigest()
 
     @classmethod
     def read(cls, stripe_object: JsonObject, seen: Seen) -> Self:
@@ -127,7 +130,7 @@ class Snapshot:
         """Return the state in ``event``, with the digest of the state that it followed."""
         seen = Seen.in_event(event)
         if event.previous is not None:
-            seen = replace(seen, previous=cls.read(event.previous, seen).digest)
+            seen = Seen.in_event(event, cls.read(event.previous, seen).digest)
         return cls.read(event.object, seen)
 
     @classmethod
@@ -187,7 +190,8 @@ def id_of(reference: str | JsonObject | None) -> str | None:
     found = reference if isinstance(reference, str) else reference["id"]
     if not isinstance(found, str):
         raise TypeError(f"not an id but {type_name(found)}")
-    if not 0 < len(found) <= LONGEST_ID or REFUSED.search(found):
+    # Nearly all ids are printable, which is faster to find out than what the pattern looks for.
+    if not 0 < len(found) <= LONGEST_ID or (not found.isprintable() and REFUSED.search(found)):
         raise ValueError("not an id")
     return found
 

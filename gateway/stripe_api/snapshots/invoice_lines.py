@@ -58,9 +58,9 @@ class InvoiceLine:
 
     def to_json(self) -> dict[str, Any]:
         """Return the line as JSON for the mirror's jsonb column and for the interface, with times in ISO 8601."""
-        times = {"start": self.period_start, "end": self.period_end}
-        shown = {k: v for k, v in vars(self).items() if k not in {"period_start", "period_end"}}
-        return shown | {"period": {name: f"{time:%Y-%m-%dT%H:%M:%SZ}" for name, time in times.items()}}
+        shown = dict(vars(self))
+        times = {"start": shown.pop("period_start"), "end": shown.pop("period_end")}
+        return shown | {"period": {name: time.isoformat().replace("+00:00", "Z") for name, time in times.items()}}
 
 
 def find_kind(line: JsonObject, *, is_over: bool) -> LineKind:

@@ -1,15 +1,16 @@
-"""The bulk writer gives a row the same defaults as an ordinary INSERT."""
+"""The bulk writer gives new rows the defaults of an ordinary INSERT, and writes what has changed of known ones."""
 
 from datetime import UTC, datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from gateway.db import bulk
+from gateway.db import bulk, detached
 from gateway.db.models import Invoice, Organization
 from tests.support.world import World
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
+INVOICES = select(*detached.columns_of(Invoice))
 NUMBERS = dict.fromkeys(("total", "amount_due", "amount_paid", "amount_remaining"), 0)
 
 
@@ -29,11 +30,10 @@ def invoice(invoice_id: str) -> Invoice:
     )
 
 
-def flush(session: Session, added: Invoice) -> dict[str, bool]:
-    """Write the new row and the changed ones. Return ``withdrawal_waits`` of all rows."""
-    session.add(added)
-    bulk.flush(session, Invoice)
-    rows = session.scalars(select(Invoice)).all()
+def flush(session: Session, *written: Invoice) -> dict[str, bool]:
+    """Write the rows. Return ``withdrawal_waits`` of all rows."""
+    bulk.flush(session, written)
+    rows = detached.read_all(session, Invoice, INVOICES, {})
     assert [each.differences for each in rows] == [[]] * len(rows)
     return {each.id: each.withdrawal_waits for each in rows}
 
@@ -43,6 +43,30 @@ def test_a_new_row_beside_a_known_one_gets_its_defaults(world: World) -> None:
         session.add(Organization(id="org_1", created_at=NOW))
         session.flush()
         assert flush(session, invoice("in_1")) == {"in_1": False}
-        known = session.get_one(Invoice, "in_1")
+        [known] = detached.read_all(session, Invoice, INVOICES, {})
         known.withdrawal_waits = True
-        assert flush(session, invoice("in_2")) == {"in_1": True, "in_2": False}
+        assert flush(session, invoice("in_2"), known) == {"in_1": True, "in_2": False}
+
+
+def test_only_changed_columns_of_known_rows_are_written(world: World) -> None:
+    with world.gateway.database.transaction() as session:
+        session.add(Organization(id="org_1", created_at=NOW))
+        session.flush()
+        flush(session, invoice("in_1"), invoice("in_2"))
+        known = detached.read_all(session, Invoice, INVOICES, {})
+        session.execute(update(Invoice).values(total=7, number="A-1"))
+        for each in known:
+            each.total = 5
+        flush(session, *known)
+        assert {(each.total, each.number) for each in detached.read_all(session, Invoice, INVOICES, {})} == {(5, "A-1")}
+
+
+def test_a_row_joined_twice_is_one_object(world: World) -> None:
+    with world.gateway.database.transaction() as session:
+        session.add(Organization(id="org_1", created_at=NOW))
+        session.flush()
+        flush(session, invoice("in_1"), invoice("in_2"))
+        joined = select(*detached.columns_of(Organization, Invoice)).join_from(Organization, Invoice)
+        [first, one], [second, other] = detached.read(session, (Organization, Invoice), joined, {})
+        assert first is second
+        assert {one.id, other.id} == {"in_1", "in_2"}
