@@ -49,10 +49,10 @@ class Measured:
     def row(self) -> str:
         """Return the row of the table."""
         since = "of its start" if self.fault.from_start else "of its end"
-        long = f"Merges resume within {self.resumed:.1f} s {since}."
+        long = f"Merges resume within {max(self.resumed, 0.1):.1f} s {since}."
         arrive = len(self.during) > self.lasted * EVENTS_PER_SECOND / 2  # otherwise only its first moments are seen
         if arrive and (median := percentile(self.during, 50)) < MERGES_GO_ON:
-            rest = f"The rest follows within {self.caught_up:.1f} s."
+            rest = f"The rest follows within {max(self.caught_up, 0.1):.1f} s."
             long = f"Merges go on, after {median * 1000:.0f} ms at the median. {rest}"
         return f"| {self.fault.name} | {self.fault.happens} | {long} | {self.fault.advice} |"
 
