@@ -84,7 +84,7 @@ class MeteredClient(RequestsClient):
 
     def _should_retry(self, *args: Any) -> bool:
         """Return False if no time is left, because the retry could not answer the caller in time either."""
-        return bool(super()._should_retry(*args)) and (self._gate is None or self._gate.has_time())
+        return bool(super()._should_retry(*args)) and (self._gate is None or self._gate.has_time_to_retry())
 
     def request(
         self,

@@ -53,6 +53,8 @@ class ThreadState(threading.local):
     deadline: float | None = None
     sent = False
     """Whether Stripe may have received the present call."""
+    took = 0.0
+    """Duration of the last attempt, in seconds."""
 
 
 class Gate:
@@ -131,8 +133,9 @@ class Gate:
         finally:
             if not self._thread.in_request:
                 self._free_place()
+            self._thread.took = self._clock() - began
             if outcome is not None:
-                ATTEMPT_SECONDS.labels(outcome.name.lower()).observe(self._clock() - began)
+                ATTEMPT_SECONDS.labels(outcome.name.lower()).observe(self._thread.took)
             self._breaker.leave(episode, outcome)
 
     def longest_attempt(self) -> float:
@@ -141,9 +144,17 @@ class Gate:
         return max(left, SHORTEST_TIMEOUT) if left is not None else CONNECT_TIMEOUT + READ_TIMEOUT
 
     def has_time(self) -> bool:
-        """Return whether there is time for another attempt."""
+        """Return whether there is time for another call."""
         left = self._time_left()
         return left is None or left >= SHORTEST_CALL
+
+    def has_time_to_retry(self) -> bool:
+        """Return whether there is time for another attempt that takes as long as the last one.
+
+        No timeout ends a lookup of a name, so a second one could make a person wait for longer than promised.
+        """
+        left = self._time_left()
+        return left is None or left >= max(SHORTEST_CALL, self._thread.took)
 
     def _time_left(self) -> float | None:
         """Return the seconds left to the web request, or None outside one."""

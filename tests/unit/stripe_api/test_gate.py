@@ -152,12 +152,27 @@ def test_the_calls_of_a_request_share_its_time(gate: Gate, clock: MonotonicClock
     gate.end_request()
 
 
+@pytest.mark.parametrize(("took", "retried"), [(PERSON_WAITS / 2, True), (PERSON_WAITS / 2 + 0.1, False)])
+def test_attempt_that_may_not_end_in_time_is_not_repeated(
+    gate: Gate, clock: MonotonicClock, took: float, retried: bool
+) -> None:
+    gate.begin_request()
+    gate.begin_call()
+    with suppress(stripe.APIConnectionError), gate.attempt():
+        clock.now += took
+        raise stripe.APIConnectionError("the name was not found")
+    assert gate.has_time()
+    assert gate.has_time_to_retry() is retried
+    gate.end_request()
+
+
 def test_calls_outside_a_request_have_no_common_bound(gate: Gate, clock: MonotonicClock) -> None:
     for _ in range(3):
         call(gate)
         assert gate.longest_attempt() == CONNECT_TIMEOUT + READ_TIMEOUT
         clock.now += 60
         assert gate.has_time()
+        assert gate.has_time_to_retry()
 
 
 @pytest.mark.parametrize("error", [DatabaseUnavailable("ours"), ZeroDivisionError()])
