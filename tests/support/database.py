@@ -12,7 +12,13 @@ from tests.support.world import World
 
 PROCRASTINATE = ("procrastinate_events", "procrastinate_periodic_defers", "procrastinate_jobs", "procrastinate_workers")
 # TRUNCATE creates new files for each table and index, which takes twenty times as long for a few rows.
-DELETE = "; ".join(f"DELETE FROM {each}" for each in (*Base.metadata.tables, *PROCRASTINATE))  # noqa: S608 - names of ours
+# The lock keeps out a late wake-up of the test before, whose job could be one of those that are restored.
+DELETE = "; ".join(
+    [
+        "LOCK TABLE procrastinate_jobs IN SHARE ROW EXCLUSIVE MODE",
+        *(f"DELETE FROM {each}" for each in (*Base.metadata.tables, *PROCRASTINATE)),  # noqa: S608 - names of ours
+    ]
+)
 
 
 class KeptDatabase(Database):

@@ -19,9 +19,8 @@ if [ "$2" = venv ]; then mkdir -p .venv/bin; printf '#!/bin/sh\\n' > .venv/bin/p
 def test_old_python_is_refused_with_a_sentence(tmp_path: Path) -> None:
     for name in ("Makefile", "pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, tmp_path)
-    old = (
-        f"""#!/bin/sh\nexec {sys.executable} -c 'import sys; sys.version_info = (3, 10, 0); exec(sys.argv[1])' "$2"\n"""
-    )
+    pretend = "import sys; sys.version_info = (3, 10, 0); exec(sys.argv[1])"
+    old = f"""#!/bin/sh\nexec '{sys.executable}' -c '{pretend}' "$2"\n"""
     (tmp_path / "old").write_text(old)
     (tmp_path / "old").chmod(0o755)
     command = [MAKE, "install", "PYTHON=./old"]
