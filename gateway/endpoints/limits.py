@@ -22,7 +22,6 @@ from gateway.metrics import LIMITED
 from gateway.problems import render_gateway_error
 from gateway.services.rate_limits.counts import digest
 from gateway.services.rate_limits.postgres_storage import SCHEME, PostgresStorage
-from gateway.services.rate_limits.process_storage import SCHEME as PER_PROCESS_SCHEME
 from gateway.services.rate_limits.table import LIMITS, PER_PROCESS, Dimension, RouteClass, choose_class, multiply
 from gateway.services.runtime import Gateway
 
@@ -82,7 +81,7 @@ class RateLimits:
             for dimension in Dimension
         }
         app.before_request(self._begin)
-        self._memory = self._add_limiter(app, PER_PROCESS, f"{PER_PROCESS_SCHEME}://")
+        self._memory = self._add_limiter(app, PER_PROCESS, "memory://")
         self._shared = self._add_limiter(app, {*RouteClass} - PER_PROCESS, f"{SCHEME}://", database=gateway.database)
         app.after_request(self._add_headers)
         app.teardown_request(self._end)

@@ -1,5 +1,4 @@
 """Limits on rates. ``stripe_budget`` bounds our calls to Stripe, and the other modules bound what callers may do.
 
-``table`` holds the numbers. ``postgres_storage`` counts for all machines, and ``process_storage`` for one process.
-``card_testing`` bounds declined payments.
+``table`` holds the numbers. ``postgres_storage`` counts for all machines. ``card_testing`` bounds declined payments.
 """
