@@ -31,14 +31,14 @@ def test_time_is_the_databases(ahead: Database) -> None:
     assert LATER - timedelta(seconds=5) < ahead.now() - datetime.now(UTC) <= LATER + timedelta(seconds=5)
 
 
-def test_time_does_not_go_back_between_two_readings(world: World) -> None:
-    database = world.gateway.database
-    times = []
-    for _ in range(50):
-        with database.engine.connect() as connection:
-            database._clock.read(connection.connection.driver_connection)  # type: ignore[arg-type]  # noqa: SLF001 - forces a reading
-        times.append(database.now())
-    assert times == sorted(times)
+def test_time_does_not_waver_with_each_reading(world: World) -> None:
+    clock = world.gateway.database._clock  # noqa: SLF001 - its offset shows each correction
+    offsets = set()
+    for _ in range(100):
+        with world.gateway.database.engine.connect() as connection:
+            clock.read(connection.connection.driver_connection)  # type: ignore[arg-type]  # SQLAlchemy's is wider
+        offsets.add(clock._ahead)  # noqa: SLF001 - as above
+    assert len(offsets) < 20  # a short round trip corrects longer ones, and leaves less to correct
 
 
 def test_worker_with_a_wrong_clock_is_named_until_it_is_right(world: World, ahead: Database) -> None:
