@@ -43,7 +43,7 @@ class QueueConnector(PsycopgConnector):
         """Open nothing yet. The pool opens each connection when a statement needs it."""
         super().__init__(
             conninfo=url,
-            kwargs=dict(CONNECT),
+            kwargs={**CONNECT, "autocommit": True},  # Procrastinate never makes a transaction of two statements
             pool_factory=build_pool,
             min_size=0,
             max_size=CONNECTIONS,

@@ -12,6 +12,7 @@ import requests
 import stripe
 import structlog
 from requests.structures import CaseInsensitiveDict
+from requests.utils import get_environ_proxies
 from stripe import RequestsClient, StripeClient
 from stripe._base_address import BaseAddresses  # not exported, and the parameter's only type
 from urllib3 import Timeout
@@ -30,6 +31,7 @@ from gateway.stripe_api.gate import CONNECT_TIMEOUT, READ_TIMEOUT, Gate
 from gateway.stripe_api.prompt_http import PromptAdapter
 
 API_VERSION: Final = "2026-10-28.endive"  # the version that the pinned SDK and our webhook endpoint speak
+STRIPE: Final = "https://api.stripe.com"
 NEEDS_ADDRESS: Final = "The taxes depend on the billing address. Please add it first."
 MAX_NETWORK_RETRIES = 1  # a StripeClient's default is 0. Both attempts carry the same idempotency key.
 
@@ -54,31 +56,38 @@ class Meter(Protocol):
 class BoundedSession(requests.Session):
     """The connections of one thread. Each attempt gets the time that the gate allows at that moment."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate | None) -> None:
         super().__init__()
         self._gate = gate
+        self.trust_env = False  # requests would read the whole environment again for each call
         for scheme in ("https://", "http://"):
             self.mount(scheme, PromptAdapter())
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         """Send the SDK's request, with the gate's timeout instead of the SDK's."""
-        timeout = Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT, total=self._gate.longest_attempt())
-        return super().request(*args, **{**kwargs, "timeout": timeout})
+        if self._gate is not None:
+            total = self._gate.longest_attempt()
+            kwargs["timeout"] = Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT, total=total)
+        return super().request(*args, **kwargs)
 
 
 class MeteredClient(RequestsClient):
-    """The SDK's HTTP client with a gate and a meter. Every call passes through it, including pages and retries."""
+    """The SDK's HTTP client with a gate and a meter. Every call passes through it, including pages and retries.
 
-    def __init__(self, meter: Meter | None, gate: Gate | None = None) -> None:
-        super().__init__(timeout=(CONNECT_TIMEOUT, READ_TIMEOUT))
+    It uses the proxy that the environment names for ``url``, as it was when the client was made.
+    """
+
+    def __init__(self, meter: Meter | None, gate: Gate | None = None, *, url: str = STRIPE) -> None:
+        proxies: Any = get_environ_proxies(url)  # the SDK's type for it is private
+        super().__init__(timeout=(CONNECT_TIMEOUT, READ_TIMEOUT), proxy=proxies)
         self._meter = meter
         self._gate = gate
 
     def request_with_retries(self, *args: Any, **kwargs: Any) -> tuple[Any, int, Mapping[str, str]]:
         """Make a call, as the SDK asks for it. Raise StripeNotCalled if the gate refuses it."""
+        if getattr(self._thread_local, "session", None) is None:
+            self._thread_local.session = BoundedSession(self._gate)
         if self._gate is not None:
-            if getattr(self._thread_local, "session", None) is None:
-                self._thread_local.session = BoundedSession(self._gate)
             self._gate.begin_call()
         return super().request_with_retries(*args, **kwargs)
 
@@ -171,7 +180,7 @@ def stripe_client(
         secret_key,
         base_addresses=addresses,
         max_network_retries=MAX_NETWORK_RETRIES,
-        http_client=MeteredClient(meter, gate),
+        http_client=MeteredClient(meter, gate, url=api_base or STRIPE),
     )
 
 

@@ -39,12 +39,14 @@ class Timed(MeteredClient):
 
 def with_timed_client(gateway: Gateway) -> Gateway:
     """Return the gateway with a timed client."""
-    addresses: Any = dict.fromkeys(("api", "connect", "files", "meter_events"), gateway.config.stripe_api_base)
+    url = gateway.config.stripe_api_base
+    assert url is not None
+    addresses: Any = dict.fromkeys(("api", "connect", "files", "meter_events"), url)
     client = StripeClient(
         gateway.config.stripe_secret_key,
         base_addresses=addresses,
         max_network_retries=MAX_NETWORK_RETRIES,
-        http_client=Timed(Budget(gateway.database, gateway.config.stripe_calls_per_second), gateway.gate),
+        http_client=Timed(Budget(gateway.database, gateway.config.stripe_calls_per_second), gateway.gate, url=url),
     )
     return replace(gateway, stripe=client)
 

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from flask.testing import FlaskClient
-from procrastinate import PsycopgConnector
 from sqlalchemy import select, text
 from stripe import StripeClient
 from stripe.params import EventListParams
@@ -18,6 +17,7 @@ from gateway.services.webhooks.wakeup import defer_drain
 from gateway.tasks import build_worker
 from tests.support.api import ApiClient
 from tests.support.faults import SandboxFaults
+from tests.support.kept_worker import run_due_jobs
 from tests.support.wait import eventually
 
 NOWHERE = "http://127.0.0.1:1"
@@ -48,10 +48,7 @@ class World(SandboxFaults):
         Enqueue a drain first, because the wake-up thread may not have done so yet.
         """
         defer_drain(self.gateway.database)
-        connector = PsycopgConnector(conninfo=self.gateway.config.database_url, min_size=1)  # more would only be opened
-        with build_worker(self.gateway).replace_connector(connector) as worker:
-            worker.periodic_registry.periodic_tasks.clear()  # stopping their loop often takes a second
-            worker.run_worker(queues=["default"], wait=False, listen_notify=False, install_signal_handlers=False)
+        run_due_jobs(build_worker(self.gateway), self.gateway.config.database_url)
 
     def settle(self) -> None:
         """Wait until Stripe has delivered every event, then process them."""

@@ -18,7 +18,7 @@ class Line(MeteredClient):
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        super().__init__(None)
+        super().__init__(None, url="http://127.0.0.1")
         self._clock = clock
         self.calls: list[str] = []
         """The method and path of each call, without the host."""

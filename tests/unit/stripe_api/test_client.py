@@ -1,5 +1,6 @@
 """The translation of Stripe's errors, with the real SDK against a server that answers like Stripe."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -150,3 +151,16 @@ def test_requests_pin_the_version_and_send_no_telemetry() -> None:
         assert headers["Stripe-Version"] == API_VERSION
         assert headers["Authorization"] == "Bearer sk_test_unit"
         assert "X-Stripe-Client-Telemetry" not in headers
+
+
+@pytest.mark.parametrize(("excepted", "through_proxy"), [("", True), ("127.0.0.1", False)])
+def test_calls_take_the_proxy_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, excepted: str, through_proxy: bool
+) -> None:
+    with stripe_that_answers(200, {"id": "cus_1", "object": "customer"}) as (url, _):
+        monkeypatch.setenv("http_proxy", url)
+        monkeypatch.setenv("no_proxy", excepted)
+        stripe = stripe_client("sk_test_unit", "http://127.0.0.1:1")
+        monkeypatch.delenv("http_proxy")  # the environment is read once
+        with nullcontext() if through_proxy else pytest.raises(StripeUnavailable), stripe_call():
+            stripe.v1.customers.retrieve("cus_1")
