@@ -22,14 +22,12 @@ from tests.support.clock import StripeTime
 from tests.support.database import empty, reopen_database
 from tests.support.documented import watch
 from tests.support.notified import NotifiedSystem, notified_system
-from tests.support.saved_state import SavedStates
+from tests.support.saved_state import SavedStates, set_up_once
 from tests.support.stripe_events import WEBHOOK_SECRET
 from tests.support.world import World
 
 SYNCED = SavedStates(lifetime=3600)
 """What is there after the sync of a catalogue."""
-ENROLLED = SavedStates(lifetime=30)
-"""What is there after ``api`` has set up its organization. Its subscription must look new."""
 
 
 class QuietHandler(WSGIRequestHandler):
@@ -131,7 +129,7 @@ def konnect() -> Iterator[NotifiedSystem]:
 
 
 @pytest.fixture
-def api(world: World, catalog_file: Path) -> ApiClient:
+def api(world: World) -> ApiClient:
     """Return a client for an organization that is on Free with a card on file."""
     api = world.api()
 
@@ -140,5 +138,18 @@ def api(world: World, catalog_file: Path) -> ApiClient:
         api.add_card(world.stripe)
         world.settle()
 
-    ENROLLED.set_up(catalog_file.read_bytes(), world.gateway.database, world.sandbox, enrol)
+    set_up_once(world, "on Free with a card", enrol)
+    return api
+
+
+@pytest.fixture
+def cardless(world: World) -> ApiClient:
+    """Return a client for an organization that is on Free without a payment method."""
+    api = world.api()
+
+    def enrol() -> None:
+        api.ok("POST", "/subscription", plan="free")
+        world.settle()
+
+    set_up_once(world, "on Free", enrol)
     return api

@@ -1,5 +1,6 @@
 """Puts an organization on a plan."""
 
+from tests.support.saved_state import set_up_once
 from tests.support.world import World
 
 
@@ -15,7 +16,18 @@ def live_a_little(world: World) -> None:
 
 
 def on_plus(world: World) -> None:
+    """Put the organization on two units of Plus."""
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
     api.add_card(world.stripe)
     api.ok("PATCH", "/subscription", plan="plus", quantity=2)
+
+
+def settled_on_plus(world: World) -> None:
+    """Put the organization of an empty world on two units of Plus, and process all events."""
+
+    def set_up() -> None:
+        on_plus(world)
+        world.settle()
+
+    set_up_once(world, "on Plus", set_up)

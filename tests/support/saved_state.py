@@ -15,6 +15,7 @@ from gateway.db.models import Base
 from gateway.db.session import Database
 from gateway.sandbox import Sandbox
 from tests.support.database import PROCRASTINATE, delete_rows, write_freely
+from tests.support.world import World
 
 ADDRESSED = ("webhook_endpoint", "_webhook_endpoint")
 """The kinds of objects that belong to one sandbox, because they name the address of one test's gateway."""
@@ -66,6 +67,20 @@ class SavedStates:
             self._states[key] = SavedState.of(database, sandbox)
         else:
             state.restore(database, sandbox)
+
+
+NEW = SavedStates(lifetime=30)
+"""States of organizations that were set up moments ago. Their subscriptions must look new."""
+
+
+def set_up_once(world: World, name: Hashable, set_up: Callable[[], None]) -> None:
+    """Do to an empty world what ``set_up`` does, or restore what it did before under this name and catalogue.
+
+    It must leave no webhook in flight.
+    """
+    catalog = world.gateway.config.catalog
+    assert catalog is not None
+    NEW.set_up((name, catalog.read_bytes()), world.gateway.database, world.sandbox, set_up)
 
 
 def copy_from(driver: psycopg.Connection[Any], table: str) -> bytes:

@@ -16,11 +16,9 @@ DAYS_28 = timedelta(days=28).total_seconds()
 
 
 @pytest.fixture
-def api(world: World) -> ApiClient:
+def api(cardless: ApiClient) -> ApiClient:
     """Return the interface of an organization on Free."""
-    api = world.api()
-    api.ok("POST", "/subscription", plan="free")
-    return api
+    return cardless
 
 
 def customer_of(world: World) -> str:

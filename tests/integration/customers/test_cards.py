@@ -19,12 +19,9 @@ from tests.support.world import CALLER, NOWHERE, World
 
 
 @pytest.fixture
-def api(world: World) -> ApiClient:
+def api(cardless: ApiClient) -> ApiClient:
     """Return a client for an organization on Free."""
-    api = world.api()
-    api.ok("POST", "/subscription", plan="free")
-    world.settle()
-    return api
+    return cardless
 
 
 def choose(world: World, card: str) -> None:

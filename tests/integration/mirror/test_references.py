@@ -17,7 +17,7 @@ from gateway.stripe_api.times import to_unix
 from tests.support.database import state_of
 from tests.support.faults import request_fault
 from tests.support.jobs import job_states, run_delayed_jobs
-from tests.support.plans import live_a_little
+from tests.support.plans import live_a_little, settled_on_plus
 from tests.support.recorded_events import ABSENT, changed, payload
 from tests.support.stripe_events import deliver, event
 from tests.support.world import World
@@ -49,11 +49,7 @@ def deliver_recorded(world: World, name: str, **of: Any) -> str:
 @pytest.fixture
 def subscribed(world: World) -> Subscription:
     """Put an organization on Plus, process all events and return its subscription."""
-    api = world.api()
-    api.ok("POST", "/subscription", plan="free")
-    api.add_card(world.stripe)
-    api.ok("PATCH", "/subscription", plan="plus")
-    world.settle()
+    settled_on_plus(world)
     run_delayed_jobs(world)
     forget_jobs(world)
     return world.rows(Subscription)[0]

@@ -7,6 +7,7 @@ import stripe
 
 from gateway.db.models import PlanChange, Subscription
 from tests.support.api import ApiClient
+from tests.support.saved_state import set_up_once
 from tests.support.world import World
 
 CLASSIC: dict[str, Any] = {"billing_mode": {"type": "classic"}}
@@ -16,18 +17,22 @@ CLASSIC: dict[str, Any] = {"billing_mode": {"type": "classic"}}
 def classic(world: World) -> ApiClient:
     """Return a client of an organization whose classic subscription a webhook brought."""
     api = world.api()
-    api.ok("POST", "/subscription", plan="free")
-    world.settle()
-    [free] = world.rows(Subscription)
-    [owner] = world.stripe.v1.customers.list().data
-    customer = owner.id
-    world.stripe.v1.subscriptions.cancel(free.id)
-    attached = world.stripe.v1.payment_methods.attach("pm_card_visa", {"customer": customer})
-    world.stripe.v1.customers.update(customer, {"invoice_settings": {"default_payment_method": attached.id}})
-    [plus] = world.stripe.v1.prices.list({"lookup_keys": ["konnect_plus_usd_month"]}).data
-    params: Any = {"customer": customer, "items": [{"price": plus.id, "quantity": 3}], **CLASSIC}
-    world.stripe.v1.subscriptions.create(params)
-    world.settle()
+
+    def set_up() -> None:
+        api.ok("POST", "/subscription", plan="free")
+        world.settle()
+        [free] = world.rows(Subscription)
+        [owner] = world.stripe.v1.customers.list().data
+        customer = owner.id
+        world.stripe.v1.subscriptions.cancel(free.id)
+        attached = world.stripe.v1.payment_methods.attach("pm_card_visa", {"customer": customer})
+        world.stripe.v1.customers.update(customer, {"invoice_settings": {"default_payment_method": attached.id}})
+        [plus] = world.stripe.v1.prices.list({"lookup_keys": ["konnect_plus_usd_month"]}).data
+        params: Any = {"customer": customer, "items": [{"price": plus.id, "quantity": 3}], **CLASSIC}
+        world.stripe.v1.subscriptions.create(params)
+        world.settle()
+
+    set_up_once(world, "on a classic subscription", set_up)
     return api
 
 

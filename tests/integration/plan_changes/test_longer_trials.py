@@ -18,6 +18,7 @@ from tests.support.api import ApiClient
 from tests.support.billing_operations import finish, in_flight
 from tests.support.catalogs import write_catalog
 from tests.support.clock import DAY, StripeTime
+from tests.support.saved_state import set_up_once
 from tests.support.world import World
 
 UNTIL = datetime.now(UTC).replace(microsecond=0) + timedelta(days=50)
@@ -32,8 +33,12 @@ def catalog_file(tmp_path: Path) -> Path:
 def trial(world: World) -> ApiClient:
     """Return a client for an organization that has just begun its trial."""
     api = world.api()
-    api.ok("POST", "/subscription")
-    world.settle()
+
+    def set_up() -> None:
+        api.ok("POST", "/subscription")
+        world.settle()
+
+    set_up_once(world, "in a trial", set_up)
     return api
 
 

@@ -16,14 +16,12 @@ NOT_IMMEDIATE = (409, "no_immediate_charge")
 
 
 @pytest.fixture
-def api(world: World) -> ApiClient:
+def api(world: World, cardless: ApiClient) -> ApiClient:
     """Return a client for an organization on Free, where Plus is charged now."""
     plans = (replace(plan, charge="now") if plan.key == "plus" else plan for plan in world.gateway.catalog.plans)
     world.gateway = replace(world.gateway, catalog=Catalog(tuple(plans)))
     world.client.application.extensions[EXTENSION].gateway = world.gateway
-    api = world.api()
-    api.ok("POST", "/subscription", plan="free")
-    return api
+    return cardless
 
 
 def subscription_of(world: World) -> str:

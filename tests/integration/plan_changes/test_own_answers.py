@@ -16,15 +16,11 @@ PAYMENT_EVENTS = ("invoice.paid", "invoice.payment_succeeded", "invoice.updated"
 
 
 @pytest.fixture
-def api(world: World) -> ApiClient:
+def api(world: World, api: ApiClient) -> ApiClient:
     """Return the interface of an organization on Free, with a card, where Plus is charged now."""
     plans = (replace(plan, charge="now") if plan.key == "plus" else plan for plan in world.gateway.catalog.plans)
     world.gateway = replace(world.gateway, catalog=Catalog(tuple(plans)))
     world.client.application.extensions[EXTENSION].gateway = world.gateway
-    api = world.api()
-    api.ok("POST", "/subscription", plan="free")
-    api.add_card(world.stripe)
-    world.settle()
     return api
 
 

@@ -91,15 +91,11 @@ class FaultyShop:
 
 
 @pytest.fixture(params=["on_billing_date", "now"])
-def shop(request: pytest.FixtureRequest, world: World) -> FaultyShop:
+def shop(request: pytest.FixtureRequest, world: World, api: ApiClient) -> FaultyShop:
     charge = {"plus": request.param}
     plans = (replace(each, charge=charge.get(each.key, each.charge)) for each in world.gateway.catalog.plans)
     gateway = replace(world.gateway, catalog=Catalog(tuple(plans)))
     world.client.application.extensions[EXTENSION].gateway = gateway
-    api = world.api()
-    api.ok("POST", "/subscription", plan="free")
-    api.add_card(world.stripe)
-    world.settle()
     return FaultyShop(world, gateway, api)
 
 

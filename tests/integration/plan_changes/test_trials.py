@@ -16,6 +16,7 @@ from tests.support.api import ApiClient
 from tests.support.catalogs import write_catalog
 from tests.support.clock import DAY, StripeTime
 from tests.support.reconciliation import walk_gap
+from tests.support.saved_state import set_up_once
 from tests.support.world import CALLER, World
 
 UNAVAILABLE = (409, "trial_unavailable")
@@ -30,8 +31,12 @@ def catalog_file(tmp_path: Path) -> Path:
 def trial(world: World) -> ApiClient:
     """Return a client for an organization that has just begun its trial."""
     api = world.api()
-    api.ok("POST", "/subscription")
-    world.settle()
+
+    def set_up() -> None:
+        api.ok("POST", "/subscription")
+        world.settle()
+
+    set_up_once(world, "in a trial", set_up)
     return api
 
 

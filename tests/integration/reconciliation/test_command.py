@@ -14,7 +14,7 @@ from gateway.sandbox import Sandbox
 from gateway.services.reconciliation import drift
 from gateway.tasks import build_worker
 from tests.support.clock import StripeTime
-from tests.support.plans import on_plus
+from tests.support.plans import settled_on_plus
 from tests.support.reconciliation import drop_webhooks, set_quantity_at_stripe, tables
 from tests.support.world import World
 
@@ -22,7 +22,7 @@ from tests.support.world import World
 @pytest.fixture
 def drifted(world: World, sandbox: Sandbox, stripe_time: StripeTime, monkeypatch: pytest.MonkeyPatch) -> World:
     """Change a subscription without a webhook, and set the environment of the command."""
-    on_plus(world)
+    settled_on_plus(world)
     drop_webhooks(world, sandbox)
     stripe_time.ahead = 60
     set_quantity_at_stripe(world, 7)

@@ -18,7 +18,7 @@ from gateway.stripe_api.snapshots import CustomerSnapshot, SubscriptionSnapshot
 from handlers import HANDLERS
 from schemas.changes import ChangeCommand
 from tests.support.clock import StripeTime
-from tests.support.plans import on_plus
+from tests.support.plans import settled_on_plus
 from tests.support.reconciliation import drop_webhooks, set_quantity_at_stripe, subscription_items, tables
 from tests.support.stripe_events import deliver, event
 from tests.support.wait import eventually
@@ -28,7 +28,7 @@ from tests.support.world import CALLER, World
 @pytest.fixture
 def settled(world: World, sandbox: Sandbox, stripe_time: StripeTime) -> World:
     """Put an organization on Plus, process all events, drop further webhooks and let a minute pass at Stripe."""
-    on_plus(world)
+    settled_on_plus(world)
     drop_webhooks(world, sandbox)
     stripe_time.ahead = 60
     return world

@@ -15,6 +15,7 @@ from tests.support.clock import DAY, StripeTime
 from tests.support.payment_methods import attach, customer_of, shown
 from tests.support.plans import on_plus
 from tests.support.reconciliation import drop_webhooks
+from tests.support.saved_state import set_up_once
 from tests.support.world import World
 
 Found = set[tuple[str, str, str]]
@@ -24,11 +25,15 @@ Found = set[tuple[str, str, str]]
 @pytest.fixture
 def plus(world: World, stripe_time: StripeTime) -> World:
     """Put an organization with three payment methods on Plus, and process all events."""
-    on_plus(world)
-    attach(world, "pm_card_amex")
-    method = attach(world, "pm_card_mastercard")
-    update(world, default_payment_method=method)
-    world.settle()
+
+    def set_up() -> None:
+        on_plus(world)
+        attach(world, "pm_card_amex")
+        method = attach(world, "pm_card_mastercard")
+        update(world, default_payment_method=method)
+        world.settle()
+
+    set_up_once(world, "with three payment methods on Plus", set_up)
     stripe_time.ahead = 60
     return world
 

@@ -7,11 +7,8 @@ from gateway.db.models import Subscription
 from tests.integration.unpaid_periods.debtor import Debtor
 from tests.support.api import ApiClient
 from tests.support.clock import StripeTime
-from tests.support.saved_state import SavedStates
+from tests.support.saved_state import set_up_once
 from tests.support.world import World
-
-RENEWED = SavedStates(lifetime=30)
-"""What is there after the first renewal."""
 
 
 @pytest.fixture
@@ -27,7 +24,7 @@ def renew(world: World, api: ApiClient, stripe_time: StripeTime) -> Callable[...
             world.settle()
 
         ahead = timedelta(days=days).total_seconds()
-        RENEWED.set_up((card, days), world.gateway.database, world.sandbox, set_up)
+        set_up_once(world, (card, days), set_up)
         stripe_time.ahead = ahead
         [row] = world.rows(Subscription)
         at_stripe = world.stripe.v1.subscriptions.retrieve(row.id)
