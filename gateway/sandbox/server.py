@@ -5,10 +5,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from io import BytesIO
 from typing import Self
 
 from flask import Flask
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+from werkzeug.wrappers import Response
 
 from gateway.sandbox import control
 from gateway.sandbox.clock import Clock
@@ -56,7 +58,7 @@ class Sandbox:
             clock=self._clock, ids=ids, deliver=self._outbox.send, store=store, faults=faults, lock=lock
         )
         self.app = create_app(self._engine, control.blueprint(self._engine, self._clock, self._outbox))
-        self._server = _Server(HOST, port, self.app, handler=_Handler)
+        self._server = Server(self.app, port)
         self.url = f"http://{HOST}:{self._server.port}"
         self._engine.url = self.url
         self._thread = threading.Thread(
@@ -83,7 +85,6 @@ class Sandbox:
             self._time.join()
             self._server.shutdown()
             self._thread.join()
-        self._server.hang_up()
         self._server.server_close()
         self._outbox.deliverer.close()
 
@@ -112,37 +113,51 @@ class Sandbox:
             self._engine.time.wake.clear()
 
 
-class _Server(ThreadedWSGIServer):
-    """A server whose threads end with their connections. ``hang_up()`` ends connections that clients keep alive."""
+class Server(ThreadedWSGIServer):
+    """A server with a thread for each connection. All of them end before ``server_close()`` returns."""
 
     daemon_threads = False
 
-    def __init__(self, host: str, port: int, app: Flask, handler: type[WSGIRequestHandler]) -> None:
+    def __init__(self, app: Flask, port: int = 0) -> None:
         self.open: set[socket.socket] = set()
         # Werkzeug would end the whole process if the port is taken. Binding the socket here raises OSError instead.
-        with socket.create_server((host, port)) as bound:
-            super().__init__(host, bound.getsockname()[1], app, handler=handler, fd=bound.fileno())
+        with socket.create_server((HOST, port)) as bound:
+            super().__init__(HOST, bound.getsockname()[1], app, handler=_Handler, fd=bound.fileno())
 
-    def hang_up(self) -> None:
+    def server_close(self) -> None:
+        """Hang up on clients that keep their connections, and wait for the threads that still answer."""
         for connection in list(self.open):
             with suppress(OSError):  # the client may hang up at the same time
                 connection.shutdown(socket.SHUT_RDWR)
+        super().server_close()
 
 
 class _Handler(WSGIRequestHandler):
-    disable_nagle_algorithm = True  # joining the writes of headers and body would cost 40 ms per request
+    """Answers requests and keeps the connection, as Stripe does. Werkzeug would close it after each answer."""
+
+    disable_nagle_algorithm = True  # waiting for more to send would cost 40 ms per answer
 
     def setup(self) -> None:
         super().setup()
-        self.server.open.add(self.connection)  # type: ignore[attr-defined]  # it is our _Server
+        self.server.open.add(self.connection)  # type: ignore[attr-defined]  # it is our Server
 
     def finish(self) -> None:
-        self.server.open.discard(self.connection)  # type: ignore[attr-defined]  # it is our _Server
+        self.server.open.discard(self.connection)  # type: ignore[attr-defined]  # it is our Server
         super().finish()
 
-    def send_response(self, code: int, message: str | None = None) -> None:
-        """Send only the status line. The app sets the Date header from the sandbox's clock."""
-        self.send_response_only(code, message)
+    def run_wsgi(self) -> None:
+        """Read the whole request, because the next one follows it on the connection. Send the answer at once."""
+        environ = self.make_environ()
+        chunked = "wsgi.input_terminated" in environ
+        sent = environ["wsgi.input"] if chunked else self.rfile
+        environ["wsgi.input"] = BytesIO(sent.read(None if chunked else int(self.headers.get("Content-Length", 0))))
+        answer = Response.from_app(self.server.app, environ, buffered=True)
+        self.send_response_only(answer.status_code)  # the app sets the Date header from the sandbox's clock
+        for name, value in answer.headers:
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.get_data())
 
     def log(self, *_words: object) -> None:
         """Log nothing, because the client logs its calls."""

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from gateway.app import build_gateway, create_app
 from gateway.config import Config
 from gateway.endpoints.request_context import EXTENSION
 from gateway.sandbox import Sandbox
+from gateway.sandbox.server import Server
 from gateway.services.operations.catalog_sync import sync_catalog
 from gateway.stripe_api.client import API_VERSION, stripe_client
 from tests.support.api import ApiClient
@@ -28,13 +28,6 @@ from tests.support.world import World
 
 SYNCED = SavedStates(lifetime=3600)
 """What is there after the sync of a catalogue."""
-
-
-class QuietHandler(WSGIRequestHandler):
-    """Handles requests without logging them."""
-
-    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - werkzeug's own name
-        """Suppress the log."""
 
 
 @pytest.fixture
@@ -91,8 +84,7 @@ def world(
 
     SYNCED.set_up(catalog_file.read_bytes(), set_up.database, sandbox, sync)
     front = Flask("front")  # the application needs the endpoint's secret, which needs an address
-    server = make_server("127.0.0.1", 0, front, threaded=True, request_handler=QuietHandler)
-    server.daemon_threads = False  # type: ignore[attr-defined]  # closing then waits for deliveries in flight
+    server = Server(front)
     thread = threading.Thread(target=server.serve_forever, args=(0.005,), daemon=True)
     thread.start()
     stripe = stripe_client(
@@ -115,8 +107,7 @@ def world(
     front.wsgi_app = app.wsgi_app  # type: ignore[method-assign]  # Flask's documented way to replace the application
     yield World(gateway=gateway, stripe=stripe, sandbox=sandbox, client=app.test_client())
     server.shutdown()
-    thread.join()
-    server.server_close()
+    thread.join()  # the thread closes the server
     app.extensions[EXTENSION].close()
     assert undocumented == []
 

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from werkzeug.serving import make_server
 
 from gateway.auth import SCOPES
 from gateway.db.models import Invoice
-from tests.integration.conftest import QuietHandler
+from gateway.sandbox.server import Server
 from tests.support.api import ApiClient
 from tests.support.documented import close
 from tests.support.world import World
@@ -26,13 +25,12 @@ CONFIG = Path(__file__).with_name("schemathesis.toml")
 @pytest.fixture
 def url(world: World) -> Iterator[str]:
     """Serve the gateway, and yield its address."""
-    server = make_server("127.0.0.1", 0, world.client.application, threaded=True, request_handler=QuietHandler)
+    server = Server(world.client.application)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.port}"
     server.shutdown()
-    thread.join()
-    server.server_close()
+    thread.join()  # the thread closes the server
 
 
 @pytest.mark.parametrize("examples", [2, pytest.param(300, marks=pytest.mark.long)])
