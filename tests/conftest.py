@@ -18,6 +18,7 @@ from gateway.demo.postgres import embedded_postgres
 from gateway.demo.processes import DemoError
 from gateway.gc_tuning import reduce_gc
 from gateway.logging import configure_logging
+from tests.support import compiled_routes
 from tests.support.leaks import LeakDetector
 
 HERE = Path(__file__).parent
@@ -35,6 +36,7 @@ settings.load_profile("gateway")
 def pytest_configure(config: pytest.Config) -> None:
     """Start the server once, in the process that starts the parallel workers."""
     configure_logging(logging.INFO)
+    compiled_routes.install()
     if hasattr(config, "workerinput"):
         config.stash[POSTGRES] = config.workerinput["postgres"]
         return

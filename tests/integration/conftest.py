@@ -76,13 +76,13 @@ def world(
 
     The endpoint comes last, so that no deliveries are in flight when the test begins.
     """
-    set_up = build_gateway(config, open_database=reopen_database)
+    gateway = replace(build_gateway(config, open_database=reopen_database), clock=gateway_clock)
 
     def sync() -> None:
-        empty(set_up)
-        list(sync_catalog(set_up))
+        empty(gateway)
+        list(sync_catalog(gateway))
 
-    SYNCED.set_up(catalog_file.read_bytes(), set_up.database, sandbox, sync)
+    SYNCED.set_up(catalog_file.read_bytes(), gateway.database, sandbox, sync)
     front = Flask("front")  # the application needs the endpoint's secret, which needs an address
     server = Server(front)
     thread = threading.Thread(target=server.serve_forever, args=(0.005,), daemon=True)
@@ -98,10 +98,7 @@ def world(
         }
     )
     assert endpoint.secret is not None
-    gateway = build_gateway(
-        replace(config, stripe_webhook_secrets=(WEBHOOK_SECRET, endpoint.secret)), open_database=reopen_database
-    )
-    gateway = replace(gateway, clock=gateway_clock)
+    gateway = replace(gateway, config=replace(config, stripe_webhook_secrets=(WEBHOOK_SECRET, endpoint.secret)))
     app = create_app(gateway)
     undocumented = watch(app)
     front.wsgi_app = app.wsgi_app  # type: ignore[method-assign]  # Flask's documented way to replace the application
