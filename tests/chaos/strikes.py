@@ -14,6 +14,7 @@ from psycopg.sql import SQL, Identifier
 
 from tests.chaos.hosts import FAR, PORT, cut, linked, reachable, standby
 from tests.chaos.stage import Stage
+from tests.faults.merged import freeze_in_mid_drain
 from tests.support.pgbouncer import IGNORES_SETTINGS, pgbouncer
 
 END_ALL = """
@@ -118,6 +119,16 @@ def locked_inbox(stage: Stage) -> Iterator[None]:
     """Lock the inbox. Liveness must be answered all the time."""
     with locked("LOCK TABLE webhook_events")(stage), answered(stage, 2):
         yield
+
+
+@contextmanager
+def hung_worker(stage: Stage) -> Iterator[None]:
+    """Suspend the worker while it holds a batch, and start another one. PostgreSQL ends the batch after 15 seconds."""
+    assert stage.worker is not None
+    freeze_in_mid_drain(stage.gateway, stage.worker)
+    with stage.another_worker():
+        yield
+        stage.worker.send(signal.SIGCONT)
 
 
 @contextmanager
