@@ -7,9 +7,10 @@ machine. Each pair of turns gives a ratio.
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -111,17 +112,27 @@ def served(tree: Path) -> Iterator[Version]:
             yield Version(tree, parts, port, web)
 
 
+def in_turn(number: int, theirs: Callable[[], Figures], ours: Callable[[], Figures]) -> tuple[Figures, Figures]:
+    """Return the figures of both. Every other time ours come first, because the first turn leaves work behind."""
+    if number % 2:
+        return theirs(), ours()
+    later = ours()
+    return theirs(), later
+
+
 def measure(theirs: Version, ours: Version, runs: int) -> Iterator[tuple[Figures, Figures]]:
     """Yield the figures of each pair of turns. The first pair of each kind only warms both up."""
     for number in range(runs + 1):
-        for connections in CONNECTIONS:
-            pair = theirs.acknowledge(connections), ours.acknowledge(connections)
+        for each in CONNECTIONS:
+            pair = in_turn(number, partial(theirs.acknowledge, each), partial(ours.acknowledge, each))
             if number > 0:
                 yield pair
     with theirs.worker() as their_worker, ours.worker() as our_worker:
         for number in range(runs + 1):
-            for name, count, rate in (("unbounded", COUNT, None), (f"{PACE}/s", PACE * PACED_SECONDS, PACE)):
-                pair = theirs.merge(their_worker, name, count, rate), ours.merge(our_worker, name, count, rate)
+            for load in (("unbounded", COUNT, None), (f"{PACE}/s", PACE * PACED_SECONDS, PACE)):
+                pair = in_turn(
+                    number, partial(theirs.merge, their_worker, *load), partial(ours.merge, our_worker, *load)
+                )
                 if number > 0:
                     yield pair
 
@@ -137,7 +148,7 @@ def report(pairs: Sequence[tuple[Figures, Figures]]) -> None:
 
 @click.command()
 @click.argument("base", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--runs", default=5, show_default=True)
+@click.option("--runs", default=6, show_default=True)
 def main(base: Path, runs: int) -> None:
     """Print how the figures of this tree relate to those of the tree BASE."""
     with ExitStack() as resources:
