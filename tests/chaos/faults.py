@@ -121,8 +121,8 @@ FAULTS = (
         strike=hung_worker,
         happens="Another worker merges on. The organizations of the batch wait until PostgreSQL ends it, 15 seconds.",
         advice="Restart that worker.",
-        in_doctor="is locked by session",
-        in_metrics="gateway_organizations_locked [1-9]",
+        in_doctor=r"is locked by session|jobs: \d+ stalled",
+        in_metrics="gateway_organizations_locked [1-9]|gateway_jobs_stalled [1-9]",
         seconds=20,
     ),
     Fault(
