@@ -43,8 +43,8 @@ bench: install                ## measure speed and memory (BASE=../tree compares
 	$(RUN) -m tests.benchmarks.billing_page
 ifdef BASE
 	$(RUN) -m tests.benchmarks.compare changes $(BASE)
-	$(RUN) -m tests.benchmarks.compare acknowledgement $(BASE)
 	$(RUN) -m tests.benchmarks.compare merge $(BASE)
+	$(RUN) -m tests.benchmarks.trees $(BASE)
 endif
 
 chaos: install                ## run all faults of queue and database under load, and rewrite their table in docs/operations.md

@@ -4,12 +4,14 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from typing import Any
 
 from gateway import app, gc_tuning, metrics_server
 from gateway.config import Config, ConfigError
 from gateway.db.pooler import refuse_pooler
 from gateway.db.session import Database
+from gateway.endpoints.request_context import EXTENSION
 from gateway.metrics_listener import COUNTS
 from gateway.web_listeners import choose_listeners, close_other_listeners, open_listeners
 
@@ -50,6 +52,8 @@ def on_exit(_server: object) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Let a worker that has just started serve the metrics too, and tune its garbage collector."""
+    """Let a worker that has just started serve the metrics and watch its database, and tune its garbage collector."""
     metrics_server.start(worker.wsgi)
+    database: Database = worker.wsgi.extensions[EXTENSION].gateway.database
+    threading.Thread(target=database.answers.watch, name="answers", daemon=True).start()
     gc_tuning.reduce_gc()

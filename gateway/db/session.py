@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from gateway.db.answer_watch import AnswerWatch
 from gateway.db.clock import DatabaseClock
 from gateway.errors import DatabaseUnavailable
 
@@ -26,6 +27,7 @@ from gateway.errors import DatabaseUnavailable
 OUTAGES = ("08", "53", "57P0", "25006")
 LOCKED = "55P03"  # SQLSTATE of lock_timeout
 BUSY = (LOCKED, "57014")  # and of statement_timeout
+UNREACHABLE = "The database cannot be reached. Please try again."
 BUSY_DETAIL = "The database is busy, or something in it is locked. Please try again."
 PLAN_RANKING = "plan_ranking"  # a session's ``info`` holds the keys of the plans under this key, smallest plan first
 SUSPENDS_DISPUTED = "suspends_disputed"  # under this key it holds the catalogue's ``on_dispute``
@@ -99,13 +101,13 @@ def translate_outages() -> Iterator[None]:
         if is_busy(error):
             raise DatabaseUnavailable(BUSY_DETAIL) from error
         if error.connection_invalidated or is_outage(error.orig):
-            raise DatabaseUnavailable("The database cannot be reached. Please try again.") from error
+            raise DatabaseUnavailable(UNREACHABLE) from error
         raise
     except psycopg.Error as error:  # from the driver itself, as in `read`
         if is_busy(error):
             raise DatabaseUnavailable(BUSY_DETAIL) from error
         if is_outage(error):
-            raise DatabaseUnavailable("The database cannot be reached. Please try again.") from error
+            raise DatabaseUnavailable(UNREACHABLE) from error
         raise
 
 
@@ -128,6 +130,7 @@ class Database:
         rules = {PLAN_RANKING: plan_ranking, SUSPENDS_DISPUTED: suspends_disputed, RECEIVERS: receivers}
         self._session = partial(Session, expire_on_commit=False, info=rules)
         self.url = url
+        self.answers = AnswerWatch()
         self._clock = DatabaseClock()
         self._asked = False
         self.engine: Engine = create_engine(
@@ -213,10 +216,12 @@ class Database:
     def _open(self, _dialect: object, _record: object, _positional: object, named: Mapping[str, Any]) -> Any:
         """Open a connection of the pool. SQLAlchemy cannot read a URL with several hosts, so libpq reads it."""
         connection = psycopg.connect(self.url, **named)
+        self.answers.begin(connection)
         self._clock.read(connection)
         return connection
 
-    def _note_return(self, _connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+    def _note_return(self, connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+        self.answers.end(connection)  # type: ignore[arg-type]  # psycopg's
         record.info[RETURNED_AT] = time.monotonic()
 
     def _replace_if_dead(self, connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
@@ -226,6 +231,7 @@ class Database:
         moment ago needs no check, because no database restarts that fast. A request takes a connection several times in
         a row, so this saves round trips. If an administrator ends a connection in that moment, one request fails.
         """
+        self.answers.begin(connection)  # type: ignore[arg-type]  # psycopg's
         try:
             if self._clock.is_old or time.monotonic() - record.info.get(RETURNED_AT, math.inf) >= RECENTLY_USED:
                 self._clock.read(connection)  # type: ignore[arg-type]  # psycopg's

@@ -7,7 +7,7 @@ import psycopg
 from psycopg import pq
 from psycopg.errors import error_from_result
 
-from gateway.db.session import Database, is_busy, is_outage
+from gateway.db.session import UNREACHABLE, Database, is_busy, is_outage
 from gateway.errors import DatabaseUnavailable
 
 # Every request that writes waits for the statement in progress, so a locked table would soon hold all threads.
@@ -39,6 +39,7 @@ class Writer:
         the writer opens another connection and retries the statement once. Raises DatabaseUnavailable, also if the
         statement waits longer than the lock timeout. Then the caller does not know whether the statement committed.
         """
+        was_open = self._connection is not None
         try:
             return self._execute(statement, parameters, formats)
         except psycopg.Error as error:
@@ -48,11 +49,13 @@ class Writer:
                 raise DatabaseUnavailable("The table is locked. Please try again.") from error
             if not is_outage(error):
                 raise
+            if not was_open:
+                raise DatabaseUnavailable(UNREACHABLE) from error
         try:
             return self._execute(statement, parameters, formats)
         except psycopg.OperationalError as error:
             self.close()
-            raise DatabaseUnavailable("The database cannot be reached. Please try again.") from error
+            raise DatabaseUnavailable(UNREACHABLE) from error
 
     def close(self) -> None:
         """Close the connection. The next statement opens another."""
@@ -66,12 +69,13 @@ class Writer:
             self._connection = self._database.connect()
             self._connection.execute(SHORT_TIMEOUT if self._is_locked else LOCK_TIMEOUT)
         libpq = self._connection.pgconn
-        if statement not in self._names:
-            name = str(len(self._names)).encode()
-            require_success(libpq.prepare(name, statement))
-            self._names[statement] = name
-        result = libpq.exec_prepared(self._names[statement], parameters, formats)  # type: ignore[arg-type]  # its type forbids NULL
-        rows = require_success(result).command_tuples or 0
+        with self._database.answers.expected_from(self._connection):
+            if statement not in self._names:
+                name = str(len(self._names)).encode()
+                require_success(libpq.prepare(name, statement))
+                self._names[statement] = name
+            result = libpq.exec_prepared(self._names[statement], parameters, formats)  # type: ignore[arg-type]  # its type forbids NULL
+            rows = require_success(result).command_tuples or 0
         if self._is_locked:
             self._connection.execute(LOCK_TIMEOUT)
             self._is_locked = False

@@ -20,10 +20,6 @@ FIGURES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "changes": {"own time of all changes": r"all changes: own time +([\d.]+) ms"},
         "merge": {"processor time of a merged event": r"together ([\d.]+) µs"},
-        "acknowledgement": {
-            f"rate by {number} connections, relative to the bare view": rf" {number} connections:.*; rate x([\d.]+)"
-            for number in (1, 8, 32)
-        },
     }
 )
 

@@ -26,10 +26,9 @@ def count_pending(connection: psycopg.Connection) -> int:
     return int(row[0])
 
 
-def find_server(directory: str) -> psutil.Process:
+def find_server(parts: Rig) -> psutil.Process:
     """Return PostgreSQL's first process."""
-    servers = (each for each in psutil.process_iter(["name"]) if each.info["name"] == "postgres")
-    return next(each for each in servers if any(directory in argument for argument in each.cmdline()))
+    return psutil.Process(int((parts.logs / "pg/postmaster.pid").read_text().split()[0]))
 
 
 def measure_cpu(processes: Iterable[psutil.Process]) -> float:
@@ -45,7 +44,7 @@ def measure_cpu(processes: Iterable[psutil.Process]) -> float:
 
 def drain(parts: Rig, connection: psycopg.Connection) -> None:
     """Start a worker, and print what it takes from its first merge to its last."""
-    server = find_server(str(parts.logs))
+    server = find_server(parts)
 
     def spent_by_server() -> float:
         return measure_cpu([server, *server.children()])

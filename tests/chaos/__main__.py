@@ -78,7 +78,7 @@ def await_report(expected: str | None, read: Callable[[], str]) -> None:
     if expected is None:
         return
     deadline = time.monotonic() + REPORT_TIMEOUT
-    while expected not in (said := read()):
+    while not re.search(expected, said := read()):
         assert time.monotonic() < deadline, f"no report of {expected!r}: {said}"
         pause(0.5)
 

@@ -10,6 +10,7 @@ from tests.chaos.strikes import (
     FAKETIME,
     behind_pooler,
     exhausted_connections,
+    hung_worker,
     killed_sessions,
     late_clock,
     locked,
@@ -31,9 +32,9 @@ class Fault:
     happens: str
     advice: str
     in_doctor: str | None = None
-    """A part of what doctor says while it lasts. None if it is over too soon."""
+    """A regular expression for what doctor says while it lasts. None if there is nothing to report."""
     in_metrics: str | None = None
-    """A line of the metrics while it lasts."""
+    """The same for the metrics."""
     seconds: float = 6
     """How long it lasts, at least."""
     limit: float = 5
@@ -116,9 +117,18 @@ FAULTS = (
         needs=lambda: bool(FAKETIME),
     ),
     Fault(
+        name="a worker hangs while it holds a batch",
+        strike=hung_worker,
+        happens="Another worker merges on. The organizations of the batch wait until PostgreSQL ends it, 15 seconds.",
+        advice="Restart that worker.",
+        in_doctor=r"is locked by session|jobs: \d+ stalled",
+        in_metrics="gateway_organizations_locked [1-9]|gateway_jobs_stalled [1-9]",
+        seconds=20,
+    ),
+    Fault(
         name="SIGHUP replaces the web processes twice",
         strike=replaced_processes,
-        happens="No request is lost.",
+        happens="No request is lost, so doctor and metrics have nothing to report.",
         advice="Nothing.",
     ),
     Fault(

@@ -54,12 +54,12 @@ def standby(primary_url: str, primary: Path, directory: Path) -> Iterator[str]:
 
 
 @contextmanager
-def forwarded(url: str, host: str, port: int, *prefix: str) -> Iterator[None]:
-    """Let a process forward TCP connections to the server's Unix socket, for the length of the block."""
+def forwarded(url: str, host: str, port: int, *prefix: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Let a process forward TCP connections to the server's Unix socket, for the length of the block. Yield it."""
     command = [*prefix, sys.executable, "-c", FORWARD, host, str(port), str(find_socket(url))]
     child = subprocess.Popen(command)
     try:
-        yield
+        yield child
     finally:
         child.kill()
         child.wait()

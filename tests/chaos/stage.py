@@ -100,6 +100,10 @@ class Stage:
             with self._running("worker", **self.worker_environment) as self.worker:
                 self._await_end(self.worker)
 
+    def another_worker(self) -> AbstractContextManager[Process]:
+        """Run a second worker for the length of the block."""
+        return self._running("worker")
+
     def _running(self, command: str, *options: str, **environment: str) -> AbstractContextManager[Process]:
         log = self.gateway.logs / f"{command}.log"
         return running(["-m", "gateway", command, *options], {**self.gateway.environment, **environment}, log)

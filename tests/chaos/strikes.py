@@ -21,6 +21,13 @@ END_ALL = """
     WHERE datname = %s AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 """
 END_LISTENER = END_ALL + " AND state = 'idle' AND (query LIKE 'LISTEN%%' OR query = 'SELECT 1')"
+# Sessions that have locked organizations and get no statement. FOR UPDATE locks the table in this mode too.
+HOLDING = """
+    SELECT count(*) FROM pg_stat_activity JOIN pg_locks USING (pid)
+    WHERE state = 'idle in transaction' AND state_change < now() - make_interval(secs => %s)
+    AND relation = 'organizations'::regclass AND mode = 'RowShareLock'
+"""
+SUSPENDED = 0.2  # seconds after which a session without a statement belongs to a suspended process
 DATABASE = "gateway"
 PROBERS, PROBE_EVERY = 4, 0.1  # clients, and seconds between two requests of each
 AFTER_RESTART = 15  # seconds until the load goes on as before after the worker was killed
@@ -118,6 +125,23 @@ def locked_inbox(stage: Stage) -> Iterator[None]:
     """Lock the inbox. Liveness must be answered all the time."""
     with locked("LOCK TABLE webhook_events")(stage), answered(stage, 2):
         yield
+
+
+@contextmanager
+def hung_worker(stage: Stage) -> Iterator[None]:
+    """Suspend the worker while it holds a batch, and start another one. PostgreSQL ends the batch after 15 seconds."""
+    hung = stage.worker
+    assert hung is not None
+    hung.send(signal.SIGSTOP)
+    pause(2 * SUSPENDED)
+    while stage.number(HOLDING, SUSPENDED) <= 0:  # it was between two batches, or had not locked anything yet
+        hung.send(signal.SIGCONT)
+        pause(SUSPENDED)
+        hung.send(signal.SIGSTOP)
+        pause(2 * SUSPENDED)
+    with stage.another_worker():
+        yield
+        hung.send(signal.SIGCONT)
 
 
 @contextmanager

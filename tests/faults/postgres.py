@@ -40,6 +40,17 @@ class Crashing:
                 eventually(self._accepts_connections, 60)
                 self._server.start()
 
+    @contextmanager
+    def demoted(self) -> Iterator[None]:
+        """Crash the server and restart it as a standby, which is promoted after the block."""
+        with self.crashed():
+            (self._server.pgdata / "standby.signal").touch()
+        try:
+            yield
+        finally:
+            with psycopg.connect(self.url, autocommit=True) as connection:
+                connection.execute("SELECT pg_promote()")
+
     def _accepts_connections(self) -> bool:
         with suppress(psycopg.OperationalError):
             psycopg.connect(self.url).close()

@@ -1,7 +1,7 @@
 """The database refuses writes, as after a failover to a standby. That is an outage like any other."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import psycopg
 import pytest
@@ -21,9 +21,9 @@ def server(postgres: Crashing) -> str:
 
 
 @contextmanager
-def read_only(url: str) -> Iterator[None]:
+def read_only(postgres: Crashing) -> Iterator[None]:
     """Make every session on the server refuse writes for the length of the block."""
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
         connection.execute("SELECT pg_reload_conf()")
         try:
@@ -34,13 +34,16 @@ def read_only(url: str) -> Iterator[None]:
 
 
 @pytest.mark.long
-def test_read_only_database_is_an_outage(own: Deployment, postgres: Crashing) -> None:
+@pytest.mark.parametrize("refusing", [read_only, Crashing.demoted])
+def test_database_that_refuses_writes_is_an_outage(
+    own: Deployment, postgres: Crashing, refusing: Callable[[Crashing], AbstractContextManager[None]]
+) -> None:
     deliveries = one_event_each(own, 200)
     own.serve()
     worker = own.work()
     ready = f"http://127.0.0.1:{own.port}/health/ready"
     assert requests.get(ready, timeout=5).ok
-    with Burst(own.port, deliveries) as burst, read_only(postgres.url):
+    with Burst(own.port, deliveries) as burst, refusing(postgres):
         eventually(lambda: requests.get(ready, timeout=5).status_code == 503)
         burst.start()
         eventually(lambda: burst.refusals[503] > 20)

@@ -12,7 +12,7 @@ LEAKS = re.compile(
     | \beyJ[\w-]+\.[\w-]+\.[\w-]+                     # tokens
     | \bv1=[0-9a-f]{64}                               # signatures of webhooks
     | \b(?!support@stripe\.com)[\w.+-]+@[\w-]+\.[a-z]{2,}\b  # e-mail addresses, but not that of the SDK's errors
-    | (?:\u2022|\\u2022)+\s?\d{4} | \b4[0-9]{15}\b    # the label and the number of a card
+    | (?:\u2022|\\u2022)+\s?\d{4} | (?<![\w.])4[0-9]{15}\b  # the label and the number of a card, but not a fraction
     """,
     re.VERBOSE,
 )

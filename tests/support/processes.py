@@ -71,11 +71,14 @@ class Process:
 
 
 @contextmanager
-def running(arguments: list[str], environment: Mapping[str, str], log: Path) -> Iterator[Process]:
-    """Run Python for the length of the block. Kill it and its children even if the block raises."""
+def running(
+    arguments: list[str], environment: Mapping[str, str], log: Path, directory: Path | None = None
+) -> Iterator[Process]:
+    """Run Python in a directory for the length of the block. Kill it and its children even if the block raises."""
     with log.open("ab") as output:
         child = subprocess.Popen(
             [sys.executable, *arguments],
+            cwd=directory,
             env=settings(environment),
             stdout=output,
             stderr=output,

@@ -23,6 +23,7 @@ def test_leak_is_found(leak: str) -> None:
 def test_ordinary_line_has_no_leak() -> None:
     line = '{"path": "/v1/customers/cus_1", "status": 200, "ms": 4.4, "timestamp": "2026-11-30T08:06:39.828474Z"}'
     line += " [SQL: SELECT plan_changes_1.client_secret AS client_secret_1]"
+    line += " Read timed out. (read timeout=3.4123456789012345)"
     assert find_leaks(f"{line} STRIPE_SECRET_KEY must look like sk_test_… postgresql://gateway@db/gateway") == []
 
 

@@ -91,7 +91,6 @@ def drain_batch(gateway: Gateway, handlers: Handlers, *, skip_locked: bool = Fal
     ids: list[str] = []
     try:
         with gateway.database.transaction() as session:
-            session.execute(SHORT_WAIT)
             events = claim_events(session, gateway.clock())
             ids = [event.id for event in events]
             merged = merge_events(session, events, handlers, gateway.clock(), skip_locked=skip_locked)
@@ -126,7 +125,6 @@ def drain_event(gateway: Gateway, handlers: Handlers, event_id: str) -> None:
     """Process one event alone, and record a failure with it. Raise DatabaseUnavailable if it runs into a lock."""
     try:
         with gateway.database.transaction() as session:
-            session.execute(SHORT_WAIT)
             events = claim_events(session, gateway.clock(), event_id)
             merged = merge_events(session, events, handlers, gateway.clock(), skip_locked=True)
         report_merged(gateway, merged)
@@ -160,6 +158,9 @@ def merge_events(
 
     With ``skip_locked``, put off those that concern a locked organization.
     """
+    if not events:
+        return []
+    session.execute(SHORT_WAIT)
     reads = [read_event(event, handlers) for event in events]
     if skip_locked:
         waiting = put_off_locked(session, {each.event_id: each.observations for each in reads})
