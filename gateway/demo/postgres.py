@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from fasteners import InterProcessLock
 
 with warnings.catch_warnings():  # the package warns about a missing XDG_RUNTIME_DIR, and works without it
     warnings.simplefilter("ignore")
@@ -36,6 +37,8 @@ def embedded_postgres(directory: Path, *, keep: bool = False) -> Iterator[str]:
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     require_space(directory.parent)
+    # The package locks one file for all users of a machine. After root, nobody else could open it.
+    postgres_server.PostgresServer._lock = InterProcessLock(directory.parent / "postgres.lock")  # noqa: SLF001 - see above
     server = postgres_server.get_server(directory, cleanup_mode="stop")
     try:
         with psycopg.connect(server.get_uri(database="postgres"), autocommit=True) as connection:
