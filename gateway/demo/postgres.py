@@ -39,6 +39,8 @@ def embedded_postgres(directory: Path, *, keep: bool = False) -> Iterator[str]:
     require_space(directory.parent)
     # The package locks one file for all users of a machine. After root, nobody else could open it.
     postgres_server.PostgresServer._lock = InterProcessLock(directory.parent / "postgres.lock")  # noqa: SLF001 - see above
+    # The package stops the server with its last user. A killed one is still listed, and would keep it running.
+    (directory / ".handle_pids.json").unlink(missing_ok=True)
     server = postgres_server.get_server(directory, cleanup_mode="stop")
     try:
         with psycopg.connect(server.get_uri(database="postgres"), autocommit=True) as connection:
