@@ -14,8 +14,8 @@ COPY --from=build /opt/gateway /opt/gateway
 ENV PATH=/opt/gateway/bin:$PATH PYTHONUNBUFFERED=1
 # Without receivers of notifications, their file is empty. `gateway notifications receivers add` writes it.
 RUN useradd --system --uid 10001 --no-create-home gateway \
- && install --directory --owner=gateway /etc/gateway \
- && install --owner=gateway --mode=600 /dev/null /etc/gateway/receivers.toml
+ && install --directory --owner=gateway --group=gateway /etc/gateway \
+ && install --owner=gateway --group=gateway --mode=600 /dev/null /etc/gateway/receivers.toml
 USER 10001
 WORKDIR /tmp
 EXPOSE 8000 9464

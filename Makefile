@@ -6,7 +6,7 @@ RUN := $(BIN)/python
 # them would spend seconds on compiling the project again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-long screenshots check unit bench chaos simulate fuzz interface install lint types layers security \
+.PHONY: help own demo test test-long screenshots check unit bench chaos simulate fuzz interface install lint types layers security \
         tests client audit format lock clean
 
 # The first target, so that `make` alone starts nothing.
@@ -57,7 +57,18 @@ simulate: install             ## let organizations live for years (SEED=7 YEARS=
 fuzz: install                 ## fuzz ingress and drain, a minute each (ARGS="drained -max_total_time=600")
 	$(RUN) -m tests.fuzz $(ARGS)
 
-install: .venv/installed      ## install the locked dependencies into .venv
+install: own                  ## install the locked dependencies into .venv
+	@$(MAKE) --silent .venv/installed  # looks again, because `own` may have renamed .venv
+
+# What root has left behind, another user can neither change nor delete, but rename.
+own:
+	@[ -w . ] || { echo "You may not write to this folder. Clone the project into a folder of yours." >&2; exit 1; }
+	@for each in .venv .demo .hypothesis .*_cache; do \
+	  if [ -e "$$each" ] && [ -n "$$(find "$$each" -maxdepth 2 ! -type l ! -writable -print -quit 2>/dev/null)" ]; then \
+	    mv "$$each" "$$each.of-another-user.$$$$" && \
+	    echo "Renamed $$each, because another user has written to it. Remove it with: sudo rm -r $$each.of-another-user.$$$$"; \
+	  fi; \
+	done
 
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
@@ -65,7 +76,7 @@ install: .venv/installed      ## install the locked dependencies into .venv
 	@echo "Installing the locked dependencies into .venv …"
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-compile --requirement requirements.lock
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@$(RUN) -m compileall -q -j 0 .venv/lib gateway handlers schemas
+	@$(RUN) -m compileall -qq -j 0 .venv/lib gateway handlers schemas || true  # root may own a __pycache__, which costs only time
 	@touch $@
 
 lint: install                 ## run ruff

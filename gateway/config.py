@@ -116,6 +116,11 @@ class Config:
         """Whether the Stripe key is a live one. The gateway never applies events of the other mode."""
         return "_live_" in self.stripe_secret_key[:8]
 
+    @property
+    def mode(self) -> str:
+        """The same in a word: ``live`` or ``test``."""
+        return "live" if self.livemode else "test"
+
     @classmethod
     def from_environment(cls, needs: Collection[Need] = tuple(Need)) -> Self:
         """Read the settings. Raise one ConfigError that names every malformed one, and every missing one of ``needs``.

@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from procrastinate.schema import SchemaManager
 from sqlalchemy import Connection, text
 
+from gateway.config import ConfigError
 from gateway.db.session import Database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -27,9 +28,12 @@ def alembic_config(connection: Connection) -> Config:
 def migrate(database: Database) -> None:
     """Apply all missing migrations. Every process may call this at its start, even on several machines at a time.
 
-    It does not change a database that a newer release has migrated. This release can still use such a database.
+    It does not change a database that a newer release has migrated. This release can still use such a database. Raise
+    ConfigError if the database cannot store every name.
     """
     with database.engine.begin() as connection:
+        if (encoding := connection.scalar(text("SHOW server_encoding"))) != "UTF8":
+            raise ConfigError(f"The database has the encoding {encoding}. Create one with ENCODING 'UTF8'.")
         connection.execute(text("SET LOCAL lock_timeout = 0"))  # another machine's migration may take long
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         if not has_all(connection):

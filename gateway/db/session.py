@@ -50,6 +50,7 @@ CONNECT: Mapping[str, Any] = MappingProxyType(
         "keepalives_interval": 2,
         "keepalives_count": 3,
         "target_session_attrs": "read-write",
+        "client_encoding": "UTF8",  # a database in SQL_ASCII would answer with bytes
         "options": " ".join(f"-c {name}={value}" for name, value in SESSION_SETTINGS.items()),
     }
 )

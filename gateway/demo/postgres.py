@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from fasteners import InterProcessLock
 
 with warnings.catch_warnings():  # the package warns about a missing XDG_RUNTIME_DIR, and works without it
     warnings.simplefilter("ignore")
@@ -36,6 +37,10 @@ def embedded_postgres(directory: Path, *, keep: bool = False) -> Iterator[str]:
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     require_space(directory.parent)
+    # The package locks one file for all users of a machine. After root, nobody else could open it.
+    postgres_server.PostgresServer._lock = InterProcessLock(directory.parent / "postgres.lock")  # noqa: SLF001 - see above
+    # The package stops the server with its last user. A killed one is still listed, and would keep it running.
+    (directory / ".handle_pids.json").unlink(missing_ok=True)
     server = postgres_server.get_server(directory, cleanup_mode="stop")
     try:
         with psycopg.connect(server.get_uri(database="postgres"), autocommit=True) as connection:

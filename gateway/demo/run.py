@@ -19,6 +19,7 @@ from gateway.demo.processes import Child, DemoError, end_leftovers, only_demo_in
 from gateway.demo.receiver import start_receiver
 from gateway.demo.stage import Stage
 from gateway.demo.story import play, what_to_try
+from gateway.logging import configure_logging
 from gateway.services.operations.catalog_sync import sync_catalog
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import API_VERSION, stripe_client
@@ -35,6 +36,7 @@ def run(*, port: int, metrics_port: int, sandbox_port: int, data_dir: Path, exit
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # needed if a shell started us with Ctrl-C ignored
         signal.signal(number, signal.default_int_handler)
+    configure_logging(logging.WARNING)
     stage: Stage | None = None
     try:
         with ExitStack() as resources:

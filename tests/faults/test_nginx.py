@@ -55,7 +55,7 @@ def proxy(running: Deployment, tmp_path: Path, log: Path) -> Iterator[int]:
             ("server 127.0.0.1:8000", f"server 127.0.0.1:{running.port}"),
             ("listen 8080", f"listen 127.0.0.1:{port}"),
             ("http {", "http {" + paths),
-            ("access_log /dev/stdout", f"access_log {log}"),
+            ("access_log /var/log/nginx/access.log", f"access_log {log}"),
         )
     )
     command = [NGINX, "-e", "stderr", "-c", str(configuration), "-g", "daemon off;"]

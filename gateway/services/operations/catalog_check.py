@@ -32,7 +32,7 @@ def find_price_problem(gateway: Gateway) -> str | None:
     except ConfigError as error:  # a meter with other terms
         return str(error)
     except StripeRejected as error:
-        return f"Stripe does not let this key read products and prices: {error.detail}"
+        return f"Stripe does not let this key read products and prices. Permit it in the dashboard ({error.detail})"
     if not differences:
         return None
     more = f", and {len(differences) - 1} more" if len(differences) > 1 else ""

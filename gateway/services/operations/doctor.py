@@ -4,10 +4,10 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
-from sqlalchemy import exists, select
+from sqlalchemy import select
 
 from gateway.db.migrate import is_migrated
-from gateway.db.models import Price, WebhookEvent
+from gateway.db.models import Price
 from gateway.db.pooler import find_pooler_problem
 from gateway.db.queries import among
 from gateway.db.session import is_locked
@@ -17,6 +17,7 @@ from gateway.services.operations.catalog_check import find_price_problem
 from gateway.services.operations.durability import check_durability
 from gateway.services.operations.findings import Finding
 from gateway.services.operations.locked import LOCKED_TABLES, Locked
+from gateway.services.operations.modes import find_mode_problem
 from gateway.services.operations.price_terms import matches_catalog
 from gateway.services.operations.probe_results import check_probe
 from gateway.services.operations.reachability import check_key_server, explain_stripe
@@ -33,7 +34,6 @@ MAX_FACTOR = 10  # one organization then has as many calls to Stripe as our whol
 MAX_LAG = timedelta(minutes=1)  # the drain runs every minute, even if every wake-up is lost
 MAX_JOB_LAG = timedelta(minutes=5)
 MAX_PERIODIC_AGE = timedelta(minutes=3)  # one of them starts every minute
-RECENTLY = timedelta(hours=1)
 LEAST_FREE = 0.05
 
 
@@ -66,13 +66,14 @@ def check_contents(gateway: Gateway, types: Iterable[str]) -> Iterator[Finding]:
 
 def check_settings(gateway: Gateway) -> Iterator[Finding]:
     """Check the settings that not every command needs."""
-    mode = "live" if gateway.config.livemode else "test"
     secrets = len(gateway.config.stripe_webhook_secrets)
-    yield Finding(ok=True, text=f"settings: {mode} mode")
+    yield Finding(ok=True, text=f"settings: {gateway.config.mode} mode")
     if not secrets:
-        yield Finding(ok=False, text="settings: STRIPE_WEBHOOK_SECRETS is not set, so `gateway serve` will not start")
+        text = "settings: STRIPE_WEBHOOK_SECRETS is not set. Set it to the endpoint's secret, or `gateway serve` ends."
+        yield Finding(ok=False, text=text)
     factor = gateway.config.rate_limit_factor
-    advice = "" if factor <= MAX_FACTOR else ", so one organization can use up Stripe's rate limit for all"
+    risk = ", so one organization can use up Stripe's rate limit for all. Lower GATEWAY_RATE_LIMIT_FACTOR."
+    advice = "" if factor <= MAX_FACTOR else risk
     yield Finding(ok=factor <= MAX_FACTOR, text=f"limits: {factor} times the shipped numbers{advice}")
 
 
@@ -90,7 +91,8 @@ def check_database(gateway: Gateway) -> Finding:
 
 def describe_outage(error: DatabaseUnavailable) -> Finding:
     """Return the reason why the database could not be read."""
-    return Finding(ok=False, text=f"database: {error.detail} ({error.__cause__})".partition("\n")[0])
+    reason = f"{error.detail} ({error.__cause__})".partition("\n")[0]
+    return Finding(ok=False, text=f"database: {reason}. Check that it runs and takes writes, and GATEWAY_DATABASE_URL.")
 
 
 def check_tables(gateway: Gateway) -> Iterator[Finding]:
@@ -120,7 +122,7 @@ def check_clock(skew: timedelta) -> Finding:
     if abs(skew) <= MAX_SKEW:
         return Finding(ok=True, text="clock: agrees with Stripe's")
     words = f"{abs(skew).total_seconds():.0f} seconds {'ahead of' if skew > timedelta(0) else 'behind'} Stripe's"
-    return Finding(ok=False, text=f"clock: {words}, so the gateway will refuse webhooks")
+    return Finding(ok=False, text=f"clock: {words}, so webhooks are refused. Run NTP on the database's machine.")
 
 
 def check_webhook_endpoint(gateway: Gateway, types: Iterable[str]) -> Finding:
@@ -130,7 +132,7 @@ def check_webhook_endpoint(gateway: Gateway, types: Iterable[str]) -> Finding:
     try:
         problem = find_endpoint_problem(gateway, gateway.config.public_url, types)
     except StripeUnavailable as error:
-        problem = error.detail
+        problem = explain_stripe(error)
     good = f"enabled for {gateway.config.public_url.rstrip('/')}{WEBHOOK_PATH}, with every handled type"
     return Finding(ok=problem is None, text=f"webhook endpoint: {problem or good}")
 
@@ -152,23 +154,9 @@ def check_signatures(gateway: Gateway) -> Finding:
 
 def check_modes(gateway: Gateway) -> Finding:
     """Check that the keys and the deliveries belong to one mode."""
-    config, mode = gateway.config, "live" if gateway.config.livemode else "test"
-    if config.stripe_publishable_key and f"_{mode}_" not in config.stripe_publishable_key[:8]:
-        text = f"STRIPE_PUBLISHABLE_KEY is not of {mode} mode, but STRIPE_SECRET_KEY is. Set both for the same mode."
-        return Finding(ok=False, text=f"modes: {text}")
-    foreign = select(
-        exists().where(
-            WebhookEvent.payload.is_not(None),
-            WebhookEvent.received_at > gateway.clock() - RECENTLY,
-            WebhookEvent.state == "rejected",
-            WebhookEvent.livemode.is_not(config.livemode),
-        )
-    )
-    with gateway.database.reading() as session:
-        if session.scalar(foreign):
-            text = f"events of the other mode arrive. Replace the endpoint or the keys, so that all are of {mode} mode."
-            return Finding(ok=False, text=f"modes: {text}")
-    return Finding(ok=True, text=f"modes: keys and events are of {mode} mode")
+    problem = find_mode_problem(gateway)
+    good = f"keys and events are of {gateway.config.mode} mode"
+    return Finding(ok=problem is None, text=f"modes: {problem or good}")
 
 
 def check_disk() -> Finding:
@@ -198,7 +186,7 @@ def check_catalog(gateway: Gateway) -> Finding:
 
 def check_work(now: Status) -> Iterator[Finding]:
     """Check that Stripe is called and that workers process events and jobs. Report those that were given up."""
-    silent = "a circuit breaker is open. A process does not call Stripe, because Stripe did not answer it."
+    silent = "a circuit breaker is open, because Stripe did not answer a process. If it stays, see Stripe's status."
     yield Finding(
         ok=not now.breaker_open, text=f"Stripe: {silent if now.breaker_open else 'no circuit breaker is open'}"
     )
@@ -214,15 +202,18 @@ def check_work(now: Status) -> Iterator[Finding]:
         yield Finding(ok=True, text="connections: no worker has lost its own within seconds")
     waiting = f"{now.events['pending']} events pending, {now.events['failed']} to be retried"
     late = f"the oldest has been due for {now.lag.total_seconds():.0f} seconds"
+    late += ". Add a worker, or see why none merges."
     yield Finding(ok=now.lag <= MAX_LAG, text=f"inbox: {waiting}" + (f", {late}" if now.lag > MAX_LAG else ""))
     yield from check_locks(now.locked)
     dead = now.events["dead"]
     advice = ". See `gateway events list --state dead`." if dead else ""
     yield Finding(ok=dead == 0, text=f"inbox: {dead} dead events{advice}")
     failed = {task: number for (task, state), number in now.jobs.items() if state == "failed"}
-    names = ": " + ", ".join(f"{task} ({number})" for task, number in sorted(failed.items())) if failed else ""
-    yield Finding(ok=not failed, text=f"jobs: {sum(failed.values())} failed{names}")
-    yield Finding(ok=now.stalled_jobs == 0, text=f"jobs: {now.stalled_jobs} stalled")
+    names = ", ".join(f"{task} ({number})" for task, number in sorted(failed.items()))
+    advice = f": {names}. Look for the traceback in the worker's log." if failed else ""
+    yield Finding(ok=not failed, text=f"jobs: {sum(failed.values())} failed{advice}")
+    advice = ". A live worker retries them within a minute. Start one if none is alive." if now.stalled_jobs else ""
+    yield Finding(ok=now.stalled_jobs == 0, text=f"jobs: {now.stalled_jobs} stalled{advice}")
     yield from check_pace(now)
     yield from map(check_receiver, now.receivers)
 
@@ -251,10 +242,10 @@ def check_receiver(receiver: ReceiverReport) -> Finding:
     """Check that a receiver of notifications accepts them."""
     problem = None
     if not receiver.is_configured:
-        problem = "It is not configured, so nothing sends them"
+        problem = "It is not configured, so nothing sends them. Add it to the file of GATEWAY_RECEIVERS"
     elif receiver.state is not None and receiver.is_paused:
         since = f"{receiver.state.failing_since:%Y-%m-%d %H:%M}"
-        problem = f"It has failed since {since} and is paused ({receiver.state.error})"
+        problem = f"It has failed since {since} and is paused ({receiver.state.error}). Repair it"
     elif receiver.given_up:
         problem = "See `gateway notifications list --state given_up`"
     counts = f"receiver {receiver.name}: {receiver.waiting} notifications wait, {receiver.given_up} given up"

@@ -21,6 +21,8 @@ def check_probe(gateway: Gateway) -> Finding:
         return Finding(ok=True, text="probe: never ran. `gateway probe` measures a plan change with a test key.")
     problems = [each for each in run if each.problem is not None]
     text = "; ".join(describe(each) for each in problems or run)
+    if problems:
+        text += ". See the findings on the endpoint, signatures and workers, then run `gateway probe` again."
     return Finding(ok=not problems, text=f"probe: {text}")
 
 

@@ -22,10 +22,10 @@ def explain_stripe(error: GatewayError) -> str:
     if isinstance(cause, stripe.AuthenticationError):
         return "it does not accept the key. Set STRIPE_SECRET_KEY to a current key of this account and mode"
     if isinstance(cause, stripe.PermissionError):
-        return "the key lacks a permission. Give the restricted key the permissions that the documents list"
+        return "the key lacks a permission. Give the restricted key those that docs/going-live.md lists"
     if isinstance(cause, stripe.APIConnectionError):
         return explain_outage(cause)
-    return f"{error.detail} ({type(cause).__name__})"
+    return f"{error.detail} ({type(cause).__name__}). Look at Stripe's status page"
 
 
 def check_key_server(config: Config) -> Finding:

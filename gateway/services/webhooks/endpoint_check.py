@@ -51,9 +51,9 @@ def find_endpoint_problem(gateway: Gateway, public_url: str, types: Iterable[str
             listed = gateway.stripe.v1.webhook_endpoints.list({"limit": 100})
             ours = [each for each in listed.auto_paging_iter() if each.url == url]
     except StripeRejected as error:
-        return f"Stripe does not let this key read webhook endpoints: {error.detail}"
+        return f"Stripe does not let this key read webhook endpoints. Permit it in the dashboard ({error.detail})"
     if not ours:
-        return f"there is no endpoint for {url} in this account and mode"
+        return f"there is no endpoint for {url} in this account and mode. Create it in Stripe's dashboard"
     problems = [describe_problem(endpoint, types) for endpoint in ours]
     # One correct endpoint is enough. A second one may exist while endpoints are exchanged.
     return None if None in problems else problems[0]
@@ -62,10 +62,10 @@ def find_endpoint_problem(gateway: Gateway, public_url: str, types: Iterable[str
 def describe_problem(endpoint: WebhookEndpoint, types: Iterable[str]) -> str | None:
     """Describe the problem of one endpoint, or return None."""
     if endpoint.status != "enabled":
-        return f"{endpoint.id} is {endpoint.status}, so Stripe sends nothing"
+        return f"{endpoint.id} is {endpoint.status}, so Stripe sends nothing. Enable it in Stripe's dashboard"
     if endpoint.api_version != API_VERSION:
         version = endpoint.api_version or "the account's default version"
-        consequence = "the worker looks up each object. Create a new endpoint"
+        consequence = "the worker looks up each object. Create a new endpoint in this version"
         return f"{endpoint.id} sends events in {version}, not {API_VERSION}, so {consequence}"
     missing = sorted(set(types) - set(endpoint.enabled_events))
     if not missing or "*" in endpoint.enabled_events:
@@ -73,4 +73,4 @@ def describe_problem(endpoint: WebhookEndpoint, types: Iterable[str]) -> str | N
     named = ", ".join(missing[:MAX_NAMED_TYPES]) + (
         f" and {len(missing) - MAX_NAMED_TYPES} more" if len(missing) > MAX_NAMED_TYPES else ""
     )
-    return f"{endpoint.id} does not send {named} (`gateway events types` lists all)"
+    return f"{endpoint.id} does not send {named}. Add the types that `gateway events types` lists"

@@ -1,9 +1,14 @@
 """The migrations create the tables that the models describe, and can be reverted."""
 
+import psycopg
+import pytest
 from alembic import command
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
+from gateway.config import ConfigError
 from gateway.db.migrate import alembic_config, is_migrated, known_heads, migrate
+from gateway.db.pooler import find_pooler_problem
+from gateway.db.session import Database
 from tests.support.world import World
 
 
@@ -18,6 +23,21 @@ def test_last_migration_can_be_reverted_and_repeated(world: World) -> None:
         command.downgrade(config, "-1")
         command.upgrade(config, "head")
         assert connection.scalar(text("SELECT count(*) FROM alembic_version")) == 1
+
+
+def test_database_that_cannot_store_every_name_is_refused(database_url: str) -> None:
+    url = make_url(database_url)
+    create = "CREATE DATABASE ascii ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(create)
+        ascii_only = Database(url.set(database="ascii").render_as_string(hide_password=False))
+        try:
+            assert find_pooler_problem(ascii_only) is None
+            with pytest.raises(ConfigError, match=r"encoding SQL_ASCII\. Create one with"):
+                migrate(ascii_only)
+        finally:
+            ascii_only.close()
+            connection.execute("DROP DATABASE ascii WITH (FORCE)")
 
 
 def test_older_release_stays_ready_during_a_rollout(world: World) -> None:

@@ -100,6 +100,13 @@ def test_containers_run_without_root() -> None:
     assert all(container["securityContext"]["runAsNonRoot"] for pod in pods for container in pod["containers"])
 
 
+def test_image_lets_its_user_replace_the_receivers() -> None:
+    """A user may give the new file the group of the old one only if it is the user's own."""
+    installs = re.findall(r"^ && install (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert all("--owner=gateway --group=gateway " in each for each in installs)
+    assert len(installs) == 2
+
+
 def test_image_copies_what_the_wheel_packs() -> None:
     copied = set(re.findall(r"^COPY (?!--)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
     names = {name for line in copied for name in line.split()}
@@ -107,6 +114,19 @@ def test_image_copies_what_the_wheel_packs() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert names == {line[1:] for line in ignored if line.startswith("!")}
     assert all((ROOT / name).exists() for name in names)
+
+
+def test_proxy_logs_to_a_file_that_it_can_open() -> None:
+    """Under systemd, standard output is a socket. nginx cannot open it, and would not start."""
+    assert "/dev/std" not in (DEPLOY / "nginx.conf").read_text()
+
+
+def test_boot_without_a_database_is_survived() -> None:
+    """A requirement that fails at first would keep the others down, and so would too many tries."""
+    for unit in (each.read_text() for each in UNITS if each.suffix == ".service"):
+        assert "\nStartLimitIntervalSec=0\n" in unit
+        assert re.search(r"\nRestart=(always|on-failure)\n", unit)
+        assert "Requires=gateway-migrate" not in unit
 
 
 def test_proxy_of_the_composition_finds_the_upstream() -> None:

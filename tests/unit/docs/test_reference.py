@@ -39,6 +39,14 @@ def test_documents_name_only_settings_that_exist(each: Document) -> None:
     assert set(SETTING.findall(each.text)) <= read_settings()
 
 
+def test_going_live_lists_what_a_restricted_key_may_do() -> None:
+    section = document("docs/going-live.md").section("Permissions of a restricted key")
+    code = "".join(each.read_text(encoding="utf-8") for each in (ROOT / "gateway/services").rglob("*.py"))
+    called = {name.replace("_", " ") for name in re.findall(r"\bstripe\.v1\.([a-z_]+)", code)}
+    assert len(called) > 15
+    assert {each for each in called - {"billing", "billing portal"} if each not in section} == set()
+
+
 def test_monitoring_lists_every_metric() -> None:
     rows = table_rows(document("docs/monitoring.md").section("Metrics"))
     assert {METRIC.findall(cells[0])[0] for cells in rows} == read_metrics()
