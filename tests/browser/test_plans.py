@@ -147,6 +147,7 @@ def buy_a_year(visitor: Visitor) -> None:
 
 def test_sales_are_asked_for_enterprise_and_about_leaving_it(visitor: Visitor) -> None:
     visitor.subscribe()
+    visitor.count_services(4)
     visitor.open("/plans")
     visitor.follow("Contact Sales")
     visitor.fill(email="kim@example.com", company="Example Ltd", message="We grow.")
@@ -161,6 +162,7 @@ def test_sales_are_asked_for_enterprise_and_about_leaving_it(visitor: Visitor) -
     assert visitor.page.get_by_role("button").count() == 0
     photograph(visitor, "enterprise-methods")
     visitor.go("/", "Your plan")
+    visitor.see("you have 4")
     photograph(visitor, "enterprise")
     visitor.follow("Contact Sales")
     visitor.fill(name="Kim", email="kim@example.com", company="Example Ltd", message="We shrink.")

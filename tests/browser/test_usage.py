@@ -6,10 +6,16 @@ from tests.support.visitor import Visitor
 
 
 def test_usage_and_estimate_are_those_of_stripe(visitor: Visitor) -> None:
+    visitor.open()
+    visitor.see("not counted yet")
+    visitor.count_services(2)
+    visitor.open()
+    visitor.see("you have 2")
     visitor.subscribe()
     visitor.use("api_calls", 1_200_000)
     visitor.open()
     visitor.see("1,200,000 this month")
+    visitor.see("you have 2")
     visitor.see("if nothing changes")
     assert upcoming(visitor.deployment.stripe, visitor.ids()[1]) in visitor.amounts()
     visitor.follow("Usage")
