@@ -113,9 +113,9 @@ class Visitor:
         self.fill_card(number)
         self.press("Continue")
 
-    def amounts(self) -> list[str]:
-        """Return all amounts that the page shows."""
-        return AMOUNT.findall(self.page.locator("main").inner_text())
+    def amounts(self, part: str = "main") -> list[str]:
+        """Return all amounts that the page, or a part of it, shows."""
+        return AMOUNT.findall(self.page.locator(part).inner_text())
 
     def ids(self) -> tuple[str, str]:
         """Return the ids of the organization's customer and subscription at Stripe."""
