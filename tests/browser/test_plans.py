@@ -69,6 +69,21 @@ def test_card_buys_plus_and_cancels_it_at_the_quoted_amounts(visitor: Visitor) -
     assert money(quote["amount_due_on_billing_date"]) == upcoming(stripe, subscription)
 
 
+def test_upgrade_buys_the_services_that_are_counted(visitor: Visitor) -> None:
+    visitor.deployment.enrol(visitor.organization)
+    visitor.count_services(4)
+    visitor.open("/plans/plus/details")
+    visitor.enter_details()
+    visitor.see("Plus (at $250.00 / month)")
+    assert visitor.page.get_by_label("Services").input_value() == "4"
+    visitor.page.get_by_label("Services").fill("5")
+    visitor.page.get_by_label("Services").press("Tab")
+    visitor.see("The number of services follows what Konnect counts.")
+    assert visitor.page.get_by_label("Services").input_value() == "4"
+    visitor.press("Subscribe")
+    visitor.see("4 services at $250.00 per month")
+
+
 def test_declined_card_shows_the_banks_reason(visitor: Visitor) -> None:
     choose_plus(visitor)
     visitor.enter_details()
