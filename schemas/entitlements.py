@@ -30,6 +30,11 @@ class EntitlementsSchema(CurrentPlanSchema):
         keys=fields.String(), values=fields.Integer(allow_none=True), metadata={"description": "null is unlimited"}
     )
     features = fields.Dict(keys=fields.String(), values=fields.Boolean())
+    levels = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(),
+        metadata={"description": "how many the organization has of a limited thing, as far as the gateway knows"},
+    )
     over_limits = fields.List(
         fields.Nested(OverLimitSchema), metadata={"description": "the limits whose level is known and exceeded"}
     )

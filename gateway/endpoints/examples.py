@@ -234,6 +234,7 @@ OF_SCHEMA: Mapping[type[Schema], Json] = MappingProxyType(
             **CURRENT_PLAN,
             "limits": PLUS["limits"],
             "features": PLUS["features"],
+            "levels": {"services": 2},
             "over_limits": [],
             "over_spend_limit": False,
         },

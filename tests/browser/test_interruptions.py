@@ -26,6 +26,7 @@ def test_other_tab_makes_the_quote_stale(visitor: Visitor) -> None:
     other.see("2 services at $250.00 per month")
     visitor.press("Confirm change")
     visitor.see("Your plan or a price has changed in the meantime.")
+    photograph(visitor, "quote-stale")
     visitor.press("Confirm change")
     visitor.see("3 services at $250.00 per month")
 

@@ -1,5 +1,6 @@
 """Payment methods and billing details are kept on the page."""
 
+from tests.support.screenshots import photograph
 from tests.support.visitor import Visitor
 
 
@@ -8,6 +9,7 @@ def test_methods_are_added_made_default_and_deleted(visitor: Visitor) -> None:
     visitor.open("/payment-methods")
     visitor.press("Delete Visa •••• 4242")
     visitor.see("This payment method pays for your plan. Make another one the default first.")
+    photograph(visitor, "method-refused")
     visitor.follow("Add a payment method")
     visitor.heading("Add a payment method").wait_for()
     visitor.fill_card("5555 5555 5555 4444")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tests.support.json_types import Json
 from tests.support.screenshots import photograph
-from tests.support.shown_amounts import invoiced, money, priced, quoted, upcoming
+from tests.support.shown_amounts import estimated, invoiced, money, priced, quoted, upcoming
 from tests.support.visitor import ASKING, DECLINED, Visitor
 
 
@@ -23,6 +23,9 @@ def choose_plus(visitor: Visitor) -> None:
     visitor.follow("Change Plan")
     visitor.see("Upgrade to Plus")
     assert set(visitor.amounts()) <= priced(visitor.deployment.stripe)
+    free, plus, enterprise = visitor.page.locator(".tile").all_inner_texts()
+    assert ("Services: up to 3" in free, "Current plan" in free) == (True, True)
+    assert ("Support by e-mail" in plus, "Contact Sales" in enterprise) == (True, True)
     photograph(visitor, "plans")
     visitor.follow("Upgrade to Plus")
 
@@ -46,16 +49,39 @@ def test_card_buys_plus_and_cancels_it_at_the_quoted_amounts(visitor: Visitor) -
     visitor.press("Subscribe")
     visitor.see("Done. Your organization is on Plus now.")
     assert visitor.details()["plan"] == "plus"
-    due = upcoming(visitor.deployment.stripe, visitor.ids()[1])
+    stripe, (_, subscription) = visitor.deployment.stripe, visitor.ids()
     visitor.see("if nothing changes")
     photograph(visitor, "subscribed")
-    assert (money(quote["amount_due_on_billing_date"]), due in visitor.amounts()) == (due, True)
+    assert money(quote["amount_due_on_billing_date"]) == upcoming(stripe, subscription)
+    assert set(visitor.amounts(".estimate")) == estimated(stripe, subscription)
     quote = read_quote(visitor, lambda: visitor.follow("Cancel Plan"))
+    visitor.see("What you used until now is billed with the next invoice.")
+    visitor.see("Plus plugins")
     photograph(visitor, "cancel")
+    visitor.page.get_by_label("Reason").select_option("unused")
+    visitor.fill(comment="We come back.")
     visitor.press("Confirm Downgrade")
     visitor.see("Done. Your organization is on Free now.")
     assert visitor.details()["plan"] == "free"
-    assert money(quote["amount_due_on_billing_date"]) == upcoming(visitor.deployment.stripe, visitor.ids()[1])
+    reason = stripe.v1.subscriptions.retrieve(subscription).cancellation_details
+    assert reason is not None
+    assert (reason.feedback, reason.comment) == ("unused", "We come back.")
+    assert money(quote["amount_due_on_billing_date"]) == upcoming(stripe, subscription)
+
+
+def test_upgrade_buys_the_services_that_are_counted(visitor: Visitor) -> None:
+    visitor.deployment.enrol(visitor.organization)
+    visitor.count_services(4)
+    visitor.open("/plans/plus/details")
+    visitor.enter_details()
+    visitor.see("Plus (at $250.00 / month)")
+    assert visitor.page.get_by_label("Services").input_value() == "4"
+    visitor.page.get_by_label("Services").fill("5")
+    visitor.page.get_by_label("Services").press("Tab")
+    visitor.see("The number of services follows what Konnect counts.")
+    assert visitor.page.get_by_label("Services").input_value() == "4"
+    visitor.press("Subscribe")
+    visitor.see("4 services at $250.00 per month")
 
 
 def test_declined_card_shows_the_banks_reason(visitor: Visitor) -> None:
@@ -73,6 +99,7 @@ def test_card_with_3d_secure_is_approved_or_refused(visitor: Visitor) -> None:
     visitor.enter_card(ASKING)
     visitor.press("Fail authentication")
     visitor.see("The approval was not completed.")
+    photograph(visitor, "card-not-approved")
     visitor.enter_card(ASKING)
     visitor.see("Complete authentication")
     visitor.page.go_back()
@@ -101,6 +128,9 @@ def test_switch_to_the_year_is_charged_as_quoted(visitor: Visitor) -> None:
     assert due in invoiced(visitor.deployment.stripe, customer, ["amount_paid"])
     visitor.follow("Billing history")
     visitor.see("Paid")
+    visitor.see("Plus, 5 services")
+    invoice = visitor.page.get_by_role("link", name="Download PDF").first.get_attribute("href")
+    assert visitor.page.request.get(str(invoice)).headers["content-type"] == "application/pdf"
     assert set(visitor.amounts()) == invoiced(visitor.deployment.stripe, customer, ["total"])
     quote = read_quote(visitor, lambda: visitor.go("/cancel", "Cancel your plan"))
     visitor.see(f"{money(quote['credit'])} is credited for the time that you do not use.")
@@ -147,12 +177,14 @@ def buy_a_year(visitor: Visitor) -> None:
 
 def test_sales_are_asked_for_enterprise_and_about_leaving_it(visitor: Visitor) -> None:
     visitor.subscribe()
+    visitor.count_services(4)
     visitor.open("/plans")
     visitor.follow("Contact Sales")
     visitor.fill(email="kim@example.com", company="Example Ltd", message="We grow.")
     visitor.fill(name="Kim")
     visitor.press("Send")
     visitor.see("Thank you. Our sales team has your message and answers to kim@example.com.")
+    photograph(visitor, "sales-sent")
     visitor.move_to_enterprise()
     visitor.open("/history")
     visitor.see("Our sales team manages the payments")
@@ -161,6 +193,7 @@ def test_sales_are_asked_for_enterprise_and_about_leaving_it(visitor: Visitor) -
     assert visitor.page.get_by_role("button").count() == 0
     photograph(visitor, "enterprise-methods")
     visitor.go("/", "Your plan")
+    visitor.see("you have 4")
     photograph(visitor, "enterprise")
     visitor.follow("Contact Sales")
     visitor.fill(name="Kim", email="kim@example.com", company="Example Ltd", message="We shrink.")
@@ -178,6 +211,7 @@ def test_keyboard_alone_goes_to_plus_and_back(visitor: Visitor) -> None:
     visitor.open()
     visitor.enter_on("Change Plan")
     visitor.see("Upgrade to Plus")
+    assert visitor.page.evaluate("document.activeElement.textContent") == "Change your plan"
     visitor.enter_on("Upgrade to Plus")
     visitor.see("Street and number")
     visitor.type(email="billing@example.com", line1="1 Main Street", city="Springfield")
@@ -188,6 +222,7 @@ def test_keyboard_alone_goes_to_plus_and_back(visitor: Visitor) -> None:
     visitor.see("You pay $0.00 today.")
     visitor.enter_on("Subscribe")
     visitor.see("Done. Your organization is on Plus now.")
+    assert visitor.page.get_by_role("status").inner_text() == "Done. Your organization is on Plus now."
     visitor.enter_on("Cancel Plan")
     visitor.see("What happens when you confirm")
     visitor.enter_on("Confirm Downgrade")

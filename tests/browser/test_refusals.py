@@ -29,6 +29,7 @@ def test_page_without_a_valid_token_asks_for_a_new_session(visitor: Visitor) -> 
 def test_token_is_taken_out_of_the_address(visitor: Visitor) -> None:
     visitor.open("/history")
     assert visitor.page.url.endswith("/billing#/history")
+    assert visitor.page.evaluate("[document.cookie, localStorage.length, sessionStorage.length]") == ["", 0, 1]
     visitor.page.reload()
     visitor.heading("Billing history").wait_for()
 

@@ -37,6 +37,21 @@ def invoiced(stripe: StripeClient, customer: str, names: Iterable[str] = ("total
     return {money(invoice[name]) for invoice in stripe.v1.invoices.list({"customer": customer}) for name in names}
 
 
+def estimated(stripe: StripeClient, subscription: str) -> set[str]:
+    """Return the amounts that the page may show of the next invoice of a subscription without usage."""
+    preview = stripe.v1.invoices.create_preview({"subscription": subscription})
+    parts = {True: 0, False: 0}
+    for line in preview.lines.data:
+        parts[is_proration(line.to_dict(for_json=True))] += line.amount
+    return {money(amount) for amount in (*parts.values(), preview.amount_due) if amount}
+
+
+def is_proration(line: Json) -> bool:
+    return any(
+        (line["parent"][kind] or {}).get("proration") for kind in ("subscription_item_details", "invoice_item_details")
+    )
+
+
 def upcoming(stripe: StripeClient, subscription: str) -> str:
     """Return what Stripe would charge on the billing date."""
     return money(stripe.v1.invoices.create_preview({"subscription": subscription}).amount_due)

@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from functools import partial
+from typing import Any
 from urllib.parse import quote
 
 import requests
@@ -112,9 +113,9 @@ class Visitor:
         self.fill_card(number)
         self.press("Continue")
 
-    def amounts(self) -> list[str]:
-        """Return all amounts that the page shows."""
-        return AMOUNT.findall(self.page.locator("main").inner_text())
+    def amounts(self, part: str = "main") -> list[str]:
+        """Return all amounts that the page, or a part of it, shows."""
+        return AMOUNT.findall(self.page.locator(part).inner_text())
 
     def ids(self) -> tuple[str, str]:
         """Return the ids of the organization's customer and subscription at Stripe."""
@@ -137,13 +138,24 @@ class Visitor:
     def use(self, meter: str, quantity: int) -> None:
         """Report usage, as Konnect's own services do."""
         gateway = self.deployment.gateway
-        token = issue_development_token(gateway.config, None, gateway.clock(), scopes=("usage:write",))
         event: Json = {"id": f"{self.organization}.{meter}", "organization_id": self.organization, "meter": meter}
         event |= {"quantity": quantity, "occurred_at": gateway.clock().isoformat()}
-        address = f"http://127.0.0.1:{self.deployment.port}/v1/usage"
-        headers = {"Authorization": f"Bearer {token}"}
-        answer = requests.post(address, json={"events": [event]}, headers=headers, timeout=10)
-        assert answer.json()["new"], answer.text
+        assert self.call_as_service("POST", "/usage", events=[event])["new"]
+
+    def call_as_service(self, method: str, path: str, **body: Any) -> Json:
+        """Send a request as Konnect's own services do."""
+        gateway = self.deployment.gateway
+        token = issue_development_token(gateway.config, None, gateway.clock(), scopes=("usage:write",))
+        address = f"http://127.0.0.1:{self.deployment.port}/v1{path}"
+        answer = requests.request(method, address, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+        assert answer.status_code == 202, answer.text
+        found: Json = answer.json()
+        return found
+
+    def count_services(self, value: int) -> None:
+        """Report how many services the organization has, as Konnect's own services do."""
+        body = {"organization_id": self.organization, "meter": "services", "value": value}
+        self.call_as_service("PUT", "/usage/levels", **body)
 
     def use_card(self, template: str) -> None:
         """Add one of Stripe's test cards without the page, and make it the default."""

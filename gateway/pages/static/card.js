@@ -60,7 +60,8 @@ async function paymentElement(button, next, currency, done) {
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const elements = stripe.elements({ mode: "setup", currency, appearance: { theme: dark ? "night" : "stripe" } });
   const place = h("div", { class: "payment-element" });
-  elements.create("payment").mount(place);
+  // Stripe.js puts a frame into the place, which has to be in the document. The view is not shown yet.
+  addEventListener("billing:shown", () => place.isConnected && elements.create("payment").mount(place), { once: true });
   const problems = h("div", { class: "problems" });
   const save = h("button", { type: "button", class: "button primary" }, button);
   const submit = async () => {
@@ -70,7 +71,7 @@ async function paymentElement(button, next, currency, done) {
     const clientSecret = await beginSetup(next);
     const confirmParams = { return_url: returnAddress(next) };
     const answer = await stripe.confirmSetup({ elements, clientSecret, confirmParams, redirect: "if_required" });
-    if (answer.error) throw new StripeRefusal(answer.error.message);
+    if (answer.error) throw new StripeRefusal(setupReason(answer.error) ?? t("card.abandoned"));
     await useMethod(answer.setupIntent);
     done();
   };
@@ -86,7 +87,15 @@ async function beginSetup(next) {
   return secret;
 }
 
+// Stripe's reason for the cardholder. Its text about a failed approval is for developers.
+const setupReason = (error) => (error?.code === "setup_intent_authentication_failure" ? undefined : error?.message);
+
+// Make the payment method of a setup intent the default. Stripe verifies a bank account later, and attaches it then.
 async function useMethod(intent) {
+  if (intent.status !== "succeeded") {
+    waiting.clear();
+    throw new StripeRefusal(t("card.unverified"));
+  }
   await call("PUT", "/payment-methods/default", { body: { payment_method: intent.payment_method } });
   waiting.clear();
 }
@@ -106,15 +115,13 @@ export async function finishReturn() {
   if (begun === null) return;
   try {
     const intent = await retrieveIntent(begun.secret);
-    if (intent.status === "succeeded") {
+    if (["succeeded", "processing"].includes(intent.status)) {
       await useMethod(intent);
       flashNext(notice("good", h("p", {}, t("card.added"))));
     } else {
       waiting.clear();
       if (!returned && intent.status !== "requires_action") return;
-      const error = intent.last_setup_error;
-      // Stripe's text about a failed approval is for developers.
-      const reason = error?.code === "setup_intent_authentication_failure" ? null : error?.message;
+      const reason = setupReason(intent.last_setup_error);
       flashNext(notice("bad", h("p", {}, [reason, t("card.abandoned")].filter(Boolean).join(" "))));
     }
   } catch (problem) {

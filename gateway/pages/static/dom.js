@@ -1,6 +1,6 @@
 // Build the page's elements. Text is always text, so that nothing from an answer becomes markup.
 
-import { t } from "./words.js";
+import { number, t } from "./words.js";
 
 export function h(tag, props = {}, ...children) {
   const node = document.createElement(tag);
@@ -68,7 +68,7 @@ export function form(fields, button, submit, explain) {
     problems.replaceChildren();
     clearFaults(built);
     const wrong = [...built.elements].find((each) => !each.checkValidity());
-    if (wrong) return markFault(wrong, wrong.validationMessage);
+    if (wrong) return markFault(wrong, faultText(wrong));
     busy(save, () => submit(Object.fromEntries(new FormData(built))), (problem) => {
       const named = Object.entries(flatten(problem.errors ?? {}));
       const found = named.map(([name, text]) => [built.elements[name], text]).filter(([each]) => each);
@@ -87,6 +87,14 @@ function flatten(errors) {
       Array.isArray(value) ? { [name]: value.join(" ") } : typeof value === "string" ? { [name]: value } : flatten(value),
     ),
   );
+}
+
+const FAULTS = ["valueMissing", "badInput", "typeMismatch", "rangeUnderflow", "rangeOverflow", "stepMismatch"];
+
+// Say what is wrong with an entry. The browser's own words may be in another language than the page.
+function faultText({ validity, min, max, step }) {
+  const kind = FAULTS.find((each) => validity[each]) ?? "other";
+  return t(`fault.${kind}`, { min: number(min), max: number(max), step: number(step) });
 }
 
 function markFault(input, text) {

@@ -60,6 +60,7 @@ async function show({ first = false } = {}) {
   if (mine !== turn) return; // the reader has moved on
   retry = again;
   main.replaceChildren(...takeFlash(), ...content);
+  dispatchEvent(new Event("billing:shown"));
   main.removeAttribute("aria-busy");
   drawNavigation(section);
   const heading = main.querySelector("h1");

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import Text, bindparam, func, select
 
 from gateway.catalog import Catalog, CatalogPlan
 from gateway.db.models import OrganizationPlan, SpendAlerts, SpendCrossing, UsageLevel
@@ -50,29 +50,33 @@ OVER_SPEND_UNTIL = (
     .correlate(OrganizationPlan)
     .scalar_subquery()
 )
+REQUESTED = select(bindparam("organization_id", type_=Text).label("id")).subquery()
 REPORTED_LEVELS = (
     select(func.json_object_agg(UsageLevel.unit, UsageLevel.value))
-    .where(UsageLevel.organization_id == OrganizationPlan.organization_id)
-    .correlate(OrganizationPlan)
+    .where(UsageLevel.organization_id == REQUESTED.c.id)
+    .correlate(REQUESTED)
     .scalar_subquery()
 )
-COLUMNS: Select[Any] = select(
-    *(getattr(OrganizationPlan, name) for name in CurrentPlan._fields[:-2]), OVER_SPEND_UNTIL, REPORTED_LEVELS
+PLAN_COLUMNS = [getattr(OrganizationPlan, name) for name in CurrentPlan._fields[:-2]]
+# A service may report the levels of an organization that has no plan yet.
+FIND_ONE = Prepared(
+    select(*PLAN_COLUMNS, OVER_SPEND_UNTIL, REPORTED_LEVELS)
+    .select_from(REQUESTED)
+    .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == REQUESTED.c.id)
 )
-
-
-FIND_ONE = Prepared(COLUMNS.where(OrganizationPlan.organization_id == bindparam("organization_id")))
-FIND_SEVERAL = Prepared(COLUMNS.where(among_those(OrganizationPlan.organization_id, "organization_ids")))
+FIND_SEVERAL = Prepared(select(*PLAN_COLUMNS).where(among_those(OrganizationPlan.organization_id, "organization_ids")))
 
 
 def find_current_plan(gateway: Gateway, organization_id: str) -> CurrentPlan:
     """Return an organization's plan now. One that the gateway has never seen is on the floor plan."""
-    rows = FIND_ONE.read(gateway.database, {"organization_id": organization_id})
-    return read_row(gateway, rows[0]) if rows else never_seen(gateway, organization_id)
+    [row] = FIND_ONE.read(gateway.database, {"organization_id": organization_id})
+    if row[0] is None:
+        return never_seen(gateway, organization_id)._replace(reported_levels=row[-1])
+    return read_row(gateway, row)
 
 
 def find_current_plans(gateway: Gateway, organization_ids: Sequence[str]) -> list[CurrentPlan]:
-    """Return the plans of several organizations in the order of their ids."""
+    """Return the plans of several organizations in the order of their ids, without spend limits and levels."""
     rows = FIND_SEVERAL.read(gateway.database, {"organization_ids": organization_ids})
     found = {row[0]: read_row(gateway, row) for row in rows}
     return [found.get(each) or never_seen(gateway, each) for each in organization_ids]
@@ -130,6 +134,7 @@ def show_entitlements(catalog: Catalog, current: CurrentPlan) -> Json:
     return show_plan(catalog, current) | {
         "limits": catalog.list_limits(plan),
         "features": catalog.list_features(plan),
+        "levels": levels,
         "over_limits": [each._asdict() for each in find_over_limits(catalog, plan, levels)],
         "over_spend_limit": current.over_spend_until is not None,
     }

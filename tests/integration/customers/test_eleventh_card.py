@@ -52,6 +52,22 @@ def test_more_than_ten_cards_cannot_be_used(world: World, api: ApiClient) -> Non
     assert api(*choose_it, payment_method=card).status_code == 200
 
 
+@pytest.mark.usefixtures("eleventh")
+def test_eleventh_card_of_another_program_is_listed_and_charged(world: World, api: ApiClient) -> None:
+    card = attach(world)
+    world.stripe.v1.customers.update(customer_of(world), {"invoice_settings": {"default_payment_method": card}})
+    world.settle()
+    listed = api.ok("GET", "/payment-methods")["data"]
+    assert (len(listed), [each["id"] for each in listed if each["is_default"]]) == (11, [card])
+    assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
+    assert api.ok("GET", "/subscription")["payment_method"]["id"] == card
+    others = [each for each in on_file(api) if each != card]
+    for number in range(2):
+        assert api.problem("POST", "/billing-details/setup-intent") == (409, "too_many_payment_methods"), number
+        assert api("DELETE", f"/payment-methods/{others[number]}").status_code == 204
+    assert api("POST", "/billing-details/setup-intent").status_code == 201
+
+
 def test_eleventh_card_that_is_the_default_stays(world: World, api: ApiClient, eleventh: str) -> None:
     card = confirm(world, eleventh)
     world.stripe.v1.customers.update(customer_of(world), {"invoice_settings": {"default_payment_method": card}})

@@ -48,6 +48,14 @@ def test_an_upgrade_changes_the_entitlements_with_its_answer(world: World) -> No
     assert (after["plan"], after["quantity"], after["limits"]) == ("starter", 3, {"seats": 50})
 
 
+def test_a_level_is_known_before_the_first_plan(world: World) -> None:
+    level = {"organization_id": "org_1", "meter": "seats", "value": 3}
+    world.api(scopes=("usage:write",)).ok("PUT", "/usage/levels", **level)
+    found = service(world).ok("GET", "/organizations/org_1/entitlements")
+    assert (found["status"], found["levels"]) == ("none", {"seats": 3})
+    assert found["over_limits"] == [{"limit": "seats", "allowed": 1, "present": 3}]
+
+
 def test_a_downgrade_is_quoted_with_the_limits_it_exceeds(world: World) -> None:
     quote = subscribe(world).ok("POST", "/subscription/preview", plan="basic")
     assert quote["over_limits"] == [{"limit": "seats", "allowed": 1, "present": 3}]
@@ -59,7 +67,7 @@ def test_a_suspended_organization_gets_the_floor_plan(world: World) -> None:
     set_column(world, "standing", "suspended")
     set_column(world, "plan", "basic")
     found = api.ok("GET", "/entitlements")
-    assert (found["standing"], found["limits"]) == ("suspended", {"seats": 1})
+    assert (found["standing"], found["limits"], found["levels"]) == ("suspended", {"seats": 1}, {"seats": 3})
     assert found["over_limits"] == [{"limit": "seats", "allowed": 1, "present": 3}]
 
 
@@ -79,7 +87,7 @@ def test_a_service_reads_any_organization_with_one_statement(world: World, monke
         assert entitlements["limits"] == {"seats": 50}
         found = service(world).ok("POST", "/organizations/plans", organization_ids=["org_9", "org_1", "org_9"])
         assert found["data"] == [NEVER_SEEN, plan, NEVER_SEEN]
-    assert [("FROM organization_plans" in each) for each in statements] == [True] * 3
+    assert [("organization_plans" in each) for each in statements] == [True] * 3
     assert service(world).ok("GET", "/organizations/org_9/plan") == NEVER_SEEN
 
 

@@ -19,6 +19,7 @@ BUILT = (
     "billed",
     "details",
     "estimate",
+    "fault",
     "interval",
     "intervals",
     "invoice",

@@ -22,6 +22,7 @@ export async function cancel() {
     return page(t("cancel.title"), notice("info", h("p", {}, t("cancel.impossible"))), link("/", t("plans.back"), "button"));
   }
   const quote = await call("POST", "/subscription/preview", { body: { plan: floor.key } });
+  const billsUsage = quote.estimate && !details.trial; // usage of a trial is free
   const names = { from: details.plan_name, to: floor.name };
   const lost = offer ? losses(offer, floor) : [];
   const place = h("div", { class: "stack" });
@@ -52,7 +53,7 @@ export async function cancel() {
       h(
         "section",
         { class: "card confirm" },
-        h("p", { class: "lead" }, chargeSentence(current, details.payment_method?.label)),
+        h("p", { class: "lead" }, chargeSentence({ ...current, estimate: billsUsage }, details.payment_method?.label)),
         h("div", { class: "buttons" }, action(t("cancel.confirm"), confirm, refused, "danger"), link("/", t("cancel.keep", names), "button")),
         problems,
       ),
@@ -70,7 +71,7 @@ export async function cancel() {
         h("li", {}, t("cancel.immediately", names)),
         details.trial && h("li", {}, t("cancel.trial")),
         quote.credit > 0 && h("li", {}, t("cancel.credit", { amount: money(quote.credit, quote.currency) })),
-        quote.estimate && h("li", {}, t("cancel.usage")),
+        billsUsage && h("li", {}, t("cancel.usage")),
         h("li", {}, t("cancel.data")),
       ),
     ),

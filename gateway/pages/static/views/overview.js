@@ -9,8 +9,8 @@ import { mayChange } from "../session.js";
 import { date, label, money, number, t, time } from "../words.js";
 
 export async function overview() {
-  const [details, offers, used, { data: bills }] = await Promise.all([
-    get("/subscription"), get("/plans"), get("/usage"), get("/invoices?limit=20"),
+  const [details, offers, used, { levels }, { data: bills }] = await Promise.all([
+    get("/subscription"), get("/plans"), get("/usage"), get("/entitlements"), get("/invoices?limit=20"),
   ]);
   const offer = offers.data.find((each) => each.key === details.requested_plan);
   const floor = offers.data[0].name;
@@ -29,7 +29,7 @@ export async function overview() {
     planCard(details, offer, trialOffer),
     billingCard(details),
     details.billing_date && !details.trial && estimateCard(),
-    limitsCard(details, offers, used),
+    limitsCard(details, offers, used, levels),
   );
 }
 
@@ -192,11 +192,11 @@ function estimateCard() {
   return card(t("estimate.title"), place);
 }
 
-// What the organization has of a limited thing: the units that it pays, or what a meter says.
-function presentText(name, plan, { quantity, price }, used) {
-  const meter = used.meters.find((each) => each.meter === name);
-  if (meter) return t("overview.present", { count: meter.total.quantity });
-  return name === plan.unit && price?.unit_amount > 0 ? t("overview.present", { count: quantity }) : null;
+// What the organization has of a limited thing: what a meter says, or the level that the gateway knows.
+function presentText(name, offers, used, levels) {
+  const count = used.meters.find((each) => each.meter === name)?.total.quantity ?? levels[name];
+  if (count !== undefined) return t("overview.present", { count });
+  return offers.data.some((each) => each.unit === name) && t("overview.not_counted");
 }
 
 function estimateTable(estimate) {
@@ -214,7 +214,7 @@ function estimateTable(estimate) {
   ];
 }
 
-function limitsCard(details, offers, used) {
+function limitsCard(details, offers, used, levels) {
   const plan = offers.data.find((each) => each.key === details.plan);
   if (!plan) return null;
   const features = Object.keys(plan.features).filter((each) => plan.features[each]);
@@ -224,7 +224,7 @@ function limitsCard(details, offers, used) {
     h(
       "dl",
       { class: "facts" },
-      Object.entries(plan.limits).map(([name, most]) => row(limitName(name), limitText(name, most), presentText(name, plan, details, used))),
+      Object.entries(plan.limits).map(([name, most]) => row(limitName(name), limitText(name, most), presentText(name, offers, used, levels))),
       used.meters
         .filter((each) => !(each.meter in plan.limits))
         .map((each) => row(label("meter", each.meter, each.name), t("overview.this_month", { count: each.total.quantity }))),

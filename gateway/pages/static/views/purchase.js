@@ -58,22 +58,32 @@ async function review(details, offer, billed, here, isSwitch) {
   const place = h("div", { class: "stack", "aria-live": "polite" });
   const chosen = choice.read() ?? {};
   const interval = chooseInterval(offer);
-  let quantity = Math.min((chosen.plan === offer.key && chosen.quantity) || details.quantity, offer.max_quantity) || 1;
+  // Without a quantity, the quote takes the number that services have counted, or one.
+  let quantity = chosen.plan === offer.key ? chosen.quantity : undefined;
+  if (isCurrent || details.price?.unit_amount > 0) quantity ??= Math.min(details.quantity, offer.max_quantity);
+  const units = offer.max_quantity > 1 && quantityField(offer, quantity, choose);
 
   // Quote the quantity. A quote that no longer holds comes with a new one, which the reader has to confirm again.
-  async function quoteAgain(units = quantity) {
-    quantity = units;
+  async function quoteAgain(...above) {
     choice.write({ plan: offer.key, quantity, interval });
     place.setAttribute("aria-busy", "true");
     try {
-      show(await call("POST", "/subscription/preview", { body: { plan: offer.key, quantity, interval } }));
+      show(await call("POST", "/subscription/preview", { body: { plan: offer.key, quantity, interval } }), ...above);
     } catch (problem) {
+      if (problem.code === "quantity_follows_usage" && !isCurrent && quantity) return choose(undefined, explain(problem));
       place.replaceChildren(explain(problem, quoteAgain));
     }
     place.removeAttribute("aria-busy");
   }
 
+  function choose(wanted, ...above) {
+    quantity = wanted;
+    return quoteAgain(...above);
+  }
+
   function show(quote, ...above) {
+    quantity = quote.quantity;
+    if (units) units.querySelector("input").value = quantity;
     const problems = h("div", { class: "problems" });
     const buy = async () => {
       await makeChange("PATCH", "/subscription", { quote: quote.token });
@@ -102,7 +112,7 @@ async function review(details, offer, billed, here, isSwitch) {
   return [
     card(
       null,
-      offer.max_quantity > 1 && quantityField(offer, quantity, quoteAgain),
+      units,
       h(
         "dl",
         { class: "facts" },

@@ -9,7 +9,7 @@ import { t } from "../words.js";
 export async function sales() {
   if (!mayChange()) return page(t("sales.title"), notice("info", h("p", {}, t("read_only"))));
   const { name, email, organization_name: company } = claims();
-  const place = h("div", {});
+  const place = h("div", { class: "stack" });
   const message = h("textarea", { id: "field-message", name: "message", rows: 6, maxlength: 5000, required: true });
   const fields = [
     field("name", t("sales.name"), { required: true, autocomplete: "name", value: name, maxlength: 200 }),
@@ -21,7 +21,7 @@ export async function sales() {
     await call("POST", "/sales-inquiries", { body: inquiry });
     place.replaceChildren(
       notice("good", h("p", { tabindex: "-1" }, t("sales.sent", { email: inquiry.email }))),
-      link("/", t("plans.back"), "button"),
+      h("div", { class: "buttons" }, link("/", t("plans.back"), "button")),
     );
     place.querySelector("p").focus();
     announce(t("sales.sent", { email: inquiry.email }));
