@@ -18,6 +18,7 @@ SINCE = """CASE WHEN change.ended_at >= CAST(change.steps -> 'final_usage' ->> '
     THEN CAST(change.steps -> 'final_usage' ->> 'end' AS timestamptz)
     ELSE CAST(change.steps -> 'final_usage' ->> 'start' AS timestamptz) END"""
 # The organization may have bought a plan again, and left it again. So no such purchase lies between report and change.
+# A purchase counts from the start of its second, as in ``timeline``.
 # A trial, whose usage is free, does not end between them either. Usage of an earlier period belongs to the change if
 # Stripe has certainly not counted it, because Stripe has invoiced that period. A value that a later one has replaced
 # does not count.
@@ -27,8 +28,8 @@ IS_OF_CHANGE = f"""report.organization_id = change.organization_id
         OR (report.state <> 'sent' AND report.uncertain_since IS NULL AND report.aggregation <> 'last'))
     AND NOT EXISTS (
         SELECT FROM plan_history AS begun WHERE begun.organization_id = change.organization_id
-            AND begun.recorded_at > least(report.occurred_at, change.created_at)
-            AND begun.recorded_at <= greatest(report.occurred_at, change.created_at)
+            AND ((begun.recorded_at <= change.created_at AND date_trunc('second', begun.recorded_at) > report.occurred_at)
+                OR (begun.recorded_at > change.created_at AND date_trunc('second', begun.recorded_at) <= report.occurred_at))
             AND begun.after ->> 'requested_plan' <> :floor
             AND (COALESCE(begun.before ->> 'requested_plan', :floor) = :floor
                 OR (begun.before ->> 'status' = 'trialing' AND begun.after ->> 'status' <> 'trialing'))
