@@ -28,8 +28,9 @@ IS_OF_CHANGE = f"""report.organization_id = change.organization_id
         OR (report.state <> 'sent' AND report.uncertain_since IS NULL AND report.aggregation <> 'last'))
     AND NOT EXISTS (
         SELECT FROM plan_history AS begun WHERE begun.organization_id = change.organization_id
-            AND ((begun.recorded_at <= change.created_at AND date_trunc('second', begun.recorded_at) > report.occurred_at)
-                OR (begun.recorded_at > change.created_at AND date_trunc('second', begun.recorded_at) <= report.occurred_at))
+            AND CASE WHEN begun.recorded_at <= change.created_at
+                THEN date_trunc('second', begun.recorded_at) > report.occurred_at
+                ELSE date_trunc('second', begun.recorded_at) <= report.occurred_at END
             AND begun.after ->> 'requested_plan' <> :floor
             AND (COALESCE(begun.before ->> 'requested_plan', :floor) = :floor
                 OR (begun.before ->> 'status' = 'trialing' AND begun.after ->> 'status' <> 'trialing'))

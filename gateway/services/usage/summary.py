@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from gateway.db.models import UsageReport
+from gateway.db.models import UNSENT, UsageReport
 from gateway.errors import NotFound, StripeRejected, StripeUnavailable
 from gateway.services.runtime import Gateway
 from gateway.services.usage.aggregation import COUNTS_AT, LONGEST_DELAY, add_up
@@ -27,6 +27,13 @@ SUM_SENT = text(f"""
     WHERE organization_id = :organization_id AND state = 'sent' AND {COUNTS_AT} >= :since
         AND starts_at > CAST(:since AS timestamptz) - interval '{LONGEST_DELAY.days} days'
     GROUP BY meter, aggregation
+""")  # nosec B608  # noqa: S608 - the expressions are ours
+
+HAS_USAGE = text(f"""
+    SELECT EXISTS (SELECT FROM usage_reports WHERE organization_id = :organization_id AND {UNSENT.text})
+        OR EXISTS (SELECT FROM usage_reports WHERE organization_id = :organization_id AND state = 'sent'
+            AND {COUNTS_AT} >= CAST(:since AS timestamptz)
+            AND starts_at > CAST(:since AS timestamptz) - interval '{LONGEST_DELAY.days} days')
 """)  # nosec B608  # noqa: S608 - the expressions are ours
 
 log = structlog.get_logger()
@@ -82,6 +89,12 @@ def read_summary(gateway: Gateway, meter_id: str, customer_id: str, begin: int, 
             meter_id, {"customer": customer_id, "start_time": begin, "end_time": end}
         )
         return sum(each.aggregated_value for each in summaries.data)
+
+
+def has_usage(gateway: Gateway, organization_id: str, since: datetime | None) -> bool:
+    """Return whether the organization has usage to send, or, with ``since``, usage since then that was sent."""
+    [(found,)] = gateway.database.fetch(HAS_USAGE, {"organization_id": organization_id, "since": since})
+    return bool(found)
 
 
 def has_counted(gateway: Gateway, organization_id: str, since: datetime) -> bool:

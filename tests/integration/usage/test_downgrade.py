@@ -1,5 +1,6 @@
 """A downgrade bills all usage once. The plan ends immediately, also while Stripe still counts."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +23,7 @@ from tests.support.database import write_freely
 from tests.support.json_types import Json
 from tests.support.other_terms import at_stripe, change_at_stripe
 from tests.support.usage import counted_usage, report_usage, send_usage, usage_event
+from tests.support.wait import eventually
 from tests.support.world import World
 
 CENTS_PER_CALL = 2
@@ -37,11 +39,15 @@ def plus(world: World, plus: ApiClient) -> ApiClient:
 
 
 def leave_a_second_later(world: World) -> None:
-    """Let the last plan end in the next second, according to our history. The present one then belongs to that plan."""
+    """Let the plan end in the next second, according to our history. The present one then belongs to the plan."""
     with world.gateway.database.transaction() as session:
         write_freely(session)
-        last = "version = (SELECT max(version) FROM plan_history)"
-        session.execute(text(f"UPDATE plan_history SET recorded_at = recorded_at + interval '1 second' WHERE {last}"))  # noqa: S608 - ours
+        session.execute(
+            text(
+                "UPDATE plan_history SET recorded_at = recorded_at + interval '1 second'"
+                " WHERE version > (SELECT max(version) FROM plan_history WHERE after ->> 'plan' = 'plus')"
+            )
+        )
 
 
 def list_usage(world: World) -> list[stripe.InvoiceItem]:
@@ -111,6 +117,18 @@ def test_plan_ends_immediately_while_stripe_counts(world: World, plus: ApiClient
     assert (finish(world, change), billed_calls(world)) == ("applied", 30)
     row = world.plan_row()
     assert (row.plan, row.requested_plan, row.leaving) == ("free", "free", False)
+
+
+@pytest.mark.parametrize("path", ["/v2/billing/meter_events", "/v1/billing/meters"])
+def test_hung_meter_does_not_prolong_the_plan(world: World, plus: ApiClient, path: str) -> None:
+    send_usage(world, usage_event("e1", 30))
+    world.fault(kind="delay", path=path, seconds=60)
+    with ThreadPoolExecutor(1) as pool:
+        request = pool.submit(plus.ok, "DELETE", "/subscription")
+        eventually(lambda: world.faults()[0]["fired"] == 1)
+        assert (world.plan_row().plan, request.done()) == ("free", False)
+        world.end_faults()
+        assert (request.result()["state"], billed_calls(world)) == ("applied", 30)
 
 
 def test_uncounted_usage_becomes_an_invoice_item(world: World, plus: ApiClient) -> None:
