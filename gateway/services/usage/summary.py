@@ -70,7 +70,8 @@ def compare_minute(gateway: Gateway, report: ClaimedReport, event_name: str, beg
     with gateway.database.transaction() as session:
         known = lock_and_sum(session, report, begin)
         if counted >= known + report.quantity:
-            mark_sent(session, report.id, gateway.clock())
+            is_moved = begin != to_unix(report.occurred_at) // MINUTE * MINUTE
+            mark_sent(session, report.id, report.moved_to if is_moved else None, gateway.clock())
             return Verdict.COUNTED
     return Verdict.NOT_COUNTED if counted == known else Verdict.UNCLEAR
 
