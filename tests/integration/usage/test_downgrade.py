@@ -172,3 +172,18 @@ def test_plan_returns_if_stripe_refuses_the_downgrade(world: World, plus: ApiCli
     end_change(world.gateway, change["id"], "failed", StripeRejected("No."))
     row = world.plan_row()
     assert (row.plan, row.leaving, get_change(world, change).state) == ("plus", False, "failed")
+
+
+def test_usage_of_a_plan_left_in_the_dashboard_is_billed_once(world: World, plus: ApiClient) -> None:
+    send_usage(world, usage_event("e1", 30))
+    report_usage(world)
+    event = SentEvent("e2", "org_1", "api_calls", 10, datetime.now(UTC).replace(microsecond=0))
+    record_usage(at(world, timedelta(minutes=5)), [event])
+    [base, *metered] = sorted(at_stripe(world)["items"].data, key=lambda each: each.price.recurring.usage_type)
+    free = world.stripe.v1.prices.list({"lookup_keys": ["konnect_free_usd_month"]}).data[0].id
+    gone: Any = [{"id": each.id, "deleted": True} for each in metered]
+    change_at_stripe(world, items=[{"id": base.id, "price": free}, *gone])
+    assert (plus.ok("GET", "/subscription")["plan"], billed_calls(world)) == ("free", 30)
+    report_usage(world, after=timedelta(minutes=5) + SEALED_AFTER)
+    world.work()
+    assert (sorted(each.state for each in world.rows(UsageReport)), billed_calls(world)) == (["invoiced", "sent"], 40)
