@@ -166,8 +166,8 @@ def withdraw_if_not_called(gateway: Gateway, change_id: str) -> Iterator[None]:
     """End the change if the gateway does not make its first call, because Stripe knows nothing of it then.
 
     A change that is still ``requested`` has made no call. From its second call on, and once the completion job has
-    begun it, it is ``processing``, and ending it could hide what Stripe did. A repeated request with the same
-    idempotency key begins a new change.
+    begun it, it is ``processing``, and ending it could hide what Stripe did. So is one that has ended its plan already.
+    A repeated request with the same idempotency key begins a new change.
     """
     try:
         yield
